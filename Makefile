@@ -1,0 +1,50 @@
+# The door to a checkout: make demo, make test, make check, make clean.
+# ARGS passes options: make demo ARGS='--agents 20', make test ARGS='-k pacing'.
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test check clean
+
+help:
+	@echo "make demo    the whole dialer against a simulated call centre, nothing else needed"
+	@echo "make test    all tests"
+	@echo "make check   format, lint, types, layers"
+	@echo "make clean   removes .venv and everything built or cached"
+
+demo: .venv/.demo
+	$(BIN)/streamdialer demo $(ARGS)
+
+test: .venv/.dev
+	$(BIN)/pytest -n auto $(ARGS)
+
+check: .venv/.dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What is installed; the stamps are older than pyproject.toml when it changed. An environment made by uv has no pip.
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: $(PYTHON) is not Python 3.11 or newer; name one that is: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+
+.venv/.demo: pyproject.toml | $(BIN)/python
+	@echo "installing streamdialer and its demo into .venv"
+	@$(PIP) --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	@$(PIP) install -e '.[demo]'
+	@touch $@
+
+.venv/.dev: pyproject.toml | $(BIN)/python
+	@echo "installing streamdialer and its development tools into .venv"
+	@$(PIP) --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	@$(PIP) install -e '.[dev]'
+	@touch .venv/.demo $@

@@ -1,0 +1,147 @@
+"""What the simulated world is made of: campaigns, contacts, calls, agents, queues, and news."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Literal
+
+import msgspec
+
+from streamdialer.model import AgentEventType, CallEventType, ContactStatus, DialMode, Pacing
+
+Id = int | str
+Outcome = Literal["human", "machine", "busy", "failed", "no_answer"]
+Disposition = Literal["completed", "machine", "abandoned", "busy", "failed", "no_answer"]
+CallState = Literal["placed", "ringing", "waiting", "talking", "machine", "ended"]
+AgentState = Literal["available", "busy", "wrapup", "offline"]
+
+
+class Campaign(msgspec.Struct, kw_only=True):
+    """A campaign as the backend says it; may be changed while the world runs."""
+
+    id: Id
+    name: str = ""
+    status: str = "draft"
+    dial_mode: DialMode = "progressive"
+    pacing_ratio: float = 1.2
+    max_concurrent_calls: int = 50
+    queue_name: str = "sales"
+    max_retries: int = 3
+    retry_delay: float = 300.0
+    """Wall-clock seconds: this is what the outside is told."""
+    trunk: str | None = None
+    caller_id: str | None = None
+    start_time: str | None = None
+    end_time: str | None = None
+    days_of_week: list[int] | None = None
+    timezone: str | None = None
+    pacing: Pacing | None = None
+    abandon_cap: float = 0.03
+    rule_pack: str | None = None
+    weight: float = 1.0
+
+
+class Contact(msgspec.Struct, kw_only=True):
+    """A contact as the backend stores it."""
+
+    id: int
+    campaign_id: Id
+    phone_number: str
+    status: ContactStatus | str = "pending"
+    priority: int = 5
+    attempts: int = 0
+    last_attempt: str | None = None
+    """ISO 8601, as it was written."""
+    timezone: str | None = None
+    custom_data: dict[str, Any] = {}
+    created_at: str = "2026-01-01T00:00:00Z"
+
+
+class Course(msgspec.Struct, frozen=True, gc=False):
+    """How one call will go; all of it is drawn when the call is placed. Seconds of life."""
+
+    outcome: Outcome
+    setup_s: float
+    """From originate to ringing, or to busy or failed."""
+    ring_end_s: float
+    """From originate to the answer or the end of ringing."""
+    talk_s: float
+    """With an agent, or for a machine until it hangs up."""
+    wrap_up_s: float
+
+
+class Call(msgspec.Struct, kw_only=True, eq=False):
+    """One call the world placed."""
+
+    id: str
+    campaign_id: Id
+    contact_id: Id
+    phone_number: str
+    key: str | None
+    queue: str
+    ordinal: int
+    """How many calls the contact had before this one."""
+    placed_at: float
+    course: Course
+    state: CallState = "placed"
+    answered_at: float | None = None
+    connected_at: float | None = None
+    ended_at: float | None = None
+    agent_id: Id | None = None
+    disposition: Disposition | None = None
+
+
+class Agent(msgspec.Struct, kw_only=True, eq=False):
+    """One agent and how long they have been what."""
+
+    id: Id
+    queue: str
+    state: AgentState = "offline"
+    since: float = 0.0
+    leaving: bool = False
+    """Logs out as soon as the work at hand is done."""
+    seconds: dict[AgentState, float] = {}
+
+    def become(self, state: AgentState, now: float) -> None:
+        self.seconds[self.state] = self.spent(self.state, now)
+        self.state, self.since = state, now
+
+    def spent(self, state: AgentState, now: float) -> float:
+        """Seconds in `state` up to `now`."""
+        return self.seconds.get(state, 0.0) + (now - self.since if state == self.state else 0.0)
+
+
+class Queue(msgspec.Struct, kw_only=True):
+    """Agents who take each other's calls, and the people who wait for one of them."""
+
+    name: str
+    agents: list[Agent] = []
+    free: deque[Agent] = msgspec.field(default_factory=deque)
+    """Longest idle first."""
+    waiting: deque[Call] = msgspec.field(default_factory=deque)
+    """Answered, no agent yet: longest waiting first."""
+
+
+class News(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """The `data` of an event on the stream; what does not apply is left out."""
+
+    campaign_id: Id | None = None
+    contact_id: Id | None = None
+    call_id: str | None = None
+    agent_id: Id | None = None
+    queue: str | None = None
+    answered_by: Literal["human", "machine"] | None = None
+    duration: float | None = None
+    """Seconds of life from the answer to the end."""
+    disposition: Disposition | None = None
+    cause: int | None = None
+    """Q.850."""
+
+
+class Happening(msgspec.Struct, frozen=True, gc=False):
+    """Something that happened in the world, as an event others may be told of."""
+
+    at: float
+    """Seconds of life."""
+    type: CallEventType | AgentEventType
+    data: News

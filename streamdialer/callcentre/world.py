@@ -1,0 +1,279 @@
+"""The simulated world: phones ring, people answer or do not, agents talk. A pure discrete-event model.
+
+Time is seconds of life and only ever passed in: the same world runs behind HTTP at some multiple of the wall
+clock, and in virtual time as fast as the processor goes. It knows no clock, no network and no Redis.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import count
+from typing import Literal, TypeVar
+
+from streamdialer.callcentre.audit import Audit, Auditor
+from streamdialer.callcentre.config import WorldConfig
+from streamdialer.callcentre.outcomes import draw_course
+from streamdialer.callcentre.things import (
+    Agent,
+    Call,
+    Campaign,
+    Contact,
+    Disposition,
+    Happening,
+    Id,
+    News,
+    Queue,
+)
+from streamdialer.model import AgentEventType, CallEventType
+
+Subject = TypeVar("Subject")
+Q850_CAUSE: dict[Disposition, int] = {"busy": 17, "failed": 41, "no_answer": 19}
+
+
+class World:
+    """Campaigns, contacts, queues with agents, and the calls between them."""
+
+    def __init__(self, config: WorldConfig | None = None, seed: int = 0) -> None:
+        self.config = config or WorldConfig()
+        self.seed = seed
+        self.now = 0.0
+        self.campaigns: dict[Id, Campaign] = {}
+        self.contacts: dict[int, Contact] = {}
+        self.queues: dict[str, Queue] = {}
+        self.agents: dict[Id, Agent] = {}
+        self.live: dict[str, Call] = {}
+        """Calls placed and not ended, by id."""
+        self.auditor = Auditor(self.config.final, self.config.reaction_samples)
+        self._of_campaign: dict[Id, list[Contact]] = {}
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._order: Iterator[int] = count()
+        self._happenings: list[Happening] = []
+
+    def add_campaign(self, campaign: Campaign) -> None:
+        self.campaigns[campaign.id] = campaign
+        self._of_campaign.setdefault(campaign.id, [])
+        self.queue(campaign.queue_name)
+
+    def add_contacts(self, contacts: Iterable[Contact]) -> None:
+        for contact in contacts:
+            self.contacts[contact.id] = contact
+            self._of_campaign.setdefault(contact.campaign_id, []).append(contact)
+
+    def add_agent(self, agent_id: Id, queue: str) -> Agent:
+        """An agent who is logged in and free from now on, without news of it."""
+        agent = Agent(id=agent_id, queue=queue, since=self.now)
+        agent.become("available", self.now)
+        self.agents[agent_id] = agent
+        self.queue(queue).agents.append(agent)
+        self.queue(queue).free.append(agent)
+        return agent
+
+    def queue(self, name: str) -> Queue:
+        """The queue of that name, made when there is none."""
+        if name not in self.queues:
+            self.queues[name] = Queue(name=name)
+        return self.queues[name]
+
+    def contacts_of(self, campaign_id: Id) -> list[Contact]:
+        return self._of_campaign.get(campaign_id, [])
+
+    def originate(
+        self,
+        now: float,
+        campaign_id: Id,
+        contact_id: Id,
+        phone_number: str,
+        key: str | None = None,
+        timeout: float = 30.0,
+    ) -> Call:
+        """Place a call that rings `timeout` seconds of life at most; KeyError for an unknown campaign."""
+        self._run(now)
+        campaign = self.campaigns[campaign_id]
+        ordinal = self.auditor.per_contact[contact_id]
+        call = Call(
+            id=f"{self.config.call_id_prefix}-{contact_id}-{ordinal}",
+            campaign_id=campaign_id,
+            contact_id=contact_id,
+            phone_number=phone_number,
+            key=key,
+            queue=campaign.queue_name,
+            ordinal=ordinal,
+            placed_at=self.now,
+            course=draw_course(self.config, self.seed, contact_id, ordinal, timeout),
+        )
+        self.live[call.id] = call
+        self.auditor.placed(call, campaign)
+        refused = call.course.outcome in ("busy", "failed")
+        self._at(self.now + call.course.setup_s, self._refuse if refused else self._ring, call)
+        return call
+
+    def advance(self, now: float) -> list[Happening]:
+        """Everything that has happened up to `now` and was not told yet, in order."""
+        self._run(now)
+        told, self._happenings = self._happenings, []
+        return told
+
+    def next_at(self) -> float | None:
+        """When there is something to tell next; None when nothing will happen by itself."""
+        if self._happenings:
+            return self.now
+        return self._heap[0][0] if self._heap else None
+
+    def log_in(self, now: float, agent_id: Id) -> None:
+        """The agent takes calls from now on."""
+        self._run(now)
+        agent = self.agents[agent_id]
+        agent.leaving = False
+        if agent.state == "offline":
+            self._take_next_or_idle(agent)
+
+    def log_out(self, now: float, agent_id: Id) -> None:
+        """The agent leaves: at once when idle, otherwise after the call and its wrap-up."""
+        self._run(now)
+        agent = self.agents[agent_id]
+        agent.leaving = agent.state != "offline"
+        if agent.state == "available":
+            self.queues[agent.queue].free.remove(agent)
+            self.auditor.taken(agent)
+            self._leave(agent)
+
+    def audit(self, now: float) -> Audit:
+        """The auditor's figures at `now`."""
+        self._run(now)
+        return self.auditor.audit(
+            self.now, self.agents.values(), (contact.status for contact in self.contacts.values())
+        )
+
+    def _run(self, now: float) -> None:
+        while self._heap and self._heap[0][0] <= now:
+            self.now, _, happen = heapq.heappop(self._heap)
+            happen()
+        self.now = max(self.now, now)
+
+    def _at(self, at: float, happen: Callable[[Subject], None], subject: Subject) -> None:
+        entry: tuple[float, int, Callable[[], None]] = (at, next(self._order), partial(happen, subject))
+        heapq.heappush(self._heap, entry)
+
+    # What happens to a call.
+
+    def _refuse(self, call: Call) -> None:
+        self._end(call, "busy" if call.course.outcome == "busy" else "failed")
+
+    def _ring(self, call: Call) -> None:
+        call.state = "ringing"
+        self._tell_call("call_ringing", call)
+        unanswered = call.course.outcome == "no_answer"
+        at = call.placed_at + call.course.ring_end_s
+        self._at(at, self._ring_out if unanswered else self._answer, call)
+
+    def _ring_out(self, call: Call) -> None:
+        self._end(call, "no_answer")
+
+    def _answer(self, call: Call) -> None:
+        call.answered_at = self.now
+        self.auditor.picked_up(call)
+        queue = self.queues[call.queue]
+        if call.course.outcome == "machine":
+            call.state = "machine"
+            self._tell_call("call_answered", call, answered_by="machine")
+            self._at(self.now + call.course.talk_s, self._machine_hangs_up, call)
+        elif queue.free:
+            agent = queue.free.popleft()
+            self._tell_call("call_answered", call, answered_by="human", agent_id=agent.id, queue=queue.name)
+            self._connect(call, agent)
+        else:
+            call.state = "waiting"
+            self._tell_call("call_answered", call, answered_by="human", queue=queue.name)
+            queue.waiting.append(call)
+            self._at(self.now + self.config.patience_s, self._lose_patience, call)
+
+    def _machine_hangs_up(self, call: Call) -> None:
+        self._end(call, "machine")
+
+    def _lose_patience(self, call: Call) -> None:
+        if call.state == "waiting":
+            self.queues[call.queue].waiting.remove(call)
+            self._end(call, "abandoned")
+
+    def _connect(self, call: Call, agent: Agent) -> None:
+        call.state, call.agent_id, call.connected_at = "talking", agent.id, self.now
+        agent.become("busy", self.now)
+        self.auditor.taken(agent)
+        self.auditor.connected(call)
+        self._tell_agent("agent_busy", agent, campaign_id=call.campaign_id)
+        self._at(self.now + call.course.talk_s, self._hang_up, call)
+
+    def _hang_up(self, call: Call) -> None:
+        self._end(call, "completed")
+        agent = self.agents[call.agent_id] if call.agent_id is not None else None
+        if agent is not None:
+            agent.become("wrapup", self.now)
+            self._tell_agent("agent_wrapup", agent)
+            self._at(self.now + call.course.wrap_up_s, self._take_next_or_idle, agent)
+
+    def _end(self, call: Call, disposition: Disposition) -> None:
+        call.state, call.disposition, call.ended_at = "ended", disposition, self.now
+        del self.live[call.id]
+        self.auditor.ended(call)
+        if disposition in ("completed", "machine"):
+            said = None if disposition == "completed" else disposition
+            duration = round(self.now - (call.answered_at or self.now), 3)
+            self._tell_call("call_completed", call, duration=duration, disposition=said)
+        elif disposition == "abandoned":
+            self._tell_call("call_abandoned", call)
+        else:
+            self._tell_call("call_failed", call, disposition=disposition, cause=Q850_CAUSE[disposition])
+
+    # What happens to an agent.
+
+    def _take_next_or_idle(self, agent: Agent) -> None:
+        queue = self.queues[agent.queue]
+        if agent.leaving:
+            self._leave(agent)
+        elif queue.waiting:
+            self._connect(queue.waiting.popleft(), agent)
+        else:
+            worked = agent.state == "wrapup"
+            agent.become("available", self.now)
+            queue.free.append(agent)
+            if worked:
+                self.auditor.freed(agent, self.now)
+            self._tell_agent("agent_available", agent)
+
+    def _leave(self, agent: Agent) -> None:
+        agent.leaving = False
+        agent.become("offline", self.now)
+        self._tell_agent("agent_offline", agent)
+
+    # The news of it.
+
+    def _tell_call(
+        self,
+        kind: CallEventType,
+        call: Call,
+        *,
+        queue: str | None = None,
+        agent_id: Id | None = None,
+        answered_by: Literal["human", "machine"] | None = None,
+        duration: float | None = None,
+        disposition: Disposition | None = None,
+        cause: int | None = None,
+    ) -> None:
+        news = News(
+            campaign_id=call.campaign_id,
+            contact_id=call.contact_id,
+            call_id=call.id,
+            queue=queue,
+            agent_id=agent_id,
+            answered_by=answered_by,
+            duration=duration,
+            disposition=disposition,
+            cause=cause,
+        )
+        self._happenings.append(Happening(self.now, kind, news))
+
+    def _tell_agent(self, kind: AgentEventType, agent: Agent, campaign_id: Id | None = None) -> None:
+        news = News(agent_id=agent.id, queue=agent.queue, campaign_id=campaign_id)
+        self._happenings.append(Happening(self.now, kind, news))

@@ -1,0 +1,62 @@
+"""The command line: thin commands, one file per family; what they do is in the modules below."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Annotated
+
+import typer
+
+from streamdialer import __version__
+from streamdialer.cli import campaigns, checking, dead, events, inspecting, ticks, workers
+from streamdialer.cli.common import Commands
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="streamdialer",
+    help="Decides when a contact centre's automatic calls are placed, and places each exactly once.",
+    epilog="Example: streamdialer --redis-url redis://127.0.0.1:6379/0 consume",
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for family in (workers, ticks, events, campaigns, dead, inspecting, checking):
+    family.register(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"streamdialer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    redis_url: Annotated[str | None, typer.Option(help="Redis server; wins over REDIS_URL.")] = None,
+    backend_url: Annotated[str | None, typer.Option(help="Django backend; wins over BACKEND_URL.")] = None,
+    dialer_api_url: Annotated[str | None, typer.Option(help="Dialer API; wins over DIALER_API_URL.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="auto, text or json.")] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options that win over the environment and `.env`, for every command."""
+    ctx.obj = {
+        "redis_url": redis_url,
+        "backend_url": backend_url,
+        "dialer_api_url": dialer_api_url,
+        "log_level": log_level,
+        "log_format": log_format,
+    }
+
+
+def main() -> None:
+    """Runs the command line; the process ends with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # somebody's data must not fail at a narrow terminal
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="streamdialer")

@@ -1,0 +1,155 @@
+"""`campaign`: what Redis knows of campaigns, and their status by hand."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import anyio
+import msgspec
+import typer
+
+from streamdialer.cli.common import AsJson, load_settings, print_fields, print_json, print_table, say
+from streamdialer.config import Settings
+from streamdialer.operations import (
+    TOTALS,
+    CampaignDetail,
+    CampaignRow,
+    Order,
+    campaign_detail,
+    campaign_rows,
+    campaigns_known,
+    clean_up_campaign,
+    order_campaign,
+    reached,
+    read_campaign_id,
+)
+
+CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
+commands = typer.Typer(
+    no_args_is_help=True,
+    help="List, show, start, pause, stop campaigns, or remove what is left of a finished one.",
+    epilog="Example: streamdialer campaign list",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this family's commands."""
+    app.add_typer(commands, name="campaign")
+
+
+@commands.command("list", epilog="Example: streamdialer campaign list --json")
+def list_campaigns(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """All campaigns that Redis knows."""
+    rows = anyio.run(_rows, load_settings(ctx))
+    if as_json:
+        print_json(rows)
+        return
+    columns = ["campaign", "status", "queue", "#ready", "#waiting", "#live", "#connected"]
+    columns += [f"#{name.removesuffix('_calls').replace('_', ' ')}" for name in TOTALS]
+    print_table(
+        columns,
+        [
+            (
+                row.campaign_id,
+                row.status,
+                row.queue,
+                row.ready,
+                row.waiting,
+                row.live_calls,
+                row.connected_calls,
+                *row.totals.values(),
+            )
+            for row in rows
+        ],
+    )
+
+
+@commands.command(epilog="Example: streamdialer campaign show 1")
+def show(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> None:
+    """One campaign: contacts, calls, agents, totals, the last decision."""
+    detail = anyio.run(_detail, load_settings(ctx), read_campaign_id(campaign))
+    if as_json:
+        print_json(detail)
+        return
+    row = detail.campaign
+    print_fields(
+        [
+            ("campaign", row.campaign_id),
+            ("status", row.status),
+            ("started at", detail.public.get("started_at", "")),
+            ("queue", row.queue),
+            ("agents", f"{detail.agents_free} free, {detail.agents_busy} busy" if row.queue else ""),
+            ("contacts", f"{row.ready} ready, {row.waiting} waiting, {row.reserved} reserved"),
+            ("calls", f"{row.active_calls} active, {row.connected_calls} connected"),
+            ("totals", ", ".join(f"{name} {count}" for name, count in row.totals.items())),
+            ("last decision", _in_words(detail)),
+        ]
+    )
+
+
+@commands.command(epilog="Example: streamdialer campaign start 1")
+def start(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> None:
+    """Set it active: it is dialed from now on."""
+    _order(ctx, campaign, "start", as_json=as_json)
+
+
+@commands.command(epilog="Example: streamdialer campaign pause 1")
+def pause(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> None:
+    """Set it paused: no new calls; those that are live go on."""
+    _order(ctx, campaign, "pause", as_json=as_json)
+
+
+@commands.command(epilog="Example: streamdialer campaign stop 1")
+def stop(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> None:
+    """Set it cancelled: no new calls, for good; those that are live go on."""
+    _order(ctx, campaign, "stop", as_json=as_json)
+
+
+@commands.command(epilog="Example: streamdialer campaign cleanup 1")
+def cleanup(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> None:
+    """Remove the keys of a finished campaign; refused while calls are live."""
+    campaign_id = read_campaign_id(campaign)
+    anyio.run(_clean_up, load_settings(ctx), campaign_id)
+    if as_json:
+        print_json({"campaign_id": campaign_id, "removed": True})
+    else:
+        say(f"campaign {campaign_id}: removed")
+
+
+def _order(ctx: typer.Context, campaign: str, order: Order, *, as_json: bool) -> None:
+    campaign_id = read_campaign_id(campaign)
+    status = anyio.run(_give_order, load_settings(ctx), campaign_id, order)
+    if as_json:
+        print_json({"campaign_id": campaign_id, "status": status})
+    else:
+        say(f"campaign {campaign_id}: {status}")
+
+
+def _in_words(detail: CampaignDetail) -> str:
+    decision = detail.last_decision
+    if decision is None:
+        return "none yet"
+    fields = msgspec.to_builtins(decision)
+    told = [f"{name} {fields[name]}" for name in ("dialed", "wanted", "limit") if name in fields]
+    reason = [decision.detail or decision.reason or ""]
+    return ": ".join(part for part in (decision.status, ", ".join(told + reason).strip(", ")) if part)
+
+
+async def _rows(settings: Settings) -> list[CampaignRow]:
+    async with reached(settings) as (client, keys):
+        return await campaign_rows(client, keys, await campaigns_known(client, keys))
+
+
+async def _detail(settings: Settings, campaign: str) -> CampaignDetail:
+    async with reached(settings) as (client, keys):
+        return await campaign_detail(client, keys, campaign)
+
+
+async def _give_order(settings: Settings, campaign: str, order: Order) -> str:
+    async with reached(settings) as (client, keys):
+        return await order_campaign(client, keys, campaign, order)
+
+
+async def _clean_up(settings: Settings, campaign: str) -> None:
+    async with reached(settings) as (client, keys):
+        await clean_up_campaign(client, keys, settings, campaign)

@@ -1,0 +1,144 @@
+"""What the commands share: settings, errors as one line and an exit code, tables, JSON, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any, NoReturn
+
+import anyio
+import msgspec
+import typer
+from redis.exceptions import RedisError
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from streamdialer import config
+from streamdialer.config import Settings
+from streamdialer.connection import TRANSIENT
+from streamdialer.errors import SettingsError, StreamdialerError, Unreachable
+from streamdialer.streams import ReplicaRun
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+
+class Commands(TyperGroup):
+    """The root of all commands: what a user can mend is told in one line, with the exit code that stands for it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            raise
+        except (StreamdialerError, RedisError, OSError, *TRANSIENT, ExceptionGroup) as error:
+            _tell(error)
+
+
+def _tell(error: Exception) -> NoReturn:
+    leaves = list(_leaves(error))
+    for leaf in leaves:
+        if not isinstance(leaf, StreamdialerError | RedisError | OSError | TRANSIENT):
+            raise error  # a fault of ours: it is shown whole
+    leaf = leaves[0]
+    typer.secho("Error: ", fg="red", nl=False, err=True)
+    typer.echo(_message(leaf), err=True)
+    raise typer.Exit(exit_code(leaf)) from None
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, StreamdialerError):
+        return printable(str(error))
+    if isinstance(error, RedisError | TRANSIENT) and not isinstance(error, OSError):
+        return printable(f"Redis: {error}")
+    return printable(str(error))
+
+
+def exit_code(error: BaseException) -> int:
+    """0 done · 1 it could not be done · 2 wrong usage or settings · 3 a server could not be reached."""
+    if isinstance(error, SettingsError):
+        return 2
+    is_away = isinstance(error, TRANSIENT) and not isinstance(error, OSError)
+    return 3 if isinstance(error, Unreachable) or is_away else 1
+
+
+def load_settings(ctx: typer.Context, **overrides: object) -> Settings:
+    """Settings with the options given; raises SettingsError, also when no Redis server is named."""
+    settings = config.load({**ctx.obj, **overrides}).settings
+    config.require_redis(settings)
+    return settings
+
+
+def printable(text: str) -> str:
+    """Text that is safe on a terminal: other people's control characters and broken bytes are spelled out."""
+    return "".join(each if each.isprintable() or each == "\n" else _spelled(each) for each in text)
+
+
+def _spelled(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def say(text: str) -> None:
+    """One line, or several, for people."""
+    typer.echo(printable(text))
+
+
+def print_json(document: object) -> None:
+    """One JSON document on a line of its own."""
+    plain = _without_broken_bytes(msgspec.to_builtins(document))
+    typer.echo(msgspec.json.encode(plain).decode())
+
+
+def _without_broken_bytes(document: Any) -> Any:
+    """Bytes that are no UTF-8 come from Redis as lone surrogates, which JSON cannot carry."""
+    if isinstance(document, str):
+        return document.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if isinstance(document, dict):
+        return {_without_broken_bytes(k): _without_broken_bytes(v) for k, v in document.items()}
+    if isinstance(document, list | tuple):
+        return [_without_broken_bytes(each) for each in document]
+    return document
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table; whole and unwrapped where the output is no terminal. A column that begins with # is right-aligned."""
+    width = None if sys.stdout.isatty() else 10_000
+    console = Console(width=width, markup=False, highlight=False, emoji=False)
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+    for column in columns:
+        table.add_column(
+            column.removeprefix("#"), justify="right" if column.startswith("#") else "left", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*("" if cell is None else printable(str(cell)) for cell in row))
+    console.print(table)
+
+
+def print_fields(fields: Iterable[tuple[str, object]]) -> None:
+    """Name and value, one pair per line."""
+    pairs = [(name, "" if value is None else printable(str(value))) for name, value in fields]
+    width = max((len(name) for name, _ in pairs), default=0)
+    for name, value in pairs:
+        typer.echo(f"{name:<{width}}  {value}".rstrip())
+
+
+async def stop_on_signals(run: ReplicaRun) -> None:
+    """The first SIGTERM or SIGINT stops the run; a second ends the process where it stands."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for received in signals:
+            if run.stopping:
+                os._exit(128 + received)
+            run.stop()

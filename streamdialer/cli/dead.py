@@ -1,0 +1,157 @@
+"""`dead`: entries nobody could handle, and the way back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import anyio
+import typer
+
+from streamdialer.cli.common import AsJson, load_settings, print_fields, print_json, print_table, say
+from streamdialer.config import Settings
+from streamdialer.errors import CannotBeDone, SettingsError
+from streamdialer.inspection import fit_to_show
+from streamdialer.operations import reached
+from streamdialer.scripts import Scripts
+from streamdialer.streams import DeadLetter, DeadLetters
+
+LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Ids as `dead list` shows them.")]
+commands = typer.Typer(
+    no_args_is_help=True,
+    help="List, show, replay or drop entries that nobody could handle.",
+    epilog="Example: streamdialer dead list",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this family's commands."""
+    app.add_typer(commands, name="dead")
+
+
+@commands.command("list", epilog="Example: streamdialer dead list --count 50")
+def list_letters(
+    ctx: typer.Context,
+    count: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """The newest dead letters, newest first."""
+    letters, there_are = anyio.run(_newest, load_settings(ctx), count)
+    if as_json:
+        print_json(letters)
+        return
+    print_table(
+        ["id", "stream", "reason", "detail"],
+        [(letter.id, letter.stream, letter.reason, letter.detail) for letter in letters],
+    )
+    say(f"{len(letters)} of {there_are}")
+
+
+@commands.command(epilog="Example: streamdialer dead show 1732424242000-0")
+def show(
+    ctx: typer.Context,
+    letter_id: Annotated[str, typer.Argument(metavar="ID", help="Its id as `dead list` shows it.")],
+    as_json: AsJson = False,
+) -> None:
+    """One dead letter, with the original entry; phone numbers are masked."""
+    [checked] = _checked([letter_id])
+    letter = anyio.run(_get, load_settings(ctx), checked)
+    if as_json:
+        print_json(letter)
+        return
+    fields = ("id", "stream", "entry", "reason", "detail", "deliveries")
+    print_fields((name, getattr(letter, name)) for name in fields)
+    print_fields((f"  {name}", value) for name, value in letter.original.items())
+
+
+@commands.command(epilog="Example: streamdialer dead replay --all")
+def replay(
+    ctx: typer.Context,
+    letter_ids: LetterIds = None,
+    everything: Annotated[bool, typer.Option("--all", help="All there are now, oldest first.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put the originals back into their streams."""
+    chosen = _chosen("replay", letter_ids, everything=everything)
+    replayed = anyio.run(_replay, load_settings(ctx), chosen)
+    if as_json:
+        print_json({"replayed": replayed})
+    else:
+        for letter, entry in replayed.items():
+            say(f"{letter} is {entry} now")
+        say(f"{len(replayed)} replayed")
+
+
+@commands.command(epilog="Example: streamdialer dead drop 1732424242000-0")
+def drop(
+    ctx: typer.Context,
+    letter_ids: LetterIds = None,
+    everything: Annotated[bool, typer.Option("--all", help="All there are; takes --yes, too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="They are gone for good, and that is meant.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete dead letters for good."""
+    chosen = _chosen("drop", letter_ids, everything=everything)
+    if everything and not yes:
+        raise SettingsError("dead drop --all: deletes them for good; say --yes if that is meant")
+    dropped = anyio.run(_drop, load_settings(ctx), chosen)
+    if as_json:
+        print_json({"dropped": dropped})
+    else:
+        say(f"{dropped} dropped")
+    if chosen is not None and dropped < len(chosen):
+        raise CannotBeDone(f"{len(chosen) - dropped} of these dead letters did not exist")
+
+
+def _checked(letter_ids: list[str]) -> list[str]:
+    for letter_id in letter_ids:
+        if not re.fullmatch(r"\d{1,19}-\d{1,19}", letter_id):
+            raise SettingsError(f"dead letter: got {letter_id!r}, takes an id such as 1732424242000-0")
+    return list(dict.fromkeys(letter_ids))
+
+
+def _chosen(command: str, letter_ids: list[str] | None, *, everything: bool) -> list[str] | None:
+    """The ids given; None for all."""
+    if everything == bool(letter_ids):
+        raise SettingsError(f"dead {command}: takes ids, or --all")
+    return None if everything else _checked(letter_ids or [])
+
+
+@asynccontextmanager
+async def _letters(settings: Settings) -> AsyncIterator[DeadLetters]:
+    async with reached(settings) as (client, keys), Scripts(client, patient=False) as scripts:
+        yield DeadLetters(client, scripts, keys)
+
+
+async def _newest(settings: Settings, count: int) -> tuple[list[DeadLetter], int]:
+    async with _letters(settings) as letters:
+        return [fit_to_show(letter) for letter in await letters.newest(count)], await letters.count()
+
+
+async def _get(settings: Settings, letter_id: str) -> DeadLetter:
+    async with _letters(settings) as letters:
+        return fit_to_show(await letters.get(letter_id))
+
+
+async def _all_ids(letters: DeadLetters) -> list[str]:
+    """Oldest first; what dies again meanwhile is not among them."""
+    there_are = await letters.count()
+    return [letter.id for letter in reversed(await letters.newest(there_are))] if there_are else []
+
+
+async def _replay(settings: Settings, chosen: list[str] | None) -> dict[str, str]:
+    """Dead letter -> its new entry."""
+    async with _letters(settings) as letters:
+        wanted = await _all_ids(letters) if chosen is None else chosen
+        if chosen is not None:
+            for letter_id in chosen:  # all or none
+                await letters.get(letter_id)
+        return {letter_id: await letters.replay(letter_id) for letter_id in wanted}
+
+
+async def _drop(settings: Settings, chosen: list[str] | None) -> int:
+    async with _letters(settings) as letters:
+        wanted = await _all_ids(letters) if chosen is None else chosen
+        return sum([await letters.drop(wanted[at : at + 500]) for at in range(0, len(wanted), 500)])

@@ -1,0 +1,93 @@
+"""`emit`: adds events by hand or from a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import anyio
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from streamdialer.cli.common import AsJson, load_settings, print_json, say
+from streamdialer.config import Settings
+from streamdialer.errors import SettingsError, Unreachable
+from streamdialer.operations import checked_event, reached, read_event_lines, read_object, read_pairs
+from streamdialer.producers.events import Producer
+
+PER_TRIP: Final = 500
+MANY: Final = 20 * PER_TRIP
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this family's commands."""
+    app.command(
+        epilog="Example: streamdialer emit call_answered campaign_id=1 contact_id=123 call_id=abc123"
+    )(emit)
+
+
+def emit(
+    ctx: typer.Context,
+    kind: Annotated[str | None, typer.Argument(metavar="TYPE", help="The event's type.")] = None,
+    pairs: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE…", help="The event's data, piece by piece.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="JSON", help="The event's data as a JSON object.")
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="F.ndjson", help="One event per line: an object with its type; - is standard input."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add events to the stream. Of a file, all lines are added or none."""
+    if (kind is None) == (file is None) or (file is not None and data is not None):
+        raise SettingsError("emit: takes TYPE with key=value… or --data, or --file alone")
+    if data is not None and pairs:
+        raise SettingsError("emit: takes key=value… or --data, not both")
+    settings = load_settings(ctx)
+    if file is not None:
+        events = _read_file(file)
+    else:
+        events = [checked_event(kind, read_object(data) if data is not None else read_pairs(pairs or []))]
+    ids = anyio.run(_add, settings, events)
+    if as_json:
+        print_json({"added": len(ids), "ids": ids})
+    else:
+        say(f"{len(ids)} events added" if file is not None else ids[0])
+
+
+def _read_file(name: str) -> list[dict[str, Any]]:
+    if name == "-":
+        return read_event_lines(sys.stdin.buffer)
+    try:
+        with Path(name).open("rb") as lines:
+            return read_event_lines(lines)
+    except OSError as error:
+        raise SettingsError(f"--file {name}: {error.strerror or error}") from error
+
+
+async def _add(settings: Settings, events: list[dict[str, Any]]) -> list[str]:
+    ids: list[str] = []
+    async with reached(settings), Producer.from_url(settings.redis_url) as producer:
+        is_quiet = len(events) < MANY or not sys.stderr.isatty()
+        for at in track(
+            range(0, len(events), PER_TRIP),
+            "Adding events",
+            console=Console(stderr=True),
+            disable=is_quiet,
+        ):
+            some: list[Mapping[str, Any]] = list(events[at : at + PER_TRIP])
+            try:
+                ids += await producer.events(some)
+            except Unreachable as error:
+                raise Unreachable(
+                    f"{error}; {at} of {len(events)} events are known to be added (adding them again does no harm)"
+                ) from error
+    return ids

@@ -1,0 +1,170 @@
+"""`consume` and `tick`: the two programs that run for as long as calls are to be placed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import anyio
+import typer
+
+from streamdialer.cli.common import AsJson, load_settings, print_json, say, stop_on_signals
+from streamdialer.config import NAMES, Settings
+from streamdialer.consumers.replica import ReplicaOptions, run_replica
+from streamdialer.errors import SettingsError
+from streamdialer.keys import STAGES, Stage
+from streamdialer.observe.logs import set_up_logging
+from streamdialer.operations import reached
+from streamdialer.producers.ticks import Schedule, TickProducer
+from streamdialer.scripts import Scripts
+from streamdialer.streams import ReplicaRun
+from streamdialer.supervisor import Supervisor
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this family's commands."""
+    app.command(epilog="Example: streamdialer consume --processes 2 --stages ticks,calls,events,updates")(
+        consume
+    )
+    app.command(epilog="Example: streamdialer tick --dial-every 5")(tick)
+
+
+def consume(
+    ctx: typer.Context,
+    stages: Annotated[
+        str, typer.Option(help="Stages to work in, separated by commas.", metavar="STAGES")
+    ] = ",".join(STAGES),
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Entries handled at once per stage.")] = None,
+    autoscale: Annotated[
+        str | None, typer.Option(metavar="MAX,MIN", help="Move the number with the backlog, between bounds.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes, under one that restarts them.")] = 1,
+    max_tasks: Annotated[
+        int | None,
+        typer.Option(min=1, help="End cleanly after so many entries; with --processes: start afresh."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Consumer name, its own for each replica; NAME-1 … with --processes.")
+    ] = None,
+    health_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Answer GET / with 200 here; with --processes the first port."),
+    ] = None,
+) -> None:
+    """Work: one replica. SIGTERM or Ctrl-C: stop taking, finish or hand back what is held, exit 0."""
+    options = ReplicaOptions(
+        stages=read_stages(stages),
+        concurrency=concurrency,
+        autoscale=read_autoscale(autoscale),
+        name=name,
+        health_port=health_port,
+    )
+    if concurrency is not None and autoscale is not None:
+        raise SettingsError("--concurrency and --autoscale: both given, takes one of them")
+    settings = load_settings(ctx)
+    set_up_logging(settings.log_level, settings.log_format)
+    if processes == 1:
+        anyio.run(_consume, settings, options, max_tasks)
+        return
+    commands = [_command(options, max_tasks, number) for number in range(1, processes + 1)]
+    given = {NAMES[option]: str(value) for option, value in ctx.obj.items() if value}
+    anyio.run(_supervise, settings, commands, given)
+
+
+def tick(
+    ctx: typer.Context,
+    dial_every: Annotated[
+        float | None, typer.Option(help="Seconds between dial ticks of a campaign.")
+    ] = None,
+    retry_every: Annotated[float | None, typer.Option(help="Seconds between its retry ticks.")] = None,
+    stats_every: Annotated[float | None, typer.Option(help="Seconds between its statistics ticks.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Add what is due now and end.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add a tick per active campaign whenever one is due. Any number of producers may run."""
+    if as_json and not once:
+        raise SettingsError("--json: goes with --once only")
+    settings = load_settings(
+        ctx, dial_every_s=dial_every, retry_every_s=retry_every, stats_every_s=stats_every
+    )
+    set_up_logging(settings.log_level, settings.log_format)
+    added = anyio.run(_tick, settings, once)
+    if once and as_json:
+        print_json({"added": added})
+    elif once:
+        say(f"{added} ticks added")
+
+
+def read_stages(text: str) -> tuple[Stage, ...]:
+    """Stages named in a comma list, in their own order; raises SettingsError."""
+    wanted = {part.strip() for part in text.split(",") if part.strip()}
+    if not wanted or wanted - set(STAGES):
+        raise SettingsError(f"--stages: got {text!r}, takes one or more of {','.join(STAGES)}")
+    return tuple(stage for stage in STAGES if stage in wanted)
+
+
+def read_autoscale(text: str | None) -> tuple[int, int] | None:
+    """`MAX,MIN`; raises SettingsError."""
+    if text is None:
+        return None
+    most, _, least = text.partition(",")
+    try:
+        bounds = int(most), int(least)
+    except ValueError:
+        bounds = 0, 0
+    if not 1 <= bounds[1] <= bounds[0]:
+        raise SettingsError(f"--autoscale: got {text!r}, takes MAX,MIN: two numbers from 1, the larger first")
+    return bounds
+
+
+async def _consume(settings: Settings, options: ReplicaOptions, max_tasks: int | None) -> None:
+    run = ReplicaRun(max_tasks)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop_on_signals, run)
+        async with reached(settings):
+            pass
+        await run_replica(settings, options, run)
+        tasks.cancel_scope.cancel()
+
+
+async def _supervise(settings: Settings, commands: list[list[str]], env: dict[str, str]) -> None:
+    async with reached(settings):
+        pass
+    await Supervisor(commands, grace_s=settings.grace_s, env=env).serve()
+
+
+def _command(options: ReplicaOptions, max_tasks: int | None, number: int) -> list[str]:
+    """The command line of the supervisor's child `number`; its settings come through the environment."""
+    command = [sys.executable, "-m", "streamdialer", "consume", "--stages", ",".join(options.stages)]
+    if options.concurrency is not None:
+        command += ["--concurrency", str(options.concurrency)]
+    if options.autoscale is not None:
+        command += ["--autoscale", "{},{}".format(*options.autoscale)]
+    if max_tasks is not None:
+        command += ["--max-tasks", str(max_tasks)]
+    if options.name is not None:
+        command += ["--name", f"{options.name}-{number}"]
+    if options.health_port is not None:
+        command += ["--health-port", str(options.health_port + number - 1)]
+    return command
+
+
+async def _tick(settings: Settings, once: bool) -> int:
+    """How many ticks were added, with `once`."""
+    schedule = Schedule(
+        dial_every_s=settings.dial_every_s,
+        retry_every_s=settings.retry_every_s,
+        stats_every_s=settings.stats_every_s,
+        cleanup_after_s=settings.cleanup_after_s,
+        scan_keys_per_s=settings.scan_keys_per_s,
+    )
+    run = ReplicaRun()
+    async with reached(settings) as (client, keys), Scripts(client, patient=not once) as scripts:
+        producer = TickProducer(scripts, keys, schedule, run)
+        if once:
+            return await producer.once()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stop_on_signals, run)
+            await producer.serve()
+            tasks.cancel_scope.cancel()
+    return 0

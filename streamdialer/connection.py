@@ -1,0 +1,146 @@
+"""The one place that knows how to connect to Redis: plain, TLS, unix socket, Sentinel, Cluster.
+
+The client library's own retries replay writes whose reply was lost, so they are off: whoever writes through a script
+that is idempotent by token retries, nobody else. Blocking reads get a connection pool of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    TryAgainError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+
+from streamdialer.errors import SettingsError, Unreachable
+from streamdialer.keys import Keys
+
+TRANSIENT: Final = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    RedisClusterException,
+    BusyLoadingError,
+    ReadOnlyError,
+    TryAgainError,
+    ClusterDownError,
+    MasterDownError,
+    OSError,
+    TimeoutError,
+)
+"""Errors of a server that is away or changing its role: the same call may succeed a moment later."""
+
+SOCKET_TIMEOUT_S: Final = 5.0
+CLUSTER_PREFIX: Final = "{d0}:"
+
+
+def keys_for(url: str) -> Keys:
+    """The key names to use with the server at `url`: on Cluster all of them share one hash tag."""
+    return Keys(CLUSTER_PREFIX if url.startswith("redis+cluster://") else "")
+
+
+def connect(url: str) -> Redis:
+    """A client for `url`; nothing is sent before the first command.
+
+    Raises SettingsError for an address that cannot be understood.
+    """
+    options: dict[str, Any] = {
+        "decode_responses": True,
+        # Bytes that are not UTF-8 come and go unchanged: somebody's broken entry must not stop a reader.
+        "encoding_errors": "surrogateescape",
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": SOCKET_TIMEOUT_S,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    scheme = url.partition("://")[0]
+    try:
+        if scheme == "redis+sentinel":
+            return _sentinel(url, options)
+        if scheme == "redis+cluster":
+            return _cluster(url, options)
+        return Redis.from_url(url, **options)
+    except ValueError as error:
+        raise SettingsError(f"REDIS_URL: {error}") from error
+
+
+def _hosts(netloc: str, default_port: int) -> list[tuple[str, int]]:
+    hosts = []
+    for part in netloc.rpartition("@")[2].split(","):
+        host, _, port = part.rpartition(":") if ":" in part else (part, "", str(default_port))
+        if not host:
+            raise ValueError(f"no host in {part!r}; takes host:port,host:port")
+        hosts.append((host, int(port)))
+    return hosts
+
+
+def _credentials(url: str) -> dict[str, Any]:
+    login = urlsplit(url).netloc.rpartition("@")[0]
+    user, _, password = login.partition(":")
+    found = {"username": unquote(user) or None, "password": unquote(password) or None}
+    return {name: value for name, value in found.items() if value}
+
+
+def _sentinel(url: str, options: dict[str, Any]) -> Redis:
+    parts = urlsplit(url)
+    service, _, db = parts.path.strip("/").partition("/")
+    if not service:
+        raise ValueError("takes redis+sentinel://host:port,host:port/service")
+    make: Any = Sentinel
+    sentinel = make(_hosts(parts.netloc, 26379), sentinel_kwargs={"socket_timeout": 1.0})
+    client: Redis = sentinel.master_for(service, db=int(db or 0), **_credentials(url), **options)
+    return client
+
+
+def _cluster(url: str, options: dict[str, Any]) -> Redis:
+    nodes = [ClusterNode(host, port) for host, port in _hosts(urlsplit(url).netloc, 6379)]
+    cluster: Any = RedisCluster(startup_nodes=nodes, **_credentials(url), **options)
+    client: Redis = cluster  # it has the commands we use, without being a subclass
+    return client
+
+
+def is_cluster(client: Redis) -> bool:
+    return isinstance(client, RedisCluster)
+
+
+def masked(url: str) -> str:
+    """The address without its password."""
+    head, at, tail = url.rpartition("@")
+    if not at:
+        return url
+    scheme, _, login = head.partition("://")
+    user = login.partition(":")[0]
+    return f"{scheme}://{user}:•••@{tail}"
+
+
+async def ping(client: Redis, url: str) -> None:
+    """Raises Unreachable, in one line, when the server does not answer or does not let us in."""
+    try:
+        await client.ping()
+    except AuthenticationError as error:
+        raise Unreachable(
+            f"Redis at {masked(url)} refuses the password or user in REDIS_URL: {error}"
+        ) from error
+    except (RedisError, OSError) as error:
+        if "NOAUTH" in str(error):
+            raise Unreachable(f"Redis at {masked(url)} wants a password: put it into REDIS_URL") from error
+        raise Unreachable(
+            f"Redis at {masked(url)} cannot be reached: {error}; is REDIS_URL right?"
+        ) from error

@@ -1,0 +1,85 @@
+"""The calls stage: places each reserved call once. The attempt is marked as sent before its request leaves."""
+
+from __future__ import annotations
+
+import logging
+from uuid import uuid4
+
+import anyio
+import msgspec
+
+from streamdialer.consumers.services import Services
+from streamdialer.gateways.replies import Reply
+from streamdialer.model import Attempt, mask_number
+from streamdialer.streams import BadEntry, Entry
+
+log = logging.getLogger(__name__)
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What the claim kept of a contact for the request."""
+
+    id: int | str
+    phone_number: str
+
+
+def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
+    """The attempt, its call, and until when (ms, '' = no end) it may be placed; raises BadEntry."""
+    fields = entry.fields
+    try:
+        attempt = Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"])
+        return attempt, msgspec.json.decode(fields["call"], type=Call), fields["until"]
+    except (KeyError, ValueError, msgspec.MsgspecError) as error:
+        raise BadEntry(
+            "unreadable_call", f"not an entry of the claim: {type(error).__name__} {error}"
+        ) from error
+
+
+class CallsStage:
+    """Handles entries of `calls`."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def handle(self, entry: Entry) -> None:
+        attempt, call, until = read_call(entry)
+        began = await self._services.campaigns.begin(attempt, uuid4().hex, until)
+        if began != "ok":
+            level = logging.WARNING if began == "sent" else logging.INFO
+            log.log(level, "call is not placed", extra={"attempt": attempt.id, "reason": began})
+            return
+        try:
+            reply = await self._services.dialer_api.originate(
+                attempt_id=attempt.id,
+                campaign=attempt.campaign,
+                contact=attempt.contact,
+                contact_wire_id=call.id,
+                phone_number=call.phone_number,
+            )
+        except anyio.get_cancelled_exc_class():
+            log.warning("stopped while a request was open: its events decide", extra={"attempt": attempt.id})
+            raise
+        with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+            await self._settle(attempt, call, reply)
+
+    async def _settle(self, attempt: Attempt, call: Call, reply: Reply) -> None:
+        settled = await self._services.campaigns.settle(
+            attempt,
+            verdict=reply.verdict,
+            call_id=reply.call_id,
+            hold=reply.hold,
+            retry_after_s=reply.retry_after_s,
+        )
+        loud = reply.hold == "credentials"
+        quiet = reply.verdict == "placed"
+        log.log(
+            logging.ERROR if loud else logging.INFO if quiet else logging.WARNING,
+            "originate",
+            extra={
+                "attempt": attempt.id,
+                "number": mask_number(call.phone_number),
+                "verdict": reply.verdict,
+                "detail": reply.detail,
+                "settled": settled,
+            },
+        )

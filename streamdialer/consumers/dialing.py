@@ -1,0 +1,247 @@
+"""The dial tick: read settings, agents and queue; decide; claim. In that order and nothing between."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import anyio
+import msgspec
+
+from streamdialer.consumers.refill import Refill, Refilled
+from streamdialer.consumers.services import Services
+from streamdialer.errors import CampaignError, Unreachable
+from streamdialer.ledger import CampaignState, Claimed, QueueState, Reservation
+from streamdialer.model import CampaignSettings, DialMode, Tick, TickResult
+from streamdialer.pacing import CampaignLoad, Decision, Snapshot, calls_per_agent, decide
+from streamdialer.rules.window import campaign_window
+
+log = logging.getLogger(__name__)
+CLAIM_BATCH: Final = 500
+CLAIM_TRIES: Final = 5
+
+WHY: Final = {
+    "not_active": "the campaign's status is not active",
+    "window_closed": "its calling hours are over",
+    "rate_limited": "the Dialer API asked this campaign to wait",
+    "dialer_api_down": "the Dialer API does not take calls; one call tries it after each rest",
+    "dialer_api_credentials": "the Dialer API refuses our credentials: check DIALER_API_TOKEN",
+    "no_call_events": "calls were sent and no call event has come since: is a program writing call events?",
+    "no_agents": "no agent of the queue is free",
+    "no_contacts": "no contact is ready to be dialed",
+}
+
+
+class PacingShared(msgspec.Struct, frozen=True):
+    """What the other campaigns of a queue must know of one campaign's pacing."""
+
+    mode: DialMode
+    ratio: float
+    weight: float
+    max_concurrent: int
+    is_open: bool
+
+
+class Dialing:
+    """Runs dial ticks; keeps campaign settings for a few seconds."""
+
+    def __init__(self, services: Services, refill: Refill) -> None:
+        self._services = services
+        self._refill = refill
+        self._campaigns: dict[str, tuple[float, CampaignSettings]] = {}
+        self._registered: dict[str, tuple[str, str]] = {}
+        self._members: dict[str, list[str]] = {}
+        self._polling: dict[str, anyio.Lock] = {}
+
+    async def settings_of(self, campaign: str) -> CampaignSettings:
+        """Raises CampaignError or Unreachable."""
+        found, now = self._campaigns.get(campaign), anyio.current_time()
+        if found is None or now - found[0] > self._services.settings.campaign_max_age_s:
+            if len(self._campaigns) > 10_000:
+                self._campaigns.clear()
+            settings = await self._services.backend.campaign(campaign)
+            if settings.pacing == "adaptive" and settings.dial_mode == "predictive":
+                raise CampaignError("pacing is 'adaptive', which this version does not have: takes 'fixed'")
+            found = self._campaigns[campaign] = (now, settings)
+        return found[1]
+
+    async def dial(self, tick: Tick, now_ms: int) -> TickResult:
+        """One decision of one campaign; never raises for what a campaign or a server does wrong."""
+        result = TickResult(
+            status="skipped", kind="dial", campaign_id=tick.campaign, dialed=0, failed=0, at=now_ms
+        )
+        services = self._services
+        status = await services.queues.status_of(tick.campaign)
+        if status != "active":
+            result.reason = "unknown_campaign" if status is None else "not_active"
+            said = (
+                "it has no status in Redis" if status is None else f"its status is {status!r}, not 'active'"
+            )
+            result.detail = f"campaign {tick.campaign} is not dialed: {said}"
+            return result
+        try:
+            campaign = await self.settings_of(tick.campaign)
+            opening = campaign_window(campaign, services.settings.timezone).around(now_ms)
+            await self._register(tick.campaign, campaign, is_open=opening.is_open)
+            if not opening.is_open:
+                result.reason = "window_closed"
+                result.detail = f"{WHY['window_closed']}; next opening, ms since 1970: {opening.until_ms}"
+                return result
+            await self._decide_and_claim(tick, campaign, opening.until_ms, result)
+        except CampaignError as error:
+            result.status, result.reason, result.detail = "error", "campaign_unusable", str(error)
+        except Unreachable as error:
+            result.status, result.reason, result.detail = "error", "backend_unreachable", str(error)
+        return result
+
+    async def _decide_and_claim(
+        self, tick: Tick, campaign: CampaignSettings, open_until_ms: int | None, result: TickResult
+    ) -> None:
+        queue = campaign.queue_name
+        for number in range(CLAIM_TRIES):
+            state = await self._fresh_queue(tick.campaign, campaign, result)
+            decision = decide(_snapshot(state, tick.campaign, campaign), tick.campaign)
+            wanted = Reservation(
+                token=f"{tick.id}.{number}",
+                level=decision.level,
+                free_agents=state.free,
+                calls_per_agent=calls_per_agent(campaign.dial_mode, campaign.pacing_ratio),
+                max_concurrent=campaign.max_concurrent_calls,
+                batch=CLAIM_BATCH,
+                open_until_ms=open_until_ms,
+                max_attempts=campaign.max_retries,
+                retry_delay_ms=round(campaign.retry_delay * 1000),
+                others={
+                    other.id: _per_agent(other) for other in state.campaigns if other.id != tick.campaign
+                },
+            )
+            claimed = await self._services.campaigns.claim(tick.campaign, queue, wanted)
+            if claimed.reason != "queue_changed":
+                _report(result, campaign, decision, claimed)
+                return
+            self._registered.pop(tick.campaign, None)
+            self._members.pop(queue, None)
+            await self._register(tick.campaign, campaign, is_open=True)
+        result.status, result.reason = "error", "queue_changed"
+        result.detail = f"the campaigns of queue {queue} kept changing; the next tick tries again"
+
+    async def _fresh_queue(self, campaign: str, settings: CampaignSettings, result: TickResult) -> QueueState:
+        """The queue with an agent list and a ready set that are new enough; raises Unreachable."""
+        state = await self._queue_state(campaign, settings.queue_name)
+        again = False
+        if state.now - state.polled > self._services.settings.agents_max_age_s * 1000:
+            await self._poll_agents(settings.queue_name, state)
+            again = True
+        own = next(one for one in state.campaigns if one.id == campaign)
+        if self._refill.is_due(campaign, own.ready):
+            refilled = await self._refill.pending(campaign, settings, own.ready)
+            again = again or refilled.added > 0
+            _note(result, refilled)
+        return await self._queue_state(campaign, settings.queue_name) if again else state
+
+    async def _queue_state(self, campaign: str, queue: str) -> QueueState:
+        for _ in range(CLAIM_TRIES):
+            members = self._members.get(queue, [])
+            state = await self._services.queues.snapshot(queue, list(dict.fromkeys([campaign, *members])))
+            if state is not None:
+                return state
+            self._members[queue] = await self._services.queues.campaigns(queue)
+        raise Unreachable(f"the campaigns of queue {queue} keep changing")
+
+    async def _poll_agents(self, queue: str, seen: QueueState) -> None:
+        """Reads the queue's agents, one reader at a time; raises Unreachable: nothing is guessed."""
+        services = self._services
+        async with self._polling.setdefault(queue, anyio.Lock()):
+            if await services.queues.polled_ms(queue) > seen.polled:
+                return
+            seconds, micros = await services.client.time()
+            agents = await services.backend.agents(queue)
+            await services.queues.store_agents(queue, agents, seconds * 1000 + micros // 1000)
+
+    async def _register(self, campaign: str, settings: CampaignSettings, *, is_open: bool) -> None:
+        shared = PacingShared(
+            mode=settings.dial_mode,
+            ratio=settings.pacing_ratio,
+            weight=settings.weight,
+            max_concurrent=settings.max_concurrent_calls,
+            is_open=is_open,
+        )
+        wanted = (settings.queue_name, msgspec.json.encode(shared).decode())
+        if self._registered.get(campaign) == wanted:
+            return
+        services = self._services
+        for _ in range(CLAIM_TRIES):
+            before = await services.queues.queue_of(campaign)
+            if await services.campaigns.register(campaign, *wanted, before=before):
+                break
+        if len(self._registered) > 10_000:
+            self._registered.clear()
+        self._registered[campaign] = wanted
+
+
+def _shared(state: CampaignState) -> PacingShared | None:
+    return msgspec.json.decode(state.pacing, type=PacingShared) if state.pacing else None
+
+
+def _per_agent(state: CampaignState) -> float:
+    shared = _shared(state)
+    return calls_per_agent(shared.mode, shared.ratio) if shared else 1.0
+
+
+def _snapshot(state: QueueState, campaign: str, settings: CampaignSettings) -> Snapshot:
+    loads = {}
+    for one in state.campaigns:
+        shared = _shared(one)
+        if one.id == campaign:
+            shared = PacingShared(
+                settings.dial_mode,
+                settings.pacing_ratio,
+                settings.weight,
+                settings.max_concurrent_calls,
+                True,
+            )
+        if shared is None:
+            continue
+        loads[one.id] = CampaignLoad(
+            mode=shared.mode,
+            ratio=shared.ratio,
+            weight=shared.weight,
+            unanswered=one.placed,
+            live=one.placed + one.connected,
+            ready=one.ready,
+            max_concurrent=shared.max_concurrent,
+            served_ms=one.served,
+            is_open=one.status == "active" and not one.held and shared.is_open,
+        )
+    return Snapshot(free_agents=state.free, busy_agents=state.busy, campaigns=loads)
+
+
+def _note(result: TickResult, refilled: Refilled) -> None:
+    result.refilled = refilled.added
+    skipped = {
+        "no_phone_number": refilled.invalid,
+        "unreadable": refilled.unreadable,
+        "attempts_used_up": refilled.used_up,
+    }
+    result.skipped = {name: number for name, number in skipped.items() if number} or None
+
+
+def _report(result: TickResult, campaign: CampaignSettings, decision: Decision, claimed: Claimed) -> None:
+    result.mode = campaign.dial_mode
+    result.dialed = claimed.dialed
+    result.available_agents = claimed.free
+    result.active_calls = claimed.unanswered
+    result.live_calls = claimed.live
+    result.ready = claimed.ready
+    result.waiting = claimed.waiting
+    result.wanted = decision.wanted
+    result.level = decision.level
+    result.limit = claimed.limit if claimed.limit not in ("level", None) else decision.limit
+    if claimed.skipped:
+        result.skipped = {**(result.skipped or {}), **claimed.skipped}
+    reason = claimed.reason
+    if reason is None and claimed.dialed == 0 and campaign.dial_mode != "preview":
+        reason = "no_agents" if claimed.free == 0 else "no_contacts" if claimed.ready == 0 else None
+    result.status = "ok" if reason is None else "skipped"
+    result.reason = reason
+    result.detail = WHY.get(reason or "")

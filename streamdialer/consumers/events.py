@@ -1,0 +1,120 @@
+"""The events stage: what other programs say of calls and agents becomes facts in the ledger."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import msgspec
+
+from streamdialer.consumers.services import Services
+from streamdialer.consumers.wakes import Wakes
+from streamdialer.ledger import fact_of
+from streamdialer.model import AGENT_EVENTS, CALL_EVENTS, LATER_EVENTS, AgentEvent, CallEvent, normalise_id
+from streamdialer.streams import BadEntry, Entry
+
+log = logging.getLogger(__name__)
+_IDS: Final = ("campaign_id", "contact_id", "agent_id")
+_TEXTS: Final = ("call_id", "queue", "cause")
+NOT_APPLIED: Final = {
+    "unknown_campaign": "the campaign was never dialed here, or has been cleaned up",
+    "unknown_contact": "the contact is not known here, or was finished long ago",
+    "no_attempt": "no call had been placed to the contact when the event was written",
+    "foreign_call": "its call_id belongs to no attempt of the contact",
+}
+
+
+def read_event(entry: Entry) -> CallEvent | AgentEvent:
+    """An entry as an event: `type` with `data` (JSON object), or flat fields. Raises BadEntry."""
+    kind = entry.fields.get("type", "")
+    if kind in LATER_EVENTS:
+        raise BadEntry("not_supported_yet", f"events of type {kind} have no effect in this version")
+    if kind not in CALL_EVENTS and kind not in AGENT_EVENTS:
+        raise BadEntry(
+            "unknown_type", f"type is {kind[:100]!r}, takes {', '.join((*CALL_EVENTS, *AGENT_EVENTS))}"
+        )
+    fields = _data_of(entry)
+    fields["type"] = kind
+    try:
+        for name in _IDS:
+            if name in fields:
+                fields[name] = normalise_id(fields[name])
+        for name in _TEXTS:
+            if isinstance(fields.get(name), int | float):
+                fields[name] = str(fields[name])
+        if kind in CALL_EVENTS:
+            return msgspec.convert(fields, CallEvent, strict=False)
+        return msgspec.convert(fields, AgentEvent, strict=False)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise BadEntry("wrong_type", str(error)[:500]) from error
+
+
+def _data_of(entry: Entry) -> dict[str, Any]:
+    raw = entry.fields.get("data")
+    if raw is None:
+        return dict(entry.fields)
+    try:
+        data = msgspec.json.decode(raw.encode())
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise BadEntry("broken_json", f"data is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise BadEntry("broken_json", f"data is a JSON {type(data).__name__}, takes an object")
+    return {name: value for name, value in data.items() if value is not None}
+
+
+class EventsStage:
+    """Handles entries of `events`."""
+
+    def __init__(self, services: Services, wakes: Wakes) -> None:
+        self._services = services
+        self._wakes = wakes
+
+    async def handle(self, entry: Entry) -> None:
+        event = read_event(entry)
+        if isinstance(event, CallEvent):
+            await self._call(event, entry.written_ms)
+        else:
+            await self._agent(event, entry.written_ms)
+
+    async def _call(self, event: CallEvent, written_ms: int) -> None:
+        queue = event.queue or await self._wakes.queue_of(event.campaign_id)
+        applied = await self._services.campaigns.apply_event(event, fact_of(event), queue, written_ms)
+        if applied in NOT_APPLIED:
+            raise BadEntry(
+                applied, f"{NOT_APPLIED[applied]} (campaign {event.campaign_id}, {event.contact_id})"
+            )
+        if applied == "ended":
+            self._wakes.queue(queue)
+        log.log(
+            logging.DEBUG if applied == "unchanged" else logging.INFO,
+            event.type,
+            extra={
+                "campaign": event.campaign_id,
+                "contact": event.contact_id,
+                "call": event.call_id,
+                "applied": applied,
+            },
+        )
+
+    async def _agent(self, event: AgentEvent, written_ms: int) -> None:
+        services = self._services
+        queue = event.queue
+        if not queue and event.campaign_id:
+            queue = await self._wakes.queue_of(event.campaign_id)
+        if not queue and event.agent_id:
+            queue = await services.queues.queue_of_agent(event.agent_id)
+        if not queue:
+            raise BadEntry(
+                "unknown_queue", "no queue, no known campaign and no known agent says where this belongs"
+            )
+        is_free = event.type == "agent_available"
+        if not event.agent_id:  # somebody's state changed: look at the list again
+            await services.queues.distrust_agents(queue)
+            self._wakes.queue(queue)
+            return
+        applied = await services.queues.note_agent(
+            queue, event.agent_id, is_free=is_free, written_ms=written_ms
+        )
+        if applied == "freed":
+            self._wakes.queue(queue)
+        log.debug(event.type, extra={"agent": event.agent_id, "queue": queue, "applied": applied})

@@ -1,0 +1,127 @@
+"""One replica: the chosen stages side by side under one task group, with the sweeper and wake-ups they need."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+
+import anyio
+import msgspec
+from redis.asyncio import Redis
+
+from streamdialer.config import Settings
+from streamdialer.connection import connect
+from streamdialer.consumers.calls import CallsStage
+from streamdialer.consumers.events import EventsStage
+from streamdialer.consumers.services import Services, open_services
+from streamdialer.consumers.sweeper import Sweeper
+from streamdialer.consumers.ticks import TicksStage
+from streamdialer.consumers.updates import UpdatesStage
+from streamdialer.consumers.wakes import Wakes
+from streamdialer.keys import STAGES, Stage
+from streamdialer.observe.health import beat_file, serve_health
+from streamdialer.scripts import backoff_s
+from streamdialer.streams import Places, ReplicaRun, StreamConsumer
+from streamdialer.streams.consumer import Handler
+
+log = logging.getLogger(__name__)
+
+
+class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `streamdialer consume` takes."""
+
+    stages: Sequence[Stage] = STAGES
+    concurrency: int | None = None
+    """Handlers at once per stage; None: the settings' own number for each stage."""
+    autoscale: tuple[int, int] | None = None
+    """(most, least) handlers at once per stage, moving with the backlog."""
+    name: str | None = None
+    health_port: int | None = None
+
+
+def replica_name() -> str:
+    """A name no other consumer has: host, process, four random digits."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+def places_for(stage: Stage, settings: Settings, options: ReplicaOptions) -> Places:
+    """How many entries a stage may work on at once."""
+    if options.autoscale is not None:
+        return Places(*options.autoscale)
+    if options.concurrency is not None:
+        return Places(options.concurrency)
+    return Places(settings.calls_concurrency if stage == "calls" else settings.concurrency)
+
+
+async def run_replica(settings: Settings, options: ReplicaOptions, run: ReplicaRun) -> None:
+    """Works until the run is stopped; then finishes or hands back what it holds within the grace period."""
+    name = options.name or replica_name()
+    reader = connect(settings.redis_url)
+    try:
+        async with open_services(settings) as services, anyio.create_task_group() as background:
+            wakes = Wakes(services)
+            background.start_soon(_keep, "wakes", wakes.serve)
+            if "ticks" in options.stages:
+                background.start_soon(_keep, "sweeper", Sweeper(services, wakes).serve)
+            if settings.health_file:
+                background.start_soon(beat_file, settings.health_file)
+            if options.health_port is not None:
+                background.start_soon(serve_health, options.health_port)
+            handlers: dict[Stage, Handler] = {
+                "ticks": TicksStage(services).handle,
+                "calls": CallsStage(services).handle,
+                "events": EventsStage(services, wakes).handle,
+                "updates": UpdatesStage(services).handle,
+            }
+            log.info("replica started", extra={"replica": name, "stages": ",".join(options.stages)})
+            async with anyio.create_task_group() as working:
+                for stage in options.stages:
+                    places = places_for(stage, settings, options)
+                    consumer = _consumer(stage, name, services, reader, handlers[stage], places, run)
+                    working.start_soon(consumer.serve, settings.grace_s)
+            background.cancel_scope.cancel()
+    finally:
+        await reader.aclose()
+    log.info("replica stopped", extra={"replica": name, "entries": run.done})
+
+
+def _consumer(
+    stage: Stage,
+    name: str,
+    services: Services,
+    reader: Redis,
+    handle: Handler,
+    places: Places,
+    run: ReplicaRun,
+) -> StreamConsumer:
+    settings = services.settings
+    return StreamConsumer(
+        reader=reader,
+        scripts=services.scripts,
+        stream=services.keys.stream(stage),
+        dead=services.keys.stream("dead"),
+        consumer=name,
+        handle=handle,
+        places=places,
+        run=run,
+        block_s=settings.block_s,
+        claim_idle_s=settings.claim_idle_s,
+        max_deliveries=settings.max_deliveries,
+        dead_keep=settings.dead_keep,
+        forget_s=settings.consumer_forget_s,
+    )
+
+
+async def _keep(name: str, serve: Callable[[], Awaitable[None]]) -> None:
+    """Starts a background duty again after trouble: a replica without its sweeper would look well and be ill."""
+    failures = 0
+    while True:
+        try:
+            await serve()
+        except Exception:
+            log.exception("background duty failed, starting it again", extra={"duty": name})
+            await anyio.sleep(backoff_s(failures))
+            failures += 1

@@ -1,0 +1,73 @@
+"""What the stages of one replica work with: one Redis client, one client per HTTP service, the ledger's stubs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+from redis.asyncio import Redis
+
+from streamdialer.config import Settings
+from streamdialer.connection import connect, keys_for
+from streamdialer.gateways.backend import Backend
+from streamdialer.gateways.dialer_api import DialerAPI
+from streamdialer.keys import Keys
+from streamdialer.ledger import CampaignLedger, Outbox, QueueLedger, TickLedger
+from streamdialer.ledger.campaigns import Limits
+from streamdialer.scripts import Scripts
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """Opened once, shared by all stages."""
+
+    settings: Settings
+    client: Redis
+    keys: Keys
+    scripts: Scripts
+    campaigns: CampaignLedger
+    queues: QueueLedger
+    ticks: TickLedger
+    outbox: Outbox
+    backend: Backend
+    dialer_api: DialerAPI
+
+
+def ledger_limits(settings: Settings) -> Limits:
+    """The settings in the units the scripts take."""
+    return Limits(
+        lease_ms=round(settings.lease_s * 1000),
+        deadline_ms=round((settings.ring_timeout_s + settings.uncertain_margin_s) * 1000),
+        max_call_ms=round(settings.max_call_s * 1000),
+        tombstone_ms=round(settings.tombstone_s * 1000),
+        events_required=settings.events == "required",
+        breaker_failures=settings.breaker_failures,
+        breaker_max_ms=round(settings.breaker_max_s * 1000),
+    )
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIterator[Services]:
+    """Everything a stage needs; `patient` waits for a Redis that is away instead of raising Unreachable."""
+    keys, limits = keys_for(settings.redis_url), ledger_limits(settings)
+    client = connect(settings.redis_url)
+    try:
+        async with (
+            Scripts(client, patient=patient) as scripts,
+            Backend(settings) as backend,
+            DialerAPI(settings) as dialer_api,
+        ):
+            yield Services(
+                settings=settings,
+                client=client,
+                keys=keys,
+                scripts=scripts,
+                campaigns=CampaignLedger(scripts, keys, limits),
+                queues=QueueLedger(scripts, keys),
+                ticks=TickLedger(scripts, keys),
+                outbox=Outbox(scripts, keys, limits.tombstone_ms),
+                backend=backend,
+                dialer_api=dialer_api,
+            )
+    finally:
+        await client.aclose()

@@ -1,0 +1,64 @@
+"""The sweeper: leases, deadlines, retries and tombstones, as soon as they are due."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import Final
+
+import anyio
+
+from streamdialer.consumers.services import Services
+from streamdialer.consumers.wakes import Wakes
+
+log = logging.getLogger(__name__)
+CAMPAIGNS_AT_ONCE: Final = 50
+CONTACTS_AT_ONCE: Final = 200
+
+
+class Sweeper:
+    """Every replica sweeps; the scripts see to it that each thing happens once."""
+
+    def __init__(self, services: Services, wakes: Wakes) -> None:
+        self._services = services
+        self._wakes = wakes
+        self._stalled: set[str] = set()
+
+    async def serve(self) -> None:
+        """Runs until cancelled."""
+        every_s = self._services.settings.sweep_every_s
+        while True:
+            due = await self._services.campaigns.due(CAMPAIGNS_AT_ONCE)
+            for campaign in due:
+                await self._sweep(campaign)
+            if len(due) < CAMPAIGNS_AT_ONCE:
+                await anyio.sleep(every_s * random.uniform(0.8, 1.2))
+
+    async def _sweep(self, campaign: str) -> None:
+        swept = await self._services.campaigns.sweep(campaign, CONTACTS_AT_ONCE)
+        if swept.wake:
+            queue = await self._wakes.queue_of(campaign)
+            self._wakes.queue(queue)
+        if swept.expired:
+            log.warning(
+                "attempts without any event were ended", extra={"campaign": campaign, "count": swept.expired}
+            )
+        if swept.released or swept.promoted or swept.closed:
+            log.info(
+                "swept",
+                extra={
+                    "campaign": campaign,
+                    "released": swept.released,
+                    "promoted": swept.promoted,
+                    "closed": swept.closed,
+                },
+            )
+        if swept.stalled and campaign not in self._stalled:
+            log.error(
+                "calls were sent and no call event has come since: nothing more is dialed until events come",
+                extra={"campaign": campaign, "calls": swept.stalled},
+            )
+            self._stalled.add(campaign)
+        elif not swept.stalled and campaign in self._stalled:
+            log.warning("call events come again", extra={"campaign": campaign})
+            self._stalled.discard(campaign)

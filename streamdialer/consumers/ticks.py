@@ -1,0 +1,115 @@
+"""The ticks stage: runs a campaign once and keeps the result by the tick's id."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import msgspec
+
+from streamdialer.consumers.dialing import Dialing
+from streamdialer.consumers.refill import Refill
+from streamdialer.consumers.services import Services
+from streamdialer.errors import CampaignError, RefusedByServer, Unreachable
+from streamdialer.model import TICK_KINDS, Tick, TickResult, normalise_id
+from streamdialer.streams import BadEntry, Entry
+
+log = logging.getLogger(__name__)
+CLEANED: Final = {
+    "unknown": "there is nothing of this campaign",
+    "not_finished": "the campaign is neither completed nor cancelled: stop it first",
+    "calls_live": "calls of the campaign are live; try again when they have ended",
+    "updates_waiting": "the backend has not confirmed everything yet; try again later",
+}
+
+
+def read_tick(entry: Entry) -> Tick:
+    """Raises BadEntry for what is no tick."""
+    kind = entry.fields.get("kind", "")
+    if kind not in TICK_KINDS:
+        raise BadEntry("unknown_kind", f"kind is {kind!r}, takes {', '.join(TICK_KINDS)}")
+    try:
+        campaign = normalise_id(entry.fields.get("campaign_id", ""))
+    except ValueError as error:
+        raise BadEntry("wrong_type", f"campaign_id: {error}") from error
+    return Tick(entry.id, next(known for known in TICK_KINDS if known == kind), campaign)
+
+
+class TicksStage:
+    """Handles entries of `ticks`; also runs ticks that are in no stream."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._refill = Refill(services)
+        self._dialing = Dialing(services, self._refill)
+        self._last_reason: dict[str, str | None] = {}
+
+    async def handle(self, entry: Entry) -> None:
+        settings = self._services.settings
+        keep_s = settings.wake_result_keep_s if "wake" in entry.fields else settings.result_keep_s
+        tick = read_tick(entry)
+        result = await self.run(tick)
+        await self._services.ticks.record(tick.id, result, keep_s=keep_s, decisions=settings.decisions_keep)
+
+    async def run(self, tick: Tick) -> TickResult:
+        """What became of the tick; what a campaign or a server does wrong is told in the result."""
+        now_ms = await self._services.ticks.take(tick.campaign, tick.id)
+        try:
+            match tick.kind:
+                case "dial":
+                    result = await self._dialing.dial(tick, now_ms)
+                case "retry":
+                    result = await self._retry(tick, now_ms)
+                case "stats":
+                    result = await self._stats(tick)
+                case "cleanup":
+                    result = await self._cleanup(tick)
+        except CampaignError as error:
+            result = _failed(tick, "campaign_unusable", str(error))
+        except (Unreachable, RefusedByServer) as error:
+            result = _failed(tick, "server_unreachable", str(error))
+        result.at = now_ms
+        self._log(tick, result)
+        return result
+
+    async def _retry(self, tick: Tick, now_ms: int) -> TickResult:
+        campaign = await self._dialing.settings_of(tick.campaign)
+        found = await self._refill.due_for_retry(tick.campaign, campaign, now_ms)
+        return TickResult(status="ok", kind="retry", campaign_id=tick.campaign, reset=found.added)
+
+    async def _stats(self, tick: Tick) -> TickResult:
+        services = self._services
+        await services.campaigns.sweep(tick.campaign, 100)  # and writes the public hash from our own truth
+        document = await services.dialer_api.statistics(tick.campaign)
+        await services.backend.post_statistics(tick.campaign, document)
+        return TickResult(status="ok", kind="stats", campaign_id=tick.campaign, statistics=dict(document))
+
+    async def _cleanup(self, tick: Tick) -> TickResult:
+        services = self._services
+        queue = await services.queues.queue_of(tick.campaign)
+        answer = await services.campaigns.cleanup(tick.campaign, queue)
+        if answer == "ok":
+            return TickResult(status="ok", kind="cleanup", campaign_id=tick.campaign, removed=1)
+        return TickResult(
+            status="skipped", kind="cleanup", campaign_id=tick.campaign, reason=answer, detail=CLEANED[answer]
+        )
+
+    def _log(self, tick: Tick, result: TickResult) -> None:
+        """A line when something was done or the reason changed; the night shift needs no line per tick."""
+        key = f"{tick.kind}:{tick.campaign}"
+        changed = self._last_reason.get(key, "") != result.reason
+        if len(self._last_reason) > 10_000:
+            self._last_reason.clear()
+        self._last_reason[key] = result.reason
+        level = logging.DEBUG
+        if result.status == "error" and changed:
+            level = logging.ERROR
+        elif changed or result.dialed or result.reset or result.removed:
+            level = logging.INFO
+        fields = {name: value for name, value in msgspec.structs.asdict(result).items() if value is not None}
+        fields.pop("statistics", None)
+        log.log(level, "tick", extra={"tick": tick.id, **fields})
+
+
+def _failed(tick: Tick, reason: str, detail: str) -> TickResult:
+    return TickResult(status="error", kind=tick.kind, campaign_id=tick.campaign, reason=reason, detail=detail)

@@ -1,0 +1,83 @@
+"""The updates stage: tells the backend what became of each contact, newest state only, for as long as it takes."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Final
+from uuid import uuid4
+
+import anyio
+import msgspec
+
+from streamdialer.consumers.services import Services
+from streamdialer.errors import RefusedByServer, Unreachable
+from streamdialer.gateways.backend import ContactPatch
+from streamdialer.ledger import Update
+from streamdialer.scripts import backoff_s
+from streamdialer.streams import BadEntry, Entry
+
+log = logging.getLogger(__name__)
+LONGEST_PAUSE_S: Final = 20.0
+
+
+def patch_of(update: Update) -> ContactPatch:
+    """The contract's PATCH body; raises ValidationError for a status it does not name."""
+    at_ms = update.last_attempt_ms
+    at = (
+        None
+        if at_ms is None
+        else datetime.fromtimestamp(at_ms / 1000, UTC).isoformat().replace("+00:00", "Z")
+    )
+    return msgspec.convert(
+        {"status": update.status, "attempts": update.attempts, "last_attempt": at}, ContactPatch
+    )
+
+
+class UpdatesStage:
+    """Handles entries of `updates`: each says that a contact has news, the outbox says which."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._is_away = False
+
+    async def handle(self, entry: Entry) -> None:
+        try:
+            campaign, contact = entry.fields["campaign"], entry.fields["contact"]
+        except KeyError as error:
+            raise BadEntry("unreadable_update", f"no field {error}") from error
+        token, failures = uuid4().hex, 0
+        refusals: list[str] = []
+        while True:
+            update = await self._services.outbox.take(campaign, contact, token)
+            if not isinstance(update, Update):
+                break
+            try:
+                await self._services.backend.patch_contact(contact, patch_of(update))
+            except Unreachable as error:
+                self._away(error)
+                await anyio.sleep(backoff_s(failures, LONGEST_PAUSE_S))
+                failures += 1
+                continue
+            except RefusedByServer as error:
+                refusals.append(str(error))
+            self._back()
+            confirmed = await self._services.outbox.confirm(campaign, contact, token, update.version)
+            log.debug(
+                "told the backend",
+                extra={"contact": contact, "status": update.status, "confirmed": confirmed},
+            )
+            if confirmed != "newer":
+                break
+        if refusals:
+            raise BadEntry("refused_by_backend", f"campaign {campaign}, contact {contact}: {refusals[-1]}")
+
+    def _away(self, error: Unreachable) -> None:
+        if not self._is_away:
+            log.error("the backend does not take updates; they wait", extra={"error": str(error)})
+        self._is_away = True
+
+    def _back(self) -> None:
+        if self._is_away:
+            log.warning("the backend takes updates again")
+        self._is_away = False

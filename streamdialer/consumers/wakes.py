@@ -1,0 +1,66 @@
+"""Wake-ups: a freed agent or an ended call makes the queue's campaigns dial at once, each at most once per moment."""
+
+from __future__ import annotations
+
+import anyio
+
+from streamdialer.consumers.services import Services
+
+GATHER_S = 0.01
+QUEUE_MEMBERS_MAX_AGE_S = 1.0
+DIRECTORY_MAX_AGE_S = 5.0
+
+
+class Wakes:
+    """Gathers queues for ten milliseconds and adds one dial tick per campaign that has none waiting."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._queues: dict[str, None] = {}
+        self._campaigns: dict[str, None] = {}
+        self._wanted = anyio.Event()
+        self._members: dict[str, tuple[float, list[str]]] = {}
+        self._queue_of: dict[str, tuple[float, str]] = {}
+
+    def queue(self, queue: str) -> None:
+        """All campaigns of the queue shall look whether they can dial."""
+        self._queues[queue] = None
+        self._wanted.set()
+
+    def campaign(self, campaign: str) -> None:
+        self._campaigns[campaign] = None
+        self._wanted.set()
+
+    async def queue_of(self, campaign: str) -> str:
+        """The queue of a campaign the ledger knows, else ''; up to five seconds old."""
+        found = self._queue_of.get(campaign)
+        if found is None or anyio.current_time() - found[0] > DIRECTORY_MAX_AGE_S:
+            queue = await self._services.queues.queue_of(campaign)
+            if len(self._queue_of) > 10_000:
+                self._queue_of.clear()
+            found = self._queue_of[campaign] = (anyio.current_time(), queue)
+        return found[1]
+
+    async def serve(self) -> None:
+        """Adds the ticks; runs until cancelled."""
+        while True:
+            await self._wanted.wait()
+            await anyio.sleep(GATHER_S)
+            self._wanted = anyio.Event()
+            queues, self._queues = list(self._queues), {}
+            campaigns, self._campaigns = self._campaigns, {}
+            for queue in queues:
+                campaigns |= dict.fromkeys(await self._members_of(queue))
+            if campaigns:
+                await self._services.ticks.enqueue("dial", list(campaigns))
+
+    async def _members_of(self, queue: str) -> list[str]:
+        found = self._members.get(queue)
+        if found is None or anyio.current_time() - found[0] > QUEUE_MEMBERS_MAX_AGE_S:
+            if len(self._members) > 10_000:
+                self._members.clear()
+            found = self._members[queue] = (
+                anyio.current_time(),
+                await self._services.queues.campaigns(queue),
+            )
+        return found[1]

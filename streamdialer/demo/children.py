@@ -1,0 +1,129 @@
+"""The demo's processes: each is `streamdialer …` as anybody would start it, with a log file of its own.
+
+None outlives the demo, however that ends: on Linux the kernel kills them with their parent.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Self
+
+import anyio
+
+from streamdialer.demo.options import GRACE_S
+from streamdialer.errors import CannotBeDone
+
+LOG_LINES_SHOWN: Final = 20
+STOP_TIMEOUT_S: Final = GRACE_S + 4
+
+# A program of its own and not `preexec_fn`, which is unsafe in a process with threads.
+_LAUNCHER: Final = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)  # 1 is PR_SET_PDEATHSIG
+if os.getppid() != int(sys.argv[1]):
+    os._exit(1)  # the parent died before the request was made
+os.execv(sys.executable, [sys.executable, "-m", "streamdialer", *sys.argv[2:]])
+"""
+
+
+class Child:
+    """One running process."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.name = name
+        self.process = process
+        self.log = log
+        self.started = time.monotonic()
+        self.was_killed = False
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def log_end(self) -> str:
+        """The last lines of its log."""
+        lines = self.log.read_text("utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-LOG_LINES_SHOWN:])
+
+
+class Children:
+    """A context manager: whoever is still there at its end is killed."""
+
+    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        """Everybody runs, and writes their log, in `directory`: no `.env` is found there."""
+        self._directory = directory
+        self._environment = environment
+        self.all: list[Child] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self.all:
+            if child.is_running:
+                child.process.kill()
+            child.process.wait()
+
+    def start(self, name: str, *arguments: str) -> Child:
+        """Runs `streamdialer` with the arguments; must be called from the main thread."""
+        log = self._directory / f"{name}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _LAUNCHER, str(os.getpid()), *arguments],
+                cwd=self._directory,
+                env=dict(self._environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for the demo, which stops them in order
+            )
+        child = Child(name, process, log)
+        self.all.append(child)
+        return child
+
+    def kill(self, child: Child) -> None:
+        """SIGKILL: the process gets no chance to put anything right."""
+        child.was_killed = True
+        child.process.kill()
+        child.process.wait()
+
+    def running(self, prefix: str = "") -> list[Child]:
+        return [child for child in self.all if child.name.startswith(prefix) and child.is_running]
+
+    def check(self) -> None:
+        """Raises CannotBeDone for a process that ended by itself, with the end of its log."""
+        for child in self.all:
+            if not child.was_killed and not child.is_running:
+                raise CannotBeDone(
+                    f"{child.name} (process {child.pid}) ended with exit code {child.process.returncode}; "
+                    f"the end of its log:\n{child.log_end()}"
+                )
+
+    async def stop(self) -> list[str]:
+        """Asks everybody to end, the one started first last; returns what was not as it should be."""
+        children = [child for child in self.all if not child.was_killed]
+        for child in reversed(children):
+            if child.is_running:
+                child.process.send_signal(signal.SIGTERM)
+        deadline = anyio.current_time() + STOP_TIMEOUT_S
+        while any(child.is_running for child in children) and anyio.current_time() < deadline:
+            await anyio.sleep(0.02)
+        problems = []
+        for child in children:
+            if child.is_running:
+                self.kill(child)
+                problems.append(f"{child.name} did not end within {STOP_TIMEOUT_S:g} s of SIGTERM")
+            elif child.process.returncode != 0:
+                problems.append(f"{child.name} ended with exit code {child.process.returncode} after SIGTERM")
+        return problems

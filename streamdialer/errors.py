@@ -1,0 +1,37 @@
+"""Every error streamdialer raises on purpose; each message names what was tried, what came back and what to do.
+
+StreamdialerError
+├── SettingsError        a setting or option is wrong                        (exit code 2)
+├── CampaignError        a campaign's own settings cannot be used: it is not dialed
+├── Unreachable          a server gave no usable answer: Redis, backend, Dialer API (exit code 3)
+├── RefusedByServer      a server answered, and the answer is final for this request
+└── CannotBeDone         the command is understood and cannot be carried out  (exit code 1)
+"""
+
+
+class StreamdialerError(Exception):
+    """Base of all errors a user can mend; shown as one line, never as a traceback."""
+
+
+class SettingsError(StreamdialerError):
+    """A setting or an option has a value it cannot take."""
+
+
+class CampaignError(StreamdialerError):
+    """A campaign's settings are missing, unreadable or out of bounds."""
+
+
+class Unreachable(StreamdialerError):
+    """A server could not be reached, or answered with something that is not its protocol."""
+
+
+class RefusedByServer(StreamdialerError):
+    """A server refused this very request; asking again will not help."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class CannotBeDone(StreamdialerError):
+    """What was asked for is refused, with the reason."""

@@ -1,0 +1,208 @@
+"""The Django backend: campaigns, agents and contacts are read; what became of calls is written back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from streamdialer.config import Settings
+from streamdialer.errors import CampaignError, RefusedByServer, Unreachable
+from streamdialer.gateways.auth import SimpleJWT
+from streamdialer.gateways.client import Query, Service, read_base_url, read_json
+from streamdialer.gateways.listings import (
+    ContactPage,
+    Page,
+    next_path,
+    read_agent,
+    read_campaign,
+    read_contacts,
+    read_page,
+)
+from streamdialer.model import Agent, CampaignSettings, ContactStatus, normalise_id
+
+AGENT_PAGES_MAX: Final = 50
+CONTACT_PAGES_MAX: Final = 1000
+_LATER: Final = frozenset({401, 403, 408, 425, 429})
+"""Refusals that a later request may not meet."""
+
+__all__ = ["Backend", "ContactPage", "ContactPatch"]
+
+
+class ContactPatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the backend is told of a contact; only what is given is sent."""
+
+    status: ContactStatus
+    attempts: int | None = None
+    last_attempt: str | None = None
+    """ISO 8601."""
+
+
+class Backend:
+    """One client for the life of the process."""
+
+    def __init__(self, settings: Settings) -> None:
+        auth: httpx.Auth | None = None
+        if settings.backend_username and not settings.backend_token:
+            base = str(read_base_url(settings.backend_url, "BACKEND_URL")).rstrip("/")
+            login = f"{base}/{settings.backend_login_path.lstrip('/')}"
+            auth = SimpleJWT(login, settings.backend_username, settings.backend_password)
+        self._service = Service(
+            "backend",
+            settings.backend_url,
+            setting="BACKEND_URL",
+            timeout_s=settings.backend_timeout_s,
+            connections=max(100, settings.concurrency + 16),
+            auth=auth,
+            token=settings.backend_token,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._service.aclose()
+
+    async def campaign(self, campaign_id: str) -> CampaignSettings:
+        """Settings of one campaign; raises CampaignError or Unreachable."""
+        response = await self._service.ask("GET", f"/api/campaigns/{_segment(campaign_id)}/")
+        if response.status_code == 404:
+            raise CampaignError(f"campaign {campaign_id} does not exist in the backend")
+        document = self._document(response)
+        if not isinstance(document, dict):
+            raise self._service.unusable(response)
+        return read_campaign(campaign_id, document)
+
+    async def agents(self, queue: str) -> list[Agent]:
+        """All agents of a queue, each once; raises Unreachable for anything that is not a whole list."""
+        found: dict[str, Agent] = {}
+        async for page, _, response in self._pages(f"/api/queues/{_segment(queue)}/agents/", AGENT_PAGES_MAX):
+            for row in page.rows:
+                try:
+                    agent = read_agent(row)
+                except ValueError as exc:
+                    raise Unreachable(f"{self._service.unusable(response)}: {exc}") from exc
+                found[normalise_id(agent.id)] = agent
+        return list(found.values())
+
+    async def pending(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:
+        """Contacts to be dialed, most urgent first, page by page; raises Unreachable."""
+        query: Query = {
+            "campaign_id": campaign,
+            "status": "pending",
+            "limit": page_size,
+            "offset": 0,
+            "ordering": "-priority,created_at",
+        }
+        async for page in self._contacts(campaign, query, {"pending"}):
+            yield page
+
+    async def due_for_retry(
+        self, campaign: str, before: datetime, max_attempts: int, page_size: int
+    ) -> AsyncIterator[ContactPage]:
+        """Contacts last tried before `before` (zone-aware) that have attempts left; raises Unreachable."""
+        query: Query = {
+            "campaign_id": campaign,
+            "status": "no_answer,busy",
+            "last_attempt__lt": before.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z",
+            "attempts__lt": max_attempts,
+            "limit": page_size,
+        }
+        async for page in self._contacts(campaign, query, {"no_answer", "busy"}):
+            yield page
+
+    async def patch_contact(self, contact: str, patch: ContactPatch) -> None:
+        """Write a contact's status; raises Unreachable (try again later) or RefusedByServer (final)."""
+        path = f"/api/contacts/{_segment(contact)}/"
+        self._accepted(await self._service.ask("PATCH", path, body=patch), f"contact {contact}")
+
+    async def post_statistics(self, campaign: str, document: Mapping[str, Any]) -> None:
+        """Write the statistics document of a campaign; raises like `patch_contact`."""
+        path = f"/api/campaigns/{_segment(campaign)}/update_stats/"
+        response = await self._service.ask("POST", path, body=dict(document))
+        self._accepted(response, f"statistics of campaign {campaign}")
+
+    async def health(self) -> str:
+        """One line for people; raises Unreachable unless contacts can be listed with our credentials."""
+        response = await self._service.ask("GET", "/api/contacts/", query={"status": "pending", "limit": 1})
+        if response.status_code == 400:  # some backends list contacts of a named campaign only
+            return f"backend at {self._service.base} answers"
+        self._page(response)
+        return f"backend at {self._service.base} answers and lists contacts"
+
+    async def _contacts(
+        self, campaign: str, query: Query, statuses: Collection[str]
+    ) -> AsyncIterator[ContactPage]:
+        seen = 0
+        async for page, more, _ in self._pages("/api/contacts/", CONTACT_PAGES_MAX, query):
+            contacts, unreadable = read_contacts(page.rows, campaign=campaign, statuses=statuses, offset=seen)
+            seen += len(page.rows)
+            yield ContactPage(contacts=contacts, unreadable=unreadable, more=more)
+
+    async def _pages(
+        self, path: str, most: int, query: Query | None = None
+    ) -> AsyncIterator[tuple[Page, bool, httpx.Response]]:
+        """Each page, whether another follows, and the reply it was read from."""
+        step = f"{path}?{httpx.QueryParams(query)}" if query else path
+        visited = {step}
+        offset, previous = 0, b""
+        while True:
+            response = await self._service.ask("GET", step)
+            page = self._page(response)
+            if page.bare and response.content == previous:
+                return  # a backend that does not know `offset` sends the first page again
+            offset, previous = offset + len(page.rows), response.content
+            following: str | None = None
+            if page.next is not None:
+                following = self._next_path(step, page.next, response)
+            elif page.bare and query and len(page.rows) == query.get("limit"):
+                following = f"{path}?{httpx.QueryParams({**query, 'offset': offset})}"
+            yield page, following is not None, response
+            if following is None:
+                return
+            if following in visited or len(visited) >= most:
+                raise Unreachable(f"backend: the list {path} does not end ({len(visited)} pages read)")
+            visited.add(following)
+            step = following
+
+    def _next_path(self, step: str, following: str, response: httpx.Response) -> str:
+        try:
+            return next_path(step, following, self._service.prefix)
+        except ValueError as exc:
+            raise Unreachable(f"{self._service.unusable(response)}: {exc}") from exc
+
+    def _page(self, response: httpx.Response) -> Page:
+        try:
+            return read_page(self._document(response))
+        except ValueError as exc:
+            raise Unreachable(f"{self._service.unusable(response)}: {exc}") from exc
+
+    def _document(self, response: httpx.Response) -> Any:
+        if not response.is_success:
+            raise self._service.unusable(response)
+        try:
+            return read_json(response)
+        except ValueError as exc:
+            raise self._service.unusable(response) from exc
+
+    def _accepted(self, response: httpx.Response, subject: str) -> None:
+        status = response.status_code
+        if 400 <= status < 500 and status not in _LATER:
+            raise RefusedByServer(f"backend: {subject} refused: {self._service.unusable(response)}", status)
+        # a log-in or proxy page says 200, too
+        if not response.is_success or response.headers.get("content-type", "").startswith("text/html"):
+            raise self._service.unusable(response)
+
+
+def _segment(text: str) -> str:
+    return quote(text, safe="")

@@ -1,0 +1,182 @@
+"""One HTTP service: an httpx client on the aiohttp transport, its base URL, and how its failures are told.
+
+httpx's own transport scans its whole pool on every request, and hundreds of requests are open here at once.
+Neither layer sends a POST or PATCH twice: aiohttp repeats idempotent methods only, and redirects are not
+followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib import metadata
+from typing import Any, Final
+
+import aiohttp
+import anyio
+import httpx
+import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
+from httpx_aiohttp import AiohttpTransport
+
+from streamdialer.errors import SettingsError, Unreachable
+from streamdialer.gateways.replies import one_line
+
+CONNECT_S: Final = 5.0
+"""Longest wait for a connection, a free place in the pool included."""
+KEEP_ALIVE_S: Final = 1.0
+"""Idle connections are closed before any usual server closes them: a request that meets the server's own
+close counts as possibly sent."""
+
+TRANSPORT_ERRORS: Final = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    aiohttp.ClientError,  # the transport lets some through as they are
+    HttpProcessingError,
+    OSError,  # TimeoutError is one
+    ValueError,
+)
+"""All that a request can raise because of the network or the other side."""
+
+Query = Mapping[str, str | int]
+
+
+class Service:
+    """One server: requests by path, below a base URL that may have a path of its own."""
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        *,
+        setting: str,
+        timeout_s: float,
+        connections: int,
+        auth: httpx.Auth | None = None,
+        token: str = "",
+    ) -> None:
+        """`name` and `setting` are used in messages; raises SettingsError for a URL that is not HTTP."""
+        self.name = name
+        self.setting = setting
+        self.timeout_s = timeout_s
+        self.base = read_base_url(base_url, setting)
+        self._connections = connections
+        headers = {"user-agent": f"streamdialer/{_version()}", "accept": "application/json"}
+        if token:
+            headers["authorization"] = f"Bearer {token}"
+        elif auth is None and (userinfo := httpx.URL(base_url)).username:
+            auth = httpx.BasicAuth(userinfo.username, userinfo.password)
+        self._transport = AiohttpTransport(client=self._open_session)
+        self._http = httpx.AsyncClient(
+            transport=self._transport,
+            headers=headers,
+            auth=auth,
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+            trust_env=False,
+            follow_redirects=False,
+        )
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=self._connections, keepalive_timeout=KEEP_ALIVE_S, ssl=self._transport.ssl_context
+        )
+        # a session cookie would make Django ask for a CSRF token
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+    @property
+    def prefix(self) -> str:
+        """The base URL's own path, without a slash at its end."""
+        return self.base.raw_path.decode("ascii").rstrip("/")
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    def url(self, path: str) -> str:
+        """The full URL of a path that starts with a slash."""
+        return str(self.base.copy_with(raw_path=(self.prefix + path).encode()))
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: object = msgspec.UNSET,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> httpx.Response:
+        """Send one request, read the whole reply; raises TRANSPORT_ERRORS, or Unreachable from a log-in."""
+        content, own = None, dict(headers or {})
+        if body is not msgspec.UNSET:
+            content = msgspec.json.encode(body)
+            own["content-type"] = "application/json"
+        read_s = self.timeout_s if timeout_s is None else timeout_s
+        # the read time-out restarts with every byte: the deadline ends a reply that trickles
+        with anyio.fail_after(CONNECT_S + read_s):
+            return await self._http.request(
+                method,
+                self.url(path),
+                params=query,
+                content=content,
+                headers=own,
+                timeout=httpx.Timeout(read_s, connect=CONNECT_S, pool=CONNECT_S),
+            )
+
+    async def ask(
+        self, method: str, path: str, *, query: Query | None = None, body: object = msgspec.UNSET
+    ) -> httpx.Response:
+        """`send`, with every failure of the network as Unreachable."""
+        try:
+            return await self.send(method, path, query=query, body=body)
+        except TRANSPORT_ERRORS as exc:
+            reason = one_line(str(exc) or type(exc).__name__)
+            raise Unreachable(
+                f"{self.name}: {method} {self.url(path)} got no reply ({reason}); "
+                f"check {self.setting} and that the server is up"
+            ) from exc
+
+    def unusable(self, response: httpx.Response) -> Unreachable:
+        """The error for a reply that is not the answer that was asked for."""
+        request = response.request
+        what = f"{request.method} {request.url.copy_with(query=None)} answered HTTP {response.status_code}"
+        if response.status_code in (401, 403):
+            return Unreachable(f"{self.name}: {what}: our credentials are refused")
+        if location := response.headers.get("location"):
+            return Unreachable(
+                f"{self.name}: {what}, a redirect to {one_line(location)}; check {self.setting}"
+            )
+        return Unreachable(f"{self.name}: {what} with {_excerpt(response)}")
+
+
+def read_json(response: httpx.Response) -> Any:
+    """The body as JSON values; raises ValueError (msgspec.DecodeError is one)."""
+    try:
+        return msgspec.json.decode(response.content)
+    except RecursionError as exc:
+        raise ValueError("JSON nested too deeply") from exc
+
+
+def _excerpt(response: httpx.Response) -> str:
+    kind = response.headers.get("content-type", "").partition(";")[0].strip()
+    if kind == "text/html":
+        return "an HTML page"
+    text = one_line(response.content[:400].decode("utf-8", "replace"))
+    return f"{kind or 'a body'} {text}" if text else "an empty body"
+
+
+def read_base_url(raw: str, setting: str) -> httpx.URL:
+    """A base URL without credentials or query; raises SettingsError."""
+    try:
+        url = httpx.URL(raw.strip())
+    except (httpx.InvalidURL, ValueError):
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise SettingsError(f"{setting}: got {raw!r}, takes a URL such as http://host:8000")
+    return url.copy_with(userinfo=b"", query=None, fragment=None)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("streamdialer")
+    except metadata.PackageNotFoundError:
+        return "checkout"

@@ -1,0 +1,109 @@
+"""The Dialer API: places calls, and keeps statistics of its own.
+
+`originate` turns everything that can happen into a Reply; what to do about it is the caller's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+from streamdialer.config import Settings
+from streamdialer.errors import RefusedByServer
+from streamdialer.gateways.client import TRANSPORT_ERRORS, Service, read_json
+from streamdialer.gateways.replies import Reply, read_failure, read_reply
+from streamdialer.model import wire_id
+
+
+class DialerAPI:
+    """One client for the life of the process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._context = settings.originate_context
+        self._ring_timeout_s = settings.ring_timeout_s
+        self._originate_timeout_s = settings.originate_timeout_s
+        self._service = Service(
+            "Dialer API",
+            settings.dialer_api_url,
+            setting="DIALER_API_URL",
+            timeout_s=settings.dialer_api_timeout_s,
+            connections=settings.calls_concurrency
+            + 16,  # every call of the stage, and statistics beside them
+            token=settings.dialer_api_token,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections; a request still open ends as unknown."""
+        await self._service.aclose()
+
+    async def originate(
+        self,
+        *,
+        attempt_id: str,
+        campaign: str,
+        contact: str,
+        phone_number: str,
+        contact_wire_id: int | str | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """Ask for one call, once. Raises nothing for what network and server do; cancellation passes through.
+
+        A cancelled request may have been sent: the caller treats it as unknown.
+        """
+        ring_s = float(self._ring_timeout_s)
+        body = {
+            "campaign_id": wire_id(campaign),
+            "contact_id": wire_id(contact) if contact_wire_id is None else contact_wire_id,
+            "phone_number": phone_number,
+            "context": self._context,
+            "priority": 1,
+            "timeout": int(ring_s) if ring_s.is_integer() else ring_s,
+            "variables": dict(variables or {}),
+        }
+        try:
+            response = await self._service.send(
+                "POST",
+                "/calls/originate",
+                body=body,
+                headers={"idempotency-key": attempt_id},
+                timeout_s=self._originate_timeout_s,
+            )
+        except TRANSPORT_ERRORS as exc:
+            return read_failure(exc)
+        return read_reply(response.status_code, response.headers, response.content)
+
+    async def statistics(self, campaign: str) -> dict[str, Any]:
+        """`GET /campaigns/{id}/stats`; raises Unreachable, or RefusedByServer (404: no such campaign)."""
+        response = await self._service.ask("GET", f"/campaigns/{quote(campaign, safe='')}/stats")
+        if response.status_code in (400, 404, 409, 410, 422):
+            raise RefusedByServer(
+                f"Dialer API: statistics of campaign {campaign} refused with HTTP {response.status_code}",
+                response.status_code,
+            )
+        if response.is_success:
+            try:
+                document = read_json(response)
+            except ValueError:
+                document = None
+            if isinstance(document, dict):
+                return document
+        raise self._service.unusable(response)
+
+    async def health(self) -> str:
+        """One line for people; raises Unreachable. An API without `/health` is asked for nothing more."""
+        response = await self._service.ask("GET", "/health")
+        if response.is_success:
+            return f"Dialer API at {self._service.base} answers"
+        if response.status_code in (404, 405):
+            return f"Dialer API at {self._service.base} answers (it has no /health; credentials not checked)"
+        raise self._service.unusable(response)

@@ -1,0 +1,163 @@
+"""Reading what the backend sends: campaign settings, list pages, agent and contact rows; pure.
+
+A list that cannot be read as a whole is the backend's failure; one bad contact row costs only that contact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any, Final, get_args
+
+import httpx
+import msgspec
+
+from streamdialer.errors import CampaignError
+from streamdialer.model import Agent, CampaignSettings, Contact, DialMode, normalise_id
+
+RATIO_LIMITS: Final[dict[DialMode, float]] = {"predictive": 3.0, "power": 5.0}
+"""Largest pacing_ratio per mode that uses one."""
+_TEXT_FIELDS: Final = ("trunk", "caller_id", "start_time", "end_time", "timezone", "pacing")
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page of a list; `next` is None for the last and for bare arrays, which `bare` tells apart."""
+
+    rows: list[Any]
+    next: str | None
+    bare: bool
+
+
+class ContactPage(msgspec.Struct, frozen=True):
+    """Contacts of one page in the backend's order."""
+
+    contacts: list[Contact]
+    unreadable: list[str]
+    """One line per row that cannot be used, with the reason."""
+    more: bool
+    """The backend has a further page."""
+
+
+def read_page(document: object) -> Page:
+    """A bare array or a DRF page; raises ValueError."""
+    if isinstance(document, list):
+        return Page(rows=document, next=None, bare=True)
+    if isinstance(document, dict) and isinstance(document.get("results"), list):
+        following = document.get("next")
+        if following is not None and not isinstance(following, str):
+            raise ValueError(f"`next` is {following!r}, not an address")
+        return Page(rows=document["results"], next=following or None, bare=False)
+    raise ValueError("neither an array nor a page with `results`")
+
+
+def next_path(current: str, following: str, prefix: str) -> str:
+    """Path and query of a page's `next`, relative to the base URL whose own path is `prefix`.
+
+    The host of `next` is often an internal name, and its path may or may not carry the prefix: the backend
+    does not know of a proxy that adds one. `current` is the relative path of the page it came with. Raises
+    ValueError.
+    """
+    try:
+        target = httpx.URL(f"http://backend{prefix}{current}").join(following)
+    except httpx.InvalidURL as exc:
+        raise ValueError(f"`next` is {following!r}, not an address") from exc
+    path, question, query = target.raw_path.decode("ascii").partition("?")
+    here = current.partition("?")[0]
+    if path == prefix + here:
+        path = here
+    elif path != here and prefix and path.startswith(prefix + "/"):
+        path = path[len(prefix) :]
+    return path + question + query
+
+
+def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
+    """Campaign settings with defaults for what is missing, null or, where text is meant, blank.
+
+    Raises CampaignError naming the field, what it got and what is right. Decimals may come as strings.
+    """
+    fields = {
+        name: value
+        for name, value in document.items()
+        if value is not None and not (name in _TEXT_FIELDS and value == "")
+    }
+    queue = fields.get("queue_name")
+    if isinstance(queue, int) and not isinstance(queue, bool):
+        queue = str(queue)
+    if not isinstance(queue, str) or not queue.strip():
+        got = "is missing" if queue is None else f"is {queue!r}"
+        raise CampaignError(
+            f"campaign {campaign}: queue_name {got}; give the name of the queue its agents are in"
+        )
+    fields["queue_name"] = queue.strip()
+    mode = fields.get("dial_mode", "progressive")
+    if mode not in get_args(DialMode):
+        raise CampaignError(
+            f"campaign {campaign}: dial_mode is {mode!r}, takes {', '.join(get_args(DialMode))}"
+        )
+    try:
+        settings = msgspec.convert(fields, CampaignSettings, strict=False)
+    except msgspec.ValidationError as exc:
+        reason, _, where = str(exc).partition(" - at `$.")
+        name = where.rstrip("`")
+        got = fields.get(name.partition("[")[0], "unreadable")
+        raise CampaignError(f"campaign {campaign}: {name or 'a field'} is {got!r}: {reason}") from exc
+    _check_numbers(campaign, settings, fields)
+    return settings
+
+
+def _check_numbers(campaign: str, settings: CampaignSettings, fields: dict[str, Any]) -> None:
+    for name in ("pacing_ratio", "retry_delay", "weight"):
+        if not math.isfinite(getattr(settings, name)):
+            raise CampaignError(f"campaign {campaign}: {name} is {fields[name]!r}, takes a finite number")
+    limit = RATIO_LIMITS.get(settings.dial_mode)
+    if limit is not None and settings.pacing_ratio > limit:
+        raise CampaignError(
+            f"campaign {campaign}: pacing_ratio is {settings.pacing_ratio:g}, "
+            f"a {settings.dial_mode} campaign takes at most {limit:g}"
+        )
+
+
+def read_agent(row: object) -> Agent:
+    """One agent; raises ValueError."""
+    if not isinstance(row, dict) or row.get("id") is None:
+        raise ValueError("an agent without id")
+    agent = msgspec.convert(row, Agent, strict=False)
+    normalise_id(agent.id)
+    return agent
+
+
+def read_contacts(
+    rows: list[Any], *, campaign: str, statuses: Collection[str], offset: int = 0
+) -> tuple[list[Contact], list[str]]:
+    """The usable contacts, and one line per row that is not.
+
+    A row of another campaign or status is not usable either: the backend ignored the filter it was asked for.
+    """
+    contacts: list[Contact] = []
+    unreadable: list[str] = []
+    for number, row in enumerate(rows, start=offset + 1):
+        try:
+            contacts.append(_read_contact(row, campaign, statuses))
+        except ValueError as exc:
+            key = row.get("id") if isinstance(row, dict) else None
+            name = f"row {number}" if key is None else f"contact {str(key)[:64]!r}"
+            unreadable.append(f"{name}: {exc}")
+    return contacts, unreadable
+
+
+def _read_contact(row: object, campaign: str, statuses: Collection[str]) -> Contact:
+    if not isinstance(row, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - callers handle one kind of error
+    if row.get("id") is None:
+        raise ValueError("no id")
+    fields = {name: value for name, value in row.items() if value is not None}
+    if fields.get("timezone") == "":
+        del fields["timezone"]
+    contact = msgspec.convert(fields, Contact, strict=False)
+    normalise_id(contact.id)
+    owner = fields.get("campaign_id")
+    if owner is not None and normalise_id(owner) != campaign:
+        raise ValueError(f"belongs to campaign {owner!r}, campaign {campaign} was asked for")
+    if "status" in fields and contact.status not in statuses:
+        raise ValueError(f"has status {contact.status!r}, {' or '.join(sorted(statuses))} was asked for")
+    return contact

@@ -1,0 +1,184 @@
+"""What the Dialer API's answer to an originate request means for the contact; pure.
+
+The question is never "did it work" but "may a telephone be ringing": only an answer that says otherwise, or a
+request that certainly never left, lets the contact be dialed again. The rest is unknown, and events decide.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Literal
+
+import aiohttp
+import httpx
+import msgspec
+
+Verdict = Literal["placed", "not_placed", "never", "unknown"]
+Hold = Literal["", "campaign", "api", "credentials"]
+
+RETRY_AFTER_S: Final = 5.0
+"""Rest after 429 and 503 that name none."""
+RETRY_AFTER_MAX_S: Final = 3600.0
+UNSENT_REST_S: Final = 1.0
+"""Rest after a request that could not be sent: a restarting server is back in seconds."""
+CREDENTIALS_REST_S: Final = 30.0
+"""Rest after refused credentials: a person has to mend them."""
+
+_NOT_PLACED: Final[dict[int, tuple[Hold, float, str]]] = {
+    429: ("campaign", RETRY_AFTER_S, "too many calls for this campaign"),
+    503: ("api", RETRY_AFTER_S, "the Dialer API takes no calls now"),
+    401: (
+        "credentials",
+        CREDENTIALS_REST_S,
+        "the Dialer API refused our credentials; check DIALER_API_TOKEN",
+    ),
+    403: (
+        "credentials",
+        CREDENTIALS_REST_S,
+        "the Dialer API refused our credentials; check DIALER_API_TOKEN",
+    ),
+}
+_NEVER: Final = frozenset({400, 404, 409, 422})
+_BAD_STATUS: Final = frozenset({"error", "failed", "failure"})
+_SECONDS: Final = re.compile(r"\d+(\.\d+)?")
+_CALL_ID_MAX: Final = 128
+_DETAIL_MAX: Final = 160
+
+_UNSENT_CAUSES: Final = (
+    aiohttp.ClientConnectorError,  # refused, unreachable, DNS, TLS
+    aiohttp.ConnectionTimeoutError,  # no connection, or no free place in the pool, in time
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+)
+_UNSENT: Final = (httpx.ConnectError, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """The meaning of one originate request's outcome."""
+
+    verdict: Verdict
+    """`placed`: being placed. `not_placed`: may be dialed again. `never`: useless. `unknown`: may ring."""
+    hold: Hold = ""
+    """What has to rest: this campaign, the whole API, or the API until its credentials are mended."""
+    retry_after_s: float = 0.0
+    """How long it rests; 0 when nothing does."""
+    call_id: str = ""
+    detail: str = ""
+    """One line for people; digits of phone numbers are hidden."""
+
+
+def read_reply(status: int, headers: Mapping[str, str], body: bytes, now: datetime | None = None) -> Reply:
+    """What an HTTP reply means; `now` (UTC) serves a Retry-After date in a reply without a Date."""
+    if 200 <= status < 300:
+        return _read_success(status, body)
+    detail = f"HTTP {status}{_said(body)}"
+    if status in _NOT_PLACED:
+        hold, rest_s, meaning = _NOT_PLACED[status]
+        rest_s = retry_after(headers, default_s=rest_s, now=now)
+        return Reply(verdict="not_placed", hold=hold, retry_after_s=rest_s, detail=f"{meaning} ({detail})")
+    if status in _NEVER:
+        return Reply(verdict="never", detail=f"the Dialer API will never place this call ({detail})")
+    return Reply(verdict="unknown", detail=f"the call may be ringing ({detail})")
+
+
+def read_failure(exc: BaseException) -> Reply:
+    """What an exception in place of a reply means.
+
+    The class of the httpx exception proves nothing: the aiohttp transport reports a connection that broke
+    *after* the request was sent as `httpx.ConnectTimeout`. The aiohttp exception behind it tells them apart.
+    """
+    text = one_line(f"{type(exc.__cause__ or exc).__name__}: {exc}")
+    if was_not_sent(exc):
+        detail = one_line(f"nothing was sent: {text}")
+        return Reply(verdict="not_placed", hold="api", retry_after_s=UNSENT_REST_S, detail=detail)
+    return Reply(verdict="unknown", detail=one_line(f"no readable reply, the call may be ringing: {text}"))
+
+
+def was_not_sent(exc: BaseException) -> bool:
+    """True only where it is certain that not one byte of the request left."""
+    cause = exc if isinstance(exc, aiohttp.ClientError) else exc.__cause__
+    if isinstance(cause, aiohttp.ClientError):
+        return isinstance(cause, _UNSENT_CAUSES)
+    return isinstance(exc, _UNSENT)
+
+
+def retry_after(headers: Mapping[str, str], *, default_s: float, now: datetime | None = None) -> float:
+    """Seconds a Retry-After header asks for, as a number or an HTTP date, within 0..3600."""
+    value = _header(headers, "retry-after").strip()
+    if _SECONDS.fullmatch(value):
+        return min(float(value), RETRY_AFTER_MAX_S)
+    until = _http_date(value)
+    if until is None:
+        return default_s
+    # measured from the server's own clock where it gives one
+    start = _http_date(_header(headers, "date")) or now or datetime.now(UTC)
+    return min(max((until - start).total_seconds(), 0.0), RETRY_AFTER_MAX_S)
+
+
+def one_line(text: str) -> str:
+    """Text for a log line: whitespace folded, long digit runs and bearer tokens hidden, 160 characters."""
+    text = re.sub(r"(?i)\bbearer\s+\S+", "Bearer …", " ".join(text.split()))
+    text = re.sub(r"\d{7,}", lambda run: "•" * (len(run[0]) - 3) + run[0][-3:], text)
+    return text if len(text) <= _DETAIL_MAX else text[: _DETAIL_MAX - 1] + "…"
+
+
+def _read_success(status: int, body: bytes) -> Reply:
+    reply = _json(body)
+    if not isinstance(reply, dict):
+        return Reply(
+            verdict="unknown", detail=f"HTTP {status} with an unreadable body, the call may be ringing"
+        )
+    said = reply.get("status")
+    if reply.get("success") is False or (isinstance(said, str) and said.strip().lower() in _BAD_STATUS):
+        # the deployed API says so of calls that ring, too
+        return Reply(verdict="unknown", detail=f"HTTP {status} that speaks of an error{_said(body)}")
+    return Reply(verdict="placed", call_id=_call_id(reply.get("call_id")), detail=f"HTTP {status}")
+
+
+def _call_id(raw: object) -> str:
+    if isinstance(raw, bool) or not isinstance(raw, int | str):
+        return ""
+    text = str(raw).strip()
+    return text if len(text) <= _CALL_ID_MAX and text.isprintable() else ""
+
+
+def _said(body: bytes) -> str:
+    """The reason in a JSON error body, as `: reason`; of FastAPI's field errors all but the inputs."""
+    reply = _json(body)
+    if not isinstance(reply, dict):
+        return ""
+    for key in ("detail", "message", "error"):
+        said = reply.get(key)
+        if isinstance(said, list):
+            said = "; ".join(_field_error(entry) for entry in said[:3] if isinstance(entry, dict))
+        if isinstance(said, str) and said.strip():
+            return ": " + one_line(said)
+    return ""
+
+
+def _field_error(entry: dict[str, Any]) -> str:
+    where = entry.get("loc")
+    path = ".".join(str(step) for step in where) if isinstance(where, list) else ""
+    return f"{path} {entry.get('msg', '')}".strip()
+
+
+def _json(body: bytes) -> object:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    return next((value for key, value in headers.items() if key.lower() == name), "")
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        parsed = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -1,0 +1,184 @@
+"""What is in the streams and who works on them, read without changing anything; and dead letters fit to be shown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from streamdialer.consumers.calls import CallsStage
+from streamdialer.consumers.events import EventsStage
+from streamdialer.consumers.ticks import TicksStage
+from streamdialer.consumers.updates import UpdatesStage
+from streamdialer.keys import GROUP, STAGES, STREAMS, Keys, Stage, Stream
+from streamdialer.model import AGENT_EVENTS, CALL_EVENTS, LATER_EVENTS, TICK_KINDS, mask_number
+from streamdialer.streams import DeadLetter
+
+_STAGE_CLASSES: Final[dict[Stage, type]] = {
+    "ticks": TicksStage,
+    "calls": CallsStage,
+    "events": EventsStage,
+    "updates": UpdatesStage,
+}
+_LONG_NUMBER: Final = re.compile(r"\d{7,}")
+
+
+class Registered(msgspec.Struct, frozen=True, kw_only=True):
+    """What this version can do."""
+
+    stages: dict[str, str]
+    """Stage -> its handler."""
+    events: tuple[str, ...]
+    events_not_supported_yet: tuple[str, ...]
+    ticks: tuple[str, ...]
+
+
+class ConsumerState(msgspec.Struct, frozen=True, kw_only=True):
+    """One consumer of a stream."""
+
+    name: str
+    pending: int
+    idle_s: float
+
+
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
+    """One stream and its consumer group."""
+
+    stream: str
+    key: str
+    length: int
+    groups: int
+    consumers: list[ConsumerState]
+    lag: int
+    """Entries nobody has been given yet."""
+    pending: int
+    """Entries given to a consumer and not done."""
+    oldest_pending_s: float | None
+    """Age of the oldest of those, since it was added."""
+    has_group: bool
+
+
+class PendingEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that a consumer holds."""
+
+    stream: str
+    id: str
+    consumer: str
+    idle_s: float
+    deliveries: int
+
+
+def registered() -> Registered:
+    """Stages, handlers, event types and tick kinds."""
+    return Registered(
+        stages={
+            stage: f"{handler.__module__}.{handler.__qualname__}" for stage, handler in _STAGE_CLASSES.items()
+        },
+        events=(*CALL_EVENTS, *AGENT_EVENTS),
+        events_not_supported_yet=LATER_EVENTS,
+        ticks=TICK_KINDS,
+    )
+
+
+async def server_ms(client: Redis) -> int:
+    """The server's clock."""
+    seconds, microseconds = await client.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+async def stream_states(client: Redis, keys: Keys) -> list[StreamState]:
+    """Every stream, those that do not exist yet included; the dead letters have no group."""
+    now_ms = await server_ms(client)
+    return [await _stream_state(client, keys, stream, now_ms) for stream in STREAMS]
+
+
+async def _stream_state(client: Redis, keys: Keys, stream: Stream, now_ms: int) -> StreamState:
+    key = keys.stream(stream)
+    length = int(await client.xlen(key))
+    groups = await _unless_missing(client.xinfo_groups(key))
+    ours: Any = next((group for group in groups if group["name"] == GROUP), None)
+    consumers, oldest_s, pending = [], None, 0
+    if ours is not None:
+        pending = int(ours["pending"])
+        consumers = [
+            ConsumerState(name=each["name"], pending=int(each["pending"]), idle_s=int(each["idle"]) / 1000)
+            for each in await _unless_missing(client.xinfo_consumers(key, GROUP))
+        ]
+        first = await _unless_missing(client.xpending_range(key, GROUP, "-", "+", 1))
+        if first:
+            added_ms = int(first[0]["message_id"].partition("-")[0])
+            oldest_s = max(0, now_ms - added_ms) / 1000
+    # What is done is deleted: length is the work left, and what is not pending waits. The server's own `lag`
+    # does not exist before Redis 7 and is lost with every deletion.
+    return StreamState(
+        stream=stream,
+        key=key,
+        length=length,
+        groups=len(groups),
+        consumers=consumers,
+        lag=max(0, length - pending) if stream in STAGES else 0,
+        pending=pending,
+        oldest_pending_s=oldest_s,
+        has_group=ours is not None,
+    )
+
+
+async def pending_entries(client: Redis, keys: Keys, count: int) -> list[PendingEntry]:
+    """At most `count` pending entries, the oldest of each stream first."""
+    found: list[PendingEntry] = []
+    for stage in STAGES:
+        left = count - len(found)
+        if left <= 0:
+            break
+        rows = await _unless_missing(client.xpending_range(keys.stream(stage), GROUP, "-", "+", left))
+        found += [
+            PendingEntry(
+                stream=stage,
+                id=row["message_id"],
+                consumer=row["consumer"],
+                idle_s=int(row["time_since_delivered"]) / 1000,
+                deliveries=int(row["times_delivered"]),
+            )
+            for row in rows
+        ]
+    return found
+
+
+async def _unless_missing(asked: Any) -> list[dict[str, Any]]:
+    """The answer, or nothing where the stream or its group does not exist (yet)."""
+    try:
+        return list(await asked)
+    except ResponseError as error:
+        if "no such key" in str(error) or "NOGROUP" in str(error):
+            return []
+        raise
+
+
+def fit_to_show(letter: DeadLetter) -> DeadLetter:
+    """The dead letter with phone numbers masked."""
+    shown = {name: _shown_field(name, value) for name, value in letter.original.items()}
+    return msgspec.structs.replace(letter, original=shown)
+
+
+def _shown_field(name: str, value: str) -> str:
+    if name == "phone_number":
+        return mask_number(value)
+    if name not in ("data", "call"):
+        return value
+    try:
+        document = msgspec.json.decode(value.encode())
+    except (msgspec.DecodeError, UnicodeError):  # it may be there because of that; a number may be in it
+        return _LONG_NUMBER.sub(lambda found: mask_number(found.group()), value)
+    return msgspec.json.encode(_masked(document)).decode()
+
+
+def _masked(document: Any) -> Any:
+    if isinstance(document, dict):
+        return {
+            name: mask_number(str(value)) if name == "phone_number" and value is not None else _masked(value)
+            for name, value in document.items()
+        }
+    return [_masked(value) for value in document] if isinstance(document, list) else document

@@ -1,0 +1,175 @@
+"""The one place that builds a Redis key, stream or channel name.
+
+Public names are literal (`campaign:7`, `dialer:events`); ours start with `sd:`. On Redis Cluster all of them carry
+one hash tag as prefix (`{d0}:`), so that every script touches a single slot.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+Stream = Literal["ticks", "calls", "events", "updates", "dead"]
+STREAMS: Final[tuple[Stream, ...]] = ("ticks", "calls", "events", "updates", "dead")
+Stage = Literal["ticks", "calls", "events", "updates"]
+STAGES: Final[tuple[Stage, ...]] = ("ticks", "calls", "events", "updates")
+GROUP: Final = "streamdialer"
+CHANNEL: Final = "dialer:events"
+"""Pub/sub channel of campaign status messages; pub/sub names and stream names do not collide in Redis."""
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """Key names under one prefix (empty in the default layout)."""
+
+    prefix: str = ""
+
+    def stream(self, stream: Stream) -> str:
+        return f"{self.prefix}dialer:{stream}"
+
+    def campaign(self, campaign: str) -> str:
+        """The public hash that the Dialer API, the backend and operators read and write."""
+        return f"{self.prefix}campaign:{campaign}"
+
+    @property
+    def campaign_pattern(self) -> str:
+        return f"{self.prefix}campaign:*"
+
+    def campaign_of(self, key: str) -> str | None:
+        """The campaign whose public hash `key` is, or None when it is no campaign's."""
+        head = f"{self.prefix}campaign:"
+        tail = key.removeprefix(head)
+        return tail if key.startswith(head) and tail and ":" not in tail else None
+
+    def _own(self, campaign: str, name: str) -> str:
+        return f"{self.prefix}sd:c:{campaign}:{name}"
+
+    def ready(self, campaign: str) -> str:
+        """zset contact -> order (priority first, then age)."""
+        return self._own(campaign, "ready")
+
+    def waiting(self, campaign: str) -> str:
+        """zset contact -> due, ms."""
+        return self._own(campaign, "waiting")
+
+    def reserved(self, campaign: str) -> str:
+        """zset contact -> end of lease, ms."""
+        return self._own(campaign, "reserved")
+
+    def unanswered(self, campaign: str) -> str:
+        """zset contact -> deadline, ms: sent, ringing or uncertain."""
+        return self._own(campaign, "unanswered")
+
+    def connected(self, campaign: str) -> str:
+        """zset contact -> deadline, ms: answered and not ended."""
+        return self._own(campaign, "connected")
+
+    def finished(self, campaign: str) -> str:
+        """zset contact -> end of the tombstone, ms; +inf until the backend has confirmed."""
+        return self._own(campaign, "finished")
+
+    def contacts(self, campaign: str) -> str:
+        """hash contact -> what is needed to call them (JSON, opaque to the scripts)."""
+        return self._own(campaign, "contacts")
+
+    def records(self, campaign: str) -> str:
+        """hash contact -> place and attempts (JSON, written by the scripts only)."""
+        return self._own(campaign, "records")
+
+    def outbox(self, campaign: str) -> str:
+        """hash contact -> newest state the backend has not confirmed (JSON)."""
+        return self._own(campaign, "outbox")
+
+    def totals(self, campaign: str) -> str:
+        """hash of totals, ours alone; the public hash is written from it."""
+        return self._own(campaign, "totals")
+
+    def answer(self, campaign: str, token: str) -> str:
+        """Answer of a claim, kept for a while: the same claim again gives the same answer."""
+        return self._own(campaign, f"answer:{token}")
+
+    def decisions(self, campaign: str) -> str:
+        """Bounded stream of decision records."""
+        return self._own(campaign, "decisions")
+
+    def of_campaign(self, campaign: str) -> list[str]:
+        """KEYS 1–18 of every campaign script, in the order `lua/lib/campaign.lua` names them."""
+        return [
+            self.campaign(campaign),
+            self.ready(campaign),
+            self.waiting(campaign),
+            self.reserved(campaign),
+            self.unanswered(campaign),
+            self.connected(campaign),
+            self.finished(campaign),
+            self.contacts(campaign),
+            self.records(campaign),
+            self.outbox(campaign),
+            self.totals(campaign),
+            self.due,
+            self.stream("ticks"),
+            self.waiting_ticks,
+            self.stream("updates"),
+            self.evidence,
+            self.stream("events"),
+            self.directory,
+        ]
+
+    @property
+    def directory(self) -> str:
+        """hash campaign -> queue, for every campaign the ledger knows."""
+        return f"{self.prefix}sd:campaigns"
+
+    @property
+    def due(self) -> str:
+        """zset campaign -> next instant its ledger needs a sweep, ms."""
+        return f"{self.prefix}sd:due"
+
+    @property
+    def waiting_ticks(self) -> str:
+        """hash campaign -> id of its dial tick that waits in the stream."""
+        return f"{self.prefix}sd:ticks:waiting"
+
+    @property
+    def slots(self) -> str:
+        """hash kind:campaign -> last time slot a periodic tick was written for."""
+        return f"{self.prefix}sd:ticks:slots"
+
+    @property
+    def evidence(self) -> str:
+        """hash: when call events last came, and from which attempts."""
+        return f"{self.prefix}sd:evidence"
+
+    @property
+    def api(self) -> str:
+        """hash: the Dialer API's breaker, shared by all replicas."""
+        return f"{self.prefix}sd:api"
+
+    def tick(self, tick_id: str) -> str:
+        """Stored result of a tick."""
+        return f"{self.prefix}sd:tick:{tick_id}"
+
+    def queue_free(self, queue: str) -> str:
+        """zset agent -> when last heard of, ms: free agents of the queue."""
+        return f"{self.prefix}sd:q:{queue}:free"
+
+    def queue_busy(self, queue: str) -> str:
+        """zset agent -> when last heard of, ms: all other agents of the queue."""
+        return f"{self.prefix}sd:q:{queue}:busy"
+
+    def queue_state(self, queue: str) -> str:
+        """hash: when the agent list was last read from the backend."""
+        return f"{self.prefix}sd:q:{queue}:state"
+
+    def queue_campaigns(self, queue: str) -> str:
+        """zset campaign -> when it was last given calls, ms: the campaigns sharing the queue."""
+        return f"{self.prefix}sd:q:{queue}:campaigns"
+
+    def queue_pacing(self, queue: str) -> str:
+        """hash campaign -> what the others need to know of its pacing (JSON)."""
+        return f"{self.prefix}sd:q:{queue}:pacing"
+
+    @property
+    def agents(self) -> str:
+        """hash agent -> queue it was last seen in."""
+        return f"{self.prefix}sd:agents"

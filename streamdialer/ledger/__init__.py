@@ -1,0 +1,27 @@
+"""The ledger: where every contact is and what every attempt came to.
+
+Each change is one Lua script with one typed stub.
+"""
+
+from streamdialer.ledger.campaigns import CampaignLedger, Claimed, Loaded, LoadRow, Reservation, Swept
+from streamdialer.ledger.facts import CallFact, fact_of
+from streamdialer.ledger.outbox import Outbox, Update
+from streamdialer.ledger.queues import CampaignState, QueueLedger, QueueState
+from streamdialer.ledger.ticks import TickLedger
+
+__all__ = [
+    "CallFact",
+    "CampaignLedger",
+    "CampaignState",
+    "Claimed",
+    "LoadRow",
+    "Loaded",
+    "Outbox",
+    "QueueLedger",
+    "QueueState",
+    "Reservation",
+    "Swept",
+    "TickLedger",
+    "Update",
+    "fact_of",
+]

@@ -1,0 +1,120 @@
+-- Reserves the next contacts of a campaign and appends one entry per reserved call to `calls`, in one step.
+-- Everything that may forbid a call is checked here: status, window, holds, silence, agents, levels, concurrency.
+-- KEYS 1–18 of the campaign, 19 answer of this token, 20 calls, 21 api, 22 queue's free agents, 23 queue's campaigns,
+--   24 queue's busy agents, then reserved and unanswered of each other campaign of the queue
+-- ARGV campaign, token, level, free agents the level was decided for, calls per agent, max concurrent calls,
+--   batch, lease ms, open until ms ('' = no end), max attempts, retry delay ms, events required ('1'),
+--   answer kept ms, deadline after sending ms, then id and calls per agent of each other campaign, in the order of KEYS
+-- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, limit, skipped}; reason "queue_changed": the
+--   campaigns of the queue are not those passed, ask again
+-- uses: campaign outbox attempts
+local given_answer, calls, api, free_agents, queue_campaigns, busy_agents = unpack(KEYS, 19, 24)
+local token, level, agents_seen, per_agent = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local max_concurrent, batch, lease_ms, open_until = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
+local max_attempts, retry_delay_ms, events_required = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12] == '1'
+local answer_ms, deadline_ms = tonumber(ARGV[13]), tonumber(ARGV[14])
+
+local given = redis.call('GET', given_answer)
+if given then return given end
+
+local function placed() return count(reserved) + count(unanswered) end
+
+local function reply(reason, dialed, limit, skipped)
+  local unanswered_now = placed()
+  local answer = cjson.encode({
+    reason = reason, dialed = dialed, limit = limit, skipped = skipped,
+    free = count(free_agents), unanswered = unanswered_now, live = unanswered_now + count(connected),
+    ready = count(ready), waiting = count(waiting), now = now,
+  })
+  publish()
+  if redis.call('HEXISTS', directory, campaign) == 1 then
+    redis.call('HSET', campaign_key, 'available_agents', count(free_agents), 'busy_agents', count(busy_agents))
+  end
+  return answer
+end
+
+local status = redis.call('HGET', campaign_key, 'status')
+if status ~= 'active' then return reply('not_active', 0) end
+if redis.call('HEXISTS', directory, campaign) == 0 then return reply('queue_changed', 0) end
+if open_until ~= '' and now >= tonumber(open_until) then return reply('window_closed', 0) end
+
+local holds = redis.call('HMGET', api, 'until', 'reason', 'probed', 'c:' .. campaign)
+local rest_until, probed = tonumber(holds[1] or 0), tonumber(holds[3] or 0)
+if rest_until > now then return reply(holds[2], 0) end
+if probed > rest_until and now < probed + deadline_ms then return reply(holds[2], 0) end
+if holds[4] then
+  if tonumber(holds[4]) > now then return reply('rate_limited', 0) end
+  redis.call('HDEL', api, 'c:' .. campaign)
+end
+
+if events_required then
+  local overdue = redis.call('ZRANGEBYSCORE', unanswered, '-inf', now, 'LIMIT', 0, 1)[1]
+  if overdue then
+    local record = load_record(overdue)
+    local _, why = silence_means_something(record.h[#record.h], now)
+    if why == 'no_call_events' then return reply(why, 0) end
+  end
+end
+
+-- The queue's agents, less what the other campaigns' calls already use of them.
+local passed, agents_left = {}, count(free_agents)
+level = level - math.max(0, math.ceil((agents_seen - agents_left) * per_agent - 1e-9))
+for i = 15, #ARGV, 2 do
+  local at = 25 + i - 15
+  passed[ARGV[i]] = true
+  agents_left = agents_left - (count(KEYS[at]) + count(KEYS[at + 1])) / tonumber(ARGV[i + 1])
+end
+for _, member in ipairs(redis.call('ZRANGE', queue_campaigns, 0, -1)) do
+  if member ~= campaign and not passed[member] then return reply('queue_changed', 0) end
+end
+
+local in_flight = placed()
+local room, limit = level - in_flight, 'level'
+local function at_most(number, name)
+  if number < room then room, limit = number, name end
+end
+at_most(math.floor(agents_left * per_agent + 1e-9) - in_flight, 'agents')
+at_most(max_concurrent - in_flight - count(connected), 'concurrency')
+if rest_until > 0 then at_most(1, 'probe') end -- after a rest, one call finds out whether the API is well
+at_most(batch, 'batch')
+
+local skipped, dialed = {}, 0
+while dialed < room do
+  local contact = redis.call('ZRANGE', ready, 0, 0)[1]
+  if not contact then
+    limit = 'no_contacts'
+    break
+  end
+  local record = load_record(contact)
+  if record.a >= max_attempts then
+    skipped.attempts_used_up = (skipped.attempts_used_up or 0) + 1
+    tell_backend(contact, 'failed', record.a, nil)
+    move(contact, record, 'finished', math.huge)
+    save_record(contact, record)
+    if skipped.attempts_used_up >= batch then break end
+  else
+    dialed = dialed + 1
+    record.h = record.h or {}
+    local last = record.h[#record.h]
+    if last and last.s == 'released' then table.remove(record.h) end
+    while #record.h >= 8 do table.remove(record.h, 1) end
+    local number = record.a + 1
+    local mark = token .. '/' .. dialed
+    record.h[#record.h + 1] = {
+      n = number, id = campaign .. ':' .. contact .. ':' .. number, t = mark, s = 'reserved', f = {},
+      rm = now, mr = max_attempts, rd = retry_delay_ms, dd = deadline_ms,
+    }
+    move(contact, record, 'reserved', now + lease_ms)
+    save_record(contact, record)
+    redis.call('XADD', calls, '*', 'campaign', campaign, 'contact', contact, 'number', number, 'token', mark,
+      'until', open_until, 'call', redis.call('HGET', contacts, contact))
+  end
+end
+if dialed > 0 then
+  redis.call('ZADD', queue_campaigns, now, campaign)
+  if rest_until > 0 then redis.call('HSET', api, 'probed', now) end
+end
+
+local answer = reply(nil, dialed, limit, next(skipped) and skipped or nil)
+if dialed > 0 then redis.call('SET', given_answer, answer, 'PX', answer_ms) end
+return answer

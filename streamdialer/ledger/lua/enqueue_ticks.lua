@@ -1,0 +1,43 @@
+-- Adds ticks for campaigns, each at most once: a periodic tick once per time slot whoever writes it, a dial tick only if
+-- none of that campaign waits. A dial, retry or statistics tick is for active campaigns only, cleanup for ended ones.
+-- KEYS 1 ticks, 2 waiting ticks, 3 slots, then the public hash of each campaign
+-- ARGV kind, interval ms (0 = now, whatever the slot), then the campaigns in the order of KEYS
+-- Returns the ids of the ticks added, '' where none was
+local kind, interval = ARGV[1], tonumber(ARGV[2])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local added = {}
+for i = 3, #ARGV do
+  local campaign, id = ARGV[i], ''
+  local status = redis.call('HGET', KEYS[i + 1], 'status')
+  local wanted = status == 'active'
+  if kind == 'cleanup' then wanted = status == 'completed' or status == 'cancelled' end
+  if wanted and interval > 0 then
+    local field, slot = kind .. ':' .. campaign, now - now % interval
+    local last = tonumber(redis.call('HGET', KEYS[3], field))
+    if kind == 'cleanup' and not last then -- ended just now: its keys stay for one interval
+      redis.call('HSET', KEYS[3], field, string.format('%.0f', now))
+      wanted = false
+    elseif kind == 'cleanup' then
+      wanted = now - last >= interval
+      if wanted then redis.call('HSET', KEYS[3], field, string.format('%.0f', now)) end
+    else
+      wanted = not last or last < slot
+      if wanted then redis.call('HSET', KEYS[3], field, string.format('%.0f', slot)) end
+    end
+  end
+  if wanted and kind == 'dial' then
+    local waits = redis.call('HGET', KEYS[2], campaign)
+    wanted = not waits or #redis.call('XRANGE', KEYS[1], waits, waits) == 0
+  end
+  if wanted then
+    if interval > 0 then
+      id = redis.call('XADD', KEYS[1], '*', 'kind', kind, 'campaign_id', campaign)
+    else
+      id = redis.call('XADD', KEYS[1], '*', 'kind', kind, 'campaign_id', campaign, 'wake', '1')
+    end
+    if kind == 'dial' then redis.call('HSET', KEYS[2], campaign, id) end
+  end
+  added[#added + 1] = id
+end
+return added

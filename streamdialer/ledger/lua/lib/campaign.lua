@@ -1,0 +1,88 @@
+-- What every campaign script shares: names for KEYS 1–18, the clock, contact records, places, the public hash.
+-- KEYS 1–18: Keys.of_campaign() in this order.  ARGV 1: the campaign's id.
+--
+-- A record: {p = place, o = order in `ready` (string), a = attempts that count, h = {attempt, …} (last = newest)}.
+-- A place is one of `places` below; a contact with a record is in exactly one of them.
+local campaign_key, ready, waiting, reserved, unanswered, connected, finished, contacts, records, outbox, totals,
+  due, ticks, waiting_ticks, updates, evidence, events, directory = unpack(KEYS, 1, 18)
+local campaign = ARGV[1]
+local places = {
+  ready = ready, waiting = waiting, reserved = reserved,
+  unanswered = unanswered, connected = connected, finished = finished,
+}
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- Every digit of a score; tostring() would keep only fourteen.
+local function digits(number)
+  if number == math.huge then return '+inf' end
+  return string.format('%.17g', number)
+end
+
+local function iso(ms)
+  local seconds = math.floor(ms / 1000)
+  local days, rest = math.floor(seconds / 86400), seconds % 86400
+  local z = days + 719468 -- civil date from days, H. Hinnant, "chrono-compatible low-level date algorithms"
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local day = doy - math.floor((153 * mp + 2) / 5) + 1
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02dZ', year, month, day,
+    math.floor(rest / 3600), math.floor(rest % 3600 / 60), rest % 60)
+end
+
+local function load_record(contact)
+  local raw = redis.call('HGET', records, contact)
+  return raw and cjson.decode(raw) or nil
+end
+
+local function save_record(contact, record)
+  redis.call('HSET', records, contact, cjson.encode(record))
+end
+
+-- The campaign needs a sweep at `ms` at the latest.
+local function sweep_by(ms)
+  redis.call('ZADD', due, 'LT', digits(ms), campaign)
+end
+
+-- Puts the contact into one place and out of the one it was in; the caller saves the record.
+local function move(contact, record, place, score)
+  if record.p and record.p ~= place then redis.call('ZREM', places[record.p], contact) end
+  redis.call('ZADD', places[place], digits(score), contact)
+  record.p = place
+  if place ~= 'ready' and score ~= math.huge then sweep_by(score) end
+end
+
+local PRIORITY_STEP, ORDER_EPOCH = 2 ^ 40, 1577836800000 -- 2020-01-01, ms: leaves nine bits below one millisecond
+-- The place in `ready`: priority first (10 before 1), then age; `fraction` orders what arrives in one millisecond.
+local function order_of(priority, ms, fraction)
+  return (10 - priority) * PRIORITY_STEP + (ms - ORDER_EPOCH) + fraction
+end
+
+local function to_ready(contact, record)
+  move(contact, record, 'ready', tonumber(record.o))
+end
+
+local function count(set) return redis.call('ZCARD', set) end
+local function is_active() return redis.call('HGET', campaign_key, 'status') == 'active' end
+
+-- Writes the public hash from the ledger's own truth; never creates it for a campaign the ledger does not know.
+local PUBLIC_TOTALS = { 'total_calls', 'answered_calls', 'no_answer', 'busy', 'failed', 'abandoned', 'machine' }
+local function publish()
+  if redis.call('HEXISTS', directory, campaign) == 0 then return end
+  local values = redis.call('HMGET', totals, unpack(PUBLIC_TOTALS))
+  local fields = {
+    'active_calls', count(unanswered), 'connected_calls', count(connected),
+    'ready_contacts', count(ready), 'waiting_contacts', count(waiting), 'updated_at', iso(now),
+  }
+  for i, name in ipairs(PUBLIC_TOTALS) do
+    fields[#fields + 1] = name
+    fields[#fields + 1] = values[i] or '0'
+  end
+  redis.call('HSET', campaign_key, unpack(fields))
+end

@@ -1,0 +1,29 @@
+-- The transactional outbox: what the backend must know is noted in the script that made it true.
+-- One document per contact holds the newest state; one entry in `updates` says that the contact has one. A newer state
+-- overwrites the document (coalescing), its version says so to whoever is delivering the older one.
+-- A document: {v = version, s = status, a = attempts?, at = last attempt, ms?, e = id of its entry}.
+
+local function tell_backend(contact, status, attempts, at)
+  local raw = redis.call('HGET', outbox, contact)
+  local old = raw and cjson.decode(raw) or {}
+  local entry = old.e
+  if not entry or #redis.call('XRANGE', updates, entry, entry) == 0 then
+    entry = redis.call('XADD', updates, '*', 'campaign', campaign, 'contact', contact)
+  end
+  local document = {
+    v = redis.call('HINCRBY', totals, 'version', 1), s = status, e = entry,
+    a = attempts or old.a, at = at or old.at, l = old.l, le = old.le,
+  }
+  redis.call('HSET', outbox, contact, cjson.encode(document))
+end
+
+-- What the backend should show for a record, when the outbox no longer says it.
+local function status_of(record)
+  local last = record.h and record.h[#record.h]
+  if record.p == 'unanswered' then return 'dialing' end
+  if record.p == 'connected' then return 'answered' end
+  if record.p == 'waiting' or record.p == 'finished' then
+    return last and last.d or record.why and 'invalid' or 'failed'
+  end
+  return 'pending'
+end

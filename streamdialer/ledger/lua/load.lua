@@ -1,0 +1,33 @@
+-- Brings contacts from the backend into `ready`; whoever the ledger already knows is left as they are.
+-- KEYS 1–18 of the campaign.
+-- ARGV campaign, max attempts, tombstone ms, then per contact: id, priority, attempts, JSON, problem ('' = can be called),
+--   reset ('1' = the backend shows a status other than pending: tell it)
+-- Returns JSON {added, known, invalid, used_up}
+-- uses: campaign outbox
+local max_attempts, tombstone_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
+local answer = { added = 0, known = 0, invalid = 0, used_up = 0 }
+for i = 4, #ARGV, 6 do
+  local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  if redis.call('HEXISTS', records, contact) == 1 then
+    answer.known = answer.known + 1
+  else
+    local record = { a = attempts, o = digits(order_of(priority, now, ((i - 4) / 6 % 512) / 512)), pr = priority }
+    if ARGV[i + 4] ~= '' then
+      answer.invalid = answer.invalid + 1
+      record.why = ARGV[i + 4]
+      move(contact, record, 'finished', math.huge)
+      tell_backend(contact, 'invalid', nil, nil)
+    elseif attempts >= max_attempts then
+      answer.used_up = answer.used_up + 1
+      move(contact, record, 'finished', now + tombstone_ms)
+    else
+      answer.added = answer.added + 1
+      redis.call('HSET', contacts, contact, ARGV[i + 3])
+      to_ready(contact, record)
+      if ARGV[i + 5] == '1' then tell_backend(contact, 'pending', nil, nil) end
+    end
+    save_record(contact, record)
+  end
+end
+publish()
+return cjson.encode(answer)

@@ -1,0 +1,25 @@
+-- Takes over the backend's list of a queue's agents; news written after the list was asked for stays.
+-- KEYS 1 queue's free agents, 2 queue's busy agents, 3 queue's state, 4 agents
+-- ARGV queue, when the list was asked for (Redis ms), then per agent: id, free ('1' or '0')
+-- Returns "ok" · "stale" a list asked for later is already here
+local asked = tonumber(ARGV[2])
+if tonumber(redis.call('HGET', KEYS[3], 'polled') or 0) > asked then return 'stale' end
+local listed = {}
+for i = 3, #ARGV, 2 do
+  local agent, set, other = ARGV[i], KEYS[1], KEYS[2]
+  if ARGV[i + 1] == '0' then set, other = other, set end
+  listed[agent] = true
+  local heard = tonumber(redis.call('ZSCORE', KEYS[1], agent) or redis.call('ZSCORE', KEYS[2], agent) or 0)
+  if heard <= asked then
+    redis.call('ZREM', other, agent)
+    redis.call('ZADD', set, ARGV[2], agent)
+    redis.call('HSET', KEYS[4], agent, ARGV[1])
+  end
+end
+for k = 1, 2 do
+  for _, agent in ipairs(redis.call('ZRANGEBYSCORE', KEYS[k], '-inf', asked)) do
+    if not listed[agent] then redis.call('ZREM', KEYS[k], agent) end
+  end
+end
+redis.call('HSET', KEYS[3], 'polled', ARGV[2])
+return 'ok'

@@ -1,0 +1,67 @@
+-- Does what has become due in one campaign: leases, deadlines, retries, tombstones. At most `batch` of each.
+-- KEYS 1–18 of the campaign
+-- ARGV campaign, batch, events required ('1'), longest conversation ms
+-- Returns JSON {released, expired, closed, promoted, forgotten, stalled, wake}
+-- uses: campaign outbox attempts
+local batch, events_required, max_call_ms = tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4])
+local answer = { released = 0, expired = 0, closed = 0, promoted = 0, forgotten = 0, stalled = 0, wake = false }
+local function is_due(set) return redis.call('ZRANGEBYSCORE', set, '-inf', now, 'WITHSCORES', 'LIMIT', 0, batch) end
+
+local list = is_due(reserved)
+for i = 1, #list, 2 do
+  unreserve(list[i], load_record(list[i]))
+  answer.released = answer.released + 1
+end
+
+local function end_by_deadline(set, fact, tally)
+  local overdue = is_due(set)
+  for i = 1, #overdue, 2 do
+    local contact, record = overdue[i], load_record(overdue[i])
+    local attempt = record.h[#record.h]
+    if not events_required or silence_means_something(attempt, tonumber(overdue[i + 1])) then
+      local before = adds(attempt)
+      attempt.f[fact] = 1
+      draw_consequences(contact, record, #record.h, before, max_call_ms)
+      save_record(contact, record)
+      answer[tally] = answer[tally] + 1
+    else
+      answer.stalled = answer.stalled + 1
+    end
+  end
+end
+end_by_deadline(unanswered, 'dl', 'expired')
+end_by_deadline(connected, 'mx', 'closed')
+
+list = is_due(waiting)
+for i = 1, #list, 2 do
+  local contact, record = list[i], load_record(list[i])
+  record.o = digits(order_of(record.pr, tonumber(list[i + 1]), 0))
+  to_ready(contact, record)
+  save_record(contact, record)
+  tell_backend(contact, 'pending', record.a, nil)
+  answer.promoted = answer.promoted + 1
+end
+
+list = is_due(finished)
+for i = 1, #list, 2 do
+  redis.call('ZREM', finished, list[i])
+  redis.call('HDEL', records, list[i])
+  redis.call('HDEL', contacts, list[i])
+  answer.forgotten = answer.forgotten + 1
+end
+
+-- When to come back: the earliest deadline left; stalled ones are looked at again in a second.
+local next_ms = math.huge
+for _, set in ipairs({ reserved, unanswered, connected, waiting, finished }) do
+  local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
+  if first and first ~= 'inf' then next_ms = math.min(next_ms, tonumber(first)) end
+end
+if answer.stalled > 0 then next_ms = math.max(next_ms, now + 1000) end
+if next_ms == math.huge then
+  redis.call('ZREM', due, campaign)
+else
+  redis.call('ZADD', due, digits(next_ms), campaign)
+end
+publish()
+answer.wake = answer.released + answer.expired + answer.closed + answer.promoted > 0
+return cjson.encode(answer)

@@ -1,0 +1,13 @@
+-- Takes the newest state of a contact for delivery to the backend, for one deliverer at a time.
+-- KEYS 1–18 of the campaign
+-- ARGV campaign, contact, token of the deliverer, lease ms
+-- Returns JSON {v, s, a?, at?} · "none" the backend knows everything · "busy" another is delivering
+-- uses: campaign
+local contact, token, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local raw = redis.call('HGET', outbox, contact)
+if not raw then return 'none' end
+local document = cjson.decode(raw)
+if document.l and document.l ~= token and document.le > now then return 'busy' end
+document.l, document.le = token, now + lease_ms
+redis.call('HSET', outbox, contact, cjson.encode(document))
+return cjson.encode(document)

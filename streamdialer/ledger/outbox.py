@@ -1,0 +1,50 @@
+"""Typed stubs of the transactional outbox: what the backend does not know yet, newest state per contact."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from streamdialer.keys import Keys
+from streamdialer.scripts import Script, Scripts
+
+TAKE, CONFIRM = (Script("streamdialer.ledger", name) for name in ("take_update", "confirm_update"))
+UPDATE_LEASE_MS: Final = 30_000
+
+
+class Update(msgspec.Struct, frozen=True):
+    """The newest state of a contact that the backend has not confirmed."""
+
+    version: int = msgspec.field(name="v")
+    status: str = msgspec.field(name="s")
+    attempts: int | None = msgspec.field(default=None, name="a")
+    last_attempt_ms: int | None = msgspec.field(default=None, name="at")
+
+
+class Outbox:
+    """One deliverer per contact at a time; a lost lease is noticed and mended."""
+
+    def __init__(self, scripts: Scripts, keys: Keys, tombstone_ms: int) -> None:
+        self._scripts = scripts
+        self._keys = keys
+        self._tombstone_ms = tombstone_ms
+
+    async def take(self, campaign: str, contact: str, token: str) -> Update | Literal["none", "busy"]:
+        answer = await self._scripts.run(
+            TAKE, self._keys.of_campaign(campaign), [campaign, contact, token, UPDATE_LEASE_MS]
+        )
+        if answer == "none" or answer == "busy":
+            return "none" if answer == "none" else "busy"
+        return msgspec.json.decode(answer, type=Update)
+
+    async def confirm(
+        self, campaign: str, contact: str, token: str, version: int
+    ) -> Literal["done", "newer", "lost"]:
+        """The backend has this version, or will never take it."""
+        answer: Literal["done", "newer", "lost"] = await self._scripts.run(
+            CONFIRM,
+            self._keys.of_campaign(campaign),
+            [campaign, contact, token, version, self._tombstone_ms],
+        )
+        return answer

@@ -1,0 +1,128 @@
+"""Typed stubs of the scripts that know a queue: its agents, and the campaigns that share them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from streamdialer.keys import Keys
+from streamdialer.model import Agent, normalise_id
+from streamdialer.scripts import Argument, Script, Scripts
+
+_PACKAGE: Final = "streamdialer.ledger"
+SNAPSHOT, STORE_AGENTS, AGENT_EVENT = (
+    Script(_PACKAGE, name) for name in ("snapshot", "store_agents", "agent_event")
+)
+
+AgentApplied = Literal["freed", "applied", "unchanged"]
+
+
+class CampaignState(msgspec.Struct, frozen=True):
+    """One campaign of a queue as the ledger sees it."""
+
+    id: str
+    status: str
+    ready: int
+    placed: int
+    """Reserved, sent and ringing calls."""
+    connected: int
+    served: int
+    """When it was last given calls, Redis ms."""
+    pacing: str
+    """JSON written by `CampaignLedger.register`."""
+    held: bool
+    """The Dialer API asked this campaign to wait."""
+
+
+class QueueState(msgspec.Struct, frozen=True):
+    """A queue in one instant, Redis ms."""
+
+    now: int
+    free: int
+    busy: int
+    polled: int
+    campaigns: list[CampaignState]
+
+
+class QueueLedger:
+    """What is known of a queue's agents and campaigns."""
+
+    def __init__(self, scripts: Scripts, keys: Keys) -> None:
+        self._scripts = scripts
+        self._keys = keys
+
+    async def snapshot(self, queue: str, campaigns: Sequence[str]) -> QueueState | None:
+        """The queue as it is now; None when other campaigns than `campaigns` belong to it."""
+        keys = self._keys
+        names = [
+            keys.queue_free(queue),
+            keys.queue_busy(queue),
+            keys.queue_state(queue),
+            keys.queue_campaigns(queue),
+            keys.queue_pacing(queue),
+            keys.api,
+        ]
+        for campaign in campaigns:
+            names += [
+                keys.campaign(campaign),
+                keys.ready(campaign),
+                keys.reserved(campaign),
+                keys.unanswered(campaign),
+                keys.connected(campaign),
+            ]
+        answer = await self._scripts.run(SNAPSHOT, names, list(campaigns))
+        return None if answer == "queue_changed" else msgspec.json.decode(answer, type=QueueState)
+
+    async def campaigns(self, queue: str) -> list[str]:
+        """The campaigns that share the queue, those served longest ago first."""
+        members: Any = await self._scripts.client.zrange(self._keys.queue_campaigns(queue), 0, -1)
+        return list(members)
+
+    async def queue_of(self, campaign: str) -> str:
+        """The queue of a campaign, '' when the ledger does not know it."""
+        return str(await self._scripts.client.hget(self._keys.directory, campaign) or "")
+
+    async def queue_of_agent(self, agent: str) -> str:
+        """The queue an agent was last seen in, '' when there is none."""
+        return str(await self._scripts.client.hget(self._keys.agents, agent) or "")
+
+    async def known_campaigns(self) -> list[str]:
+        """All campaigns the ledger has something of."""
+        return [str(campaign) for campaign in await self._scripts.client.hkeys(self._keys.directory)]
+
+    async def status_of(self, campaign: str) -> str | None:
+        """What the public hash says, None when it says nothing."""
+        status = await self._scripts.client.hget(self._keys.campaign(campaign), "status")
+        return None if status is None else str(status)
+
+    async def polled_ms(self, queue: str) -> int:
+        """When the agent list held here was asked for, Redis ms; 0 when it is to be read again."""
+        return int(await self._scripts.client.hget(self._keys.queue_state(queue), "polled") or 0)
+
+    async def distrust_agents(self, queue: str) -> None:
+        """The agent list is read again before the next decision."""
+        await self._scripts.client.hset(self._keys.queue_state(queue), "polled", "0")
+
+    async def store_agents(self, queue: str, agents: Sequence[Agent], asked_ms: int) -> None:
+        """Takes over a list of agents that was asked for at `asked_ms` (Redis time)."""
+        keys = self._keys
+        args: list[Argument] = [queue, asked_ms]
+        for agent in agents:
+            args += [normalise_id(agent.id), "1" if agent.is_free else "0"]
+        await self._scripts.run(
+            STORE_AGENTS,
+            [keys.queue_free(queue), keys.queue_busy(queue), keys.queue_state(queue), keys.agents],
+            args,
+        )
+
+    async def note_agent(self, queue: str, agent: str, *, is_free: bool, written_ms: int) -> AgentApplied:
+        """Notes what an event says of an agent; older news than the ledger has changes nothing."""
+        keys = self._keys
+        answer: AgentApplied = await self._scripts.run(
+            AGENT_EVENT,
+            [keys.queue_free(queue), keys.queue_busy(queue), keys.agents],
+            [queue, agent, "1" if is_free else "0", written_ms],
+        )
+        return answer

@@ -1,0 +1,53 @@
+"""Typed stubs around ticks: adding each at most once, taking it, keeping its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from streamdialer.keys import Keys
+from streamdialer.model import TickKind, TickResult
+from streamdialer.scripts import Script, Scripts
+
+_PACKAGE: Final = "streamdialer.ledger"
+ENQUEUE, TAKE, RECORD = (Script(_PACKAGE, name) for name in ("enqueue_ticks", "take_tick", "record_tick"))
+CHUNK: Final = 500
+
+
+class TickLedger:
+    """Who writes a tick does not matter: the scripts see to it that it is there once."""
+
+    def __init__(self, scripts: Scripts, keys: Keys) -> None:
+        self._scripts = scripts
+        self._keys = keys
+
+    async def enqueue(self, kind: TickKind, campaigns: Sequence[str], interval_s: float = 0) -> list[str]:
+        """Adds a tick for each campaign whose slot has come (0: at once); the ids of those added."""
+        keys, added = self._keys, []
+        for at in range(0, len(campaigns), CHUNK):
+            chunk = campaigns[at : at + CHUNK]
+            names = [keys.stream("ticks"), keys.waiting_ticks, keys.slots, *map(keys.campaign, chunk)]
+            added += await self._scripts.run(ENQUEUE, names, [kind, round(interval_s * 1000), *chunk])
+        return [tick for tick in added if tick]
+
+    async def take(self, campaign: str, tick_id: str) -> int:
+        """From now on another dial tick may be added; returns Redis time, ms."""
+        return int(await self._scripts.run(TAKE, [self._keys.waiting_ticks], [campaign, tick_id]))
+
+    async def record(self, tick_id: str, result: TickResult, *, keep_s: float, decisions: int) -> None:
+        """Keeps the result by the tick's id and, for a dial tick, as the campaign's decision record."""
+        keys, campaign = self._keys, result.campaign_id
+        await self._scripts.run(
+            RECORD,
+            [keys.tick(tick_id), keys.decisions(campaign), keys.directory],
+            [
+                campaign,
+                tick_id,
+                msgspec.json.encode(result).decode(),
+                round(keep_s * 1000),
+                "1" if result.kind == "dial" else "0",
+                decisions,
+            ],
+        )

@@ -1,0 +1,198 @@
+"""The words of the field as typed structs: campaign, contact, agent, call event, tick.
+
+Everything read from outside becomes one of these at the edge. Ids may arrive as integers or strings; inside they
+are strings that are safe in a key name.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal, get_args
+
+import msgspec
+
+DialMode = Literal["preview", "progressive", "predictive", "power"]
+Pacing = Literal["fixed", "adaptive"]
+CampaignStatus = Literal["draft", "active", "paused", "completed", "cancelled"]
+TickKind = Literal["dial", "retry", "stats", "cleanup"]
+TICK_KINDS: Final[tuple[TickKind, ...]] = get_args(TickKind)
+
+ContactStatus = Literal[
+    "pending",
+    "dialing",
+    "answered",
+    "completed",
+    "no_answer",
+    "busy",
+    "failed",
+    "machine",
+    "abandoned",
+    "invalid",
+    "do_not_call",
+    "callback",
+]
+CallEventType = Literal["call_ringing", "call_answered", "call_completed", "call_failed", "call_abandoned"]
+AgentEventType = Literal["agent_available", "agent_busy", "agent_wrapup", "agent_offline"]
+CALL_EVENTS: Final[tuple[CallEventType, ...]] = get_args(CallEventType)
+AGENT_EVENTS: Final[tuple[AgentEventType, ...]] = get_args(AgentEventType)
+LATER_EVENTS: Final = (
+    "callback_requested",
+    "do_not_call",
+    "preview_accepted",
+    "preview_skipped",
+    "preview_requested",
+)
+"""Types the contract names whose effect this version does not have yet: they wait among the dead letters."""
+
+FREE_AGENT_STATUSES: Final = frozenset({"available", "idle"})
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
+
+
+def normalise_id(raw: object) -> str:
+    """An id as the string used inside; raises ValueError for what could not be part of a key name."""
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return str(raw)
+    if isinstance(raw, str) and _ID.fullmatch(raw.strip()):
+        return raw.strip()
+    raise ValueError(f"an id is an integer or 1–64 letters, digits, _ . @ -; got {raw!r}")
+
+
+def wire_id(internal: str) -> int | str:
+    """An id as other programs expect it: an integer wherever it is one."""
+    return int(internal) if internal.isascii() and internal.isdigit() else internal
+
+
+class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the backend says of a campaign (`GET /api/campaigns/{id}/`); unknown fields are ignored."""
+
+    queue_name: str
+    dial_mode: DialMode = "progressive"
+    pacing_ratio: Annotated[float, msgspec.Meta(gt=0)] = 1.2
+    """Calls per free agent, for predictive (up to 3.0) and power (up to 5.0)."""
+    max_concurrent_calls: Annotated[int, msgspec.Meta(ge=0)] = 50
+    max_retries: Annotated[int, msgspec.Meta(ge=0)] = 3
+    """Largest number of attempts per contact."""
+    retry_delay: Annotated[float, msgspec.Meta(ge=0)] = 300.0
+    """Seconds from the end of an attempt to the next."""
+    trunk: str | None = None
+    caller_id: str | None = None
+    start_time: str | None = None
+    end_time: str | None = None
+    days_of_week: tuple[Annotated[int, msgspec.Meta(ge=0, le=6)], ...] | None = None
+    timezone: str | None = None
+    pacing: Pacing | None = None
+    weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+
+
+class Agent(msgspec.Struct, frozen=True):
+    """One agent of a queue as the backend lists them."""
+
+    id: int | str
+    status: str | None = None
+
+    @property
+    def is_free(self) -> bool:
+        return (self.status or "").strip().lower() in FREE_AGENT_STATUSES
+
+
+class Contact(msgspec.Struct, frozen=True, kw_only=True):
+    """One contact of a campaign as the backend lists them; unknown fields are ignored."""
+
+    id: int | str
+    phone_number: str | None = None
+    status: str = "pending"
+    priority: int | None = 5
+    """1–10, higher first."""
+    attempts: int | None = 0
+    timezone: str | None = None
+    custom_data: dict[str, Any] | None = None
+
+
+class CallEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """News of one call, from whoever watches the telephone network."""
+
+    type: CallEventType
+    campaign_id: str
+    contact_id: str
+    call_id: str = ""
+    agent_id: str = ""
+    queue: str = ""
+    answered_by: Literal["human", "machine", "unknown", ""] = ""
+    duration: float | None = None
+    """Seconds."""
+    disposition: str = ""
+    cause: str = ""
+    """SIP or Q.850 cause, as given."""
+
+
+class AgentEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """News of one agent; queue and campaign say where, when the agent is not known yet."""
+
+    type: AgentEventType
+    agent_id: str = ""
+    queue: str = ""
+    campaign_id: str = ""
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """A request to run one campaign once."""
+
+    id: str
+    kind: TickKind
+    campaign: str
+
+
+class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a tick did; stored by its id and kept as the campaign's decision record."""
+
+    status: Literal["ok", "skipped", "error"]
+    kind: TickKind
+    campaign_id: str
+    reason: str | None = None
+    detail: str | None = None
+    """The reason in a sentence, for people."""
+    dialed: int | None = None
+    failed: int | None = None
+    available_agents: int | None = None
+    active_calls: int | None = None
+    live_calls: int | None = None
+    ready: int | None = None
+    waiting: int | None = None
+    mode: str | None = None
+    wanted: int | None = None
+    """Calls the campaign's formula alone would place."""
+    level: int | None = None
+    """Placed-and-unanswered calls the campaign may have, after the queue's agents were shared."""
+    limit: str | None = None
+    """The limit that bound."""
+    skipped: dict[str, int] | None = None
+    """Contacts passed over, by reason."""
+    refilled: int | None = None
+    reset: int | None = None
+    statistics: dict[str, Any] | None = None
+    removed: int | None = None
+    at: int | None = None
+    """Redis time, ms."""
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """A reserved call as the `calls` stream carries it."""
+
+    campaign: str
+    contact: str
+    number: int
+    token: str
+    """Names this reservation; a later one of the same attempt has another."""
+
+    @property
+    def id(self) -> str:
+        """`{campaign}:{contact}:{attempt number}`: idempotency key, script token and log subject."""
+        return f"{self.campaign}:{self.contact}:{self.number}"
+
+
+def mask_number(number: str | None) -> str:
+    """A phone number with all but its last three digits hidden."""
+    if not number:
+        return ""
+    return "•" * max(0, len(number) - 3) + number[-3:]

@@ -1,0 +1,154 @@
+"""`Producer`: how other programs add ticks and events, and wait for a tick's result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import msgspec
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from streamdialer.connection import connect, keys_for, masked
+from streamdialer.errors import SettingsError, Unreachable
+from streamdialer.keys import Keys
+from streamdialer.model import (
+    AGENT_EVENTS,
+    CALL_EVENTS,
+    LATER_EVENTS,
+    TICK_KINDS,
+    TickKind,
+    TickResult,
+    normalise_id,
+)
+from streamdialer.streams.entries import StreamWriter
+
+EVENT_TYPES = (*CALL_EVENTS, *AGENT_EVENTS, *LATER_EVENTS)
+
+
+class Producer:
+    """Adds ticks and events; an async context manager.
+
+    Raises SettingsError for what no consumer would understand, Unreachable when Redis does not answer (the entry may
+    then have been added or not: events may safely be added again).
+    """
+
+    def __init__(self, client: Redis, keys: Keys, url: str = "") -> None:
+        self._client = client
+        self._keys = keys
+        self._url = url
+        self._writer = StreamWriter(client, keys)
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        return cls(connect(url), keys_for(url), url)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def tick(self, kind: TickKind, campaign_id: int | str) -> str:
+        """Adds one tick; returns its id."""
+        if kind not in TICK_KINDS:
+            raise SettingsError(f"tick kind: got {kind!r}, takes {', '.join(TICK_KINDS)}")
+        try:
+            return await self._writer.add("ticks", {"kind": kind, "campaign_id": normalise_id(campaign_id)})
+        except (RedisError, OSError) as error:
+            raise self._unreachable(error) from error
+
+    async def result(self, tick_id: str, timeout: float = 10) -> TickResult | None:
+        """The result of a tick, waited for at most `timeout` seconds; None when there is none (yet, or any more)."""
+        pause_s = 0.02
+        raw = None
+        with anyio.move_on_after(timeout):
+            while (raw := await self._stored(tick_id)) is None:
+                await anyio.sleep(pause_s)
+                pause_s = min(0.25, pause_s * 1.5)
+        return None if raw is None else msgspec.json.decode(raw, type=TickResult)
+
+    async def _stored(self, tick_id: str) -> str | None:
+        try:
+            raw = await self._client.get(self._keys.tick(tick_id))
+        except (RedisError, OSError) as error:
+            raise self._unreachable(error) from error
+        return None if raw is None else str(raw)
+
+    async def event(self, type: str, **data: Any) -> str:  # noqa: A002 - the documented name
+        """Adds one event; returns its entry's id."""
+        return (await self.events([{"type": type, **data}]))[0]
+
+    async def events(self, events: list[Mapping[str, Any]]) -> list[str]:
+        """Adds several events in one round trip; each a mapping with `type` and the event's data."""
+        entries = []
+        for event in events:
+            data = dict(event)
+            kind = data.pop("type", None)
+            if kind not in EVENT_TYPES:
+                raise SettingsError(f"event type: got {kind!r}, takes {', '.join(EVENT_TYPES)}")
+            entries.append({"type": str(kind), "data": msgspec.json.encode(data).decode()})
+        try:
+            return await self._writer.add_many("events", entries)
+        except (RedisError, OSError) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        return Unreachable(f"Redis at {masked(self._url)} does not answer: {error}")
+
+
+class SyncProducer:
+    """`Producer` for scripts and Django: the same methods, blocking; a context manager."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._portal_context: AbstractContextManager[BlockingPortal] | None = None
+        self._portal: BlockingPortal | None = None
+        self._producer: Producer | None = None
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        return cls(url)
+
+    def __enter__(self) -> Self:
+        self._portal_context = start_blocking_portal()
+        self._portal = self._portal_context.__enter__()
+        self._producer = self._portal.call(Producer.from_url, self._url)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        portal, producer = self._open()
+        portal.call(producer.__aexit__, None, None, None)
+        assert self._portal_context is not None
+        self._portal_context.__exit__(kind, error, trace)
+        self._portal = self._producer = None
+
+    def tick(self, kind: TickKind, campaign_id: int | str) -> str:
+        portal, producer = self._open()
+        return portal.call(producer.tick, kind, campaign_id)
+
+    def result(self, tick_id: str, timeout: float = 10) -> TickResult | None:
+        portal, producer = self._open()
+        return portal.call(producer.result, tick_id, timeout)
+
+    def event(self, type: str, **data: Any) -> str:  # noqa: A002 - the documented name
+        return self.events([{"type": type, **data}])[0]
+
+    def events(self, events: list[Mapping[str, Any]]) -> list[str]:
+        portal, producer = self._open()
+        return portal.call(producer.events, events)
+
+    def _open(self) -> tuple[BlockingPortal, Producer]:
+        if self._portal is None or self._producer is None:
+            raise SettingsError(
+                "SyncProducer is used as a context manager: with SyncProducer.from_url(url) as p: …"
+            )
+        return self._portal, self._producer

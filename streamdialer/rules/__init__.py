@@ -1,0 +1,5 @@
+"""When calling is allowed: pure functions of a campaign's settings and an instant."""
+
+from streamdialer.rules.window import Opening, Window, campaign_window
+
+__all__ = ["Opening", "Window", "campaign_window"]

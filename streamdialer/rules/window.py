@@ -1,0 +1,203 @@
+"""The campaign's own hours: whether a call may be placed at an instant, and until when that stays so.
+
+Daily hours and days of the week are compared with the wall clock of the campaign's zone, daylight-saving days
+included: hours the clock jumps over are not used, hours that come twice count twice.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import MAXYEAR, UTC, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from streamdialer.errors import CampaignError
+from streamdialer.model import CampaignSettings
+
+_DAY_MS: Final = 86_400_000
+_HORIZON_MS: Final = 30 * _DAY_MS
+"""Beyond the rarest pattern: one day a week, and that day skipped when a zone crosses the date line."""
+_THURSDAY: Final = 3
+"""Day of the week of the epoch, Monday being 0."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ALL_DAYS: Final = frozenset(range(7))
+_TIME_OF_DAY: Final = re.compile(r"(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?")
+_DATE_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*")
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """Whether calling is allowed at an instant, and the instant that changes."""
+
+    is_open: bool
+    until_ms: int | None
+    """Open: the first instant no call may be placed; closed: when it opens. None: it stays as it is."""
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """A campaign's hours: days of the week and daily hours on its own clock, between two instants."""
+
+    zone: ZoneInfo
+    days: frozenset[int] = _ALL_DAYS
+    """0=Monday … 6=Sunday; the day on which overnight hours begin."""
+    opens_ms: int = 0
+    """Milliseconds after midnight on the wall clock."""
+    closes_ms: int = _DAY_MS
+    """The same, exclusive; below `opens_ms` the hours run overnight."""
+    not_before_ms: int | None = None
+    not_after_ms: int | None = None
+    """Exclusive."""
+
+    def around(self, now_ms: int) -> Opening:
+        """Whether a call may be placed at `now_ms` (Unix time), and the next instant that is otherwise."""
+        if self.not_after_ms is not None and now_ms >= self.not_after_ms:
+            return Opening(False, None)
+        if self.not_before_ms is not None and now_ms < self.not_before_ms:
+            opens = self.not_before_ms
+            first = opens if self._is_within_hours(opens) else self._next_change(opens)
+            return Opening(False, self._if_before_the_end(first))
+        change = self._next_change(now_ms)
+        if self._is_within_hours(now_ms):
+            ends = [instant for instant in (change, self.not_after_ms) if instant is not None]
+            return Opening(True, min(ends, default=None))
+        return Opening(False, self._if_before_the_end(change))
+
+    def _if_before_the_end(self, opens_ms: int | None) -> int | None:
+        if opens_ms is None or self.not_after_ms is None:
+            return opens_ms
+        return opens_ms if opens_ms < self.not_after_ms else None
+
+    def _is_within_hours(self, now_ms: int) -> bool:
+        """Days and daily hours alone, by the wall clock."""
+        day, time_ms = divmod(now_ms + _offset_ms(self.zone, now_ms), _DAY_MS)
+        today = (day + _THURSDAY) % 7
+        if self.opens_ms < self.closes_ms:
+            return today in self.days and self.opens_ms <= time_ms < self.closes_ms
+        begun_today = today in self.days and time_ms >= self.opens_ms
+        return begun_today or ((today - 1) % 7 in self.days and time_ms < self.closes_ms)
+
+    def _next_change(self, now_ms: int) -> int | None:
+        """The first later instant at which `_is_within_hours` is otherwise; None when there is none."""
+        if self.days == _ALL_DAYS and (self.opens_ms, self.closes_ms) == (0, _DAY_MS):
+            return None
+        now = self._is_within_hours(now_ms)
+        instant = now_ms
+        while instant < now_ms + _HORIZON_MS:
+            instant = self._next_boundary(instant)
+            if self._is_within_hours(instant) != now:
+                return instant
+        return None
+
+    def _next_boundary(self, now_ms: int) -> int:
+        """The next instant at which the wall clock reaches a boundary of the hours, or jumps."""
+        offset = _offset_ms(self.zone, now_ms)
+        time_ms = (now_ms + offset) % _DAY_MS
+        boundaries = (self.opens_ms, self.closes_ms, _DAY_MS)
+        instant = now_ms + min((boundary - time_ms - 1) % _DAY_MS + 1 for boundary in boundaries)
+        return instant if _offset_ms(self.zone, instant) == offset else _jump(self.zone, now_ms, instant)
+
+
+def campaign_window(settings: CampaignSettings, default_zone: str) -> Window:
+    """The hours a campaign's settings describe, in its own zone or else the default one.
+
+    `start_time` and `end_time` are times of day (daily hours) or date-times (the campaign's first and last
+    instant, on the zone's clock unless they carry an offset). Raises CampaignError for a zone or time that
+    cannot be read, and for hours that never open.
+    """
+    zone = _zone(settings.timezone or default_zone)
+    opens = _time_of_day("start_time", settings.start_time, rounding_up=True)
+    closes = _time_of_day("end_time", settings.end_time, rounding_up=False)
+    window = Window(
+        zone=zone,
+        days=frozenset(settings.days_of_week or _ALL_DAYS),
+        opens_ms=0 if opens is None else opens,
+        closes_ms=_DAY_MS if closes is None else closes,
+        not_before_ms=None if opens is not None else _instant("start_time", settings.start_time, zone),
+        not_after_ms=None if closes is not None else _instant("end_time", settings.end_time, zone),
+    )
+    never = window.opens_ms % _DAY_MS == window.closes_ms or window.opens_ms == _DAY_MS
+    if window.not_before_ms is not None and window.not_after_ms is not None:
+        never = never or window.not_before_ms >= window.not_after_ms
+    if never:
+        raise CampaignError(
+            f"start_time {settings.start_time!r} and end_time {settings.end_time!r} leave no time to call: "
+            "takes an end_time after start_time (daily hours may run overnight)"
+        )
+    return window
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name.strip())
+    except (KeyError, ValueError, OSError):  # unknown; no zone name at all; a folder of zones
+        raise CampaignError(
+            f"timezone {name!r} is unknown: takes an IANA name such as America/Bogota, no offset"
+        ) from None
+
+
+def _time_of_day(field: str, raw: str | None, *, rounding_up: bool) -> int | None:
+    """Milliseconds after midnight; None when it is no time of day. 24:00 is the end of the day."""
+    if raw is None or (match := _TIME_OF_DAY.fullmatch(raw.strip())) is None:
+        return None
+    hours, minutes, seconds, fraction = match.groups(default="0")
+    milliseconds, rest = divmod(int(fraction.ljust(6, "0")), 1000)
+    time_ms = ((int(hours) * 60 + int(minutes)) * 60 + int(seconds)) * 1000 + milliseconds
+    time_ms += 1 if rest and rounding_up else 0
+    if int(minutes) > 59 or int(seconds) > 59 or time_ms > _DAY_MS:
+        raise _unreadable(field, raw)
+    return time_ms
+
+
+def _instant(field: str, raw: str | None, zone: ZoneInfo) -> int | None:
+    """Unix time in ms of a date-time; None for null.
+
+    On the zone's clock a start that comes twice is the later one and an end the earlier; one that the clock
+    jumps over is the jump itself: no call is placed outside either reading.
+    """
+    if raw is None:
+        return None
+    if not _DATE_TIME.fullmatch(raw.strip()):
+        raise _unreadable(field, raw)
+    try:
+        given = datetime.fromisoformat(raw.strip())
+    except ValueError:
+        raise _unreadable(field, raw) from None
+    is_start = field == "start_time"
+    if is_start and given.year == MAXYEAR:  # the calendar ends before it could be searched
+        raise _unreadable(field, raw)
+    if given.tzinfo is not None:
+        return _unix_ms(given, rounding_up=is_start)
+    first, second = (_unix_ms(given.replace(tzinfo=zone, fold=fold), rounding_up=is_start) for fold in (0, 1))
+    if first > second:  # the clock jumps over it
+        return _jump(zone, second, first)
+    return second if is_start else first
+
+
+def _unix_ms(moment: datetime, *, rounding_up: bool) -> int:
+    elapsed = moment - _EPOCH
+    return -(-elapsed // timedelta(milliseconds=1)) if rounding_up else elapsed // timedelta(milliseconds=1)
+
+
+def _offset_ms(zone: ZoneInfo, instant_ms: int) -> int:
+    """How far the zone's wall clock is ahead of UTC at that instant."""
+    instant = _EPOCH + timedelta(milliseconds=instant_ms)
+    return (instant.astimezone(zone).replace(tzinfo=UTC) - instant) // timedelta(milliseconds=1)
+
+
+def _jump(zone: ZoneInfo, before_ms: int, after_ms: int) -> int:
+    """The instant between two at which the zone's offset changes, by bisection."""
+    offset = _offset_ms(zone, before_ms)
+    while after_ms - before_ms > 1:
+        middle = (before_ms + after_ms) // 2
+        if _offset_ms(zone, middle) == offset:
+            before_ms = middle
+        else:
+            after_ms = middle
+    return after_ms
+
+
+def _unreadable(field: str, raw: str) -> CampaignError:
+    return CampaignError(
+        f"{field} {raw!r} cannot be read: takes a time of day (09:00) or a date-time (2026-05-04T09:00:00)"
+    )

@@ -1,0 +1,285 @@
+"""One consumer of one stream: reads no more than it has places for, and loses nothing whatever fails.
+
+After a start and after any failed read it reads its own pending entries again; what other consumers left idle it takes
+over; what it works on it renews; what is done is acknowledged and deleted together; what is hopeless is buried.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import anyio
+from anyio.abc import TaskGroup
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from streamdialer.connection import TRANSIENT
+from streamdialer.errors import StreamdialerError
+from streamdialer.keys import GROUP
+from streamdialer.scripts import Script, Scripts, backoff_s
+from streamdialer.streams.entries import BadEntry, Entry
+from streamdialer.streams.places import Places
+from streamdialer.streams.run import ReplicaRun
+
+log = logging.getLogger(__name__)
+Handler = Callable[[Entry], Awaitable[None]]
+
+_PACKAGE: Final = "streamdialer.streams"
+FINISH, BURY, RENEW, FORGET = (
+    Script(_PACKAGE, name) for name in ("finish", "bury", "renew", "forget_consumer")
+)
+READ_BATCH: Final = 200
+HANDED_BACK_IDLE_MS: Final = 86_400_000
+"""An entry marked this idle is taken over by whoever looks next."""
+
+
+class StreamConsumer:
+    """Runs `handle` for each entry of `stream`; `handle` returns when the entry is done.
+
+    It raises BadEntry for an entry that can never be handled. Any other error leaves the entry pending: it is
+    delivered again, to whoever takes it over, and buried after `max_deliveries`.
+    """
+
+    def __init__(
+        self,
+        *,
+        reader: Redis,
+        scripts: Scripts,
+        stream: str,
+        dead: str,
+        consumer: str,
+        handle: Handler,
+        places: Places,
+        run: ReplicaRun,
+        block_s: float,
+        claim_idle_s: float,
+        max_deliveries: int,
+        dead_keep: int,
+        forget_s: float,
+    ) -> None:
+        self._reader = reader
+        self._scripts = scripts
+        self.stream = stream
+        self._dead = dead
+        self._consumer = consumer
+        self._handle = handle
+        self._places = places
+        self._run = run
+        self._block_ms = round(block_s * 1000)
+        self._claim_idle_s = claim_idle_s
+        self._max_deliveries = max_deliveries
+        self._dead_keep = dead_keep
+        self._forget_s = forget_s
+        self._held: set[str] = set()
+        self._own_after: str | None = "0"
+        """Own pending entries after this id are still to be read again; None when that is done."""
+        self._take_over_at = 0.0
+        self._take_over_from = "0-0"
+        self._forget_at = 0.0
+
+    async def serve(self, grace_s: float) -> None:
+        """Works until the run is stopped, then finishes or hands back what it holds within `grace_s`."""
+        deadline = anyio.CancelScope()
+        async with anyio.create_task_group() as renewing:
+            renewing.start_soon(self._renew_held)
+            with deadline:
+                async with anyio.create_task_group() as handling:
+                    await self._read_until_stopped(handling)
+                    deadline.deadline = anyio.current_time() + grace_s
+            renewing.cancel_scope.cancel()
+        await self._leave()
+
+    async def _read_until_stopped(self, handling: TaskGroup) -> None:
+        failures = 0
+        while not self._run.stopping:
+            free = self._places.free
+            if not free:
+                self._places.saw_backlog()
+                await self._places.wait_for_change(self._block_ms / 1000)
+                continue
+            try:
+                entries = await self._next_entries(min(free, READ_BATCH))
+            except (RedisError, OSError, TimeoutError) as error:
+                self._own_after = "0"
+                if str(error).startswith("NOGROUP") and await self._create_group():
+                    continue
+                if failures == 0:
+                    log.error("cannot read", extra={"stream": self.stream, "error": str(error)})
+                await self._run.sleep(backoff_s(failures))
+                failures += 1
+                continue
+            if failures:
+                log.warning("reading again", extra={"stream": self.stream, "tries": failures})
+                failures = 0
+            for entry in entries:
+                self._held.add(entry.id)
+                self._places.take()
+                handling.start_soon(self._work_on, entry)
+
+    async def _create_group(self) -> bool:
+        try:
+            await self._reader.xgroup_create(self.stream, GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            return "BUSYGROUP" in str(error)
+        except TRANSIENT:
+            return False
+        log.info("created the consumer group", extra={"stream": self.stream})
+        return True
+
+    async def _next_entries(self, count: int) -> list[Entry]:
+        if self._own_after is not None:
+            return await self._own_pending(count)
+        now = anyio.current_time()
+        if now >= self._take_over_at:
+            taken = await self._take_over(count)
+            if self._take_over_from == "0-0":
+                self._take_over_at = now + self._claim_idle_s / 3
+            if taken:
+                return taken
+        if now >= self._forget_at:
+            self._forget_at = now + self._forget_s / 2
+            await self._forget_dead_consumers()
+        delivered = await self._reader.xreadgroup(
+            GROUP, self._consumer, {self.stream: ">"}, count=count, block=self._block_ms
+        )
+        entries = [Entry(entry, fields) for entry, fields in _rows(delivered) if fields]
+        if len(entries) == count:
+            self._places.saw_backlog()
+        elif not entries:
+            self._places.saw_calm()
+        return entries
+
+    async def _own_pending(self, count: int) -> list[Entry]:
+        assert self._own_after is not None
+        rows = _rows(
+            await self._reader.xreadgroup(GROUP, self._consumer, {self.stream: self._own_after}, count=count)
+        )
+        self._own_after = rows[-1][0] if rows else None
+        return await self._worth_handling(rows)
+
+    async def _take_over(self, count: int) -> list[Entry]:
+        answer: Any = await self._reader.xautoclaim(
+            self.stream,
+            GROUP,
+            self._consumer,
+            round(self._claim_idle_s * 1000),
+            self._take_over_from,
+            count=count,
+        )
+        self._take_over_from = answer[0]
+        entries = await self._worth_handling([row for row in answer[1] if row[0] is not None])
+        if entries:
+            log.info("took over entries", extra={"stream": self.stream, "count": len(entries)})
+        return entries
+
+    async def _worth_handling(self, rows: list[tuple[str, dict[str, str] | None]]) -> list[Entry]:
+        """Redelivered rows as entries: without those already in hand, deleted, or delivered too often."""
+        rows = [row for row in rows if row[0] not in self._held]
+        if not rows:
+            return []
+        gone = [entry for entry, fields in rows if not fields]
+        if gone:
+            await self._scripts.run(FINISH, [self.stream], [GROUP, *gone])
+        pending: Any = await self._reader.xpending_range(
+            self.stream, GROUP, rows[0][0], rows[-1][0], len(rows) + len(self._held) + 100, self._consumer
+        )
+        times = {item["message_id"]: int(item["times_delivered"]) for item in pending}
+        entries = []
+        for entry, fields in rows:
+            deliveries = times.get(entry, 1)
+            if not fields:
+                continue
+            if deliveries > self._max_deliveries:
+                await self._bury(
+                    Entry(entry, fields, deliveries),
+                    "never_finished",
+                    f"delivered {deliveries} times and never finished: its handler may kill the process",
+                )
+            else:
+                entries.append(Entry(entry, fields, deliveries))
+        return entries
+
+    async def _work_on(self, entry: Entry) -> None:
+        finished = False
+        try:
+            await self._handle(entry)
+            finished = True
+        except BadEntry as bad:
+            await self._bury(entry, bad.reason, bad.detail)
+            finished = True
+        except (*TRANSIENT, StreamdialerError) as error:
+            log.warning(
+                "will try again", extra={"stream": self.stream, "entry": entry.id, "error": str(error)}
+            )
+        except Exception as error:
+            log.exception("handler failed", extra={"stream": self.stream, "entry": entry.id})
+            if entry.deliveries >= self._max_deliveries:
+                await self._bury(entry, "handler_failed", f"{type(error).__name__}: {error}")
+                finished = True
+        finally:
+            try:
+                with anyio.CancelScope(shield=True), anyio.move_on_after(2):
+                    if finished:
+                        await self._scripts.run(FINISH, [self.stream], [GROUP, entry.id])
+                    elif self._run.stopping:
+                        await self._renew([entry.id], HANDED_BACK_IDLE_MS)
+            finally:
+                self._held.discard(entry.id)
+                self._places.release()
+                self._run.finished_one()
+
+    async def _bury(self, entry: Entry, reason: str, detail: str) -> None:
+        log.error(
+            "dead letter",
+            extra={"stream": self.stream, "entry": entry.id, "reason": reason, "detail": detail},
+        )
+        await self._scripts.run(
+            BURY,
+            [self.stream, self._dead],
+            [GROUP, entry.id, self._dead_keep, reason, detail[:2000], entry.deliveries],
+        )
+
+    async def _renew(self, entries: list[str], idle_ms: int) -> list[str]:
+        return list(await self._scripts.run(RENEW, [self.stream], [GROUP, self._consumer, idle_ms, *entries]))
+
+    async def _renew_held(self) -> None:
+        while True:
+            await anyio.sleep(self._claim_idle_s / 3)
+            held = list(self._held)
+            for at in range(0, len(held), READ_BATCH):
+                try:
+                    lost = await self._renew(held[at : at + READ_BATCH], 0)
+                except ResponseError as error:  # the stream or its group has gone: nothing is left to renew
+                    log.warning("cannot renew", extra={"stream": self.stream, "error": str(error)})
+                    break
+                still = [entry for entry in lost if entry in self._held]
+                if still:
+                    log.warning("entries were taken over", extra={"stream": self.stream, "count": len(still)})
+
+    async def _forget_dead_consumers(self) -> None:
+        consumers: Any = await self._reader.xinfo_consumers(self.stream, GROUP)
+        for consumer in consumers:
+            idle_ms = int(consumer["idle"])
+            if (
+                consumer["name"] != self._consumer
+                and not consumer["pending"]
+                and idle_ms > self._forget_s * 1000
+            ):
+                await self._scripts.run(FORGET, [self.stream], [GROUP, consumer["name"]])
+                log.info(
+                    "removed an idle consumer", extra={"stream": self.stream, "consumer": consumer["name"]}
+                )
+
+    async def _leave(self) -> None:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+            try:
+                await self._scripts.run(FORGET, [self.stream], [GROUP, self._consumer])
+            except (RedisError, StreamdialerError) as error:
+                log.warning("could not leave the group", extra={"stream": self.stream, "error": str(error)})
+
+
+def _rows(answer: Any) -> list[tuple[str, dict[str, str] | None]]:
+    """The entries in an XREADGROUP answer for one stream."""
+    return [(entry, fields) for _, entries in answer or [] for entry, fields in entries]

@@ -1,0 +1,41 @@
+"""How many entries a stage may work on at once; nothing is read from a stream that has no free place."""
+
+from __future__ import annotations
+
+import anyio
+
+
+class Places:
+    """A number of places between `least` and `most`; with `least` below `most` it moves with the backlog."""
+
+    def __init__(self, most: int, least: int | None = None) -> None:
+        self._least = most if least is None else least
+        self._most = most
+        self.limit = self._least
+        self.taken = 0
+        self._freed = anyio.Event()
+
+    @property
+    def free(self) -> int:
+        return max(0, self.limit - self.taken)
+
+    def take(self) -> None:
+        self.taken += 1
+
+    def release(self) -> None:
+        self.taken -= 1
+        self._freed.set()
+        self._freed = anyio.Event()
+
+    async def wait_for_change(self, seconds: float) -> None:
+        """Returns when a place was released, or after `seconds`."""
+        with anyio.move_on_after(seconds):
+            await self._freed.wait()
+
+    def saw_backlog(self) -> None:
+        """A read filled every free place: more would have been there."""
+        self.limit = min(self._most, self.limit * 2)
+
+    def saw_calm(self) -> None:
+        """A read found nothing."""
+        self.limit = max(self._least, self.limit - max(1, self.limit // 8))

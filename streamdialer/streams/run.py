@@ -1,0 +1,35 @@
+"""The run of one replica as its stages see it: when to stop taking work, and how much has been done."""
+
+from __future__ import annotations
+
+import anyio
+
+
+class ReplicaRun:
+    """Shared by all stages of a replica; `stop()` may be called from anywhere, any number of times."""
+
+    def __init__(self, max_tasks: int | None = None) -> None:
+        self._stopping = anyio.Event()
+        self._left = max_tasks
+        self.done = 0
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def wait_stopping(self) -> None:
+        await self._stopping.wait()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleeps, but not past the stop."""
+        with anyio.move_on_after(seconds):
+            await self._stopping.wait()
+
+    def finished_one(self) -> None:
+        """Counts an entry against `max_tasks`; the last one stops the run."""
+        self.done += 1
+        if self._left is not None and self.done >= self._left:
+            self.stop()

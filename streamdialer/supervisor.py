@@ -1,0 +1,125 @@
+"""Several replicas under one process: those that end are started again, and all stop when it is told to stop.
+
+A child that ends cleanly (`--max-tasks`) is replaced at once; one that fails soon after its start is given growing
+pauses. Each child is in a session of its own, so that Ctrl-C reaches it once and through the supervisor only.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Final
+
+import anyio
+from anyio.abc import Process
+
+log = logging.getLogger(__name__)
+QUICK_S: Final = 5.0
+"""A child that fails sooner than this, its interpreter's start included, would only fail again."""
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 30.0
+MARGIN_S: Final = 3.0
+"""Beyond the replicas' own grace period, before they are killed."""
+
+# Asks the kernel for SIGTERM when the supervisor dies, whatever killed it, and becomes the replica. A program of its
+# own and not `preexec_fn`, which is unsafe beside threads.
+_LAUNCHER: Final = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, int(signal.SIGTERM), 0, 0, 0)  # 1 is PR_SET_PDEATHSIG
+if os.getppid() != int(sys.argv[1]):
+    os._exit(1)  # the parent died before the request was made
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def pause_s(failures: int) -> float:
+    """The pause before a child is started again that has failed `failures` times in a row."""
+    return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures - 1, 16)) if failures else 0.0
+
+
+class Supervisor:
+    """Keeps one child per command running until SIGTERM or SIGINT; a second signal kills them."""
+
+    def __init__(
+        self, commands: Sequence[Sequence[str]], *, grace_s: float, env: Mapping[str, str] | None = None
+    ) -> None:
+        """`env` is added to this process's environment."""
+        self._commands = commands
+        self._grace_s = grace_s
+        self._env = {**os.environ, **(env or {})}
+        self._children: dict[int, Process] = {}
+        self._stopping = anyio.Event()
+
+    async def serve(self) -> None:
+        """Returns when every child has ended after a signal."""
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with anyio.create_task_group() as listening:
+                listening.start_soon(self._stop_on, signals)
+                listening.start_soon(self._kill_late)
+                async with anyio.create_task_group() as keeping:
+                    for number, command in enumerate(self._commands, 1):
+                        keeping.start_soon(self._keep, number, command)
+                listening.cancel_scope.cancel()
+
+    async def _stop_on(self, signals: AsyncIterator[signal.Signals]) -> None:
+        async for received in signals:
+            if self._stopping.is_set():
+                self._signal_all(signal.SIGKILL)
+                continue
+            log.info("stopping", extra={"signal": received.name, "processes": len(self._children)})
+            self._stopping.set()
+            self._signal_all(signal.SIGTERM)
+
+    async def _kill_late(self) -> None:
+        await self._stopping.wait()
+        await anyio.sleep(self._grace_s + MARGIN_S)
+        log.error("did not stop in time, killed", extra={"processes": len(self._children)})
+        self._signal_all(signal.SIGKILL)
+
+    def _signal_all(self, what: signal.Signals) -> None:
+        for child in self._children.values():
+            if child.returncode is None:
+                child.send_signal(what)
+
+    async def _keep(self, number: int, command: Sequence[str]) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            started = anyio.current_time()
+            code = await self._run_once(number, command)
+            if self._stopping.is_set():
+                return
+            lived_s = anyio.current_time() - started
+            failures = failures + 1 if code != 0 and lived_s < QUICK_S else 0
+            wait_s = pause_s(failures)
+            log.log(
+                logging.WARNING if code else logging.INFO,
+                "process ended, starting another",
+                extra={"process": number, "code": code, "lived_s": round(lived_s, 1), "pause_s": wait_s},
+            )
+            with anyio.move_on_after(wait_s):
+                await self._stopping.wait()
+
+    async def _run_once(self, number: int, command: Sequence[str]) -> int:
+        """The child's exit code; minus the signal that killed it."""
+        launch = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *command]
+        async with await anyio.open_process(
+            launch,
+            stdin=subprocess.DEVNULL,
+            stdout=None,
+            stderr=None,
+            env=self._env,
+            start_new_session=True,
+        ) as child:
+            self._children[number] = child
+            log.info("process started", extra={"process": number, "pid": child.pid})
+            if self._stopping.is_set():  # the signal came while it was being started
+                child.terminate()
+            try:
+                return await child.wait()
+            finally:
+                del self._children[number]
