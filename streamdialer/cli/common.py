@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import anyio
 import msgspec
@@ -23,6 +23,8 @@ from streamdialer.connection import TRANSIENT
 from streamdialer.errors import SettingsError, StreamdialerError, Unreachable
 from streamdialer.streams import ReplicaRun
 
+MENDABLE: Final = (StreamdialerError, RedisError, *TRANSIENT)
+"""What the user, or whoever runs the server, can mend; OSError is among them."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
@@ -36,19 +38,19 @@ class Commands(TyperGroup):
             raise typer.Exit(130) from None
         except BrokenPipeError:
             raise
-        except (StreamdialerError, RedisError, OSError, *TRANSIENT, ExceptionGroup) as error:
+        except (*MENDABLE, ExceptionGroup) as error:
             _tell(error)
 
 
 def _tell(error: Exception) -> NoReturn:
+    """Ends with the first error's line; anything among them that nobody can mend is raised whole."""
     leaves = list(_leaves(error))
-    for leaf in leaves:
-        if not isinstance(leaf, StreamdialerError | RedisError | OSError | TRANSIENT):
-            raise error  # a fault of ours: it is shown whole
-    leaf = leaves[0]
+    if not all(isinstance(leaf, MENDABLE) for leaf in leaves):
+        raise error
+    message, code = verdict(leaves[0])
     typer.secho("Error: ", fg="red", nl=False, err=True)
-    typer.echo(_message(leaf), err=True)
-    raise typer.Exit(exit_code(leaf)) from None
+    typer.echo(printable(message), err=True)
+    raise typer.Exit(code) from None
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
@@ -59,20 +61,15 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def _message(error: BaseException) -> str:
-    if isinstance(error, StreamdialerError):
-        return printable(str(error))
-    if isinstance(error, RedisError | TRANSIENT) and not isinstance(error, OSError):
-        return printable(f"Redis: {error}")
-    return printable(str(error))
-
-
-def exit_code(error: BaseException) -> int:
-    """0 done · 1 it could not be done · 2 wrong usage or settings · 3 a server could not be reached."""
+def verdict(error: BaseException) -> tuple[str, int]:
+    """The line, and the code: 1 it could not be done · 2 wrong usage or settings · 3 a server could not be reached."""
     if isinstance(error, SettingsError):
-        return 2
-    is_away = isinstance(error, TRANSIENT) and not isinstance(error, OSError)
-    return 3 if isinstance(error, Unreachable) or is_away else 1
+        return str(error), 2
+    if isinstance(error, Unreachable):
+        return str(error), 3
+    if isinstance(error, StreamdialerError | OSError):
+        return str(error), 1
+    return f"Redis: {error}", 3 if isinstance(error, TRANSIENT) else 1
 
 
 def load_settings(ctx: typer.Context, **overrides: object) -> Settings:

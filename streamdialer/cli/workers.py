@@ -23,9 +23,7 @@ from streamdialer.supervisor import Supervisor
 
 def register(app: typer.Typer) -> None:
     """Adds this family's commands."""
-    app.command(epilog="Example: streamdialer consume --processes 2 --stages ticks,calls,events,updates")(
-        consume
-    )
+    app.command(epilog="Example: streamdialer consume --processes 2 --concurrency 100")(consume)
     app.command(epilog="Example: streamdialer tick --dial-every 5")(tick)
 
 

@@ -84,7 +84,8 @@ async def run_replica(settings: Settings, options: ReplicaOptions, run: ReplicaR
                     working.start_soon(consumer.serve, settings.grace_s)
             background.cancel_scope.cancel()
     finally:
-        await reader.aclose()
+        with anyio.CancelScope(shield=True):
+            await reader.aclose()
     log.info("replica stopped", extra={"replica": name, "entries": run.done})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import anyio
 import msgspec
 from redis.asyncio import Redis
 
@@ -70,4 +71,5 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 dialer_api=dialer_api,
             )
     finally:
-        await client.aclose()
+        with anyio.CancelScope(shield=True):
+            await client.aclose()

@@ -220,7 +220,7 @@ class CampaignLedger:
         keys = self._keys
         answer: EventApplied = await self._scripts.run(
             CALL_EVENT,
-            [*keys.of_campaign(event.campaign_id), keys.queue_free(queue), keys.queue_busy(queue)],
+            [*keys.of_campaign(event.campaign_id), keys.queue_free(queue), keys.queue_busy(queue), keys.api],
             [
                 event.campaign_id,
                 event.contact_id,

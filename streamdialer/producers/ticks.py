@@ -82,12 +82,16 @@ class TickProducer:
 
     async def _listen(self) -> None:
         """A started campaign gets its first tick at once."""
-        async with self._client.pubsub() as pubsub:
+        pubsub = self._client.pubsub()
+        try:
             await pubsub.subscribe(CHANNEL)
             while True:
                 message: Any = await pubsub.get_message(ignore_subscribe_messages=True, timeout=LISTEN_S)
                 if message is not None:
                     await self._hear(str(message["data"]))
+        finally:
+            with anyio.CancelScope(shield=True):
+                await pubsub.aclose()  # type: ignore[no-untyped-call]
 
     async def _hear(self, message: str) -> None:
         kind, _, raw = message.rpartition(":")

@@ -1,6 +1,6 @@
 -- Adds what one call event says to the facts of the attempt it belongs to. Any order, any repetition, any delay of the
 -- events of an attempt ends in the same ledger.
--- KEYS 1–18 of the campaign, 19 queue's free agents, 20 queue's busy agents
+-- KEYS 1–18 of the campaign, 19 queue's free agents, 20 queue's busy agents, 21 api
 -- ARGV campaign, contact, fact (r | a | c | x | b), disposition (for c and x), call id, agent, answered by machine ('1'),
 --   when it was written (ms), longest conversation ms
 -- Returns "applied" · "unchanged" it was known · "ended" applied, and the call is over · "unknown_campaign" ·
@@ -60,6 +60,9 @@ else
 end
 if by_machine then learn('m', 1) end
 if not news then return 'unchanged' end
+if attempt.v == 'unknown' then -- its reply was counted as a failure of the API, which has placed the call all the same
+  redis.call('HDEL', KEYS[21], 'fails', 'until', 'reason', 'probed')
+end
 
 local over = draw_consequences(contact, record, position, before, max_call_ms)
 save_record(contact, record)

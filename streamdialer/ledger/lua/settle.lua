@@ -31,7 +31,10 @@ draw_consequences(contact, record, position, before, max_call_ms)
 save_record(contact, record)
 
 -- The breaker, shared by all replicas: a rest grows with every failure in a row and ends with one good reply.
-if verdict == 'placed' or verdict == 'never' then
+-- An unclear reply to a call that events speak of is no failure: the API has placed it.
+local f = attempt.f
+local is_well = verdict == 'placed' or verdict == 'never' or f.r or f.a or f.c or f.x
+if is_well then
   redis.call('HDEL', api, 'fails', 'until', 'reason', 'probed')
 elseif hold == 'campaign' then
   redis.call('HSET', api, 'c:' .. campaign, digits(now + retry_after_ms))
