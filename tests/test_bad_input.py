@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -130,7 +131,7 @@ async def test_an_event_typed_by_hand_with_flat_fields_works(settings: Settings)
         await eventually(lambda: dialer.count("finished"))
 
 
-BAD_EVENTS = {
+BAD_EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown type": ({"type": "call_exploded", "data": "{}"}, "unknown_type"),
     "no type": ({"campaign_id": "1"}, "unknown_type"),
     "broken JSON": ({"type": "call_answered", "data": '{"campaign_id": 1,'}, "broken_json"),
@@ -173,7 +174,7 @@ async def test_a_bad_event_goes_to_the_dead_letters_whole_and_stops_nothing(
     fields, reason = BAD_EVENTS[case]
     async with running(settings, build_world(agents=3, contacts=300, speed=60)) as dialer:
         await dialer.until(lambda audit: audit.total.originates > 0)
-        entry = await dialer.services.client.xadd("dialer:events", fields)  # type: ignore[arg-type]
+        entry = await dialer.services.client.xadd("dialer:events", {**fields})
         await eventually(dialer.dead.count)
         letter = (await dialer.dead.newest(1))[0]
         assert (letter.reason, letter.entry) == (reason, entry)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from aiohttp import web
@@ -10,8 +12,9 @@ from redis.asyncio import Redis
 from streamdialer.callcentre import CentreConfig, build_world
 from streamdialer.callcentre.web import drop_connection, json_reply
 from streamdialer.config import Settings
+from streamdialer.model import DialMode, TickResult
 from tests.conftest import eventually
-from tests.running import running
+from tests.running import Dialer, running
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
 
@@ -19,7 +22,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
 @pytest.mark.parametrize("mode", ["progressive", "predictive", "power"])
 @pytest.mark.parametrize("reply", ["held", "immediate"])
 async def test_a_campaign_is_dialed_to_its_end_and_nobody_is_called_twice(
-    settings: Settings, mode: str, reply: str
+    settings: Settings, mode: DialMode, reply: str
 ) -> None:
     world = build_world(agents=8, contacts=30, mode=mode, speed=100, retry_delay_s=30)
     config = CentreConfig(reply="held" if reply == "held" else "immediate")
@@ -79,10 +82,14 @@ async def test_progressive_campaigns_of_one_queue_never_ring_more_phones_than_it
         audit = await dialer.until(lambda audit: audit.total.originates > 40, within_s=40)
         assert audit.max_unanswered["sales"] <= 6
         assert (audit.total.abandoned, audit.double_dials) == (0, 0)
-        for record in await dialer.services.client.xrange("sd:c:1:decisions"):
-            decision = msgspec.json.decode(record[1]["record"])  # type: ignore[index, call-overload]
-            if decision.get("dialed"):
-                assert decision["active_calls"] <= decision["available_agents"]
+        records: Any = await dialer.services.client.xrange("sd:c:1:decisions")
+        decisions = [msgspec.json.decode(fields["record"], type=TickResult) for _, fields in records]
+        dialed = [one for one in decisions if one.dialed]
+        assert dialed
+        for one in dialed:
+            assert one.active_calls is not None
+            assert one.available_agents is not None
+            assert one.active_calls <= one.available_agents
 
 
 async def test_a_500_while_the_phone_rings_is_not_dialed_again(settings: Settings) -> None:
@@ -227,6 +234,6 @@ async def _field(client: Redis, key: str, field: str) -> object:
     return await client.hget(key, field)
 
 
-async def _is_empty(dialer: object) -> bool:
-    lengths = await dialer.stream_lengths()  # type: ignore[attr-defined]
+async def _is_empty(dialer: Dialer) -> bool:
+    lengths = await dialer.stream_lengths()
     return not any(count for name, count in lengths.items() if name != "ticks")

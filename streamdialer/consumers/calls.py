@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
 from uuid import uuid4
 
 import anyio
@@ -14,6 +15,11 @@ from streamdialer.model import Attempt, mask_number
 from streamdialer.streams import BadEntry, Entry
 
 log = logging.getLogger(__name__)
+
+
+SEND_WITHIN_S: Final = 5.0
+"""A process that was stopped after the begin mark, and wakes up later than this, must not send any more: the attempt's
+deadline may have passed, and the contact may be in somebody else's hands."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -43,10 +49,15 @@ class CallsStage:
 
     async def handle(self, entry: Entry) -> None:
         attempt, call, until = read_call(entry)
+        asked = anyio.current_time()
         began = await self._services.campaigns.begin(attempt, uuid4().hex, until)
         if began != "ok":
             level = logging.WARNING if began == "sent" else logging.INFO
             log.log(level, "call is not placed", extra={"attempt": attempt.id, "reason": began})
+            return
+        if anyio.current_time() - asked > SEND_WITHIN_S:
+            reply = Reply(verdict="not_placed", detail="this process was held up before it could send")
+            await self._settle(attempt, call, reply)
             return
         try:
             reply = await self._services.dialer_api.originate(

@@ -1,13 +1,14 @@
 -- Says that the consumer still works on these entries. Entries that another has taken over stay with the other.
 -- KEYS 1 stream
--- ARGV group, consumer, idle ms to set (0 = working on it; large = anyone may have it now), entry ids
+-- ARGV group, consumer, idle ms to set (0 = working on it; large = anyone may have it now), deliveries to set (an
+--   entry that is worked on for a while, or handed back in good order, does not kill its process), entry ids
 -- Returns the ids that are no longer this consumer's
-local stream, group, consumer, idle = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local stream, group, consumer, idle, deliveries = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local lost = {}
-for i = 4, #ARGV do
+for i = 5, #ARGV do
   local pending = redis.call('XPENDING', stream, group, ARGV[i], ARGV[i], 1)[1]
   if pending and pending[2] == consumer then
-    redis.call('XCLAIM', stream, group, consumer, 0, ARGV[i], 'IDLE', idle, 'JUSTID')
+    redis.call('XCLAIM', stream, group, consumer, 0, ARGV[i], 'IDLE', idle, 'RETRYCOUNT', deliveries, 'JUSTID')
   else
     lost[#lost + 1] = ARGV[i]
   end
