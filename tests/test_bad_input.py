@@ -174,7 +174,8 @@ async def test_a_bad_event_goes_to_the_dead_letters_whole_and_stops_nothing(
     fields, reason = BAD_EVENTS[case]
     async with running(settings, build_world(agents=3, contacts=300, speed=60)) as dialer:
         await dialer.until(lambda audit: audit.total.originates > 0)
-        entry = await dialer.services.client.xadd("dialer:events", {**fields})
+        raw_fields: dict[Any, Any] = dict(fields)
+        entry = await dialer.services.client.xadd("dialer:events", raw_fields)
         await eventually(dialer.dead.count)
         letter = (await dialer.dead.newest(1))[0]
         assert (letter.reason, letter.entry) == (reason, entry)

@@ -90,7 +90,7 @@ class Walk:
         await self.world.sweep(self.campaign())
 
     async def pause_or_go_on(self) -> None:
-        status = self.draw.choice(["paused", "active", "active"])
+        status = self.draw.choice(["paused", "active", "active", "active"])
         await self.world.services.client.hset(f"campaign:{self.campaign()}", "status", status)
 
     async def load(self) -> None:
@@ -106,7 +106,7 @@ class Walk:
             await self.world.services.outbox.confirm(campaign, contact, token, version)
 
     async def agents_change(self) -> None:
-        self.agents = self.draw.randint(0, 6)
+        self.agents = self.draw.randint(2, 6)
         await self.world.set_agents(self.agents)
 
     async def step(self) -> None:
@@ -116,7 +116,7 @@ class Walk:
             (5, self.settle),
             (8, self.event),
             (3, self.time_passes),
-            (1, self.pause_or_go_on),
+            (2, self.pause_or_go_on),
             (1, self.load),
             (3, self.deliver),
             (1, self.agents_change),

@@ -31,6 +31,8 @@ FINISH, BURY, RENEW, FORGET = (
     Script(_PACKAGE, name) for name in ("finish", "bury", "renew", "forget_consumer")
 )
 READ_BATCH: Final = 200
+HANDLERS_SHARE: Final = 0.7
+"""Part of the grace period in which handlers may finish; the rest is for handing back what they could not."""
 HANDED_BACK_IDLE_MS: Final = 86_400_000
 """An entry marked this idle is taken over by whoever looks next."""
 
@@ -87,7 +89,7 @@ class StreamConsumer:
             with deadline:
                 async with anyio.create_task_group() as handling:
                     await self._read_until_stopped(handling)
-                    deadline.deadline = anyio.current_time() + grace_s
+                    deadline.deadline = anyio.current_time() + grace_s * HANDLERS_SHARE
             renewing.cancel_scope.cancel()
         await self._leave()
 
@@ -224,7 +226,7 @@ class StreamConsumer:
                     if finished:
                         await self._scripts.run(FINISH, [self.stream], [GROUP, entry.id])
                     elif self._run.stopping:
-                        await self._renew([entry.id], HANDED_BACK_IDLE_MS)
+                        await self._renew([entry.id], HANDED_BACK_IDLE_MS, entry.deliveries - 1)
             finally:
                 self._held.discard(entry.id)
                 self._places.release()
@@ -241,8 +243,9 @@ class StreamConsumer:
             [GROUP, entry.id, self._dead_keep, reason, detail[:2000], entry.deliveries],
         )
 
-    async def _renew(self, entries: list[str], idle_ms: int) -> list[str]:
-        return list(await self._scripts.run(RENEW, [self.stream], [GROUP, self._consumer, idle_ms, *entries]))
+    async def _renew(self, entries: list[str], idle_ms: int, deliveries: int) -> list[str]:
+        args: list[str | int] = [GROUP, self._consumer, idle_ms, deliveries, *entries]
+        return list(await self._scripts.run(RENEW, [self.stream], args))
 
     async def _renew_held(self) -> None:
         while True:
@@ -250,7 +253,7 @@ class StreamConsumer:
             held = list(self._held)
             for at in range(0, len(held), READ_BATCH):
                 try:
-                    lost = await self._renew(held[at : at + READ_BATCH], 0)
+                    lost = await self._renew(held[at : at + READ_BATCH], 0, 1)
                 except ResponseError as error:  # the stream or its group has gone: nothing is left to renew
                     log.warning("cannot renew", extra={"stream": self.stream, "error": str(error)})
                     break
