@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+import anyio
 from redis.asyncio import Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
@@ -118,6 +119,24 @@ def _cluster(url: str, options: dict[str, Any]) -> Redis:
 
 def is_cluster(client: Redis) -> bool:
     return isinstance(client, RedisCluster)
+
+
+async def make_ready(client: Redis) -> None:
+    """What a Cluster client must know before it can subscribe: which node has which slot."""
+    if is_cluster(client):
+        cluster: Any = client
+        await cluster.initialize()
+
+
+async def close(client: Redis) -> None:
+    """Closes every connection of the client, those to the sentinels included; not interrupted by cancellation."""
+    with anyio.CancelScope(shield=True):
+        await client.aclose()
+        pool = getattr(client, "connection_pool", None)
+        if isinstance(pool, SentinelConnectionPool):
+            manager: Any = pool.sentinel_manager
+            for sentinel in manager.sentinels:
+                await sentinel.aclose()
 
 
 def masked(url: str) -> str:

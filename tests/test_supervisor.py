@@ -66,10 +66,14 @@ def test_pauses_double_and_have_an_end() -> None:
     assert pause_s(1000) == supervisor.LONGEST_PAUSE_S
 
 
-async def test_a_child_that_ended_cleanly_is_replaced_at_once(tmp_path: Path) -> None:
+async def test_a_child_that_ended_cleanly_is_replaced_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "starts"
-    async with serving(python("import sys; open(sys.argv[1], 'a').write('1\\n')", file)):
-        await eventually(lambda: len(lines(file)) >= 4)
+    with caplog.at_level(logging.INFO, "streamdialer.supervisor"):
+        async with serving(python("import sys; open(sys.argv[1], 'a').write('1\\n')", file)):
+            await eventually(lambda: len(lines(file)) >= 4)
+    assert {vars(record).get("pause_s", 0) for record in caplog.records} == {0}
 
 
 async def test_a_child_that_was_killed_is_replaced(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.config import Settings
-from streamdialer.connection import connect
+from streamdialer.connection import close, connect
 from streamdialer.consumers.calls import CallsStage
 from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.services import Services, open_services
@@ -84,8 +84,7 @@ async def run_replica(settings: Settings, options: ReplicaOptions, run: ReplicaR
                     working.start_soon(consumer.serve, settings.grace_s)
             background.cancel_scope.cancel()
     finally:
-        with anyio.CancelScope(shield=True):
-            await reader.aclose()
+        await close(reader)
     log.info("replica stopped", extra={"replica": name, "entries": run.done})
 
 

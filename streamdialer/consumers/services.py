@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import anyio
 import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.config import Settings
-from streamdialer.connection import connect, keys_for
+from streamdialer.connection import close, connect, keys_for
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.keys import Keys
@@ -66,10 +65,9 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 campaigns=CampaignLedger(scripts, keys, limits),
                 queues=QueueLedger(scripts, keys),
                 ticks=TickLedger(scripts, keys),
-                outbox=Outbox(scripts, keys, limits.tombstone_ms),
+                outbox=Outbox(scripts, keys, limits.tombstone_ms, round(settings.claim_idle_s * 1000)),
                 backend=backend,
                 dialer_api=dialer_api,
             )
     finally:
-        with anyio.CancelScope(shield=True):
-            await client.aclose()
+        await close(client)

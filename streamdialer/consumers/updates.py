@@ -19,6 +19,7 @@ from streamdialer.streams import BadEntry, Entry
 
 log = logging.getLogger(__name__)
 LONGEST_PAUSE_S: Final = 20.0
+BUSY_PAUSE_S: Final = 0.5
 
 
 def patch_of(update: Update) -> ContactPatch:
@@ -50,6 +51,9 @@ class UpdatesStage:
         refusals: list[str] = []
         while True:
             update = await self._services.outbox.take(campaign, contact, token)
+            if update == "busy":  # its deliverer may have been killed: this entry has to outlive the lease
+                await anyio.sleep(BUSY_PAUSE_S)
+                continue
             if not isinstance(update, Update):
                 break
             try:

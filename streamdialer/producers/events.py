@@ -13,7 +13,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from streamdialer.connection import connect, keys_for, masked
+from streamdialer.connection import close, connect, keys_for, masked
 from streamdialer.errors import SettingsError, Unreachable
 from streamdialer.keys import Keys
 from streamdialer.model import (
@@ -53,7 +53,7 @@ class Producer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.aclose()
+        await close(self._client)
 
     async def tick(self, kind: TickKind, campaign_id: int | str) -> str:
         """Adds one tick; returns its id."""

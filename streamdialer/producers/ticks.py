@@ -14,7 +14,7 @@ import anyio
 import msgspec
 from redis.exceptions import RedisError
 
-from streamdialer.connection import is_cluster
+from streamdialer.connection import is_cluster, make_ready
 from streamdialer.errors import StreamdialerError
 from streamdialer.keys import CHANNEL, Keys
 from streamdialer.ledger import QueueLedger, TickLedger
@@ -82,6 +82,7 @@ class TickProducer:
 
     async def _listen(self) -> None:
         """A started campaign gets its first tick at once."""
+        await make_ready(self._client)
         pubsub = self._client.pubsub()
         try:
             await pubsub.subscribe(CHANNEL)

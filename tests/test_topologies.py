@@ -1,0 +1,119 @@
+"""The same dialer behind Sentinel and on Cluster: one address setting, nothing else changes."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import msgspec
+import pytest
+
+from streamdialer.callcentre import CallCentre, build_world
+from streamdialer.config import Settings
+from streamdialer.connection import TRANSIENT, close, connect, keys_for, masked
+from streamdialer.consumers.replica import ReplicaOptions, run_replica
+from streamdialer.consumers.services import open_services
+from streamdialer.embedded import EmbeddedServer, find_binary
+from streamdialer.errors import SettingsError
+from streamdialer.producers.ticks import TickProducer
+from streamdialer.streams import ReplicaRun
+from tests.conftest import eventually
+from tests.running import SCHEDULE
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def plain() -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(tcp=True) as server:
+        yield server
+
+
+@pytest.fixture
+def sentinel_url(plain: EmbeddedServer, tmp_path: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = tmp_path / "sentinel.conf"
+    config.write_text(
+        f"port {port}\nbind 127.0.0.1\nsentinel monitor dialer 127.0.0.1 {urlsplit(plain.url).port} 1\n"
+    )
+    with subprocess.Popen(
+        [find_binary(), str(config), "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        yield f"redis+sentinel://127.0.0.1:{port}/dialer"
+        process.kill()
+
+
+async def dials_to_the_end(settings: Settings, url: str, plain_url: str) -> None:
+    """One small campaign on the server behind `url`; the call centre writes to the same server directly."""
+    world = build_world(agents=4, contacts=6, speed=100, retry_delay_s=1)
+    async with CallCentre(world, plain_url, speed=100, keys=keys_for(url)) as centre:
+        here = msgspec.structs.replace(
+            settings,
+            redis_url=url,
+            backend_url=centre.backend_url,
+            dialer_api_url=centre.dialer_api_url,
+            ring_timeout_s=0.3,
+        )
+        run = ReplicaRun()
+        async with open_services(here) as services, anyio.create_task_group() as tasks:
+            await eventually(lambda: _answers(url))
+            tasks.start_soon(TickProducer(services.scripts, services.keys, SCHEDULE, run).serve)
+            tasks.start_soon(run_replica, here, ReplicaOptions(), run)
+            await centre.start_campaign(1)
+            await eventually(
+                lambda: not {"pending", "dialing", "answered"} & set(centre.summary().contacts), within_s=30
+            )
+            assert centre.summary().double_dials == 0
+            run.stop()
+
+
+async def _answers(url: str) -> bool:
+    client = connect(url)
+    try:
+        return bool(await client.ping())
+    except TRANSIENT:
+        return False
+    finally:
+        await close(client)
+
+
+async def test_behind_sentinel(settings: Settings, plain: EmbeddedServer, sentinel_url: str) -> None:
+    await dials_to_the_end(settings, sentinel_url, plain.url)
+
+
+async def test_on_cluster_every_script_touches_one_slot(settings: Settings) -> None:
+    with EmbeddedServer("--cluster-enabled", "yes", tcp=True) as node:
+        client: Any = connect(node.url)
+        await client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+
+        async def is_up() -> bool:
+            return "cluster_state:ok" in str(await client.execute_command("CLUSTER", "INFO"))
+
+        await eventually(is_up)
+        url = node.url.replace("redis://", "redis+cluster://")
+        await dials_to_the_end(settings, url, node.url)
+        keys = [str(key) for key in await client.keys("*")]
+        await client.aclose()
+    assert keys
+    assert all(key.startswith("{d0}:") for key in keys)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis+sentinel://host:26379", "redis+sentinel://host:port/service", "redis+cluster://", "http://host"],
+)
+def test_an_address_that_cannot_be_understood_is_a_settings_error(url: str) -> None:
+    with pytest.raises(SettingsError, match="REDIS_URL"):
+        connect(url)
+
+
+def test_passwords_are_masked() -> None:
+    assert masked("redis://user:secret@host:1/0") == "redis://user:•••@host:1/0"
+    assert masked("redis://host:1/0") == "redis://host:1/0"
