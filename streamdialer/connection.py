@@ -6,6 +6,7 @@ that is idempotent by token retries, nobody else. Blocking reads get a connectio
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -140,13 +141,9 @@ async def close(client: Redis) -> None:
 
 
 def masked(url: str) -> str:
-    """The address without its password."""
-    head, at, tail = url.rpartition("@")
-    if not at:
-        return url
-    scheme, _, login = head.partition("://")
-    user = login.partition(":")[0]
-    return f"{scheme}://{user}:•••@{tail}"
+    """The address without its password, wherever that stands."""
+    url = re.sub(r"([?&]password=)[^&]*", r"\1•••", url)
+    return re.sub(r"://([^:/@]*):.*@", r"://\1:•••@", url)
 
 
 async def ping(client: Redis, url: str) -> None:
@@ -157,7 +154,7 @@ async def ping(client: Redis, url: str) -> None:
         raise Unreachable(
             f"Redis at {masked(url)} refuses the password or user in REDIS_URL: {error}"
         ) from error
-    except (RedisError, OSError) as error:
+    except (RedisError, RedisClusterException, OSError) as error:
         if "NOAUTH" in str(error):
             raise Unreachable(f"Redis at {masked(url)} wants a password: put it into REDIS_URL") from error
         raise Unreachable(

@@ -73,7 +73,7 @@ async def examine(settings: Settings) -> Diagnosis:
     finally:
         await client.aclose()
     findings += await _gathered("backend", lambda: _backend(settings, active))
-    findings += await _gathered("dialer_api", lambda: _dialer_api(settings))
+    findings += await _gathered("dialer api", lambda: _dialer_api(settings))
     return Diagnosis(reachable, findings)
 
 
@@ -257,12 +257,13 @@ async def _backend(settings: Settings, active: list[str]) -> Findings:
                 free = sum(agent.is_free for agent in agents)
                 yield Finding(check, "ok", f"queue {queue}: {len(agents)} agents, {free} free")
     except StreamdialerError as error:
-        yield Finding("backend", "fail", str(error), advice)
+        yield Finding("backend", "fail", str(error).removeprefix("backend: "), advice)
 
 
 async def _dialer_api(settings: Settings) -> Findings:
     try:
         async with DialerAPI(settings) as dialer_api:
-            yield Finding("dialer_api", "ok", await dialer_api.health())
+            yield Finding("dialer api", "ok", await dialer_api.health())
     except StreamdialerError as error:
-        yield Finding("dialer_api", "fail", str(error), "check DIALER_API_URL and DIALER_API_TOKEN")
+        found = str(error).removeprefix("Dialer API: ")
+        yield Finding("dialer api", "fail", found, "check DIALER_API_URL and DIALER_API_TOKEN")

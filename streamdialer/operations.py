@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -72,6 +73,14 @@ async def reached(settings: Settings) -> AsyncIterator[tuple[Redis, Keys]]:
         yield client, keys_for(settings.redis_url)
     finally:
         await client.aclose()
+
+
+def require_port(port: int) -> None:
+    """Raises CannotBeDone when nothing can listen at the port; better told before any work has begun."""
+    try:
+        socket.create_server(("0.0.0.0", port)).close()
+    except OSError as error:
+        raise CannotBeDone(f"port {port} cannot be listened at: {error.strerror or error}") from error
 
 
 def read_campaign_id(raw: str) -> str:

@@ -77,8 +77,9 @@ class Scripts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._server is not None
-        self._server.cancel()
-        await asyncio.gather(self._server, return_exceptions=True)
+        while not self._server.done():  # a cancellation can be swallowed inside the client library (asyncio.wait_for)
+            self._server.cancel()
+            await asyncio.wait([self._server], timeout=0.1)
         for call in self._queue:
             call.result.cancel()
 

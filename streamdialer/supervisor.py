@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -55,6 +56,10 @@ class Supervisor:
         self._children: dict[int, Process] = {}
         self._stopping = anyio.Event()
 
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
     async def serve(self) -> None:
         """Returns when every child has ended after a signal."""
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -71,19 +76,19 @@ class Supervisor:
             if self._stopping.is_set():
                 self._signal_all(signal.SIGKILL)
                 continue
-            log.info("stopping", extra={"signal": received.name, "processes": len(self._children)})
+            log.info("stopping", extra={"signal": received.name, "children": len(self._children)})
             self._stopping.set()
             self._signal_all(signal.SIGTERM)
 
     async def _kill_late(self) -> None:
         await self._stopping.wait()
         await anyio.sleep(self._grace_s + MARGIN_S)
-        log.error("did not stop in time, killed", extra={"processes": len(self._children)})
+        log.error("did not stop in time, killed", extra={"children": len(self._children)})
         self._signal_all(signal.SIGKILL)
 
     def _signal_all(self, what: signal.Signals) -> None:
         for child in self._children.values():
-            if child.returncode is None:
+            with suppress(ProcessLookupError):  # it ended in this moment
                 child.send_signal(what)
 
     async def _keep(self, number: int, command: Sequence[str]) -> None:
@@ -99,7 +104,7 @@ class Supervisor:
             log.log(
                 logging.WARNING if code else logging.INFO,
                 "process ended, starting another",
-                extra={"process": number, "code": code, "lived_s": round(lived_s, 1), "pause_s": wait_s},
+                extra={"child": number, "code": code, "lived_s": round(lived_s, 1), "pause_s": wait_s},
             )
             with anyio.move_on_after(wait_s):
                 await self._stopping.wait()
@@ -116,7 +121,7 @@ class Supervisor:
             start_new_session=True,
         ) as child:
             self._children[number] = child
-            log.info("process started", extra={"process": number, "pid": child.pid})
+            log.info("process started", extra={"child": number, "pid": child.pid})
             if self._stopping.is_set():  # the signal came while it was being started
                 child.terminate()
             try:

@@ -203,6 +203,7 @@ def test_a_wrong_password_is_exit_code_3_and_never_printed(run: Run) -> None:
         (("consume", "--autoscale", "10"), ("--autoscale", "MAX,MIN")),
         (("consume", "--autoscale", "a,b"), ("--autoscale", "MAX,MIN")),
         (("consume", "--autoscale", "9,1", "--concurrency", "3"), ("--concurrency", "--autoscale")),
+        (("consume", "--health-port", "65535", "--processes", "2"), ("--health-port", "65535")),
         (("tick", "--dial-every", "0"), ("STREAMDIALER_DIAL_EVERY_S", "0")),
         (("tick", "--json"), ("--once",)),
         (("run", "dail", "1"), ("dail", "dial, retry, stats, cleanup")),
@@ -277,7 +278,7 @@ def test_what_cannot_be_done_is_exit_code_1_in_one_line(
 
 def test_an_answer_of_redis_that_nobody_expected_is_told_in_one_line(run: Run, db: Any) -> None:
     db.set("dialer:events", "somebody's")
-    refused(run("emit", "agent_available", "queue=sales"), 3, "WRONGTYPE")
+    refused(run("emit", "agent_available", "queue=sales"), 1, "WRONGTYPE")
     refused(run("inspect", "streams"), 1, "WRONGTYPE")
 
 
@@ -673,9 +674,10 @@ def command(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         return process
 
     yield start
-    for process in started:
+    for number, process in enumerate(started):
         process.kill()
         process.communicate()
+        sys.stdout.write((tmp_path / f"stderr-{number}").read_text())  # shown when the test has failed
 
 
 def consumers(db: Any, stream: str = "dialer:events") -> list[str]:
@@ -736,15 +738,11 @@ def test_consume_answers_at_the_health_port(db: Any, command: Callable[..., subp
     assert replica.wait(10) == 0
 
 
-def test_a_health_port_that_is_taken_is_told_in_one_line(
-    db: Any, command: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
+def test_a_health_port_that_is_taken_is_told_before_any_work_begins(run: Run) -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:
-        replica = command("consume", "--health-port", str(taken.getsockname()[1]))
-        assert replica.wait(15) == 1
-    told = (tmp_path / "stderr-0").read_text()
-    assert "Traceback" not in told
-    assert "address already in use" in told.splitlines()[-1]
+        port = taken.getsockname()[1]
+        refused(run("consume", "--health-port", str(port)), 1, str(port), "in use")
+        refused(run("consume", "--processes", "2", "--health-port", str(port - 1)), 1, "in use")
 
 
 def test_processes_are_restarted_and_all_stop_together(

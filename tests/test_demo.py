@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -19,8 +20,7 @@ from streamdialer.demo import DemoOptions, Summary
 from streamdialer.demo.options import child_environment
 from streamdialer.demo.reaction import ReactionTimes
 from streamdialer.demo.reckoning import LedgerView, reckon
-from tests.test_embedded import is_alive
-from tests.test_embedded import wait_until as wait_until_true
+from tests.test_embedded import is_alive, wait_until
 
 SMALL = ["--contacts", "60", "--agents", "10", "--speed", "60", "--seconds", "20", "--json"]
 ENOUGH_S = 60
@@ -57,6 +57,15 @@ def read_until(output: IO[bytes], wanted: bytes) -> None:
     raise AssertionError(f"{wanted!r} never came")
 
 
+def children_of(demo: subprocess.Popen[bytes]) -> list[int]:
+    found = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
+    assert len(found) >= 3  # a producer and two replicas
+    return [int(pid) for pid in found]
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
 def test_a_demo_calls_everybody_and_says_so_in_json() -> None:
     surroundings = {"REDIS_URL": "redis://127.0.0.1:9", "STREAMDIALER_NO_SUCH_SETTING": "1"}
     summary = summary_of(start_demo(*SMALL, environ=surroundings))
@@ -72,26 +81,27 @@ def test_killed_replicas_lose_nobody_and_call_nobody_twice() -> None:
     assert summary.replicas_killed >= 3
 
 
+@on_linux
 def test_ctrl_c_ends_a_demo_with_a_summary_and_without_its_processes() -> None:
     demo = start_demo(*SMALL)
     assert demo.stderr is not None
     read_until(demo.stderr, b"60 contacts final")
-    children = [int(pid) for pid in Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()]
-    assert len(children) >= 3
+    children = children_of(demo)
     demo.send_signal(signal.SIGINT)
     assert summary_of(demo).ended == "interrupted"
     assert not any(is_alive(pid) for pid in children)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only the kernel of Linux does this")
+@on_linux
 def test_no_process_outlives_a_killed_demo() -> None:
-    demo = start_demo(*SMALL)
-    assert demo.stderr is not None
-    read_until(demo.stderr, b"60 contacts final")
-    children = [int(pid) for pid in Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()]
-    demo.kill()
-    demo.communicate()
-    wait_until_true(lambda: not any(is_alive(pid) for pid in children))
+    with tempfile.TemporaryDirectory() as left_behind:
+        demo = start_demo(*SMALL, environ={"TMPDIR": left_behind})
+        assert demo.stderr is not None
+        read_until(demo.stderr, b"60 contacts final")
+        children = children_of(demo)
+        demo.kill()
+        demo.communicate()
+        wait_until(lambda: not any(is_alive(pid) for pid in children))
 
 
 def test_preview_is_refused_with_the_reason() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -61,6 +62,10 @@ async def centre_at(redis_url: str, *, speed: float, contacts: int) -> AsyncIter
         yield centre
 
 
+def _placed_more(centre: CallCentre, than: int) -> bool:
+    return centre.summary().total.originates > than
+
+
 async def wait_for_exit(child: subprocess.Popen[bytes], within_s: float) -> int:
     return await run_sync(lambda: child.wait(within_s))
 
@@ -100,9 +105,7 @@ async def test_replicas_killed_again_and_again_call_nobody_twice_and_lose_nobody
                     centre, server.url, tmp_path, "consume", "--name", f"r{number}", **scaled
                 ) as replica:
                     placed = centre.summary().total.originates
-                    await eventually(
-                        lambda placed=placed: centre.summary().total.originates > placed + 8, within_s=20
-                    )
+                    await eventually(partial(_placed_more, centre, placed + 8), within_s=20)
                     replica.kill()
             audit = centre.summary()
             assert (audit.double_dials, audit.repeated_keys, audit.dialed_after_final) == (0, {}, 0)
@@ -119,9 +122,7 @@ async def test_redis_killed_and_back_with_its_log_repeats_nothing(settings: Sett
                 await anyio.sleep(0.05)  # the dialer meets a server that is not there
                 await run_sync(server.restart)
                 before = dialer.centre.summary().total.originates
-                await dialer.until(
-                    lambda audit, before=before: audit.total.originates > before + 5, within_s=30
-                )
+                await eventually(partial(_placed_more, dialer.centre, before + 5), within_s=30)
             audit = dialer.centre.summary()
             assert (audit.double_dials, audit.repeated_keys, audit.dialed_after_final) == (0, {}, 0)
 

@@ -10,6 +10,7 @@ import typer
 
 from streamdialer.cli.common import AsJson, load_settings, print_fields, print_json, print_table, say
 from streamdialer.config import Settings
+from streamdialer.model import wire_id
 from streamdialer.operations import (
     TOTALS,
     CampaignDetail,
@@ -111,7 +112,7 @@ def cleanup(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -
     campaign_id = read_campaign_id(campaign)
     anyio.run(_clean_up, load_settings(ctx), campaign_id)
     if as_json:
-        print_json({"campaign_id": campaign_id, "removed": True})
+        print_json({"campaign_id": wire_id(campaign_id), "removed": True})
     else:
         say(f"campaign {campaign_id}: removed")
 
@@ -120,7 +121,7 @@ def _order(ctx: typer.Context, campaign: str, order: Order, *, as_json: bool) ->
     campaign_id = read_campaign_id(campaign)
     status = anyio.run(_give_order, load_settings(ctx), campaign_id, order)
     if as_json:
-        print_json({"campaign_id": campaign_id, "status": status})
+        print_json({"campaign_id": wire_id(campaign_id), "status": status})
     else:
         say(f"campaign {campaign_id}: {status}")
 

@@ -50,11 +50,10 @@ def streams(ctx: typer.Context, as_json: AsJson = False) -> None:
         print_json(states)
         return
     print_table(
-        ["stream", "key", "#length", "#groups", "#consumers", "#lag", "#pending", "#oldest pending s"],
+        ["stream", "#length", "#groups", "#consumers", "#lag", "#pending", "#oldest pending s"],
         [
             (
                 state.stream,
-                state.key,
                 state.length,
                 state.groups,
                 len(state.consumers),

@@ -14,7 +14,7 @@ from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.errors import SettingsError
 from streamdialer.keys import STAGES, Stage
 from streamdialer.observe.logs import set_up_logging
-from streamdialer.operations import reached
+from streamdialer.operations import reached, require_port
 from streamdialer.producers.ticks import Schedule, TickProducer
 from streamdialer.scripts import Scripts
 from streamdialer.streams import ReplicaRun
@@ -60,6 +60,11 @@ def consume(
     if concurrency is not None and autoscale is not None:
         raise SettingsError("--concurrency and --autoscale: both given, takes one of them")
     settings = load_settings(ctx)
+    if health_port is not None:
+        if health_port + processes > 65536:
+            raise SettingsError(f"--health-port: got {health_port}, too high for {processes} processes")
+        for port in range(health_port, health_port + processes):
+            require_port(port)
     set_up_logging(settings.log_level, settings.log_format)
     if processes == 1:
         anyio.run(_consume, settings, options, max_tasks)

@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import anyio
 import msgspec
@@ -67,9 +68,9 @@ async def run_replica(settings: Settings, options: ReplicaOptions, run: ReplicaR
             if "ticks" in options.stages:
                 background.start_soon(_keep, "sweeper", Sweeper(services, wakes).serve)
             if settings.health_file:
-                background.start_soon(beat_file, settings.health_file)
+                background.start_soon(_keep, "health file", partial(beat_file, settings.health_file))
             if options.health_port is not None:
-                background.start_soon(serve_health, options.health_port)
+                background.start_soon(_keep, "health port", partial(serve_health, options.health_port))
             handlers: dict[Stage, Handler] = {
                 "ticks": TicksStage(services).handle,
                 "calls": CallsStage(services).handle,

@@ -24,6 +24,8 @@ class LedgerView(msgspec.Struct, frozen=True):
     places: Mapping[str, tuple[str, ...]]
     """Every place a contact is in: there should be exactly one."""
     recorded: frozenset[str]
+    unanswered: frozenset[str]
+    """Ids of the attempts that were sent, and are neither answered nor ended."""
     told_later: frozenset[str]
     """The backend does not know their state, and an entry says that it is to be told."""
     never_told: frozenset[str]
@@ -47,19 +49,28 @@ async def read_ledger(client: Redis, keys: Keys, campaign: str) -> LedgerView:
     pipe = client.pipeline(transaction=True)
     for place in PLACES:
         pipe.zrange(getattr(keys, place)(campaign), 0, -1)
-    pipe.hkeys(keys.records(campaign))
+    pipe.hgetall(keys.records(campaign))
     pipe.hgetall(keys.outbox(campaign))
     pipe.xrange(keys.stream("updates"))
     answers: list[Any] = await pipe.execute()
-    *members, recorded, outbox, updates = answers
+    *members, records, outbox, updates = answers
     places: dict[str, tuple[str, ...]] = {}
     for place, contacts in zip(PLACES, members, strict=True):
         for contact in contacts:
             places[contact] = (*places.get(contact, ()), place)
     entries = {entry for entry, _ in updates}
     told_later = {contact for contact, raw in outbox.items() if msgspec.json.decode(raw)["e"] in entries}
+    unanswered = [
+        msgspec.json.decode(records[contact])["h"][-1]["id"]
+        for contact, where in places.items()
+        if "unanswered" in where and contact in records
+    ]
     return LedgerView(
-        places, frozenset(recorded), frozenset(told_later), frozenset(outbox.keys() - told_later)
+        places=places,
+        recorded=frozenset(records),
+        unanswered=frozenset(unanswered),
+        told_later=frozenset(told_later),
+        never_told=frozenset(outbox.keys() - told_later),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
@@ -10,7 +10,6 @@ from streamdialer.keys import Keys
 from streamdialer.scripts import Script, Scripts
 
 TAKE, CONFIRM = (Script("streamdialer.ledger", name) for name in ("take_update", "confirm_update"))
-UPDATE_LEASE_MS: Final = 30_000
 
 
 class Update(msgspec.Struct, frozen=True):
@@ -25,14 +24,16 @@ class Update(msgspec.Struct, frozen=True):
 class Outbox:
     """One deliverer per contact at a time; a lost lease is noticed and mended."""
 
-    def __init__(self, scripts: Scripts, keys: Keys, tombstone_ms: int) -> None:
+    def __init__(self, scripts: Scripts, keys: Keys, tombstone_ms: int, lease_ms: int) -> None:
+        """`lease_ms` is as long as an entry is silent before it is taken over: the new owner need not wait."""
         self._scripts = scripts
         self._keys = keys
         self._tombstone_ms = tombstone_ms
+        self._lease_ms = lease_ms
 
     async def take(self, campaign: str, contact: str, token: str) -> Update | Literal["none", "busy"]:
         answer = await self._scripts.run(
-            TAKE, self._keys.of_campaign(campaign), [campaign, contact, token, UPDATE_LEASE_MS]
+            TAKE, self._keys.of_campaign(campaign), [campaign, contact, token, self._lease_ms]
         )
         if answer == "none" or answer == "busy":
             return "none" if answer == "none" else "busy"

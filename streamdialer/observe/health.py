@@ -13,13 +13,9 @@ BEAT_S: Final = 2.0
 async def beat_file(path: str) -> None:
     """Touches the file every two seconds, as long as the event loop runs; until cancelled."""
     file = anyio.Path(path)
-    try:
-        while True:
-            await file.touch()
-            await anyio.sleep(BEAT_S)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await file.unlink(missing_ok=True)
+    while True:
+        await file.touch()
+        await anyio.sleep(BEAT_S)
 
 
 async def serve_health(port: int, host: str = "0.0.0.0") -> None:

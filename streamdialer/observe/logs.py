@@ -57,8 +57,9 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            **_fields(record),
         }
+        for name, value in _fields(record).items():
+            document[f"{name}_" if name in document else name] = value
         if record.exc_info:
             document["exception"] = self.formatException(record.exc_info)
         return msgspec.json.encode(document, enc_hook=str).decode(errors="replace")

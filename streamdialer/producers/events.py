@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,8 +13,8 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from streamdialer.connection import close, connect, keys_for, masked
-from streamdialer.errors import SettingsError, Unreachable
+from streamdialer.connection import TRANSIENT, close, connect, keys_for, masked
+from streamdialer.errors import CannotBeDone, SettingsError, Unreachable
 from streamdialer.keys import Keys
 from streamdialer.model import (
     AGENT_EVENTS,
@@ -33,8 +33,8 @@ EVENT_TYPES = (*CALL_EVENTS, *AGENT_EVENTS, *LATER_EVENTS)
 class Producer:
     """Adds ticks and events; an async context manager.
 
-    Raises SettingsError for what no consumer would understand, Unreachable when Redis does not answer (the entry may
-    then have been added or not: events may safely be added again).
+    Raises SettingsError for what no consumer would understand, CannotBeDone when Redis refuses, Unreachable when it
+    does not answer (the entry may then have been added or not: events may safely be added again).
     """
 
     def __init__(self, client: Redis, keys: Keys, url: str = "") -> None:
@@ -60,25 +60,23 @@ class Producer:
         if kind not in TICK_KINDS:
             raise SettingsError(f"tick kind: got {kind!r}, takes {', '.join(TICK_KINDS)}")
         try:
-            return await self._writer.add("ticks", {"kind": kind, "campaign_id": normalise_id(campaign_id)})
-        except (RedisError, OSError) as error:
-            raise self._unreachable(error) from error
+            campaign = normalise_id(campaign_id)
+        except ValueError as error:
+            raise SettingsError(f"campaign_id: {error}") from error
+        with self._told_plainly():
+            return await self._writer.add("ticks", {"kind": kind, "campaign_id": campaign})
 
     async def result(self, tick_id: str, timeout: float = 10) -> TickResult | None:
         """The result of a tick, waited for at most `timeout` seconds; None when there is none (yet, or any more)."""
-        pause_s = 0.02
-        raw = None
-        with anyio.move_on_after(timeout):
-            while (raw := await self._stored(tick_id)) is None:
-                await anyio.sleep(pause_s)
-                pause_s = min(0.25, pause_s * 1.5)
+        deadline, pause_s = anyio.current_time() + timeout, 0.02
+        while (raw := await self._stored(tick_id)) is None and anyio.current_time() < deadline:
+            await anyio.sleep(min(pause_s, max(0.0, deadline - anyio.current_time())))
+            pause_s = min(0.25, pause_s * 1.5)
         return None if raw is None else msgspec.json.decode(raw, type=TickResult)
 
     async def _stored(self, tick_id: str) -> str | None:
-        try:
+        with self._told_plainly():
             raw = await self._client.get(self._keys.tick(tick_id))
-        except (RedisError, OSError) as error:
-            raise self._unreachable(error) from error
         return None if raw is None else str(raw)
 
     async def event(self, type: str, **data: Any) -> str:  # noqa: A002 - the documented name
@@ -94,13 +92,17 @@ class Producer:
             if kind not in EVENT_TYPES:
                 raise SettingsError(f"event type: got {kind!r}, takes {', '.join(EVENT_TYPES)}")
             entries.append({"type": str(kind), "data": msgspec.json.encode(data).decode()})
-        try:
+        with self._told_plainly():
             return await self._writer.add_many("events", entries)
-        except (RedisError, OSError) as error:
-            raise self._unreachable(error) from error
 
-    def _unreachable(self, error: Exception) -> Unreachable:
-        return Unreachable(f"Redis at {masked(self._url)} does not answer: {error}")
+    @contextmanager
+    def _told_plainly(self) -> Iterator[None]:
+        try:
+            yield
+        except TRANSIENT as error:
+            raise Unreachable(f"Redis at {masked(self._url)} does not answer: {error}") from error
+        except RedisError as error:
+            raise CannotBeDone(f"Redis at {masked(self._url)} refuses: {error}") from error
 
 
 class SyncProducer:

@@ -66,6 +66,10 @@ class DeadLetters:
     async def replay(self, letter_id: str) -> str:
         """Puts the original back into its stream; returns the new entry's id."""
         letter = await self.get(letter_id)
+        if not letter.stream:
+            raise CannotBeDone(
+                f"dead letter {letter_id} does not say which stream it came from: it can only be dropped"
+            )
         answer = str(await self._scripts.run(REPLAY, [self._stream, letter.stream], [letter_id]))
         if answer in ("", "elsewhere"):
             raise CannotBeDone(f"dead letter {letter_id} has gone meanwhile")

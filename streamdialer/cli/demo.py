@@ -1,0 +1,81 @@
+"""`demo`: everything at work on one machine, with nothing installed and nobody called."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, cast
+
+import anyio
+import typer
+from rich.console import Console
+
+from streamdialer.cli.common import AsJson, print_json
+from streamdialer.demo import DemoOptions, run_demo
+from streamdialer.demo.view import View
+from streamdialer.errors import SettingsError
+from streamdialer.model import DialMode
+from streamdialer.observe.logs import set_up_logging
+
+MODES = ("progressive", "predictive", "power")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this family's command."""
+    app.command(epilog="Example: streamdialer demo --mode power --seconds 60 --kill-every 5")(demo)
+
+
+def demo(
+    mode: Annotated[str, typer.Option(help="progressive, predictive or power.")] = "predictive",
+    agents: Annotated[int, typer.Option(min=1, help="Agents logged in.")] = 50,
+    contacts: Annotated[int, typer.Option(min=1, help="People to call, all campaigns together.")] = 1000,
+    campaigns: Annotated[int, typer.Option(min=1, help="Campaigns that share the agents.")] = 2,
+    answer_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the calls that a person answers.")
+    ] = 0.3,
+    speed: Annotated[
+        float, typer.Option(min=1, max=120, help="Seconds of simulated life per second.")
+    ] = 30.0,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="End after this; without it, when all contacts are final.")
+    ] = None,
+    replicas: Annotated[int, typer.Option(min=1, max=64, help="Consumer processes.")] = 2,
+    kill_every: Annotated[
+        float | None,
+        typer.Option(min=0.5, help="Seconds between kills of a replica; another takes its place."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the simulated people, and of which replica is killed.")] = 0,
+    _no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Without the web page.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Watch it work: an embedded Redis, a simulated telephone network, a producer and real replicas.
+
+    Uses no server and no settings of yours. Ends with a summary; exit code 1 when anybody was called twice at
+    once or any contact was lost.
+    """
+    if mode not in MODES:
+        raise SettingsError(
+            f"--mode: got {mode!r}, takes one of {', '.join(MODES)}"
+            + ("; in preview agents ask for each call, and the demo's do not" if mode == "preview" else "")
+        )
+    options = DemoOptions(
+        mode=cast("DialMode", mode),
+        agents=agents,
+        contacts=contacts,
+        campaigns=campaigns,
+        answer_rate=answer_rate,
+        speed=speed,
+        seconds=seconds,
+        replicas=replicas,
+        kill_every_s=kill_every,
+        seed=seed,
+    )
+    set_up_logging("WARNING", "text")
+    console = Console(stderr=as_json)
+    with View(options, console, live=sys.stdout.isatty() and not as_json) as view:
+        summary = anyio.run(run_demo, options, view.show)
+    if as_json:
+        print_json(summary)
+    else:
+        view.show_summary(summary)
+    if not summary.is_good:
+        raise typer.Exit(1)
