@@ -28,6 +28,12 @@ from tests.running import SCHEDULE
 pytestmark = pytest.mark.anyio
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @pytest.fixture
 def plain() -> Iterator[EmbeddedServer]:
     with EmbeddedServer(tcp=True) as server:
@@ -36,9 +42,7 @@ def plain() -> Iterator[EmbeddedServer]:
 
 @pytest.fixture
 def sentinel_url(plain: EmbeddedServer, tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     config = tmp_path / "sentinel.conf"
     config.write_text(
         f"port {port}\nbind 127.0.0.1\nsentinel monitor dialer 127.0.0.1 {urlsplit(plain.url).port} 1\n"
@@ -89,7 +93,7 @@ async def test_behind_sentinel(settings: Settings, plain: EmbeddedServer, sentin
 
 
 async def test_on_cluster_every_script_touches_one_slot(settings: Settings) -> None:
-    with EmbeddedServer("--cluster-enabled", "yes", tcp=True) as node:
+    with EmbeddedServer("--cluster-enabled", "yes", "--cluster-port", str(free_port()), tcp=True) as node:
         client: Any = connect(node.url)
         await client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
 
