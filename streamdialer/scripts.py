@@ -77,7 +77,9 @@ class Scripts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._server is not None
-        while not self._server.done():  # a cancellation can be swallowed inside the client library (asyncio.wait_for)
+        while (
+            not self._server.done()
+        ):  # asyncio.wait_for, inside the client library, can swallow a cancellation
             self._server.cancel()
             await asyncio.wait([self._server], timeout=0.1)
         for call in self._queue:

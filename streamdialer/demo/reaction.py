@@ -3,7 +3,7 @@
 Only what the dialer could have done better counts. A time is dropped when, at any look between the agent becoming
 free and the call, no contact was ready: then there was nobody to call, and the wait says nothing about the dialer.
 The pacing formula may allow no further call for one more free agent (in power mode, when people have just been
-connected); that wait is part of the time. A killed replica's share of the work is not dropped: that it is taken over late is the dialer's doing.
+connected): that wait is part of the time. So is a killed replica's share of the work, which is taken over late.
 """
 
 from __future__ import annotations

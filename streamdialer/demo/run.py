@@ -36,7 +36,7 @@ Show = Callable[[Look, list[Child], int, float], None]
 
 
 async def run_demo(options: DemoOptions, show: Show) -> Summary:
-    """Raises CannotBeDone when a process ends by itself, SettingsError for options that cannot be."""
+    """Raises CannotBeDone when a process ends by itself, KeyboardInterrupt when it is interrupted twice."""
     directory = Path(tempfile.mkdtemp(prefix="streamdialer-demo-"))
     keep_logs = False
     try:
@@ -116,8 +116,7 @@ class Demo:
                 duration_s = anyio.current_time() - self._started_at
                 dialed = self._centre.summary()
                 return await self._wind_up(ended, duration_s, began, dialed)
-        # Only a cancelled scope comes here.
-        raise CannotBeDone("interrupted twice: ended without a summary")
+        raise KeyboardInterrupt  # twice: only a cancelled scope comes here
 
     async def _wind_up(self, ended: Ending, duration_s: float, began: Audit, dialed: Audit) -> Summary:
         """Stops everything in order: no new calls, then the backend hears the rest, then the processes."""
