@@ -12,13 +12,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 from urllib.parse import quote
 
 import redis
@@ -26,18 +25,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from streamdialer.errors import CannotBeDone
+from streamdialer.launch import bound_to_parent
 
 START_TIMEOUT_S, STOP_TIMEOUT_S = 10.0, 5.0
-
-# A program of its own and not `preexec_fn`, which is unsafe (and warned about) in a process with threads.
-_LAUNCHER: Final = """
-import ctypes, os, signal, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)  # 1 is PR_SET_PDEATHSIG
-if os.getppid() != int(sys.argv[1]):
-    os._exit(1)  # the parent died before the request was made
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 def find_binary() -> Path:
@@ -151,8 +141,7 @@ class EmbeddedServer:
             shutil.copyfile(binary, copy)
             copy.chmod(0o700)
             binary = copy
-        launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())]
-        command = [*launcher, str(binary), str(self.directory / "server.conf"), *self._args]
+        command = bound_to_parent([str(binary), str(self.directory / "server.conf"), *self._args])
         started = threading.Event()
 
         def keep() -> None:

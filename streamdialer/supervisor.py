@@ -10,13 +10,14 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
 import anyio
 from anyio.abc import Process
+
+from streamdialer.launch import bound_to_parent
 
 log = logging.getLogger(__name__)
 QUICK_S: Final = 5.0
@@ -25,17 +26,6 @@ FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 30.0
 MARGIN_S: Final = 3.0
 """Beyond the replicas' own grace period, before they are killed."""
-
-# Asks the kernel for SIGTERM when the supervisor dies, whatever killed it, and becomes the replica. A program of its
-# own and not `preexec_fn`, which is unsafe beside threads.
-_LAUNCHER: Final = """
-import ctypes, os, signal, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, int(signal.SIGTERM), 0, 0, 0)  # 1 is PR_SET_PDEATHSIG
-if os.getppid() != int(sys.argv[1]):
-    os._exit(1)  # the parent died before the request was made
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 def pause_s(failures: int) -> float:
@@ -111,7 +101,7 @@ class Supervisor:
 
     async def _run_once(self, number: int, command: Sequence[str]) -> int:
         """The child's exit code; minus the signal that killed it."""
-        launch = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *command]
+        launch = bound_to_parent(command, signal.SIGTERM)
         async with await anyio.open_process(
             launch,
             stdin=subprocess.DEVNULL,

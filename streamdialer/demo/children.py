@@ -5,7 +5,6 @@ None outlives the demo, however that ends: on Linux the kernel kills them with t
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -18,21 +17,12 @@ import anyio
 
 from streamdialer.demo.options import GRACE_S
 from streamdialer.errors import CannotBeDone
+from streamdialer.launch import bound_to_parent
 
 LOG_LINES_SHOWN: Final = 20
 STOP_TIMEOUT_S: Final = GRACE_S + 4
 STARTING_S: Final = 5.0
 """A process younger than this may not have got as far as handling SIGTERM."""
-
-# A program of its own and not `preexec_fn`, which is unsafe in a process with threads.
-_LAUNCHER: Final = """
-import ctypes, os, signal, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)  # 1 is PR_SET_PDEATHSIG
-if os.getppid() != int(sys.argv[1]):
-    os._exit(1)  # the parent died before the request was made
-os.execv(sys.executable, [sys.executable, "-m", "streamdialer", *sys.argv[2:]])
-"""
 
 
 class Child:
@@ -82,7 +72,7 @@ class Children:
         log = self._directory / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-c", _LAUNCHER, str(os.getpid()), *arguments],
+                bound_to_parent([sys.executable, "-m", "streamdialer", *arguments]),
                 cwd=self._directory,
                 env=dict(self._environment),
                 stdin=subprocess.DEVNULL,
