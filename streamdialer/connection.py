@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import anyio
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
@@ -51,6 +51,7 @@ TRANSIENT: Final = (
 """Errors of a server that is away or changing its role: the same call may succeed a moment later."""
 
 SOCKET_TIMEOUT_S: Final = 5.0
+CONNECTIONS: Final = 32
 CLUSTER_PREFIX: Final = "{d0}:"
 
 
@@ -78,7 +79,11 @@ def connect(url: str) -> Redis:
             return _sentinel(url, options)
         if scheme == "redis+cluster":
             return _cluster(url, options)
-        return Redis.from_url(url, **options)
+        # Hundreds of tasks may want to read at once: they take turns instead of failing.
+        pool = BlockingConnectionPool.from_url(
+            url, max_connections=CONNECTIONS, timeout=SOCKET_TIMEOUT_S, **options
+        )
+        return Redis.from_pool(pool)
     except ValueError as error:
         raise SettingsError(f"REDIS_URL: {error}") from error
 

@@ -82,3 +82,9 @@ async def test_closing_ends_even_when_a_cancellation_is_swallowed(server: Embedd
             await anyio.sleep(0.05)
             tasks.cancel_scope.cancel()
     await client.aclose()
+
+
+async def test_more_tasks_than_connections_take_turns(services: Services) -> None:
+    async with anyio.create_task_group() as tasks:
+        for number in range(300):
+            tasks.start_soon(services.queues.queue_of, str(number))

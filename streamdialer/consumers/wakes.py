@@ -21,6 +21,7 @@ class Wakes:
         self._wanted = anyio.Event()
         self._members: dict[str, tuple[float, list[str]]] = {}
         self._queue_of: dict[str, tuple[float, str]] = {}
+        self._looking_up = anyio.Lock()
 
     def queue(self, queue: str) -> None:
         """All campaigns of the queue shall look whether they can dial."""
@@ -34,12 +35,17 @@ class Wakes:
     async def queue_of(self, campaign: str) -> str:
         """The queue of a campaign the ledger knows, else ''; up to five seconds old."""
         found = self._queue_of.get(campaign)
-        if found is None or anyio.current_time() - found[0] > DIRECTORY_MAX_AGE_S:
+        if found is not None and anyio.current_time() - found[0] <= DIRECTORY_MAX_AGE_S:
+            return found[1]
+        async with self._looking_up:
+            found = self._queue_of.get(campaign)
+            if found is not None and anyio.current_time() - found[0] <= DIRECTORY_MAX_AGE_S:
+                return found[1]  # another task has looked meanwhile
             queue = await self._services.queues.queue_of(campaign)
             if len(self._queue_of) > 10_000:
                 self._queue_of.clear()
-            found = self._queue_of[campaign] = (anyio.current_time(), queue)
-        return found[1]
+            self._queue_of[campaign] = (anyio.current_time(), queue)
+            return queue
 
     async def serve(self) -> None:
         """Adds the ticks; runs until cancelled."""
