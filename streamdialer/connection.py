@@ -14,7 +14,7 @@ import anyio
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
@@ -74,6 +74,8 @@ def connect(url: str) -> Redis:
         "retry": Retry(NoBackoff(), 0),
     }
     scheme = url.partition("://")[0]
+    if "#" in url:
+        raise SettingsError("REDIS_URL: has a '#', which ends an address: write it as %23 in a password")
     try:
         if scheme == "redis+sentinel":
             return _sentinel(url, options)
@@ -155,13 +157,17 @@ async def ping(client: Redis, url: str) -> None:
     """Raises Unreachable, in one line, when the server does not answer or does not let us in."""
     try:
         await client.ping()
-    except AuthenticationError as error:
+    except MasterNotFoundError as error:
         raise Unreachable(
-            f"Redis at {masked(url)} refuses the password or user in REDIS_URL: {error}"
+            f"Redis at {masked(url)}: no sentinel answers and knows the service; is REDIS_URL right?"
         ) from error
     except (RedisError, RedisClusterException, OSError) as error:
-        if "NOAUTH" in str(error):
+        if "NOAUTH" in str(error) or "HELLO must be called" in str(error):
             raise Unreachable(f"Redis at {masked(url)} wants a password: put it into REDIS_URL") from error
+        if isinstance(error, AuthenticationError):
+            raise Unreachable(
+                f"Redis at {masked(url)} refuses the password or user in REDIS_URL: {error}"
+            ) from error
         raise Unreachable(
             f"Redis at {masked(url)} cannot be reached: {error}; is REDIS_URL right?"
         ) from error

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from streamdialer.config import Settings
 from streamdialer.connection import TRANSIENT, connect, keys_for, ping
-from streamdialer.errors import StreamdialerError
+from streamdialer.errors import RefusedByServer, StreamdialerError
 from streamdialer.gateways import Backend, DialerAPI
 from streamdialer.inspection import StreamState, stream_states
 from streamdialer.keys import STAGES, Keys
@@ -73,7 +73,7 @@ async def examine(settings: Settings) -> Diagnosis:
     finally:
         await client.aclose()
     findings += await _gathered("backend", lambda: _backend(settings, active))
-    findings += await _gathered("dialer api", lambda: _dialer_api(settings))
+    findings += await _gathered("dialer api", lambda: _dialer_api(settings, active))
     return Diagnosis(reachable, findings)
 
 
@@ -260,10 +260,16 @@ async def _backend(settings: Settings, active: list[str]) -> Findings:
         yield Finding("backend", "fail", str(error).removeprefix("backend: "), advice)
 
 
-async def _dialer_api(settings: Settings) -> Findings:
+async def _dialer_api(settings: Settings, active: list[str]) -> Findings:
     try:
         async with DialerAPI(settings) as dialer_api:
-            yield Finding("dialer api", "ok", await dialer_api.health())
+            health = await dialer_api.health()
+            try:  # /health is open to everybody: only a question about a campaign shows whether we are let in
+                await dialer_api.statistics(active[0] if active else "0")
+            except RefusedByServer as refusal:
+                if refusal.status != 404:
+                    raise
+            yield Finding("dialer api", "ok", f"{health} and lets us in")
     except StreamdialerError as error:
         found = str(error).removeprefix("Dialer API: ")
         yield Finding("dialer api", "fail", found, "check DIALER_API_URL and DIALER_API_TOKEN")

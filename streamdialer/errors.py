@@ -4,6 +4,7 @@ StreamdialerError
 ├── SettingsError        a setting or option is wrong                        (exit code 2)
 ├── CampaignError        a campaign's own settings cannot be used: it is not dialed
 ├── Unreachable          a server gave no usable answer: Redis, backend, Dialer API (exit code 3)
+│   └── CredentialsRefused   … because of our token or password
 ├── RefusedByServer      a server answered, and the answer is final for this request
 └── CannotBeDone         the command is understood and cannot be carried out  (exit code 1)
 """
@@ -23,6 +24,10 @@ class CampaignError(StreamdialerError):
 
 class Unreachable(StreamdialerError):
     """A server could not be reached, or answered with something that is not its protocol."""
+
+
+class CredentialsRefused(Unreachable):
+    """A server does not let us in: somebody has to mend a setting."""
 
 
 class RefusedByServer(StreamdialerError):

@@ -10,7 +10,7 @@ import msgspec
 
 from streamdialer.consumers.refill import Refill, Refilled
 from streamdialer.consumers.services import Services
-from streamdialer.errors import CampaignError, Unreachable
+from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServer, Unreachable
 from streamdialer.ledger import CampaignState, Claimed, QueueState, Reservation
 from streamdialer.model import CampaignSettings, DialMode, Tick, TickResult
 from streamdialer.pacing import CampaignLoad, Decision, Snapshot, calls_per_agent, decide
@@ -25,11 +25,18 @@ WHY: Final = {
     "window_closed": "its calling hours are over",
     "rate_limited": "the Dialer API asked this campaign to wait",
     "dialer_api_down": "the Dialer API does not take calls; one call tries it after each rest",
-    "dialer_api_credentials": "the Dialer API refuses our credentials: check DIALER_API_TOKEN",
+    "dialer_api_credentials": "the Dialer API refuses our credentials: check DIALER_API_TOKEN (tried after each rest)",
     "no_call_events": "calls were sent and no call event has come since: is a program writing call events?",
     "no_agents": "no agent of the queue is free",
     "no_contacts": "no contact is ready to be dialed",
 }
+
+
+def reason_of(error: Unreachable | RefusedByServer, server: str) -> str:
+    """The reason code of a tick that a server stopped."""
+    if isinstance(error, CredentialsRefused):
+        return f"{server}_credentials"
+    return f"{server}_refused" if isinstance(error, RefusedByServer) else f"{server}_unreachable"
 
 
 class PacingShared(msgspec.Struct, frozen=True):
@@ -91,7 +98,7 @@ class Dialing:
         except CampaignError as error:
             result.status, result.reason, result.detail = "error", "campaign_unusable", str(error)
         except Unreachable as error:
-            result.status, result.reason, result.detail = "error", "backend_unreachable", str(error)
+            result.status, result.reason, result.detail = "error", reason_of(error, "backend"), str(error)
         return result
 
     async def _decide_and_claim(

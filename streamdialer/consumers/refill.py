@@ -75,12 +75,12 @@ class Refill:
                     break
         finally:
             self._looking.discard(campaign)
-            pause_s = services.settings.refill_every_s
-            if len(self._next_look) > 10_000:
-                self._next_look.clear()
-            # Nothing new: the whole pause. Something new: look again as soon as the contacts run low.
-            now = anyio.current_time()
-            self._next_look[campaign] = now + (pause_s if total.added else 2 * pause_s)
+        if len(self._next_look) > 10_000:
+            self._next_look.clear()
+        # Nothing new: the whole pause. Something new: look again as soon as the contacts run low. After trouble (not
+        # here): with the next tick, which says so again.
+        pause_s = services.settings.refill_every_s
+        self._next_look[campaign] = anyio.current_time() + (pause_s if total.added else 2 * pause_s)
         return total
 
     async def due_for_retry(self, campaign: str, settings: CampaignSettings, now_ms: int) -> Refilled:

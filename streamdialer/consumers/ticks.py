@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.consumers.dialing import Dialing
+from streamdialer.consumers.dialing import Dialing, reason_of
 from streamdialer.consumers.refill import Refill
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CampaignError, RefusedByServer, Unreachable
@@ -67,7 +67,7 @@ class TicksStage:
         except CampaignError as error:
             result = _failed(tick, "campaign_unusable", str(error))
         except (Unreachable, RefusedByServer) as error:
-            result = _failed(tick, "server_unreachable", str(error))
+            result = _failed(tick, reason_of(error, "backend"), str(error))
         result.at = now_ms
         self._log(tick, result)
         return result
@@ -80,7 +80,10 @@ class TicksStage:
     async def _stats(self, tick: Tick) -> TickResult:
         services = self._services
         await services.campaigns.sweep(tick.campaign, 100)  # and writes the public hash from our own truth
-        document = await services.dialer_api.statistics(tick.campaign)
+        try:
+            document = await services.dialer_api.statistics(tick.campaign)
+        except (Unreachable, RefusedByServer) as error:
+            return _failed(tick, reason_of(error, "dialer_api"), str(error))
         await services.backend.post_statistics(tick.campaign, document)
         return TickResult(status="ok", kind="stats", campaign_id=tick.campaign, statistics=dict(document))
 
@@ -107,7 +110,10 @@ class TicksStage:
         elif changed or result.dialed or result.reset or result.removed:
             level = logging.INFO
         fields = {name: value for name, value in msgspec.structs.asdict(result).items() if value is not None}
-        fields.pop("statistics", None)
+        for name in ("statistics", "at"):
+            fields.pop(name, None)
+        if "level" in fields:
+            fields["pacing_level"] = fields.pop("level")
         log.log(level, "tick", extra={"tick": tick.id, **fields})
 
 

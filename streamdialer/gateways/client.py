@@ -19,7 +19,7 @@ import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 from httpx_aiohttp import AiohttpTransport
 
-from streamdialer.errors import SettingsError, Unreachable
+from streamdialer.errors import CredentialsRefused, SettingsError, Unreachable
 from streamdialer.gateways.replies import one_line
 
 CONNECT_S: Final = 5.0
@@ -140,7 +140,9 @@ class Service:
         request = response.request
         what = f"{request.method} {request.url.copy_with(query=None)} answered HTTP {response.status_code}"
         if response.status_code in (401, 403):
-            return Unreachable(f"{self.name}: {what}: our credentials are refused")
+            names = "BACKEND_TOKEN, or BACKEND_USERNAME and BACKEND_PASSWORD"
+            mend = names if self.setting == "BACKEND_URL" else "DIALER_API_TOKEN"
+            return CredentialsRefused(f"{self.name}: {what}: our credentials are refused; check {mend}")
         if location := response.headers.get("location"):
             return Unreachable(
                 f"{self.name}: {what}, a redirect to {one_line(location)}; check {self.setting}"

@@ -105,5 +105,5 @@ class DialerAPI:
         if response.is_success:
             return f"Dialer API at {self._service.base} answers"
         if response.status_code in (404, 405):
-            return f"Dialer API at {self._service.base} answers (it has no /health; credentials not checked)"
+            return f"Dialer API at {self._service.base} answers (it has no /health)"
         raise self._service.unusable(response)

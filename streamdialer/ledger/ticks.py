@@ -14,6 +14,7 @@ from streamdialer.scripts import Script, Scripts
 _PACKAGE: Final = "streamdialer.ledger"
 ENQUEUE, TAKE, RECORD = (Script(_PACKAGE, name) for name in ("enqueue_ticks", "take_tick", "record_tick"))
 CHUNK: Final = 500
+DECISIONS_KEPT_MS: Final = 7 * 86_400_000
 
 
 class TickLedger:
@@ -41,7 +42,7 @@ class TickLedger:
         keys, campaign = self._keys, result.campaign_id
         await self._scripts.run(
             RECORD,
-            [keys.tick(tick_id), keys.decisions(campaign), keys.directory],
+            [keys.tick(tick_id), keys.decisions(campaign), keys.campaign(campaign)],
             [
                 campaign,
                 tick_id,
@@ -49,5 +50,6 @@ class TickLedger:
                 round(keep_s * 1000),
                 "1" if result.kind == "dial" else "0",
                 decisions,
+                DECISIONS_KEPT_MS,
             ],
         )

@@ -31,6 +31,14 @@ def _at(record: logging.LogRecord) -> str:
     )
 
 
+def _quoted(value: object) -> str:
+    """A value as one word, or as a JSON string: what others wrote cannot forge a line or move the cursor."""
+    text = str(value)
+    if text.isprintable() and text and not any(character in text for character in ' "='):
+        return text
+    return msgspec.json.encode(text.encode(errors="replace").decode()).decode()
+
+
 class TextFormatter(logging.Formatter):
     """`time LEVEL logger message name=value …`"""
 
@@ -40,7 +48,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         source = record.name.removeprefix("streamdialer.")
-        fields = " ".join(f"{name}={value}" for name, value in _fields(record).items())
+        fields = " ".join(f"{name}={_quoted(value)}" for name, value in _fields(record).items())
         line = f"{_at(record)} {record.levelname:<7} {source}: {record.getMessage()} {fields}".rstrip()
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)

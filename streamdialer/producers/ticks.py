@@ -59,11 +59,13 @@ class TickProducer:
         return await self._add_due()
 
     async def serve(self) -> None:
+        log.info("tick producer started")
         async with anyio.create_task_group() as tasks:
             for duty in (self._listen, self._look_around, self._add_on_time):
                 tasks.start_soon(self._keep, duty)
             await self._run.wait_stopping()
             tasks.cancel_scope.cancel()
+        log.info("tick producer stopped")
 
     async def _keep(self, duty: Callable[[], Awaitable[None]]) -> None:
         """Runs a duty again after trouble, forever; one log line per change of state."""
