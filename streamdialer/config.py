@@ -160,7 +160,7 @@ def _refuse_unknown(found: Mapping[str, object], where: str) -> None:
 
 def _convert(field: _Field, raw: object, source: Origin) -> Any:
     """The value as its field's type; raises SettingsError."""
-    given = raw
+    given = raw.lower() if isinstance(field.bounds, inspect.BoolType) and isinstance(raw, str) else raw
     if choices := _choices(field):
         given = {choice.casefold(): choice for choice in choices}.get(str(raw).casefold(), raw)
     try:
@@ -198,6 +198,8 @@ def _takes(field: _Field) -> str:
                 if limit is not None
             ]
             return f"{noun}{unit} {' and '.join(limits)}".rstrip()
+        case inspect.BoolType():
+            return "true or false"
         case _:
             return "text"
 
@@ -286,6 +288,8 @@ def _wrong(name: str, raw: object, takes: str, source: Origin) -> SettingsError:
 
 def _shown(name: str, value: object) -> str:
     """A value for people: no secret, and numbers as they are typed."""
+    if isinstance(value, bool):
+        return str(value).lower()
     text = f"{value:g}" if isinstance(value, float) else str(value)
     if name in SECRETS:
         return _MASK if text else ""

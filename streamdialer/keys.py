@@ -68,6 +68,10 @@ class Keys(msgspec.Struct, frozen=True):
         """zset contact -> end of the tombstone, ms; +inf until the backend has confirmed."""
         return self._own(campaign, "finished")
 
+    def in_doubt(self, campaign: str) -> str:
+        """zset contact -> deadline, ms: a call may be up that Redis has forgotten."""
+        return self._own(campaign, "in_doubt")
+
     def contacts(self, campaign: str) -> str:
         """hash contact -> what is needed to call them (JSON, opaque to the scripts)."""
         return self._own(campaign, "contacts")
@@ -93,7 +97,7 @@ class Keys(msgspec.Struct, frozen=True):
         return self._own(campaign, "decisions")
 
     def of_campaign(self, campaign: str) -> list[str]:
-        """KEYS 1–18 of every campaign script, in the order `lua/lib/campaign.lua` names them."""
+        """KEYS 1–20 of every campaign script, in the order `lua/lib/campaign.lua` names them."""
         return [
             self.campaign(campaign),
             self.ready(campaign),
@@ -113,6 +117,8 @@ class Keys(msgspec.Struct, frozen=True):
             self.evidence,
             self.stream("events"),
             self.directory,
+            self.in_doubt(campaign),
+            self.server,
         ]
 
     @property
@@ -137,8 +143,13 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def evidence(self) -> str:
-        """hash: when call events last came, and from which attempts."""
+        """hash: the newest call events, and of which attempts."""
         return f"{self.prefix}sd:evidence"
+
+    @property
+    def server(self) -> str:
+        """hash: the ledger's clock, and which server's memory it has met (`lua/lib/clock.lua`, `memory.lua`)."""
+        return f"{self.prefix}sd:server"
 
     @property
     def api(self) -> str:

@@ -105,6 +105,8 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     priority: int | None = 5
     """1–10, higher first."""
     attempts: int | None = 0
+    last_attempt: str | float | None = None
+    """ISO 8601; anything else counts as not known."""
     timezone: str | None = None
     custom_data: dict[str, Any] | None = None
 
@@ -166,6 +168,8 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Placed-and-unanswered calls the campaign may have, after the queue's agents were shared."""
     limit: str | None = None
     """The limit that bound."""
+    in_doubt: int | None = None
+    """Contacts whose call Redis has forgotten and that may still be up."""
     skipped: dict[str, int] | None = None
     """Contacts passed over, by reason."""
     refilled: int | None = None

@@ -49,6 +49,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["required", "optional"],
         Meta(description="required: nothing is dialed without call events; optional: deadlines end attempts"),
     ] = "required"
+    dialer_api_idempotent: Annotated[
+        bool,
+        Meta(
+            description="the Dialer API honours Idempotency-Key: a request nobody knows the fate of is sent again"
+        ),
+    ] = False
     timezone: Annotated[
         str, Meta(description="IANA zone of campaigns with hours and no zone of their own")
     ] = "UTC"

@@ -13,6 +13,8 @@ from streamdialer.config import Settings
 from streamdialer.connection import connect
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.embedded import EmbeddedServer
+from streamdialer.keys import Keys
+from streamdialer.ledger import trust_memory
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +33,7 @@ async def redis(server: EmbeddedServer) -> AsyncIterator[Redis]:
     """A client of the emptied server."""
     client = connect(server.url)
     await client.flushall()
+    await trust_memory(client, Keys())
     yield client
     await client.aclose()
 

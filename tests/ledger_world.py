@@ -11,7 +11,7 @@ from streamdialer.ledger import Claimed, LoadRow, Reservation, fact_of
 from streamdialer.ledger.campaigns import EventApplied
 from streamdialer.model import Agent, Attempt, CallEvent
 
-PLACES = ("ready", "waiting", "reserved", "unanswered", "connected", "finished")
+PLACES = ("ready", "waiting", "reserved", "unanswered", "connected", "in_doubt", "finished")
 
 
 class LedgerWorld:
@@ -41,8 +41,8 @@ class LedgerWorld:
         agents = [
             Agent(number, "available" if number <= free else "busy") for number in range(1, free + busy + 1)
         ]
-        seconds, micros = await self.services.client.time()
-        await self.services.queues.store_agents(self.queue, agents, seconds * 1000 + micros // 1000)
+        asked = await self.services.queues.ask_agents(self.queue)
+        await self.services.queues.store_agents(self.queue, agents, asked.now)
 
     async def claim(
         self,
@@ -98,17 +98,23 @@ class LedgerWorld:
         return attempt
 
     async def event(
-        self, kind: str, attempt: Attempt, *, written_ms: int | None = None, **data: Any
+        self, kind: str, attempt: Attempt, *, entry: str | None = None, **data: Any
     ) -> EventApplied:
         event = msgspec.convert(
             {"type": kind, "campaign_id": attempt.campaign, "contact_id": attempt.contact, **data},
             CallEvent,
             strict=False,
         )
-        if written_ms is None:
-            seconds, micros = await self.services.client.time()
-            written_ms = seconds * 1000 + micros // 1000
-        return await self.services.campaigns.apply_event(event, fact_of(event), self.queue, written_ms)
+        return await self.services.campaigns.apply_event(
+            event, fact_of(event), self.queue, entry or await self.write_entry()
+        )
+
+    async def write_entry(self) -> str:
+        """The id of a new entry of `events`, which is read and deleted at once."""
+        stream = self.services.keys.stream("events")
+        entry = str(await self.services.client.xadd(stream, {"type": "any"}))
+        await self.services.client.xdel(stream, entry)
+        return entry
 
     async def settle(self, attempt: Attempt, verdict: str, hold: str = "", retry_after_s: float = 0) -> str:
         return await self.services.campaigns.settle(
@@ -118,7 +124,7 @@ class LedgerWorld:
     async def age(self, seconds: float, campaign: str = "1") -> None:
         """Makes every deadline of the campaign nearer: the clock as the ledger sees it moves forward."""
         client, keys = self.services.client, self.services.keys
-        for place in ("waiting", "reserved", "unanswered", "connected", "finished"):
+        for place in ("waiting", "reserved", "unanswered", "connected", "in_doubt", "finished"):
             key = getattr(keys, place)(campaign)
             rows: Any = await client.zrange(key, 0, -1, withscores=True)
             for contact, score in rows:
@@ -160,9 +166,15 @@ class LedgerWorld:
                 record = msgspec.json.decode(raw, type=dict[str, Any])
                 assert where[contact] == [record["p"]], (contact, where[contact], record)
                 attempts = record.get("h") or []
-                live = [one for one in attempts if one["s"] in ("reserved", "sent", "ringing", "answered")]
+                live = [
+                    one
+                    for one in attempts
+                    if one["s"] in ("reserved", "sent", "ringing", "answered", "in_doubt")
+                ]
                 assert len(live) <= 1, f"two live attempts: {record}"
-                assert bool(live) == (record["p"] in ("reserved", "unanswered", "connected")), record
+                assert bool(live) == (record["p"] in ("reserved", "unanswered", "connected", "in_doubt")), (
+                    record
+                )
                 counted = max(
                     [one["n"] for one in attempts if one["s"] not in ("reserved", "released")], default=0
                 )

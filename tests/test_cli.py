@@ -25,6 +25,7 @@ from streamdialer.cli import app
 from streamdialer.cli.common import printable
 from streamdialer.embedded import EmbeddedServer
 from streamdialer.keys import Keys
+from streamdialer.ledger.memory import TRUST
 from streamdialer.operations import read_value
 
 NOBODY = "redis://127.0.0.1:1"
@@ -56,6 +57,7 @@ def db(server: EmbeddedServer) -> Iterator[Any]:
     """A client of the emptied server."""
     with blocking.Redis.from_url(server.url, decode_responses=True) as client:
         client.flushall()
+        client.eval(TRUST.source, 1, Keys().server)  # a new server, and nobody is being called
         yield client
 
 

@@ -152,6 +152,17 @@ def test_every_kind_of_redis_is_taken(tmp_path: Path, url: str) -> None:
     assert load(environ={"REDIS_URL": url}, directory=tmp_path).settings.redis_url == url
 
 
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("FALSE", False), ("1", True)])
+def test_a_yes_or_no_setting_takes_the_usual_words(tmp_path: Path, text: str, value: bool) -> None:
+    environ = {"STREAMDIALER_DIALER_API_IDEMPOTENT": text}
+    assert load(environ=environ, directory=tmp_path).settings.dialer_api_idempotent is value
+
+
+def test_a_yes_or_no_setting_says_what_it_takes(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="takes true or false"):
+        load(environ={"STREAMDIALER_DIALER_API_IDEMPOTENT": "perhaps"}, directory=tmp_path)
+
+
 def test_a_wrong_value_of_the_file_says_so(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("STREAMDIALER_CONCURRENCY=many\n")
     assert (

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from streamdialer.consumers.services import Services
+from streamdialer.ledger import trust_memory
 from tests.ledger_world import LedgerWorld
 
 pytestmark = pytest.mark.anyio
@@ -79,6 +80,7 @@ async def test_every_order_and_repetition_of_an_attempts_events_ends_in_one_ledg
     orders += [[*order, *order] for order in itertools.permutations(events)]
     for order in orders:
         await services.client.flushall()
+        await trust_memory(services.client, services.keys)
         world = LedgerWorld(services)
         await world.open_campaign(contacts=1)
         await world.set_agents(2)
@@ -98,6 +100,7 @@ async def test_events_of_the_previous_attempt_do_not_touch_the_next(services: Se
     for late in [[], *itertools.permutations([*old, old[1]])]:
         for events in itertools.permutations(ENDINGS[ending]):
             await services.client.flushall()
+            await trust_memory(services.client, services.keys)
             world = LedgerWorld(services)
             await world.open_campaign(contacts=1)
             await world.set_agents(2)

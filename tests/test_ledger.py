@@ -299,22 +299,23 @@ async def test_an_answering_machine_takes_no_agent(world: LedgerWorld) -> None:
 
 async def test_agent_news_is_ordered_by_when_it_was_written(world: LedgerWorld) -> None:
     queues = world.services.queues
-    assert await queues.note_agent("sales", "7", is_free=True, written_ms=2000) == "freed"
-    assert await queues.note_agent("sales", "7", is_free=False, written_ms=1000) == "unchanged"
+    assert await queues.note_agent("sales", "7", is_free=True, entry="2000-0") == "freed"
+    assert await queues.note_agent("sales", "7", is_free=False, entry="1000-0") == "unchanged"
     assert await world.services.client.zrange("sd:q:sales:free", 0, -1) == ["7"]
-    assert await queues.note_agent("sales", "7", is_free=False, written_ms=3000) == "applied"
-    assert await queues.note_agent("sales", "7", is_free=True, written_ms=2500) == "unchanged"
+    assert await queues.note_agent("sales", "7", is_free=False, entry="3000-0") == "applied"
+    assert await queues.note_agent("sales", "7", is_free=True, entry="2500-0") == "unchanged"
 
 
 async def test_events_of_calls_nobody_placed_change_nothing(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2)
     await world.set_agents(2)
+    early = await world.write_entry()
     attempt = await world.place_one()
     stranger = type(attempt)("1", "99", 1, "")
     assert await world.event("call_answered", stranger) == "unknown_contact"
     assert await world.event("call_answered", type(attempt)("9", "1", 1, "")) == "unknown_campaign"
     assert await world.event("call_answered", type(attempt)("1", "2", 1, "")) == "no_attempt"
-    assert await world.event("call_answered", attempt, written_ms=1) == "no_attempt", (
+    assert await world.event("call_answered", attempt, entry=early) == "no_attempt", (
         "written before it was sent"
     )
     await world.event("call_answered", attempt, call_id="mine")
@@ -431,7 +432,7 @@ async def test_cleanup_removes_everything_of_an_ended_campaign_and_nothing_of_a_
     left = {str(key) for key in await world.services.client.keys("*")}
     streams = {"dialer:calls", "dialer:updates", "dialer:ticks", "dialer:events"}
     agents = {"sd:agents", "sd:q:sales:free", "sd:q:sales:busy", "sd:q:sales:state"}
-    evidence = {"sd:evidence"}
+    evidence = {"sd:evidence", "sd:server"}
     answers = {key for key in left if ":answer:" in key}
     assert left - answers <= streams | agents | evidence
     assert all([await world.services.client.pttl(key) > 0 for key in answers])

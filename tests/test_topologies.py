@@ -20,6 +20,7 @@ from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.consumers.services import open_services
 from streamdialer.embedded import EmbeddedServer, find_binary
 from streamdialer.errors import SettingsError
+from streamdialer.ledger import trust_memory
 from streamdialer.producers.ticks import TickProducer
 from streamdialer.streams import ReplicaRun
 from tests.conftest import eventually
@@ -68,6 +69,7 @@ async def dials_to_the_end(settings: Settings, url: str, plain_url: str) -> None
         run = ReplicaRun()
         async with open_services(here) as services, anyio.create_task_group() as tasks:
             await eventually(lambda: _answers(url))
+            await trust_memory(services.client, services.keys)
             tasks.start_soon(TickProducer(services.scripts, services.keys, SCHEDULE, run).serve)
             tasks.start_soon(run_replica, here, ReplicaOptions(), run)
             await centre.start_campaign(1)

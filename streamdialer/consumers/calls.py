@@ -12,6 +12,7 @@ import msgspec
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.replies import Reply
 from streamdialer.model import Attempt, mask_number
+from streamdialer.scripts import backoff_s
 from streamdialer.streams import BadEntry, Entry
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class CallsStage:
         attempt, call, until = read_call(entry)
         asked = anyio.current_time()
         began = await self._services.campaigns.begin(attempt, uuid4().hex, until)
-        if began != "ok":
+        if began not in ("ok", "again"):
             level = logging.WARNING if began == "sent" else logging.INFO
             log.log(level, "call is not placed", extra={"attempt": attempt.id, "reason": began})
             return
@@ -60,18 +61,31 @@ class CallsStage:
             await self._settle(attempt, call, reply)
             return
         try:
-            reply = await self._services.dialer_api.originate(
+            reply = await self._originate(attempt, call)
+        except anyio.get_cancelled_exc_class():
+            log.warning("stopped while a request was open: its events decide", extra={"attempt": attempt.id})
+            raise
+        with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+            await self._settle(attempt, call, reply)
+
+    async def _originate(self, attempt: Attempt, call: Call) -> Reply:
+        """The reply to the request; an API that honours the key is asked again while the fate of it is unknown."""
+        settings, services = self._services.settings, self._services
+        give_up_at = anyio.current_time() + settings.ring_timeout_s
+        failures = 0
+        while True:
+            reply = await services.dialer_api.originate(
                 attempt_id=attempt.id,
                 campaign=attempt.campaign,
                 contact=attempt.contact,
                 contact_wire_id=call.id,
                 phone_number=call.phone_number,
             )
-        except anyio.get_cancelled_exc_class():
-            log.warning("stopped while a request was open: its events decide", extra={"attempt": attempt.id})
-            raise
-        with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-            await self._settle(attempt, call, reply)
+            is_over = anyio.current_time() >= give_up_at
+            if reply.verdict != "unknown" or not settings.dialer_api_idempotent or is_over:
+                return reply
+            await anyio.sleep(backoff_s(failures))
+            failures += 1
 
     async def _settle(self, attempt: Attempt, call: Call, reply: Reply) -> None:
         settled = await self._services.campaigns.settle(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Final
 
 import anyio
@@ -22,6 +23,10 @@ CLAIM_TRIES: Final = 5
 
 WHY: Final = {
     "not_active": "the campaign's status is not active",
+    "memory_lost": (
+        "Redis was started anew, emptied or replaced: calls it may have forgotten are waited out first"
+    ),
+    "memory_unknown": "Redis does not answer INFO: let the user of REDIS_URL run it",
     "window_closed": "its calling hours are over",
     "rate_limited": "the Dialer API asked this campaign to wait",
     "dialer_api_down": "the Dialer API does not take calls; one call tries it after each rest",
@@ -123,6 +128,9 @@ class Dialing:
                 },
             )
             claimed = await self._services.campaigns.claim(tick.campaign, queue, wanted)
+            if claimed.reason == "not_rebuilt":
+                await self._refill.rebuild(tick.campaign, campaign)
+                continue
             if claimed.reason != "queue_changed":
                 _report(result, campaign, decision, claimed)
                 return
@@ -159,11 +167,11 @@ class Dialing:
         """Reads the queue's agents, one reader at a time; raises Unreachable: nothing is guessed."""
         services = self._services
         async with self._polling.setdefault(queue, anyio.Lock()):
-            if await services.queues.polled_ms(queue) > seen.polled:
+            asked = await services.queues.ask_agents(queue)
+            if asked.polled > seen.polled:
                 return
-            seconds, micros = await services.client.time()
             agents = await services.backend.agents(queue)
-            await services.queues.store_agents(queue, agents, seconds * 1000 + micros // 1000)
+            await services.queues.store_agents(queue, agents, asked.now)
 
     async def _register(self, campaign: str, settings: CampaignSettings, *, is_open: bool) -> None:
         shared = PacingShared(
@@ -241,6 +249,7 @@ def _report(result: TickResult, campaign: CampaignSettings, decision: Decision, 
     result.live_calls = claimed.live
     result.ready = claimed.ready
     result.waiting = claimed.waiting
+    result.in_doubt = claimed.in_doubt or None
     result.wanted = decision.wanted
     result.level = decision.level
     result.limit = claimed.limit if claimed.limit not in ("level", None) else decision.limit
@@ -252,3 +261,5 @@ def _report(result: TickResult, campaign: CampaignSettings, decision: Decision, 
     result.status = "ok" if reason is None else "skipped"
     result.reason = reason
     result.detail = WHY.get(reason or "")
+    if result.detail and claimed.wait_ms:
+        result.detail += f"; {math.ceil(claimed.wait_ms / 1000)} s more"

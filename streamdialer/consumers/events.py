@@ -72,13 +72,13 @@ class EventsStage:
     async def handle(self, entry: Entry) -> None:
         event = read_event(entry)
         if isinstance(event, CallEvent):
-            await self._call(event, entry.written_ms)
+            await self._call(event, entry.id)
         else:
-            await self._agent(event, entry.written_ms)
+            await self._agent(event, entry.id)
 
-    async def _call(self, event: CallEvent, written_ms: int) -> None:
+    async def _call(self, event: CallEvent, entry: str) -> None:
         queue = event.queue or await self._wakes.queue_of(event.campaign_id)
-        applied = await self._services.campaigns.apply_event(event, fact_of(event), queue, written_ms)
+        applied = await self._services.campaigns.apply_event(event, fact_of(event), queue, entry)
         if applied in NOT_APPLIED:
             raise BadEntry(
                 applied, f"{NOT_APPLIED[applied]} (campaign {event.campaign_id}, {event.contact_id})"
@@ -96,7 +96,7 @@ class EventsStage:
             },
         )
 
-    async def _agent(self, event: AgentEvent, written_ms: int) -> None:
+    async def _agent(self, event: AgentEvent, entry: str) -> None:
         services = self._services
         queue = event.queue
         if not queue and event.campaign_id:
@@ -112,9 +112,7 @@ class EventsStage:
             await services.queues.distrust_agents(queue)
             self._wakes.queue(queue)
             return
-        applied = await services.queues.note_agent(
-            queue, event.agent_id, is_free=is_free, written_ms=written_ms
-        )
+        applied = await services.queues.note_agent(queue, event.agent_id, is_free=is_free, entry=entry)
         if applied == "freed":
             self._wakes.queue(queue)
         log.debug(event.type, extra={"agent": event.agent_id, "queue": queue, "applied": applied})

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import anyio
 import msgspec
 
 from streamdialer.consumers.services import Services
+from streamdialer.errors import Unreachable
 from streamdialer.gateways.backend import ContactPage
-from streamdialer.ledger import Loaded, LoadRow
+from streamdialer.ledger import DoubtRow, Loaded, LoadRow
 from streamdialer.model import CampaignSettings, Contact, normalise_id
 
 log = logging.getLogger(__name__)
+REBUILD_PASSES: Final = 10
 
 
 class Refilled(msgspec.Struct):
@@ -37,6 +40,20 @@ def load_row(contact: Contact, *, reset: bool = False) -> LoadRow:
         problem="" if any(map(str.isdigit, number)) else "no phone number",
         reset=reset,
     )
+
+
+def doubt_row(contact: Contact) -> DoubtRow:
+    """A contact the backend shows as being called, with when that began as far as it says so."""
+    last_ms: int | None = None
+    if isinstance(contact.last_attempt, str):
+        try:
+            instant = datetime.fromisoformat(contact.last_attempt)
+        except ValueError:
+            log.warning("last_attempt is no ISO 8601 time", extra={"contact": contact.id})
+        else:
+            instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+            last_ms = round(instant.timestamp() * 1000)
+    return DoubtRow(load_row(contact), contact.status == "answered", last_ms)
 
 
 class Refill:
@@ -97,6 +114,38 @@ class Refill:
             if read >= services.settings.refill_pages:
                 break
         return total
+
+    async def rebuild(self, campaign: str, settings: CampaignSettings) -> None:
+        """After Redis may have forgotten something: takes the backend's word for who is being called and who is not.
+
+        Raises Unreachable; then it is to be done again.
+        """
+        services, memory = self._services, self._services.memory
+        mark = (await memory.state()).rebuild
+        await memory.forget_ready(campaign)
+        held = 0
+        for _ in range(REBUILD_PASSES):  # the list changes while its pages are read
+            found = 0
+            async for page in services.backend.in_flight(campaign, services.settings.page_size):
+                if page.unreadable:
+                    raise Unreachable(
+                        f"backend: a contact that is being called cannot be read: {page.unreadable[0]}"
+                    )
+                rows = [doubt_row(contact) for contact in page.contacts]
+                found += await memory.doubt(
+                    campaign, rows, settings.max_retries, round(settings.retry_delay * 1000)
+                )
+            held += found
+            if not found:
+                break
+        else:
+            raise Unreachable(f"backend: the contacts being called in campaign {campaign} keep changing")
+        self._next_look.pop(campaign, None)
+        if await memory.mark_rebuilt(campaign, mark):
+            log.warning(
+                "Redis may have forgotten calls: the campaign was rebuilt from the backend",
+                extra={"campaign": campaign, "in_doubt": held},
+            )
 
     async def _load(
         self, campaign: str, settings: CampaignSettings, page: ContactPage, total: Refilled, *, reset: bool

@@ -13,7 +13,7 @@ from streamdialer.connection import close, connect, keys_for
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.keys import Keys
-from streamdialer.ledger import CampaignLedger, Outbox, QueueLedger, TickLedger
+from streamdialer.ledger import CampaignLedger, Memory, Outbox, QueueLedger, TickLedger
 from streamdialer.ledger.campaigns import Limits
 from streamdialer.scripts import Scripts
 
@@ -29,6 +29,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     queues: QueueLedger
     ticks: TickLedger
     outbox: Outbox
+    memory: Memory
     backend: Backend
     dialer_api: DialerAPI
 
@@ -43,6 +44,7 @@ def ledger_limits(settings: Settings) -> Limits:
         events_required=settings.events == "required",
         breaker_failures=settings.breaker_failures,
         breaker_max_ms=round(settings.breaker_max_s * 1000),
+        is_idempotent=settings.dialer_api_idempotent,
     )
 
 
@@ -66,6 +68,7 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 queues=QueueLedger(scripts, keys),
                 ticks=TickLedger(scripts, keys),
                 outbox=Outbox(scripts, keys, limits.tombstone_ms, round(settings.claim_idle_s * 1000)),
+                memory=Memory(scripts, keys, limits.deadline_ms, limits.max_call_ms),
                 backend=backend,
                 dialer_api=dialer_api,
             )

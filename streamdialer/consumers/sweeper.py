@@ -43,6 +43,11 @@ class Sweeper:
             log.warning(
                 "attempts without any event were ended", extra={"campaign": campaign, "count": swept.expired}
             )
+        if swept.doubted:
+            log.warning(
+                "calls were up when Redis lost its memory, and no event has come: held in doubt",
+                extra={"campaign": campaign, "count": swept.doubted},
+            )
         if swept.released or swept.promoted or swept.closed:
             log.info(
                 "swept",

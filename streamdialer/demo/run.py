@@ -27,6 +27,7 @@ from streamdialer.demo.reckoning import read_ledger, reckon
 from streamdialer.demo.summary import Course, Ending, Summary, summarise
 from streamdialer.embedded import EmbeddedServer
 from streamdialer.errors import CannotBeDone
+from streamdialer.ledger import trust_memory
 
 LOOK_EVERY_S: Final = 0.25
 START_TIMEOUT_S: Final = 30.0
@@ -64,6 +65,7 @@ async def _run_in(directory: Path, options: DemoOptions, show: Show) -> Summary:
             }
             client = connect(server.url)
             try:
+                await trust_memory(client, centre.keys)
                 with Children(directory, child_environment(options, urls, os.environ)) as children:
                     return await Demo(options, centre, client, children, show).run()
             finally:

@@ -121,6 +121,18 @@ class Backend:
         async for page in self._contacts(campaign, query, {"no_answer", "busy"}):
             yield page
 
+    async def in_flight(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:
+        """Contacts the backend shows as being called or talking; raises Unreachable."""
+        query: Query = {
+            "campaign_id": campaign,
+            "status": "dialing,answered",
+            "limit": page_size,
+            "offset": 0,
+            "ordering": "created_at",
+        }
+        async for page in self._contacts(campaign, query, {"dialing", "answered"}):
+            yield page
+
     async def patch_contact(self, contact: str, patch: ContactPatch) -> None:
         """Write a contact's status; raises Unreachable (try again later) or RefusedByServer (final)."""
         path = f"/api/contacts/{_segment(contact)}/"

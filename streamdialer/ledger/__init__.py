@@ -5,6 +5,7 @@ Each change is one Lua script with one typed stub.
 
 from streamdialer.ledger.campaigns import CampaignLedger, Claimed, Loaded, LoadRow, Reservation, Swept
 from streamdialer.ledger.facts import CallFact, fact_of
+from streamdialer.ledger.memory import DoubtRow, Memory, MemoryState, trust_memory
 from streamdialer.ledger.outbox import Outbox, Update
 from streamdialer.ledger.queues import CampaignState, QueueLedger, QueueState
 from streamdialer.ledger.ticks import TickLedger
@@ -14,8 +15,11 @@ __all__ = [
     "CampaignLedger",
     "CampaignState",
     "Claimed",
+    "DoubtRow",
     "LoadRow",
     "Loaded",
+    "Memory",
+    "MemoryState",
     "Outbox",
     "QueueLedger",
     "QueueState",
@@ -24,4 +28,5 @@ __all__ = [
     "TickLedger",
     "Update",
     "fact_of",
+    "trust_memory",
 ]

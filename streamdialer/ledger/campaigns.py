@@ -19,7 +19,9 @@ LOAD, CLAIM, BEGIN, SETTLE, CALL_EVENT, DUE, SWEEP, REGISTER, CLEANUP = (
 )
 ANSWER_KEPT_MS: Final = 300_000
 
-Began = Literal["ok", "sent", "stale", "not_active", "window_closed", "held"]
+Began = Literal[
+    "ok", "again", "sent", "stale", "not_active", "window_closed", "held", "memory_lost", "memory_unknown"
+]
 Settled = Literal["ok", "stale", "settled"]
 EventApplied = Literal[
     "applied", "unchanged", "ended", "unknown_campaign", "unknown_contact", "no_attempt", "foreign_call"
@@ -78,8 +80,13 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     ready: int
     waiting: int
     now: int
+    in_doubt: int = 0
+    """Contacts whose call Redis has forgotten and that may still be up."""
     reason: str | None = None
-    """Why nothing may be dialed; `queue_changed` asks for another try with the queue's new campaigns."""
+    """Why nothing may be dialed; `queue_changed` asks for another try with the queue's new campaigns,
+    `not_rebuilt` for another try after the campaign has been rebuilt."""
+    wait_ms: int | None = None
+    """How long calls that Redis may have forgotten are still waited for."""
     limit: str | None = None
     skipped: dict[str, int] | None = None
 
@@ -90,6 +97,7 @@ class Swept(msgspec.Struct, frozen=True):
     released: int
     expired: int
     closed: int
+    doubted: int
     promoted: int
     forgotten: int
     stalled: int
@@ -107,6 +115,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     events_required: bool
     breaker_failures: int
     breaker_max_ms: int
+    is_idempotent: bool
+    """The Dialer API places a call once, however often it is asked with the same key."""
 
 
 class CampaignLedger:
@@ -182,11 +192,19 @@ class CampaignLedger:
         return msgspec.json.decode(await self._scripts.run(CLAIM, names, args), type=Claimed)
 
     async def begin(self, attempt: Attempt, run: str, open_until: str) -> Began:
-        """Marks the attempt as sent; only "ok" allows the request to leave."""
+        """Marks the attempt as sent; only "ok" and "again" allow the request to leave."""
         answer: Began = await self._scripts.run(
             BEGIN,
             [*self._keys.of_campaign(attempt.campaign), self._keys.api],
-            [attempt.campaign, attempt.contact, attempt.token, run, open_until],
+            [
+                attempt.campaign,
+                attempt.contact,
+                attempt.token,
+                run,
+                open_until,
+                self._limits.deadline_ms,
+                "1" if self._limits.is_idempotent else "0",
+            ],
         )
         return answer
 
@@ -213,10 +231,11 @@ class CampaignLedger:
         )
         return answer
 
-    async def apply_event(
-        self, event: CallEvent, fact: CallFact, queue: str, written_ms: int
-    ) -> EventApplied:
-        """Adds an event's fact to the attempt it belongs to; `queue` is where its agent is looked for."""
+    async def apply_event(self, event: CallEvent, fact: CallFact, queue: str, entry: str) -> EventApplied:
+        """Adds an event's fact to the attempt it belongs to.
+
+        `queue` is where its agent is looked for ('' is nowhere), `entry` the event's id in the stream.
+        """
         keys = self._keys
         answer: EventApplied = await self._scripts.run(
             CALL_EVENT,
@@ -227,17 +246,22 @@ class CampaignLedger:
                 fact.fact,
                 fact.disposition,
                 event.call_id,
-                event.agent_id,
+                event.agent_id if queue else "",
                 "1" if event.answered_by == "machine" else "0",
-                written_ms,
+                entry,
                 self._limits.max_call_ms,
+                self._limits.deadline_ms,
             ],
         )
         return answer
 
     async def due(self, most: int) -> list[str]:
         """Campaigns that need a sweep now, the longest overdue first."""
-        return list(await self._scripts.run(DUE, [self._keys.due], [most]))
+        return list(
+            await self._scripts.run(
+                DUE, [self._keys.due, self._keys.server], [most, self._limits.deadline_ms]
+            )
+        )
 
     async def sweep(self, campaign: str, batch: int) -> Swept:
         """Does what has become due: leases, deadlines, retries, tombstones."""
@@ -245,7 +269,13 @@ class CampaignLedger:
         answer = await self._scripts.run(
             SWEEP,
             self._keys.of_campaign(campaign),
-            [campaign, batch, "1" if limits.events_required else "0", limits.max_call_ms],
+            [
+                campaign,
+                batch,
+                "1" if limits.events_required else "0",
+                limits.max_call_ms,
+                limits.deadline_ms,
+            ],
         )
         return msgspec.json.decode(answer, type=Swept)
 

@@ -12,8 +12,8 @@ from streamdialer.model import Agent, normalise_id
 from streamdialer.scripts import Argument, Script, Scripts
 
 _PACKAGE: Final = "streamdialer.ledger"
-SNAPSHOT, STORE_AGENTS, AGENT_EVENT = (
-    Script(_PACKAGE, name) for name in ("snapshot", "store_agents", "agent_event")
+SNAPSHOT, ASK_AGENTS, STORE_AGENTS, AGENT_EVENT = (
+    Script(_PACKAGE, name) for name in ("snapshot", "ask_agents", "store_agents", "agent_event")
 )
 
 AgentApplied = Literal["freed", "applied", "unchanged"]
@@ -36,8 +36,16 @@ class CampaignState(msgspec.Struct, frozen=True):
     """The Dialer API asked this campaign to wait."""
 
 
+class AgentsAsked(msgspec.Struct, frozen=True):
+    """The beginning of a reading of an agent list, ledger ms."""
+
+    now: int
+    polled: int
+    """When the list held here was asked for; 0 when it is to be read again."""
+
+
 class QueueState(msgspec.Struct, frozen=True):
-    """A queue in one instant, Redis ms."""
+    """A queue in one instant, ledger ms."""
 
     now: int
     free: int
@@ -63,6 +71,7 @@ class QueueLedger:
             keys.queue_campaigns(queue),
             keys.queue_pacing(queue),
             keys.api,
+            keys.server,
         ]
         for campaign in campaigns:
             names += [
@@ -97,16 +106,18 @@ class QueueLedger:
         status = await self._scripts.client.hget(self._keys.campaign(campaign), "status")
         return None if status is None else str(status)
 
-    async def polled_ms(self, queue: str) -> int:
-        """When the agent list held here was asked for, Redis ms; 0 when it is to be read again."""
-        return int(await self._scripts.client.hget(self._keys.queue_state(queue), "polled") or 0)
+    async def ask_agents(self, queue: str) -> AgentsAsked:
+        """When a list asked for now is asked for, and when the one held here was."""
+        keys = self._keys
+        answer = await self._scripts.run(ASK_AGENTS, [keys.queue_state(queue), keys.server])
+        return msgspec.json.decode(answer, type=AgentsAsked)
 
     async def distrust_agents(self, queue: str) -> None:
         """The agent list is read again before the next decision."""
         await self._scripts.client.hset(self._keys.queue_state(queue), "polled", "0")
 
     async def store_agents(self, queue: str, agents: Sequence[Agent], asked_ms: int) -> None:
-        """Takes over a list of agents that was asked for at `asked_ms` (Redis time)."""
+        """Takes over a list of agents that was asked for at `asked_ms` (ledger time)."""
         keys = self._keys
         args: list[Argument] = [queue, asked_ms]
         for agent in agents:
@@ -117,12 +128,12 @@ class QueueLedger:
             args,
         )
 
-    async def note_agent(self, queue: str, agent: str, *, is_free: bool, written_ms: int) -> AgentApplied:
-        """Notes what an event says of an agent; older news than the ledger has changes nothing."""
+    async def note_agent(self, queue: str, agent: str, *, is_free: bool, entry: str) -> AgentApplied:
+        """Notes what an event (its id in the stream: `entry`) says of an agent; old news changes nothing."""
         keys = self._keys
         answer: AgentApplied = await self._scripts.run(
             AGENT_EVENT,
-            [keys.queue_free(queue), keys.queue_busy(queue), keys.agents],
-            [queue, agent, "1" if is_free else "0", written_ms],
+            [keys.queue_free(queue), keys.queue_busy(queue), keys.agents, keys.server],
+            [queue, agent, "1" if is_free else "0", entry],
         )
         return answer

@@ -17,11 +17,6 @@ class Entry(msgspec.Struct, frozen=True):
     fields: dict[str, str]
     deliveries: int = 1
 
-    @property
-    def written_ms(self) -> int:
-        """When it was added, by the server's clock."""
-        return int(self.id.partition("-")[0])
-
 
 class BadEntry(Exception):
     """Raised by a handler: this entry can never be handled; it goes to the dead letters."""

@@ -1,27 +1,41 @@
 -- Marks a reserved attempt as sent, before its request leaves; refuses whatever is no longer to be sent.
--- KEYS 1–18 of the campaign, 19 api
--- ARGV campaign, contact, reservation token, run (names this very try), open until ms ('' = no end)
--- Returns "ok" · "sent" another run has marked it · "stale" the reservation is gone · or, after putting the contact
---   back: "not_active" · "window_closed" · "held"
--- uses: campaign outbox attempts
-local api = KEYS[19]
-local contact, token, run, open_until = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+-- KEYS 1–20 of the campaign, 21 api
+-- ARGV campaign, contact, reservation token, run (names this very try), open until ms ('' = no end), deadline after
+--   sending ms, may the same key be sent twice ('1')
+-- Returns "ok" · "again" another run has marked it, nothing is known of its request, and sending it again does no harm ·
+--   "sent" another run has marked it · "stale" the reservation is gone · or, after putting the contact back:
+--   "not_active" · "window_closed" · "held" · "memory_lost" · "memory_unknown"
+-- uses: clock memory campaign outbox attempts
+local api = KEYS[21]
+local contact, token, run, open_until, deadline_ms, is_idempotent =
+  ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1'
+local trouble = memory_trouble(server, now, deadline_ms)
 local record = load_record(contact)
 local attempt = record and record.h and record.h[#record.h]
 if not attempt or attempt.t ~= token then return 'stale' end
-if attempt.s ~= 'reserved' then return attempt.b == run and 'ok' or 'sent' end
+if attempt.s ~= 'reserved' then
+  if attempt.b == run then return 'ok' end
+  local is_unheard = attempt.s == 'sent' and not attempt.v and now < attempt.sm + attempt.dd
+  if not (is_idempotent and is_unheard and not trouble) then return 'sent' end
+  attempt.b = run
+  save_record(contact, record)
+  return 'again'
+end
 
 local function put_back(reason)
   unreserve(contact, record)
   publish()
   return reason
 end
+if trouble then return put_back(trouble) end
+-- Whoever reserved it before memory was lost may have sent it, and the mark may be what was lost.
+if attempt.rm < tonumber(redis.call('HGET', server, 'lost') or 0) then return put_back('memory_lost') end
 if not is_active() then return put_back('not_active') end
-if open_until ~= '' and now >= tonumber(open_until) then return put_back('window_closed') end
+if open_until ~= '' and wall >= tonumber(open_until) then return put_back('window_closed') end
 local holds = redis.call('HMGET', api, 'until', 'c:' .. campaign)
 if tonumber(holds[1] or 0) > now or tonumber(holds[2] or 0) > now then return put_back('held') end
 
-attempt.s, attempt.b, attempt.sm = 'sent', run, now
+attempt.s, attempt.b, attempt.sm, attempt.ev = 'sent', run, now, newest_event()
 change_totals({}, adds(attempt))
 move(contact, record, 'unanswered', now + attempt.dd)
 save_record(contact, record)

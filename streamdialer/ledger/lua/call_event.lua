@@ -1,21 +1,27 @@
 -- Adds what one call event says to the facts of the attempt it belongs to. Any order, any repetition, any delay of the
 -- events of an attempt ends in the same ledger.
--- KEYS 1–18 of the campaign, 19 queue's free agents, 20 queue's busy agents, 21 api
+-- KEYS 1–20 of the campaign, 21 queue's free agents, 22 queue's busy agents, 23 api
 -- ARGV campaign, contact, fact (r | a | c | x | b), disposition (for c and x), call id, agent, answered by machine ('1'),
---   when it was written (ms), longest conversation ms
+--   id of its entry, longest conversation ms, deadline after sending ms
 -- Returns "applied" · "unchanged" it was known · "ended" applied, and the call is over · "unknown_campaign" ·
 --   "unknown_contact" · "no_attempt" nothing was placed that it could speak of · "foreign_call" the call id is of no
 --   attempt of this contact
--- uses: campaign outbox attempts
-local free_agents, busy_agents = KEYS[19], KEYS[20]
+-- uses: clock campaign outbox attempts
+local free_agents, busy_agents = KEYS[21], KEYS[22]
 local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local by_machine, written_ms, max_call_ms = ARGV[7] == '1', tonumber(ARGV[8]), tonumber(ARGV[9])
+local by_machine, entry, max_call_ms, deadline_ms = ARGV[7] == '1', ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
+local written_ms = written_at(entry, now, wall)
 
-if redis.call('HEXISTS', directory, campaign) == 0 then return 'unknown_campaign' end
+-- After memory was lost, an event that belongs to nothing the ledger knows belongs to a call it has forgotten.
+local lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
+local has_forgotten = lost_ms > 0 and now < lost_ms + max_call_ms
+
+if not has_forgotten and redis.call('HEXISTS', directory, campaign) == 0 then return 'unknown_campaign' end
 local record = load_record(contact)
-if not record then return 'unknown_contact' end
+if not record and not has_forgotten then return 'unknown_contact' end
+record = record or { a = 0, pr = 5, o = digits(order_of(5, now, 0)) }
 
-local history, position = record.h or {}, nil
+local history, position, why_not = record.h or {}, nil, nil
 if call_id ~= '' then
   for i, candidate in ipairs(history) do
     if candidate.c == call_id or candidate.rc == call_id then position = i end
@@ -23,23 +29,30 @@ if call_id ~= '' then
 end
 if not position then -- the newest attempt that was sent before the event was written
   for i = #history, 1, -1 do
-    local sent = history[i].sm
-    if sent and sent <= written_ms then
+    if history[i].ev and is_after(entry, history[i].ev) then
       position = i
       break
     end
   end
-  if not position then return 'no_attempt' end
-  local known_as = history[position].c
-  if call_id ~= '' and known_as and known_as ~= call_id then return 'foreign_call' end
+  if position and has_forgotten and call_id == '' and (fact == 'r' or fact == 'a') then
+    local ended = history[position].s == 'ended' and not history[position].f[fact]
+    if ended then why_not = 'no_attempt' end -- a call that was over rings again: it is another
+  end
+  local known_as = position and history[position].c
+  if call_id ~= '' and known_as and known_as ~= call_id then why_not = 'foreign_call' end
+  if not position then why_not = 'no_attempt' end
+end
+if why_not then
+  if not (has_forgotten and remember_attempt(contact, record, lost_ms, deadline_ms)) then return why_not end
+  redis.call('HSETNX', directory, campaign, '') -- its queue will be known when it is dialed again
+  position = #record.h
 end
 
-local attempt = history[position]
-if attempt.s == 'reserved' then return 'no_attempt' end
-local seen = redis.call('HMGET', evidence, 'last_ms', 'last_attempt')
-if written_ms > tonumber(seen[1] or 0) then
-  if seen[2] and seen[2] ~= attempt.id then redis.call('HSET', evidence, 'other_ms', seen[1]) end
-  redis.call('HSET', evidence, 'last_ms', digits(written_ms), 'last_attempt', attempt.id)
+local attempt = record.h[position]
+local seen = redis.call('HMGET', evidence, 'last', 'attempt')
+if not seen[1] or is_after(entry, seen[1]) then
+  if seen[2] and seen[2] ~= attempt.id then redis.call('HSET', evidence, 'other', seen[1]) end
+  redis.call('HSET', evidence, 'last', entry, 'attempt', attempt.id)
 end
 
 local before, f, news = adds(attempt), attempt.f, false
@@ -61,7 +74,7 @@ end
 if by_machine then learn('m', 1) end
 if not news then return 'unchanged' end
 if attempt.v == 'unknown' then -- its reply was counted as a failure of the API, which has placed the call all the same
-  redis.call('HDEL', KEYS[21], 'fails', 'until', 'reason', 'probed')
+  redis.call('HDEL', KEYS[23], 'fails', 'until', 'reason', 'probed')
 end
 
 local over = draw_consequences(contact, record, position, before, max_call_ms)

@@ -1,14 +1,14 @@
 -- Reserves the next contacts of a campaign and appends one entry per reserved call to `calls`, in one step.
 -- Everything that may forbid a call is checked here: status, window, holds, silence, agents, levels, concurrency.
--- KEYS 1–18 of the campaign, 19 answer of this token, 20 calls, 21 api, 22 queue's free agents, 23 queue's campaigns,
---   24 queue's busy agents, then reserved and unanswered of each other campaign of the queue
+-- KEYS 1–20 of the campaign, 21 answer of this token, 22 calls, 23 api, 24 queue's free agents, 25 queue's campaigns,
+--   26 queue's busy agents, then reserved and unanswered of each other campaign of the queue
 -- ARGV campaign, token, level, free agents the level was decided for, calls per agent, max concurrent calls,
 --   batch, lease ms, open until ms ('' = no end), max attempts, retry delay ms, events required ('1'),
 --   answer kept ms, deadline after sending ms, then id and calls per agent of each other campaign, in the order of KEYS
--- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, limit, skipped}; reason "queue_changed": the
+-- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, wait_ms?}; reason "queue_changed": the
 --   campaigns of the queue are not those passed, ask again
--- uses: campaign outbox attempts
-local given_answer, calls, api, free_agents, queue_campaigns, busy_agents = unpack(KEYS, 19, 24)
+-- uses: clock memory campaign outbox attempts
+local given_answer, calls, api, free_agents, queue_campaigns, busy_agents = unpack(KEYS, 21, 26)
 local token, level, agents_seen, per_agent = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_concurrent, batch, lease_ms, open_until = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local max_attempts, retry_delay_ms, events_required = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12] == '1'
@@ -17,6 +17,9 @@ local answer_ms, deadline_ms = tonumber(ARGV[13]), tonumber(ARGV[14])
 local given = redis.call('GET', given_answer)
 if given then return given end
 
+local trouble = memory_trouble(server, now, deadline_ms) -- noticed at once, whatever else forbids the call
+local memory = redis.call('HMGET', server, 'quiet', 'rebuild')
+
 local function placed() return count(reserved) + count(unanswered) end
 
 local function reply(reason, dialed, limit, skipped)
@@ -24,7 +27,8 @@ local function reply(reason, dialed, limit, skipped)
   local answer = cjson.encode({
     reason = reason, dialed = dialed, limit = limit, skipped = skipped,
     free = count(free_agents), unanswered = unanswered_now, live = unanswered_now + count(connected),
-    ready = count(ready), waiting = count(waiting), now = now,
+    ready = count(ready), waiting = count(waiting), in_doubt = count(in_doubt), now = now,
+    wait_ms = reason == 'memory_lost' and tonumber(memory[1]) - now or nil,
   })
   publish()
   if redis.call('HEXISTS', directory, campaign) == 1 then
@@ -35,8 +39,12 @@ end
 
 local status = redis.call('HGET', campaign_key, 'status')
 if status ~= 'active' then return reply('not_active', 0) end
+if trouble then return reply(trouble, 0) end
 if redis.call('HEXISTS', directory, campaign) == 0 then return reply('queue_changed', 0) end
-if open_until ~= '' and now >= tonumber(open_until) then return reply('window_closed', 0) end
+if memory[2] and memory[2] ~= '' and redis.call('HGET', totals, 'rebuilt') ~= memory[2] then
+  return reply('not_rebuilt', 0)
+end
+if open_until ~= '' and wall >= tonumber(open_until) then return reply('window_closed', 0) end
 
 local holds = redis.call('HMGET', api, 'until', 'reason', 'probed', 'c:' .. campaign)
 local rest_until, probed = tonumber(holds[1] or 0), tonumber(holds[3] or 0)
@@ -51,8 +59,7 @@ if events_required then
   local overdue = redis.call('ZRANGEBYSCORE', unanswered, '-inf', now, 'LIMIT', 0, 1)[1]
   if overdue then
     local record = load_record(overdue)
-    local _, why = silence_means_something(record.h[#record.h], now)
-    if why == 'no_call_events' then return reply(why, 0) end
+    if not others_speak(record.h[#record.h]) then return reply('no_call_events', 0) end
   end
 end
 
@@ -60,7 +67,7 @@ end
 local passed, agents_left = {}, count(free_agents)
 level = level - math.max(0, math.ceil((agents_seen - agents_left) * per_agent - 1e-9))
 for i = 15, #ARGV, 2 do
-  local at = 25 + i - 15
+  local at = 27 + i - 15
   passed[ARGV[i]] = true
   agents_left = agents_left - (count(KEYS[at]) + count(KEYS[at + 1])) / tonumber(ARGV[i + 1])
 end

@@ -1,10 +1,10 @@
 -- Notes that the backend has (or has for good refused) the state of version v. Once a finished contact is confirmed, its
 -- tombstone gets an end. A deliverer that lost its lease may have overwritten something newer: the newest state goes
 -- out once more.
--- KEYS 1–18 of the campaign
+-- KEYS 1–20 of the campaign
 -- ARGV campaign, contact, token of the deliverer, version, tombstone ms
 -- Returns "done" · "newer" there is a newer state to deliver · "lost" another deliverer took over meanwhile
--- uses: campaign outbox
+-- uses: clock campaign outbox
 local contact, token, version, tombstone_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local raw = redis.call('HGET', outbox, contact)
 local document = raw and cjson.decode(raw)

@@ -1,7 +1,8 @@
 -- Which campaigns need a sweep.
--- KEYS 1 due
--- ARGV most
--- Returns their ids, the longest overdue first
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- KEYS 1 due, 2 server
+-- ARGV most, deadline after sending ms
+-- Returns their ids, the longest overdue first; a loss of memory is noticed here even when nothing is dialed
+-- uses: clock memory
+local now = ledger_clock(KEYS[2])
+memory_trouble(KEYS[2], now, tonumber(ARGV[2]))
 return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])

@@ -1,17 +1,18 @@
 -- Adds ticks for campaigns, each at most once: a periodic tick once per time slot whoever writes it, a dial tick only if
--- none of that campaign waits. A dial, retry or statistics tick is for active campaigns only, cleanup for ended ones.
--- KEYS 1 ticks, 2 waiting ticks, 3 slots, then the public hash of each campaign
+-- none of that campaign waits. A dial, retry or statistics tick is for active campaigns only, cleanup for ended ones and
+-- for those whose public hash has gone.
+-- KEYS 1 ticks, 2 waiting ticks, 3 slots, 4 server, then the public hash of each campaign
 -- ARGV kind, interval ms (0 = now, whatever the slot), then the campaigns in the order of KEYS
 -- Returns the ids of the ticks added, '' where none was
+-- uses: clock
 local kind, interval = ARGV[1], tonumber(ARGV[2])
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = ledger_clock(KEYS[4])
 local added = {}
 for i = 3, #ARGV do
   local campaign, id = ARGV[i], ''
-  local status = redis.call('HGET', KEYS[i + 1], 'status')
+  local status = redis.call('HGET', KEYS[i + 2], 'status')
   local wanted = status == 'active'
-  if kind == 'cleanup' then wanted = status == 'completed' or status == 'cancelled' end
+  if kind == 'cleanup' then wanted = not status or status == 'completed' or status == 'cancelled' end
   if wanted and interval > 0 then
     local field, slot = kind .. ':' .. campaign, now - now % interval
     local last = tonumber(redis.call('HGET', KEYS[3], field))

@@ -1,9 +1,9 @@
 -- Brings contacts from the backend into `ready`; whoever the ledger already knows is left as they are.
--- KEYS 1–18 of the campaign.
+-- KEYS 1–20 of the campaign.
 -- ARGV campaign, max attempts, tombstone ms, then per contact: id, priority, attempts, JSON, problem ('' = can be called),
 --   reset ('1' = the backend shows a status other than pending: tell it)
 -- Returns JSON {added, known, invalid, used_up}
--- uses: campaign outbox
+-- uses: clock campaign outbox
 local max_attempts, tombstone_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local answer = { added = 0, known = 0, invalid = 0, used_up = 0 }
 for i = 4, #ARGV, 6 do

@@ -1,11 +1,11 @@
 -- Draws the consequences of the reply to an originate request, once per attempt.
--- KEYS 1–18 of the campaign, 19 api
+-- KEYS 1–20 of the campaign, 21 api
 -- ARGV campaign, contact, reservation token, verdict (placed | not_placed | never | unknown), call id, hold
 --   ('' | campaign | api | credentials), retry after ms, unclear replies in a row that open the breaker,
 --   longest rest ms, longest conversation ms
 -- Returns "ok" · "stale" the attempt is another's or forgotten · "settled" a reply was already noted
--- uses: campaign outbox attempts
-local api = KEYS[19]
+-- uses: clock campaign outbox attempts
+local api = KEYS[21]
 local contact, token, verdict, call_id, hold = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local retry_after_ms, threshold, max_rest_ms, max_call_ms =
   tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])

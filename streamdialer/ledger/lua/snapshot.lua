@@ -1,11 +1,12 @@
 -- Everything pacing needs to know of a queue, read in one instant.
--- KEYS 1 queue's free agents, 2 queue's busy agents, 3 queue's state, 4 queue's campaigns, 5 queue's pacing, 6 api, then
+-- KEYS 1 queue's free agents, 2 queue's busy agents, 3 queue's state, 4 queue's campaigns, 5 queue's pacing, 6 api,
+--   7 server, then
 --   per campaign: public hash, ready, reserved, unanswered, connected
 -- ARGV the campaigns, in the order of KEYS
 -- Returns JSON {now, free, busy, polled, resting, campaigns: [{id, status, ready, placed, connected, served, pacing, held}]}
 --   or "queue_changed": the campaigns of the queue are not those passed
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- uses: clock
+local now = ledger_clock(KEYS[7])
 local members = redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES')
 local served = {}
 for i = 1, #members, 2 do served[members[i]] = tonumber(members[i + 1]) end
@@ -17,7 +18,7 @@ end
 
 local campaigns = {}
 for i, id in ipairs(ARGV) do
-  local at = 7 + (i - 1) * 5
+  local at = 8 + (i - 1) * 5
   campaigns[i] = {
     id = id,
     status = redis.call('HGET', KEYS[at], 'status') or '',

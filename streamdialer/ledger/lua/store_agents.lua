@@ -1,6 +1,6 @@
 -- Takes over the backend's list of a queue's agents; news written after the list was asked for stays.
 -- KEYS 1 queue's free agents, 2 queue's busy agents, 3 queue's state, 4 agents
--- ARGV queue, when the list was asked for (Redis ms), then per agent: id, free ('1' or '0')
+-- ARGV queue, when the list was asked for (ledger ms), then per agent: id, free ('1' or '0')
 -- Returns "ok" · "stale" a list asked for later is already here
 local asked = tonumber(ARGV[2])
 if tonumber(redis.call('HGET', KEYS[3], 'polled') or 0) > asked then return 'stale' end

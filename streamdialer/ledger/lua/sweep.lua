@@ -1,10 +1,15 @@
 -- Does what has become due in one campaign: leases, deadlines, retries, tombstones. At most `batch` of each.
--- KEYS 1–18 of the campaign
--- ARGV campaign, batch, events required ('1'), longest conversation ms
--- Returns JSON {released, expired, closed, promoted, forgotten, stalled, wake}
--- uses: campaign outbox attempts
-local batch, events_required, max_call_ms = tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4])
-local answer = { released = 0, expired = 0, closed = 0, promoted = 0, forgotten = 0, stalled = 0, wake = false }
+-- KEYS 1–20 of the campaign
+-- ARGV campaign, batch, events required ('1'), longest conversation ms, deadline after sending ms
+-- Returns JSON {released, expired, closed, doubted, promoted, forgotten, stalled, wake}
+-- uses: clock memory campaign outbox attempts
+local batch, events_required, max_call_ms, deadline_ms =
+  tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
+local answer = {
+  released = 0, expired = 0, closed = 0, doubted = 0, promoted = 0, forgotten = 0, stalled = 0, wake = false,
+}
+local is_quiet = memory_trouble(server, now, deadline_ms) ~= nil
+local lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
 local function is_due(set) return redis.call('ZRANGEBYSCORE', set, '-inf', now, 'WITHSCORES', 'LIMIT', 0, batch) end
 
 local list = is_due(reserved)
@@ -13,24 +18,41 @@ for i = 1, #list, 2 do
   answer.released = answer.released + 1
 end
 
+-- Its deadline may end the attempt: others speak, and no event that had been written by then is still unread.
+local function silence_means_something(contact, record, attempt)
+  if not events_required then return true end
+  if not others_speak(attempt) then return false end
+  if not attempt.dp then
+    attempt.dp = newest_event()
+    save_record(contact, record)
+  end
+  local oldest = redis.call('XRANGE', events, '-', '+', 'COUNT', 1)[1]
+  return not oldest or is_after(oldest[1], attempt.dp)
+end
+
 local function end_by_deadline(set, fact, tally)
   local overdue = is_due(set)
   for i = 1, #overdue, 2 do
     local contact, record = overdue[i], load_record(overdue[i])
     local attempt = record.h[#record.h]
-    if not events_required or silence_means_something(attempt, tonumber(overdue[i + 1])) then
+    local learnt, counted = fact, tally
+    if set == unanswered and attempt.sm < lost_ms then learnt, counted = 'u', 'doubted' end -- its news may be lost
+    if learnt == 'u' or silence_means_something(contact, record, attempt) then
       local before = adds(attempt)
-      attempt.f[fact] = 1
+      attempt.f[learnt] = 1
       draw_consequences(contact, record, #record.h, before, max_call_ms)
       save_record(contact, record)
-      answer[tally] = answer[tally] + 1
+      answer[counted] = answer[counted] + 1
     else
       answer.stalled = answer.stalled + 1
     end
   end
 end
-end_by_deadline(unanswered, 'dl', 'expired')
-end_by_deadline(connected, 'mx', 'closed')
+if not is_quiet then -- events that were lost are told again now, or not at all: nothing is concluded meanwhile
+  end_by_deadline(unanswered, 'dl', 'expired')
+  end_by_deadline(connected, 'mx', 'closed')
+  end_by_deadline(in_doubt, 'dl', 'expired')
+end
 
 list = is_due(waiting)
 for i = 1, #list, 2 do
@@ -52,16 +74,16 @@ end
 
 -- When to come back: the earliest deadline left; stalled ones are looked at again in a second.
 local next_ms = math.huge
-for _, set in ipairs({ reserved, unanswered, connected, waiting, finished }) do
+for _, set in ipairs({ reserved, unanswered, connected, in_doubt, waiting, finished }) do
   local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
   if first and first ~= 'inf' then next_ms = math.min(next_ms, tonumber(first)) end
 end
-if answer.stalled > 0 then next_ms = math.max(next_ms, now + 1000) end
+if answer.stalled > 0 or is_quiet then next_ms = math.max(next_ms, now + 1000) end
 if next_ms == math.huge then
   redis.call('ZREM', due, campaign)
 else
   redis.call('ZADD', due, digits(next_ms), campaign)
 end
 publish()
-answer.wake = answer.released + answer.expired + answer.closed + answer.promoted > 0
+answer.wake = answer.released + answer.expired + answer.closed + answer.doubted + answer.promoted > 0
 return cjson.encode(answer)

@@ -1,8 +1,8 @@
 -- Takes the newest state of a contact for delivery to the backend, for one deliverer at a time.
--- KEYS 1–18 of the campaign
+-- KEYS 1–20 of the campaign
 -- ARGV campaign, contact, token of the deliverer, lease ms
 -- Returns JSON {v, s, a?, at?} · "none" the backend knows everything · "busy" another is delivering
--- uses: campaign
+-- uses: clock campaign
 local contact, token, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local raw = redis.call('HGET', outbox, contact)
 if not raw then return 'none' end

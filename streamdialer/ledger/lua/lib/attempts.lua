@@ -1,10 +1,12 @@
 -- What an attempt is known to be, as a function of the set of facts seen: events commute because sets do.
 -- An attempt: {n = number, t = reservation token, b = begin token?, mr = max attempts, rd = retry delay ms,
---   rm, sm, em = reserved, sent, ended at ms, c = call id in events?, rc = call id in the reply?, v = verdict of the
---   reply?, s = state, d = disposition?, f = facts}.
+--   rm, sm, em = reserved, sent, ended at ms, ev = newest event when it was sent, dp = newest event when its deadline had
+--   passed?, c = call id in events?, rc = call id in the reply?, v = verdict of the reply?, s = state, d = disposition?,
+--   f = facts}.
 -- Facts: r ringing · a answered · m by a machine · c call_completed's disposition · x call_failed's disposition ·
 --   b abandoned · i the API says it will never be placed · z the API says it was not placed ·
---   dl no news until the deadline · mx no end until the longest conversation was over.
+--   dl no news until the deadline · mx no end until the longest conversation was over · u memory was lost while it was
+--   up, and no news came in its ringing time · w the backend shows it as answered.
 
 -- What contradicting producers said is settled by rank, so that order does not matter.
 local RANK = {
@@ -29,7 +31,8 @@ local function judge(f)
     return 'answered'
   end
   if f.i then return 'ended', 'invalid' end
-  if f.dl then return 'ended', 'failed' end
+  if f.dl then return 'ended', f.w and 'completed' or 'failed' end
+  if f.u then return 'in_doubt' end
   if f.r then return 'ringing' end
   if f.z then return 'released' end
   return 'sent'
@@ -87,6 +90,10 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
     move(contact, record, 'connected', now + max_call_ms)
     return false
   end
+  if attempt.s == 'in_doubt' then
+    move(contact, record, 'in_doubt', attempt.sm + max_call_ms)
+    return true
+  end
   if attempt.s ~= 'ended' then
     if record.p ~= 'unanswered' then -- the reply said "not placed", an event says otherwise
       tell_backend(contact, 'dialing', attempt.n, attempt.sm)
@@ -111,13 +118,49 @@ local function unreserve(contact, record)
   save_record(contact, record)
 end
 
--- Whether call events of other attempts have come since this one was sent, and none that might be its own still waits.
-local function silence_means_something(attempt, deadline)
-  local seen = redis.call('HMGET', evidence, 'last_ms', 'last_attempt', 'other_ms')
-  local id = attempt.id
-  local others_ms = tonumber((seen[2] ~= id and seen[1] or seen[3]) or 0)
-  if others_ms <= attempt.sm then return false, 'no_call_events' end
-  local oldest = redis.call('XRANGE', events, '-', '+', 'COUNT', 1)[1]
-  if oldest and tonumber(string.match(oldest[1], '^%d+')) <= deadline then return false, 'events_waiting' end
+-- Entries of `events` are compared by position: their times stand still after the server's clock was set back.
+local function newest_event()
+  local stream = redis.pcall('XINFO', 'STREAM', events)
+  for i = 1, #stream, 2 do
+    if stream[i] == 'last-generated-id' then return stream[i + 1] end
+  end
+  return '0-0' -- there is no such stream yet
+end
+
+local function is_after(entry, other)
+  local ms, sequence = string.match(entry, '^(%d+)%-(%d+)$')
+  local other_ms, other_sequence = string.match(other, '^(%d+)%-(%d+)$')
+  ms, other_ms = tonumber(ms), tonumber(other_ms)
+  return ms > other_ms or ms == other_ms and tonumber(sequence) > tonumber(other_sequence)
+end
+
+-- Whether call events of other attempts have come since this one was sent: only then does its silence say something.
+local function others_speak(attempt)
+  local seen = redis.call('HMGET', evidence, 'last', 'attempt', 'other')
+  local newest = seen[2] ~= attempt.id and seen[1] or seen[3]
+  return newest and is_after(newest, attempt.ev)
+end
+
+-- Notes that the contact has a call the ledger had forgotten: as an attempt that was sent when the loss was noticed. False
+-- when another call of the contact is known to be up. The caller draws the consequences and saves the record.
+local IS_UP = { sent = true, ringing = true, answered = true, in_doubt = true }
+local function remember_attempt(contact, record, lost_ms, deadline_ms)
+  record.h = record.h or {}
+  local last = record.h[#record.h]
+  if last and IS_UP[last.s] then return false end
+  local attempt = last
+  if last and last.s == 'released' then table.remove(record.h) end
+  if not last or last.s ~= 'reserved' then
+    attempt = { t = 'remembered', f = {}, rm = lost_ms, mr = last and last.mr or 0, rd = last and last.rd or 0 }
+    while #record.h >= 8 do table.remove(record.h, 1) end
+    record.h[#record.h + 1] = attempt
+  end
+  attempt.n = record.a + 1
+  attempt.id = campaign .. ':' .. contact .. ':' .. attempt.n
+  attempt.s, attempt.b, attempt.sm, attempt.ev = 'sent', 'remembered', lost_ms, '0-0'
+  attempt.dd = deadline_ms
+  record.a = attempt.n
+  change_totals({}, adds(attempt))
+  move(contact, record, 'unanswered', now + deadline_ms)
   return true
 end

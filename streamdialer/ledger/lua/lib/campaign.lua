@@ -1,18 +1,17 @@
--- What every campaign script shares: names for KEYS 1–18, the clock, contact records, places, the public hash.
--- KEYS 1–18: Keys.of_campaign() in this order.  ARGV 1: the campaign's id.
+-- What every campaign script shares: names for KEYS 1–20, the clock, contact records, places, the public hash.
+-- KEYS 1–20: Keys.of_campaign() in this order.  ARGV 1: the campaign's id.
 --
 -- A record: {p = place, o = order in `ready` (string), a = attempts that count, h = {attempt, …} (last = newest)}.
 -- A place is one of `places` below; a contact with a record is in exactly one of them.
 local campaign_key, ready, waiting, reserved, unanswered, connected, finished, contacts, records, outbox, totals,
-  due, ticks, waiting_ticks, updates, evidence, events, directory = unpack(KEYS, 1, 18)
+  due, ticks, waiting_ticks, updates, evidence, events, directory, in_doubt, server = unpack(KEYS, 1, 20)
 local campaign = ARGV[1]
 local places = {
   ready = ready, waiting = waiting, reserved = reserved,
-  unanswered = unanswered, connected = connected, finished = finished,
+  unanswered = unanswered, connected = connected, finished = finished, in_doubt = in_doubt,
 }
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now, wall = ledger_clock(server)
 
 -- Every digit of a score; tostring() would keep only fourteen.
 local function digits(number)
@@ -78,7 +77,7 @@ local function publish()
   local values = redis.call('HMGET', totals, unpack(PUBLIC_TOTALS))
   local fields = {
     'active_calls', count(unanswered), 'connected_calls', count(connected),
-    'ready_contacts', count(ready), 'waiting_contacts', count(waiting), 'updated_at', iso(now),
+    'ready_contacts', count(ready), 'waiting_contacts', count(waiting), 'updated_at', iso(wall),
   }
   for i, name in ipairs(PUBLIC_TOTALS) do
     fields[#fields + 1] = name

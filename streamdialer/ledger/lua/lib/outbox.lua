@@ -12,7 +12,7 @@ local function tell_backend(contact, status, attempts, at)
   end
   local document = {
     v = redis.call('HINCRBY', totals, 'version', 1), s = status, e = entry,
-    a = attempts or old.a, at = at or old.at, l = old.l, le = old.le,
+    a = attempts or old.a, at = at and at - (now - wall) or old.at, l = old.l, le = old.le,
   }
   redis.call('HSET', outbox, contact, cjson.encode(document))
 end
@@ -21,6 +21,7 @@ end
 local function status_of(record)
   local last = record.h and record.h[#record.h]
   if record.p == 'unanswered' then return 'dialing' end
+  if record.p == 'in_doubt' then return last.f.w and 'answered' or 'dialing' end
   if record.p == 'connected' then return 'answered' end
   if record.p == 'waiting' or record.p == 'finished' then
     return last and last.d or record.why and 'invalid' or 'failed'

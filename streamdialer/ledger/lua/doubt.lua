@@ -1,0 +1,38 @@
+-- Second part of rebuilding a campaign: contacts the backend shows as dialing or answered, and whose call the ledger has
+-- forgotten, are held in doubt until their events or the longest conversation is over.
+-- KEYS 1–20 of the campaign
+-- ARGV campaign, max attempts, retry delay ms, deadline after sending ms, longest conversation ms, then per contact: id,
+--   priority, attempts, JSON, is shown as answered ('1'), last attempt (server's ms, '' = not known)
+-- Returns how many are in doubt now that were not · -1 the campaign has been rebuilt
+-- uses: clock campaign outbox attempts
+local max_attempts, retry_delay_ms, deadline_ms, max_call_ms =
+  tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local memory = redis.call('HMGET', server, 'rebuild', 'lost')
+if not memory[1] or redis.call('HGET', totals, 'rebuilt') == memory[1] then return -1 end
+local doubted = 0
+for i = 6, #ARGV, 6 do
+  local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local record = load_record(contact)
+  local is_new = not record
+  record = record or { a = math.max(0, attempts - 1), pr = priority, o = digits(order_of(priority, now, 0)) }
+  local is_idle = is_new or record.p == 'ready' or record.p == 'waiting' or record.p == 'reserved'
+  local has_news = redis.call('HEXISTS', outbox, contact) == 1
+  if is_idle and not has_news and (is_new or attempts > record.a) then
+    redis.call('HSET', contacts, contact, ARGV[i + 3])
+    remember_attempt(contact, record, tonumber(memory[2] or now), deadline_ms)
+    local attempt = record.h[#record.h]
+    local sent = tonumber(ARGV[i + 5])
+    if sent then attempt.sm = math.min(attempt.sm, sent + (now - wall)) end
+    attempt.mr, attempt.rd = max_attempts, retry_delay_ms
+    local before = adds(attempt)
+    attempt.f.u = 1
+    if ARGV[i + 4] == '1' then attempt.f.w = 1 end
+    draw_consequences(contact, record, #record.h, before, max_call_ms)
+    save_record(contact, record)
+    doubted = doubted + 1
+  elseif (record.p == 'finished' or record.p == 'waiting') and not has_news then
+    tell_backend(contact, status_of(record), record.a, nil) -- it was told, and shows something older
+  end
+end
+publish()
+return doubted
