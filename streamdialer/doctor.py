@@ -82,6 +82,7 @@ def _redis_checks(client: Redis, keys: Keys, settings: Settings) -> dict[str, Ch
         "version": lambda: _version(client),
         "persistence": lambda: _persistence(client),
         "eviction": lambda: _eviction(client),
+        "memory": lambda: _memory(client, keys),
         "clock": lambda: _clock(client),
         "scripts": lambda: _scripts(client),
         "streams": lambda: _streams(client, keys, settings),
@@ -168,6 +169,29 @@ async def _eviction(client: Redis) -> Findings:
             f"maxmemory-policy is {policy}: a full server would forget attempts",
             "CONFIG SET maxmemory-policy noeviction, and the same in its configuration",
         )
+
+
+async def _memory(client: Redis, keys: Keys) -> Findings:
+    run = (await _info(client, "server")).get("run_id")
+    kept: Any = await client.hgetall(keys.server)
+    losses = int(kept.get("losses", 0))
+    seconds, microseconds = await client.time()
+    now_ms = int(seconds) * 1000 + int(microseconds) // 1000 + int(kept.get("ahead", 0))
+    left_s = (int(kept.get("quiet", 0)) - now_ms) / 1000
+    if not kept:
+        yield Finding(
+            "memory", "ok", "nothing has been dialed from here yet: the first start waits before it dials"
+        )
+    elif kept.get("run") != run or left_s > 0:
+        left = f"; {left_s:.0f} s left" if left_s > 0 else ""
+        yield Finding(
+            "memory",
+            "warn",
+            f"this server may have forgotten calls that are up: they are waited for before anything is dialed{left}",
+            "nothing to do; if it was emptied, campaigns need their status again: streamdialer campaign start ID",
+        )
+    else:
+        yield Finding("memory", "ok", f"whole; {losses} times in doubt so far")
 
 
 async def _clock(client: Redis) -> Findings:

@@ -19,7 +19,7 @@ from streamdialer.consumers.services import ledger_limits, open_services
 from streamdialer.consumers.ticks import CLEANED, TicksStage
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.keys import CHANNEL, Keys
-from streamdialer.ledger import CampaignLedger
+from streamdialer.ledger import CampaignLedger, UncertainAttempt, uncertain_attempts
 from streamdialer.model import LATER_EVENTS, TICK_KINDS, Tick, TickKind, TickResult, normalise_id, wire_id
 from streamdialer.producers.events import EVENT_TYPES
 from streamdialer.scripts import Scripts
@@ -50,6 +50,8 @@ class CampaignRow(msgspec.Struct, frozen=True, kw_only=True):
     connected_calls: int
     live_calls: int
     """Placed and not ended."""
+    in_doubt: int
+    """Contacts whose call Redis has forgotten and that may still be up."""
     totals: dict[str, int]
 
 
@@ -59,6 +61,8 @@ class CampaignDetail(msgspec.Struct, frozen=True, kw_only=True):
     campaign: CampaignRow
     agents_free: int
     agents_busy: int
+    uncertain: list[UncertainAttempt]
+    """Attempts nobody knows the fate of; they are not dialed again meanwhile."""
     public: dict[str, str]
     """The public hash as it stands."""
     last_decision: TickResult | None
@@ -121,7 +125,14 @@ async def campaign_rows(client: Redis, keys: Keys, campaigns: list[str]) -> list
             pipe.hget(keys.campaign(campaign), "status")
             pipe.hget(keys.directory, campaign)
             pipe.hmget(keys.totals(campaign), list(TOTALS))
-            for places in (keys.ready, keys.waiting, keys.reserved, keys.unanswered, keys.connected):
+            for places in (
+                keys.ready,
+                keys.waiting,
+                keys.reserved,
+                keys.unanswered,
+                keys.connected,
+                keys.in_doubt,
+            ):
                 pipe.zcard(places(campaign))
         answers: Any = await pipe.execute()
         per_campaign = len(answers) // len(some)
@@ -141,6 +152,7 @@ def _row(
     reserved: int,
     unanswered: int,
     connected: int,
+    in_doubt: int,
 ) -> CampaignRow:
     return CampaignRow(
         campaign_id=wire_id(campaign),
@@ -152,6 +164,7 @@ def _row(
         active_calls=unanswered,
         connected_calls=connected,
         live_calls=unanswered + connected,
+        in_doubt=in_doubt,
         totals={name: int(value or 0) for name, value in zip(TOTALS, totals, strict=True)},
     )
 
@@ -167,6 +180,7 @@ async def campaign_detail(client: Redis, keys: Keys, campaign: str) -> CampaignD
         campaign=row,
         agents_free=await client.zcard(keys.queue_free(row.queue)),
         agents_busy=await client.zcard(keys.queue_busy(row.queue)),
+        uncertain=await uncertain_attempts(client, keys, campaign),
         public=public,
         last_decision=decision,
     )

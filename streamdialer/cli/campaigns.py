@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import anyio
 import msgspec
@@ -25,6 +25,7 @@ from streamdialer.operations import (
     read_campaign_id,
 )
 
+UNCERTAIN_SHOWN: Final = 5
 CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
 commands = typer.Typer(
     no_args_is_help=True,
@@ -82,6 +83,7 @@ def show(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> N
             ("agents", f"{detail.agents_free} free, {detail.agents_busy} busy" if row.queue else ""),
             ("contacts", f"{row.ready} ready, {row.waiting} waiting, {row.reserved} reserved"),
             ("calls", f"{row.active_calls} active, {row.connected_calls} connected"),
+            ("uncertain", _uncertain(detail)),
             ("totals", ", ".join(f"{name} {count}" for name, count in row.totals.items())),
             ("last decision", _in_words(detail)),
         ]
@@ -124,6 +126,18 @@ def _order(ctx: typer.Context, campaign: str, order: Order, *, as_json: bool) ->
         print_json({"campaign_id": wire_id(campaign_id), "status": status})
     else:
         say(f"campaign {campaign_id}: {status}")
+
+
+def _uncertain(detail: CampaignDetail) -> str:
+    """How many, and the first of them with the time they have left."""
+    if not detail.uncertain:
+        return "0"
+    first = ", ".join(
+        f"{one.attempt} ({one.why}, {one.seconds_left:.0f} s left)"
+        for one in detail.uncertain[:UNCERTAIN_SHOWN]
+    )
+    more = len(detail.uncertain) - UNCERTAIN_SHOWN
+    return f"{len(detail.uncertain)}: {first}" + (f" and {more} more" if more > 0 else "")
 
 
 def _in_words(detail: CampaignDetail) -> str:

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from streamdialer.callcentre import Audit, CallCentre
 from streamdialer.keys import GROUP, STAGES, Keys, Stage
 
-PLACES: Final = ("ready", "waiting", "reserved", "unanswered", "connected", "finished")
+PLACES: Final = ("ready", "waiting", "reserved", "unanswered", "connected", "in_doubt", "finished")
 
 
 class CampaignLook(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +25,7 @@ class CampaignLook(msgspec.Struct, frozen=True, kw_only=True):
     reserved: int
     unanswered: int
     connected: int
+    in_doubt: int
     finished: int
     overdue: int
     """Of the unanswered, those past their deadline."""
@@ -33,7 +34,7 @@ class CampaignLook(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unfinished(self) -> int:
-        return self.ready + self.waiting + self.reserved + self.unanswered + self.connected
+        return self.ready + self.waiting + self.reserved + self.unanswered + self.connected + self.in_doubt
 
     @property
     def is_stuck(self) -> bool:

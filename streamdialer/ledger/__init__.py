@@ -9,6 +9,7 @@ from streamdialer.ledger.memory import DoubtRow, Memory, MemoryState, trust_memo
 from streamdialer.ledger.outbox import Outbox, Update
 from streamdialer.ledger.queues import CampaignState, QueueLedger, QueueState
 from streamdialer.ledger.ticks import TickLedger
+from streamdialer.ledger.uncertain import UncertainAttempt, uncertain_attempts
 
 __all__ = [
     "CallFact",
@@ -26,7 +27,9 @@ __all__ = [
     "Reservation",
     "Swept",
     "TickLedger",
+    "UncertainAttempt",
     "Update",
     "fact_of",
     "trust_memory",
+    "uncertain_attempts",
 ]
