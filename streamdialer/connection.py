@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import anyio
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -118,9 +119,33 @@ def _sentinel(url: str, options: dict[str, Any]) -> Redis:
     return client
 
 
+class _ClusterConnection(Connection):
+    """The Cluster client closes connections, also those in use, when it looks for the nodes anew after a failover."""
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        try:
+            await super().send_packed_command(command, check_health)
+        except AttributeError as error:  # of the writer that is no longer there
+            raise RedisConnectionError("the connection was closed while it was being used") from error
+
+
+class _Cluster(RedisCluster):
+    """Finds the node of a blocking read itself: the client would ask the node it met first, also when that has gone."""
+
+    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        if args[0] == "XREADGROUP":
+            await self.initialize()
+            stream = args[args.index(b"STREAMS") + 1]
+            kwargs["target_nodes"] = self.get_node_from_key(stream)
+        return await super().execute_command(*args, **kwargs)
+
+
 def _cluster(url: str, options: dict[str, Any]) -> Redis:
     nodes = [ClusterNode(host, port) for host, port in _hosts(urlsplit(url).netloc, 6379)]
-    cluster: Any = RedisCluster(startup_nodes=nodes, **_credentials(url), **options)
+    cluster: Any = _Cluster(startup_nodes=nodes, **_credentials(url), **options)
+    cluster.connection_kwargs["connection_class"] = _ClusterConnection  # of nodes it finds later
+    for node in cluster.startup_nodes:
+        node.connection_class = _ClusterConnection
     client: Redis = cluster  # it has the commands we use, without being a subclass
     return client
 

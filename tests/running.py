@@ -11,6 +11,7 @@ import msgspec
 
 from streamdialer.callcentre import Audit, CallCentre, CentreConfig, World
 from streamdialer.config import Settings
+from streamdialer.connection import keys_for
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.model import TickKind, TickResult
@@ -86,10 +87,17 @@ async def running(
     replicas: int = 1,
     producers: int = 1,
     start: bool = True,
+    centre_url: str = "",
     **changes: Any,
 ) -> AsyncIterator[Dialer]:
-    """Everything running, campaigns started unless told otherwise; `changes` are settings."""
-    async with CallCentre(world, settings.redis_url, speed=speed, config=centre_config) as centre:
+    """Everything running, campaigns started unless told otherwise; `changes` are settings.
+
+    `centre_url` is the address the call centre writes to, where that is another than the dialer's.
+    """
+    keys = keys_for(settings.redis_url)
+    async with CallCentre(
+        world, centre_url or settings.redis_url, speed=speed, config=centre_config, keys=keys
+    ) as centre:
         here = msgspec.structs.replace(
             settings,
             backend_url=centre.backend_url,
