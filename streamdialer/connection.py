@@ -25,6 +25,7 @@ from redis.exceptions import (
     ReadOnlyError,
     RedisClusterException,
     RedisError,
+    ResponseError,
     TryAgainError,
 )
 from redis.exceptions import (
@@ -50,6 +51,17 @@ TRANSIENT: Final = (
     TimeoutError,
 )
 """Errors of a server that is away or changing its role: the same call may succeed a moment later."""
+
+_REFUSES_WRITES: Final = ("NOREPLICAS", "OOM", "MISCONF", "BUSY ")
+"""A server without the replicas it must have, without memory, without a disk that takes its log, or busy."""
+
+
+def may_pass(error: object) -> bool:
+    """Whether the same call may succeed a moment later: the server is away, changes its role, or refuses writes now."""
+    return isinstance(error, TRANSIENT) or (
+        isinstance(error, ResponseError) and str(error).startswith(_REFUSES_WRITES)
+    )
+
 
 SOCKET_TIMEOUT_S: Final = 5.0
 CONNECTIONS: Final = 32

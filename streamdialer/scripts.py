@@ -20,7 +20,7 @@ import anyio
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from streamdialer.connection import TRANSIENT, is_cluster
+from streamdialer.connection import TRANSIENT, is_cluster, may_pass
 from streamdialer.errors import Unreachable
 
 log = logging.getLogger(__name__)
@@ -118,8 +118,8 @@ class Scripts:
                 for call, answer in zip(batch, answers, strict=True):
                     if isinstance(answer, NoScriptError):
                         missing[call.script.sha] = call.script
-                    elif isinstance(answer, TRANSIENT):
-                        trouble = answer
+                    elif may_pass(answer):
+                        trouble = answer  # of its batch, this call is asked again
                     elif call.result.done():
                         pass
                     elif isinstance(answer, BaseException):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -116,6 +117,26 @@ async def test_a_lost_reply_is_not_dialed_again(settings: Settings) -> None:
         dialer.centre.dialer_api.script(rings_and_says_nothing)
         audit = await dialer.until(lambda audit: audit.total.originates >= 10, within_s=40)
         assert (audit.double_dials, audit.repeated_keys) == (0, {})
+
+
+async def test_an_api_that_honours_the_key_is_asked_again_until_it_answers(settings: Settings) -> None:
+    world = build_world(agents=5, contacts=15, mode="progressive", speed=60)
+    config = CentreConfig(reply="immediate", honours_key=True)
+    async with running(settings, world, centre_config=config, dialer_api_idempotent=True) as dialer:
+        asked: Counter[str] = Counter()
+
+        async def loses_the_first_reply(request: web.Request) -> web.StreamResponse | None:
+            key = request.headers.get("idempotency-key", "")
+            asked[key] += 1
+            if not key or asked[key] > 1:
+                return None
+            await dialer.centre.dialer_api.normal(request)
+            return drop_connection(request)
+
+        dialer.centre.dialer_api.script(loses_the_first_reply)
+        audit = await dialer.until(lambda audit: audit.total.originates >= 10, within_s=40)
+        assert (audit.double_dials, audit.repeated_keys) == (0, {})
+        await eventually(lambda: max(asked.values()) > 1, what="a key that was sent again")
 
 
 async def test_while_the_api_is_down_contacts_wait_unburned_and_dialing_recovers_by_itself(

@@ -17,6 +17,7 @@ from streamdialer.embedded import EmbeddedServer
 from streamdialer.errors import Unreachable
 from streamdialer.ledger.campaigns import DUE
 from streamdialer.scripts import Scripts
+from tests.conftest import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -88,3 +89,26 @@ async def test_more_tasks_than_connections_take_turns(services: Services) -> Non
     async with anyio.create_task_group() as tasks:
         for number in range(300):
             tasks.start_soon(services.queues.queue_of, str(number))
+
+
+async def test_a_server_that_takes_no_writes_now_is_waited_for(redis: Redis, services: Services) -> None:
+    await redis.config_set("min-replicas-to-write", 1)
+    answers: list[str] = []
+
+    async def note() -> None:
+        answers.append(await services.queues.note_agent("sales", "7", is_free=True, entry="1-0"))
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(note)
+            await eventually(lambda: _refused(redis))
+            assert answers == []
+            assert not await redis.exists("sd:q:sales:free")
+            await redis.config_set("min-replicas-to-write", 0)
+            await eventually(lambda: answers == ["freed"])
+    finally:
+        await redis.config_set("min-replicas-to-write", 0)
+
+
+async def _refused(redis: Redis) -> bool:
+    return any("NOREPLICAS" in name for name in await redis.info("errorstats"))
