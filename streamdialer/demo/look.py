@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from streamdialer.callcentre import Audit, CallCentre
 from streamdialer.keys import GROUP, STAGES, Keys, Stage
 
-PLACES: Final = ("ready", "waiting", "reserved", "unanswered", "connected", "finished")
+PLACES: Final = ("ready", "waiting", "reserved", "unanswered", "connected", "finished", "in_doubt")
 
 
 class CampaignLook(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +26,7 @@ class CampaignLook(msgspec.Struct, frozen=True, kw_only=True):
     unanswered: int
     connected: int
     finished: int
+    in_doubt: int
     overdue: int
     """Of the unanswered, those past their deadline."""
     untold: int
@@ -33,7 +34,7 @@ class CampaignLook(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unfinished(self) -> int:
-        return self.ready + self.waiting + self.reserved + self.unanswered + self.connected
+        return self.ready + self.waiting + self.reserved + self.unanswered + self.connected + self.in_doubt
 
     @property
     def is_stuck(self) -> bool:
