@@ -13,6 +13,7 @@ from streamdialer.demo.children import STARTING_S, STOP_TIMEOUT_S, Child, Childr
 Role = Literal["replica", "producer"]
 ROLES: Final[tuple[Role, ...]] = ("replica", "producer")
 LOOK_EVERY_S: Final = 0.02
+CANNOT_START: Final = "cannot be reached"
 
 
 class Crew:
@@ -23,6 +24,8 @@ class Crew:
         self._started = dict.fromkeys(ROLES, 0)
         self._leaving: set[str] = set()
         self._stopped: set[str] = set()
+        self.started_again = 0
+        """Processes that could not reach Redis at their start, as a supervisor would start them again."""
         self.problems: list[str] = []
         """What processes did that they should not, in words."""
 
@@ -83,10 +86,11 @@ class Crew:
             if child.was_killed or child.is_running or child.name in self._leaving:
                 continue
             child.was_killed = True
-            tail = child.log_end().splitlines()
-            self.problems.append(
-                f"{child.name} ended by itself with {child.process.returncode}: {tail[-1] if tail else ''}"
-            )
+            last = (child.log_end().splitlines() or [""])[-1]
+            if CANNOT_START in last:  # a producer that meets no Redis at its start says so and ends
+                self.started_again += 1
+            else:
+                self.problems.append(f"{child.name} ended by itself with {child.process.returncode}: {last}")
             self.start("replica" if child.name.startswith("replica-") else "producer")
 
     async def end(self) -> None:

@@ -27,6 +27,8 @@ class Distortion:
     def __init__(self) -> None:
         self._spoil: Spoil | None = None
         self._held = 0
+        self._write: Write | None = None
+        self._last_end: Happening | None = None
 
     @property
     def held(self) -> int:
@@ -37,7 +39,17 @@ class Distortion:
         """From now on; None ends it. Events held back already come when their time is over."""
         self._spoil = how
 
+    def repeat_last_end(self) -> bool:
+        """Writes the end of the call that ended last once more; False when none has ended yet."""
+        if self._write is None or self._last_end is None:
+            return False
+        self._write([self._last_end])
+        return True
+
     def __call__(self, happenings: list[Happening], write: Write) -> None:
+        self._write = write
+        ends = [one for one in happenings if one.type in ("call_completed", "call_failed", "call_abandoned")]
+        self._last_end = ends[-1] if ends else self._last_end
         if self._spoil is None:
             write(happenings)
             return

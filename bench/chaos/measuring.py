@@ -26,6 +26,8 @@ class Attempted(msgspec.Struct, frozen=True):
     key: str
     state: str
     disposition: str | None
+    by_silence: bool
+    """Ended as failed because nothing was heard of it."""
     is_remembered: bool
     """Made up from what the backend or an event said of a call that Redis had forgotten."""
 
@@ -69,12 +71,18 @@ async def read_end(scene: Scene) -> dict[str, LedgerEnd]:
 def _history(raw: str) -> list[Attempted]:
     record: dict[str, Any] = msgspec.json.decode(raw)
     return [
-        Attempted(one["id"], one["s"], one.get("d"), one["t"] == "remembered")
+        Attempted(
+            key=one["id"],
+            state=one["s"],
+            disposition=one.get("d"),
+            by_silence="dl" in one["f"] and one.get("d") == "failed",
+            is_remembered=one["t"] == "remembered",
+        )
         for one in record.get("h") or []
     ]
 
 
-def counters(scene: Scene, ends: Mapping[str, LedgerEnd]) -> list[Counter]:
+def counters(scene: Scene, ends: Mapping[str, LedgerEnd], forgot: Forgets) -> list[Counter]:
     """Every public counter of every campaign."""
     auditor = scene.centre.world.auditor
     found = []
@@ -85,10 +93,16 @@ def counters(scene: Scene, ends: Mapping[str, LedgerEnd]) -> list[Counter]:
             for attempt in end.attempts
             if attempt.state not in ("reserved", "released") and attempt.key not in auditor.per_key
         ]
+        unheard = [
+            attempt
+            for attempt in end.attempts
+            if forgot != "nothing" and attempt.by_silence and attempt.key in auditor.per_key
+        ]
         for field, expected in expected_counters(tally).items():
             public = int(end.public.get(field, 0))
             missing = sum(_counts_in(attempt, field) for attempt in unplaced)
-            found.append(Counter(campaign, field, public, expected, missing))
+            silent = len(unheard) if field == "failed" else 0
+            found.append(Counter(campaign, field, public, expected, missing, silent))
     return found
 
 

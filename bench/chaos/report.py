@@ -43,11 +43,12 @@ def _rows(figures: Figures) -> Iterator[tuple[str, str]]:
     yield "Calls placed", f"{figures.calls_placed}; longest time without one {figures.longest_pause_s:g} s"
     yield "Dead letters", _listed(figures.dead_letters) or "none"
     yield "Uncertain left", str(figures.uncertain_left)
+    if figures.stood_still:
+        yield "Waited for an event", f"{figures.stood_still} times: nobody could know whether any phone rang"
     burned = sum(counter.unplaced for counter in figures.counters if counter.field == "total_calls")
     yield "Attempts that never arrived", str(burned)
     if figures.forgot != "nothing":
         yield "Redis forgot", figures.forgot
-        yield "Retries forgotten", str(figures.retries_forgotten)
 
 
 def _listed(numbers: dict[str, int]) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from bench.chaos.faults import Forgets
 
-Ending = Literal["time over", "all contacts final", "no call events", "interrupted"]
+Ending = Literal["time over", "all contacts final"]
 TOTALS: Final = (
     "total_calls",
     "answered_calls",
@@ -33,10 +33,12 @@ class Counter(msgspec.Struct, frozen=True):
     auditor: int
     unplaced: int
     """Attempts that were marked as sent and whose request never arrived: nobody can know, so they count."""
+    unheard: int = 0
+    """Attempts whose events Redis was made to forget: silence ended them as failed, whatever they came to."""
 
     @property
     def drift(self) -> int:
-        return self.public - self.auditor - self.unplaced
+        return self.public - self.auditor - self.unplaced - self.unheard
 
 
 class Injected(msgspec.Struct, frozen=True):
@@ -72,7 +74,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     contacts_lost: list[str]
     """In words."""
     retries_forgotten: int
-    """Contacts whose failed attempt the backend shows and whose retry was forgotten with Redis' memory."""
+    """Contacts the backend shows as failed with attempts left, and whom nobody will call again."""
     counters: list[Counter]
     dead_letters: dict[str, int]
     """By reason."""
@@ -84,6 +86,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     unresolved: list[str]
     """Contacts still held although their call was placed, and ended."""
     not_drained: list[str]
+    stood_still: int
+    """How often all requests that were out had been lost and dialing stood still, as it must, until an event came."""
+    started_again: int
+    """Processes that met no Redis at their start and ended."""
     problems: list[str]
     """What processes did that they should not."""
     findings: list[str]
@@ -115,12 +121,14 @@ def _verdicts(figures: Figures) -> Iterator[Verdict]:
     ):
         yield Verdict(promise, forgot_all or number == 0, f"{number}{excuse}")
     yield _nothing("contacts lost", figures.contacts_lost)
+    yield _none("retries forgotten", figures.retries_forgotten)
     drifting = [counter for counter in figures.counters if _is_wrong(counter, figures.forgot)]
     yield _nothing(
         "counters without drift",
         [
             f"campaign {one.campaign} {one.field} is {one.public}, the auditor counts {one.auditor}"
             + (f" and {one.unplaced} never arrived" if one.unplaced else "")
+            + (f" and the events of {one.unheard} were forgotten" if one.unheard else "")
             for one in drifting
         ],
     )

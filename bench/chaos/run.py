@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ LOOK_EVERY_S: Final = 0.25
 GOES_ON_CALLS: Final = 10
 GOES_ON_WITHIN_S: Final = 45.0
 DRAIN_S: Final = MAX_CALL_S + 45.0
+STUCK_S: Final = 4.0
+"""All calls that are left are past their deadline, and none of them will be heard of."""
 STILL_S: Final = 8.0
 """Longer than ring time-out and margin: whoever nobody has heard of by then will stay uncertain."""
 Say = Callable[[str], None]
@@ -50,6 +53,9 @@ class _Run:
         self._victims: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
         self._longest_pause_s = 0.0
         self._ended: Ending = "time over"
+        self._stuck_since: float | None = None
+        self._stood_still = 0
+        self._forgot_at = -math.inf
 
     @property
     def _seconds(self) -> float:
@@ -94,6 +100,8 @@ class _Run:
         async with self._victims[fault.victim]:
             at_s = self._seconds
             self._say(f"{at_s:6.1f} s  {planned.kind} …")
+            if fault.forgets != "nothing":
+                self._forgot_at = at_s
             particulars = await fault.inject(self._scene, Random(planned.seed))
             self._timeline.append(Injected(round(at_s, 1), planned.kind, particulars))
             self._say(f"{self._seconds:6.1f} s  {planned.kind}: {particulars}; {self._placed} calls so far")
@@ -101,7 +109,6 @@ class _Run:
     async def _watch(self, attack: anyio.CancelScope) -> None:
         """Ends the attack when nothing is left to call; notes how long nobody was called."""
         placed, since = self._placed, self._seconds
-        stuck_since: float | None = None
         while True:
             await anyio.sleep(LOOK_EVERY_S)
             self._scene.crew.replace_ended()
@@ -109,16 +116,26 @@ class _Run:
             if self._placed != placed:
                 placed, since = self._placed, now
             self._longest_pause_s = max(self._longest_pause_s, now - since)
-            look = await self._look()
-            if look is None:
-                continue
-            if _is_done(look, self._options.people):
+            if await self._is_over():
                 self._ended = "all contacts final"
-            stuck_since = (stuck_since or now) if _is_stuck(look) else None
-            if stuck_since is not None and now - stuck_since > STILL_S + MAX_CALL_S:
-                self._ended = "no call events"
-            if self._ended != "time over":
                 attack.cancel()
+
+    async def _is_over(self) -> bool:
+        """Whether nothing is left to call. A dialer that waits for a sign of life from the event producer gets one."""
+        look = await self._look()
+        if look is None:
+            return False
+        now = self._seconds
+        if not _is_stuck(look) or any(lock.locked() for lock in self._victims.values()):
+            self._stuck_since = None
+        elif self._stuck_since is None:
+            self._stuck_since = now
+        elif now - self._stuck_since > STUCK_S and now - self._forgot_at > MAX_CALL_S:
+            self._stuck_since = None
+            if self._scene.distortion.repeat_last_end():
+                self._stood_still += 1
+                self._say(f"{now:6.1f} s  no call events: an old one is repeated")
+        return _is_done(look, self._options.people)
 
     async def _look(self) -> Look | None:
         """None while Redis is away."""
@@ -132,8 +149,7 @@ class _Run:
         """Until some calls have been placed after the last fault, or nothing is left to call."""
         with anyio.move_on_after(GOES_ON_WITHIN_S):
             while self._placed < placed + GOES_ON_CALLS:
-                look = await self._look()
-                if look is not None and _is_done(look, self._options.people):
+                if await self._is_over():
                     self._ended = "all contacts final"
                     return
                 await anyio.sleep(LOOK_EVERY_S)
@@ -184,13 +200,15 @@ class _Run:
             over_max_retries=audit.over_max_retries,
             contacts_lost=found.lost,
             retries_forgotten=found.retries_forgotten,
-            counters=counters(scene, ends),
+            counters=counters(scene, ends, forgot),
             dead_letters=letters,
             dead_letters_unexplained=unexplained,
             malformed_injected=dict(sorted(scene.injected.items())),
             uncertain_left=found.uncertain,
             unresolved=found.unresolved,
             not_drained=not_drained,
+            stood_still=self._stood_still,
+            started_again=scene.crew.started_again,
             problems=scene.crew.problems,
             findings=audit.findings,
         )

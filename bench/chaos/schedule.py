@@ -36,7 +36,7 @@ def plan(seed: int, seconds: float, kinds: Sequence[str]) -> list[Planned]:
     at_s = FIRST_S
     while kinds:
         for kind in random.sample(kinds, len(kinds)):
-            if at_s >= seconds or (pace < 1 and len(planned) == len(kinds)):
+            if len(planned) >= len(kinds) and (pace < 1 or at_s >= seconds):
                 return planned
             planned.append(Planned(round(at_s, 3), kind, f"{seed}:{len(planned)}:{kind}"))
             at_s += pace * _share_s(kind) * random.uniform(0.8, 1.2)

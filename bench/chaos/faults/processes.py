@@ -11,7 +11,7 @@ from bench.chaos.crew import Role
 from bench.chaos.options import CLAIM_IDLE_S
 from bench.chaos.scene import Scene
 
-OPEN_CALLS: Final = 3
+OPEN_CALLS: Final = 5
 BUSY_WITHIN_S: Final = 4.0
 
 
