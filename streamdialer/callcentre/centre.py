@@ -18,7 +18,7 @@ from streamdialer.callcentre.audit import Audit
 from streamdialer.callcentre.backend import Backend
 from streamdialer.callcentre.config import CentreConfig
 from streamdialer.callcentre.dialer_api import DialerApi, OriginateRequest
-from streamdialer.callcentre.events import EventWriter
+from streamdialer.callcentre.events import Distort, EventWriter
 from streamdialer.callcentre.things import Call, Id
 from streamdialer.callcentre.world import World
 from streamdialer.keys import CHANNEL, Keys
@@ -39,8 +39,9 @@ class CallCentre:
         speed: float = 1.0,
         config: CentreConfig | None = None,
         keys: Keys | None = None,
+        distort: Distort | None = None,
     ) -> None:
-        """`speed` is seconds of life per wall-clock second."""
+        """`speed` is seconds of life per wall-clock second; `distort` may spoil the events on their way to Redis."""
         self.world = world
         self.speed = speed
         self.config = config or CentreConfig()
@@ -55,6 +56,7 @@ class CallCentre:
         )
         self._redis = Redis.from_pool(pool)
         self._events = EventWriter(self._redis, self.keys.stream("events"))
+        self._distort = distort
         self.backend = Backend(world, self.config, self._clock)
         self.dialer_api = DialerApi(world, self.config, self._clock, self._redis, self.keys, self._place)
         self._opened_at: float | None = None
@@ -148,7 +150,10 @@ class CallCentre:
         for happening in happenings:
             if happening.type in ("call_answered", "call_failed") and happening.data.call_id:
                 self.dialer_api.stopped_ringing(happening.data.call_id)
-        self._events.add(happenings)
+        if self._distort is None:
+            self._events.add(happenings)
+        elif happenings:
+            self._distort(happenings, self._events.add)
 
     async def _live(self) -> None:
         while True:

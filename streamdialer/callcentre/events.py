@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import anyio
 import msgspec
@@ -18,6 +18,10 @@ logger = logging.getLogger(__name__)
 BATCH = 500
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
+Write = Callable[[Iterable[Happening]], None]
+Distort = Callable[[list[Happening], Write], None]
+"""Stands between the world and the stream: is given what happens, and calls the second argument with what is to be
+written, whenever and as often as it likes."""
 
 
 class EventWriter:

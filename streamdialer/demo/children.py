@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -52,10 +52,16 @@ class Child:
 class Children:
     """A context manager: whoever is still there at its end is killed."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
-        """Everybody runs, and writes their log, in `directory`: no `.env` is found there."""
+    def __init__(
+        self, directory: Path, environment: Mapping[str, str], module: Sequence[str] = ("streamdialer",)
+    ) -> None:
+        """Everybody runs, and writes their log, in `directory`: no `.env` is found there.
+
+        `module` is what `python -m` runs, with arguments that come before each child's own.
+        """
         self._directory = directory
         self._environment = environment
+        self._module = module
         self.all: list[Child] = []
 
     def __enter__(self) -> Self:
@@ -72,7 +78,7 @@ class Children:
         log = self._directory / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                bound_to_parent([sys.executable, "-m", "streamdialer", *arguments]),
+                bound_to_parent([sys.executable, "-m", *self._module, *arguments]),
                 cwd=self._directory,
                 env=dict(self._environment),
                 stdin=subprocess.DEVNULL,

@@ -1,0 +1,1 @@
+"""Programs that put streamdialer to the test: run from a checkout with `python -m bench.…`."""

@@ -1,0 +1,85 @@
+"""What a chaos run is asked for, the world it plays in, and the settings its processes get."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+import bench
+from bench.sabotaged import Guard
+from streamdialer.callcentre import World
+from streamdialer.config import NAMES
+from streamdialer.demo.options import DemoOptions, child_environment, demo_world
+
+CAMPAIGNS: Final = 2
+CONTACTS_PER_AGENT: Final = 0.009
+"""Contacts that one agent gets through in a second of life while faults are injected."""
+CLAIM_IDLE_S: Final = 2.0
+"""An entry silent for this long is taken over; a process stopped for longer is a zombie when it wakes up."""
+MAX_CALL_S: Final = 30.0
+"""Fifteen times the mean talk at the default speed: what is in doubt after a loss of memory is over by then."""
+BREAKER_MAX_S: Final = 3.0
+
+
+class ChaosOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """One run over one seed."""
+
+    seed: int = 0
+    """Of the simulated people, and of which fault comes when and hits whom."""
+    seconds: float = 600.0
+    """How long faults are injected; the run lasts a minute or two longer."""
+    contacts: int | None = None
+    """None: as many as the agents get through."""
+    agents: int = 10
+    speed: float = 30.0
+    """Seconds of life per second."""
+    replicas: int = 3
+    producers: int = 2
+    only: tuple[str, ...] = ()
+    """Kinds of faults; empty: all."""
+    without: Guard | None = None
+    """The guard of the design that is taken out of the dialer."""
+
+    @property
+    def people(self) -> int:
+        """Contacts in the list."""
+        if self.contacts is not None:
+            return self.contacts
+        return max(100, round(CONTACTS_PER_AGENT * self.agents * self.speed * self.seconds))
+
+    @property
+    def as_demo(self) -> DemoOptions:
+        """The same world and processes without the chaos."""
+        return DemoOptions(
+            mode="predictive",
+            agents=self.agents,
+            contacts=self.people,
+            campaigns=CAMPAIGNS,
+            speed=self.speed,
+            replicas=self.replicas,
+            seed=self.seed,
+        )
+
+
+def chaos_world(options: ChaosOptions) -> World:
+    """The campaigns, people and agents."""
+    return demo_world(options.as_demo)
+
+
+def chaos_environment(
+    options: ChaosOptions, urls: Mapping[str, str], environ: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment of replicas and producers; `urls` are settings by field name."""
+    changes: dict[str, float] = {
+        "claim_idle_s": CLAIM_IDLE_S,
+        "max_call_s": MAX_CALL_S,
+        "breaker_max_s": BREAKER_MAX_S,
+    }
+    environment = child_environment(options.as_demo, urls, environ)
+    root = str(Path(bench.__file__).resolve().parents[1])
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environ.get("PYTHONPATH")]))
+    return environment | {NAMES[field]: str(value) for field, value in changes.items()}

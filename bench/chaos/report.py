@@ -1,0 +1,55 @@
+"""A run's table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.chaos.result import Figures, judge
+
+
+def show(figures: Figures, console: Console) -> None:
+    """Prints one table: what was done, what came of it, and the verdict on every promise."""
+    guard = f", without the guard {figures.without}" if figures.without else ""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in _rows(figures):
+        table.add_row(label, Text(text))
+    verdicts = judge(figures)
+    for verdict in verdicts:
+        style = "green" if verdict.holds else "bold red"
+        table.add_row(
+            verdict.promise, Text(f"{'holds' if verdict.holds else 'FAILS'}  {verdict.why}", style=style)
+        )
+    failed = [verdict.promise for verdict in verdicts if not verdict.holds]
+    whole = f"fails: {', '.join(failed)}" if failed else "every promise holds"
+    table.add_row("Verdict", Text(whole, style="bold red" if failed else "bold green"))
+    console.print(Text(f"\nSeed {figures.seed}{guard}", style="bold"))
+    console.print(table)
+    for line in (*figures.findings[:5], *figures.contacts_lost[:5], *figures.dead_letters_unexplained[:5]):
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    if figures.logs:
+        console.print(f"Logs: {figures.logs}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _rows(figures: Figures) -> Iterator[tuple[str, str]]:
+    yield "Ended", f"{figures.ended} after {figures.seconds:.0f} s"
+    yield "Faults", f"{sum(figures.faults.values())}: {_listed(figures.faults)}"
+    yield "Contacts", f"{figures.contacts}, {figures.contacts_final} of them final"
+    yield "Calls placed", f"{figures.calls_placed}; longest time without one {figures.longest_pause_s:g} s"
+    yield "Dead letters", _listed(figures.dead_letters) or "none"
+    yield "Uncertain left", str(figures.uncertain_left)
+    if figures.stood_still:
+        yield "Waited for an event", f"{figures.stood_still} times: nobody could know whether any phone rang"
+    burned = sum(counter.unplaced for counter in figures.counters if counter.field == "total_calls")
+    yield "Attempts that never arrived", str(burned)
+    if figures.forgot != "nothing":
+        yield "Redis forgot", figures.forgot
+
+
+def _listed(numbers: dict[str, int]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in numbers.items())

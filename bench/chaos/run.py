@@ -1,0 +1,242 @@
+"""One run over one seed: start, inject, heal, let it drain, reckon up."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import anyio
+from redis.exceptions import RedisError
+
+from bench.chaos.faults import CATALOGUE, KINDS, Forgets
+from bench.chaos.measuring import counters, dead_letters, read_end, whereabouts
+from bench.chaos.options import MAX_CALL_S, ChaosOptions
+from bench.chaos.result import Ending, Figures, Injected
+from bench.chaos.scene import Scene, opened
+from bench.chaos.schedule import Planned, plan
+from streamdialer.demo.look import Look, take_look
+
+LOOK_EVERY_S: Final = 0.25
+GOES_ON_CALLS: Final = 10
+GOES_ON_WITHIN_S: Final = 45.0
+DRAIN_S: Final = MAX_CALL_S + 45.0
+STUCK_S: Final = 4.0
+"""All calls that are left are past their deadline, and none of them will be heard of."""
+STILL_S: Final = 8.0
+"""Longer than ring time-out and margin: whoever nobody has heard of by then will stay uncertain."""
+Say = Callable[[str], None]
+"""Shows one line of progress."""
+SEVERITY: Final[tuple[Forgets, ...]] = ("nothing", "a second", "everything")
+
+
+async def run_chaos(options: ChaosOptions, directory: Path, say: Say) -> Figures:
+    """The figures of one run; logs of all processes are left in `directory`.
+
+    Raises CannotBeDone when the dialer does not start.
+    """
+    async with opened(options, directory) as scene:
+        return await _Run(options, scene, say).complete()
+    raise AssertionError("unreachable: no context swallows an error")
+
+
+class _Run:
+    def __init__(self, options: ChaosOptions, scene: Scene, say: Say) -> None:
+        self._options = options
+        self._scene = scene
+        self._say = say
+        self._started_at = 0.0
+        self._timeline: list[Injected] = []
+        self._victims: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
+        self._longest_pause_s = 0.0
+        self._ended: Ending = "time over"
+        self._stuck_since: float | None = None
+        self._stood_still = 0
+        self._forgot_at = -math.inf
+
+    @property
+    def _seconds(self) -> float:
+        return anyio.current_time() - self._started_at
+
+    async def complete(self) -> Figures:
+        scene = self._scene
+        self._started_at = anyio.current_time()
+        await scene.start_campaigns()
+        async with anyio.create_task_group() as attack:
+            attack.start_soon(self._watch, attack.cancel_scope)
+            await self._inject_all(plan(self._options.seed, self._options.seconds, self._kinds))
+            attack.cancel_scope.cancel()
+        await scene.heal()
+        placed = self._placed
+        self._say(f"{self._seconds:6.1f} s  no more faults ({self._ended}), everything heals")
+        if self._ended == "time over":
+            await self._see_it_go_on(placed)
+        after_healing = self._placed - placed
+        not_drained = await self._drain()
+        await scene.crew.end()
+        return await self._reckon(after_healing, not_drained)
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        return self._options.only or KINDS
+
+    @property
+    def _placed(self) -> int:
+        return self._scene.centre.summary().total.originates
+
+    async def _inject_all(self, planned: list[Planned]) -> None:
+        """Returns when all faults are healed and the time is over."""
+        async with anyio.create_task_group() as injecting:
+            for one in planned:
+                await anyio.sleep(max(0.0, one.at_s - self._seconds))
+                injecting.start_soon(self._inject, one)
+            await anyio.sleep(max(0.0, self._options.seconds - self._seconds))
+
+    async def _inject(self, planned: Planned) -> None:
+        fault = CATALOGUE[planned.kind]
+        async with self._victims[fault.victim]:
+            at_s = self._seconds
+            self._say(f"{at_s:6.1f} s  {planned.kind} …")
+            if fault.forgets != "nothing":
+                self._forgot_at = at_s
+            particulars = await fault.inject(self._scene, Random(planned.seed))
+            self._timeline.append(Injected(round(at_s, 1), planned.kind, particulars))
+            self._say(f"{self._seconds:6.1f} s  {planned.kind}: {particulars}; {self._placed} calls so far")
+
+    async def _watch(self, attack: anyio.CancelScope) -> None:
+        """Ends the attack when nothing is left to call; notes how long nobody was called."""
+        placed, since = self._placed, self._seconds
+        while True:
+            await anyio.sleep(LOOK_EVERY_S)
+            self._scene.crew.replace_ended()
+            now = self._seconds
+            if self._placed != placed:
+                placed, since = self._placed, now
+            self._longest_pause_s = max(self._longest_pause_s, now - since)
+            if await self._is_over():
+                self._ended = "all contacts final"
+                attack.cancel()
+
+    async def _is_over(self) -> bool:
+        """Whether nothing is left to call. A dialer that waits for a sign of life from the event producer gets one."""
+        look = await self._look()
+        if look is None:
+            return False
+        now = self._seconds
+        if not _is_stuck(look) or any(lock.locked() for lock in self._victims.values()):
+            self._stuck_since = None
+        elif self._stuck_since is None:
+            self._stuck_since = now
+        elif now - self._stuck_since > STUCK_S and now - self._forgot_at > MAX_CALL_S:
+            self._stuck_since = None
+            if self._scene.distortion.repeat_last_end():
+                self._stood_still += 1
+                self._say(f"{now:6.1f} s  no call events: an old one is repeated")
+        return _is_done(look, self._options.people)
+
+    async def _look(self) -> Look | None:
+        """None while Redis is away."""
+        try:
+            with anyio.fail_after(2):
+                return await take_look(self._scene.client, self._scene.centre.keys, self._scene.centre)
+        except (RedisError, OSError):
+            return None
+
+    async def _see_it_go_on(self, placed: int) -> None:
+        """Until some calls have been placed after the last fault, or nothing is left to call."""
+        with anyio.move_on_after(GOES_ON_WITHIN_S):
+            while self._placed < placed + GOES_ON_CALLS:
+                if await self._is_over():
+                    self._ended = "all contacts final"
+                    return
+                await anyio.sleep(LOOK_EVERY_S)
+
+    async def _drain(self) -> list[str]:
+        """No new calls; waits until no phone is up and everybody has been told. What is left, in words."""
+        scene, left = self._scene, ["Redis does not answer"]
+        await scene.pause_campaigns()
+        still_since: float | None = None
+        with anyio.move_on_after(DRAIN_S):
+            while True:
+                look = await self._look()
+                if look is not None:
+                    left = _work_left(look, scene.distortion.held)
+                    if not left and not look.total("unanswered") + look.total("in_doubt"):
+                        return []
+                    # Attempts nobody has heard of may stay for ever: silence is no evidence.
+                    still_since = (still_since or self._seconds) if not left else None
+                    patience_s = STILL_S + (MAX_CALL_S if look.total("in_doubt") else 0)
+                    if still_since is not None and self._seconds - still_since > patience_s:
+                        return []
+                await anyio.sleep(LOOK_EVERY_S)
+        return left
+
+    async def _reckon(self, after_healing: int, not_drained: list[str]) -> Figures:
+        scene = self._scene
+        forgets = [CATALOGUE[one.kind].forgets for one in self._timeline]
+        forgot: Forgets = max(forgets, key=SEVERITY.index, default="nothing")
+        ends = await read_end(scene)
+        found = whereabouts(scene, ends, forgot)
+        letters, unexplained = await dead_letters(scene)
+        audit = scene.centre.summary()
+        return Figures(
+            seed=self._options.seed,
+            without=self._options.without,
+            ended=self._ended,
+            seconds=round(self._seconds, 1),
+            contacts=self._options.people,
+            contacts_final=found.final,
+            faults=dict(sorted(Counter(one.kind for one in self._timeline).items())),
+            timeline=self._timeline,
+            forgot=forgot,
+            calls_placed=audit.total.originates,
+            calls_after_healing=after_healing,
+            longest_pause_s=round(self._longest_pause_s, 1),
+            double_calls=audit.double_dials,
+            dialed_after_final=audit.dialed_after_final,
+            over_max_retries=audit.over_max_retries,
+            contacts_lost=found.lost,
+            retries_forgotten=found.retries_forgotten,
+            counters=counters(scene, ends, forgot),
+            dead_letters=letters,
+            dead_letters_unexplained=unexplained,
+            malformed_injected=dict(sorted(scene.injected.items())),
+            uncertain_left=found.uncertain,
+            unresolved=found.unresolved,
+            not_drained=not_drained,
+            stood_still=self._stood_still,
+            started_again=scene.crew.started_again,
+            problems=scene.crew.problems,
+            findings=audit.findings,
+        )
+
+
+def _is_done(look: Look, people: int) -> bool:
+    return look.total("finished") >= people and not look.total("unfinished") and not look.audit.live_calls
+
+
+def _is_stuck(look: Look) -> bool:
+    """No phone is up, and every campaign with work left waits for news of calls nobody hears of any more."""
+    unfinished = [campaign for campaign in look.campaigns if campaign.unfinished]
+    return (
+        not look.audit.live_calls
+        and not look.audit.events_waiting
+        and bool(unfinished)
+        and all(campaign.is_stuck for campaign in unfinished)
+    )
+
+
+def _work_left(look: Look, events_held: int) -> list[str]:
+    """What must come to nothing in a drained run, in words."""
+    amounts = {
+        "live calls": look.audit.live_calls,
+        "events not written": look.audit.events_waiting + events_held,
+        "contacts reserved": look.total("reserved"),
+        "contacts connected": look.total("connected"),
+        "contacts the backend has not been told of": look.total("untold"),
+        **{f"entries in {stage}": stream.length for stage, stream in look.streams.items()},
+    }
+    return [f"{amount} {what}" for what, amount in amounts.items() if amount]
