@@ -25,7 +25,7 @@ class Leftover(msgspec.Struct, frozen=True):
 
 
 def of_the_installation(result_keep_s: float) -> list[Leftover]:
-    """What is left when every campaign has been cleaned up: nothing that is named after a campaign, unless it expires."""
+    """What is left when every campaign has been cleaned up: nothing named after a campaign, unless it expires."""
     return [
         Leftover(
             r"dialer:(ticks|calls|events|updates)", "a stream, empty: its consumer group lives inside it"
@@ -87,9 +87,11 @@ async def unfinished(client: Redis, streams: Iterable[str]) -> list[str]:
         if length:
             found.append(f"{stream}: {length} entries")
         groups: Any = await client.xinfo_groups(stream) if await client.exists(stream) else []
-        for group in groups:
-            if group["consumers"] or group["pending"]:
-                found.append(f"{stream}: {group['consumers']} consumers, {group['pending']} entries pending")
+        found += [
+            f"{stream}: {group['consumers']} consumers, {group['pending']} entries pending"
+            for group in groups
+            if group["consumers"] or group["pending"]
+        ]
     return found
 
 

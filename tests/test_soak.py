@@ -62,5 +62,5 @@ def test_noise_is_flat_and_a_steady_growth_is_not() -> None:
 def test_the_warm_up_is_not_judged_unless_the_run_was_too_short_for_it() -> None:
     long = [sample(float(at), at) for at in range(0, 1000, 10)]
     assert judged_samples(long, 310)[0].at_s == 310
-    short = [sample(float(at), at) for at in range(0, 30)]
+    short = [sample(float(at), at) for at in range(30)]
     assert judged_samples(short, 310)[0].at_s == 10

@@ -86,9 +86,7 @@ def course_of(samples: Sequence[Sample], name: str) -> Course:
     slope = linear_regression(done, values).slope if len(set(done)) > 1 else 0.0
     tolerance = JUDGED.get(name)
     allowed = None if tolerance is None else max(tolerance.share * second, tolerance.absolute)
-    return Course(
-        second_quarter=second, last_quarter=last, per_1000_campaigns=1000 * slope, allowed=allowed
-    )
+    return Course(second_quarter=second, last_quarter=last, per_1000_campaigns=1000 * slope, allowed=allowed)
 
 
 def judged_samples(samples: Sequence[Sample], warm_up_s: float) -> list[Sample]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -11,7 +12,8 @@ from bench.soak.options import SoakOptions
 from bench.soak.turnover import Turnover
 from streamdialer.callcentre import Audit
 
-LEAST_SAMPLES = 8
+LEAST_SAMPLES: Final = 8
+NEVER: Final = ("double_dials", "dialed_after_final", "over_max_retries", "drifted", "dead_letters")
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,9 +55,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def wrong(self) -> list[str]:
         """Everything that must not be, in words."""
         found = [f"{name} grows" for name in self.growing]
-        for name in ("double_dials", "dialed_after_final", "over_max_retries", "drifted", "dead_letters"):
-            if number := getattr(self, name):
-                found.append(f"{name.replace('_', ' ')}: {number}")
+        found += [f"{name.replace('_', ' ')}: {getattr(self, name)}" for name in NEVER if getattr(self, name)]
         return [*found, *self.left, *self.findings, *self.problems]
 
 
@@ -104,13 +104,15 @@ def in_words(report: Report) -> list[str]:
     options, hours = report.options, report.duration_life_s / 3600
     lines = [
         f"Covered: {report.campaigns:,} campaigns of {options.contacts} contacts created, dialed to their end, "
-        f"completed and cleaned up, {options.at_once} alive at once; {report.calls:,} calls by {options.agents} agents; "
+        f"completed and cleaned up, {options.at_once} alive at once; "
+        f"{report.calls:,} calls by {options.agents} agents; "
         f"{hours / 24:.1f} days of life in {report.duration_s:.0f} s "
         f"(life at speed {options.speed:g}, ticks and expiries in real time).",
         f"Judged: {report.samples} samples from {report.judged_from_s:.0f} s on: the median of the last quarter "
         "against that of the second.",
         "",
-        f"{'measure':<16}{'2nd quarter':>14}{'4th quarter':>14}{'growth':>12}{'allowed':>12}{'per 1,000 campaigns':>22}",
+        f"{'measure':<16}{'2nd quarter':>14}{'4th quarter':>14}{'growth':>12}{'allowed':>12}"
+        f"{'per 1,000 campaigns':>22}",
     ]
     for name, course in report.courses.items():
         allowed = "not judged" if course.allowed is None else _number(name, course.allowed)

@@ -1,4 +1,4 @@
-"""Runs a soak: a server, the call centre in this process, one replica and one tick producer as processes of their own."""
+"""Runs a soak: a server, the call centre in this process, a replica and a tick producer as processes of their own."""
 
 from __future__ import annotations
 

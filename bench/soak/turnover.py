@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import anyio
 import msgspec
+from redis.asyncio import Redis
 
 from bench.soak.options import RETRY_DELAY_LIFE_S, SoakOptions
 from streamdialer.callcentre import CallCentre, Campaign, Contact, Tally
 from streamdialer.keys import CHANNEL
-from redis.asyncio import Redis
 
 LOOK_EVERY_S: Final = 0.1
 DRIFT_AFTER_S: Final = 5.0
@@ -32,7 +32,7 @@ class Alive(msgspec.Struct):
 
 
 class Turnover:
-    """`cleaned` counts the campaigns of which nothing is left; `findings` say what went wrong, the first few in words."""
+    """`cleaned` counts the campaigns of which nothing is left; `findings` say what went wrong, in words."""
 
     def __init__(self, centre: CallCentre, client: Redis, options: SoakOptions) -> None:
         self._centre = centre
@@ -125,7 +125,11 @@ class Turnover:
         wanted = {name: getattr(tally, name) for name in COUNTERS}
         wanted |= {"total_calls": tally.originates, "answered_calls": tally.answered + tally.machine}
         wanted |= {"active_calls": 0, "connected_calls": 0}
-        wrong = {name: (public.get(name), right) for name, right in wanted.items() if public.get(name) != str(right)}
+        wrong = {
+            name: (public.get(name), right)
+            for name, right in wanted.items()
+            if public.get(name) != str(right)
+        }
         if wrong and is_last_look:
             self.drifted += 1
             self._find(f"campaign {one.number}: counters (shown, true): {wrong}")
