@@ -1,1 +1,1 @@
-"""Programs that put streamdialer to the test: run from a checkout with `python -m bench.…`."""
+"""Attacks and measurements: what the guarantees are shown with. Each is a command, `python -m bench.<name>`."""

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
@@ -49,12 +50,19 @@ class EmbeddedServer:
     """One server in a temporary directory of its own, on a unix socket or a loopback port."""
 
     def __init__(
-        self, *args: str, tcp: bool = False, appendonly: bool = False, password: str | None = None
+        self,
+        *args: str,
+        tcp: bool = False,
+        appendonly: bool = False,
+        password: str | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
-        """`appendonly` keeps data over kill() and restart(); `args` are more of the command line."""
+        """`appendonly` keeps data over kill() and restart(); `args` are more of the command line, `env` more of
+        the environment."""
         self._tcp = tcp
         self._appendonly = appendonly
         self._password = password
+        self._env = dict(env or {})
         self._args = args
         self._directory: Path | None = None
         self._port = 0
@@ -149,7 +157,12 @@ class EmbeddedServer:
             try:
                 with (self.directory / "server.log").open("ab") as log:
                     self._process = subprocess.Popen(
-                        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                        command,
+                        env={**os.environ, **self._env},
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
                     )
             finally:
                 started.set()

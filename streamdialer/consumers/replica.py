@@ -104,6 +104,7 @@ def _consumer(
         scripts=services.scripts,
         stream=services.keys.stream(stage),
         dead=services.keys.stream("dead"),
+        server=services.keys.server,
         consumer=name,
         handle=handle,
         places=places,

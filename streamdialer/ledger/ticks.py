@@ -29,7 +29,7 @@ class TickLedger:
         keys, added = self._keys, []
         for at in range(0, len(campaigns), CHUNK):
             chunk = campaigns[at : at + CHUNK]
-            names = [keys.stream("ticks"), keys.waiting_ticks, keys.slots, keys.server]
+            names = [keys.stream("ticks"), keys.waiting_ticks, keys.slots, keys.server, keys.directory]
             names += map(keys.campaign, chunk)
             added += await self._scripts.run(ENQUEUE, names, [kind, round(interval_s * 1000), *chunk])
         return [tick for tick in added if tick]

@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 Handler = Callable[[Entry], Awaitable[None]]
 
 _PACKAGE: Final = "streamdialer.streams"
-FINISH, BURY, RENEW, FORGET = (
-    Script(_PACKAGE, name) for name in ("finish", "bury", "renew", "forget_consumer")
+FINISH, BURY, RENEW, RESTART_IDLE, FORGET = (
+    Script(_PACKAGE, name) for name in ("finish", "bury", "renew", "restart_idle", "forget_consumer")
 )
 READ_BATCH: Final = 200
 HANDLERS_SHARE: Final = 0.7
@@ -51,6 +51,7 @@ class StreamConsumer:
         scripts: Scripts,
         stream: str,
         dead: str,
+        server: str,
         consumer: str,
         handle: Handler,
         places: Places,
@@ -65,6 +66,7 @@ class StreamConsumer:
         self._scripts = scripts
         self.stream = stream
         self._dead = dead
+        self._server = server
         self._consumer = consumer
         self._handle = handle
         self._places = places
@@ -162,6 +164,7 @@ class StreamConsumer:
         return await self._worth_handling(rows)
 
     async def _take_over(self, count: int) -> list[Entry]:
+        await self._scripts.run(RESTART_IDLE, [self.stream, self._server], [GROUP])
         answer: Any = await self._reader.xautoclaim(
             self.stream,
             GROUP,

@@ -12,5 +12,6 @@ if heard > written then return 'unchanged' end
 redis.call('ZREM', other, agent)
 redis.call('ZADD', set, string.format('%.0f', written), agent)
 redis.call('HSET', KEYS[3], agent, queue)
+redis.call('PEXPIRE', set, 86400000) -- a queue nobody dials any more
 if here then return 'unchanged' end
 return ARGV[3] == '1' and 'freed' or 'applied'

@@ -1,7 +1,7 @@
 -- Adds ticks for campaigns, each at most once: a periodic tick once per time slot whoever writes it, a dial tick only if
 -- none of that campaign waits. A dial, retry or statistics tick is for active campaigns only, cleanup for ended ones and
 -- for those whose public hash has gone.
--- KEYS 1 ticks, 2 waiting ticks, 3 slots, 4 server, then the public hash of each campaign
+-- KEYS 1 ticks, 2 waiting ticks, 3 slots, 4 server, 5 directory, then the public hash of each campaign
 -- ARGV kind, interval ms (0 = now, whatever the slot), then the campaigns in the order of KEYS
 -- Returns the ids of the ticks added, '' where none was
 -- uses: clock
@@ -10,9 +10,12 @@ local now = ledger_clock(KEYS[4])
 local added = {}
 for i = 3, #ARGV do
   local campaign, id = ARGV[i], ''
-  local status = redis.call('HGET', KEYS[i + 2], 'status')
+  local status = redis.call('HGET', KEYS[i + 3], 'status')
   local wanted = status == 'active'
-  if kind == 'cleanup' then wanted = not status or status == 'completed' or status == 'cancelled' end
+  if kind == 'cleanup' then
+    local is_over = not status or status == 'completed' or status == 'cancelled'
+    wanted = is_over and redis.call('HEXISTS', KEYS[5], campaign) == 1
+  end
   if wanted and interval > 0 then
     local field, slot = kind .. ':' .. campaign, now - now % interval
     local last = tonumber(redis.call('HGET', KEYS[3], field))

@@ -1,4 +1,5 @@
--- Brings contacts from the backend into `ready`; whoever the ledger already knows is left as they are.
+-- Brings contacts from the backend into `ready`; whoever the ledger already knows is left as they are. Nothing is brought
+-- for a campaign that is not registered (any more): nobody would ever remove it.
 -- KEYS 1–20 of the campaign.
 -- ARGV campaign, max attempts, tombstone ms, then per contact: id, priority, attempts, JSON, problem ('' = can be called),
 --   reset ('1' = the backend shows a status other than pending: tell it)
@@ -6,6 +7,7 @@
 -- uses: clock campaign outbox
 local max_attempts, tombstone_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local answer = { added = 0, known = 0, invalid = 0, used_up = 0 }
+if redis.call('HEXISTS', directory, campaign) == 0 then return cjson.encode(answer) end
 for i = 4, #ARGV, 6 do
   local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   if redis.call('HEXISTS', records, contact) == 1 then

@@ -18,8 +18,12 @@ for i = 3, #ARGV, 2 do
 end
 for k = 1, 2 do
   for _, agent in ipairs(redis.call('ZRANGEBYSCORE', KEYS[k], '-inf', asked)) do
-    if not listed[agent] then redis.call('ZREM', KEYS[k], agent) end
+    if not listed[agent] then
+      redis.call('ZREM', KEYS[k], agent)
+      if redis.call('HGET', KEYS[4], agent) == ARGV[1] then redis.call('HDEL', KEYS[4], agent) end
+    end
   end
 end
 redis.call('HSET', KEYS[3], 'polled', ARGV[2])
+for k = 1, 3 do redis.call('PEXPIRE', KEYS[k], 86400000) end -- a queue nobody dials any more
 return 'ok'

@@ -1,5 +1,6 @@
 -- The ledger's clock: the server's, except that it never goes back. After the server's clock was set back it goes on from
--- where it was, a tenth slower, until the server has caught up. Kept in the `server` hash as `last` and `ahead`.
+-- where it was, a tenth slower, until the server has caught up. Kept in the `server` hash as `last` and `ahead`;
+-- `set_back` counts.
 
 -- Returns now (ms, for everything that is compared with what the ledger noted before) and the server's own time (ms, for
 -- everything that people or other programs compare with their calendar).
@@ -9,7 +10,10 @@ local function ledger_clock(server)
   local kept = redis.call('HMGET', server, 'last', 'ahead')
   local last, ahead = tonumber(kept[1] or 0), tonumber(kept[2] or 0)
   local was_set_back = wall + ahead < last
-  if was_set_back then ahead = last - wall end
+  if was_set_back then
+    ahead = last - wall
+    redis.call('HINCRBY', server, 'set_back', 1)
+  end
   local now = wall + ahead
   if was_set_back or now - last >= 100 then -- one write per tenth of a second, not per script
     ahead = math.max(0, math.floor(ahead - (now - last) / 10))

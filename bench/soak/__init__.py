@@ -1,0 +1,1 @@
+"""Campaigns created, dialed to their end and cleaned up, thousands of them: does anything grow?"""

@@ -1,0 +1,97 @@
+"""Samples of what could grow, and whether it did: the median of the second quarter against that of the last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import linear_regression, median
+from typing import Final
+
+import msgspec
+
+MB: Final = 1_000_000
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One look, `at_s` wall-clock seconds after the start, when `campaigns` had been cleaned up."""
+
+    at_s: float
+    campaigns: int
+    redis_dataset: int
+    """Bytes Redis uses for data (`used_memory_dataset`)."""
+    redis_used: int
+    """Bytes Redis uses altogether."""
+    keys_lasting: int
+    """Keys without an expiry."""
+    keys_expiring: int
+    shared: int
+    """Fields and members in the structures that all campaigns share."""
+    per_alive: float
+    """The same, per campaign that is alive."""
+    replica_rss: int
+    """Bytes."""
+    producer_rss: int
+
+
+class Tolerance(msgspec.Struct, frozen=True):
+    """How much more the last quarter may be than the second: the larger of the two."""
+
+    share: float
+    absolute: float
+
+
+JUDGED: Final[dict[str, Tolerance]] = {
+    "redis_dataset": Tolerance(0.05, 2 * MB),
+    "redis_used": Tolerance(0.05, 4 * MB),
+    "keys_lasting": Tolerance(0.05, 40),
+    "shared": Tolerance(0.05, 40),
+    "replica_rss": Tolerance(0.05, 6 * MB),
+    "producer_rss": Tolerance(0.05, 6 * MB),
+}
+SHOWN: Final = (
+    "redis_dataset",
+    "redis_used",
+    "keys_lasting",
+    "keys_expiring",
+    "shared",
+    "replica_rss",
+    "producer_rss",
+)
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """How one measure went."""
+
+    second_quarter: float
+    last_quarter: float
+    per_1000_campaigns: float
+    """Slope of a straight line through the judged samples."""
+    allowed: float | None
+    """Highest growth from the second to the last quarter; None: it is only shown."""
+
+    @property
+    def growth(self) -> float:
+        return self.last_quarter - self.second_quarter
+
+    @property
+    def is_flat(self) -> bool:
+        return self.allowed is None or self.growth <= self.allowed
+
+
+def course_of(samples: Sequence[Sample], name: str) -> Course:
+    """The course of one measure; at least eight samples."""
+    values = [float(getattr(sample, name)) for sample in samples]
+    quarter = len(values) // 4
+    second, last = median(values[quarter : 2 * quarter]), median(values[-quarter:])
+    done = [float(sample.campaigns) for sample in samples]
+    slope = linear_regression(done, values).slope if len(set(done)) > 1 else 0.0
+    tolerance = JUDGED.get(name)
+    allowed = None if tolerance is None else max(tolerance.share * second, tolerance.absolute)
+    return Course(second_quarter=second, last_quarter=last, per_1000_campaigns=1000 * slope, allowed=allowed)
+
+
+def judged_samples(samples: Sequence[Sample], warm_up_s: float) -> list[Sample]:
+    """The samples after the warm-up, or after the first third of a run that was too short for it."""
+    if not samples:
+        return []
+    begin = min(warm_up_s, samples[-1].at_s / 3)
+    return [sample for sample in samples if sample.at_s >= begin]

@@ -1,0 +1,141 @@
+"""Runs a soak: a server, the call centre in this process, a replica and a tick producer as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import anyio
+from redis.asyncio import Redis
+
+from bench.leftovers import complaints, kinds, of_the_installation, unfinished
+from bench.soak.measure import Sample
+from bench.soak.options import RESULT_KEEP_S, SoakOptions, child_environment
+from bench.soak.report import Report, reported
+from bench.soak.sampling import shared_entries, take_sample
+from bench.soak.turnover import Turnover
+from streamdialer.callcentre import CallCentre, World
+from streamdialer.connection import connect
+from streamdialer.demo.children import Child, Children
+from streamdialer.embedded import EmbeddedServer
+from streamdialer.errors import CannotBeDone
+from streamdialer.keys import GROUP, STREAMS, Keys
+from streamdialer.ledger import trust_memory
+
+START_TIMEOUT_S: Final = 30.0
+SETTLE_S: Final = 3 * RESULT_KEEP_S
+Show = Callable[[Sample], None]
+
+
+async def run_soak(options: SoakOptions, show: Show) -> Report:
+    """Raises CannotBeDone when a process ends by itself."""
+    with tempfile.TemporaryDirectory(prefix="streamdialer-soak-") as directory, EmbeddedServer() as server:
+        client = connect(server.url)
+        try:
+            await trust_memory(client, Keys())  # the server is new, and so is the world
+            async with CallCentre(_world(options), server.url, speed=options.speed) as centre:
+                urls = {
+                    "redis_url": server.url,
+                    "backend_url": centre.backend_url,
+                    "dialer_api_url": centre.dialer_api_url,
+                }
+                environment = child_environment(options, urls, os.environ)
+                with Children(Path(directory), environment) as children:
+                    return await Soak(options, centre, client, children, show).run()
+        finally:
+            await client.aclose()
+    raise AssertionError("unreachable: nothing here swallows an error")
+
+
+def _world(options: SoakOptions) -> World:
+    world = World(seed=options.seed)
+    for number in range(options.agents):
+        world.add_agent(1001 + number, f"sales-{1 + number % options.queues}")
+    return world
+
+
+class Soak:
+    """One run, from the first campaign to the look at what is left."""
+
+    def __init__(
+        self, options: SoakOptions, centre: CallCentre, client: Redis, children: Children, show: Show
+    ) -> None:
+        self._options = options
+        self._centre = centre
+        self._client = client
+        self._children = children
+        self._show = show
+        self._turnover = Turnover(centre, client, options)
+        self._samples: list[Sample] = []
+        self._began = 0.0
+
+    async def run(self) -> Report:
+        producer = self._children.start("producer", "tick")
+        replica = self._children.start("replica", "consume", "--name", "replica")
+        await self._replica_reads()
+        self._began = anyio.current_time()
+        life_began = self._centre.now
+        async with anyio.create_task_group() as watching:
+            watching.start_soon(self._watch, replica, producer)
+            if self._options.seconds is not None:
+                watching.start_soon(self._close_after, self._options.seconds)
+            await self._turnover.run()
+            watching.cancel_scope.cancel()
+        duration_s, life_s = anyio.current_time() - self._began, self._centre.now - life_began
+        shared = await shared_entries(self._client, self._centre.keys, list(self._centre.world.queues))
+        await anyio.sleep(2.0)  # the producer's last looks; it may not bring anything back
+        problems = await self._children.stop()
+        return reported(
+            self._options,
+            self._turnover,
+            self._centre.summary(),
+            self._samples,
+            duration_s=duration_s,
+            life_s=life_s,
+            shared=shared,
+            left=await self._left(),
+            left_kinds=kinds([str(name) async for name in self._client.scan_iter(count=1000)]),
+            dead_letters=int(await self._client.xlen(self._centre.keys.stream("dead"))),
+            problems=problems,
+        )
+
+    async def _left(self) -> list[str]:
+        streams = [self._centre.keys.stream(stream) for stream in STREAMS if stream != "dead"]
+        found = await complaints(self._client, of_the_installation(RESULT_KEEP_S))
+        return found + await unfinished(self._client, streams)
+
+    async def _watch(self, replica: Child, producer: Child) -> None:
+        while True:
+            self._children.check()
+            sample = await take_sample(
+                self._client,
+                self._centre.keys,
+                list(self._centre.world.queues),
+                at_s=anyio.current_time() - self._began,
+                campaigns=self._turnover.cleaned,
+                alive=self._turnover.alive,
+                replica=replica.pid,
+                producer=producer.pid,
+            )
+            self._samples.append(sample)
+            self._show(sample)
+            await anyio.sleep(self._options.sample_every_s)
+
+    async def _close_after(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        self._turnover.close()
+
+    async def _replica_reads(self) -> None:
+        """Returns when the replica has made its consumer groups."""
+        with anyio.move_on_after(START_TIMEOUT_S):
+            while True:
+                self._children.check()
+                stream = self._centre.keys.stream("updates")
+                groups = await self._client.xinfo_groups(stream) if await self._client.exists(stream) else []
+                if any(group["name"] == GROUP for group in groups):
+                    return
+                await anyio.sleep(0.05)
+        raise CannotBeDone(f"the replica does not read its streams after {START_TIMEOUT_S:g} s")
