@@ -17,7 +17,7 @@ from bench.crash.scenario import PLAYS, Play
 from streamdialer.embedded import EmbeddedServer
 
 TRIES: Final = 3
-"""Runs until somebody comes to a point: how often that is, is a matter of timing. The second takes the first passage."""
+"""Runs until somebody comes to a point, how often being a matter of timing; after the first run any passage will do."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -108,7 +108,7 @@ async def attack(
     without: tuple[str, ...] = (),
     done: Callable[[Row], None] = lambda _: None,
 ) -> list[Row]:
-    """One row per plan, in their order; `jobs` runs go on at once. Raises CannotBeDone."""
+    """One row per plan, in their order; `jobs` runs go on at once."""
     waiting = deque(enumerate(plans))
     rows: dict[int, Row] = {}
 

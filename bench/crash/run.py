@@ -59,10 +59,7 @@ async def play_once(
     occurrence: int = 1,
     without: tuple[str, ...] = (),
 ) -> Ending:
-    """A run with a death at the `occurrence`th time `point` is reached; '' records all points.
-
-    Raises CannotBeDone for a process that ends otherwise.
-    """
+    """A run with a death at the `occurrence`th time `point` is reached; '' records all points."""
     directory = Path(tempfile.mkdtemp(prefix="streamdialer-crash-"))
     target = None
     if point:
@@ -97,22 +94,26 @@ class _Run:
         self._cast = cast
         self._children = children
         self._servers = Misbehaviour(centre)
+        self._is_over = False
+        """Whether all contacts have been judged."""
+        self._trouble: list[str] = []
+        """What keeps the run from its end."""
 
     async def to_the_end(self) -> Ending:
-        late: list[str] = []
-        if not await self._until(self._is_listening, DIALED_WITHIN_S):
-            late.append(f"no tick producer listened within {DIALED_WITHIN_S:g} s")
+        await self._until(self._is_listening, DIALED_WITHIN_S, "no tick producer was listening")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(give_cues, self._client, self._centre.keys, self._centre)
             for campaign in self._cast.world.campaigns:
                 await self._centre.start_campaign(campaign)
-            if not await self._until(self._is_dialed, DIALED_WITHIN_S):
-                late.append(f"not all were final within {DIALED_WITHIN_S:g} s")
+            await self._until(self._is_dialed, DIALED_WITHIN_S, "not all contacts were final")
             tasks.cancel_scope.cancel()
         verdict = await judge_ledger(self._client, self._centre.keys, self._cast, self._servers)
-        verdict.findings += late
-        if not late:
-            verdict.findings += await self._clean_up()
+        self._is_over = True
+        shown = self._what_the_backend_shows()
+        await self._clean_up()
+        if self._what_the_backend_shows() != shown:
+            verdict.findings.append("the backend was told something after the end")
+        verdict.findings += self._trouble
         judge_network(verdict, self._centre.summary())
         marker = self._children.marker
         death = msgspec.json.decode(marker.read_bytes(), type=Death) if marker.exists() else None
@@ -122,37 +123,39 @@ class _Run:
         passages = read_passages(self._children.passage_logs)
         return Ending(verdict=verdict, death=death, passages=passages, logs="")
 
-    async def _clean_up(self) -> list[str]:
-        """Ends the campaigns and the processes; returns what went wrong, in words."""
-        shown = self._what_the_backend_shows()
+    async def _clean_up(self) -> None:
+        """Ends the campaigns and the processes."""
         for campaign in self._cast.world.campaigns:
             await self._client.hset(self._centre.keys.campaign(str(campaign)), "status", "completed")
-        if not await self._until(self._is_cleaned, CLEANED_WITHIN_S):
-            return [f"campaigns were not cleaned up within {CLEANED_WITHIN_S:g} s of their end"]
-        while await self._children.stop():
-            self._children.start_again()
-            if not await self._until(self._is_listening, CLEANED_WITHIN_S):
-                return ["whoever took over did not get to work"]
-        return (
-            []
-            if self._what_the_backend_shows() == shown
-            else ["the backend was told something after the end"]
-        )
+        await self._until(self._is_cleaned, CLEANED_WITHIN_S, "not all campaigns were cleaned up")
+        try:
+            while not self._trouble and await self._children.stop():
+                self._children.start_again()
+                await self._until(self._is_listening, CLEANED_WITHIN_S, "nobody took over at the end")
+        except CannotBeDone as error:
+            self._trouble.append(str(error))
 
     def _what_the_backend_shows(self) -> dict[int, tuple[str, int]]:
         contacts = self._cast.world.contacts.values()
         return {contact.id: (contact.status, contact.attempts) for contact in contacts}
 
-    async def _until(self, condition: Condition, within_s: float) -> bool:
-        """Replaces whoever dies until the condition is true; False when that takes too long."""
+    async def _until(self, condition: Condition, within_s: float, or_else: str) -> None:
+        """Replaces whoever dies until the condition is true; `or_else` is the trouble when that takes too long."""
+        if self._trouble:
+            return
         with anyio.move_on_after(within_s):
             while True:
-                if self._children.replace_dead():
+                try:
+                    somebody_died = self._children.replace_dead()
+                except CannotBeDone as error:
+                    self._trouble.append(str(error))
+                    return
+                if somebody_died and not self._is_over:
                     add_late_contacts(self._cast.world)
-                elif await condition():
-                    return True
+                if not somebody_died and await condition():
+                    return
                 await anyio.sleep(LOOK_EVERY_S)
-        return False
+        self._trouble.append(f"{or_else} after {within_s:g} s")
 
     async def _is_listening(self) -> bool:
         """Whether a producer hears of started campaigns."""
