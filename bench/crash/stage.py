@@ -46,7 +46,7 @@ async def plant(client: Redis, keys: Keys) -> None:
     for stage in ("calls", "updates"):
         stream = keys.stream(stage)
         await client.xadd(stream, {"planted": "1"})
-        await client.xgroup_create(stream, GROUP)
+        await client.xgroup_create(stream, GROUP, id="0")
         await client.xreadgroup(GROUP, GONE, {stream: ">"})
     events = keys.stream("events")
     await client.xgroup_create(events, GROUP, mkstream=True)
