@@ -1,0 +1,121 @@
+"""The processes of a run: one replica and one tick producer, each replaced when it has killed itself."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal, Self
+
+import anyio
+import msgspec
+
+from bench.crash.points import Orders, Target
+from bench.crash.stage import FIRST_REPLICA
+from streamdialer.errors import CannotBeDone
+from streamdialer.launch import bound_to_parent
+
+Role = Literal["replica", "producer"]
+ROLES: Final[tuple[Role, ...]] = ("producer", "replica")
+STOP_WITHIN_S: Final = 10.0
+LOG_LINES_SHOWN: Final = 15
+
+
+class Children:
+    """A context manager: whoever is still there at its end is killed. To be used from the main thread."""
+
+    def __init__(
+        self,
+        directory: Path,
+        environment: Mapping[str, str],
+        *,
+        target: Target | None,
+        without: tuple[str, ...],
+    ) -> None:
+        """Logs are written to `directory`; points are logged when there is no target."""
+        self._directory = directory
+        self._environment = environment
+        self._target = target
+        self._without = without
+        self._running: dict[Role, subprocess.Popen[bytes]] = {}
+        self._started = 0
+        self.marker = directory / "marker"
+
+    def __enter__(self) -> Self:
+        for role in ROLES:
+            self._start(role)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self._running.values():
+            child.kill()
+            child.wait()
+
+    @property
+    def passage_logs(self) -> list[Path]:
+        return sorted(self._directory.glob("*.points"))
+
+    def replace_dead(self) -> bool:
+        """Whether somebody had killed themselves; raises CannotBeDone for a child that ended otherwise."""
+        somebody_died = False
+        for role, child in list(self._running.items()):
+            if child.poll() is not None:
+                self._require_own_death(role, child)
+                self._start(role)
+                somebody_died = True
+        return somebody_died
+
+    async def stop(self) -> bool:
+        """Asks everybody to end; True when one killed itself instead. Raises CannotBeDone."""
+        somebody_died = False
+        for child in self._running.values():
+            child.send_signal(signal.SIGTERM)
+        with anyio.move_on_after(STOP_WITHIN_S):
+            while any(child.poll() is None for child in self._running.values()):  # noqa: ASYNC110 - nobody tells
+                await anyio.sleep(0.01)
+        for role, child in self._running.items():
+            if child.poll() is None:
+                raise CannotBeDone(f"the {role} did not end within {STOP_WITHIN_S:g} s of SIGTERM")
+            if child.returncode != 0:
+                self._require_own_death(role, child)
+                somebody_died = True
+        self._running.clear()
+        return somebody_died
+
+    def start_again(self) -> None:
+        """After a death on the way out: others take over."""
+        for role in ROLES:
+            self._start(role)
+
+    def _require_own_death(self, role: Role, child: subprocess.Popen[bytes]) -> None:
+        if child.returncode == -signal.SIGKILL and self.marker.exists():
+            return
+        end = "\n".join(self._log(role).read_text("utf-8", errors="replace").splitlines()[-LOG_LINES_SHOWN:])
+        raise CannotBeDone(f"a {role} ended with exit code {child.returncode}:\n{end}")
+
+    def _log(self, role: Role) -> Path:
+        return self._directory / f"{role}.log"
+
+    def _start(self, role: Role) -> None:
+        self._started += 1
+        points = "" if self._target else str(self._directory / f"{self._started}.points")
+        orders = Orders(role=role, log=points, target=self._target, without=self._without)
+        command = [sys.executable, "-m", "bench.crash.child", msgspec.json.encode(orders).decode(), "--"]
+        if role == "producer":
+            command.append("tick")
+        else:
+            is_first = self._started <= len(ROLES)
+            name = FIRST_REPLICA if is_first else f"replica-{self._started}"
+            command += ["consume", "--name", name]
+        with self._log(role).open("ab") as output:
+            self._running[role] = subprocess.Popen(
+                bound_to_parent(command),
+                cwd=self._directory,
+                env=dict(self._environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )

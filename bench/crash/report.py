@@ -1,0 +1,93 @@
+"""What the command shows: progress on a terminal, the table, the lines under it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench.crash.attack import Result, Row
+from streamdialer.cli.common import print_table, say
+
+COLUMNS = (
+    "point",
+    "hit",
+    "#calls placed",
+    "#double calls",
+    "#lost contacts",
+    "#attempts burned",
+    "#uncertain, ended by deadline",
+)
+
+
+class Bar:
+    """A context manager; shows nothing where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("recording the points", total=None)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def begin(self, rows: int) -> None:
+        self._progress.update(self._task, total=rows, description="killing")
+
+    def advance(self, row: Row) -> None:
+        what = "killing" if row.is_clean else "killing: something is wrong"
+        self._progress.update(self._task, advance=1, description=what)
+
+
+def show(result: Result) -> None:
+    """The table, what was found, and a summary."""
+    print_table(COLUMNS, [_cells(row) for row in result.rows])
+    say("")
+    for row in result.rows:
+        for finding in row.findings:
+            say(f"{row.point}: {finding}" + (f" (logs: {row.logs})" if row.logs else ""))
+    for line in result.uncovered:
+        say(f"not covered: {line}")
+    for row in result.rows:
+        if not row.hit:
+            say(f"nobody came to: {row.point}")
+    say(summary(result.rows, result.points))
+
+
+def _cells(row: Row) -> Sequence[object]:
+    return (
+        row.point,
+        "yes" if row.hit else "no",
+        row.calls,
+        row.double_calls,
+        row.lost_contacts,
+        row.attempts_burned,
+        row.uncertain,
+    )
+
+
+def summary(rows: Sequence[Row], points: int) -> str:
+    """One line."""
+    return (
+        f"{len(rows)} of {points} points, {sum(row.hit for row in rows)} deaths, "
+        f"{sum(row.calls for row in rows)} calls placed: {sum(row.double_calls for row in rows)} double calls, "
+        f"{sum(row.lost_contacts for row in rows)} lost contacts, "
+        f"{sum(row.attempts_burned for row in rows)} attempts burned, "
+        f"{sum(row.uncertain for row in rows)} uncertain and ended by deadline"
+    )

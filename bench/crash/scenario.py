@@ -1,0 +1,176 @@
+"""The two small plays every run repeats: who is called, how people and servers behave, what is planted in Redis.
+
+`campaign` makes every handler do everything it can. `memory` begins with a Redis the ledger has not met, which is what
+a lost memory looks like: calls are waited out and the campaigns rebuilt from the backend.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+import streamdialer
+from streamdialer.callcentre import Campaign, CentreConfig, Contact, World, WorldConfig
+from streamdialer.callcentre.outcomes import draw_course
+from streamdialer.config import NAMES
+
+Play = Literal["campaign", "memory"]
+PLAYS: Final[tuple[Play, ...]] = ("campaign", "memory")
+SPEED: Final = 100.0
+RING_S: Final = 30.0
+"""Of life."""
+LIFE: Final = WorldConfig(
+    human=0.35,
+    machine=0.15,
+    busy=0.15,
+    failed=0.10,
+    answer_mean_s=10.0,
+    machine_answer_s=(5.0, 7.0),
+    talk_mean_s=25.0,
+    talk_cv=0.5,
+    wrap_up_mean_s=5.0,
+)
+MAX_RETRIES: Final = 3
+RETRY_DELAY_S: Final = 0.2
+QUEUE, LATE_QUEUE = "10", "20"
+AGENTS: Final = {QUEUE: 6, LATE_QUEUE: 2}
+LATE_CAMPAIGN: Final = 3
+"""Has a queue of its own: its calls go on whatever happens to the others', and their events end silent attempts."""
+FIRST_LATE: Final = 30
+LATE_AFTER_DEATH: Final = 2
+
+NO_NUMBER: Final = 20
+REFUSED: Final = 21
+"""Its originate request is answered 404."""
+CUT: Final = 22
+"""Its call is placed, and the connection is cut instead of a reply."""
+TURNED_AWAY: Final = 23
+"""Its first originate request is answered 503."""
+DUE: Final = 24
+"""Only the backend knows that it is due for a retry."""
+SHOWN_DIALING, SHOWN_ANSWERED = 40, 41
+"""The backend shows their call as up, and Redis has forgotten it."""
+LOG_IN: Final = ("dialer", "secret")
+
+
+class Cast(msgspec.Struct, frozen=True):
+    """The world of a run, and what the judge must know of it."""
+
+    world: World
+    attempts_before: Mapping[int, int]
+    """Attempts the backend knew before the run; those without a key here were not remembered as attempts."""
+    remembered: frozenset[str]
+    """Attempts of before that the ledger takes up again."""
+
+
+def _people(play: Play) -> dict[int, int]:
+    """Ordinary contacts: id -> campaign."""
+    several = 12 if play == "campaign" else 4
+    return {number: 1 + number % 2 for number in range(1, several + 1)} | {FIRST_LATE: LATE_CAMPAIGN}
+
+
+def _seed_with_everything(seed: int, people: Mapping[int, int]) -> int:
+    """The first seed from `seed` on with which the first calls of these people end in every way there is."""
+    for candidate in count(seed):
+        ends = {draw_course(LIFE, candidate, contact, 0, RING_S).outcome for contact in people}
+        if len(ends) == 5:
+            return candidate
+    raise AssertionError("unreachable")
+
+
+def make_cast(play: Play, seed: int) -> Cast:
+    """The same for the same seed."""
+    people = _people(play)
+    world = World(LIFE, _seed_with_everything(seed * 1000, _people("campaign")))
+    for campaign, queue in ((1, QUEUE), (2, QUEUE), (LATE_CAMPAIGN, LATE_QUEUE)):
+        world.add_campaign(
+            Campaign(
+                id=campaign,
+                queue_name=queue,
+                max_retries=MAX_RETRIES,
+                retry_delay=RETRY_DELAY_S,
+                max_concurrent_calls=20,
+            )
+        )
+    number = 1001
+    for queue, agents in AGENTS.items():
+        for _ in range(agents):
+            world.add_agent(number, queue)
+            number += 1
+    world.add_contacts(_contact(contact, campaign) for contact, campaign in people.items())
+    if play == "memory":
+        recently = datetime.now(UTC).isoformat()
+        for contact, status in ((SHOWN_DIALING, "dialing"), (SHOWN_ANSWERED, "answered")):
+            shown = _contact(contact, 1)
+            shown.status, shown.attempts, shown.last_attempt = status, 1, recently
+            world.add_contacts([shown])
+        return Cast(world, {}, frozenset(f"1:{contact}:1" for contact in (SHOWN_DIALING, SHOWN_ANSWERED)))
+    world.add_contacts([_contact(REFUSED, 1), _contact(CUT, 2), _contact(TURNED_AWAY, 1)])
+    without = _contact(NO_NUMBER, 1)
+    without.phone_number = ""
+    due = _contact(DUE, 2)
+    due.status, due.attempts, due.last_attempt = "no_answer", 1, "2026-01-02T00:00:00Z"
+    world.add_contacts([without, due])
+    return Cast(world, {DUE: 1}, frozenset())
+
+
+def add_late_contacts(world: World) -> None:
+    """After a death: calls whose events end the attempts the dead left behind."""
+    known = max(contact for contact in world.contacts if FIRST_LATE <= contact < SHOWN_DIALING)
+    world.add_contacts(_contact(known + 1 + each, LATE_CAMPAIGN) for each in range(LATE_AFTER_DEATH))
+
+
+def _contact(contact: int, campaign: int) -> Contact:
+    return Contact(id=contact, campaign_id=campaign, phone_number=f"+1555{contact:07d}")
+
+
+def centre_config() -> CentreConfig:
+    """As deployed: replies are held while the phone rings. The backend wants a log-in."""
+    return CentreConfig(backend_username=LOG_IN[0], backend_password=LOG_IN[1])
+
+
+def child_environment(play: Play, urls: Mapping[str, str]) -> dict[str, str]:
+    """Our environment without settings of the user's, with those of the play; `urls` are settings by field name."""
+    settings: dict[str, str | float] = {
+        **urls,
+        "backend_username": LOG_IN[0],
+        "backend_password": LOG_IN[1],
+        "log_level": "INFO",
+        "log_format": "text",
+        "ring_timeout_s": RING_S / SPEED,
+        "uncertain_margin_s": 5.0,  # a request may leave up to five seconds after its begin mark
+        "max_call_s": 8.0 if play == "campaign" else 3.0,
+        "originate_timeout_s": 5.0,
+        "dial_every_s": 0.2,
+        "retry_every_s": 0.3,
+        "stats_every_s": 0.3,
+        "cleanup_after_s": 0.2,
+        "agents_max_age_s": 0.2,
+        "campaign_max_age_s": 0.5,
+        "refill_every_s": 0.2,
+        "page_size": 5,
+        "lease_s": 2.0,
+        "tombstone_s": 86_400,  # the ledger stays whole, for the judge
+        "sweep_every_s": 0.05,
+        "block_s": 0.1,
+        "claim_idle_s": 0.6,
+        "max_deliveries": 5,
+        "consumer_forget_s": 0.8,
+        "grace_s": 4.0,
+        "breaker_max_s": 0.5,
+    }
+    ours = set(NAMES.values())
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ours and not name.startswith("STREAMDIALER_")
+    }
+    root = Path(streamdialer.__file__).resolve().parents[1]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    return environment | {NAMES[field]: str(value) for field, value in settings.items()}

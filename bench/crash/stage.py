@@ -1,0 +1,111 @@
+"""Around the play: a ledger on an emptied server, entries planted in the streams, servers that misbehave, cues."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Final
+
+import anyio
+import msgspec
+from aiohttp import web
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from bench.crash.scenario import CUT, QUEUE, REFUSED, TURNED_AWAY, Play
+from streamdialer.callcentre import CallCentre, drop_connection, json_reply
+from streamdialer.keys import GROUP, STAGES, Keys
+from streamdialer.ledger import trust_memory
+
+GONE: Final = "gone"
+"""A consumer that will never come back."""
+FIRST_REPLICA: Final = "replica-1"
+TOO_OFTEN: Final = 9
+"""Deliveries."""
+SLOW_S: Final = 0.4
+SLOW: Final = frozenset(
+    {("GET", "/agents/"), ("GET", "last_attempt__lt"), ("POST", "/update_stats/"), ("PATCH", "/contacts/")}
+)
+"""Backend requests whose first one takes so long that the entry has to be renewed."""
+CUE_CALLS: Final = 3
+PLANTED: Final[Counter[str]] = Counter(
+    {"never_finished": 1, "unknown_type": 1, "unknown_kind": 1, "unreadable_call": 1, "unreadable_update": 1}
+)
+"""Dead letters that are to be there in the end, by reason; any other one is somebody's loss."""
+
+
+async def open_ledger(client: Redis, keys: Keys, play: Play) -> None:
+    """Empties the server; only in the play `memory` does the ledger have to find out that it knows nothing."""
+    await client.flushall()
+    if play == "campaign":
+        await trust_memory(client, keys)
+
+
+async def plant(client: Redis, keys: Keys) -> None:
+    """Entries nobody can read in every stream, and what dead consumers left; readers make the group of `ticks`."""
+    await client.xadd(keys.stream("ticks"), {"planted": "1"})
+    for stage in ("calls", "updates"):
+        stream = keys.stream(stage)
+        await client.xadd(stream, {"planted": "1"})
+        await client.xgroup_create(stream, GROUP, id="0")
+        await client.xreadgroup(GROUP, GONE, {stream: ">"})
+    events = keys.stream("events")
+    await client.xgroup_create(events, GROUP, mkstream=True)
+    agent: dict[Any, Any] = {"type": "agent_wrapup", "queue": QUEUE}
+    killing, _, deleted = [str(await client.xadd(events, agent)) for _ in range(3)]
+    await client.xreadgroup(GROUP, GONE, {events: ">"}, count=2)
+    await client.xclaim(events, GROUP, GONE, 0, [killing], retrycount=TOO_OFTEN)
+    await client.xreadgroup(GROUP, FIRST_REPLICA, {events: ">"}, count=1)
+    await client.xdel(events, deleted)
+    await client.xadd(events, {"planted": "1"})
+
+
+class Misbehaviour:
+    """What the servers do to some requests."""
+
+    def __init__(self, centre: CallCentre) -> None:
+        self._centre = centre
+        self._turned_away = False
+        self._slow: set[tuple[str, str]] = set()
+        self.refused: set[str] = set()
+        """Keys answered 404: attempts that count and no phone ever rang for."""
+        centre.dialer_api.script(self._originate)
+        centre.backend.script(self._backend)
+
+    async def _originate(self, request: web.Request) -> web.StreamResponse | None:
+        if request.path != "/calls/originate":
+            return None
+        contact = msgspec.json.decode(await request.read())["contact_id"]
+        if contact == REFUSED:
+            self.refused.add(request.headers["Idempotency-Key"])
+            return json_reply({"detail": "no route to this number"}, 404)
+        if contact == TURNED_AWAY and not self._turned_away:
+            self._turned_away = True
+            return json_reply({"detail": "busy"}, 503, {"Retry-After": "0.1"})
+        if contact == CUT:
+            await self._centre.dialer_api.normal(request)
+            return drop_connection(request)
+        return None
+
+    async def _backend(self, request: web.Request) -> None:
+        for slow in SLOW - self._slow:
+            if request.method == slow[0] and slow[1] in request.path_qs:
+                self._slow.add(slow)
+                await anyio.sleep(SLOW_S)
+
+
+async def give_cues(client: Redis, keys: Keys, centre: CallCentre) -> None:
+    """Makes things happen at their time; returns when all have."""
+    for stage in STAGES:
+        while True:
+            try:
+                await client.execute_command(  # type: ignore[no-untyped-call]
+                    "XGROUP CREATECONSUMER", keys.stream(stage), GROUP, GONE
+                )
+                break
+            except ResponseError:  # no replica has made the group yet
+                await anyio.sleep(0.02)
+    while centre.summary().total.originates < CUE_CALLS:  # noqa: ASYNC110 - no event tells
+        await anyio.sleep(0.02)
+    centre.backend.expire_access_tokens()
+    await client.xadd(keys.stream("events"), {"type": "agent_wrapup", "queue": QUEUE})
+    await client.xadd(keys.stream("events"), {"type": "agent_busy", "agent_id": "1001"})
