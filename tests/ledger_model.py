@@ -13,9 +13,10 @@ from typing import Final
 
 from tests.attempt_model import NOBODY_REACHED, Facts, State, counts, standing, stronger
 
-# Durations end in 5 s and the tests' clock moves by tens: whether something is due does not hang on milliseconds.
-LEASE_S, DEADLINE_S, MAX_CALL_S, TOMBSTONE_S, RETRY_S = 65, 45, 7205, 605, 305
-REST_S, RATE_LIMIT_S, DELIVERY_LEASE_S, ANSWER_KEPT_S = 25, 15, 35, 300
+# The tests' clock moves by thousands of seconds and no duration is a multiple of them: whether something is due does not
+# hang on how long the test itself takes.
+LEASE_S, DEADLINE_S, MAX_CALL_S, TOMBSTONE_S, RETRY_S = 6500, 4500, 720_500, 60_500, 30_500
+REST_S, RATE_LIMIT_S, DELIVERY_LEASE_S, ANSWER_KEPT_S = 2500, 1500, 3500, 30_000
 MAX_ATTEMPTS: Final = 3
 
 

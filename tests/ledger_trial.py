@@ -44,7 +44,8 @@ from tests.ledger_model import (
 )
 from tests.ledger_view import LedgerView, move_clock
 
-SLACK_MS = 4000
+SWEPT = ("released", "expired", "closed", "promoted", "forgotten", "stalled")
+SLACK_S = 400
 """How long one example may take: what the model calls one instant."""
 
 
@@ -118,6 +119,8 @@ class Trial:
         self.last_call = "0-0"
         self.deliveries: list[Delivery] = []
         self.view: LedgerView | None = None
+        self.seen: Counter[str] = Counter()
+        """How often each script gave which answer."""
 
     # --- campaigns and contacts -------------------------------------------------------------------------------
 
@@ -150,6 +153,7 @@ class Trial:
     async def cleanup(self, campaign: str, queue: str) -> None:
         model, one = self.model, self.model.campaigns[campaign]
         answer = await self.ledger.cleanup(campaign, queue)
+        self.seen[f"cleanup: {answer}"] += 1
         refusals = set()
         if not one.queue and one.status is None:
             refusals.add("unknown")
@@ -173,9 +177,11 @@ class Trial:
         kept, kept_until = self.answers.get((campaign, wanted.token), (None, 0.0))
         got = await self.ledger.claim(campaign, queue, wanted)
         new = await self._new_calls()
+        self.seen[f"claim: {got.reason or got.limit if not got.dialed else 'dialed'}"] += 1
         if kept is not None and kept_until > model.now:
             assert got == kept, "the same claim gave another answer"
             assert not new, "the same claim took more"
+            self.seen["claim: the same again"] += 1
             return
         forbidding = model.forbids_claim(one, open_for_s, set(wanted.others))
         unclear = {"no_call_events"} if model.events_required and model.overdue(one) else set()
@@ -254,6 +260,7 @@ class Trial:
     async def begin(self, attempt: Attempt, until: str, run: str) -> None:
         model, one = self.model, self.model.campaigns[attempt.campaign]
         answer = await self.ledger.begin(attempt, run, until)
+        self.seen[f"begin: {answer}"] += 1
         contact = one.contacts.get(attempt.contact)
         newest = contact.newest if contact else None
         if contact is None or newest is None or newest.token != attempt.token:
@@ -297,6 +304,7 @@ class Trial:
         answer = await self.ledger.settle(
             attempt, verdict=verdict, call_id=call_id, hold=hold, retry_after_s=wait_s
         )
+        self.seen[f"settle: {answer}"] += 1
         if not found:
             assert answer == "stale"
             return
@@ -322,6 +330,7 @@ class Trial:
             CallEvent,
         )
         answer = await self.ledger.apply_event(said, fact_of(said), queue, event.entry)
+        self.seen[f"event: {answer}"] += 1
         found = self.model.subject(
             event.campaign, event.contact, event.said.get("call_id", ""), event.position
         )
@@ -382,6 +391,7 @@ class Trial:
         model, one = self.model, self.model.campaigns[campaign]
         late = [c for c in one.contacts.values() if c.due is not None and c.due <= model.now]
         swept = await self.ledger.sweep(campaign, 500)
+        self.seen += Counter({f"sweep: {name}": getattr(swept, name) for name in SWEPT})
         places = {contact: contact.place for contact in late}
         tally = Counter(places.values())
         assert (swept.released, swept.promoted, swept.forgotten) == (
@@ -434,6 +444,7 @@ class Trial:
         about = (delivery.campaign, delivery.contact)
         document = self.model.documents.get(about)
         answer = await self.outbox.take(*about, delivery.token)
+        self.seen[f"take: {answer if isinstance(answer, str) else 'update'}"] += 1
         if document is None:
             assert answer == "none"
             await self._finish(delivery)
@@ -462,6 +473,7 @@ class Trial:
         document = self.model.documents.get(about)
         contact = self.model.campaigns[delivery.campaign].contacts.get(delivery.contact)
         answer = await self.outbox.confirm(*about, delivery.token, delivery.update.version)
+        self.seen[f"confirm: {answer}"] += 1
         if document is not None and document.token == delivery.token:
             assert answer == ("done" if document is delivery.document else "newer")
         else:
@@ -515,7 +527,7 @@ class Trial:
                     score = found.places[record.place][contact_id]
                     due = math.inf if contact.due is None else contact.due - model.now
                     left = (score - view.now_ms) / 1000
-                    assert due == left or abs(due - left) < SLACK_MS / 1000, (name, contact_id, due, left)
+                    assert due == left or abs(due - left) < SLACK_S, (name, contact_id, due, left)
                 self._check_backend(name, contact)
             assert all(found.totals.get(total, 0) == sums[total] for total in TOTALS), (sums, found.totals)
             waiting = {contact for campaign, contact in model.documents if campaign == name}

@@ -139,59 +139,91 @@ class LedgerView(msgspec.Struct, frozen=True):
     ticks: Sequence[Mapping[str, str]]
 
 
+LOOK: Final = """
+local READ = {
+  z = function(key) return redis.call('ZRANGE', key, 0, -1, 'WITHSCORES') end,
+  h = function(key) return redis.call('HGETALL', key) end,
+  x = function(key) return redis.call('XRANGE', key, '-', '+') end,
+}
+local found = { redis.call('TIME') }
+for i, key in ipairs(KEYS) do found[i + 1] = READ[string.sub(ARGV[1], i, i)](key) end
+return cjson.encode(found)
+"""
+"""Reads keys as sorted sets, hashes and streams; one reply is much cheaper to read than fifty."""
+
+
 async def read_ledger(
     client: Redis, keys: Keys, campaigns: Iterable[str], queues: Iterable[str] = ()
 ) -> LedgerView:
-    """Reads it in one transaction, so that no script runs in between."""
+    """Reads it in one script, so that nothing changes in between."""
     campaigns, queues = list(campaigns), list(queues)
-    pipe: Any = client.pipeline(transaction=True)
-    pipe.time()
-    pipe.hmget(keys.server, "last", "ahead")
-    pipe.hgetall(keys.directory)
-    pipe.zrange(keys.due, 0, -1, withscores=True)
-    pipe.xrange(keys.stream("updates"))
-    pipe.xrange(keys.stream("ticks"))
+    wanted = [
+        ("h", keys.server),
+        ("h", keys.directory),
+        ("z", keys.due),
+        ("x", keys.stream("updates")),
+        ("x", keys.stream("ticks")),
+    ]
     for campaign in campaigns:
-        for place in PLACES:
-            pipe.zrange(getattr(keys, place)(campaign), 0, -1, withscores=True)
-        pipe.hgetall(keys.records(campaign))
-        pipe.hkeys(keys.contacts(campaign))
-        pipe.hgetall(keys.outbox(campaign))
-        pipe.hgetall(keys.totals(campaign))
-        pipe.hgetall(keys.campaign(campaign))
+        wanted += [("z", getattr(keys, place)(campaign)) for place in PLACES]
+        wanted += [
+            ("h", keys.records(campaign)),
+            ("h", keys.contacts(campaign)),
+            ("h", keys.outbox(campaign)),
+            ("h", keys.totals(campaign)),
+            ("h", keys.campaign(campaign)),
+        ]
     for queue in queues:
-        pipe.zrange(keys.queue_free(queue), 0, -1)
-        pipe.zrange(keys.queue_busy(queue), 0, -1)
-        pipe.zrange(keys.queue_campaigns(queue), 0, -1)
-    answers = iter(await pipe.execute())
-    (seconds, micros), (last, ahead) = next(answers), next(answers)
-    wall = seconds * 1000 + micros // 1000
+        wanted += [
+            ("z", keys.queue_free(queue)),
+            ("z", keys.queue_busy(queue)),
+            ("z", keys.queue_campaigns(queue)),
+        ]
+    kinds, names = zip(*wanted, strict=True)
+    found = msgspec.json.decode(await client.eval(LOOK, len(names), *names, "".join(kinds)))
+    seconds, micros = found[0]
+    replies = iter(found[1:])
+
+    def pairs() -> dict[str, str]:
+        flat = next(replies)
+        return dict(zip(flat[::2], flat[1::2], strict=True)) if flat else {}
+
+    def scores() -> dict[str, float]:
+        return {member: float(score) for member, score in pairs().items()}
+
+    def entries() -> list[tuple[str, dict[str, str]]]:
+        return [(entry, dict(zip(flat[::2], flat[1::2], strict=True))) for entry, flat in next(replies) or []]
+
+    clock = pairs()
+    wall = int(seconds) * 1000 + int(micros) // 1000
     return LedgerView(
-        now_ms=max(wall + int(ahead or 0), int(last or 0)),
-        queue_of=next(answers),
-        due=dict(next(answers)),
-        updates={entry: (fields["campaign"], fields["contact"]) for entry, fields in next(answers)},
-        ticks=[fields for _, fields in next(answers)],
+        now_ms=max(wall + int(clock.get("ahead", 0)), int(clock.get("last", 0))),
+        queue_of=pairs(),
+        due=scores(),
+        updates={entry: (fields["campaign"], fields["contact"]) for entry, fields in entries()},
+        ticks=[fields for _, fields in entries()],
         campaigns={
             campaign: CampaignView(
-                places={place: dict(next(answers)) for place in PLACES},
-                records={
-                    contact: msgspec.json.decode(raw, type=Record) for contact, raw in next(answers).items()
-                },
-                calls_kept=frozenset(next(answers)),
-                outbox={
-                    contact: msgspec.json.decode(raw, type=Document) for contact, raw in next(answers).items()
-                },
-                totals={name: int(value) for name, value in next(answers).items() if value.isdigit()},
-                public=next(answers),
+                places={place: scores() for place in PLACES},
+                records={contact: _record.decode(raw) for contact, raw in pairs().items()},
+                calls_kept=frozenset(pairs()),
+                outbox={contact: _document.decode(raw) for contact, raw in pairs().items()},
+                totals={name: int(value) for name, value in pairs().items() if value.isdigit()},
+                public=pairs(),
             )
             for campaign in campaigns
         },
         queues={
-            queue: QueueView(*(frozenset(next(answers)) for _ in QueueView.__struct_fields__))
+            queue: QueueView(
+                free=frozenset(scores()), busy=frozenset(scores()), campaigns=frozenset(scores())
+            )
             for queue in queues
         },
     )
+
+
+_record = msgspec.json.Decoder(Record)
+_document = msgspec.json.Decoder(Document)
 
 
 async def move_clock(client: Redis, keys: Keys, seconds: int) -> None:

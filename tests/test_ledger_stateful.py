@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ from streamdialer.embedded import EmbeddedServer
 from streamdialer.keys import Keys
 from streamdialer.ledger import LoadRow, Reservation, trust_memory
 from streamdialer.scripts import Scripts
+from tests.ledger_model import RETRY_S
 from tests.ledger_trial import Delivery, Trial, Written
 
 STEPS: Final = int(os.environ.get("LEDGER_STEPS", "10000"))
@@ -58,6 +60,7 @@ class Bench:
         self.scripts = Scripts(self.client)
         self.run(self.scripts.__aenter__())
         self.steps = 0
+        self.seen: Counter[str] = Counter()
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(work)
@@ -120,6 +123,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.bench.steps += 1
         self.bench.run(self.trial.check())
 
+    def teardown(self) -> None:
+        self.bench.seen += self.trial.seen
+
     # --- the world --------------------------------------------------------------------------------------------
 
     @rule(campaign=campaigns, status=st.sampled_from(("active", "active", "paused", "draft", "what")))
@@ -130,14 +136,14 @@ class LedgerMachine(RuleBasedStateMachine):
     def goes_on(self, campaign: str) -> None:
         self.bench.run(self.trial.set_status(campaign, "active"))
 
-    @rule(seconds=st.sampled_from((10, 20, 50, 50, 70, 310, 310, 610, 7210)))
+    @rule(seconds=st.sampled_from((1000, 2000, 5000, 5000, 7000, 31_000, 31_000, 61_000, 721_000)))
     def time_passes(self, seconds: int) -> None:
         self.bench.run(self.trial.pass_time(seconds))
 
     @rule(
         queue=st.sampled_from(QUEUES),
         free=st.lists(st.booleans(), max_size=6),
-        asked_ago=st.sampled_from((0, 0, 20)),
+        asked_ago=st.sampled_from((0, 0, 2000)),
     )
     def agents_are_listed(self, queue: str, free: list[bool], asked_ago: int) -> None:
         agents = {str(number): is_free for number, is_free in enumerate(free, 1)}
@@ -147,7 +153,7 @@ class LedgerMachine(RuleBasedStateMachine):
         queue=st.sampled_from(QUEUES),
         agent=contacts,
         is_free=st.booleans(),
-        ago=st.sampled_from((0, 0, 30, 100)),
+        ago=st.sampled_from((0, 0, 3000, 9000)),
     )
     def an_agent_changes(self, queue: str, agent: str, is_free: bool, ago: int) -> None:
         self.do(lambda: self.trial.note_agent(queue, agent, is_free, ago))
@@ -204,7 +210,7 @@ class LedgerMachine(RuleBasedStateMachine):
             batch=int(more.get("batch", 500)),
             open_until_ms=open_until,
             max_attempts=int(more.get("max_attempts", 3)),
-            retry_delay_ms=305_000,
+            retry_delay_ms=RETRY_S * 1000,
             others=others,
         )
         open_for_s = {None: None, OPEN: 1e12, CLOSED: -1.0}[open_until]
@@ -349,7 +355,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def a_sweep(self, campaign: str) -> None:
         self.do(lambda: self.trial.sweep(campaign))
 
-    @rule(seconds=st.sampled_from((50, 310, 310, 7210)))
+    @rule(seconds=st.sampled_from((5000, 31_000, 31_000, 721_000)))
     def time_passes_and_all_is_swept(self, seconds: int) -> None:
         self.bench.run(self.trial.pass_time(seconds))
         for campaign in CAMPAIGNS:
@@ -406,15 +412,19 @@ class LedgerMachine(RuleBasedStateMachine):
         self.bench.run(self.deeds[-1]())
 
 
-def test_the_ledger_does_what_the_model_allows_whatever_happens(bench: Bench) -> None:
-    profile = settings(
-        max_examples=max(1, STEPS // STEPS_PER_EXAMPLE),
-        stateful_step_count=STEPS_PER_EXAMPLE,
-        deadline=None,
-        print_blob=True,
-        suppress_health_check=list(HealthCheck),
-    )
+def test_the_ledger_does_what_the_model_allows_whatever_happens(
+    bench: Bench, record_property: Callable[[str, object], None]
+) -> None:
     while bench.steps < STEPS:
+        profile = settings(
+            max_examples=1 + (STEPS - bench.steps) // STEPS_PER_EXAMPLE,
+            stateful_step_count=STEPS_PER_EXAMPLE,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        )
         run_state_machine_as_test(lambda: LedgerMachine(bench), settings=profile)
-    print(f"{bench.steps} steps")
+    record_property("steps", bench.steps)
+    record_property("answers", dict(bench.seen))
+    print(bench.steps, sorted(bench.seen.items()))
     assert bench.steps >= STEPS
