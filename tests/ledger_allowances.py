@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-Allowance = Literal["the attempt that was sent is counted when its first news comes",]
+Allowance = Literal[
+    "the attempt that was sent is counted when its first news comes",
+    "a claim believes what it is told of its campaign's queue",
+]
 ALLOWED: Final[frozenset[Allowance]] = frozenset(
     {
         "the attempt that was sent is counted when its first news comes",
+        "a claim believes what it is told of its campaign's queue",
     }
 )
 

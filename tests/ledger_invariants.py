@@ -1,4 +1,4 @@
-"""What must be true of the ledger in every instant, whatever happened: one look, one pipeline, one list of violations."""
+"""What must be true of the ledger in every instant, whatever happened: one look, one list of violations."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def uncounted(record: Record) -> int:
 
 
 def _attempt(attempt: StoredAttempt, is_newest: bool) -> Iterator[str]:
-    if attempt.number > attempt.max_attempts and not attempt.token == "remembered":
+    if attempt.number > attempt.max_attempts and attempt.token != "remembered":
         yield f"attempt {attempt.id} is beyond the {attempt.max_attempts} allowed"
     if attempt.state == "reserved":
         if attempt.run or attempt.sent_ms:

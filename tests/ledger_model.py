@@ -1,7 +1,8 @@
 """What must be true of contacts, attempts, levels and holds: a model in plain Python, time in seconds (pure).
 
-It is written from the contract and the invariants, not from the scripts. Where these leave the ledger a choice (which of two
-contacts of one age, whether a deadline waits a little longer) the model says what is allowed and takes over what was chosen.
+It is written from the contract and the invariants, not from the scripts. Where these leave the ledger a choice (which
+of two contacts of one age, whether a deadline waits a little longer) the model says what is allowed and takes over
+what was chosen.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Final
 
 from tests.attempt_model import NOBODY_REACHED, Facts, State, counts, standing, stronger
 
-# The tests' clock moves by thousands of seconds and no duration is a multiple of them: whether something is due does not
-# hang on how long the test itself takes.
+# The tests' clock moves by thousands of seconds and no duration is a multiple of them: whether something is due does
+# not hang on how long the test itself takes.
 LEASE_S, DEADLINE_S, MAX_CALL_S, TOMBSTONE_S, RETRY_S = 6500, 4500, 720_500, 60_500, 30_500
 REST_S, RATE_LIMIT_S, DELIVERY_LEASE_S, ANSWER_KEPT_S = 2500, 1500, 3500, 30_000
 MAX_ATTEMPTS: Final = 3
@@ -92,6 +93,9 @@ class CampaignModel:
     past: Counter[str] = field(default_factory=Counter)
     """What attempts that are no longer remembered have added to the totals."""
     held_until: float | None = None
+    waiting_tick: str = ""
+    slots: set[str] = field(default_factory=set)
+    """Kinds of ticks whose slot, which never ends here, has been written."""
 
     def within(self, *places: str) -> list[ContactModel]:
         return [one for one in self.contacts.values() if one.place in places]
@@ -272,6 +276,19 @@ class LedgerModel:
         """Unanswered attempts whose deadline has passed."""
         late = [one for one in campaign.within("unanswered") if one.due is not None and one.due <= self.now]
         return [one.attempts[-1] for one in late]
+
+    def wants_tick(self, kind: str, campaign: str, is_periodic: bool) -> bool:
+        """Whether a tick is to be added; one that is periodic takes its slot by being wanted."""
+        one = self.campaigns[campaign]
+        is_wanted = one.status == "active"
+        if kind == "cleanup":
+            is_wanted = one.status in (None, "completed", "cancelled")
+        if is_periodic and is_wanted:
+            is_wanted = (
+                kind not in one.slots and kind != "cleanup"
+            )  # what has just ended stays for one interval
+            one.slots.add(kind)
+        return is_wanted and not (kind == "dial" and one.waiting_tick)
 
     # --- replies and events -----------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -20,13 +21,15 @@ from streamdialer.ledger import (
     Outbox,
     QueueLedger,
     Reservation,
+    TickLedger,
     Update,
     fact_of,
 )
 from streamdialer.ledger.campaigns import Limits
-from streamdialer.model import Agent, Attempt, CallEvent
+from streamdialer.model import Agent, Attempt, CallEvent, TickKind, TickResult
 from streamdialer.scripts import Scripts
 from tests.attempt_model import counts
+from tests.ledger_allowances import is_allowed
 from tests.ledger_invariants import TOTALS, check_ledger, uncounted
 from tests.ledger_model import (
     ANSWER_KEPT_S,
@@ -107,6 +110,8 @@ class Trial:
         self.ledger = CampaignLedger(
             scripts, self.keys, limits(events_required=events_required, is_idempotent=is_idempotent)
         )
+        self.tick_ledger = TickLedger(scripts, self.keys)
+        self.ticks: list[tuple[TickKind, str, str]] = []
         self.queue_ledger = QueueLedger(scripts, self.keys)
         self.outbox = Outbox(scripts, self.keys, TOMBSTONE_S * 1000, DELIVERY_LEASE_S * 1000)
         self.model = LedgerModel(campaigns, events_required=events_required, is_idempotent=is_idempotent)
@@ -170,10 +175,38 @@ class Trial:
             assert all(":answer:" in str(key) for key in left), left
             assert not await self.client.exists(self.keys.campaign(campaign))
 
+    # --- ticks ------------------------------------------------------------------------------------------------
+
+    async def want_ticks(self, kind: TickKind, campaigns: tuple[str, ...], interval_s: int) -> None:
+        """A producer adds a tick per campaign, of an endless slot or at once."""
+        added = await self.tick_ledger.enqueue(kind, campaigns, interval_s)
+        expected = [name for name in campaigns if self.model.wants_tick(kind, name, interval_s > 0)]
+        assert len(added) == len(expected), (added, expected)
+        for name, tick in zip(expected, added, strict=True):
+            self.ticks.append((kind, name, tick))
+            if kind == "dial":
+                self.model.campaigns[name].waiting_tick = tick
+
+    async def run_tick(self, at: int) -> None:
+        """A consumer takes a tick and keeps its result; the entry goes when it is done, if it does not die before."""
+        kind, name, tick = self.ticks[at % len(self.ticks)]
+        await self.tick_ledger.take(name, tick)
+        if self.model.campaigns[name].waiting_tick == tick:
+            self.model.campaigns[name].waiting_tick = ""
+        kept = await self.client.get(self.keys.tick(tick))
+        result = TickResult(status="ok", kind=kind, campaign_id=name, dialed=at)
+        await self.tick_ledger.record(tick, result, keep_s=10_000, decisions=10)
+        got = await self.client.get(self.keys.tick(tick))
+        assert got == (kept or msgspec.json.encode(result).decode()), "a result was overwritten"
+        if at % 2:
+            await self.client.xdel(self.keys.stream("ticks"), tick)
+
     # --- calls ------------------------------------------------------------------------------------------------
 
     async def claim(self, campaign: str, queue: str, wanted: Reservation, open_for_s: float | None) -> None:
         model, one = self.model, self.model.campaigns[campaign]
+        if queue != one.queue and is_allowed("a claim believes what it is told of its campaign's queue"):
+            return
         kept, kept_until = self.answers.get((campaign, wanted.token), (None, 0.0))
         got = await self.ledger.claim(campaign, queue, wanted)
         new = await self._new_calls()
@@ -184,6 +217,8 @@ class Trial:
             self.seen["claim: the same again"] += 1
             return
         forbidding = model.forbids_claim(one, open_for_s, set(wanted.others))
+        if queue != one.queue:
+            forbidding.add("queue_changed")
         unclear = {"no_call_events"} if model.events_required and model.overdue(one) else set()
         assert len(new) == got.dialed, "what was reserved is what is to be called"
         if forbidding:
@@ -218,7 +253,7 @@ class Trial:
 
     async def _new_calls(self) -> list[Attempt]:
         """Entries of `calls` that were not there before."""
-        entries = await self.client.xrange(self.keys.stream("calls"), f"({self.last_call}")
+        entries: Any = await self.client.xrange(self.keys.stream("calls"), f"({self.last_call}")
         if entries:
             self.last_call = entries[-1][0]
         return [
@@ -489,7 +524,8 @@ class Trial:
 
     async def deliver_all(self, campaign: str) -> None:
         """A deliverer nobody disturbs takes every update of a campaign that no other holds."""
-        for entry, fields in await self.client.xrange(self.keys.stream("updates")):
+        entries: Any = await self.client.xrange(self.keys.stream("updates"))
+        for entry, fields in entries:
             if fields["campaign"] == campaign:
                 delivery = Delivery(str(entry), campaign, fields["contact"], f"undisturbed {entry}")
                 await self.take(delivery)
