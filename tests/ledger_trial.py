@@ -118,8 +118,10 @@ class Trial:
         self.backend: dict[tuple[str, str], tuple[str, int]] = {}
         self.calls: list[tuple[Attempt, str]] = []
         """Every entry `calls` ever had, with its `until`."""
-        self.requests: dict[str, dict[str, list[str]]] = {}
-        """Attempt id -> reservation -> runs that were allowed to send."""
+        self.requests: dict[str, list[str]] = {}
+        """Attempt id -> reservations under which a request has left."""
+        self.refused: set[str] = set()
+        """Reservations whose request the API has not placed."""
         self.answers: dict[tuple[str, str], tuple[Claimed, float]] = {}
         self.last_call = "0-0"
         self.deliveries: list[Delivery] = []
@@ -171,6 +173,7 @@ class Trial:
         assert answer in refusals if refusals else answer == "ok", (answer, refusals)
         if answer == "ok":
             model.campaigns[campaign] = CampaignModel(campaign)
+            self._forget_requests(campaign)
             left = [key async for key in self.client.scan_iter(f"sd:c:{campaign}:*", count=1000)]
             assert all(":answer:" in str(key) for key in left), left
             assert not await self.client.exists(self.keys.campaign(campaign))
@@ -319,15 +322,21 @@ class Trial:
         assert answer in (refusals or {"ok"}), (answer, refusals)
         if answer == "ok":
             model.send(attempt.campaign, contact, run)
-            self._note_request(attempt, run)
+            self._note_request(attempt)
         else:
             model.unreserve(contact)
 
-    def _note_request(self, attempt: Attempt, run: str) -> None:
-        """A request may leave now: the first of its reservation, and of its number unless the others were refused."""
-        reservations = self.requests.setdefault(attempt.id, {})
-        assert not reservations.get(attempt.token), "two runs were allowed to send one reservation"
-        reservations[attempt.token] = [run]
+    def _note_request(self, attempt: Attempt) -> None:
+        """A request may leave: the first of its attempt, unless those before are known not to have been placed."""
+        earlier = self.requests.setdefault(attempt.id, [])
+        assert attempt.token not in earlier, "two runs were allowed to send one reservation"
+        assert self.refused.issuperset(earlier), "a second request left for one attempt"
+        earlier.append(attempt.token)
+
+    def _forget_requests(self, campaign: str, contact: str | None = None) -> None:
+        """Whoever is loaded anew is counted anew."""
+        prefix = f"{campaign}:" if contact is None else f"{campaign}:{contact}:"
+        self.requests = {name: sent for name, sent in self.requests.items() if not name.startswith(prefix)}
 
     async def settle(self, attempt: Attempt, verdict: str, call_id: str, hold: str) -> None:
         found = [
@@ -346,6 +355,8 @@ class Trial:
         ((contact, one),) = found
         assert answer == ("ok" if one.verdict is None else "settled")
         if one.verdict is None:
+            if verdict == "not_placed":
+                self.refused.add(attempt.token)
             self.model.settle(one, contact, verdict, call_id, hold)
 
     # --- events -----------------------------------------------------------------------------------------------
@@ -450,6 +461,7 @@ class Trial:
                     model.tell(campaign, contact, "pending", contact.used)
                 case "finished":
                     model.forget(one, contact)
+                    self._forget_requests(campaign, contact.id)
                 case _:
                     assert attempt is not None
                     if contact in ended:
