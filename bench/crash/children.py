@@ -41,6 +41,8 @@ class Children:
         self._without = without
         self._running: dict[Role, subprocess.Popen[bytes]] = {}
         self._started = 0
+        self.replica = FIRST_REPLICA
+        """The consumer name of the newest replica."""
         self.marker = directory / "marker"
 
     def __enter__(self) -> Self:
@@ -106,9 +108,9 @@ class Children:
         if role == "producer":
             command.append("tick")
         else:
-            is_first = self._started <= len(ROLES)
-            name = FIRST_REPLICA if is_first else f"replica-{self._started}"
-            command += ["consume", "--name", name]
+            if self._started > len(ROLES):
+                self.replica = f"replica-{self._started}"
+            command += ["consume", "--name", self.replica]
         with self._log(role).open("ab") as output:
             self._running[role] = subprocess.Popen(
                 bound_to_parent(command),
