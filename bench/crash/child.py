@@ -1,10 +1,17 @@
-"""`python -m bench.crash.child ORDERS -- consume …`: the product's command line with failpoints around its doors."""
+"""A child: the product's command line with failpoints around its doors.
+
+Forked from a server that has the imports behind it, which is most of a short run's work otherwise.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 import sys
-
-import msgspec
+from collections.abc import Mapping
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
 
 from bench.crash.doors import open_doors
 from bench.crash.points import Orders
@@ -12,9 +19,34 @@ from bench.crash.probe import Probe
 from bench.crash.sabotage import take_out
 from streamdialer.cli import main
 
-if __name__ == "__main__":
-    _, raw, _, *arguments = sys.argv
-    orders = msgspec.json.decode(raw, type=Orders)
+PR_SET_PDEATHSIG = 1
+
+
+def start_child(
+    orders: Orders, arguments: list[str], environment: Mapping[str, str], directory: str, log: str
+) -> ForkServerProcess:
+    """Runs `streamdialer` with the arguments in `directory`; output is added to `log`."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    child = context.Process(
+        target=_work, args=(orders, arguments, dict(environment), directory, log), daemon=True
+    )
+    child.start()
+    return child
+
+
+def _work(
+    orders: Orders, arguments: list[str], environment: dict[str, str], directory: str, log: str
+) -> None:
+    if sys.platform == "linux":  # the fork server ends with the harness, and we with the fork server
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    os.setsid()
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ.update(environment)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(output, stream)
     take_out(orders.without)
     open_doors(Probe(orders))
     sys.argv = ["streamdialer", *arguments]

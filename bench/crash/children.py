@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Final, Literal, Self
 
 import anyio
-import msgspec
 
+from bench.crash.child import start_child
 from bench.crash.points import Orders, Target
 from bench.crash.stage import FIRST_REPLICA
 from streamdialer.errors import CannotBeDone
-from streamdialer.launch import bound_to_parent
 
 Role = Literal["replica", "producer"]
 ROLES: Final[tuple[Role, ...]] = ("producer", "replica")
@@ -24,7 +22,7 @@ LOG_LINES_SHOWN: Final = 15
 
 
 class Children:
-    """A context manager: whoever is still there at its end is killed. To be used from the main thread."""
+    """A context manager: whoever is still there at its end is killed."""
 
     def __init__(
         self,
@@ -39,8 +37,10 @@ class Children:
         self._environment = environment
         self._target = target
         self._without = without
-        self._running: dict[Role, subprocess.Popen[bytes]] = {}
+        self._running: dict[Role, ForkServerProcess] = {}
         self._started = 0
+        self.replica = FIRST_REPLICA
+        """The consumer name of the newest replica."""
         self.marker = directory / "marker"
 
     def __enter__(self) -> Self:
@@ -51,7 +51,7 @@ class Children:
     def __exit__(self, *_: object) -> None:
         for child in self._running.values():
             child.kill()
-            child.wait()
+            child.join()
 
     @property
     def passage_logs(self) -> list[Path]:
@@ -61,7 +61,7 @@ class Children:
         """Whether somebody had killed themselves; raises CannotBeDone for a child that ended otherwise."""
         somebody_died = False
         for role, child in list(self._running.items()):
-            if child.poll() is not None:
+            if child.exitcode is not None:
                 self._require_own_death(role, child)
                 self._start(role)
                 somebody_died = True
@@ -71,14 +71,14 @@ class Children:
         """Asks everybody to end; True when one killed itself instead. Raises CannotBeDone."""
         somebody_died = False
         for child in self._running.values():
-            child.send_signal(signal.SIGTERM)
+            child.terminate()
         with anyio.move_on_after(STOP_WITHIN_S):
-            while any(child.poll() is None for child in self._running.values()):  # noqa: ASYNC110 - nobody tells
+            while any(child.exitcode is None for child in self._running.values()):  # noqa: ASYNC110 - nobody tells
                 await anyio.sleep(0.01)
         for role, child in self._running.items():
-            if child.poll() is None:
+            if child.exitcode is None:
                 raise CannotBeDone(f"the {role} did not end within {STOP_WITHIN_S:g} s of SIGTERM")
-            if child.returncode != 0:
+            if child.exitcode != 0:
                 self._require_own_death(role, child)
                 somebody_died = True
         self._running.clear()
@@ -89,11 +89,11 @@ class Children:
         for role in ROLES:
             self._start(role)
 
-    def _require_own_death(self, role: Role, child: subprocess.Popen[bytes]) -> None:
-        if child.returncode == -signal.SIGKILL and self.marker.exists():
+    def _require_own_death(self, role: Role, child: ForkServerProcess) -> None:
+        if child.exitcode == -signal.SIGKILL and self.marker.exists():
             return
         end = "\n".join(self._log(role).read_text("utf-8", errors="replace").splitlines()[-LOG_LINES_SHOWN:])
-        raise CannotBeDone(f"a {role} ended with exit code {child.returncode}:\n{end}")
+        raise CannotBeDone(f"a {role} ended with exit code {child.exitcode}:\n{end}")
 
     def _log(self, role: Role) -> Path:
         return self._directory / f"{role}.log"
@@ -102,20 +102,9 @@ class Children:
         self._started += 1
         points = "" if self._target else str(self._directory / f"{self._started}.points")
         orders = Orders(role=role, log=points, target=self._target, without=self._without)
-        command = [sys.executable, "-m", "bench.crash.child", msgspec.json.encode(orders).decode(), "--"]
-        if role == "producer":
-            command.append("tick")
-        else:
-            is_first = self._started <= len(ROLES)
-            name = FIRST_REPLICA if is_first else f"replica-{self._started}"
-            command += ["consume", "--name", name]
-        with self._log(role).open("ab") as output:
-            self._running[role] = subprocess.Popen(
-                bound_to_parent(command),
-                cwd=self._directory,
-                env=dict(self._environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        if role == "replica" and self._started > len(ROLES):
+            self.replica = f"replica-{self._started}"
+        arguments = ["tick"] if role == "producer" else ["consume", "--name", self.replica]
+        self._running[role] = start_child(
+            orders, arguments, self._environment, str(self._directory), str(self._log(role))
+        )

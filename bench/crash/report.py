@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -24,10 +25,12 @@ COLUMNS = (
 
 
 class Bar:
-    """A context manager; shows nothing where stderr is no terminal."""
+    """A context manager on stderr; where that is no terminal, a line per row."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
+        self._is_plain = not console.is_terminal
+        self._rows = self._done = 0
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -48,11 +51,18 @@ class Bar:
         self._progress.stop()
 
     def begin(self, rows: int) -> None:
+        self._rows = rows
         self._progress.update(self._task, total=rows, description="killing")
 
     def advance(self, row: Row) -> None:
         what = "killing" if row.is_clean else "killing: something is wrong"
         self._progress.update(self._task, advance=1, description=what)
+        self._done += 1
+        if self._is_plain:
+            figures = ", ".join(
+                f"{name} {cell}" for name, cell in zip(COLUMNS[1:], _cells(row)[1:], strict=True)
+            )
+            typer.echo(f"{self._done}/{self._rows} {row.point}: {figures.replace('#', '')}", err=True)
 
 
 def show(result: Result) -> None:

@@ -128,10 +128,11 @@ class _Run:
         for campaign in self._cast.world.campaigns:
             await self._client.hset(self._centre.keys.campaign(str(campaign)), "status", "completed")
         await self._until(self._is_cleaned, CLEANED_WITHIN_S, "not all campaigns were cleaned up")
+        await self._until(self._is_staffed, CLEANED_WITHIN_S, "somebody who took over did not get to work")
         try:
             while not self._trouble and await self._children.stop():
                 self._children.start_again()
-                await self._until(self._is_listening, CLEANED_WITHIN_S, "nobody took over at the end")
+                await self._until(self._is_staffed, CLEANED_WITHIN_S, "nobody took over at the end")
         except CannotBeDone as error:
             self._trouble.append(str(error))
 
@@ -161,6 +162,12 @@ class _Run:
         """Whether a producer hears of started campaigns."""
         subscribers = await self._client.pubsub_numsub(CHANNEL)
         return bool(subscribers[0][1])
+
+    async def _is_staffed(self) -> bool:
+        """Whether both processes are at work: a signal that comes earlier would end them at once."""
+        look = await take_look(self._client, self._centre.keys, self._centre)
+        readers = [stream.in_hand.keys() for stream in look.streams.values()]
+        return await self._is_listening() and all(self._children.replica in names for names in readers)
 
     async def _is_dialed(self) -> bool:
         """Whether every contact has its end, the backend knows, no phone is up and nothing is to be read."""
