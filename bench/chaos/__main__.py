@@ -20,7 +20,7 @@ from bench.chaos.report import show
 from bench.chaos.result import Figures, document, judge
 from bench.chaos.run import Say, run_chaos
 from bench.sabotaged import GUARDS
-from streamdialer.errors import StreamdialerError
+from streamdialer.errors import CannotBeDone, StreamdialerError
 from streamdialer.observe.logs import set_up_logging
 
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             figures = run_seed(options, asked.keep_logs, say if console.is_terminal else _say_nothing)
         except StreamdialerError as error:
-            sys.stderr.write(f"error: {error}\n")
+            sys.stderr.write(f"error: seed {seed}: {error}\n")
             return 1
         except KeyboardInterrupt:
             return 130
@@ -70,7 +70,10 @@ def run_seed(options: ChaosOptions, keep_logs: Path | None, say: Say) -> Figures
         directory.mkdir(parents=True, exist_ok=True)
     else:
         directory = Path(tempfile.mkdtemp(prefix="streamdialer-chaos-"))
-    figures = anyio.run(run_chaos, options, directory, say)
+    try:
+        figures = anyio.run(run_chaos, options, directory, say)
+    except StreamdialerError as error:
+        raise CannotBeDone(f"{error}\nAll logs are in {directory}") from error
     if keep_logs is None and all(verdict.holds for verdict in judge(figures)):
         shutil.rmtree(directory)
         return figures

@@ -99,5 +99,6 @@ class Crew:
 
     def _pick(self, role: Role, random: Random) -> Child:
         """One at work; whoever started last is spared as long as there is another: it may not have begun to work."""
+        self.replace_ended()
         at_work = self.at_work(role)
         return random.choice(at_work[:-1] or at_work or self._children.running(f"{role}-"))

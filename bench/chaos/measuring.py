@@ -16,6 +16,8 @@ from streamdialer.callcentre import Contact, Tally
 from streamdialer.demo.reckoning import LedgerView, read_ledger, reckon
 
 UP: Final = frozenset({"sent", "ringing", "answered", "in_doubt"})
+RETRIED: Final = frozenset({"no_answer", "busy", "failed"})
+"""Ends of a call after which another attempt is made while some are left."""
 RETRY_LISTED: Final = frozenset({"pending", "no_answer", "busy"})
 """What the backend shows of contacts that are loaded again when the ledger does not know them."""
 
@@ -138,6 +140,7 @@ def whereabouts(scene: Scene, ends: Mapping[str, LedgerEnd], forgot: Forgets) ->
         end = ends[str(contact.campaign_id)]
         reckoning = reckon([contact], views)
         found.final += reckoning.final
+        found.retries_forgotten += bool(reckoning.final) and _is_given_up(contact, scene, forgot)
         if reckoning.lost and not (forgot != "nothing" and _is_forgiven(contact, end, scene, found)):
             found.lost += reckoning.lost
         place = next(iter(reckoning.in_ledger), "")
@@ -151,20 +154,26 @@ def whereabouts(scene: Scene, ends: Mapping[str, LedgerEnd], forgot: Forgets) ->
     return found
 
 
+def _is_given_up(contact: Contact, scene: Scene, forgot: Forgets) -> bool:
+    """Whether the contact has attempts left that nobody will make.
+
+    What the backend shows as no_answer or busy comes back from its list once a forgetful ledger's tombstone is gone.
+    """
+    most = scene.centre.world.campaigns[contact.campaign_id].max_retries
+    comes_back = forgot != "nothing" and contact.status in RETRY_LISTED
+    return contact.status in RETRIED and contact.attempts < most and not comes_back
+
+
 def _is_forgiven(contact: Contact, end: LedgerEnd, scene: Scene, found: Whereabouts) -> bool:
     """Whether a contact Redis has forgotten comes back from the backend's lists, or shows an end of its own."""
     if end.view.places.get(str(contact.id)) or str(contact.id) in end.view.recorded:
         return False
     most = scene.centre.world.campaigns[contact.campaign_id].max_retries
-    if contact.status in RETRY_LISTED:
-        if contact.attempts >= most and contact.status != "pending":
-            found.final += 1
-        return True
-    if contact.status == "failed":
+    if contact.status in RETRIED and (contact.attempts >= most or contact.status == "failed"):
         found.final += 1
-        found.retries_forgotten += contact.attempts < most
+        found.retries_forgotten += _is_given_up(contact, scene, forgot="a second")
         return True
-    return False
+    return contact.status in RETRY_LISTED
 
 
 async def dead_letters(scene: Scene) -> tuple[dict[str, int], list[str]]:
