@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from streamdialer.connection import connect
 from streamdialer.consumers.services import Services
 from streamdialer.embedded import EmbeddedServer
-from streamdialer.keys import GROUP
+from streamdialer.keys import GROUP, Keys
 from streamdialer.streams import BadEntry, DeadLetters, Entry, Places, ReplicaRun, StreamConsumer
 from tests.conftest import eventually
 
@@ -37,6 +37,7 @@ class Worker:
             scripts=services.scripts,
             stream=STREAM,
             dead="dialer:dead",
+            server=Keys().server,
             consumer=name,
             handle=self._handle,
             places=self.places,
