@@ -144,6 +144,8 @@ class LedgerModel:
         self, campaign: str, contact: str, priority: int, attempts: int, problem: str, reset: bool
     ) -> str:
         """What becomes of one row."""
+        if not self.campaigns[campaign].queue:
+            return "ignored"  # nobody would ever remove it
         contacts = self.campaigns[campaign].contacts
         if contact in contacts:
             return "known"

@@ -150,7 +150,7 @@ class Trial:
                 campaign, row.contact, row.priority, row.attempts, row.problem, row.reset
             )
             expected[became] += 1
-            if before is None:
+            if before is None and became != "ignored":
                 shown = "no_answer" if row.reset else "pending"
                 self.backend[campaign, row.contact] = (shown, row.attempts)
         assert msgspec.structs.asdict(loaded) == {

@@ -1,6 +1,6 @@
 """Whatever happens to the ledger in whatever order, it does what the model allows and every invariant holds.
 
-Each step is one script on a real server (sometimes two or three), one fault of the world, or an earlier call done again;
+Each step is one script on a real server (sometimes two or three), one fault of the world, or an earlier call again;
 after each the whole ledger is compared with the model. Ten thousand steps by default; as many as you like by
 
     LEDGER_STEPS=1000000 python -m pytest tests/test_ledger_stateful.py

@@ -9,6 +9,7 @@ from typing import Final
 import anyio
 import msgspec
 
+from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.refill import Refill, Refilled
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServer, Unreachable
@@ -20,6 +21,8 @@ from streamdialer.rules.window import campaign_window
 log = logging.getLogger(__name__)
 CLAIM_BATCH: Final = 500
 CLAIM_TRIES: Final = 5
+REMEMBERED_S: Final = 60.0
+"""How long a campaign or queue that is not dialed any more stays in this process's memory."""
 
 WHY: Final = {
     "not_active": "the campaign's status is not active",
@@ -60,22 +63,20 @@ class Dialing:
     def __init__(self, services: Services, refill: Refill) -> None:
         self._services = services
         self._refill = refill
-        self._campaigns: dict[str, tuple[float, CampaignSettings]] = {}
-        self._registered: dict[str, tuple[str, str]] = {}
-        self._members: dict[str, list[str]] = {}
-        self._polling: dict[str, anyio.Lock] = {}
+        self._campaigns: Recent[CampaignSettings] = Recent(REMEMBERED_S)
+        self._registered: Recent[tuple[str, str]] = Recent(REMEMBERED_S)
+        self._members: Recent[list[str]] = Recent(REMEMBERED_S)
+        self._polling: Recent[anyio.Lock] = Recent(REMEMBERED_S)
 
     async def settings_of(self, campaign: str) -> CampaignSettings:
         """Raises CampaignError or Unreachable."""
-        found, now = self._campaigns.get(campaign), anyio.current_time()
-        if found is None or now - found[0] > self._services.settings.campaign_max_age_s:
-            if len(self._campaigns) > 10_000:
-                self._campaigns.clear()
-            settings = await self._services.backend.campaign(campaign)
-            if settings.pacing == "adaptive" and settings.dial_mode == "predictive":
+        found = self._campaigns.get(campaign, self._services.settings.campaign_max_age_s)
+        if found is None:
+            found = await self._services.backend.campaign(campaign)
+            if found.pacing == "adaptive" and found.dial_mode == "predictive":
                 raise CampaignError("pacing is 'adaptive', which this version does not have: takes 'fixed'")
-            found = self._campaigns[campaign] = (now, settings)
-        return found[1]
+            self._campaigns.put(campaign, found)
+        return found
 
     async def dial(self, tick: Tick, now_ms: int) -> TickResult:
         """One decision of one campaign; never raises for what a campaign or a server does wrong."""
@@ -102,6 +103,7 @@ class Dialing:
             await self._decide_and_claim(tick, campaign, opening.until_ms, result)
         except CampaignError as error:
             result.status, result.reason, result.detail = "error", "campaign_unusable", str(error)
+            await self._step_aside(tick.campaign)
         except Unreachable as error:
             result.status, result.reason, result.detail = "error", reason_of(error, "backend"), str(error)
         return result
@@ -134,8 +136,8 @@ class Dialing:
             if claimed.reason != "queue_changed":
                 _report(result, campaign, decision, claimed)
                 return
-            self._registered.pop(tick.campaign, None)
-            self._members.pop(queue, None)
+            self._registered.pop(tick.campaign)
+            self._members.pop(queue)
             await self._register(tick.campaign, campaign, is_open=True)
         result.status, result.reason = "error", "queue_changed"
         result.detail = f"the campaigns of queue {queue} kept changing; the next tick tries again"
@@ -156,22 +158,33 @@ class Dialing:
 
     async def _queue_state(self, campaign: str, queue: str) -> QueueState:
         for _ in range(CLAIM_TRIES):
-            members = self._members.get(queue, [])
+            members = self._members.get(queue) or []
             state = await self._services.queues.snapshot(queue, list(dict.fromkeys([campaign, *members])))
             if state is not None:
                 return state
-            self._members[queue] = await self._services.queues.campaigns(queue)
+            self._members.put(queue, await self._services.queues.campaigns(queue))
         raise Unreachable(f"the campaigns of queue {queue} keep changing")
 
     async def _poll_agents(self, queue: str, seen: QueueState) -> None:
         """Reads the queue's agents, one reader at a time; raises Unreachable: nothing is guessed."""
         services = self._services
-        async with self._polling.setdefault(queue, anyio.Lock()):
+        async with self._polling.put(queue, self._polling.get(queue) or anyio.Lock()):
             asked = await services.queues.ask_agents(queue)
             if asked.polled > seen.polled:
                 return
             agents = await services.backend.agents(queue)
             await services.queues.store_agents(queue, agents, asked.now)
+
+    async def _step_aside(self, campaign: str) -> None:
+        """A campaign that cannot be dialed claims no agents of its queue; its next good tick registers it anew."""
+        services = self._services
+        queue = await services.queues.queue_of(campaign)
+        raw = await services.queues.pacing_of(queue, campaign)
+        if not raw:
+            return
+        closed = msgspec.structs.replace(msgspec.json.decode(raw, type=PacingShared), is_open=False)
+        await services.campaigns.register(campaign, queue, msgspec.json.encode(closed).decode(), before=queue)
+        self._registered.pop(campaign)
 
     async def _register(self, campaign: str, settings: CampaignSettings, *, is_open: bool) -> None:
         shared = PacingShared(
@@ -189,9 +202,7 @@ class Dialing:
             before = await services.queues.queue_of(campaign)
             if await services.campaigns.register(campaign, *wanted, before=before):
                 break
-        if len(self._registered) > 10_000:
-            self._registered.clear()
-        self._registered[campaign] = wanted
+        self._registered.put(campaign, wanted)
 
 
 def _shared(state: CampaignState) -> PacingShared | None:

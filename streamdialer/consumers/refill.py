@@ -9,6 +9,7 @@ from typing import Final
 import anyio
 import msgspec
 
+from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.services import Services
 from streamdialer.errors import Unreachable
 from streamdialer.gateways.backend import ContactPage
@@ -61,7 +62,7 @@ class Refill:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._next_look: dict[str, float] = {}
+        self._next_look: Recent[float] = Recent(4 * services.settings.refill_every_s)
         self._looking: set[str] = set()
 
     def is_due(self, campaign: str, ready: int) -> bool:
@@ -92,12 +93,10 @@ class Refill:
                     break
         finally:
             self._looking.discard(campaign)
-        if len(self._next_look) > 10_000:
-            self._next_look.clear()
         # Nothing new: the whole pause. Something new: look again as soon as the contacts run low. After trouble (not
         # here): with the next tick, which says so again.
         pause_s = services.settings.refill_every_s
-        self._next_look[campaign] = anyio.current_time() + (pause_s if total.added else 2 * pause_s)
+        self._next_look.put(campaign, anyio.current_time() + (pause_s if total.added else 2 * pause_s))
         return total
 
     async def due_for_retry(self, campaign: str, settings: CampaignSettings, now_ms: int) -> Refilled:
@@ -140,7 +139,7 @@ class Refill:
                 break
         else:
             raise Unreachable(f"backend: the contacts being called in campaign {campaign} keep changing")
-        self._next_look.pop(campaign, None)
+        self._next_look.pop(campaign)
         if await memory.mark_rebuilt(campaign, mark):
             log.warning(
                 "Redis may have forgotten calls: the campaign was rebuilt from the backend",

@@ -8,12 +8,15 @@ from typing import Final
 
 import anyio
 
+from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakes import Wakes
 
 log = logging.getLogger(__name__)
 CAMPAIGNS_AT_ONCE: Final = 50
 CONTACTS_AT_ONCE: Final = 200
+STALLED_KEPT_S: Final = 60.0
+"""A stalled campaign is looked at every second."""
 
 
 class Sweeper:
@@ -22,7 +25,7 @@ class Sweeper:
     def __init__(self, services: Services, wakes: Wakes) -> None:
         self._services = services
         self._wakes = wakes
-        self._stalled: set[str] = set()
+        self._stalled: Recent[bool] = Recent(STALLED_KEPT_S)
 
     async def serve(self) -> None:
         """Runs until cancelled."""
@@ -58,12 +61,14 @@ class Sweeper:
                     "closed": swept.closed,
                 },
             )
-        if swept.stalled and campaign not in self._stalled:
+        was_stalled = self._stalled.get(campaign) is not None
+        if swept.stalled:
+            self._stalled.put(campaign, True)
+        if swept.stalled and not was_stalled:
             log.error(
                 "calls were sent and no call event has come since: nothing more is dialed until events come",
                 extra={"campaign": campaign, "calls": swept.stalled},
             )
-            self._stalled.add(campaign)
-        elif not swept.stalled and campaign in self._stalled:
+        elif was_stalled and not swept.stalled:
             log.warning("call events come again", extra={"campaign": campaign})
-            self._stalled.discard(campaign)
+            self._stalled.pop(campaign)

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from streamdialer.consumers.dialing import Dialing, reason_of
+from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.refill import Refill
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CampaignError, RefusedByServer, Unreachable
@@ -15,6 +16,7 @@ from streamdialer.model import TICK_KINDS, Tick, TickResult, normalise_id
 from streamdialer.streams import BadEntry, Entry
 
 log = logging.getLogger(__name__)
+REASONS_KEPT_S: Final = 900.0
 CLEANED: Final = {
     "unknown": "there is nothing of this campaign",
     "not_finished": "the campaign is neither completed nor cancelled: stop it first",
@@ -42,7 +44,7 @@ class TicksStage:
         self._services = services
         self._refill = Refill(services)
         self._dialing = Dialing(services, self._refill)
-        self._last_reason: dict[str, str | None] = {}
+        self._last_reason: Recent[str] = Recent(REASONS_KEPT_S)
 
     async def handle(self, entry: Entry) -> None:
         settings = self._services.settings
@@ -100,10 +102,9 @@ class TicksStage:
     def _log(self, tick: Tick, result: TickResult) -> None:
         """A line when something was done or the reason changed; the night shift needs no line per tick."""
         key = f"{tick.kind}:{tick.campaign}"
-        changed = self._last_reason.get(key, "") != result.reason
-        if len(self._last_reason) > 10_000:
-            self._last_reason.clear()
-        self._last_reason[key] = result.reason
+        reason = result.reason or "none"
+        changed = self._last_reason.get(key) != reason
+        self._last_reason.put(key, reason)
         level = logging.DEBUG
         if result.status == "error" and changed:
             level = logging.ERROR

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 
+from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.services import Services
 
 GATHER_S = 0.01
@@ -19,8 +20,8 @@ class Wakes:
         self._queues: dict[str, None] = {}
         self._campaigns: dict[str, None] = {}
         self._wanted = anyio.Event()
-        self._members: dict[str, tuple[float, list[str]]] = {}
-        self._queue_of: dict[str, tuple[float, str]] = {}
+        self._members: Recent[list[str]] = Recent(DIRECTORY_MAX_AGE_S)
+        self._queue_of: Recent[str] = Recent(DIRECTORY_MAX_AGE_S)
         self._looking_up = anyio.Lock()
 
     def queue(self, queue: str) -> None:
@@ -34,18 +35,14 @@ class Wakes:
 
     async def queue_of(self, campaign: str) -> str:
         """The queue of a campaign the ledger knows, else ''; up to five seconds old."""
-        found = self._queue_of.get(campaign)
-        if found is not None and anyio.current_time() - found[0] <= DIRECTORY_MAX_AGE_S:
-            return found[1]
+        found = self._queue_of.get(campaign, DIRECTORY_MAX_AGE_S)
+        if found is not None:
+            return found
         async with self._looking_up:
-            found = self._queue_of.get(campaign)
-            if found is not None and anyio.current_time() - found[0] <= DIRECTORY_MAX_AGE_S:
-                return found[1]  # another task has looked meanwhile
-            queue = await self._services.queues.queue_of(campaign)
-            if len(self._queue_of) > 10_000:
-                self._queue_of.clear()
-            self._queue_of[campaign] = (anyio.current_time(), queue)
-            return queue
+            found = self._queue_of.get(campaign, DIRECTORY_MAX_AGE_S)
+            if found is not None:
+                return found  # another task has looked meanwhile
+            return self._queue_of.put(campaign, await self._services.queues.queue_of(campaign))
 
     async def serve(self) -> None:
         """Adds the ticks; runs until cancelled."""
@@ -61,12 +58,7 @@ class Wakes:
                 await self._services.ticks.enqueue("dial", list(campaigns))
 
     async def _members_of(self, queue: str) -> list[str]:
-        found = self._members.get(queue)
-        if found is None or anyio.current_time() - found[0] > QUEUE_MEMBERS_MAX_AGE_S:
-            if len(self._members) > 10_000:
-                self._members.clear()
-            found = self._members[queue] = (
-                anyio.current_time(),
-                await self._services.queues.campaigns(queue),
-            )
-        return found[1]
+        found = self._members.get(queue, QUEUE_MEMBERS_MAX_AGE_S)
+        if found is None:
+            found = self._members.put(queue, await self._services.queues.campaigns(queue))
+        return found

@@ -93,6 +93,10 @@ class QueueLedger:
         """The queue of a campaign, '' when the ledger does not know it."""
         return str(await self._scripts.client.hget(self._keys.directory, campaign) or "")
 
+    async def pacing_of(self, queue: str, campaign: str) -> str:
+        """What `CampaignLedger.register` noted of the campaign's pacing, '' when nothing."""
+        return str(await self._scripts.client.hget(self._keys.queue_pacing(queue), campaign) or "")
+
     async def queue_of_agent(self, agent: str) -> str:
         """The queue an agent was last seen in, '' when there is none."""
         return str(await self._scripts.client.hget(self._keys.agents, agent) or "")
