@@ -10,11 +10,13 @@ from typing import Final, Literal
 Allowance = Literal[
     "the attempt that was sent is counted when its first news comes",
     "a claim believes what it is told of its campaign's queue",
+    "a contact out of attempts is shown as its last attempt ended when it is told again",
 ]
 ALLOWED: Final[frozenset[Allowance]] = frozenset(
     {
         "the attempt that was sent is counted when its first news comes",
         "a claim believes what it is told of its campaign's queue",
+        "a contact out of attempts is shown as its last attempt ended when it is told again",
     }
 )
 
