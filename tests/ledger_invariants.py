@@ -10,7 +10,6 @@ from redis.asyncio import Redis
 
 from streamdialer.keys import Keys
 from tests.attempt_model import LIVE, NOBODY_REACHED, PLACE_OF_LIVE, counts, standing
-from tests.ledger_allowances import is_allowed
 from tests.ledger_view import DEADLINES, CampaignView, LedgerView, Place, Record, StoredAttempt, read_ledger
 
 TOTALS: Final = ("total_calls", "answered_calls", "no_answer", "busy", "failed", "abandoned", "machine")
@@ -105,19 +104,15 @@ def _records(campaign: CampaignView) -> Iterator[str]:
             yield f"{contact}: attempts are numbered {numbers}"
         if len({attempt.token for attempt in history}) != len(history):
             yield f"{contact}: two attempts share a reservation"
-        live = [attempt for attempt in history[:-1] if attempt.state in LIVE and not attempt.facts.dl]
-        if live:  # one that its deadline had ended may come back to life by late news, and changes nothing else then
+        is_sent = last is not None and last.state not in ("reserved", "released")
+        # One that its deadline had ended may come back to life by news that come when the next has been sent.
+        live = [a for a in history[:-1] if a.state in LIVE and not (is_sent and a.facts.dl)]
+        if live:
             yield f"{contact}: attempt {live[0].id} is {live[0].state}, and a later one exists"
         for attempt in history:
             yield from (f"{contact}: {wrong}" for wrong in _attempt(attempt, attempt is last))
-        if numbers and record.attempts != numbers[-1] - uncounted(record):
+        if numbers and record.attempts != numbers[-1]:
             yield f"{contact}: {record.attempts} attempts count, the newest is number {numbers[-1]}"
-
-
-def uncounted(record: Record) -> int:
-    is_overlooked = is_allowed("the attempt that was sent is counted when its first news comes")
-    last = record.history[-1] if record.history else None
-    return int(is_overlooked and last is not None and last.state == "sent" and record.attempts < last.number)
 
 
 def _attempt(attempt: StoredAttempt, is_newest: bool) -> Iterator[str]:
@@ -156,7 +151,7 @@ def _documents(campaign: CampaignView) -> Iterator[str]:
             shown |= {"failed"} if record.place == "finished" else set()
         if document.status not in shown:
             yield f"{contact} is in {record.place}, the backend will be told {document.status}"
-        if document.attempts not in (None, record.attempts, record.attempts + uncounted(record)):
+        if document.attempts not in (None, record.attempts):
             yield f"{contact} has {record.attempts} attempts, the backend will be told {document.attempts}"
 
 

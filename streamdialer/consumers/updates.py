@@ -71,8 +71,8 @@ class UpdatesStage:
                 "told the backend",
                 extra={"contact": contact, "status": update.status, "confirmed": confirmed},
             )
-            if confirmed != "newer":
-                break
+            if confirmed == "done":
+                break  # otherwise there is a newer state, or another deliverer's was overwritten: once more
         if refusals:
             raise BadEntry("refused_by_backend", f"campaign {campaign}, contact {contact}: {refusals[-1]}")
 

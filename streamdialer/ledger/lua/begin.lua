@@ -36,6 +36,7 @@ local holds = redis.call('HMGET', api, 'until', 'c:' .. campaign)
 if tonumber(holds[1] or 0) > now or tonumber(holds[2] or 0) > now then return put_back('held') end
 
 attempt.s, attempt.b, attempt.sm, attempt.ev = 'sent', run, now, newest_event()
+record.a = attempt.n
 change_totals({}, adds(attempt))
 move(contact, record, 'unanswered', now + attempt.dd)
 save_record(contact, record)

@@ -40,7 +40,7 @@ end
 local status = redis.call('HGET', campaign_key, 'status')
 if status ~= 'active' then return reply('not_active', 0) end
 if trouble then return reply(trouble, 0) end
-if redis.call('HEXISTS', directory, campaign) == 0 then return reply('queue_changed', 0) end
+if not redis.call('ZSCORE', queue_campaigns, campaign) then return reply('queue_changed', 0) end
 if memory[2] and memory[2] ~= '' and redis.call('HGET', totals, 'rebuilt') ~= memory[2] then
   return reply('not_rebuilt', 0)
 end
@@ -95,8 +95,8 @@ while dialed < room do
   local record = load_record(contact)
   if record.a >= max_attempts then
     skipped.attempts_used_up = (skipped.attempts_used_up or 0) + 1
-    tell_backend(contact, 'failed', record.a, nil)
     move(contact, record, 'finished', math.huge)
+    tell_backend(contact, status_of(record), record.a, nil)
     save_record(contact, record)
     if skipped.attempts_used_up >= batch then break end
   else

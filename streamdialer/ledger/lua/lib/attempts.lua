@@ -76,6 +76,10 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
     attempt.em = nil
   end
   change_totals(before, adds(attempt))
+  local newest = record.h[#record.h]
+  if changed and position == #record.h - 1 and (newest.s == 'reserved' or newest.s == 'released') then
+    table.remove(record.h) -- nothing was sent for it, and the call before it is not what it seemed to be
+  end
   if not changed or position ~= #record.h then return false end
 
   if attempt.s == 'released' then
