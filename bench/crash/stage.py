@@ -36,6 +36,7 @@ PLANTED: Final[Counter[str]] = Counter(
 async def open_ledger(client: Redis, keys: Keys, play: Play) -> None:
     """Empties the server; only in the play `memory` does the ledger have to find out that it knows nothing."""
     await client.flushall()
+    await client.script_flush()  # a fresh server knows no script
     if play == "campaign":
         await trust_memory(client, keys)
 
