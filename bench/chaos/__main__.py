@@ -72,12 +72,23 @@ def run_seed(options: ChaosOptions, keep_logs: Path | None, say: Say) -> Figures
         directory = Path(tempfile.mkdtemp(prefix="streamdialer-chaos-"))
     try:
         figures = anyio.run(run_chaos, options, directory, say)
-    except StreamdialerError as error:
-        raise CannotBeDone(f"{error}\nAll logs are in {directory}") from error
+    except BaseException as error:
+        trouble = _trouble(error)
+        if trouble is None:
+            raise
+        raise CannotBeDone(f"{trouble}\nAll logs are in {directory}") from error
     if keep_logs is None and all(verdict.holds for verdict in judge(figures)):
         shutil.rmtree(directory)
         return figures
     return msgspec.structs.replace(figures, logs=str(directory))
+
+
+def _trouble(error: BaseException) -> StreamdialerError | None:
+    """The first of its kind, however deep task groups have wrapped it."""
+    if isinstance(error, StreamdialerError):
+        return error
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return next(filter(None, map(_trouble, inner)), None)
 
 
 def _say_nothing(line: str) -> None:

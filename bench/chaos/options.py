@@ -16,8 +16,8 @@ from streamdialer.config import NAMES
 from streamdialer.demo.options import DemoOptions, child_environment, demo_world
 
 CAMPAIGNS: Final = 2
-CONTACTS_PER_AGENT: Final = 0.009
-"""Contacts that one agent gets through in a second of life while faults are injected."""
+CONTACTS_PER_AGENT: Final = 0.012
+"""Contacts per agent and second of life: a few more than they get through while faults are injected."""
 CLAIM_IDLE_S: Final = 2.0
 """An entry silent for this long is taken over; a process stopped for longer is a zombie when it wakes up."""
 MAX_CALL_S: Final = 30.0

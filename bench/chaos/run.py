@@ -26,6 +26,8 @@ GOES_ON_WITHIN_S: Final = 45.0
 DRAIN_S: Final = MAX_CALL_S + 45.0
 STUCK_S: Final = 4.0
 """All calls that are left are past their deadline, and none of them will be heard of."""
+IDLE_S: Final = 20.0
+"""Longer than the delay of a retry and the interval of retry ticks together."""
 STILL_S: Final = 8.0
 """Longer than ring time-out and margin: whoever nobody has heard of by then will stay uncertain."""
 Say = Callable[[str], None]
@@ -54,6 +56,7 @@ class _Run:
         self._longest_pause_s = 0.0
         self._ended: Ending = "time over"
         self._stuck_since: float | None = None
+        self._idle_since: float | None = None
         self._stood_still = 0
         self._forgot_at = -math.inf
 
@@ -135,7 +138,14 @@ class _Run:
             if self._scene.distortion.repeat_last_end():
                 self._stood_still += 1
                 self._say(f"{now:6.1f} s  no call events: an old one is repeated")
-        return _is_done(look, self._options.people)
+        if not _has_nothing_to_do(look):
+            self._idle_since = None
+            return False
+        if look.total("finished") >= self._options.people:
+            return True
+        # A ledger that has forgotten its finished contacts: those the backend's lists bring back take their time.
+        self._idle_since = now if self._idle_since is None else self._idle_since
+        return now - self._idle_since > IDLE_S
 
     async def _look(self) -> Look | None:
         """None while Redis is away."""
@@ -214,8 +224,11 @@ class _Run:
         )
 
 
-def _is_done(look: Look, people: int) -> bool:
-    return look.total("finished") >= people and not look.total("unfinished") and not look.audit.live_calls
+def _has_nothing_to_do(look: Look) -> bool:
+    """Neither ledger nor backend has anybody who is to be called or is being called."""
+    shown = look.audit.contacts
+    unfinished = sum(shown.get(status, 0) for status in ("pending", "dialing", "answered"))
+    return not look.total("unfinished") and not unfinished and not look.audit.live_calls
 
 
 def _is_stuck(look: Look) -> bool:

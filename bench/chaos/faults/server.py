@@ -34,8 +34,10 @@ async def loses_a_second(scene: Scene, random: Random) -> str:
     kept = log.stat().st_size
     await anyio.sleep(LOST_S)
     await run_sync(scene.server.kill)
-    lost = log.stat().st_size - kept
-    os.truncate(log, kept)
+    lost = 0
+    if log == _log_file(scene):  # otherwise it was rewritten meanwhile, and the new one is complete
+        lost = log.stat().st_size - kept
+        os.truncate(log, kept)
     await anyio.sleep(random.uniform(*AWAY_S))
     await scene.restart_redis()
     return f"{lost} bytes of its log lost"
@@ -72,5 +74,6 @@ async def stalled(scene: Scene, random: Random) -> str:
 
 
 def _log_file(scene: Scene) -> Path:
-    [log] = (scene.server.directory / "appendonlydir").glob("*.incr.aof")
-    return log
+    """The one that is being written."""
+    logs = (scene.server.directory / "appendonlydir").glob("*.incr.aof")
+    return max(logs, key=lambda log: int(log.name.split(".")[2]))
