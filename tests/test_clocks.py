@@ -264,3 +264,21 @@ async def test_leases_deadlines_and_retries_are_due_when_they_are_due(
         assert 1.8 < after_s < 2 * SLOWER + 0.5, (what, after_s)
     assert await ledger.place_of(silent.contact) == "waiting"
     await ledger.check_invariants()
+
+
+@pytest.mark.parametrize("steps", [(0,), *STEPS.values()], ids=["not at all", *STEPS])
+async def test_what_a_dead_replica_held_when_the_clock_was_set_is_taken_over(
+    here: Settings, clock: SettableClock, steps: tuple[int, ...]
+) -> None:
+    world = build_world(agents=2, contacts=2, mode="preview", speed=60)
+    async with running(here, world, start=False) as dialer:
+        client, events = dialer.services.client, KEYS.stream("events")
+        await eventually(lambda: client.exists(events))
+        for seconds in steps[:-1]:
+            await step(client, clock, seconds)
+        async with client.pipeline(transaction=True) as pipe:  # before any living replica can have it
+            pipe.xadd(events, {"type": "nonsense"})
+            pipe.xreadgroup(GROUP, "died", {events: ">"}, count=1)
+            await pipe.execute()
+        await step(client, clock, steps[-1])
+        await eventually(dialer.dead.count, within_s=6, what="taken over and buried")
