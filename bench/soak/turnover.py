@@ -15,7 +15,8 @@ from streamdialer.keys import CHANNEL
 LOOK_EVERY_S: Final = 0.1
 DRIFT_AFTER_S: Final = 5.0
 """Counters that are still wrong so long after the last contact was final have drifted."""
-STUCK_AFTER_S: Final = 120.0
+STUCK_AFTER_S: Final = 600.0
+"""A campaign that has not come to its end by then never will: the run is ended."""
 RETRIED: Final = frozenset({"no_answer", "busy", "failed"})
 FINAL: Final = frozenset({"completed", "machine", "abandoned", "invalid"})
 COUNTERS: Final = ("no_answer", "busy", "failed", "abandoned", "machine")
@@ -58,7 +59,7 @@ class Turnover:
         self._closed = True
 
     async def run(self) -> None:
-        """Returns when the last campaign has been cleaned up, or is stuck."""
+        """Returns when the last campaign has been cleaned up, or is stuck; a stuck one is the last to be started."""
         while not self.is_over:
             while (
                 not self._closed
@@ -100,7 +101,8 @@ class Turnover:
                     one.ended_at = now
             if now - one.started_at > STUCK_AFTER_S:
                 self._find(f"campaign {one.number} is stuck: {[contact.status for contact in one.contacts]}")
-                self._forget(one)
+                self._closed = True
+                del self._alive[one.number]
         pipe = self._client.pipeline(transaction=False)
         for one in ended:
             pipe.exists(self._centre.keys.campaign(str(one.number)))
