@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import msgspec
 import pytest
 from aiohttp import web
@@ -66,3 +67,21 @@ async def test_an_outage_is_waited_for(settings: Settings) -> None:
             await UpdatesStage(services).handle(ENTRY)
             assert tries == ["PATCH"] * 4
             assert centre.world.contacts[1].status == "completed"
+
+
+async def test_news_whose_deliverer_lost_its_lease_to_one_that_died_go_out_again(settings: Settings) -> None:
+    async with CallCentre(build_world(agents=1, contacts=1), settings.redis_url) as centre:
+        here = msgspec.structs.replace(settings, backend_url=centre.backend_url)
+        async with open_services(here) as services:
+            await finished_contact(services)
+            patches: list[str] = []
+
+            async def takes_longer_than_the_lease(request: web.Request) -> None:
+                patches.append(request.method)
+                while len(patches) == 1 and await services.outbox.take("1", "1", "dies") == "busy":
+                    await anyio.sleep(0.02)
+
+            centre.backend.script(takes_longer_than_the_lease)
+            await UpdatesStage(services).handle(ENTRY)
+            assert len(patches) > 1
+            assert await services.client.hlen("sd:c:1:outbox") == 0
