@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import anyio
 import msgspec
 import pytest
 from aiohttp import web
@@ -13,6 +12,7 @@ from streamdialer.config import Settings
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.updates import UpdatesStage
 from streamdialer.streams import BadEntry, Entry
+from tests.conftest import eventually
 from tests.ledger_world import LedgerWorld
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
@@ -76,10 +76,13 @@ async def test_news_whose_deliverer_lost_its_lease_to_one_that_died_go_out_again
             await finished_contact(services)
             patches: list[str] = []
 
+            async def is_taken_over() -> bool:
+                return await services.outbox.take("1", "1", "dies") != "busy"
+
             async def takes_longer_than_the_lease(request: web.Request) -> None:
                 patches.append(request.method)
-                while len(patches) == 1 and await services.outbox.take("1", "1", "dies") == "busy":
-                    await anyio.sleep(0.02)
+                if len(patches) == 1:
+                    await eventually(is_taken_over)
 
             centre.backend.script(takes_longer_than_the_lease)
             await UpdatesStage(services).handle(ENTRY)
