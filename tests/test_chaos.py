@@ -250,6 +250,7 @@ def good(**changes: Any) -> Figures:
         calls_after_healing=10,
         longest_pause_s=1.0,
         double_calls=0,
+        keys_repeated=0,
         dialed_after_final=0,
         over_max_retries=0,
         contacts_lost=[],

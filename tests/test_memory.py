@@ -179,7 +179,7 @@ async def test_a_call_in_doubt_of_which_nothing_is_ever_heard_ends_as_failed(wor
     await world.event("call_failed", other, disposition="busy")
     await world.age(46)
     await world.sweep()
-    await world.age(7200)
+    await world.age(7201)
     assert (await world.sweep()).expired == 1
     assert await world.place_of(silent.contact) == "waiting"
     assert (await world.backend_doc(silent.contact) or {})["s"] == "failed"
@@ -209,7 +209,7 @@ async def test_contacts_the_backend_shows_as_called_are_held_in_doubt(world: Led
     assert loaded.added == 0
     await world.event("call_failed", Attempt("1", "1", 1, ""), disposition="busy")
     assert await world.place_of("1") == "waiting"
-    await world.age(7200)
+    await world.age(7201)
     await world.sweep()
     assert await world.place_of("9") == "finished", "it had been answered: nobody is called again on a guess"
     assert (await world.backend_doc("9") or {})["s"] == "completed"

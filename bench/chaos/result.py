@@ -69,6 +69,9 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     longest_pause_s: float
     """Wall clock, the longest time without any call before the end of the faults."""
     double_calls: int
+    """Calls to a phone that rang or talked because of an earlier one."""
+    keys_repeated: int
+    """Idempotency keys that placed more than one call, one after the other: Redis has forgotten the first."""
     dialed_after_final: int
     over_max_retries: int
     contacts_lost: list[str]
@@ -115,6 +118,10 @@ def _verdicts(figures: Figures) -> Iterator[Verdict]:
     forgot_all = figures.forgot == "everything"
     excuse = " (Redis was made to forget everything: reported, not judged)" if forgot_all else ""
     yield _none("double calls", figures.double_calls)
+    forgot = " (Redis was made to forget: reported, not judged)" if figures.forgot != "nothing" else ""
+    yield Verdict(
+        "no key used twice", bool(forgot) or not figures.keys_repeated, f"{figures.keys_repeated}{forgot}"
+    )
     for promise, number in (
         ("dialed after final", figures.dialed_after_final),
         ("over max retries", figures.over_max_retries),

@@ -69,6 +69,8 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """Placed, and neither answered nor ended."""
     double_dials: int
     """Originates to a phone with a live call, or with a key that had been placed."""
+    calls_to_live_phones: int
+    """Of those, to a phone that rang or talked because of an earlier call: a person was called twice."""
     repeated_keys: dict[str, int]
     """Keys placed more than once, and how often."""
     dialed_after_final: int
@@ -102,6 +104,7 @@ class Auditor:
         self.per_contact: Counter[Id] = Counter()
         self.per_key: Counter[str] = Counter()
         self.double_dials = 0
+        self.calls_to_live_phones = 0
         self.dialed_after_final = 0
         self.findings: list[str] = []
         self.reaction_s: deque[float] = deque(maxlen=reaction_samples)
@@ -120,6 +123,7 @@ class Auditor:
         contact = call.contact_id
         if self._live_phones[call.phone_number]:
             self.double_dials += 1
+            self.calls_to_live_phones += 1
             self._find(call, "the phone has a live call")
         elif call.key and call.key in self.per_key:
             self.double_dials += 1
@@ -208,6 +212,7 @@ class Auditor:
             live_calls=self._live.total(),
             unanswered=self._unanswered.total(),
             double_dials=self.double_dials,
+            calls_to_live_phones=self.calls_to_live_phones,
             repeated_keys={key: times for key, times in self.per_key.items() if times > 1},
             dialed_after_final=self.dialed_after_final,
             over_max_retries=len(self._over_max_retries),

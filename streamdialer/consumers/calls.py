@@ -10,7 +10,7 @@ import anyio
 import msgspec
 
 from streamdialer.consumers.services import Services
-from streamdialer.gateways.replies import Reply
+from streamdialer.gateways.replies import Reply, Verdict
 from streamdialer.model import Attempt, mask_number
 from streamdialer.scripts import backoff_s
 from streamdialer.streams import BadEntry, Entry
@@ -56,20 +56,26 @@ class CallsStage:
             level = logging.WARNING if began == "sent" else logging.INFO
             log.log(level, "call is not placed", extra={"attempt": attempt.id, "reason": began})
             return
+        is_again = began == "again"
         if anyio.current_time() - asked > SEND_WITHIN_S:
-            reply = Reply(verdict="not_placed", detail="this process was held up before it could send")
+            verdict: Verdict = "unknown" if is_again else "not_placed"
+            reply = Reply(verdict=verdict, detail="this process was held up before it could send")
             await self._settle(attempt, call, reply)
             return
         try:
-            reply = await self._originate(attempt, call)
+            reply = await self._originate(attempt, call, may_be_up=is_again)
         except anyio.get_cancelled_exc_class():
             log.warning("stopped while a request was open: its events decide", extra={"attempt": attempt.id})
             raise
         with anyio.CancelScope(shield=True), anyio.move_on_after(5):
             await self._settle(attempt, call, reply)
 
-    async def _originate(self, attempt: Attempt, call: Call) -> Reply:
-        """The reply to the request; an API that honours the key is asked again while the fate of it is unknown."""
+    async def _originate(self, attempt: Attempt, call: Call, *, may_be_up: bool) -> Reply:
+        """The reply to the request; an API that honours the key is asked again while the fate of it is unknown.
+
+        `may_be_up` says that a request with this key may have placed the call already. Then, as after any unknown
+        reply, only "placed" is believed: a later refusal says nothing of the earlier request.
+        """
         settings, services = self._services.settings, self._services
         give_up_at = anyio.current_time() + settings.ring_timeout_s
         failures = 0
@@ -81,9 +87,11 @@ class CallsStage:
                 contact_wire_id=call.id,
                 phone_number=call.phone_number,
             )
-            is_over = anyio.current_time() >= give_up_at
-            if reply.verdict != "unknown" or not settings.dialer_api_idempotent or is_over:
+            may_be_up = may_be_up or reply.verdict == "unknown"
+            if reply.verdict == "placed" or not may_be_up:
                 return reply
+            if not settings.dialer_api_idempotent or anyio.current_time() >= give_up_at:
+                return msgspec.structs.replace(reply, verdict="unknown")
             await anyio.sleep(backoff_s(failures))
             failures += 1
 

@@ -103,8 +103,11 @@ class Refill:
         """Contacts that only the backend knows to be due become pending again; raises Unreachable."""
         services, total = self._services, Refilled()
         before = datetime.fromtimestamp(now_ms / 1000, UTC) - timedelta(seconds=settings.retry_delay)
+        statuses = ["no_answer", "busy"]
+        if (await services.memory.state()).rebuild:
+            statuses.append("failed")  # Redis knew when they were to be tried again, and has forgotten it
         pages = services.backend.due_for_retry(
-            campaign, before, settings.max_retries, services.settings.page_size
+            campaign, before, settings.max_retries, services.settings.page_size, statuses
         )
         read = 0
         async for page in pages:
@@ -122,20 +125,22 @@ class Refill:
         services, memory = self._services, self._services.memory
         mark = (await memory.state()).rebuild
         await memory.forget_ready(campaign)
-        held = 0
-        for _ in range(REBUILD_PASSES):  # the list changes while its pages are read
-            found = 0
+        held = calm = 0
+        for _ in range(REBUILD_PASSES):
+            found = pages = 0
             async for page in services.backend.in_flight(campaign, services.settings.page_size):
                 if page.unreadable:
                     raise Unreachable(
                         f"backend: a contact that is being called cannot be read: {page.unreadable[0]}"
                     )
+                pages += 1
                 rows = [doubt_row(contact) for contact in page.contacts]
                 found += await memory.doubt(
                     campaign, rows, settings.max_retries, round(settings.retry_delay * 1000)
                 )
             held += found
-            if not found:
+            calm = 0 if found else calm + 1
+            if calm == (2 if pages > 1 else 1):  # pages shift while the list changes under the reader
                 break
         else:
             raise Unreachable(f"backend: the contacts being called in campaign {campaign} keep changing")

@@ -108,17 +108,22 @@ class Backend:
             yield page
 
     async def due_for_retry(
-        self, campaign: str, before: datetime, max_attempts: int, page_size: int
+        self,
+        campaign: str,
+        before: datetime,
+        max_attempts: int,
+        page_size: int,
+        statuses: Collection[str] = ("no_answer", "busy"),
     ) -> AsyncIterator[ContactPage]:
         """Contacts last tried before `before` (zone-aware) that have attempts left; raises Unreachable."""
         query: Query = {
             "campaign_id": campaign,
-            "status": "no_answer,busy",
+            "status": ",".join(statuses),
             "last_attempt__lt": before.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z",
             "attempts__lt": max_attempts,
             "limit": page_size,
         }
-        async for page in self._contacts(campaign, query, {"no_answer", "busy"}):
+        async for page in self._contacts(campaign, query, statuses):
             yield page
 
     async def in_flight(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:

@@ -69,10 +69,13 @@ class Memory:
     async def forget_ready(self, campaign: str) -> None:
         """Forgets the contacts that wait to be called, as far as the backend knows them as well."""
         names = self._keys.of_campaign(campaign)
-        while True:
-            forgotten = await self._scripts.run(FORGET_READY, names, [campaign, FORGOTTEN_AT_ONCE])
-            if int(forgotten) < FORGOTTEN_AT_ONCE:
-                return
+        for place in ("ready", "reserved", "waiting"):
+            passed, looked = 0, FORGOTTEN_AT_ONCE
+            while looked == FORGOTTEN_AT_ONCE:
+                looked, kept = await self._scripts.run(
+                    FORGET_READY, names, [campaign, place, passed, FORGOTTEN_AT_ONCE]
+                )
+                passed += kept
 
     async def doubt(
         self, campaign: str, rows: Sequence[DoubtRow], max_attempts: int, retry_delay_ms: int

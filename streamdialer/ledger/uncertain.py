@@ -37,10 +37,10 @@ async def uncertain_attempts(client: Redis, keys: Keys, campaign: str) -> list[U
     pipe = client.pipeline(transaction=False)
     pipe.zrange(keys.unanswered(campaign), 0, MOST - 1, withscores=True)
     pipe.zrange(keys.in_doubt(campaign), 0, MOST - 1, withscores=True)
-    pipe.time()
     pipe.hget(keys.server, "ahead")
     answers: list[Any] = await pipe.execute()
-    unanswered, in_doubt, (seconds, micros), ahead = answers
+    unanswered, in_doubt, ahead = answers
+    seconds, micros = await client.time()
     now_ms = seconds * 1000 + micros // 1000 + int(ahead or 0)
     deadlines = dict([*unanswered, *in_doubt])
     raw: list[Any] = await client.hmget(keys.records(campaign), list(deadlines)) if deadlines else []

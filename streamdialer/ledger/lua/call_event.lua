@@ -6,20 +6,33 @@
 -- Returns "applied" · "unchanged" it was known · "ended" applied, and the call is over · "unknown_campaign" ·
 --   "unknown_contact" · "no_attempt" nothing was placed that it could speak of · "foreign_call" the call id is of no
 --   attempt of this contact
--- uses: clock campaign outbox attempts
+-- uses: clock memory campaign outbox attempts
 local free_agents, busy_agents = KEYS[21], KEYS[22]
 local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local by_machine, entry, max_call_ms, deadline_ms = ARGV[7] == '1', ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 local written_ms = written_at(entry, now, wall)
 
--- After memory was lost, an event that belongs to nothing the ledger knows belongs to a call it has forgotten.
-local lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
-local has_forgotten = lost_ms > 0 and now < lost_ms + max_call_ms
+-- After memory was lost, an event that belongs to nothing the ledger knows belongs to a call it has forgotten, unless a
+-- later call of the contact is known. Asked only when an event belongs to nothing.
+local lost_ms = 0
+local function may_be_forgotten(record)
+  memory_trouble(server, now, deadline_ms) -- perhaps nobody has noticed the loss yet
+  lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
+  if lost_ms == 0 or now >= lost_ms + max_call_ms then return false end
+  local last = record and record.h and record.h[#record.h]
+  return not (last and last.sm and last.sm >= lost_ms and last.t ~= 'remembered')
+end
 
-if not has_forgotten and redis.call('HEXISTS', directory, campaign) == 0 then return 'unknown_campaign' end
-local record = load_record(contact)
-if not record and not has_forgotten then return 'unknown_contact' end
-record = record or { a = 0, pr = 5, o = digits(order_of(5, now, 0)) }
+local record, is_ending = load_record(contact), fact == 'c' or fact == 'x' or fact == 'b'
+if not record then
+  local is_known = redis.call('HEXISTS', directory, campaign) == 1
+  local unknown = is_known and 'unknown_contact' or 'unknown_campaign'
+  if not may_be_forgotten(nil) then return unknown end
+  local mark = redis.call('HGET', server, 'rebuild') or ''
+  local is_rebuilt = mark == '' or redis.call('HGET', totals, 'rebuilt') == mark
+  if is_ending and is_rebuilt then return unknown end -- old news of a contact that was forgotten long ago
+  record = { a = 0, pr = 5, o = digits(order_of(5, now, 0)), q = is_ending and 3 or 1 }
+end
 
 local history, position, why_not = record.h or {}, nil, nil
 if call_id ~= '' then
@@ -34,16 +47,17 @@ if not position then -- the newest attempt that was sent before the event was wr
       break
     end
   end
-  if position and has_forgotten and call_id == '' and (fact == 'r' or fact == 'a') then
-    local ended = history[position].s == 'ended' and not history[position].f[fact]
-    if ended then why_not = 'no_attempt' end -- a call that was over rings again: it is another
+  local found = position and history[position]
+  if found and call_id == '' and not is_ending and found.s == 'ended' and not found.f[fact]
+    and found.t ~= 'remembered' and may_be_forgotten(record) and found.sm < lost_ms then
+    why_not = 'no_attempt' -- a call that was over rings again: it is another
   end
   local known_as = position and history[position].c
   if call_id ~= '' and known_as and known_as ~= call_id then why_not = 'foreign_call' end
   if not position then why_not = 'no_attempt' end
 end
 if why_not then
-  if not (has_forgotten and remember_attempt(contact, record, lost_ms, deadline_ms)) then return why_not end
+  if not (may_be_forgotten(record) and remember_attempt(contact, record, lost_ms, deadline_ms)) then return why_not end
   redis.call('HSETNX', directory, campaign, '') -- its queue will be known when it is dialed again
   position = #record.h
 end

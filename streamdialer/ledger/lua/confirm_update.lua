@@ -1,6 +1,6 @@
 -- Notes that the backend has (or has for good refused) the state of version v. Once a finished contact is confirmed, its
 -- tombstone gets an end. A deliverer that lost its lease may have overwritten something newer: the newest state goes
--- out once more.
+-- out once more. A contact the backend knows more of than the ledger is forgotten at once: it comes back from its lists.
 -- KEYS 1–20 of the campaign
 -- ARGV campaign, contact, token of the deliverer, version, tombstone ms
 -- Returns "done" · "newer" there is a newer state to deliver · "lost" another deliverer took over meanwhile
@@ -13,9 +13,9 @@ if document and document.l == token then
   if document.v ~= version then return 'newer' end
   redis.call('HDEL', outbox, contact)
   if record and record.p == 'finished' then
-    move(contact, record, 'finished', now + tombstone_ms)
+    move(contact, record, 'finished', record.q == 2 and now or now + tombstone_ms)
   end
   return 'done'
 end
-if record then tell_backend(contact, status_of(record), record.a, nil) end
+if record then tell_backend(contact, status_of(record), told_attempts(record), nil) end
 return 'lost'

@@ -9,6 +9,7 @@ local max_attempts, retry_delay_ms, deadline_ms, max_call_ms =
   tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local memory = redis.call('HMGET', server, 'rebuild', 'lost')
 if not memory[1] or redis.call('HGET', totals, 'rebuilt') == memory[1] then return -1 end
+if redis.call('HEXISTS', directory, campaign) == 0 then return -1 end -- it was cleaned up meanwhile
 local doubted = 0
 for i = 6, #ARGV, 6 do
   local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
@@ -17,7 +18,8 @@ for i = 6, #ARGV, 6 do
   record = record or { a = math.max(0, attempts - 1), pr = priority, o = digits(order_of(priority, now, 0)) }
   local is_idle = is_new or record.p == 'ready' or record.p == 'waiting' or record.p == 'reserved'
   local has_news = redis.call('HEXISTS', outbox, contact) == 1
-  if is_idle and not has_news and (is_new or attempts > record.a) then
+  if is_idle and (is_new or attempts > record.a) then
+    redis.call('HDEL', outbox, contact) -- what it says is older than what the backend shows
     redis.call('HSET', contacts, contact, ARGV[i + 3])
     remember_attempt(contact, record, tonumber(memory[2] or now), deadline_ms)
     local attempt = record.h[#record.h]
@@ -28,10 +30,26 @@ for i = 6, #ARGV, 6 do
     attempt.f.u = 1
     if ARGV[i + 4] == '1' then attempt.f.w = 1 end
     draw_consequences(contact, record, #record.h, before, max_call_ms)
+    attempt.k = memory[1]
     save_record(contact, record)
     doubted = doubted + 1
+  elseif record.p == 'unanswered' or record.p == 'connected' or record.p == 'in_doubt' then
+    local attempt = record.h[#record.h]
+    attempt.k = memory[1]
+    if record.q then -- it was made from an event: now it is known who it is and how often they were called
+      redis.call('HSET', contacts, contact, ARGV[i + 3])
+      record.q, record.pr, record.a = nil, priority, math.max(record.a, attempts)
+      attempt.n, attempt.mr, attempt.rd = record.a, max_attempts, retry_delay_ms
+      attempt.id = campaign .. ':' .. contact .. ':' .. attempt.n
+    end
+    save_record(contact, record)
   elseif (record.p == 'finished' or record.p == 'waiting') and not has_news then
-    tell_backend(contact, status_of(record), record.a, nil) -- it was told, and shows something older
+    tell_backend(contact, status_of(record), told_attempts(record), nil) -- it was told, and shows something older
+    if record.q then
+      record.q = RETRIED[record.h[#record.h].d] and 2 or 1
+      move(contact, record, 'finished', math.huge)
+      save_record(contact, record)
+    end
   end
 end
 publish()

@@ -2,31 +2,43 @@
 -- may know better, are forgotten; they come back from the backend's lists. Whoever has news for the backend stays, and
 -- so does whoever waits for a retry the backend's list of due contacts would not show.
 -- KEYS 1–20 of the campaign
--- ARGV campaign, batch
--- Returns how many were forgotten (0: none is left) · -1 the campaign has been rebuilt
--- uses: clock campaign attempts
-local batch = tonumber(ARGV[2])
+-- ARGV campaign, place (ready | reserved | waiting), how many of it to pass over, batch
+-- Returns {looked at, kept} (looked at < batch: the place is done) · {-1, 0} the campaign has been rebuilt
+-- uses: clock campaign outbox attempts
+local place, from, batch = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local memory = redis.call('HMGET', server, 'rebuild', 'lost')
-if not memory[1] or redis.call('HGET', totals, 'rebuilt') == memory[1] then return -1 end
+if not memory[1] or redis.call('HGET', totals, 'rebuilt') == memory[1] then return { -1, 0 } end
 local lost_ms = tonumber(memory[2] or 0)
+
+if place == 'ready' and from == 0 then -- live calls, of which there are few: the backend may know that they are over
+  for _, set in ipairs({ unanswered, connected, in_doubt }) do
+    for _, contact in ipairs(redis.call('ZRANGE', set, 0, -1)) do
+      local record = load_record(contact)
+      local attempt = record.h[#record.h]
+      if attempt.sm < lost_ms and redis.call('HEXISTS', outbox, contact) == 0 then
+        attempt.g = memory[1]
+        save_record(contact, record)
+      end
+    end
+  end
+end
+
 local LISTED = { no_answer = true, busy = true }
 local function may_go(contact, record)
   if redis.call('HEXISTS', outbox, contact) == 1 then return false end
   local last = record.h and record.h[#record.h]
-  if record.p == 'reserved' then return last.rm < lost_ms end
-  return record.p == 'ready' or last and last.d and LISTED[last.d] or false
+  if place == 'reserved' then return last.rm < lost_ms end
+  return place == 'ready' or last and last.d and LISTED[last.d] or false
 end
-local forgotten = 0
-for _, set in ipairs({ ready, reserved, waiting }) do
-  for _, contact in ipairs(redis.call('ZRANGE', set, 0, -1)) do
-    if forgotten >= batch then break end
-    if may_go(contact, load_record(contact)) then
-      redis.call('ZREM', set, contact)
-      redis.call('HDEL', records, contact)
-      redis.call('HDEL', contacts, contact)
-      forgotten = forgotten + 1
-    end
+local looked, kept = redis.call('ZRANGE', places[place], from, from + batch - 1), 0
+for _, contact in ipairs(looked) do
+  if may_go(contact, load_record(contact)) then
+    redis.call('ZREM', places[place], contact)
+    redis.call('HDEL', records, contact)
+    redis.call('HDEL', contacts, contact)
+  else
+    kept = kept + 1
   end
 end
 publish()
-return forgotten
+return { #looked, kept }

@@ -1,8 +1,23 @@
--- Last part of rebuilding a campaign: it may be dialed again, unless memory was lost once more meanwhile.
+-- Last part of rebuilding a campaign: it may be dialed again, unless memory was lost once more meanwhile. Calls from before
+-- the loss that the backend was told of, and does not show as up, are forgotten: it knows how they ended.
 -- KEYS 1–20 of the campaign
 -- ARGV campaign, mark of the loss it was rebuilt after
 -- Returns "ok" · "lost_again"
 -- uses: clock campaign
-if redis.call('HGET', server, 'rebuild') ~= ARGV[2] then return 'lost_again' end
-redis.call('HSET', totals, 'rebuilt', ARGV[2])
+local mark = ARGV[2]
+if redis.call('HGET', server, 'rebuild') ~= mark then return 'lost_again' end
+if redis.call('HGET', totals, 'rebuilt') == mark or redis.call('HEXISTS', directory, campaign) == 0 then return 'ok' end
+for _, set in ipairs({ unanswered, connected, in_doubt }) do
+  for _, contact in ipairs(redis.call('ZRANGE', set, 0, -1)) do
+    local record = load_record(contact)
+    local attempt = record.h[#record.h]
+    if attempt.g == mark and attempt.k ~= mark and redis.call('HEXISTS', outbox, contact) == 0 then
+      redis.call('ZREM', set, contact)
+      redis.call('HDEL', records, contact)
+      redis.call('HDEL', contacts, contact)
+    end
+  end
+end
+redis.call('HSET', totals, 'rebuilt', mark)
+publish()
 return 'ok'

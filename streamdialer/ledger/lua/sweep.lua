@@ -54,7 +54,10 @@ if not is_quiet then -- events that were lost are told again now, or not at all:
   end_by_deadline(in_doubt, 'dl', 'expired')
 end
 
-list = is_due(waiting)
+-- Until the campaign is rebuilt, the backend may know better than to call them again.
+local mark = redis.call('HGET', server, 'rebuild') or ''
+local is_rebuilt = not is_quiet and (mark == '' or redis.call('HGET', totals, 'rebuilt') == mark)
+list = is_rebuilt and is_due(waiting) or {}
 for i = 1, #list, 2 do
   local contact, record = list[i], load_record(list[i])
   record.o = digits(order_of(record.pr, tonumber(list[i + 1]), 0))
@@ -78,7 +81,7 @@ for _, set in ipairs({ reserved, unanswered, connected, in_doubt, waiting, finis
   local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
   if first and first ~= 'inf' then next_ms = math.min(next_ms, tonumber(first)) end
 end
-if answer.stalled > 0 or is_quiet then next_ms = math.max(next_ms, now + 1000) end
+if answer.stalled > 0 or not is_rebuilt then next_ms = math.max(next_ms, now + 1000) end
 if next_ms == math.huge then
   redis.call('ZREM', due, campaign)
 else

@@ -7,6 +7,12 @@ local contact, token, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local raw = redis.call('HGET', outbox, contact)
 if not raw then return 'none' end
 local document = cjson.decode(raw)
+-- After memory was lost, the backend may show what is newer than "pending": it is not told so until it has been asked.
+local mark = redis.call('HGET', server, 'rebuild') or ''
+if document.s == 'pending' and mark ~= '' and redis.call('HGET', totals, 'rebuilt') ~= mark then
+  redis.call('HDEL', outbox, contact)
+  return 'none'
+end
 if document.l and document.l ~= token and document.le > now then return 'busy' end
 document.l, document.le = token, now + lease_ms
 redis.call('HSET', outbox, contact, cjson.encode(document))

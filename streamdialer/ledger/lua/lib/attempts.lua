@@ -2,7 +2,7 @@
 -- An attempt: {n = number, t = reservation token, b = begin token?, mr = max attempts, rd = retry delay ms,
 --   rm, sm, em = reserved, sent, ended at ms, ev = newest event when it was sent, dp = newest event when its deadline had
 --   passed?, c = call id in events?, rc = call id in the reply?, v = verdict of the reply?, s = state, d = disposition?,
---   f = facts}.
+--   f = facts, g = the rebuilding in which the backend may know that it is over?, k = the one in which it is shown as up?}.
 -- Facts: r ringing · a answered · m by a machine · c call_completed's disposition · x call_failed's disposition ·
 --   b abandoned · i the API says it will never be placed · z the API says it was not placed ·
 --   dl no news until the deadline · mx no end until the longest conversation was over · u memory was lost while it was
@@ -88,9 +88,9 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
     to_ready(contact, record)
     return true
   end
-  record.a = attempt.n
+  record.a, attempt.g = attempt.n, nil
   if attempt.s == 'answered' then
-    tell_backend(contact, 'answered', attempt.n, attempt.sm)
+    tell_backend(contact, 'answered', told_attempts(record), attempt.sm)
     move(contact, record, 'connected', now + max_call_ms)
     return false
   end
@@ -100,12 +100,17 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
   end
   if attempt.s ~= 'ended' then
     if record.p ~= 'unanswered' then -- the reply said "not placed", an event says otherwise
-      tell_backend(contact, 'dialing', attempt.n, attempt.sm)
+      tell_backend(contact, 'dialing', told_attempts(record), attempt.sm)
       move(contact, record, 'unanswered', now + attempt.dd)
     end
     return false
   end
-  tell_backend(contact, attempt.d, attempt.n, attempt.em)
+  if record.q == 3 then
+    move(contact, record, 'finished', now + max_call_ms)
+    return true
+  end
+  tell_backend(contact, attempt.d, told_attempts(record), attempt.em)
+  if record.q and RETRIED[attempt.d] then record.q = 2 end
   if RETRIED[attempt.d] and attempt.n < attempt.mr then
     move(contact, record, 'waiting', attempt.em + attempt.rd)
   else
@@ -125,6 +130,7 @@ end
 -- Entries of `events` are compared by position: their times stand still after the server's clock was set back.
 local function newest_event()
   local stream = redis.pcall('XINFO', 'STREAM', events)
+  if stream.err and not string.find(stream.err, 'no such key', 1, true) then error(stream.err) end
   for i = 1, #stream, 2 do
     if stream[i] == 'last-generated-id' then return stream[i + 1] end
   end
@@ -142,7 +148,7 @@ end
 local function others_speak(attempt)
   local seen = redis.call('HMGET', evidence, 'last', 'attempt', 'other')
   local newest = seen[2] ~= attempt.id and seen[1] or seen[3]
-  return newest and is_after(newest, attempt.ev)
+  return newest and is_after(newest, attempt.ev or '0-0')
 end
 
 -- Notes that the contact has a call the ledger had forgotten: as an attempt that was sent when the loss was noticed. False

@@ -1,7 +1,9 @@
 -- What every campaign script shares: names for KEYS 1–20, the clock, contact records, places, the public hash.
 -- KEYS 1–20: Keys.of_campaign() in this order.  ARGV 1: the campaign's id.
 --
--- A record: {p = place, o = order in `ready` (string), a = attempts that count, h = {attempt, …} (last = newest)}.
+-- A record: {p = place, o = order in `ready` (string), a = attempts that count, h = {attempt, …} (last = newest), q = made
+--   from an event of a forgotten call?: how often the contact was called only the backend knows (2: it may come
+--   back; 3: its call was over, nothing is told unless the backend shows it as up)}.
 -- A place is one of `places` below; a contact with a record is in exactly one of them.
 local campaign_key, ready, waiting, reserved, unanswered, connected, finished, contacts, records, outbox, totals,
   due, ticks, waiting_ticks, updates, evidence, events, directory, in_doubt, server = unpack(KEYS, 1, 20)

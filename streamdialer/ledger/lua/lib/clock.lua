@@ -1,6 +1,7 @@
--- The ledger's clock: the server's, except that it never goes back. After the server's clock was set back it goes on from
+-- The ledger's clock: the server's, except that it does not go back (by more than a tenth of a second). After the server's clock was set back it goes on from
 -- where it was, a tenth slower, until the server has caught up. Kept in the `server` hash as `last` and `ahead`;
--- `set_back` counts.
+-- `set_back` counts the
+-- times.
 
 -- Returns now (ms, for everything that is compared with what the ledger noted before) and the server's own time (ms, for
 -- everything that people or other programs compare with their calendar).
@@ -9,14 +10,15 @@ local function ledger_clock(server)
   local wall = time[1] * 1000 + math.floor(time[2] / 1000)
   local kept = redis.call('HMGET', server, 'last', 'ahead')
   local last, ahead = tonumber(kept[1] or 0), tonumber(kept[2] or 0)
-  local was_set_back = wall + ahead < last
-  if was_set_back then
+  local passed = wall + ahead - last
+  if passed < 0 then
     ahead = last - wall
-    redis.call('HINCRBY', server, 'set_back', 1)
+    if passed < -1000 then redis.call('HINCRBY', server, 'set_back', 1) end
+  elseif passed >= 100 then
+    ahead = math.max(0, ahead - math.floor(passed / 10))
   end
   local now = wall + ahead
-  if was_set_back or now - last >= 100 then -- one write per tenth of a second, not per script
-    ahead = math.max(0, math.floor(ahead - (now - last) / 10))
+  if passed < 0 or passed >= 100 then -- one write per tenth of a second, not per script
     redis.call('HSET', server, 'last', string.format('%.0f', now), 'ahead', string.format('%.0f', ahead))
   end
   return now, wall

@@ -6,7 +6,8 @@
 
 local function run_of_server()
   local info = redis.pcall('INFO', 'server')
-  return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or nil
+  local at = type(info) == 'string' and string.find(info, 'run_id:', 1, true)
+  return at and string.sub(info, at + 7, at + 46) or nil -- forty hexadecimal digits
 end
 
 -- Returns nil when the memory is whole · "memory_lost" · "memory_unknown" the server does not say who it is
@@ -17,8 +18,9 @@ local function memory_trouble(server, now, quiet_ms)
   if kept[1] == run then
     return now < tonumber(kept[2]) and 'memory_lost' or nil
   end
-  redis.call('HSET', server, 'run', run, 'lost', string.format('%.0f', now),
-    'quiet', string.format('%.0f', now + quiet_ms), 'rebuild', run)
+  local lost = string.format('%.0f', now + 100) -- the clock of the server before may have been that much ahead
+  redis.call('HSET', server, 'run', run, 'lost', lost,
+    'quiet', string.format('%.0f', now + quiet_ms), 'rebuild', run .. ':' .. lost)
   redis.call('HINCRBY', server, 'losses', 1)
   return 'memory_lost'
 end

@@ -17,6 +17,9 @@ local function tell_backend(contact, status, attempts, at)
   redis.call('HSET', outbox, contact, cjson.encode(document))
 end
 
+-- How many attempts the backend is told of.
+local function told_attempts(record) return not record.q and record.a or nil end
+
 -- What the backend should show for a record, when the outbox no longer says it.
 local function status_of(record)
   local last = record.h and record.h[#record.h]
