@@ -11,6 +11,7 @@ import msgspec
 from redis.asyncio import Redis
 
 ANSWER_S: Final = 300.0
+QUEUE_S: Final = 86_400.0
 DECISIONS_S: Final = 7 * 86_400.0
 
 
@@ -34,7 +35,7 @@ def of_the_installation(result_keep_s: float) -> list[Leftover]:
         Leftover(r"sd:server", "the ledger's clock and which server's memory it has met"),
         Leftover(r"sd:evidence", "the newest call events: whether anybody writes them"),
         Leftover(r"sd:agents", "in which queue an agent was last seen, for events that name no queue"),
-        Leftover(r"sd:q:[^:]+:(free|busy|state)", "the agents of a queue as they were last listed"),
+        Leftover(r"sd:q:[^:]+:(free|busy|state)", "the agents of a queue as they were last listed", QUEUE_S),
         Leftover(r"sd:tick:\d+-\d+", "the result of a tick, for whoever asked for it", result_keep_s),
         Leftover(
             r"sd:c:[^:]+:answer:.+", "the answer of a claim: asked again, it must be the same", ANSWER_S

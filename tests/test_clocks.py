@@ -276,6 +276,7 @@ async def test_what_a_dead_replica_held_when_the_clock_was_set_is_taken_over(
         await eventually(lambda: client.exists(events))
         for seconds in steps[:-1]:
             await step(client, clock, seconds)
+            await dialer.services.campaigns.due(1)  # the ledger has met that time
         async with client.pipeline(transaction=True) as pipe:  # before any living replica can have it
             pipe.xadd(events, {"type": "nonsense"})
             pipe.xreadgroup(GROUP, "died", {events: ">"}, count=1)

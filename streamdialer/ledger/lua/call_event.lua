@@ -102,6 +102,7 @@ if fact == 'a' and not answered_before and not f.m and attempt.s == 'answered' t
     if heard <= written_ms or ARGV[6] == '' then
       redis.call('ZREM', free_agents, agent)
       redis.call('ZADD', busy_agents, digits(math.max(heard, written_ms)), agent)
+      redis.call('PEXPIRE', busy_agents, 86400000) -- a queue nobody dials any more
     end
   end
 end

@@ -1,7 +1,6 @@
--- The ledger's clock: the server's, except that it does not go back (by more than a tenth of a second). After the server's clock was set back it goes on from
+-- The ledger's clock: the server's, except that it does not go back. After the server's clock was set back it goes on from
 -- where it was, a tenth slower, until the server has caught up. Kept in the `server` hash as `last` and `ahead`;
--- `set_back` counts the
--- times.
+-- `set_back` counts how often that was.
 
 -- Returns now (ms, for everything that is compared with what the ledger noted before) and the server's own time (ms, for
 -- everything that people or other programs compare with their calendar).
@@ -11,15 +10,15 @@ local function ledger_clock(server)
   local kept = redis.call('HMGET', server, 'last', 'ahead')
   local last, ahead = tonumber(kept[1] or 0), tonumber(kept[2] or 0)
   local passed = wall + ahead - last
-  if passed < 0 then
-    ahead = last - wall
+  local was_set_back = passed < 0
+  if was_set_back then
     if passed < -1000 then redis.call('HINCRBY', server, 'set_back', 1) end
-  elseif passed >= 100 then
-    ahead = math.max(0, ahead - math.floor(passed / 10))
+    ahead, passed = last - wall, 0
   end
-  local now = wall + ahead
-  if passed < 0 or passed >= 100 then -- one write per tenth of a second, not per script
-    redis.call('HSET', server, 'last', string.format('%.0f', now), 'ahead', string.format('%.0f', ahead))
+  local slowed = math.min(ahead, math.floor(passed / 10))
+  local now = last + passed - slowed
+  if was_set_back or passed >= 100 then -- one write per tenth of a second, not per script
+    redis.call('HSET', server, 'last', string.format('%.0f', now), 'ahead', string.format('%.0f', ahead - slowed))
   end
   return now, wall
 end
