@@ -139,6 +139,29 @@ async def test_an_api_that_honours_the_key_is_asked_again_until_it_answers(setti
         await eventually(lambda: max(asked.values()) > 1, what="a key that was sent again")
 
 
+async def test_a_refusal_after_a_lost_reply_does_not_prove_that_nothing_rings(settings: Settings) -> None:
+    world = build_world(agents=3, contacts=9, mode="progressive", speed=20)
+    async with running(settings, world, speed=20, dialer_api_idempotent=True) as dialer:
+        asked: Counter[str] = Counter()
+
+        async def rings_and_then_refuses(request: web.Request) -> web.StreamResponse | None:
+            key = request.headers.get("idempotency-key", "")
+            asked[key] += 1
+            if not key:
+                return None
+            if asked[key] > 1:
+                return json_reply({}, 503)
+            await dialer.centre.dialer_api.normal(request)
+            return drop_connection(request)
+
+        dialer.centre.dialer_api.script(rings_and_then_refuses)
+        await eventually(lambda: max(asked.values(), default=0) > 1, within_s=20)
+        await eventually(lambda: not dialer.centre.live_calls(), within_s=20)
+        for raw in await dialer.services.client.hvals("sd:c:1:records"):
+            attempts = msgspec.json.decode(raw).get("h") or []
+            assert all(one.get("v") in (None, "unknown") for one in attempts)
+
+
 async def test_while_the_api_is_down_contacts_wait_unburned_and_dialing_recovers_by_itself(
     settings: Settings,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import msgspec
 import pytest
 from redis.asyncio import Redis
@@ -284,3 +285,139 @@ async def test_the_ledgers_clock_does_not_go_back_with_the_servers(world: Ledger
     told = await world.backend_doc("1")
     assert told is not None
     assert abs(told["at"] - before) < 60_000, "the backend is told the server's own time"
+
+
+async def test_late_news_of_a_call_sent_after_the_loss_is_not_another_call(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await another_server_answers(world)
+    await quiet_is_over(world)
+    await rebuild(world)
+    await world.services.campaigns.load("1", [world.row("1")], 3)
+    await world.set_agents(1)
+    await world.services.client.hset(SERVER, "lost", "1000")  # long ago
+    attempt = await world.place_one()
+    await world.event("call_failed", attempt, disposition="no_answer")
+    await world.event("call_ringing", attempt)
+    assert (await world.place_of("1"), (await world.record("1"))["a"]) == ("waiting", 1)
+    assert await world.event("call_failed", attempt, call_id="a", disposition="no_answer") == "applied"
+    assert await world.event("call_failed", attempt, call_id="b", disposition="busy") == "foreign_call"
+    assert (await world.public())["total_calls"] == "1"
+
+
+async def test_an_event_of_a_forgotten_call_says_nothing_of_attempts_it_cannot_know(
+    world: LedgerWorld,
+) -> None:
+    await world.services.client.flushall()
+    assert await world.event("call_answered", Attempt("7", "70", 1, "")) == "applied", (
+        "nobody had noticed yet"
+    )
+    told = await world.backend_doc("70", "7")
+    assert told is not None
+    assert (told["s"], told.get("a")) == ("answered", None)
+    await world.services.campaigns.register("7", "sales", "", before="")
+    memory = world.services.memory
+    await memory.doubt("7", [shown("70", 2, is_answered=True)], 3, 300_000)
+    assert (await world.record("70", "7"))["a"] == 2, "the backend counts"
+
+
+async def test_old_news_of_a_contact_that_was_forgotten_long_ago_is_told_to_nobody(
+    world: LedgerWorld,
+) -> None:
+    await world.open_campaign(contacts=0)
+    await another_server_answers(world)
+    await quiet_is_over(world)
+    over = Attempt("1", "50", 1, "")
+    assert await world.event("call_failed", over, disposition="no_answer") == "ended"
+    assert await world.backend_doc("50") is None, "the backend is asked first"
+    await rebuild(world)
+    assert await world.backend_doc("50") is None, "it does not show a call"
+    assert (
+        await world.event("call_failed", Attempt("1", "51", 1, ""), disposition="busy") == "unknown_contact"
+    )
+
+
+async def test_an_end_that_is_heard_before_the_backend_is_asked_is_told_when_it_shows_the_call(
+    world: LedgerWorld,
+) -> None:
+    await world.open_campaign(contacts=0)
+    await another_server_answers(world)
+    await quiet_is_over(world)
+    await world.event("call_failed", Attempt("1", "50", 1, ""), disposition="no_answer")
+    await rebuild(world, shown("50", 2))
+    told = await world.backend_doc("50")
+    assert told is not None
+    assert (told["s"], told.get("a")) == ("no_answer", None)
+
+
+async def test_the_backend_is_not_told_what_is_older_than_what_it_shows(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await world.set_agents(1)
+    attempt = await world.place_one()
+    await world.event("call_failed", attempt, disposition="busy")
+    await world.age(301)
+    await world.sweep()  # pending again, which the backend is to be told
+    await another_server_answers(world)
+    await world.claim()
+    assert await world.services.outbox.take("1", "1", "me") == "none"
+    await world.services.client.hset(SERVER, "quiet", "0")
+    assert await rebuild(world, shown("1", 2)) == 1, "the backend shows a call the ledger has forgotten"
+    assert await world.place_of("1") == "in_doubt"
+
+
+async def test_calls_the_backend_knows_to_be_over_are_forgotten(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=2)
+    await world.set_agents(2)
+    over, unsaid = await world.place_one(), await world.place_one()
+    update = await world.services.outbox.take("1", over.contact, "me")
+    assert not isinstance(update, str)
+    await world.services.outbox.confirm("1", over.contact, "me", update.version)
+    await another_server_answers(world)
+    await quiet_is_over(world)
+    await rebuild(world)
+    assert not await world.services.client.hexists(world.services.keys.records("1"), over.contact)
+    assert await world.place_of(unsaid.contact) == "unanswered", "the backend has not been told of it"
+    await world.check_invariants()
+
+
+async def test_every_loss_has_a_mark_of_its_own(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await another_server_answers(world)
+    await world.claim()
+    first = (await world.services.memory.state()).rebuild
+    await world.services.client.hdel(SERVER, "run")  # the same server, emptied
+    await anyio.sleep(0.002)
+    await world.claim()
+    assert (await world.services.memory.state()).rebuild != first
+    assert not await world.services.memory.mark_rebuilt("1", first)
+
+
+async def test_nothing_is_promoted_or_told_again_before_the_rebuilding(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await world.set_agents(1)
+    attempt = await world.place_one()
+    await world.event("call_failed", attempt, disposition="busy")
+    await another_server_answers(world)
+    await quiet_is_over(world)
+    await world.age(301)
+    assert (await world.sweep()).promoted == 0
+    await world.services.memory.mark_rebuilt("1", (await world.services.memory.state()).rebuild)
+    await world.age(2)
+    assert (await world.sweep()).promoted == 1
+
+
+async def test_late_news_takes_back_the_reservation_of_the_next_call(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=2)
+    await world.set_agents(2)
+    silent, other = await world.place_one(), await world.place_one()
+    await world.event("call_failed", other, disposition="busy")
+    await world.age(46)
+    await world.sweep()
+    await world.age(301)
+    await world.sweep()
+    await world.claim()
+    calls = [one for _, one in await world.reserved_calls()]
+    again = next(one for one in calls if (one.contact, one.number) == (silent.contact, 2))
+    assert await world.event("call_answered", silent) == "applied"
+    assert await world.place_of(silent.contact) == "connected"
+    assert await world.services.campaigns.begin(again, "run", "") == "stale"
+    await world.check_invariants()
