@@ -77,7 +77,7 @@ def _patch_scripts(head: str, first: str) -> None:
         raise LookupError(f"no script of the ledger has the line: {head}")
 
 
-REMOVE: Final[dict[Guard, Callable[[], None]]] = {
+REMOVE: Final[dict[str, Callable[[], None]]] = {
     "begin-mark": _begin_mark,
     "reservation": _reservation,
     "send-deadline": _send_deadline,

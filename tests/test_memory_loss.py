@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,13 +16,13 @@ import pytest
 from anyio.to_thread import run_sync
 from redis.asyncio import Redis
 
+from bench.chaos.proxy import Proxy
 from streamdialer.callcentre import Audit, World, WorldConfig, build_world
 from streamdialer.config import Settings
 from streamdialer.embedded import EmbeddedServer, find_binary
 from streamdialer.errors import Unreachable
 from streamdialer.ledger import trust_memory
 from tests.conftest import eventually
-from tests.pipe import Pipe
 from tests.running import Dialer, running
 from tests.test_topologies import free_port
 
@@ -135,7 +136,7 @@ async def test_failed_over_by_sentinel_to_a_replica_that_lacks_acknowledged_writ
     settings: Settings, tmp_path: Path
 ) -> None:
     with EmbeddedServer(tcp=True) as master:
-        async with Pipe(port_of(master)) as address, Pipe(port_of(master)) as centre_pipe:
+        async with wire_to(master) as address, wire_to(master) as centre_pipe:
             with (
                 EmbeddedServer("--replicaof", "127.0.0.1", str(address.port), tcp=True) as replica,
                 sentinel(tmp_path, address.port) as url,
@@ -144,7 +145,7 @@ async def test_failed_over_by_sentinel_to_a_replica_that_lacks_acknowledged_writ
                 async with dialing(settings, url, f"redis://127.0.0.1:{centre_pipe.port}") as dialer:
                     await lose_the_last_second(dialer, address)
                     await run_sync(master.kill)
-                    centre_pipe.target_port = port_of(replica)
+                    centre_pipe.retarget(port_of(replica))
                     await eventually(lambda: is_master(replica), within_s=30)
                     await goes_on_to_the_end(dialer)
 
@@ -153,7 +154,7 @@ async def test_failed_over_in_a_cluster_to_a_replica_that_lacks_acknowledged_wri
     settings: Settings,
 ) -> None:
     with cluster_node() as master:
-        async with Pipe(port_of(master)) as address, Pipe(port_of(master)) as centre_pipe:
+        async with wire_to(master) as address, wire_to(master) as centre_pipe:
             with cluster_node() as replica:
                 await make_cluster(master, replica, address.port)
                 url = f"redis+cluster://127.0.0.1:{address.port},127.0.0.1:{port_of(replica)}"
@@ -161,17 +162,22 @@ async def test_failed_over_in_a_cluster_to_a_replica_that_lacks_acknowledged_wri
                     await lose_the_last_second(dialer, address)
                     await run_sync(master.kill)
                     await ask(replica, "CLUSTER", "FAILOVER", "TAKEOVER")
-                    centre_pipe.target_port = port_of(replica)
+                    centre_pipe.retarget(port_of(replica))
                     await eventually(lambda: is_master(replica), within_s=30)
                     await goes_on_to_the_end(dialer)
 
 
-async def lose_the_last_second(dialer: Dialer, address: Pipe) -> None:
+async def lose_the_last_second(dialer: Dialer, address: Proxy) -> None:
     """From here on the replica hears nothing, while calls are placed and acknowledged."""
     address.holds_replication = True
     calls = dialer.centre.summary().total.originates
     await anyio.sleep(1)
     await dialer.until(lambda audit: audit.total.originates > calls, what="a call that is forgotten")
+
+
+def wire_to(server: EmbeddedServer) -> Proxy:
+    """An address of the server that can be tampered with."""
+    return Proxy("127.0.0.1", port_of(server), Random(0))
 
 
 def port_of(server: EmbeddedServer) -> int:

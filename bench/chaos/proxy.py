@@ -29,6 +29,8 @@ class Proxy:
         self._delay_s = (0.0, 0.0)
         self.port = 0
         """0 before the start."""
+        self.holds_replication = False
+        """What a Redis master sends its replicas is swallowed: they believe to be up to date."""
         self.replies_lost = 0
 
     async def __aenter__(self) -> Self:
@@ -50,6 +52,10 @@ class Proxy:
     def delay_replies(self, least_s: float, most_s: float) -> None:
         """From now on each piece of a reply comes this much later, in order."""
         self._delay_s = (least_s, most_s)
+
+    def retarget(self, port: int) -> None:
+        """New connections go to another port of the same host."""
+        self._target = (self._target[0], port)
 
     def cut(self) -> None:
         """Break all connections there are."""
@@ -152,12 +158,14 @@ class _ClientSide(_Side):
         self._proxy = proxy
         self._early: list[bytes] = []
         """Requests that came before the server was reached."""
+        self.is_replica = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._proxy.opened(self)
 
     def data_received(self, data: bytes) -> None:
+        self.is_replica = self.is_replica or b"PSYNC" in data
         if self.other is None:
             self._early.append(data)
         else:
@@ -193,6 +201,8 @@ class _ServerSide(_Side):
             client.joined(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._proxy.holds_replication and cast("_ClientSide", self.other).is_replica:
+            return
         if self._proxy.loses_reply():
             self.abort()
             return

@@ -10,7 +10,7 @@ import typer
 
 from bench.crash.attack import Recorded, Result, attack, choose, record
 from bench.crash.report import Bar, show
-from bench.crash.sabotage import GUARDS
+from bench.sabotaged import GUARDS
 from streamdialer.cli.common import AsJson, Commands, print_json, print_table, say
 from streamdialer.errors import SettingsError
 from streamdialer.observe.logs import set_up_logging
@@ -51,12 +51,14 @@ def crash(
     attempt burned, and every effect of the code has its points; else 1.
     """
     guards = tuple(without or ())
-    if unknown := set(guards) - GUARDS.keys():
+    if unknown := set(guards) - set(GUARDS):
         raise SettingsError(f"--without: got {', '.join(sorted(unknown))}, takes {', '.join(GUARDS)}")
     set_up_logging("ERROR", "text")
     with Bar() as bar:
         recorded = anyio.run(_record, seed, anywhere)
         plans = choose(recorded.plans, only=only or (), sample=sample, seed=seed)
+        if not plans:
+            raise SettingsError(f"--only: no point has {', '.join(only or ())}; --list shows them all")
         if list_points:
             rows = []
         else:

@@ -16,7 +16,7 @@ from multiprocessing.context import ForkServerProcess
 from bench.crash.doors import open_doors
 from bench.crash.points import Orders
 from bench.crash.probe import Probe
-from bench.crash.sabotage import take_out
+from bench.sabotaged import REMOVE
 from streamdialer.cli import main
 
 PR_SET_PDEATHSIG = 1
@@ -47,7 +47,8 @@ def _work(
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(output, stream)
-    take_out(orders.without)
+    for guard in orders.without:
+        REMOVE[guard]()
     open_doors(Probe(orders))
     sys.argv = ["streamdialer", *arguments]
     main()
