@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -54,20 +55,24 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
 
     async def start_campaigns(self) -> None:
         """What the Dialer API does at the start, and when Redis has lost everything; until Redis takes it."""
+        for campaign in self.centre.world.campaigns:
+            await self.insist(partial(self.centre.start_campaign, campaign))
+
+    async def insist(self, ask: Callable[[], Awaitable[object]]) -> None:
+        """Asks Redis until it takes it; raises TimeoutError."""
         with anyio.fail_after(REDIS_TIMEOUT_S):
-            for campaign in self.centre.world.campaigns:
-                while True:
-                    try:
-                        await self.centre.start_campaign(campaign)
-                    except (RedisError, OSError):  # an open connection to the server that was killed
-                        await anyio.sleep(0.02)
-                    else:
-                        break
+            while True:
+                try:
+                    await ask()
+                except (RedisError, OSError):  # an open connection to the server that was killed
+                    await anyio.sleep(0.02)
+                else:
+                    return
 
     async def pause_campaigns(self) -> None:
-        """No new calls from now on; raises RedisError."""
+        """No new calls from now on."""
         for campaign in self.centre.world.campaigns:
-            await self.centre.pause_campaign(campaign)
+            await self.insist(partial(self.centre.pause_campaign, campaign))
 
     async def restart_redis(self) -> None:
         """The same address and directory; returns when it answers. Raises CannotBeDone."""

@@ -56,7 +56,7 @@ async def loses_everything(scene: Scene, random: Random) -> str:
 
 async def flushed(scene: Scene, random: Random) -> str:
     """FLUSHALL by a careless hand."""
-    await scene.client.flushall()
+    await scene.insist(scene.client.flushall)
     await anyio.sleep(random.uniform(0, 1))
     await scene.start_campaigns()
     return "emptied"
