@@ -95,7 +95,7 @@ async def _gathered(name: str, check: Check) -> list[Finding]:
     try:
         async for finding in check():
             findings.append(finding)  # noqa: PERF401 - what was found before an error counts
-    except (RedisError, OSError) as error:
+    except (RedisError, *TRANSIENT) as error:
         findings.append(
             Finding(name, "warn", f"cannot be asked: {error}", "allow this user INFO, CONFIG GET and XINFO")
         )

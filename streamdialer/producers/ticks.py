@@ -14,7 +14,7 @@ import anyio
 import msgspec
 from redis.exceptions import RedisError
 
-from streamdialer.connection import is_cluster, make_ready
+from streamdialer.connection import TRANSIENT, is_cluster, make_ready
 from streamdialer.errors import StreamdialerError
 from streamdialer.keys import CHANNEL, Keys
 from streamdialer.ledger import QueueLedger, TickLedger
@@ -74,7 +74,7 @@ class TickProducer:
             started = anyio.current_time()
             try:
                 await duty()
-            except (RedisError, OSError, StreamdialerError) as error:
+            except (RedisError, *TRANSIENT, StreamdialerError) as error:
                 if anyio.current_time() - started > 10:
                     failures = 0
                 if failures == 0:

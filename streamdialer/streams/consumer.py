@@ -105,7 +105,7 @@ class StreamConsumer:
                 continue
             try:
                 entries = await self._next_entries(min(free, READ_BATCH))
-            except (RedisError, OSError, TimeoutError) as error:
+            except (RedisError, *TRANSIENT) as error:
                 self._own_after = "0"
                 if str(error).startswith("NOGROUP") and await self._create_group():
                     continue
@@ -282,7 +282,7 @@ class StreamConsumer:
         with anyio.CancelScope(shield=True), anyio.move_on_after(1):
             try:
                 await self._scripts.run(FORGET, [self.stream], [GROUP, self._consumer])
-            except (RedisError, StreamdialerError) as error:
+            except (RedisError, *TRANSIENT, StreamdialerError) as error:
                 log.warning("could not leave the group", extra={"stream": self.stream, "error": str(error)})
 
 
