@@ -11,7 +11,7 @@ import msgspec
 
 from streamdialer.callcentre import Audit, CallCentre, CentreConfig, World
 from streamdialer.config import Settings
-from streamdialer.connection import keys_for
+from streamdialer.connection import TRANSIENT, keys_for
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.model import TickKind, TickResult
@@ -66,11 +66,14 @@ class Dialer:
         async def is_over() -> bool:
             audit = self.centre.summary()
             unfinished = sum(audit.contacts.get(status, 0) for status in ("pending", "dialing", "answered"))
-            places = [
-                await self.count(place, str(number))
-                for number in range(1, campaigns + 1)
-                for place in ("ready", "waiting", "reserved", "unanswered", "connected")
-            ]
+            try:
+                places = [
+                    await self.count(place, str(number))
+                    for number in range(1, campaigns + 1)
+                    for place in ("ready", "waiting", "reserved", "unanswered", "connected", "in_doubt")
+                ]
+            except TRANSIENT:  # a failover is under way
+                return False
             return not unfinished and not audit.live_calls and not any(places)
 
         await eventually(is_over, within_s=within_s, what=f"all final: {self.centre.summary().contacts}")
