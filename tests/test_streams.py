@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from streamdialer.connection import connect
 from streamdialer.consumers.services import Services
@@ -137,6 +139,30 @@ async def test_a_restarted_consumer_of_the_same_name_finds_its_own_pending_entri
     worker = Worker(services, reader, "me")
     async with worker.working():
         await eventually(lambda: len(worker.seen) == 5, within_s=0.25)
+
+
+async def test_lost_replies_to_reads_are_no_deliveries(
+    services: Services, reader: Redis, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(services, reader, "a", max_deliveries=3)
+    lost = 0
+
+    async def deaf(*args: object, read: Any = reader.xreadgroup, **options: object) -> object:
+        """The server delivers, the answer does not arrive: six times."""
+        nonlocal lost
+        answer = await read(*args, **options)
+        if lost < 6 and any(entries for _, entries in answer):
+            lost += 1
+            raise RedisConnectionError("reply lost")
+        return answer
+
+    monkeypatch.setattr(reader, "xreadgroup", deaf)
+    await add(redis, 10)
+    async with worker.working():
+        await eventually(lambda: len(worker.seen) == 10)
+    assert lost
+    assert sorted(worker.seen) == [str(number) for number in range(10)], "each once"
+    assert await redis.xlen("dialer:dead") == 0
 
 
 async def test_entries_in_work_are_renewed_and_not_taken_over(

@@ -2,6 +2,9 @@
 
 After a start and after any failed read it reads its own pending entries again; what other consumers left idle it takes
 over; what it works on it renews; what is done is acknowledged and deleted together; what is hopeless is buried.
+
+Deliveries are counted where an entry may have killed its process: at the first reading after a start and when it is taken
+over. Reading again what a failed read may have delivered does not count, however long the server's replies are lost.
 """
 
 from __future__ import annotations
@@ -27,8 +30,9 @@ log = logging.getLogger(__name__)
 Handler = Callable[[Entry], Awaitable[None]]
 
 _PACKAGE: Final = "streamdialer.streams"
-FINISH, BURY, RENEW, RESTART_IDLE, FORGET = (
-    Script(_PACKAGE, name) for name in ("finish", "bury", "renew", "restart_idle", "forget_consumer")
+FINISH, BURY, RENEW, RESTART_IDLE, FORGET, OWN_PENDING = (
+    Script(_PACKAGE, name)
+    for name in ("finish", "bury", "renew", "restart_idle", "forget_consumer", "own_pending")
 )
 READ_BATCH: Final = 200
 HANDLERS_SHARE: Final = 0.7
@@ -79,6 +83,8 @@ class StreamConsumer:
         self._held: set[str] = set()
         self._own_after: str | None = "0"
         """Own pending entries after this id are still to be read again; None when that is done."""
+        self._own_counts = True
+        """Reading own pending entries is a delivery: an earlier process of this name may have died of them."""
         self._take_over_at = 0.0
         self._take_over_from = "0-0"
         self._forget_at = 0.0
@@ -106,7 +112,7 @@ class StreamConsumer:
             try:
                 entries = await self._next_entries(min(free, READ_BATCH))
             except (RedisError, *TRANSIENT) as error:
-                self._own_after = "0"
+                self._own_after, self._own_counts = "0", False
                 if str(error).startswith("NOGROUP") and await self._create_group():
                     continue
                 if failures == 0:
@@ -157,10 +163,16 @@ class StreamConsumer:
 
     async def _own_pending(self, count: int) -> list[Entry]:
         assert self._own_after is not None
-        rows = _rows(
-            await self._reader.xreadgroup(GROUP, self._consumer, {self.stream: self._own_after}, count=count)
-        )
+        after = self._own_after
+        if self._own_counts:
+            rows = _rows(
+                await self._reader.xreadgroup(GROUP, self._consumer, {self.stream: after}, count=count)
+            )
+        else:
+            found = await self._scripts.run(OWN_PENDING, [self.stream], [GROUP, self._consumer, after, count])
+            rows = [(entry, dict(zip(fields[::2], fields[1::2], strict=True))) for entry, fields in found]
         self._own_after = rows[-1][0] if rows else None
+        self._own_counts = self._own_counts and bool(rows)
         return await self._worth_handling(rows)
 
     async def _take_over(self, count: int) -> list[Entry]:

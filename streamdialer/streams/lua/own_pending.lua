@@ -1,0 +1,11 @@
+-- A consumer's pending entries, without counting this as a delivery: their reply may never have reached it.
+-- KEYS 1 stream
+-- ARGV group, consumer, id after which to begin, how many
+-- Returns for each: id, fields ({} the entry was deleted)
+local stream, group, consumer, after, count = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local rows = {}
+for _, pending in ipairs(redis.call('XPENDING', stream, group, '(' .. after, '+', count, consumer)) do
+  local found = redis.call('XRANGE', stream, pending[1], pending[1])[1]
+  rows[#rows + 1] = { pending[1], found and found[2] or {} }
+end
+return rows
