@@ -3,8 +3,8 @@
 After a start and after any failed read it reads its own pending entries again; what other consumers left idle it takes
 over; what it works on it renews; what is done is acknowledged and deleted together; what is hopeless is buried.
 
-Deliveries are counted where an entry may have killed its process: at the first reading after a start and when it is taken
-over. Reading again what a failed read may have delivered does not count, however long the server's replies are lost.
+Deliveries are counted where an entry may have killed its process: at the first reading after a start and when it is
+taken over. Reading again what a failed read may have delivered does not count, however long replies are lost.
 """
 
 from __future__ import annotations
