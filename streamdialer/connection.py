@@ -7,12 +7,13 @@ that is idempotent by token retries, nobody else. Blocking reads get a connectio
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import anyio
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.cluster import ClusterNode, ClusterPipeline, RedisCluster
 from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
@@ -141,10 +142,36 @@ class _ClusterConnection(Connection):
             raise RedisConnectionError("the connection was closed while it was being used") from error
 
 
+class _ClusterPipeline(ClusterPipeline):
+    """When it has failed, the nodes are looked for anew, as they are when a single command has failed."""
+
+    async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> list[Any]:
+        try:
+            return await super().execute(raise_on_error, allow_redirections)
+        except TRANSIENT:
+            await self.cluster_client.aclose()
+            raise
+
+
 class _Cluster(RedisCluster):
-    """Finds the node of a blocking read itself: the client would ask the node it met first, also when that has gone."""
+    """The client of the library, except that it finds its nodes again after any failover."""
+
+    seeds: Mapping[str, ClusterNode]
+    """The nodes of the address, by name."""
+
+    async def initialize(self, *args: Any, **kwargs: Any) -> Any:
+        """Asks the nodes of the address as well: in a failover a node can show a cluster of nodes that have gone."""
+        for name, node in self.seeds.items():
+            self.nodes_manager.startup_nodes.setdefault(name, node)
+        return await super().initialize(*args, **kwargs)
+
+    def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> ClusterPipeline:  # noqa: ARG002
+        make: Any = _ClusterPipeline
+        pipeline: ClusterPipeline = make(self, transaction)
+        return pipeline
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        """Blocking reads find their node here: the library asks the node it met first, also when that has gone."""
         if args[0] == "XREADGROUP":
             await self.initialize()
             stream = args[args.index(b"STREAMS") + 1]
@@ -158,6 +185,7 @@ def _cluster(url: str, options: dict[str, Any]) -> Redis:
     cluster.connection_kwargs["connection_class"] = _ClusterConnection  # of nodes it finds later
     for node in cluster.startup_nodes:
         node.connection_class = _ClusterConnection
+    cluster.seeds = dict(cluster.nodes_manager.startup_nodes)
     client: Redis = cluster  # it has the commands we use, without being a subclass
     return client
 

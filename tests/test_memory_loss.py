@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -152,11 +151,6 @@ async def test_failed_over_by_sentinel_to_a_replica_that_lacks_acknowledged_writ
                     await goes_on_to_the_end(dialer)
 
 
-@pytest.mark.skipif(
-    "CLUSTER_FAILOVER" not in os.environ,
-    reason="not dependable yet: now and then a replica does not find the node that took over; "
-    "CLUSTER_FAILOVER=1 pytest tests/test_memory_loss.py -k cluster runs it",
-)
 async def test_failed_over_in_a_cluster_to_a_replica_that_lacks_acknowledged_writes(
     settings: Settings,
 ) -> None:

@@ -7,14 +7,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from streamdialer.connection import connect
+from streamdialer.connection import close, connect
 from streamdialer.consumers.services import Services
 from streamdialer.embedded import EmbeddedServer
 from streamdialer.keys import GROUP, Keys
+from streamdialer.scripts import Scripts
 from streamdialer.streams import BadEntry, DeadLetters, Entry, Places, ReplicaRun, StreamConsumer
 from tests.conftest import eventually
 
@@ -298,6 +300,21 @@ async def test_what_a_stopping_consumer_cannot_finish_is_handed_back_at_once(
         stuck.run.stop()
     async with next_one.working():
         await eventually(lambda: next_one.seen == ["0"], within_s=0.25)
+
+
+async def test_a_stop_does_not_wait_for_a_server_that_is_away(services: Services) -> None:
+    with EmbeddedServer() as away:
+        reader = connect(away.url)
+        async with Scripts(connect(away.url)) as scripts:
+            worker = Worker(msgspec.structs.replace(services, scripts=scripts), reader, "a")
+            async with worker.working(grace_s=0.5):
+                await eventually(lambda: reader.exists(STREAM))  # the group is there, and with it the stream
+                away.kill()
+                await anyio.sleep(0.2)
+                before = anyio.current_time()
+            assert anyio.current_time() - before < 3
+        await close(scripts.client)
+        await close(reader)
 
 
 async def test_max_tasks_ends_the_run(services: Services, reader: Redis, redis: Redis) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import anyio
 import msgspec
 import pytest
+from redis.asyncio.cluster import ClusterNode
 
 from streamdialer.callcentre import CallCentre, build_world
 from streamdialer.config import Settings
@@ -94,7 +95,9 @@ async def test_behind_sentinel(settings: Settings, plain: EmbeddedServer, sentin
     await dials_to_the_end(settings, sentinel_url, plain.url)
 
 
-async def test_on_cluster_every_script_touches_one_slot(settings: Settings) -> None:
+@pytest.fixture
+async def cluster() -> AsyncIterator[EmbeddedServer]:
+    """A cluster of one node."""
     with EmbeddedServer("--cluster-enabled", "yes", "--cluster-port", str(free_port()), tcp=True) as node:
         client: Any = connect(node.url)
         await client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
@@ -103,12 +106,46 @@ async def test_on_cluster_every_script_touches_one_slot(settings: Settings) -> N
             return "cluster_state:ok" in str(await client.execute_command("CLUSTER", "INFO"))
 
         await eventually(is_up)
-        url = node.url.replace("redis://", "redis+cluster://")
-        await dials_to_the_end(settings, url, node.url)
-        keys = [str(key) for key in await client.keys("*")]
+        yield node
         await client.aclose()
+
+
+def cluster_url(node: EmbeddedServer) -> str:
+    return node.url.replace("redis://", "redis+cluster://")
+
+
+async def test_on_cluster_every_script_touches_one_slot(settings: Settings, cluster: EmbeddedServer) -> None:
+    await dials_to_the_end(settings, cluster_url(cluster), cluster.url)
+    client = connect(cluster.url)
+    keys = [str(key) for key in await client.keys("*")]
+    await client.aclose()
     assert keys
     assert all(key.startswith("{d0}:") for key in keys)
+
+
+async def test_a_cluster_client_that_knows_only_nodes_that_have_gone_asks_those_of_its_address(
+    cluster: EmbeddedServer,
+) -> None:
+    client: Any = connect(cluster_url(cluster))
+    await client.ping()
+    gone = ClusterNode("127.0.0.1", free_port())
+    client.nodes_manager.startup_nodes = {gone.name: gone}
+    client.nodes_manager.slots_cache = {slot: [gone] for slot in range(16384)}
+    with pytest.raises(TRANSIENT):
+        await client.get("a")
+    assert await client.get("a") is None
+    await close(client)
+
+
+async def test_a_failed_pipeline_looks_for_the_nodes_of_the_cluster_anew(cluster: EmbeddedServer) -> None:
+    client: Any = connect(cluster_url(cluster))
+    await client.ping()
+    gone = ClusterNode("127.0.0.1", free_port())
+    client.nodes_manager.slots_cache = {slot: [gone] for slot in range(16384)}
+    with pytest.raises(TRANSIENT):
+        await client.pipeline(transaction=False).get("a").execute()
+    assert await client.pipeline(transaction=False).get("a").execute() == [None]
+    await close(client)
 
 
 @pytest.mark.parametrize(

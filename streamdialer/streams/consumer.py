@@ -90,16 +90,23 @@ class StreamConsumer:
         self._forget_at = 0.0
 
     async def serve(self, grace_s: float) -> None:
-        """Works until the run is stopped, then finishes or hands back what it holds within `grace_s`."""
+        """Works until the run is stopped, then finishes or hands back what it holds within `grace_s`.
+
+        A server that is away when the run is stopped is not waited for longer than that.
+        """
         deadline = anyio.CancelScope()
-        async with anyio.create_task_group() as renewing:
-            renewing.start_soon(self._renew_held)
+        async with anyio.create_task_group() as meanwhile:
+            meanwhile.start_soon(self._renew_held)
+            meanwhile.start_soon(self._end_after_stop, deadline, grace_s * HANDLERS_SHARE)
             with deadline:
                 async with anyio.create_task_group() as handling:
                     await self._read_until_stopped(handling)
-                    deadline.deadline = anyio.current_time() + grace_s * HANDLERS_SHARE
-            renewing.cancel_scope.cancel()
+            meanwhile.cancel_scope.cancel()
         await self._leave()
+
+    async def _end_after_stop(self, deadline: anyio.CancelScope, seconds: float) -> None:
+        await self._run.wait_stopping()
+        deadline.deadline = anyio.current_time() + seconds
 
     async def _read_until_stopped(self, handling: TaskGroup) -> None:
         failures = 0
