@@ -8,15 +8,16 @@ part below A is without risk; the rest is dealt to the campaigns by weight while
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
 
-from streamdialer.pacing.answering import SECONDS, answer_chances
+from streamdialer.pacing.answering import answer_chances, count_by_age
 from streamdialer.pacing.chances import Balance, Group
 from streamdialer.pacing.durations import count_by_bin
-from streamdialer.pacing.learning import CampaignLearning, QueueLearning
+from streamdialer.pacing.learning import PATIENCE_S, CampaignLearning, QueueLearning
 from streamdialer.pacing.policy import CampaignView, QueueView, Seen
 from streamdialer.pacing.steering import cap_is_reached
 
@@ -51,14 +52,14 @@ class AdaptiveDecision(msgspec.Struct, frozen=True, kw_only=True):
 class _Claim:
     """One campaign while calls are dealt."""
 
-    __slots__ = ("chance", "cost", "is_capped", "learning", "limit", "place", "theta", "view")
+    __slots__ = ("chances", "cost", "is_capped", "learning", "limit", "place", "theta", "view")
 
     def __init__(self, view: CampaignView, learning: CampaignLearning) -> None:
         self.view = view
         self.learning = learning
         self.theta = learning.steering.theta(view.cap, view.humans, view.abandoned)
         self.is_capped = cap_is_reached(view.cap, view.humans, view.abandoned)
-        self.chance = 0.0
+        self.chances: list[float] = []
         self.cost = max(learning.rate.p, 0.005) / max(view.weight, 1e-6)
         self.place = 0
         self.limit: Bound = "contacts"
@@ -81,37 +82,46 @@ class AdaptivePolicy:
 
 
 def decide_adaptively(
-    state: QueueLearning, view: QueueView, seen: Sequence[Seen]
+    state: QueueLearning,
+    view: QueueView,
+    seen: Sequence[Seen],
+    coming: Callable[[int], Sequence[Group]] | None = None,
 ) -> dict[str, AdaptiveDecision]:
     """Learns what was seen, decides for every campaign of the view, and leaves `state` as it must be kept."""
     outlook = state.observe(view, seen)
     claims = [_Claim(campaign, state.of(campaign.id)) for campaign in view.campaigns]
-    coming: list[Group] = [(n, outlook.talking[b]) for b, n in count_by_bin(view.now, view.talking)]
-    coming += [(n, outlook.wrapping[b]) for b, n in count_by_bin(view.now, view.wrapping)]
-    answering: list[Group] = []
+    talking = count_by_bin(view.now, view.talking)
+    wrapping = count_by_bin(view.now, view.wrapping)
+    horizons = range(len(outlook.horizons_s))
+    answering: list[list[Group]] = [[] for _ in horizons]
     for claim in claims:
         rate = claim.learning.rate
-        chances = answer_chances(
-            min(0.98, rate.p + ERRORS * rate.error), claim.learning.ring, outlook.horizon_s
-        )
-        claim.chance = chances[0]
-        counts = [0] * SECONDS
-        for placed in claim.view.ringing:
-            age = int(view.now - placed)
-            counts[age if 0 <= age < SECONDS else (0 if age < 0 else SECONDS - 1)] += 1
-        answering += [(n, chances[1 + age]) for age, n in enumerate(counts) if n]
+        p = min(0.98, rate.p + ERRORS * rate.error)
+        chances = answer_chances(p, claim.learning.ring, outlook.horizons_s)
+        claim.chances = [by_age[0] for by_age in chances]
+        ages = count_by_age(view.now, claim.view.ringing)
+        for groups, by_age in zip(answering, chances, strict=True):
+            groups += [(n, by_age[1 + age]) for age, n in ages]
     available = view.free - view.waiting
-    balance = Balance(available, coming, answering)
-    risk = _deal(state, view, claims, balance, available)
+    balances = []
+    for k in horizons:
+        if coming is None:
+            by_talk, by_wrapup = outlook.talking[k], outlook.wrapping[k]
+            groups = [(n, by_talk[b]) for b, n in talking] + [(n, by_wrapup[b]) for b, n in wrapping]
+        else:
+            groups = list(coming(outlook.horizons_s[k] + PATIENCE_S))
+        balances.append(Balance(available, groups, answering[k]))
+    risk = _deal(state, view, claims, balances, available)
+    middle = len(balances) // 2
     return {
         claim.view.id: AdaptiveDecision(
             place=claim.place,
             p=claim.learning.rate.p,
             theta=claim.theta,
-            horizon_s=outlook.horizon_s,
+            horizon_s=outlook.horizons_s[middle],
             available=available,
-            coming=balance.coming,
-            answering=balance.answering,
+            coming=balances[middle].coming,
+            answering=balances[middle].answering,
             risk=risk,
             limit=claim.limit,
         )
@@ -119,8 +129,28 @@ def decide_adaptively(
     }
 
 
+MODE = 0
+
+
+def _risk(balances: Sequence[Balance]) -> float:
+    risks = [balance.risk() for balance in balances]
+    if MODE == 0:
+        return math.fsum(risks) / len(risks)
+    if MODE == 2:
+        return max(risks)
+    worst = total = 0.0
+    for risk in reversed(risks):
+        worst = max(worst, risk)
+        total += worst
+    return total / len(risks)
+
+
 def _deal(
-    state: QueueLearning, view: QueueView, claims: Sequence[_Claim], balance: Balance, available: int
+    state: QueueLearning,
+    view: QueueView,
+    claims: Sequence[_Claim],
+    balances: Sequence[Balance],
+    available: int,
 ) -> float:
     """Deals calls one by one to the campaign served least for its weight; returns the risk of one more.
 
@@ -135,7 +165,7 @@ def _deal(
         if claim.view.callable > 0
     ]
     heapq.heapify(heap)
-    risk = balance.risk()
+    risk = _risk(balances)
     while heap:
         tag, index = heap[0]
         claim = claims[index]
@@ -152,8 +182,9 @@ def _deal(
             claim.limit = refused
             heapq.heappop(heap)
             continue
-        balance.add_call(claim.chance)
-        risk = balance.risk()
+        for balance, chance in zip(balances, claim.chances, strict=True):
+            balance.add_call(chance)
+        risk = _risk(balances)
         claim.place += 1
         ringing += 1
         lines -= 1

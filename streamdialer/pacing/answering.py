@@ -7,8 +7,8 @@ has rung for a while is less likely to be answered than a fresh one, so the ages
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 from typing import Final
 
 import msgspec
@@ -103,9 +103,17 @@ class RingTimes(msgspec.Struct):
         self.learnt = 0
 
 
-def median_s(weights: Sequence[float]) -> float:
-    """The median of one-second bins, seconds."""
-    half = math.fsum(weights) / 2
+def count_by_age(now: float, placed: Iterable[float]) -> list[tuple[int, int]]:
+    """(age in whole seconds, how many) of the calls placed at those times."""
+    counts = [0] * SECONDS
+    for start in placed:
+        counts[min(SECONDS - 1, max(0, int(now - start)))] += 1
+    return [(age, count) for age, count in enumerate(counts) if count]
+
+
+def quantile_s(weights: Sequence[float], share: float) -> float:
+    """Seconds below which that share of one-second bins lies."""
+    half = math.fsum(weights) * share
     below = 0.0
     for second, weight in enumerate(weights):
         if weight > 0 and below + weight >= half:
@@ -114,21 +122,29 @@ def median_s(weights: Sequence[float]) -> float:
     return float(len(weights))
 
 
-def answer_chances(p: float, times: RingTimes, within_s: int) -> list[float]:
-    """Chances that a call is answered by a person within so many seconds; the first is a fresh call's, then by age.
+def answer_chances(p: float, times: RingTimes, horizons_s: Sequence[int]) -> list[list[float]]:
+    """Chances that a call is answered by a person within each horizon, by its age.
 
-    Item 1 + a is for a call that has rung between a and a + 1 seconds.
+    The first of each list is a fresh call's; item 1 + a is for a call that has rung between a and a + 1 seconds.
     """
     answered = _cumulative(times.answered)
     ended = _cumulative(times.ended)
-    chances = [p * answered[within_s]]
-    for age in range(SECONDS):
-        by_now = (answered[age] + answered[age + 1]) / 2
-        others = (ended[age] + ended[age + 1]) / 2
-        later = min(SECONDS - 1, age + within_s)
-        still_ringing = p * (1.0 - by_now) + (1.0 - p) * (1.0 - others)
-        gain = max(0.0, (answered[later] + answered[later + 1]) / 2 - by_now)
-        chances.append(p * gain / still_ringing if still_ringing > 1e-9 else 0.0)
+    by_age = [(now + later) / 2 for now, later in pairwise(answered)]
+    others = [(now + later) / 2 for now, later in pairwise(ended)]
+    weights = [
+        p / max(1e-9, p * (1.0 - human) + (1.0 - p) * (1.0 - other))
+        for human, other in zip(by_age, others, strict=True)
+    ]
+    last = by_age[-1]
+    chances = []
+    for horizon in horizons_s:
+        later = by_age[horizon:] + [last] * horizon
+        chances.append(
+            [
+                p * answered[horizon],
+                *(w * (b - a) for w, a, b in zip(weights, by_age, later, strict=False)),
+            ]
+        )
     return chances
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from operator import mul
 from typing import Final
 
 import msgspec
@@ -79,25 +81,26 @@ class Durations(msgspec.Struct):
 
 
 def free_within(
-    talk: Sequence[float], wrapup: Sequence[float], seconds: int, wrapup_share: float = 1.0
-) -> tuple[list[float], list[float]]:
-    """Chances of being free within `seconds`, by the bin an agent's talk or wrap-up has reached; from the hazards.
+    talk: Sequence[float], wrapup: Sequence[float], horizons_s: Sequence[int], wrapup_share: float = 1.0
+) -> tuple[list[list[float]], list[list[float]]]:
+    """Chances of being free within each horizon, by the bin an agent's talk or wrap-up has reached.
 
-    `wrapup_share` of the talks are followed by a wrap-up, the others free their agent at once.
+    From the hazards; `wrapup_share` of the talks are followed by a wrap-up, the others free their agent at once.
     """
-    fresh = _survivals(wrapup, 0.0, seconds)
+    longest = max(horizons_s)
+    fresh = _survivals(wrapup, 0.0, longest)
     # A talk that ends in the course of a second leaves, on average, half a second more than whole ones.
-    free_after_talk = [
-        1.0 - wrapup_share * (fresh[left] + fresh[left - 1]) / 2 for left in range(seconds, 0, -1)
-    ]
-    talking: list[float] = []
+    free_after_talk = [1.0 - wrapup_share * (fresh[left] + fresh[left + 1]) / 2 for left in range(longest)]
+    talking: list[list[float]] = [[] for _ in horizons_s]
+    wrapping: list[list[float]] = [[] for _ in horizons_s]
     for middle in _MIDDLES:
-        alive = _survivals(talk, middle, seconds)
-        chance = 0.0
-        for second, free in enumerate(free_after_talk):
-            chance += (alive[second] - alive[second + 1]) * free
-        talking.append(chance)
-    return talking, [1.0 - _survivals(wrapup, middle, seconds)[seconds] for middle in _MIDDLES]
+        alive = _survivals(talk, middle, longest)
+        ending = [now - later for now, later in pairwise(alive)]
+        in_wrapup = _survivals(wrapup, middle, longest)
+        for index, horizon in enumerate(horizons_s):
+            talking[index].append(sum(map(mul, ending, reversed(free_after_talk[:horizon]))))
+            wrapping[index].append(1.0 - in_wrapup[horizon])
+    return talking, wrapping
 
 
 def _survivals(hazards: Sequence[float], elapsed: float, seconds: int) -> list[float]:

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.pacing.answering import AnswerRate, RingTimes, median_s
+from streamdialer.pacing.answering import AnswerRate, RingTimes, quantile_s
 from streamdialer.pacing.durations import Durations, free_within
 from streamdialer.pacing.policy import QueueView, Seen
 from streamdialer.pacing.steering import Steering
@@ -19,9 +19,10 @@ from streamdialer.pacing.steering import Steering
 PATIENCE_S: Final = 2
 """How long a person who has answered may wait for an agent without being abandoned."""
 REFRESH_S: Final = 5.0
+HORIZONS: Final = 5
 MOST_CAMPAIGNS: Final = 64
 """Those dialed last are kept."""
-_SHORTEST_S: Final = 2
+_SHORTEST_S: Final = 1
 _LONGEST_S: Final = 40
 
 
@@ -39,11 +40,11 @@ class Outlook(msgspec.Struct):
     """Chances of agents coming free, worked out now and then from the hazards."""
 
     at: float
-    horizon_s: int
-    """The median ring time of an answered call: as far as a decision looks ahead."""
-    talking: list[float]
-    """Free within the horizon and the patience, by the bin the talk has reached."""
-    wrapping: list[float]
+    horizons_s: list[int]
+    """When a call placed now would be answered, if it is: equally likely ring times, ascending."""
+    talking: list[list[float]]
+    """Free within each horizon and the patience, by the bin the talk has reached."""
+    wrapping: list[list[float]]
 
 
 class QueueLearning(msgspec.Struct):
@@ -102,19 +103,22 @@ class QueueLearning(msgspec.Struct):
         for learning in self.campaigns.values():
             learning.ring.fade()
         self._forget(view)
-        horizon_s = self._horizon_s(view)
+        horizons_s = self._horizons_s(view)
         talking, wrapping = free_within(
             self.talk.hazards([view.now - since for since in view.talking]),
             self.wrapup.hazards([view.now - since for since in view.wrapping]),
-            horizon_s + PATIENCE_S,
+            [horizon + PATIENCE_S for horizon in horizons_s],
             self._wrapup_share(view),
         )
-        return Outlook(at=view.now, horizon_s=horizon_s, talking=talking, wrapping=wrapping)
+        return Outlook(at=view.now, horizons_s=horizons_s, talking=talking, wrapping=wrapping)
 
-    def _horizon_s(self, view: QueueView) -> int:
+    def _horizons_s(self, view: QueueView) -> list[int]:
         rings = [self.of(campaign.id).ring.answered for campaign in view.campaigns] or [RingTimes().answered]
-        median = median_s([sum(weights) for weights in zip(*rings, strict=True)])
-        return min(_LONGEST_S, max(_SHORTEST_S, round(median)))
+        pooled = [sum(weights) for weights in zip(*rings, strict=True)]
+        return [
+            min(_LONGEST_S, max(_SHORTEST_S, round(quantile_s(pooled, (k + 0.5) / HORIZONS))))
+            for k in range(int(HORIZONS))
+        ]
 
     def _wrapup_share(self, view: QueueView) -> float:
         """Talks that were followed by a wrap-up, among the remembered ones."""
