@@ -180,6 +180,22 @@ class Keys(msgspec.Struct, frozen=True):
         """hash campaign -> what the others need to know of its pacing (JSON)."""
         return f"{self.prefix}sd:q:{queue}:pacing"
 
+    def queue_work(self, queue: str) -> str:
+        """hash agent -> what they are doing and since when, for those who talk or wrap up."""
+        return f"{self.prefix}sd:q:{queue}:work"
+
+    def queue_people(self, queue: str) -> str:
+        """zset attempt -> when answered, ms: people who have no agent yet."""
+        return f"{self.prefix}sd:q:{queue}:people"
+
+    def queue_seen(self, queue: str) -> str:
+        """Bounded stream of what adaptive pacing learns from."""
+        return f"{self.prefix}sd:q:{queue}:seen"
+
+    def queue_learning(self, queue: str) -> str:
+        """hash: what adaptive pacing has learnt (JSON), its version, and how far it has read `queue_seen`."""
+        return f"{self.prefix}sd:q:{queue}:learning"
+
     @property
     def agents(self) -> str:
         """hash agent -> queue it was last seen in."""

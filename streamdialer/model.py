@@ -33,8 +33,15 @@ ContactStatus = Literal[
 ]
 CallEventType = Literal["call_ringing", "call_answered", "call_completed", "call_failed", "call_abandoned"]
 AgentEventType = Literal["agent_available", "agent_busy", "agent_wrapup", "agent_offline"]
+AgentState = Literal["available", "busy", "wrapup", "offline"]
 CALL_EVENTS: Final[tuple[CallEventType, ...]] = get_args(CallEventType)
 AGENT_EVENTS: Final[tuple[AgentEventType, ...]] = get_args(AgentEventType)
+AGENT_EVENT_STATES: Final[dict[AgentEventType, AgentState]] = {
+    "agent_available": "available",
+    "agent_busy": "busy",
+    "agent_wrapup": "wrapup",
+    "agent_offline": "offline",
+}
 LATER_EVENTS: Final = (
     "callback_requested",
     "do_not_call",
@@ -44,7 +51,12 @@ LATER_EVENTS: Final = (
 )
 """Types the contract names whose effect this version does not have yet: they wait among the dead letters."""
 
-FREE_AGENT_STATUSES: Final = frozenset({"available", "idle"})
+AGENT_STATES: Final[dict[str, AgentState]] = {
+    **dict.fromkeys(("available", "idle"), "available"),
+    **dict.fromkeys(("busy", "on_call", "oncall", "in_call", "incall", "talking", "ringing"), "busy"),
+    **dict.fromkeys(("wrapup", "wrap_up", "acw", "after_call_work", "aftercall"), "wrapup"),
+}
+"""The backend's words for what an agent does; others stand for somebody who takes no calls now."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 
@@ -82,6 +94,10 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     days_of_week: tuple[Annotated[int, msgspec.Meta(ge=0, le=6)], ...] | None = None
     timezone: str | None = None
     pacing: Pacing | None = None
+    """Of predictive campaigns; None is what the settings say."""
+    abandon_cap: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.03
+    """Most abandoned calls per call answered by a person, within the window of the rule pack."""
+    rule_pack: str | None = None
     weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
 
 
@@ -93,7 +109,12 @@ class Agent(msgspec.Struct, frozen=True):
 
     @property
     def is_free(self) -> bool:
-        return (self.status or "").strip().lower() in FREE_AGENT_STATUSES
+        return self.state == "available"
+
+    @property
+    def state(self) -> AgentState:
+        word = (self.status or "").strip().lower().replace("-", "_").replace(" ", "_")
+        return AGENT_STATES.get(word, "offline")
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +156,11 @@ class AgentEvent(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: str = ""
     queue: str = ""
     campaign_id: str = ""
+
+    @property
+    def state(self) -> AgentState:
+        """What the agent is now."""
+        return AGENT_EVENT_STATES[self.type]
 
 
 class Tick(msgspec.Struct, frozen=True):

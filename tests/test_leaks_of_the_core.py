@@ -41,6 +41,6 @@ async def test_the_agents_of_a_queue_nobody_dials_any_more_are_forgotten_in_time
     world = LedgerWorld(services, queue="spring-2026")
     await world.open_campaign()
     await world.set_agents(2, busy=1)
-    await services.queues.note_agent("spring-2026", "9", is_free=True, entry=await world.write_entry())
+    await services.queues.note_agent("spring-2026", "9", state="available", entry=await world.write_entry())
     for key in (KEYS.queue_free, KEYS.queue_busy, KEYS.queue_state):
         assert 0 < await services.client.pttl(key("spring-2026")) <= 86_400_000

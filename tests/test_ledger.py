@@ -299,11 +299,11 @@ async def test_an_answering_machine_takes_no_agent(world: LedgerWorld) -> None:
 
 async def test_agent_news_is_ordered_by_when_it_was_written(world: LedgerWorld) -> None:
     queues = world.services.queues
-    assert await queues.note_agent("sales", "7", is_free=True, entry="2000-0") == "freed"
-    assert await queues.note_agent("sales", "7", is_free=False, entry="1000-0") == "unchanged"
+    assert await queues.note_agent("sales", "7", state="available", entry="2000-0") == "freed"
+    assert await queues.note_agent("sales", "7", state="busy", entry="1000-0") == "unchanged"
     assert await world.services.client.zrange("sd:q:sales:free", 0, -1) == ["7"]
-    assert await queues.note_agent("sales", "7", is_free=False, entry="3000-0") == "applied"
-    assert await queues.note_agent("sales", "7", is_free=True, entry="2500-0") == "unchanged"
+    assert await queues.note_agent("sales", "7", state="busy", entry="3000-0") == "applied"
+    assert await queues.note_agent("sales", "7", state="available", entry="2500-0") == "unchanged"
 
 
 async def test_events_of_calls_nobody_placed_change_nothing(world: LedgerWorld) -> None:

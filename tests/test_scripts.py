@@ -96,7 +96,7 @@ async def test_a_server_that_takes_no_writes_now_is_waited_for(redis: Redis, ser
     answers: list[str] = []
 
     async def note() -> None:
-        answers.append(await services.queues.note_agent("sales", "7", is_free=True, entry="1-0"))
+        answers.append(await services.queues.note_agent("sales", "7", state="available", entry="1-0"))
 
     try:
         async with anyio.create_task_group() as tasks:

@@ -110,7 +110,9 @@ class WorldTrial(TrialBase):
         before = await self._agents(queue)
         seconds, micros = await self.client.time()
         entry = f"{seconds * 1000 + micros // 1000 - ago_s * 1000}-0"
-        answer = await self.queue_ledger.note_agent(queue, agent, is_free=is_free, entry=entry)
+        answer = await self.queue_ledger.note_agent(
+            queue, agent, state="available" if is_free else "busy", entry=entry
+        )
         free, busy = await self._agents(queue)
         if answer == "unchanged":
             assert (free, busy) == before

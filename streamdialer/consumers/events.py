@@ -107,12 +107,11 @@ class EventsStage:
             raise BadEntry(
                 "unknown_queue", "no queue, no known campaign and no known agent says where this belongs"
             )
-        is_free = event.type == "agent_available"
         if not event.agent_id:  # somebody's state changed: look at the list again
             await services.queues.distrust_agents(queue)
             self._wakes.queue(queue)
             return
-        applied = await services.queues.note_agent(queue, event.agent_id, is_free=is_free, entry=entry)
+        applied = await services.queues.note_agent(queue, event.agent_id, state=event.state, entry=entry)
         if applied == "freed":
             self._wakes.queue(queue)
         log.debug(event.type, extra={"agent": event.agent_id, "queue": queue, "applied": applied})

@@ -68,6 +68,9 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     retry_delay_ms: int
     others: Mapping[str, float]
     """The other campaigns of the queue, with their calls per agent."""
+    queue_level: int | None = None
+    """Highest number of such calls of all campaigns of the queue, decided for `free_agents`; None: what the free
+    agents and the calls per agent allow."""
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +188,7 @@ class CampaignLedger:
             "1" if limits.events_required else "0",
             ANSWER_KEPT_MS,
             limits.deadline_ms,
+            "" if wanted.queue_level is None else wanted.queue_level,
         ]
         for other, per_agent in wanted.others.items():
             names += [keys.reserved(other), keys.unanswered(other)]
@@ -239,7 +243,16 @@ class CampaignLedger:
         keys = self._keys
         answer: EventApplied = await self._scripts.run(
             CALL_EVENT,
-            [*keys.of_campaign(event.campaign_id), keys.queue_free(queue), keys.queue_busy(queue), keys.api],
+            [
+                *keys.of_campaign(event.campaign_id),
+                keys.queue_free(queue),
+                keys.queue_busy(queue),
+                keys.api,
+                keys.queue_work(queue),
+                keys.queue_people(queue),
+                keys.queue_seen(queue),
+                keys.queue_learning(queue),
+            ],
             [
                 event.campaign_id,
                 event.contact_id,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
 from streamdialer.keys import Keys
-from streamdialer.model import Agent, normalise_id
+from streamdialer.model import Agent, AgentState, normalise_id
+from streamdialer.pacing.policy import What
 from streamdialer.scripts import Argument, Script, Scripts
 
 _PACKAGE: Final = "streamdialer.ledger"
-SNAPSHOT, ASK_AGENTS, STORE_AGENTS, AGENT_EVENT = (
-    Script(_PACKAGE, name) for name in ("snapshot", "ask_agents", "store_agents", "agent_event")
+SNAPSHOT, ASK_AGENTS, STORE_AGENTS, AGENT_EVENT, KEEP_LEARNING = (
+    Script(_PACKAGE, name)
+    for name in ("snapshot", "ask_agents", "store_agents", "agent_event", "keep_learning")
 )
 
 AgentApplied = Literal["freed", "applied", "unchanged"]
@@ -34,6 +36,12 @@ class CampaignState(msgspec.Struct, frozen=True):
     """JSON written by `CampaignLedger.register`."""
     held: bool
     """The Dialer API asked this campaign to wait."""
+    ringing: list[int] = []
+    """When each reserved, sent or ringing call was placed, ms; only where adaptive pacing asked."""
+    people: int = 0
+    """Calls answered by a person within the window of the abandon rate; only where adaptive pacing asked."""
+    abandoned: int = 0
+    """Those of them no agent took in time."""
 
 
 class AgentsAsked(msgspec.Struct, frozen=True):
@@ -52,6 +60,18 @@ class QueueState(msgspec.Struct, frozen=True):
     busy: int
     polled: int
     campaigns: list[CampaignState]
+    talking: list[int] = []
+    """Since when each agent talks, ms; this and the rest only where adaptive pacing asked."""
+    wrapping: list[int] = []
+    waiting: int = 0
+    """People who have answered and have no agent yet."""
+    learning: str | None = None
+    """What was kept by `keep_learning`."""
+    version: int = 0
+    read: str = "0-0"
+    """Id of the newest of `seen`."""
+    seen: list[tuple[What, int, int, str]] = []
+    """What happened since `learning` was kept: what, when (ms), how long it took (ms), campaign."""
 
 
 class QueueLedger:
@@ -61,8 +81,19 @@ class QueueLedger:
         self._scripts = scripts
         self._keys = keys
 
-    async def snapshot(self, queue: str, campaigns: Sequence[str]) -> QueueState | None:
-        """The queue as it is now; None when other campaigns than `campaigns` belong to it."""
+    async def snapshot(
+        self,
+        queue: str,
+        campaigns: Sequence[str],
+        *,
+        windows_h: Mapping[str, int] | None = None,
+        deadline_ms: int = 0,
+    ) -> QueueState | None:
+        """The queue as it is now; None when other campaigns than `campaigns` belong to it.
+
+        For adaptive pacing: `windows_h`, hours of each campaign's abandon rate (a day for those not named), and
+        `deadline_ms`, from sending to the deadline of a silent attempt.
+        """
         keys = self._keys
         names = [
             keys.queue_free(queue),
@@ -72,7 +103,12 @@ class QueueLedger:
             keys.queue_pacing(queue),
             keys.api,
             keys.server,
+            keys.queue_work(queue),
+            keys.queue_people(queue),
+            keys.queue_seen(queue),
+            keys.queue_learning(queue),
         ]
+        args: list[Argument] = ["0" if windows_h is None else "1", deadline_ms]
         for campaign in campaigns:
             names += [
                 keys.campaign(campaign),
@@ -80,8 +116,10 @@ class QueueLedger:
                 keys.reserved(campaign),
                 keys.unanswered(campaign),
                 keys.connected(campaign),
+                keys.totals(campaign),
             ]
-        answer = await self._scripts.run(SNAPSHOT, names, list(campaigns))
+            args += [campaign, (windows_h or {}).get(campaign, 24)]
+        answer = await self._scripts.run(SNAPSHOT, names, args)
         return None if answer == "queue_changed" else msgspec.json.decode(answer, type=QueueState)
 
     async def campaigns(self, queue: str) -> list[str]:
@@ -125,19 +163,32 @@ class QueueLedger:
         keys = self._keys
         args: list[Argument] = [queue, asked_ms]
         for agent in agents:
-            args += [normalise_id(agent.id), "1" if agent.is_free else "0"]
-        await self._scripts.run(
-            STORE_AGENTS,
-            [keys.queue_free(queue), keys.queue_busy(queue), keys.queue_state(queue), keys.agents],
-            args,
-        )
+            args += [normalise_id(agent.id), agent.state]
+        names = [keys.queue_free(queue), keys.queue_busy(queue), keys.queue_state(queue), keys.agents]
+        await self._scripts.run(STORE_AGENTS, [*names, keys.queue_work(queue)], args)
 
-    async def note_agent(self, queue: str, agent: str, *, is_free: bool, entry: str) -> AgentApplied:
+    async def keep_learning(self, queue: str, state: QueueState, learning: bytes) -> bool:
+        """Keeps what was learnt from `state`; False when another replica has learnt meanwhile."""
+        answer = await self._scripts.run(
+            KEEP_LEARNING, [self._keys.queue_learning(queue)], [state.version, learning.decode(), state.read]
+        )
+        return str(answer) == "ok"
+
+    async def note_agent(self, queue: str, agent: str, *, state: AgentState, entry: str) -> AgentApplied:
         """Notes what an event (its id in the stream: `entry`) says of an agent; old news changes nothing."""
         keys = self._keys
         answer: AgentApplied = await self._scripts.run(
             AGENT_EVENT,
-            [keys.queue_free(queue), keys.queue_busy(queue), keys.agents, keys.server],
-            [queue, agent, "1" if is_free else "0", entry],
+            [
+                keys.queue_free(queue),
+                keys.queue_busy(queue),
+                keys.agents,
+                keys.server,
+                keys.queue_work(queue),
+                keys.queue_people(queue),
+                keys.queue_seen(queue),
+                keys.queue_learning(queue),
+            ],
+            [queue, agent, state, entry],
         )
         return answer

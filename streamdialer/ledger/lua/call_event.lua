@@ -1,13 +1,14 @@
 -- Adds what one call event says to the facts of the attempt it belongs to. Any order, any repetition, any delay of the
 -- events of an attempt ends in the same ledger.
--- KEYS 1–20 of the campaign, 21 queue's free agents, 22 queue's busy agents, 23 api
+-- KEYS 1–20 of the campaign, 21 queue's free agents, 22 queue's busy agents, 23 api, 24 queue's work, 25 queue's waiting
+--   people, 26 what its pacing has not learnt from yet, 27 what it has learnt
 -- ARGV campaign, contact, fact (r | a | c | x | b), disposition (for c and x), call id, agent, answered by machine ('1'),
 --   id of its entry, longest conversation ms, deadline after sending ms
 -- Returns "applied" · "unchanged" it was known · "ended" applied, and the call is over · "unknown_campaign" ·
 --   "unknown_contact" · "no_attempt" nothing was placed that it could speak of · "foreign_call" the call id is of no
 --   attempt of this contact
--- uses: clock memory campaign outbox attempts
-local free_agents, busy_agents = KEYS[21], KEYS[22]
+-- uses: clock memory campaign outbox attempts seen work
+local free_agents, busy_agents, work, waiting_people, seen, learning = KEYS[21], KEYS[22], unpack(KEYS, 24, 27)
 local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local by_machine, entry, max_call_ms, deadline_ms = ARGV[7] == '1', ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 local written_ms = written_at(entry, now, wall)
@@ -63,9 +64,9 @@ if why_not then
 end
 
 local attempt = record.h[position]
-local seen = redis.call('HMGET', evidence, 'last', 'attempt')
-if not seen[1] or is_after(entry, seen[1]) then
-  if seen[2] and seen[2] ~= attempt.id then redis.call('HSET', evidence, 'other', seen[1]) end
+local known = redis.call('HMGET', evidence, 'last', 'attempt')
+if not known[1] or is_after(entry, known[1]) then
+  if known[2] and known[2] ~= attempt.id then redis.call('HSET', evidence, 'other', known[1]) end
   redis.call('HSET', evidence, 'last', entry, 'attempt', attempt.id)
 end
 
@@ -91,8 +92,20 @@ if attempt.v == 'unknown' then -- its reply was counted as a failure of the API,
   redis.call('HDEL', KEYS[23], 'fails', 'until', 'reason', 'probed')
 end
 
+local was_over = attempt.s == 'ended'
 local over = draw_consequences(contact, record, position, before, max_call_ms)
 save_record(contact, record)
+
+local after = adds(attempt)
+local function tell_pacing(what)
+  if attempt.t ~= 'remembered' then saw(seen, learning, what, written_ms, written_ms - attempt.sm, campaign) end
+end
+if after.answered_calls and not before.answered_calls then tell_pacing(f.m and 'machine' or 'human') end
+if after.abandoned and not before.abandoned then tell_pacing('abandoned') end
+if attempt.s == 'ended' and not was_over and not after.answered_calls then
+  tell_pacing((attempt.d == 'busy' or attempt.d == 'no_answer') and attempt.d or 'failed')
+end
+if over then redis.call('ZREM', waiting_people, attempt.id) end
 
 -- A person who answered takes an agent: the named one, else the one heard of last, until the next list says who it was.
 if fact == 'a' and not answered_before and not f.m and attempt.s == 'answered' then
@@ -103,7 +116,11 @@ if fact == 'a' and not answered_before and not f.m and attempt.s == 'answered' t
       redis.call('ZREM', free_agents, agent)
       redis.call('ZADD', busy_agents, digits(math.max(heard, written_ms)), agent)
       redis.call('PEXPIRE', busy_agents, 86400000) -- a queue nobody dials any more
+      note_work(work, agent, 'busy', written_ms, seen, learning)
     end
+  else
+    redis.call('ZADD', waiting_people, digits(now), attempt.id)
+    redis.call('PEXPIRE', waiting_people, 86400000)
   end
 end
 publish()

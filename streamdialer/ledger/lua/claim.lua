@@ -4,7 +4,8 @@
 --   26 queue's busy agents, then reserved and unanswered of each other campaign of the queue
 -- ARGV campaign, token, level, free agents the level was decided for, calls per agent, max concurrent calls,
 --   batch, lease ms, open until ms ('' = no end), max attempts, retry delay ms, events required ('1'),
---   answer kept ms, deadline after sending ms, then id and calls per agent of each other campaign, in the order of KEYS
+--   answer kept ms, deadline after sending ms, level of the queue ('' = as its free agents allow), then id and calls per
+--   agent of each other campaign, in the order of KEYS
 -- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, wait_ms?}; reason "queue_changed": the
 --   campaigns of the queue are not those passed, ask again
 -- uses: clock memory campaign outbox attempts
@@ -12,7 +13,7 @@ local given_answer, calls, api, free_agents, queue_campaigns, busy_agents = unpa
 local token, level, agents_seen, per_agent = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_concurrent, batch, lease_ms, open_until = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local max_attempts, retry_delay_ms, events_required = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12] == '1'
-local answer_ms, deadline_ms = tonumber(ARGV[13]), tonumber(ARGV[14])
+local answer_ms, deadline_ms, queue_level = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
 
 local given = redis.call('GET', given_answer)
 if given then return given end
@@ -64,12 +65,15 @@ if events_required then
 end
 
 -- The queue's agents, less what the other campaigns' calls already use of them.
-local passed, agents_left = {}, count(free_agents)
-level = level - math.max(0, math.ceil((agents_seen - agents_left) * per_agent - 1e-9))
-for i = 15, #ARGV, 2 do
-  local at = 27 + i - 15
+local passed, agents_left, others_placed = {}, count(free_agents), 0
+local too_many = math.max(0, math.ceil((agents_seen - agents_left) * per_agent - 1e-9))
+level = level - too_many
+for i = 16, #ARGV, 2 do
+  local at = 27 + i - 16
+  local its_calls = count(KEYS[at]) + count(KEYS[at + 1])
   passed[ARGV[i]] = true
-  agents_left = agents_left - (count(KEYS[at]) + count(KEYS[at + 1])) / tonumber(ARGV[i + 1])
+  others_placed = others_placed + its_calls
+  agents_left = agents_left - its_calls / tonumber(ARGV[i + 1])
 end
 for _, member in ipairs(redis.call('ZRANGE', queue_campaigns, 0, -1)) do
   if member ~= campaign and not passed[member] then return reply('queue_changed', 0) end
@@ -80,7 +84,11 @@ local room, limit = level - in_flight, 'level'
 local function at_most(number, name)
   if number < room then room, limit = number, name end
 end
-at_most(math.floor(agents_left * per_agent + 1e-9) - in_flight, 'agents')
+if queue_level then
+  at_most(queue_level - too_many - others_placed - in_flight, 'queue')
+else
+  at_most(math.floor(agents_left * per_agent + 1e-9) - in_flight, 'agents')
+end
 at_most(max_concurrent - in_flight - count(connected), 'concurrency')
 if rest_until > 0 then at_most(1, 'probe') end -- after a rest, one call finds out whether the API is well
 at_most(batch, 'batch')

@@ -45,6 +45,7 @@ local function adds(attempt)
   if attempt.s == 'reserved' or attempt.s == 'released' then return sums end
   sums.total_calls = 1
   if attempt.f.a or attempt.f.b then sums.answered_calls = 1 end
+  if (attempt.f.a or attempt.f.b) and not attempt.f.m then sums.people = 1 end
   if attempt.s == 'ended' then
     if COUNTED[attempt.d] then sums[attempt.d] = 1 end
     if attempt.f.m and attempt.d ~= 'abandoned' then sums.machine = 1 end
@@ -58,6 +59,25 @@ local function change_totals(before, after)
   end
   for name in pairs(after) do
     if not before[name] then redis.call('HINCRBY', totals, name, 1) end
+  end
+end
+
+-- The last 31 days by the hour of sending, for the abandon rate: `p` people, `b` abandoned, in fields that are used again;
+-- a value is the hour since 1970 times a million, plus the count.
+local IN_WINDOW = { people = 'p', abandoned = 'b' }
+local function change_window(attempt, before, after)
+  for name, letter in pairs(IN_WINDOW) do
+    local change = (after[name] or 0) - (before[name] or 0)
+    if change ~= 0 then
+      local hour = math.floor(attempt.sm / 3600000)
+      local field = letter .. hour % 744
+      local kept = tonumber(redis.call('HGET', totals, field) or 0)
+      if math.floor(kept / 1000000) == hour then
+        redis.call('HINCRBY', totals, field, change)
+      elseif change > 0 and kept < hour * 1000000 then
+        redis.call('HSET', totals, field, digits(hour * 1000000 + change))
+      end
+    end
   end
 end
 
@@ -75,7 +95,9 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
   elseif changed then
     attempt.em = nil
   end
-  change_totals(before, adds(attempt))
+  local after = adds(attempt)
+  change_totals(before, after)
+  change_window(attempt, before, after)
   local newest = record.h[#record.h]
   if changed and position == #record.h - 1 and (newest.s == 'reserved' or newest.s == 'released') then
     table.remove(record.h) -- nothing was sent for it, and the call before it is not what it seemed to be
