@@ -100,6 +100,10 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     rule_pack: str | None = None
     weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
 
+    @property
+    def is_adaptive(self) -> bool:
+        return self.dial_mode == "predictive" and self.pacing == "adaptive"
+
 
 class Agent(msgspec.Struct, frozen=True):
     """One agent of a queue as the backend lists them."""
@@ -194,6 +198,10 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Placed-and-unanswered calls the campaign may have, after the queue's agents were shared."""
     limit: str | None = None
     """The limit that bound."""
+    adaptive: dict[str, Any] | None = None
+    """What adaptive pacing saw and reckoned: `pacing.adaptive.AdaptiveDecision`."""
+    shadow: dict[str, Any] | None = None
+    """The same of a campaign that is not dialed by it: what it would have placed."""
     in_doubt: int | None = None
     """Contacts whose call Redis has forgotten and that may still be up."""
     skipped: dict[str, int] | None = None

@@ -17,6 +17,7 @@ from streamdialer.connection import connect, keys_for, ping
 from streamdialer.consumers.events import read_event
 from streamdialer.consumers.services import ledger_limits, open_services
 from streamdialer.consumers.ticks import CLEANED, TicksStage
+from streamdialer.consumers.wakes import Wakes
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.keys import CHANNEL, Keys
 from streamdialer.ledger import CampaignLedger, UncertainAttempt, uncertain_attempts
@@ -219,7 +220,9 @@ async def run_inline(settings: Settings, kind: TickKind, campaign: str) -> TickR
     """Runs a tick in this process, past the stream; its result is stored nowhere."""
     async with open_services(settings, patient=False) as services:
         await ping(services.client, settings.redis_url)
-        return await TicksStage(services).run(Tick(f"inline-{secrets.token_hex(8)}", kind, campaign))
+        return await TicksStage(services, Wakes(services)).run(
+            Tick(f"inline-{secrets.token_hex(8)}", kind, campaign)
+        )
 
 
 async def stored_result(client: Redis, keys: Keys, tick_id: str) -> TickResult:

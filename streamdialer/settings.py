@@ -36,8 +36,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # pacing and attempts
     pacing: Annotated[
-        Literal["fixed"], Meta(description="pacing of predictive campaigns that do not name one")
+        Literal["fixed", "adaptive"], Meta(description="pacing of predictive campaigns that do not name one")
     ] = "fixed"
+    pacing_shadow: Annotated[
+        Literal["none", "adaptive"],
+        Meta(
+            description="adaptive: campaigns with another pacing record what adaptive pacing would have placed"
+        ),
+    ] = "none"
+    pacing_time_scale: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="seconds of life per second, for a call centre that is simulated faster than life",
+        ),
+    ] = 1.0
     ring_timeout_s: Annotated[Seconds, Meta(description="how long a call may ring")] = 30.0
     uncertain_margin_s: Annotated[
         Seconds, Meta(description="after the ring time-out, how much longer a silent attempt is waited for")

@@ -48,7 +48,8 @@ async def test_a_campaign_nobody_started(settings: Settings) -> None:
         ("timezone", "Mars/Olympus", "Mars/Olympus"),
         ("pacing_ratio", 9.0, "pacing_ratio"),
         ("start_time", "nine", "start_time"),
-        ("pacing", "adaptive", "pacing"),
+        ("pacing", "clever", "pacing"),
+        ("abandon_cap", 3, "abandon_cap"),
     ],
 )
 async def test_a_campaign_with_unusable_settings_is_not_dialed_and_says_why(

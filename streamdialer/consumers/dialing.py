@@ -9,13 +9,16 @@ from typing import Final
 import anyio
 import msgspec
 
+from streamdialer.consumers.adaptive import AdaptivePacing
+from streamdialer.consumers.pacing_shared import PacingShared, shared_by_all, shared_of, snapshot_of
 from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.refill import Refill, Refilled
-from streamdialer.consumers.services import Services
+from streamdialer.consumers.services import Services, ledger_limits
+from streamdialer.consumers.wakes import Wakes
 from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServer, Unreachable
-from streamdialer.ledger import CampaignState, Claimed, QueueState, Reservation
-from streamdialer.model import CampaignSettings, DialMode, Tick, TickResult
-from streamdialer.pacing import CampaignLoad, Decision, Snapshot, calls_per_agent, decide
+from streamdialer.ledger import Claimed, QueueState, Reservation
+from streamdialer.model import CampaignSettings, Tick, TickResult
+from streamdialer.pacing import Decision, calls_per_agent, decide
 from streamdialer.rules.window import campaign_window
 
 log = logging.getLogger(__name__)
@@ -35,6 +38,7 @@ WHY: Final = {
     "dialer_api_down": "the Dialer API does not take calls; one call tries it after each rest",
     "dialer_api_credentials": "the Dialer API refuses our credentials: check DIALER_API_TOKEN (tried after each rest)",
     "no_call_events": "calls were sent and no call event has come since: is a program writing call events?",
+    "decided_just_now": "adaptive pacing decides at most four times a second",
     "no_agents": "no agent of the queue is free",
     "no_contacts": "no contact is ready to be dialed",
 }
@@ -47,22 +51,13 @@ def reason_of(error: Unreachable | RefusedByServer, server: str) -> str:
     return f"{server}_refused" if isinstance(error, RefusedByServer) else f"{server}_unreachable"
 
 
-class PacingShared(msgspec.Struct, frozen=True):
-    """What the other campaigns of a queue must know of one campaign's pacing."""
-
-    mode: DialMode
-    ratio: float
-    weight: float
-    max_concurrent: int
-    is_open: bool
-
-
 class Dialing:
     """Runs dial ticks; keeps campaign settings for a few seconds."""
 
-    def __init__(self, services: Services, refill: Refill) -> None:
+    def __init__(self, services: Services, refill: Refill, wakes: Wakes) -> None:
         self._services = services
         self._refill = refill
+        self._adaptive = AdaptivePacing(services, wakes)
         self._campaigns: Recent[CampaignSettings] = Recent(REMEMBERED_S)
         self._registered: Recent[tuple[str, str]] = Recent(REMEMBERED_S)
         self._members: Recent[list[str]] = Recent(REMEMBERED_S)
@@ -73,8 +68,8 @@ class Dialing:
         found = self._campaigns.get(campaign, self._services.settings.campaign_max_age_s)
         if found is None:
             found = await self._services.backend.campaign(campaign)
-            if found.pacing == "adaptive" and found.dial_mode == "predictive":
-                raise CampaignError("pacing is 'adaptive', which this version does not have: takes 'fixed'")
+            if found.pacing is None:
+                found = msgspec.structs.replace(found, pacing=self._services.settings.pacing)
             self._campaigns.put(campaign, found)
         return found
 
@@ -114,7 +109,8 @@ class Dialing:
         queue = campaign.queue_name
         for number in range(CLAIM_TRIES):
             state = await self._fresh_queue(tick.campaign, campaign, result)
-            decision = decide(_snapshot(state, tick.campaign, campaign), tick.campaign)
+            shared = shared_by_all(state, tick.campaign, campaign)
+            decision = decide(snapshot_of(state, shared), tick.campaign)
             wanted = Reservation(
                 token=f"{tick.id}.{number}",
                 level=decision.level,
@@ -126,15 +122,27 @@ class Dialing:
                 max_attempts=campaign.max_retries,
                 retry_delay_ms=round(campaign.retry_delay * 1000),
                 others={
-                    other.id: _per_agent(other) for other in state.campaigns if other.id != tick.campaign
+                    other.id: shared[other.id].calls_per_agent if other.id in shared else 1.0
+                    for other in state.campaigns
+                    if other.id != tick.campaign
                 },
             )
+            if self._adaptive.is_asked(campaign):
+                adapted = await self._adaptive.decide(queue, state, tick.campaign, shared)
+                if campaign.is_adaptive:
+                    if adapted is None:
+                        result.reason, result.detail = "decided_just_now", WHY["decided_just_now"]
+                        return
+                    wanted = adapted.narrow(wanted)
+                    result.adaptive = msgspec.to_builtins(adapted.decision)
+                elif adapted is not None:
+                    result.shadow = msgspec.to_builtins(adapted.decision)
             claimed = await self._services.campaigns.claim(tick.campaign, queue, wanted)
             if claimed.reason == "not_rebuilt":
                 await self._refill.rebuild(tick.campaign, campaign)
                 continue
             if claimed.reason != "queue_changed":
-                _report(result, campaign, decision, claimed)
+                _report(result, campaign, decision, wanted, claimed)
                 return
             self._registered.pop(tick.campaign)
             self._members.pop(queue)
@@ -144,7 +152,7 @@ class Dialing:
 
     async def _fresh_queue(self, campaign: str, settings: CampaignSettings, result: TickResult) -> QueueState:
         """The queue with an agent list and a ready set that are new enough; raises Unreachable."""
-        state = await self._queue_state(campaign, settings.queue_name)
+        state = await self._queue_state(campaign, settings)
         again = False
         if state.now - state.polled > self._services.settings.agents_max_age_s * 1000:
             await self._poll_agents(settings.queue_name, state)
@@ -154,12 +162,19 @@ class Dialing:
             refilled = await self._refill.pending(campaign, settings, own.ready)
             again = again or refilled.added > 0
             _note(result, refilled)
-        return await self._queue_state(campaign, settings.queue_name) if again else state
+        return await self._queue_state(campaign, settings) if again else state
 
-    async def _queue_state(self, campaign: str, queue: str) -> QueueState:
+    async def _queue_state(self, campaign: str, settings: CampaignSettings) -> QueueState:
+        queue = settings.queue_name
         for _ in range(CLAIM_TRIES):
             members = self._members.get(queue) or []
-            state = await self._services.queues.snapshot(queue, list(dict.fromkeys([campaign, *members])))
+            members = list(dict.fromkeys([campaign, *members]))
+            state = await self._services.queues.snapshot(
+                queue,
+                members,
+                windows_h=self._adaptive.windows_h(members) if self._adaptive.is_asked(settings) else None,
+                deadline_ms=ledger_limits(self._services.settings).deadline_ms,
+            )
             if state is not None:
                 return state
             self._members.put(queue, await self._services.queues.campaigns(queue))
@@ -187,13 +202,7 @@ class Dialing:
         self._registered.pop(campaign)
 
     async def _register(self, campaign: str, settings: CampaignSettings, *, is_open: bool) -> None:
-        shared = PacingShared(
-            mode=settings.dial_mode,
-            ratio=settings.pacing_ratio,
-            weight=settings.weight,
-            max_concurrent=settings.max_concurrent_calls,
-            is_open=is_open,
-        )
+        shared = shared_of(settings, is_open=is_open)
         wanted = (settings.queue_name, msgspec.json.encode(shared).decode())
         if self._registered.get(campaign) == wanted:
             return
@@ -203,43 +212,6 @@ class Dialing:
             if await services.campaigns.register(campaign, *wanted, before=before):
                 break
         self._registered.put(campaign, wanted)
-
-
-def _shared(state: CampaignState) -> PacingShared | None:
-    return msgspec.json.decode(state.pacing, type=PacingShared) if state.pacing else None
-
-
-def _per_agent(state: CampaignState) -> float:
-    shared = _shared(state)
-    return calls_per_agent(shared.mode, shared.ratio) if shared else 1.0
-
-
-def _snapshot(state: QueueState, campaign: str, settings: CampaignSettings) -> Snapshot:
-    loads = {}
-    for one in state.campaigns:
-        shared = _shared(one)
-        if one.id == campaign:
-            shared = PacingShared(
-                settings.dial_mode,
-                settings.pacing_ratio,
-                settings.weight,
-                settings.max_concurrent_calls,
-                True,
-            )
-        if shared is None:
-            continue
-        loads[one.id] = CampaignLoad(
-            mode=shared.mode,
-            ratio=shared.ratio,
-            weight=shared.weight,
-            unanswered=one.placed,
-            live=one.placed + one.connected,
-            ready=one.ready,
-            max_concurrent=shared.max_concurrent,
-            served_ms=one.served,
-            is_open=one.status == "active" and not one.held and shared.is_open,
-        )
-    return Snapshot(free_agents=state.free, busy_agents=state.busy, campaigns=loads)
 
 
 def _note(result: TickResult, refilled: Refilled) -> None:
@@ -252,7 +224,13 @@ def _note(result: TickResult, refilled: Refilled) -> None:
     result.skipped = {name: number for name, number in skipped.items() if number} or None
 
 
-def _report(result: TickResult, campaign: CampaignSettings, decision: Decision, claimed: Claimed) -> None:
+def _report(
+    result: TickResult,
+    campaign: CampaignSettings,
+    decision: Decision,
+    wanted: Reservation,
+    claimed: Claimed,
+) -> None:
     result.mode = campaign.dial_mode
     result.dialed = claimed.dialed
     result.available_agents = claimed.free
@@ -262,8 +240,11 @@ def _report(result: TickResult, campaign: CampaignSettings, decision: Decision, 
     result.waiting = claimed.waiting
     result.in_doubt = claimed.in_doubt or None
     result.wanted = decision.wanted
-    result.level = decision.level
-    result.limit = claimed.limit if claimed.limit not in ("level", None) else decision.limit
+    result.level = decision.level if result.adaptive is None else wanted.level
+    if claimed.limit not in ("level", "queue", None):
+        result.limit = claimed.limit
+    else:
+        result.limit = decision.limit if result.adaptive is None else result.adaptive["limit"]
     if claimed.skipped:
         result.skipped = {**(result.skipped or {}), **claimed.skipped}
     reason = claimed.reason

@@ -72,7 +72,7 @@ async def run_replica(settings: Settings, options: ReplicaOptions, run: ReplicaR
             if options.health_port is not None:
                 background.start_soon(_keep, "health port", partial(serve_health, options.health_port))
             handlers: dict[Stage, Handler] = {
-                "ticks": TicksStage(services).handle,
+                "ticks": TicksStage(services, wakes).handle,
                 "calls": CallsStage(services).handle,
                 "events": EventsStage(services, wakes).handle,
                 "updates": UpdatesStage(services).handle,

@@ -11,6 +11,7 @@ from streamdialer.consumers.dialing import Dialing, reason_of
 from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.refill import Refill
 from streamdialer.consumers.services import Services
+from streamdialer.consumers.wakes import Wakes
 from streamdialer.errors import CampaignError, RefusedByServer, Unreachable
 from streamdialer.model import TICK_KINDS, Tick, TickResult, normalise_id
 from streamdialer.streams import BadEntry, Entry
@@ -40,10 +41,10 @@ def read_tick(entry: Entry) -> Tick:
 class TicksStage:
     """Handles entries of `ticks`; also runs ticks that are in no stream."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, wakes: Wakes) -> None:
         self._services = services
         self._refill = Refill(services)
-        self._dialing = Dialing(services, self._refill)
+        self._dialing = Dialing(services, self._refill, wakes)
         self._last_reason: Recent[str] = Recent(REASONS_KEPT_S)
 
     async def handle(self, entry: Entry) -> None:

@@ -19,6 +19,7 @@ class Wakes:
         self._services = services
         self._queues: dict[str, None] = {}
         self._campaigns: dict[str, None] = {}
+        self._timers: dict[str, float] = {}
         self._wanted = anyio.Event()
         self._members: Recent[list[str]] = Recent(DIRECTORY_MAX_AGE_S)
         self._queue_of: Recent[str] = Recent(DIRECTORY_MAX_AGE_S)
@@ -27,6 +28,11 @@ class Wakes:
     def queue(self, queue: str) -> None:
         """All campaigns of the queue shall look whether they can dial."""
         self._queues[queue] = None
+        self._wanted.set()
+
+    def campaign_within(self, campaign: str, seconds: float) -> None:
+        """The campaign shall look again after that long; what was said of it before no longer holds."""
+        self._timers[campaign] = anyio.current_time() + seconds
         self._wanted.set()
 
     def campaign(self, campaign: str) -> None:
@@ -47,15 +53,22 @@ class Wakes:
     async def serve(self) -> None:
         """Adds the ticks; runs until cancelled."""
         while True:
-            await self._wanted.wait()
-            await anyio.sleep(GATHER_S)
+            with anyio.move_on_after(self._until_timer_s()):
+                await self._wanted.wait()
+                await anyio.sleep(GATHER_S)
             self._wanted = anyio.Event()
             queues, self._queues = list(self._queues), {}
             campaigns, self._campaigns = self._campaigns, {}
+            for campaign in [one for one, at in self._timers.items() if at <= anyio.current_time()]:
+                del self._timers[campaign]
+                campaigns[campaign] = None
             for queue in queues:
                 campaigns |= dict.fromkeys(await self._members_of(queue))
             if campaigns:
                 await self._services.ticks.enqueue("dial", list(campaigns))
+
+    def _until_timer_s(self) -> float | None:
+        return max(0.0, min(self._timers.values()) - anyio.current_time()) if self._timers else None
 
     async def _members_of(self, queue: str) -> list[str]:
         found = self._members.get(queue, QUEUE_MEMBERS_MAX_AGE_S)
