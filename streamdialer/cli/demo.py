@@ -13,10 +13,11 @@ from streamdialer.cli.common import AsJson, print_json
 from streamdialer.demo import DemoOptions, run_demo
 from streamdialer.demo.view import View
 from streamdialer.errors import SettingsError
-from streamdialer.model import DialMode
+from streamdialer.model import DialMode, Pacing
 from streamdialer.observe.logs import set_up_logging
 
 MODES = ("progressive", "predictive", "power")
+PACINGS = ("fixed", "adaptive")
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +27,10 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     mode: Annotated[str, typer.Option(help="progressive, predictive or power.")] = "predictive",
+    pacing: Annotated[
+        str,
+        typer.Option(help="Of predictive campaigns: fixed (by the ratio) or adaptive (by the abandon cap)."),
+    ] = "fixed",
     agents: Annotated[int, typer.Option(min=1, help="Agents logged in.")] = 50,
     contacts: Annotated[int, typer.Option(min=1, help="People to call, all campaigns together.")] = 1000,
     campaigns: Annotated[int, typer.Option(min=1, help="Campaigns that share the agents.")] = 2,
@@ -57,8 +62,13 @@ def demo(
             f"--mode: got {mode!r}, takes one of {', '.join(MODES)}"
             + ("; in preview agents ask for each call, and the demo's do not" if mode == "preview" else "")
         )
+    if pacing not in PACINGS:
+        raise SettingsError(f"--pacing: got {pacing!r}, takes one of {', '.join(PACINGS)}")
+    if pacing == "adaptive" and mode != "predictive":
+        raise SettingsError(f"--pacing adaptive: needs --mode predictive, not {mode}")
     options = DemoOptions(
         mode=cast("DialMode", mode),
+        pacing=cast("Pacing", pacing),
         agents=agents,
         contacts=contacts,
         campaigns=campaigns,

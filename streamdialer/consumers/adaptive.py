@@ -21,6 +21,8 @@ SOONEST_S: Final = 0.25
 """Between two decisions of a campaign, of pacing's clock."""
 TIMER_S: Final = 1.0
 """After this long without an event there is a decision anyway: calls that ring and calls that talk get older."""
+LEAST_WALL_S: Final = 0.05
+"""Between two decisions, however fast pacing's clock runs."""
 LEAST_P: Final = 0.05
 REMEMBERED_S: Final = 60.0
 
@@ -77,7 +79,9 @@ class AdaptivePacing:
         ):
             adapted = None  # another replica has decided meanwhile
         if shared[campaign].is_adaptive:
-            self._wakes.campaign_within(campaign, (SOONEST_S if adapted is None else TIMER_S) / scale)
+            self._wakes.campaign_within(
+                campaign, max(LEAST_WALL_S, (SOONEST_S if adapted is None else TIMER_S) / scale)
+            )
         return adapted
 
 
@@ -91,7 +95,8 @@ def adapt(
     learning = _learning_of(state)
     known = learning.campaigns.get(campaign)
     now = state.now / 1000 * time_scale
-    if known is not None and known.steering.at is not None and 0 <= now - known.steering.at < SOONEST_S:
+    soonest_s = max(SOONEST_S, LEAST_WALL_S * time_scale)
+    if known is not None and known.steering.at is not None and 0 <= now - known.steering.at < soonest_s:
         return None
     dealt = {name: one.dealt for name, one in learning.campaigns.items() if name != campaign}
     decisions = decide_adaptively(

@@ -17,7 +17,7 @@ import msgspec
 import streamdialer
 from streamdialer.callcentre import World, WorldConfig, build_world
 from streamdialer.config import NAMES
-from streamdialer.model import DialMode
+from streamdialer.model import DialMode, Pacing
 
 MAX_RETRIES: Final = 3
 RETRY_DELAY_S: Final = 150.0
@@ -39,6 +39,8 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     mode: DialMode = "predictive"
     """Not preview: there agents ask for each call, and those of the demo do not."""
+    pacing: Pacing = "fixed"
+    """Of predictive campaigns."""
     agents: int = 50
     contacts: int = 1000
     campaigns: int = 2
@@ -67,6 +69,7 @@ def demo_world(options: DemoOptions) -> World:
         contacts=options.contacts,
         campaigns=options.campaigns,
         mode=options.mode,
+        pacing=options.pacing,
         answer_rate=options.answer_rate,
         seed=options.seed,
         speed=options.speed,
@@ -91,6 +94,7 @@ def child_environment(
         **urls,
         "log_level": "INFO",
         "log_format": "text",
+        "pacing_time_scale": speed,
         "ring_timeout_s": options.ring_timeout_s,
         "uncertain_margin_s": UNCERTAIN_MARGIN_S,
         "max_call_s": scaled(7200, 60),
