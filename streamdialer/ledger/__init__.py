@@ -5,6 +5,7 @@ Each change is one Lua script with one typed stub.
 
 from streamdialer.ledger.campaigns import CampaignLedger, Claimed, Loaded, LoadRow, Reservation, Swept
 from streamdialer.ledger.facts import CallFact, fact_of
+from streamdialer.ledger.history import PastCall, past_calls
 from streamdialer.ledger.memory import DoubtRow, Memory, MemoryState, trust_memory
 from streamdialer.ledger.outbox import Outbox, Update
 from streamdialer.ledger.queues import CampaignState, QueueLedger, QueueState
@@ -22,6 +23,7 @@ __all__ = [
     "Memory",
     "MemoryState",
     "Outbox",
+    "PastCall",
     "QueueLedger",
     "QueueState",
     "Reservation",
@@ -30,6 +32,7 @@ __all__ = [
     "UncertainAttempt",
     "Update",
     "fact_of",
+    "past_calls",
     "trust_memory",
     "uncertain_attempts",
 ]

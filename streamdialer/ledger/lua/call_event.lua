@@ -87,6 +87,10 @@ else
   if fact == 'b' then learn('a', 1) end
 end
 if by_machine then learn('m', 1) end
+if fact == 'a' and written_ms < (attempt.am or math.huge) then
+  attempt.am = written_ms
+  if not news then save_record(contact, record) end -- nothing follows from it
+end
 if not news then return 'unchanged' end
 if attempt.v == 'unknown' then -- its reply was counted as a failure of the API, which has placed the call all the same
   redis.call('HDEL', KEYS[23], 'fails', 'until', 'reason', 'probed')
