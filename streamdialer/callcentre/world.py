@@ -37,9 +37,7 @@ Q850_CAUSE: dict[Disposition, int] = {"busy": 17, "failed": 41, "no_answer": 19}
 class World:
     """Campaigns, contacts, queues with agents, and the calls between them."""
 
-    def __init__(
-        self, config: WorldConfig | None = None, seed: int = 0, draws: Source | None = None
-    ) -> None:
+    def __init__(self, config: WorldConfig | None = None, seed: int = 0, draws: Source | None = None) -> None:
         self.config = config or WorldConfig()
         self.seed = seed
         self.draws = draws or DrawsByContact(self.config, seed)
@@ -66,13 +64,14 @@ class World:
             self.contacts[contact.id] = contact
             self._of_campaign.setdefault(contact.campaign_id, []).append(contact)
 
-    def add_agent(self, agent_id: Id, queue: str) -> Agent:
-        """An agent who is logged in and free from now on, without news of it."""
+    def add_agent(self, agent_id: Id, queue: str, *, is_there: bool = True) -> Agent:
+        """An agent who is logged in and free from now on, without news of it; or one who is still to log in."""
         agent = Agent(id=agent_id, queue=queue, since=self.now)
-        agent.become("available", self.now)
         self.agents[agent_id] = agent
         self.queue(queue).agents.append(agent)
-        self.queue(queue).free.append(agent)
+        if is_there:
+            agent.become("available", self.now)
+            self.queue(queue).free.append(agent)
         return agent
 
     def queue(self, name: str) -> Queue:
