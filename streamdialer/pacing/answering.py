@@ -1,0 +1,153 @@
+"""Who answers, and when: the chance p that a placed call is answered by a person, and the times calls ring.
+
+p is estimated twice, slowly and fast; when the two differ by more than chance allows, the slow one jumps. A call that
+has rung for a while is less likely to be answered than a fresh one, so the ages of ringing calls count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
+from typing import Final
+
+import msgspec
+
+SECONDS: Final = 64
+"""One-second bins of ring time; the last is open."""
+RING_HALF_LIFE: Final = 500.0
+"""Answers (or other ends) after which an old one counts half."""
+JUMP_ERRORS: Final = 3.5
+"""Standard errors between the fast and the slow estimate beyond which the answer rate has changed."""
+_SLOW_CALLS: Final = 250.0
+_SLOW_S: Final = 300.0
+_FAST_CALLS: Final = 30.0
+_FAST_S: Final = 8.0
+_PRIOR_CALLS: Final = 4.0
+_MIN_FAST: Final = 12.0
+"""Calls the fast estimate must rest on before it may make the slow one jump."""
+
+
+def _prior(weight: float, heights: Sequence[float]) -> list[float]:
+    total = math.fsum(heights)
+    return [weight * height / total for height in heights]
+
+
+def _answered_prior() -> list[float]:
+    """People answer after some 12 s; weak, and never quite nothing anywhere."""
+    return _prior(4.0, [(s + 0.5) ** 2 * math.exp(-(s + 0.5) / 4.0) + 0.01 for s in range(SECONDS)])
+
+
+def _ended_prior() -> list[float]:
+    """Other ends: some at once, the rest whenever the network gives up."""
+    return _prior(4.0, [4.0 if s < 3 else 1.0 for s in range(SECONDS)])
+
+
+class AnswerRate(msgspec.Struct):
+    """The chance that a placed call is answered by a person; weights are calls, fading."""
+
+    calls: float = _PRIOR_CALLS
+    humans: float = _PRIOR_CALLS / 2
+    fast_calls: float = 0.0
+    fast_humans: float = 0.0
+    at: float | None = None
+    """When the last call was learnt."""
+    jumps: int = 0
+
+    @property
+    def p(self) -> float:
+        return self.humans / self.calls
+
+    @property
+    def error(self) -> float:
+        """Standard error of p: exponential fading leaves twice the weight as effective number of calls."""
+        p = (self.humans + 0.5) / (self.calls + 1.0)
+        return math.sqrt(p * (1.0 - p) / (2.0 * self.calls))
+
+    def learn(self, at: float, is_human: bool) -> None:
+        """One more call was answered by a person, or is over without."""
+        elapsed = 0.0 if self.at is None else max(0.0, at - self.at)
+        self.at = at
+        human = 1.0 if is_human else 0.0
+        keep = max(0.5 ** (1.0 / _SLOW_CALLS), 0.5 ** (elapsed / _SLOW_S))
+        self.calls = self.calls * keep + 1.0
+        self.humans = self.humans * keep + human
+        keep = max(0.5 ** (1.0 / _FAST_CALLS), 0.5 ** (elapsed / _FAST_S))
+        self.fast_calls = self.fast_calls * keep + 1.0
+        self.fast_humans = self.fast_humans * keep + human
+        if self.fast_calls < _MIN_FAST:
+            return
+        slow, fast = self.p, self.fast_humans / self.fast_calls
+        middle = min(0.98, max(0.02, (slow + fast) / 2))
+        if abs(fast - slow) > JUMP_ERRORS * math.sqrt(middle * (1.0 - middle) / (2.0 * self.fast_calls)):
+            self.calls, self.humans = self.fast_calls, self.fast_humans
+            self.jumps += 1
+
+
+class RingTimes(msgspec.Struct):
+    """How long calls ring: until a person answers, and until anything else ends it."""
+
+    answered: list[float] = msgspec.field(default_factory=_answered_prior)
+    ended: list[float] = msgspec.field(default_factory=_ended_prior)
+    learnt: int = 0
+    """Since the last fading."""
+
+    def learn(self, seconds: float, is_human: bool) -> None:
+        (self.answered if is_human else self.ended)[min(SECONDS - 1, max(0, int(seconds)))] += 1.0
+        self.learnt += 1
+
+    def fade(self) -> None:
+        keep = 0.5 ** (self.learnt / RING_HALF_LIFE)
+        self.answered = [keep * weight for weight in self.answered]
+        self.ended = [keep * weight for weight in self.ended]
+        self.learnt = 0
+
+
+def count_by_age(now: float, placed: Iterable[float]) -> list[tuple[int, int]]:
+    """(age in whole seconds, how many) of the calls placed at those times."""
+    counts = [0] * SECONDS
+    for start in placed:
+        counts[min(SECONDS - 1, max(0, int(now - start)))] += 1
+    return [(age, count) for age, count in enumerate(counts) if count]
+
+
+def quantile_s(weights: Sequence[float], share: float) -> float:
+    """Seconds below which that share of one-second bins lies."""
+    half = math.fsum(weights) * share
+    below = 0.0
+    for second, weight in enumerate(weights):
+        if weight > 0 and below + weight >= half:
+            return second + (half - below) / weight
+        below += weight
+    return float(len(weights))
+
+
+def answer_chances(p: float, times: RingTimes, horizons_s: Sequence[int]) -> list[list[float]]:
+    """Chances that a call is answered by a person within each horizon, by its age.
+
+    The first of each list is a fresh call's; item 1 + a is for a call that has rung between a and a + 1 seconds.
+    """
+    answered = _cumulative(times.answered)
+    ended = _cumulative(times.ended)
+    by_age = [(now + later) / 2 for now, later in pairwise(answered)]
+    others = [(now + later) / 2 for now, later in pairwise(ended)]
+    weights = [
+        p / max(1e-9, p * (1.0 - human) + (1.0 - p) * (1.0 - other))
+        for human, other in zip(by_age, others, strict=True)
+    ]
+    last = by_age[-1]
+    chances = []
+    for horizon in horizons_s:
+        later = by_age[horizon:] + [last] * horizon
+        chances.append(
+            [
+                p * answered[horizon],
+                *(w * (b - a) for w, a, b in zip(weights, by_age, later, strict=False)),
+            ]
+        )
+    return chances
+
+
+def _cumulative(weights: Sequence[float]) -> list[float]:
+    total = math.fsum(weights)
+    return [0.0, *(weight / total for weight in accumulate(weights))]

@@ -1,0 +1,107 @@
+"""The chance that the next person to answer finds no agent: sums of independent yes-or-no events.
+
+F agents come free and H people answer, each event with its own chance, so that F - H is a Poisson-binomial
+variable shifted by the number of ringing calls. Few events are convolved exactly; many are approximated by the normal
+distribution with continuity and skewness corrected ("refined normal approximation", Y. Hong, On computing the
+distribution function for the Poisson binomial distribution, 2013), which is within 0.002 from a variance of 3 on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+EXACT_BELOW_VARIANCE: Final = 3.0
+EXACT_MOST_EVENTS: Final = 150
+"""Above either the approximation is used: it is good enough there, and its cost does not grow."""
+
+Group = tuple[int, float]
+"""So many independent events, each with this chance."""
+
+
+def convolve(pmf: Sequence[float], chance: float) -> list[float]:
+    """The distribution of a count after one more event of that chance."""
+    stay = 1.0 - chance
+    longer = [stay * weight for weight in pmf]
+    longer.append(0.0)
+    for index, weight in enumerate(pmf, 1):
+        longer[index] += chance * weight
+    return longer
+
+
+def poisson_binomial(chances: Iterable[float]) -> list[float]:
+    """Chances of 0, 1, 2, ... events."""
+    pmf = [1.0]
+    for chance in chances:
+        pmf = convolve(pmf, chance)
+    return pmf
+
+
+def at_most(count: int, mean: float, variance: float, third: float) -> float:
+    """Chance of at most `count` events, from the mean, the variance and the third central moment of their sum."""
+    if variance <= 1e-9:
+        return 1.0 if count >= mean - 1e-6 else 0.0
+    deviation = math.sqrt(variance)
+    x = (count + 0.5 - mean) / deviation
+    skewness = third / (variance * deviation)
+    density = math.exp(-0.5 * x * x) / 2.5066282746310002
+    chance = 0.5 * math.erfc(-x / 1.4142135623730951) + skewness * (1.0 - x * x) * density / 6.0
+    return min(1.0, max(0.0, chance))
+
+
+class Balance:
+    """Agents at hand and coming, less the people who answer: A + F - H. Calls can be added one by one."""
+
+    __slots__ = ("_available", "_calls", "_pmf", "_third", "_variance", "answering", "coming")
+
+    coming: float
+    """Mean of F."""
+    answering: float
+    """Mean of H."""
+
+    def __init__(self, available: int, coming: Sequence[Group], answering: Sequence[Group]) -> None:
+        """`available`: free agents less people already waiting for one, may be negative."""
+        self._available = available
+        self._calls = 0
+        self.coming = self.answering = self._variance = self._third = 0.0
+        events = 0
+        for count, chance in coming:
+            spread = count * chance * (1.0 - chance)
+            self.coming += count * chance
+            self._variance += spread
+            self._third += spread * (1.0 - 2.0 * chance)
+            events += count
+        for count, chance in answering:
+            spread = count * chance * (1.0 - chance)
+            self.answering += count * chance
+            self._variance += spread
+            self._third -= spread * (1.0 - 2.0 * chance)
+            self._calls += count
+        self._pmf: list[float] | None = None
+        if self._variance < EXACT_BELOW_VARIANCE and events + self._calls <= EXACT_MOST_EVENTS:
+            self._pmf = poisson_binomial(
+                [chance for count, chance in coming for _ in range(count)]
+                + [1.0 - chance for count, chance in answering for _ in range(count)]
+            )
+
+    def risk(self) -> float:
+        """P(A + F <= H): the chance that one more person who answers finds every agent taken."""
+        if self._calls < self._available:
+            return 0.0
+        most = self._calls - self._available
+        if self._pmf is not None:
+            return min(1.0, math.fsum(self._pmf[: most + 1]))
+        mean = self.coming - self.answering + self._calls
+        return at_most(most, mean, self._variance, self._third)
+
+    def add_call(self, chance: float) -> None:
+        """One more ringing call, answered in time with that chance."""
+        self._calls += 1
+        self.answering += chance
+        spread = chance * (1.0 - chance)
+        self._variance += spread
+        self._third -= spread * (1.0 - 2.0 * chance)
+        if self._pmf is not None:
+            exact = self._variance < EXACT_BELOW_VARIANCE and len(self._pmf) <= EXACT_MOST_EVENTS
+            self._pmf = convolve(self._pmf, 1.0 - chance) if exact else None

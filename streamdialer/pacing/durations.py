@@ -1,0 +1,122 @@
+"""How long agents talk and wrap up: hazards in unequal bins, with the work still going on counted as exposure.
+
+The elapsed time of an agent's call says when it will end; an exponential guess would throw that away. Estimator:
+deaths over exposure (Kaplan-Meier's, binned), shrunk to the constant hazard of the mean duration.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from operator import mul
+from typing import Final
+
+import msgspec
+
+EDGES: Final = (
+    *(0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 18.0, 22.0, 27.0, 33.0, 40.0, 48.0, 58.0),
+    *(70.0, 84.0, 100.0, 120.0, 145.0, 175.0, 210.0, 250.0, 300.0, 360.0, 430.0, 520.0, 620.0, 750.0),
+    *(900.0, 1100.0, 1400.0, 1800.0),
+)
+"""Where the bins begin, seconds; the last is open."""
+BINS: Final = len(EDGES)
+HALF_LIFE: Final = 1000.0
+"""Finished talks (or wrap-ups) after which an old one counts half."""
+_SHRINK: Final = 1.5
+"""How many finished ones the constant hazard weighs in every bin."""
+_MEAN_WEIGHT: Final = 3.0
+"""How many finished ones the mean expected before anything was seen weighs."""
+_UPPER: Final = EDGES[1:]
+_WIDTHS: Final = tuple(high - low for low, high in zip(EDGES, _UPPER, strict=False))
+_MIDDLES: Final = (*((low + high) / 2 for low, high in zip(EDGES, _UPPER, strict=False)), 2400.0)
+_BIN_OF_SECOND: Final = tuple(bisect_right(_UPPER, second + 0.5) for second in range(2500))
+
+
+def bin_of(seconds: float) -> int:
+    return bisect_right(_UPPER, seconds)
+
+
+def count_by_bin(now: float, since: Iterable[float]) -> list[tuple[int, int]]:
+    """(bin, how many) of what has been going on since those times."""
+    counts = [0] * BINS
+    for start in since:
+        counts[bisect_right(_UPPER, now - start)] += 1
+    return [(index, count) for index, count in enumerate(counts) if count]
+
+
+class Durations(msgspec.Struct):
+    """What is known of one kind of work."""
+
+    expected_s: float
+    """The mean assumed before anything was seen."""
+    ended: list[float] = msgspec.field(default_factory=lambda: [0.0] * BINS)
+    """Finished within each bin, fading."""
+    exposure_s: list[float] = msgspec.field(default_factory=lambda: [0.0] * BINS)
+    """Seconds spent within each bin by finished ones, fading."""
+
+    def learn(self, seconds: float) -> None:
+        """One more is over, after so many seconds."""
+        self.ended[bin_of(seconds)] += 1.0
+        _expose(self.exposure_s, seconds)
+
+    def fade(self, finished: int) -> None:
+        """That many were learnt since the last fading."""
+        keep = 0.5 ** (finished / HALF_LIFE)
+        self.ended = [keep * weight for weight in self.ended]
+        self.exposure_s = [keep * weight for weight in self.exposure_s]
+
+    def hazards(self, running_s: Iterable[float] = ()) -> list[float]:
+        """Endings per second by bin; `running_s`: how long each unfinished one has lasted."""
+        exposure = list(self.exposure_s)
+        for seconds in running_s:
+            _expose(exposure, seconds)
+        mean = (math.fsum(exposure) + _MEAN_WEIGHT * self.expected_s) / (math.fsum(self.ended) + _MEAN_WEIGHT)
+        mean = max(mean, 0.5)
+        return [
+            (ended + _SHRINK) / (seconds + _SHRINK * mean)
+            for ended, seconds in zip(self.ended, exposure, strict=True)
+        ]
+
+
+def free_within(
+    talk: Sequence[float], wrapup: Sequence[float], horizons_s: Sequence[int], wrapup_share: float = 1.0
+) -> tuple[list[list[float]], list[list[float]]]:
+    """Chances of being free within each horizon, by the bin an agent's talk or wrap-up has reached.
+
+    From the hazards; `wrapup_share` of the talks are followed by a wrap-up, the others free their agent at once.
+    """
+    longest = max(horizons_s)
+    fresh = _survivals(wrapup, 0.0, longest)
+    # A talk that ends in the course of a second leaves, on average, half a second more than whole ones.
+    free_after_talk = [1.0 - wrapup_share * (fresh[left] + fresh[left + 1]) / 2 for left in range(longest)]
+    talking: list[list[float]] = [[] for _ in horizons_s]
+    wrapping: list[list[float]] = [[] for _ in horizons_s]
+    for middle in _MIDDLES:
+        alive = _survivals(talk, middle, longest)
+        ending = [now - later for now, later in pairwise(alive)]
+        in_wrapup = _survivals(wrapup, middle, longest)
+        for index, horizon in enumerate(horizons_s):
+            talking[index].append(sum(map(mul, ending, reversed(free_after_talk[:horizon]))))
+            wrapping[index].append(1.0 - in_wrapup[horizon])
+    return talking, wrapping
+
+
+def _survivals(hazards: Sequence[float], elapsed: float, seconds: int) -> list[float]:
+    """Chances of lasting 0, 1, ... `seconds` more."""
+    chances = [1.0]
+    alive = 1.0
+    first = int(elapsed)
+    last = len(_BIN_OF_SECOND) - 1
+    for second in range(first, first + seconds):
+        alive *= math.exp(-hazards[_BIN_OF_SECOND[min(second, last)]])
+        chances.append(alive)
+    return chances
+
+
+def _expose(exposure: list[float], seconds: float) -> None:
+    last = bin_of(seconds)
+    for index in range(last):
+        exposure[index] += _WIDTHS[index]
+    exposure[last] += max(0.0, seconds - EDGES[last])

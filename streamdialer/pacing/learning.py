@@ -1,0 +1,138 @@
+"""What a queue has learnt, as one value that is kept between decisions and shared by replicas.
+
+Whoever decides next loads it, adds what was seen since, decides and writes it back. It holds every number a
+decision reads, so that two replicas with the same value and the same view decide alike. Bounded: bins, not calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from streamdialer.pacing.answering import AnswerRate, RingTimes, quantile_s
+from streamdialer.pacing.durations import Durations, free_within
+from streamdialer.pacing.policy import QueueView, Seen
+from streamdialer.pacing.steering import Steering
+
+PATIENCE_S: Final = 2
+"""How long a person who has answered may wait for an agent without being abandoned."""
+REFRESH_S: Final = 5.0
+HORIZONS: Final = 5
+MOST_CAMPAIGNS: Final = 64
+"""Those dialed last are kept."""
+_SHORTEST_S: Final = 1
+_LONGEST_S: Final = 40
+
+
+class CampaignLearning(msgspec.Struct):
+    """What belongs to one campaign."""
+
+    rate: AnswerRate = msgspec.field(default_factory=AnswerRate)
+    ring: RingTimes = msgspec.field(default_factory=RingTimes)
+    steering: Steering = msgspec.field(default_factory=Steering)
+    dealt: float = 0.0
+    """Expected answers dealt to it, per weight: its finish tag in the sharing."""
+
+
+class Outlook(msgspec.Struct):
+    """Chances of agents coming free, worked out now and then from the hazards."""
+
+    at: float
+    horizons_s: list[int]
+    """When a call placed now would be answered, if it is: equally likely ring times, ascending."""
+    talking: list[list[float]]
+    """Free within each horizon and the patience, by the bin the talk has reached."""
+    wrapping: list[list[float]]
+
+
+class QueueLearning(msgspec.Struct):
+    """Everything learnt about one queue and its campaigns."""
+
+    talk: Durations = msgspec.field(default_factory=lambda: Durations(expected_s=180.0))
+    wrapup: Durations = msgspec.field(default_factory=lambda: Durations(expected_s=30.0))
+    campaigns: dict[str, CampaignLearning] = msgspec.field(default_factory=dict)
+    outlook: Outlook | None = None
+    dealt: float = 0.0
+    """Start tag of the call dealt last."""
+    talks: int = 0
+    wrapups: int = 0
+    """Learnt since the last refresh."""
+
+    def of(self, campaign: str) -> CampaignLearning:
+        """The campaign's part, made when there is none."""
+        known = self.campaigns.get(campaign)
+        if known is None:
+            known = self.campaigns[campaign] = CampaignLearning(dealt=self.dealt)
+        return known
+
+    def observe(self, view: QueueView, seen: Sequence[Seen]) -> Outlook:
+        """Learns what was seen up to this view, and looks ahead again when that is due."""
+        humans: dict[str, int] = {}
+        abandoned: dict[str, int] = {}
+        for event in seen:
+            if event.what == "talk":
+                self.talk.learn(event.seconds)
+                self.talks += 1
+            elif event.what == "wrapup":
+                self.wrapup.learn(event.seconds)
+                self.wrapups += 1
+            elif event.what == "abandoned":
+                abandoned[event.campaign] = abandoned.get(event.campaign, 0) + 1
+            else:
+                is_human = event.what == "human"
+                if is_human:
+                    humans[event.campaign] = humans.get(event.campaign, 0) + 1
+                learning = self.of(event.campaign)
+                learning.rate.learn(event.at, is_human)
+                learning.ring.learn(event.seconds, is_human)
+        for campaign in view.campaigns:
+            self.of(campaign.id).steering.advance(
+                view.now, campaign.cap, humans.get(campaign.id, 0), abandoned.get(campaign.id, 0)
+            )
+        outlook = self.outlook
+        if outlook is None or not 0 <= view.now - outlook.at < REFRESH_S:
+            outlook = self.outlook = self._refresh(view)
+        return outlook
+
+    def _refresh(self, view: QueueView) -> Outlook:
+        self.talk.fade(self.talks)
+        self.wrapup.fade(self.wrapups)
+        self.talks = self.wrapups = 0
+        for learning in self.campaigns.values():
+            learning.ring.fade()
+        self._forget(view)
+        horizons_s = self._horizons_s(view)
+        talking, wrapping = free_within(
+            self.talk.hazards([view.now - since for since in view.talking]),
+            self.wrapup.hazards([view.now - since for since in view.wrapping]),
+            [horizon + PATIENCE_S for horizon in horizons_s],
+            self._wrapup_share(view),
+        )
+        return Outlook(at=view.now, horizons_s=horizons_s, talking=talking, wrapping=wrapping)
+
+    def _horizons_s(self, view: QueueView) -> list[int]:
+        rings = [self.of(campaign.id).ring.answered for campaign in view.campaigns] or [RingTimes().answered]
+        pooled = [sum(weights) for weights in zip(*rings, strict=True)]
+        return [
+            min(_LONGEST_S, max(_SHORTEST_S, round(quantile_s(pooled, (k + 0.5) / HORIZONS))))
+            for k in range(int(HORIZONS))
+        ]
+
+    def _wrapup_share(self, view: QueueView) -> float:
+        """Talks that were followed by a wrap-up, among the remembered ones."""
+        wrapups = sum(self.wrapup.ended) + len(view.wrapping)
+        return min(1.0, (wrapups + 3.0) / (sum(self.talk.ended) + 3.0))
+
+    def _forget(self, view: QueueView) -> None:
+        if len(self.campaigns) <= MOST_CAMPAIGNS:
+            return
+        present = {campaign.id for campaign in view.campaigns}
+        absent = sorted(
+            (learning.steering.at or 0.0, name)
+            for name, learning in self.campaigns.items()
+            if name not in present
+        )
+        for _, name in absent[: len(self.campaigns) - MOST_CAMPAIGNS]:
+            del self.campaigns[name]
