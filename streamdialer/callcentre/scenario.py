@@ -31,7 +31,7 @@ class Calls(Part, frozen=True):
     failed: Probability = 0.05
     """The rest ring out."""
     setup_s: tuple[NotNegative, NotNegative] = (0.5, 1.5)
-    answer_mean_s: Positive = 11.0
+    answer_mean_s: Positive = 12.0
     """From ringing to a person's answer; gamma."""
     answer_shape: Positive = 4.0
     machine_answer_s: tuple[NotNegative, NotNegative] = (7.0, 9.0)

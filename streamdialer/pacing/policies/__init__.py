@@ -12,8 +12,10 @@ import inspect
 from collections.abc import Mapping
 
 from streamdialer.errors import SettingsError
+from streamdialer.pacing.policies.adaptive import Adaptive
 from streamdialer.pacing.policies.fixed import Fixed
 from streamdialer.pacing.policies.ticks import Ticks
+from streamdialer.pacing.policies.vicidial import Vicidial
 from streamdialer.pacing.policy import Policy
 
 __all__ = ["POLICIES", "build_policy"]
@@ -21,6 +23,8 @@ __all__ = ["POLICIES", "build_policy"]
 POLICIES: Mapping[str, type[Policy]] = {
     "fixed": Fixed,
     "ticks": Ticks,
+    "vicidial": Vicidial,
+    "adaptive": Adaptive,
 }
 
 
