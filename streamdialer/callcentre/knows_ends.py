@@ -18,8 +18,9 @@ from streamdialer.pacing.policy import QueueView, Seen
 from streamdialer.pacing.steering import Steering
 
 BIN_S = 0.5
-QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Of the ring time to an answer: when the next call may be answered."""
+QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.95)
+"""Of the ring time to an answer: when the next call may be answered. The worst of them decides, since a call that is
+safe for itself may take the agent of one answered later."""
 SAMPLES = 20_000
 
 
@@ -65,7 +66,7 @@ class KnowsEnds:
         for each in view.campaigns:
             calls = 0
             while calls < each.callable and calls < lines:
-                risk = sum(balance.risk() for balance in balances) / len(balances)
+                risk = max(balance.risk() for balance in balances)
                 if ringing >= riskless and risk > self.theta:
                     break
                 for balance, chance in zip(balances, chances, strict=True):

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from streamdialer.callcentre.config import Probability, WorldConfig
+from streamdialer.errors import SettingsError
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
@@ -151,3 +152,29 @@ class Scenario(Part, frozen=True):
             answer_course=tuple((minute * MINUTE_S, factor) for minute, factor in calls.answer_course),
             trunk_busy=tuple((begins * MINUTE_S, ends * MINUTE_S) for begins, ends in self.trunk.busy_min),
         )
+
+    def check(self) -> None:
+        """Raises SettingsError for what no single field shows: sums, orders, a day on which nobody works."""
+        self.world_config()
+        if not self.most_agents:
+            raise SettingsError("agents: got 0 and no shifts; somebody has to work")
+        for field in ("setup_s", "machine_answer_s", "voicemail_hold_s"):
+            low, high = getattr(self.calls, field)
+            if low > high:
+                raise SettingsError(f"calls.{field}: got [{low:g}, {high:g}], takes the smaller number first")
+        minutes = [minute for minute, _ in self.calls.answer_course]
+        if minutes != sorted(minutes):
+            raise SettingsError("calls.answer_course: minutes must not go backwards")
+        for begins, ends in self.trunk.busy_min:
+            if begins >= ends:
+                raise SettingsError(f"trunk.busy_min: got [{begins:g}, {ends:g}], takes [from, until]")
+        for shift in self.shifts:
+            if shift.from_min >= shift.until_min:
+                raise SettingsError(
+                    f"shifts: from_min {shift.from_min:g} is not before until_min {shift.until_min:g}"
+                )
+        if self.breaks is not None and self.breaks.length_min >= self.breaks.every_min:
+            raise SettingsError(
+                f"breaks.length_min: got {self.breaks.length_min:g}, takes less than "
+                f"every_min {self.breaks.every_min:g}"
+            )
