@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from streamdialer.callcentre.outcomes import course_of
 from streamdialer.callcentre.things import Call, Course
+from streamdialer.callcentre.turns import Turns
 from streamdialer.callcentre.virtual import VirtualWorld
 from streamdialer.pacing.policy import QueueView, Seen
 
@@ -23,7 +24,7 @@ class KnowsAll:
     every_s: float | None = None
 
     def __init__(self) -> None:
-        pass
+        self._turns = Turns()
 
     def look_into(self, world: VirtualWorld) -> None:
         self._world = world
@@ -32,21 +33,16 @@ class KnowsAll:
         world = self._world
         free_at = self._free_at(view.now)
         answers = sorted(_answer(call) for call in world.live.values() if _will_need_an_agent(call))
-        lines = view.lines
-        placed = {}
-        for number, each in enumerate(view.campaigns, 1):
-            calls = 0
-            while calls < min(each.callable, lines):
-                course = self._next_course(number, calls, view.now)
-                if course.outcome == "human":
-                    answer = (view.now + course.ring_end_s, course.talk_s + course.wrap_up_s)
-                    with_it = sorted([*answers, answer])
-                    if not _are_served(free_at, with_it, world.config.patience_s):
-                        break
-                    answers = with_it
-                calls += 1
-            lines -= calls
-            placed[each.id] = calls
+        placed: dict[str, int] = {}
+        for name in self._turns.deal(view.campaigns, view.lines, placed):
+            course = self._next_course(int(name), placed.get(name, 0), view.now)
+            if course.outcome == "human":
+                answer = (view.now + course.ring_end_s, course.talk_s + course.wrap_up_s)
+                with_it = sorted([*answers, answer])
+                if not _are_served(free_at, with_it, world.config.patience_s):
+                    continue
+                answers = with_it
+            placed[name] = placed.get(name, 0) + 1
         return placed
 
     def _next_course(self, campaign: int, after: int, now: float) -> Course:

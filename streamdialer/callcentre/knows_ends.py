@@ -12,6 +12,7 @@ from random import Random
 
 from streamdialer.callcentre.config import WorldConfig
 from streamdialer.callcentre.outcomes import course_of, draw, human_at, is_trunk_busy
+from streamdialer.callcentre.turns import Turns
 from streamdialer.callcentre.virtual import VirtualWorld
 from streamdialer.pacing.chances import Balance, Group
 from streamdialer.pacing.policy import QueueView, Seen
@@ -32,6 +33,7 @@ class KnowsEnds:
     def __init__(self) -> None:
         self.theta = 0.0
         self._steering = Steering()
+        self._turns = Turns()
 
     def look_into(self, world: VirtualWorld) -> None:
         self._world = world
@@ -62,19 +64,13 @@ class KnowsEnds:
         ringing = sum(ages.values())
         riskless = view.free - view.waiting
         placed: dict[str, int] = {}
-        lines = view.lines
-        for each in view.campaigns:
-            calls = 0
-            while calls < each.callable and calls < lines:
-                risk = max(balance.risk() for balance in balances)
-                if ringing >= riskless and risk > self.theta:
-                    break
-                for balance, chance in zip(balances, chances, strict=True):
-                    balance.add_call(chance)
-                calls += 1
-                ringing += 1
-            lines -= calls
-            placed[each.id] = calls
+        for name in self._turns.deal(view.campaigns, view.lines, placed):
+            if ringing >= riskless and max(balance.risk() for balance in balances) > self.theta:
+                break
+            for balance, chance in zip(balances, chances, strict=True):
+                balance.add_call(chance)
+            placed[name] = placed.get(name, 0) + 1
+            ringing += 1
         return placed
 
     def _ends(self, world: VirtualWorld) -> list[float]:

@@ -59,6 +59,9 @@ def _compare(figure: Figure, standings: Sequence[Standing], cap: float) -> None:
             capsize=3,
             label=standing.policy,
         )
+    # A wide interval over few seeds must not push the points together.
+    axes.set_xlim(-0.5, 100 * max(cap, *(standing.abandon_rate.mean for standing in standings)) + 2)
+    axes.set_ylim(max(0, 100 * min(standing.occupancy.mean for standing in standings) - 5), 101)
     axes.axvline(100 * cap, color="grey", linestyle="--", linewidth=1)
     axes.set_xlabel("abandoned, % of the people who answered (dashed: the cap)")
     axes.set_ylabel("agents at work, % of logged-in time")
