@@ -42,6 +42,12 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Standard deviation over mean."""
     wrap_up_mean_s: float = 20.0
     wrap_up_cv: float = 0.8
+    lines: int | None = None
+    """Calls the trunk carries at once; what is placed beyond is busy. None: as many as are placed."""
+    answer_course: tuple[tuple[float, float], ...] = ()
+    """(second, factor on `human`) in order, straight lines between; two at one second are a step."""
+    trunk_busy: tuple[tuple[float, float], ...] = ()
+    """(from, until) seconds during which the trunk answers every call with busy."""
     final: frozenset[str] = frozenset({"completed", "machine"})
     """Ends of a call after which the contact must not be dialed again."""
     call_id_prefix: str = "call"

@@ -98,6 +98,8 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     queue: str
     state: AgentState = "offline"
     since: float = 0.0
+    call: Call | None = None
+    """The one talked on or wrapped up."""
     leaving: bool = False
     """Logs out as soon as the work at hand is done."""
     seconds: dict[AgentState, float] = {}

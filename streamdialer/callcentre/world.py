@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from itertools import count
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
+
+import msgspec
 
 from streamdialer.callcentre.audit import Audit, Auditor
 from streamdialer.callcentre.config import WorldConfig
-from streamdialer.callcentre.outcomes import draw_course
+from streamdialer.callcentre.outcomes import DrawsByContact, Source, course_of
 from streamdialer.callcentre.things import (
     Agent,
     Call,
     Campaign,
     Contact,
+    Course,
     Disposition,
     Happening,
     Id,
@@ -35,9 +37,10 @@ Q850_CAUSE: dict[Disposition, int] = {"busy": 17, "failed": 41, "no_answer": 19}
 class World:
     """Campaigns, contacts, queues with agents, and the calls between them."""
 
-    def __init__(self, config: WorldConfig | None = None, seed: int = 0) -> None:
+    def __init__(self, config: WorldConfig | None = None, seed: int = 0, draws: Source | None = None) -> None:
         self.config = config or WorldConfig()
         self.seed = seed
+        self.draws = draws or DrawsByContact(self.config, seed)
         self.now = 0.0
         self.campaigns: dict[Id, Campaign] = {}
         self.contacts: dict[int, Contact] = {}
@@ -47,7 +50,7 @@ class World:
         """Calls placed and not ended, by id."""
         self.auditor = Auditor(self.config.final, self.config.reaction_samples)
         self._of_campaign: dict[Id, list[Contact]] = {}
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._heap: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._order: Iterator[int] = count()
         self._happenings: list[Happening] = []
 
@@ -61,13 +64,14 @@ class World:
             self.contacts[contact.id] = contact
             self._of_campaign.setdefault(contact.campaign_id, []).append(contact)
 
-    def add_agent(self, agent_id: Id, queue: str) -> Agent:
-        """An agent who is logged in and free from now on, without news of it."""
+    def add_agent(self, agent_id: Id, queue: str, *, is_there: bool = True) -> Agent:
+        """An agent who is logged in and free from now on, without news of it; or one who is still to log in."""
         agent = Agent(id=agent_id, queue=queue, since=self.now)
-        agent.become("available", self.now)
         self.agents[agent_id] = agent
         self.queue(queue).agents.append(agent)
-        self.queue(queue).free.append(agent)
+        if is_there:
+            agent.become("available", self.now)
+            self.queue(queue).free.append(agent)
         return agent
 
     def queue(self, name: str) -> Queue:
@@ -101,13 +105,20 @@ class World:
             queue=campaign.queue_name,
             ordinal=ordinal,
             placed_at=self.now,
-            course=draw_course(self.config, self.seed, contact_id, ordinal, timeout),
+            course=self._course(campaign_id, contact_id, ordinal, timeout),
         )
         self.live[call.id] = call
         self.auditor.placed(call, campaign)
         refused = call.course.outcome in ("busy", "failed")
-        self._at(self.now + call.course.setup_s, self._refuse if refused else self._ring, call)
+        self.at(self.now + call.course.setup_s, self._refuse if refused else self._ring, call)
         return call
+
+    def _course(self, campaign_id: Id, contact_id: Id, ordinal: int, timeout: float) -> Course:
+        draws = self.draws.take(campaign_id, contact_id, ordinal)
+        course = course_of(self.config, draws, timeout, self.now)
+        if self.config.lines is not None and len(self.live) >= self.config.lines:
+            return msgspec.structs.replace(course, outcome="busy", ring_end_s=course.setup_s)
+        return course
 
     def advance(self, now: float) -> list[Happening]:
         """Everything that has happened up to `now` and was not told yet, in order."""
@@ -120,6 +131,10 @@ class World:
         if self._happenings:
             return self.now
         return self._heap[0][0] if self._heap else None
+
+    def at(self, at: float, happen: Callable[[Subject], None], subject: Subject) -> None:
+        """Have `happen(subject)` called at `at`, after all that is due then already."""
+        heapq.heappush(self._heap, (at, next(self._order), happen, subject))
 
     def log_in(self, now: float, agent_id: Id) -> None:
         """The agent takes calls from now on."""
@@ -139,6 +154,17 @@ class World:
             self.auditor.taken(agent)
             self._leave(agent)
 
+    def cut_off(self, now: float, agent_id: Id) -> None:
+        """The agent is gone this instant, whatever they did; a call they had is over."""
+        self._run(now)
+        agent = self.agents[agent_id]
+        if agent.state == "available":
+            self.log_out(now, agent_id)
+        elif agent.state != "offline":
+            if agent.state == "busy" and agent.call is not None:
+                self._end(agent.call, "completed")
+            self._leave(agent)
+
     def audit(self, now: float) -> Audit:
         """The auditor's figures at `now`."""
         self._run(now)
@@ -148,13 +174,9 @@ class World:
 
     def _run(self, now: float) -> None:
         while self._heap and self._heap[0][0] <= now:
-            self.now, _, happen = heapq.heappop(self._heap)
-            happen()
+            self.now, _, happen, subject = heapq.heappop(self._heap)
+            happen(subject)
         self.now = max(self.now, now)
-
-    def _at(self, at: float, happen: Callable[[Subject], None], subject: Subject) -> None:
-        entry: tuple[float, int, Callable[[], None]] = (at, next(self._order), partial(happen, subject))
-        heapq.heappush(self._heap, entry)
 
     # What happens to a call.
 
@@ -163,10 +185,10 @@ class World:
 
     def _ring(self, call: Call) -> None:
         call.state = "ringing"
-        self._tell_call("call_ringing", call)
+        self.tell_call("call_ringing", call)
         unanswered = call.course.outcome == "no_answer"
         at = call.placed_at + call.course.ring_end_s
-        self._at(at, self._ring_out if unanswered else self._answer, call)
+        self.at(at, self._ring_out if unanswered else self._answer, call)
 
     def _ring_out(self, call: Call) -> None:
         self._end(call, "no_answer")
@@ -177,17 +199,17 @@ class World:
         queue = self.queues[call.queue]
         if call.course.outcome == "machine":
             call.state = "machine"
-            self._tell_call("call_answered", call, answered_by="machine")
-            self._at(self.now + call.course.talk_s, self._machine_hangs_up, call)
+            self.tell_call("call_answered", call, answered_by="machine")
+            self.at(self.now + call.course.talk_s, self._machine_hangs_up, call)
         elif queue.free:
             agent = queue.free.popleft()
-            self._tell_call("call_answered", call, answered_by="human", agent_id=agent.id, queue=queue.name)
+            self.tell_call("call_answered", call, answered_by="human", agent_id=agent.id, queue=queue.name)
             self._connect(call, agent)
         else:
             call.state = "waiting"
-            self._tell_call("call_answered", call, answered_by="human", queue=queue.name)
+            self.tell_call("call_answered", call, answered_by="human", queue=queue.name)
             queue.waiting.append(call)
-            self._at(self.now + self.config.patience_s, self._lose_patience, call)
+            self.at(self.now + self.config.patience_s, self._lose_patience, call)
 
     def _machine_hangs_up(self, call: Call) -> None:
         self._end(call, "machine")
@@ -199,19 +221,27 @@ class World:
 
     def _connect(self, call: Call, agent: Agent) -> None:
         call.state, call.agent_id, call.connected_at = "talking", agent.id, self.now
+        agent.call = call
         agent.become("busy", self.now)
         self.auditor.taken(agent)
         self.auditor.connected(call)
-        self._tell_agent("agent_busy", agent, campaign_id=call.campaign_id)
-        self._at(self.now + call.course.talk_s, self._hang_up, call)
+        self.tell_agent("agent_busy", agent, campaign_id=call.campaign_id)
+        self.at(self.now + call.course.talk_s, self._hang_up, call)
 
     def _hang_up(self, call: Call) -> None:
+        if call.state != "talking":  # cut off before
+            return
         self._end(call, "completed")
         agent = self.agents[call.agent_id] if call.agent_id is not None else None
         if agent is not None:
             agent.become("wrapup", self.now)
-            self._tell_agent("agent_wrapup", agent)
-            self._at(self.now + call.course.wrap_up_s, self._take_next_or_idle, agent)
+            self.tell_agent("agent_wrapup", agent)
+            self.at(self.now + call.course.wrap_up_s, self._wrapped_up, call)
+
+    def _wrapped_up(self, call: Call) -> None:
+        agent = self.agents[call.agent_id] if call.agent_id is not None else None
+        if agent is not None and agent.call is call:
+            self._take_next_or_idle(agent)
 
     def _end(self, call: Call, disposition: Disposition) -> None:
         call.state, call.disposition, call.ended_at = "ended", disposition, self.now
@@ -220,11 +250,11 @@ class World:
         if disposition in ("completed", "machine"):
             said = None if disposition == "completed" else disposition
             duration = round(self.now - (call.answered_at or self.now), 3)
-            self._tell_call("call_completed", call, duration=duration, disposition=said)
+            self.tell_call("call_completed", call, duration=duration, disposition=said)
         elif disposition == "abandoned":
-            self._tell_call("call_abandoned", call)
+            self.tell_call("call_abandoned", call)
         else:
-            self._tell_call("call_failed", call, disposition=disposition, cause=Q850_CAUSE[disposition])
+            self.tell_call("call_failed", call, disposition=disposition, cause=Q850_CAUSE[disposition])
 
     # What happens to an agent.
 
@@ -236,20 +266,21 @@ class World:
             self._connect(queue.waiting.popleft(), agent)
         else:
             worked = agent.state == "wrapup"
+            agent.call = None
             agent.become("available", self.now)
             queue.free.append(agent)
             if worked:
                 self.auditor.freed(agent, self.now)
-            self._tell_agent("agent_available", agent)
+            self.tell_agent("agent_available", agent)
 
     def _leave(self, agent: Agent) -> None:
-        agent.leaving = False
+        agent.leaving, agent.call = False, None
         agent.become("offline", self.now)
-        self._tell_agent("agent_offline", agent)
+        self.tell_agent("agent_offline", agent)
 
     # The news of it.
 
-    def _tell_call(
+    def tell_call(
         self,
         kind: CallEventType,
         call: Call,
@@ -261,6 +292,7 @@ class World:
         disposition: Disposition | None = None,
         cause: int | None = None,
     ) -> None:
+        """Called for everything that happens to a call."""
         news = News(
             campaign_id=call.campaign_id,
             contact_id=call.contact_id,
@@ -274,6 +306,7 @@ class World:
         )
         self._happenings.append(Happening(self.now, kind, news))
 
-    def _tell_agent(self, kind: AgentEventType, agent: Agent, campaign_id: Id | None = None) -> None:
+    def tell_agent(self, kind: AgentEventType, agent: Agent, campaign_id: Id | None = None) -> None:
+        """Called for everything that happens to an agent."""
         news = News(agent_id=agent.id, queue=agent.queue, campaign_id=campaign_id)
         self._happenings.append(Happening(self.now, kind, news))

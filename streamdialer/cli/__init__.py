@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from streamdialer import __version__
-from streamdialer.cli import campaigns, checking, dead, demo, events, inspecting, ticks, workers
+from streamdialer.cli import campaigns, checking, dead, demo, events, inspecting, simulate, ticks, workers
 from streamdialer.cli.common import Commands
 
 __all__ = ["app", "main"]
@@ -22,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for family in (workers, ticks, events, campaigns, dead, inspecting, checking, demo):
+for family in (workers, ticks, events, campaigns, dead, inspecting, checking, demo, simulate):
     family.register(app)
 
 

@@ -129,7 +129,7 @@ def decide_adaptively(
     }
 
 
-MODE = 0
+MODE = 2
 
 
 def _risk(balances: Sequence[Balance]) -> float:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from operator import mul
+from itertools import accumulate, pairwise
+from operator import add, mul
 from typing import Final
 
 import msgspec
@@ -29,9 +29,10 @@ _SHRINK: Final = 1.5
 _MEAN_WEIGHT: Final = 3.0
 """How many finished ones the mean expected before anything was seen weighs."""
 _UPPER: Final = EDGES[1:]
+_LAST_MIDDLE: Final = 2400
 _WIDTHS: Final = tuple(high - low for low, high in zip(EDGES, _UPPER, strict=False))
-_MIDDLES: Final = (*((low + high) / 2 for low, high in zip(EDGES, _UPPER, strict=False)), 2400.0)
-_BIN_OF_SECOND: Final = tuple(bisect_right(_UPPER, second + 0.5) for second in range(2500))
+_MIDDLES: Final = (*(int((low + high) / 2) for low, high in zip(EDGES, _UPPER, strict=False)), _LAST_MIDDLE)
+_BIN_OF_SECOND: Final = tuple(bisect_right(_UPPER, second + 0.5) for second in range(_LAST_MIDDLE + 100))
 
 
 def bin_of(seconds: float) -> int:
@@ -70,8 +71,15 @@ class Durations(msgspec.Struct):
     def hazards(self, running_s: Iterable[float] = ()) -> list[float]:
         """Endings per second by bin; `running_s`: how long each unfinished one has lasted."""
         exposure = list(self.exposure_s)
+        beyond = 0
+        counts = [0] * BINS
         for seconds in running_s:
-            _expose(exposure, seconds)
+            index = bin_of(seconds)
+            counts[index] += 1
+            exposure[index] += max(0.0, seconds - EDGES[index])
+        for index in range(BINS - 2, -1, -1):
+            beyond += counts[index + 1]
+            exposure[index] += beyond * _WIDTHS[index]
         mean = (math.fsum(exposure) + _MEAN_WEIGHT * self.expected_s) / (math.fsum(self.ended) + _MEAN_WEIGHT)
         mean = max(mean, 0.5)
         return [
@@ -88,35 +96,31 @@ def free_within(
     From the hazards; `wrapup_share` of the talks are followed by a wrap-up, the others free their agent at once.
     """
     longest = max(horizons_s)
-    fresh = _survivals(wrapup, 0.0, longest)
+    keep_talking = [math.exp(-hazard) for hazard in talk]
+    keep_wrapping = [math.exp(-hazard) for hazard in wrapup]
+    fresh = _survivals(keep_wrapping, 0, longest)
     # A talk that ends in the course of a second leaves, on average, half a second more than whole ones.
-    free_after_talk = [1.0 - wrapup_share * (fresh[left] + fresh[left + 1]) / 2 for left in range(longest)]
+    free_after_talk = [
+        1.0 - wrapup_share * (fresh[left] + fresh[left + 1]) / 2 for left in range(longest - 1, -1, -1)
+    ]
     talking: list[list[float]] = [[] for _ in horizons_s]
     wrapping: list[list[float]] = [[] for _ in horizons_s]
     for middle in _MIDDLES:
-        alive = _survivals(talk, middle, longest)
+        alive = _survivals(keep_talking, middle, longest)
         ending = [now - later for now, later in pairwise(alive)]
-        in_wrapup = _survivals(wrapup, middle, longest)
+        in_wrapup = _survivals(keep_wrapping, middle, longest)
         for index, horizon in enumerate(horizons_s):
-            talking[index].append(sum(map(mul, ending, reversed(free_after_talk[:horizon]))))
+            talking[index].append(sum(map(mul, ending, free_after_talk[longest - horizon :])))
             wrapping[index].append(1.0 - in_wrapup[horizon])
     return talking, wrapping
 
 
-def _survivals(hazards: Sequence[float], elapsed: float, seconds: int) -> list[float]:
-    """Chances of lasting 0, 1, ... `seconds` more."""
-    chances = [1.0]
-    alive = 1.0
-    first = int(elapsed)
-    last = len(_BIN_OF_SECOND) - 1
-    for second in range(first, first + seconds):
-        alive *= math.exp(-hazards[_BIN_OF_SECOND[min(second, last)]])
-        chances.append(alive)
-    return chances
+def _survivals(keep: Sequence[float], first: int, seconds: int) -> list[float]:
+    """Chances of lasting 0, 1, ... `seconds` more from that second on; `keep`: of each bin, to last a second more."""
+    return list(accumulate([1.0, *(keep[index] for index in _BIN_OF_SECOND[first : first + seconds])], mul))
 
 
 def _expose(exposure: list[float], seconds: float) -> None:
     last = bin_of(seconds)
-    for index in range(last):
-        exposure[index] += _WIDTHS[index]
+    exposure[:last] = map(add, exposure[:last], _WIDTHS)
     exposure[last] += max(0.0, seconds - EDGES[last])

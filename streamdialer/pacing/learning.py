@@ -19,7 +19,7 @@ from streamdialer.pacing.steering import Steering
 PATIENCE_S: Final = 2
 """How long a person who has answered may wait for an agent without being abandoned."""
 REFRESH_S: Final = 5.0
-HORIZONS: Final = 5
+QS = (0.1, 0.3, 0.5, 0.7, 0.9)
 MOST_CAMPAIGNS: Final = 64
 """Those dialed last are kept."""
 _SHORTEST_S: Final = 1
@@ -115,10 +115,7 @@ class QueueLearning(msgspec.Struct):
     def _horizons_s(self, view: QueueView) -> list[int]:
         rings = [self.of(campaign.id).ring.answered for campaign in view.campaigns] or [RingTimes().answered]
         pooled = [sum(weights) for weights in zip(*rings, strict=True)]
-        return [
-            min(_LONGEST_S, max(_SHORTEST_S, round(quantile_s(pooled, (k + 0.5) / HORIZONS))))
-            for k in range(int(HORIZONS))
-        ]
+        return [min(_LONGEST_S, max(_SHORTEST_S, round(quantile_s(pooled, share)))) for share in QS]
 
     def _wrapup_share(self, view: QueueView) -> float:
         """Talks that were followed by a wrap-up, among the remembered ones."""
