@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Final
 
+import anyio
 import msgspec
 import typer
 from rich.console import Console
@@ -15,8 +16,10 @@ from streamdialer.callcentre.compare import Estimate, Standing, compare
 from streamdialer.callcentre.plots import can_plot, plot_standings
 from streamdialer.callcentre.scenario import Scenario
 from streamdialer.callcentre.scenarios import load_scenario, shipped
-from streamdialer.cli.common import AsJson, print_json, print_table, say
+from streamdialer.cli.common import AsJson, load_settings, print_json, print_table, say
 from streamdialer.errors import SettingsError
+from streamdialer.operations import read_campaign_id
+from streamdialer.what_if import WhatIf, what_if
 
 BOUND: Final = "knows_ends"
 COMPARED: Final = (
@@ -40,9 +43,16 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
+    ctx: typer.Context,
     scenario: Annotated[
-        str, typer.Argument(help="A TOML file, or the name of a shipped scenario; see --list.")
-    ] = "base",
+        str | None, typer.Argument(help="A TOML file, or the name of a shipped scenario (base); see --list.")
+    ] = None,
+    campaign: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="CAMPAIGN", help="Instead of a scenario: as this campaign's calls went."
+        ),
+    ] = None,
     agents: Annotated[int | None, typer.Option(min=1, help="Instead of the scenario's.")] = None,
     answer_rate: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of calls a person answers, instead of its.")
@@ -70,8 +80,18 @@ def simulate(
         return
     if plot is not None:
         can_plot()
-    day = _adjusted(load_scenario(scenario), agents, answer_rate, hours)
+    now = None
+    if campaign is None:
+        day = load_scenario(scenario or "base")
+    elif scenario is not None:
+        raise SettingsError("--from: takes the place of a scenario; give one of them")
+    else:
+        now = anyio.run(what_if, load_settings(ctx), read_campaign_id(campaign), agents)
+        day = now.fit.scenario
+    day = _adjusted(day, agents, answer_rate, hours)
     policies = [*(policy or ()), *(COMPARED if compare_all else () if policy else ("adaptive",)), BOUND]
+    if now is not None:
+        policies = [now.policy, *policies]
     policies = list(dict.fromkeys(policies))
     bar = Progress(
         TextColumn("simulating"),
@@ -86,10 +106,12 @@ def simulate(
         task = bar.add_task("days", total=len(policies) * seeds)
         standings = compare(day, policies, range(seeds), processes=processes, done=lambda: bar.advance(task))
     if plot is not None:
-        plot_standings(standings, day.title or scenario, min(each.cap for each in day.campaigns), plot)
+        plot_standings(standings, day.title or "simulated day", min(each.cap for each in day.campaigns), plot)
     if as_json:
-        print_json({"scenario": day, "policies": [_briefly(standing) for standing in standings]})
+        print_json({"scenario": day, "fit": now, "policies": [_briefly(standing) for standing in standings]})
     else:
+        if now is not None:
+            _show_fit(now)
         _show(day, standings, seeds)
 
 
@@ -115,6 +137,17 @@ def _adjusted(
     return msgspec.structs.replace(
         scenario, agents=agents or scenario.agents, calls=calls, hours=hours or scenario.hours
     )
+
+
+def _show_fit(now: WhatIf) -> None:
+    calls, work = now.fit.scenario.calls, now.fit.scenario.work
+    say(
+        f"{now.fit.calls:,} calls on record: people answer {calls.human:.0%}, machines {calls.machine:.0%}, busy "
+        f"{calls.busy:.0%}, failed {calls.failed:.0%}; people let it ring {calls.answer_mean_s:.0f} s and talk "
+        f"{work.talk_mean_s:.0f} s, agents wrap up {work.wrap_up_mean_s:.0f} s. It is dialed by {now.policy}."
+    )
+    if now.fit.assumed:
+        say(f"Not on record, so assumed: {', '.join(now.fit.assumed)}.")
 
 
 def _briefly(standing: Standing) -> Standing:
