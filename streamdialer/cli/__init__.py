@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from streamdialer import __version__
-from streamdialer.cli import campaigns, checking, dead, demo, events, inspecting, simulate, ticks, workers
+from streamdialer.cli import (
+    campaigns,
+    checking,
+    dead,
+    demo,
+    events,
+    explaining,
+    inspecting,
+    simulate,
+    ticks,
+    workers,
+)
 from streamdialer.cli.common import Commands
 
 __all__ = ["app", "main"]
@@ -22,7 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for family in (workers, ticks, events, campaigns, dead, inspecting, checking, demo, simulate):
+for family in (workers, ticks, events, campaigns, dead, explaining, inspecting, checking, demo, simulate):
     family.register(app)
 
 

@@ -49,7 +49,7 @@ class TickLedger:
                 tick_id,
                 msgspec.json.encode(result).decode(),
                 round(keep_s * 1000),
-                "1" if result.kind == "dial" else "0",
+                "1" if result.kind == "dial" and result.reason != "decided_just_now" else "0",
                 decisions,
                 DECISIONS_KEPT_MS,
             ],

@@ -1,0 +1,101 @@
+"""Decision records in words: why a campaign placed as many calls as it did, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from redis.asyncio import Redis
+
+from streamdialer.keys import Keys
+from streamdialer.model import TickResult
+from streamdialer.pacing.adaptive import AdaptiveDecision
+
+LIMITS: Final = {
+    "agents": "every free agent has as many calls as its mode allows",
+    "agents_shared": "the other free agents are for the other campaigns of the queue",
+    "batch": "a tick places no more at once; the next follows",
+    "closed": "it may not dial now",
+    "concurrency": "its max_concurrent_calls is reached",
+    "contacts": "no more contacts are ready",
+    "lines": "the trunk is full",
+    "no_agents": "no agent is free",
+    "no_contacts": "no more contacts are ready",
+    "preview": "in preview, agents ask for each call",
+    "probe": "after a rest, one call finds out whether the Dialer API is well",
+    "queue": "calls of the queue were placed or agents left while it was decided",
+}
+
+
+async def decisions(client: Redis, keys: Keys, campaign: str, last: int) -> list[TickResult]:
+    """The newest decision records of a campaign, newest first; raises redis.RedisError."""
+    records: Any = await client.xrevrange(keys.decisions(campaign), count=last)
+    return [msgspec.json.decode(fields["record"], type=TickResult) for _, fields in records]
+
+
+def explain(campaign: str, status: str | None, records: list[TickResult]) -> Iterator[str]:
+    """Lines for people: how it stands first, then each decision."""
+    if status is None:
+        yield f"Campaign {campaign} is not dialed: it has no status in Redis; `campaign start {campaign}` gives it one."
+    elif status != "active":
+        yield f"Campaign {campaign} is not dialed: its status is {status!r}, not 'active'."
+    elif not records:
+        yield (
+            f"Campaign {campaign} is active, and nobody has decided anything about it yet: "
+            "do `streamdialer tick` and `streamdialer consume` run?"
+        )
+    elif records[0].reason is not None:
+        yield f"Campaign {campaign} is not dialed: {records[0].detail or records[0].reason}."
+    else:
+        yield f"Campaign {campaign} is dialed."
+    for record in records:
+        yield f"{_clock(record.at)}  {in_words(record)}"
+
+
+def in_words(record: TickResult) -> str:
+    """One decision as a sentence or two."""
+    if record.reason is not None:
+        return f"No call: {record.detail or record.reason}."
+    calls = _count(record.dialed or 0, "call")
+    sentence = f"Placed {calls}" if record.dialed else "No call"
+    if record.adaptive is not None:
+        sentence += f". {_adaptive(msgspec.convert(record.adaptive, AdaptiveDecision))}"
+    else:
+        agents = _count(record.available_agents or 0, "free agent")
+        ringing = _count(record.active_calls or 0, "unanswered call")
+        sentence += f": {agents}, {ringing} ({record.mode}); {LIMITS.get(record.limit or '', record.limit)}."
+    if record.skipped:
+        skipped = ", ".join(f"{number} {why.replace('_', ' ')}" for why, number in record.skipped.items())
+        sentence += f" Passed over: {skipped}."
+    if record.shadow is not None:
+        shadow = msgspec.convert(record.shadow, AdaptiveDecision)
+        sentence += f" Adaptive pacing would have placed {shadow.place}."
+    return sentence
+
+
+def _adaptive(decision: AdaptiveDecision) -> str:
+    outlook = (
+        f"Within {decision.horizon_s} s {decision.coming:.1f} agents come free beside the {decision.available} "
+        f"free now, and {decision.answering:.1f} people answer (a call is answered with {decision.p:.0%})"
+    )
+    match decision.limit:
+        case "risk":
+            why = (
+                f"one more person would find no agent with {decision.risk:.1%}, "
+                f"and {decision.theta:.1%} is allowed now"
+            )
+        case "cap_reached":
+            why = "the abandon rate is above its cap, so calls are placed for free agents only (progressive)"
+        case limit:
+            why = LIMITS[limit]
+    return f"{outlook}; {why}."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _clock(at_ms: int | None) -> str:
+    return datetime.fromtimestamp((at_ms or 0) / 1000, UTC).strftime("%H:%M:%S")

@@ -1,0 +1,110 @@
+"""Why is it not dialing? Every reason in words, the present one first."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from typer.testing import CliRunner
+
+from streamdialer.callcentre import build_world
+from streamdialer.cli import app
+from streamdialer.config import Settings
+from streamdialer.consumers.dialing import WHY
+from streamdialer.explanation import LIMITS, decisions, explain, in_words
+from streamdialer.model import TickResult
+from tests.running import running
+
+ADAPTIVE: dict[str, Any] = {
+    "place": 3,
+    "p": 0.31,
+    "theta": 0.028,
+    "horizon_s": 11,
+    "available": 2,
+    "coming": 1.84,
+    "answering": 3.1,
+    "risk": 0.041,
+    "limit": "risk",
+}
+
+
+def record(**changes: Any) -> TickResult:
+    plain: dict[str, Any] = {"status": "ok", "kind": "dial", "campaign_id": "7", "dialed": 0, "at": 0}
+    return TickResult(**(plain | changes))
+
+
+@pytest.mark.parametrize(
+    ("status", "records", "first"),
+    [
+        (None, [], "is not dialed: it has no status in Redis"),
+        ("paused", [], "is not dialed: its status is 'paused'"),
+        ("active", [], "nobody has decided anything about it yet"),
+        (
+            "active",
+            [record(reason="no_agents", detail=WHY["no_agents"])],
+            "not dialed: no agent of the queue is free",
+        ),
+        ("active", [record(dialed=1, limit="agents")], "Campaign 7 is dialed."),
+    ],
+)
+def test_how_it_stands_comes_first(status: str | None, records: list[TickResult], first: str) -> None:
+    line = next(iter(explain("7", status, records)))
+    assert first in line
+
+
+def test_a_fixed_decision_names_agents_calls_and_what_bound() -> None:
+    told = in_words(record(dialed=2, available_agents=5, active_calls=5, mode="progressive", limit="agents"))
+    assert told == (
+        "Placed 2 calls: 5 free agents, 5 unanswered calls (progressive); "
+        "every free agent has as many calls as its mode allows."
+    )
+
+
+def test_an_adaptive_decision_shows_its_outlook_and_the_risk_it_refused() -> None:
+    told = in_words(record(dialed=3, adaptive=ADAPTIVE))
+    assert told == (
+        "Placed 3 calls. Within 11 s 1.8 agents come free beside the 2 free now, and 3.1 people answer (a call is "
+        "answered with 31%); one more person would find no agent with 4.1%, and 2.8% is allowed now."
+    )
+
+
+def test_a_reached_cap_says_that_it_dials_progressively() -> None:
+    told = in_words(record(adaptive=ADAPTIVE | {"limit": "cap_reached"}))
+    assert "the abandon rate is above its cap, so calls are placed for free agents only (progressive)" in told
+
+
+@pytest.mark.parametrize("limit", ["lines", "contacts"])
+def test_every_adaptive_limit_has_words(limit: str) -> None:
+    assert LIMITS[limit] in in_words(record(adaptive=ADAPTIVE | {"limit": limit}))
+
+
+def test_a_shadow_and_skipped_contacts_are_told() -> None:
+    told = in_words(record(dialed=1, limit="no_contacts", shadow=ADAPTIVE, skipped={"attempts_used_up": 4}))
+    assert told.endswith("Passed over: 4 attempts used up. Adaptive pacing would have placed 3.")
+
+
+@pytest.mark.anyio
+async def test_from_the_records_of_a_dialed_campaign(
+    settings: Settings, redis: Redis, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("REDIS_URL", settings.redis_url)
+    world = build_world(agents=4, contacts=60, mode="predictive", pacing="adaptive", speed=60)
+    async with running(settings, world, pacing_time_scale=60.0) as dialer:
+        await dialer.until(lambda audit: audit.total.originates > 10, within_s=30)
+        await redis.hset("campaign:1", "status", "paused")
+        await dialer.tick()
+        found = await decisions(redis, dialer.services.keys, "1", 50)
+        assert found[0].reason == "not_active"
+        assert any(one.adaptive for one in found)
+        assert all(one.reason != "decided_just_now" for one in found), "nothing was decided then"
+    from anyio.to_thread import run_sync
+
+    result = await run_sync(lambda: CliRunner().invoke(app, ["explain", "1", "--last", "50"]))
+    assert result.exit_code == 0, result.output
+    first, *others = result.stdout.splitlines()
+    assert first == "Campaign 1 is not dialed: its status is 'paused', not 'active'."
+    assert any("agents come free beside" in line for line in others)
+    result = await run_sync(lambda: CliRunner().invoke(app, ["explain", "1", "--json"]))
+    assert json.loads(result.stdout)["decisions"][0]["reason"] == "not_active"
