@@ -18,8 +18,8 @@ from streamdialer.pacing.steering import Steering
 
 PATIENCE_S: Final = 2
 """How long a person who has answered may wait for an agent without being abandoned."""
-REFRESH_S: Final = 5.0
-QS = (0.1, 0.3, 0.5, 0.7, 0.9)
+REFRESH_S: Final = 10.0
+QS = (0.2, 0.5, 0.8, 0.95)
 MOST_CAMPAIGNS: Final = 64
 """Those dialed last are kept."""
 _SHORTEST_S: Final = 1
