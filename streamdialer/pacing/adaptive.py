@@ -1,8 +1,9 @@
 """The adaptive rule: place calls while the next person to answer would find no agent with a chance below theta.
 
-One more call is acceptable while P(A + F <= H) <= theta: A agents free now, F coming free until it would be
-answered and patience ends, H people answering before. Calls that ring beyond the free agents count first, so the
-part below A is without risk; the rest is dealt to the campaigns by weight while their own theta allows.
+One more call is acceptable while P(A + F <= H) <= theta: A agents free now, F coming free until it would be answered and
+patience ends, H people answering before; at the worst of a few times at which it may be answered. Calls that ring
+beyond the free agents count first, so the part below A is without risk; the rest is dealt to the campaigns by weight
+while their own theta allows.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class AdaptiveDecision(msgspec.Struct, frozen=True, kw_only=True):
     theta: float
     """Most risk one of its calls may carry now."""
     horizon_s: int
+    """The one of the horizons at which agents are likeliest to be short; the means are for it."""
     available: int
     """Free agents less answered calls waiting, of the queue."""
     coming: float
@@ -110,16 +112,16 @@ def decide_adaptively(
             groups = list(coming(horizon + PATIENCE_S))
         balances.append(Balance(available, groups, answering[k]))
     risk = _deal(state, view, claims, balances, available)
-    middle = len(balances) // 2
+    worst = max(range(len(balances)), key=lambda k: balances[k].estimate())
     return {
         claim.view.id: AdaptiveDecision(
             place=claim.place,
             p=claim.learning.rate.p,
             theta=claim.theta,
-            horizon_s=horizons[middle],
+            horizon_s=horizons[worst],
             available=available,
-            coming=balances[middle].coming,
-            answering=balances[middle].answering,
+            coming=balances[worst].coming,
+            answering=balances[worst].answering,
             risk=risk,
             limit=claim.limit,
         )

@@ -15,7 +15,7 @@ AIM: Final = 0.95
 """Share of the cap that is aimed at."""
 GUARDED: Final = 0.012
 """Most risk while one more abandoned call would break the cap of 3 %; other caps in proportion."""
-GUARD_WIDTH: Final = 1.0
+GUARD_WIDTH: Final = 1.5
 """Abandoned calls to spare for which the guard gives way e times: the cap is approached slowly."""
 LEAST: Final = 0.002
 MOST: Final = 0.15
