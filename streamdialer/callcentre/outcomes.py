@@ -9,6 +9,7 @@ import math
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 from random import Random
 from typing import Protocol
 
@@ -157,8 +158,12 @@ def _outcome(config: WorldConfig, chance: float, at: float) -> Outcome:
 
 
 def _lognormal(stream: Random, mean: float, cv: float) -> float:
-    """A draw by mean and coefficient of variation: sigma² = ln(1 + cv²), mu = ln(mean) − sigma²/2."""
-    if mean <= 0:
-        return 0.0
+    """A draw by mean and coefficient of variation."""
+    return stream.lognormvariate(*_log_scale(mean, cv)) if mean > 0 else 0.0
+
+
+@cache
+def _log_scale(mean: float, cv: float) -> tuple[float, float]:
+    """Mean and deviation of the logarithm: sigma² = ln(1 + cv²), mu = ln(mean) − sigma²/2."""
     variance = math.log1p(cv * cv)
-    return stream.lognormvariate(math.log(mean) - variance / 2, math.sqrt(variance))
+    return math.log(mean) - variance / 2, math.sqrt(variance)

@@ -1,21 +1,21 @@
 """The adaptive rule: place calls while the next person to answer would find no agent with a chance below theta.
 
-One more call is acceptable while P(A + F <= H) <= theta: A agents free now, F coming free until it would be
-answered and patience ends, H people answering before. Calls that ring beyond the free agents count first, so the
-part below A is without risk; the rest is dealt to the campaigns by weight while their own theta allows.
+One more call is acceptable while P(A + F <= H) <= theta: A agents free now, F coming free until it would be answered and
+patience ends, H people answering before; at the worst of a few times at which it may be answered. Calls that ring
+beyond the free agents count first, so the part below A is without risk; the rest is dealt to the campaigns by weight
+while their own theta allows.
 """
 
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
 
-from streamdialer.pacing.answering import answer_chances, count_by_age
-from streamdialer.pacing.chances import Balance, Group
+from streamdialer.pacing.answering import AnswerChances, count_by_age
+from streamdialer.pacing.chances import Balance, Group, worst_risk
 from streamdialer.pacing.durations import count_by_bin
 from streamdialer.pacing.learning import PATIENCE_S, CampaignLearning, QueueLearning
 from streamdialer.pacing.policy import CampaignView, QueueView, Seen
@@ -38,6 +38,7 @@ class AdaptiveDecision(msgspec.Struct, frozen=True, kw_only=True):
     theta: float
     """Most risk one of its calls may carry now."""
     horizon_s: int
+    """The one of the horizons at which agents are likeliest to be short; the means are for it."""
     available: int
     """Free agents less answered calls waiting, of the queue."""
     coming: float
@@ -92,57 +93,40 @@ def decide_adaptively(
     claims = [_Claim(campaign, state.of(campaign.id)) for campaign in view.campaigns]
     talking = count_by_bin(view.now, view.talking)
     wrapping = count_by_bin(view.now, view.wrapping)
-    horizons = range(len(outlook.horizons_s))
+    horizons = outlook.horizons_s
     answering: list[list[Group]] = [[] for _ in horizons]
     for claim in claims:
         rate = claim.learning.rate
-        p = min(0.98, rate.p + ERRORS * rate.error)
-        chances = answer_chances(p, claim.learning.ring, outlook.horizons_s)
-        claim.chances = [by_age[0] for by_age in chances]
-        ages = count_by_age(view.now, claim.view.ringing)
-        for groups, by_age in zip(answering, chances, strict=True):
-            groups += [(n, by_age[1 + age]) for age, n in ages]
+        chances = AnswerChances(min(0.98, rate.p + ERRORS * rate.error), claim.learning.ring)
+        claim.chances = [chances.fresh(horizon) for horizon in horizons]
+        for age, count in count_by_age(view.now, claim.view.ringing):
+            for groups, chance in zip(answering, chances.ringing(age, horizons), strict=True):
+                groups.append((count, chance))
     available = view.free - view.waiting
     balances = []
-    for k in horizons:
+    for k, horizon in enumerate(horizons):
         if coming is None:
             by_talk, by_wrapup = outlook.talking[k], outlook.wrapping[k]
             groups = [(n, by_talk[b]) for b, n in talking] + [(n, by_wrapup[b]) for b, n in wrapping]
         else:
-            groups = list(coming(outlook.horizons_s[k] + PATIENCE_S))
+            groups = list(coming(horizon + PATIENCE_S))
         balances.append(Balance(available, groups, answering[k]))
     risk = _deal(state, view, claims, balances, available)
-    middle = len(balances) // 2
+    worst = max(range(len(balances)), key=lambda k: balances[k].estimate())
     return {
         claim.view.id: AdaptiveDecision(
             place=claim.place,
             p=claim.learning.rate.p,
             theta=claim.theta,
-            horizon_s=outlook.horizons_s[middle],
+            horizon_s=horizons[worst],
             available=available,
-            coming=balances[middle].coming,
-            answering=balances[middle].answering,
+            coming=balances[worst].coming,
+            answering=balances[worst].answering,
             risk=risk,
             limit=claim.limit,
         )
         for claim in claims
     }
-
-
-MODE = 2
-
-
-def _risk(balances: Sequence[Balance]) -> float:
-    risks = [balance.risk() for balance in balances]
-    if MODE == 0:
-        return math.fsum(risks) / len(risks)
-    if MODE == 2:
-        return max(risks)
-    worst = total = 0.0
-    for risk in reversed(risks):
-        worst = max(worst, risk)
-        total += worst
-    return total / len(risks)
 
 
 def _deal(
@@ -165,7 +149,8 @@ def _deal(
         if claim.view.callable > 0
     ]
     heapq.heapify(heap)
-    risk = _risk(balances)
+    most = max((claim.theta for claim in claims), default=0.0)
+    risk = worst_risk(balances, most)
     while heap:
         tag, index = heap[0]
         claim = claims[index]
@@ -183,8 +168,8 @@ def _deal(
             heapq.heappop(heap)
             continue
         for balance, chance in zip(balances, claim.chances, strict=True):
-            balance.add_call(chance)
-        risk = _risk(balances)
+            balance.add_calls(1, chance)
+        risk = worst_risk(balances, most)
         claim.place += 1
         ringing += 1
         lines -= 1

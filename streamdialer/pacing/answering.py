@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -122,32 +122,32 @@ def quantile_s(weights: Sequence[float], share: float) -> float:
     return float(len(weights))
 
 
-def answer_chances(p: float, times: RingTimes, horizons_s: Sequence[int]) -> list[list[float]]:
-    """Chances that a call is answered by a person within each horizon, by its age.
+class AnswerChances:
+    """Chances that calls are answered by a person within given horizons, by the time they have rung."""
 
-    The first of each list is a fresh call's; item 1 + a is for a call that has rung between a and a + 1 seconds.
-    """
-    answered = _cumulative(times.answered)
-    ended = _cumulative(times.ended)
-    by_age = [(now + later) / 2 for now, later in pairwise(answered)]
-    others = [(now + later) / 2 for now, later in pairwise(ended)]
-    weights = [
-        p / max(1e-9, p * (1.0 - human) + (1.0 - p) * (1.0 - other))
-        for human, other in zip(by_age, others, strict=True)
-    ]
-    last = by_age[-1]
-    chances = []
-    for horizon in horizons_s:
-        later = by_age[horizon:] + [last] * horizon
-        chances.append(
-            [
-                p * answered[horizon],
-                *(w * (b - a) for w, a, b in zip(weights, by_age, later, strict=False)),
-            ]
-        )
-    return chances
+    def __init__(self, p: float, times: RingTimes) -> None:
+        self._p = p
+        self._answered = _cumulative(times.answered)
+        self._ended = _cumulative(times.ended)
+
+    def fresh(self, horizon_s: int) -> float:
+        """A call placed now."""
+        return self._p * self._answered[horizon_s]
+
+    def ringing(self, age_s: int, horizons_s: Sequence[int]) -> list[float]:
+        """A call that has rung between `age_s` and a second more, for each horizon."""
+        p, by_now = self._p, self._until(self._answered, age_s)
+        still_ringing = p * (1.0 - by_now) + (1.0 - p) * (1.0 - self._until(self._ended, age_s))
+        if still_ringing < 1e-9:
+            return [0.0] * len(horizons_s)
+        return [p * (self._until(self._answered, age_s + h) - by_now) / still_ringing for h in horizons_s]
+
+    @staticmethod
+    def _until(cumulative: Sequence[float], age_s: int) -> float:
+        second = min(age_s, SECONDS - 1)
+        return (cumulative[second] + cumulative[second + 1]) / 2
 
 
 def _cumulative(weights: Sequence[float]) -> list[float]:
-    total = math.fsum(weights)
-    return [0.0, *(weight / total for weight in accumulate(weights))]
+    scale = 1.0 / math.fsum(weights)
+    return [0.0, *[weight * scale for weight in accumulate(weights)]]

@@ -14,8 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 EXACT_BELOW_VARIANCE: Final = 2.0
-EXACT_MOST_EVENTS: Final = 150
-"""Above either the approximation is used: it is good enough there, and its cost does not grow."""
+"""Above it the approximation is used: it is good enough there, and its cost does not grow."""
 
 Group = tuple[int, float]
 """So many independent events, each with this chance."""
@@ -54,7 +53,7 @@ def at_most(count: int, mean: float, variance: float, third: float) -> float:
 class Balance:
     """Agents at hand and coming, less the people who answer: A + F - H. Calls can be added one by one."""
 
-    __slots__ = ("_available", "_calls", "_pmf", "_third", "_variance", "answering", "coming")
+    __slots__ = ("_available", "_calls", "_chances", "_pmf", "_third", "_variance", "answering", "coming")
 
     coming: float
     """Mean of F."""
@@ -66,43 +65,52 @@ class Balance:
         self._available = available
         self._calls = 0
         self.coming = self.answering = self._variance = self._third = 0.0
-        events = 0
+        self._pmf: list[float] | None = None
+        self._chances: list[Group] = list(coming)
         for count, chance in coming:
             spread = count * chance * (1.0 - chance)
             self.coming += count * chance
             self._variance += spread
             self._third += spread * (1.0 - 2.0 * chance)
-            events += count
         for count, chance in answering:
-            spread = count * chance * (1.0 - chance)
-            self.answering += count * chance
-            self._variance += spread
-            self._third -= spread * (1.0 - 2.0 * chance)
-            self._calls += count
-        self._pmf: list[float] | None = None
-        if self._variance < EXACT_BELOW_VARIANCE and events + self._calls <= EXACT_MOST_EVENTS:
-            self._pmf = poisson_binomial(
-                [chance for count, chance in coming for _ in range(count)]
-                + [1.0 - chance for count, chance in answering for _ in range(count)]
-            )
+            self.add_calls(count, chance)
+
+    def add_calls(self, count: int, chance: float) -> None:
+        """So many more ringing calls, each answered in time with that chance."""
+        self._calls += count
+        self.answering += count * chance
+        spread = count * chance * (1.0 - chance)
+        self._variance += spread
+        self._third -= spread * (1.0 - 2.0 * chance)
+        if self._pmf is None:
+            self._chances.append((count, 1.0 - chance))
+        else:
+            for _ in range(count):
+                self._pmf = convolve(self._pmf, 1.0 - chance)
+
+    def estimate(self) -> float:
+        """The risk by the approximation: cheap, and good enough to compare balances."""
+        if self._calls < self._available:
+            return 0.0
+        mean = self.coming - self.answering + self._calls
+        return at_most(self._calls - self._available, mean, self._variance, self._third)
 
     def risk(self) -> float:
         """P(A + F <= H): the chance that one more person who answers finds every agent taken."""
         if self._calls < self._available:
             return 0.0
-        most = self._calls - self._available
-        if self._pmf is not None:
-            return min(1.0, math.fsum(self._pmf[: most + 1]))
-        mean = self.coming - self.answering + self._calls
-        return at_most(most, mean, self._variance, self._third)
+        if self._variance >= EXACT_BELOW_VARIANCE:
+            return self.estimate()
+        if self._pmf is None:
+            self._pmf = poisson_binomial(chance for count, chance in self._chances for _ in range(count))
+        return min(1.0, math.fsum(self._pmf[: self._calls - self._available + 1]))
 
-    def add_call(self, chance: float) -> None:
-        """One more ringing call, answered in time with that chance."""
-        self._calls += 1
-        self.answering += chance
-        spread = chance * (1.0 - chance)
-        self._variance += spread
-        self._third -= spread * (1.0 - 2.0 * chance)
-        if self._pmf is not None:
-            exact = self._variance < EXACT_BELOW_VARIANCE and len(self._pmf) <= EXACT_MOST_EVENTS
-            self._pmf = convolve(self._pmf, 1.0 - chance) if exact else None
+
+def worst_risk(balances: Iterable[Balance], enough: float) -> float:
+    """The highest risk among the horizons, or the first that is found above `enough`."""
+    worst = 0.0
+    for balance in sorted(balances, key=Balance.estimate, reverse=True):
+        worst = max(worst, balance.risk())
+        if worst > enough:
+            break
+    return worst

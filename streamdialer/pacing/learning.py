@@ -18,8 +18,11 @@ from streamdialer.pacing.steering import Steering
 
 PATIENCE_S: Final = 2
 """How long a person who has answered may wait for an agent without being abandoned."""
-REFRESH_S: Final = 5.0
-QS = (0.1, 0.3, 0.5, 0.7, 0.9)
+REFRESH_S: Final = 10.0
+"""How long an outlook serves: hazards move slowly, and working them out costs more than a decision."""
+HORIZONS: Final = (0.2, 0.5, 0.8, 0.95)
+"""Quantiles of the ring time of answered calls at which a decision weighs agents against answers. At the median
+alone a burst of calls looks safe whose later half finds nobody."""
 MOST_CAMPAIGNS: Final = 64
 """Those dialed last are kept."""
 _SHORTEST_S: Final = 1
@@ -41,7 +44,7 @@ class Outlook(msgspec.Struct):
 
     at: float
     horizons_s: list[int]
-    """When a call placed now would be answered, if it is: equally likely ring times, ascending."""
+    """When a call placed now would be answered, if it is: HORIZONS of the ring time, ascending."""
     talking: list[list[float]]
     """Free within each horizon and the patience, by the bin the talk has reached."""
     wrapping: list[list[float]]
@@ -113,9 +116,13 @@ class QueueLearning(msgspec.Struct):
         return Outlook(at=view.now, horizons_s=horizons_s, talking=talking, wrapping=wrapping)
 
     def _horizons_s(self, view: QueueView) -> list[int]:
-        rings = [self.of(campaign.id).ring.answered for campaign in view.campaigns] or [RingTimes().answered]
+        rings = [
+            self.of(campaign.id).ring.answered
+            for campaign in view.campaigns
+            if campaign.callable > 0 or campaign.ringing
+        ] or [RingTimes().answered]
         pooled = [sum(weights) for weights in zip(*rings, strict=True)]
-        return [min(_LONGEST_S, max(_SHORTEST_S, round(quantile_s(pooled, share)))) for share in QS]
+        return [min(_LONGEST_S, max(_SHORTEST_S, round(quantile_s(pooled, share)))) for share in HORIZONS]
 
     def _wrapup_share(self, view: QueueView) -> float:
         """Talks that were followed by a wrap-up, among the remembered ones."""

@@ -15,6 +15,8 @@ AIM: Final = 0.95
 """Share of the cap that is aimed at."""
 GUARDED: Final = 0.012
 """Most risk while one more abandoned call would break the cap of 3 %; other caps in proportion."""
+GUARD_WIDTH: Final = 1.5
+"""Abandoned calls to spare for which the guard gives way e times: the cap is approached slowly."""
 LEAST: Final = 0.002
 MOST: Final = 0.15
 _RATE_S: Final = 900.0
@@ -60,7 +62,8 @@ class Steering(msgspec.Struct):
         theta = aim * math.exp(self.bias + _GAIN * self._x(cap))
         scale = cap / 0.03
         theta = min(MOST * max(1.0, scale), max(LEAST * scale, theta))
-        return min(theta, GUARDED * scale) if abandoned + 1 > cap * humans else theta
+        spare = max(0.0, cap * humans - abandoned - 1.0)
+        return min(theta, GUARDED * scale * math.exp(min(spare / GUARD_WIDTH, 10.0)))
 
     def _x(self, cap: float) -> float:
         rate = self.humans / max(self.dialed_s, 60.0)

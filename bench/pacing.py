@@ -1,0 +1,88 @@
+"""How long an adaptive decision takes: `python -m bench.pacing`. Median and 99th percentile over made-up instants.
+
+Processor time of the deciding thread, so that a busy machine does not count. `decide` has the state in memory; `whole` loads it from JSON, decides and writes it back, as a replica does.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from time import thread_time
+from typing import Final
+
+import msgspec
+
+from streamdialer.pacing.adaptive import decide_adaptively
+from streamdialer.pacing.learning import QueueLearning
+from streamdialer.pacing.policy import CampaignView, QueueView, Seen
+
+SIZES: Final = ((5, 10, 1), (20, 40, 1), (50, 100, 1), (200, 400, 1), (200, 400, 4), (1000, 2000, 1))
+"""Agents, ringing calls, campaigns."""
+DECISIONS: Final = 2000
+Instant = tuple[QueueView, list[Seen]]
+
+
+def instant(stream: random.Random, now: float, agents: int, ringing: int, campaigns: int) -> Instant:
+    """A queue at work: most agents talk, some wrap up, hardly any is free."""
+    talking = sorted(now - stream.expovariate(1 / 120.0) for _ in range(int(agents * 0.84)))
+    wrapping = sorted(now - stream.expovariate(1 / 20.0) for _ in range(int(agents * 0.13)))
+    views = [
+        CampaignView(
+            id=f"c{number}",
+            ringing=sorted(now - 26.0 * stream.random() for _ in range(ringing // campaigns)),
+            callable=10_000,
+            humans=5000,
+            abandoned=100,
+        )
+        for number in range(campaigns)
+    ]
+    view = QueueView(
+        now=now,
+        free=agents - len(talking) - len(wrapping),
+        talking=talking,
+        wrapping=wrapping,
+        campaigns=views,
+    )
+    seen = []
+    for _ in range(max(1, agents // 100)):
+        human = stream.random() < 0.3
+        ring_s = stream.gammavariate(4.0, 3.0) if human else 26.0
+        seen.append(Seen(now, "human" if human else "no_answer", ring_s, f"c{stream.randrange(campaigns)}"))
+    return view, [*seen, Seen(now, "talk", 120.0), Seen(now, "wrapup", 20.0)]
+
+
+def measured(decide: Callable[[QueueView, list[Seen]], object], instants: list[Instant]) -> str:
+    """Median and 99th percentile, microseconds."""
+    took = []
+    for view, seen in instants:
+        begun = thread_time()
+        decide(view, seen)
+        took.append(thread_time() - begun)
+    took.sort()
+    return f"{1e6 * took[len(took) // 2]:8.0f} {1e6 * took[int(0.99 * len(took))]:8.0f}"
+
+
+def main() -> None:
+    """Prints a line per size."""
+    write = sys.stdout.write
+    write("agents ringing campaigns | decide: median, p99 us | whole: median, p99 us | state, bytes\n")
+    for agents, ringing, campaigns in SIZES:
+        stream = random.Random(1)
+        instants = [instant(stream, 0.25 * k, agents, ringing, campaigns) for k in range(DECISIONS)]
+        state = QueueLearning()
+        kept = [b""]
+        decide = measured(lambda view, seen, state=state: decide_adaptively(state, view, seen), instants)  # type: ignore[misc]
+        kept[0] = msgspec.json.encode(state)
+
+        def whole(view: QueueView, seen: list[Seen], kept: list[bytes] = kept) -> None:
+            loaded = msgspec.json.decode(kept[0], type=QueueLearning)
+            decide_adaptively(loaded, view, seen)
+            kept[0] = msgspec.json.encode(loaded)
+
+        line = f"{agents:6d} {ringing:7d} {campaigns:9d} | {decide}      | {measured(whole, instants)}     |"
+        write(f"{line} {len(kept[0])}\n")
+
+
+if __name__ == "__main__":
+    main()
