@@ -11,9 +11,11 @@ from redis.asyncio import Redis
 
 from streamdialer.callcentre import WorldConfig, build_world
 from streamdialer.config import Settings
+from streamdialer.consumers.adaptive import adapt
+from streamdialer.consumers.pacing_shared import shared_of
 from streamdialer.consumers.services import Services
 from streamdialer.ledger import QueueState
-from streamdialer.model import Agent, TickResult
+from streamdialer.model import Agent, CampaignSettings, TickResult
 from streamdialer.pacing.learning import QueueLearning
 from tests.ledger_world import LedgerWorld
 from tests.running import Dialer, running
@@ -178,6 +180,34 @@ async def test_of_two_replicas_that_learnt_from_the_same_state_one_is_kept(servi
     assert await services.queues.keep_learning("sales", state, b'{"a":1}'), "the reply was lost"
     assert not await services.queues.keep_learning("sales", state, b'{"a":2}')
     assert (await state_of(services, "1")).learning == '{"a":1}'
+
+
+async def test_learning_of_another_version_begins_anew(services: Services) -> None:
+    world = LedgerWorld(services)
+    await world.open_campaign()
+    await world.set_agents(3)
+    assert await services.queues.keep_learning("sales", await state_of(services, "1"), b'{"talk":[1,2]}')
+    shared = shared_of(
+        CampaignSettings(queue_name="sales", dial_mode="predictive", pacing="adaptive"), is_open=True
+    )
+    adapted = adapt(await state_of(services, "1"), "1", {"1": shared}, 1.0)
+    assert adapted is not None
+    assert adapted.decision.place == 3, "as many as are without risk"
+
+
+async def test_decisions_of_a_campaign_keep_a_quarter_of_a_second_between_them(services: Services) -> None:
+    world = LedgerWorld(services)
+    await world.open_campaign()
+    shared = shared_of(
+        CampaignSettings(queue_name="sales", dial_mode="predictive", pacing="adaptive"), is_open=True
+    )
+    state = await state_of(services, "1")
+    first = adapt(state, "1", {"1": shared}, 1.0)
+    assert first is not None
+    assert await services.queues.keep_learning("sales", state, first.learning)
+    assert adapt(await state_of(services, "1"), "1", {"1": shared}, 1.0) is None
+    await anyio.sleep(0.3)
+    assert adapt(await state_of(services, "1"), "1", {"1": shared}, 1.0) is not None
 
 
 # ---- that it dials by it ----

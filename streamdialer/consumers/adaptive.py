@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -17,6 +18,7 @@ from streamdialer.pacing.adaptive import AdaptiveDecision, decide_adaptively
 from streamdialer.pacing.learning import QueueLearning
 from streamdialer.pacing.policy import CampaignView, QueueView, Seen
 
+log = logging.getLogger(__name__)
 SOONEST_S: Final = 0.25
 """Between two decisions of a campaign, of pacing's clock."""
 TIMER_S: Final = 1.0
@@ -112,7 +114,11 @@ def adapt(
 def _learning_of(state: QueueState) -> QueueLearning:
     if state.learning is None:
         return QueueLearning()
-    return msgspec.json.decode(state.learning, type=QueueLearning)
+    try:
+        return msgspec.json.decode(state.learning, type=QueueLearning)
+    except msgspec.DecodeError as error:  # of another version: it is learnt again, cautiously
+        log.warning("what pacing had learnt cannot be read, it begins anew", extra={"error": str(error)})
+        return QueueLearning()
 
 
 def queue_view(
