@@ -14,7 +14,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.config import Settings
-from streamdialer.connection import close, connect
+from streamdialer.connection import TRANSIENT, close, connect
 from streamdialer.consumers.calls import CallsStage
 from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.services import Services, open_services
@@ -123,7 +123,9 @@ async def _keep(name: str, serve: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await serve()
+        except TRANSIENT as error:
+            log.warning("background duty failed, starting it again", extra={"duty": name, "error": str(error)})
         except Exception:
             log.exception("background duty failed, starting it again", extra={"duty": name})
-            await anyio.sleep(backoff_s(failures))
-            failures += 1
+        await anyio.sleep(backoff_s(failures))
+        failures += 1
