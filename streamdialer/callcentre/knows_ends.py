@@ -14,9 +14,9 @@ from streamdialer.callcentre.config import WorldConfig
 from streamdialer.callcentre.outcomes import course_of, draw, human_at, is_trunk_busy
 from streamdialer.callcentre.turns import Turns
 from streamdialer.callcentre.virtual import VirtualWorld
-from streamdialer.pacing.chances import Balance, Group
+from streamdialer.pacing.chances import Balance, worst_risk
 from streamdialer.pacing.policy import QueueView, Seen
-from streamdialer.pacing.steering import Steering
+from streamdialer.pacing.steering import Steering, cap_is_reached
 
 BIN_S = 0.5
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.95)
@@ -46,7 +46,10 @@ class KnowsEnds:
             now, cap, sum(s.what == "human" for s in seen), sum(s.what == "abandoned" for s in seen)
         )
         humans = sum(each.humans for each in view.campaigns)
-        self.theta = self._steering.theta(cap, humans, sum(each.abandoned for each in view.campaigns))
+        abandoned = sum(each.abandoned for each in view.campaigns)
+        self.theta = self._steering.theta(cap, humans, abandoned)
+        if cap_is_reached(cap, humans, abandoned):
+            self.theta = 0.0
         p = 0.0 if is_trunk_busy(config, now) else human_at(config, now)
         ages: dict[int, int] = {}
         for each in view.campaigns:
@@ -54,21 +57,21 @@ class KnowsEnds:
                 age = int((now - placed_at) / BIN_S)
                 ages[age] = ages.get(age, 0) + 1
         ends = self._ends(world)
+        riskless = view.free - view.waiting
         balances, chances = [], []
         for number, horizon_s in enumerate(self._ring.horizons_s):
             by_age = self._ring.chances(p, number)
-            coming: list[Group] = [(bisect_right(ends, now + horizon_s + config.patience_s), 1.0)]
+            coming = bisect_right(ends, now + horizon_s + config.patience_s)
             answering = [(count, by_age[min(age, len(by_age) - 1)]) for age, count in ages.items()]
-            balances.append(Balance(view.free - view.waiting, coming, answering))
+            balances.append(Balance(riskless + coming, (), answering))
             chances.append(by_age[0])
         ringing = sum(ages.values())
-        riskless = view.free - view.waiting
         placed: dict[str, int] = {}
         for name in self._turns.deal(view.campaigns, view.lines, placed):
-            if ringing >= riskless and max(balance.risk() for balance in balances) > self.theta:
+            if ringing >= riskless and worst_risk(balances, self.theta) > self.theta:
                 break
             for balance, chance in zip(balances, chances, strict=True):
-                balance.add_call(chance)
+                balance.add_calls(1, chance)
             placed[name] = placed.get(name, 0) + 1
             ringing += 1
         return placed
