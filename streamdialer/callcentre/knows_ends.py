@@ -7,6 +7,7 @@ true answer rate and ring times. No rule that has to guess these can be expected
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from random import Random
 
@@ -14,9 +15,9 @@ from streamdialer.callcentre.config import WorldConfig
 from streamdialer.callcentre.outcomes import course_of, draw, human_at, is_trunk_busy
 from streamdialer.callcentre.turns import Turns
 from streamdialer.callcentre.virtual import VirtualWorld
-from streamdialer.pacing.chances import Balance, Group
+from streamdialer.pacing.chances import Balance, worst_risk
 from streamdialer.pacing.policy import QueueView, Seen
-from streamdialer.pacing.steering import Steering
+from streamdialer.pacing.steering import Steering, cap_is_reached
 
 BIN_S = 0.5
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.95)
@@ -40,38 +41,46 @@ class KnowsEnds:
         self._ring = RingTimes(world.config, world.scenario.calls.ring_out_s)
 
     def place(self, view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:
-        world, config, now = self._world, self._world.config, view.now
-        cap = view.campaigns[0].cap
-        self._steering.advance(
-            now, cap, sum(s.what == "human" for s in seen), sum(s.what == "abandoned" for s in seen)
-        )
-        humans = sum(each.humans for each in view.campaigns)
-        self.theta = self._steering.theta(cap, humans, sum(each.abandoned for each in view.campaigns))
-        p = 0.0 if is_trunk_busy(config, now) else human_at(config, now)
-        ages: dict[int, int] = {}
-        for each in view.campaigns:
-            for placed_at in each.ringing:
-                age = int((now - placed_at) / BIN_S)
-                ages[age] = ages.get(age, 0) + 1
-        ends = self._ends(world)
-        balances, chances = [], []
-        for number, horizon_s in enumerate(self._ring.horizons_s):
-            by_age = self._ring.chances(p, number)
-            coming: list[Group] = [(bisect_right(ends, now + horizon_s + config.patience_s), 1.0)]
-            answering = [(count, by_age[min(age, len(by_age) - 1)]) for age, count in ages.items()]
-            balances.append(Balance(view.free - view.waiting, coming, answering))
-            chances.append(by_age[0])
-        ringing = sum(ages.values())
+        self.theta = self._steered(view, seen)
+        balances, chances = self._outlook(view)
         riskless = view.free - view.waiting
+        ringing = sum(len(each.ringing) for each in view.campaigns)
         placed: dict[str, int] = {}
         for name in self._turns.deal(view.campaigns, view.lines, placed):
-            if ringing >= riskless and max(balance.risk() for balance in balances) > self.theta:
+            if ringing >= riskless and worst_risk(balances, self.theta) > self.theta:
                 break
             for balance, chance in zip(balances, chances, strict=True):
-                balance.add_call(chance)
+                balance.add_calls(1, chance)
             placed[name] = placed.get(name, 0) + 1
             ringing += 1
         return placed
+
+    def _steered(self, view: QueueView, seen: Sequence[Seen]) -> float:
+        """The risk it may take, steered as the adaptive rule's is."""
+        cap = view.campaigns[0].cap
+        self._steering.advance(
+            view.now, cap, sum(s.what == "human" for s in seen), sum(s.what == "abandoned" for s in seen)
+        )
+        humans = sum(each.humans for each in view.campaigns)
+        abandoned = sum(each.abandoned for each in view.campaigns)
+        return 0.0 if cap_is_reached(cap, humans, abandoned) else self._steering.theta(cap, humans, abandoned)
+
+    def _outlook(self, view: QueueView) -> tuple[list[Balance], list[float]]:
+        """For each horizon: agents less answers, and the chance that a call placed now is answered within it."""
+        config, now = self._world.config, view.now
+        p = 0.0 if is_trunk_busy(config, now) else human_at(config, now)
+        ages = Counter(
+            int((now - placed_at) / BIN_S) for each in view.campaigns for placed_at in each.ringing
+        )
+        ends = self._ends(self._world)
+        balances, chances = [], []
+        for number, horizon_s in enumerate(self._ring.horizons_s):
+            by_age = self._ring.chances(p, number)
+            coming = bisect_right(ends, now + horizon_s + config.patience_s)
+            answering = [(count, by_age[min(age, len(by_age) - 1)]) for age, count in ages.items()]
+            balances.append(Balance(view.free - view.waiting + coming, (), answering))
+            chances.append(by_age[0])
+        return balances, chances
 
     def _ends(self, world: VirtualWorld) -> list[float]:
         """When each working agent will be free, soonest first."""
