@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from streamdialer.pacing.answering import AnswerChances, AnswerRate, RingTimes, quantile_s
+from streamdialer.pacing.answering import AnswerChances, AnswerRate, Refusals, RingTimes, quantile_s
 from streamdialer.pacing.durations import EDGES, Durations, bin_of, free_within
 from streamdialer.pacing.steering import Steering, cap_is_reached
 
@@ -44,6 +44,21 @@ def test_before_anything_was_seen_half_of_the_calls_may_be_answered() -> None:
     rate = AnswerRate()
     assert rate.p == 0.5
     assert rate.error > 0.15
+
+
+def test_a_wave_of_refused_calls_is_the_trunk_and_a_list_of_dead_numbers_is_not() -> None:
+    refusals = Refusals()
+    for number in range(200):
+        refusals.learn(float(number), number % 10 == 0)
+    for number in range(25):
+        refusals.learn(200.0 + 0.1 * number, True)
+    assert refusals.trunk_is_down
+    for number in range(8):
+        refusals.learn(210.0 + number, False)
+    assert not refusals.trunk_is_down
+    for number in range(3600):
+        refusals.learn(300.0 + number, True)
+    assert not refusals.trunk_is_down
 
 
 # ---- ring times ----
