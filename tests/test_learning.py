@@ -48,17 +48,14 @@ def test_before_anything_was_seen_half_of_the_calls_may_be_answered() -> None:
 
 def test_a_wave_of_refused_calls_is_the_trunk_and_a_list_of_dead_numbers_is_not() -> None:
     refusals = Refusals()
-    for number in range(200):
-        refusals.learn(float(number), number % 10 == 0)
-    for number in range(25):
-        refusals.learn(200.0 + 0.1 * number, True)
-    assert refusals.trunk_is_down
-    for number in range(8):
-        refusals.learn(210.0 + number, False)
-    assert not refusals.trunk_is_down
+    judged = []
+    for begin, every_s, calls, refused in ((0, 1.0, 200, 0.1), (200, 0.1, 25, 1.0), (210, 1.0, 8, 0.0)):
+        for number in range(calls):
+            refusals.learn(begin + every_s * number, number % 10 < 10 * refused)
+        judged.append(refusals.trunk_is_down)
     for number in range(3600):
         refusals.learn(300.0 + number, True)
-    assert not refusals.trunk_is_down
+    assert [*judged, refusals.trunk_is_down] == [False, True, False, False]
 
 
 # ---- ring times ----

@@ -1,9 +1,9 @@
 """The adaptive rule: place calls while the next person to answer would find no agent with a chance below theta.
 
 One more call is acceptable while P(A + F <= H) <= theta: A agents free now, F coming free until it would be
-answered and patience ends, H people answering before; at the worst of a few times at which it may be answered. Calls that ring
-beyond the free agents count first, so the part below A is without risk; the rest is dealt to the campaigns by weight
-while their own theta allows.
+answered and patience ends, H people answering before; at the worst of a few times at which it may be answered.
+Calls that ring beyond the free agents count first, so the part below A is without risk; the rest is dealt to
+the campaigns by weight while their own theta allows.
 """
 
 from __future__ import annotations
