@@ -1,6 +1,7 @@
 """How long an adaptive decision takes: `python -m bench.pacing`. Median and 99th percentile over made-up instants.
 
-Processor time of the deciding thread, so that a busy machine does not count. `decide` has the state in memory; `whole` loads it from JSON, decides and writes it back, as a replica does.
+Processor time of the deciding thread, so that a busy machine does not count. `decide` has the state in memory;
+`whole` loads it from JSON, decides and writes it back, as a replica does.
 """
 
 from __future__ import annotations

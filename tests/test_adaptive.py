@@ -101,6 +101,16 @@ def test_a_campaign_whose_cap_is_reached_is_progressive(
     assert {each.limit for each in decisions.values()} == {"cap_reached"}
 
 
+def test_while_the_trunk_is_down_nothing_is_learnt_and_nothing_risked() -> None:
+    state = taught()
+    before = state.of("sale").rate.p
+    refused = [Seen(NOW, "busy", 1.0, "sale")] * 300
+    decision = decide_adaptively(state, queue(10), refused)["sale"]
+    assert decision.place == 10
+    assert decision.limit == "trunk_down"
+    assert state.of("sale").rate.p == pytest.approx(before, rel=0.15)
+
+
 def test_a_cap_of_nothing_is_progressive() -> None:
     assert decide(queue(3, campaign(cap=0.0, humans=0, abandoned=0)))["sale"].place == 3
 

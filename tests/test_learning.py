@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from streamdialer.pacing.answering import AnswerChances, AnswerRate, RingTimes, quantile_s
+from streamdialer.pacing.answering import AnswerChances, AnswerRate, Refusals, RingTimes, quantile_s
 from streamdialer.pacing.durations import EDGES, Durations, bin_of, free_within
 from streamdialer.pacing.steering import Steering, cap_is_reached
 
@@ -44,6 +44,18 @@ def test_before_anything_was_seen_half_of_the_calls_may_be_answered() -> None:
     rate = AnswerRate()
     assert rate.p == 0.5
     assert rate.error > 0.15
+
+
+def test_a_wave_of_refused_calls_is_the_trunk_and_a_list_of_dead_numbers_is_not() -> None:
+    refusals = Refusals()
+    judged = []
+    for begin, every_s, calls, refused in ((0, 1.0, 200, 0.1), (200, 0.1, 25, 1.0), (210, 1.0, 8, 0.0)):
+        for number in range(calls):
+            refusals.learn(begin + every_s * number, number % 10 < 10 * refused)
+        judged.append(refusals.trunk_is_down)
+    for number in range(3600):
+        refusals.learn(300.0 + number, True)
+    assert [*judged, refusals.trunk_is_down] == [False, True, False, False]
 
 
 # ---- ring times ----

@@ -1,9 +1,9 @@
 """The adaptive rule: place calls while the next person to answer would find no agent with a chance below theta.
 
-One more call is acceptable while P(A + F <= H) <= theta: A agents free now, F coming free until it would be answered and
-patience ends, H people answering before; at the worst of a few times at which it may be answered. Calls that ring
-beyond the free agents count first, so the part below A is without risk; the rest is dealt to the campaigns by weight
-while their own theta allows.
+One more call is acceptable while P(A + F <= H) <= theta: A agents free now, F coming free until it would be
+answered and patience ends, H people answering before; at the worst of a few times at which it may be answered.
+Calls that ring beyond the free agents count first, so the part below A is without risk; the rest is dealt to
+the campaigns by weight while their own theta allows.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from streamdialer.pacing.learning import PATIENCE_S, CampaignLearning, QueueLear
 from streamdialer.pacing.policy import CampaignView, QueueView, Seen
 from streamdialer.pacing.steering import cap_is_reached
 
-Bound = Literal["risk", "cap_reached", "lines", "contacts"]
+Bound = Literal["risk", "cap_reached", "trunk_down", "lines", "contacts"]
 """Why no more calls are placed: `risk`, one more would carry more than theta; `cap_reached`, the abandon rate is above
-its cap, so that only calls without risk are placed; `lines`, the trunk is full; `contacts`, no call could be placed."""
+its cap, so that only calls without risk are placed; `trunk_down`, nearly every call is refused, so
+that again only calls without risk are placed (as many more would all be answered when the trunk is back);
+`lines`, the trunk is full; `contacts`, no call could be placed."""
 
 ERRORS: Final = 0.7
 """Standard errors added to p: being wrong upwards costs abandoned calls, downwards only a little waiting."""
@@ -161,6 +163,8 @@ def _deal(
             refused = "lines"
         elif ringing >= available and claim.is_capped:
             refused = "cap_reached"
+        elif ringing >= available and claim.learning.refusals.trunk_is_down:
+            refused = "trunk_down"
         elif ringing >= available and risk > claim.theta:
             refused = "risk"
         if refused is not None:

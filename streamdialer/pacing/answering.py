@@ -84,6 +84,28 @@ class AnswerRate(msgspec.Struct):
             self.jumps += 1
 
 
+class Refusals(msgspec.Struct):
+    """Calls the network refuses, busy or failed: a sudden wave of them says nothing about people, but of the trunk."""
+
+    recent: float = 0.1
+    """Their share among about the last ten calls."""
+    usual: float = 0.1
+    """Their share over about half an hour of dialing, by time and not by calls: refused calls end at once."""
+    at: float | None = None
+
+    def learn(self, at: float, is_refused: bool) -> None:
+        """One more call is answered or over."""
+        elapsed = 0.0 if self.at is None else min(5.0, max(0.0, at - self.at))
+        self.at = at
+        self.recent += ((1.0 if is_refused else 0.0) - self.recent) / 10.0
+        self.usual += (1.0 - 0.5 ** (elapsed / 1800.0)) * (self.recent - self.usual)
+
+    @property
+    def trunk_is_down(self) -> bool:
+        """Nearly everything is refused, and usually it is not; a list of dead numbers becomes usual in time."""
+        return self.recent > 0.8 and self.usual < 0.5
+
+
 class RingTimes(msgspec.Struct):
     """How long calls ring: until a person answers, and until anything else ends it."""
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.pacing.answering import AnswerRate, RingTimes, quantile_s
+from streamdialer.pacing.answering import AnswerRate, Refusals, RingTimes, quantile_s
 from streamdialer.pacing.durations import Durations, free_within
 from streamdialer.pacing.policy import QueueView, Seen
 from streamdialer.pacing.steering import Steering
@@ -33,6 +33,7 @@ class CampaignLearning(msgspec.Struct):
     """What belongs to one campaign."""
 
     rate: AnswerRate = msgspec.field(default_factory=AnswerRate)
+    refusals: Refusals = msgspec.field(default_factory=Refusals)
     ring: RingTimes = msgspec.field(default_factory=RingTimes)
     steering: Steering = msgspec.field(default_factory=Steering)
     dealt: float = 0.0
@@ -88,6 +89,10 @@ class QueueLearning(msgspec.Struct):
                 if is_human:
                     humans[event.campaign] = humans.get(event.campaign, 0) + 1
                 learning = self.of(event.campaign)
+                is_refused = event.what in ("busy", "failed")
+                learning.refusals.learn(event.at, is_refused)
+                if is_refused and learning.refusals.trunk_is_down:
+                    continue
                 learning.rate.learn(event.at, is_human)
                 learning.ring.learn(event.seconds, is_human)
         for campaign in view.campaigns:
