@@ -1,4 +1,4 @@
-"""An adaptive dial level as VICIdial's manager manual and its users describe it; a description turned into code.
+"""An adaptive dial level as users of VICIdial describe it in public; a description turned into code.
 
 Public sources say: the dial level is the number of lines per active agent, talking ones included. An adaptive campaign
 corrects it every 15 seconds by how many agents wait, within 1 and a maximum (3 unless set). When the day's share of
