@@ -27,6 +27,7 @@ SLOW: Final = frozenset(
 )
 """Backend requests whose first one takes so long that the entry has to be renewed."""
 CUE_CALLS: Final = 3
+AGENT: Final = "1001"
 PLANTED: Final[Counter[str]] = Counter(
     {"never_finished": 1, "unknown_type": 1, "unknown_kind": 1, "unreadable_call": 1, "unreadable_update": 1}
 )
@@ -107,6 +108,8 @@ async def give_cues(client: Redis, keys: Keys, centre: CallCentre) -> None:
                 await anyio.sleep(0.02)
     while centre.summary().total.originates < CUE_CALLS:  # noqa: ASYNC110 - no event tells
         await anyio.sleep(0.02)
+    while not await client.hexists(keys.agents, AGENT):  # an event of theirs needs no queue then
+        await anyio.sleep(0.02)
     centre.backend.expire_access_tokens()
     await client.xadd(keys.stream("events"), {"type": "agent_wrapup", "queue": QUEUE})
-    await client.xadd(keys.stream("events"), {"type": "agent_busy", "agent_id": "1001"})
+    await client.xadd(keys.stream("events"), {"type": "agent_busy", "agent_id": AGENT})
