@@ -40,6 +40,7 @@ MAX_RETRIES: Final = 3
 RETRY_DELAY_S: Final = 0.2
 QUEUE, LATE_QUEUE = "10", "20"
 AGENTS: Final = {QUEUE: 6, LATE_QUEUE: 2}
+ADAPTIVE_CAMPAIGN: Final = 2
 LATE_CAMPAIGN: Final = 3
 """Has a queue of its own: its calls go on whatever happens to the others', and their events end silent attempts."""
 FIRST_LATE: Final = 30
@@ -93,6 +94,8 @@ def make_cast(play: Play, seed: int) -> Cast:
             Campaign(
                 id=campaign,
                 queue_name=queue,
+                dial_mode="predictive" if campaign == ADAPTIVE_CAMPAIGN else "progressive",
+                pacing="adaptive" if campaign == ADAPTIVE_CAMPAIGN else "fixed",
                 max_retries=MAX_RETRIES,
                 retry_delay=RETRY_DELAY_S,
                 max_concurrent_calls=20,
@@ -143,6 +146,7 @@ def child_environment(play: Play, urls: Mapping[str, str]) -> dict[str, str]:
         "backend_password": LOG_IN[1],
         "log_level": "INFO",
         "log_format": "text",
+        "pacing_time_scale": SPEED,
         "ring_timeout_s": RING_S / SPEED,
         "uncertain_margin_s": 5.0,  # a request may leave up to five seconds after its begin mark
         "max_call_s": 8.0 if play == "campaign" else 3.0,

@@ -108,7 +108,7 @@ async def give_cues(client: Redis, keys: Keys, centre: CallCentre) -> None:
                 await anyio.sleep(0.02)
     while centre.summary().total.originates < CUE_CALLS:  # noqa: ASYNC110 - no event tells
         await anyio.sleep(0.02)
-    while not await client.hexists(keys.agents, AGENT):  # an event of theirs needs no queue then
+    while not await client.hexists(keys.agents, AGENT):  # noqa: ASYNC110 - an event of theirs needs no queue then
         await anyio.sleep(0.02)
     centre.backend.expire_access_tokens()
     await client.xadd(keys.stream("events"), {"type": "agent_wrapup", "queue": QUEUE})
