@@ -1,19 +1,25 @@
 """How many calls to place now: pure functions of a snapshot."""
 
+from streamdialer.pacing.adaptive import AdaptiveDecision, AdaptivePolicy, decide_adaptively
 from streamdialer.pacing.decide import CampaignLoad, Decision, Limit, Snapshot, decide
+from streamdialer.pacing.learning import QueueLearning
 from streamdialer.pacing.modes import agents_for, calls_per_agent, calls_wanted, level
 from streamdialer.pacing.sharing import Claimant, share_agents
 
 __all__ = [
+    "AdaptiveDecision",
+    "AdaptivePolicy",
     "CampaignLoad",
     "Claimant",
     "Decision",
     "Limit",
+    "QueueLearning",
     "Snapshot",
     "agents_for",
     "calls_per_agent",
     "calls_wanted",
     "decide",
+    "decide_adaptively",
     "level",
     "share_agents",
 ]
