@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 ANSWER_S: Final = 300.0
 QUEUE_S: Final = 86_400.0
+LEARNING_S: Final = 31 * 86_400.0
 DECISIONS_S: Final = 7 * 86_400.0
 
 
@@ -35,7 +36,14 @@ def of_the_installation(result_keep_s: float) -> list[Leftover]:
         Leftover(r"sd:server", "the ledger's clock and which server's memory it has met"),
         Leftover(r"sd:evidence", "the newest call events: whether anybody writes them"),
         Leftover(r"sd:agents", "in which queue an agent was last seen, for events that name no queue"),
-        Leftover(r"sd:q:[^:]+:(free|busy|state)", "the agents of a queue as they were last listed", QUEUE_S),
+        Leftover(
+            r"sd:q:[^:]+:(free|busy|state|work)", "the agents of a queue as they were last heard of", QUEUE_S
+        ),
+        Leftover(r"sd:q:[^:]+:people", "who answered and had no agent within the last minute", QUEUE_S),
+        Leftover(
+            r"sd:q:[^:]+:seen", "what the queue's pacing has not learnt from; bounded in number", QUEUE_S
+        ),
+        Leftover(r"sd:q:[^:]+:learning", "what the queue's pacing has learnt; bounded in size", LEARNING_S),
         Leftover(r"sd:tick:\d+-\d+", "the result of a tick, for whoever asked for it", result_keep_s),
         Leftover(
             r"sd:c:[^:]+:answer:.+", "the answer of a claim: asked again, it must be the same", ANSWER_S

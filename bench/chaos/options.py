@@ -67,7 +67,9 @@ class ChaosOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 def chaos_world(options: ChaosOptions) -> World:
     """The campaigns, people and agents."""
-    return demo_world(options.as_demo)
+    world = demo_world(options.as_demo)
+    list(world.campaigns.values())[-1].pacing = "adaptive"
+    return world
 
 
 def chaos_environment(

@@ -77,6 +77,8 @@ class Turnover:
             id=number,
             name=f"Campaign {number}",
             queue_name=f"sales-{1 + number % options.queues}",
+            dial_mode=("progressive", "predictive")[number // options.queues % 2],
+            pacing="adaptive",  # of the predictive ones
             retry_delay=RETRY_DELAY_LIFE_S / options.speed,
         )
         first = (number - 1) * options.contacts + 1

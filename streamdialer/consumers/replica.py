@@ -124,7 +124,9 @@ async def _keep(name: str, serve: Callable[[], Awaitable[None]]) -> None:
         try:
             await serve()
         except TRANSIENT as error:
-            log.warning("background duty failed, starting it again", extra={"duty": name, "error": str(error)})
+            log.warning(
+                "background duty failed, starting it again", extra={"duty": name, "error": str(error)}
+            )
         except Exception:
             log.exception("background duty failed, starting it again", extra={"duty": name})
         await anyio.sleep(backoff_s(failures))

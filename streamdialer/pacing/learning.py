@@ -23,7 +23,7 @@ REFRESH_S: Final = 10.0
 HORIZONS: Final = (0.2, 0.5, 0.8, 0.95)
 """Quantiles of the ring time of answered calls at which a decision weighs agents against answers. At the median
 alone a burst of calls looks safe whose later half finds nobody."""
-MOST_CAMPAIGNS: Final = 64
+MOST_CAMPAIGNS: Final = 16
 """Those dialed last are kept."""
 _SHORTEST_S: Final = 1
 _LONGEST_S: Final = 40

@@ -123,6 +123,7 @@ if fact == 'a' and not answered_before and not f.m and attempt.s == 'answered' t
       note_work(work, agent, 'busy', written_ms, seen, learning)
     end
   else
+    redis.call('ZREMRANGEBYSCORE', waiting_people, '-inf', digits(now - 60000)) -- they no longer wait, whatever was heard
     redis.call('ZADD', waiting_people, digits(now), attempt.id)
     redis.call('PEXPIRE', waiting_people, 86400000)
   end
