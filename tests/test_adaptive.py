@@ -275,3 +275,14 @@ def test_a_cold_start_is_nearly_progressive() -> None:
 def test_one_agent_is_nearly_progressive() -> None:
     assert decide(queue(1))["sale"].place <= 2
     assert decide(queue(0, talking=[NOW - 30.0]))["sale"].place == 0
+
+
+def test_calls_that_fail_at_once_do_not_make_a_beginning_look_hopeless() -> None:
+    """Of 300 calls just placed, the 30 busy ones are known first; the people have not had the time to answer."""
+    state = QueueLearning()
+    refused = [Seen(NOW + 1.0, "busy", 1.0, "sale")] * 15 + [Seen(NOW + 1.0, "no_answer", 1.0, "sale")] * 15
+    view = queue(100, campaign(rung=[-1.0] * 270, humans=0, abandoned=0), now=NOW + 1.0)
+    assert decide_adaptively(state, view, refused)["sale"].p == 0.5
+    later = msgspec.structs.replace(view, now=NOW + 20.0)
+    assert decide_adaptively(state, later, [])["sale"].p < 0.2
+    assert not state.of("sale").early

@@ -17,12 +17,12 @@ SECONDS: Final = 64
 """One-second bins of ring time; the last is open."""
 RING_HALF_LIFE: Final = 500.0
 """Answers (or other ends) after which an old one counts half."""
-JUMP_ERRORS: Final = 3.5
+JUMP_ERRORS: Final = 4.0
 """Standard errors between the fast and the slow estimate beyond which the answer rate has changed."""
 _SLOW_CALLS: Final = 250.0
 _SLOW_S: Final = 300.0
-_FAST_CALLS: Final = 30.0
-_FAST_S: Final = 8.0
+_FAST_CALLS: Final = 40.0
+_FAST_S: Final = 15.0
 _PRIOR_CALLS: Final = 4.0
 _MIN_FAST: Final = 12.0
 """Calls the fast estimate must rest on before it may make the slow one jump."""
@@ -77,9 +77,14 @@ class AnswerRate(msgspec.Struct):
         self.fast_humans = self.fast_humans * keep + human
         if self.fast_calls < _MIN_FAST:
             return
-        slow, fast = self.p, self.fast_humans / self.fast_calls
-        middle = min(0.98, max(0.02, (slow + fast) / 2))
-        if abs(fast - slow) > JUMP_ERRORS * math.sqrt(middle * (1.0 - middle) / (2.0 * self.fast_calls)):
+        # The slow estimate without what the fast one rests on, or else it would follow too soon to be told apart.
+        old_calls = self.calls - self.fast_calls
+        if old_calls < _MIN_FAST:
+            return
+        old, fast = (self.humans - self.fast_humans) / old_calls, self.fast_humans / self.fast_calls
+        middle = min(0.98, max(0.02, (old + fast) / 2))
+        variance = middle * (1.0 - middle) * (0.5 / self.fast_calls + 0.5 / old_calls)
+        if abs(fast - old) > JUMP_ERRORS * math.sqrt(variance):
             self.calls, self.humans = self.fast_calls, self.fast_humans
             self.jumps += 1
 

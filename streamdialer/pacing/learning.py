@@ -6,6 +6,7 @@ decision reads, so that two replicas with the same value and the same view decid
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -36,8 +37,29 @@ class CampaignLearning(msgspec.Struct):
     refusals: Refusals = msgspec.field(default_factory=Refusals)
     ring: RingTimes = msgspec.field(default_factory=RingTimes)
     steering: Steering = msgspec.field(default_factory=Steering)
+    early: dict[int, int] = msgspec.field(default_factory=dict)
+    """Calls that ended sooner than people answer, by the second in which they count."""
     dealt: float = 0.0
     """Expected answers dealt to it, per weight: its finish tag in the sharing."""
+
+    def count(self, event: Seen, is_human: bool) -> None:
+        """Takes an outcome into the answer rate when its call has rung as long as people take to answer.
+
+        Busy and failed calls end at once: counted then, they would make a campaign that begins, or doubles its
+        calls, look as if nobody answered.
+        """
+        counts_at = event.at - event.seconds + quantile_s(self.ring.answered, 0.5)
+        if is_human or counts_at <= event.at:
+            self.rate.learn(event.at, is_human)
+        else:
+            second = math.ceil(counts_at)
+            self.early[second] = self.early.get(second, 0) + 1
+
+    def release(self, now: float) -> None:
+        """Counts what has waited long enough."""
+        for second in sorted(second for second in self.early if second <= now):
+            for _ in range(self.early.pop(second)):
+                self.rate.learn(float(second), False)
 
 
 class Outlook(msgspec.Struct):
@@ -93,8 +115,10 @@ class QueueLearning(msgspec.Struct):
                 learning.refusals.learn(event.at, is_refused)
                 if is_refused and learning.refusals.trunk_is_down:
                     continue
-                learning.rate.learn(event.at, is_human)
+                learning.count(event, is_human)
                 learning.ring.learn(event.seconds, is_human)
+        for learning in self.campaigns.values():
+            learning.release(view.now)
         for campaign in view.campaigns:
             self.of(campaign.id).steering.advance(
                 view.now, campaign.cap, humans.get(campaign.id, 0), abandoned.get(campaign.id, 0)

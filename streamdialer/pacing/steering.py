@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-AIM: Final = 0.95
+AIM: Final = 0.97
 """Share of the cap that is aimed at."""
 GUARDED: Final = 0.012
 """Most risk while one more abandoned call would break the cap of 3 %; other caps in proportion."""
@@ -21,7 +21,7 @@ LEAST: Final = 0.002
 MOST: Final = 0.15
 _RATE_S: Final = 900.0
 _CREDIT_FADES_S: Final = 3600.0
-_BIAS_PER_S: Final = 0.15 / 900.0
+_BIAS_PER_S: Final = 0.3 / 900.0
 _BIAS: Final = (-2.5, 1.2)
 _GAIN: Final = 0.6
 _MOST_X: Final = 3.0
