@@ -25,6 +25,7 @@ LIMITS: Final = {
     "no_contacts": "no more contacts are ready",
     "preview": "in preview, agents ask for each call",
     "probe": "after a rest, one call finds out whether the Dialer API is well",
+    "trunk_down": "the trunk refuses nearly every call, so calls are placed for free agents only",
     "queue": "calls of the queue were placed or agents left while it was decided",
 }
 

@@ -108,7 +108,7 @@ _HTTP = "http://host:port or https://host:port"
         ("LOG_LEVEL", "loud", "one of DEBUG, INFO, WARNING, ERROR"),
         ("LOG_FORMAT", "xml", "one of auto, text, json"),
         ("STREAMDIALER_EVENTS", "none", "one of required, optional"),
-        ("STREAMDIALER_PACING", "clever", "fixed"),
+        ("STREAMDIALER_PACING", "clever", "one of fixed, adaptive"),
         ("STREAMDIALER_TIMEZONE", "UTC-5", "an IANA time zone such as America/Bogota"),
         ("STREAMDIALER_TIMEZONE", "America", "an IANA time zone such as America/Bogota"),
         ("STREAMDIALER_BACKEND_LOGIN_PATH", "api/token/", "a path that begins with /"),

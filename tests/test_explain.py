@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from redis.asyncio import Redis
@@ -15,6 +15,8 @@ from streamdialer.config import Settings
 from streamdialer.consumers.dialing import WHY
 from streamdialer.explanation import LIMITS, decisions, explain, in_words
 from streamdialer.model import TickResult
+from streamdialer.pacing import Limit
+from streamdialer.pacing.adaptive import Bound
 from tests.running import running
 
 ADAPTIVE: dict[str, Any] = {
@@ -75,9 +77,14 @@ def test_a_reached_cap_says_that_it_dials_progressively() -> None:
     assert "the abandon rate is above its cap, so calls are placed for free agents only (progressive)" in told
 
 
-@pytest.mark.parametrize("limit", ["lines", "contacts"])
+@pytest.mark.parametrize("limit", sorted(set(get_args(Bound)) - {"risk", "cap_reached"}))
 def test_every_adaptive_limit_has_words(limit: str) -> None:
     assert LIMITS[limit] in in_words(record(adaptive=ADAPTIVE | {"limit": limit}))
+
+
+@pytest.mark.parametrize("limit", get_args(Limit))
+def test_every_fixed_limit_has_words(limit: str) -> None:
+    assert LIMITS[limit] in in_words(record(limit=limit))
 
 
 def test_a_shadow_and_skipped_contacts_are_told() -> None:

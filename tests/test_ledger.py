@@ -259,6 +259,27 @@ async def test_a_deadline_waits_for_events_that_are_still_to_be_read(world: Ledg
     assert (await world.sweep()).expired == 1
 
 
+async def test_a_conversations_deadline_waits_for_unread_events_whatever_the_ringings_had_waited_for(
+    world: LedgerWorld,
+) -> None:
+    await world.open_campaign(contacts=2)
+    await world.set_agents(2)
+    client = world.services.client
+    first, other = await world.place_one(), await world.place_one()
+    await client.zadd("sd:c:1:unanswered", {first.contact: 1})
+    await client.zadd("sd:c:1:unanswered", {other.contact: 9e15})
+    assert (await world.sweep()).stalled == 1, (
+        "nobody else speaks: its ringing time is over, and it is waited for"
+    )
+    await world.event("call_answered", first)
+    await world.event("call_ringing", other)
+    await client.xadd("dialer:events", {"type": "call_completed"})
+    await client.zadd("sd:c:1:connected", {first.contact: 1})
+    assert (await world.sweep()).closed == 0, "the unread event may be its end"
+    await client.delete("dialer:events")
+    assert (await world.sweep()).closed == 1
+
+
 async def test_late_news_revives_an_attempt_the_deadline_ended(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2)
     await world.set_agents(2)

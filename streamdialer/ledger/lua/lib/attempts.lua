@@ -93,7 +93,7 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
   if attempt.s == 'ended' then
     attempt.em = attempt.em or now
   elseif changed then
-    attempt.em = nil
+    attempt.em, attempt.dp = nil, nil -- its next deadline is another one
   end
   local after = adds(attempt)
   change_totals(before, after)
