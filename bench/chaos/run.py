@@ -77,6 +77,7 @@ class _Run:
         self._say(f"{self._seconds:6.1f} s  no more faults ({self._ended}), everything heals")
         if self._ended == "time over":
             await self._see_it_go_on(placed)
+            await self._see_all_known()
         after_healing = self._placed - placed
         not_drained = await self._drain()
         await scene.crew.end()
@@ -163,6 +164,12 @@ class _Run:
                     self._ended = "all contacts final"
                     return
                 await anyio.sleep(LOOK_EVERY_S)
+
+    async def _see_all_known(self) -> None:
+        """Until the ledger knows everybody: after a rebuilding, retry ticks bring back those the backend has as due."""
+        with anyio.move_on_after(IDLE_S):
+            while whereabouts(self._scene, await read_end(self._scene), "nothing").lost:  # noqa: ASYNC110
+                await anyio.sleep(1)
 
     async def _drain(self) -> list[str]:
         """No new calls; waits until no phone is up and everybody has been told. What is left, in words."""

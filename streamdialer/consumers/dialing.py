@@ -239,17 +239,20 @@ def _report(
     result.ready = claimed.ready
     result.waiting = claimed.waiting
     result.in_doubt = claimed.in_doubt or None
-    result.wanted = decision.wanted
-    result.level = decision.level if result.adaptive is None else wanted.level
+    result.level = wanted.level
+    result.wanted, result.limit = decision.wanted, decision.limit
+    if result.adaptive is not None:
+        result.wanted, result.limit = result.adaptive["place"], result.adaptive["limit"]
     if claimed.limit not in ("level", "queue", None):
         result.limit = claimed.limit
-    else:
-        result.limit = decision.limit if result.adaptive is None else result.adaptive["limit"]
     if claimed.skipped:
         result.skipped = {**(result.skipped or {}), **claimed.skipped}
     reason = claimed.reason
     if reason is None and claimed.dialed == 0 and campaign.dial_mode != "preview":
-        reason = "no_agents" if claimed.free == 0 else "no_contacts" if claimed.ready == 0 else None
+        if claimed.free == 0 and not campaign.is_adaptive:
+            reason = "no_agents"
+        elif claimed.ready == 0:
+            reason = "no_contacts"
     result.status = "ok" if reason is None else "skipped"
     result.reason = reason
     result.detail = WHY.get(reason or "")
