@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from bench.chaos.proxy import Proxy
 from streamdialer.callcentre import Audit, World, WorldConfig, build_world
 from streamdialer.config import Settings
+from streamdialer.connection import TRANSIENT
 from streamdialer.embedded import EmbeddedServer, find_binary
 from streamdialer.errors import Unreachable
 from streamdialer.ledger import trust_memory
@@ -200,11 +201,15 @@ async def is_following(server: EmbeddedServer) -> bool:
 
 
 async def is_master(server: EmbeddedServer) -> bool:
-    return str((await replication(server))["role"]) == "master"
+    return (await replication(server)).get("role") == "master"
 
 
 async def replication(server: EmbeddedServer) -> dict[str, Any]:
-    return dict(await ask(server, "INFO", "replication"))
+    """What the server says of it; nothing while it changes its role and closes connections."""
+    try:
+        return dict(await ask(server, "INFO", "replication"))
+    except TRANSIENT:
+        return {}
 
 
 @contextmanager
