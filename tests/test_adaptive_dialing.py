@@ -259,3 +259,15 @@ async def test_the_setting_makes_predictive_campaigns_adaptive_that_do_not_name_
     async with running(settings, world, pacing="adaptive", pacing_time_scale=60.0) as dialer:
         await dialer.until(lambda audit: audit.total.originates > 10, within_s=30)
         assert any(one.adaptive for one in await decisions_of(dialer))
+
+
+async def test_a_campaign_without_contacts_decides_nothing_and_asks_for_no_timer(
+    settings: Settings, redis: Redis
+) -> None:
+    world = build_world(agents=4, contacts=1, mode="predictive", pacing="adaptive", speed=60, max_retries=1)
+    async with running(settings, world, pacing_time_scale=60.0) as dialer:
+        await dialer.until_all_are_final()
+        version = await redis.hget(dialer.services.keys.queue_learning("sales"), "version")
+        assert (await dialer.tick()).reason == "no_contacts"
+        await anyio.sleep(0.5)
+        assert await redis.hget(dialer.services.keys.queue_learning("sales"), "version") == version

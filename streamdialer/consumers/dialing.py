@@ -127,7 +127,12 @@ class Dialing:
                     if other.id != tick.campaign
                 },
             )
-            if self._adaptive.is_asked(campaign):
+            own = next(one for one in state.campaigns if one.id == tick.campaign)
+            if (
+                campaign.is_adaptive and not own.ready
+            ):  # nothing to decide; what was seen waits for the next decision
+                wanted = msgspec.structs.replace(wanted, level=0)
+            elif self._adaptive.is_asked(campaign):
                 adapted = await self._adaptive.decide(queue, state, tick.campaign, shared)
                 if campaign.is_adaptive:
                     if adapted is None:
