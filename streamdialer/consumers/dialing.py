@@ -128,9 +128,8 @@ class Dialing:
                 },
             )
             own = next(one for one in state.campaigns if one.id == tick.campaign)
-            if (
-                campaign.is_adaptive and not own.ready
-            ):  # nothing to decide; what was seen waits for the next decision
+            if campaign.is_adaptive and not own.ready:
+                # Nothing to decide, and no timer: what was seen waits for the next decision.
                 wanted = msgspec.structs.replace(wanted, level=0)
             elif self._adaptive.is_asked(campaign):
                 adapted = await self._adaptive.decide(queue, state, tick.campaign, shared)
