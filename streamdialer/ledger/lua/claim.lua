@@ -8,7 +8,7 @@
 --   agent of each other campaign, in the order of KEYS
 -- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, wait_ms?}; reason "queue_changed": the
 --   campaigns of the queue are not those passed, ask again
--- uses: clock memory campaign outbox attempts
+-- uses: clock memory campaign outbox attempts refusal
 local given_answer, calls, api, free_agents, queue_campaigns, busy_agents = unpack(KEYS, 21, 26)
 local token, level, agents_seen, per_agent = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_concurrent, batch, lease_ms, open_until = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
@@ -93,7 +93,7 @@ at_most(max_concurrent - in_flight - count(connected), 'concurrency')
 if rest_until > 0 then at_most(1, 'probe') end -- after a rest, one call finds out whether the API is well
 at_most(batch, 'batch')
 
-local skipped, dialed = {}, 0
+local skipped, dialed, passed_over = {}, 0, 0
 while dialed < room do
   local contact = redis.call('ZRANGE', ready, 0, 0)[1]
   if not contact then
@@ -101,12 +101,12 @@ while dialed < room do
     break
   end
   local record = load_record(contact)
-  if record.a >= max_attempts then
-    skipped.attempts_used_up = (skipped.attempts_used_up or 0) + 1
-    move(contact, record, 'finished', math.huge)
-    tell_backend(contact, status_of(record), record.a, nil)
-    save_record(contact, record)
-    if skipped.attempts_used_up >= batch then break end
+  local refused = refusal(record, max_attempts)
+  if refused then
+    skipped[refused.reason] = (skipped[refused.reason] or 0) + 1
+    passed_over = passed_over + 1
+    pass_over(contact, record, refused)
+    if passed_over >= batch then break end
   else
     dialed = dialed + 1
     record.h = record.h or {}

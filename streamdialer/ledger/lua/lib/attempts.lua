@@ -134,7 +134,7 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
   tell_backend(contact, attempt.d, told_attempts(record), attempt.em)
   if record.q and RETRIED[attempt.d] then record.q = 2 end
   if RETRIED[attempt.d] and attempt.n < attempt.mr then
-    move(contact, record, 'waiting', attempt.em + attempt.rd)
+    wait(contact, record, attempt.em + attempt.rd, 'retry', attempt.d)
   else
     move(contact, record, 'finished', math.huge)
   end

@@ -1,7 +1,8 @@
 -- What every campaign script shares: names for KEYS 1–20, the clock, contact records, places, the public hash.
 -- KEYS 1–20: Keys.of_campaign() in this order.  ARGV 1: the campaign's id.
 --
--- A record: {p = place, o = order in `ready` (string), a = attempts that count, h = {attempt, …} (last = newest), q = made
+-- A record: {p = place, o = order in `ready` (string), a = attempts that count, h = {attempt, …} (last = newest), w = why it waits
+--   ({y = reason, s = detail?}, only in `waiting`), q = made
 --   from an event of a forgotten call?: how often the contact was called only the backend knows (2: it may come
 --   back; 3: its call was over, nothing is told unless the backend shows it as up)}.
 -- A place is one of `places` below; a contact with a record is in exactly one of them.
@@ -54,6 +55,7 @@ end
 -- Puts the contact into one place and out of the one it was in; the caller saves the record.
 local function move(contact, record, place, score)
   if record.p and record.p ~= place then redis.call('ZREM', places[record.p], contact) end
+  record.w = nil
   redis.call('ZADD', places[place], digits(score), contact)
   record.p = place
   if place ~= 'ready' and score ~= math.huge then sweep_by(score) end
@@ -67,6 +69,12 @@ end
 
 local function to_ready(contact, record)
   move(contact, record, 'ready', tonumber(record.o))
+end
+
+-- Puts the contact off until `ms`, and notes why for whoever asks: `reason` is a code, `detail` a sentence or nil.
+local function wait(contact, record, ms, reason, detail)
+  move(contact, record, 'waiting', ms)
+  record.w = { y = reason, s = detail }
 end
 
 local function count(set) return redis.call('ZCARD', set) end
