@@ -102,7 +102,7 @@ def test_who_knows_more_keeps_agents_busier() -> None:
     scenario = Scenario(agents=10, hours=1)
     by_name = {
         name: [simulate(scenario, build_policy(name, CONTENDERS), seed) for seed in range(2)]
-        for name in ("ticks", "fixed", "knows_ends", "knows_all")
+        for name in ("ticks", "fixed", "knows_odds", "knows_ends", "knows_all")
     }
     occupancies = [sum(day.occupancy for day in days) for days in by_name.values()]
     assert occupancies == sorted(occupancies)

@@ -100,6 +100,7 @@ async def test_a_dialed_campaign_is_read_from_its_records_and_played_with_anothe
     assert [one["policy"] for one in document["policies"]] == [
         "fixed:mode=progressive,ratio=1.2",
         "ticks",
+        "knows_odds",
         "knows_ends",
     ]
     fitted = document["fit"]["fit"]

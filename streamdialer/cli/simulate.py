@@ -21,7 +21,8 @@ from streamdialer.errors import SettingsError
 from streamdialer.operations import read_campaign_id
 from streamdialer.what_if import WhatIf, what_if
 
-BOUND: Final = "knows_ends"
+BOUNDS: Final = ("knows_odds", "knows_ends")
+"""Printed beside every result."""
 COMPARED: Final = (
     "adaptive",
     "fixed",
@@ -73,7 +74,8 @@ def simulate(
 ) -> None:
     """How a policy would do: agents at work, and people who answered and found nobody.
 
-    Nobody is called and no server is used. The last row is a bound: a rule told when every agent will be free.
+    Nobody is called and no server is used. The last two rows are bounds: the adaptive rule told every true
+    chance, and a rule told when every agent will be free as well.
     """
     if list_all:
         _list(as_json)
@@ -89,7 +91,7 @@ def simulate(
         now = anyio.run(what_if, load_settings(ctx), read_campaign_id(campaign), agents)
         day = now.fit.scenario
     day = _adjusted(day, agents, answer_rate, hours)
-    policies = [*(policy or ()), *(COMPARED if compare_all else () if policy else ("adaptive",)), BOUND]
+    policies = [*(policy or ()), *(COMPARED if compare_all else () if policy else ("adaptive",)), *BOUNDS]
     if now is not None:
         policies = [now.policy, *policies]
     policies = list(dict.fromkeys(policies))
