@@ -105,7 +105,7 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
   if not changed or position ~= #record.h then return false end
 
   if attempt.s == 'released' then
-    record.a = attempt.n - 1
+    record.a, record.sn = attempt.n - 1, now
     tell_backend(contact, 'pending', record.a, nil)
     to_ready(contact, record)
     return true

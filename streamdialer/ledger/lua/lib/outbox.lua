@@ -3,7 +3,9 @@
 -- overwrites the document (coalescing), its version says so to whoever is delivering the older one.
 -- A document: {v = version, s = status, a = attempts?, at = last attempt, ms?, e = id of its entry}.
 
+-- `status` nil: the backend knows better.
 local function tell_backend(contact, status, attempts, at)
+  if not status then return end
   local raw = redis.call('HGET', outbox, contact)
   local old = raw and cjson.decode(raw) or {}
   local entry = old.e
@@ -20,8 +22,9 @@ end
 -- How many attempts the backend is told of.
 local function told_attempts(record) return not record.q and record.a or nil end
 
--- What the backend should show for a record, when the outbox no longer says it.
+-- What the backend should show for a record, when the outbox no longer says it; nil what it shows.
 local function status_of(record)
+  if record.x then return nil end
   local last = record.h and record.h[#record.h]
   if record.p == 'unanswered' then return 'dialing' end
   if record.p == 'in_doubt' then return last.f.w and 'answered' or 'dialing' end
