@@ -188,7 +188,13 @@ class Dialing:
             refilled = await self._refill.pending(campaign, settings, own.ready)
             again = again or refilled.added > 0
             _note(result, refilled)
+            if refilled.is_whole and not refilled.added:
+                await self._announce_end(campaign)
         return await self._queue_state(campaign, settings) if again else state
+
+    async def _announce_end(self, campaign: str) -> None:
+        if await self._services.lists.announce_end(campaign) == "announced":
+            log.info("campaign is exhausted: nobody is left to be called", extra={"campaign": campaign})
 
     async def _queue_state(self, campaign: str, settings: CampaignSettings) -> QueueState:
         queue = settings.queue_name

@@ -27,6 +27,8 @@ class Refilled(msgspec.Struct):
     invalid: int = 0
     unreadable: int = 0
     used_up: int = 0
+    is_whole: bool = False
+    """The list was read to its end."""
 
 
 def load_row(contact: Contact, *, reset: bool = False) -> LoadRow:
@@ -89,6 +91,7 @@ class Refill:
             async for page in services.backend.pending(campaign, services.settings.page_size):
                 pages += 1
                 await self._load(campaign, settings, page, total, reset=False)
+                total.is_whole = not page.more
                 if total.added >= wanted or pages >= services.settings.refill_pages:
                     break
         finally:

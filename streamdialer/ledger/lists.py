@@ -1,19 +1,19 @@
-"""Typed stubs of what a campaign's list in the backend says: who has gone from it."""
+"""Typed stubs of what a campaign's list in the backend says: who has gone from it, and that it has ended."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Literal
 
-from streamdialer.keys import Keys
+from streamdialer.keys import CHANNEL, Keys
 from streamdialer.ledger.campaigns import Limits
 from streamdialer.scripts import Argument, Script, Scripts
 
-DROP_GONE: Final = Script("streamdialer.ledger", "drop_gone")
+DROP_GONE, ANNOUNCE_END = (Script("streamdialer.ledger", name) for name in ("drop_gone", "announce_end"))
 
 
 class ListLedger:
-    """What the ledger does when contacts are no longer in the backend's list of pending ones."""
+    """What the ledger does when the backend no longer lists contacts as pending."""
 
     def __init__(self, scripts: Scripts, keys: Keys, limits: Limits) -> None:
         self._scripts = scripts
@@ -26,3 +26,13 @@ class ListLedger:
         names = self._keys.of_campaign(campaign)
         args: list[Argument] = [campaign, asked_ms, self._limits.tombstone_ms, *contacts]
         return int(await self._scripts.run(DROP_GONE, names, args))
+
+    async def announce_end(self, campaign: str) -> Literal["announced", "told", "not_over"]:
+        """Publishes `campaign:exhausted:{id}` once, unless somebody is still to be called or being called.
+
+        Nor while news waits for the backend. To be asked when the backend's list has just been read to its end and showed nobody new.
+        """
+        answer: Literal["announced", "told", "not_over"] = await self._scripts.run(
+            ANNOUNCE_END, self._keys.of_campaign(campaign), [campaign, CHANNEL, self._limits.deadline_ms]
+        )
+        return answer

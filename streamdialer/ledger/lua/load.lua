@@ -47,5 +47,6 @@ for i = 4, #ARGV, 6 do
     save_record(contact, record)
   end
 end
+if answer.added > 0 then redis.call('HDEL', totals, 'exhausted') end -- its end will be another one (announce_end.lua)
 publish()
 return cjson.encode(answer)
