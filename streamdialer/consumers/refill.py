@@ -33,14 +33,17 @@ class Refilled(msgspec.Struct):
 
 def load_row(contact: Contact, *, reset: bool = False) -> LoadRow:
     """A contact as the ledger takes it; without a number that has digits it can never be called."""
-    number = (contact.phone_number or "").strip()
+    numbers = contact.numbers
+    call: dict[str, object] = {"id": contact.id, "phone_number": numbers[0] if numbers else ""}
+    if len(numbers) > 1:
+        call["phones"] = numbers
     priority = 5 if contact.priority is None else contact.priority
     return LoadRow(
         contact=normalise_id(contact.id),
         priority=max(1, min(10, priority)),
         attempts=max(0, contact.attempts or 0),
-        call=msgspec.json.encode({"id": contact.id, "phone_number": number}).decode(),
-        problem="" if any(map(str.isdigit, number)) else "no phone number",
+        call=msgspec.json.encode(call).decode(),
+        problem="" if numbers else "no phone number",
         reset=reset,
     )
 

@@ -30,7 +30,8 @@ class ListLedger:
     async def announce_end(self, campaign: str) -> Literal["announced", "told", "not_over"]:
         """Publishes `campaign:exhausted:{id}` once, unless somebody is still to be called or being called.
 
-        Nor while news waits for the backend. To be asked when the backend's list has just been read to its end and showed nobody new.
+        Nor while news waits for the backend. To be asked when its list has just been read to the end and showed nobody
+        new.
         """
         answer: Literal["announced", "told", "not_over"] = await self._scripts.run(
             ANNOUNCE_END, self._keys.of_campaign(campaign), [campaign, CHANNEL, self._limits.deadline_ms]

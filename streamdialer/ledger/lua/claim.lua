@@ -8,7 +8,7 @@
 --   contact is looked up, then id and calls per agent of each other campaign, in the order of KEYS
 -- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, stale?, wait_ms?}; reason
 --   "queue_changed": the campaigns of the queue are not those passed, ask again; stale: contacts passed over to be looked up
--- uses: clock memory campaign outbox attempts refusal
+-- uses: clock memory campaign outbox numbers attempts refusal
 local given_answer, calls, api, free_agents, queue_campaigns, busy_agents = unpack(KEYS, 21, 26)
 local token, level, agents_seen, per_agent = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_concurrent, batch, lease_ms, open_until = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
@@ -121,14 +121,16 @@ while dialed < room do
     while #record.h >= 8 do table.remove(record.h, 1) end
     local number = record.a + 1
     local mark = token .. '/' .. dialed
+    local call = redis.call('HGET', contacts, contact)
+    local which, phone_number = choose_number(record, call)
     record.h[#record.h + 1] = {
       n = number, id = campaign .. ':' .. contact .. ':' .. number, t = mark, s = 'reserved', f = {},
-      rm = now, mr = max_attempts, rd = retry_delay_ms, dd = deadline_ms,
+      rm = now, mr = max_attempts, rd = retry_delay_ms, dd = deadline_ms, ph = which,
     }
     move(contact, record, 'reserved', now + lease_ms)
     save_record(contact, record)
     redis.call('XADD', calls, '*', 'campaign', campaign, 'contact', contact, 'number', number, 'token', mark,
-      'until', open_until, 'call', redis.call('HGET', contacts, contact))
+      'until', open_until, 'call', call, unpack(which and { 'phone', which, 'phone_number', phone_number } or {}))
   end
 end
 if dialed > 0 then
