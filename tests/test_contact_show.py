@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from anyio.to_thread import run_sync
 from typer.testing import CliRunner, Result
 
 from streamdialer.cli import app
@@ -86,10 +87,8 @@ async def test_why_a_contact_was_never_called(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
     bad = msgspec.structs.replace(world.row("2"), problem="no phone number")
     await world.services.campaigns.load("1", [bad, world.row("3", attempts=3)], 3)
-    asked = (await world.claim(level=0)).now
-    while (await world.claim(level=0)).now == asked:
-        pass
-    await world.services.lists.drop_gone("1", asked + 1, ["1"])
+    later_ms = (await world.claim(level=0)).now + 1
+    await world.services.lists.drop_gone("1", later_ms, ["1"])
     assert [((await shown(world, one)).reason) for one in ("1", "2", "3")] == [
         "gone",
         "invalid",
@@ -129,10 +128,8 @@ async def test_whom_the_ledger_does_not_know_is_said_to_be_unknown(world: Ledger
 
 
 async def run(settings: Settings, *arguments: str) -> Result:
-    import anyio.to_thread
-
     command = ["--redis-url", settings.redis_url, "contact", "show", *arguments]
-    return await anyio.to_thread.run_sync(lambda: CliRunner().invoke(app, command))
+    return await run_sync(lambda: CliRunner().invoke(app, command))
 
 
 async def test_the_command_prints_it_for_people_and_as_json(world: LedgerWorld, settings: Settings) -> None:

@@ -221,6 +221,16 @@ async def test_a_backend_that_is_down_keeps_the_stale_from_being_dialed_and_the_
     assert (await hall.dial()).dialed == 6
 
 
+async def test_a_backend_that_is_down_keeps_only_the_stale_from_being_dialed(hall: Hall) -> None:
+    await make_stale(hall.world, "1")
+    hall.centre.backend.script(
+        lambda request: json_reply({}, 503) if request.path.startswith("/api/contacts/") else None
+    )
+    result = await hall.dial()
+    assert (result.dialed, result.status, result.skipped) == (5, "ok", {"unconfirmed": 1})
+    assert await hall.world.place_of("1") == "ready"
+
+
 async def test_one_contact_that_cannot_be_read_keeps_nobody_else(hall: Hall) -> None:
     await make_stale(hall.world, *"123456")
 
