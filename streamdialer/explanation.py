@@ -26,6 +26,7 @@ LIMITS: Final = {
     "preview": "in preview, agents ask for each call",
     "probe": "after a rest, one call finds out whether the Dialer API is well",
     "trunk_down": "the trunk refuses nearly every call, so calls are placed for free agents only",
+    "unconfirmed": "the other ready contacts are looked up in the backend first",
     "queue": "calls of the queue were placed or agents left while it was decided",
 }
 

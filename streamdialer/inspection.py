@@ -23,6 +23,7 @@ _STAGE_CLASSES: Final[dict[Stage, type]] = {
     "events": EventsStage,
     "updates": UpdatesStage,
 }
+_NUMBERS: Final = {"phone_number", "phone_2", "phone_3", "phones"}
 _LONG_NUMBER: Final = re.compile(r"\d{7,}")
 
 
@@ -178,7 +179,11 @@ def _shown_field(name: str, value: str) -> str:
 def _masked(document: Any) -> Any:
     if isinstance(document, dict):
         return {
-            name: mask_number(str(value)) if name == "phone_number" and value is not None else _masked(value)
+            name: _hidden(value) if name in _NUMBERS and value is not None else _masked(value)
             for name, value in document.items()
         }
     return [_masked(value) for value in document] if isinstance(document, list) else document
+
+
+def _hidden(value: Any) -> Any:
+    return [_hidden(each) for each in value] if isinstance(value, list) else mask_number(str(value))

@@ -126,6 +126,10 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int | str
     phone_number: str | None = None
+    phone_2: str | None = None
+    phone_3: str | None = None
+    phones: Any = None
+    """All numbers as a list of strings, in place of the three fields; anything else is ignored."""
     status: str = "pending"
     priority: int | None = 5
     """1–10, higher first."""
@@ -134,6 +138,12 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     """ISO 8601; anything else counts as not known."""
     timezone: str | None = None
     custom_data: dict[str, Any] | None = None
+
+    @property
+    def numbers(self) -> list[str]:
+        """The numbers that have a digit, each once, in the order they are tried."""
+        listed = self.phones if isinstance(self.phones, list) else []
+        return _dialable(listed) or _dialable([self.phone_number, self.phone_2, self.phone_3])
 
 
 class CallEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,6 +237,11 @@ class Attempt(msgspec.Struct, frozen=True):
     def id(self) -> str:
         """`{campaign}:{contact}:{attempt number}`: idempotency key, script token and log subject."""
         return f"{self.campaign}:{self.contact}:{self.number}"
+
+
+def _dialable(numbers: list[Any]) -> list[str]:
+    texts = [number.strip() for number in numbers if isinstance(number, str)]
+    return list(dict.fromkeys(text for text in texts if any(map(str.isdigit, text))))
 
 
 def mask_number(number: str | None) -> str:

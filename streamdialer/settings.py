@@ -100,6 +100,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     refill_every_s: Annotated[
         Seconds, Meta(description="even with enough ready contacts, how often the head of the list is read")
     ] = 30.0
+    ready_max_age_s: Annotated[
+        Seconds,
+        Meta(
+            description="a ready contact the backend has not shown for longer is looked up before it is dialed"
+        ),
+    ] = 60.0
     page_size: Annotated[int, Meta(ge=1, le=500, description="contacts per page asked of the backend")] = 500
     refill_pages: Annotated[Count, Meta(description="most pages one refill reads")] = 20
     lease_s: Annotated[Seconds, Meta(description="how long a reserved call may wait to be placed")] = 60.0

@@ -148,6 +148,8 @@ class LedgerModel:
             return "ignored"  # nobody would ever remove it
         contacts = self.campaigns[campaign].contacts
         if contact in contacts:
+            if contacts[contact].place != "finished":
+                contacts[contact].priority = priority  # it moves, and keeps its age
             return "known"
         one = contacts[contact] = ContactModel(contact, priority, self.now, attempts)
         if problem:

@@ -141,6 +141,7 @@ def test_the_commands_are_all_there() -> None:
     assert {" ".join(command) for command in all_commands()} >= {
         *("consume", "tick", "run", "result", "emit", "config", "doctor"),
         *(f"campaign {verb}" for verb in ("list", "show", "start", "pause", "stop", "cleanup")),
+        "contact show",
         *(f"dead {verb}" for verb in ("list", "show", "replay", "drop")),
         *(f"inspect {what}" for what in ("registered", "streams", "pending")),
     }
@@ -159,6 +160,7 @@ ONE_SHOT = [
     ("campaign", "show", "1"),
     ("campaign", "start", "1"),
     ("campaign", "cleanup", "1"),
+    ("contact", "show", "1", "2"),
     ("dead", "list"),
     ("dead", "replay", "--all"),
     ("dead", "drop", "1-0"),

@@ -646,6 +646,37 @@ async def test_pending_contacts_are_asked_for_as_the_contract_says_and_bad_rows_
     assert "15550104" not in "".join(page.unreadable)
 
 
+@pytest.mark.parametrize(
+    ("row", "is_pending"),
+    [
+        ({"id": 5, "status": "pending", "phone_number": "+1", "campaign_id": 7}, True),
+        ({"id": 5, "status": "pending", "phone_number": "+1"}, True),
+        ({"id": 5, "status": "pending", "phone_number": "+1", "campaign_id": 8}, False),
+        ({"id": 5, "status": "completed", "campaign_id": 7}, False),
+    ],
+)
+async def test_a_contact_asked_for_by_its_id_is_pending_in_its_campaign_or_not(
+    row: dict[str, Any], is_pending: bool
+) -> None:
+    async with serving(always(row)) as server, Backend(Settings(backend_url=server.url)) as backend:
+        found = await backend.pending_contact("7", "5")
+    assert (found is not None) == is_pending
+    assert server.asked[0].path == "/api/contacts/5/"
+
+
+async def test_a_contact_the_backend_has_no_more_and_one_it_does_not_tell_of() -> None:
+    answers = iter([web.Response(status=404), web.json_response({"id": 5}), web.Response(status=405)])
+    async with (
+        serving(lambda _: next(answers)) as server,
+        Backend(Settings(backend_url=server.url)) as backend,
+    ):
+        assert await backend.pending_contact("7", "5") is None
+        with pytest.raises(ValueError, match="no contact with a status"):
+            await backend.pending_contact("7", "5")
+        with pytest.raises(Unreachable):
+            await backend.pending_contact("7", "5")
+
+
 async def test_contacts_due_for_retry_are_asked_for_in_utc() -> None:
     before = datetime(2025, 3, 1, 12, 30, tzinfo=timezone(timedelta(hours=2)))
     row = {"id": 1, "phone_number": "+1", "status": "busy", "attempts": 1}

@@ -64,6 +64,7 @@ def limits(*, events_required: bool, is_idempotent: bool) -> Limits:
         deadline_ms=DEADLINE_S * 1000,
         max_call_ms=MAX_CALL_S * 1000,
         tombstone_ms=TOMBSTONE_S * 1000,
+        ready_max_age_ms=10**15,
         events_required=events_required,
         breaker_failures=10**6,
         breaker_max_ms=REST_S * 1000,

@@ -24,7 +24,7 @@ from bench.crash.scenario import (
     child_environment,
     make_cast,
 )
-from bench.crash.stage import Misbehaviour, give_cues, open_ledger, plant
+from bench.crash.stage import Misbehaviour, give_cues, open_ledger, plant, plant_withdrawn
 from streamdialer.callcentre import CallCentre
 from streamdialer.connection import connect
 from streamdialer.demo.look import take_look
@@ -78,6 +78,8 @@ async def play_once(
                 "dialer_api_url": centre.dialer_api_url,
             }
             await plant(client, centre.keys)
+            if play == "campaign":
+                await plant_withdrawn(client, centre.keys)
             environment = child_environment(play, urls)
             with Children(directory, environment, target=target, without=without) as children:
                 ending = await _Run(client, centre, cast, children).to_the_end()

@@ -55,6 +55,8 @@ TURNED_AWAY: Final = 23
 """Its first originate request is answered 503."""
 DUE: Final = 24
 """Only the backend knows that it is due for a retry."""
+WITHDRAWN: Final = 25
+"""Ready in Redis for long, and no longer pending in the backend."""
 SHOWN_DIALING, SHOWN_ANSWERED = 40, 41
 """The backend shows their call as up, and Redis has forgotten it."""
 LOG_IN: Final = ("dialer", "secret")
@@ -119,7 +121,9 @@ def make_cast(play: Play, seed: int) -> Cast:
     without.phone_number = ""
     due = _contact(DUE, 2)
     due.status, due.attempts, due.last_attempt = "no_answer", 1, "2026-01-02T00:00:00Z"
-    world.add_contacts([without, due])
+    withdrawn = _contact(WITHDRAWN, 1)
+    withdrawn.status = "do_not_call"
+    world.add_contacts([without, due, withdrawn])
     return Cast(world, {DUE: 1}, frozenset())
 
 

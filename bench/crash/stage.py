@@ -11,7 +11,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from bench.crash.scenario import CUT, QUEUE, REFUSED, TURNED_AWAY, Play
+from bench.crash.scenario import CUT, QUEUE, REFUSED, TURNED_AWAY, WITHDRAWN, Play
 from streamdialer.callcentre import CallCentre, drop_connection, json_reply
 from streamdialer.keys import GROUP, STAGES, Keys
 from streamdialer.ledger import trust_memory
@@ -59,6 +59,14 @@ async def plant(client: Redis, keys: Keys) -> None:
     await client.xreadgroup(GROUP, FIRST_REPLICA, {events: ">"}, count=1)
     await client.xdel(events, deleted)
     await client.xadd(events, {"planted": "1"})
+
+
+async def plant_withdrawn(client: Redis, keys: Keys) -> None:
+    """A contact that was loaded long ago."""
+    record = {"p": "ready", "a": 0, "pr": 5, "o": "0", "sn": 0}
+    await client.hset(keys.records("1"), str(WITHDRAWN), msgspec.json.encode(record).decode())
+    await client.hset(keys.contacts("1"), str(WITHDRAWN), f'{{"id":{WITHDRAWN},"phone_number":"+1555"}}')
+    await client.zadd(keys.ready("1"), {str(WITHDRAWN): 0})
 
 
 class Misbehaviour:

@@ -47,6 +47,8 @@ class Contact(msgspec.Struct, kw_only=True):
     id: int
     campaign_id: Id
     phone_number: str
+    phones: list[str] = []
+    """Where there are several."""
     status: ContactStatus | str = "pending"
     priority: int = 5
     attempts: int = 0

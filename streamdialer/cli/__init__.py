@@ -12,6 +12,7 @@ from streamdialer import __version__
 from streamdialer.cli import (
     campaigns,
     checking,
+    contacts,
     dead,
     demo,
     events,
@@ -33,7 +34,19 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for family in (workers, ticks, events, campaigns, dead, explaining, inspecting, checking, demo, simulate):
+for family in (
+    workers,
+    ticks,
+    events,
+    campaigns,
+    contacts,
+    dead,
+    explaining,
+    inspecting,
+    checking,
+    demo,
+    simulate,
+):
     family.register(app)
 
 

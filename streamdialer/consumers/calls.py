@@ -35,7 +35,10 @@ def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
     fields = entry.fields
     try:
         attempt = Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"])
-        return attempt, msgspec.json.decode(fields["call"], type=Call), fields["until"]
+        call = msgspec.json.decode(fields["call"], type=Call)
+        if "phone_number" in fields:  # the contact has several, and the claim chose
+            call = msgspec.structs.replace(call, phone_number=fields["phone_number"])
+        return attempt, call, fields["until"]
     except (KeyError, ValueError, msgspec.MsgspecError) as error:
         raise BadEntry(
             "unreadable_call", f"not an entry of the claim: {type(error).__name__} {error}"

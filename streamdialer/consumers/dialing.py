@@ -10,6 +10,7 @@ import anyio
 import msgspec
 
 from streamdialer.consumers.adaptive import AdaptivePacing
+from streamdialer.consumers.confirming import Confirming
 from streamdialer.consumers.pacing_shared import PacingShared, shared_by_all, shared_of, snapshot_of
 from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.refill import Refill, Refilled
@@ -41,6 +42,7 @@ WHY: Final = {
     "decided_just_now": "adaptive pacing decides at most four times a second",
     "no_agents": "no agent of the queue is free",
     "no_contacts": "no contact is ready to be dialed",
+    "unconfirmed": "the backend has not shown the ready contacts as pending for a while; they are looked up first",
 }
 
 
@@ -57,6 +59,7 @@ class Dialing:
     def __init__(self, services: Services, refill: Refill, wakes: Wakes) -> None:
         self._services = services
         self._refill = refill
+        self._confirming = Confirming(services)
         self._adaptive = AdaptivePacing(services, wakes)
         self._campaigns: Recent[CampaignSettings] = Recent(REMEMBERED_S)
         self._registered: Recent[tuple[str, str]] = Recent(REMEMBERED_S)
@@ -146,6 +149,9 @@ class Dialing:
                 await self._refill.rebuild(tick.campaign, campaign)
                 continue
             if claimed.reason != "queue_changed":
+                is_last = number + 1 == CLAIM_TRIES
+                if claimed.stale and await self._look_up(tick.campaign, campaign, claimed) and not is_last:
+                    continue
                 _report(result, campaign, decision, wanted, claimed)
                 return
             self._registered.pop(tick.campaign)
@@ -153,6 +159,22 @@ class Dialing:
             await self._register(tick.campaign, campaign, is_open=True)
         result.status, result.reason = "error", "queue_changed"
         result.detail = f"the campaigns of queue {queue} kept changing; the next tick tries again"
+
+    async def _look_up(self, campaign: str, settings: CampaignSettings, claimed: Claimed) -> bool:
+        """Asks the backend for whom the claim passed over; whether to claim again.
+
+        Raises Unreachable when nobody was dialed.
+        """
+        try:
+            settled = await self._confirming.confirm(campaign, settings, claimed.stale, claimed.now)
+        except Unreachable as error:
+            if not claimed.dialed:
+                raise
+            log.warning(
+                "contacts cannot be looked up and wait", extra={"campaign": campaign, "error": str(error)}
+            )
+            return False
+        return settled > 0 and not claimed.dialed
 
     async def _fresh_queue(self, campaign: str, settings: CampaignSettings, result: TickResult) -> QueueState:
         """The queue with an agent list and a ready set that are new enough; raises Unreachable."""
@@ -166,7 +188,13 @@ class Dialing:
             refilled = await self._refill.pending(campaign, settings, own.ready)
             again = again or refilled.added > 0
             _note(result, refilled)
+            if refilled.is_whole and not refilled.added:
+                await self._announce_end(campaign)
         return await self._queue_state(campaign, settings) if again else state
+
+    async def _announce_end(self, campaign: str) -> None:
+        if await self._services.lists.announce_end(campaign) == "announced":
+            log.info("campaign is exhausted: nobody is left to be called", extra={"campaign": campaign})
 
     async def _queue_state(self, campaign: str, settings: CampaignSettings) -> QueueState:
         queue = settings.queue_name
@@ -257,6 +285,8 @@ def _report(
             reason = "no_agents"
         elif claimed.ready == 0:
             reason = "no_contacts"
+        elif claimed.limit == "unconfirmed":
+            reason = "unconfirmed"
     result.status = "ok" if reason is None else "skipped"
     result.reason = reason
     result.detail = WHY.get(reason or "")

@@ -27,18 +27,23 @@ class Refilled(msgspec.Struct):
     invalid: int = 0
     unreadable: int = 0
     used_up: int = 0
+    is_whole: bool = False
+    """The list was read to its end."""
 
 
 def load_row(contact: Contact, *, reset: bool = False) -> LoadRow:
     """A contact as the ledger takes it; without a number that has digits it can never be called."""
-    number = (contact.phone_number or "").strip()
+    numbers = contact.numbers
+    call: dict[str, object] = {"id": contact.id, "phone_number": numbers[0] if numbers else ""}
+    if len(numbers) > 1:
+        call["phones"] = numbers
     priority = 5 if contact.priority is None else contact.priority
     return LoadRow(
         contact=normalise_id(contact.id),
         priority=max(1, min(10, priority)),
         attempts=max(0, contact.attempts or 0),
-        call=msgspec.json.encode({"id": contact.id, "phone_number": number}).decode(),
-        problem="" if any(map(str.isdigit, number)) else "no phone number",
+        call=msgspec.json.encode(call).decode(),
+        problem="" if numbers else "no phone number",
         reset=reset,
     )
 
@@ -89,6 +94,7 @@ class Refill:
             async for page in services.backend.pending(campaign, services.settings.page_size):
                 pages += 1
                 await self._load(campaign, settings, page, total, reset=False)
+                total.is_whole = not page.more
                 if total.added >= wanted or pages >= services.settings.refill_pages:
                     break
         finally:

@@ -13,7 +13,7 @@ from streamdialer.connection import close, connect, keys_for
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.keys import Keys
-from streamdialer.ledger import CampaignLedger, Memory, Outbox, QueueLedger, TickLedger
+from streamdialer.ledger import CampaignLedger, ListLedger, Memory, Outbox, QueueLedger, TickLedger
 from streamdialer.ledger.campaigns import Limits
 from streamdialer.scripts import Scripts
 
@@ -26,6 +26,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     keys: Keys
     scripts: Scripts
     campaigns: CampaignLedger
+    lists: ListLedger
     queues: QueueLedger
     ticks: TickLedger
     outbox: Outbox
@@ -41,6 +42,7 @@ def ledger_limits(settings: Settings) -> Limits:
         deadline_ms=round((settings.ring_timeout_s + settings.uncertain_margin_s) * 1000),
         max_call_ms=round(settings.max_call_s * 1000),
         tombstone_ms=round(settings.tombstone_s * 1000),
+        ready_max_age_ms=round(settings.ready_max_age_s * 1000),
         events_required=settings.events == "required",
         breaker_failures=settings.breaker_failures,
         breaker_max_ms=round(settings.breaker_max_s * 1000),
@@ -65,6 +67,7 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 keys=keys,
                 scripts=scripts,
                 campaigns=CampaignLedger(scripts, keys, limits),
+                lists=ListLedger(scripts, keys, limits),
                 queues=QueueLedger(scripts, keys),
                 ticks=TickLedger(scripts, keys),
                 outbox=Outbox(scripts, keys, limits.tombstone_ms, round(settings.claim_idle_s * 1000)),

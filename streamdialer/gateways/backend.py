@@ -23,8 +23,9 @@ from streamdialer.gateways.listings import (
     read_campaign,
     read_contacts,
     read_page,
+    read_pending_contact,
 )
-from streamdialer.model import Agent, CampaignSettings, ContactStatus, normalise_id
+from streamdialer.model import Agent, CampaignSettings, Contact, ContactStatus, normalise_id
 
 AGENT_PAGES_MAX: Final = 50
 CONTACT_PAGES_MAX: Final = 1000
@@ -137,6 +138,16 @@ class Backend:
         }
         async for page in self._contacts(campaign, query, {"dialing", "answered"}):
             yield page
+
+    async def pending_contact(self, campaign: str, contact: str) -> Contact | None:
+        """One contact; None when it is gone or no longer pending in this campaign.
+
+        Raises Unreachable, or ValueError for a contact that cannot be read.
+        """
+        response = await self._service.ask("GET", f"/api/contacts/{_segment(contact)}/")
+        if response.status_code in (404, 410):
+            return None
+        return read_pending_contact(self._document(response), campaign=campaign)
 
     async def patch_contact(self, contact: str, patch: ContactPatch) -> None:
         """Write a contact's status; raises Unreachable (try again later) or RefusedByServer (final)."""

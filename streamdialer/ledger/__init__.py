@@ -6,6 +6,7 @@ Each change is one Lua script with one typed stub.
 from streamdialer.ledger.campaigns import CampaignLedger, Claimed, Loaded, LoadRow, Reservation, Swept
 from streamdialer.ledger.facts import CallFact, fact_of
 from streamdialer.ledger.history import PastCall, past_calls
+from streamdialer.ledger.lists import ListLedger
 from streamdialer.ledger.memory import DoubtRow, Memory, MemoryState, trust_memory
 from streamdialer.ledger.outbox import Outbox, Update
 from streamdialer.ledger.queues import CampaignState, QueueLedger, QueueState
@@ -18,6 +19,7 @@ __all__ = [
     "CampaignState",
     "Claimed",
     "DoubtRow",
+    "ListLedger",
     "LoadRow",
     "Loaded",
     "Memory",

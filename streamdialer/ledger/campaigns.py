@@ -92,6 +92,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """How long calls that Redis may have forgotten are still waited for."""
     limit: str | None = None
     skipped: dict[str, int] | None = None
+    stale: list[str] = []
+    """Contacts passed over until the backend shows them as pending again."""
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -115,6 +117,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """From sending to the deadline of a silent attempt."""
     max_call_ms: int
     tombstone_ms: int
+    ready_max_age_ms: int
+    """A ready contact the backend has not shown as pending for longer is looked up before it is dialed."""
     events_required: bool
     breaker_failures: int
     breaker_max_ms: int
@@ -189,6 +193,7 @@ class CampaignLedger:
             ANSWER_KEPT_MS,
             limits.deadline_ms,
             "" if wanted.queue_level is None else wanted.queue_level,
+            limits.ready_max_age_ms,
         ]
         for other, per_agent in wanted.others.items():
             names += [keys.reserved(other), keys.unanswered(other)]

@@ -5,7 +5,7 @@
 -- Returns "ok" · "again" another run has marked it, nothing is known of its request, and sending it again does no harm ·
 --   "sent" another run has marked it · "stale" the reservation is gone · or, after putting the contact back:
 --   "not_active" · "window_closed" · "held" · "memory_lost" · "memory_unknown"
--- uses: clock memory campaign outbox attempts
+-- uses: clock memory campaign outbox numbers attempts
 local api = KEYS[21]
 local contact, token, run, open_until, deadline_ms, is_idempotent =
   ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1'

@@ -7,7 +7,7 @@
 -- Returns "applied" · "unchanged" it was known · "ended" applied, and the call is over · "unknown_campaign" ·
 --   "unknown_contact" · "no_attempt" nothing was placed that it could speak of · "foreign_call" the call id is of no
 --   attempt of this contact
--- uses: clock memory campaign outbox attempts seen work
+-- uses: clock memory campaign outbox numbers attempts seen work
 local free_agents, busy_agents, work, waiting_people, seen, learning = KEYS[21], KEYS[22], unpack(KEYS, 24, 27)
 local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local by_machine, entry, max_call_ms, deadline_ms = ARGV[7] == '1', ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])

@@ -4,16 +4,17 @@
 --   26 queue's busy agents, then reserved and unanswered of each other campaign of the queue
 -- ARGV campaign, token, level, free agents the level was decided for, calls per agent, max concurrent calls,
 --   batch, lease ms, open until ms ('' = no end), max attempts, retry delay ms, events required ('1'),
---   answer kept ms, deadline after sending ms, level of the queue ('' = as its free agents allow), then id and calls per
---   agent of each other campaign, in the order of KEYS
--- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, wait_ms?}; reason "queue_changed": the
---   campaigns of the queue are not those passed, ask again
--- uses: clock memory campaign outbox attempts refusal
+--   answer kept ms, deadline after sending ms, level of the queue ('' = as its free agents allow), ms after which a ready
+--   contact is looked up, then id and calls per agent of each other campaign, in the order of KEYS
+-- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, stale?, wait_ms?}; reason
+--   "queue_changed": the campaigns of the queue are not those passed, ask again; stale: contacts passed over to be looked up
+-- uses: clock memory campaign outbox numbers attempts refusal
 local given_answer, calls, api, free_agents, queue_campaigns, busy_agents = unpack(KEYS, 21, 26)
 local token, level, agents_seen, per_agent = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_concurrent, batch, lease_ms, open_until = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local max_attempts, retry_delay_ms, events_required = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12] == '1'
 local answer_ms, deadline_ms, queue_level = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
+local ready_max_age_ms = tonumber(ARGV[16])
 
 local given = redis.call('GET', given_answer)
 if given then return given end
@@ -23,10 +24,10 @@ local memory = redis.call('HMGET', server, 'quiet', 'rebuild')
 
 local function placed() return count(reserved) + count(unanswered) end
 
-local function reply(reason, dialed, limit, skipped)
+local function reply(reason, dialed, limit, skipped, stale)
   local unanswered_now = placed()
   local answer = cjson.encode({
-    reason = reason, dialed = dialed, limit = limit, skipped = skipped,
+    reason = reason, dialed = dialed, limit = limit, skipped = skipped, stale = stale,
     free = count(free_agents), unanswered = unanswered_now, live = unanswered_now + count(connected),
     ready = count(ready), waiting = count(waiting), in_doubt = count(in_doubt), now = now,
     wait_ms = reason == 'memory_lost' and tonumber(memory[1]) - now or nil,
@@ -68,8 +69,8 @@ end
 local passed, agents_left, others_placed = {}, count(free_agents), 0
 local too_many = math.max(0, math.ceil((agents_seen - agents_left) * per_agent - 1e-9))
 level = level - too_many
-for i = 16, #ARGV, 2 do
-  local at = 27 + i - 16
+for i = 17, #ARGV, 2 do
+  local at = 27 + i - 17
   local its_calls = count(KEYS[at]) + count(KEYS[at + 1])
   passed[ARGV[i]] = true
   others_placed = others_placed + its_calls
@@ -94,10 +95,12 @@ if rest_until > 0 then at_most(1, 'probe') end -- after a rest, one call finds o
 at_most(batch, 'batch')
 
 local skipped, dialed, passed_over = {}, 0, 0
+-- Passed over and still ready: the backend has not shown them as pending for long. Those it has no news of are looked up.
+local STALE_AT_ONCE, unconfirmed, stale = 200, 0, {}
 while dialed < room do
-  local contact = redis.call('ZRANGE', ready, 0, 0)[1]
-  if not contact then
-    limit = 'no_contacts'
+  local contact = redis.call('ZRANGE', ready, unconfirmed, unconfirmed)[1]
+  if not contact or unconfirmed == STALE_AT_ONCE then
+    limit = unconfirmed > 0 and 'unconfirmed' or 'no_contacts'
     break
   end
   local record = load_record(contact)
@@ -107,6 +110,9 @@ while dialed < room do
     passed_over = passed_over + 1
     pass_over(contact, record, refused)
     if passed_over >= batch then break end
+  elseif now - (record.sn or 0) > ready_max_age_ms then
+    unconfirmed = unconfirmed + 1
+    if redis.call('HEXISTS', outbox, contact) == 0 then stale[#stale + 1] = contact end
   else
     dialed = dialed + 1
     record.h = record.h or {}
@@ -115,14 +121,16 @@ while dialed < room do
     while #record.h >= 8 do table.remove(record.h, 1) end
     local number = record.a + 1
     local mark = token .. '/' .. dialed
+    local call = redis.call('HGET', contacts, contact)
+    local which, phone_number = choose_number(record, call)
     record.h[#record.h + 1] = {
       n = number, id = campaign .. ':' .. contact .. ':' .. number, t = mark, s = 'reserved', f = {},
-      rm = now, mr = max_attempts, rd = retry_delay_ms, dd = deadline_ms,
+      rm = now, mr = max_attempts, rd = retry_delay_ms, dd = deadline_ms, ph = which,
     }
     move(contact, record, 'reserved', now + lease_ms)
     save_record(contact, record)
     redis.call('XADD', calls, '*', 'campaign', campaign, 'contact', contact, 'number', number, 'token', mark,
-      'until', open_until, 'call', redis.call('HGET', contacts, contact))
+      'until', open_until, 'call', call, unpack(which and { 'phone', which, 'phone_number', phone_number } or {}))
   end
 end
 if dialed > 0 then
@@ -130,6 +138,7 @@ if dialed > 0 then
   if rest_until > 0 then redis.call('HSET', api, 'probed', now) end
 end
 
-local answer = reply(nil, dialed, limit, next(skipped) and skipped or nil)
+if unconfirmed > 0 then skipped.unconfirmed = unconfirmed end
+local answer = reply(nil, dialed, limit, next(skipped) and skipped or nil, #stale > 0 and stale or nil)
 if dialed > 0 then redis.call('SET', given_answer, answer, 'PX', answer_ms) end
 return answer

@@ -1,5 +1,5 @@
--- Brings contacts from the backend into `ready`; whoever the ledger already knows is left as they are. Nothing is brought
--- for a campaign that is not registered (any more): nobody would ever remove it.
+-- Brings contacts from the backend into `ready`; whoever the ledger already knows stays where they are, and takes the
+-- backend's priority. Nothing is brought for a campaign that is not registered (any more): nobody would ever remove it.
 -- KEYS 1–20 of the campaign.
 -- ARGV campaign, max attempts, tombstone ms, then per contact: id, priority, attempts, JSON, problem ('' = can be called),
 --   reset ('1' = the backend shows a status other than pending: tell it)
@@ -8,12 +8,28 @@
 local max_attempts, tombstone_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local answer = { added = 0, known = 0, invalid = 0, used_up = 0 }
 if redis.call('HEXISTS', directory, campaign) == 0 then return cjson.encode(answer) end
+
+-- A contact the ledger knows: with another priority it moves, and keeps its age; one that waits moves when it is due.
+local function see_again(contact, record, priority, is_pending)
+  local is_moved, is_seen = record.pr ~= priority, is_pending and record.p == 'ready'
+  if record.p == 'finished' or not (is_moved or is_seen) then return end
+  if is_moved then
+    record.o = digits(tonumber(record.o) + (record.pr - priority) * PRIORITY_STEP)
+    record.pr = priority
+    if record.p == 'ready' then to_ready(contact, record) end
+  end
+  if is_seen then record.sn = now end
+  save_record(contact, record)
+end
+
 for i = 4, #ARGV, 6 do
   local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
-  if redis.call('HEXISTS', records, contact) == 1 then
+  local known = load_record(contact)
+  if known then
     answer.known = answer.known + 1
+    see_again(contact, known, priority, ARGV[i + 5] ~= '1')
   else
-    local record = { a = attempts, o = digits(order_of(priority, now, ((i - 4) / 6 % 512) / 512)), pr = priority }
+    local record = { sn = now, a = attempts, o = digits(order_of(priority, now, ((i - 4) / 6 % 512) / 512)), pr = priority }
     if ARGV[i + 4] ~= '' then
       answer.invalid = answer.invalid + 1
       record.why = ARGV[i + 4]
@@ -31,5 +47,6 @@ for i = 4, #ARGV, 6 do
     save_record(contact, record)
   end
 end
+if answer.added > 0 then redis.call('HDEL', totals, 'exhausted') end -- its end will be another one (announce_end.lua)
 publish()
 return cjson.encode(answer)

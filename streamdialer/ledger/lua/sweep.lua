@@ -2,7 +2,7 @@
 -- KEYS 1–20 of the campaign
 -- ARGV campaign, batch, events required ('1'), longest conversation ms, deadline after sending ms
 -- Returns JSON {released, expired, closed, doubted, promoted, forgotten, stalled, wake}
--- uses: clock memory campaign outbox attempts
+-- uses: clock memory campaign outbox numbers attempts
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local answer = {
@@ -60,7 +60,7 @@ local is_rebuilt = not is_quiet and (mark == '' or redis.call('HGET', totals, 'r
 list = is_rebuilt and is_due(waiting) or {}
 for i = 1, #list, 2 do
   local contact, record = list[i], load_record(list[i])
-  record.o = digits(order_of(record.pr, tonumber(list[i + 1]), 0))
+  record.o, record.sn = digits(order_of(record.pr, tonumber(list[i + 1]), 0)), now
   to_ready(contact, record)
   save_record(contact, record)
   tell_backend(contact, 'pending', record.a, nil)

@@ -1,7 +1,7 @@
 -- What an attempt is known to be, as a function of the set of facts seen: events commute because sets do.
 -- An attempt: {n = number, t = reservation token, b = begin token?, mr = max attempts, rd = retry delay ms,
 --   rm, sm, am, em = reserved, sent, answered, ended at ms, ev = newest event when it was sent, dp = newest event when its deadline had
---   passed?, c = call id in events?, rc = call id in the reply?, v = verdict of the reply?, s = state, d = disposition?,
+--   passed?, ph = which of several numbers (lib/numbers.lua)?, c = call id in events?, rc = call id in the reply?, v = verdict of the reply?, s = state, d = disposition?,
 --   f = facts, g = the rebuilding in which the backend may know that it is over?, k = the one in which it is shown as up?}.
 -- Facts: r ringing · a answered · m by a machine · c call_completed's disposition · x call_failed's disposition ·
 --   b abandoned · i the API says it will never be placed · z the API says it was not placed ·
@@ -105,7 +105,7 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
   if not changed or position ~= #record.h then return false end
 
   if attempt.s == 'released' then
-    record.a = attempt.n - 1
+    record.a, record.sn = attempt.n - 1, now
     tell_backend(contact, 'pending', record.a, nil)
     to_ready(contact, record)
     return true
@@ -131,10 +131,11 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
     move(contact, record, 'finished', now + max_call_ms)
     return true
   end
-  tell_backend(contact, attempt.d, told_attempts(record), attempt.em)
-  if record.q and RETRIED[attempt.d] then record.q = 2 end
-  if RETRIED[attempt.d] and attempt.n < attempt.mr then
-    wait(contact, record, attempt.em + attempt.rd, 'retry', attempt.d)
+  local disposition = turn_number(contact, record, attempt)
+  tell_backend(contact, disposition, told_attempts(record), attempt.em)
+  if record.q and RETRIED[disposition] then record.q = 2 end
+  if RETRIED[disposition] and attempt.n < attempt.mr then
+    wait(contact, record, attempt.em + attempt.rd, 'retry', disposition)
   else
     move(contact, record, 'finished', math.huge)
   end

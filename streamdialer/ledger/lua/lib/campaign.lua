@@ -2,7 +2,8 @@
 -- KEYS 1–20: Keys.of_campaign() in this order.  ARGV 1: the campaign's id.
 --
 -- A record: {p = place, o = order in `ready` (string), a = attempts that count, h = {attempt, …} (last = newest), w = why it waits
---   ({y = reason, s = detail?}, only in `waiting`), q = made
+--   ({y = reason, s = detail?}, only in `waiting`), pr = priority, sn = when the backend last showed it as pending or was
+--   told so, ms, x = the backend took it out of the line (only in `finished`), q = made
 --   from an event of a forgotten call?: how often the contact was called only the backend knows (2: it may come
 --   back; 3: its call was over, nothing is told unless the backend shows it as up)}.
 -- A place is one of `places` below; a contact with a record is in exactly one of them.
@@ -55,7 +56,7 @@ end
 -- Puts the contact into one place and out of the one it was in; the caller saves the record.
 local function move(contact, record, place, score)
   if record.p and record.p ~= place then redis.call('ZREM', places[record.p], contact) end
-  record.w = nil
+  record.w, record.x = nil, nil
   redis.call('ZADD', places[place], digits(score), contact)
   record.p = place
   if place ~= 'ready' and score ~= math.huge then sweep_by(score) end

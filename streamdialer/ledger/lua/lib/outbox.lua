@@ -3,7 +3,9 @@
 -- overwrites the document (coalescing), its version says so to whoever is delivering the older one.
 -- A document: {v = version, s = status, a = attempts?, at = last attempt, ms?, e = id of its entry}.
 
+-- `status` nil: the backend knows better.
 local function tell_backend(contact, status, attempts, at)
+  if not status then return end
   local raw = redis.call('HGET', outbox, contact)
   local old = raw and cjson.decode(raw) or {}
   local entry = old.e
@@ -20,14 +22,21 @@ end
 -- How many attempts the backend is told of.
 local function told_attempts(record) return not record.q and record.a or nil end
 
--- What the backend should show for a record, when the outbox no longer says it.
+-- How an ended attempt ended for its contact: a number that does not exist is a failed attempt while another is left.
+local function ended_as(record, attempt)
+  local is_failed = attempt.d == 'invalid' and attempt.ph and record.ni > 0
+  return is_failed and 'failed' or attempt.d
+end
+
+-- What the backend should show for a record, when the outbox no longer says it; nil what it shows.
 local function status_of(record)
+  if record.x then return nil end
   local last = record.h and record.h[#record.h]
   if record.p == 'unanswered' then return 'dialing' end
   if record.p == 'in_doubt' then return last.f.w and 'answered' or 'dialing' end
   if record.p == 'connected' then return 'answered' end
   if record.p == 'waiting' or record.p == 'finished' then
-    return last and last.d or record.why and 'invalid' or 'failed'
+    return last and ended_as(record, last) or record.why and 'invalid' or 'failed'
   end
   return 'pending'
 end

@@ -1,0 +1,90 @@
+"""`contact`: what the ledger knows of one contact."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import anyio
+import typer
+
+from streamdialer.cli.common import AsJson, load_settings, print_fields, print_json, print_table, say
+from streamdialer.config import Settings
+from streamdialer.contacts import ContactDetail, contact_detail
+from streamdialer.errors import SettingsError
+from streamdialer.model import normalise_id
+from streamdialer.operations import reached, read_campaign_id
+
+commands = typer.Typer(
+    no_args_is_help=True,
+    help="Look at one contact: where it is, its calls, when it may be called next; changes nothing.",
+    epilog="Example: streamdialer contact show 7 123",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this family's commands."""
+    app.add_typer(commands, name="contact")
+
+
+@commands.command(epilog="Example: streamdialer contact show 7 123")
+def show(
+    ctx: typer.Context,
+    campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The campaign's id.")],
+    contact: Annotated[str, typer.Argument(metavar="CONTACT", help="The contact's id.")],
+    as_json: AsJson = False,
+) -> None:
+    """Where it is, its attempts in their order, when it may next be called and why. Times are UTC."""
+    campaign = read_campaign_id(campaign)
+    try:
+        contact = normalise_id(contact)
+    except ValueError as error:
+        raise SettingsError(f"contact: {error}") from error
+    detail = anyio.run(_detail, load_settings(ctx), campaign, contact)
+    if as_json:
+        print_json(detail)
+        return
+    why = " ".join(part for part in (detail.reason, f"({detail.detail})" if detail.detail else "") if part)
+    print_fields(
+        [
+            ("contact", f"{detail.contact_id} of campaign {detail.campaign_id} ({detail.campaign_status})"),
+            ("place", detail.place),
+            ("next call", f"{detail.standing}: {why}" if why else detail.standing),
+            ("until", detail.until),
+            ("numbers", ", ".join(detail.numbers)),
+            ("priority", detail.priority),
+            ("attempts", detail.attempts_counted),
+            ("shown as pending", detail.shown_pending_at),
+            ("not confirmed", _news(detail)),
+        ]
+    )
+    if detail.attempts:
+        say("")
+        print_table(
+            ["attempt", "number", "state", "disposition", "reserved", "sent", "answered", "ended", "call id"],
+            [
+                (
+                    one.attempt,
+                    one.number,
+                    one.state,
+                    one.disposition,
+                    one.reserved_at,
+                    one.sent_at,
+                    one.answered_at,
+                    one.ended_at,
+                    one.call_id,
+                )
+                for one in detail.attempts
+            ],
+        )
+
+
+def _news(detail: ContactDetail) -> str:
+    news = detail.not_confirmed
+    if news is None:
+        return "nothing: the backend knows all"
+    return news.status if news.attempts is None else f"{news.status}, attempt {news.attempts}"
+
+
+async def _detail(settings: Settings, campaign: str, contact: str) -> ContactDetail:
+    async with reached(settings) as (client, keys):
+        return await contact_detail(client, keys, campaign, contact)

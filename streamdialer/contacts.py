@@ -1,0 +1,194 @@
+"""One contact as the ledger has it: where it is, what became of its calls, when it may be called next and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from redis.asyncio import Redis
+
+from streamdialer.errors import CannotBeDone
+from streamdialer.keys import Keys
+from streamdialer.ledger import Update
+from streamdialer.model import mask_number, wire_id
+
+PLACES: Final = ("ready", "waiting", "reserved", "unanswered", "connected", "in_doubt", "finished")
+STANDING: Final = {
+    "ready": "may be called now",
+    "waiting": "may be called from {until}",
+    "reserved": "is about to be called; ready again at {until} when its request has not left",
+    "unanswered": "is being called; without any news the attempt ends at {until}",
+    "connected": "is on the phone, until {until} at the longest",
+    "in_doubt": "may be on the phone, Redis has forgotten its call; not called before {until}",
+    "finished": "is not called any more",
+}
+"""What a place means for the next call."""
+
+
+class AttemptDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt; times are ISO 8601 in UTC."""
+
+    attempt: str
+    number: str
+    """Masked."""
+    state: str
+    disposition: str | None
+    call_id: str | None
+    reserved_at: str | None
+    sent_at: str | None
+    answered_at: str | None
+    ended_at: str | None
+
+
+class NotConfirmed(msgspec.Struct, frozen=True, kw_only=True):
+    """What the backend will be told, or has been and has not confirmed."""
+
+    status: str
+    attempts: int | None
+
+
+class ContactDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything `contact show` tells; times are ISO 8601 in UTC."""
+
+    campaign_id: int | str
+    contact_id: int | str
+    campaign_status: str | None
+    place: str
+    standing: str
+    """When it may be called next, as a sentence."""
+    until: str | None
+    """End of its stay in this place; None for ready ones, and when it has no end."""
+    reason: str | None
+    """Why it waits or is done, as a code."""
+    detail: str | None
+    priority: int | None
+    attempts_counted: int
+    numbers: list[str]
+    """Masked, in the order they are called."""
+    shown_pending_at: str | None
+    """When the backend last showed it as pending, or was told so."""
+    not_confirmed: NotConfirmed | None
+    attempts: list[AttemptDetail]
+    """The newest last; older ones are forgotten after some."""
+
+
+class _Wait(msgspec.Struct):
+    reason: str = msgspec.field(name="y")
+    detail: str | None = msgspec.field(name="s", default=None)
+
+
+class _Attempt(msgspec.Struct):
+    id: str
+    state: str = msgspec.field(name="s")
+    disposition: str | None = msgspec.field(name="d", default=None)
+    call_id: str | None = msgspec.field(name="c", default=None)
+    reply_id: str | None = msgspec.field(name="rc", default=None)
+    phone: int = msgspec.field(name="ph", default=1)
+    reserved_ms: float | None = msgspec.field(name="rm", default=None)
+    sent_ms: float | None = msgspec.field(name="sm", default=None)
+    answered_ms: float | None = msgspec.field(name="am", default=None)
+    ended_ms: float | None = msgspec.field(name="em", default=None)
+
+
+class _Record(msgspec.Struct):
+    """As `lua/lib/campaign.lua` describes it."""
+
+    place: str = msgspec.field(name="p")
+    attempts: int = msgspec.field(name="a")
+    priority: int | None = msgspec.field(name="pr", default=None)
+    seen_ms: float | None = msgspec.field(name="sn", default=None)
+    wait: _Wait | None = msgspec.field(name="w", default=None)
+    gone: int = msgspec.field(name="x", default=0)
+    problem: str | None = msgspec.field(name="why", default=None)
+    history: list[_Attempt] = msgspec.field(name="h", default_factory=list)
+
+
+class _Call(msgspec.Struct):
+    phone_number: str = ""
+    phones: list[str] = []
+
+
+async def contact_detail(client: Redis, keys: Keys, campaign: str, contact: str) -> ContactDetail:
+    """One contact; raises CannotBeDone when the ledger does not know it, redis.RedisError."""
+    pipe = client.pipeline(transaction=False)
+    for key in (keys.records(campaign), keys.contacts(campaign), keys.outbox(campaign)):
+        pipe.hget(key, contact)
+    pipe.hget(keys.campaign(campaign), "status")
+    pipe.hget(keys.server, "ahead")
+    for place in PLACES:
+        pipe.zscore(getattr(keys, place)(campaign), contact)
+    answers: list[Any] = await pipe.execute()
+    raw, call, news, status, ahead = answers[:5]
+    scores = dict(zip(PLACES, answers[5:], strict=True))
+    if raw is None:
+        raise CannotBeDone(
+            f"contact {contact} of campaign {campaign} is not known here: it has not been loaded yet, "
+            "or is done and was forgotten"
+        )
+    record = msgspec.json.decode(raw, type=_Record)
+    known = msgspec.json.decode(call or "{}", type=_Call)
+    numbers = [mask_number(number) for number in known.phones or [known.phone_number] if number]
+
+    def clock(ms: float | None) -> str | None:
+        """Ledger ms on the server's clock."""
+        if ms is None or ms == float("inf"):
+            return None
+        return datetime.fromtimestamp((ms - int(ahead or 0)) / 1000, UTC).isoformat(timespec="milliseconds")
+
+    until = None if record.place == "ready" else clock(scores[record.place])
+    reason, detail = _why(record)
+    return ContactDetail(
+        campaign_id=wire_id(campaign),
+        contact_id=wire_id(contact),
+        campaign_status=status,
+        place=record.place,
+        standing=STANDING[record.place].format(until=until),
+        until=until,
+        reason=reason,
+        detail=detail,
+        priority=record.priority,
+        attempts_counted=record.attempts,
+        numbers=numbers,
+        shown_pending_at=clock(record.seen_ms),
+        not_confirmed=_not_confirmed(news),
+        attempts=[_attempt(attempt, numbers, clock) for attempt in record.history],
+    )
+
+
+def _not_confirmed(news: str | None) -> NotConfirmed | None:
+    if news is None:
+        return None
+    update = msgspec.json.decode(news, type=Update)
+    return NotConfirmed(status=update.status, attempts=update.attempts)
+
+
+def _why(record: _Record) -> tuple[str | None, str | None]:
+    """Code and detail of why the contact waits or is done."""
+    if record.wait is not None:
+        return record.wait.reason, record.wait.detail
+    if record.place != "finished":
+        return None, None
+    if record.gone:
+        return "gone", "the backend no longer showed it as pending"
+    if record.problem:
+        return "invalid", record.problem
+    last = record.history[-1] if record.history else None
+    return (last.disposition if last and last.disposition else "attempts_used_up"), None
+
+
+def _attempt(
+    attempt: _Attempt, numbers: list[str], clock: Callable[[float | None], str | None]
+) -> AttemptDetail:
+    return AttemptDetail(
+        attempt=attempt.id,
+        number=numbers[attempt.phone - 1] if attempt.phone <= len(numbers) else "",
+        state=attempt.state,
+        disposition=attempt.disposition,
+        call_id=attempt.call_id or attempt.reply_id,
+        reserved_at=clock(attempt.reserved_ms),
+        sent_at=clock(attempt.sent_ms),
+        answered_at=clock(attempt.answered_ms),
+        ended_at=clock(attempt.ended_ms),
+    )
