@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
 from streamdialer.rules import OWN_ZONE, Opening, calling_hours, load_pack, meeting, zone_set
+from streamdialer.rules.calling import HasHours
 from streamdialer.rules.law import law_hours, public_holidays
 from streamdialer.rules.window import campaign_window
 
@@ -97,12 +98,12 @@ def minutes(begin: datetime, days: int) -> list[datetime]:
     return [begin + timedelta(minutes=number) for number in range(days * 1440)]
 
 
-def agrees(hours: object, expected: list[bool], begin: datetime) -> None:
+def agrees(hours: HasHours, expected: list[bool], begin: datetime) -> None:
     """The openings, one after the other, say of each minute what is expected."""
     start_ms = round(begin.timestamp() * 1000)
-    at, said = start_ms, []
+    at, said = start_ms, list[bool]()
     while len(said) < len(expected):
-        opening: Opening = hours.around(at)  # type: ignore[attr-defined]
+        opening: Opening = hours.around(at)
         assert opening.until_ms is not None
         assert opening.until_ms % 60_000 == 0
         assert opening.until_ms > at
@@ -156,7 +157,7 @@ def test_a_contact_is_called_where_law_and_campaign_allow_it_in_every_zone(
     )
     hours = load_pack(pack).hours
     assert hours is not None
-    every = [own, *(law_hours(hours, ZoneInfo(name)) for name in zones)]
+    every: list[HasHours] = [own, *(law_hours(hours, ZoneInfo(name)) for name in zones)]
     bogota = ZoneInfo("America/Bogota")
 
     def in_campaign(moment: datetime) -> bool:

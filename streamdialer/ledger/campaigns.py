@@ -9,6 +9,7 @@ import msgspec
 
 from streamdialer.keys import Keys
 from streamdialer.ledger.facts import CallFact
+from streamdialer.ledger.hours import Hours, MissingHours, hours_argument
 from streamdialer.model import Attempt, CallEvent
 from streamdialer.scripts import Argument, Script, Scripts
 
@@ -46,10 +47,12 @@ class LoadRow(msgspec.Struct, frozen=True):
 class Loaded(msgspec.Struct, frozen=True):
     """How many rows were new, known, not callable, out of attempts."""
 
-    added: int
-    known: int
-    invalid: int
-    used_up: int
+    added: int = 0
+    known: int = 0
+    invalid: int = 0
+    used_up: int = 0
+    refused: dict[str, int] = {}
+    """New, and not to be called now, by reason."""
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +74,8 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     queue_level: int | None = None
     """Highest number of such calls of all campaigns of the queue, decided for `free_agents`; None: what the free
     agents and the calls per agent allow."""
+    hours: Hours | None = None
+    """Of the zone sets that are known of; None: everybody may be called at any time."""
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +97,10 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """How long calls that Redis may have forgotten are still waited for."""
     limit: str | None = None
     skipped: dict[str, int] | None = None
+    missing: MissingHours | None = None
+    """The next contacts in line need these."""
+    wall: int = 0
+    """Server's own time, ms."""
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -146,9 +155,11 @@ class CampaignLedger:
         )
         return str(answer) == "ok"
 
-    async def load(self, campaign: str, rows: Sequence[LoadRow], max_attempts: int) -> Loaded:
-        """Makes contacts ready that the ledger does not know yet."""
-        args: list[Argument] = [campaign, max_attempts, self._limits.tombstone_ms]
+    async def load(
+        self, campaign: str, rows: Sequence[LoadRow], max_attempts: int, hours: Hours | None = None
+    ) -> Loaded:
+        """Makes contacts ready that the ledger does not know yet; whose hours are closed wait for them."""
+        args: list[Argument] = [campaign, max_attempts, self._limits.tombstone_ms, hours_argument(hours)]
         for row in rows:
             args += [
                 row.contact,
@@ -189,6 +200,7 @@ class CampaignLedger:
             ANSWER_KEPT_MS,
             limits.deadline_ms,
             "" if wanted.queue_level is None else wanted.queue_level,
+            hours_argument(wanted.hours),
         ]
         for other, per_agent in wanted.others.items():
             names += [keys.reserved(other), keys.unanswered(other)]

@@ -4,16 +4,18 @@
 --   26 queue's busy agents, then reserved and unanswered of each other campaign of the queue
 -- ARGV campaign, token, level, free agents the level was decided for, calls per agent, max concurrent calls,
 --   batch, lease ms, open until ms ('' = no end), max attempts, retry delay ms, events required ('1'),
---   answer kept ms, deadline after sending ms, level of the queue ('' = as its free agents allow), then id and calls per
---   agent of each other campaign, in the order of KEYS
--- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, wait_ms?}; reason "queue_changed": the
---   campaigns of the queue are not those passed, ask again
--- uses: clock memory campaign outbox attempts refusal
+--   answer kept ms, deadline after sending ms, level of the queue ('' = as its free agents allow), hours of each zone set
+--   ('' = any), then id and calls per agent of each other campaign, in the order of KEYS
+-- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, wait_ms?, missing?, wall};
+--   reason "queue_changed": the campaigns of the queue are not those passed, ask again; `missing`: the next contacts need
+--   hours that were not passed, ask again with them
+-- uses: clock memory campaign outbox attempts hours refusal
 local given_answer, calls, api, free_agents, queue_campaigns, busy_agents = unpack(KEYS, 21, 26)
 local token, level, agents_seen, per_agent = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_concurrent, batch, lease_ms, open_until = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local max_attempts, retry_delay_ms, events_required = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12] == '1'
 local answer_ms, deadline_ms, queue_level = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
+local hours = read_hours(ARGV[16])
 
 local given = redis.call('GET', given_answer)
 if given then return given end
@@ -23,12 +25,13 @@ local memory = redis.call('HMGET', server, 'quiet', 'rebuild')
 
 local function placed() return count(reserved) + count(unanswered) end
 
-local function reply(reason, dialed, limit, skipped)
+local function reply(reason, dialed, limit, skipped, missing)
   local unanswered_now = placed()
   local answer = cjson.encode({
     reason = reason, dialed = dialed, limit = limit, skipped = skipped,
     free = count(free_agents), unanswered = unanswered_now, live = unanswered_now + count(connected),
     ready = count(ready), waiting = count(waiting), in_doubt = count(in_doubt), now = now,
+    wall = wall, missing = missing,
     wait_ms = reason == 'memory_lost' and tonumber(memory[1]) - now or nil,
   })
   publish()
@@ -68,8 +71,8 @@ end
 local passed, agents_left, others_placed = {}, count(free_agents), 0
 local too_many = math.max(0, math.ceil((agents_seen - agents_left) * per_agent - 1e-9))
 level = level - too_many
-for i = 16, #ARGV, 2 do
-  local at = 27 + i - 16
+for i = 17, #ARGV, 2 do
+  local at = 27 + i - 17
   local its_calls = count(KEYS[at]) + count(KEYS[at + 1])
   passed[ARGV[i]] = true
   others_placed = others_placed + its_calls
@@ -93,7 +96,12 @@ at_most(max_concurrent - in_flight - count(connected), 'concurrency')
 if rest_until > 0 then at_most(1, 'probe') end -- after a rest, one call finds out whether the API is well
 at_most(batch, 'batch')
 
-local skipped, dialed, passed_over = {}, 0, 0
+local function earlier(until_text, until_ms)
+  if not until_ms then return until_text end
+  return until_text ~= '' and tonumber(until_text) <= until_ms and until_text or digits(until_ms)
+end
+
+local skipped, dialed, passed_over, missing = {}, 0, 0, nil
 while dialed < room do
   local contact = redis.call('ZRANGE', ready, 0, 0)[1]
   if not contact then
@@ -101,7 +109,12 @@ while dialed < room do
     break
   end
   local record = load_record(contact)
-  local refused = refusal(record, max_attempts)
+  local opening = opening_of(hours, contact, record)
+  if not opening then
+    limit, missing = 'hours', missing_hours(hours, batch)
+    break
+  end
+  local refused = refusal(record, max_attempts, opening)
   if refused then
     skipped[refused.reason] = (skipped[refused.reason] or 0) + 1
     passed_over = passed_over + 1
@@ -122,7 +135,7 @@ while dialed < room do
     move(contact, record, 'reserved', now + lease_ms)
     save_record(contact, record)
     redis.call('XADD', calls, '*', 'campaign', campaign, 'contact', contact, 'number', number, 'token', mark,
-      'until', open_until, 'call', redis.call('HGET', contacts, contact))
+      'until', earlier(open_until, opening.u), 'call', redis.call('HGET', contacts, contact))
   end
 end
 if dialed > 0 then
@@ -130,6 +143,6 @@ if dialed > 0 then
   if rest_until > 0 then redis.call('HSET', api, 'probed', now) end
 end
 
-local answer = reply(nil, dialed, limit, next(skipped) and skipped or nil)
+local answer = reply(nil, dialed, limit, next(skipped) and skipped or nil, missing)
 if dialed > 0 then redis.call('SET', given_answer, answer, 'PX', answer_ms) end
 return answer
