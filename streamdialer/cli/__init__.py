@@ -17,6 +17,7 @@ from streamdialer.cli import (
     events,
     explaining,
     inspecting,
+    rules,
     simulate,
     ticks,
     workers,
@@ -33,7 +34,19 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for family in (workers, ticks, events, campaigns, dead, explaining, inspecting, checking, demo, simulate):
+for family in (
+    workers,
+    ticks,
+    events,
+    campaigns,
+    dead,
+    explaining,
+    inspecting,
+    checking,
+    rules,
+    demo,
+    simulate,
+):
     family.register(app)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -28,7 +28,6 @@ EventApplied = Literal[
     "applied", "unchanged", "ended", "unknown_campaign", "unknown_contact", "no_attempt", "foreign_call"
 ]
 Cleaned = Literal["ok", "unknown", "not_finished", "calls_live", "updates_waiting"]
-Whole = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class LoadRow(msgspec.Struct, frozen=True):

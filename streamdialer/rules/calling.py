@@ -11,7 +11,7 @@ from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
 from streamdialer.rules.clock import DAY_MS, read_zone
 from streamdialer.rules.law import LawHours, law_hours
-from streamdialer.rules.pack import Pack, WeeklyHours, load_pack
+from streamdialer.rules.pack import Pack, load_pack
 from streamdialer.rules.window import Opening, Window, campaign_window
 from streamdialer.rules.zones import OWN_ZONE
 
@@ -70,16 +70,14 @@ class CallingHours:
     def rule(self, zones: str, now_ms: int) -> str:
         """Which rule says whether somebody in that zone set may be called, and until when: a sentence for people."""
         opening, law = self.around(zones, now_ms), self._law_in(zones)
-        rule = "the campaign's own hours"
-        if self.pack.hours is not None and (
-            opening.is_open or not all(each.around(now_ms).is_open for each in law)
-        ):
-            rule = rule_of(self.pack, self.pack.hours)
+        is_legal = all(each.around(now_ms).is_open for each in law)
+        rule = rule_of(self.pack) if opening.is_open or not is_legal else "the campaign's own hours"
+        where = f"{rule}, {_shown(law) or self.window.zone.key}"
         if opening.until_ms is None:
-            return f"{rule}, {_shown(law)}: {'always open' if opening.is_open else 'never opens'}"
+            return f"{where}: {'always open' if opening.is_open else 'never opens'}"
         zone = law[0].zone if len(law) == 1 else UTC if law else self.window.zone
         until = datetime.fromtimestamp(opening.until_ms / 1000, zone).isoformat(timespec="seconds")
-        return f"{rule}, {_shown(law)}: {'open until' if opening.is_open else 'opens'} {until}"
+        return f"{where}: {'open until' if opening.is_open else 'opens'} {until}"
 
     def zones(self) -> Iterator[str]:
         """The zone sets that have been asked for."""
@@ -95,18 +93,17 @@ class CallingHours:
         return found
 
 
-def rule_of(pack: Pack, value: WeeklyHours) -> str:
-    """A value of a pack as records and people read it."""
-    unverified = "" if value.verified else ", not verified"
-    return f"rule pack {pack.name} {pack.version} ({value.statute}{unverified})"
+def rule_of(pack: Pack) -> str:
+    """A pack's hours as records and people read them."""
+    hours = pack.hours
+    source = "no hours" if hours is None else hours.statute + ("" if hours.verified else ", not verified")
+    return f"rule pack {pack.name} {pack.version} ({source})"
 
 
 def _shown(law: Sequence[LawHours]) -> str:
-    if not law:
-        return "its own zone"
-    return (
-        law[0].zone.key if len(law) == 1 else f"{len(law)} zones from {law[0].zone.key} to {law[-1].zone.key}"
-    )
+    if len(law) > 1:
+        return f"{len(law)} zones from {law[0].zone.key} to {law[-1].zone.key}"
+    return law[0].zone.key if law else ""
 
 
 def calling_hours(settings: CampaignSettings, default_zone: str, now_ms: int) -> CallingHours:
@@ -122,7 +119,7 @@ def calling_hours(settings: CampaignSettings, default_zone: str, now_ms: int) ->
         is_over = window.around(now_ms) == Opening(False, None)
         if not is_over and hours.around(OWN_ZONE, now_ms) == Opening(False, None):
             raise CampaignError(
-                f"the campaign's hours are never legal in {window.zone.key} under {rule_of(pack, pack.hours)}: "
+                f"the campaign's hours are never legal in {window.zone.key} under {rule_of(pack)}: "
                 "takes days and hours the pack opens"
             )
     return hours

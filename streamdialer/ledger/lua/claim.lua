@@ -144,5 +144,5 @@ if dialed > 0 then
 end
 
 local answer = reply(nil, dialed, limit, next(skipped) and skipped or nil, missing)
-if dialed > 0 then redis.call('SET', given_answer, answer, 'PX', answer_ms) end
+if dialed > 0 or missing then redis.call('SET', given_answer, answer, 'PX', answer_ms) end
 return answer
