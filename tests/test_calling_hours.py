@@ -220,7 +220,9 @@ def test_the_zone_is_the_contacts_else_that_of_its_number(
     assert zone_set(timezone, number) == zones
 
 
-@pytest.mark.parametrize("timezone", ["UTC-5", "-05:00", "-5", "Bogota", "America", "../etc/passwd", "\x00"])
+@pytest.mark.parametrize(
+    "timezone", ["UTC-5", "localtime", "-05:00", "-5", "Bogota", "America", "../etc/passwd", "\x00"]
+)
 def test_an_offset_or_an_unknown_name_is_no_zone(timezone: str) -> None:
     with pytest.raises(CampaignError, match="takes an IANA name"):
         zone_set(timezone, "+573001234567")

@@ -103,6 +103,14 @@ def test_a_pack_that_cannot_be_read_says_what_is_wrong(text: str, said: str) -> 
     assert "\n" not in str(raised.value)
 
 
-def test_a_pack_is_one_of_the_names_and_never_a_path(tmp_path: Path) -> None:
+def test_the_pack_of_the_documentation_is_one() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "rules.md").read_text(encoding="utf-8")
+    pack = read_pack("somewhere", text.partition("```toml\n")[2].partition("```")[0])
+    assert all(
+        (pack.hours, pack.attempt_caps, pack.contact_caps, pack.min_gap, pack.abandoned_rest, pack.duties)
+    )
+
+
+def test_a_pack_is_one_of_the_names_and_never_a_path() -> None:
     with pytest.raises(CampaignError, match="is unknown"):
         load_pack("../packs/us")

@@ -275,5 +275,7 @@ def _report(
     result.status = "ok" if reason is None else "skipped"
     result.reason = reason
     result.detail = WHY.get(reason or "")
+    if reason == "no_contacts" and claimed.waiting:
+        result.detail = f"{WHY[reason]}; {claimed.waiting} wait for a retry or their calling hours"
     if result.detail and claimed.wait_ms:
         result.detail += f"; {math.ceil(claimed.wait_ms / 1000)} s more"

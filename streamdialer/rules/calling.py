@@ -55,6 +55,7 @@ class CallingHours:
         self._own_zone = own_zone
         self._law: dict[str, list[LawHours]] = {}
         self._kept: dict[str, tuple[int, Opening]] = {}
+        self._told: dict[str, tuple[Opening, str]] = {}
 
     def around(self, zones: str, now_ms: int) -> Opening:
         """Whether somebody in that zone set may be called, and the next instant that is otherwise.
@@ -70,6 +71,12 @@ class CallingHours:
     def rule(self, zones: str, now_ms: int) -> str:
         """Which rule says whether somebody in that zone set may be called, and until when: a sentence for people."""
         opening, law = self.around(zones, now_ms), self._law_in(zones)
+        told = self._told.get(zones)
+        if told is None or told[0] is not opening:
+            told = self._told[zones] = opening, self._sentence(opening, law, now_ms)
+        return told[1]
+
+    def _sentence(self, opening: Opening, law: Sequence[LawHours], now_ms: int) -> str:
         is_legal = all(each.around(now_ms).is_open for each in law)
         rule = rule_of(self.pack) if opening.is_open or not is_legal else "the campaign's own hours"
         where = f"{rule}, {_shown(law) or self.window.zone.key}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -14,15 +15,17 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _THURSDAY: Final = 3
 """Day of the week of the epoch, Monday being 0."""
 
+_NO_PLACES: Final = {"localtime", "posixrules", "Factory"}
+"""Files among the zones that say nothing of a place, or of this machine's."""
+
 
 def read_zone(name: str) -> ZoneInfo:
     """The zone of an IANA name; raises CampaignError for what is none, offsets among them."""
-    try:
-        return ZoneInfo(name.strip())
-    except (KeyError, ValueError, OSError):  # unknown; no zone name at all; a folder of zones
-        raise CampaignError(
-            f"timezone {name!r} is unknown: takes an IANA name such as America/Bogota, no offset"
-        ) from None
+    key = name.strip()
+    with suppress(KeyError, ValueError, OSError):  # unknown; no zone name at all; a folder of zones
+        if key not in _NO_PLACES:
+            return ZoneInfo(key)
+    raise CampaignError(f"timezone {name!r} is unknown: takes an IANA name such as America/Bogota, no offset")
 
 
 def local(zone: ZoneInfo, instant_ms: int) -> tuple[int, int]:
