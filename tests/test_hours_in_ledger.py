@@ -13,7 +13,7 @@ from streamdialer.config import Settings
 from streamdialer.consumers.hours import claim_within_hours, hours_for_load
 from streamdialer.consumers.refill import load_row
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import Reservation
+from streamdialer.ledger import DoubtRow, Reservation
 from streamdialer.ledger.hours import Hours, ZoneOpening
 from streamdialer.model import CampaignSettings, Contact
 from streamdialer.rules import calling_hours
@@ -222,6 +222,23 @@ async def test_a_retry_that_falls_outside_the_hours_waits_on(world: LedgerWorld)
     assert (claimed.dialed, claimed.skipped) == (0, {"window_closed": 1})
     assert (await world.record("1"))["w"] == {"y": "window_closed", "s": "law 1"}
     assert abs(await due_of(world, "1") - (now + 9 * HOUR_MS)) < 1000
+
+
+async def test_after_a_loss_of_memory_the_backend_knows_better_who_waits_for_its_hours(
+    world: LedgerWorld,
+) -> None:
+    await world.open_campaign(contacts=0)
+    now = await server_ms(world)
+    closed = Hours(zones={"B": ZoneOpening(opens_ms=now + HOUR_MS)}, contacts={"1": "B", "2": "B"})
+    await load(world, closed, "1")
+    await world.services.client.hset(world.services.keys.server, "run", "another")
+    await world.claim(level=0)  # notices
+    memory = world.services.memory
+    await memory.forget_ready("1")
+    assert await world.count("1", "waiting") == 0
+    await load(world, closed, "2")
+    assert await memory.doubt("1", [DoubtRow(world.row("2"), False, None)], 3, 300_000) == 0
+    assert (await world.backend_doc("2") or {})["s"] == "pending", "and not failed: it was never called"
 
 
 async def test_a_page_of_contacts_brings_the_hours_of_all_their_zones() -> None:
