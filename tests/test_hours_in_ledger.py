@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,7 +10,7 @@ import pytest
 
 from streamdialer.callcentre import build_world
 from streamdialer.config import Settings
-from streamdialer.consumers.hours import claim_within_hours, hours_for_load
+from streamdialer.consumers.hours import claim_within_hours
 from streamdialer.consumers.refill import load_row
 from streamdialer.consumers.services import Services
 from streamdialer.ledger import DoubtRow, Reservation
@@ -23,20 +23,14 @@ from tests.running import running
 pytestmark = pytest.mark.anyio
 HOUR_MS = 3_600_000
 NAMES = (
-    "Pacific/Honolulu",
-    "America/Los_Angeles",
-    "America/Bogota",
-    "Atlantic/Azores",
-    "Europe/Athens",
-    "Asia/Kolkata",
-    "Asia/Tokyo",
-    "Pacific/Auckland",
+    "Pacific/Honolulu America/Los_Angeles America/Bogota Atlantic/Azores "
+    "Europe/Athens Asia/Kolkata Asia/Tokyo Pacific/Auckland"
 )
 
 
 def zone_where(first: int, last: int) -> str:
     """A zone in which the clock's hour is between two now."""
-    return next(name for name in NAMES if first <= datetime.now(ZoneInfo(name)).hour < last)
+    return next(name for name in NAMES.split() if first <= datetime.now(ZoneInfo(name)).hour < last)
 
 
 @pytest.fixture
@@ -239,44 +233,6 @@ async def test_after_a_loss_of_memory_the_backend_knows_better_who_waits_for_its
     await load(world, closed, "2")
     assert await memory.doubt("1", [DoubtRow(world.row("2"), False, None)], 3, 300_000) == 0
     assert (await world.backend_doc("2") or {})["s"] == "pending", "and not failed: it was never called"
-
-
-async def test_a_page_of_contacts_brings_the_hours_of_all_their_zones() -> None:
-    night = round(datetime(2026, 3, 3, 3, tzinfo=UTC).timestamp() * 1000)
-    hours = calling_hours(CampaignSettings(queue_name="q", rule_pack="es"), "Europe/Madrid", night)
-    contacts = {
-        "1": Contact(id=1, phone_number="+34600000000"),
-        "2": Contact(id=2, timezone="Atlantic/Canary"),
-        "3": Contact(id=3, timezone="+01:00"),
-        "4": Contact(id=4, phone_number="600000000"),
-    }
-    found = hours_for_load(hours, contacts, night)
-    assert found is not None
-    assert found.contacts == {"1": "Atlantic/Canary,Europe/Madrid", "2": "Atlantic/Canary", "3": "?", "4": ""}
-    opens = {name: ((zone.opens_ms or 0) - night) // HOUR_MS for name, zone in found.zones.items()}
-    assert opens == {"": 5, "Atlantic/Canary": 6, "Atlantic/Canary,Europe/Madrid": 6}
-    assert found.zones["Atlantic/Canary"].rule == (
-        "rule pack es 2022.1 (Real Decreto Legislativo 1/2007 (LGDCU), art. 96.2, not verified), "
-        "Atlantic/Canary: opens 2026-03-03T09:00:00+00:00"
-    )
-
-
-async def test_without_a_law_the_scripts_are_told_nothing() -> None:
-    hours = calling_hours(CampaignSettings(queue_name="q"), "UTC", 0)
-    assert hours_for_load(hours, {"1": Contact(id=1, timezone="UTC-5")}, 0) is None
-
-
-async def test_hours_that_never_meet_the_campaigns_are_looked_at_again_after_a_day() -> None:
-    now = round(datetime(2026, 3, 3, 15, tzinfo=UTC).timestamp() * 1000)
-    own = CampaignSettings(
-        queue_name="q", rule_pack="us", timezone="America/Bogota", start_time="10:00", end_time="11:00"
-    )
-    found = hours_for_load(
-        calling_hours(own, "UTC", now), {"1": Contact(id=1, timezone="Asia/Shanghai")}, now
-    )
-    assert found is not None
-    assert found.zones["Asia/Shanghai"].opens_ms == now + 24 * HOUR_MS
-    assert (found.zones["Asia/Shanghai"].rule or "").endswith("Asia/Shanghai: never opens")
 
 
 @pytest.mark.usefixtures("redis")

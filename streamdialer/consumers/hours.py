@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 REMEMBERED_S: Final = 60.0
 CLAIM_TRIES: Final = 5
 LOOKED_AT_AGAIN_MS: Final = 86_400_000
-"""A contact whose hours never meet the campaign's is looked at again after a day: settings change."""
+"""A contact whose hours never meet the campaign's, or cannot be found here, is looked at again after a day."""
 
 
 class _Call(msgspec.Struct, frozen=True):
@@ -99,7 +99,10 @@ def _zones_of(contact: str, call: _Call) -> str:
 
 
 def _opening(hours: CallingHours, zones: str, now_ms: int) -> ZoneOpening:
-    opening = hours.around(zones, now_ms)
+    try:
+        opening = hours.around(zones, now_ms)
+    except CampaignError as error:  # another replica's machine knows a zone this one does not
+        return ZoneOpening(opens_ms=now_ms + LOOKED_AT_AGAIN_MS, rule=str(error))
     if opening.is_open:
         return ZoneOpening(until_ms=opening.until_ms)
     opens_ms = now_ms + LOOKED_AT_AGAIN_MS if opening.until_ms is None else opening.until_ms

@@ -44,14 +44,13 @@ class LoadRow(msgspec.Struct, frozen=True):
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """How many rows were new, known, not callable, out of attempts."""
+    """How many rows were new, known, not callable, out of attempts; new but not to be called now, by reason."""
 
     added: int = 0
     known: int = 0
     invalid: int = 0
     used_up: int = 0
     refused: dict[str, int] = {}
-    """New, and not to be called now, by reason."""
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,10 +95,9 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """How long calls that Redis may have forgotten are still waited for."""
     limit: str | None = None
     skipped: dict[str, int] | None = None
-    missing: MissingHours | None = None
-    """The next contacts in line need these."""
     wall: int = 0
-    """Server's own time, ms."""
+    missing: MissingHours | None = None
+    """The next contacts in line need these at `wall`, the server's own time, ms."""
 
 
 class Swept(msgspec.Struct, frozen=True):

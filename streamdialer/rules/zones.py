@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import phonenumbers
@@ -24,6 +25,7 @@ def zone_set(timezone: str | None, phone_number: str) -> str:
     return ",".join(zones_of_number(phone_number))
 
 
+@lru_cache(maxsize=8192)
 def zones_of_number(phone_number: str) -> tuple[str, ...]:
     """Every zone the number's geography spans; none without a country code or a known geography.
 
