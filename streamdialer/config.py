@@ -21,6 +21,7 @@ from dotenv import dotenv_values
 from msgspec import inspect
 
 from streamdialer.errors import SettingsError
+from streamdialer.rules import pack_names
 from streamdialer.settings import NAMES, SECRETS, Settings
 
 __all__ = ["NAMES", "Loaded", "Origin", "SettingRow", "Settings", "describe", "load", "require_redis"]
@@ -213,6 +214,8 @@ def _refused_text(name: str, value: object) -> str | None:
         return None if _is_http_url(text) else "http://host:port or https://host:port"
     if name == "timezone":
         return None if _is_zone(text) else "an IANA time zone such as America/Bogota"
+    if name == "rule_pack":
+        return None if text in pack_names() else f"one of {', '.join(pack_names())}"
     if name == "backend_login_path":
         return None if text.startswith("/") else "a path that begins with /"
     return None

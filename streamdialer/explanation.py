@@ -20,6 +20,7 @@ LIMITS: Final = {
     "closed": "it may not dial now",
     "concurrency": "its max_concurrent_calls is reached",
     "contacts": "no more contacts are ready",
+    "hours": "the next contacts' calling hours were not known yet",
     "lines": "the trunk is full",
     "no_agents": "no agent is free",
     "no_contacts": "no more contacts are ready",

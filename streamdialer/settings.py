@@ -68,9 +68,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             description="the Dialer API honours Idempotency-Key: a request nobody knows the fate of is sent again"
         ),
     ] = False
-    timezone: Annotated[
-        str, Meta(description="IANA zone of campaigns with hours and no zone of their own")
-    ] = "UTC"
+    timezone: Annotated[str, Meta(description="IANA zone of campaigns with no zone of their own")] = "UTC"
+    rule_pack: Annotated[str, Meta(description="rule pack of campaigns that do not name one")] = "none"
     originate_context: Annotated[str, Meta(description="dialplan context of originated calls")] = (
         "dialer-outbound"
     )

@@ -9,6 +9,7 @@ import msgspec
 from streamdialer.consumers.services import Services
 from streamdialer.ledger import Claimed, LoadRow, Reservation, fact_of
 from streamdialer.ledger.campaigns import EventApplied
+from streamdialer.ledger.hours import Hours
 from streamdialer.model import Agent, Attempt, CallEvent
 
 PLACES = ("ready", "waiting", "reserved", "unanswered", "connected", "in_doubt", "finished")
@@ -55,6 +56,7 @@ class LedgerWorld:
         free_agents: int | None = None,
         others: dict[str, float] | None = None,
         open_until_ms: int | None = None,
+        hours: Hours | None = None,
     ) -> Claimed:
         self.tokens += 1
         keys = self.services.keys
@@ -77,6 +79,7 @@ class LedgerWorld:
                 max_attempts=self.max_attempts,
                 retry_delay_ms=self.retry_delay_ms,
                 others=others or {},
+                hours=hours,
             ),
         )
 

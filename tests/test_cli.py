@@ -144,6 +144,7 @@ def test_the_commands_are_all_there() -> None:
         "contact show",
         *(f"dead {verb}" for verb in ("list", "show", "replay", "drop")),
         *(f"inspect {what}" for what in ("registered", "streams", "pending")),
+        *(f"rules {verb}" for verb in ("next", "show")),
     }
 
 
@@ -783,3 +784,80 @@ def test_ctrl_c_while_waiting_is_exit_code_130_without_a_traceback(
     waiting.send_signal(signal.SIGINT)
     assert waiting.wait(10) == 130
     assert (tmp_path / "stderr-0").read_text() == ""
+
+
+# ---- rules ----
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("--pack", "co", "--timezone", "America/Bogota", "--at", "2026-01-10T15:00"),
+            "2026-01-13T07:00:00-05:00  not before: rule pack co 2023.1 (Ley 2300 de 2023, art. 3, not verified)",
+        ),
+        (
+            ("--pack", "us-fl", "--timezone", "America/New_York", "--at", "2026-03-08T23:59:59.999Z"),
+            "2026-03-08T19:59:59-04:00  now: rule pack us-fl",
+        ),
+        (
+            ("--pack", "us-fl", "--timezone", "America/New_York", "--at", "2026-03-09T00:00:00Z"),
+            "2026-03-09T08:00:00-04:00  not before: rule pack us-fl",
+        ),
+        (("--pack", "none", "--at", "2026-03-08T12:00"), "2026-03-08T12:00:00+00:00  now: rule pack none"),
+    ],
+)
+def test_rules_next_says_when_and_by_which_rule(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    assert ok(run("rules", "next", *arguments)).startswith(said)
+
+
+def test_rules_next_as_json_says_until_when_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REDIS_URL")
+    monkeypatch.setenv("STREAMDIALER_TIMEZONE", "Europe/Paris")
+    told = json.loads(ok(run("rules", "next", "--pack", "fr", "--at", "2026-03-27T21:00", "--json")))
+    assert (told["timezone"], told["next"], told["until"], told["verified"]) == (
+        "Europe/Paris",
+        "2026-03-30T10:00:00+02:00",
+        "2026-03-30T13:00:00+02:00",
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("next", "--pack", "xx"), "rule pack 'xx' is unknown: takes one of co, es, fr"),
+        (("show", "xx"), "rule pack 'xx' is unknown: takes one of co, es, fr"),
+        (("next", "--pack", "co", "--timezone", "UTC-5"), "takes an IANA name"),
+        (("next", "--pack", "co", "--at", "tomorrow"), "at: got 'tomorrow', takes ISO 8601"),
+        (("next", "--pack", "co", "--at", "9999-12-31T00:00"), "takes ISO 8601"),
+    ],
+)
+def test_rules_refuses_what_it_cannot_read(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    result = run("rules", *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_rules_show_prints_every_value_with_its_statute(run: Run) -> None:
+    shown = ok(run("rules", "show", "us-regf"))
+    for line in (
+        r"sunday +08:00-21:00 +12 CFR 1006\.6\(b\)\(1\)\(i\) +no",
+        r"attempts +at most 7 in 168 h per contact +12 CFR 1006\.14\(b\)\(2\)\(i\)\(A\) +no",
+        r"abandoned calls +at most 3% of calls answered by a person in 720 h .+ no",
+        r"Not applied here, see to it: check the national do-not-call registry",
+    ):
+        assert re.search(line, shown)
+    assert re.search(r"rest when abandoned +72 h per number +Ofcom.+ no", ok(run("rules", "show", "uk")))
+    assert re.search(r"public holidays +closed \(CO\)", ok(run("rules", "show", "co")))
+    assert json.loads(ok(run("rules", "show", "uk", "--json")))["abandoned_rest"]["hours"] == 72
+
+
+def test_an_unknown_rule_pack_stops_the_start_with_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMDIALER_RULE_PACK", "us-xx")
+    result = run("consume")
+    assert result.exit_code == 2
+    assert "STREAMDIALER_RULE_PACK: got 'us-xx', takes one of co, es, fr, none" in result.stderr

@@ -44,7 +44,7 @@ class WorldTrial(TrialBase):
                 self.backend[campaign, row.contact] = (shown, row.attempts)
         assert msgspec.structs.asdict(loaded) == {
             name: expected[name] for name in ("added", "known", "invalid", "used_up")
-        }
+        } | {"refused": {}}
 
     async def cleanup(self, campaign: str, queue: str) -> None:
         model, one = self.model, self.model.campaigns[campaign]

@@ -18,6 +18,7 @@ from streamdialer.cli import (
     events,
     explaining,
     inspecting,
+    rules,
     simulate,
     ticks,
     workers,
@@ -44,6 +45,7 @@ for family in (
     explaining,
     inspecting,
     checking,
+    rules,
     demo,
     simulate,
 ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from typing import Final
 
 import anyio
@@ -11,6 +12,7 @@ import msgspec
 
 from streamdialer.consumers.adaptive import AdaptivePacing
 from streamdialer.consumers.confirming import Confirming
+from streamdialer.consumers.hours import claim_within_hours
 from streamdialer.consumers.pacing_shared import PacingShared, shared_by_all, shared_of, snapshot_of
 from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.refill import Refill, Refilled
@@ -20,7 +22,7 @@ from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServ
 from streamdialer.ledger import Claimed, QueueState, Reservation
 from streamdialer.model import CampaignSettings, Tick, TickResult
 from streamdialer.pacing import Decision, calls_per_agent, decide
-from streamdialer.rules.window import campaign_window
+from streamdialer.rules import CallingHours
 
 log = logging.getLogger(__name__)
 CLAIM_BATCH: Final = 500
@@ -71,8 +73,12 @@ class Dialing:
         found = self._campaigns.get(campaign, self._services.settings.campaign_max_age_s)
         if found is None:
             found = await self._services.backend.campaign(campaign)
-            if found.pacing is None:
-                found = msgspec.structs.replace(found, pacing=self._services.settings.pacing)
+            defaults = self._services.settings
+            found = msgspec.structs.replace(
+                found,
+                pacing=found.pacing or defaults.pacing,
+                rule_pack=found.rule_pack or defaults.rule_pack,
+            )
             self._campaigns.put(campaign, found)
         return found
 
@@ -92,13 +98,14 @@ class Dialing:
             return result
         try:
             campaign = await self.settings_of(tick.campaign)
-            opening = campaign_window(campaign, services.settings.timezone).around(now_ms)
+            hours = self._refill.hours.of(tick.campaign, campaign, now_ms)
+            opening = hours.window.around(now_ms)
             await self._register(tick.campaign, campaign, is_open=opening.is_open)
             if not opening.is_open:
                 result.reason = "window_closed"
                 result.detail = f"{WHY['window_closed']}; next opening, ms since 1970: {opening.until_ms}"
                 return result
-            await self._decide_and_claim(tick, campaign, opening.until_ms, result)
+            await self._decide_and_claim(tick, campaign, hours, opening.until_ms, result)
         except CampaignError as error:
             result.status, result.reason, result.detail = "error", "campaign_unusable", str(error)
             await self._step_aside(tick.campaign)
@@ -107,7 +114,12 @@ class Dialing:
         return result
 
     async def _decide_and_claim(
-        self, tick: Tick, campaign: CampaignSettings, open_until_ms: int | None, result: TickResult
+        self,
+        tick: Tick,
+        campaign: CampaignSettings,
+        hours: CallingHours,
+        open_until_ms: int | None,
+        result: TickResult,
     ) -> None:
         queue = campaign.queue_name
         for number in range(CLAIM_TRIES):
@@ -144,7 +156,9 @@ class Dialing:
                     result.adaptive = msgspec.to_builtins(adapted.decision)
                 elif adapted is not None:
                     result.shadow = msgspec.to_builtins(adapted.decision)
-            claimed = await self._services.campaigns.claim(tick.campaign, queue, wanted)
+            claimed = await claim_within_hours(
+                self._services.campaigns, tick.campaign, queue, wanted, hours, result.at or 0
+            )
             if claimed.reason == "not_rebuilt":
                 await self._refill.rebuild(tick.campaign, campaign)
                 continue
@@ -185,7 +199,7 @@ class Dialing:
             again = True
         own = next(one for one in state.campaigns if one.id == campaign)
         if self._refill.is_due(campaign, own.ready):
-            refilled = await self._refill.pending(campaign, settings, own.ready)
+            refilled = await self._refill.pending(campaign, settings, own.ready, state.now)
             again = again or refilled.added > 0
             _note(result, refilled)
             if refilled.is_whole and not refilled.added:
@@ -252,6 +266,7 @@ def _note(result: TickResult, refilled: Refilled) -> None:
         "no_phone_number": refilled.invalid,
         "unreadable": refilled.unreadable,
         "attempts_used_up": refilled.used_up,
+        **refilled.refused,
     }
     result.skipped = {name: number for name, number in skipped.items() if number} or None
 
@@ -278,7 +293,7 @@ def _report(
     if claimed.limit not in ("level", "queue", None):
         result.limit = claimed.limit
     if claimed.skipped:
-        result.skipped = {**(result.skipped or {}), **claimed.skipped}
+        result.skipped = dict(Counter(result.skipped or {}) + Counter(claimed.skipped))
     reason = claimed.reason
     if reason is None and claimed.dialed == 0 and campaign.dial_mode != "preview":
         if claimed.free == 0 and not campaign.is_adaptive:
@@ -290,5 +305,7 @@ def _report(
     result.status = "ok" if reason is None else "skipped"
     result.reason = reason
     result.detail = WHY.get(reason or "")
+    if reason == "no_contacts" and claimed.waiting:
+        result.detail = f"{WHY[reason]}; {claimed.waiting} wait for a retry or their calling hours"
     if result.detail and claimed.wait_ms:
         result.detail += f"; {math.ceil(claimed.wait_ms / 1000)} s more"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import anyio
 import msgspec
 
+from streamdialer.consumers.hours import HoursOfCampaigns, hours_for_load
 from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.services import Services
 from streamdialer.errors import Unreachable
@@ -29,6 +31,8 @@ class Refilled(msgspec.Struct):
     used_up: int = 0
     is_whole: bool = False
     """The list was read to its end."""
+    refused: Counter[str] = msgspec.field(default_factory=Counter)
+    """Not to be called now, by reason."""
 
 
 def load_row(contact: Contact, *, reset: bool = False) -> LoadRow:
@@ -38,6 +42,8 @@ def load_row(contact: Contact, *, reset: bool = False) -> LoadRow:
     if len(numbers) > 1:
         call["phones"] = numbers
     priority = 5 if contact.priority is None else contact.priority
+    if contact.timezone:
+        call["timezone"] = contact.timezone
     return LoadRow(
         contact=normalise_id(contact.id),
         priority=max(1, min(10, priority)),
@@ -69,6 +75,7 @@ class Refill:
         self._services = services
         self._next_look: Recent[float] = Recent(4 * services.settings.refill_every_s)
         self._looking: set[str] = set()
+        self.hours = HoursOfCampaigns(services.settings.timezone)
 
     def is_due(self, campaign: str, ready: int) -> bool:
         """Whether to look now; a list that brought nothing new is left alone for a while."""
@@ -80,7 +87,7 @@ class Refill:
             return True
         return ready < settings.ready_low and now >= looked - settings.refill_every_s
 
-    async def pending(self, campaign: str, settings: CampaignSettings, ready: int) -> Refilled:
+    async def pending(self, campaign: str, settings: CampaignSettings, ready: int, now_ms: int) -> Refilled:
         """Reads pages from the head until enough contacts are ready or the list ends.
 
         The head is always read first: a contact with a higher priority than those waiting here is seen.
@@ -93,7 +100,7 @@ class Refill:
             pages = 0
             async for page in services.backend.pending(campaign, services.settings.page_size):
                 pages += 1
-                await self._load(campaign, settings, page, total, reset=False)
+                await self._load(campaign, settings, page, total, now_ms, reset=False)
                 total.is_whole = not page.more
                 if total.added >= wanted or pages >= services.settings.refill_pages:
                     break
@@ -118,7 +125,7 @@ class Refill:
         read = 0
         async for page in pages:
             read += 1
-            await self._load(campaign, settings, page, total, reset=True)
+            await self._load(campaign, settings, page, total, now_ms, reset=True)
             if read >= services.settings.refill_pages:
                 break
         return total
@@ -158,16 +165,25 @@ class Refill:
             )
 
     async def _load(
-        self, campaign: str, settings: CampaignSettings, page: ContactPage, total: Refilled, *, reset: bool
+        self,
+        campaign: str,
+        settings: CampaignSettings,
+        page: ContactPage,
+        total: Refilled,
+        now_ms: int,
+        *,
+        reset: bool,
     ) -> None:
         for line in page.unreadable:
             log.warning(
                 "contact cannot be read and is not dialed", extra={"campaign": campaign, "error": line}
             )
         rows = [load_row(contact, reset=reset) for contact in page.contacts]
-        loaded = Loaded(0, 0, 0, 0)
+        loaded = Loaded()
         if rows:
-            loaded = await self._services.campaigns.load(campaign, rows, settings.max_retries)
+            contacts = {row.contact: contact for row, contact in zip(rows, page.contacts, strict=True)}
+            hours = hours_for_load(self.hours.of(campaign, settings, now_ms), contacts, now_ms)
+            loaded = await self._services.campaigns.load(campaign, rows, settings.max_retries, hours)
         if loaded.invalid:
             names = ", ".join(row.contact for row in rows if row.problem)
             log.warning(
@@ -177,4 +193,5 @@ class Refill:
         total.added += loaded.added
         total.invalid += loaded.invalid
         total.used_up += loaded.used_up
+        total.refused.update(loaded.refused)
         total.unreadable += len(page.unreadable)

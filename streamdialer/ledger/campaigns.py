@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
 from streamdialer.keys import Keys
 from streamdialer.ledger.facts import CallFact
+from streamdialer.ledger.hours import Hours, MissingHours, hours_argument
 from streamdialer.model import Attempt, CallEvent
 from streamdialer.scripts import Argument, Script, Scripts
 
@@ -27,7 +28,6 @@ EventApplied = Literal[
     "applied", "unchanged", "ended", "unknown_campaign", "unknown_contact", "no_attempt", "foreign_call"
 ]
 Cleaned = Literal["ok", "unknown", "not_finished", "calls_live", "updates_waiting"]
-Whole = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class LoadRow(msgspec.Struct, frozen=True):
@@ -44,12 +44,13 @@ class LoadRow(msgspec.Struct, frozen=True):
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """How many rows were new, known, not callable, out of attempts."""
+    """How many rows were new, known, not callable, out of attempts; new but not to be called now, by reason."""
 
-    added: int
-    known: int
-    invalid: int
-    used_up: int
+    added: int = 0
+    known: int = 0
+    invalid: int = 0
+    used_up: int = 0
+    refused: dict[str, int] = {}
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +72,8 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     queue_level: int | None = None
     """Highest number of such calls of all campaigns of the queue, decided for `free_agents`; None: what the free
     agents and the calls per agent allow."""
+    hours: Hours | None = None
+    """Of the zone sets that are known of; None: everybody may be called at any time."""
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +97,9 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     skipped: dict[str, int] | None = None
     stale: list[str] = []
     """Contacts passed over until the backend shows them as pending again."""
+    wall: int = 0
+    missing: MissingHours | None = None
+    """The next contacts in line need these at `wall`, the server's own time, ms."""
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -150,9 +156,11 @@ class CampaignLedger:
         )
         return str(answer) == "ok"
 
-    async def load(self, campaign: str, rows: Sequence[LoadRow], max_attempts: int) -> Loaded:
-        """Makes contacts ready that the ledger does not know yet."""
-        args: list[Argument] = [campaign, max_attempts, self._limits.tombstone_ms]
+    async def load(
+        self, campaign: str, rows: Sequence[LoadRow], max_attempts: int, hours: Hours | None = None
+    ) -> Loaded:
+        """Makes contacts ready that the ledger does not know yet; whose hours are closed wait for them."""
+        args: list[Argument] = [campaign, max_attempts, self._limits.tombstone_ms, hours_argument(hours)]
         for row in rows:
             args += [
                 row.contact,
@@ -194,6 +202,7 @@ class CampaignLedger:
             limits.deadline_ms,
             "" if wanted.queue_level is None else wanted.queue_level,
             limits.ready_max_age_ms,
+            hours_argument(wanted.hours),
         ]
         for other, per_agent in wanted.others.items():
             names += [keys.reserved(other), keys.unanswered(other)]

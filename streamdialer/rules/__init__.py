@@ -1,6 +1,22 @@
-"""When calling is allowed: pure functions of a campaign's settings and an instant."""
+"""When calling is allowed: pure functions of a campaign's settings, a rule pack and an instant."""
 
 from streamdialer.rules.abandonment import abandon_window_h
+from streamdialer.rules.calling import CallingHours, calling_hours, meeting
+from streamdialer.rules.pack import Pack, load_pack, pack_names
 from streamdialer.rules.window import Opening, Window, campaign_window
+from streamdialer.rules.zones import OWN_ZONE, zone_set
 
-__all__ = ["Opening", "Window", "abandon_window_h", "campaign_window"]
+__all__ = [
+    "OWN_ZONE",
+    "CallingHours",
+    "Opening",
+    "Pack",
+    "Window",
+    "abandon_window_h",
+    "calling_hours",
+    "campaign_window",
+    "load_pack",
+    "meeting",
+    "pack_names",
+    "zone_set",
+]

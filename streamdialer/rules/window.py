@@ -7,7 +7,7 @@ included: hours the clock jumps over are not used, hours that come twice count t
 from __future__ import annotations
 
 import re
-from datetime import MAXYEAR, UTC, datetime, timedelta
+from datetime import MAXYEAR, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -15,13 +15,10 @@ import msgspec
 
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
+from streamdialer.rules.clock import DAY_MS, EPOCH, jump, local, next_boundary, read_zone, weekday
 
-_DAY_MS: Final = 86_400_000
-_HORIZON_MS: Final = 30 * _DAY_MS
+_HORIZON_MS: Final = 30 * DAY_MS
 """Beyond the rarest pattern: one day a week, and that day skipped when a zone crosses the date line."""
-_THURSDAY: Final = 3
-"""Day of the week of the epoch, Monday being 0."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ALL_DAYS: Final = frozenset(range(7))
 _TIME_OF_DAY: Final = re.compile(r"(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?")
 _DATE_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*")
@@ -43,7 +40,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     """0=Monday … 6=Sunday; the day on which overnight hours begin."""
     opens_ms: int = 0
     """Milliseconds after midnight on the wall clock."""
-    closes_ms: int = _DAY_MS
+    closes_ms: int = DAY_MS
     """The same, exclusive; below `opens_ms` the hours run overnight."""
     not_before_ms: int | None = None
     not_after_ms: int | None = None
@@ -70,8 +67,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
     def _is_within_hours(self, now_ms: int) -> bool:
         """Days and daily hours alone, by the wall clock."""
-        day, time_ms = divmod(now_ms + _offset_ms(self.zone, now_ms), _DAY_MS)
-        today = (day + _THURSDAY) % 7
+        day, time_ms = local(self.zone, now_ms)
+        today = weekday(day)
         if self.opens_ms < self.closes_ms:
             return today in self.days and self.opens_ms <= time_ms < self.closes_ms
         begun_today = today in self.days and time_ms >= self.opens_ms
@@ -79,23 +76,15 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
     def _next_change(self, now_ms: int) -> int | None:
         """The first later instant at which `_is_within_hours` is otherwise; None when there is none."""
-        if self.days == _ALL_DAYS and (self.opens_ms, self.closes_ms) == (0, _DAY_MS):
+        if self.days == _ALL_DAYS and (self.opens_ms, self.closes_ms) == (0, DAY_MS):
             return None
         now = self._is_within_hours(now_ms)
         instant = now_ms
         while instant < now_ms + _HORIZON_MS:
-            instant = self._next_boundary(instant)
+            instant = next_boundary(self.zone, instant, (self.opens_ms, self.closes_ms, DAY_MS))
             if self._is_within_hours(instant) != now:
                 return instant
         return None
-
-    def _next_boundary(self, now_ms: int) -> int:
-        """The next instant at which the wall clock reaches a boundary of the hours, or jumps."""
-        offset = _offset_ms(self.zone, now_ms)
-        time_ms = (now_ms + offset) % _DAY_MS
-        boundaries = (self.opens_ms, self.closes_ms, _DAY_MS)
-        instant = now_ms + min((boundary - time_ms - 1) % _DAY_MS + 1 for boundary in boundaries)
-        return instant if _offset_ms(self.zone, instant) == offset else _jump(self.zone, now_ms, instant)
 
 
 def campaign_window(settings: CampaignSettings, default_zone: str) -> Window:
@@ -105,18 +94,18 @@ def campaign_window(settings: CampaignSettings, default_zone: str) -> Window:
     instant, on the zone's clock unless they carry an offset). Raises CampaignError for a zone or time that
     cannot be read, and for hours that never open.
     """
-    zone = _zone(settings.timezone or default_zone)
+    zone = read_zone(settings.timezone or default_zone)
     opens = _time_of_day("start_time", settings.start_time, rounding_up=True)
     closes = _time_of_day("end_time", settings.end_time, rounding_up=False)
     window = Window(
         zone=zone,
         days=frozenset(settings.days_of_week or _ALL_DAYS),
         opens_ms=0 if opens is None else opens,
-        closes_ms=_DAY_MS if closes is None else closes,
+        closes_ms=DAY_MS if closes is None else closes,
         not_before_ms=None if opens is not None else _instant("start_time", settings.start_time, zone),
         not_after_ms=None if closes is not None else _instant("end_time", settings.end_time, zone),
     )
-    never = window.opens_ms % _DAY_MS == window.closes_ms or window.opens_ms == _DAY_MS
+    never = window.opens_ms % DAY_MS == window.closes_ms or window.opens_ms == DAY_MS
     if window.not_before_ms is not None and window.not_after_ms is not None:
         never = never or window.not_before_ms >= window.not_after_ms
     if never:
@@ -127,15 +116,6 @@ def campaign_window(settings: CampaignSettings, default_zone: str) -> Window:
     return window
 
 
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name.strip())
-    except (KeyError, ValueError, OSError):  # unknown; no zone name at all; a folder of zones
-        raise CampaignError(
-            f"timezone {name!r} is unknown: takes an IANA name such as America/Bogota, no offset"
-        ) from None
-
-
 def _time_of_day(field: str, raw: str | None, *, rounding_up: bool) -> int | None:
     """Milliseconds after midnight; None when it is no time of day. 24:00 is the end of the day."""
     if raw is None or (match := _TIME_OF_DAY.fullmatch(raw.strip())) is None:
@@ -144,7 +124,7 @@ def _time_of_day(field: str, raw: str | None, *, rounding_up: bool) -> int | Non
     milliseconds, rest = divmod(int(fraction.ljust(6, "0")), 1000)
     time_ms = ((int(hours) * 60 + int(minutes)) * 60 + int(seconds)) * 1000 + milliseconds
     time_ms += 1 if rest and rounding_up else 0
-    if int(minutes) > 59 or int(seconds) > 59 or time_ms > _DAY_MS:
+    if int(minutes) > 59 or int(seconds) > 59 or time_ms > DAY_MS:
         raise _unreadable(field, raw)
     return time_ms
 
@@ -170,31 +150,13 @@ def _instant(field: str, raw: str | None, zone: ZoneInfo) -> int | None:
         return _unix_ms(given, rounding_up=is_start)
     first, second = (_unix_ms(given.replace(tzinfo=zone, fold=fold), rounding_up=is_start) for fold in (0, 1))
     if first > second:  # the clock jumps over it
-        return _jump(zone, second, first)
+        return jump(zone, second, first)
     return second if is_start else first
 
 
 def _unix_ms(moment: datetime, *, rounding_up: bool) -> int:
-    elapsed = moment - _EPOCH
+    elapsed = moment - EPOCH
     return -(-elapsed // timedelta(milliseconds=1)) if rounding_up else elapsed // timedelta(milliseconds=1)
-
-
-def _offset_ms(zone: ZoneInfo, instant_ms: int) -> int:
-    """How far the zone's wall clock is ahead of UTC at that instant."""
-    instant = _EPOCH + timedelta(milliseconds=instant_ms)
-    return (instant.astimezone(zone).replace(tzinfo=UTC) - instant) // timedelta(milliseconds=1)
-
-
-def _jump(zone: ZoneInfo, before_ms: int, after_ms: int) -> int:
-    """The instant between two at which the zone's offset changes, by bisection."""
-    offset = _offset_ms(zone, before_ms)
-    while after_ms - before_ms > 1:
-        middle = (before_ms + after_ms) // 2
-        if _offset_ms(zone, middle) == offset:
-            before_ms = middle
-        else:
-            after_ms = middle
-    return after_ms
 
 
 def _unreadable(field: str, raw: str) -> CampaignError:

@@ -5,16 +5,18 @@
 -- ARGV campaign, token, level, free agents the level was decided for, calls per agent, max concurrent calls,
 --   batch, lease ms, open until ms ('' = no end), max attempts, retry delay ms, events required ('1'),
 --   answer kept ms, deadline after sending ms, level of the queue ('' = as its free agents allow), ms after which a ready
---   contact is looked up, then id and calls per agent of each other campaign, in the order of KEYS
--- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, stale?, wait_ms?}; reason
---   "queue_changed": the campaigns of the queue are not those passed, ask again; stale: contacts passed over to be looked up
--- uses: clock memory campaign outbox numbers attempts refusal
+--   contact is looked up, hours of each zone set ('' = any), then id and calls per agent of each other campaign, in the
+--   order of KEYS
+-- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, stale?, wait_ms?, missing?,
+--   wall}; reason "queue_changed": the campaigns of the queue are not those passed, ask again; stale: contacts passed over to
+--   be looked up; missing: the next contacts need hours that were not passed, ask again with them
+-- uses: clock memory campaign outbox numbers attempts hours refusal
 local given_answer, calls, api, free_agents, queue_campaigns, busy_agents = unpack(KEYS, 21, 26)
 local token, level, agents_seen, per_agent = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_concurrent, batch, lease_ms, open_until = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local max_attempts, retry_delay_ms, events_required = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12] == '1'
 local answer_ms, deadline_ms, queue_level = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
-local ready_max_age_ms = tonumber(ARGV[16])
+local ready_max_age_ms, hours = tonumber(ARGV[16]), read_hours(ARGV[17])
 
 local given = redis.call('GET', given_answer)
 if given then return given end
@@ -24,12 +26,13 @@ local memory = redis.call('HMGET', server, 'quiet', 'rebuild')
 
 local function placed() return count(reserved) + count(unanswered) end
 
-local function reply(reason, dialed, limit, skipped, stale)
+local function reply(reason, dialed, limit, skipped, stale, missing)
   local unanswered_now = placed()
   local answer = cjson.encode({
     reason = reason, dialed = dialed, limit = limit, skipped = skipped, stale = stale,
     free = count(free_agents), unanswered = unanswered_now, live = unanswered_now + count(connected),
     ready = count(ready), waiting = count(waiting), in_doubt = count(in_doubt), now = now,
+    wall = wall, missing = missing,
     wait_ms = reason == 'memory_lost' and tonumber(memory[1]) - now or nil,
   })
   publish()
@@ -69,8 +72,8 @@ end
 local passed, agents_left, others_placed = {}, count(free_agents), 0
 local too_many = math.max(0, math.ceil((agents_seen - agents_left) * per_agent - 1e-9))
 level = level - too_many
-for i = 17, #ARGV, 2 do
-  local at = 27 + i - 17
+for i = 18, #ARGV, 2 do
+  local at = 27 + i - 18
   local its_calls = count(KEYS[at]) + count(KEYS[at + 1])
   passed[ARGV[i]] = true
   others_placed = others_placed + its_calls
@@ -94,7 +97,12 @@ at_most(max_concurrent - in_flight - count(connected), 'concurrency')
 if rest_until > 0 then at_most(1, 'probe') end -- after a rest, one call finds out whether the API is well
 at_most(batch, 'batch')
 
-local skipped, dialed, passed_over = {}, 0, 0
+local function earlier(until_text, until_ms)
+  if not until_ms then return until_text end
+  return until_text ~= '' and tonumber(until_text) <= until_ms and until_text or digits(until_ms)
+end
+
+local skipped, dialed, passed_over, missing = {}, 0, 0, nil
 -- Passed over and still ready: the backend has not shown them as pending for long. Those it has no news of are looked up.
 local STALE_AT_ONCE, unconfirmed, stale = 200, 0, {}
 while dialed < room do
@@ -104,7 +112,12 @@ while dialed < room do
     break
   end
   local record = load_record(contact)
-  local refused = refusal(record, max_attempts)
+  local opening = opening_of(hours, contact, record)
+  if not opening then
+    limit, missing = 'hours', missing_hours(hours, batch)
+    break
+  end
+  local refused = refusal(record, max_attempts, opening)
   if refused then
     skipped[refused.reason] = (skipped[refused.reason] or 0) + 1
     passed_over = passed_over + 1
@@ -130,7 +143,8 @@ while dialed < room do
     move(contact, record, 'reserved', now + lease_ms)
     save_record(contact, record)
     redis.call('XADD', calls, '*', 'campaign', campaign, 'contact', contact, 'number', number, 'token', mark,
-      'until', open_until, 'call', call, unpack(which and { 'phone', which, 'phone_number', phone_number } or {}))
+      'until', earlier(open_until, opening.u), 'call', call,
+      unpack(which and { 'phone', which, 'phone_number', phone_number } or {}))
   end
 end
 if dialed > 0 then
@@ -139,6 +153,6 @@ if dialed > 0 then
 end
 
 if unconfirmed > 0 then skipped.unconfirmed = unconfirmed end
-local answer = reply(nil, dialed, limit, next(skipped) and skipped or nil, #stale > 0 and stale or nil)
-if dialed > 0 then redis.call('SET', given_answer, answer, 'PX', answer_ms) end
+local answer = reply(nil, dialed, limit, next(skipped) and skipped or nil, #stale > 0 and stale or nil, missing)
+if dialed > 0 or missing then redis.call('SET', given_answer, answer, 'PX', answer_ms) end
 return answer

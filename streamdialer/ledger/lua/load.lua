@@ -1,12 +1,13 @@
 -- Brings contacts from the backend into `ready`; whoever the ledger already knows stays where they are, and takes the
 -- backend's priority. Nothing is brought for a campaign that is not registered (any more): nobody would ever remove it.
 -- KEYS 1–20 of the campaign.
--- ARGV campaign, max attempts, tombstone ms, then per contact: id, priority, attempts, JSON, problem ('' = can be called),
---   reset ('1' = the backend shows a status other than pending: tell it)
--- Returns JSON {added, known, invalid, used_up}
--- uses: clock campaign outbox
+-- ARGV campaign, max attempts, tombstone ms, hours of each zone set ('' = any), then per contact: id, priority, attempts,
+--   JSON, problem ('' = can be called), reset ('1' = the backend shows a status other than pending: tell it)
+-- Returns JSON {added, known, invalid, used_up, refused (how many may not be called now, by reason)}
+-- uses: clock campaign outbox hours refusal
 local max_attempts, tombstone_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
-local answer = { added = 0, known = 0, invalid = 0, used_up = 0 }
+local hours = read_hours(ARGV[4])
+local answer = { added = 0, known = 0, invalid = 0, used_up = 0, refused = {} }
 if redis.call('HEXISTS', directory, campaign) == 0 then return cjson.encode(answer) end
 
 -- A contact the ledger knows: with another priority it moves, and keeps its age; one that waits moves when it is due.
@@ -22,14 +23,14 @@ local function see_again(contact, record, priority, is_pending)
   save_record(contact, record)
 end
 
-for i = 4, #ARGV, 6 do
+for i = 5, #ARGV, 6 do
   local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local known = load_record(contact)
   if known then
     answer.known = answer.known + 1
     see_again(contact, known, priority, ARGV[i + 5] ~= '1')
   else
-    local record = { sn = now, a = attempts, o = digits(order_of(priority, now, ((i - 4) / 6 % 512) / 512)), pr = priority }
+    local record = { sn = now, a = attempts, o = digits(order_of(priority, now, ((i - 5) / 6 % 512) / 512)), pr = priority }
     if ARGV[i + 4] ~= '' then
       answer.invalid = answer.invalid + 1
       record.why = ARGV[i + 4]
@@ -39,14 +40,20 @@ for i = 4, #ARGV, 6 do
       answer.used_up = answer.used_up + 1
       move(contact, record, 'finished', now + tombstone_ms)
     else
-      answer.added = answer.added + 1
       redis.call('HSET', contacts, contact, ARGV[i + 3])
-      to_ready(contact, record)
-      if ARGV[i + 5] == '1' then tell_backend(contact, 'pending', nil, nil) end
+      local refused = closed_by(opening_of(hours, contact, record) or {}) -- what is not known here, the claim asks for
+      if refused then
+        answer.refused[refused.reason] = (answer.refused[refused.reason] or 0) + 1
+        pass_over(contact, record, refused)
+      else
+        answer.added = answer.added + 1
+        to_ready(contact, record)
+      end
+      if ARGV[i + 5] == '1' and record.p ~= 'finished' then tell_backend(contact, 'pending', nil, nil) end
     end
     save_record(contact, record)
   end
 end
-if answer.added > 0 then redis.call('HDEL', totals, 'exhausted') end -- its end will be another one (announce_end.lua)
+if answer.added > 0 or next(answer.refused) then redis.call('HDEL', totals, 'exhausted') end -- its end will be another one (announce_end.lua)
 publish()
 return cjson.encode(answer)

@@ -60,10 +60,13 @@ local is_rebuilt = not is_quiet and (mark == '' or redis.call('HGET', totals, 'r
 list = is_rebuilt and is_due(waiting) or {}
 for i = 1, #list, 2 do
   local contact, record = list[i], load_record(list[i])
-  record.o, record.sn = digits(order_of(record.pr, tonumber(list[i + 1]), 0)), now
+  local has_kept_its_place = is_outside_hours(record)
+  if not has_kept_its_place then
+    record.o, record.sn = digits(order_of(record.pr, tonumber(list[i + 1]), 0)), now
+  end
   to_ready(contact, record)
   save_record(contact, record)
-  tell_backend(contact, 'pending', record.a, nil)
+  if not has_kept_its_place then tell_backend(contact, 'pending', record.a, nil) end
   answer.promoted = answer.promoted + 1
 end
 

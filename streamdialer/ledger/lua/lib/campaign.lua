@@ -2,8 +2,8 @@
 -- KEYS 1–20: Keys.of_campaign() in this order.  ARGV 1: the campaign's id.
 --
 -- A record: {p = place, o = order in `ready` (string), a = attempts that count, h = {attempt, …} (last = newest), w = why it waits
---   ({y = reason, s = detail?}, only in `waiting`), pr = priority, sn = when the backend last showed it as pending or was
---   told so, ms, x = the backend took it out of the line (only in `finished`), q = made
+--   ({y = reason, s = detail?}, only in `waiting`), z = its zones (lib/hours.lua), pr = priority, sn = when the backend last
+--   showed it as pending or was told so, ms, x = the backend took it out of the line (only in `finished`), q = made
 --   from an event of a forgotten call?: how often the contact was called only the backend knows (2: it may come
 --   back; 3: its call was over, nothing is told unless the backend shows it as up)}.
 -- A place is one of `places` below; a contact with a record is in exactly one of them.
@@ -77,6 +77,9 @@ local function wait(contact, record, ms, reason, detail)
   move(contact, record, 'waiting', ms)
   record.w = { y = reason, s = detail }
 end
+
+-- Waits for its calling hours only: it was ready, and the backend shows it as pending.
+local function is_outside_hours(record) return record.w ~= nil and record.w.y == 'window_closed' end
 
 local function count(set) return redis.call('ZCARD', set) end
 local function is_active() return redis.call('HGET', campaign_key, 'status') == 'active' end

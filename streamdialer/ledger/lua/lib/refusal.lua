@@ -1,9 +1,11 @@
 -- Why a contact may not be called at this instant, though the campaign may: the last look before it is reserved.
--- A refusal: {reason, place = where the contact goes instead (finished | waiting), due = until when it waits, ms, detail?}.
+-- A refusal: {reason, place = where the contact goes instead (finished | waiting), due = until when it waits, ms, detail?,
+--   why = what is wrong with the contact itself?}.
 
 -- Returns the first refusal, nil when the contact may be called.
-local function refusal(record, max_attempts)
+local function refusal(record, max_attempts, opening)
   if record.a >= max_attempts then return { reason = 'attempts_used_up', place = 'finished' } end
+  return closed_by(opening)
 end
 
 -- Takes a refused contact out of the line; saves the record.
@@ -11,6 +13,7 @@ local function pass_over(contact, record, refused)
   if refused.place == 'waiting' then
     wait(contact, record, refused.due, refused.reason, refused.detail)
   else
+    record.why = refused.why
     move(contact, record, 'finished', math.huge)
     tell_backend(contact, status_of(record), record.a, nil)
   end

@@ -1,0 +1,146 @@
+"""`rules`: what a rule pack holds, and when it next allows a call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Final
+from zoneinfo import ZoneInfo
+
+import typer
+
+from streamdialer import config
+from streamdialer.cli.common import AsJson, print_fields, print_json, print_table, say
+from streamdialer.errors import CampaignError, SettingsError
+from streamdialer.model import CampaignSettings
+from streamdialer.rules import OWN_ZONE, Pack, calling_hours, load_pack
+from streamdialer.rules.clock import read_zone
+from streamdialer.rules.pack import Value
+
+DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+LAST_YEAR: Final = 9990
+"""The calendar must not end before a year of hours has been looked through."""
+commands = typer.Typer(
+    no_args_is_help=True,
+    help="What a rule pack holds, and when it next allows a call. Engineering input, not legal advice.",
+    epilog="Example: streamdialer rules next --pack co --timezone America/Bogota",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this family's commands."""
+    app.add_typer(commands, name="rules")
+
+
+@commands.command("next", epilog="Example: streamdialer rules next --pack us-fl --timezone America/New_York")
+def next_call(
+    ctx: typer.Context,
+    pack: Annotated[str, typer.Option(help="The rule pack.")],
+    timezone: Annotated[
+        str | None, typer.Option(help="IANA zone of who is called; STREAMDIALER_TIMEZONE without it.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(help="ISO 8601, on the zone's clock unless it has an offset; now without it."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The next instant a call is allowed, and the rule that says so."""
+    chosen = _pack(pack)
+    zone = _zone(timezone or config.load(ctx.obj).settings.timezone)
+    asked_ms = _instant(at, zone)
+    hours = calling_hours(
+        CampaignSettings(queue_name="", rule_pack=pack, timezone=zone.key), zone.key, asked_ms
+    )
+    opening = hours.around(OWN_ZONE, asked_ms)
+    allowed_ms = asked_ms if opening.is_open or opening.until_ms is None else opening.until_ms
+    ends_ms = hours.around(OWN_ZONE, allowed_ms).until_ms
+    document = {
+        "pack": chosen.name,
+        "version": chosen.version,
+        "timezone": zone.key,
+        "at": _iso(asked_ms, zone),
+        "next": _iso(allowed_ms, zone),
+        "until": None if ends_ms is None else _iso(ends_ms, zone),
+        "rule": hours.rule(OWN_ZONE, asked_ms),
+        "statute": chosen.hours.statute if chosen.hours else None,
+        "verified": chosen.hours.verified if chosen.hours else None,
+    }
+    if as_json:
+        print_json(document)
+        return
+    say(f"{document['next']}  {'now' if opening.is_open else 'not before'}: {document['rule']}")
+
+
+@commands.command(epilog="Example: streamdialer rules show co")
+def show(
+    pack: Annotated[str, typer.Argument(metavar="PACK", help="The rule pack.")], as_json: AsJson = False
+) -> None:
+    """Every value of a pack with its statute, and whether somebody has compared it with the gazette."""
+    chosen = _pack(pack)
+    if as_json:
+        print_json(chosen)
+        return
+    print_fields(
+        [
+            ("pack", chosen.name),
+            ("title", chosen.title),
+            ("version", chosen.version),
+            ("inherits", chosen.inherits or "nothing"),
+        ]
+    )
+    print_table(["rule", "value", "statute", "verified"], _rows(chosen))
+    for duty in chosen.duties:
+        say(f"Not applied here, see to it: {duty}")
+
+
+def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
+    hours = pack.hours
+    if hours:
+        for day in DAYS:
+            yield day, ", ".join(getattr(hours, day)) or "closed", *_source(hours)
+        if hours.holidays:
+            yield "public holidays", f"closed ({hours.holidays})", *_source(hours)
+    for name, caps in (("attempts", pack.attempt_caps), ("conversations", pack.contact_caps)):
+        for cap in caps:
+            yield name, f"at most {cap.count} in {cap.window_h} h per {cap.scope}", *_source(cap)
+    for name, rest in (("gap between attempts", pack.min_gap), ("rest when abandoned", pack.abandoned_rest)):
+        if rest:
+            yield name, f"{rest.hours} h per {rest.scope}", *_source(rest)
+    if abandon := pack.abandon_cap:
+        value = f"at most {abandon.share:.0%} of {abandon.of.replace('_', ' ')} in {abandon.window_h} h"
+        yield "abandoned calls", value, *_source(abandon)
+
+
+def _source(value: Value) -> tuple[str, str]:
+    return value.statute, "yes" if value.verified else "no"
+
+
+def _pack(name: str) -> Pack:
+    try:
+        return load_pack(name)
+    except CampaignError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return read_zone(name)
+    except CampaignError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _instant(text: str | None, zone: ZoneInfo) -> int:
+    if text is None:
+        return round(datetime.now(UTC).timestamp() * 1000)
+    try:
+        given = datetime.fromisoformat(text.strip())
+    except ValueError:
+        given = None
+    if given is None or not 1900 <= given.year <= LAST_YEAR:
+        raise SettingsError(f"at: got {text!r}, takes ISO 8601 such as 2026-05-04T09:00:00")
+    return round((given if given.tzinfo else given.replace(tzinfo=zone)).timestamp() * 1000)
+
+
+def _iso(instant_ms: int, zone: ZoneInfo) -> str:
+    return datetime.fromtimestamp(instant_ms / 1000, zone).isoformat(timespec="seconds")

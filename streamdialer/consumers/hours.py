@@ -1,0 +1,109 @@
+"""Calling hours for the ledger: each campaign's openings by zone set, asked again for those a claim lacked."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from streamdialer.consumers.recent import Recent
+from streamdialer.errors import CampaignError
+from streamdialer.ledger import CampaignLedger, Claimed, Reservation
+from streamdialer.ledger.hours import UNREADABLE_ZONE, Hours, ZoneOpening
+from streamdialer.model import CampaignSettings, Contact
+from streamdialer.rules import OWN_ZONE, CallingHours, calling_hours, zone_set
+
+log = logging.getLogger(__name__)
+REMEMBERED_S: Final = 60.0
+CLAIM_TRIES: Final = 5
+LOOKED_AT_AGAIN_MS: Final = 86_400_000
+"""A contact whose hours never meet the campaign's, or cannot be found here, is looked at again after a day."""
+
+
+class _Call(msgspec.Struct, frozen=True):
+    """What `refill.load_row` kept of a contact."""
+
+    phone_number: str = ""
+    timezone: str | None = None
+
+
+class HoursOfCampaigns:
+    """Keeps each campaign's hours while its settings stay the same."""
+
+    def __init__(self, default_zone: str) -> None:
+        self._default_zone = default_zone
+        self._kept: Recent[tuple[CampaignSettings, CallingHours]] = Recent(REMEMBERED_S)
+
+    def of(self, campaign: str, settings: CampaignSettings, now_ms: int) -> CallingHours:
+        """Raises CampaignError for hours or a rule pack that cannot be used."""
+        found = self._kept.get(campaign)
+        if found is None or found[0] != settings:
+            found = settings, calling_hours(settings, self._default_zone, now_ms)
+        return self._kept.put(campaign, found)[1]
+
+
+def hours_for(
+    hours: CallingHours, contacts: Mapping[str, _Call], zones: Iterable[str], now_ms: int
+) -> Hours | None:
+    """What the scripts need for these contacts and zone sets, and for those known before; None without a law."""
+    if hours.pack.hours is None:
+        return None
+    of_contacts = {contact: _zones_of(contact, call) for contact, call in contacts.items()}
+    wanted = {OWN_ZONE, *zones, *of_contacts.values(), *hours.zones()} - {UNREADABLE_ZONE}
+    return Hours(zones={name: _opening(hours, name, now_ms) for name in sorted(wanted)}, contacts=of_contacts)
+
+
+def hours_for_load(hours: CallingHours, contacts: Mapping[str, Contact], now_ms: int) -> Hours | None:
+    """The same for contacts as the backend lists them."""
+    calls = {name: _Call(contact.phone_number or "", contact.timezone) for name, contact in contacts.items()}
+    return hours_for(hours, calls, (), now_ms)
+
+
+async def claim_within_hours(
+    ledger: CampaignLedger, campaign: str, queue: str, wanted: Reservation, hours: CallingHours, now_ms: int
+) -> Claimed:
+    """Claims, and once more for contacts whose hours the claim lacked; the answers are told as one."""
+
+    def within(given: Hours | None, token: str) -> Reservation:
+        return msgspec.structs.replace(wanted, token=token, hours=given)
+
+    claimed = await ledger.claim(campaign, queue, within(hours_for(hours, {}, (), now_ms), wanted.token))
+    for number in range(1, CLAIM_TRIES):
+        if claimed.missing is None:
+            break
+        calls = {
+            name: msgspec.json.decode(call, type=_Call) for name, call in claimed.missing.contacts.items()
+        }
+        given = hours_for(hours, calls, claimed.missing.zones, claimed.wall)
+        more = await ledger.claim(campaign, queue, within(given, f"{wanted.token}~{number}"))
+        if more.reason is not None and claimed.dialed:
+            break
+        skipped = Counter(claimed.skipped or {}) + Counter(more.skipped or {})
+        claimed = msgspec.structs.replace(
+            more, dialed=claimed.dialed + more.dialed, skipped=dict(skipped) or None
+        )
+    return claimed
+
+
+def _zones_of(contact: str, call: _Call) -> str:
+    try:
+        return zone_set(call.timezone, call.phone_number)
+    except CampaignError as error:
+        log.warning(
+            "contact is not dialed: its zone is unknown", extra={"contact": contact, "error": str(error)}
+        )
+        return UNREADABLE_ZONE
+
+
+def _opening(hours: CallingHours, zones: str, now_ms: int) -> ZoneOpening:
+    try:
+        opening = hours.around(zones, now_ms)
+    except CampaignError as error:  # another replica's machine knows a zone this one does not
+        return ZoneOpening(opens_ms=now_ms + LOOKED_AT_AGAIN_MS, rule=str(error))
+    if opening.is_open:
+        return ZoneOpening(until_ms=opening.until_ms)
+    opens_ms = now_ms + LOOKED_AT_AGAIN_MS if opening.until_ms is None else opening.until_ms
+    return ZoneOpening(opens_ms=opens_ms, rule=hours.rule(zones, now_ms))

@@ -1,0 +1,42 @@
+-- Calling hours by zone set, decided outside for this moment (`ledger/hours.py`); what a zone set is called means nothing here.
+-- Hours: {zones = {zone set -> {u = open until, ms?} | {o = opens, ms, s = which rule}}, contacts = {contact -> zone set}}, in
+-- the server's own time. `record.z` is the contact's zone set; '?' could not be read, nil: nobody has looked yet.
+
+local UNREADABLE = '?'
+local function read_hours(raw) return raw ~= '' and cjson.decode(raw) or nil end
+
+-- The contact's opening; nil when `hours` says nothing of it that still holds. Without hours everybody may be called.
+local function opening_of(hours, contact, record)
+  if not hours then return {} end
+  record.z = record.z or hours.contacts[contact]
+  if record.z == UNREADABLE then return { problem = 'zone_unknown' } end
+  local opening = record.z and hours.zones[record.z]
+  local edge = opening and (opening.u or opening.o)
+  if edge and wall >= edge then return nil end
+  return opening
+end
+
+-- The refusal that follows from an opening, nil when it is open.
+local function closed_by(opening)
+  if opening.problem then return { reason = opening.problem, place = 'finished', why = opening.problem } end
+  if opening.o then
+    return { reason = 'window_closed', place = 'waiting', due = opening.o + (now - wall), detail = opening.s }
+  end
+end
+
+-- Among the first `most` of `ready`: zone sets `hours` lacks, and contacts whose zone set nobody has looked for, with
+-- their JSON.
+local function missing_hours(hours, most)
+  local missing = { zones = {}, contacts = {} }
+  for _, contact in ipairs(redis.call('ZRANGE', ready, 0, most - 1)) do
+    local record = load_record(contact)
+    if not opening_of(hours, contact, record) then
+      if record.z then
+        missing.zones[record.z] = true
+      else
+        missing.contacts[contact] = redis.call('HGET', contacts, contact) or '{}'
+      end
+    end
+  end
+  return missing
+end
