@@ -63,6 +63,17 @@ ENDINGS: Final[dict[str, list[Said]]] = {
         ("call_completed", {"disposition": "machine"}),
         ("call_completed", {"disposition": "do_not_call"}),
     ],
+    "two causes": [
+        ("call_failed", {"cause": "34"}),
+        ("call_failed", {"cause": "503"}),
+        ("call_failed", {}),
+    ],
+    "a cause for each taste": [
+        ("call_failed", {"cause": "1"}),
+        ("call_failed", {"disposition": "busy", "cause": "41"}),
+        ("call_failed", {"disposition": "busy", "cause": "SIP 486"}),
+        ("call_failed", {"disposition": "congestion"}),
+    ],
     "everything at once": [
         ("call_ringing", {}),
         ("call_answered", {}),
@@ -165,7 +176,10 @@ class Orders:
                 (
                     record.place,
                     record.attempts,
-                    [(one.number, one.state, one.disposition, one.facts) for one in record.history],
+                    [
+                        (one.number, one.state, one.disposition, one.facts, one.rule, one.is_uncounted)
+                        for one in record.history
+                    ],
                     told and (told.status, told.attempts),
                 )
             )
@@ -198,6 +212,7 @@ LATE: Final[dict[str, list[Said]]] = {
     "busy": OLD,
     "answered and completed": [("call_answered", {}), ("call_completed", {})],
     "answered, and no end is told": [("call_ringing", {}), ("call_answered", {})],
+    "congested": [("call_ringing", {}), ("call_failed", {"cause": "34"})],
     "abandoned by a machine": [
         ("call_answered", {"answered_by": "machine"}),
         ("call_abandoned", {}),
@@ -205,7 +220,7 @@ LATE: Final[dict[str, list[Said]]] = {
 }
 
 
-@pytest.mark.parametrize("ending", ["talked", "no answer", "contradiction"])
+@pytest.mark.parametrize("ending", ["talked", "no answer", "contradiction", "two causes"])
 @pytest.mark.parametrize("late", LATE)
 @pytest.mark.parametrize("has_call_id", [True, False])
 async def test_events_of_an_attempt_the_deadline_ended_mix_with_those_of_the_next_in_any_order(

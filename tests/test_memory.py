@@ -38,7 +38,7 @@ async def rebuild(world: LedgerWorld, *rows: DoubtRow) -> int:
     memory = world.services.memory
     mark = (await memory.state()).rebuild
     await memory.forget_ready("1")
-    held = await memory.doubt("1", rows, world.max_attempts, world.retry_delay_ms)
+    held = await memory.doubt("1", rows, world.retry)
     assert await memory.mark_rebuilt("1", mark)
     return held
 
@@ -316,7 +316,7 @@ async def test_an_event_of_a_forgotten_call_says_nothing_of_attempts_it_cannot_k
     assert (told["s"], told.get("a")) == ("answered", None)
     await world.services.campaigns.register("7", "sales", "", before="")
     memory = world.services.memory
-    await memory.doubt("7", [shown("70", 2, is_answered=True)], 3, 300_000)
+    await memory.doubt("7", [shown("70", 2, is_answered=True)], world.retry)
     assert (await world.record("70", "7"))["a"] == 2, "the backend counts"
 
 

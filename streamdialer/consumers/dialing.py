@@ -19,6 +19,7 @@ from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServ
 from streamdialer.ledger import Claimed, QueueState, Reservation
 from streamdialer.model import CampaignSettings, Tick, TickResult
 from streamdialer.pacing import Decision, calls_per_agent, decide
+from streamdialer.rules.retry import retry_plan
 from streamdialer.rules.window import campaign_window
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ class Dialing:
     async def _decide_and_claim(
         self, tick: Tick, campaign: CampaignSettings, open_until_ms: int | None, result: TickResult
     ) -> None:
-        queue = campaign.queue_name
+        queue, retry = campaign.queue_name, retry_plan(campaign)
         for number in range(CLAIM_TRIES):
             state = await self._fresh_queue(tick.campaign, campaign, result)
             shared = shared_by_all(state, tick.campaign, campaign)
@@ -119,8 +120,7 @@ class Dialing:
                 max_concurrent=campaign.max_concurrent_calls,
                 batch=CLAIM_BATCH,
                 open_until_ms=open_until_ms,
-                max_attempts=campaign.max_retries,
-                retry_delay_ms=round(campaign.retry_delay * 1000),
+                retry=retry,
                 others={
                     other.id: shared[other.id].calls_per_agent if other.id in shared else 1.0
                     for other in state.campaigns

@@ -3,16 +3,16 @@
 -- KEYS 1–20 of the campaign, 21 answer of this token, 22 calls, 23 api, 24 queue's free agents, 25 queue's campaigns,
 --   26 queue's busy agents, then reserved and unanswered of each other campaign of the queue
 -- ARGV campaign, token, level, free agents the level was decided for, calls per agent, max concurrent calls,
---   batch, lease ms, open until ms ('' = no end), max attempts, retry delay ms, events required ('1'),
+--   batch, lease ms, open until ms ('' = no end), max attempts, retry plan JSON, events required ('1'),
 --   answer kept ms, deadline after sending ms, level of the queue ('' = as its free agents allow), then id and calls per
 --   agent of each other campaign, in the order of KEYS
 -- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, wait_ms?}; reason "queue_changed": the
 --   campaigns of the queue are not those passed, ask again
--- uses: clock memory campaign outbox attempts refusal
+-- uses: clock memory campaign outbox retry attempts refusal
 local given_answer, calls, api, free_agents, queue_campaigns, busy_agents = unpack(KEYS, 21, 26)
 local token, level, agents_seen, per_agent = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_concurrent, batch, lease_ms, open_until = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
-local max_attempts, retry_delay_ms, events_required = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12] == '1'
+local max_attempts, plan, events_required = tonumber(ARGV[10]), ARGV[11], ARGV[12] == '1'
 local answer_ms, deadline_ms, queue_level = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
 
 local given = redis.call('GET', given_answer)
@@ -93,6 +93,7 @@ at_most(max_concurrent - in_flight - count(connected), 'concurrency')
 if rest_until > 0 then at_most(1, 'probe') end -- after a rest, one call finds out whether the API is well
 at_most(batch, 'batch')
 
+keep_plan(plan)
 local skipped, dialed, passed_over = {}, 0, 0
 while dialed < room do
   local contact = redis.call('ZRANGE', ready, 0, 0)[1]
@@ -113,11 +114,11 @@ while dialed < room do
     local last = record.h[#record.h]
     if last and last.s == 'released' then table.remove(record.h) end
     while #record.h >= 8 do table.remove(record.h, 1) end
-    local number = record.a + 1
+    local number = next_number(record)
     local mark = token .. '/' .. dialed
     record.h[#record.h + 1] = {
       n = number, id = campaign .. ':' .. contact .. ':' .. number, t = mark, s = 'reserved', f = {},
-      rm = now, mr = max_attempts, rd = retry_delay_ms, dd = deadline_ms,
+      rm = now, p = past_of(record), dd = deadline_ms,
     }
     move(contact, record, 'reserved', now + lease_ms)
     save_record(contact, record)

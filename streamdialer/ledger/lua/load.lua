@@ -14,6 +14,7 @@ for i = 4, #ARGV, 6 do
     answer.known = answer.known + 1
   else
     local record = { a = attempts, o = digits(order_of(priority, now, ((i - 4) / 6 % 512) / 512)), pr = priority }
+    record.n = tonumber(redis.call('HGET', totals, 'n:' .. contact) or nil)
     if ARGV[i + 4] ~= '' then
       answer.invalid = answer.invalid + 1
       record.why = ARGV[i + 4]
