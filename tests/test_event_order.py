@@ -207,6 +207,29 @@ async def test_every_order_and_repetition_of_an_attempts_events_ends_in_one_ledg
     assert_one_ledger(await run.outcomes(), orders)
 
 
+@pytest.mark.parametrize("ending", ["two causes", "a cause for each taste"])
+async def test_every_order_ends_in_one_ledger_where_causes_have_rules_of_their_own(
+    services: Services, ending: str
+) -> None:
+    orders = orders_of(len(ENDINGS[ending]))
+    run = Orders(services, len(orders))
+    run.world.retry_rules = {
+        "q850:34": {"delay": 1},
+        "sip:503": {"delay": 2, "burns": True},
+        "q850:1": {"delay": 3},
+        "q850:41": {"delay": 4, "burns": False},
+        "sip:486": {"delay": 5, "limit": 1},
+    }
+    await run.open()
+    await run.call_all()
+    events = await run.written(ENDINGS[ending])
+    for nth in range(max(map(len, orders))):
+        await run.hear([events[order[nth]] if nth < len(order) else None for order in orders], "c")
+    outcomes = await run.outcomes()
+    assert_one_ledger(outcomes, orders)
+    assert outcomes[0][2][0][4] == {"two causes": "sip:503", "a cause for each taste": "q850:1"}[ending]
+
+
 OLD: Final[list[Said]] = [("call_ringing", {}), ("call_failed", {"disposition": "busy"})]
 LATE: Final[dict[str, list[Said]]] = {
     "busy": OLD,

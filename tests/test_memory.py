@@ -123,6 +123,21 @@ async def test_an_event_of_a_forgotten_call_takes_its_contact_out_of_the_ready_o
     assert await world.place_of("2") == "finished"
 
 
+async def test_a_forgotten_call_that_fails_is_followed_by_the_campaigns_plan(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=3)
+    await world.set_agents(1)
+    await world.place_one()
+    await another_server_answers(world)
+    await world.claim()
+    for contact, cause, counted in (("2", "19", 1), ("3", "34", 0)):
+        failed = Attempt("1", contact, 1, "")
+        assert await world.event("call_failed", failed, call_id=f"c{contact}", cause=cause) == "ended"
+        assert await world.place_of(contact) == "waiting"
+        record = await world.record(contact)
+        assert (record["a"], record["h"][0]["n"]) == (counted, 1)
+    await world.check_invariants()
+
+
 async def test_a_call_of_a_campaign_redis_has_forgotten_is_remembered_by_its_event(
     world: LedgerWorld,
 ) -> None:
