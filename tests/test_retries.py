@@ -85,7 +85,8 @@ async def test_a_network_that_stays_congested_is_asked_ever_more_rarely_and_not_
 ) -> None:
     world.max_attempts = 2
     await one_contact(world, {"unburned_in_a_row": 2})
-    counted, delays = [], []
+    counted: list[int | None] = []
+    delays: list[float] = []
     while len(counted) < 9 and await world.place_of("1") == "ready":
         await fail(world, cause="Q.850;cause=42")
         counted.append((await told(world))[1])

@@ -19,7 +19,7 @@ from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServ
 from streamdialer.ledger import Claimed, QueueState, Reservation
 from streamdialer.model import CampaignSettings, Tick, TickResult
 from streamdialer.pacing import Decision, calls_per_agent, decide
-from streamdialer.rules.retry import retry_plan
+from streamdialer.rules.retry import RetryPlan, retry_plan
 from streamdialer.rules.window import campaign_window
 
 log = logging.getLogger(__name__)
@@ -91,12 +91,13 @@ class Dialing:
         try:
             campaign = await self.settings_of(tick.campaign)
             opening = campaign_window(campaign, services.settings.timezone).around(now_ms)
+            retry = retry_plan(campaign)
             await self._register(tick.campaign, campaign, is_open=opening.is_open)
             if not opening.is_open:
                 result.reason = "window_closed"
                 result.detail = f"{WHY['window_closed']}; next opening, ms since 1970: {opening.until_ms}"
                 return result
-            await self._decide_and_claim(tick, campaign, opening.until_ms, result)
+            await self._decide_and_claim(tick, campaign, retry, opening.until_ms, result)
         except CampaignError as error:
             result.status, result.reason, result.detail = "error", "campaign_unusable", str(error)
             await self._step_aside(tick.campaign)
@@ -105,9 +106,14 @@ class Dialing:
         return result
 
     async def _decide_and_claim(
-        self, tick: Tick, campaign: CampaignSettings, open_until_ms: int | None, result: TickResult
+        self,
+        tick: Tick,
+        campaign: CampaignSettings,
+        retry: RetryPlan,
+        open_until_ms: int | None,
+        result: TickResult,
     ) -> None:
-        queue, retry = campaign.queue_name, retry_plan(campaign)
+        queue = campaign.queue_name
         for number in range(CLAIM_TRIES):
             state = await self._fresh_queue(tick.campaign, campaign, result)
             shared = shared_by_all(state, tick.campaign, campaign)
