@@ -87,6 +87,8 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Largest number of attempts per contact."""
     retry_delay: Annotated[float, msgspec.Meta(ge=0)] = 300.0
     """Seconds from the end of an attempt to the next."""
+    retry_rules: dict[str, Any] | None = None
+    """What follows which end of an attempt, where it is not as by default: `rules.retry`."""
     trunk: str | None = None
     caller_id: str | None = None
     start_time: str | None = None

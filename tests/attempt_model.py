@@ -19,6 +19,7 @@ PLACE_OF_LIVE: Final = {
 
 WEAKEST_FIRST: Final = (
     "failed",
+    "congestion",
     "no_answer",
     "busy",
     "machine",
@@ -29,8 +30,9 @@ WEAKEST_FIRST: Final = (
     "do_not_call",
 )
 """Of two dispositions that contradict each other the later in this list stands."""
-NOBODY_REACHED: Final = frozenset({"failed", "no_answer", "busy"})
-"""Dispositions that are tried again, and that an answered call cannot have."""
+NOBODY_REACHED: Final = frozenset({"failed", "congestion", "no_answer", "busy"})
+"""Dispositions that an answered call cannot have."""
+HAS_CAUSE: Final = frozenset({*NOBODY_REACHED, "machine", "abandoned", "invalid"})
 COUNTED: Final = frozenset({"no_answer", "busy", "failed", "abandoned", "machine"})
 
 
@@ -42,6 +44,8 @@ class Facts(msgspec.Struct):
     by_machine: bool = False
     completed: str | None = None
     failed: str | None = None
+    cause: str = ""
+    """That of the failure that stands; of several the last in the alphabet."""
     abandoned: bool = False
     impossible: bool = False
     """The API says that it will never be placed."""
@@ -65,23 +69,30 @@ def stronger(old: str | None, new: str) -> str:
     return new if old is None else max(old, new, key=WEAKEST_FIRST.index)
 
 
-def standing(facts: Facts) -> tuple[State, str | None]:
-    """State of a sent attempt and, when it is over, its disposition: events beat replies, replies beat silence."""
-    ending: str | None = None
+def ending(facts: Facts) -> tuple[str | None, str]:
+    """How the attempt ended (None: it has not) and by which cause: events beat replies, replies beat silence."""
     if facts.abandoned:
-        ending = "abandoned"
-    elif facts.completed:
-        ending = facts.completed
-    elif facts.failed:
-        ending = "completed" if facts.answered and facts.failed in NOBODY_REACHED else facts.failed
-    elif facts.answered:
-        ending = "completed" if facts.endless else None
-    elif facts.impossible:
-        ending = "invalid"
-    elif facts.silent:
-        ending = "completed" if facts.shown_answered else "failed"
-    if ending is not None:
-        return "ended", ending
+        return "abandoned", ""
+    if facts.completed:
+        return facts.completed, ""
+    if facts.failed:
+        if facts.answered and facts.failed in NOBODY_REACHED:
+            return "completed", ""
+        return facts.failed, facts.cause if facts.failed in HAS_CAUSE else ""
+    if facts.answered:
+        return "completed" if facts.endless else None, ""
+    if facts.impossible:
+        return "invalid", ""
+    if facts.silent:
+        return "completed" if facts.shown_answered else "failed", ""
+    return None, ""
+
+
+def standing(facts: Facts) -> tuple[State, str | None]:
+    """State of a sent attempt and, when it is over, the disposition others are told."""
+    kind, _ = ending(facts)
+    if kind is not None:
+        return "ended", "failed" if kind == "congestion" else kind
     if facts.answered:
         return "answered", None
     if facts.forgotten:

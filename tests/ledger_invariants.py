@@ -9,7 +9,7 @@ from typing import Final
 from redis.asyncio import Redis
 
 from streamdialer.keys import Keys
-from tests.attempt_model import LIVE, NOBODY_REACHED, PLACE_OF_LIVE, counts, standing
+from tests.attempt_model import LIVE, PLACE_OF_LIVE, counts, standing
 from tests.ledger_view import DEADLINES, CampaignView, LedgerView, Place, Record, StoredAttempt, read_ledger
 
 TOTALS: Final = ("total_calls", "answered_calls", "no_answer", "busy", "failed", "abandoned", "machine")
@@ -94,10 +94,12 @@ def _records(campaign: CampaignView) -> Iterator[str]:
             yield f"{contact} is in {record.place} while its newest attempt is {last and last.state}"
         if place is None and record.place in PLACE_OF_LIVE.values():
             yield f"{contact} is in {record.place} without a live attempt"
-        if last and last.state == "ended":
-            is_tried_again = last.disposition in NOBODY_REACHED and last.number < last.max_attempts
-            if record.place == "waiting" and not is_tried_again:
-                yield f"{contact} waits for another attempt after {last.disposition}, number {last.number}"
+        if (
+            record.place == "waiting"
+            and last
+            and last.disposition in ("completed", "do_not_call", "callback")
+        ):
+            yield f"{contact} waits for another attempt after {last.disposition}, number {last.number}"
         calls = [attempt for attempt in history if attempt.state not in ("reserved", "released")]
         numbers = [attempt.number for attempt in calls]
         if numbers != sorted(set(numbers)):
@@ -111,13 +113,15 @@ def _records(campaign: CampaignView) -> Iterator[str]:
             yield f"{contact}: attempt {live[0].id} is {live[0].state}, and a later one exists"
         for attempt in history:
             yield from (f"{contact}: {wrong}" for wrong in _attempt(attempt, attempt is last))
-        if numbers and record.attempts != numbers[-1]:
-            yield f"{contact}: {record.attempts} attempts count, the newest is number {numbers[-1]}"
+        if calls and record.attempts != calls[-1].past.counted + (not calls[-1].is_uncounted):
+            yield f"{contact}: {record.attempts} attempts count, the newest says otherwise: {calls[-1]}"
 
 
 def _attempt(attempt: StoredAttempt, is_newest: bool) -> Iterator[str]:
-    if attempt.number > attempt.max_attempts and attempt.token != "remembered":
-        yield f"attempt {attempt.id} is beyond the {attempt.max_attempts} allowed"
+    if attempt.number <= attempt.past.counted:
+        yield f"attempt {attempt.id} has a number that was spent: {attempt.past.counted} attempts count before it"
+    if attempt.is_uncounted and attempt.state != "ended":
+        yield f"attempt {attempt.id} is {attempt.state} and does not count"
     if attempt.state == "reserved":
         if attempt.run or attempt.sent_ms:
             yield f"attempt {attempt.id} is reserved and was sent"

@@ -25,6 +25,7 @@ from streamdialer.scripts import Scripts
 from tests.attempt_model import LIVE
 from tests.ledger_model import AttemptModel
 from tests.ledger_trial import Trial
+from tests.retry_model import CAUSES
 from tests.trial_base import Written
 
 SHARED, ALONE = ("1", "2"), "3"
@@ -41,6 +42,7 @@ contacts = st.integers(1, 12).map(str)
 which = st.integers(0, 2**16)
 few = st.integers(0, 7)
 call_ids = st.sampled_from(("mine", "mine", ""))
+causes = st.sampled_from(sorted(CAUSES))
 mostly = st.sampled_from((True, True, True, False))
 
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
 
-from tests.attempt_model import NOBODY_REACHED, Facts, State, counts, standing, stronger
+from tests.attempt_model import WEAKEST_FIRST, Facts, State, counts, ending, standing, stronger
+from tests.retry_model import CAUSES, MAX_ATTEMPTS, After, PastModel, PlanModel, after
 
 # The tests' clock moves by thousands of seconds and no duration is a multiple of them: whether something is due does
 # not hang on how long the test itself takes.
-LEASE_S, DEADLINE_S, MAX_CALL_S, TOMBSTONE_S, RETRY_S = 6500, 4500, 720_500, 60_500, 30_500
+LEASE_S, DEADLINE_S, MAX_CALL_S, TOMBSTONE_S = 6500, 4500, 720_500, 60_500
 REST_S, RATE_LIMIT_S, DELIVERY_LEASE_S, ANSWER_KEPT_S = 2500, 1500, 3500, 30_000
-MAX_ATTEMPTS: Final = 3
 
 
 @dataclass(eq=False)
@@ -29,7 +28,9 @@ class AttemptModel:
     contact: str
     number: int
     token: str
-    max_attempts: int
+    past: PastModel = field(default_factory=lambda: PastModel(0))
+    after: After | None = None
+    """What follows it, when it is over."""
     facts: Facts = field(default_factory=Facts)
     run: str | None = None
     sent_after: int = 0
@@ -56,6 +57,8 @@ class ContactModel:
     priority: int
     age: float
     used: int
+    spent: int = 0
+    """The highest number of its requests that are forgotten."""
     place: str = "ready"
     due: float | None = None
     attempts: list[AttemptModel] = field(default_factory=list)
@@ -90,6 +93,10 @@ class CampaignModel:
     queue: str = ""
     status: str | None = None
     contacts: dict[str, ContactModel] = field(default_factory=dict)
+    plan: PlanModel | None = None
+    """As given with the last claim that was heard."""
+    spent: dict[str, int] = field(default_factory=dict)
+    """Contacts that are forgotten -> the highest number of their requests."""
     past: Counter[str] = field(default_factory=Counter)
     """What attempts that are no longer remembered have added to the totals."""
     held_until: float | None = None
@@ -151,7 +158,9 @@ class LedgerModel:
             if contacts[contact].place != "finished":
                 contacts[contact].priority = priority  # it moves, and keeps its age
             return "known"
-        one = contacts[contact] = ContactModel(contact, priority, self.now, attempts)
+        one = contacts[contact] = ContactModel(
+            contact, priority, self.now, attempts, self.campaigns[campaign].spent.get(contact, 0)
+        )
         if problem:
             self._put(one, "finished")
             self.tell(campaign, one, "invalid", None)
@@ -170,10 +179,17 @@ class LedgerModel:
         ended = contact.newest.standing[1] if contact.newest else None
         self.tell(campaign, contact, ended or "failed", contact.used)
 
-    def reserve(self, campaign: str, contact: ContactModel, token: str, max_attempts: int) -> AttemptModel:
+    def reserve(self, campaign: str, contact: ContactModel, token: str) -> AttemptModel:
         if contact.newest and contact.newest.standing[0] == "released":
             contact.attempts.pop()
-        attempt = AttemptModel(campaign, contact.id, contact.used + 1, token, max_attempts)
+        last, past = contact.newest, PastModel(contact.used)
+        if last and last.after:
+            in_a_row = 0 if last.after.is_counted else last.past.uncounted_in_a_row + 1
+            past = PastModel(contact.used, in_a_row, last.past.ended_by + Counter([last.after.key]))
+        elif last:
+            past = PastModel(contact.used, 0, last.past.ended_by)
+        number = max(contact.used, contact.spent, last.number if last else 0) + 1
+        attempt = AttemptModel(campaign, contact.id, number, token, past)
         contact.attempts.append(attempt)
         self._put(contact, "reserved", LEASE_S)
         return attempt
@@ -185,16 +201,24 @@ class LedgerModel:
     def send(self, campaign: str, contact: ContactModel, run: str) -> None:
         attempt = contact.attempts[-1]
         attempt.run, attempt.sent_after = run, len(self.written)
-        contact.used = attempt.number
+        contact.used = attempt.past.counted + 1
         self._put(contact, "unanswered", DEADLINE_S)
-        self.tell(campaign, contact, "dialing", attempt.number)
+        self.tell(campaign, contact, "dialing", contact.used)
 
     def follow(self, contact: ContactModel, attempt: AttemptModel, before: tuple[State, str | None]) -> bool:
         """Draws the consequences of new facts; True when the contact's call is over by them."""
         state, disposition = attempt.standing
         if state == "ended" and before[0] != "ended":
             attempt.ended_at = self.now
-        if (state, disposition) == before:
+        was, attempt.after = attempt.after, None
+        if state == "ended":
+            kind, cause = ending(attempt.facts)
+            plan = self.campaigns[attempt.campaign].plan
+            assert kind is not None
+            assert plan is not None
+            attempt.after = after(plan, attempt.past, kind, cause)
+        keys = was and was.key, attempt.after and attempt.after.key
+        if (state, disposition) == before and keys[0] == keys[1]:
             return False
         unsent = contact.newest is not None and contact.newest.standing[0] in ("reserved", "released")
         if unsent and contact.attempts[-2:-1] == [attempt]:
@@ -202,25 +226,26 @@ class LedgerModel:
         if attempt is not contact.newest:
             return False
         if state == "released":
-            contact.used = attempt.number - 1
+            contact.used = attempt.past.counted
             self._put(contact, "ready")
             self.tell(attempt.campaign, contact, "pending", contact.used)
             return True
-        contact.used = attempt.number
-        if state == "ended":
+        contact.used = attempt.past.counted + 1
+        if attempt.after is not None:
             assert disposition is not None
-            if disposition in NOBODY_REACHED and attempt.number < attempt.max_attempts:
-                contact.place, contact.due = "waiting", attempt.ended_at + RETRY_S
+            contact.used -= not attempt.after.is_counted
+            if attempt.after.delay_s is not None:
+                contact.place, contact.due = "waiting", attempt.ended_at + attempt.after.delay_s
             else:
                 self._put(contact, "finished")
-            self.tell(attempt.campaign, contact, disposition, attempt.number)
+            self.tell(attempt.campaign, contact, disposition, contact.used)
             return True
         if state == "answered":
             self._put(contact, "connected", MAX_CALL_S)
-            self.tell(attempt.campaign, contact, "answered", attempt.number)
+            self.tell(attempt.campaign, contact, "answered", contact.used)
         elif contact.place != "unanswered":
             self._put(contact, "unanswered", DEADLINE_S)
-            self.tell(attempt.campaign, contact, "dialing", attempt.number)
+            self.tell(attempt.campaign, contact, "dialing", contact.used)
         return False
 
     # --- what is known and allowed ----------------------------------------------------------------------------
@@ -353,7 +378,13 @@ class LedgerModel:
         elif kind == "call_completed":
             facts.completed = stronger(facts.completed, disposition or "completed")
         else:
-            facts.failed = stronger(facts.failed, disposition or "failed")
+            cause, says = CAUSES[said.get("cause", "")]
+            kind = says if says and disposition in ("", "failed") else disposition or "failed"
+            heard = [(kind, cause), (facts.failed, facts.cause)]
+            facts.failed, facts.cause = max(
+                [(name, why) for name, why in heard if name],
+                key=lambda pair: (WEAKEST_FIRST.index(pair[0]), pair[1]),
+            )
         facts.by_machine |= said.get("answered_by") == "machine"
         if known == (*(getattr(facts, name) for name in Facts.__struct_fields__), attempt.call_id):
             return "unchanged"
@@ -365,4 +396,7 @@ class LedgerModel:
         """The end of a tombstone."""
         for attempt in contact.attempts:
             campaign.past += counts(attempt.facts)
+        spent = max(contact.used, contact.spent, contact.newest.number if contact.newest else 0)
+        if spent > contact.used:
+            campaign.spent[contact.id] = spent
         del campaign.contacts[contact.id]

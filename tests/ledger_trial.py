@@ -37,9 +37,13 @@ class Trial(CallTrial, WorldTrial, NewsTrial):
                 record = found.records[contact_id]
                 assert record.place == contact.place, (name, contact_id)
                 assert record.attempts == contact.used, (name, contact_id)
-                seen = [(a.number, a.token, a.state, a.disposition, a.run, a.verdict) for a in record.history]
+                seen = [
+                    (a.number, a.token, a.state, a.disposition, a.rule, a.run, a.verdict)
+                    for a in record.history
+                ]
                 assert seen == [
-                    (a.number, a.token, *a.standing, a.run, a.verdict) for a in contact.attempts
+                    (a.number, a.token, *a.standing, a.after and a.after.key, a.run, a.verdict)
+                    for a in contact.attempts
                 ], (name, contact_id)
                 for attempt in contact.attempts:
                     sums += counts(attempt.facts) if attempt.run is not None else Counter()

@@ -50,6 +50,7 @@ class StoredFacts(msgspec.Struct, forbid_unknown_fields=True):
     w: int = 0
     c: str | None = None
     x: str | None = None
+    xc: str | None = None
 
     def read(self) -> Facts:
         return Facts(
@@ -58,6 +59,7 @@ class StoredFacts(msgspec.Struct, forbid_unknown_fields=True):
             by_machine=bool(self.m),
             completed=self.c,
             failed=self.x,
+            cause=self.xc or "",
             abandoned=bool(self.b),
             impossible=bool(self.i),
             not_placed=bool(self.z),
@@ -68,6 +70,14 @@ class StoredFacts(msgspec.Struct, forbid_unknown_fields=True):
         )
 
 
+class StoredPast(msgspec.Struct):
+    """What had been when an attempt was reserved."""
+
+    counted: int = msgspec.field(name="a")
+    uncounted_in_a_row: int = msgspec.field(name="u")
+    ended_by: dict[str, int] = msgspec.field(name="k", default_factory=dict)
+
+
 class StoredAttempt(msgspec.Struct):
     """One attempt of a record, as `lua/lib/attempts.lua` writes it."""
 
@@ -76,8 +86,10 @@ class StoredAttempt(msgspec.Struct):
     token: str = msgspec.field(name="t")
     state: State = msgspec.field(name="s")
     facts: StoredFacts = msgspec.field(name="f")
-    max_attempts: int = msgspec.field(name="mr")
+    past: StoredPast = msgspec.field(name="p")
     reserved_ms: float = msgspec.field(name="rm")
+    rule: str | None = msgspec.field(name="y", default=None)
+    is_uncounted: bool = msgspec.field(name="u", default=False)
     run: str | None = msgspec.field(name="b", default=None)
     disposition: str | None = msgspec.field(name="d", default=None)
     verdict: str | None = msgspec.field(name="v", default=None)

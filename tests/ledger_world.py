@@ -10,7 +10,8 @@ from streamdialer.consumers.services import Services
 from streamdialer.ledger import Claimed, LoadRow, Reservation, fact_of
 from streamdialer.ledger.campaigns import EventApplied
 from streamdialer.ledger.hours import Hours
-from streamdialer.model import Agent, Attempt, CallEvent
+from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
+from streamdialer.rules.retry import RetryPlan, retry_plan
 
 PLACES = ("ready", "waiting", "reserved", "unanswered", "connected", "in_doubt", "finished")
 
@@ -24,6 +25,19 @@ class LedgerWorld:
         self.tokens = 0
         self.max_attempts = 3
         self.retry_delay_ms = 300_000
+        self.retry_rules: dict[str, Any] | None = None
+
+    @property
+    def retry(self) -> RetryPlan:
+        """The plan of the campaigns."""
+        return retry_plan(
+            CampaignSettings(
+                queue_name=self.queue,
+                max_retries=self.max_attempts,
+                retry_delay=self.retry_delay_ms / 1000,
+                retry_rules=self.retry_rules,
+            )
+        )
 
     async def open_campaign(self, campaign: str = "1", contacts: int = 5, priority: int = 5) -> None:
         services = self.services
@@ -76,8 +90,7 @@ class LedgerWorld:
                 max_concurrent=max_concurrent,
                 batch=500,
                 open_until_ms=open_until_ms,
-                max_attempts=self.max_attempts,
-                retry_delay_ms=self.retry_delay_ms,
+                retry=self.retry,
                 others=others or {},
                 hours=hours,
             ),
@@ -178,10 +191,7 @@ class LedgerWorld:
                 assert bool(live) == (record["p"] in ("reserved", "unanswered", "connected", "in_doubt")), (
                     record
                 )
-                counted = max(
-                    [one["n"] for one in attempts if one["s"] not in ("reserved", "released")], default=0
-                )
-                assert max(record["a"], counted) <= self.max_attempts, record
+                assert record["a"] <= self.max_attempts, record
             public = await self.public(campaign)
             if "active_calls" in public:
                 assert int(public["active_calls"]) == await self.count(campaign, "unanswered")

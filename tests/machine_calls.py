@@ -23,7 +23,7 @@ from tests.ledger_machine import (
     few,
     which,
 )
-from tests.ledger_model import RETRY_S
+from tests.retry_model import plans
 
 
 class CallRules(MachineBase):
@@ -70,6 +70,7 @@ class CallRules(MachineBase):
         open_until = more.get("open_until", OPEN)
         view = self.trial.view
         free = len(view.queues[queue].free) if view is not None and queue else 0
+        retry, plan = plans(int(more.get("max_attempts", 3)), bool(more.get("is_plain", True)))
         wanted = Reservation(
             token=f"t{self.tokens}",
             level=level,
@@ -78,20 +79,19 @@ class CallRules(MachineBase):
             max_concurrent=cap,
             batch=int(more.get("batch", 500)),
             open_until_ms=open_until,
-            max_attempts=int(more.get("max_attempts", 3)),
-            retry_delay_ms=RETRY_S * 1000,
+            retry=retry,
             others=others,
         )
         open_for_s = {None: None, OPEN: 1e12, CLOSED: -1.0}[open_until]
-        self.do(lambda: self.trial.claim(campaign, queue or "sales", wanted, open_for_s))
+        self.do(lambda: self.trial.claim(campaign, queue or "sales", wanted, plan, open_for_s))
 
     @rule(campaign=campaigns, level=st.integers(0, 6))
     def a_claim(self, campaign: str, level: int) -> None:
         self._claim(campaign, level, 3.0, 50)
 
-    @rule(campaign=campaigns)
-    def a_claim_of_one_more(self, campaign: str) -> None:
-        self._claim(campaign, self.trial.model.campaigns[campaign].placed + 1, 3.0, 50)
+    @rule(campaign=campaigns, is_plain=st.booleans())
+    def a_claim_of_one_more(self, campaign: str, is_plain: bool) -> None:
+        self._claim(campaign, self.trial.model.campaigns[campaign].placed + 1, 3.0, 50, is_plain=is_plain)
 
     @rule(
         campaign=campaigns,
@@ -103,14 +103,15 @@ class CallRules(MachineBase):
         forgets_others=st.sampled_from((False, False, False, True)),
         agents_gone=st.sampled_from((0, 0, 1, 2)),
         max_attempts=st.sampled_from((3, 3, 2)),
+        is_plain=st.booleans(),
     )
     def a_claim_of_any_kind(self, campaign: str, level: int, ratio: float, cap: int, **more: Any) -> None:
         self._claim(campaign, level, ratio, cap, **more)
 
-    @rule(campaign=campaigns)
-    def a_call_is_placed(self, campaign: str) -> None:
+    @rule(campaign=campaigns, is_plain=st.booleans())
+    def a_call_is_placed(self, campaign: str, is_plain: bool) -> None:
         self.bench.run(self._good_moment())
-        self.a_claim_of_one_more(campaign)
+        self.a_claim_of_one_more(campaign, is_plain)
         self.all_reserved_calls_are_begun()
 
     @precondition(lambda self: self.trial.calls)

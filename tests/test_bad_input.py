@@ -50,6 +50,8 @@ async def test_a_campaign_nobody_started(settings: Settings) -> None:
         ("start_time", "nine", "start_time"),
         ("pacing", "clever", "pacing"),
         ("abandon_cap", 3, "abandon_cap"),
+        ("retry_rules", {"busy": {"delay": -5}}, "retry_rules: busy"),
+        ("retry_rules", [60], "retry_rules"),
     ],
 )
 async def test_a_campaign_with_unusable_settings_is_not_dialed_and_says_why(

@@ -194,7 +194,7 @@ def test_a_person_is_taken_by_the_agent_who_has_been_idle_longest() -> None:
     assert ("agent_busy", {"agent_id": "a1", "queue": "sales", "campaign_id": 1}) in news(live_on(world))
 
 
-@pytest.mark.parametrize(("outcome", "cause"), [("busy", 17), ("failed", 41), ("no_answer", 19)])
+@pytest.mark.parametrize(("outcome", "cause"), [("busy", 17), ("failed", 27), ("no_answer", 19)])
 def test_a_call_nobody_answers_fails_with_its_cause(outcome: str, cause: int) -> None:
     world = small_world(OUTCOMES[outcome])
     call = dial(world, 1, timeout=20)

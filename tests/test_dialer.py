@@ -256,6 +256,18 @@ async def test_contacts_only_the_backend_knows_to_be_due_are_reset(settings: Set
         assert audit.double_dials == 0
 
 
+async def test_contacts_that_are_final_by_the_campaigns_rules_are_not_reset(settings: Settings) -> None:
+    world = build_world(agents=5, contacts=6, mode="progressive", speed=60, retry_delay_s=1)
+    world.campaigns[1].retry_rules = {"no_answer": {"final": True}, "busy": {"limit": 2}}
+    for number, contact in world.contacts.items():
+        contact.status = "no_answer" if number <= 3 else "busy"
+        contact.attempts, contact.last_attempt = (2 if number == 6 else 1), "2020-01-01T00:00:00Z"
+    async with running(settings, world) as dialer:
+        await dialer.until(lambda audit: audit.total.originates >= 2)
+        assert (await dialer.tick("retry")).reset == 0
+        assert {number for number, calls in world.auditor.per_contact.items() if calls} == {4, 5}
+
+
 async def test_statistics_go_from_the_api_to_the_backend(settings: Settings) -> None:
     world = build_world(agents=2, contacts=4, mode="progressive", speed=60)
     async with running(settings, world) as dialer:

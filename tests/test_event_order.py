@@ -63,6 +63,17 @@ ENDINGS: Final[dict[str, list[Said]]] = {
         ("call_completed", {"disposition": "machine"}),
         ("call_completed", {"disposition": "do_not_call"}),
     ],
+    "two causes": [
+        ("call_failed", {"cause": "34"}),
+        ("call_failed", {"cause": "503"}),
+        ("call_failed", {}),
+    ],
+    "a cause for each taste": [
+        ("call_failed", {"cause": "1"}),
+        ("call_failed", {"disposition": "busy", "cause": "41"}),
+        ("call_failed", {"disposition": "busy", "cause": "SIP 486"}),
+        ("call_failed", {"disposition": "congestion"}),
+    ],
     "everything at once": [
         ("call_ringing", {}),
         ("call_answered", {}),
@@ -165,7 +176,10 @@ class Orders:
                 (
                     record.place,
                     record.attempts,
-                    [(one.number, one.state, one.disposition, one.facts) for one in record.history],
+                    [
+                        (one.number, one.state, one.disposition, one.facts, one.rule, one.is_uncounted)
+                        for one in record.history
+                    ],
                     told and (told.status, told.attempts),
                 )
             )
@@ -193,11 +207,35 @@ async def test_every_order_and_repetition_of_an_attempts_events_ends_in_one_ledg
     assert_one_ledger(await run.outcomes(), orders)
 
 
+@pytest.mark.parametrize("ending", ["two causes", "a cause for each taste"])
+async def test_every_order_ends_in_one_ledger_where_causes_have_rules_of_their_own(
+    services: Services, ending: str
+) -> None:
+    orders = orders_of(len(ENDINGS[ending]))
+    run = Orders(services, len(orders))
+    run.world.retry_rules = {
+        "q850:34": {"delay": 1},
+        "sip:503": {"delay": 2, "burns": True},
+        "q850:1": {"delay": 3},
+        "q850:41": {"delay": 4, "burns": False},
+        "sip:486": {"delay": 5, "limit": 1},
+    }
+    await run.open()
+    await run.call_all()
+    events = await run.written(ENDINGS[ending])
+    for nth in range(max(map(len, orders))):
+        await run.hear([events[order[nth]] if nth < len(order) else None for order in orders], "c")
+    outcomes = await run.outcomes()
+    assert_one_ledger(outcomes, orders)
+    assert outcomes[0][2][0][4] == {"two causes": "sip:503", "a cause for each taste": "q850:1"}[ending]
+
+
 OLD: Final[list[Said]] = [("call_ringing", {}), ("call_failed", {"disposition": "busy"})]
 LATE: Final[dict[str, list[Said]]] = {
     "busy": OLD,
     "answered and completed": [("call_answered", {}), ("call_completed", {})],
     "answered, and no end is told": [("call_ringing", {}), ("call_answered", {})],
+    "congested": [("call_ringing", {}), ("call_failed", {"cause": "34"})],
     "abandoned by a machine": [
         ("call_answered", {"answered_by": "machine"}),
         ("call_abandoned", {}),
@@ -205,7 +243,7 @@ LATE: Final[dict[str, list[Said]]] = {
 }
 
 
-@pytest.mark.parametrize("ending", ["talked", "no answer", "contradiction"])
+@pytest.mark.parametrize("ending", ["talked", "no answer", "contradiction", "two causes"])
 @pytest.mark.parametrize("late", LATE)
 @pytest.mark.parametrize("has_call_id", [True, False])
 async def test_events_of_an_attempt_the_deadline_ended_mix_with_those_of_the_next_in_any_order(

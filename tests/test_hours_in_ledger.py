@@ -169,8 +169,7 @@ async def test_who_was_loaded_without_a_law_is_given_its_zone_when_there_is_one(
         max_concurrent=100,
         batch=500,
         open_until_ms=None,
-        max_attempts=3,
-        retry_delay_ms=300_000,
+        retry=world.retry,
         others={},
     )
     claimed = await claim_within_hours(world.services.campaigns, "1", world.queue, wanted, hours, now)
@@ -231,7 +230,7 @@ async def test_after_a_loss_of_memory_the_backend_knows_better_who_waits_for_its
     await memory.forget_ready("1")
     assert await world.count("1", "waiting") == 0
     await load(world, closed, "2")
-    assert await memory.doubt("1", [DoubtRow(world.row("2"), False, None)], 3, 300_000) == 0
+    assert await memory.doubt("1", [DoubtRow(world.row("2"), False, None)], world.retry) == 0
     assert (await world.backend_doc("2") or {})["s"] == "pending", "and not failed: it was never called"
 
 

@@ -34,6 +34,7 @@ from tests.ledger_machine import (
     Bench,
     call_ids,
     campaigns,
+    causes,
     few,
     mostly,
     which,
@@ -90,13 +91,15 @@ class LedgerMachine(CallRules):
 
     @precondition(lambda self: self._sent())
     @rule(
-        at=few, disposition=st.sampled_from(("no_answer", "busy", "failed")), call_id=call_ids, is_read=mostly
+        at=few,
+        disposition=st.sampled_from(("no_answer", "busy", "failed", "congestion")),
+        cause=causes,
+        call_id=call_ids,
+        is_read=mostly,
     )
-    def it_fails(self, at: int, disposition: str, call_id: str, is_read: bool) -> None:
-        sent = self._sent()
-        self._event(
-            sent[at % len(sent)], "call_failed", call_id=call_id, is_read=is_read, disposition=disposition
-        )
+    def it_fails(self, at: int, disposition: str, cause: str, call_id: str, is_read: bool) -> None:
+        sent, said = self._sent(), {"disposition": disposition, "cause": cause}
+        self._event(sent[at % len(sent)], "call_failed", call_id=call_id, is_read=is_read, **said)
 
     @precondition(lambda self: self._sent())
     @rule(
@@ -109,14 +112,15 @@ class LedgerMachine(CallRules):
         ),
         call_id=st.sampled_from(("mine", "mine", "", "strange")),
         by_machine=st.booleans(),
+        cause=causes,
         is_read=mostly,
     )
     def an_event(
-        self, at: int, kind: str, disposition: str, call_id: str, by_machine: bool, is_read: bool
+        self, at: int, kind: str, disposition: str, call_id: str, by_machine: bool, cause: str, is_read: bool
     ) -> None:
         sent, said = self._sent(), {}
         if kind in ("call_completed", "call_failed"):
-            said["disposition"] = disposition
+            said["disposition"], said["cause"] = disposition, cause
         if kind == "call_answered" and by_machine:
             said["answered_by"] = "machine"
         self._event(sent[at % len(sent)], kind, call_id=call_id, is_read=is_read, **said)
@@ -125,9 +129,7 @@ class LedgerMachine(CallRules):
     @rule(at=which, kind=st.sampled_from(("call_ringing", "call_answered", "call_failed")), call_id=call_ids)
     def an_event_of_any_call_ever_reserved(self, at: int, kind: str, call_id: str) -> None:
         call = self.trial.calls[at % len(self.trial.calls)][0]
-        self._event(
-            AttemptModel(call.campaign, call.contact, call.number, call.token, 0), kind, call_id=call_id
-        )
+        self._event(AttemptModel(call.campaign, call.contact, call.number, call.token), kind, call_id=call_id)
 
     @precondition(lambda self: self.events)
     @rule(at=which)

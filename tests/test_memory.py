@@ -38,7 +38,7 @@ async def rebuild(world: LedgerWorld, *rows: DoubtRow) -> int:
     memory = world.services.memory
     mark = (await memory.state()).rebuild
     await memory.forget_ready("1")
-    held = await memory.doubt("1", rows, world.max_attempts, world.retry_delay_ms)
+    held = await memory.doubt("1", rows, world.retry)
     assert await memory.mark_rebuilt("1", mark)
     return held
 
@@ -121,6 +121,21 @@ async def test_an_event_of_a_forgotten_call_takes_its_contact_out_of_the_ready_o
     assert (await world.backend_doc("2") or {})["s"] == "answered"
     assert await world.event("call_completed", ringing, call_id="c") == "ended"
     assert await world.place_of("2") == "finished"
+
+
+async def test_a_forgotten_call_that_fails_is_followed_by_the_campaigns_plan(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=3)
+    await world.set_agents(1)
+    await world.place_one()
+    await another_server_answers(world)
+    await world.claim()
+    for contact, cause, counted in (("2", "19", 1), ("3", "34", 0)):
+        failed = Attempt("1", contact, 1, "")
+        assert await world.event("call_failed", failed, call_id=f"c{contact}", cause=cause) == "ended"
+        assert await world.place_of(contact) == "waiting"
+        record = await world.record(contact)
+        assert (record["a"], record["h"][0]["n"]) == (counted, 1)
+    await world.check_invariants()
 
 
 async def test_a_call_of_a_campaign_redis_has_forgotten_is_remembered_by_its_event(
@@ -316,7 +331,7 @@ async def test_an_event_of_a_forgotten_call_says_nothing_of_attempts_it_cannot_k
     assert (told["s"], told.get("a")) == ("answered", None)
     await world.services.campaigns.register("7", "sales", "", before="")
     memory = world.services.memory
-    await memory.doubt("7", [shown("70", 2, is_answered=True)], 3, 300_000)
+    await memory.doubt("7", [shown("70", 2, is_answered=True)], world.retry)
     assert (await world.record("70", "7"))["a"] == 2, "the backend counts"
 
 

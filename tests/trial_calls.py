@@ -17,13 +17,16 @@ from tests.ledger_model import (
     CampaignModel,
     ContactModel,
 )
+from tests.retry_model import PlanModel
 from tests.trial_base import TrialBase
 
 
 class CallTrial(TrialBase):
     """Who may be called, and whose request may leave."""
 
-    async def claim(self, campaign: str, queue: str, wanted: Reservation, open_for_s: float | None) -> None:
+    async def claim(
+        self, campaign: str, queue: str, wanted: Reservation, plan: PlanModel, open_for_s: float | None
+    ) -> None:
         model, one = self.model, self.model.campaigns[campaign]
         kept, kept_until = self.answers.get((campaign, wanted.token), (None, 0.0))
         got = await self.ledger.claim(campaign, queue, wanted)
@@ -45,6 +48,7 @@ class CallTrial(TrialBase):
             assert got.reason in forbidding | unclear, (got.reason, forbidding)
             assert got.dialed == 0
             return
+        one.plan = plan
         before = {name: (each.placed, each.live) for name, each in model.campaigns.items()}
         ready = sorted(one.within("ready"), key=lambda contact: contact.order)
         taken = [one.contacts[attempt.contact] for attempt in new]
@@ -55,8 +59,8 @@ class CallTrial(TrialBase):
             (c.order for c in left), default=(99, 0.0)
         )
         for attempt, contact in zip(new, taken, strict=True):
-            assert contact.used < wanted.max_attempts
-            made = model.reserve(campaign, contact, attempt.token, wanted.max_attempts)
+            assert contact.used < plan.max_attempts
+            made = model.reserve(campaign, contact, attempt.token)
             assert made.id == attempt.id
             self.calls.append((attempt, "" if open_for_s is None else str(wanted.open_until_ms)))
         room = self._room(one, wanted, got.free, before)
@@ -89,7 +93,7 @@ class CallTrial(TrialBase):
         finished = await self.client.zrange(self.keys.finished(one.id), 0, -1)
         met = [contact for contact in ready if contact.id in finished]
         assert len(met) == skipped
-        assert all(contact.used >= wanted.max_attempts for contact in met)
+        assert all(contact.used >= wanted.retry.max_attempts for contact in met)
         for contact in met:
             self.model.use_up(one.id, contact)
 

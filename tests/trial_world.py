@@ -11,9 +11,9 @@ from streamdialer.ledger import (
 )
 from streamdialer.model import Agent, TickKind, TickResult
 from tests.ledger_model import (
-    MAX_ATTEMPTS,
     CampaignModel,
 )
+from tests.retry_model import MAX_ATTEMPTS
 from tests.trial_base import TrialBase
 
 

@@ -31,7 +31,7 @@ from streamdialer.callcentre.things import (
 from streamdialer.model import AgentEventType, CallEventType
 
 Subject = TypeVar("Subject")
-Q850_CAUSE: dict[Disposition, int] = {"busy": 17, "failed": 41, "no_answer": 19}
+Q850_CAUSE: dict[Disposition, int] = {"busy": 17, "failed": 27, "no_answer": 19}
 
 
 class World:

@@ -23,6 +23,7 @@ from streamdialer.ledger import Claimed, QueueState, Reservation
 from streamdialer.model import CampaignSettings, Tick, TickResult
 from streamdialer.pacing import Decision, calls_per_agent, decide
 from streamdialer.rules import CallingHours
+from streamdialer.rules.retry import RetryPlan, retry_plan
 
 log = logging.getLogger(__name__)
 CLAIM_BATCH: Final = 500
@@ -100,12 +101,13 @@ class Dialing:
             campaign = await self.settings_of(tick.campaign)
             hours = self._refill.hours.of(tick.campaign, campaign, now_ms)
             opening = hours.window.around(now_ms)
+            retry = retry_plan(campaign)
             await self._register(tick.campaign, campaign, is_open=opening.is_open)
             if not opening.is_open:
                 result.reason = "window_closed"
                 result.detail = f"{WHY['window_closed']}; next opening, ms since 1970: {opening.until_ms}"
                 return result
-            await self._decide_and_claim(tick, campaign, hours, opening.until_ms, result)
+            await self._decide_and_claim(tick, campaign, retry, hours, opening.until_ms, result)
         except CampaignError as error:
             result.status, result.reason, result.detail = "error", "campaign_unusable", str(error)
             await self._step_aside(tick.campaign)
@@ -117,6 +119,7 @@ class Dialing:
         self,
         tick: Tick,
         campaign: CampaignSettings,
+        retry: RetryPlan,
         hours: CallingHours,
         open_until_ms: int | None,
         result: TickResult,
@@ -134,8 +137,7 @@ class Dialing:
                 max_concurrent=campaign.max_concurrent_calls,
                 batch=CLAIM_BATCH,
                 open_until_ms=open_until_ms,
-                max_attempts=campaign.max_retries,
-                retry_delay_ms=round(campaign.retry_delay * 1000),
+                retry=retry,
                 others={
                     other.id: shared[other.id].calls_per_agent if other.id in shared else 1.0
                     for other in state.campaigns

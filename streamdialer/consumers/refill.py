@@ -17,6 +17,7 @@ from streamdialer.errors import Unreachable
 from streamdialer.gateways.backend import ContactPage
 from streamdialer.ledger import DoubtRow, Loaded, LoadRow
 from streamdialer.model import CampaignSettings, Contact, normalise_id
+from streamdialer.rules.retry import RetryPlan, retry_plan
 
 log = logging.getLogger(__name__)
 REBUILD_PASSES: Final = 10
@@ -56,16 +57,26 @@ def load_row(contact: Contact, *, reset: bool = False) -> LoadRow:
 
 def doubt_row(contact: Contact) -> DoubtRow:
     """A contact the backend shows as being called, with when that began as far as it says so."""
-    last_ms: int | None = None
-    if isinstance(contact.last_attempt, str):
-        try:
-            instant = datetime.fromisoformat(contact.last_attempt)
-        except ValueError:
-            log.warning("last_attempt is no ISO 8601 time", extra={"contact": contact.id})
-        else:
-            instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-            last_ms = round(instant.timestamp() * 1000)
-    return DoubtRow(load_row(contact), contact.status == "answered", last_ms)
+    return DoubtRow(load_row(contact), contact.status == "answered", last_attempt_ms(contact))
+
+
+def last_attempt_ms(contact: Contact) -> int | None:
+    """When the contact was last tried, by the server's clock; None when the backend does not say."""
+    if not isinstance(contact.last_attempt, str):
+        return None
+    try:
+        instant = datetime.fromisoformat(contact.last_attempt)
+    except ValueError:
+        log.warning("last_attempt is no ISO 8601 time", extra={"contact": contact.id})
+        return None
+    instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return round(instant.timestamp() * 1000)
+
+
+def _may_return(contact: Contact, plan: RetryPlan, now_ms: int) -> bool:
+    last_ms = last_attempt_ms(contact)
+    since_ms = None if last_ms is None else now_ms - last_ms
+    return plan.may_return(contact.status, contact.attempts or 0, since_ms)
 
 
 class Refill:
@@ -114,7 +125,7 @@ class Refill:
 
     async def due_for_retry(self, campaign: str, settings: CampaignSettings, now_ms: int) -> Refilled:
         """Contacts that only the backend knows to be due become pending again; raises Unreachable."""
-        services, total = self._services, Refilled()
+        services, total, plan = self._services, Refilled(), retry_plan(settings)
         before = datetime.fromtimestamp(now_ms / 1000, UTC) - timedelta(seconds=settings.retry_delay)
         statuses = ["no_answer", "busy"]
         if (await services.memory.state()).rebuild:
@@ -125,7 +136,9 @@ class Refill:
         read = 0
         async for page in pages:
             read += 1
-            await self._load(campaign, settings, page, total, now_ms, reset=True)
+            due = [one for one in page.contacts if _may_return(one, plan, now_ms)]
+            listed = msgspec.structs.replace(page, contacts=due)
+            await self._load(campaign, settings, listed, total, now_ms, reset=True)
             if read >= services.settings.refill_pages:
                 break
         return total
@@ -135,7 +148,7 @@ class Refill:
 
         Raises Unreachable; then it is to be done again.
         """
-        services, memory = self._services, self._services.memory
+        services, memory, plan = self._services, self._services.memory, retry_plan(settings)
         mark = (await memory.state()).rebuild
         await memory.forget_ready(campaign)
         held = calm = 0
@@ -148,9 +161,7 @@ class Refill:
                     )
                 pages += 1
                 rows = [doubt_row(contact) for contact in page.contacts]
-                found += await memory.doubt(
-                    campaign, rows, settings.max_retries, round(settings.retry_delay * 1000)
-                )
+                found += await memory.doubt(campaign, rows, plan)
             held += found
             calm = 0 if found else calm + 1
             if calm == (2 if pages > 1 else 1):  # pages shift while the list changes under the reader

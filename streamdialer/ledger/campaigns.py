@@ -11,6 +11,7 @@ from streamdialer.keys import Keys
 from streamdialer.ledger.facts import CallFact
 from streamdialer.ledger.hours import Hours, MissingHours, hours_argument
 from streamdialer.model import Attempt, CallEvent
+from streamdialer.rules.retry import RetryPlan
 from streamdialer.scripts import Argument, Script, Scripts
 
 _PACKAGE: Final = "streamdialer.ledger"
@@ -65,8 +66,7 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     max_concurrent: int
     batch: int
     open_until_ms: int | None
-    max_attempts: int
-    retry_delay_ms: int
+    retry: RetryPlan
     others: Mapping[str, float]
     """The other campaigns of the queue, with their calls per agent."""
     queue_level: int | None = None
@@ -195,8 +195,8 @@ class CampaignLedger:
             wanted.batch,
             limits.lease_ms,
             "" if wanted.open_until_ms is None else wanted.open_until_ms,
-            wanted.max_attempts,
-            wanted.retry_delay_ms,
+            wanted.retry.max_attempts,
+            wanted.retry.encoded(),
             "1" if limits.events_required else "0",
             ANSWER_KEPT_MS,
             limits.deadline_ms,
@@ -278,6 +278,7 @@ class CampaignLedger:
                 entry,
                 self._limits.max_call_ms,
                 self._limits.deadline_ms,
+                fact.cause,
             ],
         )
         return answer

@@ -7,6 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 from streamdialer.model import CallEvent
+from streamdialer.rules.causes import KIND_OF, cause_of
 
 Fact = Literal["r", "a", "c", "x", "b"]
 
@@ -20,6 +21,7 @@ _DISPOSITIONS: Final = {
     "callback": "callback",
     "cancel": "no_answer",
     "completed": "completed",
+    "congestion": "congestion",
     "do_not_call": "do_not_call",
     "dnc": "do_not_call",
     "failed": "failed",
@@ -37,10 +39,12 @@ class CallFact(msgspec.Struct, frozen=True):
 
     fact: Fact
     disposition: str = ""
+    cause: str = ""
+    """`sip:486` or `q850:17`, of a failed call whose producer says it."""
 
 
 def disposition_of(raw: str, default: str) -> str:
-    """The contact status a disposition stands for; words we do not know count as `default`."""
+    """The ledger's word for a disposition; words we do not know count as `default`."""
     return _DISPOSITIONS.get(raw.strip().lower().replace("-", "_").replace(" ", "_"), default)
 
 
@@ -58,4 +62,9 @@ def fact_of(event: CallEvent) -> CallFact:
             return CallFact("b") if disposition == "abandoned" else CallFact("c", disposition)
         case "call_failed":
             disposition = disposition_of(event.disposition, "failed")
-            return CallFact("b") if disposition == "abandoned" else CallFact("x", disposition)
+            if disposition == "abandoned":
+                return CallFact("b")
+            cause = cause_of(event.cause)
+            if disposition == "failed":  # says the least: its cause may say more
+                disposition = KIND_OF.get(cause, "failed")
+            return CallFact("x", disposition, cause)

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from streamdialer.errors import CannotBeDone
 from streamdialer.keys import Keys
 from streamdialer.ledger.campaigns import LoadRow
+from streamdialer.rules.retry import RetryPlan
 from streamdialer.scripts import Argument, Script, Scripts
 
 _PACKAGE: Final = "streamdialer.ledger"
@@ -77,14 +78,11 @@ class Memory:
                 )
                 passed += kept
 
-    async def doubt(
-        self, campaign: str, rows: Sequence[DoubtRow], max_attempts: int, retry_delay_ms: int
-    ) -> int:
+    async def doubt(self, campaign: str, rows: Sequence[DoubtRow], retry: RetryPlan) -> int:
         """Holds contacts whose call the ledger has forgotten; how many it did not hold before."""
         args: list[Argument] = [
             campaign,
-            max_attempts,
-            retry_delay_ms,
+            retry.encoded(),
             self._deadline_ms,
             self._max_call_ms,
         ]

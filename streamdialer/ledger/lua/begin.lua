@@ -5,7 +5,7 @@
 -- Returns "ok" · "again" another run has marked it, nothing is known of its request, and sending it again does no harm ·
 --   "sent" another run has marked it · "stale" the reservation is gone · or, after putting the contact back:
 --   "not_active" · "window_closed" · "held" · "memory_lost" · "memory_unknown"
--- uses: clock memory campaign outbox numbers attempts
+-- uses: clock memory campaign outbox numbers retry attempts
 local api = KEYS[21]
 local contact, token, run, open_until, deadline_ms, is_idempotent =
   ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1'
@@ -36,10 +36,10 @@ local holds = redis.call('HMGET', api, 'until', 'c:' .. campaign)
 if tonumber(holds[1] or 0) > now or tonumber(holds[2] or 0) > now then return put_back('held') end
 
 attempt.s, attempt.b, attempt.sm, attempt.ev = 'sent', run, now, newest_event()
-record.a = attempt.n
+record.a = attempt.p.a + 1
 change_totals({}, adds(attempt))
 move(contact, record, 'unanswered', now + attempt.dd)
 save_record(contact, record)
-tell_backend(contact, 'dialing', attempt.n, now)
+tell_backend(contact, 'dialing', record.a, now)
 publish()
 return 'ok'

@@ -3,14 +3,15 @@
 -- KEYS 1–20 of the campaign, 21 queue's free agents, 22 queue's busy agents, 23 api, 24 queue's work, 25 queue's waiting
 --   people, 26 what its pacing has not learnt from yet, 27 what it has learnt
 -- ARGV campaign, contact, fact (r | a | c | x | b), disposition (for c and x), call id, agent, answered by machine ('1'),
---   id of its entry, longest conversation ms, deadline after sending ms
+--   id of its entry, longest conversation ms, deadline after sending ms, cause (for x; '' = not known)
 -- Returns "applied" · "unchanged" it was known · "ended" applied, and the call is over · "unknown_campaign" ·
 --   "unknown_contact" · "no_attempt" nothing was placed that it could speak of · "foreign_call" the call id is of no
 --   attempt of this contact
--- uses: clock memory campaign outbox numbers attempts seen work
+-- uses: clock memory campaign outbox numbers retry attempts seen work
 local free_agents, busy_agents, work, waiting_people, seen, learning = KEYS[21], KEYS[22], unpack(KEYS, 24, 27)
 local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local by_machine, entry, max_call_ms, deadline_ms = ARGV[7] == '1', ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
+local cause = ARGV[11] ~= '' and ARGV[11] or nil
 local written_ms = written_at(entry, now, wall)
 
 -- After memory was lost, an event that belongs to nothing the ledger knows belongs to a call it has forgotten, unless a
@@ -80,8 +81,12 @@ if call_id ~= '' and not attempt.c then
   attempt.c, news = call_id, true
 end
 local answered_before = f.a
-if fact == 'c' or fact == 'x' then
-  learn(fact, stronger(f[fact], disposition))
+if fact == 'c' then
+  learn('c', (stronger(f.c, disposition)))
+elseif fact == 'x' then
+  local stands, why = stronger(f.x, disposition, f.xc, cause)
+  learn('x', stands)
+  learn('xc', why)
 else
   learn(fact, 1)
   if fact == 'b' then learn('a', 1) end

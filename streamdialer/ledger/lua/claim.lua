@@ -3,18 +3,18 @@
 -- KEYS 1–20 of the campaign, 21 answer of this token, 22 calls, 23 api, 24 queue's free agents, 25 queue's campaigns,
 --   26 queue's busy agents, then reserved and unanswered of each other campaign of the queue
 -- ARGV campaign, token, level, free agents the level was decided for, calls per agent, max concurrent calls,
---   batch, lease ms, open until ms ('' = no end), max attempts, retry delay ms, events required ('1'),
+--   batch, lease ms, open until ms ('' = no end), max attempts, retry plan JSON, events required ('1'),
 --   answer kept ms, deadline after sending ms, level of the queue ('' = as its free agents allow), ms after which a ready
 --   contact is looked up, hours of each zone set ('' = any), then id and calls per agent of each other campaign, in the
 --   order of KEYS
 -- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, stale?, wait_ms?, missing?,
 --   wall}; reason "queue_changed": the campaigns of the queue are not those passed, ask again; stale: contacts passed over to
 --   be looked up; missing: the next contacts need hours that were not passed, ask again with them
--- uses: clock memory campaign outbox numbers attempts hours refusal
+-- uses: clock memory campaign outbox numbers retry attempts hours refusal
 local given_answer, calls, api, free_agents, queue_campaigns, busy_agents = unpack(KEYS, 21, 26)
 local token, level, agents_seen, per_agent = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_concurrent, batch, lease_ms, open_until = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
-local max_attempts, retry_delay_ms, events_required = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12] == '1'
+local max_attempts, plan, events_required = tonumber(ARGV[10]), ARGV[11], ARGV[12] == '1'
 local answer_ms, deadline_ms, queue_level = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
 local ready_max_age_ms, hours = tonumber(ARGV[16]), read_hours(ARGV[17])
 
@@ -102,6 +102,7 @@ local function earlier(until_text, until_ms)
   return until_text ~= '' and tonumber(until_text) <= until_ms and until_text or digits(until_ms)
 end
 
+keep_plan(plan)
 local skipped, dialed, passed_over, missing = {}, 0, 0, nil
 -- Passed over and still ready: the backend has not shown them as pending for long. Those it has no news of are looked up.
 local STALE_AT_ONCE, unconfirmed, stale = 200, 0, {}
@@ -132,13 +133,13 @@ while dialed < room do
     local last = record.h[#record.h]
     if last and last.s == 'released' then table.remove(record.h) end
     while #record.h >= 8 do table.remove(record.h, 1) end
-    local number = record.a + 1
+    local number = next_number(record)
     local mark = token .. '/' .. dialed
     local call = redis.call('HGET', contacts, contact)
     local which, phone_number = choose_number(record, call)
     record.h[#record.h + 1] = {
       n = number, id = campaign .. ':' .. contact .. ':' .. number, t = mark, s = 'reserved', f = {},
-      rm = now, mr = max_attempts, rd = retry_delay_ms, dd = deadline_ms, ph = which,
+      rm = now, p = past_of(record), dd = deadline_ms, ph = which,
     }
     move(contact, record, 'reserved', now + lease_ms)
     save_record(contact, record)

@@ -1,17 +1,17 @@
 -- Second part of rebuilding a campaign: contacts the backend shows as dialing or answered, and whose call the ledger has
 -- forgotten, are held in doubt until their events or the longest conversation is over.
 -- KEYS 1–20 of the campaign
--- ARGV campaign, max attempts, retry delay ms, deadline after sending ms, longest conversation ms, then per contact: id,
+-- ARGV campaign, retry plan JSON, deadline after sending ms, longest conversation ms, then per contact: id,
 --   priority, attempts, JSON, is shown as answered ('1'), last attempt (server's ms, '' = not known)
 -- Returns how many are in doubt now that were not · -1 the campaign has been rebuilt
--- uses: clock campaign outbox numbers attempts
-local max_attempts, retry_delay_ms, deadline_ms, max_call_ms =
-  tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+-- uses: clock campaign outbox numbers retry attempts
+local deadline_ms, max_call_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
 local memory = redis.call('HMGET', server, 'rebuild', 'lost')
 if not memory[1] or redis.call('HGET', totals, 'rebuilt') == memory[1] then return -1 end
 if redis.call('HEXISTS', directory, campaign) == 0 then return -1 end -- it was cleaned up meanwhile
+keep_plan(ARGV[2])
 local doubted = 0
-for i = 6, #ARGV, 6 do
+for i = 5, #ARGV, 6 do
   local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local record = load_record(contact)
   local is_new = not record
@@ -25,7 +25,6 @@ for i = 6, #ARGV, 6 do
     local attempt = record.h[#record.h]
     local sent = tonumber(ARGV[i + 5])
     if sent then attempt.sm = math.min(attempt.sm, sent + (now - wall)) end
-    attempt.mr, attempt.rd = max_attempts, retry_delay_ms
     local before = adds(attempt)
     attempt.f.u = 1
     if ARGV[i + 4] == '1' then attempt.f.w = 1 end
@@ -39,14 +38,14 @@ for i = 6, #ARGV, 6 do
     if record.q then -- it was made from an event: now it is known who it is and how often they were called
       redis.call('HSET', contacts, contact, ARGV[i + 3])
       record.q, record.pr, record.a = nil, priority, math.max(record.a, attempts)
-      attempt.n, attempt.mr, attempt.rd = record.a, max_attempts, retry_delay_ms
+      attempt.n, attempt.p.a = math.max(attempt.n, record.a), record.a - 1
       attempt.id = campaign .. ':' .. contact .. ':' .. attempt.n
     end
     save_record(contact, record)
   elseif (record.p == 'finished' or record.p == 'waiting') and not has_news then
     tell_backend(contact, status_of(record), told_attempts(record), nil) -- it was told, and shows something older
     if record.q then
-      record.q = RETRIED[record.h[#record.h].d] and 2 or 1
+      record.q = LISTED_AGAIN[record.h[#record.h].d] and 2 or 1
       move(contact, record, 'finished', math.huge)
       save_record(contact, record)
     end

@@ -4,7 +4,7 @@
 -- KEYS 1–20 of the campaign
 -- ARGV campaign, place (ready | reserved | waiting), how many of it to pass over, batch
 -- Returns {looked at, kept} (looked at < batch: the place is done) · {-1, 0} the campaign has been rebuilt
--- uses: clock campaign outbox numbers attempts
+-- uses: clock campaign outbox numbers retry attempts
 local place, from, batch = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local memory = redis.call('HMGET', server, 'rebuild', 'lost')
 if not memory[1] or redis.call('HGET', totals, 'rebuilt') == memory[1] then return { -1, 0 } end
@@ -32,10 +32,10 @@ local function may_go(contact, record)
 end
 local looked, kept = redis.call('ZRANGE', places[place], from, from + batch - 1), 0
 for _, contact in ipairs(looked) do
-  if may_go(contact, load_record(contact)) then
+  local record = load_record(contact)
+  if may_go(contact, record) then
     redis.call('ZREM', places[place], contact)
-    redis.call('HDEL', records, contact)
-    redis.call('HDEL', contacts, contact)
+    forget(contact, record)
   else
     kept = kept + 1
   end

@@ -31,6 +31,7 @@ for i = 5, #ARGV, 6 do
     see_again(contact, known, priority, ARGV[i + 5] ~= '1')
   else
     local record = { sn = now, a = attempts, o = digits(order_of(priority, now, ((i - 5) / 6 % 512) / 512)), pr = priority }
+    record.n = tonumber(redis.call('HGET', totals, 'n:' .. contact) or nil)
     if ARGV[i + 4] ~= '' then
       answer.invalid = answer.invalid + 1
       record.why = ARGV[i + 4]

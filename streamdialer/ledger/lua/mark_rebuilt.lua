@@ -3,7 +3,7 @@
 -- KEYS 1–20 of the campaign
 -- ARGV campaign, mark of the loss it was rebuilt after
 -- Returns "ok" · "lost_again"
--- uses: clock campaign
+-- uses: clock campaign retry
 local mark = ARGV[2]
 if redis.call('HGET', server, 'rebuild') ~= mark then return 'lost_again' end
 if redis.call('HGET', totals, 'rebuilt') == mark or redis.call('HEXISTS', directory, campaign) == 0 then return 'ok' end
@@ -13,8 +13,7 @@ for _, set in ipairs({ unanswered, connected, in_doubt }) do
     local attempt = record.h[#record.h]
     if attempt.g == mark and attempt.k ~= mark and redis.call('HEXISTS', outbox, contact) == 0 then
       redis.call('ZREM', set, contact)
-      redis.call('HDEL', records, contact)
-      redis.call('HDEL', contacts, contact)
+      forget(contact, record)
     end
   end
 end

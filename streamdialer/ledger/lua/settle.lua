@@ -4,7 +4,7 @@
 --   ('' | campaign | api | credentials), retry after ms, unclear replies in a row that open the breaker,
 --   longest rest ms, longest conversation ms
 -- Returns "ok" · "stale" the attempt is another's or forgotten · "settled" a reply was already noted
--- uses: clock campaign outbox numbers attempts
+-- uses: clock campaign outbox numbers retry attempts
 local api = KEYS[21]
 local contact, token, verdict, call_id, hold = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local retry_after_ms, threshold, max_rest_ms, max_call_ms =

@@ -2,7 +2,7 @@
 -- KEYS 1–20 of the campaign
 -- ARGV campaign, batch, events required ('1'), longest conversation ms, deadline after sending ms
 -- Returns JSON {released, expired, closed, doubted, promoted, forgotten, stalled, wake}
--- uses: clock memory campaign outbox numbers attempts
+-- uses: clock memory campaign outbox numbers retry attempts
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local answer = {
@@ -73,8 +73,7 @@ end
 list = is_due(finished)
 for i = 1, #list, 2 do
   redis.call('ZREM', finished, list[i])
-  redis.call('HDEL', records, list[i])
-  redis.call('HDEL', contacts, list[i])
+  forget(list[i], load_record(list[i]))
   answer.forgotten = answer.forgotten + 1
 end
 

@@ -1,30 +1,33 @@
 -- What an attempt is known to be, as a function of the set of facts seen: events commute because sets do.
--- An attempt: {n = number, t = reservation token, b = begin token?, mr = max attempts, rd = retry delay ms,
---   rm, sm, am, em = reserved, sent, answered, ended at ms, ev = newest event when it was sent, dp = newest event when its deadline had
---   passed?, ph = which of several numbers (lib/numbers.lua)?, c = call id in events?, rc = call id in the reply?, v = verdict of the reply?, s = state, d = disposition?,
---   f = facts, g = the rebuilding in which the backend may know that it is over?, k = the one in which it is shown as up?}.
+-- An attempt: {n = number, t = reservation token, b = begin token?, p = past, y = key of the rule it ended under?,
+--   u = it does not count? (lib/retry.lua), rm, sm, am, em = reserved, sent, answered, ended at ms, ev = newest event
+--   when it was sent, dp = newest event when its deadline had passed?, ph = which of several numbers (lib/numbers.lua)?,
+--   c = call id in events?, rc = call id in the reply?, v = verdict of the reply?, s = state, d = disposition?, f = facts,
+--   g = the rebuilding in which the backend may know that it is over?, k = the one in which it is shown as up?}.
 -- Facts: r ringing · a answered · m by a machine · c call_completed's disposition · x call_failed's disposition ·
---   b abandoned · i the API says it will never be placed · z the API says it was not placed ·
+--   xc its cause · b abandoned · i the API says it will never be placed · z the API says it was not placed ·
 --   dl no news until the deadline · mx no end until the longest conversation was over · u memory was lost while it was
 --   up, and no news came in its ringing time · w the backend shows it as answered.
 
 -- What contradicting producers said is settled by rank, so that order does not matter.
 local RANK = {
-  failed = 1, no_answer = 2, busy = 3, machine = 4, abandoned = 5, invalid = 6, callback = 7, completed = 8,
-  do_not_call = 9,
+  failed = 1, congestion = 2, no_answer = 3, busy = 4, machine = 5, abandoned = 6, invalid = 7, callback = 8,
+  completed = 9, do_not_call = 10,
 }
-local function stronger(old, new)
-  if not old then return new end
-  return RANK[new] > RANK[old] and new or old
+-- Of two causes of one disposition, the one that sorts last stands.
+local function stronger(old, new, old_cause, new_cause)
+  if not old or RANK[new] > RANK[old] then return new, new_cause end
+  if new == old and new_cause and new_cause > (old_cause or '') then return new, new_cause end
+  return old, old_cause
 end
 
--- facts -> state, disposition (only when ended). Events beat replies, replies beat silence.
+-- facts -> state, and when ended: how, by which cause. Events beat replies, replies beat silence.
 local function judge(f)
   if f.b then return 'ended', 'abandoned' end
   if f.c then return 'ended', f.c end
   if f.x then
     if f.a and RANK[f.x] < RANK.machine then return 'ended', 'completed' end -- a person was reached
-    return 'ended', f.x
+    return 'ended', f.x, RANK[f.x] < RANK.callback and f.xc or nil
   end
   if f.a then
     if f.mx then return 'ended', 'completed' end
@@ -81,15 +84,22 @@ local function change_window(attempt, before, after)
   end
 end
 
-local RETRIED = { no_answer = true, busy = true, failed = true }
+-- The word for other programs: to them, a congested network is one more reason why a call failed.
+local function disposition_of(kind) return kind == 'congestion' and 'failed' or kind end
+
+local LISTED_AGAIN = { no_answer = true, busy = true, failed = true } -- the backend's lists bring them back
 
 -- Draws the consequences of an attempt's facts; `position` is its place in record.h. Returns true when the contact
 -- left the line (its call ended). The caller has changed attempt.f and saves the record.
 local function draw_consequences(contact, record, position, before, max_call_ms)
   local attempt = record.h[position]
-  local was_state, was_disposition = attempt.s, attempt.d
-  attempt.s, attempt.d = judge(attempt.f)
-  local changed = attempt.s ~= was_state or attempt.d ~= was_disposition
+  local was_state, was_disposition, was_key = attempt.s, attempt.d, attempt.y
+  local kind, cause, delay_ms
+  attempt.s, kind, cause = judge(attempt.f)
+  attempt.d, attempt.y, attempt.u = disposition_of(kind), nil, nil
+  if kind == 'invalid' and has_another_number(contact, record, attempt) then kind, cause = 'failed', nil end
+  if attempt.s == 'ended' then delay_ms = apply_plan(retry_plan(), attempt, kind, cause) end
+  local changed = attempt.s ~= was_state or attempt.d ~= was_disposition or attempt.y ~= was_key
   if attempt.s == 'ended' then
     attempt.em = attempt.em or now
   elseif changed then
@@ -105,12 +115,12 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
   if not changed or position ~= #record.h then return false end
 
   if attempt.s == 'released' then
-    record.a, record.sn = attempt.n - 1, now
+    record.a, record.sn = attempt.p.a, now
     tell_backend(contact, 'pending', record.a, nil)
     to_ready(contact, record)
     return true
   end
-  record.a, attempt.g = attempt.n, nil
+  record.a, attempt.g = attempt.p.a + (attempt.u and 0 or 1), nil
   if attempt.s == 'answered' then
     tell_backend(contact, 'answered', told_attempts(record), attempt.sm)
     move(contact, record, 'connected', now + max_call_ms)
@@ -133,9 +143,9 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
   end
   local disposition = turn_number(contact, record, attempt)
   tell_backend(contact, disposition, told_attempts(record), attempt.em)
-  if record.q and RETRIED[disposition] then record.q = 2 end
-  if RETRIED[disposition] and attempt.n < attempt.mr then
-    wait(contact, record, attempt.em + attempt.rd, 'retry', disposition)
+  if record.q and LISTED_AGAIN[disposition] then record.q = 2 end
+  if delay_ms and not record.q then
+    wait(contact, record, attempt.em + delay_ms, 'retry', attempt.y)
   else
     move(contact, record, 'finished', math.huge)
   end
@@ -184,15 +194,14 @@ local function remember_attempt(contact, record, lost_ms, deadline_ms)
   local attempt = last
   if last and last.s == 'released' then table.remove(record.h) end
   if not last or last.s ~= 'reserved' then
-    attempt = { t = 'remembered', f = {}, rm = lost_ms, mr = last and last.mr or 0, rd = last and last.rd or 0 }
+    attempt = { n = next_number(record), p = past_of(record), t = 'remembered', f = {}, rm = lost_ms }
     while #record.h >= 8 do table.remove(record.h, 1) end
     record.h[#record.h + 1] = attempt
   end
-  attempt.n = record.a + 1
   attempt.id = campaign .. ':' .. contact .. ':' .. attempt.n
   attempt.s, attempt.b, attempt.sm, attempt.ev = 'sent', 'remembered', lost_ms, '0-0'
   attempt.dd = deadline_ms
-  record.a = attempt.n
+  record.a = attempt.p.a + 1
   change_totals({}, adds(attempt))
   move(contact, record, 'unanswered', now + deadline_ms)
   return true

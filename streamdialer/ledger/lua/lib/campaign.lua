@@ -1,9 +1,10 @@
 -- What every campaign script shares: names for KEYS 1–20, the clock, contact records, places, the public hash.
 -- KEYS 1–20: Keys.of_campaign() in this order.  ARGV 1: the campaign's id.
 --
--- A record: {p = place, o = order in `ready` (string), a = attempts that count, h = {attempt, …} (last = newest), w = why it waits
---   ({y = reason, s = detail?}, only in `waiting`), z = its zones (lib/hours.lua), pr = priority, sn = when the backend last
---   showed it as pending or was told so, ms, x = the backend took it out of the line (only in `finished`), q = made
+-- A record: {p = place, o = order in `ready` (string), a = attempts that count, n = highest number spent by attempts that
+--   are forgotten?, h = {attempt, …} (last = newest), w = why it waits ({y = reason, s = detail?}, only in `waiting`),
+--   z = its zones (lib/hours.lua), pr = priority, sn = when the backend last showed it as pending or was told so, ms,
+--   x = the backend took it out of the line (only in `finished`), q = made
 --   from an event of a forgotten call?: how often the contact was called only the backend knows (2: it may come
 --   back; 3: its call was over, nothing is told unless the backend shows it as up)}.
 -- A place is one of `places` below; a contact with a record is in exactly one of them.

@@ -34,3 +34,13 @@ local function turn_number(contact, record, attempt)
   end
   return ended_as(record, attempt)
 end
+
+-- Whether a call to another of the contact's numbers may follow one to a number that does not exist.
+local function has_another_number(contact, record, attempt)
+  if not attempt.ph then return false end
+  local missing = record.nx or {}
+  for which = 1, #phones_of(redis.call('HGET', contacts, contact)) do
+    if which ~= attempt.ph and not missing[tostring(which)] then return true end
+  end
+  return false
+end
