@@ -71,6 +71,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     timezone: Annotated[
         str, Meta(description="IANA zone of campaigns with hours and no zone of their own")
     ] = "UTC"
+    country: Annotated[
+        str,
+        Meta(
+            description="whose numbers those without + are, where the campaign does not say: ISO 3166, such as CO"
+        ),
+    ] = ""
     originate_context: Annotated[str, Meta(description="dialplan context of originated calls")] = (
         "dialer-outbound"
     )

@@ -224,6 +224,7 @@ def _note(result: TickResult, refilled: Refilled) -> None:
         "no_phone_number": refilled.invalid,
         "unreadable": refilled.unreadable,
         "attempts_used_up": refilled.used_up,
+        "do_not_call": refilled.suppressed,
     }
     result.skipped = {name: number for name, number in skipped.items() if number} or None
 

@@ -15,6 +15,7 @@ from streamdialer.errors import Unreachable
 from streamdialer.gateways.backend import ContactPage
 from streamdialer.ledger import DoubtRow, Loaded, LoadRow
 from streamdialer.model import CampaignSettings, Contact, normalise_id
+from streamdialer.rules.numbers import read_number
 
 log = logging.getLogger(__name__)
 REBUILD_PASSES: Final = 10
@@ -27,23 +28,35 @@ class Refilled(msgspec.Struct):
     invalid: int = 0
     unreadable: int = 0
     used_up: int = 0
+    suppressed: int = 0
 
 
-def load_row(contact: Contact, *, reset: bool = False) -> LoadRow:
-    """A contact as the ledger takes it; without a number that has digits it can never be called."""
-    number = (contact.phone_number or "").strip()
+class _Call(msgspec.Struct, omit_defaults=True):
+    """What the ledger keeps of a contact: the number is sent as the backend spells it, and compared as `n`."""
+
+    id: int | str
+    phone_number: str
+    n: str = ""
+    dnc: bool = False
+
+
+def load_row(contact: Contact, *, reset: bool = False, country: str = "") -> LoadRow:
+    """A contact as the ledger takes it, local numbers being of `country`; without a number it can never be called."""
+    spelled = (contact.phone_number or "").strip()
+    number = read_number(spelled, country)
+    call = _Call(contact.id, spelled, str(number), contact.is_suppressed)
     priority = 5 if contact.priority is None else contact.priority
     return LoadRow(
         contact=normalise_id(contact.id),
         priority=max(1, min(10, priority)),
         attempts=max(0, contact.attempts or 0),
-        call=msgspec.json.encode({"id": contact.id, "phone_number": number}).decode(),
-        problem="" if any(map(str.isdigit, number)) else "no phone number",
+        call=msgspec.json.encode(call).decode(),
+        problem=number.problem,
         reset=reset,
     )
 
 
-def doubt_row(contact: Contact) -> DoubtRow:
+def doubt_row(contact: Contact, country: str = "") -> DoubtRow:
     """A contact the backend shows as being called, with when that began as far as it says so."""
     last_ms: int | None = None
     if isinstance(contact.last_attempt, str):
@@ -54,7 +67,7 @@ def doubt_row(contact: Contact) -> DoubtRow:
         else:
             instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
             last_ms = round(instant.timestamp() * 1000)
-    return DoubtRow(load_row(contact), contact.status == "answered", last_ms)
+    return DoubtRow(load_row(contact, country=country), contact.status == "answered", last_ms)
 
 
 class Refill:
@@ -134,7 +147,7 @@ class Refill:
                         f"backend: a contact that is being called cannot be read: {page.unreadable[0]}"
                     )
                 pages += 1
-                rows = [doubt_row(contact) for contact in page.contacts]
+                rows = [doubt_row(contact, self._country(settings)) for contact in page.contacts]
                 found += await memory.doubt(
                     campaign, rows, settings.max_retries, round(settings.retry_delay * 1000)
                 )
@@ -151,6 +164,9 @@ class Refill:
                 extra={"campaign": campaign, "in_doubt": held},
             )
 
+    def _country(self, settings: CampaignSettings) -> str:
+        return settings.country or self._services.settings.country
+
     async def _load(
         self, campaign: str, settings: CampaignSettings, page: ContactPage, total: Refilled, *, reset: bool
     ) -> None:
@@ -158,17 +174,19 @@ class Refill:
             log.warning(
                 "contact cannot be read and is not dialed", extra={"campaign": campaign, "error": line}
             )
-        rows = [load_row(contact, reset=reset) for contact in page.contacts]
+        country = self._country(settings)
+        rows = [load_row(contact, reset=reset, country=country) for contact in page.contacts]
         loaded = Loaded(0, 0, 0, 0)
         if rows:
-            loaded = await self._services.campaigns.load(campaign, rows, settings.max_retries)
+            loaded = await self._services.campaigns.load(campaign, rows, settings.max_retries, country)
         if loaded.invalid:
-            names = ", ".join(row.contact for row in rows if row.problem)
+            names = ", ".join(f"{row.contact} ({row.problem})" for row in rows if row.problem)
             log.warning(
-                "contacts without a phone number were marked invalid",
+                "contacts without a number that can be called were marked invalid",
                 extra={"campaign": campaign, "contacts": names},
             )
         total.added += loaded.added
         total.invalid += loaded.invalid
         total.used_up += loaded.used_up
+        total.suppressed += loaded.suppressed
         total.unreadable += len(page.unreadable)

@@ -9,6 +9,7 @@ from streamdialer.ledger.history import PastCall, past_calls
 from streamdialer.ledger.memory import DoubtRow, Memory, MemoryState, trust_memory
 from streamdialer.ledger.outbox import Outbox, Update
 from streamdialer.ledger.queues import CampaignState, QueueLedger, QueueState
+from streamdialer.ledger.suppression import Listing, Suppression
 from streamdialer.ledger.ticks import TickLedger
 from streamdialer.ledger.uncertain import UncertainAttempt, uncertain_attempts
 
@@ -18,6 +19,7 @@ __all__ = [
     "CampaignState",
     "Claimed",
     "DoubtRow",
+    "Listing",
     "LoadRow",
     "Loaded",
     "Memory",
@@ -27,6 +29,7 @@ __all__ = [
     "QueueLedger",
     "QueueState",
     "Reservation",
+    "Suppression",
     "Swept",
     "TickLedger",
     "UncertainAttempt",

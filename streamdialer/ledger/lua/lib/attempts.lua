@@ -86,6 +86,9 @@ local RETRIED = { no_answer = true, busy = true, failed = true }
 -- Draws the consequences of an attempt's facts; `position` is its place in record.h. Returns true when the contact
 -- left the line (its call ended). The caller has changed attempt.f and saves the record.
 local function draw_consequences(contact, record, position, before, max_call_ms)
+  local function tell(status, attempts, at)
+    tell_backend(contact, record.dnc and 'do_not_call' or status, attempts, at)
+  end
   local attempt = record.h[position]
   local was_state, was_disposition = attempt.s, attempt.d
   attempt.s, attempt.d = judge(attempt.f)
@@ -106,13 +109,13 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
 
   if attempt.s == 'released' then
     record.a = attempt.n - 1
-    tell_backend(contact, 'pending', record.a, nil)
+    tell('pending', record.a, nil)
     to_ready(contact, record)
     return true
   end
   record.a, attempt.g = attempt.n, nil
   if attempt.s == 'answered' then
-    tell_backend(contact, 'answered', told_attempts(record), attempt.sm)
+    tell('answered', told_attempts(record), attempt.sm)
     move(contact, record, 'connected', now + max_call_ms)
     return false
   end
@@ -122,7 +125,7 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
   end
   if attempt.s ~= 'ended' then
     if record.p ~= 'unanswered' then -- the reply said "not placed", an event says otherwise
-      tell_backend(contact, 'dialing', told_attempts(record), attempt.sm)
+      tell('dialing', told_attempts(record), attempt.sm)
       move(contact, record, 'unanswered', now + attempt.dd)
     end
     return false
@@ -131,7 +134,7 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
     move(contact, record, 'finished', now + max_call_ms)
     return true
   end
-  tell_backend(contact, attempt.d, told_attempts(record), attempt.em)
+  tell(attempt.d, told_attempts(record), attempt.em)
   if record.q and RETRIED[attempt.d] then record.q = 2 end
   if RETRIED[attempt.d] and attempt.n < attempt.mr then
     wait(contact, record, attempt.em + attempt.rd, 'retry', attempt.d)

@@ -2,7 +2,8 @@
 -- A refusal: {reason, place = where the contact goes instead (finished | waiting), due = until when it waits, ms, detail?}.
 
 -- Returns the first refusal, nil when the contact may be called.
-local function refusal(record, max_attempts)
+local function refusal(record, max_attempts, listed)
+  if is_suppressed(listed, record) then return { reason = 'do_not_call', place = 'finished' } end
   if record.a >= max_attempts then return { reason = 'attempts_used_up', place = 'finished' } end
 end
 
@@ -11,6 +12,7 @@ local function pass_over(contact, record, refused)
   if refused.place == 'waiting' then
     wait(contact, record, refused.due, refused.reason, refused.detail)
   else
+    record.dnc = record.dnc or refused.reason == 'do_not_call' or nil
     move(contact, record, 'finished', math.huge)
     tell_backend(contact, status_of(record), record.a, nil)
   end
