@@ -109,6 +109,7 @@ _HTTP = "http://host:port or https://host:port"
         ("LOG_FORMAT", "xml", "one of auto, text, json"),
         ("STREAMDIALER_EVENTS", "none", "one of required, optional"),
         ("STREAMDIALER_PACING", "clever", "one of fixed, adaptive"),
+        ("STREAMDIALER_COUNTRY", "Colombia", "an ISO 3166 code of two letters such as CO"),
         ("STREAMDIALER_TIMEZONE", "UTC-5", "an IANA time zone such as America/Bogota"),
         ("STREAMDIALER_TIMEZONE", "America", "an IANA time zone such as America/Bogota"),
         ("STREAMDIALER_BACKEND_LOGIN_PATH", "api/token/", "a path that begins with /"),

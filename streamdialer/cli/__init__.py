@@ -14,6 +14,7 @@ from streamdialer.cli import (
     checking,
     dead,
     demo,
+    dnc,
     events,
     explaining,
     inspecting,
@@ -33,7 +34,19 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for family in (workers, ticks, events, campaigns, dead, explaining, inspecting, checking, demo, simulate):
+for family in (
+    workers,
+    ticks,
+    events,
+    campaigns,
+    dnc,
+    dead,
+    explaining,
+    inspecting,
+    checking,
+    demo,
+    simulate,
+):
     family.register(app)
 
 

@@ -182,7 +182,7 @@ class Refill:
         if loaded.invalid:
             names = ", ".join(f"{row.contact} ({row.problem})" for row in rows if row.problem)
             log.warning(
-                "contacts without a number that can be called were marked invalid",
+                "contacts without a phone number that can be called were marked invalid",
                 extra={"campaign": campaign, "contacts": names},
             )
         total.added += loaded.added
