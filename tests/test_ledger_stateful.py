@@ -40,6 +40,7 @@ from tests.ledger_machine import (
 )
 from tests.ledger_model import AttemptModel
 from tests.machine_calls import CallRules
+from tests.machine_suppression import SuppressionRules
 from tests.trial_base import Delivery, Written
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def bench(server: EmbeddedServer) -> Iterator[Bench]:
     opened.close()
 
 
-class LedgerMachine(CallRules):
+class LedgerMachine(CallRules, SuppressionRules):
     """Adds what the events stage, the sweeper, the updates stage and the tick producer do."""
 
     # --- events -----------------------------------------------------------------------------------------------
