@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
 
+from streamdialer.callcentre import CentreConfig, build_world
 from streamdialer.callcentre import Contact as ListedContact
-from streamdialer.callcentre import build_world
+from streamdialer.callcentre.web import json_reply
 from streamdialer.config import Settings
 from streamdialer.consumers.do_not_call import read_do_not_call, suppress
 from streamdialer.consumers.refill import doubt_row, load_row
@@ -20,10 +22,11 @@ from streamdialer.ledger import LoadRow
 from streamdialer.model import Attempt, Contact
 from streamdialer.rules.numbers import Number, read_number
 from streamdialer.streams import BadEntry
+from tests.conftest import eventually
 from tests.ledger_world import LedgerWorld
 from tests.running import running
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
 HERS = "+57 300 123 4567"
 SPELLINGS = (
     HERS,
@@ -464,3 +467,30 @@ async def test_the_backends_mark_and_a_number_that_is_none_are_told_by_the_tick(
         decisions: Any = await dialer.services.client.xrange(dialer.services.keys.decisions("1"))
         skipped = [msgspec.json.decode(fields["record"]).get("skipped") for _, fields in decisions]
         assert {"do_not_call": 1, "no_phone_number": 1} in skipped
+
+
+async def test_a_request_without_a_clear_reply_is_not_repeated_to_whoever_asked(settings: Settings) -> None:
+    world = build_world(agents=1, contacts=1, mode="progressive", speed=10)
+    config = CentreConfig(reply="immediate", honours_key=True)
+    async with running(settings, world, speed=10, centre_config=config, dialer_api_idempotent=True) as dialer:
+        keys: list[str] = []
+
+        async def is_unclear(request: web.Request) -> web.StreamResponse | None:
+            if "idempotency-key" not in request.headers:
+                return None
+            keys.append(request.headers["idempotency-key"])
+            return json_reply({}, 500)
+
+        dialer.centre.dialer_api.script(is_unclear)
+        await eventually(lambda: len(keys) >= 2, what="the key is sent again")
+        (contact,) = world.contacts.values()
+        await dialer.producer.event("do_not_call", phone_number=contact.phone_number)
+        await eventually(lambda: contact.status == "do_not_call")
+        asked = len(keys)
+
+        async def is_settled() -> bool:
+            raw: Any = await dialer.services.client.hget("sd:c:1:records", str(contact.id))
+            return "unknown" in [one.get("v") for one in msgspec.json.decode(raw)["h"]]
+
+        await eventually(is_settled, within_s=2.5, what="nobody goes on asking")
+        assert len(keys) <= asked + 1, "one request was on its way"

@@ -9,6 +9,7 @@ from uuid import uuid4
 import anyio
 import msgspec
 
+from streamdialer.connection import TRANSIENT
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.replies import Reply, Verdict
 from streamdialer.model import Attempt, mask_number
@@ -28,6 +29,8 @@ class Call(msgspec.Struct, frozen=True):
 
     id: int | str
     phone_number: str
+    number: str = msgspec.field(name="n", default="")
+    """As it is compared."""
 
 
 def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
@@ -94,6 +97,15 @@ class CallsStage:
                 return msgspec.structs.replace(reply, verdict="unknown")
             await anyio.sleep(backoff_s(failures))
             failures += 1
+            if not await self._may_ask_again(call):
+                return msgspec.structs.replace(reply, verdict="unknown")
+
+    async def _may_ask_again(self, call: Call) -> bool:
+        """Whether nobody has asked not to be called since the first request; in doubt somebody has."""
+        try:
+            return not await self._services.suppression.is_listed(call.number)
+        except TRANSIENT:
+            return False
 
     async def _settle(self, attempt: Attempt, call: Call, reply: Reply) -> None:
         settled = await self._services.campaigns.settle(

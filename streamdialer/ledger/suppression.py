@@ -76,6 +76,11 @@ class Suppression:
         """Contacts that are loaded from now on may be called; those that were finished stay so."""
         await self._scripts.client.hdel(self._keys.do_not_call, *(number.digits for number in numbers))
 
+    async def is_listed(self, number: str) -> bool:
+        """Whether nobody calls the number, as a record has it."""
+        digits = number.removeprefix("+")
+        return bool(await self._scripts.client.hexists(self._keys.do_not_call, digits))
+
     async def check(self, numbers: Sequence[Number]) -> list[Listing | None]:
         """Each number's place on the list, None where it has none."""
         digits = [number.digits for number in numbers]
