@@ -50,7 +50,7 @@ SEEN_IN_TEN_THOUSAND: Final = frozenset(
     f"{script}: {answer}"
     for script, answers in {
         "claim": "dialed agents level not_active window_closed no_call_events",
-        "begin": "ok sent stale",
+        "begin": "ok sent stale do_not_call",
         "settle": "ok settled",
         "event": "applied ended unchanged no_attempt",
         "sweep": "released expired promoted stalled",
