@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 from aiohttp import web
@@ -330,6 +331,49 @@ async def test_whose_call_was_forgotten_and_must_not_be_called_ends_so(world: Su
     await world.event("call_failed", Attempt("1", "1", 1, ""), disposition="busy")
     assert await world.place_of("1") == "finished"
     assert await world.told() == "do_not_call"
+
+
+async def test_a_call_known_from_its_event_alone_is_suppressed_once_its_number_is_known(
+    world: SuppressionWorld,
+) -> None:
+    await world.open_with()
+    await world.says(phone_number=HERS)
+    client, keys = world.services.client, world.services.keys
+    seconds, _ = await client.time()
+    await client.hset(keys.server, mapping={"rebuild": "mark", "lost": str(seconds * 1000 - 1000)})
+    attempt = Attempt("1", "1", 1, "")
+    assert await world.event("call_answered", attempt) == "applied"
+    assert await world.numbers() == {}
+    await world.services.memory.doubt(
+        "1", [doubt_row(Contact(id=1, phone_number=HERS, status="answered"))], 3, 1000
+    )
+    assert await world.numbers() == {"573001234567": "1:1"}
+    await world.event("call_completed", attempt)
+    assert await world.told() == "do_not_call"
+
+
+async def test_a_call_the_backend_shows_as_over_is_forgotten_with_its_number(world: SuppressionWorld) -> None:
+    client, keys = world.services.client, world.services.keys
+    await world.open_with(HERS)
+    await world.place_one()
+    await client.delete(keys.outbox("1"))
+    await client.hset(keys.server, mapping={"rebuild": "mark", "lost": "4000000000000"})
+    await world.services.memory.forget_ready("1")
+    assert await world.services.memory.mark_rebuilt("1", "mark")
+    assert await client.hlen(keys.records("1")) == 0
+    assert await world.numbers() == {}
+
+
+async def test_a_place_that_becomes_free_is_given_to_somebody_else_at_once(world: SuppressionWorld) -> None:
+    await world.open_with(HERS)
+    await world.claim(level=1)
+    wakes = Wakes(world.services)
+    event = read_do_not_call({"type": "do_not_call", "phone_number": HERS})
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wakes.serve)
+        await suppress(event, world.services, wakes)
+        await eventually(lambda: world.services.client.xlen(world.services.keys.stream("ticks")))
+        tasks.cancel_scope.cancel()
 
 
 async def test_what_is_taken_from_the_list_may_be_loaded_and_does_not_rise_from_the_dead(
