@@ -57,6 +57,8 @@ DUE: Final = 24
 """Only the backend knows that it is due for a retry."""
 SHOWN_DIALING, SHOWN_ANSWERED = 40, 41
 """The backend shows their call as up, and Redis has forgotten it."""
+ASKING: Final = (2, 1)
+"""Campaign and contact of somebody who asks not to be called."""
 LOG_IN: Final = ("dialer", "secret")
 
 
