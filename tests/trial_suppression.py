@@ -27,7 +27,7 @@ def row_of(
     """A contact as the backend lists it; without a problem it has a number."""
     call: dict[str, Any] = {"id": int(contact), "phone_number": number_of(contact)}
     if not problem:
-        call["n"] = number_of(contact)
+        call["n"] = [number_of(contact)]
     if is_marked:
         call["dnc"] = True
     return LoadRow(contact, priority, attempts, msgspec.json.encode(call).decode(), problem, reset)
@@ -36,7 +36,7 @@ def row_of(
 def said_of(row: LoadRow) -> tuple[str | None, bool]:
     """The number of a row, and whether the backend says that nobody calls them."""
     call = msgspec.json.decode(row.call)
-    return call.get("n"), call.get("dnc", False)
+    return next(iter(call.get("n", [])), None), call.get("dnc", False)
 
 
 class SuppressionTrial(TrialBase):
@@ -51,14 +51,14 @@ class SuppressionTrial(TrialBase):
         model, one = self.model, self.model.campaigns[campaign]
         own = await self.suppression.suppress_contact(campaign, contact, "event")
         known = one.contacts.get(contact)
-        assert own == ((known.number or "") if known else "")
+        assert own == ([known.number] if known and known.number else [])
         if known is not None:
             model.suppress(campaign, known)
         elif (campaign, contact) not in model.requests and one.queue:
             model.tell_of(campaign, contact, "do_not_call", None)
-        if own:
-            await self.number_is_suppressed(own)
-        else:
+        for number in own:
+            await self.number_is_suppressed(number)
+        if not own:
             model.requests.add((campaign, contact))
         self.seen[f"asks: {known.place if known else 'unknown'}"] += 1
 

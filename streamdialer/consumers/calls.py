@@ -29,8 +29,8 @@ class Call(msgspec.Struct, frozen=True):
 
     id: int | str
     phone_number: str
-    number: str = msgspec.field(name="n", default="")
-    """As it is compared."""
+    numbers: list[str] = msgspec.field(name="n", default_factory=list)
+    """All of the contact, as they are compared."""
 
 
 def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
@@ -103,7 +103,7 @@ class CallsStage:
     async def _may_ask_again(self, call: Call) -> bool:
         """Whether nobody has asked not to be called since the first request; in doubt somebody has."""
         try:
-            return not await self._services.suppression.is_listed(call.number)
+            return not await self._services.suppression.are_listed(call.numbers)
         except TRANSIENT:
             return False
 

@@ -35,8 +35,7 @@ async def suppress(event: DoNotCallEvent, services: Services, wakes: Wakes) -> N
     campaigns = await suppression.suppress(numbers, why)
     if event.contact_id and event.campaign_id:
         own = await suppression.suppress_contact(event.campaign_id, event.contact_id, why)
-        if own:
-            campaigns |= await suppression.suppress([read_number(own)], why)
+        campaigns |= await suppression.suppress([read_number(number) for number in own], why)
         campaigns.add(event.campaign_id)
     elif given.problem:
         raise BadEntry(

@@ -36,7 +36,7 @@ class _Call(msgspec.Struct, omit_defaults=True):
 
     id: int | str
     phone_number: str
-    n: str = ""
+    n: list[str] = []
     dnc: bool = False
 
 
@@ -44,7 +44,7 @@ def load_row(contact: Contact, *, reset: bool = False, country: str = "") -> Loa
     """A contact as the ledger takes it, local numbers being of `country`; without a number it can never be called."""
     spelled = (contact.phone_number or "").strip()
     number = read_number(spelled, country)
-    call = _Call(contact.id, spelled, str(number), contact.is_suppressed)
+    call = _Call(contact.id, spelled, [str(number)] if number.digits else [], contact.is_suppressed)
     priority = 5 if contact.priority is None else contact.priority
     return LoadRow(
         contact=normalise_id(contact.id),

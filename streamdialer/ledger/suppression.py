@@ -58,28 +58,27 @@ class Suppression:
                 campaigns.add(campaign)
         return campaigns
 
-    async def suppress_contact(self, campaign: str, contact: str, why: str = "") -> str:
-        """Takes a contact out of the line for good; its number, '' when it is not known here.
+    async def suppress_contact(self, campaign: str, contact: str, why: str = "") -> list[str]:
+        """Takes a contact out of the line for good; its numbers, none when they are not known here.
 
-        With `why` the contact asks by itself: its number is listed, now or as soon as it is known.
+        With `why` the contact asks by itself: its numbers are listed, now or as soon as they are known.
         """
         keys = self._keys
-        return str(
-            await self._scripts.run(
-                SUPPRESS_CONTACT,
-                [*keys.of_campaign(campaign), keys.do_not_call, keys.requests(campaign)],
-                [campaign, contact, why[:LONGEST_REASON]],
-            )
+        numbers = await self._scripts.run(
+            SUPPRESS_CONTACT,
+            [*keys.of_campaign(campaign), keys.do_not_call, keys.requests(campaign)],
+            [campaign, contact, why[:LONGEST_REASON]],
         )
+        return str(numbers).split()
 
     async def remove(self, numbers: Sequence[Number]) -> None:
         """Contacts that are loaded from now on may be called; those that were finished stay so."""
         await self._scripts.client.hdel(self._keys.do_not_call, *(number.digits for number in numbers))
 
-    async def is_listed(self, number: str) -> bool:
-        """Whether nobody calls the number, as a record has it."""
-        digits = number.removeprefix("+")
-        return bool(await self._scripts.client.hexists(self._keys.do_not_call, digits))
+    async def are_listed(self, numbers: Sequence[str]) -> bool:
+        """Whether nobody calls one of the numbers, as a record has them."""
+        digits = [number.removeprefix("+") for number in numbers]
+        return bool(digits) and any(await self._scripts.client.hmget(self._keys.do_not_call, digits))
 
     async def check(self, numbers: Sequence[Number]) -> list[Listing | None]:
         """Each number's place on the list, None where it has none."""

@@ -2,7 +2,7 @@
 -- KEYS 1–20 of the campaign, 21 queue's campaigns, 22 queue's pacing, 23 slots, 24 api, 25 contacts by number, then the rest to delete
 -- ARGV campaign
 -- Returns "ok" · "unknown" · "not_finished" · "calls_live" · "updates_waiting"
--- uses: clock campaign suppression numbers
+-- uses: clock campaign suppression number_index
 local status = redis.call('HGET', campaign_key, 'status')
 if redis.call('HEXISTS', directory, campaign) == 0 and not status then return 'unknown' end
 if status and status ~= 'completed' and status ~= 'cancelled' then return 'not_finished' end

@@ -5,7 +5,7 @@
 -- ARGV campaign, max attempts, retry delay ms, deadline after sending ms, longest conversation ms, then per contact: id,
 --   priority, attempts, JSON, is shown as answered ('1'), last attempt (server's ms, '' = not known)
 -- Returns how many are in doubt now that were not · -1 the campaign has been rebuilt
--- uses: clock campaign outbox attempts suppression numbers
+-- uses: clock campaign outbox attempts suppression number_index
 local max_attempts, retry_delay_ms, deadline_ms, max_call_ms =
   tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local memory = redis.call('HMGET', server, 'rebuild', 'lost')

@@ -4,7 +4,7 @@
 -- KEYS 1–20 of the campaign, 21 contacts by number
 -- ARGV campaign, place (ready | reserved | waiting), how many of it to pass over, batch
 -- Returns {looked at, kept} (looked at < batch: the place is done) · {-1, 0} the campaign has been rebuilt
--- uses: clock campaign outbox attempts suppression numbers
+-- uses: clock campaign outbox attempts suppression number_index
 local place, from, batch = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local memory = redis.call('HMGET', server, 'rebuild', 'lost')
 if not memory[1] or redis.call('HGET', totals, 'rebuilt') == memory[1] then return { -1, 0 } end

@@ -5,7 +5,7 @@
 -- ARGV campaign, max attempts, tombstone ms, country of local numbers ('' = not known), then per contact: id, priority, attempts, JSON, problem ('' = can be called),
 --   reset ('1' = the backend shows a status other than pending: tell it)
 -- Returns JSON {added, known, invalid, used_up, suppressed}
--- uses: clock campaign outbox attempts suppression numbers
+-- uses: clock campaign outbox attempts suppression number_index
 local max_attempts, tombstone_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local answer = { added = 0, known = 0, invalid = 0, used_up = 0, suppressed = 0 }
 if redis.call('HEXISTS', directory, campaign) == 0 then return cjson.encode(answer) end

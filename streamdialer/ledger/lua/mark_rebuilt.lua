@@ -3,7 +3,7 @@
 -- KEYS 1–20 of the campaign, 21 contacts by number
 -- ARGV campaign, mark of the loss it was rebuilt after
 -- Returns "ok" · "lost_again"
--- uses: clock campaign suppression numbers
+-- uses: clock campaign suppression number_index
 local mark = ARGV[2]
 if redis.call('HGET', server, 'rebuild') ~= mark then return 'lost_again' end
 if redis.call('HGET', totals, 'rebuilt') == mark or redis.call('HEXISTS', directory, campaign) == 0 then return 'ok' end

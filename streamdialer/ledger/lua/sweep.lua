@@ -2,7 +2,7 @@
 -- KEYS 1–20 of the campaign, 21 contacts by number
 -- ARGV campaign, batch, events required ('1'), longest conversation ms, deadline after sending ms
 -- Returns JSON {released, expired, closed, doubted, promoted, forgotten, stalled, wake}
--- uses: clock memory campaign outbox attempts suppression numbers
+-- uses: clock memory campaign outbox attempts suppression number_index
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local answer = {

@@ -109,10 +109,10 @@ def test_the_backends_marks_are_read() -> None:
 
 def test_what_is_sent_stays_as_the_backend_gave_it() -> None:
     row = load_row(Contact(id=7, phone_number="300 123-4567"), country="CO")
-    assert row.call == '{"id":7,"phone_number":"300 123-4567","n":"+573001234567"}'
+    assert row.call == '{"id":7,"phone_number":"300 123-4567","n":["+573001234567"]}'
     assert row.problem == ""
     local = load_row(Contact(id=7, phone_number="300 123-4567"))
-    assert (local.call, local.problem) == ('{"id":7,"phone_number":"300 123-4567","n":"3001234567"}', "")
+    assert (local.call, local.problem) == ('{"id":7,"phone_number":"300 123-4567","n":["3001234567"]}', "")
     assert load_row(Contact(id=7, phone_number="12"), country="CO").problem == "not a phone number: too short"
     assert load_row(Contact(id=7, phone_number=None)).problem == "no phone number"
 

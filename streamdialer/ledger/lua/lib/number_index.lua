@@ -34,14 +34,17 @@ local function know_contact(contact, record, call, listed, requests, numbers)
   local told = cjson.decode(call)
   local asked = redis.call('HGET', requests, contact)
   if told.n then
-    record.n = told.n
-    local spelled = string.gsub(told.phone_number, '%D', '')
-    if spelled ~= bare(told.n) then record.ns = spelled end
-    index_numbers(numbers, contact, record)
-    if asked then
-      list_number(listed, told.n, asked)
-      redis.call('HDEL', requests, contact)
+    record.e = told.n
+    for i, number in ipairs(told.phones or { told.phone_number }) do
+      local spelled = string.gsub(number, '%D', '')
+      if spelled ~= bare(told.n[i]) then
+        record.ns = record.ns or {}
+        record.ns[#record.ns + 1] = spelled
+      end
+      if asked then list_number(listed, told.n[i], asked) end
     end
+    index_numbers(numbers, contact, record)
+    if asked then redis.call('HDEL', requests, contact) end
   end
   if told.dnc or asked or is_suppressed(listed, record) then record.dnc = true end
 end
