@@ -35,6 +35,7 @@ def of_the_installation(result_keep_s: float) -> list[Leftover]:
         Leftover(r"dialer:dead", "entries nobody could handle, for somebody to look at; bounded in number"),
         Leftover(r"sd:server", "the ledger's clock and which server's memory it has met"),
         Leftover(r"sd:evidence", "the newest call events: whether anybody writes them"),
+        Leftover(r"sd:dnc", "the do-not-call list: for good, or until somebody takes a number from it"),
         Leftover(r"sd:agents", "in which queue an agent was last seen, for events that name no queue"),
         Leftover(
             r"sd:q:[^:]+:(free|busy|state|work)", "the agents of a queue as they were last heard of", QUEUE_S
@@ -61,6 +62,8 @@ def of_campaigns(campaigns: Sequence[str]) -> list[Leftover]:
             rf"sd:c:({one}):(finished|records|contacts)",
             "tombstones: a stale page of the backend must not bring anybody back",
         ),
+        Leftover(rf"sd:c:({one}):requests", "who must not be called, where their number is not known yet"),
+        Leftover(r"sd:numbers", "which contacts the ledger holds of a number"),
         Leftover(rf"sd:c:({one}):decisions", "why was (not) dialed: the last decisions", DECISIONS_S),
         Leftover(r"sd:campaigns", "which campaigns the ledger knows"),
         Leftover(r"sd:due", "when a campaign's next tombstone ends"),

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from dotenv import dotenv_values
 from msgspec import inspect
+from phonenumbers import SUPPORTED_REGIONS
 
 from streamdialer.errors import SettingsError
 from streamdialer.rules import pack_names
@@ -216,6 +217,8 @@ def _refused_text(name: str, value: object) -> str | None:
         return None if _is_zone(text) else "an IANA time zone such as America/Bogota"
     if name == "rule_pack":
         return None if text in pack_names() else f"one of {', '.join(pack_names())}"
+    if name == "country":
+        return None if text.upper() in SUPPORTED_REGIONS else "an ISO 3166 code of two letters such as CO"
     if name == "backend_login_path":
         return None if text.startswith("/") else "a path that begins with /"
     return None

@@ -14,7 +14,14 @@ from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.updates import UpdatesStage
 from streamdialer.keys import GROUP, STAGES, STREAMS, Keys, Stage, Stream
-from streamdialer.model import AGENT_EVENTS, CALL_EVENTS, LATER_EVENTS, TICK_KINDS, mask_number
+from streamdialer.model import (
+    AGENT_EVENTS,
+    CALL_EVENTS,
+    CONTACT_EVENTS,
+    LATER_EVENTS,
+    TICK_KINDS,
+    mask_number,
+)
 from streamdialer.streams import DeadLetter
 
 _STAGE_CLASSES: Final[dict[Stage, type]] = {
@@ -23,7 +30,7 @@ _STAGE_CLASSES: Final[dict[Stage, type]] = {
     "events": EventsStage,
     "updates": UpdatesStage,
 }
-_NUMBERS: Final = {"phone_number", "phone_2", "phone_3", "phones"}
+_NUMBERS: Final = frozenset({"phone_number", "phones", "n"})
 _LONG_NUMBER: Final = re.compile(r"\d{7,}")
 
 
@@ -78,7 +85,7 @@ def registered() -> Registered:
         stages={
             stage: f"{handler.__module__}.{handler.__qualname__}" for stage, handler in _STAGE_CLASSES.items()
         },
-        events=(*CALL_EVENTS, *AGENT_EVENTS),
+        events=(*CALL_EVENTS, *AGENT_EVENTS, *CONTACT_EVENTS),
         events_not_supported_yet=LATER_EVENTS,
         ticks=TICK_KINDS,
     )

@@ -96,6 +96,10 @@ class Keys(msgspec.Struct, frozen=True):
         """Bounded stream of decision records."""
         return self._own(campaign, "decisions")
 
+    def requests(self, campaign: str) -> str:
+        """hash contact -> since when and why nobody calls them, where their number is not known here."""
+        return self._own(campaign, "requests")
+
     def of_campaign(self, campaign: str) -> list[str]:
         """KEYS 1–20 of every campaign script, in the order `lua/lib/campaign.lua` names them."""
         return [
@@ -121,10 +125,24 @@ class Keys(msgspec.Struct, frozen=True):
             self.server,
         ]
 
+    def of_contacts(self, campaign: str) -> list[str]:
+        """KEYS of the scripts that bring contacts from the backend's lists."""
+        return [*self.of_campaign(campaign), self.do_not_call, self.requests(campaign), self.numbers]
+
     @property
     def directory(self) -> str:
         """hash campaign -> queue, for every campaign the ledger knows."""
         return f"{self.prefix}sd:campaigns"
+
+    @property
+    def do_not_call(self) -> str:
+        """hash number (digits) -> since when and why nobody calls it: the list."""
+        return f"{self.prefix}sd:dnc"
+
+    @property
+    def numbers(self) -> str:
+        """hash number (digits) -> the contacts the ledger holds of it."""
+        return f"{self.prefix}sd:numbers"
 
     @property
     def due(self) -> str:

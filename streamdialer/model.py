@@ -42,9 +42,10 @@ AGENT_EVENT_STATES: Final[dict[AgentEventType, AgentState]] = {
     "agent_wrapup": "wrapup",
     "agent_offline": "offline",
 }
+ContactEventType = Literal["do_not_call"]
+CONTACT_EVENTS: Final[tuple[ContactEventType, ...]] = get_args(ContactEventType)
 LATER_EVENTS: Final = (
     "callback_requested",
-    "do_not_call",
     "preview_accepted",
     "preview_skipped",
     "preview_requested",
@@ -100,6 +101,8 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     abandon_cap: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.03
     """Most abandoned calls per call answered by a person, within the window of the rule pack."""
     rule_pack: str | None = None
+    country: str | None = None
+    """Of numbers without a calling code, ISO 3166 alpha-2; None is what the settings say."""
     weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
 
     @property
@@ -140,12 +143,33 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     """ISO 8601; anything else counts as not known."""
     timezone: str | None = None
     custom_data: dict[str, Any] | None = None
+    do_not_call: bool = False
+
+    @property
+    def is_suppressed(self) -> bool:
+        """The backend says that nobody calls them."""
+        return self.do_not_call or self.status == "do_not_call"
 
     @property
     def numbers(self) -> list[str]:
         """The numbers that have a digit, each once, in the order they are tried."""
         listed = self.phones if isinstance(self.phones, list) else []
         return _dialable(listed) or _dialable([self.phone_number, self.phone_2, self.phone_3])
+
+
+class ContactData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the ledger keeps of a contact, as JSON the scripts read little of."""
+
+    id: int | str
+    phone_number: str = ""
+    """As the backend spells it: so it is sent."""
+    phones: list[str] = []
+    """All of them, where there are several."""
+    n: list[str] = []
+    """The same numbers as they are compared: E.164, or the digits where no country was known."""
+    timezone: str = ""
+    dnc: bool = False
+    """The backend says that nobody calls them."""
 
 
 class CallEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +187,16 @@ class CallEvent(msgspec.Struct, frozen=True, kw_only=True):
     disposition: str = ""
     cause: str = ""
     """SIP or Q.850 cause, as given."""
+
+
+class DoNotCallEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody does not want to be called: a number, or a contact with whatever number they have."""
+
+    type: ContactEventType
+    campaign_id: str = ""
+    contact_id: str = ""
+    phone_number: str = ""
+    reason: str = ""
 
 
 class AgentEvent(msgspec.Struct, frozen=True, kw_only=True):

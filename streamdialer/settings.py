@@ -70,6 +70,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     timezone: Annotated[str, Meta(description="IANA zone of campaigns with no zone of their own")] = "UTC"
     rule_pack: Annotated[str, Meta(description="rule pack of campaigns that do not name one")] = "none"
+    country: Annotated[
+        str,
+        Meta(
+            description="whose numbers those without + are, where the campaign does not say: ISO 3166, such as CO"
+        ),
+    ] = ""
     originate_context: Annotated[str, Meta(description="dialplan context of originated calls")] = (
         "dialer-outbound"
     )

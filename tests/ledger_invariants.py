@@ -90,6 +90,8 @@ def _records(campaign: CampaignView) -> Iterator[str]:
         history = record.history
         last = history[-1] if history else None
         place = PLACE_OF_LIVE.get(last.state) if last else None
+        if record.is_suppressed and record.place in ("ready", "waiting", "reserved"):
+            yield f"{contact} is in {record.place} and must not be called"
         if place is not None and record.place != place:
             yield f"{contact} is in {record.place} while its newest attempt is {last and last.state}"
         if place is None and record.place in PLACE_OF_LIVE.values():
@@ -153,6 +155,8 @@ def _documents(campaign: CampaignView) -> Iterator[str]:
         if shown is None:
             shown = {str(last.disposition)} if last and last.state == "ended" else {"invalid", "failed"}
             shown |= {"failed"} if record.place == "finished" else set()
+        if record.is_suppressed:
+            shown = {"do_not_call"}
         if document.status not in shown:
             yield f"{contact} is in {record.place}, the backend will be told {document.status}"
         if document.attempts not in (None, record.attempts):

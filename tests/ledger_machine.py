@@ -20,13 +20,14 @@ from redis.asyncio import Redis
 from streamdialer.connection import connect
 from streamdialer.embedded import EmbeddedServer
 from streamdialer.keys import Keys
-from streamdialer.ledger import LoadRow, trust_memory
+from streamdialer.ledger import trust_memory
 from streamdialer.scripts import Scripts
 from tests.attempt_model import LIVE
 from tests.ledger_model import AttemptModel
 from tests.ledger_trial import Trial
 from tests.retry_model import CAUSES
 from tests.trial_base import Written
+from tests.trial_suppression import row_of
 
 SHARED, ALONE = ("1", "2"), "3"
 CAMPAIGNS: Final = (*SHARED, ALONE)
@@ -35,7 +36,7 @@ HOME: Final = {"1": "sales", "2": "sales", "3": "support"}
 OPEN, CLOSED = 4_102_444_800_000, 1
 """Ends of a calling window, ms: in 2100 and in 1970."""
 
-FIRST_CONTACTS: Final = tuple(LoadRow(str(number), 5, 0, '{"id":1}') for number in range(1, 9))
+FIRST_CONTACTS: Final = tuple(row_of(str(number), 5, 0) for number in range(1, 9))
 
 campaigns = st.sampled_from(("1", "1", "2", "2", "3"))
 contacts = st.integers(1, 12).map(str)

@@ -64,6 +64,9 @@ class ContactModel:
     attempts: list[AttemptModel] = field(default_factory=list)
     told: str | None = "pending"
     """What the backend has to show; None when it has never been told anything."""
+    number: str | None = None
+    is_suppressed: bool = False
+    """Never to be called again."""
 
     @property
     def order(self) -> tuple[int, float]:
@@ -132,23 +135,42 @@ class LedgerModel:
         """Position and attempt of the events that found one."""
         self.rest_until: float | None = None
         self.probed: float | None = None
+        self.listed: set[str] = set()
+        """Numbers not to be called."""
+        self.requests: set[tuple[str, str]] = set()
+        """Campaign and contact of those whose number was not known when they asked."""
 
     # --- moves ------------------------------------------------------------------------------------------------
 
     def tell(self, campaign: str, contact: ContactModel, status: str, attempts: int | None) -> None:
-        old = self.documents.get((campaign, contact.id))
+        if contact.is_suppressed:
+            status = "do_not_call"
+        contact.told = status
+        self.tell_of(campaign, contact.id, status, attempts)
+
+    def tell_of(self, campaign: str, contact: str, status: str, attempts: int | None) -> None:
+        old = self.documents.get((campaign, contact))
         document = DocumentModel(status, attempts)
         if old is not None:
             document.token, document.lease_until = old.token, old.lease_until
             document.attempts = old.attempts if attempts is None else attempts
-        self.documents[campaign, contact.id] = document
-        contact.told = status
+        self.documents[campaign, contact] = document
 
     def _put(self, contact: ContactModel, place: str, after_s: float | None = None) -> None:
+        if contact.is_suppressed and place == "ready":
+            place = "finished"
         contact.place, contact.due = place, None if after_s is None else self.now + after_s
 
     def load(
-        self, campaign: str, contact: str, priority: int, attempts: int, problem: str, reset: bool
+        self,
+        campaign: str,
+        contact: str,
+        priority: int,
+        attempts: int,
+        problem: str,
+        reset: bool,
+        number: str | None = None,
+        is_marked: bool = False,
     ) -> str:
         """What becomes of one row."""
         if not self.campaigns[campaign].queue:
@@ -157,10 +179,18 @@ class LedgerModel:
         if contact in contacts:
             if contacts[contact].place != "finished":
                 contacts[contact].priority = priority  # it moves, and keeps its age
+            if is_marked:
+                self.suppress(campaign, contacts[contact])
             return "known"
-        one = contacts[contact] = ContactModel(
-            contact, priority, self.now, attempts, self.campaigns[campaign].spent.get(contact, 0)
-        )
+        spent = self.campaigns[campaign].spent.get(contact, 0)
+        one = contacts[contact] = ContactModel(contact, priority, self.now, attempts, spent, number=number)
+        has_asked = (campaign, contact) in self.requests
+        if has_asked and number:
+            self.listed.add(number)
+            self.requests.discard((campaign, contact))
+        if has_asked or is_marked or self.is_listed(one):
+            self.suppress(campaign, one, attempts=None)
+            return "do_not_call"
         if problem:
             self._put(one, "finished")
             self.tell(campaign, one, "invalid", None)
@@ -172,6 +202,20 @@ class LedgerModel:
         if reset:
             self.tell(campaign, one, "pending", None)
         return "added"
+
+    def is_listed(self, contact: ContactModel) -> bool:
+        return contact.is_suppressed or contact.number in self.listed
+
+    def suppress(self, campaign: str, contact: ContactModel, attempts: int | None = -1) -> None:
+        """Nobody calls them again; `attempts` is what the backend is told (-1: all that count)."""
+        if contact.is_suppressed:
+            return
+        contact.is_suppressed = True
+        if contact.place == "reserved":
+            contact.attempts.pop()
+        if contact.place in ("ready", "waiting", "reserved", "finished"):
+            self._put(contact, "finished")
+        self.tell(campaign, contact, "do_not_call", contact.used if attempts == -1 else attempts)
 
     def use_up(self, campaign: str, contact: ContactModel) -> None:
         """A claim found that the contact has no attempt left."""
@@ -234,7 +278,7 @@ class LedgerModel:
         if attempt.after is not None:
             assert disposition is not None
             contact.used -= not attempt.after.is_counted
-            if attempt.after.delay_s is not None:
+            if attempt.after.delay_s is not None and not contact.is_suppressed:
                 contact.place, contact.due = "waiting", attempt.ended_at + attempt.after.delay_s
             else:
                 self._put(contact, "finished")

@@ -15,13 +15,14 @@ from tests.ledger_model import (
 )
 from tests.trial_calls import CallTrial
 from tests.trial_news import NewsTrial
+from tests.trial_suppression import SuppressionTrial
 from tests.trial_world import WorldTrial
 
 SLACK_S = 400
 """How long one example may take: what the model calls one instant."""
 
 
-class Trial(CallTrial, WorldTrial, NewsTrial):
+class Trial(CallTrial, WorldTrial, NewsTrial, SuppressionTrial):
     """Every deed, and the look after each."""
 
     async def check(self) -> None:
@@ -37,6 +38,7 @@ class Trial(CallTrial, WorldTrial, NewsTrial):
                 record = found.records[contact_id]
                 assert record.place == contact.place, (name, contact_id)
                 assert record.attempts == contact.used, (name, contact_id)
+                assert record.is_suppressed is contact.is_suppressed, (name, contact_id)
                 seen = [
                     (a.number, a.token, a.state, a.disposition, a.rule, a.run, a.verdict)
                     for a in record.history
@@ -57,6 +59,7 @@ class Trial(CallTrial, WorldTrial, NewsTrial):
             waiting = {contact for campaign, contact in model.documents if campaign == name}
             assert set(found.outbox) == waiting
             assert view.queue_of.get(name, "") == one.queue
+        await self.check_suppression()
         for queue in self.queues:
             members = {one.id for one in model.campaigns.values() if one.queue == queue}
             assert view.queues[queue].campaigns == members

@@ -106,6 +106,7 @@ class Record(msgspec.Struct):
     place: Place = msgspec.field(name="p")
     attempts: int = msgspec.field(name="a")
     history: list[StoredAttempt] = msgspec.field(name="h", default_factory=list)
+    is_suppressed: bool = msgspec.field(name="dnc", default=False)
 
 
 class Document(msgspec.Struct):

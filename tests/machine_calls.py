@@ -24,6 +24,7 @@ from tests.ledger_machine import (
     which,
 )
 from tests.retry_model import plans
+from tests.trial_suppression import row_of
 
 
 class CallRules(MachineBase):
@@ -40,13 +41,13 @@ class CallRules(MachineBase):
         campaign=campaigns,
         rows=st.lists(
             st.builds(
-                LoadRow,
+                row_of,
                 contacts,
                 st.integers(1, 10),
                 st.sampled_from((0, 0, 0, 1, 2, 3)),
-                st.just('{"id":1}'),
                 st.sampled_from(("", "", "", "", "no number")),
                 st.booleans(),
+                st.sampled_from((False,) * 9 + (True,)),
             ),
             min_size=1,
             max_size=4,

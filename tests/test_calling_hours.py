@@ -217,7 +217,7 @@ def test_openings_are_kept_and_stay_true_when_time_goes_on_or_back() -> None:
 def test_the_zone_is_the_contacts_else_that_of_its_number(
     timezone: str | None, number: str, zones: str
 ) -> None:
-    assert zone_set(timezone, number) == zones
+    assert zone_set(timezone, [number]) == zones
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_the_zone_is_the_contacts_else_that_of_its_number(
 )
 def test_an_offset_or_an_unknown_name_is_no_zone(timezone: str) -> None:
     with pytest.raises(CampaignError, match="takes an IANA name"):
-        zone_set(timezone, "+573001234567")
+        zone_set(timezone, ["+573001234567"])
 
 
 def test_a_number_that_may_be_in_two_zones_is_called_where_both_are_open() -> None:

@@ -109,6 +109,7 @@ _HTTP = "http://host:port or https://host:port"
         ("LOG_FORMAT", "xml", "one of auto, text, json"),
         ("STREAMDIALER_EVENTS", "none", "one of required, optional"),
         ("STREAMDIALER_PACING", "clever", "one of fixed, adaptive"),
+        ("STREAMDIALER_COUNTRY", "Colombia", "an ISO 3166 code of two letters such as CO"),
         ("STREAMDIALER_TIMEZONE", "UTC-5", "an IANA time zone such as America/Bogota"),
         ("STREAMDIALER_RULE_PACK", "us-xx", "one of co, es, fr, none, uk, us, us-fl, us-ok, us-regf"),
         ("STREAMDIALER_TIMEZONE", "America", "an IANA time zone such as America/Bogota"),

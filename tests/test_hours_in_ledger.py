@@ -44,7 +44,7 @@ async def server_ms(world: LedgerWorld) -> int:
 
 
 async def load(world: LedgerWorld, hours: Hours | None, *contacts: str) -> Any:
-    return await world.services.campaigns.load("1", [world.row(name) for name in contacts], 3, hours)
+    return await world.services.campaigns.load("1", [world.row(name) for name in contacts], 3, hours=hours)
 
 
 async def due_of(world: LedgerWorld, contact: str) -> float:

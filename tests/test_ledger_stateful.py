@@ -41,6 +41,7 @@ from tests.ledger_machine import (
 )
 from tests.ledger_model import AttemptModel
 from tests.machine_calls import CallRules
+from tests.machine_suppression import SuppressionRules
 from tests.trial_base import Delivery, Written
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ SEEN_IN_TEN_THOUSAND: Final = frozenset(
     f"{script}: {answer}"
     for script, answers in {
         "claim": "dialed agents level not_active window_closed no_call_events",
-        "begin": "ok sent stale",
+        "begin": "ok sent stale do_not_call",
         "settle": "ok settled",
         "event": "applied ended unchanged no_attempt",
         "sweep": "released expired promoted stalled",
@@ -69,7 +70,7 @@ def bench(server: EmbeddedServer) -> Iterator[Bench]:
     opened.close()
 
 
-class LedgerMachine(CallRules):
+class LedgerMachine(CallRules, SuppressionRules):
     """Adds what the events stage, the sweeper, the updates stage and the tick producer do."""
 
     # --- events -----------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def contact(**fields: Any) -> Contact:
 @pytest.mark.parametrize(
     ("fields", "numbers"),
     [
-        ({"phone_number": "+1 555"}, ["+1 555"]),
+        ({"phone_number": "+1 202 555 0143"}, ["+1 202 555 0143"]),
         ({"phone_number": " 1 ", "phone_2": "2", "phone_3": "3"}, ["1", "2", "3"]),
         ({"phone_number": "", "phone_2": "n/a", "phone_3": "3"}, ["3"]),
         ({"phone_number": "1", "phone_2": "1"}, ["1"]),
@@ -53,7 +53,7 @@ def test_the_numbers_of_a_contact_in_the_order_they_are_tried(
     assert contact(**fields).numbers == numbers
     row = load_row(contact(**fields))
     call = msgspec.json.decode(row.call)
-    assert call["phone_number"] == (numbers[0] if numbers else "")
+    assert call.get("phone_number", "") == (numbers[0] if numbers else "")
     assert ("phones" in call) == (len(numbers) > 1), "one number costs nothing extra"
     assert bool(row.problem) == (not numbers)
 

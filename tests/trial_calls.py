@@ -60,11 +60,13 @@ class CallTrial(TrialBase):
         )
         for attempt, contact in zip(new, taken, strict=True):
             assert contact.used < plan.max_attempts
+            assert not model.is_listed(contact), "somebody who must not be called has been reserved"
             made = model.reserve(campaign, contact, attempt.token)
             assert made.id == attempt.id
             self.calls.append((attempt, "" if open_for_s is None else str(wanted.open_until_ms)))
         room = self._room(one, wanted, got.free, before)
-        assert got.dialed == min(room, got.dialed + len(left)), (got, room, left)
+        if sum((got.skipped or {}).values()) < wanted.batch:
+            assert got.dialed == min(room, got.dialed + len(left)), (got, room, left)
         if got.dialed:
             assert one.placed <= wanted.level
             assert one.live <= wanted.max_concurrent
@@ -86,16 +88,21 @@ class CallTrial(TrialBase):
     async def _use_up(
         self, one: CampaignModel, ready: list[ContactModel], wanted: Reservation, got: Claimed
     ) -> None:
-        """Contacts out of attempts that the claim came across are finished."""
-        skipped = (got.skipped or {}).get("attempts_used_up", 0)
-        if not skipped:
+        """Contacts that the claim came across and that may not be called are finished."""
+        if not got.skipped:
             return
         finished = await self.client.zrange(self.keys.finished(one.id), 0, -1)
         met = [contact for contact in ready if contact.id in finished]
-        assert len(met) == skipped
-        assert all(contact.used >= wanted.retry.max_attempts for contact in met)
+        listed = [contact for contact in met if self.model.is_listed(contact)]
+        tally = {"do_not_call": len(listed), "attempts_used_up": len(met) - len(listed)}
+        assert got.skipped == {reason: number for reason, number in tally.items() if number}
+        self.seen.update({f"claim: passed over {reason}": number for reason, number in tally.items()})
         for contact in met:
-            self.model.use_up(one.id, contact)
+            if contact in listed:
+                self.model.suppress(one.id, contact)
+            else:
+                assert contact.used >= wanted.retry.max_attempts
+                self.model.use_up(one.id, contact)
 
     def _room(
         self, one: CampaignModel, wanted: Reservation, free: int, before: dict[str, tuple[int, int]]
@@ -126,7 +133,7 @@ class CallTrial(TrialBase):
         if newest.run is not None:
             is_unheard = newest.standing[0] == "sent" and newest.verdict is None
             in_time = contact.due is not None and contact.due > model.now
-            may_repeat = model.is_idempotent and is_unheard and in_time
+            may_repeat = model.is_idempotent and is_unheard and in_time and not model.is_listed(contact)
             assert answer == ("ok" if newest.run == run else "again" if may_repeat else "sent")
             if answer == "again":
                 newest.run = run
@@ -138,10 +145,14 @@ class CallTrial(TrialBase):
             refusals.add("window_closed")
         if model.is_held(one):
             refusals.add("held")
+        if model.is_listed(contact):
+            refusals = {"do_not_call"}
         assert answer in (refusals or {"ok"}), (answer, refusals)
         if answer == "ok":
             model.send(attempt.campaign, contact, run)
             self._note_request(attempt)
+        elif answer == "do_not_call":
+            model.suppress(attempt.campaign, contact)
         else:
             model.unreserve(contact)
 

@@ -15,6 +15,7 @@ from tests.ledger_model import (
 )
 from tests.retry_model import MAX_ATTEMPTS
 from tests.trial_base import TrialBase
+from tests.trial_suppression import said_of
 
 
 class WorldTrial(TrialBase):
@@ -36,7 +37,7 @@ class WorldTrial(TrialBase):
         for row in rows:
             before = self.model.campaigns[campaign].contacts.get(row.contact)
             became = self.model.load(
-                campaign, row.contact, row.priority, row.attempts, row.problem, row.reset
+                campaign, row.contact, row.priority, row.attempts, row.problem, row.reset, *said_of(row)
             )
             expected[became] += 1
             if before is None and became != "ignored":
@@ -44,7 +45,7 @@ class WorldTrial(TrialBase):
                 self.backend[campaign, row.contact] = (shown, row.attempts)
         assert msgspec.structs.asdict(loaded) == {
             name: expected[name] for name in ("added", "known", "invalid", "used_up")
-        } | {"refused": {}}
+        } | {"refused": {"do_not_call": refused} if (refused := expected["do_not_call"]) else {}}
 
     async def cleanup(self, campaign: str, queue: str) -> None:
         model, one = self.model, self.model.campaigns[campaign]
@@ -62,6 +63,7 @@ class WorldTrial(TrialBase):
         assert answer in refusals if refusals else answer == "ok", (answer, refusals)
         if answer == "ok":
             model.campaigns[campaign] = CampaignModel(campaign)
+            model.requests = {about for about in model.requests if about[0] != campaign}
             self._forget_requests(campaign)
             left = [key async for key in self.client.scan_iter(f"sd:c:{campaign}:*", count=1000)]
             assert all(":answer:" in str(key) for key in left), left

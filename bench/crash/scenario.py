@@ -59,6 +59,8 @@ WITHDRAWN: Final = 25
 """Ready in Redis for long, and no longer pending in the backend."""
 SHOWN_DIALING, SHOWN_ANSWERED = 40, 41
 """The backend shows their call as up, and Redis has forgotten it."""
+ASKING: Final = (2, 1)
+"""Campaign and contact of somebody who asks not to be called."""
 LOG_IN: Final = ("dialer", "secret")
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from bench.crash.scenario import CUT, QUEUE, REFUSED, TURNED_AWAY, WITHDRAWN, Play
+from bench.crash.scenario import ASKING, CUT, QUEUE, REFUSED, TURNED_AWAY, WITHDRAWN, Play
 from streamdialer.callcentre import CallCentre, drop_connection, json_reply
 from streamdialer.keys import GROUP, STAGES, Keys
 from streamdialer.ledger import trust_memory
@@ -121,3 +121,9 @@ async def give_cues(client: Redis, keys: Keys, centre: CallCentre) -> None:
     centre.backend.expire_access_tokens()
     await client.xadd(keys.stream("events"), {"type": "agent_wrapup", "queue": QUEUE})
     await client.xadd(keys.stream("events"), {"type": "agent_busy", "agent_id": AGENT})
+    while not await client.hexists(keys.records(str(ASKING[0])), str(ASKING[1])):  # noqa: ASYNC110
+        await anyio.sleep(0.02)
+    await client.xadd(
+        keys.stream("events"),
+        {"type": "do_not_call", "campaign_id": ASKING[0], "contact_id": ASKING[1]},
+    )

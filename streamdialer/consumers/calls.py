@@ -9,9 +9,10 @@ from uuid import uuid4
 import anyio
 import msgspec
 
+from streamdialer.connection import TRANSIENT
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.replies import Reply, Verdict
-from streamdialer.model import Attempt, mask_number
+from streamdialer.model import Attempt, ContactData, mask_number
 from streamdialer.scripts import backoff_s
 from streamdialer.streams import BadEntry, Entry
 
@@ -23,19 +24,12 @@ SEND_WITHIN_S: Final = 5.0
 deadline may have passed, and the contact may be in somebody else's hands."""
 
 
-class Call(msgspec.Struct, frozen=True):
-    """What the claim kept of a contact for the request."""
-
-    id: int | str
-    phone_number: str
-
-
-def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
+def read_call(entry: Entry) -> tuple[Attempt, ContactData, str]:
     """The attempt, its call, and until when (ms, '' = no end) it may be placed; raises BadEntry."""
     fields = entry.fields
     try:
         attempt = Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"])
-        call = msgspec.json.decode(fields["call"], type=Call)
+        call = msgspec.json.decode(fields["call"], type=ContactData)
         if "phone_number" in fields:  # the contact has several, and the claim chose
             call = msgspec.structs.replace(call, phone_number=fields["phone_number"])
         return attempt, call, fields["until"]
@@ -73,7 +67,7 @@ class CallsStage:
         with anyio.CancelScope(shield=True), anyio.move_on_after(5):
             await self._settle(attempt, call, reply)
 
-    async def _originate(self, attempt: Attempt, call: Call, *, may_be_up: bool) -> Reply:
+    async def _originate(self, attempt: Attempt, call: ContactData, *, may_be_up: bool) -> Reply:
         """The reply to the request; an API that honours the key is asked again while the fate of it is unknown.
 
         `may_be_up` says that a request with this key may have placed the call already. Then, as after any unknown
@@ -97,8 +91,17 @@ class CallsStage:
                 return msgspec.structs.replace(reply, verdict="unknown")
             await anyio.sleep(backoff_s(failures))
             failures += 1
+            if not await self._may_ask_again(call):
+                return msgspec.structs.replace(reply, verdict="unknown")
 
-    async def _settle(self, attempt: Attempt, call: Call, reply: Reply) -> None:
+    async def _may_ask_again(self, call: ContactData) -> bool:
+        """Whether nobody has asked not to be called since the first request; in doubt somebody has."""
+        try:
+            return not await self._services.suppression.are_listed(call.n)
+        except TRANSIENT:
+            return False
+
+    async def _settle(self, attempt: Attempt, call: ContactData, reply: Reply) -> None:
         settled = await self._services.campaigns.settle(
             attempt,
             verdict=reply.verdict,

@@ -79,6 +79,7 @@ class Dialing:
                 found,
                 pacing=found.pacing or defaults.pacing,
                 rule_pack=found.rule_pack or defaults.rule_pack,
+                country=found.country or defaults.country,
             )
             self._campaigns.put(campaign, found)
         return found

@@ -7,15 +7,26 @@ from typing import Any, Final
 
 import msgspec
 
+from streamdialer.consumers.do_not_call import read_do_not_call, suppress
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakes import Wakes
 from streamdialer.ledger import fact_of
-from streamdialer.model import AGENT_EVENTS, CALL_EVENTS, LATER_EVENTS, AgentEvent, CallEvent, normalise_id
+from streamdialer.model import (
+    AGENT_EVENTS,
+    CALL_EVENTS,
+    CONTACT_EVENTS,
+    LATER_EVENTS,
+    AgentEvent,
+    CallEvent,
+    DoNotCallEvent,
+    normalise_id,
+)
 from streamdialer.streams import BadEntry, Entry
 
 log = logging.getLogger(__name__)
 _IDS: Final = ("campaign_id", "contact_id", "agent_id")
-_TEXTS: Final = ("call_id", "queue", "cause")
+_TYPES: Final = (*CALL_EVENTS, *AGENT_EVENTS, *CONTACT_EVENTS)
+_TEXTS: Final = ("call_id", "queue", "cause", "phone_number", "reason")
 NOT_APPLIED: Final = {
     "unknown_campaign": "the campaign was never dialed here, or has been cleaned up",
     "unknown_contact": "the contact is not known here, or was finished long ago",
@@ -24,15 +35,13 @@ NOT_APPLIED: Final = {
 }
 
 
-def read_event(entry: Entry) -> CallEvent | AgentEvent:
+def read_event(entry: Entry) -> CallEvent | AgentEvent | DoNotCallEvent:
     """An entry as an event: `type` with `data` (JSON object), or flat fields. Raises BadEntry."""
     kind = entry.fields.get("type", "")
     if kind in LATER_EVENTS:
         raise BadEntry("not_supported_yet", f"events of type {kind} have no effect in this version")
-    if kind not in CALL_EVENTS and kind not in AGENT_EVENTS:
-        raise BadEntry(
-            "unknown_type", f"type is {kind[:100]!r}, takes {', '.join((*CALL_EVENTS, *AGENT_EVENTS))}"
-        )
+    if kind not in _TYPES:
+        raise BadEntry("unknown_type", f"type is {kind[:100]!r}, takes {', '.join(_TYPES)}")
     fields = _data_of(entry)
     fields["type"] = kind
     try:
@@ -44,6 +53,8 @@ def read_event(entry: Entry) -> CallEvent | AgentEvent:
                 fields[name] = str(fields[name])
         if kind in CALL_EVENTS:
             return msgspec.convert(fields, CallEvent, strict=False)
+        if kind == "do_not_call":
+            return read_do_not_call(fields)
         return msgspec.convert(fields, AgentEvent, strict=False)
     except (ValueError, msgspec.ValidationError) as error:
         raise BadEntry("wrong_type", str(error)[:500]) from error
@@ -73,6 +84,8 @@ class EventsStage:
         event = read_event(entry)
         if isinstance(event, CallEvent):
             await self._call(event, entry.id)
+        elif isinstance(event, DoNotCallEvent):
+            await suppress(event, self._services, self._wakes)
         else:
             await self._agent(event, entry.id)
 

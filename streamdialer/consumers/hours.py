@@ -13,7 +13,7 @@ from streamdialer.consumers.recent import Recent
 from streamdialer.errors import CampaignError
 from streamdialer.ledger import CampaignLedger, Claimed, Reservation
 from streamdialer.ledger.hours import UNREADABLE_ZONE, Hours, ZoneOpening
-from streamdialer.model import CampaignSettings, Contact
+from streamdialer.model import CampaignSettings, ContactData
 from streamdialer.rules import OWN_ZONE, CallingHours, calling_hours, zone_set
 
 log = logging.getLogger(__name__)
@@ -21,13 +21,6 @@ REMEMBERED_S: Final = 60.0
 CLAIM_TRIES: Final = 5
 LOOKED_AT_AGAIN_MS: Final = 86_400_000
 """A contact whose hours never meet the campaign's, or cannot be found here, is looked at again after a day."""
-
-
-class _Call(msgspec.Struct, frozen=True):
-    """What `refill.load_row` kept of a contact."""
-
-    phone_number: str = ""
-    timezone: str | None = None
 
 
 class HoursOfCampaigns:
@@ -46,20 +39,20 @@ class HoursOfCampaigns:
 
 
 def hours_for(
-    hours: CallingHours, contacts: Mapping[str, _Call], zones: Iterable[str], now_ms: int
+    hours: CallingHours, contacts: Mapping[str, str], zones: Iterable[str], now_ms: int
 ) -> Hours | None:
-    """What the scripts need for these contacts and zone sets, and for those known before; None without a law."""
+    """What the scripts need for these contacts (JSON of `ContactData`) and zone sets, and for those known before.
+
+    None without a law.
+    """
     if hours.pack.hours is None:
         return None
-    of_contacts = {contact: _zones_of(contact, call) for contact, call in contacts.items()}
+    of_contacts = {
+        contact: _zones_of(contact, msgspec.json.decode(call, type=ContactData))
+        for contact, call in contacts.items()
+    }
     wanted = {OWN_ZONE, *zones, *of_contacts.values(), *hours.zones()} - {UNREADABLE_ZONE}
     return Hours(zones={name: _opening(hours, name, now_ms) for name in sorted(wanted)}, contacts=of_contacts)
-
-
-def hours_for_load(hours: CallingHours, contacts: Mapping[str, Contact], now_ms: int) -> Hours | None:
-    """The same for contacts as the backend lists them."""
-    calls = {name: _Call(contact.phone_number or "", contact.timezone) for name, contact in contacts.items()}
-    return hours_for(hours, calls, (), now_ms)
 
 
 async def claim_within_hours(
@@ -74,10 +67,7 @@ async def claim_within_hours(
     for number in range(1, CLAIM_TRIES):
         if claimed.missing is None:
             break
-        calls = {
-            name: msgspec.json.decode(call, type=_Call) for name, call in claimed.missing.contacts.items()
-        }
-        given = hours_for(hours, calls, claimed.missing.zones, claimed.wall)
+        given = hours_for(hours, claimed.missing.contacts, claimed.missing.zones, claimed.wall)
         more = await ledger.claim(campaign, queue, within(given, f"{wanted.token}~{number}"))
         if more.reason is not None and claimed.dialed:
             break
@@ -88,9 +78,9 @@ async def claim_within_hours(
     return claimed
 
 
-def _zones_of(contact: str, call: _Call) -> str:
+def _zones_of(contact: str, data: ContactData) -> str:
     try:
-        return zone_set(call.timezone, call.phone_number)
+        return zone_set(data.timezone, data.n or [data.phone_number])
     except CampaignError as error:
         log.warning(
             "contact is not dialed: its zone is unknown", extra={"contact": contact, "error": str(error)}

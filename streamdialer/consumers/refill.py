@@ -10,13 +10,14 @@ from typing import Final
 import anyio
 import msgspec
 
-from streamdialer.consumers.hours import HoursOfCampaigns, hours_for_load
+from streamdialer.consumers.hours import HoursOfCampaigns, hours_for
 from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.services import Services
 from streamdialer.errors import Unreachable
 from streamdialer.gateways.backend import ContactPage
 from streamdialer.ledger import DoubtRow, Loaded, LoadRow
-from streamdialer.model import CampaignSettings, Contact, normalise_id
+from streamdialer.model import CampaignSettings, Contact, ContactData, normalise_id
+from streamdialer.rules.numbers import NO_NUMBER, read_number
 from streamdialer.rules.retry import RetryPlan, retry_plan
 
 log = logging.getLogger(__name__)
@@ -33,31 +34,38 @@ class Refilled(msgspec.Struct):
     is_whole: bool = False
     """The list was read to its end."""
     refused: Counter[str] = msgspec.field(default_factory=Counter)
-    """Not to be called now, by reason."""
+    """Not to be called, or not now, by reason."""
 
 
-def load_row(contact: Contact, *, reset: bool = False) -> LoadRow:
-    """A contact as the ledger takes it; without a number that has digits it can never be called."""
-    numbers = contact.numbers
-    call: dict[str, object] = {"id": contact.id, "phone_number": numbers[0] if numbers else ""}
-    if len(numbers) > 1:
-        call["phones"] = numbers
+def load_row(contact: Contact, *, reset: bool = False, country: str = "") -> LoadRow:
+    """A contact as the ledger takes it, local numbers being of `country`; without a number it can never be called."""
+    read = [(spelled, read_number(spelled, country)) for spelled in contact.numbers]
+    good = [(spelled, str(number)) for spelled, number in read if not number.problem]
+    spelled = [one for one, _ in good or read]
+    call = ContactData(
+        id=contact.id,
+        phone_number=spelled[0] if spelled else "",
+        phones=spelled if len(good) > 1 else [],
+        n=[number for _, number in good],
+        timezone=contact.timezone or "",
+        dnc=contact.is_suppressed,
+    )
     priority = 5 if contact.priority is None else contact.priority
-    if contact.timezone:
-        call["timezone"] = contact.timezone
     return LoadRow(
         contact=normalise_id(contact.id),
         priority=max(1, min(10, priority)),
         attempts=max(0, contact.attempts or 0),
         call=msgspec.json.encode(call).decode(),
-        problem="" if numbers else "no phone number",
+        problem="" if good else read[0][1].problem if read else NO_NUMBER,
         reset=reset,
     )
 
 
-def doubt_row(contact: Contact) -> DoubtRow:
+def doubt_row(contact: Contact, country: str = "") -> DoubtRow:
     """A contact the backend shows as being called, with when that began as far as it says so."""
-    return DoubtRow(load_row(contact), contact.status == "answered", last_attempt_ms(contact))
+    return DoubtRow(
+        load_row(contact, country=country), contact.status == "answered", last_attempt_ms(contact)
+    )
 
 
 def last_attempt_ms(contact: Contact) -> int | None:
@@ -160,7 +168,7 @@ class Refill:
                         f"backend: a contact that is being called cannot be read: {page.unreadable[0]}"
                     )
                 pages += 1
-                rows = [doubt_row(contact) for contact in page.contacts]
+                rows = [doubt_row(contact, settings.country or "") for contact in page.contacts]
                 found += await memory.doubt(campaign, rows, plan)
             held += found
             calm = 0 if found else calm + 1
@@ -189,16 +197,17 @@ class Refill:
             log.warning(
                 "contact cannot be read and is not dialed", extra={"campaign": campaign, "error": line}
             )
-        rows = [load_row(contact, reset=reset) for contact in page.contacts]
+        country = settings.country or ""
+        rows = [load_row(contact, reset=reset, country=country) for contact in page.contacts]
         loaded = Loaded()
         if rows:
-            contacts = {row.contact: contact for row, contact in zip(rows, page.contacts, strict=True)}
-            hours = hours_for_load(self.hours.of(campaign, settings, now_ms), contacts, now_ms)
-            loaded = await self._services.campaigns.load(campaign, rows, settings.max_retries, hours)
+            calls = {row.contact: row.call for row in rows}
+            hours = hours_for(self.hours.of(campaign, settings, now_ms), calls, (), now_ms)
+            loaded = await self._services.campaigns.load(campaign, rows, settings.max_retries, country, hours)
         if loaded.invalid:
-            names = ", ".join(row.contact for row in rows if row.problem)
+            names = ", ".join(f"{row.contact} ({row.problem})" for row in rows if row.problem)
             log.warning(
-                "contacts without a phone number were marked invalid",
+                "contacts without a phone number that can be called were marked invalid",
                 extra={"campaign": campaign, "contacts": names},
             )
         total.added += loaded.added

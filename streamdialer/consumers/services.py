@@ -13,7 +13,15 @@ from streamdialer.connection import close, connect, keys_for
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.keys import Keys
-from streamdialer.ledger import CampaignLedger, ListLedger, Memory, Outbox, QueueLedger, TickLedger
+from streamdialer.ledger import (
+    CampaignLedger,
+    ListLedger,
+    Memory,
+    Outbox,
+    QueueLedger,
+    Suppression,
+    TickLedger,
+)
 from streamdialer.ledger.campaigns import Limits
 from streamdialer.scripts import Scripts
 
@@ -31,6 +39,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     ticks: TickLedger
     outbox: Outbox
     memory: Memory
+    suppression: Suppression
     backend: Backend
     dialer_api: DialerAPI
 
@@ -72,6 +81,7 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 ticks=TickLedger(scripts, keys),
                 outbox=Outbox(scripts, keys, limits.tombstone_ms, round(settings.claim_idle_s * 1000)),
                 memory=Memory(scripts, keys, limits.deadline_ms, limits.max_call_ms),
+                suppression=Suppression(scripts, keys),
                 backend=backend,
                 dialer_api=dialer_api,
             )

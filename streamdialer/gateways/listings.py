@@ -14,10 +14,11 @@ import msgspec
 
 from streamdialer.errors import CampaignError
 from streamdialer.model import Agent, CampaignSettings, Contact, DialMode, normalise_id
+from streamdialer.rules.numbers import is_country
 
 RATIO_LIMITS: Final[dict[DialMode, float]] = {"predictive": 3.0, "power": 5.0}
 """Largest pacing_ratio per mode that uses one."""
-_TEXT_FIELDS: Final = ("trunk", "caller_id", "start_time", "end_time", "timezone", "pacing")
+_TEXT_FIELDS: Final = ("trunk", "caller_id", "start_time", "end_time", "timezone", "pacing", "country")
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -102,6 +103,10 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
         got = fields.get(name.partition("[")[0], "unreadable")
         raise CampaignError(f"campaign {campaign}: {name or 'a field'} is {got!r}: {reason}") from exc
     _check_numbers(campaign, settings, fields)
+    if settings.country is not None and not is_country(settings.country):
+        raise CampaignError(
+            f"campaign {campaign}: country is {settings.country!r}, takes an ISO 3166 code of two letters such as CO"
+        )
     return settings
 
 
@@ -131,7 +136,8 @@ def read_contacts(
 ) -> tuple[list[Contact], list[str]]:
     """The usable contacts, and one line per row that is not.
 
-    A row of another campaign or status is not usable either: the backend ignored the filter it was asked for.
+    A row of another campaign or status is not usable either: the backend ignored the filter it was asked for. One that
+    must not be called is: the ledger has to know.
     """
     contacts: list[Contact] = []
     unreadable: list[str] = []
@@ -168,6 +174,6 @@ def _read_contact(row: object, campaign: str, statuses: Collection[str]) -> Cont
     owner = fields.get("campaign_id")
     if owner is not None and normalise_id(owner) != campaign:
         raise ValueError(f"belongs to campaign {owner!r}, campaign {campaign} was asked for")
-    if "status" in fields and contact.status not in statuses:
+    if "status" in fields and contact.status not in (*statuses, "do_not_call"):
         raise ValueError(f"has status {contact.status!r}, {' or '.join(sorted(statuses))} was asked for")
     return contact

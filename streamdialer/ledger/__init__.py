@@ -10,6 +10,7 @@ from streamdialer.ledger.lists import ListLedger
 from streamdialer.ledger.memory import DoubtRow, Memory, MemoryState, trust_memory
 from streamdialer.ledger.outbox import Outbox, Update
 from streamdialer.ledger.queues import CampaignState, QueueLedger, QueueState
+from streamdialer.ledger.suppression import Listing, Suppression
 from streamdialer.ledger.ticks import TickLedger
 from streamdialer.ledger.uncertain import UncertainAttempt, uncertain_attempts
 
@@ -20,6 +21,7 @@ __all__ = [
     "Claimed",
     "DoubtRow",
     "ListLedger",
+    "Listing",
     "LoadRow",
     "Loaded",
     "Memory",
@@ -29,6 +31,7 @@ __all__ = [
     "QueueLedger",
     "QueueState",
     "Reservation",
+    "Suppression",
     "Swept",
     "TickLedger",
     "UncertainAttempt",

@@ -21,9 +21,8 @@ LOAD, CLAIM, BEGIN, SETTLE, CALL_EVENT, DUE, SWEEP, REGISTER, CLEANUP = (
 )
 ANSWER_KEPT_MS: Final = 300_000
 
-Began = Literal[
-    "ok", "again", "sent", "stale", "not_active", "window_closed", "held", "memory_lost", "memory_unknown"
-]
+Refused = Literal["not_active", "window_closed", "held", "memory_lost", "memory_unknown", "do_not_call"]
+Began = Literal["ok", "again", "sent", "stale"] | Refused
 Settled = Literal["ok", "stale", "settled"]
 EventApplied = Literal[
     "applied", "unchanged", "ended", "unknown_campaign", "unknown_contact", "no_attempt", "foreign_call"
@@ -38,7 +37,7 @@ class LoadRow(msgspec.Struct, frozen=True):
     priority: int
     attempts: int
     call: str
-    """JSON of what the calls stage needs; opaque to the scripts."""
+    """JSON of what the calls stage needs, with `n`, the number as it is compared, and `dnc` (not to be called)."""
     problem: str = ""
     reset: bool = False
     """The backend shows it as due for retry: it is told that the contact is pending again."""
@@ -157,10 +156,19 @@ class CampaignLedger:
         return str(answer) == "ok"
 
     async def load(
-        self, campaign: str, rows: Sequence[LoadRow], max_attempts: int, hours: Hours | None = None
+        self,
+        campaign: str,
+        rows: Sequence[LoadRow],
+        max_attempts: int,
+        country: str = "",
+        hours: Hours | None = None,
     ) -> Loaded:
-        """Makes contacts ready that the ledger does not know yet; whose hours are closed wait for them."""
-        args: list[Argument] = [campaign, max_attempts, self._limits.tombstone_ms, hours_argument(hours)]
+        """Makes contacts ready that the ledger does not know yet; whose hours are closed wait for them.
+
+        Local numbers are of `country`.
+        """
+        limits = self._limits
+        args: list[Argument] = [campaign, max_attempts, limits.tombstone_ms, country, hours_argument(hours)]
         for row in rows:
             args += [
                 row.contact,
@@ -170,7 +178,7 @@ class CampaignLedger:
                 row.problem,
                 "1" if row.reset else "0",
             ]
-        answer = await self._scripts.run(LOAD, self._keys.of_campaign(campaign), args)
+        answer = await self._scripts.run(LOAD, self._keys.of_contacts(campaign), args)
         return msgspec.json.decode(answer, type=Loaded)
 
     async def claim(self, campaign: str, queue: str, wanted: Reservation) -> Claimed:
@@ -184,6 +192,7 @@ class CampaignLedger:
             keys.queue_free(queue),
             keys.queue_campaigns(queue),
             keys.queue_busy(queue),
+            keys.do_not_call,
         ]
         args: list[Argument] = [
             campaign,
@@ -213,7 +222,7 @@ class CampaignLedger:
         """Marks the attempt as sent; only "ok" and "again" allow the request to leave."""
         answer: Began = await self._scripts.run(
             BEGIN,
-            [*self._keys.of_campaign(attempt.campaign), self._keys.api],
+            [*self._keys.of_campaign(attempt.campaign), self._keys.api, self._keys.do_not_call],
             [
                 attempt.campaign,
                 attempt.contact,
@@ -296,7 +305,7 @@ class CampaignLedger:
         limits = self._limits
         answer = await self._scripts.run(
             SWEEP,
-            self._keys.of_campaign(campaign),
+            [*self._keys.of_campaign(campaign), self._keys.numbers],
             [
                 campaign,
                 batch,
@@ -318,6 +327,8 @@ class CampaignLedger:
                 keys.queue_pacing(queue),
                 keys.slots,
                 keys.api,
+                keys.numbers,
+                keys.requests(campaign),
                 keys.decisions(campaign),
             ],
             [campaign],

@@ -69,7 +69,7 @@ class Memory:
 
     async def forget_ready(self, campaign: str) -> None:
         """Forgets the contacts that wait to be called, as far as the backend knows them as well."""
-        names = self._keys.of_campaign(campaign)
+        names = [*self._keys.of_campaign(campaign), self._keys.numbers]
         for place in ("ready", "reserved", "waiting"):
             passed, looked = 0, FORGOTTEN_AT_ONCE
             while looked == FORGOTTEN_AT_ONCE:
@@ -95,9 +95,11 @@ class Memory:
                 "1" if one.is_answered else "0",
                 "" if one.last_attempt_ms is None else one.last_attempt_ms,
             ]
-        return max(0, int(await self._scripts.run(DOUBT, self._keys.of_campaign(campaign), args)))
+        return max(0, int(await self._scripts.run(DOUBT, self._keys.of_contacts(campaign), args)))
 
     async def mark_rebuilt(self, campaign: str, mark: str) -> bool:
         """The campaign may be dialed again; False when memory was lost once more meanwhile."""
-        answer = await self._scripts.run(MARK_REBUILT, self._keys.of_campaign(campaign), [campaign, mark])
+        answer = await self._scripts.run(
+            MARK_REBUILT, [*self._keys.of_campaign(campaign), self._keys.numbers], [campaign, mark]
+        )
         return str(answer) == "ok"

@@ -19,6 +19,7 @@ from streamdialer.keys import Keys
 from streamdialer.model import (
     AGENT_EVENTS,
     CALL_EVENTS,
+    CONTACT_EVENTS,
     LATER_EVENTS,
     TICK_KINDS,
     TickKind,
@@ -27,7 +28,7 @@ from streamdialer.model import (
 )
 from streamdialer.streams.entries import StreamWriter
 
-EVENT_TYPES = (*CALL_EVENTS, *AGENT_EVENTS, *LATER_EVENTS)
+EVENT_TYPES = (*CALL_EVENTS, *AGENT_EVENTS, *CONTACT_EVENTS, *LATER_EVENTS)
 
 
 class Producer:

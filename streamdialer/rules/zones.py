@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -15,14 +16,14 @@ OWN_ZONE: Final = ""
 _NOWHERE: Final = "Etc/Unknown"
 
 
-def zone_set(timezone: str | None, phone_number: str) -> str:
-    """The zones in order, joined by commas; `OWN_ZONE` when neither says anything.
+def zone_set(timezone: str | None, phone_numbers: Iterable[str]) -> str:
+    """The zones in order, joined by commas; `OWN_ZONE` when neither the zone nor a number says anything.
 
     Raises CampaignError for a `timezone` that is no IANA name, and for a zone this machine does not know.
     """
     if timezone and timezone.strip():
         return read_zone(timezone).key
-    return ",".join(zones_of_number(phone_number))
+    return ",".join(sorted({zone for number in phone_numbers for zone in zones_of_number(number)}))
 
 
 @lru_cache(maxsize=8192)

@@ -1,12 +1,12 @@
 -- Marks a reserved attempt as sent, before its request leaves; refuses whatever is no longer to be sent.
--- KEYS 1–20 of the campaign, 21 api
+-- KEYS 1–20 of the campaign, 21 api, 22 numbers not to be called
 -- ARGV campaign, contact, reservation token, run (names this very try), open until ms ('' = no end), deadline after
 --   sending ms, may the same key be sent twice ('1')
 -- Returns "ok" · "again" another run has marked it, nothing is known of its request, and sending it again does no harm ·
 --   "sent" another run has marked it · "stale" the reservation is gone · or, after putting the contact back:
---   "not_active" · "window_closed" · "held" · "memory_lost" · "memory_unknown"
--- uses: clock memory campaign outbox numbers retry attempts
-local api = KEYS[21]
+--   "not_active" · "window_closed" · "held" · "memory_lost" · "memory_unknown" · after finishing it: "do_not_call"
+-- uses: clock memory campaign outbox numbers retry attempts suppression
+local api, listed = KEYS[21], KEYS[22]
 local contact, token, run, open_until, deadline_ms, is_idempotent =
   ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1'
 local trouble = memory_trouble(server, now, deadline_ms)
@@ -16,7 +16,7 @@ if not attempt or attempt.t ~= token then return 'stale' end
 if attempt.s ~= 'reserved' then
   if attempt.b == run then return 'ok' end
   local is_unheard = attempt.s == 'sent' and not attempt.v and now < attempt.sm + attempt.dd
-  if not (is_idempotent and is_unheard and not trouble) then return 'sent' end
+  if not (is_idempotent and is_unheard and not trouble) or is_suppressed(listed, record) then return 'sent' end
   attempt.b = run
   save_record(contact, record)
   return 'again'
@@ -30,6 +30,11 @@ end
 if trouble then return put_back(trouble) end
 -- Whoever reserved it before memory was lost may have sent it, and the mark may be what was lost.
 if attempt.rm < tonumber(redis.call('HGET', server, 'lost') or 0) then return put_back('memory_lost') end
+if is_suppressed(listed, record) then
+  record.dnc = true
+  tell_backend(contact, 'do_not_call', told_attempts(record), nil)
+  return put_back('do_not_call')
+end
 if not is_active() then return put_back('not_active') end
 if open_until ~= '' and wall >= tonumber(open_until) then return put_back('window_closed') end
 local holds = redis.call('HMGET', api, 'until', 'c:' .. campaign)

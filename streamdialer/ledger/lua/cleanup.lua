@@ -1,15 +1,17 @@
 -- Removes every key of a finished campaign, once no call is up and the backend knows everything.
--- KEYS 1–20 of the campaign, 21 queue's campaigns, 22 queue's pacing, 23 slots, 24 api, then the rest to delete
+-- KEYS 1–20 of the campaign, 21 queue's campaigns, 22 queue's pacing, 23 slots, 24 api, 25 contacts by number, then the rest to delete
 -- ARGV campaign
 -- Returns "ok" · "unknown" · "not_finished" · "calls_live" · "updates_waiting"
--- uses: clock campaign
+-- uses: clock campaign suppression number_index
 local status = redis.call('HGET', campaign_key, 'status')
 if redis.call('HEXISTS', directory, campaign) == 0 and not status then return 'unknown' end
 if status and status ~= 'completed' and status ~= 'cancelled' then return 'not_finished' end
 if count(reserved) + count(unanswered) + count(connected) + count(in_doubt) > 0 then return 'calls_live' end
 if redis.call('HLEN', outbox) > 0 then return 'updates_waiting' end
+local known = redis.call('HGETALL', records)
+for i = 1, #known, 2 do forget_numbers(KEYS[25], known[i], cjson.decode(known[i + 1])) end
 redis.call('DEL', unpack(KEYS, 1, 11))
-redis.call('DEL', in_doubt, unpack(KEYS, 25))
+redis.call('DEL', in_doubt, unpack(KEYS, 26))
 redis.call('ZREM', due, campaign)
 redis.call('HDEL', waiting_ticks, campaign)
 redis.call('HDEL', directory, campaign)

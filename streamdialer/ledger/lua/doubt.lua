@@ -1,10 +1,11 @@
 -- Second part of rebuilding a campaign: contacts the backend shows as dialing or answered, and whose call the ledger has
 -- forgotten, are held in doubt until their events or the longest conversation is over.
--- KEYS 1–20 of the campaign
+-- KEYS 1–20 of the campaign, 21 numbers not to be called, 22 requests, of contacts whose number was not known here,
+--   23 contacts by number
 -- ARGV campaign, retry plan JSON, deadline after sending ms, longest conversation ms, then per contact: id,
 --   priority, attempts, JSON, is shown as answered ('1'), last attempt (server's ms, '' = not known)
 -- Returns how many are in doubt now that were not · -1 the campaign has been rebuilt
--- uses: clock campaign outbox numbers retry attempts
+-- uses: clock campaign outbox numbers retry attempts suppression number_index
 local deadline_ms, max_call_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
 local memory = redis.call('HMGET', server, 'rebuild', 'lost')
 if not memory[1] or redis.call('HGET', totals, 'rebuilt') == memory[1] then return -1 end
@@ -21,6 +22,7 @@ for i = 5, #ARGV, 6 do
   if is_idle and (is_new or attempts > record.a) then
     redis.call('HDEL', outbox, contact) -- what it says is older than what the backend shows
     redis.call('HSET', contacts, contact, ARGV[i + 3])
+    know_contact(contact, record, ARGV[i + 3], KEYS[21], KEYS[22], KEYS[23])
     remember_attempt(contact, record, tonumber(memory[2] or now), deadline_ms)
     local attempt = record.h[#record.h]
     local sent = tonumber(ARGV[i + 5])
@@ -37,6 +39,7 @@ for i = 5, #ARGV, 6 do
     attempt.k = memory[1]
     if record.q then -- it was made from an event: now it is known who it is and how often they were called
       redis.call('HSET', contacts, contact, ARGV[i + 3])
+      know_contact(contact, record, ARGV[i + 3], KEYS[21], KEYS[22], KEYS[23])
       record.q, record.pr, record.a = nil, priority, math.max(record.a, attempts)
       attempt.n, attempt.p.a = math.max(attempt.n, record.a), record.a - 1
       attempt.id = campaign .. ':' .. contact .. ':' .. attempt.n

@@ -1,10 +1,10 @@
 -- First part of rebuilding a campaign after memory was lost: contacts that wait here to be called, for their turn or for their
 -- calling hours, and of whom the backend may know better, are forgotten; they come back from the backend's lists. Whoever
 -- has news for the backend stays, and so does whoever waits for a retry the backend's list of due contacts would not show.
--- KEYS 1–20 of the campaign
+-- KEYS 1–20 of the campaign, 21 contacts by number
 -- ARGV campaign, place (ready | reserved | waiting), how many of it to pass over, batch
 -- Returns {looked at, kept} (looked at < batch: the place is done) · {-1, 0} the campaign has been rebuilt
--- uses: clock campaign outbox numbers retry attempts
+-- uses: clock campaign outbox numbers retry attempts suppression number_index
 local place, from, batch = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local memory = redis.call('HMGET', server, 'rebuild', 'lost')
 if not memory[1] or redis.call('HGET', totals, 'rebuilt') == memory[1] then return { -1, 0 } end
@@ -34,6 +34,7 @@ local looked, kept = redis.call('ZRANGE', places[place], from, from + batch - 1)
 for _, contact in ipairs(looked) do
   local record = load_record(contact)
   if may_go(contact, record) then
+    forget_numbers(KEYS[21], contact, record)
     redis.call('ZREM', places[place], contact)
     forget(contact, record)
   else

@@ -1,14 +1,17 @@
 -- Brings contacts from the backend into `ready`; whoever the ledger already knows stays where they are, and takes the
 -- backend's priority. Nothing is brought for a campaign that is not registered (any more): nobody would ever remove it.
--- KEYS 1–20 of the campaign.
--- ARGV campaign, max attempts, tombstone ms, hours of each zone set ('' = any), then per contact: id, priority, attempts,
---   JSON, problem ('' = can be called), reset ('1' = the backend shows a status other than pending: tell it)
--- Returns JSON {added, known, invalid, used_up, refused (how many may not be called now, by reason)}
--- uses: clock campaign outbox hours refusal
+-- KEYS 1–20 of the campaign, 21 numbers not to be called, 22 requests, of contacts whose number was not known here,
+--   23 contacts by number
+-- ARGV campaign, max attempts, tombstone ms, country of local numbers ('' = not known), hours of each zone set ('' = any), then
+--   per contact: id, priority, attempts, JSON, problem ('' = can be called), reset ('1' = the backend shows a status other
+--   than pending: tell it)
+-- Returns JSON {added, known, invalid, used_up, refused (how many may not be called, or not now, by reason)}
+-- uses: clock campaign outbox numbers retry attempts suppression number_index hours refusal
 local max_attempts, tombstone_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
-local hours = read_hours(ARGV[4])
+local hours = read_hours(ARGV[5])
 local answer = { added = 0, known = 0, invalid = 0, used_up = 0, refused = {} }
 if redis.call('HEXISTS', directory, campaign) == 0 then return cjson.encode(answer) end
+if ARGV[4] ~= '' then redis.call('HSET', totals, 'country', ARGV[4]) end
 
 -- A contact the ledger knows: with another priority it moves, and keeps its age; one that waits moves when it is due.
 local function see_again(contact, record, priority, is_pending)
@@ -23,16 +26,24 @@ local function see_again(contact, record, priority, is_pending)
   save_record(contact, record)
 end
 
-for i = 5, #ARGV, 6 do
+local function refuse(reason) answer.refused[reason] = (answer.refused[reason] or 0) + 1 end
+
+for i = 6, #ARGV, 6 do
   local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local known = load_record(contact)
   if known then
     answer.known = answer.known + 1
     see_again(contact, known, priority, ARGV[i + 5] ~= '1')
+    if cjson.decode(ARGV[i + 3]).dnc then suppress(contact, known) end
   else
-    local record = { sn = now, a = attempts, o = digits(order_of(priority, now, ((i - 5) / 6 % 512) / 512)), pr = priority }
+    local record = { sn = now, a = attempts, o = digits(order_of(priority, now, ((i - 6) / 6 % 512) / 512)), pr = priority }
     record.n = tonumber(redis.call('HGET', totals, 'n:' .. contact) or nil)
-    if ARGV[i + 4] ~= '' then
+    know_contact(contact, record, ARGV[i + 3], KEYS[21], KEYS[22], KEYS[23])
+    if record.dnc then
+      refuse('do_not_call')
+      move(contact, record, 'finished', math.huge)
+      tell_backend(contact, 'do_not_call', nil, nil)
+    elseif ARGV[i + 4] ~= '' then
       answer.invalid = answer.invalid + 1
       record.why = ARGV[i + 4]
       move(contact, record, 'finished', math.huge)
@@ -44,7 +55,7 @@ for i = 5, #ARGV, 6 do
       redis.call('HSET', contacts, contact, ARGV[i + 3])
       local refused = closed_by(opening_of(hours, contact, record) or {}) -- what is not known here, the claim asks for
       if refused then
-        answer.refused[refused.reason] = (answer.refused[refused.reason] or 0) + 1
+        refuse(refused.reason)
         pass_over(contact, record, refused)
       else
         answer.added = answer.added + 1

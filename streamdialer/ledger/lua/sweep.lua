@@ -1,8 +1,8 @@
 -- Does what has become due in one campaign: leases, deadlines, retries, tombstones. At most `batch` of each.
--- KEYS 1–20 of the campaign
+-- KEYS 1–20 of the campaign, 21 contacts by number
 -- ARGV campaign, batch, events required ('1'), longest conversation ms, deadline after sending ms
 -- Returns JSON {released, expired, closed, doubted, promoted, forgotten, stalled, wake}
--- uses: clock memory campaign outbox numbers retry attempts
+-- uses: clock memory campaign outbox numbers retry attempts suppression number_index
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local answer = {
@@ -72,8 +72,10 @@ end
 
 list = is_due(finished)
 for i = 1, #list, 2 do
-  redis.call('ZREM', finished, list[i])
-  forget(list[i], load_record(list[i]))
+  local contact, record = list[i], load_record(list[i])
+  forget_numbers(KEYS[21], contact, record)
+  redis.call('ZREM', finished, contact)
+  forget(contact, record)
   answer.forgotten = answer.forgotten + 1
 end
 

@@ -92,6 +92,9 @@ local LISTED_AGAIN = { no_answer = true, busy = true, failed = true } -- the bac
 -- Draws the consequences of an attempt's facts; `position` is its place in record.h. Returns true when the contact
 -- left the line (its call ended). The caller has changed attempt.f and saves the record.
 local function draw_consequences(contact, record, position, before, max_call_ms)
+  local function tell(status, attempts, at)
+    tell_backend(contact, record.dnc and 'do_not_call' or status, attempts, at)
+  end
   local attempt = record.h[position]
   local was_state, was_disposition, was_key = attempt.s, attempt.d, attempt.y
   local kind, cause, delay_ms
@@ -116,13 +119,13 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
 
   if attempt.s == 'released' then
     record.a, record.sn = attempt.p.a, now
-    tell_backend(contact, 'pending', record.a, nil)
+    tell('pending', record.a, nil)
     to_ready(contact, record)
     return true
   end
   record.a, attempt.g = attempt.p.a + (attempt.u and 0 or 1), nil
   if attempt.s == 'answered' then
-    tell_backend(contact, 'answered', told_attempts(record), attempt.sm)
+    tell('answered', told_attempts(record), attempt.sm)
     move(contact, record, 'connected', now + max_call_ms)
     return false
   end
@@ -132,7 +135,7 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
   end
   if attempt.s ~= 'ended' then
     if record.p ~= 'unanswered' then -- the reply said "not placed", an event says otherwise
-      tell_backend(contact, 'dialing', told_attempts(record), attempt.sm)
+      tell('dialing', told_attempts(record), attempt.sm)
       move(contact, record, 'unanswered', now + attempt.dd)
     end
     return false
@@ -142,7 +145,7 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
     return true
   end
   local disposition = turn_number(contact, record, attempt)
-  tell_backend(contact, disposition, told_attempts(record), attempt.em)
+  tell(disposition, told_attempts(record), attempt.em)
   if record.q and LISTED_AGAIN[disposition] then record.q = 2 end
   if delay_ms and not record.q then
     wait(contact, record, attempt.em + delay_ms, 'retry', attempt.y)

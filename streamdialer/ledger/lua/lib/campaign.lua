@@ -69,12 +69,15 @@ local function order_of(priority, ms, fraction)
   return (10 - priority) * PRIORITY_STEP + (ms - ORDER_EPOCH) + fraction
 end
 
+-- A contact that is never to be called again does not come back into the line.
 local function to_ready(contact, record)
+  if record.dnc then return move(contact, record, 'finished', math.huge) end
   move(contact, record, 'ready', tonumber(record.o))
 end
 
 -- Puts the contact off until `ms`, and notes why for whoever asks: `reason` is a code, `detail` a sentence or nil.
 local function wait(contact, record, ms, reason, detail)
+  if record.dnc then return move(contact, record, 'finished', math.huge) end
   move(contact, record, 'waiting', ms)
   record.w = { y = reason, s = detail }
 end

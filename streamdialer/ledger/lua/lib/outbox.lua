@@ -30,6 +30,7 @@ end
 
 -- What the backend should show for a record, when the outbox no longer says it; nil what it shows.
 local function status_of(record)
+  if record.dnc then return 'do_not_call' end
   if record.x then return nil end
   local last = record.h and record.h[#record.h]
   if record.p == 'unanswered' then return 'dialing' end

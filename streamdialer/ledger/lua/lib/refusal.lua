@@ -3,7 +3,8 @@
 --   why = what is wrong with the contact itself?}.
 
 -- Returns the first refusal, nil when the contact may be called.
-local function refusal(record, max_attempts, opening)
+local function refusal(record, max_attempts, listed, opening)
+  if is_suppressed(listed, record) then return { reason = 'do_not_call', place = 'finished' } end
   if record.a >= max_attempts then return { reason = 'attempts_used_up', place = 'finished' } end
   return closed_by(opening)
 end
@@ -14,6 +15,7 @@ local function pass_over(contact, record, refused)
     wait(contact, record, refused.due, refused.reason, refused.detail)
   else
     record.why = refused.why
+    record.dnc = record.dnc or refused.reason == 'do_not_call' or nil
     move(contact, record, 'finished', math.huge)
     tell_backend(contact, status_of(record), record.a, nil)
   end

@@ -1,0 +1,254 @@
+"""`dnc`: the numbers nobody calls, in all campaigns."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, BinaryIO, Final
+
+import anyio
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from streamdialer.cli.common import AsJson, load_settings, print_json, print_table, say
+from streamdialer.config import Settings
+from streamdialer.errors import CannotBeDone, SettingsError, Unreachable
+from streamdialer.ledger import Listing, Suppression
+from streamdialer.number_lists import BadLine, Imported, import_numbers, lines_of
+from streamdialer.operations import reached
+from streamdialer.rules.numbers import Number, read_number
+from streamdialer.scripts import Scripts
+
+BAD_SHOWN: Final = 10
+Numbers = Annotated[list[str], typer.Argument(metavar="NUMBER…", help="With +, or as in --country.")]
+Country = Annotated[
+    str | None,
+    typer.Option(help="Whose numbers those without + are, such as CO; wins over STREAMDIALER_COUNTRY."),
+]
+commands = typer.Typer(
+    no_args_is_help=True,
+    help="The do-not-call list: numbers that no campaign calls.",
+    epilog="Example: streamdialer dnc add +573001234567",
+)
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """A number and its place on the list."""
+
+    number: str
+    listed: bool
+    since_s: int | None = None
+    why: str | None = None
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this family's commands."""
+    app.add_typer(commands, name="dnc")
+
+
+@commands.command(epilog='Example: streamdialer dnc add +573001234567 --reason "asked on the phone"')
+def add(
+    ctx: typer.Context,
+    numbers: Numbers,
+    reason: Annotated[str, typer.Option(help="Kept with the number.")] = "",
+    country: Country = None,
+    as_json: AsJson = False,
+) -> None:
+    """From now on no campaign calls these numbers; calls that are up go on."""
+    settings, wanted = _read(ctx, numbers, country)
+    _tell(anyio.run(_add, settings, wanted, f"by hand {reason}".strip()), as_json=as_json)
+
+
+@commands.command(epilog="Example: streamdialer dnc remove +573001234567")
+def remove(ctx: typer.Context, numbers: Numbers, country: Country = None, as_json: AsJson = False) -> None:
+    """Contacts with these numbers that come from now on are called; those that were finished stay so."""
+    settings, wanted = _read(ctx, numbers, country)
+    _tell(anyio.run(_remove, settings, wanted), as_json=as_json)
+
+
+@commands.command(epilog="Example: streamdialer dnc check +573001234567 --json")
+def check(ctx: typer.Context, numbers: Numbers, country: Country = None, as_json: AsJson = False) -> None:
+    """Whether these numbers are on the list, since when and why."""
+    settings, wanted = _read(ctx, numbers, country)
+    _tell(anyio.run(_check, settings, wanted), as_json=as_json)
+
+
+@commands.command("list", epilog="Example: streamdialer dnc list --json > numbers.ndjson")
+def list_numbers(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """All numbers on the list, in no order, one per line: number, since when, why."""
+    anyio.run(_list, load_settings(ctx), as_json)
+
+
+@commands.command("import", epilog="Example: streamdialer dnc import numbers.csv --country CO --bad bad.csv")
+def import_file(
+    ctx: typer.Context,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A number per line, or CSV (column phone_number, phone, number, or the first); - is standard input.",
+        ),
+    ],
+    country: Country = None,
+    bad: Annotated[
+        Path | None, typer.Option(help="Write every line that has no number into this CSV file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List every number of a file; the same file again adds nothing. Exit code 1 when lines had no number."""
+    settings = load_settings(ctx, country=country)
+    first: list[BadLine] = []
+    with ExitStack() as stack:
+        try:
+            source = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).open("rb"))
+            size = 0 if file == "-" else os.fstat(source.fileno()).st_size
+            note_all = stack.enter_context(_written(bad))
+        except OSError as error:
+            raise SettingsError(f"{error.filename or file}: {error.strerror or error}") from error
+
+        def note_bad(line: BadLine) -> None:
+            note_all(line)
+            if len(first) < BAD_SHOWN:
+                first.append(line)
+
+        lines, progress = stack.enter_context(_progress(source, size))
+        result = anyio.run(_import, settings, lines, note_bad, progress)
+    if as_json:
+        print_json({**msgspec.to_builtins(result), "first_bad": first})
+    else:
+        say(f"{result.lines} lines, {result.numbers} numbers, {result.added} new on the list")
+        if result.without_country:
+            say(f"{result.without_country} have no + and no --country: they are compared by their digits")
+        for line in first:
+            say(f"line {line.line}: {line.problem}: {line.text}")
+    if result.bad:
+        raise CannotBeDone(
+            f"{result.bad} lines have no number" + (f": {bad}" if bad else " (--bad FILE writes all)")
+        )
+
+
+def _read(ctx: typer.Context, raws: list[str], country: str | None) -> tuple[Settings, list[Number]]:
+    """Raises SettingsError for the first that is no number."""
+    settings = load_settings(ctx, country=country)
+    numbers = [read_number(raw, settings.country) for raw in raws]
+    for raw, number in zip(raws, numbers, strict=True):
+        if number.problem:
+            raise SettingsError(f"number: got {raw!r}: {number.problem}")
+    return settings, numbers
+
+
+def _tell(found: list[Checked], *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ["number", "listed", "since", "why"],
+        [(one.number, "yes" if one.listed else "no", _instant(one.since_s), one.why) for one in found],
+    )
+
+
+def _instant(since_s: int | None) -> str:
+    return "" if since_s is None else datetime.fromtimestamp(since_s, UTC).isoformat().replace("+00:00", "Z")
+
+
+@contextmanager
+def _written(path: Path | None) -> Iterator[Callable[[BadLine], None]]:
+    """Writes bad lines to the file, when there is to be one."""
+    if path is None:
+        yield lambda _line: None
+        return
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        writer = csv.writer(file)
+        writer.writerow(("line", "problem", "text"))
+        yield lambda line: writer.writerow((line.line, line.problem, line.text))
+
+
+@contextmanager
+def _progress(source: BinaryIO, size: int) -> Iterator[tuple[Iterable[bytes], Callable[[int], None]]]:
+    """The file's lines, and who hears how many have been read: a bar on a terminal."""
+    bar = Progress(
+        TextColumn("Listing numbers"),
+        BarColumn(),
+        TextColumn("{task.fields[lines]:,} lines"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task("", total=size or None, lines=0)
+
+        def note(lines: int) -> None:
+            bar.update(task, completed=source.tell() if size else 0, lines=lines)
+
+        yield lines_of(source), note
+
+
+@asynccontextmanager
+async def _suppression(settings: Settings) -> AsyncIterator[Suppression]:
+    async with reached(settings) as (client, keys), Scripts(client, patient=False) as scripts:
+        yield Suppression(scripts, keys)
+
+
+async def _checked(suppression: Suppression, numbers: list[Number]) -> list[Checked]:
+    found = await suppression.check(numbers)
+    return [
+        Checked(str(number), listed=False) if one is None else Checked(one.number, True, one.since_s, one.why)
+        for number, one in zip(numbers, found, strict=True)
+    ]
+
+
+async def _check(settings: Settings, numbers: list[Number]) -> list[Checked]:
+    async with _suppression(settings) as suppression:
+        return await _checked(suppression, numbers)
+
+
+async def _add(settings: Settings, numbers: list[Number], why: str) -> list[Checked]:
+    async with _suppression(settings) as suppression:
+        await suppression.suppress(numbers, why)
+        return await _checked(suppression, numbers)
+
+
+async def _remove(settings: Settings, numbers: list[Number]) -> list[Checked]:
+    async with _suppression(settings) as suppression:
+        await suppression.remove(numbers)
+        return await _checked(suppression, numbers)
+
+
+async def _list(settings: Settings, as_json: bool) -> None:
+    def line(one: Listing) -> str:
+        return f"{one.number}  {_instant(one.since_s)}  {one.why}"
+
+    async with _suppression(settings) as suppression:
+        async for one in suppression.listings():
+            print_json(one) if as_json else say(line(one))
+
+
+async def _import(
+    settings: Settings,
+    lines: Iterable[bytes],
+    note_bad: Callable[[BadLine], None],
+    note_lines: Callable[[int], None],
+) -> Imported:
+    read = 0
+
+    def note(lines: int) -> None:
+        nonlocal read
+        read = lines
+        note_lines(lines)
+
+    async with _suppression(settings) as suppression:
+        try:
+            return await import_numbers(
+                suppression, lines, country=settings.country, note_bad=note_bad, note_lines=note
+            )
+        except Unreachable as error:
+            raise Unreachable(
+                f"{error}; {read} lines are listed (the same file again does no harm)"
+            ) from error

@@ -1,0 +1,107 @@
+"""Phone numbers in one spelling, so that one person's number is one number in every campaign (pure).
+
+E.164 by the numbering plans of the `phonenumbers` library. What is E.164 already is compared with its plan directly:
+the same answer in a tenth of the time.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Final
+
+import msgspec
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneMetadata, ValidationResult
+
+NO_NUMBER: Final = "no phone number"
+_LONGEST: Final = 250
+_E164: Final = re.compile(r"\+[1-9][0-9]{7,14}")
+_PLUS_FIRST: Final = re.compile(r"\D*[+＋]")
+_WHY: Final = {
+    ValidationResult.TOO_SHORT: "not a phone number: too short",
+    ValidationResult.TOO_LONG: "not a phone number: too long",
+    ValidationResult.INVALID_LENGTH: "not a phone number: its country has none of this length",
+    ValidationResult.INVALID_COUNTRY_CODE: "not a phone number: no country has this calling code",
+}
+
+
+class Number(msgspec.Struct, frozen=True):
+    """A phone number as it is compared."""
+
+    digits: str
+    """Of E.164; the digits as given where no country says more; '' when `problem` says why it is no number."""
+    is_e164: bool = False
+    problem: str = ""
+
+    def __str__(self) -> str:
+        return f"+{self.digits}" if self.is_e164 else self.digits
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    """What the numbering plan of a calling code says of the digits after it."""
+
+    lengths: frozenset[int]
+    prefix: re.Pattern[str] | None
+    """What is dialed before a number inside the country, and is no part of it."""
+
+
+def is_country(code: str) -> bool:
+    """Whether `code` is an ISO 3166 alpha-2 country with a numbering plan, in capitals or not."""
+    return code.upper() in phonenumbers.SUPPORTED_REGIONS
+
+
+def read_number(raw: str, country: str = "") -> Number:
+    """A number as somebody spells it, without + as in `country` (ISO 3166 alpha-2, '' = not known)."""
+    plain = _read_plain(raw)
+    if plain is not None:
+        return plain
+    digits = "".join(str(int(each)) for each in raw if each.isdecimal())
+    if not digits:
+        return Number("", problem=NO_NUMBER)
+    if len(raw) > _LONGEST:
+        return Number("", problem=_WHY[ValidationResult.TOO_LONG])
+    if not country and not _PLUS_FIRST.match(raw):
+        return Number(digits)
+    try:
+        parsed = phonenumbers.parse(raw, country.upper() or None)
+    except NumberParseException as error:
+        is_unknown = error.error_type == NumberParseException.INVALID_COUNTRY_CODE
+        return Number(
+            "", problem=_WHY[ValidationResult.INVALID_COUNTRY_CODE] if is_unknown else "not a phone number"
+        )
+    possible = phonenumbers.is_possible_number_with_reason(parsed)
+    if possible == ValidationResult.IS_POSSIBLE:
+        text = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+        return Number(text[1:], is_e164=True)
+    if possible == ValidationResult.IS_POSSIBLE_LOCAL_ONLY:  # a town's number without the town
+        return Number(digits)
+    return Number("", problem=_WHY[possible])
+
+
+def _read_plain(raw: str) -> Number | None:
+    """What is E.164 as it stands; None when that takes a closer look."""
+    if not _E164.fullmatch(raw):
+        return None
+    for width in (1, 2, 3):
+        plan = _plan(raw[1 : 1 + width])
+        if plan is None:
+            continue
+        national = raw[1 + width :]
+        found = plan.prefix.match(national) if plan.prefix else None
+        is_whole = len(national) in plan.lengths and (found is None or found.end() == 0)
+        return Number(raw[1:], is_e164=True) if is_whole else None
+    return None
+
+
+@cache
+def _plan(calling_code: str) -> _Plan | None:
+    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(calling_code))
+    if regions is None:
+        return None
+    metadata = PhoneMetadata.metadata_for_region_or_calling_code(int(calling_code), regions[0])
+    if metadata is None or metadata.general_desc is None:
+        return None
+    desc, prefix = metadata.general_desc, metadata.national_prefix_for_parsing
+    lengths = frozenset(desc.possible_length) - frozenset(desc.possible_length_local_only)
+    return _Plan(lengths, re.compile(prefix) if prefix else None)
