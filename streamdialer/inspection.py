@@ -14,7 +14,15 @@ from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.updates import UpdatesStage
 from streamdialer.keys import GROUP, STAGES, STREAMS, Keys, Stage, Stream
-from streamdialer.model import AGENT_EVENTS, CALL_EVENTS, LATER_EVENTS, TICK_KINDS, mask_number
+from streamdialer.model import (
+    AGENT_EVENTS,
+    CALL_EVENTS,
+    CALLBACK_EVENTS,
+    LATER_EVENTS,
+    PREVIEW_EVENTS,
+    TICK_KINDS,
+    mask_number,
+)
 from streamdialer.streams import DeadLetter
 
 _STAGE_CLASSES: Final[dict[Stage, type]] = {
@@ -77,7 +85,7 @@ def registered() -> Registered:
         stages={
             stage: f"{handler.__module__}.{handler.__qualname__}" for stage, handler in _STAGE_CLASSES.items()
         },
-        events=(*CALL_EVENTS, *AGENT_EVENTS),
+        events=(*CALL_EVENTS, *AGENT_EVENTS, *CALLBACK_EVENTS, *PREVIEW_EVENTS),
         events_not_supported_yet=LATER_EVENTS,
         ticks=TICK_KINDS,
     )

@@ -42,13 +42,10 @@ AGENT_EVENT_STATES: Final[dict[AgentEventType, AgentState]] = {
     "agent_wrapup": "wrapup",
     "agent_offline": "offline",
 }
-LATER_EVENTS: Final = (
-    "callback_requested",
-    "do_not_call",
-    "preview_accepted",
-    "preview_skipped",
-    "preview_requested",
-)
+PreviewEventType = Literal["preview_requested", "preview_accepted", "preview_skipped"]
+CALLBACK_EVENTS: Final[tuple[Literal["callback_requested"], ...]] = ("callback_requested",)
+PREVIEW_EVENTS: Final[tuple[PreviewEventType, ...]] = get_args(PreviewEventType)
+LATER_EVENTS: Final = ("do_not_call",)
 """Types the contract names whose effect this version does not have yet: they wait among the dead letters."""
 
 AGENT_STATES: Final[dict[str, AgentState]] = {
@@ -165,6 +162,31 @@ class AgentEvent(msgspec.Struct, frozen=True, kw_only=True):
     def state(self) -> AgentState:
         """What the agent is now."""
         return AGENT_EVENT_STATES[self.type]
+
+
+class CallbackEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A contact asks to be called at an instant."""
+
+    type: Literal["callback_requested"]
+    campaign_id: str
+    contact_id: str
+    at: str
+    """ISO 8601, with an offset or Z."""
+    phone_number: str = ""
+    """'' is the contact's own."""
+    agent_id: str = ""
+    """Who is asked for, '' is anyone."""
+
+
+class PreviewEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent of a preview campaign asks for a contact, or says what to do with the one shown."""
+
+    type: PreviewEventType
+    campaign_id: str
+    agent_id: str
+    contact_id: str = ""
+    """'' is the one the agent is shown."""
+    reason: str = ""
 
 
 class Tick(msgspec.Struct, frozen=True):

@@ -45,6 +45,8 @@ class CampaignRow(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     ready: int
     waiting: int
+    offered: int
+    """Shown to an agent, in preview."""
     reserved: int
     active_calls: int
     """Placed, neither answered nor ended."""
@@ -129,6 +131,7 @@ async def campaign_rows(client: Redis, keys: Keys, campaigns: list[str]) -> list
             for places in (
                 keys.ready,
                 keys.waiting,
+                keys.offered,
                 keys.reserved,
                 keys.unanswered,
                 keys.connected,
@@ -150,6 +153,7 @@ def _row(
     totals: list[str | None],
     ready: int,
     waiting: int,
+    offered: int,
     reserved: int,
     unanswered: int,
     connected: int,
@@ -161,6 +165,7 @@ def _row(
         queue=queue or "",
         ready=ready,
         waiting=waiting,
+        offered=offered,
         reserved=reserved,
         active_calls=unanswered,
         connected_calls=connected,

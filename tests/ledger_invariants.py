@@ -141,6 +141,7 @@ def _documents(campaign: CampaignView) -> Iterator[str]:
         last = record.history[-1] if record.history else None
         shown = {
             "ready": {"pending"},
+            "offered": {"pending"},
             "reserved": {"pending"},
             "unanswered": {"dialing"},
             "connected": {"answered"},

@@ -14,10 +14,11 @@ from redis.asyncio import Redis
 from streamdialer.keys import Keys
 from tests.attempt_model import Facts, State
 
-Place = Literal["ready", "waiting", "reserved", "unanswered", "connected", "in_doubt", "finished"]
+Place = Literal["ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished"]
 PLACES: Final[tuple[Place, ...]] = (
     "ready",
     "waiting",
+    "offered",
     "reserved",
     "unanswered",
     "connected",
@@ -29,6 +30,7 @@ DEADLINES: Final[tuple[Place, ...]] = (
     "unanswered",
     "connected",
     "in_doubt",
+    "offered",
     "waiting",
     "finished",
 )

@@ -11,7 +11,7 @@ from streamdialer.ledger import Claimed, LoadRow, Reservation, fact_of
 from streamdialer.ledger.campaigns import EventApplied
 from streamdialer.model import Agent, Attempt, CallEvent
 
-PLACES = ("ready", "waiting", "reserved", "unanswered", "connected", "in_doubt", "finished")
+PLACES = ("ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished")
 
 
 class LedgerWorld:
@@ -124,7 +124,7 @@ class LedgerWorld:
     async def age(self, seconds: float, campaign: str = "1") -> None:
         """Makes every deadline of the campaign nearer: the clock as the ledger sees it moves forward."""
         client, keys = self.services.client, self.services.keys
-        for place in ("waiting", "reserved", "unanswered", "connected", "in_doubt", "finished"):
+        for place in ("waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished"):
             key = getattr(keys, place)(campaign)
             rows: Any = await client.zrange(key, 0, -1, withscores=True)
             for contact, score in rows:

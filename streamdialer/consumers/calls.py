@@ -11,7 +11,7 @@ import msgspec
 
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.replies import Reply, Verdict
-from streamdialer.model import Attempt, mask_number
+from streamdialer.model import Attempt, mask_number, wire_id
 from streamdialer.scripts import backoff_s
 from streamdialer.streams import BadEntry, Entry
 
@@ -28,6 +28,8 @@ class Call(msgspec.Struct, frozen=True):
 
     id: int | str
     phone_number: str
+    agent: str = ""
+    """Whom the call is for; '' is anyone."""
 
 
 def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
@@ -35,7 +37,9 @@ def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
     fields = entry.fields
     try:
         attempt = Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"])
-        return attempt, msgspec.json.decode(fields["call"], type=Call), fields["until"]
+        call = msgspec.json.decode(fields["call"], type=Call)
+        asked = {"phone_number": fields.get("phone") or call.phone_number, "agent": fields.get("agent", "")}
+        return attempt, msgspec.structs.replace(call, **asked), fields["until"]
     except (KeyError, ValueError, msgspec.MsgspecError) as error:
         raise BadEntry(
             "unreadable_call", f"not an entry of the claim: {type(error).__name__} {error}"
@@ -86,6 +90,7 @@ class CallsStage:
                 contact=attempt.contact,
                 contact_wire_id=call.id,
                 phone_number=call.phone_number,
+                variables={"agent_id": wire_id(call.agent)} if call.agent else None,
             )
             may_be_up = may_be_up or reply.verdict == "unknown"
             if reply.verdict == "placed" or not may_be_up:

@@ -7,15 +7,31 @@ from typing import Any, Final
 
 import msgspec
 
+from streamdialer.consumers.callbacks import Callbacks, instant_ms
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakes import Wakes
 from streamdialer.ledger import fact_of
-from streamdialer.model import AGENT_EVENTS, CALL_EVENTS, LATER_EVENTS, AgentEvent, CallEvent, normalise_id
+from streamdialer.model import (
+    AGENT_EVENTS,
+    CALL_EVENTS,
+    CALLBACK_EVENTS,
+    LATER_EVENTS,
+    AgentEvent,
+    CallbackEvent,
+    CallEvent,
+    normalise_id,
+)
 from streamdialer.streams import BadEntry, Entry
 
 log = logging.getLogger(__name__)
+Event = CallEvent | AgentEvent | CallbackEvent
 _IDS: Final = ("campaign_id", "contact_id", "agent_id")
-_TEXTS: Final = ("call_id", "queue", "cause")
+_TEXTS: Final = ("call_id", "queue", "cause", "phone_number", "reason")
+_READ_AS: Final[dict[str, type[Event]]] = {
+    **dict.fromkeys(CALL_EVENTS, CallEvent),
+    **dict.fromkeys(AGENT_EVENTS, AgentEvent),
+    **dict.fromkeys(CALLBACK_EVENTS, CallbackEvent),
+}
 NOT_APPLIED: Final = {
     "unknown_campaign": "the campaign was never dialed here, or has been cleaned up",
     "unknown_contact": "the contact is not known here, or was finished long ago",
@@ -24,15 +40,13 @@ NOT_APPLIED: Final = {
 }
 
 
-def read_event(entry: Entry) -> CallEvent | AgentEvent:
+def read_event(entry: Entry) -> Event:
     """An entry as an event: `type` with `data` (JSON object), or flat fields. Raises BadEntry."""
     kind = entry.fields.get("type", "")
     if kind in LATER_EVENTS:
         raise BadEntry("not_supported_yet", f"events of type {kind} have no effect in this version")
-    if kind not in CALL_EVENTS and kind not in AGENT_EVENTS:
-        raise BadEntry(
-            "unknown_type", f"type is {kind[:100]!r}, takes {', '.join((*CALL_EVENTS, *AGENT_EVENTS))}"
-        )
+    if kind not in _READ_AS:
+        raise BadEntry("unknown_type", f"type is {kind[:100]!r}, takes {', '.join(_READ_AS)}")
     fields = _data_of(entry)
     fields["type"] = kind
     try:
@@ -42,11 +56,12 @@ def read_event(entry: Entry) -> CallEvent | AgentEvent:
         for name in _TEXTS:
             if isinstance(fields.get(name), int | float):
                 fields[name] = str(fields[name])
-        if kind in CALL_EVENTS:
-            return msgspec.convert(fields, CallEvent, strict=False)
-        return msgspec.convert(fields, AgentEvent, strict=False)
+        event = msgspec.convert(fields, _READ_AS[kind], strict=False)
     except (ValueError, msgspec.ValidationError) as error:
         raise BadEntry("wrong_type", str(error)[:500]) from error
+    if isinstance(event, CallbackEvent):
+        instant_ms(event)
+    return event
 
 
 def _data_of(entry: Entry) -> dict[str, Any]:
@@ -68,11 +83,14 @@ class EventsStage:
     def __init__(self, services: Services, wakes: Wakes) -> None:
         self._services = services
         self._wakes = wakes
+        self._callbacks = Callbacks(services)
 
     async def handle(self, entry: Entry) -> None:
         event = read_event(entry)
         if isinstance(event, CallEvent):
             await self._call(event, entry.id)
+        elif isinstance(event, CallbackEvent):
+            await self._callbacks.note(event, entry.id)
         else:
             await self._agent(event, entry.id)
 

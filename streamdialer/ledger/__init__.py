@@ -3,6 +3,7 @@
 Each change is one Lua script with one typed stub.
 """
 
+from streamdialer.ledger.callbacks import CallbackLedger, CallbackNoted
 from streamdialer.ledger.campaigns import CampaignLedger, Claimed, Loaded, LoadRow, Reservation, Swept
 from streamdialer.ledger.facts import CallFact, fact_of
 from streamdialer.ledger.history import PastCall, past_calls
@@ -14,6 +15,8 @@ from streamdialer.ledger.uncertain import UncertainAttempt, uncertain_attempts
 
 __all__ = [
     "CallFact",
+    "CallbackLedger",
+    "CallbackNoted",
     "CampaignLedger",
     "CampaignState",
     "Claimed",

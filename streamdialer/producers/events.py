@@ -19,7 +19,9 @@ from streamdialer.keys import Keys
 from streamdialer.model import (
     AGENT_EVENTS,
     CALL_EVENTS,
+    CALLBACK_EVENTS,
     LATER_EVENTS,
+    PREVIEW_EVENTS,
     TICK_KINDS,
     TickKind,
     TickResult,
@@ -27,7 +29,7 @@ from streamdialer.model import (
 )
 from streamdialer.streams.entries import StreamWriter
 
-EVENT_TYPES = (*CALL_EVENTS, *AGENT_EVENTS, *LATER_EVENTS)
+EVENT_TYPES = (*CALL_EVENTS, *AGENT_EVENTS, *CALLBACK_EVENTS, *PREVIEW_EVENTS, *LATER_EVENTS)
 
 
 class Producer:

@@ -8,7 +8,7 @@
 --   agent of each other campaign, in the order of KEYS
 -- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, wait_ms?}; reason "queue_changed": the
 --   campaigns of the queue are not those passed, ask again
--- uses: clock memory campaign outbox attempts refusal
+-- uses: clock memory campaign outbox attempts refusal reserve callback
 local given_answer, calls, api, free_agents, queue_campaigns, busy_agents = unpack(KEYS, 21, 26)
 local token, level, agents_seen, per_agent = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_concurrent, batch, lease_ms, open_until = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
@@ -93,36 +93,31 @@ at_most(max_concurrent - in_flight - count(connected), 'concurrency')
 if rest_until > 0 then at_most(1, 'probe') end -- after a rest, one call finds out whether the API is well
 at_most(batch, 'batch')
 
-local skipped, dialed, passed_over = {}, 0, 0
+local terms = {
+  calls = calls, open_until = open_until, lease_ms = lease_ms, max_attempts = max_attempts,
+  retry_delay_ms = retry_delay_ms, deadline_ms = deadline_ms,
+}
+local skipped, dialed, passed_over, kept = {}, 0, 0, 0
 while dialed < room do
-  local contact = redis.call('ZRANGE', ready, 0, 0)[1]
+  local contact = redis.call('ZRANGE', ready, kept, kept)[1]
   if not contact then
     limit = 'no_contacts'
     break
   end
   local record = load_record(contact)
-  local refused = refusal(record, max_attempts)
+  local refused, agent = refusal(record, max_attempts), kept_for(record)
   if refused then
     skipped[refused.reason] = (skipped[refused.reason] or 0) + 1
     passed_over = passed_over + 1
     pass_over(contact, record, refused)
     if passed_over >= batch then break end
+  elseif agent and not is_at_hand(agent, free_agents) then
+    kept = kept + 1
+    skipped.agent_not_free = kept
+    if kept >= batch then break end
   else
     dialed = dialed + 1
-    record.h = record.h or {}
-    local last = record.h[#record.h]
-    if last and last.s == 'released' then table.remove(record.h) end
-    while #record.h >= 8 do table.remove(record.h, 1) end
-    local number = record.a + 1
-    local mark = token .. '/' .. dialed
-    record.h[#record.h + 1] = {
-      n = number, id = campaign .. ':' .. contact .. ':' .. number, t = mark, s = 'reserved', f = {},
-      rm = now, mr = max_attempts, rd = retry_delay_ms, dd = deadline_ms,
-    }
-    move(contact, record, 'reserved', now + lease_ms)
-    save_record(contact, record)
-    redis.call('XADD', calls, '*', 'campaign', campaign, 'contact', contact, 'number', number, 'token', mark,
-      'until', open_until, 'call', redis.call('HGET', contacts, contact))
+    reserve(contact, record, terms, token .. '/' .. dialed, agent)
   end
 end
 if dialed > 0 then

@@ -9,7 +9,7 @@ if status and status ~= 'completed' and status ~= 'cancelled' then return 'not_f
 if count(reserved) + count(unanswered) + count(connected) + count(in_doubt) > 0 then return 'calls_live' end
 if redis.call('HLEN', outbox) > 0 then return 'updates_waiting' end
 redis.call('DEL', unpack(KEYS, 1, 11))
-redis.call('DEL', in_doubt, unpack(KEYS, 25))
+redis.call('DEL', in_doubt, offered, unpack(KEYS, 25))
 redis.call('ZREM', due, campaign)
 redis.call('HDEL', waiting_ticks, campaign)
 redis.call('HDEL', directory, campaign)

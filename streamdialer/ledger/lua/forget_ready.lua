@@ -1,6 +1,6 @@
 -- First part of rebuilding a campaign after memory was lost: contacts that wait here to be called, and of whom the backend
 -- may know better, are forgotten; they come back from the backend's lists. Whoever has news for the backend stays, and
--- so does whoever waits for a retry the backend's list of due contacts would not show.
+-- so does whoever waits for a callback, or for a retry the backend's list of due contacts would not show.
 -- KEYS 1–20 of the campaign
 -- ARGV campaign, place (ready | reserved | waiting), how many of it to pass over, batch
 -- Returns {looked at, kept} (looked at < batch: the place is done) · {-1, 0} the campaign has been rebuilt
@@ -25,7 +25,7 @@ end
 
 local LISTED = { no_answer = true, busy = true }
 local function may_go(contact, record)
-  if redis.call('HEXISTS', outbox, contact) == 1 then return false end
+  if redis.call('HEXISTS', outbox, contact) == 1 or owed(record) then return false end
   local last = record.h and record.h[#record.h]
   if place == 'reserved' then return last.rm < lost_ms end
   return place == 'ready' or last and last.d and LISTED[last.d] or false

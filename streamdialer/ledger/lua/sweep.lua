@@ -63,7 +63,7 @@ for i = 1, #list, 2 do
   record.o = digits(order_of(record.pr, tonumber(list[i + 1]), 0))
   to_ready(contact, record)
   save_record(contact, record)
-  tell_backend(contact, 'pending', record.a, nil)
+  tell_backend(contact, status_of(record), record.a, nil)
   answer.promoted = answer.promoted + 1
 end
 

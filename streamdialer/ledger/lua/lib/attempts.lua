@@ -2,7 +2,7 @@
 -- An attempt: {n = number, t = reservation token, b = begin token?, mr = max attempts, rd = retry delay ms,
 --   rm, sm, am, em = reserved, sent, answered, ended at ms, ev = newest event when it was sent, dp = newest event when its deadline had
 --   passed?, c = call id in events?, rc = call id in the reply?, v = verdict of the reply?, s = state, d = disposition?,
---   f = facts, g = the rebuilding in which the backend may know that it is over?, k = the one in which it is shown as up?}.
+--   cb = entry of the callback it was made for?, ag = the agent it was made for?, f = facts, g = the rebuilding in which the backend may know that it is over?, k = the one in which it is shown as up?}.
 -- Facts: r ringing · a answered · m by a machine · c call_completed's disposition · x call_failed's disposition ·
 --   b abandoned · i the API says it will never be placed · z the API says it was not placed ·
 --   dl no news until the deadline · mx no end until the longest conversation was over · u memory was lost while it was
@@ -81,6 +81,9 @@ local function change_window(attempt, before, after)
   end
 end
 
+-- Whoever ended like this is not called back either.
+local FINAL = { invalid = true, do_not_call = true }
+
 local RETRIED = { no_answer = true, busy = true, failed = true }
 
 -- Draws the consequences of an attempt's facts; `position` is its place in record.h. Returns true when the contact
@@ -106,8 +109,8 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
 
   if attempt.s == 'released' then
     record.a = attempt.n - 1
-    tell_backend(contact, 'pending', record.a, nil)
     to_ready(contact, record)
+    tell_backend(contact, status_of(record), record.a, nil)
     return true
   end
   record.a, attempt.g = attempt.n, nil
@@ -129,6 +132,11 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
   end
   if record.q == 3 then
     move(contact, record, 'finished', now + max_call_ms)
+    return true
+  end
+  if owed(record) and not FINAL[attempt.d] then
+    to_ready(contact, record)
+    tell_backend(contact, status_of(record), told_attempts(record), attempt.em)
     return true
   end
   tell_backend(contact, attempt.d, told_attempts(record), attempt.em)
@@ -191,6 +199,8 @@ local function remember_attempt(contact, record, lost_ms, deadline_ms)
   attempt.id = campaign .. ':' .. contact .. ':' .. attempt.n
   attempt.s, attempt.b, attempt.sm, attempt.ev = 'sent', 'remembered', lost_ms, '0-0'
   attempt.dd = deadline_ms
+  local asked = owed(record)
+  if asked and asked.at <= wall then attempt.cb = asked.e end -- it may have been the callback
   record.a = attempt.n
   change_totals({}, adds(attempt))
   move(contact, record, 'unanswered', now + deadline_ms)

@@ -2,16 +2,18 @@
 -- KEYS 1–20: Keys.of_campaign() in this order.  ARGV 1: the campaign's id.
 --
 -- A record: {p = place, o = order in `ready` (string), a = attempts that count, h = {attempt, …} (last = newest), w = why it waits
---   ({y = reason, s = detail?}, only in `waiting`), q = made
+--   ({y = reason, s = detail?}, only in `waiting`), cb = the newest callback asked for ({e = entry of the request, at = due,
+--   server's ms, ag = for which agent?, gr = until when for that agent alone, server's ms, num = number?, had = it has been
+--   placed, by an attempt no longer in h?, sk = an agent has skipped it?}), q = made
 --   from an event of a forgotten call?: how often the contact was called only the backend knows (2: it may come
 --   back; 3: its call was over, nothing is told unless the backend shows it as up)}.
 -- A place is one of `places` below; a contact with a record is in exactly one of them.
 local campaign_key, ready, waiting, reserved, unanswered, connected, finished, contacts, records, outbox, totals,
-  due, ticks, waiting_ticks, updates, evidence, events, directory, in_doubt, server = unpack(KEYS, 1, 20)
+  due, offered, waiting_ticks, updates, evidence, events, directory, in_doubt, server = unpack(KEYS, 1, 20)
 local campaign = ARGV[1]
 local places = {
   ready = ready, waiting = waiting, reserved = reserved,
-  unanswered = unanswered, connected = connected, finished = finished, in_doubt = in_doubt,
+  unanswered = unanswered, connected = connected, finished = finished, in_doubt = in_doubt, offered = offered,
 }
 
 local now, wall = ledger_clock(server)
@@ -67,14 +69,33 @@ local function order_of(priority, ms, fraction)
   return (10 - priority) * PRIORITY_STEP + (ms - ORDER_EPOCH) + fraction
 end
 
-local function to_ready(contact, record)
-  move(contact, record, 'ready', tonumber(record.o))
-end
-
 -- Puts the contact off until `ms`, and notes why for whoever asks: `reason` is a code, `detail` a sentence or nil.
 local function wait(contact, record, ms, reason, detail)
   move(contact, record, 'waiting', ms)
   record.w = { y = reason, s = detail }
+end
+
+-- The callback that was asked for and not placed yet, nil when there is none.
+local function owed(record)
+  local asked = record.cb
+  if not asked or asked.had then return nil end
+  for _, attempt in ipairs(record.h or {}) do
+    if attempt.cb == asked.e and attempt.s ~= 'reserved' and attempt.s ~= 'released' then return nil end
+  end
+  return asked
+end
+
+-- Puts the contact in the line: at its own place, or before all priorities when a callback is due; one that is not due is
+-- waited for.
+local function to_ready(contact, record)
+  local asked = owed(record)
+  if asked and asked.at > wall then
+    wait(contact, record, asked.at + (now - wall), 'callback')
+  elseif asked and not asked.sk then
+    move(contact, record, 'ready', order_of(11, asked.at, 0))
+  else
+    move(contact, record, 'ready', tonumber(record.o))
+  end
 end
 
 local function count(set) return redis.call('ZCARD', set) end

@@ -23,6 +23,7 @@ local function told_attempts(record) return not record.q and record.a or nil end
 -- What the backend should show for a record, when the outbox no longer says it.
 local function status_of(record)
   local last = record.h and record.h[#record.h]
+  if record.p == 'waiting' and owed(record) then return 'callback' end
   if record.p == 'unanswered' then return 'dialing' end
   if record.p == 'in_doubt' then return last.f.w and 'answered' or 'dialing' end
   if record.p == 'connected' then return 'answered' end

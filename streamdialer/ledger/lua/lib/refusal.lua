@@ -3,7 +3,7 @@
 
 -- Returns the first refusal, nil when the contact may be called.
 local function refusal(record, max_attempts)
-  if record.a >= max_attempts then return { reason = 'attempts_used_up', place = 'finished' } end
+  if record.a >= max_attempts and not owed(record) then return { reason = 'attempts_used_up', place = 'finished' } end
 end
 
 -- Takes a refused contact out of the line; saves the record.
