@@ -189,6 +189,22 @@ class PreviewEvent(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class PreviewAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent is told: the contact they are shown, or why there is none."""
+
+    type: str
+    """preview_offered, preview_none, preview_refused, preview_skipped or preview_expired."""
+    campaign_id: str
+    agent_id: str
+    contact_id: str
+    """'' where there is none."""
+    request: str
+    """Id of the agent's event this answers."""
+    data: dict[str, Any]
+    """Of a contact: id, phone_number, custom_data, attempts, expires_at, of a callback also callback_at and
+    callback_number; otherwise the reason."""
+
+
 class Tick(msgspec.Struct, frozen=True):
     """A request to run one campaign once."""
 

@@ -80,6 +80,13 @@ def _places(campaign: CampaignView) -> Iterator[str]:
         yield f"numbers of contacts without a record: {sorted(nameless)}"
 
 
+def _is_owed(record: Record) -> bool:
+    """The contact waits for a callback that no call has been placed for."""
+    asked = record.callback
+    sent = [a.callback for a in record.history if a.state not in ("reserved", "released")]
+    return record.place == "waiting" and asked is not None and asked.request not in sent
+
+
 def _is_remembered(record: Record) -> bool:
     return bool(record.history) and record.history[-1].token == "remembered"
 
@@ -96,7 +103,7 @@ def _records(campaign: CampaignView) -> Iterator[str]:
             yield f"{contact} is in {record.place} without a live attempt"
         if last and last.state == "ended":
             is_tried_again = last.disposition in NOBODY_REACHED and last.number < last.max_attempts
-            if record.place == "waiting" and not is_tried_again:
+            if record.place == "waiting" and not is_tried_again and not _is_owed(record):
                 yield f"{contact} waits for another attempt after {last.disposition}, number {last.number}"
         calls = [attempt for attempt in history if attempt.state not in ("reserved", "released")]
         numbers = [attempt.number for attempt in calls]
@@ -150,6 +157,8 @@ def _documents(campaign: CampaignView) -> Iterator[str]:
         if shown is None:
             shown = {str(last.disposition)} if last and last.state == "ended" else {"invalid", "failed"}
             shown |= {"failed"} if record.place == "finished" else set()
+            if _is_owed(record):
+                shown = {"callback"}
         if document.status not in shown:
             yield f"{contact} is in {record.place}, the backend will be told {document.status}"
         if document.attempts not in (None, record.attempts):

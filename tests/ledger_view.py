@@ -87,7 +87,15 @@ class StoredAttempt(msgspec.Struct):
     reply_id: str | None = msgspec.field(name="rc", default=None)
     sent_ms: float | None = msgspec.field(name="sm", default=None)
     ended_ms: float | None = msgspec.field(name="em", default=None)
+    callback: str | None = msgspec.field(name="cb", default=None)
     sent_after: str | None = msgspec.field(name="ev", default=None)
+
+
+class StoredCallback(msgspec.Struct):
+    """The newest callback asked for, as `callback.lua` writes it."""
+
+    request: str = msgspec.field(name="e")
+    due_ms: float = msgspec.field(name="at")
 
 
 class Record(msgspec.Struct):
@@ -96,6 +104,7 @@ class Record(msgspec.Struct):
     place: Place = msgspec.field(name="p")
     attempts: int = msgspec.field(name="a")
     history: list[StoredAttempt] = msgspec.field(name="h", default_factory=list)
+    callback: StoredCallback | None = msgspec.field(name="cb", default=None)
 
 
 class Document(msgspec.Struct):

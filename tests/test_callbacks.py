@@ -21,6 +21,7 @@ from streamdialer.ledger import CallbackNoted
 from streamdialer.model import CallbackEvent
 from streamdialer.streams import BadEntry, Entry
 from tests.conftest import eventually
+from tests.ledger_invariants import check_ledger
 from tests.ledger_world import LedgerWorld
 from tests.running import running
 
@@ -62,6 +63,11 @@ async def told(world: LedgerWorld, contact: str) -> str:
     return "" if document is None else str(document["s"])
 
 
+async def check(world: LedgerWorld) -> None:
+    await world.check_invariants()
+    await check_ledger(world.services.client, world.services.keys, ["1"])
+
+
 async def newest_call(world: LedgerWorld) -> dict[str, str]:
     entries: Any = await world.services.client.xrevrange("dialer:calls", count=1)
     return dict(entries[0][1])
@@ -79,7 +85,7 @@ async def test_a_callback_waits_for_its_instant_and_then_goes_before_priority_te
     assert await told(world, "2") == "pending"
     await world.claim(level=1)
     assert (await newest_call(world))["contact"] == "2"
-    await world.check_invariants()
+    await check(world)
 
 
 async def test_a_callback_is_had_once_and_then_the_retry_rule_applies(world: LedgerWorld) -> None:
@@ -95,7 +101,7 @@ async def test_a_callback_is_had_once_and_then_the_retry_rule_applies(world: Led
     attempt = await world.place_one()
     await world.event("call_completed", attempt)
     assert await world.place_of("1") == "finished"
-    await world.check_invariants()
+    await check(world)
 
 
 async def test_a_callback_that_was_not_placed_is_still_owed(world: LedgerWorld) -> None:
@@ -127,7 +133,7 @@ async def test_a_callback_asked_for_during_a_call_follows_it_in_whatever_order_t
     assert await world.place_of("1") == "waiting"
     assert await told(world, "1") == "callback"
     assert (await world.record("1"))["a"] == 1
-    await world.check_invariants()
+    await check(world)
 
 
 async def test_the_request_written_last_counts(world: LedgerWorld) -> None:
@@ -148,7 +154,7 @@ async def test_a_reserved_call_is_taken_back_for_a_callback_and_is_not_sent(worl
     await ask(world, "1", HOUR_S)
     assert await world.place_of("1") == "waiting"
     assert await world.services.campaigns.begin(attempt, "run", "") == "stale"
-    await world.check_invariants()
+    await check(world)
 
 
 async def test_a_callback_brings_a_finished_contact_back_even_after_its_last_attempt(
@@ -197,7 +203,7 @@ async def test_a_callback_is_kept_for_its_agent_until_the_grace_is_over(world: L
     assert (await world.claim(level=2)).dialed == 1
     call = await newest_call(world)
     assert (call["contact"], call["agent"]) == ("2", "9")
-    await world.check_invariants()
+    await check(world)
 
 
 async def test_after_the_grace_anyone_may_have_it(world: LedgerWorld) -> None:

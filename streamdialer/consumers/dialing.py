@@ -10,6 +10,7 @@ import anyio
 import msgspec
 
 from streamdialer.consumers.adaptive import AdaptivePacing
+from streamdialer.consumers.campaign_settings import KnownCampaigns
 from streamdialer.consumers.pacing_shared import PacingShared, shared_by_all, shared_of, snapshot_of
 from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.refill import Refill, Refilled
@@ -52,26 +53,20 @@ def reason_of(error: Unreachable | RefusedByServer, server: str) -> str:
 
 
 class Dialing:
-    """Runs dial ticks; keeps campaign settings for a few seconds."""
+    """Runs dial ticks."""
 
     def __init__(self, services: Services, refill: Refill, wakes: Wakes) -> None:
         self._services = services
         self._refill = refill
         self._adaptive = AdaptivePacing(services, wakes)
-        self._campaigns: Recent[CampaignSettings] = Recent(REMEMBERED_S)
+        self._campaigns = KnownCampaigns(services)
         self._registered: Recent[tuple[str, str]] = Recent(REMEMBERED_S)
         self._members: Recent[list[str]] = Recent(REMEMBERED_S)
         self._polling: Recent[anyio.Lock] = Recent(REMEMBERED_S)
 
     async def settings_of(self, campaign: str) -> CampaignSettings:
         """Raises CampaignError or Unreachable."""
-        found = self._campaigns.get(campaign, self._services.settings.campaign_max_age_s)
-        if found is None:
-            found = await self._services.backend.campaign(campaign)
-            if found.pacing is None:
-                found = msgspec.structs.replace(found, pacing=self._services.settings.pacing)
-            self._campaigns.put(campaign, found)
-        return found
+        return await self._campaigns.settings_of(campaign)
 
     async def dial(self, tick: Tick, now_ms: int) -> TickResult:
         """One decision of one campaign; never raises for what a campaign or a server does wrong."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from streamdialer.consumers.callbacks import Callbacks, instant_ms
+from streamdialer.consumers.previews import Previews
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakes import Wakes
 from streamdialer.ledger import fact_of
@@ -16,21 +17,24 @@ from streamdialer.model import (
     CALL_EVENTS,
     CALLBACK_EVENTS,
     LATER_EVENTS,
+    PREVIEW_EVENTS,
     AgentEvent,
     CallbackEvent,
     CallEvent,
+    PreviewEvent,
     normalise_id,
 )
 from streamdialer.streams import BadEntry, Entry
 
 log = logging.getLogger(__name__)
-Event = CallEvent | AgentEvent | CallbackEvent
+Event = CallEvent | AgentEvent | CallbackEvent | PreviewEvent
 _IDS: Final = ("campaign_id", "contact_id", "agent_id")
 _TEXTS: Final = ("call_id", "queue", "cause", "phone_number", "reason")
 _READ_AS: Final[dict[str, type[Event]]] = {
     **dict.fromkeys(CALL_EVENTS, CallEvent),
     **dict.fromkeys(AGENT_EVENTS, AgentEvent),
     **dict.fromkeys(CALLBACK_EVENTS, CallbackEvent),
+    **dict.fromkeys(PREVIEW_EVENTS, PreviewEvent),
 }
 NOT_APPLIED: Final = {
     "unknown_campaign": "the campaign was never dialed here, or has been cleaned up",
@@ -84,6 +88,7 @@ class EventsStage:
         self._services = services
         self._wakes = wakes
         self._callbacks = Callbacks(services)
+        self._previews = Previews(services)
 
     async def handle(self, entry: Entry) -> None:
         event = read_event(entry)
@@ -91,6 +96,8 @@ class EventsStage:
             await self._call(event, entry.id)
         elif isinstance(event, CallbackEvent):
             await self._callbacks.note(event, entry.id)
+        elif isinstance(event, PreviewEvent):
+            await self._previews.handle(event, entry.id)
         else:
             await self._agent(event, entry.id)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import msgspec
@@ -29,21 +29,27 @@ class Refilled(msgspec.Struct):
     used_up: int = 0
 
 
-def load_row(contact: Contact, *, reset: bool = False) -> LoadRow:
-    """A contact as the ledger takes it; without a number that has digits it can never be called."""
+def load_row(contact: Contact, *, reset: bool = False, for_preview: bool = False) -> LoadRow:
+    """A contact as the ledger takes it; without a number that has digits it can never be called.
+
+    `for_preview` keeps what an agent is shown.
+    """
     number = (contact.phone_number or "").strip()
+    call: dict[str, Any] = {"id": contact.id, "phone_number": number}
+    if for_preview:
+        call["custom_data"] = contact.custom_data or {}
     priority = 5 if contact.priority is None else contact.priority
     return LoadRow(
         contact=normalise_id(contact.id),
         priority=max(1, min(10, priority)),
         attempts=max(0, contact.attempts or 0),
-        call=msgspec.json.encode({"id": contact.id, "phone_number": number}).decode(),
+        call=msgspec.json.encode(call).decode(),
         problem="" if any(map(str.isdigit, number)) else "no phone number",
         reset=reset,
     )
 
 
-def doubt_row(contact: Contact) -> DoubtRow:
+def doubt_row(contact: Contact, *, for_preview: bool = False) -> DoubtRow:
     """A contact the backend shows as being called, with when that began as far as it says so."""
     last_ms: int | None = None
     if isinstance(contact.last_attempt, str):
@@ -54,7 +60,7 @@ def doubt_row(contact: Contact) -> DoubtRow:
         else:
             instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
             last_ms = round(instant.timestamp() * 1000)
-    return DoubtRow(load_row(contact), contact.status == "answered", last_ms)
+    return DoubtRow(load_row(contact, for_preview=for_preview), contact.status == "answered", last_ms)
 
 
 class Refill:
@@ -125,6 +131,7 @@ class Refill:
         services, memory = self._services, self._services.memory
         mark = (await memory.state()).rebuild
         await memory.forget_ready(campaign)
+        is_preview = settings.dial_mode == "preview"
         held = calm = 0
         for _ in range(REBUILD_PASSES):
             found = pages = 0
@@ -134,7 +141,7 @@ class Refill:
                         f"backend: a contact that is being called cannot be read: {page.unreadable[0]}"
                     )
                 pages += 1
-                rows = [doubt_row(contact) for contact in page.contacts]
+                rows = [doubt_row(contact, for_preview=is_preview) for contact in page.contacts]
                 found += await memory.doubt(
                     campaign, rows, settings.max_retries, round(settings.retry_delay * 1000)
                 )
@@ -158,7 +165,8 @@ class Refill:
             log.warning(
                 "contact cannot be read and is not dialed", extra={"campaign": campaign, "error": line}
             )
-        rows = [load_row(contact, reset=reset) for contact in page.contacts]
+        is_preview = settings.dial_mode == "preview"
+        rows = [load_row(contact, reset=reset, for_preview=is_preview) for contact in page.contacts]
         loaded = Loaded(0, 0, 0, 0)
         if rows:
             loaded = await self._services.campaigns.load(campaign, rows, settings.max_retries)

@@ -13,7 +13,15 @@ from streamdialer.connection import close, connect, keys_for
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.keys import Keys
-from streamdialer.ledger import CallbackLedger, CampaignLedger, Memory, Outbox, QueueLedger, TickLedger
+from streamdialer.ledger import (
+    CallbackLedger,
+    CampaignLedger,
+    Memory,
+    Outbox,
+    PreviewLedger,
+    QueueLedger,
+    TickLedger,
+)
 from streamdialer.ledger.campaigns import Limits
 from streamdialer.scripts import Scripts
 
@@ -27,6 +35,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     scripts: Scripts
     campaigns: CampaignLedger
     callbacks: CallbackLedger
+    previews: PreviewLedger
     queues: QueueLedger
     ticks: TickLedger
     outbox: Outbox
@@ -67,6 +76,7 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 scripts=scripts,
                 campaigns=CampaignLedger(scripts, keys, limits),
                 callbacks=CallbackLedger(scripts, keys, round(settings.callback_grace_s * 1000)),
+                previews=PreviewLedger(scripts, keys, limits, round(settings.preview_offer_s * 1000)),
                 queues=QueueLedger(scripts, keys),
                 ticks=TickLedger(scripts, keys),
                 outbox=Outbox(scripts, keys, limits.tombstone_ms, round(settings.claim_idle_s * 1000)),

@@ -9,6 +9,7 @@ from streamdialer.ledger.facts import CallFact, fact_of
 from streamdialer.ledger.history import PastCall, past_calls
 from streamdialer.ledger.memory import DoubtRow, Memory, MemoryState, trust_memory
 from streamdialer.ledger.outbox import Outbox, Update
+from streamdialer.ledger.previews import PreviewLedger, PreviewTerms
 from streamdialer.ledger.queues import CampaignState, QueueLedger, QueueState
 from streamdialer.ledger.ticks import TickLedger
 from streamdialer.ledger.uncertain import UncertainAttempt, uncertain_attempts
@@ -27,6 +28,8 @@ __all__ = [
     "MemoryState",
     "Outbox",
     "PastCall",
+    "PreviewLedger",
+    "PreviewTerms",
     "QueueLedger",
     "QueueState",
     "Reservation",

@@ -8,7 +8,7 @@
 --   agent of each other campaign, in the order of KEYS
 -- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, wait_ms?}; reason "queue_changed": the
 --   campaigns of the queue are not those passed, ask again
--- uses: clock memory campaign outbox attempts refusal reserve callback
+-- uses: clock memory campaign outbox attempts gate refusal reserve callback
 local given_answer, calls, api, free_agents, queue_campaigns, busy_agents = unpack(KEYS, 21, 26)
 local token, level, agents_seen, per_agent = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_concurrent, batch, lease_ms, open_until = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
@@ -18,8 +18,7 @@ local answer_ms, deadline_ms, queue_level = tonumber(ARGV[13]), tonumber(ARGV[14
 local given = redis.call('GET', given_answer)
 if given then return given end
 
-local trouble = memory_trouble(server, now, deadline_ms) -- noticed at once, whatever else forbids the call
-local memory = redis.call('HMGET', server, 'quiet', 'rebuild')
+local gate = look_at_gate(api, open_until, events_required, deadline_ms)
 
 local function placed() return count(reserved) + count(unanswered) end
 
@@ -29,7 +28,7 @@ local function reply(reason, dialed, limit, skipped)
     reason = reason, dialed = dialed, limit = limit, skipped = skipped,
     free = count(free_agents), unanswered = unanswered_now, live = unanswered_now + count(connected),
     ready = count(ready), waiting = count(waiting), in_doubt = count(in_doubt), now = now,
-    wait_ms = reason == 'memory_lost' and tonumber(memory[1]) - now or nil,
+    wait_ms = gate.wait_ms,
   })
   publish()
   if redis.call('HEXISTS', directory, campaign) == 1 then
@@ -38,31 +37,8 @@ local function reply(reason, dialed, limit, skipped)
   return answer
 end
 
-local status = redis.call('HGET', campaign_key, 'status')
-if status ~= 'active' then return reply('not_active', 0) end
-if trouble then return reply(trouble, 0) end
+if gate.closed then return reply(gate.closed, 0) end
 if not redis.call('ZSCORE', queue_campaigns, campaign) then return reply('queue_changed', 0) end
-if memory[2] and memory[2] ~= '' and redis.call('HGET', totals, 'rebuilt') ~= memory[2] then
-  return reply('not_rebuilt', 0)
-end
-if open_until ~= '' and wall >= tonumber(open_until) then return reply('window_closed', 0) end
-
-local holds = redis.call('HMGET', api, 'until', 'reason', 'probed', 'c:' .. campaign)
-local rest_until, probed = tonumber(holds[1] or 0), tonumber(holds[3] or 0)
-if rest_until > now then return reply(holds[2], 0) end
-if probed > rest_until and now < probed + deadline_ms then return reply(holds[2], 0) end
-if holds[4] then
-  if tonumber(holds[4]) > now then return reply('rate_limited', 0) end
-  redis.call('HDEL', api, 'c:' .. campaign)
-end
-
-if events_required then
-  local overdue = redis.call('ZRANGEBYSCORE', unanswered, '-inf', now, 'LIMIT', 0, 1)[1]
-  if overdue then
-    local record = load_record(overdue)
-    if not others_speak(record.h[#record.h]) then return reply('no_call_events', 0) end
-  end
-end
 
 -- The queue's agents, less what the other campaigns' calls already use of them.
 local passed, agents_left, others_placed = {}, count(free_agents), 0
@@ -90,7 +66,7 @@ else
   at_most(math.floor(agents_left * per_agent + 1e-9) - in_flight, 'agents')
 end
 at_most(max_concurrent - in_flight - count(connected), 'concurrency')
-if rest_until > 0 then at_most(1, 'probe') end -- after a rest, one call finds out whether the API is well
+if gate.is_probe then at_most(1, 'probe') end -- after a rest, one call finds out whether the API is well
 at_most(batch, 'batch')
 
 local terms = {
@@ -122,7 +98,7 @@ while dialed < room do
 end
 if dialed > 0 then
   redis.call('ZADD', queue_campaigns, now, campaign)
-  if rest_until > 0 then redis.call('HSET', api, 'probed', now) end
+  if gate.is_probe then redis.call('HSET', api, 'probed', now) end
 end
 
 local answer = reply(nil, dialed, limit, next(skipped) and skipped or nil)

@@ -2,7 +2,7 @@
 -- may know better, are forgotten; they come back from the backend's lists. Whoever has news for the backend stays, and
 -- so does whoever waits for a callback, or for a retry the backend's list of due contacts would not show.
 -- KEYS 1–20 of the campaign
--- ARGV campaign, place (ready | reserved | waiting), how many of it to pass over, batch
+-- ARGV campaign, place (ready | offered | reserved | waiting), how many of it to pass over, batch
 -- Returns {looked at, kept} (looked at < batch: the place is done) · {-1, 0} the campaign has been rebuilt
 -- uses: clock campaign outbox attempts
 local place, from, batch = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -28,7 +28,7 @@ local function may_go(contact, record)
   if redis.call('HEXISTS', outbox, contact) == 1 or owed(record) then return false end
   local last = record.h and record.h[#record.h]
   if place == 'reserved' then return last.rm < lost_ms end
-  return place == 'ready' or last and last.d and LISTED[last.d] or false
+  return place == 'ready' or place == 'offered' or last and last.d and LISTED[last.d] or false
 end
 local looked, kept = redis.call('ZRANGE', places[place], from, from + batch - 1), 0
 for _, contact in ipairs(looked) do

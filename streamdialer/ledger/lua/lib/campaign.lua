@@ -2,7 +2,8 @@
 -- KEYS 1–20: Keys.of_campaign() in this order.  ARGV 1: the campaign's id.
 --
 -- A record: {p = place, o = order in `ready` (string), a = attempts that count, h = {attempt, …} (last = newest), w = why it waits
---   ({y = reason, s = detail?}, only in `waiting`), cb = the newest callback asked for ({e = entry of the request, at = due,
+--   ({y = reason, s = detail?}, only in `waiting`), of = whom it is shown to ({ag = agent, e = entry of the request}, only in
+--   `offered`), cb = the newest callback asked for ({e = entry of the request, at = due,
 --   server's ms, ag = for which agent?, gr = until when for that agent alone, server's ms, num = number?, had = it has been
 --   placed, by an attempt no longer in h?, sk = an agent has skipped it?}), q = made
 --   from an event of a forgotten call?: how often the contact was called only the backend knows (2: it may come
@@ -57,7 +58,7 @@ end
 -- Puts the contact into one place and out of the one it was in; the caller saves the record.
 local function move(contact, record, place, score)
   if record.p and record.p ~= place then redis.call('ZREM', places[record.p], contact) end
-  record.w = nil
+  record.w, record.of = nil, nil
   redis.call('ZADD', places[place], digits(score), contact)
   record.p = place
   if place ~= 'ready' and score ~= math.huge then sweep_by(score) end

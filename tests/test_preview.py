@@ -1,0 +1,332 @@
+"""Preview mode: an agent is shown a contact, and nothing is dialed before they take it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from streamdialer.callcentre import build_world
+from streamdialer.config import Settings
+from streamdialer.consumers.services import Services
+from streamdialer.ledger import PreviewTerms
+from streamdialer.model import PreviewEvent
+from streamdialer.producers.events import Producer
+from tests.conftest import eventually
+from tests.ledger_invariants import check_ledger
+from tests.ledger_world import LedgerWorld
+from tests.running import running
+
+pytestmark = pytest.mark.anyio
+TERMS = PreviewTerms(open_until_ms=None, max_attempts=3, retry_delay_ms=300_000, max_concurrent=10)
+OFFER_S = 120
+
+
+class PreviewWorld(LedgerWorld):
+    """What agents say, as its scripts are called."""
+
+    async def says(
+        self, what: str, agent: str, contact: str = "", *, entry: str = "", terms: PreviewTerms = TERMS
+    ) -> str:
+        event = msgspec.convert(
+            {"type": f"preview_{what}", "campaign_id": "1", "agent_id": agent, "contact_id": contact},
+            PreviewEvent,
+        )
+        previews, entry = self.services.previews, entry or await self.write_entry()
+        if what == "requested":
+            return await previews.offer(event, entry, terms)
+        if what == "accepted":
+            return await previews.accept(event, entry, terms)
+        return await previews.skip(event, entry)
+
+    async def told(self) -> list[dict[str, Any]]:
+        """Everything the agents' programs were told."""
+        entries: Any = await self.services.client.xrange("dialer:previews")
+        return [{**fields, "data": msgspec.json.decode(fields["data"])} for _, fields in entries]
+
+    async def check(self) -> None:
+        await self.check_invariants()
+        await check_ledger(self.services.client, self.services.keys, ["1"])
+
+
+@pytest.fixture
+def world(services: Services) -> PreviewWorld:
+    return PreviewWorld(services)
+
+
+async def test_an_agent_is_shown_the_first_of_the_line_and_another_agent_the_next(
+    world: PreviewWorld,
+) -> None:
+    await world.open_campaign(contacts=3)
+    assert await world.says("requested", "5") == "1"
+    assert await world.says("requested", "6") == "2"
+    assert await world.says("requested", "5") == "1", "who asks again is shown the same"
+    assert await world.place_of("1") == "offered"
+    offer = (await world.told())[0]
+    assert (offer["type"], offer["agent_id"], offer["contact_id"]) == ("preview_offered", "5", "1")
+    assert offer["data"]["phone_number"] == "+155501"
+    assert offer["data"]["attempts"] == 0
+    assert await world.reserved_calls() == []
+    await world.check()
+
+
+async def test_what_is_shown_is_what_the_backend_said_to_the_letter(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=1)
+    call = {"id": 1, "phone_number": "+1555", "custom_data": {"debt": 10**17 + 1, "notes": [], "rate": 1.0}}
+    await world.services.client.hset("sd:c:1:contacts", "1", msgspec.json.encode(call))
+    await world.says("requested", "5")
+    shown = (await world.told())[0]["data"]
+    assert {name: shown[name] for name in call} == call
+
+
+async def test_a_request_delivered_again_is_answered_once_even_after_the_agent_has_answered(
+    world: PreviewWorld,
+) -> None:
+    await world.open_campaign(contacts=3)
+    entry = await world.write_entry()
+    assert await world.says("requested", "5", entry=entry) == "1"
+    assert await world.says("accepted", "5", "1") == "reserved"
+    assert await world.says("requested", "5", entry=entry) == "1"
+    assert await world.count("1", "offered") == 0
+    assert len(await world.told()) == 1
+
+
+async def test_an_accepted_contact_is_called_once_and_for_that_agent(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=2)
+    await world.says("requested", "5")
+    entry = await world.write_entry()
+    for _ in range(3):
+        assert await world.says("accepted", "5", "1", entry=entry) == "reserved"
+    [(_, attempt)] = await world.reserved_calls()
+    assert attempt.contact == "1"
+    entries: Any = await world.services.client.xrange("dialer:calls")
+    assert entries[0][1]["agent"] == "5"
+    assert await world.services.campaigns.begin(attempt, "run", "") == "ok"
+    assert await world.says("accepted", "5", "1", entry=entry) == "reserved"
+    assert len(await world.reserved_calls()) == 1
+    await world.check()
+
+
+async def test_an_acceptance_need_not_name_the_contact(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=2)
+    await world.says("requested", "5")
+    entry = await world.write_entry()
+    assert await world.says("accepted", "5", entry=entry) == "reserved"
+    assert await world.says("accepted", "5", entry=entry) == "no_offer"
+    assert len(await world.reserved_calls()) == 1
+
+
+async def test_nobody_takes_what_is_shown_to_another_or_to_nobody(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=3)
+    await world.says("requested", "5")
+    await world.says("requested", "6")
+    assert await world.says("accepted", "6", "1") == "not_offered"
+    assert await world.says("accepted", "7", "1") == "no_offer"
+    assert await world.says("accepted", "7", "3") == "no_offer"
+    assert await world.says("skipped", "6", "1") == "not_offered"
+    assert await world.reserved_calls() == []
+    refused = [
+        (one["agent_id"], one["data"]["reason"]) for one in await world.told() if "refused" in one["type"]
+    ]
+    assert refused == [("6", "not_offered"), ("7", "no_offer"), ("7", "no_offer")]
+
+
+async def test_an_offer_ends_and_the_contact_is_ready_again(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await world.says("requested", "5")
+    assert (await world.sweep()).unwanted == 0
+    await world.age(OFFER_S + 1)
+    assert await world.says("accepted", "5", "1") == "no_offer", "swept or not"
+    assert (await world.sweep()).unwanted == 1
+    assert await world.place_of("1") == "ready"
+    ended = (await world.told())[-1]
+    assert (ended["type"], ended["agent_id"], ended["contact_id"]) == ("preview_expired", "5", "1")
+    assert await world.says("requested", "6") == "1"
+    await world.check()
+
+
+async def test_a_skipped_contact_goes_behind_the_others_of_its_priority(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=0)
+    rows = [world.row("1", 5), world.row("2", 5), world.row("3", 4)]
+    await world.services.campaigns.load("1", rows, 3)
+    await world.says("requested", "5")
+    assert await world.says("skipped", "5", "1") == "skipped"
+    assert [await world.says("requested", agent) for agent in ("5", "6", "7")] == ["2", "1", "3"]
+    await world.check()
+
+
+@pytest.mark.parametrize("answer", ["accepted", "skipped"])
+async def test_an_answer_to_an_older_offer_says_nothing_of_the_newer(
+    world: PreviewWorld, answer: str
+) -> None:
+    await world.open_campaign(contacts=1)
+    await world.says("requested", "5")
+    late = await world.write_entry()
+    await world.age(OFFER_S + 1)
+    await world.sweep()
+    await world.says("requested", "5")
+    assert await world.says(answer, "5", "1", entry=late) == "older_offer"
+    assert await world.place_of("1") == "offered"
+
+
+async def test_a_skip_delivered_again_does_not_skip_the_next_offer(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await world.says("requested", "5")
+    skip = await world.write_entry()
+    assert await world.says("skipped", "5", entry=skip) == "skipped"
+    assert await world.says("skipped", "5", entry=skip) == "no_offer"
+    await world.says("requested", "5")
+    assert await world.says("skipped", "5", entry=skip) == "older_offer"
+
+
+async def test_what_forbids_a_claim_forbids_offers_and_acceptances(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=2)
+    client = world.services.client
+    await world.says("requested", "5")
+    closed = msgspec.structs.replace(TERMS, open_until_ms=1)
+    full = msgspec.structs.replace(TERMS, max_concurrent=0)
+
+    async def both(reason: str, terms: PreviewTerms = TERMS) -> None:
+        assert await world.says("accepted", "5", "1", terms=terms) == reason
+        assert await world.says("requested", "6", terms=terms) == ""
+        none = (await world.told())[-1]
+        assert (none["type"], none["data"]) == ("preview_none", {"reason": reason})
+
+    await client.hset("campaign:1", "status", "paused")
+    await both("not_active")
+    await client.hset("campaign:1", "status", "active")
+    await both("window_closed", closed)
+    await client.hset("sd:api", mapping={"until": "9e15", "reason": "dialer_api_down"})
+    await both("dialer_api_down")
+    await client.hdel("sd:api", "until")
+    assert await world.says("accepted", "5", "1", terms=full) == "concurrency"
+    assert await world.reserved_calls() == []
+    assert await world.place_of("1") == "offered", "it may still be taken"
+    assert await world.says("accepted", "5", "1") == "reserved"
+
+
+async def test_contacts_out_of_attempts_are_not_shown(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=0)
+    await world.services.campaigns.load("1", [world.row("1", 5, attempts=2), world.row("2", 4)], 3)
+    fewer = msgspec.structs.replace(TERMS, max_attempts=2)
+    assert await world.says("requested", "5", terms=fewer) == "2"
+    assert await world.place_of("1") == "finished"
+    none = msgspec.structs.replace(TERMS, max_attempts=0)
+    assert await world.says("accepted", "5", "2", terms=none) == "attempts_used_up"
+    assert await world.place_of("2") == "finished"
+    await world.check()
+
+
+async def test_a_late_request_is_not_answered_with_a_contact(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=1)
+    seconds, _ = await world.services.client.time()
+    assert await world.says("requested", "5", entry=f"{(seconds - OFFER_S - 2) * 1000}-0") == ""
+    assert (await world.told())[-1]["data"] == {"reason": "late"}
+
+
+async def test_callbacks_are_shown_first_and_to_their_agent_alone(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=2, priority=10)
+    seconds, _ = await world.services.client.time()
+    asked = partial(world.services.callbacks.request, "1", "2", (seconds - 1) * 1000, agent="5")
+    await asked(entry=await world.write_entry(), phone_number="+15559")
+    await world.sweep()
+    assert await world.says("requested", "6") == "1"
+    assert await world.says("requested", "5") == "2"
+    assert (await world.told())[-1]["data"]["callback_number"] == "+15559"
+    assert await world.says("skipped", "5") == "skipped"
+    assert await world.place_of("2") == "ready"
+    await world.check()
+
+
+async def test_a_callback_asked_for_meanwhile_ends_the_offer(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await world.says("requested", "5")
+    seconds, _ = await world.services.client.time()
+    await world.services.callbacks.request("1", "1", (seconds + 99) * 1000, entry=await world.write_entry())
+    assert await world.place_of("1") == "waiting"
+    assert await world.says("accepted", "5", "1") == "no_offer"
+    await world.check()
+
+
+async def test_late_news_of_a_call_ends_the_offer_of_its_contact(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await world.set_agents(1)
+    attempt = await world.place_one()
+    await world.settle(attempt, "not_placed", "campaign", 0)
+    await anyio.sleep(0.002)
+    await world.says("requested", "5")
+    await world.event("call_ringing", attempt)
+    assert await world.place_of("1") == "unanswered"
+    assert await world.says("accepted", "5", "1") == "no_offer"
+    await world.check()
+
+
+async def test_offers_are_forgotten_like_the_line_when_memory_was_lost(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=2)
+    await world.says("requested", "5")
+    await world.services.client.hset("sd:server", mapping={"run": "another", "quiet": "0"})
+    assert await world.says("accepted", "5", "1") == "memory_lost"
+    await world.services.memory.forget_ready("1")
+    assert await world.count("1", "offered") == 0
+    assert not await world.services.client.hexists("sd:c:1:records", "1")
+
+
+async def test_cleanup_leaves_no_offer(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await world.says("requested", "5")
+    await world.services.client.hset("campaign:1", "status", "completed")
+    assert await world.services.campaigns.cleanup("1", "sales") == "ok"
+    assert not await world.services.client.exists("sd:c:1:offered")
+
+
+async def ask_all(producer: Producer, agents: Sequence[int]) -> list[Any]:
+    """All agents ask at the same moment."""
+    answers: list[Any] = []
+
+    async def ask(agent: int) -> None:
+        answers.append(await producer.preview(1, agent, timeout=10))
+
+    async with anyio.create_task_group() as tasks:
+        for agent in agents:
+            tasks.start_soon(ask, agent)
+    return answers
+
+
+async def test_agents_who_race_through_two_replicas_are_never_shown_the_same_contact(
+    redis: Redis, settings: Settings
+) -> None:
+    world = build_world(agents=12, contacts=40, mode="preview", speed=60)
+    world.contacts[1].custom_data = {"name": "Ada"}
+    world.contacts[1].priority = 10
+    async with running(settings, world, replicas=2) as dialer:
+        await eventually(lambda: dialer.count("ready"), what="contacts are loaded")
+        for _ in range(3):
+            answers = await ask_all(dialer.producer, range(1001, 1013))
+            shown = [answer.contact_id for answer in answers]
+            assert len(set(shown)) == 12
+            assert "" not in shown
+        assert any(answer.data["custom_data"] == {"name": "Ada"} for answer in answers)
+        assert dialer.centre.summary().total.originates == 0
+        for answer in answers:
+            said = {"campaign_id": 1, "agent_id": answer.agent_id, "contact_id": answer.contact_id}
+            await dialer.producer.event("preview_accepted", **said)
+            await dialer.producer.event("preview_accepted", **said)
+        audit = await dialer.until(lambda audit: audit.total.originates == 12)
+        assert set(map(str, world.auditor.per_contact)) == set(shown)
+        assert (audit.double_dials, await dialer.dead.count()) == (0, 0)
+
+
+async def test_a_campaign_that_dials_by_itself_shows_nobody(redis: Redis, settings: Settings) -> None:
+    world = build_world(agents=1, contacts=5, mode="progressive", speed=60)
+    async with running(settings, world, start=False) as dialer:
+        answer = await dialer.producer.preview(1, 1001)
+        assert answer is not None
+        assert (answer.type, answer.data["reason"]) == ("preview_none", "not_preview")
+        answer = await dialer.producer.preview(99, 1001)
+        assert answer is not None
+        assert answer.data["reason"] == "campaign_unusable"
