@@ -38,7 +38,10 @@ def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
     try:
         attempt = Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"])
         call = msgspec.json.decode(fields["call"], type=Call)
-        asked = {"phone_number": fields.get("phone") or call.phone_number, "agent": fields.get("agent", "")}
+        asked = {
+            "phone_number": fields.get("phone_number") or call.phone_number,
+            "agent": fields.get("agent", ""),
+        }
         return attempt, msgspec.structs.replace(call, **asked), fields["until"]
     except (KeyError, ValueError, msgspec.MsgspecError) as error:
         raise BadEntry(

@@ -21,5 +21,5 @@ local function reserve(contact, record, terms, mark, agent)
   save_record(contact, record)
   redis.call('XADD', terms.calls, '*', 'campaign', campaign, 'contact', contact, 'number', number, 'token', mark,
     'until', terms.open_until, 'call', redis.call('HGET', contacts, contact),
-    'phone', asked and asked.num or '', 'agent', agent or '')
+    'phone_number', asked and asked.num or '', 'agent', agent or '')
 end
