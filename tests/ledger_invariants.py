@@ -83,8 +83,11 @@ def _places(campaign: CampaignView) -> Iterator[str]:
 def _is_owed(record: Record) -> bool:
     """The contact waits for a callback that no call has been placed for."""
     asked = record.callback
-    sent = [a.callback for a in record.history if a.state not in ("reserved", "released")]
-    return record.place == "waiting" and asked is not None and asked.request not in sent
+    if record.place != "waiting" or asked is None or asked.had:
+        return False
+    return asked.request not in [
+        a.callback for a in record.history if a.state not in ("reserved", "released")
+    ]
 
 
 def _is_remembered(record: Record) -> bool:

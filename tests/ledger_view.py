@@ -96,6 +96,7 @@ class StoredCallback(msgspec.Struct):
 
     request: str = msgspec.field(name="e")
     due_ms: float = msgspec.field(name="at")
+    had: bool = False
 
 
 class Record(msgspec.Struct):

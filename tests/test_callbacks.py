@@ -17,8 +17,8 @@ from streamdialer.consumers.events import read_event
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.gateways.replies import Reply
-from streamdialer.ledger import CallbackNoted
-from streamdialer.model import CallbackEvent
+from streamdialer.ledger import CallbackNoted, DoubtRow
+from streamdialer.model import Attempt, CallbackEvent
 from streamdialer.streams import BadEntry, Entry
 from tests.conftest import eventually
 from tests.ledger_invariants import check_ledger
@@ -171,6 +171,7 @@ async def test_a_callback_brings_a_finished_contact_back_even_after_its_last_att
     assert attempt.number == 2
     await world.event("call_failed", attempt, disposition="no_answer")
     assert await world.place_of("1") == "finished", "one attempt per request, not more"
+    await check_ledger(world.services.client, world.services.keys, ["1"])
 
 
 @pytest.mark.parametrize("disposition", ["invalid", "do_not_call"])
@@ -260,6 +261,44 @@ async def test_callbacks_survive_a_server_that_was_started_anew(world: LedgerWor
     await world.claim()
     await world.services.memory.forget_ready("1")
     assert (await world.place_of("1"), await world.place_of("2")) == ("waiting", "ready")
+
+
+async def test_a_call_that_redis_forgot_may_have_been_the_callback(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await ask(world, "1", -1)
+    await world.sweep()
+    client, memory = world.services.client, world.services.memory
+    await client.delete("sd:c:1:outbox")
+    await client.hset("sd:server", mapping={"run": "another", "quiet": "0"})
+    await world.claim()
+    doubted = DoubtRow(world.row("1", attempts=1), False, None)
+    assert await memory.doubt("1", [doubted], 3, 300_000) == 1
+    attempt = Attempt("1", "1", 1, "")
+    assert await world.event("call_completed", attempt) == "ended"
+    assert await world.place_of("1") == "finished", "nobody is called back twice"
+
+
+async def test_a_callback_that_was_had_long_ago_is_not_owed_again(world: LedgerWorld) -> None:
+    world.max_attempts = 20
+    await world.open_campaign(contacts=1)
+    await world.set_agents(1)
+    await ask(world, "1", -1)
+    for _ in range(10):
+        await world.age(301)
+        await world.sweep()
+        await world.event("call_failed", await world.place_one(), disposition="busy")
+    assert (await world.record("1"))["w"]["y"] == "retry"
+    await check(world)
+
+
+async def test_a_callback_that_is_looked_at_too_early_waits_on(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await ask(world, "1", HOUR_S)
+    await world.services.client.zadd("sd:c:1:waiting", {"1": 1})
+    await world.sweep()
+    assert await world.place_of("1") == "waiting"
+    assert await told(world, "1") == "callback"
+    await check(world)
 
 
 async def test_a_window_that_closes_puts_a_callback_off_like_any_call(world: LedgerWorld) -> None:

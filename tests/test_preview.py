@@ -16,7 +16,7 @@ from streamdialer.callcentre import build_world
 from streamdialer.config import Settings
 from streamdialer.consumers.refill import load_row
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import PreviewTerms
+from streamdialer.ledger import DoubtRow, PreviewTerms
 from streamdialer.model import Contact, PreviewAnswer, PreviewEvent
 from streamdialer.producers.events import Producer, SyncProducer
 from tests.conftest import eventually
@@ -159,6 +159,7 @@ async def test_a_skipped_contact_goes_behind_the_others_of_its_priority(world: P
     await world.services.campaigns.load("1", rows, 3)
     await world.says("requested", "5")
     assert await world.says("skipped", "5", "1") == "skipped"
+    assert "of" not in await world.record("1")
     assert [await world.says("requested", agent) for agent in ("5", "6", "7")] == ["2", "1", "3"]
     await world.check()
 
@@ -211,6 +212,17 @@ async def test_what_forbids_a_claim_forbids_offers_and_acceptances(world: Previe
     assert await world.reserved_calls() == []
     assert await world.place_of("1") == "offered", "it may still be taken"
     assert await world.says("accepted", "5", "1") == "reserved"
+
+
+async def test_after_a_rest_of_the_api_one_acceptance_finds_out_whether_it_is_well(
+    world: PreviewWorld,
+) -> None:
+    await world.open_campaign(contacts=2)
+    for agent in ("5", "6"):
+        await world.says("requested", agent)
+    await world.services.client.hset("sd:api", mapping={"until": "1", "reason": "dialer_api_down"})
+    assert await world.says("accepted", "5") == "reserved"
+    assert await world.says("accepted", "6") == "dialer_api_down"
 
 
 async def test_contacts_out_of_attempts_are_not_shown(world: PreviewWorld) -> None:
@@ -277,6 +289,19 @@ async def test_offers_are_forgotten_like_the_line_when_memory_was_lost(world: Pr
     await world.services.memory.forget_ready("1")
     assert await world.count("1", "offered") == 0
     assert not await world.services.client.hexists("sd:c:1:records", "1")
+
+
+async def test_a_contact_shown_here_and_called_before_memory_was_lost_is_held_in_doubt(
+    world: PreviewWorld,
+) -> None:
+    await world.open_campaign(contacts=1)
+    await world.says("requested", "5")
+    await world.services.client.hset("sd:server", mapping={"run": "another", "quiet": "0"})
+    await world.claim()
+    doubted = DoubtRow(world.row("1", attempts=1), False, None)
+    assert await world.services.memory.doubt("1", [doubted], 3, 300_000) == 1
+    assert await world.place_of("1") == "in_doubt"
+    assert await world.count("1", "offered") == 0
 
 
 async def test_cleanup_leaves_no_offer(world: PreviewWorld) -> None:
