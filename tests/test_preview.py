@@ -143,6 +143,7 @@ async def test_an_offer_ends_and_the_contact_is_ready_again(world: PreviewWorld)
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
     assert (await world.sweep()).unwanted == 0
+    await world.check()
     await world.age(OFFER_S + 1)
     assert await world.says("accepted", "5", "1") == "no_offer", "swept or not"
     assert (await world.sweep()).unwanted == 1
@@ -245,7 +246,7 @@ async def test_a_late_request_is_not_answered_with_a_contact(world: PreviewWorld
 
 
 async def test_callbacks_are_shown_first_and_to_their_agent_alone(world: PreviewWorld) -> None:
-    await world.open_campaign(contacts=2, priority=10)
+    await world.open_campaign(contacts=3, priority=10)
     seconds, _ = await world.services.client.time()
     asked = partial(world.services.callbacks.request, "1", "2", (seconds - 1) * 1000, agent="5")
     await asked(entry=await world.write_entry(), phone_number="+15559")
@@ -254,6 +255,9 @@ async def test_callbacks_are_shown_first_and_to_their_agent_alone(world: Preview
     assert await world.says("requested", "5") == "2"
     assert (await world.told())[-1]["data"]["callback_number"] == "+15559"
     assert await world.says("skipped", "5") == "skipped"
+    assert [await world.says("requested", agent) for agent in ("5", "7")] == ["3", ""], (
+        "it is not anyone's yet"
+    )
     assert await world.place_of("2") == "ready"
     await world.check()
 
