@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
 
 import msgspec
 import pytest
-from redis.asyncio import Redis
 
-from streamdialer.callcentre import build_world
-from streamdialer.config import Settings
 from streamdialer.consumers.callbacks import instant_ms
 from streamdialer.consumers.events import read_event
 from streamdialer.consumers.services import Services
-from streamdialer.gateways.dialer_api import DialerAPI
-from streamdialer.gateways.replies import Reply
 from streamdialer.ledger import CallbackNoted, DoubtRow
 from streamdialer.model import Attempt, CallbackEvent
 from streamdialer.streams import BadEntry, Entry
-from tests.conftest import eventually
 from tests.ledger_invariants import check_ledger
 from tests.ledger_world import LedgerWorld
-from tests.running import running
 
 pytestmark = pytest.mark.anyio
 HOUR_S = 3600
@@ -311,28 +303,3 @@ async def test_a_window_that_closes_puts_a_callback_off_like_any_call(world: Led
     assert await world.services.campaigns.begin(attempt, "run", "1") == "window_closed"
     assert await world.place_of("1") == "ready"
     assert (await world.claim(open_until_ms=1)).reason == "window_closed"
-
-
-async def test_a_callback_is_placed_on_the_number_and_for_the_agent_asked_for(
-    redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked_of_the_api: list[dict[str, Any]] = []
-    originate = DialerAPI.originate
-
-    async def watched(api: DialerAPI, **request: Any) -> Reply:
-        asked_of_the_api.append(request)
-        return await originate(api, **request)
-
-    monkeypatch.setattr(DialerAPI, "originate", watched)
-    world = build_world(agents=1, contacts=3, mode="progressive", speed=60, answer_rate=0.0)
-    async with running(settings, world) as dialer:
-        await eventually(lambda: dialer.services.client.hexists("sd:c:1:records", "3"))
-        at = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
-        asked = {"campaign_id": 1, "contact_id": 3, "at": at, "phone_number": "+15559999", "agent_id": 1001}
-        await dialer.producer.event("callback_requested", **asked)
-        [request] = await eventually(
-            lambda: [each for each in asked_of_the_api if each["phone_number"] == "+15559999"],
-            what="it is called there",
-        )
-        assert (request["contact"], request["variables"]) == ("3", {"agent_id": 1001})
-        assert await dialer.dead.count() == 0
