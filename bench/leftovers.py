@@ -33,6 +33,7 @@ def of_the_installation(result_keep_s: float) -> list[Leftover]:
             r"dialer:(ticks|calls|events|updates)", "a stream, empty: its consumer group lives inside it"
         ),
         Leftover(r"dialer:dead", "entries nobody could handle, for somebody to look at; bounded in number"),
+        Leftover(r"dialer:previews", "what agents were shown in preview; bounded in number"),
         Leftover(r"sd:server", "the ledger's clock and which server's memory it has met"),
         Leftover(r"sd:evidence", "the newest call events: whether anybody writes them"),
         Leftover(r"sd:dnc", "the do-not-call list: for good, or until somebody takes a number from it"),

@@ -17,8 +17,9 @@ from streamdialer.keys import GROUP, STAGES, STREAMS, Keys, Stage, Stream
 from streamdialer.model import (
     AGENT_EVENTS,
     CALL_EVENTS,
+    CALLBACK_EVENTS,
     CONTACT_EVENTS,
-    LATER_EVENTS,
+    PREVIEW_EVENTS,
     TICK_KINDS,
     mask_number,
 )
@@ -30,7 +31,7 @@ _STAGE_CLASSES: Final[dict[Stage, type]] = {
     "events": EventsStage,
     "updates": UpdatesStage,
 }
-_NUMBERS: Final = frozenset({"phone_number", "phones", "n"})
+_NUMBERS: Final = {"phone_number", "phone_2", "phone_3", "phones", "n"}
 _LONG_NUMBER: Final = re.compile(r"\d{7,}")
 
 
@@ -40,7 +41,6 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     stages: dict[str, str]
     """Stage -> its handler."""
     events: tuple[str, ...]
-    events_not_supported_yet: tuple[str, ...]
     ticks: tuple[str, ...]
 
 
@@ -85,8 +85,7 @@ def registered() -> Registered:
         stages={
             stage: f"{handler.__module__}.{handler.__qualname__}" for stage, handler in _STAGE_CLASSES.items()
         },
-        events=(*CALL_EVENTS, *AGENT_EVENTS, *CONTACT_EVENTS),
-        events_not_supported_yet=LATER_EVENTS,
+        events=(*CALL_EVENTS, *AGENT_EVENTS, *CALLBACK_EVENTS, *CONTACT_EVENTS, *PREVIEW_EVENTS),
         ticks=TICK_KINDS,
     )
 

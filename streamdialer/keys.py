@@ -32,6 +32,11 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}campaign:{campaign}"
 
     @property
+    def previews(self) -> str:
+        """Bounded stream of what agents are offered in preview mode, for their programs to read."""
+        return f"{self.prefix}dialer:previews"
+
+    @property
     def campaign_pattern(self) -> str:
         return f"{self.prefix}campaign:*"
 
@@ -71,6 +76,10 @@ class Keys(msgspec.Struct, frozen=True):
     def in_doubt(self, campaign: str) -> str:
         """zset contact -> deadline, ms: a call may be up that Redis has forgotten."""
         return self._own(campaign, "in_doubt")
+
+    def offered(self, campaign: str) -> str:
+        """zset contact -> end of the offer, ms: shown to an agent, who has not answered yet."""
+        return self._own(campaign, "offered")
 
     def contacts(self, campaign: str) -> str:
         """hash contact -> what is needed to call them (JSON, opaque to the scripts)."""
@@ -115,7 +124,7 @@ class Keys(msgspec.Struct, frozen=True):
             self.outbox(campaign),
             self.totals(campaign),
             self.due,
-            self.stream("ticks"),
+            self.offered(campaign),
             self.waiting_ticks,
             self.stream("updates"),
             self.evidence,

@@ -42,15 +42,11 @@ AGENT_EVENT_STATES: Final[dict[AgentEventType, AgentState]] = {
     "agent_wrapup": "wrapup",
     "agent_offline": "offline",
 }
+PreviewEventType = Literal["preview_requested", "preview_accepted", "preview_skipped"]
 ContactEventType = Literal["do_not_call"]
+CALLBACK_EVENTS: Final[tuple[Literal["callback_requested"], ...]] = ("callback_requested",)
 CONTACT_EVENTS: Final[tuple[ContactEventType, ...]] = get_args(ContactEventType)
-LATER_EVENTS: Final = (
-    "callback_requested",
-    "preview_accepted",
-    "preview_skipped",
-    "preview_requested",
-)
-"""Types the contract names whose effect this version does not have yet: they wait among the dead letters."""
+PREVIEW_EVENTS: Final[tuple[PreviewEventType, ...]] = get_args(PreviewEventType)
 
 AGENT_STATES: Final[dict[str, AgentState]] = {
     **dict.fromkeys(("available", "idle"), "available"),
@@ -170,6 +166,8 @@ class ContactData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     timezone: str = ""
     dnc: bool = False
     """The backend says that nobody calls them."""
+    custom_data: dict[str, Any] | None = None
+    """What an agent is shown, in preview campaigns."""
 
 
 class CallEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +196,10 @@ class DoNotCallEvent(msgspec.Struct, frozen=True, kw_only=True):
     phone_number: str = ""
     reason: str = ""
 
+    @property
+    def names_somebody(self) -> bool:
+        return bool(self.phone_number or (self.contact_id and self.campaign_id))
+
 
 class AgentEvent(msgspec.Struct, frozen=True, kw_only=True):
     """News of one agent; queue and campaign say where, when the agent is not known yet."""
@@ -211,6 +213,47 @@ class AgentEvent(msgspec.Struct, frozen=True, kw_only=True):
     def state(self) -> AgentState:
         """What the agent is now."""
         return AGENT_EVENT_STATES[self.type]
+
+
+class CallbackEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A contact asks to be called at an instant."""
+
+    type: Literal["callback_requested"]
+    campaign_id: str
+    contact_id: str
+    at: str
+    """ISO 8601, with an offset or Z."""
+    phone_number: str = ""
+    """'' is the contact's own."""
+    agent_id: str = ""
+    """Who is asked for, '' is anyone."""
+
+
+class PreviewEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent of a preview campaign asks for a contact, or says what to do with the one shown."""
+
+    type: PreviewEventType
+    campaign_id: str
+    agent_id: str
+    contact_id: str = ""
+    """'' is the one the agent is shown."""
+    reason: str = ""
+
+
+class PreviewAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent is told: the contact they are shown, or why there is none."""
+
+    type: str
+    """preview_offered, preview_none, preview_refused, preview_skipped or preview_expired."""
+    campaign_id: str
+    agent_id: str
+    contact_id: str
+    """'' where there is none."""
+    request: str
+    """Id of the agent's event this answers."""
+    data: dict[str, Any]
+    """Of a contact: id, phone_number, custom_data, attempts, expires_at, of a callback also callback_at and
+    callback_number; otherwise the reason."""
 
 
 class Tick(msgspec.Struct, frozen=True):

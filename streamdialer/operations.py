@@ -21,7 +21,7 @@ from streamdialer.consumers.wakes import Wakes
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.keys import CHANNEL, Keys
 from streamdialer.ledger import CampaignLedger, UncertainAttempt, uncertain_attempts
-from streamdialer.model import LATER_EVENTS, TICK_KINDS, Tick, TickKind, TickResult, normalise_id, wire_id
+from streamdialer.model import TICK_KINDS, Tick, TickKind, TickResult, normalise_id, wire_id
 from streamdialer.producers.events import EVENT_TYPES
 from streamdialer.scripts import Scripts
 from streamdialer.streams import BadEntry, Entry
@@ -45,6 +45,8 @@ class CampaignRow(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     ready: int
     waiting: int
+    offered: int
+    """Shown to an agent, in preview."""
     reserved: int
     active_calls: int
     """Placed, neither answered nor ended."""
@@ -129,6 +131,7 @@ async def campaign_rows(client: Redis, keys: Keys, campaigns: list[str]) -> list
             for places in (
                 keys.ready,
                 keys.waiting,
+                keys.offered,
                 keys.reserved,
                 keys.unanswered,
                 keys.connected,
@@ -150,6 +153,7 @@ def _row(
     totals: list[str | None],
     ready: int,
     waiting: int,
+    offered: int,
     reserved: int,
     unanswered: int,
     connected: int,
@@ -161,6 +165,7 @@ def _row(
         queue=queue or "",
         ready=ready,
         waiting=waiting,
+        offered=offered,
         reserved=reserved,
         active_calls=unanswered,
         connected_calls=connected,
@@ -278,8 +283,7 @@ def checked_event(kind: object, data: object) -> dict[str, Any]:
         raise SettingsError(f"event type: got {kind!r}, takes {', '.join(EVENT_TYPES)}")
     try:
         text = msgspec.json.encode(data).decode()
-        if kind not in LATER_EVENTS:
-            read_event(Entry("0-0", {"type": str(kind), "data": text}))
+        read_event(Entry("0-0", {"type": str(kind), "data": text}))
     except BadEntry as bad:
         raise SettingsError(f"event {kind}: {bad.detail}") from bad
     except UnicodeError as error:

@@ -80,6 +80,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "dialer-outbound"
     )
 
+    # callbacks and previews
+    callback_grace_s: Annotated[
+        Seconds, Meta(description="how long a due callback is kept for the agent it was asked for")
+    ] = 900.0
+    preview_offer_s: Annotated[
+        Seconds, Meta(description="how long a contact is kept for the agent it is shown to in preview")
+    ] = 120.0
+
     # ticks
     dial_every_s: Annotated[Seconds, Meta(description="dial ticks per active campaign")] = 10.0
     retry_every_s: Annotated[Seconds, Meta(description="retry ticks per active campaign")] = 300.0

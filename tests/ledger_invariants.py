@@ -80,6 +80,16 @@ def _places(campaign: CampaignView) -> Iterator[str]:
         yield f"numbers of contacts without a record: {sorted(nameless)}"
 
 
+def _is_owed(record: Record) -> bool:
+    """The contact waits for a callback that no call has been placed for."""
+    asked = record.callback
+    if record.place != "waiting" or asked is None or asked.had:
+        return False
+    return asked.request not in [
+        a.callback for a in record.history if a.state not in ("reserved", "released")
+    ]
+
+
 def _is_remembered(record: Record) -> bool:
     return bool(record.history) and record.history[-1].token == "remembered"
 
@@ -90,17 +100,14 @@ def _records(campaign: CampaignView) -> Iterator[str]:
         history = record.history
         last = history[-1] if history else None
         place = PLACE_OF_LIVE.get(last.state) if last else None
-        if record.is_suppressed and record.place in ("ready", "waiting", "reserved"):
+        if record.is_suppressed and record.place in ("ready", "offered", "waiting", "reserved"):
             yield f"{contact} is in {record.place} and must not be called"
         if place is not None and record.place != place:
             yield f"{contact} is in {record.place} while its newest attempt is {last and last.state}"
         if place is None and record.place in PLACE_OF_LIVE.values():
             yield f"{contact} is in {record.place} without a live attempt"
-        if (
-            record.place == "waiting"
-            and last
-            and last.disposition in ("completed", "do_not_call", "callback")
-        ):
+        never = last and last.disposition in ("completed", "do_not_call", "callback")
+        if record.place == "waiting" and last and never and not _is_owed(record):
             yield f"{contact} waits for another attempt after {last.disposition}, number {last.number}"
         calls = [attempt for attempt in history if attempt.state not in ("reserved", "released")]
         numbers = [attempt.number for attempt in calls]
@@ -147,6 +154,7 @@ def _documents(campaign: CampaignView) -> Iterator[str]:
         last = record.history[-1] if record.history else None
         shown = {
             "ready": {"pending"},
+            "offered": {"pending"},
             "reserved": {"pending"},
             "unanswered": {"dialing"},
             "connected": {"answered"},
@@ -155,6 +163,8 @@ def _documents(campaign: CampaignView) -> Iterator[str]:
         if shown is None:
             shown = {str(last.disposition)} if last and last.state == "ended" else {"invalid", "failed"}
             shown |= {"failed"} if record.place == "finished" else set()
+            if _is_owed(record):
+                shown = {"callback"}
         if record.is_suppressed:
             shown = {"do_not_call"}
         if document.status not in shown:

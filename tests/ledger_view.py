@@ -14,10 +14,11 @@ from redis.asyncio import Redis
 from streamdialer.keys import Keys
 from tests.attempt_model import Facts, State
 
-Place = Literal["ready", "waiting", "reserved", "unanswered", "connected", "in_doubt", "finished"]
+Place = Literal["ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished"]
 PLACES: Final[tuple[Place, ...]] = (
     "ready",
     "waiting",
+    "offered",
     "reserved",
     "unanswered",
     "connected",
@@ -29,6 +30,7 @@ DEADLINES: Final[tuple[Place, ...]] = (
     "unanswered",
     "connected",
     "in_doubt",
+    "offered",
     "waiting",
     "finished",
 )
@@ -97,7 +99,16 @@ class StoredAttempt(msgspec.Struct):
     reply_id: str | None = msgspec.field(name="rc", default=None)
     sent_ms: float | None = msgspec.field(name="sm", default=None)
     ended_ms: float | None = msgspec.field(name="em", default=None)
+    callback: str | None = msgspec.field(name="cb", default=None)
     sent_after: str | None = msgspec.field(name="ev", default=None)
+
+
+class StoredCallback(msgspec.Struct):
+    """The newest callback asked for, as `callback.lua` writes it."""
+
+    request: str = msgspec.field(name="e")
+    due_ms: float = msgspec.field(name="at")
+    had: bool = False
 
 
 class Record(msgspec.Struct):
@@ -107,6 +118,7 @@ class Record(msgspec.Struct):
     attempts: int = msgspec.field(name="a")
     history: list[StoredAttempt] = msgspec.field(name="h", default_factory=list)
     is_suppressed: bool = msgspec.field(name="dnc", default=False)
+    callback: StoredCallback | None = msgspec.field(name="cb", default=None)
 
 
 class Document(msgspec.Struct):

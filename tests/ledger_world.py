@@ -13,7 +13,7 @@ from streamdialer.ledger.hours import Hours
 from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
 from streamdialer.rules.retry import RetryPlan, retry_plan
 
-PLACES = ("ready", "waiting", "reserved", "unanswered", "connected", "in_doubt", "finished")
+PLACES = ("ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished")
 
 
 class LedgerWorld:
@@ -140,7 +140,7 @@ class LedgerWorld:
     async def age(self, seconds: float, campaign: str = "1") -> None:
         """Makes every deadline of the campaign nearer: the clock as the ledger sees it moves forward."""
         client, keys = self.services.client, self.services.keys
-        for place in ("waiting", "reserved", "unanswered", "connected", "in_doubt", "finished"):
+        for place in ("waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished"):
             key = getattr(keys, place)(campaign)
             rows: Any = await client.zrange(key, 0, -1, withscores=True)
             for contact, score in rows:

@@ -70,7 +70,15 @@ class Dialer:
                 places = [
                     await self.count(place, str(number))
                     for number in range(1, campaigns + 1)
-                    for place in ("ready", "waiting", "reserved", "unanswered", "connected", "in_doubt")
+                    for place in (
+                        "ready",
+                        "waiting",
+                        "offered",
+                        "reserved",
+                        "unanswered",
+                        "connected",
+                        "in_doubt",
+                    )
                 ]
             except TRANSIENT:  # a failover is under way
                 return False

@@ -165,10 +165,6 @@ BAD_EVENTS: dict[str, tuple[dict[str, Any], str]] = {
         "unknown_contact",
     ),
     "an agent of nowhere": ({"type": "agent_available", "data": '{"agent_id": 5}'}, "unknown_queue"),
-    "a type of later versions": (
-        {"type": "preview_skipped", "data": '{"campaign_id": 1, "agent_id": 1}'},
-        "not_supported_yet",
-    ),
     "nobody is not to be called": ({"type": "do_not_call", "data": '{"contact_id": 1}'}, "wrong_type"),
     "a number of nowhere": ({"type": "do_not_call", "phone_number": "+999 12345678"}, "no_phone_number"),
     "not UTF-8": ({"type": b"call_answered", "data": b"\xff\xfe{}"}, "broken_json"),

@@ -12,7 +12,13 @@ from streamdialer.gateways.backend import Backend
 from streamdialer.scripts import Script
 
 SEED = 0
-ALWAYS = ("calls: begin.lua", "calls: POST calls/originate", "calls: settle.lua", "calls: finish.lua")
+ALWAYS = (
+    "calls: begin.lua",
+    "calls: POST calls/originate",
+    "calls: settle.lua",
+    "calls: finish.lua",
+    "events: accept.lua",
+)
 DRAWN = 2
 
 

@@ -74,6 +74,23 @@ ENDINGS: Final[dict[str, list[Said]]] = {
         ("call_failed", {"disposition": "busy", "cause": "SIP 486"}),
         ("call_failed", {"disposition": "congestion"}),
     ],
+    "a callback": [
+        ("call_answered", {}),
+        ("callback_requested", {"agent": "1"}),
+        ("call_completed", {"disposition": "callback"}),
+    ],
+    "two callbacks and no answer": [
+        ("call_ringing", {}),
+        ("callback_requested", {"in_s": "7200"}),
+        ("callback_requested", {"in_s": "3600"}),
+        ("call_failed", {"disposition": "no_answer"}),
+    ],
+    "a callback, and then never": [
+        ("call_answered", {}),
+        ("callback_requested", {}),
+        ("call_completed", {}),
+        ("call_completed", {"disposition": "do_not_call"}),
+    ],
     "everything at once": [
         ("call_ringing", {}),
         ("call_answered", {}),
@@ -116,8 +133,10 @@ class Orders:
         self.services = services
         self.number = number
         self.attempts: list[Attempt] = []
+        self.opened_s = 0
 
     async def open(self) -> None:
+        self.opened_s, _ = await self.services.client.time()
         await self.world.open_campaign(contacts=self.number)
         await self.world.set_agents(self.number)
 
@@ -156,10 +175,18 @@ class Orders:
 
     async def _hear(self, attempt: Attempt, said: Said, entry: str, call_id: str) -> None:
         kind, data = said
+        if kind == "callback_requested":
+            await self._hear_callback(attempt, entry, **data)
+            return
         about = {"campaign_id": "1", "contact_id": attempt.contact, "call_id": call_id}
         event = msgspec.convert({"type": kind, **about, **data}, CallEvent, strict=False)
         answer = await self.services.campaigns.apply_event(event, fact_of(event), "", entry)
         assert answer in ("applied", "unchanged", "ended")
+
+    async def _hear_callback(self, attempt: Attempt, entry: str, in_s: str = "3600", agent: str = "") -> None:
+        at_ms = 1000 * (self.opened_s + int(in_s))
+        answer = await self.services.callbacks.request("1", attempt.contact, at_ms, entry=entry, agent=agent)
+        assert answer in ("applied", "unchanged", "final")
 
     async def look(self) -> CampaignView:
         """The campaign, after every invariant has been checked; nothing is forgotten here, so totals must be exact."""
@@ -181,6 +208,7 @@ class Orders:
                         for one in record.history
                     ],
                     told and (told.status, told.attempts),
+                    record.callback and record.callback.due_ms,
                 )
             )
         return found
@@ -270,7 +298,7 @@ async def test_events_of_an_attempt_the_deadline_ended_mix_with_those_of_the_nex
             await run.hear(now, names[is_new][has_call_id])
     alone, *outcomes = await run.outcomes()
     assert_one_ledger(outcomes, orders[1:])
-    place, attempts, history, told = outcomes[0]
+    place, attempts, history, told, _ = outcomes[0]
     assert (place, attempts, history[1:], told) == (alone[0], alone[1], alone[2][1:], alone[3])
 
 

@@ -24,7 +24,7 @@ from bench.crash.scenario import (
     child_environment,
     make_cast,
 )
-from bench.crash.stage import Misbehaviour, give_cues, open_ledger, plant, plant_withdrawn
+from bench.crash.stage import Misbehaviour, give_cues, open_ledger, plant, plant_withdrawn, work_in_preview
 from streamdialer.callcentre import CallCentre
 from streamdialer.connection import connect
 from streamdialer.demo.look import take_look
@@ -108,6 +108,7 @@ class _Run:
         await self._until(self._is_listening, DIALED_WITHIN_S, "no tick producer was listening")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(give_cues, self._client, self._centre.keys, self._centre)
+            tasks.start_soon(work_in_preview, self._client, self._centre.keys, self._cast.play)
             for campaign in self._cast.world.campaigns:
                 await self._centre.start_campaign(campaign)
             await self._until(self._is_dialed, DIALED_WITHIN_S, "not all contacts were final")

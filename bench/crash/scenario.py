@@ -19,6 +19,7 @@ import streamdialer
 from streamdialer.callcentre import Campaign, CentreConfig, Contact, World, WorldConfig
 from streamdialer.callcentre.outcomes import draw_course
 from streamdialer.config import NAMES
+from streamdialer.model import DialMode
 
 Play = Literal["campaign", "memory"]
 PLAYS: Final[tuple[Play, ...]] = ("campaign", "memory")
@@ -38,13 +39,19 @@ LIFE: Final = WorldConfig(
 )
 MAX_RETRIES: Final = 3
 RETRY_DELAY_S: Final = 0.2
-QUEUE, LATE_QUEUE = "10", "20"
-AGENTS: Final = {QUEUE: 6, LATE_QUEUE: 2}
+QUEUE, LATE_QUEUE, PREVIEW_QUEUE = "10", "20", "30"
+AGENTS: Final = {QUEUE: 6, LATE_QUEUE: 2, PREVIEW_QUEUE: 1}
 ADAPTIVE_CAMPAIGN: Final = 2
 LATE_CAMPAIGN: Final = 3
 """Has a queue of its own: its calls go on whatever happens to the others', and their events end silent attempts."""
+PREVIEW_CAMPAIGN: Final = 4
+PREVIEW_AGENT: Final = 1009
+"""The last of those `make_cast` adds."""
 FIRST_LATE: Final = 30
 LATE_AFTER_DEATH: Final = 2
+
+CAMPAIGNS: Final = {1: QUEUE, 2: QUEUE, LATE_CAMPAIGN: LATE_QUEUE, PREVIEW_CAMPAIGN: PREVIEW_QUEUE}
+MODES: Final[dict[int, DialMode]] = {ADAPTIVE_CAMPAIGN: "predictive", PREVIEW_CAMPAIGN: "preview"}
 
 NO_NUMBER: Final = 20
 REFUSED: Final = 21
@@ -58,6 +65,8 @@ DUE: Final = 24
 WITHDRAWN: Final = 25
 """Ready in Redis for long, and no longer pending in the backend."""
 SHOWN_DIALING, SHOWN_ANSWERED = 40, 41
+SHOWN_TO_AGENTS: Final = (50, 51, 52)
+"""Of the preview campaign; the last asks for a callback before anybody is shown it."""
 """The backend shows their call as up, and Redis has forgotten it."""
 ASKING: Final = (2, 1)
 """Campaign and contact of somebody who asks not to be called."""
@@ -67,6 +76,7 @@ LOG_IN: Final = ("dialer", "secret")
 class Cast(msgspec.Struct, frozen=True):
     """The world of a run, and what the judge must know of it."""
 
+    play: Play
     world: World
     attempts_before: Mapping[int, int]
     """Attempts the backend knew before the run; those without a key here were not remembered as attempts."""
@@ -93,12 +103,12 @@ def make_cast(play: Play, seed: int) -> Cast:
     """The same for the same seed."""
     people = _people(play)
     world = World(LIFE, _seed_with_everything(seed * 1000, _people("campaign")))
-    for campaign, queue in ((1, QUEUE), (2, QUEUE), (LATE_CAMPAIGN, LATE_QUEUE)):
+    for campaign, queue in CAMPAIGNS.items():
         world.add_campaign(
             Campaign(
                 id=campaign,
                 queue_name=queue,
-                dial_mode="predictive" if campaign == ADAPTIVE_CAMPAIGN else "progressive",
+                dial_mode=MODES.get(campaign, "progressive"),
                 pacing="adaptive" if campaign == ADAPTIVE_CAMPAIGN else "fixed",
                 max_retries=MAX_RETRIES,
                 retry_delay=RETRY_DELAY_S,
@@ -117,8 +127,11 @@ def make_cast(play: Play, seed: int) -> Cast:
             shown = _contact(contact, 1)
             shown.status, shown.attempts, shown.last_attempt = status, 1, recently
             world.add_contacts([shown])
-        return Cast(world, {}, frozenset(f"1:{contact}:1" for contact in (SHOWN_DIALING, SHOWN_ANSWERED)))
+        return Cast(
+            play, world, {}, frozenset(f"1:{contact}:1" for contact in (SHOWN_DIALING, SHOWN_ANSWERED))
+        )
     world.add_contacts([_contact(REFUSED, 1), _contact(CUT, 2), _contact(TURNED_AWAY, 1)])
+    world.add_contacts(_contact(contact, PREVIEW_CAMPAIGN) for contact in SHOWN_TO_AGENTS)
     without = _contact(NO_NUMBER, 1)
     without.phone_number = ""
     due = _contact(DUE, 2)
@@ -126,7 +139,7 @@ def make_cast(play: Play, seed: int) -> Cast:
     withdrawn = _contact(WITHDRAWN, 1)
     withdrawn.status = "do_not_call"
     world.add_contacts([without, due, withdrawn])
-    return Cast(world, {DUE: 1}, frozenset())
+    return Cast(play, world, {DUE: 1}, frozenset())
 
 
 def add_late_contacts(world: World) -> None:
@@ -173,6 +186,7 @@ def child_environment(play: Play, urls: Mapping[str, str]) -> dict[str, str]:
         "max_deliveries": 5,
         "consumer_forget_s": 0.8,
         "grace_s": 4.0,
+        "preview_offer_s": 1.0,
         "breaker_max_s": 0.5,
     }
     ours = set(NAMES.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import anyio
@@ -11,7 +12,18 @@ from aiohttp import web
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from bench.crash.scenario import ASKING, CUT, QUEUE, REFUSED, TURNED_AWAY, WITHDRAWN, Play
+from bench.crash.scenario import (
+    ASKING,
+    CUT,
+    PREVIEW_AGENT,
+    PREVIEW_CAMPAIGN,
+    QUEUE,
+    REFUSED,
+    SHOWN_TO_AGENTS,
+    TURNED_AWAY,
+    WITHDRAWN,
+    Play,
+)
 from streamdialer.callcentre import CallCentre, drop_connection, json_reply
 from streamdialer.keys import GROUP, STAGES, Keys
 from streamdialer.ledger import trust_memory
@@ -101,6 +113,38 @@ class Misbehaviour:
             if request.method == slow[0] and slow[1] in request.path_qs:
                 self._slow.add(slow)
                 await anyio.sleep(SLOW_S)
+
+
+async def work_in_preview(client: Redis, keys: Keys, play: Play) -> None:
+    """An agent who skips what they are shown first, takes no notice of what comes next, and takes the rest."""
+    if play != "campaign":
+        return
+    contact = str(SHOWN_TO_AGENTS[-1])
+    while not await client.hexists(keys.records(str(PREVIEW_CAMPAIGN)), contact):  # noqa: ASYNC110
+        await anyio.sleep(0.02)
+    at = (datetime.now(UTC) + timedelta(seconds=0.3)).isoformat()
+    asked: dict[Any, Any] = {"campaign_id": str(PREVIEW_CAMPAIGN), "contact_id": contact, "at": at}
+    await client.xadd(keys.stream("events"), {"type": "callback_requested", **asked})
+    says: dict[Any, Any] = {"campaign_id": str(PREVIEW_CAMPAIGN), "agent_id": str(PREVIEW_AGENT)}
+    answers, read = ["preview_skipped", "", "preview_accepted"], "0-0"
+    finished = keys.finished(str(PREVIEW_CAMPAIGN))
+    while await client.zcard(finished) < len(SHOWN_TO_AGENTS):
+        request = await client.xadd(keys.stream("events"), {"type": "preview_requested", **says})
+        offers: Any = []
+        with anyio.move_on_after(2):
+            while not offers:
+                entries: Any = await client.xrange(keys.previews, f"({read}")
+                read = entries[-1][0] if entries else read
+                offers = [fields for _, fields in entries if fields["request"] == request]
+                await anyio.sleep(0.02)
+        if offers and offers[0]["type"] == "preview_offered":
+            answer = answers.pop(0) if len(answers) > 1 else answers[0]
+            if answer:
+                said = {"type": answer, "contact_id": offers[0]["contact_id"], **says}
+                await client.xadd(keys.stream("events"), said)
+            else:
+                await anyio.sleep(1.2)  # until the offer has ended
+        await anyio.sleep(0.1)
 
 
 async def give_cues(client: Redis, keys: Keys, centre: CallCentre) -> None:

@@ -81,7 +81,10 @@ def show(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> N
             ("started at", detail.public.get("started_at", "")),
             ("queue", row.queue),
             ("agents", f"{detail.agents_free} free, {detail.agents_busy} busy" if row.queue else ""),
-            ("contacts", f"{row.ready} ready, {row.waiting} waiting, {row.reserved} reserved"),
+            (
+                "contacts",
+                f"{row.ready} ready, {row.waiting} waiting, {row.offered} shown to agents, {row.reserved} reserved",
+            ),
             ("calls", f"{row.active_calls} active, {row.connected_calls} connected"),
             ("uncertain", _uncertain(detail)),
             ("totals", ", ".join(f"{name} {count}" for name, count in row.totals.items())),

@@ -33,13 +33,7 @@ def registered(as_json: AsJson = False) -> None:
         print_json(found)
         return
     print_fields((f"stage {stage}", handler) for stage, handler in found.stages.items())
-    print_fields(
-        [
-            ("events", ", ".join(found.events)),
-            ("not supported yet", ", ".join(found.events_not_supported_yet)),
-            ("ticks", ", ".join(found.ticks)),
-        ]
-    )
+    print_fields([("events", ", ".join(found.events)), ("ticks", ", ".join(found.ticks))])
 
 
 @commands.command(epilog="Example: streamdialer inspect streams")

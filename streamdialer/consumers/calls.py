@@ -12,7 +12,7 @@ import msgspec
 from streamdialer.connection import TRANSIENT
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.replies import Reply, Verdict
-from streamdialer.model import Attempt, ContactData, mask_number
+from streamdialer.model import Attempt, ContactData, mask_number, wire_id
 from streamdialer.scripts import backoff_s
 from streamdialer.streams import BadEntry, Entry
 
@@ -24,15 +24,24 @@ SEND_WITHIN_S: Final = 5.0
 deadline may have passed, and the contact may be in somebody else's hands."""
 
 
-def read_call(entry: Entry) -> tuple[Attempt, ContactData, str]:
+class Call(ContactData, frozen=True, kw_only=True):
+    """A contact and the call that was reserved for them."""
+
+    agent: str = ""
+    """Whom the call is for; '' is anyone."""
+
+
+def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
     """The attempt, its call, and until when (ms, '' = no end) it may be placed; raises BadEntry."""
     fields = entry.fields
     try:
         attempt = Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"])
-        call = msgspec.json.decode(fields["call"], type=ContactData)
-        if "phone_number" in fields:  # the contact has several, and the claim chose
-            call = msgspec.structs.replace(call, phone_number=fields["phone_number"])
-        return attempt, call, fields["until"]
+        call = msgspec.json.decode(fields["call"], type=Call)
+        chosen = {  # of several numbers, or the one a callback was asked for at
+            "phone_number": fields.get("phone_number") or call.phone_number,
+            "agent": fields.get("agent", ""),
+        }
+        return attempt, msgspec.structs.replace(call, **chosen), fields["until"]
     except (KeyError, ValueError, msgspec.MsgspecError) as error:
         raise BadEntry(
             "unreadable_call", f"not an entry of the claim: {type(error).__name__} {error}"
@@ -67,7 +76,7 @@ class CallsStage:
         with anyio.CancelScope(shield=True), anyio.move_on_after(5):
             await self._settle(attempt, call, reply)
 
-    async def _originate(self, attempt: Attempt, call: ContactData, *, may_be_up: bool) -> Reply:
+    async def _originate(self, attempt: Attempt, call: Call, *, may_be_up: bool) -> Reply:
         """The reply to the request; an API that honours the key is asked again while the fate of it is unknown.
 
         `may_be_up` says that a request with this key may have placed the call already. Then, as after any unknown
@@ -83,6 +92,7 @@ class CallsStage:
                 contact=attempt.contact,
                 contact_wire_id=call.id,
                 phone_number=call.phone_number,
+                variables={"agent_id": wire_id(call.agent)} if call.agent else None,
             )
             may_be_up = may_be_up or reply.verdict == "unknown"
             if reply.verdict == "placed" or not may_be_up:
@@ -94,14 +104,14 @@ class CallsStage:
             if not await self._may_ask_again(call):
                 return msgspec.structs.replace(reply, verdict="unknown")
 
-    async def _may_ask_again(self, call: ContactData) -> bool:
+    async def _may_ask_again(self, call: Call) -> bool:
         """Whether nobody has asked not to be called since the first request; in doubt somebody has."""
         try:
             return not await self._services.suppression.are_listed(call.n)
         except TRANSIENT:
             return False
 
-    async def _settle(self, attempt: Attempt, call: ContactData, reply: Reply) -> None:
+    async def _settle(self, attempt: Attempt, call: Call, reply: Reply) -> None:
         settled = await self._services.campaigns.settle(
             attempt,
             verdict=reply.verdict,

@@ -11,6 +11,7 @@ import anyio
 import msgspec
 
 from streamdialer.consumers.adaptive import AdaptivePacing
+from streamdialer.consumers.campaign_settings import KnownCampaigns
 from streamdialer.consumers.confirming import Confirming
 from streamdialer.consumers.hours import claim_within_hours
 from streamdialer.consumers.pacing_shared import PacingShared, shared_by_all, shared_of, snapshot_of
@@ -57,32 +58,21 @@ def reason_of(error: Unreachable | RefusedByServer, server: str) -> str:
 
 
 class Dialing:
-    """Runs dial ticks; keeps campaign settings for a few seconds."""
+    """Runs dial ticks."""
 
     def __init__(self, services: Services, refill: Refill, wakes: Wakes) -> None:
         self._services = services
         self._refill = refill
         self._confirming = Confirming(services)
         self._adaptive = AdaptivePacing(services, wakes)
-        self._campaigns: Recent[CampaignSettings] = Recent(REMEMBERED_S)
+        self._campaigns = KnownCampaigns(services)
         self._registered: Recent[tuple[str, str]] = Recent(REMEMBERED_S)
         self._members: Recent[list[str]] = Recent(REMEMBERED_S)
         self._polling: Recent[anyio.Lock] = Recent(REMEMBERED_S)
 
     async def settings_of(self, campaign: str) -> CampaignSettings:
         """Raises CampaignError or Unreachable."""
-        found = self._campaigns.get(campaign, self._services.settings.campaign_max_age_s)
-        if found is None:
-            found = await self._services.backend.campaign(campaign)
-            defaults = self._services.settings
-            found = msgspec.structs.replace(
-                found,
-                pacing=found.pacing or defaults.pacing,
-                rule_pack=found.rule_pack or defaults.rule_pack,
-                country=found.country or defaults.country,
-            )
-            self._campaigns.put(campaign, found)
-        return found
+        return await self._campaigns.settings_of(campaign)
 
     async def dial(self, tick: Tick, now_ms: int) -> TickResult:
         """One decision of one campaign; never raises for what a campaign or a server does wrong."""

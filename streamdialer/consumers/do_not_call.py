@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
-
-import msgspec
 
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakes import Wakes
@@ -15,14 +11,6 @@ from streamdialer.rules.numbers import read_number
 from streamdialer.streams import BadEntry
 
 log = logging.getLogger(__name__)
-
-
-def read_do_not_call(fields: Mapping[str, Any]) -> DoNotCallEvent:
-    """The event; raises ValueError."""
-    event = msgspec.convert(fields, DoNotCallEvent, strict=False)
-    if not event.phone_number and not (event.contact_id and event.campaign_id):
-        raise ValueError("takes a phone_number, or a campaign_id and a contact_id")
-    return event
 
 
 async def suppress(event: DoNotCallEvent, services: Services, wakes: Wakes) -> None:

@@ -7,26 +7,38 @@ from typing import Any, Final
 
 import msgspec
 
-from streamdialer.consumers.do_not_call import read_do_not_call, suppress
+from streamdialer.consumers.callbacks import Callbacks, instant_ms
+from streamdialer.consumers.do_not_call import suppress
+from streamdialer.consumers.previews import Previews
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakes import Wakes
 from streamdialer.ledger import fact_of
 from streamdialer.model import (
     AGENT_EVENTS,
     CALL_EVENTS,
+    CALLBACK_EVENTS,
     CONTACT_EVENTS,
-    LATER_EVENTS,
+    PREVIEW_EVENTS,
     AgentEvent,
+    CallbackEvent,
     CallEvent,
     DoNotCallEvent,
+    PreviewEvent,
     normalise_id,
 )
 from streamdialer.streams import BadEntry, Entry
 
 log = logging.getLogger(__name__)
+Event = CallEvent | AgentEvent | CallbackEvent | DoNotCallEvent | PreviewEvent
 _IDS: Final = ("campaign_id", "contact_id", "agent_id")
-_TYPES: Final = (*CALL_EVENTS, *AGENT_EVENTS, *CONTACT_EVENTS)
 _TEXTS: Final = ("call_id", "queue", "cause", "phone_number", "reason")
+_READ_AS: Final[dict[str, type[Event]]] = {
+    **dict.fromkeys(CALL_EVENTS, CallEvent),
+    **dict.fromkeys(AGENT_EVENTS, AgentEvent),
+    **dict.fromkeys(CALLBACK_EVENTS, CallbackEvent),
+    **dict.fromkeys(CONTACT_EVENTS, DoNotCallEvent),
+    **dict.fromkeys(PREVIEW_EVENTS, PreviewEvent),
+}
 NOT_APPLIED: Final = {
     "unknown_campaign": "the campaign was never dialed here, or has been cleaned up",
     "unknown_contact": "the contact is not known here, or was finished long ago",
@@ -35,13 +47,11 @@ NOT_APPLIED: Final = {
 }
 
 
-def read_event(entry: Entry) -> CallEvent | AgentEvent | DoNotCallEvent:
+def read_event(entry: Entry) -> Event:
     """An entry as an event: `type` with `data` (JSON object), or flat fields. Raises BadEntry."""
     kind = entry.fields.get("type", "")
-    if kind in LATER_EVENTS:
-        raise BadEntry("not_supported_yet", f"events of type {kind} have no effect in this version")
-    if kind not in _TYPES:
-        raise BadEntry("unknown_type", f"type is {kind[:100]!r}, takes {', '.join(_TYPES)}")
+    if kind not in _READ_AS:
+        raise BadEntry("unknown_type", f"type is {kind[:100]!r}, takes {', '.join(_READ_AS)}")
     fields = _data_of(entry)
     fields["type"] = kind
     try:
@@ -51,13 +61,14 @@ def read_event(entry: Entry) -> CallEvent | AgentEvent | DoNotCallEvent:
         for name in _TEXTS:
             if isinstance(fields.get(name), int | float):
                 fields[name] = str(fields[name])
-        if kind in CALL_EVENTS:
-            return msgspec.convert(fields, CallEvent, strict=False)
-        if kind == "do_not_call":
-            return read_do_not_call(fields)
-        return msgspec.convert(fields, AgentEvent, strict=False)
+        event = msgspec.convert(fields, _READ_AS[kind], strict=False)
     except (ValueError, msgspec.ValidationError) as error:
         raise BadEntry("wrong_type", str(error)[:500]) from error
+    if isinstance(event, CallbackEvent):
+        instant_ms(event)
+    if isinstance(event, DoNotCallEvent) and not event.names_somebody:
+        raise BadEntry("wrong_type", "takes a phone_number, or a campaign_id and a contact_id")
+    return event
 
 
 def _data_of(entry: Entry) -> dict[str, Any]:
@@ -79,6 +90,8 @@ class EventsStage:
     def __init__(self, services: Services, wakes: Wakes) -> None:
         self._services = services
         self._wakes = wakes
+        self._callbacks = Callbacks(services)
+        self._previews = Previews(services)
 
     async def handle(self, entry: Entry) -> None:
         event = read_event(entry)
@@ -86,6 +99,10 @@ class EventsStage:
             await self._call(event, entry.id)
         elif isinstance(event, DoNotCallEvent):
             await suppress(event, self._services, self._wakes)
+        elif isinstance(event, CallbackEvent):
+            await self._callbacks.note(event, entry.id)
+        elif isinstance(event, PreviewEvent):
+            await self._previews.handle(event, entry.id)
         else:
             await self._agent(event, entry.id)
 

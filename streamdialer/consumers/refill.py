@@ -37,8 +37,13 @@ class Refilled(msgspec.Struct):
     """Not to be called, or not now, by reason."""
 
 
-def load_row(contact: Contact, *, reset: bool = False, country: str = "") -> LoadRow:
-    """A contact as the ledger takes it, local numbers being of `country`; without a number it can never be called."""
+def load_row(
+    contact: Contact, *, reset: bool = False, country: str = "", for_preview: bool = False
+) -> LoadRow:
+    """A contact as the ledger takes it, local numbers being of `country`; without a number it can never be called.
+
+    `for_preview` keeps what an agent is shown.
+    """
     read = [(spelled, read_number(spelled, country)) for spelled in contact.numbers]
     good = [(spelled, str(number)) for spelled, number in read if not number.problem]
     spelled = [one for one, _ in good or read]
@@ -49,6 +54,7 @@ def load_row(contact: Contact, *, reset: bool = False, country: str = "") -> Loa
         n=[number for _, number in good],
         timezone=contact.timezone or "",
         dnc=contact.is_suppressed,
+        custom_data=contact.custom_data or {} if for_preview else None,
     )
     priority = 5 if contact.priority is None else contact.priority
     return LoadRow(
@@ -61,11 +67,10 @@ def load_row(contact: Contact, *, reset: bool = False, country: str = "") -> Loa
     )
 
 
-def doubt_row(contact: Contact, country: str = "") -> DoubtRow:
+def doubt_row(contact: Contact, country: str = "", *, for_preview: bool = False) -> DoubtRow:
     """A contact the backend shows as being called, with when that began as far as it says so."""
-    return DoubtRow(
-        load_row(contact, country=country), contact.status == "answered", last_attempt_ms(contact)
-    )
+    row = load_row(contact, country=country, for_preview=for_preview)
+    return DoubtRow(row, contact.status == "answered", last_attempt_ms(contact))
 
 
 def last_attempt_ms(contact: Contact) -> int | None:
@@ -159,6 +164,7 @@ class Refill:
         services, memory, plan = self._services, self._services.memory, retry_plan(settings)
         mark = (await memory.state()).rebuild
         await memory.forget_ready(campaign)
+        is_preview = settings.dial_mode == "preview"
         held = calm = 0
         for _ in range(REBUILD_PASSES):
             found = pages = 0
@@ -168,7 +174,10 @@ class Refill:
                         f"backend: a contact that is being called cannot be read: {page.unreadable[0]}"
                     )
                 pages += 1
-                rows = [doubt_row(contact, settings.country or "") for contact in page.contacts]
+                rows = [
+                    doubt_row(contact, settings.country or "", for_preview=is_preview)
+                    for contact in page.contacts
+                ]
                 found += await memory.doubt(campaign, rows, plan)
             held += found
             calm = 0 if found else calm + 1
@@ -197,8 +206,11 @@ class Refill:
             log.warning(
                 "contact cannot be read and is not dialed", extra={"campaign": campaign, "error": line}
             )
-        country = settings.country or ""
-        rows = [load_row(contact, reset=reset, country=country) for contact in page.contacts]
+        country, is_preview = settings.country or "", settings.dial_mode == "preview"
+        rows = [
+            load_row(contact, reset=reset, country=country, for_preview=is_preview)
+            for contact in page.contacts
+        ]
         loaded = Loaded()
         if rows:
             calls = {row.contact: row.call for row in rows}

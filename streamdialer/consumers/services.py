@@ -14,10 +14,12 @@ from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.keys import Keys
 from streamdialer.ledger import (
+    CallbackLedger,
     CampaignLedger,
     ListLedger,
     Memory,
     Outbox,
+    PreviewLedger,
     QueueLedger,
     Suppression,
     TickLedger,
@@ -35,6 +37,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     scripts: Scripts
     campaigns: CampaignLedger
     lists: ListLedger
+    callbacks: CallbackLedger
+    previews: PreviewLedger
     queues: QueueLedger
     ticks: TickLedger
     outbox: Outbox
@@ -77,6 +81,8 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 scripts=scripts,
                 campaigns=CampaignLedger(scripts, keys, limits),
                 lists=ListLedger(scripts, keys, limits),
+                callbacks=CallbackLedger(scripts, keys, round(settings.callback_grace_s * 1000)),
+                previews=PreviewLedger(scripts, keys, limits, round(settings.preview_offer_s * 1000)),
                 queues=QueueLedger(scripts, keys),
                 ticks=TickLedger(scripts, keys),
                 outbox=Outbox(scripts, keys, limits.tombstone_ms, round(settings.claim_idle_s * 1000)),

@@ -51,12 +51,13 @@ class Sweeper:
                 "calls were up when Redis lost its memory, and no event has come: held in doubt",
                 extra={"campaign": campaign, "count": swept.doubted},
             )
-        if swept.released or swept.promoted or swept.closed:
+        if swept.released or swept.unwanted or swept.promoted or swept.closed:
             log.info(
                 "swept",
                 extra={
                     "campaign": campaign,
                     "released": swept.released,
+                    "unwanted": swept.unwanted,
                     "promoted": swept.promoted,
                     "closed": swept.closed,
                 },

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from streamdialer.callcentre import Audit, CallCentre
 from streamdialer.keys import GROUP, STAGES, Keys, Stage
 
-PLACES: Final = ("ready", "waiting", "reserved", "unanswered", "connected", "in_doubt", "finished")
+PLACES: Final = ("ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished")
 
 
 class CampaignLook(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +22,7 @@ class CampaignLook(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     ready: int
     waiting: int
+    offered: int
     reserved: int
     unanswered: int
     connected: int
@@ -34,7 +35,8 @@ class CampaignLook(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unfinished(self) -> int:
-        return self.ready + self.waiting + self.reserved + self.unanswered + self.connected + self.in_doubt
+        on_the_way = self.reserved + self.unanswered + self.connected + self.in_doubt
+        return self.ready + self.waiting + self.offered + on_the_way
 
     @property
     def is_stuck(self) -> bool:

@@ -3,12 +3,14 @@
 Each change is one Lua script with one typed stub.
 """
 
+from streamdialer.ledger.callbacks import CallbackLedger, CallbackNoted
 from streamdialer.ledger.campaigns import CampaignLedger, Claimed, Loaded, LoadRow, Reservation, Swept
 from streamdialer.ledger.facts import CallFact, fact_of
 from streamdialer.ledger.history import PastCall, past_calls
 from streamdialer.ledger.lists import ListLedger
 from streamdialer.ledger.memory import DoubtRow, Memory, MemoryState, trust_memory
 from streamdialer.ledger.outbox import Outbox, Update
+from streamdialer.ledger.previews import PreviewLedger, PreviewTerms
 from streamdialer.ledger.queues import CampaignState, QueueLedger, QueueState
 from streamdialer.ledger.suppression import Listing, Suppression
 from streamdialer.ledger.ticks import TickLedger
@@ -16,6 +18,8 @@ from streamdialer.ledger.uncertain import UncertainAttempt, uncertain_attempts
 
 __all__ = [
     "CallFact",
+    "CallbackLedger",
+    "CallbackNoted",
     "CampaignLedger",
     "CampaignState",
     "Claimed",
@@ -28,6 +32,8 @@ __all__ = [
     "MemoryState",
     "Outbox",
     "PastCall",
+    "PreviewLedger",
+    "PreviewTerms",
     "QueueLedger",
     "QueueState",
     "Reservation",

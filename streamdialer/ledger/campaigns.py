@@ -105,6 +105,8 @@ class Swept(msgspec.Struct, frozen=True):
     """What had become due in a campaign."""
 
     released: int
+    unwanted: int
+    """Offers no agent has answered."""
     expired: int
     closed: int
     doubted: int
@@ -305,7 +307,7 @@ class CampaignLedger:
         limits = self._limits
         answer = await self._scripts.run(
             SWEEP,
-            [*self._keys.of_campaign(campaign), self._keys.numbers],
+            [*self._keys.of_campaign(campaign), self._keys.numbers, self._keys.previews],
             [
                 campaign,
                 batch,

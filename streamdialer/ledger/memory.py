@@ -70,7 +70,7 @@ class Memory:
     async def forget_ready(self, campaign: str) -> None:
         """Forgets the contacts that wait to be called, as far as the backend knows them as well."""
         names = [*self._keys.of_campaign(campaign), self._keys.numbers]
-        for place in ("ready", "reserved", "waiting"):
+        for place in ("ready", "offered", "reserved", "waiting"):
             passed, looked = 0, FORGOTTEN_AT_ONCE
             while looked == FORGOTTEN_AT_ONCE:
                 looked, kept = await self._scripts.run(

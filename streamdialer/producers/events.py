@@ -19,16 +19,18 @@ from streamdialer.keys import Keys
 from streamdialer.model import (
     AGENT_EVENTS,
     CALL_EVENTS,
+    CALLBACK_EVENTS,
     CONTACT_EVENTS,
-    LATER_EVENTS,
+    PREVIEW_EVENTS,
     TICK_KINDS,
+    PreviewAnswer,
     TickKind,
     TickResult,
     normalise_id,
 )
 from streamdialer.streams.entries import StreamWriter
 
-EVENT_TYPES = (*CALL_EVENTS, *AGENT_EVENTS, *CONTACT_EVENTS, *LATER_EVENTS)
+EVENT_TYPES = (*CALL_EVENTS, *AGENT_EVENTS, *CALLBACK_EVENTS, *CONTACT_EVENTS, *PREVIEW_EVENTS)
 
 
 class Producer:
@@ -96,6 +98,27 @@ class Producer:
         with self._told_plainly():
             return await self._writer.add_many("events", entries)
 
+    async def preview(
+        self, campaign_id: int | str, agent_id: int | str, timeout: float = 10
+    ) -> PreviewAnswer | None:
+        """Asks for the agent's next contact and waits for the answer; None when none came within `timeout` s."""
+        with self._told_plainly():
+            newest: Any = await self._client.xrevrange(self._keys.previews, count=1)
+        read = newest[0][0] if newest else "0-0"
+        request = await self.event("preview_requested", campaign_id=campaign_id, agent_id=agent_id)
+        deadline = anyio.current_time() + timeout
+        while True:
+            with self._told_plainly():
+                entries: Any = await self._client.xrange(self._keys.previews, f"({read}")
+            for entry, fields in entries:
+                if fields["request"] == request:
+                    data = msgspec.json.decode(fields["data"])
+                    return msgspec.convert({**fields, "data": data}, PreviewAnswer)
+                read = entry
+            if anyio.current_time() >= deadline:
+                return None
+            await anyio.sleep(0.05)
+
     @contextmanager
     def _told_plainly(self) -> Iterator[None]:
         try:
@@ -148,6 +171,12 @@ class SyncProducer:
     def events(self, events: list[Mapping[str, Any]]) -> list[str]:
         portal, producer = self._open()
         return portal.call(producer.events, events)
+
+    def preview(
+        self, campaign_id: int | str, agent_id: int | str, timeout: float = 10
+    ) -> PreviewAnswer | None:
+        portal, producer = self._open()
+        return portal.call(producer.preview, campaign_id, agent_id, timeout)
 
     def _open(self) -> tuple[BlockingPortal, Producer]:
         if self._portal is None or self._producer is None:

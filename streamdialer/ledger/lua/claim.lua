@@ -10,7 +10,7 @@
 -- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, stale?, wait_ms?, missing?,
 --   wall}; reason "queue_changed": the campaigns of the queue are not those passed, ask again; stale: contacts passed over to
 --   be looked up; missing: the next contacts need hours that were not passed, ask again with them
--- uses: clock memory campaign outbox numbers retry attempts suppression hours refusal
+-- uses: clock memory campaign outbox numbers retry attempts suppression hours gate refusal reserve callback
 local given_answer, calls, api, free_agents, queue_campaigns, busy_agents, listed = unpack(KEYS, 21, 27)
 local token, level, agents_seen, per_agent = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_concurrent, batch, lease_ms, open_until = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
@@ -21,8 +21,7 @@ local ready_max_age_ms, hours = tonumber(ARGV[16]), read_hours(ARGV[17])
 local given = redis.call('GET', given_answer)
 if given then return given end
 
-local trouble = memory_trouble(server, now, deadline_ms) -- noticed at once, whatever else forbids the call
-local memory = redis.call('HMGET', server, 'quiet', 'rebuild')
+local gate = look_at_gate(api, open_until, events_required, deadline_ms)
 
 local function placed() return count(reserved) + count(unanswered) end
 
@@ -32,8 +31,7 @@ local function reply(reason, dialed, limit, skipped, stale, missing)
     reason = reason, dialed = dialed, limit = limit, skipped = skipped, stale = stale,
     free = count(free_agents), unanswered = unanswered_now, live = unanswered_now + count(connected),
     ready = count(ready), waiting = count(waiting), in_doubt = count(in_doubt), now = now,
-    wall = wall, missing = missing,
-    wait_ms = reason == 'memory_lost' and tonumber(memory[1]) - now or nil,
+    wall = wall, missing = missing, wait_ms = gate.wait_ms,
   })
   publish()
   if redis.call('HEXISTS', directory, campaign) == 1 then
@@ -42,31 +40,8 @@ local function reply(reason, dialed, limit, skipped, stale, missing)
   return answer
 end
 
-local status = redis.call('HGET', campaign_key, 'status')
-if status ~= 'active' then return reply('not_active', 0) end
-if trouble then return reply(trouble, 0) end
+if gate.closed then return reply(gate.closed, 0) end
 if not redis.call('ZSCORE', queue_campaigns, campaign) then return reply('queue_changed', 0) end
-if memory[2] and memory[2] ~= '' and redis.call('HGET', totals, 'rebuilt') ~= memory[2] then
-  return reply('not_rebuilt', 0)
-end
-if open_until ~= '' and wall >= tonumber(open_until) then return reply('window_closed', 0) end
-
-local holds = redis.call('HMGET', api, 'until', 'reason', 'probed', 'c:' .. campaign)
-local rest_until, probed = tonumber(holds[1] or 0), tonumber(holds[3] or 0)
-if rest_until > now then return reply(holds[2], 0) end
-if probed > rest_until and now < probed + deadline_ms then return reply(holds[2], 0) end
-if holds[4] then
-  if tonumber(holds[4]) > now then return reply('rate_limited', 0) end
-  redis.call('HDEL', api, 'c:' .. campaign)
-end
-
-if events_required then
-  local overdue = redis.call('ZRANGEBYSCORE', unanswered, '-inf', now, 'LIMIT', 0, 1)[1]
-  if overdue then
-    local record = load_record(overdue)
-    if not others_speak(record.h[#record.h]) then return reply('no_call_events', 0) end
-  end
-end
 
 -- The queue's agents, less what the other campaigns' calls already use of them.
 local passed, agents_left, others_placed = {}, count(free_agents), 0
@@ -94,20 +69,16 @@ else
   at_most(math.floor(agents_left * per_agent + 1e-9) - in_flight, 'agents')
 end
 at_most(max_concurrent - in_flight - count(connected), 'concurrency')
-if rest_until > 0 then at_most(1, 'probe') end -- after a rest, one call finds out whether the API is well
+if gate.is_probe then at_most(1, 'probe') end -- after a rest, one call finds out whether the API is well
 at_most(batch, 'batch')
 
-local function earlier(until_text, until_ms)
-  if not until_ms then return until_text end
-  return until_text ~= '' and tonumber(until_text) <= until_ms and until_text or digits(until_ms)
-end
-
 keep_plan(plan)
-local skipped, dialed, passed_over, missing = {}, 0, 0, nil
+local terms = { calls = calls, lease_ms = lease_ms, deadline_ms = deadline_ms }
+local skipped, dialed, passed_over, kept, missing = {}, 0, 0, 0, nil
 -- Passed over and still ready: the backend has not shown them as pending for long. Those it has no news of are looked up.
 local STALE_AT_ONCE, unconfirmed, stale = 200, 0, {}
 while dialed < room do
-  local contact = redis.call('ZRANGE', ready, unconfirmed, unconfirmed)[1]
+  local contact = redis.call('ZRANGE', ready, kept + unconfirmed, kept + unconfirmed)[1]
   if not contact or unconfirmed == STALE_AT_ONCE then
     limit = unconfirmed > 0 and 'unconfirmed' or 'no_contacts'
     break
@@ -118,39 +89,27 @@ while dialed < room do
     limit, missing = 'hours', missing_hours(hours, batch)
     break
   end
-  local refused = refusal(record, max_attempts, listed, opening)
+  local refused, agent = refusal(record, max_attempts, listed, opening), kept_for(record)
   if refused then
     skipped[refused.reason] = (skipped[refused.reason] or 0) + 1
     passed_over = passed_over + 1
     pass_over(contact, record, refused)
     if passed_over >= batch then break end
-  elseif now - (record.sn or 0) > ready_max_age_ms then
+  elseif is_stale(record, ready_max_age_ms) then
     unconfirmed = unconfirmed + 1
     if redis.call('HEXISTS', outbox, contact) == 0 then stale[#stale + 1] = contact end
+  elseif agent and not is_at_hand(agent, free_agents) then
+    kept = kept + 1
+    skipped.agent_not_free = kept
+    if kept >= batch then break end
   else
     dialed = dialed + 1
-    record.h = record.h or {}
-    local last = record.h[#record.h]
-    if last and last.s == 'released' then table.remove(record.h) end
-    while #record.h >= 8 do table.remove(record.h, 1) end
-    local number = next_number(record)
-    local mark = token .. '/' .. dialed
-    local call = redis.call('HGET', contacts, contact)
-    local which, phone_number = choose_number(record, call)
-    record.h[#record.h + 1] = {
-      n = number, id = campaign .. ':' .. contact .. ':' .. number, t = mark, s = 'reserved', f = {},
-      rm = now, p = past_of(record), dd = deadline_ms, ph = which,
-    }
-    move(contact, record, 'reserved', now + lease_ms)
-    save_record(contact, record)
-    redis.call('XADD', calls, '*', 'campaign', campaign, 'contact', contact, 'number', number, 'token', mark,
-      'until', earlier(open_until, opening.u), 'call', call,
-      unpack(which and { 'phone', which, 'phone_number', phone_number } or {}))
+    reserve(contact, record, terms, earlier(open_until, opening.u), token .. '/' .. dialed, agent)
   end
 end
 if dialed > 0 then
   redis.call('ZADD', queue_campaigns, now, campaign)
-  if rest_until > 0 then redis.call('HSET', api, 'probed', now) end
+  if gate.is_probe then redis.call('HSET', api, 'probed', now) end
 end
 
 if unconfirmed > 0 then skipped.unconfirmed = unconfirmed end

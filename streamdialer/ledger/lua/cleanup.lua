@@ -11,7 +11,7 @@ if redis.call('HLEN', outbox) > 0 then return 'updates_waiting' end
 local known = redis.call('HGETALL', records)
 for i = 1, #known, 2 do forget_numbers(KEYS[25], known[i], cjson.decode(known[i + 1])) end
 redis.call('DEL', unpack(KEYS, 1, 11))
-redis.call('DEL', in_doubt, unpack(KEYS, 26))
+redis.call('DEL', in_doubt, offered, unpack(KEYS, 26))
 redis.call('ZREM', due, campaign)
 redis.call('HDEL', waiting_ticks, campaign)
 redis.call('HDEL', directory, campaign)

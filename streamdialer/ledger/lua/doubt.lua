@@ -17,7 +17,7 @@ for i = 5, #ARGV, 6 do
   local record = load_record(contact)
   local is_new = not record
   record = record or { a = math.max(0, attempts - 1), pr = priority, o = digits(order_of(priority, now, 0)) }
-  local is_idle = is_new or record.p == 'ready' or record.p == 'waiting' or record.p == 'reserved'
+  local is_idle = is_new or ({ ready = 1, waiting = 1, offered = 1, reserved = 1 })[record.p]
   local has_news = redis.call('HEXISTS', outbox, contact) == 1
   if is_idle and (is_new or attempts > record.a) then
     redis.call('HDEL', outbox, contact) -- what it says is older than what the backend shows

@@ -1,8 +1,9 @@
 -- First part of rebuilding a campaign after memory was lost: contacts that wait here to be called, for their turn or for their
 -- calling hours, and of whom the backend may know better, are forgotten; they come back from the backend's lists. Whoever
--- has news for the backend stays, and so does whoever waits for a retry the backend's list of due contacts would not show.
+-- has news for the backend stays, and so does whoever waits for a callback, or for a retry the backend's list of due contacts
+-- would not show.
 -- KEYS 1–20 of the campaign, 21 contacts by number
--- ARGV campaign, place (ready | reserved | waiting), how many of it to pass over, batch
+-- ARGV campaign, place (ready | offered | reserved | waiting), how many of it to pass over, batch
 -- Returns {looked at, kept} (looked at < batch: the place is done) · {-1, 0} the campaign has been rebuilt
 -- uses: clock campaign outbox numbers retry attempts suppression number_index
 local place, from, batch = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -25,10 +26,11 @@ end
 
 local LISTED = { no_answer = true, busy = true }
 local function may_go(contact, record)
-  if redis.call('HEXISTS', outbox, contact) == 1 then return false end
+  if redis.call('HEXISTS', outbox, contact) == 1 or owed(record) then return false end
   local last = record.h and record.h[#record.h]
   if place == 'reserved' then return last.rm < lost_ms end
-  return place == 'ready' or is_outside_hours(record) or last and last.d and LISTED[last.d] or false
+  if place == 'ready' or place == 'offered' or is_outside_hours(record) then return true end
+  return last and last.d and LISTED[last.d] or false
 end
 local looked, kept = redis.call('ZRANGE', places[place], from, from + batch - 1), 0
 for _, contact in ipairs(looked) do

@@ -1,12 +1,12 @@
--- Does what has become due in one campaign: leases, deadlines, retries, tombstones. At most `batch` of each.
--- KEYS 1–20 of the campaign, 21 contacts by number
+-- Does what has become due in one campaign: leases, offers, deadlines, retries, tombstones. At most `batch` of each.
+-- KEYS 1–20 of the campaign, 21 contacts by number, 22 previews
 -- ARGV campaign, batch, events required ('1'), longest conversation ms, deadline after sending ms
--- Returns JSON {released, expired, closed, doubted, promoted, forgotten, stalled, wake}
--- uses: clock memory campaign outbox numbers retry attempts suppression number_index
+-- Returns JSON {released, unwanted, expired, closed, doubted, promoted, forgotten, stalled, wake}
+-- uses: clock memory campaign outbox numbers retry attempts suppression number_index preview
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local answer = {
-  released = 0, expired = 0, closed = 0, doubted = 0, promoted = 0, forgotten = 0, stalled = 0, wake = false,
+  released = 0, unwanted = 0, expired = 0, closed = 0, doubted = 0, promoted = 0, forgotten = 0, stalled = 0, wake = false,
 }
 local is_quiet = memory_trouble(server, now, deadline_ms) ~= nil
 local lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
@@ -16,6 +16,16 @@ local list = is_due(reserved)
 for i = 1, #list, 2 do
   unreserve(list[i], load_record(list[i]))
   answer.released = answer.released + 1
+end
+
+list = is_due(offered)
+for i = 1, #list, 2 do
+  local contact, record = list[i], load_record(list[i])
+  local offer = record.of
+  to_ready(contact, record)
+  save_record(contact, record)
+  tell_agent(KEYS[22], 'preview_expired', offer.ag, contact, offer.e, cjson.encode({ reason = 'no_answer' }))
+  answer.unwanted = answer.unwanted + 1
 end
 
 -- Its deadline may end the attempt: others speak, and no event that had been written by then is still unread.
@@ -66,7 +76,7 @@ for i = 1, #list, 2 do
   end
   to_ready(contact, record)
   save_record(contact, record)
-  if not has_kept_its_place then tell_backend(contact, 'pending', record.a, nil) end
+  if not has_kept_its_place then tell_backend(contact, status_of(record), record.a, nil) end
   answer.promoted = answer.promoted + 1
 end
 
@@ -81,7 +91,7 @@ end
 
 -- When to come back: the earliest deadline left; stalled ones are looked at again in a second.
 local next_ms = math.huge
-for _, set in ipairs({ reserved, unanswered, connected, in_doubt, waiting, finished }) do
+for _, set in ipairs({ reserved, offered, unanswered, connected, in_doubt, waiting, finished }) do
   local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
   if first and first ~= 'inf' then next_ms = math.min(next_ms, tonumber(first)) end
 end

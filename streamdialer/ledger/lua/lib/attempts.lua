@@ -2,8 +2,9 @@
 -- An attempt: {n = number, t = reservation token, b = begin token?, p = past, y = key of the rule it ended under?,
 --   u = it does not count? (lib/retry.lua), rm, sm, am, em = reserved, sent, answered, ended at ms, ev = newest event
 --   when it was sent, dp = newest event when its deadline had passed?, ph = which of several numbers (lib/numbers.lua)?,
---   c = call id in events?, rc = call id in the reply?, v = verdict of the reply?, s = state, d = disposition?, f = facts,
---   g = the rebuilding in which the backend may know that it is over?, k = the one in which it is shown as up?}.
+--   cb = entry of the callback it was made for?, ag = the agent it was made for?, c = call id in events?, rc = call id in
+--   the reply?, v = verdict of the reply?, s = state, d = disposition?, f = facts, g = the rebuilding in which the backend
+--   may know that it is over?, k = the one in which it is shown as up?}.
 -- Facts: r ringing · a answered · m by a machine · c call_completed's disposition · x call_failed's disposition ·
 --   xc its cause · b abandoned · i the API says it will never be placed · z the API says it was not placed ·
 --   dl no news until the deadline · mx no end until the longest conversation was over · u memory was lost while it was
@@ -88,6 +89,8 @@ end
 local function disposition_of(kind) return kind == 'congestion' and 'failed' or kind end
 
 local LISTED_AGAIN = { no_answer = true, busy = true, failed = true } -- the backend's lists bring them back
+-- Whoever ended like this is not called back either.
+local FINAL = { invalid = true, do_not_call = true }
 
 -- Draws the consequences of an attempt's facts; `position` is its place in record.h. Returns true when the contact
 -- left the line (its call ended). The caller has changed attempt.f and saves the record.
@@ -119,8 +122,8 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
 
   if attempt.s == 'released' then
     record.a, record.sn = attempt.p.a, now
-    tell('pending', record.a, nil)
     to_ready(contact, record)
+    tell_backend(contact, status_of(record), record.a, nil)
     return true
   end
   record.a, attempt.g = attempt.p.a + (attempt.u and 0 or 1), nil
@@ -145,6 +148,11 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
     return true
   end
   local disposition = turn_number(contact, record, attempt)
+  if owed(record) and not record.dnc and not FINAL[disposition] then
+    to_ready(contact, record)
+    tell_backend(contact, status_of(record), told_attempts(record), attempt.em)
+    return true
+  end
   tell(disposition, told_attempts(record), attempt.em)
   if record.q and LISTED_AGAIN[disposition] then record.q = 2 end
   if delay_ms and not record.q then
@@ -204,6 +212,8 @@ local function remember_attempt(contact, record, lost_ms, deadline_ms)
   attempt.id = campaign .. ':' .. contact .. ':' .. attempt.n
   attempt.s, attempt.b, attempt.sm, attempt.ev = 'sent', 'remembered', lost_ms, '0-0'
   attempt.dd = deadline_ms
+  local asked = owed(record)
+  if asked and asked.at <= wall then attempt.cb = asked.e end -- it may have been the callback
   record.a = attempt.p.a + 1
   change_totals({}, adds(attempt))
   move(contact, record, 'unanswered', now + deadline_ms)

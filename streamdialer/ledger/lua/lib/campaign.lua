@@ -3,17 +3,20 @@
 --
 -- A record: {p = place, o = order in `ready` (string), a = attempts that count, n = highest number spent by attempts that
 --   are forgotten?, h = {attempt, …} (last = newest), w = why it waits ({y = reason, s = detail?}, only in `waiting`),
---   z = its zones (lib/hours.lua), pr = priority, sn = when the backend last showed it as pending or was told so, ms,
---   x = the backend took it out of the line (only in `finished`), q = made
+--   of = whom it is shown to ({ag = agent, e = entry of the request}, only in `offered`), cb = the newest callback asked for
+--   ({e = entry of the request, at = due, server's ms, ag = for which agent?, gr = until when for that agent alone, server's
+--   ms, num = number?, nn = the number as it is compared?, had = it has been placed, by an attempt no longer in h?, sk = an
+--   agent has skipped it?}), z = its zones (lib/hours.lua), pr = priority, sn = when the backend last showed it as pending
+--   or was told so, ms, x = the backend took it out of the line (only in `finished`), q = made
 --   from an event of a forgotten call?: how often the contact was called only the backend knows (2: it may come
 --   back; 3: its call was over, nothing is told unless the backend shows it as up)}.
 -- A place is one of `places` below; a contact with a record is in exactly one of them.
 local campaign_key, ready, waiting, reserved, unanswered, connected, finished, contacts, records, outbox, totals,
-  due, ticks, waiting_ticks, updates, evidence, events, directory, in_doubt, server = unpack(KEYS, 1, 20)
+  due, offered, waiting_ticks, updates, evidence, events, directory, in_doubt, server = unpack(KEYS, 1, 20)
 local campaign = ARGV[1]
 local places = {
   ready = ready, waiting = waiting, reserved = reserved,
-  unanswered = unanswered, connected = connected, finished = finished, in_doubt = in_doubt,
+  unanswered = unanswered, connected = connected, finished = finished, in_doubt = in_doubt, offered = offered,
 }
 
 local now, wall = ledger_clock(server)
@@ -57,7 +60,7 @@ end
 -- Puts the contact into one place and out of the one it was in; the caller saves the record.
 local function move(contact, record, place, score)
   if record.p and record.p ~= place then redis.call('ZREM', places[record.p], contact) end
-  record.w, record.x = nil, nil
+  record.w, record.x, record.of = nil, nil, nil
   redis.call('ZADD', places[place], digits(score), contact)
   record.p = place
   if place ~= 'ready' and score ~= math.huge then sweep_by(score) end
@@ -69,12 +72,6 @@ local function order_of(priority, ms, fraction)
   return (10 - priority) * PRIORITY_STEP + (ms - ORDER_EPOCH) + fraction
 end
 
--- A contact that is never to be called again does not come back into the line.
-local function to_ready(contact, record)
-  if record.dnc then return move(contact, record, 'finished', math.huge) end
-  move(contact, record, 'ready', tonumber(record.o))
-end
-
 -- Puts the contact off until `ms`, and notes why for whoever asks: `reason` is a code, `detail` a sentence or nil.
 local function wait(contact, record, ms, reason, detail)
   if record.dnc then return move(contact, record, 'finished', math.huge) end
@@ -84,6 +81,31 @@ end
 
 -- Waits for its calling hours only: it was ready, and the backend shows it as pending.
 local function is_outside_hours(record) return record.w ~= nil and record.w.y == 'window_closed' end
+
+-- The callback that was asked for and not placed yet, nil when there is none.
+local function owed(record)
+  local asked = record.cb
+  if not asked or asked.had then return nil end
+  for _, attempt in ipairs(record.h or {}) do
+    if attempt.cb == asked.e and attempt.s ~= 'reserved' and attempt.s ~= 'released' then return nil end
+  end
+  return asked
+end
+
+-- Puts the contact in the line: at its own place, or before all priorities when a callback is due; one that is not due is
+-- waited for. A contact that is never to be called again does not come back into the line.
+local function to_ready(contact, record)
+  local asked = owed(record)
+  if record.dnc then
+    move(contact, record, 'finished', math.huge)
+  elseif asked and asked.at > wall then
+    wait(contact, record, asked.at + (now - wall), 'callback')
+  elseif asked and not asked.sk then
+    move(contact, record, 'ready', order_of(11, asked.at, 0))
+  else
+    move(contact, record, 'ready', tonumber(record.o))
+  end
+end
 
 local function count(set) return redis.call('ZCARD', set) end
 local function is_active() return redis.call('HGET', campaign_key, 'status') == 'active' end

@@ -16,6 +16,12 @@ local function opening_of(hours, contact, record)
   return opening
 end
 
+-- The earlier of two ends ('' or nil = none), as text.
+local function earlier(until_text, until_ms)
+  if not until_ms then return until_text end
+  return until_text ~= '' and tonumber(until_text) <= until_ms and until_text or digits(until_ms)
+end
+
 -- The refusal that follows from an opening, nil when it is open.
 local function closed_by(opening)
   if opening.problem then return { reason = opening.problem, place = 'finished', why = opening.problem } end

@@ -55,7 +55,7 @@ local function suppress(contact, record)
   record.dnc = true
   if record.p == 'reserved' then
     unreserve(contact, record)
-  elseif record.p == 'ready' or record.p == 'waiting' or record.p == 'finished' then
+  elseif record.p == 'ready' or record.p == 'offered' or record.p == 'waiting' or record.p == 'finished' then
     move(contact, record, 'finished', math.huge)
   end
   save_record(contact, record)

@@ -33,6 +33,7 @@ local function status_of(record)
   if record.dnc then return 'do_not_call' end
   if record.x then return nil end
   local last = record.h and record.h[#record.h]
+  if record.p == 'waiting' and owed(record) then return 'callback' end
   if record.p == 'unanswered' then return 'dialing' end
   if record.p == 'in_doubt' then return last.f.w and 'answered' or 'dialing' end
   if record.p == 'connected' then return 'answered' end

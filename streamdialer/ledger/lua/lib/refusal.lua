@@ -5,9 +5,12 @@
 -- Returns the first refusal, nil when the contact may be called.
 local function refusal(record, max_attempts, listed, opening)
   if is_suppressed(listed, record) then return { reason = 'do_not_call', place = 'finished' } end
-  if record.a >= max_attempts then return { reason = 'attempts_used_up', place = 'finished' } end
+  if record.a >= max_attempts and not owed(record) then return { reason = 'attempts_used_up', place = 'finished' } end
   return closed_by(opening)
 end
+
+-- Whether the backend has not shown it as pending for so long that it is looked up before it is called.
+local function is_stale(record, max_age_ms) return now - (record.sn or 0) > max_age_ms end
 
 -- Takes a refused contact out of the line; saves the record.
 local function pass_over(contact, record, refused)

@@ -15,15 +15,18 @@ local function numbers_of(record)
   return numbers
 end
 
+-- Whether one of the numbers it may be called at is on the list.
+local function is_listed(listed, record)
+  for _, number in ipairs(numbers_of(record)) do
+    if redis.call('HEXISTS', listed, number) == 1 then return true end
+  end
+  local asked = record.cb
+  return asked ~= nil and asked.nn ~= nil and redis.call('HEXISTS', listed, bare(asked.nn)) == 1
+end
+
 local function list_number(listed, number, since_and_why)
   local sign = string.sub(number, 1, 1) == '+' and '+' or ''
   redis.call('HSETNX', listed, bare(number), sign .. since_and_why)
 end
 
-local function is_suppressed(listed, record)
-  if record.dnc then return true end
-  for _, number in ipairs(numbers_of(record)) do
-    if redis.call('HEXISTS', listed, number) == 1 then return true end
-  end
-  return false
-end
+local function is_suppressed(listed, record) return record.dnc or is_listed(listed, record) end

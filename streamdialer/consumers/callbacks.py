@@ -1,0 +1,63 @@
+"""Callbacks: a contact asked to be called at an instant, perhaps by one agent, perhaps on another number."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Final
+
+from streamdialer.consumers.services import Services
+from streamdialer.model import CallbackEvent
+from streamdialer.rules.numbers import read_number
+from streamdialer.streams import BadEntry
+
+log = logging.getLogger(__name__)
+NOT_NOTED: Final = {
+    "past": "it is more than a day ago",
+    "distant": "it is more than a year ahead",
+    "final": "the contact is not to be called any more",
+    "unknown_campaign": "the campaign was never dialed here, or has been cleaned up",
+    "unknown_contact": "the contact is not known here, or was finished long ago",
+}
+
+
+def instant_ms(event: CallbackEvent) -> int:
+    """When the callback is asked for, ms since 1970; raises BadEntry."""
+    try:
+        instant = datetime.fromisoformat(event.at.strip())
+        if instant.tzinfo is None:
+            raise BadEntry("wrong_time", f"at is {event.at!r}: its offset from UTC is missing (Z or +hh:mm)")
+        return round(instant.timestamp() * 1000)
+    except (ValueError, OverflowError) as error:
+        raise BadEntry(
+            "wrong_time", f"at is {event.at[:100]!r}, takes ISO 8601 such as 2030-01-31T15:00:00-05:00"
+        ) from error
+
+
+class Callbacks:
+    """Notes callbacks in the ledger."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def note(self, event: CallbackEvent, entry: str) -> None:
+        """Raises BadEntry for what can be no callback; `entry` is the event's id."""
+        number = event.phone_number.strip()
+        country = await self._services.suppression.country_of(event.campaign_id) if number else ""
+        compared = read_number(number, country or self._services.settings.country)
+        if number and compared.problem:
+            raise BadEntry("wrong_number", f"phone_number: {compared.problem}")
+        noted = await self._services.callbacks.request(
+            event.campaign_id,
+            event.contact_id,
+            instant_ms(event),
+            entry=entry,
+            agent=event.agent_id,
+            phone_number=number,
+            compared=str(compared),
+        )
+        about = {"campaign": event.campaign_id, "contact": event.contact_id}
+        if noted in NOT_NOTED:
+            where = f"(campaign {event.campaign_id}, {event.contact_id}, at {event.at})"
+            raise BadEntry(f"callback_{noted}", f"{NOT_NOTED[noted]} {where}")
+        log.info("callback_requested", extra={**about, "due": event.at, "applied": noted})

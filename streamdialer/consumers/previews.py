@@ -1,0 +1,94 @@
+"""Preview mode: an agent asks for a contact, sees it, and takes or skips it. Nothing is dialed before that."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from streamdialer.consumers.campaign_settings import KnownCampaigns
+from streamdialer.consumers.confirming import Confirming
+from streamdialer.consumers.hours import hours_for
+from streamdialer.consumers.services import Services
+from streamdialer.errors import CampaignError, Unreachable
+from streamdialer.ledger import PreviewTerms
+from streamdialer.ledger.hours import MissingHours
+from streamdialer.model import CampaignSettings, PreviewEvent
+from streamdialer.rules import CallingHours, calling_hours
+from streamdialer.rules.retry import retry_plan
+
+log = logging.getLogger(__name__)
+OFFER_TRIES: Final = 5
+
+
+class Previews:
+    """Handles what agents of preview campaigns say; the answers go to the stream of previews."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._campaigns = KnownCampaigns(services)
+        self._confirming = Confirming(services)
+
+    async def handle(self, event: PreviewEvent, entry: str) -> None:
+        """`entry` is the event's id. What cannot be done is told to the agent, and is no bad entry."""
+        if event.type == "preview_skipped":
+            outcome = await self._services.previews.skip(event, entry)
+        else:
+            outcome = await self._offer_or_call(event, entry)
+        log.info(
+            event.type,
+            extra={
+                "campaign": event.campaign_id,
+                "agent": event.agent_id,
+                "contact": event.contact_id,
+                "outcome": outcome,
+            },
+        )
+
+    async def _offer_or_call(self, event: PreviewEvent, entry: str) -> str:
+        previews = self._services.previews
+        try:
+            settings = await self._campaigns.settings_of(event.campaign_id)
+            if settings.dial_mode == "preview":
+                hours = calling_hours(settings, self._services.settings.timezone, await self._now_ms())
+                if event.type == "preview_requested":
+                    return await self._offer(event, entry, settings, hours)
+                return await previews.accept(event, entry, await self._terms(settings, hours))
+            reason, detail = "not_preview", f"campaign {event.campaign_id} is not in preview mode"
+        except CampaignError as error:
+            reason, detail = "campaign_unusable", str(error)
+        except Unreachable as error:
+            reason, detail = "backend_unreachable", str(error)
+        await previews.refuse(event, entry, reason, detail)
+        return reason
+
+    async def _offer(
+        self, event: PreviewEvent, entry: str, settings: CampaignSettings, hours: CallingHours
+    ) -> str:
+        """Asks again with what the ledger needs to know of the next contacts. Raises Unreachable."""
+        given: MissingHours | None = None
+        for _ in range(OFFER_TRIES):
+            terms = await self._terms(settings, hours, given)
+            answer = await self._services.previews.offer(event, entry, terms)
+            if isinstance(answer, str):
+                return answer
+            given = answer.missing or given
+            if answer.stale:
+                await self._confirming.confirm(event.campaign_id, settings, answer.stale, answer.now)
+        raise Unreachable("backend: the contacts to be offered keep changing")
+
+    async def _terms(
+        self, settings: CampaignSettings, hours: CallingHours, missing: MissingHours | None = None
+    ) -> PreviewTerms:
+        now_ms = await self._now_ms()
+        opening = hours.window.around(now_ms)
+        contacts, zones = (missing.contacts, missing.zones) if missing else ({}, {})
+        return PreviewTerms(
+            open_until_ms=opening.until_ms if opening.is_open else 0,
+            retry=retry_plan(settings),
+            max_concurrent=settings.max_concurrent_calls,
+            hours=hours_for(hours, contacts, zones, now_ms),
+        )
+
+    async def _now_ms(self) -> int:
+        seconds, micros = await self._services.client.time()
+        return int(seconds) * 1000 + int(micros) // 1000

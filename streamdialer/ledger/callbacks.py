@@ -1,0 +1,46 @@
+"""Typed stub of the script that notes callbacks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from streamdialer.keys import Keys
+from streamdialer.scripts import Script, Scripts
+
+CALLBACK = Script("streamdialer.ledger", "callback")
+CallbackNoted = Literal[
+    "applied", "unchanged", "past", "distant", "final", "unknown_campaign", "unknown_contact"
+]
+
+
+class CallbackLedger:
+    """Which contacts asked to be called, and when."""
+
+    def __init__(self, scripts: Scripts, keys: Keys, grace_ms: int) -> None:
+        """`grace_ms` is how long a due callback is kept for the agent who was asked for."""
+        self._scripts = scripts
+        self._keys = keys
+        self._grace_ms = grace_ms
+
+    async def request(
+        self,
+        campaign: str,
+        contact: str,
+        at_ms: int,
+        *,
+        entry: str,
+        agent: str = "",
+        phone_number: str = "",
+        compared: str = "",
+    ) -> CallbackNoted:
+        """The contact is to be called at `at_ms` (server's ms); of several requests the last written counts.
+
+        `entry` is the request's id in `events`; `agent` and `phone_number` may be ''. `compared` is the number as it is
+        compared.
+        """
+        answer: CallbackNoted = await self._scripts.run(
+            CALLBACK,
+            self._keys.of_campaign(campaign),
+            [campaign, contact, at_ms, agent, phone_number, entry, self._grace_ms, compared],
+        )
+        return answer

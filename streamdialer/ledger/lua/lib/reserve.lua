@@ -1,0 +1,39 @@
+-- Reserves a contact for one attempt and appends its call to `calls`: no call comes from anywhere else.
+-- terms: {calls = the stream, lease_ms, deadline_ms}
+
+-- `open_until` is the last instant of the call ('' = no end), `mark` names the reservation, `agent` is whom the call is for
+-- (nil = anyone). Saves the record.
+local function reserve(contact, record, terms, open_until, mark, agent)
+  local asked = owed(record)
+  record.h = record.h or {}
+  local last = record.h[#record.h]
+  if last and last.s == 'released' then table.remove(record.h) end
+  while #record.h >= 8 do
+    local forgotten = table.remove(record.h, 1)
+    if record.cb and forgotten.cb == record.cb.e then record.cb.had = true end
+  end
+  local number = next_number(record)
+  local call = redis.call('HGET', contacts, contact)
+  local which, phone_number
+  if asked and asked.num then
+    phone_number = asked.num
+  else
+    which, phone_number = choose_number(record, call)
+  end
+  record.h[#record.h + 1] = {
+    n = number, id = campaign .. ':' .. contact .. ':' .. number, t = mark, s = 'reserved', f = {}, rm = now,
+    p = past_of(record), dd = terms.deadline_ms, ph = which, cb = asked and asked.e or nil, ag = agent,
+  }
+  move(contact, record, 'reserved', now + terms.lease_ms)
+  save_record(contact, record)
+  local entry = {
+    'campaign', campaign, 'contact', contact, 'number', number, 'token', mark, 'until', open_until, 'call', call,
+  }
+  local function add(name, value)
+    if value then entry[#entry + 1], entry[#entry + 2] = name, value end
+  end
+  add('phone', which)
+  add('phone_number', phone_number)
+  add('agent', agent)
+  redis.call('XADD', terms.calls, '*', unpack(entry))
+end

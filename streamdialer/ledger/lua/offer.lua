@@ -1,0 +1,67 @@
+-- Shows an agent of a preview campaign one contact that may be called: the one shown already, else the next in the line. No
+-- other agent is shown it until the offer ends.
+-- KEYS 1–20 of the campaign, 21 answer to this request, 22 previews, 23 api, 24 numbers not to be called
+-- ARGV campaign, agent, id of the request's entry, open until ms ('' = no end), max attempts, events required ('1'), deadline
+--   after sending ms, offer ms, batch, ms after which a ready contact is looked up, hours of each zone set ('' = any)
+-- Returns {"offered", the contact's id, '' = previews say why not: "none", or what forbids calls} · {"ask", JSON {missing?, stale?,
+--   now, wall}}: the next contacts need hours that were not passed, or are to be looked up first; ask again then
+-- uses: clock memory campaign outbox numbers retry attempts suppression hours gate refusal callback preview
+local given_answer, previews, api, listed = unpack(KEYS, 21, 24)
+local agent, entry, max_attempts, offer_ms, batch = ARGV[2], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local max_age_ms, hours = tonumber(ARGV[10]), read_hours(ARGV[11])
+local given = redis.call('GET', given_answer)
+if given then return { 'offered', given } end
+
+local function reply(contact)
+  redis.call('SET', given_answer, contact, 'PX', 2 * offer_ms) -- a request delivered later than that is too old
+  publish()
+  return { 'offered', contact }
+end
+
+local function show(contact, record)
+  local ends = tonumber(redis.call('ZSCORE', offered, contact))
+  local asked, more = owed(record), { attempts = record.a, expires_at = iso(ends - (now - wall)) }
+  if asked then more.callback_at, more.callback_number = iso(asked.at), asked.num end
+  local call = redis.call('HGET', contacts, contact) -- as it is: cjson would change numbers and empty lists
+  tell_agent(previews, 'preview_offered', agent, contact, entry,
+    string.sub(call, 1, -2) .. ',' .. string.sub(cjson.encode(more), 2))
+  return reply(contact)
+end
+
+local function none(reason)
+  tell_agent(previews, 'preview_none', agent, '', entry, cjson.encode({ reason = reason }))
+  return reply('')
+end
+
+local gate = look_at_gate(api, ARGV[4], ARGV[6] == '1', tonumber(ARGV[7]))
+if gate.closed then return none(gate.closed) end
+if written_at(entry, now, wall) < now - offer_ms then return none('late') end
+local shown, record = offer_of(agent)
+if shown then return show(shown, record) end
+
+local looked, kept, stale = 0, 0, {}
+while looked < batch do
+  local contact = redis.call('ZRANGE', ready, kept, kept)[1]
+  if not contact then break end
+  looked, record = looked + 1, load_record(contact)
+  local opening = opening_of(hours, contact, record)
+  if not opening then
+    return { 'ask', cjson.encode({ missing = missing_hours(hours, batch), now = now, wall = wall }) }
+  end
+  local refused, keeper = refusal(record, max_attempts, listed, opening), kept_for(record)
+  if refused then
+    pass_over(contact, record, refused)
+  elseif is_stale(record, max_age_ms) then
+    kept = kept + 1
+    if redis.call('HEXISTS', outbox, contact) == 0 and #stale < 20 then stale[#stale + 1] = contact end
+  elseif keeper and keeper ~= agent then
+    kept = kept + 1
+  else
+    move(contact, record, 'offered', now + offer_ms)
+    record.of = { ag = agent, e = entry }
+    save_record(contact, record)
+    return show(contact, record)
+  end
+end
+if #stale > 0 then return { 'ask', cjson.encode({ stale = stale, now = now, wall = wall }) } end
+return none('no_contacts')

@@ -1,0 +1,115 @@
+"""Typed stubs of the scripts of preview mode: a contact is shown to one agent, who takes or skips it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from streamdialer.keys import Keys
+from streamdialer.ledger.campaigns import Limits
+from streamdialer.ledger.hours import Hours, MissingHours, hours_argument
+from streamdialer.model import PreviewEvent
+from streamdialer.rules.retry import RetryPlan
+from streamdialer.scripts import Argument, Script, Scripts
+
+_PACKAGE: Final = "streamdialer.ledger"
+OFFER, ACCEPT, SKIP = (Script(_PACKAGE, name) for name in ("offer", "accept", "skip"))
+LOOKED_AT: Final = 500
+"""Most contacts of the line that one request looks at."""
+KEPT: Final = 1000
+"""About how many entries previews keep, as `lua/lib/preview.lua` does."""
+
+
+class PreviewTerms(msgspec.Struct, frozen=True):
+    """What the campaign's settings say of its calls."""
+
+    open_until_ms: int | None
+    retry: RetryPlan
+    max_concurrent: int
+    hours: Hours | None = None
+
+
+class OfferNeeds(msgspec.Struct, frozen=True):
+    """What an offer needs to know first: hours of the next contacts, or whether they are still pending."""
+
+    now: int
+    """Ledger ms."""
+    wall: int
+    """Server's own time, ms."""
+    missing: MissingHours | None = None
+    stale: list[str] = []
+
+
+class PreviewLedger:
+    """Which contact is shown to which agent; `entry` is always the id of the agent's event."""
+
+    def __init__(self, scripts: Scripts, keys: Keys, limits: Limits, offer_ms: int) -> None:
+        """An agent has `offer_ms` to answer."""
+        self._scripts = scripts
+        self._keys = keys
+        self._limits = limits
+        self._offer_ms = offer_ms
+
+    async def offer(self, event: PreviewEvent, entry: str, terms: PreviewTerms) -> str | OfferNeeds:
+        """Shows the agent a contact, whose id is returned; '' when there is none. Previews tell either.
+
+        Or what has to be known before; then it is to be asked again."""
+        keys, limits = self._keys, self._limits
+        names = [*keys.of_campaign(event.campaign_id), keys.answer(event.campaign_id, entry)]
+        args: list[Argument] = [
+            event.campaign_id,
+            event.agent_id,
+            entry,
+            "" if terms.open_until_ms is None else terms.open_until_ms,
+            terms.retry.max_attempts,
+            "1" if limits.events_required else "0",
+            limits.deadline_ms,
+            self._offer_ms,
+            LOOKED_AT,
+            limits.ready_max_age_ms,
+            hours_argument(terms.hours),
+        ]
+        names += [keys.previews, keys.api, keys.do_not_call]
+        what, answer = await self._scripts.run(OFFER, names, args)
+        return str(answer) if what == "offered" else msgspec.json.decode(answer, type=OfferNeeds)
+
+    async def accept(self, event: PreviewEvent, entry: str, terms: PreviewTerms) -> str:
+        """Reserves the shown contact and appends its call: "reserved", or why not (previews tell that)."""
+        keys, limits = self._keys, self._limits
+        names = [*keys.of_campaign(event.campaign_id), keys.stream("calls"), keys.previews, keys.api]
+        names.append(keys.do_not_call)
+        args: list[Argument] = [
+            event.campaign_id,
+            event.agent_id,
+            event.contact_id,
+            entry,
+            "" if terms.open_until_ms is None else terms.open_until_ms,
+            terms.retry.max_attempts,
+            terms.retry.encoded(),
+            terms.max_concurrent,
+            limits.lease_ms,
+            "1" if limits.events_required else "0",
+            limits.deadline_ms,
+            hours_argument(terms.hours),
+        ]
+        return str(await self._scripts.run(ACCEPT, names, args))
+
+    async def skip(self, event: PreviewEvent, entry: str) -> str:
+        """Puts the shown contact back, behind the others of its priority: "skipped", or why not."""
+        names = [*self._keys.of_campaign(event.campaign_id), self._keys.previews]
+        args = [event.campaign_id, event.agent_id, event.contact_id, entry, event.reason]
+        return str(await self._scripts.run(SKIP, names, args))
+
+    async def refuse(self, event: PreviewEvent, entry: str, reason: str, detail: str) -> None:
+        """Tells the agent what stands against it before the ledger was asked."""
+        kind = "preview_none" if event.type == "preview_requested" else "preview_refused"
+        fields: dict[Any, Any] = {
+            "type": kind,
+            "campaign_id": event.campaign_id,
+            "agent_id": event.agent_id,
+            "contact_id": event.contact_id,
+            "request": entry,
+            "data": msgspec.json.encode({"reason": reason, "detail": detail}).decode(),
+        }
+        await self._scripts.client.xadd(self._keys.previews, fields, maxlen=KEPT)
