@@ -37,6 +37,10 @@ def of_the_installation(result_keep_s: float) -> list[Leftover]:
         Leftover(r"sd:server", "the ledger's clock and which server's memory it has met"),
         Leftover(r"sd:evidence", "the newest call events: whether anybody writes them"),
         Leftover(r"sd:dnc", "the do-not-call list: for good, or until somebody takes a number from it"),
+        Leftover(
+            r"sd:recent(:newest)?",
+            "who was called lately, for caps; as many as were called in the longest window",
+        ),
         Leftover(r"sd:agents", "in which queue an agent was last seen, for events that name no queue"),
         Leftover(
             r"sd:q:[^:]+:(free|busy|state|work)", "the agents of a queue as they were last heard of", QUEUE_S

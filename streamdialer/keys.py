@@ -154,6 +154,21 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}sd:numbers"
 
     @property
+    def recent(self) -> str:
+        """hash number (digits) or campaign:contact -> the calls placed to them lately (JSON), for caps."""
+        return f"{self.prefix}sd:recent"
+
+    @property
+    def recent_newest(self) -> str:
+        """zset of the names in `recent` -> their newest call, ms."""
+        return f"{self.prefix}sd:recent:newest"
+
+    @property
+    def of_recent_calls(self) -> list[str]:
+        """KEYS of the scripts that count calls for caps (`lua/lib/recent.lua`)."""
+        return [self.recent, self.recent_newest]
+
+    @property
     def due(self) -> str:
         """zset campaign -> next instant its ledger needs a sweep, ms."""
         return f"{self.prefix}sd:due"

@@ -86,6 +86,11 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds from the end of an attempt to the next."""
     retry_rules: dict[str, Any] | None = None
     """What follows which end of an attempt, where it is not as by default: `rules.retry`."""
+    attempt_caps: list[Any] | None = None
+    """These four narrow what the rule pack allows: `rules.caps`."""
+    contact_caps: list[Any] | None = None
+    min_gap: dict[str, Any] | None = None
+    abandoned_rest: dict[str, Any] | None = None
     trunk: str | None = None
     caller_id: str | None = None
     start_time: str | None = None

@@ -11,6 +11,7 @@ from streamdialer.ledger import Claimed, LoadRow, Reservation, fact_of
 from streamdialer.ledger.campaigns import EventApplied
 from streamdialer.ledger.hours import Hours
 from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
+from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan, retry_plan
 
 PLACES = ("ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished")
@@ -26,6 +27,7 @@ class LedgerWorld:
         self.max_attempts = 3
         self.retry_delay_ms = 300_000
         self.retry_rules: dict[str, Any] | None = None
+        self.caps: Caps = NO_CAPS
 
     @property
     def retry(self) -> RetryPlan:
@@ -93,6 +95,7 @@ class LedgerWorld:
                 retry=self.retry,
                 others=others or {},
                 hours=hours,
+                caps=self.caps,
             ),
         )
 

@@ -30,6 +30,7 @@ class Campaign(msgspec.Struct, kw_only=True):
     retry_delay: float = 300.0
     """Wall-clock seconds: this is what the outside is told."""
     retry_rules: dict[str, Any] | None = None
+    attempt_caps: list[Any] | None = None
     trunk: str | None = None
     caller_id: str | None = None
     start_time: str | None = None

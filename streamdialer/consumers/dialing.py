@@ -23,7 +23,7 @@ from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServ
 from streamdialer.ledger import Claimed, QueueState, Reservation
 from streamdialer.model import CampaignSettings, Tick, TickResult
 from streamdialer.pacing import Decision, calls_per_agent, decide
-from streamdialer.rules import CallingHours
+from streamdialer.rules import CallingHours, caps_of
 from streamdialer.rules.retry import RetryPlan, retry_plan
 
 log = logging.getLogger(__name__)
@@ -129,6 +129,7 @@ class Dialing:
                 batch=CLAIM_BATCH,
                 open_until_ms=open_until_ms,
                 retry=retry,
+                caps=caps_of(hours.pack, campaign),
                 others={
                     other.id: shared[other.id].calls_per_agent if other.id in shared else 1.0
                     for other in state.campaigns
@@ -299,6 +300,6 @@ def _report(
     result.reason = reason
     result.detail = WHY.get(reason or "")
     if reason == "no_contacts" and claimed.waiting:
-        result.detail = f"{WHY[reason]}; {claimed.waiting} wait for a retry or their calling hours"
+        result.detail = f"{WHY[reason]}; {claimed.waiting} wait for a retry, their calling hours or a cap"
     if result.detail and claimed.wait_ms:
         result.detail += f"; {math.ceil(claimed.wait_ms / 1000)} s more"

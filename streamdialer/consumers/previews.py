@@ -13,7 +13,7 @@ from streamdialer.errors import CampaignError, Unreachable
 from streamdialer.ledger import PreviewTerms
 from streamdialer.ledger.hours import MissingHours
 from streamdialer.model import CampaignSettings, PreviewEvent
-from streamdialer.rules import CallingHours, calling_hours
+from streamdialer.rules import CallingHours, calling_hours, caps_of
 from streamdialer.rules.retry import retry_plan
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,7 @@ class Previews:
             retry=retry_plan(settings),
             max_concurrent=settings.max_concurrent_calls,
             hours=hours_for(hours, contacts, zones, now_ms),
+            caps=caps_of(hours.pack, settings),
         )
 
     async def _now_ms(self) -> int:

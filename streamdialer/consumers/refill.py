@@ -17,6 +17,7 @@ from streamdialer.errors import Unreachable
 from streamdialer.gateways.backend import ContactPage
 from streamdialer.ledger import DoubtRow, Loaded, LoadRow
 from streamdialer.model import CampaignSettings, Contact, ContactData, normalise_id
+from streamdialer.rules import caps_of, load_pack
 from streamdialer.rules.numbers import NO_NUMBER, read_number
 from streamdialer.rules.retry import RetryPlan, retry_plan
 
@@ -162,6 +163,7 @@ class Refill:
         Raises Unreachable; then it is to be done again.
         """
         services, memory, plan = self._services, self._services.memory, retry_plan(settings)
+        caps = caps_of(load_pack(settings.rule_pack or "none"), settings)
         mark = (await memory.state()).rebuild
         await memory.forget_ready(campaign)
         is_preview = settings.dial_mode == "preview"
@@ -178,7 +180,7 @@ class Refill:
                     doubt_row(contact, settings.country or "", for_preview=is_preview)
                     for contact in page.contacts
                 ]
-                found += await memory.doubt(campaign, rows, plan)
+                found += await memory.doubt(campaign, rows, plan, caps)
             held += found
             calm = 0 if found else calm + 1
             if calm == (2 if pages > 1 else 1):  # pages shift while the list changes under the reader

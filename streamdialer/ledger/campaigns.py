@@ -11,6 +11,7 @@ from streamdialer.keys import Keys
 from streamdialer.ledger.facts import CallFact
 from streamdialer.ledger.hours import Hours, MissingHours, hours_argument
 from streamdialer.model import Attempt, CallEvent
+from streamdialer.rules.caps import NO_CAPS, CapReason, Caps
 from streamdialer.rules.retry import RetryPlan
 from streamdialer.scripts import Argument, Script, Scripts
 
@@ -22,7 +23,7 @@ LOAD, CLAIM, BEGIN, SETTLE, CALL_EVENT, DUE, SWEEP, REGISTER, CLEANUP = (
 ANSWER_KEPT_MS: Final = 300_000
 
 Refused = Literal["not_active", "window_closed", "held", "memory_lost", "memory_unknown", "do_not_call"]
-Began = Literal["ok", "again", "sent", "stale"] | Refused
+Began = Literal["ok", "again", "sent", "stale"] | Refused | CapReason
 Settled = Literal["ok", "stale", "settled"]
 EventApplied = Literal[
     "applied", "unchanged", "ended", "unknown_campaign", "unknown_contact", "no_attempt", "foreign_call"
@@ -73,6 +74,7 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     agents and the calls per agent allow."""
     hours: Hours | None = None
     """Of the zone sets that are known of; None: everybody may be called at any time."""
+    caps: Caps = NO_CAPS
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +197,7 @@ class CampaignLedger:
             keys.queue_campaigns(queue),
             keys.queue_busy(queue),
             keys.do_not_call,
+            keys.recent,
         ]
         args: list[Argument] = [
             campaign,
@@ -214,6 +217,7 @@ class CampaignLedger:
             "" if wanted.queue_level is None else wanted.queue_level,
             limits.ready_max_age_ms,
             hours_argument(wanted.hours),
+            wanted.caps.encoded(),
         ]
         for other, per_agent in wanted.others.items():
             names += [keys.reserved(other), keys.unanswered(other)]
@@ -224,7 +228,12 @@ class CampaignLedger:
         """Marks the attempt as sent; only "ok" and "again" allow the request to leave."""
         answer: Began = await self._scripts.run(
             BEGIN,
-            [*self._keys.of_campaign(attempt.campaign), self._keys.api, self._keys.do_not_call],
+            [
+                *self._keys.of_campaign(attempt.campaign),
+                self._keys.api,
+                self._keys.do_not_call,
+                *self._keys.of_recent_calls,
+            ],
             [
                 attempt.campaign,
                 attempt.contact,
@@ -244,7 +253,7 @@ class CampaignLedger:
         limits = self._limits
         answer: Settled = await self._scripts.run(
             SETTLE,
-            [*self._keys.of_campaign(attempt.campaign), self._keys.api],
+            [*self._keys.of_campaign(attempt.campaign), self._keys.api, *self._keys.of_recent_calls],
             [
                 attempt.campaign,
                 attempt.contact,
@@ -277,6 +286,7 @@ class CampaignLedger:
                 keys.queue_people(queue),
                 keys.queue_seen(queue),
                 keys.queue_learning(queue),
+                *keys.of_recent_calls,
             ],
             [
                 event.campaign_id,
@@ -307,7 +317,12 @@ class CampaignLedger:
         limits = self._limits
         answer = await self._scripts.run(
             SWEEP,
-            [*self._keys.of_campaign(campaign), self._keys.numbers, self._keys.previews],
+            [
+                *self._keys.of_campaign(campaign),
+                self._keys.numbers,
+                self._keys.previews,
+                *self._keys.of_recent_calls,
+            ],
             [
                 campaign,
                 batch,

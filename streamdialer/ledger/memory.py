@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from streamdialer.errors import CannotBeDone
 from streamdialer.keys import Keys
 from streamdialer.ledger.campaigns import LoadRow
+from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan
 from streamdialer.scripts import Argument, Script, Scripts
 
@@ -78,11 +79,14 @@ class Memory:
                 )
                 passed += kept
 
-    async def doubt(self, campaign: str, rows: Sequence[DoubtRow], retry: RetryPlan) -> int:
+    async def doubt(
+        self, campaign: str, rows: Sequence[DoubtRow], retry: RetryPlan, caps: Caps = NO_CAPS
+    ) -> int:
         """Holds contacts whose call the ledger has forgotten; how many it did not hold before."""
         args: list[Argument] = [
             campaign,
             retry.encoded(),
+            caps.encoded(),
             self._deadline_ms,
             self._max_call_ms,
         ]
@@ -95,7 +99,8 @@ class Memory:
                 "1" if one.is_answered else "0",
                 "" if one.last_attempt_ms is None else one.last_attempt_ms,
             ]
-        return max(0, int(await self._scripts.run(DOUBT, self._keys.of_contacts(campaign), args)))
+        names = [*self._keys.of_contacts(campaign), *self._keys.of_recent_calls]
+        return max(0, int(await self._scripts.run(DOUBT, names, args)))
 
     async def mark_rebuilt(self, campaign: str, mark: str) -> bool:
         """The campaign may be dialed again; False when memory was lost once more meanwhile."""

@@ -10,6 +10,7 @@ from streamdialer.keys import Keys
 from streamdialer.ledger.campaigns import Limits
 from streamdialer.ledger.hours import Hours, MissingHours, hours_argument
 from streamdialer.model import PreviewEvent
+from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan
 from streamdialer.scripts import Argument, Script, Scripts
 
@@ -28,6 +29,7 @@ class PreviewTerms(msgspec.Struct, frozen=True):
     retry: RetryPlan
     max_concurrent: int
     hours: Hours | None = None
+    caps: Caps = NO_CAPS
 
 
 class OfferNeeds(msgspec.Struct, frozen=True):
@@ -69,8 +71,9 @@ class PreviewLedger:
             LOOKED_AT,
             limits.ready_max_age_ms,
             hours_argument(terms.hours),
+            terms.caps.encoded(),
         ]
-        names += [keys.previews, keys.api, keys.do_not_call]
+        names += [keys.previews, keys.api, keys.do_not_call, keys.recent]
         what, answer = await self._scripts.run(OFFER, names, args)
         return str(answer) if what == "offered" else msgspec.json.decode(answer, type=OfferNeeds)
 
@@ -78,7 +81,7 @@ class PreviewLedger:
         """Reserves the shown contact and appends its call: "reserved", or why not (previews tell that)."""
         keys, limits = self._keys, self._limits
         names = [*keys.of_campaign(event.campaign_id), keys.stream("calls"), keys.previews, keys.api]
-        names.append(keys.do_not_call)
+        names += [keys.do_not_call, keys.recent]
         args: list[Argument] = [
             event.campaign_id,
             event.agent_id,
@@ -92,6 +95,7 @@ class PreviewLedger:
             "1" if limits.events_required else "0",
             limits.deadline_ms,
             hours_argument(terms.hours),
+            terms.caps.encoded(),
         ]
         return str(await self._scripts.run(ACCEPT, names, args))
 

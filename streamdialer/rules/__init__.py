@@ -2,6 +2,7 @@
 
 from streamdialer.rules.abandonment import abandon_window_h
 from streamdialer.rules.calling import CallingHours, calling_hours, meeting
+from streamdialer.rules.caps import caps_of
 from streamdialer.rules.pack import Pack, load_pack, pack_names
 from streamdialer.rules.window import Opening, Window, campaign_window
 from streamdialer.rules.zones import OWN_ZONE, zone_set
@@ -15,6 +16,7 @@ __all__ = [
     "abandon_window_h",
     "calling_hours",
     "campaign_window",
+    "caps_of",
     "load_pack",
     "meeting",
     "pack_names",

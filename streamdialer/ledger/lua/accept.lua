@@ -1,12 +1,12 @@
 -- An agent takes the contact shown to them: it is reserved and its call appended to `calls`, as a claim would. What forbids a
 -- claim forbids this; then the offer stays until it ends, and previews say why.
--- KEYS 1–20 of the campaign, 21 calls, 22 previews, 23 api, 24 numbers not to be called
+-- KEYS 1–20 of the campaign, 21 calls, 22 previews, 23 api, 24 numbers not to be called, 25 recent calls
 -- ARGV campaign, agent, contact ('' = the one shown), id of the answer's entry, open until ms ('' = no end), max attempts,
 --   retry plan JSON, max concurrent calls, lease ms, events required ('1'), deadline after sending ms, hours of each zone
---   set ('' = any)
+--   set ('' = any), caps JSON ('' = none)
 -- Returns "reserved" (the same entry again as well) · why not
--- uses: clock memory campaign outbox numbers retry attempts suppression hours gate refusal reserve preview
-local calls, previews, api, listed = unpack(KEYS, 21, 24)
+-- uses: clock memory campaign outbox numbers retry attempts suppression hours recent gate refusal reserve preview
+local calls, previews, api, listed, recent = unpack(KEYS, 21, 25)
 local agent, entry, open_until, max_attempts = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local deadline_ms, hours = tonumber(ARGV[11]), read_hours(ARGV[12])
 
@@ -17,10 +17,10 @@ end
 
 local gate = look_at_gate(api, open_until, ARGV[10] == '1', deadline_ms)
 local contact, record, why_not = answered_offer(agent, ARGV[3], entry)
-local opening
+local caps, opening = keep_caps(recent, ARGV[13]), nil
 if not why_not then
   opening = opening_of(hours, contact, record)
-  local refused = opening and refusal(record, max_attempts, listed, opening)
+  local refused = opening and refusal(contact, record, max_attempts, listed, opening, recent, caps)
   if refused then pass_over(contact, record, refused) end
   local live = count(reserved) + count(unanswered) + count(connected)
   why_not = refused and refused.reason or not opening and 'window_closed' or gate.closed or live >= tonumber(ARGV[8]) and 'concurrency' or nil

@@ -1,12 +1,13 @@
 -- Marks a reserved attempt as sent, before its request leaves; refuses whatever is no longer to be sent.
--- KEYS 1–20 of the campaign, 21 api, 22 numbers not to be called
+-- KEYS 1–20 of the campaign, 21 api, 22 numbers not to be called, 23 recent calls, 24 their newest
 -- ARGV campaign, contact, reservation token, run (names this very try), open until ms ('' = no end), deadline after
 --   sending ms, may the same key be sent twice ('1')
 -- Returns "ok" · "again" another run has marked it, nothing is known of its request, and sending it again does no harm ·
 --   "sent" another run has marked it · "stale" the reservation is gone · or, after putting the contact back:
---   "not_active" · "window_closed" · "held" · "memory_lost" · "memory_unknown" · after finishing it: "do_not_call"
--- uses: clock memory campaign outbox numbers retry attempts suppression
-local api, listed = KEYS[21], KEYS[22]
+--   "not_active" · "window_closed" · "held" · "memory_lost" · "memory_unknown" · the cap that has been reached
+--   meanwhile (`rules/caps.py`) · after finishing it: "do_not_call"
+-- uses: clock memory campaign outbox numbers retry attempts suppression recent
+local api, listed, recent, newest_calls = unpack(KEYS, 21, 24)
 local contact, token, run, open_until, deadline_ms, is_idempotent =
   ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1'
 local trouble = memory_trouble(server, now, deadline_ms)
@@ -39,11 +40,14 @@ if not is_active() then return put_back('not_active') end
 if open_until ~= '' and wall >= tonumber(open_until) then return put_back('window_closed') end
 local holds = redis.call('HMGET', api, 'until', 'c:' .. campaign)
 if tonumber(holds[1] or 0) > now or tonumber(holds[2] or 0) > now then return put_back('held') end
+local capped = over_cap(recent, kept_caps(), contact, record)
+if capped then return put_back(capped.reason) end
 
 attempt.s, attempt.b, attempt.sm, attempt.ev = 'sent', run, now, newest_event()
 record.a = attempt.p.a + 1
 change_totals({}, adds(attempt))
 move(contact, record, 'unanswered', now + attempt.dd)
+count_call(recent, newest_calls, contact, record, attempt)
 save_record(contact, record)
 tell_backend(contact, 'dialing', record.a, now)
 publish()

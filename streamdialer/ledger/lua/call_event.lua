@@ -1,13 +1,13 @@
 -- Adds what one call event says to the facts of the attempt it belongs to. Any order, any repetition, any delay of the
 -- events of an attempt ends in the same ledger.
 -- KEYS 1–20 of the campaign, 21 queue's free agents, 22 queue's busy agents, 23 api, 24 queue's work, 25 queue's waiting
---   people, 26 what its pacing has not learnt from yet, 27 what it has learnt
+--   people, 26 what its pacing has not learnt from yet, 27 what it has learnt, 28 recent calls, 29 their newest
 -- ARGV campaign, contact, fact (r | a | c | x | b), disposition (for c and x), call id, agent, answered by machine ('1'),
 --   id of its entry, longest conversation ms, deadline after sending ms, cause (for x; '' = not known)
 -- Returns "applied" · "unchanged" it was known · "ended" applied, and the call is over · "unknown_campaign" ·
 --   "unknown_contact" · "no_attempt" nothing was placed that it could speak of · "foreign_call" the call id is of no
 --   attempt of this contact
--- uses: clock memory campaign outbox numbers retry attempts seen work
+-- uses: clock memory campaign outbox numbers retry attempts seen work suppression recent
 local free_agents, busy_agents, work, waiting_people, seen, learning = KEYS[21], KEYS[22], unpack(KEYS, 24, 27)
 local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local by_machine, entry, max_call_ms, deadline_ms = ARGV[7] == '1', ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
@@ -103,6 +103,7 @@ end
 
 local was_over = attempt.s == 'ended'
 local over = draw_consequences(contact, record, position, before, max_call_ms)
+count_call(KEYS[28], KEYS[29], contact, record, attempt)
 save_record(contact, record)
 
 local after = adds(attempt)

@@ -1,17 +1,17 @@
 -- Reserves the next contacts of a campaign and appends one entry per reserved call to `calls`, in one step.
 -- Everything that may forbid a call is checked here: status, window, holds, silence, agents, levels, concurrency.
 -- KEYS 1–20 of the campaign, 21 answer of this token, 22 calls, 23 api, 24 queue's free agents, 25 queue's campaigns,
---   26 queue's busy agents, 27 numbers not to be called, then reserved and unanswered of each other campaign of the queue
+--   26 queue's busy agents, 27 numbers not to be called, 28 recent calls, then reserved and unanswered of each other campaign of the queue
 -- ARGV campaign, token, level, free agents the level was decided for, calls per agent, max concurrent calls,
 --   batch, lease ms, open until ms ('' = no end), max attempts, retry plan JSON, events required ('1'),
 --   answer kept ms, deadline after sending ms, level of the queue ('' = as its free agents allow), ms after which a ready
---   contact is looked up, hours of each zone set ('' = any), then id and calls per agent of each other campaign, in the
+--   contact is looked up, hours of each zone set ('' = any), caps JSON ('' = none), then id and calls per agent of each other campaign, in the
 --   order of KEYS
 -- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, stale?, wait_ms?, missing?,
 --   wall}; reason "queue_changed": the campaigns of the queue are not those passed, ask again; stale: contacts passed over to
 --   be looked up; missing: the next contacts need hours that were not passed, ask again with them
--- uses: clock memory campaign outbox numbers retry attempts suppression hours gate refusal reserve callback
-local given_answer, calls, api, free_agents, queue_campaigns, busy_agents, listed = unpack(KEYS, 21, 27)
+-- uses: clock memory campaign outbox numbers retry attempts suppression hours recent gate refusal reserve callback
+local given_answer, calls, api, free_agents, queue_campaigns, busy_agents, listed, recent = unpack(KEYS, 21, 28)
 local token, level, agents_seen, per_agent = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_concurrent, batch, lease_ms, open_until = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local max_attempts, plan, events_required = tonumber(ARGV[10]), ARGV[11], ARGV[12] == '1'
@@ -47,8 +47,8 @@ if not redis.call('ZSCORE', queue_campaigns, campaign) then return reply('queue_
 local passed, agents_left, others_placed = {}, count(free_agents), 0
 local too_many = math.max(0, math.ceil((agents_seen - agents_left) * per_agent - 1e-9))
 level = level - too_many
-for i = 18, #ARGV, 2 do
-  local at = 28 + i - 18
+for i = 19, #ARGV, 2 do
+  local at = 29 + i - 19
   local its_calls = count(KEYS[at]) + count(KEYS[at + 1])
   passed[ARGV[i]] = true
   others_placed = others_placed + its_calls
@@ -73,6 +73,7 @@ if gate.is_probe then at_most(1, 'probe') end -- after a rest, one call finds ou
 at_most(batch, 'batch')
 
 keep_plan(plan)
+local caps = keep_caps(recent, ARGV[18])
 local terms = { calls = calls, lease_ms = lease_ms, deadline_ms = deadline_ms }
 local skipped, dialed, passed_over, kept, missing = {}, 0, 0, 0, nil
 -- Passed over and still ready: the backend has not shown them as pending for long. Those it has no news of are looked up.
@@ -89,7 +90,7 @@ while dialed < room do
     limit, missing = 'hours', missing_hours(hours, batch)
     break
   end
-  local refused, agent = refusal(record, max_attempts, listed, opening), kept_for(record)
+  local refused, agent = refusal(contact, record, max_attempts, listed, opening, recent, caps), kept_for(record)
   if refused then
     skipped[refused.reason] = (skipped[refused.reason] or 0) + 1
     passed_over = passed_over + 1

@@ -1,18 +1,20 @@
 -- Second part of rebuilding a campaign: contacts the backend shows as dialing or answered, and whose call the ledger has
 -- forgotten, are held in doubt until their events or the longest conversation is over.
 -- KEYS 1–20 of the campaign, 21 numbers not to be called, 22 requests, of contacts whose number was not known here,
---   23 contacts by number
--- ARGV campaign, retry plan JSON, deadline after sending ms, longest conversation ms, then per contact: id,
+--   23 contacts by number, 24 recent calls, 25 their newest
+-- ARGV campaign, retry plan JSON, caps JSON ('' = none), deadline after sending ms, longest conversation ms, then per contact: id,
 --   priority, attempts, JSON, is shown as answered ('1'), last attempt (server's ms, '' = not known)
 -- Returns how many are in doubt now that were not · -1 the campaign has been rebuilt
--- uses: clock campaign outbox numbers retry attempts suppression number_index
-local deadline_ms, max_call_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
+-- uses: clock campaign outbox numbers retry attempts suppression number_index recent
+local deadline_ms, max_call_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
+local recent, newest_calls = KEYS[24], KEYS[25]
 local memory = redis.call('HMGET', server, 'rebuild', 'lost')
 if not memory[1] or redis.call('HGET', totals, 'rebuilt') == memory[1] then return -1 end
 if redis.call('HEXISTS', directory, campaign) == 0 then return -1 end -- it was cleaned up meanwhile
 keep_plan(ARGV[2])
+keep_caps(recent, ARGV[3])
 local doubted = 0
-for i = 5, #ARGV, 6 do
+for i = 6, #ARGV, 6 do
   local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local record = load_record(contact)
   local is_new = not record
@@ -32,6 +34,7 @@ for i = 5, #ARGV, 6 do
     if ARGV[i + 4] == '1' then attempt.f.w = 1 end
     draw_consequences(contact, record, #record.h, before, max_call_ms)
     attempt.k = memory[1]
+    count_call(recent, newest_calls, contact, record, attempt)
     save_record(contact, record)
     doubted = doubted + 1
   elseif record.p == 'unanswered' or record.p == 'connected' or record.p == 'in_doubt' then
@@ -40,9 +43,11 @@ for i = 5, #ARGV, 6 do
     if record.q then -- it was made from an event: now it is known who it is and how often they were called
       redis.call('HSET', contacts, contact, ARGV[i + 3])
       know_contact(contact, record, ARGV[i + 3], KEYS[21], KEYS[22], KEYS[23])
+      local was = attempt.id
       record.q, record.pr, record.a = nil, priority, math.max(record.a, attempts)
       attempt.n, attempt.p.a = math.max(attempt.n, record.a), record.a - 1
       attempt.id = campaign .. ':' .. contact .. ':' .. attempt.n
+      count_call(recent, newest_calls, contact, record, attempt, was)
     end
     save_record(contact, record)
   elseif (record.p == 'finished' or record.p == 'waiting') and not has_news then

@@ -1,5 +1,5 @@
 -- First part of rebuilding a campaign after memory was lost: contacts that wait here to be called, for their turn or for their
--- calling hours, and of whom the backend may know better, are forgotten; they come back from the backend's lists. Whoever
+-- calling hours or caps, and of whom the backend may know better, are forgotten; they come back from the backend's lists. Whoever
 -- has news for the backend stays, and so does whoever waits for a callback, or for a retry the backend's list of due contacts
 -- would not show.
 -- KEYS 1–20 of the campaign, 21 contacts by number
@@ -29,7 +29,7 @@ local function may_go(contact, record)
   if redis.call('HEXISTS', outbox, contact) == 1 or owed(record) then return false end
   local last = record.h and record.h[#record.h]
   if place == 'reserved' then return last.rm < lost_ms end
-  if place == 'ready' or place == 'offered' or is_outside_hours(record) then return true end
+  if place == 'ready' or place == 'offered' or is_put_off(record) then return true end
   return last and last.d and LISTED[last.d] or false
 end
 local looked, kept = redis.call('ZRANGE', places[place], from, from + batch - 1), 0

@@ -6,7 +6,7 @@
 --   per contact: id, priority, attempts, JSON, problem ('' = can be called), reset ('1' = the backend shows a status other
 --   than pending: tell it)
 -- Returns JSON {added, known, invalid, used_up, refused (how many may not be called, or not now, by reason)}
--- uses: clock campaign outbox numbers retry attempts suppression number_index hours refusal
+-- uses: clock campaign outbox numbers retry attempts suppression number_index hours recent refusal
 local max_attempts, tombstone_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local hours = read_hours(ARGV[5])
 local answer = { added = 0, known = 0, invalid = 0, used_up = 0, refused = {} }

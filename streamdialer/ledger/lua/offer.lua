@@ -1,12 +1,13 @@
 -- Shows an agent of a preview campaign one contact that may be called: the one shown already, else the next in the line. No
 -- other agent is shown it until the offer ends.
--- KEYS 1–20 of the campaign, 21 answer to this request, 22 previews, 23 api, 24 numbers not to be called
+-- KEYS 1–20 of the campaign, 21 answer to this request, 22 previews, 23 api, 24 numbers not to be called, 25 recent calls
 -- ARGV campaign, agent, id of the request's entry, open until ms ('' = no end), max attempts, events required ('1'), deadline
---   after sending ms, offer ms, batch, ms after which a ready contact is looked up, hours of each zone set ('' = any)
+--   after sending ms, offer ms, batch, ms after which a ready contact is looked up, hours of each zone set ('' = any),
+--   caps JSON ('' = none)
 -- Returns {"offered", the contact's id, '' = previews say why not: "none", or what forbids calls} · {"ask", JSON {missing?, stale?,
 --   now, wall}}: the next contacts need hours that were not passed, or are to be looked up first; ask again then
--- uses: clock memory campaign outbox numbers retry attempts suppression hours gate refusal callback preview
-local given_answer, previews, api, listed = unpack(KEYS, 21, 24)
+-- uses: clock memory campaign outbox numbers retry attempts suppression hours recent gate refusal callback preview
+local given_answer, previews, api, listed, recent = unpack(KEYS, 21, 25)
 local agent, entry, max_attempts, offer_ms, batch = ARGV[2], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local max_age_ms, hours = tonumber(ARGV[10]), read_hours(ARGV[11])
 local given = redis.call('GET', given_answer)
@@ -39,6 +40,7 @@ if written_at(entry, now, wall) < now - offer_ms then return none('late') end
 local shown, record = offer_of(agent)
 if shown then return show(shown, record) end
 
+local caps = keep_caps(recent, ARGV[12])
 local looked, kept, stale = 0, 0, {}
 while looked < batch do
   local contact = redis.call('ZRANGE', ready, kept, kept)[1]
@@ -48,7 +50,7 @@ while looked < batch do
   if not opening then
     return { 'ask', cjson.encode({ missing = missing_hours(hours, batch), now = now, wall = wall }) }
   end
-  local refused, keeper = refusal(record, max_attempts, listed, opening), kept_for(record)
+  local refused, keeper = refusal(contact, record, max_attempts, listed, opening, recent, caps), kept_for(record)
   if refused then
     pass_over(contact, record, refused)
   elseif is_stale(record, max_age_ms) then

@@ -1,10 +1,10 @@
 -- Draws the consequences of the reply to an originate request, once per attempt.
--- KEYS 1–20 of the campaign, 21 api
+-- KEYS 1–20 of the campaign, 21 api, 22 recent calls, 23 their newest
 -- ARGV campaign, contact, reservation token, verdict (placed | not_placed | never | unknown), call id, hold
 --   ('' | campaign | api | credentials), retry after ms, unclear replies in a row that open the breaker,
 --   longest rest ms, longest conversation ms
 -- Returns "ok" · "stale" the attempt is another's or forgotten · "settled" a reply was already noted
--- uses: clock campaign outbox numbers retry attempts
+-- uses: clock campaign outbox numbers retry attempts suppression recent
 local api = KEYS[21]
 local contact, token, verdict, call_id, hold = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local retry_after_ms, threshold, max_rest_ms, max_call_ms =
@@ -28,6 +28,7 @@ elseif verdict == 'never' then
   attempt.f.i = 1
 end
 draw_consequences(contact, record, position, before, max_call_ms)
+count_call(KEYS[22], KEYS[23], contact, record, attempt)
 save_record(contact, record)
 
 -- The breaker, shared by all replicas: a rest grows with every failure in a row and ends with one good reply.

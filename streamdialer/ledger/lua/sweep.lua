@@ -1,8 +1,8 @@
--- Does what has become due in one campaign: leases, offers, deadlines, retries, tombstones. At most `batch` of each.
--- KEYS 1–20 of the campaign, 21 contacts by number, 22 previews
+-- Does what has become due in one campaign: leases, offers, deadlines, retries, tombstones, calls no cap counts any more. At most `batch` of each.
+-- KEYS 1–20 of the campaign, 21 contacts by number, 22 previews, 23 recent calls, 24 their newest
 -- ARGV campaign, batch, events required ('1'), longest conversation ms, deadline after sending ms
 -- Returns JSON {released, unwanted, expired, closed, doubted, promoted, forgotten, stalled, wake}
--- uses: clock memory campaign outbox numbers retry attempts suppression number_index preview
+-- uses: clock memory campaign outbox numbers retry attempts suppression number_index preview recent
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local answer = {
@@ -51,6 +51,7 @@ local function end_by_deadline(set, fact, tally)
       local before = adds(attempt)
       attempt.f[learnt] = 1
       draw_consequences(contact, record, #record.h, before, max_call_ms)
+      count_call(KEYS[23], KEYS[24], contact, record, attempt)
       save_record(contact, record)
       answer[counted] = answer[counted] + 1
     else
@@ -70,7 +71,7 @@ local is_rebuilt = not is_quiet and (mark == '' or redis.call('HGET', totals, 'r
 list = is_rebuilt and is_due(waiting) or {}
 for i = 1, #list, 2 do
   local contact, record = list[i], load_record(list[i])
-  local has_kept_its_place = is_outside_hours(record)
+  local has_kept_its_place = is_put_off(record)
   if not has_kept_its_place then
     record.o, record.sn = digits(order_of(record.pr, tonumber(list[i + 1]), 0)), now
   end
@@ -88,6 +89,8 @@ for i = 1, #list, 2 do
   forget(contact, record)
   answer.forgotten = answer.forgotten + 1
 end
+
+forget_calls(KEYS[23], KEYS[24], batch)
 
 -- When to come back: the earliest deadline left; stalled ones are looked at again in a second.
 local next_ms = math.huge

@@ -79,8 +79,9 @@ local function wait(contact, record, ms, reason, detail)
   record.w = { y = reason, s = detail }
 end
 
--- Waits for its calling hours only: it was ready, and the backend shows it as pending.
-local function is_outside_hours(record) return record.w ~= nil and record.w.y == 'window_closed' end
+-- Waits only until it may be called: it was ready, and the backend shows it as pending.
+local PUT_OFF = { window_closed = true, cap_attempts = true, cap_conversations = true, min_gap = true, abandoned_rest = true }
+local function is_put_off(record) return record.w ~= nil and PUT_OFF[record.w.y] == true end
 
 -- The callback that was asked for and not placed yet, nil when there is none.
 local function owed(record)

@@ -37,7 +37,7 @@ local function status_of(record)
   if record.p == 'unanswered' then return 'dialing' end
   if record.p == 'in_doubt' then return last.f.w and 'answered' or 'dialing' end
   if record.p == 'connected' then return 'answered' end
-  if is_outside_hours(record) then return 'pending' end
+  if is_put_off(record) then return 'pending' end
   if record.p == 'waiting' or record.p == 'finished' then
     return last and ended_as(record, last) or record.why and 'invalid' or 'failed'
   end

@@ -3,10 +3,10 @@
 --   why = what is wrong with the contact itself?}.
 
 -- Returns the first refusal, nil when the contact may be called.
-local function refusal(record, max_attempts, listed, opening)
+local function refusal(contact, record, max_attempts, listed, opening, recent, caps)
   if is_suppressed(listed, record) then return { reason = 'do_not_call', place = 'finished' } end
   if record.a >= max_attempts and not owed(record) then return { reason = 'attempts_used_up', place = 'finished' } end
-  return closed_by(opening)
+  return closed_by(opening) or over_cap(recent, caps, contact, record)
 end
 
 -- Whether the backend has not shown it as pending for so long that it is looked up before it is called.

@@ -23,6 +23,7 @@ local function reserve(contact, record, terms, open_until, mark, agent)
   record.h[#record.h + 1] = {
     n = number, id = campaign .. ':' .. contact .. ':' .. number, t = mark, s = 'reserved', f = {}, rm = now,
     p = past_of(record), dd = terms.deadline_ms, ph = which, cb = asked and asked.e or nil, ag = agent,
+    to = asked and asked.nn or nil,
   }
   move(contact, record, 'reserved', now + terms.lease_ms)
   save_record(contact, record)
