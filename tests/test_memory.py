@@ -163,6 +163,40 @@ async def test_an_event_of_a_reserved_call_whose_mark_was_lost_marks_it_as_sent(
     await world.check_invariants()
 
 
+@pytest.mark.parametrize("is_noticed", [True, False])
+@pytest.mark.parametrize(
+    ("verdict", "place", "state", "counted"),
+    [
+        ("placed", "unanswered", "sent", 1),
+        ("unknown", "unanswered", "sent", 1),
+        ("never", "finished", "ended", 1),
+        ("not_placed", "ready", "released", 0),
+    ],
+)
+async def test_a_reply_to_a_reserved_call_whose_mark_was_lost_marks_it_as_sent(
+    world: LedgerWorld, verdict: str, place: str, state: str, counted: int, is_noticed: bool
+) -> None:
+    await world.open_campaign(contacts=1)
+    await world.set_agents(1)
+    await world.claim()
+    ((_, attempt),) = await world.reserved_calls()
+    await another_server_answers(world)
+    if is_noticed:
+        await world.claim()
+    assert await world.settle(attempt, verdict) == "ok"
+    record = await world.record("1")
+    assert (record["p"], record["h"][-1]["s"], record["a"]) == (place, state, counted)
+    assert (await world.public())["total_calls"] == str(counted)
+    assert (await world.backend_doc("1") or {})["s"] == (
+        {"unanswered": "dialing", "finished": "invalid"}.get(place, "pending")
+    )
+    assert await world.services.campaigns.begin(attempt, "run", "") == "sent"
+    await world.check_invariants()
+    await quiet_is_over(world)
+    await rebuild(world)
+    await world.check_invariants()
+
+
 async def test_without_a_loss_an_event_of_nothing_stays_an_event_of_nothing(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
     assert await world.event("call_ringing", Attempt("1", "1", 1, "")) == "no_attempt"

@@ -19,6 +19,11 @@ if not position then return 'stale' end
 local attempt = record.h[position]
 if attempt.v then return 'settled' end
 
+if attempt.s == 'reserved' then -- a request that was answered was sent: its begin mark was lost
+  local lost_ms = tonumber(redis.call('HGET', server, 'lost') or now)
+  remember_attempt(contact, record, attempt.rm < lost_ms and lost_ms or now, attempt.dd)
+  tell_backend(contact, 'dialing', told_attempts(record), attempt.sm)
+end
 attempt.v = verdict
 if call_id ~= '' then attempt.rc = call_id end
 local before = adds(attempt)
