@@ -41,6 +41,7 @@ def of_the_installation(result_keep_s: float) -> list[Leftover]:
             r"sd:recent(:newest)?",
             "who was called lately, for caps; as many as were called in the longest window",
         ),
+        Leftover(r"sd:trunks", "the trunk of each campaign until it is cleaned up, and the pace of trunks"),
         Leftover(r"sd:agents", "in which queue an agent was last seen, for events that name no queue"),
         Leftover(
             r"sd:q:[^:]+:(free|busy|state|work)", "the agents of a queue as they were last heard of", QUEUE_S

@@ -17,6 +17,7 @@ LIMITS: Final = {
     "agents": "every free agent has as many calls as its mode allows",
     "agents_shared": "the other free agents are for the other campaigns of the queue",
     "batch": "a tick places no more at once; the next follows",
+    "calls_per_second": "its calls_per_second, or that of its trunk, allows no more at this moment",
     "closed": "it may not dial now",
     "concurrency": "its max_concurrent_calls is reached",
     "contacts": "no more contacts are ready",
@@ -27,6 +28,7 @@ LIMITS: Final = {
     "preview": "in preview, agents ask for each call",
     "probe": "after a rest, one call finds out whether the Dialer API is well",
     "trunk_down": "the trunk refuses nearly every call, so calls are placed for free agents only",
+    "trunk_lines": "all lines of its trunk are taken",
     "unconfirmed": "the other ready contacts are looked up in the backend first",
     "queue": "calls of the queue were placed or agents left while it was decided",
 }

@@ -169,6 +169,11 @@ class Keys(msgspec.Struct, frozen=True):
         return [self.recent, self.recent_newest]
 
     @property
+    def trunks(self) -> str:
+        """hash: the trunk of each campaign, and the pace of each trunk (`lua/lib/pace.lua`)."""
+        return f"{self.prefix}sd:trunks"
+
+    @property
     def due(self) -> str:
         """zset campaign -> next instant its ledger needs a sweep, ms."""
         return f"{self.prefix}sd:due"

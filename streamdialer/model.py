@@ -91,6 +91,7 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     contact_caps: list[Any] | None = None
     min_gap: dict[str, Any] | None = None
     abandoned_rest: dict[str, Any] | None = None
+    calls_per_second: Annotated[float, msgspec.Meta(gt=0)] | None = None
     trunk: str | None = None
     caller_id: str | None = None
     start_time: str | None = None

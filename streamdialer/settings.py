@@ -80,6 +80,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "dialer-outbound"
     )
 
+    # trunks
+    trunk_lines: Annotated[
+        int,
+        Meta(ge=0, description="live calls one trunk carries, of all campaigns that name it; 0 is no limit"),
+    ] = 0
+    trunk_calls_per_second: Annotated[
+        float,
+        Meta(ge=0, description="calls placed per second on one trunk, of all those campaigns; 0 is no limit"),
+    ] = 0.0
+
     # callbacks and previews
     callback_grace_s: Annotated[
         Seconds, Meta(description="how long a due callback is kept for the agent it was asked for")

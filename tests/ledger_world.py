@@ -10,6 +10,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.ledger import Claimed, LoadRow, Reservation, fact_of
 from streamdialer.ledger.campaigns import EventApplied
 from streamdialer.ledger.hours import Hours
+from streamdialer.ledger.pace import NO_PACE, Pace
 from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan, retry_plan
@@ -28,6 +29,7 @@ class LedgerWorld:
         self.retry_delay_ms = 300_000
         self.retry_rules: dict[str, Any] | None = None
         self.caps: Caps = NO_CAPS
+        self.pace: Pace = NO_PACE
 
     @property
     def retry(self) -> RetryPlan:
@@ -96,6 +98,7 @@ class LedgerWorld:
                 others=others or {},
                 hours=hours,
                 caps=self.caps,
+                pace=self.pace,
             ),
         )
 

@@ -495,6 +495,10 @@ async def test_campaign_decimals_come_as_strings_and_nulls_mean_defaults() -> No
         ({"days_of_week": [7]}, r"days_of_week\[...\] is \[7\]|days_of_week.* is \[7\]"),
         ({"days_of_week": "0,1"}, "days_of_week is '0,1'"),
         ({"start_time": 9}, "start_time is 9"),
+        ({"calls_per_second": 0}, "calls_per_second is 0"),
+        ({"calls_per_second": "inf"}, "calls_per_second is 'inf', takes a finite number"),
+        ({"attempt_caps": 3}, "attempt_caps is 3"),
+        ({"min_gap": 3600}, "min_gap is 3600"),
     ],
 )
 async def test_a_campaign_that_cannot_be_used_names_the_field(fields: dict[str, Any], message: str) -> None:

@@ -32,6 +32,7 @@ class Campaign(msgspec.Struct, kw_only=True):
     retry_rules: dict[str, Any] | None = None
     attempt_caps: list[Any] | None = None
     trunk: str | None = None
+    calls_per_second: float | None = None
     caller_id: str | None = None
     start_time: str | None = None
     end_time: str | None = None

@@ -13,11 +13,11 @@ import msgspec
 from streamdialer.consumers.adaptive import AdaptivePacing
 from streamdialer.consumers.campaign_settings import KnownCampaigns
 from streamdialer.consumers.confirming import Confirming
-from streamdialer.consumers.hours import claim_within_hours
 from streamdialer.consumers.pacing_shared import PacingShared, shared_by_all, shared_of, snapshot_of
 from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.refill import Refill, Refilled
 from streamdialer.consumers.services import Services, ledger_limits
+from streamdialer.consumers.trunks import Trunks
 from streamdialer.consumers.wakes import Wakes
 from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServer, Unreachable
 from streamdialer.ledger import Claimed, QueueState, Reservation
@@ -29,6 +29,8 @@ from streamdialer.rules.retry import RetryPlan, retry_plan
 log = logging.getLogger(__name__)
 CLAIM_BATCH: Final = 500
 CLAIM_TRIES: Final = 5
+PACE_S: Final = 0.2
+"""Shortest time after which a campaign looks whether its pace allows another call."""
 REMEMBERED_S: Final = 60.0
 """How long a campaign or queue that is not dialed any more stays in this process's memory."""
 
@@ -44,6 +46,7 @@ WHY: Final = {
     "dialer_api_credentials": "the Dialer API refuses our credentials: check DIALER_API_TOKEN (tried after each rest)",
     "no_call_events": "calls were sent and no call event has come since: is a program writing call events?",
     "decided_just_now": "adaptive pacing decides at most four times a second",
+    "trunk_changed": "the campaigns on its trunk kept changing; the next tick tries again",
     "no_agents": "no agent of the queue is free",
     "no_contacts": "no contact is ready to be dialed",
     "unconfirmed": "the backend has not shown the ready contacts as pending for a while; they are looked up first",
@@ -65,6 +68,8 @@ class Dialing:
         self._refill = refill
         self._confirming = Confirming(services)
         self._adaptive = AdaptivePacing(services, wakes)
+        self._wakes = wakes
+        self._trunks = Trunks(services)
         self._campaigns = KnownCampaigns(services)
         self._registered: Recent[tuple[str, str]] = Recent(REMEMBERED_S)
         self._members: Recent[list[str]] = Recent(REMEMBERED_S)
@@ -150,9 +155,9 @@ class Dialing:
                     result.adaptive = msgspec.to_builtins(adapted.decision)
                 elif adapted is not None:
                     result.shadow = msgspec.to_builtins(adapted.decision)
-            claimed = await claim_within_hours(
-                self._services.campaigns, tick.campaign, queue, wanted, hours, result.at or 0
-            )
+            claimed = await self._trunks.claim(tick.campaign, campaign, wanted, hours, result.at or 0)
+            if claimed.next_ms is not None:
+                self._wakes.campaign_within(tick.campaign, max(PACE_S, claimed.next_ms / 1000))
             if claimed.reason == "not_rebuilt":
                 await self._refill.rebuild(tick.campaign, campaign)
                 continue

@@ -9,6 +9,7 @@ from streamdialer.consumers.campaign_settings import KnownCampaigns
 from streamdialer.consumers.confirming import Confirming
 from streamdialer.consumers.hours import hours_for
 from streamdialer.consumers.services import Services
+from streamdialer.consumers.trunks import Trunks
 from streamdialer.errors import CampaignError, Unreachable
 from streamdialer.ledger import PreviewTerms
 from streamdialer.ledger.hours import MissingHours
@@ -27,6 +28,7 @@ class Previews:
         self._services = services
         self._campaigns = KnownCampaigns(services)
         self._confirming = Confirming(services)
+        self._trunks = Trunks(services)
 
     async def handle(self, event: PreviewEvent, entry: str) -> None:
         """`entry` is the event's id. What cannot be done is told to the agent, and is no bad entry."""
@@ -52,7 +54,7 @@ class Previews:
                 hours = calling_hours(settings, self._services.settings.timezone, await self._now_ms())
                 if event.type == "preview_requested":
                     return await self._offer(event, entry, settings, hours)
-                return await previews.accept(event, entry, await self._terms(settings, hours))
+                return await self._accept(event, entry, settings, hours)
             reason, detail = "not_preview", f"campaign {event.campaign_id} is not in preview mode"
         except CampaignError as error:
             reason, detail = "campaign_unusable", str(error)
@@ -67,7 +69,7 @@ class Previews:
         """Asks again with what the ledger needs to know of the next contacts. Raises Unreachable."""
         given: MissingHours | None = None
         for _ in range(OFFER_TRIES):
-            terms = await self._terms(settings, hours, given)
+            terms = await self._terms(event, settings, hours, given)
             answer = await self._services.previews.offer(event, entry, terms)
             if isinstance(answer, str):
                 return answer
@@ -76,8 +78,24 @@ class Previews:
                 await self._confirming.confirm(event.campaign_id, settings, answer.stale, answer.now)
         raise Unreachable("backend: the contacts to be offered keep changing")
 
+    async def _accept(
+        self, event: PreviewEvent, entry: str, settings: CampaignSettings, hours: CallingHours
+    ) -> str:
+        """Raises Unreachable."""
+        for _ in range(OFFER_TRIES):
+            terms = await self._terms(event, settings, hours)
+            answer = await self._services.previews.accept(event, entry, terms)
+            if answer != "trunk_changed":
+                return answer
+            await self._trunks.look(settings)
+        raise Unreachable("Redis: the campaigns of the trunk keep changing")
+
     async def _terms(
-        self, settings: CampaignSettings, hours: CallingHours, missing: MissingHours | None = None
+        self,
+        event: PreviewEvent,
+        settings: CampaignSettings,
+        hours: CallingHours,
+        missing: MissingHours | None = None,
     ) -> PreviewTerms:
         now_ms = await self._now_ms()
         opening = hours.window.around(now_ms)
@@ -88,6 +106,7 @@ class Previews:
             max_concurrent=settings.max_concurrent_calls,
             hours=hours_for(hours, contacts, zones, now_ms),
             caps=caps_of(hours.pack, settings),
+            pace=self._trunks.pace_of(event.campaign_id, settings),
         )
 
     async def _now_ms(self) -> int:

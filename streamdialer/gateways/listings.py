@@ -111,8 +111,9 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
 
 
 def _check_numbers(campaign: str, settings: CampaignSettings, fields: dict[str, Any]) -> None:
-    for name in ("pacing_ratio", "retry_delay", "weight"):
-        if not math.isfinite(getattr(settings, name)):
+    for name in ("pacing_ratio", "retry_delay", "weight", "calls_per_second"):
+        value = getattr(settings, name)
+        if value is not None and not math.isfinite(value):
             raise CampaignError(f"campaign {campaign}: {name} is {fields[name]!r}, takes a finite number")
     limit = RATIO_LIMITS.get(settings.dial_mode)
     if limit is not None and settings.pacing_ratio > limit:

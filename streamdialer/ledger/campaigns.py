@@ -10,6 +10,7 @@ import msgspec
 from streamdialer.keys import Keys
 from streamdialer.ledger.facts import CallFact
 from streamdialer.ledger.hours import Hours, MissingHours, hours_argument
+from streamdialer.ledger.pace import NO_PACE, Pace
 from streamdialer.model import Attempt, CallEvent
 from streamdialer.rules.caps import NO_CAPS, CapReason, Caps
 from streamdialer.rules.retry import RetryPlan
@@ -75,6 +76,7 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     hours: Hours | None = None
     """Of the zone sets that are known of; None: everybody may be called at any time."""
     caps: Caps = NO_CAPS
+    pace: Pace = NO_PACE
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +93,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """Contacts whose call Redis has forgotten and that may still be up."""
     reason: str | None = None
     """Why nothing may be dialed; `queue_changed` asks for another try with the queue's new campaigns,
-    `not_rebuilt` for another try after the campaign has been rebuilt."""
+    `trunk_changed` with those of the trunk, `not_rebuilt` after the campaign has been rebuilt."""
     wait_ms: int | None = None
     """How long calls that Redis may have forgotten are still waited for."""
     limit: str | None = None
@@ -99,6 +101,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     stale: list[str] = []
     """Contacts passed over until the backend shows them as pending again."""
     wall: int = 0
+    next_ms: int | None = None
+    """When its pace, or a line of its trunk, may allow another call."""
     missing: MissingHours | None = None
     """The next contacts in line need these at `wall`, the server's own time, ms."""
 
@@ -198,6 +202,7 @@ class CampaignLedger:
             keys.queue_busy(queue),
             keys.do_not_call,
             keys.recent,
+            keys.trunks,
         ]
         args: list[Argument] = [
             campaign,
@@ -218,10 +223,12 @@ class CampaignLedger:
             limits.ready_max_age_ms,
             hours_argument(wanted.hours),
             wanted.caps.encoded(),
+            wanted.pace.encoded(),
         ]
         for other, per_agent in wanted.others.items():
             names += [keys.reserved(other), keys.unanswered(other)]
             args += [other, per_agent]
+        names += wanted.pace.live_calls(keys)
         return msgspec.json.decode(await self._scripts.run(CLAIM, names, args), type=Claimed)
 
     async def begin(self, attempt: Attempt, run: str, open_until: str) -> Began:
@@ -345,6 +352,7 @@ class CampaignLedger:
                 keys.slots,
                 keys.api,
                 keys.numbers,
+                keys.trunks,
                 keys.requests(campaign),
                 keys.decisions(campaign),
             ],

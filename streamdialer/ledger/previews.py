@@ -9,6 +9,7 @@ import msgspec
 from streamdialer.keys import Keys
 from streamdialer.ledger.campaigns import Limits
 from streamdialer.ledger.hours import Hours, MissingHours, hours_argument
+from streamdialer.ledger.pace import NO_PACE, Pace
 from streamdialer.model import PreviewEvent
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan
@@ -30,6 +31,7 @@ class PreviewTerms(msgspec.Struct, frozen=True):
     max_concurrent: int
     hours: Hours | None = None
     caps: Caps = NO_CAPS
+    pace: Pace = NO_PACE
 
 
 class OfferNeeds(msgspec.Struct, frozen=True):
@@ -78,10 +80,12 @@ class PreviewLedger:
         return str(answer) if what == "offered" else msgspec.json.decode(answer, type=OfferNeeds)
 
     async def accept(self, event: PreviewEvent, entry: str, terms: PreviewTerms) -> str:
-        """Reserves the shown contact and appends its call: "reserved", or why not (previews tell that)."""
+        """Reserves the shown contact and appends its call: "reserved", or why not (previews tell that).
+
+        "trunk_changed" asks for another try with the campaigns of the trunk."""
         keys, limits = self._keys, self._limits
         names = [*keys.of_campaign(event.campaign_id), keys.stream("calls"), keys.previews, keys.api]
-        names += [keys.do_not_call, keys.recent]
+        names += [keys.do_not_call, keys.recent, keys.trunks, *terms.pace.live_calls(keys)]
         args: list[Argument] = [
             event.campaign_id,
             event.agent_id,
@@ -96,6 +100,7 @@ class PreviewLedger:
             limits.deadline_ms,
             hours_argument(terms.hours),
             terms.caps.encoded(),
+            terms.pace.encoded(),
         ]
         return str(await self._scripts.run(ACCEPT, names, args))
 

@@ -1,12 +1,14 @@
 -- An agent takes the contact shown to them: it is reserved and its call appended to `calls`, as a claim would. What forbids a
 -- claim forbids this; then the offer stays until it ends, and previews say why.
--- KEYS 1–20 of the campaign, 21 calls, 22 previews, 23 api, 24 numbers not to be called, 25 recent calls
+-- KEYS 1–20 of the campaign, 21 calls, 22 previews, 23 api, 24 numbers not to be called, 25 recent calls, 26 trunks, then
+--   reserved, unanswered and connected of each other campaign on the trunk
 -- ARGV campaign, agent, contact ('' = the one shown), id of the answer's entry, open until ms ('' = no end), max attempts,
 --   retry plan JSON, max concurrent calls, lease ms, events required ('1'), deadline after sending ms, hours of each zone
---   set ('' = any), caps JSON ('' = none)
--- Returns "reserved" (the same entry again as well) · why not
--- uses: clock memory campaign outbox numbers retry attempts suppression hours recent gate refusal reserve preview
-local calls, previews, api, listed, recent = unpack(KEYS, 21, 25)
+--   set ('' = any), caps JSON ('' = none), pace JSON
+-- Returns "reserved" (the same entry again as well) · why not · "trunk_changed", which the agent is not told: the campaigns on the
+--   trunk are not those passed, ask again
+-- uses: clock memory campaign outbox numbers retry attempts suppression hours recent pace gate refusal reserve preview
+local calls, previews, api, listed, recent, trunks = unpack(KEYS, 21, 26)
 local agent, entry, open_until, max_attempts = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local deadline_ms, hours = tonumber(ARGV[11]), read_hours(ARGV[12])
 
@@ -15,6 +17,8 @@ for _, attempt in ipairs(known and known.h or {}) do
   if attempt.t == entry then return 'reserved' end
 end
 
+local pace = look_at_pace(trunks, ARGV[14], 27)
+if pace.is_changed then return 'trunk_changed' end
 local gate = look_at_gate(api, open_until, ARGV[10] == '1', deadline_ms)
 local contact, record, why_not = answered_offer(agent, ARGV[3], entry)
 local caps, opening = keep_caps(recent, ARGV[13]), nil
@@ -23,7 +27,8 @@ if not why_not then
   local refused = opening and refusal(contact, record, max_attempts, listed, opening, recent, caps)
   if refused then pass_over(contact, record, refused) end
   local live = count(reserved) + count(unanswered) + count(connected)
-  why_not = refused and refused.reason or not opening and 'window_closed' or gate.closed or live >= tonumber(ARGV[8]) and 'concurrency' or nil
+  why_not = refused and refused.reason or not opening and 'window_closed' or gate.closed
+    or live >= tonumber(ARGV[8]) and 'concurrency' or pace.lines < 1 and 'trunk_lines' or pace.calls < 1 and 'calls_per_second' or nil
 end
 if why_not then
   tell_agent(previews, 'preview_refused', agent, contact, entry, cjson.encode({ reason = why_not }))
@@ -32,6 +37,7 @@ else
   local terms = { calls = calls, lease_ms = tonumber(ARGV[9]), deadline_ms = deadline_ms }
   reserve(contact, record, terms, earlier(open_until, opening.u), entry, agent)
   if gate.is_probe then redis.call('HSET', api, 'probed', now) end
+  take_pace(pace, 1)
 end
 publish()
 return why_not or 'reserved'

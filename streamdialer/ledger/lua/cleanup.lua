@@ -1,5 +1,5 @@
 -- Removes every key of a finished campaign, once no call is up and the backend knows everything.
--- KEYS 1–20 of the campaign, 21 queue's campaigns, 22 queue's pacing, 23 slots, 24 api, 25 contacts by number, then the rest to delete
+-- KEYS 1–20 of the campaign, 21 queue's campaigns, 22 queue's pacing, 23 slots, 24 api, 25 contacts by number, 26 trunks, then the rest to delete
 -- ARGV campaign
 -- Returns "ok" · "unknown" · "not_finished" · "calls_live" · "updates_waiting"
 -- uses: clock campaign suppression number_index
@@ -11,7 +11,7 @@ if redis.call('HLEN', outbox) > 0 then return 'updates_waiting' end
 local known = redis.call('HGETALL', records)
 for i = 1, #known, 2 do forget_numbers(KEYS[25], known[i], cjson.decode(known[i + 1])) end
 redis.call('DEL', unpack(KEYS, 1, 11))
-redis.call('DEL', in_doubt, offered, unpack(KEYS, 26))
+redis.call('DEL', in_doubt, offered, unpack(KEYS, 27))
 redis.call('ZREM', due, campaign)
 redis.call('HDEL', waiting_ticks, campaign)
 redis.call('HDEL', directory, campaign)
@@ -21,4 +21,5 @@ for _, kind in ipairs({ 'dial', 'retry', 'stats', 'cleanup' }) do
   redis.call('HDEL', KEYS[23], kind .. ':' .. campaign)
 end
 redis.call('HDEL', KEYS[24], 'c:' .. campaign)
+redis.call('HDEL', KEYS[26], 'c:' .. campaign)
 return 'ok'
