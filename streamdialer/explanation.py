@@ -33,6 +33,14 @@ LIMITS: Final = {
     "queue": "calls of the queue were placed or agents left while it was decided",
 }
 
+SKIPPED: Final = {
+    "cap_attempts": "over a cap on attempts",
+    "cap_conversations": "over a cap on conversations",
+    "min_gap": "within the gap between two attempts",
+    "abandoned_rest": "at rest after an abandoned call",
+}
+"""Why contacts are passed over, where the code does not say it."""
+
 
 async def decisions(client: Redis, keys: Keys, campaign: str, last: int) -> list[TickResult]:
     """The newest decision records of a campaign, newest first; raises redis.RedisError."""
@@ -61,23 +69,26 @@ def explain(campaign: str, status: str | None, records: list[TickResult]) -> Ite
 
 def in_words(record: TickResult) -> str:
     """One decision as a sentence or two."""
-    if record.reason is not None:
-        return f"No call: {record.detail or record.reason}."
-    calls = _count(record.dialed or 0, "call")
-    sentence = f"Placed {calls}" if record.dialed else "No call"
-    if record.adaptive is not None:
-        sentence += f". {_adaptive(msgspec.convert(record.adaptive, AdaptiveDecision))}"
-    else:
-        agents = _count(record.available_agents or 0, "free agent")
-        ringing = _count(record.active_calls or 0, "unanswered call")
-        sentence += f": {agents}, {ringing} ({record.mode}); {LIMITS.get(record.limit or '', record.limit)}."
+    sentence = _placed(record) if record.reason is None else f"No call: {record.detail or record.reason}."
     if record.skipped:
-        skipped = ", ".join(f"{number} {why.replace('_', ' ')}" for why, number in record.skipped.items())
+        skipped = ", ".join(
+            f"{number} {SKIPPED.get(why) or why.replace('_', ' ')}" for why, number in record.skipped.items()
+        )
         sentence += f" Passed over: {skipped}."
-    if record.shadow is not None:
+    if record.reason is None and record.shadow is not None:
         shadow = msgspec.convert(record.shadow, AdaptiveDecision)
         sentence += f" Adaptive pacing would have placed {shadow.place}."
     return sentence
+
+
+def _placed(record: TickResult) -> str:
+    calls = _count(record.dialed or 0, "call")
+    sentence = f"Placed {calls}" if record.dialed else "No call"
+    if record.adaptive is not None:
+        return f"{sentence}. {_adaptive(msgspec.convert(record.adaptive, AdaptiveDecision))}"
+    agents = _count(record.available_agents or 0, "free agent")
+    ringing = _count(record.active_calls or 0, "unanswered call")
+    return f"{sentence}: {agents}, {ringing} ({record.mode}); {LIMITS.get(record.limit or '', record.limit)}."
 
 
 def _adaptive(decision: AdaptiveDecision) -> str:

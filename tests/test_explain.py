@@ -56,6 +56,15 @@ def test_how_it_stands_comes_first(status: str | None, records: list[TickResult]
     assert first in line
 
 
+def test_whom_it_passed_over_is_told_also_when_nobody_was_left() -> None:
+    told = in_words(
+        record(reason="no_contacts", detail=WHY["no_contacts"], skipped={"cap_attempts": 3, "do_not_call": 1})
+    )
+    assert told == (
+        "No call: no contact is ready to be dialed. Passed over: 3 over a cap on attempts, 1 do not call."
+    )
+
+
 def test_a_fixed_decision_names_agents_calls_and_what_bound() -> None:
     told = in_words(record(dialed=2, available_agents=5, active_calls=5, mode="progressive", limit="agents"))
     assert told == (
