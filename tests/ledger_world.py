@@ -8,9 +8,9 @@ import msgspec
 
 from streamdialer.consumers.services import Services
 from streamdialer.ledger import Claimed, LoadRow, Reservation, fact_of
-from streamdialer.ledger.campaigns import EventApplied
 from streamdialer.ledger.hours import Hours
 from streamdialer.ledger.pace import NO_PACE, Pace
+from streamdialer.ledger.terms import EventApplied
 from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan, retry_plan

@@ -234,14 +234,18 @@ async def test_the_number_that_was_called_is_counted_and_not_the_contacts_others
     assert await world.refused("3") == {"cap_attempts": 1}
 
 
-async def test_campaigns_without_caps_count_nothing(world: CapsWorld) -> None:
+async def test_nothing_is_counted_until_a_campaign_has_caps_and_then_all_calls_are(world: CapsWorld) -> None:
     await world.missed("1")
     assert not await world.services.client.exists(world.services.keys.recent)
     world.cap("us-fl")
-    await world.missed("1")
+    await world.missed("2")
     world.cap("none")
     await world.missed("1")
-    assert await world.counted(DIGITS) == ["a"]
+    await world.missed("1")
+    assert await world.counted(DIGITS) == ["a", "a", "a"]
+    await world.missed("1")
+    world.cap("us-fl")
+    assert await world.refused("2") == {"cap_attempts": 1}
 
 
 async def test_calls_are_forgotten_when_the_longest_window_any_campaign_had_is_over(world: CapsWorld) -> None:

@@ -16,7 +16,7 @@ from streamdialer.ledger import (
     TickLedger,
     Update,
 )
-from streamdialer.ledger.campaigns import Limits
+from streamdialer.ledger.terms import Limits
 from streamdialer.model import Attempt, TickKind
 from streamdialer.scripts import Scripts
 from tests.ledger_model import (

@@ -24,7 +24,7 @@ from streamdialer.ledger import (
     Suppression,
     TickLedger,
 )
-from streamdialer.ledger.campaigns import Limits
+from streamdialer.ledger.terms import Limits
 from streamdialer.scripts import Scripts
 
 

@@ -4,7 +4,7 @@ Each change is one Lua script with one typed stub.
 """
 
 from streamdialer.ledger.callbacks import CallbackLedger, CallbackNoted
-from streamdialer.ledger.campaigns import CampaignLedger, Claimed, Loaded, LoadRow, Reservation, Swept
+from streamdialer.ledger.campaigns import CampaignLedger
 from streamdialer.ledger.facts import CallFact, fact_of
 from streamdialer.ledger.history import PastCall, past_calls
 from streamdialer.ledger.lists import ListLedger
@@ -13,6 +13,7 @@ from streamdialer.ledger.outbox import Outbox, Update
 from streamdialer.ledger.previews import PreviewLedger, PreviewTerms
 from streamdialer.ledger.queues import CampaignState, QueueLedger, QueueState
 from streamdialer.ledger.suppression import Listing, Suppression
+from streamdialer.ledger.terms import Claimed, Loaded, LoadRow, Reservation, Swept
 from streamdialer.ledger.ticks import TickLedger
 from streamdialer.ledger.uncertain import UncertainAttempt, uncertain_attempts
 

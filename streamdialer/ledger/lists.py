@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from streamdialer.keys import CHANNEL, Keys
-from streamdialer.ledger.campaigns import Limits
+from streamdialer.ledger.terms import Limits
 from streamdialer.scripts import Argument, Script, Scripts
 
 DROP_GONE, ANNOUNCE_END = (Script("streamdialer.ledger", name) for name in ("drop_gone", "announce_end"))

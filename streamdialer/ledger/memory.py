@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from streamdialer.errors import CannotBeDone
 from streamdialer.keys import Keys
-from streamdialer.ledger.campaigns import LoadRow
+from streamdialer.ledger.terms import LoadRow
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan
 from streamdialer.scripts import Argument, Script, Scripts

@@ -7,9 +7,9 @@ from typing import Any, Final
 import msgspec
 
 from streamdialer.keys import Keys
-from streamdialer.ledger.campaigns import Limits
 from streamdialer.ledger.hours import Hours, MissingHours, hours_argument
 from streamdialer.ledger.pace import NO_PACE, Pace
+from streamdialer.ledger.terms import Limits
 from streamdialer.model import PreviewEvent
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan

@@ -1,5 +1,5 @@
--- How often a contact or a number was called lately, and whether its caps (`rules/caps.py`) allow one call more. Counted only
--- in campaigns that have caps, and for the longest window any of them has had.
+-- How often a contact or a number was called lately, and whether its caps (`rules/caps.py`) allow one call more. Counted in all
+-- campaigns as soon as one has caps, and for the longest window any of them has had.
 -- In `recent`, a hash: number (digits) or `campaign:contact` -> JSON list of calls; `longest` -> ms. In `newest`, a zset: the
 -- same names by the end of their newest call, ms.
 -- A call: {attempt's id, sent ms, 'a' | 'c' a conversation with a person | 'b' abandoned, ended ms?}: a function of the attempt's
@@ -81,8 +81,8 @@ end
 
 -- Counts the attempt as its facts say by now; to be called whenever they change. `was` is the id it had, where it has a new one.
 local function count_call(recent, newest, contact, record, attempt, was)
-  if redis.call('HEXISTS', totals, 'caps') == 0 then return end
-  local longest = tonumber(redis.call('HGET', recent, 'longest') or math.huge)
+  local longest = tonumber(redis.call('HGET', recent, 'longest') or nil)
+  if not longest then return end -- no campaign has had caps
   local kind = counts_as(attempt)
   for _, name in ipairs(names_of(contact, record, attempt)) do
     local calls, latest = {}, 0
@@ -107,9 +107,9 @@ end
 
 -- Forgets whoever was called longer ago than any window lasts, at most so many.
 local function forget_calls(recent, newest, most)
-  local longest = tonumber(redis.call('HGET', recent, 'longest') or math.huge)
-  local names = redis.call('ZRANGEBYSCORE', newest, '-inf', digits(now - longest), 'LIMIT', 0, most)
-  if #names == 0 then return end
+  local longest = tonumber(redis.call('HGET', recent, 'longest') or nil)
+  local names = longest and redis.call('ZRANGEBYSCORE', newest, '-inf', digits(now - longest), 'LIMIT', 0, most)
+  if not names or #names == 0 then return end
   redis.call('HDEL', recent, unpack(names))
   redis.call('ZREM', newest, unpack(names))
 end
