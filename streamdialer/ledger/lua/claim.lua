@@ -6,8 +6,8 @@
 -- ARGV campaign, token, level, free agents the level was decided for, calls per agent, max concurrent calls,
 --   batch, lease ms, open until ms ('' = no end), max attempts, retry plan JSON, events required ('1'),
 --   answer kept ms, deadline after sending ms, level of the queue ('' = as its free agents allow), ms after which a ready
---   contact is looked up, hours of each zone set ('' = any), caps JSON ('' = none), pace JSON, then id and calls per agent of each other campaign, in the
---   order of KEYS
+--   contact is looked up, hours of each zone set ('' = any), caps JSON ('' = none), pace JSON, then id and calls per agent
+--   of each other campaign, in the order of KEYS
 -- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, stale?, wait_ms?, missing?,
 --   next_ms?, wall}; reason "queue_changed": the campaigns of the queue are not those passed, ask again; "trunk_changed":
 --   the same of the trunk; next_ms: when its pace or its trunk may allow another call; stale: contacts passed over to

@@ -2,8 +2,8 @@
 -- forgotten, are held in doubt until their events or the longest conversation is over.
 -- KEYS 1–20 of the campaign, 21 numbers not to be called, 22 requests, of contacts whose number was not known here,
 --   23 contacts by number, 24 recent calls, 25 their newest
--- ARGV campaign, retry plan JSON, caps JSON ('' = none), deadline after sending ms, longest conversation ms, then per contact: id,
---   priority, attempts, JSON, is shown as answered ('1'), last attempt (server's ms, '' = not known)
+-- ARGV campaign, retry plan JSON, caps JSON ('' = none), deadline after sending ms, longest conversation ms, then per
+--   contact: id, priority, attempts, JSON, is shown as answered ('1'), last attempt (server's ms, '' = not known)
 -- Returns how many are in doubt now that were not · -1 the campaign has been rebuilt
 -- uses: clock campaign outbox numbers retry attempts suppression number_index recent
 local deadline_ms, max_call_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
