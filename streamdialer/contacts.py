@@ -14,11 +14,10 @@ from streamdialer.keys import Keys
 from streamdialer.ledger import Update
 from streamdialer.model import mask_number, wire_id
 
-PLACES: Final = ("ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished")
+PLACES: Final = ("ready", "waiting", "reserved", "unanswered", "connected", "in_doubt", "finished")
 STANDING: Final = {
     "ready": "may be called now",
     "waiting": "may be called from {until}",
-    "offered": "is shown to an agent; ready again at {until} when nobody takes it",
     "reserved": "is about to be called; ready again at {until} when its request has not left",
     "unanswered": "is being called; without any news the attempt ends at {until}",
     "connected": "is on the phone, until {until} at the longest",

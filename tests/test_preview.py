@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from streamdialer.consumers.services import Services
-from streamdialer.contacts import contact_detail
 from streamdialer.ledger import DoubtRow, PreviewTerms
 from tests.preview_world import OFFER_S, TERMS, PreviewWorld, terms
 
@@ -36,14 +35,6 @@ async def test_an_agent_is_shown_the_first_of_the_line_and_another_agent_the_nex
     assert offer["data"]["attempts"] == 0
     assert await world.reserved_calls() == []
     await world.check()
-
-
-async def test_contact_show_says_that_it_is_shown_and_until_when(world: PreviewWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.says("requested", "5")
-    detail = await contact_detail(world.services.client, world.services.keys, "1", "1")
-    assert (detail.place, detail.until is None) == ("offered", False)
-    assert detail.standing == f"is shown to an agent; ready again at {detail.until} when nobody takes it"
 
 
 async def test_what_is_shown_is_what_the_backend_said_to_the_letter(world: PreviewWorld) -> None:
