@@ -121,7 +121,11 @@ class QueueLearning(msgspec.Struct):
             learning.release(view.now)
         for campaign in view.campaigns:
             self.of(campaign.id).steering.advance(
-                view.now, campaign.cap, humans.get(campaign.id, 0), abandoned.get(campaign.id, 0)
+                view.now,
+                campaign.cap,
+                humans.get(campaign.id, 0),
+                abandoned.get(campaign.id, 0),
+                campaign.humans,
             )
         outlook = self.outlook
         if outlook is None or not 0 <= view.now - outlook.at < REFRESH_S:
