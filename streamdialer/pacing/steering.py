@@ -46,7 +46,7 @@ class Steering(msgspec.Struct):
     """Seconds that count towards `humans`, fading alike."""
     at: float | None = None
 
-    def advance(self, now: float, cap: float, humans: int, abandoned: int, in_window: int) -> None:
+    def advance(self, now: float, cap: float, humans: int, abandoned: int, in_window: float) -> None:
         """Up to `now`; that many more people answered, of `in_window` within the cap's window, and that many of them
         were abandoned.
         """
