@@ -26,6 +26,7 @@ from tests.ledger_invariants import check_ledger
 from tests.ledger_view import move_clock
 from tests.preview_world import PreviewWorld
 from tests.running import running
+from tests.test_hours_in_ledger import zone_where
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +71,20 @@ async def test_agents_who_race_through_two_replicas_are_never_shown_the_same_con
         audit = await dialer.until(lambda audit: audit.total.originates == 12)
         assert set(map(str, world.auditor.per_contact)) == set(shown)
         assert (audit.double_dials, await dialer.dead.count()) == (0, 0)
+
+
+async def test_an_accepted_contact_is_called_within_its_own_hours(redis: Redis, settings: Settings) -> None:
+    world = build_world(agents=1, contacts=2, mode="preview", speed=60)
+    for contact in world.contacts.values():
+        contact.timezone = zone_where(10, 18)
+    async with running(settings, world, rule_pack="us", timezone=zone_where(0, 6)) as dialer:
+        await eventually(lambda: dialer.count("ready"), what="contacts are loaded")
+        answer = await dialer.producer.preview(1, 1001)
+        assert answer is not None
+        assert answer.type == "preview_offered"
+        said = {"campaign_id": 1, "agent_id": 1001}
+        await dialer.producer.event("preview_accepted", **said)
+        await dialer.until(lambda audit: audit.total.originates == 1, what="it is called")
 
 
 async def test_a_campaign_that_dials_by_itself_shows_nobody(redis: Redis, settings: Settings) -> None:

@@ -30,11 +30,10 @@ local function closed_by(opening)
   end
 end
 
--- Among the first `most` of `ready`: zone sets `hours` lacks, and contacts whose zone set nobody has looked for, with
--- their JSON.
-local function missing_hours(hours, most)
+-- Of these contacts: zone sets `hours` lacks, and contacts whose zone set nobody has looked for, with their JSON.
+local function missing_hours_of(hours, several)
   local missing = { zones = {}, contacts = {} }
-  for _, contact in ipairs(redis.call('ZRANGE', ready, 0, most - 1)) do
+  for _, contact in ipairs(several) do
     local record = load_record(contact)
     if not opening_of(hours, contact, record) then
       if record.z then
@@ -45,4 +44,9 @@ local function missing_hours(hours, most)
     end
   end
   return missing
+end
+
+-- The same among the first `most` of `ready`.
+local function missing_hours(hours, most)
+  return missing_hours_of(hours, redis.call('ZRANGE', ready, 0, most - 1))
 end
