@@ -15,6 +15,7 @@ from streamdialer.callcentre import CentreConfig, build_world
 from streamdialer.callcentre import Contact as ListedContact
 from streamdialer.callcentre.web import json_reply
 from streamdialer.config import Settings
+from streamdialer.consumers.calls import Call, CallsStage
 from streamdialer.consumers.do_not_call import suppress
 from streamdialer.consumers.events import read_event
 from streamdialer.consumers.refill import doubt_row, load_row
@@ -546,3 +547,15 @@ async def test_a_request_without_a_clear_reply_is_not_repeated_to_whoever_asked(
 
         await eventually(is_settled, within_s=2.5, what="nobody goes on asking")
         assert len(keys) <= asked + 1, "one request was on its way"
+
+
+@pytest.mark.parametrize("spelled", ["+57 300 7654321", "300 7654321"])
+async def test_a_request_is_not_repeated_to_the_number_of_a_callback_that_is_listed(
+    services: Services, spelled: str
+) -> None:
+    await services.client.hset("sd:c:1:totals", "country", "CO")
+    call = Call(id=1, phone_number=spelled, n=[HERS])
+    stage, attempt = CallsStage(services), Attempt("1", "1", 1, "t")
+    assert await stage._may_ask_again(attempt, call)
+    await services.suppression.suppress([read_number("+573007654321")], "event")
+    assert not await stage._may_ask_again(attempt, call)
