@@ -59,6 +59,11 @@ def test_local_numbers_are_of_the_country() -> None:
     assert read_text(text) == (["3001234567", "+12125550123"], [])
 
 
+def test_a_number_that_a_spreadsheet_took_for_an_amount_is_itself() -> None:
+    text = "name,phone\nAna,3001234567.0\nLuis,+573001234568.00\nEva,3.00123E+9\n"
+    assert read_text(text, "CO") == (["+573001234567", "+573001234568"], [(4, "not a phone number")])
+
+
 def test_bad_lines_are_told_and_spoil_nothing() -> None:
     text = (
         "name,phone\n"
