@@ -233,11 +233,9 @@ def _callback(record: _Record) -> CallbackDetail | None:
 
 def _number_of(attempt: _Attempt, asked: _Callback | None, numbers: list[str]) -> str:
     """The number that was called, masked; '' when it was another callback's and is not known any more."""
-    if attempt.callback is not None:
-        if asked is None or asked.entry != attempt.callback:
-            return ""
-        if asked.number:
-            return mask_number(asked.number)
+    if attempt.phone == 0:
+        is_known = asked is not None and asked.entry == attempt.callback
+        return mask_number(asked.number) if asked and is_known else ""
     return numbers[attempt.phone - 1] if attempt.phone <= len(numbers) else ""
 
 

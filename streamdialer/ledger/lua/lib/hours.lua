@@ -30,6 +30,16 @@ local function closed_by(opening)
   end
 end
 
+-- The contact's JSON, among its numbers the one that a callback which is owed was asked for at.
+local function with_asked_number(record, call)
+  local asked = owed(record)
+  if not asked or not asked.num then return call end
+  local told = cjson.decode(call)
+  local numbers = told.n or { told.phone_number }
+  numbers[#numbers + 1] = asked.nn
+  return cjson.encode({ id = told.id, timezone = told.timezone, n = numbers })
+end
+
 -- Of these contacts: zone sets `hours` lacks, and contacts whose zone set nobody has looked for, with their JSON.
 local function missing_hours_of(hours, several)
   local missing = { zones = {}, contacts = {} }
@@ -39,7 +49,7 @@ local function missing_hours_of(hours, several)
       if record.z then
         missing.zones[record.z] = true
       else
-        missing.contacts[contact] = redis.call('HGET', contacts, contact) or '{}'
+        missing.contacts[contact] = with_asked_number(record, redis.call('HGET', contacts, contact) or '{}')
       end
     end
   end
