@@ -152,6 +152,8 @@ def _cell_of(text: str, layout: _Layout) -> str | None:
 
 
 def _cells_of(text: str, separator: str) -> list[str]:
+    if text.count('"') % 2:  # one of them belongs to another line: cells are as they stand
+        return [cell.strip(' "') for cell in text.split(separator)]
     if '"' not in text:
         return text.split(separator)
     try:
