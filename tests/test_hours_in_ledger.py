@@ -321,3 +321,24 @@ async def test_a_campaign_whose_law_cannot_be_kept_is_not_dialed_and_says_so(
         assert (result.status, result.reason) == ("error", "campaign_unusable")
         assert said in (result.detail or "")
         assert dialer.centre.summary().total.originates == 0
+
+
+@pytest.mark.usefixtures("redis")
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [
+        (None, "2020-02-01T00:00:00", "its calling hours are over; they do not open again"),
+        ("2999-01-31T09:00:00", None, "they open 2999-01-31T09:00:00-05:00 (America/Bogota)"),
+    ],
+)
+async def test_a_campaign_outside_its_own_hours_says_when_they_open(
+    settings: Settings, start: str | None, end: str | None, said: str
+) -> None:
+    sim = build_world(agents=1, contacts=1, timezone="America/Bogota")
+    campaign = next(iter(sim.campaigns.values()))
+    campaign.start_time, campaign.end_time = start, end
+    async with running(settings, sim, start=False) as dialer:
+        await dialer.services.client.hset("campaign:1", "status", "active")
+        result = await dialer.tick()
+        assert result.reason == "window_closed"
+        assert said in (result.detail or "")
