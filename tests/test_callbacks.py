@@ -179,7 +179,9 @@ async def test_nobody_is_called_back_who_is_not_to_be_called(
         assert await ask(world, "1", HOUR_S) == "applied"
     await world.event("call_completed", attempt, disposition=disposition)
     if not is_asked_first:
-        assert await ask(world, "1", HOUR_S) == "final"
+        entry = await world.write_entry()
+        assert await ask(world, "1", HOUR_S, entry=entry) == "final"
+        assert await ask(world, "1", HOUR_S, entry=entry) == "final", "the same request has the same answer"
     assert await world.place_of("1") == "finished"
     assert await told(world, "1") == disposition
 
