@@ -148,11 +148,12 @@ async def contact_detail(client: Redis, keys: Keys, campaign: str, contact: str)
         pipe.hget(key, contact)
     pipe.hget(keys.campaign(campaign), "status")
     pipe.hget(keys.server, "ahead")
+    pipe.time()
     for place in PLACES:
         pipe.zscore(getattr(keys, place)(campaign), contact)
     answers: list[Any] = await pipe.execute()
-    raw, call, news, status, ahead = answers[:5]
-    scores = dict(zip(PLACES, answers[5:], strict=True))
+    raw, call, news, status, ahead, (seconds, micros) = answers[:6]
+    scores = dict(zip(PLACES, answers[6:], strict=True))
     if raw is None:
         raise CannotBeDone(
             f"contact {contact} of campaign {campaign} is not known here: it has not been loaded yet, "
@@ -175,7 +176,7 @@ async def contact_detail(client: Redis, keys: Keys, campaign: str, contact: str)
         contact_id=wire_id(contact),
         campaign_status=status,
         place=record.place,
-        standing=STANDING[record.place].format(until=until, agent=record.offer.agent if record.offer else ""),
+        standing=_standing(record, status, until, seconds * 1000 + micros // 1000),
         until=until,
         reason=reason,
         detail=detail,
@@ -197,6 +198,17 @@ def _not_confirmed(news: str | None) -> NotConfirmed | None:
         return None
     update = msgspec.json.decode(news, type=Update)
     return NotConfirmed(status=update.status, attempts=update.attempts)
+
+
+def _standing(record: _Record, status: str | None, until: str | None, wall_ms: int) -> str:
+    """When it may be called next; `wall_ms` is the server's own time."""
+    if record.place == "ready" and status != "active":
+        return f"may be called once the campaign is active: its status is {status!r}"
+    asked = record.callback if _callback(record) else None
+    if record.place == "ready" and asked and asked.agent and wall_ms < asked.grace_ends_ms:
+        return f"may be called now for agent {asked.agent}, and for anyone from {_iso(asked.grace_ends_ms)}"
+    offered_to = record.offer.agent if record.offer else ""
+    return STANDING[record.place].format(until=until, agent=offered_to)
 
 
 def _why(record: _Record) -> tuple[str | None, str | None]:

@@ -49,6 +49,13 @@ async def test_a_ready_contact_may_be_called_now(world: LedgerWorld) -> None:
     assert (detail.not_confirmed, detail.attempts) == (None, [])
 
 
+async def test_a_ready_contact_of_a_paused_campaign_is_not_called_now(world: LedgerWorld) -> None:
+    await one_contact(world)
+    await world.services.client.hset("campaign:1", "status", "paused")
+    said = (await shown(world)).standing
+    assert said == "may be called once the campaign is active: its status is 'paused'"
+
+
 async def test_the_time_line_of_an_attempt_and_why_the_contact_waits(world: LedgerWorld) -> None:
     await one_contact(world)
     attempt = await world.place_one()
@@ -131,6 +138,9 @@ async def test_a_callback_that_is_owed_and_the_number_of_its_call(world: LedgerW
     assert asked is not None
     assert (asked.number, asked.agent) == ("••••••777", "1")
     assert asked.at < str(asked.for_agent_until)
+    assert (await shown(world)).standing == (
+        f"may be called now for agent 1, and for anyone from {asked.for_agent_until}"
+    )
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="busy")
     detail = await shown(world)

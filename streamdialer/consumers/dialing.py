@@ -308,6 +308,8 @@ def _report(
     result.reason = reason
     result.detail = WHY.get(reason or "")
     if reason == "no_contacts" and claimed.waiting:
-        result.detail = f"{WHY[reason]}; {claimed.waiting} wait for a retry or their calling hours"
+        result.detail = (
+            f"{WHY[reason]}; {claimed.waiting} wait for a retry, a callback or their calling hours"
+        )
     if result.detail and claimed.wait_ms:
         result.detail += f"; {math.ceil(claimed.wait_ms / 1000)} s more"
