@@ -18,6 +18,7 @@ from streamdialer.config import Settings
 from streamdialer.consumers.refill import load_row
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.dialer_api import DialerAPI
+from streamdialer.gateways.listings import read_contacts
 from streamdialer.gateways.replies import Reply
 from streamdialer.model import Contact, PreviewAnswer
 from streamdialer.producers.events import Producer, SyncProducer
@@ -125,6 +126,14 @@ def test_only_preview_campaigns_keep_what_agents_are_shown() -> None:
         "custom_data": {"name": "Ada"},
     }
     assert "Ada" not in load_row(contact).call
+
+
+@pytest.mark.parametrize("told", ["a note", [1, 2], {"name": "Ada"}])
+def test_an_agent_is_shown_what_the_backend_keeps_whatever_it_is(told: Any) -> None:
+    row = {"id": 7, "phone_number": "+1555", "custom_data": told}
+    [contact], unreadable = read_contacts([row], campaign="1", statuses={"pending"})
+    assert not unreadable
+    assert msgspec.json.decode(load_row(contact, for_preview=True).call)["custom_data"] == told
 
 
 @pytest.mark.parametrize("seed", range(8))
