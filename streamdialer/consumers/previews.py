@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from streamdialer.consumers.campaign_settings import KnownCampaigns
@@ -10,14 +12,14 @@ from streamdialer.consumers.confirming import Confirming
 from streamdialer.consumers.hours import hours_for
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CampaignError, Unreachable
-from streamdialer.ledger import PreviewTerms
+from streamdialer.ledger import PreviewNeeds, PreviewTerms
 from streamdialer.ledger.hours import MissingHours
 from streamdialer.model import CampaignSettings, PreviewEvent
 from streamdialer.rules import CallingHours, calling_hours
 from streamdialer.rules.retry import retry_plan
 
 log = logging.getLogger(__name__)
-OFFER_TRIES: Final = 5
+ASK_TRIES: Final = 5
 
 
 class Previews:
@@ -50,9 +52,8 @@ class Previews:
             settings = await self._campaigns.settings_of(event.campaign_id)
             if settings.dial_mode == "preview":
                 hours = calling_hours(settings, self._services.settings.timezone, await self._now_ms())
-                if event.type == "preview_requested":
-                    return await self._offer(event, entry, settings, hours)
-                return await previews.accept(event, entry, await self._terms(settings, hours))
+                ask = previews.offer if event.type == "preview_requested" else previews.accept
+                return await self._answer(partial(ask, event, entry), event.campaign_id, settings, hours)
             reason, detail = "not_preview", f"campaign {event.campaign_id} is not in preview mode"
         except CampaignError as error:
             reason, detail = "campaign_unusable", str(error)
@@ -61,20 +62,23 @@ class Previews:
         await previews.refuse(event, entry, reason, detail)
         return reason
 
-    async def _offer(
-        self, event: PreviewEvent, entry: str, settings: CampaignSettings, hours: CallingHours
+    async def _answer(
+        self,
+        ask: Callable[[PreviewTerms], Awaitable[str | PreviewNeeds]],
+        campaign: str,
+        settings: CampaignSettings,
+        hours: CallingHours,
     ) -> str:
-        """Asks again with what the ledger needs to know of the next contacts. Raises Unreachable."""
+        """Asks again with what the ledger needs to know of the contacts. Raises Unreachable."""
         given: MissingHours | None = None
-        for _ in range(OFFER_TRIES):
-            terms = await self._terms(settings, hours, given)
-            answer = await self._services.previews.offer(event, entry, terms)
+        for _ in range(ASK_TRIES):
+            answer = await ask(await self._terms(settings, hours, given))
             if isinstance(answer, str):
                 return answer
             given = answer.missing or given
             if answer.stale:
-                await self._confirming.confirm(event.campaign_id, settings, answer.stale, answer.now)
-        raise Unreachable("backend: the contacts to be offered keep changing")
+                await self._confirming.confirm(campaign, settings, answer.stale, answer.now)
+        raise Unreachable("backend: the contacts to be shown keep changing")
 
     async def _terms(
         self, settings: CampaignSettings, hours: CallingHours, missing: MissingHours | None = None

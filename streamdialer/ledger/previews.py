@@ -30,8 +30,8 @@ class PreviewTerms(msgspec.Struct, frozen=True):
     hours: Hours | None = None
 
 
-class OfferNeeds(msgspec.Struct, frozen=True):
-    """What an offer needs to know first: hours of the next contacts, or whether they are still pending."""
+class PreviewNeeds(msgspec.Struct, frozen=True):
+    """What an offer or a call needs to know first: hours of the contacts, or whether they are still pending."""
 
     now: int
     """Ledger ms."""
@@ -51,7 +51,7 @@ class PreviewLedger:
         self._limits = limits
         self._offer_ms = offer_ms
 
-    async def offer(self, event: PreviewEvent, entry: str, terms: PreviewTerms) -> str | OfferNeeds:
+    async def offer(self, event: PreviewEvent, entry: str, terms: PreviewTerms) -> str | PreviewNeeds:
         """Shows the agent a contact, whose id is returned; '' when there is none. Previews tell either.
 
         Or what has to be known before; then it is to be asked again."""
@@ -72,10 +72,12 @@ class PreviewLedger:
         ]
         names += [keys.previews, keys.api, keys.do_not_call]
         what, answer = await self._scripts.run(OFFER, names, args)
-        return str(answer) if what == "offered" else msgspec.json.decode(answer, type=OfferNeeds)
+        return str(answer) if what == "offered" else msgspec.json.decode(answer, type=PreviewNeeds)
 
-    async def accept(self, event: PreviewEvent, entry: str, terms: PreviewTerms) -> str:
-        """Reserves the shown contact and appends its call: "reserved", or why not (previews tell that)."""
+    async def accept(self, event: PreviewEvent, entry: str, terms: PreviewTerms) -> str | PreviewNeeds:
+        """Reserves the shown contact and appends its call: "reserved", or why not (previews tell that).
+
+        Or what has to be known before; then it is to be asked again."""
         keys, limits = self._keys, self._limits
         names = [*keys.of_campaign(event.campaign_id), keys.stream("calls"), keys.previews, keys.api]
         names.append(keys.do_not_call)
@@ -93,7 +95,8 @@ class PreviewLedger:
             limits.deadline_ms,
             hours_argument(terms.hours),
         ]
-        return str(await self._scripts.run(ACCEPT, names, args))
+        what, answer = await self._scripts.run(ACCEPT, names, args)
+        return str(answer) if what == "answered" else msgspec.json.decode(answer, type=PreviewNeeds)
 
     async def skip(self, event: PreviewEvent, entry: str) -> str:
         """Puts the shown contact back, behind the others of its priority: "skipped", or why not."""

@@ -4,7 +4,8 @@
 -- ARGV campaign, agent, contact ('' = the one shown), id of the answer's entry, open until ms ('' = no end), max attempts,
 --   retry plan JSON, max concurrent calls, lease ms, events required ('1'), deadline after sending ms, hours of each zone
 --   set ('' = any)
--- Returns "reserved" (the same entry again as well) · why not
+-- Returns {"answered", "reserved" (the same entry again as well) or why not} · {"ask", JSON {missing, now, wall}}: the contact
+--   needs hours that were not passed; ask again with them
 -- uses: clock memory campaign outbox numbers retry attempts suppression hours gate refusal reserve preview
 local calls, previews, api, listed = unpack(KEYS, 21, 24)
 local agent, entry, open_until, max_attempts = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
@@ -12,7 +13,7 @@ local deadline_ms, hours = tonumber(ARGV[11]), read_hours(ARGV[12])
 
 local known = ARGV[3] ~= '' and load_record(ARGV[3])
 for _, attempt in ipairs(known and known.h or {}) do
-  if attempt.t == entry then return 'reserved' end
+  if attempt.t == entry then return { 'answered', 'reserved' } end
 end
 
 local gate = look_at_gate(api, open_until, ARGV[10] == '1', deadline_ms)
@@ -20,10 +21,13 @@ local contact, record, why_not = answered_offer(agent, ARGV[3], entry)
 local opening
 if not why_not then
   opening = opening_of(hours, contact, record)
-  local refused = opening and refusal(record, max_attempts, listed, opening)
+  if not opening then
+    return { 'ask', cjson.encode({ missing = missing_hours_of(hours, { contact }), now = now, wall = wall }) }
+  end
+  local refused = refusal(record, max_attempts, listed, opening)
   if refused then pass_over(contact, record, refused) end
   local live = count(reserved) + count(unanswered) + count(connected)
-  why_not = refused and refused.reason or not opening and 'window_closed' or gate.closed or live >= tonumber(ARGV[8]) and 'concurrency' or nil
+  why_not = refused and refused.reason or gate.closed or live >= tonumber(ARGV[8]) and 'concurrency' or nil
 end
 if why_not then
   tell_agent(previews, 'preview_refused', agent, contact, entry, cjson.encode({ reason = why_not }))
@@ -34,4 +38,4 @@ else
   if gate.is_probe then redis.call('HSET', api, 'probed', now) end
 end
 publish()
-return why_not or 'reserved'
+return { 'answered', why_not or 'reserved' }
