@@ -58,14 +58,10 @@ class KnowsEnds:
     def _steered(self, view: QueueView, seen: Sequence[Seen]) -> float:
         """The risk it may take, steered as the adaptive rule's is."""
         cap = view.campaigns[0].cap
-        humans = sum(each.humans for each in view.campaigns)
         self._steering.advance(
-            view.now,
-            cap,
-            sum(s.what == "human" for s in seen),
-            sum(s.what == "abandoned" for s in seen),
-            humans,
+            view.now, cap, sum(s.what == "human" for s in seen), sum(s.what == "abandoned" for s in seen)
         )
+        humans = sum(each.humans for each in view.campaigns)
         abandoned = sum(each.abandoned for each in view.campaigns)
         return 0.0 if cap_is_reached(cap, humans, abandoned) else self._steering.theta(cap, humans, abandoned)
 

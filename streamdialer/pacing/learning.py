@@ -121,11 +121,7 @@ class QueueLearning(msgspec.Struct):
             learning.release(view.now)
         for campaign in view.campaigns:
             self.of(campaign.id).steering.advance(
-                view.now,
-                campaign.cap,
-                humans.get(campaign.id, 0),
-                abandoned.get(campaign.id, 0),
-                campaign.humans,
+                view.now, campaign.cap, humans.get(campaign.id, 0), abandoned.get(campaign.id, 0)
             )
         outlook = self.outlook
         if outlook is None or not 0 <= view.now - outlook.at < REFRESH_S:

@@ -11,15 +11,14 @@ from typing import Final
 
 import msgspec
 
-RESERVE: Final = 3.0
-"""Abandoned calls kept back: where the cap is reached only calls without risk are placed, and where few people answer
-that costs half of the agents' time until enough have been served."""
-SAVING: Final = 0.85
-"""Share of the cap that is aimed at until the reserve is there."""
-AIM: Final = 0.99
-"""Share of the cap that is aimed at from then on."""
-GUARDED: Final = 0.004
+AIM: Final = 0.97
+"""Share of the cap that is aimed at."""
+GUARDED: Final = 0.012
 """Most risk while one more abandoned call would break the cap of 3 %; other caps in proportion."""
+MANY: Final = 1000.0
+"""People who answered within the cap's window, with whom half of that is risked, with twice as many a third, and so on.
+Where the cap is reached only calls without risk are placed, and where few people answer that costs half of the agents'
+time until enough have been served. A reserve costs little where there are many, and a few abandoned calls of few."""
 GUARD_WIDTH: Final = 1.5
 """Abandoned calls to spare for which the guard gives way e times: the cap is approached slowly."""
 LEAST: Final = 0.002
@@ -28,7 +27,7 @@ _RATE_S: Final = 900.0
 _CREDIT_FADES_S: Final = 3600.0
 _BIAS_PER_S: Final = 0.3 / 900.0
 _BIAS: Final = (-2.5, 1.2)
-_GAIN: Final = 0.4
+_GAIN: Final = 0.6
 _MOST_X: Final = 3.0
 _LONGEST_STEP_S: Final = 5.0
 """Nothing is steered while nothing is dialed: a longer silence counts as this."""
@@ -46,10 +45,8 @@ class Steering(msgspec.Struct):
     """Seconds that count towards `humans`, fading alike."""
     at: float | None = None
 
-    def advance(self, now: float, cap: float, humans: int, abandoned: int, in_window: float) -> None:
-        """Up to `now`; that many more people answered, of `in_window` within the cap's window, and that many of them
-        were abandoned.
-        """
+    def advance(self, now: float, cap: float, humans: int, abandoned: int) -> None:
+        """Up to `now`; that many more people answered and that many of them were abandoned."""
         elapsed = 0.0 if self.at is None else min(_LONGEST_STEP_S, max(0.0, now - self.at))
         self.at = now
         keep = math.exp(-elapsed / _RATE_S)
@@ -57,8 +54,7 @@ class Steering(msgspec.Struct):
         self.dialed_s = self.dialed_s * keep + elapsed
         if self.credit > 0:
             self.credit *= math.exp(-elapsed / _CREDIT_FADES_S)
-        is_saving = (1 - SAVING) * cap * in_window < RESERVE
-        self.credit += (SAVING if is_saving else AIM) * cap * humans - abandoned
+        self.credit += AIM * cap * humans - abandoned
         low, high = _BIAS
         self.bias = min(high, max(low, self.bias + _BIAS_PER_S * self._x(cap) * elapsed))
 
@@ -71,7 +67,8 @@ class Steering(msgspec.Struct):
         scale = cap / 0.03
         theta = min(MOST * max(1.0, scale), max(LEAST * scale, theta))
         spare = max(0.0, cap * humans - abandoned - 1.0)
-        return min(theta, GUARDED * scale * math.exp(min(spare / GUARD_WIDTH, 10.0)))
+        guarded = GUARDED * scale / (1 + humans / MANY)
+        return min(theta, guarded * math.exp(min(spare / GUARD_WIDTH, 10.0)))
 
     def _x(self, cap: float) -> float:
         rate = self.humans / max(self.dialed_s, 60.0)
