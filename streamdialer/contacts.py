@@ -14,10 +14,11 @@ from streamdialer.keys import Keys
 from streamdialer.ledger import Update
 from streamdialer.model import mask_number, wire_id
 
-PLACES: Final = ("ready", "waiting", "reserved", "unanswered", "connected", "in_doubt", "finished")
+PLACES: Final = ("ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished")
 STANDING: Final = {
     "ready": "may be called now",
     "waiting": "may be called from {until}",
+    "offered": "is shown to agent {agent}, and called when they take it; ready again at {until}",
     "reserved": "is about to be called; ready again at {until} when its request has not left",
     "unanswered": "is being called; without any news the attempt ends at {until}",
     "connected": "is on the phone, until {until} at the longest",
@@ -49,6 +50,18 @@ class NotConfirmed(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int | None
 
 
+class CallbackDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A callback that was asked for and has not been placed yet; times are ISO 8601 in UTC."""
+
+    at: str
+    number: str
+    """Masked; '' is the contact's own."""
+    agent: str
+    """'' is anyone."""
+    for_agent_until: str | None
+    """After that anyone has it; None when anyone has it from the start."""
+
+
 class ContactDetail(msgspec.Struct, frozen=True, kw_only=True):
     """Everything `contact show` tells; times are ISO 8601 in UTC."""
 
@@ -69,6 +82,7 @@ class ContactDetail(msgspec.Struct, frozen=True, kw_only=True):
     """Masked, in the order they are called."""
     shown_pending_at: str | None
     """When the backend last showed it as pending, or was told so."""
+    callback: CallbackDetail | None
     not_confirmed: NotConfirmed | None
     attempts: list[AttemptDetail]
     """The newest last; older ones are forgotten after some."""
@@ -86,10 +100,24 @@ class _Attempt(msgspec.Struct):
     call_id: str | None = msgspec.field(name="c", default=None)
     reply_id: str | None = msgspec.field(name="rc", default=None)
     phone: int = msgspec.field(name="ph", default=1)
+    callback: str | None = msgspec.field(name="cb", default=None)
     reserved_ms: float | None = msgspec.field(name="rm", default=None)
     sent_ms: float | None = msgspec.field(name="sm", default=None)
     answered_ms: float | None = msgspec.field(name="am", default=None)
     ended_ms: float | None = msgspec.field(name="em", default=None)
+
+
+class _Callback(msgspec.Struct):
+    entry: str = msgspec.field(name="e")
+    at_ms: float = msgspec.field(name="at")
+    grace_ends_ms: float = msgspec.field(name="gr")
+    agent: str = msgspec.field(name="ag", default="")
+    number: str = msgspec.field(name="num", default="")
+    was_placed: bool = msgspec.field(name="had", default=False)
+
+
+class _Offer(msgspec.Struct):
+    agent: str = msgspec.field(name="ag")
 
 
 class _Record(msgspec.Struct):
@@ -102,6 +130,9 @@ class _Record(msgspec.Struct):
     wait: _Wait | None = msgspec.field(name="w", default=None)
     gone: int = msgspec.field(name="x", default=0)
     problem: str | None = msgspec.field(name="why", default=None)
+    is_suppressed: bool = msgspec.field(name="dnc", default=False)
+    offer: _Offer | None = msgspec.field(name="of", default=None)
+    callback: _Callback | None = msgspec.field(name="cb", default=None)
     history: list[_Attempt] = msgspec.field(name="h", default_factory=list)
 
 
@@ -117,11 +148,12 @@ async def contact_detail(client: Redis, keys: Keys, campaign: str, contact: str)
         pipe.hget(key, contact)
     pipe.hget(keys.campaign(campaign), "status")
     pipe.hget(keys.server, "ahead")
+    pipe.time()
     for place in PLACES:
         pipe.zscore(getattr(keys, place)(campaign), contact)
     answers: list[Any] = await pipe.execute()
-    raw, call, news, status, ahead = answers[:5]
-    scores = dict(zip(PLACES, answers[5:], strict=True))
+    raw, call, news, status, ahead, (seconds, micros) = answers[:6]
+    scores = dict(zip(PLACES, answers[6:], strict=True))
     if raw is None:
         raise CannotBeDone(
             f"contact {contact} of campaign {campaign} is not known here: it has not been loaded yet, "
@@ -135,7 +167,7 @@ async def contact_detail(client: Redis, keys: Keys, campaign: str, contact: str)
         """Ledger ms on the server's clock."""
         if ms is None or ms == float("inf"):
             return None
-        return datetime.fromtimestamp((ms - int(ahead or 0)) / 1000, UTC).isoformat(timespec="milliseconds")
+        return _iso(ms - int(ahead or 0))
 
     until = None if record.place == "ready" else clock(scores[record.place])
     reason, detail = _why(record)
@@ -144,7 +176,7 @@ async def contact_detail(client: Redis, keys: Keys, campaign: str, contact: str)
         contact_id=wire_id(contact),
         campaign_status=status,
         place=record.place,
-        standing=STANDING[record.place].format(until=until),
+        standing=_standing(record, status, until, seconds * 1000 + micros // 1000),
         until=until,
         reason=reason,
         detail=detail,
@@ -152,8 +184,12 @@ async def contact_detail(client: Redis, keys: Keys, campaign: str, contact: str)
         attempts_counted=record.attempts,
         numbers=numbers,
         shown_pending_at=clock(record.seen_ms),
+        callback=_callback(record),
         not_confirmed=_not_confirmed(news),
-        attempts=[_attempt(attempt, numbers, clock) for attempt in record.history],
+        attempts=[
+            _attempt(attempt, _number_of(attempt, record.callback, numbers), clock)
+            for attempt in record.history
+        ],
     )
 
 
@@ -164,10 +200,23 @@ def _not_confirmed(news: str | None) -> NotConfirmed | None:
     return NotConfirmed(status=update.status, attempts=update.attempts)
 
 
+def _standing(record: _Record, status: str | None, until: str | None, wall_ms: int) -> str:
+    """When it may be called next; `wall_ms` is the server's own time."""
+    if record.place == "ready" and status != "active":
+        return f"may be called once the campaign is active: its status is {status!r}"
+    asked = record.callback if _callback(record) else None
+    if record.place == "ready" and asked and asked.agent and wall_ms < asked.grace_ends_ms:
+        return f"may be called now for agent {asked.agent}, and for anyone from {_iso(asked.grace_ends_ms)}"
+    offered_to = record.offer.agent if record.offer else ""
+    return STANDING[record.place].format(until=until, agent=offered_to)
+
+
 def _why(record: _Record) -> tuple[str | None, str | None]:
     """Code and detail of why the contact waits or is done."""
     if record.wait is not None:
         return record.wait.reason, record.wait.detail
+    if record.is_suppressed:
+        return "do_not_call", None
     if record.place != "finished":
         return None, None
     if record.gone:
@@ -178,12 +227,38 @@ def _why(record: _Record) -> tuple[str | None, str | None]:
     return (last.disposition if last and last.disposition else "attempts_used_up"), None
 
 
-def _attempt(
-    attempt: _Attempt, numbers: list[str], clock: Callable[[float | None], str | None]
-) -> AttemptDetail:
+def _callback(record: _Record) -> CallbackDetail | None:
+    """As `owed` in `lua/lib/campaign.lua`; its times are the server's own already."""
+    asked = record.callback
+    if asked is None or asked.was_placed:
+        return None
+    for attempt in record.history:
+        if attempt.callback == asked.entry and attempt.state not in ("reserved", "released"):
+            return None
+    return CallbackDetail(
+        at=_iso(asked.at_ms),
+        number=mask_number(asked.number),
+        agent=asked.agent,
+        for_agent_until=_iso(asked.grace_ends_ms) if asked.agent else None,
+    )
+
+
+def _number_of(attempt: _Attempt, asked: _Callback | None, numbers: list[str]) -> str:
+    """The number that was called, masked; '' when it was another callback's and is not known any more."""
+    if attempt.phone == 0:
+        is_known = asked is not None and asked.entry == attempt.callback
+        return mask_number(asked.number) if asked and is_known else ""
+    return numbers[attempt.phone - 1] if attempt.phone <= len(numbers) else ""
+
+
+def _iso(ms: float) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def _attempt(attempt: _Attempt, number: str, clock: Callable[[float | None], str | None]) -> AttemptDetail:
     return AttemptDetail(
         attempt=attempt.id,
-        number=numbers[attempt.phone - 1] if attempt.phone <= len(numbers) else "",
+        number=number,
         state=attempt.state,
         disposition=attempt.disposition,
         call_id=attempt.call_id or attempt.reply_id,

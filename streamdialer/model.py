@@ -144,7 +144,7 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     last_attempt: str | float | None = None
     """ISO 8601; anything else counts as not known."""
     timezone: str | None = None
-    custom_data: dict[str, Any] | None = None
+    custom_data: Any = None
     do_not_call: bool = False
 
     @property
@@ -172,7 +172,7 @@ class ContactData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     timezone: str = ""
     dnc: bool = False
     """The backend says that nobody calls them."""
-    custom_data: dict[str, Any] | None = None
+    custom_data: Any = None
     """What an agent is shown, in preview campaigns."""
 
 

@@ -23,6 +23,8 @@ PER_TRIP: Final = 1000
 _TEXT_SHOWN: Final = 200
 _LONGEST_LINE: Final = 65_536
 _LETTER: Final = re.compile(r"[^\W\d_]")
+_DECIMALS: Final = re.compile(r"(?<=[0-9])\.0+\s*$")
+"""What a spreadsheet adds to a number it took for an amount."""
 _MARK: Final = "\ufeff"
 
 
@@ -79,6 +81,7 @@ def read_lines(lines: Iterable[bytes], country: str = "") -> Iterator[Number | B
                 yield None
                 continue
         cell = _cell_of(text, layout)
+        cell = cell and _DECIMALS.sub("", cell)
         number = Number("", problem=f"has no column {layout.column + 1}") if cell is None else None
         number = number or read_number(cell or "", country)
         problem = number.problem
@@ -149,6 +152,8 @@ def _cell_of(text: str, layout: _Layout) -> str | None:
 
 
 def _cells_of(text: str, separator: str) -> list[str]:
+    if text.count('"') % 2:  # one of them belongs to another line: cells are as they stand
+        return [cell.strip(' "') for cell in text.split(separator)]
     if '"' not in text:
         return text.split(separator)
     try:

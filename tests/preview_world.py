@@ -42,7 +42,9 @@ class PreviewWorld(LedgerWorld):
                 offered = await previews.offer(event, entry, terms)
             return offered
         if what == "accepted":
-            return await previews.accept(event, entry, terms)
+            answered = await previews.accept(event, entry, terms)
+            assert isinstance(answered, str), "there is no law to ask for"
+            return answered
         return await previews.skip(event, entry)
 
     async def told(self) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from streamdialer.config import Settings
 from streamdialer.consumers.refill import load_row
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.dialer_api import DialerAPI
+from streamdialer.gateways.listings import read_contacts
 from streamdialer.gateways.replies import Reply
 from streamdialer.model import Contact, PreviewAnswer
 from streamdialer.producers.events import Producer, SyncProducer
@@ -26,6 +27,7 @@ from tests.ledger_invariants import check_ledger
 from tests.ledger_view import move_clock
 from tests.preview_world import PreviewWorld
 from tests.running import running
+from tests.test_hours_in_ledger import zone_where
 
 pytestmark = pytest.mark.anyio
 
@@ -72,6 +74,20 @@ async def test_agents_who_race_through_two_replicas_are_never_shown_the_same_con
         assert (audit.double_dials, await dialer.dead.count()) == (0, 0)
 
 
+async def test_an_accepted_contact_is_called_within_its_own_hours(redis: Redis, settings: Settings) -> None:
+    world = build_world(agents=1, contacts=2, mode="preview", speed=60)
+    for contact in world.contacts.values():
+        contact.timezone = zone_where(10, 18)
+    async with running(settings, world, rule_pack="us", timezone=zone_where(0, 6)) as dialer:
+        await eventually(lambda: dialer.count("ready"), what="contacts are loaded")
+        answer = await dialer.producer.preview(1, 1001)
+        assert answer is not None
+        assert answer.type == "preview_offered"
+        said = {"campaign_id": 1, "agent_id": 1001}
+        await dialer.producer.event("preview_accepted", **said)
+        await dialer.until(lambda audit: audit.total.originates == 1, what="it is called")
+
+
 async def test_a_campaign_that_dials_by_itself_shows_nobody(redis: Redis, settings: Settings) -> None:
     world = build_world(agents=1, contacts=5, mode="progressive", speed=60)
     async with running(settings, world, start=False) as dialer:
@@ -110,6 +126,14 @@ def test_only_preview_campaigns_keep_what_agents_are_shown() -> None:
         "custom_data": {"name": "Ada"},
     }
     assert "Ada" not in load_row(contact).call
+
+
+@pytest.mark.parametrize("told", ["a note", [1, 2], {"name": "Ada"}])
+def test_an_agent_is_shown_what_the_backend_keeps_whatever_it_is(told: Any) -> None:
+    row = {"id": 7, "phone_number": "+1555", "custom_data": told}
+    [contact], unreadable = read_contacts([row], campaign="1", statuses={"pending"})
+    assert not unreadable
+    assert msgspec.json.decode(load_row(contact, for_preview=True).call)["custom_data"] == told
 
 
 @pytest.mark.parametrize("seed", range(8))

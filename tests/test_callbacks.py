@@ -10,9 +10,10 @@ import pytest
 
 from streamdialer.consumers.callbacks import instant_ms
 from streamdialer.consumers.events import read_event
+from streamdialer.consumers.refill import load_row
 from streamdialer.consumers.services import Services
 from streamdialer.ledger import CallbackNoted, DoubtRow
-from streamdialer.model import Attempt, CallbackEvent
+from streamdialer.model import Attempt, CallbackEvent, Contact
 from streamdialer.streams import BadEntry, Entry
 from tests.ledger_invariants import check_ledger
 from tests.ledger_world import LedgerWorld
@@ -178,7 +179,9 @@ async def test_nobody_is_called_back_who_is_not_to_be_called(
         assert await ask(world, "1", HOUR_S) == "applied"
     await world.event("call_completed", attempt, disposition=disposition)
     if not is_asked_first:
-        assert await ask(world, "1", HOUR_S) == "final"
+        entry = await world.write_entry()
+        assert await ask(world, "1", HOUR_S, entry=entry) == "final"
+        assert await ask(world, "1", HOUR_S, entry=entry) == "final", "the same request has the same answer"
     assert await world.place_of("1") == "finished"
     assert await told(world, "1") == disposition
 
@@ -303,3 +306,32 @@ async def test_a_window_that_closes_puts_a_callback_off_like_any_call(world: Led
     assert await world.services.campaigns.begin(attempt, "run", "1") == "window_closed"
     assert await world.place_of("1") == "ready"
     assert (await world.claim(open_until_ms=1)).reason == "window_closed"
+
+
+async def test_a_number_that_does_not_exist_is_the_callbacks_and_not_the_contacts(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await world.set_agents(1)
+    await ask(world, "1", -1, number="+15559")
+    attempt = await world.place_one()
+    assert (await newest_call(world))["phone_number"] == "+15559"
+    await world.settle(attempt, "never")
+    assert await told(world, "1") == "failed"
+    await world.age(301)
+    await world.sweep()
+    attempt = await world.place_one()
+    assert "phone_number" not in await newest_call(world), "its own is called"
+    await world.settle(attempt, "never")
+    assert await told(world, "1") == "invalid"
+    await check(world)
+
+
+async def test_whoever_is_not_to_be_called_asks_in_vain_and_whoever_was_called_enough_does_not(
+    world: LedgerWorld,
+) -> None:
+    await world.open_campaign(contacts=0)
+    refused = load_row(Contact(id=1, phone_number="+15550001", do_not_call=True))
+    await world.services.campaigns.load("1", [refused, world.row("2", attempts=3)], 3)
+    assert await ask(world, "1", HOUR_S) == "final"
+    assert await ask(world, "2", HOUR_S) == "applied"
+    assert [await world.place_of(contact) for contact in "12"] == ["finished", "waiting"]
+    await check(world)

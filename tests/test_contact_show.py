@@ -16,6 +16,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.contacts import ContactDetail, contact_detail
 from streamdialer.errors import CannotBeDone
 from tests.ledger_world import LedgerWorld
+from tests.preview_world import PreviewWorld
 
 pytestmark = pytest.mark.anyio
 
@@ -46,6 +47,13 @@ async def test_a_ready_contact_may_be_called_now(world: LedgerWorld) -> None:
     assert (detail.campaign_status, detail.priority, detail.numbers) == ("active", 5, ["••••501"])
     assert detail.shown_pending_at is not None
     assert (detail.not_confirmed, detail.attempts) == (None, [])
+
+
+async def test_a_ready_contact_of_a_paused_campaign_is_not_called_now(world: LedgerWorld) -> None:
+    await one_contact(world)
+    await world.services.client.hset("campaign:1", "status", "paused")
+    said = (await shown(world)).standing
+    assert said == "may be called once the campaign is active: its status is 'paused'"
 
 
 async def test_the_time_line_of_an_attempt_and_why_the_contact_waits(world: LedgerWorld) -> None:
@@ -94,6 +102,50 @@ async def test_why_a_contact_was_never_called(world: LedgerWorld) -> None:
         "invalid",
         "attempts_used_up",
     ]
+
+
+async def test_a_contact_that_is_shown_to_an_agent_is_said_to_be(services: Services) -> None:
+    world = PreviewWorld(services)
+    await world.open_campaign(contacts=1)
+    await world.says("requested", "5")
+    detail = await shown(world)
+    assert detail.place == "offered"
+    assert detail.standing == (
+        f"is shown to agent 5, and called when they take it; ready again at {detail.until}"
+    )
+
+
+async def test_whoever_asked_not_to_be_called_is_said_to_have(world: LedgerWorld) -> None:
+    await one_contact(world)
+    await world.services.suppression.suppress_contact("1", "1", "event")
+    assert ((await shown(world)).place, (await shown(world)).reason) == ("finished", "do_not_call")
+
+
+async def test_a_callback_that_is_owed_and_the_number_of_its_call(world: LedgerWorld) -> None:
+    await one_contact(world)
+    seconds, _ = await world.services.client.time()
+    noted = await world.services.callbacks.request(
+        "1",
+        "1",
+        (seconds - 1) * 1000,
+        entry=await world.write_entry(),
+        agent="1",
+        phone_number="+15559777",
+        compared="+15559777",
+    )
+    assert noted == "applied"
+    asked = (await shown(world)).callback
+    assert asked is not None
+    assert (asked.number, asked.agent) == ("••••••777", "1")
+    assert asked.at < str(asked.for_agent_until)
+    assert (await shown(world)).standing == (
+        f"may be called now for agent 1, and for anyone from {asked.for_agent_until}"
+    )
+    attempt = await world.place_one()
+    await world.event("call_failed", attempt, disposition="busy")
+    detail = await shown(world)
+    assert detail.callback is None
+    assert [one.number for one in detail.attempts] == ["••••••777"]
 
 
 async def test_times_are_the_servers_when_its_clock_was_set_back(world: LedgerWorld) -> None:

@@ -83,6 +83,22 @@ async def test_it_is_announced_once_and_again_when_contacts_have_come(world: Led
         await eventually(lambda: heard == [END, END])
 
 
+async def test_it_is_announced_again_after_a_callback(world: LedgerWorld) -> None:
+    announce = world.services.lists.announce_end
+    await world.open_campaign(contacts=1)
+    await world.set_agents(1)
+    await world.event("call_completed", await world.place_one())
+    await tell_the_backend(world)
+    assert await announce("1") == "announced"
+    seconds, _ = await world.services.client.time()
+    entry = await world.write_entry()
+    assert await world.services.callbacks.request("1", "1", seconds * 1000, entry=entry) == "applied"
+    assert await announce("1") == "not_over"
+    await world.event("call_completed", await world.place_one())
+    await tell_the_backend(world)
+    assert await announce("1") == "announced"
+
+
 @pytest.mark.parametrize("place", ["waiting", "reserved", "in_doubt"])
 async def test_whoever_is_to_come_keeps_it_from_its_end(world: LedgerWorld, place: str) -> None:
     await world.open_campaign(contacts=0)

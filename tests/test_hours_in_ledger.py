@@ -13,7 +13,7 @@ from streamdialer.config import Settings
 from streamdialer.consumers.hours import claim_within_hours
 from streamdialer.consumers.refill import load_row
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import DoubtRow, Reservation
+from streamdialer.ledger import Claimed, DoubtRow, Reservation
 from streamdialer.ledger.hours import Hours, ZoneOpening
 from streamdialer.model import CampaignSettings, Contact
 from streamdialer.rules import calling_hours
@@ -22,6 +22,13 @@ from tests.running import running
 
 pytestmark = pytest.mark.anyio
 HOUR_MS = 3_600_000
+NUMBERS = {
+    "Pacific/Honolulu": "+18085551234",
+    "America/Bogota": "+573001234567",
+    "Europe/Athens": "+302101234567",
+    "Asia/Tokyo": "+81312345678",
+}
+"""A number in each of some zones: at any time it is day in one and night in another."""
 NAMES = (
     "Pacific/Honolulu America/Los_Angeles America/Bogota Atlantic/Azores "
     "Europe/Athens Asia/Kolkata Asia/Tokyo Pacific/Auckland"
@@ -181,6 +188,44 @@ async def test_who_was_loaded_without_a_law_is_given_its_zone_when_there_is_one(
     assert len(await world.reserved_calls()) == 2
 
 
+async def test_a_callback_on_another_number_waits_for_the_hours_of_that_number_as_well(
+    world: LedgerWorld,
+) -> None:
+    await world.open_campaign(contacts=0)
+    day = next(name for name in NUMBERS if 9 <= datetime.now(ZoneInfo(name)).hour < 20)
+    night = next(name for name in NUMBERS if not 8 <= datetime.now(ZoneInfo(name)).hour < 21)
+    await world.services.campaigns.load("1", [load_row(Contact(id=1, phone_number=NUMBERS[day]))], 3)
+    await world.set_agents(1)
+    now = await server_ms(world)
+    hours = calling_hours(CampaignSettings(queue_name="q", rule_pack="us", timezone=day), "UTC", now)
+
+    async def claim() -> Claimed:
+        wanted = Reservation(
+            token=await world.write_entry(),
+            level=1,
+            free_agents=1,
+            calls_per_agent=1.0,
+            max_concurrent=100,
+            batch=500,
+            open_until_ms=None,
+            retry=world.retry,
+            others={},
+        )
+        return await claim_within_hours(world.services.campaigns, "1", world.queue, wanted, hours, now)
+
+    async def ask(number: str) -> str:
+        return await world.services.callbacks.request(
+            "1", "1", now - 1, entry=await world.write_entry(), phone_number=number, compared=number
+        )
+
+    assert await ask(NUMBERS[night]) == "applied"
+    claimed = await claim()
+    assert (claimed.dialed, claimed.skipped) == (0, {"window_closed": 1})
+    assert set((await world.record("1"))["z"].split(",")) >= {day, night}
+    assert await ask("") == "applied"
+    assert (await claim()).dialed == 1, "on its own number, where it is day"
+
+
 async def test_when_its_hours_open_it_is_ready_in_its_old_place_and_the_backend_hears_nothing(
     world: LedgerWorld,
 ) -> None:
@@ -276,3 +321,24 @@ async def test_a_campaign_whose_law_cannot_be_kept_is_not_dialed_and_says_so(
         assert (result.status, result.reason) == ("error", "campaign_unusable")
         assert said in (result.detail or "")
         assert dialer.centre.summary().total.originates == 0
+
+
+@pytest.mark.usefixtures("redis")
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [
+        (None, "2020-02-01T00:00:00", "its calling hours are over; they do not open again"),
+        ("2999-01-31T09:00:00", None, "they open 2999-01-31T09:00:00-05:00 (America/Bogota)"),
+    ],
+)
+async def test_a_campaign_outside_its_own_hours_says_when_they_open(
+    settings: Settings, start: str | None, end: str | None, said: str
+) -> None:
+    sim = build_world(agents=1, contacts=1, timezone="America/Bogota")
+    campaign = next(iter(sim.campaigns.values()))
+    campaign.start_time, campaign.end_time = start, end
+    async with running(settings, sim, start=False) as dialer:
+        await dialer.services.client.hset("campaign:1", "status", "active")
+        result = await dialer.tick()
+        assert result.reason == "window_closed"
+        assert said in (result.detail or "")

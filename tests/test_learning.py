@@ -137,6 +137,12 @@ def test_when_one_more_abandoned_call_would_break_the_cap_little_is_risked() -> 
     assert steering.theta(0.03, 1000, 5) == pytest.approx(0.03, rel=0.1)
 
 
+def test_where_many_answer_less_is_risked_close_to_the_cap() -> None:
+    steering = Steering()
+    assert steering.theta(0.03, 4000, 119.5) == pytest.approx(0.012 / 5)
+    assert steering.theta(0.03, 4000, 100) == pytest.approx(0.03, rel=0.1)
+
+
 def test_a_long_silence_steers_nothing() -> None:
     steering = Steering()
     for second in range(100):

@@ -59,6 +59,11 @@ def test_local_numbers_are_of_the_country() -> None:
     assert read_text(text) == (["3001234567", "+12125550123"], [])
 
 
+def test_a_number_that_a_spreadsheet_took_for_an_amount_is_itself() -> None:
+    text = "name,phone\nAna,3001234567.0\nLuis,+573001234568.00\nEva,3.00123E+9\n"
+    assert read_text(text, "CO") == (["+573001234567", "+573001234568"], [(4, "not a phone number")])
+
+
 def test_bad_lines_are_told_and_spoil_nothing() -> None:
     text = (
         "name,phone\n"
@@ -67,20 +72,21 @@ def test_bad_lines_are_told_and_spoil_nothing() -> None:
         "Eva,\n"
         'Bob,"+573001234568\n'
         "Zoe,+999123456789\n"
+        '"Kim,+573001234560\n'
         'Note,"first\n'
         'called 3 times",x\n'
         "Tom,nobody 12\n"
         "\0,+573001234569\n"
     )
     numbers, bad = read_text(text)
-    assert numbers == ["+573001234567", "+573001234568", "+573001234569"]
+    assert numbers == ["+573001234567", "+573001234568", "+573001234560", "+573001234569"]
     assert bad == [
         (3, "has no column 2"),
         (4, "no phone number"),
         (6, "not a phone number: no country has this calling code"),
-        (7, "no phone number"),
         (8, "no phone number"),
-        (9, "not a phone number: there are letters in it"),
+        (9, "no phone number"),
+        (10, "not a phone number: there are letters in it"),
     ]
 
 

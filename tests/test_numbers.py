@@ -58,6 +58,13 @@ def test_the_numbers_of_a_contact_in_the_order_they_are_tried(
     assert bool(row.problem) == (not numbers)
 
 
+def test_one_number_in_two_spellings_is_one() -> None:
+    row = load_row(contact(phones=["300 123 4567", "+573001234567", "+57 300 765 4321"]), country="CO")
+    call = msgspec.json.decode(row.call)
+    assert call["phones"] == ["300 123 4567", "+57 300 765 4321"]
+    assert call["n"] == ["+573001234567", "+573007654321"]
+
+
 class Caller:
     """One contact with several numbers, called again and again."""
 

@@ -111,6 +111,19 @@ def test_who_knows_more_keeps_agents_busier() -> None:
     assert all(day.abandon_rate <= 0.035 for day in by_name["knows_ends"])
 
 
+@pytest.mark.parametrize("name", ["lunch_doubles", "agents_leave", "trunk_busy"])
+def test_a_shock_is_survived_within_the_cap_and_soon_over(name: str) -> None:
+    scenario = msgspec.structs.replace(load_scenario(name), agents=20, hours=2.75)
+    day = simulate(scenario, build_policy("adaptive"), seed=1)
+    assert day.abandon_rate <= 0.03
+    assert day.worst_half_hour <= 0.06
+    before, after = (
+        sum(minute.utilisation or 0 for minute in day.course[begin:end]) / (end - begin)
+        for begin, end in ((90, 120), (130, 150))
+    )
+    assert after > before - 0.07, "ten minutes later; a smaller team is busy for less of its time"
+
+
 # By name.
 
 

@@ -51,6 +51,18 @@ async def wait_for_the_next(world: LedgerWorld) -> None:
     assert (await world.sweep()).promoted == 1
 
 
+@pytest.mark.parametrize("rules", [None, {"no_answer": {"delay": 0}}])
+async def test_without_a_delay_the_next_attempt_is_due_at_once(
+    world: LedgerWorld, rules: dict[str, Any] | None
+) -> None:
+    world.retry_delay_ms = 0 if rules is None else 300_000
+    await one_contact(world, rules)
+    await fail(world, disposition="no_answer")
+    assert await delay_s(world) == 0
+    assert (await world.sweep()).promoted == 1
+    assert (await world.place_one()).number == 2
+
+
 async def test_a_congested_network_burns_no_attempt_and_its_number_is_spent_all_the_same(
     world: LedgerWorld,
 ) -> None:

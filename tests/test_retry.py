@@ -141,6 +141,11 @@ def test_rules_that_cannot_be_read_are_refused_by_name(rules: dict[str, Any], sa
         plan(rules)
 
 
+def test_a_retry_delay_beyond_a_year_is_refused() -> None:
+    with pytest.raises(CampaignError, match="retry_delay is 1e\\+12, takes at most 31536000 seconds"):
+        retry_plan(CampaignSettings(queue_name="q", retry_delay=1e12))
+
+
 def test_of_those_only_the_backend_knows_none_is_called_when_in_doubt() -> None:
     got = plan({"busy": {"limit": 2, "delay": 100}, "no_answer": {"final": True}})
     assert got.may_return("busy", 1, None)

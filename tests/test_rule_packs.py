@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from streamdialer.errors import CampaignError
-from streamdialer.rules import abandon_window_h, load_pack, pack_names
+from streamdialer.model import CampaignSettings
+from streamdialer.rules import abandon_limit, load_pack, pack_names
 from streamdialer.rules.law import public_holidays
 from streamdialer.rules.pack import Cap, Rest, Value, read_pack
 
@@ -59,7 +60,15 @@ def test_a_state_has_its_own_hours_and_its_countrys_abandon_cap() -> None:
     ("pack", "hours"), [("us", 720), ("us-fl", 720), ("us-regf", 720), ("uk", 24), ("co", 24), (None, 24)]
 )
 def test_the_abandon_rate_is_measured_over_the_packs_window(pack: str | None, hours: int) -> None:
-    assert abandon_window_h(pack) == hours
+    assert abandon_limit(CampaignSettings(queue_name="q", rule_pack=pack)) == (0.03, hours)
+
+
+@pytest.mark.parametrize(
+    ("pack", "wanted", "cap"), [("us", 0.05, 0.03), ("us", 0.01, 0.01), ("co", 0.05, 0.05)]
+)
+def test_the_narrower_abandon_cap_holds(pack: str, wanted: float, cap: float) -> None:
+    settings = CampaignSettings(queue_name="q", rule_pack=pack, abandon_cap=wanted)
+    assert abandon_limit(settings)[0] == cap
 
 
 def test_colombias_epiphany_moves_to_monday() -> None:

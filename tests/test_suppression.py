@@ -15,8 +15,9 @@ from streamdialer.callcentre import CentreConfig, build_world
 from streamdialer.callcentre import Contact as ListedContact
 from streamdialer.callcentre.web import json_reply
 from streamdialer.config import Settings
+from streamdialer.consumers.calls import Call, CallsStage
 from streamdialer.consumers.do_not_call import suppress
-from streamdialer.consumers.events import read_event
+from streamdialer.consumers.events import EventsStage, read_event
 from streamdialer.consumers.refill import doubt_row, load_row
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakes import Wakes
@@ -546,3 +547,36 @@ async def test_a_request_without_a_clear_reply_is_not_repeated_to_whoever_asked(
 
         await eventually(is_settled, within_s=2.5, what="nobody goes on asking")
         assert len(keys) <= asked + 1, "one request was on its way"
+
+
+@pytest.mark.parametrize("spelled", ["+57 300 7654321", "300 7654321"])
+async def test_a_request_is_not_repeated_to_the_number_of_a_callback_that_is_listed(
+    services: Services, spelled: str
+) -> None:
+    await services.client.hset("sd:c:1:totals", "country", "CO")
+    call = Call(id=1, phone_number=spelled, n=[HERS])
+    stage, attempt = CallsStage(services), Attempt("1", "1", 1, "t")
+    assert await stage._may_ask_again(attempt, call)
+    await services.suppression.suppress([read_number("+573007654321")], "event")
+    assert not await stage._may_ask_again(attempt, call)
+
+
+@pytest.mark.parametrize("kind", ["call_completed", "call_failed"])
+async def test_what_was_said_on_the_phone_holds_for_every_campaign(services: Services, kind: str) -> None:
+    class TwoCampaigns(SuppressionWorld):
+        def others(self, campaign: str) -> dict[str, float]:
+            return {"2" if campaign == "1" else "1": 1.0}
+
+    world = TwoCampaigns(services)
+    await world.open_with(HERS)
+    await world.open_with("300-123-4567", campaign="2")
+    assert (await world.claim("1", 1, others=world.others("1"))).dialed == 1
+    attempt = (await world.reserved_calls())[0][1]
+    assert await world.begin(attempt) == "ok"
+    said = {"type": kind, "campaign_id": "1", "contact_id": "1", "disposition": "do_not_call"}
+    stage, entry = EventsStage(services, Wakes(services)), await world.write_entry()
+    for _ in range(2):
+        await stage.handle(Entry(entry, said))
+    assert await world.is_listed()
+    await world.is_out("1", "1")
+    await world.is_out("1", "2")

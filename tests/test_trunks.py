@@ -16,7 +16,8 @@ from streamdialer.errors import SettingsError
 from streamdialer.explanation import decisions
 from streamdialer.ledger import PreviewTerms, Reservation
 from streamdialer.ledger.pace import Pace
-from streamdialer.model import CampaignSettings
+from streamdialer.ledger.previews import PreviewNeeds
+from streamdialer.model import CampaignSettings, PreviewEvent
 from streamdialer.rules import calling_hours
 from tests.clocks import calls_noted
 from tests.conftest import eventually
@@ -145,7 +146,10 @@ async def test_an_agent_who_accepts_needs_a_line_and_the_pace_as_well(services: 
     assert await world.says("requested", "1001") == "1"
     assert await world.says("requested", "1002") == "2"
     full = terms(t="a", l=1, m=["2"])
-    assert await world.says("accepted", "1001", terms=terms(t="a", l=1)) == "trunk_changed"
+    event = PreviewEvent(type="preview_accepted", campaign_id="1", agent_id="1001")
+    needs = await services.previews.accept(event, await world.write_entry(), terms(t="a", l=1))
+    assert isinstance(needs, PreviewNeeds)
+    assert needs.trunk_changed, "the ledger was not told of the other campaign"
     assert await world.says("accepted", "1001", terms=full) == "trunk_lines"
     slow = terms(c=0.5)
     assert await world.says("accepted", "1001", terms=slow) == "reserved"

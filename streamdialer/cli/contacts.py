@@ -53,6 +53,7 @@ def show(
             ("numbers", ", ".join(detail.numbers)),
             ("priority", detail.priority),
             ("attempts", detail.attempts_counted),
+            ("callback", _callback(detail)),
             ("shown as pending", detail.shown_pending_at),
             ("not confirmed", _news(detail)),
         ]
@@ -76,6 +77,15 @@ def show(
                 for one in detail.attempts
             ],
         )
+
+
+def _callback(detail: ContactDetail) -> str | None:
+    asked = detail.callback
+    if asked is None:
+        return None
+    number = f" on {asked.number}" if asked.number else ""
+    agent = f", for agent {asked.agent} until {asked.for_agent_until}" if asked.agent else ""
+    return f"{asked.at}{number}{agent}"
 
 
 def _news(detail: ContactDetail) -> str:

@@ -13,6 +13,7 @@ from streamdialer.connection import TRANSIENT
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.replies import Reply, Verdict
 from streamdialer.model import Attempt, ContactData, mask_number, wire_id
+from streamdialer.rules.numbers import read_number
 from streamdialer.scripts import backoff_s
 from streamdialer.streams import BadEntry, Entry
 
@@ -101,13 +102,16 @@ class CallsStage:
                 return msgspec.structs.replace(reply, verdict="unknown")
             await anyio.sleep(backoff_s(failures))
             failures += 1
-            if not await self._may_ask_again(call):
+            if not await self._may_ask_again(attempt, call):
                 return msgspec.structs.replace(reply, verdict="unknown")
 
-    async def _may_ask_again(self, call: Call) -> bool:
+    async def _may_ask_again(self, attempt: Attempt, call: Call) -> bool:
         """Whether nobody has asked not to be called since the first request; in doubt somebody has."""
+        suppression = self._services.suppression
         try:
-            return not await self._services.suppression.are_listed(call.n)
+            country = await suppression.country_of(attempt.campaign) or self._services.settings.country
+            called = str(read_number(call.phone_number, country))  # perhaps none of the contact's own
+            return not await suppression.are_listed([*call.n, called])
         except TRANSIENT:
             return False
 

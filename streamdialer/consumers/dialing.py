@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
+from datetime import datetime
 from typing import Final
 
 import anyio
@@ -25,6 +26,7 @@ from streamdialer.model import CampaignSettings, Tick, TickResult
 from streamdialer.pacing import Decision, calls_per_agent, decide
 from streamdialer.rules import CallingHours, caps_of
 from streamdialer.rules.retry import RetryPlan, retry_plan
+from streamdialer.rules.window import Opening, Window
 
 log = logging.getLogger(__name__)
 CLAIM_BATCH: Final = 500
@@ -101,7 +103,7 @@ class Dialing:
             await self._register(tick.campaign, campaign, is_open=opening.is_open)
             if not opening.is_open:
                 result.reason = "window_closed"
-                result.detail = f"{WHY['window_closed']}; next opening, ms since 1970: {opening.until_ms}"
+                result.detail = f"{WHY['window_closed']}; {_opening_in_words(hours.window, opening)}"
                 return result
             await self._decide_and_claim(tick, campaign, retry, hours, opening.until_ms, result)
         except CampaignError as error:
@@ -259,6 +261,13 @@ class Dialing:
         self._registered.put(campaign, wanted)
 
 
+def _opening_in_words(window: Window, closed: Opening) -> str:
+    if closed.until_ms is None:
+        return "they do not open again"
+    opens = datetime.fromtimestamp(closed.until_ms / 1000, window.zone)
+    return f"they open {opens.isoformat(timespec='seconds')} ({window.zone.key})"
+
+
 def _note(result: TickResult, refilled: Refilled) -> None:
     result.refilled = refilled.added
     skipped = {
@@ -305,6 +314,8 @@ def _report(
     result.reason = reason
     result.detail = WHY.get(reason or "")
     if reason == "no_contacts" and claimed.waiting:
-        result.detail = f"{WHY[reason]}; {claimed.waiting} wait for a retry, their calling hours or a cap"
+        result.detail = (
+            f"{WHY[reason]}; {claimed.waiting} wait for a retry, a callback, their calling hours or a cap"
+        )
     if result.detail and claimed.wait_ms:
         result.detail += f"; {math.ceil(claimed.wait_ms / 1000)} s more"

@@ -108,7 +108,18 @@ class EventsStage:
 
     async def _call(self, event: CallEvent, entry: str) -> None:
         queue = event.queue or await self._wakes.queue_of(event.campaign_id)
-        applied = await self._services.campaigns.apply_event(event, fact_of(event), queue, entry)
+        fact = fact_of(event)
+        applied = await self._services.campaigns.apply_event(event, fact, queue, entry)
+        if (
+            fact.disposition == "do_not_call"
+        ):  # said on the phone: it holds for every campaign, as when written
+            request = DoNotCallEvent(
+                type="do_not_call",
+                campaign_id=event.campaign_id,
+                contact_id=event.contact_id,
+                reason="said on the phone",
+            )
+            await suppress(request, self._services, self._wakes)
         if applied in NOT_APPLIED:
             raise BadEntry(
                 applied, f"{NOT_APPLIED[applied]} (campaign {event.campaign_id}, {event.contact_id})"

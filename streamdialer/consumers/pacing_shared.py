@@ -9,7 +9,7 @@ import msgspec
 from streamdialer.ledger import QueueState
 from streamdialer.model import CampaignSettings, DialMode
 from streamdialer.pacing import CampaignLoad, Snapshot, calls_per_agent
-from streamdialer.rules import abandon_window_h
+from streamdialer.rules import abandon_limit
 
 
 class PacingShared(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +31,7 @@ class PacingShared(msgspec.Struct, frozen=True, kw_only=True):
 
 def shared_of(settings: CampaignSettings, *, is_open: bool) -> PacingShared:
     """One campaign's part."""
+    cap, window_h = abandon_limit(settings)
     return PacingShared(
         mode=settings.dial_mode,
         ratio=settings.pacing_ratio,
@@ -38,8 +39,8 @@ def shared_of(settings: CampaignSettings, *, is_open: bool) -> PacingShared:
         max_concurrent=settings.max_concurrent_calls,
         is_open=is_open,
         is_adaptive=settings.is_adaptive,
-        cap=settings.abandon_cap,
-        window_h=abandon_window_h(settings.rule_pack),
+        cap=cap,
+        window_h=window_h,
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from streamdialer.consumers.campaign_settings import KnownCampaigns
@@ -11,14 +13,14 @@ from streamdialer.consumers.hours import hours_for
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.trunks import Trunks
 from streamdialer.errors import CampaignError, Unreachable
-from streamdialer.ledger import PreviewTerms
+from streamdialer.ledger import PreviewNeeds, PreviewTerms
 from streamdialer.ledger.hours import MissingHours
 from streamdialer.model import CampaignSettings, PreviewEvent
 from streamdialer.rules import CallingHours, calling_hours, caps_of
 from streamdialer.rules.retry import retry_plan
 
 log = logging.getLogger(__name__)
-OFFER_TRIES: Final = 5
+ASK_TRIES: Final = 5
 
 
 class Previews:
@@ -52,9 +54,8 @@ class Previews:
             settings = await self._campaigns.settings_of(event.campaign_id)
             if settings.dial_mode == "preview":
                 hours = calling_hours(settings, self._services.settings.timezone, await self._now_ms())
-                if event.type == "preview_requested":
-                    return await self._offer(event, entry, settings, hours)
-                return await self._accept(event, entry, settings, hours)
+                ask = previews.offer if event.type == "preview_requested" else previews.accept
+                return await self._answer(partial(ask, event, entry), event.campaign_id, settings, hours)
             reason, detail = "not_preview", f"campaign {event.campaign_id} is not in preview mode"
         except CampaignError as error:
             reason, detail = "campaign_unusable", str(error)
@@ -63,36 +64,29 @@ class Previews:
         await previews.refuse(event, entry, reason, detail)
         return reason
 
-    async def _offer(
-        self, event: PreviewEvent, entry: str, settings: CampaignSettings, hours: CallingHours
+    async def _answer(
+        self,
+        ask: Callable[[PreviewTerms], Awaitable[str | PreviewNeeds]],
+        campaign: str,
+        settings: CampaignSettings,
+        hours: CallingHours,
     ) -> str:
-        """Asks again with what the ledger needs to know of the next contacts. Raises Unreachable."""
+        """Asks again with what the ledger needs to know of the contacts. Raises Unreachable."""
         given: MissingHours | None = None
-        for _ in range(OFFER_TRIES):
-            terms = await self._terms(event, settings, hours, given)
-            answer = await self._services.previews.offer(event, entry, terms)
+        for _ in range(ASK_TRIES):
+            answer = await ask(await self._terms(campaign, settings, hours, given))
             if isinstance(answer, str):
                 return answer
             given = answer.missing or given
+            if answer.trunk_changed:
+                await self._trunks.look(settings)
             if answer.stale:
-                await self._confirming.confirm(event.campaign_id, settings, answer.stale, answer.now)
-        raise Unreachable("backend: the contacts to be offered keep changing")
-
-    async def _accept(
-        self, event: PreviewEvent, entry: str, settings: CampaignSettings, hours: CallingHours
-    ) -> str:
-        """Raises Unreachable."""
-        for _ in range(OFFER_TRIES):
-            terms = await self._terms(event, settings, hours)
-            answer = await self._services.previews.accept(event, entry, terms)
-            if answer != "trunk_changed":
-                return answer
-            await self._trunks.look(settings)
-        raise Unreachable("Redis: the campaigns of the trunk keep changing")
+                await self._confirming.confirm(campaign, settings, answer.stale, answer.now)
+        raise Unreachable("backend: the contacts to be shown keep changing")
 
     async def _terms(
         self,
-        event: PreviewEvent,
+        campaign: str,
         settings: CampaignSettings,
         hours: CallingHours,
         missing: MissingHours | None = None,
@@ -106,7 +100,7 @@ class Previews:
             max_concurrent=settings.max_concurrent_calls,
             hours=hours_for(hours, contacts, zones, now_ms),
             caps=caps_of(hours.pack, settings),
-            pace=self._trunks.pace_of(event.campaign_id, settings),
+            pace=self._trunks.pace_of(campaign, settings),
         )
 
     async def _now_ms(self) -> int:

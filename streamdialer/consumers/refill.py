@@ -46,16 +46,19 @@ def load_row(
     `for_preview` keeps what an agent is shown.
     """
     read = [(spelled, read_number(spelled, country)) for spelled in contact.numbers]
-    good = [(spelled, str(number)) for spelled, number in read if not number.problem]
-    spelled = [one for one, _ in good or read]
+    good: dict[str, str] = {}  # one number in two spellings is one
+    for spelling, number in read:
+        if not number.problem:
+            good.setdefault(str(number), spelling)
+    spelled = list(good.values()) or [spelling for spelling, _ in read]
     call = ContactData(
         id=contact.id,
         phone_number=spelled[0] if spelled else "",
         phones=spelled if len(good) > 1 else [],
-        n=[number for _, number in good],
+        n=list(good),
         timezone=contact.timezone or "",
         dnc=contact.is_suppressed,
-        custom_data=contact.custom_data or {} if for_preview else None,
+        custom_data=(contact.custom_data or {}) if for_preview else None,
     )
     priority = 5 if contact.priority is None else contact.priority
     return LoadRow(

@@ -10,7 +10,7 @@ from streamdialer.ledger.history import PastCall, past_calls
 from streamdialer.ledger.lists import ListLedger
 from streamdialer.ledger.memory import DoubtRow, Memory, MemoryState, trust_memory
 from streamdialer.ledger.outbox import Outbox, Update
-from streamdialer.ledger.previews import PreviewLedger, PreviewTerms
+from streamdialer.ledger.previews import PreviewLedger, PreviewNeeds, PreviewTerms
 from streamdialer.ledger.queues import CampaignState, QueueLedger, QueueState
 from streamdialer.ledger.suppression import Listing, Suppression
 from streamdialer.ledger.terms import Claimed, Loaded, LoadRow, Reservation, Swept
@@ -34,6 +34,7 @@ __all__ = [
     "Outbox",
     "PastCall",
     "PreviewLedger",
+    "PreviewNeeds",
     "PreviewTerms",
     "QueueLedger",
     "QueueState",

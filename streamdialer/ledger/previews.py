@@ -34,8 +34,8 @@ class PreviewTerms(msgspec.Struct, frozen=True):
     pace: Pace = NO_PACE
 
 
-class OfferNeeds(msgspec.Struct, frozen=True):
-    """What an offer needs to know first: hours of the next contacts, or whether they are still pending."""
+class PreviewNeeds(msgspec.Struct, frozen=True):
+    """What an offer or a call needs to know first: hours of the contacts, or whether they are still pending."""
 
     now: int
     """Ledger ms."""
@@ -43,6 +43,8 @@ class OfferNeeds(msgspec.Struct, frozen=True):
     """Server's own time, ms."""
     missing: MissingHours | None = None
     stale: list[str] = []
+    trunk_changed: bool = False
+    """The campaigns on the trunk are not those of the terms."""
 
 
 class PreviewLedger:
@@ -55,7 +57,7 @@ class PreviewLedger:
         self._limits = limits
         self._offer_ms = offer_ms
 
-    async def offer(self, event: PreviewEvent, entry: str, terms: PreviewTerms) -> str | OfferNeeds:
+    async def offer(self, event: PreviewEvent, entry: str, terms: PreviewTerms) -> str | PreviewNeeds:
         """Shows the agent a contact, whose id is returned; '' when there is none. Previews tell either.
 
         Or what has to be known before; then it is to be asked again."""
@@ -77,12 +79,12 @@ class PreviewLedger:
         ]
         names += [keys.previews, keys.api, keys.do_not_call, keys.recent]
         what, answer = await self._scripts.run(OFFER, names, args)
-        return str(answer) if what == "offered" else msgspec.json.decode(answer, type=OfferNeeds)
+        return str(answer) if what == "offered" else msgspec.json.decode(answer, type=PreviewNeeds)
 
-    async def accept(self, event: PreviewEvent, entry: str, terms: PreviewTerms) -> str:
+    async def accept(self, event: PreviewEvent, entry: str, terms: PreviewTerms) -> str | PreviewNeeds:
         """Reserves the shown contact and appends its call: "reserved", or why not (previews tell that).
 
-        "trunk_changed" asks for another try with the campaigns of the trunk."""
+        Or what has to be known before; then it is to be asked again."""
         keys, limits = self._keys, self._limits
         names = [*keys.of_campaign(event.campaign_id), keys.stream("calls"), keys.previews, keys.api]
         names += [keys.do_not_call, keys.recent, keys.trunks, *terms.pace.live_calls(keys)]
@@ -102,7 +104,8 @@ class PreviewLedger:
             terms.caps.encoded(),
             terms.pace.encoded(),
         ]
-        return str(await self._scripts.run(ACCEPT, names, args))
+        what, answer = await self._scripts.run(ACCEPT, names, args)
+        return str(answer) if what == "answered" else msgspec.json.decode(answer, type=PreviewNeeds)
 
     async def skip(self, event: PreviewEvent, entry: str) -> str:
         """Puts the shown contact back, behind the others of its priority: "skipped", or why not."""

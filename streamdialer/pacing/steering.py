@@ -15,6 +15,10 @@ AIM: Final = 0.97
 """Share of the cap that is aimed at."""
 GUARDED: Final = 0.012
 """Most risk while one more abandoned call would break the cap of 3 %; other caps in proportion."""
+MANY: Final = 1000.0
+"""People who answered within the cap's window, with whom half of that is risked, with twice as many a third, and so on.
+Where the cap is reached only calls without risk are placed, and where few people answer that costs half of the agents'
+time until enough have been served. A reserve costs little where there are many, and a few abandoned calls of few."""
 GUARD_WIDTH: Final = 1.5
 """Abandoned calls to spare for which the guard gives way e times: the cap is approached slowly."""
 LEAST: Final = 0.002
@@ -63,7 +67,8 @@ class Steering(msgspec.Struct):
         scale = cap / 0.03
         theta = min(MOST * max(1.0, scale), max(LEAST * scale, theta))
         spare = max(0.0, cap * humans - abandoned - 1.0)
-        return min(theta, GUARDED * scale * math.exp(min(spare / GUARD_WIDTH, 10.0)))
+        guarded = GUARDED * scale / (1 + humans / MANY)
+        return min(theta, guarded * math.exp(min(spare / GUARD_WIDTH, 10.0)))
 
     def _x(self, cap: float) -> float:
         rate = self.humans / max(self.dialed_s, 60.0)

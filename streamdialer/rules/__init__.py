@@ -1,6 +1,6 @@
 """When calling is allowed: pure functions of a campaign's settings, a rule pack and an instant."""
 
-from streamdialer.rules.abandonment import abandon_window_h
+from streamdialer.rules.abandonment import abandon_limit
 from streamdialer.rules.calling import CallingHours, calling_hours, meeting
 from streamdialer.rules.caps import caps_of
 from streamdialer.rules.pack import Pack, load_pack, pack_names
@@ -13,7 +13,7 @@ __all__ = [
     "Opening",
     "Pack",
     "Window",
-    "abandon_window_h",
+    "abandon_limit",
     "calling_hours",
     "campaign_window",
     "caps_of",

@@ -88,6 +88,10 @@ class RetryPlan(msgspec.Struct, frozen=True):
 
 def retry_plan(settings: CampaignSettings) -> RetryPlan:
     """The campaign's plan; raises CampaignError for rules that cannot be read."""
+    if settings.retry_delay > LONGEST_S:
+        raise CampaignError(
+            f"retry_delay is {settings.retry_delay:g}, takes at most {LONGEST_S} seconds, a year"
+        )
     wishes: dict[str, Any] = dict(settings.retry_rules or {})
     gap_s = _read("minimum_gap", wishes.pop("minimum_gap", 0), Seconds)
     row = _read("unburned_in_a_row", wishes.pop("unburned_in_a_row", UNBURNED_IN_A_ROW), int)

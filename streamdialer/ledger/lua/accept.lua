@@ -5,8 +5,8 @@
 -- ARGV campaign, agent, contact ('' = the one shown), id of the answer's entry, open until ms ('' = no end), max attempts,
 --   retry plan JSON, max concurrent calls, lease ms, events required ('1'), deadline after sending ms, hours of each zone
 --   set ('' = any), caps JSON ('' = none), pace JSON
--- Returns "reserved" (the same entry again as well) · why not · "trunk_changed", which the agent is not told: the campaigns on the
---   trunk are not those passed, ask again
+-- Returns {"answered", "reserved" (the same entry again as well) or why not} · {"ask", JSON {missing?, trunk_changed?, now, wall}}: the
+--   contact needs hours that were not passed, or the campaigns on the trunk are not those passed; ask again
 -- uses: clock memory campaign outbox numbers retry attempts suppression hours recent pace gate refusal reserve preview
 local calls, previews, api, listed, recent, trunks = unpack(KEYS, 21, 26)
 local agent, entry, open_until, max_attempts = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
@@ -14,21 +14,24 @@ local deadline_ms, hours = tonumber(ARGV[11]), read_hours(ARGV[12])
 
 local known = ARGV[3] ~= '' and load_record(ARGV[3])
 for _, attempt in ipairs(known and known.h or {}) do
-  if attempt.t == entry then return 'reserved' end
+  if attempt.t == entry then return { 'answered', 'reserved' } end
 end
 
 local pace = look_at_pace(trunks, ARGV[14], 27)
-if pace.is_changed then return 'trunk_changed' end
+if pace.is_changed then return { 'ask', cjson.encode({ trunk_changed = true, now = now, wall = wall }) } end
 local gate = look_at_gate(api, open_until, ARGV[10] == '1', deadline_ms)
 local contact, record, why_not = answered_offer(agent, ARGV[3], entry)
 local caps, opening = keep_caps(recent, ARGV[13]), nil
 if not why_not then
   opening = opening_of(hours, contact, record)
-  local refused = opening and refusal(contact, record, max_attempts, listed, opening, recent, caps)
+  if not opening then
+    return { 'ask', cjson.encode({ missing = missing_hours_of(hours, { contact }), now = now, wall = wall }) }
+  end
+  local refused = refusal(contact, record, max_attempts, listed, opening, recent, caps)
   if refused then pass_over(contact, record, refused) end
   local live = count(reserved) + count(unanswered) + count(connected)
-  why_not = refused and refused.reason or not opening and 'window_closed' or gate.closed
-    or live >= tonumber(ARGV[8]) and 'concurrency' or pace.lines < 1 and 'trunk_lines' or pace.calls < 1 and 'calls_per_second' or nil
+  why_not = refused and refused.reason or gate.closed or live >= tonumber(ARGV[8]) and 'concurrency'
+    or pace.lines < 1 and 'trunk_lines' or pace.calls < 1 and 'calls_per_second' or nil
 end
 if why_not then
   tell_agent(previews, 'preview_refused', agent, contact, entry, cjson.encode({ reason = why_not }))
@@ -40,4 +43,4 @@ else
   take_pace(pace, 1)
 end
 publish()
-return why_not or 'reserved'
+return { 'answered', why_not or 'reserved' }

@@ -13,19 +13,23 @@ local record = load_record(contact)
 if not record then
   return redis.call('HEXISTS', directory, campaign) == 1 and 'unknown_contact' or 'unknown_campaign'
 end
-if record.cb and not is_after(entry, record.cb.e) then return 'unchanged' end
+if record.cb and not is_after(entry, record.cb.e) then
+  return entry == record.cb.e and record.cb.vain and 'final' or 'unchanged'
+end
 if at < wall - DAY_MS then return 'past' end
 if at > wall + 366 * DAY_MS then return 'distant' end
-if redis.call('HEXISTS', contacts, contact) == 0 then return record.why and 'final' or 'unknown_contact' end
+if redis.call('HEXISTS', contacts, contact) == 0 then return (record.why or record.dnc) and 'final' or 'unknown_contact' end
 
-record.cb = { e = entry, at = at, gr = at + grace_ms }
+record.cb, record.z = { e = entry, at = at, gr = at + grace_ms }, nil -- its number may be in another zone
 if agent ~= '' then record.cb.ag = agent end
 if number ~= '' then record.cb.num, record.cb.nn = number, ARGV[8] end
 local is_up = record.p == 'unanswered' or record.p == 'connected' or record.p == 'in_doubt'
 local is_final = record.p == 'finished' and FINAL[status_of(record)]
+record.cb.vain = is_final or nil
 if record.p == 'reserved' then
   unreserve(contact, record)
 elseif not is_up and not is_final then
+  redis.call('HDEL', totals, 'exhausted') -- its end will be another one (announce_end.lua)
   to_ready(contact, record)
 end
 save_record(contact, record)

@@ -50,6 +50,7 @@ for i = 6, #ARGV, 6 do
       tell_backend(contact, 'invalid', nil, nil)
     elseif attempts >= max_attempts then
       answer.used_up = answer.used_up + 1
+      redis.call('HSET', contacts, contact, ARGV[i + 3]) -- a callback may be asked for
       move(contact, record, 'finished', now + tombstone_ms)
     else
       redis.call('HSET', contacts, contact, ARGV[i + 3])

@@ -6,7 +6,7 @@
 --   of = whom it is shown to ({ag = agent, e = entry of the request}, only in `offered`), cb = the newest callback asked for
 --   ({e = entry of the request, at = due, server's ms, ag = for which agent?, gr = until when for that agent alone, server's
 --   ms, num = number?, nn = the number as it is compared?, had = it has been placed, by an attempt no longer in h?, sk = an
---   agent has skipped it?}), z = its zones (lib/hours.lua), pr = priority, sn = when the backend last showed it as pending
+--   agent has skipped it?, vain = it was asked for in vain?}), z = its zones (lib/hours.lua), pr = priority, sn = when the backend last showed it as pending
 --   or was told so, ms, x = the backend took it out of the line (only in `finished`), q = made
 --   from an event of a forgotten call?: how often the contact was called only the backend knows (2: it may come
 --   back; 3: its call was over, nothing is told unless the backend shows it as up)}.

@@ -30,19 +30,33 @@ local function closed_by(opening)
   end
 end
 
--- Among the first `most` of `ready`: zone sets `hours` lacks, and contacts whose zone set nobody has looked for, with
--- their JSON.
-local function missing_hours(hours, most)
+-- The contact's JSON, among its numbers the one that a callback which is owed was asked for at.
+local function with_asked_number(record, call)
+  local asked = owed(record)
+  if not asked or not asked.num then return call end
+  local told = cjson.decode(call)
+  local numbers = told.n or { told.phone_number }
+  numbers[#numbers + 1] = asked.nn
+  return cjson.encode({ id = told.id, timezone = told.timezone, n = numbers })
+end
+
+-- Of these contacts: zone sets `hours` lacks, and contacts whose zone set nobody has looked for, with their JSON.
+local function missing_hours_of(hours, several)
   local missing = { zones = {}, contacts = {} }
-  for _, contact in ipairs(redis.call('ZRANGE', ready, 0, most - 1)) do
+  for _, contact in ipairs(several) do
     local record = load_record(contact)
     if not opening_of(hours, contact, record) then
       if record.z then
         missing.zones[record.z] = true
       else
-        missing.contacts[contact] = redis.call('HGET', contacts, contact) or '{}'
+        missing.contacts[contact] = with_asked_number(record, redis.call('HGET', contacts, contact) or '{}')
       end
     end
   end
   return missing
+end
+
+-- The same among the first `most` of `ready`.
+local function missing_hours(hours, most)
+  return missing_hours_of(hours, redis.call('ZRANGE', ready, 0, most - 1))
 end

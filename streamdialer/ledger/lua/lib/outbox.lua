@@ -24,7 +24,7 @@ local function told_attempts(record) return not record.q and record.a or nil end
 
 -- How an ended attempt ended for its contact: a number that does not exist is a failed attempt while another is left.
 local function ended_as(record, attempt)
-  local is_failed = attempt.d == 'invalid' and attempt.ph and record.ni > 0
+  local is_failed = attempt.d == 'invalid' and attempt.ph and (attempt.ph == 0 or record.ni > 0)
   return is_failed and 'failed' or attempt.d
 end
 

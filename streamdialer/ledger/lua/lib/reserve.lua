@@ -16,7 +16,7 @@ local function reserve(contact, record, terms, open_until, mark, agent)
   local call = redis.call('HGET', contacts, contact)
   local which, phone_number
   if asked and asked.num then
-    phone_number = asked.num
+    which, phone_number, record.z = 0, asked.num, nil -- its next call is to its own numbers, in their zones
   else
     which, phone_number = choose_number(record, call)
   end

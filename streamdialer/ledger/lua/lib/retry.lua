@@ -1,7 +1,7 @@
 -- Whether, and when, a contact is called again after an attempt: the campaign's plan (`rules/retry.py`), kept in its totals
 -- as `retry`, applied to how the attempt ended.
 -- A plan: {m = most attempts that count, u = most in a row that do not count, r = {kind of end or cause = rule, …}}.
--- A rule: {d = delay ms, x = factor?, c = longest delay ms?, j = jitter?, l = limit?, u = does not count?, e = is final?}.
+-- A rule: {d = delay ms? (none), x = factor?, c = longest delay ms?, j = jitter?, l = limit?, u = does not count?, e = is final?}.
 -- The past of an attempt: {a = attempts that count, u = those right before it that do not, k = {key of a rule = attempts
 --   ended by it}?}. It is fixed when the attempt is reserved: late news of an older one changes nothing of a newer one.
 
@@ -27,7 +27,7 @@ local function apply_plan(plan, attempt, kind, cause)
   local before = past.k and past.k[key] or 0
   if rule.l and before + 1 >= rule.l then return nil end
   if past.a + (attempt.u and 0 or 1) >= plan.m then return nil end
-  local delay = math.min(rule.c or math.huge, rule.d * (rule.x or 1) ^ before)
+  local delay = math.min(rule.c or math.huge, (rule.d or 0) * (rule.x or 1) ^ before)
   local share = tonumber(string.sub(redis.sha1hex(attempt.id), 1, 8), 16) / 2 ^ 32
   return math.floor(delay * (1 + (rule.j or 0) * share))
 end
