@@ -162,7 +162,7 @@ def _documents(campaign: CampaignView) -> Iterator[str]:
         }.get(record.place)
         if shown is None:
             shown = {str(last.disposition)} if last and last.state == "ended" else {"invalid", "failed"}
-            shown |= {"failed"} if record.place == "finished" else set()
+            shown |= {"failed", "invalid"} if record.place == "finished" else set()
             if _is_owed(record):
                 shown = {"callback"}
         if record.is_suppressed:

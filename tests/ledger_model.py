@@ -65,6 +65,8 @@ class ContactModel:
     told: str | None = "pending"
     """What the backend has to show; None when it has never been told anything."""
     number: str | None = None
+    said: tuple[str | None, bool] = (None, False)
+    """Its number, and whether it must not be called, as the backend said last."""
     is_suppressed: bool = False
     """Never to be called again."""
 
@@ -179,11 +181,17 @@ class LedgerModel:
         if contact in contacts:
             if contacts[contact].place != "finished":
                 contacts[contact].priority = priority  # it moves, and keeps its age
+            if contacts[contact].place in ("ready", "waiting") and contacts[contact].said != (
+                number,
+                is_marked,
+            ):
+                self.correct(campaign, contacts[contact], number, is_marked, problem)
             if is_marked:
                 self.suppress(campaign, contacts[contact])
             return "known"
         spent = self.campaigns[campaign].spent.get(contact, 0)
         one = contacts[contact] = ContactModel(contact, priority, self.now, attempts, spent, number=number)
+        one.said = number, is_marked
         has_asked = (campaign, contact) in self.requests
         if has_asked and number:
             self.listed.add(number)
@@ -202,6 +210,20 @@ class LedgerModel:
         if reset:
             self.tell(campaign, one, "pending", None)
         return "added"
+
+    def correct(
+        self, campaign: str, contact: ContactModel, number: str | None, is_marked: bool, problem: str
+    ) -> None:
+        """The backend says something else of a contact who is not being called."""
+        contact.number, contact.said = number, (number, is_marked)
+        if (campaign, contact.id) in self.requests and number:
+            self.listed.add(number)
+            self.requests.discard((campaign, contact.id))
+        if is_marked or self.is_listed(contact):
+            self.suppress(campaign, contact)
+        elif problem:
+            self._put(contact, "finished")
+            self.tell(campaign, contact, "invalid", None)
 
     def is_listed(self, contact: ContactModel) -> bool:
         return contact.is_suppressed or contact.number in self.listed

@@ -11,10 +11,12 @@ from aiohttp import web
 from streamdialer.callcentre import CallCentre, build_world
 from streamdialer.callcentre.web import json_reply
 from streamdialer.config import Settings
+from streamdialer.consumers.refill import load_row
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.wakes import Wakes
-from streamdialer.model import Tick, TickResult
+from streamdialer.model import Contact, Tick, TickResult
+from streamdialer.rules.numbers import read_number
 from tests.ledger_world import LedgerWorld
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +53,38 @@ async def test_a_contact_whose_priority_changes_moves_and_keeps_its_age(world: L
     await load("1", [world.row("4"), world.row("2")], 3)
     assert await ready_order(world) == ["1", "2", "3", "4"], "as if nothing had happened"
     await world.check_invariants()
+
+
+async def test_a_number_corrected_in_the_backend_is_the_one_that_is_called(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=0)
+    await world.set_agents(2)
+    load = world.services.campaigns.load
+    wrong, right = (
+        load_row(Contact(id=1, phone_number=number)) for number in ("+573001234567", "+573001234568")
+    )
+    await load("1", [wrong], 3)
+    await load("1", [right], 3)
+    client, keys = world.services.client, world.services.keys
+    assert await client.hgetall(keys.numbers) == {"573001234568": "1:1"}
+    await world.claim(level=1)
+    [(_, attempt)] = await world.reserved_calls()
+    assert attempt.contact == "1"
+    assert "+573001234568" in str(await client.xrange(keys.stream("calls")))
+    await load("1", [wrong], 3)
+    assert await client.hgetall(keys.numbers) == {"573001234568": "1:1"}, "nobody who is being called changes"
+
+
+async def test_a_number_corrected_to_one_that_must_not_be_called_leaves_the_line(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=0)
+    await world.services.suppression.suppress([read_number("+573001234568")], "by hand")
+    load = world.services.campaigns.load
+    await load("1", [load_row(Contact(id=1, phone_number="+573001234567"))], 3)
+    await load("1", [load_row(Contact(id=2, phone_number="+573001234567"))], 3)
+    await load("1", [load_row(Contact(id=1, phone_number="+573001234568"))], 3)
+    await load("1", [load_row(Contact(id=2, phone_number="unknown"))], 3)
+    assert await ready_order(world) == []
+    assert (await world.backend_doc("1") or {})["s"] == "do_not_call"
+    assert (await world.backend_doc("2") or {})["s"] == "invalid"
 
 
 async def test_whoever_waits_takes_the_new_priority_when_due(world: LedgerWorld) -> None:

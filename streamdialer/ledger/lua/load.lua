@@ -1,5 +1,6 @@
 -- Brings contacts from the backend into `ready`; whoever the ledger already knows stays where they are, and takes the
--- backend's priority. Nothing is brought for a campaign that is not registered (any more): nobody would ever remove it.
+-- backend's priority, and its corrections while they are not being called. Nothing is brought for a campaign that is not
+-- registered (any more): nobody would ever remove it.
 -- KEYS 1–20 of the campaign, 21 numbers not to be called, 22 requests, of contacts whose number was not known here,
 --   23 contacts by number
 -- ARGV campaign, max attempts, tombstone ms, country of local numbers ('' = not known), hours of each zone set ('' = any), then
@@ -26,6 +27,26 @@ local function see_again(contact, record, priority, is_pending)
   save_record(contact, record)
 end
 
+-- Takes what the backend has corrected of a contact who is not being called: numbers, zone, what an agent is shown.
+local function correct(contact, record, call, problem)
+  if record.p ~= 'ready' and record.p ~= 'waiting' or redis.call('HGET', contacts, contact) == call then return end
+  local before = table.concat(numbers_of(record), ' ')
+  forget_numbers(KEYS[23], contact, record)
+  redis.call('HSET', contacts, contact, call)
+  record.e, record.ns, record.z = nil, nil, nil
+  know_contact(contact, record, call, KEYS[21], KEYS[22], KEYS[23])
+  if table.concat(numbers_of(record), ' ') ~= before then record.ni, record.nx = nil, nil end
+  if record.dnc then
+    record.dnc = nil
+    suppress(contact, record)
+  elseif problem ~= '' then
+    record.why = problem
+    move(contact, record, 'finished', math.huge)
+    tell_backend(contact, 'invalid', nil, nil)
+  end
+  save_record(contact, record)
+end
+
 local function refuse(reason) answer.refused[reason] = (answer.refused[reason] or 0) + 1 end
 
 for i = 6, #ARGV, 6 do
@@ -34,6 +55,7 @@ for i = 6, #ARGV, 6 do
   if known then
     answer.known = answer.known + 1
     see_again(contact, known, priority, ARGV[i + 5] ~= '1')
+    correct(contact, known, ARGV[i + 3], ARGV[i + 4])
     if cjson.decode(ARGV[i + 3]).dnc then suppress(contact, known) end
   else
     local record = { sn = now, a = attempts, o = digits(order_of(priority, now, ((i - 6) / 6 % 512) / 512)), pr = priority }

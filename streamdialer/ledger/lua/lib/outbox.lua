@@ -39,7 +39,7 @@ local function status_of(record)
   if record.p == 'connected' then return 'answered' end
   if is_put_off(record) then return 'pending' end
   if record.p == 'waiting' or record.p == 'finished' then
-    return last and ended_as(record, last) or record.why and 'invalid' or 'failed'
+    return record.why and 'invalid' or last and ended_as(record, last) or 'failed'
   end
   return 'pending'
 end
