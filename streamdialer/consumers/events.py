@@ -26,6 +26,7 @@ from streamdialer.model import (
     PreviewEvent,
     normalise_id,
 )
+from streamdialer.observe.metrics import ATTEMPTS_ENDED
 from streamdialer.streams import BadEntry, Entry
 
 log = logging.getLogger(__name__)
@@ -108,12 +109,14 @@ class EventsStage:
 
     async def _call(self, event: CallEvent, entry: str) -> None:
         queue = event.queue or await self._wakes.queue_of(event.campaign_id)
-        applied = await self._services.campaigns.apply_event(event, fact_of(event), queue, entry)
+        fact = fact_of(event)
+        applied = await self._services.campaigns.apply_event(event, fact, queue, entry)
         if applied in NOT_APPLIED:
             raise BadEntry(
                 applied, f"{NOT_APPLIED[applied]} (campaign {event.campaign_id}, {event.contact_id})"
             )
         if applied == "ended":
+            ATTEMPTS_ENDED.labels(fact.disposition or "abandoned").inc()
             self._wakes.queue(queue)
         log.log(
             logging.DEBUG if applied == "unchanged" else logging.INFO,
