@@ -14,7 +14,7 @@ from streamdialer.config import Settings
 from streamdialer.connection import TRANSIENT
 from streamdialer.errors import StreamdialerError
 from streamdialer.keys import Keys
-from streamdialer.ledger.readings import measure
+from streamdialer.ledger.readings import Readings
 from streamdialer.observe import systemd
 from streamdialer.observe.health import HealthPort, beat_file
 from streamdialer.scripts import Scripts
@@ -33,17 +33,17 @@ def vitals(
     if settings.health_file:
         duties["health file"] = partial(beat_file, settings.health_file)
     if settings.health_port:
-        port = HealthPort(partial(_measure, scripts, keys), lambda: run.stopping)
+        port = HealthPort(partial(_measure, Readings(scripts, keys)), lambda: run.stopping)
         duties["health port"] = partial(port.serve, settings.health_host, settings.health_port)
     if systemd.is_listening():
         duties["systemd"] = partial(systemd.report, run.wait_stopping)
     return duties
 
 
-async def _measure(scripts: Scripts, keys: Keys) -> bool:
+async def _measure(readings: Readings) -> bool:
     with anyio.move_on_after(READING_S):
         try:
-            await measure(scripts, keys)
+            await readings.take()
         except (RedisError, *TRANSIENT, StreamdialerError) as error:
             log.warning("cannot read what Redis holds for the metrics", extra={"error": str(error)})
             return False

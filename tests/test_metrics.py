@@ -19,7 +19,7 @@ from streamdialer.config import Settings
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.consumers.services import Services
 from streamdialer.embedded import EmbeddedServer, free_port
-from streamdialer.ledger.readings import BATCH, measure
+from streamdialer.ledger.readings import BATCH, HOURS_PER_READING, Readings
 from streamdialer.observe import metrics
 from streamdialer.observe.health import HealthPort
 from streamdialer.streams import ReplicaRun
@@ -146,7 +146,7 @@ async def test_what_redis_holds_is_measured(redis: Redis, services: Services) ->
     await redis.xreadgroup("streamdialer", "me", {keys.stream("calls"): ">"}, count=1)
 
     before = {key: await redis.dump(key) for key in await redis.keys()}
-    await measure(services.scripts, keys)
+    await Readings(services.scripts, keys).take()
     assert {key: await redis.dump(key) for key in await redis.keys()} == before, "nothing was written"
 
     samples = read(metrics.exposition(with_ledger=True).decode())
@@ -164,6 +164,31 @@ async def test_what_redis_holds_is_measured(redis: Redis, services: Services) ->
     assert value(samples, "streamdialer_stream_length", stream="calls") == 3
     assert value(samples, "streamdialer_stream_lag", stream="calls") == 2
     assert 89 < value(samples, "streamdialer_stream_oldest_pending_seconds", stream="calls") < 100
+
+
+async def test_long_abandon_rates_of_many_campaigns_are_read_in_turn(
+    redis: Redis, services: Services
+) -> None:
+    keys, window_h = services.keys, 720
+    hour = (await redis.time())[0] // 3600
+    pacing = msgspec.json.encode({"cap": 0.03, "window_h": window_h}).decode()
+    for campaign in map(str, range(10)):
+        await redis.hset(keys.directory, campaign, "sales")
+        await redis.hset(keys.queue_pacing("sales"), campaign, pacing)
+        await redis.hset(keys.campaign(campaign), "status", "active")
+        totals: Any = {f"{letter}{(hour - 719) % 744}": (hour - 719) * 1_000_000 + 5 for letter in "pb"}
+        await redis.hset(keys.totals(campaign), mapping=totals)
+    readings, seen = Readings(services.scripts, keys), []
+    for _ in range(4):
+        await readings.take()
+        seen.append(metrics.LEDGER.get_sample_value("streamdialer_campaigns_over_abandon_cap"))
+    at_once = HOURS_PER_READING // window_h
+    assert seen == [at_once, 2 * at_once, 10, 10], "what was read before is remembered"
+    for campaign in map(str, range(10)):
+        await redis.hset(keys.totals(campaign), f"b{(hour - 719) % 744}", (hour - 719) * 1_000_000)
+    for _ in range(3):
+        await readings.take()
+    assert metrics.LEDGER.get_sample_value("streamdialer_campaigns_over_abandon_cap") == 0, "and read again"
 
 
 async def test_a_redis_that_is_away_is_a_value_and_not_an_error(settings: Settings) -> None:

@@ -22,7 +22,7 @@ from streamdialer.consumers.services import open_services
 from streamdialer.embedded import EmbeddedServer, find_binary
 from streamdialer.errors import SettingsError
 from streamdialer.ledger import trust_memory
-from streamdialer.ledger.readings import measure
+from streamdialer.ledger.readings import Readings
 from streamdialer.observe import metrics
 from streamdialer.producers.ticks import TickProducer
 from streamdialer.scripts import Scripts
@@ -133,7 +133,7 @@ async def test_what_a_cluster_holds_is_measured(cluster: EmbeddedServer) -> None
         await client.hset(keys.campaign("1"), "status", "active")
         await client.xadd(keys.stream("dead"), {"reason": "a test"})
         async with Scripts(client) as scripts:
-            await measure(scripts, keys)
+            await Readings(scripts, keys).take()
     finally:
         await close(client)
     assert metrics.LEDGER.get_sample_value("streamdialer_dead_letters") == 1
