@@ -97,10 +97,12 @@ TICKS: Final = _counter(
     reason=OPEN,
 )
 CALLS_WANTED: Final = _counter(
-    "streamdialer_pacing_wanted_calls_total", "Calls that pacing asked for, before other limits.", mode=_MODES
+    "streamdialer_pacing_wanted_calls_total",
+    "Calls the campaigns' own formulas would place, per tick: what is not placed is wanted again at the next tick.",
+    mode=_MODES,
 )
 CALLS_RESERVED: Final = _counter(
-    "streamdialer_pacing_reserved_calls_total", "Calls that were reserved of those.", mode=_MODES
+    "streamdialer_pacing_reserved_calls_total", "Calls that were reserved by dial ticks.", mode=_MODES
 )
 PACING_LIMITS: Final = _counter(
     "streamdialer_pacing_limits_total", "Dial ticks by the limit that bound them.", limit=OPEN
