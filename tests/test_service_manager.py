@@ -70,10 +70,15 @@ def start(server: EmbeddedServer, tmp_path: Path) -> Iterator[Callable[..., subp
 
 @pytest.mark.parametrize("command", [("consume",), ("tick",), ("consume", "--processes", "2")], ids=" ".join)
 def test_systemd_hears_of_the_start_the_running_loop_and_the_stop(
-    manager: Manager, start: Callable[..., subprocess.Popen[bytes]], command: tuple[str, ...]
+    manager: Manager, start: Callable[..., subprocess.Popen[bytes]], command: tuple[str, ...], tmp_path: Path
 ) -> None:
-    process = start(*command, WATCHDOG_USEC="300000")
-    manager.hear("WATCHDOG=1", 3)
+    works = tmp_path / "works"
+    process = start(*command, WATCHDOG_USEC="300000", STREAMDIALER_HEALTH_FILE=str(works))
+    for _ in range(100):  # until whoever works, perhaps a child, has begun
+        manager.hear("WATCHDOG=1", manager.heard.count("WATCHDOG=1") + 1)
+        if works.exists():
+            break
+    manager.hear("WATCHDOG=1", manager.heard.count("WATCHDOG=1") + 3)
     assert manager.heard[0] == "READY=1"
     assert manager.heard.count("READY=1") == 1, "of this process alone, not of its children"
     process.terminate()
