@@ -108,7 +108,7 @@ class EmbeddedServer:
         self._directory = Path(tempfile.mkdtemp(prefix="streamdialer-", dir=short))
         atexit.register(self.stop)
         try:
-            self._port = _free_port() if self._tcp else 0
+            self._port = free_port() if self._tcp else 0
             self._write_settings()
             self._launch()
         except BaseException:
@@ -196,7 +196,7 @@ class EmbeddedServer:
                 self._keeper.join(STOP_TIMEOUT_S)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

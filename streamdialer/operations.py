@@ -82,12 +82,15 @@ async def reached(settings: Settings) -> AsyncIterator[tuple[Redis, Keys]]:
         await client.aclose()
 
 
-def require_port(port: int) -> None:
+def require_port(host: str, port: int) -> None:
     """Raises CannotBeDone when nothing can listen at the port; better told before any work has begun."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.create_server(("0.0.0.0", port)).close()
+        socket.create_server((host, port), family=family).close()
     except OSError as error:
-        raise CannotBeDone(f"port {port} cannot be listened at: {error.strerror or error}") from error
+        raise CannotBeDone(
+            f"port {port} of {host} cannot be listened at: {error.strerror or error}"
+        ) from error
 
 
 def read_campaign_id(raw: str) -> str:

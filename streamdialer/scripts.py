@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 import random
+import time
 from collections import deque
 from collections.abc import Sequence
 from importlib import resources
@@ -22,6 +23,7 @@ from redis.exceptions import NoScriptError
 
 from streamdialer.connection import TRANSIENT, is_cluster, may_pass
 from streamdialer.errors import Unreachable
+from streamdialer.observe.metrics import ROUND_TRIP_SECONDS, SCRIPT_SECONDS
 
 log = logging.getLogger(__name__)
 Argument = str | int | float
@@ -46,6 +48,7 @@ class Script:
         pieces = [(folder / "lib" / f"{name}.lua").read_text("utf-8") for name in names]
         self.name = name
         self.source = "\n".join([*pieces, body])
+        self.seconds = SCRIPT_SECONDS.labels(name)
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -90,7 +93,10 @@ class Scripts:
         call = _Call(script, keys, args)
         self._queue.append(call)
         self._wanted.set()
-        return await call.result
+        began = time.monotonic()
+        answer = await call.result
+        script.seconds.observe(time.monotonic() - began)
+        return answer
 
     async def _serve(self) -> None:
         while True:
@@ -110,7 +116,8 @@ class Scripts:
         while batch := [call for call in batch if not call.result.done()]:
             trouble: BaseException | None = None
             try:
-                answers = await self._send(batch)
+                with ROUND_TRIP_SECONDS.time():
+                    answers = await self._send(batch)
             except TRANSIENT as error:
                 trouble = error
             else:

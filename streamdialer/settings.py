@@ -171,6 +171,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 10
     breaker_max_s: Annotated[Seconds, Meta(description="longest rest of the Dialer API")] = 30.0
 
+    # health
+    health_port: Annotated[
+        int, Meta(ge=0, le=65535, description="port of /metrics, /live and /ready; 0: none")
+    ] = 0
+    health_host: Annotated[str, Meta(description="address that port is opened at")] = "127.0.0.1"
     health_file: Annotated[str, Meta(description="file a healthy replica touches every few seconds")] = ""
 
 

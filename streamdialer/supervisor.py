@@ -50,6 +50,9 @@ class Supervisor:
     def is_stopping(self) -> bool:
         return self._stopping.is_set()
 
+    async def wait_stopping(self) -> None:
+        await self._stopping.wait()
+
     async def serve(self) -> None:
         """Returns when every child has ended after a signal."""
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

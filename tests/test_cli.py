@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import redis as blocking
 from anyio.from_thread import start_blocking_portal
@@ -733,14 +734,36 @@ def test_max_tasks_ends_consume_cleanly(db: Any, command: Callable[..., subproce
     assert 1 <= db.xlen("dialer:dead") <= 3
 
 
-def test_consume_answers_at_the_health_port(db: Any, command: Callable[..., subprocess.Popen[str]]) -> None:
+@pytest.mark.parametrize("name", ["consume", "tick"])
+def test_consume_and_tick_answer_at_the_health_port(
+    db: Any, command: Callable[..., subprocess.Popen[str]], name: str
+) -> None:
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))
         port = taken.getsockname()[1]
-    replica = command("consume", "--health-port", str(port))
+    process = command(name, "--health-port", str(port))
     wait_until(lambda: not is_free(port))
-    replica.terminate()
-    assert replica.wait(10) == 0
+    for path, said in (("live", "ok"), ("ready", "ready"), ("metrics", "streamdialer_stream_length")):
+        answer = httpx.get(f"http://127.0.0.1:{port}/{path}", timeout=5)
+        assert answer.status_code == 200
+        assert said in answer.text
+    process.terminate()
+    assert process.wait(10) == 0
+
+
+def test_each_of_several_processes_has_a_health_port(
+    db: Any, command: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        port = taken.getsockname()[1]
+    monkeypatch.setenv("STREAMDIALER_HEALTH_PORT", str(port))
+    keeper = command("consume", "--processes", "2")
+    wait_until(lambda: not is_free(port) and not is_free(port + 1))
+    for each in (port, port + 1):
+        assert httpx.get(f"http://127.0.0.1:{each}/ready", timeout=5).status_code == 200
+    keeper.terminate()
+    assert keeper.wait(15) == 0
 
 
 def test_a_health_port_that_is_taken_is_told_before_any_work_begins(run: Run) -> None:

@@ -22,7 +22,10 @@ from streamdialer.consumers.services import open_services
 from streamdialer.embedded import EmbeddedServer, find_binary
 from streamdialer.errors import SettingsError
 from streamdialer.ledger import trust_memory
+from streamdialer.ledger.readings import Readings
+from streamdialer.observe import metrics
 from streamdialer.producers.ticks import TickProducer
+from streamdialer.scripts import Scripts
 from streamdialer.streams import ReplicaRun
 from tests.conftest import eventually
 from tests.running import SCHEDULE
@@ -121,6 +124,20 @@ async def test_on_cluster_every_script_touches_one_slot(settings: Settings, clus
     await client.aclose()
     assert keys
     assert all(key.startswith("{d0}:") for key in keys)
+
+
+async def test_what_a_cluster_holds_is_measured(cluster: EmbeddedServer) -> None:
+    keys, client = keys_for(cluster_url(cluster)), connect(cluster_url(cluster))
+    try:
+        await client.hset(keys.directory, "1", "sales")
+        await client.hset(keys.campaign("1"), "status", "active")
+        await client.xadd(keys.stream("dead"), {"reason": "a test"})
+        async with Scripts(client) as scripts:
+            await Readings(scripts, keys).take()
+    finally:
+        await close(client)
+    assert metrics.LEDGER.get_sample_value("streamdialer_dead_letters") == 1
+    assert metrics.LEDGER.get_sample_value("streamdialer_campaigns", {"state": "active"}) == 1
 
 
 async def test_a_cluster_client_that_knows_only_nodes_that_have_gone_asks_those_of_its_address(

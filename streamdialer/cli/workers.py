@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Annotated
 
 import anyio
@@ -13,12 +14,15 @@ from streamdialer.config import NAMES, Settings
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.errors import SettingsError
 from streamdialer.keys import STAGES, Stage
+from streamdialer.observe import systemd
 from streamdialer.observe.logs import set_up_logging
 from streamdialer.operations import reached, require_port
 from streamdialer.producers.ticks import Schedule, TickProducer
 from streamdialer.scripts import Scripts
 from streamdialer.streams import ReplicaRun
+from streamdialer.streams.run import keep_running
 from streamdialer.supervisor import Supervisor
+from streamdialer.vitals import vitals
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +50,9 @@ def consume(
     ] = None,
     health_port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="Answer GET / with 200 here; with --processes the first port."),
+        typer.Option(
+            min=1, max=65535, help="Answer /metrics, /live and /ready here; with --processes the first port."
+        ),
     ] = None,
 ) -> None:
     """Work: one replica. SIGTERM or Ctrl-C: stop taking, finish or hand back what is held, exit 0."""
@@ -55,21 +61,16 @@ def consume(
         concurrency=concurrency,
         autoscale=read_autoscale(autoscale),
         name=name,
-        health_port=health_port,
     )
     if concurrency is not None and autoscale is not None:
         raise SettingsError("--concurrency and --autoscale: both given, takes one of them")
-    settings = load_settings(ctx)
-    if health_port is not None:
-        if health_port + processes > 65536:
-            raise SettingsError(f"--health-port: got {health_port}, too high for {processes} processes")
-        for port in range(health_port, health_port + processes):
-            require_port(port)
+    settings = load_settings(ctx, health_port=health_port)
+    ports = _require_ports(settings, processes)
     set_up_logging(settings.log_level, settings.log_format)
     if processes == 1:
         anyio.run(_consume, settings, options, max_tasks)
         return
-    commands = [_command(options, max_tasks, number) for number in range(1, processes + 1)]
+    commands = [_command(options, max_tasks, number, port) for number, port in enumerate(ports, 1)]
     given = {NAMES[option]: str(value) for option, value in ctx.obj.items() if value}
     anyio.run(_supervise, settings, commands, given)
 
@@ -82,14 +83,23 @@ def tick(
     retry_every: Annotated[float | None, typer.Option(help="Seconds between its retry ticks.")] = None,
     stats_every: Annotated[float | None, typer.Option(help="Seconds between its statistics ticks.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Add what is due now and end.")] = False,
+    health_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Answer /metrics, /live and /ready here.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a tick per active campaign whenever one is due. Any number of producers may run."""
     if as_json and not once:
         raise SettingsError("--json: goes with --once only")
     settings = load_settings(
-        ctx, dial_every_s=dial_every, retry_every_s=retry_every, stats_every_s=stats_every
+        ctx,
+        dial_every_s=dial_every,
+        retry_every_s=retry_every,
+        stats_every_s=stats_every,
+        health_port=health_port,
     )
+    if not once:
+        _require_ports(settings, 1)
     set_up_logging(settings.log_level, settings.log_format)
     added = anyio.run(_tick, settings, once)
     if once and as_json:
@@ -133,10 +143,29 @@ async def _consume(settings: Settings, options: ReplicaOptions, max_tasks: int |
 async def _supervise(settings: Settings, commands: list[list[str]], env: dict[str, str]) -> None:
     async with reached(settings):
         pass
-    await Supervisor(commands, grace_s=settings.grace_s, env=env).serve()
+    # the service manager hears of this process alone, not of its children
+    supervisor = Supervisor(commands, grace_s=settings.grace_s, env=env | {"NOTIFY_SOCKET": ""})
+    async with anyio.create_task_group() as tasks:
+        if systemd.is_listening():
+            tasks.start_soon(keep_running, "systemd", partial(systemd.report, supervisor.wait_stopping))
+        await supervisor.serve()
+        tasks.cancel_scope.cancel()
 
 
-def _command(options: ReplicaOptions, max_tasks: int | None, number: int) -> list[str]:
+def _require_ports(settings: Settings, processes: int) -> list[int]:
+    """The health port of each process, 0 for none; raises SettingsError or CannotBeDone."""
+    first = settings.health_port
+    if not first:
+        return [0] * processes
+    if first + processes > 65536:
+        raise SettingsError(f"--health-port: got {first}, too high for {processes} processes")
+    ports = list(range(first, first + processes))
+    for port in ports:
+        require_port(settings.health_host, port)
+    return ports
+
+
+def _command(options: ReplicaOptions, max_tasks: int | None, number: int, health_port: int) -> list[str]:
     """The command line of the supervisor's child `number`; its settings come through the environment."""
     command = [sys.executable, "-m", "streamdialer", "consume", "--stages", ",".join(options.stages)]
     if options.concurrency is not None:
@@ -147,8 +176,8 @@ def _command(options: ReplicaOptions, max_tasks: int | None, number: int) -> lis
         command += ["--max-tasks", str(max_tasks)]
     if options.name is not None:
         command += ["--name", f"{options.name}-{number}"]
-    if options.health_port is not None:
-        command += ["--health-port", str(options.health_port + number - 1)]
+    if health_port:
+        command += ["--health-port", str(health_port)]
     return command
 
 
@@ -168,6 +197,8 @@ async def _tick(settings: Settings, once: bool) -> int:
             return await producer.once()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stop_on_signals, run)
+            for duty, serve in vitals(settings, scripts, keys, run).items():
+                tasks.start_soon(keep_running, duty, serve)
             await producer.serve()
             tasks.cancel_scope.cancel()
     return 0

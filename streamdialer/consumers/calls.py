@@ -13,6 +13,7 @@ from streamdialer.connection import TRANSIENT
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.replies import Reply, Verdict
 from streamdialer.model import Attempt, ContactData, mask_number, wire_id
+from streamdialer.observe.metrics import ORIGINATES
 from streamdialer.rules.numbers import read_number
 from streamdialer.scripts import backoff_s
 from streamdialer.streams import BadEntry, Entry
@@ -123,6 +124,7 @@ class CallsStage:
             hold=reply.hold,
             retry_after_s=reply.retry_after_s,
         )
+        ORIGINATES.labels(reply.verdict).inc()
         loud = reply.hold == "credentials"
         quiet = reply.verdict == "placed"
         log.log(

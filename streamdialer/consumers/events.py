@@ -26,6 +26,7 @@ from streamdialer.model import (
     PreviewEvent,
     normalise_id,
 )
+from streamdialer.observe.metrics import ATTEMPTS_ENDED
 from streamdialer.streams import BadEntry, Entry
 
 log = logging.getLogger(__name__)
@@ -125,6 +126,7 @@ class EventsStage:
                 applied, f"{NOT_APPLIED[applied]} (campaign {event.campaign_id}, {event.contact_id})"
             )
         if applied == "ended":
+            ATTEMPTS_ENDED.labels(fact.disposition or "abandoned").inc()
             self._wakes.queue(queue)
         log.log(
             logging.DEBUG if applied == "unchanged" else logging.INFO,

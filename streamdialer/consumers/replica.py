@@ -6,15 +6,14 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import anyio
 import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.config import Settings
-from streamdialer.connection import TRANSIENT, close, connect
+from streamdialer.connection import close, connect
 from streamdialer.consumers.calls import CallsStage
 from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.services import Services, open_services
@@ -23,10 +22,10 @@ from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.updates import UpdatesStage
 from streamdialer.consumers.wakes import Wakes
 from streamdialer.keys import STAGES, Stage
-from streamdialer.observe.health import beat_file, serve_health
-from streamdialer.scripts import backoff_s
 from streamdialer.streams import Places, ReplicaRun, StreamConsumer
 from streamdialer.streams.consumer import Handler
+from streamdialer.streams.run import keep_running
+from streamdialer.vitals import vitals
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,6 @@ class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
     autoscale: tuple[int, int] | None = None
     """(most, least) handlers at once per stage, moving with the backlog."""
     name: str | None = None
-    health_port: int | None = None
 
 
 def replica_name() -> str:
@@ -64,13 +62,9 @@ async def run_replica(settings: Settings, options: ReplicaOptions, run: ReplicaR
     try:
         async with open_services(settings) as services, anyio.create_task_group() as background:
             wakes = Wakes(services)
-            background.start_soon(_keep, "wakes", wakes.serve)
+            background.start_soon(keep_running, "wakes", wakes.serve)
             if "ticks" in options.stages:
-                background.start_soon(_keep, "sweeper", Sweeper(services, wakes).serve)
-            if settings.health_file:
-                background.start_soon(_keep, "health file", partial(beat_file, settings.health_file))
-            if options.health_port is not None:
-                background.start_soon(_keep, "health port", partial(serve_health, options.health_port))
+                background.start_soon(keep_running, "sweeper", Sweeper(services, wakes).serve)
             handlers: dict[Stage, Handler] = {
                 "ticks": TicksStage(services, wakes).handle,
                 "calls": CallsStage(services).handle,
@@ -83,6 +77,8 @@ async def run_replica(settings: Settings, options: ReplicaOptions, run: ReplicaR
                     places = places_for(stage, settings, options)
                     consumer = _consumer(stage, name, services, reader, handlers[stage], places, run)
                     working.start_soon(consumer.serve, settings.grace_s)
+                for duty, serve in vitals(settings, services.scripts, services.keys, run).items():
+                    background.start_soon(keep_running, duty, serve)
             background.cancel_scope.cancel()
     finally:
         await close(reader)
@@ -115,19 +111,3 @@ def _consumer(
         dead_keep=settings.dead_keep,
         forget_s=settings.consumer_forget_s,
     )
-
-
-async def _keep(name: str, serve: Callable[[], Awaitable[None]]) -> None:
-    """Starts a background duty again after trouble: a replica without its sweeper would look well and be ill."""
-    failures = 0
-    while True:
-        try:
-            await serve()
-        except TRANSIENT as error:
-            log.warning(
-                "background duty failed, starting it again", extra={"duty": name, "error": str(error)}
-            )
-        except Exception:
-            log.exception("background duty failed, starting it again", extra={"duty": name})
-        await anyio.sleep(backoff_s(failures))
-        failures += 1

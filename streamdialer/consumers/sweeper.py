@@ -11,6 +11,7 @@ import anyio
 from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakes import Wakes
+from streamdialer.observe.metrics import ATTEMPTS_ENDED
 
 log = logging.getLogger(__name__)
 CAMPAIGNS_AT_ONCE: Final = 50
@@ -42,6 +43,8 @@ class Sweeper:
         if swept.wake:
             queue = await self._wakes.queue_of(campaign)
             self._wakes.queue(queue)
+        ATTEMPTS_ENDED.labels("no_event").inc(swept.expired)
+        ATTEMPTS_ENDED.labels("too_long").inc(swept.closed)
         if swept.expired:
             log.warning(
                 "attempts without any event were ended", extra={"campaign": campaign, "count": swept.expired}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+import anyio
 import msgspec
 
 from streamdialer.consumers.dialing import Dialing, reason_of
@@ -14,6 +15,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakes import Wakes
 from streamdialer.errors import CampaignError, RefusedByServer, Unreachable
 from streamdialer.model import TICK_KINDS, Tick, TickResult, normalise_id
+from streamdialer.observe import metrics
 from streamdialer.streams import BadEntry, Entry
 
 log = logging.getLogger(__name__)
@@ -50,8 +52,11 @@ class TicksStage:
     async def handle(self, entry: Entry) -> None:
         settings = self._services.settings
         keep_s = settings.wake_result_keep_s if "wake" in entry.fields else settings.result_keep_s
-        tick = read_tick(entry)
+        tick, began = read_tick(entry), anyio.current_time()
         result = await self.run(tick)
+        if "wake" in entry.fields and result.dialed:
+            waited_s = max(0, (result.at or 0) - int(tick.id.partition("-")[0])) / 1000
+            metrics.REACTION_SECONDS.observe(waited_s + anyio.current_time() - began)
         await self._services.ticks.record(tick.id, result, keep_s=keep_s, decisions=settings.decisions_keep)
 
     async def run(self, tick: Tick) -> TickResult:
@@ -72,6 +77,7 @@ class TicksStage:
         except (Unreachable, RefusedByServer) as error:
             result = _failed(tick, reason_of(error, "backend"), str(error))
         result.at = now_ms
+        _count(result)
         self._log(tick, result)
         return result
 
@@ -117,6 +123,15 @@ class TicksStage:
         if "level" in fields:
             fields["pacing_level"] = fields.pop("level")
         log.log(level, "tick", extra={"tick": tick.id, **fields})
+
+
+def _count(result: TickResult) -> None:
+    metrics.TICKS.labels(result.kind, result.status, result.reason or "none").inc()
+    if result.limit:
+        metrics.PACING_LIMITS.labels(result.limit).inc()
+    if result.mode:
+        metrics.CALLS_WANTED.labels(result.mode).inc(result.wanted or 0)
+        metrics.CALLS_RESERVED.labels(result.mode).inc(result.dialed or 0)
 
 
 def _failed(tick: Tick, reason: str, detail: str) -> TickResult:

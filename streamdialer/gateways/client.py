@@ -21,6 +21,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from streamdialer.errors import CredentialsRefused, SettingsError, Unreachable
 from streamdialer.gateways.replies import one_line
+from streamdialer.observe.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 CONNECT_S: Final = 5.0
 """Longest wait for a connection, a free place in the pool included."""
@@ -57,6 +58,7 @@ class Service:
     ) -> None:
         """`name` and `setting` are used in messages; raises SettingsError for a URL that is not HTTP."""
         self.name = name
+        self._label = name.lower().replace(" ", "_")
         self.setting = setting
         self.timeout_s = timeout_s
         self.base = read_base_url(base_url, setting)
@@ -111,16 +113,23 @@ class Service:
             content = msgspec.json.encode(body)
             own["content-type"] = "application/json"
         read_s = self.timeout_s if timeout_s is None else timeout_s
-        # the read time-out restarts with every byte: the deadline ends a reply that trickles
-        with anyio.fail_after(CONNECT_S + read_s):
-            return await self._http.request(
-                method,
-                self.url(path),
-                params=query,
-                content=content,
-                headers=own,
-                timeout=httpx.Timeout(read_s, connect=CONNECT_S, pool=CONNECT_S),
-            )
+        began, outcome = anyio.current_time(), "no_reply"
+        try:
+            # the read time-out restarts with every byte: the deadline ends a reply that trickles
+            with anyio.fail_after(CONNECT_S + read_s):
+                response = await self._http.request(
+                    method,
+                    self.url(path),
+                    params=query,
+                    content=content,
+                    headers=own,
+                    timeout=httpx.Timeout(read_s, connect=CONNECT_S, pool=CONNECT_S),
+                )
+            outcome = f"{response.status_code // 100}xx"
+            return response
+        finally:
+            HTTP_REQUESTS.labels(self._label, outcome).inc()
+            HTTP_SECONDS.labels(self._label).observe(anyio.current_time() - began)
 
     async def ask(
         self, method: str, path: str, *, query: Query | None = None, body: object = msgspec.UNSET

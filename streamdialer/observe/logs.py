@@ -1,11 +1,16 @@
-"""Logs: events with fields, one line each, on standard error; text for people, JSON for machines."""
+"""Logs: events with fields, one line each, on standard error; text for people, JSON for machines.
+
+A flood of the same failure is its first line at once, then one line per window with the count and the newest example.
+What is told at INFO, a change of state, is never held back.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import msgspec
 
@@ -17,6 +22,11 @@ _COLOURS: Final = {
     "ERROR": "\033[31m",
     "CRITICAL": "\033[31;1m",
 }
+
+WINDOW_S: Final = 10.0
+_SAME: Final = ("reason", "verdict", "stream", "duty")
+"""Fields that are part of what a failure is; the others say whom it happened to."""
+CAMPAIGNS_TOLD: Final = 20
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -73,9 +83,93 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(document, enc_hook=str).decode(errors="replace")
 
 
+class _Flood:
+    """A failure that was told, and what has been held back of it since."""
+
+    def __init__(self) -> None:
+        self.repeated = 0
+        self.newest: logging.LogRecord | None = None
+        self.campaigns: dict[str, None] = {}
+
+    def hold_back(self, record: logging.LogRecord) -> None:
+        self.repeated += 1
+        self.newest = record
+        campaign = vars(record).get("campaign", vars(record).get("campaign_id"))
+        if campaign is not None and len(self.campaigns) <= CAMPAIGNS_TOLD:
+            self.campaigns[str(campaign)] = None
+
+    def summary(self) -> logging.LogRecord | None:
+        """The newest, with `repeated` and the campaigns it happened to; None when nothing was held back."""
+        if self.newest is None:
+            return None
+        fields: dict[str, Any] = {"repeated": self.repeated}
+        if len(self.campaigns) > 1:
+            told = list(self.campaigns)[:CAMPAIGNS_TOLD]
+            fields["campaigns"] = ",".join(told) + (",…" if len(self.campaigns) > CAMPAIGNS_TOLD else "")
+        return logging.makeLogRecord(vars(self.newest) | fields)
+
+
+class FloodHandler(logging.StreamHandler[TextIO]):
+    """Writes the first of equal warnings or errors at once, then one line per window for all that were held back."""
+
+    def __init__(self, stream: TextIO, window_s: float = WINDOW_S) -> None:
+        super().__init__(stream)
+        self._window_s = window_s
+        self._floods: dict[tuple[object, ...], _Flood] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called with the handler's lock held."""
+        if record.levelno < logging.WARNING:
+            super().emit(record)
+            return
+        kind = _kind(record)
+        flood = self._floods.get(kind)
+        if flood is not None:
+            flood.hold_back(record)
+            return
+        self._begin_window(kind)
+        super().emit(record)
+
+    def _begin_window(self, kind: tuple[object, ...]) -> None:
+        self._floods[kind] = _Flood()
+        timer = threading.Timer(self._window_s, self._end_window, (kind,))
+        timer.daemon = True
+        timer.start()
+
+    def _end_window(self, kind: tuple[object, ...]) -> None:
+        """A flood that has ended is forgotten: the next of its kind is told at once."""
+        self.acquire()
+        try:
+            flood = self._floods.pop(kind, None)
+            summary = flood.summary() if flood else None
+            if summary is not None:
+                self._begin_window(kind)
+                super().emit(summary)
+        finally:
+            self.release()
+
+    def close(self) -> None:
+        """What is held back at the end of the process is told as well."""
+        self.acquire()
+        try:
+            floods, self._floods = list(self._floods.values()), {}
+            for summary in filter(None, (flood.summary() for flood in floods)):
+                super().emit(summary)
+        finally:
+            self.release()
+        super().close()
+
+
+def _kind(record: logging.LogRecord) -> tuple[object, ...]:
+    """What makes two failures the same: who says it, the message and its reason, not whom it happened to."""
+    fields = vars(record)
+    error = record.exc_info[0] if record.exc_info else None
+    return (record.name, record.levelno, record.msg, error, *(str(fields.get(name)) for name in _SAME))
+
+
 def set_up_logging(level: str, log_format: str) -> None:
-    """Sends all logs to standard error; `auto` is text on a terminal, else JSON."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Sends all logs to standard error; `auto` is text on a terminal, else JSON. DEBUG tells every line."""
+    handler = logging.StreamHandler(sys.stderr) if level == "DEBUG" else FloodHandler(sys.stderr)
     is_terminal = sys.stderr.isatty()
     if log_format == "text" or (log_format == "auto" and is_terminal):
         handler.setFormatter(TextFormatter(colour=is_terminal))

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError, ResponseError
 from streamdialer.connection import TRANSIENT
 from streamdialer.errors import StreamdialerError
 from streamdialer.keys import GROUP
+from streamdialer.observe.metrics import ENTRIES, ENTRY_SECONDS
 from streamdialer.scripts import Script, Scripts, backoff_s
 from streamdialer.streams.entries import BadEntry, Entry
 from streamdialer.streams.places import Places
@@ -88,6 +89,8 @@ class StreamConsumer:
         self._take_over_at = 0.0
         self._take_over_from = "0-0"
         self._forget_at = 0.0
+        self._stage = stream.rpartition(":")[2]
+        self._seconds = ENTRY_SECONDS.labels(self._stage)
 
     async def serve(self, grace_s: float) -> None:
         """Works until the run is stopped, then finishes or hands back what it holds within `grace_s`.
@@ -226,23 +229,26 @@ class StreamConsumer:
         return entries
 
     async def _work_on(self, entry: Entry) -> None:
-        finished = False
+        finished, outcome, began = False, "again", anyio.current_time()
         try:
             await self._handle(entry)
-            finished = True
+            finished, outcome = True, "done"
         except BadEntry as bad:
             await self._bury(entry, bad.reason, bad.detail)
-            finished = True
+            finished, outcome = True, "dead"
         except (*TRANSIENT, StreamdialerError) as error:
             log.warning(
                 "will try again", extra={"stream": self.stream, "entry": entry.id, "error": str(error)}
             )
         except Exception as error:
+            outcome = "failed"
             log.exception("handler failed", extra={"stream": self.stream, "entry": entry.id})
             if entry.deliveries >= self._max_deliveries:
                 await self._bury(entry, "handler_failed", f"{type(error).__name__}: {error}")
-                finished = True
+                finished, outcome = True, "dead"
         finally:
+            self._seconds.observe(anyio.current_time() - began)
+            ENTRIES.labels(self._stage, outcome).inc()
             try:
                 with anyio.CancelScope(shield=True), anyio.move_on_after(2):
                     if finished:

@@ -1,8 +1,16 @@
-"""The run of one replica as its stages see it: when to stop taking work, and how much has been done."""
+"""The run of one process as its stages and duties see it: when to stop taking work, how much has been done."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Awaitable, Callable
+
 import anyio
+
+from streamdialer.connection import TRANSIENT
+from streamdialer.scripts import backoff_s
+
+log = logging.getLogger(__name__)
 
 
 class ReplicaRun:
@@ -33,3 +41,19 @@ class ReplicaRun:
         self.done += 1
         if self._left is not None and self.done >= self._left:
             self.stop()
+
+
+async def keep_running(name: str, serve: Callable[[], Awaitable[None]]) -> None:
+    """Starts a background duty again after trouble: a replica without its sweeper would look well and be ill."""
+    failures = 0
+    while True:
+        try:
+            await serve()
+        except TRANSIENT as error:
+            log.warning(
+                "background duty failed, starting it again", extra={"duty": name, "error": str(error)}
+            )
+        except Exception:
+            log.exception("background duty failed, starting it again", extra={"duty": name})
+        await anyio.sleep(backoff_s(failures))
+        failures += 1

@@ -1,0 +1,25 @@
+-- How much is in the streams, and which campaigns there are; for metrics. Writes nothing.
+-- KEYS 1 api, 2 server, 3 directory, 4 dead letters, then the stages' streams
+-- ARGV the consumer group
+-- Returns JSON {streams: [[length, given to consumers, ms since the oldest of those was added]], dead, held = why all calls
+--   wait for the Dialer API?, directory: [campaign, queue, …]?}
+local time = redis.call('TIME')
+local wall = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = wall + tonumber(redis.call('HGET', KEYS[2], 'ahead') or 0) -- the ledger's clock, to a tenth of a second
+local streams = {}
+for i = 5, #KEYS do
+  local held, oldest = 0, 0
+  local pending = redis.pcall('XPENDING', KEYS[i], ARGV[1]) -- an error where there is no group yet
+  if not pending.err and pending[1] > 0 then
+    held, oldest = pending[1], math.max(0, wall - tonumber(string.match(pending[2], '^%d+')))
+  end
+  streams[#streams + 1] = { redis.call('XLEN', KEYS[i]), held, oldest }
+end
+local holds = redis.call('HMGET', KEYS[1], 'until', 'reason')
+local directory = redis.call('HGETALL', KEYS[3])
+return cjson.encode({
+  streams = streams,
+  dead = redis.call('XLEN', KEYS[4]),
+  held = tonumber(holds[1] or 0) > now and holds[2] or nil,
+  directory = #directory > 0 and directory or nil,
+})

@@ -1,0 +1,29 @@
+-- Contacts, calls and agents, summed over campaigns and their queues; for metrics. Writes nothing.
+-- KEYS 1 server, then per campaign: public hash, ready, waiting, reserved, unanswered, connected, in doubt, queue's pacing;
+--   then per queue: free agents, busy agents
+-- ARGV the campaigns in the order of KEYS
+-- Returns JSON {ready, waiting, reserved, unanswered, connected, silent, forgotten, free, busy, active: [[campaign,
+--   pacing]]?}
+local time = redis.call('TIME')
+local ahead = tonumber(redis.call('HGET', KEYS[1], 'ahead') or 0)
+local now = time[1] * 1000 + math.floor(time[2] / 1000) + ahead -- the ledger's clock, to a tenth of a second
+local sums, active = { silent = 0, free = 0, busy = 0 }, {}
+local PLACES = { 'ready', 'waiting', 'reserved', 'unanswered', 'connected', 'forgotten' }
+for _, place in ipairs(PLACES) do sums[place] = 0 end
+
+local at = 2
+for _, campaign in ipairs(ARGV) do
+  for i, place in ipairs(PLACES) do sums[place] = sums[place] + redis.call('ZCARD', KEYS[at + i]) end
+  sums.silent = sums.silent + redis.call('ZCOUNT', KEYS[at + 4], '-inf', '(' .. string.format('%.0f', now))
+  if redis.call('HGET', KEYS[at], 'status') == 'active' then
+    active[#active + 1] = { campaign, redis.call('HGET', KEYS[at + 7], campaign) or '' }
+  end
+  at = at + 8
+end
+while at < #KEYS do
+  sums.free = sums.free + redis.call('ZCARD', KEYS[at])
+  sums.busy = sums.busy + redis.call('ZCARD', KEYS[at + 1])
+  at = at + 2
+end
+sums.active = #active > 0 and active or nil
+return cjson.encode(sums)

@@ -1,0 +1,223 @@
+"""Every metric, with its meaning and the values its labels take: the only place that names one.
+
+`PROCESS` is counted in this process; `LEDGER` is what Redis said when it was last asked (`ledger/readings.py`), the
+same whichever process is asked. Ids of campaigns, contacts, agents and attempts are never labels: `explain`, `inspect`
+and the logs know them. `docs/metrics.md` is checked against this file.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Final, TypeVar
+
+import msgspec
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    Summary,
+    disable_created_metrics,
+    generate_latest,
+)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+PROCESS: Final = CollectorRegistry()
+LEDGER: Final = CollectorRegistry()
+ProcessCollector(registry=PROCESS)
+
+_FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_SLOW: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_STAGES: Final = ("ticks", "calls", "events", "updates")
+_MODES: Final = ("preview", "progressive", "predictive", "power")
+OPEN: Final = ()
+"""Of a label: its values are words of the code (reasons, scripts), too many to list here."""
+
+Labels = dict[str, tuple[str, ...]]
+
+
+class Described(msgspec.Struct, frozen=True):
+    """A metric as it is documented; a counter's series end in `_total`, as does its name here."""
+
+    name: str
+    kind: str
+    labels: Labels
+    meaning: str
+
+
+ALL: Final[list[Described]] = []
+_Metric = TypeVar("_Metric", Counter, Gauge, Histogram, Summary)
+
+
+def _with_series(metric: _Metric, name: str, meaning: str, labels: Labels) -> _Metric:
+    """Documents the metric, and begins every series at 0: the first failure must not look like a new series."""
+    ALL.append(Described(name, type(metric).__name__.lower(), labels, meaning))
+    if labels and OPEN not in labels.values():
+        for values in product(*labels.values()):
+            metric.labels(*values)
+    return metric
+
+
+def _counter(name: str, meaning: str, **labels: tuple[str, ...]) -> Counter:
+    return _with_series(Counter(name, meaning, list(labels), registry=PROCESS), name, meaning, labels)
+
+
+def _summary(name: str, meaning: str, **labels: tuple[str, ...]) -> Summary:
+    return _with_series(Summary(name, meaning, list(labels), registry=PROCESS), name, meaning, labels)
+
+
+def _histogram(name: str, meaning: str, buckets: tuple[float, ...], **labels: tuple[str, ...]) -> Histogram:
+    metric = Histogram(name, meaning, list(labels), registry=PROCESS, buckets=buckets)
+    return _with_series(metric, name, meaning, labels)
+
+
+def _gauge(name: str, meaning: str, registry: CollectorRegistry = LEDGER, **labels: tuple[str, ...]) -> Gauge:
+    return _with_series(Gauge(name, meaning, list(labels), registry=registry), name, meaning, labels)
+
+
+# counted here
+
+ENTRIES: Final = _counter(
+    "streamdialer_entries_total",
+    "Stream entries that left a handler: done, dead (to the dead letters), again (a server was away or this process "
+    "stopped: it is delivered again), failed (a fault of ours: it is delivered again).",
+    stage=_STAGES,
+    outcome=("done", "dead", "again", "failed"),
+)
+ENTRY_SECONDS: Final = _histogram(
+    "streamdialer_entry_seconds", "Time an entry was in its handler.", _SLOW, stage=_STAGES
+)
+TICKS: Final = _counter(
+    "streamdialer_ticks_total",
+    "Ticks by what became of them; reason is `none`, or why nothing was done, as `explain` tells it.",
+    kind=OPEN,
+    status=OPEN,
+    reason=OPEN,
+)
+CALLS_WANTED: Final = _counter(
+    "streamdialer_pacing_wanted_calls_total",
+    "Calls the campaigns' own formulas would place, per tick: what is not placed is wanted again at the next tick.",
+    mode=_MODES,
+)
+CALLS_RESERVED: Final = _counter(
+    "streamdialer_pacing_reserved_calls_total", "Calls that were reserved by dial ticks.", mode=_MODES
+)
+PACING_LIMITS: Final = _counter(
+    "streamdialer_pacing_limits_total", "Dial ticks by the limit that bound them.", limit=OPEN
+)
+REACTION_SECONDS: Final = _histogram(
+    "streamdialer_reaction_seconds",
+    "From the wake-up (an agent was freed or a call ended, at most 10 ms before) to the next calls being reserved.",
+    _FAST,
+)
+ORIGINATES: Final = _counter(
+    "streamdialer_originates_total",
+    "Originate requests by what their replies say; unknown: the call may be up, and nobody redials it.",
+    verdict=("placed", "not_placed", "never", "unknown"),
+)
+ATTEMPTS_ENDED: Final = _counter(
+    "streamdialer_attempts_ended_total",
+    "Attempts ended by an event, or by the lack of one: no_event (its deadline), too_long (the longest conversation).",
+    disposition=(
+        "abandoned",
+        "busy",
+        "callback",
+        "completed",
+        "congestion",
+        "do_not_call",
+        "failed",
+        "invalid",
+        "machine",
+        "no_answer",
+        "no_event",
+        "too_long",
+    ),
+)
+HTTP_REQUESTS: Final = _counter(
+    "streamdialer_http_requests_total",
+    "HTTP requests by outcome: the class of the status, or no_reply (refused, timed out, cut off).",
+    service=("backend", "dialer_api"),
+    outcome=("2xx", "3xx", "4xx", "5xx", "no_reply"),
+)
+HTTP_SECONDS: Final = _histogram(
+    "streamdialer_http_request_seconds",
+    "Time to the whole reply or to the failure; the Dialer API may hold a reply for the ring time.",
+    _SLOW,
+    service=("backend", "dialer_api"),
+)
+SCRIPT_SECONDS: Final = _summary(
+    "streamdialer_script_seconds",
+    "Time from asking for a script to its answer, waiting included.",
+    script=OPEN,
+)
+ROUND_TRIP_SECONDS: Final = _histogram(
+    "streamdialer_redis_round_trip_seconds", "Time of one pipeline of scripts.", _FAST
+)
+REDIS_UP: Final = _gauge(
+    "streamdialer_redis_up", "1 when Redis answered the last question, 0 when it is away.", PROCESS
+)
+READY: Final = _gauge("streamdialer_ready", "1 when this process takes work, as `/ready` says.", PROCESS)
+
+# read from Redis
+
+STREAM_LENGTH: Final = _gauge("streamdialer_stream_length", "Entries that are not done.", stream=_STAGES)
+STREAM_LAG: Final = _gauge(
+    "streamdialer_stream_lag", "Entries no consumer has been given yet.", stream=_STAGES
+)
+OLDEST_PENDING_SECONDS: Final = _gauge(
+    "streamdialer_stream_oldest_pending_seconds",
+    "Age of the oldest entry that a consumer holds; 0 when none is held.",
+    stream=_STAGES,
+)
+DEAD_LETTERS: Final = _gauge("streamdialer_dead_letters", "Entries in the dead-letter stream.")
+CAMPAIGNS: Final = _gauge(
+    "streamdialer_campaigns",
+    "Campaigns the ledger knows: active, other; unmeasured: more than one reading covers, missing in what follows.",
+    state=("active", "other", "unmeasured"),
+)
+CONTACTS: Final = _gauge(
+    "streamdialer_contacts", "Contacts that are to be called, by place.", place=("ready", "waiting")
+)
+CALLS: Final = _gauge(
+    "streamdialer_calls",
+    "Live calls: reserved (about to be sent), unanswered (sent or ringing), connected.",
+    state=("reserved", "unanswered", "connected"),
+)
+UNCERTAIN: Final = _gauge(
+    "streamdialer_uncertain_attempts",
+    "Attempts nobody knows the fate of: silent past their deadline, or forgotten by Redis. They are not redialed.",
+    why=("silent", "forgotten"),
+)
+AGENTS: Final = _gauge("streamdialer_agents", "Agents of all queues.", state=("free", "busy"))
+ABANDON_RATIO: Final = _gauge(
+    "streamdialer_abandon_ratio",
+    "Abandoned calls per call answered by a person, of all active campaigns, each within its own window.",
+)
+ABANDON_WORST: Final = _gauge(
+    "streamdialer_abandon_ratio_of_cap_max",
+    "Of the active campaign that is worst off: its abandon rate divided by its cap; above 1 the cap is broken.",
+)
+OVER_CAP: Final = _gauge(
+    "streamdialer_campaigns_over_abandon_cap", "Active campaigns whose abandon rate is above their cap."
+)
+API_HELD: Final = _gauge(
+    "streamdialer_dialer_api_held",
+    "1 while all calls wait for the Dialer API: it is down, or refuses our credentials.",
+    reason=("dialer_api_down", "dialer_api_credentials"),
+)
+
+
+def exposition(*, with_ledger: bool) -> bytes:
+    """All metrics in Prometheus' text format; without what Redis said when that is no longer known."""
+    return generate_latest(PROCESS) + (generate_latest(LEDGER) if with_ledger else b"")
+
+
+def documented(one: Described) -> str:
+    """The metric as a line of the table in `docs/metrics.md`."""
+    labels = [
+        f"`{label}` ({' · '.join(values)})" if values else f"`{label}`"
+        for label, values in one.labels.items()
+    ]
+    return f"| `{one.name}` | {one.kind} | {', '.join(labels)} | {one.meaning} |"

@@ -1,0 +1,50 @@
+"""Tells systemd how the process is (`Type=notify`, `WatchdogSec=`), by the datagrams of sd_notify(3)."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+
+def is_listening() -> bool:
+    """Whether the service manager wants to be told."""
+    return bool(os.environ.get("NOTIFY_SOCKET"))
+
+
+def notify(state: str) -> None:
+    """Sends one state, such as `READY=1`; raises OSError."""
+    address = os.environ["NOTIFY_SOCKET"]
+    if address.startswith("@"):  # an abstract socket
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        sender.sendto(state.encode(), address)
+
+
+def watchdog_s() -> float | None:
+    """Seconds after which the service manager takes this process for stuck; None when it does not watch it."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    microseconds = os.environ.get("WATCHDOG_USEC", "")
+    return int(microseconds) / 1e6 if microseconds.isdecimal() and int(microseconds) else None
+
+
+async def report(wait_stopping: Callable[[], Awaitable[None]]) -> None:
+    """Says that the process is ready, then that its event loop runs, and at its end that it stops; until cancelled."""
+    notify("READY=1")
+    limit_s = watchdog_s()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_say_when_stopping, wait_stopping)
+        while True:
+            if limit_s is None:
+                await anyio.sleep_forever()
+            else:
+                notify("WATCHDOG=1")
+                await anyio.sleep(limit_s / 3)
+
+
+async def _say_when_stopping(wait_stopping: Callable[[], Awaitable[None]]) -> None:
+    await wait_stopping()
+    notify("STOPPING=1")

@@ -1,0 +1,51 @@
+"""What a process that runs for long tells of itself: health file, health port with metrics, and the service manager."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+import anyio
+from redis.exceptions import RedisError
+
+from streamdialer.config import Settings
+from streamdialer.connection import TRANSIENT
+from streamdialer.errors import StreamdialerError
+from streamdialer.keys import Keys
+from streamdialer.ledger.readings import Readings
+from streamdialer.observe import systemd
+from streamdialer.observe.health import HealthPort, beat_file
+from streamdialer.scripts import Scripts
+from streamdialer.streams.run import ReplicaRun
+
+log = logging.getLogger(__name__)
+READING_S: Final = 2.0
+"""Longest wait for Redis: a probe of an orchestrator gives up soon."""
+
+
+def vitals(
+    settings: Settings, scripts: Scripts, keys: Keys, run: ReplicaRun
+) -> dict[str, Callable[[], Awaitable[None]]]:
+    """The duties that the settings and the environment ask for, by name; start them when the work has begun."""
+    duties: dict[str, Callable[[], Awaitable[None]]] = {}
+    if settings.health_file:
+        duties["health file"] = partial(beat_file, settings.health_file)
+    if settings.health_port:
+        port = HealthPort(partial(_measure, Readings(scripts, keys)), lambda: run.stopping)
+        duties["health port"] = partial(port.serve, settings.health_host, settings.health_port)
+    if systemd.is_listening():
+        duties["systemd"] = partial(systemd.report, run.wait_stopping)
+    return duties
+
+
+async def _measure(readings: Readings) -> bool:
+    with anyio.move_on_after(READING_S):
+        try:
+            await readings.take()
+        except (RedisError, *TRANSIENT, StreamdialerError) as error:
+            log.warning("cannot read what Redis holds for the metrics", extra={"error": str(error)})
+            return False
+        return True
+    return False
