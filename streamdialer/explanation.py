@@ -71,14 +71,18 @@ def in_words(record: TickResult) -> str:
     """One decision as a sentence or two."""
     sentence = _placed(record) if record.reason is None else f"No call: {record.detail or record.reason}."
     if record.skipped:
-        skipped = ", ".join(
-            f"{number} {SKIPPED.get(why) or why.replace('_', ' ')}" for why, number in record.skipped.items()
-        )
+        skipped = ", ".join(_passed_over(record, reason) for reason in record.skipped)
         sentence += f" Passed over: {skipped}."
     if record.reason is None and record.shadow is not None:
         shadow = msgspec.convert(record.shadow, AdaptiveDecision)
         sentence += f" Adaptive pacing would have placed {shadow.place}."
     return sentence
+
+
+def _passed_over(record: TickResult, reason: str) -> str:
+    counted = f"{(record.skipped or {})[reason]} {SKIPPED.get(reason) or reason.replace('_', ' ')}"
+    rule = (record.why or {}).get(reason)
+    return counted if rule is None else f"{counted} (the first by {rule})"
 
 
 def _placed(record: TickResult) -> str:

@@ -301,6 +301,8 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Contacts whose call Redis has forgotten and that may still be up."""
     skipped: dict[str, int] | None = None
     """Contacts passed over, by reason."""
+    why: dict[str, str] | None = None
+    """What the rule says of the first of them, by reason."""
     refilled: int | None = None
     reset: int | None = None
     statistics: dict[str, Any] | None = None

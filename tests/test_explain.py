@@ -65,6 +65,15 @@ def test_whom_it_passed_over_is_told_also_when_nobody_was_left() -> None:
     )
 
 
+def test_the_rule_that_kept_somebody_from_being_called_is_named() -> None:
+    told = in_words(
+        record(
+            dialed=1, limit="no_contacts", skipped={"window_closed": 2}, why={"window_closed": "rule pack co"}
+        )
+    )
+    assert told.endswith("Passed over: 2 window closed (the first by rule pack co).")
+
+
 def test_a_fixed_decision_names_agents_calls_and_what_bound() -> None:
     told = in_words(record(dialed=2, available_agents=5, active_calls=5, mode="progressive", limit="agents"))
     assert told == (

@@ -98,6 +98,7 @@ async def test_a_claim_passes_over_who_is_outside_their_hours(world: LedgerWorld
         ),
     )
     assert (claimed.dialed, claimed.skipped, claimed.missing) == (2, {"window_closed": 1}, None)
+    assert claimed.why == {"window_closed": "law 1"}
     assert [attempt.contact for _, attempt in await world.reserved_calls()] == ["1", "3"]
     entries: Any = await world.services.client.xrange(world.services.keys.stream("calls"))
     assert {fields["until"] for _, fields in entries} == {str(now + HOUR_MS)}, "the narrower end"
@@ -181,6 +182,7 @@ async def test_who_was_loaded_without_a_law_is_given_its_zone_when_there_is_one(
     )
     claimed = await claim_within_hours(world.services.campaigns, "1", world.queue, wanted, hours, now)
     assert (claimed.dialed, claimed.skipped) == (2, {"window_closed": 1, "zone_unknown": 1})
+    assert (claimed.why or {})["window_closed"].startswith("rule pack us ")
     assert [await world.place_of(name) for name in "1234"] == ["waiting", "reserved", "finished", "reserved"]
     assert [(await world.record(name))["z"] for name in "1234"] == [night, day, "?", ""]
     again = await claim_within_hours(world.services.campaigns, "1", world.queue, wanted, hours, now)

@@ -302,6 +302,7 @@ def _report(
         result.limit = claimed.limit
     if claimed.skipped:
         result.skipped = dict(Counter(result.skipped or {}) + Counter(claimed.skipped))
+    result.why = claimed.why
     reason = claimed.reason
     if reason is None and claimed.dialed == 0 and campaign.dial_mode != "preview":
         if claimed.free == 0 and not campaign.is_adaptive:

@@ -73,7 +73,10 @@ async def claim_within_hours(
             break
         skipped = Counter(claimed.skipped or {}) + Counter(more.skipped or {})
         claimed = msgspec.structs.replace(
-            more, dialed=claimed.dialed + more.dialed, skipped=dict(skipped) or None
+            more,
+            dialed=claimed.dialed + more.dialed,
+            skipped=dict(skipped) or None,
+            why={**(more.why or {}), **(claimed.why or {})} or None,
         )
     return claimed
 

@@ -87,6 +87,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """How long calls that Redis may have forgotten are still waited for."""
     limit: str | None = None
     skipped: dict[str, int] | None = None
+    why: dict[str, str] | None = None
+    """Of the first contact passed over for each reason: what the rule says of them."""
     stale: list[str] = []
     """Contacts passed over until the backend shows them as pending again."""
     wall: int = 0

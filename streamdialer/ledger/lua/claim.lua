@@ -8,7 +8,7 @@
 --   answer kept ms, deadline after sending ms, level of the queue ('' = as its free agents allow), ms after which a ready
 --   contact is looked up, hours of each zone set ('' = any), caps JSON ('' = none), pace JSON, then id and calls per agent
 --   of each other campaign, in the order of KEYS
--- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, stale?, wait_ms?, missing?,
+-- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, why?, stale?, wait_ms?, missing?,
 --   next_ms?, wall}; reason "queue_changed": the campaigns of the queue are not those passed, ask again; "trunk_changed":
 --   the same of the trunk; next_ms: when its pace or its trunk may allow another call; stale: contacts passed over to
 --   be looked up; missing: the next contacts need hours that were not passed, ask again with them
@@ -28,10 +28,13 @@ local gate = look_at_gate(api, open_until, events_required, deadline_ms)
 local function placed() return count(reserved) + count(unanswered) end
 
 local next_ms
-local function reply(reason, dialed, limit, skipped, stale, missing)
+-- passed: {skipped = how many, by reason?, why = of the first of each reason?, stale?}
+local function reply(reason, dialed, limit, passed, missing)
+  passed = passed or {}
   local unanswered_now = placed()
   local answer = cjson.encode({
-    reason = reason, dialed = dialed, limit = limit, skipped = skipped, stale = stale,
+    reason = reason, dialed = dialed, limit = limit,
+    skipped = passed.skipped or nil, why = passed.why or nil, stale = passed.stale or nil,
     free = count(free_agents), unanswered = unanswered_now, live = unanswered_now + count(connected),
     ready = count(ready), waiting = count(waiting), in_doubt = count(in_doubt), now = now,
     wall = wall, missing = missing, wait_ms = gate.wait_ms, next_ms = next_ms,
@@ -83,7 +86,7 @@ at_most(batch, 'batch')
 keep_plan(plan)
 local caps = keep_caps(recent, ARGV[18])
 local terms = { calls = calls, lease_ms = lease_ms, deadline_ms = deadline_ms }
-local skipped, dialed, passed_over, kept, missing = {}, 0, 0, 0, nil
+local skipped, why, dialed, passed_over, kept, missing = {}, {}, 0, 0, 0, nil
 -- Passed over and still ready: the backend has not shown them as pending for long. Those it has no news of are looked up.
 local STALE_AT_ONCE, unconfirmed, stale = 200, 0, {}
 while dialed < room do
@@ -95,12 +98,13 @@ while dialed < room do
   local record = load_record(contact)
   local opening = opening_of(hours, contact, record)
   if not opening then
-    limit, missing = 'hours', missing_hours(hours, batch)
+    limit, missing = 'hours', missing_hours(hours, kept + unconfirmed, batch)
     break
   end
   local refused, agent = refusal(contact, record, max_attempts, listed, opening, recent, caps), kept_for(record)
   if refused then
     skipped[refused.reason] = (skipped[refused.reason] or 0) + 1
+    why[refused.reason] = why[refused.reason] or refused.detail
     passed_over = passed_over + 1
     pass_over(contact, record, refused)
     if passed_over >= batch then break end
@@ -125,6 +129,7 @@ end
 if limit == 'calls_per_second' then next_ms = next_call_ms(pace) end
 if limit == 'trunk_lines' then next_ms = 1000 end -- a call of another queue's campaign may have ended
 if unconfirmed > 0 then skipped.unconfirmed = unconfirmed end
-local answer = reply(nil, dialed, limit, next(skipped) and skipped or nil, #stale > 0 and stale or nil, missing)
+local passed = { skipped = next(skipped) and skipped, why = next(why) and why, stale = #stale > 0 and stale }
+local answer = reply(nil, dialed, limit, passed, missing)
 if dialed > 0 or missing then redis.call('SET', given_answer, answer, 'PX', answer_ms) end
 return answer

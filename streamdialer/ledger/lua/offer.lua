@@ -48,7 +48,7 @@ while looked < batch do
   looked, record = looked + 1, load_record(contact)
   local opening = opening_of(hours, contact, record)
   if not opening then
-    return { 'ask', cjson.encode({ missing = missing_hours(hours, batch), now = now, wall = wall }) }
+    return { 'ask', cjson.encode({ missing = missing_hours(hours, kept, batch), now = now, wall = wall }) }
   end
   local refused, keeper = refusal(contact, record, max_attempts, listed, opening, recent, caps), kept_for(record)
   if refused then

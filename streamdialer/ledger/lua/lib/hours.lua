@@ -56,7 +56,7 @@ local function missing_hours_of(hours, several)
   return missing
 end
 
--- The same among the first `most` of `ready`.
-local function missing_hours(hours, most)
-  return missing_hours_of(hours, redis.call('ZRANGE', ready, 0, most - 1))
+-- The same among `most` of `ready`, after `from`.
+local function missing_hours(hours, from, most)
+  return missing_hours_of(hours, redis.call('ZRANGE', ready, from, from + most - 1))
 end
