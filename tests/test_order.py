@@ -11,11 +11,12 @@ from aiohttp import web
 from streamdialer.callcentre import CallCentre, build_world
 from streamdialer.callcentre.web import json_reply
 from streamdialer.config import Settings
+from streamdialer.consumers.confirming import Confirming
 from streamdialer.consumers.refill import load_row
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.wakes import Wakes
-from streamdialer.model import Contact, Tick, TickResult
+from streamdialer.model import CampaignSettings, Contact, Tick, TickResult
 from streamdialer.rules.numbers import read_number
 from tests.ledger_world import LedgerWorld
 
@@ -283,3 +284,12 @@ async def test_stale_contacts_the_backend_has_not_heard_the_newest_of_wait_for_i
     result = await hall.dial()
     assert (result.dialed, result.reason, result.skipped) == (0, "unconfirmed", {"unconfirmed": 6})
     assert await hall.world.count("1", "ready") == 6
+
+
+async def test_what_an_agent_is_shown_survives_the_look_up(hall: Hall) -> None:
+    shown = hall.centre.world.contacts[1]
+    shown.custom_data = {"name": "Ada"}
+    settings = CampaignSettings(queue_name="sales", dial_mode="preview")
+    await Confirming(hall.world.services).confirm("1", settings, ["1"], 0)
+    kept = await hall.world.services.client.hget("sd:c:1:contacts", "1")
+    assert msgspec.json.decode(str(kept))["custom_data"] == {"name": "Ada"}

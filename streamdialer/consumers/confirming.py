@@ -54,11 +54,9 @@ class Confirming:
             for _ in range(min(ASKED_AT_ONCE, len(missing))):
                 tasks.start_soon(ask)
         if pending:
-            await services.campaigns.load(
-                campaign,
-                [load_row(one, country=settings.country or "") for one in pending],
-                settings.max_retries,
-            )
+            is_preview = settings.dial_mode == "preview"
+            rows = [load_row(one, country=settings.country or "", for_preview=is_preview) for one in pending]
+            await services.campaigns.load(campaign, rows, settings.max_retries)
         dropped = await services.lists.drop_gone(campaign, asked_ms, gone) if gone else 0
         if dropped:
             log.info(
