@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+from hypothesis import settings as hypothesis_settings
 from redis.asyncio import Redis
 
 from streamdialer.config import Settings
@@ -15,6 +16,10 @@ from streamdialer.consumers.services import Services, open_services
 from streamdialer.embedded import EmbeddedServer
 from streamdialer.keys import Keys
 from streamdialer.ledger import trust_memory
+
+hypothesis_settings.register_profile("same", derandomize=True)
+hypothesis_settings.load_profile("same")
+"""The same examples in every run; `--hypothesis-profile default` draws others."""
 
 
 @pytest.fixture(scope="session")

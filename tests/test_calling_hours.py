@@ -64,9 +64,11 @@ def easter(year: int) -> date:
 
 @cache
 def colombian_holidays(year: int) -> frozenset[date]:
-    """Ley 51 de 1983: ten days that are kept where they fall, ten that move to the Monday after."""
+    """Ley 51 de 1983, Ley 2578 de 2026: days that are kept where they fall, and days that move to the Monday after."""
     kept = [(1, 1), (5, 1), (7, 20), (8, 7), (12, 8), (12, 25)]
     moved = [(1, 6), (3, 19), (6, 29), (8, 15), (10, 12), (11, 1), (11, 11)]
+    if year >= 2026:
+        moved.append((7, 9))
     sunday = easter(year)
     days = {date(year, *day) for day in kept} | {sunday - timedelta(3), sunday - timedelta(2)}
     to_monday = [date(year, *day) for day in moved] + [sunday + timedelta(n) for n in (39, 60, 68)]
@@ -128,11 +130,15 @@ def test_no_minute_is_wrong_around_any_change_of_the_clock(name: str) -> None:
     assert found >= 1
 
 
+def test_colombian_holidays_are_those_of_the_statutes() -> None:
+    for year in YEARS:
+        assert public_holidays("CO", year) == colombian_holidays(year)
+
+
 def test_no_minute_is_wrong_around_any_colombian_holiday() -> None:
     zone, hours = ZoneInfo("America/Bogota"), load_pack("co").hours
     assert hours is not None
     for year in YEARS:
-        assert len(colombian_holidays(year)) >= 17
         for day in sorted(colombian_holidays(year)):
             begin = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC) - timedelta(1)
             local = [moment.astimezone(zone) for moment in minutes(begin, 3)]

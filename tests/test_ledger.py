@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamdialer.consumers.services import Services
+from tests.ledger_view import move_clock
 from tests.ledger_world import LedgerWorld
 
 pytestmark = pytest.mark.anyio
@@ -384,6 +385,31 @@ async def test_a_finished_contact_stays_known_until_long_after_the_backend_confi
     assert (await world.sweep()).forgotten == 0
     assert (await world.services.campaigns.load("1", [world.row("1")], 3)).known == 1
     await world.age(601)
+    assert (await world.sweep()).forgotten == 1
+    await world.check_invariants()
+
+
+async def test_a_finished_contact_stays_known_while_the_backend_is_told_of_its_end_once_more(
+    world: LedgerWorld,
+) -> None:
+    await world.open_campaign(contacts=1)
+    await world.set_agents(1)
+    await world.event("call_completed", await world.place_one())
+    outbox, client, keys = world.services.outbox, world.services.client, world.services.keys
+    late = await outbox.take("1", "1", "late")
+    assert not isinstance(late, str)
+    await move_clock(client, keys, 60)
+    other = await outbox.take("1", "1", "other")
+    assert not isinstance(other, str)
+    assert await outbox.confirm("1", "1", "other", other.version) == "done"
+    assert await outbox.confirm("1", "1", "late", late.version) == "lost", "it may have told something older"
+    await move_clock(client, keys, 601)
+    assert (await world.sweep()).forgotten == 0
+    assert (await world.services.campaigns.load("1", [world.row("1")], 3)).known == 1
+    again = await outbox.take("1", "1", "late")
+    assert not isinstance(again, str)
+    assert await outbox.confirm("1", "1", "late", again.version) == "done"
+    await move_clock(client, keys, 601)
     assert (await world.sweep()).forgotten == 1
     await world.check_invariants()
 

@@ -70,6 +70,9 @@ class NewsTrial(TrialBase):
         late = [c for c in one.contacts.values() if c.due is not None and c.due <= model.now]
         swept = await self.ledger.sweep(campaign, 500)
         self.seen += Counter({f"sweep: {name}": getattr(swept, name) for name in SWEPT})
+        for contact in [c for c in late if c.place == "finished" and (campaign, c.id) in model.documents]:
+            late.remove(contact)
+            contact.due = None  # until the backend knows
         places = {contact: contact.place for contact in late}
         tally = Counter(places.values())
         assert (swept.released, swept.promoted, swept.forgotten) == (

@@ -84,10 +84,14 @@ end
 list = is_due(finished)
 for i = 1, #list, 2 do
   local contact, record = list[i], load_record(list[i])
-  forget_numbers(KEYS[21], contact, record)
-  redis.call('ZREM', finished, contact)
-  forget(contact, record)
-  answer.forgotten = answer.forgotten + 1
+  if redis.call('HEXISTS', outbox, contact) == 1 then
+    redis.call('ZADD', finished, 'inf', contact) -- brought back now, it would be called while the backend is told its end
+  else
+    forget_numbers(KEYS[21], contact, record)
+    redis.call('ZREM', finished, contact)
+    forget(contact, record)
+    answer.forgotten = answer.forgotten + 1
+  end
 end
 
 forget_calls(KEYS[23], KEYS[24], batch)
