@@ -9,13 +9,15 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from streamdialer.callcentre import WorldConfig, build_world
+from streamdialer.callcentre import CallCentre, WorldConfig, build_world
 from streamdialer.config import Settings
 from streamdialer.consumers.adaptive import adapt
 from streamdialer.consumers.pacing_shared import shared_of
-from streamdialer.consumers.services import Services
+from streamdialer.consumers.services import Services, open_services
+from streamdialer.consumers.ticks import TicksStage
+from streamdialer.consumers.wakes import Wakes
 from streamdialer.ledger import QueueState
-from streamdialer.model import Agent, CampaignSettings, TickResult
+from streamdialer.model import Agent, CampaignSettings, Tick, TickResult
 from streamdialer.pacing.learning import QueueLearning
 from tests.ledger_world import LedgerWorld
 from tests.running import Dialer, running
@@ -271,3 +273,26 @@ async def test_a_campaign_without_contacts_decides_nothing_and_asks_for_no_timer
         assert (await dialer.tick()).reason == "no_contacts"
         await anyio.sleep(0.5)
         assert await redis.hget(dialer.services.keys.queue_learning("sales"), "version") == version
+
+
+async def test_campaigns_of_one_queue_that_tick_at_once_all_decide(settings: Settings) -> None:
+    world = build_world(agents=40, contacts=400, campaigns=4, mode="predictive", pacing="adaptive")
+    async with CallCentre(world, settings.redis_url) as centre:
+        here = msgspec.structs.replace(
+            settings, backend_url=centre.backend_url, dialer_api_url=centre.dialer_api_url
+        )
+        async with open_services(here) as services:
+            stage, results = TicksStage(services, Wakes(services)), list[TickResult]()
+            for number in range(1, 5):
+                await services.client.hset(f"campaign:{number}", "status", "active")
+
+            async def dial(campaign: str, tick: int) -> None:
+                results.append(await stage.run(Tick(f"{tick}-{campaign}", "dial", campaign)))
+
+            for round_ in range(3):
+                async with anyio.create_task_group() as tasks:
+                    for number in range(1, 5):
+                        tasks.start_soon(dial, str(number), round_)
+                await anyio.sleep(0.3)
+    assert [result.reason for result in results if result.reason == "decided_just_now"] == []
+    assert sum(result.adaptive is not None for result in results) >= 8, [r.reason for r in results]

@@ -98,7 +98,7 @@ def adapt(
     known = learning.campaigns.get(campaign)
     now = state.now / 1000 * time_scale
     soonest_s = max(SOONEST_S, LEAST_WALL_S * time_scale)
-    if known is not None and known.steering.at is not None and 0 <= now - known.steering.at < soonest_s:
+    if known is not None and known.decided is not None and 0 <= now - known.decided < soonest_s:
         return None
     dealt = {name: one.dealt for name, one in learning.campaigns.items() if name != campaign}
     decisions = decide_adaptively(
@@ -107,6 +107,7 @@ def adapt(
     for name, tag in dealt.items():
         if name in learning.campaigns:
             learning.campaigns[name].dealt = tag
+    learning.of(campaign).decided = now
     placed = {one.id: len(one.ringing) for one in state.campaigns}
     return Adapted(decisions[campaign], msgspec.json.encode(learning), placed[campaign], sum(placed.values()))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final
 
@@ -76,6 +78,7 @@ class Dialing:
         self._registered: Recent[tuple[str, str]] = Recent(REMEMBERED_S)
         self._members: Recent[list[str]] = Recent(REMEMBERED_S)
         self._polling: Recent[anyio.Lock] = Recent(REMEMBERED_S)
+        self._deciding: Recent[anyio.Lock] = Recent(REMEMBERED_S)
 
     async def settings_of(self, campaign: str) -> CampaignSettings:
         """Raises CampaignError or Unreachable."""
@@ -122,42 +125,35 @@ class Dialing:
         open_until_ms: int | None,
         result: TickResult,
     ) -> None:
-        queue = campaign.queue_name
         for number in range(CLAIM_TRIES):
             state = await self._fresh_queue(tick.campaign, campaign, result)
-            shared = shared_by_all(state, tick.campaign, campaign)
-            decision = decide(snapshot_of(state, shared), tick.campaign)
-            wanted = Reservation(
-                token=f"{tick.id}.{number}",
-                level=decision.level,
-                free_agents=state.free,
-                calls_per_agent=calls_per_agent(campaign.dial_mode, campaign.pacing_ratio),
-                max_concurrent=campaign.max_concurrent_calls,
-                batch=CLAIM_BATCH,
-                open_until_ms=open_until_ms,
-                retry=retry,
-                caps=caps_of(hours.pack, campaign),
-                others={
-                    other.id: shared[other.id].calls_per_agent if other.id in shared else 1.0
-                    for other in state.campaigns
-                    if other.id != tick.campaign
-                },
-            )
-            own = next(one for one in state.campaigns if one.id == tick.campaign)
-            if campaign.is_adaptive and not own.ready:
-                # Nothing to decide, and no timer: what was seen waits for the next decision.
-                wanted = msgspec.structs.replace(wanted, level=0)
-            elif self._adaptive.is_asked(campaign):
-                adapted = await self._adaptive.decide(queue, state, tick.campaign, shared)
-                if campaign.is_adaptive:
-                    if adapted is None:
-                        result.reason, result.detail = "decided_just_now", WHY["decided_just_now"]
-                        return
-                    wanted = adapted.narrow(wanted)
-                    result.adaptive = msgspec.to_builtins(adapted.decision)
-                elif adapted is not None:
-                    result.shadow = msgspec.to_builtins(adapted.decision)
-            claimed = await self._trunks.claim(tick.campaign, campaign, wanted, hours, result.at or 0)
+            async with self._turn(campaign) as has_waited:
+                if has_waited:
+                    state = await self._queue_state(tick.campaign, campaign)
+                shared = shared_by_all(state, tick.campaign, campaign)
+                decision = decide(snapshot_of(state, shared), tick.campaign)
+                wanted = Reservation(
+                    token=f"{tick.id}.{number}",
+                    level=decision.level,
+                    free_agents=state.free,
+                    calls_per_agent=calls_per_agent(campaign.dial_mode, campaign.pacing_ratio),
+                    max_concurrent=campaign.max_concurrent_calls,
+                    batch=CLAIM_BATCH,
+                    open_until_ms=open_until_ms,
+                    retry=retry,
+                    caps=caps_of(hours.pack, campaign),
+                    others={
+                        other.id: shared[other.id].calls_per_agent if other.id in shared else 1.0
+                        for other in state.campaigns
+                        if other.id != tick.campaign
+                    },
+                )
+                adapted = await self._adapt(wanted, campaign, state, tick.campaign, shared, result)
+                if adapted is None:
+                    result.reason, result.detail = "decided_just_now", WHY["decided_just_now"]
+                    return
+                wanted = adapted
+                claimed = await self._trunks.claim(tick.campaign, campaign, wanted, hours, result.at or 0)
             if claimed.next_ms is not None:
                 self._wakes.campaign_within(tick.campaign, max(PACE_S, claimed.next_ms / 1000))
             if claimed.reason == "not_rebuilt":
@@ -170,10 +166,51 @@ class Dialing:
                 _report(result, campaign, decision, wanted, claimed)
                 return
             self._registered.pop(tick.campaign)
-            self._members.pop(queue)
+            self._members.pop(campaign.queue_name)
             await self._register(tick.campaign, campaign, is_open=True)
         result.status, result.reason = "error", "queue_changed"
-        result.detail = f"the campaigns of queue {queue} kept changing; the next tick tries again"
+        result.detail = (
+            f"the campaigns of queue {campaign.queue_name} kept changing; the next tick tries again"
+        )
+
+    @asynccontextmanager
+    async def _turn(self, campaign: CampaignSettings) -> AsyncIterator[bool]:
+        """Adaptive decisions of a queue are made one after the other here: each sees the last one's calls and learning.
+
+        Gives whether others have decided meanwhile.
+        """
+        if not self._adaptive.is_asked(campaign):
+            yield False
+            return
+        queue = campaign.queue_name
+        turn = self._deciding.put(queue, self._deciding.get(queue) or anyio.Lock())
+        has_waited = turn.locked()
+        async with turn:
+            yield has_waited
+
+    async def _adapt(
+        self,
+        wanted: Reservation,
+        settings: CampaignSettings,
+        state: QueueState,
+        campaign: str,
+        shared: Mapping[str, PacingShared],
+        result: TickResult,
+    ) -> Reservation | None:
+        """The reservation as adaptive pacing wants it; None when it has decided a moment ago."""
+        own = next(one for one in state.campaigns if one.id == campaign)
+        if settings.is_adaptive and not own.ready:
+            # Nothing to decide, and no timer: what was seen waits for the next decision.
+            return msgspec.structs.replace(wanted, level=0)
+        if not self._adaptive.is_asked(settings):
+            return wanted
+        adapted = await self._adaptive.decide(settings.queue_name, state, campaign, shared)
+        decision = None if adapted is None else msgspec.to_builtins(adapted.decision)
+        if not settings.is_adaptive:
+            result.shadow = decision
+            return wanted
+        result.adaptive = decision
+        return None if adapted is None else adapted.narrow(wanted)
 
     async def _look_up(self, campaign: str, settings: CampaignSettings, claimed: Claimed) -> bool:
         """Asks the backend for whom the claim passed over; whether to claim again.

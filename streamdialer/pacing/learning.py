@@ -41,6 +41,8 @@ class CampaignLearning(msgspec.Struct):
     """Calls that ended sooner than people answer, by the second in which they count."""
     dealt: float = 0.0
     """Expected answers dealt to it, per weight: its finish tag in the sharing."""
+    decided: float | None = None
+    """When calls were last decided on for it, by who keeps that apart from its siblings' decisions."""
 
     def count(self, event: Seen, is_human: bool) -> None:
         """Takes an outcome into the answer rate when its call has rung as long as people take to answer.
