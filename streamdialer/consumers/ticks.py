@@ -19,7 +19,8 @@ from streamdialer.observe import metrics
 from streamdialer.streams import BadEntry, Entry
 
 log = logging.getLogger(__name__)
-REASONS_KEPT_S: Final = 900.0
+REASONS_KEPT_S: Final = 330.0
+"""A little longer than between two ticks of the kind that comes least often (retry, 300 s)."""
 CLEANED: Final = {
     "unknown": "there is nothing of this campaign",
     "not_finished": "the campaign is neither completed nor cancelled: stop it first",
