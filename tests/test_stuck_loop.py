@@ -25,6 +25,7 @@ from streamdialer.observe import health
 from streamdialer.producers.events import Producer
 from streamdialer.scripts import Scripts
 from streamdialer.streams import ReplicaRun
+from streamdialer.streams.run import keep_running
 from streamdialer.vitals import vitals
 from tests.conftest import eventually
 from tests.test_metrics import status_is
@@ -54,8 +55,8 @@ def test_file_port_and_watchdog_notice_a_stuck_loop(
         settings = Settings(redis_url=server.url, health_port=port, health_file=str(file))
         client = connect(server.url)
         async with Scripts(client) as scripts, anyio.create_task_group() as tasks:
-            for serve in vitals(settings, scripts, Keys(), ReplicaRun()).values():
-                tasks.start_soon(serve)
+            for duty, serve in vitals(settings, scripts, Keys(), ReplicaRun()).items():
+                tasks.start_soon(keep_running, duty, serve)
             await eventually(stick.is_set)
             go_on.wait(
                 20

@@ -230,7 +230,7 @@ class _Collector(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        self._exporter.shutdown()
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
         self._heard.leave()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
