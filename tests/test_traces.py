@@ -168,6 +168,14 @@ async def test_a_malformed_traceparent_is_ignored(floor: Floor, writer: str) -> 
     assert await floor.redis.xlen(KEYS.stream("dead")) == 0
 
 
+async def test_an_event_that_belongs_to_nothing_is_told_to_its_writer_as_an_error(floor: Floor) -> None:
+    floor.start()
+    await floor.event("call_answered", WRITER, campaign_id=1, contact_id=77)
+    step = await floor.collector.one("call_answered")
+    assert (step.trace, step.parent, step.is_error) == (TRACE, WRITER_ID, True)
+    assert step.attributes["error.type"] == "BadEntry"
+
+
 async def test_another_services_trace_of_the_call_is_linked(floor: Floor) -> None:
     floor.start()
     await floor.tick()
@@ -194,8 +202,11 @@ async def test_the_standard_variable_samples_and_the_writer_of_an_entry_has_deci
     assert {one.trace for one in floor.collector.steps} == {TRACE}
 
 
-async def test_a_collector_that_is_away_changes_nothing_and_is_told_once(floor: Floor) -> None:
-    process = floor.start(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}")
+@pytest.mark.parametrize("way", ["refuses", "hangs"])
+async def test_a_collector_that_is_away_changes_nothing_and_is_told_once(floor: Floor, way: str) -> None:
+    floor.collector.pause_s = 60
+    refusing = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
+    process = floor.start(**(refusing if way == "refuses" else {}))
     lines = "the collector does not take traces"
     began = time.monotonic()
     await floor.tick()

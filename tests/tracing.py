@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
 import msgspec
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -49,9 +50,11 @@ class Collector:
         self.steps: list[Step] = []
         self.raw: list[bytes] = []
         self.status = 200
+        self.pause_s = 0.0
 
     async def take(self, request: web.Request) -> web.Response:
         body = await request.read()
+        await anyio.sleep(self.pause_s)
         if self.status != 200:
             return web.Response(status=self.status)
         self.raw.append(body)

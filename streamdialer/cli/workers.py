@@ -17,6 +17,7 @@ from streamdialer.consumers.replica import ReplicaOptions, replica_name, run_rep
 from streamdialer.errors import SettingsError
 from streamdialer.keys import STAGES, Stage
 from streamdialer.observe import systemd, traces
+from streamdialer.observe.health import beat_file
 from streamdialer.observe.logs import set_up_logging
 from streamdialer.operations import reached, require_port
 from streamdialer.producers.ticks import Schedule, TickProducer
@@ -148,11 +149,13 @@ async def _consume(settings: Settings, options: ReplicaOptions, max_tasks: int |
 async def _supervise(settings: Settings, commands: list[list[str]], env: dict[str, str]) -> None:
     async with reached(settings):
         pass
-    # the service manager hears of this process alone, not of its children
+    # file and service manager hear of this process alone: it watches its children, each by a file of its own
     supervisor = Supervisor(commands, grace_s=settings.grace_s, env=env | {"NOTIFY_SOCKET": ""})
     async with anyio.create_task_group() as tasks:
         if systemd.is_listening():
             tasks.start_soon(keep_running, "systemd", partial(systemd.report, supervisor.wait_stopping))
+        if settings.health_file:
+            tasks.start_soon(keep_running, "health file", partial(beat_file, settings.health_file))
         await supervisor.serve()
         tasks.cancel_scope.cancel()
 

@@ -213,10 +213,8 @@ class CampaignLedger:
             ],
         )
         applied: EventApplied
-        applied, *of_attempt = answer.split(" ")
-        if of_attempt:
-            attempt, trace = of_attempt
-            traces.join(trace, attempt)
+        applied, attempt, trace = [*answer.split(" "), "", ""][:3]
+        traces.join(trace, attempt)
         return applied
 
     async def due(self, most: int) -> list[str]:
