@@ -42,13 +42,13 @@ def process(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[
     running = subprocess.Popen(command, env={**os.environ, "REDIS_URL": server.url})
     yield port
     running.terminate()
-    assert running.wait(15) == 0
+    assert running.wait(30) == 0
 
 
 @pytest.mark.parametrize("process", ["consume", "tick"], indirect=True)
 async def test_what_is_served_is_what_is_documented(redis: Redis, process: int) -> None:
     await redis.hset(Keys().campaign("1"), "status", "active")
-    await eventually(lambda: status_is(process, "/ready", 200))
+    await eventually(lambda: status_is(process, "/ready", 200), within_s=30)
     async with httpx.AsyncClient() as client:
         text = (await client.get(f"http://127.0.0.1:{process}/metrics")).text
     families = {name_of(one): one for one in text_string_to_metric_families(text)}

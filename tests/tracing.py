@@ -17,9 +17,16 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from streamdialer.embedded import free_port
-from tests.conftest import eventually
+from tests import conftest
 
 PHONE: Final = "+15550123987"
+WITHIN_S: Final = 30.0
+"""Of real processes, which have to start first: not a measure of anything."""
+
+
+async def eventually(condition: Callable[[], Any], what: str = "") -> Any:
+    """Waits for what processes do."""
+    return await conftest.eventually(condition, within_s=WITHIN_S, what=what)
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -92,6 +99,7 @@ class Outside:
     """Backend and Dialer API: one campaign, one contact, one agent; what they were asked, with its trace."""
 
     def __init__(self) -> None:
+        self.mode = "progressive"
         self.agent = "available"
         self.contact = "pending"
         self.asked: list[tuple[str, str, str]] = []
@@ -106,7 +114,7 @@ class Outside:
             case "POST", "/calls/originate":
                 return web.json_response({"status": "success"})
             case "GET", "/api/campaigns/1/":
-                return web.json_response({"dial_mode": "progressive", "queue_name": "sales"})
+                return web.json_response({"dial_mode": self.mode, "queue_name": "sales"})
             case "GET", "/api/queues/sales/agents/":
                 return web.json_response([{"id": 7, "status": self.agent}])
             case "GET", "/api/contacts/":
@@ -159,7 +167,7 @@ def replica(
         yield process
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(15) == 0
+            assert process.wait(WITHIN_S) == 0
     finally:
         process.kill()
         process.wait()
