@@ -17,7 +17,7 @@ help:
 demo: .venv/.demo
 	$(BIN)/streamdialer demo $(ARGS)
 
-test: .venv/.dev
+test: .venv/.dev .venv/.promtool
 	$(BIN)/pytest -n auto $(ARGS)
 
 check: .venv/.dev
@@ -48,3 +48,9 @@ $(BIN)/python:
 	@$(PIP) --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@$(PIP) install -e '.[dev]'
 	@touch .venv/.demo $@
+
+# Once per environment; without it the tests that ask promtool are skipped, and say so.
+.venv/.promtool: | $(BIN)/python
+	@command -v promtool >/dev/null || .ci/promtool $(BIN) \
+		|| echo "promtool could not be had: alert rules and dashboard are parsed, but not tried, without it" >&2
+	@touch $@

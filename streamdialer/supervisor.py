@@ -1,7 +1,8 @@
 """Several replicas under one process: those that end are started again, and all stop when it is told to stop.
 
 A child that ends cleanly (`--max-tasks`) is replaced at once; one that fails soon after its start is given growing
-pauses. Each child is in a session of its own, so that Ctrl-C reaches it once and through the supervisor only.
+pauses; one whose event loop is stuck no longer touches its health file, and is killed. Each child is in a session of
+its own, so that Ctrl-C reaches it once and through the supervisor only.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ import logging
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import anyio
 from anyio.abc import Process
 
+from streamdialer.config import NAMES
 from streamdialer.launch import bound_to_parent
+from streamdialer.observe.health import BEAT_S
 
 log = logging.getLogger(__name__)
 QUICK_S: Final = 5.0
@@ -26,11 +31,22 @@ FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 30.0
 MARGIN_S: Final = 3.0
 """Beyond the replicas' own grace period, before they are killed."""
+LOOK_S: Final = BEAT_S
+STUCK_LOOKS: Final = 15
+"""So many looks in a row find the file as it was; not seconds, since this process may have been stopped as well."""
 
 
 def pause_s(failures: int) -> float:
     """The pause before a child is started again that has failed `failures` times in a row."""
     return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures - 1, 16)) if failures else 0.0
+
+
+def _last_beat(health_file: Path) -> int:
+    """When the child last touched its file, ns; 0 when it has not begun to."""
+    try:
+        return health_file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 class Supervisor:
@@ -44,6 +60,7 @@ class Supervisor:
         self._grace_s = grace_s
         self._env = {**os.environ, **(env or {})}
         self._children: dict[int, Process] = {}
+        self._folder = Path()
         self._stopping = anyio.Event()
 
     @property
@@ -55,10 +72,15 @@ class Supervisor:
 
     async def serve(self) -> None:
         """Returns when every child has ended after a signal."""
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with (
+            tempfile.TemporaryDirectory(prefix="streamdialer-") as folder,
+            anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
+        ):
+            self._folder = Path(folder)
             async with anyio.create_task_group() as listening:
                 listening.start_soon(self._stop_on, signals)
                 listening.start_soon(self._kill_late)
+                listening.start_soon(self._kill_stuck)
                 async with anyio.create_task_group() as keeping:
                     for number, command in enumerate(self._commands, 1):
                         keeping.start_soon(self._keep, number, command)
@@ -78,6 +100,23 @@ class Supervisor:
         await anyio.sleep(self._grace_s + MARGIN_S)
         log.error("did not stop in time, killed", extra={"children": len(self._children)})
         self._signal_all(signal.SIGKILL)
+
+    async def _kill_stuck(self) -> None:
+        seen: dict[int, tuple[int, int]] = {}
+        while True:
+            await anyio.sleep(LOOK_S)
+            for number, child in list(self._children.items()):
+                beat = _last_beat(self._health_file(number))
+                last, looks = seen.get(number, (0, 0))
+                looks = looks + 1 if beat and beat == last else 0
+                if looks >= STUCK_LOOKS:
+                    log.error("event loop is stuck, killed", extra={"child": number, "pid": child.pid})
+                    child.kill()
+                    beat = 0
+                seen[number] = beat, looks
+
+    def _health_file(self, number: int) -> Path:
+        return self._folder / str(number)
 
     def _signal_all(self, what: signal.Signals) -> None:
         for child in self._children.values():
@@ -104,13 +143,14 @@ class Supervisor:
 
     async def _run_once(self, number: int, command: Sequence[str]) -> int:
         """The child's exit code; minus the signal that killed it."""
-        launch = bound_to_parent(command, signal.SIGTERM)
+        launch, health_file = bound_to_parent(command, signal.SIGTERM), self._health_file(number)
+        health_file.unlink(missing_ok=True)
         async with await anyio.open_process(
             launch,
             stdin=subprocess.DEVNULL,
             stdout=None,
             stderr=None,
-            env=self._env,
+            env=self._env | {NAMES["health_file"]: str(health_file)},
             start_new_session=True,
         ) as child:
             self._children[number] = child

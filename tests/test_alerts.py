@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 
 from streamdialer.observe import metrics
+from tests.promql import PROMTOOL, WITHOUT_PROMTOOL
 
 FOLDER = Path(__file__).parent.parent / "deploy" / "prometheus"
-PROMTOOL = shutil.which("promtool")
 RULES: list[dict[str, Any]] = [
     rule
     for group in yaml.safe_load((FOLDER / "alerts.yml").read_text("utf-8"))["groups"]
@@ -71,7 +71,18 @@ def test_rules_are_named_once_and_loaded_by_the_example() -> None:
     assert example["scrape_configs"][0]["job_name"] == "streamdialer"
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool (of the package prometheus) is not installed")
+@pytest.mark.parametrize("rule", RULES, ids=ids)
+def test_every_expression_is_promql(rule: dict[str, Any]) -> None:
+    promql_parser.parse(rule["expr"])
+
+
+@pytest.mark.parametrize("wrong", ["sum by stage) (x)", "rate(x)", "max(x", "nosuchfunction(x)", "x[5m] > 0"])
+def test_the_parser_refuses_what_prometheus_would(wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        promql_parser.parse(wrong)
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason=WITHOUT_PROMTOOL)
 def test_promtool_loads_the_files_and_every_alert_fires() -> None:
     assert PROMTOOL is not None
     trial = Path(__file__).parent / "alerts.trial.yml"

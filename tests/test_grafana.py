@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 
 from streamdialer.observe import metrics
+from tests.promql import PROMTOOL, WITHOUT_PROMTOOL
 
 DASHBOARD: dict[str, Any] = json.loads(
     (Path(__file__).parent.parent / "deploy" / "grafana" / "streamdialer.json").read_text("utf-8")
@@ -21,7 +22,6 @@ DASHBOARD: dict[str, Any] = json.loads(
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
 TARGETS = [target for panel in PANELS for target in panel["targets"]]
 METRICS = {one.name: one for one in metrics.ALL}
-PROMTOOL = shutil.which("promtool")
 
 
 def metric(name: str) -> metrics.Described:
@@ -62,7 +62,12 @@ def test_panels_stand_side_by_side() -> None:
         assert is_beside or is_above
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool (of the package prometheus) is not installed")
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: re.findall(r"dialer_(\w+)", target["expr"])[0])
+def test_every_expression_is_promql(target: dict[str, str]) -> None:
+    promql_parser.parse(target["expr"].replace("$__rate_interval", "1m"))
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason=WITHOUT_PROMTOOL)
 def test_promtool_reads_every_expression(tmp_path: Path) -> None:
     assert PROMTOOL is not None
     rules = [

@@ -18,7 +18,8 @@ from streamdialer import supervisor
 from streamdialer.supervisor import Supervisor, pause_s
 from tests.conftest import eventually
 
-SLEEPER = "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); time.sleep(60)"
+START = "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n')\n"
+SLEEPER = START + "time.sleep(60)"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + SLEEPER
 TELLER = (
     "import signal, sys, time\n"
@@ -82,6 +83,24 @@ async def test_a_child_that_was_killed_is_replaced(tmp_path: Path) -> None:
         await eventually(lambda: lines(file))
         os.kill(lines(file)[0], signal.SIGKILL)
         await eventually(lambda: len(lines(file)) == 2)
+
+
+async def test_a_child_whose_loop_is_stuck_is_killed_and_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervisor, "LOOK_S", 0.05)
+    stuck, well, slow = (tmp_path / name for name in ("stuck", "well", "slow"))
+    beats = "import os, pathlib, time\nfile = pathlib.Path(os.environ['STREAMDIALER_HEALTH_FILE'])\n"
+    beats += "for _ in range({}): file.touch(); time.sleep(0.05)\n"
+    async with serving(
+        python(START + beats.format(5) + "time.sleep(60)", stuck),
+        python(START + beats.format(2000), well),
+        python(SLEEPER, slow),  # has not begun to work
+    ):
+        await eventually(lambda: len(lines(stuck)) >= 2)
+        assert len(lines(well)) == len(lines(slow)) == 1
+    told = [vars(record) for record in caplog.records if record.levelno == logging.ERROR]
+    assert {(fields["message"], fields["child"]) for fields in told} == {("event loop is stuck, killed", 1)}
 
 
 async def test_a_child_that_fails_again_and_again_is_given_growing_pauses(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from typing import Annotated
 
 import anyio
+import msgspec
 import typer
 
 from streamdialer.cli.common import AsJson, load_settings, print_json, say, stop_on_signals
 from streamdialer.config import NAMES, Settings
-from streamdialer.consumers.replica import ReplicaOptions, run_replica
+from streamdialer.consumers.replica import ReplicaOptions, replica_name, run_replica
 from streamdialer.errors import SettingsError
 from streamdialer.keys import STAGES, Stage
-from streamdialer.observe import systemd
+from streamdialer.observe import systemd, traces
+from streamdialer.observe.health import beat_file
 from streamdialer.observe.logs import set_up_logging
 from streamdialer.operations import reached, require_port
 from streamdialer.producers.ticks import Schedule, TickProducer
@@ -66,9 +69,12 @@ def consume(
         raise SettingsError("--concurrency and --autoscale: both given, takes one of them")
     settings = load_settings(ctx, health_port=health_port)
     ports = _require_ports(settings, processes)
+    traces.is_asked_for(os.environ)  # a wrong variable is told here, not by each process
     set_up_logging(settings.log_level, settings.log_format)
     if processes == 1:
-        anyio.run(_consume, settings, options, max_tasks)
+        replica = name or replica_name()
+        with traces.tracing(replica):
+            anyio.run(_consume, settings, msgspec.structs.replace(options, name=replica), max_tasks)
         return
     commands = [_command(options, max_tasks, number, port) for number, port in enumerate(ports, 1)]
     given = {NAMES[option]: str(value) for option, value in ctx.obj.items() if value}
@@ -143,11 +149,13 @@ async def _consume(settings: Settings, options: ReplicaOptions, max_tasks: int |
 async def _supervise(settings: Settings, commands: list[list[str]], env: dict[str, str]) -> None:
     async with reached(settings):
         pass
-    # the service manager hears of this process alone, not of its children
+    # file and service manager hear of this process alone: it watches its children, each by a file of its own
     supervisor = Supervisor(commands, grace_s=settings.grace_s, env=env | {"NOTIFY_SOCKET": ""})
     async with anyio.create_task_group() as tasks:
         if systemd.is_listening():
             tasks.start_soon(keep_running, "systemd", partial(systemd.report, supervisor.wait_stopping))
+        if settings.health_file:
+            tasks.start_soon(keep_running, "health file", partial(beat_file, settings.health_file))
         await supervisor.serve()
         tasks.cancel_scope.cancel()
 

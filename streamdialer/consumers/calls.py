@@ -13,6 +13,7 @@ from streamdialer.connection import TRANSIENT
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.replies import Reply, Verdict
 from streamdialer.model import Attempt, ContactData, mask_number, wire_id
+from streamdialer.observe import traces
 from streamdialer.observe.metrics import ORIGINATES
 from streamdialer.rules.numbers import read_number
 from streamdialer.scripts import backoff_s
@@ -50,6 +51,11 @@ def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
         ) from error
 
 
+def _subject(attempt: Attempt) -> dict[str, str]:
+    """Whom a call is about, for its trace."""
+    return {"attempt": attempt.id, "campaign": attempt.campaign, "contact": attempt.contact}
+
+
 class CallsStage:
     """Handles entries of `calls`."""
 
@@ -58,11 +64,16 @@ class CallsStage:
 
     async def handle(self, entry: Entry) -> None:
         attempt, call, until = read_call(entry)
+        with traces.of_entry("call", entry.fields, **_subject(attempt)):
+            await self._place(attempt, call, until)
+
+    async def _place(self, attempt: Attempt, call: Call, until: str) -> None:
         asked = anyio.current_time()
         began = await self._services.campaigns.begin(attempt, uuid4().hex, until)
         if began not in ("ok", "again"):
             level = logging.WARNING if began == "sent" else logging.INFO
             log.log(level, "call is not placed", extra={"attempt": attempt.id, "reason": began})
+            traces.note(reason=began)
             return
         is_again = began == "again"
         if anyio.current_time() - asked > SEND_WITHIN_S:
@@ -125,6 +136,7 @@ class CallsStage:
             retry_after_s=reply.retry_after_s,
         )
         ORIGINATES.labels(reply.verdict).inc()
+        traces.note(verdict=reply.verdict)
         loud = reply.hold == "credentials"
         quiet = reply.verdict == "placed"
         log.log(

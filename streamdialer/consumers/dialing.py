@@ -25,6 +25,7 @@ from streamdialer.consumers.wakes import Wakes
 from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServer, Unreachable
 from streamdialer.ledger import Claimed, QueueState, Reservation
 from streamdialer.model import CampaignSettings, Tick, TickResult
+from streamdialer.observe import traces
 from streamdialer.pacing import Decision, calls_per_agent, decide
 from streamdialer.rules import CallingHours, caps_of
 from streamdialer.rules.retry import RetryPlan, retry_plan
@@ -108,7 +109,9 @@ class Dialing:
                 result.reason = "window_closed"
                 result.detail = f"{WHY['window_closed']}; {_opening_in_words(hours.window, opening)}"
                 return result
-            await self._decide_and_claim(tick, campaign, retry, hours, opening.until_ms, result)
+            with traces.span("decide", campaign=tick.campaign):
+                await self._decide_and_claim(tick, campaign, retry, hours, opening.until_ms, result)
+                traces.note(wanted=result.wanted, level=result.level, limit=result.limit)
         except CampaignError as error:
             result.status, result.reason, result.detail = "error", "campaign_unusable", str(error)
             await self._step_aside(tick.campaign)

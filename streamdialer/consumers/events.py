@@ -26,6 +26,7 @@ from streamdialer.model import (
     PreviewEvent,
     normalise_id,
 )
+from streamdialer.observe import traces
 from streamdialer.observe.metrics import ATTEMPTS_ENDED
 from streamdialer.streams import BadEntry, Entry
 
@@ -97,15 +98,19 @@ class EventsStage:
     async def handle(self, entry: Entry) -> None:
         event = read_event(entry)
         if isinstance(event, CallEvent):
-            await self._call(event, entry.id)
-        elif isinstance(event, DoNotCallEvent):
-            await suppress(event, self._services, self._wakes)
-        elif isinstance(event, CallbackEvent):
-            await self._callbacks.note(event, entry.id)
-        elif isinstance(event, PreviewEvent):
-            await self._previews.handle(event, entry.id)
-        else:
-            await self._agent(event, entry.id)
+            about = {"campaign": event.campaign_id, "contact": event.contact_id}
+            with traces.of_call_event(event.type, entry.fields, **about):
+                await self._call(event, entry.id)
+            return
+        with traces.of_entry(event.type, entry.fields, campaign=event.campaign_id or None):
+            if isinstance(event, DoNotCallEvent):
+                await suppress(event, self._services, self._wakes)
+            elif isinstance(event, CallbackEvent):
+                await self._callbacks.note(event, entry.id)
+            elif isinstance(event, PreviewEvent):
+                await self._previews.handle(event, entry.id)
+            else:
+                await self._agent(event, entry.id)
 
     async def _call(self, event: CallEvent, entry: str) -> None:
         queue = event.queue or await self._wakes.queue_of(event.campaign_id)

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from streamdialer.config import Settings
 from streamdialer.connection import close, connect
+from streamdialer.consumers.auditor import Auditor
 from streamdialer.consumers.calls import CallsStage
 from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.services import Services, open_services
@@ -65,6 +66,7 @@ async def run_replica(settings: Settings, options: ReplicaOptions, run: ReplicaR
             background.start_soon(keep_running, "wakes", wakes.serve)
             if "ticks" in options.stages:
                 background.start_soon(keep_running, "sweeper", Sweeper(services, wakes).serve)
+                background.start_soon(keep_running, "auditor", Auditor(services).serve)
             handlers: dict[Stage, Handler] = {
                 "ticks": TicksStage(services, wakes).handle,
                 "calls": CallsStage(services).handle,

@@ -14,6 +14,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.errors import RefusedByServer, Unreachable
 from streamdialer.gateways.backend import ContactPatch
 from streamdialer.ledger import Update
+from streamdialer.observe import traces
 from streamdialer.scripts import backoff_s
 from streamdialer.streams import BadEntry, Entry
 
@@ -57,7 +58,15 @@ class UpdatesStage:
             if not isinstance(update, Update):
                 break
             try:
-                await self._services.backend.patch_contact(contact, patch_of(update))
+                with traces.of_call(
+                    "update",
+                    update.trace,
+                    attempt=update.attempt,
+                    campaign=campaign,
+                    contact=contact,
+                    status=update.status,
+                ):
+                    await self._services.backend.patch_contact(contact, patch_of(update))
             except Unreachable as error:
                 self._away(error)
                 await anyio.sleep(backoff_s(failures, LONGEST_PAUSE_S))

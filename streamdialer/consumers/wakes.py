@@ -6,6 +6,7 @@ import anyio
 
 from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.services import Services
+from streamdialer.observe import traces
 
 GATHER_S = 0.01
 QUEUE_MEMBERS_MAX_AGE_S = 1.0
@@ -17,7 +18,7 @@ class Wakes:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._queues: dict[str, None] = {}
+        self._queues: dict[str, traces.Cause | None] = {}
         self._campaigns: dict[str, None] = {}
         self._timers: dict[str, float] = {}
         self._wanted = anyio.Event()
@@ -27,7 +28,7 @@ class Wakes:
 
     def queue(self, queue: str) -> None:
         """All campaigns of the queue shall look whether they can dial."""
-        self._queues[queue] = None
+        self._queues[queue] = self._queues.get(queue) or traces.cause()
         self._wanted.set()
 
     def campaign_within(self, campaign: str, seconds: float) -> None:
@@ -57,15 +58,17 @@ class Wakes:
                 await self._wanted.wait()
                 await anyio.sleep(GATHER_S)
             self._wanted = anyio.Event()
-            queues, self._queues = list(self._queues), {}
-            campaigns, self._campaigns = self._campaigns, {}
+            queues, self._queues = self._queues, {}
+            campaigns = dict.fromkeys(self._campaigns, "")
+            self._campaigns = {}
             for campaign in [one for one, at in self._timers.items() if at <= anyio.current_time()]:
                 del self._timers[campaign]
-                campaigns[campaign] = None
-            for queue in queues:
-                campaigns |= dict.fromkeys(await self._members_of(queue))
+                campaigns[campaign] = ""
+            for queue, cause in queues.items():
+                campaigns |= dict.fromkeys(await self._members_of(queue), traces.wake(cause))
             if campaigns:
-                await self._services.ticks.enqueue("dial", list(campaigns))
+                woken = campaigns if any(campaigns.values()) else None
+                await self._services.ticks.enqueue("dial", list(campaigns), traces=woken)
 
     def _until_timer_s(self) -> float | None:
         return max(0.0, min(self._timers.values()) - anyio.current_time()) if self._timers else None

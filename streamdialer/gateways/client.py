@@ -21,6 +21,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from streamdialer.errors import CredentialsRefused, SettingsError, Unreachable
 from streamdialer.gateways.replies import one_line
+from streamdialer.observe import traces
 from streamdialer.observe.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 CONNECT_S: Final = 5.0
@@ -116,15 +117,17 @@ class Service:
         began, outcome = anyio.current_time(), "no_reply"
         try:
             # the read time-out restarts with every byte: the deadline ends a reply that trickles
-            with anyio.fail_after(CONNECT_S + read_s):
+            host = self.base.host
+            with traces.request(self._label, method, host), anyio.fail_after(CONNECT_S + read_s):
                 response = await self._http.request(
                     method,
                     self.url(path),
                     params=query,
                     content=content,
-                    headers=own,
+                    headers=own | traces.carried(),
                     timeout=httpx.Timeout(read_s, connect=CONNECT_S, pool=CONNECT_S),
                 )
+                traces.note(**{"http.response.status_code": response.status_code})
             outcome = f"{response.status_code // 100}xx"
             return response
         finally:

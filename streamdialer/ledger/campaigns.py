@@ -23,6 +23,7 @@ from streamdialer.ledger.terms import (
     Swept,
 )
 from streamdialer.model import Attempt, CallEvent
+from streamdialer.observe import traces
 from streamdialer.scripts import Argument, Script, Scripts
 
 _PACKAGE: Final = "streamdialer.ledger"
@@ -85,6 +86,10 @@ class CampaignLedger:
 
     async def claim(self, campaign: str, queue: str, wanted: Reservation) -> Claimed:
         """Reserves contacts and appends their calls, if everything still allows it."""
+        with traces.span("claim", campaign=campaign):
+            return await self._claim(campaign, queue, wanted)
+
+    async def _claim(self, campaign: str, queue: str, wanted: Reservation) -> Claimed:
         keys, limits = self._keys, self._limits
         names = [
             *keys.of_campaign(campaign),
@@ -118,6 +123,7 @@ class CampaignLedger:
             hours_argument(wanted.hours),
             wanted.caps.encoded(),
             wanted.pace.encoded(),
+            traces.here(),
         ]
         for other, per_agent in wanted.others.items():
             names += [keys.reserved(other), keys.unanswered(other)]
@@ -127,6 +133,7 @@ class CampaignLedger:
 
     async def begin(self, attempt: Attempt, run: str, open_until: str) -> Began:
         """Marks the attempt as sent; only "ok" and "again" allow the request to leave."""
+        kept = traces.kept()
         answer: Began = await self._scripts.run(
             BEGIN,
             [
@@ -143,6 +150,7 @@ class CampaignLedger:
                 open_until,
                 self._limits.deadline_ms,
                 "1" if self._limits.is_idempotent else "0",
+                *([kept] if kept else []),
             ],
         )
         return answer
@@ -176,7 +184,7 @@ class CampaignLedger:
         `queue` is where its agent is looked for ('' is nowhere), `entry` the event's id in the stream.
         """
         keys = self._keys
-        answer: EventApplied = await self._scripts.run(
+        answer = await self._scripts.run(
             CALL_EVENT,
             [
                 *keys.of_campaign(event.campaign_id),
@@ -201,9 +209,13 @@ class CampaignLedger:
                 self._limits.max_call_ms,
                 self._limits.deadline_ms,
                 fact.cause,
+                *(["1"] if traces.are_kept() else []),
             ],
         )
-        return answer
+        applied: EventApplied
+        applied, attempt, trace = [*answer.split(" "), "", ""][:3]
+        traces.join(trace, attempt)
+        return applied
 
     async def due(self, most: int) -> list[str]:
         """Campaigns that need a sweep now, the longest overdue first."""

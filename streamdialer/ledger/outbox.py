@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from streamdialer.keys import Keys
+from streamdialer.observe import traces
 from streamdialer.scripts import Script, Scripts
 
 TAKE, CONFIRM = (Script("streamdialer.ledger", name) for name in ("take_update", "confirm_update"))
@@ -19,6 +20,9 @@ class Update(msgspec.Struct, frozen=True):
     status: str = msgspec.field(name="s")
     attempts: int | None = msgspec.field(default=None, name="a")
     last_attempt_ms: int | None = msgspec.field(default=None, name="at")
+    attempt: str = msgspec.field(default="", name="id")
+    """The contact's newest attempt; this and its trace only where traces are told."""
+    trace: str = msgspec.field(default="", name="tr")
 
 
 class Outbox:
@@ -32,8 +36,9 @@ class Outbox:
         self._lease_ms = lease_ms
 
     async def take(self, campaign: str, contact: str, token: str) -> Update | Literal["none", "busy"]:
+        asked = ["1"] if traces.are_kept() else []
         answer = await self._scripts.run(
-            TAKE, self._keys.of_campaign(campaign), [campaign, contact, token, self._lease_ms]
+            TAKE, self._keys.of_campaign(campaign), [campaign, contact, token, self._lease_ms, *asked]
         )
         if answer == "none" or answer == "busy":
             return "none" if answer == "none" else "busy"

@@ -11,6 +11,7 @@ from streamdialer.ledger.hours import Hours, MissingHours, hours_argument
 from streamdialer.ledger.pace import NO_PACE, Pace
 from streamdialer.ledger.terms import Limits
 from streamdialer.model import PreviewEvent
+from streamdialer.observe import traces
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan
 from streamdialer.scripts import Argument, Script, Scripts
@@ -103,6 +104,7 @@ class PreviewLedger:
             hours_argument(terms.hours),
             terms.caps.encoded(),
             terms.pace.encoded(),
+            traces.here(),
         ]
         what, answer = await self._scripts.run(ACCEPT, names, args)
         return str(answer) if what == "answered" else msgspec.json.decode(answer, type=PreviewNeeds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -24,14 +24,26 @@ class TickLedger:
         self._scripts = scripts
         self._keys = keys
 
-    async def enqueue(self, kind: TickKind, campaigns: Sequence[str], interval_s: float = 0) -> list[str]:
-        """Adds a tick for each campaign whose slot has come (0: at once); the ids of those added."""
+    async def enqueue(
+        self,
+        kind: TickKind,
+        campaigns: Sequence[str],
+        interval_s: float = 0,
+        traces: Mapping[str, str] | None = None,
+    ) -> list[str]:
+        """Adds a tick for each campaign whose slot has come (0: at once); the ids of those added.
+
+        `traces` has the `traceparent` of what asked for it, by campaign.
+        """
         keys, added = self._keys, []
         for at in range(0, len(campaigns), CHUNK):
             chunk = campaigns[at : at + CHUNK]
             names = [keys.stream("ticks"), keys.waiting_ticks, keys.slots, keys.server, keys.directory]
             names += map(keys.campaign, chunk)
-            added += await self._scripts.run(ENQUEUE, names, [kind, round(interval_s * 1000), *chunk])
+            of_each = [traces.get(one, "") for one in chunk] if traces else []
+            added += await self._scripts.run(
+                ENQUEUE, names, [kind, round(interval_s * 1000), *chunk, *of_each]
+            )
         return [tick for tick in added if tick]
 
     async def take(self, campaign: str, tick_id: str) -> int:

@@ -135,6 +135,19 @@ ATTEMPTS_ENDED: Final = _counter(
         "too_long",
     ),
 )
+_INVARIANTS: Final = ("attempt", "one_place", "record", "suppressed", "sweep", "told")
+INVARIANTS_CHECKED: Final = _counter(
+    "streamdialer_invariants_checked_total",
+    "How often it was looked whether what must always be true of the ledger is true: the newest attempt fits the "
+    "contact's place, each contact is in one place, its record says which, nobody who must not be called is in line, a "
+    "sweep comes by the earliest deadline, what the backend does not know is on its way.",
+    invariant=_INVARIANTS,
+)
+INVARIANTS_BROKEN: Final = _counter(
+    "streamdialer_invariants_broken_total",
+    "How often it was not true, a fault of ours or a key somebody has changed; the log names campaign and contact.",
+    invariant=_INVARIANTS,
+)
 HTTP_REQUESTS: Final = _counter(
     "streamdialer_http_requests_total",
     "HTTP requests by outcome: the class of the status, or no_reply (refused, timed out, cut off).",

@@ -4,7 +4,7 @@
 --   reserved, unanswered and connected of each other campaign on the trunk
 -- ARGV campaign, agent, contact ('' = the one shown), id of the answer's entry, open until ms ('' = no end), max attempts,
 --   retry plan JSON, max concurrent calls, lease ms, events required ('1'), deadline after sending ms, hours of each zone
---   set ('' = any), caps JSON ('' = none), pace JSON
+--   set ('' = any), caps JSON ('' = none), pace JSON, `traceparent` ('' = none)
 -- Returns {"answered", "reserved" (the same entry again as well) or why not} · {"ask", JSON {missing?, trunk_changed?, now, wall}}: the
 --   contact needs hours that were not passed, or the campaigns on the trunk are not those passed; ask again
 -- uses: clock memory campaign outbox numbers retry attempts suppression hours recent pace gate refusal reserve preview
@@ -37,7 +37,7 @@ if why_not then
   tell_agent(previews, 'preview_refused', agent, contact, entry, cjson.encode({ reason = why_not }))
 else
   keep_plan(ARGV[7])
-  local terms = { calls = calls, lease_ms = tonumber(ARGV[9]), deadline_ms = deadline_ms }
+  local terms = { calls = calls, lease_ms = tonumber(ARGV[9]), deadline_ms = deadline_ms, trace = ARGV[15] }
   reserve(contact, record, terms, earlier(open_until, opening.u), entry, agent)
   if gate.is_probe then redis.call('HSET', api, 'probed', now) end
   take_pace(pace, 1)

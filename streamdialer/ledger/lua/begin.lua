@@ -1,7 +1,7 @@
 -- Marks a reserved attempt as sent, before its request leaves; refuses whatever is no longer to be sent.
 -- KEYS 1–20 of the campaign, 21 api, 22 numbers not to be called, 23 recent calls, 24 their newest
 -- ARGV campaign, contact, reservation token, run (names this very try), open until ms ('' = no end), deadline after
---   sending ms, may the same key be sent twice ('1')
+--   sending ms, may the same key be sent twice ('1'), the call's `traceparent` (left out when it is not traced)
 -- Returns "ok" · "again" another run has marked it, nothing is known of its request, and sending it again does no harm ·
 --   "sent" another run has marked it · "stale" the reservation is gone · or, after putting the contact back:
 --   "not_active" · "window_closed" · "held" · "memory_lost" · "memory_unknown" · the cap that has been reached
@@ -43,7 +43,7 @@ if tonumber(holds[1] or 0) > now or tonumber(holds[2] or 0) > now then return pu
 local capped = over_cap(recent, kept_caps(), contact, record)
 if capped then return put_back(capped.reason) end
 
-attempt.s, attempt.b, attempt.sm, attempt.ev = 'sent', run, now, newest_event()
+attempt.s, attempt.b, attempt.sm, attempt.ev, attempt.tr = 'sent', run, now, newest_event(), ARGV[8]
 record.a = attempt.p.a + 1
 change_totals({}, adds(attempt))
 move(contact, record, 'unanswered', now + attempt.dd)

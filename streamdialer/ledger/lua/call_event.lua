@@ -3,10 +3,11 @@
 -- KEYS 1–20 of the campaign, 21 queue's free agents, 22 queue's busy agents, 23 api, 24 queue's work, 25 queue's waiting
 --   people, 26 what its pacing has not learnt from yet, 27 what it has learnt, 28 recent calls, 29 their newest
 -- ARGV campaign, contact, fact (r | a | c | x | b), disposition (for c and x), call id, agent, answered by machine ('1'),
---   id of its entry, longest conversation ms, deadline after sending ms, cause (for x; '' = not known)
+--   id of its entry, longest conversation ms, deadline after sending ms, cause (for x; '' = not known),
+--   is the call's trace asked for ('1', or left out)
 -- Returns "applied" · "unchanged" it was known · "ended" applied, and the call is over · "unknown_campaign" ·
 --   "unknown_contact" · "no_attempt" nothing was placed that it could speak of · "foreign_call" the call id is of no
---   attempt of this contact
+--   attempt of this contact; where its trace is asked for, with a blank, the attempt's id, a blank and its trace ('' = none)
 -- uses: clock memory campaign outbox numbers retry attempts seen work suppression recent
 local free_agents, busy_agents, work, waiting_people, seen, learning = KEYS[21], KEYS[22], unpack(KEYS, 24, 27)
 local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
@@ -65,6 +66,7 @@ if why_not then
 end
 
 local attempt = record.h[position]
+local function answer(what) return ARGV[12] and table.concat({ what, attempt.id, attempt.tr or '' }, ' ') or what end
 local known = redis.call('HMGET', evidence, 'last', 'attempt')
 if not known[1] or is_after(entry, known[1]) then
   if known[2] and known[2] ~= attempt.id then redis.call('HSET', evidence, 'other', known[1]) end
@@ -96,7 +98,7 @@ if fact == 'a' and written_ms < (attempt.am or math.huge) then
   attempt.am = written_ms
   if not news then save_record(contact, record) end -- nothing follows from it
 end
-if not news then return 'unchanged' end
+if not news then return answer('unchanged') end
 if attempt.v == 'unknown' then -- its reply was counted as a failure of the API, which has placed the call all the same
   redis.call('HDEL', KEYS[23], 'fails', 'until', 'reason', 'probed')
 end
@@ -135,4 +137,4 @@ if fact == 'a' and not answered_before and not f.m and attempt.s == 'answered' t
   end
 end
 publish()
-return over and 'ended' or 'applied'
+return answer(over and 'ended' or 'applied')

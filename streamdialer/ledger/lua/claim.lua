@@ -6,8 +6,8 @@
 -- ARGV campaign, token, level, free agents the level was decided for, calls per agent, max concurrent calls,
 --   batch, lease ms, open until ms ('' = no end), max attempts, retry plan JSON, events required ('1'),
 --   answer kept ms, deadline after sending ms, level of the queue ('' = as its free agents allow), ms after which a ready
---   contact is looked up, hours of each zone set ('' = any), caps JSON ('' = none), pace JSON, then id and calls per agent
---   of each other campaign, in the order of KEYS
+--   contact is looked up, hours of each zone set ('' = any), caps JSON ('' = none), pace JSON, `traceparent`
+--   ('' = none), then id and calls per agent of each other campaign, in the order of KEYS
 -- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, why?, stale?, wait_ms?, missing?,
 --   next_ms?, wall}; reason "queue_changed": the campaigns of the queue are not those passed, ask again; "trunk_changed":
 --   the same of the trunk; next_ms: when its pace or its trunk may allow another call; stale: contacts passed over to
@@ -53,8 +53,8 @@ if not redis.call('ZSCORE', queue_campaigns, campaign) then return reply('queue_
 local passed, agents_left, others_placed = {}, count(free_agents), 0
 local too_many = math.max(0, math.ceil((agents_seen - agents_left) * per_agent - 1e-9))
 level = level - too_many
-for i = 20, #ARGV, 2 do
-  local at = 30 + i - 20
+for i = 21, #ARGV, 2 do
+  local at = 30 + i - 21
   local its_calls = count(KEYS[at]) + count(KEYS[at + 1])
   passed[ARGV[i]] = true
   others_placed = others_placed + its_calls
@@ -64,7 +64,7 @@ for _, member in ipairs(redis.call('ZRANGE', queue_campaigns, 0, -1)) do
   if member ~= campaign and not passed[member] then return reply('queue_changed', 0) end
 end
 
-local pace = look_at_pace(trunks, ARGV[19], 30 + #ARGV - 19)
+local pace = look_at_pace(trunks, ARGV[19], 30 + #ARGV - 20)
 if pace.is_changed then return reply('trunk_changed', 0) end
 
 local in_flight = placed()
@@ -85,7 +85,7 @@ at_most(batch, 'batch')
 
 keep_plan(plan)
 local caps = keep_caps(recent, ARGV[18])
-local terms = { calls = calls, lease_ms = lease_ms, deadline_ms = deadline_ms }
+local terms = { calls = calls, lease_ms = lease_ms, deadline_ms = deadline_ms, trace = ARGV[20] }
 local skipped, why, dialed, passed_over, kept, missing = {}, {}, 0, 0, 0, nil
 -- Passed over and still ready: the backend has not shown them as pending for long. Those it has no news of are looked up.
 local STALE_AT_ONCE, unconfirmed, stale = 200, 0, {}

@@ -2,13 +2,15 @@
 -- none of that campaign waits. A dial, retry or statistics tick is for active campaigns only, cleanup for ended ones and
 -- for those whose public hash has gone.
 -- KEYS 1 ticks, 2 waiting ticks, 3 slots, 4 server, 5 directory, then the public hash of each campaign
--- ARGV kind, interval ms (0 = now, whatever the slot), then the campaigns in the order of KEYS
+-- ARGV kind, interval ms (0 = now, whatever the slot), then the campaigns in the order of KEYS, then the `traceparent` of
+--   each ('' = none; left out when there is none at all)
 -- Returns the ids of the ticks added, '' where none was
 -- uses: clock
 local kind, interval = ARGV[1], tonumber(ARGV[2])
 local now = ledger_clock(KEYS[4])
 local added = {}
-for i = 3, #ARGV do
+local campaigns = #KEYS - 5
+for i = 3, campaigns + 2 do
   local campaign, id = ARGV[i], ''
   local status = redis.call('HGET', KEYS[i + 3], 'status')
   local wanted = status == 'active'
@@ -35,11 +37,11 @@ for i = 3, #ARGV do
     wanted = not waits or #redis.call('XRANGE', KEYS[1], waits, waits) == 0
   end
   if wanted then
-    if interval > 0 then
-      id = redis.call('XADD', KEYS[1], '*', 'kind', kind, 'campaign_id', campaign)
-    else
-      id = redis.call('XADD', KEYS[1], '*', 'kind', kind, 'campaign_id', campaign, 'wake', '1')
-    end
+    local tick, trace = { 'kind', kind, 'campaign_id', campaign }, ARGV[i + campaigns] or ''
+    local function add(name, value) tick[#tick + 1], tick[#tick + 2] = name, value end
+    if interval == 0 then add('wake', '1') end
+    if trace ~= '' then add('traceparent', trace) end
+    id = redis.call('XADD', KEYS[1], '*', unpack(tick))
     if kind == 'dial' then redis.call('HSET', KEYS[2], campaign, id) end
   end
   added[#added + 1] = id

@@ -1,5 +1,5 @@
 -- Reserves a contact for one attempt and appends its call to `calls`: no call comes from anywhere else.
--- terms: {calls = the stream, lease_ms, deadline_ms}
+-- terms: {calls = the stream, lease_ms, deadline_ms, trace = `traceparent` of whoever reserves ('' = none)}
 
 -- `open_until` is the last instant of the call ('' = no end), `mark` names the reservation, `agent` is whom the call is for
 -- (nil = anyone). Saves the record.
@@ -36,5 +36,6 @@ local function reserve(contact, record, terms, open_until, mark, agent)
   add('phone', which)
   add('phone_number', phone_number)
   add('agent', agent)
+  add('traceparent', terms.trace ~= '' and terms.trace)
   redis.call('XADD', terms.calls, '*', unpack(entry))
 end
