@@ -83,8 +83,13 @@ async def forget(dialer: Dialer) -> None:
     await dialer.services.client.hset(dialer.services.keys.server, "run", "0" * 40)
 
 
+async def allow(client: Redis, what: str) -> None:
+    anyone: Any = client
+    await anyone.execute_command("ACL", "SETUSER", "default", what)
+
+
 async def hide_info(dialer: Dialer) -> None:
-    await dialer.services.client.execute_command("ACL", "SETUSER", "default", "-info")
+    await allow(dialer.services.client, "-info")
     await start(dialer)
 
 
@@ -199,7 +204,7 @@ async def test_why_a_campaign_is_not_dialed(settings: Settings, redis: Redis, sc
             await scene.act(dialer)
             await eventually(lambda: stands(dialer, scene.code, scene.says), what=scene.says)
     finally:
-        await redis.execute_command("ACL", "SETUSER", "default", "+info")
+        await allow(redis, "+info")
 
 
 @pytest.mark.parametrize("scene", LIMIT_SCENES, ids=lambda scene: scene.code)
@@ -213,8 +218,8 @@ async def stands(dialer: Dialer, code: str | None, says: str) -> bool:
     """Whether the first line of `explain` for any of the campaigns says so now."""
     client, keys = dialer.services.client, dialer.services.keys
     for campaign in map(str, dialer.centre.world.campaigns):
-        status = await client.hget(keys.campaign(campaign), "status")
-        newest = (await decisions(client, keys, campaign, 1) or [None])[0]
+        status: Any = await client.hget(keys.campaign(campaign), "status")
+        newest = next(iter(await decisions(client, keys, campaign, 1)), None)
         found = standing(campaign, status, newest, await server_ms(client))
         if found.reason == code and says in found.sentence:
             return True

@@ -65,7 +65,7 @@ async def test_its_numbers_are_those_of_the_ledger(settings: Settings, redis: Re
         )
         assert first.agents.logged_in == 6
         assert first.abandoning is not None
-        assert (first.abandoning.cap, first.abandoning.window_h) == (0.03, 24 * 30)
+        assert (first.abandoning.cap, first.abandoning.window_h) == (0.03, 24)
         assert first.answer_rate is not None
         assert 0 < first.answer_rate <= 1
         assert seen.queues[0].campaigns == [1, 2]
@@ -140,6 +140,11 @@ def state() -> ReplicaState:
 # samples
 
 
+async def kept(redis: Redis) -> list[Noted]:
+    found: Any = await redis.lrange(KEYS.samples("1"), 0, -1)
+    return read_samples(found)
+
+
 async def test_samples_come_once_in_an_interval_are_bounded_and_go_with_the_campaign(
     services: Services, redis: Redis
 ) -> None:
@@ -149,11 +154,10 @@ async def test_samples_come_once_in_an_interval_are_bounded_and_go_with_the_camp
     await services.campaigns.register("1", "sales", "", before="")
     await patient.take("1", "sales", 5)
     await patient.take("1", "sales", 6)
-    assert [one.pending for one in read_samples(await redis.lrange(KEYS.samples("1"), 0, -1))] == [5]
+    assert [one.pending for one in await kept(redis)] == [5]
     for odd in (None, "many", True, -1, 10**30):
         await hasty.take("1", "sales", odd)
-    kept = read_samples(await redis.lrange(KEYS.samples("1"), 0, -1))
-    assert [one.pending for one in kept] == [5, None, None, None, None, None]
+    assert [one.pending for one in await kept(redis)] == [5, None, None, None, None, None]
     for _ in range(40):
         await hasty.take("1", "sales")
     assert await redis.llen(KEYS.samples("1")) == KEPT

@@ -72,7 +72,7 @@ def stats(ctx: typer.Context, as_json: AsJson = False) -> None:
     rows: list[tuple[object, ...]] = []
     for one in found:
         state = one.state
-        first = (one.name, state.role, state.host, state.pid)
+        first: tuple[object, ...] = (one.name, state.role, state.host, state.pid)
         first += (f"{state.uptime_s:.0f}", f"{state.rss_bytes / 1e6:.1f}", f"{one.heard_s:.1f}")
         for number, (name, stage) in enumerate(state.stages.items() or [("", None)]):
             about = first if number == 0 else ("",) * len(first)
