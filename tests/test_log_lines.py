@@ -45,7 +45,14 @@ async def test_a_call_that_nobody_hears_of_any_more_is_named(
     world = build_world(agents=2, contacts=6, answer_rate=0, speed=30)
     caplog.set_level(logging.INFO, "streamdialer")
     async with running(
-        settings, world, speed=30, start=False, events="optional", ring_timeout_s=0.2, uncertain_margin_s=0.1
+        settings,
+        world,
+        speed=30,
+        start=False,
+        distort=lambda happenings, add: None,
+        events="optional",
+        ring_timeout_s=0.2,
+        uncertain_margin_s=0.1,
     ) as dialer:
         await dialer.centre.start_campaign(1)
         await dialer.until(lambda audit: audit.total.originates > 3)
