@@ -76,6 +76,8 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the backend says of a campaign (`GET /api/campaigns/{id}/`); unknown fields are ignored."""
 
     queue_name: str
+    name: Any = None
+    """What people call the campaign; anything but text is ignored."""
     dial_mode: DialMode = "progressive"
     pacing_ratio: Annotated[float, msgspec.Meta(gt=0)] = 1.2
     """Calls per free agent, for predictive (up to 3.0) and power (up to 5.0)."""
@@ -293,6 +295,12 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Placed-and-unanswered calls the campaign may have, after the queue's agents were shared."""
     limit: str | None = None
     """The limit that bound."""
+    pacing_ratio: float | None = None
+    max_concurrent_calls: int | None = None
+    share: int | None = None
+    """Free agents the campaign was given of its queue's."""
+    steps: list[tuple[str, int, int]] | None = None
+    """The limits in the order they were applied: name, calls that could be placed now before it, and after it."""
     adaptive: dict[str, Any] | None = None
     """What adaptive pacing saw and reckoned: `pacing.adaptive.AdaptiveDecision`."""
     shadow: dict[str, Any] | None = None

@@ -55,7 +55,8 @@ def test_file_port_and_watchdog_notice_a_stuck_loop(
         settings = Settings(redis_url=server.url, health_port=port, health_file=str(file))
         client = connect(server.url)
         async with Scripts(client) as scripts, anyio.create_task_group() as tasks:
-            for duty, serve in vitals(settings, scripts, Keys(), ReplicaRun()).items():
+            duties = vitals(settings, scripts, Keys(), ReplicaRun(), name="it", role="consume")
+            for duty, serve in duties.items():
                 tasks.start_soon(keep_running, duty, serve)
             await eventually(stick.is_set)
             go_on.wait(

@@ -19,9 +19,11 @@ from streamdialer.cli import (
     events,
     explaining,
     inspecting,
+    purging,
     rules,
     simulate,
     ticks,
+    top,
     workers,
 )
 from streamdialer.cli.common import Commands
@@ -44,6 +46,8 @@ for family in (
     contacts,
     dnc,
     dead,
+    purging,
+    top,
     explaining,
     inspecting,
     checking,

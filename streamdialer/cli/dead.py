@@ -10,7 +10,15 @@ from typing import Annotated
 import anyio
 import typer
 
-from streamdialer.cli.common import AsJson, load_settings, print_fields, print_json, print_table, say
+from streamdialer.cli.common import (
+    AsJson,
+    load_settings,
+    print_fields,
+    print_json,
+    print_table,
+    progress,
+    say,
+)
 from streamdialer.config import Settings
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.inspection import fit_to_show
@@ -148,7 +156,12 @@ async def _replay(settings: Settings, chosen: list[str] | None) -> dict[str, str
         if chosen is not None:
             for letter_id in chosen:  # all or none
                 await letters.get(letter_id)
-        return {letter_id: await letters.replay(letter_id) for letter_id in wanted}
+        replayed: dict[str, str] = {}
+        with progress("replaying", len(wanted)) as note:
+            for letter_id in wanted:
+                replayed[letter_id] = await letters.replay(letter_id)
+                note(len(replayed))
+        return replayed
 
 
 async def _drop(settings: Settings, chosen: list[str] | None) -> int:

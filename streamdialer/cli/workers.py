@@ -205,7 +205,8 @@ async def _tick(settings: Settings, once: bool) -> int:
             return await producer.once()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stop_on_signals, run)
-            for duty, serve in vitals(settings, scripts, keys, run).items():
+            duties = vitals(settings, scripts, keys, run, name=replica_name(), role="tick")
+            for duty, serve in duties.items():
                 tasks.start_soon(keep_running, duty, serve)
             await producer.serve()
             tasks.cancel_scope.cancel()

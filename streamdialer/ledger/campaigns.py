@@ -209,13 +209,9 @@ class CampaignLedger:
                 self._limits.max_call_ms,
                 self._limits.deadline_ms,
                 fact.cause,
-                *(["1"] if traces.are_kept() else []),
             ],
         )
-        applied: EventApplied
-        applied, attempt, trace = [*answer.split(" "), "", ""][:3]
-        traces.join(trace, attempt)
-        return applied
+        return EventApplied(*answer)
 
     async def due(self, most: int) -> list[str]:
         """Campaigns that need a sweep now, the longest overdue first."""
@@ -261,6 +257,7 @@ class CampaignLedger:
                 keys.trunks,
                 keys.requests(campaign),
                 keys.decisions(campaign),
+                keys.samples(campaign),
             ],
             [campaign],
         )
