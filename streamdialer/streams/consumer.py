@@ -253,8 +253,9 @@ class StreamConsumer:
                 with anyio.CancelScope(shield=True), anyio.move_on_after(2):
                     if finished:
                         await self._scripts.run(FINISH, [self.stream], [GROUP, entry.id])
-                    elif self._run.stopping:
-                        await self._renew([entry.id], HANDED_BACK_IDLE_MS, entry.deliveries - 1)
+                    elif outcome == "again" or self._run.stopping:  # not the entry's fault: no delivery
+                        idle_ms = HANDED_BACK_IDLE_MS if self._run.stopping else 0
+                        await self._renew([entry.id], idle_ms, entry.deliveries - 1)
             finally:
                 self._held.discard(entry.id)
                 self._places.release()
