@@ -97,6 +97,7 @@ class CampaignLedger:
             keys.do_not_call,
             keys.recent,
             keys.trunks,
+            keys.kept(campaign),
         ]
         args: list[Argument] = [
             campaign,
@@ -220,7 +221,7 @@ class CampaignLedger:
             SWEEP,
             [
                 *self._keys.of_campaign(campaign),
-                self._keys.numbers,
+                self._keys.holders,
                 self._keys.previews,
                 *self._keys.of_recent_calls,
             ],
@@ -245,10 +246,11 @@ class CampaignLedger:
                 keys.queue_pacing(queue),
                 keys.slots,
                 keys.api,
-                keys.numbers,
+                keys.holders,
                 keys.trunks,
                 keys.requests(campaign),
                 keys.decisions(campaign),
+                keys.kept(campaign),
             ],
             [campaign],
         )

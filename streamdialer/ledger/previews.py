@@ -77,7 +77,7 @@ class PreviewLedger:
             hours_argument(terms.hours),
             terms.caps.encoded(),
         ]
-        names += [keys.previews, keys.api, keys.do_not_call, keys.recent]
+        names += [keys.previews, keys.api, keys.do_not_call, keys.recent, keys.kept(event.campaign_id)]
         what, answer = await self._scripts.run(OFFER, names, args)
         return str(answer) if what == "offered" else msgspec.json.decode(answer, type=PreviewNeeds)
 

@@ -93,7 +93,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """Contacts passed over until the backend shows them as pending again."""
     wall: int = 0
     next_ms: int | None = None
-    """When its pace, or a line of its trunk, may allow another call."""
+    """When its pace, or a line of its trunk, may allow another call, or the line is to be looked at further."""
     missing: MissingHours | None = None
     """The next contacts in line need these at `wall`, the server's own time, ms."""
 

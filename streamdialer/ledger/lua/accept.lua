@@ -28,7 +28,10 @@ if not why_not then
     return { 'ask', cjson.encode({ missing = missing_hours_of(hours, { contact }), now = now, wall = wall }) }
   end
   local refused = refusal(contact, record, max_attempts, listed, opening, recent, caps)
-  if refused then pass_over(contact, record, refused) end
+  if refused then
+    record.of = nil
+    pass_over(contact, record, refused)
+  end
   local live = count(reserved) + count(unanswered) + count(connected)
   why_not = refused and refused.reason or gate.closed or live >= tonumber(ARGV[8]) and 'concurrency'
     or pace.lines < 1 and 'trunk_lines' or pace.calls < 1 and 'calls_per_second' or nil

@@ -1,8 +1,9 @@
 -- Reserves the next contacts of a campaign and appends one entry per reserved call to `calls`, in one step.
 -- Everything that may forbid a call is checked here: status, window, holds, silence, agents, levels, concurrency, trunk, pace.
 -- KEYS 1–20 of the campaign, 21 answer of this token, 22 calls, 23 api, 24 queue's free agents, 25 queue's campaigns,
---   26 queue's busy agents, 27 numbers not to be called, 28 recent calls, 29 trunks, then reserved and unanswered of each
---   other campaign of the queue, then reserved, unanswered and connected of each other campaign on the trunk
+--   26 queue's busy agents, 27 numbers not to be called, 28 recent calls, 29 trunks, 30 callbacks kept for agents, then reserved
+--   and unanswered of each other campaign of the queue, then reserved, unanswered and connected of each other campaign on
+--   the trunk
 -- ARGV campaign, token, level, free agents the level was decided for, calls per agent, max concurrent calls,
 --   batch, lease ms, open until ms ('' = no end), max attempts, retry plan JSON, events required ('1'),
 --   answer kept ms, deadline after sending ms, level of the queue ('' = as its free agents allow), ms after which a ready
@@ -10,10 +11,10 @@
 --   of each other campaign, in the order of KEYS
 -- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, why?, stale?, wait_ms?, missing?,
 --   next_ms?, wall}; reason "queue_changed": the campaigns of the queue are not those passed, ask again; "trunk_changed":
---   the same of the trunk; next_ms: when its pace or its trunk may allow another call; stale: contacts passed over to
---   be looked up; missing: the next contacts need hours that were not passed, ask again with them
--- uses: clock memory campaign outbox numbers retry attempts suppression hours recent pace gate refusal reserve callback
-local given_answer, calls, api, free_agents, queue_campaigns, busy_agents, listed, recent, trunks = unpack(KEYS, 21, 29)
+--   the same of the trunk; next_ms: when its pace or its trunk may allow another call, or the line is to be looked at
+--   further; stale: contacts passed over to be looked up; missing: the next contacts need hours that were not passed, ask again with them
+-- uses: clock memory campaign outbox numbers retry attempts suppression hours recent pace gate refusal reserve aside callback
+local given_answer, calls, api, free_agents, queue_campaigns, busy_agents, listed, recent, trunks, kept = unpack(KEYS, 21, 30)
 local token, level, agents_seen, per_agent = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_concurrent, batch, lease_ms, open_until = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local max_attempts, plan, events_required = tonumber(ARGV[10]), ARGV[11], ARGV[12] == '1'
@@ -54,7 +55,7 @@ local passed, agents_left, others_placed = {}, count(free_agents), 0
 local too_many = math.max(0, math.ceil((agents_seen - agents_left) * per_agent - 1e-9))
 level = level - too_many
 for i = 20, #ARGV, 2 do
-  local at = 30 + i - 20
+  local at = 31 + i - 20
   local its_calls = count(KEYS[at]) + count(KEYS[at + 1])
   passed[ARGV[i]] = true
   others_placed = others_placed + its_calls
@@ -64,7 +65,7 @@ for _, member in ipairs(redis.call('ZRANGE', queue_campaigns, 0, -1)) do
   if member ~= campaign and not passed[member] then return reply('queue_changed', 0) end
 end
 
-local pace = look_at_pace(trunks, ARGV[19], 30 + #ARGV - 19)
+local pace = look_at_pace(trunks, ARGV[19], 31 + #ARGV - 19)
 if pace.is_changed then return reply('trunk_changed', 0) end
 
 local in_flight = placed()
@@ -86,19 +87,22 @@ at_most(batch, 'batch')
 keep_plan(plan)
 local caps = keep_caps(recent, ARGV[18])
 local terms = { calls = calls, lease_ms = lease_ms, deadline_ms = deadline_ms }
-local skipped, why, dialed, passed_over, kept, missing = {}, {}, 0, 0, 0, nil
+local skipped, why, dialed, passed_over, missing = {}, {}, 0, 0, nil
 -- Passed over and still ready: the backend has not shown them as pending for long. Those it has no news of are looked up.
 local STALE_AT_ONCE, unconfirmed, stale = 200, 0, {}
+if room > 0 then
+  bring_back(kept, redis.call('ZRANGE', free_agents, 0, -1), batch, function(agent) return not is_awaited(agent) end)
+end
 while dialed < room do
-  local contact = redis.call('ZRANGE', ready, kept + unconfirmed, kept + unconfirmed)[1]
-  if not contact or unconfirmed == STALE_AT_ONCE then
+  local contact, order = unpack(redis.call('ZRANGE', ready, unconfirmed, unconfirmed, 'WITHSCORES'))
+  if not contact or tonumber(order) >= KEPT_FROM or unconfirmed == STALE_AT_ONCE then
     limit = unconfirmed > 0 and 'unconfirmed' or 'no_contacts'
     break
   end
   local record = load_record(contact)
   local opening = opening_of(hours, contact, record)
   if not opening then
-    limit, missing = 'hours', missing_hours(hours, kept + unconfirmed, batch)
+    limit, missing = 'hours', missing_hours(hours, unconfirmed, batch)
     break
   end
   local refused, agent = refusal(contact, record, max_attempts, listed, opening, recent, caps), kept_for(record)
@@ -107,17 +111,19 @@ while dialed < room do
     why[refused.reason] = why[refused.reason] or refused.detail
     passed_over = passed_over + 1
     pass_over(contact, record, refused)
-    if passed_over >= batch then break end
+  elseif agent and not is_at_hand(agent, free_agents) then
+    passed_over = passed_over + 1
+    set_aside(kept, contact, record, agent)
   elseif is_stale(record, ready_max_age_ms) then
     unconfirmed = unconfirmed + 1
     if redis.call('HEXISTS', outbox, contact) == 0 then stale[#stale + 1] = contact end
-  elseif agent and not is_at_hand(agent, free_agents) then
-    kept = kept + 1
-    skipped.agent_not_free = kept
-    if kept >= batch then break end
   else
     dialed = dialed + 1
     reserve(contact, record, terms, earlier(open_until, opening.u), token .. '/' .. dialed, agent)
+  end
+  if passed_over >= batch then
+    next_ms = 0
+    break
   end
 end
 if dialed > 0 then
@@ -129,6 +135,8 @@ end
 if limit == 'calls_per_second' then next_ms = next_call_ms(pace) end
 if limit == 'trunk_lines' then next_ms = 1000 end -- a call of another queue's campaign may have ended
 if unconfirmed > 0 then skipped.unconfirmed = unconfirmed end
+local aside = room > 0 and count_aside() or 0
+if aside > 0 then skipped.agent_not_free = aside end
 local passed = { skipped = next(skipped) and skipped, why = next(why) and why, stale = #stale > 0 and stale }
 local answer = reply(nil, dialed, limit, passed, missing)
 if dialed > 0 or missing then redis.call('SET', given_answer, answer, 'PX', answer_ms) end
