@@ -9,16 +9,12 @@ from typing import Any, Final
 import msgspec
 from redis.asyncio import Redis
 
-from streamdialer.config import Settings
-from streamdialer.consumers.campaign_settings import with_defaults
-from streamdialer.consumers.hours import hours_for
-from streamdialer.errors import CampaignError, CannotBeDone, Unreachable
-from streamdialer.gateways.backend import Backend
+from streamdialer.errors import CannotBeDone
+from streamdialer.hindrances import hindrance_at
 from streamdialer.keys import Keys
 from streamdialer.ledger import Update
-from streamdialer.ledger.hindrance import Hindrance, hindrance_of
 from streamdialer.model import mask_number, wire_id
-from streamdialer.rules import CallingHours, calling_hours
+from streamdialer.rules import CallingHours
 
 PLACES: Final = ("ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished")
 STANDING: Final = {
@@ -148,17 +144,6 @@ class _Call(msgspec.Struct):
     phones: list[str] = []
 
 
-async def hours_of(settings: Settings, campaign: str) -> CallingHours | str:
-    """The campaign's calling hours now, or in a sentence why they are not known."""
-    now_ms = round(datetime.now(UTC).timestamp() * 1000)
-    try:
-        async with Backend(settings) as backend:
-            found = with_defaults(await backend.campaign(campaign), settings)
-            return calling_hours(found, settings.timezone, now_ms)
-    except (CampaignError, Unreachable) as error:
-        return str(error)
-
-
 async def contact_detail(
     client: Redis,
     keys: Keys,
@@ -201,7 +186,16 @@ async def contact_detail(
     hours: CallingHours | str = ""
     if record.place == "ready":
         hours = await ask_hours()
-        hindrance = await _hindrance(client, keys, campaign, contact, call or "{}", record, hours, wall_ms)
+        hindrance = await hindrance_at(
+            client,
+            keys,
+            campaign,
+            contact,
+            call=call or "{}",
+            zones=record.zones,
+            hours=hours,
+            wall_ms=wall_ms,
+        )
         until = None if hindrance.due_ms is None else _iso(hindrance.due_ms)
         reason, detail = hindrance.reason or None, hindrance.detail
     return ContactDetail(
@@ -231,26 +225,6 @@ def _not_confirmed(news: str | None) -> NotConfirmed | None:
         return None
     update = msgspec.json.decode(news, type=Update)
     return NotConfirmed(status=update.status, attempts=update.attempts)
-
-
-async def _hindrance(
-    client: Redis,
-    keys: Keys,
-    campaign: str,
-    contact: str,
-    call: str,
-    record: _Record,
-    hours: CallingHours | str,
-    wall_ms: int,
-) -> Hindrance:
-    """What keeps a ready contact from being called at this instant."""
-    given = None
-    if not isinstance(hours, str):
-        own = hours.window.around(wall_ms)
-        if not own.is_open:
-            return Hindrance("window_closed", own.until_ms, "the campaign's own hours")
-        given = hours_for(hours, {contact: call}, [record.zones] if record.zones else [], wall_ms)
-    return await hindrance_of(client, keys, campaign, contact, given)
 
 
 def _standing(

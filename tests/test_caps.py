@@ -13,8 +13,9 @@ from redis.asyncio import Redis
 from streamdialer.callcentre import WorldConfig, build_world
 from streamdialer.config import Settings
 from streamdialer.consumers.services import Services
-from streamdialer.contacts import contact_detail, hours_of
+from streamdialer.contacts import contact_detail
 from streamdialer.errors import CampaignError
+from streamdialer.hindrances import hours_of
 from streamdialer.ledger import DoubtRow, PreviewTerms
 from streamdialer.model import Attempt, CampaignSettings
 from streamdialer.rules import caps_of, load_pack

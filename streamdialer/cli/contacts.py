@@ -10,8 +10,9 @@ import typer
 
 from streamdialer.cli.common import AsJson, load_settings, print_fields, print_json, print_table, say
 from streamdialer.config import Settings
-from streamdialer.contacts import ContactDetail, contact_detail, hours_of
+from streamdialer.contacts import ContactDetail, contact_detail
 from streamdialer.errors import SettingsError
+from streamdialer.hindrances import hours_of
 from streamdialer.model import normalise_id
 from streamdialer.operations import reached, read_campaign_id
 
