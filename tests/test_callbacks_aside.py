@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
+from redis.asyncio import Redis
 
-from streamdialer.consumers.services import Services
+from streamdialer.callcentre import CallCentre, build_world
+from streamdialer.config import Settings
+from streamdialer.consumers.services import Services, open_services
 from tests.ledger_world import LedgerWorld
 from tests.test_callbacks import GRACE_S, ask, check, newest_call
+from tests.test_order import Hall
 
 pytestmark = pytest.mark.anyio
 
@@ -93,11 +98,24 @@ async def test_what_stands_aside_may_be_asked_for_otherwise_suppressed_or_loaded
     await check(world)
 
 
-async def test_contacts_behind_callbacks_that_stand_aside_are_loaded(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=3)
-    await world.set_agents(1)
-    await ask_many(world, range(1, 3), agent="9")
-    await world.claim(level=1)
-    state = await world.services.queues.snapshot("sales", ["1"])
-    assert state is not None
-    assert [(one.ready, one.kept) for one in state.campaigns] == [(2, 2)]
+async def test_contacts_behind_callbacks_that_stand_aside_are_loaded_and_dialed(
+    redis: Redis, settings: Settings
+) -> None:
+    sim = build_world(agents=0, contacts=8)
+    async with CallCentre(sim, settings.redis_url) as centre:
+        here = msgspec.structs.replace(
+            settings, backend_url=centre.backend_url, refill_every_s=600, ready_low=2, page_size=2
+        )
+        async with open_services(here) as services:
+            await services.client.hset("campaign:1", "status", "active")
+            hall = Hall(centre, services)
+            assert (await hall.dial()).ready == 4
+            loaded = [str(one) for one in await services.client.zrange("sd:c:1:ready", 0, -1)]
+            for contact in loaded:
+                assert await ask(hall.world, contact, -60, agent="9") == "applied"
+            for agent in (1, 2):
+                sim.add_agent(agent, "sales")
+            await services.queues.distrust_agents("sales")
+            await hall.dial()
+            assert (await hall.dial()).dialed == 2
+            assert not set(await hall.dialed()) & set(loaded)
