@@ -12,8 +12,8 @@ from typing import Final
 from streamdialer.rules.caps import CapRule, Caps
 from tests.ledger_model import AttemptModel
 
-GAP_S, TWO_IN_S, CALM_S = 5500, 40_500, 9500
-"""No multiples of what the tests' clock moves by."""
+GAP_S, TWO_IN_S, CALM_S = 45_500, 90_500, 60_500
+"""Longer than a retry waits, and no multiples of what the tests' clock moves by."""
 LONGEST_S: Final = 10**6
 
 

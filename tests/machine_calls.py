@@ -27,7 +27,7 @@ from tests.ledger_machine import (
 from tests.retry_model import plans
 from tests.trial_suppression import row_of
 
-cap_kinds = st.sampled_from(("none", "none", "none", *KINDS))
+cap_kinds = st.sampled_from(("none", *KINDS))
 """Somebody has to be called."""
 
 
