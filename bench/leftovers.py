@@ -72,7 +72,7 @@ def of_campaigns(campaigns: Sequence[str]) -> list[Leftover]:
             "tombstones: a stale page of the backend must not bring anybody back",
         ),
         Leftover(rf"sd:c:({one}):requests", "who must not be called, where their number is not known yet"),
-        Leftover(r"sd:numbers", "which contacts the ledger holds of a number"),
+        Leftover(r"sd:holders", "which contacts the ledger holds of a number"),
         Leftover(rf"sd:c:({one}):decisions", "why was (not) dialed: the last decisions", DECISIONS_S),
         Leftover(
             rf"sd:c:({one}):samples",

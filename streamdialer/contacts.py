@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -10,9 +10,11 @@ import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.errors import CannotBeDone
+from streamdialer.hindrances import hindrance_at
 from streamdialer.keys import Keys
 from streamdialer.ledger import Update
 from streamdialer.model import mask_number, wire_id
+from streamdialer.rules import CallingHours
 
 PLACES: Final = ("ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished")
 STANDING: Final = {
@@ -72,9 +74,9 @@ class ContactDetail(msgspec.Struct, frozen=True, kw_only=True):
     standing: str
     """When it may be called next, as a sentence."""
     until: str | None
-    """End of its stay in this place; None for ready ones, and when it has no end."""
+    """End of its stay in this place, of ready ones when they may be called; None when there is none."""
     reason: str | None
-    """Why it waits or is done, as a code."""
+    """Why it waits or is done, or may not be called though it is ready, as a code."""
     detail: str | None
     priority: int | None
     attempts_counted: int
@@ -131,6 +133,7 @@ class _Record(msgspec.Struct):
     gone: int = msgspec.field(name="x", default=0)
     problem: str | None = msgspec.field(name="why", default=None)
     is_suppressed: bool = msgspec.field(name="dnc", default=False)
+    zones: str | None = msgspec.field(name="z", default=None)
     offer: _Offer | None = msgspec.field(name="of", default=None)
     callback: _Callback | None = msgspec.field(name="cb", default=None)
     history: list[_Attempt] = msgspec.field(name="h", default_factory=list)
@@ -141,8 +144,17 @@ class _Call(msgspec.Struct):
     phones: list[str] = []
 
 
-async def contact_detail(client: Redis, keys: Keys, campaign: str, contact: str) -> ContactDetail:
-    """One contact; raises CannotBeDone when the ledger does not know it, redis.RedisError."""
+async def contact_detail(
+    client: Redis,
+    keys: Keys,
+    campaign: str,
+    contact: str,
+    ask_hours: Callable[[], Awaitable[CallingHours | str]],
+) -> ContactDetail:
+    """One contact; raises CannotBeDone when the ledger does not know it, redis.RedisError.
+
+    `ask_hours` gives the campaign's hours, or in a sentence why they are not known; asked only for ready contacts.
+    """
     pipe = client.pipeline(transaction=False)
     for key in (keys.records(campaign), keys.contacts(campaign), keys.outbox(campaign)):
         pipe.hget(key, contact)
@@ -169,14 +181,29 @@ async def contact_detail(client: Redis, keys: Keys, campaign: str, contact: str)
             return None
         return _iso(ms - int(ahead or 0))
 
-    until = None if record.place == "ready" else clock(scores[record.place])
-    reason, detail = _why(record)
+    wall_ms = seconds * 1000 + micros // 1000
+    until, (reason, detail) = clock(scores[record.place]), _why(record)
+    hours: CallingHours | str = ""
+    if record.place == "ready":
+        hours = await ask_hours()
+        hindrance = await hindrance_at(
+            client,
+            keys,
+            campaign,
+            contact,
+            call=call or "{}",
+            zones=record.zones,
+            hours=hours,
+            wall_ms=wall_ms,
+        )
+        until = None if hindrance.due_ms is None else _iso(hindrance.due_ms)
+        reason, detail = hindrance.reason or None, hindrance.detail
     return ContactDetail(
         campaign_id=wire_id(campaign),
         contact_id=wire_id(contact),
         campaign_status=status,
         place=record.place,
-        standing=_standing(record, status, until, seconds * 1000 + micros // 1000),
+        standing=_standing(record, status, until, reason, hours, wall_ms),
         until=until,
         reason=reason,
         detail=detail,
@@ -200,13 +227,24 @@ def _not_confirmed(news: str | None) -> NotConfirmed | None:
     return NotConfirmed(status=update.status, attempts=update.attempts)
 
 
-def _standing(record: _Record, status: str | None, until: str | None, wall_ms: int) -> str:
+def _standing(
+    record: _Record,
+    status: str | None,
+    until: str | None,
+    reason: str | None,
+    hours: CallingHours | str,
+    wall_ms: int,
+) -> str:
     """When it may be called next; `wall_ms` is the server's own time."""
     if record.place == "ready" and status != "active":
         return f"may be called once the campaign is active: its status is {status!r}"
+    if record.place == "ready" and reason:
+        return STANDING["finished"] if until is None else STANDING["waiting"].format(until=until)
     asked = record.callback if _callback(record) else None
     if record.place == "ready" and asked and asked.agent and wall_ms < asked.grace_ends_ms:
         return f"may be called now for agent {asked.agent}, and for anyone from {_iso(asked.grace_ends_ms)}"
+    if record.place == "ready" and isinstance(hours, str):
+        return f"may be called now if its calling hours allow it, which are not known: {hours}"
     offered_to = record.offer.agent if record.offer else ""
     return STANDING[record.place].format(until=until, agent=offered_to)
 

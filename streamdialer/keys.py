@@ -81,6 +81,10 @@ class Keys(msgspec.Struct, frozen=True):
         """zset contact -> end of the offer, ms: shown to an agent, who has not answered yet."""
         return self._own(campaign, "offered")
 
+    def kept(self, campaign: str) -> str:
+        """zset agent:due:contact, all of one score: callbacks in `ready` that stand aside until their agent is free."""
+        return self._own(campaign, "kept")
+
     def contacts(self, campaign: str) -> str:
         """hash contact -> what is needed to call them (JSON, opaque to the scripts)."""
         return self._own(campaign, "contacts")
@@ -140,7 +144,7 @@ class Keys(msgspec.Struct, frozen=True):
 
     def of_contacts(self, campaign: str) -> list[str]:
         """KEYS of the scripts that bring contacts from the backend's lists."""
-        return [*self.of_campaign(campaign), self.do_not_call, self.requests(campaign), self.numbers]
+        return [*self.of_campaign(campaign), self.do_not_call, self.requests(campaign), self.holders]
 
     @property
     def directory(self) -> str:
@@ -153,9 +157,9 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}sd:dnc"
 
     @property
-    def numbers(self) -> str:
-        """hash number (digits) -> the contacts the ledger holds of it."""
-        return f"{self.prefix}sd:numbers"
+    def holders(self) -> str:
+        """zset `number campaign:contact`, all of one score: which contacts the ledger holds of a number (digits)."""
+        return f"{self.prefix}sd:holders"
 
     @property
     def recent(self) -> str:

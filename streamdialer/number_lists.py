@@ -6,18 +6,31 @@ quotation mark spoils its own line only, and memory does not grow with the file.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, Final
 
 import msgspec
 
+from streamdialer.errors import CannotBeDone
 from streamdialer.ledger import Suppression
 from streamdialer.rules.numbers import Number, read_number
 
-COLUMNS: Final = ("phone_number", "phone", "number")
-"""Headings of the column with the numbers, the first of them that is there; without any, the first column."""
+COLUMNS: Final = (
+    "phone_number",
+    "phone",
+    "telefono",
+    "numero_de_telefono",
+    "celular",
+    "numero_de_celular",
+    "movil",
+    "number",
+    "numero",
+)
+"""Headings of the column with the numbers, without accents, the first of them that is there; else the first column."""
 SEPARATORS: Final = (",", ";", "\t", "|")
 PER_TRIP: Final = 1000
 _TEXT_SHOWN: Final = 200
@@ -26,6 +39,8 @@ _LETTER: Final = re.compile(r"[^\W\d_]")
 _DECIMALS: Final = re.compile(r"(?<=[0-9])\.0+\s*$")
 """What a spreadsheet adds to a number it took for an amount."""
 _MARK: Final = "\ufeff"
+_FEWEST_DIGITS: Final = 5
+"""Of a number whose country is not known; shorter ones are somebody's row numbers."""
 
 
 class BadLine(msgspec.Struct, frozen=True):
@@ -60,11 +75,50 @@ class _Layout(msgspec.Struct, frozen=True):
 
 
 def lines_of(source: BinaryIO) -> Iterator[bytes]:
-    """The lines of a file; of one that is no line of numbers only the beginning."""
-    while line := source.readline(_LONGEST_LINE):
+    """The lines of a file in UTF-8 or Latin-1; of one that is no line of numbers only the beginning.
+
+    UTF-16 is read by its byte-order mark. Raises CannotBeDone for text in no such encoding.
+    """
+    line = source.readline(_LONGEST_LINE)
+    is_utf16 = line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if line.startswith(codecs.BOM_UTF32_LE) or (b"\0" in line and not is_utf16):
+        raise CannotBeDone(
+            "the file is no text in UTF-8, Latin-1, or UTF-16 with a byte-order mark: save it as UTF-8"
+        )
+    if is_utf16:
+        yield from _lines_of_utf16(line, source)
+        return
+    while line:
         yield line
         while line and not line.endswith(b"\n"):
             line = source.readline(_LONGEST_LINE)
+        line = source.readline(_LONGEST_LINE)
+
+
+def _lines_of_utf16(head: bytes, source: BinaryIO) -> Iterator[bytes]:
+    """The same lines in UTF-8; `head` has been read of them."""
+    decoder = codecs.getincrementaldecoder("utf-16")("replace")
+    rest, chunk = "", head
+    while chunk:
+        *lines, rest = (rest + decoder.decode(chunk)).split("\n")
+        for line in lines:
+            yield line[:_LONGEST_LINE].encode()
+        rest = rest[:_LONGEST_LINE]
+        chunk = source.read(_LONGEST_LINE)
+    if rest:
+        yield rest.encode()
+
+
+def read_entry(raw: str, country: str) -> Number:
+    """A number for the list: what is not E.164 has no letters, and without a country as many digits as a number has."""
+    number = read_number(raw, country)
+    if number.problem or number.is_e164:
+        return number
+    if _LETTER.search(raw):
+        return Number("", problem="not a phone number: there are letters in it")
+    if not country and len(number.digits) < _FEWEST_DIGITS:
+        return Number("", problem="not a phone number: too short")
+    return number
 
 
 def read_lines(lines: Iterable[bytes], country: str = "") -> Iterator[Number | BadLine | None]:
@@ -83,11 +137,8 @@ def read_lines(lines: Iterable[bytes], country: str = "") -> Iterator[Number | B
         cell = _cell_of(text, layout)
         cell = cell and _DECIMALS.sub("", cell)
         number = Number("", problem=f"has no column {layout.column + 1}") if cell is None else None
-        number = number or read_number(cell or "", country)
-        problem = number.problem
-        if not problem and not number.is_e164 and _LETTER.search(cell or ""):
-            problem = "not a phone number: there are letters in it"
-        yield BadLine(at, problem, text[:_TEXT_SHOWN]) if problem else number
+        number = number or read_entry(cell or "", country)
+        yield BadLine(at, number.problem, text[:_TEXT_SHOWN]) if number.problem else number
 
 
 async def import_numbers(
@@ -141,7 +192,8 @@ def _layout_of(text: str) -> _Layout:
 
 
 def _heading(cell: str) -> str:
-    return cell.strip(' "').lower().replace(" ", "_").replace("-", "_")
+    apart = unicodedata.normalize("NFKD", cell.strip(' "').lower().replace(" ", "_").replace("-", "_"))
+    return "".join(letter for letter in apart if not unicodedata.combining(letter))
 
 
 def _cell_of(text: str, layout: _Layout) -> str | None:

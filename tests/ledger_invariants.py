@@ -19,6 +19,10 @@ CARDINALITIES: Final[Mapping[str, Place]] = {
     "ready_contacts": "ready",
     "waiting_contacts": "waiting",
 }
+PUT_OFF: Final = frozenset(
+    {"window_closed", "cap_attempts", "cap_conversations", "min_gap", "abandoned_rest"}
+)
+"""Why somebody waits who was ready: to the backend they are pending."""
 LATEST_MS: Final = 1001
 """After the instant of looking: stalled deadlines are looked at again every second."""
 
@@ -165,6 +169,8 @@ def _documents(campaign: CampaignView) -> Iterator[str]:
             shown |= {"failed", "invalid"} if record.place == "finished" else set()
             if _is_owed(record):
                 shown = {"callback"}
+            elif record.wait is not None and record.wait.reason in PUT_OFF:
+                shown = {"pending"}
         if record.is_suppressed:
             shown = {"do_not_call"}
         if document.status not in shown:

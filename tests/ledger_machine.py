@@ -23,6 +23,7 @@ from streamdialer.keys import Keys
 from streamdialer.ledger import trust_memory
 from streamdialer.scripts import Scripts
 from tests.attempt_model import LIVE
+from tests.caps_model import LONGEST_S
 from tests.ledger_model import AttemptModel
 from tests.ledger_trial import Trial
 from tests.retry_model import CAUSES
@@ -86,6 +87,7 @@ class MachineBase(RuleBasedStateMachine):
         client = self.bench.client
         await client.flushall()
         await trust_memory(client, Keys())
+        await client.hset(Keys().recent, "longest", str(LONGEST_S * 1000))  # calls are counted from the start
         self.trial = Trial(
             client,
             self.bench.scripts,

@@ -35,6 +35,7 @@ class AttemptModel:
     run: str | None = None
     sent_after: int = 0
     """Number of events written when it was sent."""
+    sent_at: float = 0.0
     ended_at: float = 0.0
     verdict: str | None = None
     call_id: str = ""
@@ -61,6 +62,8 @@ class ContactModel:
     """The highest number of its requests that are forgotten."""
     place: str = "ready"
     due: float | None = None
+    is_put_off: bool = False
+    """It waits for nothing but a cap: it was ready."""
     attempts: list[AttemptModel] = field(default_factory=list)
     told: str | None = "pending"
     """What the backend has to show; None when it has never been told anything."""
@@ -100,6 +103,10 @@ class CampaignModel:
     contacts: dict[str, ContactModel] = field(default_factory=dict)
     plan: PlanModel | None = None
     """As given with the last claim that was heard."""
+    caps: str = "none"
+    """The same, of `caps_model.KINDS`."""
+    is_to_look_again: bool = False
+    """Its caps have changed since those who wait for them were looked at."""
     spent: dict[str, int] = field(default_factory=dict)
     """Contacts that are forgotten -> the highest number of their requests."""
     past: Counter[str] = field(default_factory=Counter)
@@ -139,6 +146,8 @@ class LedgerModel:
         self.probed: float | None = None
         self.listed: set[str] = set()
         """Numbers not to be called."""
+        self.calls: list[tuple[str | None, AttemptModel]] = []
+        """Every call that was sent, and to which number; also of contacts that are forgotten."""
         self.requests: set[tuple[str, str]] = set()
         """Campaign and contact of those whose number was not known when they asked."""
 
@@ -162,6 +171,7 @@ class LedgerModel:
         if contact.is_suppressed and place == "ready":
             place = "finished"
         contact.place, contact.due = place, None if after_s is None else self.now + after_s
+        contact.is_put_off = False
 
     def load(
         self,
@@ -239,6 +249,10 @@ class LedgerModel:
             self._put(contact, "finished")
         self.tell(campaign, contact, "do_not_call", contact.used if attempts == -1 else attempts)
 
+    def put_off(self, contact: ContactModel, due: float) -> None:
+        """A claim found that a cap keeps the contact; the backend is told nothing."""
+        contact.place, contact.due, contact.is_put_off = "waiting", due, True
+
     def use_up(self, campaign: str, contact: ContactModel) -> None:
         """A claim found that the contact has no attempt left."""
         self._put(contact, "finished")
@@ -266,7 +280,8 @@ class LedgerModel:
 
     def send(self, campaign: str, contact: ContactModel, run: str) -> None:
         attempt = contact.attempts[-1]
-        attempt.run, attempt.sent_after = run, len(self.written)
+        attempt.run, attempt.sent_after, attempt.sent_at = run, len(self.written), self.now
+        self.calls.append((contact.number, attempt))
         contact.used = attempt.past.counted + 1
         self._put(contact, "unanswered", DEADLINE_S)
         self.tell(campaign, contact, "dialing", contact.used)
@@ -302,6 +317,7 @@ class LedgerModel:
             contact.used -= not attempt.after.is_counted
             if attempt.after.delay_s is not None and not contact.is_suppressed:
                 contact.place, contact.due = "waiting", attempt.ended_at + attempt.after.delay_s
+                contact.is_put_off = False
             else:
                 self._put(contact, "finished")
             self.tell(attempt.campaign, contact, disposition, contact.used)

@@ -111,6 +111,12 @@ class StoredCallback(msgspec.Struct):
     had: bool = False
 
 
+class StoredWait(msgspec.Struct):
+    """Why a contact waits."""
+
+    reason: str = msgspec.field(name="y")
+
+
 class Record(msgspec.Struct):
     """A contact's record."""
 
@@ -119,6 +125,7 @@ class Record(msgspec.Struct):
     history: list[StoredAttempt] = msgspec.field(name="h", default_factory=list)
     is_suppressed: bool = msgspec.field(name="dnc", default=False)
     callback: StoredCallback | None = msgspec.field(name="cb", default=None)
+    wait: StoredWait | None = msgspec.field(name="w", default=None)
 
 
 class Document(msgspec.Struct):

@@ -75,6 +75,7 @@ class LedgerWorld:
         others: dict[str, float] | None = None,
         open_until_ms: int | None = None,
         hours: Hours | None = None,
+        hours_mark: str = "",
     ) -> Claimed:
         self.tokens += 1
         keys = self.services.keys
@@ -97,6 +98,7 @@ class LedgerWorld:
                 retry=self.retry,
                 others=others or {},
                 hours=hours,
+                hours_mark=hours_mark,
                 caps=self.caps,
                 pace=self.pace,
             ),

@@ -11,6 +11,7 @@ from hypothesis.stateful import (
 )
 
 from streamdialer.ledger import LoadRow, Reservation
+from tests.caps_model import KINDS, caps_of_kind
 from tests.ledger_machine import (
     ALONE,
     CLOSED,
@@ -25,6 +26,9 @@ from tests.ledger_machine import (
 )
 from tests.retry_model import plans
 from tests.trial_suppression import row_of
+
+cap_kinds = st.sampled_from(("none", *KINDS))
+"""Somebody has to be called."""
 
 
 class CallRules(MachineBase):
@@ -82,17 +86,23 @@ class CallRules(MachineBase):
             open_until_ms=open_until,
             retry=retry,
             others=others,
+            caps=caps_of_kind(caps := str(more.get("caps", "none"))),
         )
         open_for_s = {None: None, OPEN: 1e12, CLOSED: -1.0}[open_until]
-        self.do(lambda: self.trial.claim(campaign, queue or "sales", wanted, plan, open_for_s))
+        self.do(lambda: self.trial.claim(campaign, queue or "sales", wanted, plan, caps, open_for_s))
 
-    @rule(campaign=campaigns, level=st.integers(0, 6))
-    def a_claim(self, campaign: str, level: int) -> None:
-        self._claim(campaign, level, 3.0, 50)
+    @rule(campaign=campaigns, level=st.integers(0, 6), caps=cap_kinds)
+    def a_claim(self, campaign: str, level: int, caps: str) -> None:
+        self._claim(campaign, level, 3.0, 50, caps=caps)
 
-    @rule(campaign=campaigns, is_plain=st.booleans())
-    def a_claim_of_one_more(self, campaign: str, is_plain: bool) -> None:
-        self._claim(campaign, self.trial.model.campaigns[campaign].placed + 1, 3.0, 50, is_plain=is_plain)
+    @rule(campaign=campaigns, is_plain=st.booleans(), caps=cap_kinds)
+    def a_claim_of_one_more(self, campaign: str, is_plain: bool, caps: str) -> None:
+        placed = self.trial.model.campaigns[campaign].placed
+        self._claim(campaign, placed + 1, 3.0, 50, is_plain=is_plain, caps=caps)
+
+    @rule(campaign=campaigns)
+    def whoever_was_put_off_is_looked_at_again(self, campaign: str) -> None:
+        self.do(lambda: self.trial.look_again(campaign))
 
     @rule(
         campaign=campaigns,
@@ -105,14 +115,15 @@ class CallRules(MachineBase):
         agents_gone=st.sampled_from((0, 0, 1, 2)),
         max_attempts=st.sampled_from((3, 3, 2)),
         is_plain=st.booleans(),
+        caps=cap_kinds,
     )
     def a_claim_of_any_kind(self, campaign: str, level: int, ratio: float, cap: int, **more: Any) -> None:
         self._claim(campaign, level, ratio, cap, **more)
 
-    @rule(campaign=campaigns, is_plain=st.booleans())
-    def a_call_is_placed(self, campaign: str, is_plain: bool) -> None:
+    @rule(campaign=campaigns, is_plain=st.booleans(), caps=cap_kinds)
+    def a_call_is_placed(self, campaign: str, is_plain: bool, caps: str) -> None:
         self.bench.run(self._good_moment())
-        self.a_claim_of_one_more(campaign, is_plain)
+        self.a_claim_of_one_more(campaign, is_plain, caps)
         self.all_reserved_calls_are_begun()
 
     @precondition(lambda self: self.trial.calls)

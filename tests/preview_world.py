@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from streamdialer.ledger import PreviewTerms
+from streamdialer.ledger import LoadRow, PreviewTerms
 from streamdialer.model import CampaignSettings, PreviewEvent
 from streamdialer.rules.retry import retry_plan
 from tests.ledger_invariants import check_ledger
@@ -25,6 +25,11 @@ OFFER_S = 120
 
 class PreviewWorld(LedgerWorld):
     """What agents say, as its scripts are called."""
+
+    @staticmethod
+    def row(contact: str, priority: int = 5, attempts: int = 0) -> LoadRow:
+        call = {"id": int(contact), "phone_number": f"+15550{contact}", "custom_data": {}}
+        return LoadRow(contact, priority, attempts, msgspec.json.encode(call).decode())
 
     async def says(
         self, what: str, agent: str, contact: str = "", *, entry: str = "", terms: PreviewTerms = TERMS

@@ -50,6 +50,23 @@ async def ask_all(producer: Producer, agents: Sequence[int]) -> list[Any]:
     return answers
 
 
+async def test_a_campaign_switched_to_preview_shows_what_its_contacts_were_loaded_without(
+    redis: Redis, settings: Settings
+) -> None:
+    world = build_world(agents=0, contacts=30, mode="progressive", speed=60)
+    for contact in world.contacts.values():
+        contact.custom_data = {"name": f"Ada {contact.id}"}
+    async with running(settings, world, campaign_max_age_s=0.1) as dialer:
+        await eventually(lambda: dialer.count("ready"), what="contacts are loaded")
+        world.campaigns[1].dial_mode = "preview"
+        answers = await ask_all(dialer.producer, range(1001, 1004))
+        while any(answer.type == "preview_none" for answer in answers):  # the old settings are still known
+            assert answers[0].data["reason"] == "not_preview"
+            answers = await ask_all(dialer.producer, range(1001, 1004))
+        for answer in answers:
+            assert answer.data["custom_data"] == {"name": f"Ada {answer.contact_id}"}
+
+
 async def test_agents_who_race_through_two_replicas_are_never_shown_the_same_contact(
     redis: Redis, settings: Settings
 ) -> None:

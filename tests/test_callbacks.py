@@ -12,7 +12,7 @@ from streamdialer.consumers.callbacks import instant_ms
 from streamdialer.consumers.events import read_event
 from streamdialer.consumers.refill import load_row
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import CallbackNoted, DoubtRow
+from streamdialer.ledger import CallbackNoted, DoubtRow, LoadRow
 from streamdialer.model import Attempt, CallbackEvent, Contact
 from streamdialer.streams import BadEntry, Entry
 from tests.ledger_invariants import check_ledger
@@ -29,14 +29,21 @@ def world(services: Services) -> LedgerWorld:
 
 
 async def ask(
-    world: LedgerWorld, contact: str, in_s: float, *, agent: str = "", number: str = "", entry: str = ""
+    world: LedgerWorld,
+    contact: str,
+    in_s: float,
+    *,
+    agent: str = "",
+    number: str = "",
+    entry: str = "",
+    row: LoadRow | None = None,
 ) -> CallbackNoted:
     """A callback in so many seconds of the server's time."""
     seconds, _ = await world.services.client.time()
     at_ms = round((seconds + in_s) * 1000)
     entry = entry or await world.write_entry()
     return await world.services.callbacks.request(
-        "1", contact, at_ms, entry=entry, agent=agent, phone_number=number
+        "1", contact, at_ms, entry=entry, agent=agent, phone_number=number, compared=number, row=row
     )
 
 

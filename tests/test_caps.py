@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -14,6 +15,7 @@ from streamdialer.config import Settings
 from streamdialer.consumers.services import Services
 from streamdialer.contacts import contact_detail
 from streamdialer.errors import CampaignError
+from streamdialer.hindrances import hours_of
 from streamdialer.ledger import DoubtRow, PreviewTerms
 from streamdialer.model import Attempt, CampaignSettings
 from streamdialer.rules import caps_of, load_pack
@@ -324,7 +326,9 @@ async def test_whoever_waits_for_a_cap_is_shown_with_the_reason(world: CapsWorld
     for _ in range(3):
         await world.missed("1")
     await world.refused("1")
-    detail = await contact_detail(world.services.client, world.services.keys, "1", "1")
+    detail = await contact_detail(
+        world.services.client, world.services.keys, "1", "1", partial(hours_of, world.services.settings, "1")
+    )
     assert (detail.place, detail.reason) == ("waiting", "cap_attempts")
     assert "Fla. Stat. 501.616(6)(b)" in (detail.detail or "")
     assert detail.until is not None
@@ -446,5 +450,8 @@ async def test_the_dialer_calls_nobody_more_often_than_the_cap(settings: Setting
 
 
 async def _is_capped(services: Services) -> bool:
-    details = [await contact_detail(services.client, services.keys, "1", str(n)) for n in range(1, 9)]
+    ask_hours = partial(hours_of, services.settings, "1")
+    details = [
+        await contact_detail(services.client, services.keys, "1", str(n), ask_hours) for n in range(1, 9)
+    ]
     return {one.reason for one in details} == {"cap_attempts"}

@@ -12,11 +12,16 @@ from typer.testing import CliRunner, Result
 
 from streamdialer.cli import app
 from streamdialer.config import Settings
+from streamdialer.consumers.refill import load_row
 from streamdialer.consumers.services import Services
 from streamdialer.contacts import ContactDetail, contact_detail
 from streamdialer.errors import CannotBeDone
+from streamdialer.model import CampaignSettings, Contact
+from streamdialer.rules import CallingHours, calling_hours
+from tests.caps_world import CapsWorld
 from tests.ledger_world import LedgerWorld
 from tests.preview_world import PreviewWorld
+from tests.test_hours_in_ledger import zone_where
 
 pytestmark = pytest.mark.anyio
 
@@ -26,8 +31,14 @@ def world(services: Services) -> LedgerWorld:
     return LedgerWorld(services)
 
 
-async def shown(world: LedgerWorld, contact: str = "1") -> ContactDetail:
-    return await contact_detail(world.services.client, world.services.keys, "1", contact)
+async def shown(world: LedgerWorld, contact: str = "1", **settings: Any) -> ContactDetail:
+    """The contact of a campaign with these settings."""
+
+    async def ask_hours() -> CallingHours:
+        seconds, _ = await world.services.client.time()
+        return calling_hours(CampaignSettings(queue_name="sales", **settings), "UTC", seconds * 1000)
+
+    return await contact_detail(world.services.client, world.services.keys, "1", contact, ask_hours)
 
 
 async def one_contact(world: LedgerWorld) -> None:
@@ -54,6 +65,59 @@ async def test_a_ready_contact_of_a_paused_campaign_is_not_called_now(world: Led
     await world.services.client.hset("campaign:1", "status", "paused")
     said = (await shown(world)).standing
     assert said == "may be called once the campaign is active: its status is 'paused'"
+
+
+async def test_a_ready_contact_outside_its_hours_says_when_they_open(world: LedgerWorld) -> None:
+    await one_contact(world)
+    detail = await shown(world, start_time="2999-01-31T09:00:00", timezone="America/Bogota")
+    assert (detail.place, detail.standing) == ("ready", "may be called from 2999-01-31T14:00:00.000+00:00")
+    assert (detail.until, detail.reason) == ("2999-01-31T14:00:00.000+00:00", "window_closed")
+    over = await shown(world, end_time="2020-01-31T09:00:00")
+    assert (over.standing, over.reason) == ("is not called any more", "window_closed")
+
+
+async def test_a_ready_contact_outside_the_hours_of_the_law_says_which(world: LedgerWorld) -> None:
+    night, day = zone_where(0, 6), zone_where(10, 18)
+    await world.open_campaign(contacts=0)
+    row = load_row(Contact(id=1, phone_number="+12125550123", timezone=night))
+    await world.services.campaigns.load("1", [row], 3)
+    detail = await shown(world, rule_pack="us", timezone=day)
+    assert (detail.place, detail.reason) == ("ready", "window_closed")
+    assert detail.standing == f"may be called from {detail.until}"
+    assert str(detail.detail).startswith("rule pack us ")
+
+
+async def test_a_ready_contact_over_a_cap_says_until_when(services: Services) -> None:
+    world = CapsWorld(services)
+    world.cap(min_gap={"hours": 2, "scope": "contact"})
+    await world.know("1", "1", "+573001234567")
+    await world.set_agents(1)
+    await world.missed()
+    detail = await shown(world)
+    assert (detail.place, detail.reason) == ("ready", "min_gap")
+    assert detail.standing == f"may be called from {detail.until}"
+
+
+async def test_a_ready_contact_whose_attempts_are_used_up_or_number_is_listed(world: LedgerWorld) -> None:
+    await one_contact(world)
+    world.max_attempts = 0
+    await world.claim(level=0)
+    assert ((await shown(world)).standing, (await shown(world)).reason) == (
+        "is not called any more",
+        "attempts_used_up",
+    )
+
+
+async def test_hours_that_are_not_known_are_said_to_be(world: LedgerWorld) -> None:
+    await one_contact(world)
+
+    async def ask_hours() -> str:
+        return "backend: no answer"
+
+    detail = await contact_detail(world.services.client, world.services.keys, "1", "1", ask_hours)
+    assert detail.standing == (
+        "may be called now if its calling hours allow it, which are not known: backend: no answer"
+    )
 
 
 async def test_the_time_line_of_an_attempt_and_why_the_contact_waits(world: LedgerWorld) -> None:

@@ -663,22 +663,38 @@ async def test_a_contact_asked_for_by_its_id_is_pending_in_its_campaign_or_not(
     row: dict[str, Any], is_pending: bool
 ) -> None:
     async with serving(always(row)) as server, Backend(Settings(backend_url=server.url)) as backend:
-        found = await backend.pending_contact("7", "5")
+        found = await backend.contact("7", "5", {"pending"})
     assert (found is not None) == is_pending
     assert server.asked[0].path == "/api/contacts/5/"
 
 
 async def test_a_contact_the_backend_has_no_more_and_one_it_does_not_tell_of() -> None:
-    answers = iter([web.Response(status=404), web.json_response({"id": 5}), web.Response(status=405)])
+    answers = iter([web.Response(status=404), web.json_response({"id": 5}), web.Response(status=500)])
     async with (
         serving(lambda _: next(answers)) as server,
         Backend(Settings(backend_url=server.url)) as backend,
     ):
-        assert await backend.pending_contact("7", "5") is None
+        assert await backend.contact("7", "5", {"pending"}) is None
         with pytest.raises(ValueError, match="no contact with a status"):
-            await backend.pending_contact("7", "5")
+            await backend.contact("7", "5", {"pending"})
         with pytest.raises(Unreachable):
-            await backend.pending_contact("7", "5")
+            await backend.contact("7", "5", {"pending"})
+
+
+@pytest.mark.parametrize("status", [404, 405, 410, 501])
+async def test_whether_the_backend_shows_single_contacts_is_known_once_it_has(status: int) -> None:
+    row = {"id": 5, "status": "completed", "phone_number": "+1"}
+    answers = iter([web.Response(status=status), web.json_response(row)])
+    async with (
+        serving(lambda _: next(answers)) as server,
+        Backend(Settings(backend_url=server.url)) as backend,
+    ):
+        assert await backend.contact("7", "5") is None
+        assert not backend.shows_contacts
+        found = await backend.contact("7", "5")
+        assert found is not None
+        assert found.status == "completed"
+        assert backend.shows_contacts
 
 
 async def test_contacts_due_for_retry_are_asked_for_in_utc() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -14,6 +15,7 @@ import pytest
 
 from streamdialer.connection import connect
 from streamdialer.embedded import EmbeddedServer
+from streamdialer.errors import CannotBeDone
 from streamdialer.keys import Keys
 from streamdialer.ledger import Suppression
 from streamdialer.number_lists import BadLine, Imported, import_numbers, lines_of, read_lines
@@ -47,10 +49,46 @@ def read_text(text: str | bytes, country: str = "") -> tuple[list[str], list[tup
         "Teléfono,Nombre\n+573001234567,Ana\n+573001234568,Luis\n",
         "+573001234567,Ana\n+573001234568,Luis,too,many\n",
         "Tel\xe9fono;Nombre\n+573001234567;Jos\xe9\n+573001234568;Mu\xf1oz\n".encode("latin-1"),
+        "Cédula;Celular\n1;+573001234567\n2;+573001234568\n",
+        "Cédula;NÚMERO\n1;+573001234567\n2;+573001234568\n",
+        "Cédula;Tele\u0301fono\n1;+573001234567\n2;+573001234568\n",
+        "Cédula;Número de teléfono\n1;+573001234567\n2;+573001234568\n",
+        "Cédula;Teléfono\r\n1;+573001234567\r\n2;+573001234568\r\n".encode("utf-16"),
+        codecs.BOM_UTF16_BE + "phone;who\n+573001234567;ऊ\n+573001234568;".encode("utf-16-be"),
     ],
 )
 def test_every_usual_file_is_read(text: str | bytes) -> None:
     assert read_text(text) == (["+573001234567", "+573001234568"], [])
+
+
+def test_text_in_no_encoding_that_can_be_told_is_refused_in_one_line() -> None:
+    for raw in ("+573001234567\n".encode("utf-16-le"), "+573001234567\n".encode("utf-32")):
+        with pytest.raises(CannotBeDone, match="save it as UTF-8"):
+            read_text(raw)
+
+
+def test_a_line_of_utf16_without_end_costs_only_itself() -> None:
+    text = ("+573001234567\n" + "5" * 300_000 + "\n+573001234568").encode("utf-16")
+    assert read_text(text) == (["+573001234567", "+573001234568"], [(2, "not a phone number: too long")])
+
+
+def test_what_is_too_short_for_a_number_is_a_bad_line() -> None:
+    text = "37\n4711\n3001234567\n12345\n"
+    assert read_text(text) == (
+        ["3001234567", "12345"],
+        [(1, "not a phone number: too short"), (2, "not a phone number: too short")],
+    )
+
+
+def test_prefixes_of_international_and_of_colombian_calls_are_taken_off() -> None:
+    lines = ["0057 300 1234567", "00 57 3001234567", "009573001234567", "057 3001234567", "05 3001234567"]
+    numbers, bad = read_text("\n".join(lines), "CO")
+    assert (numbers, bad) == (["+573001234567"] * 5, [])
+    assert read_text("0051 987654321\n0034 600123123\n005 1 2125551234\n", "CO") == (
+        ["+51987654321", "+34600123123", "+12125551234"],
+        [],
+    )
+    assert read_text("0057 300 1234567\n") == (["+573001234567"], []), "without a country as well"
 
 
 def test_local_numbers_are_of_the_country() -> None:
@@ -160,6 +198,11 @@ def test_bad_lines_are_reported_and_written(run: Run, db: Any) -> None:
     assert rows[0] == ["line", "problem", "text"]
     assert [row[0] for row in rows[1:]] == [str(at) for at in range(2, 17)]
     assert db.hlen("sd:dnc") == 2, "what can be read is listed"
+
+
+def test_a_number_too_short_is_not_added_by_hand(run: Run, db: Any) -> None:
+    refused(run("dnc", "add", "37"), 2, "37", "too short")
+    assert db.hlen("sd:dnc") == 0
 
 
 def test_a_file_that_cannot_be_opened_is_refused(run: Run) -> None:

@@ -66,13 +66,15 @@ async def test_a_number_corrected_in_the_backend_is_the_one_that_is_called(world
     await load("1", [wrong], 3)
     await load("1", [right], 3)
     client, keys = world.services.client, world.services.keys
-    assert await client.hgetall(keys.numbers) == {"573001234568": "1:1"}
+    assert await client.zrange(keys.holders, 0, -1) == ["573001234568 1:1"]
     await world.claim(level=1)
     [(_, attempt)] = await world.reserved_calls()
     assert attempt.contact == "1"
     assert "+573001234568" in str(await client.xrange(keys.stream("calls")))
     await load("1", [wrong], 3)
-    assert await client.hgetall(keys.numbers) == {"573001234568": "1:1"}, "nobody who is being called changes"
+    assert await client.zrange(keys.holders, 0, -1) == ["573001234568 1:1"], (
+        "nobody who is being called changes"
+    )
 
 
 async def test_a_number_corrected_to_one_that_must_not_be_called_leaves_the_line(world: LedgerWorld) -> None:
@@ -284,6 +286,25 @@ async def test_stale_contacts_the_backend_has_not_heard_the_newest_of_wait_for_i
     result = await hall.dial()
     assert (result.dialed, result.reason, result.skipped) == (0, "unconfirmed", {"unconfirmed": 6})
     assert await hall.world.count("1", "ready") == 6
+
+
+@pytest.mark.parametrize("status", [404, 405])
+async def test_a_backend_that_shows_no_single_contacts_is_asked_for_its_list(hall: Hall, status: int) -> None:
+    contacts = hall.centre.world.contacts
+    contacts[1].status = "completed"
+    hall.remove(2)
+    await make_stale(hall.world, *"123456")
+    hall.centre.backend.script(
+        lambda request: json_reply({}, status) if request.path != "/api/contacts/" else None
+    )
+    settings, services = CampaignSettings(queue_name="sales"), hall.world.services
+    await hall.world.set_agents(6)
+    asked = await hall.world.claim(level=6)
+    assert len(asked.stale) == 6
+    assert await Confirming(services).confirm("1", settings, asked.stale, asked.now) == 6
+    assert [await hall.world.place_of(one) for one in "12"] == ["finished"] * 2
+    assert (await hall.world.claim(level=6)).dialed == 4
+    assert sorted(await hall.dialed()) == ["3", "4", "5", "6"]
 
 
 async def test_what_an_agent_is_shown_survives_the_look_up(hall: Hall) -> None:

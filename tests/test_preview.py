@@ -221,6 +221,19 @@ async def test_callbacks_are_shown_first_and_to_their_agent_alone(world: Preview
     await world.check()
 
 
+async def test_callbacks_for_other_agents_do_not_hide_the_line(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=701)
+    seconds, _ = await world.services.client.time()
+    for number in range(1, 701):
+        await world.services.callbacks.request(
+            "1", str(number), (seconds - 60) * 1000 + number, agent="5", entry=await world.write_entry()
+        )
+    assert await world.says("requested", "6") == "701"
+    assert await world.says("requested", "7") == ""
+    assert await world.says("requested", "5") == "1"
+    await world.check()
+
+
 async def test_a_callback_asked_for_meanwhile_ends_the_offer(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
@@ -228,6 +241,29 @@ async def test_a_callback_asked_for_meanwhile_ends_the_offer(world: PreviewWorld
     await world.services.callbacks.request("1", "1", (seconds + 99) * 1000, entry=await world.write_entry())
     assert await world.place_of("1") == "waiting"
     assert await world.says("accepted", "5", "1") == "no_offer"
+    await world.check()
+
+
+async def test_an_agent_is_told_when_what_they_are_shown_is_taken_from_them(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=4)
+    for agent in "1234":
+        assert await world.says("requested", agent) == agent
+    await world.services.suppression.suppress_contact("1", "1", "event")
+    seconds, _ = await world.services.client.time()
+    await world.services.callbacks.request("1", "2", (seconds + 99) * 1000, entry=await world.write_entry())
+    assert await world.says("accepted", "3") == "reserved"
+    assert await world.says("skipped", "4") == "skipped"
+    due = await world.services.client.zscore("sd:due", "1")
+    assert due is not None
+    assert due <= (await world.claim(level=0)).now, "at once"
+    await world.sweep()
+    await world.sweep()
+    ended = [one for one in await world.told() if one["type"] == "preview_expired"]
+    assert [(one["agent_id"], one["contact_id"], one["data"]["reason"]) for one in ended] == [
+        ("1", "1", "do_not_call"),
+        ("2", "2", "callback"),
+    ]
+    assert ended[0]["request"] == (await world.told())[0]["request"]
     await world.check()
 
 
@@ -241,6 +277,8 @@ async def test_late_news_of_a_call_ends_the_offer_of_its_contact(world: PreviewW
     await world.event("call_ringing", attempt)
     assert await world.place_of("1") == "unanswered"
     assert await world.says("accepted", "5", "1") == "no_offer"
+    await world.sweep()
+    assert (await world.told())[-1]["data"] == {"reason": "late_news"}
     await world.check()
 
 
@@ -252,6 +290,8 @@ async def test_offers_are_forgotten_like_the_line_when_memory_was_lost(world: Pr
     await world.services.memory.forget_ready("1")
     assert await world.count("1", "offered") == 0
     assert not await world.services.client.hexists("sd:c:1:records", "1")
+    await world.sweep()
+    assert (await world.told())[-1]["data"] == {"reason": "memory_lost"}
 
 
 async def test_a_contact_shown_here_and_called_before_memory_was_lost_is_held_in_doubt(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 from streamdialer.ledger import (
@@ -10,6 +11,7 @@ from streamdialer.ledger import (
     Reservation,
 )
 from streamdialer.model import Attempt
+from tests.caps_model import CappedModel, capped
 from tests.ledger_model import (
     ANSWER_KEPT_S,
     RATE_LIMIT_S,
@@ -25,7 +27,13 @@ class CallTrial(TrialBase):
     """Who may be called, and whose request may leave."""
 
     async def claim(
-        self, campaign: str, queue: str, wanted: Reservation, plan: PlanModel, open_for_s: float | None
+        self,
+        campaign: str,
+        queue: str,
+        wanted: Reservation,
+        plan: PlanModel,
+        caps: str,
+        open_for_s: float | None,
     ) -> None:
         model, one = self.model, self.model.campaigns[campaign]
         kept, kept_until = self.answers.get((campaign, wanted.token), (None, 0.0))
@@ -49,6 +57,9 @@ class CallTrial(TrialBase):
             assert got.dialed == 0
             return
         one.plan = plan
+        one.is_to_look_again |= one.caps not in ("none", caps)
+        one.caps = caps
+        assert got.again is one.is_to_look_again
         before = {name: (each.placed, each.live) for name, each in model.campaigns.items()}
         ready = sorted(one.within("ready"), key=lambda contact: contact.order)
         taken = [one.contacts[attempt.contact] for attempt in new]
@@ -61,6 +72,7 @@ class CallTrial(TrialBase):
         for attempt, contact in zip(new, taken, strict=True):
             assert contact.used < plan.max_attempts
             assert not model.is_listed(contact), "somebody who must not be called has been reserved"
+            assert self._capped(one, contact) is None, "somebody over a cap has been reserved"
             made = model.reserve(campaign, contact, attempt.token)
             assert made.id == attempt.id
             self.calls.append((attempt, "" if open_for_s is None else str(wanted.open_until_ms)))
@@ -85,16 +97,27 @@ class CallTrial(TrialBase):
             for _, fields in entries
         ]
 
+    def _capped(self, one: CampaignModel, contact: ContactModel) -> CappedModel | None:
+        return capped(one.caps, self.model.calls, one.id, contact.id, contact.number, self.model.now)
+
     async def _use_up(
         self, one: CampaignModel, ready: list[ContactModel], wanted: Reservation, got: Claimed
     ) -> None:
-        """Contacts that the claim came across and that may not be called are finished."""
+        """Contacts that the claim came across and that may not be called are finished, those over a cap wait."""
         if not got.skipped:
             return
         finished = await self.client.zrange(self.keys.finished(one.id), 0, -1)
+        waiting = await self.client.zrange(self.keys.waiting(one.id), 0, -1)
         met = [contact for contact in ready if contact.id in finished]
         listed = [contact for contact in met if self.model.is_listed(contact)]
-        tally = {"do_not_call": len(listed), "attempts_used_up": len(met) - len(listed)}
+        tally = Counter({"do_not_call": len(listed), "attempts_used_up": len(met) - len(listed)})
+        for contact in [contact for contact in ready if contact.id in waiting]:
+            found = self._capped(one, contact)
+            assert found is not None, "no cap keeps it from being called"
+            assert not self.model.is_listed(contact)
+            assert contact.used < wanted.retry.max_attempts
+            tally[found.reason] += 1
+            self.model.put_off(contact, found.due)
         assert got.skipped == {reason: number for reason, number in tally.items() if number}
         self.seen.update({f"claim: passed over {reason}": number for reason, number in tally.items()})
         for contact in met:
@@ -103,6 +126,24 @@ class CallTrial(TrialBase):
             else:
                 assert contact.used >= wanted.retry.max_attempts
                 self.model.use_up(one.id, contact)
+
+    async def look_again(self, campaign: str) -> None:
+        """The ticks stage does so after caps have changed."""
+        one, is_more, ready = self.model.campaigns[campaign], True, 0
+        while is_more:
+            brought, is_more = await self.ledger.look_again(campaign, None, 3)
+            ready += brought
+        self.seen[f"look again: {'asked' if one.is_to_look_again else 'unasked'}"] += 1
+        put_off = [contact for contact in one.within("waiting") if contact.is_put_off]
+        for contact in put_off if one.is_to_look_again else []:
+            found = self._capped(one, contact)
+            if found is None:
+                contact.place, contact.due, contact.is_put_off = "ready", None, False
+                ready -= 1
+            else:
+                self.model.put_off(contact, found.due)
+        one.is_to_look_again = False
+        assert ready == 0, "those who may be called are ready, and no others"
 
     def _room(
         self, one: CampaignModel, wanted: Reservation, free: int, before: dict[str, tuple[int, int]]
@@ -145,6 +186,9 @@ class CallTrial(TrialBase):
             refusals.add("window_closed")
         if model.is_held(one):
             refusals.add("held")
+        over = self._capped(one, contact)
+        if over is not None and not refusals:
+            refusals.add(over.reason)
         if model.is_listed(contact):
             refusals = {"do_not_call"}
         assert answer in (refusals or {"ok"}), (answer, refusals)

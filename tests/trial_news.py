@@ -90,6 +90,8 @@ class NewsTrial(TrialBase):
             match places[contact]:
                 case "reserved":
                     model.unreserve(contact)
+                case "waiting" if contact.is_put_off:
+                    contact.place, contact.due, contact.is_put_off = "ready", None, False
                 case "waiting":
                     contact.age = contact.due or 0.0
                     contact.place, contact.due = "ready", None

@@ -85,16 +85,16 @@ class SuppressionTrial(TrialBase):
         model, keys = self.model, self.keys
         pipe = self.client.pipeline(transaction=False)
         pipe.hkeys(keys.do_not_call)
-        pipe.hgetall(keys.numbers)
+        pipe.zrange(keys.holders, 0, -1)
         for name in model.campaigns:
             pipe.hkeys(keys.requests(name))
-        listed, numbers, *requests = await pipe.execute()
+        listed, held, *requests = await pipe.execute()
         assert {f"+{digits}" for digits in listed} == model.listed
         found = zip(model.campaigns, requests, strict=True)
         assert {(name, contact) for name, asked in found for contact in asked} == model.requests
-        holders: dict[str, set[str]] = {}
-        for campaign in model.campaigns.values():
-            for contact in campaign.contacts.values():
-                if contact.number:
-                    holders.setdefault(contact.number, set()).add(f"{campaign.id}:{contact.id}")
-        assert {f"+{digits}": set(held.split()) for digits, held in numbers.items()} == holders
+        assert {f"+{name}" for name in held} == {
+            f"{contact.number} {campaign.id}:{contact.id}"
+            for campaign in model.campaigns.values()
+            for contact in campaign.contacts.values()
+            if contact.number
+        }

@@ -17,6 +17,7 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     "replay.lua": "only the command line runs it, for a person who looks at dead letters",
     "purge.lua": "only the command line runs it, for a person who empties a stream",
     "trust_memory.lua": "only demo, harness and tests run it, before any process is there",
+    "may_call.lua": "writes nothing, and only `contact show` runs it",
     "measure.lua": "writes nothing, and only a scrape of the health port runs it",
     "measure_campaigns.lua": "writes nothing, and only a scrape of the health port runs it",
     "measure_abandoned.lua": "writes nothing, and only a scrape of the health port and `top` run it",

@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 from bench.crash.scenario import (
     ASKING,
     CUT,
+    LATE_CAMPAIGN,
     PREVIEW_AGENT,
     PREVIEW_CAMPAIGN,
     QUEUE,
@@ -163,6 +164,7 @@ async def give_cues(client: Redis, keys: Keys, centre: CallCentre) -> None:
     while not await client.hexists(keys.agents, AGENT):  # noqa: ASYNC110 - an event of theirs needs no queue then
         await anyio.sleep(0.02)
     centre.backend.expire_access_tokens()
+    centre.world.campaigns[LATE_CAMPAIGN].timezone = "America/Bogota"  # so its hours are others
     await client.xadd(keys.stream("events"), {"type": "agent_wrapup", "queue": QUEUE})
     await client.xadd(keys.stream("events"), {"type": "agent_busy", "agent_id": AGENT})
     while not await client.hexists(keys.records(str(ASKING[0])), str(ASKING[1])):  # noqa: ASYNC110

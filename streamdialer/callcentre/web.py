@@ -4,6 +4,7 @@ checks the token."""
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -50,7 +51,7 @@ def drop_connection(request: web.Request) -> web.Response:
     return web.Response()
 
 
-class Service:
+class Service(ABC):
     """Base of both services; a subclass says its routes and who may come in."""
 
     def __init__(self, clock: Callable[[], float], port: int) -> None:
@@ -60,11 +61,13 @@ class Service:
         self._script: Script | None = None
         self._runner: web.AppRunner | None = None
 
+    @abstractmethod
     def routes(self) -> list[web.RouteDef]:
-        raise NotImplementedError
+        """What it answers, and by whom."""
 
+    @abstractmethod
     def is_allowed(self, request: web.Request) -> bool:
-        raise NotImplementedError
+        """Whether the request may come in."""
 
     @property
     def url(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import anyio
@@ -11,6 +12,7 @@ from streamdialer.cli.common import AsJson, load_settings, print_fields, print_j
 from streamdialer.config import Settings
 from streamdialer.contacts import ContactDetail, contact_detail
 from streamdialer.errors import SettingsError
+from streamdialer.hindrances import hours_of
 from streamdialer.model import normalise_id
 from streamdialer.operations import reached, read_campaign_id
 
@@ -97,4 +99,4 @@ def _news(detail: ContactDetail) -> str:
 
 async def _detail(settings: Settings, campaign: str, contact: str) -> ContactDetail:
     async with reached(settings) as (client, keys):
-        return await contact_detail(client, keys, campaign, contact)
+        return await contact_detail(client, keys, campaign, contact, partial(hours_of, settings, campaign))

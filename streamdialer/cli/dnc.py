@@ -21,7 +21,7 @@ from streamdialer.cli.common import AsJson, load_settings, print_json, print_tab
 from streamdialer.config import Settings
 from streamdialer.errors import CannotBeDone, SettingsError, Unreachable
 from streamdialer.ledger import Listing, Suppression
-from streamdialer.number_lists import BadLine, Imported, import_numbers, lines_of
+from streamdialer.number_lists import BadLine, Imported, import_numbers, lines_of, read_entry
 from streamdialer.operations import reached
 from streamdialer.rules.numbers import Number, read_number
 from streamdialer.scripts import Scripts
@@ -62,7 +62,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """From now on no campaign calls these numbers; calls that are up go on."""
-    settings, wanted = _read(ctx, numbers, country)
+    settings, wanted = _read(ctx, numbers, country, read_entry)
     _tell(anyio.run(_add, settings, wanted, f"by hand {reason}".strip()), as_json=as_json)
 
 
@@ -93,7 +93,7 @@ def import_file(
         str,
         typer.Argument(
             metavar="FILE",
-            help="A number per line, or CSV (column phone_number, phone, number, or the first); - is standard input.",
+            help="A number per line, or CSV (column phone_number, telefono … or the first); - is standard input.",
         ),
     ],
     country: Country = None,
@@ -134,10 +134,15 @@ def import_file(
         )
 
 
-def _read(ctx: typer.Context, raws: list[str], country: str | None) -> tuple[Settings, list[Number]]:
+def _read(
+    ctx: typer.Context,
+    raws: list[str],
+    country: str | None,
+    read: Callable[[str, str], Number] = read_number,
+) -> tuple[Settings, list[Number]]:
     """Raises SettingsError for the first that is no number."""
     settings = load_settings(ctx, country=country)
-    numbers = [read_number(raw, settings.country) for raw in raws]
+    numbers = [read(raw, settings.country) for raw in raws]
     for raw, number in zip(raws, numbers, strict=True):
         if number.problem:
             raise SettingsError(f"number: got {raw!r}: {number.problem}")

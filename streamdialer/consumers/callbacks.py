@@ -6,7 +6,9 @@ import logging
 from datetime import datetime
 from typing import Final
 
+from streamdialer.consumers.refill import load_row
 from streamdialer.consumers.services import Services
+from streamdialer.ledger import CallbackNoted, LoadRow
 from streamdialer.model import CallbackEvent
 from streamdialer.rules.numbers import read_number
 from streamdialer.streams import BadEntry
@@ -17,8 +19,9 @@ NOT_NOTED: Final = {
     "distant": "it is more than a year ahead",
     "final": "the contact is not to be called any more",
     "unknown_campaign": "the campaign was never dialed here, or has been cleaned up",
-    "unknown_contact": "the contact is not known here, or was finished long ago",
+    "unknown_contact": "neither this ledger nor the backend knows the contact in this campaign",
 }
+BEING_CALLED: Final = frozenset({"dialing", "answered"})
 
 
 def instant_ms(event: CallbackEvent) -> int:
@@ -41,23 +44,53 @@ class Callbacks:
         self._services = services
 
     async def note(self, event: CallbackEvent, entry: str) -> None:
-        """Raises BadEntry for what can be no callback; `entry` is the event's id."""
+        """Raises BadEntry for what can be no callback, Unreachable; `entry` is the event's id."""
         number = event.phone_number.strip()
         country = await self._services.suppression.country_of(event.campaign_id) if number else ""
         compared = read_number(number, country or self._services.settings.country)
         if number and compared.problem:
             raise BadEntry("wrong_number", f"phone_number: {compared.problem}")
-        noted = await self._services.callbacks.request(
-            event.campaign_id,
-            event.contact_id,
-            instant_ms(event),
-            entry=entry,
-            agent=event.agent_id,
-            phone_number=number,
-            compared=str(compared),
-        )
+
+        async def request(row: LoadRow | None = None) -> CallbackNoted:
+            return await self._services.callbacks.request(
+                event.campaign_id,
+                event.contact_id,
+                instant_ms(event),
+                entry=entry,
+                agent=event.agent_id,
+                phone_number=number,
+                compared=str(compared),
+                row=row,
+            )
+
+        noted = await request()
+        if noted == "unknown_contact":  # not loaded yet, or forgotten after its end
+            row = await self._row_of(event)
+            noted = noted if row is None else await request(row)
         about = {"campaign": event.campaign_id, "contact": event.contact_id}
         if noted in NOT_NOTED:
             where = f"(campaign {event.campaign_id}, {event.contact_id}, at {event.at})"
             raise BadEntry(f"callback_{noted}", f"{NOT_NOTED[noted]} {where}")
         log.info("callback_requested", extra={**about, "due": event.at, "applied": noted})
+
+    async def _row_of(self, event: CallbackEvent) -> LoadRow | None:
+        """The contact as the backend shows it, None when it does not; raises Unreachable, BadEntry."""
+        services, where = self._services, f"(campaign {event.campaign_id}, {event.contact_id})"
+        try:
+            found = await services.backend.contact(event.campaign_id, event.contact_id)
+        except ValueError as error:
+            raise BadEntry(
+                "callback_unreadable_contact", f"the backend's contact: {error} {where}"
+            ) from error
+        if found is None:
+            return None
+        if found.status in BEING_CALLED:
+            raise BadEntry(
+                "callback_unknown_call",
+                f"the backend shows the contact as {found.status}, and no call of it is known here {where}",
+            )
+        country = await services.suppression.country_of(event.campaign_id)
+        row = load_row(found, country=country or services.settings.country, for_preview=True)
+        if row.problem:
+            raise BadEntry("callback_final", f"{row.problem} {where}")
+        return row

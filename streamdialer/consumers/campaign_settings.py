@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from streamdialer.config import Settings
 from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.services import Services
 from streamdialer.model import CampaignSettings
@@ -25,13 +26,16 @@ class KnownCampaigns:
         """Raises CampaignError or Unreachable."""
         found = self._campaigns.get(campaign, self._services.settings.campaign_max_age_s)
         if found is None:
-            found = await self._services.backend.campaign(campaign)
-            defaults = self._services.settings
-            found = msgspec.structs.replace(
-                found,
-                pacing=found.pacing or defaults.pacing,
-                rule_pack=found.rule_pack or defaults.rule_pack,
-                country=found.country or defaults.country,
-            )
+            found = with_defaults(await self._services.backend.campaign(campaign), self._services.settings)
             self._campaigns.put(campaign, found)
         return found
+
+
+def with_defaults(campaign: CampaignSettings, defaults: Settings) -> CampaignSettings:
+    """The campaign's settings, those it leaves open taken from ours."""
+    return msgspec.structs.replace(
+        campaign,
+        pacing=campaign.pacing or defaults.pacing,
+        rule_pack=campaign.rule_pack or defaults.rule_pack,
+        country=campaign.country or defaults.country,
+    )

@@ -16,6 +16,7 @@ import msgspec
 from streamdialer.consumers.adaptive import AdaptivePacing
 from streamdialer.consumers.campaign_settings import KnownCampaigns
 from streamdialer.consumers.confirming import Confirming
+from streamdialer.consumers.hours import look_again
 from streamdialer.consumers.pacing_shared import PacingShared, shared_by_all, shared_of, snapshot_of
 from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.refill import Refill, Refilled
@@ -128,6 +129,7 @@ class Dialing:
         open_until_ms: int | None,
         result: TickResult,
     ) -> None:
+        services = self._services
         for number in range(CLAIM_TRIES):
             state = await self._fresh_queue(tick.campaign, campaign, result)
             async with self._turn(campaign) as has_waited:
@@ -145,6 +147,7 @@ class Dialing:
                     open_until_ms=open_until_ms,
                     retry=retry,
                     caps=caps_of(hours.pack, campaign),
+                    hours_mark=hours.mark,
                     others={
                         other.id: shared[other.id].calls_per_agent if other.id in shared else 1.0
                         for other in state.campaigns
@@ -159,6 +162,8 @@ class Dialing:
                 claimed = await self._trunks.claim(tick.campaign, campaign, wanted, hours, result.at or 0)
             if claimed.next_ms is not None:
                 self._wakes.campaign_within(tick.campaign, max(PACE_S, claimed.next_ms / 1000))
+            if claimed.again and await look_again(services.campaigns, tick.campaign, hours, claimed.wall):
+                self._wakes.campaign_within(tick.campaign, PACE_S)
             if claimed.reason == "not_rebuilt":
                 await self._refill.rebuild(tick.campaign, campaign)
                 continue
@@ -239,8 +244,9 @@ class Dialing:
             await self._poll_agents(settings.queue_name, state)
             again = True
         own = next(one for one in state.campaigns if one.id == campaign)
-        if self._refill.is_due(campaign, own.ready):
-            refilled = await self._refill.pending(campaign, settings, own.ready, state.now)
+        in_line = own.ready - own.kept
+        if self._refill.is_due(campaign, in_line):
+            refilled = await self._refill.pending(campaign, settings, in_line, state.now)
             again = again or refilled.added > 0
             _note(result, refilled)
             if refilled.is_whole and not refilled.added:

@@ -19,6 +19,9 @@ from streamdialer.rules import OWN_ZONE, CallingHours, calling_hours, zone_set
 log = logging.getLogger(__name__)
 REMEMBERED_S: Final = 60.0
 CLAIM_TRIES: Final = 5
+LOOKS: Final = 10
+LOOKED_AT: Final = 500
+"""Waiting contacts that one tick looks at again, at so many a time, after hours or caps have changed."""
 LOOKED_AT_AGAIN_MS: Final = 86_400_000
 """A contact whose hours never meet the campaign's, or cannot be found here, is looked at again after a day."""
 
@@ -80,6 +83,20 @@ async def claim_within_hours(
             why={**(more.why or {}), **(claimed.why or {})} or None,
         )
     return claimed
+
+
+async def look_again(ledger: CampaignLedger, campaign: str, hours: CallingHours, now_ms: int) -> bool:
+    """After hours or caps have changed: whoever they put off is ready as soon as they may be called.
+
+    Whether the campaign is to be dialed again soon: for those who are ready now, or to look at the rest.
+    """
+    given, brought = hours_for(hours, {}, (), now_ms), 0
+    for _ in range(LOOKS):
+        ready, is_more = await ledger.look_again(campaign, given, LOOKED_AT)
+        brought += ready
+        if not is_more:
+            return brought > 0
+    return True
 
 
 def _zones_of(contact: str, data: ContactData) -> str:

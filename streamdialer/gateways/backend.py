@@ -21,9 +21,9 @@ from streamdialer.gateways.listings import (
     next_path,
     read_agent,
     read_campaign,
+    read_contact,
     read_contacts,
     read_page,
-    read_pending_contact,
 )
 from streamdialer.model import Agent, CampaignSettings, Contact, ContactStatus, normalise_id
 
@@ -31,6 +31,8 @@ AGENT_PAGES_MAX: Final = 50
 CONTACT_PAGES_MAX: Final = 1000
 _LATER: Final = frozenset({401, 403, 408, 425, 429})
 """Refusals that a later request may not meet."""
+_NOT_SHOWN: Final = frozenset({404, 405, 410, 501})
+"""Answers of a backend without the contact, or without that call."""
 
 __all__ = ["Backend", "ContactPage", "ContactPatch"]
 
@@ -62,6 +64,8 @@ class Backend:
             auth=auth,
             token=settings.backend_token,
         )
+        self.shows_contacts = False
+        """It is known to answer `GET /api/contacts/{id}/`, which the contract does not promise."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -139,15 +143,18 @@ class Backend:
         async for page in self._contacts(campaign, query, {"dialing", "answered"}):
             yield page
 
-    async def pending_contact(self, campaign: str, contact: str) -> Contact | None:
-        """One contact; None when it is gone or no longer pending in this campaign.
+    async def contact(self, campaign: str, contact: str, statuses: Collection[str] = ()) -> Contact | None:
+        """One contact; None when it is gone, is in no such status (none given: any) or in another campaign.
 
-        Raises Unreachable, or ValueError for a contact that cannot be read.
+        Also while `shows_contacts` is False and the backend does not show single contacts. Raises Unreachable, or
+        ValueError for a contact that cannot be read.
         """
         response = await self._service.ask("GET", f"/api/contacts/{_segment(contact)}/")
-        if response.status_code in (404, 410):
+        if response.status_code in _NOT_SHOWN:
             return None
-        return read_pending_contact(self._document(response), campaign=campaign)
+        document = self._document(response)
+        self.shows_contacts = True
+        return read_contact(document, campaign=campaign, statuses=statuses)
 
     async def patch_contact(self, contact: str, patch: ContactPatch) -> None:
         """Write a contact's status; raises Unreachable (try again later) or RefusedByServer (final)."""

@@ -152,14 +152,18 @@ def read_contacts(
     return contacts, unreadable
 
 
-def read_pending_contact(row: object, *, campaign: str) -> Contact | None:
-    """A contact that was asked for by its id; None when it is of another campaign or status. Raises ValueError."""
+def read_contact(row: object, *, campaign: str, statuses: Collection[str] = ()) -> Contact | None:
+    """A contact that was asked for by its id; None when it is of another campaign, or has none of the statuses.
+
+    Without statuses any will do. Raises ValueError.
+    """
     if not isinstance(row, dict) or not isinstance(row.get("status"), str):
         raise ValueError("no contact with a status")  # noqa: TRY004 - callers handle one kind of error
     owner = row.get("campaign_id")
-    if row["status"] != "pending" or (owner is not None and normalise_id(owner) != campaign):
+    is_other = bool(statuses) and row["status"] not in statuses
+    if is_other or (owner is not None and normalise_id(owner) != campaign):
         return None
-    return _read_contact(row, campaign, {"pending"})
+    return _read_contact(row, campaign, {row["status"]})
 
 
 def _read_contact(row: object, campaign: str, statuses: Collection[str]) -> Contact:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from streamdialer.keys import Keys
-from streamdialer.scripts import Script, Scripts
+from streamdialer.ledger.terms import LoadRow
+from streamdialer.scripts import Argument, Script, Scripts
 
 CALLBACK = Script("streamdialer.ledger", "callback")
 CallbackNoted = Literal[
@@ -32,15 +33,24 @@ class CallbackLedger:
         agent: str = "",
         phone_number: str = "",
         compared: str = "",
+        row: LoadRow | None = None,
     ) -> CallbackNoted:
         """The contact is to be called at `at_ms` (server's ms); of several requests the last written counts.
 
         `entry` is the request's id in `events`; `agent` and `phone_number` may be ''. `compared` is the number as it is
-        compared.
+        compared. `row` is what the backend says of the contact, where the answer without it was "unknown_contact".
         """
-        answer: CallbackNoted = await self._scripts.run(
-            CALLBACK,
-            self._keys.of_campaign(campaign),
-            [campaign, contact, at_ms, agent, phone_number, entry, self._grace_ms, compared],
-        )
+        args: list[Argument] = [
+            campaign,
+            contact,
+            at_ms,
+            agent,
+            phone_number,
+            entry,
+            self._grace_ms,
+            compared,
+        ]
+        if row is not None:
+            args += [row.priority, row.attempts, row.call]
+        answer: CallbackNoted = await self._scripts.run(CALLBACK, self._keys.of_contacts(campaign), args)
         return answer

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from streamdialer.keys import Keys
+from streamdialer.ledger.arguments import document
 from streamdialer.ledger.facts import CallFact
 from streamdialer.ledger.hours import Hours, hours_argument
 from streamdialer.ledger.terms import (
@@ -27,9 +28,20 @@ from streamdialer.observe import traces
 from streamdialer.scripts import Argument, Script, Scripts
 
 _PACKAGE: Final = "streamdialer.ledger"
-LOAD, CLAIM, BEGIN, SETTLE, CALL_EVENT, DUE, SWEEP, REGISTER, CLEANUP = (
+LOAD, CLAIM, LOOK_AGAIN, BEGIN, SETTLE, CALL_EVENT, DUE, SWEEP, REGISTER, CLEANUP = (
     Script(_PACKAGE, name)
-    for name in ("load", "claim", "begin", "settle", "call_event", "due", "sweep", "register", "cleanup")
+    for name in (
+        "load",
+        "claim",
+        "look_again",
+        "begin",
+        "settle",
+        "call_event",
+        "due",
+        "sweep",
+        "register",
+        "cleanup",
+    )
 )
 ANSWER_KEPT_MS: Final = 300_000
 
@@ -102,34 +114,45 @@ class CampaignLedger:
             keys.do_not_call,
             keys.recent,
             keys.trunks,
+            keys.kept(campaign),
         ]
-        args: list[Argument] = [
-            campaign,
-            wanted.token,
-            wanted.level,
-            wanted.free_agents,
-            wanted.calls_per_agent,
-            wanted.max_concurrent,
-            wanted.batch,
-            limits.lease_ms,
-            "" if wanted.open_until_ms is None else wanted.open_until_ms,
-            wanted.retry.max_attempts,
-            wanted.retry.encoded(),
-            "1" if limits.events_required else "0",
-            ANSWER_KEPT_MS,
-            limits.deadline_ms,
-            "" if wanted.queue_level is None else wanted.queue_level,
-            limits.ready_max_age_ms,
-            hours_argument(wanted.hours),
-            wanted.caps.encoded(),
-            wanted.pace.encoded(),
-            traces.here(),
-        ]
-        for other, per_agent in wanted.others.items():
+        for other in wanted.others:
             names += [keys.reserved(other), keys.unanswered(other)]
-            args += [other, per_agent]
         names += wanted.pace.live_calls(keys)
-        return msgspec.json.decode(await self._scripts.run(CLAIM, names, args), type=Claimed)
+        told = document(
+            token=wanted.token,
+            level=wanted.level,
+            free=wanted.free_agents,
+            per_agent=wanted.calls_per_agent,
+            most_live=wanted.max_concurrent,
+            batch=wanted.batch,
+            lease_ms=limits.lease_ms,
+            open_until="" if wanted.open_until_ms is None else str(wanted.open_until_ms),
+            max_attempts=wanted.retry.max_attempts,
+            plan=wanted.retry.encoded(),
+            events_required=limits.events_required,
+            answer_ms=ANSWER_KEPT_MS,
+            deadline_ms=limits.deadline_ms,
+            queue_level=wanted.queue_level,
+            max_age_ms=limits.ready_max_age_ms,
+            hours=wanted.hours,
+            hours_mark=wanted.hours_mark,
+            caps=wanted.caps.encoded(),
+            pace=wanted.pace,
+            others=list(wanted.others.items()),
+            trace=traces.here(),
+        )
+        answer = await self._scripts.run(CLAIM, names, [campaign, told])
+        return msgspec.json.decode(answer, type=Claimed)
+
+    async def look_again(self, campaign: str, hours: Hours | None, most: int) -> tuple[int, bool]:
+        """Looks at `most` of those that wait, whether hours or caps still keep them from being called.
+
+        How many are ready now, and whether there is more to look at (at first, `Claimed.again`).
+        """
+        names = [*self._keys.of_campaign(campaign), self._keys.recent]
+        ready, is_more = await self._scripts.run(LOOK_AGAIN, names, [campaign, most, hours_argument(hours)])
+        return int(ready), bool(is_more)
 
     async def begin(self, attempt: Attempt, run: str, open_until: str) -> Began:
         """Marks the attempt as sent; only "ok" and "again" allow the request to leave."""
@@ -228,7 +251,7 @@ class CampaignLedger:
             SWEEP,
             [
                 *self._keys.of_campaign(campaign),
-                self._keys.numbers,
+                self._keys.holders,
                 self._keys.previews,
                 *self._keys.of_recent_calls,
             ],
@@ -253,11 +276,12 @@ class CampaignLedger:
                 keys.queue_pacing(queue),
                 keys.slots,
                 keys.api,
-                keys.numbers,
+                keys.holders,
                 keys.trunks,
                 keys.requests(campaign),
                 keys.decisions(campaign),
                 keys.samples(campaign),
+                keys.kept(campaign),
             ],
             [campaign],
         )

@@ -70,7 +70,7 @@ class Memory:
 
     async def forget_ready(self, campaign: str) -> None:
         """Forgets the contacts that wait to be called, as far as the backend knows them as well."""
-        names = [*self._keys.of_campaign(campaign), self._keys.numbers]
+        names = [*self._keys.of_campaign(campaign), self._keys.holders]
         for place in ("ready", "offered", "reserved", "waiting"):
             passed, looked = 0, FORGOTTEN_AT_ONCE
             while looked == FORGOTTEN_AT_ONCE:
@@ -105,6 +105,6 @@ class Memory:
     async def mark_rebuilt(self, campaign: str, mark: str) -> bool:
         """The campaign may be dialed again; False when memory was lost once more meanwhile."""
         answer = await self._scripts.run(
-            MARK_REBUILT, [*self._keys.of_campaign(campaign), self._keys.numbers], [campaign, mark]
+            MARK_REBUILT, [*self._keys.of_campaign(campaign), self._keys.holders], [campaign, mark]
         )
         return str(answer) == "ok"

@@ -18,10 +18,6 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     members: list[str] = msgspec.field(default_factory=list, name="m")
     """The other campaigns on the trunk, as far as is known; asked for where it has limited lines."""
 
-    def encoded(self) -> str:
-        """As a script's argument."""
-        return msgspec.json.encode(self).decode()
-
     def live_calls(self, keys: Keys) -> list[str]:
         """KEYS of the members' live calls."""
         return [

@@ -7,14 +7,15 @@ from typing import Any, Final
 import msgspec
 
 from streamdialer.keys import Keys
-from streamdialer.ledger.hours import Hours, MissingHours, hours_argument
+from streamdialer.ledger.arguments import document
+from streamdialer.ledger.hours import Hours, MissingHours
 from streamdialer.ledger.pace import NO_PACE, Pace
 from streamdialer.ledger.terms import Limits
 from streamdialer.model import PreviewEvent
 from streamdialer.observe import traces
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan
-from streamdialer.scripts import Argument, Script, Scripts
+from streamdialer.scripts import Script, Scripts
 
 _PACKAGE: Final = "streamdialer.ledger"
 OFFER, ACCEPT, SKIP = (Script(_PACKAGE, name) for name in ("offer", "accept", "skip"))
@@ -64,22 +65,21 @@ class PreviewLedger:
         Or what has to be known before; then it is to be asked again."""
         keys, limits = self._keys, self._limits
         names = [*keys.of_campaign(event.campaign_id), keys.answer(event.campaign_id, entry)]
-        args: list[Argument] = [
-            event.campaign_id,
-            event.agent_id,
-            entry,
-            "" if terms.open_until_ms is None else terms.open_until_ms,
-            terms.retry.max_attempts,
-            "1" if limits.events_required else "0",
-            limits.deadline_ms,
-            self._offer_ms,
-            LOOKED_AT,
-            limits.ready_max_age_ms,
-            hours_argument(terms.hours),
-            terms.caps.encoded(),
-        ]
-        names += [keys.previews, keys.api, keys.do_not_call, keys.recent]
-        what, answer = await self._scripts.run(OFFER, names, args)
+        told = document(
+            agent=event.agent_id,
+            entry=entry,
+            open_until="" if terms.open_until_ms is None else str(terms.open_until_ms),
+            max_attempts=terms.retry.max_attempts,
+            events_required=limits.events_required,
+            deadline_ms=limits.deadline_ms,
+            offer_ms=self._offer_ms,
+            batch=LOOKED_AT,
+            max_age_ms=limits.ready_max_age_ms,
+            hours=terms.hours,
+            caps=terms.caps.encoded(),
+        )
+        names += [keys.previews, keys.api, keys.do_not_call, keys.recent, keys.kept(event.campaign_id)]
+        what, answer = await self._scripts.run(OFFER, names, [event.campaign_id, told])
         return str(answer) if what == "offered" else msgspec.json.decode(answer, type=PreviewNeeds)
 
     async def accept(self, event: PreviewEvent, entry: str, terms: PreviewTerms) -> str | PreviewNeeds:
@@ -89,24 +89,23 @@ class PreviewLedger:
         keys, limits = self._keys, self._limits
         names = [*keys.of_campaign(event.campaign_id), keys.stream("calls"), keys.previews, keys.api]
         names += [keys.do_not_call, keys.recent, keys.trunks, *terms.pace.live_calls(keys)]
-        args: list[Argument] = [
-            event.campaign_id,
-            event.agent_id,
-            event.contact_id,
-            entry,
-            "" if terms.open_until_ms is None else terms.open_until_ms,
-            terms.retry.max_attempts,
-            terms.retry.encoded(),
-            terms.max_concurrent,
-            limits.lease_ms,
-            "1" if limits.events_required else "0",
-            limits.deadline_ms,
-            hours_argument(terms.hours),
-            terms.caps.encoded(),
-            terms.pace.encoded(),
-            traces.here(),
-        ]
-        what, answer = await self._scripts.run(ACCEPT, names, args)
+        told = document(
+            agent=event.agent_id,
+            contact=event.contact_id,
+            entry=entry,
+            open_until="" if terms.open_until_ms is None else str(terms.open_until_ms),
+            max_attempts=terms.retry.max_attempts,
+            plan=terms.retry.encoded(),
+            most_live=terms.max_concurrent,
+            lease_ms=limits.lease_ms,
+            events_required=limits.events_required,
+            deadline_ms=limits.deadline_ms,
+            hours=terms.hours,
+            caps=terms.caps.encoded(),
+            pace=terms.pace,
+            trace=traces.here(),
+        )
+        what, answer = await self._scripts.run(ACCEPT, names, [event.campaign_id, told])
         return str(answer) if what == "answered" else msgspec.json.decode(answer, type=PreviewNeeds)
 
     async def skip(self, event: PreviewEvent, entry: str) -> str:

@@ -36,6 +36,8 @@ class CampaignState(msgspec.Struct, frozen=True):
     """JSON written by `CampaignLedger.register`."""
     held: bool
     """The Dialer API asked this campaign to wait."""
+    kept: int = 0
+    """Of the ready ones, those that stand aside until an agent who was asked for is free."""
     ringing: list[int] = []
     """When each reserved, sent or ringing call was placed, ms; only where adaptive pacing asked."""
     people: int = 0

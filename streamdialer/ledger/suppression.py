@@ -16,11 +16,14 @@ from streamdialer.rules.numbers import Number
 from streamdialer.scripts import Script, Scripts
 
 _PACKAGE: Final = "streamdialer.ledger"
-SUPPRESS_NUMBERS, SUPPRESS_CONTACT = (
-    Script(_PACKAGE, name) for name in ("suppress_numbers", "suppress_contact")
+SUPPRESS_NUMBERS, HOLDERS, SUPPRESS_CONTACTS, SUPPRESS_CONTACT = (
+    Script(_PACKAGE, name)
+    for name in ("suppress_numbers", "holders", "suppress_contacts", "suppress_contact")
 )
 BATCH: Final = 1000
 """Numbers one script lists: it keeps the server for about a millisecond."""
+HELD_AT_ONCE: Final = 200
+"""Contacts of one number that one script takes out of the line: it keeps the server for some milliseconds."""
 LONGEST_REASON: Final = 200
 
 
@@ -50,18 +53,32 @@ class Suppression:
         for at in range(0, len(numbers), BATCH):
             batch = [str(number) for number in numbers[at : at + BATCH]]
             held = await self._scripts.run(
-                SUPPRESS_NUMBERS, [self._keys.do_not_call, self._keys.numbers], [why[:LONGEST_REASON], *batch]
+                SUPPRESS_NUMBERS, [self._keys.do_not_call, self._keys.holders], [why[:LONGEST_REASON], *batch]
             )
-            for holder in held:
-                campaign, _, contact = str(holder).partition(":")
-                await self.suppress_contact(campaign, contact)
-                campaigns.add(campaign)
+            for number in held:
+                campaigns |= await self._suppress_holders(str(number))
         return campaigns
 
-    async def suppress_contact(self, campaign: str, contact: str, why: str = "") -> list[str]:
-        """Takes a contact out of the line for good; its numbers, none when they are not known here.
+    async def _suppress_holders(self, number: str) -> set[str]:
+        """Takes everybody with a listed number (digits) out of the line; their campaigns."""
+        campaigns, last = set(), ""
+        while True:
+            holders = await self._scripts.run(HOLDERS, [self._keys.holders], [number, last, HELD_AT_ONCE])
+            contacts: dict[str, list[str]] = {}
+            for last in map(str, holders):
+                campaign, _, contact = last.partition(":")
+                contacts.setdefault(campaign, []).append(contact)
+            for campaign, several in contacts.items():
+                names = self._keys.of_campaign(campaign)
+                await self._scripts.run(SUPPRESS_CONTACTS, names, [campaign, *several])
+                campaigns.add(campaign)
+            if len(holders) < HELD_AT_ONCE:
+                return campaigns
 
-        With `why` the contact asks by itself: its numbers are listed, now or as soon as they are known.
+    async def suppress_contact(self, campaign: str, contact: str, why: str) -> list[str]:
+        """Takes a contact who asks for it out of the line for good; its numbers, none when they are not known here.
+
+        They are listed, now or as soon as they are known.
         """
         keys = self._keys
         numbers = await self._scripts.run(

@@ -74,6 +74,8 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     agents and the calls per agent allow."""
     hours: Hours | None = None
     """Of the zone sets that are known of; None: everybody may be called at any time."""
+    hours_mark: str = ""
+    """Of the campaign's hours; when it is another, those who were put off are looked at again."""
     caps: Caps = NO_CAPS
     pace: Pace = NO_PACE
 
@@ -105,7 +107,9 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """Contacts passed over until the backend shows them as pending again."""
     wall: int = 0
     next_ms: int | None = None
-    """When its pace, or a line of its trunk, may allow another call."""
+    """When its pace, or a line of its trunk, may allow another call, or the line is to be looked at further."""
+    again: bool = False
+    """Hours or caps have changed: those who were put off are to be looked at again (`CampaignLedger.look_again`)."""
     missing: MissingHours | None = None
     """The next contacts in line need these at `wall`, the server's own time, ms."""
 

@@ -49,9 +49,11 @@ def meeting(hours: Sequence[HasHours], now_ms: int) -> Opening:
 class CallingHours:
     """A campaign's hours under its rule pack, by zone set (`rules.zones`). Openings are kept while they hold."""
 
-    def __init__(self, pack: Pack, window: Window, own_zone: ZoneInfo) -> None:
+    def __init__(self, pack: Pack, window: Window, own_zone: ZoneInfo, mark: str = "") -> None:
         self.pack = pack
         self.window = window
+        self.mark = mark
+        """Others have another mark."""
         self._own_zone = own_zone
         self._law: dict[str, list[LawHours]] = {}
         self._kept: dict[str, tuple[int, Opening]] = {}
@@ -121,7 +123,9 @@ def calling_hours(settings: CampaignSettings, default_zone: str, now_ms: int) ->
     """
     pack = load_pack(settings.rule_pack or "none")
     window = campaign_window(settings, default_zone)
-    hours = CallingHours(pack, window, window.zone)
+    own = (settings.start_time, settings.end_time, settings.days_of_week, window.zone.key)
+    mark = f"{pack.name} {pack.version} {own}"
+    hours = CallingHours(pack, window, window.zone, mark)
     if pack.hours is not None:
         is_over = window.around(now_ms) == Opening(False, None)
         if not is_over and hours.around(OWN_ZONE, now_ms) == Opening(False, None):

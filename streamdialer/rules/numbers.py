@@ -61,7 +61,11 @@ def read_number(raw: str, country: str = "") -> Number:
         return Number("", problem=NO_NUMBER)
     if len(raw) > _LONGEST:
         return Number("", problem=_WHY[ValidationResult.TOO_LONG])
-    if not country and not _PLUS_FIRST.match(raw):
+    has_plus = _PLUS_FIRST.match(raw) is not None
+    international = None if has_plus else _read_international(digits, country)
+    if international is not None:
+        return international
+    if not country and not has_plus:
         return Number(digits)
     try:
         parsed = phonenumbers.parse(raw, country.upper() or None)
@@ -77,6 +81,28 @@ def read_number(raw: str, country: str = "") -> Number:
     if possible == ValidationResult.IS_POSSIBLE_LOCAL_ONLY:  # a town's number without the town
         return Number(digits)
     return Number("", problem=_WHY[possible])
+
+
+def _read_international(digits: str, country: str) -> Number | None:
+    """What begins with 00 as lists write it, or with 0 and the country's own calling code; None for anything else.
+
+    Read by the dialing plan alone, 0057 is in Colombia carrier 5 and a call to Russia.
+    """
+    if not digits.startswith("0"):
+        return None
+    own = str(phonenumbers.country_code_for_region(country.upper())) if country else ""
+    rest = digits.lstrip("0")
+    if not digits.startswith("00") and not (own and rest.startswith(own)):
+        return None
+    try:
+        found = phonenumbers.parse(f"+{rest}")
+        if not digits.startswith("00") and phonenumbers.is_valid_number(
+            phonenumbers.parse(digits, country.upper())
+        ):
+            return None  # a number inside the country
+    except NumberParseException:
+        return None
+    return Number(rest, is_e164=True) if phonenumbers.is_valid_number(found) else None
 
 
 def _read_plain(raw: str) -> Number | None:

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from streamdialer.connection import TRANSIENT
-from streamdialer.errors import StreamdialerError
+from streamdialer.errors import StreamdialerError, Unreachable
 from streamdialer.keys import GROUP
 from streamdialer.observe.metrics import ENTRIES, ENTRY_SECONDS
 from streamdialer.scripts import Script, Scripts, backoff_s
@@ -229,7 +229,7 @@ class StreamConsumer:
         return entries
 
     async def _work_on(self, entry: Entry) -> None:
-        finished, outcome, began = False, "again", anyio.current_time()
+        finished, outcome, is_away, began = False, "again", False, anyio.current_time()
         self._run.activity.begin(self._stage, entry)
         try:
             await self._handle(entry)
@@ -238,6 +238,7 @@ class StreamConsumer:
             await self._bury(entry, bad.reason, bad.detail)
             finished, outcome = True, "dead"
         except (*TRANSIENT, StreamdialerError) as error:
+            is_away = isinstance(error, (*TRANSIENT, Unreachable))
             log.warning(
                 "will try again", extra={"stream": self.stream, "entry": entry.id, "error": str(error)}
             )
@@ -255,8 +256,9 @@ class StreamConsumer:
                 with anyio.CancelScope(shield=True), anyio.move_on_after(2):
                     if finished:
                         await self._scripts.run(FINISH, [self.stream], [GROUP, entry.id])
-                    elif self._run.stopping:
-                        await self._renew([entry.id], HANDED_BACK_IDLE_MS, entry.deliveries - 1)
+                    elif is_away or self._run.stopping:  # not the entry's fault: this was no delivery
+                        idle_ms = HANDED_BACK_IDLE_MS if self._run.stopping else 0
+                        await self._renew([entry.id], idle_ms, entry.deliveries - 1)
             finally:
                 self._held.discard(entry.id)
                 self._places.release()

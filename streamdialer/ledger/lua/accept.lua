@@ -2,43 +2,47 @@
 -- claim forbids this; then the offer stays until it ends, and previews say why.
 -- KEYS 1–20 of the campaign, 21 calls, 22 previews, 23 api, 24 numbers not to be called, 25 recent calls, 26 trunks, then
 --   reserved, unanswered and connected of each other campaign on the trunk
--- ARGV campaign, agent, contact ('' = the one shown), id of the answer's entry, open until ms ('' = no end), max attempts,
---   retry plan JSON, max concurrent calls, lease ms, events required ('1'), deadline after sending ms, hours of each zone
---   set ('' = any), caps JSON ('' = none), pace JSON, `traceparent` ('' = none)
+-- ARGV campaign, JSON {agent, contact ('' = the one shown), entry = id of the answer's entry, open_until = ms, '' = no end,
+--   max_attempts, plan = retry plan JSON, most_live = max concurrent calls, lease_ms, events_required, deadline_ms = after
+--   sending, hours? = of each zone set (none: any), caps = JSON, '' = none, pace, trace =
+--   `traceparent`, '' = none}
 -- Returns {"answered", "reserved" (the same entry again as well) or why not} · {"ask", JSON {missing?, trunk_changed?, now, wall}}: the
 --   contact needs hours that were not passed, or the campaigns on the trunk are not those passed; ask again
 -- uses: clock memory campaign outbox numbers retry attempts suppression hours recent pace gate refusal reserve preview
 local calls, previews, api, listed, recent, trunks = unpack(KEYS, 21, 26)
-local agent, entry, open_until, max_attempts = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
-local deadline_ms, hours = tonumber(ARGV[11]), read_hours(ARGV[12])
+local wanted = cjson.decode(ARGV[2])
+local agent, entry, hours = wanted.agent, wanted.entry, wanted.hours
 
-local known = ARGV[3] ~= '' and load_record(ARGV[3])
+local known = wanted.contact ~= '' and load_record(wanted.contact)
 for _, attempt in ipairs(known and known.h or {}) do
   if attempt.t == entry then return { 'answered', 'reserved' } end
 end
 
-local pace = look_at_pace(trunks, ARGV[14], 27)
+local pace = look_at_pace(trunks, wanted.pace, 27)
 if pace.is_changed then return { 'ask', cjson.encode({ trunk_changed = true, now = now, wall = wall }) } end
-local gate = look_at_gate(api, open_until, ARGV[10] == '1', deadline_ms)
-local contact, record, why_not = answered_offer(agent, ARGV[3], entry)
-local caps, opening = keep_caps(recent, ARGV[13]), nil
+local gate = look_at_gate(api, wanted.open_until, wanted.events_required, wanted.deadline_ms)
+local contact, record, why_not = answered_offer(agent, wanted.contact, entry)
+local caps, opening = keep_caps(recent, wanted.caps), nil
 if not why_not then
   opening = opening_of(hours, contact, record)
   if not opening then
     return { 'ask', cjson.encode({ missing = missing_hours_of(hours, { contact }), now = now, wall = wall }) }
   end
-  local refused = refusal(contact, record, max_attempts, listed, opening, recent, caps)
-  if refused then pass_over(contact, record, refused) end
+  local refused = refusal(contact, record, wanted.max_attempts, listed, opening, recent, caps)
+  if refused then
+    record.of = nil
+    pass_over(contact, record, refused)
+  end
   local live = count(reserved) + count(unanswered) + count(connected)
-  why_not = refused and refused.reason or gate.closed or live >= tonumber(ARGV[8]) and 'concurrency'
+  why_not = refused and refused.reason or gate.closed or live >= wanted.most_live and 'concurrency'
     or pace.lines < 1 and 'trunk_lines' or pace.calls < 1 and 'calls_per_second' or nil
 end
 if why_not then
   tell_agent(previews, 'preview_refused', agent, contact, entry, cjson.encode({ reason = why_not }))
 else
-  keep_plan(ARGV[7])
-  local terms = { calls = calls, lease_ms = tonumber(ARGV[9]), deadline_ms = deadline_ms, trace = ARGV[15] }
-  reserve(contact, record, terms, earlier(open_until, opening.u), entry, agent)
+  keep_plan(wanted.plan)
+  local terms = { calls = calls, lease_ms = wanted.lease_ms, deadline_ms = wanted.deadline_ms, trace = wanted.trace }
+  reserve(contact, record, terms, earlier(wanted.open_until, opening.u), entry, agent)
   if gate.is_probe then redis.call('HSET', api, 'probed', now) end
   take_pace(pace, 1)
 end

@@ -36,6 +36,7 @@ local looked, kept = redis.call('ZRANGE', places[place], from, from + batch - 1)
 for _, contact in ipairs(looked) do
   local record = load_record(contact)
   if may_go(contact, record) then
+    if record.of then end_offer(contact, record, 'memory_lost') end
     forget_numbers(KEYS[21], contact, record)
     redis.call('ZREM', places[place], contact)
     forget(contact, record)

@@ -1,15 +1,16 @@
 -- Shows an agent of a preview campaign one contact that may be called: the one shown already, else the next in the line. No
 -- other agent is shown it until the offer ends.
--- KEYS 1–20 of the campaign, 21 answer to this request, 22 previews, 23 api, 24 numbers not to be called, 25 recent calls
--- ARGV campaign, agent, id of the request's entry, open until ms ('' = no end), max attempts, events required ('1'), deadline
---   after sending ms, offer ms, batch, ms after which a ready contact is looked up, hours of each zone set ('' = any),
---   caps JSON ('' = none)
+-- KEYS 1–20 of the campaign, 21 answer to this request, 22 previews, 23 api, 24 numbers not to be called, 25 recent calls,
+--   26 callbacks kept for agents
+-- ARGV campaign, JSON {agent, entry = id of the request's entry, open_until = ms, '' = no end, max_attempts, events_required,
+--   deadline_ms = after sending, offer_ms, batch, max_age_ms = after which a ready contact is looked up, hours? = of each zone set
+--   (none: any), caps = JSON, '' = none}
 -- Returns {"offered", the contact's id, '' = previews say why not: "none", or what forbids calls} · {"ask", JSON {missing?, stale?,
---   now, wall}}: the next contacts need hours that were not passed, or are to be looked up first; ask again then
--- uses: clock memory campaign outbox numbers retry attempts suppression hours recent gate refusal callback preview
-local given_answer, previews, api, listed, recent = unpack(KEYS, 21, 25)
-local agent, entry, max_attempts, offer_ms, batch = ARGV[2], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local max_age_ms, hours = tonumber(ARGV[10]), read_hours(ARGV[11])
+--   now, wall}}: the next contacts need hours that were not passed, or are to be looked up first, or the line goes on: ask again
+-- uses: clock memory campaign outbox numbers retry attempts suppression hours recent gate refusal aside callback preview
+local given_answer, previews, api, listed, recent, kept = unpack(KEYS, 21, 26)
+local wanted = cjson.decode(ARGV[2])
+local agent, entry, offer_ms, batch, hours = wanted.agent, wanted.entry, wanted.offer_ms, wanted.batch, wanted.hours
 local given = redis.call('GET', given_answer)
 if given then return { 'offered', given } end
 
@@ -29,35 +30,42 @@ local function show(contact, record)
   return reply(contact)
 end
 
+-- Contacts that were loaded before the campaign was in preview have none; then the backend is asked, as for stale ones.
+local function has_what_is_shown(contact)
+  return string.find(redis.call('HGET', contacts, contact), '"custom_data"', 1, true) ~= nil
+end
+
 local function none(reason)
   tell_agent(previews, 'preview_none', agent, '', entry, cjson.encode({ reason = reason }))
   return reply('')
 end
 
-local gate = look_at_gate(api, ARGV[4], ARGV[6] == '1', tonumber(ARGV[7]))
+local gate = look_at_gate(api, wanted.open_until, wanted.events_required, wanted.deadline_ms)
 if gate.closed then return none(gate.closed) end
 if written_at(entry, now, wall) < now - offer_ms then return none('late') end
 local shown, record = offer_of(agent)
 if shown then return show(shown, record) end
 
-local caps = keep_caps(recent, ARGV[12])
-local looked, kept, stale = 0, 0, {}
+local caps = keep_caps(recent, wanted.caps)
+bring_back(kept, { agent }, batch, function() return true end)
+local looked, unconfirmed, stale, goes_on = 0, 0, {}, false
 while looked < batch do
-  local contact = redis.call('ZRANGE', ready, kept, kept)[1]
-  if not contact then break end
+  local contact, order = unpack(redis.call('ZRANGE', ready, unconfirmed, unconfirmed, 'WITHSCORES'))
+  if not contact or tonumber(order) >= KEPT_FROM then break end
   looked, record = looked + 1, load_record(contact)
   local opening = opening_of(hours, contact, record)
   if not opening then
-    return { 'ask', cjson.encode({ missing = missing_hours(hours, kept, batch), now = now, wall = wall }) }
+    return { 'ask', cjson.encode({ missing = missing_hours(hours, unconfirmed, batch), now = now, wall = wall }) }
   end
-  local refused, keeper = refusal(contact, record, max_attempts, listed, opening, recent, caps), kept_for(record)
+  local refused, keeper = refusal(contact, record, wanted.max_attempts, listed, opening, recent, caps), kept_for(record)
   if refused then
     pass_over(contact, record, refused)
-  elseif is_stale(record, max_age_ms) then
-    kept = kept + 1
-    if redis.call('HEXISTS', outbox, contact) == 0 and #stale < 20 then stale[#stale + 1] = contact end
   elseif keeper and keeper ~= agent then
-    kept = kept + 1
+    set_aside(kept, contact, record, keeper)
+    goes_on = looked == batch
+  elseif is_stale(record, wanted.max_age_ms) or not has_what_is_shown(contact) then
+    unconfirmed = unconfirmed + 1
+    if redis.call('HEXISTS', outbox, contact) == 0 and #stale < 20 then stale[#stale + 1] = contact end
   else
     move(contact, record, 'offered', now + offer_ms)
     record.of = { ag = agent, e = entry }
@@ -65,5 +73,7 @@ while looked < batch do
     return show(contact, record)
   end
 end
-if #stale > 0 then return { 'ask', cjson.encode({ stale = stale, now = now, wall = wall }) } end
+if #stale > 0 or goes_on then
+  return { 'ask', cjson.encode({ stale = #stale > 0 and stale or nil, now = now, wall = wall }) }
+end
 return none('no_contacts')

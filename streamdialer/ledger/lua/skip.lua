@@ -6,6 +6,7 @@
 local agent, entry, reason = ARGV[2], ARGV[4], ARGV[5]
 local contact, record, why_not = answered_offer(agent, ARGV[3], entry)
 if why_not then return why_not end
+record.of = nil
 record.o = digits(order_of(record.pr, now, 0))
 if owed(record) then record.cb.sk = true end
 to_ready(contact, record)

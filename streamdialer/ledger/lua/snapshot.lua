@@ -4,10 +4,10 @@
 --   then per campaign: public hash, ready, reserved, unanswered, connected, totals
 -- ARGV what adaptive pacing needs as well ('1'), deadline after sending ms, then per campaign, in the order of KEYS: id, hours
 --   of its abandon rate's window
--- Returns JSON {now, free, busy, polled, campaigns: [{id, status, ready, placed, connected, served, pacing, held, and with
+-- Returns JSON {now, free, busy, polled, campaigns: [{id, status, ready, kept, placed, connected, served, pacing, held, and with
 --   '1' ringing (since, ms), people, abandoned}], and with '1' talking, wrapping (since, ms), waiting, learning?, version, read,
 --   seen: [[what, at, took, campaign]]} or "queue_changed": the campaigns of the queue are not those passed
--- uses: clock
+-- uses: clock aside
 local now = ledger_clock(KEYS[7])
 local is_adaptive, deadline_ms = ARGV[1] == '1', tonumber(ARGV[2])
 local members = redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES')
@@ -44,6 +44,7 @@ for i = 3, #ARGV, 2 do
     id = id,
     status = redis.call('HGET', KEYS[at], 'status') or '',
     ready = redis.call('ZCARD', KEYS[at + 1]),
+    kept = redis.call('ZCOUNT', KEYS[at + 1], KEPT_FROM, '+inf'),
     placed = redis.call('ZCARD', KEYS[at + 2]) + redis.call('ZCARD', KEYS[at + 3]),
     connected = redis.call('ZCARD', KEYS[at + 4]),
     served = served[id] or 0,

@@ -22,12 +22,13 @@ end
 list = is_due(offered)
 for i = 1, #list, 2 do
   local contact, record = list[i], load_record(list[i])
-  local offer = record.of
+  end_offer(contact, record, 'no_answer')
+  record.of = nil
   to_ready(contact, record)
   save_record(contact, record)
-  tell_agent(KEYS[22], 'preview_expired', offer.ag, contact, offer.e, cjson.encode({ reason = 'no_answer' }))
   answer.unwanted = answer.unwanted + 1
 end
+tell_ended_offers(KEYS[22])
 
 -- Its deadline may end the attempt: others speak, and no event that had been written by then is still unread.
 local function silence_means_something(contact, record, attempt)

@@ -1,4 +1,6 @@
 -- Whom a due callback is for: the agent who was asked for while the grace time lasts, then anyone.
+-- While that agent is not at hand it stands aside, so that the line goes on: in `ready` from KEPT_FROM on, by the end of its
+-- grace. `kept` finds those of an agent: a zset of `agent:due:contact`, all of one score; it may hold names too many.
 
 -- The agent the contact is kept for at this instant, nil when anyone may have it.
 local function kept_for(record)
@@ -7,9 +9,7 @@ local function kept_for(record)
 end
 
 local awaited -- agents for whom a call of the campaign is on its way; looked for only when a callback asks
--- Whether the agent is free and no other call is on its way to them; if so, the next one is.
-local function is_at_hand(agent, free_agents)
-  if not redis.call('ZSCORE', free_agents, agent) then return false end
+local function is_awaited(agent)
   if not awaited then
     awaited = {}
     for _, set in ipairs({ reserved, unanswered }) do
@@ -20,7 +20,52 @@ local function is_at_hand(agent, free_agents)
       end
     end
   end
-  if awaited[agent] then return false end
+  return awaited[agent] == true
+end
+
+-- Whether the agent is free and no other call is on its way to them; if so, the next one is.
+local function is_at_hand(agent, free_agents)
+  if not redis.call('ZSCORE', free_agents, agent) or is_awaited(agent) then return false end
   awaited[agent] = true
   return true
+end
+
+local function count_aside() return redis.call('ZCOUNT', ready, KEPT_FROM, '+inf') end
+
+-- Puts a contact that is kept for `agent` aside; saves the record.
+local function set_aside(kept, contact, record, agent)
+  move(contact, record, 'ready', KEPT_FROM + record.cb.gr - ORDER_EPOCH)
+  save_record(contact, record)
+  redis.call('ZADD', kept, 0, string.format('%s:%015.0f:%s', agent, record.cb.at, contact))
+end
+
+-- Puts back into the line whoever is no longer kept, and the next one of each agent for whom `may_have` is true; at most
+-- `most` of either.
+local function bring_back(kept, agents, most, may_have)
+  if redis.call('EXISTS', kept) == 0 then return end
+  local function bring(contact, record)
+    to_ready(contact, record)
+    save_record(contact, record)
+  end
+  local until_now = digits(KEPT_FROM + wall - ORDER_EPOCH)
+  for _, contact in ipairs(redis.call('ZRANGEBYSCORE', ready, KEPT_FROM, until_now, 'LIMIT', 0, most)) do
+    bring(contact, load_record(contact))
+  end
+  local brought = 0
+  for _, agent in ipairs(agents) do
+    if brought == most then break end
+    local names = redis.call('ZRANGEBYLEX', kept, '[' .. agent .. ':', '(' .. agent .. ';', 'LIMIT', 0, 10)
+    for _, name in ipairs(names[1] and may_have(agent) and names or {}) do
+      local contact = string.match(name, '[^:]*$')
+      local record = load_record(contact)
+      redis.call('ZREM', kept, name)
+      local order = redis.call('ZSCORE', ready, contact)
+      if order and tonumber(order) >= KEPT_FROM and kept_for(record) == agent then
+        bring(contact, record)
+        brought = brought + 1
+        break
+      end
+    end
+  end
+  if count_aside() == 0 then redis.call('DEL', kept) end
 end

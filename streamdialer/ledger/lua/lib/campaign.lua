@@ -3,7 +3,7 @@
 --
 -- A record: {p = place, o = order in `ready` (string), a = attempts that count, n = highest number spent by attempts that
 --   are forgotten?, h = {attempt, …} (last = newest), w = why it waits ({y = reason, s = detail?}, only in `waiting`),
---   of = whom it is shown to ({ag = agent, e = entry of the request}, only in `offered`), cb = the newest callback asked for
+--   of = whom it is shown to ({ag = agent, e = entry of the request}, only in `offered`, until they answer), cb = the newest callback asked for
 --   ({e = entry of the request, at = due, server's ms, ag = for which agent?, gr = until when for that agent alone, server's
 --   ms, num = number?, nn = the number as it is compared?, had = it has been placed, by an attempt no longer in h?, sk = an
 --   agent has skipped it?, vain = it was asked for in vain?}), z = its zones (lib/hours.lua), pr = priority, sn = when the backend last showed it as pending
@@ -57,8 +57,30 @@ local function sweep_by(ms)
   redis.call('ZADD', due, 'LT', digits(ms), campaign)
 end
 
+-- The callback that was asked for and not placed yet, nil when there is none.
+local function owed(record)
+  local asked = record.cb
+  if not asked or asked.had then return nil end
+  for _, attempt in ipairs(record.h or {}) do
+    if attempt.cb == asked.e and attempt.s ~= 'reserved' and attempt.s ~= 'released' then return nil end
+  end
+  return asked
+end
+
+-- The agent the contact is shown to does not have it any more, and did nothing for it: noted for the next sweep, which tells
+-- them (lib/preview.lua).
+local function end_offer(contact, record, reason)
+  local offer, ended = record.of, cjson.decode(redis.call('HGET', totals, 'offers_ended') or '[]')
+  ended[#ended + 1] = { offer.ag, contact, offer.e, reason }
+  redis.call('HSET', totals, 'offers_ended', cjson.encode(ended))
+  sweep_by(now)
+end
+
 -- Puts the contact into one place and out of the one it was in; the caller saves the record.
 local function move(contact, record, place, score)
+  if record.of and place ~= 'reserved' then
+    end_offer(contact, record, record.dnc and 'do_not_call' or owed(record) and 'callback' or 'late_news')
+  end
   if record.p and record.p ~= place then redis.call('ZREM', places[record.p], contact) end
   record.w, record.x, record.of = nil, nil, nil
   redis.call('ZADD', places[place], digits(score), contact)
@@ -82,16 +104,6 @@ end
 -- Waits only until it may be called: it was ready, and the backend shows it as pending.
 local PUT_OFF = { window_closed = true, cap_attempts = true, cap_conversations = true, min_gap = true, abandoned_rest = true }
 local function is_put_off(record) return record.w ~= nil and PUT_OFF[record.w.y] == true end
-
--- The callback that was asked for and not placed yet, nil when there is none.
-local function owed(record)
-  local asked = record.cb
-  if not asked or asked.had then return nil end
-  for _, attempt in ipairs(record.h or {}) do
-    if attempt.cb == asked.e and attempt.s ~= 'reserved' and attempt.s ~= 'released' then return nil end
-  end
-  return asked
-end
 
 -- Puts the contact in the line: at its own place, or before all priorities when a callback is due; one that is not due is
 -- waited for. A contact that is never to be called again does not come back into the line.

@@ -1,36 +1,19 @@
--- Which contacts the ledger holds of a number: a hash, number -> `campaign:contact`, several joined by spaces. It names a
--- contact for as long as the contact has a record.
+-- Which contacts the ledger holds of a number: a zset of `number campaign:contact`, all of one score, so that those of a
+-- number stand together however many they are. It names a contact for as long as the contact has a record.
 
-local function index_numbers(numbers, contact, record)
-  local holder = campaign .. ':' .. contact
-  for _, number in ipairs(numbers_of(record)) do
-    local held = redis.call('HGET', numbers, number)
-    if not held then
-      redis.call('HSET', numbers, number, holder)
-    elseif not string.find(' ' .. held .. ' ', ' ' .. holder .. ' ', 1, true) then
-      redis.call('HSET', numbers, number, held .. ' ' .. holder)
-    end
-  end
+local function holding(number, contact) return number .. ' ' .. campaign .. ':' .. contact end
+
+local function index_numbers(holders, contact, record)
+  for _, number in ipairs(numbers_of(record)) do redis.call('ZADD', holders, 0, holding(number, contact)) end
 end
 
-local function forget_numbers(numbers, contact, record)
-  local holder = campaign .. ':' .. contact
-  for _, number in ipairs(numbers_of(record)) do
-    local left = {}
-    for one in string.gmatch(redis.call('HGET', numbers, number) or '', '%S+') do
-      if one ~= holder then left[#left + 1] = one end
-    end
-    if #left == 0 then
-      redis.call('HDEL', numbers, number)
-    else
-      redis.call('HSET', numbers, number, table.concat(left, ' '))
-    end
-  end
+local function forget_numbers(holders, contact, record)
+  for _, number in ipairs(numbers_of(record)) do redis.call('ZREM', holders, holding(number, contact)) end
 end
 
 -- Notes what the backend says of a contact that is new here: its number, and whether it must not be called. Now it is known
 -- whose number was meant by a request that named the contact alone. The caller saves the record.
-local function know_contact(contact, record, call, listed, requests, numbers)
+local function know_contact(contact, record, call, listed, requests, holders)
   local told = cjson.decode(call)
   local asked = redis.call('HGET', requests, contact)
   if told.n then
@@ -43,7 +26,7 @@ local function know_contact(contact, record, call, listed, requests, numbers)
       end
       if asked then list_number(listed, told.n[i], asked) end
     end
-    index_numbers(numbers, contact, record)
+    index_numbers(holders, contact, record)
     if asked then redis.call('HDEL', requests, contact) end
   end
   if told.dnc or asked or is_suppressed(listed, record) then record.dnc = true end

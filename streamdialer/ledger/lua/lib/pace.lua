@@ -14,8 +14,7 @@ end
 
 -- Returns {calls = how many the buckets hold, lines = how many the trunk carries besides those that are live, is_changed = the
 -- campaigns on the trunk are not those passed?}. The keys of the others begin at `first_key`.
-local function look_at_pace(trunks, raw, first_key)
-  local pace = cjson.decode(raw)
+local function look_at_pace(trunks, pace, first_key)
   local trunk, own = pace.t or '', 'c:' .. campaign
   local looked = { buckets = {}, calls = math.huge, lines = math.huge }
   if redis.call('HGET', trunks, own) ~= trunk then redis.call('HSET', trunks, own, trunk) end

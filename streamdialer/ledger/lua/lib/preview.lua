@@ -7,6 +7,16 @@ local function tell_agent(previews, kind, agent, contact, request, data)
     'agent_id', agent, 'contact_id', contact, 'request', request, 'data', data)
 end
 
+-- Tells whoever is shown a contact no more, without having answered.
+local function tell_ended_offers(previews)
+  local raw = redis.call('HGET', totals, 'offers_ended')
+  if not raw then return end
+  for _, ended in ipairs(cjson.decode(raw)) do
+    tell_agent(previews, 'preview_expired', ended[1], ended[2], ended[3], cjson.encode({ reason = ended[4] }))
+  end
+  redis.call('HDEL', totals, 'offers_ended')
+end
+
 -- The contact shown to the agent and its record, nil when there is none. There are never more offers than agents.
 local function offer_of(agent)
   for _, contact in ipairs(redis.call('ZRANGEBYSCORE', offered, '(' .. digits(now), '+inf')) do

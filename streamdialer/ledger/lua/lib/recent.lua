@@ -7,9 +7,11 @@
 -- Caps, kept in the totals as `caps`: {k = longest window ms, c = [{y = reason, o = which calls count ('a' all | 'c' | 'b'), n = how
 --   many are too many, w = window ms, s = 'contact' | 'number', e = from the end of a call?, d = where that is written}, …]}.
 
--- Keeps the campaign's caps ('' = none) for the scripts that are not told them; returns them, nil without.
+-- Keeps the campaign's caps ('' = none) for the scripts that are not told them; returns them, nil without. When they have changed,
+-- whoever was put off is looked at again (look_again.lua).
 local function keep_caps(recent, encoded)
   local kept = redis.call('HGET', totals, 'caps')
+  if kept and kept ~= encoded then redis.call('HSET', totals, 'again', '0 1') end
   if encoded == '' then
     if kept then redis.call('HDEL', totals, 'caps') end
     return nil
@@ -66,8 +68,8 @@ local function counts_as(attempt)
   return 'a'
 end
 
--- Everything the attempt is counted under: its contact, and the number it called. Where memory was lost and with it which of
--- several numbers that was, all of them.
+-- Everything the attempt is counted under: its contact, and the number it called, which it keeps: the backend may correct the contact's.
+-- Where memory was lost and with it which of several numbers that was, all of them.
 local function names_of(contact, record, attempt)
   local names, numbers = { campaign .. ':' .. contact }, record.e or {}
   if attempt.to then
@@ -75,6 +77,7 @@ local function names_of(contact, record, attempt)
   elseif attempt.ph then
     numbers = { numbers[attempt.ph] }
   end
+  if #numbers == 1 then attempt.to = numbers[1] end
   for _, number in ipairs(numbers) do names[#names + 1] = bare(number) end
   return names
 end

@@ -7,11 +7,13 @@
 -- Numbers are compared without the sign: somebody's list may have lost it.
 local function bare(number) return (string.gsub(number, '^%+', '')) end
 
--- All spellings of all its numbers, without sign: whoever asks not to be called at one is called at none.
+-- All spellings of all its numbers, without sign, and that of its newest callback: whoever asks not to be called at one is
+-- called at none.
 local function numbers_of(record)
   local numbers = {}
   for _, number in ipairs(record.e or {}) do numbers[#numbers + 1] = bare(number) end
   for _, number in ipairs(record.ns or {}) do numbers[#numbers + 1] = number end
+  if record.cb and record.cb.nn then numbers[#numbers + 1] = bare(record.cb.nn) end
   return numbers
 end
 
@@ -20,8 +22,7 @@ local function is_listed(listed, record)
   for _, number in ipairs(numbers_of(record)) do
     if redis.call('HEXISTS', listed, number) == 1 then return true end
   end
-  local asked = record.cb
-  return asked ~= nil and asked.nn ~= nil and redis.call('HEXISTS', listed, bare(asked.nn)) == 1
+  return false
 end
 
 local function list_number(listed, number, since_and_why)

@@ -1,0 +1,121 @@
+"""Callbacks for agents who are not there stand aside, however many they are, and come first when the agent is free."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from streamdialer.callcentre import CallCentre, build_world
+from streamdialer.config import Settings
+from streamdialer.consumers.services import Services, open_services
+from tests.ledger_world import LedgerWorld
+from tests.test_callbacks import GRACE_S, ask, check, newest_call
+from tests.test_order import Hall
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def world(services: Services) -> LedgerWorld:
+    return LedgerWorld(services)
+
+
+async def ask_many(world: LedgerWorld, numbers: range, *, agent: str) -> None:
+    """Due callbacks, the first in `numbers` due first."""
+    for place, number in enumerate(numbers):
+        assert await ask(world, str(number), place / 1000 - 60, agent=agent) == "applied"
+    await world.sweep()
+
+
+async def test_any_number_of_callbacks_for_absent_agents_does_not_stop_the_line(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=1203)
+    await world.set_agents(4)
+    await ask_many(world, range(1, 1201), agent="9")
+    claimed = await world.claim(level=2)
+    assert (claimed.dialed, claimed.next_ms) == (0, 0), "it looks further at once"
+    while (claimed := await world.claim(level=2)).next_ms is not None:
+        assert claimed.dialed == 0
+    assert (claimed.dialed, claimed.skipped) == (2, {"agent_not_free": 1200})
+    assert {attempt.contact for _, attempt in await world.reserved_calls()} == {"1201", "1202"}
+    assert await world.place_of("7") == "ready"
+    assert (await world.claim(level=3)).dialed == 1, "they are not looked at again"
+    await check(world)
+
+
+async def test_callbacks_that_stand_aside_come_first_as_soon_as_their_agent_is_free(
+    world: LedgerWorld,
+) -> None:
+    await world.open_campaign(contacts=8)
+    await world.set_agents(2)
+    await ask_many(world, range(1, 4), agent="9")
+    await ask_many(world, range(4, 6), agent="10")
+    assert (await world.claim(level=1)).skipped == {"agent_not_free": 5}
+    note = world.services.queues.note_agent
+    await note("sales", "10", state="available", entry=await world.write_entry())
+    assert (await world.claim(level=2)).dialed == 1
+    call = await newest_call(world)
+    assert (call["contact"], call["agent"]) == ("4", "10"), "the one that was due first"
+    assert (await world.claim(level=3)).dialed == 1
+    assert "agent" not in await newest_call(world), "one callback at a time for each agent"
+    await check(world)
+
+
+async def test_what_stands_aside_is_anyones_after_the_grace(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=2)
+    await world.set_agents(2)
+    await ask(world, "2", 2 - GRACE_S, agent="9")
+    await world.sweep()
+    assert (await world.claim(level=1)).skipped == {"agent_not_free": 1}
+    await anyio.sleep(2)  # until the grace is over
+    await world.claim(level=2)
+    call = await newest_call(world)
+    assert (call["contact"], call.get("agent")) == ("2", None)
+    assert not await world.services.client.exists("sd:c:1:kept")
+
+
+async def test_what_stands_aside_may_be_asked_for_otherwise_suppressed_or_loaded_again(
+    world: LedgerWorld,
+) -> None:
+    await world.open_campaign(contacts=4)
+    await world.set_agents(2)
+    await ask_many(world, range(1, 4), agent="9")
+    await world.claim(level=1)
+    await ask(world, "1", -1, agent="8")
+    await world.services.suppression.suppress_contact("1", "2", "event")
+    await world.services.campaigns.load("1", [world.row("3", 9)], 3)
+    await world.claim(level=1)
+    for agent in ("9", "8"):
+        await world.services.queues.note_agent(
+            "sales", agent, state="available", entry=await world.write_entry()
+        )
+    assert (await world.claim(level=4)).dialed == 2
+    calls: Any = await world.services.client.xrange("dialer:calls")
+    assert {(fields["contact"], fields.get("agent")) for _, fields in calls[-2:]} == {("3", "9"), ("1", "8")}
+    await check(world)
+
+
+async def test_contacts_behind_callbacks_that_stand_aside_are_loaded_and_dialed(
+    redis: Redis, settings: Settings
+) -> None:
+    sim = build_world(agents=0, contacts=8)
+    async with CallCentre(sim, settings.redis_url) as centre:
+        here = msgspec.structs.replace(
+            settings, backend_url=centre.backend_url, refill_every_s=600, ready_low=2, page_size=2
+        )
+        async with open_services(here) as services:
+            await services.client.hset("campaign:1", "status", "active")
+            hall = Hall(centre, services)
+            assert (await hall.dial()).ready == 4
+            loaded = [str(one) for one in await services.client.zrange("sd:c:1:ready", 0, -1)]
+            for contact in loaded:
+                assert await ask(hall.world, contact, -60, agent="9") == "applied"
+            for agent in (1, 2):
+                sim.add_agent(agent, "sales")
+            await services.queues.distrust_agents("sales")
+            await hall.dial()
+            assert (await hall.dial()).dialed == 2
+            assert not set(await hall.dialed()) & set(loaded)
