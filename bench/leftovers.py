@@ -14,6 +14,8 @@ ANSWER_S: Final = 300.0
 QUEUE_S: Final = 86_400.0
 LEARNING_S: Final = 31 * 86_400.0
 DECISIONS_S: Final = 7 * 86_400.0
+SAMPLES_S: Final = 86_400.0
+HEARTBEATS_S: Final = 600.0
 
 
 class Leftover(msgspec.Struct, frozen=True):
@@ -51,6 +53,7 @@ def of_the_installation(result_keep_s: float) -> list[Leftover]:
             r"sd:q:[^:]+:seen", "what the queue's pacing has not learnt from; bounded in number", QUEUE_S
         ),
         Leftover(r"sd:q:[^:]+:learning", "what the queue's pacing has learnt; bounded in size", LEARNING_S),
+        Leftover(r"sd:replicas(:state)?", "the processes that were heard of lately", HEARTBEATS_S),
         Leftover(r"sd:tick:\d+-\d+", "the result of a tick, for whoever asked for it", result_keep_s),
         Leftover(
             r"sd:c:[^:]+:answer:.+", "the answer of a claim: asked again, it must be the same", ANSWER_S
@@ -71,6 +74,11 @@ def of_campaigns(campaigns: Sequence[str]) -> list[Leftover]:
         Leftover(rf"sd:c:({one}):requests", "who must not be called, where their number is not known yet"),
         Leftover(r"sd:numbers", "which contacts the ledger holds of a number"),
         Leftover(rf"sd:c:({one}):decisions", "why was (not) dialed: the last decisions", DECISIONS_S),
+        Leftover(
+            rf"sd:c:({one}):samples",
+            "the campaign's last half hour, as a picture; thirty-one samples",
+            SAMPLES_S,
+        ),
         Leftover(r"sd:campaigns", "which campaigns the ledger knows"),
         Leftover(r"sd:due", "when a campaign's next tombstone ends"),
         Leftover(r"sd:ticks:(slots|waiting)", "the last tick of each kind and campaign"),

@@ -42,27 +42,62 @@ SKIPPED: Final = {
 """Why contacts are passed over, where the code does not say it."""
 
 
+SILENT_MS: Final = 120_000
+"""A dialed campaign is decided about every few seconds: later than this nobody does."""
+ASK_WHO_RUNS: Final = "do `streamdialer tick` and `streamdialer consume` run?"
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How a campaign stands, before any figures."""
+
+    is_dialing: bool
+    reason: str | None
+    """The code of why it is not dialed: the newest decision's, or unknown_campaign, not_active, nobody_decides."""
+    sentence: str
+
+
+def standing(campaign: str, status: str | None, newest: TickResult | None, now_ms: int) -> Standing:
+    """How it stands at `now_ms`, server's time; `status` is what its public hash says, None when nothing."""
+
+    def is_not(reason: str, why: str) -> Standing:
+        return Standing(
+            is_dialing=False, reason=reason, sentence=f"Campaign {campaign} is not dialed: {why}."
+        )
+
+    if status is None:
+        return is_not(
+            "unknown_campaign", f"it has no status in Redis; `campaign start {campaign}` gives it one"
+        )
+    if status != "active":
+        return is_not("not_active", f"its status is {status!r}, not 'active'")
+    if newest is None:
+        return Standing(
+            is_dialing=False,
+            reason="nobody_decides",
+            sentence=f"Campaign {campaign} is active, and nobody has decided anything about it yet: {ASK_WHO_RUNS}",
+        )
+    silent_ms = now_ms - (newest.at or 0)
+    if silent_ms > SILENT_MS:
+        return Standing(
+            is_dialing=False,
+            reason="nobody_decides",
+            sentence=f"Campaign {campaign} is active, and nobody has decided anything about it for "
+            f"{silent_ms // 1000} s: {ASK_WHO_RUNS}",
+        )
+    if newest.reason is not None:
+        return is_not(newest.reason, (newest.detail or newest.reason).rstrip("."))
+    return Standing(is_dialing=True, reason=None, sentence=f"Campaign {campaign} is dialed.")
+
+
 async def decisions(client: Redis, keys: Keys, campaign: str, last: int) -> list[TickResult]:
     """The newest decision records of a campaign, newest first; raises redis.RedisError."""
     records: Any = await client.xrevrange(keys.decisions(campaign), count=last)
     return [msgspec.json.decode(fields["record"], type=TickResult) for _, fields in records]
 
 
-def explain(campaign: str, status: str | None, records: list[TickResult]) -> Iterator[str]:
-    """Lines for people: how it stands first, then each decision."""
-    if status is None:
-        yield f"Campaign {campaign} is not dialed: it has no status in Redis; `campaign start {campaign}` gives it one."
-    elif status != "active":
-        yield f"Campaign {campaign} is not dialed: its status is {status!r}, not 'active'."
-    elif not records:
-        yield (
-            f"Campaign {campaign} is active, and nobody has decided anything about it yet: "
-            "do `streamdialer tick` and `streamdialer consume` run?"
-        )
-    elif records[0].reason is not None:
-        yield f"Campaign {campaign} is not dialed: {records[0].detail or records[0].reason}."
-    else:
-        yield f"Campaign {campaign} is dialed."
+def explain(campaign: str, status: str | None, records: list[TickResult], now_ms: int) -> Iterator[str]:
+    """Lines for people: how it stands at `now_ms` (server's time) first, then each decision, newest first."""
+    yield standing(campaign, status, records[0] if records else None, now_ms).sentence
     for record in records:
         yield f"{_clock(record.at)}  {in_words(record)}"
 

@@ -97,36 +97,46 @@ async def server_ms(client: Redis) -> int:
 
 
 async def stream_states(client: Redis, keys: Keys) -> list[StreamState]:
-    """Every stream, those that do not exist yet included; the dead letters have no group."""
+    """Every stream, those that do not exist yet included; the dead letters have no group. Two round trips."""
     now_ms = await server_ms(client)
-    return [await _stream_state(client, keys, stream, now_ms) for stream in STREAMS]
+    pipe = client.pipeline(transaction=False)
+    for stream in STREAMS:
+        key = keys.stream(stream)
+        pipe.xlen(key)
+        pipe.xinfo_groups(key)
+        pipe.xinfo_consumers(key, GROUP)
+        pipe.xpending_range(key, GROUP, "-", "+", 1)
+    answers: list[Any] = await pipe.execute(raise_on_error=False)
+    return [
+        _stream_state(keys.stream(stream), stream, now_ms, *answers[4 * number : 4 * number + 4])
+        for number, stream in enumerate(STREAMS)
+    ]
 
 
-async def _stream_state(client: Redis, keys: Keys, stream: Stream, now_ms: int) -> StreamState:
-    key = keys.stream(stream)
-    length = int(await client.xlen(key))
-    groups = await _unless_missing(client.xinfo_groups(key))
-    ours: Any = next((group for group in groups if group["name"] == GROUP), None)
-    consumers, oldest_s, pending = [], None, 0
-    if ours is not None:
-        pending = int(ours["pending"])
-        consumers = [
-            ConsumerState(name=each["name"], pending=int(each["pending"]), idle_s=int(each["idle"]) / 1000)
-            for each in await _unless_missing(client.xinfo_consumers(key, GROUP))
-        ]
-        first = await _unless_missing(client.xpending_range(key, GROUP, "-", "+", 1))
-        if first:
-            added_ms = int(first[0]["message_id"].partition("-")[0])
-            oldest_s = max(0, now_ms - added_ms) / 1000
+def _stream_state(
+    key: str, stream: Stream, now_ms: int, length: Any, groups: Any, consumers: Any, oldest: Any
+) -> StreamState:
+    if isinstance(length, Exception):
+        raise length
+    groups, consumers, oldest = map(_unless_missing, (groups, consumers, oldest))
+    ours = next((group for group in groups if group["name"] == GROUP), None)
+    pending = int(ours["pending"]) if ours else 0
+    oldest_s = None
+    if oldest:
+        added_ms = int(oldest[0]["message_id"].partition("-")[0])
+        oldest_s = max(0, now_ms - added_ms) / 1000
     # What is done is deleted: length is the work left, and what is not pending waits. The server's own `lag`
     # does not exist before Redis 7 and is lost with every deletion.
     return StreamState(
         stream=stream,
         key=key,
-        length=length,
+        length=int(length),
         groups=len(groups),
-        consumers=consumers,
-        lag=max(0, length - pending) if stream in STAGES else 0,
+        consumers=[
+            ConsumerState(name=each["name"], pending=int(each["pending"]), idle_s=int(each["idle"]) / 1000)
+            for each in consumers
+        ],
+        lag=max(0, int(length) - pending) if stream in STAGES else 0,
         pending=pending,
         oldest_pending_s=oldest_s,
         has_group=ours is not None,
@@ -135,33 +145,31 @@ async def _stream_state(client: Redis, keys: Keys, stream: Stream, now_ms: int) 
 
 async def pending_entries(client: Redis, keys: Keys, count: int) -> list[PendingEntry]:
     """At most `count` pending entries, the oldest of each stream first."""
-    found: list[PendingEntry] = []
+    pipe = client.pipeline(transaction=False)
     for stage in STAGES:
-        left = count - len(found)
-        if left <= 0:
-            break
-        rows = await _unless_missing(client.xpending_range(keys.stream(stage), GROUP, "-", "+", left))
-        found += [
-            PendingEntry(
-                stream=stage,
-                id=row["message_id"],
-                consumer=row["consumer"],
-                idle_s=int(row["time_since_delivered"]) / 1000,
-                deliveries=int(row["times_delivered"]),
-            )
-            for row in rows
-        ]
-    return found
+        pipe.xpending_range(keys.stream(stage), GROUP, "-", "+", count)
+    answers: list[Any] = await pipe.execute(raise_on_error=False)
+    found = [
+        PendingEntry(
+            stream=stage,
+            id=row["message_id"],
+            consumer=row["consumer"],
+            idle_s=int(row["time_since_delivered"]) / 1000,
+            deliveries=int(row["times_delivered"]),
+        )
+        for stage, rows in zip(STAGES, answers, strict=True)
+        for row in _unless_missing(rows)
+    ]
+    return found[:count]
 
 
-async def _unless_missing(asked: Any) -> list[dict[str, Any]]:
-    """The answer, or nothing where the stream or its group does not exist (yet)."""
-    try:
-        return list(await asked)
-    except ResponseError as error:
-        if "no such key" in str(error) or "NOGROUP" in str(error):
-            return []
-        raise
+def _unless_missing(answer: Any) -> list[dict[str, Any]]:
+    """A pipeline's answer, or nothing where the stream or its group does not exist (yet)."""
+    if isinstance(answer, ResponseError) and ("no such key" in str(answer) or "NOGROUP" in str(answer)):
+        return []
+    if isinstance(answer, Exception):
+        raise answer
+    return list(answer)
 
 
 def fit_to_show(letter: DeadLetter) -> DeadLetter:

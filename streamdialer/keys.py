@@ -105,6 +105,10 @@ class Keys(msgspec.Struct, frozen=True):
         """Bounded stream of decision records."""
         return self._own(campaign, "decisions")
 
+    def samples(self, campaign: str) -> str:
+        """list of what a campaign did, newest first (JSON); bounded in number (`ledger/samples.py`)."""
+        return self._own(campaign, "samples")
+
     def requests(self, campaign: str) -> str:
         """hash contact -> since when and why nobody calls them, where their number is not known here."""
         return self._own(campaign, "requests")
@@ -202,6 +206,16 @@ class Keys(msgspec.Struct, frozen=True):
     def api(self) -> str:
         """hash: the Dialer API's breaker, shared by all replicas."""
         return f"{self.prefix}sd:api"
+
+    @property
+    def replicas(self) -> str:
+        """zset process -> when it was last heard of, ms, server's time (`streams/heartbeat.py`)."""
+        return f"{self.prefix}sd:replicas"
+
+    @property
+    def replica_states(self) -> str:
+        """hash process -> what it said of itself (JSON)."""
+        return f"{self.prefix}sd:replicas:state"
 
     def tick(self, tick_id: str) -> str:
         """Stored result of a tick."""

@@ -76,6 +76,8 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the backend says of a campaign (`GET /api/campaigns/{id}/`); unknown fields are ignored."""
 
     queue_name: str
+    name: Any = None
+    """What people call the campaign; anything but text is ignored."""
     dial_mode: DialMode = "progressive"
     pacing_ratio: Annotated[float, msgspec.Meta(gt=0)] = 1.2
     """Calls per free agent, for predictive (up to 3.0) and power (up to 5.0)."""

@@ -118,7 +118,12 @@ async def campaigns_known(client: Redis, keys: Keys) -> list[str]:
             found.add(normalise_id(keys.campaign_of(key) or ""))
         except ValueError:
             continue  # somebody else's key
-    return sorted(found, key=lambda id_: (not id_.isdigit(), int(id_) if id_.isdigit() else 0, id_))
+    return in_order(found)
+
+
+def in_order(campaigns: Iterable[str]) -> list[str]:
+    """By number, then by name."""
+    return sorted(campaigns, key=lambda id_: (not id_.isdigit(), int(id_) if id_.isdigit() else 0, id_))
 
 
 async def campaign_rows(client: Redis, keys: Keys, campaigns: list[str]) -> list[CampaignRow]:

@@ -106,6 +106,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cleanup_after_s: Annotated[
         Seconds, Meta(description="how long after a campaign is completed or cancelled its keys are removed")
     ] = 3600.0
+    sample_every_s: Annotated[
+        Seconds,
+        Meta(description="shortest time between two samples of a campaign, of which the last 31 are kept"),
+    ] = 60.0
     scan_keys_per_s: Annotated[
         Count, Meta(description="keys the producer looks at per second to find active campaigns")
     ] = 20_000

@@ -1,4 +1,4 @@
-"""What a process that runs for long tells of itself: health file, health port with metrics, and the service manager."""
+"""What a process that runs for long tells of itself: heartbeat, health file, health port, service manager."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from streamdialer.ledger.readings import Readings
 from streamdialer.observe import systemd
 from streamdialer.observe.health import HealthPort, beat_file
 from streamdialer.scripts import Scripts
+from streamdialer.streams.heartbeat import Heartbeat, Role
 from streamdialer.streams.run import ReplicaRun
 
 log = logging.getLogger(__name__)
@@ -26,10 +27,15 @@ READING_S: Final = 2.0
 
 
 def vitals(
-    settings: Settings, scripts: Scripts, keys: Keys, run: ReplicaRun
+    settings: Settings, scripts: Scripts, keys: Keys, run: ReplicaRun, *, name: str, role: Role
 ) -> dict[str, Callable[[], Awaitable[None]]]:
-    """The duties that the settings and the environment ask for, by name; start them when the work has begun."""
-    duties: dict[str, Callable[[], Awaitable[None]]] = {}
+    """The heartbeat and what the settings and the environment ask for; start them when the work has begun.
+
+    `name` is what the process is called in Redis.
+    """
+    duties: dict[str, Callable[[], Awaitable[None]]] = {
+        "heartbeat": Heartbeat(scripts, keys, run, name, role).serve
+    }
     if settings.health_file:
         duties["health file"] = partial(beat_file, settings.health_file)
     if settings.health_port:

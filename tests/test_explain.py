@@ -48,11 +48,12 @@ def record(**changes: Any) -> TickResult:
             [record(reason="no_agents", detail=WHY["no_agents"])],
             "not dialed: no agent of the queue is free",
         ),
+        ("active", [record(at=-300_000)], "nobody has decided anything about it for 301 s"),
         ("active", [record(dialed=1, limit="agents")], "Campaign 7 is dialed."),
     ],
 )
 def test_how_it_stands_comes_first(status: str | None, records: list[TickResult], first: str) -> None:
-    line = next(iter(explain("7", status, records)))
+    line = next(iter(explain("7", status, records, now_ms=1000)))
     assert first in line
 
 

@@ -10,6 +10,7 @@ import typer
 from streamdialer.cli.common import AsJson, load_settings, print_json, say
 from streamdialer.config import Settings
 from streamdialer.explanation import decisions, explain
+from streamdialer.inspection import server_ms
 from streamdialer.model import TickResult
 from streamdialer.operations import reached, read_campaign_id
 
@@ -27,15 +28,17 @@ def explain_campaign(
 ) -> None:
     """Why it dialed as many as it did; for a campaign that is not dialing, the reason first. Times are UTC."""
     campaign = read_campaign_id(campaign)
-    status, records = anyio.run(_read, load_settings(ctx), campaign, last)
+    status, records, now_ms = anyio.run(_read, load_settings(ctx), campaign, last)
     if as_json:
         print_json({"campaign": campaign, "status": status, "decisions": records})
         return
-    for line in explain(campaign, status, records):
+    for line in explain(campaign, status, records, now_ms):
         say(line)
 
 
-async def _read(settings: Settings, campaign: str, last: int) -> tuple[str | None, list[TickResult]]:
+async def _read(settings: Settings, campaign: str, last: int) -> tuple[str | None, list[TickResult], int]:
+    """Status, decisions and the server's time, ms."""
     async with reached(settings) as (client, keys):
         status = await client.hget(keys.campaign(campaign), "status")
-        return None if status is None else str(status), await decisions(client, keys, campaign, last)
+        records = await decisions(client, keys, campaign, last)
+        return None if status is None else str(status), records, await server_ms(client)

@@ -11,7 +11,7 @@ import typer
 
 from streamdialer.cli.common import AsJson, load_settings, print_json, say, stop_on_signals
 from streamdialer.config import NAMES, Settings
-from streamdialer.consumers.replica import ReplicaOptions, run_replica
+from streamdialer.consumers.replica import ReplicaOptions, replica_name, run_replica
 from streamdialer.errors import SettingsError
 from streamdialer.keys import STAGES, Stage
 from streamdialer.observe import systemd
@@ -197,7 +197,8 @@ async def _tick(settings: Settings, once: bool) -> int:
             return await producer.once()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stop_on_signals, run)
-            for duty, serve in vitals(settings, scripts, keys, run).items():
+            duties = vitals(settings, scripts, keys, run, name=replica_name(), role="tick")
+            for duty, serve in duties.items():
                 tasks.start_soon(keep_running, duty, serve)
             await producer.serve()
             tasks.cancel_scope.cancel()

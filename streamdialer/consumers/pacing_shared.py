@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -10,6 +11,8 @@ from streamdialer.ledger import QueueState
 from streamdialer.model import CampaignSettings, DialMode
 from streamdialer.pacing import CampaignLoad, Snapshot, calls_per_agent
 from streamdialer.rules import abandon_limit
+
+LONGEST_NAME: Final = 80
 
 
 class PacingShared(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +26,8 @@ class PacingShared(msgspec.Struct, frozen=True, kw_only=True):
     is_adaptive: bool
     cap: float
     window_h: int
+    name: str = ""
+    """What people call the campaign, for whoever looks."""
 
     @property
     def calls_per_agent(self) -> float:
@@ -41,6 +46,7 @@ def shared_of(settings: CampaignSettings, *, is_open: bool) -> PacingShared:
         is_adaptive=settings.is_adaptive,
         cap=cap,
         window_h=window_h,
+        name=settings.name[:LONGEST_NAME] if isinstance(settings.name, str) else "",
     )
 
 

@@ -74,10 +74,12 @@ async def run_replica(settings: Settings, options: ReplicaOptions, run: ReplicaR
             log.info("replica started", extra={"replica": name, "stages": ",".join(options.stages)})
             async with anyio.create_task_group() as working:
                 for stage in options.stages:
+                    run.activity.has_stage(stage)
                     places = places_for(stage, settings, options)
                     consumer = _consumer(stage, name, services, reader, handlers[stage], places, run)
                     working.start_soon(consumer.serve, settings.grace_s)
-                for duty, serve in vitals(settings, services.scripts, services.keys, run).items():
+                duties = vitals(settings, services.scripts, services.keys, run, name=name, role="consume")
+                for duty, serve in duties.items():
                     background.start_soon(keep_running, duty, serve)
             background.cancel_scope.cancel()
     finally:

@@ -24,6 +24,7 @@ from streamdialer.ledger import (
     Suppression,
     TickLedger,
 )
+from streamdialer.ledger.samples import Samples
 from streamdialer.ledger.terms import Limits
 from streamdialer.scripts import Scripts
 
@@ -41,6 +42,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     previews: PreviewLedger
     queues: QueueLedger
     ticks: TickLedger
+    samples: Samples
     outbox: Outbox
     memory: Memory
     suppression: Suppression
@@ -85,6 +87,7 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 previews=PreviewLedger(scripts, keys, limits, round(settings.preview_offer_s * 1000)),
                 queues=QueueLedger(scripts, keys),
                 ticks=TickLedger(scripts, keys),
+                samples=Samples(scripts, keys, round(settings.sample_every_s * 1000)),
                 outbox=Outbox(scripts, keys, limits.tombstone_ms, round(settings.claim_idle_s * 1000)),
                 memory=Memory(scripts, keys, limits.deadline_ms, limits.max_call_ms),
                 suppression=Suppression(scripts, keys),

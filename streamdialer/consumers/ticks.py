@@ -89,10 +89,13 @@ class TicksStage:
     async def _stats(self, tick: Tick) -> TickResult:
         services = self._services
         await services.campaigns.sweep(tick.campaign, 100)  # and writes the public hash from our own truth
+        queue = await services.queues.queue_of(tick.campaign)
         try:
             document = await services.dialer_api.statistics(tick.campaign)
         except (Unreachable, RefusedByServer) as error:
+            await services.samples.take(tick.campaign, queue)
             return _failed(tick, reason_of(error, "dialer_api"), str(error))
+        await services.samples.take(tick.campaign, queue, document.get("pending_calls"))
         await services.backend.post_statistics(tick.campaign, document)
         return TickResult(status="ok", kind="stats", campaign_id=tick.campaign, statistics=dict(document))
 

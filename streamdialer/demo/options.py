@@ -104,6 +104,7 @@ def child_environment(
         "dial_every_s": scaled(10),
         "retry_every_s": scaled(300, 1),
         "stats_every_s": scaled(60, 1),
+        "sample_every_s": scaled(60, 1),
         "agents_max_age_s": 0.25,
         "campaign_max_age_s": 2,
         "refill_every_s": 1,

@@ -249,6 +249,7 @@ class CampaignLedger:
                 keys.trunks,
                 keys.requests(campaign),
                 keys.decisions(campaign),
+                keys.samples(campaign),
             ],
             [campaign],
         )

@@ -56,9 +56,18 @@ class _Limit(msgspec.Struct, frozen=True):
     window_h: int
 
 
-class _Rate(msgspec.Struct, frozen=True):
+class Rate(msgspec.Struct, frozen=True, array_like=True):
+    """Calls answered by a person within the window of a campaign's abandon rate, and those no agent took in time."""
+
     people: int
     abandoned: int
+
+
+async def abandon_rates(scripts: Scripts, keys: Keys, windows_h: dict[str, int]) -> dict[str, Rate]:
+    """The rates of the campaigns named, each over its own hours; one script, so not more than it can sum quickly."""
+    names = [keys.server, *map(keys.totals, windows_h)]
+    answer = await scripts.run(MEASURE_ABANDONED, names, list(windows_h.values()))
+    return dict(zip(windows_h, msgspec.json.decode(answer, type=list[Rate]), strict=True))
 
 
 class Readings:
@@ -67,7 +76,7 @@ class Readings:
     def __init__(self, scripts: Scripts, keys: Keys) -> None:
         self._scripts = scripts
         self._keys = keys
-        self._rates: dict[str, _Rate] = {}
+        self._rates: dict[str, Rate] = {}
         """By campaign, those read longest ago first."""
 
     async def take(self) -> None:
@@ -128,14 +137,10 @@ class Readings:
             await self._read_batch(batch, limits)
 
     async def _read_batch(self, campaigns: list[str], limits: dict[str, _Limit]) -> None:
-        keys = self._keys
-        names = [keys.server, *(keys.totals(campaign) for campaign in campaigns)]
-        hours = [limits[campaign].window_h for campaign in campaigns]
-        answer = await self._scripts.run(MEASURE_ABANDONED, names, hours)
-        rates = msgspec.json.decode(answer, type=list[tuple[int, int]])
-        for campaign, (people, abandoned) in zip(campaigns, rates, strict=True):
+        windows_h = {campaign: limits[campaign].window_h for campaign in campaigns}
+        for campaign, rate in (await abandon_rates(self._scripts, self._keys, windows_h)).items():
             self._rates.pop(campaign, None)  # to the end of the line
-            self._rates[campaign] = _Rate(people, abandoned)
+            self._rates[campaign] = rate
 
 
 def _show_streams(seen: _Streams) -> None:
@@ -162,7 +167,7 @@ def _show_campaigns(sums: _Sums, *, measured: int, known: int) -> None:
     metrics.AGENTS.labels("busy").set(sums.busy)
 
 
-def _show_abandoned(campaigns: list[tuple[_Limit, _Rate]]) -> None:
+def _show_abandoned(campaigns: list[tuple[_Limit, Rate]]) -> None:
     people = sum(rate.people for _, rate in campaigns)
     abandoned = sum(rate.abandoned for _, rate in campaigns)
     of_cap = [

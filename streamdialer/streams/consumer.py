@@ -230,6 +230,7 @@ class StreamConsumer:
 
     async def _work_on(self, entry: Entry) -> None:
         finished, outcome, began = False, "again", anyio.current_time()
+        self._run.activity.begin(self._stage, entry)
         try:
             await self._handle(entry)
             finished, outcome = True, "done"
@@ -249,6 +250,7 @@ class StreamConsumer:
         finally:
             self._seconds.observe(anyio.current_time() - began)
             ENTRIES.labels(self._stage, outcome).inc()
+            self._run.activity.end(self._stage, entry, outcome)
             try:
                 with anyio.CancelScope(shield=True), anyio.move_on_after(2):
                     if finished:

@@ -9,6 +9,7 @@ import anyio
 
 from streamdialer.connection import TRANSIENT
 from streamdialer.scripts import backoff_s
+from streamdialer.streams.activity import Activity
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ class ReplicaRun:
         self._stopping = anyio.Event()
         self._left = max_tasks
         self.done = 0
+        self.activity = Activity()
 
     @property
     def stopping(self) -> bool:

@@ -1,0 +1,29 @@
+-- Notes how a campaign stands, for a picture of its last half hour: not more often than asked for, and bounded in number.
+-- KEYS 1 directory, 2 samples, 3 totals, 4 ready, 5 waiting, 6 reserved, 7 unanswered, 8 connected, 9 queue's free agents,
+--   10 queue's work
+-- ARGV campaign, shortest time between two samples ms, samples kept, and for how long (ms), contacts the Dialer API counts as
+--   pending ('' = it does not say)
+-- Returns "ok" · "early" · "unknown" the ledger does not know the campaign
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 'unknown' end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local newest = redis.call('LINDEX', KEYS[2], 0)
+local passed = newest and now - cjson.decode(newest).at
+if passed and passed >= 0 and passed < tonumber(ARGV[2]) then return 'early' end
+local doing = { t = 0, w = 0 }
+for _, does in ipairs(redis.call('HVALS', KEYS[10])) do
+  local what = string.sub(does, 1, 1)
+  doing[what] = (doing[what] or 0) + 1
+end
+local totals = redis.call('HMGET', KEYS[3], 'total_calls', 'answered_calls', 'abandoned')
+redis.call('LPUSH', KEYS[2], cjson.encode({
+  at = now,
+  calls = tonumber(totals[1] or 0), answered = tonumber(totals[2] or 0), abandoned = tonumber(totals[3] or 0),
+  free = redis.call('ZCARD', KEYS[9]), busy = doing.t, wrapup = doing.w,
+  ringing = redis.call('ZCARD', KEYS[6]) + redis.call('ZCARD', KEYS[7]), connected = redis.call('ZCARD', KEYS[8]),
+  ready = redis.call('ZCARD', KEYS[4]), waiting = redis.call('ZCARD', KEYS[5]),
+  pending = ARGV[5] ~= '' and tonumber(ARGV[5]) or nil,
+}))
+redis.call('LTRIM', KEYS[2], 0, ARGV[3] - 1)
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+return 'ok'
