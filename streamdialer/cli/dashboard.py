@@ -37,7 +37,7 @@ def dashboard(
 
 
 async def _serve(settings: Settings, host: str, port: int) -> None:
-    from streamdialer.dashboard import serve  # noqa: PLC0415 - the extra may not be installed
+    from streamdialer.dashboard import serve
 
     run = ReplicaRun()
     async with anyio.create_task_group() as tasks:

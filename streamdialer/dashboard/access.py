@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
+from aiohttp import web
 from itsdangerous import BadSignature, Signer, URLSafeTimedSerializer
 
 from streamdialer.config import Settings
@@ -38,6 +39,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def may_act(self) -> bool:
         return self.login.role == "operator"
+
+
+SESSION: Final = web.RequestKey("session", Session)
+"""Where a request that somebody is known to have sent has their session."""
 
 
 class Access:

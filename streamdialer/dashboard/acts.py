@@ -9,7 +9,7 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from streamdialer.connection import TRANSIENT
-from streamdialer.dashboard.guard import AUDIT, Guard, session_of
+from streamdialer.dashboard.guard import AUDIT, Guard, form_of, inner_path, session_of
 from streamdialer.dashboard.render import Renderer
 from streamdialer.errors import SettingsError, StreamdialerError
 from streamdialer.keys import Keys
@@ -31,23 +31,28 @@ class Acts:
         self._renderer = renderer
 
     async def order(self, request: web.Request) -> web.StreamResponse:
-        """Start, pause or stop a campaign."""
-        order = cast("Order", request.match_info["order"])
-        campaign = request.match_info["campaign"]
+        """Start, pause or stop a campaign; one that is not shown yet is started by its id."""
+        form = await form_of(request)
+        order = cast("Order", request.match_info.get("order", "start"))
+        back = inner_path(str(form.get("back", "/")))
+        try:
+            campaign = read_campaign_id(request.match_info.get("campaign") or str(form.get("campaign")))
+        except SettingsError as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
         if order == "stop" and not await _is_confirmed(request):
             return await self._ask(
                 request,
                 f"Stop campaign {campaign} for good?",
                 "Nobody else of it is called. Calls that are up go on.",
                 "Stop it",
-                f"/campaigns/{campaign}",
+                back,
             )
 
         async def give() -> str:
-            status = await order_campaign(self._client, self._keys, read_campaign_id(campaign), order)
+            status = await order_campaign(self._client, self._keys, campaign, order)
             return f"Campaign {campaign} is {status} now."
 
-        return await self._act(request, f"campaign {order}", campaign, give, f"/campaigns/{campaign}")
+        return await self._act(request, f"campaign {order}", campaign, give, back)
 
     async def replay(self, request: web.Request) -> web.StreamResponse:
         """Put dead letters back into their streams."""
@@ -80,7 +85,7 @@ class Acts:
         self, request: web.Request, question: str, consequence: str, yes: str, back: str
     ) -> web.StreamResponse:
         """The same form once more, to be confirmed."""
-        form = await request.post()
+        form = await form_of(request)
         return self._renderer.page(
             request,
             "confirm",
@@ -109,12 +114,12 @@ class Acts:
 
 
 async def _is_confirmed(request: web.Request) -> bool:
-    return (await request.post()).get("confirmed") == "yes"
+    return (await form_of(request)).get("confirmed") == "yes"
 
 
 async def _chosen(request: web.Request) -> list[str] | None:
     """The ids that were ticked, None for all; raises HTTPBadRequest for none and for what is no id."""
-    form = await request.post()
+    form = await form_of(request)
     if form.get("all") == "yes":
         return None
     ticked = [str(each) for each in form.getall("id", [])]

@@ -43,12 +43,16 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
 def charts(campaign: CampaignView) -> list[Chart]:
     """None before there are two intervals."""
     course = campaign.course
-    if len(course) < 2:  # noqa: PLR2004 - a line has two ends
+    if len(course) < 2:
         return []
     return [
-        _chart("Calls a minute", course, {"placed": _per_minute("calls"), "answered": _per_minute("answered")}),
+        _chart(
+            "Calls a minute", course, {"placed": _per_minute("calls"), "answered": _per_minute("answered")}
+        ),
         _chart("Calls up", course, {"ringing": _value("ringing"), "connected": _value("connected")}),
-        _chart("Agents", course, {"free": _value("free"), "talking": _value("busy"), "wrap-up": _value("wrapup")}),
+        _chart(
+            "Agents", course, {"free": _value("free"), "talking": _value("busy"), "wrap-up": _value("wrapup")}
+        ),
         _rates(campaign),
     ]
 

@@ -6,8 +6,8 @@ import math
 
 from aiohttp import web
 
-from streamdialer.dashboard.access import Access, Failures
-from streamdialer.dashboard.guard import AUDIT, Guard, session_of
+from streamdialer.dashboard.access import SESSION, Access, Failures
+from streamdialer.dashboard.guard import AUDIT, Guard, form_of, inner_path, session_of
 from streamdialer.dashboard.render import THEMES, Renderer
 
 YEAR_S = 365 * 86_400
@@ -23,12 +23,12 @@ class Entrance:
         self._failures = Failures()
 
     async def ask(self, request: web.Request) -> web.Response:
-        if self._access.is_open or request["session"] is not None:
+        if self._access.is_open or SESSION in request:
             raise web.HTTPSeeOther("/")
         return self._page(request)
 
     async def log_in(self, request: web.Request) -> web.StreamResponse:
-        form = await request.post()
+        form = await form_of(request)
         name, secret = str(form.get("name", "")).strip(), str(form.get("secret", ""))
         address = self._guard.address(request)
         wait_s = self._failures.wait_s(address)
@@ -60,11 +60,11 @@ class Entrance:
         return response
 
     async def choose_theme(self, request: web.Request) -> web.StreamResponse:
-        form = await request.post()
+        form = await form_of(request)
         theme, back = str(form.get("theme")), str(form.get("back", "/"))
         if theme not in THEMES:
             raise web.HTTPBadRequest(text=f"The theme is one of {', '.join(THEMES)}.")
-        response = _to(back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/")
+        response = _to(inner_path(back))
         response.set_cookie("theme", theme, max_age=YEAR_S, httponly=True, samesite="Strict")
         return response
 

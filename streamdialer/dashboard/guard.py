@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from multidict import MultiDictProxy
 from redis.exceptions import RedisError
 
 from streamdialer.config import Settings
 from streamdialer.connection import TRANSIENT
-from streamdialer.dashboard.access import ANYBODY, Access, Session
+from streamdialer.dashboard.access import ANYBODY, SESSION, Access, Session
 from streamdialer.dashboard.render import Renderer
 from streamdialer.errors import SettingsError
 
@@ -33,6 +34,7 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Referrer-Policy": "same-origin",
+    "Server": "streamdialer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
@@ -62,9 +64,23 @@ def address_of(request: web.Request, *, proxied: bool) -> str:
     return forwarded.rpartition(",")[2].strip() or request.remote or "?"
 
 
+def inner_path(path: str) -> str:
+    """A place to go back to: of this dashboard, whatever a form says."""
+    is_inner = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if is_inner else "/"
+
+
+async def form_of(request: web.Request) -> MultiDictProxy[Any]:
+    """What was sent; raises HTTPBadRequest for what is no form."""
+    try:
+        return await request.post()
+    except (ValueError, LookupError) as error:  # no UTF-8, no such encoding, no multipart
+        raise web.HTTPBadRequest(text="This form cannot be read.") from error
+
+
 def session_of(request: web.Request) -> Session:
-    session: Session = request["session"]
-    return session
+    """Whoever sent it has one: raises KeyError in a page that needs no log-in."""
+    return request[SESSION]
 
 
 class Guard:
@@ -90,7 +106,9 @@ class Guard:
             return await handler(request)
         except web.HTTPError as error:
             answer = self._renderer.problem(request, error.status, error.text or error.reason)
-            answer.headers.update({"Retry-After": error.headers["Retry-After"]} if error.status == 429 else {})
+            answer.headers.update(
+                {"Retry-After": error.headers["Retry-After"]} if error.status == 429 else {}
+            )
             return answer
         except (RedisError, *TRANSIENT) as error:
             return self._renderer.problem(request, 503, f"Redis does not answer: {error}")
@@ -98,7 +116,6 @@ class Guard:
     @web.middleware
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Raises HTTPForbidden, or sends to the log-in."""
-        request["session"] = None
         if self._access.is_open and not _is_from_here(request):
             raise web.HTTPForbidden(
                 text="Without a log-in this dashboard answers only to this machine, by its own name."
@@ -107,7 +124,8 @@ class Guard:
         if writes and not _is_same_origin(request):
             raise web.HTTPForbidden(text="This was sent by another site's page.")
         session = self._access.read(request.cookies.get(self._cookie, ""))
-        request["session"] = session
+        if session is not None:
+            request[SESSION] = session
         if request.path.startswith(WITHOUT_LOGIN):
             return await handler(request)
         if session is None:
@@ -122,13 +140,13 @@ class Guard:
         """Nobody logs in here: the first page begins the session whose forms are accepted."""
         if writes:
             raise web.HTTPForbidden(text="This form is too old; load the page again.")
-        cookie, request["session"] = self._access.begin(ANYBODY)
+        cookie, request[SESSION] = self._access.begin(ANYBODY)
         response = await handler(request)
         self.set_cookie(request, response, cookie)
         return response
 
     async def _require_right(self, request: web.Request, session: Session) -> None:
-        form = await request.post()
+        form = await form_of(request)
         if not self._access.is_form_of(session, str(form.get("token", ""))):
             raise web.HTTPForbidden(text="This form is too old; load the page again.")
         if not session.may_act and request.path not in FOR_EVERYBODY:
@@ -137,7 +155,7 @@ class Guard:
 
     def who(self, request: web.Request) -> dict[str, str]:
         """Fields of a log line about what somebody does."""
-        session: Session | None = request["session"]
+        session = request.get(SESSION)
         who = {} if session is None else {"who": session.login.name, "role": session.login.role}
         return {**who, "address": self.address(request)}
 

@@ -68,9 +68,7 @@ class Pages:
     async def campaign(self, request: web.Request) -> web.Response:
         seen = await self._reader.overview()
         campaign = _find(seen, request.match_info["campaign"])
-        records = await decisions(
-            self._client, self._keys, str(campaign.campaign_id), last=DECISIONS_SHOWN
-        )
+        records = await decisions(self._client, self._keys, str(campaign.campaign_id), last=DECISIONS_SHOWN)
         told = [(record.at, in_words(record)) for record in records]
         return self._renderer.page(
             request, "campaign", seen=seen, campaign=campaign, charts=charts(campaign), decisions=told

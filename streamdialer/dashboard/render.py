@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from streamdialer import __version__
 from streamdialer.dashboard import words
-from streamdialer.dashboard.access import Session
+from streamdialer.dashboard.access import SESSION, Session
 
 THEMES: Final = ("auto", "light", "dark")
 NOTICES_KEPT: Final = 1000
@@ -34,7 +34,7 @@ class Renderer:
         self._notices: dict[str, tuple[str, bool]] = {}
 
     def page(self, request: web.Request, template: str, status: int = 200, **context: Any) -> web.Response:
-        session: Session | None = request["session"]
+        session = request.get(SESSION)
         theme = request.cookies.get("theme", "auto")
         is_live = LIVE in request.headers
         html = self._templates.get_template(f"{template}.html").render(
@@ -51,8 +51,7 @@ class Renderer:
 
     def problem(self, request: web.Request, status: int, text: str) -> web.Response:
         """An error as a page."""
-        request.setdefault("session", None)
-        return self.page(request, "problem", status, status=status, text=text)
+        return self.page(request, "problem", status, code=status, text=text)
 
     def tell(self, session: Session, text: str, *, is_good: bool) -> None:
         """What the session's next page says above all else."""

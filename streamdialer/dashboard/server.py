@@ -34,8 +34,8 @@ async def serve(
     """
     access = Access(settings)
     require_safe(settings, host, access)
-    require_port(host, port)
     async with reached(settings) as (client, keys), Scripts(client, patient=False) as scripts:
+        require_port(host, port)
         letters, renderer = DeadLetters(client, scripts, keys), Renderer()
         guard = Guard(settings, access, renderer, port)
         app = _application(
@@ -65,6 +65,7 @@ def _application(guard: Guard, entrance: Entrance, pages: Pages, acts: Acts) -> 
             web.post("/logout", entrance.log_out),
             web.post("/theme", entrance.choose_theme),
             web.get("/", pages.campaigns),
+            web.post("/campaigns/start", acts.order),
             web.get("/campaigns/{campaign}", pages.campaign),
             web.post("/campaigns/{campaign}/{order:start|pause|stop}", acts.order),
             web.get("/streams", pages.streams),
