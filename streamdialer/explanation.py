@@ -9,38 +9,10 @@ from typing import Any, Final
 import msgspec
 from redis.asyncio import Redis
 
+from streamdialer.causes import LIMITS, REASONS, SKIPPED
 from streamdialer.keys import Keys
 from streamdialer.model import TickResult
 from streamdialer.pacing.adaptive import AdaptiveDecision
-
-LIMITS: Final = {
-    "agents": "every free agent has as many calls as its mode allows",
-    "agents_shared": "the other free agents are for the other campaigns of the queue",
-    "batch": "a tick places no more at once; the next follows",
-    "calls_per_second": "its calls_per_second, or that of its trunk, allows no more at this moment",
-    "closed": "it may not dial now",
-    "concurrency": "its max_concurrent_calls is reached",
-    "contacts": "no more contacts are ready",
-    "hours": "the next contacts' calling hours were not known yet",
-    "lines": "the trunk is full",
-    "no_agents": "no agent is free",
-    "no_contacts": "no more contacts are ready",
-    "preview": "in preview, agents ask for each call",
-    "probe": "after a rest, one call finds out whether the Dialer API is well",
-    "trunk_down": "the trunk refuses nearly every call, so calls are placed for free agents only",
-    "trunk_lines": "all lines of its trunk are taken",
-    "unconfirmed": "the other ready contacts are looked up in the backend first",
-    "queue": "calls of the queue were placed or agents left while it was decided",
-}
-
-SKIPPED: Final = {
-    "cap_attempts": "over a cap on attempts",
-    "cap_conversations": "over a cap on conversations",
-    "min_gap": "within the gap between two attempts",
-    "abandoned_rest": "at rest after an abandoned call",
-}
-"""Why contacts are passed over, where the code does not say it."""
-
 
 SILENT_MS: Final = 120_000
 """A dialed campaign is decided about every few seconds: later than this nobody does."""
@@ -84,9 +56,31 @@ def standing(campaign: str, status: str | None, newest: TickResult | None, now_m
             sentence=f"Campaign {campaign} is active, and nobody has decided anything about it for "
             f"{silent_ms // 1000} s: {ASK_WHO_RUNS}",
         )
+    if newest.reason in ("not_active", "unknown_campaign"):
+        return Standing(
+            is_dialing=False,
+            reason="nobody_decides",
+            sentence=f"Campaign {campaign} has become active, and nobody has decided anything about it since.",
+        )
     if newest.reason is not None:
-        return is_not(newest.reason, (newest.detail or newest.reason).rstrip("."))
-    return Standing(is_dialing=True, reason=None, sentence=f"Campaign {campaign} is dialed.")
+        return is_not(newest.reason, (newest.detail or newest.reason).rstrip(".") + passed_over(newest))
+    return Standing(is_dialing=True, reason=None, sentence=_dialed(campaign, newest))
+
+
+def _dialed(campaign: str, newest: TickResult) -> str:
+    if newest.mode == "preview":
+        return f"Campaign {campaign} is in preview: agents ask for each call."
+    if newest.dialed or newest.limit not in LIMITS:
+        return f"Campaign {campaign} is dialed."
+    why = LIMITS[newest.limit].says
+    return f"Campaign {campaign} is dialed, with no call to place at this moment: {why}{passed_over(newest)}."
+
+
+def passed_over(record: TickResult) -> str:
+    """Whom the decision passed over, by reason, as the end of a sentence; '' for nobody."""
+    if not record.skipped:
+        return ""
+    return "; passed over: " + ", ".join(_passed_over(record, reason) for reason in record.skipped)
 
 
 async def decisions(client: Redis, keys: Keys, campaign: str, last: int) -> list[TickResult]:
@@ -97,17 +91,21 @@ async def decisions(client: Redis, keys: Keys, campaign: str, last: int) -> list
 
 def explain(campaign: str, status: str | None, records: list[TickResult], now_ms: int) -> Iterator[str]:
     """Lines for people: how it stands at `now_ms` (server's time) first, then each decision, newest first."""
-    yield standing(campaign, status, records[0] if records else None, now_ms).sentence
+    stands = standing(campaign, status, records[0] if records else None, now_ms)
+    yield stands.sentence
+    if stands.reason in REASONS and REASONS[stands.reason].do:
+        yield f"What to do: {REASONS[stands.reason].do}."
     for record in records:
         yield f"{_clock(record.at)}  {in_words(record)}"
 
 
 def in_words(record: TickResult) -> str:
     """One decision as a sentence or two."""
-    sentence = _placed(record) if record.reason is None else f"No call: {record.detail or record.reason}."
-    if record.skipped:
-        skipped = ", ".join(_passed_over(record, reason) for reason in record.skipped)
-        sentence += f" Passed over: {skipped}."
+    if record.reason is None:
+        sentence = _placed(record) + passed_over(record)
+    else:
+        sentence = f"No call: {record.detail or record.reason}{passed_over(record)}"
+    sentence = sentence.rstrip(".") + "."
     if record.reason is None and record.shadow is not None:
         shadow = msgspec.convert(record.shadow, AdaptiveDecision)
         sentence += f" Adaptive pacing would have placed {shadow.place}."
@@ -115,7 +113,8 @@ def in_words(record: TickResult) -> str:
 
 
 def _passed_over(record: TickResult, reason: str) -> str:
-    counted = f"{(record.skipped or {})[reason]} {SKIPPED.get(reason) or reason.replace('_', ' ')}"
+    words = SKIPPED[reason].says if reason in SKIPPED else reason.replace("_", " ")
+    counted = f"{(record.skipped or {})[reason]} {words}"
     rule = (record.why or {}).get(reason)
     return counted if rule is None else f"{counted} (the first by {rule})"
 
@@ -127,7 +126,17 @@ def _placed(record: TickResult) -> str:
         return f"{sentence}. {_adaptive(msgspec.convert(record.adaptive, AdaptiveDecision))}"
     agents = _count(record.available_agents or 0, "free agent")
     ringing = _count(record.active_calls or 0, "unanswered call")
-    return f"{sentence}: {agents}, {ringing} ({record.mode}); {LIMITS.get(record.limit or '', record.limit)}."
+    limit = LIMITS[record.limit].says if record.limit in LIMITS else record.limit
+    return f"{sentence}: {agents}, {ringing} ({record.mode}); {limit}{_narrowed(record)}"
+
+
+def _narrowed(record: TickResult) -> str:
+    """How each limit narrowed what could be placed: `12 by its share, 8 after agents, 5 after trunk_lines`."""
+    steps = [step for step in record.steps or [] if step[2] < step[1]]
+    if not steps:
+        return ""
+    told = ", ".join(f"{max(0, after)} after {name}" for name, _, after in steps)
+    return f" ({max(0, steps[0][1])} by its share, {told})"
 
 
 def _adaptive(decision: AdaptiveDecision) -> str:
@@ -141,11 +150,9 @@ def _adaptive(decision: AdaptiveDecision) -> str:
                 f"one more person would find no agent with {decision.risk:.1%}, "
                 f"and {decision.theta:.1%} is allowed now"
             )
-        case "cap_reached":
-            why = "the abandon rate is above its cap, so calls are placed for free agents only (progressive)"
         case limit:
-            why = LIMITS[limit]
-    return f"{outlook}; {why}."
+            why = LIMITS[limit].says
+    return f"{outlook}; {why}"
 
 
 def _count(number: int, what: str) -> str:

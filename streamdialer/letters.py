@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -37,22 +37,33 @@ async def newest_letters(letters: DeadLetters, count: int) -> tuple[list[DeadLet
     return [fit_to_show(letter) for letter in await letters.newest(count)], await letters.count()
 
 
-async def replay_letters(letters: DeadLetters, chosen: list[str] | None) -> dict[str, str]:
-    """Dead letter -> its new entry. None: all there are. Of those chosen, all or, with CannotBeDone, none."""
+async def wanted_letters(
+    letters: DeadLetters, chosen: list[str] | None, *, must_exist: bool = True
+) -> list[str]:
+    """Those chosen, None: all there are, oldest first; what dies again meanwhile is not among them.
+
+    Raises CannotBeDone for one that must exist and does not: then nothing is done to the others either.
+    """
     if chosen is None:
-        return {letter_id: await letters.replay(letter_id) for letter_id in await _all_ids(letters)}
-    for letter_id in chosen:
-        await letters.get(letter_id)
-    return {letter_id: await letters.replay(letter_id) for letter_id in chosen}
+        there_are = await letters.count()
+        return [letter.id for letter in reversed(await letters.newest(there_are))] if there_are else []
+    if must_exist:
+        for letter_id in chosen:
+            await letters.get(letter_id)
+    return chosen
 
 
-async def drop_letters(letters: DeadLetters, chosen: list[str] | None) -> int:
-    """Deletes them for good, None: all there are; returns how many there were."""
-    wanted = await _all_ids(letters) if chosen is None else chosen
+async def replay_letters(
+    letters: DeadLetters, wanted: list[str], note: Callable[[int], None] = lambda _: None
+) -> dict[str, str]:
+    """Puts each back into its stream: dead letter -> its new entry; calls `note` with how many are done."""
+    replayed: dict[str, str] = {}
+    for letter_id in wanted:
+        replayed[letter_id] = await letters.replay(letter_id)
+        note(len(replayed))
+    return replayed
+
+
+async def drop_letters(letters: DeadLetters, wanted: list[str]) -> int:
+    """Deletes them for good; returns how many there were."""
     return sum([await letters.drop(wanted[at : at + AT_ONCE]) for at in range(0, len(wanted), AT_ONCE)])
-
-
-async def _all_ids(letters: DeadLetters) -> list[str]:
-    """Oldest first; what dies again meanwhile is not among them."""
-    there_are = await letters.count()
-    return [letter.id for letter in reversed(await letters.newest(there_are))] if there_are else []

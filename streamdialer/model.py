@@ -295,6 +295,12 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Placed-and-unanswered calls the campaign may have, after the queue's agents were shared."""
     limit: str | None = None
     """The limit that bound."""
+    pacing_ratio: float | None = None
+    max_concurrent_calls: int | None = None
+    share: int | None = None
+    """Free agents the campaign was given of its queue's."""
+    steps: list[tuple[str, int, int]] | None = None
+    """The limits in the order they were applied: name, calls that could be placed now before it, and after it."""
     adaptive: dict[str, Any] | None = None
     """What adaptive pacing saw and reckoned: `pacing.adaptive.AdaptiveDecision`."""
     shadow: dict[str, Any] | None = None

@@ -10,7 +10,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.ledger import Claimed, LoadRow, Reservation, fact_of
 from streamdialer.ledger.hours import Hours
 from streamdialer.ledger.pace import NO_PACE, Pace
-from streamdialer.ledger.terms import EventApplied
+from streamdialer.ledger.terms import Applied
 from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan, retry_plan
@@ -119,17 +119,17 @@ class LedgerWorld:
         assert await self.services.campaigns.begin(attempt, "run", "") == "ok"
         return attempt
 
-    async def event(
-        self, kind: str, attempt: Attempt, *, entry: str | None = None, **data: Any
-    ) -> EventApplied:
+    async def event(self, kind: str, attempt: Attempt, *, entry: str | None = None, **data: Any) -> Applied:
         event = msgspec.convert(
             {"type": kind, "campaign_id": attempt.campaign, "contact_id": attempt.contact, **data},
             CallEvent,
             strict=False,
         )
-        return await self.services.campaigns.apply_event(
+        heard = await self.services.campaigns.apply_event(
             event, fact_of(event), self.queue, entry or await self.write_entry()
         )
+        assert heard.attempt.startswith(f"{attempt.campaign}:{attempt.contact}:") or not heard.attempt
+        return heard.outcome
 
     async def write_entry(self) -> str:
         """The id of a new entry of `events`, which is read and deleted at once."""

@@ -10,6 +10,7 @@ import anyio
 import msgspec
 
 from streamdialer.callcentre import Audit, CallCentre, CentreConfig, World
+from streamdialer.callcentre.events import Distort
 from streamdialer.config import Settings
 from streamdialer.connection import TRANSIENT, keys_for
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
@@ -99,15 +100,22 @@ async def running(
     producers: int = 1,
     start: bool = True,
     centre_url: str = "",
+    distort: Distort | None = None,
     **changes: Any,
 ) -> AsyncIterator[Dialer]:
     """Everything running, campaigns started unless told otherwise; `changes` are settings.
 
-    `centre_url` is the address the call centre writes to, where that is another than the dialer's.
+    `centre_url` is the address the call centre writes to, where that is another than the dialer's; `distort` may spoil
+    its events.
     """
     keys = keys_for(settings.redis_url)
     async with CallCentre(
-        world, centre_url or settings.redis_url, speed=speed, config=centre_config, keys=keys
+        world,
+        centre_url or settings.redis_url,
+        speed=speed,
+        config=centre_config,
+        keys=keys,
+        distort=distort,
     ) as centre:
         here = msgspec.structs.replace(
             settings,

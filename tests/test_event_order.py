@@ -180,8 +180,8 @@ class Orders:
             return
         about = {"campaign_id": "1", "contact_id": attempt.contact, "call_id": call_id}
         event = msgspec.convert({"type": kind, **about, **data}, CallEvent, strict=False)
-        answer = await self.services.campaigns.apply_event(event, fact_of(event), "", entry)
-        assert answer in ("applied", "unchanged", "ended")
+        heard = await self.services.campaigns.apply_event(event, fact_of(event), "", entry)
+        assert heard.outcome in ("applied", "unchanged", "ended")
 
     async def _hear_callback(self, attempt: Attempt, entry: str, in_s: str = "3600", agent: str = "") -> None:
         at_ms = 1000 * (self.opened_s + int(in_s))

@@ -10,10 +10,11 @@ from redis.asyncio import Redis
 from typer.testing import CliRunner
 
 from streamdialer.callcentre import build_world
+from streamdialer.causes import LIMITS
 from streamdialer.cli import app
 from streamdialer.config import Settings
 from streamdialer.consumers.dialing import WHY
-from streamdialer.explanation import LIMITS, decisions, explain, in_words
+from streamdialer.explanation import decisions, explain, in_words
 from streamdialer.model import TickResult
 from streamdialer.pacing import Limit
 from streamdialer.pacing.adaptive import Bound
@@ -62,7 +63,7 @@ def test_whom_it_passed_over_is_told_also_when_nobody_was_left() -> None:
         record(reason="no_contacts", detail=WHY["no_contacts"], skipped={"cap_attempts": 3, "do_not_call": 1})
     )
     assert told == (
-        "No call: no contact is ready to be dialed. Passed over: 3 over a cap on attempts, 1 do not call."
+        "No call: no contact is ready to be dialed; passed over: 3 over a cap on attempts, 1 not to be called."
     )
 
 
@@ -72,7 +73,7 @@ def test_the_rule_that_kept_somebody_from_being_called_is_named() -> None:
             dialed=1, limit="no_contacts", skipped={"window_closed": 2}, why={"window_closed": "rule pack co"}
         )
     )
-    assert told.endswith("Passed over: 2 window closed (the first by rule pack co).")
+    assert told.endswith("; passed over: 2 outside their calling hours (the first by rule pack co).")
 
 
 def test_a_fixed_decision_names_agents_calls_and_what_bound() -> None:
@@ -80,6 +81,16 @@ def test_a_fixed_decision_names_agents_calls_and_what_bound() -> None:
     assert told == (
         "Placed 2 calls: 5 free agents, 5 unanswered calls (progressive); "
         "every free agent has as many calls as its mode allows."
+    )
+
+
+def test_how_each_limit_narrowed_a_decision_is_told() -> None:
+    steps = [("agents", 12, 8), ("concurrency", 8, 8), ("trunk_lines", 8, 5), ("batch", 5, 5)]
+    told = in_words(
+        record(dialed=5, available_agents=8, active_calls=5, mode="power", limit="trunk_lines", steps=steps)
+    )
+    assert told.endswith(
+        "all lines of its trunk are taken (12 by its share, 8 after agents, 5 after trunk_lines)."
     )
 
 
@@ -98,17 +109,17 @@ def test_a_reached_cap_says_that_it_dials_progressively() -> None:
 
 @pytest.mark.parametrize("limit", sorted(set(get_args(Bound)) - {"risk", "cap_reached"}))
 def test_every_adaptive_limit_has_words(limit: str) -> None:
-    assert LIMITS[limit] in in_words(record(adaptive=ADAPTIVE | {"limit": limit}))
+    assert LIMITS[limit].says in in_words(record(adaptive=ADAPTIVE | {"limit": limit}))
 
 
 @pytest.mark.parametrize("limit", get_args(Limit))
 def test_every_fixed_limit_has_words(limit: str) -> None:
-    assert LIMITS[limit] in in_words(record(limit=limit))
+    assert LIMITS[limit].says in in_words(record(limit=limit))
 
 
 def test_a_shadow_and_skipped_contacts_are_told() -> None:
     told = in_words(record(dialed=1, limit="no_contacts", shadow=ADAPTIVE, skipped={"attempts_used_up": 4}))
-    assert told.endswith("Passed over: 4 attempts used up. Adaptive pacing would have placed 3.")
+    assert told.endswith("; passed over: 4 out of attempts. Adaptive pacing would have placed 3.")
 
 
 @pytest.mark.anyio

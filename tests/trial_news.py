@@ -40,7 +40,7 @@ class NewsTrial(TrialBase):
             {"type": event.kind, "campaign_id": event.campaign, "contact_id": event.contact, **event.said},
             CallEvent,
         )
-        answer = await self.ledger.apply_event(said, fact_of(said), queue, event.entry)
+        answer = (await self.ledger.apply_event(said, fact_of(said), queue, event.entry)).outcome
         self.seen[f"event: {answer}"] += 1
         found = self.model.subject(
             event.campaign, event.contact, event.said.get("call_id", ""), event.position

@@ -31,6 +31,9 @@ class Campaign(msgspec.Struct, kw_only=True):
     """Wall-clock seconds: this is what the outside is told."""
     retry_rules: dict[str, Any] | None = None
     attempt_caps: list[Any] | None = None
+    contact_caps: list[Any] | None = None
+    min_gap: dict[str, Any] | None = None
+    abandoned_rest: dict[str, Any] | None = None
     trunk: str | None = None
     calls_per_second: float | None = None
     caller_id: str | None = None

@@ -20,9 +20,11 @@ from streamdialer.cli import (
     events,
     explaining,
     inspecting,
+    purging,
     rules,
     simulate,
     ticks,
+    top,
     workers,
 )
 from streamdialer.cli.common import Commands
@@ -46,6 +48,8 @@ for family in (
     contacts,
     dnc,
     dead,
+    purging,
+    top,
     explaining,
     inspecting,
     checking,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Final, NoReturn
 
 import anyio
@@ -14,6 +16,7 @@ import typer
 from redis.exceptions import RedisError
 from rich import box
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from typer.core import TyperGroup
 
@@ -25,6 +28,8 @@ from streamdialer.streams import ReplicaRun
 
 MENDABLE: Final = (StreamdialerError, RedisError, *TRANSIENT)
 """What the user, or whoever runs the server, can mend; OSError is among them."""
+SLOW_S: Final = 1.0
+"""Work that takes longer shows how far it is."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
@@ -133,6 +138,36 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     width = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
         typer.echo(f"{name:<{width}}  {value}".rstrip())
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal's standard error, once the work has taken a second; it is told how many are done."""
+    bar = Progress(
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    task = bar.add_task("", total=total)
+    slow_from = time.monotonic() + SLOW_S if sys.stderr.isatty() else float("inf")
+    is_shown = False
+
+    def note(done: int) -> None:
+        nonlocal is_shown
+        if not is_shown and time.monotonic() > slow_from:
+            bar.start()
+            is_shown = True
+        if is_shown:
+            bar.update(task, completed=done)
+
+    try:
+        yield note
+    finally:
+        if is_shown:
+            bar.stop()
 
 
 async def stop_on_signals(run: ReplicaRun) -> None:

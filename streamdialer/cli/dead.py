@@ -7,7 +7,15 @@ from typing import Annotated
 import anyio
 import typer
 
-from streamdialer.cli.common import AsJson, load_settings, print_fields, print_json, print_table, say
+from streamdialer.cli.common import (
+    AsJson,
+    load_settings,
+    print_fields,
+    print_json,
+    print_table,
+    progress,
+    say,
+)
 from streamdialer.config import Settings
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.inspection import fit_to_show
@@ -17,6 +25,7 @@ from streamdialer.letters import (
     newest_letters,
     opened_letters,
     replay_letters,
+    wanted_letters,
 )
 from streamdialer.streams import DeadLetter
 
@@ -127,9 +136,11 @@ async def _get(settings: Settings, letter_id: str) -> DeadLetter:
 async def _replay(settings: Settings, chosen: list[str] | None) -> dict[str, str]:
     """Dead letter -> its new entry."""
     async with opened_letters(settings) as letters:
-        return await replay_letters(letters, chosen)
+        wanted = await wanted_letters(letters, chosen)
+        with progress("replaying", len(wanted)) as note:
+            return await replay_letters(letters, wanted, note)
 
 
 async def _drop(settings: Settings, chosen: list[str] | None) -> int:
     async with opened_letters(settings) as letters:
-        return await drop_letters(letters, chosen)
+        return await drop_letters(letters, await wanted_letters(letters, chosen, must_exist=False))

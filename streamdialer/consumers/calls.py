@@ -70,6 +70,7 @@ class CallsStage:
             reply = Reply(verdict=verdict, detail="this process was held up before it could send")
             await self._settle(attempt, call, reply)
             return
+        log.info("sent", extra={"attempt": attempt.id, "number": mask_number(call.phone_number)})
         try:
             reply = await self._originate(attempt, call, may_be_up=is_again)
         except anyio.get_cancelled_exc_class():
@@ -128,7 +129,7 @@ class CallsStage:
         loud = reply.hold == "credentials"
         quiet = reply.verdict == "placed"
         log.log(
-            logging.ERROR if loud else logging.INFO if quiet else logging.WARNING,
+            logging.ERROR if loud else logging.DEBUG if quiet else logging.WARNING,
             "originate",
             extra={
                 "attempt": attempt.id,

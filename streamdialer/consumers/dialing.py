@@ -332,6 +332,9 @@ def _report(
     result.waiting = claimed.waiting
     result.in_doubt = claimed.in_doubt or None
     result.level = wanted.level
+    result.pacing_ratio, result.max_concurrent_calls = campaign.pacing_ratio, campaign.max_concurrent_calls
+    result.share = decision.share
+    result.steps = claimed.steps or None
     result.wanted, result.limit = decision.wanted, decision.limit
     if result.adaptive is not None:
         result.wanted, result.limit = result.adaptive["place"], result.adaptive["limit"]

@@ -110,7 +110,8 @@ class EventsStage:
     async def _call(self, event: CallEvent, entry: str) -> None:
         queue = event.queue or await self._wakes.queue_of(event.campaign_id)
         fact = fact_of(event)
-        applied = await self._services.campaigns.apply_event(event, fact, queue, entry)
+        heard = await self._services.campaigns.apply_event(event, fact, queue, entry)
+        applied = heard.outcome
         if (
             fact.disposition == "do_not_call"
         ):  # said on the phone: it holds for every campaign, as when written
@@ -132,9 +133,10 @@ class EventsStage:
             logging.DEBUG if applied == "unchanged" else logging.INFO,
             event.type,
             extra={
-                "campaign": event.campaign_id,
-                "contact": event.contact_id,
-                "call": event.call_id,
+                "attempt": heard.attempt,
+                "call": event.call_id or None,
+                "disposition": fact.disposition or None,
+                "cause": fact.cause or None,
                 "applied": applied,
             },
         )

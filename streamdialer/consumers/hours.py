@@ -75,6 +75,7 @@ async def claim_within_hours(
         claimed = msgspec.structs.replace(
             more,
             dialed=claimed.dialed + more.dialed,
+            steps=claimed.steps or more.steps,
             skipped=dict(skipped) or None,
             why={**(more.why or {}), **(claimed.why or {})} or None,
         )

@@ -16,6 +16,7 @@ from streamdialer.observe.metrics import ATTEMPTS_ENDED
 log = logging.getLogger(__name__)
 CAMPAIGNS_AT_ONCE: Final = 50
 CONTACTS_AT_ONCE: Final = 200
+ATTEMPTS_TOLD: Final = 20
 STALLED_KEPT_S: Final = 60.0
 """A stalled campaign is looked at every second."""
 
@@ -43,16 +44,18 @@ class Sweeper:
         if swept.wake:
             queue = await self._wakes.queue_of(campaign)
             self._wakes.queue(queue)
+        attempts = _told(swept.attempts)
         ATTEMPTS_ENDED.labels("no_event").inc(swept.expired)
         ATTEMPTS_ENDED.labels("too_long").inc(swept.closed)
         if swept.expired:
             log.warning(
-                "attempts without any event were ended", extra={"campaign": campaign, "count": swept.expired}
+                "attempts without any event were ended",
+                extra={"campaign": campaign, "count": swept.expired, "attempts": attempts},
             )
         if swept.doubted:
             log.warning(
                 "calls were up when Redis lost its memory, and no event has come: held in doubt",
-                extra={"campaign": campaign, "count": swept.doubted},
+                extra={"campaign": campaign, "count": swept.doubted, "attempts": attempts},
             )
         if swept.released or swept.unwanted or swept.promoted or swept.closed:
             log.info(
@@ -63,6 +66,7 @@ class Sweeper:
                     "unwanted": swept.unwanted,
                     "promoted": swept.promoted,
                     "closed": swept.closed,
+                    "attempts": attempts if swept.closed else None,
                 },
             )
         was_stalled = self._stalled.get(campaign) is not None
@@ -76,3 +80,8 @@ class Sweeper:
         elif was_stalled and not swept.stalled:
             log.warning("call events come again", extra={"campaign": campaign})
             self._stalled.pop(campaign)
+
+
+def _told(attempts: list[str]) -> str:
+    """The first of them, as a log line has room for."""
+    return ",".join(attempts[:ATTEMPTS_TOLD]) + (",…" if len(attempts) > ATTEMPTS_TOLD else "")

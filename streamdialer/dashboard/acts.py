@@ -13,7 +13,7 @@ from streamdialer.dashboard.guard import AUDIT, Guard, form_of, inner_path, sess
 from streamdialer.dashboard.render import Renderer
 from streamdialer.errors import SettingsError, StreamdialerError
 from streamdialer.keys import Keys
-from streamdialer.letters import checked_letter_ids, drop_letters, replay_letters
+from streamdialer.letters import checked_letter_ids, drop_letters, replay_letters, wanted_letters
 from streamdialer.operations import Order, order_campaign, read_campaign_id
 from streamdialer.streams import DeadLetters
 
@@ -59,7 +59,8 @@ class Acts:
         chosen = await _chosen(request)
 
         async def replay() -> str:
-            done = await replay_letters(self._letters, chosen)
+            wanted = await wanted_letters(self._letters, chosen)
+            done = await replay_letters(self._letters, wanted)
             return f"{_count(len(done))} put back into {'their streams' if len(done) != 1 else 'its stream'}."
 
         return await self._act(request, "dead replay", _named(chosen), replay, "/dead")
@@ -75,8 +76,9 @@ class Acts:
             )
 
         async def drop() -> str:
-            dropped = await drop_letters(self._letters, chosen)
-            missing = 0 if chosen is None else len(chosen) - dropped
+            wanted = await wanted_letters(self._letters, chosen, must_exist=False)
+            dropped = await drop_letters(self._letters, wanted)
+            missing = 0 if chosen is None else len(wanted) - dropped
             return f"{_count(dropped)} deleted." + (f" {missing} did not exist." if missing else "")
 
         return await self._act(request, "dead drop", _named(chosen), drop, "/dead")

@@ -176,7 +176,7 @@ class CampaignLedger:
         `queue` is where its agent is looked for ('' is nowhere), `entry` the event's id in the stream.
         """
         keys = self._keys
-        answer: EventApplied = await self._scripts.run(
+        answer = await self._scripts.run(
             CALL_EVENT,
             [
                 *keys.of_campaign(event.campaign_id),
@@ -203,7 +203,7 @@ class CampaignLedger:
                 fact.cause,
             ],
         )
-        return answer
+        return EventApplied(*answer)
 
     async def due(self, most: int) -> list[str]:
         """Campaigns that need a sweep now, the longest overdue first."""

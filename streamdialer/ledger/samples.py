@@ -1,4 +1,4 @@
-"""The last half hour of a campaign: a sample a minute, taken by its `stats` ticks, bounded, removed with the campaign."""
+"""The last half hour of a campaign: a sample a minute, taken by its `stats` ticks, removed with the campaign."""
 
 from __future__ import annotations
 

@@ -15,10 +15,17 @@ from streamdialer.rules.retry import RetryPlan
 Refused = Literal["not_active", "window_closed", "held", "memory_lost", "memory_unknown", "do_not_call"]
 Began = Literal["ok", "again", "sent", "stale"] | Refused | CapReason
 Settled = Literal["ok", "stale", "settled"]
-EventApplied = Literal[
+Applied = Literal[
     "applied", "unchanged", "ended", "unknown_campaign", "unknown_contact", "no_attempt", "foreign_call"
 ]
 Cleaned = Literal["ok", "unknown", "not_finished", "calls_live", "updates_waiting"]
+
+
+class EventApplied(msgspec.Struct, frozen=True):
+    """What an event came to, and the id of the attempt it belongs to, '' for none."""
+
+    outcome: Applied
+    attempt: str
 
 
 class LoadRow(msgspec.Struct, frozen=True):
@@ -86,6 +93,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: int | None = None
     """How long calls that Redis may have forgotten are still waited for."""
     limit: str | None = None
+    steps: list[tuple[str, int, int]] = []
+    """The limits in the order they were applied: name, calls that could be placed before it, and after it."""
     skipped: dict[str, int] | None = None
     why: dict[str, str] | None = None
     """Of the first contact passed over for each reason: what the rule says of them."""
@@ -111,6 +120,8 @@ class Swept(msgspec.Struct, frozen=True):
     forgotten: int
     stalled: int
     wake: bool
+    attempts: list[str] = []
+    """Ids of the attempts that expired, were closed or are held in doubt."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ FEWEST: Final = 3
 
 
 def course_of(samples: Sequence[Noted]) -> list[Interval]:
-    """One interval per pair of neighbours, oldest first; totals that late news corrected downwards count as no change."""
+    """One interval per pair of neighbours, oldest first; totals that late news corrected downwards are no change."""
     return [
         Interval(
             at=after.at,

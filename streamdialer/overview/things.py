@@ -71,7 +71,7 @@ class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """As the backend calls it; '' while it was not dialed by this version or has no name."""
     mode: str
-    """preview, progressive, predictive, adaptive (predictive with adaptive pacing) or power; '' before its first tick."""
+    """preview, progressive, predictive, adaptive (predictive, paced adaptively) or power; '' before its first tick."""
     status: str
     """Of the public hash; '' when it has none."""
     queue: str

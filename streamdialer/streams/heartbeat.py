@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import anyio
 import msgspec
@@ -101,8 +101,8 @@ async def replicas(client: Redis, keys: Keys, now_ms: int) -> list[Replica]:
     pipe = client.pipeline(transaction=False)
     pipe.zrange(keys.replicas, 0, -1, withscores=True)
     pipe.hgetall(keys.replica_states)
-    answers: list[Any] = await pipe.execute()
-    return read_replicas(*answers, now_ms)
+    heard, states = await pipe.execute()
+    return read_replicas(heard, states, now_ms)
 
 
 def read_replicas(heard: list[tuple[str, float]], states: dict[str, str], now_ms: int) -> list[Replica]:

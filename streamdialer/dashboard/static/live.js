@@ -6,7 +6,9 @@
   const offline = document.getElementById("offline");
   if (!live) return;
 
-  const alike = (here, wanted) => here.nodeName === wanted.nodeName && !here.id && !wanted.id;
+  // Not `.id`: a form gives its field of that name.
+  const idOf = (node) => node.getAttribute?.("id");
+  const alike = (here, wanted) => here.nodeName === wanted.nodeName && !idOf(here) && !idOf(wanted);
 
   // Makes `here` what `wanted` is; elements with an id stay the same element wherever they go.
   function become(here, wanted) {
@@ -22,7 +24,7 @@
     }
     let child = here.firstChild;
     for (const next of [...wanted.childNodes]) {
-      const known = next.id ? [...here.children].find((each) => each.id === next.id) : null;
+      const known = idOf(next) ? [...here.children].find((each) => idOf(each) === idOf(next)) : null;
       if (known && known !== child) {
         here.insertBefore(known, child);
         become(known, next);

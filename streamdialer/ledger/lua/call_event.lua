@@ -4,9 +4,9 @@
 --   people, 26 what its pacing has not learnt from yet, 27 what it has learnt, 28 recent calls, 29 their newest
 -- ARGV campaign, contact, fact (r | a | c | x | b), disposition (for c and x), call id, agent, answered by machine ('1'),
 --   id of its entry, longest conversation ms, deadline after sending ms, cause (for x; '' = not known)
--- Returns "applied" · "unchanged" it was known · "ended" applied, and the call is over · "unknown_campaign" ·
---   "unknown_contact" · "no_attempt" nothing was placed that it could speak of · "foreign_call" the call id is of no
---   attempt of this contact
+-- Returns {outcome, id of the attempt it belongs to ('' = none)}; outcome: "applied" · "unchanged" it was known · "ended"
+--   applied, and the call is over · "unknown_campaign" · "unknown_contact" · "no_attempt" nothing was placed that it could
+--   speak of · "foreign_call" the call id is of no attempt of this contact
 -- uses: clock memory campaign outbox numbers retry attempts seen work suppression recent
 local free_agents, busy_agents, work, waiting_people, seen, learning = KEYS[21], KEYS[22], unpack(KEYS, 24, 27)
 local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
@@ -29,10 +29,10 @@ local record, is_ending = load_record(contact), fact == 'c' or fact == 'x' or fa
 if not record then
   local is_known = redis.call('HEXISTS', directory, campaign) == 1
   local unknown = is_known and 'unknown_contact' or 'unknown_campaign'
-  if not may_be_forgotten(nil) then return unknown end
+  if not may_be_forgotten(nil) then return { unknown, '' } end
   local mark = redis.call('HGET', server, 'rebuild') or ''
   local is_rebuilt = mark == '' or redis.call('HGET', totals, 'rebuilt') == mark
-  if is_ending and is_rebuilt then return unknown end -- old news of a contact that was forgotten long ago
+  if is_ending and is_rebuilt then return { unknown, '' } end -- old news of a contact that was forgotten long ago
   record = { a = 0, pr = 5, o = digits(order_of(5, now, 0)), q = is_ending and 3 or 1 }
 end
 
@@ -59,7 +59,8 @@ if not position then -- the newest attempt that was sent before the event was wr
   if not position then why_not = 'no_attempt' end
 end
 if why_not then
-  if not (may_be_forgotten(record) and remember_attempt(contact, record, lost_ms, deadline_ms)) then return why_not end
+  local is_remembered = may_be_forgotten(record) and remember_attempt(contact, record, lost_ms, deadline_ms)
+  if not is_remembered then return { why_not, '' } end
   redis.call('HSETNX', directory, campaign, '') -- its queue will be known when it is dialed again
   position = #record.h
 end
@@ -96,7 +97,7 @@ if fact == 'a' and written_ms < (attempt.am or math.huge) then
   attempt.am = written_ms
   if not news then save_record(contact, record) end -- nothing follows from it
 end
-if not news then return 'unchanged' end
+if not news then return { 'unchanged', attempt.id } end
 if attempt.v == 'unknown' then -- its reply was counted as a failure of the API, which has placed the call all the same
   redis.call('HDEL', KEYS[23], 'fails', 'until', 'reason', 'probed')
 end
@@ -135,4 +136,4 @@ if fact == 'a' and not answered_before and not f.m and attempt.s == 'answered' t
   end
 end
 publish()
-return over and 'ended' or 'applied'
+return { over and 'ended' or 'applied', attempt.id }

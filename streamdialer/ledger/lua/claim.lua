@@ -8,8 +8,8 @@
 --   answer kept ms, deadline after sending ms, level of the queue ('' = as its free agents allow), ms after which a ready
 --   contact is looked up, hours of each zone set ('' = any), caps JSON ('' = none), pace JSON, then id and calls per agent
 --   of each other campaign, in the order of KEYS
--- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, skipped, why?, stale?, wait_ms?, missing?,
---   next_ms?, wall}; reason "queue_changed": the campaigns of the queue are not those passed, ask again; "trunk_changed":
+-- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, steps: [[limit, room before it, room
+--   after it]]?, skipped, why?, stale?, wait_ms?, missing?, next_ms?, wall}; reason "queue_changed": the campaigns of the queue are not those passed, ask again; "trunk_changed":
 --   the same of the trunk; next_ms: when its pace or its trunk may allow another call; stale: contacts passed over to
 --   be looked up; missing: the next contacts need hours that were not passed, ask again with them
 -- uses: clock memory campaign outbox numbers retry attempts suppression hours recent pace gate refusal reserve callback
@@ -27,14 +27,14 @@ local gate = look_at_gate(api, open_until, events_required, deadline_ms)
 
 local function placed() return count(reserved) + count(unanswered) end
 
-local next_ms
+local next_ms, steps
 -- passed: {skipped = how many, by reason?, why = of the first of each reason?, stale?}
 local function reply(reason, dialed, limit, passed, missing)
   passed = passed or {}
   local unanswered_now = placed()
   local answer = cjson.encode({
     reason = reason, dialed = dialed, limit = limit,
-    skipped = passed.skipped or nil, why = passed.why or nil, stale = passed.stale or nil,
+    steps = steps, skipped = passed.skipped or nil, why = passed.why or nil, stale = passed.stale or nil,
     free = count(free_agents), unanswered = unanswered_now, live = unanswered_now + count(connected),
     ready = count(ready), waiting = count(waiting), in_doubt = count(in_doubt), now = now,
     wall = wall, missing = missing, wait_ms = gate.wait_ms, next_ms = next_ms,
@@ -69,7 +69,10 @@ if pace.is_changed then return reply('trunk_changed', 0) end
 
 local in_flight = placed()
 local room, limit = level - in_flight, 'level'
+steps = {}
 local function at_most(number, name)
+  if number == math.huge then return end
+  steps[#steps + 1] = { name, room, math.min(number, room) }
   if number < room then room, limit = number, name end
 end
 if queue_level then

@@ -1,7 +1,8 @@
 -- Does what has become due in one campaign: leases, offers, deadlines, retries, tombstones, calls no cap counts any more. At most `batch` of each.
 -- KEYS 1–20 of the campaign, 21 contacts by number, 22 previews, 23 recent calls, 24 their newest
 -- ARGV campaign, batch, events required ('1'), longest conversation ms, deadline after sending ms
--- Returns JSON {released, unwanted, expired, closed, doubted, promoted, forgotten, stalled, wake}
+-- Returns JSON {released, unwanted, expired, closed, doubted, promoted, forgotten, stalled, wake, attempts = ids of those
+--   that expired, were closed or are held in doubt?}
 -- uses: clock memory campaign outbox numbers retry attempts suppression number_index preview recent
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -54,6 +55,8 @@ local function end_by_deadline(set, fact, tally)
       count_call(KEYS[23], KEYS[24], contact, record, attempt)
       save_record(contact, record)
       answer[counted] = answer[counted] + 1
+      answer.attempts = answer.attempts or {}
+      answer.attempts[#answer.attempts + 1] = attempt.id
     else
       answer.stalled = answer.stalled + 1
     end
