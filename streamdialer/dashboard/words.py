@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from markupsafe import Markup
+
 NOTHING: Final = "–"
 
 
@@ -42,10 +44,19 @@ def clock(at_ms: float | None) -> str:
     return NOTHING if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%H:%M:%S")
 
 
+def marked(text: str) -> Markup:
+    """A sentence in which `commands` stand as such."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(parts)
+    )
+
+
 FILTERS: Final[dict[str, Callable[..., str]]] = {
     "number": number,
     "percent": percent,
     "age": age,
     "size": size,
     "clock": clock,
+    "marked": marked,
 }
