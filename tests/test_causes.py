@@ -25,9 +25,9 @@ from streamdialer.rules.caps import CapReason
 from tests.conftest import eventually
 from tests.running import Dialer, running
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
+pytestmark = pytest.mark.anyio
 NOBODY = WorldConfig(human=0, machine=0, busy=0, failed=0)
-EVERYBODY = WorldConfig(human=1, machine=0, busy=0, failed=0, talk_mean_s=600)
+EVERYBODY = WorldConfig(human=1, machine=0, busy=0, failed=0, answer_mean_s=2, talk_mean_s=600)
 ONE = {"count": 1, "window_h": 24, "scope": "number"}
 ROOT = Path(__file__).parents[1]
 
@@ -65,7 +65,6 @@ class Scene:
     world: Callable[[], World] = world
     act: Callable[[Dialer], Awaitable[None]] = start
     running: dict[str, Any] = field(default_factory=dict)
-    is_dialing: bool = False
 
 
 async def pause(dialer: Dialer) -> None:
@@ -208,7 +207,9 @@ async def test_why_a_campaign_is_not_dialed(settings: Settings, redis: Redis, sc
 
 
 @pytest.mark.parametrize("scene", LIMIT_SCENES, ids=lambda scene: scene.code)
-async def test_why_a_campaign_that_is_dialed_places_no_more(settings: Settings, scene: Scene) -> None:
+async def test_why_a_campaign_that_is_dialed_places_no_more(
+    settings: Settings, redis: Redis, scene: Scene
+) -> None:
     async with running(settings, scene.world(), speed=4, start=False, **scene.running) as dialer:
         await scene.act(dialer)
         await eventually(lambda: stands(dialer, None, scene.says), what=scene.says)
@@ -236,13 +237,12 @@ async def forbid(dialer: Dialer) -> None:
 
 
 async def ask_back(dialer: Dialer) -> None:
-    """Contact 1 asks to be called by an agent who does not work today."""
-    await start(dialer)
-    await eventually(lambda: dialer.count("ready"))
+    """While the campaign has to wait, its contact asks to be called by an agent who does not work today."""
+    await api_says(429, {"Retry-After": "2"})(dialer)
+    await eventually(lambda: dialer.services.client.hexists(dialer.services.keys.api, "c:1"))
+    dialer.centre.dialer_api.script(None)
     at = datetime.now(UTC).isoformat()
     await dialer.producer.event("callback_requested", campaign_id=1, contact_id=1, at=at, agent_id=77)
-    for agent in (1001, 1002):
-        await dialer.producer.event("agent_available", agent_id=agent, queue="sales")
 
 
 def asleep() -> str:
@@ -286,7 +286,7 @@ SKIP_SCENES = [
         "cap_conversations",
         "over a cap on conversations",
         lambda: contact_of(
-            campaign_of(world(agents=2, answer_rate=1, config=EVERYBODY), contact_caps=[ONE]),
+            campaign_of(world(answer_rate=1, config=EVERYBODY), contact_caps=[ONE], calls_per_second=0.25),
             phone_number="+15550000001",
         ),
     ),
@@ -302,14 +302,14 @@ SKIP_SCENES = [
     Scene(
         "agent_not_free",
         "1 whose callback is for an agent who is not free",
-        lambda: world(agents=2),
+        lambda: world(contacts=1),
         act=ask_back,
     ),
 ]
 
 
 @pytest.mark.parametrize("scene", SKIP_SCENES, ids=lambda scene: scene.code)
-async def test_whom_a_decision_passed_over_and_why(settings: Settings, scene: Scene) -> None:
+async def test_whom_a_decision_passed_over_and_why(settings: Settings, redis: Redis, scene: Scene) -> None:
     async with running(settings, scene.world(), speed=4, start=False, **scene.running) as dialer:
         await scene.act(dialer)
 
@@ -338,7 +338,7 @@ def test_every_reason_in_the_code_has_words() -> None:
     holds = codes_in_scripts(r"'(dialer_api_\w+)'", "settle")
     claim = codes_in_scripts(r"reply\('(\w+)', 0\)", "claim")
     python = (ROOT / "streamdialer/consumers/dialing.py").read_text("utf-8")
-    dialing = set(re.findall(r'reason = "(\w+)"', python))
+    dialing = set(re.findall(r'(?<!status, result\.)\breason = "(\w+)"', python))
     dialing |= set(re.findall(r'"(\w+)", WHY\[', python)) | set(re.findall(r'"error", "(\w+)"', python))
     servers = {f"backend_{what}" for what in re.findall(r'server}_(\w+)"', python)}
     found = gate | holds | claim | dialing | servers

@@ -7,7 +7,7 @@ import signal
 import sys
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
@@ -94,11 +94,15 @@ async def _watch(settings: Settings) -> None:
     async with reached(settings) as (client, keys), Scripts(client, patient=False) as scripts:
         watched = _Watched(await overview(scripts, keys))
         console = Console()
-        with _keys_at_once(), Live(console=console, screen=True, auto_refresh=False) as live:
+        with (
+            anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
+            _keys_at_once(),
+            Live(console=console, screen=True, auto_refresh=False) as live,
+        ):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(watched.read, scripts, keys)
                 tasks.start_soon(_end_on_q, tasks.cancel_scope)
-                tasks.start_soon(_end_on_signal, tasks.cancel_scope)
+                tasks.start_soon(_end_on_signal, signals, tasks.cancel_scope)
                 while True:
                     size = console.size
                     shown = picture(
@@ -128,8 +132,7 @@ async def _end_on_q(scope: anyio.CancelScope) -> None:
             return
 
 
-async def _end_on_signal(scope: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            scope.cancel()
-            return
+async def _end_on_signal(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+    async for _ in signals:
+        scope.cancel()
+        return
