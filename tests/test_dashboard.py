@@ -20,6 +20,8 @@ from streamdialer.cli import app
 from streamdialer.config import NAMES, Settings
 from streamdialer.dashboard.guard import HEADERS
 from streamdialer.embedded import EmbeddedServer
+from streamdialer.inspection import stream_states
+from streamdialer.operations import campaign_rows
 from tests.dashboard_world import GUARDED, KEYS, LOOK, WALL, bury, kinds, know_campaign, visiting
 
 PAGES = ("/", "/campaigns/7", "/streams", "/replicas", "/dead")
@@ -68,6 +70,29 @@ async def test_a_campaign_says_why_it_is_not_dialed(redis: Redis, settings: Sett
         assert (missing.status_code, "No campaign 8 is known." in missing.text) == (404, True)
 
 
+async def test_the_numbers_are_those_of_the_command_line(redis: Redis, settings: Settings) -> None:
+    await know_campaign(redis, status="paused")
+    places = {"ready": 1, "waiting": 2, "finished": 3, "unanswered": 4, "connected": 5}
+    for place, count in places.items():
+        contacts = {f"{place}-{number}": 10.0**15 for number in range(count)}
+        await redis.zadd(getattr(KEYS, place)("7"), contacts)
+    for _ in range(6):
+        await redis.xadd(KEYS.stream("updates"), {"campaign": "7"})
+    async with visiting(settings) as visitor:
+        campaign, streams = (await visitor.get("/campaigns/7")).text, (await visitor.get("/streams")).text
+    row = (await campaign_rows(redis, KEYS, ["7"]))[0]
+    assert (row.ready, row.waiting, row.active_calls, row.connected_calls) == (1, 2, 4, 5)
+    figures = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", campaign))
+    wanted = {"Contacts ready": "1", "waiting": "2", "finished": "3", "Calls ringing": "4", "connected": "5"}
+    assert figures | wanted == figures
+    lengths = dict(re.findall(r'row">(\w+)</th><td data-label="Length">(\d+)<', streams))
+    assert lengths == {
+        state.stream: str(state.length)
+        for state in await stream_states(redis, KEYS)
+        if state.stream != "dead"
+    }
+
+
 async def test_what_others_wrote_is_shown_as_text_and_numbers_are_masked(
     redis: Redis, settings: Settings
 ) -> None:
@@ -100,6 +125,7 @@ async def test_a_server_that_goes_away_is_said_on_the_page(settings: Settings) -
             mortal.stop()
             gone = await visitor.get("/dead")
     assert (gone.status_code, "Redis does not answer" in gone.text) == (503, True)
+    assert gone.headers["refresh"] == "5"
 
 
 # ---- what it does ----

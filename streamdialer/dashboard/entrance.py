@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from aiohttp import web
 
@@ -10,7 +11,8 @@ from streamdialer.dashboard.access import SESSION, Access, Failures
 from streamdialer.dashboard.guard import AUDIT, Guard, form_of, inner_path, session_of
 from streamdialer.dashboard.render import THEMES, Renderer
 
-YEAR_S = 365 * 86_400
+YEAR_S: Final = 365 * 86_400
+LONGEST_NAME: Final = 64
 
 
 class Entrance:
@@ -29,7 +31,7 @@ class Entrance:
 
     async def log_in(self, request: web.Request) -> web.StreamResponse:
         form = await form_of(request)
-        name, secret = str(form.get("name", "")).strip(), str(form.get("secret", ""))
+        name, secret = str(form.get("name", "")).strip()[:LONGEST_NAME], str(form.get("secret", ""))
         address = self._guard.address(request)
         wait_s = self._failures.wait_s(address)
         if wait_s > 0:

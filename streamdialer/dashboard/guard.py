@@ -24,6 +24,8 @@ AUDIT.setLevel(logging.INFO)
 WITHOUT_LOGIN: Final = ("/login", "/live", "/static/")
 FOR_EVERYBODY: Final = ("/logout", "/theme")
 """What a viewer may send as well."""
+AGAIN_S: Final = "5"
+"""A page that could not be shown is asked for again after this: nobody stands by a wall screen."""
 FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -111,7 +113,10 @@ class Guard:
             )
             return answer
         except (RedisError, *TRANSIENT) as error:
-            return self._renderer.problem(request, 503, f"Redis does not answer: {error}")
+            answer = self._renderer.problem(request, 503, f"Redis does not answer: {error}")
+            if request.method == "GET":
+                answer.headers["Refresh"] = AGAIN_S
+            return answer
 
     @web.middleware
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -22,7 +22,7 @@ from streamdialer.streams import DeadLetters
 READ_EVERY_S: Final = 1.0
 CAMPAIGNS_PER_PAGE: Final = 24
 LETTERS_SHOWN: Final = 100
-DECISIONS_SHOWN: Final = 20
+DECISIONS_SHOWN: Final = 12
 
 
 class Reader:
