@@ -15,10 +15,11 @@ from streamdialer.scripts import Script
 
 EXCEPTIONS: Final[Mapping[str, str]] = {
     "replay.lua": "only the command line runs it, for a person who looks at dead letters",
+    "purge.lua": "only the command line runs it, for a person who empties a stream",
     "trust_memory.lua": "only demo, harness and tests run it, before any process is there",
     "measure.lua": "writes nothing, and only a scrape of the health port runs it",
     "measure_campaigns.lua": "writes nothing, and only a scrape of the health port runs it",
-    "measure_abandoned.lua": "writes nothing, and only a scrape of the health port runs it",
+    "measure_abandoned.lua": "writes nothing, and only a scrape of the health port and `top` run it",
     "Service.aclose": "closes connections, asks nothing",
     "Backend.aclose": "closes connections, asks nothing",
     "DialerAPI.aclose": "closes connections, asks nothing",
