@@ -16,9 +16,11 @@ from redis.asyncio import Redis
 from typer.testing import CliRunner, Result
 
 from streamdialer import extras
+from streamdialer.causes import REASONS
 from streamdialer.cli import app
 from streamdialer.config import NAMES, Settings
 from streamdialer.dashboard.guard import HEADERS
+from streamdialer.dashboard.words import marked
 from streamdialer.embedded import EmbeddedServer
 from streamdialer.inspection import stream_states
 from streamdialer.operations import campaign_rows
@@ -65,7 +67,9 @@ async def test_a_campaign_says_why_it_is_not_dialed(redis: Redis, settings: Sett
     await know_campaign(redis, status="paused")
     async with visiting(settings) as visitor:
         for path in ("/", "/campaigns/7"):
-            assert "Campaign 7 is not dialed: its status is" in (await visitor.get(path)).text
+            page = (await visitor.get(path)).text
+            assert "Campaign 7 is not dialed: its status is" in page
+            assert f"What to do: {marked(REASONS['not_active'].do)}." in page
         missing = await visitor.get("/campaigns/8")
         assert (missing.status_code, "No campaign 8 is known." in missing.text) == (404, True)
 

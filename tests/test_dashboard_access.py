@@ -123,6 +123,23 @@ async def test_a_lie_about_the_address_does_not_help_a_guesser(guarded: Settings
         assert answer.status_code == 429
 
 
+async def test_behind_a_proxy_whom_it_names_last_is_who_failed(guarded: Settings) -> None:
+    async with visiting(guarded, dashboard_proxied=True) as visitor:
+
+        async def log_in(secret: str, *forwarded: str) -> int:
+            answer = await visitor.client.post(
+                "/login",
+                data={"name": ANNA, "secret": secret},
+                headers=[("X-Forwarded-For", each) for each in forwarded],
+            )
+            return answer.status_code
+
+        for number in range(ALLOWED_FAILURES):
+            assert await log_in("a guess", f"10.0.0.{number}", f"10.0.1.{number}, 10.9.9.9") == 403
+        assert await log_in(PASSWORD, "10.0.0.0", "10.9.9.9") == 429
+        assert await log_in(PASSWORD, "10.9.9.9, 10.0.0.0") == 303
+
+
 def test_failures_pass_and_are_counted_by_address() -> None:
     now = [0.0]
     failures = Failures(lambda: now[0])

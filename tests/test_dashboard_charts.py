@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamdialer.dashboard.charts import HEIGHT, WIDTH, charts
-from streamdialer.dashboard.words import age, clock, marked, number, percent, size
+from streamdialer.dashboard.words import age, clock, marked, number, percent, size, when
 from streamdialer.overview import Abandoning, Agents, CampaignView, Interval
 
 
@@ -90,6 +90,9 @@ def test_one_interval_is_no_line() -> None:
         (size(84_000_000), "84 MB"),
         (clock(3_723_000), "01:02:03"),
         (clock(None), "–"),
+        (when(3_723_000, 0), "01:02"),
+        (when(90_123_000, 0), "02 Jan 01:02"),
+        (when(None, 0), "–"),
         (marked("do `streamdialer tick` <b>"), "do <code>streamdialer tick</code> &lt;b&gt;"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -21,9 +21,10 @@ from streamdialer.errors import SettingsError
 AUDIT: Final = logging.getLogger("streamdialer.audit")
 """Who did what: told whatever the log level is."""
 AUDIT.setLevel(logging.INFO)
-WITHOUT_LOGIN: Final = ("/login", "/live", "/static/")
+WITHOUT_LOGIN: Final = ("/login", "/live")
 FOR_EVERYBODY: Final = ("/logout", "/theme")
 """What a viewer may send as well."""
+TOO_OLD: Final = "This form is too old; load the page again."
 AGAIN_S: Final = "5"
 """A page that could not be shown is asked for again after this: nobody stands by a wall screen."""
 FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
@@ -62,8 +63,10 @@ def is_loopback(host: str) -> bool:
 
 def address_of(request: web.Request, *, proxied: bool) -> str:
     """Who asks; behind a proxy, whom it was asked by."""
-    forwarded = request.headers.get("X-Forwarded-For", "") if proxied else ""
-    return forwarded.rpartition(",")[2].strip() or request.remote or "?"
+    lines = (
+        request.headers.getall("X-Forwarded-For", []) if proxied else []
+    )  # some proxies add a line of their own
+    return ",".join(lines).rpartition(",")[2].strip() or request.remote or "?"
 
 
 def inner_path(path: str) -> str:
@@ -98,8 +101,7 @@ class Guard:
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """Of every answer, errors included."""
         response.headers.update(HEADERS)
-        is_file = request.path.startswith("/static/")
-        response.headers["Cache-Control"] = "public, max-age=300" if is_file else "no-store"
+        response.headers["Cache-Control"] = "public, max-age=300" if _is_file(request) else "no-store"
 
     @web.middleware
     async def errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -108,9 +110,8 @@ class Guard:
             return await handler(request)
         except web.HTTPError as error:
             answer = self._renderer.problem(request, error.status, error.text or error.reason)
-            answer.headers.update(
-                {"Retry-After": error.headers["Retry-After"]} if error.status == 429 else {}
-            )
+            if "Retry-After" in error.headers:
+                answer.headers["Retry-After"] = error.headers["Retry-After"]
             return answer
         except (RedisError, *TRANSIENT) as error:
             answer = self._renderer.problem(request, 503, f"Redis does not answer: {error}")
@@ -127,11 +128,11 @@ class Guard:
             )
         writes = request.method not in ("GET", "HEAD")
         if writes and not _is_same_origin(request):
-            raise web.HTTPForbidden(text="This was sent by another site's page.")
+            self._refuse(request, "sent by another site", "This was sent by another site's page.")
         session = self._access.read(request.cookies.get(self._cookie, ""))
         if session is not None:
             request[SESSION] = session
-        if request.path.startswith(WITHOUT_LOGIN):
+        if request.path in WITHOUT_LOGIN or _is_file(request):
             return await handler(request)
         if session is None:
             if not self._access.is_open:
@@ -144,7 +145,7 @@ class Guard:
     async def _let_in(self, request: web.Request, handler: Handler, *, writes: bool) -> web.StreamResponse:
         """Nobody logs in here: the first page begins the session whose forms are accepted."""
         if writes:
-            raise web.HTTPForbidden(text="This form is too old; load the page again.")
+            self._refuse(request, "no session", TOO_OLD)
         cookie, request[SESSION] = self._access.begin(ANYBODY)
         response = await handler(request)
         self.set_cookie(request, response, cookie)
@@ -153,10 +154,13 @@ class Guard:
     async def _require_right(self, request: web.Request, session: Session) -> None:
         form = await form_of(request)
         if not self._access.is_form_of(session, str(form.get("token", ""))):
-            raise web.HTTPForbidden(text="This form is too old; load the page again.")
+            self._refuse(request, "form of no or another session", TOO_OLD)
         if not session.may_act and request.path not in FOR_EVERYBODY:
-            AUDIT.info("refused", extra={**self.who(request), "action": request.path, "outcome": "read-only"})
-            raise web.HTTPForbidden(text="You may look, not act: your role is viewer.")
+            self._refuse(request, "read-only", "You may look, not act: your role is viewer.")
+
+    def _refuse(self, request: web.Request, outcome: str, text: str) -> NoReturn:
+        AUDIT.info("refused", extra={**self.who(request), "action": request.path, "outcome": outcome})
+        raise web.HTTPForbidden(text=text)
 
     def who(self, request: web.Request) -> dict[str, str]:
         """Fields of a log line about what somebody does."""
@@ -178,6 +182,10 @@ class Guard:
             samesite="Strict",
             secure=request.secure or scheme == "https",
         )
+
+
+def _is_file(request: web.Request) -> bool:
+    return request.path.startswith("/static/")
 
 
 def _is_from_here(request: web.Request) -> bool:

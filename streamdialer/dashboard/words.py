@@ -8,6 +8,8 @@ from typing import Final
 
 from markupsafe import Markup
 
+from streamdialer.causes import REASONS
+
 NOTHING: Final = "–"
 
 
@@ -52,11 +54,27 @@ def marked(text: str) -> Markup:
     )
 
 
+def when(at_ms: float | None, now_ms: float) -> str:
+    """An instant to come, UTC: 14:05, or on another day 27 Nov 14:05"""
+    if at_ms is None:
+        return NOTHING
+    at, now = (datetime.fromtimestamp(each / 1000, UTC) for each in (at_ms, now_ms))
+    return at.strftime("%H:%M" if at.date() == now.date() else "%d %b %H:%M")
+
+
+def remedy(reason: str | None) -> str:
+    """What to do about a campaign that is not dialed; '' where nothing is."""
+    cause = REASONS.get(reason or "")
+    return cause.do if cause else ""
+
+
 FILTERS: Final[dict[str, Callable[..., str]]] = {
     "number": number,
     "percent": percent,
     "age": age,
     "size": size,
     "clock": clock,
+    "when": when,
     "marked": marked,
+    "remedy": remedy,
 }

@@ -104,12 +104,12 @@ class Demo:
         with anyio.CancelScope() as scope:
             async with self._signals(scope):
                 self._children.start("tick", "tick")
-                if self._options.dashboard_port is not None:
-                    port = str(self._options.dashboard_port)
-                    self._children.start("dashboard", "dashboard", "--port", port, is_needed=False)
                 for _ in range(self._options.replicas):
                     self._start_replica()
                 await self._replicas_read()
+                if self._options.dashboard_port is not None:
+                    port = str(self._options.dashboard_port)
+                    self._children.start("dashboard", "dashboard", "--port", port, is_needed=False)
                 began = self._centre.summary()
                 self._started_at = anyio.current_time()
                 for campaign in self._centre.world.campaigns:
