@@ -215,6 +215,25 @@ async def test_why_a_campaign_that_is_dialed_places_no_more(
         await eventually(lambda: stands(dialer, None, scene.says), what=scene.says)
 
 
+async def test_a_decision_record_tells_what_went_in_and_each_limits_before_and_after(
+    settings: Settings, redis: Redis
+) -> None:
+    made = world(agents=4, contacts=9, mode="power", pacing_ratio=3.0, max_concurrent_calls=7)
+    async with running(settings, made, speed=4, producers=0, start=False, trunk_lines=5) as dialer:
+        await redis.hset("campaign:1", "status", "active")
+        await dialer.tick()
+        *_, first = await decisions(redis, dialer.services.keys, "1", 10)
+    assert (first.mode, first.pacing_ratio, first.max_concurrent_calls) == ("power", 3.0, 7)
+    assert (first.available_agents, first.share, first.wanted, first.level) == (4, 3, 7, 9)
+    assert first.steps == [
+        ("agents", 9, 9),
+        ("concurrency", 9, 7),
+        ("trunk_lines", 7, 5),
+        ("batch", 5, 5),
+    ]
+    assert (first.limit, first.dialed) == ("trunk_lines", 5)
+
+
 async def stands(dialer: Dialer, code: str | None, says: str) -> bool:
     """Whether the first line of `explain` for any of the campaigns says so now."""
     client, keys = dialer.services.client, dialer.services.keys

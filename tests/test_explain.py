@@ -14,10 +14,14 @@ from streamdialer.causes import LIMITS
 from streamdialer.cli import app
 from streamdialer.config import Settings
 from streamdialer.consumers.dialing import WHY
+from streamdialer.consumers.services import Services
 from streamdialer.explanation import decisions, explain, in_words
 from streamdialer.model import TickResult
 from streamdialer.pacing import Limit
 from streamdialer.pacing.adaptive import Bound
+from streamdialer.waiting import in_words as waiting_in_words
+from streamdialer.waiting import waiting_for
+from tests.ledger_world import LedgerWorld
 from tests.running import running
 
 ADAPTIVE: dict[str, Any] = {
@@ -142,6 +146,30 @@ async def test_from_the_records_of_a_dialed_campaign(
     assert result.exit_code == 0, result.output
     first, *others = result.stdout.splitlines()
     assert first == "Campaign 1 is not dialed: its status is 'paused', not 'active'."
+    assert "What to do: `streamdialer campaign start`, when it is to be dialed." in others
     assert any("agents come free beside" in line for line in others)
     result = await run_sync(lambda: CliRunner().invoke(app, ["explain", "1", "--json"]))
     assert json.loads(result.stdout)["decisions"][0]["reason"] == "not_active"
+    assert json.loads(result.stdout)["stands"] == first
+
+
+@pytest.mark.anyio
+async def test_why_contacts_wait_is_told_by_reason(services: Services) -> None:
+    world, client, keys = LedgerWorld(services), services.client, services.keys
+    await world.open_campaign(contacts=5)
+    for number, reason in enumerate(["retry", "retry", "callback", "min_gap", "of_tomorrow"], 1):
+        wait = {"y": reason, "s": "4 h between two attempts" if reason == "min_gap" else None}
+        document = {"p": "waiting", "a": 1, "w": wait}
+        await client.hset(keys.records("1"), str(number), json.dumps(document))
+        await client.zadd(keys.waiting("1"), {str(number): 10_000 * number})
+    found = await waiting_for(client, keys, "1", 5_000)
+    assert [(one.reason, one.contacts, one.first_in_s) for one in found] == [
+        ("retry", 2, 5.0),
+        ("callback", 1, 25.0),
+        ("min_gap", 1, 35.0),
+    ]
+    assert waiting_in_words(found) == (
+        "Of the next who wait: 2 for their next attempt (the first in 5 s), 1 for the callback they asked for "
+        "(the first in 25 s), 1 within the gap between two attempts (the first in 35 s; 4 h between two attempts)."
+    )
+    assert waiting_in_words(await waiting_for(client, keys, "2", 0)) == ""

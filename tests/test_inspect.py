@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from streamdialer.cli import app
 from streamdialer.embedded import EmbeddedServer
-from streamdialer.keys import GROUP, Keys
+from streamdialer.keys import GROUP, Keys, Stream
 from streamdialer.streams.activity import Doing, StageActivity
 from streamdialer.streams.heartbeat import ReplicaState
 from tests.test_top import terminal
@@ -138,7 +138,7 @@ def test_a_purged_stream_is_empty_and_keeps_its_consumers(db: Any) -> None:
         ("updates", KEYS.outbox("7"), "not confirmed everything"),
     ],
 )
-def test_what_something_depends_on_is_not_purged(db: Any, stream: str, key: str, why: str) -> None:
+def test_what_something_depends_on_is_not_purged(db: Any, stream: Stream, key: str, why: str) -> None:
     fill(db, KEYS.stream(stream), 3)
     db.hset(KEYS.directory, "7", "sales")
     db.zadd(key, {"1": 1}) if stream == "calls" else db.hset(key, "1", "{}")

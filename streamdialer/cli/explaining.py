@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import anyio
+import msgspec
 import typer
 
 from streamdialer.cli.common import AsJson, load_settings, print_json, say
@@ -13,6 +14,14 @@ from streamdialer.explanation import decisions, explain
 from streamdialer.inspection import server_ms
 from streamdialer.model import TickResult
 from streamdialer.operations import reached, read_campaign_id
+from streamdialer.waiting import Waiting, in_words, waiting_for
+
+
+class _Seen(msgspec.Struct, frozen=True, kw_only=True):
+    status: str | None
+    decisions: list[TickResult]
+    waiting: list[Waiting]
+    now_ms: int
 
 
 def register(app: typer.Typer) -> None:
@@ -28,17 +37,23 @@ def explain_campaign(
 ) -> None:
     """Why it dialed as many as it did; for a campaign that is not dialing, the reason first. Times are UTC."""
     campaign = read_campaign_id(campaign)
-    status, records, now_ms = anyio.run(_read, load_settings(ctx), campaign, last)
+    seen = anyio.run(_read, load_settings(ctx), campaign, last)
+    stands, *told = explain(campaign, seen.status, seen.decisions, seen.now_ms)
     if as_json:
-        print_json({"campaign": campaign, "status": status, "decisions": records})
+        document = {"campaign": campaign, "status": seen.status, "stands": stands}
+        print_json({**document, "waiting": seen.waiting, "decisions": seen.decisions})
         return
-    for line in explain(campaign, status, records, now_ms):
+    for line in filter(None, [stands, in_words(seen.waiting), *told]):
         say(line)
 
 
-async def _read(settings: Settings, campaign: str, last: int) -> tuple[str | None, list[TickResult], int]:
-    """Status, decisions and the server's time, ms."""
+async def _read(settings: Settings, campaign: str, last: int) -> _Seen:
     async with reached(settings) as (client, keys):
         status = await client.hget(keys.campaign(campaign), "status")
-        records = await decisions(client, keys, campaign, last)
-        return None if status is None else str(status), records, await server_ms(client)
+        records, now_ms = await decisions(client, keys, campaign, last), await server_ms(client)
+        return _Seen(
+            status=None if status is None else str(status),
+            decisions=records,
+            waiting=await waiting_for(client, keys, campaign, now_ms),
+            now_ms=now_ms,
+        )

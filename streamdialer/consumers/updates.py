@@ -69,7 +69,12 @@ class UpdatesStage:
             confirmed = await self._services.outbox.confirm(campaign, contact, token, update.version)
             log.debug(
                 "told the backend",
-                extra={"contact": contact, "status": update.status, "confirmed": confirmed},
+                extra={
+                    "campaign": campaign,
+                    "contact": contact,
+                    "status": update.status,
+                    "confirmed": confirmed,
+                },
             )
             if confirmed == "done":
                 break  # otherwise there is a newer state, or another deliverer's was overwritten: once more

@@ -21,7 +21,7 @@ TOLERANCE: Final = 0.9
 """Ticks are a little early or late: what comes after nine tenths of the interval counts as in time."""
 
 
-class Noted(msgspec.Struct, frozen=True, kw_only=True):
+class Noted(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A sample as it is kept: how the campaign stood at `at`, server's time, ms."""
 
     at: int

@@ -97,7 +97,7 @@ def _of_replicas(campaigns: Sequence[CampaignView], replicas: Sequence[Replica])
             )
         if "tick" not in heard:
             yield Alarm(
-                level="error",
+                level="warning",
                 code="no_producer",
                 text="no tick producer is heard of: does `streamdialer tick` run?",
             )

@@ -63,8 +63,7 @@ def _headline(seen: Overview) -> Text:
     ringing = sum(one.ringing for one in seen.campaigns)
     connected = sum(one.connected for one in seen.campaigns)
     return Text(
-        f"streamdialer · {clock} · {active} active · agents {free} free of {there} · {ringing} ringing, "
-        f"{connected} talking",
+        f"{clock} · {active} active · {free} of {there} agents free · {ringing} ringing, {connected} talking",
         "bold",
     )
 
@@ -110,7 +109,8 @@ def _table_of_campaigns(campaigns: Sequence[CampaignView], now_ms: int, *, is_wi
             Text("")
             if abandoning is None
             else Text(
-                f"{abandoning.rate:.1%}/{abandoning.cap:.0%}", "bold red" if abandoning.is_over_cap else ""
+                f"{abandoning.rate:.1%}/{100 * abandoning.cap:.3g}%",
+                "bold red" if abandoning.is_over_cap else "",
             ),
             _share(one.utilisation),
             str(one.ready),

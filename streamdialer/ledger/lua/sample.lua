@@ -1,4 +1,5 @@
 -- Notes how a campaign stands, for a picture of its last half hour: not more often than asked for, and bounded in number.
+-- A sample is a JSON list, in the order of `Noted` in `samples.py`.
 -- KEYS 1 directory, 2 samples, 3 totals, 4 ready, 5 waiting, 6 reserved, 7 unanswered, 8 connected, 9 queue's free agents,
 --   10 queue's work
 -- ARGV campaign, shortest time between two samples ms, samples kept, and for how long (ms), contacts the Dialer API counts as
@@ -8,7 +9,7 @@ if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 'unknown' end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local newest = redis.call('LINDEX', KEYS[2], 0)
-local passed = newest and now - cjson.decode(newest).at
+local passed = newest and now - cjson.decode(newest)[1]
 if passed and passed >= 0 and passed < tonumber(ARGV[2]) then return 'early' end
 local doing = { t = 0, w = 0 }
 for _, does in ipairs(redis.call('HVALS', KEYS[10])) do
@@ -17,12 +18,10 @@ for _, does in ipairs(redis.call('HVALS', KEYS[10])) do
 end
 local totals = redis.call('HMGET', KEYS[3], 'total_calls', 'answered_calls', 'abandoned')
 redis.call('LPUSH', KEYS[2], cjson.encode({
-  at = now,
-  calls = tonumber(totals[1] or 0), answered = tonumber(totals[2] or 0), abandoned = tonumber(totals[3] or 0),
-  free = redis.call('ZCARD', KEYS[9]), busy = doing.t, wrapup = doing.w,
-  ringing = redis.call('ZCARD', KEYS[6]) + redis.call('ZCARD', KEYS[7]), connected = redis.call('ZCARD', KEYS[8]),
-  ready = redis.call('ZCARD', KEYS[4]), waiting = redis.call('ZCARD', KEYS[5]),
-  pending = ARGV[5] ~= '' and tonumber(ARGV[5]) or nil,
+  now, tonumber(totals[1] or 0), tonumber(totals[2] or 0), tonumber(totals[3] or 0),
+  redis.call('ZCARD', KEYS[9]), doing.t, doing.w,
+  redis.call('ZCARD', KEYS[6]) + redis.call('ZCARD', KEYS[7]), redis.call('ZCARD', KEYS[8]),
+  redis.call('ZCARD', KEYS[4]), redis.call('ZCARD', KEYS[5]), tonumber(ARGV[5]) or cjson.null,
 }))
 redis.call('LTRIM', KEYS[2], 0, ARGV[3] - 1)
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
