@@ -23,7 +23,7 @@ test: .venv/.dev
 
 browser:
 	@command -v chromium || command -v google-chrome || { test "$$(id -u)" = 0 \
-		&& apt-get update -q && apt-get install -q -y --no-install-recommends chromium fonts-dejavu-core; }
+		&& apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium fonts-dejavu-core; }
 
 check: .venv/.dev
 	$(BIN)/ruff format --check

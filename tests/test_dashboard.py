@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from redis.asyncio import Redis
@@ -20,6 +21,7 @@ from streamdialer.causes import REASONS
 from streamdialer.cli import app
 from streamdialer.config import NAMES, Settings
 from streamdialer.dashboard.guard import HEADERS
+from streamdialer.dashboard.pages import READ_EVERY_S
 from streamdialer.dashboard.words import marked
 from streamdialer.embedded import EmbeddedServer
 from streamdialer.inspection import stream_states
@@ -127,9 +129,11 @@ async def test_a_server_that_goes_away_is_said_on_the_page(settings: Settings) -
         async with visiting(settings, redis_url=mortal.url) as visitor:
             assert (await visitor.get("/streams")).status_code == 200
             mortal.stop()
-            gone = await visitor.get("/dead")
-    assert (gone.status_code, "Redis does not answer" in gone.text) == (503, True)
-    assert gone.headers["refresh"] == "5"
+            await anyio.sleep(READ_EVERY_S)
+            gone = [await visitor.get(path) for path in ("/dead", "/", "/streams")]
+    for page in gone:
+        assert (page.status_code, "Redis does not answer" in page.text) == (503, True)
+        assert page.headers["refresh"] == "5"
 
 
 # ---- what it does ----

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import msgspec
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import ConsoleMessage, Page, async_playwright
@@ -15,6 +17,7 @@ from redis.asyncio import Redis
 
 from streamdialer.callcentre import build_world
 from streamdialer.config import Settings
+from streamdialer.embedded import EmbeddedServer
 from tests.conftest import eventually
 from tests.dashboard_world import (
     ANNA,
@@ -58,7 +61,8 @@ async def browsing(address: str, **options: Any) -> AsyncIterator[Page]:
 
 
 def is_fault(said: ConsoleMessage) -> bool:
-    return said.type == "error" and "404 (Not Found)" not in said.text
+    """A page that is asked for and not there is none."""
+    return said.type == "error" and not re.search("status of (404|503)", said.text)
 
 
 async def log_in(page: Page, name: str = ANNA, secret: str = PASSWORD) -> None:
@@ -156,6 +160,17 @@ async def test_what_changes_shows_without_a_reload_and_ticks_stay(redis: Redis, 
         await redis.hset(KEYS.campaign("7"), "status", "paused")
         await page.get_by_text("its status is 'paused'").wait_for()
         await page.get_by_role("button", name="Start campaign 7").wait_for()
+
+
+async def test_what_is_shown_is_said_to_be_old_when_no_news_comes(settings: Settings) -> None:
+    with EmbeddedServer() as mortal:
+        here = msgspec.structs.replace(settings, redis_url=mortal.url)
+        async with dashboard(here) as address, browsing(address) as page:
+            await page.goto("/streams")
+            assert not await page.get_by_text("No news comes").is_visible()
+            mortal.stop()
+            await page.get_by_text("No news comes").wait_for()
+            assert await page.get_by_role("rowheader", name="ticks").count() == 1
 
 
 async def test_logging_out_the_theme_and_a_viewer(redis: Redis, settings: Settings) -> None:

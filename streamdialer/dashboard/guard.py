@@ -16,7 +16,7 @@ from streamdialer.config import Settings
 from streamdialer.connection import TRANSIENT
 from streamdialer.dashboard.access import ANYBODY, SESSION, Access, Session
 from streamdialer.dashboard.render import Renderer
-from streamdialer.errors import SettingsError
+from streamdialer.errors import SettingsError, StreamdialerError
 
 AUDIT: Final = logging.getLogger("streamdialer.audit")
 """Who did what: told whatever the log level is."""
@@ -113,7 +113,7 @@ class Guard:
             if "Retry-After" in error.headers:
                 answer.headers["Retry-After"] = error.headers["Retry-After"]
             return answer
-        except (RedisError, *TRANSIENT) as error:
+        except (StreamdialerError, RedisError, *TRANSIENT) as error:
             answer = self._renderer.problem(request, 503, f"Redis does not answer: {error}")
             if request.method == "GET":
                 answer.headers["Refresh"] = AGAIN_S
