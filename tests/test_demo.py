@@ -201,10 +201,12 @@ def test_it_starts_the_dashboard_where_it_can_and_goes_on_where_it_cannot() -> N
         assert [line[:35] for line in errors.splitlines() if b"ashboard" in line] == [
             b"Without a dashboard: port 5555 of 1"
         ]
-    demo = start_demo(*TINY, "--seconds", "20")
-    wait_until(lambda: answers("/live") == 200, within_s=15)
-    wait_until(lambda: "Campaign 1 is dialed" in httpx.get(at("/")).text, within_s=15)
-    demo.send_signal(signal.SIGINT)
+    demo = start_demo("--contacts", "2000", "--agents", "10", "--speed", "20", "--json")
+    try:
+        wait_until(lambda: answers("/live") == 200, within_s=ENOUGH_S)
+        wait_until(lambda: "Campaign 1 is dialed" in httpx.get(at("/")).text, within_s=ENOUGH_S)
+    finally:
+        demo.send_signal(signal.SIGINT)
     assert summary_of(demo).ended == "interrupted"
     assert answers("/live") is None
 
