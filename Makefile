@@ -6,11 +6,12 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check clean
+.PHONY: help demo test browser check clean
 
 help:
 	@echo "make demo    the whole dialer against a simulated call centre, nothing else needed"
 	@echo "make test    all tests"
+	@echo "make browser a Chromium from Debian's packages, for the tests of the dashboard"
 	@echo "make check   format, lint, types, layers"
 	@echo "make clean   removes .venv and everything built or cached"
 
@@ -19,6 +20,10 @@ demo: .venv/.demo
 
 test: .venv/.dev .venv/.promtool
 	$(BIN)/pytest -n auto $(ARGS)
+
+browser:
+	@command -v chromium || command -v google-chrome || { test "$$(id -u)" = 0 \
+		&& apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium fonts-dejavu-core; }
 
 check: .venv/.dev
 	$(BIN)/ruff format --check
@@ -40,7 +45,7 @@ $(BIN)/python:
 .venv/.demo: pyproject.toml | $(BIN)/python
 	@echo "installing streamdialer and its demo into .venv"
 	@$(PIP) --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
-	@$(PIP) install -e '.[demo]'
+	@$(PIP) install -e '.[demo,dashboard]'
 	@touch $@
 
 .venv/.dev: pyproject.toml | $(BIN)/python

@@ -22,6 +22,7 @@ from msgspec import inspect
 from phonenumbers import SUPPORTED_REGIONS
 
 from streamdialer.errors import SettingsError
+from streamdialer.logins import users_take
 from streamdialer.rules import pack_names
 from streamdialer.settings import NAMES, SECRETS, Settings
 
@@ -202,6 +203,8 @@ def _takes(field: _Field) -> str:
             return f"{noun}{unit} {' and '.join(limits)}".rstrip()
         case inspect.BoolType():
             return "true or false"
+        case inspect.StrType(min_length=int(least)):
+            return f"text of at least {least} characters"
         case _:
             return "text"
 
@@ -219,6 +222,8 @@ def _refused_text(name: str, value: object) -> str | None:
         return None if text in pack_names() else f"one of {', '.join(pack_names())}"
     if name == "country":
         return None if text.upper() in SUPPORTED_REGIONS else "an ISO 3166 code of two letters such as CO"
+    if name == "dashboard_users":
+        return users_take(text)
     if name == "backend_login_path":
         return None if text.startswith("/") else "a path that begins with /"
     return None

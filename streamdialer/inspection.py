@@ -179,7 +179,7 @@ def fit_to_show(letter: DeadLetter) -> DeadLetter:
 
 
 def _shown_field(name: str, value: str) -> str:
-    if name == "phone_number":
+    if name in _NUMBERS:
         return mask_number(value)
     if name not in ("data", "call"):
         return value

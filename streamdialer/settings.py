@@ -13,6 +13,7 @@ from msgspec import Meta
 
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+Token = Annotated[str, Meta(min_length=16)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +183,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     health_host: Annotated[str, Meta(description="address that port is opened at")] = "127.0.0.1"
     health_file: Annotated[str, Meta(description="file a healthy replica touches every few seconds")] = ""
 
+    # dashboard
+    dashboard_users: Annotated[
+        str,
+        Meta(
+            description="who may log in: role:name:password, separated by commas; roles are operator, viewer"
+        ),
+    ] = ""
+    dashboard_token: Annotated[Token, Meta(description="whoever has it may log in as an operator")] = ""
+    dashboard_view_token: Annotated[Token, Meta(description="whoever has it may log in as a viewer")] = ""
+    dashboard_secret: Annotated[
+        Token, Meta(description="signs the sessions; without it they end when the dashboard does")
+    ] = ""
+    dashboard_session_s: Annotated[Seconds, Meta(description="how long a log-in lasts")] = 43200.0
+    dashboard_proxied: Annotated[
+        bool, Meta(description="behind a reverse proxy: X-Forwarded-For and -Proto are believed")
+    ] = False
+
 
 _SHARED: Final = {
     "redis_url",
@@ -198,4 +216,12 @@ NAMES: Final[dict[str, str]] = {
     field: field.upper() if field in _SHARED else f"STREAMDIALER_{field.upper()}"
     for field in Settings.__struct_fields__
 }
-SECRETS: Final = {"backend_token", "backend_password", "dialer_api_token"}
+SECRETS: Final = {
+    "backend_token",
+    "backend_password",
+    "dialer_api_token",
+    "dashboard_users",
+    "dashboard_token",
+    "dashboard_view_token",
+    "dashboard_secret",
+}

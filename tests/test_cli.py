@@ -140,7 +140,7 @@ def test_every_commands_help_ends_with_an_example_of_itself(command: tuple[str, 
 
 def test_the_commands_are_all_there() -> None:
     assert {" ".join(command) for command in all_commands()} >= {
-        *("consume", "tick", "run", "result", "emit", "config", "doctor"),
+        *("consume", "tick", "dashboard", "run", "result", "emit", "config", "doctor"),
         *(f"campaign {verb}" for verb in ("list", "show", "start", "pause", "stop", "cleanup")),
         "contact show",
         *(f"dead {verb}" for verb in ("list", "show", "replay", "drop")),
@@ -179,6 +179,7 @@ ONE_SHOT = [
     ("tick",),
     ("consume",),
     ("consume", "--processes", "2"),
+    ("dashboard",),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+import httpx
 import msgspec
 import pytest
 
@@ -22,7 +24,9 @@ from streamdialer.demo.reaction import ReactionTimes
 from streamdialer.demo.reckoning import LedgerView, reckon
 from tests.test_embedded import is_alive, wait_until
 
-SMALL = ["--contacts", "60", "--agents", "10", "--speed", "60", "--seconds", "20", "--json"]
+TINY = ["--contacts", "60", "--agents", "10", "--speed", "60", "--json"]
+SMALL = [*TINY, "--seconds", "20", "--no-dashboard"]
+DASHBOARD = ("127.0.0.1", 5555)
 ENOUGH_S = 60
 
 
@@ -187,3 +191,32 @@ def test_a_reaction_counts_only_while_contacts_were_ready() -> None:
 
 def test_without_any_reaction_there_is_no_percentile() -> None:
     assert ReactionTimes(speed=1).percentile_ms(0.5) is None
+
+
+def test_it_starts_the_dashboard_where_it_can_and_goes_on_where_it_cannot() -> None:
+    with socket.create_server(DASHBOARD):
+        demo = start_demo(*TINY, "--seconds", "3")
+        errors = demo.communicate(timeout=ENOUGH_S)[1]
+        assert demo.returncode == 0, errors
+        assert [line[:35] for line in errors.splitlines() if b"ashboard" in line] == [
+            b"Without a dashboard: port 5555 of 1"
+        ]
+    demo = start_demo("--contacts", "2000", "--agents", "10", "--speed", "20", "--json")
+    try:
+        wait_until(lambda: answers("/live") == 200, within_s=ENOUGH_S)
+        wait_until(lambda: "Campaign 1 is dialed" in httpx.get(at("/")).text, within_s=ENOUGH_S)
+    finally:
+        demo.send_signal(signal.SIGINT)
+    assert summary_of(demo).ended == "interrupted"
+    assert answers("/live") is None
+
+
+def at(path: str) -> str:
+    return "http://{}:{}{}".format(*DASHBOARD, path)
+
+
+def answers(path: str) -> int | None:
+    try:
+        return httpx.get(at(path)).status_code
+    except httpx.TransportError:
+        return None

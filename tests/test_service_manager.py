@@ -162,3 +162,16 @@ def test_compose_leaves_the_watching_to_the_image() -> None:
         assert {one for one in environment if one.startswith("STREAMDIALER_")} <= set(NAMES.values())
         assert "healthcheck" not in services[name], "the image has one: the file that the loop touches"
         arguments_are_known(services[name]["command"])
+
+
+def test_the_dashboard_is_started_with_what_it_knows_and_watched_where_it_answers() -> None:
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))["services"]["dashboard"]
+    assert {one for one in compose["environment"] if one.startswith("STREAMDIALER_")} <= set(NAMES.values())
+    assert compose["ports"] == ["127.0.0.1:5555:5555"], "not for the network: it speaks http"
+    assert ":5555/live" in compose["healthcheck"]["test"][3]
+    arguments_are_known(compose["command"])
+    deployment, service = yaml.safe_load_all((DEPLOY / "kubernetes" / "dashboard.yaml").read_text("utf-8"))
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["ports"] == [{"name": service["spec"]["ports"][0]["targetPort"], "containerPort": 5555}]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/live", "port": "http"}
+    arguments_are_known(container["args"])

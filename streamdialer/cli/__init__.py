@@ -13,6 +13,7 @@ from streamdialer.cli import (
     campaigns,
     checking,
     contacts,
+    dashboard,
     dead,
     demo,
     dnc,
@@ -41,6 +42,7 @@ app = typer.Typer(
 for family in (
     workers,
     ticks,
+    dashboard,
     events,
     campaigns,
     contacts,

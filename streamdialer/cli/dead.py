@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 import anyio
@@ -22,9 +19,15 @@ from streamdialer.cli.common import (
 from streamdialer.config import Settings
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.inspection import fit_to_show
-from streamdialer.operations import reached
-from streamdialer.scripts import Scripts
-from streamdialer.streams import DeadLetter, DeadLetters
+from streamdialer.letters import (
+    checked_letter_ids,
+    drop_letters,
+    newest_letters,
+    opened_letters,
+    replay_letters,
+    wanted_letters,
+)
+from streamdialer.streams import DeadLetter
 
 LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Ids as `dead list` shows them.")]
 commands = typer.Typer(
@@ -64,7 +67,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """One dead letter, with the original entry; phone numbers are masked."""
-    [checked] = _checked([letter_id])
+    [checked] = checked_letter_ids([letter_id])
     letter = anyio.run(_get, load_settings(ctx), checked)
     if as_json:
         print_json(letter)
@@ -113,58 +116,31 @@ def drop(
         raise CannotBeDone(f"{len(chosen) - dropped} of these dead letters did not exist")
 
 
-def _checked(letter_ids: list[str]) -> list[str]:
-    for letter_id in letter_ids:
-        if not re.fullmatch(r"\d{1,19}-\d{1,19}", letter_id):
-            raise SettingsError(f"dead letter: got {letter_id!r}, takes an id such as 1732424242000-0")
-    return list(dict.fromkeys(letter_ids))
-
-
 def _chosen(command: str, letter_ids: list[str] | None, *, everything: bool) -> list[str] | None:
     """The ids given; None for all."""
     if everything == bool(letter_ids):
         raise SettingsError(f"dead {command}: takes ids, or --all")
-    return None if everything else _checked(letter_ids or [])
-
-
-@asynccontextmanager
-async def _letters(settings: Settings) -> AsyncIterator[DeadLetters]:
-    async with reached(settings) as (client, keys), Scripts(client, patient=False) as scripts:
-        yield DeadLetters(client, scripts, keys)
+    return None if everything else checked_letter_ids(letter_ids or [])
 
 
 async def _newest(settings: Settings, count: int) -> tuple[list[DeadLetter], int]:
-    async with _letters(settings) as letters:
-        return [fit_to_show(letter) for letter in await letters.newest(count)], await letters.count()
+    async with opened_letters(settings) as letters:
+        return await newest_letters(letters, count)
 
 
 async def _get(settings: Settings, letter_id: str) -> DeadLetter:
-    async with _letters(settings) as letters:
+    async with opened_letters(settings) as letters:
         return fit_to_show(await letters.get(letter_id))
-
-
-async def _all_ids(letters: DeadLetters) -> list[str]:
-    """Oldest first; what dies again meanwhile is not among them."""
-    there_are = await letters.count()
-    return [letter.id for letter in reversed(await letters.newest(there_are))] if there_are else []
 
 
 async def _replay(settings: Settings, chosen: list[str] | None) -> dict[str, str]:
     """Dead letter -> its new entry."""
-    async with _letters(settings) as letters:
-        wanted = await _all_ids(letters) if chosen is None else chosen
-        if chosen is not None:
-            for letter_id in chosen:  # all or none
-                await letters.get(letter_id)
-        replayed: dict[str, str] = {}
+    async with opened_letters(settings) as letters:
+        wanted = await wanted_letters(letters, chosen)
         with progress("replaying", len(wanted)) as note:
-            for letter_id in wanted:
-                replayed[letter_id] = await letters.replay(letter_id)
-                note(len(replayed))
-        return replayed
+            return await replay_letters(letters, wanted, note)
 
 
 async def _drop(settings: Settings, chosen: list[str] | None) -> int:
-    async with _letters(settings) as letters:
-        wanted = await _all_ids(letters) if chosen is None else chosen
-        return sum([await letters.drop(wanted[at : at + 500]) for at in range(0, len(wanted), 500)])
+    async with opened_letters(settings) as letters:
+        return await drop_letters(letters, await wanted_letters(letters, chosen, must_exist=False))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 import anyio
 import typer
@@ -12,12 +12,15 @@ from rich.console import Console
 from streamdialer.cli.common import AsJson, print_json
 from streamdialer.demo import DemoOptions, run_demo
 from streamdialer.demo.view import View
-from streamdialer.errors import SettingsError
+from streamdialer.errors import CannotBeDone, SettingsError
+from streamdialer.extras import how_to_install
 from streamdialer.model import DialMode, Pacing
 from streamdialer.observe.logs import set_up_logging
+from streamdialer.operations import require_port
 
 MODES = ("progressive", "predictive", "power")
 PACINGS = ("fixed", "adaptive")
+DASHBOARD: Final = ("127.0.0.1", 5555)
 
 
 def register(app: typer.Typer) -> None:
@@ -49,7 +52,9 @@ def demo(
         typer.Option(min=0.5, help="Seconds between kills of a replica; another takes its place."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the simulated people, and of which replica is killed.")] = 0,
-    _no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Without the web page.")] = False,
+    no_dashboard: Annotated[
+        bool, typer.Option("--no-dashboard", help="Without the web page on 127.0.0.1:5555.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Watch it work: an embedded Redis, a simulated telephone network, a producer and real replicas.
@@ -78,6 +83,7 @@ def demo(
         replicas=replicas,
         kill_every_s=kill_every,
         seed=seed,
+        dashboard_port=None if no_dashboard else _dashboard_port(),
     )
     set_up_logging("WARNING", "text")
     console = Console(stderr=as_json)
@@ -89,3 +95,19 @@ def demo(
         view.show_summary(summary)
     if not summary.is_good:
         raise typer.Exit(1)
+
+
+def _dashboard_port() -> int | None:
+    """The web page's port; None, having said why, when there can be none."""
+    host, port = DASHBOARD
+    why_not = how_to_install("dashboard")
+    if why_not is None:
+        try:
+            require_port(host, port)
+        except CannotBeDone as error:
+            why_not = str(error)
+    if why_not is not None:
+        typer.echo(f"Without a dashboard: {why_not}", err=True)
+        return None
+    typer.echo(f"Dashboard: http://{host}:{port}/", err=True)
+    return port

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from typing import Final
 
@@ -22,6 +22,7 @@ from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.refill import Refill, Refilled
 from streamdialer.consumers.services import Services, ledger_limits
 from streamdialer.consumers.trunks import Trunks
+from streamdialer.consumers.turns import Turn, Turns
 from streamdialer.consumers.wakes import Wakes
 from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServer, Unreachable
 from streamdialer.ledger import Claimed, QueueState, Reservation
@@ -80,7 +81,7 @@ class Dialing:
         self._registered: Recent[tuple[str, str]] = Recent(REMEMBERED_S)
         self._members: Recent[list[str]] = Recent(REMEMBERED_S)
         self._polling: Recent[anyio.Lock] = Recent(REMEMBERED_S)
-        self._deciding: Recent[anyio.Lock] = Recent(REMEMBERED_S)
+        self._turns = Turns(REMEMBERED_S)
 
     async def settings_of(self, campaign: str) -> CampaignSettings:
         """Raises CampaignError or Unreachable."""
@@ -132,8 +133,11 @@ class Dialing:
         services = self._services
         for number in range(CLAIM_TRIES):
             state = await self._fresh_queue(tick.campaign, campaign, result)
-            async with self._turn(campaign) as has_waited:
-                if has_waited:
+            async with self._turn(tick.campaign, campaign) as turn:
+                if turn == "taken":
+                    result.reason, result.detail = "decided_just_now", WHY["decided_just_now"]
+                    return
+                if turn == "waited":
                     state = await self._queue_state(tick.campaign, campaign)
                 shared = shared_by_all(state, tick.campaign, campaign)
                 decision = decide(snapshot_of(state, shared), tick.campaign)
@@ -181,20 +185,10 @@ class Dialing:
             f"the campaigns of queue {campaign.queue_name} kept changing; the next tick tries again"
         )
 
-    @asynccontextmanager
-    async def _turn(self, campaign: CampaignSettings) -> AsyncIterator[bool]:
-        """Adaptive decisions of a queue are made one after the other here: each sees the last one's calls and learning.
-
-        Gives whether others have decided meanwhile.
-        """
-        if not self._adaptive.is_asked(campaign):
-            yield False
-            return
-        queue = campaign.queue_name
-        turn = self._deciding.put(queue, self._deciding.get(queue) or anyio.Lock())
-        has_waited = turn.locked()
-        async with turn:
-            yield has_waited
+    def _turn(self, campaign: str, settings: CampaignSettings) -> AbstractAsyncContextManager[Turn]:
+        if not self._adaptive.is_asked(settings):
+            return nullcontext("at once")
+        return self._turns.turn(settings.queue_name, campaign)
 
     async def _adapt(
         self,

@@ -28,10 +28,13 @@ STARTING_S: Final = 5.0
 class Child:
     """One running process."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(
+        self, name: str, process: subprocess.Popen[bytes], log: Path, *, is_needed: bool = True
+    ) -> None:
         self.name = name
         self.process = process
         self.log = log
+        self.is_needed = is_needed
         self.started = time.monotonic()
         self.was_killed = False
 
@@ -73,8 +76,11 @@ class Children:
                 child.process.kill()
             child.process.wait()
 
-    def start(self, name: str, *arguments: str) -> Child:
-        """Runs `streamdialer` with the arguments; must be called from the main thread."""
+    def start(self, name: str, *arguments: str, is_needed: bool = True) -> Child:
+        """Runs `streamdialer` with the arguments; must be called from the main thread.
+
+        One that is not needed may end by itself.
+        """
         log = self._directory / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -86,7 +92,7 @@ class Children:
                 stderr=output,
                 start_new_session=True,  # Ctrl-C is for the demo, which stops them in order
             )
-        child = Child(name, process, log)
+        child = Child(name, process, log, is_needed=is_needed)
         self.all.append(child)
         return child
 
@@ -100,9 +106,9 @@ class Children:
         return [child for child in self.all if child.name.startswith(prefix) and child.is_running]
 
     def check(self) -> None:
-        """Raises CannotBeDone for a process that ended by itself, with the end of its log."""
+        """Raises CannotBeDone for a needed process that ended by itself, with the end of its log."""
         for child in self.all:
-            if not child.was_killed and not child.is_running:
+            if child.is_needed and not child.was_killed and not child.is_running:
                 raise CannotBeDone(
                     f"{child.name} (process {child.pid}) ended with exit code {child.process.returncode}; "
                     f"the end of its log:\n{child.log_end()}"
@@ -110,7 +116,9 @@ class Children:
 
     async def stop(self) -> list[str]:
         """Asks everybody to end, the one started first last; returns what was not as it should be."""
-        children = [child for child in self.all if not child.was_killed]
+        children = [
+            child for child in self.all if not child.was_killed and (child.is_needed or child.is_running)
+        ]
         young = {child.name for child in children if time.monotonic() - child.started < STARTING_S}
         for child in reversed(children):
             if child.is_running:

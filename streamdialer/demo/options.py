@@ -52,6 +52,8 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int = 2
     kill_every_s: float | None = None
     seed: int = 0
+    dashboard_port: int | None = None
+    """Of loopback; None: without the web page."""
 
     @property
     def ring_timeout_s(self) -> float:

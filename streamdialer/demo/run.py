@@ -107,6 +107,9 @@ class Demo:
                 for _ in range(self._options.replicas):
                     self._start_replica()
                 await self._replicas_read()
+                if self._options.dashboard_port is not None:
+                    port = str(self._options.dashboard_port)
+                    self._children.start("dashboard", "dashboard", "--port", port, is_needed=False)
                 began = self._centre.summary()
                 self._started_at = anyio.current_time()
                 for campaign in self._centre.world.campaigns:

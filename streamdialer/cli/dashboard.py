@@ -1,0 +1,46 @@
+"""`dashboard`: the web page."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import anyio
+import typer
+
+from streamdialer.cli.common import load_settings, say, stop_on_signals
+from streamdialer.config import Settings
+from streamdialer.errors import SettingsError
+from streamdialer.extras import how_to_install
+from streamdialer.observe.logs import set_up_logging
+from streamdialer.streams import ReplicaRun
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this family's command."""
+    app.command(epilog="Example: streamdialer dashboard --port 5555")(dashboard)
+
+
+def dashboard(
+    ctx: typer.Context,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; other than loopback only with a log-in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")] = 5555,
+) -> None:
+    """The web page: campaigns, streams, replicas, dead letters. Needs the extra `dashboard`."""
+    missing = how_to_install("dashboard")
+    if missing is not None:
+        raise SettingsError(missing)
+    settings = load_settings(ctx)
+    set_up_logging(settings.log_level, settings.log_format)
+    anyio.run(_serve, settings, host, port)
+
+
+async def _serve(settings: Settings, host: str, port: int) -> None:
+    from streamdialer.dashboard import serve
+
+    run = ReplicaRun()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop_on_signals, run)
+        await serve(settings, host, port, run, say)
+        tasks.cancel_scope.cancel()

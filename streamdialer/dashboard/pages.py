@@ -1,0 +1,100 @@
+"""What there is to see: campaigns, streams, replicas, dead letters."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import anyio
+from aiohttp import web
+from redis.asyncio import Redis
+
+from streamdialer.dashboard.charts import charts
+from streamdialer.dashboard.render import Renderer
+from streamdialer.errors import CannotBeDone
+from streamdialer.explanation import decisions, in_words
+from streamdialer.inspection import fit_to_show
+from streamdialer.keys import Keys
+from streamdialer.letters import newest_letters
+from streamdialer.overview import CampaignView, Overview, overview
+from streamdialer.scripts import Scripts
+from streamdialer.streams import DeadLetters
+
+READ_EVERY_S: Final = 1.0
+CAMPAIGNS_PER_PAGE: Final = 24
+LETTERS_SHOWN: Final = 100
+DECISIONS_SHOWN: Final = 12
+
+
+class Reader:
+    """The overview of this second, read once for everybody who looks."""
+
+    def __init__(self, scripts: Scripts, keys: Keys) -> None:
+        self._scripts = scripts
+        self._keys = keys
+        self._reading = anyio.Lock()
+        self._read: Overview | None = None
+        self._read_at = float("-inf")
+
+    async def overview(self) -> Overview:
+        """Raises redis.RedisError, or Unreachable."""
+        async with self._reading:
+            if self._read is None or anyio.current_time() - self._read_at > READ_EVERY_S:
+                self._read = await overview(self._scripts, self._keys)
+                self._read_at = anyio.current_time()
+            return self._read
+
+
+class Pages:
+    """Every page that only shows."""
+
+    def __init__(
+        self, client: Redis, keys: Keys, reader: Reader, letters: DeadLetters, renderer: Renderer
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._reader = reader
+        self._letters = letters
+        self._renderer = renderer
+
+    async def campaigns(self, request: web.Request) -> web.Response:
+        seen = await self._reader.overview()
+        pages = max(1, -(-len(seen.campaigns) // CAMPAIGNS_PER_PAGE))
+        wanted = request.query.get("page", "1")
+        page = min(max(1, int(wanted[:6])), pages) if wanted.isdecimal() else 1
+        shown = seen.campaigns[(page - 1) * CAMPAIGNS_PER_PAGE :][:CAMPAIGNS_PER_PAGE]
+        drawn = [(campaign, charts(campaign)[:1]) for campaign in shown]
+        return self._renderer.page(request, "campaigns", seen=seen, drawn=drawn, page=page, pages=pages)
+
+    async def campaign(self, request: web.Request) -> web.Response:
+        seen = await self._reader.overview()
+        campaign = _find(seen, request.match_info["campaign"])
+        records = await decisions(self._client, self._keys, str(campaign.campaign_id), last=DECISIONS_SHOWN)
+        told = [(record.at, in_words(record)) for record in records]
+        return self._renderer.page(
+            request, "campaign", seen=seen, campaign=campaign, charts=charts(campaign), decisions=told
+        )
+
+    async def streams(self, request: web.Request) -> web.Response:
+        return self._renderer.page(request, "streams", seen=await self._reader.overview())
+
+    async def replicas(self, request: web.Request) -> web.Response:
+        return self._renderer.page(request, "replicas", seen=await self._reader.overview())
+
+    async def dead(self, request: web.Request) -> web.Response:
+        letters, there_are = await newest_letters(self._letters, LETTERS_SHOWN)
+        seen = await self._reader.overview()
+        return self._renderer.page(request, "dead", seen=seen, letters=letters, there_are=there_are)
+
+    async def letter(self, request: web.Request) -> web.Response:
+        try:
+            letter = fit_to_show(await self._letters.get(request.match_info["letter"]))
+        except CannotBeDone as error:
+            raise web.HTTPNotFound(text=f"{error}".partition(";")[0]) from error
+        return self._renderer.page(request, "letter", seen=await self._reader.overview(), letter=letter)
+
+
+def _find(seen: Overview, campaign: str) -> CampaignView:
+    found = next((each for each in seen.campaigns if str(each.campaign_id) == campaign), None)
+    if found is None:
+        raise web.HTTPNotFound(text=f"No campaign {campaign} is known.")
+    return found

@@ -1,0 +1,60 @@
+"""Pages from templates; every value is escaped."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import quote
+
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from streamdialer import __version__
+from streamdialer.dashboard import words
+from streamdialer.dashboard.access import SESSION, Session
+
+THEMES: Final = ("auto", "light", "dark")
+NOTICES_KEPT: Final = 1000
+LIVE: Final = "X-Live"
+"""The header of the script that keeps a page fresh."""
+
+
+class Renderer:
+    """Makes answers of templates."""
+
+    def __init__(self) -> None:
+        self._templates = Environment(
+            loader=PackageLoader("streamdialer.dashboard"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters.update(words.FILTERS)
+        self._templates.filters["segment"] = lambda text: quote(str(text), safe="")
+        self._notices: dict[str, tuple[str, bool]] = {}
+
+    def page(self, request: web.Request, template: str, status: int = 200, **context: Any) -> web.Response:
+        session = request.get(SESSION)
+        theme = request.cookies.get("theme", "auto")
+        is_live = LIVE in request.headers
+        html = self._templates.get_template(f"{template}.html").render(
+            session=session,
+            path=request.path,
+            here=request.path_qs if request.method == "GET" else "/",
+            theme=theme if theme in THEMES else "auto",
+            themes=THEMES,
+            version=__version__,
+            notice=self._notices.pop(session.id, None) if session and not is_live else None,
+            **context,
+        )
+        return web.Response(text=html, status=status, content_type="text/html", charset="utf-8")
+
+    def problem(self, request: web.Request, status: int, text: str) -> web.Response:
+        """An error as a page."""
+        return self.page(request, "problem", status, code=status, text=text)
+
+    def tell(self, session: Session, text: str, *, is_good: bool) -> None:
+        """What the session's next page says above all else."""
+        self._notices[session.id] = (text, is_good)
+        if len(self._notices) > NOTICES_KEPT:
+            del self._notices[next(iter(self._notices))]

@@ -1,0 +1,69 @@
+"""Dead letters as an operator handles them, at the command line and in the dashboard: look, replay, drop."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from streamdialer.config import Settings
+from streamdialer.errors import SettingsError
+from streamdialer.inspection import fit_to_show
+from streamdialer.operations import reached
+from streamdialer.scripts import Scripts
+from streamdialer.streams import DeadLetter, DeadLetters
+
+AT_ONCE: Final = 500
+
+
+@asynccontextmanager
+async def opened_letters(settings: Settings) -> AsyncIterator[DeadLetters]:
+    """The dead letters of a server that has just answered; raises Unreachable."""
+    async with reached(settings) as (client, keys), Scripts(client, patient=False) as scripts:
+        yield DeadLetters(client, scripts, keys)
+
+
+def checked_letter_ids(letter_ids: list[str]) -> list[str]:
+    """Each once; raises SettingsError for what can be no dead letter's id."""
+    for letter_id in letter_ids:
+        if not re.fullmatch(r"\d{1,19}-\d{1,19}", letter_id):
+            raise SettingsError(f"dead letter: got {letter_id!r}, takes an id such as 1732424242000-0")
+    return list(dict.fromkeys(letter_ids))
+
+
+async def newest_letters(letters: DeadLetters, count: int) -> tuple[list[DeadLetter], int]:
+    """The newest, newest first and fit to be shown, and how many there are."""
+    return [fit_to_show(letter) for letter in await letters.newest(count)], await letters.count()
+
+
+async def wanted_letters(
+    letters: DeadLetters, chosen: list[str] | None, *, must_exist: bool = True
+) -> list[str]:
+    """Those chosen, None: all there are, oldest first; what dies again meanwhile is not among them.
+
+    Raises CannotBeDone for one that must exist and does not: then nothing is done to the others either.
+    """
+    if chosen is None:
+        there_are = await letters.count()
+        return [letter.id for letter in reversed(await letters.newest(there_are))] if there_are else []
+    if must_exist:
+        for letter_id in chosen:
+            await letters.get(letter_id)
+    return chosen
+
+
+async def replay_letters(
+    letters: DeadLetters, wanted: list[str], note: Callable[[int], None] = lambda _: None
+) -> dict[str, str]:
+    """Puts each back into its stream: dead letter -> its new entry; calls `note` with how many are done."""
+    replayed: dict[str, str] = {}
+    for letter_id in wanted:
+        replayed[letter_id] = await letters.replay(letter_id)
+        note(len(replayed))
+    return replayed
+
+
+async def drop_letters(letters: DeadLetters, wanted: list[str]) -> int:
+    """Deletes them for good; returns how many there were."""
+    return sum([await letters.drop(wanted[at : at + AT_ONCE]) for at in range(0, len(wanted), AT_ONCE)])

@@ -1,0 +1,97 @@
+"""Who may log in to the dashboard, and as what; comparing takes the same time whatever is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import Final, Literal, cast, get_args
+
+import msgspec
+
+Role = Literal["operator", "viewer"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+SHORTEST_PASSWORD: Final = 8
+_NAME: Final = re.compile(r"[\w.@-]{1,64}")
+_TAKES: Final = "role:name:password, separated by commas"
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who may log in."""
+
+    name: str
+    role: Role
+    secret: str
+    """Password or token."""
+    is_token: bool = False
+    """Logs in with the secret alone."""
+
+
+class Logins:
+    """All who may log in, as the settings say."""
+
+    def __init__(self, users: str, token: str, view_token: str) -> None:
+        """`users` has been checked with `users_take`; an empty text stands for none."""
+        self.all = [
+            Login(name=name, role=cast("Role", role), secret=password)
+            for role, name, password in map(_split, _entries(users))
+        ]
+        tokens: tuple[tuple[str, Role, str], ...] = (
+            ("token", "operator", token),
+            ("view token", "viewer", view_token),
+        )
+        self.all += [
+            Login(name=name, role=role, secret=secret, is_token=True)
+            for name, role, secret in tokens
+            if secret
+        ]
+
+    @property
+    def takes_names(self) -> bool:
+        return any(not login.is_token for login in self.all)
+
+    def admit(self, name: str, secret: str) -> Login | None:
+        """Who logs in with these: a user by name and password, or with no name a token; None: nobody."""
+        admitted = None
+        for login in self.all:
+            is_named = not name if login.is_token else _is_same(name, login.name)
+            if _is_same(secret, login.secret) and is_named:
+                admitted = login
+        return admitted
+
+    def find(self, name: str, *, is_token: bool) -> Login | None:
+        """The one of that name, if there (still) is one."""
+        return next((each for each in self.all if each.name == name and each.is_token == is_token), None)
+
+
+def users_take(text: str) -> str | None:
+    """What the setting takes, when `text` is not that; None when it is fine. Says no password."""
+    names = set()
+    for number, entry in enumerate(_entries(text), 1):
+        role, name, password = _split(entry)
+        if role not in ROLES:
+            return f"{_TAKES} (entry {number}: the role is operator or viewer)"
+        if not _NAME.fullmatch(name):
+            return f"{_TAKES} (entry {number}: the name is 1–64 letters, digits, _ . @ -)"
+        if name in names:
+            return f"{_TAKES} (entry {number}: a name stands once)"
+        if len(password) < SHORTEST_PASSWORD:
+            return f"{_TAKES} (entry {number}: the password has at least {SHORTEST_PASSWORD} characters)"
+        names.add(name)
+    return None if names else _TAKES
+
+
+def _entries(users: str) -> list[str]:
+    return [entry.strip() for entry in users.split(",") if entry.strip()]
+
+
+def _split(entry: str) -> tuple[str, str, str]:
+    role, _, rest = entry.partition(":")
+    name, _, password = rest.partition(":")
+    return role, name, password
+
+
+def _is_same(given: str, wanted: str) -> bool:
+    """Digests first: their length says nothing of the text's."""
+    digests = (hashlib.sha256(text.encode(errors="surrogateescape")).digest() for text in (given, wanted))
+    return hmac.compare_digest(*digests)
