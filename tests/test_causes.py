@@ -4,67 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
-from streamdialer.callcentre import World, WorldConfig, build_world
 from streamdialer.callcentre.web import json_reply
-from streamdialer.causes import LIMITS, REASONS, SKIPPED, table_of
+from streamdialer.causes import LIMITS
 from streamdialer.config import Settings
 from streamdialer.explanation import decisions, standing
 from streamdialer.inspection import server_ms
-from streamdialer.pacing import Limit
-from streamdialer.pacing.adaptive import Bound
-from streamdialer.rules.caps import CapReason
+from tests.cause_scenes import Scene, abandon_one, api_says, campaign_of, start, world
 from tests.conftest import eventually
 from tests.running import Dialer, running
 
 pytestmark = pytest.mark.anyio
-NOBODY = WorldConfig(human=0, machine=0, busy=0, failed=0)
-EVERYBODY = WorldConfig(human=1, machine=0, busy=0, failed=0, answer_mean_s=2, talk_mean_s=600)
-ONE = {"count": 1, "window_h": 24, "scope": "number"}
-ROOT = Path(__file__).parents[1]
-
-
-def world(**changes: Any) -> World:
-    """Two agents and six people, none of whom answers."""
-    plain: dict[str, Any] = {"agents": 2, "contacts": 6, "answer_rate": 0, "speed": 4, "config": NOBODY}
-    return build_world(**(plain | changes))
-
-
-def campaign_of(made: World, **fields: Any) -> World:
-    for name, value in fields.items():
-        setattr(made.campaigns[1], name, value)
-    return made
-
-
-def contact_of(made: World, **fields: Any) -> World:
-    for contact in made.contacts.values():
-        for name, value in fields.items():
-            setattr(contact, name, value)
-    return made
-
-
-async def start(dialer: Dialer) -> None:
-    for campaign in dialer.centre.world.campaigns:
-        await dialer.centre.start_campaign(campaign)
-
-
-@dataclass
-class Scene:
-    """What makes a cause true, and what the first line of `explain` then says of it."""
-
-    code: str
-    says: str
-    world: Callable[[], World] = world
-    act: Callable[[Dialer], Awaitable[None]] = start
-    running: dict[str, Any] = field(default_factory=dict)
 
 
 async def pause(dialer: Dialer) -> None:
@@ -92,27 +48,12 @@ async def hide_info(dialer: Dialer) -> None:
     await start(dialer)
 
 
-def api_says(status: int, headers: dict[str, str] | None = None) -> Callable[[Dialer], Awaitable[None]]:
-    async def act(dialer: Dialer) -> None:
-        dialer.centre.dialer_api.script(lambda request: json_reply({}, status, headers))
-        await start(dialer)
-
-    return act
-
-
 def backend_says(status: int) -> Callable[[Dialer], Awaitable[None]]:
     async def act(dialer: Dialer) -> None:
         dialer.centre.backend.script(lambda request: json_reply({}, status))
         await start(dialer)
 
     return act
-
-
-async def abandon_one(dialer: Dialer) -> None:
-    await start(dialer)
-    await eventually(lambda: dialer.centre.live_calls())
-    call = dialer.centre.live_calls()[0]
-    await dialer.producer.event("call_abandoned", campaign_id=1, contact_id=call.contact_id, call_id=call.id)
 
 
 async def show_them_unreadably(dialer: Dialer) -> None:
@@ -244,149 +185,3 @@ async def stands(dialer: Dialer, code: str | None, says: str) -> bool:
         if found.reason == code and says in found.sentence:
             return True
     return False
-
-
-# contacts that are passed over
-
-
-async def forbid(dialer: Dialer) -> None:
-    await dialer.producer.event("do_not_call", phone_number="+15550000001")
-    await eventually(lambda: dialer.services.client.hlen(dialer.services.keys.do_not_call))
-    await start(dialer)
-
-
-async def ask_back(dialer: Dialer) -> None:
-    """While the campaign has to wait, its contact asks to be called by an agent who does not work today."""
-    await api_says(429, {"Retry-After": "2"})(dialer)
-    await eventually(lambda: dialer.services.client.hexists(dialer.services.keys.api, "c:1"))
-    dialer.centre.dialer_api.script(None)
-    at = datetime.now(UTC).isoformat()
-    await dialer.producer.event("callback_requested", campaign_id=1, contact_id=1, at=at, agent_id=77)
-
-
-def asleep() -> str:
-    """A zone in which it is three o'clock at night, give or take."""
-    offset = (datetime.now(UTC).hour - 3) % 24  # hours that the zone is behind
-    return f"Etc/GMT+{offset}" if offset <= 12 else f"Etc/GMT-{24 - offset}"
-
-
-SKIP_SCENES = [
-    Scene("do_not_call", "1 not to be called", lambda: world(contacts=1), act=forbid),
-    Scene("attempts_used_up", "6 out of attempts", lambda: contact_of(world(), attempts=3)),
-    Scene(
-        "window_closed",
-        "6 outside their calling hours",
-        lambda: contact_of(campaign_of(world(), rule_pack="us"), timezone=asleep()),
-    ),
-    Scene(
-        "zone_unknown",
-        "6 in a time zone nobody knows",
-        lambda: contact_of(campaign_of(world(), rule_pack="us"), timezone="Mars/Olympus"),
-    ),
-    Scene(
-        "no_phone_number",
-        "6 without a number that can be called",
-        lambda: contact_of(world(), phone_number="?"),
-    ),
-    Scene("unreadable", "6 that cannot be read", lambda: contact_of(world(), priority="high")),
-    Scene(
-        "cap_attempts",
-        "over a cap on attempts (the first by the campaign's own: at most 1 attempt in 24 h per number",
-        lambda: contact_of(campaign_of(world(agents=1), attempt_caps=[ONE]), phone_number="+15550000001"),
-    ),
-    Scene(
-        "min_gap",
-        "within the gap between two attempts",
-        lambda: contact_of(
-            campaign_of(world(agents=1), min_gap={"hours": 4, "scope": "number"}), phone_number="+15550000001"
-        ),
-    ),
-    Scene(
-        "cap_conversations",
-        "over a cap on conversations",
-        lambda: contact_of(
-            campaign_of(world(answer_rate=1, config=EVERYBODY), contact_caps=[ONE], calls_per_second=0.25),
-            phone_number="+15550000001",
-        ),
-    ),
-    Scene(
-        "abandoned_rest",
-        "at rest after an abandoned call",
-        lambda: contact_of(
-            campaign_of(world(agents=1), abandoned_rest={"hours": 72, "scope": "number"}),
-            phone_number="+15550000001",
-        ),
-        act=abandon_one,
-    ),
-    Scene(
-        "agent_not_free",
-        "1 whose callback is for an agent who is not free",
-        lambda: world(contacts=1),
-        act=ask_back,
-    ),
-]
-
-
-@pytest.mark.parametrize("scene", SKIP_SCENES, ids=lambda scene: scene.code)
-async def test_whom_a_decision_passed_over_and_why(settings: Settings, redis: Redis, scene: Scene) -> None:
-    async with running(settings, scene.world(), speed=4, start=False, **scene.running) as dialer:
-        await scene.act(dialer)
-
-        async def was_told() -> bool:
-            """As `explain` would have begun right after one of the last decisions."""
-            client, keys = dialer.services.client, dialer.services.keys
-            records = await decisions(client, keys, "1", 100)
-            lines = [standing("1", "active", one, one.at or 0).sentence for one in records]
-            return any("passed over" in line and scene.says in line for line in lines)
-
-        await eventually(was_told, what=scene.says)
-
-
-# no code without words
-
-
-def codes_in_scripts(pattern: str, *names: str) -> set[str]:
-    folder = ROOT / "streamdialer" / "ledger" / "lua"
-    text = "\n".join((folder / f"{name}.lua").read_text("utf-8") for name in names)
-    return set(re.findall(pattern, text))
-
-
-def test_every_reason_in_the_code_has_words() -> None:
-    gate = codes_in_scripts(r"closed = '(\w+)'", "lib/gate")
-    gate |= codes_in_scripts(r"'(memory_\w+)'", "lib/memory")
-    holds = codes_in_scripts(r"'(dialer_api_\w+)'", "settle")
-    claim = codes_in_scripts(r"reply\('(\w+)', 0\)", "claim")
-    python = (ROOT / "streamdialer/consumers/dialing.py").read_text("utf-8")
-    dialing = set(re.findall(r'(?<!status, result\.)\breason = "(\w+)"', python))
-    dialing |= set(re.findall(r'"(\w+)", WHY\[', python)) | set(re.findall(r'"error", "(\w+)"', python))
-    servers = {f"backend_{what}" for what in re.findall(r'server}_(\w+)"', python)}
-    found = gate | holds | claim | dialing | servers
-    assert {"memory_lost", "no_call_events", "queue_changed", "campaign_unusable", "backend_refused"} <= found
-    assert found - {"not_rebuilt"} <= set(REASONS), "the campaign is rebuilt and asked again"
-
-
-def test_every_limit_in_the_code_has_words() -> None:
-    found = codes_in_scripts(r"at_most\([^\n]*'(\w+)'\)", "claim")
-    found |= codes_in_scripts(r"limit = '(\w+)'", "claim") | codes_in_scripts(
-        r"limit, missing = '(\w+)'", "claim"
-    )
-    found |= codes_in_scripts(r"and '(\w+)' or 'no_contacts'", "claim") | {*get_args(Limit), *get_args(Bound)}
-    assert {"trunk_lines", "hours", "unconfirmed", "agents_shared", "risk"} <= found
-    assert found == set(LIMITS)
-
-
-def test_every_reason_for_passing_a_contact_over_has_words() -> None:
-    found = codes_in_scripts(r"reason = '(\w+)'", "lib/refusal", "lib/hours")
-    found |= codes_in_scripts(r"problem = '(\w+)'", "lib/hours") | codes_in_scripts(
-        r"skipped\.(\w+) =", "claim"
-    )
-    found |= set(get_args(CapReason))
-    python = (ROOT / "streamdialer/consumers/dialing.py").read_text("utf-8")
-    found |= set(re.findall(r'"(\w+)": refilled\.', python))
-    assert found == set(SKIPPED)
-
-
-def test_every_cause_is_in_the_table() -> None:
-    told = (ROOT / "docs/explain.md").read_text("utf-8")
-    for causes in (REASONS, LIMITS, SKIPPED):
-        assert "\n".join(table_of(causes)) in told
