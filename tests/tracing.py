@@ -20,6 +20,8 @@ from streamdialer.embedded import free_port
 from tests import conftest
 
 PHONE: Final = "+15550123987"
+WRITER: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+"""The `traceparent` of another program."""
 WITHIN_S: Final = 30.0
 """Of real processes, which have to start first: not a measure of anything."""
 
