@@ -92,7 +92,7 @@ local terms = { calls = calls, lease_ms = wanted.lease_ms, deadline_ms = wanted.
 local skipped, why, dialed, passed_over, missing = {}, {}, 0, 0, nil
 -- Passed over and still ready: the backend has not shown them as pending for long. Those it has no news of are looked up.
 local STALE_AT_ONCE, unconfirmed, stale = 200, 0, {}
-if room > 0 then
+if room > 0 and redis.call('EXISTS', kept) == 1 then
   bring_back(kept, redis.call('ZRANGE', free_agents, 0, -1), batch, function(agent) return not is_awaited(agent) end)
 end
 while dialed < room do

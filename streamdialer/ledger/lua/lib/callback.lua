@@ -42,7 +42,6 @@ end
 -- Puts back into the line whoever is no longer kept, and the next one of each agent for whom `may_have` is true; at most
 -- `most` of either.
 local function bring_back(kept, agents, most, may_have)
-  if redis.call('EXISTS', kept) == 0 then return end
   local function bring(contact, record)
     to_ready(contact, record)
     save_record(contact, record)
