@@ -35,7 +35,10 @@ async def what_if(settings: Settings, campaign: str, agents: int | None) -> What
             raise CannotBeDone(f"campaign {campaign}: was never dialed here, or has been cleaned up")
         shared = msgspec.json.decode(raw, type=PacingShared)
         calls = await past_calls(client, keys, campaign)
-        known = await client.zcard(keys.queue_free(queue)) + await client.zcard(keys.queue_busy(queue))
+        at_once = client.pipeline(transaction=True)  # agents go from one set to the other
+        at_once.zcard(keys.queue_free(queue))
+        at_once.zcard(keys.queue_busy(queue))
+        known = sum(await at_once.execute())
         learnt: Any = await client.hget(keys.queue_learning(queue), "learning")
     scale = settings.pacing_time_scale
     if scale != 1:
