@@ -34,7 +34,7 @@ local function count_aside() return redis.call('ZCOUNT', ready, KEPT_FROM, '+inf
 
 -- Puts a contact that is kept for `agent` aside; saves the record.
 local function set_aside(kept, contact, record, agent)
-  move(contact, record, 'ready', KEPT_FROM + record.cb.gr - ORDER_EPOCH)
+  move(contact, record, 'ready', aside_until(record.cb.gr))
   save_record(contact, record)
   redis.call('ZADD', kept, 0, string.format('%s:%015.0f:%s', agent, record.cb.at, contact))
 end
@@ -46,14 +46,13 @@ local function bring_back(kept, agents, most, may_have)
     to_ready(contact, record)
     save_record(contact, record)
   end
-  local until_now = digits(KEPT_FROM + wall - ORDER_EPOCH)
-  for _, contact in ipairs(redis.call('ZRANGEBYSCORE', ready, KEPT_FROM, until_now, 'LIMIT', 0, most)) do
+  for _, contact in ipairs(redis.call('ZRANGEBYSCORE', ready, KEPT_FROM, aside_until(wall), 'LIMIT', 0, most)) do
     bring(contact, load_record(contact))
   end
   local brought = 0
   for _, agent in ipairs(agents) do
     if brought == most then break end
-    local names = redis.call('ZRANGEBYLEX', kept, '[' .. agent .. ':', '(' .. agent .. ';', 'LIMIT', 0, 10)
+    local names = kept_names(kept, agent, 10)
     for _, name in ipairs(names[1] and may_have(agent) and names or {}) do
       local contact = string.match(name, '[^:]*$')
       local record = load_record(contact)
