@@ -115,7 +115,7 @@ while dialed < room do
     pass_over(contact, record, refused)
   elseif agent and not is_at_hand(agent, free_agents) then
     passed_over = passed_over + 1
-    set_aside(kept, contact, record, agent)
+    set_aside(kept, contact, record)
   elseif is_stale(record, wanted.max_age_ms) then
     unconfirmed = unconfirmed + 1
     if redis.call('HEXISTS', outbox, contact) == 0 then stale[#stale + 1] = contact end

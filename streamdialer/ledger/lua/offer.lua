@@ -61,7 +61,7 @@ while looked < batch do
   if refused then
     pass_over(contact, record, refused)
   elseif keeper and keeper ~= agent then
-    set_aside(kept, contact, record, keeper)
+    set_aside(kept, contact, record)
     goes_on = looked == batch
   elseif is_stale(record, wanted.max_age_ms) or not has_what_is_shown(contact) then
     unconfirmed = unconfirmed + 1

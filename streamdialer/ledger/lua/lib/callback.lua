@@ -32,11 +32,13 @@ end
 
 local function count_aside() return redis.call('ZCOUNT', ready, KEPT_FROM, '+inf') end
 
--- Puts a contact that is kept for `agent` aside; saves the record.
-local function set_aside(kept, contact, record, agent)
+local function kept_name(contact, record) return string.format('%s:%015.0f:%s', record.cb.ag, record.cb.at, contact) end
+
+-- Puts a contact that is kept for an agent aside; saves the record.
+local function set_aside(kept, contact, record)
   move(contact, record, 'ready', aside_until(record.cb.gr))
   save_record(contact, record)
-  redis.call('ZADD', kept, 0, string.format('%s:%015.0f:%s', agent, record.cb.at, contact))
+  redis.call('ZADD', kept, 0, kept_name(contact, record))
 end
 
 -- Puts back into the line whoever is no longer kept, and the next one of each agent for whom `may_have` is true; at most
@@ -47,7 +49,9 @@ local function bring_back(kept, agents, most, may_have)
     save_record(contact, record)
   end
   for _, contact in ipairs(redis.call('ZRANGEBYSCORE', ready, KEPT_FROM, aside_until(wall), 'LIMIT', 0, most)) do
-    bring(contact, load_record(contact))
+    local record = load_record(contact)
+    redis.call('ZREM', kept, kept_name(contact, record))
+    bring(contact, record)
   end
   local brought = 0
   for _, agent in ipairs(agents) do
