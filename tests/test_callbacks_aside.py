@@ -175,3 +175,31 @@ async def test_one_that_stands_aside_is_counted_once_however_often_a_tick_claims
         claimed = await claim(at)
         assert claimed.skipped == {"agent_not_free": 1}
     assert claimed.dialed == 1
+
+
+async def test_more_than_are_brought_back_at_a_time_are_all_anyones_after_the_grace(
+    world: LedgerWorld,
+) -> None:
+    """Agents who come just then find names of callbacks that are no longer theirs, and strike them off."""
+    agents = [f"a{number}" for number in range(120)]
+    await world.open_campaign(contacts=1800)
+    await world.set_agents(2)
+    for number in range(1, 1801):
+        await ask(world, str(number), -60, agent=agents[number % 120])
+    await world.sweep()
+    while (await world.claim(level=1)).next_ms is not None:
+        pass
+    client = world.services.client
+    records: Any = await client.hgetall("sd:c:1:records")
+    for contact, raw in records.items():
+        record = msgspec.json.decode(raw)
+        record["cb"]["gr"] -= GRACE_S * 1000
+        await client.hset("sd:c:1:records", contact, msgspec.json.encode(record))
+        await client.zincrby("sd:c:1:ready", -GRACE_S * 1000, contact)
+    for agent in agents:
+        await world.services.queues.note_agent(
+            "sales", agent, state="available", entry=await world.write_entry()
+        )
+    for level in range(1, 6):
+        await world.claim(level=level)
+    assert await client.zcount("sd:c:1:ready", 2**47, "+inf") == 0

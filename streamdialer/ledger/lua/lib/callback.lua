@@ -31,6 +31,8 @@ local function is_at_hand(agent, free_agents)
 end
 
 local function count_aside() return redis.call('ZCOUNT', ready, KEPT_FROM, '+inf') end
+-- Whoever is not kept any more needs no name to be brought back.
+local function is_to_bring_back(kept) return count_aside() > 0 or redis.call('EXISTS', kept) == 1 end
 
 local function kept_name(contact, record) return string.format('%s:%015.0f:%s', record.cb.ag, record.cb.at, contact) end
 
