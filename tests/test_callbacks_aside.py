@@ -143,7 +143,7 @@ async def test_nothing_is_kept_of_a_callback_whose_grace_is_over_while_others_st
     await client.hset("sd:c:1:records", "1", msgspec.json.encode(record))
     await client.zincrby("sd:c:1:ready", -GRACE_S * 1000, "1")
     assert (await world.claim(level=2)).dialed == 1
-    assert [name.rpartition(":")[2] for name in await client.zrange("sd:c:1:kept", 0, -1)] == ["2"]
+    assert [str(name).rpartition(":")[2] for name in await client.zrange("sd:c:1:kept", 0, -1)] == ["2"]
 
 
 async def test_one_that_stands_aside_is_counted_once_however_often_a_tick_claims(world: LedgerWorld) -> None:
