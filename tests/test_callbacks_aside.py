@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import anyio
 import msgspec
@@ -11,9 +13,15 @@ from redis.asyncio import Redis
 
 from streamdialer.callcentre import CallCentre, build_world
 from streamdialer.config import Settings
+from streamdialer.consumers.hours import claim_within_hours
+from streamdialer.consumers.refill import load_row
 from streamdialer.consumers.services import Services, open_services
+from streamdialer.ledger import Claimed, Reservation
+from streamdialer.model import CampaignSettings, Contact
+from streamdialer.rules import calling_hours
 from tests.ledger_world import LedgerWorld
 from tests.test_callbacks import GRACE_S, ask, check, newest_call
+from tests.test_hours_in_ledger import NAMES
 from tests.test_order import Hall
 
 pytestmark = pytest.mark.anyio
@@ -119,3 +127,79 @@ async def test_contacts_behind_callbacks_that_stand_aside_are_loaded_and_dialed(
             await hall.dial()
             assert (await hall.dial()).dialed == 2
             assert not set(await hall.dialed()) & set(loaded)
+
+
+async def test_nothing_is_kept_of_a_callback_whose_grace_is_over_while_others_stand_aside(
+    world: LedgerWorld,
+) -> None:
+    await world.open_campaign(contacts=3)
+    await world.set_agents(2)
+    await ask_many(world, range(1, 3), agent="9")
+    await world.claim(level=1)
+    client = world.services.client
+    assert await client.zcard("sd:c:1:kept") == 2
+    record = await world.record("1")
+    record["cb"]["gr"] -= GRACE_S * 1000
+    await client.hset("sd:c:1:records", "1", msgspec.json.encode(record))
+    await client.zincrby("sd:c:1:ready", -GRACE_S * 1000, "1")
+    assert (await world.claim(level=2)).dialed == 1
+    assert [str(name).rpartition(":")[2] for name in await client.zrange("sd:c:1:kept", 0, -1)] == ["2"]
+
+
+async def test_one_that_stands_aside_is_counted_once_however_often_a_tick_claims(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=0)
+    await world.set_agents(2)
+    now = (await world.claim(level=0)).wall
+    hours = calling_hours(CampaignSettings(queue_name="q", rule_pack="us"), "UTC", now)
+
+    async def claim(level: int) -> Claimed:
+        wanted = Reservation(
+            token=str(level),
+            level=level,
+            free_agents=2,
+            calls_per_agent=1.0,
+            max_concurrent=9,
+            batch=500,
+            open_until_ms=None,
+            retry=world.retry,
+            others={},
+        )
+        return await claim_within_hours(world.services.campaigns, "1", "sales", wanted, hours, now)
+
+    day = next(name for name in NAMES.split() if 10 <= datetime.now(ZoneInfo(name)).hour < 18)
+    for at in range(1, 3):
+        row = load_row(Contact(id=at, phone_number=str(at), timezone=day))
+        await world.services.campaigns.load("1", [row], 3)
+        if at == 1:
+            await ask(world, "1", -60, agent="9")
+        claimed = await claim(at)
+        assert claimed.skipped == {"agent_not_free": 1}
+    assert claimed.dialed == 1
+
+
+async def test_more_than_are_brought_back_at_a_time_are_all_anyones_after_the_grace(
+    world: LedgerWorld,
+) -> None:
+    """Agents who come just then find names of callbacks that are no longer theirs, and strike them off."""
+    agents = [f"a{number}" for number in range(120)]
+    await world.open_campaign(contacts=1800)
+    await world.set_agents(2)
+    for number in range(1, 1801):
+        await ask(world, str(number), -60, agent=agents[number % 120])
+    await world.sweep()
+    while (await world.claim(level=1)).next_ms is not None:
+        pass
+    client = world.services.client
+    records: Any = await client.hgetall("sd:c:1:records")
+    for contact, raw in records.items():
+        record = msgspec.json.decode(raw)
+        record["cb"]["gr"] -= GRACE_S * 1000
+        await client.hset("sd:c:1:records", contact, msgspec.json.encode(record))
+        await client.zincrby("sd:c:1:ready", -GRACE_S * 1000, contact)
+    for agent in agents:
+        await world.services.queues.note_agent(
+            "sales", agent, state="available", entry=await world.write_entry()
+        )
+    for level in range(1, 6):
+        await world.claim(level=level)
+    assert await client.zcount("sd:c:1:ready", 2**47, "+inf") == 0

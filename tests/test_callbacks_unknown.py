@@ -18,7 +18,8 @@ from streamdialer.consumers.refill import load_row
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.wakes import Wakes
 from streamdialer.errors import Unreachable
-from streamdialer.model import Contact
+from streamdialer.ledger import trust_memory
+from streamdialer.model import Attempt, Contact
 from streamdialer.rules.numbers import read_number
 from streamdialer.streams import BadEntry, Entry
 from tests.conftest import eventually
@@ -95,6 +96,21 @@ async def test_whom_only_the_backend_knows_is_not_called_back_when_nobody_is_to_
     await check(world)
 
 
+async def test_the_number_of_its_next_call_is_none_the_backend_has_counted(world: LedgerWorld) -> None:
+    """Of a call that memory was lost of only an event is known: how many there were before it the backend says."""
+    await world.services.client.flushall()
+    assert await world.event("call_answered", Attempt("1", "7", 3, "")) == "applied"
+    await trust_memory(world.services.client, world.services.keys)
+    await world.open_campaign(contacts=0)
+    await world.set_agents(1)
+    assert await ask(world, "7", -60) == "unknown_contact"
+    assert await ask(world, "7", -60, row=world.row("7", attempts=3)) == "applied"
+    await world.event("call_completed", Attempt("1", "7", 3, ""))
+    assert await world.place_of("7") == "ready"
+    await world.services.campaigns.load("1", [world.row("7", attempts=3)], 3)  # it is looked up
+    assert (await world.place_one()).number == 4
+
+
 # ---- the backend knows them ----
 
 
@@ -142,6 +158,7 @@ async def test_a_contact_past_its_tombstone_is_fetched_and_called_back(
         ({"status": "dialing"}, "callback_unknown_call"),
         ({"phone_number": "nobody"}, "callback_final"),
         ({"status": "do_not_call"}, "callback_final"),
+        ({"status": "invalid"}, "callback_final"),
     ],
 )
 async def test_why_a_contact_the_backend_shows_is_not_called_back(

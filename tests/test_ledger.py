@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from streamdialer.consumers.services import Services
+from streamdialer.ledger import campaigns
+from streamdialer.scripts import Scripts
 from tests.ledger_view import move_clock
 from tests.ledger_world import LedgerWorld
 
@@ -484,6 +488,26 @@ async def test_cleanup_removes_everything_of_an_ended_campaign_and_nothing_of_a_
     assert left - answers <= streams | agents | evidence
     assert all([await world.services.client.pttl(key) > 0 for key in answers])
     assert await cleanup("1", "sales") == "unknown"
+
+
+async def test_cleanup_removes_so_many_contacts_at_a_time_each_of_them_wholly(
+    world: LedgerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.open_campaign(contacts=5)
+    await world.services.client.hset("campaign:1", "status", "cancelled")
+    left = []
+
+    async def run(*asked: Any) -> Any:
+        answer = await Scripts.run(world.services.scripts, *asked)
+        left.append(await world.services.client.hlen("sd:c:1:records"))
+        assert await world.count("1", "ready") == left[-1]
+        return answer
+
+    monkeypatch.setattr(campaigns, "REMOVED_AT_ONCE", 2)
+    monkeypatch.setattr(world.services.scripts, "run", run)
+    assert await world.services.campaigns.cleanup("1", "sales") == "ok"
+    assert left == [3, 1, 0]
+    assert not [key async for key in world.services.client.scan_iter("sd:c:1:*")]
 
 
 async def test_counters_other_programs_increment_are_set_from_our_own_truth(world: LedgerWorld) -> None:

@@ -91,6 +91,9 @@ class Callbacks:
             )
         country = await services.suppression.country_of(event.campaign_id)
         row = load_row(found, country=country or services.settings.country, for_preview=True)
-        if row.problem:
-            raise BadEntry("callback_final", f"{row.problem} {where}")
+        problem = row.problem or (
+            "the backend shows the contact as invalid" if found.status == "invalid" else ""
+        )
+        if problem:
+            raise BadEntry("callback_final", f"{problem} {where}")
         return row

@@ -238,9 +238,8 @@ class Dialing:
             await self._poll_agents(settings.queue_name, state)
             again = True
         own = next(one for one in state.campaigns if one.id == campaign)
-        in_line = own.ready - own.kept
-        if self._refill.is_due(campaign, in_line):
-            refilled = await self._refill.pending(campaign, settings, in_line, state.now)
+        if self._refill.is_due(campaign, own.ready):
+            refilled = await self._refill.pending(campaign, settings, own.ready, state.now)
             again = again or refilled.added > 0
             _note(result, refilled)
             if refilled.is_whole and not refilled.added:

@@ -19,6 +19,8 @@ from streamdialer.rules import OWN_ZONE, CallingHours, calling_hours, zone_set
 log = logging.getLogger(__name__)
 REMEMBERED_S: Final = 60.0
 CLAIM_TRIES: Final = 5
+STILL_IN_LINE: Final = frozenset({"unconfirmed", "agent_not_free"})
+"""Why contacts are passed over that each claim of a tick meets again."""
 LOOKS: Final = 10
 LOOKED_AT: Final = 500
 """Waiting contacts that one tick looks at again, at so many a time, after hours or caps have changed."""
@@ -74,7 +76,8 @@ async def claim_within_hours(
         more = await ledger.claim(campaign, queue, within(given, f"{wanted.token}~{number}"))
         if more.reason is not None and claimed.dialed:
             break
-        skipped = Counter(claimed.skipped or {}) + Counter(more.skipped or {})
+        before = {name: many for name, many in (claimed.skipped or {}).items() if name not in STILL_IN_LINE}
+        skipped = Counter(before) + Counter(more.skipped or {})
         claimed = msgspec.structs.replace(
             more,
             dialed=claimed.dialed + more.dialed,

@@ -27,6 +27,7 @@ class CampaignState(msgspec.Struct, frozen=True):
     id: str
     status: str
     ready: int
+    """Without callbacks that stand aside until the agent who was asked for is free."""
     placed: int
     """Reserved, sent and ringing calls."""
     connected: int
@@ -36,8 +37,6 @@ class CampaignState(msgspec.Struct, frozen=True):
     """JSON written by `CampaignLedger.register`."""
     held: bool
     """The Dialer API asked this campaign to wait."""
-    kept: int = 0
-    """Of the ready ones, those that stand aside until an agent who was asked for is free."""
     ringing: list[int] = []
     """When each reserved, sent or ringing call was placed, ms; only where adaptive pacing asked."""
     people: int = 0
@@ -119,6 +118,7 @@ class QueueLedger:
                 keys.unanswered(campaign),
                 keys.connected(campaign),
                 keys.totals(campaign),
+                keys.kept(campaign),
             ]
             args += [campaign, (windows_h or {}).get(campaign, 24)]
         answer = await self._scripts.run(SNAPSHOT, names, args)

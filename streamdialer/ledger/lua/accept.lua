@@ -13,9 +13,15 @@ local calls, previews, api, listed, recent, trunks = unpack(KEYS, 21, 26)
 local wanted = cjson.decode(ARGV[2])
 local agent, entry, hours = wanted.agent, wanted.entry, wanted.hours
 
-local known = wanted.contact ~= '' and load_record(wanted.contact)
-for _, attempt in ipairs(known and known.h or {}) do
-  if attempt.t == entry then return { 'answered', 'reserved' } end
+local maybe = wanted.contact ~= '' and { wanted.contact } or {}
+for _, set in ipairs(wanted.contact == '' and { reserved, unanswered, connected } or {}) do
+  for _, contact in ipairs(redis.call('ZRANGE', set, 0, -1)) do maybe[#maybe + 1] = contact end
+end
+for _, contact in ipairs(maybe) do
+  local known = load_record(contact)
+  for _, attempt in ipairs(known and known.h or {}) do
+    if attempt.t == entry then return { 'answered', 'reserved' } end
+  end
 end
 
 local pace = look_at_pace(trunks, wanted.pace, 27)

@@ -27,9 +27,10 @@ if redis.call('HEXISTS', contacts, contact) == 0 then
   if not record then
     local priority = tonumber(ARGV[9])
     record = { sn = now, a = tonumber(ARGV[10]), o = digits(order_of(priority, now, 0)), pr = priority }
-    record.n = tonumber(redis.call('HGET', totals, 'n:' .. contact) or nil)
     move(contact, record, 'finished', math.huge)
   end
+  local spent = tonumber(redis.call('HGET', totals, 'n:' .. contact) or 0)
+  record.n = math.max(record.n or 0, spent, tonumber(ARGV[10]))
   redis.call('HSET', contacts, contact, ARGV[11])
   know_contact(contact, record, ARGV[11], listed, requests, holders)
   if record.dnc then tell_backend(contact, 'do_not_call', nil, nil) end

@@ -92,7 +92,7 @@ local terms = { calls = calls, lease_ms = wanted.lease_ms, deadline_ms = wanted.
 local skipped, why, dialed, passed_over, missing = {}, {}, 0, 0, nil
 -- Passed over and still ready: the backend has not shown them as pending for long. Those it has no news of are looked up.
 local STALE_AT_ONCE, unconfirmed, stale = 200, 0, {}
-if room > 0 and redis.call('EXISTS', kept) == 1 then
+if room > 0 and is_to_bring_back(kept) then
   bring_back(kept, redis.call('ZRANGE', free_agents, 0, -1), batch, function(agent) return not is_awaited(agent) end)
 end
 while dialed < room do
@@ -115,7 +115,7 @@ while dialed < room do
     pass_over(contact, record, refused)
   elseif agent and not is_at_hand(agent, free_agents) then
     passed_over = passed_over + 1
-    set_aside(kept, contact, record, agent)
+    set_aside(kept, contact, record)
   elseif is_stale(record, wanted.max_age_ms) then
     unconfirmed = unconfirmed + 1
     if redis.call('HEXISTS', outbox, contact) == 0 then stale[#stale + 1] = contact end
@@ -137,7 +137,7 @@ end
 if limit == 'calls_per_second' then next_ms = next_call_ms(pace) end
 if limit == 'trunk_lines' then next_ms = 1000 end -- a call of another queue's campaign may have ended
 if unconfirmed > 0 then skipped.unconfirmed = unconfirmed end
-local aside = room > 0 and count_aside() or 0
+local aside = count_aside()
 if aside > 0 then skipped.agent_not_free = aside end
 local passed = { skipped = next(skipped) and skipped, why = next(why) and why, stale = #stale > 0 and stale }
 local answer = reply(nil, dialed, limit, passed, missing)

@@ -47,7 +47,7 @@ local shown, record = offer_of(agent)
 if shown then return show(shown, record) end
 
 local caps = keep_caps(recent, wanted.caps)
-if redis.call('EXISTS', kept) == 1 then bring_back(kept, { agent }, batch, function() return true end) end
+if is_to_bring_back(kept) then bring_back(kept, { agent }, batch, function() return true end) end
 local looked, unconfirmed, stale, goes_on = 0, 0, {}, false
 while looked < batch do
   local contact, order = unpack(redis.call('ZRANGE', ready, unconfirmed, unconfirmed, 'WITHSCORES'))
@@ -61,7 +61,7 @@ while looked < batch do
   if refused then
     pass_over(contact, record, refused)
   elseif keeper and keeper ~= agent then
-    set_aside(kept, contact, record, keeper)
+    set_aside(kept, contact, record)
     goes_on = looked == batch
   elseif is_stale(record, wanted.max_age_ms) or not has_what_is_shown(contact) then
     unconfirmed = unconfirmed + 1

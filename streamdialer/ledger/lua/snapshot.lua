@@ -1,14 +1,14 @@
 -- Everything pacing needs to know of a queue, read in one instant.
 -- KEYS 1 queue's free agents, 2 queue's busy agents, 3 queue's state, 4 queue's campaigns, 5 queue's pacing, 6 api,
 --   7 server, 8 queue's work, 9 queue's waiting people, 10 what its pacing has not learnt from yet, 11 what it has learnt,
---   then per campaign: public hash, ready, reserved, unanswered, connected, totals
+--   then per campaign: public hash, ready, reserved, unanswered, connected, totals, callbacks kept for agents
 -- ARGV what adaptive pacing needs as well ('1'), deadline after sending ms, then per campaign, in the order of KEYS: id, hours
 --   of its abandon rate's window
--- Returns JSON {now, free, busy, polled, campaigns: [{id, status, ready, kept, placed, connected, served, pacing, held, and with
+-- Returns JSON {now, free, busy, polled, campaigns: [{id, status, ready = without callbacks whose agent is not free, placed, connected, served, pacing, held, and with
 --   '1' ringing (since, ms), people, abandoned}], and with '1' talking, wrapping (since, ms), waiting, learning?, version, read,
 --   seen: [[what, at, took, campaign]]} or "queue_changed": the campaigns of the queue are not those passed
 -- uses: clock aside
-local now = ledger_clock(KEYS[7])
+local now, wall = ledger_clock(KEYS[7])
 local is_adaptive, deadline_ms = ARGV[1] == '1', tonumber(ARGV[2])
 local members = redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES')
 local served = {}
@@ -37,14 +37,22 @@ local function window(totals, hours)
   return sums.p, sums.b
 end
 
+-- Contacts that may be placed: of the callbacks that stand aside, one for each free agent, and those past their grace.
+local function placeable(ready, kept)
+  local aside = redis.call('ZCOUNT', ready, '(' .. aside_until(wall), '+inf')
+  if aside > 0 then
+    for _, agent in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do aside = aside - #kept_names(kept, agent, 1) end
+  end
+  return redis.call('ZCARD', ready) - math.max(0, aside)
+end
+
 local campaigns = {}
 for i = 3, #ARGV, 2 do
-  local id, at = ARGV[i], 12 + (i - 3) * 3
+  local id, at = ARGV[i], 12 + (i - 3) / 2 * 7
   local one = {
     id = id,
     status = redis.call('HGET', KEYS[at], 'status') or '',
-    ready = redis.call('ZCARD', KEYS[at + 1]),
-    kept = redis.call('ZCOUNT', KEYS[at + 1], KEPT_FROM, '+inf'),
+    ready = placeable(KEYS[at + 1], KEYS[at + 6]),
     placed = redis.call('ZCARD', KEYS[at + 2]) + redis.call('ZCARD', KEYS[at + 3]),
     connected = redis.call('ZCARD', KEYS[at + 4]),
     served = served[id] or 0,

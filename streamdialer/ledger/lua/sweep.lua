@@ -30,6 +30,25 @@ for i = 1, #list, 2 do
 end
 tell_ended_offers(KEYS[22])
 
+-- The oldest event that is unread and may speak of a call, nil without any. Requests for callbacks do not, and may wait there for
+-- the backend, however long it is away; among more than are looked at, the newest looked at stands for the rest.
+local UNREAD_LOOKED_AT, oldest_unread = 500, nil
+local function oldest_unread_event()
+  if oldest_unread == nil then
+    oldest_unread = false
+    local unread = redis.call('XRANGE', events, '-', '+', 'COUNT', UNREAD_LOOKED_AT)
+    for place, entry in ipairs(unread) do
+      local fields, is_callback = entry[2], false
+      for i = 1, #fields, 2 do is_callback = is_callback or fields[i] == 'type' and fields[i + 1] == 'callback_requested' end
+      if not is_callback or place == UNREAD_LOOKED_AT then
+        oldest_unread = entry[1]
+        break
+      end
+    end
+  end
+  return oldest_unread
+end
+
 -- Its deadline may end the attempt: others speak, and no event that had been written by then is still unread.
 local function silence_means_something(contact, record, attempt)
   if not events_required then return true end
@@ -38,8 +57,8 @@ local function silence_means_something(contact, record, attempt)
     attempt.dp = newest_event()
     save_record(contact, record)
   end
-  local oldest = redis.call('XRANGE', events, '-', '+', 'COUNT', 1)[1]
-  return not oldest or is_after(oldest[1], attempt.dp)
+  local oldest = oldest_unread_event()
+  return not oldest or is_after(oldest, attempt.dp)
 end
 
 local function end_by_deadline(set, fact, tally)

@@ -31,12 +31,16 @@ local function is_at_hand(agent, free_agents)
 end
 
 local function count_aside() return redis.call('ZCOUNT', ready, KEPT_FROM, '+inf') end
+-- Whoever is not kept any more needs no name to be brought back.
+local function is_to_bring_back(kept) return count_aside() > 0 or redis.call('EXISTS', kept) == 1 end
 
--- Puts a contact that is kept for `agent` aside; saves the record.
-local function set_aside(kept, contact, record, agent)
-  move(contact, record, 'ready', KEPT_FROM + record.cb.gr - ORDER_EPOCH)
+local function kept_name(contact, record) return string.format('%s:%015.0f:%s', record.cb.ag, record.cb.at, contact) end
+
+-- Puts a contact that is kept for an agent aside; saves the record.
+local function set_aside(kept, contact, record)
+  move(contact, record, 'ready', aside_until(record.cb.gr))
   save_record(contact, record)
-  redis.call('ZADD', kept, 0, string.format('%s:%015.0f:%s', agent, record.cb.at, contact))
+  redis.call('ZADD', kept, 0, kept_name(contact, record))
 end
 
 -- Puts back into the line whoever is no longer kept, and the next one of each agent for whom `may_have` is true; at most
@@ -46,14 +50,15 @@ local function bring_back(kept, agents, most, may_have)
     to_ready(contact, record)
     save_record(contact, record)
   end
-  local until_now = digits(KEPT_FROM + wall - ORDER_EPOCH)
-  for _, contact in ipairs(redis.call('ZRANGEBYSCORE', ready, KEPT_FROM, until_now, 'LIMIT', 0, most)) do
-    bring(contact, load_record(contact))
+  for _, contact in ipairs(redis.call('ZRANGEBYSCORE', ready, KEPT_FROM, aside_until(wall), 'LIMIT', 0, most)) do
+    local record = load_record(contact)
+    redis.call('ZREM', kept, kept_name(contact, record))
+    bring(contact, record)
   end
   local brought = 0
   for _, agent in ipairs(agents) do
     if brought == most then break end
-    local names = redis.call('ZRANGEBYLEX', kept, '[' .. agent .. ':', '(' .. agent .. ';', 'LIMIT', 0, 10)
+    local names = kept_names(kept, agent, 10)
     for _, name in ipairs(names[1] and may_have(agent) and names or {}) do
       local contact = string.match(name, '[^:]*$')
       local record = load_record(contact)
