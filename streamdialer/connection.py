@@ -234,5 +234,5 @@ async def ping(client: Redis, url: str) -> None:
                 f"Redis at {masked(url)} refuses the password or user in REDIS_URL: {error}"
             ) from error
         raise Unreachable(
-            f"Redis at {masked(url)} cannot be reached: {error}; is REDIS_URL right?"
+            f"Redis at {masked(url)} cannot be reached: {str(error).rstrip('.')}; is REDIS_URL right?"
         ) from error

@@ -37,9 +37,7 @@ def standing(campaign: str, status: str | None, newest: TickResult | None, now_m
         )
 
     if status is None:
-        return is_not(
-            "unknown_campaign", f"it has no status in Redis; `campaign start {campaign}` gives it one"
-        )
+        return is_not("unknown_campaign", "it has no status in Redis")
     if status != "active":
         return is_not("not_active", f"its status is {status!r}, not 'active'")
     if newest is None:

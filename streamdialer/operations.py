@@ -288,7 +288,8 @@ def checked_event(kind: object, data: object) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise SettingsError("event data: takes a JSON object")
     if kind not in EVENT_TYPES:
-        raise SettingsError(f"event type: got {kind!r}, takes {', '.join(EVENT_TYPES)}")
+        got = "none" if kind is None else f"got {kind!r}"
+        raise SettingsError(f"event type: {got}, takes {', '.join(EVENT_TYPES)}")
     try:
         text = msgspec.json.encode(data).decode()
         read_event(Entry("0-0", {"type": str(kind), "data": text}))

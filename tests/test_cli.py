@@ -185,7 +185,7 @@ ONE_SHOT = [
 
 @pytest.mark.parametrize("command", ONE_SHOT, ids=" ".join)
 def test_a_server_that_is_not_there_is_exit_code_3_in_one_line(run: Run, command: tuple[str, ...]) -> None:
-    refused(run("--redis-url", NOBODY, *command), 3, NOBODY, "cannot be reached")
+    refused(run("--redis-url", NOBODY, *command), 3, NOBODY, "cannot be reached", "); is REDIS_URL right?")
 
 
 @pytest.mark.parametrize("command", [*ONE_SHOT, ("doctor",)], ids=" ".join)
@@ -402,6 +402,16 @@ def test_a_stored_result_is_printed(run: Run, db: Any) -> None:
     assert re.search("^reason +not_active$", ok(run("result", "1-0")), re.MULTILINE)
 
 
+def test_a_dial_result_is_told_in_words_before_its_figures(run: Run, db: Any) -> None:
+    stored = {"status": "ok", "kind": "dial", "campaign_id": "7", "dialed": 1, "available_agents": 2}
+    stored |= {"active_calls": 1, "mode": "progressive", "limit": "agents", "at": 1_700_000_000_123}
+    db.set(KEYS.tick("1-0"), json.dumps({**stored, "steps": [["agents", 2, 1]]}))
+    first, *figures = ok(run("result", "1-0")).splitlines()
+    assert first.startswith("Placed 1 call: 2 free agents, 1 unanswered call (progressive); every free agent")
+    shown = dict(re.split(" {2,}", line, maxsplit=1) for line in figures)
+    assert (shown["steps"], shown["at"]) == ('[["agents",2,1]]', "2023-11-14T22:13:20.123+00:00")
+
+
 def test_run_inline_works_without_the_stream(run: Run, db: Any) -> None:
     db.hset("campaign:7", "status", "cancelled")
     db.hset(KEYS.directory, "7", "sales")
@@ -498,6 +508,10 @@ def test_emit_adds_every_line_of_a_file(run: Run, db: Any, tmp_path: Path) -> No
 def test_one_bad_line_is_named_and_nothing_is_added(run: Run, db: Any, bad: bytes) -> None:
     refused(run("emit", "--file", "-", stdin=LINES + bad + b"\n"), 2, "line 4", "nothing was added")
     assert not db.exists("dialer:events")
+
+
+def test_a_line_without_a_type_is_told_so(run: Run) -> None:
+    refused(run("emit", "--file", "-", stdin=b'{"campaign_id": 1}\n'), 2, "line 1: event type: none, takes")
 
 
 def test_emit_adds_many_events_in_order(run: Run, db: Any) -> None:

@@ -62,6 +62,13 @@ def test_how_it_stands_comes_first(status: str | None, records: list[TickResult]
     assert first in line
 
 
+def test_what_to_do_about_a_campaign_nobody_knows_is_said_once() -> None:
+    assert list(explain("7", None, [], now_ms=0)) == [
+        "Campaign 7 is not dialed: it has no status in Redis.",
+        "What to do: `streamdialer campaign start` gives it one.",
+    ]
+
+
 def test_whom_it_passed_over_is_told_also_when_nobody_was_left() -> None:
     told = in_words(
         record(reason="no_contacts", detail=WHY["no_contacts"], skipped={"cap_attempts": 3, "do_not_call": 1})
@@ -151,6 +158,7 @@ async def test_from_the_records_of_a_dialed_campaign(
     result = await run_sync(lambda: CliRunner().invoke(app, ["explain", "1", "--json"]))
     assert json.loads(result.stdout)["decisions"][0]["reason"] == "not_active"
     assert json.loads(result.stdout)["stands"] == first
+    assert json.loads(result.stdout)["reason"] == "not_active"
 
 
 @pytest.mark.anyio

@@ -155,11 +155,13 @@ def test_kubernetes_probes_ask_what_is_answered() -> None:
         arguments_are_known(one["args"])
 
 
-def test_compose_leaves_the_watching_to_the_image() -> None:
+def test_compose_hands_on_what_the_law_wants_and_leaves_the_watching_to_the_image() -> None:
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))["services"]
     for name in ("consume", "tick"):
         environment = services[name]["environment"]
         assert {one for one in environment if one.startswith("STREAMDIALER_")} <= set(NAMES.values())
+        law = ("STREAMDIALER_RULE_PACK", "STREAMDIALER_TIMEZONE", "STREAMDIALER_COUNTRY")
+        assert {one: environment[one] for one in law} == {one: f"${{{one}:-}}" for one in law}
         assert "healthcheck" not in services[name], "the image has one: the file that the loop touches"
         arguments_are_known(services[name]["command"])
 

@@ -10,7 +10,7 @@ import typer
 
 from streamdialer.cli.common import AsJson, load_settings, print_json, say
 from streamdialer.config import Settings
-from streamdialer.explanation import decisions, explain
+from streamdialer.explanation import decisions, explain, standing
 from streamdialer.inspection import server_ms
 from streamdialer.model import TickResult
 from streamdialer.operations import reached, read_campaign_id
@@ -40,7 +40,9 @@ def explain_campaign(
     seen = anyio.run(_read, load_settings(ctx), campaign, last)
     stands, *told = explain(campaign, seen.status, seen.decisions, seen.now_ms)
     if as_json:
-        document = {"campaign": campaign, "status": seen.status, "stands": stands}
+        newest = seen.decisions[0] if seen.decisions else None
+        reason = standing(campaign, seen.status, newest, seen.now_ms).reason
+        document = {"campaign": campaign, "status": seen.status, "stands": stands, "reason": reason}
         print_json({**document, "waiting": seen.waiting, "decisions": seen.decisions})
         return
     for line in filter(None, [stands, in_words(seen.waiting), *told]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import anyio
@@ -11,6 +12,7 @@ import typer
 from streamdialer.cli.common import AsJson, load_settings, print_fields, print_json, say
 from streamdialer.config import Settings
 from streamdialer.errors import CannotBeDone, SettingsError
+from streamdialer.explanation import in_words
 from streamdialer.model import TICK_KINDS, TickKind, TickResult
 from streamdialer.observe.logs import set_up_logging
 from streamdialer.operations import reached, read_campaign_id, read_kind, run_inline, stored_result
@@ -73,10 +75,18 @@ def show_result(found: TickResult, *, as_json: bool, judge: bool = True) -> None
     if as_json:
         print_json(found)
     else:
-        fields = msgspec.to_builtins(found)
-        print_fields((name.replace("_", " "), value) for name, value in fields.items())
+        if found.kind == "dial":
+            say(in_words(found))
+        fields: dict[str, object] = msgspec.to_builtins(found)
+        print_fields((name.replace("_", " "), _shown(name, value)) for name, value in fields.items())
     if judge and found.status == "error":
         raise typer.Exit(1)
+
+
+def _shown(name: str, value: object) -> object:
+    if name == "at" and isinstance(value, int):
+        return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="milliseconds")
+    return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
 
 
 async def _run(
