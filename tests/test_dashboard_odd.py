@@ -130,8 +130,8 @@ async def test_what_is_no_letter_is_not_found(redis: Redis, settings: Settings, 
 
 async def test_a_letter_of_bytes_and_a_strange_one_can_be_looked_at(redis: Redis, settings: Settings) -> None:
     bytes_in_it: Any = {"stream": "dialer:events", "detail": b"\xff", "=data": b"\xff\xfe"}
-    first = await redis.xadd(KEYS.stream("dead"), bytes_in_it)
-    second = await redis.xadd(KEYS.stream("dead"), {"deliveries": "many"})
+    first: Any = await redis.xadd(KEYS.stream("dead"), bytes_in_it)
+    second: Any = await redis.xadd(KEYS.stream("dead"), {"deliveries": "many"})
     async with visiting(settings) as visitor:
         for path in ("/dead", f"/dead/{first}", f"/dead/{second}"):
             assert (await visitor.get(path)).status_code == 200

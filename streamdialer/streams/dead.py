@@ -60,10 +60,12 @@ class DeadLetters:
             until = next((letter.id for letter in await self.newest(1)), "0-0")
         found: list[str] = []
         after = "-"
-        while some := await self._client.xrange(self._stream, after, until, count=AT_ONCE):
+        while True:
+            some: Any = await self._client.xrange(self._stream, after, until, count=AT_ONCE)
+            if not some:
+                return found
             found += [letter_id for letter_id, _ in some]
             after = f"({found[-1]}"
-        return found
 
     async def count(self) -> int:
         return int(await self._client.xlen(self._stream))
