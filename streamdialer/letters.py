@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from streamdialer.config import Settings
-from streamdialer.errors import SettingsError
+from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.inspection import fit_to_show
 from streamdialer.operations import reached
 from streamdialer.scripts import Scripts
 from streamdialer.streams import DeadLetter, DeadLetters
 
 AT_ONCE: Final = 500
+LETTER_ID: Final = re.compile("[0-9]{1,19}-[0-9]{1,19}")
 
 
 @asynccontextmanager
@@ -27,26 +28,28 @@ async def opened_letters(settings: Settings) -> AsyncIterator[DeadLetters]:
 def checked_letter_ids(letter_ids: list[str]) -> list[str]:
     """Each once; raises SettingsError for what can be no dead letter's id."""
     for letter_id in letter_ids:
-        if not re.fullmatch(r"\d{1,19}-\d{1,19}", letter_id):
+        if not LETTER_ID.fullmatch(letter_id):
             raise SettingsError(f"dead letter: got {letter_id!r}, takes an id such as 1732424242000-0")
     return list(dict.fromkeys(letter_ids))
 
 
-async def newest_letters(letters: DeadLetters, count: int) -> tuple[list[DeadLetter], int]:
-    """The newest, newest first and fit to be shown, and how many there are."""
-    return [fit_to_show(letter) for letter in await letters.newest(count)], await letters.count()
+async def newest_letters(
+    letters: DeadLetters, count: int, before: str | None = None
+) -> tuple[list[DeadLetter], int]:
+    """The newest (older than `before`), newest first and fit to be shown, and how many there are in all."""
+    shown = [fit_to_show(letter) for letter in await letters.newest(count, before)]
+    return shown, await letters.count()
 
 
 async def wanted_letters(
-    letters: DeadLetters, chosen: list[str] | None, *, must_exist: bool = True
+    letters: DeadLetters, chosen: list[str] | None, *, must_exist: bool = True, until: str | None = None
 ) -> list[str]:
-    """Those chosen, None: all there are, oldest first; what dies again meanwhile is not among them.
+    """Those chosen, None: all there are (or were when `until` was the newest), oldest first.
 
     Raises CannotBeDone for one that must exist and does not: then nothing is done to the others either.
     """
     if chosen is None:
-        there_are = await letters.count()
-        return [letter.id for letter in reversed(await letters.newest(there_are))] if there_are else []
+        return await letters.ids(until)
     if must_exist:
         for letter_id in chosen:
             await letters.get(letter_id)
@@ -56,10 +59,18 @@ async def wanted_letters(
 async def replay_letters(
     letters: DeadLetters, wanted: list[str], note: Callable[[int], None] = lambda _: None
 ) -> dict[str, str]:
-    """Puts each back into its stream: dead letter -> its new entry; calls `note` with how many are done."""
+    """Puts each back into its stream: dead letter -> its new entry; calls `note` with how many are done.
+
+    Raises CannotBeDone at one that has gone meanwhile, and says how many were put back before it.
+    """
     replayed: dict[str, str] = {}
     for letter_id in wanted:
-        replayed[letter_id] = await letters.replay(letter_id)
+        try:
+            replayed[letter_id] = await letters.replay(letter_id)
+        except CannotBeDone as error:
+            if not replayed:
+                raise
+            raise CannotBeDone(f"{error}; {len(replayed)} before it were put back") from error
         note(len(replayed))
     return replayed
 

@@ -118,9 +118,13 @@ class Failures:
 
 
 def _network(address: str) -> str:
-    """Whom an address belongs to: in IPv6 everybody has 2⁶⁴ of them."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else str(parsed)
+    """Whom an address belongs to: in IPv6 everybody has 2⁶⁴ of them; some proxies write the port behind it."""
+    for written in (address, address.rpartition(":")[0].strip("[]")):
+        try:
+            parsed = ipaddress.ip_address(written)
+        except ValueError:
+            continue
+        if parsed.version == 4:
+            return str(parsed)
+        return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
+    return address

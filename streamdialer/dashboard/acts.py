@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from streamdialer.connection import TRANSIENT
 from streamdialer.dashboard.guard import AUDIT, Guard, form_of, inner_path, session_of
+from streamdialer.dashboard.pages import Reader
 from streamdialer.dashboard.render import Renderer
 from streamdialer.errors import SettingsError, StreamdialerError
 from streamdialer.keys import Keys
@@ -22,13 +23,20 @@ class Acts:
     """Every change that can be made from the page."""
 
     def __init__(
-        self, client: Any, keys: Keys, letters: DeadLetters, guard: Guard, renderer: Renderer
+        self,
+        client: Any,
+        keys: Keys,
+        letters: DeadLetters,
+        guard: Guard,
+        renderer: Renderer,
+        reader: Reader,
     ) -> None:
         self._client = client
         self._keys = keys
         self._letters = letters
         self._guard = guard
         self._renderer = renderer
+        self._reader = reader
 
     async def order(self, request: web.Request) -> web.StreamResponse:
         """Start, pause or stop a campaign; one that is not shown yet is started by its id."""
@@ -36,7 +44,7 @@ class Acts:
         order = cast("Order", request.match_info.get("order", "start"))
         back = inner_path(str(form.get("back", "/")))
         try:
-            campaign = read_campaign_id(request.match_info.get("campaign") or str(form.get("campaign")))
+            campaign = read_campaign_id(request.match_info.get("campaign") or str(form.get("campaign", "")))
         except SettingsError as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         if order == "stop" and not await _is_confirmed(request):
@@ -68,15 +76,25 @@ class Acts:
     async def drop(self, request: web.Request) -> web.StreamResponse:
         """Delete dead letters for good."""
         chosen = await _chosen(request)
+        until = str((await form_of(request)).get("until", "")) or None
+        if until is not None:
+            _checked([until])
         if not await _is_confirmed(request):
-            count = await self._letters.count() if chosen is None else len(chosen)
-            which = f"all {_count(count)}" if chosen is None else _count(count)
+            which, more = _count(len(chosen or [])), dict[str, str]()
+            if chosen is None:  # what dies after the question is not meant
+                more = {"until": next((letter.id for letter in await self._letters.newest(1)), "0-0")}
+                which = f"all {_count(await self._letters.count())}"
             return await self._ask(
-                request, f"Delete {which} for good?", "They cannot be replayed any more.", "Delete", "/dead"
+                request,
+                f"Delete {which} for good?",
+                "They cannot be replayed any more.",
+                "Delete",
+                "/dead",
+                **more,
             )
 
         async def drop() -> str:
-            wanted = await wanted_letters(self._letters, chosen, must_exist=False)
+            wanted = await wanted_letters(self._letters, chosen, must_exist=False, until=until)
             dropped = await drop_letters(self._letters, wanted)
             missing = 0 if chosen is None else len(wanted) - dropped
             return f"{_count(dropped)} deleted." + (f" {missing} did not exist." if missing else "")
@@ -84,7 +102,7 @@ class Acts:
         return await self._act(request, "dead drop", _named(chosen), drop, "/dead")
 
     async def _ask(
-        self, request: web.Request, question: str, consequence: str, yes: str, back: str
+        self, request: web.Request, question: str, consequence: str, yes: str, back: str, **more: str
     ) -> web.StreamResponse:
         """The same form once more, to be confirmed."""
         form = await form_of(request)
@@ -95,7 +113,10 @@ class Acts:
             consequence=consequence,
             yes=yes,
             back=back,
-            fields=[(name, value) for name, value in form.items() if name not in ("token", "confirmed")],
+            fields=[
+                (name, value) for name, value in form.items() if name not in ("token", "confirmed", *more)
+            ]
+            + list(more.items()),
         )
 
     async def _act(
@@ -108,10 +129,12 @@ class Acts:
             said = await act()
         except (StreamdialerError, RedisError, *TRANSIENT) as error:
             AUDIT.info("by hand", extra={**fields, "outcome": "failed", "error": str(error)})
-            self._renderer.tell(session, f"Not done: {error}", is_good=False)
+            done = "Not done" if isinstance(error, StreamdialerError) else "Look whether it was done"
+            self._renderer.tell(session, f"{done}: {error}", is_good=False)
         else:
             AUDIT.info("by hand", extra={**fields, "outcome": said})
             self._renderer.tell(session, said, is_good=True)
+        self._reader.forget()
         raise web.HTTPSeeOther(then)
 
 
@@ -127,8 +150,13 @@ async def _chosen(request: web.Request) -> list[str] | None:
     ticked = [str(each) for each in form.getall("id", [])]
     if not ticked:
         raise web.HTTPBadRequest(text="Nothing was ticked.")
+    return _checked(ticked)
+
+
+def _checked(letter_ids: list[str]) -> list[str]:
+    """Raises HTTPBadRequest for what is no id."""
     try:
-        return checked_letter_ids(ticked)
+        return checked_letter_ids(letter_ids)
     except SettingsError as error:
         raise web.HTTPBadRequest(text=str(error)) from error
 

@@ -78,9 +78,11 @@ def inner_path(path: str) -> str:
 async def form_of(request: web.Request) -> MultiDictProxy[Any]:
     """What was sent; raises HTTPBadRequest for what is no form."""
     try:
-        return await request.post()
-    except (ValueError, LookupError) as error:  # no UTF-8, no such encoding, no multipart
+        form = await request.post()
+        "".join(str(value) for value in form.values()).encode()
+    except (ValueError, LookupError) as error:  # no UTF-8, no such encoding, no multipart, half a character
         raise web.HTTPBadRequest(text="This form cannot be read.") from error
+    return form
 
 
 def session_of(request: web.Request) -> Session:
@@ -190,7 +192,10 @@ def _is_file(request: web.Request) -> bool:
 
 def _is_from_here(request: web.Request) -> bool:
     """Neither through a proxy nor by a name that somebody made point to this machine."""
-    host = urlsplit(f"//{request.host}").hostname or ""
+    try:
+        host = urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:  # half an IPv6 address
+        return False
     return is_loopback(host) and not any(name in request.headers for name in FORWARDED)
 
 
@@ -200,4 +205,4 @@ def _is_same_origin(request: web.Request) -> bool:
     if site is not None:
         return site == "same-origin"
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.host
+    return origin is None or origin.partition("://")[2] == request.host

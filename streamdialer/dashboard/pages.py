@@ -7,14 +7,16 @@ from typing import Final
 import anyio
 from aiohttp import web
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from streamdialer.connection import TRANSIENT
 from streamdialer.dashboard.charts import charts
 from streamdialer.dashboard.render import Renderer
-from streamdialer.errors import CannotBeDone
+from streamdialer.errors import CannotBeDone, StreamdialerError, Unreachable
 from streamdialer.explanation import decisions, in_words
 from streamdialer.inspection import fit_to_show
 from streamdialer.keys import Keys
-from streamdialer.letters import newest_letters
+from streamdialer.letters import LETTER_ID, newest_letters
 from streamdialer.overview import CampaignView, Overview, overview
 from streamdialer.scripts import Scripts
 from streamdialer.streams import DeadLetters
@@ -32,15 +34,27 @@ class Reader:
         self._scripts = scripts
         self._keys = keys
         self._reading = anyio.Lock()
-        self._read: Overview | None = None
+        self._read: Overview | Exception = Unreachable("nothing has been read yet")
         self._read_at = float("-inf")
+        self._is_forgotten = False
+
+    def forget(self) -> None:
+        """What was read before now is not shown any more: somebody has just changed it."""
+        self._is_forgotten = True
 
     async def overview(self) -> Overview:
-        """Raises redis.RedisError, or Unreachable."""
+        """Raises redis.RedisError, or Unreachable: when nothing comes, everybody who waited for it is told at once."""
+        asked_at = anyio.current_time()
         async with self._reading:
-            if self._read is None or anyio.current_time() - self._read_at > READ_EVERY_S:
-                self._read = await overview(self._scripts, self._keys)
+            if self._is_forgotten or self._read_at < asked_at - READ_EVERY_S:
+                self._is_forgotten = False
+                try:
+                    self._read = await overview(self._scripts, self._keys)
+                except (RedisError, StreamdialerError, *TRANSIENT) as error:
+                    self._read = error
                 self._read_at = anyio.current_time()
+            if isinstance(self._read, Exception):
+                raise self._read
             return self._read
 
 
@@ -81,9 +95,18 @@ class Pages:
         return self._renderer.page(request, "replicas", seen=await self._reader.overview())
 
     async def dead(self, request: web.Request) -> web.Response:
-        letters, there_are = await newest_letters(self._letters, LETTERS_SHOWN)
-        seen = await self._reader.overview()
-        return self._renderer.page(request, "dead", seen=seen, letters=letters, there_are=there_are)
+        before = request.query.get("before", "")
+        before_id = before if LETTER_ID.fullmatch(before) else None
+        letters, there_are = await newest_letters(self._letters, LETTERS_SHOWN + 1, before_id)
+        return self._renderer.page(
+            request,
+            "dead",
+            seen=await self._reader.overview(),
+            letters=letters[:LETTERS_SHOWN],
+            there_are=there_are,
+            has_newer=before_id is not None,
+            has_older=len(letters) > LETTERS_SHOWN,
+        )
 
     async def letter(self, request: web.Request) -> web.Response:
         try:
@@ -96,5 +119,8 @@ class Pages:
 def _find(seen: Overview, campaign: str) -> CampaignView:
     found = next((each for each in seen.campaigns if str(each.campaign_id) == campaign), None)
     if found is None:
-        raise web.HTTPNotFound(text=f"No campaign {campaign} is known.")
+        text = f"No campaign {campaign} is known."
+        if seen.unshown:
+            text = f"Campaign {campaign} is not among the {len(seen.campaigns)} that are shown."
+        raise web.HTTPNotFound(text=text)
     return found

@@ -47,7 +47,12 @@ class Renderer:
             notice=self._notices.pop(session.id, None) if session and not is_live else None,
             **context,
         )
-        return web.Response(text=html, status=status, content_type="text/html", charset="utf-8")
+        return web.Response(
+            body=html.encode(errors="backslashreplace"),  # an entry may hold bytes that are no UTF-8
+            status=status,
+            content_type="text/html",
+            charset="utf-8",
+        )
 
     def problem(self, request: web.Request, status: int, text: str) -> web.Response:
         """An error as a page."""

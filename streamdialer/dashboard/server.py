@@ -16,6 +16,7 @@ from streamdialer.dashboard.entrance import Entrance
 from streamdialer.dashboard.guard import Guard, require_safe
 from streamdialer.dashboard.pages import Pages, Reader
 from streamdialer.dashboard.render import Renderer
+from streamdialer.letters import LETTER_ID
 from streamdialer.operations import reached, require_port
 from streamdialer.scripts import Scripts
 from streamdialer.streams import DeadLetters, ReplicaRun
@@ -37,12 +38,12 @@ async def serve(
     async with reached(settings) as (client, keys), Scripts(client, patient=False) as scripts:
         require_port(host, port)
         letters, renderer = DeadLetters(client, scripts, keys), Renderer()
-        guard = Guard(settings, access, renderer, port)
+        guard, reader = Guard(settings, access, renderer, port), Reader(scripts, keys)
         app = _application(
             guard,
             Entrance(access, guard, renderer),
-            Pages(client, keys, Reader(scripts, keys), letters, renderer),
-            Acts(client, keys, letters, guard, renderer),
+            Pages(client, keys, reader, letters, renderer),
+            Acts(client, keys, letters, guard, renderer, reader),
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=LEAVE_WITHIN_S)
         await runner.setup()
@@ -71,7 +72,7 @@ def _application(guard: Guard, entrance: Entrance, pages: Pages, acts: Acts) -> 
             web.get("/streams", pages.streams),
             web.get("/replicas", pages.replicas),
             web.get("/dead", pages.dead),
-            web.get(r"/dead/{letter:\d+-\d+}", pages.letter),
+            web.get(f"/dead/{{letter:{LETTER_ID.pattern}}}", pages.letter),
             web.post("/dead/replay", acts.replay),
             web.post("/dead/drop", acts.drop),
             web.get("/live", _live),

@@ -11,6 +11,7 @@ from streamdialer.errors import CannotBeDone
 from streamdialer.keys import Keys
 from streamdialer.scripts import Script, Scripts
 
+AT_ONCE: Final = 500
 REPLAY: Final = Script("streamdialer.streams", "replay")
 
 
@@ -27,13 +28,14 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 def _letter(letter_id: str, fields: dict[str, str]) -> DeadLetter:
+    deliveries = fields.get("deliveries", "")
     return DeadLetter(
         id=letter_id,
         stream=fields.get("stream", ""),
         entry=fields.get("entry", ""),
         reason=fields.get("reason", ""),
         detail=fields.get("detail", ""),
-        deliveries=int(fields.get("deliveries", 0)),
+        deliveries=int(deliveries) if deliveries.isdecimal() else 0,
         original={name[1:]: value for name, value in fields.items() if name.startswith("=")},
     )
 
@@ -46,10 +48,24 @@ class DeadLetters:
         self._scripts = scripts
         self._stream = keys.stream("dead")
 
-    async def newest(self, count: int) -> list[DeadLetter]:
-        """The newest dead letters, newest first."""
-        found: Any = await self._client.xrevrange(self._stream, count=count)
+    async def newest(self, count: int, before: str | None = None) -> list[DeadLetter]:
+        """The newest dead letters, newest first; of those older than `before`."""
+        until = "+" if before is None else f"({before}"
+        found: Any = await self._client.xrevrange(self._stream, until, count=count)
         return [_letter(letter_id, fields) for letter_id, fields in found]
+
+    async def ids(self, until: str | None = None) -> list[str]:
+        """Of all there are now, or were when `until` was the newest; oldest first. Reads `AT_ONCE` at a time."""
+        if until is None:
+            until = next((letter.id for letter in await self.newest(1)), "0-0")
+        found: list[str] = []
+        after = "-"
+        while True:
+            some: Any = await self._client.xrange(self._stream, after, until, count=AT_ONCE)
+            if not some:
+                return found
+            found += [letter_id for letter_id, _ in some]
+            after = f"({found[-1]}"
 
     async def count(self) -> int:
         return int(await self._client.xlen(self._stream))
