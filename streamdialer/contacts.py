@@ -13,7 +13,8 @@ from streamdialer.errors import CannotBeDone
 from streamdialer.hindrances import hindrance_at
 from streamdialer.keys import Keys
 from streamdialer.ledger import Update
-from streamdialer.model import mask_number, wire_id
+from streamdialer.masking import mask_number
+from streamdialer.model import wire_id
 from streamdialer.rules import CallingHours
 
 PLACES: Final = ("ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished")

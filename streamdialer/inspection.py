@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +13,7 @@ from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.updates import UpdatesStage
 from streamdialer.keys import GROUP, STAGES, STREAMS, Keys, Stage, Stream
+from streamdialer.masking import mask_field, mask_told
 from streamdialer.model import (
     AGENT_EVENTS,
     CALL_EVENTS,
@@ -21,7 +21,6 @@ from streamdialer.model import (
     CONTACT_EVENTS,
     PREVIEW_EVENTS,
     TICK_KINDS,
-    mask_number,
 )
 from streamdialer.streams import DeadLetter
 
@@ -31,13 +30,6 @@ _STAGE_CLASSES: Final[dict[Stage, type]] = {
     "events": EventsStage,
     "updates": UpdatesStage,
 }
-_HOLDS_NUMBER: Final = re.compile(r"phone|number|caller|msisdn|\A(n|to)\Z", re.IGNORECASE)
-"""Names of fields whose value is a phone number, ours and those that others are known to send."""
-_LONG_NUMBER: Final = re.compile(r"\d{7,}")
-_WRITTEN_NUMBER: Final = re.compile(r"\+\d[\d ().-]{5,}\d")
-"""In a text that may hold other figures as well."""
-_NUMBER_TOLD: Final = re.compile(rf"{_WRITTEN_NUMBER.pattern}|\b\d{{10,15}}\b(?![.-]\d)")
-"""In what a server has answered; a call's or an entry's id is none."""
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,38 +171,5 @@ def _unless_missing(answer: Any) -> list[dict[str, Any]]:
 
 def fit_to_show(letter: DeadLetter) -> DeadLetter:
     """The dead letter with phone numbers masked."""
-    shown = {name: _shown_field(name, value) for name, value in letter.original.items()}
-    return msgspec.structs.replace(letter, original=shown, detail=_hide(_NUMBER_TOLD, letter.detail))
-
-
-def _shown_field(name: str, value: str) -> str:
-    if _HOLDS_NUMBER.search(name):
-        return mask_number(value)
-    if name not in ("data", "call"):
-        return _hide(_WRITTEN_NUMBER, value)
-    try:
-        document = msgspec.json.decode(value.encode())
-    except (msgspec.DecodeError, UnicodeError):  # it may be there because of that; a number may be in it
-        return _hide(_LONG_NUMBER, value)
-    return msgspec.json.encode(_masked(document)).decode()
-
-
-def _masked(document: Any) -> Any:
-    if isinstance(document, dict):
-        return {
-            name: _hidden(value) if _HOLDS_NUMBER.search(name) and value is not None else _masked(value)
-            for name, value in document.items()
-        }
-    if isinstance(document, str):
-        return _hide(_WRITTEN_NUMBER, document)
-    return [_masked(value) for value in document] if isinstance(document, list) else document
-
-
-def _hide(numbers: re.Pattern[str], text: str) -> str:
-    return numbers.sub(lambda found: mask_number(found.group()), text)
-
-
-def _hidden(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_hidden(each) for each in value]
-    return mask_number(str(value)) if type(value) in (str, int, float) else _masked(value)
+    shown = {name: mask_field(name, value) for name, value in letter.original.items()}
+    return msgspec.structs.replace(letter, original=shown, detail=mask_told(letter.detail))

@@ -337,10 +337,3 @@ class Attempt(msgspec.Struct, frozen=True):
 def _dialable(numbers: list[Any]) -> list[str]:
     texts = [number.strip() for number in numbers if isinstance(number, str)]
     return list(dict.fromkeys(text for text in texts if any(map(str.isdigit, text))))
-
-
-def mask_number(number: str | None) -> str:
-    """A phone number with all but its last three digits hidden."""
-    if not number:
-        return ""
-    return "•" * max(0, len(number) - 3) + number[-3:]

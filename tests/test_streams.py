@@ -229,13 +229,13 @@ async def test_an_entry_that_kills_its_process_is_buried_unhandled(
 
 
 async def test_a_bad_entry_is_buried_at_once_and_can_be_replayed(
-    services: Services, reader: Redis, redis: Redis
+    services: Services, reader: Redis, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     await redis.xadd(STREAM, {"n": "0", "bytes": b"\xff\xfe"})
     worker = Worker(services, reader, "a")
 
     async def refuse(entry: Entry) -> None:
-        raise BadEntry("unknown_type", "nobody knows it")
+        raise BadEntry("unknown_type", "nobody knows +57 300 1234567")
 
     worker.handle = refuse
     letters = DeadLetters(services.client, services.scripts, services.keys)
@@ -245,6 +245,9 @@ async def test_a_bad_entry_is_buried_at_once_and_can_be_replayed(
         letter = (await letters.newest(1))[0]
         await letters.replay(letter.id)
         await eventually(lambda: worker.seen == ["0"])
+    told = next(vars(record) for record in caplog.records if record.message == "dead letter")
+    assert told["detail"].startswith("nobody knows •")
+    assert "1234" not in told["detail"], "numbers are not logged"
     assert letter.original["bytes"].encode(errors="surrogateescape") == b"\xff\xfe"
     assert await letters.count() == 0
 

@@ -12,7 +12,8 @@ import msgspec
 from streamdialer.connection import TRANSIENT
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.replies import Reply, Verdict
-from streamdialer.model import Attempt, ContactData, mask_number, wire_id
+from streamdialer.masking import mask_number
+from streamdialer.model import Attempt, ContactData, wire_id
 from streamdialer.observe import traces
 from streamdialer.observe.metrics import ORIGINATES
 from streamdialer.rules.numbers import read_number

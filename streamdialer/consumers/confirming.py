@@ -7,7 +7,7 @@ backend does not show single contacts, looked for in the list.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import anyio
@@ -48,7 +48,7 @@ class Confirming:
         seen, gone = len(pending), list[str]()
         troubles: list[Unreachable] = []
         try:
-            if missing and await self._shows_contacts(campaign, listed):
+            if missing and await self._shows_contacts(campaign, listed, missing):
                 seen += await self._ask_for(campaign, settings, missing, gone, troubles)
             elif missing:
                 seen += await self._look_for(campaign, settings, missing)
@@ -65,12 +65,13 @@ class Confirming:
             raise troubles[0]
         return seen + dropped
 
-    async def _shows_contacts(self, campaign: str, listed: Sequence[Contact]) -> bool:
-        """Whether a contact can be asked for by its id, tried with one that is there; raises Unreachable."""
+    async def _shows_contacts(self, campaign: str, listed: Sequence[Contact], missing: Iterable[str]) -> bool:
+        """Whether a contact can be asked for by its id, tried with one that is there if any is; raises Unreachable."""
         backend = self._services.backend
-        if not backend.shows_contacts and listed:
+        if not backend.shows_contacts:
+            tried = next((normalise_id(one.id) for one in listed), None) or next(iter(missing))
             try:
-                await backend.contact(campaign, normalise_id(listed[0].id))
+                await backend.contact(campaign, tried)
             except ValueError as error:
                 log.warning("contact cannot be read", extra={"campaign": campaign, "error": str(error)})
         return backend.shows_contacts

@@ -6,7 +6,8 @@ import logging
 
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakes import Wakes
-from streamdialer.model import DoNotCallEvent, mask_number
+from streamdialer.masking import mask_number
+from streamdialer.model import DoNotCallEvent
 from streamdialer.rules.numbers import read_number
 from streamdialer.streams import BadEntry
 

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError, ResponseError
 from streamdialer.connection import TRANSIENT
 from streamdialer.errors import StreamdialerError, Unreachable
 from streamdialer.keys import GROUP
+from streamdialer.masking import mask_told
 from streamdialer.observe.metrics import ENTRIES, ENTRY_SECONDS
 from streamdialer.scripts import Script, Scripts, backoff_s
 from streamdialer.streams.entries import BadEntry, Entry
@@ -267,7 +268,7 @@ class StreamConsumer:
     async def _bury(self, entry: Entry, reason: str, detail: str) -> None:
         log.error(
             "dead letter",
-            extra={"stream": self.stream, "entry": entry.id, "reason": reason, "detail": detail},
+            extra={"stream": self.stream, "entry": entry.id, "reason": reason, "detail": mask_told(detail)},
         )
         await self._scripts.run(
             BURY,
