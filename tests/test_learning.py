@@ -9,7 +9,7 @@ import pytest
 
 from streamdialer.pacing.answering import AnswerChances, AnswerRate, Refusals, RingTimes, quantile_s
 from streamdialer.pacing.durations import EDGES, Durations, bin_of, free_within
-from streamdialer.pacing.steering import Steering, cap_is_reached
+from streamdialer.pacing.steering import MANY, Steering, cap_is_reached
 
 # ---- the answer rate ----
 
@@ -139,7 +139,7 @@ def test_when_one_more_abandoned_call_would_break_the_cap_little_is_risked() -> 
 
 def test_where_many_answer_less_is_risked_close_to_the_cap() -> None:
     steering = Steering()
-    assert steering.theta(0.03, 4000, 119.5) == pytest.approx(0.012 / 5)
+    assert steering.theta(0.03, 4 * MANY, 0.12 * MANY - 0.5) == pytest.approx(0.012 / 5)
     assert steering.theta(0.03, 4000, 100) == pytest.approx(0.03, rel=0.1)
 
 

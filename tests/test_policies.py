@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from streamdialer.callcentre.contenders import CONTENDERS
+from streamdialer.callcentre.knows_odds import KnowsOdds
 from streamdialer.callcentre.scenario import Scenario
 from streamdialer.callcentre.scenarios import load_scenario
 from streamdialer.callcentre.virtual import Cheat, VirtualWorld, simulate
@@ -109,6 +110,23 @@ def test_who_knows_more_keeps_agents_busier() -> None:
     assert sum(day.total.abandoned for day in by_name["knows_all"]) == 0
     assert all(day.occupancy > 0.95 for day in by_name["knows_all"])
     assert all(day.abandon_rate <= 0.035 for day in by_name["knows_ends"])
+
+
+def test_the_bound_that_knows_every_chance_is_moved_by_nothing_it_sees() -> None:
+    policy = KnowsOdds()
+    place, believed = policy.place, set[float]()
+
+    def watched(view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:
+        placed = place(view, seen)
+        believed.update(decision.p for decision in policy.decisions.values())
+        return placed
+
+    policy.place = watched  # type: ignore[method-assign]
+    simulate(Scenario(agents=20, hours=0.1), policy, seed=3)
+    assert {round(p, 6) for p in believed} == {0.3}
+    assert policy.state.talk.hazards()[0] < 0.001, (
+        "people do not hang up at once; machines do, and no agent hears them"
+    )
 
 
 @pytest.mark.parametrize("name", ["lunch_doubles", "agents_leave", "trunk_busy"])

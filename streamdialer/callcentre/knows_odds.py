@@ -19,7 +19,13 @@ from streamdialer.pacing.policy import QueueView, Seen
 
 SAMPLES = 20_000
 CALLS = 1e9
-"""Weight of the true answer rate: what is seen does not move it."""
+"""Weight of the true answer rate: it has no error."""
+
+
+class _KnownRate(AnswerRate):
+    """The true one; what is seen adds nothing."""
+
+    def learn(self, at: float, is_human: bool) -> None: ...
 
 
 class _KnownDurations(Durations):
@@ -53,8 +59,9 @@ class KnowsOdds(AdaptivePolicy):
             course = course_of(world.config, draw(world.config, stream), ring_out_s)
             is_human = course.outcome == "human"
             ring.learn(course.ring_end_s, is_human)
-            talk.learn(course.talk_s)
-            wrapup.learn(course.wrap_up_s)
+            if is_human:
+                talk.learn(course.talk_s)
+                wrapup.learn(course.wrap_up_s)
         self._ring = _KnownRingTimes(answered=ring.answered, ended=ring.ended)
         self.state = QueueLearning(
             talk=_KnownDurations(expected_s=1.0, ended=talk.ended, exposure_s=talk.exposure_s),
@@ -66,5 +73,5 @@ class KnowsOdds(AdaptivePolicy):
         p = 0.0 if is_trunk_busy(config, view.now) else human_at(config, view.now)
         for campaign in view.campaigns:
             known = self.state.campaigns.setdefault(campaign.id, CampaignLearning(ring=self._ring))
-            known.rate = AnswerRate(calls=CALLS, humans=CALLS * p)
+            known.rate = _KnownRate(calls=CALLS, humans=CALLS * p)
         return super().place(view, seen)

@@ -15,7 +15,7 @@ AIM: Final = 0.97
 """Share of the cap that is aimed at."""
 GUARDED: Final = 0.012
 """Most risk while one more abandoned call would break the cap of 3 %; other caps in proportion."""
-MANY: Final = 1000.0
+MANY: Final = 500.0
 """People who answered within the cap's window, with whom half of that is risked, with twice as many a third, and so on.
 Where the cap is reached only calls without risk are placed, and where few people answer that costs half of the agents'
 time until enough have been served. A reserve costs little where there are many, and a few abandoned calls of few."""
@@ -25,9 +25,11 @@ LEAST: Final = 0.002
 MOST: Final = 0.15
 _RATE_S: Final = 900.0
 _CREDIT_FADES_S: Final = 3600.0
-_BIAS_PER_S: Final = 0.3 / 900.0
+_BIAS_PER_S: Final = 0.1 / 900.0
+"""Slow, as `_GAIN` is small: the chances are right to begin with, and a threshold that swings after every run of luck
+keeps agents waiting in one half hour, reaches the cap in the next, and buys nothing."""
 _BIAS: Final = (-2.5, 1.2)
-_GAIN: Final = 0.6
+_GAIN: Final = 0.3
 _MOST_X: Final = 3.0
 _LONGEST_STEP_S: Final = 5.0
 """Nothing is steered while nothing is dialed: a longer silence counts as this."""
