@@ -5,14 +5,14 @@ import pytest
 from bench.price_of_the_cap import CAP, THETAS, Day, best, bursts
 
 
-@pytest.mark.parametrize(("mean", "over_mean"), [(0.2, 1.0001), (0.5, 1.5), (0.3, 2.0)])
-def test_bursts_have_their_mean_and_variance(mean: float, over_mean: float) -> None:
-    chances = bursts(mean, over_mean)
+@pytest.mark.parametrize(("mean", "dispersion"), [(0.2, 1.0), (0.5, 1.5), (0.3, 2.0)])
+def test_bursts_have_their_mean_and_dispersion(mean: float, dispersion: float) -> None:
+    chances = bursts(mean, dispersion)
     first = sum(count * chance for count, chance in enumerate(chances))
     second = sum(count**2 * chance for count, chance in enumerate(chances))
     assert sum(chances) == pytest.approx(1)
     assert first == pytest.approx(mean, rel=0.01)
-    assert (second - first**2) / first == pytest.approx(over_mean, rel=0.03)
+    assert (second - first**2) / first == pytest.approx(dispersion, rel=0.03)
 
 
 def days(abandoned_per_theta: float) -> list[Day]:
