@@ -24,6 +24,12 @@ from tests.conftest import eventually
 SCHEDULE = Schedule(
     dial_every_s=0.2, retry_every_s=0.5, stats_every_s=0.5, cleanup_after_s=600, scan_keys_per_s=100_000
 )
+PLACES = ("ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt")
+COUNT_ALL = """
+local held = 0
+for _, key in ipairs(KEYS) do held = held + redis.call('ZCARD', key) end
+return held
+"""
 
 
 class Dialer:
@@ -67,23 +73,16 @@ class Dialer:
         async def is_over() -> bool:
             audit = self.centre.summary()
             unfinished = sum(audit.contacts.get(status, 0) for status in ("pending", "dialing", "answered"))
-            try:
-                places = [
-                    await self.count(place, str(number))
-                    for number in range(1, campaigns + 1)
-                    for place in (
-                        "ready",
-                        "waiting",
-                        "offered",
-                        "reserved",
-                        "unanswered",
-                        "connected",
-                        "in_doubt",
-                    )
-                ]
+            keys = [
+                getattr(self.services.keys, place)(str(number))
+                for number in range(1, campaigns + 1)
+                for place in PLACES
+            ]
+            try:  # at one moment: between two looks a contact may go from one place to the next
+                held = await self.services.client.eval(COUNT_ALL, len(keys), *keys)
             except TRANSIENT:  # a failover is under way
                 return False
-            return not unfinished and not audit.live_calls and not any(places)
+            return not unfinished and not audit.live_calls and not held
 
         await eventually(is_over, within_s=within_s, what=f"all final: {self.centre.summary().contacts}")
         return self.centre.summary()

@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from streamdialer.connection import close, connect
 from streamdialer.consumers.services import Services
 from streamdialer.embedded import EmbeddedServer
+from streamdialer.errors import Unreachable
 from streamdialer.keys import GROUP, Keys
 from streamdialer.scripts import Scripts
 from streamdialer.streams import BadEntry, DeadLetters, Entry, Places, ReplicaRun, StreamConsumer
@@ -265,6 +266,30 @@ async def test_flushall_and_deleted_streams_do_not_stop_a_reader(
         await redis.delete(STREAM)
         await add(redis, 1, start=2)
         await eventually(lambda: worker.seen == ["0", "1", "2"])
+
+
+async def test_handing_back_an_entry_of_a_stream_that_has_gone_does_not_stop_a_reader(
+    services: Services, reader: Redis, redis: Redis
+) -> None:
+    await add(redis, 1)
+    worker = Worker(
+        services, reader, "a", places=1
+    )  # nothing is read, so no group made again, while it works
+
+    lost = anyio.Event()
+
+    async def lose_everything_once(entry: Entry) -> None:
+        if not lost.is_set():
+            await redis.flushall()
+            lost.set()
+            raise Unreachable("the server forgot everything")
+        await worker.note(entry)
+
+    worker.handle = lose_everything_once
+    async with worker.working():
+        await lost.wait()
+        await add(redis, 1, start=1)
+        await eventually(lambda: worker.seen == ["1"])
 
 
 async def test_a_stop_finishes_what_is_held_and_takes_nothing_more(

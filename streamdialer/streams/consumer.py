@@ -285,14 +285,13 @@ class StreamConsumer:
             await anyio.sleep(self._claim_idle_s / 3)
             held = list(self._held)
             for at in range(0, len(held), READ_BATCH):
-                try:
-                    lost = await self._renew(held[at : at + READ_BATCH], 0, 1)
-                except ResponseError as error:  # the stream or its group has gone: nothing is left to renew
-                    log.warning("cannot renew", extra={"stream": self.stream, "error": str(error)})
-                    break
+                lost = await self._renew(held[at : at + READ_BATCH], 0, 1)
                 still = [entry for entry in lost if entry in self._held]
                 if still:
-                    log.warning("entries were taken over", extra={"stream": self.stream, "count": len(still)})
+                    log.warning(
+                        "entries were taken over or have gone",
+                        extra={"stream": self.stream, "count": len(still)},
+                    )
 
     async def _forget_dead_consumers(self) -> None:
         consumers: Any = await self._reader.xinfo_consumers(self.stream, GROUP)
