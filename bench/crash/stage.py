@@ -167,9 +167,17 @@ async def give_cues(client: Redis, keys: Keys, centre: CallCentre) -> None:
     centre.world.campaigns[LATE_CAMPAIGN].timezone = "America/Bogota"  # so its hours are others
     await client.xadd(keys.stream("events"), {"type": "agent_wrapup", "queue": QUEUE})
     await client.xadd(keys.stream("events"), {"type": "agent_busy", "agent_id": AGENT})
-    while not await client.hexists(keys.records(str(ASKING[0])), str(ASKING[1])):  # noqa: ASYNC110
+    while not await _asker_stays(client, keys):  # noqa: ASYNC110
         await anyio.sleep(0.02)
     await client.xadd(
         keys.stream("events"),
         {"type": "do_not_call", "campaign_id": ASKING[0], "contact_id": ASKING[1]},
     )
+
+
+async def _asker_stays(client: Redis, keys: Keys) -> bool:
+    """Who asks is in the ledger, and no rebuilding is to come that forgets them while they wait to be called."""
+    campaign, contact = map(str, ASKING)
+    mark = await client.hget(keys.server, "rebuild")
+    is_rebuilt = mark is None or await client.hget(keys.totals(campaign), "rebuilt") == mark
+    return is_rebuilt and await client.hexists(keys.records(campaign), contact)

@@ -1,7 +1,8 @@
-"""Callbacks of contacts the ledger does not know (any more), and at numbers that are not to be called."""
+"""Callbacks and requests not to be called of contacts the ledger does not know (any more)."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -208,3 +209,63 @@ async def test_a_callback_outlives_a_backend_that_is_away_for_longer_than_delive
         assert await dialer.dead.count() == 0
         dialer.centre.backend.script(None)
         await eventually(lambda: dialer.count("waiting"))
+
+
+# ---- they ask not to be called ----
+
+
+async def is_listed(world: LedgerWorld, number: str) -> bool:
+    return (await world.services.suppression.check([read_number(number)]))[0] is not None
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"type": "do_not_call"},
+        {"type": "call_completed", "disposition": "do_not_call", "call_id": "forgotten"},
+    ],
+)
+async def test_their_numbers_are_looked_up_and_kept_from_every_campaign(
+    hall: tuple[CallCentre, EventsStage, LedgerWorld], asked: dict[str, str]
+) -> None:
+    centre, stage, world = hall
+    centre.world.contacts[1].phones = ["300 123 4567", "300 123 4568", "12"]
+    await world.open_campaign("2", contacts=0)
+    await world.services.campaigns.load("1", [], 3, "CO")
+    await world.services.campaigns.load("2", [load_row(Contact(id=9, phone_number="+573001234568"))], 3, "CO")
+    entry = Entry(await world.write_entry(), {**asked, "campaign_id": "1", "contact_id": "1"})
+    for _ in range(2):
+        with contextlib.suppress(BadEntry):  # of the call
+            await stage.handle(entry)
+    assert await is_listed(world, "+573001234567")
+    assert await world.place_of("9", "2") == "finished"
+    await check(world)
+
+
+async def test_a_request_waits_for_the_backend_that_knows_the_number(
+    hall: tuple[CallCentre, EventsStage, LedgerWorld],
+) -> None:
+    centre, stage, world = hall
+    entry = Entry(await world.write_entry(), {"type": "do_not_call", "campaign_id": "1", "contact_id": "1"})
+    number = centre.world.contacts[1].phone_number
+    centre.backend.script(lambda _: json_reply({}, 503))
+    with pytest.raises(Unreachable):
+        await stage.handle(entry)
+    assert await told(world, "1") == "do_not_call"
+    assert not await is_listed(world, number)
+    centre.backend.script(None)
+    await stage.handle(entry)
+    assert await is_listed(world, number)
+
+
+@pytest.mark.parametrize("reply", [({}, 404), ({"id": 1, "campaign_id": 1, "phone_number": []}, 200)])
+async def test_whose_number_the_backend_does_not_show_is_refused_when_they_come(
+    hall: tuple[CallCentre, EventsStage, LedgerWorld], reply: tuple[dict[str, Any], int]
+) -> None:
+    centre, stage, world = hall
+    centre.backend.script(lambda _: json_reply(*reply))
+    await stage.handle(
+        Entry(await world.write_entry(), {"type": "do_not_call", "campaign_id": "1", "contact_id": "1"})
+    )
+    await world.services.campaigns.load("1", [world.row("1")], 3)
+    assert (await world.place_of("1"), await told(world, "1")) == ("finished", "do_not_call")
