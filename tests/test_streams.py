@@ -268,26 +268,32 @@ async def test_flushall_and_deleted_streams_do_not_stop_a_reader(
         await eventually(lambda: worker.seen == ["0", "1", "2"])
 
 
+@pytest.mark.parametrize("is_something_else", [False, True])
 async def test_handing_back_an_entry_of_a_stream_that_has_gone_does_not_stop_a_reader(
-    services: Services, reader: Redis, redis: Redis
+    services: Services, reader: Redis, redis: Redis, is_something_else: bool
 ) -> None:
     await add(redis, 1)
-    worker = Worker(
-        services, reader, "a", places=1
-    )  # nothing is read, so no group made again, while it works
-
-    lost = anyio.Event()
+    # With one place nothing is read, so no group made again, while it works.
+    worker, lost = Worker(services, reader, "a", places=1), anyio.Event()
 
     async def lose_everything_once(entry: Entry) -> None:
-        if not lost.is_set():
-            await redis.flushall()
-            lost.set()
-            raise Unreachable("the server forgot everything")
-        await worker.note(entry)
+        if lost.is_set():
+            await worker.note(entry)
+            return
+        await redis.flushall()
+        if is_something_else:
+            await redis.set(STREAM, "no stream")
+            await anyio.sleep(0.2)  # it is renewed meanwhile as well
+        lost.set()
+        raise Unreachable("the server forgot everything")
 
     worker.handle = lose_everything_once
     async with worker.working():
         await lost.wait()
+        await eventually(lambda: not worker.running)
+        await anyio.sleep(0.05)
+        if is_something_else:
+            await redis.delete(STREAM)
         await add(redis, 1, start=1)
         await eventually(lambda: worker.seen == ["1"])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -22,7 +21,6 @@ from streamdialer.consumers.events import EventsStage, read_event
 from streamdialer.consumers.refill import doubt_row, load_row
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakes import Wakes
-from streamdialer.errors import Unreachable
 from streamdialer.ledger import LoadRow
 from streamdialer.model import Attempt, Contact, DoNotCallEvent
 from streamdialer.rules.numbers import Number, read_number
@@ -63,10 +61,9 @@ class SuppressionWorld(LedgerWorld):
         return await self.services.campaigns.load(campaign, rows, self.max_attempts, country)
 
     async def says(self, **fields: Any) -> None:
-        """The event is handled, as far as it goes without a backend."""
+        """The event is handled."""
         event = DoNotCallEvent(type="do_not_call", **fields)
-        with contextlib.suppress(Unreachable):
-            await suppress(event, self.services, Wakes(self.services))
+        await suppress(event, self.services, Wakes(self.services))
 
     async def lists(self, number: str = HERS) -> None:
         """The number alone gets onto the list: its contacts stay where they are."""

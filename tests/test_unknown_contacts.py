@@ -17,6 +17,7 @@ from streamdialer.config import Settings
 from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.refill import load_row
 from streamdialer.consumers.services import Services, open_services
+from streamdialer.consumers.updates import UpdatesStage
 from streamdialer.consumers.wakes import Wakes
 from streamdialer.errors import Unreachable
 from streamdialer.ledger import trust_memory
@@ -214,16 +215,20 @@ async def test_a_callback_outlives_a_backend_that_is_away_for_longer_than_delive
 # ---- they ask not to be called ----
 
 
+DO_NOT_CALL = {"type": "do_not_call", "campaign_id": "1", "contact_id": "1", "reason": "letter"}
+
+
 async def is_listed(world: LedgerWorld, number: str) -> bool:
     return (await world.services.suppression.check([read_number(number)]))[0] is not None
 
 
+async def tell(world: LedgerWorld) -> None:
+    """The backend is told of contact 1, as the stage does it."""
+    await UpdatesStage(world.services).handle(Entry("1-0", {"campaign": "1", "contact": "1"}))
+
+
 @pytest.mark.parametrize(
-    "asked",
-    [
-        {"type": "do_not_call"},
-        {"type": "call_completed", "disposition": "do_not_call", "call_id": "forgotten"},
-    ],
+    "asked", [DO_NOT_CALL, {**DO_NOT_CALL, "type": "call_completed", "disposition": "do_not_call"}]
 )
 async def test_their_numbers_are_looked_up_and_kept_from_every_campaign(
     hall: tuple[CallCentre, EventsStage, LedgerWorld], asked: dict[str, str]
@@ -233,39 +238,61 @@ async def test_their_numbers_are_looked_up_and_kept_from_every_campaign(
     await world.open_campaign("2", contacts=0)
     await world.services.campaigns.load("1", [], 3, "CO")
     await world.services.campaigns.load("2", [load_row(Contact(id=9, phone_number="+573001234568"))], 3, "CO")
-    entry = Entry(await world.write_entry(), {**asked, "campaign_id": "1", "contact_id": "1"})
+    entry = Entry(await world.write_entry(), asked)
     for _ in range(2):
         with contextlib.suppress(BadEntry):  # of the call
             await stage.handle(entry)
+        await tell(world)
+    assert centre.world.contacts[1].status == "do_not_call"
     assert await is_listed(world, "+573001234567")
     assert await world.place_of("9", "2") == "finished"
+    assert await world.services.suppression.size() == 2
     await check(world)
 
 
-async def test_a_request_waits_for_the_backend_that_knows_the_number(
+async def test_a_backend_that_shows_contacts_and_is_away_is_asked_again(
     hall: tuple[CallCentre, EventsStage, LedgerWorld],
 ) -> None:
     centre, stage, world = hall
-    entry = Entry(await world.write_entry(), {"type": "do_not_call", "campaign_id": "1", "contact_id": "1"})
-    number = centre.world.contacts[1].phone_number
-    centre.backend.script(lambda _: json_reply({}, 503))
-    with pytest.raises(Unreachable):
-        await stage.handle(entry)
-    assert await told(world, "1") == "do_not_call"
-    assert not await is_listed(world, number)
-    centre.backend.script(None)
-    await stage.handle(entry)
-    assert await is_listed(world, number)
+    assert await world.services.backend.contact("1", "2")
+    refused = 0
+
+    def away(request: web.Request) -> web.Response | None:
+        nonlocal refused
+        refused += request.method == "GET"
+        return json_reply({}, 503) if request.method == "GET" and refused < 3 else None
+
+    centre.backend.script(away)
+    await stage.handle(Entry(await world.write_entry(), DO_NOT_CALL))
+    await tell(world)
+    assert refused == 3
+    assert await is_listed(world, centre.world.contacts[1].phone_number)
 
 
-@pytest.mark.parametrize("reply", [({}, 404), ({"id": 1, "campaign_id": 1, "phone_number": []}, 200)])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        json_reply({}, 404),
+        json_reply({}, 403),
+        json_reply({}, 500),
+        web.Response(text="<html>"),
+        json_reply({"id": 1, "campaign_id": 1, "phone_number": []}),
+    ],
+)
 async def test_whose_number_the_backend_does_not_show_is_refused_when_they_come(
-    hall: tuple[CallCentre, EventsStage, LedgerWorld], reply: tuple[dict[str, Any], int]
+    hall: tuple[CallCentre, EventsStage, LedgerWorld], reply: web.Response
 ) -> None:
     centre, stage, world = hall
-    centre.backend.script(lambda _: json_reply(*reply))
-    await stage.handle(
-        Entry(await world.write_entry(), {"type": "do_not_call", "campaign_id": "1", "contact_id": "1"})
-    )
+    asked = 0
+
+    def shows_nobody(request: web.Request) -> web.Response | None:
+        nonlocal asked
+        asked += request.method == "GET"
+        return reply if request.method == "GET" else None
+
+    centre.backend.script(shows_nobody)
+    await stage.handle(Entry(await world.write_entry(), DO_NOT_CALL))
+    await tell(world)
+    assert (asked, await told(world, "1")) == (1, ""), "asked once, and the backend is told"
     await world.services.campaigns.load("1", [world.row("1")], 3)
     assert (await world.place_of("1"), await told(world, "1")) == ("finished", "do_not_call")

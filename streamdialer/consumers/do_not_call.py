@@ -8,17 +8,14 @@ from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakes import Wakes
 from streamdialer.masking import mask_number
 from streamdialer.model import DoNotCallEvent
-from streamdialer.rules.numbers import Number, read_number
+from streamdialer.rules.numbers import read_number
 from streamdialer.streams import BadEntry
 
 log = logging.getLogger(__name__)
 
 
 async def suppress(event: DoNotCallEvent, services: Services, wakes: Wakes) -> None:
-    """Does it; again, it changes nothing.
-
-    Raises BadEntry for what names nobody, Unreachable when all is done but the numbers that only the backend knows.
-    """
+    """Does it; again, it changes nothing. Raises BadEntry for what names nobody."""
     suppression, why = services.suppression, f"event {event.reason}".strip()
     country = await suppression.country_of(event.campaign_id) if event.campaign_id else ""
     country = country or services.settings.country
@@ -26,9 +23,8 @@ async def suppress(event: DoNotCallEvent, services: Services, wakes: Wakes) -> N
     numbers = [given] if given.digits else []
     campaigns = await suppression.suppress(numbers, why)
     if event.contact_id and event.campaign_id:
-        known = await suppression.suppress_contact(event.campaign_id, event.contact_id, why)
-        own = [read_number(number) for number in known] or await _shown_numbers(event, country, services)
-        campaigns |= await suppression.suppress(own, why)
+        own = await suppression.suppress_contact(event.campaign_id, event.contact_id, why)
+        campaigns |= await suppression.suppress([read_number(number) for number in own], why)
         campaigns.add(event.campaign_id)
     elif given.problem:
         raise BadEntry(
@@ -45,20 +41,3 @@ async def suppress(event: DoNotCallEvent, services: Services, wakes: Wakes) -> N
             "campaigns": len(campaigns),
         },
     )
-
-
-async def _shown_numbers(event: DoNotCallEvent, country: str, services: Services) -> list[Number]:
-    """Those of a contact the ledger does not know (any more), which other campaigns may have; raises Unreachable.
-
-    Once the backend is told, it does not list the contact again.
-    """
-    try:
-        contact = await services.backend.contact(event.campaign_id, event.contact_id)
-    except ValueError as error:
-        log.warning(
-            "contact cannot be read, its number is not on the do-not-call list",
-            extra={"campaign": event.campaign_id, "contact": event.contact_id, "error": str(error)},
-        )
-        return []
-    numbers = [read_number(spelled, country) for spelled in contact.numbers] if contact else []
-    return [number for number in numbers if not number.problem]

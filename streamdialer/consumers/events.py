@@ -118,10 +118,9 @@ class EventsStage:
         heard = await self._services.campaigns.apply_event(event, fact, queue, entry)
         traces.join(heard.trace, heard.attempt)
         applied = heard.outcome
-        if applied == "ended":
-            ATTEMPTS_ENDED.labels(fact.disposition or "abandoned").inc()
-            self._wakes.queue(queue)
-        if fact.disposition == "do_not_call":  # said on the phone: it holds everywhere, as when written
+        if (
+            fact.disposition == "do_not_call"
+        ):  # said on the phone: it holds for every campaign, as when written
             request = DoNotCallEvent(
                 type="do_not_call",
                 campaign_id=event.campaign_id,
@@ -133,6 +132,9 @@ class EventsStage:
             raise BadEntry(
                 applied, f"{NOT_APPLIED[applied]} (campaign {event.campaign_id}, {event.contact_id})"
             )
+        if applied == "ended":
+            ATTEMPTS_ENDED.labels(fact.disposition or "abandoned").inc()
+            self._wakes.queue(queue)
         log.log(
             logging.DEBUG if applied == "unchanged" else logging.INFO,
             event.type,

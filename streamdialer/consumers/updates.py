@@ -15,6 +15,7 @@ from streamdialer.errors import RefusedByServer, Unreachable
 from streamdialer.gateways.backend import ContactPatch
 from streamdialer.ledger import Update
 from streamdialer.observe import traces
+from streamdialer.rules.numbers import read_number
 from streamdialer.scripts import backoff_s
 from streamdialer.streams import BadEntry, Entry
 
@@ -67,6 +68,8 @@ class UpdatesStage:
                     status=update.status,
                 ):
                     await self._services.backend.patch_contact(contact, patch_of(update))
+                    if update.status == "do_not_call":
+                        await self._list_numbers(campaign, contact)
             except Unreachable as error:
                 self._away(error)
                 await anyio.sleep(backoff_s(failures, LONGEST_PAUSE_S))
@@ -89,6 +92,30 @@ class UpdatesStage:
                 break  # otherwise there is a newer state, or another deliverer's was overwritten: once more
         if refusals:
             raise BadEntry("refused_by_backend", f"campaign {campaign}, contact {contact}: {refusals[-1]}")
+
+    async def _list_numbers(self, campaign: str, contact: str) -> None:
+        """Of a contact that asked not to be called and whose numbers are not known here: those the backend shows.
+
+        Once told, it does not list the contact again, and other campaigns may have the numbers. A backend that does not
+        show single contacts need not: the contract does not ask for it. Raises Unreachable.
+        """
+        backend, suppression = self._services.backend, self._services.suppression
+        why = await suppression.request_of(campaign, contact)
+        if why is None:
+            return
+        try:
+            shown = await backend.contact(campaign, contact)
+        except (ValueError, Unreachable) as error:
+            if isinstance(error, Unreachable) and backend.shows_contacts:
+                raise
+            log.warning(
+                "who asked not to be called is not shown: other campaigns may call the number",
+                extra={"campaign": campaign, "contact": contact, "error": str(error)},
+            )
+            return
+        country = await suppression.country_of(campaign)
+        numbers = [read_number(spelled, country) for spelled in shown.numbers] if shown else []
+        await suppression.suppress([number for number in numbers if not number.problem], why)
 
     def _away(self, error: Unreachable) -> None:
         if not self._is_away:

@@ -88,6 +88,11 @@ class Suppression:
         )
         return str(numbers).split()
 
+    async def request_of(self, campaign: str, contact: str) -> str | None:
+        """Why a contact whose numbers were not known here asked not to be called; None when it did not."""
+        found: Any = await self._scripts.client.hget(self._keys.requests(campaign), contact)
+        return None if found is None else str(found).partition(" ")[2]
+
     async def remove(self, numbers: Sequence[Number]) -> None:
         """Contacts that are loaded from now on may be called; those that were finished stay so."""
         await self._scripts.client.hdel(self._keys.do_not_call, *(number.digits for number in numbers))

@@ -277,8 +277,13 @@ class StreamConsumer:
         )
 
     async def _renew(self, entries: list[str], idle_ms: int, deliveries: int) -> list[str]:
+        """Those that another consumer has taken over meanwhile."""
         args: list[str | int] = [GROUP, self._consumer, idle_ms, deliveries, *entries]
-        return list(await self._scripts.run(RENEW, [self.stream], args))
+        try:
+            return list(await self._scripts.run(RENEW, [self.stream], args))
+        except ResponseError as error:  # the stream or its group has gone: nothing is left to renew
+            log.warning("cannot renew", extra={"stream": self.stream, "error": str(error)})
+            return []
 
     async def _renew_held(self) -> None:
         while True:
@@ -288,10 +293,7 @@ class StreamConsumer:
                 lost = await self._renew(held[at : at + READ_BATCH], 0, 1)
                 still = [entry for entry in lost if entry in self._held]
                 if still:
-                    log.warning(
-                        "entries were taken over or have gone",
-                        extra={"stream": self.stream, "count": len(still)},
-                    )
+                    log.warning("entries were taken over", extra={"stream": self.stream, "count": len(still)})
 
     async def _forget_dead_consumers(self) -> None:
         consumers: Any = await self._reader.xinfo_consumers(self.stream, GROUP)

@@ -2,13 +2,11 @@
 -- KEYS 1 stream
 -- ARGV group, consumer, idle ms to set (0 = working on it; large = anyone may have it now), deliveries to set (an
 --   entry that is worked on for a while, or handed back in good order, does not kill its process), entry ids
--- Returns the ids that are no longer this consumer's: all of them when the stream or its group has gone
+-- Returns the ids that are no longer this consumer's
 local stream, group, consumer, idle, deliveries = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local lost = {}
 for i = 5, #ARGV do
-  local found = redis.pcall('XPENDING', stream, group, ARGV[i], ARGV[i], 1)
-  if found.err and not found.err:find('NOGROUP', 1, true) then return found end
-  local pending = found[1]
+  local pending = redis.call('XPENDING', stream, group, ARGV[i], ARGV[i], 1)[1]
   if pending and pending[2] == consumer then
     redis.call('XCLAIM', stream, group, consumer, 0, ARGV[i], 'IDLE', idle, 'RETRYCOUNT', deliveries, 'JUSTID')
   else
