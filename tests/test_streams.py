@@ -29,7 +29,13 @@ class Worker:
     """A consumer in this process with a handler of the test's own."""
 
     def __init__(
-        self, services: Services, reader: Redis, name: str, places: int = 10, max_deliveries: int = 3
+        self,
+        services: Services,
+        reader: Redis,
+        name: str,
+        places: int = 10,
+        max_deliveries: int = 3,
+        claim_idle_s: float = 0.3,
     ) -> None:
         self.seen: list[str] = []
         self.running = 0
@@ -48,7 +54,7 @@ class Worker:
             places=self.places,
             run=self.run,
             block_s=0.05,
-            claim_idle_s=0.3,
+            claim_idle_s=claim_idle_s,
             max_deliveries=max_deliveries,
             dead_keep=100,
             forget_s=600,
@@ -139,9 +145,9 @@ async def test_a_restarted_consumer_of_the_same_name_finds_its_own_pending_entri
     await add(redis, 5)
     await redis.xgroup_create(STREAM, GROUP, id="0")
     await redis.xreadgroup(GROUP, "me", {STREAM: ">"}, count=5)
-    worker = Worker(services, reader, "me")
+    worker = Worker(services, reader, "me", claim_idle_s=30)
     async with worker.working():
-        await eventually(lambda: len(worker.seen) == 5, within_s=0.25)
+        await eventually(lambda: len(worker.seen) == 5)
 
 
 async def test_lost_replies_to_reads_are_no_deliveries(
@@ -323,7 +329,7 @@ async def test_what_a_stopping_consumer_cannot_finish_is_handed_back_at_once(
     services: Services, reader: Redis, redis: Redis
 ) -> None:
     await add(redis, 1)
-    stuck, next_one = Worker(services, reader, "stuck"), Worker(services, reader, "next")
+    stuck, next_one = (Worker(services, reader, name, claim_idle_s=30) for name in ("stuck", "next"))
 
     async def never(entry: Entry) -> None:
         await anyio.sleep_forever()
@@ -333,7 +339,7 @@ async def test_what_a_stopping_consumer_cannot_finish_is_handed_back_at_once(
         await eventually(lambda: stuck.running == 1)
         stuck.run.stop()
     async with next_one.working():
-        await eventually(lambda: next_one.seen == ["0"], within_s=0.25)
+        await eventually(lambda: next_one.seen == ["0"])
 
 
 async def test_a_stop_does_not_wait_for_a_server_that_is_away(services: Services) -> None:
