@@ -15,6 +15,7 @@ from streamdialer.config import Settings
 from streamdialer.connection import TRANSIENT, keys_for
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.consumers.services import Services, open_services
+from streamdialer.demo.look import take_look
 from streamdialer.model import TickKind, TickResult
 from streamdialer.producers.events import Producer
 from streamdialer.producers.ticks import Schedule, TickProducer
@@ -24,12 +25,6 @@ from tests.conftest import eventually
 SCHEDULE = Schedule(
     dial_every_s=0.2, retry_every_s=0.5, stats_every_s=0.5, cleanup_after_s=600, scan_keys_per_s=100_000
 )
-PLACES = ("ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt")
-COUNT_ALL = """
-local held = 0
-for _, key in ipairs(KEYS) do held = held + redis.call('ZCARD', key) end
-return held
-"""
 
 
 class Dialer:
@@ -67,22 +62,18 @@ class Dialer:
         await eventually(lambda: condition(self.centre.summary()), within_s=within_s, what=what)
         return self.centre.summary()
 
-    async def until_all_are_final(self, campaigns: int = 1, within_s: float = 30) -> Audit:
+    async def until_all_are_final(self, within_s: float = 30) -> Audit:
         """Waits until every contact has an end, the backend knows it, and no phone is up."""
 
         async def is_over() -> bool:
-            audit = self.centre.summary()
-            unfinished = sum(audit.contacts.get(status, 0) for status in ("pending", "dialing", "answered"))
-            keys = [
-                getattr(self.services.keys, place)(str(number))
-                for number in range(1, campaigns + 1)
-                for place in PLACES
-            ]
-            try:  # at one moment: between two looks a contact may go from one place to the next
-                held = await self.services.client.eval(COUNT_ALL, len(keys), *keys)
+            try:
+                look = await take_look(self.services.client, self.services.keys, self.centre)
             except TRANSIENT:  # a failover is under way
                 return False
-            return not unfinished and not audit.live_calls and not held
+            unfinished = sum(
+                look.audit.contacts.get(status, 0) for status in ("pending", "dialing", "answered")
+            )
+            return not unfinished and not look.audit.live_calls and not look.total("unfinished")
 
         await eventually(is_over, within_s=within_s, what=f"all final: {self.centre.summary().contacts}")
         return self.centre.summary()

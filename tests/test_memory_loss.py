@@ -84,7 +84,7 @@ async def goes_on_to_the_end(dialer: Dialer) -> Audit:
     in_the_quiet = dialer.centre.summary().total.originates
     await anyio.sleep(2)
     assert dialer.centre.summary().total.originates == in_the_quiet, "dialed while forgotten calls may ring"
-    audit = await dialer.until_all_are_final(campaigns=2, within_s=90)
+    audit = await dialer.until_all_are_final(within_s=90)
     # A call that was over before the backend had been told of it may be made again, with the same key: nobody is left
     # who knows of it. To a phone that rings or talks, nothing is placed.
     assert audit.calls_to_live_phones == 0, audit.findings

@@ -494,7 +494,7 @@ async def test_a_request_in_the_stream_ends_a_call_and_keeps_a_number_from_every
         await dialer.producer.event("do_not_call", phone_number="573001234567", reason="letter")
         await dialer.until(lambda audit: all(contact.status == "do_not_call" for contact in mine.values()))
         calls = [world.auditor.per_contact.get(contact.id, 0) for contact in mine.values()]
-        audit = await dialer.until_all_are_final(campaigns=2)
+        audit = await dialer.until_all_are_final()
         assert audit.contacts["do_not_call"] == 2
         assert [world.auditor.per_contact.get(contact.id, 0) for contact in mine.values()] == calls
         assert await dialer.dead.count() == 0

@@ -264,7 +264,7 @@ async def test_two_replicas_keep_within_the_lines_of_a_trunk_that_three_queues_s
     world = build_world(agents=12, contacts=36, campaigns=3, queue_per_campaign=True, speed=100)
     calls = calls_noted(world)
     async with running(settings, world, speed=100, replicas=2, trunk_lines=4) as dialer:
-        await dialer.until_all_are_final(campaigns=3, within_s=60)
+        await dialer.until_all_are_final(within_s=60)
         told = await decisions(dialer.services.client, dialer.services.keys, "1", 200)
         assert "trunk_lines" in {one.limit for one in told}
     assert most_at_once(calls) <= 4

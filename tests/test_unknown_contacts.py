@@ -280,7 +280,9 @@ async def test_a_backend_that_shows_contacts_and_is_away_is_asked_again(
     ],
 )
 async def test_whose_number_the_backend_does_not_show_is_refused_when_they_come(
-    hall: tuple[CallCentre, EventsStage, LedgerWorld], reply: web.Response
+    hall: tuple[CallCentre, EventsStage, LedgerWorld],
+    reply: web.Response,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     centre, stage, world = hall
     asked = 0
@@ -294,5 +296,6 @@ async def test_whose_number_the_backend_does_not_show_is_refused_when_they_come(
     await stage.handle(Entry(await world.write_entry(), DO_NOT_CALL))
     await tell(world)
     assert (asked, await told(world, "1")) == (1, ""), "asked once, and the backend is told"
+    assert "other campaigns may call the number" in caplog.text
     await world.services.campaigns.load("1", [world.row("1")], 3)
     assert (await world.place_of("1"), await told(world, "1")) == ("finished", "do_not_call")

@@ -100,21 +100,24 @@ class UpdatesStage:
         show single contacts need not: the contract does not ask for it. Raises Unreachable.
         """
         backend, suppression = self._services.backend, self._services.suppression
-        why = await suppression.request_of(campaign, contact)
+        why = await suppression.why_asked(campaign, contact)
         if why is None:
             return
+        shown, trouble = None, "not there"
         try:
             shown = await backend.contact(campaign, contact)
         except (ValueError, Unreachable) as error:
             if isinstance(error, Unreachable) and backend.shows_contacts:
                 raise
+            trouble = str(error)
+        if shown is None:
             log.warning(
                 "who asked not to be called is not shown: other campaigns may call the number",
-                extra={"campaign": campaign, "contact": contact, "error": str(error)},
+                extra={"campaign": campaign, "contact": contact, "error": trouble},
             )
             return
         country = await suppression.country_of(campaign)
-        numbers = [read_number(spelled, country) for spelled in shown.numbers] if shown else []
+        numbers = [read_number(spelled, country) for spelled in shown.numbers]
         await suppression.suppress([number for number in numbers if not number.problem], why)
 
     def _away(self, error: Unreachable) -> None:

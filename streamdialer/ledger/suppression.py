@@ -88,8 +88,8 @@ class Suppression:
         )
         return str(numbers).split()
 
-    async def request_of(self, campaign: str, contact: str) -> str | None:
-        """Why a contact whose numbers were not known here asked not to be called; None when it did not."""
+    async def why_asked(self, campaign: str, contact: str) -> str | None:
+        """What was said when a contact whose numbers were not known here asked not to be called; None: it did not."""
         found: Any = await self._scripts.client.hget(self._keys.requests(campaign), contact)
         return None if found is None else str(found).partition(" ")[2]
 
