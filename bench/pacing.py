@@ -16,7 +16,7 @@ import msgspec
 
 from streamdialer.pacing.adaptive import decide_adaptively
 from streamdialer.pacing.learning import QueueLearning
-from streamdialer.pacing.policy import CampaignView, QueueView, Seen
+from streamdialer.pacing.types import CampaignView, QueueView, Seen
 
 SIZES: Final = ((5, 10, 1), (20, 40, 1), (50, 100, 1), (200, 400, 1), (200, 400, 4), (1000, 2000, 1))
 """Agents, ringing calls, campaigns."""

@@ -337,3 +337,8 @@ class Attempt(msgspec.Struct, frozen=True):
 def _dialable(numbers: list[Any]) -> list[str]:
     texts = [number.strip() for number in numbers if isinstance(number, str)]
     return list(dict.fromkeys(text for text in texts if any(map(str.isdigit, text))))
+
+
+What = Literal["human", "machine", "busy", "failed", "no_answer", "abandoned", "talk", "wrapup"]
+"""`human` and `machine`: who answered; `busy`, `failed`, `no_answer`: why nobody did; `abandoned`: a person who had
+answered was gone before an agent was there; `talk`, `wrapup`: an agent's work of that kind is over."""

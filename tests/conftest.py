@@ -10,12 +10,12 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from redis.asyncio import Redis
 
-from streamdialer.config import Settings
-from streamdialer.connection import connect
+from streamdialer.broker.connection import connect
+from streamdialer.broker.keys import Keys
+from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services, open_services
-from streamdialer.embedded import EmbeddedServer
-from streamdialer.keys import Keys
 from streamdialer.ledger import trust_memory
+from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 hypothesis_settings.register_profile("same", derandomize=True)
 hypothesis_settings.load_profile("same")

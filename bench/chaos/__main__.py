@@ -17,11 +17,11 @@ from rich.console import Console
 from bench.chaos.faults import KINDS
 from bench.chaos.options import ChaosOptions
 from bench.chaos.report import show
-from bench.chaos.result import Figures, document, judge
 from bench.chaos.run import Say, run_chaos
-from bench.sabotaged import GUARDS
+from bench.chaos.verdicts import Figures, document, judge
+from bench.without_guard import GUARDS
 from streamdialer.errors import CannotBeDone, StreamdialerError
-from streamdialer.observe.logs import set_up_logging
+from streamdialer.observability.logs import set_up_logging
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,10 +10,10 @@ from typing import Final
 import msgspec
 
 import bench
-from bench.sabotaged import Guard
-from streamdialer.callcentre import World
-from streamdialer.config import NAMES
-from streamdialer.demo.options import DemoOptions, child_environment, demo_world
+from bench.without_guard import Guard
+from streamdialer.config.settings import NAMES
+from streamdialer.simulation import World
+from streamdialer.simulation.demo.options import DemoOptions, child_environment, demo_world
 
 CAMPAIGNS: Final = 2
 CONTACTS_PER_AGENT: Final = 0.012

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.chaos.result import Figures, judge
+from bench.chaos.verdicts import Figures, judge
 
 
 def show(figures: Figures, console: Console) -> None:

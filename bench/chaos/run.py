@@ -12,13 +12,13 @@ from typing import Final
 import anyio
 from redis.exceptions import RedisError
 
+from bench.chaos.environment import Scene, opened
 from bench.chaos.faults import CATALOGUE, KINDS, Forgets
-from bench.chaos.measuring import counters, dead_letters, read_end, whereabouts
+from bench.chaos.final_counts import counters, dead_letters, read_end, whereabouts
 from bench.chaos.options import MAX_CALL_S, ChaosOptions
-from bench.chaos.result import Ending, Figures, Injected
-from bench.chaos.scene import Scene, opened
 from bench.chaos.schedule import Planned, plan
-from streamdialer.demo.look import Look, take_look
+from bench.chaos.verdicts import Ending, Figures, Injected
+from streamdialer.simulation.demo.snapshot import Look, take_look
 
 LOOK_EVERY_S: Final = 0.25
 GOES_ON_CALLS: Final = 10

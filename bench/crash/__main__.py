@@ -8,12 +8,12 @@ from typing import Annotated
 import anyio
 import typer
 
-from bench.crash.attack import Recorded, Result, attack, choose, record
 from bench.crash.report import Bar, show
-from bench.sabotaged import GUARDS
+from bench.crash.runner import Recorded, Result, attack, choose, record
+from bench.without_guard import GUARDS
 from streamdialer.cli.common import AsJson, Commands, print_json, print_table, say
 from streamdialer.errors import SettingsError
-from streamdialer.observe.logs import set_up_logging
+from streamdialer.observability.logs import set_up_logging
 
 app = typer.Typer(cls=Commands, pretty_exceptions_enable=False, add_completion=False)
 

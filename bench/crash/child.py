@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 
-from bench.crash.doors import open_doors
-from bench.crash.points import Orders
-from bench.crash.probe import Probe
-from bench.sabotaged import REMOVE
+from bench.crash.crash_points import Orders
+from bench.crash.failpoint_probe import Probe
+from bench.crash.failpoints import open_doors
+from bench.without_guard import REMOVE
 from streamdialer.cli import main
 
 PR_SET_PDEATHSIG = 1

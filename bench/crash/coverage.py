@@ -10,17 +10,17 @@ from types import ModuleType
 from typing import Final
 
 import streamdialer
-from bench.crash.doors import GATEWAYS
-from streamdialer.scripts import Script
+from bench.crash.failpoints import GATEWAYS
+from streamdialer.broker.scripts import Script
 
 EXCEPTIONS: Final[Mapping[str, str]] = {
     "replay.lua": "only the command line runs it, for a person who looks at dead letters",
     "purge.lua": "only the command line runs it, for a person who empties a stream",
-    "trust_memory.lua": "only demo, harness and tests run it, before any process is there",
-    "may_call.lua": "writes nothing, and only `contact show` runs it",
-    "measure.lua": "writes nothing, and only a scrape of the health port runs it",
-    "measure_campaigns.lua": "writes nothing, and only a scrape of the health port runs it",
-    "measure_abandoned.lua": "writes nothing, and only a scrape of the health port and `top` run it",
+    "mark_server_trusted.lua": "only demo, harness and tests run it, before any process is there",
+    "check_eligibility.lua": "writes nothing, and only `contact show` runs it",
+    "stream_metrics.lua": "writes nothing, and only a scrape of the health port runs it",
+    "campaign_metrics.lua": "writes nothing, and only a scrape of the health port runs it",
+    "abandon_metrics.lua": "writes nothing, and only a scrape of the health port and `top` run it",
     "Service.aclose": "closes connections, asks nothing",
     "Backend.aclose": "closes connections, asks nothing",
     "DialerAPI.aclose": "closes connections, asks nothing",

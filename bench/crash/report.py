@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench.crash.attack import Result, Row
+from bench.crash.runner import Result, Row
 from streamdialer.cli.common import print_table, say
 
 COLUMNS = (

@@ -12,9 +12,9 @@ import anyio
 import msgspec
 from redis.asyncio import Redis
 
-from bench.crash.children import Children
-from bench.crash.judge import Verdict, judge_ledger, judge_network
-from bench.crash.points import Death, Passages, Target, read_passages
+from bench.crash.crash_points import Death, Passages, Target, read_passages
+from bench.crash.fixtures import Misbehaviour, give_cues, open_ledger, plant, plant_withdrawn, work_in_preview
+from bench.crash.processes import Children
 from bench.crash.scenario import (
     SPEED,
     Cast,
@@ -24,13 +24,13 @@ from bench.crash.scenario import (
     child_environment,
     make_cast,
 )
-from bench.crash.stage import Misbehaviour, give_cues, open_ledger, plant, plant_withdrawn, work_in_preview
-from streamdialer.callcentre import CallCentre
-from streamdialer.connection import connect
-from streamdialer.demo.look import take_look
-from streamdialer.embedded import EmbeddedServer
+from bench.crash.verdict import Verdict, judge_ledger, judge_network
+from streamdialer.broker.connection import connect
+from streamdialer.broker.keys import CHANNEL, Keys
 from streamdialer.errors import CannotBeDone
-from streamdialer.keys import CHANNEL, Keys
+from streamdialer.simulation import CallCentre
+from streamdialer.simulation.demo.snapshot import take_look
+from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 LOOK_EVERY_S: Final = 0.02
 DIALED_WITHIN_S: Final = 120.0

@@ -16,10 +16,10 @@ from typing import Final, Literal
 import msgspec
 
 import streamdialer
-from streamdialer.callcentre import Campaign, CentreConfig, Contact, World, WorldConfig
-from streamdialer.callcentre.outcomes import draw_course
-from streamdialer.config import NAMES
+from streamdialer.config.settings import NAMES
 from streamdialer.model import DialMode
+from streamdialer.simulation import Campaign, CentreConfig, Contact, World, WorldConfig
+from streamdialer.simulation.world.outcomes import draw_course
 
 Play = Literal["campaign", "memory"]
 PLAYS: Final[tuple[Play, ...]] = ("campaign", "memory")

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 import streamdialer
-from streamdialer.settings import NAMES
+from streamdialer.config.settings import NAMES
 
 RETRY_DELAY_LIFE_S: Final = 300.0
 RING_LIFE_S: Final = 30.0

@@ -7,10 +7,10 @@ from typing import Final
 
 import msgspec
 
+from bench.soak.campaign_cycle import Turnover
 from bench.soak.measure import MB, SHOWN, Course, Sample, course_of, judged_samples
 from bench.soak.options import SoakOptions
-from bench.soak.turnover import Turnover
-from streamdialer.callcentre import Audit
+from streamdialer.simulation import Audit
 
 LEAST_SAMPLES: Final = 8
 NEVER: Final = ("double_dials", "dialed_after_final", "over_max_retries", "drifted", "dead_letters")

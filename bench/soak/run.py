@@ -11,19 +11,19 @@ from typing import Final
 import anyio
 from redis.asyncio import Redis
 
-from bench.leftovers import complaints, kinds, of_the_installation, unfinished
+from bench.key_leaks import complaints, kinds, of_the_installation, unfinished
+from bench.soak.campaign_cycle import Turnover
 from bench.soak.measure import Sample
 from bench.soak.options import RESULT_KEEP_S, SoakOptions, child_environment
 from bench.soak.report import Report, reported
 from bench.soak.sampling import shared_entries, take_sample
-from bench.soak.turnover import Turnover
-from streamdialer.callcentre import CallCentre, World
-from streamdialer.connection import connect
-from streamdialer.demo.children import Child, Children
-from streamdialer.embedded import EmbeddedServer
+from streamdialer.broker.connection import connect
+from streamdialer.broker.keys import GROUP, STREAMS, Keys
 from streamdialer.errors import CannotBeDone
-from streamdialer.keys import GROUP, STREAMS, Keys
 from streamdialer.ledger import trust_memory
+from streamdialer.simulation import CallCentre, World
+from streamdialer.simulation.demo.child_processes import Child, Children
+from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 START_TIMEOUT_S: Final = 30.0
 SETTLE_S: Final = 3 * RESULT_KEEP_S

@@ -8,8 +8,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from bench.soak.measure import Sample
+from streamdialer.broker.keys import Keys
 from streamdialer.errors import CannotBeDone
-from streamdialer.keys import Keys
 
 
 def rss_of(pid: int) -> int:

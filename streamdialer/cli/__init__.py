@@ -11,21 +11,21 @@ import typer
 from streamdialer import __version__
 from streamdialer.cli import (
     campaigns,
-    checking,
+    config_doctor,
+    consume_tick,
     contacts,
     dashboard,
     dead,
     demo,
     dnc,
     events,
-    explaining,
-    inspecting,
-    purging,
+    explain,
+    inspect,
+    purge,
     rules,
     simulate,
     ticks,
     top,
-    workers,
 )
 from streamdialer.cli.common import Commands
 
@@ -40,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for family in (
-    workers,
+    consume_tick,
     ticks,
     dashboard,
     events,
@@ -48,11 +48,11 @@ for family in (
     contacts,
     dnc,
     dead,
-    purging,
+    purge,
     top,
-    explaining,
-    inspecting,
-    checking,
+    explain,
+    inspect,
+    config_doctor,
     rules,
     demo,
     simulate,

@@ -9,9 +9,9 @@ import msgspec
 import typer
 
 from streamdialer.cli.common import AsJson, load_settings, print_fields, print_json, print_table, say
-from streamdialer.config import Settings
+from streamdialer.config.settings import Settings
 from streamdialer.model import wire_id
-from streamdialer.operations import (
+from streamdialer.operations.campaigns import (
     TOTALS,
     CampaignDetail,
     CampaignRow,
@@ -21,9 +21,9 @@ from streamdialer.operations import (
     campaigns_known,
     clean_up_campaign,
     order_campaign,
-    reached,
     read_campaign_id,
 )
+from streamdialer.operations.session import reached
 
 UNCERTAIN_SHOWN: Final = 5
 CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]

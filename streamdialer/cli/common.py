@@ -20,11 +20,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from typer.core import TyperGroup
 
-from streamdialer import config
-from streamdialer.config import Settings
-from streamdialer.connection import TRANSIENT
+from streamdialer.broker import ReplicaRun
+from streamdialer.broker.connection import TRANSIENT
+from streamdialer.config import loading
+from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError, StreamdialerError, Unreachable
-from streamdialer.streams import ReplicaRun
 
 MENDABLE: Final = (StreamdialerError, RedisError, *TRANSIENT)
 """What the user, or whoever runs the server, can mend; OSError is among them."""
@@ -79,8 +79,8 @@ def verdict(error: BaseException) -> tuple[str, int]:
 
 def load_settings(ctx: typer.Context, **overrides: object) -> Settings:
     """Settings with the options given; raises SettingsError, also when no Redis server is named."""
-    settings = config.load({**ctx.obj, **overrides}).settings
-    config.require_redis(settings)
+    settings = loading.load({**ctx.obj, **overrides}).settings
+    loading.require_redis(settings)
     return settings
 
 

@@ -9,12 +9,13 @@ import anyio
 import typer
 
 from streamdialer.cli.common import AsJson, load_settings, print_fields, print_json, print_table, say
-from streamdialer.config import Settings
-from streamdialer.contacts import ContactDetail, contact_detail
+from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError
-from streamdialer.hindrances import hours_of
 from streamdialer.model import normalise_id
-from streamdialer.operations import reached, read_campaign_id
+from streamdialer.operations.campaigns import read_campaign_id
+from streamdialer.operations.contact_detail import ContactDetail, contact_detail
+from streamdialer.operations.eligibility import hours_of
+from streamdialer.operations.session import reached
 
 commands = typer.Typer(
     no_args_is_help=True,

@@ -7,12 +7,12 @@ from typing import Annotated
 import anyio
 import typer
 
+from streamdialer.broker import ReplicaRun
 from streamdialer.cli.common import load_settings, say, stop_on_signals
-from streamdialer.config import Settings
+from streamdialer.cli.extras import how_to_install
+from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError
-from streamdialer.extras import how_to_install
-from streamdialer.observe.logs import set_up_logging
-from streamdialer.streams import ReplicaRun
+from streamdialer.observability.logs import set_up_logging
 
 
 def register(app: typer.Typer) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import anyio
 import typer
 
+from streamdialer.broker import DeadLetter
 from streamdialer.cli.common import (
     AsJson,
     load_settings,
@@ -16,18 +17,17 @@ from streamdialer.cli.common import (
     progress,
     say,
 )
-from streamdialer.config import Settings
+from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError
-from streamdialer.inspection import fit_to_show
-from streamdialer.letters import (
+from streamdialer.operations.dead_letters import (
     checked_letter_ids,
     drop_letters,
+    fit_to_show,
     newest_letters,
     opened_letters,
     replay_letters,
     wanted_letters,
 )
-from streamdialer.streams import DeadLetter
 
 LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Ids as `dead list` shows them.")]
 commands = typer.Typer(

@@ -10,13 +10,13 @@ import typer
 from rich.console import Console
 
 from streamdialer.cli.common import AsJson, print_json
-from streamdialer.demo import DemoOptions, run_demo
-from streamdialer.demo.view import View
+from streamdialer.cli.extras import how_to_install
 from streamdialer.errors import CannotBeDone, SettingsError
-from streamdialer.extras import how_to_install
 from streamdialer.model import DialMode, Pacing
-from streamdialer.observe.logs import set_up_logging
-from streamdialer.operations import require_port
+from streamdialer.observability.logs import set_up_logging
+from streamdialer.operations.session import require_port
+from streamdialer.simulation.demo import DemoOptions, run_demo
+from streamdialer.simulation.demo.view import View
 
 MODES = ("progressive", "predictive", "power")
 PACINGS = ("fixed", "adaptive")

@@ -17,14 +17,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from streamdialer.broker.scripts import Scripts
 from streamdialer.cli.common import AsJson, load_settings, print_json, print_table, say
-from streamdialer.config import Settings
+from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError, Unreachable
 from streamdialer.ledger import Listing, Suppression
-from streamdialer.number_lists import BadLine, Imported, import_numbers, lines_of, read_entry
-from streamdialer.operations import reached
+from streamdialer.operations.dnc_import import BadLine, Imported, import_numbers, lines_of, read_entry
+from streamdialer.operations.session import reached
 from streamdialer.rules.numbers import Number, read_number
-from streamdialer.scripts import Scripts
 
 BAD_SHOWN: Final = 10
 Numbers = Annotated[list[str], typer.Argument(metavar="NUMBER…", help="With +, or as in --country.")]

@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.progress import track
 
 from streamdialer.cli.common import AsJson, load_settings, print_json, say
-from streamdialer.config import Settings
+from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError, Unreachable
-from streamdialer.operations import checked_event, reached, read_event_lines, read_object, read_pairs
+from streamdialer.operations.event_input import checked_event, read_event_lines, read_object, read_pairs
+from streamdialer.operations.session import reached
 from streamdialer.producers.events import Producer
 
 PER_TRIP: Final = 500

@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from streamdialer import config
 from streamdialer.cli.common import AsJson, print_fields, print_json, print_table, say
+from streamdialer.config import loading
 from streamdialer.errors import CampaignError, SettingsError
 from streamdialer.model import CampaignSettings
 from streamdialer.rules import OWN_ZONE, Pack, calling_hours, load_pack
-from streamdialer.rules.clock import read_zone
-from streamdialer.rules.pack import Value
+from streamdialer.rules.rule_pack import Value
+from streamdialer.rules.zone_clock import read_zone
 
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 LAST_YEAR: Final = 9990
@@ -47,7 +47,7 @@ def next_call(
 ) -> None:
     """The next instant a call is allowed, and the rule that says so."""
     chosen = _pack(pack)
-    zone = _zone(timezone or config.load(ctx.obj).settings.timezone)
+    zone = _zone(timezone or loading.load(ctx.obj).settings.timezone)
     asked_ms = _instant(at, zone)
     hours = calling_hours(
         CampaignSettings(queue_name="", rule_pack=pack, timezone=zone.key), zone.key, asked_ms

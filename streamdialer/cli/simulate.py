@@ -12,14 +12,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from streamdialer.callcentre.compare import Estimate, Standing, compare
-from streamdialer.callcentre.plots import can_plot, plot_standings
-from streamdialer.callcentre.scenario import Scenario
-from streamdialer.callcentre.scenarios import load_scenario, shipped
 from streamdialer.cli.common import AsJson, load_settings, print_json, print_table, say
 from streamdialer.errors import SettingsError
-from streamdialer.operations import read_campaign_id
-from streamdialer.what_if import WhatIf, what_if
+from streamdialer.operations.campaigns import read_campaign_id
+from streamdialer.simulation.study.compare import Estimate, Standing, compare
+from streamdialer.simulation.study.from_campaign import WhatIf, what_if
+from streamdialer.simulation.study.plots import can_plot, plot_standings
+from streamdialer.simulation.study.scenario import Scenario
+from streamdialer.simulation.study.scenarios import load_scenario, shipped
 
 BOUNDS: Final = ("knows_odds", "knows_ends")
 """Printed beside every result."""

@@ -10,12 +10,14 @@ import msgspec
 import typer
 
 from streamdialer.cli.common import AsJson, load_settings, print_fields, print_json, say
-from streamdialer.config import Settings
+from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError
-from streamdialer.explanation import in_words
 from streamdialer.model import TICK_KINDS, TickKind, TickResult
-from streamdialer.observe.logs import set_up_logging
-from streamdialer.operations import reached, read_campaign_id, read_kind, run_inline, stored_result
+from streamdialer.observability.logs import set_up_logging
+from streamdialer.operations.campaigns import read_campaign_id
+from streamdialer.operations.decisions import in_words
+from streamdialer.operations.session import reached
+from streamdialer.operations.ticks import read_kind, run_inline, stored_result
 from streamdialer.producers.events import Producer
 
 

@@ -18,15 +18,15 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.live import Live
 
+from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Scripts
 from streamdialer.cli.common import AsJson, load_settings, print_json, printable
-from streamdialer.config import Settings
-from streamdialer.connection import TRANSIENT
+from streamdialer.cli.top_view import picture
+from streamdialer.config.settings import Settings
 from streamdialer.errors import Unreachable
-from streamdialer.keys import Keys
-from streamdialer.operations import reached
-from streamdialer.overview import Overview, overview
-from streamdialer.overview.picture import picture
-from streamdialer.scripts import Scripts
+from streamdialer.operations.overview import Overview, overview
+from streamdialer.operations.session import reached
 
 EVERY_S: Final = 1.0
 OLD_S: Final = 3.0

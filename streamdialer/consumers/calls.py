@@ -9,16 +9,16 @@ from uuid import uuid4
 import anyio
 import msgspec
 
-from streamdialer.connection import TRANSIENT
+from streamdialer.broker import BadEntry, Entry
+from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.scripts import backoff_s
 from streamdialer.consumers.services import Services
-from streamdialer.gateways.replies import Reply, Verdict
-from streamdialer.masking import mask_number
+from streamdialer.gateways.originate_reply import Reply, Verdict
 from streamdialer.model import Attempt, ContactData, wire_id
-from streamdialer.observe import traces
-from streamdialer.observe.metrics import ORIGINATES
+from streamdialer.observability import tracing
+from streamdialer.observability.metrics import ORIGINATES
+from streamdialer.observability.redaction import mask_number
 from streamdialer.rules.numbers import read_number
-from streamdialer.scripts import backoff_s
-from streamdialer.streams import BadEntry, Entry
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class CallsStage:
 
     async def handle(self, entry: Entry) -> None:
         attempt, call, until = read_call(entry)
-        with traces.of_entry("call", entry.fields, **_subject(attempt)):
+        with tracing.of_entry("call", entry.fields, **_subject(attempt)):
             await self._place(attempt, call, until)
 
     async def _place(self, attempt: Attempt, call: Call, until: str) -> None:
@@ -74,7 +74,7 @@ class CallsStage:
         if began not in ("ok", "again"):
             level = logging.WARNING if began == "sent" else logging.INFO
             log.log(level, "call is not placed", extra={"attempt": attempt.id, "reason": began})
-            traces.note(reason=began)
+            tracing.note(reason=began)
             return
         is_again = began == "again"
         if anyio.current_time() - asked > SEND_WITHIN_S:
@@ -138,7 +138,7 @@ class CallsStage:
             retry_after_s=reply.retry_after_s,
         )
         ORIGINATES.labels(reply.verdict).inc()
-        traces.note(verdict=reply.verdict)
+        tracing.note(verdict=reply.verdict)
         loud = reply.hold == "credentials"
         quiet = reply.verdict == "placed"
         log.log(

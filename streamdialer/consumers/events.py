@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
-from streamdialer.consumers.callbacks import Callbacks, instant_ms
-from streamdialer.consumers.do_not_call import suppress
-from streamdialer.consumers.previews import Previews
+from streamdialer.broker import BadEntry, Entry
+from streamdialer.consumers.handlers.callbacks import Callbacks, instant_ms
+from streamdialer.consumers.handlers.do_not_call import suppress
+from streamdialer.consumers.handlers.previews import Previews
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakes import Wakes
+from streamdialer.consumers.wakeups import Wakes
 from streamdialer.ledger import fact_of
 from streamdialer.model import (
     AGENT_EVENTS,
@@ -26,9 +27,8 @@ from streamdialer.model import (
     PreviewEvent,
     normalise_id,
 )
-from streamdialer.observe import traces
-from streamdialer.observe.metrics import ATTEMPTS_ENDED
-from streamdialer.streams import BadEntry, Entry
+from streamdialer.observability import tracing
+from streamdialer.observability.metrics import ATTEMPTS_ENDED
 
 log = logging.getLogger(__name__)
 Event = CallEvent | AgentEvent | CallbackEvent | DoNotCallEvent | PreviewEvent
@@ -99,10 +99,10 @@ class EventsStage:
         event = read_event(entry)
         if isinstance(event, CallEvent):
             about = {"campaign": event.campaign_id, "contact": event.contact_id}
-            with traces.of_call_event(event.type, entry.fields, **about):
+            with tracing.of_call_event(event.type, entry.fields, **about):
                 await self._call(event, entry.id)
             return
-        with traces.of_entry(event.type, entry.fields, campaign=event.campaign_id or None):
+        with tracing.of_entry(event.type, entry.fields, campaign=event.campaign_id or None):
             if isinstance(event, DoNotCallEvent):
                 await suppress(event, self._services, self._wakes)
             elif isinstance(event, CallbackEvent):
@@ -116,7 +116,7 @@ class EventsStage:
         queue = event.queue or await self._wakes.queue_of(event.campaign_id)
         fact = fact_of(event)
         heard = await self._services.campaigns.apply_event(event, fact, queue, entry)
-        traces.join(heard.trace, heard.attempt)
+        tracing.join(heard.trace, heard.attempt)
         applied = heard.outcome
         if (
             fact.disposition == "do_not_call"

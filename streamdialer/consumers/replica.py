@@ -12,21 +12,21 @@ import anyio
 import msgspec
 from redis.asyncio import Redis
 
-from streamdialer.config import Settings
-from streamdialer.connection import close, connect
-from streamdialer.consumers.auditor import Auditor
+from streamdialer.broker import Places, ReplicaRun, StreamConsumer
+from streamdialer.broker.connection import close, connect
+from streamdialer.broker.consumer import Handler
+from streamdialer.broker.keys import STAGES, Stage
+from streamdialer.broker.shutdown import keep_running
+from streamdialer.config.settings import Settings
+from streamdialer.consumers.background import vitals
 from streamdialer.consumers.calls import CallsStage
 from streamdialer.consumers.events import EventsStage
+from streamdialer.consumers.invariant_check import Auditor
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.sweeper import Sweeper
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.updates import UpdatesStage
-from streamdialer.consumers.wakes import Wakes
-from streamdialer.keys import STAGES, Stage
-from streamdialer.streams import Places, ReplicaRun, StreamConsumer
-from streamdialer.streams.consumer import Handler
-from streamdialer.streams.run import keep_running
-from streamdialer.vitals import vitals
+from streamdialer.consumers.wakeups import Wakes
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 import msgspec
 from redis.asyncio import Redis
 
-from streamdialer.config import Settings
-from streamdialer.connection import close, connect, keys_for
+from streamdialer.broker.connection import close, connect, keys_for
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Scripts
+from streamdialer.config.settings import Settings
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
-from streamdialer.keys import Keys
 from streamdialer.ledger import (
     CallbackLedger,
     CampaignLedger,
@@ -25,8 +26,7 @@ from streamdialer.ledger import (
     TickLedger,
 )
 from streamdialer.ledger.samples import Samples
-from streamdialer.ledger.terms import Limits
-from streamdialer.scripts import Scripts
+from streamdialer.ledger.types import Limits
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,10 +8,10 @@ from typing import Final
 
 import anyio
 
-from streamdialer.consumers.recent import Recent
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakes import Wakes
-from streamdialer.observe.metrics import ATTEMPTS_ENDED
+from streamdialer.consumers.ttl_cache import Recent
+from streamdialer.consumers.wakeups import Wakes
+from streamdialer.observability.metrics import ATTEMPTS_ENDED
 
 log = logging.getLogger(__name__)
 CAMPAIGNS_AT_ONCE: Final = 50

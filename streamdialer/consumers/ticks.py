@@ -8,15 +8,15 @@ from typing import Final
 import anyio
 import msgspec
 
-from streamdialer.consumers.dialing import Dialing, reason_of
-from streamdialer.consumers.recent import Recent
-from streamdialer.consumers.refill import Refill
+from streamdialer.broker import BadEntry, Entry
+from streamdialer.consumers.dialing.dial_tick import Dialing, reason_of
+from streamdialer.consumers.dialing.refill import Refill
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakes import Wakes
+from streamdialer.consumers.ttl_cache import Recent
+from streamdialer.consumers.wakeups import Wakes
 from streamdialer.errors import CampaignError, RefusedByServer, Unreachable
 from streamdialer.model import TICK_KINDS, Tick, TickResult, normalise_id
-from streamdialer.observe import metrics, traces
-from streamdialer.streams import BadEntry, Entry
+from streamdialer.observability import metrics, tracing
 
 log = logging.getLogger(__name__)
 REASONS_KEPT_S: Final = 330.0
@@ -54,7 +54,7 @@ class TicksStage:
         settings = self._services.settings
         keep_s = settings.wake_result_keep_s if "wake" in entry.fields else settings.result_keep_s
         tick, began = read_tick(entry), anyio.current_time()
-        with traces.of_entry("tick", entry.fields, tick=tick.id, kind=tick.kind, campaign=tick.campaign):
+        with tracing.of_entry("tick", entry.fields, tick=tick.id, kind=tick.kind, campaign=tick.campaign):
             result = await self.run(tick)
         if "wake" in entry.fields and result.dialed:
             waited_s = max(0, (result.at or 0) - int(tick.id.partition("-")[0])) / 1000
@@ -79,7 +79,7 @@ class TicksStage:
         except (Unreachable, RefusedByServer) as error:
             result = _failed(tick, reason_of(error, "backend"), str(error))
         result.at = now_ms
-        traces.note(status=result.status, reason=result.reason, dialed=result.dialed)
+        tracing.note(status=result.status, reason=result.reason, dialed=result.dialed)
         _count(result)
         self._log(tick, result)
         return result

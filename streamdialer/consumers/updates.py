@@ -10,14 +10,14 @@ from uuid import uuid4
 import anyio
 import msgspec
 
+from streamdialer.broker import BadEntry, Entry
+from streamdialer.broker.scripts import backoff_s
 from streamdialer.consumers.services import Services
 from streamdialer.errors import RefusedByServer, Unreachable
 from streamdialer.gateways.backend import ContactPatch
 from streamdialer.ledger import Update
-from streamdialer.observe import traces
+from streamdialer.observability import tracing
 from streamdialer.rules.numbers import read_number
-from streamdialer.scripts import backoff_s
-from streamdialer.streams import BadEntry, Entry
 
 log = logging.getLogger(__name__)
 LONGEST_PAUSE_S: Final = 20.0
@@ -59,7 +59,7 @@ class UpdatesStage:
             if not isinstance(update, Update):
                 break
             try:
-                with traces.of_call(
+                with tracing.of_call(
                     "update",
                     update.trace,
                     attempt=update.attempt,

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.dashboard.words import clock, number, percent
-from streamdialer.overview import CampaignView, Interval
+from streamdialer.dashboard.formatting import clock, number, percent
+from streamdialer.operations.overview import CampaignView, Interval
 
 WIDTH: Final = 300
 HEIGHT: Final = 80

@@ -9,17 +9,16 @@ from aiohttp import web
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from streamdialer.connection import TRANSIENT
+from streamdialer.broker import DeadLetters
+from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Scripts
 from streamdialer.dashboard.charts import charts
 from streamdialer.dashboard.render import Renderer
 from streamdialer.errors import CannotBeDone, StreamdialerError, Unreachable
-from streamdialer.explanation import decisions, in_words
-from streamdialer.inspection import fit_to_show
-from streamdialer.keys import Keys
-from streamdialer.letters import LETTER_ID, newest_letters
-from streamdialer.overview import CampaignView, Overview, overview
-from streamdialer.scripts import Scripts
-from streamdialer.streams import DeadLetters
+from streamdialer.operations.dead_letters import LETTER_ID, fit_to_show, newest_letters
+from streamdialer.operations.decisions import decisions, in_words
+from streamdialer.operations.overview import CampaignView, Overview, overview
 
 READ_EVERY_S: Final = 1.0
 CAMPAIGNS_PER_PAGE: Final = 24

@@ -9,8 +9,8 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from streamdialer import __version__
-from streamdialer.dashboard import words
-from streamdialer.dashboard.access import SESSION, Session
+from streamdialer.dashboard import formatting
+from streamdialer.dashboard.sessions import SESSION, Session
 
 THEMES: Final = ("auto", "light", "dark")
 NOTICES_KEPT: Final = 1000
@@ -29,7 +29,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters.update(words.FILTERS)
+        self._templates.filters.update(formatting.FILTERS)
         self._templates.filters["segment"] = lambda text: quote(str(text), safe="")
         self._notices: dict[str, tuple[str, bool]] = {}
 

@@ -9,17 +9,17 @@ from typing import Final
 import anyio
 from aiohttp import web
 
-from streamdialer.config import Settings
-from streamdialer.dashboard.access import Access
-from streamdialer.dashboard.acts import Acts
-from streamdialer.dashboard.entrance import Entrance
-from streamdialer.dashboard.guard import Guard, require_safe
+from streamdialer.broker import DeadLetters, ReplicaRun
+from streamdialer.broker.scripts import Scripts
+from streamdialer.config.settings import Settings
+from streamdialer.dashboard.actions import Acts
+from streamdialer.dashboard.login import Entrance
+from streamdialer.dashboard.middleware import Guard, require_safe
 from streamdialer.dashboard.pages import Pages, Reader
 from streamdialer.dashboard.render import Renderer
-from streamdialer.letters import LETTER_ID
-from streamdialer.operations import reached, require_port
-from streamdialer.scripts import Scripts
-from streamdialer.streams import DeadLetters, ReplicaRun
+from streamdialer.dashboard.sessions import Access
+from streamdialer.operations.dead_letters import LETTER_ID
+from streamdialer.operations.session import reached, require_port
 
 LARGEST_FORM: Final = 256 * 1024
 LEAVE_WITHIN_S: Final = 1.0

@@ -2,6 +2,6 @@
 
 from streamdialer.gateways.backend import Backend, ContactPage, ContactPatch
 from streamdialer.gateways.dialer_api import DialerAPI
-from streamdialer.gateways.replies import Reply
+from streamdialer.gateways.originate_reply import Reply
 
 __all__ = ["Backend", "ContactPage", "ContactPatch", "DialerAPI", "Reply"]

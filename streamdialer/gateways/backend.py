@@ -11,11 +11,11 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from streamdialer.config import Settings
+from streamdialer.config.settings import Settings
 from streamdialer.errors import CampaignError, RefusedByServer, Unreachable
 from streamdialer.gateways.auth import SimpleJWT
 from streamdialer.gateways.client import Query, Service, read_base_url, read_json
-from streamdialer.gateways.listings import (
+from streamdialer.gateways.parsing import (
     ContactPage,
     Page,
     next_path,

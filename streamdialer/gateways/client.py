@@ -20,9 +20,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from httpx_aiohttp import AiohttpTransport
 
 from streamdialer.errors import CredentialsRefused, SettingsError, Unreachable
-from streamdialer.gateways.replies import one_line
-from streamdialer.observe import traces
-from streamdialer.observe.metrics import HTTP_REQUESTS, HTTP_SECONDS
+from streamdialer.gateways.originate_reply import one_line
+from streamdialer.observability import tracing
+from streamdialer.observability.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 CONNECT_S: Final = 5.0
 """Longest wait for a connection, a free place in the pool included."""
@@ -118,16 +118,16 @@ class Service:
         try:
             # the read time-out restarts with every byte: the deadline ends a reply that trickles
             host = self.base.host
-            with traces.request(self._label, method, host), anyio.fail_after(CONNECT_S + read_s):
+            with tracing.request(self._label, method, host), anyio.fail_after(CONNECT_S + read_s):
                 response = await self._http.request(
                     method,
                     self.url(path),
                     params=query,
                     content=content,
-                    headers=own | traces.carried(),
+                    headers=own | tracing.carried(),
                     timeout=httpx.Timeout(read_s, connect=CONNECT_S, pool=CONNECT_S),
                 )
-                traces.note(**{"http.response.status_code": response.status_code})
+                tracing.note(**{"http.response.status_code": response.status_code})
             outcome = f"{response.status_code // 100}xx"
             return response
         finally:

@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from streamdialer.config import Settings
+from streamdialer.config.settings import Settings
 from streamdialer.errors import RefusedByServer
 from streamdialer.gateways.client import TRANSPORT_ERRORS, Service, read_json
-from streamdialer.gateways.replies import Reply, read_failure, read_reply
+from streamdialer.gateways.originate_reply import Reply, read_failure, read_reply
 from streamdialer.model import wire_id
 
 

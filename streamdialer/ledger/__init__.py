@@ -3,18 +3,18 @@
 Each change is one Lua script with one typed stub.
 """
 
+from streamdialer.ledger.backlog import ListLedger
 from streamdialer.ledger.callbacks import CallbackLedger, CallbackNoted
 from streamdialer.ledger.campaigns import CampaignLedger
-from streamdialer.ledger.facts import CallFact, fact_of
+from streamdialer.ledger.event_facts import CallFact, fact_of
 from streamdialer.ledger.history import PastCall, past_calls
-from streamdialer.ledger.lists import ListLedger
-from streamdialer.ledger.memory import DoubtRow, Memory, MemoryState, trust_memory
 from streamdialer.ledger.outbox import Outbox, Update
 from streamdialer.ledger.previews import PreviewLedger, PreviewNeeds, PreviewTerms
 from streamdialer.ledger.queues import CampaignState, QueueLedger, QueueState
+from streamdialer.ledger.recovery import DoubtRow, Memory, MemoryState, trust_memory
 from streamdialer.ledger.suppression import Listing, Suppression
-from streamdialer.ledger.terms import Claimed, Loaded, LoadRow, Reservation, Swept
 from streamdialer.ledger.ticks import TickLedger
+from streamdialer.ledger.types import Claimed, Loaded, LoadRow, Reservation, Swept
 from streamdialer.ledger.uncertain import UncertainAttempt, uncertain_attempts
 
 __all__ = [

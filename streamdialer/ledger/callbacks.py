@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from streamdialer.keys import Keys
-from streamdialer.ledger.terms import LoadRow
-from streamdialer.scripts import Argument, Script, Scripts
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Argument, Script, Scripts
+from streamdialer.ledger.types import LoadRow
 
-CALLBACK = Script("streamdialer.ledger", "callback")
+CALLBACK = Script("streamdialer.ledger", "schedule_callback")
 CallbackNoted = Literal[
     "applied", "unchanged", "past", "distant", "final", "unknown_campaign", "unknown_contact"
 ]

@@ -7,11 +7,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from streamdialer.keys import Keys
-from streamdialer.ledger.arguments import document
-from streamdialer.ledger.facts import CallFact
-from streamdialer.ledger.hours import Hours, hours_argument
-from streamdialer.ledger.terms import (
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Argument, Script, Scripts
+from streamdialer.ledger.event_facts import CallFact
+from streamdialer.ledger.script_args import document
+from streamdialer.ledger.types import (
     Began,
     Claimed,
     Cleaned,
@@ -23,24 +23,24 @@ from streamdialer.ledger.terms import (
     Settled,
     Swept,
 )
+from streamdialer.ledger.zone_hours import Hours, hours_argument
 from streamdialer.model import Attempt, CallEvent
-from streamdialer.observe import traces
-from streamdialer.scripts import Argument, Script, Scripts
+from streamdialer.observability import tracing
 
 _PACKAGE: Final = "streamdialer.ledger"
 LOAD, CLAIM, LOOK_AGAIN, BEGIN, SETTLE, CALL_EVENT, DUE, SWEEP, REGISTER, CLEANUP = (
     Script(_PACKAGE, name)
     for name in (
-        "load",
-        "claim",
-        "look_again",
-        "begin",
-        "settle",
-        "call_event",
-        "due",
-        "sweep",
-        "register",
-        "cleanup",
+        "load_contacts",
+        "reserve_contacts",
+        "recheck_deferred",
+        "mark_sent",
+        "settle_originate",
+        "apply_call_event",
+        "due_campaigns",
+        "sweep_campaign",
+        "register_campaign",
+        "delete_campaign",
     )
 )
 ANSWER_KEPT_MS: Final = 300_000
@@ -100,7 +100,7 @@ class CampaignLedger:
 
     async def claim(self, campaign: str, queue: str, wanted: Reservation) -> Claimed:
         """Reserves contacts and appends their calls, if everything still allows it."""
-        with traces.span("claim", campaign=campaign):
+        with tracing.span("claim", campaign=campaign):
             return await self._claim(campaign, queue, wanted)
 
     async def _claim(self, campaign: str, queue: str, wanted: Reservation) -> Claimed:
@@ -142,7 +142,7 @@ class CampaignLedger:
             caps=wanted.caps.encoded(),
             pace=wanted.pace,
             others=list(wanted.others.items()),
-            trace=traces.here(),
+            trace=tracing.here(),
         )
         answer = await self._scripts.run(CLAIM, names, [campaign, told])
         return msgspec.json.decode(answer, type=Claimed)
@@ -158,7 +158,7 @@ class CampaignLedger:
 
     async def begin(self, attempt: Attempt, run: str, open_until: str) -> Began:
         """Marks the attempt as sent; only "ok" and "again" allow the request to leave."""
-        kept = traces.kept()
+        kept = tracing.kept()
         answer: Began = await self._scripts.run(
             BEGIN,
             [

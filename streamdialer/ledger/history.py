@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 from redis.asyncio import Redis
 
-from streamdialer.keys import Keys
+from streamdialer.broker.keys import Keys
 
 PAGE: Final = 1000
 MOST: Final = 100_000

@@ -6,10 +6,10 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.keys import Keys
-from streamdialer.scripts import Script, Scripts
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Script, Scripts
 
-CHECK: Final = Script("streamdialer.ledger", "check")
+CHECK: Final = Script("streamdialer.ledger", "check_invariants")
 CONTACTS_PER_PLACE: Final = 5
 
 

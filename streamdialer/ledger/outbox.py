@@ -6,11 +6,11 @@ from typing import Literal
 
 import msgspec
 
-from streamdialer.keys import Keys
-from streamdialer.observe import traces
-from streamdialer.scripts import Script, Scripts
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Script, Scripts
+from streamdialer.observability import tracing
 
-TAKE, CONFIRM = (Script("streamdialer.ledger", name) for name in ("take_update", "confirm_update"))
+TAKE, CONFIRM = (Script("streamdialer.ledger", name) for name in ("lease_update", "ack_update"))
 
 
 class Update(msgspec.Struct, frozen=True):
@@ -36,7 +36,7 @@ class Outbox:
         self._lease_ms = lease_ms
 
     async def take(self, campaign: str, contact: str, token: str) -> Update | Literal["none", "busy"]:
-        asked = ["1"] if traces.are_kept() else []
+        asked = ["1"] if tracing.are_kept() else []
         answer = await self._scripts.run(
             TAKE, self._keys.of_campaign(campaign), [campaign, contact, token, self._lease_ms, *asked]
         )

@@ -6,19 +6,19 @@ from typing import Any, Final
 
 import msgspec
 
-from streamdialer.keys import Keys
-from streamdialer.ledger.arguments import document
-from streamdialer.ledger.hours import Hours, MissingHours
-from streamdialer.ledger.pace import NO_PACE, Pace
-from streamdialer.ledger.terms import Limits
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Script, Scripts
+from streamdialer.ledger.rate_limits import NO_PACE, Pace
+from streamdialer.ledger.script_args import document
+from streamdialer.ledger.types import Limits
+from streamdialer.ledger.zone_hours import Hours, MissingHours
 from streamdialer.model import PreviewEvent
-from streamdialer.observe import traces
+from streamdialer.observability import tracing
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan
-from streamdialer.scripts import Script, Scripts
 
 _PACKAGE: Final = "streamdialer.ledger"
-OFFER, ACCEPT, SKIP = (Script(_PACKAGE, name) for name in ("offer", "accept", "skip"))
+OFFER, ACCEPT, SKIP = (Script(_PACKAGE, name) for name in ("offer_preview", "accept_preview", "skip_preview"))
 LOOKED_AT: Final = 500
 """Most contacts of the line that one request looks at."""
 KEPT: Final = 1000
@@ -103,7 +103,7 @@ class PreviewLedger:
             hours=terms.hours,
             caps=terms.caps.encoded(),
             pace=terms.pace,
-            trace=traces.here(),
+            trace=tracing.here(),
         )
         what, answer = await self._scripts.run(ACCEPT, names, [event.campaign_id, told])
         return str(answer) if what == "answered" else msgspec.json.decode(answer, type=PreviewNeeds)

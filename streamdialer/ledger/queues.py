@@ -7,15 +7,14 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from streamdialer.keys import Keys
-from streamdialer.model import Agent, AgentState, normalise_id
-from streamdialer.pacing.policy import What
-from streamdialer.scripts import Argument, Script, Scripts
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Argument, Script, Scripts
+from streamdialer.model import Agent, AgentState, What, normalise_id
 
 _PACKAGE: Final = "streamdialer.ledger"
 SNAPSHOT, ASK_AGENTS, STORE_AGENTS, AGENT_EVENT, KEEP_LEARNING = (
     Script(_PACKAGE, name)
-    for name in ("snapshot", "ask_agents", "store_agents", "agent_event", "keep_learning")
+    for name in ("queue_snapshot", "begin_agent_poll", "replace_agents", "apply_agent_event", "save_learning")
 )
 
 AgentApplied = Literal["freed", "applied", "unchanged"]

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
-from streamdialer.keys import Keys
-from streamdialer.scripts import Script, Scripts
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Script, Scripts
 
-SAMPLE: Final = Script("streamdialer.ledger", "sample")
+SAMPLE: Final = Script("streamdialer.ledger", "take_sample")
 KEPT: Final = 31
 """Thirty intervals: half an hour at a sample a minute."""
 KEPT_MS: Final = 86_400_000

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 import msgspec
 
-from streamdialer.keys import Keys
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.rules.numbers import Number
-from streamdialer.scripts import Script, Scripts
 
 _PACKAGE: Final = "streamdialer.ledger"
 SUPPRESS_NUMBERS, HOLDERS, SUPPRESS_CONTACTS, SUPPRESS_CONTACT = (
     Script(_PACKAGE, name)
-    for name in ("suppress_numbers", "holders", "suppress_contacts", "suppress_contact")
+    for name in ("dnc_add_numbers", "contacts_by_number", "dnc_contacts", "dnc_contact")
 )
 BATCH: Final = 1000
 """Numbers one script lists: it keeps the server for about a millisecond."""

@@ -7,12 +7,14 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.keys import Keys
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.model import TickKind, TickResult
-from streamdialer.scripts import Script, Scripts
 
 _PACKAGE: Final = "streamdialer.ledger"
-ENQUEUE, TAKE, RECORD = (Script(_PACKAGE, name) for name in ("enqueue_ticks", "take_tick", "record_tick"))
+ENQUEUE, TAKE, RECORD = (
+    Script(_PACKAGE, name) for name in ("enqueue_ticks", "start_tick", "save_tick_result")
+)
 CHUNK: Final = 500
 DECISIONS_KEPT_MS: Final = 7 * 86_400_000
 

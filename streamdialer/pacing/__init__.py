@@ -2,8 +2,8 @@
 
 from streamdialer.pacing.adaptive import AdaptiveDecision, AdaptivePolicy, decide_adaptively
 from streamdialer.pacing.decide import CampaignLoad, Decision, Limit, Snapshot, decide
+from streamdialer.pacing.dial_modes import agents_for, calls_per_agent, calls_wanted, level
 from streamdialer.pacing.learning import QueueLearning
-from streamdialer.pacing.modes import agents_for, calls_per_agent, calls_wanted, level
 from streamdialer.pacing.sharing import Claimant, share_agents
 
 __all__ = [

@@ -14,12 +14,12 @@ from typing import Final, Literal
 
 import msgspec
 
-from streamdialer.pacing.answering import AnswerChances, count_by_age
-from streamdialer.pacing.chances import Balance, Group, worst_risk
+from streamdialer.pacing.abandon_control import cap_is_reached
+from streamdialer.pacing.answer_rate import AnswerChances, count_by_age
 from streamdialer.pacing.durations import count_by_bin
 from streamdialer.pacing.learning import PATIENCE_S, CampaignLearning, QueueLearning
-from streamdialer.pacing.policy import CampaignView, QueueView, Seen
-from streamdialer.pacing.steering import cap_is_reached
+from streamdialer.pacing.risk import Balance, Group, worst_risk
+from streamdialer.pacing.types import CampaignView, QueueView, Seen
 
 Bound = Literal["risk", "cap_reached", "trunk_down", "lines", "contacts"]
 """Why no more calls are placed: `risk`, one more would carry more than theta; `cap_reached`, the abandon rate is above

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from streamdialer.model import DialMode
-from streamdialer.pacing.modes import calls_per_agent, calls_wanted, level
+from streamdialer.pacing.dial_modes import calls_per_agent, calls_wanted, level
 from streamdialer.pacing.sharing import Claimant, share_agents
 
 Limit = Literal["preview", "closed", "no_agents", "no_contacts", "concurrency", "agents_shared", "agents"]

@@ -12,10 +12,10 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.pacing.answering import AnswerRate, Refusals, RingTimes, quantile_s
+from streamdialer.pacing.abandon_control import Steering
+from streamdialer.pacing.answer_rate import AnswerRate, Refusals, RingTimes, quantile_s
 from streamdialer.pacing.durations import Durations, free_within
-from streamdialer.pacing.policy import QueueView, Seen
-from streamdialer.pacing.steering import Steering
+from streamdialer.pacing.types import QueueView, Seen
 
 PATIENCE_S: Final = 2
 """How long a person who has answered may wait for an agent without being abandoned."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from streamdialer.pacing.modes import agents_for
+from streamdialer.pacing.dial_modes import agents_for
 
 
 class Claimant(msgspec.Struct, frozen=True, kw_only=True):

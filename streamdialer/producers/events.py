@@ -13,9 +13,10 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from streamdialer.connection import TRANSIENT, close, connect, keys_for, masked
+from streamdialer.broker.connection import TRANSIENT, close, connect, keys_for, masked
+from streamdialer.broker.entries import StreamWriter
+from streamdialer.broker.keys import Keys
 from streamdialer.errors import CannotBeDone, SettingsError, Unreachable
-from streamdialer.keys import Keys
 from streamdialer.model import (
     AGENT_EVENTS,
     CALL_EVENTS,
@@ -28,7 +29,6 @@ from streamdialer.model import (
     TickResult,
     normalise_id,
 )
-from streamdialer.streams.entries import StreamWriter
 
 EVENT_TYPES = (*CALL_EVENTS, *AGENT_EVENTS, *CALLBACK_EVENTS, *CONTACT_EVENTS, *PREVIEW_EVENTS)
 

@@ -14,13 +14,13 @@ import anyio
 import msgspec
 from redis.exceptions import RedisError
 
-from streamdialer.connection import TRANSIENT, is_cluster, make_ready
+from streamdialer.broker.connection import TRANSIENT, is_cluster, make_ready
+from streamdialer.broker.keys import CHANNEL, Keys
+from streamdialer.broker.scripts import Scripts, backoff_s
+from streamdialer.broker.shutdown import ReplicaRun
 from streamdialer.errors import StreamdialerError
-from streamdialer.keys import CHANNEL, Keys
 from streamdialer.ledger import QueueLedger, TickLedger
 from streamdialer.model import TickKind, normalise_id
-from streamdialer.scripts import Scripts, backoff_s
-from streamdialer.streams.run import ReplicaRun
 
 log = logging.getLogger(__name__)
 SCAN_COUNT: Final = 1000

@@ -1,9 +1,9 @@
 """When calling is allowed: pure functions of a campaign's settings, a rule pack and an instant."""
 
 from streamdialer.rules.abandonment import abandon_limit
-from streamdialer.rules.calling import CallingHours, calling_hours, meeting
+from streamdialer.rules.calling_hours import CallingHours, calling_hours, meeting
 from streamdialer.rules.caps import caps_of
-from streamdialer.rules.pack import Pack, load_pack, pack_names
+from streamdialer.rules.rule_pack import Pack, load_pack, pack_names
 from streamdialer.rules.window import Opening, Window, campaign_window
 from streamdialer.rules.zones import OWN_ZONE, zone_set
 

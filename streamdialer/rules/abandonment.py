@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from streamdialer.model import CampaignSettings
-from streamdialer.rules.pack import load_pack
+from streamdialer.rules.rule_pack import load_pack
 
 DEFAULT_WINDOW_H: Final = 24
 

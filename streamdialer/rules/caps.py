@@ -1,7 +1,7 @@
 """How often a contact or a number may be called: the caps of a rule pack and the campaign's own, for the ledger.
 
-All of them hold at once. `lua/lib/recent.lua` applies them in the step in which a call is reserved, and again in the
-one in which its request leaves.
+All of them hold at once. `lua/lib/call_history.lua` applies them in the step in which a call is reserved, and again in
+the one in which its request leaves.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
-from streamdialer.rules.pack import Cap, Pack, Rest, Scope
+from streamdialer.rules.rule_pack import Cap, Pack, Rest, Scope
 
 CapReason = Literal["cap_attempts", "cap_conversations", "min_gap", "abandoned_rest"]
 Counted = Literal["a", "c", "b"]
@@ -24,7 +24,7 @@ Table = TypeVar("Table", Cap, Rest)
 
 
 class CapRule(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Fewer than `count` calls within the window, or the next one waits; the short names are those of `recent.lua`."""
+    """Fewer than `count` calls within the window, or the next one waits. `call_history.lua` has the short names."""
 
     reason: CapReason = msgspec.field(name="y")
     of: Counted = msgspec.field(name="o")

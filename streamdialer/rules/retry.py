@@ -13,7 +13,7 @@ import msgspec
 
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
-from streamdialer.rules.causes import KIND_OF, Kind, cause_of
+from streamdialer.rules.hangup_causes import KIND_OF, Kind, cause_of
 
 LONGEST_S: Final = 31_536_000
 """A year: a delay beyond it is a mistake."""

@@ -15,7 +15,7 @@ import msgspec
 
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
-from streamdialer.rules.clock import DAY_MS, EPOCH, jump, local, next_boundary, read_zone, weekday
+from streamdialer.rules.zone_clock import DAY_MS, EPOCH, jump, local, next_boundary, read_zone, weekday
 
 _HORIZON_MS: Final = 30 * DAY_MS
 """Beyond the rarest pattern: one day a week, and that day skipped when a zone crosses the date line."""

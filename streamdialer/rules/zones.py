@@ -9,7 +9,7 @@ from typing import Final
 import phonenumbers
 from phonenumbers import timezone as geography
 
-from streamdialer.rules.clock import read_zone
+from streamdialer.rules.zone_clock import read_zone
 
 OWN_ZONE: Final = ""
 """Zone set of a contact of whom nothing is known: the campaign's zone, else the setting's."""

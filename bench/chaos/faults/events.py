@@ -8,8 +8,8 @@ from typing import Any, Final
 import anyio
 from redis.exceptions import RedisError
 
-from bench.chaos.distortion import Spoil
-from bench.chaos.scene import Scene
+from bench.chaos.environment import Scene
+from bench.chaos.event_faults import Spoil
 
 MARK: Final = "chaos"
 """Field that all malformed entries carry, to know them again among the dead letters."""

@@ -7,9 +7,9 @@ from typing import Final
 
 import anyio
 
-from bench.chaos.crew import Role
+from bench.chaos.environment import Scene
 from bench.chaos.options import CLAIM_IDLE_S
-from bench.chaos.scene import Scene
+from bench.chaos.processes import Role
 
 OPEN_CALLS: Final = 5
 BUSY_WITHIN_S: Final = 4.0

@@ -7,10 +7,10 @@ from random import Random
 import anyio
 from aiohttp import web
 
-from bench.chaos.faults.wires import STRETCH_S
-from bench.chaos.scene import Scene
-from streamdialer.callcentre import drop_connection, json_reply
-from streamdialer.callcentre.web import Script, Service
+from bench.chaos.environment import Scene
+from bench.chaos.faults.network import STRETCH_S
+from streamdialer.simulation import drop_connection, json_reply
+from streamdialer.simulation.servers.http import Script, Service
 
 
 async def backend_answers(scene: Scene, random: Random, status: int) -> str:

@@ -16,7 +16,7 @@ from streamdialer.pacing.policies.adaptive import Adaptive
 from streamdialer.pacing.policies.fixed import Fixed
 from streamdialer.pacing.policies.ticks import Ticks
 from streamdialer.pacing.policies.vicidial import Vicidial
-from streamdialer.pacing.policy import Policy
+from streamdialer.pacing.types import Policy
 
 __all__ = ["POLICIES", "build_policy"]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from streamdialer.errors import SettingsError
 from streamdialer.model import DialMode
-from streamdialer.pacing.modes import calls_per_agent, level
-from streamdialer.pacing.policy import QueueView, Seen
+from streamdialer.pacing.dial_modes import calls_per_agent, level
 from streamdialer.pacing.sharing import Claimant, share_agents
+from streamdialer.pacing.types import QueueView, Seen
 
 
 class Fixed:

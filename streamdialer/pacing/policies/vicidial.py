@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from streamdialer.errors import SettingsError
-from streamdialer.pacing.policy import QueueView, Seen
+from streamdialer.pacing.types import QueueView, Seen
 
 ADAPT_S: Final = 15.0
 BACK_OFF: Final = 0.9

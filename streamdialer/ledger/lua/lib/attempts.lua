@@ -1,7 +1,7 @@
 -- What an attempt is known to be, as a function of the set of facts seen: events commute because sets do.
 -- An attempt: {n = number, t = reservation token, b = begin token?, p = past, y = key of the rule it ended under?,
 --   u = it does not count? (lib/retry.lua), rm, sm, am, em = reserved, sent, answered, ended at ms, ev = newest event
---   when it was sent, tr = the call's `traceparent`?, dp = newest event when its deadline had passed?, ph = which number (lib/numbers.lua)?,
+--   when it was sent, tr = the call's `traceparent`?, dp = newest event when its deadline had passed?, ph = which number (lib/phone_rotation.lua)?,
 --   cb = entry of the callback it was made for?, to = the number it called, where a callback asked for it or caps count it?, ag = the agent it was made for?, c = call
 --   id in events?, rc = call id in
 --   the reply?, v = verdict of the reply?, s = state, d = disposition?, f = facts, g = the rebuilding in which the backend

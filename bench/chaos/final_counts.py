@@ -1,0 +1,188 @@
+"""The final figures: the ledger, the public counters and the dead letters held against the auditor."""
+
+from __future__ import annotations
+
+from collections import Counter as Tallied
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from bench.chaos.environment import Scene
+from bench.chaos.faults import Forgets
+from bench.chaos.faults.events import MARK
+from bench.chaos.verdicts import Counter
+from streamdialer.simulation import Contact, Tally
+from streamdialer.simulation.demo.contact_audit import LedgerView, read_ledger, reckon
+
+UP: Final = frozenset({"sent", "ringing", "answered", "in_doubt"})
+RETRIED: Final = frozenset({"no_answer", "busy", "failed"})
+"""Ends of a call after which another attempt is made while some are left."""
+RETRY_LISTED: Final = frozenset({"pending", "no_answer", "busy"})
+"""What the backend shows of contacts that are loaded again when the ledger does not know them."""
+
+
+class Attempted(msgspec.Struct, frozen=True):
+    """One attempt of the ledger's records."""
+
+    key: str
+    state: str
+    disposition: str | None
+    by_silence: bool
+    """Ended as failed because nothing was heard of it."""
+    is_remembered: bool
+    """Made up from what the backend or an event said of a call that Redis had forgotten."""
+
+
+class Whereabouts(msgspec.Struct):
+    """Where the contacts are."""
+
+    final: int = 0
+    lost: list[str] = []
+    retries_forgotten: int = 0
+    uncertain: int = 0
+    unresolved: list[str] = []
+
+
+class LedgerEnd(msgspec.Struct, frozen=True):
+    """One campaign in the end."""
+
+    view: LedgerView
+    attempts: list[Attempted]
+    newest: dict[str, Attempted]
+    public: Mapping[str, str]
+
+
+async def read_end(scene: Scene) -> dict[str, LedgerEnd]:
+    """All campaigns by id; raises RedisError."""
+    keys, client = scene.centre.keys, scene.client
+    ends = {}
+    for campaign in map(str, scene.centre.world.campaigns):
+        records: Any = await client.hgetall(keys.records(campaign))
+        histories = {contact: _history(raw) for contact, raw in records.items()}
+        public: Any = await client.hgetall(keys.campaign(campaign))
+        ends[campaign] = LedgerEnd(
+            view=await read_ledger(client, keys, campaign),
+            attempts=[attempt for history in histories.values() for attempt in history],
+            newest={contact: history[-1] for contact, history in histories.items() if history},
+            public=public,
+        )
+    return ends
+
+
+def _history(raw: str) -> list[Attempted]:
+    record: dict[str, Any] = msgspec.json.decode(raw)
+    return [
+        Attempted(
+            key=one["id"],
+            state=one["s"],
+            disposition=one.get("d"),
+            by_silence="dl" in one["f"] and one.get("d") == "failed",
+            is_remembered=one["t"] == "remembered",
+        )
+        for one in record.get("h") or []
+    ]
+
+
+def counters(scene: Scene, ends: Mapping[str, LedgerEnd], forgot: Forgets) -> list[Counter]:
+    """Every public counter of every campaign."""
+    auditor = scene.centre.world.auditor
+    found = []
+    for campaign, end in ends.items():
+        tally = auditor.campaigns[int(campaign)]
+        unplaced = [
+            attempt
+            for attempt in end.attempts
+            if attempt.state not in ("reserved", "released") and attempt.key not in auditor.per_key
+        ]
+        unheard = [
+            attempt
+            for attempt in end.attempts
+            if forgot != "nothing" and attempt.by_silence and attempt.key in auditor.per_key
+        ]
+        for field, expected in expected_counters(tally).items():
+            public = int(end.public.get(field, 0))
+            missing = sum(_counts_in(attempt, field) for attempt in unplaced)
+            silent = len(unheard) if field == "failed" else 0
+            found.append(Counter(campaign, field, public, expected, missing, silent))
+    return found
+
+
+def expected_counters(tally: Tally) -> dict[str, int]:
+    """What `campaign:{id}` should say when every call is over."""
+    return {
+        "total_calls": tally.originates,
+        "answered_calls": tally.answered + tally.machine,
+        "abandoned": tally.abandoned,
+        "machine": tally.machine,
+        "busy": tally.busy,
+        "no_answer": tally.no_answer,
+        "failed": tally.failed,
+        "active_calls": 0,
+        "connected_calls": 0,
+    }
+
+
+def _counts_in(attempt: Attempted, field: str) -> bool:
+    if field == "total_calls":
+        return True
+    if field == "active_calls":
+        return attempt.state in ("sent", "ringing")
+    return attempt.state == "ended" and attempt.disposition == field
+
+
+def whereabouts(scene: Scene, ends: Mapping[str, LedgerEnd], forgot: Forgets) -> Whereabouts:
+    """Judges every contact, each once."""
+    views = {campaign: end.view for campaign, end in ends.items()}
+    placed = scene.centre.world.auditor.per_key
+    found = Whereabouts()
+    for contact in scene.centre.world.contacts.values():
+        end = ends[str(contact.campaign_id)]
+        reckoning = reckon([contact], views)
+        found.final += reckoning.final
+        found.retries_forgotten += bool(reckoning.final) and _is_given_up(contact, scene, forgot)
+        if reckoning.lost and not (forgot != "nothing" and _is_forgiven(contact, end, scene, found)):
+            found.lost += reckoning.lost
+        place = next(iter(reckoning.in_ledger), "")
+        attempt = end.newest.get(str(contact.id))
+        if place not in ("unanswered", "connected", "in_doubt") or attempt is None:
+            continue
+        if attempt.key in placed and not attempt.is_remembered and place != "in_doubt":
+            found.unresolved.append(f"contact {contact.id} is {place}, and call {attempt.key} is over")
+        else:
+            found.uncertain += 1
+    return found
+
+
+def _is_given_up(contact: Contact, scene: Scene, forgot: Forgets) -> bool:
+    """Whether the contact has attempts left that nobody will make.
+
+    What the backend shows as no_answer or busy comes back from its list once a forgetful ledger's tombstone is gone.
+    """
+    most = scene.centre.world.campaigns[contact.campaign_id].max_retries
+    comes_back = forgot != "nothing" and contact.status in RETRY_LISTED
+    return contact.status in RETRIED and contact.attempts < most and not comes_back
+
+
+def _is_forgiven(contact: Contact, end: LedgerEnd, scene: Scene, found: Whereabouts) -> bool:
+    """Whether a contact Redis has forgotten comes back from the backend's lists, or shows an end of its own."""
+    if end.view.places.get(str(contact.id)) or str(contact.id) in end.view.recorded:
+        return False
+    most = scene.centre.world.campaigns[contact.campaign_id].max_retries
+    if contact.status in RETRIED and (contact.attempts >= most or contact.status == "failed"):
+        found.final += 1
+        found.retries_forgotten += _is_given_up(contact, scene, forgot="a second")
+        return True
+    return contact.status in RETRY_LISTED
+
+
+async def dead_letters(scene: Scene) -> tuple[dict[str, int], list[str]]:
+    """By reason, and those that are not our malformed entries, in words; raises RedisError."""
+    letters: Any = await scene.client.xrange(scene.centre.keys.stream("dead"))
+    reasons = Tallied(fields["reason"] for _, fields in letters)
+    unexplained = [
+        f"{fields['reason']}: {fields['detail'][:120]} ({fields.get('=type') or fields['stream']})"
+        for _, fields in letters
+        if f"={MARK}" not in fields
+    ]
+    return dict(sorted(reasons.items())), unexplained

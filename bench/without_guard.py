@@ -1,0 +1,100 @@
+"""Runs the command line with one guard of the design taken out: a check that cannot fail proves nothing.
+
+    python -m bench.without_guard begin-mark -- consume
+
+The product has no such switch; the guard is patched away in this process only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Final, Literal, get_args
+
+from streamdialer.broker.scripts import Script
+from streamdialer.cli import main
+from streamdialer.ledger import CampaignLedger
+from streamdialer.model import Attempt
+
+Guard = Literal["begin-mark", "reservation", "send-deadline", "silence", "memory"]
+GUARDS: Final[tuple[Guard, ...]] = get_args(Guard)
+
+
+def _allow(refusal: str) -> None:
+    """A begin that is refused with this answer is taken for a permission to send."""
+    begin = CampaignLedger.begin
+
+    async def allowing(self: CampaignLedger, attempt: Attempt, run: str, open_until: str) -> Any:
+        answer = await begin(self, attempt, run, open_until)
+        return "ok" if answer == refusal else answer
+
+    CampaignLedger.begin = allowing  # type: ignore[method-assign]
+
+
+def _begin_mark() -> None:
+    """An attempt that is marked as sent is sent once more by whoever gets its entry again."""
+    _allow("sent")
+
+
+def _reservation() -> None:
+    """An entry whose reservation is gone, its contact perhaps in somebody else's hands, is sent all the same."""
+    _allow("stale")
+
+
+def _send_deadline() -> None:
+    """A process that was stopped between mark and request sends whenever it wakes up."""
+    calls = import_module("streamdialer.consumers.calls")
+    calls.SEND_WITHIN_S = math.inf  # type: ignore[attr-defined]
+
+
+def _silence() -> None:
+    """A deadline ends an attempt although its events may be on their way."""
+    _patch_scripts(
+        "local function silence_means_something(contact, record, attempt)",
+        "if true then return true end",
+    )
+
+
+def _memory() -> None:
+    """A server that may have forgotten calls is trusted."""
+    _patch_scripts("local function memory_trouble(server, now, quiet_ms)", "if true then return nil end")
+
+
+def _patch_scripts(head: str, first: str) -> None:
+    """Puts a statement at the beginning of a Lua function, in all scripts of the ledger; raises LookupError."""
+    patched = 0
+    for name in ("campaigns", "queues", "ticks", "outbox", "recovery"):
+        module = import_module(f"streamdialer.ledger.{name}")
+        for script in {id(one): one for one in vars(module).values() if isinstance(one, Script)}.values():
+            if head in script.source and first not in script.source:
+                script.source = script.source.replace(head, f"{head}\n  {first}")
+                script.sha = hashlib.sha1(script.source.encode(), usedforsecurity=False).hexdigest()
+                patched += 1
+    if not patched:
+        raise LookupError(f"no script of the ledger has the line: {head}")
+
+
+REMOVE: Final[dict[str, Callable[[], None]]] = {
+    "begin-mark": _begin_mark,
+    "reservation": _reservation,
+    "send-deadline": _send_deadline,
+    "silence": _silence,
+    "memory": _memory,
+}
+
+
+def run(arguments: list[str]) -> None:
+    """`GUARD -- streamdialer's own arguments`; exits like the command line, 2 for wrong usage."""
+    if len(arguments) < 2 or arguments[0] not in GUARDS or arguments[1] != "--":
+        sys.stderr.write(f"usage: python -m bench.without_guard {{{','.join(GUARDS)}}} -- COMMAND …\n")
+        raise SystemExit(2)
+    REMOVE[arguments[0]]()
+    sys.argv = ["streamdialer", *arguments[2:]]
+    main()
+
+
+if __name__ == "__main__":
+    run(sys.argv[1:])

@@ -1,0 +1,109 @@
+"""What the handlers of this process are doing now, and how much they have done since it started."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from typing import Any, Final
+
+import msgspec
+
+from streamdialer.broker.entries import Entry
+
+TOLD_PER_STAGE: Final = 5
+"""Entries in hand that are told one by one, those begun longest ago; the others are counted."""
+RATE_OVER_S: Final = 10.0
+
+
+class Doing(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry in a handler."""
+
+    entry: str
+    subject: str
+    """What it is about: `dial 7`, `call_answered 7:123`, or for a call its attempt id, `7:123:1`."""
+    for_s: float
+    """Seconds since the handler began."""
+
+
+class StageActivity(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage of one process."""
+
+    in_hand: int
+    """Entries in handlers."""
+    doing: list[Doing]
+    """Of those, the ones begun longest ago, at most `TOLD_PER_STAGE`."""
+    done: int
+    """Entries handled since the process started."""
+    dead: int
+    """Entries it sent to the dead letters."""
+    again: int
+    """Entries left to be delivered again, because a server was away, the process stopped, or a fault of ours."""
+    per_s: float
+    """Entries that left a handler per second, over the last `RATE_OVER_S` seconds."""
+
+
+class Activity:
+    """Kept by a process's run; stages note each entry when its handler begins and ends."""
+
+    def __init__(self) -> None:
+        self._in_hand: dict[str, dict[str, tuple[Entry, float]]] = {}
+        self._ended: dict[str, Counter[str]] = {}
+        self._marks: dict[str, deque[tuple[float, int]]] = {}
+
+    def has_stage(self, stage: str) -> None:
+        """The process works in the stage, whether or not anything has come yet."""
+        self._in_hand.setdefault(stage, {})
+        self._ended.setdefault(stage, Counter())
+        self._marks.setdefault(stage, deque([(time.monotonic(), 0)]))
+
+    def begin(self, stage: str, entry: Entry) -> None:
+        self.has_stage(stage)
+        self._in_hand[stage][entry.id] = (entry, time.monotonic())
+
+    def end(self, stage: str, entry: Entry, outcome: str) -> None:
+        """`outcome` as the metric `streamdialer_entries_total` names it."""
+        self._in_hand[stage].pop(entry.id, None)
+        self._ended[stage][outcome] += 1
+
+    def by_stage(self) -> dict[str, StageActivity]:
+        """As it is now; the rate is over the time since calls of this long enough ago."""
+        return {stage: self._of(stage) for stage in self._in_hand}
+
+    def _of(self, stage: str) -> StageActivity:
+        now, ended = time.monotonic(), self._ended[stage]
+        marks, total = self._marks[stage], ended.total()
+        while len(marks) > 1 and now - marks[1][0] >= RATE_OVER_S:
+            marks.popleft()
+        since, before = marks[0]
+        marks.append((now, total))
+        in_hand = self._in_hand[stage]
+        oldest = sorted(in_hand.values(), key=lambda one: one[1])[:TOLD_PER_STAGE]
+        return StageActivity(
+            in_hand=len(in_hand),
+            doing=[
+                Doing(entry=entry.id, subject=subject_of(entry), for_s=round(now - began, 3))
+                for entry, began in oldest
+            ],
+            done=ended["done"],
+            dead=ended["dead"],
+            again=ended["again"] + ended["failed"],
+            per_s=round((total - before) / (now - since), 2) if now > since else 0.0,
+        )
+
+
+def subject_of(entry: Entry) -> str:
+    """What an entry is about, in few words; it names no phone number."""
+    fields: dict[str, Any] = dict(entry.fields)
+    if "data" in fields:
+        try:
+            data = msgspec.json.decode(fields["data"].encode())
+        except (msgspec.DecodeError, UnicodeError):
+            data = None
+        fields |= data if isinstance(data, dict) else {}
+    kind = fields.get("kind") or fields.get("type")
+    campaign = fields.get("campaign", fields.get("campaign_id"))
+    contact = fields.get("contact", fields.get("contact_id"))
+    number = fields.get("number") if "token" in fields else None
+    about = ":".join(str(part) for part in (campaign, contact, number) if part not in (None, ""))
+    agent = fields.get("agent_id") if not about else None
+    return " ".join(str(part)[:80] for part in (kind, about, agent) if part not in (None, ""))

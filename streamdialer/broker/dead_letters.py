@@ -1,0 +1,96 @@
+"""Dead letters: entries nobody could handle, with the reason, the original, and a way back."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from redis.asyncio import Redis
+
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Script, Scripts
+from streamdialer.errors import CannotBeDone
+
+AT_ONCE: Final = 500
+REPLAY: Final = Script("streamdialer.broker", "replay")
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """One hopeless entry."""
+
+    id: str
+    stream: str
+    entry: str
+    reason: str
+    detail: str
+    deliveries: int
+    original: dict[str, str]
+
+
+def _letter(letter_id: str, fields: dict[str, str]) -> DeadLetter:
+    deliveries = fields.get("deliveries", "")
+    return DeadLetter(
+        id=letter_id,
+        stream=fields.get("stream", ""),
+        entry=fields.get("entry", ""),
+        reason=fields.get("reason", ""),
+        detail=fields.get("detail", ""),
+        deliveries=int(deliveries) if deliveries.isdecimal() else 0,
+        original={name[1:]: value for name, value in fields.items() if name.startswith("=")},
+    )
+
+
+class DeadLetters:
+    """Look, replay, drop."""
+
+    def __init__(self, client: Redis, scripts: Scripts, keys: Keys) -> None:
+        self._client = client
+        self._scripts = scripts
+        self._stream = keys.stream("dead")
+
+    async def newest(self, count: int, before: str | None = None) -> list[DeadLetter]:
+        """The newest dead letters, newest first; of those older than `before`."""
+        until = "+" if before is None else f"({before}"
+        found: Any = await self._client.xrevrange(self._stream, until, count=count)
+        return [_letter(letter_id, fields) for letter_id, fields in found]
+
+    async def ids(self, until: str | None = None) -> list[str]:
+        """Of all there are now, or were when `until` was the newest; oldest first. Reads `AT_ONCE` at a time."""
+        if until is None:
+            until = next((letter.id for letter in await self.newest(1)), "0-0")
+        found: list[str] = []
+        after = "-"
+        while True:
+            some: Any = await self._client.xrange(self._stream, after, until, count=AT_ONCE)
+            if not some:
+                return found
+            found += [letter_id for letter_id, _ in some]
+            after = f"({found[-1]}"
+
+    async def count(self) -> int:
+        return int(await self._client.xlen(self._stream))
+
+    async def get(self, letter_id: str) -> DeadLetter:
+        """Raises CannotBeDone when there is no such dead letter."""
+        found: Any = await self._client.xrange(self._stream, letter_id, letter_id)
+        if not found:
+            raise CannotBeDone(
+                f"there is no dead letter {letter_id}; `streamdialer dead list` shows those there are"
+            )
+        return _letter(*found[0])
+
+    async def replay(self, letter_id: str) -> str:
+        """Puts the original back into its stream; returns the new entry's id."""
+        letter = await self.get(letter_id)
+        if not letter.stream:
+            raise CannotBeDone(
+                f"dead letter {letter_id} does not say which stream it came from: it can only be dropped"
+            )
+        answer = str(await self._scripts.run(REPLAY, [self._stream, letter.stream], [letter_id]))
+        if answer in ("", "elsewhere"):
+            raise CannotBeDone(f"dead letter {letter_id} has gone meanwhile")
+        return answer
+
+    async def drop(self, letter_ids: list[str]) -> int:
+        """Deletes dead letters for good; returns how many there were."""
+        return int(await self._client.xdel(self._stream, *letter_ids)) if letter_ids else 0

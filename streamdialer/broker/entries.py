@@ -1,0 +1,51 @@
+"""Stream entries, how they are written, and how a handler says that one is hopeless."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from streamdialer.broker.keys import Keys, Stream
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One delivered entry."""
+
+    id: str
+    fields: dict[str, str]
+    deliveries: int = 1
+
+
+class BadEntry(Exception):
+    """Raised by a handler: this entry can never be handled; it goes to the dead letters."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class StreamWriter:
+    """Adds entries to the streams."""
+
+    def __init__(self, client: Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+
+    async def add(self, stream: Stream, fields: dict[str, str]) -> str:
+        """The new entry's id."""
+        return str(await self._client.xadd(self._keys.stream(stream), _payload(fields)))
+
+    async def add_many(self, stream: Stream, entries: list[dict[str, str]]) -> list[str]:
+        """The new entries' ids, in one round trip."""
+        pipe = self._client.pipeline(transaction=False)
+        for fields in entries:
+            pipe.xadd(self._keys.stream(stream), _payload(fields))
+        return [str(entry) for entry in await pipe.execute()]
+
+
+def _payload(fields: dict[str, str]) -> dict[Any, Any]:
+    """The fields as the client's signature wants them."""
+    return dict(fields)

@@ -1,0 +1,127 @@
+"""Heartbeats: every process says every two seconds that it is alive and what it is doing; whoever looks reads them."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Final, Literal
+
+import anyio
+import msgspec
+from redis.asyncio import Redis
+
+from streamdialer.broker.activity import StageActivity
+from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Script, Scripts
+from streamdialer.broker.shutdown import ReplicaRun
+from streamdialer.errors import StreamdialerError
+
+_PACKAGE: Final = "streamdialer.broker"
+BEAT, FORGET_REPLICA = (Script(_PACKAGE, name) for name in ("heartbeat", "remove_replica"))
+BEAT_S: Final = 2.0
+SILENT_S: Final = 10.0
+"""A process not heard of for longer is hung, cut off or dead."""
+FORGET_S: Final = 600.0
+"""A silent process is shown for this long."""
+LEAVE_WITHIN_S: Final = 1.0
+Role = Literal["consume", "tick"]
+
+
+class ReplicaState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process says of itself."""
+
+    role: Role
+    host: str
+    pid: int
+    uptime_s: float
+    rss_bytes: int
+    """Resident memory; 0 when this system does not tell."""
+    stages: dict[str, StageActivity]
+
+
+class Replica(msgspec.Struct, frozen=True, kw_only=True):
+    """A process as others see it."""
+
+    name: str
+    heard_s: float
+    """Seconds since it was last heard of, by the server's clock."""
+    state: ReplicaState
+
+    @property
+    def is_silent(self) -> bool:
+        return self.heard_s > SILENT_S
+
+
+class Heartbeat:
+    """A duty of every process that runs for long."""
+
+    def __init__(self, scripts: Scripts, keys: Keys, run: ReplicaRun, name: str, role: Role) -> None:
+        self._scripts = scripts
+        self._keys = [keys.replicas, keys.replica_states]
+        self._run = run
+        self._name = name
+        self._role: Role = role
+        self._started = time.monotonic()
+
+    async def serve(self) -> None:
+        """Beats until it is cancelled; then the process is forgotten at once."""
+        try:
+            while True:
+                state = msgspec.json.encode(self._state()).decode()
+                await self._scripts.run(BEAT, self._keys, [self._name, state, round(FORGET_S * 1000)])
+                await anyio.sleep(BEAT_S)
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(LEAVE_WITHIN_S):
+                await self._leave()
+
+    async def _leave(self) -> None:
+        try:
+            await self._scripts.run(FORGET_REPLICA, self._keys, [self._name])
+        except (*TRANSIENT, StreamdialerError):
+            return  # it is forgotten after a while
+
+    def _state(self) -> ReplicaState:
+        return ReplicaState(
+            role=self._role,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            uptime_s=round(time.monotonic() - self._started, 1),
+            rss_bytes=resident_bytes(),
+            stages=self._run.activity.by_stage(),
+        )
+
+
+async def replicas(client: Redis, keys: Keys, now_ms: int) -> list[Replica]:
+    """The processes heard of lately, by name; `now_ms` is the server's time. Raises redis.RedisError."""
+    pipe = client.pipeline(transaction=False)
+    pipe.zrange(keys.replicas, 0, -1, withscores=True)
+    pipe.hgetall(keys.replica_states)
+    heard, states = await pipe.execute()
+    return read_replicas(heard, states, now_ms)
+
+
+def read_replicas(heard: list[tuple[str, float]], states: dict[str, str], now_ms: int) -> list[Replica]:
+    """The answers of ZRANGE WITHSCORES and HGETALL as processes; those of another version are left out."""
+    found = []
+    for name, heard_ms in sorted(heard):
+        try:
+            state = msgspec.json.decode(states.get(name, ""), type=ReplicaState)
+        except msgspec.MsgspecError:
+            continue
+        found.append(Replica(name=name, heard_s=max(0.0, now_ms - heard_ms) / 1000, state=state))
+    return found
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; its peak where the system has no /proc."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    except (OSError, IndexError, ValueError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    return pages * os.sysconf("SC_PAGE_SIZE")

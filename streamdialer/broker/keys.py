@@ -1,0 +1,267 @@
+"""The one place that builds a Redis key, stream or channel name.
+
+Public names are literal (`campaign:7`, `dialer:events`); ours start with `sd:`. On Redis Cluster all of them carry
+one hash tag as prefix (`{d0}:`), so that every script touches a single slot.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+Stream = Literal["ticks", "calls", "events", "updates", "dead"]
+STREAMS: Final[tuple[Stream, ...]] = ("ticks", "calls", "events", "updates", "dead")
+Stage = Literal["ticks", "calls", "events", "updates"]
+STAGES: Final[tuple[Stage, ...]] = ("ticks", "calls", "events", "updates")
+GROUP: Final = "streamdialer"
+CHANNEL: Final = "dialer:events"
+"""Pub/sub channel of campaign status messages; pub/sub names and stream names do not collide in Redis."""
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """Key names under one prefix (empty in the default layout)."""
+
+    prefix: str = ""
+
+    def stream(self, stream: Stream) -> str:
+        return f"{self.prefix}dialer:{stream}"
+
+    def campaign(self, campaign: str) -> str:
+        """The public hash that the Dialer API, the backend and operators read and write."""
+        return f"{self.prefix}campaign:{campaign}"
+
+    @property
+    def previews(self) -> str:
+        """Bounded stream of what agents are offered in preview mode, for their programs to read."""
+        return f"{self.prefix}dialer:previews"
+
+    @property
+    def campaign_pattern(self) -> str:
+        return f"{self.prefix}campaign:*"
+
+    def campaign_of(self, key: str) -> str | None:
+        """The campaign whose public hash `key` is, or None when it is no campaign's."""
+        head = f"{self.prefix}campaign:"
+        tail = key.removeprefix(head)
+        return tail if key.startswith(head) and tail and ":" not in tail else None
+
+    def _own(self, campaign: str, name: str) -> str:
+        return f"{self.prefix}sd:c:{campaign}:{name}"
+
+    def ready(self, campaign: str) -> str:
+        """zset contact -> order (priority first, then age)."""
+        return self._own(campaign, "ready")
+
+    def waiting(self, campaign: str) -> str:
+        """zset contact -> due, ms."""
+        return self._own(campaign, "waiting")
+
+    def reserved(self, campaign: str) -> str:
+        """zset contact -> end of lease, ms."""
+        return self._own(campaign, "reserved")
+
+    def unanswered(self, campaign: str) -> str:
+        """zset contact -> deadline, ms: sent, ringing or uncertain."""
+        return self._own(campaign, "unanswered")
+
+    def connected(self, campaign: str) -> str:
+        """zset contact -> deadline, ms: answered and not ended."""
+        return self._own(campaign, "connected")
+
+    def finished(self, campaign: str) -> str:
+        """zset contact -> end of the tombstone, ms; +inf until the backend has confirmed."""
+        return self._own(campaign, "finished")
+
+    def in_doubt(self, campaign: str) -> str:
+        """zset contact -> deadline, ms: a call may be up that Redis has forgotten."""
+        return self._own(campaign, "in_doubt")
+
+    def offered(self, campaign: str) -> str:
+        """zset contact -> end of the offer, ms: shown to an agent, who has not answered yet."""
+        return self._own(campaign, "offered")
+
+    def kept(self, campaign: str) -> str:
+        """zset agent:due:contact, all of one score: callbacks in `ready` that stand aside until their agent is free."""
+        return self._own(campaign, "kept")
+
+    def contacts(self, campaign: str) -> str:
+        """hash contact -> what is needed to call them (JSON, opaque to the scripts)."""
+        return self._own(campaign, "contacts")
+
+    def records(self, campaign: str) -> str:
+        """hash contact -> place and attempts (JSON, written by the scripts only)."""
+        return self._own(campaign, "records")
+
+    def outbox(self, campaign: str) -> str:
+        """hash contact -> newest state the backend has not confirmed (JSON)."""
+        return self._own(campaign, "outbox")
+
+    def totals(self, campaign: str) -> str:
+        """hash of totals, ours alone; the public hash is written from it."""
+        return self._own(campaign, "totals")
+
+    def answer(self, campaign: str, token: str) -> str:
+        """Answer of a claim, kept for a while: the same claim again gives the same answer."""
+        return self._own(campaign, f"answer:{token}")
+
+    def decisions(self, campaign: str) -> str:
+        """Bounded stream of decision records."""
+        return self._own(campaign, "decisions")
+
+    def samples(self, campaign: str) -> str:
+        """list of what a campaign did, newest first (JSON); bounded in number (`ledger/samples.py`)."""
+        return self._own(campaign, "samples")
+
+    def requests(self, campaign: str) -> str:
+        """hash contact -> since when and why nobody calls them, where their number is not known here."""
+        return self._own(campaign, "requests")
+
+    def of_campaign(self, campaign: str) -> list[str]:
+        """KEYS 1–20 of every campaign script, in the order `lua/lib/campaign.lua` names them."""
+        return [
+            self.campaign(campaign),
+            self.ready(campaign),
+            self.waiting(campaign),
+            self.reserved(campaign),
+            self.unanswered(campaign),
+            self.connected(campaign),
+            self.finished(campaign),
+            self.contacts(campaign),
+            self.records(campaign),
+            self.outbox(campaign),
+            self.totals(campaign),
+            self.due,
+            self.offered(campaign),
+            self.waiting_ticks,
+            self.stream("updates"),
+            self.evidence,
+            self.stream("events"),
+            self.directory,
+            self.in_doubt(campaign),
+            self.server,
+        ]
+
+    def of_contacts(self, campaign: str) -> list[str]:
+        """KEYS of the scripts that bring contacts from the backend's lists."""
+        return [*self.of_campaign(campaign), self.do_not_call, self.requests(campaign), self.holders]
+
+    @property
+    def directory(self) -> str:
+        """hash campaign -> queue, for every campaign the ledger knows."""
+        return f"{self.prefix}sd:campaigns"
+
+    @property
+    def do_not_call(self) -> str:
+        """hash number (digits) -> since when and why nobody calls it: the list."""
+        return f"{self.prefix}sd:dnc"
+
+    @property
+    def holders(self) -> str:
+        """zset `number campaign:contact`, all of one score: which contacts the ledger holds of a number (digits)."""
+        return f"{self.prefix}sd:holders"
+
+    @property
+    def recent(self) -> str:
+        """hash number (digits) or campaign:contact -> the calls placed to them lately (JSON), for caps."""
+        return f"{self.prefix}sd:recent"
+
+    @property
+    def recent_newest(self) -> str:
+        """zset of the names in `recent` -> their newest call, ms."""
+        return f"{self.prefix}sd:recent:newest"
+
+    @property
+    def of_recent_calls(self) -> list[str]:
+        """KEYS of the scripts that count calls for caps (`lua/lib/call_history.lua`)."""
+        return [self.recent, self.recent_newest]
+
+    @property
+    def trunks(self) -> str:
+        """hash: the trunk of each campaign, and the pace of each trunk (`lua/lib/rate_limit.lua`)."""
+        return f"{self.prefix}sd:trunks"
+
+    @property
+    def due(self) -> str:
+        """zset campaign -> next instant its ledger needs a sweep, ms."""
+        return f"{self.prefix}sd:due"
+
+    @property
+    def waiting_ticks(self) -> str:
+        """hash campaign -> id of its dial tick that waits in the stream."""
+        return f"{self.prefix}sd:ticks:waiting"
+
+    @property
+    def slots(self) -> str:
+        """hash kind:campaign -> last time slot a periodic tick was written for."""
+        return f"{self.prefix}sd:ticks:slots"
+
+    @property
+    def evidence(self) -> str:
+        """hash: the newest call events, and of which attempts."""
+        return f"{self.prefix}sd:evidence"
+
+    @property
+    def server(self) -> str:
+        """hash: the ledger's clock, and which server's memory it has met (`lua/lib/clock.lua`, `data_loss.lua`)."""
+        return f"{self.prefix}sd:server"
+
+    @property
+    def api(self) -> str:
+        """hash: the Dialer API's breaker, shared by all replicas."""
+        return f"{self.prefix}sd:api"
+
+    @property
+    def replicas(self) -> str:
+        """zset process -> when it was last heard of, ms, server's time (`streams/heartbeat.py`)."""
+        return f"{self.prefix}sd:replicas"
+
+    @property
+    def replica_states(self) -> str:
+        """hash process -> what it said of itself (JSON)."""
+        return f"{self.prefix}sd:replicas:state"
+
+    def tick(self, tick_id: str) -> str:
+        """Stored result of a tick."""
+        return f"{self.prefix}sd:tick:{tick_id}"
+
+    def queue_free(self, queue: str) -> str:
+        """zset agent -> when last heard of, ms: free agents of the queue."""
+        return f"{self.prefix}sd:q:{queue}:free"
+
+    def queue_busy(self, queue: str) -> str:
+        """zset agent -> when last heard of, ms: all other agents of the queue."""
+        return f"{self.prefix}sd:q:{queue}:busy"
+
+    def queue_state(self, queue: str) -> str:
+        """hash: when the agent list was last read from the backend."""
+        return f"{self.prefix}sd:q:{queue}:state"
+
+    def queue_campaigns(self, queue: str) -> str:
+        """zset campaign -> when it was last given calls, ms: the campaigns sharing the queue."""
+        return f"{self.prefix}sd:q:{queue}:campaigns"
+
+    def queue_pacing(self, queue: str) -> str:
+        """hash campaign -> what the others need to know of its pacing (JSON)."""
+        return f"{self.prefix}sd:q:{queue}:pacing"
+
+    def queue_work(self, queue: str) -> str:
+        """hash agent -> what they are doing and since when, for those who talk or wrap up."""
+        return f"{self.prefix}sd:q:{queue}:work"
+
+    def queue_people(self, queue: str) -> str:
+        """zset attempt -> when answered, ms: people who have no agent yet."""
+        return f"{self.prefix}sd:q:{queue}:people"
+
+    def queue_seen(self, queue: str) -> str:
+        """Bounded stream of what adaptive pacing learns from."""
+        return f"{self.prefix}sd:q:{queue}:seen"
+
+    def queue_learning(self, queue: str) -> str:
+        """hash: what adaptive pacing has learnt (JSON), its version, and how far it has read `queue_seen`."""
+        return f"{self.prefix}sd:q:{queue}:learning"
+
+    @property
+    def agents(self) -> str:
+        """hash agent -> queue it was last seen in."""
+        return f"{self.prefix}sd:agents"

@@ -1,0 +1,52 @@
+"""Empties a stream by hand, as far as nothing depends on its entries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from streamdialer.broker.keys import GROUP, Keys, Stream
+from streamdialer.broker.scripts import Script, Scripts
+from streamdialer.errors import CannotBeDone
+
+PURGE: Final = Script("streamdialer.broker", "purge")
+AT_ONCE: Final = 500
+DEPENDS: Final = {
+    "calls": "calls are reserved: their entries place them, or hand them back",
+    "updates": "the backend has not confirmed everything: the entries carry what it must still be told",
+}
+
+
+class Purge:
+    """Deletes what a stream holds when it is asked to; what is added meanwhile stays."""
+
+    def __init__(self, scripts: Scripts, keys: Keys) -> None:
+        self._scripts = scripts
+        self._keys = keys
+
+    async def length(self, stream: Stream) -> int:
+        return int(await self._scripts.client.xlen(self._keys.stream(stream)))
+
+    async def empty(self, stream: Stream, note: Callable[[int], None]) -> int:
+        """How many entries were deleted, `note`d batch by batch; raises CannotBeDone when something needs them."""
+        newest: Any = await self._scripts.client.xrevrange(self._keys.stream(stream), count=1)
+        if not newest:
+            return 0
+        keys = [self._keys.stream(stream), *await self._guards(stream)]
+        deleted = 0
+        while True:
+            answer = int(await self._scripts.run(PURGE, keys, [GROUP, AT_ONCE, newest[0][0]]))
+            if answer < 0:
+                raise CannotBeDone(f"stream {stream} is not purged: {DEPENDS[stream]}")
+            if answer == 0:
+                return deleted
+            deleted += answer
+            note(deleted)
+
+    async def _guards(self, stream: Stream) -> Sequence[str]:
+        """Keys that must not exist: an empty set or hash does not."""
+        if stream not in DEPENDS:
+            return ()
+        campaigns: Any = await self._scripts.client.hkeys(self._keys.directory)
+        name = self._keys.reserved if stream == "calls" else self._keys.outbox
+        return [name(campaign) for campaign in campaigns]

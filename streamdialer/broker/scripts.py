@@ -1,0 +1,168 @@
+"""Runs Lua scripts: joins a script with the shared pieces it uses, and sends what many tasks ask for in one pipeline.
+
+While one pipeline is on its way, further calls gather for the next: a busy replica makes few round trips, an idle one
+waits for nobody. All scripts give the same answer when asked twice, so a lost reply is simply asked for again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Sequence
+from importlib import resources
+from types import TracebackType
+from typing import Any, Final, Self
+
+import anyio
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from streamdialer.broker.connection import TRANSIENT, is_cluster, may_pass
+from streamdialer.errors import Unreachable
+from streamdialer.observability.metrics import ROUND_TRIP_SECONDS, SCRIPT_SECONDS
+
+log = logging.getLogger(__name__)
+Argument = str | int | float
+BATCH: Final = 256
+FIRST_DELAY_S: Final = 0.05
+LONGEST_DELAY_S: Final = 5.0
+
+
+def backoff_s(failures: int, longest_s: float = LONGEST_DELAY_S) -> float:
+    """Pause before try `failures + 1`: doubling, capped, with jitter so that replicas do not come back in step."""
+    return min(longest_s, FIRST_DELAY_S * float(2 ** min(failures, 16))) * random.uniform(0.5, 1.0)
+
+
+class Script:
+    """One `.lua` file of a package, joined with the pieces named in its `-- uses:` line."""
+
+    def __init__(self, package: str, name: str) -> None:
+        folder = resources.files(package) / "lua"
+        body = (folder / f"{name}.lua").read_text("utf-8")
+        uses = [line for line in body.splitlines() if line.startswith("-- uses:")]
+        names = [name for line in uses for name in line.removeprefix("-- uses:").split()]
+        pieces = [(folder / "lib" / f"{name}.lua").read_text("utf-8") for name in names]
+        self.name = name
+        self.source = "\n".join([*pieces, body])
+        self.seconds = SCRIPT_SECONDS.labels(name)
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+class _Call:
+    __slots__ = ("args", "keys", "result", "script")
+
+    def __init__(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> None:
+        self.script = script
+        self.keys = keys
+        self.args = args
+        self.result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+
+class Scripts:
+    """Async context manager; `patient` waits for a server that is away, otherwise calls raise Unreachable."""
+
+    def __init__(self, client: Redis, *, patient: bool = True) -> None:
+        self.client = client
+        self._patient = patient
+        self._queue: deque[_Call] = deque()
+        self._wanted = asyncio.Event()
+        self._server: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._server = asyncio.create_task(self._serve(), name="scripts")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        while (
+            not self._server.done()
+        ):  # asyncio.wait_for, inside the client library, can swallow a cancellation
+            self._server.cancel()
+            await asyncio.wait([self._server], timeout=0.1)
+        for call in self._queue:
+            call.result.cancel()
+
+    async def run(self, script: Script, keys: Sequence[str], args: Sequence[Argument] = ()) -> Any:
+        """The script's answer. Raises Unreachable (not patient) or the server's error reply."""
+        call = _Call(script, keys, args)
+        self._queue.append(call)
+        self._wanted.set()
+        began = time.monotonic()
+        answer = await call.result
+        script.seconds.observe(time.monotonic() - began)
+        return answer
+
+    async def _serve(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while self._queue:
+                batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+                try:
+                    await self._deliver(batch)
+                finally:
+                    for call in batch:
+                        if not call.result.done():
+                            call.result.cancel()
+
+    async def _deliver(self, batch: list[_Call]) -> None:
+        failures = 0
+        while batch := [call for call in batch if not call.result.done()]:
+            trouble: BaseException | None = None
+            try:
+                with ROUND_TRIP_SECONDS.time():
+                    answers = await self._send(batch)
+            except TRANSIENT as error:
+                trouble = error
+            else:
+                missing = {}
+                for call, answer in zip(batch, answers, strict=True):
+                    if isinstance(answer, NoScriptError):
+                        missing[call.script.sha] = call.script
+                    elif may_pass(answer):
+                        trouble = answer  # of its batch, this call is asked again
+                    elif call.result.done():
+                        pass
+                    elif isinstance(answer, BaseException):
+                        call.result.set_exception(answer)
+                    else:
+                        call.result.set_result(answer)
+                try:
+                    for script in missing.values():
+                        await self.client.script_load(script.source)
+                except TRANSIENT as error:
+                    trouble = error
+            if trouble is None:
+                if failures:
+                    log.warning("Redis answers again", extra={"tries": failures})
+                failures = 0
+                continue
+            if not self._patient:
+                for call in batch:
+                    if not call.result.done():
+                        call.result.set_exception(Unreachable(f"Redis does not answer: {trouble}"))
+                return
+            if not failures:
+                log.error("Redis does not answer, waiting for it", extra={"error": str(trouble)})
+            await anyio.sleep(backoff_s(failures))
+            failures += 1
+
+    async def _send(self, batch: list[_Call]) -> list[Any]:
+        if is_cluster(self.client):  # its pipelines do not take EVALSHA
+            return await asyncio.gather(
+                *(
+                    self.client.evalsha(call.script.sha, len(call.keys), *call.keys, *map(str, call.args))
+                    for call in batch
+                ),
+                return_exceptions=True,
+            )
+        pipe = self.client.pipeline(transaction=False)
+        for call in batch:
+            pipe.evalsha(call.script.sha, len(call.keys), *call.keys, *call.args)
+        return await pipe.execute(raise_on_error=False)

@@ -1,0 +1,61 @@
+"""The run of one process as its stages and duties see it: when to stop taking work, how much has been done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from streamdialer.broker.activity import Activity
+from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.scripts import backoff_s
+
+log = logging.getLogger(__name__)
+
+
+class ReplicaRun:
+    """Shared by all stages of a replica; `stop()` may be called from anywhere, any number of times."""
+
+    def __init__(self, max_tasks: int | None = None) -> None:
+        self._stopping = anyio.Event()
+        self._left = max_tasks
+        self.done = 0
+        self.activity = Activity()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def wait_stopping(self) -> None:
+        await self._stopping.wait()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleeps, but not past the stop."""
+        with anyio.move_on_after(seconds):
+            await self._stopping.wait()
+
+    def finished_one(self) -> None:
+        """Counts an entry against `max_tasks`; the last one stops the run."""
+        self.done += 1
+        if self._left is not None and self.done >= self._left:
+            self.stop()
+
+
+async def keep_running(name: str, serve: Callable[[], Awaitable[None]]) -> None:
+    """Starts a background duty again after trouble: a replica without its sweeper would look well and be ill."""
+    failures = 0
+    while True:
+        try:
+            await serve()
+        except TRANSIENT as error:
+            log.warning(
+                "background duty failed, starting it again", extra={"duty": name, "error": str(error)}
+            )
+        except Exception:
+            log.exception("background duty failed, starting it again", extra={"duty": name})
+        await anyio.sleep(backoff_s(failures))
+        failures += 1

@@ -1,0 +1,46 @@
+"""`config` and `doctor`: what is set, and whether it works."""
+
+from __future__ import annotations
+
+import anyio
+import typer
+
+from streamdialer.cli.common import AsJson, load_settings, print_json, print_table, say
+from streamdialer.config import loading
+from streamdialer.operations.doctor import examine
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this family's commands."""
+    app.command(epilog="Example: streamdialer config --json")(config)
+    app.command(epilog="Example: streamdialer doctor")(doctor)
+
+
+def config(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Effective settings and where each came from; secrets are masked."""
+    rows = loading.describe(loading.load(ctx.obj))
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ["setting", "value", "from", "meaning"],
+        [(row.name, row.value, row.origin, row.description) for row in rows],
+    )
+
+
+def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Look at Redis, the backend and the Dialer API; say of each finding what to do."""
+    diagnosis = anyio.run(examine, load_settings(ctx))
+    if as_json:
+        print_json(diagnosis.findings)
+    else:
+        for finding in diagnosis.findings:
+            colour = {"ok": "green", "warn": "yellow", "fail": "red"}[finding.level]
+            typer.secho(f"{finding.level:<4} ", fg=colour, nl=False)
+            say(f"{finding.check}: {finding.found}")
+            if finding.do:
+                say(f"     → {finding.do}")
+    if not diagnosis.redis_reachable:
+        raise typer.Exit(3)
+    if not diagnosis.is_healthy:
+        raise typer.Exit(1)

@@ -1,0 +1,41 @@
+"""What the backend says of a campaign, kept for a few seconds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from streamdialer.config.settings import Settings
+from streamdialer.consumers.services import Services
+from streamdialer.consumers.ttl_cache import Recent
+from streamdialer.model import CampaignSettings
+
+REMEMBERED_S: Final = 60.0
+"""How long a campaign that nobody asks for any more stays in this process's memory."""
+
+
+class KnownCampaigns:
+    """Reads settings from the backend when those it has are too old."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._campaigns: Recent[CampaignSettings] = Recent(REMEMBERED_S)
+
+    async def settings_of(self, campaign: str) -> CampaignSettings:
+        """Raises CampaignError or Unreachable."""
+        found = self._campaigns.get(campaign, self._services.settings.campaign_max_age_s)
+        if found is None:
+            found = with_defaults(await self._services.backend.campaign(campaign), self._services.settings)
+            self._campaigns.put(campaign, found)
+        return found
+
+
+def with_defaults(campaign: CampaignSettings, defaults: Settings) -> CampaignSettings:
+    """The campaign's settings, those it leaves open taken from ours."""
+    return msgspec.structs.replace(
+        campaign,
+        pacing=campaign.pacing or defaults.pacing,
+        rule_pack=campaign.rule_pack or defaults.rule_pack,
+        country=campaign.country or defaults.country,
+    )

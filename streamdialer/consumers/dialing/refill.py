@@ -1,0 +1,182 @@
+"""Brings contacts from the backend into the ledger: those to be dialed, and those only the backend knows to be due."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import anyio
+import msgspec
+
+from streamdialer.consumers.dialing.calling_hours import HoursOfCampaigns, hours_for
+from streamdialer.consumers.dialing.contact_rows import doubt_row, last_attempt_ms, load_row
+from streamdialer.consumers.services import Services
+from streamdialer.consumers.ttl_cache import Recent
+from streamdialer.errors import Unreachable
+from streamdialer.gateways.backend import ContactPage
+from streamdialer.ledger import Loaded
+from streamdialer.model import CampaignSettings, Contact
+from streamdialer.rules import caps_of, load_pack
+from streamdialer.rules.retry import RetryPlan, retry_plan
+
+log = logging.getLogger(__name__)
+REBUILD_PASSES: Final = 10
+
+
+class Refilled(msgspec.Struct):
+    """What a look at the backend's list brought."""
+
+    added: int = 0
+    invalid: int = 0
+    unreadable: int = 0
+    used_up: int = 0
+    is_whole: bool = False
+    """The list was read to its end."""
+    refused: Counter[str] = msgspec.field(default_factory=Counter)
+    """Not to be called, or not now, by reason."""
+
+
+def _may_return(contact: Contact, plan: RetryPlan, now_ms: int) -> bool:
+    last_ms = last_attempt_ms(contact)
+    since_ms = None if last_ms is None else now_ms - last_ms
+    return plan.may_return(contact.status, contact.attempts or 0, since_ms)
+
+
+class Refill:
+    """Reads the head of a campaign's list when few contacts are ready, and now and then anyway."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._next_look: Recent[float] = Recent(4 * services.settings.refill_every_s)
+        self._looking: set[str] = set()
+        self.hours = HoursOfCampaigns(services.settings.timezone)
+
+    def is_due(self, campaign: str, ready: int) -> bool:
+        """Whether to look now; a list that brought nothing new is left alone for a while."""
+        if campaign in self._looking:
+            return False
+        settings, now = self._services.settings, anyio.current_time()
+        looked = self._next_look.get(campaign)
+        if looked is None or now >= looked:
+            return True
+        return ready < settings.ready_low and now >= looked - settings.refill_every_s
+
+    async def pending(self, campaign: str, settings: CampaignSettings, ready: int, now_ms: int) -> Refilled:
+        """Reads pages from the head until enough contacts are ready or the list ends.
+
+        The head is always read first: a contact with a higher priority than those waiting here is seen.
+        Raises Unreachable.
+        """
+        services, total = self._services, Refilled()
+        wanted = 2 * services.settings.ready_low - ready
+        self._looking.add(campaign)
+        try:
+            pages = 0
+            async for page in services.backend.pending(campaign, services.settings.page_size):
+                pages += 1
+                await self._load(campaign, settings, page, total, now_ms, reset=False)
+                total.is_whole = not page.more
+                if total.added >= wanted or pages >= services.settings.refill_pages:
+                    break
+        finally:
+            self._looking.discard(campaign)
+        # Nothing new: the whole pause. Something new: look again as soon as the contacts run low. After trouble (not
+        # here): with the next tick, which says so again.
+        pause_s = services.settings.refill_every_s
+        self._next_look.put(campaign, anyio.current_time() + (pause_s if total.added else 2 * pause_s))
+        return total
+
+    async def due_for_retry(self, campaign: str, settings: CampaignSettings, now_ms: int) -> Refilled:
+        """Contacts that only the backend knows to be due become pending again; raises Unreachable."""
+        services, total, plan = self._services, Refilled(), retry_plan(settings)
+        before = datetime.fromtimestamp(now_ms / 1000, UTC) - timedelta(seconds=settings.retry_delay)
+        statuses = ["no_answer", "busy"]
+        if (await services.memory.state()).rebuild:
+            statuses.append("failed")  # Redis knew when they were to be tried again, and has forgotten it
+        pages = services.backend.due_for_retry(
+            campaign, before, settings.max_retries, services.settings.page_size, statuses
+        )
+        read = 0
+        async for page in pages:
+            read += 1
+            due = [one for one in page.contacts if _may_return(one, plan, now_ms)]
+            listed = msgspec.structs.replace(page, contacts=due)
+            await self._load(campaign, settings, listed, total, now_ms, reset=True)
+            if read >= services.settings.refill_pages:
+                break
+        return total
+
+    async def rebuild(self, campaign: str, settings: CampaignSettings) -> None:
+        """After Redis may have forgotten something: takes the backend's word for who is being called and who is not.
+
+        Raises Unreachable; then it is to be done again.
+        """
+        services, memory, plan = self._services, self._services.memory, retry_plan(settings)
+        caps = caps_of(load_pack(settings.rule_pack or "none"), settings)
+        mark = (await memory.state()).rebuild
+        await memory.forget_ready(campaign)
+        is_preview = settings.dial_mode == "preview"
+        held = calm = 0
+        for _ in range(REBUILD_PASSES):
+            found = pages = 0
+            async for page in services.backend.in_flight(campaign, services.settings.page_size):
+                if page.unreadable:
+                    raise Unreachable(
+                        f"backend: a contact that is being called cannot be read: {page.unreadable[0]}"
+                    )
+                pages += 1
+                rows = [
+                    doubt_row(contact, settings.country or "", for_preview=is_preview)
+                    for contact in page.contacts
+                ]
+                found += await memory.doubt(campaign, rows, plan, caps)
+            held += found
+            calm = 0 if found else calm + 1
+            if calm == (2 if pages > 1 else 1):  # pages shift while the list changes under the reader
+                break
+        else:
+            raise Unreachable(f"backend: the contacts being called in campaign {campaign} keep changing")
+        self._next_look.pop(campaign)
+        if await memory.mark_rebuilt(campaign, mark):
+            log.warning(
+                "Redis may have forgotten calls: the campaign was rebuilt from the backend",
+                extra={"campaign": campaign, "in_doubt": held},
+            )
+
+    async def _load(
+        self,
+        campaign: str,
+        settings: CampaignSettings,
+        page: ContactPage,
+        total: Refilled,
+        now_ms: int,
+        *,
+        reset: bool,
+    ) -> None:
+        for line in page.unreadable:
+            log.warning(
+                "contact cannot be read and is not dialed", extra={"campaign": campaign, "error": line}
+            )
+        country, is_preview = settings.country or "", settings.dial_mode == "preview"
+        rows = [
+            load_row(contact, reset=reset, country=country, for_preview=is_preview)
+            for contact in page.contacts
+        ]
+        loaded = Loaded()
+        if rows:
+            calls = {row.contact: row.call for row in rows}
+            hours = hours_for(self.hours.of(campaign, settings, now_ms), calls, (), now_ms)
+            loaded = await self._services.campaigns.load(campaign, rows, settings.max_retries, country, hours)
+        if loaded.invalid:
+            names = ", ".join(f"{row.contact} ({row.problem})" for row in rows if row.problem)
+            log.warning(
+                "contacts without a phone number that can be called were marked invalid",
+                extra={"campaign": campaign, "contacts": names},
+            )
+        total.added += loaded.added
+        total.invalid += loaded.invalid
+        total.used_up += loaded.used_up
+        total.refused.update(loaded.refused)
+        total.unreadable += len(page.unreadable)

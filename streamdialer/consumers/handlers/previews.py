@@ -1,0 +1,108 @@
+"""Preview mode: an agent asks for a contact, sees it, and takes or skips it. Nothing is dialed before that."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+from streamdialer.consumers.dialing.calling_hours import hours_for
+from streamdialer.consumers.dialing.campaign_cache import KnownCampaigns
+from streamdialer.consumers.dialing.pending_check import Confirming
+from streamdialer.consumers.dialing.trunks import Trunks
+from streamdialer.consumers.services import Services
+from streamdialer.errors import CampaignError, Unreachable
+from streamdialer.ledger import PreviewNeeds, PreviewTerms
+from streamdialer.ledger.zone_hours import MissingHours
+from streamdialer.model import CampaignSettings, PreviewEvent
+from streamdialer.rules import CallingHours, calling_hours, caps_of
+from streamdialer.rules.retry import retry_plan
+
+log = logging.getLogger(__name__)
+ASK_TRIES: Final = 5
+
+
+class Previews:
+    """Handles what agents of preview campaigns say; the answers go to the stream of previews."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._campaigns = KnownCampaigns(services)
+        self._confirming = Confirming(services)
+        self._trunks = Trunks(services)
+
+    async def handle(self, event: PreviewEvent, entry: str) -> None:
+        """`entry` is the event's id. What cannot be done is told to the agent, and is no bad entry."""
+        if event.type == "preview_skipped":
+            outcome = await self._services.previews.skip(event, entry)
+        else:
+            outcome = await self._offer_or_call(event, entry)
+        log.info(
+            event.type,
+            extra={
+                "campaign": event.campaign_id,
+                "agent": event.agent_id,
+                "contact": event.contact_id,
+                "outcome": outcome,
+            },
+        )
+
+    async def _offer_or_call(self, event: PreviewEvent, entry: str) -> str:
+        previews = self._services.previews
+        try:
+            settings = await self._campaigns.settings_of(event.campaign_id)
+            if settings.dial_mode == "preview":
+                hours = calling_hours(settings, self._services.settings.timezone, await self._now_ms())
+                ask = previews.offer if event.type == "preview_requested" else previews.accept
+                return await self._answer(partial(ask, event, entry), event.campaign_id, settings, hours)
+            reason, detail = "not_preview", f"campaign {event.campaign_id} is not in preview mode"
+        except CampaignError as error:
+            reason, detail = "campaign_unusable", str(error)
+        except Unreachable as error:
+            reason, detail = "backend_unreachable", str(error)
+        await previews.refuse(event, entry, reason, detail)
+        return reason
+
+    async def _answer(
+        self,
+        ask: Callable[[PreviewTerms], Awaitable[str | PreviewNeeds]],
+        campaign: str,
+        settings: CampaignSettings,
+        hours: CallingHours,
+    ) -> str:
+        """Asks again with what the ledger needs to know of the contacts. Raises Unreachable."""
+        given: MissingHours | None = None
+        for _ in range(ASK_TRIES):
+            answer = await ask(await self._terms(campaign, settings, hours, given))
+            if isinstance(answer, str):
+                return answer
+            given = answer.missing or given
+            if answer.trunk_changed:
+                await self._trunks.look(settings)
+            if answer.stale:
+                await self._confirming.confirm(campaign, settings, answer.stale, answer.now)
+        raise Unreachable("backend: the contacts to be shown keep changing")
+
+    async def _terms(
+        self,
+        campaign: str,
+        settings: CampaignSettings,
+        hours: CallingHours,
+        missing: MissingHours | None = None,
+    ) -> PreviewTerms:
+        now_ms = await self._now_ms()
+        opening = hours.window.around(now_ms)
+        contacts, zones = (missing.contacts, missing.zones) if missing else ({}, {})
+        return PreviewTerms(
+            open_until_ms=opening.until_ms if opening.is_open else 0,
+            retry=retry_plan(settings),
+            max_concurrent=settings.max_concurrent_calls,
+            hours=hours_for(hours, contacts, zones, now_ms),
+            caps=caps_of(hours.pack, settings),
+            pace=self._trunks.pace_of(campaign, settings),
+        )
+
+    async def _now_ms(self) -> int:
+        seconds, micros = await self._services.client.time()
+        return int(seconds) * 1000 + int(micros) // 1000

@@ -1,0 +1,163 @@
+"""Several replicas under one process: those that end are started again, and all stop when it is told to stop.
+
+A child that ends cleanly (`--max-tasks`) is replaced at once; one that fails soon after its start is given growing
+pauses; one whose event loop is stuck no longer touches its health file, and is killed. Each child is in a session of
+its own, so that Ctrl-C reaches it once and through the supervisor only.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import anyio
+from anyio.abc import Process
+
+from streamdialer.config.settings import NAMES
+from streamdialer.consumers.child_process import bound_to_parent
+from streamdialer.observability.health import BEAT_S
+
+log = logging.getLogger(__name__)
+QUICK_S: Final = 5.0
+"""A child that fails sooner than this, its interpreter's start included, would only fail again."""
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 30.0
+MARGIN_S: Final = 3.0
+"""Beyond the replicas' own grace period, before they are killed."""
+LOOK_S: Final = BEAT_S
+STUCK_LOOKS: Final = 15
+"""So many looks in a row find the file as it was; not seconds, since this process may have been stopped as well."""
+
+
+def pause_s(failures: int) -> float:
+    """The pause before a child is started again that has failed `failures` times in a row."""
+    return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures - 1, 16)) if failures else 0.0
+
+
+def _last_beat(health_file: Path) -> int:
+    """When the child last touched its file, ns; 0 when it has not begun to."""
+    try:
+        return health_file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+class Supervisor:
+    """Keeps one child per command running until SIGTERM or SIGINT; a second signal kills them."""
+
+    def __init__(
+        self, commands: Sequence[Sequence[str]], *, grace_s: float, env: Mapping[str, str] | None = None
+    ) -> None:
+        """`env` is added to this process's environment."""
+        self._commands = commands
+        self._grace_s = grace_s
+        self._env = {**os.environ, **(env or {})}
+        self._children: dict[int, Process] = {}
+        self._folder = Path()
+        self._stopping = anyio.Event()
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    async def wait_stopping(self) -> None:
+        await self._stopping.wait()
+
+    async def serve(self) -> None:
+        """Returns when every child has ended after a signal."""
+        with (
+            tempfile.TemporaryDirectory(prefix="streamdialer-") as folder,
+            anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
+        ):
+            self._folder = Path(folder)
+            async with anyio.create_task_group() as listening:
+                listening.start_soon(self._stop_on, signals)
+                listening.start_soon(self._kill_late)
+                listening.start_soon(self._kill_stuck)
+                async with anyio.create_task_group() as keeping:
+                    for number, command in enumerate(self._commands, 1):
+                        keeping.start_soon(self._keep, number, command)
+                listening.cancel_scope.cancel()
+
+    async def _stop_on(self, signals: AsyncIterator[signal.Signals]) -> None:
+        async for received in signals:
+            if self._stopping.is_set():
+                self._signal_all(signal.SIGKILL)
+                continue
+            log.info("stopping", extra={"signal": received.name, "children": len(self._children)})
+            self._stopping.set()
+            self._signal_all(signal.SIGTERM)
+
+    async def _kill_late(self) -> None:
+        await self._stopping.wait()
+        await anyio.sleep(self._grace_s + MARGIN_S)
+        log.error("did not stop in time, killed", extra={"children": len(self._children)})
+        self._signal_all(signal.SIGKILL)
+
+    async def _kill_stuck(self) -> None:
+        seen: dict[int, tuple[int, int]] = {}
+        while True:
+            await anyio.sleep(LOOK_S)
+            for number, child in list(self._children.items()):
+                beat = _last_beat(self._health_file(number))
+                last, looks = seen.get(number, (0, 0))
+                looks = looks + 1 if beat and beat == last else 0
+                if looks >= STUCK_LOOKS:
+                    log.error("event loop is stuck, killed", extra={"child": number, "pid": child.pid})
+                    child.kill()
+                    beat = 0
+                seen[number] = beat, looks
+
+    def _health_file(self, number: int) -> Path:
+        return self._folder / str(number)
+
+    def _signal_all(self, what: signal.Signals) -> None:
+        for child in self._children.values():
+            with suppress(ProcessLookupError):  # it ended in this moment
+                child.send_signal(what)
+
+    async def _keep(self, number: int, command: Sequence[str]) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            started = anyio.current_time()
+            code = await self._run_once(number, command)
+            if self._stopping.is_set():
+                return
+            lived_s = anyio.current_time() - started
+            failures = failures + 1 if code != 0 and lived_s < QUICK_S else 0
+            wait_s = pause_s(failures)
+            log.log(
+                logging.WARNING if code else logging.INFO,
+                "process ended, starting another",
+                extra={"child": number, "code": code, "lived_s": round(lived_s, 1), "pause_s": wait_s},
+            )
+            with anyio.move_on_after(wait_s):
+                await self._stopping.wait()
+
+    async def _run_once(self, number: int, command: Sequence[str]) -> int:
+        """The child's exit code; minus the signal that killed it."""
+        launch, health_file = bound_to_parent(command, signal.SIGTERM), self._health_file(number)
+        health_file.unlink(missing_ok=True)
+        async with await anyio.open_process(
+            launch,
+            stdin=subprocess.DEVNULL,
+            stdout=None,
+            stderr=None,
+            env=self._env | {NAMES["health_file"]: str(health_file)},
+            start_new_session=True,
+        ) as child:
+            self._children[number] = child
+            log.info("process started", extra={"child": number, "pid": child.pid})
+            if self._stopping.is_set():  # the signal came while it was being started
+                child.terminate()
+            try:
+                return await child.wait()
+            finally:
+                del self._children[number]

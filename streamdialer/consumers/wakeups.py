@@ -1,0 +1,81 @@
+"""Wake-ups: a freed agent or an ended call makes the queue's campaigns dial at once, each at most once per moment."""
+
+from __future__ import annotations
+
+import anyio
+
+from streamdialer.consumers.services import Services
+from streamdialer.consumers.ttl_cache import Recent
+from streamdialer.observability import tracing
+from streamdialer.observability.trace_context import Cause
+
+GATHER_S = 0.01
+QUEUE_MEMBERS_MAX_AGE_S = 1.0
+DIRECTORY_MAX_AGE_S = 5.0
+
+
+class Wakes:
+    """Gathers queues for ten milliseconds and adds one dial tick per campaign that has none waiting."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._queues: dict[str, Cause | None] = {}
+        self._campaigns: dict[str, None] = {}
+        self._timers: dict[str, float] = {}
+        self._wanted = anyio.Event()
+        self._members: Recent[list[str]] = Recent(DIRECTORY_MAX_AGE_S)
+        self._queue_of: Recent[str] = Recent(DIRECTORY_MAX_AGE_S)
+        self._looking_up = anyio.Lock()
+
+    def queue(self, queue: str) -> None:
+        """All campaigns of the queue shall look whether they can dial."""
+        self._queues[queue] = self._queues.get(queue) or tracing.cause()
+        self._wanted.set()
+
+    def campaign_within(self, campaign: str, seconds: float) -> None:
+        """The campaign shall look again after that long; what was said of it before no longer holds."""
+        self._timers[campaign] = anyio.current_time() + seconds
+        self._wanted.set()
+
+    def campaign(self, campaign: str) -> None:
+        self._campaigns[campaign] = None
+        self._wanted.set()
+
+    async def queue_of(self, campaign: str) -> str:
+        """The queue of a campaign the ledger knows, else ''; up to five seconds old."""
+        found = self._queue_of.get(campaign, DIRECTORY_MAX_AGE_S)
+        if found is not None:
+            return found
+        async with self._looking_up:
+            found = self._queue_of.get(campaign, DIRECTORY_MAX_AGE_S)
+            if found is not None:
+                return found  # another task has looked meanwhile
+            return self._queue_of.put(campaign, await self._services.queues.queue_of(campaign))
+
+    async def serve(self) -> None:
+        """Adds the ticks; runs until cancelled."""
+        while True:
+            with anyio.move_on_after(self._until_timer_s()):
+                await self._wanted.wait()
+                await anyio.sleep(GATHER_S)
+            self._wanted = anyio.Event()
+            queues, self._queues = self._queues, {}
+            campaigns = dict.fromkeys(self._campaigns, "")
+            self._campaigns = {}
+            for campaign in [one for one, at in self._timers.items() if at <= anyio.current_time()]:
+                del self._timers[campaign]
+                campaigns[campaign] = ""
+            for queue, cause in queues.items():
+                campaigns |= dict.fromkeys(await self._members_of(queue), tracing.wake(cause))
+            if campaigns:
+                woken = campaigns if any(campaigns.values()) else None
+                await self._services.ticks.enqueue("dial", list(campaigns), traces=woken)
+
+    def _until_timer_s(self) -> float | None:
+        return max(0.0, min(self._timers.values()) - anyio.current_time()) if self._timers else None
+
+    async def _members_of(self, queue: str) -> list[str]:
+        found = self._members.get(queue, QUEUE_MEMBERS_MAX_AGE_S)
+        if found is None:
+            found = self._members.put(queue, await self._services.queues.campaigns(queue))
+        return found

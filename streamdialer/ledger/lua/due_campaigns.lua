@@ -1,0 +1,8 @@
+-- Which campaigns need a sweep.
+-- KEYS 1 due, 2 server
+-- ARGV most, deadline after sending ms
+-- Returns their ids, the longest overdue first; a loss of memory is noticed here even when nothing is dialed
+-- uses: clock data_loss
+local now = ledger_clock(KEYS[2])
+memory_trouble(KEYS[2], now, tonumber(ARGV[2]))
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])

@@ -1,0 +1,19 @@
+-- Says once that a campaign has come to the end of its list: everybody in it is done, and the backend knows how.
+-- The caller has just read the backend's list to its end. Contacts that are loaded later start it again (load_contacts.lua).
+-- KEYS 1–20 of the campaign
+-- ARGV campaign, channel, deadline after sending ms
+-- Returns "announced" · "told" it has been said before · "not_over"
+-- uses: clock data_loss campaign
+local channel, deadline_ms = ARGV[2], tonumber(ARGV[3])
+if redis.call('HEXISTS', directory, campaign) == 0 or not is_active() then return 'not_over' end
+if memory_trouble(server, now, deadline_ms) then return 'not_over' end
+local mark = redis.call('HGET', server, 'rebuild') or ''
+if mark ~= '' and redis.call('HGET', totals, 'rebuilt') ~= mark then return 'not_over' end
+for place, set in pairs(places) do
+  if place ~= 'finished' and count(set) > 0 then return 'not_over' end
+end
+if redis.call('HLEN', outbox) > 0 then return 'not_over' end
+if redis.call('HEXISTS', totals, 'exhausted') == 1 then return 'told' end
+redis.call('PUBLISH', channel, 'campaign:exhausted:' .. campaign)
+redis.call('HSET', totals, 'exhausted', digits(now))
+return 'announced'

@@ -1,0 +1,97 @@
+-- Everything pacing needs to know of a queue, read in one instant.
+-- KEYS 1 queue's free agents, 2 queue's busy agents, 3 queue's state, 4 queue's campaigns, 5 queue's pacing, 6 api,
+--   7 server, 8 queue's work, 9 queue's waiting people, 10 what its pacing has not learnt from yet, 11 what it has learnt,
+--   then per campaign: public hash, ready, reserved, unanswered, connected, totals, callbacks kept for agents
+-- ARGV what adaptive pacing needs as well ('1'), deadline after sending ms, then per campaign, in the order of KEYS: id, hours
+--   of its abandon rate's window
+-- Returns JSON {now, free, busy, polled, campaigns: [{id, status, ready = without callbacks whose agent is not free, placed, connected, served, pacing, held, and with
+--   '1' ringing (since, ms), people, abandoned}], and with '1' talking, wrapping (since, ms), waiting, learning?, version, read,
+--   seen: [[what, at, took, campaign]]} or "queue_changed": the campaigns of the queue are not those passed
+-- uses: clock agent_callback_order
+local now, wall = ledger_clock(KEYS[7])
+local is_adaptive, deadline_ms = ARGV[1] == '1', tonumber(ARGV[2])
+local members = redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES')
+local served = {}
+for i = 1, #members, 2 do served[members[i]] = tonumber(members[i + 1]) end
+local wanted = {}
+for i = 3, #ARGV, 2 do wanted[ARGV[i]] = true end
+for id in pairs(served) do
+  if not wanted[id] then return 'queue_changed' end
+end
+
+local function list(values) return #values > 0 and values or cjson.empty_array end
+
+-- People and abandoned calls of the last hours; fields as `lib/attempts.lua` writes them.
+local function window(totals, hours)
+  local first = math.floor(now / 3600000) - hours + 1
+  local sums = {}
+  for _, letter in ipairs({ 'p', 'b' }) do
+    local fields, sum = {}, 0
+    for hour = first, first + hours - 1 do fields[#fields + 1] = letter .. hour % 744 end
+    for i, value in ipairs(redis.call('HMGET', totals, unpack(fields))) do
+      local kept = tonumber(value or 0)
+      if math.floor(kept / 1000000) == first + i - 1 then sum = sum + kept % 1000000 end
+    end
+    sums[letter] = sum
+  end
+  return sums.p, sums.b
+end
+
+-- Contacts that may be placed: of the callbacks that stand aside, one for each free agent, and those past their grace.
+local function placeable(ready, kept)
+  local aside = redis.call('ZCOUNT', ready, '(' .. aside_until(wall), '+inf')
+  if aside > 0 then
+    for _, agent in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do aside = aside - #kept_names(kept, agent, 1) end
+  end
+  return redis.call('ZCARD', ready) - math.max(0, aside)
+end
+
+local campaigns = {}
+for i = 3, #ARGV, 2 do
+  local id, at = ARGV[i], 12 + (i - 3) / 2 * 7
+  local one = {
+    id = id,
+    status = redis.call('HGET', KEYS[at], 'status') or '',
+    ready = placeable(KEYS[at + 1], KEYS[at + 6]),
+    placed = redis.call('ZCARD', KEYS[at + 2]) + redis.call('ZCARD', KEYS[at + 3]),
+    connected = redis.call('ZCARD', KEYS[at + 4]),
+    served = served[id] or 0,
+    pacing = redis.call('HGET', KEYS[5], id) or '',
+    held = tonumber(redis.call('HGET', KEYS[6], 'c:' .. id) or 0) > now,
+  }
+  if is_adaptive then
+    local ringing, sent = {}, redis.call('ZRANGE', KEYS[at + 3], 0, -1, 'WITHSCORES')
+    for k = 2, #sent, 2 do ringing[#ringing + 1] = tonumber(sent[k]) - deadline_ms end
+    for _ = 1, redis.call('ZCARD', KEYS[at + 2]) do ringing[#ringing + 1] = now end -- reserved: about to ring
+    one.ringing = list(ringing)
+    one.people, one.abandoned = window(KEYS[at + 5], tonumber(ARGV[i + 1]))
+  end
+  campaigns[#campaigns + 1] = one
+end
+local answer = {
+  now = now,
+  free = redis.call('ZCARD', KEYS[1]),
+  busy = redis.call('ZCARD', KEYS[2]),
+  polled = tonumber(redis.call('HGET', KEYS[3], 'polled') or 0),
+  campaigns = campaigns,
+}
+if is_adaptive then
+  local since = { t = {}, w = {} }
+  local work = redis.call('HGETALL', KEYS[8])
+  for i = 2, #work, 2 do
+    local spells = since[string.sub(work[i], 1, 1)]
+    spells[#spells + 1] = tonumber(string.sub(work[i], 3))
+  end
+  answer.talking, answer.wrapping = list(since.t), list(since.w)
+  answer.waiting = redis.call('ZCOUNT', KEYS[9], now - 30000, '+inf') -- nobody waits longer than that for an agent
+  local learnt = redis.call('HMGET', KEYS[11], 'learning', 'version', 'read')
+  answer.learning, answer.version, answer.read = learnt[1] or nil, tonumber(learnt[2] or 0), learnt[3] or '0-0'
+  local seen = {}
+  for _, entry in ipairs(redis.call('XRANGE', KEYS[10], '(' .. answer.read, '+', 'COUNT', 1000)) do
+    local f = entry[2]
+    seen[#seen + 1] = { f[2], tonumber(f[4]), tonumber(f[6]), f[8] }
+    answer.read = entry[1]
+  end
+  answer.seen = list(seen)
+end
+return cjson.encode(answer)

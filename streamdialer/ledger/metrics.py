@@ -1,0 +1,178 @@
+"""What Redis holds, read for the metrics: a few read-only scripts, bounded however many campaigns there are."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from streamdialer.broker.keys import GROUP, STAGES, Keys
+from streamdialer.broker.scripts import Script, Scripts
+from streamdialer.observability import metrics
+
+MEASURE, MEASURE_CAMPAIGNS, MEASURE_ABANDONED = (
+    Script("streamdialer.ledger", name) for name in ("stream_metrics", "campaign_metrics", "abandon_metrics")
+)
+MOST: Final = 1000
+"""Campaigns that one reading covers."""
+BATCH: Final = 50
+"""Campaigns per script: a millisecond or two of the server's time."""
+HOURS_PER_READING: Final = 3000
+"""Hours of abandon rates that one reading sums, the rates read longest ago first; the others are remembered."""
+HOURS_PER_SCRIPT: Final = 750
+"""At least one campaign's: the window of the longest rate has 720."""
+
+
+class _Streams(msgspec.Struct, frozen=True):
+    streams: list[tuple[int, int, int]]
+    """Length, given to consumers, age of the oldest of those in ms; in the order of STAGES."""
+    dead: int
+    directory: list[str] = []
+    held: str = ""
+
+
+class _Sums(msgspec.Struct):
+    ready: int = 0
+    waiting: int = 0
+    reserved: int = 0
+    unanswered: int = 0
+    connected: int = 0
+    silent: int = 0
+    forgotten: int = 0
+    free: int = 0
+    busy: int = 0
+    active: list[tuple[str, str]] = []
+    """Campaigns with their pacing (JSON, '' when not dialed yet)."""
+
+    def add(self, other: _Sums) -> None:
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class _Limit(msgspec.Struct, frozen=True):
+    """Of a campaign's pacing, what its abandon rate must keep under, and over how many hours."""
+
+    cap: float
+    window_h: int
+
+
+class Rate(msgspec.Struct, frozen=True, array_like=True):
+    """Calls answered by a person within the window of a campaign's abandon rate, and those no agent took in time."""
+
+    people: int
+    abandoned: int
+
+
+async def abandon_rates(scripts: Scripts, keys: Keys, windows_h: dict[str, int]) -> dict[str, Rate]:
+    """The rates of the campaigns named, each over its own hours; one script, so not more than it can sum quickly."""
+    names = [keys.server, *map(keys.totals, windows_h)]
+    answer = await scripts.run(MEASURE_ABANDONED, names, list(windows_h.values()))
+    return dict(zip(windows_h, msgspec.json.decode(answer, type=list[Rate]), strict=True))
+
+
+class Readings:
+    """Reads into the gauges of `metrics.LEDGER`."""
+
+    def __init__(self, scripts: Scripts, keys: Keys) -> None:
+        self._scripts = scripts
+        self._keys = keys
+        self._rates: dict[str, Rate] = {}
+        """By campaign, those read longest ago first."""
+
+    async def take(self) -> None:
+        """One reading; a server that is away is waited for as long as the scripts do."""
+        keys = self._keys
+        names = [keys.api, keys.server, keys.directory, keys.stream("dead")]
+        answer = await self._scripts.run(MEASURE, [*names, *map(keys.stream, STAGES)], [GROUP])
+        seen = msgspec.json.decode(answer, type=_Streams)
+        queue_of = dict(zip(seen.directory[::2], seen.directory[1::2], strict=True))
+        campaigns = sorted(queue_of)[:MOST]
+        sums, measured = _Sums(), set[str]()
+        for at in range(0, len(campaigns), BATCH):
+            batch = campaigns[at : at + BATCH]
+            queues = {queue_of[campaign] for campaign in batch} - measured - {""}
+            sums.add(await self._sum(batch, queue_of, queues))
+            measured |= queues
+        limits = {
+            campaign: msgspec.json.decode(pacing, type=_Limit) for campaign, pacing in sums.active if pacing
+        }
+        await self._read_rates(limits)
+        _show_streams(seen)
+        _show_campaigns(sums, measured=len(campaigns), known=len(queue_of))
+        _show_abandoned([(limit, self._rates[one]) for one, limit in limits.items() if one in self._rates])
+
+    async def _sum(self, campaigns: list[str], queue_of: dict[str, str], queues: set[str]) -> _Sums:
+        keys = self._keys
+        names = [keys.server]
+        for campaign in campaigns:
+            names += [
+                keys.campaign(campaign),
+                keys.ready(campaign),
+                keys.waiting(campaign),
+                keys.reserved(campaign),
+                keys.unanswered(campaign),
+                keys.connected(campaign),
+                keys.in_doubt(campaign),
+                keys.queue_pacing(queue_of[campaign]),
+            ]
+        for queue in queues:
+            names += [keys.queue_free(queue), keys.queue_busy(queue)]
+        return msgspec.json.decode(await self._scripts.run(MEASURE_CAMPAIGNS, names, campaigns), type=_Sums)
+
+    async def _read_rates(self, limits: dict[str, _Limit]) -> None:
+        """Reads the rates that are new, then those read longest ago, as far as the bound allows."""
+        self._rates = {campaign: rate for campaign, rate in self._rates.items() if campaign in limits}
+        new = [campaign for campaign in limits if campaign not in self._rates]
+        left_h, batch, batch_h = HOURS_PER_READING, list[str](), 0
+        for campaign in [*new, *self._rates]:
+            hours = limits[campaign].window_h
+            if hours > left_h:
+                break
+            if batch and batch_h + hours > HOURS_PER_SCRIPT:
+                await self._read_batch(batch, limits)
+                batch, batch_h = [], 0
+            batch.append(campaign)
+            batch_h, left_h = batch_h + hours, left_h - hours
+        if batch:
+            await self._read_batch(batch, limits)
+
+    async def _read_batch(self, campaigns: list[str], limits: dict[str, _Limit]) -> None:
+        windows_h = {campaign: limits[campaign].window_h for campaign in campaigns}
+        for campaign, rate in (await abandon_rates(self._scripts, self._keys, windows_h)).items():
+            self._rates.pop(campaign, None)  # to the end of the line
+            self._rates[campaign] = rate
+
+
+def _show_streams(seen: _Streams) -> None:
+    for stage, (length, pending, oldest_ms) in zip(STAGES, seen.streams, strict=True):
+        metrics.STREAM_LENGTH.labels(stage).set(length)
+        metrics.STREAM_LAG.labels(stage).set(max(0, length - pending))
+        metrics.OLDEST_PENDING_SECONDS.labels(stage).set(oldest_ms / 1000)
+    metrics.DEAD_LETTERS.set(seen.dead)
+    for reason in ("dialer_api_down", "dialer_api_credentials"):
+        metrics.API_HELD.labels(reason).set(seen.held == reason)
+
+
+def _show_campaigns(sums: _Sums, *, measured: int, known: int) -> None:
+    metrics.CAMPAIGNS.labels("active").set(len(sums.active))
+    metrics.CAMPAIGNS.labels("other").set(measured - len(sums.active))
+    metrics.CAMPAIGNS.labels("unmeasured").set(known - measured)
+    for place in ("ready", "waiting"):
+        metrics.CONTACTS.labels(place).set(getattr(sums, place))
+    for state in ("reserved", "unanswered", "connected"):
+        metrics.CALLS.labels(state).set(getattr(sums, state))
+    metrics.UNCERTAIN.labels("silent").set(sums.silent)
+    metrics.UNCERTAIN.labels("forgotten").set(sums.forgotten)
+    metrics.AGENTS.labels("free").set(sums.free)
+    metrics.AGENTS.labels("busy").set(sums.busy)
+
+
+def _show_abandoned(campaigns: list[tuple[_Limit, Rate]]) -> None:
+    people = sum(rate.people for _, rate in campaigns)
+    abandoned = sum(rate.abandoned for _, rate in campaigns)
+    of_cap = [
+        rate.abandoned / rate.people / limit.cap for limit, rate in campaigns if rate.people and limit.cap
+    ]
+    metrics.ABANDON_RATIO.set(abandoned / people if people else 0.0)
+    metrics.ABANDON_WORST.set(max(of_cap, default=0.0))
+    metrics.OVER_CAP.set(sum(rate.abandoned > limit.cap * rate.people for limit, rate in campaigns))

@@ -1,0 +1,80 @@
+"""Health of a process for orchestrators: a file it keeps touching, and a port that answers.
+
+Both are served by the event loop that does the work: a loop that is stuck neither touches the file nor answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import anyio
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from streamdialer.observability import metrics
+
+BEAT_S: Final = 2.0
+READING_MAX_AGE_S: Final = 3.0
+Measure = Callable[[], Awaitable[bool]]
+"""Reads what Redis holds into `metrics.LEDGER`; False when it could not."""
+
+
+async def beat_file(path: str) -> None:
+    """Touches the file every two seconds, as long as the event loop runs; until cancelled."""
+    file = anyio.Path(path)
+    while True:
+        await file.touch()
+        await anyio.sleep(BEAT_S)
+
+
+class HealthPort:
+    """`/live`: the event loop runs · `/ready`: this process takes work, and Redis answers · `/metrics`."""
+
+    def __init__(self, measure: Measure, is_stopping: Callable[[], bool]) -> None:
+        self._measure = measure
+        self._is_stopping = is_stopping
+        self._measuring = anyio.Lock()
+        self._measured_at = float("-inf")
+        self._is_up = False
+
+    async def serve(self, host: str, port: int) -> None:
+        """Answers until cancelled; raises OSError when nothing can listen there."""
+        app = web.Application()
+        app.router.add_get("/", self._live)
+        app.router.add_get("/live", self._live)
+        app.router.add_get("/ready", self._ready)
+        app.router.add_get("/metrics", self._metrics)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+                await runner.cleanup()
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        why_not = await self._why_not_ready()
+        if why_not:
+            return web.json_response({"status": "not ready", "reason": why_not}, status=503)
+        return web.json_response({"status": "ready"})
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        metrics.READY.set(not await self._why_not_ready())
+        body = metrics.exposition(with_ledger=self._is_up)
+        return web.Response(body=body, headers={"content-type": CONTENT_TYPE_LATEST})
+
+    async def _why_not_ready(self) -> str:
+        """'' when this process takes work; asks Redis again when the last answer is a few seconds old."""
+        async with self._measuring:
+            if anyio.current_time() - self._measured_at > READING_MAX_AGE_S:
+                self._is_up = await self._measure()
+                self._measured_at = anyio.current_time()
+                metrics.REDIS_UP.set(self._is_up)
+        if self._is_stopping():
+            return "stopping"
+        return "" if self._is_up else "Redis does not answer"

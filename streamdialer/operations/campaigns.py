@@ -1,0 +1,191 @@
+"""What an operator does by hand: campaign status, cleanup, a tick in this process, events from text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import msgspec
+from redis.asyncio import Redis
+
+from streamdialer.broker.keys import CHANNEL, Keys
+from streamdialer.broker.scripts import Scripts
+from streamdialer.config.settings import Settings
+from streamdialer.consumers.services import ledger_limits
+from streamdialer.consumers.ticks import CLEANED
+from streamdialer.errors import CannotBeDone, SettingsError
+from streamdialer.ledger import CampaignLedger, UncertainAttempt, uncertain_attempts
+from streamdialer.model import TickResult, normalise_id, wire_id
+
+Order = Literal["start", "pause", "stop"]
+_ORDERS: Final[dict[Order, tuple[str, str]]] = {
+    "start": ("active", "started"),
+    "pause": ("paused", "paused"),
+    "stop": ("cancelled", "stopped"),
+}
+TOTALS: Final = ("total_calls", "answered_calls", "no_answer", "busy", "failed", "abandoned", "machine")
+SCAN_COUNT: Final = 1000
+ROWS_PER_TRIP: Final = 200
+
+
+class CampaignRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One campaign as Redis knows it now."""
+
+    campaign_id: int | str
+    status: str
+    queue: str
+    ready: int
+    waiting: int
+    offered: int
+    """Shown to an agent, in preview."""
+    reserved: int
+    active_calls: int
+    """Placed, neither answered nor ended."""
+    connected_calls: int
+    live_calls: int
+    """Placed and not ended."""
+    in_doubt: int
+    """Contacts whose call Redis has forgotten and that may still be up."""
+    totals: dict[str, int]
+
+
+class CampaignDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything `campaign show` tells."""
+
+    campaign: CampaignRow
+    agents_free: int
+    agents_busy: int
+    uncertain: list[UncertainAttempt]
+    """Attempts nobody knows the fate of; they are not dialed again meanwhile."""
+    public: dict[str, str]
+    """The public hash as it stands."""
+    last_decision: TickResult | None
+
+
+def read_campaign_id(raw: str) -> str:
+    """Raises SettingsError for what can be no campaign's id."""
+    try:
+        return normalise_id(raw)
+    except ValueError as error:
+        raise SettingsError(f"campaign: {error}") from error
+
+
+async def campaigns_known(client: Redis, keys: Keys) -> list[str]:
+    """Every campaign the ledger knows or whose public hash exists, in the order of their ids."""
+    directory: Any = await client.hkeys(keys.directory)
+    found: set[str] = set(directory)
+    async for key in client.scan_iter(keys.campaign_pattern, count=SCAN_COUNT, _type="HASH"):
+        try:
+            found.add(normalise_id(keys.campaign_of(key) or ""))
+        except ValueError:
+            continue  # somebody else's key
+    return in_order(found)
+
+
+def in_order(campaigns: Iterable[str]) -> list[str]:
+    """By number, then by name."""
+    return sorted(campaigns, key=lambda id_: (not id_.isdigit(), int(id_) if id_.isdigit() else 0, id_))
+
+
+async def campaign_rows(client: Redis, keys: Keys, campaigns: list[str]) -> list[CampaignRow]:
+    """One row for each of `campaigns`, in their order."""
+    rows = []
+    for at in range(0, len(campaigns), ROWS_PER_TRIP):
+        some = campaigns[at : at + ROWS_PER_TRIP]
+        pipe = client.pipeline(transaction=False)
+        for campaign in some:
+            pipe.hget(keys.campaign(campaign), "status")
+            pipe.hget(keys.directory, campaign)
+            pipe.hmget(keys.totals(campaign), list(TOTALS))
+            for places in (
+                keys.ready,
+                keys.waiting,
+                keys.offered,
+                keys.reserved,
+                keys.unanswered,
+                keys.connected,
+                keys.in_doubt,
+            ):
+                pipe.zcard(places(campaign))
+        answers: Any = await pipe.execute()
+        per_campaign = len(answers) // len(some)
+        for number, campaign in enumerate(some):
+            mine = answers[number * per_campaign : (number + 1) * per_campaign]
+            rows.append(_row(campaign, *mine))
+    return rows
+
+
+def _row(
+    campaign: str,
+    status: str | None,
+    queue: str | None,
+    totals: list[str | None],
+    ready: int,
+    waiting: int,
+    offered: int,
+    reserved: int,
+    unanswered: int,
+    connected: int,
+    in_doubt: int,
+) -> CampaignRow:
+    return CampaignRow(
+        campaign_id=wire_id(campaign),
+        status=status or "",
+        queue=queue or "",
+        ready=ready,
+        waiting=waiting,
+        offered=offered,
+        reserved=reserved,
+        active_calls=unanswered,
+        connected_calls=connected,
+        live_calls=unanswered + connected,
+        in_doubt=in_doubt,
+        totals={name: int(value or 0) for name, value in zip(TOTALS, totals, strict=True)},
+    )
+
+
+async def campaign_detail(client: Redis, keys: Keys, campaign: str) -> CampaignDetail:
+    """Raises CannotBeDone when Redis has nothing of the campaign."""
+    await _require_known(client, keys, campaign)
+    row = (await campaign_rows(client, keys, [campaign]))[0]
+    newest: Any = await client.xrevrange(keys.decisions(campaign), count=1)
+    decision = msgspec.json.decode(newest[0][1]["record"], type=TickResult) if newest else None
+    public: Any = await client.hgetall(keys.campaign(campaign))
+    return CampaignDetail(
+        campaign=row,
+        agents_free=await client.zcard(keys.queue_free(row.queue)),
+        agents_busy=await client.zcard(keys.queue_busy(row.queue)),
+        uncertain=await uncertain_attempts(client, keys, campaign),
+        public=public,
+        last_decision=decision,
+    )
+
+
+async def order_campaign(client: Redis, keys: Keys, campaign: str, order: Order) -> str:
+    """Writes the status and tells everybody; returns the status. A campaign may be started before it is known."""
+    status, message = _ORDERS[order]
+    fields = {"status": status}
+    if order == "start":
+        fields["started_at"] = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    else:
+        await _require_known(client, keys, campaign)
+    await client.hset(keys.campaign(campaign), items=[part for pair in fields.items() for part in pair])
+    await client.publish(CHANNEL, f"campaign:{message}:{campaign}")
+    return status
+
+
+async def clean_up_campaign(client: Redis, keys: Keys, settings: Settings, campaign: str) -> None:
+    """Removes every key of a finished campaign; raises CannotBeDone with the reason when that may not be."""
+    queue: Any = await client.hget(keys.directory, campaign)
+    async with Scripts(client, patient=False) as scripts:
+        ledger = CampaignLedger(scripts, keys, ledger_limits(settings))
+        answer = await ledger.cleanup(campaign, queue or "")
+    if answer != "ok":
+        raise CannotBeDone(f"campaign {campaign}: {CLEANED[answer]}")
+
+
+async def _require_known(client: Redis, keys: Keys, campaign: str) -> None:
+    known = await client.hexists(keys.directory, campaign)
+    if not known and not await client.exists(keys.campaign(campaign)):
+        raise CannotBeDone(f"campaign {campaign}: {CLEANED['unknown']}")

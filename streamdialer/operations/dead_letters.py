@@ -1,0 +1,88 @@
+"""Dead letters as an operator handles them, at the command line and in the dashboard: look, replay, drop."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from streamdialer.broker import DeadLetter, DeadLetters
+from streamdialer.broker.scripts import Scripts
+from streamdialer.config.settings import Settings
+from streamdialer.errors import CannotBeDone, SettingsError
+from streamdialer.observability.redaction import mask_field, mask_told
+from streamdialer.operations.session import reached
+
+AT_ONCE: Final = 500
+LETTER_ID: Final = re.compile("[0-9]{1,19}-[0-9]{1,19}")
+
+
+@asynccontextmanager
+async def opened_letters(settings: Settings) -> AsyncIterator[DeadLetters]:
+    """The dead letters of a server that has just answered; raises Unreachable."""
+    async with reached(settings) as (client, keys), Scripts(client, patient=False) as scripts:
+        yield DeadLetters(client, scripts, keys)
+
+
+def checked_letter_ids(letter_ids: list[str]) -> list[str]:
+    """Each once; raises SettingsError for what can be no dead letter's id."""
+    for letter_id in letter_ids:
+        if not LETTER_ID.fullmatch(letter_id):
+            raise SettingsError(f"dead letter: got {letter_id!r}, takes an id such as 1732424242000-0")
+    return list(dict.fromkeys(letter_ids))
+
+
+async def newest_letters(
+    letters: DeadLetters, count: int, before: str | None = None
+) -> tuple[list[DeadLetter], int]:
+    """The newest (older than `before`), newest first and fit to be shown, and how many there are in all."""
+    shown = [fit_to_show(letter) for letter in await letters.newest(count, before)]
+    return shown, await letters.count()
+
+
+async def wanted_letters(
+    letters: DeadLetters, chosen: list[str] | None, *, must_exist: bool = True, until: str | None = None
+) -> list[str]:
+    """Those chosen, None: all there are (or were when `until` was the newest), oldest first.
+
+    Raises CannotBeDone for one that must exist and does not: then nothing is done to the others either.
+    """
+    if chosen is None:
+        return await letters.ids(until)
+    if must_exist:
+        for letter_id in chosen:
+            await letters.get(letter_id)
+    return chosen
+
+
+async def replay_letters(
+    letters: DeadLetters, wanted: list[str], note: Callable[[int], None] = lambda _: None
+) -> dict[str, str]:
+    """Puts each back into its stream: dead letter -> its new entry; calls `note` with how many are done.
+
+    Raises CannotBeDone at one that has gone meanwhile, and says how many were put back before it.
+    """
+    replayed: dict[str, str] = {}
+    for letter_id in wanted:
+        try:
+            replayed[letter_id] = await letters.replay(letter_id)
+        except CannotBeDone as error:
+            if not replayed:
+                raise
+            raise CannotBeDone(f"{error}; {len(replayed)} before it were put back") from error
+        note(len(replayed))
+    return replayed
+
+
+async def drop_letters(letters: DeadLetters, wanted: list[str]) -> int:
+    """Deletes them for good; returns how many there were."""
+    return sum([await letters.drop(wanted[at : at + AT_ONCE]) for at in range(0, len(wanted), AT_ONCE)])
+
+
+def fit_to_show(letter: DeadLetter) -> DeadLetter:
+    """The dead letter with phone numbers masked."""
+    shown = {name: mask_field(name, value) for name, value in letter.original.items()}
+    return msgspec.structs.replace(letter, original=shown, detail=mask_told(letter.detail))

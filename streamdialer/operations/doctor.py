@@ -1,0 +1,299 @@
+"""Looks at everything a replica needs and says of each what it found and what to do about it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from importlib import resources
+from typing import Any, Final, Literal
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from streamdialer.broker.connection import TRANSIENT, connect, keys_for, ping
+from streamdialer.broker.keys import STAGES, Keys
+from streamdialer.broker.scripts import Script
+from streamdialer.config.settings import Settings
+from streamdialer.errors import RefusedByServer, StreamdialerError
+from streamdialer.gateways import Backend, DialerAPI
+from streamdialer.operations.campaigns import campaign_rows, campaigns_known
+from streamdialer.operations.streams import StreamState, stream_states
+
+OLDEST_VERSION: Final = (6, 2)
+CLOCK_TOLERANCE_S: Final = 1.0
+CAMPAIGNS_LOOKED_AT: Final = 5
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that was looked at."""
+
+    check: str
+    level: Literal["ok", "warn", "fail"]
+    found: str
+    do: str = ""
+    """What to do about it."""
+
+
+class Diagnosis(msgspec.Struct, frozen=True):
+    """All findings, and whether Redis answered at all."""
+
+    redis_reachable: bool
+    findings: list[Finding]
+
+    @property
+    def is_healthy(self) -> bool:
+        return all(finding.level != "fail" for finding in self.findings)
+
+
+Findings = AsyncIterator[Finding]
+Check = Callable[[], Findings]
+
+
+async def examine(settings: Settings) -> Diagnosis:
+    """Every finding; nothing is changed but the server's cache of scripts."""
+    findings: list[Finding] = []
+    client, keys = connect(settings.redis_url), keys_for(settings.redis_url)
+    try:
+        reachable = False
+        try:
+            await ping(client, settings.redis_url)
+            reachable = True
+        except (StreamdialerError, *TRANSIENT) as error:
+            findings.append(Finding("redis", "fail", str(error), "start Redis, or correct REDIS_URL"))
+        active: list[str] = []
+        if reachable:
+            findings.append(Finding("redis", "ok", "answers"))
+            for name, check in _redis_checks(client, keys, settings).items():
+                findings += await _gathered(name, check)
+            with suppress(RedisError):
+                rows = await campaign_rows(client, keys, await campaigns_known(client, keys))
+                active = [str(row.campaign_id) for row in rows if row.status == "active"]
+    finally:
+        await client.aclose()
+    findings += await _gathered("backend", lambda: _backend(settings, active))
+    findings += await _gathered("dialer api", lambda: _dialer_api(settings, active))
+    return Diagnosis(reachable, findings)
+
+
+def _redis_checks(client: Redis, keys: Keys, settings: Settings) -> dict[str, Check]:
+    return {
+        "version": lambda: _version(client),
+        "persistence": lambda: _persistence(client),
+        "eviction": lambda: _eviction(client),
+        "memory": lambda: _memory(client, keys),
+        "clock": lambda: _clock(client),
+        "scripts": lambda: _scripts(client),
+        "streams": lambda: _streams(client, keys, settings),
+    }
+
+
+async def _gathered(name: str, check: Check) -> list[Finding]:
+    """What a check finds; a command that Redis refuses is a finding, not the end of the examination."""
+    findings: list[Finding] = []
+    try:
+        async for finding in check():
+            findings.append(finding)  # noqa: PERF401 - what was found before an error counts
+    except (RedisError, *TRANSIENT) as error:
+        findings.append(
+            Finding(name, "warn", f"cannot be asked: {error}", "allow this user INFO, CONFIG GET and XINFO")
+        )
+    return findings
+
+
+async def _info(client: Redis, section: str) -> dict[str, Any]:
+    answer: Awaitable[Any] = client.info(section)
+    return dict(await answer)
+
+
+async def _version(client: Redis) -> Findings:
+    info = await _info(client, "server")
+    name = str(info.get("server_name") or "redis")
+    own = str(info.get(f"{name}_version") or info.get("redis_version", "?"))
+    spoken = str(info.get("redis_version", "0"))
+    found = f"{name} {own}" + (f" (speaks as redis {spoken})" if own != spoken else "")
+    numbers = tuple(int(part) for part in spoken.split(".")[:2] if part.isdigit())
+    if numbers >= OLDEST_VERSION:
+        yield Finding("version", "ok", found)
+    else:
+        yield Finding("version", "fail", found, "upgrade to Redis 6.2 or newer: XAUTOCLAIM is needed")
+
+
+async def _persistence(client: Redis) -> Findings:
+    info = await _info(client, "persistence")
+    for what, status in (
+        ("append-only file", "aof_last_write_status"),
+        ("snapshot", "rdb_last_bgsave_status"),
+    ):
+        if info.get(status, "ok") != "ok":
+            yield Finding(
+                "persistence",
+                "fail",
+                f"the last write of the {what} failed",
+                "look at the server's log and disk",
+            )
+    if int(info.get("aof_enabled", 0)):
+        yield Finding("persistence", "ok", "append-only file")
+        return
+    try:
+        answer: Any = await client.config_get("save")
+        snapshots = bool(answer.get("save"))
+    except ResponseError as error:
+        yield Finding(
+            "persistence",
+            "warn",
+            f"no append-only file; snapshots unknown ({error})",
+            "set appendonly yes, so that a restart forgets no attempt",
+        )
+        return
+    found = "snapshots only: a crash forgets the attempts since the last" if snapshots else "none"
+    yield Finding("persistence", "warn", found, "set appendonly yes, so that a restart forgets no attempt")
+
+
+async def _eviction(client: Redis) -> Findings:
+    policy = (await _info(client, "memory")).get("maxmemory_policy")
+    if policy is None:
+        answer: Any = await client.config_get("maxmemory-policy")
+        policy = answer.get("maxmemory-policy")
+    if policy == "noeviction":
+        yield Finding("eviction", "ok", "noeviction")
+    elif policy is None:
+        yield Finding(
+            "eviction", "warn", "the server does not say", "make sure maxmemory-policy is noeviction"
+        )
+    else:
+        yield Finding(
+            "eviction",
+            "fail",
+            f"maxmemory-policy is {policy}: a full server would forget attempts",
+            "CONFIG SET maxmemory-policy noeviction, and the same in its configuration",
+        )
+
+
+async def _memory(client: Redis, keys: Keys) -> Findings:
+    run = (await _info(client, "server")).get("run_id")
+    kept: Any = await client.hgetall(keys.server)
+    losses = int(kept.get("losses", 0))
+    seconds, microseconds = await client.time()
+    now_ms = int(seconds) * 1000 + int(microseconds) // 1000 + int(kept.get("ahead", 0))
+    left_s = (int(kept.get("quiet", 0)) - now_ms) / 1000
+    if not kept:
+        yield Finding(
+            "memory", "ok", "nothing has been dialed from here yet: the first start waits before it dials"
+        )
+    elif kept.get("run") != run or left_s > 0:
+        left = f"; {left_s:.0f} s left" if left_s > 0 else ""
+        yield Finding(
+            "memory",
+            "warn",
+            f"this server may have forgotten calls that are up: they are waited for before anything is dialed{left}",
+            "nothing to do; if it was emptied, campaigns need their status again: streamdialer campaign start ID",
+        )
+    else:
+        yield Finding("memory", "ok", f"whole; {losses} times in doubt so far")
+
+
+async def _clock(client: Redis) -> Findings:
+    before = time.time()
+    seconds, microseconds = await client.time()
+    ahead_s = int(seconds) + int(microseconds) / 1e6 - (before + time.time()) / 2
+    found = f"Redis is {abs(ahead_s):.3f} s {'ahead of' if ahead_s > 0 else 'behind'} this machine"
+    if abs(ahead_s) <= CLOCK_TOLERANCE_S:
+        yield Finding("clock", "ok", found)
+    else:
+        yield Finding("clock", "warn", found, "synchronise both clocks; what is dialed goes by that of Redis")
+
+
+async def _scripts(client: Redis) -> Findings:
+    loaded, refused = 0, []
+    for package in ("streamdialer.ledger", "streamdialer.broker"):
+        for file in (resources.files(package) / "lua").iterdir():
+            if not file.name.endswith(".lua"):
+                continue
+            script = Script(package, file.name.removesuffix(".lua"))
+            try:
+                await client.script_load(script.source)
+                loaded += 1
+            except ResponseError as error:
+                refused.append(f"{script.name} ({error})")
+    if refused:
+        yield Finding(
+            "scripts",
+            "fail",
+            f"{len(refused)} do not load, first {refused[0]}",
+            "allow this user SCRIPT LOAD and EVALSHA",
+        )
+    else:
+        yield Finding("scripts", "ok", f"{loaded} load")
+
+
+async def _streams(client: Redis, keys: Keys, settings: Settings) -> Findings:
+    for state in await stream_states(client, keys):
+        if state.stream in STAGES:
+            yield _stream(state, settings)
+        elif state.length:
+            yield Finding(
+                "dead letters",
+                "warn",
+                str(state.length),
+                "look at them: streamdialer dead list; then replay or drop",
+            )
+        else:
+            yield Finding("dead letters", "ok", "none")
+
+
+def _stream(state: StreamState, settings: Settings) -> Finding:
+    check = f"stream {state.stream}"
+    if not state.has_group:
+        return Finding(
+            check,
+            "warn",
+            f"no consumer group, {state.length} entries",
+            "start a replica: streamdialer consume",
+        )
+    found = f"{state.lag} waiting, {state.pending} pending, {len(state.consumers)} consumers"
+    if not state.consumers:
+        return Finding(check, "warn", found, "start a replica: streamdialer consume")
+    idle_s = min(each.idle_s for each in state.consumers)
+    if idle_s > 2 * settings.claim_idle_s:
+        return Finding(
+            check, "warn", f"{found}; none seen for {idle_s:.0f} s", "start a replica: streamdialer consume"
+        )
+    return Finding(check, "ok", found)
+
+
+async def _backend(settings: Settings, active: list[str]) -> Findings:
+    """Reachable, authorised, its lists readable; and so are the campaigns that are active."""
+    advice = "check BACKEND_URL, BACKEND_TOKEN or BACKEND_USERNAME and BACKEND_PASSWORD"
+    try:
+        async with Backend(settings) as backend:
+            yield Finding("backend", "ok", await backend.health())
+            advice = "correct the campaign or its queue in the backend"
+            for campaign in active[:CAMPAIGNS_LOOKED_AT]:
+                check = f"campaign {campaign}"
+                try:
+                    queue = (await backend.campaign(campaign)).queue_name
+                    agents = await backend.agents(queue)
+                except StreamdialerError as error:
+                    yield Finding(check, "fail", str(error), advice)
+                    continue
+                free = sum(agent.is_free for agent in agents)
+                yield Finding(check, "ok", f"queue {queue}: {len(agents)} agents, {free} free")
+    except StreamdialerError as error:
+        yield Finding("backend", "fail", str(error).removeprefix("backend: "), advice)
+
+
+async def _dialer_api(settings: Settings, active: list[str]) -> Findings:
+    try:
+        async with DialerAPI(settings) as dialer_api:
+            health = await dialer_api.health()
+            try:  # /health is open to everybody: only a question about a campaign shows whether we are let in
+                await dialer_api.statistics(active[0] if active else "0")
+            except RefusedByServer as refusal:
+                if refusal.status != 404:
+                    raise
+            yield Finding("dialer api", "ok", f"{health} and lets us in")
+    except StreamdialerError as error:
+        found = str(error).removeprefix("Dialer API: ")
+        yield Finding("dialer api", "fail", found, "check DIALER_API_URL and DIALER_API_TOKEN")

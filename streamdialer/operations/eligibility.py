@@ -1,0 +1,51 @@
+"""What keeps a contact in the line from being called now: its hours, of the backend, and what the ledger knows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from redis.asyncio import Redis
+
+from streamdialer.broker.keys import Keys
+from streamdialer.config.settings import Settings
+from streamdialer.consumers.dialing.calling_hours import hours_for
+from streamdialer.consumers.dialing.campaign_cache import with_defaults
+from streamdialer.errors import CampaignError, Unreachable
+from streamdialer.gateways.backend import Backend
+from streamdialer.ledger.eligibility import Hindrance, hindrance_of
+from streamdialer.rules import CallingHours, calling_hours
+
+
+async def hours_of(settings: Settings, campaign: str) -> CallingHours | str:
+    """The campaign's calling hours now, or in a sentence why they are not known."""
+    now_ms = round(datetime.now(UTC).timestamp() * 1000)
+    try:
+        async with Backend(settings) as backend:
+            found = with_defaults(await backend.campaign(campaign), settings)
+            return calling_hours(found, settings.timezone, now_ms)
+    except (CampaignError, Unreachable) as error:
+        return str(error)
+
+
+async def hindrance_at(
+    client: Redis,
+    keys: Keys,
+    campaign: str,
+    contact: str,
+    *,
+    call: str,
+    zones: str | None,
+    hours: CallingHours | str,
+    wall_ms: int,
+) -> Hindrance:
+    """What keeps a ready contact from being called at that instant of the server's own time.
+
+    `call` is its JSON (`ContactData`), `zones` its zone set where that is known. Raises redis.RedisError.
+    """
+    given = None
+    if not isinstance(hours, str):
+        own = hours.window.around(wall_ms)
+        if not own.is_open:
+            return Hindrance("window_closed", own.until_ms, "the campaign's own hours")
+        given = hours_for(hours, {contact: call}, [zones] if zones else [], wall_ms)
+    return await hindrance_of(client, keys, campaign, contact, given)

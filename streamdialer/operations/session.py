@@ -1,0 +1,36 @@
+"""Opens what a command needs: a client of a Redis that answers, a free port."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+
+from streamdialer.broker.connection import connect, keys_for, ping
+from streamdialer.broker.keys import Keys
+from streamdialer.config.settings import Settings
+from streamdialer.errors import CannotBeDone
+
+
+@asynccontextmanager
+async def reached(settings: Settings) -> AsyncIterator[tuple[Redis, Keys]]:
+    """A client of a server that has just answered, and its key names; raises Unreachable."""
+    client = connect(settings.redis_url)
+    try:
+        await ping(client, settings.redis_url)
+        yield client, keys_for(settings.redis_url)
+    finally:
+        await client.aclose()
+
+
+def require_port(host: str, port: int) -> None:
+    """Raises CannotBeDone when nothing can listen at the port; better told before any work has begun."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise CannotBeDone(
+            f"port {port} of {host} cannot be listened at: {error.strerror or error}"
+        ) from error

@@ -1,0 +1,162 @@
+"""What is in the streams and who works on them, read without changing anything; and dead letters fit to be shown."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from streamdialer.broker.connection import server_ms
+from streamdialer.broker.keys import GROUP, STAGES, STREAMS, Keys, Stage, Stream
+from streamdialer.consumers.calls import CallsStage
+from streamdialer.consumers.events import EventsStage
+from streamdialer.consumers.ticks import TicksStage
+from streamdialer.consumers.updates import UpdatesStage
+from streamdialer.model import (
+    AGENT_EVENTS,
+    CALL_EVENTS,
+    CALLBACK_EVENTS,
+    CONTACT_EVENTS,
+    PREVIEW_EVENTS,
+    TICK_KINDS,
+)
+
+_STAGE_CLASSES: Final[dict[Stage, type]] = {
+    "ticks": TicksStage,
+    "calls": CallsStage,
+    "events": EventsStage,
+    "updates": UpdatesStage,
+}
+
+
+class Registered(msgspec.Struct, frozen=True, kw_only=True):
+    """What this version can do."""
+
+    stages: dict[str, str]
+    """Stage -> its handler."""
+    events: tuple[str, ...]
+    ticks: tuple[str, ...]
+
+
+class ConsumerState(msgspec.Struct, frozen=True, kw_only=True):
+    """One consumer of a stream."""
+
+    name: str
+    pending: int
+    idle_s: float
+
+
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
+    """One stream and its consumer group."""
+
+    stream: str
+    key: str
+    length: int
+    groups: int
+    consumers: list[ConsumerState]
+    lag: int
+    """Entries nobody has been given yet."""
+    pending: int
+    """Entries given to a consumer and not done."""
+    oldest_pending_s: float | None
+    """Age of the oldest of those, since it was added."""
+    has_group: bool
+
+
+class PendingEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that a consumer holds."""
+
+    stream: str
+    id: str
+    consumer: str
+    idle_s: float
+    deliveries: int
+
+
+def registered() -> Registered:
+    """Stages, handlers, event types and tick kinds."""
+    return Registered(
+        stages={
+            stage: f"{handler.__module__}.{handler.__qualname__}" for stage, handler in _STAGE_CLASSES.items()
+        },
+        events=(*CALL_EVENTS, *AGENT_EVENTS, *CALLBACK_EVENTS, *CONTACT_EVENTS, *PREVIEW_EVENTS),
+        ticks=TICK_KINDS,
+    )
+
+
+async def stream_states(client: Redis, keys: Keys) -> list[StreamState]:
+    """Every stream, those that do not exist yet included; the dead letters have no group. Two round trips."""
+    now_ms = await server_ms(client)
+    pipe = client.pipeline(transaction=False)
+    for stream in STREAMS:
+        key = keys.stream(stream)
+        pipe.xlen(key)
+        pipe.xinfo_groups(key)
+        pipe.xinfo_consumers(key, GROUP)
+        pipe.xpending_range(key, GROUP, "-", "+", 1)
+    answers: list[Any] = await pipe.execute(raise_on_error=False)
+    return [
+        _stream_state(keys.stream(stream), stream, now_ms, *answers[4 * number : 4 * number + 4])
+        for number, stream in enumerate(STREAMS)
+    ]
+
+
+def _stream_state(
+    key: str, stream: Stream, now_ms: int, length: Any, groups: Any, consumers: Any, oldest: Any
+) -> StreamState:
+    if isinstance(length, Exception):
+        raise length
+    groups, consumers, oldest = map(_unless_missing, (groups, consumers, oldest))
+    ours = next((group for group in groups if group["name"] == GROUP), None)
+    pending = int(ours["pending"]) if ours else 0
+    oldest_s = None
+    if oldest:
+        added_ms = int(oldest[0]["message_id"].partition("-")[0])
+        oldest_s = max(0, now_ms - added_ms) / 1000
+    # What is done is deleted: length is the work left, and what is not pending waits. The server's own `lag`
+    # does not exist before Redis 7 and is lost with every deletion.
+    return StreamState(
+        stream=stream,
+        key=key,
+        length=int(length),
+        groups=len(groups),
+        consumers=[
+            ConsumerState(name=each["name"], pending=int(each["pending"]), idle_s=int(each["idle"]) / 1000)
+            for each in consumers
+        ],
+        lag=max(0, int(length) - pending) if stream in STAGES else 0,
+        pending=pending,
+        oldest_pending_s=oldest_s,
+        has_group=ours is not None,
+    )
+
+
+async def pending_entries(client: Redis, keys: Keys, count: int) -> list[PendingEntry]:
+    """At most `count` pending entries, the oldest of each stream first."""
+    pipe = client.pipeline(transaction=False)
+    for stage in STAGES:
+        pipe.xpending_range(keys.stream(stage), GROUP, "-", "+", count)
+    answers: list[Any] = await pipe.execute(raise_on_error=False)
+    found = [
+        PendingEntry(
+            stream=stage,
+            id=row["message_id"],
+            consumer=row["consumer"],
+            idle_s=int(row["time_since_delivered"]) / 1000,
+            deliveries=int(row["times_delivered"]),
+        )
+        for stage, rows in zip(STAGES, answers, strict=True)
+        for row in _unless_missing(rows)
+    ]
+    return found[:count]
+
+
+def _unless_missing(answer: Any) -> list[dict[str, Any]]:
+    """A pipeline's answer, or nothing where the stream or its group does not exist (yet)."""
+    if isinstance(answer, ResponseError) and ("no such key" in str(answer) or "NOGROUP" in str(answer)):
+        return []
+    if isinstance(answer, Exception):
+        raise answer
+    return list(answer)

@@ -1,0 +1,136 @@
+"""When a contact may be called: the law's hours in every zone they may be in, within the campaign's own hours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Final, Protocol
+from zoneinfo import ZoneInfo
+
+from streamdialer.errors import CampaignError
+from streamdialer.model import CampaignSettings
+from streamdialer.rules.rule_pack import Pack, load_pack
+from streamdialer.rules.statutory_hours import LawHours, law_hours
+from streamdialer.rules.window import Opening, Window, campaign_window
+from streamdialer.rules.zone_clock import DAY_MS, read_zone
+from streamdialer.rules.zones import OWN_ZONE
+
+_HORIZON_MS: Final = 400 * DAY_MS
+"""Hours that have not met within a year and a leap of holidays never meet."""
+
+
+class HasHours(Protocol):
+    """Hours of any kind."""
+
+    def around(self, now_ms: int) -> Opening: ...
+
+
+def meeting(hours: Sequence[HasHours], now_ms: int) -> Opening:
+    """When all of them are open. Closed for good when they do not meet within `_HORIZON_MS`."""
+    instant, latest = now_ms, None
+    while True:
+        openings = [each.around(instant) for each in hours]
+        closed = [opening for opening in openings if not opening.is_open]
+        if not closed:
+            if instant > now_ms:
+                return Opening(False, instant)
+            return Opening(
+                True, min((one.until_ms for one in openings if one.until_ms is not None), default=None)
+            )
+        ends = [opening.until_ms for opening in closed if opening.until_ms is not None]
+        if len(ends) < len(closed):
+            return Opening(False, None)
+        instant = max(ends)
+        latest = latest or instant + _HORIZON_MS
+        if instant > latest:
+            return Opening(False, None)
+
+
+class CallingHours:
+    """A campaign's hours under its rule pack, by zone set (`rules.zones`). Openings are kept while they hold."""
+
+    def __init__(self, pack: Pack, window: Window, own_zone: ZoneInfo, mark: str = "") -> None:
+        self.pack = pack
+        self.window = window
+        self.mark = mark
+        """Others have another mark."""
+        self._own_zone = own_zone
+        self._law: dict[str, list[LawHours]] = {}
+        self._kept: dict[str, tuple[int, Opening]] = {}
+        self._told: dict[str, tuple[Opening, str]] = {}
+
+    def around(self, zones: str, now_ms: int) -> Opening:
+        """Whether somebody in that zone set may be called, and the next instant that is otherwise.
+
+        Raises CampaignError for a zone set that cannot be read.
+        """
+        since, opening = self._kept.get(zones, (0, None))
+        if opening is None or now_ms < since or (opening.until_ms is not None and now_ms >= opening.until_ms):
+            opening = meeting([self.window, *self._law_in(zones)], now_ms)
+            self._kept[zones] = now_ms, opening
+        return opening
+
+    def rule(self, zones: str, now_ms: int) -> str:
+        """Which rule says whether somebody in that zone set may be called, and until when: a sentence for people."""
+        opening, law = self.around(zones, now_ms), self._law_in(zones)
+        told = self._told.get(zones)
+        if told is None or told[0] is not opening:
+            told = self._told[zones] = opening, self._sentence(opening, law, now_ms)
+        return told[1]
+
+    def _sentence(self, opening: Opening, law: Sequence[LawHours], now_ms: int) -> str:
+        is_legal = all(each.around(now_ms).is_open for each in law)
+        rule = rule_of(self.pack) if opening.is_open or not is_legal else "the campaign's own hours"
+        where = f"{rule}, {_shown(law) or self.window.zone.key}"
+        if opening.until_ms is None:
+            return f"{where}: {'always open' if opening.is_open else 'never opens'}"
+        zone = law[0].zone if len(law) == 1 else UTC if law else self.window.zone
+        until = datetime.fromtimestamp(opening.until_ms / 1000, zone).isoformat(timespec="seconds")
+        return f"{where}: {'open until' if opening.is_open else 'opens'} {until}"
+
+    def zones(self) -> Iterator[str]:
+        """The zone sets that have been asked for."""
+        yield from self._kept
+
+    def _law_in(self, zones: str) -> list[LawHours]:
+        if self.pack.hours is None:
+            return []
+        found = self._law.get(zones)
+        if found is None:
+            every = [self._own_zone] if zones == OWN_ZONE else [read_zone(name) for name in zones.split(",")]
+            found = self._law[zones] = [law_hours(self.pack.hours, zone) for zone in every]
+        return found
+
+
+def rule_of(pack: Pack) -> str:
+    """A pack's hours as records and people read them."""
+    hours = pack.hours
+    source = "no hours" if hours is None else hours.statute + ("" if hours.verified else ", not verified")
+    return f"rule pack {pack.name} {pack.version} ({source})"
+
+
+def _shown(law: Sequence[LawHours]) -> str:
+    if len(law) > 1:
+        return f"{len(law)} zones from {law[0].zone.key} to {law[-1].zone.key}"
+    return law[0].zone.key if law else ""
+
+
+def calling_hours(settings: CampaignSettings, default_zone: str, now_ms: int) -> CallingHours:
+    """The hours a campaign's settings describe under the rule pack they name.
+
+    Raises CampaignError for settings that cannot be read, an unknown pack, and hours that are never legal in the
+    campaign's own zone.
+    """
+    pack = load_pack(settings.rule_pack or "none")
+    window = campaign_window(settings, default_zone)
+    own = (settings.start_time, settings.end_time, settings.days_of_week, window.zone.key)
+    mark = f"{pack.name} {pack.version} {own}"
+    hours = CallingHours(pack, window, window.zone, mark)
+    if pack.hours is not None:
+        is_over = window.around(now_ms) == Opening(False, None)
+        if not is_over and hours.around(OWN_ZONE, now_ms) == Opening(False, None):
+            raise CampaignError(
+                f"the campaign's hours are never legal in {window.zone.key} under {rule_of(pack)}: "
+                "takes days and hours the pack opens"
+            )
+    return hours

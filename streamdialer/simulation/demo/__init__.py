@@ -1,0 +1,7 @@
+"""The whole platform on one machine: real producer and replicas, everything around them simulated."""
+
+from streamdialer.simulation.demo.options import DemoOptions
+from streamdialer.simulation.demo.run import run_demo
+from streamdialer.simulation.demo.summary import Summary
+
+__all__ = ["DemoOptions", "Summary", "run_demo"]

@@ -1,0 +1,138 @@
+"""The demo's processes: each is `streamdialer …` as anybody would start it, with a log file of its own.
+
+None outlives the demo, however that ends: on Linux the kernel kills them with their parent.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+import anyio
+
+from streamdialer.consumers.child_process import bound_to_parent
+from streamdialer.errors import CannotBeDone
+from streamdialer.simulation.demo.options import GRACE_S
+
+LOG_LINES_SHOWN: Final = 20
+STOP_TIMEOUT_S: Final = GRACE_S + 4
+STARTING_S: Final = 5.0
+"""A process younger than this may not have got as far as handling SIGTERM."""
+
+
+class Child:
+    """One running process."""
+
+    def __init__(
+        self, name: str, process: subprocess.Popen[bytes], log: Path, *, is_needed: bool = True
+    ) -> None:
+        self.name = name
+        self.process = process
+        self.log = log
+        self.is_needed = is_needed
+        self.started = time.monotonic()
+        self.was_killed = False
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def log_end(self) -> str:
+        """The last lines of its log."""
+        lines = self.log.read_text("utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-LOG_LINES_SHOWN:])
+
+
+class Children:
+    """A context manager: whoever is still there at its end is killed."""
+
+    def __init__(
+        self, directory: Path, environment: Mapping[str, str], module: Sequence[str] = ("streamdialer",)
+    ) -> None:
+        """Everybody runs, and writes their log, in `directory`: no `.env` is found there.
+
+        `module` is what `python -m` runs, with arguments that come before each child's own.
+        """
+        self._directory = directory
+        self._environment = environment
+        self._module = module
+        self.all: list[Child] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self.all:
+            if child.is_running:
+                child.process.kill()
+            child.process.wait()
+
+    def start(self, name: str, *arguments: str, is_needed: bool = True) -> Child:
+        """Runs `streamdialer` with the arguments; must be called from the main thread.
+
+        One that is not needed may end by itself.
+        """
+        log = self._directory / f"{name}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                bound_to_parent([sys.executable, "-m", *self._module, *arguments]),
+                cwd=self._directory,
+                env=dict(self._environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for the demo, which stops them in order
+            )
+        child = Child(name, process, log, is_needed=is_needed)
+        self.all.append(child)
+        return child
+
+    def kill(self, child: Child) -> None:
+        """SIGKILL: the process gets no chance to put anything right."""
+        child.was_killed = True
+        child.process.kill()
+        child.process.wait()
+
+    def running(self, prefix: str = "") -> list[Child]:
+        return [child for child in self.all if child.name.startswith(prefix) and child.is_running]
+
+    def check(self) -> None:
+        """Raises CannotBeDone for a needed process that ended by itself, with the end of its log."""
+        for child in self.all:
+            if child.is_needed and not child.was_killed and not child.is_running:
+                raise CannotBeDone(
+                    f"{child.name} (process {child.pid}) ended with exit code {child.process.returncode}; "
+                    f"the end of its log:\n{child.log_end()}"
+                )
+
+    async def stop(self) -> list[str]:
+        """Asks everybody to end, the one started first last; returns what was not as it should be."""
+        children = [
+            child for child in self.all if not child.was_killed and (child.is_needed or child.is_running)
+        ]
+        young = {child.name for child in children if time.monotonic() - child.started < STARTING_S}
+        for child in reversed(children):
+            if child.is_running:
+                child.process.send_signal(signal.SIGTERM)
+        with anyio.move_on_after(STOP_TIMEOUT_S):
+            while any(child.is_running for child in children):  # noqa: ASYNC110 - no event tells of their end
+                await anyio.sleep(0.02)
+        problems = []
+        for child in children:
+            if child.is_running:
+                self.kill(child)
+                problems.append(f"{child.name} did not end within {STOP_TIMEOUT_S:g} s of SIGTERM")
+            elif child.process.returncode == -signal.SIGTERM and child.name in young:
+                pass
+            elif child.process.returncode != 0:
+                problems.append(f"{child.name} ended with exit code {child.process.returncode} after SIGTERM")
+        return problems

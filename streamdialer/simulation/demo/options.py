@@ -1,0 +1,126 @@
+"""What a demo is asked for, the world it plays in, and the settings its processes get.
+
+Times of the telephone world pass `speed` times faster. Hiccups of the machine do not: what guards against those
+(leases, margins, grace) keeps real seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+import streamdialer
+from streamdialer.config.settings import NAMES
+from streamdialer.model import DialMode, Pacing
+from streamdialer.simulation import World, WorldConfig, build_world
+
+MAX_RETRIES: Final = 3
+RETRY_DELAY_S: Final = 150.0
+"""Of life; as short as this so that a demo sees its retries."""
+RATIOS: Final[dict[DialMode, float]] = {"preview": 1.0, "progressive": 1.0, "predictive": 1.2, "power": 3.0}
+LIFE: Final = WorldConfig(talk_mean_s=60.0, talk_cv=0.6, wrap_up_mean_s=12.0)
+"""Shorter talks than a real list's: the default demo is over in about a minute."""
+RING_S: Final = 30.0
+"""Of life."""
+UNCERTAIN_MARGIN_S: Final = 5.0
+CLAIM_IDLE_S: Final = 2.0
+"""A killed replica's work is taken over after this."""
+GRACE_S: Final = 8.0
+SHORTEST_INTERVAL_S: Final = 0.25
+
+
+class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `streamdialer demo` takes."""
+
+    mode: DialMode = "predictive"
+    """Not preview: there agents ask for each call, and those of the demo do not."""
+    pacing: Pacing = "fixed"
+    """Of predictive campaigns."""
+    agents: int = 50
+    contacts: int = 1000
+    campaigns: int = 2
+    answer_rate: float = 0.3
+    speed: float = 30.0
+    """Seconds of life per second."""
+    seconds: float | None = None
+    """Ends after this; None: when all contacts are final."""
+    replicas: int = 2
+    kill_every_s: float | None = None
+    seed: int = 0
+    dashboard_port: int | None = None
+    """Of loopback; None: without the web page."""
+
+    @property
+    def ring_timeout_s(self) -> float:
+        return RING_S / self.speed
+
+    @property
+    def retry_delay_s(self) -> float:
+        return RETRY_DELAY_S / self.speed
+
+
+def demo_world(options: DemoOptions) -> World:
+    """The campaigns, people and agents of the demo."""
+    return build_world(
+        agents=options.agents,
+        contacts=options.contacts,
+        campaigns=options.campaigns,
+        mode=options.mode,
+        pacing=options.pacing,
+        answer_rate=options.answer_rate,
+        seed=options.seed,
+        speed=options.speed,
+        pacing_ratio=RATIOS[options.mode],
+        max_concurrent_calls=max(50, 8 * options.agents),
+        max_retries=MAX_RETRIES,
+        retry_delay_s=RETRY_DELAY_S,
+        config=LIFE,
+    )
+
+
+def child_environment(
+    options: DemoOptions, urls: Mapping[str, str], environ: Mapping[str, str]
+) -> dict[str, str]:
+    """`environ` without any setting of the user's, with the demo's own; `urls` are settings by field name."""
+    speed = options.speed
+
+    def scaled(seconds: float, least: float = SHORTEST_INTERVAL_S) -> float:
+        return max(least, seconds / speed)
+
+    settings: dict[str, str | float] = {
+        **urls,
+        "log_level": "INFO",
+        "log_format": "text",
+        "pacing_time_scale": speed,
+        "ring_timeout_s": options.ring_timeout_s,
+        "uncertain_margin_s": UNCERTAIN_MARGIN_S,
+        "max_call_s": scaled(7200, 60),
+        "originate_timeout_s": 20 + options.ring_timeout_s,
+        "dial_every_s": scaled(10),
+        "retry_every_s": scaled(300, 1),
+        "stats_every_s": scaled(60, 1),
+        "sample_every_s": scaled(60, 1),
+        "agents_max_age_s": 0.25,
+        "campaign_max_age_s": 2,
+        "refill_every_s": 1,
+        "lease_s": 10,
+        "tombstone_s": 86_400,  # the ledger stays complete, for the reckoning at the end
+        "claim_idle_s": CLAIM_IDLE_S,
+        "consumer_forget_s": 30,
+        "grace_s": GRACE_S,
+    }
+    ours = set(NAMES.values())
+    environment = {
+        name: value
+        for name, value in environ.items()
+        if name not in ours and not name.startswith("STREAMDIALER_")
+    }
+    root = Path(streamdialer.__file__).resolve().parents[1]
+    if Path(sys.path[0] or ".").resolve() == root:  # started from a checkout that is not installed
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), environ.get("PYTHONPATH")]))
+    return environment | {NAMES[field]: str(value) for field, value in settings.items()}

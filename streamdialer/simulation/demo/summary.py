@@ -1,0 +1,191 @@
+"""What a demo came to: one document for programs, a few lines for people."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from streamdialer.simulation import Audit, World
+from streamdialer.simulation.demo.contact_audit import Reckoning
+from streamdialer.simulation.demo.options import DemoOptions
+from streamdialer.simulation.demo.reaction_time import ReactionTimes
+
+Ending = Literal["all contacts final", "time over", "interrupted", "nothing moved"]
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """Rates are shares from 0 to 1; `_s` are seconds of the wall clock, `_life_s` of the simulated world."""
+
+    ended: Ending
+    mode: str
+    campaigns: int
+    contacts: int
+    agents: int
+    speed: float
+    seed: int
+    duration_s: float
+    """From the start of the campaigns to the end of dialing."""
+    duration_life_s: float
+    calls_placed: int
+    retries: int
+    """Calls placed to contacts that had been called before."""
+    answered: int
+    """By a person."""
+    connected: int
+    abandoned: int
+    abandon_rate: float
+    """Abandoned over answered."""
+    machines: int
+    no_answer: int
+    busy: int
+    failed: int
+    agent_utilisation: float
+    """Talk and wrap-up over logged-in time."""
+    talk_share: float
+    reaction_ms_median: float | None
+    """From an agent becoming free to the next call placed, wall clock, while contacts were ready."""
+    reaction_ms_p95: float | None
+    reaction_samples: int
+    replicas_killed: int
+    contacts_by_status: dict[str, int]
+    """As the backend shows them."""
+    contacts_final: int
+    contacts_not_loaded: int
+    contacts_in_ledger: dict[str, int]
+    """Contacts that are not final, by place in the ledger."""
+    uncertain: int
+    """Attempts marked as sent whose request never reached the Dialer API: a replica was killed in between.
+    Nobody can know, so their contacts are not dialed again until silence proves something. Part of
+    `contacts_in_ledger`."""
+    dead_letters: int
+    double_dials: int
+    dialed_after_final: int
+    over_max_retries: int
+    lost: int
+    lost_contacts: list[str]
+    """The first of them, in words."""
+    findings: list[str]
+    """The first wrongdoings the simulated telephone network saw, in words."""
+    problems: list[str]
+    """What processes did that they should not."""
+    logs: str | None
+    """Where the logs of the processes are; kept only when something went wrong."""
+
+    @property
+    def is_good(self) -> bool:
+        """Nobody was called twice at once and no contact was lost."""
+        return self.double_dials == 0 and self.lost == 0
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured on the way."""
+
+    ended: Ending
+    began: Audit
+    """When the campaigns were started."""
+    dialed: Audit
+    """When dialing ended."""
+    duration_s: float
+    reaction: ReactionTimes
+    replicas_killed: int
+    dead_letters: int
+    problems: list[str]
+
+
+def summarise(
+    options: DemoOptions, world: World, course: Course, final: Audit, reckoning: Reckoning, uncertain: int
+) -> Summary:
+    """`final` and `reckoning` were taken after all processes had ended."""
+    began, dialed, total, reaction = course.began, course.dialed, final.total, course.reaction
+    # The agents were logged in before anything could be dialed: that time is nobody's idleness.
+    logged_in_s = _logged_in_s(dialed) - _logged_in_s(began)
+    talk_s = sum(agent.talk_s for agent in dialed.agents.values())
+    wrap_up_s = sum(agent.wrap_up_s for agent in dialed.agents.values())
+    return Summary(
+        ended=course.ended,
+        mode=options.mode,
+        campaigns=options.campaigns,
+        contacts=options.contacts,
+        agents=options.agents,
+        speed=options.speed,
+        seed=options.seed,
+        duration_s=round(course.duration_s, 2),
+        duration_life_s=round(course.duration_s * options.speed, 1),
+        calls_placed=total.originates,
+        retries=sum(calls - 1 for calls in world.auditor.per_contact.values()),
+        answered=total.answered,
+        connected=total.connected,
+        abandoned=total.abandoned,
+        abandon_rate=round(total.abandon_rate, 4),
+        machines=total.machine,
+        no_answer=total.no_answer,
+        busy=total.busy,
+        failed=total.failed,
+        agent_utilisation=round((talk_s + wrap_up_s) / logged_in_s, 4) if logged_in_s else 0.0,
+        talk_share=round(talk_s / logged_in_s, 4) if logged_in_s else 0.0,
+        reaction_ms_median=reaction.percentile_ms(0.5),
+        reaction_ms_p95=reaction.percentile_ms(0.95),
+        reaction_samples=len(reaction.ms),
+        replicas_killed=course.replicas_killed,
+        contacts_by_status=dict(sorted(final.contacts.items())),
+        contacts_final=reckoning.final,
+        contacts_not_loaded=reckoning.not_loaded,
+        contacts_in_ledger=dict(reckoning.in_ledger),
+        uncertain=uncertain,
+        dead_letters=course.dead_letters,
+        double_dials=final.double_dials,
+        dialed_after_final=final.dialed_after_final,
+        over_max_retries=final.over_max_retries,
+        lost=len(reckoning.lost),
+        lost_contacts=reckoning.lost[:20],
+        findings=final.findings,
+        problems=course.problems,
+        logs=None,
+    )
+
+
+def _logged_in_s(audit: Audit) -> float:
+    return sum(agent.logged_in_s for agent in audit.agents.values())
+
+
+def in_words(summary: Summary) -> list[tuple[str, str]]:
+    """The summary as label and text; lines that would only say that nothing was wrong are left out."""
+    life_min = summary.duration_life_s / 60
+    open_contacts = {**summary.contacts_in_ledger, "not loaded": summary.contacts_not_loaded}
+    reaction = "not measured"
+    if summary.reaction_ms_median is not None:
+        reaction = (
+            f"median {summary.reaction_ms_median:g} ms, 95th percentile {summary.reaction_ms_p95:g} ms "
+            f"({summary.reaction_samples} times)"
+        )
+    rows = [
+        ("Ended", summary.ended),
+        ("Duration", f"{summary.duration_s:.1f} s, {life_min:.0f} minutes of life"),
+        ("Calls placed", f"{summary.calls_placed:,}, {summary.retries:,} of them retries"),
+        ("Answered", f"{summary.answered:,} by people, {summary.machines:,} by machines"),
+        ("Abandoned", f"{summary.abandoned:,} ({summary.abandon_rate:.1%} of the people)"),
+        ("Agents", f"{summary.agent_utilisation:.0%} utilised, {summary.talk_share:.0%} talking"),
+        ("Reaction time", reaction),
+        ("Contacts", _listed(summary.contacts_by_status)),
+        ("Not final", _listed(open_contacts)),
+        ("Uncertain", _number(summary.uncertain)),
+        ("Replicas killed", _number(summary.replicas_killed)),
+        ("Dead letters", _number(summary.dead_letters)),
+        ("Dialed after the end", _number(summary.dialed_after_final)),
+        ("Too many attempts", _number(summary.over_max_retries)),
+        ("Double dials", str(summary.double_dials)),
+        ("Contacts lost", str(summary.lost)),
+    ]
+    rows += [("", line) for line in (*summary.findings[:5], *summary.lost_contacts[:5], *summary.problems)]
+    if summary.logs:
+        rows.append(("Logs", summary.logs))
+    return [(label, text) for label, text in rows if text]
+
+
+def _number(number: int) -> str:
+    return str(number) if number else ""
+
+
+def _listed(numbers: dict[str, int]) -> str:
+    return ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in numbers.items() if number)

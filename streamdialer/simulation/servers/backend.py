@@ -1,0 +1,195 @@
+"""The backend of the call centre: campaigns, contacts and agents as Django serves them."""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from aiohttp import web
+
+from streamdialer.model import wire_id
+from streamdialer.simulation.servers.http import Service, json_reply
+from streamdialer.simulation.world.config import CentreConfig
+from streamdialer.simulation.world.engine import World
+from streamdialer.simulation.world.entities import Contact, Id
+
+PAGE = 100
+"""Entries of a page when no limit is asked for."""
+NOT_FOUND = {"detail": "Not found."}
+ORDERED_BY = frozenset({"id", "priority", "created_at", "attempts", "status"})
+
+
+class ContactChange(msgspec.Struct):
+    """Body of a PATCH; other fields are ignored."""
+
+    status: str | msgspec.UnsetType = msgspec.UNSET
+    attempts: int | msgspec.UnsetType = msgspec.UNSET
+    last_attempt: str | msgspec.UnsetType | None = msgspec.UNSET
+    phone_number: str | msgspec.UnsetType = msgspec.UNSET
+    priority: int | msgspec.UnsetType = msgspec.UNSET
+    timezone: str | msgspec.UnsetType | None = msgspec.UNSET
+    custom_data: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+
+class LogIn(msgspec.Struct):
+    username: str
+    password: str
+
+
+class Refresh(msgspec.Struct):
+    refresh: str
+
+
+class Backend(Service):
+    """Stores whatever it is told of a contact, as the original does."""
+
+    def __init__(self, world: World, config: CentreConfig, clock: Callable[[], float]) -> None:
+        super().__init__(clock, config.backend_port)
+        self.statistics: defaultdict[Id, list[Any]] = defaultdict(list)
+        """Documents posted to `update_stats`, per campaign."""
+        self._world = world
+        self._config = config
+        self._access: set[str] = set()
+        self._refresh: set[str] = set()
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/api/campaigns/", self._list_campaigns),
+            web.get("/api/campaigns/{id}/", self._show_campaign),
+            web.post("/api/campaigns/{id}/update_stats/", self._update_stats),
+            web.get("/api/queues/{queue}/agents/", self._list_agents),
+            web.get("/api/contacts/", self._list_contacts),
+            web.get("/api/contacts/{id}/", self._show_contact),
+            web.patch("/api/contacts/{id}/", self._patch_contact),
+            web.post("/api/token/", self._log_in),
+            web.post("/api/token/refresh/", self._refresh_token),
+        ]
+
+    def is_allowed(self, request: web.Request) -> bool:
+        closed = self._config.backend_token is not None or self._config.backend_username is not None
+        if not closed or request.path.startswith("/api/token/"):
+            return True
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        known = token in self._access or (bool(token) and token == self._config.backend_token)
+        return scheme == "Bearer" and known
+
+    def expire_access_tokens(self) -> None:
+        """All access tokens handed out at log-in are refused from now on; refresh tokens stay good."""
+        self._access.clear()
+
+    def expire_refresh_tokens(self) -> None:
+        """The same for refresh tokens: only a new log-in helps."""
+        self._refresh.clear()
+
+    async def _list_campaigns(self, request: web.Request) -> web.Response:
+        return self._page(request, list(self._world.campaigns.values()))
+
+    async def _show_campaign(self, request: web.Request) -> web.Response:
+        campaign = self._world.campaigns.get(wire_id(request.match_info["id"]))
+        return json_reply(campaign) if campaign else json_reply(NOT_FOUND, 404)
+
+    async def _update_stats(self, request: web.Request) -> web.Response:
+        campaign_id = wire_id(request.match_info["id"])
+        if campaign_id not in self._world.campaigns:
+            return json_reply(NOT_FOUND, 404)
+        self.statistics[campaign_id].append(msgspec.json.decode(await request.read()))
+        return json_reply({"status": "ok"})
+
+    async def _list_agents(self, request: web.Request) -> web.Response:
+        queue = self._world.queues.get(request.match_info["queue"])
+        if queue is None:
+            return json_reply(NOT_FOUND, 404)
+        return json_reply([{"id": agent.id, "status": agent.state} for agent in queue.agents])
+
+    async def _list_contacts(self, request: web.Request) -> web.Response:
+        asked = request.query
+        contacts: Iterable[Contact] = self._world.contacts.values()
+        if "campaign_id" in asked:
+            contacts = self._world.contacts_of(wire_id(asked["campaign_id"]))
+        if "status" in asked:
+            statuses = frozenset(asked["status"].split(","))
+            contacts = [contact for contact in contacts if contact.status in statuses]
+        if "attempts__lt" in asked:
+            attempts = int(asked["attempts__lt"])
+            contacts = [contact for contact in contacts if contact.attempts < attempts]
+        if "last_attempt__lt" in asked:
+            before = _instant(asked["last_attempt__lt"])
+            contacts = [
+                contact
+                for contact in contacts
+                if contact.last_attempt and _instant(contact.last_attempt) < before
+            ]
+        found = list(contacts)
+        for field in reversed(asked.get("ordering", "").split(",")):  # stable: the least important first
+            name = field.removeprefix("-")
+            if name in ORDERED_BY:
+                found.sort(key=attrgetter(name), reverse=field != name)
+        return self._page(request, found)
+
+    async def _show_contact(self, request: web.Request) -> web.Response:
+        contact = self._contact(request)
+        return json_reply(contact) if contact else json_reply(NOT_FOUND, 404)
+
+    async def _patch_contact(self, request: web.Request) -> web.Response:
+        contact = self._contact(request)
+        if contact is None:
+            return json_reply(NOT_FOUND, 404)
+        change = msgspec.json.decode(await request.read(), type=ContactChange)
+        if isinstance(change.last_attempt, str):
+            _instant(change.last_attempt)  # raises for what is no time
+        for field in ContactChange.__struct_fields__:
+            if (value := getattr(change, field)) is not msgspec.UNSET:
+                setattr(contact, field, value)
+        return json_reply(contact)
+
+    async def _log_in(self, request: web.Request) -> web.Response:
+        told = msgspec.json.decode(await request.read(), type=LogIn)
+        known = (self._config.backend_username, self._config.backend_password)
+        if (told.username, told.password) != known:
+            return json_reply({"detail": "No active account found with the given credentials"}, 401)
+        access, refresh = secrets.token_urlsafe(), secrets.token_urlsafe()
+        self._access.add(access)
+        self._refresh.add(refresh)
+        return json_reply({"access": access, "refresh": refresh})
+
+    async def _refresh_token(self, request: web.Request) -> web.Response:
+        told = msgspec.json.decode(await request.read(), type=Refresh)
+        if told.refresh not in self._refresh:
+            return json_reply({"detail": "Token is invalid or expired", "code": "token_not_valid"}, 401)
+        access = secrets.token_urlsafe()
+        self._access.add(access)
+        return json_reply({"access": access})
+
+    def _contact(self, request: web.Request) -> Contact | None:
+        contact_id = wire_id(request.match_info["id"])
+        return self._world.contacts.get(contact_id) if isinstance(contact_id, int) else None
+
+    def _page(self, request: web.Request, entries: Sequence[object]) -> web.Response:
+        limit, offset = int(request.query.get("limit", PAGE)), int(request.query.get("offset", 0))
+        if limit < 1 or offset < 0:
+            raise ValueError("limit is at least 1 and offset at least 0")
+
+        def link(at: int, there: bool) -> str | None:
+            asked = {**request.query, "limit": str(limit), "offset": str(at)}
+            return f"{self._config.internal_url}{request.path}?{urlencode(asked)}" if there else None
+
+        return json_reply(
+            {
+                "count": len(entries),
+                "next": link(offset + limit, offset + limit < len(entries)),
+                "previous": link(max(0, offset - limit), offset > 0),
+                "results": entries[offset : offset + limit],
+            }
+        )
+
+
+def _instant(text: str) -> datetime:
+    """An ISO 8601 time, UTC when it names no zone; raises ValueError."""
+    instant = datetime.fromisoformat(text)
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -1,0 +1,167 @@
+"""The call centre open for business: the world at some multiple of the wall clock, behind HTTP and Redis."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+import anyio
+import msgspec
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from streamdialer.broker.keys import CHANNEL, Keys
+from streamdialer.simulation.servers.backend import Backend
+from streamdialer.simulation.servers.dialer_api import DialerApi, OriginateRequest
+from streamdialer.simulation.servers.event_writer import Distort, EventWriter
+from streamdialer.simulation.world.auditor import Audit
+from streamdialer.simulation.world.config import CentreConfig
+from streamdialer.simulation.world.engine import World
+from streamdialer.simulation.world.entities import Call, Id
+
+CONNECTIONS = 16
+SHORTEST_STEP_S = 0.002
+"""Wall-clock seconds between two looks at the world: what happens meanwhile goes out as one batch."""
+
+
+class CallCentre:
+    """An async context manager; everything it starts ends with it."""
+
+    def __init__(
+        self,
+        world: World,
+        redis_url: str,
+        *,
+        speed: float = 1.0,
+        config: CentreConfig | None = None,
+        keys: Keys | None = None,
+        distort: Distort | None = None,
+    ) -> None:
+        """`speed` is seconds of life per wall-clock second; `distort` may spoil the events on their way to Redis."""
+        self.world = world
+        self.speed = speed
+        self.config = config or CentreConfig()
+        self.keys = keys or Keys()
+        # Hundreds of originates may want to count at once: they take turns instead of failing.
+        pool = BlockingConnectionPool.from_url(
+            redis_url,
+            max_connections=CONNECTIONS,
+            timeout=5,
+            decode_responses=True,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._redis = Redis.from_pool(pool)
+        self._events = EventWriter(self._redis, self.keys.stream("events"))
+        self._distort = distort
+        self.backend = Backend(world, self.config, self._clock)
+        self.dialer_api = DialerApi(world, self.config, self._clock, self._redis, self.keys, self._place)
+        self._opened_at: float | None = None
+        self._opened_life = world.now
+        self._wake = anyio.Event()
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as opening:
+            opening.push_async_callback(self._redis.aclose)
+            tasks = await opening.enter_async_context(anyio.create_task_group())
+            opening.callback(tasks.cancel_scope.cancel)
+            for service in (self.backend, self.dialer_api):
+                opening.push_async_callback(service.stop)
+                await service.start()
+            self._opened_at = monotonic()
+            tasks.start_soon(self._live, name="call centre")
+            tasks.start_soon(self._events.run, name="call centre events")
+            self._open = opening.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        try:
+            return await self._open.__aexit__(kind, error, traceback)
+        except BaseExceptionGroup as group:
+            if group.exceptions == (error,):
+                return False  # the body's own error goes on as it was raised
+            raise
+
+    @property
+    def now(self) -> float:
+        """Seconds of life."""
+        if self._opened_at is None:
+            return self._opened_life
+        return self._opened_life + (monotonic() - self._opened_at) * self.speed
+
+    @property
+    def backend_url(self) -> str:
+        return self.backend.url
+
+    @property
+    def dialer_api_url(self) -> str:
+        return self.dialer_api.url
+
+    def live_calls(self) -> list[Call]:
+        """Calls placed and not ended."""
+        return list(self.world.live.values())
+
+    def summary(self) -> Audit:
+        """The auditor's figures up to now."""
+        audit = self.world.audit(self.now)
+        self._wake.set()
+        return msgspec.structs.replace(audit, events_waiting=self._events.waiting)
+
+    async def start_campaign(self, campaign_id: Id) -> None:
+        """What the Dialer API does when a campaign is started; raises redis.RedisError."""
+        started_at = datetime.now(UTC).isoformat()
+        await self._announce(campaign_id, "started", {"status": "active", "started_at": started_at})
+
+    async def pause_campaign(self, campaign_id: Id) -> None:
+        """What the Dialer API does when a campaign is paused; raises redis.RedisError."""
+        await self._announce(campaign_id, "paused", {"status": "paused"})
+
+    async def drained(self) -> None:
+        """Return when everything that has happened so far is in Redis."""
+        self._deliver()
+        await self._events.drained()
+
+    async def _announce(self, campaign_id: Id, what: str, fields: dict[str, str]) -> None:
+        self.world.campaigns[campaign_id].status = fields["status"]
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            for field, value in fields.items():
+                pipeline.hset(self.keys.campaign(str(campaign_id)), field, value)
+            pipeline.publish(CHANNEL, f"campaign:{what}:{campaign_id}")
+            await pipeline.execute()
+
+    def _clock(self) -> float:
+        return self.now
+
+    def _place(self, asked: OriginateRequest, key: str | None) -> Call:
+        call = self.world.originate(
+            self.now, asked.campaign_id, asked.contact_id, asked.phone_number, key, asked.timeout * self.speed
+        )
+        self._wake.set()
+        return call
+
+    def _deliver(self) -> None:
+        happenings = self.world.advance(self.now)
+        for happening in happenings:
+            if happening.type in ("call_answered", "call_failed") and happening.data.call_id:
+                self.dialer_api.stopped_ringing(happening.data.call_id)
+        if self._distort is None:
+            self._events.add(happenings)
+        elif happenings:
+            self._distort(happenings, self._events.add)
+
+    async def _live(self) -> None:
+        while True:
+            self._wake = anyio.Event()
+            self._deliver()
+            next_at = self.world.next_at()
+            if next_at is None:
+                await self._wake.wait()
+                continue
+            with anyio.move_on_after(max(SHORTEST_STEP_S, (next_at - self.now) / self.speed)):
+                await self._wake.wait()

@@ -1,0 +1,86 @@
+"""Writes what happens in the world to the events stream, in order; nothing is lost while Redis is down."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import anyio
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from streamdialer.simulation.world.entities import Happening
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 1.0
+Write = Callable[[Iterable[Happening]], None]
+Distort = Callable[[list[Happening], Write], None]
+"""Stands between the world and the stream: is given what happens, and calls the second argument with what is to be
+written, whenever and as often as it likes."""
+
+
+class EventWriter:
+    """Holds happenings until Redis has taken them; a lost reply may write a batch twice, never not at all."""
+
+    def __init__(self, redis: Redis, stream: str) -> None:
+        self._redis = redis
+        self._stream = stream
+        self._waiting: deque[Happening] = deque()
+        self._wake = anyio.Event()
+        self._drained = anyio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """Happenings Redis has not confirmed."""
+        return len(self._waiting)
+
+    def add(self, happenings: Iterable[Happening]) -> None:
+        self._waiting.extend(happenings)
+        if self._waiting:
+            self._wake.set()
+            if self._drained.is_set():
+                self._drained = anyio.Event()
+
+    async def drained(self) -> None:
+        """Return when everything added so far has been written."""
+        while self._waiting:
+            await self._drained.wait()
+
+    async def run(self) -> None:
+        """Write for ever."""
+        pause_s = FIRST_PAUSE_S
+        is_down = False
+        while True:
+            if not self._waiting:
+                self._drained.set()
+                await self._wake.wait()
+            self._wake = anyio.Event()
+            batch = [self._waiting[at] for at in range(min(BATCH, len(self._waiting)))]
+            try:
+                await self._write(batch)
+            except (RedisError, OSError) as error:
+                if not is_down:
+                    logger.warning("Redis takes no events, keeping them: %s", error)
+                is_down = True
+                await anyio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                continue
+            if is_down:
+                logger.info("Redis takes events again, %d were waiting", len(self._waiting))
+            is_down, pause_s = False, FIRST_PAUSE_S
+            for _ in batch:
+                self._waiting.popleft()
+
+    async def _write(self, batch: list[Happening]) -> None:
+        # One transaction: either the whole batch is in the stream or none of it.
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            for happening in batch:
+                pipeline.xadd(
+                    self._stream, {"type": happening.type, "data": msgspec.json.encode(happening.data)}
+                )
+            await pipeline.execute()

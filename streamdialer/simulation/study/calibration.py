@@ -1,0 +1,131 @@
+"""A scenario from a campaign's own calls: the shares of their outcomes, and their durations by mean and spread."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from statistics import fmean, stdev
+from typing import Final
+
+import msgspec
+
+from streamdialer.errors import CannotBeDone
+from streamdialer.ledger import PastCall
+from streamdialer.pacing.durations import EDGES, Durations
+from streamdialer.simulation.study.scenario import Calls, CampaignPart, Scenario, Work
+
+FEWEST: Final = 30
+"""Calls below which nothing is fitted: the answer rate would be off by a third."""
+FEWEST_DURATIONS: Final = 8
+_DEFAULT: Final = Scenario()
+
+
+class Fit(msgspec.Struct, frozen=True, kw_only=True):
+    """The scenario and what it rests on."""
+
+    scenario: Scenario
+    calls: int
+    assumed: list[str]
+    """What the calls do not say, in words: taken from the base scenario."""
+
+
+def fit(
+    calls: Sequence[PastCall],
+    *,
+    agents: int,
+    title: str,
+    ratio: float,
+    cap: float,
+    wrapup: Durations | None = None,
+) -> Fit:
+    """Fits the base scenario to what happened, by the method of moments; raises CannotBeDone for too few calls.
+
+    `wrapup` is what adaptive pacing has learnt of the queue's wrap-up; the calls do not show it.
+    """
+    if len(calls) < FEWEST:
+        raise CannotBeDone(
+            f"{title}: {len(calls)} calls are on record, {FEWEST} are needed to say how its calls go"
+        )
+    if agents < 1:
+        raise CannotBeDone(f"{title}: no agent of its queue is known; say how many with --agents")
+    assumed: list[str] = []
+    shares = Counter(call.outcome for call in calls)
+    answers = _of(call.rang_s for call in calls if call.outcome == "human")
+    ring_outs = _of(call.rang_s for call in calls if call.outcome == "no_answer")
+    machines = _of(call.rang_s for call in calls if call.outcome == "machine")
+    holds = _of(call.talked_s for call in calls if call.outcome == "machine")
+    talks = _of(call.talked_s for call in calls if call.outcome == "human")
+    base, work = _DEFAULT.calls, _DEFAULT.work
+    setup_s = fmean(base.setup_s)
+    fitted = Calls(
+        human=shares["human"] / len(calls),
+        machine=shares["machine"] / len(calls),
+        busy=shares["busy"] / len(calls),
+        failed=shares["failed"] / len(calls),
+        answer_mean_s=max(0.5, fmean(answers) - setup_s) if _enough(answers) else base.answer_mean_s,
+        answer_shape=_shape(answers, setup_s) if _enough(answers) else base.answer_shape,
+        ring_out_s=max(1.0, fmean(ring_outs)) if _enough(ring_outs) else base.ring_out_s,
+        machine_answer_s=_around(machines, setup_s) if _enough(machines) else base.machine_answer_s,
+        voicemail_hold_s=_around(holds, 0.0) if _enough(holds) else base.voicemail_hold_s,
+    )
+    for name, values in {
+        "how long people let it ring": answers,
+        "how long an unanswered call rings": ring_outs,
+        "how long people talk": talks,
+    }.items():
+        if not _enough(values):
+            assumed.append(name)
+    wrap_up_mean_s, wrap_up_cv = work.wrap_up_mean_s, work.wrap_up_cv
+    if wrapup is not None and sum(wrapup.ended) >= FEWEST_DURATIONS:
+        wrap_up_mean_s, wrap_up_cv = _moments_of(wrapup)
+    else:
+        assumed.append("how long agents wrap up")
+    scenario = Scenario(
+        title=title,
+        agents=agents,
+        calls=fitted,
+        work=Work(
+            talk_mean_s=max(1.0, fmean(talks)) if _enough(talks) else work.talk_mean_s,
+            talk_cv=_cv(talks) if _enough(talks) else work.talk_cv,
+            wrap_up_mean_s=wrap_up_mean_s,
+            wrap_up_cv=wrap_up_cv,
+        ),
+        campaigns=(CampaignPart(ratio=ratio, cap=cap),),
+    )
+    return Fit(scenario=scenario, calls=len(calls), assumed=assumed)
+
+
+def _of(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _enough(values: Sequence[float]) -> bool:
+    return len(values) >= FEWEST_DURATIONS
+
+
+def _cv(values: Sequence[float]) -> float:
+    mean = fmean(values)
+    return stdev(values) / mean if mean > 0 else 0.0
+
+
+def _shape(values: Sequence[float], setup_s: float) -> float:
+    """Of a gamma distribution from its mean (less the setup) and variance, within 0.5 to 50."""
+    variance = stdev(values) ** 2
+    return min(50.0, max(0.5, (fmean(values) - setup_s) ** 2 / variance)) if variance > 0 else 50.0
+
+
+def _around(values: Sequence[float], setup_s: float) -> tuple[float, float]:
+    """A uniform distribution with the mean (less the setup) and spread of the values."""
+    middle, half = max(0.0, fmean(values) - setup_s), stdev(values) * 3**0.5
+    return max(0.0, middle - half), middle + half
+
+
+def _moments_of(spells: Durations) -> tuple[float, float]:
+    """Mean and coefficient of variation of what was learnt, each bin at its middle."""
+    middles = [(low + high) / 2 for low, high in pairwise(EDGES)] + [1.5 * EDGES[-1]]
+    weights = spells.ended
+    total = sum(weights)
+    mean = sum(w * m for w, m in zip(weights, middles, strict=True)) / total
+    variance = sum(w * (m - mean) ** 2 for w, m in zip(weights, middles, strict=True)) / total
+    return mean, variance**0.5 / mean

@@ -1,0 +1,62 @@
+"""What a campaign's own calls say of its day: the scenario that `simulate --from` plays with other policies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from streamdialer.config.settings import Settings
+from streamdialer.consumers.dialing.queue_pacing import PacingShared
+from streamdialer.errors import CannotBeDone
+from streamdialer.ledger import PastCall, past_calls
+from streamdialer.operations.session import reached
+from streamdialer.pacing.learning import QueueLearning
+from streamdialer.simulation.study.calibration import Fit, fit
+
+
+class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
+    """The fitted scenario, and the policy the campaign is dialed with now."""
+
+    fit: Fit
+    policy: str
+
+
+async def what_if(settings: Settings, campaign: str, agents: int | None) -> WhatIf:
+    """Reads the campaign from Redis and fits its scenario.
+
+    `agents` instead of those of its queue. Raises Unreachable, and CannotBeDone for a campaign that was never dialed
+    here or has too few calls on record.
+    """
+    async with reached(settings) as (client, keys):
+        queue = str(await client.hget(keys.directory, campaign) or "")
+        raw: Any = await client.hget(keys.queue_pacing(queue), campaign)
+        if not raw:
+            raise CannotBeDone(f"campaign {campaign}: was never dialed here, or has been cleaned up")
+        shared = msgspec.json.decode(raw, type=PacingShared)
+        calls = await past_calls(client, keys, campaign)
+        at_once = client.pipeline(transaction=True)  # agents go from one set to the other
+        at_once.zcard(keys.queue_free(queue))
+        at_once.zcard(keys.queue_busy(queue))
+        known = sum(await at_once.execute())
+        learnt: Any = await client.hget(keys.queue_learning(queue), "learning")
+    scale = settings.pacing_time_scale
+    if scale != 1:
+        calls = [_scaled(call, scale) for call in calls]
+    learning = msgspec.json.decode(learnt, type=QueueLearning) if learnt else None
+    fitted = fit(
+        calls,
+        agents=agents or known,
+        title=f"campaign {campaign}",
+        ratio=shared.ratio,
+        cap=shared.cap,
+        wrapup=learning.wrapup if learning else None,
+    )
+    policy = "adaptive" if shared.is_adaptive else f"fixed:mode={shared.mode},ratio={shared.ratio:g}"
+    return WhatIf(fit=fitted, policy="fixed" if shared.mode == "preview" else policy)
+
+
+def _scaled(call: PastCall, scale: float) -> PastCall:
+    """The call's seconds as seconds of life."""
+    rang_s, talked_s = (value and value * scale for value in (call.rang_s, call.talked_s))
+    return PastCall(outcome=call.outcome, rang_s=rang_s, talked_s=talked_s)

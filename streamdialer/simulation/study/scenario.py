@@ -1,0 +1,180 @@
+"""A scenario of the simulator: a TOML file that says who is called, who answers and who works when.
+
+Minutes count from the start of the simulated day, durations that end in `_s` are seconds, rates are shares from 0 to 1.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from streamdialer.errors import SettingsError
+from streamdialer.simulation.world.config import Probability, WorldConfig
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+MINUTE_S = 60.0
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Part of a scenario: an unknown field is an error, not a wish."""
+
+
+class Calls(Part, frozen=True):
+    """What becomes of a call."""
+
+    human: Probability = 0.30
+    machine: Probability = 0.25
+    busy: Probability = 0.05
+    failed: Probability = 0.05
+    """The rest ring out."""
+    setup_s: tuple[NotNegative, NotNegative] = (0.5, 1.5)
+    answer_mean_s: Positive = 12.0
+    """From ringing to a person's answer; gamma."""
+    answer_shape: Positive = 4.0
+    machine_answer_s: tuple[NotNegative, NotNegative] = (7.0, 9.0)
+    voicemail_hold_s: tuple[NotNegative, NotNegative] = (5.0, 7.0)
+    """How long a machine's answer holds the line."""
+    ring_out_s: Positive = 26.0
+    """From the placing of a call until it is given up."""
+    patience_s: NotNegative = 2.0
+    """How long a person who answered waits for an agent."""
+    answer_course: tuple[tuple[NotNegative, NotNegative], ...] = ()
+    """[minute, factor on `human`]: straight lines between; two at one minute are a step."""
+
+
+class Work(Part, frozen=True):
+    """How long agents work on one conversation; log-normal."""
+
+    talk_mean_s: Positive = 120.0
+    talk_cv: NotNegative = 1.0
+    """Standard deviation over mean."""
+    wrap_up_mean_s: NotNegative = 20.0
+    wrap_up_cv: NotNegative = 0.8
+
+
+class Shift(Part, frozen=True):
+    """Agents who are there only for a while, besides `agents`; they finish the work at hand."""
+
+    agents: Count
+    from_min: NotNegative
+    until_min: Positive
+
+
+class Breaks(Part, frozen=True):
+    """Every agent rests in turn, evenly staggered; the work at hand is finished first."""
+
+    every_min: Positive
+    length_min: Positive
+
+
+class Absence(Part, frozen=True):
+    """Some agents leave together."""
+
+    at_min: NotNegative
+    share: Share
+    """Of the agents of the whole day."""
+    length_min: Positive | None = None
+    """None: for good."""
+    abrupt: bool = True
+    """Gone in that instant, their calls over; otherwise after the work at hand."""
+
+
+class Trunk(Part, frozen=True):
+    """The line to the network."""
+
+    lines_per_agent: NotNegative = 5.0
+    lines_more: Annotated[int, msgspec.Meta(ge=0)] = 10
+    """Simultaneous calls: lines_per_agent × agents + lines_more."""
+    busy_min: tuple[tuple[NotNegative, NotNegative], ...] = ()
+    """[from, until] minutes in which every call is answered with busy."""
+
+
+class CampaignPart(Part, frozen=True):
+    """One campaign of the queue."""
+
+    weight: Positive = 1.0
+    ratio: Positive = 1.0
+    cap: Share = 0.03
+    """Most abandoned calls per call a person answered."""
+    contacts: Count | None = None
+    """People to call, once each; None: endless."""
+    max_concurrent_calls: Count = 1_000_000
+
+
+class Scenario(Part, frozen=True):
+    """One simulated day on one queue."""
+
+    title: str = ""
+    hours: Positive = 4.0
+    agents: Annotated[int, msgspec.Meta(ge=0)] = 20
+    news_delay_s: NotNegative = 0.0
+    """How late the dialer hears of what happens."""
+    calls: Calls = Calls()
+    work: Work = Work()
+    trunk: Trunk = Trunk()
+    shifts: tuple[Shift, ...] = ()
+    breaks: Breaks | None = None
+    absences: tuple[Absence, ...] = ()
+    campaigns: Annotated[tuple[CampaignPart, ...], msgspec.Meta(min_length=1)] = (CampaignPart(),)
+
+    @property
+    def most_agents(self) -> int:
+        """Agents if all shifts were there at once."""
+        return self.agents + sum(shift.agents for shift in self.shifts)
+
+    @property
+    def lines(self) -> int:
+        return int(self.trunk.lines_per_agent * self.most_agents) + self.trunk.lines_more
+
+    def world_config(self) -> WorldConfig:
+        """How people and phones behave; SettingsError when the outcomes add up to more than 1."""
+        calls, work = self.calls, self.work
+        return WorldConfig(
+            human=calls.human,
+            machine=calls.machine,
+            busy=calls.busy,
+            failed=calls.failed,
+            setup_s=calls.setup_s,
+            answer_mean_s=calls.answer_mean_s,
+            answer_shape=calls.answer_shape,
+            machine_answer_s=calls.machine_answer_s,
+            machine_hold_s=calls.voicemail_hold_s,
+            patience_s=calls.patience_s,
+            talk_mean_s=work.talk_mean_s,
+            talk_cv=work.talk_cv,
+            wrap_up_mean_s=work.wrap_up_mean_s,
+            wrap_up_cv=work.wrap_up_cv,
+            lines=self.lines,
+            answer_course=tuple((minute * MINUTE_S, factor) for minute, factor in calls.answer_course),
+            trunk_busy=tuple((begins * MINUTE_S, ends * MINUTE_S) for begins, ends in self.trunk.busy_min),
+        )
+
+    def check(self) -> None:
+        """Raises SettingsError for what no single field shows: sums, orders, a day on which nobody works."""
+        self.world_config()
+        if not self.most_agents:
+            raise SettingsError("agents: got 0 and no shifts; somebody has to work")
+        for field in ("setup_s", "machine_answer_s", "voicemail_hold_s"):
+            low, high = getattr(self.calls, field)
+            if low > high:
+                raise SettingsError(f"calls.{field}: got [{low:g}, {high:g}], takes the smaller number first")
+        minutes = [minute for minute, _ in self.calls.answer_course]
+        if minutes != sorted(minutes):
+            raise SettingsError("calls.answer_course: minutes must not go backwards")
+        for begins, ends in self.trunk.busy_min:
+            if begins >= ends:
+                raise SettingsError(f"trunk.busy_min: got [{begins:g}, {ends:g}], takes [from, until]")
+        for shift in self.shifts:
+            if shift.from_min >= shift.until_min:
+                raise SettingsError(
+                    f"shifts: from_min {shift.from_min:g} is not before until_min {shift.until_min:g}"
+                )
+        if self.breaks is not None and self.breaks.length_min >= self.breaks.every_min:
+            raise SettingsError(
+                f"breaks.length_min: got {self.breaks.length_min:g}, takes less than "
+                f"every_min {self.breaks.every_min:g}"
+            )

@@ -1,0 +1,238 @@
+"""The auditor: the world alone knows which phones ring, so it alone can say what a dialer did wrong."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable
+
+import msgspec
+
+from streamdialer.simulation.world.entities import Agent, Call, Campaign, Id
+
+FINDINGS_KEPT = 50
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """Calls by what became of them.
+
+    originates = answered + machine + busy + failed + no_answer + those still unanswered.
+    """
+
+    originates: int = 0
+    answered: int = 0
+    """A person picked up."""
+    connected: int = 0
+    """Of those, an agent spoke to them."""
+    abandoned: int = 0
+    """Of those, no agent came in time; answered = connected + abandoned + still waiting."""
+    completed: int = 0
+    """Of the connected, the talk is over."""
+    machine: int = 0
+    busy: int = 0
+    failed: int = 0
+    no_answer: int = 0
+    talk_s: float = 0.0
+    """Of the completed."""
+
+    @property
+    def abandon_rate(self) -> float:
+        """Abandoned over answered by a person; 0 when nobody answered."""
+        return self.abandoned / self.answered if self.answered else 0.0
+
+
+class AgentTime(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds of life one agent spent."""
+
+    talk_s: float
+    wrap_up_s: float
+    idle_s: float
+
+    @property
+    def logged_in_s(self) -> float:
+        return self.talk_s + self.wrap_up_s + self.idle_s
+
+    @property
+    def utilisation(self) -> float:
+        """Talk and wrap-up over logged-in time."""
+        return (self.talk_s + self.wrap_up_s) / self.logged_in_s if self.logged_in_s else 0.0
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """All figures at one moment."""
+
+    at: float
+    """Seconds of life."""
+    total: Tally
+    campaigns: dict[Id, Tally]
+    live_calls: int
+    unanswered: int
+    """Placed, and neither answered nor ended."""
+    double_dials: int
+    """Originates to a phone with a live call, or with a key that had been placed."""
+    calls_to_live_phones: int
+    """Of those, to a phone that rang or talked because of an earlier call: a person was called twice."""
+    repeated_keys: dict[str, int]
+    """Keys placed more than once, and how often."""
+    dialed_after_final: int
+    """Originates to contacts whose earlier call had ended for good."""
+    over_max_retries: int
+    """Contacts with more originates than the campaign's `max_retries`."""
+    max_live_calls: dict[Id, int]
+    """Per campaign, the most live calls at one moment."""
+    max_unanswered: dict[str, int]
+    """Per queue, the most unanswered calls at one moment."""
+    agents: dict[Id, AgentTime]
+    utilisation: float
+    """Talk and wrap-up of all agents over their logged-in time."""
+    talk_share: float
+    """Talk of all agents over their logged-in time."""
+    reaction_s: list[float]
+    """From an agent becoming free after work to the next originate for that queue."""
+    contacts: dict[str, int]
+    """Contacts of the backend by status."""
+    findings: list[str]
+    """The first wrongdoings in words."""
+    events_waiting: int = 0
+    """Happenings not yet written to Redis."""
+
+
+class Auditor:
+    """Counts as the world goes."""
+
+    def __init__(self, final: frozenset[str], reaction_samples: int) -> None:
+        self.campaigns: defaultdict[Id, Tally] = defaultdict(Tally)
+        self.per_contact: Counter[Id] = Counter()
+        self.per_key: Counter[str] = Counter()
+        self.double_dials = 0
+        self.calls_to_live_phones = 0
+        self.dialed_after_final = 0
+        self.findings: list[str] = []
+        self.reaction_s: deque[float] = deque(maxlen=reaction_samples)
+        self._final_dispositions = final
+        self._finished: set[Id] = set()
+        self._over_max_retries: set[Id] = set()
+        self._live_phones: Counter[str] = Counter()
+        self._live: Counter[Id] = Counter()
+        self._unanswered: Counter[str] = Counter()
+        self._max_live: Counter[Id] = Counter()
+        self._max_unanswered: Counter[str] = Counter()
+        self._freed: defaultdict[str, dict[Id, float]] = defaultdict(dict)
+
+    def placed(self, call: Call, campaign: Campaign) -> None:
+        """Judge and count an originate."""
+        contact = call.contact_id
+        if self._live_phones[call.phone_number]:
+            self.double_dials += 1
+            self.calls_to_live_phones += 1
+            self._find(call, "the phone has a live call")
+        elif call.key and call.key in self.per_key:
+            self.double_dials += 1
+            self._find(call, "the key had been placed")
+        if contact in self._finished:
+            self.dialed_after_final += 1
+            self._find(call, "an earlier call had ended for good")
+        self.per_contact[contact] += 1
+        if self.per_contact[contact] > campaign.max_retries:
+            self._over_max_retries.add(contact)
+            self._find(call, f"call {self.per_contact[contact]} of at most {campaign.max_retries}")
+        if call.key:
+            self.per_key[call.key] += 1
+        self.campaigns[call.campaign_id].originates += 1
+        self._live_phones[call.phone_number] += 1
+        self._live[call.campaign_id] += 1
+        self._unanswered[call.queue] += 1
+        self._max_live[call.campaign_id] = max(self._max_live[call.campaign_id], self._live[call.campaign_id])
+        self._max_unanswered[call.queue] = max(self._max_unanswered[call.queue], self._unanswered[call.queue])
+        freed = self._freed.pop(call.queue, {})
+        self.reaction_s.extend(call.placed_at - at for at in freed.values())
+
+    def picked_up(self, call: Call) -> None:
+        """A person or a machine answered."""
+        self._unanswered[call.queue] -= 1
+        tally = self.campaigns[call.campaign_id]
+        if call.course.outcome == "machine":
+            tally.machine += 1
+        else:
+            tally.answered += 1
+
+    def connected(self, call: Call) -> None:
+        self.campaigns[call.campaign_id].connected += 1
+
+    def ended(self, call: Call) -> None:
+        """The call is over with its disposition and times set."""
+        tally = self.campaigns[call.campaign_id]
+        match call.disposition:
+            case "completed":
+                tally.completed += 1
+                tally.talk_s += (call.ended_at or 0.0) - (call.connected_at or 0.0)
+            case "abandoned":
+                tally.abandoned += 1
+            case "busy":
+                tally.busy += 1
+            case "failed":
+                tally.failed += 1
+            case "no_answer":
+                tally.no_answer += 1
+        if call.answered_at is None:
+            self._unanswered[call.queue] -= 1
+        self._live[call.campaign_id] -= 1
+        self._live_phones[call.phone_number] -= 1
+        if not self._live_phones[call.phone_number]:
+            del self._live_phones[call.phone_number]
+        if call.disposition in self._final_dispositions:
+            self._finished.add(call.contact_id)
+
+    def freed(self, agent: Agent, now: float) -> None:
+        """The agent is free after work: the next originate for the queue is the reaction."""
+        self._freed[agent.queue][agent.id] = now
+
+    def taken(self, agent: Agent) -> None:
+        """The agent is not free any more; unless a call was placed since, there is nothing to measure."""
+        self._freed[agent.queue].pop(agent.id, None)
+
+    def audit(self, now: float, agents: Iterable[Agent], statuses: Iterable[str]) -> Audit:
+        """The figures at `now`."""
+        times = {
+            agent.id: AgentTime(
+                talk_s=agent.spent("busy", now),
+                wrap_up_s=agent.spent("wrapup", now),
+                idle_s=agent.spent("available", now),
+            )
+            for agent in agents
+        }
+        talk_s = sum(time.talk_s for time in times.values())
+        wrap_up_s = sum(time.wrap_up_s for time in times.values())
+        logged_in_s = sum(time.logged_in_s for time in times.values()) or 1.0
+        return Audit(
+            at=now,
+            total=self._total(),
+            campaigns={
+                campaign: msgspec.structs.replace(tally) for campaign, tally in self.campaigns.items()
+            },
+            live_calls=self._live.total(),
+            unanswered=self._unanswered.total(),
+            double_dials=self.double_dials,
+            calls_to_live_phones=self.calls_to_live_phones,
+            repeated_keys={key: times for key, times in self.per_key.items() if times > 1},
+            dialed_after_final=self.dialed_after_final,
+            over_max_retries=len(self._over_max_retries),
+            max_live_calls=dict(self._max_live),
+            max_unanswered=dict(self._max_unanswered),
+            agents=times,
+            utilisation=(talk_s + wrap_up_s) / logged_in_s,
+            talk_share=talk_s / logged_in_s,
+            reaction_s=list(self.reaction_s),
+            contacts=dict(Counter(statuses)),
+            findings=list(self.findings),
+        )
+
+    def _total(self) -> Tally:
+        total = Tally()
+        for tally in self.campaigns.values():
+            for field in Tally.__struct_fields__:
+                setattr(total, field, getattr(total, field) + getattr(tally, field))
+        return total
+
+    def _find(self, call: Call, what: str) -> None:
+        if len(self.findings) < FINDINGS_KEPT:
+            self.findings.append(f"{call.placed_at:.1f} s: contact {call.contact_id}, key {call.key}: {what}")

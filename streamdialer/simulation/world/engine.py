@@ -1,0 +1,312 @@
+"""The simulated world: phones ring, people answer or do not, agents talk. A pure discrete-event model.
+
+Time is seconds of life and only ever passed in: the same world runs behind HTTP at some multiple of the wall
+clock, and in virtual time as fast as the processor goes. It knows no clock, no network and no Redis.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from streamdialer.model import AgentEventType, CallEventType
+from streamdialer.simulation.world.auditor import Audit, Auditor
+from streamdialer.simulation.world.config import WorldConfig
+from streamdialer.simulation.world.entities import (
+    Agent,
+    Call,
+    Campaign,
+    Contact,
+    Course,
+    Disposition,
+    Happening,
+    Id,
+    News,
+    Queue,
+)
+from streamdialer.simulation.world.outcomes import DrawsByContact, Source, course_of
+
+Subject = TypeVar("Subject")
+Q850_CAUSE: dict[Disposition, int] = {"busy": 17, "failed": 27, "no_answer": 19}
+
+
+class World:
+    """Campaigns, contacts, queues with agents, and the calls between them."""
+
+    def __init__(self, config: WorldConfig | None = None, seed: int = 0, draws: Source | None = None) -> None:
+        self.config = config or WorldConfig()
+        self.seed = seed
+        self.draws = draws or DrawsByContact(self.config, seed)
+        self.now = 0.0
+        self.campaigns: dict[Id, Campaign] = {}
+        self.contacts: dict[int, Contact] = {}
+        self.queues: dict[str, Queue] = {}
+        self.agents: dict[Id, Agent] = {}
+        self.live: dict[str, Call] = {}
+        """Calls placed and not ended, by id."""
+        self.auditor = Auditor(self.config.final, self.config.reaction_samples)
+        self._of_campaign: dict[Id, list[Contact]] = {}
+        self._heap: list[tuple[float, int, Callable[[Any], None], Any]] = []
+        self._order: Iterator[int] = count()
+        self._happenings: list[Happening] = []
+
+    def add_campaign(self, campaign: Campaign) -> None:
+        self.campaigns[campaign.id] = campaign
+        self._of_campaign.setdefault(campaign.id, [])
+        self.queue(campaign.queue_name)
+
+    def add_contacts(self, contacts: Iterable[Contact]) -> None:
+        for contact in contacts:
+            self.contacts[contact.id] = contact
+            self._of_campaign.setdefault(contact.campaign_id, []).append(contact)
+
+    def add_agent(self, agent_id: Id, queue: str, *, is_there: bool = True) -> Agent:
+        """An agent who is logged in and free from now on, without news of it; or one who is still to log in."""
+        agent = Agent(id=agent_id, queue=queue, since=self.now)
+        self.agents[agent_id] = agent
+        self.queue(queue).agents.append(agent)
+        if is_there:
+            agent.become("available", self.now)
+            self.queue(queue).free.append(agent)
+        return agent
+
+    def queue(self, name: str) -> Queue:
+        """The queue of that name, made when there is none."""
+        if name not in self.queues:
+            self.queues[name] = Queue(name=name)
+        return self.queues[name]
+
+    def contacts_of(self, campaign_id: Id) -> list[Contact]:
+        return self._of_campaign.get(campaign_id, [])
+
+    def originate(
+        self,
+        now: float,
+        campaign_id: Id,
+        contact_id: Id,
+        phone_number: str,
+        key: str | None = None,
+        timeout: float = 30.0,
+    ) -> Call:
+        """Place a call that rings `timeout` seconds of life at most; KeyError for an unknown campaign."""
+        self._run(now)
+        campaign = self.campaigns[campaign_id]
+        ordinal = self.auditor.per_contact[contact_id]
+        call = Call(
+            id=f"{self.config.call_id_prefix}-{contact_id}-{ordinal}",
+            campaign_id=campaign_id,
+            contact_id=contact_id,
+            phone_number=phone_number,
+            key=key,
+            queue=campaign.queue_name,
+            ordinal=ordinal,
+            placed_at=self.now,
+            course=self._course(campaign_id, contact_id, ordinal, timeout),
+        )
+        self.live[call.id] = call
+        self.auditor.placed(call, campaign)
+        refused = call.course.outcome in ("busy", "failed")
+        self.at(self.now + call.course.setup_s, self._refuse if refused else self._ring, call)
+        return call
+
+    def _course(self, campaign_id: Id, contact_id: Id, ordinal: int, timeout: float) -> Course:
+        draws = self.draws.take(campaign_id, contact_id, ordinal)
+        course = course_of(self.config, draws, timeout, self.now)
+        if self.config.lines is not None and len(self.live) >= self.config.lines:
+            return msgspec.structs.replace(course, outcome="busy", ring_end_s=course.setup_s)
+        return course
+
+    def advance(self, now: float) -> list[Happening]:
+        """Everything that has happened up to `now` and was not told yet, in order."""
+        self._run(now)
+        told, self._happenings = self._happenings, []
+        return told
+
+    def next_at(self) -> float | None:
+        """When there is something to tell next; None when nothing will happen by itself."""
+        if self._happenings:
+            return self.now
+        return self._heap[0][0] if self._heap else None
+
+    def at(self, at: float, happen: Callable[[Subject], None], subject: Subject) -> None:
+        """Have `happen(subject)` called at `at`, after all that is due then already."""
+        heapq.heappush(self._heap, (at, next(self._order), happen, subject))
+
+    def log_in(self, now: float, agent_id: Id) -> None:
+        """The agent takes calls from now on."""
+        self._run(now)
+        agent = self.agents[agent_id]
+        agent.leaving = False
+        if agent.state == "offline":
+            self._take_next_or_idle(agent)
+
+    def log_out(self, now: float, agent_id: Id) -> None:
+        """The agent leaves: at once when idle, otherwise after the call and its wrap-up."""
+        self._run(now)
+        agent = self.agents[agent_id]
+        agent.leaving = agent.state != "offline"
+        if agent.state == "available":
+            self.queues[agent.queue].free.remove(agent)
+            self.auditor.taken(agent)
+            self._leave(agent)
+
+    def cut_off(self, now: float, agent_id: Id) -> None:
+        """The agent is gone this instant, whatever they did; a call they had is over."""
+        self._run(now)
+        agent = self.agents[agent_id]
+        if agent.state == "available":
+            self.log_out(now, agent_id)
+        elif agent.state != "offline":
+            if agent.state == "busy" and agent.call is not None:
+                self._end(agent.call, "completed")
+            self._leave(agent)
+
+    def audit(self, now: float) -> Audit:
+        """The auditor's figures at `now`."""
+        self._run(now)
+        return self.auditor.audit(
+            self.now, self.agents.values(), (contact.status for contact in self.contacts.values())
+        )
+
+    def _run(self, now: float) -> None:
+        while self._heap and self._heap[0][0] <= now:
+            self.now, _, happen, subject = heapq.heappop(self._heap)
+            happen(subject)
+        self.now = max(self.now, now)
+
+    # What happens to a call.
+
+    def _refuse(self, call: Call) -> None:
+        self._end(call, "busy" if call.course.outcome == "busy" else "failed")
+
+    def _ring(self, call: Call) -> None:
+        call.state = "ringing"
+        self.tell_call("call_ringing", call)
+        unanswered = call.course.outcome == "no_answer"
+        at = call.placed_at + call.course.ring_end_s
+        self.at(at, self._ring_out if unanswered else self._answer, call)
+
+    def _ring_out(self, call: Call) -> None:
+        self._end(call, "no_answer")
+
+    def _answer(self, call: Call) -> None:
+        call.answered_at = self.now
+        self.auditor.picked_up(call)
+        queue = self.queues[call.queue]
+        if call.course.outcome == "machine":
+            call.state = "machine"
+            self.tell_call("call_answered", call, answered_by="machine")
+            self.at(self.now + call.course.talk_s, self._machine_hangs_up, call)
+        elif queue.free:
+            agent = queue.free.popleft()
+            self.tell_call("call_answered", call, answered_by="human", agent_id=agent.id, queue=queue.name)
+            self._connect(call, agent)
+        else:
+            call.state = "waiting"
+            self.tell_call("call_answered", call, answered_by="human", queue=queue.name)
+            queue.waiting.append(call)
+            self.at(self.now + self.config.patience_s, self._lose_patience, call)
+
+    def _machine_hangs_up(self, call: Call) -> None:
+        self._end(call, "machine")
+
+    def _lose_patience(self, call: Call) -> None:
+        if call.state == "waiting":
+            self.queues[call.queue].waiting.remove(call)
+            self._end(call, "abandoned")
+
+    def _connect(self, call: Call, agent: Agent) -> None:
+        call.state, call.agent_id, call.connected_at = "talking", agent.id, self.now
+        agent.call = call
+        agent.become("busy", self.now)
+        self.auditor.taken(agent)
+        self.auditor.connected(call)
+        self.tell_agent("agent_busy", agent, campaign_id=call.campaign_id)
+        self.at(self.now + call.course.talk_s, self._hang_up, call)
+
+    def _hang_up(self, call: Call) -> None:
+        if call.state != "talking":  # cut off before
+            return
+        self._end(call, "completed")
+        agent = self.agents[call.agent_id] if call.agent_id is not None else None
+        if agent is not None:
+            agent.become("wrapup", self.now)
+            self.tell_agent("agent_wrapup", agent)
+            self.at(self.now + call.course.wrap_up_s, self._wrapped_up, call)
+
+    def _wrapped_up(self, call: Call) -> None:
+        agent = self.agents[call.agent_id] if call.agent_id is not None else None
+        if agent is not None and agent.call is call:
+            self._take_next_or_idle(agent)
+
+    def _end(self, call: Call, disposition: Disposition) -> None:
+        call.state, call.disposition, call.ended_at = "ended", disposition, self.now
+        del self.live[call.id]
+        self.auditor.ended(call)
+        if disposition in ("completed", "machine"):
+            said = None if disposition == "completed" else disposition
+            duration = round(self.now - (call.answered_at or self.now), 3)
+            self.tell_call("call_completed", call, duration=duration, disposition=said)
+        elif disposition == "abandoned":
+            self.tell_call("call_abandoned", call)
+        else:
+            self.tell_call("call_failed", call, disposition=disposition, cause=Q850_CAUSE[disposition])
+
+    # What happens to an agent.
+
+    def _take_next_or_idle(self, agent: Agent) -> None:
+        queue = self.queues[agent.queue]
+        if agent.leaving:
+            self._leave(agent)
+        elif queue.waiting:
+            self._connect(queue.waiting.popleft(), agent)
+        else:
+            worked = agent.state == "wrapup"
+            agent.call = None
+            agent.become("available", self.now)
+            queue.free.append(agent)
+            if worked:
+                self.auditor.freed(agent, self.now)
+            self.tell_agent("agent_available", agent)
+
+    def _leave(self, agent: Agent) -> None:
+        agent.leaving, agent.call = False, None
+        agent.become("offline", self.now)
+        self.tell_agent("agent_offline", agent)
+
+    # The news of it.
+
+    def tell_call(
+        self,
+        kind: CallEventType,
+        call: Call,
+        *,
+        queue: str | None = None,
+        agent_id: Id | None = None,
+        answered_by: Literal["human", "machine"] | None = None,
+        duration: float | None = None,
+        disposition: Disposition | None = None,
+        cause: int | None = None,
+    ) -> None:
+        """Called for everything that happens to a call."""
+        news = News(
+            campaign_id=call.campaign_id,
+            contact_id=call.contact_id,
+            call_id=call.id,
+            queue=queue,
+            agent_id=agent_id,
+            answered_by=answered_by,
+            duration=duration,
+            disposition=disposition,
+            cause=cause,
+        )
+        self._happenings.append(Happening(self.now, kind, news))
+
+    def tell_agent(self, kind: AgentEventType, agent: Agent, campaign_id: Id | None = None) -> None:
+        """Called for everything that happens to an agent."""
+        news = News(agent_id=agent.id, queue=agent.queue, campaign_id=campaign_id)
+        self._happenings.append(Happening(self.now, kind, news))

@@ -1,0 +1,222 @@
+"""The dashboard in a real browser: every action is clicked, every page is looked at for faults of accessibility."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import ConsoleMessage, Page, async_playwright
+from redis.asyncio import Redis
+
+from streamdialer.config.settings import Settings
+from streamdialer.simulation import build_world
+from streamdialer.simulation.embedded_redis import EmbeddedServer
+from tests.conftest import eventually
+from tests.support.dashboard_fixture import (
+    ANNA,
+    GUARDED,
+    KEYS,
+    LOOK,
+    PASSWORD,
+    WALL,
+    bury,
+    dashboard,
+    kinds,
+    know_campaign,
+)
+from tests.support.dialer import running
+
+CHROMIUM: Final = os.environ.get("CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium: `make browser` installs Debian's, or name one in CHROMIUM"
+)
+PHONE: Final = {"width": 375, "height": 812}
+DESKTOP: Final = {"width": 1440, "height": 900}
+SERIOUS: Final = {"serious", "critical"}
+
+
+@asynccontextmanager
+async def browsing(address: str, **options: Any) -> AsyncIterator[Page]:
+    """A page of the dashboard; what its policy forbids, and anything asked of another host, fails the test."""
+    faults: list[str] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = await browser.new_context(base_url=address, **options)
+        page = await context.new_page()
+        page.on("console", lambda said: faults.append(said.text) if is_fault(said) else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda asked: None if asked.url.startswith(address) else faults.append(asked.url))
+        yield page
+        await browser.close()
+    assert faults == []
+
+
+def is_fault(said: ConsoleMessage) -> bool:
+    """A page that is asked for and not there is none."""
+    return said.type == "error" and not re.search("status of (404|503)", said.text)
+
+
+async def log_in(page: Page, name: str = ANNA, secret: str = PASSWORD) -> None:
+    await page.goto("/")
+    await page.get_by_label("Name").fill(name)
+    await page.get_by_label("Password or token").fill(secret)
+    await page.get_by_role("button", name="Log in").click()
+    await page.get_by_role("heading", name="Campaigns", exact=True).wait_for()
+
+
+async def status(redis: Redis, campaign: str) -> Any:
+    return await redis.hget(KEYS.campaign(campaign), "status")
+
+
+async def test_campaigns_are_started_paused_and_stopped_by_clicking(redis: Redis, settings: Settings) -> None:
+    await know_campaign(redis, "7", "paused")
+    async with dashboard(settings, **GUARDED) as address, browsing(address) as page:
+        await log_in(page)
+        await page.get_by_role("button", name="Start campaign 7").click()
+        await page.get_by_text("Campaign 7 is active now.").wait_for()
+        assert await status(redis, "7") == "active"
+        await page.get_by_role("button", name="Pause campaign 7").click()
+        await page.get_by_text("Campaign 7 is paused now.").wait_for()
+        assert await status(redis, "7") == "paused"
+        await page.get_by_role("link", name="Campaign 7").click()
+        await page.get_by_role("button", name="Stop campaign 7").click()
+        await page.get_by_role("link", name="Go back").click()
+        assert await status(redis, "7") == "paused"
+        await page.get_by_role("button", name="Stop campaign 7").click()
+        await page.get_by_role("button", name="Stop it").click()
+        await page.get_by_text("Campaign 7 is cancelled now.").wait_for()
+        assert await status(redis, "7") == "cancelled"
+        assert page.url.endswith("/campaigns/7")
+        await page.get_by_role("link", name="Campaigns").click()
+        await page.get_by_label("Start another campaign").fill("8")
+        await page.get_by_role("button", name="Start", exact=True).click()
+        await page.get_by_text("Campaign 8 is active now.").wait_for()
+        assert await status(redis, "8") == "active"
+
+
+async def test_dead_letters_are_ticked_replayed_and_dropped_by_clicking(
+    redis: Redis, settings: Settings
+) -> None:
+    letters = [await bury(redis, type=kind) for kind in "abcdef"]
+
+    async def left() -> list[str]:
+        return await kinds(redis, "dead")
+
+    async def replayed() -> list[str]:
+        return await kinds(redis, "events")
+
+    async with dashboard(settings, **GUARDED) as address, browsing(address) as page:
+        await log_in(page)
+        await page.get_by_role("link", name="Dead letters").click()
+        await page.get_by_label(f"Tick {letters[0]}").check()
+        await page.get_by_role("button", name="Replay ticked").click()
+        await page.get_by_text("1 dead letter put back").wait_for()
+        assert (await replayed(), await left()) == (["a"], ["b", "c", "d", "e", "f"])
+        await page.get_by_label(f"Tick {letters[1]}").check()
+        await page.get_by_role("button", name="Drop ticked").click()
+        assert await left() == ["b", "c", "d", "e", "f"]
+        await page.get_by_role("button", name="Delete").click()
+        await page.get_by_text("1 dead letter deleted").wait_for()
+        assert await left() == ["c", "d", "e", "f"]
+        await page.get_by_role("link", name=letters[2]).click()
+        await page.get_by_role("button", name="Replay").click()
+        await page.get_by_text("1 dead letter put back").wait_for()
+        assert await replayed() == ["a", "c"]
+        await page.get_by_role("link", name=letters[3]).click()
+        await page.get_by_role("button", name="Drop").click()
+        await page.get_by_role("button", name="Delete").click()
+        await page.get_by_text("1 dead letter deleted").wait_for()
+        assert await left() == ["e", "f"]
+        await page.get_by_role("button", name="Replay all").click()
+        await page.get_by_text("2 dead letters put back").wait_for()
+        assert (await replayed(), await left()) == (["a", "c", "e", "f"], [])
+        await bury(redis, type="g")
+        await page.get_by_role("button", name="Drop all").click()  # it has come without a reload
+        await page.get_by_role("button", name="Delete").click()
+        await page.get_by_text("There are none.").wait_for()
+        assert await left() == []
+
+
+async def test_what_changes_shows_without_a_reload_and_ticks_stay(redis: Redis, settings: Settings) -> None:
+    await know_campaign(redis)
+    first = await bury(redis, type="a")
+    async with dashboard(settings) as address, browsing(address) as page:
+        await page.goto("/dead")
+        await page.get_by_label(f"Tick {first}").check()
+        second = await bury(redis, type="b")
+        await page.get_by_label(f"Tick {second}").wait_for()
+        assert await page.get_by_label(f"Tick {first}").is_checked()
+        assert not await page.get_by_label(f"Tick {second}").is_checked()
+        await page.goto("/campaigns/7")
+        await redis.hset(KEYS.campaign("7"), "status", "paused")
+        await page.get_by_text("its status is 'paused'").wait_for()
+        await page.get_by_role("button", name="Start campaign 7").wait_for()
+
+
+async def test_what_is_shown_is_said_to_be_old_when_no_news_comes(settings: Settings) -> None:
+    with EmbeddedServer() as mortal:
+        here = msgspec.structs.replace(settings, redis_url=mortal.url)
+        async with dashboard(here) as address, browsing(address) as page:
+            await page.goto("/streams")
+            assert not await page.get_by_text("No news comes").is_visible()
+            mortal.stop()
+            await page.get_by_text("No news comes").wait_for()
+            assert await page.get_by_role("rowheader", name="ticks").count() == 1
+
+
+async def test_logging_out_the_theme_and_a_viewer(redis: Redis, settings: Settings) -> None:
+    await know_campaign(redis)
+    async with dashboard(settings, **GUARDED) as address, browsing(address, color_scheme="light") as page:
+        await log_in(page, WALL, LOOK)
+        assert await page.get_by_role("button", name="Pause").count() == 0
+        background = "getComputedStyle(document.body).backgroundColor"
+        light = await page.evaluate(background)
+        await page.get_by_role("button", name="change to light").click()
+        await page.get_by_role("button", name="change to dark").click()
+        assert await page.evaluate(background) != light
+        await page.get_by_role("button", name="Log out").click()
+        await page.get_by_role("heading", name="Log in").wait_for()
+        await page.goto("/streams")
+        assert page.url.endswith("/login")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_no_page_has_a_serious_fault_or_is_wider_than_a_phone(
+    redis: Redis, settings: Settings, scheme: Any
+) -> None:
+    await redis.flushall()
+    async with (
+        running(settings, build_world(agents=6, contacts=200, mode="predictive", pacing_ratio=1.5)) as dialer,
+        dashboard(dialer.services.settings, **GUARDED) as address,
+        browsing(address, color_scheme=scheme, viewport=PHONE) as page,
+    ):
+        letter = await bury(redis, type="strange", data='{"phone_number": "+573001234567"}', field="x" * 200)
+        await page.goto("/login")
+        assert await faults(page) == []
+        await log_in(page)
+        await eventually(lambda: redis.llen(KEYS.samples("1")), what="samples")
+        for path in ("/", "/campaigns/1", "/streams", "/replicas", "/dead", f"/dead/{letter}", "/nowhere"):
+            for viewport in (PHONE, DESKTOP):
+                await page.set_viewport_size(viewport)  # type: ignore[arg-type]
+                await page.goto(path)
+                assert (path, await faults(page)) == (path, [])
+                wide = await page.evaluate("document.documentElement.scrollWidth")
+                assert (path, wide) == (path, viewport["width"])
+        await page.goto("/campaigns/1")
+        await page.get_by_role("button", name="Stop campaign 1").click()
+        assert await faults(page) == []
+
+
+async def faults(page: Page) -> list[str]:
+    """Serious faults of accessibility, as axe names them."""
+    found = (await Axe().run(page)).response["violations"]
+    return [f"{fault['id']}: {fault['nodes'][0]['html']}" for fault in found if fault["impact"] in SERIOUS]

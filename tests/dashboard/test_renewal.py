@@ -1,0 +1,138 @@
+"""A page that renews itself in somebody's hands: what they type, where they are, what they send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+from playwright.async_api import Page, Route, expect
+from redis.asyncio import Redis
+
+from streamdialer.config.settings import Settings
+from tests.dashboard.test_browser import CHROMIUM, PHONE, browsing
+from tests.support.dashboard_fixture import KEYS, bury, dashboard, kinds, know_campaign
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: `make browser` installs Debian's")
+WITH_A_COLD_SERVER_MS = 20_000
+
+
+async def forget_campaign(redis: Redis, campaign: str) -> None:
+    await redis.hdel(KEYS.directory, campaign)
+    await redis.delete(KEYS.campaign(campaign))
+
+
+async def test_what_is_typed_and_where_the_focus_is_stay_when_things_go_away(
+    redis: Redis, settings: Settings
+) -> None:
+    for campaign in ("7", "8"):
+        await know_campaign(redis, campaign)
+    async with dashboard(settings) as address, browsing(address) as page:
+        await page.goto("/")
+        field, alarms = page.get_by_label("Start another campaign"), page.get_by_text("Somebody should look")
+        await field.fill("12")
+        await expect(alarms).to_be_visible()
+        for campaign in ("7", "8"):  # nobody need be heard of any more: the alarm goes
+            await redis.hset(KEYS.campaign(campaign), "status", "paused")
+        await expect(alarms).not_to_be_visible(timeout=WITH_A_COLD_SERVER_MS)
+        await expect(field).to_have_value("12")
+        await expect(field).to_be_focused()
+        start = page.get_by_role("button", name="Start campaign 8")
+        await start.focus()
+        await forget_campaign(redis, "7")
+        await expect(page.get_by_role("link", name="Campaign 7")).to_have_count(0)
+        await expect(start).to_be_focused()
+        await field.fill("13")
+        await forget_campaign(redis, "8")
+        await page.get_by_text("No campaign has been dialed yet.").wait_for()
+        await know_campaign(redis, "9", "paused")
+        await page.get_by_role("link", name="Campaign 9").wait_for()
+        await expect(field).to_have_value("13")
+        await expect(field).to_be_focused()
+
+
+async def test_ticks_stay_when_letters_between_them_go(redis: Redis, settings: Settings) -> None:
+    letters = [await bury(redis, type=kind) for kind in "abc"]
+    async with dashboard(settings) as address, browsing(address) as page:
+        await page.goto("/dead")
+        ticks = [page.get_by_label(f"Tick {letter}") for letter in letters]
+        await ticks[2].check()
+        await ticks[0].check()
+        await redis.xdel(KEYS.stream("dead"), letters[1])
+        await expect(ticks[1]).to_have_count(0)
+        for tick in (ticks[0], ticks[2]):
+            await expect(tick).to_be_checked()
+        await expect(ticks[0]).to_be_focused()
+
+
+async def test_a_server_that_says_nothing_is_old_news_too(redis: Redis, settings: Settings) -> None:
+    async with dashboard(settings) as address, browsing(address) as page:
+        await page.goto("/streams")
+
+        async def say_nothing(_: Route) -> None:
+            """Neither an answer nor an end."""
+
+        await page.route("**/streams", say_nothing)
+        await page.get_by_text("No news comes").wait_for(timeout=WITH_A_COLD_SERVER_MS)
+
+
+async def test_a_double_click_is_one(redis: Redis, settings: Settings) -> None:
+    letter = await bury(redis, type="a")
+    sent: list[str] = []
+    async with dashboard(settings) as address, browsing(address) as page:
+        await page.goto(f"/dead/{letter}")
+        page.on("request", lambda asked: sent.append(asked.url) if asked.method == "POST" else None)
+
+        async def take_time(route: Route) -> None:
+            await anyio.sleep(1)
+            await route.continue_()
+
+        await page.route("**/dead/replay", take_time)
+        await page.get_by_role("button", name="Replay").evaluate(
+            "button => { button.click(); setTimeout(() => button.click(), 300); }"
+        )
+        await page.get_by_text("1 dead letter put back").wait_for()
+    assert len(sent) == 1
+    assert await kinds(redis, "events") == ["a"]
+
+
+@pytest.mark.parametrize("path", ["/", "/campaigns/{}", "/dead", "/dead?before=9-0"])
+async def test_long_names_make_no_page_wider_than_a_phone(
+    redis: Redis, settings: Settings, path: str
+) -> None:
+    campaign = "x" * 64
+    await know_campaign(redis, campaign)
+    await redis.hset(KEYS.directory, campaign, "q" * 300)
+    await bury(redis, type="t" * 300)
+    users = f"operator:{'n' * 64}:her password"
+    async with (
+        dashboard(settings, dashboard_users=users) as address,
+        browsing(address, viewport=PHONE) as page,
+    ):
+        await page.goto("/login")
+        await page.get_by_label("Name").fill("n" * 64)
+        await page.get_by_label("Password or token").fill("her password")
+        await page.get_by_role("button", name="Log in").click()
+        await page.goto(path.format(campaign))
+        assert await width(page) == PHONE["width"]
+        if path != "/campaigns/{}":
+            return
+        await page.get_by_role("button", name="Stop campaign").click()
+        await page.get_by_role("heading", name="Stop campaign").wait_for()
+        assert await width(page) == PHONE["width"]
+
+
+async def width(page: Page) -> Any:
+    return await page.evaluate("document.documentElement.scrollWidth")
+
+
+async def test_without_scripts_every_action_still_works(redis: Redis, settings: Settings) -> None:
+    await know_campaign(redis)
+    async with dashboard(settings) as address, browsing(address, java_script_enabled=False) as page:
+        await page.goto("/")
+        await page.get_by_role("button", name="Pause campaign 7").click()
+        await page.get_by_role("button", name="Start campaign 7").wait_for()
+        await page.get_by_role("button", name="Stop campaign 7").click()
+        await page.get_by_role("button", name="Stop it").click()
+        await page.get_by_text("Campaign 7 is cancelled now.").wait_for()
+    assert await redis.hget(KEYS.campaign("7"), "status") == "cancelled"

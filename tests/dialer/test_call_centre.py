@@ -1,0 +1,806 @@
+"""The simulated call centre: its world obeys its own arithmetic, its doors speak the contract."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx
+import msgspec
+import pytest
+from aiohttp import web
+from redis.asyncio import Redis
+
+from streamdialer.errors import CannotBeDone, SettingsError
+from streamdialer.simulation import (
+    Call,
+    CallCentre,
+    Campaign,
+    CentreConfig,
+    Contact,
+    Happening,
+    World,
+    WorldConfig,
+    build_world,
+    drop_connection,
+    json_reply,
+)
+from streamdialer.simulation.embedded_redis import EmbeddedServer
+
+EVERYBODY = WorldConfig(human=1.0, machine=0, busy=0, failed=0)
+OUTCOMES = {
+    "human": EVERYBODY,
+    "machine": WorldConfig(human=0, machine=1, busy=0, failed=0),
+    "busy": WorldConfig(human=0, machine=0, busy=1, failed=0),
+    "failed": WorldConfig(human=0, machine=0, busy=0, failed=1),
+    "no_answer": WorldConfig(human=0, machine=0, busy=0, failed=0),
+}
+
+
+def small_world(config: WorldConfig | None = None, agents: int = 1, seed: int = 0) -> World:
+    world = World(config, seed)
+    world.add_campaign(Campaign(id=1, queue_name="sales"))
+    for number in range(agents):
+        world.add_agent(f"a{number}", "sales")
+    return world
+
+
+def dial(world: World, contact: int, now: float = 0.0, key: str | None = None, timeout: float = 30.0) -> Call:
+    return world.originate(now, 1, contact, f"+1555{contact:07d}", key or f"1:{contact}:1", timeout)
+
+
+def live_on(world: World, until: float = 1e9) -> list[Happening]:
+    """Everything that happens up to `until`, one step at a time."""
+    told: list[Happening] = []
+    while (at := world.next_at()) is not None and at <= until:
+        told += world.advance(at)
+    return told
+
+
+def dial_with_patience(world: World, contacts: int) -> list[Happening]:
+    """One call per free agent at every step until all contacts were called once."""
+    told: list[Happening] = []
+    to_call = list(range(1, contacts + 1))
+    while to_call or world.next_at() is not None:
+        unanswered = sum(call.answered_at is None for call in world.live.values())
+        for _ in range(min(len(to_call), len(world.queues["sales"].free) + 1 - unanswered)):
+            dial(world, to_call.pop(), world.now)
+        told += world.advance(world.next_at() or world.now)
+    return told
+
+
+# The world.
+
+
+def test_the_same_seed_gives_the_same_history_and_another_seed_another() -> None:
+    runs = []
+    for seed in (7, 7, 8):
+        world = build_world(agents=3, contacts=200, seed=seed)
+        told = dial_with_patience(world, 200)
+        runs.append((told, world.audit(world.now)))
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_the_order_of_calls_changes_no_draw() -> None:
+    courses = []
+    for order in (range(1, 101), range(100, 0, -1)):
+        world = small_world(agents=5, seed=3)
+        for contact in order:
+            dial(world, contact, now=world.now + 1)
+        live_on(world)
+        again = [dial(world, contact, now=world.now) for contact in order]
+        courses.append({call.contact_id: call.course for call in again})
+    assert courses[0] == courses[1]
+    assert courses[0][1] != courses[0][2]
+
+
+def test_the_second_call_to_a_contact_is_drawn_anew() -> None:
+    world = small_world(seed=3)
+    first = dial(world, 1)
+    live_on(world)
+    assert dial(world, 1, now=world.now).course != first.course
+
+
+def test_outcomes_come_as_often_as_configured() -> None:
+    world = small_world(agents=0)
+    drawn = Counter(str(dial(world, contact).course.outcome) for contact in range(4000))
+    expected = {"human": 0.30, "machine": 0.10, "busy": 0.08, "failed": 0.04, "no_answer": 0.48}
+    for outcome, share in expected.items():
+        assert drawn[outcome] / 4000 == pytest.approx(share, abs=0.03)
+
+
+def test_durations_have_the_configured_means() -> None:
+    world = small_world(EVERYBODY, agents=0)
+    courses = [dial(world, contact, timeout=1000).course for contact in range(4000)]
+    ringing = sum(course.ring_end_s - course.setup_s for course in courses) / 4000
+    assert ringing == pytest.approx(12, rel=0.05)
+    assert sum(course.talk_s for course in courses) / 4000 == pytest.approx(120, rel=0.08)
+    assert sum(course.wrap_up_s for course in courses) / 4000 == pytest.approx(20, rel=0.08)
+
+
+def test_probabilities_above_one_are_refused() -> None:
+    with pytest.raises(SettingsError):
+        WorldConfig(human=0.9, machine=0.2)
+    with pytest.raises(SettingsError):
+        build_world(answer_rate=1.5)
+
+
+def test_every_call_ends_in_exactly_one_way() -> None:
+    world = build_world(agents=4, contacts=500, seed=1)
+    told = dial_with_patience(world, 500)
+    audit = world.audit(world.now)
+    total = audit.total
+    assert total.originates == 500
+    assert total.originates == total.answered + total.machine + total.busy + total.failed + total.no_answer
+    assert total.answered == total.connected + total.abandoned
+    assert total.connected == total.completed
+    assert audit.live_calls == audit.unanswered == 0
+    kinds = Counter(happening.type for happening in told)
+    assert kinds["call_completed"] == total.completed + total.machine
+    assert kinds["call_failed"] == total.busy + total.failed + total.no_answer
+    assert kinds["call_abandoned"] == total.abandoned > 0
+    assert kinds["call_completed"] + kinds["call_failed"] + kinds["call_abandoned"] == 500
+    assert kinds["agent_busy"] == kinds["agent_wrapup"] == total.connected
+    assert [happening.at for happening in told] == sorted(happening.at for happening in told)
+    assert audit.double_dials == audit.dialed_after_final == audit.over_max_retries == 0
+    assert audit.findings == []
+
+
+def test_the_counts_hold_at_every_moment() -> None:
+    world = small_world(agents=2, seed=5)
+    draw = random.Random(5)
+    for contact in range(300):
+        dial(world, contact, now=world.now + draw.expovariate(0.2))
+        total, audit = world.audit(world.now).total, world.audit(world.now)
+        ended = total.machine + total.busy + total.failed + total.no_answer
+        assert total.originates == total.answered + ended + audit.unanswered
+        assert audit.live_calls == len(world.live)
+
+
+def test_agents_account_for_every_second() -> None:
+    world = build_world(agents=4, contacts=300, seed=1)
+    dial_with_patience(world, 300)
+    audit = world.audit(world.now)
+    for agent_time in audit.agents.values():
+        assert agent_time.logged_in_s == pytest.approx(world.now)
+    assert sum(agent_time.talk_s for agent_time in audit.agents.values()) == pytest.approx(audit.total.talk_s)
+    assert 0 < audit.talk_share < audit.utilisation <= 1
+
+
+def news(told: list[Happening]) -> list[tuple[str, dict[str, Any]]]:
+    return [(happening.type, msgspec.to_builtins(happening.data)) for happening in told]
+
+
+def test_a_person_is_taken_by_the_agent_who_has_been_idle_longest() -> None:
+    world = small_world(EVERYBODY, agents=2)
+    call = dial(world, 1)
+    about = {"campaign_id": 1, "contact_id": 1, "call_id": call.id}
+    told = live_on(world)
+    assert news(told) == [
+        ("call_ringing", about),
+        ("call_answered", {**about, "agent_id": "a0", "queue": "sales", "answered_by": "human"}),
+        ("agent_busy", {"agent_id": "a0", "queue": "sales", "campaign_id": 1}),
+        ("call_completed", {**about, "duration": pytest.approx(call.course.talk_s, abs=0.001)}),
+        ("agent_wrapup", {"agent_id": "a0", "queue": "sales"}),
+        ("agent_available", {"agent_id": "a0", "queue": "sales"}),
+    ]
+    dial(world, 2, now=world.now)
+    assert ("agent_busy", {"agent_id": "a1", "queue": "sales", "campaign_id": 1}) in news(live_on(world))
+
+
+@pytest.mark.parametrize(("outcome", "cause"), [("busy", 17), ("failed", 27), ("no_answer", 19)])
+def test_a_call_nobody_answers_fails_with_its_cause(outcome: str, cause: int) -> None:
+    world = small_world(OUTCOMES[outcome])
+    call = dial(world, 1, timeout=20)
+    told = live_on(world)
+    about = {"campaign_id": 1, "contact_id": 1, "call_id": call.id}
+    rings: list[tuple[str, dict[str, Any]]] = [("call_ringing", about)] if outcome == "no_answer" else []
+    assert news(told) == [*rings, ("call_failed", {**about, "disposition": outcome, "cause": cause})]
+    assert told[-1].at == 20 if outcome == "no_answer" else 0.5 <= told[-1].at <= 1.5
+
+
+def test_a_machine_needs_no_agent() -> None:
+    world = small_world(OUTCOMES["machine"], agents=1)
+    call = dial(world, 1)
+    told = live_on(world)
+    about = {"campaign_id": 1, "contact_id": 1, "call_id": call.id}
+    assert news(told)[1:] == [
+        ("call_answered", {**about, "answered_by": "machine"}),
+        ("call_completed", {**about, "duration": pytest.approx(6, abs=1.01), "disposition": "machine"}),
+    ]
+    assert world.agents["a0"].state == "available"
+
+
+def test_a_person_waits_out_their_patience_and_then_hangs_up() -> None:
+    world = small_world(EVERYBODY, agents=0)
+    call = dial(world, 1)
+    told = live_on(world)
+    assert [happening.type for happening in told] == ["call_ringing", "call_answered", "call_abandoned"]
+    assert told[1].data.agent_id is None
+    assert call.answered_at is not None
+    assert told[2].at == pytest.approx(call.answered_at + 2)
+    assert world.audit(world.now).total.abandon_rate == 1
+
+
+def test_an_agent_who_frees_in_time_takes_the_waiting_person() -> None:
+    config = msgspec.structs.replace(EVERYBODY, patience_s=10_000.0)
+    world = small_world(config, agents=1)
+    dial(world, 1)
+    second = dial(world, 2)
+    told = live_on(world)
+    kinds = [happening.type for happening in told]
+    assert kinds.count("agent_busy") == 2
+    assert kinds.count("agent_available") == 1  # between the two calls the agent was never free
+    assert "call_abandoned" not in kinds
+    assert world.audit(world.now).total.completed == 2
+    assert second.disposition == "completed"
+
+
+def test_who_logs_out_finishes_the_call_first() -> None:
+    world = small_world(EVERYBODY, agents=2)
+    dial(world, 1)
+    told = live_on(world, until=40)
+    world.log_out(40, "a0")
+    world.log_out(40, "a1")
+    assert (world.agents["a0"].state, world.agents["a1"].state) == ("busy", "offline")
+    told += live_on(world)
+    assert [happening.type for happening in told][-2:] == ["agent_wrapup", "agent_offline"]
+    world.log_in(world.now + 100, "a0")
+    assert news(world.advance(world.now)) == [("agent_available", {"agent_id": "a0", "queue": "sales"})]
+    assert world.audit(world.now).agents["a1"].logged_in_s == pytest.approx(40)
+
+
+# The auditor.
+
+
+def test_calling_a_ringing_phone_again_is_a_double_dial() -> None:
+    world = small_world(OUTCOMES["no_answer"])
+    dial(world, 1, now=0, key="1:1:1")
+    dial(world, 1, now=5, key="1:1:2")
+    audit = world.audit(5)
+    assert audit.double_dials == 1
+    assert "live call" in audit.findings[0]
+    live_on(world)
+    dial(world, 1, now=world.now, key="1:1:3")
+    assert world.audit(world.now).double_dials == 1
+
+
+def test_placing_a_key_again_is_a_double_dial_even_after_the_call() -> None:
+    world = small_world(OUTCOMES["no_answer"])
+    dial(world, 1, key="1:1:1")
+    live_on(world)
+    dial(world, 1, now=world.now, key="1:1:1")
+    audit = world.audit(world.now)
+    assert audit.double_dials == 1
+    assert audit.repeated_keys == {"1:1:1": 2}
+
+
+@pytest.mark.parametrize(("outcome", "wrong"), [("human", 1), ("machine", 1), ("busy", 0), ("no_answer", 0)])
+def test_calling_somebody_whose_call_was_completed_is_found(outcome: str, wrong: int) -> None:
+    world = small_world(OUTCOMES[outcome])
+    dial(world, 1, key="1:1:1")
+    live_on(world)
+    dial(world, 1, now=world.now, key="1:1:2")
+    assert world.audit(world.now).dialed_after_final == wrong
+
+
+def test_more_calls_than_max_retries_are_found_once_per_contact() -> None:
+    world = small_world(OUTCOMES["busy"])
+    for number in range(1, 6):
+        dial(world, 1, now=world.now, key=f"1:1:{number}")
+        live_on(world)
+    assert world.audit(world.now).over_max_retries == 1
+
+
+def test_the_most_calls_at_once_are_remembered() -> None:
+    world = small_world(EVERYBODY, agents=1)
+    for contact in range(5):
+        dial(world, contact)
+    live_on(world)
+    audit = world.audit(world.now)
+    assert audit.max_live_calls == {1: 5}
+    assert audit.max_unanswered == {"sales": 5}
+
+
+def test_reaction_time_runs_from_a_freed_agent_to_the_next_originate() -> None:
+    world = small_world(EVERYBODY, agents=1)
+    dial(world, 1, now=50)  # the agent was free from the start: not a reaction
+    freed_at = live_on(world)[-1].at
+    dial(world, 2, now=freed_at + 3)
+    dial(world, 3, now=freed_at + 4)
+    assert world.audit(freed_at + 4).reaction_s == [pytest.approx(3)]
+
+
+def test_an_agent_taken_by_a_call_in_the_air_is_no_reaction() -> None:
+    twin = small_world(EVERYBODY, agents=1)
+    dial(twin, 1)
+    freed_at = live_on(twin)[-1].at
+    world = small_world(EVERYBODY, agents=1)
+    dial(world, 1)
+    dial(world, 2, now=freed_at - 1)
+    told = live_on(world, until=freed_at + 40)
+    assert [happening.type for happening in told].count("agent_busy") == 2
+    dial(world, 3, now=world.now)
+    assert world.audit(world.now).reaction_s == []
+
+
+def test_a_world_is_built_as_asked() -> None:
+    world = build_world(
+        agents=5, contacts=10, campaigns=2, queue_per_campaign=True, speed=60, answer_rate=0.9, mode="power"
+    )
+    assert [campaign.queue_name for campaign in world.campaigns.values()] == ["sales-1", "sales-2"]
+    assert world.campaigns[1].retry_delay == 5
+    assert world.campaigns[2].dial_mode == "power"
+    assert [len(queue.agents) for queue in world.queues.values()] == [3, 2]
+    assert len(world.contacts_of(1)) == len(world.contacts_of(2)) == 5
+    assert len({contact.phone_number for contact in world.contacts.values()}) == 10
+    assert {contact.priority for contact in world.contacts.values()} <= set(range(1, 11))
+    config = world.config
+    assert config.human + config.machine + config.busy + config.failed == pytest.approx(1)
+    assert list(build_world(campaigns=3).queues) == ["sales"]
+
+
+# The call centre.
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedServer]:
+    with EmbeddedServer() as embedded:
+        yield embedded
+
+
+@pytest.fixture
+async def redis(server: EmbeddedServer) -> AsyncIterator[Redis]:
+    async with Redis.from_url(server.url, decode_responses=True) as client:
+        await client.flushall()
+        yield client
+
+
+@asynccontextmanager
+async def opened(
+    server: EmbeddedServer, world: World, speed: float = 100.0, **settings: Any
+) -> AsyncIterator[tuple[CallCentre, httpx.AsyncClient, httpx.AsyncClient]]:
+    """The centre, a client of its backend and one of its Dialer API."""
+    async with (
+        CallCentre(world, server.url, speed=speed, config=CentreConfig(**settings)) as centre,
+        httpx.AsyncClient(base_url=centre.backend_url, trust_env=False) as backend,
+        httpx.AsyncClient(base_url=centre.dialer_api_url, trust_env=False) as dialer_api,
+    ):
+        yield centre, backend, dialer_api
+
+
+async def wait_until(condition: Callable[[], Awaitable[bool] | bool], within_s: float = 10.0) -> None:
+    with anyio.fail_after(within_s):
+        while True:
+            answer = condition()
+            if answer is True or (not isinstance(answer, bool) and await answer):
+                return
+            await anyio.sleep(0.005)
+
+
+def originate_body(contact: int = 1, timeout: float = 0.3) -> dict[str, Any]:
+    return {
+        "campaign_id": 1,
+        "contact_id": contact,
+        "phone_number": f"+1555{contact:07d}",
+        "context": "dialer-outbound",
+        "priority": 1,
+        "timeout": timeout,
+        "variables": {},
+    }
+
+
+async def events(redis: Redis) -> list[tuple[str, dict[str, Any]]]:
+    entries: Any = await redis.xrange("dialer:events")
+    return [(fields["type"], msgspec.json.decode(fields["data"])) for _, fields in entries]
+
+
+async def test_a_campaign_is_shown_with_all_its_settings(server: EmbeddedServer, redis: Redis) -> None:
+    async with opened(server, build_world(campaigns=2)) as (_, backend, _api):
+        campaign = (await backend.get("/api/campaigns/1/")).json()
+        assert campaign["dial_mode"] == "progressive"
+        assert campaign["queue_name"] == "sales"
+        assert {"pacing_ratio", "max_concurrent_calls", "max_retries", "retry_delay", "timezone"} <= set(
+            campaign
+        )
+        assert {"trunk", "caller_id", "start_time", "end_time", "days_of_week"} <= set(campaign)
+        page = (await backend.get("/api/campaigns/")).json()
+        assert page["count"] == 2
+        assert page["results"][0] == campaign
+        assert (await backend.get("/api/campaigns/9/")).status_code == 404
+
+
+async def test_agents_are_a_bare_array_of_id_and_status(server: EmbeddedServer, redis: Redis) -> None:
+    async with opened(server, build_world(agents=2)) as (_, backend, _api):
+        agents = (await backend.get("/api/queues/sales/agents/")).json()
+        assert agents == [{"id": 1001, "status": "available"}, {"id": 1002, "status": "available"}]
+        assert (await backend.get("/api/queues/none/agents/")).status_code == 404
+
+
+async def test_contacts_come_in_pages_whose_next_is_on_an_internal_host(
+    server: EmbeddedServer, redis: Redis
+) -> None:
+    async with opened(server, build_world(contacts=25, campaigns=2)) as (_, backend, _api):
+        address: str | None = (
+            "/api/contacts/?campaign_id=1&status=pending&limit=5&ordering=-priority,created_at"
+        )
+        found: list[dict[str, Any]] = []
+        pages = 0
+        while address:
+            page = (await backend.get(address)).json()
+            found += page["results"]
+            pages += 1
+            address = page["next"]
+            if address:
+                assert address.startswith("http://django:8000/api/contacts/?")
+                address = address.removeprefix("http://django:8000")
+        assert pages == 3
+        assert page["count"] == 13
+        assert page["previous"] is not None
+        assert {contact["campaign_id"] for contact in found} == {1}
+        order = [(-contact["priority"], contact["created_at"]) for contact in found]
+        assert order == sorted(order)
+        assert {"id", "phone_number", "attempts", "last_attempt", "timezone", "custom_data"} <= set(found[0])
+
+
+async def test_contacts_are_filtered_as_asked(server: EmbeddedServer, redis: Redis) -> None:
+    world = build_world(contacts=6)
+    async with opened(server, world) as (_, backend, _api):
+        changes: list[tuple[int, str, int, str]] = [
+            (1, "no_answer", 1, "2026-01-01T10:00:00Z"),
+            (2, "busy", 1, "2026-01-01T10:00:00+00:00"),
+            (3, "busy", 3, "2026-01-01T10:00:00+00:00"),
+            (4, "busy", 1, "2026-01-01T12:00:00+00:00"),
+        ]
+        for contact, status, attempts, last_attempt in changes:
+            change = {"status": status, "attempts": attempts, "last_attempt": last_attempt, "unknown": 1}
+            reply = await backend.patch(f"/api/contacts/{contact}/", json=change)
+            assert reply.status_code == 200
+            assert reply.json()["status"] == status
+        asked = {
+            "campaign_id": "1",
+            "status": "no_answer,busy",
+            "last_attempt__lt": "2026-01-01T11:00:00+00:00",
+            "attempts__lt": "3",
+        }
+        page = (await backend.get("/api/contacts/", params=asked)).json()
+        assert [contact["id"] for contact in page["results"]] == [1, 2]
+        assert world.contacts[3].attempts == 3
+        assert (await backend.get("/api/contacts/?attempts__lt=many")).status_code == 400
+        assert (await backend.get("/api/contacts/?limit=0")).status_code == 400
+
+
+async def test_a_contact_that_cannot_be_changed_is_refused(server: EmbeddedServer, redis: Redis) -> None:
+    async with opened(server, build_world(contacts=1)) as (centre, backend, _api):
+        assert (await backend.patch("/api/contacts/9/", json={})).status_code == 404
+        assert (await backend.patch("/api/contacts/1/", json={"attempts": "x"})).status_code == 400
+        assert (await backend.patch("/api/contacts/1/", json={"last_attempt": "soon"})).status_code == 400
+        assert (await backend.patch("/api/contacts/1/", content=b"{")).status_code == 400
+        assert (await backend.get("/api/contacts/1/")).json()["status"] == "pending"
+        await backend.patch("/api/contacts/1/", json={"status": "completed"})
+        assert centre.summary().contacts == {"completed": 1}
+
+
+async def test_statistics_are_stored(server: EmbeddedServer, redis: Redis) -> None:
+    async with opened(server, build_world()) as (centre, backend, _api):
+        reply = await backend.post("/api/campaigns/1/update_stats/", json={"total_calls": 3})
+        assert reply.status_code == 200
+        assert centre.backend.statistics[1] == [{"total_calls": 3}]
+        assert (await backend.post("/api/campaigns/9/update_stats/", json={})).status_code == 404
+
+
+async def test_a_backend_with_a_token_refuses_everybody_else(server: EmbeddedServer, redis: Redis) -> None:
+    async with opened(server, build_world(), backend_token="secret", dialer_api_token="other") as (
+        _,
+        backend,
+        dialer_api,
+    ):
+        refused = await backend.get("/api/campaigns/1/")
+        assert refused.status_code == 401
+        assert "Bearer" in refused.headers["WWW-Authenticate"]
+        for header in ("Bearer wrong", "Bearer", "Token secret"):
+            reply = await backend.get("/api/campaigns/1/", headers={"Authorization": header})
+            assert reply.status_code == 401
+        good = await backend.get("/api/campaigns/1/", headers={"Authorization": "Bearer secret"})
+        assert good.status_code == 200
+        assert (await dialer_api.get("/campaigns/1/stats")).status_code == 401
+        good = await dialer_api.get("/campaigns/1/stats", headers={"Authorization": "Bearer other"})
+        assert good.status_code == 200
+        assert (await dialer_api.get("/health")).status_code == 200
+
+
+async def test_a_log_in_gives_tokens_that_expire_and_can_be_refreshed(
+    server: EmbeddedServer, redis: Redis
+) -> None:
+    async with opened(server, build_world(), backend_username="dialer", backend_password="pass") as (
+        centre,
+        backend,
+        _,
+    ):
+
+        async def status(access: str) -> int:
+            reply = await backend.get("/api/contacts/", headers={"Authorization": f"Bearer {access}"})
+            return reply.status_code
+
+        wrong = await backend.post("/api/token/", json={"username": "dialer", "password": "no"})
+        assert wrong.status_code == 401
+        tokens = (await backend.post("/api/token/", json={"username": "dialer", "password": "pass"})).json()
+        assert await status(tokens["access"]) == 200
+        centre.backend.expire_access_tokens()
+        assert await status(tokens["access"]) == 401
+        again = (await backend.post("/api/token/refresh/", json={"refresh": tokens["refresh"]})).json()
+        assert await status(again["access"]) == 200
+        centre.backend.expire_refresh_tokens()
+        gone = await backend.post("/api/token/refresh/", json={"refresh": tokens["refresh"]})
+        assert gone.status_code == 401
+
+
+async def test_a_held_reply_comes_when_the_phone_stops_ringing_and_names_no_call(
+    server: EmbeddedServer, redis: Redis
+) -> None:
+    world = small_world(OUTCOMES["no_answer"])
+    async with opened(server, world, speed=100) as (centre, _, dialer_api):
+        started = time.monotonic()
+        reply = await dialer_api.post("/calls/originate", json=originate_body(timeout=0.3))
+        assert reply.status_code == 200
+        assert reply.json()["status"] == "success"
+        assert "call_id" not in reply.json()
+        assert time.monotonic() - started >= 0.29
+        assert centre.live_calls() == []
+        assert await redis.hgetall("campaign:1") == {"total_calls": "1", "active_calls": "1"}
+
+
+async def test_an_immediate_reply_names_the_call(server: EmbeddedServer, redis: Redis) -> None:
+    world = small_world(OUTCOMES["no_answer"])
+    async with opened(server, world, speed=1, reply="immediate") as (centre, _, dialer_api):
+        reply = await dialer_api.post("/calls/originate", json=originate_body(timeout=30))
+        (call,) = centre.live_calls()
+        assert reply.json()["call_id"] == call.id
+        assert call.course.ring_end_s == 30
+
+
+@pytest.mark.parametrize("honours_key", [True, False])
+@pytest.mark.parametrize("reply", ["held", "immediate"])
+async def test_a_repeated_key_is_placed_once_only_where_keys_are_honoured(
+    server: EmbeddedServer, redis: Redis, honours_key: bool, reply: str
+) -> None:
+    world = small_world(OUTCOMES["no_answer"])
+    async with opened(server, world, honours_key=honours_key, reply=reply) as (centre, _, dialer_api):
+        replies: list[dict[str, Any]] = []
+
+        async def post() -> None:
+            headers = {"Idempotency-Key": "1:1:1"}
+            reply = await dialer_api.post("/calls/originate", json=originate_body(), headers=headers)
+            replies.append(reply.json())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(post)
+            tasks.start_soon(post)
+        await post()
+        audit = centre.summary()
+        assert audit.total.originates == (1 if honours_key else 3)
+        assert audit.double_dials == (0 if honours_key else 2)
+        assert audit.repeated_keys == ({} if honours_key else {"1:1:1": 3})
+        assert await redis.hget("campaign:1", "total_calls") == str(audit.total.originates)
+        if honours_key:
+            assert replies[0] == replies[1] == replies[2]
+
+
+async def test_an_originate_that_makes_no_sense_is_refused(server: EmbeddedServer, redis: Redis) -> None:
+    async with opened(server, small_world()) as (centre, _, dialer_api):
+        assert (await dialer_api.post("/calls/originate", json={"campaign_id": 1})).status_code == 422
+        body = {**originate_body(), "campaign_id": 9}
+        assert (await dialer_api.post("/calls/originate", json=body)).status_code == 404
+        assert centre.summary().total.originates == 0
+
+
+async def test_the_statistics_have_the_fields_of_the_contract(server: EmbeddedServer, redis: Redis) -> None:
+    async with opened(server, build_world(agents=2, contacts=5)) as (_, _backend, dialer_api):
+        statistics = (await dialer_api.get("/campaigns/1/stats")).json()
+        names = """total_contacts pending_calls active_calls completed_calls answered_calls no_answer busy
+        failed answer_rate average_duration calls_per_hour agents_available agents_busy"""
+        assert set(names.split()) <= set(statistics)
+        assert (statistics["total_contacts"], statistics["agents_available"]) == (5, 2)
+        assert (await dialer_api.get("/campaigns/9/stats")).status_code == 404
+
+
+async def test_events_arrive_in_the_stream_in_order(server: EmbeddedServer, redis: Redis) -> None:
+    world = small_world(EVERYBODY)
+    async with opened(server, world, speed=500) as (centre, _, dialer_api):
+        body = {**originate_body(timeout=1), "campaign_id": "1", "contact_id": "1"}  # ids may be strings
+        await dialer_api.post("/calls/originate", json=body)
+
+        async def is_over() -> bool:
+            return await redis.xlen("dialer:events") >= 6
+
+        await wait_until(is_over)
+        await centre.drained()
+        told = await events(redis)
+        assert [kind for kind, _ in told] == [
+            "call_ringing",
+            "call_answered",
+            "agent_busy",
+            "call_completed",
+            "agent_wrapup",
+            "agent_available",
+        ]
+        about = {"campaign_id": 1, "contact_id": 1, "call_id": "call-1-0"}
+        assert told[0][1] == about
+        assert told[1][1] == {**about, "agent_id": "a0", "queue": "sales", "answered_by": "human"}
+        assert centre.summary().events_waiting == 0
+
+
+async def test_hundreds_of_held_calls_at_once_all_get_their_reply(
+    server: EmbeddedServer, redis: Redis
+) -> None:
+    world = small_world(OUTCOMES["no_answer"])
+    async with opened(server, world, speed=30) as (centre, _, _api):
+        limits = httpx.Limits(max_connections=200)
+        statuses: Counter[int] = Counter()
+        async with (
+            httpx.AsyncClient(
+                base_url=centre.dialer_api_url, limits=limits, timeout=20, trust_env=False
+            ) as client,
+            anyio.create_task_group() as tasks,
+        ):
+
+            async def post(contact: int) -> None:
+                reply = await client.post("/calls/originate", json=originate_body(contact, timeout=1))
+                statuses[reply.status_code] += 1
+
+            for contact in range(150):
+                tasks.start_soon(post, contact)
+        assert statuses == {200: 150}
+        assert await redis.hget("campaign:1", "total_calls") == "150"
+
+
+async def test_no_event_is_lost_or_reordered_while_redis_is_down(caplog: pytest.LogCaptureFixture) -> None:
+    with EmbeddedServer(appendonly=True) as server:
+        world = small_world(agents=5)
+        async with opened(server, world, speed=1000, reply="immediate") as (centre, _, dialer_api):
+            for contact in range(50):
+                await dialer_api.post("/calls/originate", json=originate_body(contact, timeout=0.03))
+            await centre.drained()
+            server.kill()
+            refused = await dialer_api.post("/calls/originate", json=originate_body(99, timeout=0.03))
+            assert refused.status_code == 500  # and the phone rings all the same
+            assert centre.summary().total.originates == 51
+            await wait_until(lambda: world.next_at() is None and centre.summary().events_waiting > 0)
+            server.restart()
+            await centre.drained()
+            async with Redis.from_url(server.url, decode_responses=True) as redis:
+                told = await events(redis)
+        ends = Counter(kind for kind, _ in told)
+        assert ends["call_completed"] + ends["call_failed"] + ends["call_abandoned"] == 51
+        warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+        assert len([record for record in warnings if record.name.startswith("streamdialer")]) == 1
+        by_contact: dict[int, list[str]] = {}
+        for kind, about in told:
+            if "contact_id" in about:
+                by_contact.setdefault(about["contact_id"], []).append(kind)
+        for kinds in by_contact.values():
+            order = ["call_ringing", "call_answered", "call_completed", "call_failed", "call_abandoned"]
+            assert kinds == sorted(kinds, key=order.index)
+
+
+async def test_starting_and_pausing_a_campaign_is_said_as_the_dialer_api_says_it(
+    server: EmbeddedServer, redis: Redis
+) -> None:
+    async with opened(server, build_world()) as (centre, backend, _api), redis.pubsub() as listener:
+        await listener.subscribe("dialer:events")
+        await centre.start_campaign(1)
+        public = await redis.hgetall("campaign:1")
+        assert public["status"] == "active"
+        assert "T" in public["started_at"]
+        assert (await backend.get("/api/campaigns/1/")).json()["status"] == "active"
+        await centre.pause_campaign(1)
+        assert await redis.hget("campaign:1", "status") == "paused"
+        heard: list[str] = []
+        with anyio.fail_after(10):
+            while len(heard) < 2:
+                message = await listener.get_message(ignore_subscribe_messages=True, timeout=1)
+                heard += [message["data"]] if message else []
+        assert heard == ["campaign:started:1", "campaign:paused:1"]
+
+
+async def test_answers_can_be_injected(server: EmbeddedServer, redis: Redis) -> None:
+    world = small_world(OUTCOMES["no_answer"])
+    async with opened(server, world, reply="immediate") as (centre, backend, dialer_api):
+
+        async def post(contact: int) -> int:
+            return (await dialer_api.post("/calls/originate", json=originate_body(contact))).status_code
+
+        def overloaded(request: web.Request) -> web.Response:
+            return json_reply({"detail": "slow down"}, 429, {"Retry-After": "7"})
+
+        centre.dialer_api.script(overloaded)
+        assert await post(1) == 429
+        assert centre.summary().total.originates == 0
+
+        async def rings_and_says_500(request: web.Request) -> web.Response:
+            await centre.dialer_api.normal(request)
+            return json_reply({}, 500)
+
+        centre.dialer_api.script(rings_and_says_500)
+        assert await post(1) == 500
+        assert centre.summary().total.originates == 1
+
+        centre.dialer_api.script(drop_connection)
+        with pytest.raises(httpx.TransportError):
+            await post(2)
+
+        async def slow(request: web.Request) -> None:
+            await anyio.sleep(30)
+
+        centre.backend.script(slow)
+        with pytest.raises(httpx.ReadTimeout):
+            await backend.get("/api/campaigns/1/", timeout=0.05)
+
+        centre.backend.script(lambda request: None)
+        centre.dialer_api.script(None)
+        assert await post(3) == 200
+        assert (await backend.get("/api/campaigns/1/")).status_code == 200
+
+
+async def test_every_request_is_recorded(server: EmbeddedServer, redis: Redis) -> None:
+    async with opened(server, small_world(), reply="immediate") as (centre, backend, dialer_api):
+        headers = {"Idempotency-Key": "1:1:1"}
+        await dialer_api.post("/calls/originate", json=originate_body(), headers=headers)
+        await backend.get("/api/contacts/?status=pending")
+        (placed,), (read,) = centre.dialer_api.requests, centre.backend.requests
+        assert (placed.method, placed.path) == ("POST", "/calls/originate")
+        assert placed.json()["contact_id"] == 1
+        assert placed.headers["idempotency-key"] == "1:1:1"
+        assert (read.method, read.path, read.query) == ("GET", "/api/contacts/", {"status": "pending"})
+        assert 0 <= placed.at <= read.at <= centre.now
+
+
+async def test_a_service_can_be_down_and_come_back_at_the_same_address(
+    server: EmbeddedServer, redis: Redis
+) -> None:
+    async with opened(server, small_world()) as (centre, backend, _api):
+        await centre.backend.stop()
+        with pytest.raises(httpx.ConnectError):
+            await backend.get("/api/campaigns/1/")
+        await centre.backend.start()
+        assert (await backend.get("/api/campaigns/1/")).status_code == 200
+
+
+async def test_closing_does_not_wait_for_held_replies(server: EmbeddedServer, redis: Redis) -> None:
+    world = small_world(OUTCOMES["no_answer"])
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks, opened(server, world, speed=1) as (centre, _, _api):
+
+            async def post(url: str) -> None:
+                async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
+                    with pytest.raises(httpx.TransportError):
+                        await client.post(f"{url}/calls/originate", json=originate_body(timeout=60))
+
+            tasks.start_soon(post, centre.dialer_api_url)
+            await wait_until(lambda: len(centre.live_calls()) == 1)
+
+
+async def test_an_error_inside_comes_out_as_itself(server: EmbeddedServer, redis: Redis) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with opened(server, small_world()):
+            raise ZeroDivisionError
+
+
+async def test_before_it_is_opened_it_has_no_address(server: EmbeddedServer) -> None:
+    world = small_world()
+    world.add_contacts([Contact(id=1, campaign_id=1, phone_number="+15550000001")])
+    centre = CallCentre(world, server.url)
+    assert centre.now == 0
+    with pytest.raises(CannotBeDone):
+        _ = centre.backend_url

@@ -1,0 +1,182 @@
+"""Why is it not dialing? Every reason in words, the present one first."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args
+
+import pytest
+from redis.asyncio import Redis
+from typer.testing import CliRunner
+
+from streamdialer.cli import app
+from streamdialer.config.settings import Settings
+from streamdialer.consumers.dialing.reasons import LIMITS, WHY
+from streamdialer.consumers.services import Services
+from streamdialer.model import TickResult
+from streamdialer.operations.decisions import decisions, explain, in_words
+from streamdialer.operations.waiting_contacts import in_words as waiting_in_words
+from streamdialer.operations.waiting_contacts import waiting_for
+from streamdialer.pacing import Limit
+from streamdialer.pacing.adaptive import Bound
+from streamdialer.simulation import build_world
+from tests.support.dialer import running
+from tests.support.ledger_fixture import LedgerWorld
+
+ADAPTIVE: dict[str, Any] = {
+    "place": 3,
+    "p": 0.31,
+    "theta": 0.028,
+    "horizon_s": 11,
+    "available": 2,
+    "coming": 1.84,
+    "answering": 3.1,
+    "risk": 0.041,
+    "limit": "risk",
+}
+
+
+def record(**changes: Any) -> TickResult:
+    plain: dict[str, Any] = {"status": "ok", "kind": "dial", "campaign_id": "7", "dialed": 0, "at": 0}
+    return TickResult(**(plain | changes))
+
+
+@pytest.mark.parametrize(
+    ("status", "records", "first"),
+    [
+        (None, [], "is not dialed: it has no status in Redis"),
+        ("paused", [], "is not dialed: its status is 'paused'"),
+        ("active", [], "nobody has decided anything about it yet"),
+        (
+            "active",
+            [record(reason="no_agents", detail=WHY["no_agents"])],
+            "not dialed: no agent of the queue is free",
+        ),
+        ("active", [record(at=-300_000)], "nobody has decided anything about it for 301 s"),
+        ("active", [record(dialed=1, limit="agents")], "Campaign 7 is dialed."),
+    ],
+)
+def test_how_it_stands_comes_first(status: str | None, records: list[TickResult], first: str) -> None:
+    line = next(iter(explain("7", status, records, now_ms=1000)))
+    assert first in line
+
+
+def test_what_to_do_about_a_campaign_nobody_knows_is_said_once() -> None:
+    assert list(explain("7", None, [], now_ms=0)) == [
+        "Campaign 7 is not dialed: it has no status in Redis.",
+        "What to do: `streamdialer campaign start` gives it one.",
+    ]
+
+
+def test_whom_it_passed_over_is_told_also_when_nobody_was_left() -> None:
+    told = in_words(
+        record(reason="no_contacts", detail=WHY["no_contacts"], skipped={"cap_attempts": 3, "do_not_call": 1})
+    )
+    assert told == (
+        "No call: no contact is ready to be dialed; passed over: 3 over a cap on attempts, 1 not to be called."
+    )
+
+
+def test_the_rule_that_kept_somebody_from_being_called_is_named() -> None:
+    told = in_words(
+        record(
+            dialed=1, limit="no_contacts", skipped={"window_closed": 2}, why={"window_closed": "rule pack co"}
+        )
+    )
+    assert told.endswith("; passed over: 2 outside their calling hours (the first by rule pack co).")
+
+
+def test_a_fixed_decision_names_agents_calls_and_what_bound() -> None:
+    told = in_words(record(dialed=2, available_agents=5, active_calls=5, mode="progressive", limit="agents"))
+    assert told == (
+        "Placed 2 calls: 5 free agents, 5 unanswered calls (progressive); "
+        "every free agent has as many calls as its mode allows."
+    )
+
+
+def test_how_each_limit_narrowed_a_decision_is_told() -> None:
+    steps = [("agents", 12, 8), ("concurrency", 8, 8), ("trunk_lines", 8, 5), ("batch", 5, 5)]
+    told = in_words(
+        record(dialed=5, available_agents=8, active_calls=5, mode="power", limit="trunk_lines", steps=steps)
+    )
+    assert told.endswith(
+        "all lines of its trunk are taken (12 by its share, 8 after agents, 5 after trunk_lines)."
+    )
+
+
+def test_an_adaptive_decision_shows_its_outlook_and_the_risk_it_refused() -> None:
+    told = in_words(record(dialed=3, adaptive=ADAPTIVE))
+    assert told == (
+        "Placed 3 calls. Within 11 s 1.8 agents come free beside the 2 free now, and 3.1 people answer (a call is "
+        "answered with 31%); one more person would find no agent with 4.1%, and 2.8% is allowed now."
+    )
+
+
+def test_a_reached_cap_says_that_it_dials_progressively() -> None:
+    told = in_words(record(adaptive=ADAPTIVE | {"limit": "cap_reached"}))
+    assert "the abandon rate is above its cap, so calls are placed for free agents only (progressive)" in told
+
+
+@pytest.mark.parametrize("limit", sorted(set(get_args(Bound)) - {"risk", "cap_reached"}))
+def test_every_adaptive_limit_has_words(limit: str) -> None:
+    assert LIMITS[limit].says in in_words(record(adaptive=ADAPTIVE | {"limit": limit}))
+
+
+@pytest.mark.parametrize("limit", get_args(Limit))
+def test_every_fixed_limit_has_words(limit: str) -> None:
+    assert LIMITS[limit].says in in_words(record(limit=limit))
+
+
+def test_a_shadow_and_skipped_contacts_are_told() -> None:
+    told = in_words(record(dialed=1, limit="no_contacts", shadow=ADAPTIVE, skipped={"attempts_used_up": 4}))
+    assert told.endswith("; passed over: 4 out of attempts. Adaptive pacing would have placed 3.")
+
+
+@pytest.mark.anyio
+async def test_from_the_records_of_a_dialed_campaign(
+    settings: Settings, redis: Redis, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("REDIS_URL", settings.redis_url)
+    world = build_world(agents=4, contacts=60, mode="predictive", pacing="adaptive", speed=60)
+    async with running(settings, world, pacing_time_scale=60.0) as dialer:
+        await dialer.until(lambda audit: audit.total.originates > 10, within_s=30)
+        await redis.hset("campaign:1", "status", "paused")
+        await dialer.tick()
+        found = await decisions(redis, dialer.services.keys, "1", 50)
+        assert found[0].reason == "not_active"
+        assert any(one.adaptive for one in found)
+        assert all(one.reason != "decided_just_now" for one in found), "nothing was decided then"
+    from anyio.to_thread import run_sync
+
+    result = await run_sync(lambda: CliRunner().invoke(app, ["explain", "1", "--last", "50"]))
+    assert result.exit_code == 0, result.output
+    first, *others = result.stdout.splitlines()
+    assert first == "Campaign 1 is not dialed: its status is 'paused', not 'active'."
+    assert "What to do: `streamdialer campaign start`, when it is to be dialed." in others
+    assert any("agents come free beside" in line for line in others)
+    result = await run_sync(lambda: CliRunner().invoke(app, ["explain", "1", "--json"]))
+    assert json.loads(result.stdout)["decisions"][0]["reason"] == "not_active"
+    assert json.loads(result.stdout)["stands"] == first
+    assert json.loads(result.stdout)["reason"] == "not_active"
+
+
+@pytest.mark.anyio
+async def test_why_contacts_wait_is_told_by_reason(services: Services) -> None:
+    world, client, keys = LedgerWorld(services), services.client, services.keys
+    await world.open_campaign(contacts=5)
+    for number, reason in enumerate(["retry", "retry", "callback", "min_gap", "of_tomorrow"], 1):
+        wait = {"y": reason, "s": "4 h between two attempts" if reason == "min_gap" else None}
+        document = {"p": "waiting", "a": 1, "w": wait}
+        await client.hset(keys.records("1"), str(number), json.dumps(document))
+        await client.zadd(keys.waiting("1"), {str(number): 10_000 * number})
+    found = await waiting_for(client, keys, "1", 5_000)
+    assert [(one.reason, one.contacts, one.first_in_s) for one in found] == [
+        ("retry", 2, 5.0),
+        ("callback", 1, 25.0),
+        ("min_gap", 1, 35.0),
+    ]
+    assert waiting_in_words(found) == (
+        "Of the next who wait: 2 for their next attempt (the first in 5 s), 1 for the callback they asked for "
+        "(the first in 25 s), 1 within the gap between two attempts (the first in 35 s; 4 h between two attempts)."
+    )
+    assert waiting_in_words(await waiting_for(client, keys, "2", 0)) == ""

@@ -1,0 +1,949 @@
+"""The HTTP gateways against real servers on loopback, well-behaved and not."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import subprocess
+import time
+from asyncio import StreamReader, StreamWriter, start_server
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+from aiohttp import web
+
+from streamdialer.config.settings import Settings
+from streamdialer.errors import CampaignError, RefusedByServer, SettingsError, Unreachable
+from streamdialer.gateways import Backend, ContactPatch, DialerAPI, Reply
+from streamdialer.gateways.parsing import next_path
+
+pytestmark = pytest.mark.anyio
+
+Answer = Callable[["Asked"], "web.StreamResponse | Awaitable[web.StreamResponse]"]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Asked(msgspec.Struct):
+    """One request as the server saw it."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: Any
+
+
+def html(status: int) -> web.Response:
+    return web.Response(text="<html><title>Oops</title></html>", content_type="text/html", status=status)
+
+
+class Server:
+    """A server that answers every request with `answer` and remembers what it was asked."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.asked: list[Asked] = []
+        self.url = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        raw = await request.read()
+        asked = Asked(
+            method=request.method,
+            path=request.raw_path.partition("?")[0],
+            query=dict(request.query),
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=msgspec.json.decode(raw) if raw else None,
+        )
+        self.asked.append(asked)
+        answer = self.answer(asked)
+        return answer if isinstance(answer, web.StreamResponse) else await answer
+
+
+@asynccontextmanager
+async def serving(answer: Answer) -> AsyncIterator[Server]:
+    server = Server(answer)
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield server
+    finally:
+        await runner.cleanup()
+
+
+def always(document: object, status: int = 200) -> Answer:
+    return lambda _: web.json_response(document, status=status)
+
+
+@asynccontextmanager
+async def speaking(
+    talk: Callable[[StreamReader, StreamWriter], Awaitable[None]], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
+    """A server below HTTP: `talk` has the bare connection; yields host:port."""
+
+    open_writers: set[StreamWriter] = set()
+    ended = anyio.Event()
+
+    async def guarded(reader: StreamReader, writer: StreamWriter) -> None:
+        open_writers.add(writer)
+        with suppress(OSError, EOFError):
+            await talk(reader, writer)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        open_writers.discard(writer)
+        if not open_writers:
+            ended.set()
+
+    server = await start_server(guarded, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for writer in open_writers:
+            writer.transport.abort()
+        if open_writers:
+            ended = anyio.Event()
+            await ended.wait()
+
+
+async def read_request(reader: StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    return head + await reader.readexactly(int(length.partition(b":")[2]))
+
+
+PLACED = b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n" + b'{"status": "success"}'
+
+
+def dialer_settings(url: str, **more: Any) -> Settings:
+    return Settings(dialer_api_url=url, **{"originate_timeout_s": 10.0, **more})
+
+
+async def originate(url: str, **more: Any) -> Reply:
+    async with DialerAPI(dialer_settings(url, **more)) as api:
+        return await place(api)
+
+
+async def place(api: DialerAPI, attempt: str = "7:12:1") -> Reply:
+    return await api.originate(attempt_id=attempt, campaign="7", contact="12", phone_number="+15550123")
+
+
+# --- Dialer API ---------------------------------------------------------------------------------------------
+
+
+async def test_an_originate_request_is_what_the_contract_says() -> None:
+    async with serving(always({"status": "success", "call_id": 5})) as server:
+        settings = dialer_settings(server.url + "/dialer/", dialer_api_token="t0ken")
+        async with DialerAPI(settings) as api:
+            reply = await api.originate(
+                attempt_id="7:abc:2",
+                campaign="7",
+                contact="abc",
+                phone_number="+1555",
+                variables={"lang": "de"},
+            )
+            await api.originate(
+                attempt_id="x:12:1", campaign="x", contact="12", contact_wire_id="012", phone_number="1"
+            )
+    assert reply == Reply(verdict="placed", call_id="5", detail="HTTP 200")
+    first, second = server.asked
+    assert (first.method, first.path) == ("POST", "/dialer/calls/originate")
+    assert first.body == {
+        "campaign_id": 7,
+        "contact_id": "abc",
+        "phone_number": "+1555",
+        "context": "dialer-outbound",
+        "priority": 1,
+        "timeout": 30,
+        "variables": {"lang": "de"},
+    }
+    assert type(first.body["timeout"]) is int
+    assert first.headers["idempotency-key"] == "7:abc:2"
+    assert first.headers["authorization"] == "Bearer t0ken"
+    assert first.headers["content-type"] == "application/json"
+    assert first.headers["user-agent"].startswith("streamdialer/")
+    assert (second.body["campaign_id"], second.body["contact_id"]) == ("x", "012")
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "hold", "rest_s"),
+    [
+        (200, "placed", "", 0),
+        (429, "not_placed", "campaign", 11),
+        (503, "not_placed", "api", 11),
+        (401, "not_placed", "credentials", 11),
+        (403, "not_placed", "credentials", 11),
+        (400, "never", "", 0),
+        (404, "never", "", 0),
+        (409, "never", "", 0),
+        (422, "never", "", 0),
+        (500, "unknown", "", 0),
+        (502, "unknown", "", 0),
+        (504, "unknown", "", 0),
+        (307, "unknown", "", 0),
+        (408, "unknown", "", 0),
+    ],
+)
+async def test_every_reply_is_read_and_asked_for_once(
+    status: int, verdict: str, hold: str, rest_s: float
+) -> None:
+    headers = {"Retry-After": "11", "Location": "/elsewhere"}
+    async with serving(lambda _: web.json_response({}, status=status, headers=headers)) as server:
+        reply = await originate(server.url)
+    assert (reply.verdict, reply.hold, reply.retry_after_s) == (verdict, hold, rest_s)
+    assert len(server.asked) == 1
+
+
+async def test_a_closed_port_an_unknown_host_and_a_url_without_sense_send_nothing(free_port: int) -> None:
+    for url in (
+        f"http://127.0.0.1:{free_port}",
+        "http://no-such-host.invalid",
+        f"https://127.0.0.1:{free_port}",
+    ):
+        reply = await originate(url)
+        assert (reply.verdict, reply.hold) == ("not_placed", "api"), url
+        assert "nothing was sent" in reply.detail
+
+
+async def test_a_certificate_we_do_not_trust_sends_nothing(tmp_path: Path) -> None:
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x -keyout {key} -out {cert}"
+    try:
+        await anyio.run_process(command.split())
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no openssl to make a certificate with")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+
+    requests: list[bytes] = []
+
+    async def talk(reader: StreamReader, writer: StreamWriter) -> None:
+        requests.append(await read_request(reader))
+
+    async with speaking(talk, context) as address:
+        reply = await originate(f"https://{address}")
+    assert requests == []
+    assert (reply.verdict, reply.hold) == ("not_placed", "api")
+
+
+async def test_a_tls_handshake_that_breaks_sends_nothing() -> None:
+    async def talk(reader: StreamReader, writer: StreamWriter) -> None:
+        reset(writer)
+
+    async with speaking(talk) as address:
+        assert (await originate(f"https://{address}")).verdict == "not_placed"
+
+
+async def test_no_connection_in_time_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamdialer.gateways.client.CONNECT_S", 0.3)
+
+    async def talk(reader: StreamReader, writer: StreamWriter) -> None:
+        await reader.read()  # never says hello
+
+    async with speaking(talk) as address:
+        assert (await originate(f"https://{address}")).verdict == "not_placed"
+
+
+def reset(writer: StreamWriter) -> None:
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "ending", ["close", "reset", "silence", "half", "truncated", "ssh", "gzip", "chunk", "trickle"]
+)
+async def test_a_reply_that_breaks_after_sending_is_unknown_and_nothing_is_sent_again(ending: str) -> None:
+    requests: list[bytes] = []
+    bodies = {
+        "half": b"HTTP/1.1 200 OK\r\nContent-Le",
+        "truncated": b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{}",
+        "ssh": b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+        "gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+        "chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "trickle": b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n",
+    }
+
+    async def talk(reader: StreamReader, writer: StreamWriter) -> None:
+        requests.append(await read_request(reader))
+        if ending == "reset":
+            reset(writer)
+        elif ending == "silence":
+            await reader.read()
+        elif ending in bodies:
+            writer.write(bodies[ending])
+            await writer.drain()
+            while ending == "trickle":
+                await anyio.sleep(0.05)
+                writer.write(b" ")
+                await writer.drain()
+
+    async with speaking(talk) as address:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("streamdialer.gateways.client.CONNECT_S", 0.5)
+            started = time.monotonic()
+            reply = await originate(f"http://{address}", originate_timeout_s=0.8)
+            assert time.monotonic() - started < 5
+        await anyio.sleep(0.05)
+    assert (reply.verdict, reply.hold) == ("unknown", "")
+    assert len(requests) == 1
+
+
+async def test_a_kept_connection_that_breaks_is_unknown_and_nothing_is_sent_again() -> None:
+    requests: list[bytes] = []
+
+    async def talk(reader: StreamReader, writer: StreamWriter) -> None:
+        requests.append(await read_request(reader))
+        writer.write(PLACED)
+        await writer.drain()
+        requests.append(await read_request(reader))
+
+    async with speaking(talk) as address, DialerAPI(dialer_settings(f"http://{address}")) as api:
+        replies = [await place(api, "7:1:1"), await place(api, "7:2:1")]
+        await anyio.sleep(0.1)
+    assert [reply.verdict for reply in replies] == ["placed", "unknown"]
+    assert [b"7:1:1" in requests[0], b"7:2:1" in requests[1], len(requests)] == [True, True, 2]
+
+
+async def test_a_connection_the_server_closed_while_idle_costs_nothing_once_we_know() -> None:
+    async def talk(reader: StreamReader, writer: StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(PLACED)
+        await writer.drain()
+
+    async with speaking(talk) as address, DialerAPI(dialer_settings(f"http://{address}")) as api:
+        for _ in range(3):
+            assert (await place(api)).verdict == "placed"
+            await anyio.sleep(0.05)
+
+
+async def test_an_idle_close_we_have_not_noticed_is_unknown_and_nothing_is_sent_again() -> None:
+    requests: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve_one_per_connection() -> None:
+        with suppress(OSError):
+            while True:
+                peer, _ = listener.accept()
+                with peer:
+                    if received := peer.recv(65536):
+                        requests.append(received)
+                        peer.sendall(PLACED)
+                        time.sleep(0.1)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(anyio.to_thread.run_sync, serve_one_per_connection)
+        port = listener.getsockname()[1]
+        async with DialerAPI(dialer_settings(f"http://127.0.0.1:{port}")) as api:
+            assert (await place(api)).verdict == "placed"
+            time.sleep(0.3)  # noqa: ASYNC251 - the loop must not see the close
+            assert (await place(api)).verdict == "unknown"
+            await anyio.sleep(0.1)
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+    assert len(requests) == 1
+
+
+async def test_hundreds_of_held_replies_do_not_wait_for_each_other() -> None:
+    all_here = anyio.Event()
+
+    async def hold(_: Asked) -> web.StreamResponse:
+        if len(server.asked) == 200:
+            all_here.set()
+        await all_here.wait()
+        return web.json_response({})
+
+    replies: list[Reply] = []
+    async with serving(hold) as server:
+        settings = dialer_settings(server.url, calls_concurrency=200, originate_timeout_s=20)
+        async with DialerAPI(settings) as api, anyio.create_task_group() as tasks:
+
+            async def one() -> None:
+                replies.append(await place(api))
+
+            for _ in range(200):
+                tasks.start_soon(one)
+    assert {reply.verdict for reply in replies} == {"placed"}
+
+
+async def test_cancellation_passes_through_and_closing_midway_is_unknown() -> None:
+    second_here = anyio.Event()
+
+    async def hold(_: Asked) -> web.StreamResponse:
+        if len(server.asked) == 2:
+            second_here.set()
+        await anyio.sleep(5)
+        return web.json_response({})
+
+    async with serving(hold) as server:
+        settings = dialer_settings(server.url, originate_timeout_s=20)
+        async with DialerAPI(settings) as api:
+            with anyio.move_on_after(0.1) as scope:
+                await place(api)
+            assert scope.cancelled_caught
+            replies: list[Reply] = []
+            async with anyio.create_task_group() as tasks:
+
+                async def one() -> None:
+                    replies.append(await place(api))
+
+                tasks.start_soon(one)
+                await second_here.wait()
+                await api.aclose()
+    assert [reply.verdict for reply in replies] == ["unknown"]
+
+
+async def test_statistics_and_health_of_the_dialer_api() -> None:
+    async with serving(always({"active_calls": 3})) as server:
+        settings = dialer_settings(server.url)
+        async with DialerAPI(settings) as api:
+            assert await api.statistics("7") == {"active_calls": 3}
+            assert server.asked[0].path == "/campaigns/7/stats"
+            assert "answers" in await api.health()
+            server.answer = always({}, 404)
+            with pytest.raises(RefusedByServer) as refused:
+                await api.statistics("7")
+            assert refused.value.status == 404
+            assert "no /health" in await api.health()
+            for broken in (lambda _: html(200), lambda _: html(502), always([]), always({}, 401)):
+                server.answer = broken
+                with pytest.raises(Unreachable, match="/campaigns/7/stats answered HTTP"):
+                    await api.statistics("7")
+            with pytest.raises(Unreachable, match="credentials"):
+                await api.health()
+    async with DialerAPI(dialer_settings(server.url)) as api:
+        with pytest.raises(Unreachable, match="DIALER_API_URL"):
+            await api.statistics("7")
+
+
+@pytest.mark.parametrize("url", ["", "dialer-api:8001", "ftp://dialer-api", "http://", "http://[::1"])
+def test_a_base_url_that_is_not_http_names_its_setting(url: str) -> None:
+    with pytest.raises(SettingsError, match="DIALER_API_URL"):
+        DialerAPI(Settings(dialer_api_url=url))
+    with pytest.raises(SettingsError, match="BACKEND_URL"):
+        Backend(Settings(backend_url=url))
+
+
+# --- backend: campaigns -------------------------------------------------------------------------------------
+
+
+async def campaign(document: object, status: int = 200) -> Any:
+    async with (
+        serving(always(document, status)) as server,
+        Backend(Settings(backend_url=server.url)) as backend,
+    ):
+        got = await backend.campaign("7")
+        assert server.asked[0].path == "/api/campaigns/7/"
+        return got
+
+
+async def test_campaign_decimals_come_as_strings_and_nulls_mean_defaults() -> None:
+    got = await campaign(
+        {
+            "id": 7,
+            "queue_name": " sales ",
+            "dial_mode": "predictive",
+            "pacing_ratio": "2.50",
+            "max_concurrent_calls": "20",
+            "retry_delay": None,
+            "max_retries": None,
+            "days_of_week": [0, 4],
+            "timezone": "",
+            "start_time": None,
+            "weight": None,
+            "pacing": None,
+            "unknown": {"a": 1},
+        }
+    )
+    assert (got.queue_name, got.pacing_ratio, got.max_concurrent_calls) == ("sales", 2.5, 20)
+    assert (got.retry_delay, got.max_retries, got.weight) == (300.0, 3, 1.0)
+    assert (got.days_of_week, got.timezone, got.start_time, got.pacing) == ((0, 4), None, None, None)
+    bare = await campaign({"queue_name": 5001, "dial_mode": None, "days_of_week": None})
+    assert (bare.queue_name, bare.dial_mode, bare.days_of_week) == ("5001", "progressive", None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"queue_name": None}, "queue_name is missing"),
+        ({"queue_name": "  "}, "queue_name is '  '"),
+        ({"queue_name": ["q"]}, "queue_name is"),
+        ({"dial_mode": "turbo"}, "dial_mode is 'turbo', takes preview, progressive, predictive, power"),
+        ({"dial_mode": ["power"]}, "dial_mode is"),
+        ({"pacing_ratio": "fast"}, "pacing_ratio is 'fast'"),
+        ({"pacing_ratio": 0}, "pacing_ratio is 0"),
+        ({"pacing_ratio": "nan"}, "pacing_ratio is 'nan'"),
+        ({"retry_delay": "inf"}, "retry_delay is 'inf'"),
+        ({"dial_mode": "predictive", "pacing_ratio": "3.01"}, "pacing_ratio is 3.01.*predictive.*at most 3"),
+        ({"dial_mode": "power", "pacing_ratio": 5.5}, "pacing_ratio is 5.5.*power.*at most 5"),
+        ({"max_concurrent_calls": -1}, "max_concurrent_calls is -1"),
+        ({"days_of_week": [7]}, r"days_of_week\[...\] is \[7\]|days_of_week.* is \[7\]"),
+        ({"days_of_week": "0,1"}, "days_of_week is '0,1'"),
+        ({"start_time": 9}, "start_time is 9"),
+        ({"calls_per_second": 0}, "calls_per_second is 0"),
+        ({"calls_per_second": "inf"}, "calls_per_second is 'inf', takes a finite number"),
+        ({"attempt_caps": 3}, "attempt_caps is 3"),
+        ({"min_gap": 3600}, "min_gap is 3600"),
+    ],
+)
+async def test_a_campaign_that_cannot_be_used_names_the_field(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(CampaignError, match=f"campaign 7: {message}"):
+        await campaign({"queue_name": "q", **fields})
+
+
+async def test_limits_of_the_ratio_are_within_it_and_other_modes_have_none() -> None:
+    for mode, ratio in (("predictive", 3), ("power", "5.00"), ("progressive", 9), ("preview", 9)):
+        assert (
+            await campaign({"queue_name": "q", "dial_mode": mode, "pacing_ratio": ratio})
+        ).dial_mode == mode
+
+
+async def test_a_missing_campaign_and_a_broken_backend_are_told_apart(free_port: int) -> None:
+    with pytest.raises(CampaignError, match="campaign 7 does not exist in the backend"):
+        await campaign({"detail": "Not found."}, 404)
+    for status in (500, 503, 401, 403, 429, 302):
+        with pytest.raises(Unreachable, match=f"HTTP {status}"):
+            await campaign({}, status)
+    with pytest.raises(Unreachable):
+        await campaign([])
+    deep = web.Response(body=b"[" * 100_000, content_type="application/json")
+    async with serving(lambda _: deep) as server, Backend(Settings(backend_url=server.url)) as backend:
+        with pytest.raises(Unreachable):
+            await backend.campaign("7")
+    moved = web.Response(status=301, headers={"Location": "https://crm.example/login"})
+    async with serving(lambda _: moved) as server, Backend(Settings(backend_url=server.url)) as backend:
+        with pytest.raises(Unreachable, match=r"a redirect to https://crm\.example/login"):
+            await backend.campaign("7")
+    async with serving(lambda _: html(200)) as server, Backend(Settings(backend_url=server.url)) as backend:
+        with pytest.raises(Unreachable, match="an HTML page"):
+            await backend.campaign("7")
+    async with Backend(Settings(backend_url=f"http://127.0.0.1:{free_port}")) as backend:
+        with pytest.raises(Unreachable, match="BACKEND_URL"):
+            await backend.campaign("7")
+
+
+# --- backend: lists -----------------------------------------------------------------------------------------
+
+
+async def agents(answer: Answer) -> list[tuple[int | str, bool]]:
+    async with serving(answer) as server, Backend(Settings(backend_url=server.url)) as backend:
+        got = [(agent.id, agent.is_free) for agent in await backend.agents("sales/north ü")]
+        assert server.asked[0].path == "/api/queues/sales%2Fnorth%20%C3%BC/agents/"
+        return got
+
+
+async def test_agents_come_as_an_array_or_in_pages_and_count_once() -> None:
+    rows = [
+        {"id": 1, "status": "Available", "x": 1},
+        {"id": "b", "status": "IDLE"},
+        {"id": 3, "status": None},
+    ]
+    expected = [(1, True), ("b", True), (3, False)]
+    assert await agents(always(rows)) == expected
+    assert await agents(always([])) == []
+    assert await agents(always([*rows, {"id": "1", "status": "busy"}])) == [("1", False), *expected[1:]]
+
+    def paged(asked: Asked) -> web.Response:
+        number = int(asked.query.get("page", 1))
+        following = f"http://django.internal:1{asked.path}?page={number + 1}" if number < 3 else None
+        return web.json_response(
+            {"count": 3, "next": following, "previous": None, "results": rows[number - 1 : number]}
+        )
+
+    assert await agents(paged) == expected
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"detail": "no such queue"},
+        "agents",
+        None,
+        {"results": None},
+        {"results": [], "next": 5},
+        {"results": [], "next": "http://x:port/"},
+        [{"status": "available"}],
+        [{"id": None, "status": "available"}],
+        [{"id": "a b", "status": "available"}],
+        [{"id": True}],
+        [{"id": 1, "status": {"now": "idle"}}],
+        [17],
+    ],
+)
+async def test_an_agent_list_that_cannot_be_read_is_no_list(document: object) -> None:
+    with pytest.raises(Unreachable, match="answered HTTP 200"):
+        await agents(always(document))
+
+
+async def test_error_pages_and_endless_lists_of_agents_are_unreachable() -> None:
+    for answer in (lambda _: html(200), lambda _: html(404), always({}, 500), always([], 403)):
+        with pytest.raises(Unreachable):
+            await agents(answer)
+    with pytest.raises(Unreachable, match="does not end"):
+        await agents(lambda asked: web.json_response({"next": asked.path, "results": []}))
+    with pytest.raises(Unreachable, match=r"does not end \(50 pages"):
+        await agents(
+            lambda asked: web.json_response(
+                {"next": f"?page={int(asked.query.get('page', 0)) + 1}", "results": []}
+            )
+        )
+
+
+async def test_pending_contacts_are_asked_for_as_the_contract_says_and_bad_rows_put_aside() -> None:
+    rows: list[Any] = [
+        {
+            "id": 1,
+            "campaign_id": 7,
+            "phone_number": "+1",
+            "status": "pending",
+            "priority": "9",
+            "attempts": None,
+        },
+        {"phone_number": "+2"},
+        {"id": "a b", "phone_number": "+3"},
+        {"id": 4, "phone_number": 15550104},
+        {"id": 5, "phone_number": "+5", "campaign_id": 8},
+        {"id": 6, "phone_number": "+6", "status": "completed"},
+        "seven",
+        {"id": "x-8", "timezone": "", "custom_data": {"a": 1}, "priority": None},
+    ]
+    answer = always({"results": rows, "next": None})
+    async with serving(answer) as server, Backend(Settings(backend_url=server.url)) as backend:
+        pages = [page async for page in backend.pending("7", 50)]
+    assert server.asked[0].query == {
+        "campaign_id": "7",
+        "status": "pending",
+        "limit": "50",
+        "offset": "0",
+        "ordering": "-priority,created_at",
+    }
+    (page,) = pages
+    assert page.more is False
+    assert [(c.id, c.priority, c.attempts, c.timezone) for c in page.contacts] == [
+        (1, 9, 0, None),
+        ("x-8", 5, 0, None),
+    ]
+    assert [line.partition(":")[0] for line in page.unreadable] == [
+        "row 2",
+        "contact 'a b'",
+        "contact '4'",
+        "contact '5'",
+        "contact '6'",
+        "row 7",
+    ]
+    assert "campaign 8" in page.unreadable[3]
+    assert "15550104" not in "".join(page.unreadable)
+
+
+@pytest.mark.parametrize(
+    ("row", "is_pending"),
+    [
+        ({"id": 5, "status": "pending", "phone_number": "+1", "campaign_id": 7}, True),
+        ({"id": 5, "status": "pending", "phone_number": "+1"}, True),
+        ({"id": 5, "status": "pending", "phone_number": "+1", "campaign_id": 8}, False),
+        ({"id": 5, "status": "completed", "campaign_id": 7}, False),
+    ],
+)
+async def test_a_contact_asked_for_by_its_id_is_pending_in_its_campaign_or_not(
+    row: dict[str, Any], is_pending: bool
+) -> None:
+    async with serving(always(row)) as server, Backend(Settings(backend_url=server.url)) as backend:
+        found = await backend.contact("7", "5", {"pending"})
+    assert (found is not None) == is_pending
+    assert server.asked[0].path == "/api/contacts/5/"
+
+
+async def test_a_contact_the_backend_has_no_more_and_one_it_does_not_tell_of() -> None:
+    answers = iter([web.Response(status=404), web.json_response({"id": 5}), web.Response(status=500)])
+    async with (
+        serving(lambda _: next(answers)) as server,
+        Backend(Settings(backend_url=server.url)) as backend,
+    ):
+        assert await backend.contact("7", "5", {"pending"}) is None
+        with pytest.raises(ValueError, match="no contact with a status"):
+            await backend.contact("7", "5", {"pending"})
+        with pytest.raises(Unreachable):
+            await backend.contact("7", "5", {"pending"})
+
+
+@pytest.mark.parametrize("status", [404, 405, 410, 501])
+async def test_whether_the_backend_shows_single_contacts_is_known_once_it_has(status: int) -> None:
+    row = {"id": 5, "status": "completed", "phone_number": "+1"}
+    answers = iter([web.Response(status=status), web.json_response(row)])
+    async with (
+        serving(lambda _: next(answers)) as server,
+        Backend(Settings(backend_url=server.url)) as backend,
+    ):
+        assert await backend.contact("7", "5") is None
+        assert not backend.shows_contacts
+        found = await backend.contact("7", "5")
+        assert found is not None
+        assert found.status == "completed"
+        assert backend.shows_contacts
+
+
+async def test_contacts_due_for_retry_are_asked_for_in_utc() -> None:
+    before = datetime(2025, 3, 1, 12, 30, tzinfo=timezone(timedelta(hours=2)))
+    row = {"id": 1, "phone_number": "+1", "status": "busy", "attempts": 1}
+    async with serving(always([row])) as server, Backend(Settings(backend_url=server.url)) as backend:
+        pages = [page async for page in backend.due_for_retry("7", before, 3, 100)]
+    assert [contact.id for page in pages for contact in page.contacts] == [1]
+    assert server.asked[0].query == {
+        "campaign_id": "7",
+        "status": "no_answer,busy",
+        "last_attempt__lt": "2025-03-01T10:30:00Z",
+        "attempts__lt": "3",
+        "limit": "100",
+    }
+
+
+async def test_next_is_followed_by_path_and_query_below_a_prefix() -> None:
+    def answer(asked: Asked) -> web.Response:
+        offset = int(asked.query["offset"])
+        following = (
+            f"https://django:8000/api/contacts/?offset={offset + 1}&cursor=a%2Bb%3D" if offset < 2 else None
+        )
+        return web.json_response({"results": [{"id": offset, "phone_number": "+1"}], "next": following})
+
+    async with serving(answer) as server, Backend(Settings(backend_url=server.url + "/crm")) as backend:
+        pages = [page async for page in backend.pending("7", 1)]
+    assert [page.contacts[0].id for page in pages] == [0, 1, 2]
+    assert [page.more for page in pages] == [True, True, False]
+    assert {asked.path for asked in server.asked} == {"/crm/api/contacts/"}
+    assert server.asked[2].query == {"offset": "2", "cursor": "a+b="}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "following", "path"),
+    [
+        ("", "http://django:8000/api/contacts/?offset=5", "/api/contacts/?offset=5"),
+        ("", "?offset=5", "/api/contacts/?offset=5"),
+        ("/crm", "http://x/crm/api/contacts/?offset=5", "/api/contacts/?offset=5"),
+        ("/crm", "http://x/api/contacts/?offset=5", "/api/contacts/?offset=5"),
+        ("/api", "http://x/api/contacts/?offset=5", "/api/contacts/?offset=5"),
+        ("/api", "http://x/api/api/contacts/?offset=5", "/api/contacts/?offset=5"),
+        ("/crm", "/crm/api/v2/contacts/?c=1", "/api/v2/contacts/?c=1"),
+    ],
+)
+def test_the_path_of_a_next_page(prefix: str, following: str, path: str) -> None:
+    assert next_path("/api/contacts/?offset=0", following, prefix) == path
+
+
+async def test_full_bare_arrays_are_followed_by_offset_until_they_repeat_or_end() -> None:
+    everything = [{"id": number, "phone_number": "+1"} for number in range(5)]
+
+    def slices(asked: Asked) -> web.Response:
+        start, size = int(asked.query["offset"]), int(asked.query["limit"])
+        return web.json_response(everything[start : start + size])
+
+    async def read(answer: Answer, size: int) -> list[list[int | str]]:
+        async with serving(answer) as server, Backend(Settings(backend_url=server.url)) as backend:
+            return [[contact.id for contact in page.contacts] async for page in backend.pending("7", size)]
+
+    assert await read(slices, 2) == [[0, 1], [2, 3], [4]]
+    assert await read(always(everything), 5) == [[0, 1, 2, 3, 4]]
+    assert await read(always(everything), 2) == [[0, 1, 2, 3, 4]]
+
+
+# --- backend: writing ---------------------------------------------------------------------------------------
+
+
+async def test_a_patch_carries_only_what_changed_and_its_answer_is_final_or_not(free_port: int) -> None:
+    async with serving(always({"id": 1})) as server, Backend(Settings(backend_url=server.url)) as backend:
+        await backend.patch_contact("12", ContactPatch(status="busy"))
+        await backend.patch_contact(
+            "12", ContactPatch(status="busy", attempts=2, last_attempt="2025-03-01T10:00:00Z")
+        )
+        await backend.post_statistics("7", {"answered": 1})
+        server.answer = lambda _: web.Response(status=204)
+        await backend.patch_contact("12", ContactPatch(status="busy", attempts=0))
+        assert [(asked.method, asked.path, asked.body) for asked in server.asked] == [
+            ("PATCH", "/api/contacts/12/", {"status": "busy"}),
+            (
+                "PATCH",
+                "/api/contacts/12/",
+                {"status": "busy", "attempts": 2, "last_attempt": "2025-03-01T10:00:00Z"},
+            ),
+            ("POST", "/api/campaigns/7/update_stats/", {"answered": 1}),
+            ("PATCH", "/api/contacts/12/", {"status": "busy", "attempts": 0}),
+        ]
+        for status in (400, 404, 405, 409, 410, 422):
+            server.answer = always({"detail": "no"}, status)
+            with pytest.raises(RefusedByServer) as refused:
+                await backend.patch_contact("12", ContactPatch(status="busy"))
+            assert refused.value.status == status
+        for status in (301, 401, 403, 408, 429, 500, 502, 503):
+            server.answer = always({"detail": "later"}, status)
+            with pytest.raises(Unreachable):
+                await backend.patch_contact("12", ContactPatch(status="busy"))
+        server.answer = lambda _: html(200)
+        with pytest.raises(Unreachable):
+            await backend.post_statistics("7", {})
+    async with Backend(Settings(backend_url=f"http://127.0.0.1:{free_port}")) as backend:
+        with pytest.raises(Unreachable):
+            await backend.patch_contact("12", ContactPatch(status="busy"))
+
+
+async def test_health_of_the_backend() -> None:
+    async with serving(always([])) as server, Backend(Settings(backend_url=server.url)) as backend:
+        assert "lists contacts" in await backend.health()
+        server.answer = always({"detail": "campaign_id is required"}, 400)
+        assert "answers" in await backend.health()
+        for broken in (always({}, 401), always({}, 500), always({}), lambda _: html(200)):
+            server.answer = broken
+            with pytest.raises(Unreachable):
+                await backend.health()
+
+
+# --- backend: credentials -----------------------------------------------------------------------------------
+
+
+class Django:
+    """A backend behind SimpleJWT; tokens are numbered, and only the newest is good."""
+
+    def __init__(self) -> None:
+        self.issued = 0
+        self.refresh_works = True
+        self.password = "pw"
+        self.log: list[str] = []
+        self.stale_status = 401
+
+    def expire(self) -> None:
+        self.issued += 1
+
+    async def __call__(self, asked: Asked) -> web.StreamResponse:
+        await anyio.sleep(0.02)
+        if asked.path == "/api/token/":
+            self.log.append("obtain")
+            if asked.body != {"username": "dialer", "password": self.password}:
+                return web.json_response({"detail": "No active account"}, status=401)
+            self.issued += 1
+            return web.json_response({"access": f"a{self.issued}", "refresh": "r"})
+        if asked.path == "/api/token/refresh/":
+            self.log.append("refresh")
+            if not self.refresh_works or asked.body != {"refresh": "r"}:
+                return web.json_response({"code": "token_not_valid"}, status=401)
+            self.issued += 1
+            return web.json_response({"access": f"a{self.issued}"})
+        good = asked.headers.get("authorization") == f"Bearer a{self.issued}"
+        self.log.append("ok" if good else "stale")
+        if not good:
+            return web.json_response({"code": "token_not_valid"}, status=self.stale_status)
+        response = web.json_response([])
+        response.set_cookie("sessionid", "s")
+        assert "cookie" not in asked.headers
+        return response
+
+
+def jwt_settings(server: Server) -> Settings:
+    # by name: cookie jars ignore servers without one
+    url = server.url.replace("127.0.0.1", "localhost")
+    return Settings(backend_url=url, backend_username="dialer", backend_password="pw")
+
+
+async def test_concurrent_requests_share_one_log_in_and_one_refresh() -> None:
+    django = Django()
+    async with serving(django) as server, Backend(jwt_settings(server)) as backend:
+        for _ in range(2):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(8):
+                    tasks.start_soon(backend.agents, "q")
+            django.expire()
+    assert django.log.count("obtain") == 1
+    assert django.log.count("refresh") == 1
+    assert django.log.count("ok") == 16
+    login = server.asked[0]
+    assert login.headers["user-agent"].startswith("streamdialer/")
+    assert "authorization" not in login.headers
+
+
+@pytest.mark.parametrize("stale_status", [401, 403])
+async def test_a_refresh_that_fails_logs_in_again(stale_status: int) -> None:
+    django = Django()
+    django.refresh_works, django.stale_status = False, stale_status
+    async with serving(django) as server, Backend(jwt_settings(server)) as backend:
+        await backend.agents("q")
+        django.expire()
+        await backend.patch_contact("1", ContactPatch(status="busy"))
+    assert django.log == ["obtain", "ok", "stale", "refresh", "obtain", "ok"]
+    assert [asked.body for asked in server.asked if asked.method == "PATCH"] == [{"status": "busy"}] * 2
+
+
+async def test_refused_credentials_are_said_once_and_not_hammered() -> None:
+    django = Django()
+    django.password = "another"
+    async with serving(django) as server, Backend(jwt_settings(server)) as backend:
+        for _ in range(5):
+            with pytest.raises(Unreachable, match=r"answered HTTP 401; check BACKEND_USERNAME") as refused:
+                await backend.patch_contact("1", ContactPatch(status="busy"))
+            assert "pw" not in str(refused.value)
+    assert django.log == ["obtain"]
+
+
+async def test_a_request_refused_with_a_fresh_token_is_not_sent_a_third_time() -> None:
+    django = Django()
+
+    async def never_content(asked: Asked) -> web.StreamResponse:
+        if "token" in asked.path:
+            return await django(asked)
+        return web.json_response({}, status=401)
+
+    async with serving(never_content) as server, Backend(jwt_settings(server)) as backend:
+        with pytest.raises(Unreachable, match="credentials are refused"):
+            await backend.agents("q")
+    assert [asked.path for asked in server.asked if "token" not in asked.path] == [
+        "/api/queues/q/agents/"
+    ] * 2
+
+
+async def test_a_log_in_that_is_away_or_no_log_in_is_unreachable() -> None:
+    async with serving(lambda _: html(200)) as server, Backend(jwt_settings(server)) as backend:
+        for answer in (lambda _: html(200), always({}, 500), always({"access": ""}), always({"access": 5})):
+            server.answer = answer
+            with pytest.raises(Unreachable, match="log-in at"):
+                await backend.campaign("7")
+    async with Backend(jwt_settings(server)) as backend:
+        with pytest.raises(Unreachable, match="BACKEND_URL"):
+            await backend.campaign("7")
+
+
+async def test_a_token_a_url_with_credentials_and_none_at_all() -> None:
+    async with serving(always([])) as server:
+        named = server.url.replace("http://", "http://us%40er:s3cret@")
+        for settings in (
+            Settings(backend_url=server.url, backend_token="tok", backend_username="u", backend_password="p"),
+            Settings(backend_url=named),
+            Settings(backend_url=server.url),
+        ):
+            async with Backend(settings) as backend:
+                await backend.agents("q")
+                assert "s3cret" not in await backend.health()
+    sent = [asked.headers.get("authorization", "") for asked in server.asked[::2]]
+    assert sent == ["Bearer tok", "Basic dXNAZXI6czNjcmV0", ""]
+    async with Backend(Settings(backend_url=named)) as backend:
+        with pytest.raises(Unreachable) as away:
+            await backend.agents("q")
+    assert "s3cret" not in str(away.value)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])

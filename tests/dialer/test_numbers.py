@@ -1,0 +1,235 @@
+"""Contacts with several numbers: which is called, and when none is left."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from streamdialer.broker import DeadLetter, Entry
+from streamdialer.config.settings import Settings
+from streamdialer.consumers.calls import read_call
+from streamdialer.consumers.dialing.contact_rows import load_row
+from streamdialer.consumers.services import Services
+from streamdialer.model import Attempt, Contact
+from streamdialer.operations.dead_letters import fit_to_show
+from streamdialer.simulation import build_world
+from streamdialer.simulation.world.config import WorldConfig
+from tests.support.dialer import running
+from tests.support.ledger_fixture import LedgerWorld
+
+pytestmark = pytest.mark.anyio
+THREE = ("+15550000001", "+15550000002", "+15550000003")
+
+
+@pytest.fixture
+def world(services: Services) -> LedgerWorld:
+    return LedgerWorld(services)
+
+
+def contact(**fields: Any) -> Contact:
+    return msgspec.convert({"id": 1, **fields}, Contact, strict=False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "numbers"),
+    [
+        ({"phone_number": "+1 202 555 0143"}, ["+1 202 555 0143"]),
+        ({"phone_number": " 1 ", "phone_2": "2", "phone_3": "3"}, ["1", "2", "3"]),
+        ({"phone_number": "", "phone_2": "n/a", "phone_3": "3"}, ["3"]),
+        ({"phone_number": "1", "phone_2": "1"}, ["1"]),
+        ({"phone_number": "1", "phones": ["2", "3", "2", None, {"n": 4}]}, ["2", "3"]),
+        ({"phone_number": "1", "phones": []}, ["1"]),
+        ({"phone_number": "1", "phones": "2,3"}, ["1"]),
+        ({"phone_number": "none"}, []),
+    ],
+)
+def test_the_numbers_of_a_contact_in_the_order_they_are_tried(
+    fields: dict[str, Any], numbers: list[str]
+) -> None:
+    assert contact(**fields).numbers == numbers
+    row = load_row(contact(**fields))
+    call = msgspec.json.decode(row.call)
+    assert call.get("phone_number", "") == (numbers[0] if numbers else "")
+    assert ("phones" in call) == (len(numbers) > 1), "one number costs nothing extra"
+    assert bool(row.problem) == (not numbers)
+
+
+def test_one_number_in_two_spellings_is_one() -> None:
+    row = load_row(contact(phones=["300 123 4567", "+573001234567", "+57 300 765 4321"]), country="CO")
+    call = msgspec.json.decode(row.call)
+    assert call["phones"] == ["300 123 4567", "+57 300 765 4321"]
+    assert call["n"] == ["+573001234567", "+573007654321"]
+
+
+class Caller:
+    """One contact with several numbers, called again and again."""
+
+    def __init__(self, world: LedgerWorld) -> None:
+        self.world = world
+
+    async def open(self, numbers: tuple[str, ...] = THREE, max_attempts: int = 9) -> None:
+        self.world.max_attempts = max_attempts
+        await self.world.open_campaign(contacts=0)
+        row = load_row(contact(phones=list(numbers)))
+        await self.world.services.campaigns.load("1", [row], max_attempts)
+
+    async def call(self) -> tuple[Attempt, str]:
+        """The next attempt, and the number it goes to."""
+        await self.world.set_agents(1)
+        await self.world.age(301)
+        await self.world.sweep()
+        attempt = await self.world.place_one()
+        entries: Any = await self.world.services.client.xrange("dialer:calls")
+        entry, fields = entries[-1]
+        return attempt, read_call(Entry(entry, fields))[1].phone_number
+
+    async def end(self, disposition: str) -> str:
+        """Calls once more and ends it so; the number that was called."""
+        attempt, number = await self.call()
+        await self.world.event("call_failed", attempt, disposition=disposition)
+        await self.world.check_invariants()
+        return number
+
+    async def told(self) -> str:
+        return str((await self.world.backend_doc("1") or {})["s"])
+
+
+@pytest.fixture
+async def caller(world: LedgerWorld) -> Caller:
+    return Caller(world)
+
+
+@pytest.mark.parametrize("disposition", ["no_answer", "failed"])
+async def test_after_nobody_was_reached_the_next_number_is_called_in_turn(
+    caller: Caller, disposition: str
+) -> None:
+    await caller.open()
+    assert [await caller.end(disposition) for _ in range(4)] == [*THREE, THREE[0]]
+    assert await caller.told() == disposition
+    attempts = (await caller.world.record("1"))["h"]
+    assert [attempt["ph"] for attempt in attempts] == [1, 2, 3, 1]
+
+
+async def test_a_busy_number_is_called_again(caller: Caller) -> None:
+    await caller.open()
+    assert [await caller.end(how) for how in ("no_answer", "busy", "busy", "no_answer", "busy")] == [
+        THREE[0],
+        THREE[1],
+        THREE[1],
+        THREE[1],
+        THREE[2],
+    ]
+
+
+async def test_a_number_that_does_not_exist_is_never_called_again_and_the_last_one_ends_it(
+    caller: Caller,
+) -> None:
+    await caller.open()
+    assert await caller.end("no_answer") == THREE[0]
+    assert await caller.end("invalid") == THREE[1]
+    assert await caller.told() == "failed", "two numbers are left"
+    assert await caller.end("no_answer") == THREE[2]
+    assert await caller.end("invalid") == THREE[0]
+    assert await caller.end("busy") == THREE[2]
+    assert await caller.world.place_of("1") == "waiting"
+    assert await caller.end("invalid") == THREE[2]
+    assert await caller.world.place_of("1") == "finished"
+    assert await caller.told() == "invalid"
+
+
+async def test_the_attempts_of_all_numbers_count_together(caller: Caller) -> None:
+    await caller.open(max_attempts=2)
+    await caller.end("no_answer")
+    await caller.end("invalid")
+    assert await caller.world.place_of("1") == "finished"
+    assert await caller.told() == "failed", "another number was left, and no attempt"
+
+
+async def test_what_was_told_late_is_told_again_the_same(caller: Caller) -> None:
+    await caller.open()
+    await caller.end("invalid")
+    update = await caller.world.services.outbox.take("1", "1", "first")
+    assert update not in ("none", "busy")
+    assert await caller.world.services.outbox.confirm("1", "1", "another", 1) == "lost"
+    assert await caller.told() == "failed"
+
+
+@pytest.mark.parametrize("order", list(permutations(["no_answer", "busy", "invalid"])))
+async def test_what_contradicting_events_say_of_a_call_turns_the_number_the_same_in_any_order(
+    caller: Caller, order: tuple[str, ...]
+) -> None:
+    await caller.open()
+    attempt, _ = await caller.call()
+    for disposition in order:
+        await caller.world.event("call_failed", attempt, disposition=disposition)
+    record = await caller.world.record("1")
+    assert (record["ni"], record["nx"], record["p"]) == (2, {"1": True}, "waiting")
+    await caller.world.event("call_completed", attempt, disposition="completed")
+    record = await caller.world.record("1")
+    assert ("nx" in record, record["p"]) == (False, "finished"), "it exists: somebody answered it"
+
+
+async def test_a_call_that_was_not_placed_goes_to_the_same_number_next(caller: Caller) -> None:
+    await caller.open()
+    await caller.end("no_answer")
+    attempt, number = await caller.call()
+    await caller.world.settle(attempt, "not_placed")
+    assert (number, (await caller.call())[1]) == (THREE[1], THREE[1])
+
+
+async def test_an_api_that_will_never_place_it_drops_the_number(caller: Caller) -> None:
+    await caller.open(THREE[:2])
+    attempt, _ = await caller.call()
+    await caller.world.settle(attempt, "never")
+    assert (await caller.call())[1] == THREE[1]
+
+
+async def test_a_contact_with_one_number_costs_nothing_extra(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await world.set_agents(1)
+    attempt = await world.place_one()
+    await world.event("call_failed", attempt, disposition="invalid")
+    record = await world.record("1")
+    assert not {"ni", "nx"} & set(record)
+    assert "ph" not in record["h"][0]
+    assert record["p"] == "finished"
+    entries: Any = await world.services.client.xrange("dialer:calls")
+    assert not {"phone", "phone_number"} & set(entries[-1][1])
+
+
+def test_no_number_of_a_dead_letter_is_shown() -> None:
+    letter = DeadLetter(
+        id="1-0",
+        stream="dialer:calls",
+        entry="1-0",
+        reason="r",
+        detail="d",
+        deliveries=1,
+        original={"call": load_row(contact(phones=list(THREE))).call, "phone_number": THREE[1]},
+    )
+    shown = str(fit_to_show(letter).original)
+    assert not any(number in shown for number in THREE)
+    assert "002" in shown
+
+
+async def test_each_of_a_contacts_phones_rings_in_its_turn(settings: Settings, redis: object) -> None:
+    nobody_answers = WorldConfig(human=0, machine=0, busy=0, failed=0)
+    world = build_world(
+        agents=1, contacts=1, answer_rate=0, speed=100, retry_delay_s=20, config=nobody_answers
+    )
+    world.contacts[1].phones = list(THREE)
+    rang: list[str] = []
+
+    async def note(request: web.Request) -> None:
+        if request.path == "/calls/originate":
+            rang.append(msgspec.json.decode(await request.read())["phone_number"])
+
+    async with running(settings, world, speed=100) as dialer:
+        dialer.centre.dialer_api.script(note)
+        await dialer.until_all_are_final()
+        assert rang == list(THREE)
+        assert world.contacts[1].status == "no_answer"

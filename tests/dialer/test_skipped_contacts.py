@@ -1,0 +1,119 @@
+"""Every reason for passing a contact over: brought about on a real server through the real stages, then explained."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from redis.asyncio import Redis
+
+from streamdialer.config.settings import Settings
+from streamdialer.operations.decisions import decisions, standing
+from tests.conftest import eventually
+from tests.support.dialer import Dialer, running
+from tests.support.reason_scenarios import (
+    EVERYBODY,
+    ONE,
+    Scene,
+    abandon_one,
+    api_says,
+    campaign_of,
+    contact_of,
+    start,
+    world,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def forbid(dialer: Dialer) -> None:
+    await dialer.producer.event("do_not_call", phone_number="+15550000001")
+    await eventually(lambda: dialer.services.client.hlen(dialer.services.keys.do_not_call))
+    await start(dialer)
+
+
+async def ask_back(dialer: Dialer) -> None:
+    """While the campaign has to wait, its contact asks to be called by an agent who does not work today."""
+    await api_says(429, {"Retry-After": "2"})(dialer)
+    await eventually(lambda: dialer.services.client.hexists(dialer.services.keys.api, "c:1"))
+    dialer.centre.dialer_api.script(None)
+    at = datetime.now(UTC).isoformat()
+    await dialer.producer.event("callback_requested", campaign_id=1, contact_id=1, at=at, agent_id=77)
+
+
+def asleep() -> str:
+    """A zone in which it is three o'clock at night, give or take."""
+    offset = (datetime.now(UTC).hour - 3) % 24  # hours that the zone is behind
+    return f"Etc/GMT+{offset}" if offset <= 12 else f"Etc/GMT-{24 - offset}"
+
+
+SKIP_SCENES = [
+    Scene("do_not_call", "1 not to be called", lambda: world(contacts=1), act=forbid),
+    Scene("attempts_used_up", "6 out of attempts", lambda: contact_of(world(), attempts=3)),
+    Scene(
+        "window_closed",
+        "6 outside their calling hours",
+        lambda: contact_of(campaign_of(world(), rule_pack="us"), timezone=asleep()),
+    ),
+    Scene(
+        "zone_unknown",
+        "6 in a time zone nobody knows",
+        lambda: contact_of(campaign_of(world(), rule_pack="us"), timezone="Mars/Olympus"),
+    ),
+    Scene(
+        "no_phone_number",
+        "6 without a number that can be called",
+        lambda: contact_of(world(), phone_number="?"),
+    ),
+    Scene("unreadable", "6 that cannot be read", lambda: contact_of(world(), priority="high")),
+    Scene(
+        "cap_attempts",
+        "over a cap on attempts (the first by the campaign's own: at most 1 attempt in 24 h per number",
+        lambda: contact_of(campaign_of(world(agents=1), attempt_caps=[ONE]), phone_number="+15550000001"),
+    ),
+    Scene(
+        "min_gap",
+        "within the gap between two attempts",
+        lambda: contact_of(
+            campaign_of(world(agents=1), min_gap={"hours": 4, "scope": "number"}), phone_number="+15550000001"
+        ),
+    ),
+    Scene(
+        "cap_conversations",
+        "over a cap on conversations",
+        lambda: contact_of(
+            campaign_of(world(answer_rate=1, config=EVERYBODY), contact_caps=[ONE], calls_per_second=0.25),
+            phone_number="+15550000001",
+        ),
+    ),
+    Scene(
+        "abandoned_rest",
+        "at rest after an abandoned call",
+        lambda: contact_of(
+            campaign_of(world(agents=1), abandoned_rest={"hours": 72, "scope": "number"}),
+            phone_number="+15550000001",
+        ),
+        act=abandon_one,
+    ),
+    Scene(
+        "agent_not_free",
+        "1 whose callback is for an agent who is not free",
+        lambda: world(contacts=1),
+        act=ask_back,
+    ),
+]
+
+
+@pytest.mark.parametrize("scene", SKIP_SCENES, ids=lambda scene: scene.code)
+async def test_whom_a_decision_passed_over_and_why(settings: Settings, redis: Redis, scene: Scene) -> None:
+    async with running(settings, scene.world(), speed=4, start=False, **scene.running) as dialer:
+        await scene.act(dialer)
+
+        async def was_told() -> bool:
+            """As `explain` would have begun right after one of the last decisions."""
+            client, keys = dialer.services.client, dialer.services.keys
+            records = await decisions(client, keys, "1", 100)
+            lines = [standing("1", "active", one, one.at or 0).sentence for one in records]
+            return any("passed over" in line and scene.says in line for line in lines)
+
+        await eventually(was_told, what=scene.says)

@@ -1,0 +1,301 @@
+"""Callbacks and requests not to be called of contacts the ledger does not know (any more)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from streamdialer.broker import BadEntry, Entry
+from streamdialer.config.settings import Settings
+from streamdialer.consumers.dialing.contact_rows import load_row
+from streamdialer.consumers.events import EventsStage
+from streamdialer.consumers.services import Services, open_services
+from streamdialer.consumers.updates import UpdatesStage
+from streamdialer.consumers.wakeups import Wakes
+from streamdialer.errors import Unreachable
+from streamdialer.ledger import trust_memory
+from streamdialer.model import Attempt, Contact
+from streamdialer.rules.numbers import read_number
+from streamdialer.simulation import CallCentre, build_world
+from streamdialer.simulation.servers.http import json_reply
+from tests.conftest import eventually
+from tests.ledger.test_callbacks import HOUR_S, ask, check, pass_by, told
+from tests.support.dialer import running
+from tests.support.ledger_fixture import LedgerWorld
+from tests.support.ledger_invariants import check_ledger
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def world(services: Services) -> LedgerWorld:
+    return LedgerWorld(services)
+
+
+@pytest.mark.parametrize("is_listed_first", [True, False])
+async def test_a_callback_at_a_number_nobody_calls_leaves_the_line_at_once(
+    world: LedgerWorld, is_listed_first: bool
+) -> None:
+    await world.open_campaign(contacts=1)
+    number = read_number("+573001234567")
+    if is_listed_first:
+        await world.services.suppression.suppress([number], "by hand")
+    noted = await ask(world, "1", HOUR_S, number=str(number))
+    assert noted == ("final" if is_listed_first else "applied")
+    if not is_listed_first:
+        assert await world.place_of("1") == "waiting"
+        await world.services.suppression.suppress([number], "by hand")
+    assert await world.place_of("1") == "finished"
+    assert await told(world, "1") == "do_not_call"
+    await check(world)
+
+
+async def test_the_number_of_a_callback_that_was_put_off_is_forgotten(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=1)
+    for number in ("+573001234567", "+573001234568"):
+        await ask(world, "1", HOUR_S, number=number)
+    assert await world.services.client.zrange("sd:holders", 0, -1) == ["573001234568 1:1"]
+    await world.services.suppression.suppress([read_number("+573001234567")], "by hand")
+    assert await world.place_of("1") == "waiting"
+
+
+async def test_whom_only_the_backend_knows_is_called_back(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=0)
+    await world.set_agents(1)
+    row = world.row("7", attempts=3)
+    assert await ask(world, "7", HOUR_S) == "unknown_contact"
+    assert await ask(world, "7", HOUR_S, row=row) == "applied"
+    assert (await world.place_of("7"), await told(world, "7")) == ("waiting", "callback")
+    await pass_by(world, "7")
+    attempt = await world.place_one()
+    assert (attempt.contact, attempt.number) == ("7", 4)
+    await world.event("call_completed", attempt)
+    assert await world.place_of("7") == "finished"
+    await check_ledger(world.services.client, world.services.keys, ["1"])
+
+
+@pytest.mark.parametrize("why", ["marked", "listed", "asked"])
+async def test_whom_only_the_backend_knows_is_not_called_back_when_nobody_is_to_call_them(
+    world: LedgerWorld, why: str
+) -> None:
+    await world.open_campaign(contacts=0)
+    suppression = world.services.suppression
+    if why == "listed":
+        await suppression.suppress([read_number("+573001234567")], "by hand")
+    if why == "asked":
+        await suppression.suppress_contact("1", "7", "event")
+    row = load_row(Contact(id=7, phone_number="+573001234567", do_not_call=why == "marked"))
+    entry = await world.write_entry()
+    assert await ask(world, "7", HOUR_S, row=row, entry=entry) == "final"
+    assert await ask(world, "7", HOUR_S, entry=entry) == "final"
+    assert (await world.place_of("7"), await told(world, "7")) == ("finished", "do_not_call")
+    await check(world)
+
+
+async def test_the_number_of_its_next_call_is_none_the_backend_has_counted(world: LedgerWorld) -> None:
+    """Of a call that memory was lost of only an event is known: how many there were before it the backend says."""
+    await world.services.client.flushall()
+    assert await world.event("call_answered", Attempt("1", "7", 3, "")) == "applied"
+    await trust_memory(world.services.client, world.services.keys)
+    await world.open_campaign(contacts=0)
+    await world.set_agents(1)
+    assert await ask(world, "7", -60) == "unknown_contact"
+    assert await ask(world, "7", -60, row=world.row("7", attempts=3)) == "applied"
+    await world.event("call_completed", Attempt("1", "7", 3, ""))
+    assert await world.place_of("7") == "ready"
+    await world.services.campaigns.load("1", [world.row("7", attempts=3)], 3)  # it is looked up
+    assert (await world.place_one()).number == 4
+
+
+# ---- the backend knows them ----
+
+
+FIELDS = {"type": "callback_requested", "campaign_id": "1", "contact_id": "1"}
+
+
+async def asked_for(services: Services) -> Entry:
+    """An event as it comes: contact 1 in an hour."""
+    seconds, _ = await services.client.time()
+    at = datetime.fromtimestamp(seconds + HOUR_S, UTC).isoformat()
+    entry = await LedgerWorld(services).write_entry()
+    return Entry(entry, {**FIELDS, "at": at})
+
+
+@pytest.fixture
+async def hall(
+    settings: Settings, redis: object
+) -> AsyncIterator[tuple[CallCentre, EventsStage, LedgerWorld]]:
+    """A campaign that has no contacts here, three in the backend."""
+    centre_world = build_world(agents=0, contacts=3)
+    async with CallCentre(centre_world, settings.redis_url) as centre:
+        here = msgspec.structs.replace(settings, backend_url=centre.backend_url)
+        async with open_services(here) as services:
+            world = LedgerWorld(services)
+            await world.open_campaign(contacts=0)
+            yield centre, EventsStage(services, Wakes(services)), world
+
+
+async def test_a_contact_past_its_tombstone_is_fetched_and_called_back(
+    hall: tuple[CallCentre, EventsStage, LedgerWorld],
+) -> None:
+    centre, stage, world = hall
+    known = centre.world.contacts[1]
+    known.status, known.attempts = "completed", 2
+    await stage.handle(await asked_for(world.services))
+    assert (await world.place_of("1"), await told(world, "1")) == ("waiting", "callback")
+    assert (await world.record("1"))["a"] == 2
+    await check(world)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"campaign_id": 2}, "callback_unknown_contact"),
+        ({"status": "dialing"}, "callback_unknown_call"),
+        ({"phone_number": "nobody"}, "callback_final"),
+        ({"status": "do_not_call"}, "callback_final"),
+        ({"status": "invalid"}, "callback_final"),
+    ],
+)
+async def test_why_a_contact_the_backend_shows_is_not_called_back(
+    hall: tuple[CallCentre, EventsStage, LedgerWorld], change: dict[str, Any], reason: str
+) -> None:
+    centre, stage, world = hall
+    for name, value in change.items():
+        setattr(centre.world.contacts[1], name, value)
+    with pytest.raises(BadEntry) as refused:
+        await stage.handle(await asked_for(world.services))
+    assert refused.value.reason == reason
+    assert await world.count("1", "waiting") == 0
+
+
+async def test_whom_the_backend_does_not_know_either_is_a_dead_letter(
+    hall: tuple[CallCentre, EventsStage, LedgerWorld],
+) -> None:
+    centre, stage, world = hall
+    centre.backend.script(lambda _: json_reply({}, 404))
+    with pytest.raises(BadEntry, match="neither this ledger nor the backend knows") as refused:
+        await stage.handle(await asked_for(world.services))
+    assert refused.value.reason == "callback_unknown_contact"
+    centre.backend.script(lambda _: json_reply({}, 503))
+    with pytest.raises(Unreachable):
+        await stage.handle(await asked_for(world.services))
+
+
+async def test_a_callback_outlives_a_backend_that_is_away_for_longer_than_deliveries_last(
+    settings: Settings, redis: object
+) -> None:
+    world = build_world(agents=1, contacts=1, speed=60)
+    async with running(settings, world, claim_idle_s=0.2, max_deliveries=2, start=False) as dialer:
+        ledger = LedgerWorld(dialer.services)
+        await ledger.open_campaign(contacts=0)
+        refused = 0
+
+        def away(request: web.Request) -> web.Response | None:
+            nonlocal refused
+            refused += request.path == "/api/contacts/1/"
+            return json_reply({}, 503)
+
+        dialer.centre.backend.script(away)
+        entry = await asked_for(dialer.services)
+        fields: dict[Any, Any] = dict(entry.fields)
+        await dialer.services.client.xadd("dialer:events", fields)
+        await eventually(lambda: refused > 4)
+        assert await dialer.dead.count() == 0
+        dialer.centre.backend.script(None)
+        await eventually(lambda: dialer.count("waiting"))
+
+
+# ---- they ask not to be called ----
+
+
+DO_NOT_CALL = {"type": "do_not_call", "campaign_id": "1", "contact_id": "1", "reason": "letter"}
+
+
+async def is_listed(world: LedgerWorld, number: str) -> bool:
+    return (await world.services.suppression.check([read_number(number)]))[0] is not None
+
+
+async def tell(world: LedgerWorld) -> None:
+    """The backend is told of contact 1, as the stage does it."""
+    await UpdatesStage(world.services).handle(Entry("1-0", {"campaign": "1", "contact": "1"}))
+
+
+@pytest.mark.parametrize(
+    "asked", [DO_NOT_CALL, {**DO_NOT_CALL, "type": "call_completed", "disposition": "do_not_call"}]
+)
+async def test_their_numbers_are_looked_up_and_kept_from_every_campaign(
+    hall: tuple[CallCentre, EventsStage, LedgerWorld], asked: dict[str, str]
+) -> None:
+    centre, stage, world = hall
+    centre.world.contacts[1].phones = ["300 123 4567", "300 123 4568", "12"]
+    await world.open_campaign("2", contacts=0)
+    await world.services.campaigns.load("1", [], 3, "CO")
+    await world.services.campaigns.load("2", [load_row(Contact(id=9, phone_number="+573001234568"))], 3, "CO")
+    entry = Entry(await world.write_entry(), asked)
+    for _ in range(2):
+        with contextlib.suppress(BadEntry):  # of the call
+            await stage.handle(entry)
+        await tell(world)
+    assert centre.world.contacts[1].status == "do_not_call"
+    assert await is_listed(world, "+573001234567")
+    assert await world.place_of("9", "2") == "finished"
+    assert await world.services.suppression.size() == 2
+    await check(world)
+
+
+async def test_a_backend_that_shows_contacts_and_is_away_is_asked_again(
+    hall: tuple[CallCentre, EventsStage, LedgerWorld],
+) -> None:
+    centre, stage, world = hall
+    assert await world.services.backend.contact("1", "2")
+    refused = 0
+
+    def away(request: web.Request) -> web.Response | None:
+        nonlocal refused
+        refused += request.method == "GET"
+        return json_reply({}, 503) if request.method == "GET" and refused < 3 else None
+
+    centre.backend.script(away)
+    await stage.handle(Entry(await world.write_entry(), DO_NOT_CALL))
+    await tell(world)
+    assert refused == 3
+    assert await is_listed(world, centre.world.contacts[1].phone_number)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        json_reply({}, 404),
+        json_reply({}, 403),
+        json_reply({}, 500),
+        web.Response(text="<html>"),
+        json_reply({"id": 1, "campaign_id": 1, "phone_number": []}),
+    ],
+)
+async def test_whose_number_the_backend_does_not_show_is_refused_when_they_come(
+    hall: tuple[CallCentre, EventsStage, LedgerWorld],
+    reply: web.Response,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    centre, stage, world = hall
+    asked = 0
+
+    def shows_nobody(request: web.Request) -> web.Response | None:
+        nonlocal asked
+        asked += request.method == "GET"
+        return reply if request.method == "GET" else None
+
+    centre.backend.script(shows_nobody)
+    await stage.handle(Entry(await world.write_entry(), DO_NOT_CALL))
+    await tell(world)
+    assert (asked, await told(world, "1")) == (1, ""), "asked once, and the backend is told"
+    assert "other campaigns may call the number" in caplog.text
+    await world.services.campaigns.load("1", [world.row("1")], 3)
+    assert (await world.place_of("1"), await told(world, "1")) == ("finished", "do_not_call")

@@ -1,0 +1,205 @@
+"""Callbacks for agents who are not there stand aside, however many they are, and come first when the agent is free."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import anyio
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from streamdialer.config.settings import Settings
+from streamdialer.consumers.dialing.calling_hours import claim_within_hours
+from streamdialer.consumers.dialing.contact_rows import load_row
+from streamdialer.consumers.services import Services, open_services
+from streamdialer.ledger import Claimed, Reservation
+from streamdialer.model import CampaignSettings, Contact
+from streamdialer.rules import calling_hours
+from streamdialer.simulation import CallCentre, build_world
+from tests.ledger.test_callbacks import GRACE_S, ask, check, newest_call
+from tests.ledger.test_hours_in_ledger import NAMES
+from tests.ledger.test_order import Hall
+from tests.support.ledger_fixture import LedgerWorld
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def world(services: Services) -> LedgerWorld:
+    return LedgerWorld(services)
+
+
+async def ask_many(world: LedgerWorld, numbers: range, *, agent: str) -> None:
+    """Due callbacks, the first in `numbers` due first."""
+    for place, number in enumerate(numbers):
+        assert await ask(world, str(number), place / 1000 - 60, agent=agent) == "applied"
+    await world.sweep()
+
+
+async def test_any_number_of_callbacks_for_absent_agents_does_not_stop_the_line(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=1203)
+    await world.set_agents(4)
+    await ask_many(world, range(1, 1201), agent="9")
+    claimed = await world.claim(level=2)
+    assert (claimed.dialed, claimed.next_ms) == (0, 0), "it looks further at once"
+    while (claimed := await world.claim(level=2)).next_ms is not None:
+        assert claimed.dialed == 0
+    assert (claimed.dialed, claimed.skipped) == (2, {"agent_not_free": 1200})
+    assert {attempt.contact for _, attempt in await world.reserved_calls()} == {"1201", "1202"}
+    assert await world.place_of("7") == "ready"
+    assert (await world.claim(level=3)).dialed == 1, "they are not looked at again"
+    await check(world)
+
+
+async def test_callbacks_that_stand_aside_come_first_as_soon_as_their_agent_is_free(
+    world: LedgerWorld,
+) -> None:
+    await world.open_campaign(contacts=8)
+    await world.set_agents(2)
+    await ask_many(world, range(1, 4), agent="9")
+    await ask_many(world, range(4, 6), agent="10")
+    assert (await world.claim(level=1)).skipped == {"agent_not_free": 5}
+    note = world.services.queues.note_agent
+    await note("sales", "10", state="available", entry=await world.write_entry())
+    assert (await world.claim(level=2)).dialed == 1
+    call = await newest_call(world)
+    assert (call["contact"], call["agent"]) == ("4", "10"), "the one that was due first"
+    assert (await world.claim(level=3)).dialed == 1
+    assert "agent" not in await newest_call(world), "one callback at a time for each agent"
+    await check(world)
+
+
+async def test_what_stands_aside_is_anyones_after_the_grace(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=2)
+    await world.set_agents(2)
+    await ask(world, "2", 2 - GRACE_S, agent="9")
+    await world.sweep()
+    assert (await world.claim(level=1)).skipped == {"agent_not_free": 1}
+    await anyio.sleep(2)  # until the grace is over
+    await world.claim(level=2)
+    call = await newest_call(world)
+    assert (call["contact"], call.get("agent")) == ("2", None)
+    assert not await world.services.client.exists("sd:c:1:kept")
+
+
+async def test_what_stands_aside_may_be_asked_for_otherwise_suppressed_or_loaded_again(
+    world: LedgerWorld,
+) -> None:
+    await world.open_campaign(contacts=4)
+    await world.set_agents(2)
+    await ask_many(world, range(1, 4), agent="9")
+    await world.claim(level=1)
+    await ask(world, "1", -1, agent="8")
+    await world.services.suppression.suppress_contact("1", "2", "event")
+    await world.services.campaigns.load("1", [world.row("3", 9)], 3)
+    await world.claim(level=1)
+    for agent in ("9", "8"):
+        await world.services.queues.note_agent(
+            "sales", agent, state="available", entry=await world.write_entry()
+        )
+    assert (await world.claim(level=4)).dialed == 2
+    calls: Any = await world.services.client.xrange("dialer:calls")
+    assert {(fields["contact"], fields.get("agent")) for _, fields in calls[-2:]} == {("3", "9"), ("1", "8")}
+    await check(world)
+
+
+async def test_contacts_behind_callbacks_that_stand_aside_are_loaded_and_dialed(
+    redis: Redis, settings: Settings
+) -> None:
+    sim = build_world(agents=0, contacts=8)
+    async with CallCentre(sim, settings.redis_url) as centre:
+        here = msgspec.structs.replace(
+            settings, backend_url=centre.backend_url, refill_every_s=600, ready_low=2, page_size=2
+        )
+        async with open_services(here) as services:
+            await services.client.hset("campaign:1", "status", "active")
+            hall = Hall(centre, services)
+            assert (await hall.dial()).ready == 4
+            loaded = [str(one) for one in await services.client.zrange("sd:c:1:ready", 0, -1)]
+            for contact in loaded:
+                assert await ask(hall.world, contact, -60, agent="9") == "applied"
+            for agent in (1, 2):
+                sim.add_agent(agent, "sales")
+            await services.queues.distrust_agents("sales")
+            await hall.dial()
+            assert (await hall.dial()).dialed == 2
+            assert not set(await hall.dialed()) & set(loaded)
+
+
+async def test_nothing_is_kept_of_a_callback_whose_grace_is_over_while_others_stand_aside(
+    world: LedgerWorld,
+) -> None:
+    await world.open_campaign(contacts=3)
+    await world.set_agents(2)
+    await ask_many(world, range(1, 3), agent="9")
+    await world.claim(level=1)
+    client = world.services.client
+    assert await client.zcard("sd:c:1:kept") == 2
+    record = await world.record("1")
+    record["cb"]["gr"] -= GRACE_S * 1000
+    await client.hset("sd:c:1:records", "1", msgspec.json.encode(record))
+    await client.zincrby("sd:c:1:ready", -GRACE_S * 1000, "1")
+    assert (await world.claim(level=2)).dialed == 1
+    assert [str(name).rpartition(":")[2] for name in await client.zrange("sd:c:1:kept", 0, -1)] == ["2"]
+
+
+async def test_one_that_stands_aside_is_counted_once_however_often_a_tick_claims(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=0)
+    await world.set_agents(2)
+    now = (await world.claim(level=0)).wall
+    hours = calling_hours(CampaignSettings(queue_name="q", rule_pack="us"), "UTC", now)
+
+    async def claim(level: int) -> Claimed:
+        wanted = Reservation(
+            token=str(level),
+            level=level,
+            free_agents=2,
+            calls_per_agent=1.0,
+            max_concurrent=9,
+            batch=500,
+            open_until_ms=None,
+            retry=world.retry,
+            others={},
+        )
+        return await claim_within_hours(world.services.campaigns, "1", "sales", wanted, hours, now)
+
+    day = next(name for name in NAMES.split() if 10 <= datetime.now(ZoneInfo(name)).hour < 18)
+    for at in range(1, 3):
+        row = load_row(Contact(id=at, phone_number=str(at), timezone=day))
+        await world.services.campaigns.load("1", [row], 3)
+        if at == 1:
+            await ask(world, "1", -60, agent="9")
+        claimed = await claim(at)
+        assert claimed.skipped == {"agent_not_free": 1}
+    assert claimed.dialed == 1
+
+
+async def test_more_than_are_brought_back_at_a_time_are_all_anyones_after_the_grace(
+    world: LedgerWorld,
+) -> None:
+    """Agents who come just then find names of callbacks that are no longer theirs, and strike them off."""
+    agents = [f"a{number}" for number in range(120)]
+    await world.open_campaign(contacts=1800)
+    await world.set_agents(2)
+    for number in range(1, 1801):
+        await ask(world, str(number), -60, agent=agents[number % 120])
+    await world.sweep()
+    while (await world.claim(level=1)).next_ms is not None:
+        pass
+    client = world.services.client
+    records: Any = await client.hgetall("sd:c:1:records")
+    for contact, raw in records.items():
+        record = msgspec.json.decode(raw)
+        record["cb"]["gr"] -= GRACE_S * 1000
+        await client.hset("sd:c:1:records", contact, msgspec.json.encode(record))
+        await client.zincrby("sd:c:1:ready", -GRACE_S * 1000, contact)
+    for agent in agents:
+        await world.services.queues.note_agent(
+            "sales", agent, state="available", entry=await world.write_entry()
+        )
+    for level in range(1, 6):
+        await world.claim(level=level)
+    assert await client.zcount("sd:c:1:ready", 2**47, "+inf") == 0

@@ -1,0 +1,346 @@
+"""Calling hours in the ledger: at load, in the claim, before the request leaves, and through the whole dialer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from streamdialer.config.settings import Settings
+from streamdialer.consumers.dialing.calling_hours import claim_within_hours
+from streamdialer.consumers.dialing.contact_rows import load_row
+from streamdialer.consumers.services import Services
+from streamdialer.ledger import Claimed, DoubtRow, Reservation
+from streamdialer.ledger.zone_hours import Hours, ZoneOpening
+from streamdialer.model import CampaignSettings, Contact
+from streamdialer.rules import calling_hours
+from streamdialer.simulation import build_world
+from tests.support.dialer import running
+from tests.support.ledger_fixture import LedgerWorld
+
+pytestmark = pytest.mark.anyio
+HOUR_MS = 3_600_000
+NUMBERS = {
+    "Pacific/Honolulu": "+18085551234",
+    "America/Bogota": "+573001234567",
+    "Europe/Athens": "+302101234567",
+    "Asia/Tokyo": "+81312345678",
+}
+"""A number in each of some zones: at any time it is day in one and night in another."""
+NAMES = (
+    "Pacific/Honolulu America/Los_Angeles America/Bogota Atlantic/Azores "
+    "Europe/Athens Asia/Kolkata Asia/Tokyo Pacific/Auckland"
+)
+
+
+def zone_where(first: int, last: int) -> str:
+    """A zone in which the clock's hour is between two now."""
+    return next(name for name in NAMES.split() if first <= datetime.now(ZoneInfo(name)).hour < last)
+
+
+@pytest.fixture
+def world(services: Services) -> LedgerWorld:
+    return LedgerWorld(services)
+
+
+async def server_ms(world: LedgerWorld) -> int:
+    seconds, micros = await world.services.client.time()
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+async def load(world: LedgerWorld, hours: Hours | None, *contacts: str) -> Any:
+    return await world.services.campaigns.load("1", [world.row(name) for name in contacts], 3, hours=hours)
+
+
+async def due_of(world: LedgerWorld, contact: str) -> float:
+    score: Any = await world.services.client.zscore(world.services.keys.waiting("1"), contact)
+    return float(score)
+
+
+async def test_a_contact_outside_its_hours_waits_for_them_from_the_start(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=0)
+    now = await server_ms(world)
+    hours = Hours(
+        zones={
+            "A": ZoneOpening(until_ms=now + HOUR_MS),
+            "B": ZoneOpening(opens_ms=now + HOUR_MS, rule="law 1"),
+        },
+        contacts={"1": "A", "2": "B", "3": "?"},
+    )
+    loaded = await load(world, hours, "1", "2", "3")
+    assert (loaded.added, loaded.refused) == (1, {"window_closed": 1, "zone_unknown": 1})
+    assert await world.place_of("1") == "ready"
+    record = await world.record("2")
+    assert (record["p"], record["z"], record["w"]) == ("waiting", "B", {"y": "window_closed", "s": "law 1"})
+    assert abs(await due_of(world, "2") - (now + HOUR_MS)) < 1000
+    assert await world.backend_doc("2") is None, "the backend shows it as pending, and that is what it is"
+    record = await world.record("3")
+    assert (record["p"], record["why"]) == ("finished", "zone_unknown")
+    assert (await world.backend_doc("3") or {})["s"] == "invalid"
+    await world.check_invariants()
+
+
+async def test_a_claim_passes_over_who_is_outside_their_hours(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=0)
+    now = await server_ms(world)
+    of_contacts = {"1": "A", "2": "B", "3": "A"}
+    await load(world, Hours(zones={}, contacts=of_contacts), "1", "2", "3")
+    await world.set_agents(5)
+    claimed = await world.claim(
+        open_until_ms=now + 9 * HOUR_MS,
+        hours=Hours(
+            zones={
+                "A": ZoneOpening(until_ms=now + HOUR_MS),
+                "B": ZoneOpening(opens_ms=now + HOUR_MS, rule="law 1"),
+            }
+        ),
+    )
+    assert (claimed.dialed, claimed.skipped, claimed.missing) == (2, {"window_closed": 1}, None)
+    assert claimed.why == {"window_closed": "law 1"}
+    assert [attempt.contact for _, attempt in await world.reserved_calls()] == ["1", "3"]
+    entries: Any = await world.services.client.xrange(world.services.keys.stream("calls"))
+    assert {fields["until"] for _, fields in entries} == {str(now + HOUR_MS)}, "the narrower end"
+    assert (await world.record("2"))["w"] == {"y": "window_closed", "s": "law 1"}
+    await world.check_invariants()
+
+
+@pytest.mark.parametrize("campaigns_end", [None, 1000])
+async def test_a_call_may_be_placed_until_the_narrower_end(
+    world: LedgerWorld, campaigns_end: int | None
+) -> None:
+    await world.open_campaign(contacts=0)
+    now = await server_ms(world)
+    await load(world, Hours(zones={}, contacts={"1": "A"}), "1")
+    await world.set_agents(1)
+    until = None if campaigns_end is None else now + HOUR_MS
+    opening = ZoneOpening() if campaigns_end else ZoneOpening(until_ms=now + 2 * HOUR_MS)
+    await world.claim(open_until_ms=until, hours=Hours(zones={"A": opening}))
+    entries: Any = await world.services.client.xrange(world.services.keys.stream("calls"))
+    assert entries[0][1]["until"] == str(now + (1 if campaigns_end else 2) * HOUR_MS)
+
+
+async def test_a_request_does_not_leave_after_the_contacts_hours(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await world.set_agents(1)
+    await world.claim(level=1)
+    attempt = (await world.reserved_calls())[0][1]
+    now = await server_ms(world)
+    assert await world.services.campaigns.begin(attempt, "run", str(now - 1)) == "window_closed"
+    assert await world.place_of("1") == "ready"
+
+
+async def test_a_contact_whose_zone_the_claim_lacks_stays_first_and_is_named(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=0)
+    await load(world, Hours(zones={}, contacts={"1": "A", "2": "B", "3": "A"}), "1", "2", "3")
+    await load(world, None, "4")
+    await world.set_agents(5)
+    claimed = await world.claim(hours=Hours(zones={"A": ZoneOpening()}))
+    assert (claimed.dialed, claimed.limit) == (1, "hours")
+    assert claimed.missing is not None
+    assert claimed.missing.zones == {"B": True}
+    assert set(claimed.missing.contacts) == {"4"}
+    assert [await world.place_of(name) for name in "1234"] == ["reserved", "ready", "ready", "ready"]
+
+
+async def test_an_opening_that_has_ended_since_it_was_reckoned_is_asked_for_again(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=0)
+    now = await server_ms(world)
+    await load(world, Hours(zones={}, contacts={"1": "A"}), "1")
+    await world.set_agents(5)
+    for stale in (ZoneOpening(until_ms=now - 1), ZoneOpening(opens_ms=now - 1)):
+        claimed = await world.claim(hours=Hours(zones={"A": stale}))
+        assert claimed.dialed == 0
+        assert claimed.missing is not None
+        assert claimed.missing.zones == {"A": True}
+
+
+async def test_who_was_loaded_without_a_law_is_given_its_zone_when_there_is_one(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=0)
+    day, night = zone_where(10, 18), zone_where(0, 6)
+    contacts = [
+        Contact(id=1, phone_number="1", timezone=night),
+        Contact(id=2, phone_number="2", timezone=day),
+        Contact(id=3, phone_number="3", timezone="UTC-5"),
+        Contact(id=4, phone_number="4"),
+    ]
+    await world.services.campaigns.load("1", [load_row(one) for one in contacts], 3)
+    await world.set_agents(5)
+    now = await server_ms(world)
+    hours = calling_hours(CampaignSettings(queue_name="q", rule_pack="us", timezone=day), "UTC", now)
+    wanted = Reservation(
+        token="t",
+        level=5,
+        free_agents=5,
+        calls_per_agent=1.0,
+        max_concurrent=100,
+        batch=500,
+        open_until_ms=None,
+        retry=world.retry,
+        others={},
+    )
+    claimed = await claim_within_hours(world.services.campaigns, "1", world.queue, wanted, hours, now)
+    assert (claimed.dialed, claimed.skipped) == (2, {"window_closed": 1, "zone_unknown": 1})
+    assert (claimed.why or {})["window_closed"].startswith("rule pack us ")
+    assert [await world.place_of(name) for name in "1234"] == ["waiting", "reserved", "finished", "reserved"]
+    assert [(await world.record(name))["z"] for name in "1234"] == [night, day, "?", ""]
+    again = await claim_within_hours(world.services.campaigns, "1", world.queue, wanted, hours, now)
+    assert again.dialed == 2, "the same tick again gives the same answer"
+    assert len(await world.reserved_calls()) == 2
+
+
+async def test_a_callback_on_another_number_waits_for_the_hours_of_that_number_as_well(
+    world: LedgerWorld,
+) -> None:
+    await world.open_campaign(contacts=0)
+    day = next(name for name in NUMBERS if 9 <= datetime.now(ZoneInfo(name)).hour < 20)
+    night = next(name for name in NUMBERS if not 8 <= datetime.now(ZoneInfo(name)).hour < 21)
+    await world.services.campaigns.load("1", [load_row(Contact(id=1, phone_number=NUMBERS[day]))], 3)
+    await world.set_agents(1)
+    now = await server_ms(world)
+    hours = calling_hours(CampaignSettings(queue_name="q", rule_pack="us", timezone=day), "UTC", now)
+
+    async def claim() -> Claimed:
+        wanted = Reservation(
+            token=await world.write_entry(),
+            level=1,
+            free_agents=1,
+            calls_per_agent=1.0,
+            max_concurrent=100,
+            batch=500,
+            open_until_ms=None,
+            retry=world.retry,
+            others={},
+        )
+        return await claim_within_hours(world.services.campaigns, "1", world.queue, wanted, hours, now)
+
+    async def ask(number: str) -> str:
+        return await world.services.callbacks.request(
+            "1", "1", now - 1, entry=await world.write_entry(), phone_number=number, compared=number
+        )
+
+    assert await ask(NUMBERS[night]) == "applied"
+    claimed = await claim()
+    assert (claimed.dialed, claimed.skipped) == (0, {"window_closed": 1})
+    assert set((await world.record("1"))["z"].split(",")) >= {day, night}
+    assert await ask("") == "applied"
+    assert (await claim()).dialed == 1, "on its own number, where it is day"
+
+
+async def test_when_its_hours_open_it_is_ready_in_its_old_place_and_the_backend_hears_nothing(
+    world: LedgerWorld,
+) -> None:
+    await world.open_campaign(contacts=0)
+    now = await server_ms(world)
+    closed = Hours(
+        zones={"B": ZoneOpening(opens_ms=now + HOUR_MS, rule="law")}, contacts={"9": "B", "1": "B"}
+    )
+    await load(world, closed, "9", "1")
+    await world.age(3601)
+    swept = await world.sweep()
+    assert (swept.promoted, swept.wake) == (2, True)
+    assert await world.services.client.zrange(world.services.keys.ready("1"), 0, -1) == ["9", "1"]
+    assert await world.backend_doc("9") is None
+    await world.check_invariants()
+
+
+async def test_a_retry_that_falls_outside_the_hours_waits_on(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=0)
+    now = await server_ms(world)
+    await load(world, Hours(zones={}, contacts={"1": "A"}), "1")
+    await world.set_agents(1)
+    await world.claim(hours=Hours(zones={"A": ZoneOpening()}))
+    attempt = (await world.reserved_calls())[0][1]
+    assert await world.services.campaigns.begin(attempt, "run", "") == "ok"
+    await world.event("call_failed", attempt, disposition="no_answer")
+    assert (await world.record("1"))["w"]["y"] == "retry"
+    await world.age(301)
+    await world.sweep()
+    night = Hours(zones={"A": ZoneOpening(opens_ms=now + 9 * HOUR_MS, rule="law 1")})
+    claimed = await world.claim(hours=night)
+    assert (claimed.dialed, claimed.skipped) == (0, {"window_closed": 1})
+    assert (await world.record("1"))["w"] == {"y": "window_closed", "s": "law 1"}
+    assert abs(await due_of(world, "1") - (now + 9 * HOUR_MS)) < 1000
+
+
+async def test_after_a_loss_of_memory_the_backend_knows_better_who_waits_for_its_hours(
+    world: LedgerWorld,
+) -> None:
+    await world.open_campaign(contacts=0)
+    now = await server_ms(world)
+    closed = Hours(zones={"B": ZoneOpening(opens_ms=now + HOUR_MS)}, contacts={"1": "B", "2": "B"})
+    await load(world, closed, "1")
+    await world.services.client.hset(world.services.keys.server, "run", "another")
+    await world.claim(level=0)  # notices
+    memory = world.services.memory
+    await memory.forget_ready("1")
+    assert await world.count("1", "waiting") == 0
+    await load(world, closed, "2")
+    assert await memory.doubt("1", [DoubtRow(world.row("2"), False, None)], world.retry) == 0
+    assert (await world.backend_doc("2") or {})["s"] == "pending", "and not failed: it was never called"
+
+
+@pytest.mark.usefixtures("redis")
+async def test_the_dialer_calls_only_those_whose_day_it_is(settings: Settings) -> None:
+    day, night = zone_where(10, 18), zone_where(0, 6)
+    sim = build_world(agents=4, contacts=9, mode="progressive", speed=100, retry_delay_s=30)
+    for number, contact in enumerate(sim.contacts.values()):
+        contact.timezone = (day, night, "UTC-5")[number % 3]
+    async with running(settings, sim, speed=100, rule_pack="us", timezone=day) as dialer:
+        await dialer.until(lambda audit: audit.contacts.get("pending", 0) <= 3, what="those of the day")
+        await dialer.until(lambda audit: not audit.live_calls and not audit.contacts.get("dialing"))
+        assert await dialer.count("waiting") >= 3
+        due: Any = await dialer.services.client.zrange(
+            dialer.services.keys.waiting("1"), 0, -1, withscores=True
+        )
+        here = datetime.now(ZoneInfo(night)).replace(hour=8, minute=0, second=0, microsecond=0)
+        opens_ms = here.timestamp() * 1000
+        for contact in sim.contacts.values():
+            if contact.timezone == night:
+                assert contact.status == "pending"
+                assert abs(dict(due)[str(contact.id)] - opens_ms) < 2000
+            elif contact.timezone == "UTC-5":
+                assert (contact.status, contact.attempts) == ("invalid", 0)
+        result = await dialer.tick()
+        assert result.reason != "campaign_unusable"
+
+
+@pytest.mark.usefixtures("redis")
+@pytest.mark.parametrize(
+    ("pack", "said"),
+    [("us-xx", "rule pack 'us-xx' is unknown: takes one of co"), ("co", "never legal in America/Bogota")],
+)
+async def test_a_campaign_whose_law_cannot_be_kept_is_not_dialed_and_says_so(
+    settings: Settings, pack: str, said: str
+) -> None:
+    sim = build_world(agents=4, contacts=3, mode="progressive", speed=100)
+    campaign = next(iter(sim.campaigns.values()))
+    campaign.rule_pack, campaign.timezone, campaign.days_of_week = pack, "America/Bogota", [6]
+    async with running(settings, sim, speed=100, start=False) as dialer:
+        await dialer.services.client.hset("campaign:1", "status", "active")
+        result = await dialer.tick()
+        assert (result.status, result.reason) == ("error", "campaign_unusable")
+        assert said in (result.detail or "")
+        assert dialer.centre.summary().total.originates == 0
+
+
+@pytest.mark.usefixtures("redis")
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [
+        (None, "2020-02-01T00:00:00", "its calling hours are over; they do not open again"),
+        ("2999-01-31T09:00:00", None, "they open 2999-01-31T09:00:00-05:00 (America/Bogota)"),
+    ],
+)
+async def test_a_campaign_outside_its_own_hours_says_when_they_open(
+    settings: Settings, start: str | None, end: str | None, said: str
+) -> None:
+    sim = build_world(agents=1, contacts=1, timezone="America/Bogota")
+    campaign = next(iter(sim.campaigns.values()))
+    campaign.start_time, campaign.end_time = start, end
+    async with running(settings, sim, start=False) as dialer:
+        await dialer.services.client.hset("campaign:1", "status", "active")
+        result = await dialer.tick()
+        assert result.reason == "window_closed"
+        assert said in (result.detail or "")

@@ -1,0 +1,318 @@
+"""Preview mode: an agent is shown a contact, and nothing is dialed before they take it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from streamdialer.consumers.services import Services
+from streamdialer.ledger import DoubtRow, PreviewTerms
+from tests.support.preview_fixture import OFFER_S, TERMS, PreviewWorld, terms
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def world(services: Services) -> PreviewWorld:
+    return PreviewWorld(services)
+
+
+async def test_an_agent_is_shown_the_first_of_the_line_and_another_agent_the_next(
+    world: PreviewWorld,
+) -> None:
+    await world.open_campaign(contacts=3)
+    assert await world.says("requested", "5") == "1"
+    assert await world.says("requested", "6") == "2"
+    assert await world.says("requested", "5") == "1", "who asks again is shown the same"
+    assert await world.place_of("1") == "offered"
+    offer = (await world.told())[0]
+    assert (offer["type"], offer["agent_id"], offer["contact_id"]) == ("preview_offered", "5", "1")
+    assert offer["data"]["phone_number"] == "+155501"
+    assert offer["data"]["attempts"] == 0
+    assert await world.reserved_calls() == []
+    await world.check()
+
+
+async def test_what_is_shown_is_what_the_backend_said_to_the_letter(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=1)
+    call = {"id": 1, "phone_number": "+1555", "custom_data": {"debt": 10**17 + 1, "notes": [], "rate": 1.0}}
+    await world.services.client.hset("sd:c:1:contacts", "1", msgspec.json.encode(call))
+    await world.says("requested", "5")
+    shown = (await world.told())[0]["data"]
+    assert {name: shown[name] for name in call} == call
+
+
+async def test_a_request_delivered_again_is_answered_once_even_after_the_agent_has_answered(
+    world: PreviewWorld,
+) -> None:
+    await world.open_campaign(contacts=3)
+    entry = await world.write_entry()
+    assert await world.says("requested", "5", entry=entry) == "1"
+    assert await world.says("accepted", "5", "1") == "reserved"
+    assert await world.says("requested", "5", entry=entry) == "1"
+    assert await world.count("1", "offered") == 0
+    assert len(await world.told()) == 1
+
+
+async def test_an_accepted_contact_is_called_once_and_for_that_agent(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=2)
+    await world.says("requested", "5")
+    entry = await world.write_entry()
+    for _ in range(3):
+        assert await world.says("accepted", "5", "1", entry=entry) == "reserved"
+    [(_, attempt)] = await world.reserved_calls()
+    assert attempt.contact == "1"
+    entries: Any = await world.services.client.xrange("dialer:calls")
+    assert entries[0][1]["agent"] == "5"
+    assert await world.services.campaigns.begin(attempt, "run", "") == "ok"
+    assert await world.says("accepted", "5", "1", entry=entry) == "reserved"
+    assert len(await world.reserved_calls()) == 1
+    await world.check()
+
+
+async def test_an_acceptance_need_not_name_the_contact(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=2)
+    await world.says("requested", "5")
+    entry = await world.write_entry()
+    for _ in range(2):
+        assert await world.says("accepted", "5", entry=entry) == "reserved"
+    [(_, attempt)] = await world.reserved_calls()
+    assert await world.services.campaigns.begin(attempt, "run", "") == "ok"
+    assert await world.says("accepted", "5", entry=entry) == "reserved"
+    assert [one["type"] for one in await world.told()] == ["preview_offered"], "nothing was refused"
+
+
+async def test_nobody_takes_what_is_shown_to_another_or_to_nobody(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=3)
+    await world.says("requested", "5")
+    await world.says("requested", "6")
+    assert await world.says("accepted", "6", "1") == "not_offered"
+    assert await world.says("accepted", "7", "1") == "no_offer"
+    assert await world.says("accepted", "7", "3") == "no_offer"
+    assert await world.says("skipped", "6", "1") == "not_offered"
+    assert await world.reserved_calls() == []
+    refused = [
+        (one["agent_id"], one["data"]["reason"]) for one in await world.told() if "refused" in one["type"]
+    ]
+    assert refused == [("6", "not_offered"), ("7", "no_offer"), ("7", "no_offer")]
+
+
+async def test_an_offer_ends_and_the_contact_is_ready_again(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await world.says("requested", "5")
+    assert (await world.sweep()).unwanted == 0
+    await world.check()
+    await world.age(OFFER_S + 1)
+    assert await world.says("accepted", "5", "1") == "no_offer", "swept or not"
+    assert (await world.sweep()).unwanted == 1
+    assert await world.place_of("1") == "ready"
+    ended = (await world.told())[-1]
+    assert (ended["type"], ended["agent_id"], ended["contact_id"]) == ("preview_expired", "5", "1")
+    assert await world.says("requested", "6") == "1"
+    await world.check()
+
+
+async def test_a_skipped_contact_goes_behind_the_others_of_its_priority(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=0)
+    rows = [world.row("1", 5), world.row("2", 5), world.row("3", 4)]
+    await world.services.campaigns.load("1", rows, 3)
+    await world.says("requested", "5")
+    assert await world.says("skipped", "5", "1") == "skipped"
+    assert "of" not in await world.record("1")
+    assert [await world.says("requested", agent) for agent in ("5", "6", "7")] == ["2", "1", "3"]
+    await world.check()
+
+
+@pytest.mark.parametrize("answer", ["accepted", "skipped"])
+async def test_an_answer_to_an_older_offer_says_nothing_of_the_newer(
+    world: PreviewWorld, answer: str
+) -> None:
+    await world.open_campaign(contacts=1)
+    await world.says("requested", "5")
+    late = await world.write_entry()
+    await world.age(OFFER_S + 1)
+    await world.sweep()
+    await world.says("requested", "5")
+    assert await world.says(answer, "5", "1", entry=late) == "older_offer"
+    assert await world.place_of("1") == "offered"
+
+
+async def test_a_skip_delivered_again_does_not_skip_the_next_offer(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await world.says("requested", "5")
+    skip = await world.write_entry()
+    assert await world.says("skipped", "5", entry=skip) == "skipped"
+    assert await world.says("skipped", "5", entry=skip) == "no_offer"
+    await world.says("requested", "5")
+    assert await world.says("skipped", "5", entry=skip) == "older_offer"
+
+
+async def test_what_forbids_a_claim_forbids_offers_and_acceptances(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=2)
+    client = world.services.client
+    await world.says("requested", "5")
+    closed = msgspec.structs.replace(TERMS, open_until_ms=1)
+    full = msgspec.structs.replace(TERMS, max_concurrent=0)
+
+    async def both(reason: str, terms: PreviewTerms = TERMS) -> None:
+        assert await world.says("accepted", "5", "1", terms=terms) == reason
+        assert await world.says("requested", "6", terms=terms) == ""
+        none = (await world.told())[-1]
+        assert (none["type"], none["data"]) == ("preview_none", {"reason": reason})
+
+    await client.hset("campaign:1", "status", "paused")
+    await both("not_active")
+    await client.hset("campaign:1", "status", "active")
+    await both("window_closed", closed)
+    await client.hset("sd:api", mapping={"until": "9e15", "reason": "dialer_api_down"})
+    await both("dialer_api_down")
+    await client.hdel("sd:api", "until")
+    assert await world.says("accepted", "5", "1", terms=full) == "concurrency"
+    assert await world.reserved_calls() == []
+    assert await world.place_of("1") == "offered", "it may still be taken"
+    assert await world.says("accepted", "5", "1") == "reserved"
+
+
+async def test_after_a_rest_of_the_api_one_acceptance_finds_out_whether_it_is_well(
+    world: PreviewWorld,
+) -> None:
+    await world.open_campaign(contacts=2)
+    for agent in ("5", "6"):
+        await world.says("requested", agent)
+    await world.services.client.hset("sd:api", mapping={"until": "1", "reason": "dialer_api_down"})
+    assert await world.says("accepted", "5") == "reserved"
+    assert await world.says("accepted", "6") == "dialer_api_down"
+
+
+async def test_contacts_out_of_attempts_are_not_shown(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=0)
+    await world.services.campaigns.load("1", [world.row("1", 5, attempts=2), world.row("2", 4)], 3)
+    fewer = terms(max_retries=2)
+    assert await world.says("requested", "5", terms=fewer) == "2"
+    assert await world.place_of("1") == "finished"
+    none = terms(max_retries=0)
+    assert await world.says("accepted", "5", "2", terms=none) == "attempts_used_up"
+    assert await world.place_of("2") == "finished"
+    await world.check()
+
+
+async def test_a_late_request_is_not_answered_with_a_contact(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=1)
+    seconds, _ = await world.services.client.time()
+    assert await world.says("requested", "5", entry=f"{(seconds - OFFER_S - 2) * 1000}-0") == ""
+    assert (await world.told())[-1]["data"] == {"reason": "late"}
+
+
+async def test_callbacks_are_shown_first_and_to_their_agent_alone(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=3, priority=10)
+    seconds, _ = await world.services.client.time()
+    asked = partial(world.services.callbacks.request, "1", "2", (seconds - 1) * 1000, agent="5")
+    await asked(entry=await world.write_entry(), phone_number="+15559")
+    await world.sweep()
+    assert await world.says("requested", "6") == "1"
+    assert await world.says("requested", "5") == "2"
+    assert (await world.told())[-1]["data"]["callback_number"] == "+15559"
+    assert await world.says("skipped", "5") == "skipped"
+    assert [await world.says("requested", agent) for agent in ("5", "7")] == ["3", ""], (
+        "it is not anyone's yet"
+    )
+    assert await world.place_of("2") == "ready"
+    await world.check()
+
+
+async def test_callbacks_for_other_agents_do_not_hide_the_line(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=701)
+    seconds, _ = await world.services.client.time()
+    for number in range(1, 701):
+        await world.services.callbacks.request(
+            "1", str(number), (seconds - 60) * 1000 + number, agent="5", entry=await world.write_entry()
+        )
+    assert await world.says("requested", "6") == "701"
+    assert await world.says("requested", "7") == ""
+    assert await world.says("requested", "5") == "1"
+    await world.check()
+
+
+async def test_a_callback_asked_for_meanwhile_ends_the_offer(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await world.says("requested", "5")
+    seconds, _ = await world.services.client.time()
+    await world.services.callbacks.request("1", "1", (seconds + 99) * 1000, entry=await world.write_entry())
+    assert await world.place_of("1") == "waiting"
+    assert await world.says("accepted", "5", "1") == "no_offer"
+    await world.check()
+
+
+async def test_an_agent_is_told_when_what_they_are_shown_is_taken_from_them(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=4)
+    for agent in "1234":
+        assert await world.says("requested", agent) == agent
+    await world.services.suppression.suppress_contact("1", "1", "event")
+    seconds, _ = await world.services.client.time()
+    await world.services.callbacks.request("1", "2", (seconds + 99) * 1000, entry=await world.write_entry())
+    assert await world.says("accepted", "3") == "reserved"
+    assert await world.says("skipped", "4") == "skipped"
+    due = await world.services.client.zscore("sd:due", "1")
+    assert due is not None
+    assert due <= (await world.claim(level=0)).now, "at once"
+    await world.sweep()
+    await world.sweep()
+    ended = [one for one in await world.told() if one["type"] == "preview_expired"]
+    assert [(one["agent_id"], one["contact_id"], one["data"]["reason"]) for one in ended] == [
+        ("1", "1", "do_not_call"),
+        ("2", "2", "callback"),
+    ]
+    assert ended[0]["request"] == (await world.told())[0]["request"]
+    await world.check()
+
+
+async def test_late_news_of_a_call_ends_the_offer_of_its_contact(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await world.set_agents(1)
+    attempt = await world.place_one()
+    await world.settle(attempt, "not_placed", "campaign", 0)
+    await anyio.sleep(0.002)
+    await world.says("requested", "5")
+    await world.event("call_ringing", attempt)
+    assert await world.place_of("1") == "unanswered"
+    assert await world.says("accepted", "5", "1") == "no_offer"
+    await world.sweep()
+    assert (await world.told())[-1]["data"] == {"reason": "late_news"}
+    await world.check()
+
+
+async def test_offers_are_forgotten_like_the_line_when_memory_was_lost(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=2)
+    await world.says("requested", "5")
+    await world.services.client.hset("sd:server", mapping={"run": "another", "quiet": "0"})
+    assert await world.says("accepted", "5", "1") == "memory_lost"
+    await world.services.memory.forget_ready("1")
+    assert await world.count("1", "offered") == 0
+    assert not await world.services.client.hexists("sd:c:1:records", "1")
+    await world.sweep()
+    assert (await world.told())[-1]["data"] == {"reason": "memory_lost"}
+
+
+async def test_a_contact_shown_here_and_called_before_memory_was_lost_is_held_in_doubt(
+    world: PreviewWorld,
+) -> None:
+    await world.open_campaign(contacts=1)
+    await world.says("requested", "5")
+    await world.services.client.hset("sd:server", mapping={"run": "another", "quiet": "0"})
+    await world.claim()
+    doubted = DoubtRow(world.row("1", attempts=1), False, None)
+    assert await world.services.memory.doubt("1", [doubted], world.retry) == 1
+    assert await world.place_of("1") == "in_doubt"
+    assert await world.count("1", "offered") == 0
+
+
+async def test_cleanup_leaves_no_offer(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=1)
+    await world.says("requested", "5")
+    await world.services.client.hset("campaign:1", "status", "completed")
+    assert await world.services.campaigns.cleanup("1", "sales") == "ok"
+    assert not await world.services.client.exists("sd:c:1:offered")

@@ -1,0 +1,114 @@
+"""Running scripts: gathered into pipelines, asked again when a reply is lost, stopped without hanging."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from streamdialer.broker.connection import connect
+from streamdialer.broker.scripts import Scripts
+from streamdialer.consumers.services import Services
+from streamdialer.errors import Unreachable
+from streamdialer.ledger.campaigns import DUE
+from streamdialer.simulation.embedded_redis import EmbeddedServer
+from tests.conftest import eventually
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_many_tasks_share_few_round_trips(redis: Redis, services: Services) -> None:
+    before = int((await redis.info("stats"))["total_reads_processed"])
+    async with anyio.create_task_group() as tasks:
+        for _ in range(500):
+            tasks.start_soon(services.campaigns.due, 1)
+    reads = int((await redis.info("stats"))["total_reads_processed"]) - before
+    assert reads < 60
+
+
+async def test_scripts_that_the_server_has_forgotten_are_loaded_again(
+    redis: Redis, services: Services
+) -> None:
+    await services.campaigns.due(1)
+    await redis.script_flush()
+    assert await services.campaigns.due(1) == []
+
+
+async def test_a_lost_reply_is_asked_for_again(
+    redis: Redis, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send: Callable[[Any], Awaitable[list[Any]]] = services.scripts._send
+    tries: list[int] = []
+
+    async def lossy(batch: Any) -> list[Any]:
+        answers = await send(batch)
+        tries.append(len(batch))
+        if len(tries) < 3:
+            raise RedisConnectionError("the reply was lost")
+        return answers
+
+    monkeypatch.setattr(services.scripts, "_send", lossy)
+    assert await services.campaigns.due(1) == []
+    assert len(tries) == 3
+
+
+async def test_without_patience_a_server_that_is_away_is_said_at_once() -> None:
+    client = connect("redis://127.0.0.1:9/0")
+    async with Scripts(client, patient=False) as scripts:
+        with pytest.raises(Unreachable, match="does not answer"):
+            await scripts.run(DUE, ["sd:due"], [1])
+    await client.aclose()
+
+
+async def test_closing_ends_even_when_a_cancellation_is_swallowed(server: EmbeddedServer) -> None:
+    client = connect(server.url)
+    scripts = Scripts(client)
+
+    async def swallows_the_first(batch: Any) -> list[Any]:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)
+        return []
+
+    scripts._send = swallows_the_first  # type: ignore[method-assign]
+    with anyio.fail_after(5):
+        async with scripts, anyio.create_task_group() as tasks:
+            tasks.start_soon(scripts.run, DUE, ["sd:due"], [1])
+            await anyio.sleep(0.05)
+            tasks.cancel_scope.cancel()
+    await client.aclose()
+
+
+async def test_more_tasks_than_connections_take_turns(services: Services) -> None:
+    async with anyio.create_task_group() as tasks:
+        for number in range(300):
+            tasks.start_soon(services.queues.queue_of, str(number))
+
+
+async def test_a_server_that_takes_no_writes_now_is_waited_for(redis: Redis, services: Services) -> None:
+    await redis.config_set("min-replicas-to-write", 1)
+    answers: list[str] = []
+
+    async def note() -> None:
+        answers.append(await services.queues.note_agent("sales", "7", state="available", entry="1-0"))
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(note)
+            await eventually(lambda: _refused(redis))
+            assert answers == []
+            assert not await redis.exists("sd:q:sales:free")
+            await redis.config_set("min-replicas-to-write", 0)
+            await eventually(lambda: answers == ["freed"])
+    finally:
+        await redis.config_set("min-replicas-to-write", 0)
+
+
+async def _refused(redis: Redis) -> bool:
+    return any("NOREPLICAS" in name for name in await redis.info("errorstats"))

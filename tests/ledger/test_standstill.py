@@ -1,0 +1,95 @@
+"""What waits for somebody who is not there does not hold up the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamdialer.consumers.dialing.queue_pacing import PacingShared, snapshot_of
+from streamdialer.consumers.services import Services
+from streamdialer.pacing import decide
+from tests.ledger.test_agent_callbacks import ask_many
+from tests.ledger.test_callbacks import GRACE_S, ask, check
+from tests.support.ledger_fixture import LedgerWorld
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def world(services: Services) -> LedgerWorld:
+    return LedgerWorld(services)
+
+
+# ---- agents ----
+
+
+async def shares(world: LedgerWorld) -> list[int]:
+    """Free agents that campaigns 1 and 2 are given, both progressive."""
+    state = await world.services.queues.snapshot("sales", ["1", "2"])
+    assert state is not None
+    shared = PacingShared(
+        mode="progressive",
+        ratio=1,
+        weight=1,
+        max_concurrent=50,
+        is_open=True,
+        is_adaptive=False,
+        cap=0.03,
+        window_h=24,
+    )
+    snapshot = snapshot_of(state, {"1": shared, "2": shared})
+    return [decide(snapshot, campaign).share for campaign in ("1", "2")]
+
+
+async def test_callbacks_for_absent_agents_take_no_agent_from_other_campaigns(world: LedgerWorld) -> None:
+    for campaign in ("2", "1"):
+        await world.open_campaign(campaign, contacts=4)
+    await world.set_agents(2)
+    await ask_many(world, range(1, 5), agent="9")
+    assert await shares(world) == [1, 1]
+    assert (await world.claim(level=1, others={"2": 1.0})).skipped == {"agent_not_free": 4}
+    assert await shares(world) == [0, 2]
+    assert (await world.claim(level=0, others={"2": 1.0})).skipped == {"agent_not_free": 4}, "it is said"
+    await world.services.queues.note_agent("sales", "9", state="available", entry=await world.write_entry())
+    assert await shares(world) == [1, 2], "one for the agent who has come"
+
+
+async def test_callbacks_whose_grace_is_over_have_their_share_again(world: LedgerWorld) -> None:
+    for campaign in ("2", "1"):
+        await world.open_campaign(campaign, contacts=1)
+    await world.set_agents(2)
+    await ask(world, "1", -60, agent="9")
+    await world.claim(level=1, others={"2": 1.0})
+    assert await shares(world) == [0, 1]
+    await world.services.client.zincrby("sd:c:1:ready", -GRACE_S * 1000, "1")
+    assert await shares(world) == [1, 1]
+
+
+# ---- events ----
+
+
+@pytest.mark.parametrize("waiting", [1, 499])
+async def test_callbacks_that_wait_for_the_backend_do_not_keep_silent_calls_from_their_end(
+    world: LedgerWorld, waiting: int
+) -> None:
+    await world.open_campaign(contacts=2)
+    await world.set_agents(2)
+    silent, other = await world.place_one(), await world.place_one()
+    for _ in range(waiting):
+        await world.services.client.xadd("dialer:events", {"type": "callback_requested", "data": "{}"})
+    await world.event("call_ringing", other)
+    await world.services.client.zadd("sd:c:1:unanswered", {silent.contact: 1, other.contact: 9e15})
+    assert (await world.sweep()).expired == 1
+    await check(world)
+
+
+@pytest.mark.parametrize("waiting", [1, 600])
+async def test_a_call_event_behind_callbacks_that_wait_is_unread(world: LedgerWorld, waiting: int) -> None:
+    await world.open_campaign(contacts=2)
+    await world.set_agents(2)
+    silent, other = await world.place_one(), await world.place_one()
+    for _ in range(waiting):
+        await world.services.client.xadd("dialer:events", {"data": "{}", "type": "callback_requested"})
+    await world.services.client.xadd("dialer:events", {"type": "call_answered"})
+    await world.event("call_ringing", other)
+    await world.services.client.zadd("sd:c:1:unanswered", {silent.contact: 1, other.contact: 9e15})
+    assert (await world.sweep()).stalled == 1

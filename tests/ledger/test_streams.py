@@ -1,0 +1,402 @@
+"""The consumer-group machinery: nothing is lost, nothing stops it, and it leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from streamdialer.broker import BadEntry, DeadLetters, Entry, Places, ReplicaRun, StreamConsumer
+from streamdialer.broker.connection import close, connect
+from streamdialer.broker.keys import GROUP, Keys
+from streamdialer.broker.scripts import Scripts
+from streamdialer.consumers.services import Services
+from streamdialer.errors import Unreachable
+from streamdialer.simulation.embedded_redis import EmbeddedServer
+from tests.conftest import eventually
+
+pytestmark = pytest.mark.anyio
+STREAM = "dialer:events"
+
+
+class Worker:
+    """A consumer in this process with a handler of the test's own."""
+
+    def __init__(
+        self,
+        services: Services,
+        reader: Redis,
+        name: str,
+        places: int = 10,
+        max_deliveries: int = 3,
+        claim_idle_s: float = 0.3,
+    ) -> None:
+        self.seen: list[str] = []
+        self.running = 0
+        self.most_running = 0
+        self.handle: Callable[[Entry], Awaitable[None]] = self.note
+        self.run = ReplicaRun()
+        self.places = Places(places)
+        self.consumer = StreamConsumer(
+            reader=reader,
+            scripts=services.scripts,
+            stream=STREAM,
+            dead="dialer:dead",
+            server=Keys().server,
+            consumer=name,
+            handle=self._handle,
+            places=self.places,
+            run=self.run,
+            block_s=0.05,
+            claim_idle_s=claim_idle_s,
+            max_deliveries=max_deliveries,
+            dead_keep=100,
+            forget_s=600,
+        )
+
+    async def note(self, entry: Entry) -> None:
+        self.seen.append(entry.fields["n"])
+
+    async def _handle(self, entry: Entry) -> None:
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            await self.handle(entry)
+        finally:
+            self.running -= 1
+
+    @asynccontextmanager
+    async def working(self, grace_s: float = 1.0) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.consumer.serve, grace_s)
+            yield
+            self.run.stop()
+
+
+@pytest.fixture
+async def reader(redis: Redis, server: EmbeddedServer) -> AsyncIterator[Redis]:
+    client = connect(server.url)
+    yield client
+    await client.aclose()
+
+
+async def add(redis: Redis, count: int, start: int = 0) -> None:
+    for number in range(start, start + count):
+        await redis.xadd(STREAM, {"n": str(number)})
+
+
+async def pending(redis: Redis) -> int:
+    return int((await redis.xpending(STREAM, GROUP))["pending"])
+
+
+async def test_entries_written_before_the_first_start_are_handled_and_deleted(
+    services: Services, reader: Redis, redis: Redis
+) -> None:
+    await add(redis, 300)
+    worker = Worker(services, reader, "a")
+    async with worker.working():
+        await eventually(lambda: len(worker.seen) == 300)
+    assert worker.seen == [str(number) for number in range(300)]
+    assert await redis.xlen(STREAM) == 0
+    assert await redis.xinfo_consumers(STREAM, GROUP) == [], "a consumer that left is no longer a consumer"
+
+
+async def test_no_more_entries_are_taken_than_there_are_places(
+    services: Services, reader: Redis, redis: Redis
+) -> None:
+    await add(redis, 50)
+    worker = Worker(services, reader, "a", places=3)
+    gate = anyio.Event()
+
+    async def wait(entry: Entry) -> None:
+        await gate.wait()
+        worker.seen.append(entry.fields["n"])
+
+    worker.handle = wait
+    async with worker.working():
+        await eventually(lambda: worker.running == 3)
+        assert await pending(redis) == 3
+        gate.set()
+        await eventually(lambda: len(worker.seen) == 50)
+    assert worker.most_running == 3
+
+
+async def test_a_killed_consumers_entries_are_taken_over(
+    services: Services, reader: Redis, redis: Redis
+) -> None:
+    await add(redis, 5)
+    await redis.xgroup_create(STREAM, GROUP, id="0")
+    await redis.xreadgroup(GROUP, "dead", {STREAM: ">"}, count=5)
+    worker = Worker(services, reader, "b")
+    async with worker.working():
+        await eventually(lambda: len(worker.seen) == 5)
+    assert await redis.xlen(STREAM) == 0
+
+
+async def test_a_restarted_consumer_of_the_same_name_finds_its_own_pending_entries_at_once(
+    services: Services, reader: Redis, redis: Redis
+) -> None:
+    await add(redis, 5)
+    await redis.xgroup_create(STREAM, GROUP, id="0")
+    await redis.xreadgroup(GROUP, "me", {STREAM: ">"}, count=5)
+    worker = Worker(services, reader, "me", claim_idle_s=30)
+    async with worker.working():
+        await eventually(lambda: len(worker.seen) == 5)
+
+
+async def test_lost_replies_to_reads_are_no_deliveries(
+    services: Services, reader: Redis, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(services, reader, "a", max_deliveries=3)
+    lost = 0
+
+    async def deaf(*args: object, read: Any = reader.xreadgroup, **options: object) -> object:
+        """The server delivers, the answer does not arrive: six times."""
+        nonlocal lost
+        answer = await read(*args, **options)
+        if lost < 6 and any(entries for _, entries in answer):
+            lost += 1
+            raise RedisConnectionError("reply lost")
+        return answer
+
+    monkeypatch.setattr(reader, "xreadgroup", deaf)
+    await add(redis, 10)
+    async with worker.working():
+        await eventually(lambda: len(worker.seen) == 10)
+    assert lost
+    assert sorted(worker.seen) == [str(number) for number in range(10)], "each once"
+    assert await redis.xlen("dialer:dead") == 0
+
+
+async def test_entries_in_work_are_renewed_and_not_taken_over(
+    services: Services, reader: Redis, redis: Redis
+) -> None:
+    await add(redis, 2)
+    slow, other = Worker(services, reader, "slow"), Worker(services, reader, "other")
+    gate = anyio.Event()
+
+    async def wait(entry: Entry) -> None:
+        await gate.wait()
+        slow.seen.append(entry.fields["n"])
+
+    slow.handle = wait
+    async with slow.working():
+        await eventually(lambda: slow.running == 2)
+        async with other.working():
+            for _ in range(10):
+                await anyio.sleep(0.09)  # three times the idle time after which entries are taken over
+            gate.set()
+            await eventually(lambda: len(slow.seen) == 2)
+    assert other.seen == []
+
+
+async def test_a_failing_handler_is_tried_again_and_then_buried_with_its_error(
+    services: Services, reader: Redis, redis: Redis
+) -> None:
+    await add(redis, 1)
+    worker = Worker(services, reader, "a")
+    tries: list[int] = []
+
+    async def fail(entry: Entry) -> None:
+        tries.append(entry.deliveries)
+        raise ZeroDivisionError("no such thing")
+
+    worker.handle = fail
+    letters = DeadLetters(services.client, services.scripts, services.keys)
+    async with worker.working():
+        await eventually(letters.count)
+    assert tries == [1, 2, 3]
+    letter = (await letters.newest(1))[0]
+    assert (letter.reason, letter.deliveries) == ("handler_failed", 3)
+    assert "ZeroDivisionError: no such thing" in letter.detail
+    assert letter.original == {"n": "0"}
+    assert await redis.xlen(STREAM) == 0
+
+
+async def test_an_entry_that_kills_its_process_is_buried_unhandled(
+    services: Services, reader: Redis, redis: Redis
+) -> None:
+    await add(redis, 1)
+    await redis.xgroup_create(STREAM, GROUP, id="0")
+    await redis.xreadgroup(GROUP, "killed", {STREAM: ">"})
+    for _ in range(2):
+        await redis.xautoclaim(STREAM, GROUP, "killed", 0, "0-0")
+    worker = Worker(services, reader, "a")
+    letters = DeadLetters(services.client, services.scripts, services.keys)
+    async with worker.working():
+        await eventually(letters.count)
+    assert worker.seen == []
+    assert (await letters.newest(1))[0].reason == "never_finished"
+
+
+async def test_a_bad_entry_is_buried_at_once_and_can_be_replayed(
+    services: Services, reader: Redis, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    await redis.xadd(STREAM, {"n": "0", "bytes": b"\xff\xfe"})
+    worker = Worker(services, reader, "a")
+
+    async def refuse(entry: Entry) -> None:
+        raise BadEntry("unknown_type", "nobody knows +57 300 1234567")
+
+    worker.handle = refuse
+    letters = DeadLetters(services.client, services.scripts, services.keys)
+    async with worker.working():
+        await eventually(letters.count)
+        worker.handle = worker.note
+        letter = (await letters.newest(1))[0]
+        await letters.replay(letter.id)
+        await eventually(lambda: worker.seen == ["0"])
+    told = next(vars(record) for record in caplog.records if record.message == "dead letter")
+    assert told["detail"].startswith("nobody knows •")
+    assert "1234" not in told["detail"], "numbers are not logged"
+    assert letter.original["bytes"].encode(errors="surrogateescape") == b"\xff\xfe"
+    assert await letters.count() == 0
+
+
+async def test_flushall_and_deleted_streams_do_not_stop_a_reader(
+    services: Services, reader: Redis, redis: Redis
+) -> None:
+    worker = Worker(services, reader, "a")
+    async with worker.working():
+        await add(redis, 1)
+        await eventually(lambda: worker.seen == ["0"])
+        await redis.flushall()
+        await add(redis, 1, start=1)
+        await eventually(lambda: worker.seen == ["0", "1"])
+        await redis.delete(STREAM)
+        await add(redis, 1, start=2)
+        await eventually(lambda: worker.seen == ["0", "1", "2"])
+
+
+@pytest.mark.parametrize("is_something_else", [False, True])
+async def test_handing_back_an_entry_of_a_stream_that_has_gone_does_not_stop_a_reader(
+    services: Services,
+    reader: Redis,
+    redis: Redis,
+    caplog: pytest.LogCaptureFixture,
+    is_something_else: bool,
+) -> None:
+    await add(redis, 1)
+    # With one place nothing is read, so no group made again, while it works.
+    worker, lost = Worker(services, reader, "a", places=1), anyio.Event()
+
+    async def lose_everything_once(entry: Entry) -> None:
+        if lost.is_set():
+            await worker.note(entry)
+            return
+        await redis.flushall()
+        if is_something_else:
+            await redis.set(STREAM, "no stream")
+            await eventually(lambda: "cannot renew" in caplog.text)  # while it is worked on, as well
+        lost.set()
+        raise Unreachable("the server forgot everything")
+
+    worker.handle = lose_everything_once
+    async with worker.working():
+        await lost.wait()
+        await eventually(lambda: worker.places.free)  # it was handed back
+        if is_something_else:
+            await redis.delete(STREAM)
+        await add(redis, 1, start=1)
+        await eventually(lambda: worker.seen == ["1"])
+
+
+async def test_a_stop_finishes_what_is_held_and_takes_nothing_more(
+    services: Services, reader: Redis, redis: Redis
+) -> None:
+    await add(redis, 10)
+    worker = Worker(services, reader, "a", places=4)
+    gate = anyio.Event()
+
+    async def wait(entry: Entry) -> None:
+        await gate.wait()
+        worker.seen.append(entry.fields["n"])
+
+    worker.handle = wait
+    async with worker.working():
+        await eventually(lambda: worker.running == 4)
+        worker.run.stop()
+        gate.set()
+    assert len(worker.seen) == 4
+    assert await redis.xlen(STREAM) == 6
+    assert await pending(redis) == 0
+
+
+async def test_what_a_stopping_consumer_cannot_finish_is_handed_back_at_once(
+    services: Services, reader: Redis, redis: Redis
+) -> None:
+    await add(redis, 1)
+    stuck, next_one = (Worker(services, reader, name, claim_idle_s=30) for name in ("stuck", "next"))
+
+    async def never(entry: Entry) -> None:
+        await anyio.sleep_forever()
+
+    stuck.handle = never
+    async with stuck.working(grace_s=0.05):
+        await eventually(lambda: stuck.running == 1)
+        stuck.run.stop()
+    async with next_one.working():
+        await eventually(lambda: next_one.seen == ["0"])
+
+
+async def test_a_stop_does_not_wait_for_a_server_that_is_away(services: Services) -> None:
+    with EmbeddedServer() as away:
+        reader = connect(away.url)
+        async with Scripts(connect(away.url)) as scripts:
+            worker = Worker(msgspec.structs.replace(services, scripts=scripts), reader, "a")
+            async with worker.working(grace_s=0.5):
+                await eventually(lambda: reader.exists(STREAM))  # the group is there, and with it the stream
+                away.kill()
+                await anyio.sleep(0.2)
+                before = anyio.current_time()
+            assert anyio.current_time() - before < 3
+        await close(scripts.client)
+        await close(reader)
+
+
+async def test_max_tasks_ends_the_run(services: Services, reader: Redis, redis: Redis) -> None:
+    await add(redis, 20)
+    worker = Worker(services, reader, "a", places=1)
+    worker.run = worker.consumer._run = ReplicaRun(max_tasks=5)
+    with anyio.fail_after(5):
+        await worker.consumer.serve(1)
+    assert 5 <= len(worker.seen) <= 6
+
+
+async def test_idle_consumers_without_entries_are_removed_and_those_with_entries_are_not(
+    services: Services, reader: Redis, redis: Redis
+) -> None:
+    await add(redis, 1)
+    await redis.xgroup_create(STREAM, GROUP, id="0")
+    await redis.xgroup_createconsumer(STREAM, GROUP, "empty")
+    await redis.xreadgroup(GROUP, "holding", {STREAM: ">"})
+    worker = Worker(services, reader, "a")
+    worker.consumer._forget_s = 0.05
+    worker.consumer._claim_idle_s = 100
+
+    async def names() -> set[str]:
+        return {str(consumer["name"]) for consumer in await redis.xinfo_consumers(STREAM, GROUP)}
+
+    async with worker.working():
+        await eventually(lambda: _is(names, {"a", "holding"}))
+
+
+async def _is(names: Callable[[], Awaitable[set[str]]], wanted: set[str]) -> bool:
+    return await names() == wanted
+
+
+def test_autoscaling_moves_between_its_bounds() -> None:
+    places = Places(16, 2)
+    assert places.limit == 2
+    for _ in range(5):
+        places.saw_backlog()
+    assert places.limit == 16
+    for _ in range(100):
+        places.saw_calm()
+    assert places.limit == 2

@@ -1,0 +1,182 @@
+"""Looking and emptying: `inspect active`, `stats`, `consumers`, `purge`, and how far `dead replay` is."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+import redis as blocking
+from typer.testing import CliRunner, Result
+
+from streamdialer.broker.activity import Doing, StageActivity
+from streamdialer.broker.heartbeat import ReplicaState
+from streamdialer.broker.keys import GROUP, Keys, Stream
+from streamdialer.cli import app
+from streamdialer.simulation.embedded_redis import EmbeddedServer
+from tests.processes.test_top import terminal
+
+KEYS = Keys()
+
+
+@pytest.fixture
+def db(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("REDIS_URL", server.url)
+    monkeypatch.setenv("COLUMNS", "200")
+    with blocking.Redis.from_url(server.url, decode_responses=True) as client:
+        client.flushall()
+        yield client
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def told(*arguments: str) -> Any:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def beat(db: Any, name: str, heard_ago_s: float = 0.5, **changes: Any) -> None:
+    calls = StageActivity(
+        in_hand=3,
+        doing=[Doing(entry="5-0", subject="7:12:1", for_s=12.25)],
+        done=40,
+        dead=1,
+        again=2,
+        per_s=3.5,
+    )
+    plain: dict[str, Any] = {
+        "role": "consume",
+        "host": "h1",
+        "pid": 42,
+        "uptime_s": 600.0,
+        "rss_bytes": 80_000_000,
+        "stages": {"calls": calls},
+    }
+    state = ReplicaState(**(plain | changes))
+    db.hset(KEYS.replica_states, name, msgspec.json.encode(state))
+    db.zadd(KEYS.replicas, {name: (time.time() - heard_ago_s) * 1000})
+
+
+def test_active_names_what_each_process_works_on(db: Any) -> None:
+    beat(db, "r1")
+    beat(db, "t1", role="tick", stages={})
+    assert told("inspect", "active") == [
+        {"replica": "r1", "stage": "calls", "entry": "5-0", "subject": "7:12:1", "for_s": 12.25}
+    ]
+    text = run("inspect", "active").stdout
+    assert "7:12:1" in text
+    assert text.endswith("1 of 3 entries in hand, 2 processes\n")
+
+
+def test_stats_tell_memory_uptime_heartbeat_and_counts_of_each_process(db: Any) -> None:
+    beat(db, "r1", heard_ago_s=20)
+    beat(db, "t1", role="tick", stages={})
+    first, second = told("inspect", "stats")
+    assert (first["name"], first["state"]["rss_bytes"], first["state"]["uptime_s"]) == (
+        "r1",
+        80_000_000,
+        600.0,
+    )
+    assert first["heard_s"] == pytest.approx(20, abs=2)
+    assert first["state"]["stages"]["calls"]["done"] == 40
+    assert second["state"]["role"] == "tick"
+    lines = run("inspect", "stats").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["process", "r1", "t1"]
+    assert lines[1].split()[-6:] == ["calls", "3", "40", "1", "2", "3.5"]
+
+
+def test_consumers_are_told_with_what_they_hold_and_how_long_they_have_been_idle(db: Any) -> None:
+    stream = KEYS.stream("events")
+    db.xadd(stream, {"type": "x"})
+    db.xgroup_create(stream, GROUP, id="0")
+    db.xreadgroup(GROUP, "r1", {stream: ">"})
+    found = told("inspect", "consumers")
+    assert [one["name"] for one in found["events"]] == ["r1"]
+    assert found["events"][0]["pending"] == 1
+    assert found["ticks"] == []
+    assert run("inspect", "consumers").stdout.splitlines()[1].split()[:3] == ["events", "r1", "1"]
+
+
+@pytest.mark.parametrize("what", ["active", "stats", "consumers", "streams", "pending", "registered"])
+def test_of_an_empty_server_there_is_nothing_to_tell(db: Any, what: str) -> None:
+    told("inspect", what)
+    assert run("inspect", what).exit_code == 0
+
+
+# purge
+
+
+def fill(db: Any, stream: str, entries: int) -> None:
+    pipe = db.pipeline()
+    for number in range(entries):
+        pipe.xadd(stream, {"n": number})
+    pipe.execute()
+
+
+def test_a_purged_stream_is_empty_and_keeps_its_consumers(db: Any) -> None:
+    stream = KEYS.stream("ticks")
+    fill(db, stream, 1201)
+    db.xgroup_create(stream, GROUP, id="0")
+    db.xreadgroup(GROUP, "r1", {stream: ">"}, count=10)
+    assert told("purge", "ticks", "--yes") == {"stream": "ticks", "deleted": 1201}
+    assert db.xlen(stream) == 0
+    assert db.xpending(stream, GROUP)["pending"] == 0
+    assert [one["name"] for one in db.xinfo_consumers(stream, GROUP)] == ["r1"]
+    assert run("purge", "ticks", "--yes").stdout == "0 deleted\n"
+
+
+@pytest.mark.parametrize(
+    ("stream", "key", "why"),
+    [
+        ("calls", KEYS.reserved("7"), "calls are reserved"),
+        ("updates", KEYS.outbox("7"), "not confirmed everything"),
+    ],
+)
+def test_what_something_depends_on_is_not_purged(db: Any, stream: Stream, key: str, why: str) -> None:
+    fill(db, KEYS.stream(stream), 3)
+    db.hset(KEYS.directory, "7", "sales")
+    db.zadd(key, {"1": 1}) if stream == "calls" else db.hset(key, "1", "{}")
+    result = run("purge", stream, "--yes")
+    assert result.exit_code == 1
+    assert why in result.output
+    assert db.xlen(KEYS.stream(stream)) == 3
+    db.delete(key)
+    assert told("purge", stream, "--yes")["deleted"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(("ticks",), "say --yes"), (("lunch", "--yes"), "takes ticks, calls, events, updates, dead")],
+)
+def test_a_purge_nobody_meant_is_wrong_usage(db: Any, arguments: tuple[str, ...], says: str) -> None:
+    fill(db, KEYS.stream("ticks"), 1)
+    result = run("purge", *arguments)
+    assert result.exit_code == 2
+    assert says in result.output
+    assert db.xlen(KEYS.stream("ticks")) == 1
+
+
+# progress
+
+
+def test_a_long_replay_shows_how_far_it_is_and_a_pipe_gets_none_of_it(
+    server: EmbeddedServer, db: Any
+) -> None:
+    pipe = db.pipeline()
+    for number in range(9000):
+        pipe.xadd(KEYS.stream("dead"), {"stream": KEYS.stream("events"), "entry": "1-0", "=n": number})
+    pipe.execute()
+    with terminal(server.url, "dead", "replay", "--all", "--json") as shown:
+        shown.until("replaying", within_s=30)
+        shown.until("/9000", within_s=30)
+        shown.program.kill()
+    result = run("dead", "replay", "--all")
+    assert result.exit_code == 0
+    assert "replaying" not in result.output
+    assert db.xlen(KEYS.stream("events")) == 9000

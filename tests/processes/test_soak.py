@@ -1,0 +1,66 @@
+"""A short soak, and whether its judgement can tell growth from noise."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+
+from bench.soak.measure import MB, Sample, course_of, judged_samples
+from bench.soak.options import SoakOptions
+from bench.soak.report import in_words
+from bench.soak.run import run_soak
+from streamdialer.broker.keys import Keys
+
+KEYS = Keys()
+FIXED = {KEYS.server, KEYS.evidence, KEYS.api}
+"""Their fields are named in the scripts, not after campaigns."""
+
+
+@pytest.mark.anyio
+async def test_hundreds_of_campaigns_come_and_go_and_leave_nothing() -> None:
+    options = SoakOptions(campaigns=200, contacts=2, at_once=40, agents=30, queues=5, sample_every_s=0.5)
+    report = await run_soak(options, lambda sample: None)
+    assert report.campaigns == 200
+    assert report.calls > 400
+    assert {key: left for key, left in report.shared.items() if left and key not in FIXED} == {}
+    assert report.wrong == [], "\n".join(in_words(report))
+    alive_at_most = max(sample.per_alive for sample in report.history if sample.campaigns)
+    assert alive_at_most < 40, "entries in shared structures per campaign that is alive"
+
+
+def sample(at_s: float, campaigns: int, **figures: int) -> Sample:
+    flat = Sample(
+        at_s=at_s,
+        campaigns=campaigns,
+        redis_dataset=10 * MB,
+        redis_used=15 * MB,
+        keys_lasting=200,
+        keys_expiring=9000,
+        shared=300,
+        per_alive=6.0,
+        replica_rss=80 * MB,
+        producer_rss=60 * MB,
+    )
+    return msgspec.structs.replace(flat, **figures)
+
+
+def test_noise_is_flat_and_a_steady_growth_is_not() -> None:
+    draw = random.Random(1)
+    noise = [
+        sample(at, 10 * at, replica_rss=round(draw.gauss(80, 2) * MB), keys_lasting=draw.randint(150, 250))
+        for at in range(200)
+    ]
+    assert course_of(noise, "replica_rss").is_flat
+    assert course_of(noise, "keys_lasting").is_flat
+    leak = [sample(at, 10 * at, keys_lasting=200 + at // 2) for at in range(200)]
+    assert not course_of(leak, "keys_lasting").is_flat
+    assert course_of(leak, "keys_lasting").per_1000_campaigns == pytest.approx(50, rel=0.05)
+
+
+def test_the_warm_up_is_not_judged_unless_the_run_was_too_short_for_it() -> None:
+    long = [sample(float(at), at) for at in range(0, 1000, 10)]
+    assert judged_samples(long, 310)[0].at_s == 310
+    short = [sample(float(at), at) for at in range(30)]
+    assert judged_samples(short, 310)[0].at_s == 10

@@ -1,0 +1,179 @@
+"""The same dialer behind Sentinel and on Cluster: one address setting, nothing else changes."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import msgspec
+import pytest
+from redis.asyncio.cluster import ClusterNode
+
+from streamdialer.broker import ReplicaRun
+from streamdialer.broker.connection import TRANSIENT, close, connect, keys_for, masked
+from streamdialer.broker.scripts import Scripts
+from streamdialer.config.settings import Settings
+from streamdialer.consumers.replica import ReplicaOptions, run_replica
+from streamdialer.consumers.services import open_services
+from streamdialer.errors import SettingsError
+from streamdialer.ledger import trust_memory
+from streamdialer.ledger.metrics import Readings
+from streamdialer.observability import metrics
+from streamdialer.producers.ticks import TickProducer
+from streamdialer.simulation import CallCentre, build_world
+from streamdialer.simulation.embedded_redis import EmbeddedServer, find_binary
+from tests.conftest import eventually
+from tests.support.dialer import SCHEDULE
+
+pytestmark = pytest.mark.anyio
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def plain() -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(tcp=True) as server:
+        yield server
+
+
+@pytest.fixture
+def sentinel_url(plain: EmbeddedServer, tmp_path: Path) -> Iterator[str]:
+    port = free_port()
+    config = tmp_path / "sentinel.conf"
+    config.write_text(
+        f"port {port}\nbind 127.0.0.1\nsentinel monitor dialer 127.0.0.1 {urlsplit(plain.url).port} 1\n"
+    )
+    with subprocess.Popen(
+        [find_binary(), str(config), "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        yield f"redis+sentinel://127.0.0.1:{port}/dialer"
+        process.kill()
+
+
+async def dials_to_the_end(settings: Settings, url: str, plain_url: str) -> None:
+    """One small campaign on the server behind `url`; the call centre writes to the same server directly."""
+    world = build_world(agents=4, contacts=6, speed=100, retry_delay_s=1)
+    async with CallCentre(world, plain_url, speed=100, keys=keys_for(url)) as centre:
+        here = msgspec.structs.replace(
+            settings,
+            redis_url=url,
+            backend_url=centre.backend_url,
+            dialer_api_url=centre.dialer_api_url,
+            ring_timeout_s=0.3,
+        )
+        run = ReplicaRun()
+        async with open_services(here) as services, anyio.create_task_group() as tasks:
+            await eventually(lambda: _answers(url))
+            await trust_memory(services.client, services.keys)
+            tasks.start_soon(TickProducer(services.scripts, services.keys, SCHEDULE, run).serve)
+            tasks.start_soon(run_replica, here, ReplicaOptions(), run)
+            await centre.start_campaign(1)
+            await eventually(
+                lambda: not {"pending", "dialing", "answered"} & set(centre.summary().contacts), within_s=30
+            )
+            assert centre.summary().double_dials == 0
+            run.stop()
+
+
+async def _answers(url: str) -> bool:
+    client = connect(url)
+    try:
+        return bool(await client.ping())
+    except TRANSIENT:
+        return False
+    finally:
+        await close(client)
+
+
+async def test_behind_sentinel(settings: Settings, plain: EmbeddedServer, sentinel_url: str) -> None:
+    await dials_to_the_end(settings, sentinel_url, plain.url)
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[EmbeddedServer]:
+    """A cluster of one node."""
+    with EmbeddedServer("--cluster-enabled", "yes", "--cluster-port", str(free_port()), tcp=True) as node:
+        client: Any = connect(node.url)
+        await client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+
+        async def is_up() -> bool:
+            return "cluster_state:ok" in str(await client.execute_command("CLUSTER", "INFO"))
+
+        await eventually(is_up)
+        yield node
+        await client.aclose()
+
+
+def cluster_url(node: EmbeddedServer) -> str:
+    return node.url.replace("redis://", "redis+cluster://")
+
+
+async def test_on_cluster_every_script_touches_one_slot(settings: Settings, cluster: EmbeddedServer) -> None:
+    await dials_to_the_end(settings, cluster_url(cluster), cluster.url)
+    client = connect(cluster.url)
+    keys = [str(key) for key in await client.keys("*")]
+    await client.aclose()
+    assert keys
+    assert all(key.startswith("{d0}:") for key in keys)
+
+
+async def test_what_a_cluster_holds_is_measured(cluster: EmbeddedServer) -> None:
+    keys, client = keys_for(cluster_url(cluster)), connect(cluster_url(cluster))
+    try:
+        await client.hset(keys.directory, "1", "sales")
+        await client.hset(keys.campaign("1"), "status", "active")
+        await client.xadd(keys.stream("dead"), {"reason": "a test"})
+        async with Scripts(client) as scripts:
+            await Readings(scripts, keys).take()
+    finally:
+        await close(client)
+    assert metrics.LEDGER.get_sample_value("streamdialer_dead_letters") == 1
+    assert metrics.LEDGER.get_sample_value("streamdialer_campaigns", {"state": "active"}) == 1
+
+
+async def test_a_cluster_client_that_knows_only_nodes_that_have_gone_asks_those_of_its_address(
+    cluster: EmbeddedServer,
+) -> None:
+    client: Any = connect(cluster_url(cluster))
+    await client.ping()
+    gone = ClusterNode("127.0.0.1", free_port())
+    client.nodes_manager.startup_nodes = {gone.name: gone}
+    client.nodes_manager.slots_cache = {slot: [gone] for slot in range(16384)}
+    with pytest.raises(TRANSIENT):
+        await client.get("a")
+    assert await client.get("a") is None
+    await close(client)
+
+
+async def test_a_failed_pipeline_looks_for_the_nodes_of_the_cluster_anew(cluster: EmbeddedServer) -> None:
+    client: Any = connect(cluster_url(cluster))
+    await client.ping()
+    gone = ClusterNode("127.0.0.1", free_port())
+    client.nodes_manager.slots_cache = {slot: [gone] for slot in range(16384)}
+    with pytest.raises(TRANSIENT):
+        await client.pipeline(transaction=False).get("a").execute()
+    assert await client.pipeline(transaction=False).get("a").execute() == [None]
+    await close(client)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis+sentinel://host:26379", "redis+sentinel://host:port/service", "redis+cluster://", "http://host"],
+)
+def test_an_address_that_cannot_be_understood_is_a_settings_error(url: str) -> None:
+    with pytest.raises(SettingsError, match="REDIS_URL"):
+        connect(url)
+
+
+def test_passwords_are_masked() -> None:
+    assert masked("redis://user:secret@host:1/0") == "redis://user:•••@host:1/0"
+    assert masked("redis://host:1/0") == "redis://host:1/0"

@@ -1,0 +1,91 @@
+"""Campaigns whose contacts have numbers and caps, and whose clock can be moved by days."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from streamdialer.ledger import LoadRow
+from streamdialer.model import Attempt, CampaignSettings
+from streamdialer.rules import caps_of, load_pack
+from tests.support.ledger_fixture import LedgerWorld
+from tests.support.ledger_reader import move_clock
+
+HOUR_S = 3600
+
+
+class CapsWorld(LedgerWorld):
+    """Everybody may be called often, were it not for caps."""
+
+    def __init__(self, services: Any) -> None:
+        super().__init__(services)
+        self.max_attempts = 1000
+        self.known: dict[str, dict[str, LoadRow]] = {}
+
+    def cap(self, pack: str = "none", **settings: Any) -> None:
+        """From now on the campaigns are dialed with these caps."""
+        self.caps = caps_of(load_pack(pack), CampaignSettings(queue_name=self.queue, **settings))
+
+    async def know(self, campaign: str, contact: str, *numbers: str) -> None:
+        """The campaign, opened when it is new, has the contact."""
+        if campaign not in self.known:
+            self.known[campaign] = {}
+            await self.open_campaign(campaign, contacts=0)
+        call: dict[str, Any] = {"id": int(contact), "phone_number": numbers[0], "n": numbers}
+        if len(numbers) > 1:
+            call["phones"] = numbers
+        row = LoadRow(contact, 5, 0, msgspec.json.encode(call).decode())
+        self.known[campaign][contact] = row
+        await self.services.campaigns.load(campaign, [row], self.max_attempts)
+
+    @property
+    def others(self) -> dict[str, dict[str, float]]:
+        """Per campaign, what a claim needs to know of those it shares the queue with."""
+        return {one: {other: 1.0 for other in self.known if other != one} for one in self.known}
+
+    async def pass_time(self, seconds: float) -> None:
+        """Everything that has become due is done, and the backend shows all contacts again."""
+        await move_clock(self.services.client, self.services.keys, round(seconds))
+        for campaign, rows in self.known.items():
+            await self.sweep(campaign)
+            await self.services.campaigns.load(campaign, list(rows.values()), self.max_attempts)
+
+    async def reserve(self, campaign: str = "1") -> Attempt:
+        """One call more, reserved."""
+        in_flight = await self.count(campaign, "reserved") + await self.count(campaign, "unanswered")
+        claimed = await self.claim(campaign, in_flight + 1, others=self.others[campaign])
+        assert claimed.dialed == 1, claimed
+        return (await self.reserved_calls())[-1][1]
+
+    async def call(self, campaign: str = "1", *said: str, **data: Any) -> Attempt:
+        """One call more, sent; then its events come."""
+        attempt = await self.reserve(campaign)
+        assert await self.services.campaigns.begin(attempt, "run", "") == "ok"
+        for kind in said:
+            await self.event(kind, attempt, **data)
+        return attempt
+
+    async def missed(self, campaign: str = "1") -> Attempt:
+        """A call nobody answers, and the time until the contact may be tried again."""
+        attempt = await self.call(campaign, "call_failed", disposition="no_answer")
+        await self.pass_time(301)
+        return attempt
+
+    async def refused(self, campaign: str = "1") -> dict[str, int]:
+        """Whom a claim passes over, by reason; nobody is dialed."""
+        claimed = await self.claim(campaign, others=self.others[campaign])
+        assert (claimed.dialed, claimed.reason) == (0, None), claimed
+        return claimed.skipped or {}
+
+    async def due_in_s(self, contact: str, campaign: str = "1") -> float:
+        """Until the contact no longer waits."""
+        services = self.services
+        due: Any = await services.client.zscore(services.keys.waiting(campaign), contact)
+        state = await services.queues.ask_agents(self.queue)
+        return (float(due) - state.now) / 1000
+
+    async def counted(self, name: str) -> list[str]:
+        """What the calls to a number or contact are counted as, oldest first."""
+        raw: Any = await self.services.client.hget(self.services.keys.recent, name)
+        return [call[2] for call in msgspec.json.decode(raw or "[]")]

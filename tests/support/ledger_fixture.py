@@ -1,0 +1,208 @@
+"""A campaign in the ledger as tests need it: load, agents, claim, age, and one look that checks every invariant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from streamdialer.consumers.services import Services
+from streamdialer.ledger import Claimed, LoadRow, Reservation, fact_of
+from streamdialer.ledger.rate_limits import NO_PACE, Pace
+from streamdialer.ledger.types import Applied
+from streamdialer.ledger.zone_hours import Hours
+from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
+from streamdialer.rules.caps import NO_CAPS, Caps
+from streamdialer.rules.retry import RetryPlan, retry_plan
+
+PLACES = ("ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished")
+
+
+class LedgerWorld:
+    """Campaigns on one queue, driven through the ledger's own stubs."""
+
+    def __init__(self, services: Services, queue: str = "sales") -> None:
+        self.services = services
+        self.queue = queue
+        self.tokens = 0
+        self.max_attempts = 3
+        self.retry_delay_ms = 300_000
+        self.retry_rules: dict[str, Any] | None = None
+        self.caps: Caps = NO_CAPS
+        self.pace: Pace = NO_PACE
+
+    @property
+    def retry(self) -> RetryPlan:
+        """The plan of the campaigns."""
+        return retry_plan(
+            CampaignSettings(
+                queue_name=self.queue,
+                max_retries=self.max_attempts,
+                retry_delay=self.retry_delay_ms / 1000,
+                retry_rules=self.retry_rules,
+            )
+        )
+
+    async def open_campaign(self, campaign: str = "1", contacts: int = 5, priority: int = 5) -> None:
+        services = self.services
+        await services.client.hset(services.keys.campaign(campaign), "status", "active")
+        before = await services.queues.queue_of(campaign)
+        assert await services.campaigns.register(campaign, self.queue, "", before=before)
+        rows = [self.row(str(number), priority) for number in range(1, contacts + 1)]
+        await services.campaigns.load(campaign, rows, self.max_attempts)
+
+    @staticmethod
+    def row(contact: str, priority: int = 5, attempts: int = 0) -> LoadRow:
+        call = msgspec.json.encode({"id": int(contact), "phone_number": f"+15550{contact}"}).decode()
+        return LoadRow(contact, priority, attempts, call)
+
+    async def set_agents(self, free: int, busy: int = 0) -> None:
+        agents = [
+            Agent(number, "available" if number <= free else "busy") for number in range(1, free + busy + 1)
+        ]
+        asked = await self.services.queues.ask_agents(self.queue)
+        await self.services.queues.store_agents(self.queue, agents, asked.now)
+
+    async def claim(
+        self,
+        campaign: str = "1",
+        level: int = 100,
+        *,
+        token: str | None = None,
+        per_agent: float = 1.0,
+        max_concurrent: int = 100,
+        free_agents: int | None = None,
+        others: dict[str, float] | None = None,
+        open_until_ms: int | None = None,
+        hours: Hours | None = None,
+        hours_mark: str = "",
+    ) -> Claimed:
+        self.tokens += 1
+        keys = self.services.keys
+        free = (
+            await self.services.client.zcard(keys.queue_free(self.queue))
+            if free_agents is None
+            else free_agents
+        )
+        return await self.services.campaigns.claim(
+            campaign,
+            self.queue,
+            Reservation(
+                token=token or f"t{self.tokens}",
+                level=level,
+                free_agents=int(free),
+                calls_per_agent=per_agent,
+                max_concurrent=max_concurrent,
+                batch=500,
+                open_until_ms=open_until_ms,
+                retry=self.retry,
+                others=others or {},
+                hours=hours,
+                hours_mark=hours_mark,
+                caps=self.caps,
+                pace=self.pace,
+            ),
+        )
+
+    async def reserved_calls(self) -> list[tuple[str, Attempt]]:
+        """What waits in the calls stream: entry ids and attempts, oldest first."""
+        entries: Any = await self.services.client.xrange(self.services.keys.stream("calls"))
+        return [
+            (entry, Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"]))
+            for entry, fields in entries
+        ]
+
+    async def place_one(self, campaign: str = "1") -> Attempt:
+        """Claims one more call and sends it."""
+        in_flight = await self.count(campaign, "reserved") + await self.count(campaign, "unanswered")
+        claimed = await self.claim(campaign, in_flight + 1)
+        assert claimed.dialed == 1, claimed
+        attempt = (await self.reserved_calls())[-1][1]
+        assert await self.services.campaigns.begin(attempt, "run", "") == "ok"
+        return attempt
+
+    async def event(self, kind: str, attempt: Attempt, *, entry: str | None = None, **data: Any) -> Applied:
+        event = msgspec.convert(
+            {"type": kind, "campaign_id": attempt.campaign, "contact_id": attempt.contact, **data},
+            CallEvent,
+            strict=False,
+        )
+        heard = await self.services.campaigns.apply_event(
+            event, fact_of(event), self.queue, entry or await self.write_entry()
+        )
+        assert heard.attempt.startswith(f"{attempt.campaign}:{attempt.contact}:") or not heard.attempt
+        return heard.outcome
+
+    async def write_entry(self) -> str:
+        """The id of a new entry of `events`, which is read and deleted at once."""
+        stream = self.services.keys.stream("events")
+        entry = str(await self.services.client.xadd(stream, {"type": "any"}))
+        await self.services.client.xdel(stream, entry)
+        return entry
+
+    async def settle(self, attempt: Attempt, verdict: str, hold: str = "", retry_after_s: float = 0) -> str:
+        return await self.services.campaigns.settle(
+            attempt, verdict=verdict, call_id="", hold=hold, retry_after_s=retry_after_s
+        )
+
+    async def age(self, seconds: float, campaign: str = "1") -> None:
+        """Makes every deadline of the campaign nearer: the clock as the ledger sees it moves forward."""
+        client, keys = self.services.client, self.services.keys
+        for place in ("waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished"):
+            key = getattr(keys, place)(campaign)
+            rows: Any = await client.zrange(key, 0, -1, withscores=True)
+            for contact, score in rows:
+                if score != float("inf"):
+                    await client.zadd(key, {contact: score - seconds * 1000})
+
+    async def sweep(self, campaign: str = "1") -> Any:
+        return await self.services.campaigns.sweep(campaign, 200)
+
+    async def count(self, campaign: str, place: str) -> int:
+        return int(await self.services.client.zcard(getattr(self.services.keys, place)(campaign)))
+
+    async def record(self, contact: str, campaign: str = "1") -> dict[str, Any]:
+        raw: Any = await self.services.client.hget(self.services.keys.records(campaign), contact)
+        return msgspec.json.decode(raw, type=dict[str, Any])
+
+    async def place_of(self, contact: str, campaign: str = "1") -> str:
+        return str((await self.record(contact, campaign))["p"])
+
+    async def backend_doc(self, contact: str, campaign: str = "1") -> dict[str, Any] | None:
+        raw: Any = await self.services.client.hget(self.services.keys.outbox(campaign), contact)
+        return msgspec.json.decode(raw, type=dict[str, Any]) if raw else None
+
+    async def public(self, campaign: str = "1") -> dict[str, str]:
+        found: Any = await self.services.client.hgetall(self.services.keys.campaign(campaign))
+        return dict(found)
+
+    async def check_invariants(self, *campaigns: str) -> None:
+        """Every contact in exactly one place, live calls true to the places, public numbers true to the ledger."""
+        client, keys = self.services.client, self.services.keys
+        for campaign in campaigns or ("1",):
+            where: dict[str, list[str]] = {}
+            for place in PLACES:
+                for contact in await client.zrange(getattr(keys, place)(campaign), 0, -1):
+                    where.setdefault(str(contact), []).append(place)
+            records: Any = await client.hgetall(keys.records(campaign))
+            assert set(where) == set(records), "a contact without a place, or a place without its contact"
+            for contact, raw in records.items():
+                record = msgspec.json.decode(raw, type=dict[str, Any])
+                assert where[contact] == [record["p"]], (contact, where[contact], record)
+                attempts = record.get("h") or []
+                live = [
+                    one
+                    for one in attempts
+                    if one["s"] in ("reserved", "sent", "ringing", "answered", "in_doubt")
+                ]
+                assert len(live) <= 1, f"two live attempts: {record}"
+                assert bool(live) == (record["p"] in ("reserved", "unanswered", "connected", "in_doubt")), (
+                    record
+                )
+                assert record["a"] <= self.max_attempts, record
+            public = await self.public(campaign)
+            if "active_calls" in public:
+                assert int(public["active_calls"]) == await self.count(campaign, "unanswered")
+                assert int(public["connected_calls"]) == await self.count(campaign, "connected")
+                assert int(public["ready_contacts"]) == await self.count(campaign, "ready")
+                assert int(public["waiting_contacts"]) == await self.count(campaign, "waiting")

@@ -1,0 +1,218 @@
+"""What must be true of the ledger in every instant, whatever happened: one look, one list of violations."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from redis.asyncio import Redis
+
+from streamdialer.broker.keys import Keys
+from tests.support.attempt_model import LIVE, PLACE_OF_LIVE, counts, standing
+from tests.support.ledger_reader import (
+    DEADLINES,
+    CampaignView,
+    LedgerView,
+    Place,
+    Record,
+    StoredAttempt,
+    read_ledger,
+)
+
+TOTALS: Final = ("total_calls", "answered_calls", "no_answer", "busy", "failed", "abandoned", "machine")
+CARDINALITIES: Final[Mapping[str, Place]] = {
+    "active_calls": "unanswered",
+    "connected_calls": "connected",
+    "ready_contacts": "ready",
+    "waiting_contacts": "waiting",
+}
+PUT_OFF: Final = frozenset(
+    {"window_closed", "cap_attempts", "cap_conversations", "min_gap", "abandoned_rest"}
+)
+"""Why somebody waits who was ready: to the backend they are pending."""
+LATEST_MS: Final = 1001
+"""After the instant of looking: stalled deadlines are looked at again every second."""
+
+
+async def check_ledger(
+    client: Redis,
+    keys: Keys,
+    campaigns: Iterable[str],
+    queues: Iterable[str] = (),
+    *,
+    past: Mapping[str, Mapping[str, int]] | None = None,
+) -> LedgerView:
+    """The ledger as it is; raises AssertionError that names everything wrong with it.
+
+    `past` says, per campaign, what attempts no longer held in records have added to the totals; without it the totals
+    may be larger than what the records show, never smaller.
+    """
+    view = await read_ledger(client, keys, campaigns, queues)
+    wrong = list(violations(view, past))
+    assert not wrong, "\n".join(wrong)
+    return view
+
+
+def violations(view: LedgerView, past: Mapping[str, Mapping[str, int]] | None = None) -> Iterator[str]:
+    """Everything wrong with the ledger, a sentence each."""
+    for name, campaign in view.campaigns.items():
+        where = f"campaign {name}: "
+        for check in (_places, _records, _documents):
+            yield from (where + wrong for wrong in check(campaign))
+        yield from (
+            where + wrong for wrong in _numbers(campaign, None if past is None else past.get(name, {}))
+        )
+        yield from (where + wrong for wrong in _due(view, name, campaign))
+        for contact, document in campaign.outbox.items():
+            if view.updates.get(document.entry) != (name, contact):
+                yield f"{where}the backend does not know all of {contact}, and no entry of `updates` says so"
+    for queue, agents in view.queues.items():
+        if twice := agents.free & agents.busy:
+            yield f"queue {queue}: free and busy at once: {sorted(twice)}"
+        for campaign_id in agents.campaigns:
+            if view.queue_of.get(campaign_id) != queue:
+                yield f"queue {queue} counts campaign {campaign_id}, which is in {view.queue_of.get(campaign_id)}"
+
+
+def _places(campaign: CampaignView) -> Iterator[str]:
+    """Every contact is in exactly one place, and its record says in which."""
+    found: dict[str, list[str]] = {}
+    for place, contacts in campaign.places.items():
+        for contact in contacts:
+            found.setdefault(contact, []).append(place)
+    if set(found) != set(campaign.records):
+        yield f"records and places differ in {sorted(set(found) ^ set(campaign.records))}"
+    for contact, record in campaign.records.items():
+        if found.get(contact) != [record.place]:
+            yield f"{contact} is in {found.get(contact)}, its record says {record.place}"
+        if record.place != "finished" and contact not in campaign.calls_kept and not _is_remembered(record):
+            yield f"{contact} is to be called or being called, and its number is forgotten"
+    if nameless := campaign.calls_kept - set(campaign.records):
+        yield f"numbers of contacts without a record: {sorted(nameless)}"
+
+
+def _is_owed(record: Record) -> bool:
+    """The contact waits for a callback that no call has been placed for."""
+    asked = record.callback
+    if record.place != "waiting" or asked is None or asked.had:
+        return False
+    return asked.request not in [
+        a.callback for a in record.history if a.state not in ("reserved", "released")
+    ]
+
+
+def _is_remembered(record: Record) -> bool:
+    return bool(record.history) and record.history[-1].token == "remembered"
+
+
+def _records(campaign: CampaignView) -> Iterator[str]:
+    """At most one live attempt, never more attempts than allowed, each as its facts say."""
+    for contact, record in campaign.records.items():
+        history = record.history
+        last = history[-1] if history else None
+        place = PLACE_OF_LIVE.get(last.state) if last else None
+        if record.is_suppressed and record.place in ("ready", "offered", "waiting", "reserved"):
+            yield f"{contact} is in {record.place} and must not be called"
+        if place is not None and record.place != place:
+            yield f"{contact} is in {record.place} while its newest attempt is {last and last.state}"
+        if place is None and record.place in PLACE_OF_LIVE.values():
+            yield f"{contact} is in {record.place} without a live attempt"
+        never = last and last.disposition in ("completed", "do_not_call", "callback")
+        if record.place == "waiting" and last and never and not _is_owed(record):
+            yield f"{contact} waits for another attempt after {last.disposition}, number {last.number}"
+        calls = [attempt for attempt in history if attempt.state not in ("reserved", "released")]
+        numbers = [attempt.number for attempt in calls]
+        if numbers != sorted(set(numbers)):
+            yield f"{contact}: attempts are numbered {numbers}"
+        if len({attempt.token for attempt in history}) != len(history):
+            yield f"{contact}: two attempts share a reservation"
+        is_sent = last is not None and last.state not in ("reserved", "released")
+        # One that its deadline had ended may come back to life by news that come when the next has been sent.
+        live = [a for a in history[:-1] if a.state in LIVE and not (is_sent and a.facts.dl)]
+        if live:
+            yield f"{contact}: attempt {live[0].id} is {live[0].state}, and a later one exists"
+        for attempt in history:
+            yield from (f"{contact}: {wrong}" for wrong in _attempt(attempt, attempt is last))
+        if calls and record.attempts != calls[-1].past.counted + (not calls[-1].is_uncounted):
+            yield f"{contact}: {record.attempts} attempts count, the newest says otherwise: {calls[-1]}"
+
+
+def _attempt(attempt: StoredAttempt, is_newest: bool) -> Iterator[str]:
+    if attempt.number <= attempt.past.counted:
+        yield f"attempt {attempt.id} has a number that was spent: {attempt.past.counted} attempts count before it"
+    if attempt.is_uncounted and attempt.state != "ended":
+        yield f"attempt {attempt.id} is {attempt.state} and does not count"
+    if attempt.state == "reserved":
+        if attempt.run or attempt.sent_ms:
+            yield f"attempt {attempt.id} is reserved and was sent"
+        if not is_newest:
+            yield f"attempt {attempt.id} is reserved, and a later one exists"
+        return
+    if not attempt.run or attempt.sent_ms is None or attempt.sent_after is None:
+        yield f"attempt {attempt.id} is {attempt.state}, and nobody marked it as sent"
+    if (attempt.state, attempt.disposition) != standing(attempt.facts.read()):
+        yield f"attempt {attempt.id} is {attempt.state} {attempt.disposition}, its facts say {attempt.facts}"
+    if (attempt.ended_ms is not None) != (attempt.state == "ended"):
+        yield f"attempt {attempt.id} is {attempt.state}, its end is {attempt.ended_ms}"
+
+
+def _documents(campaign: CampaignView) -> Iterator[str]:
+    """What waits for the backend is the newest state."""
+    for contact, document in campaign.outbox.items():
+        record = campaign.records.get(contact)
+        if record is None:
+            continue
+        last = record.history[-1] if record.history else None
+        shown = {
+            "ready": {"pending"},
+            "offered": {"pending"},
+            "reserved": {"pending"},
+            "unanswered": {"dialing"},
+            "connected": {"answered"},
+            "in_doubt": {"dialing", "answered"},
+        }.get(record.place)
+        if shown is None:
+            shown = {str(last.disposition)} if last and last.state == "ended" else {"invalid", "failed"}
+            shown |= {"failed", "invalid"} if record.place == "finished" else set()
+            if _is_owed(record):
+                shown = {"callback"}
+            elif record.wait is not None and record.wait.reason in PUT_OFF:
+                shown = {"pending"}
+        if record.is_suppressed:
+            shown = {"do_not_call"}
+        if document.status not in shown:
+            yield f"{contact} is in {record.place}, the backend will be told {document.status}"
+        if document.attempts not in (None, record.attempts):
+            yield f"{contact} has {record.attempts} attempts, the backend will be told {document.attempts}"
+
+
+def _numbers(campaign: CampaignView, past: Mapping[str, int] | None) -> Iterator[str]:
+    """Public numbers are the sizes of the places, totals are what the attempts' facts add up to."""
+    sums = Counter(past or {})
+    for record in campaign.records.values():
+        for attempt in record.history:
+            if attempt.state != "reserved":
+                sums += counts(attempt.facts.read())
+    for name in TOTALS:
+        total = campaign.totals.get(name, 0)
+        if total < sums[name] or (past is not None and total != sums[name]):
+            yield f"{name} is {total}, the attempts say {sums[name]}"
+        if name in campaign.public and int(campaign.public[name]) != total:
+            yield f"{name} is {total}, the public hash says {campaign.public[name]}"
+    for name, place in CARDINALITIES.items():
+        size = len(campaign.places[place])
+        if name in campaign.public and int(campaign.public[name]) != size:
+            yield f"{size} contacts are in {place}, {name} says {campaign.public[name]}"
+
+
+def _due(view: LedgerView, name: str, campaign: CampaignView) -> Iterator[str]:
+    """The sweeper will look at the campaign when its earliest deadline has come."""
+    deadlines = [score for place in DEADLINES for score in campaign.places[place].values()]
+    earliest = min(deadlines, default=float("inf"))
+    if earliest == float("inf"):
+        return
+    if name not in view.due:
+        yield "a deadline will come and no sweep is due"
+    elif view.due[name] > max(earliest, view.now_ms + LATEST_MS):
+        yield f"the sweep is due {view.due[name] - earliest:.0f} ms after the earliest deadline"

@@ -1,0 +1,484 @@
+"""What must be true of contacts, attempts, levels and holds: a model in plain Python, time in seconds (pure).
+
+It is written from the contract and the invariants, not from the scripts. Where these leave the ledger a choice (which
+of two contacts of one age, whether a deadline waits a little longer) the model says what is allowed and takes over
+what was chosen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tests.support.attempt_model import WEAKEST_FIRST, Facts, State, counts, ending, standing, stronger
+from tests.support.retry_model import CAUSES, MAX_ATTEMPTS, After, PastModel, PlanModel, after
+
+# The tests' clock moves by thousands of seconds and no duration is a multiple of them: whether something is due does
+# not hang on how long the test itself takes.
+LEASE_S, DEADLINE_S, MAX_CALL_S, TOMBSTONE_S = 6500, 4500, 720_500, 60_500
+REST_S, RATE_LIMIT_S, DELIVERY_LEASE_S, ANSWER_KEPT_S = 2500, 1500, 3500, 30_000
+
+
+@dataclass(eq=False)
+class AttemptModel:
+    """One attempt; it was sent when `run` is known."""
+
+    campaign: str
+    contact: str
+    number: int
+    token: str
+    past: PastModel = field(default_factory=lambda: PastModel(0))
+    after: After | None = None
+    """What follows it, when it is over."""
+    facts: Facts = field(default_factory=Facts)
+    run: str | None = None
+    sent_after: int = 0
+    """Number of events written when it was sent."""
+    sent_at: float = 0.0
+    ended_at: float = 0.0
+    verdict: str | None = None
+    call_id: str = ""
+    reply_id: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"{self.campaign}:{self.contact}:{self.number}"
+
+    @property
+    def standing(self) -> tuple[State, str | None]:
+        return ("reserved", None) if self.run is None else standing(self.facts)
+
+
+@dataclass(eq=False)
+class ContactModel:
+    """One contact: where it is, until when, and what was tried."""
+
+    id: str
+    priority: int
+    age: float
+    used: int
+    spent: int = 0
+    """The highest number of its requests that are forgotten."""
+    place: str = "ready"
+    due: float | None = None
+    is_put_off: bool = False
+    """It waits for nothing but a cap: it was ready."""
+    attempts: list[AttemptModel] = field(default_factory=list)
+    told: str | None = "pending"
+    """What the backend has to show; None when it has never been told anything."""
+    number: str | None = None
+    said: tuple[str | None, bool] = (None, False)
+    """Its number, and whether it must not be called, as the backend said last."""
+    is_suppressed: bool = False
+    """Never to be called again."""
+
+    @property
+    def order(self) -> tuple[int, float]:
+        """Who is called first: higher priority, then the older one."""
+        return (-self.priority, self.age)
+
+    @property
+    def newest(self) -> AttemptModel | None:
+        return self.attempts[-1] if self.attempts else None
+
+
+@dataclass(eq=False)
+class DocumentModel:
+    """What the backend does not know yet; a new object for every state."""
+
+    status: str
+    attempts: int | None
+    token: str = ""
+    lease_until: float = 0.0
+
+
+@dataclass(eq=False)
+class CampaignModel:
+    """One campaign; without a queue the ledger does not know it."""
+
+    id: str
+    queue: str = ""
+    status: str | None = None
+    contacts: dict[str, ContactModel] = field(default_factory=dict)
+    plan: PlanModel | None = None
+    """As given with the last claim that was heard."""
+    caps: str = "none"
+    """The same, of `caps_model.KINDS`."""
+    is_to_look_again: bool = False
+    """Its caps have changed since those who wait for them were looked at."""
+    spent: dict[str, int] = field(default_factory=dict)
+    """Contacts that are forgotten -> the highest number of their requests."""
+    past: Counter[str] = field(default_factory=Counter)
+    """What attempts that are no longer remembered have added to the totals."""
+    held_until: float | None = None
+    waiting_tick: str = ""
+    slots: set[str] = field(default_factory=set)
+    """Kinds of ticks whose slot, which never ends here, has been written."""
+
+    def within(self, *places: str) -> list[ContactModel]:
+        return [one for one in self.contacts.values() if one.place in places]
+
+    @property
+    def placed(self) -> int:
+        return len(self.within("reserved", "unanswered"))
+
+    @property
+    def live(self) -> int:
+        return len(self.within("reserved", "unanswered", "connected", "in_doubt"))
+
+
+class LedgerModel:
+    """All campaigns, the breaker, the news that has been read and that has not."""
+
+    def __init__(self, campaigns: tuple[str, ...], *, events_required: bool, is_idempotent: bool) -> None:
+        self.events_required = events_required
+        self.is_idempotent = is_idempotent
+        self.now = 0.0
+        self.campaigns = {name: CampaignModel(name) for name in campaigns}
+        self.documents: dict[tuple[str, str], DocumentModel] = {}
+        self.written: list[float] = []
+        """When each event was written; its position is its number."""
+        self.unread: set[int] = set()
+        self.heard: list[tuple[int, str]] = []
+        """Position and attempt of the events that found one."""
+        self.rest_until: float | None = None
+        self.probed: float | None = None
+        self.listed: set[str] = set()
+        """Numbers not to be called."""
+        self.calls: list[tuple[str | None, AttemptModel]] = []
+        """Every call that was sent, and to which number; also of contacts that are forgotten."""
+        self.requests: set[tuple[str, str]] = set()
+        """Campaign and contact of those whose number was not known when they asked."""
+
+    # --- moves ------------------------------------------------------------------------------------------------
+
+    def tell(self, campaign: str, contact: ContactModel, status: str, attempts: int | None) -> None:
+        if contact.is_suppressed:
+            status = "do_not_call"
+        contact.told = status
+        self.tell_of(campaign, contact.id, status, attempts)
+
+    def tell_of(self, campaign: str, contact: str, status: str, attempts: int | None) -> None:
+        old = self.documents.get((campaign, contact))
+        document = DocumentModel(status, attempts)
+        if old is not None:
+            document.token, document.lease_until = old.token, old.lease_until
+            document.attempts = old.attempts if attempts is None else attempts
+        self.documents[campaign, contact] = document
+
+    def _put(self, contact: ContactModel, place: str, after_s: float | None = None) -> None:
+        if contact.is_suppressed and place == "ready":
+            place = "finished"
+        contact.place, contact.due = place, None if after_s is None else self.now + after_s
+        contact.is_put_off = False
+
+    def load(
+        self,
+        campaign: str,
+        contact: str,
+        priority: int,
+        attempts: int,
+        problem: str,
+        reset: bool,
+        number: str | None = None,
+        is_marked: bool = False,
+    ) -> str:
+        """What becomes of one row."""
+        if not self.campaigns[campaign].queue:
+            return "ignored"  # nobody would ever remove it
+        contacts = self.campaigns[campaign].contacts
+        if contact in contacts:
+            if contacts[contact].place != "finished":
+                contacts[contact].priority = priority  # it moves, and keeps its age
+            if contacts[contact].place in ("ready", "waiting") and contacts[contact].said != (
+                number,
+                is_marked,
+            ):
+                self.correct(campaign, contacts[contact], number, is_marked, problem)
+            if is_marked:
+                self.suppress(campaign, contacts[contact])
+            return "known"
+        spent = self.campaigns[campaign].spent.get(contact, 0)
+        one = contacts[contact] = ContactModel(contact, priority, self.now, attempts, spent, number=number)
+        one.said = number, is_marked
+        has_asked = (campaign, contact) in self.requests
+        if has_asked and number:
+            self.listed.add(number)
+            self.requests.discard((campaign, contact))
+        if has_asked or is_marked or self.is_listed(one):
+            self.suppress(campaign, one, attempts=None)
+            return "do_not_call"
+        if problem:
+            self._put(one, "finished")
+            self.tell(campaign, one, "invalid", None)
+            return "invalid"
+        if attempts >= MAX_ATTEMPTS:
+            self._put(one, "finished", TOMBSTONE_S)
+            one.told = None
+            return "used_up"
+        if reset:
+            self.tell(campaign, one, "pending", None)
+        return "added"
+
+    def correct(
+        self, campaign: str, contact: ContactModel, number: str | None, is_marked: bool, problem: str
+    ) -> None:
+        """The backend says something else of a contact who is not being called."""
+        contact.number, contact.said = number, (number, is_marked)
+        if (campaign, contact.id) in self.requests and number:
+            self.listed.add(number)
+            self.requests.discard((campaign, contact.id))
+        if is_marked or self.is_listed(contact):
+            self.suppress(campaign, contact)
+        elif problem:
+            self._put(contact, "finished")
+            self.tell(campaign, contact, "invalid", None)
+
+    def is_listed(self, contact: ContactModel) -> bool:
+        return contact.is_suppressed or contact.number in self.listed
+
+    def suppress(self, campaign: str, contact: ContactModel, attempts: int | None = -1) -> None:
+        """Nobody calls them again; `attempts` is what the backend is told (-1: all that count)."""
+        if contact.is_suppressed:
+            return
+        contact.is_suppressed = True
+        if contact.place == "reserved":
+            contact.attempts.pop()
+        if contact.place in ("ready", "waiting", "reserved", "finished"):
+            self._put(contact, "finished")
+        self.tell(campaign, contact, "do_not_call", contact.used if attempts == -1 else attempts)
+
+    def put_off(self, contact: ContactModel, due: float) -> None:
+        """A claim found that a cap keeps the contact; the backend is told nothing."""
+        contact.place, contact.due, contact.is_put_off = "waiting", due, True
+
+    def use_up(self, campaign: str, contact: ContactModel) -> None:
+        """A claim found that the contact has no attempt left."""
+        self._put(contact, "finished")
+        ended = contact.newest.standing[1] if contact.newest else None
+        self.tell(campaign, contact, ended or "failed", contact.used)
+
+    def reserve(self, campaign: str, contact: ContactModel, token: str) -> AttemptModel:
+        if contact.newest and contact.newest.standing[0] == "released":
+            contact.attempts.pop()
+        last, past = contact.newest, PastModel(contact.used)
+        if last and last.after:
+            in_a_row = 0 if last.after.is_counted else last.past.uncounted_in_a_row + 1
+            past = PastModel(contact.used, in_a_row, last.past.ended_by + Counter([last.after.key]))
+        elif last:
+            past = PastModel(contact.used, 0, last.past.ended_by)
+        number = max(contact.used, contact.spent, last.number if last else 0) + 1
+        attempt = AttemptModel(campaign, contact.id, number, token, past)
+        contact.attempts.append(attempt)
+        self._put(contact, "reserved", LEASE_S)
+        return attempt
+
+    def unreserve(self, contact: ContactModel) -> None:
+        contact.attempts.pop()
+        self._put(contact, "ready")
+
+    def send(self, campaign: str, contact: ContactModel, run: str) -> None:
+        attempt = contact.attempts[-1]
+        attempt.run, attempt.sent_after, attempt.sent_at = run, len(self.written), self.now
+        self.calls.append((contact.number, attempt))
+        contact.used = attempt.past.counted + 1
+        self._put(contact, "unanswered", DEADLINE_S)
+        self.tell(campaign, contact, "dialing", contact.used)
+
+    def follow(self, contact: ContactModel, attempt: AttemptModel, before: tuple[State, str | None]) -> bool:
+        """Draws the consequences of new facts; True when the contact's call is over by them."""
+        state, disposition = attempt.standing
+        if state == "ended" and before[0] != "ended":
+            attempt.ended_at = self.now
+        was, attempt.after = attempt.after, None
+        if state == "ended":
+            kind, cause = ending(attempt.facts)
+            plan = self.campaigns[attempt.campaign].plan
+            assert kind is not None
+            assert plan is not None
+            attempt.after = after(plan, attempt.past, kind, cause)
+        keys = was and was.key, attempt.after and attempt.after.key
+        if (state, disposition) == before and keys[0] == keys[1]:
+            return False
+        unsent = contact.newest is not None and contact.newest.standing[0] in ("reserved", "released")
+        if unsent and contact.attempts[-2:-1] == [attempt]:
+            contact.attempts.pop()  # nobody is called while the call before it is not what it seemed to be
+        if attempt is not contact.newest:
+            return False
+        if state == "released":
+            contact.used = attempt.past.counted
+            self._put(contact, "ready")
+            self.tell(attempt.campaign, contact, "pending", contact.used)
+            return True
+        contact.used = attempt.past.counted + 1
+        if attempt.after is not None:
+            assert disposition is not None
+            contact.used -= not attempt.after.is_counted
+            if attempt.after.delay_s is not None and not contact.is_suppressed:
+                contact.place, contact.due = "waiting", attempt.ended_at + attempt.after.delay_s
+                contact.is_put_off = False
+            else:
+                self._put(contact, "finished")
+            self.tell(attempt.campaign, contact, disposition, contact.used)
+            return True
+        if state == "answered":
+            self._put(contact, "connected", MAX_CALL_S)
+            self.tell(attempt.campaign, contact, "answered", contact.used)
+        elif contact.place != "unanswered":
+            self._put(contact, "unanswered", DEADLINE_S)
+            self.tell(attempt.campaign, contact, "dialing", contact.used)
+        return False
+
+    # --- what is known and allowed ----------------------------------------------------------------------------
+
+    def attempts(self) -> Iterator[tuple[ContactModel, AttemptModel]]:
+        for campaign in self.campaigns.values():
+            for contact in campaign.contacts.values():
+                for attempt in contact.attempts:
+                    yield contact, attempt
+
+    def is_held(self, campaign: CampaignModel) -> bool:
+        """A rest of the API or of the campaign forbids to send."""
+        rests = self.rest_until is not None and self.rest_until > self.now
+        return rests or (campaign.held_until or 0) > self.now
+
+    def is_probing(self) -> bool:
+        """One call is finding out whether the API is well."""
+        if self.rest_until is None or self.probed is None:
+            return False
+        return self.probed > self.rest_until and self.now < self.probed + DEADLINE_S
+
+    def well(self) -> None:
+        self.rest_until = self.probed = None
+
+    def others_spoke(self, attempt: AttemptModel) -> bool:
+        """An event of another attempt was written after this one was sent, and has been read."""
+        return any(at > attempt.sent_after and whose != attempt.id for at, whose in self.heard)
+
+    def may_end_by_deadline(self, contact: ContactModel, attempt: AttemptModel) -> bool:
+        """Silence proves something only while others speak and nothing written before the deadline is unread."""
+        if not self.events_required:
+            return True
+        due = contact.due or 0.0
+        return self.others_spoke(attempt) and not any(self.written[at - 1] < due for at in self.unread)
+
+    def must_end_by_deadline(self, attempt: AttemptModel) -> bool:
+        """Nothing speaks against it: the newest news is of another attempt, and all has been read."""
+        if not self.events_required:
+            return True
+        at, whose = max(self.heard, default=(0, ""))
+        return at > attempt.sent_after and whose != attempt.id and not self.unread
+
+    def forbids_claim(self, campaign: CampaignModel, open_until: float | None, others: set[str]) -> set[str]:
+        """Every reason for which nothing may be claimed."""
+        reasons = set()
+        if campaign.status != "active":
+            reasons.add("not_active")
+        members = {one.id for one in self.campaigns.values() if one.queue == campaign.queue}
+        if not campaign.queue or members - others - {campaign.id}:
+            reasons.add("queue_changed")
+        if open_until is not None and open_until <= self.now:
+            reasons.add("window_closed")
+        if (self.rest_until or 0) > self.now or self.is_probing():
+            reasons |= {"dialer_api_down", "dialer_api_credentials"}
+        if (campaign.held_until or 0) > self.now:
+            reasons.add("rate_limited")
+        overdue = self.overdue(campaign)
+        if self.events_required and overdue and not any(self.others_spoke(one) for one in overdue):
+            reasons.add("no_call_events")
+        return reasons
+
+    def overdue(self, campaign: CampaignModel) -> list[AttemptModel]:
+        """Unanswered attempts whose deadline has passed."""
+        late = [one for one in campaign.within("unanswered") if one.due is not None and one.due <= self.now]
+        return [one.attempts[-1] for one in late]
+
+    def wants_tick(self, kind: str, campaign: str, is_periodic: bool) -> bool:
+        """Whether a tick is to be added; one that is periodic takes its slot by being wanted."""
+        one = self.campaigns[campaign]
+        is_wanted = one.status == "active"
+        if kind == "cleanup":
+            is_wanted = bool(one.queue) and one.status in (None, "completed", "cancelled")
+        if is_periodic and is_wanted:
+            is_wanted = (
+                kind not in one.slots and kind != "cleanup"
+            )  # what has just ended stays for one interval
+            one.slots.add(kind)
+        return is_wanted and not (kind == "dial" and one.waiting_tick)
+
+    # --- replies and events -----------------------------------------------------------------------------------
+
+    def settle(
+        self, attempt: AttemptModel, contact: ContactModel, verdict: str, call_id: str, hold: str
+    ) -> None:
+        """The reply to a request."""
+        before = attempt.standing
+        attempt.verdict, attempt.reply_id = verdict, call_id
+        attempt.facts.not_placed |= verdict == "not_placed"
+        attempt.facts.impossible |= verdict == "never"
+        self.follow(contact, attempt, before)
+        if verdict in ("placed", "never") or attempt.facts.are_heard:
+            self.well()
+        elif hold == "campaign":
+            self.campaigns[attempt.campaign].held_until = self.now + RATE_LIMIT_S
+        elif hold and (self.rest_until or 0) <= self.now:
+            self.rest_until, self.probed = self.now + REST_S, None
+
+    def subject(self, campaign: str, contact: str, call_id: str, position: int) -> AttemptModel | str:
+        """The attempt an event speaks of, or why there is none."""
+        if not self.campaigns[campaign].queue:
+            return "unknown_campaign"
+        one = self.campaigns[campaign].contacts.get(contact)
+        if one is None:
+            return "unknown_contact"
+        for attempt in reversed(one.attempts):
+            if call_id and call_id in (attempt.call_id, attempt.reply_id):
+                return attempt
+        for attempt in reversed(one.attempts):
+            if attempt.run is not None and attempt.sent_after < position:
+                is_foreign = bool(call_id and attempt.call_id)
+                return "foreign_call" if is_foreign else attempt
+        return "no_attempt"
+
+    def event(
+        self, kind: str, attempt: AttemptModel, contact: ContactModel, position: int, said: dict[str, str]
+    ) -> str:
+        """Adds an event to its attempt; the answer to whoever applies it."""
+        self.heard.append((position, attempt.id))
+        before, facts = attempt.standing, attempt.facts
+        known = (*(getattr(facts, name) for name in Facts.__struct_fields__), attempt.call_id)
+        if not attempt.call_id:
+            attempt.call_id = said.get("call_id", "")
+        disposition = said.get("disposition", "")
+        if kind == "call_abandoned" or disposition == "abandoned":
+            facts.abandoned = facts.answered = True
+        elif kind == "call_answered":
+            facts.answered = True
+        elif kind == "call_ringing":
+            facts.rang = True
+        elif kind == "call_completed":
+            facts.completed = stronger(facts.completed, disposition or "completed")
+        else:
+            cause, says = CAUSES[said.get("cause", "")]
+            kind = says if says and disposition in ("", "failed") else disposition or "failed"
+            heard = [(kind, cause), (facts.failed, facts.cause)]
+            facts.failed, facts.cause = max(
+                [(name, why) for name, why in heard if name],
+                key=lambda pair: (WEAKEST_FIRST.index(pair[0]), pair[1]),
+            )
+        facts.by_machine |= said.get("answered_by") == "machine"
+        if known == (*(getattr(facts, name) for name in Facts.__struct_fields__), attempt.call_id):
+            return "unchanged"
+        if attempt.verdict == "unknown":
+            self.well()
+        return "ended" if self.follow(contact, attempt, before) else "applied"
+
+    def forget(self, campaign: CampaignModel, contact: ContactModel) -> None:
+        """The end of a tombstone."""
+        for attempt in contact.attempts:
+            campaign.past += counts(attempt.facts)
+        spent = max(contact.used, contact.spent, contact.newest.number if contact.newest else 0)
+        if spent > contact.used:
+            campaign.spent[contact.id] = spent
+        del campaign.contacts[contact.id]

@@ -1,0 +1,115 @@
+"""What the deeds of a trial share: the stubs, the model, and what an observer of the world remembers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Scripts
+from streamdialer.ledger import (
+    CampaignLedger,
+    Claimed,
+    Outbox,
+    QueueLedger,
+    TickLedger,
+    Update,
+)
+from streamdialer.ledger.types import Limits
+from streamdialer.model import Attempt, TickKind
+from tests.support.ledger_model import (
+    DEADLINE_S,
+    DELIVERY_LEASE_S,
+    LEASE_S,
+    MAX_CALL_S,
+    REST_S,
+    TOMBSTONE_S,
+    LedgerModel,
+)
+from tests.support.ledger_reader import LedgerView
+
+
+@dataclass(eq=False)
+class Written:
+    """An event in the stream."""
+
+    position: int
+    entry: str
+    campaign: str
+    contact: str
+    kind: str
+    said: dict[str, str]
+
+
+@dataclass(eq=False)
+class Delivery:
+    """Somebody who has taken an entry of `updates`."""
+
+    entry: str
+    campaign: str
+    contact: str
+    token: str
+    update: Update | None = None
+    document: object = None
+    """The model's document that was taken."""
+    has_patched: bool = False
+
+
+def limits(*, events_required: bool, is_idempotent: bool) -> Limits:
+    """The model's durations as the scripts take them; the breaker opens on what the API says, not by counting."""
+    return Limits(
+        lease_ms=LEASE_S * 1000,
+        deadline_ms=DEADLINE_S * 1000,
+        max_call_ms=MAX_CALL_S * 1000,
+        tombstone_ms=TOMBSTONE_S * 1000,
+        ready_max_age_ms=10**15,
+        events_required=events_required,
+        breaker_failures=10**6,
+        breaker_max_ms=REST_S * 1000,
+        is_idempotent=is_idempotent,
+    )
+
+
+class TrialBase:
+    """The ledger on an emptied server, its model, and a backend that remembers what it was told."""
+
+    def __init__(
+        self,
+        client: Redis,
+        scripts: Scripts,
+        campaigns: tuple[str, ...],
+        queues: tuple[str, ...],
+        *,
+        events_required: bool,
+        is_idempotent: bool,
+    ) -> None:
+        self.client, self.scripts, self.keys = client, scripts, Keys()
+        self.queues = queues
+        self.ledger = CampaignLedger(
+            scripts, self.keys, limits(events_required=events_required, is_idempotent=is_idempotent)
+        )
+        self.tick_ledger = TickLedger(scripts, self.keys)
+        self.ticks: list[tuple[TickKind, str, str]] = []
+        self.queue_ledger = QueueLedger(scripts, self.keys)
+        self.outbox = Outbox(scripts, self.keys, TOMBSTONE_S * 1000, DELIVERY_LEASE_S * 1000)
+        self.model = LedgerModel(campaigns, events_required=events_required, is_idempotent=is_idempotent)
+        self.backend: dict[tuple[str, str], tuple[str, int]] = {}
+        self.calls: list[tuple[Attempt, str]] = []
+        """Every entry `calls` ever had, with its `until`."""
+        self.requests: dict[str, list[str]] = {}
+        """Attempt id -> reservations under which a request has left."""
+        self.refused: set[str] = set()
+        """Reservations whose request the API has not placed."""
+        self.answers: dict[tuple[str, str], tuple[Claimed, float]] = {}
+        self.last_call = "0-0"
+        self.deliveries: list[Delivery] = []
+        self.view: LedgerView | None = None
+        self.seen: Counter[str] = Counter()
+        """How often each script gave which answer."""
+
+    def _forget_requests(self, campaign: str, contact: str | None = None) -> None:
+        """Whoever is loaded anew is counted anew."""
+        prefix = f"{campaign}:" if contact is None else f"{campaign}:{contact}:"
+        self.requests = {name: sent for name, sent in self.requests.items() if not name.startswith(prefix)}

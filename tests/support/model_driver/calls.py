@@ -1,0 +1,229 @@
+"""Claims, begins and replies, on the real scripts and on the model: every answer must be one the model allows."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+from streamdialer.ledger import (
+    Claimed,
+    Reservation,
+)
+from streamdialer.model import Attempt
+from tests.support.caps_model import CappedModel, capped
+from tests.support.ledger_model import (
+    ANSWER_KEPT_S,
+    RATE_LIMIT_S,
+    REST_S,
+    CampaignModel,
+    ContactModel,
+)
+from tests.support.model_driver.base import TrialBase
+from tests.support.retry_model import PlanModel
+
+
+class CallTrial(TrialBase):
+    """Who may be called, and whose request may leave."""
+
+    async def claim(
+        self,
+        campaign: str,
+        queue: str,
+        wanted: Reservation,
+        plan: PlanModel,
+        caps: str,
+        open_for_s: float | None,
+    ) -> None:
+        model, one = self.model, self.model.campaigns[campaign]
+        kept, kept_until = self.answers.get((campaign, wanted.token), (None, 0.0))
+        got = await self.ledger.claim(campaign, queue, wanted)
+        new = await self._new_calls()
+        self.seen[f"claim: {got.reason or got.limit if not got.dialed else 'dialed'}"] += 1
+        if kept is not None and kept_until > model.now:
+            assert got == kept, "the same claim gave another answer"
+            assert not new, "the same claim took more"
+            self.seen["claim: the same again"] += 1
+            return
+        forbidding = model.forbids_claim(one, open_for_s, set(wanted.others))
+        if queue != one.queue:
+            forbidding.add("queue_changed")
+        unclear = {"no_call_events"} if model.events_required and model.overdue(one) else set()
+        assert len(new) == got.dialed, "what was reserved is what is to be called"
+        if forbidding:
+            assert got.reason in forbidding | unclear, (got.reason, forbidding)
+        if got.reason is not None:
+            assert got.reason in forbidding | unclear, (got.reason, forbidding)
+            assert got.dialed == 0
+            return
+        one.plan = plan
+        one.is_to_look_again |= one.caps not in ("none", caps)
+        one.caps = caps
+        assert got.again is one.is_to_look_again
+        before = {name: (each.placed, each.live) for name, each in model.campaigns.items()}
+        ready = sorted(one.within("ready"), key=lambda contact: contact.order)
+        taken = [one.contacts[attempt.contact] for attempt in new]
+        assert all(contact in ready for contact in taken), "a contact that was not ready has been claimed"
+        await self._use_up(one, ready, wanted, got)
+        left = [contact for contact in ready if contact.place == "ready" and contact not in taken]
+        assert max((c.order for c in taken), default=(-99, 0.0)) <= min(
+            (c.order for c in left), default=(99, 0.0)
+        )
+        for attempt, contact in zip(new, taken, strict=True):
+            assert contact.used < plan.max_attempts
+            assert not model.is_listed(contact), "somebody who must not be called has been reserved"
+            assert self._capped(one, contact) is None, "somebody over a cap has been reserved"
+            made = model.reserve(campaign, contact, attempt.token)
+            assert made.id == attempt.id
+            self.calls.append((attempt, "" if open_for_s is None else str(wanted.open_until_ms)))
+        room = self._room(one, wanted, got.free, before)
+        if sum((got.skipped or {}).values()) < wanted.batch:
+            assert got.dialed == min(room, got.dialed + len(left)), (got, room, left)
+        if got.dialed:
+            assert one.placed <= wanted.level
+            assert one.live <= wanted.max_concurrent
+            self.answers[campaign, wanted.token] = (got, model.now + ANSWER_KEPT_S)
+            if model.rest_until is not None:
+                model.probed = model.now
+        assert (got.unanswered, got.live) == (one.placed, one.live - len(one.within("in_doubt")))
+
+    async def _new_calls(self) -> list[Attempt]:
+        """Entries of `calls` that were not there before."""
+        entries: Any = await self.client.xrange(self.keys.stream("calls"), f"({self.last_call}")
+        if entries:
+            self.last_call = entries[-1][0]
+        return [
+            Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"])
+            for _, fields in entries
+        ]
+
+    def _capped(self, one: CampaignModel, contact: ContactModel) -> CappedModel | None:
+        return capped(one.caps, self.model.calls, one.id, contact.id, contact.number, self.model.now)
+
+    async def _use_up(
+        self, one: CampaignModel, ready: list[ContactModel], wanted: Reservation, got: Claimed
+    ) -> None:
+        """Contacts that the claim came across and that may not be called are finished, those over a cap wait."""
+        if not got.skipped:
+            return
+        finished = await self.client.zrange(self.keys.finished(one.id), 0, -1)
+        waiting = await self.client.zrange(self.keys.waiting(one.id), 0, -1)
+        met = [contact for contact in ready if contact.id in finished]
+        listed = [contact for contact in met if self.model.is_listed(contact)]
+        tally = Counter({"do_not_call": len(listed), "attempts_used_up": len(met) - len(listed)})
+        for contact in [contact for contact in ready if contact.id in waiting]:
+            found = self._capped(one, contact)
+            assert found is not None, "no cap keeps it from being called"
+            assert not self.model.is_listed(contact)
+            assert contact.used < wanted.retry.max_attempts
+            tally[found.reason] += 1
+            self.model.put_off(contact, found.due)
+        assert got.skipped == {reason: number for reason, number in tally.items() if number}
+        self.seen.update({f"claim: passed over {reason}": number for reason, number in tally.items()})
+        for contact in met:
+            if contact in listed:
+                self.model.suppress(one.id, contact)
+            else:
+                assert contact.used >= wanted.retry.max_attempts
+                self.model.use_up(one.id, contact)
+
+    async def look_again(self, campaign: str) -> None:
+        """The ticks stage does so after caps have changed."""
+        one, is_more, ready = self.model.campaigns[campaign], True, 0
+        while is_more:
+            brought, is_more = await self.ledger.look_again(campaign, None, 3)
+            ready += brought
+        self.seen[f"look again: {'asked' if one.is_to_look_again else 'unasked'}"] += 1
+        put_off = [contact for contact in one.within("waiting") if contact.is_put_off]
+        for contact in put_off if one.is_to_look_again else []:
+            found = self._capped(one, contact)
+            if found is None:
+                contact.place, contact.due, contact.is_put_off = "ready", None, False
+                ready -= 1
+            else:
+                self.model.put_off(contact, found.due)
+        one.is_to_look_again = False
+        assert ready == 0, "those who may be called are ready, and no others"
+
+    def _room(
+        self, one: CampaignModel, wanted: Reservation, free: int, before: dict[str, tuple[int, int]]
+    ) -> int:
+        """How many calls may be reserved; `before` is what each campaign had placed, and live."""
+        placed, live = before[one.id]
+        per_agent = wanted.calls_per_agent
+        lost = max(0, math.ceil((wanted.free_agents - free) * per_agent - 1e-9))
+        left = free - sum(before[other][0] / ratio for other, ratio in wanted.others.items())
+        room = min(
+            wanted.level - lost - placed,
+            math.floor(left * per_agent + 1e-9) - placed,
+            wanted.max_concurrent - live,
+            wanted.batch,
+            1 if self.model.rest_until is not None else 10**6,
+        )
+        return max(0, room)
+
+    async def begin(self, attempt: Attempt, until: str, run: str) -> None:
+        model, one = self.model, self.model.campaigns[attempt.campaign]
+        answer = await self.ledger.begin(attempt, run, until)
+        self.seen[f"begin: {answer}"] += 1
+        contact = one.contacts.get(attempt.contact)
+        newest = contact.newest if contact else None
+        if contact is None or newest is None or newest.token != attempt.token:
+            assert answer == "stale"
+            return
+        if newest.run is not None:
+            is_unheard = newest.standing[0] == "sent" and newest.verdict is None
+            in_time = contact.due is not None and contact.due > model.now
+            may_repeat = model.is_idempotent and is_unheard and in_time and not model.is_listed(contact)
+            assert answer == ("ok" if newest.run == run else "again" if may_repeat else "sent")
+            if answer == "again":
+                newest.run = run
+            return
+        refusals = set()
+        if one.status != "active":
+            refusals.add("not_active")
+        if until == "1":
+            refusals.add("window_closed")
+        if model.is_held(one):
+            refusals.add("held")
+        over = self._capped(one, contact)
+        if over is not None and not refusals:
+            refusals.add(over.reason)
+        if model.is_listed(contact):
+            refusals = {"do_not_call"}
+        assert answer in (refusals or {"ok"}), (answer, refusals)
+        if answer == "ok":
+            model.send(attempt.campaign, contact, run)
+            self._note_request(attempt)
+        elif answer == "do_not_call":
+            model.suppress(attempt.campaign, contact)
+        else:
+            model.unreserve(contact)
+
+    def _note_request(self, attempt: Attempt) -> None:
+        """A request may leave: the first of its attempt, unless those before are known not to have been placed."""
+        earlier = self.requests.setdefault(attempt.id, [])
+        assert attempt.token not in earlier, "two runs were allowed to send one reservation"
+        assert self.refused.issuperset(earlier), "a second request left for one attempt"
+        earlier.append(attempt.token)
+
+    async def settle(self, attempt: Attempt, verdict: str, call_id: str, hold: str) -> None:
+        found = [
+            (contact, one)
+            for contact, one in self.model.attempts()
+            if one.token == attempt.token and one.id == attempt.id
+        ]
+        wait_s = RATE_LIMIT_S if hold == "campaign" else REST_S if hold else 0
+        answer = await self.ledger.settle(
+            attempt, verdict=verdict, call_id=call_id, hold=hold, retry_after_s=wait_s
+        )
+        self.seen[f"settle: {answer}"] += 1
+        if not found:
+            assert answer == "stale"
+            return
+        ((contact, one),) = found
+        assert answer == ("ok" if one.verdict is None else "settled")
+        if one.verdict is None:
+            if verdict == "not_placed":
+                self.refused.add(attempt.token)
+            self.model.settle(one, contact, verdict, call_id, hold)

@@ -1,0 +1,131 @@
+"""Campaigns, contacts, ticks and agents, on the real scripts and on the model."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+
+from streamdialer.ledger import (
+    LoadRow,
+)
+from streamdialer.model import Agent, TickKind, TickResult
+from tests.support.ledger_model import (
+    CampaignModel,
+)
+from tests.support.model_driver.base import TrialBase
+from tests.support.model_driver.suppression import said_of
+from tests.support.retry_model import MAX_ATTEMPTS
+
+
+class WorldTrial(TrialBase):
+    """What there is to be called, by whom, and when somebody looks."""
+
+    async def register(self, campaign: str, queue: str, before: str) -> None:
+        is_right = self.model.campaigns[campaign].queue == before
+        assert await self.ledger.register(campaign, queue, "", before) is is_right
+        if is_right:
+            self.model.campaigns[campaign].queue = queue
+
+    async def set_status(self, campaign: str, status: str) -> None:
+        await self.client.hset(self.keys.campaign(campaign), "status", status)
+        self.model.campaigns[campaign].status = status
+
+    async def load(self, campaign: str, rows: tuple[LoadRow, ...]) -> None:
+        loaded = await self.ledger.load(campaign, rows, MAX_ATTEMPTS)
+        expected: Counter[str] = Counter()
+        for row in rows:
+            before = self.model.campaigns[campaign].contacts.get(row.contact)
+            became = self.model.load(
+                campaign, row.contact, row.priority, row.attempts, row.problem, row.reset, *said_of(row)
+            )
+            expected[became] += 1
+            if before is None and became != "ignored":
+                shown = "no_answer" if row.reset else "pending"
+                self.backend[campaign, row.contact] = (shown, row.attempts)
+        assert msgspec.structs.asdict(loaded) == {
+            name: expected[name] for name in ("added", "known", "invalid", "used_up")
+        } | {"refused": {"do_not_call": refused} if (refused := expected["do_not_call"]) else {}}
+
+    async def cleanup(self, campaign: str, queue: str) -> None:
+        model, one = self.model, self.model.campaigns[campaign]
+        answer = await self.ledger.cleanup(campaign, queue)
+        self.seen[f"cleanup: {answer}"] += 1
+        refusals = set()
+        if not one.queue and one.status is None:
+            refusals.add("unknown")
+        if one.status not in (None, "completed", "cancelled"):
+            refusals.add("not_finished")
+        if one.live:
+            refusals.add("calls_live")
+        if any(about[0] == campaign for about in model.documents):
+            refusals.add("updates_waiting")
+        assert answer in refusals if refusals else answer == "ok", (answer, refusals)
+        if answer == "ok":
+            model.campaigns[campaign] = CampaignModel(campaign)
+            model.requests = {about for about in model.requests if about[0] != campaign}
+            self._forget_requests(campaign)
+            left = [key async for key in self.client.scan_iter(f"sd:c:{campaign}:*", count=1000)]
+            assert all(":answer:" in str(key) for key in left), left
+            assert not await self.client.exists(self.keys.campaign(campaign))
+
+    # --- ticks ------------------------------------------------------------------------------------------------
+
+    async def want_ticks(self, kind: TickKind, campaigns: tuple[str, ...], interval_s: int) -> None:
+        """A producer adds a tick per campaign, of an endless slot or at once."""
+        added = await self.tick_ledger.enqueue(kind, campaigns, interval_s)
+        expected = [name for name in campaigns if self.model.wants_tick(kind, name, interval_s > 0)]
+        assert len(added) == len(expected), (added, expected)
+        for name, tick in zip(expected, added, strict=True):
+            self.ticks.append((kind, name, tick))
+            if kind == "dial":
+                self.model.campaigns[name].waiting_tick = tick
+
+    async def run_tick(self, at: int) -> None:
+        """A consumer takes a tick and keeps its result; the entry goes when it is done, if it does not die before."""
+        kind, name, tick = self.ticks[at % len(self.ticks)]
+        await self.tick_ledger.take(name, tick)
+        if self.model.campaigns[name].waiting_tick == tick:
+            self.model.campaigns[name].waiting_tick = ""
+        kept = await self.client.get(self.keys.tick(tick))
+        result = TickResult(status="ok", kind=kind, campaign_id=name, dialed=at)
+        await self.tick_ledger.record(tick, result, keep_s=10_000, decisions=10)
+        got = await self.client.get(self.keys.tick(tick))
+        assert got == (kept or msgspec.json.encode(result).decode()), "a result was overwritten"
+        if at % 2:
+            await self.client.xdel(self.keys.stream("ticks"), tick)
+
+    # --- agents -----------------------------------------------------------------------------------------------
+
+    async def store_agents(self, queue: str, agents: dict[str, bool], asked_ago_s: int) -> None:
+        """A list of a queue's agents, asked for a while ago."""
+        rows = [Agent(agent, "available" if is_free else "busy") for agent, is_free in agents.items()]
+        asked = await self.queue_ledger.ask_agents(queue)
+        await self.queue_ledger.store_agents(queue, rows, asked.now - asked_ago_s * 1000)
+        free, busy = await self._agents(queue)
+        if asked_ago_s == 0:
+            assert free == {agent for agent, is_free in agents.items() if is_free}
+            assert busy == set(agents) - free
+
+    async def note_agent(self, queue: str, agent: str, is_free: bool, ago_s: int) -> None:
+        """News of one agent, written a while ago."""
+        before = await self._agents(queue)
+        seconds, micros = await self.client.time()
+        entry = f"{seconds * 1000 + micros // 1000 - ago_s * 1000}-0"
+        answer = await self.queue_ledger.note_agent(
+            queue, agent, state="available" if is_free else "busy", entry=entry
+        )
+        free, busy = await self._agents(queue)
+        if answer == "unchanged":
+            assert (free, busy) == before
+        else:
+            assert (agent in free) is is_free
+            assert (free | busy) - {agent} == (before[0] | before[1]) - {agent}
+            assert answer == ("freed" if is_free else "applied")
+        if ago_s == 0:
+            assert agent in (free if is_free else busy), "the newest news wins"
+
+    async def _agents(self, queue: str) -> tuple[set[str], set[str]]:
+        free = await self.client.zrange(self.keys.queue_free(queue), 0, -1)
+        busy = await self.client.zrange(self.keys.queue_busy(queue), 0, -1)
+        return set(map(str, free)), set(map(str, busy))

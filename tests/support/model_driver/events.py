@@ -1,0 +1,194 @@
+"""Events, the passing of time, and what the backend is told, on the real scripts and on the model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from streamdialer.ledger import (
+    Update,
+    fact_of,
+)
+from streamdialer.model import CallEvent
+from tests.support.ledger_model import (
+    DELIVERY_LEASE_S,
+    TOMBSTONE_S,
+    ContactModel,
+)
+from tests.support.ledger_reader import move_clock
+from tests.support.model_driver.base import Delivery, TrialBase, Written
+
+SWEPT = ("released", "expired", "closed", "promoted", "forgotten", "stalled")
+
+
+class NewsTrial(TrialBase):
+    """What becomes known of calls, in time or not, and who hears of it."""
+
+    async def write(self, campaign: str, contact: str, kind: str, said: dict[str, str]) -> Written:
+        """An event that nobody has read yet."""
+        entry = str(await self.client.xadd(self.keys.stream("events"), {"type": kind}))
+        self.model.written.append(self.model.now)
+        position = len(self.model.written)
+        self.model.unread.add(position)
+        return Written(position, entry, campaign, contact, kind, said)
+
+    async def read(self, event: Written, queue: str) -> None:
+        """The events stage handles the entry; again, when it has been read before."""
+        said = msgspec.convert(
+            {"type": event.kind, "campaign_id": event.campaign, "contact_id": event.contact, **event.said},
+            CallEvent,
+        )
+        answer = (await self.ledger.apply_event(said, fact_of(said), queue, event.entry)).outcome
+        self.seen[f"event: {answer}"] += 1
+        found = self.model.subject(
+            event.campaign, event.contact, event.said.get("call_id", ""), event.position
+        )
+        if isinstance(found, str):
+            assert answer == found
+        else:
+            contact = self.model.campaigns[event.campaign].contacts[event.contact]
+            assert answer == self.model.event(event.kind, found, contact, event.position, event.said)
+        if event.position in self.model.unread:
+            await self.client.xdel(self.keys.stream("events"), event.entry)
+            self.model.unread.discard(event.position)
+
+    # --- time -------------------------------------------------------------------------------------------------
+
+    async def pass_time(self, seconds: int) -> None:
+        model = self.model
+        await move_clock(self.client, self.keys, seconds)
+        model.now += seconds
+        for about, (_, until) in list(self.answers.items()):
+            if until <= model.now:
+                del self.answers[about]
+                await self.client.delete(self.keys.answer(*about))
+
+    async def sweep(self, campaign: str) -> None:
+        model, one = self.model, self.model.campaigns[campaign]
+        late = [c for c in one.contacts.values() if c.due is not None and c.due <= model.now]
+        swept = await self.ledger.sweep(campaign, 500)
+        self.seen += Counter({f"sweep: {name}": getattr(swept, name) for name in SWEPT})
+        for contact in [c for c in late if c.place == "finished" and (campaign, c.id) in model.documents]:
+            late.remove(contact)
+            contact.due = None  # until the backend knows
+        places = {contact: contact.place for contact in late}
+        tally = Counter(places.values())
+        assert (swept.released, swept.promoted, swept.forgotten) == (
+            tally["reserved"],
+            tally["waiting"],
+            tally["finished"],
+        )
+        ended = await self._ended_by_deadline(
+            campaign, [c for c in late if c.place in ("unanswered", "connected")]
+        )
+        assert swept.expired == len([c for c in ended if c.place == "unanswered"])
+        assert swept.closed == len([c for c in ended if c.place == "connected"])
+        for contact in late:
+            attempt = contact.newest
+            match places[contact]:
+                case "reserved":
+                    model.unreserve(contact)
+                case "waiting" if contact.is_put_off:
+                    contact.place, contact.due, contact.is_put_off = "ready", None, False
+                case "waiting":
+                    contact.age = contact.due or 0.0
+                    contact.place, contact.due = "ready", None
+                    model.tell(campaign, contact, "pending", contact.used)
+                case "finished":
+                    model.forget(one, contact)
+                    self._forget_requests(campaign, contact.id)
+                case _:
+                    assert attempt is not None
+                    if contact in ended:
+                        assert model.may_end_by_deadline(contact, attempt), "silence proved nothing"
+                        before = attempt.standing
+                        if contact.place == "unanswered":
+                            attempt.facts.silent = True
+                        else:
+                            attempt.facts.endless = True
+                        model.follow(contact, attempt, before)
+                    else:
+                        assert not model.must_end_by_deadline(attempt), "a deadline was forgotten"
+
+    async def _ended_by_deadline(self, campaign: str, late: list[ContactModel]) -> list[ContactModel]:
+        """Which of the contacts the ledger chose to end."""
+        if not late:
+            return []
+        still = {
+            place: set(await self.client.zrange(getattr(self.keys, place)(campaign), 0, -1))
+            for place in ("unanswered", "connected")
+        }
+        return [contact for contact in late if contact.id not in still[contact.place]]
+
+    # --- the backend ------------------------------------------------------------------------------------------
+
+    async def take(self, delivery: Delivery) -> None:
+        about = (delivery.campaign, delivery.contact)
+        document = self.model.documents.get(about)
+        answer = await self.outbox.take(*about, delivery.token)
+        self.seen[f"take: {answer if isinstance(answer, str) else 'update'}"] += 1
+        if document is None:
+            assert answer == "none"
+            await self._finish(delivery)
+        elif document.token not in ("", delivery.token) and document.lease_until > self.model.now:
+            assert answer == "busy"
+        else:
+            assert isinstance(answer, Update)
+            assert answer.status == document.status
+            assert answer.attempts == document.attempts
+            document.token, document.lease_until = delivery.token, self.model.now + DELIVERY_LEASE_S
+            delivery.update, delivery.document, delivery.has_patched = answer, document, False
+
+    def patch(self, delivery: Delivery) -> None:
+        assert delivery.update is not None
+        attempts = delivery.update.attempts
+        known = self.backend.get((delivery.campaign, delivery.contact), ("", 0))[1]
+        self.backend[delivery.campaign, delivery.contact] = (
+            delivery.update.status,
+            known if attempts is None else attempts,
+        )
+        delivery.has_patched = True
+
+    async def confirm(self, delivery: Delivery) -> None:
+        """Done ends the delivery; whatever else comes back, the deliverer looks again."""
+        assert delivery.update is not None
+        about = (delivery.campaign, delivery.contact)
+        document = self.model.documents.get(about)
+        contact = self.model.campaigns[delivery.campaign].contacts.get(delivery.contact)
+        answer = await self.outbox.confirm(*about, delivery.token, delivery.update.version)
+        self.seen[f"confirm: {answer}"] += 1
+        if document is not None and document.token == delivery.token:
+            assert answer == ("done" if document is delivery.document else "newer")
+        else:
+            assert answer == "lost"
+            if contact is not None:
+                self.model.tell(delivery.campaign, contact, _told_again(contact), contact.used)
+        delivery.update, delivery.has_patched = None, False
+        if answer == "done":
+            del self.model.documents[about]
+            if contact is not None and contact.place == "finished":
+                contact.due = self.model.now + TOMBSTONE_S
+            await self._finish(delivery)
+
+    async def deliver_all(self, campaign: str) -> None:
+        """A deliverer nobody disturbs takes every update of a campaign that no other holds."""
+        entries: Any = await self.client.xrange(self.keys.stream("updates"))
+        for entry, fields in entries:
+            if fields["campaign"] == campaign:
+                delivery = Delivery(str(entry), campaign, fields["contact"], f"undisturbed {entry}")
+                await self.take(delivery)
+                if delivery.update is not None:
+                    self.patch(delivery)
+                    await self.confirm(delivery)
+
+    async def _finish(self, delivery: Delivery) -> None:
+        await self.client.xdel(self.keys.stream("updates"), delivery.entry)
+        if delivery in self.deliveries:
+            self.deliveries.remove(delivery)
+
+
+def _told_again(contact: ContactModel) -> str:
+    """What the backend is told of a contact when somebody may have told it something older."""
+    return contact.told or "failed"

@@ -1,0 +1,62 @@
+"""A preview campaign in the ledger: what agents say, and what their programs are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from streamdialer.ledger import LoadRow, PreviewTerms
+from streamdialer.model import CampaignSettings, PreviewEvent
+from streamdialer.rules.retry import retry_plan
+from tests.support.ledger_fixture import LedgerWorld
+from tests.support.ledger_invariants import check_ledger
+
+
+def terms(**settings: Any) -> PreviewTerms:
+    """Of a campaign with these settings."""
+    plan = retry_plan(CampaignSettings(queue_name="sales", **settings))
+    return PreviewTerms(open_until_ms=None, retry=plan, max_concurrent=10)
+
+
+TERMS = terms()
+OFFER_S = 120
+
+
+class PreviewWorld(LedgerWorld):
+    """What agents say, as its scripts are called."""
+
+    @staticmethod
+    def row(contact: str, priority: int = 5, attempts: int = 0) -> LoadRow:
+        call = {"id": int(contact), "phone_number": f"+15550{contact}", "custom_data": {}}
+        return LoadRow(contact, priority, attempts, msgspec.json.encode(call).decode())
+
+    async def says(
+        self, what: str, agent: str, contact: str = "", *, entry: str = "", terms: PreviewTerms = TERMS
+    ) -> str:
+        event = msgspec.convert(
+            {"type": f"preview_{what}", "campaign_id": "1", "agent_id": agent, "contact_id": contact},
+            PreviewEvent,
+        )
+        previews, entry = self.services.previews, entry or await self.write_entry()
+        if what == "requested":
+            offered = await previews.offer(event, entry, terms)
+            while not isinstance(offered, str):  # the backend still shows them
+                rows = [self.row(contact) for contact in offered.stale]
+                await self.services.campaigns.load("1", rows, terms.retry.max_attempts)
+                offered = await previews.offer(event, entry, terms)
+            return offered
+        if what == "accepted":
+            answered = await previews.accept(event, entry, terms)
+            assert isinstance(answered, str), "there is no law to ask for"
+            return answered
+        return await previews.skip(event, entry)
+
+    async def told(self) -> list[dict[str, Any]]:
+        """Everything the agents' programs were told."""
+        entries: Any = await self.services.client.xrange("dialer:previews")
+        return [{**fields, "data": msgspec.json.decode(fields["data"])} for _, fields in entries]
+
+    async def check(self) -> None:
+        await self.check_invariants()
+        await check_ledger(self.services.client, self.services.keys, ["1"])

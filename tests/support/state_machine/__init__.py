@@ -1,0 +1,174 @@
+"""The state machine behind the ledger properties: its start, its look after each step, and the world."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+from redis.asyncio import Redis
+
+from streamdialer.broker.connection import connect
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Scripts
+from streamdialer.ledger import trust_memory
+from streamdialer.simulation.embedded_redis import EmbeddedServer
+from tests.support.attempt_model import LIVE
+from tests.support.caps_model import LONGEST_S
+from tests.support.ledger_model import AttemptModel
+from tests.support.model_driver import Trial
+from tests.support.model_driver.base import Written
+from tests.support.model_driver.suppression import row_of
+from tests.support.retry_model import CAUSES
+
+SHARED, ALONE = ("1", "2"), "3"
+CAMPAIGNS: Final = (*SHARED, ALONE)
+QUEUES: Final = ("sales", "support")
+HOME: Final = {"1": "sales", "2": "sales", "3": "support"}
+OPEN, CLOSED = 4_102_444_800_000, 1
+"""Ends of a calling window, ms: in 2100 and in 1970."""
+
+FIRST_CONTACTS: Final = tuple(row_of(str(number), 5, 0) for number in range(1, 9))
+
+campaigns = st.sampled_from(("1", "1", "2", "2", "3"))
+contacts = st.integers(1, 12).map(str)
+which = st.integers(0, 2**16)
+few = st.integers(0, 7)
+call_ids = st.sampled_from(("mine", "mine", ""))
+causes = st.sampled_from(sorted(CAUSES))
+mostly = st.sampled_from((True, True, True, False))
+
+
+class Bench:
+    """One event loop and one connection for all examples."""
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.client: Redis = connect(server.url)
+        self.scripts = Scripts(self.client)
+        self.run(self.scripts.__aenter__())
+        self.steps = 0
+        self.seen: Counter[str] = Counter()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(work)
+
+    def close(self) -> None:
+        self.run(self.scripts.__aexit__(None, None, None))
+        self.run(self.client.aclose())
+        self.loop.close()
+
+
+class MachineBase(RuleBasedStateMachine):
+    """Every deed is remembered, and any of them may be done again at any time."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__()
+        self.bench = bench
+        self.deeds: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self.events: list[Written] = []
+        self.tokens = 0
+        self.trial: Trial
+
+    @initialize(events_required=st.sampled_from((True, True, False)), is_idempotent=st.booleans())
+    def start(self, events_required: bool, is_idempotent: bool) -> None:
+        self.bench.run(self._start(events_required, is_idempotent))
+
+    async def _start(self, events_required: bool, is_idempotent: bool) -> None:
+        client = self.bench.client
+        await client.flushall()
+        await trust_memory(client, Keys())
+        await client.hset(Keys().recent, "longest", str(LONGEST_S * 1000))  # calls are counted from the start
+        self.trial = Trial(
+            client,
+            self.bench.scripts,
+            CAMPAIGNS,
+            QUEUES,
+            events_required=events_required,
+            is_idempotent=is_idempotent,
+        )
+        await self._good_moment()
+
+    def do(self, deed: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Does it, and remembers it."""
+        self.deeds.append(deed)
+        self.bench.run(deed())
+
+    @invariant()
+    def everything_holds(self) -> None:
+        self.bench.steps += 1
+        self.bench.run(self.trial.check())
+
+    def teardown(self) -> None:
+        self.bench.seen += self.trial.seen
+
+    def _sent(self) -> list[AttemptModel]:
+        """Attempts that can have events; those that are up first."""
+        sent = [one for _, one in self.trial.model.attempts() if one.run is not None]
+        return sorted(sent, key=lambda one: one.standing[0] not in LIVE)
+
+    # --- the world --------------------------------------------------------------------------------------------
+
+    @rule(campaign=campaigns, status=st.sampled_from(("active", "paused", "what", "completed")))
+    def status_changes(self, campaign: str, status: str) -> None:
+        self.bench.run(self.trial.set_status(campaign, status))
+
+    @rule()
+    def a_good_moment(self) -> None:
+        """Everything is active, known and staffed; whatever rests or is held stays so."""
+        self.bench.run(self._good_moment())
+
+    async def _good_moment(self) -> None:
+        trial = self.trial
+        for campaign in CAMPAIGNS:
+            if trial.model.campaigns[campaign].status != "active":
+                await trial.set_status(campaign, "active")
+            if not trial.model.campaigns[campaign].queue:
+                await trial.register(campaign, HOME[campaign], "")
+                await trial.load(campaign, FIRST_CONTACTS)
+        for queue in QUEUES:
+            if trial.view is None or len(trial.view.queues[queue].free) < 4:
+                await trial.store_agents(queue, dict.fromkeys("123456", True), 0)
+
+    @rule(seconds=st.sampled_from((1000, 2000, 5000, 5000, 7000, 31_000, 31_000, 61_000, 721_000)))
+    def time_passes(self, seconds: int) -> None:
+        self.bench.run(self.trial.pass_time(seconds))
+
+    @rule(
+        queue=st.sampled_from(QUEUES),
+        free=st.lists(mostly, min_size=1, max_size=6),
+        asked_ago=st.sampled_from((0, 0, 2000)),
+    )
+    def agents_are_listed(self, queue: str, free: list[bool], asked_ago: int) -> None:
+        agents = {str(number): is_free for number, is_free in enumerate(free, 1)}
+        self.do(lambda: self.trial.store_agents(queue, agents, asked_ago))
+
+    @rule(
+        queue=st.sampled_from(QUEUES),
+        agent=contacts,
+        is_free=st.booleans(),
+        ago=st.sampled_from((0, 0, 3000, 9000)),
+    )
+    def an_agent_changes(self, queue: str, agent: str, is_free: bool, ago: int) -> None:
+        self.do(lambda: self.trial.note_agent(queue, agent, is_free, ago))
+
+    # --- again ------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.deeds)
+    @rule(at=which)
+    def an_earlier_call_is_made_again(self, at: int) -> None:
+        self.bench.run(self.deeds[at % len(self.deeds)]())
+
+    @precondition(lambda self: self.deeds)
+    @rule()
+    def the_last_reply_was_lost(self) -> None:
+        self.bench.run(self.deeds[-1]())

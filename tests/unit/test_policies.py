@@ -1,0 +1,207 @@
+"""Policies: what each one does in one instant, and what all of them must keep to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import pytest
+
+from streamdialer.errors import SettingsError
+from streamdialer.pacing.policies import POLICIES, build_policy
+from streamdialer.pacing.policies.fixed import Fixed
+from streamdialer.pacing.policies.ticks import Ticks
+from streamdialer.pacing.policies.vicidial import Vicidial
+from streamdialer.pacing.types import CampaignView, Policy, QueueView, Seen
+from streamdialer.simulation.study.oracle_rates import KnowsOdds
+from streamdialer.simulation.study.policies import CONTENDERS
+from streamdialer.simulation.study.run import Cheat, VirtualWorld, simulate
+from streamdialer.simulation.study.scenario import Scenario
+from streamdialer.simulation.study.scenarios import load_scenario
+
+
+def view(
+    now: float = 100.0,
+    free: int = 0,
+    ringing: int = 0,
+    *,
+    waiting: int = 0,
+    talking: int = 0,
+    humans: float = 0,
+    abandoned: float = 0,
+    lines: int = 1000,
+    ready: int = 1000,
+    ratio: float = 1.0,
+) -> QueueView:
+    campaign = CampaignView(
+        id="1", ringing=[now - 1.0] * ringing, callable=ready, ratio=ratio, humans=humans, abandoned=abandoned
+    )
+    return QueueView(
+        now=now, free=free, waiting=waiting, talking=[now - 9.0] * talking, lines=lines, campaigns=[campaign]
+    )
+
+
+def placed(policy: Policy, seen_view: QueueView) -> int:
+    return sum(policy.place(seen_view, []).values())
+
+
+# What holds for all of them.
+
+
+class Judged:
+    """Passes everything on, and checks that an answer keeps to the view it was given."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.places: list[Mapping[str, int]] = []
+
+    @property
+    def every_s(self) -> float | None:
+        return self.policy.every_s
+
+    def look_into(self, world: VirtualWorld) -> None:
+        if isinstance(self.policy, Cheat):
+            self.policy.look_into(world)
+
+    def place(self, view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:
+        answer = self.policy.place(view, seen)
+        ready = {each.id: each.callable for each in view.campaigns}
+        assert all(0 <= calls <= ready[name] for name, calls in answer.items())
+        assert sum(answer.values()) <= view.lines
+        self.places.append(dict(answer))
+        return answer
+
+
+@pytest.mark.parametrize("name", CONTENDERS)
+def test_every_policy_keeps_to_lines_and_contacts_and_repeats_itself(name: str) -> None:
+    scenario = load_scenario("two_campaigns")
+    second = msgspec.structs.replace(scenario.campaigns[1], contacts=40)
+    scenario = msgspec.structs.replace(
+        scenario,
+        hours=0.25,
+        agents=8,
+        trunk=msgspec.structs.replace(scenario.trunk, lines_per_agent=1.5, lines_more=0),
+        campaigns=(scenario.campaigns[0], second),
+    )
+    runs = []
+    for _ in range(2):
+        judged = Judged(build_policy(name, CONTENDERS))
+        day = simulate(scenario, judged, seed=1)
+        runs.append((judged.places, day.total))
+        assert day.campaigns["2"].originates <= 40
+        assert day.total.connected > 10
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("name", CONTENDERS)
+def test_no_policy_places_calls_when_nobody_works(name: str) -> None:
+    scenario = Scenario(agents=0, hours=0.05)
+    assert simulate(scenario, build_policy(name, CONTENDERS), seed=1).total.abandoned == 0
+
+
+def test_who_knows_more_keeps_agents_busier() -> None:
+    scenario = Scenario(agents=10, hours=1)
+    by_name = {
+        name: [simulate(scenario, build_policy(name, CONTENDERS), seed) for seed in range(2)]
+        for name in ("ticks", "fixed", "knows_odds", "knows_ends", "knows_all")
+    }
+    occupancies = [sum(day.occupancy for day in days) for days in by_name.values()]
+    assert occupancies == sorted(occupancies)
+    assert sum(day.total.abandoned for day in by_name["knows_all"]) == 0
+    assert all(day.occupancy > 0.95 for day in by_name["knows_all"])
+    assert all(day.abandon_rate <= 0.035 for day in by_name["knows_ends"])
+
+
+def test_the_bound_that_knows_every_chance_is_moved_by_nothing_it_sees() -> None:
+    policy = KnowsOdds()
+    place, believed = policy.place, set[float]()
+
+    def watched(view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:
+        placed = place(view, seen)
+        believed.update(decision.p for decision in policy.decisions.values())
+        return placed
+
+    policy.place = watched  # type: ignore[method-assign]
+    simulate(Scenario(agents=20, hours=0.1), policy, seed=3)
+    assert {round(p, 6) for p in believed} == {0.3}
+    assert policy.state.talk.hazards()[0] < 0.001, (
+        "people do not hang up at once; machines do, and no agent hears them"
+    )
+
+
+@pytest.mark.parametrize("name", ["lunch_doubles", "agents_leave", "trunk_busy"])
+def test_a_shock_is_survived_within_the_cap_and_soon_over(name: str) -> None:
+    scenario = msgspec.structs.replace(load_scenario(name), agents=20, hours=2.75)
+    day = simulate(scenario, build_policy("adaptive"), seed=1)
+    assert day.abandon_rate <= 0.03
+    assert day.worst_half_hour <= 0.06
+    before, after = (
+        sum(minute.utilisation or 0 for minute in day.course[begin:end]) / (end - begin)
+        for begin, end in ((90, 120), (130, 150))
+    )
+    assert after > before - 0.07, "ten minutes later; a smaller team is busy for less of its time"
+
+
+# By name.
+
+
+def test_a_policy_is_built_from_its_name_and_arguments() -> None:
+    assert set(POLICIES) < set(CONTENDERS)
+    assert isinstance(build_policy("fixed"), Fixed)
+    ticks = build_policy("ticks:mode=power,ratio=3,every_s=5")
+    assert isinstance(ticks, Ticks)
+    assert ticks.every_s == 5.0
+    assert placed(ticks, view(free=2)) == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("fixd", "policy: got 'fixd', takes one of fixed, ticks"),
+        ("fixed:rato=2", "policy fixed: no argument 'rato', takes mode, ratio"),
+        ("fixed:ratio=two", "policy fixed: ratio: got 'two', takes a number"),
+        ("fixed:mode=preview", "mode: got 'preview', takes one of progressive, predictive, power"),
+        ("vicidial:method=soft", "method: got 'soft', takes one of hard_limit, average, tapered"),
+    ],
+)
+def test_a_policy_that_does_not_exist_is_told_with_what_does(text: str, said: str) -> None:
+    with pytest.raises(SettingsError, match="takes") as error:
+        build_policy(text)
+    assert said in str(error.value)
+
+
+# Each by itself.
+
+
+def test_fixed_fills_up_to_its_level() -> None:
+    assert placed(Fixed(), view(free=5, ringing=2)) == 3
+    assert placed(Fixed(), view(free=5, ringing=7)) == 0
+    assert placed(Fixed(), view(free=5, waiting=2)) == 3
+    assert placed(Fixed("power", 1.5), view(free=5, ringing=2)) == 5
+    assert placed(Fixed("predictive"), view(free=5, ratio=1.5)) == 7
+    assert placed(Fixed("power", 3.0), view(free=5, lines=4)) == 4
+    assert placed(Fixed("power", 3.0), view(free=5, ready=1)) == 1
+
+
+def adapted(policy: Vicidial, *views: QueueView) -> float:
+    """The dial level after views 15 seconds apart."""
+    policy.place(view(now=0.0), [])
+    for number, each in enumerate(views, 1):
+        policy.place(msgspec.structs.replace(each, now=15.0 * number), [])
+    return policy.level
+
+
+def test_vicidial_raises_its_level_while_agents_wait_and_keeps_it_within_bounds() -> None:
+    assert adapted(Vicidial(), view(free=5, talking=5)) == pytest.approx(1.5)
+    assert adapted(Vicidial(), *[view(free=5, talking=5)] * 9) == 3.0
+    assert adapted(Vicidial(start_level=2.0), view(free=1, waiting=6, talking=9)) == pytest.approx(1.0)
+    assert placed(Vicidial(start_level=2.0), view(free=4, talking=6, ringing=5)) == 20 - 6 - 5
+
+
+def test_vicidial_answers_too_many_drops_by_its_method() -> None:
+    over = view(free=5, talking=5, humans=100, abandoned=4)
+    assert adapted(Vicidial("hard_limit", start_level=3.0), over) == 1.0
+    assert adapted(Vicidial("average", start_level=2.0), over) == pytest.approx(1.8)
+    # Early in the shift 4 % is forgiven, towards its end it is not.
+    assert adapted(Vicidial("tapered", start_level=2.0), over) == pytest.approx(3.0)
+    assert adapted(Vicidial("tapered", start_level=2.0, shift_hours=0.001), over) == pytest.approx(1.8)

@@ -1,0 +1,64 @@
+"""No code of a decision record is without words: the codes are looked for in the scripts and stages themselves."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+from streamdialer.consumers.dialing.reasons import LIMITS, REASONS, SKIPPED, table_of
+from streamdialer.pacing import Limit
+from streamdialer.pacing.adaptive import Bound
+from streamdialer.rules.caps import CapReason
+
+ROOT = Path(__file__).parents[2]
+
+
+def codes_in_scripts(pattern: str, *names: str) -> set[str]:
+    folder = ROOT / "streamdialer" / "ledger" / "lua"
+    text = "\n".join((folder / f"{name}.lua").read_text("utf-8") for name in names)
+    return set(re.findall(pattern, text))
+
+
+def test_every_reason_in_the_code_has_words() -> None:
+    gate = codes_in_scripts(r"closed = '(\w+)'", "lib/campaign_gate")
+    gate |= codes_in_scripts(r"'(memory_\w+)'", "lib/data_loss")
+    holds = codes_in_scripts(r"'(dialer_api_\w+)'", "settle_originate")
+    claim = codes_in_scripts(r"reply\('(\w+)', 0\)", "reserve_contacts")
+    python = (ROOT / "streamdialer/consumers/dialing/dial_tick.py").read_text("utf-8")
+    dialing = set(re.findall(r'(?<!status, result\.)\breason = "(\w+)"', python))
+    dialing |= set(re.findall(r'"(\w+)", WHY\[', python)) | set(re.findall(r'"error", "(\w+)"', python))
+    servers = {f"backend_{what}" for what in re.findall(r'server}_(\w+)"', python)}
+    found = gate | holds | claim | dialing | servers
+    assert {"memory_lost", "no_call_events", "queue_changed", "campaign_unusable", "backend_refused"} <= found
+    assert found - {"not_rebuilt"} <= set(REASONS), "the campaign is rebuilt and asked again"
+
+
+def test_every_limit_in_the_code_has_words() -> None:
+    found = codes_in_scripts(r"at_most\([^\n]*'(\w+)'\)", "reserve_contacts")
+    found |= codes_in_scripts(r"limit = '(\w+)'", "reserve_contacts") | codes_in_scripts(
+        r"limit, missing = '(\w+)'", "reserve_contacts"
+    )
+    found |= codes_in_scripts(r"and '(\w+)' or 'no_contacts'", "reserve_contacts") | {
+        *get_args(Limit),
+        *get_args(Bound),
+    }
+    assert {"trunk_lines", "hours", "unconfirmed", "agents_shared", "risk"} <= found
+    assert found == set(LIMITS)
+
+
+def test_every_reason_for_passing_a_contact_over_has_words() -> None:
+    found = codes_in_scripts(r"reason = '(\w+)'", "lib/eligibility", "lib/hours")
+    found |= codes_in_scripts(r"problem = '(\w+)'", "lib/hours") | codes_in_scripts(
+        r"skipped\.(\w+) =", "reserve_contacts"
+    )
+    found |= set(get_args(CapReason))
+    python = (ROOT / "streamdialer/consumers/dialing/dial_tick.py").read_text("utf-8")
+    found |= set(re.findall(r'"(\w+)": refilled\.', python))
+    assert found == set(SKIPPED)
+
+
+def test_every_cause_is_in_the_table() -> None:
+    told = (ROOT / "docs/explain.md").read_text("utf-8")
+    for causes in (REASONS, LIMITS, SKIPPED):
+        assert "\n".join(table_of(causes)) in told

@@ -1,0 +1,119 @@
+"""When traces are asked for, what a `traceparent` is, and what there is of traces when nobody asked: nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from streamdialer.broker.keys import Keys
+from streamdialer.cli import app
+from streamdialer.consumers.services import Services
+from streamdialer.errors import SettingsError
+from streamdialer.observability import tracing
+from streamdialer.observability.otel import read_traceparent, write_traceparent
+from tests.support.ledger_fixture import LedgerWorld
+from tests.support.otel_collector import WRITER
+
+pytestmark = pytest.mark.anyio
+KEYS = Keys()
+WRITER_ID = WRITER.split("-")[2]
+
+
+async def test_unasked_the_scripts_are_called_as_ever_and_add_no_field(services: Services) -> None:
+    world = LedgerWorld(services)
+    await world.open_campaign(contacts=1)
+    await world.set_agents(1)
+    attempt = await world.place_one()
+    entries: Any = await services.client.xrange(KEYS.stream("calls"))
+    assert "traceparent" not in entries[0][1]
+    assert await world.event("call_answered", attempt) == "applied"
+    await services.ticks.enqueue("dial", ["1"])
+    entries = await services.client.xrange(KEYS.stream("ticks"))
+    assert entries[-1][1] == {"kind": "dial", "campaign_id": "1", "wake": "1"}
+
+
+def test_unasked_nothing_is_imported() -> None:
+    code = (
+        "import sys, streamdialer.cli, streamdialer.consumers.replica as _\n"
+        "from streamdialer.observability import tracing\n"
+        "with tracing.tracing('x'), tracing.span('y', campaign='1'): pass\n"
+        "ours = ('streamdialer.observability.otel', 'opentelemetry.sdk.trace', 'opentelemetry.exporter')\n"
+        "sys.exit(any(name in sys.modules for name in ours))"  # redis-py looks for the API on its own account
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, check=False
+        ).returncode
+        == 0
+    )
+
+
+def test_without_the_extra_one_line_says_so_and_work_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setitem(sys.modules, "streamdialer.observability.otel", None)
+    with tracing.tracing("x"):
+        assert tracing.here() == ""
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "pip install" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_asked"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318/v1/traces"}, True),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, True),
+        ({"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}, False),
+        ({"OTEL_SDK_DISABLED": "TRUE", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}, False),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, False),
+    ],
+)
+def test_the_standard_variables_ask_for_traces(environment: dict[str, str], is_asked: bool) -> None:
+    assert tracing.is_asked_for(environment) is is_asked
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"OTEL_TRACES_EXPORTER": "console"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+    ],
+)
+def test_a_variable_we_cannot_follow_is_told_at_the_start(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsError, match="takes"):
+        tracing.is_asked_for(environment)
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    done = CliRunner().invoke(app, ["consume"], env={"REDIS_URL": "redis://127.0.0.1:1"})
+    assert (done.exit_code, done.output.count("OTEL_TRACES_EXPORTER")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "00",
+        WRITER.upper(),
+        WRITER + "-more",
+        "ff" + WRITER[2:],
+        WRITER[:-1],
+        WRITER.replace(WRITER_ID, "0" * 16),
+        WRITER + "\n",
+        "٠٠" + WRITER[2:],
+    ],
+)
+def test_what_is_no_traceparent_names_nobody(text: str) -> None:
+    assert not read_traceparent(text).is_valid
+
+
+def test_a_traceparent_of_a_later_version_is_understood() -> None:
+    assert write_traceparent(read_traceparent("01" + WRITER[2:] + "-more")) == WRITER
+    assert write_traceparent(read_traceparent(WRITER)) == WRITER
