@@ -26,9 +26,9 @@ import numpy.typing as npt
 import typer
 
 from streamdialer.errors import SettingsError
-from streamdialer.pacing.abandon_control import Steering
+from streamdialer.pacing.abandon_control import AbandonController
 from streamdialer.pacing.adaptive import AdaptivePolicy
-from streamdialer.pacing.types import QueueView, Seen
+from streamdialer.pacing.types import Observation, QueueView
 from streamdialer.simulation.study.run import simulate
 from streamdialer.simulation.study.scenario import CampaignPart, Scenario
 from streamdialer.simulation.study.scenarios import load_scenario
@@ -43,14 +43,14 @@ WINDOW_MIN: Final = 5
 SPARE: Final = np.arange(-8.0, 40.0, 0.05)
 """Abandoned calls that could be had without breaking the cap; below nothing, the cap is broken."""
 IS_OVER: Final = SPARE < -1e-6
-MOST: Final = 30
+MAX_BURST: Final = 30
 """Abandoned calls in one step that are reckoned with."""
 NEGLIGIBLE: Final = 1e-9
 RESAMPLED: Final = 8
 Floats = npt.NDArray[np.float64]
 
 
-class Constant(Steering):
+class Constant(AbandonController):
     """Steers nothing."""
 
     fixed: float = 0.0
@@ -66,7 +66,7 @@ class ConstantTheta(AdaptivePolicy):
         super().__init__()
         self._theta = theta
 
-    def place(self, view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:
+    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:
         for campaign in view.campaigns:
             learning = self.state.of(campaign.id)
             if not isinstance(learning.steering, Constant):
@@ -97,9 +97,9 @@ def bursts(mean: float, dispersion: float) -> list[float]:
     """Chances of 0, 1, 2, ... abandoned calls; `dispersion`: their variance over their mean, 1 or more."""
     size = (dispersion + 1) / 2
     often, more = mean / size, 1 - 1 / size
-    sizes = [(1 - more) * more ** (k - 1) for k in range(1, MOST)]
+    sizes = [(1 - more) * more ** (k - 1) for k in range(1, MAX_BURST)]
     chances = [math.exp(-often)]
-    for n in range(1, MOST):
+    for n in range(1, MAX_BURST):
         chances.append(often / n * sum(k * sizes[k - 1] * chances[n - k] for k in range(1, n + 1)))
     total = sum(chances)
     return [chance / total for chance in chances]

@@ -18,7 +18,7 @@ SAMPLES_S: Final = 86_400.0
 HEARTBEATS_S: Final = 600.0
 
 
-class Leftover(msgspec.Struct, frozen=True):
+class KeyLeak(msgspec.Struct, frozen=True):
     """A kind of key that may be left."""
 
     pattern: str
@@ -28,65 +28,65 @@ class Leftover(msgspec.Struct, frozen=True):
     """It must have an expiry, at most this far away; None: it must not have one."""
 
 
-def of_the_installation(result_keep_s: float) -> list[Leftover]:
+def of_the_installation(result_ttl_s: float) -> list[KeyLeak]:
     """What is left when every campaign has been cleaned up: nothing named after a campaign, unless it expires."""
     return [
-        Leftover(
+        KeyLeak(
             r"dialer:(ticks|calls|events|updates)", "a stream, empty: its consumer group lives inside it"
         ),
-        Leftover(r"dialer:dead", "entries nobody could handle, for somebody to look at; bounded in number"),
-        Leftover(r"dialer:previews", "what agents were shown in preview; bounded in number"),
-        Leftover(r"sd:server", "the ledger's clock and which server's memory it has met"),
-        Leftover(r"sd:evidence", "the newest call events: whether anybody writes them"),
-        Leftover(r"sd:dnc", "the do-not-call list: for good, or until somebody takes a number from it"),
-        Leftover(
-            r"sd:recent(:newest)?",
+        KeyLeak(r"dialer:dead", "entries nobody could handle, for somebody to look at; bounded in number"),
+        KeyLeak(r"dialer:previews", "what agents were shown in preview; bounded in number"),
+        KeyLeak(r"sd:server", "the ledger's clock and which server's memory it has met"),
+        KeyLeak(r"sd:event_watermark", "the newest call events: whether anybody writes them"),
+        KeyLeak(r"sd:dnc", "the do-not-call list: for good, or until somebody takes a number from it"),
+        KeyLeak(
+            r"sd:call_history(:newest)?",
             "who was called lately, for caps; as many as were called in the longest window",
         ),
-        Leftover(r"sd:trunks", "the trunk of each campaign until it is cleaned up, and the pace of trunks"),
-        Leftover(r"sd:agents", "in which queue an agent was last seen, for events that name no queue"),
-        Leftover(
+        KeyLeak(r"sd:trunks", "the trunk of each campaign until it is cleaned up, and the pace of trunks"),
+        KeyLeak(r"sd:agents", "in which queue an agent was last seen, for events that name no queue"),
+        KeyLeak(
             r"sd:q:[^:]+:(free|busy|state|work)", "the agents of a queue as they were last heard of", QUEUE_S
         ),
-        Leftover(r"sd:q:[^:]+:people", "who answered and had no agent within the last minute", QUEUE_S),
-        Leftover(
-            r"sd:q:[^:]+:seen", "what the queue's pacing has not learnt from; bounded in number", QUEUE_S
+        KeyLeak(r"sd:q:[^:]+:answer_queue", "who answered and had no agent within the last minute", QUEUE_S),
+        KeyLeak(
+            r"sd:q:[^:]+:observations",
+            "what the queue's pacing has not learnt from; bounded in number",
+            QUEUE_S,
         ),
-        Leftover(r"sd:q:[^:]+:learning", "what the queue's pacing has learnt; bounded in size", LEARNING_S),
-        Leftover(r"sd:replicas(:state)?", "the processes that were heard of lately", HEARTBEATS_S),
-        Leftover(r"sd:tick:\d+-\d+", "the result of a tick, for whoever asked for it", result_keep_s),
-        Leftover(
-            r"sd:c:[^:]+:answer:.+", "the answer of a claim: asked again, it must be the same", ANSWER_S
-        ),
+        KeyLeak(r"sd:q:[^:]+:learning", "what the queue's pacing has learnt; bounded in size", LEARNING_S),
+        KeyLeak(r"sd:replicas(:state)?", "the processes that were heard of lately", HEARTBEATS_S),
+        KeyLeak(r"sd:tick:\d+-\d+", "the result of a tick, for whoever asked for it", result_ttl_s),
+        KeyLeak(r"sd:c:[^:]+:answer:.+", "the answer of a claim: asked again, it must be the same", ANSWER_S),
     ]
 
 
-def of_campaigns(campaigns: Sequence[str]) -> list[Leftover]:
+def of_campaigns(campaigns: Sequence[str]) -> list[KeyLeak]:
     """What is left besides when these campaigns have been dialed to their end and not been cleaned up."""
     one = "|".join(map(re.escape, campaigns))
     return [
-        Leftover(rf"campaign:({one})", "the public hash: its numbers are read by others"),
-        Leftover(rf"sd:c:({one}):totals", "the totals the public hash is written from"),
-        Leftover(
+        KeyLeak(rf"campaign:({one})", "the public hash: its numbers are read by others"),
+        KeyLeak(rf"sd:c:({one}):totals", "the totals the public hash is written from"),
+        KeyLeak(
             rf"sd:c:({one}):(finished|records|contacts)",
             "tombstones: a stale page of the backend must not bring anybody back",
         ),
-        Leftover(rf"sd:c:({one}):requests", "who must not be called, where their number is not known yet"),
-        Leftover(r"sd:holders", "which contacts the ledger holds of a number"),
-        Leftover(rf"sd:c:({one}):decisions", "why was (not) dialed: the last decisions", DECISIONS_S),
-        Leftover(
+        KeyLeak(rf"sd:c:({one}):pending_dnc", "who must not be called, where their number is not known yet"),
+        KeyLeak(r"sd:contacts_by_number", "which contacts the ledger holds of a number"),
+        KeyLeak(rf"sd:c:({one}):decisions", "why was (not) dialed: the last decisions", DECISIONS_S),
+        KeyLeak(
             rf"sd:c:({one}):samples",
             "the campaign's last half hour, as a picture; thirty-one samples",
             SAMPLES_S,
         ),
-        Leftover(r"sd:campaigns", "which campaigns the ledger knows"),
-        Leftover(r"sd:due", "when a campaign's next tombstone ends"),
-        Leftover(r"sd:ticks:(slots|waiting)", "the last tick of each kind and campaign"),
-        Leftover(r"sd:q:[^:]+:(campaigns|pacing)", "the campaigns that share a queue"),
+        KeyLeak(r"sd:campaigns", "which campaigns the ledger knows"),
+        KeyLeak(r"sd:sweep_schedule", "when a campaign's next tombstone ends"),
+        KeyLeak(r"sd:ticks:(slots|waiting)", "the last tick of each kind and campaign"),
+        KeyLeak(r"sd:q:[^:]+:(campaigns|pacing)", "the campaigns that share a queue"),
     ]
 
 
-async def complaints(client: Redis, table: Iterable[Leftover]) -> list[str]:
+async def complaints(client: Redis, table: Iterable[KeyLeak]) -> list[str]:
     """Every key that is not in the table, or has not the expiry it should have; [] when all is well."""
     known, found = list(table), []
     names = sorted([str(name) async for name in client.scan_iter(count=1000)])

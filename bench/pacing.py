@@ -16,12 +16,12 @@ import msgspec
 
 from streamdialer.pacing.adaptive import decide_adaptively
 from streamdialer.pacing.learning import QueueLearning
-from streamdialer.pacing.types import CampaignView, QueueView, Seen
+from streamdialer.pacing.types import CampaignView, Observation, QueueView
 
 SIZES: Final = ((5, 10, 1), (20, 40, 1), (50, 100, 1), (200, 400, 1), (200, 400, 4), (1000, 2000, 1))
 """Agents, ringing calls, campaigns."""
 DECISIONS: Final = 2000
-Instant = tuple[QueueView, list[Seen]]
+Instant = tuple[QueueView, list[Observation]]
 
 
 def instant(stream: random.Random, now: float, agents: int, ringing: int, campaigns: int) -> Instant:
@@ -49,11 +49,13 @@ def instant(stream: random.Random, now: float, agents: int, ringing: int, campai
     for _ in range(max(1, agents // 100)):
         human = stream.random() < 0.3
         ring_s = stream.gammavariate(4.0, 3.0) if human else 26.0
-        seen.append(Seen(now, "human" if human else "no_answer", ring_s, f"c{stream.randrange(campaigns)}"))
-    return view, [*seen, Seen(now, "talk", 120.0), Seen(now, "wrapup", 20.0)]
+        seen.append(
+            Observation(now, "human" if human else "no_answer", ring_s, f"c{stream.randrange(campaigns)}")
+        )
+    return view, [*seen, Observation(now, "talk", 120.0), Observation(now, "wrapup", 20.0)]
 
 
-def measured(decide: Callable[[QueueView, list[Seen]], object], instants: list[Instant]) -> str:
+def measured(decide: Callable[[QueueView, list[Observation]], object], instants: list[Instant]) -> str:
     """Median and 99th percentile, microseconds."""
     took = []
     for view, seen in instants:
@@ -76,7 +78,7 @@ def main() -> None:
         decide = measured(lambda view, seen, state=state: decide_adaptively(state, view, seen), instants)  # type: ignore[misc]
         kept[0] = msgspec.json.encode(state)
 
-        def whole(view: QueueView, seen: list[Seen], kept: list[bytes] = kept) -> None:
+        def whole(view: QueueView, seen: list[Observation], kept: list[bytes] = kept) -> None:
             loaded = msgspec.json.decode(kept[0], type=QueueLearning)
             decide_adaptively(loaded, view, seen)
             kept[0] = msgspec.json.encode(loaded)

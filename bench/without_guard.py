@@ -25,13 +25,13 @@ GUARDS: Final[tuple[Guard, ...]] = get_args(Guard)
 
 def _allow(refusal: str) -> None:
     """A begin that is refused with this answer is taken for a permission to send."""
-    begin = CampaignLedger.begin
+    begin = CampaignLedger.mark_sent
 
     async def allowing(self: CampaignLedger, attempt: Attempt, run: str, open_until: str) -> Any:
         answer = await begin(self, attempt, run, open_until)
         return "ok" if answer == refusal else answer
 
-    CampaignLedger.begin = allowing  # type: ignore[method-assign]
+    CampaignLedger.mark_sent = allowing  # type: ignore[method-assign]
 
 
 def _begin_mark() -> None:

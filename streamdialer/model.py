@@ -92,7 +92,7 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     """These four narrow what the rule pack allows: `rules.caps`."""
     contact_caps: list[Any] | None = None
     min_gap: dict[str, Any] | None = None
-    abandoned_rest: dict[str, Any] | None = None
+    abandon_cooloff: dict[str, Any] | None = None
     calls_per_second: Annotated[float, msgspec.Meta(gt=0)] | None = None
     trunk: str | None = None
     caller_id: str | None = None
@@ -287,7 +287,7 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     active_calls: int | None = None
     live_calls: int | None = None
     ready: int | None = None
-    waiting: int | None = None
+    deferred: int | None = None
     mode: str | None = None
     wanted: int | None = None
     """Calls the campaign's formula alone would place."""
@@ -305,7 +305,7 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What adaptive pacing saw and reckoned: `pacing.adaptive.AdaptiveDecision`."""
     shadow: dict[str, Any] | None = None
     """The same of a campaign that is not dialed by it: what it would have placed."""
-    in_doubt: int | None = None
+    orphaned: int | None = None
     """Contacts whose call Redis has forgotten and that may still be up."""
     skipped: dict[str, int] | None = None
     """Contacts passed over, by reason."""
@@ -339,6 +339,6 @@ def _dialable(numbers: list[Any]) -> list[str]:
     return list(dict.fromkeys(text for text in texts if any(map(str.isdigit, text))))
 
 
-What = Literal["human", "machine", "busy", "failed", "no_answer", "abandoned", "talk", "wrapup"]
+ObservationKind = Literal["human", "machine", "busy", "failed", "no_answer", "abandoned", "talk", "wrapup"]
 """`human` and `machine`: who answered; `busy`, `failed`, `no_answer`: why nobody did; `abandoned`: a person who had
 answered was gone before an agent was there; `talk`, `wrapup`: an agent's work of that kind is over."""

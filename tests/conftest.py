@@ -14,7 +14,7 @@ from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import Keys
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services, open_services
-from streamdialer.ledger import trust_memory
+from streamdialer.ledger import mark_server_trusted
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 hypothesis_settings.register_profile("same", derandomize=True)
@@ -38,7 +38,7 @@ async def redis(server: EmbeddedServer) -> AsyncIterator[Redis]:
     """A client of the emptied server."""
     client = connect(server.url)
     await client.flushall()
-    await trust_memory(client, Keys())
+    await mark_server_trusted(client, Keys())
     yield client
     await client.aclose()
 
@@ -50,12 +50,12 @@ def settings(server: EmbeddedServer) -> Settings:
         redis_url=server.url,
         backend_url="http://127.0.0.1:9",
         dialer_api_url="http://127.0.0.1:9",
-        block_s=0.05,
-        claim_idle_s=0.6,
-        agents_max_age_s=0.2,
-        refill_every_s=0.5,
-        sweep_every_s=0.05,
-        grace_s=2.0,
+        read_block_s=0.05,
+        claim_min_idle_s=0.6,
+        agents_cache_ttl_s=0.2,
+        refill_interval_s=0.5,
+        sweep_interval_s=0.05,
+        shutdown_timeout_s=2.0,
     )
 
 

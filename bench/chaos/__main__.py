@@ -18,7 +18,7 @@ from bench.chaos.faults import KINDS
 from bench.chaos.options import ChaosOptions
 from bench.chaos.report import show
 from bench.chaos.run import Say, run_chaos
-from bench.chaos.verdicts import Figures, document, judge
+from bench.chaos.verdicts import Figures, document, evaluate
 from bench.without_guard import GUARDS
 from streamdialer.errors import CannotBeDone, StreamdialerError
 from streamdialer.observability.logs import set_up_logging
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         else:
             show(figures, console)
-        failed = [verdict.promise for verdict in judge(figures) if not verdict.holds]
+        failed = [verdict.promise for verdict in evaluate(figures) if not verdict.holds]
         if failed:
             all_hold = False
             sys.stderr.write(f"seed {seed} fails: {', '.join(failed)}\n")
@@ -77,7 +77,7 @@ def run_seed(options: ChaosOptions, keep_logs: Path | None, say: Say) -> Figures
         if trouble is None:
             raise
         raise CannotBeDone(f"{trouble}\nAll logs are in {directory}") from error
-    if keep_logs is None and all(verdict.holds for verdict in judge(figures)):
+    if keep_logs is None and all(verdict.holds for verdict in evaluate(figures)):
         shutil.rmtree(directory)
         return figures
     return msgspec.structs.replace(figures, logs=str(directory))

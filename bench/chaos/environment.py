@@ -17,16 +17,16 @@ from anyio.to_thread import run_sync
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from bench.chaos.event_faults import Distortion
+from bench.chaos.event_faults import EventFaults
 from bench.chaos.options import ChaosOptions, chaos_environment, chaos_world
-from bench.chaos.processes import ROLES, Crew
+from bench.chaos.processes import ROLES, ProcessPool
 from bench.chaos.proxy import Proxy
 from streamdialer.broker.connection import connect
 from streamdialer.errors import CannotBeDone
-from streamdialer.ledger import trust_memory
+from streamdialer.ledger import mark_server_trusted
 from streamdialer.simulation import CallCentre
-from streamdialer.simulation.demo.child_processes import Children
-from streamdialer.simulation.demo.snapshot import take_look
+from streamdialer.simulation.demo.child_processes import ChildProcesses
+from streamdialer.simulation.demo.snapshot import take_snapshot
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 START_TIMEOUT_S: Final = 60.0
@@ -36,7 +36,7 @@ AOF: Final = ("--appendfsync", "everysec", "--auto-aof-rewrite-min-size", "4mb")
 RESTART_TRIES: Final = 3
 
 
-class Scene(msgspec.Struct, frozen=True, kw_only=True):
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """One run's world, servers, wires and processes."""
 
     options: ChaosOptions
@@ -45,11 +45,11 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     server: EmbeddedServer
     client: Redis
     """The harness's own, not behind a proxy."""
-    distortion: Distortion
+    distortion: EventFaults
     redis_link: Proxy
     backend_link: Proxy
     api_link: Proxy
-    crew: Crew
+    crew: ProcessPool
     injected: dict[str, int]
     """Malformed entries written to the events stream, by the reason they should be dead letters for."""
 
@@ -89,8 +89,8 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
         """Every wire and every service behaves again, and everybody is there."""
         for link in (self.redis_link, self.backend_link, self.api_link):
             await link.forward()
-        self.centre.backend.script(None)
-        self.centre.dialer_api.script(None)
+        self.centre.backend.set_responder(None)
+        self.centre.dialer_api.set_responder(None)
         self.distortion.spoil(None)
         if not self.server.is_running:
             await self.restart_redis()
@@ -98,10 +98,10 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def opened(options: ChaosOptions, directory: Path) -> AsyncIterator[Scene]:
+async def opened(options: ChaosOptions, directory: Path) -> AsyncIterator[Environment]:
     """Everything started, every replica reading, no campaign active; raises CannotBeDone."""
     random = Random(f"{options.seed}:wires")
-    distortion = Distortion()
+    distortion = EventFaults()
     async with AsyncExitStack() as stack:
         server = stack.enter_context(EmbeddedServer(*AOF, tcp=True, appendonly=True))
         centre = await stack.enter_async_context(
@@ -117,7 +117,7 @@ async def opened(options: ChaosOptions, directory: Path) -> AsyncIterator[Scene]
         redis_link, backend_link, api_link = links
         client = connect(server.url)
         stack.push_async_callback(client.aclose)
-        await trust_memory(client, centre.keys)
+        await mark_server_trusted(client, centre.keys)
         urls = {
             "redis_url": f"redis://127.0.0.1:{redis_link.port}",
             "backend_url": f"http://127.0.0.1:{backend_link.port}",
@@ -125,9 +125,9 @@ async def opened(options: ChaosOptions, directory: Path) -> AsyncIterator[Scene]
         }
         module = ("bench.without_guard", options.without, "--") if options.without else ("streamdialer",)
         environment = chaos_environment(options, urls, os.environ)
-        children = stack.enter_context(Children(directory, environment, module))
-        crew = Crew(children)
-        scene = Scene(
+        children = stack.enter_context(ChildProcesses(directory, environment, module))
+        crew = ProcessPool(children)
+        scene = Environment(
             options=options,
             centre=centre,
             server=server,
@@ -146,12 +146,12 @@ async def opened(options: ChaosOptions, directory: Path) -> AsyncIterator[Scene]
         yield scene
 
 
-async def _replicas_read(scene: Scene, children: Children) -> None:
+async def _replicas_read(scene: Environment, children: ChildProcesses) -> None:
     names = {child.name for child in children.running("replica-")}
     with anyio.move_on_after(START_TIMEOUT_S):
         while True:
             children.check()
-            look = await take_look(scene.client, scene.centre.keys, scene.centre)
+            look = await take_snapshot(scene.client, scene.centre.keys, scene.centre)
             if all(names <= stream.in_hand.keys() for stream in look.streams.values()):
                 return
             await anyio.sleep(0.1)

@@ -13,22 +13,22 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.simulation import Happening
+from streamdialer.simulation import SimEvent
 from streamdialer.simulation.servers.event_writer import Write
 
 LATEST_S: Final = 2.0
-Spoil = Callable[[list[Happening]], list[tuple[float, Happening]]]
+Spoil = Callable[[list[SimEvent]], list[tuple[float, SimEvent]]]
 """What is to be written instead, each with the seconds of wall clock it waits."""
 
 
-class Distortion:
+class EventFaults:
     """A filter for `CallCentre(distort=…)` that lets everything through until it is told to spoil."""
 
     def __init__(self) -> None:
         self._spoil: Spoil | None = None
         self._held = 0
         self._write: Write | None = None
-        self._last_end: Happening | None = None
+        self._last_end: SimEvent | None = None
 
     @property
     def held(self) -> int:
@@ -46,7 +46,7 @@ class Distortion:
         self._write([self._last_end])
         return True
 
-    def __call__(self, happenings: list[Happening], write: Write) -> None:
+    def __call__(self, happenings: list[SimEvent], write: Write) -> None:
         self._write = write
         ends = [one for one in happenings if one.type in ("call_completed", "call_failed", "call_abandoned")]
         self._last_end = ends[-1] if ends else self._last_end
@@ -61,7 +61,7 @@ class Distortion:
                 self._held += 1
                 loop.call_later(later_s, self._release, happening, write)
 
-    def _release(self, happening: Happening, write: Write) -> None:
+    def _release(self, happening: SimEvent, write: Write) -> None:
         self._held -= 1
         write([happening])
 
@@ -69,7 +69,7 @@ class Distortion:
 def duplicated(random: Random) -> Spoil:
     """Every event twice or three times, the repetitions up to LATEST_S later."""
 
-    def spoil(happenings: list[Happening]) -> list[tuple[float, Happening]]:
+    def spoil(happenings: list[SimEvent]) -> list[tuple[float, SimEvent]]:
         out = []
         for happening in happenings:
             out.append((0.0, happening))
@@ -93,11 +93,11 @@ def delayed(random: Random) -> Spoil:
 def nameless(random: Random) -> Spoil:
     """Most events without the id of their call."""
 
-    def spoil(happenings: list[Happening]) -> list[tuple[float, Happening]]:
+    def spoil(happenings: list[SimEvent]) -> list[tuple[float, SimEvent]]:
         return [(0.0, _without_call_id(one) if random.random() < 0.8 else one) for one in happenings]
 
     return spoil
 
 
-def _without_call_id(happening: Happening) -> Happening:
+def _without_call_id(happening: SimEvent) -> SimEvent:
     return msgspec.structs.replace(happening, data=msgspec.structs.replace(happening.data, call_id=None))

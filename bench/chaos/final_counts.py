@@ -8,14 +8,14 @@ from typing import Any, Final
 
 import msgspec
 
-from bench.chaos.environment import Scene
+from bench.chaos.environment import Environment
 from bench.chaos.faults import Forgets
 from bench.chaos.faults.events import MARK
 from bench.chaos.verdicts import Counter
-from streamdialer.simulation import Contact, Tally
-from streamdialer.simulation.demo.contact_audit import LedgerView, read_ledger, reckon
+from streamdialer.simulation import CallCounts, Contact
+from streamdialer.simulation.demo.contact_audit import LedgerContacts, audit_contacts, read_ledger
 
-UP: Final = frozenset({"sent", "ringing", "answered", "in_doubt"})
+UP: Final = frozenset({"sent", "ringing", "answered", "orphaned"})
 RETRIED: Final = frozenset({"no_answer", "busy", "failed"})
 """Ends of a call after which another attempt is made while some are left."""
 RETRY_LISTED: Final = frozenset({"pending", "no_answer", "busy"})
@@ -34,7 +34,7 @@ class Attempted(msgspec.Struct, frozen=True):
     """Made up from what the backend or an event said of a call that Redis had forgotten."""
 
 
-class Whereabouts(msgspec.Struct):
+class ContactCounts(msgspec.Struct):
     """Where the contacts are."""
 
     final: int = 0
@@ -47,13 +47,13 @@ class Whereabouts(msgspec.Struct):
 class LedgerEnd(msgspec.Struct, frozen=True):
     """One campaign in the end."""
 
-    view: LedgerView
+    view: LedgerContacts
     attempts: list[Attempted]
     newest: dict[str, Attempted]
     public: Mapping[str, str]
 
 
-async def read_end(scene: Scene) -> dict[str, LedgerEnd]:
+async def read_end(scene: Environment) -> dict[str, LedgerEnd]:
     """All campaigns by id; raises RedisError."""
     keys, client = scene.centre.keys, scene.client
     ends = {}
@@ -84,7 +84,7 @@ def _history(raw: str) -> list[Attempted]:
     ]
 
 
-def counters(scene: Scene, ends: Mapping[str, LedgerEnd], forgot: Forgets) -> list[Counter]:
+def counters(scene: Environment, ends: Mapping[str, LedgerEnd], forgot: Forgets) -> list[Counter]:
     """Every public counter of every campaign."""
     auditor = scene.centre.world.auditor
     found = []
@@ -108,7 +108,7 @@ def counters(scene: Scene, ends: Mapping[str, LedgerEnd], forgot: Forgets) -> li
     return found
 
 
-def expected_counters(tally: Tally) -> dict[str, int]:
+def expected_counters(tally: CallCounts) -> dict[str, int]:
     """What `campaign:{id}` should say when every call is over."""
     return {
         "total_calls": tally.originates,
@@ -131,30 +131,30 @@ def _counts_in(attempt: Attempted, field: str) -> bool:
     return attempt.state == "ended" and attempt.disposition == field
 
 
-def whereabouts(scene: Scene, ends: Mapping[str, LedgerEnd], forgot: Forgets) -> Whereabouts:
+def whereabouts(scene: Environment, ends: Mapping[str, LedgerEnd], forgot: Forgets) -> ContactCounts:
     """Judges every contact, each once."""
     views = {campaign: end.view for campaign, end in ends.items()}
     placed = scene.centre.world.auditor.per_key
-    found = Whereabouts()
+    found = ContactCounts()
     for contact in scene.centre.world.contacts.values():
         end = ends[str(contact.campaign_id)]
-        reckoning = reckon([contact], views)
+        reckoning = audit_contacts([contact], views)
         found.final += reckoning.final
         found.retries_forgotten += bool(reckoning.final) and _is_given_up(contact, scene, forgot)
         if reckoning.lost and not (forgot != "nothing" and _is_forgiven(contact, end, scene, found)):
             found.lost += reckoning.lost
         place = next(iter(reckoning.in_ledger), "")
         attempt = end.newest.get(str(contact.id))
-        if place not in ("unanswered", "connected", "in_doubt") or attempt is None:
+        if place not in ("dialing", "connected", "orphaned") or attempt is None:
             continue
-        if attempt.key in placed and not attempt.is_remembered and place != "in_doubt":
+        if attempt.key in placed and not attempt.is_remembered and place != "orphaned":
             found.unresolved.append(f"contact {contact.id} is {place}, and call {attempt.key} is over")
         else:
             found.uncertain += 1
     return found
 
 
-def _is_given_up(contact: Contact, scene: Scene, forgot: Forgets) -> bool:
+def _is_given_up(contact: Contact, scene: Environment, forgot: Forgets) -> bool:
     """Whether the contact has attempts left that nobody will make.
 
     What the backend shows as no_answer or busy comes back from its list once a forgetful ledger's tombstone is gone.
@@ -164,9 +164,9 @@ def _is_given_up(contact: Contact, scene: Scene, forgot: Forgets) -> bool:
     return contact.status in RETRIED and contact.attempts < most and not comes_back
 
 
-def _is_forgiven(contact: Contact, end: LedgerEnd, scene: Scene, found: Whereabouts) -> bool:
+def _is_forgiven(contact: Contact, end: LedgerEnd, scene: Environment, found: ContactCounts) -> bool:
     """Whether a contact Redis has forgotten comes back from the backend's lists, or shows an end of its own."""
-    if end.view.places.get(str(contact.id)) or str(contact.id) in end.view.recorded:
+    if end.view.states.get(str(contact.id)) or str(contact.id) in end.view.recorded:
         return False
     most = scene.centre.world.campaigns[contact.campaign_id].max_retries
     if contact.status in RETRIED and (contact.attempts >= most or contact.status == "failed"):
@@ -176,7 +176,7 @@ def _is_forgiven(contact: Contact, end: LedgerEnd, scene: Scene, found: Whereabo
     return contact.status in RETRY_LISTED
 
 
-async def dead_letters(scene: Scene) -> tuple[dict[str, int], list[str]]:
+async def dead_letters(scene: Environment) -> tuple[dict[str, int], list[str]]:
     """By reason, and those that are not our malformed entries, in words; raises RedisError."""
     letters: Any = await scene.client.xrange(scene.centre.keys.stream("dead"))
     reasons = Tallied(fields["reason"] for _, fields in letters)

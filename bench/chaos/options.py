@@ -18,11 +18,11 @@ from streamdialer.simulation.demo.options import DemoOptions, child_environment,
 CAMPAIGNS: Final = 2
 CONTACTS_PER_AGENT: Final = 0.012
 """Contacts per agent and second of life: a few more than they get through while faults are injected."""
-CLAIM_IDLE_S: Final = 2.0
+CLAIM_MIN_IDLE_S: Final = 2.0
 """An entry silent for this long is taken over; a process stopped for longer is a zombie when it wakes up."""
-MAX_CALL_S: Final = 30.0
+MAX_CALL_DURATION_S: Final = 30.0
 """Fifteen times the mean talk at the default speed: what is in doubt after a loss of memory is over by then."""
-BREAKER_MAX_S: Final = 3.0
+BREAKER_MAX_OPEN_S: Final = 3.0
 
 
 class ChaosOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,9 +77,9 @@ def chaos_environment(
 ) -> dict[str, str]:
     """The environment of replicas and producers; `urls` are settings by field name."""
     changes: dict[str, float] = {
-        "claim_idle_s": CLAIM_IDLE_S,
-        "max_call_s": MAX_CALL_S,
-        "breaker_max_s": BREAKER_MAX_S,
+        "claim_min_idle_s": CLAIM_MIN_IDLE_S,
+        "max_call_duration_s": MAX_CALL_DURATION_S,
+        "breaker_max_open_s": BREAKER_MAX_OPEN_S,
     }
     environment = child_environment(options.as_demo, urls, environ)
     root = str(Path(bench.__file__).resolve().parents[1])

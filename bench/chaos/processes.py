@@ -8,7 +8,12 @@ from typing import Final, Literal
 
 import anyio
 
-from streamdialer.simulation.demo.child_processes import STARTING_S, STOP_TIMEOUT_S, Child, Children
+from streamdialer.simulation.demo.child_processes import (
+    STARTING_S,
+    STOP_TIMEOUT_S,
+    ChildProcess,
+    ChildProcesses,
+)
 
 Role = Literal["replica", "producer"]
 ROLES: Final[tuple[Role, ...]] = ("replica", "producer")
@@ -16,10 +21,10 @@ LOOK_EVERY_S: Final = 0.02
 CANNOT_START: Final = "cannot be reached"
 
 
-class Crew:
+class ProcessPool:
     """Keeps as many processes of each role as there were at the start."""
 
-    def __init__(self, children: Children) -> None:
+    def __init__(self, children: ChildProcesses) -> None:
         self._children = children
         self._started = dict.fromkeys(ROLES, 0)
         self._leaving: set[str] = set()
@@ -29,7 +34,7 @@ class Crew:
         self.problems: list[str] = []
         """What processes did that they should not, in words."""
 
-    def start(self, role: Role) -> Child:
+    def start(self, role: Role) -> ChildProcess:
         """One more; must be called from the main thread."""
         self._started[role] += 1
         name = f"{role}-{self._started[role]}"
@@ -37,7 +42,7 @@ class Crew:
             return self._children.start(name, "consume", "--name", name)
         return self._children.start(name, "tick")
 
-    def at_work(self, role: Role) -> list[Child]:
+    def at_work(self, role: Role) -> list[ChildProcess]:
         """Those that run, are not stopped and have not been asked to end."""
         away = self._leaving | self._stopped
         return [child for child in self._children.running(f"{role}-") if child.name not in away]
@@ -97,7 +102,7 @@ class Crew:
         """Asks everybody to end and waits for it."""
         self.problems += await self._children.stop()
 
-    def _pick(self, role: Role, random: Random) -> Child:
+    def _pick(self, role: Role, random: Random) -> ChildProcess:
         """One at work; whoever started last is spared as long as there is another: it may not have begun to work."""
         self.replace_ended()
         at_work = self.at_work(role)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.chaos.verdicts import Figures, judge
+from bench.chaos.verdicts import Figures, evaluate
 
 
 def show(figures: Figures, console: Console) -> None:
@@ -19,7 +19,7 @@ def show(figures: Figures, console: Console) -> None:
     table.add_column(overflow="fold")
     for label, text in _rows(figures):
         table.add_row(label, Text(text))
-    verdicts = judge(figures)
+    verdicts = evaluate(figures)
     for verdict in verdicts:
         style = "green" if verdict.holds else "bold red"
         table.add_row(

@@ -12,18 +12,18 @@ from typing import Final
 import anyio
 from redis.exceptions import RedisError
 
-from bench.chaos.environment import Scene, opened
+from bench.chaos.environment import Environment, opened
 from bench.chaos.faults import CATALOGUE, KINDS, Forgets
 from bench.chaos.final_counts import counters, dead_letters, read_end, whereabouts
-from bench.chaos.options import MAX_CALL_S, ChaosOptions
+from bench.chaos.options import MAX_CALL_DURATION_S, ChaosOptions
 from bench.chaos.schedule import Planned, plan
 from bench.chaos.verdicts import Ending, Figures, Injected
-from streamdialer.simulation.demo.snapshot import Look, take_look
+from streamdialer.simulation.demo.snapshot import Snapshot, take_snapshot
 
 LOOK_EVERY_S: Final = 0.25
 GOES_ON_CALLS: Final = 10
 GOES_ON_WITHIN_S: Final = 45.0
-DRAIN_S: Final = MAX_CALL_S + 45.0
+DRAIN_S: Final = MAX_CALL_DURATION_S + 45.0
 STUCK_S: Final = 4.0
 """All calls that are left are past their deadline, and none of them will be heard of."""
 IDLE_S: Final = 20.0
@@ -46,7 +46,7 @@ async def run_chaos(options: ChaosOptions, directory: Path, say: Say) -> Figures
 
 
 class _Run:
-    def __init__(self, options: ChaosOptions, scene: Scene, say: Say) -> None:
+    def __init__(self, options: ChaosOptions, scene: Environment, say: Say) -> None:
         self._options = options
         self._scene = scene
         self._say = say
@@ -134,7 +134,7 @@ class _Run:
             self._stuck_since = None
         elif self._stuck_since is None:
             self._stuck_since = now
-        elif now - self._stuck_since > STUCK_S and now - self._forgot_at > MAX_CALL_S:
+        elif now - self._stuck_since > STUCK_S and now - self._forgot_at > MAX_CALL_DURATION_S:
             self._stuck_since = None
             if self._scene.distortion.repeat_last_end():
                 self._stood_still += 1
@@ -142,17 +142,17 @@ class _Run:
         if not _has_nothing_to_do(look):
             self._idle_since = None
             return False
-        if look.total("finished") >= self._options.people:
+        if look.total("final") >= self._options.people:
             return True
         # A ledger that has forgotten its finished contacts: those the backend's lists bring back take their time.
         self._idle_since = now if self._idle_since is None else self._idle_since
         return now - self._idle_since > IDLE_S
 
-    async def _look(self) -> Look | None:
+    async def _look(self) -> Snapshot | None:
         """None while Redis is away."""
         try:
             with anyio.fail_after(2):
-                return await take_look(self._scene.client, self._scene.centre.keys, self._scene.centre)
+                return await take_snapshot(self._scene.client, self._scene.centre.keys, self._scene.centre)
         except (RedisError, OSError):
             return None
 
@@ -181,11 +181,11 @@ class _Run:
                 look = await self._look()
                 if look is not None:
                     left = _work_left(look, scene.distortion.held)
-                    if not left and not look.total("unanswered") + look.total("in_doubt"):
+                    if not left and not look.total("dialing") + look.total("orphaned"):
                         return []
                     # Attempts nobody has heard of may stay for ever: silence is no evidence.
                     still_since = (still_since or self._seconds) if not left else None
-                    patience_s = STILL_S + (MAX_CALL_S if look.total("in_doubt") else 0)
+                    patience_s = STILL_S + (MAX_CALL_DURATION_S if look.total("orphaned") else 0)
                     if still_since is not None and self._seconds - still_since > patience_s:
                         return []
                 await anyio.sleep(LOOK_EVERY_S)
@@ -232,14 +232,14 @@ class _Run:
         )
 
 
-def _has_nothing_to_do(look: Look) -> bool:
+def _has_nothing_to_do(look: Snapshot) -> bool:
     """Neither ledger nor backend has anybody who is to be called or is being called."""
     shown = look.audit.contacts
     unfinished = sum(shown.get(status, 0) for status in ("pending", "dialing", "answered"))
     return not look.total("unfinished") and not unfinished and not look.audit.live_calls
 
 
-def _is_stuck(look: Look) -> bool:
+def _is_stuck(look: Snapshot) -> bool:
     """No phone is up, and every campaign with work left waits for news of calls nobody hears of any more."""
     unfinished = [campaign for campaign in look.campaigns if campaign.unfinished]
     return (
@@ -250,7 +250,7 @@ def _is_stuck(look: Look) -> bool:
     )
 
 
-def _work_left(look: Look, events_held: int) -> list[str]:
+def _work_left(look: Snapshot, events_held: int) -> list[str]:
     """What must come to nothing in a drained run, in words."""
     amounts = {
         "live calls": look.audit.live_calls,

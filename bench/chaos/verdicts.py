@@ -109,7 +109,7 @@ class Verdict(msgspec.Struct, frozen=True):
     """The figures it rests on."""
 
 
-def judge(figures: Figures) -> list[Verdict]:
+def evaluate(figures: Figures) -> list[Verdict]:
     """All promises that can be made of such a run."""
     return list(_verdicts(figures))
 
@@ -164,7 +164,7 @@ def _nothing(promise: str, found: list[str]) -> Verdict:
 
 def document(figures: Figures) -> Mapping[str, object]:
     """What `--json` prints."""
-    verdicts = judge(figures)
+    verdicts = evaluate(figures)
     content: dict[str, object] = msgspec.to_builtins(figures)
     content["drift"] = {
         f"{one.campaign}:{one.field}": one.drift for one in figures.counters if one.drift != 0

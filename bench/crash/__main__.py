@@ -11,7 +11,7 @@ import typer
 from bench.crash.report import Bar, show
 from bench.crash.runner import Recorded, Result, attack, choose, record
 from bench.without_guard import GUARDS
-from streamdialer.cli.common import AsJson, Commands, print_json, print_table, say
+from streamdialer.cli.common import AsJson, Commands, echo, print_json, print_table
 from streamdialer.errors import SettingsError
 from streamdialer.observability.logs import set_up_logging
 
@@ -72,7 +72,7 @@ def crash(
             ("point", "play", "#passage"), [(plan.point, plan.play, plan.occurrence) for plan in plans]
         )
         for line in recorded.uncovered:
-            say(f"not covered: {line}")
+            echo(f"not covered: {line}")
     else:
         result = Result(
             seed=seed,

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 
-from bench.crash.crash_points import Orders
+from bench.crash.crash_points import ChildCommand
 from bench.crash.failpoint_probe import Probe
-from bench.crash.failpoints import open_doors
+from bench.crash.failpoints import install_failpoints
 from bench.without_guard import REMOVE
 from streamdialer.cli import main
 
@@ -23,7 +23,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def start_child(
-    orders: Orders, arguments: list[str], environment: Mapping[str, str], directory: str, log: str
+    orders: ChildCommand, arguments: list[str], environment: Mapping[str, str], directory: str, log: str
 ) -> ForkServerProcess:
     """Runs `streamdialer` with the arguments in `directory`; output is added to `log`."""
     context = get_context("forkserver")
@@ -36,7 +36,7 @@ def start_child(
 
 
 def _work(
-    orders: Orders, arguments: list[str], environment: dict[str, str], directory: str, log: str
+    orders: ChildCommand, arguments: list[str], environment: dict[str, str], directory: str, log: str
 ) -> None:
     if sys.platform == "linux":  # the fork server ends with the harness, and we with the fork server
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
@@ -49,6 +49,6 @@ def _work(
         os.dup2(output, stream)
     for guard in orders.without:
         REMOVE[guard]()
-    open_doors(Probe(orders))
+    install_failpoints(Probe(orders))
     sys.argv = ["streamdialer", *arguments]
     main()

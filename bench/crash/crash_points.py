@@ -32,7 +32,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """A file that is made at the kill: while it exists nobody kills themselves any more."""
 
 
-class Orders(msgspec.Struct, frozen=True, kw_only=True):
+class ChildCommand(msgspec.Struct, frozen=True, kw_only=True):
     """What a child of the harness is told."""
 
     role: Literal["replica", "producer"]
@@ -51,7 +51,7 @@ class Death(msgspec.Struct, frozen=True):
     """Calls between their begin mark and the settlement of their reply."""
 
 
-class Passages(msgspec.Struct):
+class RecordedPoints(msgspec.Struct):
     """What a recording run gives."""
 
     points: Counter[str] = msgspec.field(default_factory=Counter)
@@ -59,9 +59,9 @@ class Passages(msgspec.Struct):
     codes: set[str] = msgspec.field(default_factory=set)
 
 
-def read_passages(logs: list[Path]) -> Passages:
+def read_passages(logs: list[Path]) -> RecordedPoints:
     """The lines of all children's logs, points in the order they were first passed."""
-    found = Passages()
+    found = RecordedPoints()
     for log in logs:
         for line in log.read_text("utf-8").splitlines():
             point, _, code = line.partition("\t")

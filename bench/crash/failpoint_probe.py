@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from bench.crash.crash_points import Death, Effect, Orders, When
+from bench.crash.crash_points import ChildCommand, Death, Effect, When
 
 DUTY: Final[ContextVar[str]] = ContextVar("duty", default="start-up")
 """What the running task is there for: the stage whose entry it handles, the sweeper, a reader …"""
@@ -22,7 +22,7 @@ SHARED: Final = frozenset({"start-up", "scripts"})
 class Probe:
     """One per process."""
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: ChildCommand) -> None:
         self._orders = orders
         self._passed: Counter[str] = Counter()
         self._log = os.open(orders.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if orders.log else None

@@ -22,7 +22,7 @@ from bench.crash.failpoint_probe import DUTY, Probe
 from streamdialer.broker import Entry, StreamConsumer
 from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.consumers.sweeper import Sweeper
-from streamdialer.consumers.wakeups import Wakes
+from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.producers.ticks import TickProducer
 
 Call = Callable[..., Awaitable[Any]]
@@ -32,7 +32,7 @@ LOG_IN: Final = "SimpleJWT.async_auth_flow"
 """Sends requests of its own, and is not on the stack when they leave."""
 
 
-def open_doors(probe: Probe) -> None:
+def install_failpoints(probe: Probe) -> None:
     """Wraps the doors and the duties of this process."""
     _guard(probe, Scripts, "run", _script)
     _guard(probe, Pipeline, "execute", _pipeline)
@@ -49,7 +49,7 @@ def open_doors(probe: Probe) -> None:
     ):
         _name(StreamConsumer, method, functools.partial(_stream_duty, duty))
     _name(Sweeper, "serve", lambda _: "sweeper")
-    _name(Wakes, "serve", lambda _: "wakes")
+    _name(WakeupScheduler, "serve", lambda _: "wakes")
     for method in ("_listen", "_look_around", "_add_on_time"):
         _name(TickProducer, method, functools.partial(_method_duty, method))
 

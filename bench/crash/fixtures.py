@@ -23,10 +23,10 @@ from bench.crash.scenario import (
     SHOWN_TO_AGENTS,
     TURNED_AWAY,
     WITHDRAWN,
-    Play,
+    ScenarioName,
 )
 from streamdialer.broker.keys import GROUP, STAGES, Keys
-from streamdialer.ledger import trust_memory
+from streamdialer.ledger import mark_server_trusted
 from streamdialer.simulation import CallCentre, drop_connection, json_reply
 
 GONE: Final = "gone"
@@ -47,12 +47,12 @@ PLANTED: Final[Counter[str]] = Counter(
 """Dead letters that are to be there in the end, by reason; any other one is somebody's loss."""
 
 
-async def open_ledger(client: Redis, keys: Keys, play: Play) -> None:
+async def open_ledger(client: Redis, keys: Keys, play: ScenarioName) -> None:
     """Empties the server; only in the play `memory` does the ledger have to find out that it knows nothing."""
     await client.flushall()
     await client.script_flush()  # a fresh server knows no script
     if play == "campaign":
-        await trust_memory(client, keys)
+        await mark_server_trusted(client, keys)
 
 
 async def plant(client: Redis, keys: Keys) -> None:
@@ -82,7 +82,7 @@ async def plant_withdrawn(client: Redis, keys: Keys) -> None:
     await client.zadd(keys.ready("1"), {str(WITHDRAWN): 0})
 
 
-class Misbehaviour:
+class ServerFaults:
     """What the servers do to some requests."""
 
     def __init__(self, centre: CallCentre) -> None:
@@ -91,8 +91,8 @@ class Misbehaviour:
         self._slow: set[tuple[str, str]] = set()
         self.refused: set[str] = set()
         """Keys answered 404: attempts that count and no phone ever rang for."""
-        centre.dialer_api.script(self._originate)
-        centre.backend.script(self._backend)
+        centre.dialer_api.set_responder(self._originate)
+        centre.backend.set_responder(self._backend)
 
     async def _originate(self, request: web.Request) -> web.StreamResponse | None:
         if request.path != "/calls/originate":
@@ -116,7 +116,7 @@ class Misbehaviour:
                 await anyio.sleep(SLOW_S)
 
 
-async def work_in_preview(client: Redis, keys: Keys, play: Play) -> None:
+async def work_in_preview(client: Redis, keys: Keys, play: ScenarioName) -> None:
     """An agent who skips what they are shown first, takes no notice of what comes next, and takes the rest."""
     if play != "campaign":
         return
@@ -128,7 +128,7 @@ async def work_in_preview(client: Redis, keys: Keys, play: Play) -> None:
     await client.xadd(keys.stream("events"), {"type": "callback_requested", **asked})
     says: dict[Any, Any] = {"campaign_id": str(PREVIEW_CAMPAIGN), "agent_id": str(PREVIEW_AGENT)}
     answers, read = ["preview_skipped", "", "preview_accepted"], "0-0"
-    finished = keys.finished(str(PREVIEW_CAMPAIGN))
+    finished = keys.final(str(PREVIEW_CAMPAIGN))
     while await client.zcard(finished) < len(SHOWN_TO_AGENTS):
         request = await client.xadd(keys.stream("events"), {"type": "preview_requested", **says})
         offers: Any = []
@@ -178,6 +178,6 @@ async def give_cues(client: Redis, keys: Keys, centre: CallCentre) -> None:
 async def _asker_stays(client: Redis, keys: Keys) -> bool:
     """Who asks is in the ledger, and no rebuilding is to come that forgets them while they wait to be called."""
     campaign, contact = map(str, ASKING)
-    mark = await client.hget(keys.server, "rebuild")
+    mark = await client.hget(keys.server, "rebuild_epoch")
     is_rebuilt = mark is None or await client.hget(keys.totals(campaign), "rebuilt") == mark
     return is_rebuilt and await client.hexists(keys.records(campaign), contact)

@@ -11,7 +11,7 @@ from typing import Final, Literal, Self
 import anyio
 
 from bench.crash.child import start_child
-from bench.crash.crash_points import Orders, Target
+from bench.crash.crash_points import ChildCommand, Target
 from bench.crash.fixtures import FIRST_REPLICA
 from streamdialer.errors import CannotBeDone
 
@@ -21,7 +21,7 @@ STOP_WITHIN_S: Final = 10.0
 LOG_LINES_SHOWN: Final = 15
 
 
-class Children:
+class ChildProcesses:
     """A context manager: whoever is still there at its end is killed."""
 
     def __init__(
@@ -101,7 +101,7 @@ class Children:
     def _start(self, role: Role) -> None:
         self._started += 1
         points = "" if self._target else str(self._directory / f"{self._started}.points")
-        orders = Orders(role=role, log=points, target=self._target, without=self._without)
+        orders = ChildCommand(role=role, log=points, target=self._target, without=self._without)
         if role == "replica" and self._started > len(ROLES):
             self.replica = f"replica-{self._started}"
         arguments = ["tick"] if role == "producer" else ["consume", "--name", self.replica]

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.crash.runner import Result, Row
-from streamdialer.cli.common import print_table, say
+from streamdialer.cli.common import echo, print_table
 
 COLUMNS = (
     "point",
@@ -68,16 +68,16 @@ class Bar:
 def show(result: Result) -> None:
     """The table, what was found, and a summary."""
     print_table(COLUMNS, [_cells(row) for row in result.rows])
-    say("")
+    echo("")
     for row in result.rows:
         for finding in row.findings:
-            say(f"{row.point}: {finding}" + (f" (logs: {row.logs})" if row.logs else ""))
+            echo(f"{row.point}: {finding}" + (f" (logs: {row.logs})" if row.logs else ""))
     for line in result.uncovered:
-        say(f"not covered: {line}")
+        echo(f"not covered: {line}")
     for row in result.rows:
         if not row.hit:
-            say(f"nobody came to: {row.point}")
-    say(summary(result.rows, result.points))
+            echo(f"nobody came to: {row.point}")
+    echo(summary(result.rows, result.points))
 
 
 def _cells(row: Row) -> Sequence[object]:

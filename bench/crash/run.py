@@ -12,13 +12,13 @@ import anyio
 import msgspec
 from redis.asyncio import Redis
 
-from bench.crash.crash_points import Death, Passages, Target, read_passages
-from bench.crash.fixtures import Misbehaviour, give_cues, open_ledger, plant, plant_withdrawn, work_in_preview
-from bench.crash.processes import Children
+from bench.crash.crash_points import Death, RecordedPoints, Target, read_passages
+from bench.crash.fixtures import ServerFaults, give_cues, open_ledger, plant, plant_withdrawn, work_in_preview
+from bench.crash.processes import ChildProcesses
 from bench.crash.scenario import (
     SPEED,
-    Cast,
-    Play,
+    Fixture,
+    ScenarioName,
     add_late_contacts,
     centre_config,
     child_environment,
@@ -29,7 +29,7 @@ from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import CHANNEL, Keys
 from streamdialer.errors import CannotBeDone
 from streamdialer.simulation import CallCentre
-from streamdialer.simulation.demo.snapshot import take_look
+from streamdialer.simulation.demo.snapshot import take_snapshot
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 LOOK_EVERY_S: Final = 0.02
@@ -44,7 +44,7 @@ class Ending(msgspec.Struct, kw_only=True):
     verdict: Verdict
     death: Death | None
     """None when nobody reached the point."""
-    passages: Passages
+    passages: RecordedPoints
     """Empty unless the run was a recording one."""
     held_up_s: float
     """The longest time between two looks of the harness, whose process is telephone network and backend as well."""
@@ -54,7 +54,7 @@ class Ending(msgspec.Struct, kw_only=True):
 
 async def play_once(
     server: EmbeddedServer,
-    play: Play,
+    play: ScenarioName,
     seed: int,
     *,
     point: str = "",
@@ -81,7 +81,7 @@ async def play_once(
             if play == "campaign":
                 await plant_withdrawn(client, centre.keys)
             environment = child_environment(play, urls)
-            with Children(directory, environment, target=target, without=without) as children:
+            with ChildProcesses(directory, environment, target=target, without=without) as children:
                 ending = await _Run(client, centre, cast, children).to_the_end()
         is_clean = ending.verdict.is_clean
         return ending if is_clean else msgspec.structs.replace(ending, logs=str(directory))
@@ -92,12 +92,12 @@ async def play_once(
 
 
 class _Run:
-    def __init__(self, client: Redis, centre: CallCentre, cast: Cast, children: Children) -> None:
+    def __init__(self, client: Redis, centre: CallCentre, cast: Fixture, children: ChildProcesses) -> None:
         self._client = client
         self._centre = centre
         self._cast = cast
         self._children = children
-        self._servers = Misbehaviour(centre)
+        self._servers = ServerFaults(centre)
         self._is_over = False
         """Whether all contacts have been judged."""
         self._held_up_s = 0.0
@@ -174,15 +174,15 @@ class _Run:
 
     async def _is_staffed(self) -> bool:
         """Whether both processes are at work: a signal that comes earlier would end them at once."""
-        look = await take_look(self._client, self._centre.keys, self._centre)
+        look = await take_snapshot(self._client, self._centre.keys, self._centre)
         readers = [stream.in_hand.keys() for stream in look.streams.values()]
         return await self._is_listening() and all(self._children.replica in names for names in readers)
 
     async def _is_dialed(self) -> bool:
         """Whether every contact has its end, the backend knows, no phone is up and nothing is to be read."""
-        look = await take_look(self._client, self._centre.keys, self._centre)
+        look = await take_snapshot(self._client, self._centre.keys, self._centre)
         return (
-            look.total("finished") == len(self._cast.world.contacts)
+            look.total("final") == len(self._cast.world.contacts)
             and not look.total("unfinished")
             and not look.total("untold")
             and not look.audit.live_calls
@@ -194,7 +194,7 @@ class _Run:
         return not await self._client.exists(self._centre.keys.directory)
 
 
-async def recording(server: EmbeddedServer, play: Play, seed: int) -> Passages:
+async def recording(server: EmbeddedServer, play: ScenarioName, seed: int) -> RecordedPoints:
     """All points of a play; raises CannotBeDone when already that run is not clean."""
     ending = await play_once(server, play, seed)
     if not ending.verdict.is_clean:

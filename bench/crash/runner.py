@@ -13,7 +13,7 @@ import msgspec
 
 from bench.crash.coverage import uncovered
 from bench.crash.run import Ending, play_once, recording
-from bench.crash.scenario import PLAYS, Play
+from bench.crash.scenario import PLAYS, ScenarioName
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 HELD_UP_S: Final = 1.0
@@ -26,7 +26,7 @@ TRIES: Final = 3
 class Plan(msgspec.Struct, frozen=True):
     """A point and which of its passages is the last."""
 
-    play: Play
+    play: ScenarioName
     point: str
     occurrence: int
 
@@ -43,7 +43,7 @@ class Row(msgspec.Struct, kw_only=True):
     """A line of the result: one death and what was true afterwards."""
 
     point: str
-    play: Play
+    play: ScenarioName
     occurrence: int
     hit: bool
     """Whether somebody died there; a point nobody reached says nothing."""

@@ -21,8 +21,8 @@ from streamdialer.model import DialMode
 from streamdialer.simulation import Campaign, CentreConfig, Contact, World, WorldConfig
 from streamdialer.simulation.world.outcomes import draw_course
 
-Play = Literal["campaign", "memory"]
-PLAYS: Final[tuple[Play, ...]] = ("campaign", "memory")
+ScenarioName = Literal["campaign", "memory"]
+PLAYS: Final[tuple[ScenarioName, ...]] = ("campaign", "memory")
 SPEED: Final = 100.0
 RING_S: Final = 30.0
 """Of life."""
@@ -73,10 +73,10 @@ ASKING: Final = (2, 1)
 LOG_IN: Final = ("dialer", "secret")
 
 
-class Cast(msgspec.Struct, frozen=True):
+class Fixture(msgspec.Struct, frozen=True):
     """The world of a run, and what the judge must know of it."""
 
-    play: Play
+    play: ScenarioName
     world: World
     attempts_before: Mapping[int, int]
     """Attempts the backend knew before the run; those without a key here were not remembered as attempts."""
@@ -84,7 +84,7 @@ class Cast(msgspec.Struct, frozen=True):
     """Attempts of before that the ledger takes up again."""
 
 
-def _people(play: Play) -> dict[int, int]:
+def _people(play: ScenarioName) -> dict[int, int]:
     """Ordinary contacts: id -> campaign."""
     several = 12 if play == "campaign" else 4
     return {number: 1 + number % 2 for number in range(1, several + 1)} | {FIRST_LATE: LATE_CAMPAIGN}
@@ -99,7 +99,7 @@ def _seed_with_everything(seed: int, people: Mapping[int, int]) -> int:
     raise AssertionError("unreachable")
 
 
-def make_cast(play: Play, seed: int) -> Cast:
+def make_cast(play: ScenarioName, seed: int) -> Fixture:
     """The same for the same seed."""
     people = _people(play)
     world = World(LIFE, _seed_with_everything(seed * 1000, _people("campaign")))
@@ -127,7 +127,7 @@ def make_cast(play: Play, seed: int) -> Cast:
             shown = _contact(contact, 1)
             shown.status, shown.attempts, shown.last_attempt = status, 1, recently
             world.add_contacts([shown])
-        return Cast(
+        return Fixture(
             play, world, {}, frozenset(f"1:{contact}:1" for contact in (SHOWN_DIALING, SHOWN_ANSWERED))
         )
     world.add_contacts([_contact(REFUSED, 1), _contact(CUT, 2), _contact(TURNED_AWAY, 1)])
@@ -139,7 +139,7 @@ def make_cast(play: Play, seed: int) -> Cast:
     withdrawn = _contact(WITHDRAWN, 1)
     withdrawn.status = "do_not_call"
     world.add_contacts([without, due, withdrawn])
-    return Cast(play, world, {DUE: 1}, frozenset())
+    return Fixture(play, world, {DUE: 1}, frozenset())
 
 
 def add_late_contacts(world: World) -> None:
@@ -157,7 +157,7 @@ def centre_config() -> CentreConfig:
     return CentreConfig(backend_username=LOG_IN[0], backend_password=LOG_IN[1])
 
 
-def child_environment(play: Play, urls: Mapping[str, str]) -> dict[str, str]:
+def child_environment(play: ScenarioName, urls: Mapping[str, str]) -> dict[str, str]:
     """Our environment without settings of the user's, with those of the play; `urls` are settings by field name."""
     settings: dict[str, str | float] = {
         **urls,
@@ -168,26 +168,26 @@ def child_environment(play: Play, urls: Mapping[str, str]) -> dict[str, str]:
         "pacing_time_scale": SPEED,
         "ring_timeout_s": RING_S / SPEED,
         "uncertain_margin_s": 5.0,  # a request may leave up to five seconds after its begin mark
-        "max_call_s": 8.0 if play == "campaign" else 3.0,
+        "max_call_duration_s": 8.0 if play == "campaign" else 3.0,
         "originate_timeout_s": 5.0,
-        "dial_every_s": 0.2,
-        "retry_every_s": 0.3,
-        "stats_every_s": 0.3,
+        "dial_interval_s": 0.2,
+        "retry_interval_s": 0.3,
+        "stats_interval_s": 0.3,
         "cleanup_after_s": 0.2,
-        "agents_max_age_s": 0.2,
-        "campaign_max_age_s": 0.5,
-        "refill_every_s": 0.2,
+        "agents_cache_ttl_s": 0.2,
+        "campaign_cache_ttl_s": 0.5,
+        "refill_interval_s": 0.2,
         "page_size": 5,
-        "lease_s": 2.0,
-        "tombstone_s": 86_400,  # the ledger stays whole, for the judge
-        "sweep_every_s": 0.05,
-        "block_s": 0.1,
-        "claim_idle_s": 0.6,
+        "reservation_lease_s": 2.0,
+        "final_ttl_s": 86_400,  # the ledger stays whole, for the judge
+        "sweep_interval_s": 0.05,
+        "read_block_s": 0.1,
+        "claim_min_idle_s": 0.6,
         "max_deliveries": 5,
-        "consumer_forget_s": 0.8,
-        "grace_s": 4.0,
-        "preview_offer_s": 1.0,
-        "breaker_max_s": 0.5,
+        "idle_consumer_ttl_s": 0.8,
+        "shutdown_timeout_s": 4.0,
+        "preview_timeout_s": 1.0,
+        "breaker_max_open_s": 0.5,
     }
     ours = set(NAMES.values())
     environment = {

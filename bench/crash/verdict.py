@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
-from bench.crash.fixtures import PLANTED, Misbehaviour
-from bench.crash.scenario import Cast
+from bench.crash.fixtures import PLANTED, ServerFaults
+from bench.crash.scenario import Fixture
 from streamdialer.broker.keys import Keys
 from streamdialer.simulation import Audit
-from streamdialer.simulation.demo.contact_audit import read_ledger, reckon
+from streamdialer.simulation.demo.contact_audit import audit_contacts, read_ledger
 
 
 class Verdict(msgspec.Struct, kw_only=True):
@@ -46,12 +46,12 @@ class _ContactRecord(msgspec.Struct):
     h: list[_AttemptRecord] = []
 
 
-async def judge_ledger(client: Redis, keys: Keys, cast: Cast, servers: Misbehaviour) -> Verdict:
+async def judge_ledger(client: Redis, keys: Keys, cast: Fixture, servers: ServerFaults) -> Verdict:
     """Before the campaigns are cleaned up: contacts and attempts. Raises redis.RedisError."""
     verdict = Verdict()
     campaigns = [str(campaign) for campaign in cast.world.campaigns]
     ledgers = {campaign: await read_ledger(client, keys, campaign) for campaign in campaigns}
-    reckoning = reckon(cast.world.contacts.values(), ledgers)
+    reckoning = audit_contacts(cast.world.contacts.values(), ledgers)
     elsewhere = reckoning.not_loaded + reckoning.in_ledger.total()
     verdict.lost_contacts = len(reckoning.lost) + elsewhere
     verdict.findings += reckoning.lost
@@ -74,7 +74,7 @@ def _judge_attempts(
     verdict: Verdict,
     campaign: str,
     records: Mapping[str, _ContactRecord],
-    cast: Cast,
+    cast: Fixture,
     without_call: set[str] | frozenset[str],
 ) -> None:
     """`without_call`: keys of attempts that rightly count although the network saw no call."""

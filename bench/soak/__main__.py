@@ -10,7 +10,7 @@ import msgspec
 
 from bench.soak.measure import Sample
 from bench.soak.options import SoakOptions
-from bench.soak.report import in_words, line_of
+from bench.soak.report import describe, line_of
 from bench.soak.run import run_soak
 from streamdialer.errors import StreamdialerError
 
@@ -37,7 +37,7 @@ def main() -> int:
     except StreamdialerError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    text = msgspec.json.encode(report).decode() if given.json else "\n".join(in_words(report))
+    text = msgspec.json.encode(report).decode() if given.json else "\n".join(describe(report))
     sys.stdout.write(text + "\n")
     return 1 if report.wrong else 0
 
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--queues", type=int, default=usual.queues, help="that campaigns and agents are divided among")
     add("--speed", type=float, default=usual.speed, help="seconds of life per second")
     add("--seconds", type=float, default=usual.seconds, help="start no more campaigns after so long")
-    add("--sample-every-s", type=float, default=usual.sample_every_s, help="seconds between samples")
+    add("--sample-interval-s", type=float, default=usual.sample_interval_s, help="seconds between samples")
     add("--warm-up-s", type=float, default=usual.warm_up_s, help="samples before are not judged")
     add("--seed", type=int, default=usual.seed, help="of the simulated world")
     add("--json", action="store_true", help="the report as JSON, with every sample")

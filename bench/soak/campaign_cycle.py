@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from bench.soak.options import RETRY_DELAY_LIFE_S, SoakOptions
 from streamdialer.broker.keys import CHANNEL
-from streamdialer.simulation import CallCentre, Campaign, Contact, Tally
+from streamdialer.simulation import CallCentre, CallCounts, Campaign, Contact
 
 LOOK_EVERY_S: Final = 0.1
 DRIFT_AFTER_S: Final = 5.0
@@ -22,7 +22,7 @@ FINAL: Final = frozenset({"completed", "machine", "abandoned", "invalid"})
 COUNTERS: Final = ("no_answer", "busy", "failed", "abandoned", "machine")
 
 
-class Alive(msgspec.Struct):
+class ActiveCampaign(msgspec.Struct):
     """A campaign between its creation and the moment nothing is left of it."""
 
     number: int
@@ -32,14 +32,14 @@ class Alive(msgspec.Struct):
     ended_at: float | None = None
 
 
-class Turnover:
+class CampaignCycle:
     """`cleaned` counts the campaigns of which nothing is left; `findings` say what went wrong, in words."""
 
     def __init__(self, centre: CallCentre, client: Redis, options: SoakOptions) -> None:
         self._centre = centre
         self._client = client
         self._options = options
-        self._alive: dict[int, Alive] = {}
+        self._alive: dict[int, ActiveCampaign] = {}
         self._next = 1
         self._closed = False
         self.cleaned = 0
@@ -88,7 +88,7 @@ class Turnover:
         ]
         world.add_campaign(campaign)
         world.add_contacts(contacts)
-        self._alive[number] = Alive(number, contacts, anyio.current_time())
+        self._alive[number] = ActiveCampaign(number, contacts, anyio.current_time())
         await self._centre.start_campaign(number)
 
     async def _look(self) -> None:
@@ -114,7 +114,7 @@ class Turnover:
                 self.cleaned += 1
                 self._forget(one)
 
-    def _is_final(self, one: Alive) -> bool:
+    def _is_final(self, one: ActiveCampaign) -> bool:
         """As the backend shows it."""
         most = self._centre.world.campaigns[one.number].max_retries
         return all(
@@ -122,10 +122,10 @@ class Turnover:
             for contact in one.contacts
         )
 
-    async def _is_true(self, one: Alive, *, is_last_look: bool) -> bool:
+    async def _is_true(self, one: ActiveCampaign, *, is_last_look: bool) -> bool:
         """Whether the public numbers are those of the telephone network, or will not become so."""
         public: Any = await self._client.hgetall(self._centre.keys.campaign(str(one.number)))
-        tally = self._centre.world.auditor.campaigns.get(one.number, Tally())
+        tally = self._centre.world.auditor.campaigns.get(one.number, CallCounts())
         wanted = {name: getattr(tally, name) for name in COUNTERS}
         wanted |= {"total_calls": tally.originates, "answered_calls": tally.answered + tally.machine}
         wanted |= {"active_calls": 0, "connected_calls": 0}
@@ -139,13 +139,13 @@ class Turnover:
             self._find(f"campaign {one.number}: counters (shown, true): {wrong}")
         return not wrong or is_last_look
 
-    async def _end(self, one: Alive) -> None:
+    async def _end(self, one: ActiveCampaign) -> None:
         """What the backend and the Dialer API do when a campaign is completed."""
         name = str(one.number)
         await self._client.hset(self._centre.keys.campaign(name), "status", "completed")
         await self._client.publish(CHANNEL, f"campaign:stopped:{name}")
 
-    def _forget(self, one: Alive) -> None:
+    def _forget(self, one: ActiveCampaign) -> None:
         """The simulated backend keeps campaigns for ever; this one lets go, so that it stays fast."""
         del self._alive[one.number]
         world = self._centre.world

@@ -61,7 +61,7 @@ SHOWN: Final = (
 )
 
 
-class Course(msgspec.Struct, frozen=True, kw_only=True):
+class Trend(msgspec.Struct, frozen=True, kw_only=True):
     """How one measure went."""
 
     second_quarter: float
@@ -80,7 +80,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
         return self.allowed is None or self.growth <= self.allowed
 
 
-def course_of(samples: Sequence[Sample], name: str) -> Course:
+def course_of(samples: Sequence[Sample], name: str) -> Trend:
     """The course of one measure; at least eight samples."""
     values = [float(getattr(sample, name)) for sample in samples]
     quarter = len(values) // 4
@@ -89,7 +89,7 @@ def course_of(samples: Sequence[Sample], name: str) -> Course:
     slope = linear_regression(done, values).slope if len(set(done)) > 1 else 0.0
     tolerance = JUDGED.get(name)
     allowed = None if tolerance is None else max(tolerance.share * second, tolerance.absolute)
-    return Course(second_quarter=second, last_quarter=last, per_1000_campaigns=1000 * slope, allowed=allowed)
+    return Trend(second_quarter=second, last_quarter=last, per_1000_campaigns=1000 * slope, allowed=allowed)
 
 
 def judged_samples(samples: Sequence[Sample], warm_up_s: float) -> list[Sample]:

@@ -14,7 +14,7 @@ from streamdialer.config.settings import NAMES
 
 RETRY_DELAY_LIFE_S: Final = 300.0
 RING_LIFE_S: Final = 30.0
-RESULT_KEEP_S: Final = 5.0
+RESULT_TTL_S: Final = 5.0
 CLEANUP_AFTER_S: Final = 1.0
 
 
@@ -33,7 +33,7 @@ class SoakOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of life per second."""
     seconds: float | None = None
     """Start no more campaigns after this."""
-    sample_every_s: float = 3.0
+    sample_interval_s: float = 3.0
     warm_up_s: float = 310.0
     """Samples taken earlier are not judged, in a run at least three times as long: answers of claims live 300 s."""
     seed: int = 0
@@ -50,14 +50,14 @@ def child_environment(
         "ring_timeout_s": RING_LIFE_S / options.speed,
         "uncertain_margin_s": 60,  # the simulated centre shares the machine: its news may be late
         "originate_timeout_s": 10,
-        "dial_every_s": 1,
-        "retry_every_s": 2,
-        "stats_every_s": 2,
+        "dial_interval_s": 1,
+        "retry_interval_s": 2,
+        "stats_interval_s": 2,
         "cleanup_after_s": CLEANUP_AFTER_S,
-        "result_keep_s": RESULT_KEEP_S,
-        "wake_result_keep_s": RESULT_KEEP_S,
-        "agents_max_age_s": 1,
-        "grace_s": 8,
+        "result_ttl_s": RESULT_TTL_S,
+        "wakeup_result_ttl_s": RESULT_TTL_S,
+        "agents_cache_ttl_s": 1,
+        "shutdown_timeout_s": 8,
     }
     ours = set(NAMES.values())
     environment = {name: value for name, value in environ.items() if name not in ours}

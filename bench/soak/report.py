@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from bench.soak.campaign_cycle import Turnover
-from bench.soak.measure import MB, SHOWN, Course, Sample, course_of, judged_samples
+from bench.soak.campaign_cycle import CampaignCycle
+from bench.soak.measure import MB, SHOWN, Sample, Trend, course_of, judged_samples
 from bench.soak.options import SoakOptions
 from streamdialer.simulation import Audit
 
@@ -28,7 +28,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     judged_from_s: float
     samples: int
     """Judged samples."""
-    courses: dict[str, Course]
+    courses: dict[str, Trend]
     """Per measure; empty when there were too few samples to judge."""
     double_dials: int
     dialed_after_final: int
@@ -61,7 +61,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def reported(
     options: SoakOptions,
-    turnover: Turnover,
+    turnover: CampaignCycle,
     audit: Audit,
     samples: Sequence[Sample],
     *,
@@ -99,7 +99,7 @@ def reported(
     )
 
 
-def in_words(report: Report) -> list[str]:
+def describe(report: Report) -> list[str]:
     """The report as lines of plain text."""
     options, hours = report.options, report.duration_life_s / 3600
     lines = [

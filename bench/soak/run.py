@@ -12,21 +12,21 @@ import anyio
 from redis.asyncio import Redis
 
 from bench.key_leaks import complaints, kinds, of_the_installation, unfinished
-from bench.soak.campaign_cycle import Turnover
+from bench.soak.campaign_cycle import CampaignCycle
 from bench.soak.measure import Sample
-from bench.soak.options import RESULT_KEEP_S, SoakOptions, child_environment
+from bench.soak.options import RESULT_TTL_S, SoakOptions, child_environment
 from bench.soak.report import Report, reported
 from bench.soak.sampling import shared_entries, take_sample
 from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import GROUP, STREAMS, Keys
 from streamdialer.errors import CannotBeDone
-from streamdialer.ledger import trust_memory
+from streamdialer.ledger import mark_server_trusted
 from streamdialer.simulation import CallCentre, World
-from streamdialer.simulation.demo.child_processes import Child, Children
+from streamdialer.simulation.demo.child_processes import ChildProcess, ChildProcesses
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 START_TIMEOUT_S: Final = 30.0
-SETTLE_S: Final = 3 * RESULT_KEEP_S
+SETTLE_S: Final = 3 * RESULT_TTL_S
 Show = Callable[[Sample], None]
 
 
@@ -35,7 +35,7 @@ async def run_soak(options: SoakOptions, show: Show) -> Report:
     with tempfile.TemporaryDirectory(prefix="streamdialer-soak-") as directory, EmbeddedServer() as server:
         client = connect(server.url)
         try:
-            await trust_memory(client, Keys())  # the server is new, and so is the world
+            await mark_server_trusted(client, Keys())  # the server is new, and so is the world
             async with CallCentre(_world(options), server.url, speed=options.speed) as centre:
                 urls = {
                     "redis_url": server.url,
@@ -43,7 +43,7 @@ async def run_soak(options: SoakOptions, show: Show) -> Report:
                     "dialer_api_url": centre.dialer_api_url,
                 }
                 environment = child_environment(options, urls, os.environ)
-                with Children(Path(directory), environment) as children:
+                with ChildProcesses(Path(directory), environment) as children:
                     return await Soak(options, centre, client, children, show).run()
         finally:
             await client.aclose()
@@ -61,14 +61,14 @@ class Soak:
     """One run, from the first campaign to the look at what is left."""
 
     def __init__(
-        self, options: SoakOptions, centre: CallCentre, client: Redis, children: Children, show: Show
+        self, options: SoakOptions, centre: CallCentre, client: Redis, children: ChildProcesses, show: Show
     ) -> None:
         self._options = options
         self._centre = centre
         self._client = client
         self._children = children
         self._show = show
-        self._turnover = Turnover(centre, client, options)
+        self._turnover = CampaignCycle(centre, client, options)
         self._samples: list[Sample] = []
         self._began = 0.0
 
@@ -104,10 +104,10 @@ class Soak:
 
     async def _left(self) -> list[str]:
         streams = [self._centre.keys.stream(stream) for stream in STREAMS if stream != "dead"]
-        found = await complaints(self._client, of_the_installation(RESULT_KEEP_S))
+        found = await complaints(self._client, of_the_installation(RESULT_TTL_S))
         return found + await unfinished(self._client, streams)
 
-    async def _watch(self, replica: Child, producer: Child) -> None:
+    async def _watch(self, replica: ChildProcess, producer: ChildProcess) -> None:
         while True:
             self._children.check()
             sample = await take_sample(
@@ -122,7 +122,7 @@ class Soak:
             )
             self._samples.append(sample)
             self._show(sample)
-            await anyio.sleep(self._options.sample_every_s)
+            await anyio.sleep(self._options.sample_interval_s)
 
     async def _close_after(self, seconds: float) -> None:
         await anyio.sleep(seconds)

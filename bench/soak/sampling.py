@@ -26,8 +26,15 @@ def rss_of(pid: int) -> int:
 
 async def shared_entries(client: Redis, keys: Keys, queues: list[str]) -> dict[str, int]:
     """How many fields or members each structure has that all campaigns share."""
-    hashes = [keys.directory, keys.waiting_ticks, keys.slots, keys.api, keys.evidence, keys.server]
-    sets = [keys.due]
+    hashes = [
+        keys.directory,
+        keys.waiting_ticks,
+        keys.tick_slots,
+        keys.api,
+        keys.event_watermark,
+        keys.server,
+    ]
+    sets = [keys.sweep_schedule]
     for queue in queues:
         hashes.append(keys.queue_pacing(queue))
         sets.append(keys.queue_campaigns(queue))

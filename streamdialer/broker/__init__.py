@@ -1,18 +1,18 @@
 """The consumer-group machinery every stage uses alike: read, recover, take over, renew, acknowledge, bury, drain."""
 
-from streamdialer.broker.concurrency import Places
+from streamdialer.broker.concurrency import ConcurrencyLimit
 from streamdialer.broker.consumer import StreamConsumer
 from streamdialer.broker.dead_letters import DeadLetter, DeadLetters
 from streamdialer.broker.entries import BadEntry, Entry, StreamWriter
-from streamdialer.broker.shutdown import ReplicaRun
+from streamdialer.broker.shutdown import ShutdownSignal
 
 __all__ = [
     "BadEntry",
+    "ConcurrencyLimit",
     "DeadLetter",
     "DeadLetters",
     "Entry",
-    "Places",
-    "ReplicaRun",
+    "ShutdownSignal",
     "StreamConsumer",
     "StreamWriter",
 ]

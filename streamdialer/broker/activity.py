@@ -10,12 +10,12 @@ import msgspec
 
 from streamdialer.broker.entries import Entry
 
-TOLD_PER_STAGE: Final = 5
+SHOWN_PER_STAGE: Final = 5
 """Entries in hand that are told one by one, those begun longest ago; the others are counted."""
 RATE_OVER_S: Final = 10.0
 
 
-class Doing(msgspec.Struct, frozen=True, kw_only=True):
+class HandlerInProgress(msgspec.Struct, frozen=True, kw_only=True):
     """One entry in a handler."""
 
     entry: str
@@ -28,9 +28,9 @@ class Doing(msgspec.Struct, frozen=True, kw_only=True):
 class StageActivity(msgspec.Struct, frozen=True, kw_only=True):
     """One stage of one process."""
 
-    in_hand: int
+    in_progress: int
     """Entries in handlers."""
-    doing: list[Doing]
+    doing: list[HandlerInProgress]
     """Of those, the ones begun longest ago, at most `TOLD_PER_STAGE`."""
     done: int
     """Entries handled since the process started."""
@@ -50,14 +50,14 @@ class Activity:
         self._ended: dict[str, Counter[str]] = {}
         self._marks: dict[str, deque[tuple[float, int]]] = {}
 
-    def has_stage(self, stage: str) -> None:
+    def register_stage(self, stage: str) -> None:
         """The process works in the stage, whether or not anything has come yet."""
         self._in_hand.setdefault(stage, {})
         self._ended.setdefault(stage, Counter())
         self._marks.setdefault(stage, deque([(time.monotonic(), 0)]))
 
     def begin(self, stage: str, entry: Entry) -> None:
-        self.has_stage(stage)
+        self.register_stage(stage)
         self._in_hand[stage][entry.id] = (entry, time.monotonic())
 
     def end(self, stage: str, entry: Entry, outcome: str) -> None:
@@ -77,11 +77,11 @@ class Activity:
         since, before = marks[0]
         marks.append((now, total))
         in_hand = self._in_hand[stage]
-        oldest = sorted(in_hand.values(), key=lambda one: one[1])[:TOLD_PER_STAGE]
+        oldest = sorted(in_hand.values(), key=lambda one: one[1])[:SHOWN_PER_STAGE]
         return StageActivity(
-            in_hand=len(in_hand),
+            in_progress=len(in_hand),
             doing=[
-                Doing(entry=entry.id, subject=subject_of(entry), for_s=round(now - began, 3))
+                HandlerInProgress(entry=entry.id, subject=subject_of(entry), for_s=round(now - began, 3))
                 for entry, began in oldest
             ],
             done=ended["done"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 
 
-class Places:
+class ConcurrencyLimit:
     """A number of places between `least` and `most`; with `least` below `most` it moves with the backlog."""
 
     def __init__(self, most: int, least: int | None = None) -> None:
@@ -19,7 +19,7 @@ class Places:
     def free(self) -> int:
         return max(0, self.limit - self.taken)
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         self.taken += 1
 
     def release(self) -> None:
@@ -32,10 +32,10 @@ class Places:
         with anyio.move_on_after(seconds):
             await self._freed.wait()
 
-    def saw_backlog(self) -> None:
+    def scale_up(self) -> None:
         """A read filled every free place: more would have been there."""
         self.limit = min(self._most, self.limit * 2)
 
-    def saw_calm(self) -> None:
+    def scale_down(self) -> None:
         """A read found nothing."""
         self.limit = max(self._least, self.limit - max(1, self.limit // 8))

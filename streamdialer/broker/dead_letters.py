@@ -11,7 +11,7 @@ from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.errors import CannotBeDone
 
-AT_ONCE: Final = 500
+DROP_BATCH: Final = 500
 REPLAY: Final = Script("streamdialer.broker", "replay")
 
 
@@ -61,7 +61,7 @@ class DeadLetters:
         found: list[str] = []
         after = "-"
         while True:
-            some: Any = await self._client.xrange(self._stream, after, until, count=AT_ONCE)
+            some: Any = await self._client.xrange(self._stream, after, until, count=DROP_BATCH)
             if not some:
                 return found
             found += [letter_id for letter_id, _ in some]

@@ -18,17 +18,17 @@ from streamdialer.broker.activity import StageActivity
 from streamdialer.broker.connection import TRANSIENT
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
-from streamdialer.broker.shutdown import ReplicaRun
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.errors import StreamdialerError
 
 _PACKAGE: Final = "streamdialer.broker"
-BEAT, FORGET_REPLICA = (Script(_PACKAGE, name) for name in ("heartbeat", "remove_replica"))
-BEAT_S: Final = 2.0
-SILENT_S: Final = 10.0
+HEARTBEAT, REMOVE_REPLICA = (Script(_PACKAGE, name) for name in ("heartbeat", "remove_replica"))
+INTERVAL_S: Final = 2.0
+SILENT_AFTER_S: Final = 10.0
 """A process not heard of for longer is hung, cut off or dead."""
-FORGET_S: Final = 600.0
+TTL_S: Final = 600.0
 """A silent process is shown for this long."""
-LEAVE_WITHIN_S: Final = 1.0
+DEREGISTER_TIMEOUT_S: Final = 1.0
 Role = Literal["consume", "tick"]
 
 
@@ -48,19 +48,19 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     """A process as others see it."""
 
     name: str
-    heard_s: float
+    last_seen_s: float
     """Seconds since it was last heard of, by the server's clock."""
     state: ReplicaState
 
     @property
     def is_silent(self) -> bool:
-        return self.heard_s > SILENT_S
+        return self.last_seen_s > SILENT_AFTER_S
 
 
 class Heartbeat:
     """A duty of every process that runs for long."""
 
-    def __init__(self, scripts: Scripts, keys: Keys, run: ReplicaRun, name: str, role: Role) -> None:
+    def __init__(self, scripts: Scripts, keys: Keys, run: ShutdownSignal, name: str, role: Role) -> None:
         self._scripts = scripts
         self._keys = [keys.replicas, keys.replica_states]
         self._run = run
@@ -73,15 +73,15 @@ class Heartbeat:
         try:
             while True:
                 state = msgspec.json.encode(self._state()).decode()
-                await self._scripts.run(BEAT, self._keys, [self._name, state, round(FORGET_S * 1000)])
-                await anyio.sleep(BEAT_S)
+                await self._scripts.run(HEARTBEAT, self._keys, [self._name, state, round(TTL_S * 1000)])
+                await anyio.sleep(INTERVAL_S)
         finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(LEAVE_WITHIN_S):
+            with anyio.CancelScope(shield=True), anyio.move_on_after(DEREGISTER_TIMEOUT_S):
                 await self._leave()
 
     async def _leave(self) -> None:
         try:
-            await self._scripts.run(FORGET_REPLICA, self._keys, [self._name])
+            await self._scripts.run(REMOVE_REPLICA, self._keys, [self._name])
         except (*TRANSIENT, StreamdialerError):
             return  # it is forgotten after a while
 
@@ -113,7 +113,7 @@ def read_replicas(heard: list[tuple[str, float]], states: dict[str, str], now_ms
             state = msgspec.json.decode(states.get(name, ""), type=ReplicaState)
         except msgspec.MsgspecError:
             continue
-        found.append(Replica(name=name, heard_s=max(0.0, now_ms - heard_ms) / 1000, state=state))
+        found.append(Replica(name=name, last_seen_s=max(0.0, now_ms - heard_ms) / 1000, state=state))
     return found
 
 

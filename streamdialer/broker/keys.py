@@ -53,37 +53,37 @@ class Keys(msgspec.Struct, frozen=True):
         """zset contact -> order (priority first, then age)."""
         return self._own(campaign, "ready")
 
-    def waiting(self, campaign: str) -> str:
+    def deferred(self, campaign: str) -> str:
         """zset contact -> due, ms."""
-        return self._own(campaign, "waiting")
+        return self._own(campaign, "deferred")
 
     def reserved(self, campaign: str) -> str:
         """zset contact -> end of lease, ms."""
         return self._own(campaign, "reserved")
 
-    def unanswered(self, campaign: str) -> str:
+    def dialing(self, campaign: str) -> str:
         """zset contact -> deadline, ms: sent, ringing or uncertain."""
-        return self._own(campaign, "unanswered")
+        return self._own(campaign, "dialing")
 
     def connected(self, campaign: str) -> str:
         """zset contact -> deadline, ms: answered and not ended."""
         return self._own(campaign, "connected")
 
-    def finished(self, campaign: str) -> str:
+    def final(self, campaign: str) -> str:
         """zset contact -> end of the tombstone, ms; +inf until the backend has confirmed."""
-        return self._own(campaign, "finished")
+        return self._own(campaign, "final")
 
-    def in_doubt(self, campaign: str) -> str:
+    def orphaned(self, campaign: str) -> str:
         """zset contact -> deadline, ms: a call may be up that Redis has forgotten."""
-        return self._own(campaign, "in_doubt")
+        return self._own(campaign, "orphaned")
 
-    def offered(self, campaign: str) -> str:
+    def previewing(self, campaign: str) -> str:
         """zset contact -> end of the offer, ms: shown to an agent, who has not answered yet."""
-        return self._own(campaign, "offered")
+        return self._own(campaign, "previewing")
 
-    def kept(self, campaign: str) -> str:
+    def agent_callbacks(self, campaign: str) -> str:
         """zset agent:due:contact, all of one score: callbacks in `ready` that stand aside until their agent is free."""
-        return self._own(campaign, "kept")
+        return self._own(campaign, "agent_callbacks")
 
     def contacts(self, campaign: str) -> str:
         """hash contact -> what is needed to call them (JSON, opaque to the scripts)."""
@@ -113,38 +113,38 @@ class Keys(msgspec.Struct, frozen=True):
         """list of what a campaign did, newest first (JSON); bounded in number (`ledger/samples.py`)."""
         return self._own(campaign, "samples")
 
-    def requests(self, campaign: str) -> str:
+    def pending_dnc(self, campaign: str) -> str:
         """hash contact -> since when and why nobody calls them, where their number is not known here."""
-        return self._own(campaign, "requests")
+        return self._own(campaign, "pending_dnc")
 
     def of_campaign(self, campaign: str) -> list[str]:
         """KEYS 1–20 of every campaign script, in the order `lua/lib/campaign.lua` names them."""
         return [
             self.campaign(campaign),
             self.ready(campaign),
-            self.waiting(campaign),
+            self.deferred(campaign),
             self.reserved(campaign),
-            self.unanswered(campaign),
+            self.dialing(campaign),
             self.connected(campaign),
-            self.finished(campaign),
+            self.final(campaign),
             self.contacts(campaign),
             self.records(campaign),
             self.outbox(campaign),
             self.totals(campaign),
-            self.due,
-            self.offered(campaign),
+            self.sweep_schedule,
+            self.previewing(campaign),
             self.waiting_ticks,
             self.stream("updates"),
-            self.evidence,
+            self.event_watermark,
             self.stream("events"),
             self.directory,
-            self.in_doubt(campaign),
+            self.orphaned(campaign),
             self.server,
         ]
 
     def of_contacts(self, campaign: str) -> list[str]:
         """KEYS of the scripts that bring contacts from the backend's lists."""
-        return [*self.of_campaign(campaign), self.do_not_call, self.requests(campaign), self.holders]
+        return [*self.of_campaign(campaign), self.dnc, self.pending_dnc(campaign), self.contacts_by_number]
 
     @property
     def directory(self) -> str:
@@ -152,29 +152,29 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}sd:campaigns"
 
     @property
-    def do_not_call(self) -> str:
+    def dnc(self) -> str:
         """hash number (digits) -> since when and why nobody calls it: the list."""
         return f"{self.prefix}sd:dnc"
 
     @property
-    def holders(self) -> str:
+    def contacts_by_number(self) -> str:
         """zset `number campaign:contact`, all of one score: which contacts the ledger holds of a number (digits)."""
-        return f"{self.prefix}sd:holders"
+        return f"{self.prefix}sd:contacts_by_number"
 
     @property
-    def recent(self) -> str:
+    def call_history(self) -> str:
         """hash number (digits) or campaign:contact -> the calls placed to them lately (JSON), for caps."""
-        return f"{self.prefix}sd:recent"
+        return f"{self.prefix}sd:call_history"
 
     @property
-    def recent_newest(self) -> str:
+    def call_history_newest(self) -> str:
         """zset of the names in `recent` -> their newest call, ms."""
-        return f"{self.prefix}sd:recent:newest"
+        return f"{self.prefix}sd:call_history:newest"
 
     @property
-    def of_recent_calls(self) -> list[str]:
+    def of_call_history(self) -> list[str]:
         """KEYS of the scripts that count calls for caps (`lua/lib/call_history.lua`)."""
-        return [self.recent, self.recent_newest]
+        return [self.call_history, self.call_history_newest]
 
     @property
     def trunks(self) -> str:
@@ -182,9 +182,9 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}sd:trunks"
 
     @property
-    def due(self) -> str:
+    def sweep_schedule(self) -> str:
         """zset campaign -> next instant its ledger needs a sweep, ms."""
-        return f"{self.prefix}sd:due"
+        return f"{self.prefix}sd:sweep_schedule"
 
     @property
     def waiting_ticks(self) -> str:
@@ -192,14 +192,14 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}sd:ticks:waiting"
 
     @property
-    def slots(self) -> str:
+    def tick_slots(self) -> str:
         """hash kind:campaign -> last time slot a periodic tick was written for."""
-        return f"{self.prefix}sd:ticks:slots"
+        return f"{self.prefix}sd:tick_slots"
 
     @property
-    def evidence(self) -> str:
+    def event_watermark(self) -> str:
         """hash: the newest call events, and of which attempts."""
-        return f"{self.prefix}sd:evidence"
+        return f"{self.prefix}sd:event_watermark"
 
     @property
     def server(self) -> str:
@@ -245,17 +245,17 @@ class Keys(msgspec.Struct, frozen=True):
         """hash campaign -> what the others need to know of its pacing (JSON)."""
         return f"{self.prefix}sd:q:{queue}:pacing"
 
-    def queue_work(self, queue: str) -> str:
+    def queue_agent_activity(self, queue: str) -> str:
         """hash agent -> what they are doing and since when, for those who talk or wrap up."""
-        return f"{self.prefix}sd:q:{queue}:work"
+        return f"{self.prefix}sd:q:{queue}:agent_activity"
 
-    def queue_people(self, queue: str) -> str:
+    def queue_answer_queue(self, queue: str) -> str:
         """zset attempt -> when answered, ms: people who have no agent yet."""
-        return f"{self.prefix}sd:q:{queue}:people"
+        return f"{self.prefix}sd:q:{queue}:answer_queue"
 
-    def queue_seen(self, queue: str) -> str:
+    def queue_observations(self, queue: str) -> str:
         """Bounded stream of what adaptive pacing learns from."""
-        return f"{self.prefix}sd:q:{queue}:seen"
+        return f"{self.prefix}sd:q:{queue}:observations"
 
     def queue_learning(self, queue: str) -> str:
         """hash: what adaptive pacing has learnt (JSON), its version, and how far it has read `queue_seen`."""

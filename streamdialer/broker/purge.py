@@ -10,7 +10,7 @@ from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.errors import CannotBeDone
 
 PURGE: Final = Script("streamdialer.broker", "purge")
-AT_ONCE: Final = 500
+EMPTY_BATCH: Final = 500
 DEPENDS: Final = {
     "calls": "calls are reserved: their entries place them, or hand them back",
     "updates": "the backend has not confirmed everything: the entries carry what it must still be told",
@@ -35,7 +35,7 @@ class Purge:
         keys = [self._keys.stream(stream), *await self._guards(stream)]
         deleted = 0
         while True:
-            answer = int(await self._scripts.run(PURGE, keys, [GROUP, AT_ONCE, newest[0][0]]))
+            answer = int(await self._scripts.run(PURGE, keys, [GROUP, EMPTY_BATCH, newest[0][0]]))
             if answer < 0:
                 raise CannotBeDone(f"stream {stream} is not purged: {DEPENDS[stream]}")
             if answer == 0:

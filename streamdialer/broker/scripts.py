@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 Argument = str | int | float
 BATCH: Final = 256
 FIRST_DELAY_S: Final = 0.05
-LONGEST_DELAY_S: Final = 5.0
+MAX_DELAY_S: Final = 5.0
 
 
-def backoff_s(failures: int, longest_s: float = LONGEST_DELAY_S) -> float:
+def backoff_s(failures: int, longest_s: float = MAX_DELAY_S) -> float:
     """Pause before try `failures + 1`: doubling, capped, with jitter so that replicas do not come back in step."""
     return min(longest_s, FIRST_DELAY_S * float(2 ** min(failures, 16))) * random.uniform(0.5, 1.0)
 

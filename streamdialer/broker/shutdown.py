@@ -14,7 +14,7 @@ from streamdialer.broker.scripts import backoff_s
 log = logging.getLogger(__name__)
 
 
-class ReplicaRun:
+class ShutdownSignal:
     """Shared by all stages of a replica; `stop()` may be called from anywhere, any number of times."""
 
     def __init__(self, max_tasks: int | None = None) -> None:
@@ -38,7 +38,7 @@ class ReplicaRun:
         with anyio.move_on_after(seconds):
             await self._stopping.wait()
 
-    def finished_one(self) -> None:
+    def count_entry(self) -> None:
         """Counts an entry against `max_tasks`; the last one stops the run."""
         self.done += 1
         if self._left is not None and self.done >= self._left:

@@ -8,24 +8,24 @@ import anyio
 import msgspec
 import typer
 
-from streamdialer.cli.common import AsJson, load_settings, print_fields, print_json, print_table, say
+from streamdialer.cli.common import AsJson, echo, load_settings, print_fields, print_json, print_table
 from streamdialer.config.settings import Settings
 from streamdialer.model import wire_id
 from streamdialer.operations.campaigns import (
     TOTALS,
+    CampaignCommand,
     CampaignDetail,
     CampaignRow,
-    Order,
     campaign_detail,
     campaign_rows,
     campaigns_known,
     clean_up_campaign,
-    order_campaign,
     read_campaign_id,
+    set_campaign_status,
 )
-from streamdialer.operations.session import reached
+from streamdialer.operations.session import open_client
 
-UNCERTAIN_SHOWN: Final = 5
+MAX_UNCERTAIN: Final = 5
 CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
 commands = typer.Typer(
     no_args_is_help=True,
@@ -56,7 +56,7 @@ def list_campaigns(ctx: typer.Context, as_json: AsJson = False) -> None:
                 row.status,
                 row.queue,
                 row.ready,
-                row.waiting,
+                row.deferred,
                 row.live_calls,
                 row.connected_calls,
                 *row.totals.values(),
@@ -83,12 +83,12 @@ def show(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> N
             ("agents", f"{detail.agents_free} free, {detail.agents_busy} busy" if row.queue else ""),
             (
                 "contacts",
-                f"{row.ready} ready, {row.waiting} waiting, {row.offered} shown to agents, {row.reserved} reserved",
+                f"{row.ready} ready, {row.deferred} waiting, {row.previewing} shown to agents, {row.reserved} reserved",
             ),
             ("calls", f"{row.active_calls} active, {row.connected_calls} connected"),
             ("uncertain", _uncertain(detail)),
             ("totals", ", ".join(f"{name} {count}" for name, count in row.totals.items())),
-            ("last decision", _in_words(detail)),
+            ("last decision", _describe(detail)),
         ]
     )
 
@@ -119,16 +119,16 @@ def cleanup(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -
     if as_json:
         print_json({"campaign_id": wire_id(campaign_id), "removed": True})
     else:
-        say(f"campaign {campaign_id}: removed")
+        echo(f"campaign {campaign_id}: removed")
 
 
-def _order(ctx: typer.Context, campaign: str, order: Order, *, as_json: bool) -> None:
+def _order(ctx: typer.Context, campaign: str, order: CampaignCommand, *, as_json: bool) -> None:
     campaign_id = read_campaign_id(campaign)
     status = anyio.run(_give_order, load_settings(ctx), campaign_id, order)
     if as_json:
         print_json({"campaign_id": wire_id(campaign_id), "status": status})
     else:
-        say(f"campaign {campaign_id}: {status}")
+        echo(f"campaign {campaign_id}: {status}")
 
 
 def _uncertain(detail: CampaignDetail) -> str:
@@ -137,13 +137,13 @@ def _uncertain(detail: CampaignDetail) -> str:
         return "0"
     first = ", ".join(
         f"{one.attempt} ({one.why}, {one.seconds_left:.0f} s left)"
-        for one in detail.uncertain[:UNCERTAIN_SHOWN]
+        for one in detail.uncertain[:MAX_UNCERTAIN]
     )
-    more = len(detail.uncertain) - UNCERTAIN_SHOWN
+    more = len(detail.uncertain) - MAX_UNCERTAIN
     return f"{len(detail.uncertain)}: {first}" + (f" and {more} more" if more > 0 else "")
 
 
-def _in_words(detail: CampaignDetail) -> str:
+def _describe(detail: CampaignDetail) -> str:
     decision = detail.last_decision
     if decision is None:
         return "none yet"
@@ -154,20 +154,20 @@ def _in_words(detail: CampaignDetail) -> str:
 
 
 async def _rows(settings: Settings) -> list[CampaignRow]:
-    async with reached(settings) as (client, keys):
+    async with open_client(settings) as (client, keys):
         return await campaign_rows(client, keys, await campaigns_known(client, keys))
 
 
 async def _detail(settings: Settings, campaign: str) -> CampaignDetail:
-    async with reached(settings) as (client, keys):
+    async with open_client(settings) as (client, keys):
         return await campaign_detail(client, keys, campaign)
 
 
-async def _give_order(settings: Settings, campaign: str, order: Order) -> str:
-    async with reached(settings) as (client, keys):
-        return await order_campaign(client, keys, campaign, order)
+async def _give_order(settings: Settings, campaign: str, order: CampaignCommand) -> str:
+    async with open_client(settings) as (client, keys):
+        return await set_campaign_status(client, keys, campaign, order)
 
 
 async def _clean_up(settings: Settings, campaign: str) -> None:
-    async with reached(settings) as (client, keys):
+    async with open_client(settings) as (client, keys):
         await clean_up_campaign(client, keys, settings, campaign)

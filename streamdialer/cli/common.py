@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from typer.core import TyperGroup
 
-from streamdialer.broker import ReplicaRun
+from streamdialer.broker import ShutdownSignal
 from streamdialer.broker.connection import TRANSIENT
 from streamdialer.config import loading
 from streamdialer.config.settings import Settings
@@ -49,24 +49,24 @@ class Commands(TyperGroup):
 
 def _tell(error: Exception) -> NoReturn:
     """Ends with the first error's line; anything among them that nobody can mend is raised whole."""
-    leaves = list(_leaves(error))
+    leaves = list(_flatten(error))
     if not all(isinstance(leaf, MENDABLE) for leaf in leaves):
         raise error
-    message, code = verdict(leaves[0])
+    message, code = exit_code(leaves[0])
     typer.secho("Error: ", fg="red", nl=False, err=True)
-    typer.echo(printable(message), err=True)
+    typer.echo(escape_controls(message), err=True)
     raise typer.Exit(code) from None
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
+def _flatten(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
-            yield from _leaves(inner)
+            yield from _flatten(inner)
     else:
         yield error
 
 
-def verdict(error: BaseException) -> tuple[str, int]:
+def exit_code(error: BaseException) -> tuple[str, int]:
     """The line, and the code: 1 it could not be done · 2 wrong usage or settings · 3 a server could not be reached."""
     if isinstance(error, SettingsError):
         return str(error), 2
@@ -84,18 +84,18 @@ def load_settings(ctx: typer.Context, **overrides: object) -> Settings:
     return settings
 
 
-def printable(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Text that is safe on a terminal: other people's control characters and broken bytes are spelled out."""
-    return "".join(each if each.isprintable() or each == "\n" else _spelled(each) for each in text)
+    return "".join(each if each.isprintable() or each == "\n" else _escape(each) for each in text)
 
 
-def _spelled(character: str) -> str:
+def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """One line, or several, for people."""
-    typer.echo(printable(text))
+    typer.echo(escape_controls(text))
 
 
 def print_json(document: object) -> None:
@@ -125,7 +125,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
             column.removeprefix("#"), justify="right" if column.startswith("#") else "left", overflow="fold"
         )
     for row in rows:
-        table.add_row(*("" if cell is None else printable(str(cell)) for cell in row))
+        table.add_row(*("" if cell is None else escape_controls(str(cell)) for cell in row))
     with console.capture() as printed:
         console.print(table)
     for line in printed.get().splitlines():
@@ -134,7 +134,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """Name and value, one pair per line."""
-    pairs = [(name, "" if value is None else printable(str(value))) for name, value in fields]
+    pairs = [(name, "" if value is None else escape_controls(str(value))) for name, value in fields]
     width = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
         typer.echo(f"{name:<{width}}  {value}".rstrip())
@@ -170,7 +170,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
             bar.stop()
 
 
-async def stop_on_signals(run: ReplicaRun) -> None:
+async def stop_on_signals(run: ShutdownSignal) -> None:
     """The first SIGTERM or SIGINT stops the run; a second ends the process where it stands."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for received in signals:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import typer
 
-from streamdialer.cli.common import AsJson, load_settings, print_json, print_table, say
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table
 from streamdialer.config import loading
 from streamdialer.operations.doctor import examine
 
@@ -37,9 +37,9 @@ def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
         for finding in diagnosis.findings:
             colour = {"ok": "green", "warn": "yellow", "fail": "red"}[finding.level]
             typer.secho(f"{finding.level:<4} ", fg=colour, nl=False)
-            say(f"{finding.check}: {finding.found}")
+            echo(f"{finding.check}: {finding.found}")
             if finding.do:
-                say(f"     → {finding.do}")
+                echo(f"     → {finding.do}")
     if not diagnosis.redis_reachable:
         raise typer.Exit(3)
     if not diagnosis.is_healthy:

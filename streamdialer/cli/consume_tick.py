@@ -11,20 +11,20 @@ import anyio
 import msgspec
 import typer
 
-from streamdialer.broker import ReplicaRun
+from streamdialer.broker import ShutdownSignal
 from streamdialer.broker.keys import STAGES, Stage
 from streamdialer.broker.scripts import Scripts
 from streamdialer.broker.shutdown import keep_running
-from streamdialer.cli.common import AsJson, load_settings, print_json, say, stop_on_signals
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, stop_on_signals
 from streamdialer.config.settings import NAMES, Settings
-from streamdialer.consumers.background import vitals
+from streamdialer.consumers.background import background_duties
 from streamdialer.consumers.replica import ReplicaOptions, replica_name, run_replica
 from streamdialer.consumers.supervisor import Supervisor
 from streamdialer.errors import SettingsError
 from streamdialer.observability import systemd, tracing
-from streamdialer.observability.health import beat_file
+from streamdialer.observability.health import touch_health_file
 from streamdialer.observability.logs import set_up_logging
-from streamdialer.operations.session import reached, require_port
+from streamdialer.operations.session import open_client, require_port
 from streamdialer.producers.ticks import Schedule, TickProducer
 
 
@@ -69,7 +69,7 @@ def consume(
         raise SettingsError("--concurrency and --autoscale: both given, takes one of them")
     settings = load_settings(ctx, health_port=health_port)
     ports = _require_ports(settings, processes)
-    tracing.is_asked_for(os.environ)  # a wrong variable is told here, not by each process
+    tracing.is_configured(os.environ)  # a wrong variable is told here, not by each process
     set_up_logging(settings.log_level, settings.log_format)
     if processes == 1:
         replica = name or replica_name()
@@ -99,9 +99,9 @@ def tick(
         raise SettingsError("--json: goes with --once only")
     settings = load_settings(
         ctx,
-        dial_every_s=dial_every,
-        retry_every_s=retry_every,
-        stats_every_s=stats_every,
+        dial_interval_s=dial_every,
+        retry_interval_s=retry_every,
+        stats_interval_s=stats_every,
         health_port=health_port,
     )
     if not once:
@@ -111,7 +111,7 @@ def tick(
     if once and as_json:
         print_json({"added": added})
     elif once:
-        say(f"{added} ticks added")
+        echo(f"{added} ticks added")
 
 
 def read_stages(text: str) -> tuple[Stage, ...]:
@@ -137,25 +137,27 @@ def read_autoscale(text: str | None) -> tuple[int, int] | None:
 
 
 async def _consume(settings: Settings, options: ReplicaOptions, max_tasks: int | None) -> None:
-    run = ReplicaRun(max_tasks)
+    run = ShutdownSignal(max_tasks)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(stop_on_signals, run)
-        async with reached(settings):
+        async with open_client(settings):
             pass
         await run_replica(settings, options, run)
         tasks.cancel_scope.cancel()
 
 
 async def _supervise(settings: Settings, commands: list[list[str]], env: dict[str, str]) -> None:
-    async with reached(settings):
+    async with open_client(settings):
         pass
     # file and service manager hear of this process alone: it watches its children, each by a file of its own
-    supervisor = Supervisor(commands, grace_s=settings.grace_s, env=env | {"NOTIFY_SOCKET": ""})
+    supervisor = Supervisor(
+        commands, shutdown_timeout_s=settings.shutdown_timeout_s, env=env | {"NOTIFY_SOCKET": ""}
+    )
     async with anyio.create_task_group() as tasks:
         if systemd.is_listening():
             tasks.start_soon(keep_running, "systemd", partial(systemd.report, supervisor.wait_stopping))
         if settings.health_file:
-            tasks.start_soon(keep_running, "health file", partial(beat_file, settings.health_file))
+            tasks.start_soon(keep_running, "health file", partial(touch_health_file, settings.health_file))
         await supervisor.serve()
         tasks.cancel_scope.cancel()
 
@@ -192,20 +194,20 @@ def _command(options: ReplicaOptions, max_tasks: int | None, number: int, health
 async def _tick(settings: Settings, once: bool) -> int:
     """How many ticks were added, with `once`."""
     schedule = Schedule(
-        dial_every_s=settings.dial_every_s,
-        retry_every_s=settings.retry_every_s,
-        stats_every_s=settings.stats_every_s,
+        dial_interval_s=settings.dial_interval_s,
+        retry_interval_s=settings.retry_interval_s,
+        stats_interval_s=settings.stats_interval_s,
         cleanup_after_s=settings.cleanup_after_s,
         scan_keys_per_s=settings.scan_keys_per_s,
     )
-    run = ReplicaRun()
-    async with reached(settings) as (client, keys), Scripts(client, patient=not once) as scripts:
+    run = ShutdownSignal()
+    async with open_client(settings) as (client, keys), Scripts(client, patient=not once) as scripts:
         producer = TickProducer(scripts, keys, schedule, run)
         if once:
             return await producer.once()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stop_on_signals, run)
-            duties = vitals(settings, scripts, keys, run, name=replica_name(), role="tick")
+            duties = background_duties(settings, scripts, keys, run, name=replica_name(), role="tick")
             for duty, serve in duties.items():
                 tasks.start_soon(keep_running, duty, serve)
             await producer.serve()

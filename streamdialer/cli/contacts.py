@@ -8,14 +8,14 @@ from typing import Annotated
 import anyio
 import typer
 
-from streamdialer.cli.common import AsJson, load_settings, print_fields, print_json, print_table, say
+from streamdialer.cli.common import AsJson, echo, load_settings, print_fields, print_json, print_table
 from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError
 from streamdialer.model import normalise_id
 from streamdialer.operations.campaigns import read_campaign_id
 from streamdialer.operations.contact_detail import ContactDetail, contact_detail
-from streamdialer.operations.eligibility import hours_of
-from streamdialer.operations.session import reached
+from streamdialer.operations.eligibility import fetch_calling_hours
+from streamdialer.operations.session import open_client
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -50,8 +50,8 @@ def show(
     print_fields(
         [
             ("contact", f"{detail.contact_id} of campaign {detail.campaign_id} ({detail.campaign_status})"),
-            ("place", detail.place),
-            ("next call", f"{detail.standing}: {why}" if why else detail.standing),
+            ("place", detail.state),
+            ("next call", f"{detail.state_text}: {why}" if why else detail.state_text),
             ("until", detail.until),
             ("numbers", ", ".join(detail.numbers)),
             ("priority", detail.priority),
@@ -62,7 +62,7 @@ def show(
         ]
     )
     if detail.attempts:
-        say("")
+        echo("")
         print_table(
             ["attempt", "number", "state", "disposition", "reserved", "sent", "answered", "ended", "call id"],
             [
@@ -99,5 +99,7 @@ def _news(detail: ContactDetail) -> str:
 
 
 async def _detail(settings: Settings, campaign: str, contact: str) -> ContactDetail:
-    async with reached(settings) as (client, keys):
-        return await contact_detail(client, keys, campaign, contact, partial(hours_of, settings, campaign))
+    async with open_client(settings) as (client, keys):
+        return await contact_detail(
+            client, keys, campaign, contact, partial(fetch_calling_hours, settings, campaign)
+        )

@@ -7,8 +7,8 @@ from typing import Annotated
 import anyio
 import typer
 
-from streamdialer.broker import ReplicaRun
-from streamdialer.cli.common import load_settings, say, stop_on_signals
+from streamdialer.broker import ShutdownSignal
+from streamdialer.cli.common import echo, load_settings, stop_on_signals
 from streamdialer.cli.extras import how_to_install
 from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError
@@ -39,8 +39,8 @@ def dashboard(
 async def _serve(settings: Settings, host: str, port: int) -> None:
     from streamdialer.dashboard import serve
 
-    run = ReplicaRun()
+    run = ShutdownSignal()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(stop_on_signals, run)
-        await serve(settings, host, port, run, say)
+        await serve(settings, host, port, run, echo)
         tasks.cancel_scope.cancel()

@@ -10,21 +10,21 @@ import typer
 from streamdialer.broker import DeadLetter
 from streamdialer.cli.common import (
     AsJson,
+    echo,
     load_settings,
     print_fields,
     print_json,
     print_table,
     progress,
-    say,
 )
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.operations.dead_letters import (
     checked_letter_ids,
     drop_letters,
-    fit_to_show,
+    masked_letter,
     newest_letters,
-    opened_letters,
+    open_dead_letters,
     replay_letters,
     wanted_letters,
 )
@@ -57,7 +57,7 @@ def list_letters(
         ["id", "stream", "reason", "detail"],
         [(letter.id, letter.stream, letter.reason, letter.detail) for letter in letters],
     )
-    say(f"{len(letters)} of {there_are}")
+    echo(f"{len(letters)} of {there_are}")
 
 
 @commands.command(epilog="Example: streamdialer dead show 1732424242000-0")
@@ -91,8 +91,8 @@ def replay(
         print_json({"replayed": replayed})
     else:
         for letter, entry in replayed.items():
-            say(f"{letter} is {entry} now")
-        say(f"{len(replayed)} replayed")
+            echo(f"{letter} is {entry} now")
+        echo(f"{len(replayed)} replayed")
 
 
 @commands.command(epilog="Example: streamdialer dead drop 1732424242000-0")
@@ -111,7 +111,7 @@ def drop(
     if as_json:
         print_json({"dropped": dropped})
     else:
-        say(f"{dropped} dropped")
+        echo(f"{dropped} dropped")
     if chosen is not None and dropped < len(chosen):
         raise CannotBeDone(f"{len(chosen) - dropped} of these dead letters did not exist")
 
@@ -124,23 +124,23 @@ def _chosen(command: str, letter_ids: list[str] | None, *, everything: bool) -> 
 
 
 async def _newest(settings: Settings, count: int) -> tuple[list[DeadLetter], int]:
-    async with opened_letters(settings) as letters:
+    async with open_dead_letters(settings) as letters:
         return await newest_letters(letters, count)
 
 
 async def _get(settings: Settings, letter_id: str) -> DeadLetter:
-    async with opened_letters(settings) as letters:
-        return fit_to_show(await letters.get(letter_id))
+    async with open_dead_letters(settings) as letters:
+        return masked_letter(await letters.get(letter_id))
 
 
 async def _replay(settings: Settings, chosen: list[str] | None) -> dict[str, str]:
     """Dead letter -> its new entry."""
-    async with opened_letters(settings) as letters:
+    async with open_dead_letters(settings) as letters:
         wanted = await wanted_letters(letters, chosen)
         with progress("replaying", len(wanted)) as note:
             return await replay_letters(letters, wanted, note)
 
 
 async def _drop(settings: Settings, chosen: list[str] | None) -> int:
-    async with opened_letters(settings) as letters:
+    async with open_dead_letters(settings) as letters:
         return await drop_letters(letters, await wanted_letters(letters, chosen, must_exist=False))

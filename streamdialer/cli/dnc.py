@@ -18,15 +18,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streamdialer.broker.scripts import Scripts
-from streamdialer.cli.common import AsJson, load_settings, print_json, print_table, say
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError, Unreachable
-from streamdialer.ledger import Listing, Suppression
-from streamdialer.operations.dnc_import import BadLine, Imported, import_numbers, lines_of, read_entry
-from streamdialer.operations.session import reached
+from streamdialer.ledger import DncEntry, DncLedger
+from streamdialer.operations.dnc_import import BadLine, ImportResult, import_numbers, lines_of, read_entry
+from streamdialer.operations.session import open_client
 from streamdialer.rules.numbers import Number, read_number
 
-BAD_SHOWN: Final = 10
+MAX_BAD_LINES: Final = 10
 Numbers = Annotated[list[str], typer.Argument(metavar="NUMBER…", help="With +, or as in --country.")]
 Country = Annotated[
     str | None,
@@ -115,7 +115,7 @@ def import_file(
 
         def note_bad(line: BadLine) -> None:
             note_all(line)
-            if len(first) < BAD_SHOWN:
+            if len(first) < MAX_BAD_LINES:
                 first.append(line)
 
         lines, progress = stack.enter_context(_progress(source, size))
@@ -123,11 +123,11 @@ def import_file(
     if as_json:
         print_json({**msgspec.to_builtins(result), "first_bad": first})
     else:
-        say(f"{result.lines} lines, {result.numbers} numbers, {result.added} new on the list")
+        echo(f"{result.lines} lines, {result.numbers} numbers, {result.added} new on the list")
         if result.without_country:
-            say(f"{result.without_country} have no + and no --country: they are compared by their digits")
+            echo(f"{result.without_country} have no + and no --country: they are compared by their digits")
         for line in first:
-            say(f"line {line.line}: {line.problem}: {line.text}")
+            echo(f"line {line.line}: {line.problem}: {line.text}")
     if result.bad:
         raise CannotBeDone(
             f"{result.bad} lines have no number" + (f": {bad}" if bad else " (--bad FILE writes all)")
@@ -196,12 +196,12 @@ def _progress(source: BinaryIO, size: int) -> Iterator[tuple[Iterable[bytes], Ca
 
 
 @asynccontextmanager
-async def _suppression(settings: Settings) -> AsyncIterator[Suppression]:
-    async with reached(settings) as (client, keys), Scripts(client, patient=False) as scripts:
-        yield Suppression(scripts, keys)
+async def _suppression(settings: Settings) -> AsyncIterator[DncLedger]:
+    async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
+        yield DncLedger(scripts, keys)
 
 
-async def _checked(suppression: Suppression, numbers: list[Number]) -> list[Checked]:
+async def _checked(suppression: DncLedger, numbers: list[Number]) -> list[Checked]:
     found = await suppression.check(numbers)
     return [
         Checked(str(number), listed=False) if one is None else Checked(one.number, True, one.since_s, one.why)
@@ -227,12 +227,12 @@ async def _remove(settings: Settings, numbers: list[Number]) -> list[Checked]:
 
 
 async def _list(settings: Settings, as_json: bool) -> None:
-    def line(one: Listing) -> str:
+    def line(one: DncEntry) -> str:
         return f"{one.number}  {_instant(one.since_s)}  {one.why}"
 
     async with _suppression(settings) as suppression:
         async for one in suppression.listings():
-            print_json(one) if as_json else say(line(one))
+            print_json(one) if as_json else echo(line(one))
 
 
 async def _import(
@@ -240,7 +240,7 @@ async def _import(
     lines: Iterable[bytes],
     note_bad: Callable[[BadLine], None],
     note_lines: Callable[[int], None],
-) -> Imported:
+) -> ImportResult:
     read = 0
 
     def note(lines: int) -> None:

@@ -12,15 +12,15 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from streamdialer.cli.common import AsJson, load_settings, print_json, say
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json
 from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError, Unreachable
 from streamdialer.operations.event_input import checked_event, read_event_lines, read_object, read_pairs
-from streamdialer.operations.session import reached
+from streamdialer.operations.session import open_client
 from streamdialer.producers.events import Producer
 
-PER_TRIP: Final = 500
-MANY: Final = 20 * PER_TRIP
+BATCH: Final = 500
+MANY: Final = 20 * BATCH
 
 
 def register(app: typer.Typer) -> None:
@@ -61,7 +61,7 @@ def emit(
     if as_json:
         print_json({"added": len(ids), "ids": ids})
     else:
-        say(f"{len(ids)} events added" if file is not None else ids[0])
+        echo(f"{len(ids)} events added" if file is not None else ids[0])
 
 
 def _read_file(name: str) -> list[dict[str, Any]]:
@@ -76,15 +76,15 @@ def _read_file(name: str) -> list[dict[str, Any]]:
 
 async def _add(settings: Settings, events: list[dict[str, Any]]) -> list[str]:
     ids: list[str] = []
-    async with reached(settings), Producer.from_url(settings.redis_url) as producer:
+    async with open_client(settings), Producer.from_url(settings.redis_url) as producer:
         is_quiet = len(events) < MANY or not sys.stderr.isatty()
         for at in track(
-            range(0, len(events), PER_TRIP),
+            range(0, len(events), BATCH),
             "Adding events",
             console=Console(stderr=True),
             disable=is_quiet,
         ):
-            some: list[Mapping[str, Any]] = list(events[at : at + PER_TRIP])
+            some: list[Mapping[str, Any]] = list(events[at : at + BATCH])
             try:
                 ids += await producer.events(some)
             except Unreachable as error:

@@ -9,13 +9,13 @@ import msgspec
 import typer
 
 from streamdialer.broker.connection import server_ms
-from streamdialer.cli.common import AsJson, load_settings, print_json, say
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json
 from streamdialer.config.settings import Settings
 from streamdialer.model import TickResult
 from streamdialer.operations.campaigns import read_campaign_id
-from streamdialer.operations.decisions import decisions, explain, standing
-from streamdialer.operations.session import reached
-from streamdialer.operations.waiting_contacts import Waiting, in_words, waiting_for
+from streamdialer.operations.decisions import decisions, dial_status, explain
+from streamdialer.operations.session import open_client
+from streamdialer.operations.waiting_contacts import Waiting, describe, waiting_for
 
 
 class _Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,16 +42,16 @@ def explain_campaign(
     stands, *told = explain(campaign, seen.status, seen.decisions, seen.now_ms)
     if as_json:
         newest = seen.decisions[0] if seen.decisions else None
-        reason = standing(campaign, seen.status, newest, seen.now_ms).reason
+        reason = dial_status(campaign, seen.status, newest, seen.now_ms).reason
         document = {"campaign": campaign, "status": seen.status, "stands": stands, "reason": reason}
         print_json({**document, "waiting": seen.waiting, "decisions": seen.decisions})
         return
-    for line in filter(None, [stands, in_words(seen.waiting), *told]):
-        say(line)
+    for line in filter(None, [stands, describe(seen.waiting), *told]):
+        echo(line)
 
 
 async def _read(settings: Settings, campaign: str, last: int) -> _Seen:
-    async with reached(settings) as (client, keys):
+    async with open_client(settings) as (client, keys):
         status = await client.hget(keys.campaign(campaign), "status")
         records, now_ms = await decisions(client, keys, campaign, last), await server_ms(client)
         return _Seen(

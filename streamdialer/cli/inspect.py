@@ -10,9 +10,9 @@ import typer
 
 from streamdialer.broker.connection import server_ms
 from streamdialer.broker.heartbeat import Replica, replicas
-from streamdialer.cli.common import AsJson, load_settings, print_fields, print_json, print_table, say
+from streamdialer.cli.common import AsJson, echo, load_settings, print_fields, print_json, print_table
 from streamdialer.config.settings import Settings
-from streamdialer.operations.session import reached
+from streamdialer.operations.session import open_client
 from streamdialer.operations.streams import PendingEntry, StreamState, pending_entries, stream_states
 from streamdialer.operations.streams import registered as what_is_registered
 
@@ -57,8 +57,8 @@ def active(ctx: typer.Context, as_json: AsJson = False) -> None:
         ["replica", "stage", "entry", "about", "#for s"],
         [(each.replica, each.stage, each.entry, each.subject, f"{each.for_s:.1f}") for each in doing],
     )
-    in_hand = sum(stage.in_hand for one in found for stage in one.state.stages.values())
-    say(f"{len(doing)} of {in_hand} entries in hand, {len(found)} processes")
+    in_hand = sum(stage.in_progress for one in found for stage in one.state.stages.values())
+    echo(f"{len(doing)} of {in_hand} entries in hand, {len(found)} processes")
 
 
 @commands.command(epilog="Example: streamdialer inspect stats --json")
@@ -74,13 +74,13 @@ def stats(ctx: typer.Context, as_json: AsJson = False) -> None:
     for one in found:
         state = one.state
         first: tuple[object, ...] = (one.name, state.role, state.host, state.pid)
-        first += (f"{state.uptime_s:.0f}", f"{state.rss_bytes / 1e6:.1f}", f"{one.heard_s:.1f}")
+        first += (f"{state.uptime_s:.0f}", f"{state.rss_bytes / 1e6:.1f}", f"{one.last_seen_s:.1f}")
         for number, (name, stage) in enumerate(state.stages.items() or [("", None)]):
             about = first if number == 0 else ("",) * len(first)
             counts = (
                 ("",) * 5
                 if stage is None
-                else (stage.in_hand, stage.done, stage.dead, stage.again, f"{stage.per_s:.1f}")
+                else (stage.in_progress, stage.done, stage.dead, stage.again, f"{stage.per_s:.1f}")
             )
             rows.append((*about, name, *counts))
     print_table(columns, rows)
@@ -154,19 +154,19 @@ def pending(
         [(each.stream, each.id, each.consumer, f"{each.idle_s:.1f}", each.deliveries) for each in entries],
     )
     if len(entries) == count:
-        say(f"the first {count}; there may be more (--count)")
+        echo(f"the first {count}; there may be more (--count)")
 
 
 async def _replicas(settings: Settings) -> list[Replica]:
-    async with reached(settings) as (client, keys):
+    async with open_client(settings) as (client, keys):
         return await replicas(client, keys, await server_ms(client))
 
 
 async def _streams(settings: Settings) -> list[StreamState]:
-    async with reached(settings) as (client, keys):
+    async with open_client(settings) as (client, keys):
         return await stream_states(client, keys)
 
 
 async def _pending(settings: Settings, count: int) -> list[PendingEntry]:
-    async with reached(settings) as (client, keys):
+    async with open_client(settings) as (client, keys):
         return await pending_entries(client, keys, count)

@@ -10,10 +10,10 @@ import typer
 from streamdialer.broker.keys import STREAMS, Stream
 from streamdialer.broker.purge import Purge
 from streamdialer.broker.scripts import Scripts
-from streamdialer.cli.common import AsJson, load_settings, print_json, progress, say
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, progress
 from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError
-from streamdialer.operations.session import reached
+from streamdialer.operations.session import open_client
 
 
 def register(app: typer.Typer) -> None:
@@ -43,11 +43,11 @@ def purge(
     if as_json:
         print_json({"stream": chosen, "deleted": deleted})
     else:
-        say(f"{deleted} deleted")
+        echo(f"{deleted} deleted")
 
 
 async def _purge(settings: Settings, stream: Stream) -> int:
-    async with reached(settings) as (client, keys), Scripts(client, patient=False) as scripts:
+    async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
         purge = Purge(scripts, keys)
         with progress(f"purging {stream}", await purge.length(stream)) as note:
             return await purge.empty(stream, note)

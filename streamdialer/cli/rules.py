@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from streamdialer.cli.common import AsJson, print_fields, print_json, print_table, say
+from streamdialer.cli.common import AsJson, echo, print_fields, print_json, print_table
 from streamdialer.config import loading
 from streamdialer.errors import CampaignError, SettingsError
 from streamdialer.model import CampaignSettings
 from streamdialer.rules import OWN_ZONE, Pack, calling_hours, load_pack
-from streamdialer.rules.rule_pack import Value
+from streamdialer.rules.rule_pack import StatuteValue
 from streamdialer.rules.zone_clock import read_zone
 
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -69,7 +69,7 @@ def next_call(
     if as_json:
         print_json(document)
         return
-    say(f"{document['next']}  {'now' if opening.is_open else 'not before'}: {document['rule']}")
+    echo(f"{document['next']}  {'now' if opening.is_open else 'not before'}: {document['rule']}")
 
 
 @commands.command(epilog="Example: streamdialer rules show co")
@@ -91,7 +91,7 @@ def show(
     )
     print_table(["rule", "value", "statute", "verified"], _rows(chosen))
     for duty in chosen.duties:
-        say(f"Not applied here, see to it: {duty}")
+        echo(f"Not applied here, see to it: {duty}")
 
 
 def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
@@ -104,7 +104,7 @@ def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
     for name, caps in (("attempts", pack.attempt_caps), ("conversations", pack.contact_caps)):
         for cap in caps:
             yield name, f"at most {cap.count} in {cap.window_h} h per {cap.scope}", *_source(cap)
-    for name, rest in (("gap between attempts", pack.min_gap), ("rest when abandoned", pack.abandoned_rest)):
+    for name, rest in (("gap between attempts", pack.min_gap), ("rest when abandoned", pack.abandon_cooloff)):
         if rest:
             yield name, f"{rest.hours} h per {rest.scope}", *_source(rest)
     if abandon := pack.abandon_cap:
@@ -112,7 +112,7 @@ def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
         yield "abandoned calls", value, *_source(abandon)
 
 
-def _source(value: Value) -> tuple[str, str]:
+def _source(value: StatuteValue) -> tuple[str, str]:
     return value.statute, "yes" if value.verified else "no"
 
 

@@ -12,16 +12,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from streamdialer.cli.common import AsJson, load_settings, print_json, print_table, say
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table
 from streamdialer.errors import SettingsError
 from streamdialer.operations.campaigns import read_campaign_id
-from streamdialer.simulation.study.compare import Estimate, Standing, compare
-from streamdialer.simulation.study.from_campaign import WhatIf, what_if
+from streamdialer.simulation.study.compare import Estimate, PolicyResult, compare
+from streamdialer.simulation.study.from_campaign import FittedScenario, fit_campaign
 from streamdialer.simulation.study.plots import can_plot, plot_standings
 from streamdialer.simulation.study.scenario import Scenario
 from streamdialer.simulation.study.scenarios import load_scenario, shipped
 
-BOUNDS: Final = ("knows_odds", "knows_ends")
+BOUNDS: Final = ("oracle_rates", "oracle_agents")
 """Printed beside every result."""
 COMPARED: Final = (
     "adaptive",
@@ -32,7 +32,7 @@ COMPARED: Final = (
     "vicidial:method=hard_limit",
     "vicidial:method=average",
     "vicidial:method=tapered",
-    "knows_all",
+    "oracle_full",
 )
 
 
@@ -88,7 +88,7 @@ def simulate(
     elif scenario is not None:
         raise SettingsError("--from: takes the place of a scenario; give one of them")
     else:
-        now = anyio.run(what_if, load_settings(ctx), read_campaign_id(campaign), agents)
+        now = anyio.run(fit_campaign, load_settings(ctx), read_campaign_id(campaign), agents)
         day = now.fit.scenario
     day = _adjusted(day, agents, answer_rate, hours)
     policies = [*(policy or ()), *(COMPARED if compare_all else () if policy else ("adaptive",)), *BOUNDS]
@@ -141,18 +141,18 @@ def _adjusted(
     )
 
 
-def _show_fit(now: WhatIf) -> None:
+def _show_fit(now: FittedScenario) -> None:
     calls, work = now.fit.scenario.calls, now.fit.scenario.work
-    say(
+    echo(
         f"{now.fit.calls:,} calls on record: people answer {calls.human:.0%}, machines {calls.machine:.0%}, busy "
         f"{calls.busy:.0%}, failed {calls.failed:.0%}; people let it ring {calls.answer_mean_s:.0f} s and talk "
         f"{work.talk_mean_s:.0f} s, agents wrap up {work.wrap_up_mean_s:.0f} s. It is dialed by {now.policy}."
     )
     if now.fit.assumed:
-        say(f"Not on record, so assumed: {', '.join(now.fit.assumed)}.")
+        echo(f"Not on record, so assumed: {', '.join(now.fit.assumed)}.")
 
 
-def _briefly(standing: Standing) -> Standing:
+def _briefly(standing: PolicyResult) -> PolicyResult:
     """With the minute by minute course of the first seed only."""
     first, *others = standing.days
     return msgspec.structs.replace(
@@ -160,9 +160,9 @@ def _briefly(standing: Standing) -> Standing:
     )
 
 
-def _show(scenario: Scenario, standings: list[Standing], seeds: int) -> None:
+def _show(scenario: Scenario, standings: list[PolicyResult], seeds: int) -> None:
     days = "1 day" if seeds == 1 else f"{seeds} days"
-    say(f"{scenario.title or 'scenario'}: {scenario.agents} agents, {days} of {scenario.hours:g} hours")
+    echo(f"{scenario.title or 'scenario'}: {scenario.agents} agents, {days} of {scenario.hours:g} hours")
     print_table(
         [
             "policy",

@@ -9,14 +9,14 @@ import anyio
 import msgspec
 import typer
 
-from streamdialer.cli.common import AsJson, load_settings, print_fields, print_json, say
+from streamdialer.cli.common import AsJson, echo, load_settings, print_fields, print_json
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.model import TICK_KINDS, TickKind, TickResult
 from streamdialer.observability.logs import set_up_logging
 from streamdialer.operations.campaigns import read_campaign_id
-from streamdialer.operations.decisions import in_words
-from streamdialer.operations.session import reached
+from streamdialer.operations.decisions import describe
+from streamdialer.operations.session import open_client
 from streamdialer.operations.ticks import read_kind, run_inline, stored_result
 from streamdialer.producers.events import Producer
 
@@ -53,7 +53,7 @@ def run(
         if as_json:
             print_json({"tick_id": tick_id})
         else:
-            say(tick_id)
+            echo(tick_id)
     elif found is None:
         raise CannotBeDone(
             f"tick {tick_id} has no result after {wait:g} s; is a replica running? "
@@ -78,7 +78,7 @@ def show_result(found: TickResult, *, as_json: bool, judge: bool = True) -> None
         print_json(found)
     else:
         if found.kind == "dial":
-            say(in_words(found))
+            echo(describe(found))
         fields: dict[str, object] = msgspec.to_builtins(found)
         print_fields((name.replace("_", " "), _shown(name, value)) for name, value in fields.items())
     if judge and found.status == "error":
@@ -94,11 +94,11 @@ def _shown(name: str, value: object) -> object:
 async def _run(
     settings: Settings, kind: TickKind, campaign: str, wait_s: float | None
 ) -> tuple[str, TickResult | None]:
-    async with reached(settings), Producer.from_url(settings.redis_url) as producer:
+    async with open_client(settings), Producer.from_url(settings.redis_url) as producer:
         tick_id = await producer.tick(kind, campaign)
         return tick_id, None if wait_s is None else await producer.result(tick_id, timeout=wait_s)
 
 
 async def _result(settings: Settings, tick_id: str) -> TickResult:
-    async with reached(settings) as (client, keys):
+    async with open_client(settings) as (client, keys):
         return await stored_result(client, keys, tick_id)

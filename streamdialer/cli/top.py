@@ -21,15 +21,15 @@ from rich.live import Live
 from streamdialer.broker.connection import TRANSIENT
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
-from streamdialer.cli.common import AsJson, load_settings, print_json, printable
-from streamdialer.cli.top_view import picture
+from streamdialer.cli.common import AsJson, escape_controls, load_settings, print_json
+from streamdialer.cli.top_view import render
 from streamdialer.config.settings import Settings
 from streamdialer.errors import Unreachable
 from streamdialer.operations.overview import Overview, overview
-from streamdialer.operations.session import reached
+from streamdialer.operations.session import open_client
 
-EVERY_S: Final = 1.0
-OLD_S: Final = 3.0
+REFRESH_INTERVAL_S: Final = 1.0
+STALE_AFTER_S: Final = 3.0
 """A reading that takes longer is told: what is shown is old."""
 PLAIN_WIDTH: Final = 160
 """Of a snapshot that goes into a file or a pipe."""
@@ -49,13 +49,13 @@ def top(ctx: typer.Context, as_json: AsJson = False) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         seen = anyio.run(_snapshot, settings)
         lines = 1000 + len(seen.campaigns)
-        Console(width=PLAIN_WIDTH, color_system=None).print(picture(seen, width=PLAIN_WIDTH, height=lines))
+        Console(width=PLAIN_WIDTH, color_system=None).print(render(seen, width=PLAIN_WIDTH, height=lines))
         return
     anyio.run(_watch, settings)
 
 
 async def _snapshot(settings: Settings) -> Overview:
-    async with reached(settings) as (client, keys), Scripts(client, patient=False) as scripts:
+    async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
         return await overview(scripts, keys)
 
 
@@ -70,7 +70,7 @@ class _Watched:
     async def read(self, scripts: Scripts, keys: Keys) -> None:
         """Reads once a second, until cancelled; a server that is away is asked again."""
         while True:
-            await anyio.sleep(EVERY_S)
+            await anyio.sleep(REFRESH_INTERVAL_S)
             try:
                 self.seen = await overview(scripts, keys)
             except (RedisError, Unreachable, *TRANSIENT) as error:
@@ -82,16 +82,16 @@ class _Watched:
     def trouble(self) -> str:
         """'' when what is shown is new."""
         old_s = anyio.current_time() - self.at
-        if not self.error and old_s < OLD_S:
+        if not self.error and old_s < STALE_AFTER_S:
             return ""
         since = datetime.fromtimestamp(self.seen.at / 1000, UTC).strftime("%H:%M:%S UTC")
-        return printable(
+        return escape_controls(
             f"Redis does not answer; this is of {since}, {old_s:.0f} s ago. {self.error}".strip()
         )
 
 
 async def _watch(settings: Settings) -> None:
-    async with reached(settings) as (client, keys), Scripts(client, patient=False) as scripts:
+    async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
         watched = _Watched(await overview(scripts, keys))
         console = Console()
         with (
@@ -105,11 +105,11 @@ async def _watch(settings: Settings) -> None:
                 tasks.start_soon(_end_on_signal, signals, tasks.cancel_scope)
                 while True:
                     size = console.size
-                    shown = picture(
+                    shown = render(
                         watched.seen, width=size.width, height=size.height, trouble=watched.trouble
                     )
                     live.update(shown, refresh=True)
-                    await anyio.sleep(EVERY_S / 2)
+                    await anyio.sleep(REFRESH_INTERVAL_S / 2)
 
 
 @contextmanager

@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from streamdialer.broker.heartbeat import Replica
-from streamdialer.operations.overview.views import Alarm, CampaignView, Overview, StreamView
+from streamdialer.operations.overview.views import Alert, CampaignOverview, Overview, StreamOverview
 
 WIDE: Final = 110
 """Columns from which names and the less needed numbers are shown, and streams and replicas stand side by side."""
-ALARMS_SHOWN: Final = 3
-REPLICAS_SHOWN: Final = 4
+MAX_ALERTS: Final = 3
+MAX_REPLICAS: Final = 4
 """Of a terminal of 24 lines; a taller one shows more."""
 SHORT: Final = 24
 _MODES: Final = {
@@ -28,15 +28,15 @@ _MODES: Final = {
 }
 
 
-def picture(seen: Overview, *, width: int, height: int, trouble: str = "") -> RenderableType:
+def render(seen: Overview, *, width: int, height: int, trouble: str = "") -> RenderableType:
     """No wider or higher than asked for; `trouble` says that what is shown is old."""
     is_wide = width >= WIDE
-    alarms = [_alarm(one) for one in seen.alarms[:ALARMS_SHOWN]]
-    if len(seen.alarms) > ALARMS_SHOWN:
-        alarms[-1] = Text(f"{len(seen.alarms) - ALARMS_SHOWN + 1} more alarms (--json shows them)", "red")
+    alarms = [_alarm(one) for one in seen.alarms[:MAX_ALERTS]]
+    if len(seen.alarms) > MAX_ALERTS:
+        alarms[-1] = Text(f"{len(seen.alarms) - MAX_ALERTS + 1} more alarms (--json shows them)", "red")
     if trouble:
         alarms.insert(0, Text(trouble, "bold white on red"))
-    room = REPLICAS_SHOWN + max(0, height - SHORT) // 3
+    room = MAX_REPLICAS + max(0, height - SHORT) // 3
     replicas = _replicas(seen.replicas, room)
     streams = _streams(seen.streams, seen.dead)
     if is_wide:
@@ -68,7 +68,7 @@ def _headline(seen: Overview) -> Text:
     )
 
 
-def _alarm(alarm: Alarm) -> Text:
+def _alarm(alarm: Alert) -> Text:
     return Text(f"! {clean(alarm.text)}", "bold red" if alarm.level == "error" else "yellow")
 
 
@@ -88,14 +88,14 @@ def _campaigns(seen: Overview, lines: int, *, is_wide: bool) -> Iterable[Rendera
         yield Text(clean(one.why), "yellow")
 
 
-def _table_of_campaigns(campaigns: Sequence[CampaignView], now_ms: int, *, is_wide: bool) -> Table:
+def _table_of_campaigns(campaigns: Sequence[CampaignOverview], now_ms: int, *, is_wide: bool) -> Table:
     columns = ["Id", *(["Name"] if is_wide else []), "Mode", "Status", "#Free/talk/wrap", "#Ring", "#Talk"]
     columns += ["#Doubt"] if is_wide else []
     columns += ["#Ans", "#Aband/cap", "#Util", "#Ready", "#Wait", *(["#Final"] if is_wide else []), "#End"]
     table = _table(*columns)
     for one in campaigns:
         agents, abandoning = one.agents, one.abandoning
-        wide = (str(one.in_doubt),) if is_wide else ()
+        wide = (str(one.orphaned),) if is_wide else ()
         table.add_row(
             Text(str(one.campaign_id)[:12]),
             *((Text(clean(one.name)[:24]),) if is_wide else ()),
@@ -114,20 +114,20 @@ def _table_of_campaigns(campaigns: Sequence[CampaignView], now_ms: int, *, is_wi
             ),
             _share(one.utilisation),
             str(one.ready),
-            str(one.waiting),
-            *((str(one.finished),) if is_wide else ()),
+            str(one.deferred),
+            *((str(one.final),) if is_wide else ()),
             "" if one.forecast_end is None else span(max(0, one.forecast_end - now_ms) / 1000),
         )
     return table
 
 
-def _status(campaign: CampaignView) -> Text:
+def _status(campaign: CampaignOverview) -> Text:
     if campaign.status != "active":
         return Text(clean(campaign.status or "none")[:9], "dim")
     return Text("dialing", "green") if campaign.is_dialing else Text("waiting", "yellow")
 
 
-def _streams(streams: Sequence[StreamView], dead: int) -> Table:
+def _streams(streams: Sequence[StreamOverview], dead: int) -> Table:
     table = _table("Stream", "#Length", "#Lag", "#In hand", "#Oldest", "#Per s")
     for one in streams:
         oldest = "" if one.oldest_pending_s is None else span(one.oldest_pending_s)
@@ -144,7 +144,7 @@ def _replicas(replicas: Sequence[Replica], room: int) -> Table:
             Text(clean(one.name)[-24:]),
             f"{one.state.rss_bytes / 1e6:.0f}",
             span(one.state.uptime_s),
-            Text(span(one.heard_s), "bold red" if one.is_silent else ""),
+            Text(span(one.last_seen_s), "bold red" if one.is_silent else ""),
             Text(clean(_doing(one))[:40]),
         )
     if len(shown) < len(replicas):
@@ -156,8 +156,8 @@ def _doing(replica: Replica) -> str:
     """Entries in hand by stage, and the oldest of them."""
     if replica.state.role == "tick":
         return "writes ticks"
-    busy = {stage: one for stage, one in replica.state.stages.items() if one.in_hand}
-    told = ", ".join(f"{stage} {one.in_hand}" for stage, one in busy.items())
+    busy = {stage: one for stage, one in replica.state.stages.items() if one.in_progress}
+    told = ", ".join(f"{stage} {one.in_progress}" for stage, one in busy.items())
     oldest = max(
         (one for stage in busy.values() for one in stage.doing), key=lambda one: one.for_s, default=None
     )

@@ -11,7 +11,7 @@ import msgspec
 
 Role = Literal["operator", "viewer"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
-SHORTEST_PASSWORD: Final = 8
+MIN_PASSWORD_CHARS: Final = 8
 _NAME: Final = re.compile(r"[\w.@-]{1,64}")
 _TAKES: Final = "role:name:password, separated by commas"
 
@@ -27,7 +27,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     """Logs in with the secret alone."""
 
 
-class Logins:
+class DashboardUsers:
     """All who may log in, as the settings say."""
 
     def __init__(self, users: str, token: str, view_token: str) -> None:
@@ -47,7 +47,7 @@ class Logins:
         ]
 
     @property
-    def takes_names(self) -> bool:
+    def ask_names(self) -> bool:
         return any(not login.is_token for login in self.all)
 
     def admit(self, name: str, secret: str) -> Login | None:
@@ -64,7 +64,7 @@ class Logins:
         return next((each for each in self.all if each.name == name and each.is_token == is_token), None)
 
 
-def users_take(text: str) -> str | None:
+def validate_users(text: str) -> str | None:
     """What the setting takes, when `text` is not that; None when it is fine. Says no password."""
     names = set()
     for number, entry in enumerate(_entries(text), 1):
@@ -75,8 +75,8 @@ def users_take(text: str) -> str | None:
             return f"{_TAKES} (entry {number}: the name is 1–64 letters, digits, _ . @ -)"
         if name in names:
             return f"{_TAKES} (entry {number}: a name stands once)"
-        if len(password) < SHORTEST_PASSWORD:
-            return f"{_TAKES} (entry {number}: the password has at least {SHORTEST_PASSWORD} characters)"
+        if len(password) < MIN_PASSWORD_CHARS:
+            return f"{_TAKES} (entry {number}: the password has at least {MIN_PASSWORD_CHARS} characters)"
         names.add(name)
     return None if names else _TAKES
 

@@ -21,7 +21,7 @@ from dotenv import dotenv_values
 from msgspec import inspect
 from phonenumbers import SUPPORTED_REGIONS
 
-from streamdialer.config.dashboard_users import users_take
+from streamdialer.config.dashboard_users import validate_users
 from streamdialer.config.settings import NAMES, SECRETS, Settings
 from streamdialer.errors import SettingsError
 from streamdialer.rules import pack_names
@@ -169,10 +169,10 @@ def _convert(field: _Field, raw: object, source: Origin) -> Any:
     try:
         value = msgspec.convert(given, field.hint, strict=False)
     except msgspec.ValidationError:
-        raise _wrong(field.name, raw, _takes(field), source) from None
+        raise _wrong(field.name, raw, _expected(field), source) from None
     if isinstance(value, float) and not math.isfinite(value):
-        raise _wrong(field.name, raw, _takes(field), source)
-    if takes := _refused_text(field.name, value):
+        raise _wrong(field.name, raw, _expected(field), source)
+    if takes := _validate_text(field.name, value):
         raise _wrong(field.name, raw, takes, source)
     return value
 
@@ -182,7 +182,7 @@ def _choices(field: _Field) -> tuple[str, ...]:
     return get_args(get_args(field.hint)[0]) if isinstance(field.bounds, inspect.LiteralType) else ()
 
 
-def _takes(field: _Field) -> str:
+def _expected(field: _Field) -> str:
     """What a field takes, from its type and bounds, to be read after "takes"."""
     if choices := _choices(field):
         return f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
@@ -209,7 +209,7 @@ def _takes(field: _Field) -> str:
             return "text"
 
 
-def _refused_text(name: str, value: object) -> str | None:
+def _validate_text(name: str, value: object) -> str | None:
     """What a text setting takes, when `value` is not that; None when it is fine."""
     text = str(value)
     if name == "redis_url":
@@ -223,7 +223,7 @@ def _refused_text(name: str, value: object) -> str | None:
     if name == "country":
         return None if text.upper() in SUPPORTED_REGIONS else "an ISO 3166 code of two letters such as CO"
     if name == "dashboard_users":
-        return users_take(text)
+        return validate_users(text)
     if name == "backend_login_path":
         return None if text.startswith("/") else "a path that begins with /"
     return None
@@ -285,10 +285,10 @@ def _check_together(settings: Settings) -> None:
         raise SettingsError(
             f"BACKEND_{missing}: not set although BACKEND_{present} is; takes both or neither"
         )
-    if settings.block_s >= settings.claim_idle_s:
+    if settings.read_block_s >= settings.claim_min_idle_s:
         raise SettingsError(
-            f"{NAMES['block_s']}: got {settings.block_s:g}, takes less than "
-            f"{NAMES['claim_idle_s']} ({settings.claim_idle_s:g})"
+            f"{NAMES['read_block_s']}: got {settings.read_block_s:g}, takes less than "
+            f"{NAMES['claim_min_idle_s']} ({settings.claim_min_idle_s:g})"
         )
 
 

@@ -56,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     uncertain_margin_s: Annotated[
         Seconds, Meta(description="after the ring time-out, how much longer a silent attempt is waited for")
     ] = 15.0
-    max_call_s: Annotated[
+    max_call_duration_s: Annotated[
         Seconds, Meta(description="longest conversation; later a call without an end is closed")
     ] = 7200.0
     events: Annotated[
@@ -82,7 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
 
     # trunks
-    trunk_lines: Annotated[
+    trunk_channels: Annotated[
         int,
         Meta(ge=0, description="live calls one trunk carries, of all campaigns that name it; 0 is no limit"),
     ] = 0
@@ -92,55 +92,59 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0.0
 
     # callbacks and previews
-    callback_grace_s: Annotated[
+    callback_agent_window_s: Annotated[
         Seconds, Meta(description="how long a due callback is kept for the agent it was asked for")
     ] = 900.0
-    preview_offer_s: Annotated[
+    preview_timeout_s: Annotated[
         Seconds, Meta(description="how long a contact is kept for the agent it is shown to in preview")
     ] = 120.0
 
     # ticks
-    dial_every_s: Annotated[Seconds, Meta(description="dial ticks per active campaign")] = 10.0
-    retry_every_s: Annotated[Seconds, Meta(description="retry ticks per active campaign")] = 300.0
-    stats_every_s: Annotated[Seconds, Meta(description="statistics ticks per active campaign")] = 60.0
+    dial_interval_s: Annotated[Seconds, Meta(description="dial ticks per active campaign")] = 10.0
+    retry_interval_s: Annotated[Seconds, Meta(description="retry ticks per active campaign")] = 300.0
+    stats_interval_s: Annotated[Seconds, Meta(description="statistics ticks per active campaign")] = 60.0
     cleanup_after_s: Annotated[
         Seconds, Meta(description="how long after a campaign is completed or cancelled its keys are removed")
     ] = 3600.0
-    sample_every_s: Annotated[
+    sample_interval_s: Annotated[
         Seconds,
         Meta(description="shortest time between two samples of a campaign, of which the last 31 are kept"),
     ] = 60.0
     scan_keys_per_s: Annotated[
         Count, Meta(description="keys the producer looks at per second to find active campaigns")
     ] = 20_000
-    result_keep_s: Annotated[Seconds, Meta(description="how long a tick's result is kept")] = 3600.0
-    wake_result_keep_s: Annotated[Seconds, Meta(description="the same for ticks that events woke")] = 60.0
-    decisions_keep: Annotated[Count, Meta(description="decision records kept per campaign")] = 200
+    result_ttl_s: Annotated[Seconds, Meta(description="how long a tick's result is kept")] = 3600.0
+    wakeup_result_ttl_s: Annotated[Seconds, Meta(description="the same for ticks that events woke")] = 60.0
+    decisions_maxlen: Annotated[Count, Meta(description="decision records kept per campaign")] = 200
 
     # agents, campaigns, contacts
-    agents_max_age_s: Annotated[Seconds, Meta(description="agent lists older than this are read again")] = 1.0
-    campaign_max_age_s: Annotated[
+    agents_cache_ttl_s: Annotated[Seconds, Meta(description="agent lists older than this are read again")] = (
+        1.0
+    )
+    campaign_cache_ttl_s: Annotated[
         Seconds, Meta(description="campaign settings older than this are read again")
     ] = 5.0
-    ready_low: Annotated[
+    refill_threshold: Annotated[
         Count, Meta(description="fewer ready contacts than this: read more from the backend")
     ] = 250
-    refill_every_s: Annotated[
+    refill_interval_s: Annotated[
         Seconds, Meta(description="even with enough ready contacts, how often the head of the list is read")
     ] = 30.0
-    ready_max_age_s: Annotated[
+    pending_check_after_s: Annotated[
         Seconds,
         Meta(
             description="a ready contact the backend has not shown for longer is looked up before it is dialed"
         ),
     ] = 60.0
     page_size: Annotated[int, Meta(ge=1, le=500, description="contacts per page asked of the backend")] = 500
-    refill_pages: Annotated[Count, Meta(description="most pages one refill reads")] = 20
-    lease_s: Annotated[Seconds, Meta(description="how long a reserved call may wait to be placed")] = 60.0
-    tombstone_s: Annotated[
+    refill_max_pages: Annotated[Count, Meta(description="most pages one refill reads")] = 20
+    reservation_lease_s: Annotated[
+        Seconds, Meta(description="how long a reserved call may wait to be placed")
+    ] = 60.0
+    final_ttl_s: Annotated[
         Seconds, Meta(description="how long a finished contact is remembered after the backend confirmed it")
     ] = 600.0
-    sweep_every_s: Annotated[
+    sweep_interval_s: Annotated[
         Seconds, Meta(description="how often due leases, deadlines and retries are looked for")
     ] = 0.25
 
@@ -149,18 +153,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     calls_concurrency: Annotated[
         Count, Meta(description="originate requests open at once in the calls stage")
     ] = 400
-    block_s: Annotated[float, Meta(gt=0, le=2, description="longest wait of one stream read")] = 0.5
-    claim_idle_s: Annotated[
+    read_block_s: Annotated[float, Meta(gt=0, le=2, description="longest wait of one stream read")] = 0.5
+    claim_min_idle_s: Annotated[
         Seconds, Meta(description="entries silent for this long are taken over from their consumer")
     ] = 15.0
     max_deliveries: Annotated[
         Count, Meta(description="deliveries after which an entry goes to the dead letters")
     ] = 5
-    consumer_forget_s: Annotated[
+    idle_consumer_ttl_s: Annotated[
         Seconds, Meta(description="idle consumers without pending entries are removed after this")
     ] = 600.0
-    dead_keep: Annotated[Count, Meta(description="dead letters kept")] = 10_000
-    grace_s: Annotated[Seconds, Meta(description="how long a stopping replica may take")] = 8.0
+    dead_letters_maxlen: Annotated[Count, Meta(description="dead letters kept")] = 10_000
+    shutdown_timeout_s: Annotated[Seconds, Meta(description="how long a stopping replica may take")] = 8.0
 
     # http
     backend_timeout_s: Annotated[Seconds, Meta(description="backend requests")] = 10.0
@@ -171,10 +175,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Seconds, Meta(description="originate requests; the API may hold a reply for the ring time")
     ] = 40.0
     dialer_api_timeout_s: Annotated[Seconds, Meta(description="other Dialer API requests")] = 10.0
-    breaker_failures: Annotated[
+    breaker_failure_threshold: Annotated[
         Count, Meta(description="unclear replies in a row after which the Dialer API is given a rest")
     ] = 10
-    breaker_max_s: Annotated[Seconds, Meta(description="longest rest of the Dialer API")] = 30.0
+    breaker_max_open_s: Annotated[Seconds, Meta(description="longest rest of the Dialer API")] = 30.0
 
     # health
     health_port: Annotated[
@@ -191,12 +195,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     dashboard_token: Annotated[Token, Meta(description="whoever has it may log in as an operator")] = ""
-    dashboard_view_token: Annotated[Token, Meta(description="whoever has it may log in as a viewer")] = ""
+    dashboard_viewer_token: Annotated[Token, Meta(description="whoever has it may log in as a viewer")] = ""
     dashboard_secret: Annotated[
         Token, Meta(description="signs the sessions; without it they end when the dashboard does")
     ] = ""
-    dashboard_session_s: Annotated[Seconds, Meta(description="how long a log-in lasts")] = 43200.0
-    dashboard_proxied: Annotated[
+    dashboard_session_ttl_s: Annotated[Seconds, Meta(description="how long a log-in lasts")] = 43200.0
+    dashboard_behind_proxy: Annotated[
         bool, Meta(description="behind a reverse proxy: X-Forwarded-For and -Proto are believed")
     ] = False
 
@@ -222,6 +226,6 @@ SECRETS: Final = {
     "dialer_api_token",
     "dashboard_users",
     "dashboard_token",
-    "dashboard_view_token",
+    "dashboard_viewer_token",
     "dashboard_secret",
 }

@@ -65,16 +65,16 @@ class CallsStage:
 
     async def handle(self, entry: Entry) -> None:
         attempt, call, until = read_call(entry)
-        with tracing.of_entry("call", entry.fields, **_subject(attempt)):
+        with tracing.entry_span("call", entry.fields, **_subject(attempt)):
             await self._place(attempt, call, until)
 
     async def _place(self, attempt: Attempt, call: Call, until: str) -> None:
         asked = anyio.current_time()
-        began = await self._services.campaigns.begin(attempt, uuid4().hex, until)
+        began = await self._services.campaigns.mark_sent(attempt, uuid4().hex, until)
         if began not in ("ok", "again"):
             level = logging.WARNING if began == "sent" else logging.INFO
             log.log(level, "call is not placed", extra={"attempt": attempt.id, "reason": began})
-            tracing.note(reason=began)
+            tracing.set_attributes(reason=began)
             return
         is_again = began == "again"
         if anyio.current_time() - asked > SEND_WITHIN_S:
@@ -125,12 +125,12 @@ class CallsStage:
         try:
             country = await suppression.country_of(attempt.campaign) or self._services.settings.country
             called = str(read_number(call.phone_number, country))  # perhaps none of the contact's own
-            return not await suppression.are_listed([*call.n, called])
+            return not await suppression.on_dnc_list([*call.n, called])
         except TRANSIENT:
             return False
 
     async def _settle(self, attempt: Attempt, call: Call, reply: Reply) -> None:
-        settled = await self._services.campaigns.settle(
+        settled = await self._services.campaigns.settle_originate(
             attempt,
             verdict=reply.verdict,
             call_id=reply.call_id,
@@ -138,7 +138,7 @@ class CallsStage:
             retry_after_s=reply.retry_after_s,
         )
         ORIGINATES.labels(reply.verdict).inc()
-        tracing.note(verdict=reply.verdict)
+        tracing.set_attributes(verdict=reply.verdict)
         loud = reply.hold == "credentials"
         quiet = reply.verdict == "placed"
         log.log(

@@ -19,7 +19,9 @@ os.execv(sys.argv[3], sys.argv[3:])
 """
 
 
-def bound_to_parent(command: Sequence[str], death_signal: signal.Signals = signal.SIGKILL) -> list[str]:
+def with_parent_death_signal(
+    command: Sequence[str], death_signal: signal.Signals = signal.SIGKILL
+) -> list[str]:
     """The command line that becomes `command` after asking the kernel (Linux) for a signal when this process dies.
 
     The process keeps its id. To the kernel the parent is the thread that forked it. `command[0]` is a path.

@@ -9,10 +9,10 @@ import msgspec
 
 from streamdialer.broker import BadEntry, Entry
 from streamdialer.consumers.handlers.callbacks import Callbacks, instant_ms
-from streamdialer.consumers.handlers.do_not_call import suppress
+from streamdialer.consumers.handlers.do_not_call import add_to_dnc
 from streamdialer.consumers.handlers.previews import Previews
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakeups import Wakes
+from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger import fact_of
 from streamdialer.model import (
     AGENT_EVENTS,
@@ -89,7 +89,7 @@ def _data_of(entry: Entry) -> dict[str, Any]:
 class EventsStage:
     """Handles entries of `events`."""
 
-    def __init__(self, services: Services, wakes: Wakes) -> None:
+    def __init__(self, services: Services, wakes: WakeupScheduler) -> None:
         self._services = services
         self._wakes = wakes
         self._callbacks = Callbacks(services)
@@ -99,14 +99,14 @@ class EventsStage:
         event = read_event(entry)
         if isinstance(event, CallEvent):
             about = {"campaign": event.campaign_id, "contact": event.contact_id}
-            with tracing.of_call_event(event.type, entry.fields, **about):
+            with tracing.call_event_span(event.type, entry.fields, **about):
                 await self._call(event, entry.id)
             return
-        with tracing.of_entry(event.type, entry.fields, campaign=event.campaign_id or None):
+        with tracing.entry_span(event.type, entry.fields, campaign=event.campaign_id or None):
             if isinstance(event, DoNotCallEvent):
-                await suppress(event, self._services, self._wakes)
+                await add_to_dnc(event, self._services, self._wakes)
             elif isinstance(event, CallbackEvent):
-                await self._callbacks.note(event, entry.id)
+                await self._callbacks.schedule(event, entry.id)
             elif isinstance(event, PreviewEvent):
                 await self._previews.handle(event, entry.id)
             else:
@@ -115,8 +115,8 @@ class EventsStage:
     async def _call(self, event: CallEvent, entry: str) -> None:
         queue = event.queue or await self._wakes.queue_of(event.campaign_id)
         fact = fact_of(event)
-        heard = await self._services.campaigns.apply_event(event, fact, queue, entry)
-        tracing.join(heard.trace, heard.attempt)
+        heard = await self._services.campaigns.apply_call_event(event, fact, queue, entry)
+        tracing.attach_call(heard.trace, heard.attempt)
         applied = heard.outcome
         if (
             fact.disposition == "do_not_call"
@@ -127,7 +127,7 @@ class EventsStage:
                 contact_id=event.contact_id,
                 reason="said on the phone",
             )
-            await suppress(request, self._services, self._wakes)
+            await add_to_dnc(request, self._services, self._wakes)
         if applied in NOT_APPLIED:
             raise BadEntry(
                 applied, f"{NOT_APPLIED[applied]} (campaign {event.campaign_id}, {event.contact_id})"
@@ -159,10 +159,12 @@ class EventsStage:
                 "unknown_queue", "no queue, no known campaign and no known agent says where this belongs"
             )
         if not event.agent_id:  # somebody's state changed: look at the list again
-            await services.queues.distrust_agents(queue)
+            await services.queues.invalidate_agents(queue)
             self._wakes.queue(queue)
             return
-        applied = await services.queues.note_agent(queue, event.agent_id, state=event.state, entry=entry)
+        applied = await services.queues.apply_agent_event(
+            queue, event.agent_id, state=event.state, entry=entry
+        )
         if applied == "freed":
             self._wakes.queue(queue)
         log.debug(event.type, extra={"agent": event.agent_id, "queue": queue, "applied": applied})

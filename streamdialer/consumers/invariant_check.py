@@ -13,11 +13,11 @@ from streamdialer.ledger.invariants import check_campaign
 from streamdialer.observability.metrics import INVARIANTS_BROKEN, INVARIANTS_CHECKED
 
 log = logging.getLogger(__name__)
-EVERY_S: Final = 0.5
+INTERVAL_S: Final = 0.5
 """Between two campaigns: however many there are, a replica asks for two short scripts a second."""
 
 
-class Auditor:
+class InvariantCheck:
     """Every replica that takes ticks audits, each in an order of its own. It mends nothing: a fault is for people."""
 
     def __init__(self, services: Services) -> None:
@@ -30,9 +30,9 @@ class Auditor:
             random.shuffle(campaigns)
             for campaign in campaigns:
                 await self._look(campaign)
-                await anyio.sleep(EVERY_S)
+                await anyio.sleep(INTERVAL_S)
             if not campaigns:
-                await anyio.sleep(EVERY_S)
+                await anyio.sleep(INTERVAL_S)
 
     async def _look(self, campaign: str) -> None:
         look = await check_campaign(self._services.scripts, self._services.keys, campaign)

@@ -12,21 +12,21 @@ import anyio
 import msgspec
 from redis.asyncio import Redis
 
-from streamdialer.broker import Places, ReplicaRun, StreamConsumer
+from streamdialer.broker import ConcurrencyLimit, ShutdownSignal, StreamConsumer
 from streamdialer.broker.connection import close, connect
 from streamdialer.broker.consumer import Handler
 from streamdialer.broker.keys import STAGES, Stage
 from streamdialer.broker.shutdown import keep_running
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.background import vitals
+from streamdialer.consumers.background import background_duties
 from streamdialer.consumers.calls import CallsStage
 from streamdialer.consumers.events import EventsStage
-from streamdialer.consumers.invariant_check import Auditor
+from streamdialer.consumers.invariant_check import InvariantCheck
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.sweeper import Sweeper
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.updates import UpdatesStage
-from streamdialer.consumers.wakeups import Wakes
+from streamdialer.consumers.wakeups import WakeupScheduler
 
 log = logging.getLogger(__name__)
 
@@ -47,26 +47,26 @@ def replica_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
 
 
-def places_for(stage: Stage, settings: Settings, options: ReplicaOptions) -> Places:
+def places_for(stage: Stage, settings: Settings, options: ReplicaOptions) -> ConcurrencyLimit:
     """How many entries a stage may work on at once."""
     if options.autoscale is not None:
-        return Places(*options.autoscale)
+        return ConcurrencyLimit(*options.autoscale)
     if options.concurrency is not None:
-        return Places(options.concurrency)
-    return Places(settings.calls_concurrency if stage == "calls" else settings.concurrency)
+        return ConcurrencyLimit(options.concurrency)
+    return ConcurrencyLimit(settings.calls_concurrency if stage == "calls" else settings.concurrency)
 
 
-async def run_replica(settings: Settings, options: ReplicaOptions, run: ReplicaRun) -> None:
+async def run_replica(settings: Settings, options: ReplicaOptions, run: ShutdownSignal) -> None:
     """Works until the run is stopped; then finishes or hands back what it holds within the grace period."""
     name = options.name or replica_name()
     reader = connect(settings.redis_url)
     try:
         async with open_services(settings) as services, anyio.create_task_group() as background:
-            wakes = Wakes(services)
+            wakes = WakeupScheduler(services)
             background.start_soon(keep_running, "wakes", wakes.serve)
             if "ticks" in options.stages:
                 background.start_soon(keep_running, "sweeper", Sweeper(services, wakes).serve)
-                background.start_soon(keep_running, "auditor", Auditor(services).serve)
+                background.start_soon(keep_running, "auditor", InvariantCheck(services).serve)
             handlers: dict[Stage, Handler] = {
                 "ticks": TicksStage(services, wakes).handle,
                 "calls": CallsStage(services).handle,
@@ -76,11 +76,13 @@ async def run_replica(settings: Settings, options: ReplicaOptions, run: ReplicaR
             log.info("replica started", extra={"replica": name, "stages": ",".join(options.stages)})
             async with anyio.create_task_group() as working:
                 for stage in options.stages:
-                    run.activity.has_stage(stage)
+                    run.activity.register_stage(stage)
                     places = places_for(stage, settings, options)
                     consumer = _consumer(stage, name, services, reader, handlers[stage], places, run)
-                    working.start_soon(consumer.serve, settings.grace_s)
-                duties = vitals(settings, services.scripts, services.keys, run, name=name, role="consume")
+                    working.start_soon(consumer.serve, settings.shutdown_timeout_s)
+                duties = background_duties(
+                    settings, services.scripts, services.keys, run, name=name, role="consume"
+                )
                 for duty, serve in duties.items():
                     background.start_soon(keep_running, duty, serve)
             background.cancel_scope.cancel()
@@ -95,8 +97,8 @@ def _consumer(
     services: Services,
     reader: Redis,
     handle: Handler,
-    places: Places,
-    run: ReplicaRun,
+    places: ConcurrencyLimit,
+    run: ShutdownSignal,
 ) -> StreamConsumer:
     settings = services.settings
     return StreamConsumer(
@@ -109,9 +111,9 @@ def _consumer(
         handle=handle,
         places=places,
         run=run,
-        block_s=settings.block_s,
-        claim_idle_s=settings.claim_idle_s,
+        read_block_s=settings.read_block_s,
+        claim_min_idle_s=settings.claim_min_idle_s,
         max_deliveries=settings.max_deliveries,
-        dead_keep=settings.dead_keep,
-        forget_s=settings.consumer_forget_s,
+        dead_letters_maxlen=settings.dead_letters_maxlen,
+        forget_s=settings.idle_consumer_ttl_s,
     )

@@ -15,14 +15,14 @@ from streamdialer.config.settings import Settings
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.ledger import (
+    BacklogLedger,
     CallbackLedger,
     CampaignLedger,
-    ListLedger,
-    Memory,
+    DataLossRecovery,
+    DncLedger,
     Outbox,
     PreviewLedger,
     QueueLedger,
-    Suppression,
     TickLedger,
 )
 from streamdialer.ledger.samples import Samples
@@ -37,15 +37,15 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     keys: Keys
     scripts: Scripts
     campaigns: CampaignLedger
-    lists: ListLedger
+    lists: BacklogLedger
     callbacks: CallbackLedger
     previews: PreviewLedger
     queues: QueueLedger
     ticks: TickLedger
     samples: Samples
     outbox: Outbox
-    memory: Memory
-    suppression: Suppression
+    memory: DataLossRecovery
+    suppression: DncLedger
     backend: Backend
     dialer_api: DialerAPI
 
@@ -53,14 +53,14 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 def ledger_limits(settings: Settings) -> Limits:
     """The settings in the units the scripts take."""
     return Limits(
-        lease_ms=round(settings.lease_s * 1000),
+        lease_ms=round(settings.reservation_lease_s * 1000),
         deadline_ms=round((settings.ring_timeout_s + settings.uncertain_margin_s) * 1000),
-        max_call_ms=round(settings.max_call_s * 1000),
-        tombstone_ms=round(settings.tombstone_s * 1000),
-        ready_max_age_ms=round(settings.ready_max_age_s * 1000),
+        max_call_duration_ms=round(settings.max_call_duration_s * 1000),
+        final_ttl_ms=round(settings.final_ttl_s * 1000),
+        pending_check_after_ms=round(settings.pending_check_after_s * 1000),
         events_required=settings.events == "required",
-        breaker_failures=settings.breaker_failures,
-        breaker_max_ms=round(settings.breaker_max_s * 1000),
+        breaker_failure_threshold=settings.breaker_failure_threshold,
+        breaker_max_open_ms=round(settings.breaker_max_open_s * 1000),
         is_idempotent=settings.dialer_api_idempotent,
     )
 
@@ -82,15 +82,15 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 keys=keys,
                 scripts=scripts,
                 campaigns=CampaignLedger(scripts, keys, limits),
-                lists=ListLedger(scripts, keys, limits),
-                callbacks=CallbackLedger(scripts, keys, round(settings.callback_grace_s * 1000)),
-                previews=PreviewLedger(scripts, keys, limits, round(settings.preview_offer_s * 1000)),
+                lists=BacklogLedger(scripts, keys, limits),
+                callbacks=CallbackLedger(scripts, keys, round(settings.callback_agent_window_s * 1000)),
+                previews=PreviewLedger(scripts, keys, limits, round(settings.preview_timeout_s * 1000)),
                 queues=QueueLedger(scripts, keys),
                 ticks=TickLedger(scripts, keys),
-                samples=Samples(scripts, keys, round(settings.sample_every_s * 1000)),
-                outbox=Outbox(scripts, keys, limits.tombstone_ms, round(settings.claim_idle_s * 1000)),
-                memory=Memory(scripts, keys, limits.deadline_ms, limits.max_call_ms),
-                suppression=Suppression(scripts, keys),
+                samples=Samples(scripts, keys, round(settings.sample_interval_s * 1000)),
+                outbox=Outbox(scripts, keys, limits.final_ttl_ms, round(settings.claim_min_idle_s * 1000)),
+                memory=DataLossRecovery(scripts, keys, limits.deadline_ms, limits.max_call_duration_ms),
+                suppression=DncLedger(scripts, keys),
                 backend=backend,
                 dialer_api=dialer_api,
             )

@@ -21,24 +21,24 @@ import anyio
 from anyio.abc import Process
 
 from streamdialer.config.settings import NAMES
-from streamdialer.consumers.child_process import bound_to_parent
+from streamdialer.consumers.child_process import with_parent_death_signal
 from streamdialer.observability.health import BEAT_S
 
 log = logging.getLogger(__name__)
-QUICK_S: Final = 5.0
+QUICK_EXIT_S: Final = 5.0
 """A child that fails sooner than this, its interpreter's start included, would only fail again."""
-FIRST_PAUSE_S: Final = 0.5
-LONGEST_PAUSE_S: Final = 30.0
+MIN_PAUSE_S: Final = 0.5
+MAX_PAUSE_S: Final = 30.0
 MARGIN_S: Final = 3.0
 """Beyond the replicas' own grace period, before they are killed."""
-LOOK_S: Final = BEAT_S
-STUCK_LOOKS: Final = 15
+CHECK_INTERVAL_S: Final = BEAT_S
+STUCK_CHECKS: Final = 15
 """So many looks in a row find the file as it was; not seconds, since this process may have been stopped as well."""
 
 
 def pause_s(failures: int) -> float:
     """The pause before a child is started again that has failed `failures` times in a row."""
-    return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures - 1, 16)) if failures else 0.0
+    return min(MAX_PAUSE_S, MIN_PAUSE_S * 2.0 ** min(failures - 1, 16)) if failures else 0.0
 
 
 def _last_beat(health_file: Path) -> int:
@@ -53,11 +53,15 @@ class Supervisor:
     """Keeps one child per command running until SIGTERM or SIGINT; a second signal kills them."""
 
     def __init__(
-        self, commands: Sequence[Sequence[str]], *, grace_s: float, env: Mapping[str, str] | None = None
+        self,
+        commands: Sequence[Sequence[str]],
+        *,
+        shutdown_timeout_s: float,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         """`env` is added to this process's environment."""
         self._commands = commands
-        self._grace_s = grace_s
+        self._shutdown_timeout_s = shutdown_timeout_s
         self._env = {**os.environ, **(env or {})}
         self._children: dict[int, Process] = {}
         self._folder = Path()
@@ -97,19 +101,19 @@ class Supervisor:
 
     async def _kill_late(self) -> None:
         await self._stopping.wait()
-        await anyio.sleep(self._grace_s + MARGIN_S)
+        await anyio.sleep(self._shutdown_timeout_s + MARGIN_S)
         log.error("did not stop in time, killed", extra={"children": len(self._children)})
         self._signal_all(signal.SIGKILL)
 
     async def _kill_stuck(self) -> None:
         seen: dict[int, tuple[int, int]] = {}
         while True:
-            await anyio.sleep(LOOK_S)
+            await anyio.sleep(CHECK_INTERVAL_S)
             for number, child in list(self._children.items()):
                 beat = _last_beat(self._health_file(number))
                 last, looks = seen.get(number, (0, 0))
                 looks = looks + 1 if beat and beat == last else 0
-                if looks >= STUCK_LOOKS:
+                if looks >= STUCK_CHECKS:
                     log.error("event loop is stuck, killed", extra={"child": number, "pid": child.pid})
                     child.kill()
                     beat = 0
@@ -131,7 +135,7 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             lived_s = anyio.current_time() - started
-            failures = failures + 1 if code != 0 and lived_s < QUICK_S else 0
+            failures = failures + 1 if code != 0 and lived_s < QUICK_EXIT_S else 0
             wait_s = pause_s(failures)
             log.log(
                 logging.WARNING if code else logging.INFO,
@@ -143,7 +147,7 @@ class Supervisor:
 
     async def _run_once(self, number: int, command: Sequence[str]) -> int:
         """The child's exit code; minus the signal that killed it."""
-        launch, health_file = bound_to_parent(command, signal.SIGTERM), self._health_file(number)
+        launch, health_file = with_parent_death_signal(command, signal.SIGTERM), self._health_file(number)
         health_file.unlink(missing_ok=True)
         async with await anyio.open_process(
             launch,

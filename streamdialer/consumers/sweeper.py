@@ -9,42 +9,42 @@ from typing import Final
 import anyio
 
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.ttl_cache import Recent
-from streamdialer.consumers.wakeups import Wakes
+from streamdialer.consumers.ttl_cache import TTLCache
+from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.observability.metrics import ATTEMPTS_ENDED
 
 log = logging.getLogger(__name__)
-CAMPAIGNS_AT_ONCE: Final = 50
-CONTACTS_AT_ONCE: Final = 200
-ATTEMPTS_TOLD: Final = 20
-STALLED_KEPT_S: Final = 60.0
+CAMPAIGNS_BATCH: Final = 50
+CONTACTS_BATCH: Final = 200
+MAX_ATTEMPTS_LOGGED: Final = 20
+STALLED_TTL_S: Final = 60.0
 """A stalled campaign is looked at every second."""
 
 
 class Sweeper:
     """Every replica sweeps; the scripts see to it that each thing happens once."""
 
-    def __init__(self, services: Services, wakes: Wakes) -> None:
+    def __init__(self, services: Services, wakes: WakeupScheduler) -> None:
         self._services = services
         self._wakes = wakes
-        self._stalled: Recent[bool] = Recent(STALLED_KEPT_S)
+        self._stalled: TTLCache[bool] = TTLCache(STALLED_TTL_S)
 
     async def serve(self) -> None:
         """Runs until cancelled."""
-        every_s = self._services.settings.sweep_every_s
+        every_s = self._services.settings.sweep_interval_s
         while True:
-            due = await self._services.campaigns.due(CAMPAIGNS_AT_ONCE)
+            due = await self._services.campaigns.due_campaigns(CAMPAIGNS_BATCH)
             for campaign in due:
                 await self._sweep(campaign)
-            if len(due) < CAMPAIGNS_AT_ONCE:
+            if len(due) < CAMPAIGNS_BATCH:
                 await anyio.sleep(every_s * random.uniform(0.8, 1.2))
 
     async def _sweep(self, campaign: str) -> None:
-        swept = await self._services.campaigns.sweep(campaign, CONTACTS_AT_ONCE)
+        swept = await self._services.campaigns.sweep(campaign, CONTACTS_BATCH)
         if swept.wake:
             queue = await self._wakes.queue_of(campaign)
             self._wakes.queue(queue)
-        attempts = _told(swept.attempts)
+        attempts = _shorten(swept.attempts)
         ATTEMPTS_ENDED.labels("no_event").inc(swept.expired)
         ATTEMPTS_ENDED.labels("too_long").inc(swept.closed)
         if swept.expired:
@@ -82,6 +82,6 @@ class Sweeper:
             self._stalled.pop(campaign)
 
 
-def _told(attempts: list[str]) -> str:
+def _shorten(attempts: list[str]) -> str:
     """The first of them, as a log line has room for."""
-    return ",".join(attempts[:ATTEMPTS_TOLD]) + (",…" if len(attempts) > ATTEMPTS_TOLD else "")
+    return ",".join(attempts[:MAX_ATTEMPTS_LOGGED]) + (",…" if len(attempts) > MAX_ATTEMPTS_LOGGED else "")

@@ -9,19 +9,19 @@ import anyio
 import msgspec
 
 from streamdialer.broker import BadEntry, Entry
-from streamdialer.consumers.dialing.dial_tick import Dialing, reason_of
+from streamdialer.consumers.dialing.dial_tick import DialTick, reason_of
 from streamdialer.consumers.dialing.refill import Refill
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.ttl_cache import Recent
-from streamdialer.consumers.wakeups import Wakes
+from streamdialer.consumers.ttl_cache import TTLCache
+from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import CampaignError, RefusedByServer, Unreachable
 from streamdialer.model import TICK_KINDS, Tick, TickResult, normalise_id
 from streamdialer.observability import metrics, tracing
 
 log = logging.getLogger(__name__)
-REASONS_KEPT_S: Final = 330.0
+REASONS_TTL_S: Final = 330.0
 """A little longer than between two ticks of the kind that comes least often (retry, 300 s)."""
-CLEANED: Final = {
+CLEANUP_TEXTS: Final = {
     "unknown": "there is nothing of this campaign",
     "not_finished": "the campaign is neither completed nor cancelled: stop it first",
     "calls_live": "calls of the campaign are live; try again when they have ended",
@@ -44,26 +44,28 @@ def read_tick(entry: Entry) -> Tick:
 class TicksStage:
     """Handles entries of `ticks`; also runs ticks that are in no stream."""
 
-    def __init__(self, services: Services, wakes: Wakes) -> None:
+    def __init__(self, services: Services, wakes: WakeupScheduler) -> None:
         self._services = services
         self._refill = Refill(services)
-        self._dialing = Dialing(services, self._refill, wakes)
-        self._last_reason: Recent[str] = Recent(REASONS_KEPT_S)
+        self._dialing = DialTick(services, self._refill, wakes)
+        self._last_reason: TTLCache[str] = TTLCache(REASONS_TTL_S)
 
     async def handle(self, entry: Entry) -> None:
         settings = self._services.settings
-        keep_s = settings.wake_result_keep_s if "wake" in entry.fields else settings.result_keep_s
+        keep_s = settings.wakeup_result_ttl_s if "wake" in entry.fields else settings.result_ttl_s
         tick, began = read_tick(entry), anyio.current_time()
-        with tracing.of_entry("tick", entry.fields, tick=tick.id, kind=tick.kind, campaign=tick.campaign):
+        with tracing.entry_span("tick", entry.fields, tick=tick.id, kind=tick.kind, campaign=tick.campaign):
             result = await self.run(tick)
         if "wake" in entry.fields and result.dialed:
             waited_s = max(0, (result.at or 0) - int(tick.id.partition("-")[0])) / 1000
             metrics.REACTION_SECONDS.observe(waited_s + anyio.current_time() - began)
-        await self._services.ticks.record(tick.id, result, keep_s=keep_s, decisions=settings.decisions_keep)
+        await self._services.ticks.save_result(
+            tick.id, result, keep_s=keep_s, decisions=settings.decisions_maxlen
+        )
 
     async def run(self, tick: Tick) -> TickResult:
         """What became of the tick; what a campaign or a server does wrong is told in the result."""
-        now_ms = await self._services.ticks.take(tick.campaign, tick.id)
+        now_ms = await self._services.ticks.start(tick.campaign, tick.id)
         try:
             match tick.kind:
                 case "dial":
@@ -75,11 +77,11 @@ class TicksStage:
                 case "cleanup":
                     result = await self._cleanup(tick)
         except CampaignError as error:
-            result = _failed(tick, "campaign_unusable", str(error))
+            result = _failed(tick, "invalid_campaign", str(error))
         except (Unreachable, RefusedByServer) as error:
             result = _failed(tick, reason_of(error, "backend"), str(error))
         result.at = now_ms
-        tracing.note(status=result.status, reason=result.reason, dialed=result.dialed)
+        tracing.set_attributes(status=result.status, reason=result.reason, dialed=result.dialed)
         _count(result)
         self._log(tick, result)
         return result
@@ -105,11 +107,15 @@ class TicksStage:
     async def _cleanup(self, tick: Tick) -> TickResult:
         services = self._services
         queue = await services.queues.queue_of(tick.campaign)
-        answer = await services.campaigns.cleanup(tick.campaign, queue)
+        answer = await services.campaigns.delete(tick.campaign, queue)
         if answer == "ok":
             return TickResult(status="ok", kind="cleanup", campaign_id=tick.campaign, removed=1)
         return TickResult(
-            status="skipped", kind="cleanup", campaign_id=tick.campaign, reason=answer, detail=CLEANED[answer]
+            status="skipped",
+            kind="cleanup",
+            campaign_id=tick.campaign,
+            reason=answer,
+            detail=CLEANUP_TEXTS[answer],
         )
 
     def _log(self, tick: Tick, result: TickResult) -> None:

@@ -7,20 +7,20 @@ from typing import Generic, TypeVar
 
 import anyio
 
-Value = TypeVar("Value")
+CacheValue = TypeVar("CacheValue")
 
 
-class Recent(Generic[Value]):
+class TTLCache(Generic[CacheValue]):
     """Values by name; what has not been put or kept for `keep_s` seconds is dropped when something new comes."""
 
     def __init__(self, keep_s: float) -> None:
         self._keep_s = keep_s
-        self._entries: OrderedDict[str, tuple[float, Value]] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[float, CacheValue]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, name: str, younger_than_s: float | None = None) -> Value | None:
+    def get(self, name: str, younger_than_s: float | None = None) -> CacheValue | None:
         """The value, None when there is none or it was put longer ago than asked for."""
         found = self._entries.get(name)
         if found is None:
@@ -28,7 +28,7 @@ class Recent(Generic[Value]):
         is_too_old = younger_than_s is not None and anyio.current_time() - found[0] > younger_than_s
         return None if is_too_old else found[1]
 
-    def put(self, name: str, value: Value) -> Value:
+    def put(self, name: str, value: CacheValue) -> CacheValue:
         now = anyio.current_time()
         self._entries[name] = (now, value)
         self._entries.move_to_end(name)

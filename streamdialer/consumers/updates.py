@@ -20,7 +20,7 @@ from streamdialer.observability import tracing
 from streamdialer.rules.numbers import read_number
 
 log = logging.getLogger(__name__)
-LONGEST_PAUSE_S: Final = 20.0
+MAX_PAUSE_S: Final = 20.0
 BUSY_PAUSE_S: Final = 0.5
 
 
@@ -52,14 +52,14 @@ class UpdatesStage:
         token, failures = uuid4().hex, 0
         refusals: list[str] = []
         while True:
-            update = await self._services.outbox.take(campaign, contact, token)
+            update = await self._services.outbox.lease(campaign, contact, token)
             if update == "busy":  # its deliverer may have been killed: this entry has to outlive the lease
                 await anyio.sleep(BUSY_PAUSE_S)
                 continue
             if not isinstance(update, Update):
                 break
             try:
-                with tracing.of_call(
+                with tracing.call_span(
                     "update",
                     update.trace,
                     attempt=update.attempt,
@@ -72,13 +72,13 @@ class UpdatesStage:
                         await self._list_numbers(campaign, contact)
             except Unreachable as error:
                 self._away(error)
-                await anyio.sleep(backoff_s(failures, LONGEST_PAUSE_S))
+                await anyio.sleep(backoff_s(failures, MAX_PAUSE_S))
                 failures += 1
                 continue
             except RefusedByServer as error:
                 refusals.append(str(error))
             self._back()
-            confirmed = await self._services.outbox.confirm(campaign, contact, token, update.version)
+            confirmed = await self._services.outbox.acknowledge(campaign, contact, token, update.version)
             log.debug(
                 "told the backend",
                 extra={
@@ -100,7 +100,7 @@ class UpdatesStage:
         show single contacts need not: the contract does not ask for it. Raises Unreachable.
         """
         backend, suppression = self._services.backend, self._services.suppression
-        why = await suppression.why_asked(campaign, contact)
+        why = await suppression.pending_dnc_reason(campaign, contact)
         if why is None:
             return
         shown, trouble = None, "not there"

@@ -5,31 +5,31 @@ from __future__ import annotations
 import anyio
 
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.ttl_cache import Recent
+from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.observability import tracing
-from streamdialer.observability.trace_context import Cause
+from streamdialer.observability.trace_context import SpanLink
 
-GATHER_S = 0.01
+COALESCE_S = 0.01
 QUEUE_MEMBERS_MAX_AGE_S = 1.0
 DIRECTORY_MAX_AGE_S = 5.0
 
 
-class Wakes:
+class WakeupScheduler:
     """Gathers queues for ten milliseconds and adds one dial tick per campaign that has none waiting."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._queues: dict[str, Cause | None] = {}
+        self._queues: dict[str, SpanLink | None] = {}
         self._campaigns: dict[str, None] = {}
         self._timers: dict[str, float] = {}
         self._wanted = anyio.Event()
-        self._members: Recent[list[str]] = Recent(DIRECTORY_MAX_AGE_S)
-        self._queue_of: Recent[str] = Recent(DIRECTORY_MAX_AGE_S)
+        self._members: TTLCache[list[str]] = TTLCache(DIRECTORY_MAX_AGE_S)
+        self._queue_of: TTLCache[str] = TTLCache(DIRECTORY_MAX_AGE_S)
         self._looking_up = anyio.Lock()
 
     def queue(self, queue: str) -> None:
         """All campaigns of the queue shall look whether they can dial."""
-        self._queues[queue] = self._queues.get(queue) or tracing.cause()
+        self._queues[queue] = self._queues.get(queue) or tracing.current_link()
         self._wanted.set()
 
     def campaign_within(self, campaign: str, seconds: float) -> None:
@@ -57,7 +57,7 @@ class Wakes:
         while True:
             with anyio.move_on_after(self._until_timer_s()):
                 await self._wanted.wait()
-                await anyio.sleep(GATHER_S)
+                await anyio.sleep(COALESCE_S)
             self._wanted = anyio.Event()
             queues, self._queues = self._queues, {}
             campaigns = dict.fromkeys(self._campaigns, "")
@@ -66,7 +66,7 @@ class Wakes:
                 del self._timers[campaign]
                 campaigns[campaign] = ""
             for queue, cause in queues.items():
-                campaigns |= dict.fromkeys(await self._members_of(queue), tracing.wake(cause))
+                campaigns |= dict.fromkeys(await self._members_of(queue), tracing.wakeup_traceparent(cause))
             if campaigns:
                 woken = campaigns if any(campaigns.values()) else None
                 await self._services.ticks.enqueue("dial", list(campaigns), traces=woken)

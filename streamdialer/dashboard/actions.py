@@ -11,11 +11,11 @@ from redis.exceptions import RedisError
 from streamdialer.broker import DeadLetters
 from streamdialer.broker.connection import TRANSIENT
 from streamdialer.broker.keys import Keys
-from streamdialer.dashboard.middleware import AUDIT, Guard, form_of, inner_path, session_of
-from streamdialer.dashboard.pages import Reader
+from streamdialer.dashboard.middleware import AUDIT, Middleware, form_of, safe_redirect, session_of
+from streamdialer.dashboard.pages import OverviewCache
 from streamdialer.dashboard.render import Renderer
 from streamdialer.errors import SettingsError, StreamdialerError
-from streamdialer.operations.campaigns import Order, order_campaign, read_campaign_id
+from streamdialer.operations.campaigns import CampaignCommand, read_campaign_id, set_campaign_status
 from streamdialer.operations.dead_letters import (
     checked_letter_ids,
     drop_letters,
@@ -24,7 +24,7 @@ from streamdialer.operations.dead_letters import (
 )
 
 
-class Acts:
+class Actions:
     """Every change that can be made from the page."""
 
     def __init__(
@@ -32,9 +32,9 @@ class Acts:
         client: Any,
         keys: Keys,
         letters: DeadLetters,
-        guard: Guard,
+        guard: Middleware,
         renderer: Renderer,
-        reader: Reader,
+        reader: OverviewCache,
     ) -> None:
         self._client = client
         self._keys = keys
@@ -46,8 +46,8 @@ class Acts:
     async def order(self, request: web.Request) -> web.StreamResponse:
         """Start, pause or stop a campaign; one that is not shown yet is started by its id."""
         form = await form_of(request)
-        order = cast("Order", request.match_info.get("order", "start"))
-        back = inner_path(str(form.get("back", "/")))
+        order = cast("CampaignCommand", request.match_info.get("order", "start"))
+        back = safe_redirect(str(form.get("back", "/")))
         try:
             campaign = read_campaign_id(request.match_info.get("campaign") or str(form.get("campaign", "")))
         except SettingsError as error:
@@ -62,7 +62,7 @@ class Acts:
             )
 
         async def give() -> str:
-            status = await order_campaign(self._client, self._keys, campaign, order)
+            status = await set_campaign_status(self._client, self._keys, campaign, order)
             return f"Campaign {campaign} is {status} now."
 
         return await self._act(request, f"campaign {order}", campaign, give, back)
@@ -129,16 +129,16 @@ class Acts:
     ) -> web.StreamResponse:
         """Does it, logs who did what with which outcome, and tells them on their next page."""
         session = session_of(request)
-        fields = {**self._guard.who(request), "action": action, "subject": subject}
+        fields = {**self._guard.actor(request), "action": action, "subject": subject}
         try:
             said = await act()
         except (StreamdialerError, RedisError, *TRANSIENT) as error:
             AUDIT.info("by hand", extra={**fields, "outcome": "failed", "error": str(error)})
             done = "Not done" if isinstance(error, StreamdialerError) else "Look whether it was done"
-            self._renderer.tell(session, f"{done}: {error}", is_good=False)
+            self._renderer.flash(session, f"{done}: {error}", is_good=False)
         else:
             AUDIT.info("by hand", extra={**fields, "outcome": said})
-            self._renderer.tell(session, said, is_good=True)
+            self._renderer.flash(session, said, is_good=True)
         self._reader.forget()
         raise web.HTTPSeeOther(then)
 

@@ -8,11 +8,11 @@ from typing import Final
 import msgspec
 
 from streamdialer.dashboard.formatting import clock, number, percent
-from streamdialer.operations.overview import CampaignView, Interval
+from streamdialer.operations.overview import CampaignOverview, TrendPoint
 
 WIDTH: Final = 300
 HEIGHT: Final = 80
-Value = Callable[[Interval], float]
+Value = Callable[[TrendPoint], float]
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,12 +35,12 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     until: str
 
     @property
-    def in_words(self) -> str:
+    def describe(self) -> str:
         newest = ", ".join(f"{line.label} {line.newest}" for line in self.lines)
         return f"{self.title}, {self.since} to {self.until} UTC, at most {self.top}; at the end {newest}"
 
 
-def charts(campaign: CampaignView) -> list[Chart]:
+def charts(campaign: CampaignOverview) -> list[Chart]:
     """None before there are two intervals."""
     course = campaign.course
     if len(course) < 2:
@@ -57,7 +57,7 @@ def charts(campaign: CampaignView) -> list[Chart]:
     ]
 
 
-def _rates(campaign: CampaignView) -> Chart:
+def _rates(campaign: CampaignOverview) -> Chart:
     cap = campaign.abandoning.cap if campaign.abandoning else None
     lines: dict[str, Value] = {
         "answered": lambda one: one.answered / one.calls if one.calls else 0.0,
@@ -78,7 +78,7 @@ def _per_minute(name: str) -> Value:
 
 def _chart(
     title: str,
-    course: Sequence[Interval],
+    course: Sequence[TrendPoint],
     lines: dict[str, Value],
     shown: Callable[[float], str] = number,
     *,
@@ -100,7 +100,7 @@ def _chart(
     )
 
 
-def _points(course: Sequence[Interval], values: list[float], first: int, last: int, top: float) -> str:
+def _points(course: Sequence[TrendPoint], values: list[float], first: int, last: int, top: float) -> str:
     return " ".join(
         f"{(one.at - first) * WIDTH / max(1, last - first):.1f},{HEIGHT * (1 - min(value / top, 1)):.1f}"
         for one, value in zip(course, values, strict=True)

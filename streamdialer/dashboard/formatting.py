@@ -10,23 +10,23 @@ from markupsafe import Markup
 
 from streamdialer.consumers.dialing.reasons import REASONS
 
-NOTHING: Final = "–"
+EMPTY: Final = "–"
 
 
 def number(value: float | None, digits: int = 0) -> str:
     """1,234"""
-    return NOTHING if value is None else f"{value:,.{digits}f}"
+    return EMPTY if value is None else f"{value:,.{digits}f}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
     """A share as 3.2 %"""
-    return NOTHING if value is None else f"{value:.{digits}%}".replace("%", " %")
+    return EMPTY if value is None else f"{value:.{digits}%}".replace("%", " %")
 
 
 def age(seconds: float | None) -> str:
     """850 ms, 12 s, 3 min, 2.5 h, 4 days"""
     if seconds is None:
-        return NOTHING
+        return EMPTY
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 100:
@@ -38,12 +38,12 @@ def age(seconds: float | None) -> str:
 
 def size(octets: float | None) -> str:
     """84 MB"""
-    return NOTHING if octets is None else f"{octets / 1_000_000:,.0f} MB"
+    return EMPTY if octets is None else f"{octets / 1_000_000:,.0f} MB"
 
 
 def clock(at_ms: float | None) -> str:
     """Time of day, UTC."""
-    return NOTHING if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%H:%M:%S")
+    return EMPTY if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%H:%M:%S")
 
 
 def marked(text: str) -> Markup:
@@ -57,7 +57,7 @@ def marked(text: str) -> Markup:
 def when(at_ms: float | None, now_ms: float) -> str:
     """An instant to come, UTC: 14:05, or on another day 27 Nov 14:05"""
     if at_ms is None:
-        return NOTHING
+        return EMPTY
     at, now = (datetime.fromtimestamp(each / 1000, UTC) for each in (at_ms, now_ms))
     return at.strftime("%H:%M" if at.date() == now.date() else "%d %b %H:%M")
 
@@ -65,7 +65,7 @@ def when(at_ms: float | None, now_ms: float) -> str:
 def remedy(reason: str | None) -> str:
     """What to do about a campaign that is not dialed; '' where nothing is."""
     cause = REASONS.get(reason or "")
-    return cause.do if cause else ""
+    return cause.remedy if cause else ""
 
 
 FILTERS: Final[dict[str, Callable[..., str]]] = {

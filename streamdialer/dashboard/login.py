@@ -7,22 +7,22 @@ from typing import Final
 
 from aiohttp import web
 
-from streamdialer.dashboard.middleware import AUDIT, Guard, form_of, inner_path, session_of
+from streamdialer.dashboard.middleware import AUDIT, Middleware, form_of, safe_redirect, session_of
 from streamdialer.dashboard.render import THEMES, Renderer
-from streamdialer.dashboard.sessions import SESSION, Access, Failures
+from streamdialer.dashboard.sessions import SESSION, LoginThrottle, Sessions
 
 YEAR_S: Final = 365 * 86_400
-LONGEST_NAME: Final = 64
+MAX_NAME_CHARS: Final = 64
 
 
-class Entrance:
+class LoginPages:
     """`/login`, `/logout`, `/theme`."""
 
-    def __init__(self, access: Access, guard: Guard, renderer: Renderer) -> None:
+    def __init__(self, access: Sessions, guard: Middleware, renderer: Renderer) -> None:
         self._access = access
         self._guard = guard
         self._renderer = renderer
-        self._failures = Failures()
+        self._failures = LoginThrottle()
 
     async def ask(self, request: web.Request) -> web.Response:
         if self._access.is_open or SESSION in request:
@@ -31,7 +31,7 @@ class Entrance:
 
     async def log_in(self, request: web.Request) -> web.StreamResponse:
         form = await form_of(request)
-        name, secret = str(form.get("name", "")).strip()[:LONGEST_NAME], str(form.get("secret", ""))
+        name, secret = str(form.get("name", "")).strip()[:MAX_NAME_CHARS], str(form.get("secret", ""))
         address = self._guard.address(request)
         wait_s = self._failures.wait_s(address)
         if wait_s > 0:
@@ -56,7 +56,7 @@ class Entrance:
 
     async def log_out(self, request: web.Request) -> web.StreamResponse:
         self._access.end(session_of(request))
-        AUDIT.info("log-out", extra={**self._guard.who(request), "outcome": "done"})
+        AUDIT.info("log-out", extra={**self._guard.actor(request), "outcome": "done"})
         response = _to("/login")
         self._guard.set_cookie(request, response, "")
         return response
@@ -66,12 +66,12 @@ class Entrance:
         theme, back = str(form.get("theme")), str(form.get("back", "/"))
         if theme not in THEMES:
             raise web.HTTPBadRequest(text=f"The theme is one of {', '.join(THEMES)}.")
-        response = _to(inner_path(back))
+        response = _to(safe_redirect(back))
         response.set_cookie("theme", theme, max_age=YEAR_S, httponly=True, samesite="Strict")
         return response
 
     def _page(self, request: web.Request, status: int = 200, problem: str = "") -> web.Response:
-        takes_names = self._access.logins.takes_names
+        takes_names = self._access.logins.ask_names
         return self._renderer.page(request, "login", status, takes_names=takes_names, problem=problem)
 
 

@@ -15,14 +15,14 @@ from redis.exceptions import RedisError
 from streamdialer.broker.connection import TRANSIENT
 from streamdialer.config.settings import Settings
 from streamdialer.dashboard.render import Renderer
-from streamdialer.dashboard.sessions import ANYBODY, SESSION, Access, Session
+from streamdialer.dashboard.sessions import ANONYMOUS, SESSION, Session, Sessions
 from streamdialer.errors import SettingsError, StreamdialerError
 
 AUDIT: Final = logging.getLogger("streamdialer.audit")
 """Who did what: told whatever the log level is."""
 AUDIT.setLevel(logging.INFO)
 WITHOUT_LOGIN: Final = ("/login", "/live")
-FOR_EVERYBODY: Final = ("/logout", "/theme")
+PUBLIC_PATHS: Final = ("/logout", "/theme")
 """What a viewer may send as well."""
 TOO_OLD: Final = "This form is too old; load the page again."
 AGAIN_S: Final = "5"
@@ -43,14 +43,14 @@ HEADERS: Final = {
 }
 
 
-def require_safe(settings: Settings, host: str, access: Access) -> None:
+def require_safe(settings: Settings, host: str, access: Sessions) -> None:
     """Raises SettingsError where strangers could act: no log-in, and not on this machine alone."""
     if not access.is_open:
         return
     takes = "set STREAMDIALER_DASHBOARD_USERS or STREAMDIALER_DASHBOARD_TOKEN"
     if not is_loopback(host):
         raise SettingsError(f"dashboard: without a log-in it only listens at a loopback address; {takes}")
-    if settings.dashboard_proxied:
+    if settings.dashboard_behind_proxy:
         raise SettingsError(f"dashboard: without a log-in it does not work behind a proxy; {takes}")
 
 
@@ -69,7 +69,7 @@ def address_of(request: web.Request, *, proxied: bool) -> str:
     return ",".join(lines).rpartition(",")[2].strip() or request.remote or "?"
 
 
-def inner_path(path: str) -> str:
+def safe_redirect(path: str) -> str:
     """A place to go back to: of this dashboard, whatever a form says."""
     is_inner = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
     return path if is_inner else "/"
@@ -90,13 +90,13 @@ def session_of(request: web.Request) -> Session:
     return request[SESSION]
 
 
-class Guard:
+class Middleware:
     """Lets a request through to its page, or not."""
 
-    def __init__(self, settings: Settings, access: Access, renderer: Renderer, port: int) -> None:
+    def __init__(self, settings: Settings, access: Sessions, renderer: Renderer, port: int) -> None:
         self._access = access
         self._renderer = renderer
-        self._proxied = settings.dashboard_proxied
+        self._proxied = settings.dashboard_behind_proxy
         self._cookie = f"streamdialer-{port}"
         """With the port: a host's cookies are those of all its ports."""
 
@@ -148,7 +148,7 @@ class Guard:
         """Nobody logs in here: the first page begins the session whose forms are accepted."""
         if writes:
             self._refuse(request, "no session", TOO_OLD)
-        cookie, request[SESSION] = self._access.begin(ANYBODY)
+        cookie, request[SESSION] = self._access.begin(ANONYMOUS)
         response = await handler(request)
         self.set_cookie(request, response, cookie)
         return response
@@ -157,14 +157,14 @@ class Guard:
         form = await form_of(request)
         if not self._access.is_form_of(session, str(form.get("token", ""))):
             self._refuse(request, "form of no or another session", TOO_OLD)
-        if not session.may_act and request.path not in FOR_EVERYBODY:
+        if not session.may_act and request.path not in PUBLIC_PATHS:
             self._refuse(request, "read-only", "You may look, not act: your role is viewer.")
 
     def _refuse(self, request: web.Request, outcome: str, text: str) -> NoReturn:
-        AUDIT.info("refused", extra={**self.who(request), "action": request.path, "outcome": outcome})
+        AUDIT.info("refused", extra={**self.actor(request), "action": request.path, "outcome": outcome})
         raise web.HTTPForbidden(text=text)
 
-    def who(self, request: web.Request) -> dict[str, str]:
+    def actor(self, request: web.Request) -> dict[str, str]:
         """Fields of a log line about what somebody does."""
         session = request.get(SESSION)
         who = {} if session is None else {"who": session.login.name, "role": session.login.role}

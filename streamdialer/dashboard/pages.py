@@ -16,17 +16,17 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.dashboard.charts import charts
 from streamdialer.dashboard.render import Renderer
 from streamdialer.errors import CannotBeDone, StreamdialerError, Unreachable
-from streamdialer.operations.dead_letters import LETTER_ID, fit_to_show, newest_letters
-from streamdialer.operations.decisions import decisions, in_words
-from streamdialer.operations.overview import CampaignView, Overview, overview
+from streamdialer.operations.dead_letters import LETTER_ID, masked_letter, newest_letters
+from streamdialer.operations.decisions import decisions, describe
+from streamdialer.operations.overview import CampaignOverview, Overview, overview
 
-READ_EVERY_S: Final = 1.0
+REFRESH_INTERVAL_S: Final = 1.0
 CAMPAIGNS_PER_PAGE: Final = 24
-LETTERS_SHOWN: Final = 100
-DECISIONS_SHOWN: Final = 12
+LETTERS_PER_PAGE: Final = 100
+MAX_DECISIONS: Final = 12
 
 
-class Reader:
+class OverviewCache:
     """The overview of this second, read once for everybody who looks."""
 
     def __init__(self, scripts: Scripts, keys: Keys) -> None:
@@ -45,7 +45,7 @@ class Reader:
         """Raises redis.RedisError, or Unreachable: when nothing comes, everybody who waited for it is told at once."""
         asked_at = anyio.current_time()
         async with self._reading:
-            if self._is_forgotten or self._read_at < asked_at - READ_EVERY_S:
+            if self._is_forgotten or self._read_at < asked_at - REFRESH_INTERVAL_S:
                 self._is_forgotten = False
                 try:
                     self._read = await overview(self._scripts, self._keys)
@@ -61,7 +61,7 @@ class Pages:
     """Every page that only shows."""
 
     def __init__(
-        self, client: Redis, keys: Keys, reader: Reader, letters: DeadLetters, renderer: Renderer
+        self, client: Redis, keys: Keys, reader: OverviewCache, letters: DeadLetters, renderer: Renderer
     ) -> None:
         self._client = client
         self._keys = keys
@@ -81,8 +81,8 @@ class Pages:
     async def campaign(self, request: web.Request) -> web.Response:
         seen = await self._reader.overview()
         campaign = _find(seen, request.match_info["campaign"])
-        records = await decisions(self._client, self._keys, str(campaign.campaign_id), last=DECISIONS_SHOWN)
-        told = [(record.at, in_words(record)) for record in records]
+        records = await decisions(self._client, self._keys, str(campaign.campaign_id), last=MAX_DECISIONS)
+        told = [(record.at, describe(record)) for record in records]
         return self._renderer.page(
             request, "campaign", seen=seen, campaign=campaign, charts=charts(campaign), decisions=told
         )
@@ -96,26 +96,26 @@ class Pages:
     async def dead(self, request: web.Request) -> web.Response:
         before = request.query.get("before", "")
         before_id = before if LETTER_ID.fullmatch(before) else None
-        letters, there_are = await newest_letters(self._letters, LETTERS_SHOWN + 1, before_id)
+        letters, there_are = await newest_letters(self._letters, LETTERS_PER_PAGE + 1, before_id)
         return self._renderer.page(
             request,
             "dead",
             seen=await self._reader.overview(),
-            letters=letters[:LETTERS_SHOWN],
+            letters=letters[:LETTERS_PER_PAGE],
             there_are=there_are,
             has_newer=before_id is not None,
-            has_older=len(letters) > LETTERS_SHOWN,
+            has_older=len(letters) > LETTERS_PER_PAGE,
         )
 
     async def letter(self, request: web.Request) -> web.Response:
         try:
-            letter = fit_to_show(await self._letters.get(request.match_info["letter"]))
+            letter = masked_letter(await self._letters.get(request.match_info["letter"]))
         except CannotBeDone as error:
             raise web.HTTPNotFound(text=f"{error}".partition(";")[0]) from error
         return self._renderer.page(request, "letter", seen=await self._reader.overview(), letter=letter)
 
 
-def _find(seen: Overview, campaign: str) -> CampaignView:
+def _find(seen: Overview, campaign: str) -> CampaignOverview:
     found = next((each for each in seen.campaigns if str(each.campaign_id) == campaign), None)
     if found is None:
         text = f"No campaign {campaign} is known."

@@ -58,7 +58,7 @@ class Renderer:
         """An error as a page."""
         return self.page(request, "problem", status, code=status, text=text)
 
-    def tell(self, session: Session, text: str, *, is_good: bool) -> None:
+    def flash(self, session: Session, text: str, *, is_good: bool) -> None:
         """What the session's next page says above all else."""
         self._notices[session.id] = (text, is_good)
         if len(self._notices) > NOTICES_KEPT:

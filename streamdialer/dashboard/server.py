@@ -9,43 +9,43 @@ from typing import Final
 import anyio
 from aiohttp import web
 
-from streamdialer.broker import DeadLetters, ReplicaRun
+from streamdialer.broker import DeadLetters, ShutdownSignal
 from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
-from streamdialer.dashboard.actions import Acts
-from streamdialer.dashboard.login import Entrance
-from streamdialer.dashboard.middleware import Guard, require_safe
-from streamdialer.dashboard.pages import Pages, Reader
+from streamdialer.dashboard.actions import Actions
+from streamdialer.dashboard.login import LoginPages
+from streamdialer.dashboard.middleware import Middleware, require_safe
+from streamdialer.dashboard.pages import OverviewCache, Pages
 from streamdialer.dashboard.render import Renderer
-from streamdialer.dashboard.sessions import Access
+from streamdialer.dashboard.sessions import Sessions
 from streamdialer.operations.dead_letters import LETTER_ID
-from streamdialer.operations.session import reached, require_port
+from streamdialer.operations.session import open_client, require_port
 
-LARGEST_FORM: Final = 256 * 1024
-LEAVE_WITHIN_S: Final = 1.0
+MAX_FORM_BYTES: Final = 256 * 1024
+SHUTDOWN_TIMEOUT_S: Final = 1.0
 STATIC: Final = Path(__file__).parent / "static"
 
 
 async def serve(
-    settings: Settings, host: str, port: int, run: ReplicaRun, listening: Callable[[str], None]
+    settings: Settings, host: str, port: int, run: ShutdownSignal, listening: Callable[[str], None]
 ) -> None:
     """Answers until the run stops; calls `listening` with what there is to say once it does.
 
     Raises SettingsError where strangers could act, CannotBeDone when the port is taken, Unreachable without Redis.
     """
-    access = Access(settings)
+    access = Sessions(settings)
     require_safe(settings, host, access)
-    async with reached(settings) as (client, keys), Scripts(client, patient=False) as scripts:
+    async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
         require_port(host, port)
         letters, renderer = DeadLetters(client, scripts, keys), Renderer()
-        guard, reader = Guard(settings, access, renderer, port), Reader(scripts, keys)
+        guard, reader = Middleware(settings, access, renderer, port), OverviewCache(scripts, keys)
         app = _application(
             guard,
-            Entrance(access, guard, renderer),
+            LoginPages(access, guard, renderer),
             Pages(client, keys, reader, letters, renderer),
-            Acts(client, keys, letters, guard, renderer, reader),
+            Actions(client, keys, letters, guard, renderer, reader),
         )
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=LEAVE_WITHIN_S)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()
@@ -56,8 +56,8 @@ async def serve(
                 await runner.cleanup()
 
 
-def _application(guard: Guard, entrance: Entrance, pages: Pages, acts: Acts) -> web.Application:
-    app = web.Application(middlewares=[guard.errors, guard.admit], client_max_size=LARGEST_FORM)
+def _application(guard: Middleware, entrance: LoginPages, pages: Pages, acts: Actions) -> web.Application:
+    app = web.Application(middlewares=[guard.errors, guard.admit], client_max_size=MAX_FORM_BYTES)
     app.on_response_prepare.append(guard.add_headers)
     app.add_routes(
         [
@@ -87,7 +87,7 @@ async def _live(_: web.Request) -> web.Response:
     return web.json_response({"status": "ok"})
 
 
-def _where(host: str, port: int, access: Access) -> str:
+def _where(host: str, port: int, access: Sessions) -> str:
     shown = f"[{host}]" if ":" in host else host
     users = "no log-in: whoever uses this machine may act" if access.is_open else "behind a log-in"
     return f"Dashboard at http://{shown}:{port}/ ({users})"

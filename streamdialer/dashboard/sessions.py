@@ -17,14 +17,14 @@ import msgspec
 from aiohttp import web
 from itsdangerous import BadSignature, Signer, URLSafeTimedSerializer
 
-from streamdialer.config.dashboard_users import Login, Logins
+from streamdialer.config.dashboard_users import DashboardUsers, Login
 from streamdialer.config.settings import Settings
 
-ALLOWED_FAILURES: Final = 5
+MAX_FAILURES: Final = 5
 WINDOW_S: Final = 300.0
-ADDRESSES_KEPT: Final = 10_000
+MAX_ADDRESSES: Final = 10_000
 _SIGNING: Final[dict[str, Any]] = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
-ANYBODY: Final = Login(name="local user", role="operator", secret="")
+ANONYMOUS: Final = Login(name="local user", role="operator", secret="")
 """Who uses a dashboard that has no log-in and answers on this machine only."""
 
 
@@ -45,16 +45,16 @@ SESSION: Final = web.RequestKey("session", Session)
 """Where a request that somebody is known to have sent has their session."""
 
 
-class Access:
+class Sessions:
     """Begins, reads and ends sessions."""
 
     def __init__(self, settings: Settings) -> None:
-        self.logins = Logins(
-            settings.dashboard_users, settings.dashboard_token, settings.dashboard_view_token
+        self.logins = DashboardUsers(
+            settings.dashboard_users, settings.dashboard_token, settings.dashboard_viewer_token
         )
         self.is_open = not self.logins.all
         """Nobody logs in: whoever reaches it on this machine may act."""
-        self.lasts_s = settings.dashboard_session_s
+        self.lasts_s = settings.dashboard_session_ttl_s
         secret = settings.dashboard_secret or secrets.token_urlsafe(32)
         self._sessions = URLSafeTimedSerializer(secret, salt="session", signer_kwargs=_SIGNING)
         self._forms = Signer(secret, salt="form", **_SIGNING)
@@ -74,7 +74,7 @@ class Access:
         except BadSignature:
             return None
         session_id, name, is_token, account = known_by
-        login = ANYBODY if self.is_open else self.logins.find(name, is_token=is_token)
+        login = ANONYMOUS if self.is_open else self.logins.find(name, is_token=is_token)
         if login is None or account != self._account(login) or session_id in self._ended:
             return None
         return self._session(session_id, login)
@@ -97,7 +97,7 @@ class Access:
         return self._accounts.get_signature(f"{login.role}:{login.secret}".encode()).decode()
 
 
-class Failures:
+class LoginThrottle:
     """Log-ins that failed lately, by address: after five within five minutes, even the right password must wait."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -108,12 +108,12 @@ class Failures:
         """How long nobody may try from there; 0: now."""
         times = self._at.get(_network(address), [])
         recent = [at for at in times if at > self._clock() - WINDOW_S]
-        return recent[-ALLOWED_FAILURES] + WINDOW_S - self._clock() if len(recent) >= ALLOWED_FAILURES else 0
+        return recent[-MAX_FAILURES] + WINDOW_S - self._clock() if len(recent) >= MAX_FAILURES else 0
 
     def note(self, address: str) -> None:
         network = _network(address)
-        self._at[network] = [*self._at.pop(network, []), self._clock()][-ALLOWED_FAILURES:]
-        if len(self._at) > ADDRESSES_KEPT:
+        self._at[network] = [*self._at.pop(network, []), self._clock()][-MAX_FAILURES:]
+        if len(self._at) > MAX_ADDRESSES:
             self._at.popitem(last=False)
 
 

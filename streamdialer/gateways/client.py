@@ -124,10 +124,10 @@ class Service:
                     self.url(path),
                     params=query,
                     content=content,
-                    headers=own | tracing.carried(),
+                    headers=own | tracing.inject(),
                     timeout=httpx.Timeout(read_s, connect=CONNECT_S, pool=CONNECT_S),
                 )
-                tracing.note(**{"http.response.status_code": response.status_code})
+                tracing.set_attributes(**{"http.response.status_code": response.status_code})
             outcome = f"{response.status_code // 100}xx"
             return response
         finally:

@@ -3,49 +3,49 @@
 Each change is one Lua script with one typed stub.
 """
 
-from streamdialer.ledger.backlog import ListLedger
-from streamdialer.ledger.callbacks import CallbackLedger, CallbackNoted
+from streamdialer.ledger.backlog import BacklogLedger
+from streamdialer.ledger.callbacks import CallbackLedger, CallbackStatus
 from streamdialer.ledger.campaigns import CampaignLedger
 from streamdialer.ledger.event_facts import CallFact, fact_of
 from streamdialer.ledger.history import PastCall, past_calls
 from streamdialer.ledger.outbox import Outbox, Update
-from streamdialer.ledger.previews import PreviewLedger, PreviewNeeds, PreviewTerms
+from streamdialer.ledger.previews import PreviewLedger, PreviewLimits, PreviewMissing
 from streamdialer.ledger.queues import CampaignState, QueueLedger, QueueState
-from streamdialer.ledger.recovery import DoubtRow, Memory, MemoryState, trust_memory
-from streamdialer.ledger.suppression import Listing, Suppression
+from streamdialer.ledger.recovery import DataLossRecovery, DataLossState, InFlightRow, mark_server_trusted
+from streamdialer.ledger.suppression import DncEntry, DncLedger
 from streamdialer.ledger.ticks import TickLedger
-from streamdialer.ledger.types import Claimed, Loaded, LoadRow, Reservation, Swept
+from streamdialer.ledger.types import ClaimRequest, ClaimResult, LoadResult, LoadRow, SweepResult
 from streamdialer.ledger.uncertain import UncertainAttempt, uncertain_attempts
 
 __all__ = [
+    "BacklogLedger",
     "CallFact",
     "CallbackLedger",
-    "CallbackNoted",
+    "CallbackStatus",
     "CampaignLedger",
     "CampaignState",
-    "Claimed",
-    "DoubtRow",
-    "ListLedger",
-    "Listing",
+    "ClaimRequest",
+    "ClaimResult",
+    "DataLossRecovery",
+    "DataLossState",
+    "DncEntry",
+    "DncLedger",
+    "InFlightRow",
+    "LoadResult",
     "LoadRow",
-    "Loaded",
-    "Memory",
-    "MemoryState",
     "Outbox",
     "PastCall",
     "PreviewLedger",
-    "PreviewNeeds",
-    "PreviewTerms",
+    "PreviewLimits",
+    "PreviewMissing",
     "QueueLedger",
     "QueueState",
-    "Reservation",
-    "Suppression",
-    "Swept",
+    "SweepResult",
     "TickLedger",
     "UncertainAttempt",
     "Update",
     "fact_of",
+    "mark_server_trusted",
     "past_calls",
-    "trust_memory",
     "uncertain_attempts",
 ]

@@ -8,8 +8,8 @@ from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Argument, Script, Scripts
 from streamdialer.ledger.types import LoadRow
 
-CALLBACK = Script("streamdialer.ledger", "schedule_callback")
-CallbackNoted = Literal[
+SCHEDULE_CALLBACK = Script("streamdialer.ledger", "schedule_callback")
+CallbackStatus = Literal[
     "applied", "unchanged", "past", "distant", "final", "unknown_campaign", "unknown_contact"
 ]
 
@@ -23,7 +23,7 @@ class CallbackLedger:
         self._keys = keys
         self._grace_ms = grace_ms
 
-    async def request(
+    async def schedule(
         self,
         campaign: str,
         contact: str,
@@ -34,7 +34,7 @@ class CallbackLedger:
         phone_number: str = "",
         compared: str = "",
         row: LoadRow | None = None,
-    ) -> CallbackNoted:
+    ) -> CallbackStatus:
         """The contact is to be called at `at_ms` (server's ms); of several requests the last written counts.
 
         `entry` is the request's id in `events`; `agent` and `phone_number` may be ''. `compared` is the number as it is
@@ -52,5 +52,7 @@ class CallbackLedger:
         ]
         if row is not None:
             args += [row.priority, row.attempts, row.call]
-        answer: CallbackNoted = await self._scripts.run(CALLBACK, self._keys.of_contacts(campaign), args)
+        answer: CallbackStatus = await self._scripts.run(
+            SCHEDULE_CALLBACK, self._keys.of_contacts(campaign), args
+        )
         return answer

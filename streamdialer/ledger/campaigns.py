@@ -10,25 +10,36 @@ import msgspec
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Argument, Script, Scripts
 from streamdialer.ledger.event_facts import CallFact
-from streamdialer.ledger.script_args import document
+from streamdialer.ledger.script_args import json_args
 from streamdialer.ledger.types import (
-    Began,
-    Claimed,
-    Cleaned,
-    EventApplied,
+    BeginStatus,
+    ClaimRequest,
+    ClaimResult,
+    CleanupStatus,
+    EventResult,
     Limits,
-    Loaded,
+    LoadResult,
     LoadRow,
-    Reservation,
-    Settled,
-    Swept,
+    SettleStatus,
+    SweepResult,
 )
 from streamdialer.ledger.zone_hours import Hours, hours_argument
 from streamdialer.model import Attempt, CallEvent
 from streamdialer.observability import tracing
 
 _PACKAGE: Final = "streamdialer.ledger"
-LOAD, CLAIM, LOOK_AGAIN, BEGIN, SETTLE, CALL_EVENT, DUE, SWEEP, REGISTER, CLEANUP = (
+(
+    LOAD_CONTACTS,
+    RESERVE_CONTACTS,
+    RECHECK_DEFERRED,
+    MARK_SENT,
+    SETTLE_ORIGINATE,
+    APPLY_CALL_EVENT,
+    DUE_CAMPAIGNS,
+    SWEEP_CAMPAIGN,
+    REGISTER_CAMPAIGN,
+    DELETE_CAMPAIGN,
+) = (
     Script(_PACKAGE, name)
     for name in (
         "load_contacts",
@@ -43,8 +54,8 @@ LOAD, CLAIM, LOOK_AGAIN, BEGIN, SETTLE, CALL_EVENT, DUE, SWEEP, REGISTER, CLEANU
         "delete_campaign",
     )
 )
-ANSWER_KEPT_MS: Final = 300_000
-REMOVED_AT_ONCE: Final = 1000
+ANSWER_TTL_MS: Final = 300_000
+DELETE_BATCH: Final = 1000
 """Contacts of an ended campaign that one script removes: it keeps the server for some tens of milliseconds."""
 
 
@@ -60,7 +71,7 @@ class CampaignLedger:
         """Notes the campaign's queue and pacing; False when it was in another queue than `before`."""
         keys = self._keys
         answer = await self._scripts.run(
-            REGISTER,
+            REGISTER_CAMPAIGN,
             [
                 *keys.of_campaign(campaign),
                 keys.queue_campaigns(queue),
@@ -79,13 +90,13 @@ class CampaignLedger:
         max_attempts: int,
         country: str = "",
         hours: Hours | None = None,
-    ) -> Loaded:
+    ) -> LoadResult:
         """Makes contacts ready that the ledger does not know yet; whose hours are closed wait for them.
 
         Local numbers are of `country`.
         """
         limits = self._limits
-        args: list[Argument] = [campaign, max_attempts, limits.tombstone_ms, country, hours_argument(hours)]
+        args: list[Argument] = [campaign, max_attempts, limits.final_ttl_ms, country, hours_argument(hours)]
         for row in rows:
             args += [
                 row.contact,
@@ -95,15 +106,15 @@ class CampaignLedger:
                 row.problem,
                 "1" if row.reset else "0",
             ]
-        answer = await self._scripts.run(LOAD, self._keys.of_contacts(campaign), args)
-        return msgspec.json.decode(answer, type=Loaded)
+        answer = await self._scripts.run(LOAD_CONTACTS, self._keys.of_contacts(campaign), args)
+        return msgspec.json.decode(answer, type=LoadResult)
 
-    async def claim(self, campaign: str, queue: str, wanted: Reservation) -> Claimed:
+    async def reserve_contacts(self, campaign: str, queue: str, wanted: ClaimRequest) -> ClaimResult:
         """Reserves contacts and appends their calls, if everything still allows it."""
         with tracing.span("claim", campaign=campaign):
             return await self._claim(campaign, queue, wanted)
 
-    async def _claim(self, campaign: str, queue: str, wanted: Reservation) -> Claimed:
+    async def _claim(self, campaign: str, queue: str, wanted: ClaimRequest) -> ClaimResult:
         keys, limits = self._keys, self._limits
         names = [
             *keys.of_campaign(campaign),
@@ -113,15 +124,15 @@ class CampaignLedger:
             keys.queue_free(queue),
             keys.queue_campaigns(queue),
             keys.queue_busy(queue),
-            keys.do_not_call,
-            keys.recent,
+            keys.dnc,
+            keys.call_history,
             keys.trunks,
-            keys.kept(campaign),
+            keys.agent_callbacks(campaign),
         ]
         for other in wanted.others:
-            names += [keys.reserved(other), keys.unanswered(other)]
+            names += [keys.reserved(other), keys.dialing(other)]
         names += wanted.pace.live_calls(keys)
-        told = document(
+        told = json_args(
             token=wanted.token,
             level=wanted.level,
             free=wanted.free_agents,
@@ -133,39 +144,41 @@ class CampaignLedger:
             max_attempts=wanted.retry.max_attempts,
             plan=wanted.retry.encoded(),
             events_required=limits.events_required,
-            answer_ms=ANSWER_KEPT_MS,
+            answer_ms=ANSWER_TTL_MS,
             deadline_ms=limits.deadline_ms,
             queue_level=wanted.queue_level,
-            max_age_ms=limits.ready_max_age_ms,
+            max_age_ms=limits.pending_check_after_ms,
             hours=wanted.hours,
             hours_mark=wanted.hours_mark,
             caps=wanted.caps.encoded(),
             pace=wanted.pace,
             others=list(wanted.others.items()),
-            trace=tracing.here(),
+            trace=tracing.current_traceparent(),
         )
-        answer = await self._scripts.run(CLAIM, names, [campaign, told])
-        return msgspec.json.decode(answer, type=Claimed)
+        answer = await self._scripts.run(RESERVE_CONTACTS, names, [campaign, told])
+        return msgspec.json.decode(answer, type=ClaimResult)
 
-    async def look_again(self, campaign: str, hours: Hours | None, most: int) -> tuple[int, bool]:
+    async def recheck_deferred(self, campaign: str, hours: Hours | None, most: int) -> tuple[int, bool]:
         """Looks at `most` of those that wait, whether hours or caps still keep them from being called.
 
         How many are ready now, and whether there is more to look at (at first, `Claimed.again`).
         """
-        names = [*self._keys.of_campaign(campaign), self._keys.recent]
-        ready, is_more = await self._scripts.run(LOOK_AGAIN, names, [campaign, most, hours_argument(hours)])
+        names = [*self._keys.of_campaign(campaign), self._keys.call_history]
+        ready, is_more = await self._scripts.run(
+            RECHECK_DEFERRED, names, [campaign, most, hours_argument(hours)]
+        )
         return int(ready), bool(is_more)
 
-    async def begin(self, attempt: Attempt, run: str, open_until: str) -> Began:
+    async def mark_sent(self, attempt: Attempt, run: str, open_until: str) -> BeginStatus:
         """Marks the attempt as sent; only "ok" and "again" allow the request to leave."""
-        kept = tracing.kept()
-        answer: Began = await self._scripts.run(
-            BEGIN,
+        kept = tracing.sampled_traceparent()
+        answer: BeginStatus = await self._scripts.run(
+            MARK_SENT,
             [
                 *self._keys.of_campaign(attempt.campaign),
                 self._keys.api,
-                self._keys.do_not_call,
-                *self._keys.of_recent_calls,
+                self._keys.dnc,
+                *self._keys.of_call_history,
             ],
             [
                 attempt.campaign,
@@ -180,14 +193,14 @@ class CampaignLedger:
         )
         return answer
 
-    async def settle(
+    async def settle_originate(
         self, attempt: Attempt, *, verdict: str, call_id: str, hold: str, retry_after_s: float
-    ) -> Settled:
+    ) -> SettleStatus:
         """Draws the consequences of the originate reply."""
         limits = self._limits
-        answer: Settled = await self._scripts.run(
-            SETTLE,
-            [*self._keys.of_campaign(attempt.campaign), self._keys.api, *self._keys.of_recent_calls],
+        answer: SettleStatus = await self._scripts.run(
+            SETTLE_ORIGINATE,
+            [*self._keys.of_campaign(attempt.campaign), self._keys.api, *self._keys.of_call_history],
             [
                 attempt.campaign,
                 attempt.contact,
@@ -196,31 +209,31 @@ class CampaignLedger:
                 call_id,
                 hold,
                 round(retry_after_s * 1000),
-                limits.breaker_failures,
-                limits.breaker_max_ms,
-                limits.max_call_ms,
+                limits.breaker_failure_threshold,
+                limits.breaker_max_open_ms,
+                limits.max_call_duration_ms,
             ],
         )
         return answer
 
-    async def apply_event(self, event: CallEvent, fact: CallFact, queue: str, entry: str) -> EventApplied:
+    async def apply_call_event(self, event: CallEvent, fact: CallFact, queue: str, entry: str) -> EventResult:
         """Adds an event's fact to the attempt it belongs to.
 
         `queue` is where its agent is looked for ('' is nowhere), `entry` the event's id in the stream.
         """
         keys = self._keys
         answer = await self._scripts.run(
-            CALL_EVENT,
+            APPLY_CALL_EVENT,
             [
                 *keys.of_campaign(event.campaign_id),
                 keys.queue_free(queue),
                 keys.queue_busy(queue),
                 keys.api,
-                keys.queue_work(queue),
-                keys.queue_people(queue),
-                keys.queue_seen(queue),
+                keys.queue_agent_activity(queue),
+                keys.queue_answer_queue(queue),
+                keys.queue_observations(queue),
                 keys.queue_learning(queue),
-                *keys.of_recent_calls,
+                *keys.of_call_history,
             ],
             [
                 event.campaign_id,
@@ -231,61 +244,63 @@ class CampaignLedger:
                 event.agent_id if queue else "",
                 "1" if event.answered_by == "machine" else "0",
                 entry,
-                self._limits.max_call_ms,
+                self._limits.max_call_duration_ms,
                 self._limits.deadline_ms,
                 fact.cause,
             ],
         )
-        return EventApplied(*answer)
+        return EventResult(*answer)
 
-    async def due(self, most: int) -> list[str]:
+    async def due_campaigns(self, most: int) -> list[str]:
         """Campaigns that need a sweep now, the longest overdue first."""
         return list(
             await self._scripts.run(
-                DUE, [self._keys.due, self._keys.server], [most, self._limits.deadline_ms]
+                DUE_CAMPAIGNS,
+                [self._keys.sweep_schedule, self._keys.server],
+                [most, self._limits.deadline_ms],
             )
         )
 
-    async def sweep(self, campaign: str, batch: int) -> Swept:
+    async def sweep(self, campaign: str, batch: int) -> SweepResult:
         """Does what has become due: leases, deadlines, retries, tombstones."""
         limits = self._limits
         answer = await self._scripts.run(
-            SWEEP,
+            SWEEP_CAMPAIGN,
             [
                 *self._keys.of_campaign(campaign),
-                self._keys.holders,
+                self._keys.contacts_by_number,
                 self._keys.previews,
-                *self._keys.of_recent_calls,
+                *self._keys.of_call_history,
             ],
             [
                 campaign,
                 batch,
                 "1" if limits.events_required else "0",
-                limits.max_call_ms,
+                limits.max_call_duration_ms,
                 limits.deadline_ms,
             ],
         )
-        return msgspec.json.decode(answer, type=Swept)
+        return msgspec.json.decode(answer, type=SweepResult)
 
-    async def cleanup(self, campaign: str, queue: str) -> Cleaned:
+    async def delete(self, campaign: str, queue: str) -> CleanupStatus:
         """Removes every key of a finished campaign; refuses while calls are live or the backend is behind."""
         keys = self._keys
         names = [
             *keys.of_campaign(campaign),
             keys.queue_campaigns(queue),
             keys.queue_pacing(queue),
-            keys.slots,
+            keys.tick_slots,
             keys.api,
-            keys.holders,
+            keys.contacts_by_number,
             keys.trunks,
-            keys.requests(campaign),
+            keys.pending_dnc(campaign),
             keys.decisions(campaign),
             keys.samples(campaign),
-            keys.kept(campaign),
+            keys.agent_callbacks(campaign),
         ]
         while True:
-            answer: Cleaned | Literal["more"] = await self._scripts.run(
-                CLEANUP, names, [campaign, REMOVED_AT_ONCE]
+            answer: CleanupStatus | Literal["more"] = await self._scripts.run(
+                DELETE_CAMPAIGN, names, [campaign, DELETE_BATCH]
             )
             if answer != "more":
                 return answer

@@ -11,10 +11,10 @@ from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script
 from streamdialer.ledger.zone_hours import Hours, hours_argument
 
-MAY_CALL: Final = Script("streamdialer.ledger", "check_eligibility")
+CHECK_ELIGIBILITY: Final = Script("streamdialer.ledger", "check_eligibility")
 
 
-class Hindrance(msgspec.Struct, frozen=True):
+class Ineligibility(msgspec.Struct, frozen=True):
     """Why a contact may not be called now."""
 
     reason: str = ""
@@ -24,10 +24,12 @@ class Hindrance(msgspec.Struct, frozen=True):
     detail: str | None = None
 
 
-async def hindrance_of(
+async def check_eligibility(
     client: Redis, keys: Keys, campaign: str, contact: str, hours: Hours | None
-) -> Hindrance:
+) -> Ineligibility:
     """By the caps and attempts the campaign was last dialed with, and by these hours; raises redis.RedisError."""
-    names = [*keys.of_campaign(campaign), keys.do_not_call, keys.recent]
-    answer = await client.eval(MAY_CALL.source, len(names), *names, campaign, contact, hours_argument(hours))
-    return msgspec.json.decode(answer, type=Hindrance)
+    names = [*keys.of_campaign(campaign), keys.dnc, keys.call_history]
+    answer = await client.eval(
+        CHECK_ELIGIBILITY.source, len(names), *names, campaign, contact, hours_argument(hours)
+    )
+    return msgspec.json.decode(answer, type=Ineligibility)

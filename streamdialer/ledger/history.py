@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import Keys
 
 PAGE: Final = 1000
-MOST: Final = 100_000
+MAX_CALLS: Final = 100_000
 """Calls that are read: enough for every distribution."""
 
 Outcome = Literal["human", "machine", "busy", "failed", "no_answer"]
@@ -55,7 +55,7 @@ async def past_calls(client: Redis, keys: Keys, campaign: str) -> list[PastCall]
         record = msgspec.json.decode(raw, type=_Record)
         calls = [past_call(attempt) for attempt in record.attempts]
         found += [call for call in calls if call is not None]
-        if len(found) >= MOST:
+        if len(found) >= MAX_CALLS:
             break
     return found
 

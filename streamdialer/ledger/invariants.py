@@ -9,11 +9,11 @@ import msgspec
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
 
-CHECK: Final = Script("streamdialer.ledger", "check_invariants")
-CONTACTS_PER_PLACE: Final = 5
+CHECK_INVARIANTS: Final = Script("streamdialer.ledger", "check_invariants")
+CONTACTS_PER_STATE: Final = 5
 
 
-class Broken(msgspec.Struct, frozen=True, array_like=True):
+class Violation(msgspec.Struct, frozen=True, array_like=True):
     """Something that must not be."""
 
     invariant: str
@@ -22,15 +22,15 @@ class Broken(msgspec.Struct, frozen=True, array_like=True):
     detail: str
 
 
-class Look(msgspec.Struct, frozen=True):
+class InvariantReport(msgspec.Struct, frozen=True):
     """What one look at a campaign has found."""
 
     checked: dict[str, int]
     """How often each invariant was looked at, by name."""
-    broken: list[Broken] = []
+    broken: list[Violation] = []
 
 
-async def check_campaign(scripts: Scripts, keys: Keys, campaign: str) -> Look:
+async def check_campaign(scripts: Scripts, keys: Keys, campaign: str) -> InvariantReport:
     """One look, of a bounded number of contacts; the ledger is not changed by it."""
-    answer = await scripts.run(CHECK, keys.of_campaign(campaign), [campaign, CONTACTS_PER_PLACE])
-    return msgspec.json.decode(answer, type=Look)
+    answer = await scripts.run(CHECK_INVARIANTS, keys.of_campaign(campaign), [campaign, CONTACTS_PER_STATE])
+    return msgspec.json.decode(answer, type=InvariantReport)

@@ -10,14 +10,14 @@ from streamdialer.broker.keys import GROUP, STAGES, Keys
 from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.observability import metrics
 
-MEASURE, MEASURE_CAMPAIGNS, MEASURE_ABANDONED = (
+STREAM_METRICS, CAMPAIGN_METRICS, ABANDON_METRICS = (
     Script("streamdialer.ledger", name) for name in ("stream_metrics", "campaign_metrics", "abandon_metrics")
 )
-MOST: Final = 1000
+SCAN_BATCH: Final = 1000
 """Campaigns that one reading covers."""
 BATCH: Final = 50
 """Campaigns per script: a millisecond or two of the server's time."""
-HOURS_PER_READING: Final = 3000
+HOURS_PER_COLLECT: Final = 3000
 """Hours of abandon rates that one reading sums, the rates read longest ago first; the others are remembered."""
 HOURS_PER_SCRIPT: Final = 750
 """At least one campaign's: the window of the longest rate has 720."""
@@ -33,12 +33,12 @@ class _Streams(msgspec.Struct, frozen=True):
 
 class _Sums(msgspec.Struct):
     ready: int = 0
-    waiting: int = 0
+    deferred: int = 0
     reserved: int = 0
-    unanswered: int = 0
+    dialing: int = 0
     connected: int = 0
     silent: int = 0
-    forgotten: int = 0
+    orphaned: int = 0
     free: int = 0
     busy: int = 0
     active: list[tuple[str, str]] = []
@@ -66,11 +66,11 @@ class Rate(msgspec.Struct, frozen=True, array_like=True):
 async def abandon_rates(scripts: Scripts, keys: Keys, windows_h: dict[str, int]) -> dict[str, Rate]:
     """The rates of the campaigns named, each over its own hours; one script, so not more than it can sum quickly."""
     names = [keys.server, *map(keys.totals, windows_h)]
-    answer = await scripts.run(MEASURE_ABANDONED, names, list(windows_h.values()))
+    answer = await scripts.run(ABANDON_METRICS, names, list(windows_h.values()))
     return dict(zip(windows_h, msgspec.json.decode(answer, type=list[Rate]), strict=True))
 
 
-class Readings:
+class LedgerMetrics:
     """Reads into the gauges of `metrics.LEDGER`."""
 
     def __init__(self, scripts: Scripts, keys: Keys) -> None:
@@ -79,14 +79,14 @@ class Readings:
         self._rates: dict[str, Rate] = {}
         """By campaign, those read longest ago first."""
 
-    async def take(self) -> None:
+    async def collect(self) -> None:
         """One reading; a server that is away is waited for as long as the scripts do."""
         keys = self._keys
         names = [keys.api, keys.server, keys.directory, keys.stream("dead")]
-        answer = await self._scripts.run(MEASURE, [*names, *map(keys.stream, STAGES)], [GROUP])
+        answer = await self._scripts.run(STREAM_METRICS, [*names, *map(keys.stream, STAGES)], [GROUP])
         seen = msgspec.json.decode(answer, type=_Streams)
         queue_of = dict(zip(seen.directory[::2], seen.directory[1::2], strict=True))
-        campaigns = sorted(queue_of)[:MOST]
+        campaigns = sorted(queue_of)[:SCAN_BATCH]
         sums, measured = _Sums(), set[str]()
         for at in range(0, len(campaigns), BATCH):
             batch = campaigns[at : at + BATCH]
@@ -108,22 +108,22 @@ class Readings:
             names += [
                 keys.campaign(campaign),
                 keys.ready(campaign),
-                keys.waiting(campaign),
+                keys.deferred(campaign),
                 keys.reserved(campaign),
-                keys.unanswered(campaign),
+                keys.dialing(campaign),
                 keys.connected(campaign),
-                keys.in_doubt(campaign),
+                keys.orphaned(campaign),
                 keys.queue_pacing(queue_of[campaign]),
             ]
         for queue in queues:
             names += [keys.queue_free(queue), keys.queue_busy(queue)]
-        return msgspec.json.decode(await self._scripts.run(MEASURE_CAMPAIGNS, names, campaigns), type=_Sums)
+        return msgspec.json.decode(await self._scripts.run(CAMPAIGN_METRICS, names, campaigns), type=_Sums)
 
     async def _read_rates(self, limits: dict[str, _Limit]) -> None:
         """Reads the rates that are new, then those read longest ago, as far as the bound allows."""
         self._rates = {campaign: rate for campaign, rate in self._rates.items() if campaign in limits}
         new = [campaign for campaign in limits if campaign not in self._rates]
-        left_h, batch, batch_h = HOURS_PER_READING, list[str](), 0
+        left_h, batch, batch_h = HOURS_PER_COLLECT, list[str](), 0
         for campaign in [*new, *self._rates]:
             hours = limits[campaign].window_h
             if hours > left_h:
@@ -157,12 +157,12 @@ def _show_campaigns(sums: _Sums, *, measured: int, known: int) -> None:
     metrics.CAMPAIGNS.labels("active").set(len(sums.active))
     metrics.CAMPAIGNS.labels("other").set(measured - len(sums.active))
     metrics.CAMPAIGNS.labels("unmeasured").set(known - measured)
-    for place in ("ready", "waiting"):
+    for place in ("ready", "deferred"):
         metrics.CONTACTS.labels(place).set(getattr(sums, place))
-    for state in ("reserved", "unanswered", "connected"):
+    for state in ("reserved", "dialing", "connected"):
         metrics.CALLS.labels(state).set(getattr(sums, state))
     metrics.UNCERTAIN.labels("silent").set(sums.silent)
-    metrics.UNCERTAIN.labels("forgotten").set(sums.forgotten)
+    metrics.UNCERTAIN.labels("forgotten").set(sums.orphaned)
     metrics.AGENTS.labels("free").set(sums.free)
     metrics.AGENTS.labels("busy").set(sums.busy)
 

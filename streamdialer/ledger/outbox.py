@@ -10,7 +10,7 @@ from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.observability import tracing
 
-TAKE, CONFIRM = (Script("streamdialer.ledger", name) for name in ("lease_update", "ack_update"))
+LEASE_UPDATE, ACK_UPDATE = (Script("streamdialer.ledger", name) for name in ("lease_update", "ack_update"))
 
 
 class Update(msgspec.Struct, frozen=True):
@@ -35,21 +35,21 @@ class Outbox:
         self._tombstone_ms = tombstone_ms
         self._lease_ms = lease_ms
 
-    async def take(self, campaign: str, contact: str, token: str) -> Update | Literal["none", "busy"]:
-        asked = ["1"] if tracing.are_kept() else []
+    async def lease(self, campaign: str, contact: str, token: str) -> Update | Literal["none", "busy"]:
+        asked = ["1"] if tracing.is_enabled() else []
         answer = await self._scripts.run(
-            TAKE, self._keys.of_campaign(campaign), [campaign, contact, token, self._lease_ms, *asked]
+            LEASE_UPDATE, self._keys.of_campaign(campaign), [campaign, contact, token, self._lease_ms, *asked]
         )
         if answer == "none" or answer == "busy":
             return "none" if answer == "none" else "busy"
         return msgspec.json.decode(answer, type=Update)
 
-    async def confirm(
+    async def acknowledge(
         self, campaign: str, contact: str, token: str, version: int
     ) -> Literal["done", "newer", "lost"]:
         """The backend has this version, or will never take it."""
         answer: Literal["done", "newer", "lost"] = await self._scripts.run(
-            CONFIRM,
+            ACK_UPDATE,
             self._keys.of_campaign(campaign),
             [campaign, contact, token, version, self._tombstone_ms],
         )

@@ -8,8 +8,8 @@ import msgspec
 
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
-from streamdialer.ledger.rate_limits import NO_PACE, Pace
-from streamdialer.ledger.script_args import document
+from streamdialer.ledger.rate_limits import NO_PACE, RateLimits
+from streamdialer.ledger.script_args import json_args
 from streamdialer.ledger.types import Limits
 from streamdialer.ledger.zone_hours import Hours, MissingHours
 from streamdialer.model import PreviewEvent
@@ -18,14 +18,16 @@ from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan
 
 _PACKAGE: Final = "streamdialer.ledger"
-OFFER, ACCEPT, SKIP = (Script(_PACKAGE, name) for name in ("offer_preview", "accept_preview", "skip_preview"))
-LOOKED_AT: Final = 500
+OFFER_PREVIEW, ACCEPT_PREVIEW, SKIP_PREVIEW = (
+    Script(_PACKAGE, name) for name in ("offer_preview", "accept_preview", "skip_preview")
+)
+SCAN_BATCH: Final = 500
 """Most contacts of the line that one request looks at."""
-KEPT: Final = 1000
+ANSWERS_TTL_MS: Final = 1000
 """About how many entries previews keep, as `lua/lib/preview.lua` does."""
 
 
-class PreviewTerms(msgspec.Struct, frozen=True):
+class PreviewLimits(msgspec.Struct, frozen=True):
     """What the campaign's settings say of its calls."""
 
     open_until_ms: int | None
@@ -33,15 +35,15 @@ class PreviewTerms(msgspec.Struct, frozen=True):
     max_concurrent: int
     hours: Hours | None = None
     caps: Caps = NO_CAPS
-    pace: Pace = NO_PACE
+    pace: RateLimits = NO_PACE
 
 
-class PreviewNeeds(msgspec.Struct, frozen=True):
+class PreviewMissing(msgspec.Struct, frozen=True):
     """What an offer or a call needs to know first: hours of the contacts, or whether they are still pending."""
 
-    now: int
+    ledger_ms: int
     """Ledger ms."""
-    wall: int
+    server_ms: int
     """Server's own time, ms."""
     missing: MissingHours | None = None
     stale: list[str] = []
@@ -59,13 +61,13 @@ class PreviewLedger:
         self._limits = limits
         self._offer_ms = offer_ms
 
-    async def offer(self, event: PreviewEvent, entry: str, terms: PreviewTerms) -> str | PreviewNeeds:
+    async def offer(self, event: PreviewEvent, entry: str, terms: PreviewLimits) -> str | PreviewMissing:
         """Shows the agent a contact, whose id is returned; '' when there is none. Previews tell either.
 
         Or what has to be known before; then it is to be asked again."""
         keys, limits = self._keys, self._limits
         names = [*keys.of_campaign(event.campaign_id), keys.answer(event.campaign_id, entry)]
-        told = document(
+        told = json_args(
             agent=event.agent_id,
             entry=entry,
             open_until="" if terms.open_until_ms is None else str(terms.open_until_ms),
@@ -73,23 +75,29 @@ class PreviewLedger:
             events_required=limits.events_required,
             deadline_ms=limits.deadline_ms,
             offer_ms=self._offer_ms,
-            batch=LOOKED_AT,
-            max_age_ms=limits.ready_max_age_ms,
+            batch=SCAN_BATCH,
+            max_age_ms=limits.pending_check_after_ms,
             hours=terms.hours,
             caps=terms.caps.encoded(),
         )
-        names += [keys.previews, keys.api, keys.do_not_call, keys.recent, keys.kept(event.campaign_id)]
-        what, answer = await self._scripts.run(OFFER, names, [event.campaign_id, told])
-        return str(answer) if what == "offered" else msgspec.json.decode(answer, type=PreviewNeeds)
+        names += [
+            keys.previews,
+            keys.api,
+            keys.dnc,
+            keys.call_history,
+            keys.agent_callbacks(event.campaign_id),
+        ]
+        what, answer = await self._scripts.run(OFFER_PREVIEW, names, [event.campaign_id, told])
+        return str(answer) if what == "offered" else msgspec.json.decode(answer, type=PreviewMissing)
 
-    async def accept(self, event: PreviewEvent, entry: str, terms: PreviewTerms) -> str | PreviewNeeds:
+    async def accept(self, event: PreviewEvent, entry: str, terms: PreviewLimits) -> str | PreviewMissing:
         """Reserves the shown contact and appends its call: "reserved", or why not (previews tell that).
 
         Or what has to be known before; then it is to be asked again."""
         keys, limits = self._keys, self._limits
         names = [*keys.of_campaign(event.campaign_id), keys.stream("calls"), keys.previews, keys.api]
-        names += [keys.do_not_call, keys.recent, keys.trunks, *terms.pace.live_calls(keys)]
-        told = document(
+        names += [keys.dnc, keys.call_history, keys.trunks, *terms.pace.live_calls(keys)]
+        told = json_args(
             agent=event.agent_id,
             contact=event.contact_id,
             entry=entry,
@@ -103,16 +111,16 @@ class PreviewLedger:
             hours=terms.hours,
             caps=terms.caps.encoded(),
             pace=terms.pace,
-            trace=tracing.here(),
+            trace=tracing.current_traceparent(),
         )
-        what, answer = await self._scripts.run(ACCEPT, names, [event.campaign_id, told])
-        return str(answer) if what == "answered" else msgspec.json.decode(answer, type=PreviewNeeds)
+        what, answer = await self._scripts.run(ACCEPT_PREVIEW, names, [event.campaign_id, told])
+        return str(answer) if what == "answered" else msgspec.json.decode(answer, type=PreviewMissing)
 
     async def skip(self, event: PreviewEvent, entry: str) -> str:
         """Puts the shown contact back, behind the others of its priority: "skipped", or why not."""
         names = [*self._keys.of_campaign(event.campaign_id), self._keys.previews]
         args = [event.campaign_id, event.agent_id, event.contact_id, entry, event.reason]
-        return str(await self._scripts.run(SKIP, names, args))
+        return str(await self._scripts.run(SKIP_PREVIEW, names, args))
 
     async def refuse(self, event: PreviewEvent, entry: str, reason: str, detail: str) -> None:
         """Tells the agent what stands against it before the ledger was asked."""
@@ -125,4 +133,4 @@ class PreviewLedger:
             "request": entry,
             "data": msgspec.json.encode({"reason": reason, "detail": detail}).decode(),
         }
-        await self._scripts.client.xadd(self._keys.previews, fields, maxlen=KEPT)
+        await self._scripts.client.xadd(self._keys.previews, fields, maxlen=ANSWERS_TTL_MS)

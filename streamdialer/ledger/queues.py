@@ -9,15 +9,15 @@ import msgspec
 
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Argument, Script, Scripts
-from streamdialer.model import Agent, AgentState, What, normalise_id
+from streamdialer.model import Agent, AgentState, ObservationKind, normalise_id
 
 _PACKAGE: Final = "streamdialer.ledger"
-SNAPSHOT, ASK_AGENTS, STORE_AGENTS, AGENT_EVENT, KEEP_LEARNING = (
+QUEUE_SNAPSHOT, BEGIN_AGENT_POLL, REPLACE_AGENTS, APPLY_AGENT_EVENT, SAVE_LEARNING = (
     Script(_PACKAGE, name)
     for name in ("queue_snapshot", "begin_agent_poll", "replace_agents", "apply_agent_event", "save_learning")
 )
 
-AgentApplied = Literal["freed", "applied", "unchanged"]
+AgentEventStatus = Literal["freed", "applied", "unchanged"]
 
 
 class CampaignState(msgspec.Struct, frozen=True):
@@ -44,10 +44,10 @@ class CampaignState(msgspec.Struct, frozen=True):
     """Those of them no agent took in time."""
 
 
-class AgentsAsked(msgspec.Struct, frozen=True):
+class AgentPoll(msgspec.Struct, frozen=True):
     """The beginning of a reading of an agent list, ledger ms."""
 
-    now: int
+    ledger_ms: int
     polled: int
     """When the list held here was asked for; 0 when it is to be read again."""
 
@@ -55,7 +55,7 @@ class AgentsAsked(msgspec.Struct, frozen=True):
 class QueueState(msgspec.Struct, frozen=True):
     """A queue in one instant, ledger ms."""
 
-    now: int
+    ledger_ms: int
     free: int
     busy: int
     polled: int
@@ -70,7 +70,7 @@ class QueueState(msgspec.Struct, frozen=True):
     version: int = 0
     read: str = "0-0"
     """Id of the newest of `seen`."""
-    seen: list[tuple[What, int, int, str]] = []
+    observations: list[tuple[ObservationKind, int, int, str]] = []
     """What happened since `learning` was kept: what, when (ms), how long it took (ms), campaign."""
 
 
@@ -103,9 +103,9 @@ class QueueLedger:
             keys.queue_pacing(queue),
             keys.api,
             keys.server,
-            keys.queue_work(queue),
-            keys.queue_people(queue),
-            keys.queue_seen(queue),
+            keys.queue_agent_activity(queue),
+            keys.queue_answer_queue(queue),
+            keys.queue_observations(queue),
             keys.queue_learning(queue),
         ]
         args: list[Argument] = ["0" if windows_h is None else "1", deadline_ms]
@@ -114,13 +114,13 @@ class QueueLedger:
                 keys.campaign(campaign),
                 keys.ready(campaign),
                 keys.reserved(campaign),
-                keys.unanswered(campaign),
+                keys.dialing(campaign),
                 keys.connected(campaign),
                 keys.totals(campaign),
-                keys.kept(campaign),
+                keys.agent_callbacks(campaign),
             ]
             args += [campaign, (windows_h or {}).get(campaign, 24)]
-        answer = await self._scripts.run(SNAPSHOT, names, args)
+        answer = await self._scripts.run(QUEUE_SNAPSHOT, names, args)
         return None if answer == "queue_changed" else msgspec.json.decode(answer, type=QueueState)
 
     async def campaigns(self, queue: str) -> list[str]:
@@ -149,45 +149,47 @@ class QueueLedger:
         status = await self._scripts.client.hget(self._keys.campaign(campaign), "status")
         return None if status is None else str(status)
 
-    async def ask_agents(self, queue: str) -> AgentsAsked:
+    async def begin_agent_poll(self, queue: str) -> AgentPoll:
         """When a list asked for now is asked for, and when the one held here was."""
         keys = self._keys
-        answer = await self._scripts.run(ASK_AGENTS, [keys.queue_state(queue), keys.server])
-        return msgspec.json.decode(answer, type=AgentsAsked)
+        answer = await self._scripts.run(BEGIN_AGENT_POLL, [keys.queue_state(queue), keys.server])
+        return msgspec.json.decode(answer, type=AgentPoll)
 
-    async def distrust_agents(self, queue: str) -> None:
+    async def invalidate_agents(self, queue: str) -> None:
         """The agent list is read again before the next decision."""
         await self._scripts.client.hset(self._keys.queue_state(queue), "polled", "0")
 
-    async def store_agents(self, queue: str, agents: Sequence[Agent], asked_ms: int) -> None:
+    async def replace_agents(self, queue: str, agents: Sequence[Agent], asked_ms: int) -> None:
         """Takes over a list of agents that was asked for at `asked_ms` (ledger time)."""
         keys = self._keys
         args: list[Argument] = [queue, asked_ms]
         for agent in agents:
             args += [normalise_id(agent.id), agent.state]
         names = [keys.queue_free(queue), keys.queue_busy(queue), keys.queue_state(queue), keys.agents]
-        await self._scripts.run(STORE_AGENTS, [*names, keys.queue_work(queue)], args)
+        await self._scripts.run(REPLACE_AGENTS, [*names, keys.queue_agent_activity(queue)], args)
 
-    async def keep_learning(self, queue: str, state: QueueState, learning: bytes) -> bool:
+    async def save_learning(self, queue: str, state: QueueState, learning: bytes) -> bool:
         """Keeps what was learnt from `state`; False when another replica has learnt meanwhile."""
         answer = await self._scripts.run(
-            KEEP_LEARNING, [self._keys.queue_learning(queue)], [state.version, learning.decode(), state.read]
+            SAVE_LEARNING, [self._keys.queue_learning(queue)], [state.version, learning.decode(), state.read]
         )
         return str(answer) == "ok"
 
-    async def note_agent(self, queue: str, agent: str, *, state: AgentState, entry: str) -> AgentApplied:
+    async def apply_agent_event(
+        self, queue: str, agent: str, *, state: AgentState, entry: str
+    ) -> AgentEventStatus:
         """Notes what an event (its id in the stream: `entry`) says of an agent; old news changes nothing."""
         keys = self._keys
-        answer: AgentApplied = await self._scripts.run(
-            AGENT_EVENT,
+        answer: AgentEventStatus = await self._scripts.run(
+            APPLY_AGENT_EVENT,
             [
                 keys.queue_free(queue),
                 keys.queue_busy(queue),
                 keys.agents,
                 keys.server,
-                keys.queue_work(queue),
-                keys.queue_people(queue),
-                keys.queue_seen(queue),
+                keys.queue_agent_activity(queue),
+                keys.queue_answer_queue(queue),
+                keys.queue_observations(queue),
                 keys.queue_learning(queue),
             ],
             [queue, agent, state, entry],

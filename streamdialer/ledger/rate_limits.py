@@ -7,7 +7,7 @@ import msgspec
 from streamdialer.broker.keys import Keys
 
 
-class Pace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RateLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Calls per second, and the lines of the trunk; None is no limit."""
 
     calls_per_second: float | None = msgspec.field(default=None, name="c")
@@ -23,8 +23,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return [
             key
             for member in self.members
-            for key in (keys.reserved(member), keys.unanswered(member), keys.connected(member))
+            for key in (keys.reserved(member), keys.dialing(member), keys.connected(member))
         ]
 
 
-NO_PACE = Pace()
+NO_PACE = RateLimits()

@@ -10,18 +10,18 @@ import msgspec
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
 
-SAMPLE: Final = Script("streamdialer.ledger", "take_sample")
-KEPT: Final = 31
+TAKE_SAMPLE: Final = Script("streamdialer.ledger", "take_sample")
+MAX_SAMPLES: Final = 31
 """Thirty intervals: half an hour at a sample a minute."""
-KEPT_MS: Final = 86_400_000
+SAMPLES_TTL_MS: Final = 86_400_000
 """After the last sample; a campaign that is not dialed has no new ones."""
-MOST_PENDING: Final = 10**12
+MAX_PENDING: Final = 10**12
 """A larger number is no count of contacts."""
 TOLERANCE: Final = 0.9
 """Ticks are a little early or late: what comes after nine tenths of the interval counts as in time."""
 
 
-class Noted(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Sample(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A sample as it is kept: how the campaign stood at `at`, server's time, ms."""
 
     at: int
@@ -38,7 +38,7 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     connected: int
     ready: int
     """Contacts that may be called now, and that wait for a later instant, as far as the ledger has read the list."""
-    waiting: int
+    deferred: int
     pending: int | None = None
     """Contacts of the whole list that are still to be called, as the Dialer API counts them; None when it does not."""
 
@@ -54,25 +54,25 @@ class Samples:
     async def take(self, campaign: str, queue: str, pending: Any = None) -> None:
         """Notes how the campaign stands, unless that was done a moment ago."""
         keys = self._keys
-        is_count = isinstance(pending, int) and not isinstance(pending, bool) and 0 <= pending < MOST_PENDING
+        is_count = isinstance(pending, int) and not isinstance(pending, bool) and 0 <= pending < MAX_PENDING
         await self._scripts.run(
-            SAMPLE,
+            TAKE_SAMPLE,
             [
                 keys.directory,
                 keys.samples(campaign),
                 keys.totals(campaign),
                 keys.ready(campaign),
-                keys.waiting(campaign),
+                keys.deferred(campaign),
                 keys.reserved(campaign),
-                keys.unanswered(campaign),
+                keys.dialing(campaign),
                 keys.connected(campaign),
                 keys.queue_free(queue),
-                keys.queue_work(queue),
+                keys.queue_agent_activity(queue),
             ],
-            [campaign, self._shortest_ms, KEPT, KEPT_MS, pending if is_count else ""],
+            [campaign, self._shortest_ms, MAX_SAMPLES, SAMPLES_TTL_MS, pending if is_count else ""],
         )
 
 
-def read_samples(kept: Sequence[str]) -> list[Noted]:
+def read_samples(kept: Sequence[str]) -> list[Sample]:
     """The samples, oldest first."""
-    return [msgspec.json.decode(one, type=Noted) for one in reversed(kept)]
+    return [msgspec.json.decode(one, type=Sample) for one in reversed(kept)]

@@ -12,7 +12,7 @@ from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.model import TickKind, TickResult
 
 _PACKAGE: Final = "streamdialer.ledger"
-ENQUEUE, TAKE, RECORD = (
+ENQUEUE_TICKS, START_TICK, SAVE_TICK_RESULT = (
     Script(_PACKAGE, name) for name in ("enqueue_ticks", "start_tick", "save_tick_result")
 )
 CHUNK: Final = 500
@@ -40,30 +40,30 @@ class TickLedger:
         keys, added = self._keys, []
         for at in range(0, len(campaigns), CHUNK):
             chunk = campaigns[at : at + CHUNK]
-            names = [keys.stream("ticks"), keys.waiting_ticks, keys.slots, keys.server, keys.directory]
+            names = [keys.stream("ticks"), keys.waiting_ticks, keys.tick_slots, keys.server, keys.directory]
             names += map(keys.campaign, chunk)
             of_each = [traces.get(one, "") for one in chunk] if traces else []
             added += await self._scripts.run(
-                ENQUEUE, names, [kind, round(interval_s * 1000), *chunk, *of_each]
+                ENQUEUE_TICKS, names, [kind, round(interval_s * 1000), *chunk, *of_each]
             )
         return [tick for tick in added if tick]
 
-    async def take(self, campaign: str, tick_id: str) -> int:
+    async def start(self, campaign: str, tick_id: str) -> int:
         """From now on another dial tick may be added; returns Redis time, ms."""
-        return int(await self._scripts.run(TAKE, [self._keys.waiting_ticks], [campaign, tick_id]))
+        return int(await self._scripts.run(START_TICK, [self._keys.waiting_ticks], [campaign, tick_id]))
 
-    async def record(self, tick_id: str, result: TickResult, *, keep_s: float, decisions: int) -> None:
+    async def save_result(self, tick_id: str, result: TickResult, *, keep_s: float, decisions: int) -> None:
         """Keeps the result by the tick's id and, for a dial tick, as the campaign's decision record."""
         keys, campaign = self._keys, result.campaign_id
         await self._scripts.run(
-            RECORD,
+            SAVE_TICK_RESULT,
             [keys.tick(tick_id), keys.decisions(campaign), keys.campaign(campaign)],
             [
                 campaign,
                 tick_id,
                 msgspec.json.encode(result).decode(),
                 round(keep_s * 1000),
-                "1" if result.kind == "dial" and result.reason != "decided_just_now" else "0",
+                "1" if result.kind == "dial" and result.reason != "throttled" else "0",
                 decisions,
                 DECISIONS_KEPT_MS,
             ],

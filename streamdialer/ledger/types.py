@@ -7,24 +7,24 @@ from typing import Literal
 
 import msgspec
 
-from streamdialer.ledger.rate_limits import NO_PACE, Pace
+from streamdialer.ledger.rate_limits import NO_PACE, RateLimits
 from streamdialer.ledger.zone_hours import Hours, MissingHours
 from streamdialer.rules.caps import NO_CAPS, CapReason, Caps
 from streamdialer.rules.retry import RetryPlan
 
-Refused = Literal["not_active", "window_closed", "held", "memory_lost", "memory_unknown", "do_not_call"]
-Began = Literal["ok", "again", "sent", "stale"] | Refused | CapReason
-Settled = Literal["ok", "stale", "settled"]
-Applied = Literal[
+Refused = Literal["not_active", "window_closed", "held", "data_loss", "server_unknown", "do_not_call"]
+BeginStatus = Literal["ok", "again", "sent", "stale"] | Refused | CapReason
+SettleStatus = Literal["ok", "stale", "settled"]
+ApplyStatus = Literal[
     "applied", "unchanged", "ended", "unknown_campaign", "unknown_contact", "no_attempt", "foreign_call"
 ]
-Cleaned = Literal["ok", "unknown", "not_finished", "calls_live", "updates_waiting"]
+CleanupStatus = Literal["ok", "unknown", "not_finished", "calls_live", "updates_waiting"]
 
 
-class EventApplied(msgspec.Struct, frozen=True):
+class EventResult(msgspec.Struct, frozen=True):
     """What an event came to, and the attempt it belongs to."""
 
-    outcome: Applied
+    outcome: ApplyStatus
     attempt: str
     """Its id, '' for none."""
     trace: str = ""
@@ -44,7 +44,7 @@ class LoadRow(msgspec.Struct, frozen=True):
     """The backend shows it as due for retry: it is told that the contact is pending again."""
 
 
-class Loaded(msgspec.Struct, frozen=True):
+class LoadResult(msgspec.Struct, frozen=True):
     """How many rows were new, known, not callable, out of attempts; new but not to be called now, by reason."""
 
     added: int = 0
@@ -54,7 +54,7 @@ class Loaded(msgspec.Struct, frozen=True):
     refused: dict[str, int] = {}
 
 
-class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a claim may take, decided outside and enforced inside the script."""
 
     token: str
@@ -77,20 +77,20 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     hours_mark: str = ""
     """Of the campaign's hours; when it is another, those who were put off are looked at again."""
     caps: Caps = NO_CAPS
-    pace: Pace = NO_PACE
+    pace: RateLimits = NO_PACE
 
 
-class Claimed(msgspec.Struct, frozen=True, kw_only=True):
+class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a claim did and what it saw."""
 
     dialed: int
     free: int
-    unanswered: int
+    dialing: int
     live: int
     ready: int
-    waiting: int
-    now: int
-    in_doubt: int = 0
+    deferred: int
+    ledger_ms: int
+    orphaned: int = 0
     """Contacts whose call Redis has forgotten and that may still be up."""
     reason: str | None = None
     """Why nothing may be dialed; `queue_changed` asks for another try with the queue's new campaigns,
@@ -105,7 +105,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """Of the first contact passed over for each reason: what the rule says of them."""
     stale: list[str] = []
     """Contacts passed over until the backend shows them as pending again."""
-    wall: int = 0
+    server_ms: int = 0
     next_ms: int | None = None
     """When its pace, or a line of its trunk, may allow another call, or the line is to be looked at further."""
     again: bool = False
@@ -114,7 +114,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """The next contacts in line need these at `wall`, the server's own time, ms."""
 
 
-class Swept(msgspec.Struct, frozen=True):
+class SweepResult(msgspec.Struct, frozen=True):
     """What had become due in a campaign."""
 
     released: int
@@ -137,12 +137,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     lease_ms: int
     deadline_ms: int
     """From sending to the deadline of a silent attempt."""
-    max_call_ms: int
-    tombstone_ms: int
-    ready_max_age_ms: int
+    max_call_duration_ms: int
+    final_ttl_ms: int
+    pending_check_after_ms: int
     """A ready contact the backend has not shown as pending for longer is looked up before it is dialed."""
     events_required: bool
-    breaker_failures: int
-    breaker_max_ms: int
+    breaker_failure_threshold: int
+    breaker_max_open_ms: int
     is_idempotent: bool
     """The Dialer API places a call once, however often it is asked with the same key."""

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 
-MOST: Final = 1000
+MAX_SHOWN: Final = 1000
 
 
 class UncertainAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,9 +35,9 @@ class _Record(msgspec.Struct, frozen=True):
 async def uncertain_attempts(client: Redis, keys: Keys, campaign: str) -> list[UncertainAttempt]:
     """Those of the campaign, the nearest deadline first, at most `MOST` of each kind; raises redis.RedisError."""
     pipe = client.pipeline(transaction=False)
-    pipe.zrange(keys.unanswered(campaign), 0, MOST - 1, withscores=True)
-    pipe.zrange(keys.in_doubt(campaign), 0, MOST - 1, withscores=True)
-    pipe.hget(keys.server, "ahead")
+    pipe.zrange(keys.dialing(campaign), 0, MAX_SHOWN - 1, withscores=True)
+    pipe.zrange(keys.orphaned(campaign), 0, MAX_SHOWN - 1, withscores=True)
+    pipe.hget(keys.server, "clock_offset")
     answers: list[Any] = await pipe.execute()
     unanswered, in_doubt, ahead = answers
     seconds, micros = await client.time()
@@ -51,7 +51,7 @@ async def uncertain_attempts(client: Redis, keys: Keys, campaign: str) -> list[U
             continue  # it ended between the two readings
         newest = attempts[-1]
         is_unclear = newest.state == "sent" and newest.verdict == "unknown"
-        if is_unclear or newest.state == "in_doubt":
+        if is_unclear or newest.state == "orphaned":
             found.append(
                 UncertainAttempt(
                     attempt=newest.id,

@@ -20,7 +20,7 @@ Measure = Callable[[], Awaitable[bool]]
 """Reads what Redis holds into `metrics.LEDGER`; False when it could not."""
 
 
-async def beat_file(path: str) -> None:
+async def touch_health_file(path: str) -> None:
     """Touches the file every two seconds, as long as the event loop runs; until cancelled."""
     file = anyio.Path(path)
     while True:

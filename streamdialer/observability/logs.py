@@ -26,7 +26,7 @@ _COLOURS: Final = {
 WINDOW_S: Final = 10.0
 _SAME: Final = ("reason", "verdict", "stream", "duty")
 """Fields that are part of what a failure is; the others say whom it happened to."""
-CAMPAIGNS_TOLD: Final = 20
+MAX_CAMPAIGNS_NAMED: Final = 20
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class _Flood:
         self.repeated += 1
         self.newest = record
         campaign = vars(record).get("campaign", vars(record).get("campaign_id"))
-        if campaign is not None and len(self.campaigns) <= CAMPAIGNS_TOLD:
+        if campaign is not None and len(self.campaigns) <= MAX_CAMPAIGNS_NAMED:
             self.campaigns[str(campaign)] = None
 
     def summary(self) -> logging.LogRecord | None:
@@ -104,8 +104,8 @@ class _Flood:
             return None
         fields: dict[str, Any] = {"repeated": self.repeated}
         if len(self.campaigns) > 1:
-            told = list(self.campaigns)[:CAMPAIGNS_TOLD]
-            fields["campaigns"] = ",".join(told) + (",…" if len(self.campaigns) > CAMPAIGNS_TOLD else "")
+            told = list(self.campaigns)[:MAX_CAMPAIGNS_NAMED]
+            fields["campaigns"] = ",".join(told) + (",…" if len(self.campaigns) > MAX_CAMPAIGNS_NAMED else "")
         return logging.makeLogRecord(vars(self.newest) | fields)
 
 

@@ -38,7 +38,7 @@ OPEN: Final = ()
 Labels = dict[str, tuple[str, ...]]
 
 
-class Described(msgspec.Struct, frozen=True):
+class MetricDoc(msgspec.Struct, frozen=True):
     """A metric as it is documented; a counter's series end in `_total`, as does its name here."""
 
     name: str
@@ -47,13 +47,13 @@ class Described(msgspec.Struct, frozen=True):
     meaning: str
 
 
-ALL: Final[list[Described]] = []
+ALL: Final[list[MetricDoc]] = []
 _Metric = TypeVar("_Metric", Counter, Gauge, Histogram, Summary)
 
 
 def _with_series(metric: _Metric, name: str, meaning: str, labels: Labels) -> _Metric:
     """Documents the metric, and begins every series at 0: the first failure must not look like a new series."""
-    ALL.append(Described(name, type(metric).__name__.lower(), labels, meaning))
+    ALL.append(MetricDoc(name, type(metric).__name__.lower(), labels, meaning))
     if labels and OPEN not in labels.values():
         for values in product(*labels.values()):
             metric.labels(*values)
@@ -191,12 +191,12 @@ CAMPAIGNS: Final = _gauge(
     state=("active", "other", "unmeasured"),
 )
 CONTACTS: Final = _gauge(
-    "streamdialer_contacts", "Contacts that are to be called, by place.", place=("ready", "waiting")
+    "streamdialer_contacts", "Contacts that are to be called, by place.", place=("ready", "deferred")
 )
 CALLS: Final = _gauge(
     "streamdialer_calls",
     "Live calls: reserved (about to be sent), unanswered (sent or ringing), connected.",
-    state=("reserved", "unanswered", "connected"),
+    state=("reserved", "dialing", "connected"),
 )
 UNCERTAIN: Final = _gauge(
     "streamdialer_uncertain_attempts",
@@ -227,7 +227,7 @@ def exposition(*, with_ledger: bool) -> bytes:
     return generate_latest(PROCESS) + (generate_latest(LEDGER) if with_ledger else b"")
 
 
-def documented(one: Described) -> str:
+def documented(one: MetricDoc) -> str:
     """The metric as a line of the table in `docs/metrics.md`."""
     labels = [
         f"`{label}` ({' · '.join(values)})" if values else f"`{label}`"

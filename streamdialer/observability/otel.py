@@ -35,7 +35,7 @@ from opentelemetry.trace import (
 )
 
 from streamdialer.errors import SettingsError
-from streamdialer.observability.trace_context import Attribute, Cause
+from streamdialer.observability.trace_context import Attribute, SpanLink
 
 log = logging.getLogger(__name__)
 CLOSE_S: Final = 2.0
@@ -100,7 +100,7 @@ class OtelTraces:
             own[SERVICE_NAME] = "streamdialer"
         try:
             self._provider = TracerProvider(resource=Resource.create(own), shutdown_on_exit=False)
-            self._provider.add_span_processor(BatchSpanProcessor(_Collector(OTLPSpanExporter())))
+            self._provider.add_span_processor(BatchSpanProcessor(_Exporter(OTLPSpanExporter())))
         except ValueError as error:
             raise SettingsError(f"OTEL_ variables: {error}") from error
         self._tracer = self._provider.get_tracer("streamdialer")
@@ -165,11 +165,11 @@ class OtelTraces:
         found = trace.get_current_span().get_span_context()
         return "" if only_sampled and not found.trace_flags.sampled else write_traceparent(found)
 
-    def cause(self) -> Cause | None:
+    def cause(self) -> SpanLink | None:
         found = self.here()
-        return Cause(found, time.time_ns(), _joining.get() is not None) if found else None
+        return SpanLink(found, time.time_ns(), _joining.get() is not None) if found else None
 
-    def wake(self, of: Cause) -> str:
+    def wake(self, of: SpanLink) -> str:
         origin = read_traceparent(of.trace)
         parent, links = (INVALID_SPAN_CONTEXT, [Link(origin)]) if of.is_of_call else (origin, [])
         step = self._begin("wake", parent, {}, of.at_ns, links)
@@ -189,7 +189,7 @@ class OtelTraces:
         )
 
 
-class _Heard(logging.Handler):
+class _ExportErrorLog(logging.Handler):
     """What the library would log again and again is kept, as the reason of our one line."""
 
     def __init__(self) -> None:
@@ -207,13 +207,13 @@ class _Heard(logging.Handler):
         self._logger.propagate = True
 
 
-class _Collector(SpanExporter):
+class _Exporter(SpanExporter):
     """The exporter, with one line in the log when the collector goes away and one when it is back."""
 
     def __init__(self, exporter: OTLPSpanExporter) -> None:
         self._exporter = exporter
         self._is_away = False
-        self._heard = _Heard()
+        self._heard = _ExportErrorLog()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self._heard.text = ""

@@ -23,7 +23,7 @@ def mask_number(number: str | None) -> str:
     return "•" * max(0, len(number) - 3) + number[-3:]
 
 
-def mask_told(text: str) -> str:
+def mask_text(text: str) -> str:
     """What went wrong in words, ours or a server's, numbers in it masked."""
     return _hide(_NUMBER_TOLD, text)
 

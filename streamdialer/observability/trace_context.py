@@ -7,7 +7,7 @@ import msgspec
 Attribute = str | int | float | bool | None
 
 
-class Cause(msgspec.Struct, frozen=True):
+class SpanLink(msgspec.Struct, frozen=True):
     """What a wake-up came of: the span that asked for it."""
 
     trace: str

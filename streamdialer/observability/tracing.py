@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 from streamdialer.errors import SettingsError
-from streamdialer.observability.trace_context import Attribute, Cause
+from streamdialer.observability.trace_context import Attribute, SpanLink
 
 if TYPE_CHECKING:
     from streamdialer.observability.otel import OtelTraces
@@ -26,7 +26,7 @@ _NOTHING: Final = nullcontext()
 _traces: OtelTraces | None = None
 
 
-def is_asked_for(environment: Mapping[str, str]) -> bool:
+def is_configured(environment: Mapping[str, str]) -> bool:
     """Whether OpenTelemetry's own variables name a collector; raises SettingsError for one we cannot write to."""
 
     def value(name: str) -> str:
@@ -52,7 +52,7 @@ def is_asked_for(environment: Mapping[str, str]) -> bool:
 def tracing(process: str) -> Iterator[None]:
     """Traces what is done inside, if that is asked for; `process` names this one. Raises SettingsError."""
     global _traces
-    if not is_asked_for(os.environ):
+    if not is_configured(os.environ):
         yield
         return
     try:
@@ -77,25 +77,25 @@ def span(name: str, **attributes: Attribute) -> AbstractContextManager[None]:
     return _traces.span(name, attributes) if _traces else _NOTHING
 
 
-def of_entry(name: str, fields: Mapping[str, str], **attributes: Attribute) -> AbstractContextManager[None]:
+def entry_span(name: str, fields: Mapping[str, str], **attributes: Attribute) -> AbstractContextManager[None]:
     """The handling of an entry: in the trace its writer names (a malformed one is none), else in a new one."""
     return _traces.of_entry(name, fields.get(FIELD, ""), attributes) if _traces else _NOTHING
 
 
-def of_call_event(
+def call_event_span(
     name: str, fields: Mapping[str, str], **attributes: Attribute
 ) -> AbstractContextManager[None]:
     """The handling of a call event; its span begins when `join` says whose call it is."""
     return _traces.of_call_event(name, fields.get(FIELD, ""), attributes) if _traces else _NOTHING
 
 
-def join(trace: str, attempt: str) -> None:
+def attach_call(trace: str, attempt: str) -> None:
     """The call event being handled is of this attempt, whose trace is `trace` ('': none is kept)."""
     if _traces:
         _traces.join(trace, attempt)
 
 
-def of_call(name: str, trace: str, **attributes: Attribute) -> AbstractContextManager[None]:
+def call_span(name: str, trace: str, **attributes: Attribute) -> AbstractContextManager[None]:
     """A step of a call whose trace the ledger has kept; nothing when it has none."""
     return _traces.of_call(name, trace, attributes) if _traces and trace else _NOTHING
 
@@ -105,38 +105,38 @@ def request(service: str, method: str, host: str) -> AbstractContextManager[None
     return _traces.request(service, method, host) if _traces else _NOTHING
 
 
-def carried() -> dict[str, str]:
+def inject() -> dict[str, str]:
     """The header, or field, that carries the trace on; empty when there is none."""
-    trace = here()
+    trace = current_traceparent()
     return {FIELD: trace} if trace else {}
 
 
-def note(**attributes: Attribute) -> None:
+def set_attributes(**attributes: Attribute) -> None:
     """Adds to what is known of the step being done."""
     if _traces:
         _traces.note(attributes)
 
 
-def here() -> str:
+def current_traceparent() -> str:
     """The `traceparent` of the step being done, '' when there is none."""
     return _traces.here() if _traces else ""
 
 
-def kept() -> str:
+def sampled_traceparent() -> str:
     """The same for the ledger to keep, '' also when the trace is not sampled."""
     return _traces.here(only_sampled=True) if _traces else ""
 
 
-def are_kept() -> bool:
+def is_enabled() -> bool:
     """Whether the ledger is to be asked for what it keeps."""
     return _traces is not None
 
 
-def cause() -> Cause | None:
+def current_link() -> SpanLink | None:
     """The step being done, as the cause of what it asks for."""
     return _traces.cause() if _traces else None
 
 
-def wake(of: Cause | None) -> str:
+def wakeup_traceparent(of: SpanLink | None) -> str:
     """The `traceparent` for ticks that `of` has asked for, '' without a cause."""
     return _traces.wake(of) if _traces and of else ""

@@ -13,20 +13,20 @@ from streamdialer.broker.keys import CHANNEL, Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import ledger_limits
-from streamdialer.consumers.ticks import CLEANED
+from streamdialer.consumers.ticks import CLEANUP_TEXTS
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.ledger import CampaignLedger, UncertainAttempt, uncertain_attempts
 from streamdialer.model import TickResult, normalise_id, wire_id
 
-Order = Literal["start", "pause", "stop"]
-_ORDERS: Final[dict[Order, tuple[str, str]]] = {
+CampaignCommand = Literal["start", "pause", "stop"]
+_ORDERS: Final[dict[CampaignCommand, tuple[str, str]]] = {
     "start": ("active", "started"),
     "pause": ("paused", "paused"),
     "stop": ("cancelled", "stopped"),
 }
 TOTALS: Final = ("total_calls", "answered_calls", "no_answer", "busy", "failed", "abandoned", "machine")
 SCAN_COUNT: Final = 1000
-ROWS_PER_TRIP: Final = 200
+ROWS_BATCH: Final = 200
 
 
 class CampaignRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,8 +36,8 @@ class CampaignRow(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     queue: str
     ready: int
-    waiting: int
-    offered: int
+    deferred: int
+    previewing: int
     """Shown to an agent, in preview."""
     reserved: int
     active_calls: int
@@ -45,7 +45,7 @@ class CampaignRow(msgspec.Struct, frozen=True, kw_only=True):
     connected_calls: int
     live_calls: int
     """Placed and not ended."""
-    in_doubt: int
+    orphaned: int
     """Contacts whose call Redis has forgotten and that may still be up."""
     totals: dict[str, int]
 
@@ -80,10 +80,10 @@ async def campaigns_known(client: Redis, keys: Keys) -> list[str]:
             found.add(normalise_id(keys.campaign_of(key) or ""))
         except ValueError:
             continue  # somebody else's key
-    return in_order(found)
+    return sort_campaign_ids(found)
 
 
-def in_order(campaigns: Iterable[str]) -> list[str]:
+def sort_campaign_ids(campaigns: Iterable[str]) -> list[str]:
     """By number, then by name."""
     return sorted(campaigns, key=lambda id_: (not id_.isdigit(), int(id_) if id_.isdigit() else 0, id_))
 
@@ -91,8 +91,8 @@ def in_order(campaigns: Iterable[str]) -> list[str]:
 async def campaign_rows(client: Redis, keys: Keys, campaigns: list[str]) -> list[CampaignRow]:
     """One row for each of `campaigns`, in their order."""
     rows = []
-    for at in range(0, len(campaigns), ROWS_PER_TRIP):
-        some = campaigns[at : at + ROWS_PER_TRIP]
+    for at in range(0, len(campaigns), ROWS_BATCH):
+        some = campaigns[at : at + ROWS_BATCH]
         pipe = client.pipeline(transaction=False)
         for campaign in some:
             pipe.hget(keys.campaign(campaign), "status")
@@ -100,12 +100,12 @@ async def campaign_rows(client: Redis, keys: Keys, campaigns: list[str]) -> list
             pipe.hmget(keys.totals(campaign), list(TOTALS))
             for places in (
                 keys.ready,
-                keys.waiting,
-                keys.offered,
+                keys.deferred,
+                keys.previewing,
                 keys.reserved,
-                keys.unanswered,
+                keys.dialing,
                 keys.connected,
-                keys.in_doubt,
+                keys.orphaned,
             ):
                 pipe.zcard(places(campaign))
         answers: Any = await pipe.execute()
@@ -122,25 +122,25 @@ def _row(
     queue: str | None,
     totals: list[str | None],
     ready: int,
-    waiting: int,
-    offered: int,
+    deferred: int,
+    previewing: int,
     reserved: int,
-    unanswered: int,
+    dialing: int,
     connected: int,
-    in_doubt: int,
+    orphaned: int,
 ) -> CampaignRow:
     return CampaignRow(
         campaign_id=wire_id(campaign),
         status=status or "",
         queue=queue or "",
         ready=ready,
-        waiting=waiting,
-        offered=offered,
+        deferred=deferred,
+        previewing=previewing,
         reserved=reserved,
-        active_calls=unanswered,
+        active_calls=dialing,
         connected_calls=connected,
-        live_calls=unanswered + connected,
-        in_doubt=in_doubt,
+        live_calls=dialing + connected,
+        orphaned=orphaned,
         totals={name: int(value or 0) for name, value in zip(TOTALS, totals, strict=True)},
     )
 
@@ -162,7 +162,7 @@ async def campaign_detail(client: Redis, keys: Keys, campaign: str) -> CampaignD
     )
 
 
-async def order_campaign(client: Redis, keys: Keys, campaign: str, order: Order) -> str:
+async def set_campaign_status(client: Redis, keys: Keys, campaign: str, order: CampaignCommand) -> str:
     """Writes the status and tells everybody; returns the status. A campaign may be started before it is known."""
     status, message = _ORDERS[order]
     fields = {"status": status}
@@ -180,12 +180,12 @@ async def clean_up_campaign(client: Redis, keys: Keys, settings: Settings, campa
     queue: Any = await client.hget(keys.directory, campaign)
     async with Scripts(client, patient=False) as scripts:
         ledger = CampaignLedger(scripts, keys, ledger_limits(settings))
-        answer = await ledger.cleanup(campaign, queue or "")
+        answer = await ledger.delete(campaign, queue or "")
     if answer != "ok":
-        raise CannotBeDone(f"campaign {campaign}: {CLEANED[answer]}")
+        raise CannotBeDone(f"campaign {campaign}: {CLEANUP_TEXTS[answer]}")
 
 
 async def _require_known(client: Redis, keys: Keys, campaign: str) -> None:
     known = await client.hexists(keys.directory, campaign)
     if not known and not await client.exists(keys.campaign(campaign)):
-        raise CannotBeDone(f"campaign {campaign}: {CLEANED['unknown']}")
+        raise CannotBeDone(f"campaign {campaign}: {CLEANUP_TEXTS['unknown']}")

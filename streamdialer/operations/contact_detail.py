@@ -14,19 +14,19 @@ from streamdialer.errors import CannotBeDone
 from streamdialer.ledger import Update
 from streamdialer.model import wire_id
 from streamdialer.observability.redaction import mask_number
-from streamdialer.operations.eligibility import hindrance_at
+from streamdialer.operations.eligibility import eligibility_at
 from streamdialer.rules import CallingHours
 
-PLACES: Final = ("ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished")
-STANDING: Final = {
+STATES: Final = ("ready", "deferred", "previewing", "reserved", "dialing", "connected", "orphaned", "final")
+STATE_TEXTS: Final = {
     "ready": "may be called now",
-    "waiting": "may be called from {until}",
-    "offered": "is shown to agent {agent}, and called when they take it; ready again at {until}",
+    "deferred": "may be called from {until}",
+    "previewing": "is shown to agent {agent}, and called when they take it; ready again at {until}",
     "reserved": "is about to be called; ready again at {until} when its request has not left",
-    "unanswered": "is being called; without any news the attempt ends at {until}",
+    "dialing": "is being called; without any news the attempt ends at {until}",
     "connected": "is on the phone, until {until} at the longest",
-    "in_doubt": "may be on the phone, Redis has forgotten its call; not called before {until}",
-    "finished": "is not called any more",
+    "orphaned": "may be on the phone, Redis has forgotten its call; not called before {until}",
+    "final": "is not called any more",
 }
 """What a place means for the next call."""
 
@@ -71,8 +71,8 @@ class ContactDetail(msgspec.Struct, frozen=True, kw_only=True):
     campaign_id: int | str
     contact_id: int | str
     campaign_status: str | None
-    place: str
-    standing: str
+    state: str
+    state_text: str
     """When it may be called next, as a sentence."""
     until: str | None
     """End of its stay in this place, of ready ones when they may be called; None when there is none."""
@@ -126,7 +126,7 @@ class _Offer(msgspec.Struct):
 class _Record(msgspec.Struct):
     """As `lua/lib/campaign.lua` describes it."""
 
-    place: str = msgspec.field(name="p")
+    state: str = msgspec.field(name="p")
     attempts: int = msgspec.field(name="a")
     priority: int | None = msgspec.field(name="pr", default=None)
     seen_ms: float | None = msgspec.field(name="sn", default=None)
@@ -160,13 +160,13 @@ async def contact_detail(
     for key in (keys.records(campaign), keys.contacts(campaign), keys.outbox(campaign)):
         pipe.hget(key, contact)
     pipe.hget(keys.campaign(campaign), "status")
-    pipe.hget(keys.server, "ahead")
+    pipe.hget(keys.server, "clock_offset")
     pipe.time()
-    for place in PLACES:
+    for place in STATES:
         pipe.zscore(getattr(keys, place)(campaign), contact)
     answers: list[Any] = await pipe.execute()
     raw, call, news, status, ahead, (seconds, micros) = answers[:6]
-    scores = dict(zip(PLACES, answers[6:], strict=True))
+    scores = dict(zip(STATES, answers[6:], strict=True))
     if raw is None:
         raise CannotBeDone(
             f"contact {contact} of campaign {campaign} is not known here: it has not been loaded yet, "
@@ -183,11 +183,11 @@ async def contact_detail(
         return _iso(ms - int(ahead or 0))
 
     wall_ms = seconds * 1000 + micros // 1000
-    until, (reason, detail) = clock(scores[record.place]), _why(record)
+    until, (reason, detail) = clock(scores[record.state]), _why(record)
     hours: CallingHours | str = ""
-    if record.place == "ready":
+    if record.state == "ready":
         hours = await ask_hours()
-        hindrance = await hindrance_at(
+        hindrance = await eligibility_at(
             client,
             keys,
             campaign,
@@ -203,8 +203,8 @@ async def contact_detail(
         campaign_id=wire_id(campaign),
         contact_id=wire_id(contact),
         campaign_status=status,
-        place=record.place,
-        standing=_standing(record, status, until, reason, hours, wall_ms),
+        state=record.state,
+        state_text=_describe_state(record, status, until, reason, hours, wall_ms),
         until=until,
         reason=reason,
         detail=detail,
@@ -228,7 +228,7 @@ def _not_confirmed(news: str | None) -> NotConfirmed | None:
     return NotConfirmed(status=update.status, attempts=update.attempts)
 
 
-def _standing(
+def _describe_state(
     record: _Record,
     status: str | None,
     until: str | None,
@@ -237,17 +237,17 @@ def _standing(
     wall_ms: int,
 ) -> str:
     """When it may be called next; `wall_ms` is the server's own time."""
-    if record.place == "ready" and status != "active":
+    if record.state == "ready" and status != "active":
         return f"may be called once the campaign is active: its status is {status!r}"
-    if record.place == "ready" and reason:
-        return STANDING["finished"] if until is None else STANDING["waiting"].format(until=until)
+    if record.state == "ready" and reason:
+        return STATE_TEXTS["final"] if until is None else STATE_TEXTS["deferred"].format(until=until)
     asked = record.callback if _callback(record) else None
-    if record.place == "ready" and asked and asked.agent and wall_ms < asked.grace_ends_ms:
+    if record.state == "ready" and asked and asked.agent and wall_ms < asked.grace_ends_ms:
         return f"may be called now for agent {asked.agent}, and for anyone from {_iso(asked.grace_ends_ms)}"
-    if record.place == "ready" and isinstance(hours, str):
+    if record.state == "ready" and isinstance(hours, str):
         return f"may be called now if its calling hours allow it, which are not known: {hours}"
     offered_to = record.offer.agent if record.offer else ""
-    return STANDING[record.place].format(until=until, agent=offered_to)
+    return STATE_TEXTS[record.state].format(until=until, agent=offered_to)
 
 
 def _why(record: _Record) -> tuple[str | None, str | None]:
@@ -256,14 +256,14 @@ def _why(record: _Record) -> tuple[str | None, str | None]:
         return record.wait.reason, record.wait.detail
     if record.is_suppressed:
         return "do_not_call", None
-    if record.place != "finished":
+    if record.state != "final":
         return None, None
     if record.gone:
         return "gone", "the backend no longer showed it as pending"
     if record.problem:
         return "invalid", record.problem
     last = record.history[-1] if record.history else None
-    return (last.disposition if last and last.disposition else "attempts_used_up"), None
+    return (last.disposition if last and last.disposition else "max_attempts"), None
 
 
 def _callback(record: _Record) -> CallbackDetail | None:

@@ -13,17 +13,17 @@ from streamdialer.broker import DeadLetter, DeadLetters
 from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError
-from streamdialer.observability.redaction import mask_field, mask_told
-from streamdialer.operations.session import reached
+from streamdialer.observability.redaction import mask_field, mask_text
+from streamdialer.operations.session import open_client
 
-AT_ONCE: Final = 500
+REPLAY_BATCH: Final = 500
 LETTER_ID: Final = re.compile("[0-9]{1,19}-[0-9]{1,19}")
 
 
 @asynccontextmanager
-async def opened_letters(settings: Settings) -> AsyncIterator[DeadLetters]:
+async def open_dead_letters(settings: Settings) -> AsyncIterator[DeadLetters]:
     """The dead letters of a server that has just answered; raises Unreachable."""
-    async with reached(settings) as (client, keys), Scripts(client, patient=False) as scripts:
+    async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
         yield DeadLetters(client, scripts, keys)
 
 
@@ -39,7 +39,7 @@ async def newest_letters(
     letters: DeadLetters, count: int, before: str | None = None
 ) -> tuple[list[DeadLetter], int]:
     """The newest (older than `before`), newest first and fit to be shown, and how many there are in all."""
-    shown = [fit_to_show(letter) for letter in await letters.newest(count, before)]
+    shown = [masked_letter(letter) for letter in await letters.newest(count, before)]
     return shown, await letters.count()
 
 
@@ -79,10 +79,12 @@ async def replay_letters(
 
 async def drop_letters(letters: DeadLetters, wanted: list[str]) -> int:
     """Deletes them for good; returns how many there were."""
-    return sum([await letters.drop(wanted[at : at + AT_ONCE]) for at in range(0, len(wanted), AT_ONCE)])
+    return sum(
+        [await letters.drop(wanted[at : at + REPLAY_BATCH]) for at in range(0, len(wanted), REPLAY_BATCH)]
+    )
 
 
-def fit_to_show(letter: DeadLetter) -> DeadLetter:
+def masked_letter(letter: DeadLetter) -> DeadLetter:
     """The dead letter with phone numbers masked."""
     shown = {name: mask_field(name, value) for name, value in letter.original.items()}
-    return msgspec.structs.replace(letter, original=shown, detail=mask_told(letter.detail))
+    return msgspec.structs.replace(letter, original=shown, detail=mask_text(letter.detail))

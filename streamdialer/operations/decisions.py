@@ -19,20 +19,20 @@ SILENT_MS: Final = 120_000
 ASK_WHO_RUNS: Final = "do `streamdialer tick` and `streamdialer consume` run?"
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class DialStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How a campaign stands, before any figures."""
 
     is_dialing: bool
     reason: str | None
-    """The code of why it is not dialed: the newest decision's, or unknown_campaign, not_active, nobody_decides."""
+    """The code of why it is not dialed: the newest decision's, or unknown_campaign, not_active, no_decisions."""
     sentence: str
 
 
-def standing(campaign: str, status: str | None, newest: TickResult | None, now_ms: int) -> Standing:
+def dial_status(campaign: str, status: str | None, newest: TickResult | None, now_ms: int) -> DialStatus:
     """How it stands at `now_ms`, server's time; `status` is what its public hash says, None when nothing."""
 
-    def is_not(reason: str, why: str) -> Standing:
-        return Standing(
+    def is_not(reason: str, why: str) -> DialStatus:
+        return DialStatus(
             is_dialing=False, reason=reason, sentence=f"Campaign {campaign} is not dialed: {why}."
         )
 
@@ -41,28 +41,28 @@ def standing(campaign: str, status: str | None, newest: TickResult | None, now_m
     if status != "active":
         return is_not("not_active", f"its status is {status!r}, not 'active'")
     if newest is None:
-        return Standing(
+        return DialStatus(
             is_dialing=False,
-            reason="nobody_decides",
+            reason="no_decisions",
             sentence=f"Campaign {campaign} is active, and nobody has decided anything about it yet: {ASK_WHO_RUNS}",
         )
     silent_ms = now_ms - (newest.at or 0)
     if silent_ms > SILENT_MS:
-        return Standing(
+        return DialStatus(
             is_dialing=False,
-            reason="nobody_decides",
+            reason="no_decisions",
             sentence=f"Campaign {campaign} is active, and nobody has decided anything about it for "
             f"{silent_ms // 1000} s: {ASK_WHO_RUNS}",
         )
     if newest.reason in ("not_active", "unknown_campaign"):
-        return Standing(
+        return DialStatus(
             is_dialing=False,
-            reason="nobody_decides",
+            reason="no_decisions",
             sentence=f"Campaign {campaign} has become active, and nobody has decided anything about it since.",
         )
     if newest.reason is not None:
-        return is_not(newest.reason, (newest.detail or newest.reason).rstrip(".") + passed_over(newest))
-    return Standing(is_dialing=True, reason=None, sentence=_dialed(campaign, newest))
+        return is_not(newest.reason, (newest.detail or newest.reason).rstrip(".") + skipped_text(newest))
+    return DialStatus(is_dialing=True, reason=None, sentence=_dialed(campaign, newest))
 
 
 def _dialed(campaign: str, newest: TickResult) -> str:
@@ -70,11 +70,13 @@ def _dialed(campaign: str, newest: TickResult) -> str:
         return f"Campaign {campaign} is in preview: agents ask for each call."
     if newest.dialed or newest.limit not in LIMITS:
         return f"Campaign {campaign} is dialed."
-    why = LIMITS[newest.limit].says
-    return f"Campaign {campaign} is dialed, with no call to place at this moment: {why}{passed_over(newest)}."
+    why = LIMITS[newest.limit].text
+    return (
+        f"Campaign {campaign} is dialed, with no call to place at this moment: {why}{skipped_text(newest)}."
+    )
 
 
-def passed_over(record: TickResult) -> str:
+def skipped_text(record: TickResult) -> str:
     """Whom the decision passed over, by reason, as the end of a sentence; '' for nobody."""
     if not record.skipped:
         return ""
@@ -89,20 +91,20 @@ async def decisions(client: Redis, keys: Keys, campaign: str, last: int) -> list
 
 def explain(campaign: str, status: str | None, records: list[TickResult], now_ms: int) -> Iterator[str]:
     """Lines for people: how it stands at `now_ms` (server's time) first, then each decision, newest first."""
-    stands = standing(campaign, status, records[0] if records else None, now_ms)
+    stands = dial_status(campaign, status, records[0] if records else None, now_ms)
     yield stands.sentence
-    if stands.reason in REASONS and REASONS[stands.reason].do:
-        yield f"What to do: {REASONS[stands.reason].do}."
+    if stands.reason in REASONS and REASONS[stands.reason].remedy:
+        yield f"What to do: {REASONS[stands.reason].remedy}."
     for record in records:
-        yield f"{_clock(record.at)}  {in_words(record)}"
+        yield f"{_clock(record.at)}  {describe(record)}"
 
 
-def in_words(record: TickResult) -> str:
+def describe(record: TickResult) -> str:
     """One decision as a sentence or two."""
     if record.reason is None:
-        sentence = _placed(record) + passed_over(record)
+        sentence = _placed(record) + skipped_text(record)
     else:
-        sentence = f"No call: {record.detail or record.reason}{passed_over(record)}"
+        sentence = f"No call: {record.detail or record.reason}{skipped_text(record)}"
     sentence = sentence.rstrip(".") + "."
     if record.reason is None and record.shadow is not None:
         shadow = msgspec.convert(record.shadow, AdaptiveDecision)
@@ -111,7 +113,7 @@ def in_words(record: TickResult) -> str:
 
 
 def _passed_over(record: TickResult, reason: str) -> str:
-    words = SKIPPED[reason].says if reason in SKIPPED else reason.replace("_", " ")
+    words = SKIPPED[reason].text if reason in SKIPPED else reason.replace("_", " ")
     counted = f"{(record.skipped or {})[reason]} {words}"
     rule = (record.why or {}).get(reason)
     return counted if rule is None else f"{counted} (the first by {rule})"
@@ -124,12 +126,12 @@ def _placed(record: TickResult) -> str:
         return f"{sentence}. {_adaptive(msgspec.convert(record.adaptive, AdaptiveDecision))}"
     agents = _count(record.available_agents or 0, "free agent")
     ringing = _count(record.active_calls or 0, "unanswered call")
-    limit = LIMITS[record.limit].says if record.limit in LIMITS else record.limit
+    limit = LIMITS[record.limit].text if record.limit in LIMITS else record.limit
     return f"{sentence}: {agents}, {ringing} ({record.mode}); {limit}{_narrowed(record)}"
 
 
 def _narrowed(record: TickResult) -> str:
-    """How each limit narrowed what could be placed: `12 by its share, 8 after agents, 5 after trunk_lines`."""
+    """How each limit narrowed what could be placed: `12 by its share, 8 after agents, 5 after trunk_channels`."""
     steps = [step for step in record.steps or [] if step[2] < step[1]]
     if not steps:
         return ""
@@ -146,10 +148,10 @@ def _adaptive(decision: AdaptiveDecision) -> str:
         case "risk":
             why = (
                 f"one more person would find no agent with {decision.risk:.1%}, "
-                f"and {decision.theta:.1%} is allowed now"
+                f"and {decision.risk_limit:.1%} is allowed now"
             )
         case limit:
-            why = LIMITS[limit].says
+            why = LIMITS[limit].text
     return f"{outlook}; {why}"
 
 

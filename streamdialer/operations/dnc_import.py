@@ -16,7 +16,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from streamdialer.errors import CannotBeDone
-from streamdialer.ledger import Suppression
+from streamdialer.ledger import DncLedger
 from streamdialer.rules.numbers import Number, read_number
 
 COLUMNS: Final = (
@@ -32,7 +32,7 @@ COLUMNS: Final = (
 )
 """Headings of the column with the numbers, without accents, the first of them that is there; else the first column."""
 SEPARATORS: Final = (",", ";", "\t", "|")
-PER_TRIP: Final = 1000
+BATCH: Final = 1000
 _TEXT_SHOWN: Final = 200
 _LONGEST_LINE: Final = 65_536
 _LETTER: Final = re.compile(r"[^\W\d_]")
@@ -52,7 +52,7 @@ class BadLine(msgspec.Struct, frozen=True):
     text: str
 
 
-class Imported(msgspec.Struct, kw_only=True):
+class ImportResult(msgspec.Struct, kw_only=True):
     """What a file came to."""
 
     lines: int = 0
@@ -142,15 +142,15 @@ def read_lines(lines: Iterable[bytes], country: str = "") -> Iterator[Number | B
 
 
 async def import_numbers(
-    suppression: Suppression,
+    suppression: DncLedger,
     lines: Iterable[bytes],
     *,
     country: str,
     note_bad: Callable[[BadLine], None],
     note_lines: Callable[[int], None],
-) -> Imported:
+) -> ImportResult:
     """Lists every number; done again it adds nothing. `note_lines` hears how many lines have been read."""
-    result, before, batch = Imported(), await suppression.size(), list[Number]()
+    result, before, batch = ImportResult(), await suppression.size(), list[Number]()
     for found in read_lines(lines, country):
         result.lines += 1
         if isinstance(found, Number):
@@ -160,7 +160,7 @@ async def import_numbers(
         elif found is not None:
             result.bad += 1
             note_bad(found)
-        if len(batch) == PER_TRIP:
+        if len(batch) == BATCH:
             await suppression.suppress(batch, "import")
             batch.clear()
             note_lines(result.lines)

@@ -23,7 +23,7 @@ from streamdialer.operations.streams import StreamState, stream_states
 
 OLDEST_VERSION: Final = (6, 2)
 CLOCK_TOLERANCE_S: Final = 1.0
-CAMPAIGNS_LOOKED_AT: Final = 5
+SAMPLE_SIZE: Final = 5
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -174,10 +174,10 @@ async def _eviction(client: Redis) -> Findings:
 async def _memory(client: Redis, keys: Keys) -> Findings:
     run = (await _info(client, "server")).get("run_id")
     kept: Any = await client.hgetall(keys.server)
-    losses = int(kept.get("losses", 0))
+    losses = int(kept.get("loss_count", 0))
     seconds, microseconds = await client.time()
-    now_ms = int(seconds) * 1000 + int(microseconds) // 1000 + int(kept.get("ahead", 0))
-    left_s = (int(kept.get("quiet", 0)) - now_ms) / 1000
+    now_ms = int(seconds) * 1000 + int(microseconds) // 1000 + int(kept.get("clock_offset", 0))
+    left_s = (int(kept.get("hold_until", 0)) - now_ms) / 1000
     if not kept:
         yield Finding(
             "memory", "ok", "nothing has been dialed from here yet: the first start waits before it dials"
@@ -256,7 +256,7 @@ def _stream(state: StreamState, settings: Settings) -> Finding:
     if not state.consumers:
         return Finding(check, "warn", found, "start a replica: streamdialer consume")
     idle_s = min(each.idle_s for each in state.consumers)
-    if idle_s > 2 * settings.claim_idle_s:
+    if idle_s > 2 * settings.claim_min_idle_s:
         return Finding(
             check, "warn", f"{found}; none seen for {idle_s:.0f} s", "start a replica: streamdialer consume"
         )
@@ -270,7 +270,7 @@ async def _backend(settings: Settings, active: list[str]) -> Findings:
         async with Backend(settings) as backend:
             yield Finding("backend", "ok", await backend.health())
             advice = "correct the campaign or its queue in the backend"
-            for campaign in active[:CAMPAIGNS_LOOKED_AT]:
+            for campaign in active[:SAMPLE_SIZE]:
                 check = f"campaign {campaign}"
                 try:
                     queue = (await backend.campaign(campaign)).queue_name

@@ -8,15 +8,15 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.dialing.calling_hours import hours_for
+from streamdialer.consumers.dialing.calling_hours import build_zone_hours
 from streamdialer.consumers.dialing.campaign_cache import with_defaults
 from streamdialer.errors import CampaignError, Unreachable
 from streamdialer.gateways.backend import Backend
-from streamdialer.ledger.eligibility import Hindrance, hindrance_of
+from streamdialer.ledger.eligibility import Ineligibility, check_eligibility
 from streamdialer.rules import CallingHours, calling_hours
 
 
-async def hours_of(settings: Settings, campaign: str) -> CallingHours | str:
+async def fetch_calling_hours(settings: Settings, campaign: str) -> CallingHours | str:
     """The campaign's calling hours now, or in a sentence why they are not known."""
     now_ms = round(datetime.now(UTC).timestamp() * 1000)
     try:
@@ -27,7 +27,7 @@ async def hours_of(settings: Settings, campaign: str) -> CallingHours | str:
         return str(error)
 
 
-async def hindrance_at(
+async def eligibility_at(
     client: Redis,
     keys: Keys,
     campaign: str,
@@ -37,7 +37,7 @@ async def hindrance_at(
     zones: str | None,
     hours: CallingHours | str,
     wall_ms: int,
-) -> Hindrance:
+) -> Ineligibility:
     """What keeps a ready contact from being called at that instant of the server's own time.
 
     `call` is its JSON (`ContactData`), `zones` its zone set where that is known. Raises redis.RedisError.
@@ -46,6 +46,6 @@ async def hindrance_at(
     if not isinstance(hours, str):
         own = hours.window.around(wall_ms)
         if not own.is_open:
-            return Hindrance("window_closed", own.until_ms, "the campaign's own hours")
-        given = hours_for(hours, {contact: call}, [zones] if zones else [], wall_ms)
-    return await hindrance_of(client, keys, campaign, contact, given)
+            return Ineligibility("window_closed", own.until_ms, "the campaign's own hours")
+        given = build_zone_hours(hours, {contact: call}, [zones] if zones else [], wall_ms)
+    return await check_eligibility(client, keys, campaign, contact, given)

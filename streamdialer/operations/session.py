@@ -15,7 +15,7 @@ from streamdialer.errors import CannotBeDone
 
 
 @asynccontextmanager
-async def reached(settings: Settings) -> AsyncIterator[tuple[Redis, Keys]]:
+async def open_client(settings: Settings) -> AsyncIterator[tuple[Redis, Keys]]:
     """A client of a server that has just answered, and its key names; raises Unreachable."""
     client = connect(settings.redis_url)
     try:

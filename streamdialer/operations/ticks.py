@@ -12,7 +12,7 @@ from streamdialer.broker.keys import Keys
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import open_services
 from streamdialer.consumers.ticks import TicksStage
-from streamdialer.consumers.wakeups import Wakes
+from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.model import TICK_KINDS, Tick, TickKind, TickResult
 
@@ -29,7 +29,7 @@ async def run_inline(settings: Settings, kind: TickKind, campaign: str) -> TickR
     """Runs a tick in this process, past the stream; its result is stored nowhere."""
     async with open_services(settings, patient=False) as services:
         await ping(services.client, settings.redis_url)
-        return await TicksStage(services, Wakes(services)).run(
+        return await TicksStage(services, WakeupScheduler(services)).run(
             Tick(f"inline-{secrets.token_hex(8)}", kind, campaign)
         )
 

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import Keys
 from streamdialer.consumers.dialing.reasons import SKIPPED
 
-LOOKED_AT: Final = 200
+SAMPLE_SIZE: Final = 200
 WORDS: Final = {"retry": "for their next attempt", "callback": "for the callback they asked for"}
 
 
@@ -39,8 +39,8 @@ class _Record(msgspec.Struct, frozen=True):
 async def waiting_for(client: Redis, keys: Keys, campaign: str, now_ms: int) -> list[Waiting]:
     """Of the `LOOKED_AT` contacts due next, by reason, the earliest first; `now_ms` is the server's time."""
     pipe = client.pipeline(transaction=False)
-    pipe.zrange(keys.waiting(campaign), 0, LOOKED_AT - 1, withscores=True)
-    pipe.hget(keys.server, "ahead")
+    pipe.zrange(keys.deferred(campaign), 0, SAMPLE_SIZE - 1, withscores=True)
+    pipe.hget(keys.server, "clock_offset")
     due, ahead = await pipe.execute()
     names = [contact for contact, _ in due]
     records: Any = await client.hmget(keys.records(campaign), names) if names else []
@@ -60,11 +60,11 @@ async def waiting_for(client: Redis, keys: Keys, campaign: str, now_ms: int) -> 
     return list(found.values())
 
 
-def in_words(waiting: Iterable[Waiting]) -> str:
+def describe(waiting: Iterable[Waiting]) -> str:
     """A sentence; '' when nobody waits."""
     told = []
     for one in waiting:
-        words = WORDS.get(one.reason) or SKIPPED[one.reason].says
+        words = WORDS.get(one.reason) or SKIPPED[one.reason].text
         rule = f"; {one.detail}" if one.detail else ""
         told.append(f"{one.contacts} {words} (the first in {_span(one.first_in_s)}{rule})")
     return f"Of the next who wait: {', '.join(told)}." if told else ""

@@ -4,13 +4,13 @@ from streamdialer.pacing.adaptive import AdaptiveDecision, AdaptivePolicy, decid
 from streamdialer.pacing.decide import CampaignLoad, Decision, Limit, Snapshot, decide
 from streamdialer.pacing.dial_modes import agents_for, calls_per_agent, calls_wanted, level
 from streamdialer.pacing.learning import QueueLearning
-from streamdialer.pacing.sharing import Claimant, share_agents
+from streamdialer.pacing.sharing import ClaimShare, share_agents
 
 __all__ = [
     "AdaptiveDecision",
     "AdaptivePolicy",
     "CampaignLoad",
-    "Claimant",
+    "ClaimShare",
     "Decision",
     "Limit",
     "QueueLearning",

@@ -21,8 +21,8 @@ Where the cap is reached only calls without risk are placed, and where few peopl
 time until enough have been served. A reserve costs little where there are many, and a few abandoned calls of few."""
 GUARD_WIDTH: Final = 1.5
 """Abandoned calls to spare for which the guard gives way e times: the cap is approached slowly."""
-LEAST: Final = 0.002
-MOST: Final = 0.15
+MIN_RISK_LIMIT: Final = 0.002
+MAX_RISK_LIMIT: Final = 0.15
 _RATE_S: Final = 900.0
 _CREDIT_FADES_S: Final = 3600.0
 _BIAS_PER_S: Final = 0.1 / 900.0
@@ -35,7 +35,7 @@ _LONGEST_STEP_S: Final = 5.0
 """Nothing is steered while nothing is dialed: a longer silence counts as this."""
 
 
-class Steering(msgspec.Struct):
+class AbandonController(msgspec.Struct):
     """The controller of one campaign."""
 
     credit: float = 0.0
@@ -60,14 +60,14 @@ class Steering(msgspec.Struct):
         low, high = _BIAS
         self.bias = min(high, max(low, self.bias + _BIAS_PER_S * self._x(cap) * elapsed))
 
-    def theta(self, cap: float, humans: float, abandoned: float) -> float:
+    def risk_limit(self, cap: float, humans: float, abandoned: float) -> float:
         """Most risk a call may carry; `humans` and `abandoned` are those of the cap's window."""
         if cap <= 0:
             return 0.0
         aim = AIM * cap
         theta = aim * math.exp(self.bias + _GAIN * self._x(cap))
         scale = cap / 0.03
-        theta = min(MOST * max(1.0, scale), max(LEAST * scale, theta))
+        theta = min(MAX_RISK_LIMIT * max(1.0, scale), max(MIN_RISK_LIMIT * scale, theta))
         spare = max(0.0, cap * humans - abandoned - 1.0)
         guarded = GUARDED * scale / (1 + humans / MANY)
         return min(theta, guarded * math.exp(min(spare / GUARD_WIDTH, 10.0)))

@@ -18,8 +18,8 @@ from streamdialer.pacing.abandon_control import cap_is_reached
 from streamdialer.pacing.answer_rate import AnswerChances, count_by_age
 from streamdialer.pacing.durations import count_by_bin
 from streamdialer.pacing.learning import PATIENCE_S, CampaignLearning, QueueLearning
-from streamdialer.pacing.risk import Balance, Group, worst_risk
-from streamdialer.pacing.types import CampaignView, QueueView, Seen
+from streamdialer.pacing.risk import AgentBalance, Group, worst_risk
+from streamdialer.pacing.types import CampaignView, Observation, QueueView
 
 Bound = Literal["risk", "cap_reached", "trunk_down", "lines", "contacts"]
 """Why no more calls are placed: `risk`, one more would carry more than theta; `cap_reached`, the abandon rate is above
@@ -37,7 +37,7 @@ class AdaptiveDecision(msgspec.Struct, frozen=True, kw_only=True):
     place: int
     p: float
     """Chance, as estimated, that a placed call is answered by a person."""
-    theta: float
+    risk_limit: float
     """Most risk one of its calls may carry now."""
     horizon_s: int
     """The one of the horizons at which agents are likeliest to be short; the means are for it."""
@@ -60,7 +60,7 @@ class _Claim:
     def __init__(self, view: CampaignView, learning: CampaignLearning) -> None:
         self.view = view
         self.learning = learning
-        self.theta = learning.steering.theta(view.cap, view.humans, view.abandoned)
+        self.theta = learning.steering.risk_limit(view.cap, view.humans, view.abandoned)
         self.is_capped = cap_is_reached(view.cap, view.humans, view.abandoned)
         self.chances: list[float] = []
         self.cost = max(learning.rate.p, 0.005) / max(view.weight, 1e-6)
@@ -78,7 +78,7 @@ class AdaptivePolicy:
         self.decisions: Mapping[str, AdaptiveDecision] = {}
         """Of the last view."""
 
-    def place(self, view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:
+    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:
         """Calls to place now, by campaign."""
         self.decisions = decide_adaptively(self.state, view, seen)
         return {name: decision.place for name, decision in self.decisions.items() if decision.place}
@@ -87,7 +87,7 @@ class AdaptivePolicy:
 def decide_adaptively(
     state: QueueLearning,
     view: QueueView,
-    seen: Sequence[Seen],
+    seen: Sequence[Observation],
     coming: Callable[[int], Sequence[Group]] | None = None,
 ) -> dict[str, AdaptiveDecision]:
     """Learns what was seen, decides for every campaign of the view, and leaves `state` as it must be kept."""
@@ -112,14 +112,14 @@ def decide_adaptively(
             groups = [(n, by_talk[b]) for b, n in talking] + [(n, by_wrapup[b]) for b, n in wrapping]
         else:
             groups = list(coming(horizon + PATIENCE_S))
-        balances.append(Balance(available, groups, answering[k]))
+        balances.append(AgentBalance(available, groups, answering[k]))
     risk = _deal(state, view, claims, balances, available)
     worst = max(range(len(balances)), key=lambda k: balances[k].estimate())
     return {
         claim.view.id: AdaptiveDecision(
             place=claim.place,
             p=claim.learning.rate.p,
-            theta=claim.theta,
+            risk_limit=claim.theta,
             horizon_s=horizons[worst],
             available=available,
             coming=balances[worst].coming,
@@ -135,7 +135,7 @@ def _deal(
     state: QueueLearning,
     view: QueueView,
     claims: Sequence[_Claim],
-    balances: Sequence[Balance],
+    balances: Sequence[AgentBalance],
     available: int,
 ) -> float:
     """Deals calls one by one to the campaign served least for its weight; returns the risk of one more.

@@ -89,7 +89,7 @@ class AnswerRate(msgspec.Struct):
             self.jumps += 1
 
 
-class Refusals(msgspec.Struct):
+class TrunkRefusalRate(msgspec.Struct):
     """Calls the network refuses, busy or failed: a sudden wave of them says nothing about people, but of the trunk."""
 
     recent: float = 0.1

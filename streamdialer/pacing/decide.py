@@ -13,7 +13,7 @@ import msgspec
 
 from streamdialer.model import DialMode
 from streamdialer.pacing.dial_modes import calls_per_agent, calls_wanted, level
-from streamdialer.pacing.sharing import Claimant, share_agents
+from streamdialer.pacing.sharing import ClaimShare, share_agents
 
 Limit = Literal["preview", "closed", "no_agents", "no_contacts", "concurrency", "agents_shared", "agents"]
 """What bound: `preview` dials nothing by itself; `closed`, the campaign may not dial now; `no_agents`, none
@@ -85,9 +85,9 @@ def decide(snapshot: Snapshot, campaign: str) -> Decision:
     )
 
 
-def _claimant(campaign: str, load: CampaignLoad) -> Claimant:
+def _claimant(campaign: str, load: CampaignLoad) -> ClaimShare:
     callable_now = 0 if load.mode == "preview" else min(load.ready, load.room)
-    return Claimant(
+    return ClaimShare(
         campaign=campaign,
         weight=load.weight,
         served_ms=load.served_ms,

@@ -12,10 +12,10 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.pacing.abandon_control import Steering
-from streamdialer.pacing.answer_rate import AnswerRate, Refusals, RingTimes, quantile_s
+from streamdialer.pacing.abandon_control import AbandonController
+from streamdialer.pacing.answer_rate import AnswerRate, RingTimes, TrunkRefusalRate, quantile_s
 from streamdialer.pacing.durations import Durations, free_within
-from streamdialer.pacing.types import QueueView, Seen
+from streamdialer.pacing.types import Observation, QueueView
 
 PATIENCE_S: Final = 2
 """How long a person who has answered may wait for an agent without being abandoned."""
@@ -24,7 +24,7 @@ REFRESH_S: Final = 10.0
 HORIZONS: Final = (0.2, 0.5, 0.8, 0.95)
 """Quantiles of the ring time of answered calls at which a decision weighs agents against answers. At the median
 alone a burst of calls looks safe whose later half finds nobody."""
-MOST_CAMPAIGNS: Final = 16
+MAX_CAMPAIGNS: Final = 16
 """Those dialed last are kept."""
 _SHORTEST_S: Final = 1
 _LONGEST_S: Final = 40
@@ -34,9 +34,9 @@ class CampaignLearning(msgspec.Struct):
     """What belongs to one campaign."""
 
     rate: AnswerRate = msgspec.field(default_factory=AnswerRate)
-    refusals: Refusals = msgspec.field(default_factory=Refusals)
+    refusals: TrunkRefusalRate = msgspec.field(default_factory=TrunkRefusalRate)
     ring: RingTimes = msgspec.field(default_factory=RingTimes)
-    steering: Steering = msgspec.field(default_factory=Steering)
+    steering: AbandonController = msgspec.field(default_factory=AbandonController)
     early: dict[int, int] = msgspec.field(default_factory=dict)
     """Calls that ended sooner than people answer, by the second in which they count."""
     dealt: float = 0.0
@@ -44,7 +44,7 @@ class CampaignLearning(msgspec.Struct):
     decided: float | None = None
     """When calls were last decided on for it, by who keeps that apart from its siblings' decisions."""
 
-    def count(self, event: Seen, is_human: bool) -> None:
+    def count(self, event: Observation, is_human: bool) -> None:
         """Takes an outcome into the answer rate when its call has rung as long as people take to answer.
 
         Busy and failed calls end at once: counted then, they would make a campaign that begins, or doubles its
@@ -64,7 +64,7 @@ class CampaignLearning(msgspec.Struct):
                 self.rate.learn(float(second), False)
 
 
-class Outlook(msgspec.Struct):
+class AvailabilityForecast(msgspec.Struct):
     """Chances of agents coming free, worked out now and then from the hazards."""
 
     at: float
@@ -81,7 +81,7 @@ class QueueLearning(msgspec.Struct):
     talk: Durations = msgspec.field(default_factory=lambda: Durations(expected_s=180.0))
     wrapup: Durations = msgspec.field(default_factory=lambda: Durations(expected_s=30.0))
     campaigns: dict[str, CampaignLearning] = msgspec.field(default_factory=dict)
-    outlook: Outlook | None = None
+    outlook: AvailabilityForecast | None = None
     dealt: float = 0.0
     """Start tag of the call dealt last."""
     talks: int = 0
@@ -95,7 +95,7 @@ class QueueLearning(msgspec.Struct):
             known = self.campaigns[campaign] = CampaignLearning(dealt=self.dealt)
         return known
 
-    def observe(self, view: QueueView, seen: Sequence[Seen]) -> Outlook:
+    def observe(self, view: QueueView, seen: Sequence[Observation]) -> AvailabilityForecast:
         """Learns what was seen up to this view, and looks ahead again when that is due."""
         humans: dict[str, int] = {}
         abandoned: dict[str, int] = {}
@@ -130,7 +130,7 @@ class QueueLearning(msgspec.Struct):
             outlook = self.outlook = self._refresh(view)
         return outlook
 
-    def _refresh(self, view: QueueView) -> Outlook:
+    def _refresh(self, view: QueueView) -> AvailabilityForecast:
         self.talk.fade(self.talks)
         self.wrapup.fade(self.wrapups)
         self.talks = self.wrapups = 0
@@ -144,7 +144,7 @@ class QueueLearning(msgspec.Struct):
             [horizon + PATIENCE_S for horizon in horizons_s],
             self._wrapup_share(view),
         )
-        return Outlook(at=view.now, horizons_s=horizons_s, talking=talking, wrapping=wrapping)
+        return AvailabilityForecast(at=view.now, horizons_s=horizons_s, talking=talking, wrapping=wrapping)
 
     def _horizons_s(self, view: QueueView) -> list[int]:
         rings = [
@@ -161,7 +161,7 @@ class QueueLearning(msgspec.Struct):
         return min(1.0, (wrapups + 3.0) / (sum(self.talk.ended) + 3.0))
 
     def _forget(self, view: QueueView) -> None:
-        if len(self.campaigns) <= MOST_CAMPAIGNS:
+        if len(self.campaigns) <= MAX_CAMPAIGNS:
             return
         present = {campaign.id for campaign in view.campaigns}
         absent = sorted(
@@ -169,5 +169,5 @@ class QueueLearning(msgspec.Struct):
             for name, learning in self.campaigns.items()
             if name not in present
         )
-        for _, name in absent[: len(self.campaigns) - MOST_CAMPAIGNS]:
+        for _, name in absent[: len(self.campaigns) - MAX_CAMPAIGNS]:
             del self.campaigns[name]

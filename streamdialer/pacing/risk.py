@@ -50,7 +50,7 @@ def at_most(count: int, mean: float, variance: float, third: float) -> float:
     return min(1.0, max(0.0, chance))
 
 
-class Balance:
+class AgentBalance:
     """Agents at hand and coming, less the people who answer: A + F - H. Calls can be added one by one."""
 
     __slots__ = ("_available", "_calls", "_chances", "_pmf", "_third", "_variance", "answering", "coming")
@@ -106,10 +106,10 @@ class Balance:
         return min(1.0, math.fsum(self._pmf[: self._calls - self._available + 1]))
 
 
-def worst_risk(balances: Iterable[Balance], enough: float) -> float:
+def worst_risk(balances: Iterable[AgentBalance], enough: float) -> float:
     """The highest risk among the horizons, or the first that is found above `enough`."""
     worst = 0.0
-    for balance in sorted(balances, key=Balance.estimate, reverse=True):
+    for balance in sorted(balances, key=AgentBalance.estimate, reverse=True):
         worst = max(worst, balance.risk())
         if worst > enough:
             break

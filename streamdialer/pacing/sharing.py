@@ -14,7 +14,7 @@ import msgspec
 from streamdialer.pacing.dial_modes import agents_for
 
 
-class Claimant(msgspec.Struct, frozen=True, kw_only=True):
+class ClaimShare(msgspec.Struct, frozen=True, kw_only=True):
     """One campaign asking for agents of the queue."""
 
     campaign: str
@@ -29,7 +29,7 @@ class Claimant(msgspec.Struct, frozen=True, kw_only=True):
     """Unanswered calls it has; they hold agents even when it is not open."""
 
 
-def share_agents(free_agents: int, campaigns: Sequence[Claimant]) -> dict[str, int]:
+def share_agents(free_agents: int, campaigns: Sequence[ClaimShare]) -> dict[str, int]:
     """Whole agents for each campaign, together no more than `free_agents`.
 
     First come the agents that unanswered calls hold, then the rest up to each one's demand. A claimant that
@@ -44,7 +44,7 @@ def share_agents(free_agents: int, campaigns: Sequence[Claimant]) -> dict[str, i
 
 
 def _deal(
-    agents: int, campaigns: Sequence[Claimant], limits: Mapping[str, int], given: dict[str, int]
+    agents: int, campaigns: Sequence[ClaimShare], limits: Mapping[str, int], given: dict[str, int]
 ) -> int:
     """Raises `given` towards `limits`, an agent at a time to the least served; returns the agents left."""
     heap = [

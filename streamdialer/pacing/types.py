@@ -11,15 +11,15 @@ from typing import Protocol
 
 import msgspec
 
-from streamdialer.model import What
+from streamdialer.model import ObservationKind
 
 
-class Seen(msgspec.Struct, frozen=True, gc=False):
+class Observation(msgspec.Struct, frozen=True, gc=False):
     """Something that happened since the last view."""
 
     at: float
     """Seconds, on the view's clock."""
-    what: What
+    what: ObservationKind
     seconds: float = 0.0
     """From the placing of the call to the answer or to its end; of the talk or the wrap-up."""
     campaign: str = ""
@@ -69,5 +69,5 @@ class Policy(Protocol):
     def every_s(self) -> float | None:
         """Seconds between its ticks; None: it is asked on events, at most four times a second, and every second."""
 
-    def place(self, view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:
+    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:
         """Calls to place now, by campaign; what is left out places none."""

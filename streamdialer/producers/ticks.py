@@ -17,34 +17,34 @@ from redis.exceptions import RedisError
 from streamdialer.broker.connection import TRANSIENT, is_cluster, make_ready
 from streamdialer.broker.keys import CHANNEL, Keys
 from streamdialer.broker.scripts import Scripts, backoff_s
-from streamdialer.broker.shutdown import ReplicaRun
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.errors import StreamdialerError
 from streamdialer.ledger import QueueLedger, TickLedger
 from streamdialer.model import TickKind, normalise_id
 
 log = logging.getLogger(__name__)
 SCAN_COUNT: Final = 1000
-LOOK_EVERY_S: Final = 0.5
+LOOK_INTERVAL_S: Final = 0.5
 LISTEN_S: Final = 0.5
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds between ticks of one campaign, per kind; `cleanup_after_s` counts from the campaign's end."""
 
-    dial_every_s: float
-    retry_every_s: float
-    stats_every_s: float
+    dial_interval_s: float
+    retry_interval_s: float
+    stats_interval_s: float
     cleanup_after_s: float
     scan_keys_per_s: int
 
     def kinds(self) -> dict[TickKind, float]:
-        return {"dial": self.dial_every_s, "retry": self.retry_every_s, "stats": self.stats_every_s}
+        return {"dial": self.dial_interval_s, "retry": self.retry_interval_s, "stats": self.stats_interval_s}
 
 
 class TickProducer:
     """Writes ticks until the run stops."""
 
-    def __init__(self, scripts: Scripts, keys: Keys, schedule: Schedule, run: ReplicaRun) -> None:
+    def __init__(self, scripts: Scripts, keys: Keys, schedule: Schedule, run: ShutdownSignal) -> None:
         self._client = scripts.client
         self._ticks = TickLedger(scripts, keys)
         self._queues = QueueLedger(scripts, keys)
@@ -114,7 +114,7 @@ class TickProducer:
     async def _look_around(self) -> None:
         while True:
             self._active = dict.fromkeys(await self._scan(paced=True))
-            await anyio.sleep(min(1.0, self._schedule.dial_every_s / 4))
+            await anyio.sleep(min(1.0, self._schedule.dial_interval_s / 4))
 
     async def _scan(self, *, paced: bool) -> list[str]:
         """The active campaigns among all public hashes."""
@@ -152,7 +152,7 @@ class TickProducer:
     async def _add_on_time(self) -> None:
         while True:
             await self._add_due()
-            await anyio.sleep(min(LOOK_EVERY_S, self._schedule.dial_every_s / 4))
+            await anyio.sleep(min(LOOK_INTERVAL_S, self._schedule.dial_interval_s / 4))
 
     async def _add_due(self) -> int:
         added = 0

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
 from streamdialer.rules.rule_pack import Pack, load_pack
-from streamdialer.rules.statutory_hours import LawHours, law_hours
+from streamdialer.rules.statutory_hours import StatutoryHours, law_hours
 from streamdialer.rules.window import Opening, Window, campaign_window
 from streamdialer.rules.zone_clock import DAY_MS, read_zone
 from streamdialer.rules.zones import OWN_ZONE
@@ -19,13 +19,13 @@ _HORIZON_MS: Final = 400 * DAY_MS
 """Hours that have not met within a year and a leap of holidays never meet."""
 
 
-class HasHours(Protocol):
+class Hours(Protocol):
     """Hours of any kind."""
 
     def around(self, now_ms: int) -> Opening: ...
 
 
-def meeting(hours: Sequence[HasHours], now_ms: int) -> Opening:
+def meeting(hours: Sequence[Hours], now_ms: int) -> Opening:
     """When all of them are open. Closed for good when they do not meet within `_HORIZON_MS`."""
     instant, latest = now_ms, None
     while True:
@@ -55,7 +55,7 @@ class CallingHours:
         self.mark = mark
         """Others have another mark."""
         self._own_zone = own_zone
-        self._law: dict[str, list[LawHours]] = {}
+        self._law: dict[str, list[StatutoryHours]] = {}
         self._kept: dict[str, tuple[int, Opening]] = {}
         self._told: dict[str, tuple[Opening, str]] = {}
 
@@ -78,7 +78,7 @@ class CallingHours:
             told = self._told[zones] = opening, self._sentence(opening, law, now_ms)
         return told[1]
 
-    def _sentence(self, opening: Opening, law: Sequence[LawHours], now_ms: int) -> str:
+    def _sentence(self, opening: Opening, law: Sequence[StatutoryHours], now_ms: int) -> str:
         is_legal = all(each.around(now_ms).is_open for each in law)
         rule = rule_of(self.pack) if opening.is_open or not is_legal else "the campaign's own hours"
         where = f"{rule}, {_shown(law) or self.window.zone.key}"
@@ -92,7 +92,7 @@ class CallingHours:
         """The zone sets that have been asked for."""
         yield from self._kept
 
-    def _law_in(self, zones: str) -> list[LawHours]:
+    def _law_in(self, zones: str) -> list[StatutoryHours]:
         if self.pack.hours is None:
             return []
         found = self._law.get(zones)
@@ -109,7 +109,7 @@ def rule_of(pack: Pack) -> str:
     return f"rule pack {pack.name} {pack.version} ({source})"
 
 
-def _shown(law: Sequence[LawHours]) -> str:
+def _shown(law: Sequence[StatutoryHours]) -> str:
     if len(law) > 1:
         return f"{len(law)} zones from {law[0].zone.key} to {law[-1].zone.key}"
     return law[0].zone.key if law else ""

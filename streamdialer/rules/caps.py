@@ -12,15 +12,15 @@ import msgspec
 
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
-from streamdialer.rules.rule_pack import Cap, Pack, Rest, Scope
+from streamdialer.rules.rule_pack import Cap, CoolOff, Pack, Scope
 
-CapReason = Literal["cap_attempts", "cap_conversations", "min_gap", "abandoned_rest"]
+CapReason = Literal["cap_attempts", "cap_conversations", "min_gap", "abandon_cooloff"]
 Counted = Literal["a", "c", "b"]
 """Every attempt, conversations with a person, abandoned calls."""
 HOUR_MS: Final = 3_600_000
 LONGEST_H: Final = 24 * 366
 OWN: Final = "the campaign's own"
-Table = TypeVar("Table", Cap, Rest)
+Table = TypeVar("Table", Cap, CoolOff)
 
 
 class CapRule(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -59,14 +59,14 @@ def caps_of(pack: Pack, settings: CampaignSettings) -> Caps:
         *(_attempts(cap, law) for cap in pack.attempt_caps),
         *(_conversations(cap, law) for cap in pack.contact_caps),
         *(_gap(rest, law) for rest in [pack.min_gap] if rest),
-        *(_abandoned(rest, law) for rest in [pack.abandoned_rest] if rest),
+        *(_abandoned(rest, law) for rest in [pack.abandon_cooloff] if rest),
         *(_attempts(cap, OWN) for cap in _caps("attempt_caps", settings.attempt_caps)),
         *(_conversations(cap, OWN) for cap in _caps("contact_caps", settings.contact_caps)),
     ]
     if settings.min_gap is not None:
-        rules.append(_gap(_own("min_gap", settings.min_gap, Rest), OWN))
-    if settings.abandoned_rest is not None:
-        rules.append(_abandoned(_own("abandoned_rest", settings.abandoned_rest, Rest), OWN))
+        rules.append(_gap(_own("min_gap", settings.min_gap, CoolOff), OWN))
+    if settings.abandon_cooloff is not None:
+        rules.append(_abandoned(_own("abandon_cooloff", settings.abandon_cooloff, CoolOff), OWN))
     return Caps(max((rule.window_ms for rule in rules), default=0), rules)
 
 
@@ -81,17 +81,17 @@ def _conversations(cap: Cap, of: str) -> CapRule:
     return CapRule("cap_conversations", "c", cap.count, cap.window_h * HOUR_MS, cap.scope, source, True)
 
 
-def _gap(rest: Rest, of: str) -> CapRule:
+def _gap(rest: CoolOff, of: str) -> CapRule:
     source = _source(of, rest, f"{rest.hours} h between two attempts per {rest.scope}")
     return CapRule("min_gap", "a", 1, rest.hours * HOUR_MS, rest.scope, source, True)
 
 
-def _abandoned(rest: Rest, of: str) -> CapRule:
+def _abandoned(rest: CoolOff, of: str) -> CapRule:
     source = _source(of, rest, f"{rest.hours} h after an abandoned call per {rest.scope}")
-    return CapRule("abandoned_rest", "b", 1, rest.hours * HOUR_MS, rest.scope, source, True)
+    return CapRule("abandon_cooloff", "b", 1, rest.hours * HOUR_MS, rest.scope, source, True)
 
 
-def _source(of: str, value: Cap | Rest, asked: str) -> str:
+def _source(of: str, value: Cap | CoolOff, asked: str) -> str:
     if of == OWN:
         return f"{of}: {asked}"
     return f"{of} ({value.statute}{'' if value.verified else ', not verified'}): {asked}"

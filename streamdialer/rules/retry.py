@@ -15,26 +15,26 @@ from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
 from streamdialer.rules.hangup_causes import KIND_OF, Kind, cause_of
 
-LONGEST_S: Final = 31_536_000
+MAX_DELAY_S: Final = 31_536_000
 """A year: a delay beyond it is a mistake."""
-LONGEST_CONGESTION_S: Final = 3600
-UNBURNED_IN_A_ROW: Final = 5
+MAX_CONGESTION_DELAY_S: Final = 3600
+UNCOUNTED_IN_A_ROW: Final = 5
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 RETRIED: Final[tuple[Kind, ...]] = ("no_answer", "busy", "failed", "congestion")
 """Kinds tried again unless the campaign says otherwise."""
 
-Seconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_S)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_DELAY_S)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class RetryRuleInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One rule of `retry_rules` as the campaign gives it; what is missing is as by default."""
 
     delay: Seconds | None = None
     """Seconds from the end of the attempt to the next."""
     limit: Count | None = None
     """Attempts ended by this rule after which the contact is final."""
-    burns: bool | None = None
+    counts: bool | None = None
     """Whether it counts towards `max_retries`."""
     final: bool = False
     schedule: Literal["fixed", "exponential"] | None = None
@@ -51,10 +51,10 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
     is_final: bool = msgspec.field(name="e", default=False)
     delay_ms: int = msgspec.field(name="d", default=0)
     factor: float = msgspec.field(name="x", default=1.0)
-    longest_ms: int = msgspec.field(name="c", default=LONGEST_S * 1000)
+    longest_ms: int = msgspec.field(name="c", default=MAX_DELAY_S * 1000)
     jitter: float = msgspec.field(name="j", default=0.0)
     limit: int | None = msgspec.field(name="l", default=None)
-    is_unburned: bool = msgspec.field(name="u", default=False)
+    is_uncounted: bool = msgspec.field(name="u", default=False)
 
     def delay_after(self, attempts: int) -> int:
         """Milliseconds (jitter apart) after the end of the attempt that is the `attempts`th ended by this rule."""
@@ -66,7 +66,7 @@ class RetryPlan(msgspec.Struct, frozen=True):
     """What follows the end of an attempt, by kind of end and by cause; whatever is not named is final."""
 
     max_attempts: int = msgspec.field(name="m")
-    unburned_in_a_row: int = msgspec.field(name="u")
+    uncounted_in_a_row: int = msgspec.field(name="u")
     """Attempts in a row that may not count; the next counts whatever its rule says: nothing goes on for ever."""
     rules: dict[str, Rule] = msgspec.field(name="r")
 
@@ -88,19 +88,19 @@ class RetryPlan(msgspec.Struct, frozen=True):
 
 def retry_plan(settings: CampaignSettings) -> RetryPlan:
     """The campaign's plan; raises CampaignError for rules that cannot be read."""
-    if settings.retry_delay > LONGEST_S:
+    if settings.retry_delay > MAX_DELAY_S:
         raise CampaignError(
-            f"retry_delay is {settings.retry_delay:g}, takes at most {LONGEST_S} seconds, a year"
+            f"retry_delay is {settings.retry_delay:g}, takes at most {MAX_DELAY_S} seconds, a year"
         )
     wishes: dict[str, Any] = dict(settings.retry_rules or {})
     gap_s = _read("minimum_gap", wishes.pop("minimum_gap", 0), Seconds)
-    row = _read("unburned_in_a_row", wishes.pop("unburned_in_a_row", UNBURNED_IN_A_ROW), int)
+    row = _read("uncounted_in_a_row", wishes.pop("uncounted_in_a_row", UNCOUNTED_IN_A_ROW), int)
     if not 0 <= row <= 100:
-        raise CampaignError(f"retry_rules: unburned_in_a_row is {row}, takes 0 to 100")
-    kinds: dict[str, Wish] = {}
-    causes: dict[str, Wish] = {}
+        raise CampaignError(f"retry_rules: uncounted_in_a_row is {row}, takes 0 to 100")
+    kinds: dict[str, RetryRuleInput] = {}
+    causes: dict[str, RetryRuleInput] = {}
     for name, raw in wishes.items():
-        wish = _read(name, raw, Wish)
+        wish = _read(name, raw, RetryRuleInput)
         cause = cause_of(name) if ":" in name else ""
         if name in KINDS:
             kinds[name] = wish
@@ -111,37 +111,41 @@ def retry_plan(settings: CampaignSettings) -> RetryPlan:
         else:
             raise CampaignError(
                 f"retry_rules: {name!r} is unknown, takes {', '.join(KINDS)}, sip:NNN, q850:NN, "
-                "minimum_gap, unburned_in_a_row"
+                "minimum_gap, uncounted_in_a_row"
             )
     rules: dict[str, Rule] = {
-        kind: _rule(kind, _default(kind), kinds.get(kind, Wish()), settings, gap_s)
+        kind: _rule(kind, _default(kind), kinds.get(kind, RetryRuleInput()), settings, gap_s)
         for kind in KINDS
         if kind in kinds or kind in RETRIED
     }
     for cause, wish in causes.items():
         kind = KIND_OF.get(cause, "failed")
-        base = _merge(_default(kind), kinds.get(kind, Wish()))
+        base = _merge(_default(kind), kinds.get(kind, RetryRuleInput()))
         rules[cause] = _rule(cause, base, wish, settings, gap_s)
     return RetryPlan(settings.max_retries, row, rules)
 
 
-def _default(kind: Kind) -> Wish:
+def _default(kind: Kind) -> RetryRuleInput:
     if kind == "congestion":
-        return Wish(burns=False, schedule="exponential", longest_delay=LONGEST_CONGESTION_S)
-    return Wish()
+        return RetryRuleInput(counts=False, schedule="exponential", longest_delay=MAX_CONGESTION_DELAY_S)
+    return RetryRuleInput()
 
 
-def _merge(base: Wish, wish: Wish) -> Wish:
+def _merge(base: RetryRuleInput, wish: RetryRuleInput) -> RetryRuleInput:
     """`wish`, with what it leaves open as in `base`."""
     said = msgspec.to_builtins(wish)
     return (
-        wish if wish.final else msgspec.convert({**msgspec.to_builtins(base), **said, "final": False}, Wish)
+        wish
+        if wish.final
+        else msgspec.convert({**msgspec.to_builtins(base), **said, "final": False}, RetryRuleInput)
     )
 
 
-def _rule(name: str, base: Wish, wish: Wish, settings: CampaignSettings, gap_s: float) -> Rule:
+def _rule(
+    name: str, base: RetryRuleInput, wish: RetryRuleInput, settings: CampaignSettings, gap_s: float
+) -> Rule:
     if wish.final:
-        if wish != Wish(final=True):
+        if wish != RetryRuleInput(final=True):
             raise CampaignError(f"retry_rules: {name} is final: takes nothing else beside it")
         return Rule(is_final=True)
     if wish.schedule == "fixed" and (wish.factor is not None or wish.longest_delay is not None):
@@ -151,7 +155,7 @@ def _rule(name: str, base: Wish, wish: Wish, settings: CampaignSettings, gap_s: 
         merged.schedule is None and (merged.factor is not None or merged.longest_delay is not None)
     )
     delay_s = settings.retry_delay if merged.delay is None else merged.delay
-    longest_s = LONGEST_S if merged.longest_delay is None or not is_growing else merged.longest_delay
+    longest_s = MAX_DELAY_S if merged.longest_delay is None or not is_growing else merged.longest_delay
     if wish.longest_delay is not None and wish.longest_delay < delay_s:
         raise CampaignError(
             f"retry_rules: {name} has longest_delay {wish.longest_delay:g} below its delay {delay_s:g}"
@@ -164,7 +168,7 @@ def _rule(name: str, base: Wish, wish: Wish, settings: CampaignSettings, gap_s: 
         longest_ms=round(max(longest_s, delay_s) * 1000),
         jitter=merged.jitter or 0.0,
         limit=merged.limit,
-        is_unburned=merged.burns is False,
+        is_uncounted=merged.counts is False,
     )
 
 

@@ -29,7 +29,7 @@ Span = tuple[int, int]
 """From and until, in ms after midnight; the end is the first instant no call may be placed."""
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StatuteValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every table of a pack carries."""
 
     statute: str
@@ -37,7 +37,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Whether somebody has compared the value with the gazette."""
 
 
-class WeeklyHours(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class WeeklyHours(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Opening hours ("08:00-21:00") on the called person's clock; a day without any is closed."""
 
     holidays: str | None = None
@@ -67,7 +67,7 @@ class WeeklyHours(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return week
 
 
-class Cap(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Cap(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """At most `count` within a rolling window."""
 
     count: Count
@@ -75,14 +75,14 @@ class Cap(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     scope: Scope
 
 
-class Rest(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CoolOff(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long nobody calls."""
 
     hours: Hours
     scope: Scope
 
 
-class AbandonCap(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AbandonCap(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Largest share of abandoned calls, per campaign within a rolling window."""
 
     share: Annotated[float, Meta(gt=0, lt=1)]
@@ -102,9 +102,9 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     attempt_caps: tuple[Cap, ...] = ()
     contact_caps: tuple[Cap, ...] = ()
     """Of conversations."""
-    min_gap: Rest | None = None
+    min_gap: CoolOff | None = None
     """Between two attempts."""
-    abandoned_rest: Rest | None = None
+    abandon_cooloff: CoolOff | None = None
     """After an abandoned call."""
     abandon_cap: AbandonCap | None = None
     duties: tuple[str, ...] = ()

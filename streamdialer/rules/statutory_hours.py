@@ -18,7 +18,7 @@ _HORIZON_MS: Final = 60 * DAY_MS
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 
 
-class LawHours(msgspec.Struct, frozen=True, kw_only=True):
+class StatutoryHours(msgspec.Struct, frozen=True, kw_only=True):
     """Weekly hours and closed holidays in one zone."""
 
     zone: ZoneInfo
@@ -48,11 +48,13 @@ class LawHours(msgspec.Struct, frozen=True, kw_only=True):
         return today not in public_holidays(self.country, today.year)
 
 
-def law_hours(hours: WeeklyHours, zone: ZoneInfo) -> LawHours:
+def law_hours(hours: WeeklyHours, zone: ZoneInfo) -> StatutoryHours:
     """A pack's hours on the clock of `zone`."""
     week = hours.week()
     edges = {edge for day in week for span in day for edge in span}
-    return LawHours(zone=zone, week=week, country=hours.holidays, boundaries=tuple(sorted(edges | {DAY_MS})))
+    return StatutoryHours(
+        zone=zone, week=week, country=hours.holidays, boundaries=tuple(sorted(edges | {DAY_MS}))
+    )
 
 
 @lru_cache

@@ -1,12 +1,12 @@
 """A simulated call centre: one world, in virtual time or behind the platform's HTTP and Redis."""
 
 from streamdialer.simulation.servers.call_centre import CallCentre
-from streamdialer.simulation.servers.http import Recorded, drop_connection, json_reply
-from streamdialer.simulation.world.auditor import AgentTime, Audit, Tally
+from streamdialer.simulation.servers.http import RecordedRequest, drop_connection, json_reply
+from streamdialer.simulation.world.auditor import AgentTime, Audit, CallCounts
 from streamdialer.simulation.world.build import build_world
 from streamdialer.simulation.world.config import CentreConfig, WorldConfig
 from streamdialer.simulation.world.engine import World
-from streamdialer.simulation.world.entities import Agent, Call, Campaign, Contact, Happening, News, Queue
+from streamdialer.simulation.world.entities import Agent, Call, Campaign, Contact, EventData, Queue, SimEvent
 
 __all__ = [
     "Agent",
@@ -14,14 +14,14 @@ __all__ = [
     "Audit",
     "Call",
     "CallCentre",
+    "CallCounts",
     "Campaign",
     "CentreConfig",
     "Contact",
-    "Happening",
-    "News",
+    "EventData",
     "Queue",
-    "Recorded",
-    "Tally",
+    "RecordedRequest",
+    "SimEvent",
     "World",
     "WorldConfig",
     "build_world",

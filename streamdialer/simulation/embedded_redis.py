@@ -25,7 +25,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from streamdialer.consumers.child_process import bound_to_parent
+from streamdialer.consumers.child_process import with_parent_death_signal
 from streamdialer.errors import CannotBeDone
 
 START_TIMEOUT_S, STOP_TIMEOUT_S = 10.0, 5.0
@@ -149,7 +149,7 @@ class EmbeddedServer:
             shutil.copyfile(binary, copy)
             copy.chmod(0o700)
             binary = copy
-        command = bound_to_parent([str(binary), str(self.directory / "server.conf"), *self._args])
+        command = with_parent_death_signal([str(binary), str(self.directory / "server.conf"), *self._args])
         started = threading.Event()
 
         def keep() -> None:

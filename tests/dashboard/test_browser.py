@@ -31,7 +31,7 @@ from tests.support.dashboard_fixture import (
     kinds,
     know_campaign,
 )
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 
 CHROMIUM: Final = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -195,7 +195,9 @@ async def test_no_page_has_a_serious_fault_or_is_wider_than_a_phone(
 ) -> None:
     await redis.flushall()
     async with (
-        running(settings, build_world(agents=6, contacts=200, mode="predictive", pacing_ratio=1.5)) as dialer,
+        run_dialer(
+            settings, build_world(agents=6, contacts=200, mode="predictive", pacing_ratio=1.5)
+        ) as dialer,
         dashboard(dialer.services.settings, **GUARDED) as address,
         browsing(address, color_scheme=scheme, viewport=PHONE) as page,
     ):

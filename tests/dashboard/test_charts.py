@@ -6,18 +6,18 @@ import pytest
 
 from streamdialer.dashboard.charts import HEIGHT, WIDTH, charts
 from streamdialer.dashboard.formatting import age, clock, marked, number, percent, size, when
-from streamdialer.operations.overview import Abandoning, Agents, CampaignView, Interval
+from streamdialer.operations.overview import AbandonRate, Agents, CampaignOverview, TrendPoint
 
 
-def interval(minute: int, **counts: int) -> Interval:
+def interval(minute: int, **counts: int) -> TrendPoint:
     nothing = dict.fromkeys(
         ("calls", "answered", "abandoned", "free", "busy", "wrapup", "ringing", "connected"), 0
     )
-    return Interval(at=minute * 60_000, seconds=60, **{**nothing, **counts})
+    return TrendPoint(at=minute * 60_000, seconds=60, **{**nothing, **counts})
 
 
-def campaign(*course: Interval) -> CampaignView:
-    return CampaignView(
+def campaign(*course: TrendPoint) -> CampaignOverview:
+    return CampaignOverview(
         campaign_id=1,
         name="",
         mode="power",
@@ -31,16 +31,16 @@ def campaign(*course: Interval) -> CampaignView:
         reserved=0,
         ringing=0,
         connected=0,
-        in_doubt=0,
+        orphaned=0,
         calls=0,
         answered=0,
         abandoned=0,
         answer_rate=None,
-        abandoning=Abandoning(people=0, abandoned=0, cap=0.03, window_h=24, rate=0.0),
+        abandoning=AbandonRate(people=0, abandoned=0, cap=0.03, window_h=24, rate=0.0),
         ready=0,
-        waiting=0,
-        offered=0,
-        finished=0,
+        deferred=0,
+        previewing=0,
+        final=0,
         pending=None,
         forecast_end=None,
         course=list(course),
@@ -52,7 +52,7 @@ def test_a_line_runs_from_edge_to_edge_and_to_the_top_at_its_largest() -> None:
     placed, answered = calls.lines
     assert placed.points == f"0.0,{HEIGHT / 2} 150.0,0.0 {WIDTH}.0,{HEIGHT}.0"
     assert (calls.top, placed.newest, answered.newest) == ("10", "0", "4")
-    assert calls.in_words == (
+    assert calls.describe == (
         "Calls a minute, 00:01:00 to 00:03:00 UTC, at most 10; at the end placed 0, answered 4"
     )
 

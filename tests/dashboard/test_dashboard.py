@@ -21,7 +21,7 @@ from streamdialer.config.settings import NAMES, Settings
 from streamdialer.consumers.dialing.reasons import REASONS
 from streamdialer.dashboard.formatting import marked
 from streamdialer.dashboard.middleware import HEADERS
-from streamdialer.dashboard.pages import READ_EVERY_S
+from streamdialer.dashboard.pages import REFRESH_INTERVAL_S
 from streamdialer.operations.campaigns import campaign_rows
 from streamdialer.operations.streams import stream_states
 from streamdialer.simulation.embedded_redis import EmbeddedServer
@@ -70,14 +70,14 @@ async def test_a_campaign_says_why_it_is_not_dialed(redis: Redis, settings: Sett
         for path in ("/", "/campaigns/7"):
             page = (await visitor.get(path)).text
             assert "Campaign 7 is not dialed: its status is" in page
-            assert f"What to do: {marked(REASONS['not_active'].do)}." in page
+            assert f"What to do: {marked(REASONS['not_active'].remedy)}." in page
         missing = await visitor.get("/campaigns/8")
         assert (missing.status_code, "No campaign 8 is known." in missing.text) == (404, True)
 
 
 async def test_the_numbers_are_those_of_the_command_line(redis: Redis, settings: Settings) -> None:
     await know_campaign(redis, status="paused")
-    places = {"ready": 1, "waiting": 2, "finished": 3, "unanswered": 4, "connected": 5}
+    places = {"ready": 1, "deferred": 2, "final": 3, "dialing": 4, "connected": 5}
     for place, count in places.items():
         contacts = {f"{place}-{number}": 10.0**15 for number in range(count)}
         await redis.zadd(getattr(KEYS, place)("7"), contacts)
@@ -86,9 +86,9 @@ async def test_the_numbers_are_those_of_the_command_line(redis: Redis, settings:
     async with visiting(settings) as visitor:
         campaign, streams = (await visitor.get("/campaigns/7")).text, (await visitor.get("/streams")).text
     row = (await campaign_rows(redis, KEYS, ["7"]))[0]
-    assert (row.ready, row.waiting, row.active_calls, row.connected_calls) == (1, 2, 4, 5)
+    assert (row.ready, row.deferred, row.active_calls, row.connected_calls) == (1, 2, 4, 5)
     figures = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", campaign))
-    wanted = {"Contacts ready": "1", "waiting": "2", "finished": "3", "Calls ringing": "4", "connected": "5"}
+    wanted = {"Contacts ready": "1", "deferred": "2", "final": "3", "Calls ringing": "4", "connected": "5"}
     assert figures | wanted == figures
     lengths = dict(re.findall(r'row">(\w+)</th><td data-label="Length">(\d+)<', streams))
     assert lengths == {
@@ -128,7 +128,7 @@ async def test_a_server_that_goes_away_is_said_on_the_page(settings: Settings) -
         async with visiting(settings, redis_url=mortal.url) as visitor:
             assert (await visitor.get("/streams")).status_code == 200
             mortal.stop()
-            await anyio.sleep(READ_EVERY_S)
+            await anyio.sleep(REFRESH_INTERVAL_S)
             gone = [await visitor.get(path) for path in ("/dead", "/", "/streams")]
     for page in gone:
         assert (page.status_code, "Redis does not answer" in page.text) == (503, True)
@@ -271,7 +271,7 @@ def test_without_a_login_it_refuses_other_addresses_than_loopback(run: Any, host
 
 
 def test_without_a_login_it_refuses_a_proxy(run: Any) -> None:
-    refused(run(STREAMDIALER_DASHBOARD_PROXIED="true"), 2, "without a log-in", "proxy")
+    refused(run(STREAMDIALER_DASHBOARD_BEHIND_PROXY="true"), 2, "without a log-in", "proxy")
 
 
 def test_a_taken_port_and_a_missing_server_are_one_line(run: Any) -> None:

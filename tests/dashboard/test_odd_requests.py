@@ -13,10 +13,15 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from streamdialer.broker import DeadLetter
 from streamdialer.config.settings import Settings
 from streamdialer.dashboard import pages
-from streamdialer.dashboard.pages import LETTERS_SHOWN, Reader
-from streamdialer.dashboard.sessions import ALLOWED_FAILURES, Failures
+from streamdialer.dashboard.pages import LETTERS_PER_PAGE, OverviewCache
+from streamdialer.dashboard.sessions import MAX_FAILURES, LoginThrottle
 from streamdialer.errors import CannotBeDone
-from streamdialer.operations.dead_letters import fit_to_show, newest_letters, opened_letters, replay_letters
+from streamdialer.operations.dead_letters import (
+    masked_letter,
+    newest_letters,
+    open_dead_letters,
+    replay_letters,
+)
 from streamdialer.operations.overview import collect
 from tests.support.dashboard_fixture import GUARDED, KEYS, bury, kinds, know_campaign, visiting
 
@@ -63,7 +68,7 @@ async def test_what_was_done_shows_at_once(redis: Redis, settings: Settings) -> 
 async def test_a_campaign_beyond_those_shown_is_not_called_unknown(
     redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collect, "MOST", 1)
+    monkeypatch.setattr(collect, "MAX_CAMPAIGNS", 1)
     await know_campaign(redis, "7")
     await know_campaign(redis, "8")
     async with visiting(settings) as visitor:
@@ -83,7 +88,7 @@ async def test_whoever_waits_for_a_server_that_hangs_is_told_together(
 
     monkeypatch.setattr(pages, "overview", hang)
     nobody: Any = None
-    reader = Reader(nobody, KEYS)
+    reader = OverviewCache(nobody, KEYS)
 
     async def ask() -> None:
         with pytest.raises(RedisTimeoutError):
@@ -108,8 +113,8 @@ async def test_whoever_waits_for_a_server_that_hangs_is_told_together(
     ],
 )
 def test_an_address_is_known_however_it_is_written(address: str, same: str, other: str) -> None:
-    failures = Failures()
-    for _ in range(ALLOWED_FAILURES):
+    failures = LoginThrottle()
+    for _ in range(MAX_FAILURES):
         failures.note(address)
     assert failures.wait_s(same) > 0
     assert failures.wait_s(other) == 0
@@ -137,7 +142,7 @@ async def test_a_letter_of_bytes_and_a_strange_one_can_be_looked_at(redis: Redis
 
 
 async def test_old_dead_letters_come_in_pages(redis: Redis, settings: Settings) -> None:
-    letters = [await bury(redis, type="x") for _ in range(2 * LETTERS_SHOWN + 1)]
+    letters = [await bury(redis, type="x") for _ in range(2 * LETTERS_PER_PAGE + 1)]
     found, path = [], "/dead"
     async with visiting(settings) as visitor:
         while True:
@@ -169,7 +174,7 @@ async def test_dropping_all_means_those_that_were_there_when_it_was_asked(
 
 async def test_a_replay_that_is_overtaken_says_how_far_it_came(redis: Redis, settings: Settings) -> None:
     first, second, third = [await bury(redis, type=kind) for kind in "abc"]
-    async with opened_letters(settings) as letters:
+    async with open_dead_letters(settings) as letters:
         await letters.drop([second])
         with pytest.raises(CannotBeDone, match="1 before it were put back"):
             await replay_letters(letters, [first, second, third])
@@ -186,7 +191,7 @@ def test_numbers_are_hidden_wherever_somebody_may_have_written_them() -> None:
         '"phones": [{"number": "3001234567"}], "call_id": "1700000000.12", "contact_id": 3001230000}',
     }
     letter = DeadLetter("1-0", "dialer:events", "1-0", "r", f"refused: 3001234567 and {NUMBER}", 1, original)
-    shown = fit_to_show(letter)
+    shown = masked_letter(letter)
     text = str(shown)
     assert not re.search("300.?123.?4567", text)
     assert text.count("•567") == 8

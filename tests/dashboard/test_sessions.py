@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
-from streamdialer.dashboard.sessions import ALLOWED_FAILURES, WINDOW_S, Access, Failures
+from streamdialer.dashboard.sessions import MAX_FAILURES, WINDOW_S, LoginThrottle, Sessions
 from tests.support.dashboard_fixture import (
     ANNA,
     GUARDED,
@@ -96,7 +96,7 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(guarded: Se
         cookie = (await visitor.log_in()).headers["set-cookie"]
         assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
         assert "Secure" not in cookie
-    async with visiting(guarded, dashboard_proxied=True) as visitor:
+    async with visiting(guarded, dashboard_behind_proxy=True) as visitor:
         answer = await visitor.client.post(
             "/login", data={"name": ANNA, "secret": PASSWORD}, headers={"X-Forwarded-Proto": "https"}
         )
@@ -105,7 +105,7 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(guarded: Se
 
 async def test_after_five_failures_even_the_right_password_waits(guarded: Settings) -> None:
     async with visiting(guarded) as visitor:
-        for _ in range(ALLOWED_FAILURES):
+        for _ in range(MAX_FAILURES):
             assert (await visitor.log_in(ANNA, "a guess")).status_code == 403
         locked = await visitor.log_in()
         assert locked.status_code == 429
@@ -114,7 +114,7 @@ async def test_after_five_failures_even_the_right_password_waits(guarded: Settin
 
 async def test_a_lie_about_the_address_does_not_help_a_guesser(guarded: Settings) -> None:
     async with visiting(guarded) as visitor:
-        for number in range(ALLOWED_FAILURES + 1):
+        for number in range(MAX_FAILURES + 1):
             answer = await visitor.client.post(
                 "/login",
                 data={"name": ANNA, "secret": "a guess"},
@@ -124,7 +124,7 @@ async def test_a_lie_about_the_address_does_not_help_a_guesser(guarded: Settings
 
 
 async def test_behind_a_proxy_whom_it_names_last_is_who_failed(guarded: Settings) -> None:
-    async with visiting(guarded, dashboard_proxied=True) as visitor:
+    async with visiting(guarded, dashboard_behind_proxy=True) as visitor:
 
         async def log_in(secret: str, *forwarded: str) -> int:
             answer = await visitor.client.post(
@@ -134,7 +134,7 @@ async def test_behind_a_proxy_whom_it_names_last_is_who_failed(guarded: Settings
             )
             return answer.status_code
 
-        for number in range(ALLOWED_FAILURES):
+        for number in range(MAX_FAILURES):
             assert await log_in("a guess", f"10.0.0.{number}", f"10.0.1.{number}, 10.9.9.9") == 403
         assert await log_in(PASSWORD, "10.0.0.0", "10.9.9.9") == 429
         assert await log_in(PASSWORD, "10.9.9.9, 10.0.0.0") == 303
@@ -142,8 +142,8 @@ async def test_behind_a_proxy_whom_it_names_last_is_who_failed(guarded: Settings
 
 def test_failures_pass_and_are_counted_by_address() -> None:
     now = [0.0]
-    failures = Failures(lambda: now[0])
-    for _ in range(ALLOWED_FAILURES):
+    failures = LoginThrottle(lambda: now[0])
+    for _ in range(MAX_FAILURES):
         failures.note("2001:db8::1")
     assert failures.wait_s("2001:db8::2") == WINDOW_S  # the same network of 2⁶⁴
     assert failures.wait_s("2001:db8:1::1") == 0
@@ -166,19 +166,19 @@ async def test_a_cookie_is_worth_nothing_after_logging_out(guarded: Settings) ->
 def test_a_session_ends_with_its_time_its_password_its_role_and_its_secret(settings: Settings) -> None:
     secret = {"dashboard_secret": "of both dashboards"}
     users = msgspec.structs.replace(settings, **secret, dashboard_users="operator:anna:right password")
-    cookie, session = Access(users).begin(Access(users).logins.all[0])
-    assert Access(users).read(cookie) == session
+    cookie, session = Sessions(users).begin(Sessions(users).logins.all[0])
+    assert Sessions(users).read(cookie) == session
     for change in (
-        {"dashboard_session_s": -1.0},
+        {"dashboard_session_ttl_s": -1.0},
         {"dashboard_users": "operator:anna:other password"},
         {"dashboard_users": "viewer:anna:right password"},
         {"dashboard_users": "operator:bob:right password"},
         {"dashboard_secret": "of somebody else's"},
         {"dashboard_users": ""},
     ):
-        assert Access(msgspec.structs.replace(users, **change)).read(cookie) is None
-    assert Access(users).read(cookie[:-1]) is None
-    assert Access(users).read("") is None
+        assert Sessions(msgspec.structs.replace(users, **change)).read(cookie) is None
+    assert Sessions(users).read(cookie[:-1]) is None
+    assert Sessions(users).read("") is None
 
 
 # ---- other people's pages ----

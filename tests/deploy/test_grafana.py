@@ -24,7 +24,7 @@ TARGETS = [target for panel in PANELS for target in panel["targets"]]
 METRICS = {one.name: one for one in metrics.ALL}
 
 
-def metric(name: str) -> metrics.Described:
+def metric(name: str) -> metrics.MetricDoc:
     """The metric that a series belongs to; raises KeyError."""
     return METRICS.get(name) or METRICS[re.sub(r"_(bucket|sum|count)$", "", name)]
 

@@ -11,15 +11,15 @@ from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.adaptive import adapt
-from streamdialer.consumers.dialing.queue_pacing import shared_of
+from streamdialer.consumers.dialing.queue_pacing import campaign_pacing
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.ticks import TicksStage
-from streamdialer.consumers.wakeups import Wakes
+from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger import QueueState
 from streamdialer.model import Agent, CampaignSettings, Tick, TickResult
 from streamdialer.pacing.learning import QueueLearning
 from streamdialer.simulation import CallCentre, WorldConfig, build_world
-from tests.support.dialer import Dialer, running
+from tests.support.dialer import Dialer, run_dialer
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
@@ -33,12 +33,12 @@ async def state_of(services: Services, *campaigns: str) -> QueueState:
 
 
 async def learn_from_now_on(services: Services) -> None:
-    assert await services.queues.keep_learning("sales", await state_of(services, "1"), b"{}")
+    assert await services.queues.save_learning("sales", await state_of(services, "1"), b"{}")
 
 
 async def agent(services: Services, world: LedgerWorld, name: str, state: Any) -> str:
     entry = await world.write_entry()
-    return str(await services.queues.note_agent("sales", name, state=state, entry=entry))
+    return str(await services.queues.apply_agent_event("sales", name, state=state, entry=entry))
 
 
 # ---- what it is told ----
@@ -52,7 +52,7 @@ async def test_calls_that_ring_are_told_with_their_age_and_reserved_ones_as_new(
     await anyio.sleep(0.3)
     await world.claim(level=2)
     state = await state_of(services, "1")
-    ages = sorted(state.now - at for at in state.campaigns[0].ringing)
+    ages = sorted(state.ledger_ms - at for at in state.campaigns[0].ringing)
     assert ages[0] == 0
     assert 300 <= ages[1] < 5_000
 
@@ -72,7 +72,7 @@ async def test_every_outcome_is_told_once_however_often_its_events_come(services
         await world.event("call_abandoned", late)
         await world.event("call_completed", answered)
     state = await state_of(services, "1")
-    assert [what for what, _, _, _ in state.seen] == [
+    assert [what for what, _, _, _ in state.observations] == [
         "human",
         "machine",
         "busy",
@@ -80,7 +80,7 @@ async def test_every_outcome_is_told_once_however_often_its_events_come(services
         "human",
         "abandoned",
     ]
-    assert {campaign for _, _, _, campaign in state.seen} == {"1"}
+    assert {campaign for _, _, _, campaign in state.observations} == {"1"}
     assert (state.campaigns[0].people, state.campaigns[0].abandoned) == (2, 1)
 
 
@@ -89,7 +89,7 @@ async def test_nothing_is_kept_for_learning_where_nobody_learns(services: Servic
     await world.open_campaign()
     await world.set_agents(5)
     await world.event("call_answered", await world.place_one())
-    assert not await services.client.exists(services.keys.queue_seen("sales"))
+    assert not await services.client.exists(services.keys.queue_observations("sales"))
 
 
 async def test_a_machine_that_was_taken_for_a_person_leaves_the_abandon_rate(services: Services) -> None:
@@ -141,7 +141,7 @@ async def test_agents_work_is_told_with_its_beginning_and_its_length_when_it_is_
     assert await agent(services, world, "1", "available") == "freed"
     state = await state_of(services, "1")
     assert (state.talking, state.wrapping) == ([], [])
-    (talk, wrapup) = state.seen
+    (talk, wrapup) = state.observations
     assert (talk[0], wrapup[0]) == ("talk", "wrapup")
     assert 200 <= talk[2] < 5_000
 
@@ -149,9 +149,9 @@ async def test_agents_work_is_told_with_its_beginning_and_its_length_when_it_is_
 async def test_the_backends_list_says_who_talks_and_who_is_away(services: Services) -> None:
     world = LedgerWorld(services)
     await world.open_campaign()
-    asked = await services.queues.ask_agents("sales")
+    asked = await services.queues.begin_agent_poll("sales")
     rows = [Agent(1, "on-call"), Agent(2, "wrap_up"), Agent(3, "paused"), Agent(4, "idle")]
-    await services.queues.store_agents("sales", rows, asked.now)
+    await services.queues.replace_agents("sales", rows, asked.ledger_ms)
     state = await state_of(services, "1")
     assert (state.free, state.busy, len(state.talking), len(state.wrapping)) == (1, 3, 1, 1)
 
@@ -178,9 +178,9 @@ async def test_of_two_replicas_that_learnt_from_the_same_state_one_is_kept(servi
     world = LedgerWorld(services)
     await world.open_campaign()
     state = await state_of(services, "1")
-    assert await services.queues.keep_learning("sales", state, b'{"a":1}')
-    assert await services.queues.keep_learning("sales", state, b'{"a":1}'), "the reply was lost"
-    assert not await services.queues.keep_learning("sales", state, b'{"a":2}')
+    assert await services.queues.save_learning("sales", state, b'{"a":1}')
+    assert await services.queues.save_learning("sales", state, b'{"a":1}'), "the reply was lost"
+    assert not await services.queues.save_learning("sales", state, b'{"a":2}')
     assert (await state_of(services, "1")).learning == '{"a":1}'
 
 
@@ -188,8 +188,8 @@ async def test_learning_of_another_version_begins_anew(services: Services) -> No
     world = LedgerWorld(services)
     await world.open_campaign()
     await world.set_agents(3)
-    assert await services.queues.keep_learning("sales", await state_of(services, "1"), b'{"talk":[1,2]}')
-    shared = shared_of(
+    assert await services.queues.save_learning("sales", await state_of(services, "1"), b'{"talk":[1,2]}')
+    shared = campaign_pacing(
         CampaignSettings(queue_name="sales", dial_mode="predictive", pacing="adaptive"), is_open=True
     )
     adapted = adapt(await state_of(services, "1"), "1", {"1": shared}, 1.0)
@@ -200,13 +200,13 @@ async def test_learning_of_another_version_begins_anew(services: Services) -> No
 async def test_decisions_of_a_campaign_keep_a_quarter_of_a_second_between_them(services: Services) -> None:
     world = LedgerWorld(services)
     await world.open_campaign()
-    shared = shared_of(
+    shared = campaign_pacing(
         CampaignSettings(queue_name="sales", dial_mode="predictive", pacing="adaptive"), is_open=True
     )
     state = await state_of(services, "1")
     first = adapt(state, "1", {"1": shared}, 1.0)
     assert first is not None
-    assert await services.queues.keep_learning("sales", state, first.learning)
+    assert await services.queues.save_learning("sales", state, first.learning)
     assert adapt(await state_of(services, "1"), "1", {"1": shared}, 1.0) is None
     await anyio.sleep(0.3)
     assert adapt(await state_of(services, "1"), "1", {"1": shared}, 1.0) is not None
@@ -227,7 +227,7 @@ async def test_an_adaptive_campaign_learns_dials_ahead_and_is_dialed_to_its_end(
     world = build_world(
         agents=12, contacts=250, mode="predictive", pacing="adaptive", speed=30, max_retries=1, config=config
     )
-    async with running(settings, world, speed=30, replicas=2, pacing_time_scale=30.0) as dialer:
+    async with run_dialer(settings, world, speed=30, replicas=2, pacing_time_scale=30.0) as dialer:
         audit = await dialer.until_all_are_final(within_s=90)
         assert (audit.double_dials, audit.dialed_after_final, audit.repeated_keys) == (0, 0, {})
         decisions = await decisions_of(dialer)
@@ -245,7 +245,7 @@ async def test_a_shadow_records_what_adaptive_pacing_would_have_placed_and_place
     settings: Settings,
 ) -> None:
     world = build_world(agents=6, contacts=60, mode="progressive", speed=60)
-    async with running(settings, world, pacing_shadow="adaptive", pacing_time_scale=60.0) as dialer:
+    async with run_dialer(settings, world, pacing_shadow="adaptive", pacing_time_scale=60.0) as dialer:
         audit = await dialer.until(lambda audit: audit.total.originates > 40, within_s=40)
         assert audit.max_unanswered["sales"] <= 6, "progressive is what dials"
         shadows = [one.shadow for one in await decisions_of(dialer) if one.shadow]
@@ -258,7 +258,7 @@ async def test_the_setting_makes_predictive_campaigns_adaptive_that_do_not_name_
     settings: Settings,
 ) -> None:
     world = build_world(agents=4, contacts=40, mode="predictive", speed=60)
-    async with running(settings, world, pacing="adaptive", pacing_time_scale=60.0) as dialer:
+    async with run_dialer(settings, world, pacing="adaptive", pacing_time_scale=60.0) as dialer:
         await dialer.until(lambda audit: audit.total.originates > 10, within_s=30)
         assert any(one.adaptive for one in await decisions_of(dialer))
 
@@ -267,7 +267,7 @@ async def test_a_campaign_without_contacts_decides_nothing_and_asks_for_no_timer
     settings: Settings, redis: Redis
 ) -> None:
     world = build_world(agents=4, contacts=1, mode="predictive", pacing="adaptive", speed=60, max_retries=1)
-    async with running(settings, world, pacing_time_scale=60.0) as dialer:
+    async with run_dialer(settings, world, pacing_time_scale=60.0) as dialer:
         await dialer.until_all_are_final()
         version = await redis.hget(dialer.services.keys.queue_learning("sales"), "version")
         assert (await dialer.tick()).reason == "no_contacts"
@@ -282,7 +282,7 @@ async def test_campaigns_of_one_queue_that_tick_at_once_all_decide(settings: Set
             settings, backend_url=centre.backend_url, dialer_api_url=centre.dialer_api_url
         )
         async with open_services(here) as services:
-            stage, results = TicksStage(services, Wakes(services)), list[TickResult]()
+            stage, results = TicksStage(services, WakeupScheduler(services)), list[TickResult]()
             for number in range(1, 5):
                 await services.client.hset(f"campaign:{number}", "status", "active")
 
@@ -294,5 +294,5 @@ async def test_campaigns_of_one_queue_that_tick_at_once_all_decide(settings: Set
                     for number in range(1, 5):
                         tasks.start_soon(dial, str(number), round_)
                 await anyio.sleep(0.3)
-    assert [result.reason for result in results if result.reason == "decided_just_now"] == []
+    assert [result.reason for result in results if result.reason == "throttled"] == []
     assert sum(result.adaptive is not None for result in results) >= 8, [r.reason for r in results]

@@ -12,7 +12,7 @@ from streamdialer.config.settings import Settings
 from streamdialer.simulation import CentreConfig, build_world
 from streamdialer.simulation.servers.http import json_reply
 from tests.conftest import eventually
-from tests.support.dialer import Dialer, running
+from tests.support.dialer import Dialer, run_dialer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
 
@@ -26,16 +26,16 @@ async def still_dials(dialer: Dialer) -> None:
 
 
 async def test_a_campaign_the_backend_does_not_know(settings: Settings) -> None:
-    async with running(settings, build_world(agents=3, contacts=300, speed=60)) as dialer:
+    async with run_dialer(settings, build_world(agents=3, contacts=300, speed=60)) as dialer:
         await dialer.services.client.hset("campaign:99", "status", "active")
         result = await dialer.tick("dial", "99")
-        assert (result.status, result.reason) == ("error", "campaign_unusable")
+        assert (result.status, result.reason) == ("error", "invalid_campaign")
         assert result.detail == "campaign 99 does not exist in the backend"
         await still_dials(dialer)
 
 
 async def test_a_campaign_nobody_started(settings: Settings) -> None:
-    async with running(settings, build_world(agents=1, contacts=1, speed=60), start=False) as dialer:
+    async with run_dialer(settings, build_world(agents=1, contacts=1, speed=60), start=False) as dialer:
         result = await dialer.tick("dial", "55")
         assert (result.status, result.reason) == ("skipped", "unknown_campaign")
 
@@ -58,7 +58,7 @@ async def test_a_campaign_with_unusable_settings_is_not_dialed_and_says_why(
     settings: Settings, field: str, value: object, named: str
 ) -> None:
     world = build_world(agents=3, contacts=10, mode="predictive", speed=60)
-    async with running(settings, world, start=False) as dialer:
+    async with run_dialer(settings, world, start=False) as dialer:
 
         async def spoiled(request: web.Request) -> web.StreamResponse | None:
             if request.path != "/api/campaigns/1/":
@@ -66,10 +66,10 @@ async def test_a_campaign_with_unusable_settings_is_not_dialed_and_says_why(
             document = {"id": 1, "dial_mode": "predictive", "queue_name": "sales", field: value}
             return json_reply(document)
 
-        dialer.centre.backend.script(spoiled)
+        dialer.centre.backend.set_responder(spoiled)
         await dialer.centre.start_campaign(1)
         result = await dialer.tick()
-        assert (result.status, result.reason) == ("error", "campaign_unusable")
+        assert (result.status, result.reason) == ("error", "invalid_campaign")
         assert result.detail is not None
         assert named in result.detail
         assert dialer.centre.summary().total.originates == 0
@@ -81,7 +81,7 @@ async def test_a_contact_without_a_phone_number_becomes_invalid_and_the_rest_is_
     world = build_world(agents=3, contacts=6, speed=60)
     world.contacts[2].phone_number = ""
     with caplog.at_level(logging.WARNING):
-        async with running(settings, world) as dialer:
+        async with run_dialer(settings, world) as dialer:
             await dialer.until(
                 lambda audit: audit.contacts.get("invalid") == 1 and audit.total.originates >= 5
             )
@@ -92,7 +92,7 @@ async def test_a_contact_without_a_phone_number_becomes_invalid_and_the_rest_is_
 @pytest.mark.parametrize("path", ["/api/contacts/", "/api/queues/sales/agents/", "/api/campaigns/1/"])
 @pytest.mark.parametrize("status", [200, 500])
 async def test_a_page_that_is_not_json(settings: Settings, path: str, status: int) -> None:
-    async with running(settings, build_world(agents=3, contacts=20, speed=60), start=False) as dialer:
+    async with run_dialer(settings, build_world(agents=3, contacts=20, speed=60), start=False) as dialer:
 
         async def page(request: web.Request) -> web.StreamResponse | None:
             if request.path != path:
@@ -103,17 +103,17 @@ async def test_a_page_that_is_not_json(settings: Settings, path: str, status: in
             result = await dialer.tick()
             return (result.status, result.reason) == ("error", "backend_unreachable")
 
-        dialer.centre.backend.script(page)
+        dialer.centre.backend.set_responder(page)
         await dialer.centre.start_campaign(1)
         await eventually(says_so)  # a tick beside one that is reading the list has nothing to say of it
         assert dialer.centre.summary().total.originates == 0
-        dialer.centre.backend.script(None)
+        dialer.centre.backend.set_responder(None)
         await still_dials(dialer)
 
 
 async def test_wrong_backend_credentials(settings: Settings) -> None:
     world = build_world(agents=3, contacts=20, speed=60)
-    async with running(settings, world, centre_config=CentreConfig(backend_token="right")) as dialer:
+    async with run_dialer(settings, world, centre_config=CentreConfig(backend_token="right")) as dialer:
         result = await dialer.tick()
         assert (result.status, result.reason) == ("error", "backend_credentials")
         assert result.detail is not None
@@ -124,7 +124,7 @@ async def test_wrong_backend_credentials(settings: Settings) -> None:
 
 async def test_an_event_typed_by_hand_with_flat_fields_works(settings: Settings) -> None:
     world = build_world(agents=1, contacts=1, speed=0.01)
-    async with running(settings, world, speed=0.01, ring_timeout_s=30) as dialer:
+    async with run_dialer(settings, world, speed=0.01, ring_timeout_s=30) as dialer:
         await dialer.until(lambda audit: audit.total.originates == 1)
         await dialer.services.client.xadd(
             "dialer:events",
@@ -135,7 +135,7 @@ async def test_an_event_typed_by_hand_with_flat_fields_works(settings: Settings)
             "dialer:events",
             {"type": "call_completed", "campaign_id": "1", "contact_id": "1", "duration": "12.5"},
         )
-        await eventually(lambda: dialer.count("finished"))
+        await eventually(lambda: dialer.count("final"))
 
 
 BAD_EVENTS: dict[str, tuple[dict[str, Any], str]] = {
@@ -177,7 +177,7 @@ async def test_a_bad_event_goes_to_the_dead_letters_whole_and_stops_nothing(
     settings: Settings, case: str
 ) -> None:
     fields, reason = BAD_EVENTS[case]
-    async with running(settings, build_world(agents=3, contacts=300, speed=60)) as dialer:
+    async with run_dialer(settings, build_world(agents=3, contacts=300, speed=60)) as dialer:
         await dialer.until(lambda audit: audit.total.originates > 0)
         raw_fields: dict[Any, Any] = dict(fields)
         entry = await dialer.services.client.xadd("dialer:events", raw_fields)
@@ -206,7 +206,7 @@ async def test_a_bad_event_goes_to_the_dead_letters_whole_and_stops_nothing(
 async def test_a_bad_tick_goes_to_the_dead_letters(
     settings: Settings, fields: dict[str, str], reason: str
 ) -> None:
-    async with running(settings, build_world(agents=1, contacts=1, speed=60), start=False) as dialer:
+    async with run_dialer(settings, build_world(agents=1, contacts=1, speed=60), start=False) as dialer:
         await dialer.services.client.xadd("dialer:ticks", fields)  # type: ignore[arg-type]
         await eventually(dialer.dead.count)
         assert (await dialer.dead.newest(1))[0].reason == reason
@@ -214,7 +214,7 @@ async def test_a_bad_tick_goes_to_the_dead_letters(
 
 @pytest.mark.parametrize("stream", ["calls", "updates"])
 async def test_rubbish_in_our_own_streams_goes_to_the_dead_letters(settings: Settings, stream: str) -> None:
-    async with running(settings, build_world(agents=1, contacts=1, speed=60), start=False) as dialer:
+    async with run_dialer(settings, build_world(agents=1, contacts=1, speed=60), start=False) as dialer:
         await dialer.services.client.xadd(f"dialer:{stream}", {"hello": "world"})
         await eventually(dialer.dead.count)
         assert (await dialer.dead.newest(1))[0].original == {"hello": "world"}

@@ -23,7 +23,7 @@ from streamdialer.simulation import (
     Campaign,
     CentreConfig,
     Contact,
-    Happening,
+    SimEvent,
     World,
     WorldConfig,
     build_world,
@@ -54,17 +54,17 @@ def dial(world: World, contact: int, now: float = 0.0, key: str | None = None, t
     return world.originate(now, 1, contact, f"+1555{contact:07d}", key or f"1:{contact}:1", timeout)
 
 
-def live_on(world: World, until: float = 1e9) -> list[Happening]:
+def live_on(world: World, until: float = 1e9) -> list[SimEvent]:
     """Everything that happens up to `until`, one step at a time."""
-    told: list[Happening] = []
+    told: list[SimEvent] = []
     while (at := world.next_at()) is not None and at <= until:
         told += world.advance(at)
     return told
 
 
-def dial_with_patience(world: World, contacts: int) -> list[Happening]:
+def dial_with_patience(world: World, contacts: int) -> list[SimEvent]:
     """One call per free agent at every step until all contacts were called once."""
-    told: list[Happening] = []
+    told: list[SimEvent] = []
     to_call = list(range(1, contacts + 1))
     while to_call or world.next_at() is not None:
         unanswered = sum(call.answered_at is None for call in world.live.values())
@@ -173,7 +173,7 @@ def test_agents_account_for_every_second() -> None:
     assert 0 < audit.talk_share < audit.utilisation <= 1
 
 
-def news(told: list[Happening]) -> list[tuple[str, dict[str, Any]]]:
+def news(told: list[SimEvent]) -> list[tuple[str, dict[str, Any]]]:
     return [(happening.type, msgspec.to_builtins(happening.data)) for happening in told]
 
 
@@ -724,7 +724,7 @@ async def test_answers_can_be_injected(server: EmbeddedServer, redis: Redis) -> 
         def overloaded(request: web.Request) -> web.Response:
             return json_reply({"detail": "slow down"}, 429, {"Retry-After": "7"})
 
-        centre.dialer_api.script(overloaded)
+        centre.dialer_api.set_responder(overloaded)
         assert await post(1) == 429
         assert centre.summary().total.originates == 0
 
@@ -732,23 +732,23 @@ async def test_answers_can_be_injected(server: EmbeddedServer, redis: Redis) -> 
             await centre.dialer_api.normal(request)
             return json_reply({}, 500)
 
-        centre.dialer_api.script(rings_and_says_500)
+        centre.dialer_api.set_responder(rings_and_says_500)
         assert await post(1) == 500
         assert centre.summary().total.originates == 1
 
-        centre.dialer_api.script(drop_connection)
+        centre.dialer_api.set_responder(drop_connection)
         with pytest.raises(httpx.TransportError):
             await post(2)
 
         async def slow(request: web.Request) -> None:
             await anyio.sleep(30)
 
-        centre.backend.script(slow)
+        centre.backend.set_responder(slow)
         with pytest.raises(httpx.ReadTimeout):
             await backend.get("/api/campaigns/1/", timeout=0.05)
 
-        centre.backend.script(lambda request: None)
-        centre.dialer_api.script(None)
+        centre.backend.set_responder(lambda request: None)
+        centre.dialer_api.set_responder(None)
         assert await post(3) == 200
         assert (await backend.get("/api/campaigns/1/")).status_code == 200
 

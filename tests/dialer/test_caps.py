@@ -13,15 +13,15 @@ from redis.asyncio import Redis
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CampaignError
-from streamdialer.ledger import DoubtRow, PreviewTerms
+from streamdialer.ledger import InFlightRow, PreviewLimits
 from streamdialer.model import Attempt, CampaignSettings
 from streamdialer.operations.contact_detail import contact_detail
-from streamdialer.operations.eligibility import hours_of
+from streamdialer.operations.eligibility import fetch_calling_hours
 from streamdialer.rules import caps_of, load_pack
 from streamdialer.simulation import WorldConfig, build_world
 from tests.conftest import eventually
 from tests.support.caps_fixture import HOUR_S, CapsWorld
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 from tests.support.preview_fixture import PreviewWorld
 
 pytestmark = pytest.mark.anyio
@@ -50,7 +50,7 @@ async def test_attempts_are_counted_per_number_in_all_campaigns(world: CapsWorld
     for campaign in ("1", "2"):
         assert await world.refused(campaign) == {"cap_attempts": 1}
         record = await world.record(campaign, campaign)
-        assert (record["p"], record["w"]["y"]) == ("waiting", "cap_attempts")
+        assert (record["p"], record["w"]["y"]) == ("deferred", "cap_attempts")
         assert record["w"]["s"] == (
             "rule pack us-fl 2021.1 (Fla. Stat. 501.616(6)(b), not verified): "
             "at most 3 attempts in 24 h per number; 3 counted"
@@ -68,10 +68,10 @@ async def test_when_the_oldest_call_leaves_the_window_one_more_is_allowed(world:
         await world.missed("1")
     assert await world.refused("1") == {"cap_attempts": 1}
     await world.pass_time(await world.due_in_s("1") - 2)
-    assert await world.place_of("1") == "waiting"
+    assert await world.state_of("1") == "deferred"
     assert await world.refused("2") == {"cap_attempts": 1}
     await world.pass_time(3)
-    assert [await world.place_of("1"), await world.place_of("2", "2")] == ["ready", "ready"]
+    assert [await world.state_of("1"), await world.state_of("2", "2")] == ["ready", "ready"]
     await world.call("2", "call_failed")
     assert await world.refused("1") == {"cap_attempts": 1}
     assert 290 < await world.due_in_s("1") < 301, "the second of the four leaves next"
@@ -129,7 +129,7 @@ async def test_after_an_abandoned_call_the_number_rests_from_its_end(world: Caps
     attempt = await world.call("1", "call_answered")
     await world.pass_time(40)
     await world.event("call_abandoned", attempt)
-    assert await world.refused("2") == {"abandoned_rest": 1}
+    assert await world.refused("2") == {"abandon_cooloff": 1}
     assert 72 * HOUR_S - 2 <= await world.due_in_s("2", "2") <= 72 * HOUR_S
     await world.pass_time(72 * HOUR_S)
     await world.missed("2")
@@ -151,13 +151,13 @@ async def test_the_longest_wait_is_the_one_that_is_told(world: CapsWorld) -> Non
 async def test_two_calls_to_one_number_reserved_at_once_are_not_both_sent(world: CapsWorld) -> None:
     world.cap(attempt_caps=[{"count": 1, "window_h": 24, "scope": "number"}])
     first, second = await world.reserve("1"), await world.reserve("2")
-    begin = world.services.campaigns.begin
+    begin = world.services.campaigns.mark_sent
     assert await begin(first, "run", "") == "ok"
     assert await begin(second, "run", "") == "cap_attempts"
     assert await begin(second, "run", "") == "stale"
     assert await begin(first, "run", "") == "ok", "the same run asks again"
     assert await world.counted(DIGITS) == ["a"]
-    assert await world.place_of("2", "2") == "ready"
+    assert await world.state_of("2", "2") == "ready"
     assert await world.refused("2") == {"cap_attempts": 1}
     await check(world)
 
@@ -168,7 +168,7 @@ async def test_a_call_that_was_not_placed_is_not_counted(world: CapsWorld) -> No
     assert await world.counted(DIGITS) == ["a"]
     await world.settle(attempt, "not_placed")
     assert await world.counted(DIGITS) == []
-    assert not await world.services.client.zcard(world.services.keys.recent_newest)
+    assert not await world.services.client.zcard(world.services.keys.call_history_newest)
     await world.event("call_ringing", attempt)
     assert await world.counted(DIGITS) == ["a"], "it was, then"
     assert await world.refused("2") == {"cap_attempts": 1}
@@ -182,7 +182,7 @@ async def test_news_after_the_deadline_makes_a_conversation_of_it(world: CapsWor
     await world.call("3", "call_failed", disposition="busy")
     written = await world.write_entry()
     await world.pass_time(46)
-    assert await world.place_of("1") == "waiting"
+    assert await world.state_of("1") == "deferred"
     assert await world.counted(DIGITS) == ["a"]
     await world.event("call_answered", silent, entry=written)
     assert await world.counted(DIGITS) == ["c"]
@@ -238,7 +238,7 @@ async def test_the_number_that_was_called_is_counted_and_not_the_contacts_others
 
 async def test_nothing_is_counted_until_a_campaign_has_caps_and_then_all_calls_are(world: CapsWorld) -> None:
     await world.missed("1")
-    assert not await world.services.client.exists(world.services.keys.recent)
+    assert not await world.services.client.exists(world.services.keys.call_history)
     world.cap("us-fl")
     await world.missed("2")
     world.cap("none")
@@ -263,8 +263,8 @@ async def test_calls_are_forgotten_when_the_longest_window_any_campaign_had_is_o
     await world.missed("1")
     assert await world.counted(DIGITS) == ["a", "a"]
     await world.pass_time(8 * 24 * HOUR_S)
-    assert await client.hkeys(keys.recent) == ["longest"]
-    assert not await client.exists(keys.recent_newest)
+    assert await client.hkeys(keys.call_history) == ["longest"]
+    assert not await client.exists(keys.call_history_newest)
 
 
 async def test_counts_outlive_a_restart_that_keeps_the_data_and_the_contacts_themselves(
@@ -274,14 +274,14 @@ async def test_counts_outlive_a_restart_that_keeps_the_data_and_the_contacts_the
     attempt = await world.call("1", "call_failed", disposition="invalid")
     services = world.services
     await services.client.hdel(services.keys.outbox("1"), "1")
-    await services.client.zadd(services.keys.finished("1"), {"1": 1})
+    await services.client.zadd(services.keys.final("1"), {"1": 1})
     await world.sweep("1")
     assert await services.client.hget(services.keys.records("1"), attempt.contact) is None
     await world.know("1", "1", NUMBER)
     await services.client.hset(services.keys.server, "run", "another")
     await world.claim("1", 0, others=world.others["1"])
-    await services.client.hset(services.keys.server, "quiet", "0")
-    assert await services.memory.mark_rebuilt("1", (await services.memory.state()).rebuild)
+    await services.client.hset(services.keys.server, "hold_until", "0")
+    assert await services.memory.mark_rebuilt("1", (await services.memory.state()).rebuild_epoch)
     assert await world.refused("1") == {"cap_attempts": 1}
 
 
@@ -293,10 +293,15 @@ async def test_a_call_that_redis_forgot_is_counted_at_all_numbers_it_may_have_ca
     row = world.known["1"]["7"]
     await world.services.client.flushall()
     world.known = {}
-    await world.services.campaigns.due(10)
+    await world.services.campaigns.due_campaigns(10)
     await world.open_campaign("1", contacts=0)
     world.cap("us-fl")
-    assert await world.services.memory.doubt("1", [DoubtRow(row, True, None)], world.retry, world.caps) == 1
+    assert (
+        await world.services.memory.hold_in_flight(
+            "1", [InFlightRow(row, True, None)], world.retry, world.caps
+        )
+        == 1
+    )
     for number in numbers:
         assert await world.counted(number[1:]) == ["c"]
     assert await world.counted("1:7") == ["c"]
@@ -308,15 +313,15 @@ async def test_an_event_of_a_forgotten_call_is_counted_once_it_is_known_whose_it
     await world.know("1", "7", "+573000000001")
     row = world.known["1"]["7"]
     await world.services.client.flushall()
-    await world.services.campaigns.due(10)
+    await world.services.campaigns.due_campaigns(10)
     await world.open_campaign("1", contacts=0)
     world.cap("us-fl")
     memory = world.services.memory
-    assert await memory.doubt("1", [], world.retry, world.caps) == 0
+    assert await memory.hold_in_flight("1", [], world.retry, world.caps) == 0
     await world.event("call_ringing", Attempt("1", "7", 1, ""))
     assert await world.counted("1:7") == ["a"]
-    seen = DoubtRow(type(row)(row.contact, row.priority, 2, row.call), False, None)
-    await memory.doubt("1", [seen], world.retry, world.caps)
+    seen = InFlightRow(type(row)(row.contact, row.priority, 2, row.call), False, None)
+    await memory.hold_in_flight("1", [seen], world.retry, world.caps)
     assert await world.counted("1:7") == ["a"], "the same call, under another number"
     assert await world.counted("573000000001") == ["a"]
 
@@ -327,9 +332,13 @@ async def test_whoever_waits_for_a_cap_is_shown_with_the_reason(world: CapsWorld
         await world.missed("1")
     await world.refused("1")
     detail = await contact_detail(
-        world.services.client, world.services.keys, "1", "1", partial(hours_of, world.services.settings, "1")
+        world.services.client,
+        world.services.keys,
+        "1",
+        "1",
+        partial(fetch_calling_hours, world.services.settings, "1"),
     )
-    assert (detail.place, detail.reason) == ("waiting", "cap_attempts")
+    assert (detail.state, detail.reason) == ("deferred", "cap_attempts")
     assert "Fla. Stat. 501.616(6)(b)" in (detail.detail or "")
     assert detail.until is not None
 
@@ -341,15 +350,15 @@ async def test_a_contact_over_its_cap_is_neither_shown_nor_called_in_preview(ser
         load_pack("none"),
         CampaignSettings(queue_name="sales", attempt_caps=[{"count": 1, "window_h": 24, "scope": "contact"}]),
     )
-    terms = PreviewTerms(open_until_ms=None, retry=world.retry, max_concurrent=10, caps=caps)
+    terms = PreviewLimits(open_until_ms=None, retry=world.retry, max_concurrent=10, caps=caps)
     assert await world.says("requested", "1001", terms=terms) == "1"
     assert await world.says("accepted", "1001", terms=terms) == "reserved"
     attempt = (await world.reserved_calls())[-1][1]
-    assert await services.campaigns.begin(attempt, "run", "") == "ok"
+    assert await services.campaigns.mark_sent(attempt, "run", "") == "ok"
     await world.event("call_failed", attempt, disposition="busy")
     await world.age(301)
     await world.sweep()
-    assert await world.says("requested", "1001", terms=PreviewTerms(None, world.retry, 10)) == "1"
+    assert await world.says("requested", "1001", terms=PreviewLimits(None, world.retry, 10)) == "1"
     assert await world.says("accepted", "1001", terms=terms) == "cap_attempts"
     assert (await world.record("1"))["w"]["y"] == "cap_attempts"
     assert await world.says("requested", "1002", terms=terms) == ""
@@ -383,7 +392,7 @@ async def test_no_window_ever_holds_more_calls_than_the_cap(services: Services, 
         draw.shuffle(reserved)
         for _ in range(min(len(reserved), draw.choice((0, 2, 4)))):
             attempt, number = reserved.pop()
-            if await services.campaigns.begin(attempt, "run", "") != "ok":
+            if await services.campaigns.mark_sent(attempt, "run", "") != "ok":
                 continue
             record = await world.record(attempt.contact, attempt.campaign)
             sent.setdefault(number, []).append(record["h"][-1]["sm"])
@@ -409,7 +418,7 @@ async def test_no_window_ever_holds_more_calls_than_the_cap(services: Services, 
         ({"contact_caps": [{"count": 1, "window_h": 24, "scope": "planet"}]}, "planet"),
         ({"contact_caps": [{"count": 1, "window_h": 99999, "scope": "number"}]}, "takes at most 8784"),
         ({"min_gap": {"hours": "a few", "scope": "contact"}}, 'takes {"hours": 4, "scope": "number"}'),
-        ({"abandoned_rest": {"hours": 72, "scope": "number", "colour": "red"}}, "colour"),
+        ({"abandon_cooloff": {"hours": 72, "scope": "number", "colour": "red"}}, "colour"),
     ],
 )
 def test_caps_that_cannot_be_read_are_refused_in_one_line(settings: dict[str, Any], said: str) -> None:
@@ -437,10 +446,10 @@ async def test_the_dialer_calls_nobody_more_often_than_the_cap(settings: Setting
         agents=6, contacts=8, speed=200, retry_delay_s=20, max_retries=9, config=config, answer_rate=0
     )
     next(iter(sim.campaigns.values())).attempt_caps = [{"count": 2, "window_h": 24, "scope": "number"}]
-    async with running(settings, sim, speed=200) as dialer:
+    async with run_dialer(settings, sim, speed=200) as dialer:
 
         async def all_wait() -> bool:
-            return await dialer.count("waiting") == 8 and dialer.centre.summary().total.originates == 16
+            return await dialer.count("deferred") == 8 and dialer.centre.summary().total.originates == 16
 
         await eventually(all_wait, what="everybody was called twice")
         result = await dialer.tick()
@@ -450,7 +459,7 @@ async def test_the_dialer_calls_nobody_more_often_than_the_cap(settings: Setting
 
 
 async def _is_capped(services: Services) -> bool:
-    ask_hours = partial(hours_of, services.settings, "1")
+    ask_hours = partial(fetch_calling_hours, services.settings, "1")
     details = [
         await contact_detail(services.client, services.keys, "1", str(n), ask_hours) for n in range(1, 9)
     ]

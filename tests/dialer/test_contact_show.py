@@ -49,7 +49,7 @@ async def one_contact(world: LedgerWorld) -> None:
 async def test_a_ready_contact_may_be_called_now(world: LedgerWorld) -> None:
     await one_contact(world)
     detail = await shown(world)
-    assert (detail.place, detail.standing, detail.until, detail.reason) == (
+    assert (detail.state, detail.state_text, detail.until, detail.reason) == (
         "ready",
         "may be called now",
         None,
@@ -63,17 +63,17 @@ async def test_a_ready_contact_may_be_called_now(world: LedgerWorld) -> None:
 async def test_a_ready_contact_of_a_paused_campaign_is_not_called_now(world: LedgerWorld) -> None:
     await one_contact(world)
     await world.services.client.hset("campaign:1", "status", "paused")
-    said = (await shown(world)).standing
+    said = (await shown(world)).state_text
     assert said == "may be called once the campaign is active: its status is 'paused'"
 
 
 async def test_a_ready_contact_outside_its_hours_says_when_they_open(world: LedgerWorld) -> None:
     await one_contact(world)
     detail = await shown(world, start_time="2999-01-31T09:00:00", timezone="America/Bogota")
-    assert (detail.place, detail.standing) == ("ready", "may be called from 2999-01-31T14:00:00.000+00:00")
+    assert (detail.state, detail.state_text) == ("ready", "may be called from 2999-01-31T14:00:00.000+00:00")
     assert (detail.until, detail.reason) == ("2999-01-31T14:00:00.000+00:00", "window_closed")
     over = await shown(world, end_time="2020-01-31T09:00:00")
-    assert (over.standing, over.reason) == ("is not called any more", "window_closed")
+    assert (over.state_text, over.reason) == ("is not called any more", "window_closed")
 
 
 async def test_a_ready_contact_outside_the_hours_of_the_law_says_which(world: LedgerWorld) -> None:
@@ -82,8 +82,8 @@ async def test_a_ready_contact_outside_the_hours_of_the_law_says_which(world: Le
     row = load_row(Contact(id=1, phone_number="+12125550123", timezone=night))
     await world.services.campaigns.load("1", [row], 3)
     detail = await shown(world, rule_pack="us", timezone=day)
-    assert (detail.place, detail.reason) == ("ready", "window_closed")
-    assert detail.standing == f"may be called from {detail.until}"
+    assert (detail.state, detail.reason) == ("ready", "window_closed")
+    assert detail.state_text == f"may be called from {detail.until}"
     assert str(detail.detail).startswith("rule pack us ")
 
 
@@ -94,17 +94,17 @@ async def test_a_ready_contact_over_a_cap_says_until_when(services: Services) ->
     await world.set_agents(1)
     await world.missed()
     detail = await shown(world)
-    assert (detail.place, detail.reason) == ("ready", "min_gap")
-    assert detail.standing == f"may be called from {detail.until}"
+    assert (detail.state, detail.reason) == ("ready", "min_gap")
+    assert detail.state_text == f"may be called from {detail.until}"
 
 
 async def test_a_ready_contact_whose_attempts_are_used_up_or_number_is_listed(world: LedgerWorld) -> None:
     await one_contact(world)
     world.max_attempts = 0
     await world.claim(level=0)
-    assert ((await shown(world)).standing, (await shown(world)).reason) == (
+    assert ((await shown(world)).state_text, (await shown(world)).reason) == (
         "is not called any more",
-        "attempts_used_up",
+        "max_attempts",
     )
 
 
@@ -115,7 +115,7 @@ async def test_hours_that_are_not_known_are_said_to_be(world: LedgerWorld) -> No
         return "backend: no answer"
 
     detail = await contact_detail(world.services.client, world.services.keys, "1", "1", ask_hours)
-    assert detail.standing == (
+    assert detail.state_text == (
         "may be called now if its calling hours allow it, which are not known: backend: no answer"
     )
 
@@ -124,7 +124,7 @@ async def test_the_time_line_of_an_attempt_and_why_the_contact_waits(world: Ledg
     await one_contact(world)
     attempt = await world.place_one()
     await world.event("call_ringing", attempt, call_id="c-1")
-    assert (await shown(world)).place == "unanswered"
+    assert (await shown(world)).state == "dialing"
     await world.event("call_failed", attempt, call_id="c-1", disposition="busy")
     detail = await shown(world)
     (call,) = detail.attempts
@@ -138,8 +138,8 @@ async def test_the_time_line_of_an_attempt_and_why_the_contact_waits(world: Ledg
     assert call.answered_at is None
     assert None not in (call.reserved_at, call.sent_at, call.ended_at)
     assert str(call.reserved_at) <= str(call.sent_at) <= str(call.ended_at) < str(detail.until)
-    assert (detail.place, detail.reason, detail.detail) == ("waiting", "retry", "busy")
-    assert detail.standing == f"may be called from {detail.until}"
+    assert (detail.state, detail.reason, detail.detail) == ("deferred", "retry", "busy")
+    assert detail.state_text == f"may be called from {detail.until}"
     news = detail.not_confirmed
     assert news is not None
     assert (news.status, news.attempts) == ("busy", 1)
@@ -152,19 +152,19 @@ async def test_a_finished_contact_says_how_it_came_to_its_end(world: LedgerWorld
     assert (await shown(world)).attempts[0].answered_at is not None
     await world.event("call_completed", attempt)
     detail = await shown(world)
-    assert (detail.place, detail.reason, detail.until) == ("finished", "completed", None)
+    assert (detail.state, detail.reason, detail.until) == ("final", "completed", None)
 
 
 async def test_why_a_contact_was_never_called(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
     bad = msgspec.structs.replace(world.row("2"), problem="no phone number")
     await world.services.campaigns.load("1", [bad, world.row("3", attempts=3)], 3)
-    later_ms = (await world.claim(level=0)).now + 1
-    await world.services.lists.drop_gone("1", later_ms, ["1"])
+    later_ms = (await world.claim(level=0)).ledger_ms + 1
+    await world.services.lists.remove_missing("1", later_ms, ["1"])
     assert [((await shown(world, one)).reason) for one in ("1", "2", "3")] == [
         "gone",
         "invalid",
-        "attempts_used_up",
+        "max_attempts",
     ]
 
 
@@ -173,8 +173,8 @@ async def test_a_contact_that_is_shown_to_an_agent_is_said_to_be(services: Servi
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
     detail = await shown(world)
-    assert detail.place == "offered"
-    assert detail.standing == (
+    assert detail.state == "previewing"
+    assert detail.state_text == (
         f"is shown to agent 5, and called when they take it; ready again at {detail.until}"
     )
 
@@ -182,13 +182,13 @@ async def test_a_contact_that_is_shown_to_an_agent_is_said_to_be(services: Servi
 async def test_whoever_asked_not_to_be_called_is_said_to_have(world: LedgerWorld) -> None:
     await one_contact(world)
     await world.services.suppression.suppress_contact("1", "1", "event")
-    assert ((await shown(world)).place, (await shown(world)).reason) == ("finished", "do_not_call")
+    assert ((await shown(world)).state, (await shown(world)).reason) == ("final", "do_not_call")
 
 
 async def test_a_callback_that_is_owed_and_the_number_of_its_call(world: LedgerWorld) -> None:
     await one_contact(world)
     seconds, _ = await world.services.client.time()
-    noted = await world.services.callbacks.request(
+    noted = await world.services.callbacks.schedule(
         "1",
         "1",
         (seconds - 1) * 1000,
@@ -202,7 +202,7 @@ async def test_a_callback_that_is_owed_and_the_number_of_its_call(world: LedgerW
     assert asked is not None
     assert (asked.number, asked.agent) == ("••••••777", "1")
     assert asked.at < str(asked.for_agent_until)
-    assert (await shown(world)).standing == (
+    assert (await shown(world)).state_text == (
         f"may be called now for agent 1, and for anyone from {asked.for_agent_until}"
     )
     attempt = await world.place_one()
@@ -215,7 +215,7 @@ async def test_a_callback_that_is_owed_and_the_number_of_its_call(world: LedgerW
 async def test_times_are_the_servers_when_its_clock_was_set_back(world: LedgerWorld) -> None:
     await one_contact(world)
     before = await shown(world)
-    await world.services.client.hset("sd:server", "ahead", "3600000")
+    await world.services.client.hset("sd:server", "clock_offset", "3600000")
     after = await shown(world)
     assert str(after.shown_pending_at) < str(before.shown_pending_at)
 
@@ -261,7 +261,7 @@ async def test_the_command_prints_it_for_people_and_as_json(world: LedgerWorld, 
     document: Any = json.loads(result.stdout)
     assert (document["contact_id"], document["place"], document["not_confirmed"]["status"]) == (
         1,
-        "waiting",
+        "deferred",
         "busy",
     )
 

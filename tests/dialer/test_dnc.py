@@ -14,11 +14,11 @@ from aiohttp import web
 from streamdialer.broker import BadEntry, Entry
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.calls import Call, CallsStage
-from streamdialer.consumers.dialing.contact_rows import doubt_row, load_row
+from streamdialer.consumers.dialing.contact_rows import in_flight_row, load_row
 from streamdialer.consumers.events import EventsStage, read_event
-from streamdialer.consumers.handlers.do_not_call import suppress
+from streamdialer.consumers.handlers.do_not_call import add_to_dnc
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakeups import Wakes
+from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger import LoadRow
 from streamdialer.model import Attempt, Contact, DoNotCallEvent
 from streamdialer.rules.numbers import Number, read_number
@@ -26,7 +26,7 @@ from streamdialer.simulation import CentreConfig, build_world
 from streamdialer.simulation import Contact as ListedContact
 from streamdialer.simulation.servers.http import json_reply
 from tests.conftest import eventually
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
@@ -63,13 +63,13 @@ class SuppressionWorld(LedgerWorld):
     async def says(self, **fields: Any) -> None:
         """The event is handled."""
         event = DoNotCallEvent(type="do_not_call", **fields)
-        await suppress(event, self.services, Wakes(self.services))
+        await add_to_dnc(event, self.services, WakeupScheduler(self.services))
 
     async def lists(self, number: str = HERS) -> None:
         """The number alone gets onto the list: its contacts stay where they are."""
         value = "1 by hand"
         digits = read_number(number, "CO").digits
-        await self.services.client.hset(self.services.keys.do_not_call, digits, value)
+        await self.services.client.hset(self.services.keys.dnc, digits, value)
 
     async def is_listed(self, number: str = HERS) -> bool:
         [found] = await self.services.suppression.check([read_number(number, "CO")])
@@ -81,7 +81,7 @@ class SuppressionWorld(LedgerWorld):
 
     async def is_out(self, contact: str = "1", campaign: str = "1") -> None:
         """Finished for good, the backend is told, nothing of it is left in the line."""
-        assert await self.place_of(contact, campaign) == "finished"
+        assert await self.state_of(contact, campaign) == "final"
         assert await self.told(contact, campaign) == "do_not_call"
         assert (await self.claim(campaign, others=self.others(campaign))).dialed == 0
         await self.check_invariants(campaign)
@@ -92,13 +92,13 @@ class SuppressionWorld(LedgerWorld):
     async def numbers(self) -> dict[str, str]:
         """Number -> the contacts that are held of it, as campaign:contact, joined by spaces."""
         held: dict[str, str] = {}
-        for name in await self.services.client.zrange(self.services.keys.holders, 0, -1):
+        for name in await self.services.client.zrange(self.services.keys.contacts_by_number, 0, -1):
             number, _, contact = str(name).partition(" ")
             held[number] = f"{held[number]} {contact}" if number in held else contact
         return held
 
     async def begin(self, attempt: Attempt, run: str = "run") -> str:
-        return await self.services.campaigns.begin(attempt, run, "")
+        return await self.services.campaigns.mark_sent(attempt, run, "")
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ async def test_whoever_waits_for_a_retry_leaves_the_line_at_once(world: Suppress
     await world.open_with(HERS)
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="busy")
-    assert await world.place_of("1") == "waiting"
+    assert await world.state_of("1") == "deferred"
     await world.says(**BY[by])
     await world.is_out()
     await world.age(1000)
@@ -161,9 +161,9 @@ async def test_a_call_that_is_up_ends_as_do_not_call_whatever_is_said_of_it(
     attempt = await world.place_one()
     if state != "sent":
         await world.event("call_ringing" if state == "ringing" else "call_answered", attempt)
-    before = await world.place_of("1")
+    before = await world.state_of("1")
     await world.says(**BY[by])
-    assert await world.place_of("1") == before, "it is up, whatever is asked"
+    assert await world.state_of("1") == before, "it is up, whatever is asked"
     assert await world.told() == "do_not_call"
     await world.event("call_answered", attempt)
     assert await world.told() == "do_not_call"
@@ -241,9 +241,9 @@ async def test_a_request_is_not_sent_again_once_its_number_is_listed(services: S
     world = SuppressionWorld(services)
     await world.open_with(HERS)
     attempt = await world.place_one()
-    assert await again.begin(attempt, "second", "") == "again"
+    assert await again.mark_sent(attempt, "second", "") == "again"
     await world.lists()
-    assert await again.begin(attempt, "third", "") == "sent"
+    assert await again.mark_sent(attempt, "third", "") == "sent"
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
@@ -269,8 +269,8 @@ async def test_two_campaigns_lose_one_number_in_two_spellings_at_once(services: 
     await world.open_with("+573000000000", "300-123-4567", campaign="2")
     await world.says(campaign_id="2", contact_id="2")
     assert await world.told("1", "1") == await world.told("2", "2") == "do_not_call"
-    assert await world.place_of("1", "1") == await world.place_of("2", "2") == "finished"
-    assert await world.place_of("2", "1") == await world.place_of("1", "2") == "ready"
+    assert await world.state_of("1", "1") == await world.state_of("2", "2") == "final"
+    assert await world.state_of("2", "1") == await world.state_of("1", "2") == "ready"
 
 
 async def test_where_no_country_is_known_numbers_are_compared_by_their_digits(
@@ -278,7 +278,7 @@ async def test_where_no_country_is_known_numbers_are_compared_by_their_digits(
 ) -> None:
     await world.open_with("300 123-4567", "300 123-4568", country="")
     await world.says(phone_number="(300) 1234567")
-    assert [await world.place_of(contact) for contact in "12"] == ["finished", "ready"]
+    assert [await world.state_of(contact) for contact in "12"] == ["final", "ready"]
     assert (await world.numbers()) == {"3001234567": "1:1", "3001234568": "1:2"}
 
 
@@ -299,12 +299,12 @@ async def test_a_contact_that_is_not_known_yet_is_refused_when_it_comes_and_its_
     [found] = await world.services.suppression.check([read_number(HERS)])
     assert found is not None
     assert (found.number, found.why) == ("+573001234567", "event letter")
-    assert await world.services.client.exists(world.services.keys.requests("1")) == 0
+    assert await world.services.client.exists(world.services.keys.pending_dnc("1")) == 0
 
 
 async def test_a_request_for_a_campaign_nobody_knows_waits_for_it(world: SuppressionWorld) -> None:
     await world.says(campaign_id="1", contact_id="1")
-    assert [key async for key in world.services.client.scan_iter("sd:c:*")] == ["sd:c:1:requests"]
+    assert [key async for key in world.services.client.scan_iter("sd:c:*")] == ["sd:c:1:pending_dnc"]
     await world.open_with(HERS)
     await world.is_out()
     assert await world.is_listed()
@@ -331,11 +331,11 @@ async def test_whose_call_was_forgotten_and_must_not_be_called_ends_so(world: Su
     await world.open_with()
     await world.says(phone_number=HERS)
     client, keys = world.services.client, world.services.keys
-    await client.hset(keys.server, mapping={"rebuild": "mark", "lost": "1"})
-    row = doubt_row(Contact(id=1, phone_number=HERS, status="dialing", attempts=1))
-    assert await world.services.memory.doubt("1", [row], world.retry) == 1
+    await client.hset(keys.server, mapping={"rebuild_epoch": "mark", "lost": "1"})
+    row = in_flight_row(Contact(id=1, phone_number=HERS, status="dialing", attempts=1))
+    assert await world.services.memory.hold_in_flight("1", [row], world.retry) == 1
     await world.event("call_failed", Attempt("1", "1", 1, ""), disposition="busy")
-    assert await world.place_of("1") == "finished"
+    assert await world.state_of("1") == "final"
     assert await world.told() == "do_not_call"
 
 
@@ -346,12 +346,12 @@ async def test_a_call_known_from_its_event_alone_is_suppressed_once_its_number_i
     await world.says(phone_number=HERS)
     client, keys = world.services.client, world.services.keys
     seconds, _ = await client.time()
-    await client.hset(keys.server, mapping={"rebuild": "mark", "lost": str(seconds * 1000 - 1000)})
+    await client.hset(keys.server, mapping={"rebuild_epoch": "mark", "lost": str(seconds * 1000 - 1000)})
     attempt = Attempt("1", "1", 1, "")
     assert await world.event("call_answered", attempt) == "applied"
     assert await world.numbers() == {}
-    await world.services.memory.doubt(
-        "1", [doubt_row(Contact(id=1, phone_number=HERS, status="answered"))], world.retry
+    await world.services.memory.hold_in_flight(
+        "1", [in_flight_row(Contact(id=1, phone_number=HERS, status="answered"))], world.retry
     )
     assert await world.numbers() == {"573001234567": "1:1"}
     await world.event("call_completed", attempt)
@@ -363,8 +363,8 @@ async def test_a_call_the_backend_shows_as_over_is_forgotten_with_its_number(wor
     await world.open_with(HERS)
     await world.place_one()
     await client.delete(keys.outbox("1"))
-    await client.hset(keys.server, mapping={"rebuild": "mark", "lost": "4000000000000"})
-    await world.services.memory.forget_ready("1")
+    await client.hset(keys.server, mapping={"rebuild_epoch": "mark", "lost": "4000000000000"})
+    await world.services.memory.drop_reloadable("1")
     assert await world.services.memory.mark_rebuilt("1", "mark")
     assert await client.hlen(keys.records("1")) == 0
     assert await world.numbers() == {}
@@ -373,11 +373,11 @@ async def test_a_call_the_backend_shows_as_over_is_forgotten_with_its_number(wor
 async def test_a_place_that_becomes_free_is_given_to_somebody_else_at_once(world: SuppressionWorld) -> None:
     await world.open_with(HERS)
     await world.claim(level=1)
-    wakes = Wakes(world.services)
+    wakes = WakeupScheduler(world.services)
     event = DoNotCallEvent(type="do_not_call", phone_number=HERS)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wakes.serve)
-        await suppress(event, world.services, wakes)
+        await add_to_dnc(event, world.services, wakes)
         await eventually(lambda: world.services.client.xlen(world.services.keys.stream("ticks")))
         tasks.cancel_scope.cancel()
 
@@ -424,7 +424,7 @@ async def test_who_asks_first_and_who_ends_first_makes_no_difference(world: Supp
     for order in itertools.permutations(range(len(steps))):
         await world.services.client.flushall()
         await world.services.client.hset(
-            "sd:server", mapping={"rebuild": "", "quiet": "0", "run": await run_id(world)}
+            "sd:server", mapping={"rebuild_epoch": "", "hold_until": "0", "run": await run_id(world)}
         )
         await world.open_with(HERS)
         attempt = await world.place_one()
@@ -434,7 +434,7 @@ async def test_who_asks_first_and_who_ends_first_makes_no_difference(world: Supp
         await world.is_out()
         record = await world.record("1")
         ends.append((record["p"], record["a"], record["dnc"], record["h"][0]["s"], record["h"][0]["d"]))
-    assert set(ends) == {("finished", 1, True, "ended", "completed")}
+    assert set(ends) == {("final", 1, True, "ended", "completed")}
 
 
 async def run_id(world: SuppressionWorld) -> str:
@@ -448,18 +448,18 @@ async def test_the_index_of_numbers_forgets_whom_the_ledger_forgets(world: Suppr
     attempt = await world.place_one()
     await world.event("call_completed", attempt)
     await client.delete(keys.outbox("1"))  # the backend knows it
-    await client.zadd(keys.finished("1"), {"1": 1})
+    await client.zadd(keys.final("1"), {"1": 1})
     await world.sweep()
     assert await world.numbers() == {"573001234567": "1:2", "573001234568": "1:3"}
-    await client.hset(keys.server, mapping={"rebuild": "mark", "lost": "1"})
-    await world.services.memory.forget_ready("1")
+    await client.hset(keys.server, mapping={"rebuild_epoch": "mark", "lost": "1"})
+    await world.services.memory.drop_reloadable("1")
     assert await world.numbers() == {}
     await world.services.memory.mark_rebuilt("1", "mark")
     await world.load("1", load_row(Contact(id=5, phone_number=HERS)))
     await world.says(campaign_id="1", contact_id="99")
     await client.hset("campaign:1", "status", "cancelled")
     await client.delete(keys.outbox("1"))
-    assert await world.services.campaigns.cleanup("1", "sales") == "ok"
+    assert await world.services.campaigns.delete("1", "sales") == "ok"
     assert await world.numbers() == {}
     assert [key async for key in client.scan_iter("sd:c:*") if "answer" not in key] == []
 
@@ -489,7 +489,7 @@ async def test_a_request_in_the_stream_ends_a_call_and_keeps_a_number_from_every
     mine = {contact.campaign_id: contact for contact in world.contacts.values()}
     for contact in mine.values():
         contact.phone_number = "+573001234567"
-    async with running(settings, world, speed=100) as dialer:
+    async with run_dialer(settings, world, speed=100) as dialer:
         await dialer.until(lambda audit: audit.total.originates > 0)
         await dialer.producer.event("do_not_call", phone_number="573001234567", reason="letter")
         await dialer.until(lambda audit: all(contact.status == "do_not_call" for contact in mine.values()))
@@ -504,7 +504,7 @@ async def test_a_request_in_the_stream_ends_a_call_and_keeps_a_number_from_every
 
 async def test_the_backends_mark_and_a_number_that_is_none_are_told_by_the_tick(settings: Settings) -> None:
     world = build_world(agents=3, contacts=3, mode="progressive", speed=60)
-    async with running(settings, world, country="CO") as dialer:
+    async with run_dialer(settings, world, country="CO") as dialer:
         await dialer.services.suppression.suppress([read_number("+573001234567")], "by hand")
         world.add_contacts(
             [
@@ -530,7 +530,9 @@ async def test_the_backends_mark_and_a_number_that_is_none_are_told_by_the_tick(
 async def test_a_request_without_a_clear_reply_is_not_repeated_to_whoever_asked(settings: Settings) -> None:
     world = build_world(agents=1, contacts=1, mode="progressive", speed=10)
     config = CentreConfig(reply="immediate", honours_key=True)
-    async with running(settings, world, speed=10, centre_config=config, dialer_api_idempotent=True) as dialer:
+    async with run_dialer(
+        settings, world, speed=10, centre_config=config, dialer_api_idempotent=True
+    ) as dialer:
         keys: list[str] = []
 
         async def is_unclear(request: web.Request) -> web.StreamResponse | None:
@@ -539,7 +541,7 @@ async def test_a_request_without_a_clear_reply_is_not_repeated_to_whoever_asked(
             keys.append(request.headers["idempotency-key"])
             return json_reply({}, 500)
 
-        dialer.centre.dialer_api.script(is_unclear)
+        dialer.centre.dialer_api.set_responder(is_unclear)
         await eventually(lambda: len(keys) >= 2, what="the key is sent again")
         (contact,) = world.contacts.values()
         await dialer.producer.event("do_not_call", phone_number=contact.phone_number)
@@ -579,7 +581,7 @@ async def test_what_was_said_on_the_phone_holds_for_every_campaign(services: Ser
     attempt = (await world.reserved_calls())[0][1]
     assert await world.begin(attempt) == "ok"
     said = {"type": kind, "campaign_id": "1", "contact_id": "1", "disposition": "do_not_call"}
-    stage, entry = EventsStage(services, Wakes(services)), await world.write_entry()
+    stage, entry = EventsStage(services, WakeupScheduler(services)), await world.write_entry()
     for _ in range(2):
         await stage.handle(Entry(entry, said))
     assert await world.is_listed()

@@ -17,7 +17,7 @@ from streamdialer.ledger import Update
 from streamdialer.simulation import build_world
 from streamdialer.simulation.world.entities import Contact
 from tests.conftest import eventually
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
@@ -53,13 +53,13 @@ async def listening(client: Redis) -> AsyncIterator[list[str]]:
 
 async def tell_the_backend(world: LedgerWorld) -> None:
     for contact in await world.services.client.hkeys("sd:c:1:outbox"):
-        update = await world.services.outbox.take("1", str(contact), "deliverer")
+        update = await world.services.outbox.lease("1", str(contact), "deliverer")
         assert isinstance(update, Update)
-        await world.services.outbox.confirm("1", str(contact), "deliverer", update.version)
+        await world.services.outbox.acknowledge("1", str(contact), "deliverer", update.version)
 
 
 async def test_it_is_announced_once_and_again_when_contacts_have_come(world: LedgerWorld) -> None:
-    announce = world.services.lists.announce_end
+    announce = world.services.lists.publish_exhausted
     async with listening(world.services.client) as heard:
         await world.open_campaign(contacts=1)
         await world.set_agents(1)
@@ -84,7 +84,7 @@ async def test_it_is_announced_once_and_again_when_contacts_have_come(world: Led
 
 
 async def test_it_is_announced_again_after_a_callback(world: LedgerWorld) -> None:
-    announce = world.services.lists.announce_end
+    announce = world.services.lists.publish_exhausted
     await world.open_campaign(contacts=1)
     await world.set_agents(1)
     await world.event("call_completed", await world.place_one())
@@ -92,34 +92,34 @@ async def test_it_is_announced_again_after_a_callback(world: LedgerWorld) -> Non
     assert await announce("1") == "announced"
     seconds, _ = await world.services.client.time()
     entry = await world.write_entry()
-    assert await world.services.callbacks.request("1", "1", seconds * 1000, entry=entry) == "applied"
+    assert await world.services.callbacks.schedule("1", "1", seconds * 1000, entry=entry) == "applied"
     assert await announce("1") == "not_over"
     await world.event("call_completed", await world.place_one())
     await tell_the_backend(world)
     assert await announce("1") == "announced"
 
 
-@pytest.mark.parametrize("place", ["waiting", "reserved", "in_doubt"])
+@pytest.mark.parametrize("place", ["deferred", "reserved", "orphaned"])
 async def test_whoever_is_to_come_keeps_it_from_its_end(world: LedgerWorld, place: str) -> None:
     await world.open_campaign(contacts=0)
     await world.services.client.zadd(getattr(world.services.keys, place)("1"), {"9": 1})
-    assert await world.services.lists.announce_end("1") == "not_over"
+    assert await world.services.lists.publish_exhausted("1") == "not_over"
 
 
 async def test_a_campaign_that_is_not_active_or_known_has_no_end(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     await world.services.client.hset("campaign:1", "status", "paused")
-    assert await world.services.lists.announce_end("1") == "not_over"
+    assert await world.services.lists.publish_exhausted("1") == "not_over"
     await world.services.client.hset("campaign:2", "status", "active")
-    assert await world.services.lists.announce_end("2") == "not_over"
+    assert await world.services.lists.publish_exhausted("2") == "not_over"
 
 
 async def test_a_server_that_may_have_forgotten_contacts_announces_nothing(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     await world.services.client.hset("sd:server", "run", "another")
-    assert await world.services.lists.announce_end("1") == "not_over"
-    await world.services.client.hset("sd:server", "quiet", "0")
-    assert await world.services.lists.announce_end("1") == "not_over", "it has not been rebuilt"
+    assert await world.services.lists.publish_exhausted("1") == "not_over"
+    await world.services.client.hset("sd:server", "hold_until", "0")
+    assert await world.services.lists.publish_exhausted("1") == "not_over", "it has not been rebuilt"
 
 
 async def test_two_replicas_announce_an_end_once_and_new_contacts_bring_another(
@@ -128,7 +128,7 @@ async def test_two_replicas_announce_an_end_once_and_new_contacts_bring_another(
     world = build_world(agents=3, contacts=6, speed=100, retry_delay_s=30)
     async with (
         listening(redis) as heard,
-        running(settings, world, speed=100, replicas=2, centre_config=None) as dialer,
+        run_dialer(settings, world, speed=100, replicas=2, centre_config=None) as dialer,
     ):
         await dialer.until_all_are_final()
         await eventually(lambda: END in heard)
@@ -137,5 +137,5 @@ async def test_two_replicas_announce_an_end_once_and_new_contacts_bring_another(
         await dialer.until(lambda audit: audit.contacts.get("pending", 0) == 0)
         await dialer.until_all_are_final()
         await eventually(lambda: heard.count(END) == 2)
-        await anyio.sleep(3 * settings.refill_every_s)
+        await anyio.sleep(3 * settings.refill_interval_s)
         assert heard.count(END) == 2

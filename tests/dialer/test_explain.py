@@ -14,13 +14,13 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.reasons import LIMITS, WHY
 from streamdialer.consumers.services import Services
 from streamdialer.model import TickResult
-from streamdialer.operations.decisions import decisions, explain, in_words
-from streamdialer.operations.waiting_contacts import in_words as waiting_in_words
+from streamdialer.operations.decisions import decisions, describe, explain
+from streamdialer.operations.waiting_contacts import describe as waiting_in_words
 from streamdialer.operations.waiting_contacts import waiting_for
 from streamdialer.pacing import Limit
 from streamdialer.pacing.adaptive import Bound
 from streamdialer.simulation import build_world
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 from tests.support.ledger_fixture import LedgerWorld
 
 ADAPTIVE: dict[str, Any] = {
@@ -69,7 +69,7 @@ def test_what_to_do_about_a_campaign_nobody_knows_is_said_once() -> None:
 
 
 def test_whom_it_passed_over_is_told_also_when_nobody_was_left() -> None:
-    told = in_words(
+    told = describe(
         record(reason="no_contacts", detail=WHY["no_contacts"], skipped={"cap_attempts": 3, "do_not_call": 1})
     )
     assert told == (
@@ -78,7 +78,7 @@ def test_whom_it_passed_over_is_told_also_when_nobody_was_left() -> None:
 
 
 def test_the_rule_that_kept_somebody_from_being_called_is_named() -> None:
-    told = in_words(
+    told = describe(
         record(
             dialed=1, limit="no_contacts", skipped={"window_closed": 2}, why={"window_closed": "rule pack co"}
         )
@@ -87,7 +87,7 @@ def test_the_rule_that_kept_somebody_from_being_called_is_named() -> None:
 
 
 def test_a_fixed_decision_names_agents_calls_and_what_bound() -> None:
-    told = in_words(record(dialed=2, available_agents=5, active_calls=5, mode="progressive", limit="agents"))
+    told = describe(record(dialed=2, available_agents=5, active_calls=5, mode="progressive", limit="agents"))
     assert told == (
         "Placed 2 calls: 5 free agents, 5 unanswered calls (progressive); "
         "every free agent has as many calls as its mode allows."
@@ -95,17 +95,19 @@ def test_a_fixed_decision_names_agents_calls_and_what_bound() -> None:
 
 
 def test_how_each_limit_narrowed_a_decision_is_told() -> None:
-    steps = [("agents", 12, 8), ("concurrency", 8, 8), ("trunk_lines", 8, 5), ("batch", 5, 5)]
-    told = in_words(
-        record(dialed=5, available_agents=8, active_calls=5, mode="power", limit="trunk_lines", steps=steps)
+    steps = [("agents", 12, 8), ("concurrency", 8, 8), ("trunk_channels", 8, 5), ("batch", 5, 5)]
+    told = describe(
+        record(
+            dialed=5, available_agents=8, active_calls=5, mode="power", limit="trunk_channels", steps=steps
+        )
     )
     assert told.endswith(
-        "all lines of its trunk are taken (12 by its share, 8 after agents, 5 after trunk_lines)."
+        "all lines of its trunk are taken (12 by its share, 8 after agents, 5 after trunk_channels)."
     )
 
 
 def test_an_adaptive_decision_shows_its_outlook_and_the_risk_it_refused() -> None:
-    told = in_words(record(dialed=3, adaptive=ADAPTIVE))
+    told = describe(record(dialed=3, adaptive=ADAPTIVE))
     assert told == (
         "Placed 3 calls. Within 11 s 1.8 agents come free beside the 2 free now, and 3.1 people answer (a call is "
         "answered with 31%); one more person would find no agent with 4.1%, and 2.8% is allowed now."
@@ -113,22 +115,22 @@ def test_an_adaptive_decision_shows_its_outlook_and_the_risk_it_refused() -> Non
 
 
 def test_a_reached_cap_says_that_it_dials_progressively() -> None:
-    told = in_words(record(adaptive=ADAPTIVE | {"limit": "cap_reached"}))
+    told = describe(record(adaptive=ADAPTIVE | {"limit": "cap_reached"}))
     assert "the abandon rate is above its cap, so calls are placed for free agents only (progressive)" in told
 
 
 @pytest.mark.parametrize("limit", sorted(set(get_args(Bound)) - {"risk", "cap_reached"}))
 def test_every_adaptive_limit_has_words(limit: str) -> None:
-    assert LIMITS[limit].says in in_words(record(adaptive=ADAPTIVE | {"limit": limit}))
+    assert LIMITS[limit].text in describe(record(adaptive=ADAPTIVE | {"limit": limit}))
 
 
 @pytest.mark.parametrize("limit", get_args(Limit))
 def test_every_fixed_limit_has_words(limit: str) -> None:
-    assert LIMITS[limit].says in in_words(record(limit=limit))
+    assert LIMITS[limit].text in describe(record(limit=limit))
 
 
 def test_a_shadow_and_skipped_contacts_are_told() -> None:
-    told = in_words(record(dialed=1, limit="no_contacts", shadow=ADAPTIVE, skipped={"attempts_used_up": 4}))
+    told = describe(record(dialed=1, limit="no_contacts", shadow=ADAPTIVE, skipped={"max_attempts": 4}))
     assert told.endswith("; passed over: 4 out of attempts. Adaptive pacing would have placed 3.")
 
 
@@ -138,14 +140,14 @@ async def test_from_the_records_of_a_dialed_campaign(
 ) -> None:
     monkeypatch.setenv("REDIS_URL", settings.redis_url)
     world = build_world(agents=4, contacts=60, mode="predictive", pacing="adaptive", speed=60)
-    async with running(settings, world, pacing_time_scale=60.0) as dialer:
+    async with run_dialer(settings, world, pacing_time_scale=60.0) as dialer:
         await dialer.until(lambda audit: audit.total.originates > 10, within_s=30)
         await redis.hset("campaign:1", "status", "paused")
         await dialer.tick()
         found = await decisions(redis, dialer.services.keys, "1", 50)
         assert found[0].reason == "not_active"
         assert any(one.adaptive for one in found)
-        assert all(one.reason != "decided_just_now" for one in found), "nothing was decided then"
+        assert all(one.reason != "throttled" for one in found), "nothing was decided then"
     from anyio.to_thread import run_sync
 
     result = await run_sync(lambda: CliRunner().invoke(app, ["explain", "1", "--last", "50"]))
@@ -166,9 +168,9 @@ async def test_why_contacts_wait_is_told_by_reason(services: Services) -> None:
     await world.open_campaign(contacts=5)
     for number, reason in enumerate(["retry", "retry", "callback", "min_gap", "of_tomorrow"], 1):
         wait = {"y": reason, "s": "4 h between two attempts" if reason == "min_gap" else None}
-        document = {"p": "waiting", "a": 1, "w": wait}
+        document = {"p": "deferred", "a": 1, "w": wait}
         await client.hset(keys.records("1"), str(number), json.dumps(document))
-        await client.zadd(keys.waiting("1"), {str(number): 10_000 * number})
+        await client.zadd(keys.deferred("1"), {str(number): 10_000 * number})
     found = await waiting_for(client, keys, "1", 5_000)
     assert [(one.reason, one.contacts, one.first_in_s) for one in found] == [
         ("retry", 2, 5.0),

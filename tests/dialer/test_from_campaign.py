@@ -16,7 +16,7 @@ from streamdialer.ledger import PastCall, past_calls
 from streamdialer.pacing.durations import Durations
 from streamdialer.simulation import build_world
 from streamdialer.simulation.study.calibration import fit
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 
 OUTCOMES = ("human", "machine", "busy", "failed", "no_answer")
 
@@ -77,7 +77,7 @@ async def test_a_dialed_campaign_is_read_from_its_records_and_played_with_anothe
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = build_world(agents=10, contacts=120, mode="progressive", speed=100, max_retries=1)
-    async with running(settings, world, speed=100) as dialer:
+    async with run_dialer(settings, world, speed=100) as dialer:
         audit = await dialer.until_all_are_final()
         calls = await past_calls(dialer.services.client, dialer.services.keys, "1")
         total = audit.total
@@ -100,8 +100,8 @@ async def test_a_dialed_campaign_is_read_from_its_records_and_played_with_anothe
     assert [one["policy"] for one in document["policies"]] == [
         "fixed:mode=progressive,ratio=1.2",
         "ticks",
-        "knows_odds",
-        "knows_ends",
+        "oracle_rates",
+        "oracle_agents",
     ]
     fitted = document["fit"]["fit"]
     assert fitted["calls"] == total.originates

@@ -11,13 +11,13 @@ import pytest
 from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.invariant_check import Auditor
+from streamdialer.consumers.invariant_check import InvariantCheck
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.invariants import check_campaign
 from streamdialer.observability import metrics
 from streamdialer.simulation import build_world
 from tests.conftest import eventually
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +34,7 @@ async def world(services: Services) -> LedgerWorld:
     await world.event("call_failed", busy, disposition="busy")
     await world.place_one()
     assert (await world.claim(level=2)).dialed == 1
-    for place in ("connected", "waiting", "unanswered", "reserved"):
+    for place in ("connected", "deferred", "dialing", "reserved"):
         assert await world.count("1", place) == 1
     return world
 
@@ -69,8 +69,8 @@ BREAKS: dict[str, tuple[Callable[[Services], Any], list[str]]] = {
     ),
     "a place without a call": (lambda s: change_record(s, "1", h=[]), ["attempt"]),
     "to be called and not to be called": (lambda s: change_record(s, "5", dnc=True), ["suppressed"]),
-    "nobody will sweep": (lambda s: s.client.zrem(s.keys.due, "1"), ["sweep"]),
-    "a sweep that comes too late": (lambda s: s.client.zadd(s.keys.due, {"1": 9e15}), ["sweep"]),
+    "nobody will sweep": (lambda s: s.client.zrem(s.keys.sweep_schedule, "1"), ["sweep"]),
+    "a sweep that comes too late": (lambda s: s.client.zadd(s.keys.sweep_schedule, {"1": 9e15}), ["sweep"]),
     "nobody will tell the backend": (lambda s: s.client.delete(s.keys.stream("updates")), ["told"]),
 }
 
@@ -92,7 +92,7 @@ async def test_what_is_broken_is_counted_and_told(
     before = value("streamdialer_invariants_broken_total", "suppressed")
     await change_record(services, "5", dnc=True)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(Auditor(services).serve)
+        tasks.start_soon(InvariantCheck(services).serve)
         await eventually(lambda: value("streamdialer_invariants_broken_total", "suppressed") > before)
         tasks.cancel_scope.cancel()
     assert value("streamdialer_invariants_checked_total", "record") >= checked + 6
@@ -103,7 +103,7 @@ async def test_what_is_broken_is_counted_and_told(
 async def test_a_running_dialer_breaks_none(redis: Redis, settings: Settings) -> None:
     world = build_world(agents=6, contacts=60, mode="power", speed=100, retry_delay_s=30)
     looks = 0
-    async with running(settings, world, speed=100) as dialer:
+    async with run_dialer(settings, world, speed=100) as dialer:
         while not dialer.centre.summary().contacts.get("completed", 0) > 10:
             look = await check_campaign(dialer.services.scripts, dialer.services.keys, "1")
             assert look.broken == []

@@ -15,14 +15,14 @@ from streamdialer.config.settings import Settings
 from streamdialer.model import TICK_KINDS
 from streamdialer.simulation import build_world
 from tests.conftest import eventually
-from tests.support.dialer import Dialer, running
+from tests.support.dialer import Dialer, run_dialer
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys()
 CAMPAIGNS = ["1", "2"]
-RESULT_KEEP_S = 120.0
+RESULT_TTL_S = 120.0
 READ = [KEYS.stream(stream) for stream in STREAMS if stream != "dead"]
-AFTER_CLEANUP = of_the_installation(RESULT_KEEP_S)
+AFTER_CLEANUP = of_the_installation(RESULT_TTL_S)
 DRAINED = [*AFTER_CLEANUP, *of_campaigns(CAMPAIGNS)]
 BROKEN_EVENTS: list[dict[Any, Any]] = [
     {"type": "call_exploded", "campaign_id": "1"},
@@ -38,8 +38,8 @@ BROKEN_TICKS: list[dict[Any, Any]] = [{"kind": "lunch", "campaign_id": "1"}, {"k
 async def dialed_to_the_end(settings: Settings, **changes: Any) -> AsyncIterator[Dialer]:
     """Two campaigns after retries, every kind of tick and all sorts of rubbish; completed, nothing under way."""
     world = build_world(agents=6, contacts=24, campaigns=2, mode="progressive", speed=100, retry_delay_s=30)
-    async with running(
-        settings, world, speed=100, replicas=2, producers=2, result_keep_s=RESULT_KEEP_S, **changes
+    async with run_dialer(
+        settings, world, speed=100, replicas=2, producers=2, result_ttl_s=RESULT_TTL_S, **changes
     ) as dialer:
         client = dialer.services.client
         await dialer.until(lambda audit: audit.total.originates > 0)
@@ -85,12 +85,12 @@ async def test_drained_campaigns_leave_only_what_the_table_lists(redis: Redis, s
     assert await unfinished(redis, READ) == []
     assert await complaints(redis, DRAINED) == []
     assert set(await redis.hkeys(KEYS.directory)) == set(CAMPAIGNS)
-    assert set(await redis.zrange(KEYS.due, 0, -1)) <= set(CAMPAIGNS)
+    assert set(await redis.zrange(KEYS.sweep_schedule, 0, -1)) <= set(CAMPAIGNS)
     assert await redis.hlen(KEYS.waiting_ticks) == 0
-    slots = {str(field) for field in await redis.hkeys(KEYS.slots)}
+    slots = {str(field) for field in await redis.hkeys(KEYS.tick_slots)}
     assert slots <= {f"{kind}:{campaign}" for kind in TICK_KINDS for campaign in CAMPAIGNS}
     for campaign in CAMPAIGNS:
-        tombstones: Any = await redis.zrange(KEYS.finished(campaign), 0, -1, withscores=True)
+        tombstones: Any = await redis.zrange(KEYS.final(campaign), 0, -1, withscores=True)
         assert len(tombstones) == 12
         assert all(until < float("inf") for _, until in tombstones), "each has an end: the backend knows"
 
@@ -98,9 +98,9 @@ async def test_drained_campaigns_leave_only_what_the_table_lists(redis: Redis, s
 async def test_tombstones_end_and_take_with_them_what_is_known_of_their_contacts(
     redis: Redis, settings: Settings
 ) -> None:
-    async with dialed_to_the_end(settings, tombstone_s=0.5):
-        tombstones = [KEYS.finished(campaign) for campaign in CAMPAIGNS]
-        await eventually(lambda: gone(redis, *tombstones, KEYS.due), what="no tombstone is left")
+    async with dialed_to_the_end(settings, final_ttl_s=0.5):
+        tombstones = [KEYS.final(campaign) for campaign in CAMPAIGNS]
+        await eventually(lambda: gone(redis, *tombstones, KEYS.sweep_schedule), what="no tombstone is left")
     hashes = [name(campaign) for name in (KEYS.records, KEYS.contacts) for campaign in CAMPAIGNS]
     assert await gone(redis, *hashes)
     assert await complaints(redis, DRAINED) == []
@@ -114,7 +114,7 @@ async def test_a_consumer_that_died_is_forgotten_once_its_entries_are_taken_over
     await redis.xadd(events, {"type": "nonsense"})
     await redis.xreadgroup(GROUP, "died", {events: ">"})
     world = build_world(agents=1, contacts=1, mode="preview", speed=60)
-    async with running(settings, world, start=False, consumer_forget_s=0.5, replicas=2) as dialer:
+    async with run_dialer(settings, world, start=False, idle_consumer_ttl_s=0.5, replicas=2) as dialer:
         await eventually(lambda: dialer.dead.count(), what="its entry was taken over")
         await eventually(lambda: is_no_consumer(redis, events, "died"))
     assert await unfinished(redis, READ) == []
@@ -135,7 +135,7 @@ async def is_no_consumer(client: Redis, stream: str, name: str) -> bool:
         ("sd:c:1:ready", None, "nobody knows why"),
         ("campaign:1", 60, "nobody knows why"),
         ("sd:tick:1-1", None, "never expires"),
-        ("sd:tick:1-1", 2 * RESULT_KEEP_S, "should within 120 s"),
+        ("sd:tick:1-1", 2 * RESULT_TTL_S, "should within 120 s"),
         ("sd:server", 60, "is to stay"),
     ],
 )

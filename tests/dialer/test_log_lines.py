@@ -10,7 +10,7 @@ import pytest
 from streamdialer.config.settings import Settings
 from streamdialer.simulation import CentreConfig, WorldConfig, build_world
 from tests.conftest import eventually
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
 ANSWERED = ["sent", "call_ringing", "call_answered", "call_completed"]
@@ -23,7 +23,7 @@ async def test_each_change_of_a_call_is_one_line_with_the_attempts_id(
     everybody = WorldConfig(human=1, machine=0, busy=0, failed=0)
     world = build_world(agents=3, contacts=4, answer_rate=1, speed=100, config=everybody)
     caplog.set_level(logging.DEBUG, "streamdialer")
-    async with running(
+    async with run_dialer(
         settings, world, speed=100, replicas=2, centre_config=CentreConfig(reply="held")
     ) as dialer:
         await dialer.until_all_are_final()
@@ -45,7 +45,7 @@ async def test_a_call_that_nobody_hears_of_any_more_is_named(
 ) -> None:
     world = build_world(agents=2, contacts=6, answer_rate=0, speed=30)
     caplog.set_level(logging.INFO, "streamdialer")
-    async with running(
+    async with run_dialer(
         settings,
         world,
         speed=30,

@@ -14,17 +14,17 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from streamdialer.broker import ReplicaRun
+from streamdialer.broker import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.consumers.services import Services
-from streamdialer.ledger.metrics import BATCH, HOURS_PER_READING, Readings
+from streamdialer.ledger.metrics import BATCH, HOURS_PER_COLLECT, LedgerMetrics
 from streamdialer.observability import metrics
 from streamdialer.observability.health import HealthPort
 from streamdialer.simulation import build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
 from tests.conftest import eventually
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 
 pytestmark = pytest.mark.anyio
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -78,7 +78,7 @@ def test_counters_end_in_total_and_times_are_in_seconds() -> None:
 async def test_a_running_dialer_shows_its_work(redis: Redis, settings: Settings) -> None:
     port = free_port()
     world = build_world(agents=6, contacts=40, campaigns=2, mode="progressive", speed=60)
-    async with running(settings, world, health_port=port) as dialer:
+    async with run_dialer(settings, world, health_port=port) as dialer:
         before = await scrape(port)
         await dialer.until(lambda audit: audit.total.originates >= 20, within_s=40)
         await eventually(lambda: status_is(port, "/ready", 200))
@@ -107,7 +107,7 @@ async def test_a_running_dialer_shows_its_work(redis: Redis, settings: Settings)
     assert rise("streamdialer_attempts_ended_total") > 0
     assert rise("streamdialer_reaction_seconds_count") > 0
     assert 0 < rise("streamdialer_reaction_seconds_sum") < 0.5 * rise("streamdialer_reaction_seconds_count")
-    assert rise("streamdialer_script_seconds_count", script="claim") > 0
+    assert rise("streamdialer_script_seconds_count", script="reserve_contacts") > 0
     assert rise("streamdialer_redis_round_trip_seconds_count") > 0
     assert value(samples, "streamdialer_redis_up") == value(samples, "streamdialer_ready") == 1
     assert value(samples, "streamdialer_campaigns", state="active") == 2
@@ -136,8 +136,8 @@ async def test_what_redis_holds_is_measured(redis: Redis, services: Services) ->
             f"b{(hour - 30) % 744}": (hour - 30) * 1_000_000 + 77,
         }
         await redis.hset(keys.totals(campaign), mapping=totals)
-    await redis.zadd(keys.unanswered("0"), {"a": 1, "b": (now_s + 60) * 1000})
-    await redis.zadd(keys.in_doubt("1"), {"a": 1})
+    await redis.zadd(keys.dialing("0"), {"a": 1, "b": (now_s + 60) * 1000})
+    await redis.zadd(keys.orphaned("1"), {"a": 1})
     await redis.zadd(keys.queue_free("sales"), {"7": 1, "8": 1})
     await redis.hset(keys.api, mapping={"until": (now_s + 60) * 1000, "reason": "dialer_api_down"})
     await redis.xgroup_create(keys.stream("calls"), "streamdialer", mkstream=True)
@@ -146,7 +146,7 @@ async def test_what_redis_holds_is_measured(redis: Redis, services: Services) ->
     await redis.xreadgroup("streamdialer", "me", {keys.stream("calls"): ">"}, count=1)
 
     before = {key: await redis.dump(key) for key in await redis.keys()}
-    await Readings(services.scripts, keys).take()
+    await LedgerMetrics(services.scripts, keys).collect()
     assert {key: await redis.dump(key) for key in await redis.keys()} == before, "nothing was written"
 
     samples = read(metrics.exposition(with_ledger=True).decode())
@@ -155,7 +155,7 @@ async def test_what_redis_holds_is_measured(redis: Redis, services: Services) ->
     assert value(samples, "streamdialer_campaigns_over_abandon_cap") == 1
     assert value(samples, "streamdialer_abandon_ratio") == pytest.approx(11 / 200)
     assert value(samples, "streamdialer_abandon_ratio_of_cap_max") == pytest.approx(3.0)
-    assert value(samples, "streamdialer_calls", state="unanswered") == 2
+    assert value(samples, "streamdialer_calls", state="dialing") == 2
     assert value(samples, "streamdialer_uncertain_attempts", why="silent") == 1
     assert value(samples, "streamdialer_uncertain_attempts", why="forgotten") == 1
     assert value(samples, "streamdialer_agents", state="free") == 2
@@ -178,16 +178,16 @@ async def test_long_abandon_rates_of_many_campaigns_are_read_in_turn(
         await redis.hset(keys.campaign(campaign), "status", "active")
         totals: Any = {f"{letter}{(hour - 719) % 744}": (hour - 719) * 1_000_000 + 5 for letter in "pb"}
         await redis.hset(keys.totals(campaign), mapping=totals)
-    readings, seen = Readings(services.scripts, keys), []
+    readings, seen = LedgerMetrics(services.scripts, keys), []
     for _ in range(4):
-        await readings.take()
+        await readings.collect()
         seen.append(metrics.LEDGER.get_sample_value("streamdialer_campaigns_over_abandon_cap"))
-    at_once = HOURS_PER_READING // window_h
+    at_once = HOURS_PER_COLLECT // window_h
     assert seen == [at_once, 2 * at_once, 10, 10], "what was read before is remembered"
     for campaign in map(str, range(10)):
         await redis.hset(keys.totals(campaign), f"b{(hour - 719) % 744}", (hour - 719) * 1_000_000)
     for _ in range(3):
-        await readings.take()
+        await readings.collect()
     assert metrics.LEDGER.get_sample_value("streamdialer_campaigns_over_abandon_cap") == 0, "and read again"
 
 
@@ -195,7 +195,7 @@ async def test_a_redis_that_is_away_is_a_value_and_not_an_error(settings: Settin
     port = free_port()
     with EmbeddedServer() as server:
         here = msgspec.structs.replace(settings, redis_url=server.url, health_port=port)
-        run = ReplicaRun()
+        run = ShutdownSignal()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run_replica, here, ReplicaOptions(), run)
             await eventually(lambda: status_is(port, "/ready", 200))

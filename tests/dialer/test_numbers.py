@@ -15,10 +15,10 @@ from streamdialer.consumers.calls import read_call
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.services import Services
 from streamdialer.model import Attempt, Contact
-from streamdialer.operations.dead_letters import fit_to_show
+from streamdialer.operations.dead_letters import masked_letter
 from streamdialer.simulation import build_world
 from streamdialer.simulation.world.config import WorldConfig
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
@@ -135,9 +135,9 @@ async def test_a_number_that_does_not_exist_is_never_called_again_and_the_last_o
     assert await caller.end("no_answer") == THREE[2]
     assert await caller.end("invalid") == THREE[0]
     assert await caller.end("busy") == THREE[2]
-    assert await caller.world.place_of("1") == "waiting"
+    assert await caller.world.state_of("1") == "deferred"
     assert await caller.end("invalid") == THREE[2]
-    assert await caller.world.place_of("1") == "finished"
+    assert await caller.world.state_of("1") == "final"
     assert await caller.told() == "invalid"
 
 
@@ -145,16 +145,16 @@ async def test_the_attempts_of_all_numbers_count_together(caller: Caller) -> Non
     await caller.open(max_attempts=2)
     await caller.end("no_answer")
     await caller.end("invalid")
-    assert await caller.world.place_of("1") == "finished"
+    assert await caller.world.state_of("1") == "final"
     assert await caller.told() == "failed", "another number was left, and no attempt"
 
 
 async def test_what_was_told_late_is_told_again_the_same(caller: Caller) -> None:
     await caller.open()
     await caller.end("invalid")
-    update = await caller.world.services.outbox.take("1", "1", "first")
+    update = await caller.world.services.outbox.lease("1", "1", "first")
     assert update not in ("none", "busy")
-    assert await caller.world.services.outbox.confirm("1", "1", "another", 1) == "lost"
+    assert await caller.world.services.outbox.acknowledge("1", "1", "another", 1) == "lost"
     assert await caller.told() == "failed"
 
 
@@ -167,10 +167,10 @@ async def test_what_contradicting_events_say_of_a_call_turns_the_number_the_same
     for disposition in order:
         await caller.world.event("call_failed", attempt, disposition=disposition)
     record = await caller.world.record("1")
-    assert (record["ni"], record["nx"], record["p"]) == (2, {"1": True}, "waiting")
+    assert (record["ni"], record["nx"], record["p"]) == (2, {"1": True}, "deferred")
     await caller.world.event("call_completed", attempt, disposition="completed")
     record = await caller.world.record("1")
-    assert ("nx" in record, record["p"]) == (False, "finished"), "it exists: somebody answered it"
+    assert ("nx" in record, record["p"]) == (False, "final"), "it exists: somebody answered it"
 
 
 async def test_a_call_that_was_not_placed_goes_to_the_same_number_next(caller: Caller) -> None:
@@ -196,7 +196,7 @@ async def test_a_contact_with_one_number_costs_nothing_extra(world: LedgerWorld)
     record = await world.record("1")
     assert not {"ni", "nx"} & set(record)
     assert "ph" not in record["h"][0]
-    assert record["p"] == "finished"
+    assert record["p"] == "final"
     entries: Any = await world.services.client.xrange("dialer:calls")
     assert not {"phone", "phone_number"} & set(entries[-1][1])
 
@@ -211,7 +211,7 @@ def test_no_number_of_a_dead_letter_is_shown() -> None:
         deliveries=1,
         original={"call": load_row(contact(phones=list(THREE))).call, "phone_number": THREE[1]},
     )
-    shown = str(fit_to_show(letter).original)
+    shown = str(masked_letter(letter).original)
     assert not any(number in shown for number in THREE)
     assert "002" in shown
 
@@ -228,8 +228,8 @@ async def test_each_of_a_contacts_phones_rings_in_its_turn(settings: Settings, r
         if request.path == "/calls/originate":
             rang.append(msgspec.json.decode(await request.read())["phone_number"])
 
-    async with running(settings, world, speed=100) as dialer:
-        dialer.centre.dialer_api.script(note)
+    async with run_dialer(settings, world, speed=100) as dialer:
+        dialer.centre.dialer_api.set_responder(note)
         await dialer.until_all_are_final()
         assert rang == list(THREE)
         assert world.contacts[1].status == "no_answer"

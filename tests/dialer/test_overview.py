@@ -11,34 +11,34 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from rich.console import Console
 
-from streamdialer.broker import Entry, ReplicaRun
-from streamdialer.broker.activity import TOLD_PER_STAGE, Activity, subject_of
-from streamdialer.broker.heartbeat import BEAT, FORGET_S, Heartbeat, ReplicaState, read_replicas
+from streamdialer.broker import Entry, ShutdownSignal
+from streamdialer.broker.activity import SHOWN_PER_STAGE, Activity, subject_of
+from streamdialer.broker.heartbeat import HEARTBEAT, TTL_S, Heartbeat, ReplicaState, read_replicas
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Scripts
-from streamdialer.cli.top_view import picture, span
+from streamdialer.cli.top_view import render, span
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services
-from streamdialer.ledger.samples import KEPT, Noted, Samples, read_samples
+from streamdialer.ledger.samples import MAX_SAMPLES, Sample, Samples, read_samples
 from streamdialer.operations.campaigns import campaign_rows
-from streamdialer.operations.overview import Agents, CampaignView, Overview, overview
-from streamdialer.operations.overview.trends import course_of, forecast_end, utilisation
+from streamdialer.operations.overview import Agents, CampaignOverview, Overview, overview
+from streamdialer.operations.overview.trends import forecast_end, trends_of, utilisation
 from streamdialer.simulation import build_world
 from tests.conftest import eventually
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys()
 
 
-def sample(minute: int, **changes: Any) -> Noted:
-    plain: dict[str, Any] = dict.fromkeys(Noted.__struct_fields__, 0)
-    return Noted(**(plain | {"at": minute * 60_000, "pending": None} | changes))
+def sample(minute: int, **changes: Any) -> Sample:
+    plain: dict[str, Any] = dict.fromkeys(Sample.__struct_fields__, 0)
+    return Sample(**(plain | {"at": minute * 60_000, "pending": None} | changes))
 
 
 async def test_its_numbers_are_those_of_the_ledger(settings: Settings, redis: Redis) -> None:
     world = build_world(agents=6, contacts=60, campaigns=2, mode="predictive", answer_rate=0.8, speed=30)
-    async with running(settings, world, speed=30, replicas=2, sample_every_s=0.4) as dialer:
+    async with run_dialer(settings, world, speed=30, replicas=2, sample_interval_s=0.4) as dialer:
         scripts, client = dialer.services.scripts, dialer.services.client
         await eventually(lambda: client.llen(KEYS.samples("1")))
 
@@ -51,7 +51,7 @@ async def test_its_numbers_are_those_of_the_ledger(settings: Settings, redis: Re
             if not all(one.answered for one in seen.campaigns):
                 return None
             for row, one in zip(before, seen.campaigns, strict=True):
-                assert (one.ready, one.waiting, one.reserved) == (row.ready, row.waiting, row.reserved)
+                assert (one.ready, one.deferred, one.reserved) == (row.ready, row.deferred, row.reserved)
                 assert (one.ringing, one.connected) == (row.active_calls, row.connected_calls)
                 assert (one.calls, one.answered) == (row.totals["total_calls"], row.totals["answered_calls"])
             return seen
@@ -114,18 +114,20 @@ async def test_alarms_say_what_is_wrong_the_worst_first(services: Services) -> N
     await client.hset(KEYS.campaign("1"), "status", "active")
     await client.xadd(KEYS.stream("dead"), {"reason": "unknown_type"})
     now_ms = (await client.time())[0] * 1000
-    await client.hset(KEYS.server, mapping={"quiet": str(now_ms + 40_000)})
+    await client.hset(KEYS.server, mapping={"hold_until": str(now_ms + 40_000)})
     await client.hset(KEYS.api, mapping={"until": str(now_ms + 9000), "reason": "dialer_api_credentials"})
     await services.scripts.run(
-        BEAT, [KEYS.replicas, KEYS.replica_states], ["r1", msgspec.json.encode(state()).decode(), 600_000]
+        HEARTBEAT,
+        [KEYS.replicas, KEYS.replica_states],
+        ["r1", msgspec.json.encode(state()).decode(), 600_000],
     )
     await client.zadd(KEYS.replicas, {"r1": now_ms - 60_000})
     seen = await overview(services.scripts, KEYS)
     codes = [alarm.code for alarm in seen.alarms]
     assert codes == [
-        "memory_lost",
+        "data_loss",
         "dialer_api_credentials",
-        "nobody_decides",
+        "no_decisions",
         "no_replica",
         "no_producer",
         "replica_silent",
@@ -141,7 +143,7 @@ def state() -> ReplicaState:
 # samples
 
 
-async def kept(redis: Redis) -> list[Noted]:
+async def kept(redis: Redis) -> list[Sample]:
     found: Any = await redis.lrange(KEYS.samples("1"), 0, -1)
     return read_samples(found)
 
@@ -161,15 +163,15 @@ async def test_samples_come_once_in_an_interval_are_bounded_and_go_with_the_camp
     assert [one.pending for one in await kept(redis)] == [5, None, None, None, None, None]
     for _ in range(40):
         await hasty.take("1", "sales")
-    assert await redis.llen(KEYS.samples("1")) == KEPT
+    assert await redis.llen(KEYS.samples("1")) == MAX_SAMPLES
     assert await redis.pttl(KEYS.samples("1")) > 0
     await redis.hset(KEYS.campaign("1"), "status", "completed")
-    assert await services.campaigns.cleanup("1", "sales") == "ok"
+    assert await services.campaigns.delete("1", "sales") == "ok"
     assert not await redis.exists(KEYS.samples("1"))
 
 
 def test_a_course_is_what_happened_between_samples() -> None:
-    course = course_of(
+    course = trends_of(
         [sample(0, calls=10, answered=3), sample(1, calls=18, answered=2, free=4), sample(2, calls=18)]
     )
     assert [(one.calls, one.answered, one.free, one.seconds) for one in course] == [
@@ -209,8 +211,8 @@ def test_the_end_of_the_list_is_foreseen_from_how_fast_it_falls(
 
 
 async def test_a_process_that_ends_is_forgotten_and_one_that_dies_is_silent_first(services: Services) -> None:
-    run = ReplicaRun()
-    run.activity.has_stage("calls")
+    run = ShutdownSignal()
+    run.activity.register_stage("calls")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(Heartbeat(services.scripts, KEYS, run, "here", "consume").serve)
         await eventually(lambda: services.client.zcard(KEYS.replicas))
@@ -224,7 +226,7 @@ async def test_a_process_that_ends_is_forgotten_and_one_that_dies_is_silent_firs
     await services.client.zadd(KEYS.replicas, {"gone": 1})
     await services.client.hset(KEYS.replica_states, "gone", raw)
     await services.scripts.run(
-        BEAT, [KEYS.replicas, KEYS.replica_states], ["here", raw, round(FORGET_S * 1000)]
+        HEARTBEAT, [KEYS.replicas, KEYS.replica_states], ["here", raw, round(TTL_S * 1000)]
     )
     assert await services.client.hkeys(KEYS.replica_states) == ["here"]
 
@@ -237,7 +239,7 @@ def test_of_what_is_in_hand_the_oldest_are_told_and_nobody_s_number() -> None:
     activity.end("ticks", entries[0], "done")
     activity.end("ticks", entries[8], "failed")
     told = activity.by_stage()["ticks"]
-    assert (told.in_hand, told.done, told.again, len(told.doing)) == (7, 1, 1, TOLD_PER_STAGE)
+    assert (told.in_progress, told.done, told.again, len(told.doing)) == (7, 1, 1, SHOWN_PER_STAGE)
     assert told.doing[0].subject == "dial 1"
 
 
@@ -260,7 +262,7 @@ def test_what_an_entry_is_about(fields: dict[str, str], subject: str) -> None:
 # the picture
 
 
-def campaign(number: int, **changes: Any) -> CampaignView:
+def campaign(number: int, **changes: Any) -> CampaignOverview:
     plain: dict[str, Any] = {
         "campaign_id": number,
         "name": "Spring \x1b[2Jsale " + "x" * 70,
@@ -278,8 +280,8 @@ def campaign(number: int, **changes: Any) -> CampaignView:
         "forecast_end": 9_000_000,
         "course": [],
     }
-    counts = dict.fromkeys(set(CampaignView.__struct_fields__) - plain.keys(), 12345)
-    return CampaignView(**(counts | plain | changes))
+    counts = dict.fromkeys(set(CampaignOverview.__struct_fields__) - plain.keys(), 12345)
+    return CampaignOverview(**(counts | plain | changes))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (100, 30), (120, 24), (200, 60)])
@@ -299,7 +301,7 @@ async def test_the_picture_fits_the_terminal(
     width, height = size
     console = Console(width=width, height=height, color_system=None, force_terminal=False)
     with console.capture() as captured:
-        console.print(picture(seen, width=width, height=height, trouble=trouble))
+        console.print(render(seen, width=width, height=height, trouble=trouble))
     lines = captured.get().splitlines()
     assert len(lines) <= height
     assert max(map(len, lines)) <= width

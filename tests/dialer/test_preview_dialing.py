@@ -24,7 +24,7 @@ from streamdialer.producers.events import Producer, SyncProducer
 from streamdialer.simulation import build_world
 from tests.conftest import eventually
 from tests.ledger.test_hours_in_ledger import zone_where
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 from tests.support.ledger_invariants import check_ledger
 from tests.support.ledger_reader import move_clock
 from tests.support.preview_fixture import PreviewWorld
@@ -56,7 +56,7 @@ async def test_a_campaign_switched_to_preview_shows_what_its_contacts_were_loade
     world = build_world(agents=0, contacts=30, mode="progressive", speed=60)
     for contact in world.contacts.values():
         contact.custom_data = {"name": f"Ada {contact.id}"}
-    async with running(settings, world, campaign_max_age_s=0.1) as dialer:
+    async with run_dialer(settings, world, campaign_cache_ttl_s=0.1) as dialer:
         await eventually(lambda: dialer.count("ready"), what="contacts are loaded")
         world.campaigns[1].dial_mode = "preview"
         answers = await ask_all(dialer.producer, range(1001, 1004))
@@ -73,7 +73,7 @@ async def test_agents_who_race_through_two_replicas_are_never_shown_the_same_con
     world = build_world(agents=12, contacts=40, mode="preview", speed=60)
     world.contacts[1].custom_data = {"name": "Ada"}
     world.contacts[1].priority = 10
-    async with running(settings, world, replicas=2) as dialer:
+    async with run_dialer(settings, world, replicas=2) as dialer:
         await eventually(lambda: dialer.count("ready"), what="contacts are loaded")
         for _ in range(3):
             answers = await ask_all(dialer.producer, range(1001, 1013))
@@ -95,7 +95,7 @@ async def test_an_accepted_contact_is_called_within_its_own_hours(redis: Redis, 
     world = build_world(agents=1, contacts=2, mode="preview", speed=60)
     for contact in world.contacts.values():
         contact.timezone = zone_where(10, 18)
-    async with running(settings, world, rule_pack="us", timezone=zone_where(0, 6)) as dialer:
+    async with run_dialer(settings, world, rule_pack="us", timezone=zone_where(0, 6)) as dialer:
         await eventually(lambda: dialer.count("ready"), what="contacts are loaded")
         answer = await dialer.producer.preview(1, 1001)
         assert answer is not None
@@ -107,18 +107,18 @@ async def test_an_accepted_contact_is_called_within_its_own_hours(redis: Redis, 
 
 async def test_a_campaign_that_dials_by_itself_shows_nobody(redis: Redis, settings: Settings) -> None:
     world = build_world(agents=1, contacts=5, mode="progressive", speed=60)
-    async with running(settings, world, start=False) as dialer:
+    async with run_dialer(settings, world, start=False) as dialer:
         answer = await dialer.producer.preview(1, 1001)
         assert answer is not None
         assert (answer.type, answer.data["reason"]) == ("preview_none", "not_preview")
         answer = await dialer.producer.preview(99, 1001)
         assert answer is not None
-        assert answer.data["reason"] == "campaign_unusable"
+        assert answer.data["reason"] == "invalid_campaign"
 
 
 async def test_a_program_that_is_not_asynchronous_asks_as_well(redis: Redis, settings: Settings) -> None:
     world = build_world(agents=1, contacts=5, mode="preview", speed=60)
-    async with running(settings, world) as dialer:
+    async with run_dialer(settings, world) as dialer:
         await eventually(lambda: dialer.count("ready"), what="contacts are loaded")
 
         def ask() -> PreviewAnswer | None:
@@ -176,12 +176,12 @@ async def test_whatever_agents_callers_and_ticks_do_at_once_the_ledger_stays_who
         if deed in ("requested", "accepted", "skipped"):
             done.append(partial(world.says, deed, agent, draw.choice((contact, "")), entry=entry))
         elif deed == "callback":
-            request = world.services.callbacks.request
+            request = world.services.callbacks.schedule
             done.append(partial(request, "1", contact, at_ms, entry=entry, agent=draw.choice(("", agent))))
         elif deed == "claim":
             done.append(partial(world.claim, level=2, token=entry))
         elif deed == "begin" and attempt:
-            done.append(partial(world.services.campaigns.begin, attempt, "run", ""))
+            done.append(partial(world.services.campaigns.mark_sent, attempt, "run", ""))
         elif deed == "event" and attempt:
             kind = draw.choice(("call_answered", "call_completed", "call_failed", "call_abandoned"))
             done.append(partial(world.event, kind, attempt, entry=entry))
@@ -193,10 +193,10 @@ async def test_whatever_agents_callers_and_ticks_do_at_once_the_ledger_stays_who
         for act in (*done[-1:], *draw.sample(done, min(1, len(done)))):
             await act()
         view = (await check_ledger(client, keys, ["1"])).campaigns["1"]
-        agents = [(await world.record(contact))["of"]["ag"] for contact in view.places["offered"]]
+        agents = [(await world.record(contact))["of"]["ag"] for contact in view.states["previewing"]]
         assert len(agents) == len(set(agents)), "an agent is shown two contacts"
-        seen.update(place for place, contacts in view.places.items() if contacts)
-    assert {"offered", "waiting", "unanswered"} <= seen
+        seen.update(place for place, contacts in view.states.items() if contacts)
+    assert {"previewing", "deferred", "dialing"} <= seen
 
 
 async def test_a_callback_is_placed_on_the_number_and_for_the_agent_asked_for(
@@ -211,7 +211,7 @@ async def test_a_callback_is_placed_on_the_number_and_for_the_agent_asked_for(
 
     monkeypatch.setattr(DialerAPI, "originate", watched)
     world = build_world(agents=1, contacts=3, mode="progressive", speed=60, answer_rate=0.0)
-    async with running(settings, world) as dialer:
+    async with run_dialer(settings, world) as dialer:
         await eventually(lambda: dialer.services.client.hexists("sd:c:1:records", "3"))
         at = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
         asked = {"campaign_id": 1, "contact_id": 3, "at": at, "phone_number": "+15559999", "agent_id": 1001}

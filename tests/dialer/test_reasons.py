@@ -14,11 +14,11 @@ from redis.asyncio import Redis
 from streamdialer.broker.connection import server_ms
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.reasons import LIMITS
-from streamdialer.operations.decisions import decisions, standing
+from streamdialer.operations.decisions import decisions, dial_status
 from streamdialer.simulation.servers.http import json_reply
 from tests.conftest import eventually
-from tests.support.dialer import Dialer, running
-from tests.support.reason_scenarios import Scene, abandon_one, api_says, campaign_of, start, world
+from tests.support.dialer import Dialer, run_dialer
+from tests.support.reason_scenarios import Scenario, abandon_one, api_says, campaign_of, start, world
 
 pytestmark = pytest.mark.anyio
 
@@ -50,7 +50,7 @@ async def hide_info(dialer: Dialer) -> None:
 
 def backend_says(status: int) -> Callable[[Dialer], Awaitable[None]]:
     async def act(dialer: Dialer) -> None:
-        dialer.centre.backend.script(lambda request: json_reply({}, status))
+        dialer.centre.backend.set_responder(lambda request: json_reply({}, status))
         await start(dialer)
 
     return act
@@ -68,79 +68,79 @@ async def show_them_unreadably(dialer: Dialer) -> None:
             return web.json_response({"id": {"not": "an id"}})
         return None
 
-    dialer.centre.backend.script(script)
+    dialer.centre.backend.set_responder(script)
 
 
 REASON_SCENES = [
-    Scene("unknown_campaign", "it has no status in Redis", act=nothing),
-    Scene("not_active", "its status is 'paused', not 'active'", act=pause),
-    Scene(
-        "nobody_decides", "nobody has decided anything about it yet", running={"producers": 0, "replicas": 0}
+    Scenario("unknown_campaign", "it has no status in Redis", act=nothing),
+    Scenario("not_active", "its status is 'paused', not 'active'", act=pause),
+    Scenario(
+        "no_decisions", "nobody has decided anything about it yet", running={"producers": 0, "replicas": 0}
     ),
-    Scene(
+    Scenario(
         "window_closed",
         "its calling hours are over; they open ",
         lambda: campaign_of(world(), days_of_week=[(datetime.now(UTC).weekday() + 3) % 7]),
     ),
-    Scene(
+    Scenario(
         "window_closed",
         "its calling hours are over; they do not open again",
         lambda: campaign_of(world(), end_time="2020-01-01T00:00:00Z"),
     ),
-    Scene("no_agents", "no agent of the queue is free", lambda: world(agents=0)),
-    Scene("no_contacts", "no contact is ready to be dialed", lambda: world(contacts=0)),
-    Scene("memory_lost", "calls it may have forgotten are waited out first; ", act=forget),
-    Scene("memory_unknown", "let the user of REDIS_URL run it", act=hide_info),
-    Scene(
+    Scenario("no_agents", "no agent of the queue is free", lambda: world(agents=0)),
+    Scenario("no_contacts", "no contact is ready to be dialed", lambda: world(contacts=0)),
+    Scenario("data_loss", "calls it may have forgotten are waited out first; ", act=forget),
+    Scenario("server_unknown", "let the user of REDIS_URL run it", act=hide_info),
+    Scenario(
         "rate_limited", "the Dialer API asked this campaign to wait", act=api_says(429, {"Retry-After": "30"})
     ),
-    Scene("dialer_api_down", "the Dialer API does not take calls", act=api_says(503)),
-    Scene("dialer_api_credentials", "refuses our credentials: check DIALER_API_TOKEN", act=api_says(401)),
-    Scene(
+    Scenario("dialer_api_down", "the Dialer API does not take calls", act=api_says(503)),
+    Scenario("dialer_api_credentials", "refuses our credentials: check DIALER_API_TOKEN", act=api_says(401)),
+    Scenario(
         "no_call_events",
         "calls were sent and no call event has come since",
         running={"distort": lambda happenings, add: None, "ring_timeout_s": 0.5, "uncertain_margin_s": 0.3},
     ),
-    Scene(
-        "unconfirmed",
+    Scenario(
+        "needs_verification",
         "the backend has not shown the ready contacts as pending for a while",
         lambda: world(contacts=9),
         act=show_them_unreadably,
-        running={"ready_max_age_s": 0.5, "ring_timeout_s": 3.0, "uncertain_margin_s": 60.0},
+        running={"pending_check_after_s": 0.5, "ring_timeout_s": 3.0, "uncertain_margin_s": 60.0},
     ),
-    Scene("campaign_unusable", "pacing_ratio is 9", lambda: world(mode="predictive", pacing_ratio=9.0)),
-    Scene("backend_unreachable", "502", act=backend_says(502)),
-    Scene("backend_credentials", "BACKEND", act=backend_says(401)),
+    Scenario("invalid_campaign", "pacing_ratio is 9", lambda: world(mode="predictive", pacing_ratio=9.0)),
+    Scenario("backend_unreachable", "502", act=backend_says(502)),
+    Scenario("backend_credentials", "BACKEND", act=backend_says(401)),
 ]
 LIMIT_SCENES = [
-    Scene("preview", "is in preview: agents ask for each call", lambda: world(mode="preview")),
-    Scene("agents", LIMITS["agents"].says),
-    Scene("agents_shared", LIMITS["agents_shared"].says, lambda: world(agents=1, campaigns=2)),
-    Scene("concurrency", LIMITS["concurrency"].says, lambda: world(max_concurrent_calls=1)),
-    Scene(
+    Scenario("preview", "is in preview: agents ask for each call", lambda: world(mode="preview")),
+    Scenario("agents", LIMITS["agents"].text),
+    Scenario("agents_shared", LIMITS["agents_shared"].text, lambda: world(agents=1, campaigns=2)),
+    Scenario("concurrency", LIMITS["concurrency"].text, lambda: world(max_concurrent_calls=1)),
+    Scenario(
         "calls_per_second",
-        LIMITS["calls_per_second"].says,
+        LIMITS["calls_per_second"].text,
         lambda: campaign_of(world(), calls_per_second=0.1),
     ),
-    Scene("trunk_lines", LIMITS["trunk_lines"].says, running={"trunk_lines": 1}),
-    Scene(
+    Scenario("trunk_channels", LIMITS["trunk_channels"].text, running={"trunk_channels": 1}),
+    Scenario(
         "cap_reached",
-        LIMITS["cap_reached"].says,
+        LIMITS["cap_reached"].text,
         lambda: world(mode="predictive", pacing="adaptive", agents=1, contacts=20),
         act=abandon_one,
     ),
-    Scene(
+    Scenario(
         "risk",
-        LIMITS["risk"].says,
+        LIMITS["risk"].text,
         lambda: world(mode="predictive", pacing="adaptive", agents=1, contacts=20),
     ),
 ]
 
 
 @pytest.mark.parametrize("scene", REASON_SCENES, ids=lambda scene: f"{scene.code}: {scene.says[:20]}")
-async def test_why_a_campaign_is_not_dialed(settings: Settings, redis: Redis, scene: Scene) -> None:
+async def test_why_a_campaign_is_not_dialed(settings: Settings, redis: Redis, scene: Scenario) -> None:
     try:
-        async with running(settings, scene.world(), speed=4, start=False, **scene.running) as dialer:
+        async with run_dialer(settings, scene.world(), speed=4, start=False, **scene.running) as dialer:
             await scene.act(dialer)
             await eventually(lambda: stands(dialer, scene.code, scene.says), what=scene.says)
     finally:
@@ -149,9 +149,9 @@ async def test_why_a_campaign_is_not_dialed(settings: Settings, redis: Redis, sc
 
 @pytest.mark.parametrize("scene", LIMIT_SCENES, ids=lambda scene: scene.code)
 async def test_why_a_campaign_that_is_dialed_places_no_more(
-    settings: Settings, redis: Redis, scene: Scene
+    settings: Settings, redis: Redis, scene: Scenario
 ) -> None:
-    async with running(settings, scene.world(), speed=4, start=False, **scene.running) as dialer:
+    async with run_dialer(settings, scene.world(), speed=4, start=False, **scene.running) as dialer:
         await scene.act(dialer)
         await eventually(lambda: stands(dialer, None, scene.says), what=scene.says)
 
@@ -160,7 +160,7 @@ async def test_a_decision_record_tells_what_went_in_and_each_limits_before_and_a
     settings: Settings, redis: Redis
 ) -> None:
     made = world(agents=4, contacts=9, mode="power", pacing_ratio=3.0, max_concurrent_calls=7)
-    async with running(settings, made, speed=4, producers=0, start=False, trunk_lines=5) as dialer:
+    async with run_dialer(settings, made, speed=4, producers=0, start=False, trunk_channels=5) as dialer:
         await redis.hset("campaign:1", "status", "active")
         await dialer.tick()
         *_, first = await decisions(redis, dialer.services.keys, "1", 10)
@@ -169,10 +169,10 @@ async def test_a_decision_record_tells_what_went_in_and_each_limits_before_and_a
     assert first.steps == [
         ("agents", 9, 9),
         ("concurrency", 9, 7),
-        ("trunk_lines", 7, 5),
+        ("trunk_channels", 7, 5),
         ("batch", 5, 5),
     ]
-    assert (first.limit, first.dialed) == ("trunk_lines", 5)
+    assert (first.limit, first.dialed) == ("trunk_channels", 5)
 
 
 async def stands(dialer: Dialer, code: str | None, says: str) -> bool:
@@ -181,7 +181,7 @@ async def stands(dialer: Dialer, code: str | None, says: str) -> bool:
     for campaign in map(str, dialer.centre.world.campaigns):
         status: Any = await client.hget(keys.campaign(campaign), "status")
         newest = next(iter(await decisions(client, keys, campaign, 1)), None)
-        found = standing(campaign, status, newest, await server_ms(client))
+        found = dial_status(campaign, status, newest, await server_ms(client))
         if found.reason == code and says in found.sentence:
             return True
     return False

@@ -12,7 +12,7 @@ from streamdialer.ledger import LoadRow
 from streamdialer.ledger.zone_hours import Hours, ZoneOpening
 from streamdialer.simulation import build_world
 from tests.support.caps_fixture import HOUR_S, CapsWorld
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +28,7 @@ async def look(world: CapsWorld, hours: Hours | None = None, most: int = 500) ->
     """How many became ready with each look, until there is no more to look at."""
     brought, is_more = [], True
     while is_more:
-        ready, is_more = await world.services.campaigns.look_again("1", hours, most)
+        ready, is_more = await world.services.campaigns.recheck_deferred("1", hours, most)
         brought.append(ready)
     return brought
 
@@ -66,7 +66,7 @@ async def test_of_any_number_a_bounded_part_is_looked_at_each_time_and_nobody_is
     world: CapsWorld,
 ) -> None:
     await world.open_campaign(contacts=0)
-    now = (await world.claim(level=0)).wall
+    now = (await world.claim(level=0)).server_ms
     closed = Hours(zones={"A": ZoneOpening(opens_ms=now + 9 * HOUR_S * 1000)})
     numbers = [str(number) for number in range(1, 1301)]
     rows = [
@@ -75,7 +75,7 @@ async def test_of_any_number_a_bounded_part_is_looked_at_each_time_and_nobody_is
     ]
     closed = msgspec.structs.replace(closed, contacts=dict.fromkeys(numbers, "A"))
     await world.services.campaigns.load("1", rows, 3, "", closed)
-    assert await world.count("1", "waiting") == 1300
+    assert await world.count("1", "deferred") == 1300
     opened = Hours(zones={"A": ZoneOpening(until_ms=now + 9 * HOUR_S * 1000)})
     await world.claim(level=0, hours=closed, hours_mark="closed")
     assert (await world.claim(level=0, hours=opened, hours_mark="open")).again
@@ -87,7 +87,7 @@ async def test_of_any_number_a_bounded_part_is_looked_at_each_time_and_nobody_is
 
 async def test_hours_that_are_still_closed_or_not_known_here(world: CapsWorld) -> None:
     await world.open_campaign(contacts=2)
-    now = (await world.claim(level=0)).wall
+    now = (await world.claim(level=0)).server_ms
     later = {
         zone: ZoneOpening(opens_ms=now + 9 * HOUR_S * 1000, rule="closed until nine") for zone in ("A", "B")
     }
@@ -108,7 +108,7 @@ async def test_a_campaign_whose_cap_is_lifted_goes_on_calling(redis: Redis, sett
     world = build_world(agents=3, contacts=6, mode="progressive", speed=100, answer_rate=0.0, retry_delay_s=1)
     campaign = next(iter(world.campaigns.values()))
     campaign.attempt_caps = [{"count": 1, "window_h": 24, "scope": "contact"}]
-    async with running(settings, world, speed=100, campaign_max_age_s=0.1) as dialer:
+    async with run_dialer(settings, world, speed=100, campaign_cache_ttl_s=0.1) as dialer:
         await dialer.until(lambda audit: audit.total.originates >= 6 and not audit.live_calls)
         await dialer.until(lambda audit: audit.total.originates == 6)
         campaign.attempt_caps = None

@@ -8,13 +8,13 @@ import pytest
 from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
-from streamdialer.operations.decisions import decisions, standing
+from streamdialer.operations.decisions import decisions, dial_status
 from tests.conftest import eventually
-from tests.support.dialer import Dialer, running
+from tests.support.dialer import Dialer, run_dialer
 from tests.support.reason_scenarios import (
     EVERYBODY,
     ONE,
-    Scene,
+    Scenario,
     abandon_one,
     api_says,
     campaign_of,
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.anyio
 
 async def forbid(dialer: Dialer) -> None:
     await dialer.producer.event("do_not_call", phone_number="+15550000001")
-    await eventually(lambda: dialer.services.client.hlen(dialer.services.keys.do_not_call))
+    await eventually(lambda: dialer.services.client.hlen(dialer.services.keys.dnc))
     await start(dialer)
 
 
@@ -36,7 +36,7 @@ async def ask_back(dialer: Dialer) -> None:
     """While the campaign has to wait, its contact asks to be called by an agent who does not work today."""
     await api_says(429, {"Retry-After": "2"})(dialer)
     await eventually(lambda: dialer.services.client.hexists(dialer.services.keys.api, "c:1"))
-    dialer.centre.dialer_api.script(None)
+    dialer.centre.dialer_api.set_responder(None)
     at = datetime.now(UTC).isoformat()
     await dialer.producer.event("callback_requested", campaign_id=1, contact_id=1, at=at, agent_id=77)
 
@@ -48,37 +48,37 @@ def asleep() -> str:
 
 
 SKIP_SCENES = [
-    Scene("do_not_call", "1 not to be called", lambda: world(contacts=1), act=forbid),
-    Scene("attempts_used_up", "6 out of attempts", lambda: contact_of(world(), attempts=3)),
-    Scene(
+    Scenario("do_not_call", "1 not to be called", lambda: world(contacts=1), act=forbid),
+    Scenario("max_attempts", "6 out of attempts", lambda: contact_of(world(), attempts=3)),
+    Scenario(
         "window_closed",
         "6 outside their calling hours",
         lambda: contact_of(campaign_of(world(), rule_pack="us"), timezone=asleep()),
     ),
-    Scene(
+    Scenario(
         "zone_unknown",
         "6 in a time zone nobody knows",
         lambda: contact_of(campaign_of(world(), rule_pack="us"), timezone="Mars/Olympus"),
     ),
-    Scene(
+    Scenario(
         "no_phone_number",
         "6 without a number that can be called",
         lambda: contact_of(world(), phone_number="?"),
     ),
-    Scene("unreadable", "6 that cannot be read", lambda: contact_of(world(), priority="high")),
-    Scene(
+    Scenario("unreadable", "6 that cannot be read", lambda: contact_of(world(), priority="high")),
+    Scenario(
         "cap_attempts",
         "over a cap on attempts (the first by the campaign's own: at most 1 attempt in 24 h per number",
         lambda: contact_of(campaign_of(world(agents=1), attempt_caps=[ONE]), phone_number="+15550000001"),
     ),
-    Scene(
+    Scenario(
         "min_gap",
         "within the gap between two attempts",
         lambda: contact_of(
             campaign_of(world(agents=1), min_gap={"hours": 4, "scope": "number"}), phone_number="+15550000001"
         ),
     ),
-    Scene(
+    Scenario(
         "cap_conversations",
         "over a cap on conversations",
         lambda: contact_of(
@@ -86,16 +86,16 @@ SKIP_SCENES = [
             phone_number="+15550000001",
         ),
     ),
-    Scene(
-        "abandoned_rest",
+    Scenario(
+        "abandon_cooloff",
         "at rest after an abandoned call",
         lambda: contact_of(
-            campaign_of(world(agents=1), abandoned_rest={"hours": 72, "scope": "number"}),
+            campaign_of(world(agents=1), abandon_cooloff={"hours": 72, "scope": "number"}),
             phone_number="+15550000001",
         ),
         act=abandon_one,
     ),
-    Scene(
+    Scenario(
         "agent_not_free",
         "1 whose callback is for an agent who is not free",
         lambda: world(contacts=1),
@@ -105,15 +105,15 @@ SKIP_SCENES = [
 
 
 @pytest.mark.parametrize("scene", SKIP_SCENES, ids=lambda scene: scene.code)
-async def test_whom_a_decision_passed_over_and_why(settings: Settings, redis: Redis, scene: Scene) -> None:
-    async with running(settings, scene.world(), speed=4, start=False, **scene.running) as dialer:
+async def test_whom_a_decision_passed_over_and_why(settings: Settings, redis: Redis, scene: Scenario) -> None:
+    async with run_dialer(settings, scene.world(), speed=4, start=False, **scene.running) as dialer:
         await scene.act(dialer)
 
         async def was_told() -> bool:
             """As `explain` would have begun right after one of the last decisions."""
             client, keys = dialer.services.client, dialer.services.keys
             records = await decisions(client, keys, "1", 100)
-            lines = [standing("1", "active", one, one.at or 0).sentence for one in records]
+            lines = [dial_status("1", "active", one, one.at or 0).sentence for one in records]
             return any("passed over" in line and scene.says in line for line in lines)
 
         await eventually(was_told, what=scene.says)

@@ -12,15 +12,15 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
 from streamdialer.errors import SettingsError
-from streamdialer.ledger import PreviewTerms, Reservation
-from streamdialer.ledger.previews import PreviewNeeds
-from streamdialer.ledger.rate_limits import Pace
+from streamdialer.ledger import ClaimRequest, PreviewLimits
+from streamdialer.ledger.previews import PreviewMissing
+from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.model import CampaignSettings, PreviewEvent
 from streamdialer.operations.decisions import decisions
 from streamdialer.rules import calling_hours
 from streamdialer.simulation import Call, World, WorldConfig, build_world
 from tests.conftest import eventually
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 from tests.support.faketime import calls_noted
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
@@ -39,7 +39,7 @@ async def campaign(services: Services, name: str, contacts: int = 20) -> LedgerW
 
 async def live(services: Services, *campaigns: str) -> int:
     world = LedgerWorld(services)
-    places = ("reserved", "unanswered", "connected")
+    places = ("reserved", "dialing", "connected")
     return sum([await world.count(name, place) for name in campaigns for place in places])
 
 
@@ -48,7 +48,7 @@ async def test_a_claim_takes_what_the_pace_allows_and_says_when_more_may_follow(
     services: Services, per_second: float, burst: int, next_ms: int
 ) -> None:
     world = await campaign(services, "1")
-    world.pace = Pace(calls_per_second=per_second)
+    world.pace = RateLimits(calls_per_second=per_second)
     claimed = await world.claim("1", token="a")
     assert (claimed.dialed, claimed.limit) == (burst, "calls_per_second")
     assert claimed.next_ms is not None
@@ -63,7 +63,7 @@ async def test_a_claim_takes_what_the_pace_allows_and_says_when_more_may_follow(
 
 async def test_another_limit_that_binds_first_is_the_one_that_is_told(services: Services) -> None:
     world = await campaign(services, "1")
-    world.pace = Pace(calls_per_second=5.0)
+    world.pace = RateLimits(calls_per_second=5.0)
     claimed = await world.claim("1", 2)
     assert (claimed.dialed, claimed.limit, claimed.next_ms) == (2, "level", None)
     assert (await world.claim("1")).dialed == 3, "the rest of the second"
@@ -72,8 +72,8 @@ async def test_another_limit_that_binds_first_is_the_one_that_is_told(services: 
 async def test_campaigns_on_one_trunk_share_its_pace(services: Services) -> None:
     first, second, other = [await campaign(services, name) for name in "123"]
     for world in (first, second):
-        world.pace = Pace(trunk="a", trunk_calls_per_second=4.0)
-    other.pace = Pace(trunk="b", trunk_calls_per_second=4.0)
+        world.pace = RateLimits(trunk="a", trunk_calls_per_second=4.0)
+    other.pace = RateLimits(trunk="b", trunk_calls_per_second=4.0)
     assert (await first.claim("1", 3)).dialed == 3
     claimed = await second.claim("2")
     assert (claimed.dialed, claimed.limit) == (1, "calls_per_second")
@@ -82,20 +82,20 @@ async def test_campaigns_on_one_trunk_share_its_pace(services: Services) -> None
 
 async def test_campaigns_on_one_trunk_share_its_lines(services: Services) -> None:
     first, second = await campaign(services, "1"), await campaign(services, "2")
-    first.pace = Pace(trunk="a", lines=3)
+    first.pace = RateLimits(trunk="a", lines=3)
     assert (await first.claim("1", 2)).dialed == 2
-    second.pace = Pace(trunk="a", lines=3)
+    second.pace = RateLimits(trunk="a", lines=3)
     refused = await second.claim("2")
     assert (refused.dialed, refused.reason) == (0, "trunk_changed"), "it was not told of the other"
-    second.pace = Pace(trunk="a", lines=3, members=["1"])
+    second.pace = RateLimits(trunk="a", lines=3, members=["1"])
     claimed = await second.claim("2")
-    assert (claimed.dialed, claimed.limit, claimed.next_ms) == (1, "trunk_lines", 1000)
+    assert (claimed.dialed, claimed.limit, claimed.next_ms) == (1, "trunk_channels", 1000)
     assert (await first.claim("1")).reason == "trunk_changed"
-    first.pace = Pace(trunk="a", lines=3, members=["2"])
-    assert (await first.claim("1")).limit == "trunk_lines"
+    first.pace = RateLimits(trunk="a", lines=3, members=["2"])
+    assert (await first.claim("1")).limit == "trunk_channels"
 
     attempt = (await first.reserved_calls())[0][1]
-    assert await services.campaigns.begin(attempt, "run", "") == "ok"
+    assert await services.campaigns.mark_sent(attempt, "run", "") == "ok"
     await first.event("call_answered", attempt)
     assert (await first.claim("1")).dialed == 0, "who talks takes a line"
     await first.event("call_completed", attempt)
@@ -104,58 +104,58 @@ async def test_campaigns_on_one_trunk_share_its_lines(services: Services) -> Non
 
 async def test_a_campaign_that_has_left_the_trunk_takes_no_line_of_it(services: Services) -> None:
     first, second = await campaign(services, "1"), await campaign(services, "2")
-    first.pace = Pace(trunk="a", lines=3)
+    first.pace = RateLimits(trunk="a", lines=3)
     assert (await first.claim("1", 3)).dialed == 3
-    first.pace = Pace(trunk="b", lines=3)
+    first.pace = RateLimits(trunk="b", lines=3)
     await first.claim("1")
-    second.pace = Pace(trunk="a", lines=3, members=["1"])
+    second.pace = RateLimits(trunk="a", lines=3, members=["1"])
     assert (await second.claim("2")).reason == "trunk_changed"
     third = await campaign(services, "3")
-    third.pace = Pace(trunk="a", lines=3, members=["2"])
+    third.pace = RateLimits(trunk="a", lines=3, members=["2"])
     await third.claim("3", 0)
     assert (await second.claim("2")).reason == "trunk_changed", "as many as it was told of, and not the same"
     assert await services.client.hset(services.keys.trunks, "c:3", "b") == 0
-    second.pace = Pace(trunk="a", lines=3)
+    second.pace = RateLimits(trunk="a", lines=3)
     assert (await second.claim("2")).dialed == 3
 
 
 async def test_a_campaign_that_was_cleaned_up_is_on_no_trunk(services: Services) -> None:
     first, second = await campaign(services, "1"), await campaign(services, "2")
-    first.pace = second.pace = Pace(trunk="a")
+    first.pace = second.pace = RateLimits(trunk="a")
     await first.claim("1", 1)
     await second.claim("2", 1)
     await services.client.hset(services.keys.campaign("2"), "status", "cancelled")
     attempt = (await second.reserved_calls())[1][1]
-    assert await services.campaigns.begin(attempt, "run", "") == "not_active"
+    assert await services.campaigns.mark_sent(attempt, "run", "") == "not_active"
     await services.client.delete(services.keys.outbox("2"))
-    assert await services.campaigns.cleanup("2", "queue-2") == "ok"
+    assert await services.campaigns.delete("2", "queue-2") == "ok"
     assert await services.client.hgetall(services.keys.trunks) == {"c:1": "a"}
 
 
 async def test_an_agent_who_accepts_needs_a_line_and_the_pace_as_well(services: Services) -> None:
     other = await campaign(services, "2")
-    other.pace = Pace(trunk="a", lines=1)
+    other.pace = RateLimits(trunk="a", lines=1)
     assert (await other.claim("2")).dialed == 1
     world = PreviewWorld(services)
     await world.open_campaign(contacts=2)
 
-    def terms(**pace: object) -> PreviewTerms:
-        given = msgspec.convert(pace, Pace)
-        return PreviewTerms(open_until_ms=None, retry=world.retry, max_concurrent=10, pace=given)
+    def terms(**pace: object) -> PreviewLimits:
+        given = msgspec.convert(pace, RateLimits)
+        return PreviewLimits(open_until_ms=None, retry=world.retry, max_concurrent=10, pace=given)
 
     assert await world.says("requested", "1001") == "1"
     assert await world.says("requested", "1002") == "2"
     full = terms(t="a", l=1, m=["2"])
     event = PreviewEvent(type="preview_accepted", campaign_id="1", agent_id="1001")
     needs = await services.previews.accept(event, await world.write_entry(), terms(t="a", l=1))
-    assert isinstance(needs, PreviewNeeds)
+    assert isinstance(needs, PreviewMissing)
     assert needs.trunk_changed, "the ledger was not told of the other campaign"
-    assert await world.says("accepted", "1001", terms=full) == "trunk_lines"
+    assert await world.says("accepted", "1001", terms=full) == "trunk_channels"
     slow = terms(c=0.5)
     assert await world.says("accepted", "1001", terms=slow) == "reserved"
     assert await world.says("accepted", "1002", terms=slow) == "calls_per_second"
     assert [told["data"].get("reason") for told in await world.told()][2:] == [
-        "trunk_lines",
+        "trunk_channels",
         "calls_per_second",
     ]
     await move_clock(services.client, services.keys, 3)
@@ -168,7 +168,7 @@ async def test_live_calls_never_exceed_the_lines_however_campaigns_come_and_go(
     services: Services, settings: Settings, seed: int
 ) -> None:
     draw, lines = Random(seed), 5
-    here = msgspec.structs.replace(services, settings=msgspec.structs.replace(settings, trunk_lines=lines))
+    here = msgspec.structs.replace(services, settings=msgspec.structs.replace(settings, trunk_channels=lines))
     replicas = [Trunks(here), Trunks(here)]
     worlds = {name: await campaign(services, name, 8) for name in "1234"}
     hours = calling_hours(CampaignSettings(queue_name="q"), "UTC", 0)
@@ -176,7 +176,7 @@ async def test_live_calls_never_exceed_the_lines_however_campaigns_come_and_go(
     for number in range(60):
         name = draw.choice("1234" if number > 20 else "12")
         world = worlds[name]
-        wanted = Reservation(
+        wanted = ClaimRequest(
             token=f"t{number}",
             level=draw.choice((1, 3, 9)),
             free_agents=20,
@@ -190,10 +190,10 @@ async def test_live_calls_never_exceed_the_lines_however_campaigns_come_and_go(
         of = CampaignSettings(queue_name=world.queue, trunk="a")
         claimed = await draw.choice(replicas).claim(name, of, wanted, hours, 0)
         assert claimed.reason in (None, "no_call_events"), claimed
-        full += claimed.limit == "trunk_lines"
+        full += claimed.limit == "trunk_channels"
         assert await live(services, *"1234") <= lines
         for _, attempt in draw.sample(await world.reserved_calls(), 2 if number > 2 else 0):
-            if await services.campaigns.begin(attempt, "run", "") == "ok" or draw.random() < 0.3:
+            if await services.campaigns.mark_sent(attempt, "run", "") == "ok" or draw.random() < 0.3:
                 kind = draw.choice(("call_answered", "call_failed", "call_completed"))
                 await world.event(kind, attempt)
     assert full > 3
@@ -202,8 +202,8 @@ async def test_live_calls_never_exceed_the_lines_however_campaigns_come_and_go(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("STREAMDIALER_TRUNK_LINES", "-1"),
-        ("STREAMDIALER_TRUNK_LINES", "many"),
+        ("STREAMDIALER_TRUNK_CHANNELS", "-1"),
+        ("STREAMDIALER_TRUNK_CHANNELS", "many"),
         ("STREAMDIALER_TRUNK_CALLS_PER_SECOND", "-0.5"),
         ("STREAMDIALER_TRUNK_CALLS_PER_SECOND", "nan"),
     ],
@@ -232,7 +232,7 @@ async def test_one_tick_is_enough_to_keep_the_pace(settings: Settings) -> None:
     world = silent_world()
     next(iter(world.campaigns.values())).calls_per_second = 4.0
     calls = calls_noted(world)
-    async with running(settings, world, speed=4, producers=0, start=False) as dialer:
+    async with run_dialer(settings, world, speed=4, producers=0, start=False) as dialer:
         await dialer.services.client.hset("campaign:1", "status", "active")
         result = await dialer.tick()
         assert (result.dialed, result.limit) == (4, "calls_per_second")
@@ -263,8 +263,8 @@ async def test_two_replicas_keep_within_the_lines_of_a_trunk_that_three_queues_s
 ) -> None:
     world = build_world(agents=12, contacts=36, campaigns=3, queue_per_campaign=True, speed=100)
     calls = calls_noted(world)
-    async with running(settings, world, speed=100, replicas=2, trunk_lines=4) as dialer:
+    async with run_dialer(settings, world, speed=100, replicas=2, trunk_channels=4) as dialer:
         await dialer.until_all_are_final(within_s=60)
         told = await decisions(dialer.services.client, dialer.services.keys, "1", 200)
-        assert "trunk_lines" in {one.limit for one in told}
+        assert "trunk_channels" in {one.limit for one in told}
     assert most_at_once(calls) <= 4

@@ -17,16 +17,16 @@ from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.updates import UpdatesStage
-from streamdialer.consumers.wakeups import Wakes
+from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import Unreachable
-from streamdialer.ledger import trust_memory
+from streamdialer.ledger import mark_server_trusted
 from streamdialer.model import Attempt, Contact
 from streamdialer.rules.numbers import read_number
 from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.servers.http import json_reply
 from tests.conftest import eventually
 from tests.ledger.test_callbacks import HOUR_S, ask, check, pass_by, told
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_invariants import check_ledger
 
@@ -49,9 +49,9 @@ async def test_a_callback_at_a_number_nobody_calls_leaves_the_line_at_once(
     noted = await ask(world, "1", HOUR_S, number=str(number))
     assert noted == ("final" if is_listed_first else "applied")
     if not is_listed_first:
-        assert await world.place_of("1") == "waiting"
+        assert await world.state_of("1") == "deferred"
         await world.services.suppression.suppress([number], "by hand")
-    assert await world.place_of("1") == "finished"
+    assert await world.state_of("1") == "final"
     assert await told(world, "1") == "do_not_call"
     await check(world)
 
@@ -60,9 +60,9 @@ async def test_the_number_of_a_callback_that_was_put_off_is_forgotten(world: Led
     await world.open_campaign(contacts=1)
     for number in ("+573001234567", "+573001234568"):
         await ask(world, "1", HOUR_S, number=number)
-    assert await world.services.client.zrange("sd:holders", 0, -1) == ["573001234568 1:1"]
+    assert await world.services.client.zrange("sd:contacts_by_number", 0, -1) == ["573001234568 1:1"]
     await world.services.suppression.suppress([read_number("+573001234567")], "by hand")
-    assert await world.place_of("1") == "waiting"
+    assert await world.state_of("1") == "deferred"
 
 
 async def test_whom_only_the_backend_knows_is_called_back(world: LedgerWorld) -> None:
@@ -71,12 +71,12 @@ async def test_whom_only_the_backend_knows_is_called_back(world: LedgerWorld) ->
     row = world.row("7", attempts=3)
     assert await ask(world, "7", HOUR_S) == "unknown_contact"
     assert await ask(world, "7", HOUR_S, row=row) == "applied"
-    assert (await world.place_of("7"), await told(world, "7")) == ("waiting", "callback")
+    assert (await world.state_of("7"), await told(world, "7")) == ("deferred", "callback")
     await pass_by(world, "7")
     attempt = await world.place_one()
     assert (attempt.contact, attempt.number) == ("7", 4)
     await world.event("call_completed", attempt)
-    assert await world.place_of("7") == "finished"
+    assert await world.state_of("7") == "final"
     await check_ledger(world.services.client, world.services.keys, ["1"])
 
 
@@ -94,7 +94,7 @@ async def test_whom_only_the_backend_knows_is_not_called_back_when_nobody_is_to_
     entry = await world.write_entry()
     assert await ask(world, "7", HOUR_S, row=row, entry=entry) == "final"
     assert await ask(world, "7", HOUR_S, entry=entry) == "final"
-    assert (await world.place_of("7"), await told(world, "7")) == ("finished", "do_not_call")
+    assert (await world.state_of("7"), await told(world, "7")) == ("final", "do_not_call")
     await check(world)
 
 
@@ -102,13 +102,13 @@ async def test_the_number_of_its_next_call_is_none_the_backend_has_counted(world
     """Of a call that memory was lost of only an event is known: how many there were before it the backend says."""
     await world.services.client.flushall()
     assert await world.event("call_answered", Attempt("1", "7", 3, "")) == "applied"
-    await trust_memory(world.services.client, world.services.keys)
+    await mark_server_trusted(world.services.client, world.services.keys)
     await world.open_campaign(contacts=0)
     await world.set_agents(1)
     assert await ask(world, "7", -60) == "unknown_contact"
     assert await ask(world, "7", -60, row=world.row("7", attempts=3)) == "applied"
     await world.event("call_completed", Attempt("1", "7", 3, ""))
-    assert await world.place_of("7") == "ready"
+    assert await world.state_of("7") == "ready"
     await world.services.campaigns.load("1", [world.row("7", attempts=3)], 3)  # it is looked up
     assert (await world.place_one()).number == 4
 
@@ -138,7 +138,7 @@ async def hall(
         async with open_services(here) as services:
             world = LedgerWorld(services)
             await world.open_campaign(contacts=0)
-            yield centre, EventsStage(services, Wakes(services)), world
+            yield centre, EventsStage(services, WakeupScheduler(services)), world
 
 
 async def test_a_contact_past_its_tombstone_is_fetched_and_called_back(
@@ -148,7 +148,7 @@ async def test_a_contact_past_its_tombstone_is_fetched_and_called_back(
     known = centre.world.contacts[1]
     known.status, known.attempts = "completed", 2
     await stage.handle(await asked_for(world.services))
-    assert (await world.place_of("1"), await told(world, "1")) == ("waiting", "callback")
+    assert (await world.state_of("1"), await told(world, "1")) == ("deferred", "callback")
     assert (await world.record("1"))["a"] == 2
     await check(world)
 
@@ -172,18 +172,18 @@ async def test_why_a_contact_the_backend_shows_is_not_called_back(
     with pytest.raises(BadEntry) as refused:
         await stage.handle(await asked_for(world.services))
     assert refused.value.reason == reason
-    assert await world.count("1", "waiting") == 0
+    assert await world.count("1", "deferred") == 0
 
 
 async def test_whom_the_backend_does_not_know_either_is_a_dead_letter(
     hall: tuple[CallCentre, EventsStage, LedgerWorld],
 ) -> None:
     centre, stage, world = hall
-    centre.backend.script(lambda _: json_reply({}, 404))
+    centre.backend.set_responder(lambda _: json_reply({}, 404))
     with pytest.raises(BadEntry, match="neither this ledger nor the backend knows") as refused:
         await stage.handle(await asked_for(world.services))
     assert refused.value.reason == "callback_unknown_contact"
-    centre.backend.script(lambda _: json_reply({}, 503))
+    centre.backend.set_responder(lambda _: json_reply({}, 503))
     with pytest.raises(Unreachable):
         await stage.handle(await asked_for(world.services))
 
@@ -192,7 +192,7 @@ async def test_a_callback_outlives_a_backend_that_is_away_for_longer_than_delive
     settings: Settings, redis: object
 ) -> None:
     world = build_world(agents=1, contacts=1, speed=60)
-    async with running(settings, world, claim_idle_s=0.2, max_deliveries=2, start=False) as dialer:
+    async with run_dialer(settings, world, claim_min_idle_s=0.2, max_deliveries=2, start=False) as dialer:
         ledger = LedgerWorld(dialer.services)
         await ledger.open_campaign(contacts=0)
         refused = 0
@@ -202,14 +202,14 @@ async def test_a_callback_outlives_a_backend_that_is_away_for_longer_than_delive
             refused += request.path == "/api/contacts/1/"
             return json_reply({}, 503)
 
-        dialer.centre.backend.script(away)
+        dialer.centre.backend.set_responder(away)
         entry = await asked_for(dialer.services)
         fields: dict[Any, Any] = dict(entry.fields)
         await dialer.services.client.xadd("dialer:events", fields)
         await eventually(lambda: refused > 4)
         assert await dialer.dead.count() == 0
-        dialer.centre.backend.script(None)
-        await eventually(lambda: dialer.count("waiting"))
+        dialer.centre.backend.set_responder(None)
+        await eventually(lambda: dialer.count("deferred"))
 
 
 # ---- they ask not to be called ----
@@ -245,7 +245,7 @@ async def test_their_numbers_are_looked_up_and_kept_from_every_campaign(
         await tell(world)
     assert centre.world.contacts[1].status == "do_not_call"
     assert await is_listed(world, "+573001234567")
-    assert await world.place_of("9", "2") == "finished"
+    assert await world.state_of("9", "2") == "final"
     assert await world.services.suppression.size() == 2
     await check(world)
 
@@ -262,7 +262,7 @@ async def test_a_backend_that_shows_contacts_and_is_away_is_asked_again(
         refused += request.method == "GET"
         return json_reply({}, 503) if request.method == "GET" and refused < 3 else None
 
-    centre.backend.script(away)
+    centre.backend.set_responder(away)
     await stage.handle(Entry(await world.write_entry(), DO_NOT_CALL))
     await tell(world)
     assert refused == 3
@@ -292,10 +292,10 @@ async def test_whose_number_the_backend_does_not_show_is_refused_when_they_come(
         asked += request.method == "GET"
         return reply if request.method == "GET" else None
 
-    centre.backend.script(shows_nobody)
+    centre.backend.set_responder(shows_nobody)
     await stage.handle(Entry(await world.write_entry(), DO_NOT_CALL))
     await tell(world)
     assert (asked, await told(world, "1")) == (1, ""), "asked once, and the backend is told"
     assert "other campaigns may call the number" in caplog.text
     await world.services.campaigns.load("1", [world.row("1")], 3)
-    assert (await world.place_of("1"), await told(world, "1")) == ("finished", "do_not_call")
+    assert (await world.state_of("1"), await told(world, "1")) == ("final", "do_not_call")

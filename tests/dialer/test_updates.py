@@ -34,7 +34,7 @@ async def test_an_update_whose_deliverer_died_is_delivered_when_its_lease_is_ove
         here = msgspec.structs.replace(settings, backend_url=centre.backend_url)
         async with open_services(here) as services:
             await finished_contact(services)
-            await services.outbox.take("1", "1", "dead")
+            await services.outbox.lease("1", "1", "dead")
             await UpdatesStage(services).handle(ENTRY)
             assert (centre.world.contacts[1].status, centre.world.contacts[1].attempts) == ("completed", 1)
             assert await services.client.hlen("sd:c:1:outbox") == 0
@@ -45,7 +45,7 @@ async def test_an_update_the_backend_refuses_for_good_is_buried_with_its_answer(
         here = msgspec.structs.replace(settings, backend_url=centre.backend_url)
         async with open_services(here) as services:
             await finished_contact(services)
-            centre.backend.script(lambda request: json_reply({"detail": "no such contact"}, 404))
+            centre.backend.set_responder(lambda request: json_reply({"detail": "no such contact"}, 404))
             with pytest.raises(BadEntry, match="no such contact") as refused:
                 await UpdatesStage(services).handle(ENTRY)
             assert refused.value.reason == "refused_by_backend"
@@ -63,7 +63,7 @@ async def test_an_outage_is_waited_for(settings: Settings) -> None:
                 tries.append(request.method)
                 return json_reply({}, 503) if len(tries) < 4 else None
 
-            centre.backend.script(away_at_first)
+            centre.backend.set_responder(away_at_first)
             await UpdatesStage(services).handle(ENTRY)
             assert tries == ["PATCH"] * 4
             assert centre.world.contacts[1].status == "completed"
@@ -77,14 +77,14 @@ async def test_news_whose_deliverer_lost_its_lease_to_one_that_died_go_out_again
             patches: list[str] = []
 
             async def is_taken_over() -> bool:
-                return await services.outbox.take("1", "1", "dies") != "busy"
+                return await services.outbox.lease("1", "1", "dies") != "busy"
 
             async def takes_longer_than_the_lease(request: web.Request) -> None:
                 patches.append(request.method)
                 if len(patches) == 1:
                     await eventually(is_taken_over)
 
-            centre.backend.script(takes_longer_than_the_lease)
+            centre.backend.set_responder(takes_longer_than_the_lease)
             await UpdatesStage(services).handle(ENTRY)
             assert len(patches) > 1
             assert await services.client.hlen("sd:c:1:outbox") == 0

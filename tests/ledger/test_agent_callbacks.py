@@ -12,14 +12,14 @@ import pytest
 from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.dialing.calling_hours import claim_within_hours
+from streamdialer.consumers.dialing.calling_hours import claim_with_hours
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.services import Services, open_services
-from streamdialer.ledger import Claimed, Reservation
+from streamdialer.ledger import ClaimRequest, ClaimResult
 from streamdialer.model import CampaignSettings, Contact
 from streamdialer.rules import calling_hours
 from streamdialer.simulation import CallCentre, build_world
-from tests.ledger.test_callbacks import GRACE_S, ask, check, newest_call
+from tests.ledger.test_callbacks import SHUTDOWN_TIMEOUT_S, ask, check, newest_call
 from tests.ledger.test_hours_in_ledger import NAMES
 from tests.ledger.test_order import Hall
 from tests.support.ledger_fixture import LedgerWorld
@@ -49,7 +49,7 @@ async def test_any_number_of_callbacks_for_absent_agents_does_not_stop_the_line(
         assert claimed.dialed == 0
     assert (claimed.dialed, claimed.skipped) == (2, {"agent_not_free": 1200})
     assert {attempt.contact for _, attempt in await world.reserved_calls()} == {"1201", "1202"}
-    assert await world.place_of("7") == "ready"
+    assert await world.state_of("7") == "ready"
     assert (await world.claim(level=3)).dialed == 1, "they are not looked at again"
     await check(world)
 
@@ -62,7 +62,7 @@ async def test_callbacks_that_stand_aside_come_first_as_soon_as_their_agent_is_f
     await ask_many(world, range(1, 4), agent="9")
     await ask_many(world, range(4, 6), agent="10")
     assert (await world.claim(level=1)).skipped == {"agent_not_free": 5}
-    note = world.services.queues.note_agent
+    note = world.services.queues.apply_agent_event
     await note("sales", "10", state="available", entry=await world.write_entry())
     assert (await world.claim(level=2)).dialed == 1
     call = await newest_call(world)
@@ -75,14 +75,14 @@ async def test_callbacks_that_stand_aside_come_first_as_soon_as_their_agent_is_f
 async def test_what_stands_aside_is_anyones_after_the_grace(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2)
     await world.set_agents(2)
-    await ask(world, "2", 2 - GRACE_S, agent="9")
+    await ask(world, "2", 2 - SHUTDOWN_TIMEOUT_S, agent="9")
     await world.sweep()
     assert (await world.claim(level=1)).skipped == {"agent_not_free": 1}
     await anyio.sleep(2)  # until the grace is over
     await world.claim(level=2)
     call = await newest_call(world)
     assert (call["contact"], call.get("agent")) == ("2", None)
-    assert not await world.services.client.exists("sd:c:1:kept")
+    assert not await world.services.client.exists("sd:c:1:agent_callbacks")
 
 
 async def test_what_stands_aside_may_be_asked_for_otherwise_suppressed_or_loaded_again(
@@ -97,7 +97,7 @@ async def test_what_stands_aside_may_be_asked_for_otherwise_suppressed_or_loaded
     await world.services.campaigns.load("1", [world.row("3", 9)], 3)
     await world.claim(level=1)
     for agent in ("9", "8"):
-        await world.services.queues.note_agent(
+        await world.services.queues.apply_agent_event(
             "sales", agent, state="available", entry=await world.write_entry()
         )
     assert (await world.claim(level=4)).dialed == 2
@@ -112,7 +112,7 @@ async def test_contacts_behind_callbacks_that_stand_aside_are_loaded_and_dialed(
     sim = build_world(agents=0, contacts=8)
     async with CallCentre(sim, settings.redis_url) as centre:
         here = msgspec.structs.replace(
-            settings, backend_url=centre.backend_url, refill_every_s=600, ready_low=2, page_size=2
+            settings, backend_url=centre.backend_url, refill_interval_s=600, refill_threshold=2, page_size=2
         )
         async with open_services(here) as services:
             await services.client.hset("campaign:1", "status", "active")
@@ -123,7 +123,7 @@ async def test_contacts_behind_callbacks_that_stand_aside_are_loaded_and_dialed(
                 assert await ask(hall.world, contact, -60, agent="9") == "applied"
             for agent in (1, 2):
                 sim.add_agent(agent, "sales")
-            await services.queues.distrust_agents("sales")
+            await services.queues.invalidate_agents("sales")
             await hall.dial()
             assert (await hall.dial()).dialed == 2
             assert not set(await hall.dialed()) & set(loaded)
@@ -137,23 +137,25 @@ async def test_nothing_is_kept_of_a_callback_whose_grace_is_over_while_others_st
     await ask_many(world, range(1, 3), agent="9")
     await world.claim(level=1)
     client = world.services.client
-    assert await client.zcard("sd:c:1:kept") == 2
+    assert await client.zcard("sd:c:1:agent_callbacks") == 2
     record = await world.record("1")
-    record["cb"]["gr"] -= GRACE_S * 1000
+    record["cb"]["gr"] -= SHUTDOWN_TIMEOUT_S * 1000
     await client.hset("sd:c:1:records", "1", msgspec.json.encode(record))
-    await client.zincrby("sd:c:1:ready", -GRACE_S * 1000, "1")
+    await client.zincrby("sd:c:1:ready", -SHUTDOWN_TIMEOUT_S * 1000, "1")
     assert (await world.claim(level=2)).dialed == 1
-    assert [str(name).rpartition(":")[2] for name in await client.zrange("sd:c:1:kept", 0, -1)] == ["2"]
+    assert [
+        str(name).rpartition(":")[2] for name in await client.zrange("sd:c:1:agent_callbacks", 0, -1)
+    ] == ["2"]
 
 
 async def test_one_that_stands_aside_is_counted_once_however_often_a_tick_claims(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     await world.set_agents(2)
-    now = (await world.claim(level=0)).wall
+    now = (await world.claim(level=0)).server_ms
     hours = calling_hours(CampaignSettings(queue_name="q", rule_pack="us"), "UTC", now)
 
-    async def claim(level: int) -> Claimed:
-        wanted = Reservation(
+    async def claim(level: int) -> ClaimResult:
+        wanted = ClaimRequest(
             token=str(level),
             level=level,
             free_agents=2,
@@ -164,7 +166,7 @@ async def test_one_that_stands_aside_is_counted_once_however_often_a_tick_claims
             retry=world.retry,
             others={},
         )
-        return await claim_within_hours(world.services.campaigns, "1", "sales", wanted, hours, now)
+        return await claim_with_hours(world.services.campaigns, "1", "sales", wanted, hours, now)
 
     day = next(name for name in NAMES.split() if 10 <= datetime.now(ZoneInfo(name)).hour < 18)
     for at in range(1, 3):
@@ -193,11 +195,11 @@ async def test_more_than_are_brought_back_at_a_time_are_all_anyones_after_the_gr
     records: Any = await client.hgetall("sd:c:1:records")
     for contact, raw in records.items():
         record = msgspec.json.decode(raw)
-        record["cb"]["gr"] -= GRACE_S * 1000
+        record["cb"]["gr"] -= SHUTDOWN_TIMEOUT_S * 1000
         await client.hset("sd:c:1:records", contact, msgspec.json.encode(record))
-        await client.zincrby("sd:c:1:ready", -GRACE_S * 1000, contact)
+        await client.zincrby("sd:c:1:ready", -SHUTDOWN_TIMEOUT_S * 1000, contact)
     for agent in agents:
-        await world.services.queues.note_agent(
+        await world.services.queues.apply_agent_event(
             "sales", agent, state="available", entry=await world.write_entry()
         )
     for level in range(1, 6):

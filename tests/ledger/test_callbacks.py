@@ -13,14 +13,14 @@ from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.events import read_event
 from streamdialer.consumers.handlers.callbacks import instant_ms
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import CallbackNoted, DoubtRow, LoadRow
+from streamdialer.ledger import CallbackStatus, InFlightRow, LoadRow
 from streamdialer.model import Attempt, CallbackEvent, Contact
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_invariants import check_ledger
 
 pytestmark = pytest.mark.anyio
 HOUR_S = 3600
-GRACE_S = 900
+SHUTDOWN_TIMEOUT_S = 900
 
 
 @pytest.fixture
@@ -37,12 +37,12 @@ async def ask(
     number: str = "",
     entry: str = "",
     row: LoadRow | None = None,
-) -> CallbackNoted:
+) -> CallbackStatus:
     """A callback in so many seconds of the server's time."""
     seconds, _ = await world.services.client.time()
     at_ms = round((seconds + in_s) * 1000)
     entry = entry or await world.write_entry()
-    return await world.services.callbacks.request(
+    return await world.services.callbacks.schedule(
         "1", contact, at_ms, entry=entry, agent=agent, phone_number=number, compared=number, row=row
     )
 
@@ -54,7 +54,7 @@ async def pass_by(world: LedgerWorld, contact: str) -> None:
     record["cb"]["at"] -= 100 * HOUR_S * 1000
     record["cb"]["gr"] -= 100 * HOUR_S * 1000
     await world.services.client.hset(records, contact, msgspec.json.encode(record))
-    await world.services.client.zadd(world.services.keys.waiting("1"), {contact: 1})
+    await world.services.client.zadd(world.services.keys.deferred("1"), {contact: 1})
     await world.sweep()
 
 
@@ -77,7 +77,7 @@ async def test_a_callback_waits_for_its_instant_and_then_goes_before_priority_te
     await world.open_campaign(contacts=2, priority=10)
     await world.set_agents(5)
     assert await ask(world, "2", HOUR_S) == "applied"
-    assert await world.place_of("2") == "waiting"
+    assert await world.state_of("2") == "deferred"
     assert (await world.record("2"))["w"]["y"] == "callback"
     assert await told(world, "2") == "callback"
     assert (await world.sweep()).promoted == 0
@@ -100,7 +100,7 @@ async def test_a_callback_is_had_once_and_then_the_retry_rule_applies(world: Led
     await world.sweep()
     attempt = await world.place_one()
     await world.event("call_completed", attempt)
-    assert await world.place_of("1") == "finished"
+    assert await world.state_of("1") == "final"
     await check(world)
 
 
@@ -130,7 +130,7 @@ async def test_a_callback_asked_for_during_a_call_follows_it_in_whatever_order_t
             await world.event("call_answered", attempt, entry=entries[name])
         else:
             await world.event("call_completed", attempt, entry=entries[name], disposition="callback")
-    assert await world.place_of("1") == "waiting"
+    assert await world.state_of("1") == "deferred"
     assert await told(world, "1") == "callback"
     assert (await world.record("1"))["a"] == 1
     await check(world)
@@ -140,10 +140,10 @@ async def test_the_request_written_last_counts(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
     earlier, later = await world.write_entry(), await world.write_entry()
     assert await ask(world, "1", 2 * HOUR_S, entry=later) == "applied"
-    due = await world.services.client.zscore("sd:c:1:waiting", "1")
+    due = await world.services.client.zscore("sd:c:1:deferred", "1")
     assert await ask(world, "1", HOUR_S, entry=earlier) == "unchanged"
     assert await ask(world, "1", HOUR_S, entry=later) == "unchanged"
-    assert await world.services.client.zscore("sd:c:1:waiting", "1") == due
+    assert await world.services.client.zscore("sd:c:1:deferred", "1") == due
 
 
 async def test_a_reserved_call_is_taken_back_for_a_callback_and_is_not_sent(world: LedgerWorld) -> None:
@@ -152,8 +152,8 @@ async def test_a_reserved_call_is_taken_back_for_a_callback_and_is_not_sent(worl
     await world.claim(level=1)
     attempt = (await world.reserved_calls())[0][1]
     await ask(world, "1", HOUR_S)
-    assert await world.place_of("1") == "waiting"
-    assert await world.services.campaigns.begin(attempt, "run", "") == "stale"
+    assert await world.state_of("1") == "deferred"
+    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "stale"
     await check(world)
 
 
@@ -164,13 +164,13 @@ async def test_a_callback_brings_a_finished_contact_back_even_after_its_last_att
     await world.open_campaign(contacts=1)
     await world.set_agents(1)
     await world.event("call_completed", await world.place_one())
-    assert await world.place_of("1") == "finished"
+    assert await world.state_of("1") == "final"
     assert await ask(world, "1", -1) == "applied"
     await world.sweep()
     attempt = await world.place_one()
     assert attempt.number == 2
     await world.event("call_failed", attempt, disposition="no_answer")
-    assert await world.place_of("1") == "finished", "one attempt per request, not more"
+    assert await world.state_of("1") == "final", "one attempt per request, not more"
     await check_ledger(world.services.client, world.services.keys, ["1"])
 
 
@@ -189,7 +189,7 @@ async def test_nobody_is_called_back_who_is_not_to_be_called(
         entry = await world.write_entry()
         assert await ask(world, "1", HOUR_S, entry=entry) == "final"
         assert await ask(world, "1", HOUR_S, entry=entry) == "final", "the same request has the same answer"
-    assert await world.place_of("1") == "finished"
+    assert await world.state_of("1") == "final"
     assert await told(world, "1") == disposition
 
 
@@ -202,7 +202,9 @@ async def test_a_callback_is_kept_for_its_agent_until_the_grace_is_over(world: L
     assert (claimed.dialed, claimed.skipped) == (1, {"agent_not_free": 1})
     call = await newest_call(world)
     assert (call["contact"], call.get("agent")) == ("1", None)
-    await world.services.queues.note_agent("sales", "9", state="available", entry=await world.write_entry())
+    await world.services.queues.apply_agent_event(
+        "sales", "9", state="available", entry=await world.write_entry()
+    )
     assert (await world.claim(level=2)).dialed == 1
     call = await newest_call(world)
     assert (call["contact"], call["agent"]) == ("2", "9")
@@ -212,7 +214,7 @@ async def test_a_callback_is_kept_for_its_agent_until_the_grace_is_over(world: L
 async def test_after_the_grace_anyone_may_have_it(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
     await world.set_agents(2)
-    await ask(world, "1", -GRACE_S - 1, agent="9")
+    await ask(world, "1", -SHUTDOWN_TIMEOUT_S - 1, agent="9")
     await world.sweep()
     assert (await world.claim(level=1)).dialed == 1
     assert "agent" not in await newest_call(world)
@@ -233,8 +235,8 @@ async def test_requests_that_make_no_sense_are_refused(world: LedgerWorld) -> No
     assert await ask(world, "1", -25 * HOUR_S) == "past"
     assert await ask(world, "1", 3650 * 24 * HOUR_S) == "distant"
     assert await ask(world, "77", HOUR_S) == "unknown_contact"
-    assert await world.services.callbacks.request("7", "1", 0, entry="1-0") == "unknown_campaign"
-    assert await world.place_of("1") == "ready"
+    assert await world.services.callbacks.schedule("7", "1", 0, entry="1-0") == "unknown_campaign"
+    assert await world.state_of("1") == "ready"
 
 
 @pytest.mark.parametrize("at", ["tomorrow", "2030-01-31T15:00:00", "2030-13-31T15:00:00Z", "9e99", ""])
@@ -258,11 +260,11 @@ async def test_callbacks_survive_a_server_that_was_started_anew(world: LedgerWor
     await ask(world, "2", -1)
     await world.sweep()
     client = world.services.client
-    await client.hset("sd:server", mapping={"run": "another", "quiet": "0"})
+    await client.hset("sd:server", mapping={"run": "another", "hold_until": "0"})
     await client.delete("sd:c:1:outbox")
     await world.claim()
-    await world.services.memory.forget_ready("1")
-    assert (await world.place_of("1"), await world.place_of("2")) == ("waiting", "ready")
+    await world.services.memory.drop_reloadable("1")
+    assert (await world.state_of("1"), await world.state_of("2")) == ("deferred", "ready")
 
 
 async def test_a_call_that_redis_forgot_may_have_been_the_callback(world: LedgerWorld) -> None:
@@ -271,13 +273,13 @@ async def test_a_call_that_redis_forgot_may_have_been_the_callback(world: Ledger
     await world.sweep()
     client, memory = world.services.client, world.services.memory
     await client.delete("sd:c:1:outbox")
-    await client.hset("sd:server", mapping={"run": "another", "quiet": "0"})
+    await client.hset("sd:server", mapping={"run": "another", "hold_until": "0"})
     await world.claim()
-    doubted = DoubtRow(world.row("1", attempts=1), False, None)
-    assert await memory.doubt("1", [doubted], world.retry) == 1
+    doubted = InFlightRow(world.row("1", attempts=1), False, None)
+    assert await memory.hold_in_flight("1", [doubted], world.retry) == 1
     attempt = Attempt("1", "1", 1, "")
     assert await world.event("call_completed", attempt) == "ended"
-    assert await world.place_of("1") == "finished", "nobody is called back twice"
+    assert await world.state_of("1") == "final", "nobody is called back twice"
 
 
 async def test_a_callback_that_was_had_long_ago_is_not_owed_again(world: LedgerWorld) -> None:
@@ -296,9 +298,9 @@ async def test_a_callback_that_was_had_long_ago_is_not_owed_again(world: LedgerW
 async def test_a_callback_that_is_looked_at_too_early_waits_on(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
     await ask(world, "1", HOUR_S)
-    await world.services.client.zadd("sd:c:1:waiting", {"1": 1})
+    await world.services.client.zadd("sd:c:1:deferred", {"1": 1})
     await world.sweep()
-    assert await world.place_of("1") == "waiting"
+    assert await world.state_of("1") == "deferred"
     assert await told(world, "1") == "callback"
     await check(world)
 
@@ -310,8 +312,8 @@ async def test_a_window_that_closes_puts_a_callback_off_like_any_call(world: Led
     await world.sweep()
     await world.claim(level=1)
     attempt = (await world.reserved_calls())[0][1]
-    assert await world.services.campaigns.begin(attempt, "run", "1") == "window_closed"
-    assert await world.place_of("1") == "ready"
+    assert await world.services.campaigns.mark_sent(attempt, "run", "1") == "window_closed"
+    assert await world.state_of("1") == "ready"
     assert (await world.claim(open_until_ms=1)).reason == "window_closed"
 
 
@@ -340,5 +342,5 @@ async def test_whoever_is_not_to_be_called_asks_in_vain_and_whoever_was_called_e
     await world.services.campaigns.load("1", [refused, world.row("2", attempts=3)], 3)
     assert await ask(world, "1", HOUR_S) == "final"
     assert await ask(world, "2", HOUR_S) == "applied"
-    assert [await world.place_of(contact) for contact in "12"] == ["finished", "waiting"]
+    assert [await world.state_of(contact) for contact in "12"] == ["final", "deferred"]
     await check(world)

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import DoubtRow, trust_memory
+from streamdialer.ledger import InFlightRow, mark_server_trusted
 from streamdialer.model import Attempt
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.ledger_fixture import LedgerWorld
@@ -31,20 +31,22 @@ async def another_server_answers(world: LedgerWorld) -> None:
 async def quiet_is_over(world: LedgerWorld) -> None:
     """The wait has passed, the campaign is not rebuilt yet."""
     await world.claim(level=0)
-    await world.services.client.hset(SERVER, "quiet", "0")
+    await world.services.client.hset(SERVER, "hold_until", "0")
 
 
-async def rebuild(world: LedgerWorld, *rows: DoubtRow) -> int:
+async def rebuild(world: LedgerWorld, *rows: InFlightRow) -> int:
     memory = world.services.memory
-    mark = (await memory.state()).rebuild
-    await memory.forget_ready("1")
-    held = await memory.doubt("1", rows, world.retry)
+    mark = (await memory.state()).rebuild_epoch
+    await memory.drop_reloadable("1")
+    held = await memory.hold_in_flight("1", rows, world.retry)
     assert await memory.mark_rebuilt("1", mark)
     return held
 
 
-def shown(contact: str, attempts: int, *, is_answered: bool = False, last_ms: int | None = None) -> DoubtRow:
-    return DoubtRow(LedgerWorld.row(contact, attempts=attempts), is_answered, last_ms)
+def shown(
+    contact: str, attempts: int, *, is_answered: bool = False, last_ms: int | None = None
+) -> InFlightRow:
+    return InFlightRow(LedgerWorld.row(contact, attempts=attempts), is_answered, last_ms)
 
 
 async def test_on_a_server_it_has_not_met_nothing_is_claimed_until_calls_have_had_time_to_end(
@@ -54,10 +56,10 @@ async def test_on_a_server_it_has_not_met_nothing_is_claimed_until_calls_have_ha
     await world.set_agents(3)
     await another_server_answers(world)
     refused = await world.claim()
-    assert (refused.dialed, refused.reason) == (0, "memory_lost")
+    assert (refused.dialed, refused.reason) == (0, "data_loss")
     assert refused.wait_ms is not None
     assert 44_000 < refused.wait_ms <= 45_000, "ring time-out and margin"
-    await world.services.client.hset(SERVER, "quiet", "0")
+    await world.services.client.hset(SERVER, "hold_until", "0")
     assert (await world.claim()).reason == "not_rebuilt"
     await rebuild(world)
     assert await world.count("1", "ready") == 0, "the backend says who is to be called"
@@ -69,29 +71,29 @@ async def test_an_emptied_server_is_a_loss_of_memory(world: LedgerWorld) -> None
     await world.services.client.flushall()
     await world.open_campaign(contacts=3)
     await world.set_agents(3)
-    assert (await world.claim()).reason == "memory_lost"
+    assert (await world.claim()).reason == "data_loss"
 
 
 async def test_a_loss_is_noticed_when_nothing_is_dialed(world: LedgerWorld) -> None:
     await another_server_answers(world)
-    before = (await world.services.memory.state()).losses
-    await world.services.campaigns.due(10)
+    before = (await world.services.memory.state()).loss_count
+    await world.services.campaigns.due_campaigns(10)
     state = await world.services.memory.state()
-    assert (state.losses, bool(state.rebuild)) == (before + 1, True)
+    assert (state.loss_count, bool(state.rebuild_epoch)) == (before + 1, True)
     assert state.lost is not None
 
 
 async def test_a_restarted_server_is_another_one() -> None:
     with EmbeddedServer("--appendfsync", "always", appendonly=True) as server:
         client = Redis.from_url(server.url, decode_responses=True)
-        await trust_memory(client, Keys())
+        await mark_server_trusted(client, Keys())
         known = await client.hget(SERVER, "run")
         await client.aclose()
         server.kill()
         server.restart()
         client = Redis.from_url(server.url, decode_responses=True)
         assert await client.hget(SERVER, "run") == known, "the log was kept"
-        await trust_memory(client, Keys())
+        await mark_server_trusted(client, Keys())
         assert await client.hget(SERVER, "run") != known
         await client.aclose()
 
@@ -102,9 +104,9 @@ async def test_what_was_reserved_before_the_loss_is_not_sent(world: LedgerWorld)
     await world.claim()
     (_, first), (_, second) = await world.reserved_calls()
     await another_server_answers(world)
-    assert await world.services.campaigns.begin(first, "run", "") == "memory_lost"
+    assert await world.services.campaigns.mark_sent(first, "run", "") == "data_loss"
     await quiet_is_over(world)
-    assert await world.services.campaigns.begin(second, "run", "") == "memory_lost", "its mark may be lost"
+    assert await world.services.campaigns.mark_sent(second, "run", "") == "data_loss", "its mark may be lost"
     assert await world.count("1", "ready") == 2
 
 
@@ -117,10 +119,10 @@ async def test_an_event_of_a_forgotten_call_takes_its_contact_out_of_the_ready_o
     ringing = Attempt("1", "2", 1, "")
     assert await world.event("call_answered", ringing, call_id="c") == "applied"
     await world.check_invariants()
-    assert (await world.place_of("2"), (await world.record("2"))["a"]) == ("connected", 1)
+    assert (await world.state_of("2"), (await world.record("2"))["a"]) == ("connected", 1)
     assert (await world.backend_doc("2") or {})["s"] == "answered"
     assert await world.event("call_completed", ringing, call_id="c") == "ended"
-    assert await world.place_of("2") == "finished"
+    assert await world.state_of("2") == "final"
 
 
 async def test_a_forgotten_call_that_fails_is_followed_by_the_campaigns_plan(world: LedgerWorld) -> None:
@@ -132,7 +134,7 @@ async def test_a_forgotten_call_that_fails_is_followed_by_the_campaigns_plan(wor
     for contact, cause, counted in (("2", "19", 1), ("3", "34", 0)):
         failed = Attempt("1", contact, 1, "")
         assert await world.event("call_failed", failed, call_id=f"c{contact}", cause=cause) == "ended"
-        assert await world.place_of(contact) == "waiting"
+        assert await world.state_of(contact) == "deferred"
         record = await world.record(contact)
         assert (record["a"], record["h"][0]["n"]) == (counted, 1)
     await world.check_invariants()
@@ -142,9 +144,9 @@ async def test_a_call_of_a_campaign_redis_has_forgotten_is_remembered_by_its_eve
     world: LedgerWorld,
 ) -> None:
     await world.services.client.flushall()
-    await world.services.campaigns.due(10)
+    await world.services.campaigns.due_campaigns(10)
     assert await world.event("call_ringing", Attempt("7", "70", 1, "")) == "applied"
-    assert await world.place_of("70", "7") == "unanswered"
+    assert await world.state_of("70", "7") == "dialing"
     await world.open_campaign("7", contacts=0)
     loaded = await world.services.campaigns.load("7", [world.row("70")], 3)
     assert (loaded.added, loaded.known) == (0, 1), "the backend may still show it as pending"
@@ -158,8 +160,8 @@ async def test_an_event_of_a_reserved_call_whose_mark_was_lost_marks_it_as_sent(
     await another_server_answers(world)
     await world.claim()
     assert await world.event("call_ringing", attempt) == "applied"
-    assert await world.place_of("1") == "unanswered"
-    assert await world.services.campaigns.begin(attempt, "run", "") == "sent"
+    assert await world.state_of("1") == "dialing"
+    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "sent"
     await world.check_invariants()
 
 
@@ -167,9 +169,9 @@ async def test_an_event_of_a_reserved_call_whose_mark_was_lost_marks_it_as_sent(
 @pytest.mark.parametrize(
     ("verdict", "place", "state", "counted"),
     [
-        ("placed", "unanswered", "sent", 1),
-        ("unknown", "unanswered", "sent", 1),
-        ("never", "finished", "ended", 1),
+        ("placed", "dialing", "sent", 1),
+        ("unknown", "dialing", "sent", 1),
+        ("never", "final", "ended", 1),
         ("not_placed", "ready", "released", 0),
     ],
 )
@@ -188,9 +190,9 @@ async def test_a_reply_to_a_reserved_call_whose_mark_was_lost_marks_it_as_sent(
     assert (record["p"], record["h"][-1]["s"], record["a"]) == (place, state, counted)
     assert (await world.public())["total_calls"] == str(counted)
     assert (await world.backend_doc("1") or {})["s"] == (
-        {"unanswered": "dialing", "finished": "invalid"}.get(place, "pending")
+        {"dialing": "dialing", "final": "invalid"}.get(place, "pending")
     )
-    assert await world.services.campaigns.begin(attempt, "run", "") == "sent"
+    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "sent"
     await world.check_invariants()
     await quiet_is_over(world)
     await rebuild(world)
@@ -200,7 +202,7 @@ async def test_a_reply_to_a_reserved_call_whose_mark_was_lost_marks_it_as_sent(
 async def test_without_a_loss_an_event_of_nothing_stays_an_event_of_nothing(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
     assert await world.event("call_ringing", Attempt("1", "1", 1, "")) == "no_attempt"
-    assert await world.place_of("1") == "ready"
+    assert await world.state_of("1") == "ready"
 
 
 async def test_a_call_that_rang_when_memory_was_lost_is_not_ended_by_silence(world: LedgerWorld) -> None:
@@ -213,11 +215,11 @@ async def test_a_call_that_rang_when_memory_was_lost_is_not_ended_by_silence(wor
     await world.age(46)
     swept = await world.sweep()
     assert (swept.expired, swept.doubted) == (0, 1)
-    assert await world.place_of(silent.contact) == "in_doubt"
+    assert await world.state_of(silent.contact) == "orphaned"
     assert (await world.public())["active_calls"] == "0", "whatever it does, it does not ring any more"
     await world.check_invariants()
     assert await world.event("call_completed", silent) == "ended"
-    assert await world.place_of(silent.contact) == "finished"
+    assert await world.state_of(silent.contact) == "final"
 
 
 async def test_a_call_in_doubt_of_which_nothing_is_ever_heard_ends_as_failed(world: LedgerWorld) -> None:
@@ -231,7 +233,7 @@ async def test_a_call_in_doubt_of_which_nothing_is_ever_heard_ends_as_failed(wor
     await world.sweep()
     await world.age(7201)
     assert (await world.sweep()).expired == 1
-    assert await world.place_of(silent.contact) == "waiting"
+    assert await world.state_of(silent.contact) == "deferred"
     assert (await world.backend_doc(silent.contact) or {})["s"] == "failed"
 
 
@@ -244,7 +246,7 @@ async def test_while_events_may_still_come_no_deadline_ends_anything(world: Ledg
     await world.age(46)
     swept = await world.sweep()
     assert (swept.expired, swept.doubted, swept.closed) == (0, 0, 0)
-    assert await world.place_of(silent.contact) == "unanswered"
+    assert await world.state_of(silent.contact) == "dialing"
 
 
 async def test_contacts_the_backend_shows_as_called_are_held_in_doubt(world: LedgerWorld) -> None:
@@ -253,15 +255,15 @@ async def test_contacts_the_backend_shows_as_called_are_held_in_doubt(world: Led
     await quiet_is_over(world)
     assert await rebuild(world, shown("1", 1), shown("9", 2, is_answered=True)) == 2
     await world.check_invariants()
-    assert (await world.place_of("1"), await world.place_of("9")) == ("in_doubt", "in_doubt")
+    assert (await world.state_of("1"), await world.state_of("9")) == ("orphaned", "orphaned")
     assert (await world.record("9"))["a"] == 2
     loaded = await world.services.campaigns.load("1", [world.row("1"), world.row("9")], 3)
     assert loaded.added == 0
     await world.event("call_failed", Attempt("1", "1", 1, ""), disposition="busy")
-    assert await world.place_of("1") == "waiting"
+    assert await world.state_of("1") == "deferred"
     await world.age(7201)
     await world.sweep()
-    assert await world.place_of("9") == "finished", "it had been answered: nobody is called again on a guess"
+    assert await world.state_of("9") == "final", "it had been answered: nobody is called again on a guess"
     assert (await world.backend_doc("9") or {})["s"] == "completed"
 
 
@@ -274,7 +276,7 @@ async def test_a_mark_older_than_the_longest_conversation_is_no_doubt(world: Led
     await world.event("call_failed", other, disposition="busy")
     await rebuild(world, shown("9", 1, last_ms=1_600_000_000_000))
     assert (await world.sweep()).expired == 1
-    assert (await world.place_of("9"), (await world.record("9"))["a"]) == ("waiting", 1)
+    assert (await world.state_of("9"), (await world.record("9"))["a"]) == ("deferred", 1)
 
 
 async def test_what_the_ledger_knows_better_than_the_backend_stays(world: LedgerWorld) -> None:
@@ -286,9 +288,9 @@ async def test_what_the_ledger_knows_better_than_the_backend_stays(world: Ledger
     await another_server_answers(world)
     await quiet_is_over(world)
     assert await rebuild(world, shown(talking.contact, 1), shown(over.contact, 1)) == 0
-    assert (await world.place_of(talking.contact), await world.place_of(over.contact)) == (
+    assert (await world.state_of(talking.contact), await world.state_of(over.contact)) == (
         "connected",
-        "waiting",
+        "deferred",
     )
 
 
@@ -296,8 +298,8 @@ async def test_a_campaign_is_rebuilt_again_when_memory_is_lost_again_meanwhile(w
     await world.open_campaign(contacts=1)
     await another_server_answers(world)
     await quiet_is_over(world)
-    mark = (await world.services.memory.state()).rebuild
-    await world.services.client.hset(SERVER, "rebuild", "a later loss")
+    mark = (await world.services.memory.state()).rebuild_epoch
+    await world.services.client.hset(SERVER, "rebuild_epoch", "a later loss")
     assert not await world.services.memory.mark_rebuilt("1", mark)
     assert (await world.claim()).reason == "not_rebuilt"
 
@@ -310,27 +312,27 @@ async def test_a_declared_idempotent_api_may_be_asked_again_by_whoever_takes_ove
     await world.open_campaign(contacts=2)
     await world.set_agents(2)
     attempt = await world.place_one()
-    assert await services.campaigns.begin(attempt, "other run", "") == "again"
-    assert await services.campaigns.begin(attempt, "other run", "") == "ok", "the same try, asked twice"
+    assert await services.campaigns.mark_sent(attempt, "other run", "") == "again"
+    assert await services.campaigns.mark_sent(attempt, "other run", "") == "ok", "the same try, asked twice"
     await world.event("call_ringing", attempt)
-    assert await services.campaigns.begin(attempt, "third run", "") == "sent", "its fate is known"
+    assert await services.campaigns.mark_sent(attempt, "third run", "") == "sent", "its fate is known"
     answered = await world.place_one()
     await world.settle(answered, "unknown")
-    assert await services.campaigns.begin(answered, "other run", "") == "sent", "there was a reply"
+    assert await services.campaigns.mark_sent(answered, "other run", "") == "sent", "there was a reply"
 
 
 async def test_the_ledgers_clock_does_not_go_back_with_the_servers(world: LedgerWorld) -> None:
     services = world.services
-    before = (await services.queues.ask_agents("sales")).now
+    before = (await services.queues.begin_agent_poll("sales")).ledger_ms
     hour_ms = 3_600_000
     await services.client.hset(SERVER, "last", before + hour_ms)  # the server's clock was an hour ahead
-    first = (await services.queues.ask_agents("sales")).now
+    first = (await services.queues.begin_agent_poll("sales")).ledger_ms
     assert first >= before + hour_ms
     await world.open_campaign(contacts=1)
     await world.set_agents(1)
     attempt = await world.place_one()
     assert await world.event("call_answered", attempt) == "applied", "ids of entries are behind that clock"
-    assert (await services.queues.ask_agents("sales")).now >= first
+    assert (await services.queues.begin_agent_poll("sales")).ledger_ms >= first
     told = await world.backend_doc("1")
     assert told is not None
     assert abs(told["at"] - before) < 60_000, "the backend is told the server's own time"
@@ -347,7 +349,7 @@ async def test_late_news_of_a_call_sent_after_the_loss_is_not_another_call(world
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="no_answer")
     await world.event("call_ringing", attempt)
-    assert (await world.place_of("1"), (await world.record("1"))["a"]) == ("waiting", 1)
+    assert (await world.state_of("1"), (await world.record("1"))["a"]) == ("deferred", 1)
     assert await world.event("call_failed", attempt, call_id="a", disposition="no_answer") == "applied"
     assert await world.event("call_failed", attempt, call_id="b", disposition="busy") == "foreign_call"
     assert (await world.public())["total_calls"] == "1"
@@ -365,7 +367,7 @@ async def test_an_event_of_a_forgotten_call_says_nothing_of_attempts_it_cannot_k
     assert (told["s"], told.get("a")) == ("answered", None)
     await world.services.campaigns.register("7", "sales", "", before="")
     memory = world.services.memory
-    await memory.doubt("7", [shown("70", 2, is_answered=True)], world.retry)
+    await memory.hold_in_flight("7", [shown("70", 2, is_answered=True)], world.retry)
     assert (await world.record("70", "7"))["a"] == 2, "the backend counts"
 
 
@@ -407,24 +409,24 @@ async def test_the_backend_is_not_told_what_is_older_than_what_it_shows(world: L
     await world.sweep()  # pending again, which the backend is to be told
     await another_server_answers(world)
     await world.claim()
-    assert await world.services.outbox.take("1", "1", "me") == "none"
-    await world.services.client.hset(SERVER, "quiet", "0")
+    assert await world.services.outbox.lease("1", "1", "me") == "none"
+    await world.services.client.hset(SERVER, "hold_until", "0")
     assert await rebuild(world, shown("1", 2)) == 1, "the backend shows a call the ledger has forgotten"
-    assert await world.place_of("1") == "in_doubt"
+    assert await world.state_of("1") == "orphaned"
 
 
 async def test_calls_the_backend_knows_to_be_over_are_forgotten(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2)
     await world.set_agents(2)
     over, unsaid = await world.place_one(), await world.place_one()
-    update = await world.services.outbox.take("1", over.contact, "me")
+    update = await world.services.outbox.lease("1", over.contact, "me")
     assert not isinstance(update, str)
-    await world.services.outbox.confirm("1", over.contact, "me", update.version)
+    await world.services.outbox.acknowledge("1", over.contact, "me", update.version)
     await another_server_answers(world)
     await quiet_is_over(world)
     await rebuild(world)
     assert not await world.services.client.hexists(world.services.keys.records("1"), over.contact)
-    assert await world.place_of(unsaid.contact) == "unanswered", "the backend has not been told of it"
+    assert await world.state_of(unsaid.contact) == "dialing", "the backend has not been told of it"
     await world.check_invariants()
 
 
@@ -432,11 +434,11 @@ async def test_every_loss_has_a_mark_of_its_own(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
     await another_server_answers(world)
     await world.claim()
-    first = (await world.services.memory.state()).rebuild
+    first = (await world.services.memory.state()).rebuild_epoch
     await world.services.client.hdel(SERVER, "run")  # the same server, emptied
     await anyio.sleep(0.002)
     await world.claim()
-    assert (await world.services.memory.state()).rebuild != first
+    assert (await world.services.memory.state()).rebuild_epoch != first
     assert not await world.services.memory.mark_rebuilt("1", first)
 
 
@@ -449,7 +451,7 @@ async def test_nothing_is_promoted_or_told_again_before_the_rebuilding(world: Le
     await quiet_is_over(world)
     await world.age(301)
     assert (await world.sweep()).promoted == 0
-    await world.services.memory.mark_rebuilt("1", (await world.services.memory.state()).rebuild)
+    await world.services.memory.mark_rebuilt("1", (await world.services.memory.state()).rebuild_epoch)
     await world.age(2)
     assert (await world.sweep()).promoted == 1
 
@@ -467,6 +469,6 @@ async def test_late_news_takes_back_the_reservation_of_the_next_call(world: Ledg
     calls = [one for _, one in await world.reserved_calls()]
     again = next(one for one in calls if (one.contact, one.number) == (silent.contact, 2))
     assert await world.event("call_answered", silent) == "applied"
-    assert await world.place_of(silent.contact) == "connected"
-    assert await world.services.campaigns.begin(again, "run", "") == "stale"
+    assert await world.state_of(silent.contact) == "connected"
+    assert await world.services.campaigns.mark_sent(again, "run", "") == "stale"
     await world.check_invariants()

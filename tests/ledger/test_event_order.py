@@ -159,7 +159,7 @@ class Orders:
                 group.start_soon(self._send, attempt)
 
     async def _send(self, attempt: Attempt) -> None:
-        assert await self.services.campaigns.begin(attempt, "run", "") == "ok"
+        assert await self.services.campaigns.mark_sent(attempt, "run", "") == "ok"
 
     async def written(self, events: Sequence[Said]) -> list[tuple[Said, str]]:
         """The events with the ids of their entries, in the order in which they happened."""
@@ -180,12 +180,12 @@ class Orders:
             return
         about = {"campaign_id": "1", "contact_id": attempt.contact, "call_id": call_id}
         event = msgspec.convert({"type": kind, **about, **data}, CallEvent, strict=False)
-        heard = await self.services.campaigns.apply_event(event, fact_of(event), "", entry)
+        heard = await self.services.campaigns.apply_call_event(event, fact_of(event), "", entry)
         assert heard.outcome in ("applied", "unchanged", "ended")
 
     async def _hear_callback(self, attempt: Attempt, entry: str, in_s: str = "3600", agent: str = "") -> None:
         at_ms = 1000 * (self.opened_s + int(in_s))
-        answer = await self.services.callbacks.request("1", attempt.contact, at_ms, entry=entry, agent=agent)
+        answer = await self.services.callbacks.schedule("1", attempt.contact, at_ms, entry=entry, agent=agent)
         assert answer in ("applied", "unchanged", "final")
 
     async def look(self) -> CampaignView:
@@ -201,7 +201,7 @@ class Orders:
             record, told = view.records[attempt.contact], view.outbox.get(attempt.contact)
             found.append(
                 (
-                    record.place,
+                    record.state,
                     record.attempts,
                     [
                         (one.number, one.state, one.disposition, one.facts, one.rule, one.is_uncounted)
@@ -243,9 +243,9 @@ async def test_every_order_ends_in_one_ledger_where_causes_have_rules_of_their_o
     run = Orders(services, len(orders))
     run.world.retry_rules = {
         "q850:34": {"delay": 1},
-        "sip:503": {"delay": 2, "burns": True},
+        "sip:503": {"delay": 2, "counts": True},
         "q850:1": {"delay": 3},
-        "q850:41": {"delay": 4, "burns": False},
+        "q850:41": {"delay": 4, "counts": False},
         "sip:486": {"delay": 5, "limit": 1},
     }
     await run.open()

@@ -9,15 +9,15 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.dialing.calling_hours import claim_within_hours
+from streamdialer.consumers.dialing.calling_hours import claim_with_hours
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import Claimed, DoubtRow, Reservation
+from streamdialer.ledger import ClaimRequest, ClaimResult, InFlightRow
 from streamdialer.ledger.zone_hours import Hours, ZoneOpening
 from streamdialer.model import CampaignSettings, Contact
 from streamdialer.rules import calling_hours
 from streamdialer.simulation import build_world
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +55,7 @@ async def load(world: LedgerWorld, hours: Hours | None, *contacts: str) -> Any:
 
 
 async def due_of(world: LedgerWorld, contact: str) -> float:
-    score: Any = await world.services.client.zscore(world.services.keys.waiting("1"), contact)
+    score: Any = await world.services.client.zscore(world.services.keys.deferred("1"), contact)
     return float(score)
 
 
@@ -71,13 +71,13 @@ async def test_a_contact_outside_its_hours_waits_for_them_from_the_start(world: 
     )
     loaded = await load(world, hours, "1", "2", "3")
     assert (loaded.added, loaded.refused) == (1, {"window_closed": 1, "zone_unknown": 1})
-    assert await world.place_of("1") == "ready"
+    assert await world.state_of("1") == "ready"
     record = await world.record("2")
-    assert (record["p"], record["z"], record["w"]) == ("waiting", "B", {"y": "window_closed", "s": "law 1"})
+    assert (record["p"], record["z"], record["w"]) == ("deferred", "B", {"y": "window_closed", "s": "law 1"})
     assert abs(await due_of(world, "2") - (now + HOUR_MS)) < 1000
     assert await world.backend_doc("2") is None, "the backend shows it as pending, and that is what it is"
     record = await world.record("3")
-    assert (record["p"], record["why"]) == ("finished", "zone_unknown")
+    assert (record["p"], record["why"]) == ("final", "zone_unknown")
     assert (await world.backend_doc("3") or {})["s"] == "invalid"
     await world.check_invariants()
 
@@ -127,8 +127,8 @@ async def test_a_request_does_not_leave_after_the_contacts_hours(world: LedgerWo
     await world.claim(level=1)
     attempt = (await world.reserved_calls())[0][1]
     now = await server_ms(world)
-    assert await world.services.campaigns.begin(attempt, "run", str(now - 1)) == "window_closed"
-    assert await world.place_of("1") == "ready"
+    assert await world.services.campaigns.mark_sent(attempt, "run", str(now - 1)) == "window_closed"
+    assert await world.state_of("1") == "ready"
 
 
 async def test_a_contact_whose_zone_the_claim_lacks_stays_first_and_is_named(world: LedgerWorld) -> None:
@@ -141,7 +141,7 @@ async def test_a_contact_whose_zone_the_claim_lacks_stays_first_and_is_named(wor
     assert claimed.missing is not None
     assert claimed.missing.zones == {"B": True}
     assert set(claimed.missing.contacts) == {"4"}
-    assert [await world.place_of(name) for name in "1234"] == ["reserved", "ready", "ready", "ready"]
+    assert [await world.state_of(name) for name in "1234"] == ["reserved", "ready", "ready", "ready"]
 
 
 async def test_an_opening_that_has_ended_since_it_was_reckoned_is_asked_for_again(world: LedgerWorld) -> None:
@@ -169,7 +169,7 @@ async def test_who_was_loaded_without_a_law_is_given_its_zone_when_there_is_one(
     await world.set_agents(5)
     now = await server_ms(world)
     hours = calling_hours(CampaignSettings(queue_name="q", rule_pack="us", timezone=day), "UTC", now)
-    wanted = Reservation(
+    wanted = ClaimRequest(
         token="t",
         level=5,
         free_agents=5,
@@ -180,12 +180,12 @@ async def test_who_was_loaded_without_a_law_is_given_its_zone_when_there_is_one(
         retry=world.retry,
         others={},
     )
-    claimed = await claim_within_hours(world.services.campaigns, "1", world.queue, wanted, hours, now)
+    claimed = await claim_with_hours(world.services.campaigns, "1", world.queue, wanted, hours, now)
     assert (claimed.dialed, claimed.skipped) == (2, {"window_closed": 1, "zone_unknown": 1})
     assert (claimed.why or {})["window_closed"].startswith("rule pack us ")
-    assert [await world.place_of(name) for name in "1234"] == ["waiting", "reserved", "finished", "reserved"]
+    assert [await world.state_of(name) for name in "1234"] == ["deferred", "reserved", "final", "reserved"]
     assert [(await world.record(name))["z"] for name in "1234"] == [night, day, "?", ""]
-    again = await claim_within_hours(world.services.campaigns, "1", world.queue, wanted, hours, now)
+    again = await claim_with_hours(world.services.campaigns, "1", world.queue, wanted, hours, now)
     assert again.dialed == 2, "the same tick again gives the same answer"
     assert len(await world.reserved_calls()) == 2
 
@@ -201,8 +201,8 @@ async def test_a_callback_on_another_number_waits_for_the_hours_of_that_number_a
     now = await server_ms(world)
     hours = calling_hours(CampaignSettings(queue_name="q", rule_pack="us", timezone=day), "UTC", now)
 
-    async def claim() -> Claimed:
-        wanted = Reservation(
+    async def claim() -> ClaimResult:
+        wanted = ClaimRequest(
             token=await world.write_entry(),
             level=1,
             free_agents=1,
@@ -213,10 +213,10 @@ async def test_a_callback_on_another_number_waits_for_the_hours_of_that_number_a
             retry=world.retry,
             others={},
         )
-        return await claim_within_hours(world.services.campaigns, "1", world.queue, wanted, hours, now)
+        return await claim_with_hours(world.services.campaigns, "1", world.queue, wanted, hours, now)
 
     async def ask(number: str) -> str:
-        return await world.services.callbacks.request(
+        return await world.services.callbacks.schedule(
             "1", "1", now - 1, entry=await world.write_entry(), phone_number=number, compared=number
         )
 
@@ -252,7 +252,7 @@ async def test_a_retry_that_falls_outside_the_hours_waits_on(world: LedgerWorld)
     await world.set_agents(1)
     await world.claim(hours=Hours(zones={"A": ZoneOpening()}))
     attempt = (await world.reserved_calls())[0][1]
-    assert await world.services.campaigns.begin(attempt, "run", "") == "ok"
+    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "ok"
     await world.event("call_failed", attempt, disposition="no_answer")
     assert (await world.record("1"))["w"]["y"] == "retry"
     await world.age(301)
@@ -274,10 +274,10 @@ async def test_after_a_loss_of_memory_the_backend_knows_better_who_waits_for_its
     await world.services.client.hset(world.services.keys.server, "run", "another")
     await world.claim(level=0)  # notices
     memory = world.services.memory
-    await memory.forget_ready("1")
-    assert await world.count("1", "waiting") == 0
+    await memory.drop_reloadable("1")
+    assert await world.count("1", "deferred") == 0
     await load(world, closed, "2")
-    assert await memory.doubt("1", [DoubtRow(world.row("2"), False, None)], world.retry) == 0
+    assert await memory.hold_in_flight("1", [InFlightRow(world.row("2"), False, None)], world.retry) == 0
     assert (await world.backend_doc("2") or {})["s"] == "pending", "and not failed: it was never called"
 
 
@@ -287,12 +287,12 @@ async def test_the_dialer_calls_only_those_whose_day_it_is(settings: Settings) -
     sim = build_world(agents=4, contacts=9, mode="progressive", speed=100, retry_delay_s=30)
     for number, contact in enumerate(sim.contacts.values()):
         contact.timezone = (day, night, "UTC-5")[number % 3]
-    async with running(settings, sim, speed=100, rule_pack="us", timezone=day) as dialer:
+    async with run_dialer(settings, sim, speed=100, rule_pack="us", timezone=day) as dialer:
         await dialer.until(lambda audit: audit.contacts.get("pending", 0) <= 3, what="those of the day")
         await dialer.until(lambda audit: not audit.live_calls and not audit.contacts.get("dialing"))
-        assert await dialer.count("waiting") >= 3
+        assert await dialer.count("deferred") >= 3
         due: Any = await dialer.services.client.zrange(
-            dialer.services.keys.waiting("1"), 0, -1, withscores=True
+            dialer.services.keys.deferred("1"), 0, -1, withscores=True
         )
         here = datetime.now(ZoneInfo(night)).replace(hour=8, minute=0, second=0, microsecond=0)
         opens_ms = here.timestamp() * 1000
@@ -303,7 +303,7 @@ async def test_the_dialer_calls_only_those_whose_day_it_is(settings: Settings) -
             elif contact.timezone == "UTC-5":
                 assert (contact.status, contact.attempts) == ("invalid", 0)
         result = await dialer.tick()
-        assert result.reason != "campaign_unusable"
+        assert result.reason != "invalid_campaign"
 
 
 @pytest.mark.usefixtures("redis")
@@ -317,10 +317,10 @@ async def test_a_campaign_whose_law_cannot_be_kept_is_not_dialed_and_says_so(
     sim = build_world(agents=4, contacts=3, mode="progressive", speed=100)
     campaign = next(iter(sim.campaigns.values()))
     campaign.rule_pack, campaign.timezone, campaign.days_of_week = pack, "America/Bogota", [6]
-    async with running(settings, sim, speed=100, start=False) as dialer:
+    async with run_dialer(settings, sim, speed=100, start=False) as dialer:
         await dialer.services.client.hset("campaign:1", "status", "active")
         result = await dialer.tick()
-        assert (result.status, result.reason) == ("error", "campaign_unusable")
+        assert (result.status, result.reason) == ("error", "invalid_campaign")
         assert said in (result.detail or "")
         assert dialer.centre.summary().total.originates == 0
 
@@ -339,7 +339,7 @@ async def test_a_campaign_outside_its_own_hours_says_when_they_open(
     sim = build_world(agents=1, contacts=1, timezone="America/Bogota")
     campaign = next(iter(sim.campaigns.values()))
     campaign.start_time, campaign.end_time = start, end
-    async with running(settings, sim, start=False) as dialer:
+    async with run_dialer(settings, sim, start=False) as dialer:
         await dialer.services.client.hset("campaign:1", "status", "active")
         result = await dialer.tick()
         assert result.reason == "window_closed"

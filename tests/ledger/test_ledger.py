@@ -71,7 +71,7 @@ async def test_live_calls_never_exceed_the_cap_whatever_the_level(world: LedgerW
     claimed = await world.claim(level=10, max_concurrent=3)
     assert (claimed.dialed, claimed.limit) == (3, "concurrency")
     for _, attempt in await world.reserved_calls():
-        await world.services.campaigns.begin(attempt, "run", "")
+        await world.services.campaigns.mark_sent(attempt, "run", "")
         await world.event("call_answered", attempt)
     assert (await world.claim(level=10, max_concurrent=3)).dialed == 0
     await world.check_invariants()
@@ -104,7 +104,7 @@ async def test_only_one_run_may_send_an_attempt(world: LedgerWorld) -> None:
     await world.set_agents(1)
     await world.claim(level=1)
     attempt = (await world.reserved_calls())[0][1]
-    begin = world.services.campaigns.begin
+    begin = world.services.campaigns.mark_sent
     assert await begin(attempt, "first", "") == "ok"
     assert await begin(attempt, "first", "") == "ok", "a lost reply is asked for again"
     assert await begin(attempt, "second", "") == "sent"
@@ -116,9 +116,9 @@ async def test_a_campaign_paused_after_the_claim_is_not_sent(world: LedgerWorld)
     await world.claim(level=1)
     attempt = (await world.reserved_calls())[0][1]
     await world.services.client.hset("campaign:1", "status", "paused")
-    assert await world.services.campaigns.begin(attempt, "run", "") == "not_active"
-    assert await world.place_of(attempt.contact) == "ready"
-    assert await world.services.campaigns.begin(attempt, "run", "") == "stale"
+    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "not_active"
+    assert await world.state_of(attempt.contact) == "ready"
+    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "stale"
     await world.check_invariants()
 
 
@@ -130,12 +130,12 @@ async def test_an_expired_reservation_is_ready_again_and_its_entry_is_stale(worl
     await world.age(61)
     swept = await world.sweep()
     assert (swept.released, swept.wake) == (1, True)
-    assert await world.services.campaigns.begin(entry, "run", "") == "stale"
+    assert await world.services.campaigns.mark_sent(entry, "run", "") == "stale"
     await world.claim(level=1)
     second = (await world.reserved_calls())[1][1]
     assert second.id == entry.id, "an attempt that was never sent is not counted"
-    assert await world.services.campaigns.begin(entry, "run", "") == "stale"
-    assert await world.services.campaigns.begin(second, "run", "") == "ok"
+    assert await world.services.campaigns.mark_sent(entry, "run", "") == "stale"
+    assert await world.services.campaigns.mark_sent(second, "run", "") == "ok"
 
 
 async def test_a_call_that_was_not_placed_does_not_count(world: LedgerWorld) -> None:
@@ -144,7 +144,7 @@ async def test_a_call_that_was_not_placed_does_not_count(world: LedgerWorld) -> 
     attempt = await world.place_one()
     assert (await world.public())["total_calls"] == "1"
     await world.settle(attempt, "not_placed", "campaign", 5)
-    assert await world.place_of("1") == "ready"
+    assert await world.state_of("1") == "ready"
     assert (await world.record("1"))["a"] == 0
     assert (await world.public())["total_calls"] == "0"
     assert (await world.claim()).reason == "rate_limited"
@@ -158,9 +158,9 @@ async def test_an_event_beats_a_reply_that_said_not_placed(world: LedgerWorld) -
     await world.set_agents(1)
     attempt = await world.place_one()
     await world.settle(attempt, "not_placed", "campaign", 0)
-    assert await world.place_of("1") == "ready"
+    assert await world.state_of("1") == "ready"
     assert await world.event("call_ringing", attempt) == "applied"
-    assert await world.place_of("1") == "unanswered"
+    assert await world.state_of("1") == "dialing"
     await world.check_invariants()
 
 
@@ -169,7 +169,7 @@ async def test_a_call_that_can_never_be_placed_is_final(world: LedgerWorld) -> N
     await world.set_agents(1)
     attempt = await world.place_one()
     await world.settle(attempt, "never")
-    assert await world.place_of("1") == "finished"
+    assert await world.state_of("1") == "final"
     doc = await world.backend_doc("1")
     assert doc is not None
     assert (doc["s"], doc["a"]) == ("invalid", 1)
@@ -194,7 +194,7 @@ async def test_an_api_that_is_down_rests_longer_each_time_and_is_tried_with_one_
     assert (probe.dialed, probe.limit) == (1, "probe")
     assert (await world.claim(level=5)).reason == "dialer_api_down", "one call at a time finds out"
     attempt = (await world.reserved_calls())[-1][1]
-    await world.services.campaigns.begin(attempt, "run", "")
+    await world.services.campaigns.mark_sent(attempt, "run", "")
     await world.settle(attempt, "placed")
     assert (await world.claim(level=5)).dialed == 4
 
@@ -221,11 +221,11 @@ async def test_retries_wait_and_end_after_the_last_attempt(world: LedgerWorld) -
         assert (doc["s"], doc["a"]) == ("no_answer", number)
         await world.check_invariants()
         if number < 3:
-            assert await world.place_of("1") == "waiting"
+            assert await world.state_of("1") == "deferred"
             assert (await world.sweep()).promoted == 0
             await world.age(301)
             assert (await world.sweep()).promoted == 1
-    assert await world.place_of("1") == "finished"
+    assert await world.state_of("1") == "final"
     assert (await world.public())["no_answer"] == "3"
 
 
@@ -237,14 +237,14 @@ async def test_a_silent_attempt_is_ended_only_while_other_calls_have_events(worl
     await world.age(46)
     assert (await world.sweep()).stalled == 1
     assert (await world.claim(level=5)).reason == "no_call_events"
-    assert await world.place_of(silent.contact) == "unanswered"
-    await world.services.client.zadd("sd:c:1:unanswered", {silent.contact: 9e15})
+    assert await world.state_of(silent.contact) == "dialing"
+    await world.services.client.zadd("sd:c:1:dialing", {silent.contact: 9e15})
     other = await world.place_one()
     await world.age(1e13)
     await world.event("call_ringing", other)
     swept = await world.sweep()
     assert (swept.expired, swept.stalled) == (1, 1), "the other's own ringing proves nothing for itself"
-    assert await world.place_of(silent.contact) == "waiting"
+    assert await world.state_of(silent.contact) == "deferred"
     assert (await world.record(silent.contact))["a"] == 1
     await world.check_invariants()
 
@@ -256,8 +256,8 @@ async def test_a_deadline_waits_for_events_that_are_still_to_be_read(world: Ledg
     entry = str(await world.services.client.xadd("dialer:events", {"type": "call_answered"}))
     await world.event("call_ringing", other)
     deadline = int(entry.partition("-")[0]) + 1
-    await world.services.client.zadd("sd:c:1:unanswered", {silent.contact: deadline})
-    await world.services.client.zadd("sd:c:1:unanswered", {other.contact: 9e15})
+    await world.services.client.zadd("sd:c:1:dialing", {silent.contact: deadline})
+    await world.services.client.zadd("sd:c:1:dialing", {other.contact: 9e15})
     while not (await world.sweep()).stalled:
         pass
     await world.services.client.delete("dialer:events")
@@ -273,8 +273,8 @@ async def test_a_conversations_deadline_waits_for_unread_events_whatever_the_rin
     first, other = await world.place_one(), await world.place_one()
     await world.event("call_ringing", other)
     await client.xadd("dialer:events", {"type": "call_answered"})
-    await client.zadd("sd:c:1:unanswered", {first.contact: 1})
-    await client.zadd("sd:c:1:unanswered", {other.contact: 9e15})
+    await client.zadd("sd:c:1:dialing", {first.contact: 1})
+    await client.zadd("sd:c:1:dialing", {other.contact: 9e15})
     assert (await world.sweep()).stalled == 1, "the unread event may be its answer"
     await client.delete("dialer:events")
     await world.event("call_answered", first)
@@ -290,15 +290,15 @@ async def test_late_news_revives_an_attempt_the_deadline_ended(world: LedgerWorl
     await world.set_agents(2)
     silent, other = await world.place_one(), await world.place_one()
     await world.event("call_ringing", other)
-    await world.services.client.zadd("sd:c:1:unanswered", {silent.contact: 1})
+    await world.services.client.zadd("sd:c:1:dialing", {silent.contact: 1})
     await world.sweep()
-    assert await world.place_of(silent.contact) == "waiting"
+    assert await world.state_of(silent.contact) == "deferred"
     assert (await world.public())["failed"] == "1"
     assert await world.event("call_answered", silent, agent_id="1") == "applied"
-    assert await world.place_of(silent.contact) == "connected"
+    assert await world.state_of(silent.contact) == "connected"
     assert (await world.public())["failed"] == "0"
     await world.event("call_completed", silent)
-    assert await world.place_of(silent.contact) == "finished"
+    assert await world.state_of(silent.contact) == "final"
     await world.check_invariants()
 
 
@@ -325,11 +325,11 @@ async def test_an_answering_machine_takes_no_agent(world: LedgerWorld) -> None:
 
 async def test_agent_news_is_ordered_by_when_it_was_written(world: LedgerWorld) -> None:
     queues = world.services.queues
-    assert await queues.note_agent("sales", "7", state="available", entry="2000-0") == "freed"
-    assert await queues.note_agent("sales", "7", state="busy", entry="1000-0") == "unchanged"
+    assert await queues.apply_agent_event("sales", "7", state="available", entry="2000-0") == "freed"
+    assert await queues.apply_agent_event("sales", "7", state="busy", entry="1000-0") == "unchanged"
     assert await world.services.client.zrange("sd:q:sales:free", 0, -1) == ["7"]
-    assert await queues.note_agent("sales", "7", state="busy", entry="3000-0") == "applied"
-    assert await queues.note_agent("sales", "7", state="available", entry="2500-0") == "unchanged"
+    assert await queues.apply_agent_event("sales", "7", state="busy", entry="3000-0") == "applied"
+    assert await queues.apply_agent_event("sales", "7", state="available", entry="2500-0") == "unchanged"
 
 
 async def test_events_of_calls_nobody_placed_change_nothing(world: LedgerWorld) -> None:
@@ -360,7 +360,7 @@ async def test_late_news_of_an_older_attempt_changes_only_its_own_record(world: 
     second = await world.place_one()
     await world.event("call_ringing", second, call_id="b")
     assert await world.event("call_answered", first, call_id="a") == "applied"
-    assert await world.place_of("1") == "unanswered"
+    assert await world.state_of("1") == "dialing"
     assert (await world.public())["answered_calls"] == "1"
     assert await world.event("call_failed", first, call_id="a", disposition="busy") == "unchanged"
     await world.check_invariants()
@@ -382,10 +382,10 @@ async def test_a_finished_contact_stays_known_until_long_after_the_backend_confi
     await world.event("call_completed", attempt)
     await world.age(10_000)
     assert (await world.sweep()).forgotten == 0
-    update = await world.services.outbox.take("1", "1", "me")
+    update = await world.services.outbox.lease("1", "1", "me")
     assert not isinstance(update, str)
     assert update.status == "completed"
-    assert await world.services.outbox.confirm("1", "1", "me", update.version) == "done"
+    assert await world.services.outbox.acknowledge("1", "1", "me", update.version) == "done"
     assert (await world.sweep()).forgotten == 0
     assert (await world.services.campaigns.load("1", [world.row("1")], 3)).known == 1
     await world.age(601)
@@ -400,19 +400,21 @@ async def test_a_finished_contact_stays_known_while_the_backend_is_told_of_its_e
     await world.set_agents(1)
     await world.event("call_completed", await world.place_one())
     outbox, client, keys = world.services.outbox, world.services.client, world.services.keys
-    late = await outbox.take("1", "1", "late")
+    late = await outbox.lease("1", "1", "late")
     assert not isinstance(late, str)
     await move_clock(client, keys, 60)
-    other = await outbox.take("1", "1", "other")
+    other = await outbox.lease("1", "1", "other")
     assert not isinstance(other, str)
-    assert await outbox.confirm("1", "1", "other", other.version) == "done"
-    assert await outbox.confirm("1", "1", "late", late.version) == "lost", "it may have told something older"
+    assert await outbox.acknowledge("1", "1", "other", other.version) == "done"
+    assert await outbox.acknowledge("1", "1", "late", late.version) == "lost", (
+        "it may have told something older"
+    )
     await move_clock(client, keys, 601)
     assert (await world.sweep()).forgotten == 0
     assert (await world.services.campaigns.load("1", [world.row("1")], 3)).known == 1
-    again = await outbox.take("1", "1", "late")
+    again = await outbox.lease("1", "1", "late")
     assert not isinstance(again, str)
-    assert await outbox.confirm("1", "1", "late", again.version) == "done"
+    assert await outbox.acknowledge("1", "1", "late", again.version) == "done"
     await move_clock(client, keys, 601)
     assert (await world.sweep()).forgotten == 1
     await world.check_invariants()
@@ -429,18 +431,18 @@ async def test_updates_of_a_contact_are_coalesced_and_delivered_by_one(world: Le
     await world.set_agents(1)
     outbox = world.services.outbox
     attempt = await world.place_one()
-    first = await outbox.take("1", "1", "a")
+    first = await outbox.lease("1", "1", "a")
     assert not isinstance(first, str)
     assert first.status == "dialing"
-    assert await outbox.take("1", "1", "b") == "busy"
+    assert await outbox.lease("1", "1", "b") == "busy"
     await world.event("call_answered", attempt)
     await world.event("call_completed", attempt)
-    assert await outbox.confirm("1", "1", "a", first.version) == "newer"
-    second = await outbox.take("1", "1", "a")
+    assert await outbox.acknowledge("1", "1", "a", first.version) == "newer"
+    second = await outbox.lease("1", "1", "a")
     assert not isinstance(second, str)
     assert second.status == "completed"
-    assert await outbox.confirm("1", "1", "a", second.version) == "done"
-    assert await outbox.take("1", "1", "a") == "none"
+    assert await outbox.acknowledge("1", "1", "a", second.version) == "done"
+    assert await outbox.lease("1", "1", "a") == "none"
     assert await world.services.client.xlen("dialer:updates") == 1, "one entry, however many changes"
 
 
@@ -451,15 +453,15 @@ async def test_a_deliverer_that_lost_its_lease_makes_the_newest_state_go_out_aga
     await world.set_agents(1)
     outbox = world.services.outbox
     attempt = await world.place_one()
-    old = await outbox.take("1", "1", "zombie")
+    old = await outbox.lease("1", "1", "zombie")
     assert not isinstance(old, str)
     await world.event("call_failed", attempt, disposition="busy")
     await world.services.client.hset("sd:c:1:outbox", "1", '{"v":2,"s":"busy","l":"zombie","le":1}')
-    newer = await outbox.take("1", "1", "other")
+    newer = await outbox.lease("1", "1", "other")
     assert not isinstance(newer, str)
-    assert await outbox.confirm("1", "1", "other", newer.version) == "done"
-    assert await outbox.confirm("1", "1", "zombie", old.version) == "lost"
-    again = await outbox.take("1", "1", "third")
+    assert await outbox.acknowledge("1", "1", "other", newer.version) == "done"
+    assert await outbox.acknowledge("1", "1", "zombie", old.version) == "lost"
+    again = await outbox.lease("1", "1", "third")
     assert not isinstance(again, str)
     assert again.status == "busy"
 
@@ -469,21 +471,21 @@ async def test_cleanup_removes_everything_of_an_ended_campaign_and_nothing_of_a_
 ) -> None:
     await world.open_campaign(contacts=2)
     await world.set_agents(2)
-    cleanup = world.services.campaigns.cleanup
+    cleanup = world.services.campaigns.delete
     assert await cleanup("1", "sales") == "not_finished"
     attempt = await world.place_one()
     await world.services.client.hset("campaign:1", "status", "completed")
     assert await cleanup("1", "sales") == "calls_live"
     await world.event("call_failed", attempt, disposition="busy")
     assert await cleanup("1", "sales") == "updates_waiting"
-    update = await world.services.outbox.take("1", attempt.contact, "me")
+    update = await world.services.outbox.lease("1", attempt.contact, "me")
     assert not isinstance(update, str)
-    await world.services.outbox.confirm("1", attempt.contact, "me", update.version)
+    await world.services.outbox.acknowledge("1", attempt.contact, "me", update.version)
     assert await cleanup("1", "sales") == "ok"
     left = {str(key) for key in await world.services.client.keys("*")}
     streams = {"dialer:calls", "dialer:updates", "dialer:ticks", "dialer:events"}
     agents = {"sd:agents", "sd:q:sales:free", "sd:q:sales:busy", "sd:q:sales:state"}
-    evidence = {"sd:evidence", "sd:server"}
+    evidence = {"sd:event_watermark", "sd:server"}
     answers = {key for key in left if ":answer:" in key}
     assert left - answers <= streams | agents | evidence
     assert all([await world.services.client.pttl(key) > 0 for key in answers])
@@ -503,9 +505,9 @@ async def test_cleanup_removes_so_many_contacts_at_a_time_each_of_them_wholly(
         assert await world.count("1", "ready") == left[-1]
         return answer
 
-    monkeypatch.setattr(campaigns, "REMOVED_AT_ONCE", 2)
+    monkeypatch.setattr(campaigns, "DELETE_BATCH", 2)
     monkeypatch.setattr(world.services.scripts, "run", run)
-    assert await world.services.campaigns.cleanup("1", "sales") == "ok"
+    assert await world.services.campaigns.delete("1", "sales") == "ok"
     assert left == [3, 1, 0]
     assert not [key async for key in world.services.client.scan_iter("sd:c:1:*")]
 

@@ -19,7 +19,7 @@ async def test_a_cleanup_tick_for_a_campaign_that_has_just_been_cleaned_up_notes
 ) -> None:
     """The producer reads which campaigns there are, a replica cleans one up, the producer adds its tick."""
     assert await services.ticks.enqueue("cleanup", ["7"], 60) == []
-    assert await services.client.hlen(KEYS.slots) == 0
+    assert await services.client.hlen(KEYS.tick_slots) == 0
 
 
 async def test_contacts_of_a_campaign_the_ledger_does_not_know_are_not_loaded(services: Services) -> None:
@@ -32,8 +32,8 @@ async def test_contacts_of_a_campaign_the_ledger_does_not_know_are_not_loaded(se
 
 async def test_agents_that_are_listed_no_more_are_forgotten(services: Services) -> None:
     for agent in (1, 2, 3):
-        asked = await services.queues.ask_agents("sales")
-        await services.queues.store_agents("sales", [Agent(agent, "available")], asked.now)
+        asked = await services.queues.begin_agent_poll("sales")
+        await services.queues.replace_agents("sales", [Agent(agent, "available")], asked.ledger_ms)
     assert await services.client.hgetall(KEYS.agents) == {"3": "sales"}
 
 
@@ -41,6 +41,8 @@ async def test_the_agents_of_a_queue_nobody_dials_any_more_are_forgotten_in_time
     world = LedgerWorld(services, queue="spring-2026")
     await world.open_campaign()
     await world.set_agents(2, busy=1)
-    await services.queues.note_agent("spring-2026", "9", state="available", entry=await world.write_entry())
+    await services.queues.apply_agent_event(
+        "spring-2026", "9", state="available", entry=await world.write_entry()
+    )
     for key in (KEYS.queue_free, KEYS.queue_busy, KEYS.queue_state):
         assert 0 < await services.client.pttl(key("spring-2026")) <= 86_400_000

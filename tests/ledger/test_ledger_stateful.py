@@ -33,7 +33,7 @@ from tests.support.model_driver.base import Delivery, Written
 from tests.support.state_machine import (
     CAMPAIGNS,
     HOME,
-    Bench,
+    EventLoopHarness,
     call_ids,
     campaigns,
     causes,
@@ -64,8 +64,8 @@ SEEN_IN_TEN_THOUSAND: Final = frozenset(
 
 
 @pytest.fixture(scope="module")
-def bench(server: EmbeddedServer) -> Iterator[Bench]:
-    opened = Bench(server)
+def bench(server: EmbeddedServer) -> Iterator[EventLoopHarness]:
+    opened = EventLoopHarness(server)
     yield opened
     opened.close()
 
@@ -220,7 +220,7 @@ class LedgerMachine(CallRules, SuppressionRules):
         self.do(lambda: self.trial.run_tick(at))
 
 
-def test_the_ledger_does_what_the_model_allows_whatever_happens(bench: Bench) -> None:
+def test_the_ledger_does_what_the_model_allows_whatever_happens(bench: EventLoopHarness) -> None:
     machine: Any = partial(LedgerMachine, bench)  # a factory will do where the signature asks for a class
     profile = settings(
         max_examples=1 + STEPS // 75,  # few get all their steps

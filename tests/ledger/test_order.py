@@ -10,10 +10,10 @@ from aiohttp import web
 
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.contact_rows import load_row
-from streamdialer.consumers.dialing.pending_check import Confirming
+from streamdialer.consumers.dialing.pending_check import PendingCheck
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.ticks import TicksStage
-from streamdialer.consumers.wakeups import Wakes
+from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.model import CampaignSettings, Contact, Tick, TickResult
 from streamdialer.rules.numbers import read_number
 from streamdialer.simulation import CallCentre, build_world
@@ -66,13 +66,13 @@ async def test_a_number_corrected_in_the_backend_is_the_one_that_is_called(world
     await load("1", [wrong], 3)
     await load("1", [right], 3)
     client, keys = world.services.client, world.services.keys
-    assert await client.zrange(keys.holders, 0, -1) == ["573001234568 1:1"]
+    assert await client.zrange(keys.contacts_by_number, 0, -1) == ["573001234568 1:1"]
     await world.claim(level=1)
     [(_, attempt)] = await world.reserved_calls()
     assert attempt.contact == "1"
     assert "+573001234568" in str(await client.xrange(keys.stream("calls")))
     await load("1", [wrong], 3)
-    assert await client.zrange(keys.holders, 0, -1) == ["573001234568 1:1"], (
+    assert await client.zrange(keys.contacts_by_number, 0, -1) == ["573001234568 1:1"], (
         "nobody who is being called changes"
     )
 
@@ -95,7 +95,7 @@ async def test_whoever_waits_takes_the_new_priority_when_due(world: LedgerWorld)
     await world.set_agents(1)
     await world.event("call_failed", await world.place_one(), disposition="busy")
     await world.services.campaigns.load("1", [world.row("1", 8), world.row("2", 7), world.row("3", 9)], 3)
-    assert await world.place_of("1") == "waiting"
+    assert await world.state_of("1") == "deferred"
     await world.age(301)
     await world.sweep()
     assert await ready_order(world) == ["3", "1", "2"]
@@ -119,9 +119,9 @@ async def test_a_stale_contact_is_passed_over_and_named_and_the_next_is_dialed(w
     await world.set_agents(1)
     await make_stale(world, "1")
     claimed = await world.claim()
-    assert (claimed.dialed, claimed.stale, claimed.skipped) == (1, ["1"], {"unconfirmed": 1})
+    assert (claimed.dialed, claimed.stale, claimed.skipped) == (1, ["1"], {"needs_verification": 1})
     assert [attempt.contact for _, attempt in await world.reserved_calls()] == ["2"]
-    assert await world.place_of("1") == "ready"
+    assert await world.state_of("1") == "ready"
     await world.check_invariants()
 
 
@@ -141,15 +141,15 @@ async def test_whoever_has_gone_leaves_the_line_and_the_backend_is_told_nothing(
     await world.open_campaign(contacts=2)
     await make_stale(world, "1", "2")
     claimed = await world.claim(level=0)
-    drop = world.services.lists.drop_gone
-    assert await drop("1", claimed.now, ["1"]) == 1
-    assert await drop("1", claimed.now, ["1"]) == 1, "a lost reply is asked for again"
-    assert (await world.place_of("1"), await world.place_of("2")) == ("finished", "ready")
+    drop = world.services.lists.remove_missing
+    assert await drop("1", claimed.ledger_ms, ["1"]) == 1
+    assert await drop("1", claimed.ledger_ms, ["1"]) == 1, "a lost reply is asked for again"
+    assert (await world.state_of("1"), await world.state_of("2")) == ("final", "ready")
     assert await world.backend_doc("1") is None
-    assert await world.services.outbox.confirm("1", "1", "late deliverer", 1) == "lost"
+    assert await world.services.outbox.acknowledge("1", "1", "late deliverer", 1) == "lost"
     assert await world.backend_doc("1") is None, "what the backend shows is its own"
     await world.services.campaigns.load("1", [world.row("1")], 3)
-    assert await world.place_of("1") == "finished", "a page read before"
+    assert await world.state_of("1") == "final", "a page read before"
     await world.age(601)
     assert (await world.sweep()).forgotten == 1
     await world.check_invariants()
@@ -158,15 +158,17 @@ async def test_whoever_has_gone_leaves_the_line_and_the_backend_is_told_nothing(
 async def test_whoever_was_seen_or_has_news_since_is_not_judged(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2)
     await world.set_agents(2)
-    asked = (await world.claim(level=0)).now
+    asked = (await world.claim(level=0)).ledger_ms
     await world.services.campaigns.load("1", [world.row("2")], 3)
-    assert await world.services.lists.drop_gone("1", asked, ["2"]) == 0
+    assert await world.services.lists.remove_missing("1", asked, ["2"]) == 0
     await world.settle(await world.place_one(), "not_placed")
     await make_stale(world, "1")
     claimed = await world.claim(level=2)
-    assert (claimed.stale, claimed.skipped) == ([], {"unconfirmed": 1}), "the backend's view is old, not ours"
-    assert await world.services.lists.drop_gone("1", claimed.now, ["1"]) == 0
-    assert await world.place_of("1") == "ready"
+    assert (claimed.stale, claimed.skipped) == ([], {"needs_verification": 1}), (
+        "the backend's view is old, not ours"
+    )
+    assert await world.services.lists.remove_missing("1", claimed.ledger_ms, ["1"]) == 0
+    assert await world.state_of("1") == "ready"
 
 
 async def test_a_put_back_contact_has_not_been_seen_again(world: LedgerWorld) -> None:
@@ -176,7 +178,7 @@ async def test_a_put_back_contact_has_not_been_seen_again(world: LedgerWorld) ->
     await world.claim()
     (_, attempt) = (await world.reserved_calls())[0]
     await world.services.client.hset("campaign:1", "status", "paused")
-    assert await world.services.campaigns.begin(attempt, "run", "") == "not_active"
+    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "not_active"
     assert (await world.record("1"))["sn"] == before
 
 
@@ -189,7 +191,7 @@ class Hall:
     def __init__(self, centre: CallCentre, services: Services) -> None:
         self.centre = centre
         self.world = LedgerWorld(services)
-        self._ticks = TicksStage(services, Wakes(services))
+        self._ticks = TicksStage(services, WakeupScheduler(services))
         self._count = 0
 
     async def dial(self) -> TickResult:
@@ -211,7 +213,7 @@ async def hall(settings: Settings, redis: object) -> AsyncIterator[Hall]:
         contact.priority = 5
     async with CallCentre(centre_world, settings.redis_url) as centre:
         here = msgspec.structs.replace(
-            settings, backend_url=centre.backend_url, refill_every_s=600, ready_low=3, page_size=2
+            settings, backend_url=centre.backend_url, refill_interval_s=600, refill_threshold=3, page_size=2
         )
         async with open_services(here) as services:
             await services.client.hset("campaign:1", "status", "active")
@@ -219,7 +221,7 @@ async def hall(settings: Settings, redis: object) -> AsyncIterator[Hall]:
             assert (await hall.dial()).ready == 6
             for agent in range(1, 7):
                 centre.world.add_agent(agent, "sales")
-            await services.queues.distrust_agents("sales")
+            await services.queues.invalidate_agents("sales")
             yield hall
 
 
@@ -230,7 +232,7 @@ async def test_contacts_removed_or_finished_in_the_backend_are_not_dialed(hall: 
     await make_stale(hall.world, *"123456")
     assert (await hall.dial()).dialed == 2
     assert await hall.dialed() == ["3", "6"]
-    assert [await hall.world.place_of(one) for one in "1245"] == ["finished"] * 4
+    assert [await hall.world.state_of(one) for one in "1245"] == ["final"] * 4
     assert contacts[1].status == "completed"
     assert await hall.world.services.client.hlen("sd:c:1:outbox") == 0
 
@@ -248,24 +250,24 @@ async def test_a_backend_that_is_down_keeps_the_stale_from_being_dialed_and_the_
     hall: Hall,
 ) -> None:
     await make_stale(hall.world, *"123456")
-    hall.centre.backend.script(
+    hall.centre.backend.set_responder(
         lambda request: json_reply({}, 503) if request.path.startswith("/api/contacts/") else None
     )
     result = await hall.dial()
     assert (result.dialed, result.status, result.reason) == (0, "error", "backend_unreachable")
     assert await hall.dialed() == []
-    hall.centre.backend.script(None)
+    hall.centre.backend.set_responder(None)
     assert (await hall.dial()).dialed == 6
 
 
 async def test_a_backend_that_is_down_keeps_only_the_stale_from_being_dialed(hall: Hall) -> None:
     await make_stale(hall.world, "1")
-    hall.centre.backend.script(
+    hall.centre.backend.set_responder(
         lambda request: json_reply({}, 503) if request.path.startswith("/api/contacts/") else None
     )
     result = await hall.dial()
-    assert (result.dialed, result.status, result.skipped) == (5, "ok", {"unconfirmed": 1})
-    assert await hall.world.place_of("1") == "ready"
+    assert (result.dialed, result.status, result.skipped) == (5, "ok", {"needs_verification": 1})
+    assert await hall.world.state_of("1") == "ready"
 
 
 async def test_one_contact_that_cannot_be_read_keeps_nobody_else(hall: Hall) -> None:
@@ -274,9 +276,9 @@ async def test_one_contact_that_cannot_be_read_keeps_nobody_else(hall: Hall) -> 
     def broken(request: web.Request) -> web.Response | None:
         return json_reply({"id": 4}) if request.path == "/api/contacts/4/" else None
 
-    hall.centre.backend.script(broken)
+    hall.centre.backend.set_responder(broken)
     assert (await hall.dial()).dialed == 5
-    assert await hall.world.place_of("4") == "ready"
+    assert await hall.world.state_of("4") == "ready"
 
 
 async def test_stale_contacts_the_backend_has_not_heard_the_newest_of_wait_for_it(hall: Hall) -> None:
@@ -284,7 +286,11 @@ async def test_stale_contacts_the_backend_has_not_heard_the_newest_of_wait_for_i
     for contact in "123456":
         await hall.world.services.client.hset("sd:c:1:outbox", contact, '{"v": 1, "s": "pending"}')
     result = await hall.dial()
-    assert (result.dialed, result.reason, result.skipped) == (0, "unconfirmed", {"unconfirmed": 6})
+    assert (result.dialed, result.reason, result.skipped) == (
+        0,
+        "needs_verification",
+        {"needs_verification": 6},
+    )
     assert await hall.world.count("1", "ready") == 6
 
 
@@ -294,15 +300,15 @@ async def test_a_backend_that_shows_no_single_contacts_is_asked_for_its_list(hal
     contacts[1].status = "completed"
     hall.remove(2)
     await make_stale(hall.world, *"123456")
-    hall.centre.backend.script(
+    hall.centre.backend.set_responder(
         lambda request: json_reply({}, status) if request.path != "/api/contacts/" else None
     )
     settings, services = CampaignSettings(queue_name="sales"), hall.world.services
     await hall.world.set_agents(6)
     asked = await hall.world.claim(level=6)
     assert len(asked.stale) == 6
-    assert await Confirming(services).confirm("1", settings, asked.stale, asked.now) == 6
-    assert [await hall.world.place_of(one) for one in "12"] == ["finished"] * 2
+    assert await PendingCheck(services).confirm("1", settings, asked.stale, asked.ledger_ms) == 6
+    assert [await hall.world.state_of(one) for one in "12"] == ["final"] * 2
     assert (await hall.world.claim(level=6)).dialed == 4
     assert sorted(await hall.dialed()) == ["3", "4", "5", "6"]
 
@@ -311,6 +317,6 @@ async def test_what_an_agent_is_shown_survives_the_look_up(hall: Hall) -> None:
     shown = hall.centre.world.contacts[1]
     shown.custom_data = {"name": "Ada"}
     settings = CampaignSettings(queue_name="sales", dial_mode="preview")
-    await Confirming(hall.world.services).confirm("1", settings, ["1"], 0)
+    await PendingCheck(hall.world.services).confirm("1", settings, ["1"], 0)
     kept = await hall.world.services.client.hget("sd:c:1:contacts", "1")
     assert msgspec.json.decode(str(kept))["custom_data"] == {"name": "Ada"}

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import DoubtRow, PreviewTerms
+from streamdialer.ledger import InFlightRow, PreviewLimits
 from tests.support.preview_fixture import OFFER_S, TERMS, PreviewWorld, terms
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +28,7 @@ async def test_an_agent_is_shown_the_first_of_the_line_and_another_agent_the_nex
     assert await world.says("requested", "5") == "1"
     assert await world.says("requested", "6") == "2"
     assert await world.says("requested", "5") == "1", "who asks again is shown the same"
-    assert await world.place_of("1") == "offered"
+    assert await world.state_of("1") == "previewing"
     offer = (await world.told())[0]
     assert (offer["type"], offer["agent_id"], offer["contact_id"]) == ("preview_offered", "5", "1")
     assert offer["data"]["phone_number"] == "+155501"
@@ -54,7 +54,7 @@ async def test_a_request_delivered_again_is_answered_once_even_after_the_agent_h
     assert await world.says("requested", "5", entry=entry) == "1"
     assert await world.says("accepted", "5", "1") == "reserved"
     assert await world.says("requested", "5", entry=entry) == "1"
-    assert await world.count("1", "offered") == 0
+    assert await world.count("1", "previewing") == 0
     assert len(await world.told()) == 1
 
 
@@ -68,7 +68,7 @@ async def test_an_accepted_contact_is_called_once_and_for_that_agent(world: Prev
     assert attempt.contact == "1"
     entries: Any = await world.services.client.xrange("dialer:calls")
     assert entries[0][1]["agent"] == "5"
-    assert await world.services.campaigns.begin(attempt, "run", "") == "ok"
+    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "ok"
     assert await world.says("accepted", "5", "1", entry=entry) == "reserved"
     assert len(await world.reserved_calls()) == 1
     await world.check()
@@ -81,7 +81,7 @@ async def test_an_acceptance_need_not_name_the_contact(world: PreviewWorld) -> N
     for _ in range(2):
         assert await world.says("accepted", "5", entry=entry) == "reserved"
     [(_, attempt)] = await world.reserved_calls()
-    assert await world.services.campaigns.begin(attempt, "run", "") == "ok"
+    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "ok"
     assert await world.says("accepted", "5", entry=entry) == "reserved"
     assert [one["type"] for one in await world.told()] == ["preview_offered"], "nothing was refused"
 
@@ -109,7 +109,7 @@ async def test_an_offer_ends_and_the_contact_is_ready_again(world: PreviewWorld)
     await world.age(OFFER_S + 1)
     assert await world.says("accepted", "5", "1") == "no_offer", "swept or not"
     assert (await world.sweep()).unwanted == 1
-    assert await world.place_of("1") == "ready"
+    assert await world.state_of("1") == "ready"
     ended = (await world.told())[-1]
     assert (ended["type"], ended["agent_id"], ended["contact_id"]) == ("preview_expired", "5", "1")
     assert await world.says("requested", "6") == "1"
@@ -138,7 +138,7 @@ async def test_an_answer_to_an_older_offer_says_nothing_of_the_newer(
     await world.sweep()
     await world.says("requested", "5")
     assert await world.says(answer, "5", "1", entry=late) == "older_offer"
-    assert await world.place_of("1") == "offered"
+    assert await world.state_of("1") == "previewing"
 
 
 async def test_a_skip_delivered_again_does_not_skip_the_next_offer(world: PreviewWorld) -> None:
@@ -158,7 +158,7 @@ async def test_what_forbids_a_claim_forbids_offers_and_acceptances(world: Previe
     closed = msgspec.structs.replace(TERMS, open_until_ms=1)
     full = msgspec.structs.replace(TERMS, max_concurrent=0)
 
-    async def both(reason: str, terms: PreviewTerms = TERMS) -> None:
+    async def both(reason: str, terms: PreviewLimits = TERMS) -> None:
         assert await world.says("accepted", "5", "1", terms=terms) == reason
         assert await world.says("requested", "6", terms=terms) == ""
         none = (await world.told())[-1]
@@ -173,7 +173,7 @@ async def test_what_forbids_a_claim_forbids_offers_and_acceptances(world: Previe
     await client.hdel("sd:api", "until")
     assert await world.says("accepted", "5", "1", terms=full) == "concurrency"
     assert await world.reserved_calls() == []
-    assert await world.place_of("1") == "offered", "it may still be taken"
+    assert await world.state_of("1") == "previewing", "it may still be taken"
     assert await world.says("accepted", "5", "1") == "reserved"
 
 
@@ -193,10 +193,10 @@ async def test_contacts_out_of_attempts_are_not_shown(world: PreviewWorld) -> No
     await world.services.campaigns.load("1", [world.row("1", 5, attempts=2), world.row("2", 4)], 3)
     fewer = terms(max_retries=2)
     assert await world.says("requested", "5", terms=fewer) == "2"
-    assert await world.place_of("1") == "finished"
+    assert await world.state_of("1") == "final"
     none = terms(max_retries=0)
-    assert await world.says("accepted", "5", "2", terms=none) == "attempts_used_up"
-    assert await world.place_of("2") == "finished"
+    assert await world.says("accepted", "5", "2", terms=none) == "max_attempts"
+    assert await world.state_of("2") == "final"
     await world.check()
 
 
@@ -210,7 +210,7 @@ async def test_a_late_request_is_not_answered_with_a_contact(world: PreviewWorld
 async def test_callbacks_are_shown_first_and_to_their_agent_alone(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=3, priority=10)
     seconds, _ = await world.services.client.time()
-    asked = partial(world.services.callbacks.request, "1", "2", (seconds - 1) * 1000, agent="5")
+    asked = partial(world.services.callbacks.schedule, "1", "2", (seconds - 1) * 1000, agent="5")
     await asked(entry=await world.write_entry(), phone_number="+15559")
     await world.sweep()
     assert await world.says("requested", "6") == "1"
@@ -220,7 +220,7 @@ async def test_callbacks_are_shown_first_and_to_their_agent_alone(world: Preview
     assert [await world.says("requested", agent) for agent in ("5", "7")] == ["3", ""], (
         "it is not anyone's yet"
     )
-    assert await world.place_of("2") == "ready"
+    assert await world.state_of("2") == "ready"
     await world.check()
 
 
@@ -228,7 +228,7 @@ async def test_callbacks_for_other_agents_do_not_hide_the_line(world: PreviewWor
     await world.open_campaign(contacts=701)
     seconds, _ = await world.services.client.time()
     for number in range(1, 701):
-        await world.services.callbacks.request(
+        await world.services.callbacks.schedule(
             "1", str(number), (seconds - 60) * 1000 + number, agent="5", entry=await world.write_entry()
         )
     assert await world.says("requested", "6") == "701"
@@ -241,8 +241,8 @@ async def test_a_callback_asked_for_meanwhile_ends_the_offer(world: PreviewWorld
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
     seconds, _ = await world.services.client.time()
-    await world.services.callbacks.request("1", "1", (seconds + 99) * 1000, entry=await world.write_entry())
-    assert await world.place_of("1") == "waiting"
+    await world.services.callbacks.schedule("1", "1", (seconds + 99) * 1000, entry=await world.write_entry())
+    assert await world.state_of("1") == "deferred"
     assert await world.says("accepted", "5", "1") == "no_offer"
     await world.check()
 
@@ -253,12 +253,12 @@ async def test_an_agent_is_told_when_what_they_are_shown_is_taken_from_them(worl
         assert await world.says("requested", agent) == agent
     await world.services.suppression.suppress_contact("1", "1", "event")
     seconds, _ = await world.services.client.time()
-    await world.services.callbacks.request("1", "2", (seconds + 99) * 1000, entry=await world.write_entry())
+    await world.services.callbacks.schedule("1", "2", (seconds + 99) * 1000, entry=await world.write_entry())
     assert await world.says("accepted", "3") == "reserved"
     assert await world.says("skipped", "4") == "skipped"
-    due = await world.services.client.zscore("sd:due", "1")
+    due = await world.services.client.zscore("sd:sweep_schedule", "1")
     assert due is not None
-    assert due <= (await world.claim(level=0)).now, "at once"
+    assert due <= (await world.claim(level=0)).ledger_ms, "at once"
     await world.sweep()
     await world.sweep()
     ended = [one for one in await world.told() if one["type"] == "preview_expired"]
@@ -278,7 +278,7 @@ async def test_late_news_of_a_call_ends_the_offer_of_its_contact(world: PreviewW
     await anyio.sleep(0.002)
     await world.says("requested", "5")
     await world.event("call_ringing", attempt)
-    assert await world.place_of("1") == "unanswered"
+    assert await world.state_of("1") == "dialing"
     assert await world.says("accepted", "5", "1") == "no_offer"
     await world.sweep()
     assert (await world.told())[-1]["data"] == {"reason": "late_news"}
@@ -288,13 +288,13 @@ async def test_late_news_of_a_call_ends_the_offer_of_its_contact(world: PreviewW
 async def test_offers_are_forgotten_like_the_line_when_memory_was_lost(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=2)
     await world.says("requested", "5")
-    await world.services.client.hset("sd:server", mapping={"run": "another", "quiet": "0"})
-    assert await world.says("accepted", "5", "1") == "memory_lost"
-    await world.services.memory.forget_ready("1")
-    assert await world.count("1", "offered") == 0
+    await world.services.client.hset("sd:server", mapping={"run": "another", "hold_until": "0"})
+    assert await world.says("accepted", "5", "1") == "data_loss"
+    await world.services.memory.drop_reloadable("1")
+    assert await world.count("1", "previewing") == 0
     assert not await world.services.client.hexists("sd:c:1:records", "1")
     await world.sweep()
-    assert (await world.told())[-1]["data"] == {"reason": "memory_lost"}
+    assert (await world.told())[-1]["data"] == {"reason": "data_loss"}
 
 
 async def test_a_contact_shown_here_and_called_before_memory_was_lost_is_held_in_doubt(
@@ -302,17 +302,17 @@ async def test_a_contact_shown_here_and_called_before_memory_was_lost_is_held_in
 ) -> None:
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
-    await world.services.client.hset("sd:server", mapping={"run": "another", "quiet": "0"})
+    await world.services.client.hset("sd:server", mapping={"run": "another", "hold_until": "0"})
     await world.claim()
-    doubted = DoubtRow(world.row("1", attempts=1), False, None)
-    assert await world.services.memory.doubt("1", [doubted], world.retry) == 1
-    assert await world.place_of("1") == "in_doubt"
-    assert await world.count("1", "offered") == 0
+    doubted = InFlightRow(world.row("1", attempts=1), False, None)
+    assert await world.services.memory.hold_in_flight("1", [doubted], world.retry) == 1
+    assert await world.state_of("1") == "orphaned"
+    assert await world.count("1", "previewing") == 0
 
 
 async def test_cleanup_leaves_no_offer(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
     await world.services.client.hset("campaign:1", "status", "completed")
-    assert await world.services.campaigns.cleanup("1", "sales") == "ok"
-    assert not await world.services.client.exists("sd:c:1:offered")
+    assert await world.services.campaigns.delete("1", "sales") == "ok"
+    assert not await world.services.client.exists("sd:c:1:previewing")

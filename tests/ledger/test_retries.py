@@ -27,7 +27,7 @@ async def told(world: LedgerWorld, contact: str = "1") -> tuple[str, int | None]
 
 async def delay_s(world: LedgerWorld, contact: str = "1") -> float:
     """From the end of the newest attempt to the next."""
-    due = await world.services.client.zscore(world.services.keys.waiting("1"), contact)
+    due = await world.services.client.zscore(world.services.keys.deferred("1"), contact)
     assert due is not None
     return float(due - (await world.record(contact))["h"][-1]["em"]) / 1000
 
@@ -72,7 +72,7 @@ async def test_a_congested_network_burns_no_attempt_and_its_number_is_spent_all_
         "to the backend a congested network is a failure that counts nothing"
     )
     assert (await world.public())["failed"] == "1"
-    assert await world.place_of("1") == "waiting"
+    assert await world.state_of("1") == "deferred"
     await wait_for_the_next(world)
     second = await world.place_one()
     assert await told(world) == ("dialing", 1)
@@ -84,11 +84,11 @@ async def test_a_congested_network_burns_no_attempt_and_its_number_is_spent_all_
 async def test_no_answer_after_congestion_still_has_all_its_attempts(world: LedgerWorld) -> None:
     await one_contact(world)
     for said in ({"cause": "503"}, {"cause": "19"}, {"cause": "44"}, {"cause": "19"}, {"cause": "19"}):
-        assert await world.place_of("1") == "ready"
+        assert await world.state_of("1") == "ready"
         await fail(world, **said)
-        if await world.place_of("1") == "waiting":
+        if await world.state_of("1") == "deferred":
             await wait_for_the_next(world)
-    assert await world.place_of("1") == "finished"
+    assert await world.state_of("1") == "final"
     assert await told(world) == ("no_answer", 3)
 
 
@@ -96,25 +96,25 @@ async def test_a_network_that_stays_congested_is_asked_ever_more_rarely_and_not_
     world: LedgerWorld,
 ) -> None:
     world.max_attempts = 2
-    await one_contact(world, {"unburned_in_a_row": 2})
+    await one_contact(world, {"uncounted_in_a_row": 2})
     counted: list[int | None] = []
     delays: list[float] = []
-    while len(counted) < 9 and await world.place_of("1") == "ready":
+    while len(counted) < 9 and await world.state_of("1") == "ready":
         await fail(world, cause="Q.850;cause=42")
         counted.append((await told(world))[1])
-        if await world.place_of("1") == "waiting":
+        if await world.state_of("1") == "deferred":
             delays.append(await delay_s(world))
             await wait_for_the_next(world)
     assert counted == [0, 0, 1, 1, 1, 2], "every third counts, whatever its rule says"
     assert delays == [300, 600, 1200, 2400, 3600]
-    assert await world.place_of("1") == "finished"
+    assert await world.state_of("1") == "final"
 
 
 @pytest.mark.parametrize("cause", ["1", "28", "404", "SIP/2.0 410 Gone", "604"])
 async def test_a_number_that_does_not_exist_is_never_called_again(world: LedgerWorld, cause: str) -> None:
     await one_contact(world)
     await fail(world, disposition="failed", cause=cause)
-    assert await world.place_of("1") == "finished"
+    assert await world.state_of("1") == "final"
     assert await told(world) == ("invalid", 1)
 
 
@@ -125,7 +125,7 @@ async def test_a_limit_ends_a_contact_that_has_attempts_left(world: LedgerWorld)
         await fail(world, disposition=disposition)
         await wait_for_the_next(world)
     await fail(world, disposition="busy")
-    assert await world.place_of("1") == "finished"
+    assert await world.state_of("1") == "final"
     assert await told(world) == ("busy", 3)
 
 
@@ -136,7 +136,7 @@ async def test_a_limit_counts_beyond_the_attempts_a_record_keeps(world: LedgerWo
         await fail(world, disposition="busy")
         await wait_for_the_next(world)
     await fail(world, disposition="busy")
-    assert await world.place_of("1") == "finished"
+    assert await world.state_of("1") == "final"
 
 
 async def test_a_cause_has_a_rule_of_its_own(world: LedgerWorld) -> None:
@@ -157,7 +157,7 @@ async def test_a_call_that_reached_no_conversation_is_repeated_where_the_campaig
     attempt = await world.place_one()
     await world.event("call_answered", attempt, answered_by="machine" if kind == "machine" else "human")
     assert await world.event("call_completed", attempt, disposition=kind) == "ended"
-    assert await world.place_of("1") == "waiting"
+    assert await world.state_of("1") == "deferred"
     assert await delay_s(world) == 900
     assert await told(world) == (kind, 1)
     await world.check_invariants()
@@ -182,12 +182,12 @@ async def test_a_cause_told_late_takes_the_next_reservation_back(world: LedgerWo
     assert await told(world) == ("failed", 1)
     await wait_for_the_next(world)
     await world.claim(level=1)
-    assert await world.place_of("1") == "reserved"
+    assert await world.state_of("1") == "reserved"
     assert await world.event("call_failed", attempt, cause="34") == "ended"
-    assert await world.place_of("1") == "waiting"
+    assert await world.state_of("1") == "deferred"
     assert await told(world) == ("failed", 0)
     reserved = (await world.reserved_calls())[-1][1]
-    assert await world.services.campaigns.begin(reserved, "run", "") == "stale"
+    assert await world.services.campaigns.mark_sent(reserved, "run", "") == "stale"
     await world.check_invariants()
 
 
@@ -201,7 +201,7 @@ async def test_a_cause_told_after_the_next_call_was_sent_changes_only_its_own_at
     await world.place_one()
     assert await world.event("call_failed", attempt, cause="34", call_id="first") == "applied"
     record = await world.record("1")
-    assert (record["a"], record["p"]) == (2, "unanswered")
+    assert (record["a"], record["p"]) == (2, "dialing")
     assert record["h"][0]["u"]
     assert await told(world) == ("dialing", 2)
 
@@ -211,10 +211,10 @@ async def test_a_contact_that_was_forgotten_and_comes_back_gets_a_number_nobody_
 ) -> None:
     await one_contact(world, {"congestion": {"limit": 1}})
     first = await fail(world, cause="34")
-    assert await world.place_of("1") == "finished"
-    update = await world.services.outbox.take("1", "1", "me")
+    assert await world.state_of("1") == "final"
+    update = await world.services.outbox.lease("1", "1", "me")
     assert not isinstance(update, str)
-    assert await world.services.outbox.confirm("1", "1", "me", update.version) == "done"
+    assert await world.services.outbox.acknowledge("1", "1", "me", update.version) == "done"
     await world.age(10_000_000)
     assert (await world.sweep()).forgotten == 1
     await world.services.campaigns.load("1", [world.row("1")], 3)

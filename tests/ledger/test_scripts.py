@@ -15,7 +15,7 @@ from streamdialer.broker.connection import connect
 from streamdialer.broker.scripts import Scripts
 from streamdialer.consumers.services import Services
 from streamdialer.errors import Unreachable
-from streamdialer.ledger.campaigns import DUE
+from streamdialer.ledger.campaigns import DUE_CAMPAIGNS
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.conftest import eventually
 
@@ -26,7 +26,7 @@ async def test_many_tasks_share_few_round_trips(redis: Redis, services: Services
     before = int((await redis.info("stats"))["total_reads_processed"])
     async with anyio.create_task_group() as tasks:
         for _ in range(500):
-            tasks.start_soon(services.campaigns.due, 1)
+            tasks.start_soon(services.campaigns.due_campaigns, 1)
     reads = int((await redis.info("stats"))["total_reads_processed"]) - before
     assert reads < 60
 
@@ -34,9 +34,9 @@ async def test_many_tasks_share_few_round_trips(redis: Redis, services: Services
 async def test_scripts_that_the_server_has_forgotten_are_loaded_again(
     redis: Redis, services: Services
 ) -> None:
-    await services.campaigns.due(1)
+    await services.campaigns.due_campaigns(1)
     await redis.script_flush()
-    assert await services.campaigns.due(1) == []
+    assert await services.campaigns.due_campaigns(1) == []
 
 
 async def test_a_lost_reply_is_asked_for_again(
@@ -53,7 +53,7 @@ async def test_a_lost_reply_is_asked_for_again(
         return answers
 
     monkeypatch.setattr(services.scripts, "_send", lossy)
-    assert await services.campaigns.due(1) == []
+    assert await services.campaigns.due_campaigns(1) == []
     assert len(tries) == 3
 
 
@@ -61,7 +61,7 @@ async def test_without_patience_a_server_that_is_away_is_said_at_once() -> None:
     client = connect("redis://127.0.0.1:9/0")
     async with Scripts(client, patient=False) as scripts:
         with pytest.raises(Unreachable, match="does not answer"):
-            await scripts.run(DUE, ["sd:due"], [1])
+            await scripts.run(DUE_CAMPAIGNS, ["sd:sweep_schedule"], [1])
     await client.aclose()
 
 
@@ -79,7 +79,7 @@ async def test_closing_ends_even_when_a_cancellation_is_swallowed(server: Embedd
     scripts._send = swallows_the_first  # type: ignore[method-assign]
     with anyio.fail_after(5):
         async with scripts, anyio.create_task_group() as tasks:
-            tasks.start_soon(scripts.run, DUE, ["sd:due"], [1])
+            tasks.start_soon(scripts.run, DUE_CAMPAIGNS, ["sd:sweep_schedule"], [1])
             await anyio.sleep(0.05)
             tasks.cancel_scope.cancel()
     await client.aclose()
@@ -96,7 +96,7 @@ async def test_a_server_that_takes_no_writes_now_is_waited_for(redis: Redis, ser
     answers: list[str] = []
 
     async def note() -> None:
-        answers.append(await services.queues.note_agent("sales", "7", state="available", entry="1-0"))
+        answers.append(await services.queues.apply_agent_event("sales", "7", state="available", entry="1-0"))
 
     try:
         async with anyio.create_task_group() as tasks:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from streamdialer.consumers.dialing.queue_pacing import PacingShared, snapshot_of
+from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, snapshot_of
 from streamdialer.consumers.services import Services
 from streamdialer.pacing import decide
 from tests.ledger.test_agent_callbacks import ask_many
-from tests.ledger.test_callbacks import GRACE_S, ask, check
+from tests.ledger.test_callbacks import SHUTDOWN_TIMEOUT_S, ask, check
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +26,7 @@ async def shares(world: LedgerWorld) -> list[int]:
     """Free agents that campaigns 1 and 2 are given, both progressive."""
     state = await world.services.queues.snapshot("sales", ["1", "2"])
     assert state is not None
-    shared = PacingShared(
+    shared = CampaignPacing(
         mode="progressive",
         ratio=1,
         weight=1,
@@ -49,7 +49,9 @@ async def test_callbacks_for_absent_agents_take_no_agent_from_other_campaigns(wo
     assert (await world.claim(level=1, others={"2": 1.0})).skipped == {"agent_not_free": 4}
     assert await shares(world) == [0, 2]
     assert (await world.claim(level=0, others={"2": 1.0})).skipped == {"agent_not_free": 4}, "it is said"
-    await world.services.queues.note_agent("sales", "9", state="available", entry=await world.write_entry())
+    await world.services.queues.apply_agent_event(
+        "sales", "9", state="available", entry=await world.write_entry()
+    )
     assert await shares(world) == [1, 2], "one for the agent who has come"
 
 
@@ -60,7 +62,7 @@ async def test_callbacks_whose_grace_is_over_have_their_share_again(world: Ledge
     await ask(world, "1", -60, agent="9")
     await world.claim(level=1, others={"2": 1.0})
     assert await shares(world) == [0, 1]
-    await world.services.client.zincrby("sd:c:1:ready", -GRACE_S * 1000, "1")
+    await world.services.client.zincrby("sd:c:1:ready", -SHUTDOWN_TIMEOUT_S * 1000, "1")
     assert await shares(world) == [1, 1]
 
 
@@ -77,7 +79,7 @@ async def test_callbacks_that_wait_for_the_backend_do_not_keep_silent_calls_from
     for _ in range(waiting):
         await world.services.client.xadd("dialer:events", {"type": "callback_requested", "data": "{}"})
     await world.event("call_ringing", other)
-    await world.services.client.zadd("sd:c:1:unanswered", {silent.contact: 1, other.contact: 9e15})
+    await world.services.client.zadd("sd:c:1:dialing", {silent.contact: 1, other.contact: 9e15})
     assert (await world.sweep()).expired == 1
     await check(world)
 
@@ -91,5 +93,5 @@ async def test_a_call_event_behind_callbacks_that_wait_is_unread(world: LedgerWo
         await world.services.client.xadd("dialer:events", {"data": "{}", "type": "callback_requested"})
     await world.services.client.xadd("dialer:events", {"type": "call_answered"})
     await world.event("call_ringing", other)
-    await world.services.client.zadd("sd:c:1:unanswered", {silent.contact: 1, other.contact: 9e15})
+    await world.services.client.zadd("sd:c:1:dialing", {silent.contact: 1, other.contact: 9e15})
     assert (await world.sweep()).stalled == 1

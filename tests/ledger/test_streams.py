@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from streamdialer.broker import BadEntry, DeadLetters, Entry, Places, ReplicaRun, StreamConsumer
+from streamdialer.broker import BadEntry, ConcurrencyLimit, DeadLetters, Entry, ShutdownSignal, StreamConsumer
 from streamdialer.broker.connection import close, connect
 from streamdialer.broker.keys import GROUP, Keys
 from streamdialer.broker.scripts import Scripts
@@ -35,14 +35,14 @@ class Worker:
         name: str,
         places: int = 10,
         max_deliveries: int = 3,
-        claim_idle_s: float = 0.3,
+        claim_min_idle_s: float = 0.3,
     ) -> None:
         self.seen: list[str] = []
         self.running = 0
         self.most_running = 0
         self.handle: Callable[[Entry], Awaitable[None]] = self.note
-        self.run = ReplicaRun()
-        self.places = Places(places)
+        self.run = ShutdownSignal()
+        self.places = ConcurrencyLimit(places)
         self.consumer = StreamConsumer(
             reader=reader,
             scripts=services.scripts,
@@ -53,10 +53,10 @@ class Worker:
             handle=self._handle,
             places=self.places,
             run=self.run,
-            block_s=0.05,
-            claim_idle_s=claim_idle_s,
+            read_block_s=0.05,
+            claim_min_idle_s=claim_min_idle_s,
             max_deliveries=max_deliveries,
-            dead_keep=100,
+            dead_letters_maxlen=100,
             forget_s=600,
         )
 
@@ -72,9 +72,9 @@ class Worker:
             self.running -= 1
 
     @asynccontextmanager
-    async def working(self, grace_s: float = 1.0) -> AsyncIterator[None]:
+    async def working(self, shutdown_timeout_s: float = 1.0) -> AsyncIterator[None]:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.consumer.serve, grace_s)
+            tasks.start_soon(self.consumer.serve, shutdown_timeout_s)
             yield
             self.run.stop()
 
@@ -145,7 +145,7 @@ async def test_a_restarted_consumer_of_the_same_name_finds_its_own_pending_entri
     await add(redis, 5)
     await redis.xgroup_create(STREAM, GROUP, id="0")
     await redis.xreadgroup(GROUP, "me", {STREAM: ">"}, count=5)
-    worker = Worker(services, reader, "me", claim_idle_s=30)
+    worker = Worker(services, reader, "me", claim_min_idle_s=30)
     async with worker.working():
         await eventually(lambda: len(worker.seen) == 5)
 
@@ -332,13 +332,13 @@ async def test_what_a_stopping_consumer_cannot_finish_is_handed_back_at_once(
     services: Services, reader: Redis, redis: Redis
 ) -> None:
     await add(redis, 1)
-    stuck, next_one = (Worker(services, reader, name, claim_idle_s=30) for name in ("stuck", "next"))
+    stuck, next_one = (Worker(services, reader, name, claim_min_idle_s=30) for name in ("stuck", "next"))
 
     async def never(entry: Entry) -> None:
         await anyio.sleep_forever()
 
     stuck.handle = never
-    async with stuck.working(grace_s=0.05):
+    async with stuck.working(shutdown_timeout_s=0.05):
         await eventually(lambda: stuck.running == 1)
         stuck.run.stop()
     async with next_one.working():
@@ -350,7 +350,7 @@ async def test_a_stop_does_not_wait_for_a_server_that_is_away(services: Services
         reader = connect(away.url)
         async with Scripts(connect(away.url)) as scripts:
             worker = Worker(msgspec.structs.replace(services, scripts=scripts), reader, "a")
-            async with worker.working(grace_s=0.5):
+            async with worker.working(shutdown_timeout_s=0.5):
                 await eventually(lambda: reader.exists(STREAM))  # the group is there, and with it the stream
                 away.kill()
                 await anyio.sleep(0.2)
@@ -363,7 +363,7 @@ async def test_a_stop_does_not_wait_for_a_server_that_is_away(services: Services
 async def test_max_tasks_ends_the_run(services: Services, reader: Redis, redis: Redis) -> None:
     await add(redis, 20)
     worker = Worker(services, reader, "a", places=1)
-    worker.run = worker.consumer._run = ReplicaRun(max_tasks=5)
+    worker.run = worker.consumer._run = ShutdownSignal(max_tasks=5)
     with anyio.fail_after(5):
         await worker.consumer.serve(1)
     assert 5 <= len(worker.seen) <= 6
@@ -378,7 +378,7 @@ async def test_idle_consumers_without_entries_are_removed_and_those_with_entries
     await redis.xreadgroup(GROUP, "holding", {STREAM: ">"})
     worker = Worker(services, reader, "a")
     worker.consumer._forget_s = 0.05
-    worker.consumer._claim_idle_s = 100
+    worker.consumer._claim_min_idle_s = 100
 
     async def names() -> set[str]:
         return {str(consumer["name"]) for consumer in await redis.xinfo_consumers(STREAM, GROUP)}
@@ -392,11 +392,11 @@ async def _is(names: Callable[[], Awaitable[set[str]]], wanted: set[str]) -> boo
 
 
 def test_autoscaling_moves_between_its_bounds() -> None:
-    places = Places(16, 2)
+    places = ConcurrencyLimit(16, 2)
     assert places.limit == 2
     for _ in range(5):
-        places.saw_backlog()
+        places.scale_up()
     assert places.limit == 16
     for _ in range(100):
-        places.saw_calm()
+        places.scale_down()
     assert places.limit == 2

@@ -17,13 +17,13 @@ import msgspec
 import pytest
 
 from bench.chaos.__main__ import main
-from bench.chaos.event_faults import LATEST_S, Distortion, duplicated, nameless, reordered
+from bench.chaos.event_faults import LATEST_S, EventFaults, duplicated, nameless, reordered
 from bench.chaos.faults import CATALOGUE, KINDS
 from bench.chaos.proxy import Proxy
 from bench.chaos.schedule import plan
-from bench.chaos.verdicts import Counter, Figures, judge
+from bench.chaos.verdicts import Counter, Figures, evaluate
 from bench.without_guard import GUARDS, run
-from streamdialer.simulation import Happening, News
+from streamdialer.simulation import EventData, SimEvent
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = tuple(kind for kind in KINDS if CATALOGUE[kind].forgets == "nothing")
@@ -202,13 +202,13 @@ async def test_a_proxy_refuses_delays_and_cuts() -> None:
 # Spoilt events.
 
 
-def written_by(spoil: Any, number: int = 20) -> Callable[[], Awaitable[list[Happening]]]:
-    async def told_to_spoil() -> list[Happening]:
-        out: list[Happening] = []
-        distortion = Distortion()
+def written_by(spoil: Any, number: int = 20) -> Callable[[], Awaitable[list[SimEvent]]]:
+    async def told_to_spoil() -> list[SimEvent]:
+        out: list[SimEvent] = []
+        distortion = EventFaults()
         distortion.spoil(spoil(Random(3)))
         told = [
-            Happening(float(at), "call_ringing", News(campaign_id=1, contact_id=at, call_id=f"call-{at}"))
+            SimEvent(float(at), "call_ringing", EventData(campaign_id=1, contact_id=at, call_id=f"call-{at}"))
             for at in range(number)
         ]
         distortion(told, out.extend)
@@ -271,7 +271,7 @@ def good(**changes: Any) -> Figures:
 
 
 def broken(figures: Figures) -> list[str]:
-    return [verdict.promise for verdict in judge(figures) if not verdict.holds]
+    return [verdict.promise for verdict in evaluate(figures) if not verdict.holds]
 
 
 def test_a_good_run_holds_and_uncertain_attempts_are_not_lost_contacts() -> None:

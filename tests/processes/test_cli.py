@@ -22,9 +22,9 @@ from typer.testing import CliRunner, Result
 
 from streamdialer.broker.keys import Keys
 from streamdialer.cli import app
-from streamdialer.cli.common import printable
+from streamdialer.cli.common import escape_controls
 from streamdialer.config.settings import NAMES
-from streamdialer.ledger.recovery import TRUST
+from streamdialer.ledger.recovery import MARK_SERVER_TRUSTED
 from streamdialer.operations.event_input import read_value
 from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer
@@ -58,7 +58,7 @@ def db(server: EmbeddedServer) -> Iterator[Any]:
     """A client of the emptied server."""
     with blocking.Redis.from_url(server.url, decode_responses=True) as client:
         client.flushall()
-        client.eval(TRUST.source, 1, Keys().server)  # a new server, and nobody is being called
+        client.eval(MARK_SERVER_TRUSTED.source, 1, Keys().server)  # a new server, and nobody is being called
         yield client
 
 
@@ -218,7 +218,7 @@ def test_a_wrong_password_is_exit_code_3_and_never_printed(run: Run) -> None:
         (("consume", "--autoscale", "a,b"), ("--autoscale", "MAX,MIN")),
         (("consume", "--autoscale", "9,1", "--concurrency", "3"), ("--concurrency", "--autoscale")),
         (("consume", "--health-port", "65535", "--processes", "2"), ("--health-port", "65535")),
-        (("tick", "--dial-every", "0"), ("STREAMDIALER_DIAL_EVERY_S", "0")),
+        (("tick", "--dial-every", "0"), ("STREAMDIALER_DIAL_INTERVAL_S", "0")),
         (("tick", "--json"), ("--once",)),
         (("run", "dail", "1"), ("dail", "dial, retry, stats, cleanup")),
         (("run", "dial", "a b"), ("campaign", "a b")),
@@ -297,7 +297,7 @@ def test_an_answer_of_redis_that_nobody_expected_is_told_in_one_line(run: Run, d
 
 
 def test_other_peoples_control_characters_do_not_reach_the_terminal() -> None:
-    assert printable("a\x1b[31mb\udce4\nÄ•") == "a\\x1b[31mb\\udce4\nÄ•"
+    assert escape_controls("a\x1b[31mb\udce4\nÄ•") == "a\\x1b[31mb\\udce4\nÄ•"
 
 
 # ---- config ----
@@ -345,7 +345,7 @@ def test_campaigns_known_to_the_ledger_or_by_their_public_hash_are_listed(run: R
     db.hset("campaign:4:stats", mapping={"a": "b"})
     db.hset(KEYS.directory, "5", "sales")
     db.zadd(KEYS.ready("5"), {"1": 1, "2": 2})
-    db.zadd(KEYS.unanswered("5"), {"3": 1})
+    db.zadd(KEYS.dialing("5"), {"3": 1})
     db.zadd(KEYS.connected("5"), {"4": 1})
     db.hset(KEYS.totals("5"), "total_calls", "9")
     rows = {row["campaign_id"]: row for row in read(run("campaign", "list", "--json"))}
@@ -378,9 +378,9 @@ def test_cleanup_removes_a_finished_campaign_and_says_why_not_otherwise(run: Run
     db.hset("campaign:5", "status", "active")
     refused(run("campaign", "cleanup", "5"), 1, "stop it first")
     db.hset("campaign:5", "status", "completed")
-    db.zadd(KEYS.unanswered("5"), {"3": 1})
+    db.zadd(KEYS.dialing("5"), {"3": 1})
     refused(run("campaign", "cleanup", "5"), 1, "live")
-    db.delete(KEYS.unanswered("5"))
+    db.delete(KEYS.dialing("5"))
     assert read(run("campaign", "cleanup", "5", "--json")) == {"campaign_id": 5, "removed": True}
     assert not db.exists("campaign:5", KEYS.directory)
 
@@ -901,7 +901,7 @@ def test_rules_show_prints_every_value_with_its_statute(run: Run) -> None:
         assert re.search(line, shown)
     assert re.search(r"rest when abandoned +72 h per number +Ofcom.+ no", ok(run("rules", "show", "uk")))
     assert re.search(r"public holidays +closed \(CO\)", ok(run("rules", "show", "co")))
-    assert json.loads(ok(run("rules", "show", "uk", "--json")))["abandoned_rest"]["hours"] == 72
+    assert json.loads(ok(run("rules", "show", "uk", "--json")))["abandon_cooloff"]["hours"] == 72
 
 
 def test_an_unknown_rule_pack_stops_the_start_with_one_line(

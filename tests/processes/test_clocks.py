@@ -21,12 +21,12 @@ from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import GROUP, Keys
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import open_services
-from streamdialer.ledger import trust_memory
+from streamdialer.ledger import mark_server_trusted
 from streamdialer.simulation import Audit, Call, CallCentre, build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.conftest import eventually
 from tests.processes.test_processes import process
-from tests.support.dialer import Dialer, running
+from tests.support.dialer import Dialer, run_dialer
 from tests.support.faketime import SettableClock, calls_noted, off_by
 from tests.support.ledger_fixture import LedgerWorld
 
@@ -89,7 +89,7 @@ async def test_replicas_and_producers_an_hour_off_dial_as_with_right_clocks(
     scaled = {
         "STREAMDIALER_RING_TIMEOUT_S": "0.5",
         "STREAMDIALER_UNCERTAIN_MARGIN_S": "4",
-        "STREAMDIALER_CAMPAIGN_MAX_AGE_S": "0.5",
+        "STREAMDIALER_CAMPAIGN_CACHE_TTL_S": "0.5",
     }
     async with CallCentre(world, server.url, speed=speed) as centre:
         for campaign in hours:
@@ -148,7 +148,7 @@ def clocked(clock: SettableClock) -> Iterator[EmbeddedServer]:
 @pytest.fixture
 async def here(clocked: EmbeddedServer, settings: Settings) -> Settings:
     client = connect(clocked.url)
-    await trust_memory(client, KEYS)
+    await mark_server_trusted(client, KEYS)
     await client.aclose()
     return msgspec.structs.replace(settings, redis_url=clocked.url)
 
@@ -171,7 +171,7 @@ async def test_a_server_clock_that_is_set_in_mid_campaign_stops_and_repeats_noth
     speed, delay_s = 60.0, 2.0
     world = build_world(agents=8, contacts=60, speed=speed, retry_delay_s=delay_s * speed)
     calls = calls_noted(world)
-    async with running(here, world, speed=speed) as dialer:
+    async with run_dialer(here, world, speed=speed) as dialer:
         await dialer.until(lambda audit: audit.total.originates >= 20)
         set_at: list[float] = []
         for seconds in steps:
@@ -224,7 +224,7 @@ def retry_looks(dialer: Dialer) -> int:
 
 @pytest.fixture
 async def ledger(here: Settings) -> AsyncIterator[LedgerWorld]:
-    quick = msgspec.structs.replace(here, lease_s=2.0, ring_timeout_s=1.5, uncertain_margin_s=0.5)
+    quick = msgspec.structs.replace(here, reservation_lease_s=2.0, ring_timeout_s=1.5, uncertain_margin_s=0.5)
     async with open_services(quick) as services:
         world = LedgerWorld(services)
         world.retry_delay_ms = 2000
@@ -262,7 +262,7 @@ async def test_leases_deadlines_and_retries_are_due_when_they_are_due(
         await anyio.sleep(0.02)
     for what, after_s in seen.items():
         assert 1.8 < after_s < 2 * SLOWER + 0.5, (what, after_s)
-    assert await ledger.place_of(silent.contact) == "waiting"
+    assert await ledger.state_of(silent.contact) == "deferred"
     await ledger.check_invariants()
 
 
@@ -271,12 +271,12 @@ async def test_what_a_dead_replica_held_when_the_clock_was_set_is_taken_over(
     here: Settings, clock: SettableClock, steps: tuple[int, ...]
 ) -> None:
     world = build_world(agents=2, contacts=2, mode="preview", speed=60)
-    async with running(here, world, start=False) as dialer:
+    async with run_dialer(here, world, start=False) as dialer:
         client, events = dialer.services.client, KEYS.stream("events")
         await eventually(lambda: client.exists(events))
         for seconds in steps[:-1]:
             await step(client, clock, seconds)
-            await dialer.services.campaigns.due(1)  # the ledger has met that time
+            await dialer.services.campaigns.due_campaigns(1)  # the ledger has met that time
         async with client.pipeline(transaction=True) as pipe:  # before any living replica can have it
             pipe.xadd(events, {"type": "nonsense"})
             pipe.xreadgroup(GROUP, "died", {events: ">"}, count=1)

@@ -19,7 +19,7 @@ import pytest
 from streamdialer.config.settings import NAMES
 from streamdialer.simulation import Contact
 from streamdialer.simulation.demo import DemoOptions, Summary
-from streamdialer.simulation.demo.contact_audit import LedgerView, reckon
+from streamdialer.simulation.demo.contact_audit import LedgerContacts, audit_contacts
 from streamdialer.simulation.demo.options import child_environment
 from streamdialer.simulation.demo.reaction_time import ReactionTimes
 from tests.processes.test_embedded import is_alive, wait_until
@@ -127,25 +127,25 @@ def test_children_see_no_setting_of_the_user() -> None:
 def test_times_of_the_telephone_world_are_scaled_and_the_uncertain_margin_is_not() -> None:
     environment = child_environment(DemoOptions(speed=60), {}, {})
     assert float(environment["STREAMDIALER_RING_TIMEOUT_S"]) == 0.5
-    assert float(environment["STREAMDIALER_DIAL_EVERY_S"]) == 0.25  # and not a sixth of a second
+    assert float(environment["STREAMDIALER_DIAL_INTERVAL_S"]) == 0.25  # and not a sixth of a second
     assert float(environment["STREAMDIALER_UNCERTAIN_MARGIN_S"]) >= 5
 
 
-NOWHERE = LedgerView(
-    places={},
+NOWHERE = LedgerContacts(
+    states={},
     recorded=frozenset(),
-    unanswered=frozenset(),
+    dialing=frozenset(),
     told_later=frozenset(),
     never_told=frozenset(),
 )
 
 
-def ledger(*places: str, told_later: bool = False, never_told: bool = False) -> LedgerView:
+def ledger(*places: str, told_later: bool = False, never_told: bool = False) -> LedgerContacts:
     """The ledger of contact 1."""
-    return LedgerView(
-        places={"1": places} if places else {},
+    return LedgerContacts(
+        states={"1": places} if places else {},
         recorded=frozenset({"1"}),
-        unanswered=frozenset(),
+        dialing=frozenset(),
         told_later=frozenset({"1"} if told_later else ()),
         never_told=frozenset({"1"} if never_told else ()),
     )
@@ -154,14 +154,14 @@ def ledger(*places: str, told_later: bool = False, never_told: bool = False) -> 
 @pytest.mark.parametrize(
     ("status", "attempts", "view", "lost"),
     [
-        ("completed", 1, ledger("finished"), False),
-        ("no_answer", 3, ledger("finished"), False),
-        ("dialing", 1, ledger("finished"), True),
-        ("dialing", 1, ledger("finished", told_later=True), False),
-        ("dialing", 1, ledger("finished", never_told=True), True),
-        ("pending", 1, ledger("waiting", never_told=True), True),
-        ("dialing", 1, ledger("unanswered"), False),
-        ("dialing", 1, ledger("unanswered", "ready"), True),
+        ("completed", 1, ledger("final"), False),
+        ("no_answer", 3, ledger("final"), False),
+        ("dialing", 1, ledger("final"), True),
+        ("dialing", 1, ledger("final", told_later=True), False),
+        ("dialing", 1, ledger("final", never_told=True), True),
+        ("pending", 1, ledger("deferred", never_told=True), True),
+        ("dialing", 1, ledger("dialing"), False),
+        ("dialing", 1, ledger("dialing", "ready"), True),
         ("pending", 0, ledger(), True),
         ("pending", 0, NOWHERE, False),
         ("dialing", 1, NOWHERE, True),
@@ -170,10 +170,10 @@ def ledger(*places: str, told_later: bool = False, never_told: bool = False) -> 
     ],
 )
 def test_a_contact_is_lost_when_nothing_would_ever_move_it_again(
-    status: str, attempts: int, view: LedgerView, lost: bool
+    status: str, attempts: int, view: LedgerContacts, lost: bool
 ) -> None:
     contact = Contact(id=1, campaign_id=1, phone_number="+15550000001", status=status, attempts=attempts)
-    assert len(reckon([contact], {"1": view}).lost) == lost
+    assert len(audit_contacts([contact], {"1": view}).lost) == lost
 
 
 def test_a_reaction_counts_only_while_contacts_were_ready() -> None:

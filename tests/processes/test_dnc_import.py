@@ -17,8 +17,8 @@ from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.errors import CannotBeDone
-from streamdialer.ledger import Suppression
-from streamdialer.operations.dnc_import import BadLine, Imported, import_numbers, lines_of, read_lines
+from streamdialer.ledger import DncLedger
+from streamdialer.operations.dnc_import import BadLine, ImportResult, import_numbers, lines_of, read_lines
 from streamdialer.rules.numbers import Number
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.processes.test_cli import Run, db, ok, read, refused, run, surroundings
@@ -221,11 +221,11 @@ def test_a_long_list_is_listed_while_it_is_read(server: EmbeddedServer, db: Any)
                 waiting.append(at - db.hlen("sd:dnc"))
             yield b"+57300%07d\n" % at
 
-    async def list_all() -> Imported:
+    async def list_all() -> ImportResult:
         client = connect(server.url)
         async with Scripts(client) as scripts:
             result = await import_numbers(
-                Suppression(scripts, Keys()),
+                DncLedger(scripts, Keys()),
                 lines(),
                 country="",
                 note_bad=lambda line: pytest.fail(line.problem),

@@ -12,7 +12,7 @@ import pytest
 import redis as blocking
 from typer.testing import CliRunner, Result
 
-from streamdialer.broker.activity import Doing, StageActivity
+from streamdialer.broker.activity import HandlerInProgress, StageActivity
 from streamdialer.broker.heartbeat import ReplicaState
 from streamdialer.broker.keys import GROUP, Keys, Stream
 from streamdialer.cli import app
@@ -43,8 +43,8 @@ def told(*arguments: str) -> Any:
 
 def beat(db: Any, name: str, heard_ago_s: float = 0.5, **changes: Any) -> None:
     calls = StageActivity(
-        in_hand=3,
-        doing=[Doing(entry="5-0", subject="7:12:1", for_s=12.25)],
+        in_progress=3,
+        doing=[HandlerInProgress(entry="5-0", subject="7:12:1", for_s=12.25)],
         done=40,
         dead=1,
         again=2,

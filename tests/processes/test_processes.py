@@ -20,10 +20,10 @@ from streamdialer.config.settings import Settings
 from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.conftest import eventually
-from tests.support.dialer import running
+from tests.support.dialer import run_dialer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
-GRACE_S = 4.0
+SHUTDOWN_TIMEOUT_S = 4.0
 
 
 @contextmanager
@@ -36,11 +36,11 @@ def process(
         "REDIS_URL": redis_url,
         "BACKEND_URL": centre.backend_url,
         "DIALER_API_URL": centre.dialer_api_url,
-        "STREAMDIALER_GRACE_S": str(GRACE_S),
-        "STREAMDIALER_CLAIM_IDLE_S": "1",
-        "STREAMDIALER_DIAL_EVERY_S": "0.3",
-        "STREAMDIALER_AGENTS_MAX_AGE_S": "0.2",
-        "STREAMDIALER_REFILL_EVERY_S": "0.5",
+        "STREAMDIALER_SHUTDOWN_TIMEOUT_S": str(SHUTDOWN_TIMEOUT_S),
+        "STREAMDIALER_CLAIM_MIN_IDLE_S": "1",
+        "STREAMDIALER_DIAL_INTERVAL_S": "0.3",
+        "STREAMDIALER_AGENTS_CACHE_TTL_S": "0.2",
+        "STREAMDIALER_REFILL_INTERVAL_S": "0.5",
         **changes,
     }
     log = cwd / f"{'-'.join(args)}.log"
@@ -83,7 +83,7 @@ async def test_sigterm_with_requests_open_exits_0_within_the_grace_period(
         ):
             await eventually(lambda: len(centre.live_calls()) >= 5)
             replica.send_signal(signal.SIGTERM)
-            assert await wait_for_exit(replica, GRACE_S) == 0
+            assert await wait_for_exit(replica, SHUTDOWN_TIMEOUT_S) == 0
             placed = centre.summary().total.originates
             with process(
                 centre, server.url, tmp_path, "consume", "--name", "second", STREAMDIALER_RING_TIMEOUT_S="10"
@@ -115,7 +115,7 @@ async def test_redis_killed_and_back_with_its_log_repeats_nothing(settings: Sett
     with EmbeddedServer("--appendfsync", "always", appendonly=True) as server:
         here = msgspec.structs.replace(settings, redis_url=server.url)
         world = build_world(agents=6, contacts=120, mode="progressive", speed=40, retry_delay_s=60)
-        async with running(here, world, speed=40) as dialer:
+        async with run_dialer(here, world, speed=40) as dialer:
             await dialer.until(lambda audit: audit.total.originates > 10)
             for _ in range(3):
                 await run_sync(server.kill)

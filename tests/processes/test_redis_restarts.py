@@ -20,19 +20,19 @@ from bench.chaos.proxy import Proxy
 from streamdialer.broker.connection import TRANSIENT
 from streamdialer.config.settings import Settings
 from streamdialer.errors import Unreachable
-from streamdialer.ledger import trust_memory
+from streamdialer.ledger import mark_server_trusted
 from streamdialer.simulation import Audit, World, WorldConfig, build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer, find_binary
 from tests.conftest import eventually
 from tests.processes.test_topologies import free_port
-from tests.support.dialer import Dialer, running
+from tests.support.dialer import Dialer, run_dialer
 
 pytestmark = pytest.mark.anyio
 SPEED = 40
 CONTACTS = 80
 TIMES: dict[str, Any] = {
     "uncertain_margin_s": 5.5,  # longer than a process may take between its begin mark and its request
-    "max_call_s": 12.0,
+    "max_call_duration_s": 12.0,
 }
 
 
@@ -56,10 +56,10 @@ async def dialing(settings: Settings, url: str, centre_url: str = "") -> AsyncIt
     The call centre writes its events to `centre_url`, when that is another address of the same server.
     """
     here = msgspec.structs.replace(settings, redis_url=url)
-    async with running(
+    async with run_dialer(
         here, small_world(), speed=SPEED, replicas=2, start=False, centre_url=centre_url or url, **TIMES
     ) as dialer:
-        await trust_memory(dialer.services.client, dialer.services.keys)
+        await mark_server_trusted(dialer.services.client, dialer.services.keys)
         await start(dialer)
         await dialer.until(lambda audit: audit.total.originates > 25, within_s=30)
         yield dialer
@@ -76,7 +76,7 @@ async def goes_on_to_the_end(dialer: Dialer) -> Audit:
 
     async def says_why() -> bool:
         try:
-            return (await dialer.tick()).reason == "memory_lost"
+            return (await dialer.tick()).reason == "data_loss"
         except Unreachable:  # a failover is under way
             return False
 
@@ -93,7 +93,7 @@ async def goes_on_to_the_end(dialer: Dialer) -> Audit:
         public = await dialer.public(campaign)
         assert (public["active_calls"], public["connected_calls"]) == ("0", "0")
         assert int(public["total_calls"]) <= audit.campaigns[int(campaign)].originates
-        assert await dialer.count("in_doubt", campaign) == 0
+        assert await dialer.count("orphaned", campaign) == 0
     return audit
 
 

@@ -9,23 +9,23 @@ import pytest
 
 from bench.soak.measure import MB, Sample, course_of, judged_samples
 from bench.soak.options import SoakOptions
-from bench.soak.report import in_words
+from bench.soak.report import describe
 from bench.soak.run import run_soak
 from streamdialer.broker.keys import Keys
 
 KEYS = Keys()
-FIXED = {KEYS.server, KEYS.evidence, KEYS.api}
+FIXED = {KEYS.server, KEYS.event_watermark, KEYS.api}
 """Their fields are named in the scripts, not after campaigns."""
 
 
 @pytest.mark.anyio
 async def test_hundreds_of_campaigns_come_and_go_and_leave_nothing() -> None:
-    options = SoakOptions(campaigns=200, contacts=2, at_once=40, agents=30, queues=5, sample_every_s=0.5)
+    options = SoakOptions(campaigns=200, contacts=2, at_once=40, agents=30, queues=5, sample_interval_s=0.5)
     report = await run_soak(options, lambda sample: None)
     assert report.campaigns == 200
     assert report.calls > 400
     assert {key: left for key, left in report.shared.items() if left and key not in FIXED} == {}
-    assert report.wrong == [], "\n".join(in_words(report))
+    assert report.wrong == [], "\n".join(describe(report))
     alive_at_most = max(sample.per_alive for sample in report.history if sample.campaigns)
     assert alive_at_most < 40, "entries in shared structures per campaign that is alive"
 

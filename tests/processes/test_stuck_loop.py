@@ -16,13 +16,13 @@ import pytest
 import yaml
 from redis.asyncio import Redis
 
-from streamdialer.broker import ReplicaRun
+from streamdialer.broker import ShutdownSignal
 from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.broker.shutdown import keep_running
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.background import vitals
+from streamdialer.consumers.background import background_duties
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.observability import health
 from streamdialer.producers.events import Producer
@@ -55,7 +55,7 @@ def test_file_port_and_watchdog_notice_a_stuck_loop(
         settings = Settings(redis_url=server.url, health_port=port, health_file=str(file))
         client = connect(server.url)
         async with Scripts(client) as scripts, anyio.create_task_group() as tasks:
-            duties = vitals(settings, scripts, Keys(), ReplicaRun(), name="it", role="consume")
+            duties = background_duties(settings, scripts, Keys(), ShutdownSignal(), name="it", role="consume")
             for duty, serve in duties.items():
                 tasks.start_soon(keep_running, duty, serve)
             await eventually(stick.is_set)
@@ -106,7 +106,7 @@ def test_file_port_and_watchdog_notice_a_stuck_loop(
 @pytest.mark.anyio
 async def test_a_replica_whose_backend_is_away_is_alive_and_ready(redis: Redis, settings: Settings) -> None:
     """Its work waits and is not lost; taken out of service, all replicas would be, together, and help nobody."""
-    run, port = ReplicaRun(), free_port()
+    run, port = ShutdownSignal(), free_port()
     here = msgspec.structs.replace(settings, health_port=port)
     await redis.hset(Keys().campaign("1"), "status", "active")
     async with Producer.from_url(settings.redis_url) as producer, anyio.create_task_group() as tasks:

@@ -45,7 +45,7 @@ def python(code: str, *args: object) -> list[str]:
 
 @asynccontextmanager
 async def serving(
-    *commands: Sequence[str], grace_s: float = 10.0, env: dict[str, str] | None = None
+    *commands: Sequence[str], shutdown_timeout_s: float = 10.0, env: dict[str, str] | None = None
 ) -> AsyncIterator[None]:
     """The supervisor in the background; the block must have stopped it, or does so with SIGTERM at its end."""
     with anyio.fail_after(10):
@@ -53,7 +53,7 @@ async def serving(
             ended = anyio.Event()
 
             async def serve() -> None:
-                await Supervisor(commands, grace_s=grace_s, env=env).serve()
+                await Supervisor(commands, shutdown_timeout_s=shutdown_timeout_s, env=env).serve()
                 ended.set()
 
             tasks.start_soon(serve)
@@ -64,7 +64,7 @@ async def serving(
 
 def test_pauses_double_and_have_an_end() -> None:
     assert [pause_s(failures) for failures in range(4)] == [0.0, 0.5, 1.0, 2.0]
-    assert pause_s(1000) == supervisor.LONGEST_PAUSE_S
+    assert pause_s(1000) == supervisor.MAX_PAUSE_S
 
 
 async def test_a_child_that_ended_cleanly_is_replaced_at_once(
@@ -88,7 +88,7 @@ async def test_a_child_that_was_killed_is_replaced(tmp_path: Path) -> None:
 async def test_a_child_whose_loop_is_stuck_is_killed_and_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(supervisor, "LOOK_S", 0.05)
+    monkeypatch.setattr(supervisor, "CHECK_INTERVAL_S", 0.05)
     stuck, well, slow = (tmp_path / name for name in ("stuck", "well", "slow"))
     beats = "import os, pathlib, time\nfile = pathlib.Path(os.environ['STREAMDIALER_HEALTH_FILE'])\n"
     beats += "for _ in range({}): file.touch(); time.sleep(0.05)\n"
@@ -106,7 +106,7 @@ async def test_a_child_whose_loop_is_stuck_is_killed_and_replaced(
 async def test_a_child_that_fails_again_and_again_is_given_growing_pauses(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(supervisor, "MIN_PAUSE_S", 0.02)
     with caplog.at_level(logging.WARNING, "streamdialer.consumers.supervisor"):
         async with serving(python("raise SystemExit(3)")):
             await eventually(lambda: len(caplog.records) >= 3)
@@ -130,7 +130,9 @@ async def test_either_signal_reaches_every_child_once_as_sigterm(
     files = [tmp_path / "first", tmp_path / "second"]
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(Supervisor([python(TELLER, file) for file in files], grace_s=10).serve)
+            tasks.start_soon(
+                Supervisor([python(TELLER, file) for file in files], shutdown_timeout_s=10).serve
+            )
             await eventually(lambda: all(lines(file) for file in files))
             assert all(os.getsid(lines(file)[0]) == lines(file)[0] for file in files)
             os.kill(os.getpid(), sent)
@@ -142,7 +144,7 @@ async def test_a_child_that_does_not_stop_is_killed_after_the_grace_period(
 ) -> None:
     monkeypatch.setattr(supervisor, "MARGIN_S", 0.1)
     file = tmp_path / "pid"
-    async with serving(python(DEAF, file), grace_s=0.1):
+    async with serving(python(DEAF, file), shutdown_timeout_s=0.1):
         await eventually(lambda: lines(file))
     assert not is_alive(lines(file)[0])
 
@@ -151,7 +153,7 @@ async def test_a_second_signal_kills_the_children_at_once(tmp_path: Path) -> Non
     file = tmp_path / "pid"
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
-            keeper = Supervisor([python(DEAF, file)], grace_s=60)
+            keeper = Supervisor([python(DEAF, file)], shutdown_timeout_s=60)
             tasks.start_soon(keeper.serve)
             await eventually(lambda: lines(file))
             os.kill(os.getpid(), signal.SIGTERM)
@@ -165,7 +167,7 @@ async def test_children_die_with_a_killed_supervisor(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     code = (
         "import sys, anyio; from streamdialer.consumers.supervisor import Supervisor;"
-        "anyio.run(Supervisor([sys.argv[1:]], grace_s=60).serve)"
+        "anyio.run(Supervisor([sys.argv[1:]], shutdown_timeout_s=60).serve)"
     )
     async with await anyio.open_process(
         [sys.executable, "-c", code, *python(SLEEPER, file)], stdout=None, stderr=subprocess.DEVNULL

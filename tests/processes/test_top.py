@@ -139,7 +139,7 @@ def test_without_a_terminal_it_is_one_snapshot(own_server: EmbeddedServer) -> No
 
     assert "Campaign 7 is active, and nobody has decided" in run()
     [campaign] = json.loads(run("--json"))["campaigns"]
-    assert (campaign["campaign_id"], campaign["reason"]) == (7, "nobody_decides")
+    assert (campaign["campaign_id"], campaign["reason"]) == (7, "no_decisions")
 
 
 def test_a_server_that_never_answered_is_an_error(own_server: EmbeddedServer) -> None:

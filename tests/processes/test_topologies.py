@@ -14,15 +14,15 @@ import msgspec
 import pytest
 from redis.asyncio.cluster import ClusterNode
 
-from streamdialer.broker import ReplicaRun
+from streamdialer.broker import ShutdownSignal
 from streamdialer.broker.connection import TRANSIENT, close, connect, keys_for, masked
 from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.consumers.services import open_services
 from streamdialer.errors import SettingsError
-from streamdialer.ledger import trust_memory
-from streamdialer.ledger.metrics import Readings
+from streamdialer.ledger import mark_server_trusted
+from streamdialer.ledger.metrics import LedgerMetrics
 from streamdialer.observability import metrics
 from streamdialer.producers.ticks import TickProducer
 from streamdialer.simulation import CallCentre, build_world
@@ -70,10 +70,10 @@ async def dials_to_the_end(settings: Settings, url: str, plain_url: str) -> None
             dialer_api_url=centre.dialer_api_url,
             ring_timeout_s=0.3,
         )
-        run = ReplicaRun()
+        run = ShutdownSignal()
         async with open_services(here) as services, anyio.create_task_group() as tasks:
             await eventually(lambda: _answers(url))
-            await trust_memory(services.client, services.keys)
+            await mark_server_trusted(services.client, services.keys)
             tasks.start_soon(TickProducer(services.scripts, services.keys, SCHEDULE, run).serve)
             tasks.start_soon(run_replica, here, ReplicaOptions(), run)
             await centre.start_campaign(1)
@@ -133,7 +133,7 @@ async def test_what_a_cluster_holds_is_measured(cluster: EmbeddedServer) -> None
         await client.hset(keys.campaign("1"), "status", "active")
         await client.xadd(keys.stream("dead"), {"reason": "a test"})
         async with Scripts(client) as scripts:
-            await Readings(scripts, keys).take()
+            await LedgerMetrics(scripts, keys).collect()
     finally:
         await close(client)
     assert metrics.LEDGER.get_sample_value("streamdialer_dead_letters") == 1

@@ -7,14 +7,14 @@ from typing import Final, Literal
 
 import msgspec
 
-State = Literal["reserved", "sent", "ringing", "answered", "in_doubt", "ended", "released"]
-LIVE: Final = frozenset({"reserved", "sent", "ringing", "answered", "in_doubt"})
-PLACE_OF_LIVE: Final = {
+State = Literal["reserved", "sent", "ringing", "answered", "orphaned", "ended", "released"]
+LIVE: Final = frozenset({"reserved", "sent", "ringing", "answered", "orphaned"})
+CONTACT_STATE_OF_LIVE: Final = {
     "reserved": "reserved",
-    "sent": "unanswered",
-    "ringing": "unanswered",
+    "sent": "dialing",
+    "ringing": "dialing",
     "answered": "connected",
-    "in_doubt": "in_doubt",
+    "orphaned": "orphaned",
 }
 
 WEAKEST_FIRST: Final = (
@@ -96,7 +96,7 @@ def standing(facts: Facts) -> tuple[State, str | None]:
     if facts.answered:
         return "answered", None
     if facts.forgotten:
-        return "in_doubt", None
+        return "orphaned", None
     if facts.rang:
         return "ringing", None
     return ("released" if facts.not_placed else "sent"), None

@@ -53,7 +53,7 @@ class CapsWorld(LedgerWorld):
 
     async def reserve(self, campaign: str = "1") -> Attempt:
         """One call more, reserved."""
-        in_flight = await self.count(campaign, "reserved") + await self.count(campaign, "unanswered")
+        in_flight = await self.count(campaign, "reserved") + await self.count(campaign, "dialing")
         claimed = await self.claim(campaign, in_flight + 1, others=self.others[campaign])
         assert claimed.dialed == 1, claimed
         return (await self.reserved_calls())[-1][1]
@@ -61,7 +61,7 @@ class CapsWorld(LedgerWorld):
     async def call(self, campaign: str = "1", *said: str, **data: Any) -> Attempt:
         """One call more, sent; then its events come."""
         attempt = await self.reserve(campaign)
-        assert await self.services.campaigns.begin(attempt, "run", "") == "ok"
+        assert await self.services.campaigns.mark_sent(attempt, "run", "") == "ok"
         for kind in said:
             await self.event(kind, attempt, **data)
         return attempt
@@ -81,11 +81,11 @@ class CapsWorld(LedgerWorld):
     async def due_in_s(self, contact: str, campaign: str = "1") -> float:
         """Until the contact no longer waits."""
         services = self.services
-        due: Any = await services.client.zscore(services.keys.waiting(campaign), contact)
-        state = await services.queues.ask_agents(self.queue)
-        return (float(due) - state.now) / 1000
+        due: Any = await services.client.zscore(services.keys.deferred(campaign), contact)
+        state = await services.queues.begin_agent_poll(self.queue)
+        return (float(due) - state.ledger_ms) / 1000
 
     async def counted(self, name: str) -> list[str]:
         """What the calls to a number or contact are counted as, oldest first."""
-        raw: Any = await self.services.client.hget(self.services.keys.recent, name)
+        raw: Any = await self.services.client.hget(self.services.keys.call_history, name)
         return [call[2] for call in msgspec.json.decode(raw or "[]")]

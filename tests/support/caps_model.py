@@ -30,7 +30,7 @@ KINDS: Final[dict[str, tuple[CapRule, ...]]] = {
     ),
     "calm": (
         _rule("cap_conversations", "c", 1, CALM_S, "number", from_end=True),
-        _rule("abandoned_rest", "b", 1, CALM_S, "number", from_end=True),
+        _rule("abandon_cooloff", "b", 1, CALM_S, "number", from_end=True),
     ),
 }
 """Caps campaigns may have."""

@@ -13,7 +13,7 @@ import httpx
 import msgspec
 from redis.asyncio import Redis
 
-from streamdialer.broker import ReplicaRun
+from streamdialer.broker import ShutdownSignal
 from streamdialer.broker.keys import Keys, Stream
 from streamdialer.config.settings import Settings
 from streamdialer.dashboard import serve
@@ -24,7 +24,7 @@ TOKEN, VIEW_TOKEN = "operators-token-0123", "viewers-token-4567"
 GUARDED = {
     "dashboard_users": f"operator:{ANNA}:{PASSWORD},viewer:{WALL}:{LOOK}",
     "dashboard_token": TOKEN,
-    "dashboard_view_token": VIEW_TOKEN,
+    "dashboard_viewer_token": VIEW_TOKEN,
 }
 KEYS = Keys()
 
@@ -37,7 +37,7 @@ def free_port() -> int:
 @asynccontextmanager
 async def dashboard(settings: Settings, **changes: Any) -> AsyncIterator[str]:
     """Its address; `changes` are settings."""
-    port, run, listening = free_port(), ReplicaRun(), anyio.Event()
+    port, run, listening = free_port(), ShutdownSignal(), anyio.Event()
     here = msgspec.structs.replace(settings, **changes)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(serve, here, "127.0.0.1", port, run, lambda _: listening.set())
@@ -49,13 +49,13 @@ async def dashboard(settings: Settings, **changes: Any) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def visiting(settings: Settings, **changes: Any) -> AsyncIterator[Visitor]:
+async def visiting(settings: Settings, **changes: Any) -> AsyncIterator[HttpClient]:
     """A dashboard and somebody who has not logged in."""
     async with dashboard(settings, **changes) as address, httpx.AsyncClient(base_url=address) as client:
-        yield Visitor(client)
+        yield HttpClient(client)
 
 
-class Visitor:
+class HttpClient:
     """Somebody with a cookie jar."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:

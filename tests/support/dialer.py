@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from streamdialer.broker import DeadLetters, ReplicaRun
+from streamdialer.broker import DeadLetters, ShutdownSignal
 from streamdialer.broker.connection import TRANSIENT, keys_for
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
@@ -18,12 +18,16 @@ from streamdialer.model import TickKind, TickResult
 from streamdialer.producers.events import Producer
 from streamdialer.producers.ticks import Schedule, TickProducer
 from streamdialer.simulation import Audit, CallCentre, CentreConfig, World
-from streamdialer.simulation.demo.snapshot import take_look
+from streamdialer.simulation.demo.snapshot import take_snapshot
 from streamdialer.simulation.servers.event_writer import Distort
 from tests.conftest import eventually
 
 SCHEDULE = Schedule(
-    dial_every_s=0.2, retry_every_s=0.5, stats_every_s=0.5, cleanup_after_s=600, scan_keys_per_s=100_000
+    dial_interval_s=0.2,
+    retry_interval_s=0.5,
+    stats_interval_s=0.5,
+    cleanup_after_s=600,
+    scan_keys_per_s=100_000,
 )
 
 
@@ -67,7 +71,7 @@ class Dialer:
 
         async def is_over() -> bool:
             try:
-                look = await take_look(self.services.client, self.services.keys, self.centre)
+                look = await take_snapshot(self.services.client, self.services.keys, self.centre)
             except TRANSIENT:  # a failover is under way
                 return False
             unfinished = sum(
@@ -80,7 +84,7 @@ class Dialer:
 
 
 @asynccontextmanager
-async def running(
+async def run_dialer(
     settings: Settings,
     world: World,
     *,
@@ -113,7 +117,7 @@ async def running(
             dialer_api_url=centre.dialer_api_url,
             **{"ring_timeout_s": 30 / speed, "uncertain_margin_s": 3.0, **changes},
         )
-        run = ReplicaRun()
+        run = ShutdownSignal()
         async with (
             open_services(here) as services,
             Producer.from_url(settings.redis_url) as producer,

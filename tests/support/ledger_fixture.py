@@ -7,15 +7,15 @@ from typing import Any
 import msgspec
 
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import Claimed, LoadRow, Reservation, fact_of
-from streamdialer.ledger.rate_limits import NO_PACE, Pace
-from streamdialer.ledger.types import Applied
+from streamdialer.ledger import ClaimRequest, ClaimResult, LoadRow, fact_of
+from streamdialer.ledger.rate_limits import NO_PACE, RateLimits
+from streamdialer.ledger.types import ApplyStatus
 from streamdialer.ledger.zone_hours import Hours
 from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan, retry_plan
 
-PLACES = ("ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished")
+STATES = ("ready", "deferred", "previewing", "reserved", "dialing", "connected", "orphaned", "final")
 
 
 class LedgerWorld:
@@ -29,7 +29,7 @@ class LedgerWorld:
         self.retry_delay_ms = 300_000
         self.retry_rules: dict[str, Any] | None = None
         self.caps: Caps = NO_CAPS
-        self.pace: Pace = NO_PACE
+        self.pace: RateLimits = NO_PACE
 
     @property
     def retry(self) -> RetryPlan:
@@ -60,8 +60,8 @@ class LedgerWorld:
         agents = [
             Agent(number, "available" if number <= free else "busy") for number in range(1, free + busy + 1)
         ]
-        asked = await self.services.queues.ask_agents(self.queue)
-        await self.services.queues.store_agents(self.queue, agents, asked.now)
+        asked = await self.services.queues.begin_agent_poll(self.queue)
+        await self.services.queues.replace_agents(self.queue, agents, asked.ledger_ms)
 
     async def claim(
         self,
@@ -76,7 +76,7 @@ class LedgerWorld:
         open_until_ms: int | None = None,
         hours: Hours | None = None,
         hours_mark: str = "",
-    ) -> Claimed:
+    ) -> ClaimResult:
         self.tokens += 1
         keys = self.services.keys
         free = (
@@ -84,10 +84,10 @@ class LedgerWorld:
             if free_agents is None
             else free_agents
         )
-        return await self.services.campaigns.claim(
+        return await self.services.campaigns.reserve_contacts(
             campaign,
             self.queue,
-            Reservation(
+            ClaimRequest(
                 token=token or f"t{self.tokens}",
                 level=level,
                 free_agents=int(free),
@@ -114,20 +114,22 @@ class LedgerWorld:
 
     async def place_one(self, campaign: str = "1") -> Attempt:
         """Claims one more call and sends it."""
-        in_flight = await self.count(campaign, "reserved") + await self.count(campaign, "unanswered")
+        in_flight = await self.count(campaign, "reserved") + await self.count(campaign, "dialing")
         claimed = await self.claim(campaign, in_flight + 1)
         assert claimed.dialed == 1, claimed
         attempt = (await self.reserved_calls())[-1][1]
-        assert await self.services.campaigns.begin(attempt, "run", "") == "ok"
+        assert await self.services.campaigns.mark_sent(attempt, "run", "") == "ok"
         return attempt
 
-    async def event(self, kind: str, attempt: Attempt, *, entry: str | None = None, **data: Any) -> Applied:
+    async def event(
+        self, kind: str, attempt: Attempt, *, entry: str | None = None, **data: Any
+    ) -> ApplyStatus:
         event = msgspec.convert(
             {"type": kind, "campaign_id": attempt.campaign, "contact_id": attempt.contact, **data},
             CallEvent,
             strict=False,
         )
-        heard = await self.services.campaigns.apply_event(
+        heard = await self.services.campaigns.apply_call_event(
             event, fact_of(event), self.queue, entry or await self.write_entry()
         )
         assert heard.attempt.startswith(f"{attempt.campaign}:{attempt.contact}:") or not heard.attempt
@@ -141,14 +143,14 @@ class LedgerWorld:
         return entry
 
     async def settle(self, attempt: Attempt, verdict: str, hold: str = "", retry_after_s: float = 0) -> str:
-        return await self.services.campaigns.settle(
+        return await self.services.campaigns.settle_originate(
             attempt, verdict=verdict, call_id="", hold=hold, retry_after_s=retry_after_s
         )
 
     async def age(self, seconds: float, campaign: str = "1") -> None:
         """Makes every deadline of the campaign nearer: the clock as the ledger sees it moves forward."""
         client, keys = self.services.client, self.services.keys
-        for place in ("waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished"):
+        for place in ("deferred", "previewing", "reserved", "dialing", "connected", "orphaned", "final"):
             key = getattr(keys, place)(campaign)
             rows: Any = await client.zrange(key, 0, -1, withscores=True)
             for contact, score in rows:
@@ -165,7 +167,7 @@ class LedgerWorld:
         raw: Any = await self.services.client.hget(self.services.keys.records(campaign), contact)
         return msgspec.json.decode(raw, type=dict[str, Any])
 
-    async def place_of(self, contact: str, campaign: str = "1") -> str:
+    async def state_of(self, contact: str, campaign: str = "1") -> str:
         return str((await self.record(contact, campaign))["p"])
 
     async def backend_doc(self, contact: str, campaign: str = "1") -> dict[str, Any] | None:
@@ -181,7 +183,7 @@ class LedgerWorld:
         client, keys = self.services.client, self.services.keys
         for campaign in campaigns or ("1",):
             where: dict[str, list[str]] = {}
-            for place in PLACES:
+            for place in STATES:
                 for contact in await client.zrange(getattr(keys, place)(campaign), 0, -1):
                     where.setdefault(str(contact), []).append(place)
             records: Any = await client.hgetall(keys.records(campaign))
@@ -193,16 +195,14 @@ class LedgerWorld:
                 live = [
                     one
                     for one in attempts
-                    if one["s"] in ("reserved", "sent", "ringing", "answered", "in_doubt")
+                    if one["s"] in ("reserved", "sent", "ringing", "answered", "orphaned")
                 ]
                 assert len(live) <= 1, f"two live attempts: {record}"
-                assert bool(live) == (record["p"] in ("reserved", "unanswered", "connected", "in_doubt")), (
-                    record
-                )
+                assert bool(live) == (record["p"] in ("reserved", "dialing", "connected", "orphaned")), record
                 assert record["a"] <= self.max_attempts, record
             public = await self.public(campaign)
             if "active_calls" in public:
-                assert int(public["active_calls"]) == await self.count(campaign, "unanswered")
+                assert int(public["active_calls"]) == await self.count(campaign, "dialing")
                 assert int(public["connected_calls"]) == await self.count(campaign, "connected")
                 assert int(public["ready_contacts"]) == await self.count(campaign, "ready")
-                assert int(public["waiting_contacts"]) == await self.count(campaign, "waiting")
+                assert int(public["waiting_contacts"]) == await self.count(campaign, "deferred")

@@ -9,26 +9,26 @@ from typing import Final
 from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
-from tests.support.attempt_model import LIVE, PLACE_OF_LIVE, counts, standing
+from tests.support.attempt_model import CONTACT_STATE_OF_LIVE, LIVE, counts, standing
 from tests.support.ledger_reader import (
     DEADLINES,
     CampaignView,
+    ContactState,
     LedgerView,
-    Place,
     Record,
     StoredAttempt,
     read_ledger,
 )
 
 TOTALS: Final = ("total_calls", "answered_calls", "no_answer", "busy", "failed", "abandoned", "machine")
-CARDINALITIES: Final[Mapping[str, Place]] = {
-    "active_calls": "unanswered",
+CARDINALITIES: Final[Mapping[str, ContactState]] = {
+    "active_calls": "dialing",
     "connected_calls": "connected",
     "ready_contacts": "ready",
-    "waiting_contacts": "waiting",
+    "waiting_contacts": "deferred",
 }
 PUT_OFF: Final = frozenset(
-    {"window_closed", "cap_attempts", "cap_conversations", "min_gap", "abandoned_rest"}
+    {"window_closed", "cap_attempts", "cap_conversations", "min_gap", "abandon_cooloff"}
 )
 """Why somebody waits who was ready: to the backend they are pending."""
 LATEST_MS: Final = 1001
@@ -78,15 +78,15 @@ def violations(view: LedgerView, past: Mapping[str, Mapping[str, int]] | None = 
 def _places(campaign: CampaignView) -> Iterator[str]:
     """Every contact is in exactly one place, and its record says in which."""
     found: dict[str, list[str]] = {}
-    for place, contacts in campaign.places.items():
+    for place, contacts in campaign.states.items():
         for contact in contacts:
             found.setdefault(contact, []).append(place)
     if set(found) != set(campaign.records):
         yield f"records and places differ in {sorted(set(found) ^ set(campaign.records))}"
     for contact, record in campaign.records.items():
-        if found.get(contact) != [record.place]:
-            yield f"{contact} is in {found.get(contact)}, its record says {record.place}"
-        if record.place != "finished" and contact not in campaign.calls_kept and not _is_remembered(record):
+        if found.get(contact) != [record.state]:
+            yield f"{contact} is in {found.get(contact)}, its record says {record.state}"
+        if record.state != "final" and contact not in campaign.calls_kept and not _is_remembered(record):
             yield f"{contact} is to be called or being called, and its number is forgotten"
     if nameless := campaign.calls_kept - set(campaign.records):
         yield f"numbers of contacts without a record: {sorted(nameless)}"
@@ -95,7 +95,7 @@ def _places(campaign: CampaignView) -> Iterator[str]:
 def _is_owed(record: Record) -> bool:
     """The contact waits for a callback that no call has been placed for."""
     asked = record.callback
-    if record.place != "waiting" or asked is None or asked.had:
+    if record.state != "deferred" or asked is None or asked.had:
         return False
     return asked.request not in [
         a.callback for a in record.history if a.state not in ("reserved", "released")
@@ -111,15 +111,15 @@ def _records(campaign: CampaignView) -> Iterator[str]:
     for contact, record in campaign.records.items():
         history = record.history
         last = history[-1] if history else None
-        place = PLACE_OF_LIVE.get(last.state) if last else None
-        if record.is_suppressed and record.place in ("ready", "offered", "waiting", "reserved"):
-            yield f"{contact} is in {record.place} and must not be called"
-        if place is not None and record.place != place:
-            yield f"{contact} is in {record.place} while its newest attempt is {last and last.state}"
-        if place is None and record.place in PLACE_OF_LIVE.values():
-            yield f"{contact} is in {record.place} without a live attempt"
+        place = CONTACT_STATE_OF_LIVE.get(last.state) if last else None
+        if record.is_suppressed and record.state in ("ready", "previewing", "deferred", "reserved"):
+            yield f"{contact} is in {record.state} and must not be called"
+        if place is not None and record.state != place:
+            yield f"{contact} is in {record.state} while its newest attempt is {last and last.state}"
+        if place is None and record.state in CONTACT_STATE_OF_LIVE.values():
+            yield f"{contact} is in {record.state} without a live attempt"
         never = last and last.disposition in ("completed", "do_not_call", "callback")
-        if record.place == "waiting" and last and never and not _is_owed(record):
+        if record.state == "deferred" and last and never and not _is_owed(record):
             yield f"{contact} waits for another attempt after {last.disposition}, number {last.number}"
         calls = [attempt for attempt in history if attempt.state not in ("reserved", "released")]
         numbers = [attempt.number for attempt in calls]
@@ -166,15 +166,15 @@ def _documents(campaign: CampaignView) -> Iterator[str]:
         last = record.history[-1] if record.history else None
         shown = {
             "ready": {"pending"},
-            "offered": {"pending"},
+            "previewing": {"pending"},
             "reserved": {"pending"},
-            "unanswered": {"dialing"},
+            "dialing": {"dialing"},
             "connected": {"answered"},
-            "in_doubt": {"dialing", "answered"},
-        }.get(record.place)
+            "orphaned": {"dialing", "answered"},
+        }.get(record.state)
         if shown is None:
             shown = {str(last.disposition)} if last and last.state == "ended" else {"invalid", "failed"}
-            shown |= {"failed", "invalid"} if record.place == "finished" else set()
+            shown |= {"failed", "invalid"} if record.state == "final" else set()
             if _is_owed(record):
                 shown = {"callback"}
             elif record.wait is not None and record.wait.reason in PUT_OFF:
@@ -182,7 +182,7 @@ def _documents(campaign: CampaignView) -> Iterator[str]:
         if record.is_suppressed:
             shown = {"do_not_call"}
         if document.status not in shown:
-            yield f"{contact} is in {record.place}, the backend will be told {document.status}"
+            yield f"{contact} is in {record.state}, the backend will be told {document.status}"
         if document.attempts not in (None, record.attempts):
             yield f"{contact} has {record.attempts} attempts, the backend will be told {document.attempts}"
 
@@ -201,14 +201,14 @@ def _numbers(campaign: CampaignView, past: Mapping[str, int] | None) -> Iterator
         if name in campaign.public and int(campaign.public[name]) != total:
             yield f"{name} is {total}, the public hash says {campaign.public[name]}"
     for name, place in CARDINALITIES.items():
-        size = len(campaign.places[place])
+        size = len(campaign.states[place])
         if name in campaign.public and int(campaign.public[name]) != size:
             yield f"{size} contacts are in {place}, {name} says {campaign.public[name]}"
 
 
 def _due(view: LedgerView, name: str, campaign: CampaignView) -> Iterator[str]:
     """The sweeper will look at the campaign when its earliest deadline has come."""
-    deadlines = [score for place in DEADLINES for score in campaign.places[place].values()]
+    deadlines = [score for place in DEADLINES for score in campaign.states[place].values()]
     earliest = min(deadlines, default=float("inf"))
     if earliest == float("inf"):
         return

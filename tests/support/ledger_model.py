@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.support.attempt_model import WEAKEST_FIRST, Facts, State, counts, ending, standing, stronger
-from tests.support.retry_model import CAUSES, MAX_ATTEMPTS, After, PastModel, PlanModel, after
+from tests.support.retry_model import CAUSES, MAX_ATTEMPTS, After, History, PlanModel, after
 
 # The tests' clock moves by thousands of seconds and no duration is a multiple of them: whether something is due does
 # not hang on how long the test itself takes.
-LEASE_S, DEADLINE_S, MAX_CALL_S, TOMBSTONE_S = 6500, 4500, 720_500, 60_500
-REST_S, RATE_LIMIT_S, DELIVERY_LEASE_S, ANSWER_KEPT_S = 2500, 1500, 3500, 30_000
+RESERVATION_LEASE_S, DEADLINE_S, MAX_CALL_DURATION_S, FINAL_TTL_S = 6500, 4500, 720_500, 60_500
+REST_S, RATE_LIMIT_S, DELIVERY_RESERVATION_LEASE_S, ANSWER_KEPT_S = 2500, 1500, 3500, 30_000
 
 
 @dataclass(eq=False)
@@ -28,7 +28,7 @@ class AttemptModel:
     contact: str
     number: int
     token: str
-    past: PastModel = field(default_factory=lambda: PastModel(0))
+    past: History = field(default_factory=lambda: History(0))
     after: After | None = None
     """What follows it, when it is over."""
     facts: Facts = field(default_factory=Facts)
@@ -60,7 +60,7 @@ class ContactModel:
     used: int
     spent: int = 0
     """The highest number of its requests that are forgotten."""
-    place: str = "ready"
+    state: str = "ready"
     due: float | None = None
     is_put_off: bool = False
     """It waits for nothing but a cap: it was ready."""
@@ -117,15 +117,15 @@ class CampaignModel:
     """Kinds of ticks whose slot, which never ends here, has been written."""
 
     def within(self, *places: str) -> list[ContactModel]:
-        return [one for one in self.contacts.values() if one.place in places]
+        return [one for one in self.contacts.values() if one.state in places]
 
     @property
     def placed(self) -> int:
-        return len(self.within("reserved", "unanswered"))
+        return len(self.within("reserved", "dialing"))
 
     @property
     def live(self) -> int:
-        return len(self.within("reserved", "unanswered", "connected", "in_doubt"))
+        return len(self.within("reserved", "dialing", "connected", "orphaned"))
 
 
 class LedgerModel:
@@ -169,8 +169,8 @@ class LedgerModel:
 
     def _put(self, contact: ContactModel, place: str, after_s: float | None = None) -> None:
         if contact.is_suppressed and place == "ready":
-            place = "finished"
-        contact.place, contact.due = place, None if after_s is None else self.now + after_s
+            place = "final"
+        contact.state, contact.due = place, None if after_s is None else self.now + after_s
         contact.is_put_off = False
 
     def load(
@@ -189,9 +189,9 @@ class LedgerModel:
             return "ignored"  # nobody would ever remove it
         contacts = self.campaigns[campaign].contacts
         if contact in contacts:
-            if contacts[contact].place != "finished":
+            if contacts[contact].state != "final":
                 contacts[contact].priority = priority  # it moves, and keeps its age
-            if contacts[contact].place in ("ready", "waiting") and contacts[contact].said != (
+            if contacts[contact].state in ("ready", "deferred") and contacts[contact].said != (
                 number,
                 is_marked,
             ):
@@ -210,11 +210,11 @@ class LedgerModel:
             self.suppress(campaign, one, attempts=None)
             return "do_not_call"
         if problem:
-            self._put(one, "finished")
+            self._put(one, "final")
             self.tell(campaign, one, "invalid", None)
             return "invalid"
         if attempts >= MAX_ATTEMPTS:
-            self._put(one, "finished", TOMBSTONE_S)
+            self._put(one, "final", FINAL_TTL_S)
             one.told = None
             return "used_up"
         if reset:
@@ -232,7 +232,7 @@ class LedgerModel:
         if is_marked or self.is_listed(contact):
             self.suppress(campaign, contact)
         elif problem:
-            self._put(contact, "finished")
+            self._put(contact, "final")
             self.tell(campaign, contact, "invalid", None)
 
     def is_listed(self, contact: ContactModel) -> bool:
@@ -243,35 +243,35 @@ class LedgerModel:
         if contact.is_suppressed:
             return
         contact.is_suppressed = True
-        if contact.place == "reserved":
+        if contact.state == "reserved":
             contact.attempts.pop()
-        if contact.place in ("ready", "waiting", "reserved", "finished"):
-            self._put(contact, "finished")
+        if contact.state in ("ready", "deferred", "reserved", "final"):
+            self._put(contact, "final")
         self.tell(campaign, contact, "do_not_call", contact.used if attempts == -1 else attempts)
 
     def put_off(self, contact: ContactModel, due: float) -> None:
         """A claim found that a cap keeps the contact; the backend is told nothing."""
-        contact.place, contact.due, contact.is_put_off = "waiting", due, True
+        contact.state, contact.due, contact.is_put_off = "deferred", due, True
 
     def use_up(self, campaign: str, contact: ContactModel) -> None:
         """A claim found that the contact has no attempt left."""
-        self._put(contact, "finished")
+        self._put(contact, "final")
         ended = contact.newest.standing[1] if contact.newest else None
         self.tell(campaign, contact, ended or "failed", contact.used)
 
     def reserve(self, campaign: str, contact: ContactModel, token: str) -> AttemptModel:
         if contact.newest and contact.newest.standing[0] == "released":
             contact.attempts.pop()
-        last, past = contact.newest, PastModel(contact.used)
+        last, past = contact.newest, History(contact.used)
         if last and last.after:
             in_a_row = 0 if last.after.is_counted else last.past.uncounted_in_a_row + 1
-            past = PastModel(contact.used, in_a_row, last.past.ended_by + Counter([last.after.key]))
+            past = History(contact.used, in_a_row, last.past.ended_by + Counter([last.after.key]))
         elif last:
-            past = PastModel(contact.used, 0, last.past.ended_by)
+            past = History(contact.used, 0, last.past.ended_by)
         number = max(contact.used, contact.spent, last.number if last else 0) + 1
         attempt = AttemptModel(campaign, contact.id, number, token, past)
         contact.attempts.append(attempt)
-        self._put(contact, "reserved", LEASE_S)
+        self._put(contact, "reserved", RESERVATION_LEASE_S)
         return attempt
 
     def unreserve(self, contact: ContactModel) -> None:
@@ -283,7 +283,7 @@ class LedgerModel:
         attempt.run, attempt.sent_after, attempt.sent_at = run, len(self.written), self.now
         self.calls.append((contact.number, attempt))
         contact.used = attempt.past.counted + 1
-        self._put(contact, "unanswered", DEADLINE_S)
+        self._put(contact, "dialing", DEADLINE_S)
         self.tell(campaign, contact, "dialing", contact.used)
 
     def follow(self, contact: ContactModel, attempt: AttemptModel, before: tuple[State, str | None]) -> bool:
@@ -316,17 +316,17 @@ class LedgerModel:
             assert disposition is not None
             contact.used -= not attempt.after.is_counted
             if attempt.after.delay_s is not None and not contact.is_suppressed:
-                contact.place, contact.due = "waiting", attempt.ended_at + attempt.after.delay_s
+                contact.state, contact.due = "deferred", attempt.ended_at + attempt.after.delay_s
                 contact.is_put_off = False
             else:
-                self._put(contact, "finished")
+                self._put(contact, "final")
             self.tell(attempt.campaign, contact, disposition, contact.used)
             return True
         if state == "answered":
-            self._put(contact, "connected", MAX_CALL_S)
+            self._put(contact, "connected", MAX_CALL_DURATION_S)
             self.tell(attempt.campaign, contact, "answered", contact.used)
-        elif contact.place != "unanswered":
-            self._put(contact, "unanswered", DEADLINE_S)
+        elif contact.state != "dialing":
+            self._put(contact, "dialing", DEADLINE_S)
             self.tell(attempt.campaign, contact, "dialing", contact.used)
         return False
 
@@ -391,7 +391,7 @@ class LedgerModel:
 
     def overdue(self, campaign: CampaignModel) -> list[AttemptModel]:
         """Unanswered attempts whose deadline has passed."""
-        late = [one for one in campaign.within("unanswered") if one.due is not None and one.due <= self.now]
+        late = [one for one in campaign.within("dialing") if one.due is not None and one.due <= self.now]
         return [one.attempts[-1] for one in late]
 
     def wants_tick(self, kind: str, campaign: str, is_periodic: bool) -> bool:

@@ -14,25 +14,27 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import Keys
 from tests.support.attempt_model import Facts, State
 
-Place = Literal["ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished"]
-PLACES: Final[tuple[Place, ...]] = (
+ContactState = Literal[
+    "ready", "deferred", "previewing", "reserved", "dialing", "connected", "orphaned", "final"
+]
+STATES: Final[tuple[ContactState, ...]] = (
     "ready",
-    "waiting",
-    "offered",
+    "deferred",
+    "previewing",
     "reserved",
-    "unanswered",
+    "dialing",
     "connected",
-    "in_doubt",
-    "finished",
+    "orphaned",
+    "final",
 )
-DEADLINES: Final[tuple[Place, ...]] = (
+DEADLINES: Final[tuple[ContactState, ...]] = (
     "reserved",
-    "unanswered",
+    "dialing",
     "connected",
-    "in_doubt",
-    "offered",
-    "waiting",
-    "finished",
+    "orphaned",
+    "previewing",
+    "deferred",
+    "final",
 )
 """Places whose score is a time; that of `ready` is an order."""
 
@@ -72,7 +74,7 @@ class StoredFacts(msgspec.Struct, forbid_unknown_fields=True):
         )
 
 
-class StoredPast(msgspec.Struct):
+class StoredHistory(msgspec.Struct):
     """What had been when an attempt was reserved."""
 
     counted: int = msgspec.field(name="a")
@@ -88,7 +90,7 @@ class StoredAttempt(msgspec.Struct):
     token: str = msgspec.field(name="t")
     state: State = msgspec.field(name="s")
     facts: StoredFacts = msgspec.field(name="f")
-    past: StoredPast = msgspec.field(name="p")
+    past: StoredHistory = msgspec.field(name="p")
     reserved_ms: float = msgspec.field(name="rm")
     rule: str | None = msgspec.field(name="y", default=None)
     is_uncounted: bool = msgspec.field(name="u", default=False)
@@ -120,7 +122,7 @@ class StoredWait(msgspec.Struct):
 class Record(msgspec.Struct):
     """A contact's record."""
 
-    place: Place = msgspec.field(name="p")
+    state: ContactState = msgspec.field(name="p")
     attempts: int = msgspec.field(name="a")
     history: list[StoredAttempt] = msgspec.field(name="h", default_factory=list)
     is_suppressed: bool = msgspec.field(name="dnc", default=False)
@@ -140,7 +142,7 @@ class Document(msgspec.Struct):
 class CampaignView(msgspec.Struct, frozen=True):
     """One campaign in the ledger."""
 
-    places: Mapping[Place, Mapping[str, float]]
+    states: Mapping[ContactState, Mapping[str, float]]
     records: Mapping[str, Record]
     calls_kept: frozenset[str]
     """Contacts whose number is known."""
@@ -192,12 +194,12 @@ async def read_ledger(
     wanted = [
         ("h", keys.server),
         ("h", keys.directory),
-        ("z", keys.due),
+        ("z", keys.sweep_schedule),
         ("x", keys.stream("updates")),
         ("x", keys.stream("ticks")),
     ]
     for campaign in campaigns:
-        wanted += [("z", getattr(keys, place)(campaign)) for place in PLACES]
+        wanted += [("z", getattr(keys, place)(campaign)) for place in STATES]
         wanted += [
             ("h", keys.records(campaign)),
             ("h", keys.contacts(campaign)),
@@ -229,14 +231,14 @@ async def read_ledger(
     clock = pairs()
     wall = int(seconds) * 1000 + int(micros) // 1000
     return LedgerView(
-        now_ms=max(wall + int(clock.get("ahead", 0)), int(clock.get("last", 0))),
+        now_ms=max(wall + int(clock.get("clock_offset", 0)), int(clock.get("last", 0))),
         queue_of=pairs(),
         due=scores(),
         updates={entry: (fields["campaign"], fields["contact"]) for entry, fields in entries()},
         ticks=[fields for _, fields in entries()],
         campaigns={
             campaign: CampaignView(
-                places={place: scores() for place in PLACES},
+                states={place: scores() for place in STATES},
                 records={contact: _record.decode(raw) for contact, raw in pairs().items()},
                 calls_kept=frozenset(pairs()),
                 outbox={contact: _document.decode(raw) for contact, raw in pairs().items()},
@@ -262,5 +264,5 @@ async def move_clock(client: Redis, keys: Keys, seconds: int) -> None:
     """The ledger's clock goes forward; deadlines of every kind come nearer, answers kept by the server do not."""
     pipe: Any = client.pipeline(transaction=True)
     pipe.hincrby(keys.server, "last", seconds * 1000)
-    pipe.hincrby(keys.server, "ahead", seconds * 1000)
+    pipe.hincrby(keys.server, "clock_offset", seconds * 1000)
     await pipe.execute()

@@ -156,8 +156,8 @@ def replica(
         "REDIS_URL": redis_url,
         "BACKEND_URL": outside_url,
         "DIALER_API_URL": outside_url,
-        "STREAMDIALER_BLOCK_S": "0.1",
-        "STREAMDIALER_AGENTS_MAX_AGE_S": "0.2",
+        "STREAMDIALER_READ_BLOCK_S": "0.1",
+        "STREAMDIALER_AGENTS_CACHE_TTL_S": "0.2",
         "OTEL_BSP_SCHEDULE_DELAY": "100",
         "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
     }

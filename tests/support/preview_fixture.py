@@ -6,17 +6,17 @@ from typing import Any
 
 import msgspec
 
-from streamdialer.ledger import LoadRow, PreviewTerms
+from streamdialer.ledger import LoadRow, PreviewLimits
 from streamdialer.model import CampaignSettings, PreviewEvent
 from streamdialer.rules.retry import retry_plan
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_invariants import check_ledger
 
 
-def terms(**settings: Any) -> PreviewTerms:
+def terms(**settings: Any) -> PreviewLimits:
     """Of a campaign with these settings."""
     plan = retry_plan(CampaignSettings(queue_name="sales", **settings))
-    return PreviewTerms(open_until_ms=None, retry=plan, max_concurrent=10)
+    return PreviewLimits(open_until_ms=None, retry=plan, max_concurrent=10)
 
 
 TERMS = terms()
@@ -32,7 +32,7 @@ class PreviewWorld(LedgerWorld):
         return LoadRow(contact, priority, attempts, msgspec.json.encode(call).decode())
 
     async def says(
-        self, what: str, agent: str, contact: str = "", *, entry: str = "", terms: PreviewTerms = TERMS
+        self, what: str, agent: str, contact: str = "", *, entry: str = "", terms: PreviewLimits = TERMS
     ) -> str:
         event = msgspec.convert(
             {"type": f"preview_{what}", "campaign_id": "1", "agent_id": agent, "contact_id": contact},

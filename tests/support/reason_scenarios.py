@@ -41,7 +41,7 @@ async def start(dialer: Dialer) -> None:
 
 
 @dataclass
-class Scene:
+class Scenario:
     """What makes a cause true, and what the first line of `explain` then says of it."""
 
     code: str
@@ -53,7 +53,7 @@ class Scene:
 
 def api_says(status: int, headers: dict[str, str] | None = None) -> Callable[[Dialer], Awaitable[None]]:
     async def act(dialer: Dialer) -> None:
-        dialer.centre.dialer_api.script(lambda request: json_reply({}, status, headers))
+        dialer.centre.dialer_api.set_responder(lambda request: json_reply({}, status, headers))
         await start(dialer)
 
     return act

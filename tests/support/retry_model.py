@@ -11,7 +11,7 @@ from streamdialer.rules.retry import RetryPlan, retry_plan
 
 RETRY_S: Final = 30_500
 MAX_ATTEMPTS: Final = 3
-UNBURNED_IN_A_ROW: Final = 2
+UNCOUNTED_IN_A_ROW: Final = 2
 
 CAUSES: Final = {
     "": ("", None),
@@ -41,11 +41,11 @@ PLAIN: Final = {
     "congestion": RuleModel(RETRY_S, counts=False),
 }
 WISHES: Final[dict[str, Any]] = {
-    "unburned_in_a_row": UNBURNED_IN_A_ROW,
+    "uncounted_in_a_row": UNCOUNTED_IN_A_ROW,
     "busy": {"limit": 1},
     "machine": {"delay": 2 * RETRY_S},
     "q850:34": {"longest_delay": 10 * RETRY_S},
-    "q850:16": {"burns": False, "limit": 2},
+    "q850:16": {"counts": False, "limit": 2},
 }
 WISHED: Final = {
     **PLAIN,
@@ -73,12 +73,12 @@ def plans(max_attempts: int, is_plain: bool) -> tuple[RetryPlan, PlanModel]:
         retry_delay=RETRY_S,
         retry_rules=None if is_plain else WISHES,
     )
-    rules, in_a_row = (PLAIN, 5) if is_plain else (WISHED, UNBURNED_IN_A_ROW)
+    rules, in_a_row = (PLAIN, 5) if is_plain else (WISHED, UNCOUNTED_IN_A_ROW)
     return retry_plan(settings), PlanModel(max_attempts, rules, in_a_row)
 
 
 @dataclass(frozen=True)
-class PastModel:
+class History:
     """What had been when an attempt was reserved."""
 
     counted: int
@@ -96,7 +96,7 @@ class After:
     """To the next attempt; None when there is none."""
 
 
-def after(plan: PlanModel, past: PastModel, kind: str, cause: str) -> After:
+def after(plan: PlanModel, past: History, kind: str, cause: str) -> After:
     """What follows an attempt that ended so."""
     key = cause if cause in plan.rules else kind
     rule = plan.rules.get(key)

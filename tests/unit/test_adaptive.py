@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamdialer.model import What
+from streamdialer.model import ObservationKind
 from streamdialer.pacing.adaptive import AdaptiveDecision, AdaptivePolicy, decide_adaptively
-from streamdialer.pacing.learning import MOST_CAMPAIGNS, CampaignLearning, QueueLearning
-from streamdialer.pacing.types import CampaignView, QueueView, Seen
+from streamdialer.pacing.learning import MAX_CAMPAIGNS, CampaignLearning, QueueLearning
+from streamdialer.pacing.types import CampaignView, Observation, QueueView
 
 NOW = 10_000.0
 ages = st.lists(st.integers(0, 25), max_size=40)
@@ -32,7 +32,7 @@ def taught(
             at = NOW - 2.0 * (calls - number)
             human = stream.random() < p
             seconds = stream.gammavariate(4.0, 3.0) if human else stream.choice((1.0, 12.0, 26.0, 26.0))
-            what: What = "human" if human else "no_answer"
+            what: ObservationKind = "human" if human else "no_answer"
             one = state.of(name)
             one.rate.learn(at, human)
             one.ring.learn(seconds, what == "human")
@@ -105,7 +105,7 @@ def test_a_campaign_whose_cap_is_reached_is_progressive(
 def test_while_the_trunk_is_down_nothing_is_learnt_and_nothing_risked() -> None:
     state = taught()
     before = state.of("sale").rate.p
-    refused = [Seen(NOW, "busy", 1.0, "sale")] * 300
+    refused = [Observation(NOW, "busy", 1.0, "sale")] * 300
     decision = decide_adaptively(state, queue(10), refused)["sale"]
     assert decision.place == 10
     assert decision.limit == "trunk_down"
@@ -121,7 +121,7 @@ def test_under_the_cap_more_are_placed_than_agents_are_free() -> None:
     decision = decide(queue(10, talking=talking))["sale"]
     assert decision.place > 15
     assert decision.limit == "risk"
-    assert decision.risk > decision.theta > 0.012
+    assert decision.risk > decision.risk_limit > 0.012
 
 
 # ---- limits ----
@@ -247,9 +247,9 @@ def test_the_state_survives_storing_with_the_same_decisions() -> None:
             view, campaigns=[msgspec.structs.replace(view.campaigns[0], ringing=rung), view.campaigns[1]]
         )
         seen = [
-            Seen(now, "human", 11.0, "sale"),
-            Seen(now, "talk", 90.0),
-            Seen(now, "abandoned", 2.0, "poll"),
+            Observation(now, "human", 11.0, "sale"),
+            Observation(now, "talk", 90.0),
+            Observation(now, "abandoned", 2.0, "poll"),
         ]
         other = msgspec.json.decode(raw, type=QueueLearning)
         assert decide_adaptively(other, view, seen) == decide_adaptively(kept, view, seen)
@@ -262,8 +262,8 @@ def test_the_state_does_not_grow_without_end() -> None:
     for number in range(200):
         now = NOW + 20.0 * number
         view = queue(1, campaign(f"c{number}"), now=now)
-        decide_adaptively(state, view, [Seen(now, "human", 10.0, f"c{number}")])
-    assert len(state.campaigns) <= MOST_CAMPAIGNS
+        decide_adaptively(state, view, [Observation(now, "human", 10.0, f"c{number}")])
+    assert len(state.campaigns) <= MAX_CAMPAIGNS
     assert "c199" in state.campaigns
     assert len(msgspec.json.encode(state)) < 200_000
 
@@ -281,7 +281,9 @@ def test_one_agent_is_nearly_progressive() -> None:
 def test_calls_that_fail_at_once_do_not_make_a_beginning_look_hopeless() -> None:
     """Of 300 calls just placed, the 30 busy ones are known first; the people have not had the time to answer."""
     state = QueueLearning()
-    refused = [Seen(NOW + 1.0, "busy", 1.0, "sale")] * 15 + [Seen(NOW + 1.0, "no_answer", 1.0, "sale")] * 15
+    refused = [Observation(NOW + 1.0, "busy", 1.0, "sale")] * 15 + [
+        Observation(NOW + 1.0, "no_answer", 1.0, "sale")
+    ] * 15
     view = queue(100, campaign(rung=[-1.0] * 270, humans=0, abandoned=0), now=NOW + 1.0)
     assert decide_adaptively(state, view, refused)["sale"].p == 0.5
     later = msgspec.structs.replace(view, now=NOW + 20.0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
 from streamdialer.rules import OWN_ZONE, Opening, calling_hours, load_pack, meeting, zone_set
-from streamdialer.rules.calling_hours import HasHours
+from streamdialer.rules.calling_hours import Hours
 from streamdialer.rules.statutory_hours import law_hours, public_holidays
 from streamdialer.rules.window import campaign_window
 
@@ -100,7 +100,7 @@ def minutes(begin: datetime, days: int) -> list[datetime]:
     return [begin + timedelta(minutes=number) for number in range(days * 1440)]
 
 
-def agrees(hours: HasHours, expected: list[bool], begin: datetime) -> None:
+def agrees(hours: Hours, expected: list[bool], begin: datetime) -> None:
     """The openings, one after the other, say of each minute what is expected."""
     start_ms = round(begin.timestamp() * 1000)
     at, said = start_ms, list[bool]()
@@ -163,7 +163,7 @@ def test_a_contact_is_called_where_law_and_campaign_allow_it_in_every_zone(
     )
     hours = load_pack(pack).hours
     assert hours is not None
-    every: list[HasHours] = [own, *(law_hours(hours, ZoneInfo(name)) for name in zones)]
+    every: list[Hours] = [own, *(law_hours(hours, ZoneInfo(name)) for name in zones)]
     bogota = ZoneInfo("America/Bogota")
 
     def in_campaign(moment: datetime) -> bool:

@@ -32,18 +32,26 @@ def test_defaults_need_nothing(tmp_path: Path) -> None:
 
 def test_option_beats_environment_beats_file_beats_default(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(
-        "STREAMDIALER_CONCURRENCY=1\nSTREAMDIALER_PAGE_SIZE=2\nSTREAMDIALER_DEAD_KEEP=3\nPATH=/elsewhere\n"
+        "STREAMDIALER_CONCURRENCY=1\nSTREAMDIALER_PAGE_SIZE=2\nSTREAMDIALER_DEAD_LETTERS_MAXLEN=3\nPATH=/elsewhere\n"
     )
     environ = {"STREAMDIALER_CONCURRENCY": "11", "STREAMDIALER_PAGE_SIZE": "12"}
-    loaded = load({"concurrency": 21, "grace_s": None}, environ=environ, directory=tmp_path)
+    loaded = load({"concurrency": 21, "shutdown_timeout_s": None}, environ=environ, directory=tmp_path)
     settings = loaded.settings
-    assert (settings.concurrency, settings.page_size, settings.dead_keep, settings.grace_s) == (
+    assert (
+        settings.concurrency,
+        settings.page_size,
+        settings.dead_letters_maxlen,
+        settings.shutdown_timeout_s,
+    ) == (
         21,
         12,
         3,
         8.0,
     )
-    origins = [loaded.origin[name] for name in ("concurrency", "page_size", "dead_keep", "grace_s")]
+    origins = [
+        loaded.origin[name]
+        for name in ("concurrency", "page_size", "dead_letters_maxlen", "shutdown_timeout_s")
+    ]
     assert origins == ["option", "environment", ".env", "default"]
 
 
@@ -105,7 +113,7 @@ _HTTP = "http://host:port or https://host:port"
         ("STREAMDIALER_RING_TIMEOUT_S", "30s", "a number of seconds above 0"),
         ("STREAMDIALER_RING_TIMEOUT_S", "inf", "a number of seconds above 0"),
         ("STREAMDIALER_RING_TIMEOUT_S", "nan", "a number of seconds above 0"),
-        ("STREAMDIALER_BLOCK_S", "3", "a number of seconds above 0 and at most 2"),
+        ("STREAMDIALER_READ_BLOCK_S", "3", "a number of seconds above 0 and at most 2"),
         ("LOG_LEVEL", "loud", "one of DEBUG, INFO, WARNING, ERROR"),
         ("LOG_FORMAT", "xml", "one of auto, text, json"),
         ("STREAMDIALER_EVENTS", "none", "one of required, optional"),
@@ -186,8 +194,9 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_closest_known_one(tmp_path: Path) -> None:
-    assert refusal(tmp_path, STREAMDIALER_GRACES="4") == (
-        "STREAMDIALER_GRACES: no such setting (from the environment); did you mean STREAMDIALER_GRACE_S?"
+    assert refusal(tmp_path, STREAMDIALER_RESERVATION_LEASES="4") == (
+        "STREAMDIALER_RESERVATION_LEASES: no such setting (from the environment); "
+        "did you mean STREAMDIALER_RESERVATION_LEASE_S?"
     )
     (tmp_path / ".env").write_text("STREAMDIALER_XQZ=1\n")
     assert refusal(tmp_path) == (
@@ -204,8 +213,8 @@ def test_a_log_in_needs_both_halves(tmp_path: Path) -> None:
 
 
 def test_a_read_must_end_before_its_entries_are_taken_over(tmp_path: Path) -> None:
-    told = refusal(tmp_path, STREAMDIALER_BLOCK_S="2", STREAMDIALER_CLAIM_IDLE_S="2")
-    assert told == "STREAMDIALER_BLOCK_S: got 2, takes less than STREAMDIALER_CLAIM_IDLE_S (2)"
+    told = refusal(tmp_path, STREAMDIALER_READ_BLOCK_S="2", STREAMDIALER_CLAIM_MIN_IDLE_S="2")
+    assert told == "STREAMDIALER_READ_BLOCK_S: got 2, takes less than STREAMDIALER_CLAIM_MIN_IDLE_S (2)"
 
 
 def test_an_option_that_is_no_setting_is_a_mistake_of_the_caller() -> None:
@@ -255,10 +264,10 @@ def test_no_secret_is_shown_in_a_row_or_a_refusal(tmp_path: Path) -> None:
 
 
 def test_each_setting_has_a_row_with_its_origin_default_and_description(tmp_path: Path) -> None:
-    loaded = load({"grace_s": 2.5}, environ={}, directory=tmp_path)
+    loaded = load({"shutdown_timeout_s": 2.5}, environ={}, directory=tmp_path)
     rows = {row.name: row for row in describe(loaded)}
     assert list(rows) == list(NAMES.values())
-    grace = rows["STREAMDIALER_GRACE_S"]
+    grace = rows["STREAMDIALER_SHUTDOWN_TIMEOUT_S"]
     assert (grace.value, grace.origin, grace.default) == ("2.5", "option", "8")
     assert all(row.description for row in rows.values())
 

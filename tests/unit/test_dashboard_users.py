@@ -6,7 +6,7 @@ import pytest
 
 from streamdialer.config.dashboard_users import Login
 from streamdialer.config.loading import describe, load
-from streamdialer.dashboard.sessions import Access
+from streamdialer.dashboard.sessions import Sessions
 from streamdialer.errors import SettingsError
 
 
@@ -29,7 +29,7 @@ def test_wrong_users_are_refused_without_saying_a_password(users: str, wrong: st
     assert "long enough" not in str(told.value)
 
 
-@pytest.mark.parametrize("name", ["TOKEN", "VIEW_TOKEN", "SECRET"])
+@pytest.mark.parametrize("name", ["TOKEN", "VIEWER_TOKEN", "SECRET"])
 def test_a_short_token_is_refused_without_being_said(name: str) -> None:
     with pytest.raises(SettingsError) as told:
         load(environ={f"STREAMDIALER_DASHBOARD_{name}": "hunter2"})
@@ -40,14 +40,14 @@ def test_a_short_token_is_refused_without_being_said(name: str) -> None:
 
 def test_a_password_may_hold_colons() -> None:
     settings = load(environ={"STREAMDIALER_DASHBOARD_USERS": "viewer:w@ll:a:b:c:d:e:f"}).settings
-    assert Access(settings).logins.admit("w@ll", "a:b:c:d:e:f") == Login(
+    assert Sessions(settings).logins.admit("w@ll", "a:b:c:d:e:f") == Login(
         name="w@ll", role="viewer", secret="a:b:c:d:e:f"
     )
 
 
 def test_no_secret_of_the_dashboard_is_shown() -> None:
     secret = "never to be seen by anybody"
-    names = ("USERS", "TOKEN", "VIEW_TOKEN", "SECRET")
+    names = ("USERS", "TOKEN", "VIEWER_TOKEN", "SECRET")
     environ = {f"STREAMDIALER_DASHBOARD_{name}": secret for name in names}
     environ["STREAMDIALER_DASHBOARD_USERS"] = f"viewer:wall:{secret}"
     rows = {row.name: row for row in describe(load(environ=environ))}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from streamdialer.consumers.dialing.decision_lock import Turns
+from streamdialer.consumers.dialing.decision_lock import DecisionLock
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_decisions_of_a_queue_take_turns_and_a_campaign_waits_once() -> None:
-    turns, taken = Turns(60), list[tuple[str, str, int]]()
+    turns, taken = DecisionLock(60), list[tuple[str, str, int]]()
     deciding = 0
 
     async def decide(queue: str, campaign: str) -> None:
@@ -36,7 +36,7 @@ async def test_decisions_of_a_queue_take_turns_and_a_campaign_waits_once() -> No
 
 
 async def test_a_wait_that_is_cancelled_leaves_the_turn_to_others() -> None:
-    turns = Turns(60)
+    turns = DecisionLock(60)
 
     async def wait_in_vain() -> None:
         with anyio.move_on_after(0.01):

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from streamdialer.pacing.abandon_control import MANY, Steering, cap_is_reached
-from streamdialer.pacing.answer_rate import AnswerChances, AnswerRate, Refusals, RingTimes, quantile_s
+from streamdialer.pacing.abandon_control import MANY, AbandonController, cap_is_reached
+from streamdialer.pacing.answer_rate import AnswerChances, AnswerRate, RingTimes, TrunkRefusalRate, quantile_s
 from streamdialer.pacing.durations import EDGES, Durations, bin_of, free_within
 
 # ---- the answer rate ----
@@ -47,7 +47,7 @@ def test_before_anything_was_seen_half_of_the_calls_may_be_answered() -> None:
 
 
 def test_a_wave_of_refused_calls_is_the_trunk_and_a_list_of_dead_numbers_is_not() -> None:
-    refusals = Refusals()
+    refusals = TrunkRefusalRate()
     judged = []
     for begin, every_s, calls, refused in ((0, 1.0, 200, 0.1), (200, 0.1, 25, 1.0), (210, 1.0, 8, 0.0)):
         for number in range(calls):
@@ -124,27 +124,27 @@ def test_old_durations_fade() -> None:
 
 
 def test_credit_raises_the_risk_and_debt_lowers_it() -> None:
-    patient, spender = Steering(), Steering()
+    patient, spender = AbandonController(), AbandonController()
     for second in range(600):
         patient.advance(float(second), 0.03, humans=1, abandoned=0)
         spender.advance(float(second), 0.03, humans=1, abandoned=int(second % 10 == 0))
-    assert patient.theta(0.03, 1000, 10) > 0.0285 > spender.theta(0.03, 1000, 10)
+    assert patient.risk_limit(0.03, 1000, 10) > 0.0285 > spender.risk_limit(0.03, 1000, 10)
 
 
 def test_when_one_more_abandoned_call_would_break_the_cap_little_is_risked() -> None:
-    steering = Steering()
-    assert steering.theta(0.03, 100, 2.5) <= 0.012
-    assert steering.theta(0.03, 1000, 5) == pytest.approx(0.03, rel=0.1)
+    steering = AbandonController()
+    assert steering.risk_limit(0.03, 100, 2.5) <= 0.012
+    assert steering.risk_limit(0.03, 1000, 5) == pytest.approx(0.03, rel=0.1)
 
 
 def test_where_many_answer_less_is_risked_close_to_the_cap() -> None:
-    steering = Steering()
-    assert steering.theta(0.03, 4 * MANY, 0.12 * MANY - 0.5) == pytest.approx(0.012 / 5)
-    assert steering.theta(0.03, 4000, 100) == pytest.approx(0.03, rel=0.1)
+    steering = AbandonController()
+    assert steering.risk_limit(0.03, 4 * MANY, 0.12 * MANY - 0.5) == pytest.approx(0.012 / 5)
+    assert steering.risk_limit(0.03, 4000, 100) == pytest.approx(0.03, rel=0.1)
 
 
 def test_a_long_silence_steers_nothing() -> None:
-    steering = Steering()
+    steering = AbandonController()
     for second in range(100):
         steering.advance(float(second), 0.03, humans=1, abandoned=0)
     before = steering.credit

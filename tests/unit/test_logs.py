@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from streamdialer.observability.logs import CAMPAIGNS_TOLD, FloodHandler, JsonFormatter
+from streamdialer.observability.logs import MAX_CAMPAIGNS_NAMED, FloodHandler, JsonFormatter
 
 WINDOW_S = 0.3
 
@@ -96,12 +96,12 @@ def test_changes_of_state_are_never_held_back(flooded: Flooded) -> None:
 def test_the_campaigns_of_a_flood_are_named(flooded: Flooded) -> None:
     for campaign in range(5):
         flooded.log.error("no call event has come", extra={"campaign": str(campaign)})
-    for campaign in range(CAMPAIGNS_TOLD + 5):
+    for campaign in range(MAX_CAMPAIGNS_NAMED + 5):
         flooded.log.error("tick", extra={"campaign_id": campaign})
     flooded.handler.close()
     told = {line["message"]: line for line in flooded.lines() if "repeated" in line}
     assert told["no call event has come"]["campaigns"] == "1,2,3,4"
-    assert told["tick"]["campaigns"] == ",".join(map(str, range(1, CAMPAIGNS_TOLD + 1))) + ",…"
+    assert told["tick"]["campaigns"] == ",".join(map(str, range(1, MAX_CAMPAIGNS_NAMED + 1))) + ",…"
 
 
 TELL = (

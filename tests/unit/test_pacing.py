@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from streamdialer.model import DialMode
 from streamdialer.pacing import (
     CampaignLoad,
-    Claimant,
+    ClaimShare,
     Snapshot,
     agents_for,
     calls_per_agent,
@@ -94,10 +94,10 @@ def test_a_progressive_call_needs_a_whole_agent_whatever_the_ratio() -> None:
 
 
 @st.composite
-def claimants(draw: st.DrawFn, *, fresh: bool = False) -> list[Claimant]:
+def claimants(draw: st.DrawFn, *, fresh: bool = False) -> list[ClaimShare]:
     """Campaigns of one queue; `fresh` ones have no calls yet."""
     return [
-        Claimant(
+        ClaimShare(
             campaign=f"c{number}",
             weight=draw(st.sampled_from([0.5, 1.0, 2.0, 3.5])),
             served_ms=draw(st.integers(0, 3)),
@@ -110,17 +110,17 @@ def claimants(draw: st.DrawFn, *, fresh: bool = False) -> list[Claimant]:
     ]
 
 
-def needed(claimant: Claimant) -> int:
+def needed(claimant: ClaimShare) -> int:
     return agents_for(claimant.demand_calls, claimant.calls_per_agent)
 
 
-def held(claimant: Claimant) -> int:
+def held(claimant: ClaimShare) -> int:
     return agents_for(claimant.unanswered, claimant.calls_per_agent)
 
 
 @given(st.integers(0, 100), claimants())
 def test_sharing_gives_no_more_agents_than_there_are_nor_than_are_needed(
-    agents: int, campaigns: list[Claimant]
+    agents: int, campaigns: list[ClaimShare]
 ) -> None:
     shares = share_agents(agents, campaigns)
     assert sum(shares.values()) <= agents
@@ -130,7 +130,7 @@ def test_sharing_gives_no_more_agents_than_there_are_nor_than_are_needed(
 
 @given(st.integers(0, 100), claimants())
 def test_no_agent_is_left_over_while_an_open_campaign_could_use_one(
-    agents: int, campaigns: list[Claimant]
+    agents: int, campaigns: list[ClaimShare]
 ) -> None:
     shares = share_agents(agents, campaigns)
     kept_back = sum(held(c) for c in campaigns if not c.is_open)
@@ -142,7 +142,7 @@ def test_no_agent_is_left_over_while_an_open_campaign_could_use_one(
 
 
 @given(st.integers(0, 100), claimants(fresh=True))
-def test_weights_are_respected_within_one_agent(agents: int, campaigns: list[Claimant]) -> None:
+def test_weights_are_respected_within_one_agent(agents: int, campaigns: list[ClaimShare]) -> None:
     shares = share_agents(agents, campaigns)
     for poor in campaigns:
         if not poor.is_open or shares[poor.campaign] == needed(poor):
@@ -157,7 +157,7 @@ def test_a_single_agent_goes_round_by_who_was_served_longest_ago(rounds: int, ca
     turns = dict.fromkeys(served, 0)
     for now in range(1, rounds * campaigns + 1):
         shares = share_agents(
-            1, [Claimant(campaign=name, served_ms=at, demand_calls=9) for name, at in served.items()]
+            1, [ClaimShare(campaign=name, served_ms=at, demand_calls=9) for name, at in served.items()]
         )
         (winner,) = (name for name, share in shares.items() if share)
         served[winner] = now
@@ -169,15 +169,15 @@ def test_ringing_calls_of_a_closed_campaign_hold_their_agents() -> None:
     shares = share_agents(
         10,
         [
-            Claimant(campaign="closed", demand_calls=7, unanswered=7, is_open=False),
-            Claimant(campaign="open", demand_calls=50),
+            ClaimShare(campaign="closed", demand_calls=7, unanswered=7, is_open=False),
+            ClaimShare(campaign="open", demand_calls=50),
         ],
     )
     assert shares == {"closed": 0, "open": 3}
 
 
 def test_five_hundred_agents_and_twenty_campaigns_are_shared_in_a_moment() -> None:
-    campaigns = [Claimant(campaign=f"c{n}", weight=1 + n % 3, demand_calls=1000) for n in range(20)]
+    campaigns = [ClaimShare(campaign=f"c{n}", weight=1 + n % 3, demand_calls=1000) for n in range(20)]
     best = math.inf
     for _ in range(20):
         start = time.perf_counter()

@@ -12,10 +12,10 @@ from streamdialer.pacing.policies import POLICIES, build_policy
 from streamdialer.pacing.policies.fixed import Fixed
 from streamdialer.pacing.policies.ticks import Ticks
 from streamdialer.pacing.policies.vicidial import Vicidial
-from streamdialer.pacing.types import CampaignView, Policy, QueueView, Seen
-from streamdialer.simulation.study.oracle_rates import KnowsOdds
-from streamdialer.simulation.study.policies import CONTENDERS
-from streamdialer.simulation.study.run import Cheat, VirtualWorld, simulate
+from streamdialer.pacing.types import CampaignView, Observation, Policy, QueueView
+from streamdialer.simulation.study.oracle_rates import OracleRates
+from streamdialer.simulation.study.policies import ALL_POLICIES
+from streamdialer.simulation.study.run import Oracle, VirtualWorld, simulate
 from streamdialer.simulation.study.scenario import Scenario
 from streamdialer.simulation.study.scenarios import load_scenario
 
@@ -59,11 +59,11 @@ class Judged:
     def every_s(self) -> float | None:
         return self.policy.every_s
 
-    def look_into(self, world: VirtualWorld) -> None:
-        if isinstance(self.policy, Cheat):
-            self.policy.look_into(world)
+    def attach(self, world: VirtualWorld) -> None:
+        if isinstance(self.policy, Oracle):
+            self.policy.attach(world)
 
-    def place(self, view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:
+    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:
         answer = self.policy.place(view, seen)
         ready = {each.id: each.callable for each in view.campaigns}
         assert all(0 <= calls <= ready[name] for name, calls in answer.items())
@@ -72,7 +72,7 @@ class Judged:
         return answer
 
 
-@pytest.mark.parametrize("name", CONTENDERS)
+@pytest.mark.parametrize("name", ALL_POLICIES)
 def test_every_policy_keeps_to_lines_and_contacts_and_repeats_itself(name: str) -> None:
     scenario = load_scenario("two_campaigns")
     second = msgspec.structs.replace(scenario.campaigns[1], contacts=40)
@@ -85,7 +85,7 @@ def test_every_policy_keeps_to_lines_and_contacts_and_repeats_itself(name: str) 
     )
     runs = []
     for _ in range(2):
-        judged = Judged(build_policy(name, CONTENDERS))
+        judged = Judged(build_policy(name, ALL_POLICIES))
         day = simulate(scenario, judged, seed=1)
         runs.append((judged.places, day.total))
         assert day.campaigns["2"].originates <= 40
@@ -93,30 +93,30 @@ def test_every_policy_keeps_to_lines_and_contacts_and_repeats_itself(name: str) 
     assert runs[0] == runs[1]
 
 
-@pytest.mark.parametrize("name", CONTENDERS)
+@pytest.mark.parametrize("name", ALL_POLICIES)
 def test_no_policy_places_calls_when_nobody_works(name: str) -> None:
     scenario = Scenario(agents=0, hours=0.05)
-    assert simulate(scenario, build_policy(name, CONTENDERS), seed=1).total.abandoned == 0
+    assert simulate(scenario, build_policy(name, ALL_POLICIES), seed=1).total.abandoned == 0
 
 
 def test_who_knows_more_keeps_agents_busier() -> None:
     scenario = Scenario(agents=10, hours=1)
     by_name = {
-        name: [simulate(scenario, build_policy(name, CONTENDERS), seed) for seed in range(2)]
-        for name in ("ticks", "fixed", "knows_odds", "knows_ends", "knows_all")
+        name: [simulate(scenario, build_policy(name, ALL_POLICIES), seed) for seed in range(2)]
+        for name in ("ticks", "fixed", "oracle_rates", "oracle_agents", "oracle_full")
     }
     occupancies = [sum(day.occupancy for day in days) for days in by_name.values()]
     assert occupancies == sorted(occupancies)
-    assert sum(day.total.abandoned for day in by_name["knows_all"]) == 0
-    assert all(day.occupancy > 0.95 for day in by_name["knows_all"])
-    assert all(day.abandon_rate <= 0.035 for day in by_name["knows_ends"])
+    assert sum(day.total.abandoned for day in by_name["oracle_full"]) == 0
+    assert all(day.occupancy > 0.95 for day in by_name["oracle_full"])
+    assert all(day.abandon_rate <= 0.035 for day in by_name["oracle_agents"])
 
 
 def test_the_bound_that_knows_every_chance_is_moved_by_nothing_it_sees() -> None:
-    policy = KnowsOdds()
+    policy = OracleRates()
     place, believed = policy.place, set[float]()
 
-    def watched(view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:
+    def watched(view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:
         placed = place(view, seen)
         believed.update(decision.p for decision in policy.decisions.values())
         return placed
@@ -146,7 +146,7 @@ def test_a_shock_is_survived_within_the_cap_and_soon_over(name: str) -> None:
 
 
 def test_a_policy_is_built_from_its_name_and_arguments() -> None:
-    assert set(POLICIES) < set(CONTENDERS)
+    assert set(POLICIES) < set(ALL_POLICIES)
     assert isinstance(build_policy("fixed"), Fixed)
     ticks = build_policy("ticks:mode=power,ratio=3,every_s=5")
     assert isinstance(ticks, Ticks)

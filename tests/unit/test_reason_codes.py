@@ -22,7 +22,7 @@ def codes_in_scripts(pattern: str, *names: str) -> set[str]:
 
 def test_every_reason_in_the_code_has_words() -> None:
     gate = codes_in_scripts(r"closed = '(\w+)'", "lib/campaign_gate")
-    gate |= codes_in_scripts(r"'(memory_\w+)'", "lib/data_loss")
+    gate |= codes_in_scripts(r"'(data_loss|server_unknown)'", "lib/data_loss")
     holds = codes_in_scripts(r"'(dialer_api_\w+)'", "settle_originate")
     claim = codes_in_scripts(r"reply\('(\w+)', 0\)", "reserve_contacts")
     python = (ROOT / "streamdialer/consumers/dialing/dial_tick.py").read_text("utf-8")
@@ -30,7 +30,7 @@ def test_every_reason_in_the_code_has_words() -> None:
     dialing |= set(re.findall(r'"(\w+)", WHY\[', python)) | set(re.findall(r'"error", "(\w+)"', python))
     servers = {f"backend_{what}" for what in re.findall(r'server}_(\w+)"', python)}
     found = gate | holds | claim | dialing | servers
-    assert {"memory_lost", "no_call_events", "queue_changed", "campaign_unusable", "backend_refused"} <= found
+    assert {"data_loss", "no_call_events", "queue_changed", "invalid_campaign", "backend_refused"} <= found
     assert found - {"not_rebuilt"} <= set(REASONS), "the campaign is rebuilt and asked again"
 
 
@@ -43,7 +43,7 @@ def test_every_limit_in_the_code_has_words() -> None:
         *get_args(Limit),
         *get_args(Bound),
     }
-    assert {"trunk_lines", "hours", "unconfirmed", "agents_shared", "risk"} <= found
+    assert {"trunk_channels", "hours", "needs_verification", "agents_shared", "risk"} <= found
     assert found == set(LIMITS)
 
 

@@ -71,7 +71,7 @@ def test_a_plain_campaign_tries_again_as_its_two_settings_say() -> None:
         ("no_answer", "busy", "failed"), Rule(delay_ms=60_000)
     )
     congestion = got.rules["congestion"]
-    assert congestion.is_unburned
+    assert congestion.is_uncounted
     assert [congestion.delay_after(nth) for nth in (1, 2, 7, 1000)] == [60_000, 120_000, 3_600_000, 3_600_000]
     assert set(got.rules) == {"no_answer", "busy", "failed", "congestion"}, "everything else is final"
 
@@ -93,7 +93,7 @@ def test_rules_change_what_they_name_and_nothing_else() -> None:
     assert got.rules["sip:486"] == msgspec.structs.replace(busy, delay_ms=45_000), (
         "the rest is that of its kind"
     )
-    assert got.rules["q850:34"].is_unburned
+    assert got.rules["q850:34"].is_uncounted
     assert got.rules["q850:21"] == Rule(delay_ms=20_000), "named, so it is not final as its kind is"
     assert got.rules["machine"] == Rule(delay_ms=7_200_000, jitter=0.5)
     assert got.rules["failed"].is_final
@@ -132,8 +132,8 @@ def test_the_minimum_gap_holds_for_every_rule() -> None:
         ({"busy": {"delay": 60, "longest_delay": 30}}, "longest_delay 30 below its delay 60"),
         ({"sip:486": {}, "sip: 486": {}}, "says sip:486 a second time"),
         ({"minimum_gap": -1}, "minimum_gap is -1"),
-        ({"unburned_in_a_row": 1000}, "unburned_in_a_row is 1000"),
-        ({"unburned_in_a_row": True}, "unburned_in_a_row is True"),
+        ({"uncounted_in_a_row": 1000}, "uncounted_in_a_row is 1000"),
+        ({"uncounted_in_a_row": True}, "uncounted_in_a_row is True"),
     ],
 )
 def test_rules_that_cannot_be_read_are_refused_by_name(rules: dict[str, Any], said: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamdialer.pacing.risk import EXACT_BELOW_VARIANCE, Balance, at_most, poisson_binomial, worst_risk
+from streamdialer.pacing.risk import EXACT_BELOW_VARIANCE, AgentBalance, at_most, poisson_binomial, worst_risk
 
 probabilities = st.floats(0.0, 1.0, allow_nan=False)
 
@@ -39,7 +39,7 @@ def test_the_risk_is_what_counting_all_cases_gives(
         free = available + sum(happens[: len(coming)])
         if free <= sum(happens[len(coming) :]):
             counted += math.prod(c if yes else 1.0 - c for c, yes in zip(chances, happens, strict=True))
-    balance = Balance(available, [(1, c) for c in coming], [(1, c) for c in answering])
+    balance = AgentBalance(available, [(1, c) for c in coming], [(1, c) for c in answering])
     assert balance.risk() == pytest.approx(counted, abs=1e-9)
 
 
@@ -62,15 +62,15 @@ def test_the_approximation_is_close_from_where_it_is_used() -> None:
 
 
 def test_a_call_added_later_counts_like_one_there_from_the_start() -> None:
-    later = Balance(1, [(3, 0.2)], [(2, 0.3)])
+    later = AgentBalance(1, [(3, 0.2)], [(2, 0.3)])
     later.risk()
     later.add_calls(2, 0.4)
-    at_once = Balance(1, [(3, 0.2)], [(2, 0.3), (2, 0.4)])
+    at_once = AgentBalance(1, [(3, 0.2)], [(2, 0.3), (2, 0.4)])
     assert later.risk() == pytest.approx(at_once.risk())
 
 
 @given(st.lists(st.tuples(probabilities, probabilities), min_size=1, max_size=5), st.integers(0, 3))
 def test_the_worst_horizon_decides(horizons: list[tuple[float, float]], available: int) -> None:
-    balances = [Balance(available, [(4, coming)], [(5, answering)]) for coming, answering in horizons]
+    balances = [AgentBalance(available, [(4, coming)], [(5, answering)]) for coming, answering in horizons]
     assert worst_risk(balances, 1.0) == max(balance.risk() for balance in balances)
     assert (worst_risk(balances, 0.03) > 0.03) == (worst_risk(balances, 1.0) > 0.03)

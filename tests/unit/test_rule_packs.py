@@ -10,7 +10,7 @@ import pytest
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
 from streamdialer.rules import abandon_limit, load_pack, pack_names
-from streamdialer.rules.rule_pack import Cap, Rest, Value, read_pack
+from streamdialer.rules.rule_pack import Cap, CoolOff, StatuteValue, read_pack
 from streamdialer.rules.statutory_hours import public_holidays
 
 
@@ -22,8 +22,8 @@ def test_every_jurisdiction_has_its_pack() -> None:
 def test_every_value_of_a_pack_names_its_statute_and_is_not_called_verified(name: str) -> None:
     pack = load_pack(name)
     assert pack.name == name
-    singles = (pack.hours, pack.min_gap, pack.abandoned_rest, pack.abandon_cap)
-    values: list[Value] = [
+    singles = (pack.hours, pack.min_gap, pack.abandon_cooloff, pack.abandon_cap)
+    values: list[StatuteValue] = [
         *pack.attempt_caps,
         *pack.contact_caps,
         *(one for one in singles if one is not None),
@@ -43,7 +43,7 @@ def test_the_caps_are_those_of_the_statutes() -> None:
     assert load_pack("us-regf").contact_caps == (
         Cap(count=1, window_h=168, scope="contact", statute="12 CFR 1006.14(b)(2)(i)(B)"),
     )
-    assert load_pack("uk").abandoned_rest == Rest(
+    assert load_pack("uk").abandon_cooloff == CoolOff(
         hours=72, scope="number", statute="Ofcom, statement on persistent misuse, 2016"
     )
 
@@ -100,7 +100,7 @@ HOURS = '[hours]\nstatute = "s"\n'
             '[[attempt_caps]]\ncount = 3\nwindow_h = 24\nscope = "all"\nstatute = "s"',
             "Invalid enum value 'all'",
         ),
-        ("[abandoned_rest]\nhours = 72", "missing required field"),
+        ("[abandon_cooloff]\nhours = 72", "missing required field"),
     ],
 )
 def test_a_pack_that_cannot_be_read_says_what_is_wrong(text: str, said: str) -> None:
@@ -116,7 +116,7 @@ def test_the_pack_of_the_documentation_is_one() -> None:
     text = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
     pack = read_pack("somewhere", text.partition("```toml\n")[2].partition("```")[0])
     assert all(
-        (pack.hours, pack.attempt_caps, pack.contact_caps, pack.min_gap, pack.abandoned_rest, pack.duties)
+        (pack.hours, pack.attempt_caps, pack.contact_caps, pack.min_gap, pack.abandon_cooloff, pack.duties)
     )
 
 

@@ -23,7 +23,7 @@ def test_a_policy_is_shown_beside_the_bounds() -> None:
     title, head, *rows = result.stdout.splitlines()
     assert title == "five agents: 5 agents, 2 days of 0.2 hours"
     assert head.split()[:3] == ["policy", "at", "work"]
-    assert [row.split()[0] for row in rows] == ["fixed", "knows_odds", "knows_ends"]
+    assert [row.split()[0] for row in rows] == ["fixed", "oracle_rates", "oracle_agents"]
 
 
 def test_json_has_the_scenario_the_estimates_and_one_minute_by_minute_course() -> None:
@@ -36,8 +36,8 @@ def test_json_has_the_scenario_the_estimates_and_one_minute_by_minute_course() -
     ticks = told["policies"][0]
     assert [one["policy"] for one in told["policies"]] == [
         "ticks:mode=power,ratio=2",
-        "knows_odds",
-        "knows_ends",
+        "oracle_rates",
+        "oracle_agents",
     ]
     assert 0 < ticks["occupancy"]["mean"] < 1
     assert ticks["occupancy"]["half_width"] > 0
@@ -48,7 +48,15 @@ def test_compare_shows_all_policies() -> None:
     result = run("small_team", "--compare", "--hours", "0.05", "--seeds", "1", "--json")
     assert result.exit_code == 0, result.output
     names = [each["policy"].partition(":")[0] for each in json.loads(result.stdout)["policies"]]
-    assert set(names) == {"adaptive", "fixed", "ticks", "vicidial", "knows_odds", "knows_ends", "knows_all"}
+    assert set(names) == {
+        "adaptive",
+        "fixed",
+        "ticks",
+        "vicidial",
+        "oracle_rates",
+        "oracle_agents",
+        "oracle_full",
+    }
 
 
 def test_a_scenario_file_of_ones_own_is_read(tmp_path: Path) -> None:

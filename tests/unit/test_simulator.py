@@ -12,23 +12,23 @@ import pytest
 from streamdialer.errors import SettingsError
 from streamdialer.pacing.policies.fixed import Fixed
 from streamdialer.pacing.policies.ticks import Ticks
-from streamdialer.pacing.types import QueueView, Seen
+from streamdialer.pacing.types import Observation, QueueView
 from streamdialer.simulation.study.compare import Estimate, compare, estimate, student_t
 from streamdialer.simulation.study.results import Result
 from streamdialer.simulation.study.run import VirtualWorld, simulate
 from streamdialer.simulation.study.scenario import (
     Absence,
+    AgentWork,
     Breaks,
     Calls,
     CampaignPart,
     Scenario,
     Shift,
     Trunk,
-    Work,
 )
 from streamdialer.simulation.study.scenarios import load_scenario, read_scenario, shipped
-from streamdialer.simulation.world.entities import Call, Course, Id
-from streamdialer.simulation.world.outcomes import Draws, along
+from streamdialer.simulation.world.entities import Call, CallOutcome, Id
+from streamdialer.simulation.world.outcomes import RandomDraws, interpolate
 
 NO_LIMIT = Trunk(lines_more=1_000_000)
 AT_ONCE = Calls(
@@ -41,7 +41,7 @@ class Never:
 
     every_s: float | None = 3600.0
 
-    def place(self, view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:
+    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:
         return {}
 
 
@@ -52,9 +52,9 @@ class ExponentialWork:
         self._mean_s = mean_s
         self._stream = Random(f"exponential:{seed}")
 
-    def take(self, campaign: Id, contact: Id, ordinal: int) -> Draws:
+    def take(self, campaign: Id, contact: Id, ordinal: int) -> RandomDraws:
         work_s = self._stream.expovariate(1 / self._mean_s)
-        return Draws(
+        return RandomDraws(
             outcome=0.0, setup_s=0, person_s=1.0, machine_s=0, hold_s=0, talk_s=work_s, wrap_up_s=0.0
         )
 
@@ -73,7 +73,7 @@ def poisson_day(
         world.at(world.now + stream.expovariate(per_s), arrive, None)
 
     world.at(stream.expovariate(per_s), arrive, None)
-    return world.live_through()
+    return world.run()
 
 
 def assert_finds(found: Estimate, known: float) -> None:
@@ -126,7 +126,7 @@ def test_patient_people_wait_as_long_as_erlang_c_says() -> None:
 
 
 def test_one_agent_with_log_normal_work_makes_people_wait_as_pollaczek_and_khinchine_say() -> None:
-    work = Work(talk_mean_s=30, talk_cv=0.5, wrap_up_mean_s=0, wrap_up_cv=0)
+    work = AgentWork(talk_mean_s=30, talk_cv=0.5, wrap_up_mean_s=0, wrap_up_cv=0)
     scenario = Scenario(hours=32, agents=1, trunk=NO_LIMIT, calls=AT_ONCE, work=work)
     per_s = 0.4 / 30
     days = [poisson_day(scenario, per_s, seed) for seed in range(8)]
@@ -171,7 +171,7 @@ class Noting(VirtualWorld):
 
     def place(self, campaign: Id) -> Call:
         if not hasattr(self, "courses"):
-            self.courses: dict[Id, list[Course]] = {}
+            self.courses: dict[Id, list[CallOutcome]] = {}
         call = super().place(campaign)
         self.courses.setdefault(campaign, []).append(call.course)
         return call
@@ -182,7 +182,7 @@ def test_another_policy_meets_the_same_people() -> None:
     scenario = msgspec.structs.replace(scenario, hours=0.5, trunk=NO_LIMIT)
     worlds = [Noting(scenario, policy, seed=2) for policy in (Fixed(), Ticks("power", 3.0))]
     for world in worlds:
-        world.live_through()
+        world.run()
     for campaign in (1, 2):
         one, other = (world.courses[campaign] for world in worlds)
         assert len(one) != len(other)
@@ -245,7 +245,7 @@ def test_agents_who_leave_politely_finish_first() -> None:
 
 def test_the_answer_rate_steps_and_drifts() -> None:
     points = ((60.0, 1.0), (60.0, 2.0), (120.0, 4.0))
-    assert [along(points, at) for at in (0, 59, 60, 90, 120, 999)] == [1, 1, 2, 3, 4, 4]
+    assert [interpolate(points, at) for at in (0, 59, 60, 90, 120, 999)] == [1, 1, 2, 3, 4, 4]
     calls = Calls(human=0.2, answer_course=((30, 1.0), (30, 3.0)), patience_s=1e6)
     course = simulate(Scenario(agents=1, hours=1, calls=calls, trunk=NO_LIMIT), EverySecond(), seed=1).course
     before, after = (sum(minute.humans for minute in half) / 1800 for half in (course[:30], course[30:]))
@@ -258,7 +258,7 @@ class EverySecond:
 
     every_s: float | None = 1.0
 
-    def place(self, view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:
+    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:
         return {each.id: 1 for each in view.campaigns}
 
 
@@ -294,9 +294,9 @@ class Looking:
 
     def __init__(self) -> None:
         self.views: list[QueueView] = []
-        self.seen: list[Seen] = []
+        self.seen: list[Observation] = []
 
-    def place(self, view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:
+    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:
         self.views.append(view)
         self.seen += seen
         return {"1": 1} if view.free and not view.campaigns[0].ringing else {}

@@ -58,7 +58,7 @@ def test_without_the_extra_one_line_says_so_and_work_goes_on(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "streamdialer.observability.otel", None)
     with tracing.tracing("x"):
-        assert tracing.here() == ""
+        assert tracing.current_traceparent() == ""
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "pip install" in caplog.text
 
@@ -76,7 +76,7 @@ def test_without_the_extra_one_line_says_so_and_work_goes_on(
     ],
 )
 def test_the_standard_variables_ask_for_traces(environment: dict[str, str], is_asked: bool) -> None:
-    assert tracing.is_asked_for(environment) is is_asked
+    assert tracing.is_configured(environment) is is_asked
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_variable_we_cannot_follow_is_told_at_the_start(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(SettingsError, match="takes"):
-        tracing.is_asked_for(environment)
+        tracing.is_configured(environment)
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
     done = CliRunner().invoke(app, ["consume"], env={"REDIS_URL": "redis://127.0.0.1:1"})
     assert (done.exit_code, done.output.count("OTEL_TRACES_EXPORTER")) == (2, 1)

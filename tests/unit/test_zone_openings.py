@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from streamdialer.consumers.dialing.calling_hours import hours_for
+from streamdialer.consumers.dialing.calling_hours import build_zone_hours
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.ledger.zone_hours import Hours
 from streamdialer.model import CampaignSettings, Contact
@@ -14,7 +14,7 @@ HOUR_MS = 3_600_000
 
 
 def hours_of(hours: CallingHours, now_ms: int, *contacts: Contact) -> Hours | None:
-    return hours_for(hours, {str(one.id): load_row(one).call for one in contacts}, (), now_ms)
+    return build_zone_hours(hours, {str(one.id): load_row(one).call for one in contacts}, (), now_ms)
 
 
 def test_a_page_of_contacts_brings_the_hours_of_all_their_zones() -> None:
@@ -56,7 +56,7 @@ def test_hours_that_never_meet_the_campaigns_are_looked_at_again_after_a_day() -
 def test_a_zone_only_another_replica_knows_is_closed_here_and_stops_nobody_else() -> None:
     noon = round(datetime(2026, 3, 3, 12, tzinfo=UTC).timestamp() * 1000)
     hours = calling_hours(CampaignSettings(queue_name="q", rule_pack="us"), "UTC", noon)
-    found = hours_for(hours, {}, ["Mars/Phobos"], noon)
+    found = build_zone_hours(hours, {}, ["Mars/Phobos"], noon)
     assert found is not None
     assert found.zones["Mars/Phobos"].opens_ms == noon + 24 * HOUR_MS
     assert found.zones[""].until_ms == noon + 9 * HOUR_MS

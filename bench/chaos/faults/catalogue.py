@@ -10,14 +10,14 @@ from typing import Final, Literal
 import msgspec
 
 from bench.chaos import event_faults
-from bench.chaos.environment import Scene
+from bench.chaos.environment import Environment
 from bench.chaos.faults import events, network, processes, redis_server, services
 
 Forgets = Literal["nothing", "a second", "everything"]
 Victim = Literal[
     "replica", "producer", "redis", "redis wire", "backend wire", "api wire", "backend", "api", "events"
 ]
-Inject = Callable[[Scene, Random], Awaitable[str]]
+Inject = Callable[[Environment, Random], Awaitable[str]]
 """Does it, heals it, and returns the particulars in words."""
 
 
@@ -31,7 +31,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 def _spoilt(how: Callable[[Random], event_faults.Spoil]) -> Inject:
-    async def inject(scene: Scene, random: Random) -> str:
+    async def inject(scene: Environment, random: Random) -> str:
         return await events.spoilt(scene, how(random), random)
 
     return inject

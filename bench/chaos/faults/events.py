@@ -8,7 +8,7 @@ from typing import Any, Final
 import anyio
 from redis.exceptions import RedisError
 
-from bench.chaos.environment import Scene
+from bench.chaos.environment import Environment
 from bench.chaos.event_faults import Spoil
 
 MARK: Final = "chaos"
@@ -27,7 +27,7 @@ MALFORMED: Final[tuple[tuple[str, Fields], ...]] = (
 """With the reason each should be a dead letter for."""
 
 
-async def spoilt(scene: Scene, spoil: Spoil, random: Random) -> str:
+async def spoilt(scene: Environment, spoil: Spoil, random: Random) -> str:
     """A stretch of spoilt events; returns when the last of them has been written."""
     seconds = random.uniform(2.0, 4.0)
     scene.distortion.spoil(spoil)
@@ -38,7 +38,7 @@ async def spoilt(scene: Scene, spoil: Spoil, random: Random) -> str:
     return f"for {seconds:.1f} s"
 
 
-async def malformed(scene: Scene, random: Random) -> str:
+async def malformed(scene: Environment, random: Random) -> str:
     """Unreadable entries between the others; each must end as a dead letter and stop nobody."""
     stream = scene.centre.keys.stream("events")
     entries = random.choices(MALFORMED, k=random.randint(4, 10))

@@ -7,7 +7,7 @@ from typing import Final
 
 import anyio
 
-from bench.chaos.environment import Scene
+from bench.chaos.environment import Environment
 from bench.chaos.proxy import Proxy
 
 STRETCH_S: Final = (1.0, 3.0)
@@ -50,38 +50,38 @@ async def refused(proxy: Proxy, random: Random) -> str:
     return f"for {seconds:.1f} s"
 
 
-async def redis_replies_lost(scene: Scene, random: Random) -> str:
+async def redis_replies_lost(scene: Environment, random: Random) -> str:
     """A third of what Redis answers: enough gets through that everything is tried again and again."""
     return await replies_lost(scene.redis_link, 0.3, random)
 
 
-async def redis_cut(scene: Scene, random: Random) -> str:
+async def redis_cut(scene: Environment, random: Random) -> str:
     return await cut(scene.redis_link, random)
 
 
-async def backend_replies_lost(scene: Scene, random: Random) -> str:
+async def backend_replies_lost(scene: Environment, random: Random) -> str:
     return await replies_lost(scene.backend_link, 0.7, random)
 
 
-async def backend_slow(scene: Scene, random: Random) -> str:
+async def backend_slow(scene: Environment, random: Random) -> str:
     return await slow(scene.backend_link, random)
 
 
-async def backend_refused(scene: Scene, random: Random) -> str:
+async def backend_refused(scene: Environment, random: Random) -> str:
     return await refused(scene.backend_link, random)
 
 
-async def api_replies_lost(scene: Scene, random: Random) -> str:
+async def api_replies_lost(scene: Environment, random: Random) -> str:
     return await replies_lost(scene.api_link, 1.0, random)
 
 
-async def api_slow(scene: Scene, random: Random) -> str:
+async def api_slow(scene: Environment, random: Random) -> str:
     return await slow(scene.api_link, random)
 
 
-async def api_cut(scene: Scene, random: Random) -> str:
+async def api_cut(scene: Environment, random: Random) -> str:
     return await cut(scene.api_link, random)
 
 
-async def api_refused(scene: Scene, random: Random) -> str:
+async def api_refused(scene: Environment, random: Random) -> str:
     return await refused(scene.api_link, random)

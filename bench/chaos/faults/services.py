@@ -7,13 +7,13 @@ from random import Random
 import anyio
 from aiohttp import web
 
-from bench.chaos.environment import Scene
+from bench.chaos.environment import Environment
 from bench.chaos.faults.network import STRETCH_S
 from streamdialer.simulation import drop_connection, json_reply
-from streamdialer.simulation.servers.http import Script, Service
+from streamdialer.simulation.servers.http import Responder, Service
 
 
-async def backend_answers(scene: Scene, random: Random, status: int) -> str:
+async def backend_answers(scene: Environment, random: Random, status: int) -> str:
     """A stretch of errors; half of the requests are carried out before."""
     backend = scene.centre.backend
 
@@ -25,7 +25,7 @@ async def backend_answers(scene: Scene, random: Random, status: int) -> str:
     return await _for_a_stretch(backend, fails, random)
 
 
-async def api_500_placed(scene: Scene, random: Random) -> str:
+async def api_500_placed(scene: Environment, random: Random) -> str:
     """500 to every call, each of which rings."""
     api = scene.centre.dialer_api
 
@@ -36,7 +36,7 @@ async def api_500_placed(scene: Scene, random: Random) -> str:
     return await _for_a_stretch(api, rings_and_says_500, random)
 
 
-async def api_dropped_placed(scene: Scene, random: Random) -> str:
+async def api_dropped_placed(scene: Environment, random: Random) -> str:
     """The connection breaks after the call was placed, at once or when it stops ringing."""
     api = scene.centre.dialer_api
 
@@ -48,7 +48,7 @@ async def api_dropped_placed(scene: Scene, random: Random) -> str:
     return await _for_a_stretch(api, rings_and_says_nothing, random)
 
 
-async def api_refuses(scene: Scene, random: Random, status: int) -> str:
+async def api_refuses(scene: Environment, random: Random, status: int) -> str:
     """A refusal with Retry-After; no call is placed."""
 
     async def asks_to_wait(request: web.Request) -> web.StreamResponse:  # noqa: ARG001
@@ -57,7 +57,7 @@ async def api_refuses(scene: Scene, random: Random, status: int) -> str:
     return await _for_a_stretch(scene.centre.dialer_api, asks_to_wait, random)
 
 
-async def api_500_unplaced(scene: Scene, random: Random) -> str:
+async def api_500_unplaced(scene: Environment, random: Random) -> str:
     """500 and no call: only silence says so."""
 
     async def fails(request: web.Request) -> web.StreamResponse:  # noqa: ARG001
@@ -66,9 +66,9 @@ async def api_500_unplaced(scene: Scene, random: Random) -> str:
     return await _for_a_stretch(scene.centre.dialer_api, fails, random)
 
 
-async def _for_a_stretch(service: Service, script: Script, random: Random) -> str:
+async def _for_a_stretch(service: Service, script: Responder, random: Random) -> str:
     seconds = random.uniform(*STRETCH_S)
-    service.script(script)
+    service.set_responder(script)
     await anyio.sleep(seconds)
-    service.script(None)
+    service.set_responder(None)
     return f"for {seconds:.1f} s"

@@ -5,9 +5,9 @@
 -- Returns how many entries began anew
 local stream, server, group = KEYS[1], KEYS[2], ARGV[1]
 local field = 'idle:' .. stream
-local kept = redis.call('HMGET', server, 'set_back', field)
-if not kept[1] or kept[1] == kept[2] then return 0 end
-redis.call('HSET', server, field, kept[1])
+local stored = redis.call('HMGET', server, 'clock_regressions', field)
+if not stored[1] or stored[1] == stored[2] then return 0 end
+redis.call('HSET', server, field, stored[1])
 local begun, from = 0, '-'
 while true do
   local pending = redis.call('XPENDING', stream, group, from, '+', 500)

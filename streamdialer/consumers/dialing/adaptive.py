@@ -8,96 +8,97 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.consumers.dialing.queue_pacing import PacingShared
+from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.ttl_cache import Recent
-from streamdialer.consumers.wakeups import Wakes
-from streamdialer.ledger import CampaignState, QueueState, Reservation
+from streamdialer.consumers.ttl_cache import TTLCache
+from streamdialer.consumers.wakeups import WakeupScheduler
+from streamdialer.ledger import CampaignState, ClaimRequest, QueueState
 from streamdialer.model import CampaignSettings
 from streamdialer.pacing.adaptive import AdaptiveDecision, decide_adaptively
 from streamdialer.pacing.learning import QueueLearning
-from streamdialer.pacing.types import CampaignView, QueueView, Seen
+from streamdialer.pacing.types import CampaignView, Observation, QueueView
 
 log = logging.getLogger(__name__)
-SOONEST_S: Final = 0.25
+MIN_INTERVAL_S: Final = 0.25
 """Between two decisions of a campaign, of pacing's clock."""
-TIMER_S: Final = 1.0
+MAX_INTERVAL_S: Final = 1.0
 """After this long without an event there is a decision anyway: calls that ring and calls that talk get older."""
-LEAST_WALL_S: Final = 0.05
+MIN_INTERVAL_REAL_S: Final = 0.05
 """Between two decisions, however fast pacing's clock runs."""
-LEAST_P: Final = 0.05
-REMEMBERED_S: Final = 60.0
+MIN_ANSWER_RATE: Final = 0.05
+CACHE_TTL_S: Final = 60.0
 
 
-class Adapted(msgspec.Struct, frozen=True):
+class AdaptiveResult(msgspec.Struct, frozen=True):
     """A decision for one campaign, and what is to be kept of it."""
 
     decision: AdaptiveDecision
     learning: bytes
     ringing: int
     """Unanswered calls the campaign has."""
-    of_queue: int
+    queue_ringing: int
     """Those of all campaigns of the queue."""
 
-    def narrow(self, wanted: Reservation) -> Reservation:
+    def apply_to(self, wanted: ClaimRequest) -> ClaimRequest:
         """The reservation with this decision's levels; they fall with every free agent that has gone since."""
         place = self.decision.place
         return msgspec.structs.replace(
             wanted,
             level=self.ringing + place,
-            queue_level=self.of_queue + place,
-            calls_per_agent=1 / max(LEAST_P, self.decision.p),
+            queue_level=self.queue_ringing + place,
+            calls_per_agent=1 / max(MIN_ANSWER_RATE, self.decision.p),
         )
 
 
 class AdaptivePacing:
     """Decides for the queues this replica dials, one decision at a time per campaign, whoever made the last."""
 
-    def __init__(self, services: Services, wakes: Wakes) -> None:
+    def __init__(self, services: Services, wakes: WakeupScheduler) -> None:
         self._services = services
         self._wakes = wakes
-        self._windows_h: Recent[int] = Recent(REMEMBERED_S)
+        self._windows_h: TTLCache[int] = TTLCache(CACHE_TTL_S)
 
-    def is_asked(self, settings: CampaignSettings) -> bool:
+    def is_enabled_for(self, settings: CampaignSettings) -> bool:
         """Whether it decides for the campaign, or reckons what it would have decided."""
         has_shadow = self._services.settings.pacing_shadow == "adaptive" and settings.dial_mode != "preview"
         return settings.is_adaptive or has_shadow
 
-    def windows_h(self, campaigns: Iterable[str]) -> dict[str, int]:
+    def abandon_windows_h(self, campaigns: Iterable[str]) -> dict[str, int]:
         """Hours of the abandon rates' windows, as far as they are known here."""
         known = {campaign: self._windows_h.get(campaign) for campaign in campaigns}
         return {campaign: hours for campaign, hours in known.items() if hours}
 
     async def decide(
-        self, queue: str, state: QueueState, campaign: str, shared: Mapping[str, PacingShared]
-    ) -> Adapted | None:
+        self, queue: str, state: QueueState, campaign: str, shared: Mapping[str, CampaignPacing]
+    ) -> AdaptiveResult | None:
         """The decision for one campaign, kept for the next; None when one was made a moment ago."""
         scale = self._services.settings.pacing_time_scale
         for name, one in shared.items():
             self._windows_h.put(name, one.window_h)
         adapted = adapt(state, campaign, shared, scale)
-        if adapted is not None and not await self._services.queues.keep_learning(
+        if adapted is not None and not await self._services.queues.save_learning(
             queue, state, adapted.learning
         ):
             adapted = None  # another replica has decided meanwhile
         if shared[campaign].is_adaptive:
             self._wakes.campaign_within(
-                campaign, max(LEAST_WALL_S, (SOONEST_S if adapted is None else TIMER_S) / scale)
+                campaign,
+                max(MIN_INTERVAL_REAL_S, (MIN_INTERVAL_S if adapted is None else MAX_INTERVAL_S) / scale),
             )
         return adapted
 
 
 def adapt(
-    state: QueueState, campaign: str, shared: Mapping[str, PacingShared], time_scale: float
-) -> Adapted | None:
+    state: QueueState, campaign: str, shared: Mapping[str, CampaignPacing], time_scale: float
+) -> AdaptiveResult | None:
     """Decides for one campaign of the queue; None when it was decided a moment ago.
 
     The others' turn to dial comes with their own ticks: here they only hold the calls they have and would place.
     """
     learning = _learning_of(state)
     known = learning.campaigns.get(campaign)
-    now = state.now / 1000 * time_scale
-    soonest_s = max(SOONEST_S, LEAST_WALL_S * time_scale)
+    now = state.ledger_ms / 1000 * time_scale
+    soonest_s = max(MIN_INTERVAL_S, MIN_INTERVAL_REAL_S * time_scale)
     if known is not None and known.decided is not None and 0 <= now - known.decided < soonest_s:
         return None
     dealt = {name: one.dealt for name, one in learning.campaigns.items() if name != campaign}
@@ -109,7 +110,9 @@ def adapt(
             learning.campaigns[name].dealt = tag
     learning.of(campaign).decided = now
     placed = {one.id: len(one.ringing) for one in state.campaigns}
-    return Adapted(decisions[campaign], msgspec.json.encode(learning), placed[campaign], sum(placed.values()))
+    return AdaptiveResult(
+        decisions[campaign], msgspec.json.encode(learning), placed[campaign], sum(placed.values())
+    )
 
 
 def _learning_of(state: QueueState) -> QueueLearning:
@@ -123,11 +126,11 @@ def _learning_of(state: QueueState) -> QueueLearning:
 
 
 def queue_view(
-    state: QueueState, campaign: str, shared: Mapping[str, PacingShared], time_scale: float
+    state: QueueState, campaign: str, shared: Mapping[str, CampaignPacing], time_scale: float
 ) -> QueueView:
     """The queue on pacing's clock. Other campaigns with another pacing hold their calls and are given none."""
 
-    def callable_by(one: CampaignState, how: PacingShared) -> int:
+    def callable_by(one: CampaignState, how: CampaignPacing) -> int:
         if not (
             (how.is_adaptive or one.id == campaign)
             and how.is_open
@@ -141,7 +144,7 @@ def queue_view(
         return [at / 1000 * time_scale for at in times_ms]
 
     return QueueView(
-        now=state.now / 1000 * time_scale,
+        now=state.ledger_ms / 1000 * time_scale,
         free=state.free,
         waiting=state.waiting,
         talking=clock(state.talking),
@@ -163,8 +166,8 @@ def queue_view(
     )
 
 
-def _seen(state: QueueState, time_scale: float) -> list[Seen]:
+def _seen(state: QueueState, time_scale: float) -> list[Observation]:
     return [
-        Seen(at / 1000 * time_scale, what, took / 1000 * time_scale, campaign)
-        for what, at, took, campaign in state.seen
+        Observation(at / 1000 * time_scale, what, took / 1000 * time_scale, campaign)
+        for what, at, took, campaign in state.observations
     ]

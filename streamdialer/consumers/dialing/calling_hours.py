@@ -9,31 +9,31 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.consumers.ttl_cache import Recent
+from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import CampaignError
-from streamdialer.ledger import CampaignLedger, Claimed, Reservation
+from streamdialer.ledger import CampaignLedger, ClaimRequest, ClaimResult
 from streamdialer.ledger.zone_hours import UNREADABLE_ZONE, Hours, ZoneOpening
 from streamdialer.model import CampaignSettings, ContactData
 from streamdialer.rules import OWN_ZONE, CallingHours, calling_hours, zone_set
 
 log = logging.getLogger(__name__)
-REMEMBERED_S: Final = 60.0
+CACHE_TTL_S: Final = 60.0
 CLAIM_TRIES: Final = 5
-STILL_IN_LINE: Final = frozenset({"unconfirmed", "agent_not_free"})
+KEPT_IN_LINE: Final = frozenset({"needs_verification", "agent_not_free"})
 """Why contacts are passed over that each claim of a tick meets again."""
-LOOKS: Final = 10
-LOOKED_AT: Final = 500
+RECHECK_BATCHES: Final = 10
+RECHECK_BATCH: Final = 500
 """Waiting contacts that one tick looks at again, at so many a time, after hours or caps have changed."""
-LOOKED_AT_AGAIN_MS: Final = 86_400_000
+RECHECK_AFTER_MS: Final = 86_400_000
 """A contact whose hours never meet the campaign's, or cannot be found here, is looked at again after a day."""
 
 
-class HoursOfCampaigns:
+class CallingHoursCache:
     """Keeps each campaign's hours while its settings stay the same."""
 
     def __init__(self, default_zone: str) -> None:
         self._default_zone = default_zone
-        self._kept: Recent[tuple[CampaignSettings, CallingHours]] = Recent(REMEMBERED_S)
+        self._kept: TTLCache[tuple[CampaignSettings, CallingHours]] = TTLCache(CACHE_TTL_S)
 
     def of(self, campaign: str, settings: CampaignSettings, now_ms: int) -> CallingHours:
         """Raises CampaignError for hours or a rule pack that cannot be used."""
@@ -43,7 +43,7 @@ class HoursOfCampaigns:
         return self._kept.put(campaign, found)[1]
 
 
-def hours_for(
+def build_zone_hours(
     hours: CallingHours, contacts: Mapping[str, str], zones: Iterable[str], now_ms: int
 ) -> Hours | None:
     """What the scripts need for these contacts (JSON of `ContactData`) and zone sets, and for those known before.
@@ -60,23 +60,25 @@ def hours_for(
     return Hours(zones={name: _opening(hours, name, now_ms) for name in sorted(wanted)}, contacts=of_contacts)
 
 
-async def claim_within_hours(
-    ledger: CampaignLedger, campaign: str, queue: str, wanted: Reservation, hours: CallingHours, now_ms: int
-) -> Claimed:
+async def claim_with_hours(
+    ledger: CampaignLedger, campaign: str, queue: str, wanted: ClaimRequest, hours: CallingHours, now_ms: int
+) -> ClaimResult:
     """Claims, and once more for contacts whose hours the claim lacked; the answers are told as one."""
 
-    def within(given: Hours | None, token: str) -> Reservation:
+    def within(given: Hours | None, token: str) -> ClaimRequest:
         return msgspec.structs.replace(wanted, token=token, hours=given)
 
-    claimed = await ledger.claim(campaign, queue, within(hours_for(hours, {}, (), now_ms), wanted.token))
+    claimed = await ledger.reserve_contacts(
+        campaign, queue, within(build_zone_hours(hours, {}, (), now_ms), wanted.token)
+    )
     for number in range(1, CLAIM_TRIES):
         if claimed.missing is None:
             break
-        given = hours_for(hours, claimed.missing.contacts, claimed.missing.zones, claimed.wall)
-        more = await ledger.claim(campaign, queue, within(given, f"{wanted.token}~{number}"))
+        given = build_zone_hours(hours, claimed.missing.contacts, claimed.missing.zones, claimed.server_ms)
+        more = await ledger.reserve_contacts(campaign, queue, within(given, f"{wanted.token}~{number}"))
         if more.reason is not None and claimed.dialed:
             break
-        before = {name: many for name, many in (claimed.skipped or {}).items() if name not in STILL_IN_LINE}
+        before = {name: many for name, many in (claimed.skipped or {}).items() if name not in KEPT_IN_LINE}
         skipped = Counter(before) + Counter(more.skipped or {})
         claimed = msgspec.structs.replace(
             more,
@@ -88,14 +90,14 @@ async def claim_within_hours(
     return claimed
 
 
-async def look_again(ledger: CampaignLedger, campaign: str, hours: CallingHours, now_ms: int) -> bool:
+async def recheck_deferred(ledger: CampaignLedger, campaign: str, hours: CallingHours, now_ms: int) -> bool:
     """After hours or caps have changed: whoever they put off is ready as soon as they may be called.
 
     Whether the campaign is to be dialed again soon: for those who are ready now, or to look at the rest.
     """
-    given, brought = hours_for(hours, {}, (), now_ms), 0
-    for _ in range(LOOKS):
-        ready, is_more = await ledger.look_again(campaign, given, LOOKED_AT)
+    given, brought = build_zone_hours(hours, {}, (), now_ms), 0
+    for _ in range(RECHECK_BATCHES):
+        ready, is_more = await ledger.recheck_deferred(campaign, given, RECHECK_BATCH)
         brought += ready
         if not is_more:
             return brought > 0
@@ -116,8 +118,8 @@ def _opening(hours: CallingHours, zones: str, now_ms: int) -> ZoneOpening:
     try:
         opening = hours.around(zones, now_ms)
     except CampaignError as error:  # another replica's machine knows a zone this one does not
-        return ZoneOpening(opens_ms=now_ms + LOOKED_AT_AGAIN_MS, rule=str(error))
+        return ZoneOpening(opens_ms=now_ms + RECHECK_AFTER_MS, rule=str(error))
     if opening.is_open:
         return ZoneOpening(until_ms=opening.until_ms)
-    opens_ms = now_ms + LOOKED_AT_AGAIN_MS if opening.until_ms is None else opening.until_ms
+    opens_ms = now_ms + RECHECK_AFTER_MS if opening.until_ms is None else opening.until_ms
     return ZoneOpening(opens_ms=opens_ms, rule=hours.rule(zones, now_ms))

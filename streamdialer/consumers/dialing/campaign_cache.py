@@ -8,23 +8,23 @@ import msgspec
 
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.ttl_cache import Recent
+from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.model import CampaignSettings
 
-REMEMBERED_S: Final = 60.0
+CACHE_TTL_S: Final = 60.0
 """How long a campaign that nobody asks for any more stays in this process's memory."""
 
 
-class KnownCampaigns:
+class CampaignCache:
     """Reads settings from the backend when those it has are too old."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._campaigns: Recent[CampaignSettings] = Recent(REMEMBERED_S)
+        self._campaigns: TTLCache[CampaignSettings] = TTLCache(CACHE_TTL_S)
 
     async def settings_of(self, campaign: str) -> CampaignSettings:
         """Raises CampaignError or Unreachable."""
-        found = self._campaigns.get(campaign, self._services.settings.campaign_max_age_s)
+        found = self._campaigns.get(campaign, self._services.settings.campaign_cache_ttl_s)
         if found is None:
             found = with_defaults(await self._services.backend.campaign(campaign), self._services.settings)
             self._campaigns.put(campaign, found)

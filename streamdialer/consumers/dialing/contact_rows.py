@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from streamdialer.ledger import DoubtRow, LoadRow
+from streamdialer.ledger import InFlightRow, LoadRow
 from streamdialer.model import Contact, ContactData, normalise_id
 from streamdialer.rules.numbers import NO_NUMBER, read_number
 
@@ -47,10 +47,10 @@ def load_row(
     )
 
 
-def doubt_row(contact: Contact, country: str = "", *, for_preview: bool = False) -> DoubtRow:
+def in_flight_row(contact: Contact, country: str = "", *, for_preview: bool = False) -> InFlightRow:
     """A contact the backend shows as being called, with when that began as far as it says so."""
     row = load_row(contact, country=country, for_preview=for_preview)
-    return DoubtRow(row, contact.status == "answered", last_attempt_ms(contact))
+    return InFlightRow(row, contact.status == "answered", last_attempt_ms(contact))
 
 
 def last_attempt_ms(contact: Contact) -> int | None:

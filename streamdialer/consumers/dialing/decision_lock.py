@@ -8,21 +8,21 @@ from typing import Literal
 
 import anyio
 
-from streamdialer.consumers.ttl_cache import Recent
+from streamdialer.consumers.ttl_cache import TTLCache
 
-Turn = Literal["at once", "waited", "taken"]
+Acquired = Literal["at once", "waited", "taken"]
 
 
-class Turns:
+class DecisionLock:
     """Each decision sees the calls and the learning of the one before, which it would otherwise throw away."""
 
     def __init__(self, remembered_s: float) -> None:
         """A queue that is not decided any more is forgotten after so many seconds."""
-        self._deciding: Recent[anyio.Lock] = Recent(remembered_s)
+        self._deciding: TTLCache[anyio.Lock] = TTLCache(remembered_s)
         self._waiting: set[str] = set()
 
     @asynccontextmanager
-    async def turn(self, queue: str, campaign: str) -> AsyncIterator[Turn]:
+    async def turn(self, queue: str, campaign: str) -> AsyncIterator[Acquired]:
         """The campaign's turn: `waited`, others have decided since it was asked for; `taken`, there is no turn.
 
         It is taken by another decision of the campaign that still waits: that one will see all this one could. So no
@@ -32,7 +32,7 @@ class Turns:
             yield "taken"
             return
         lock = self._deciding.put(queue, self._deciding.get(queue) or anyio.Lock())
-        how: Turn = "at once"
+        how: Acquired = "at once"
         try:
             lock.acquire_nowait()
         except anyio.WouldBlock:

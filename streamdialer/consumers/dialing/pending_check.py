@@ -18,12 +18,12 @@ from streamdialer.errors import Unreachable
 from streamdialer.model import CampaignSettings, Contact, normalise_id
 
 log = logging.getLogger(__name__)
-ASKED_AT_ONCE: Final = 16
-READINGS: Final = 2
+MAX_CONCURRENT_REQUESTS: Final = 16
+MAX_LIST_READS: Final = 2
 """Of a list of several pages: they shift while others leave it. Whoever is dropped by mistake comes back with it."""
 
 
-class Confirming:
+class PendingCheck:
     """Nobody is dialed whom the backend has removed or finished while they were ready here."""
 
     def __init__(self, services: Services) -> None:
@@ -55,7 +55,7 @@ class Confirming:
                 gone = list(missing)
         except Unreachable as error:
             troubles.append(error)
-        dropped = await services.lists.drop_gone(campaign, asked_ms, gone) if gone else 0
+        dropped = await services.lists.remove_missing(campaign, asked_ms, gone) if gone else 0
         if dropped:
             log.info(
                 "no longer pending in the backend: not dialed",
@@ -95,7 +95,7 @@ class Confirming:
                 troubles.append(error)
 
         async with anyio.create_task_group() as tasks:
-            for _ in range(min(ASKED_AT_ONCE, len(missing))):
+            for _ in range(min(MAX_CONCURRENT_REQUESTS, len(missing))):
                 tasks.start_soon(ask)
         await self._load(campaign, settings, pending)
         return len(pending)
@@ -120,14 +120,14 @@ class Confirming:
     async def _look_for(self, campaign: str, settings: CampaignSettings, missing: dict[str, None]) -> int:
         """Reads the list as far as a refill does; how many are on it. They are taken out of `missing`."""
         services, before = self._services, len(missing)
-        for _ in range(READINGS):
+        for _ in range(MAX_LIST_READS):
             pages = 0
             async for page in services.backend.pending(campaign, services.settings.page_size):
                 pages += 1
                 await self._load(campaign, settings, page.contacts)
                 for one in page.contacts:
                     missing.pop(normalise_id(one.id), None)
-                if not missing or pages == services.settings.refill_pages:
+                if not missing or pages == services.settings.refill_max_pages:
                     break
             if not missing or pages == 1:
                 break

@@ -12,10 +12,10 @@ from streamdialer.model import CampaignSettings, DialMode
 from streamdialer.pacing import CampaignLoad, Snapshot, calls_per_agent
 from streamdialer.rules import abandon_limit
 
-LONGEST_NAME: Final = 80
+MAX_NAME_CHARS: Final = 80
 
 
-class PacingShared(msgspec.Struct, frozen=True, kw_only=True):
+class CampaignPacing(msgspec.Struct, frozen=True, kw_only=True):
     """What the other campaigns of a queue must know of one campaign's pacing; kept in the ledger."""
 
     mode: DialMode
@@ -34,10 +34,10 @@ class PacingShared(msgspec.Struct, frozen=True, kw_only=True):
         return calls_per_agent(self.mode, self.ratio)
 
 
-def shared_of(settings: CampaignSettings, *, is_open: bool) -> PacingShared:
+def campaign_pacing(settings: CampaignSettings, *, is_open: bool) -> CampaignPacing:
     """One campaign's part."""
     cap, window_h = abandon_limit(settings)
-    return PacingShared(
+    return CampaignPacing(
         mode=settings.dial_mode,
         ratio=settings.pacing_ratio,
         weight=settings.weight,
@@ -46,19 +46,19 @@ def shared_of(settings: CampaignSettings, *, is_open: bool) -> PacingShared:
         is_adaptive=settings.is_adaptive,
         cap=cap,
         window_h=window_h,
-        name=settings.name[:LONGEST_NAME] if isinstance(settings.name, str) else "",
+        name=settings.name[:MAX_NAME_CHARS] if isinstance(settings.name, str) else "",
     )
 
 
-def shared_by_all(state: QueueState, campaign: str, settings: CampaignSettings) -> dict[str, PacingShared]:
+def queue_pacing(state: QueueState, campaign: str, settings: CampaignSettings) -> dict[str, CampaignPacing]:
     """The parts of all campaigns of the queue that have said theirs; the newest of `campaign`, which is dialed."""
     shared = {
-        one.id: msgspec.json.decode(one.pacing, type=PacingShared) for one in state.campaigns if one.pacing
+        one.id: msgspec.json.decode(one.pacing, type=CampaignPacing) for one in state.campaigns if one.pacing
     }
-    return shared | {campaign: shared_of(settings, is_open=True)}
+    return shared | {campaign: campaign_pacing(settings, is_open=True)}
 
 
-def snapshot_of(state: QueueState, shared: Mapping[str, PacingShared]) -> Snapshot:
+def snapshot_of(state: QueueState, shared: Mapping[str, CampaignPacing]) -> Snapshot:
     """The queue as the fixed modes see it."""
     return Snapshot(
         free_agents=state.free,

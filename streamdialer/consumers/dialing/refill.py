@@ -10,13 +10,13 @@ from typing import Final
 import anyio
 import msgspec
 
-from streamdialer.consumers.dialing.calling_hours import HoursOfCampaigns, hours_for
-from streamdialer.consumers.dialing.contact_rows import doubt_row, last_attempt_ms, load_row
+from streamdialer.consumers.dialing.calling_hours import CallingHoursCache, build_zone_hours
+from streamdialer.consumers.dialing.contact_rows import in_flight_row, last_attempt_ms, load_row
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.ttl_cache import Recent
+from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import Unreachable
 from streamdialer.gateways.backend import ContactPage
-from streamdialer.ledger import Loaded
+from streamdialer.ledger import LoadResult
 from streamdialer.model import CampaignSettings, Contact
 from streamdialer.rules import caps_of, load_pack
 from streamdialer.rules.retry import RetryPlan, retry_plan
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 REBUILD_PASSES: Final = 10
 
 
-class Refilled(msgspec.Struct):
+class RefillResult(msgspec.Struct):
     """What a look at the backend's list brought."""
 
     added: int = 0
@@ -49,9 +49,9 @@ class Refill:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._next_look: Recent[float] = Recent(4 * services.settings.refill_every_s)
+        self._next_look: TTLCache[float] = TTLCache(4 * services.settings.refill_interval_s)
         self._looking: set[str] = set()
-        self.hours = HoursOfCampaigns(services.settings.timezone)
+        self.hours = CallingHoursCache(services.settings.timezone)
 
     def is_due(self, campaign: str, ready: int) -> bool:
         """Whether to look now; a list that brought nothing new is left alone for a while."""
@@ -61,16 +61,18 @@ class Refill:
         looked = self._next_look.get(campaign)
         if looked is None or now >= looked:
             return True
-        return ready < settings.ready_low and now >= looked - settings.refill_every_s
+        return ready < settings.refill_threshold and now >= looked - settings.refill_interval_s
 
-    async def pending(self, campaign: str, settings: CampaignSettings, ready: int, now_ms: int) -> Refilled:
+    async def pending(
+        self, campaign: str, settings: CampaignSettings, ready: int, now_ms: int
+    ) -> RefillResult:
         """Reads pages from the head until enough contacts are ready or the list ends.
 
         The head is always read first: a contact with a higher priority than those waiting here is seen.
         Raises Unreachable.
         """
-        services, total = self._services, Refilled()
-        wanted = 2 * services.settings.ready_low - ready
+        services, total = self._services, RefillResult()
+        wanted = 2 * services.settings.refill_threshold - ready
         self._looking.add(campaign)
         try:
             pages = 0
@@ -78,22 +80,22 @@ class Refill:
                 pages += 1
                 await self._load(campaign, settings, page, total, now_ms, reset=False)
                 total.is_whole = not page.more
-                if total.added >= wanted or pages >= services.settings.refill_pages:
+                if total.added >= wanted or pages >= services.settings.refill_max_pages:
                     break
         finally:
             self._looking.discard(campaign)
         # Nothing new: the whole pause. Something new: look again as soon as the contacts run low. After trouble (not
         # here): with the next tick, which says so again.
-        pause_s = services.settings.refill_every_s
+        pause_s = services.settings.refill_interval_s
         self._next_look.put(campaign, anyio.current_time() + (pause_s if total.added else 2 * pause_s))
         return total
 
-    async def due_for_retry(self, campaign: str, settings: CampaignSettings, now_ms: int) -> Refilled:
+    async def due_for_retry(self, campaign: str, settings: CampaignSettings, now_ms: int) -> RefillResult:
         """Contacts that only the backend knows to be due become pending again; raises Unreachable."""
-        services, total, plan = self._services, Refilled(), retry_plan(settings)
+        services, total, plan = self._services, RefillResult(), retry_plan(settings)
         before = datetime.fromtimestamp(now_ms / 1000, UTC) - timedelta(seconds=settings.retry_delay)
         statuses = ["no_answer", "busy"]
-        if (await services.memory.state()).rebuild:
+        if (await services.memory.state()).rebuild_epoch:
             statuses.append("failed")  # Redis knew when they were to be tried again, and has forgotten it
         pages = services.backend.due_for_retry(
             campaign, before, settings.max_retries, services.settings.page_size, statuses
@@ -104,7 +106,7 @@ class Refill:
             due = [one for one in page.contacts if _may_return(one, plan, now_ms)]
             listed = msgspec.structs.replace(page, contacts=due)
             await self._load(campaign, settings, listed, total, now_ms, reset=True)
-            if read >= services.settings.refill_pages:
+            if read >= services.settings.refill_max_pages:
                 break
         return total
 
@@ -115,8 +117,8 @@ class Refill:
         """
         services, memory, plan = self._services, self._services.memory, retry_plan(settings)
         caps = caps_of(load_pack(settings.rule_pack or "none"), settings)
-        mark = (await memory.state()).rebuild
-        await memory.forget_ready(campaign)
+        mark = (await memory.state()).rebuild_epoch
+        await memory.drop_reloadable(campaign)
         is_preview = settings.dial_mode == "preview"
         held = calm = 0
         for _ in range(REBUILD_PASSES):
@@ -128,10 +130,10 @@ class Refill:
                     )
                 pages += 1
                 rows = [
-                    doubt_row(contact, settings.country or "", for_preview=is_preview)
+                    in_flight_row(contact, settings.country or "", for_preview=is_preview)
                     for contact in page.contacts
                 ]
-                found += await memory.doubt(campaign, rows, plan, caps)
+                found += await memory.hold_in_flight(campaign, rows, plan, caps)
             held += found
             calm = 0 if found else calm + 1
             if calm == (2 if pages > 1 else 1):  # pages shift while the list changes under the reader
@@ -142,7 +144,7 @@ class Refill:
         if await memory.mark_rebuilt(campaign, mark):
             log.warning(
                 "Redis may have forgotten calls: the campaign was rebuilt from the backend",
-                extra={"campaign": campaign, "in_doubt": held},
+                extra={"campaign": campaign, "orphaned": held},
             )
 
     async def _load(
@@ -150,7 +152,7 @@ class Refill:
         campaign: str,
         settings: CampaignSettings,
         page: ContactPage,
-        total: Refilled,
+        total: RefillResult,
         now_ms: int,
         *,
         reset: bool,
@@ -164,10 +166,10 @@ class Refill:
             load_row(contact, reset=reset, country=country, for_preview=is_preview)
             for contact in page.contacts
         ]
-        loaded = Loaded()
+        loaded = LoadResult()
         if rows:
             calls = {row.contact: row.call for row in rows}
-            hours = hours_for(self.hours.of(campaign, settings, now_ms), calls, (), now_ms)
+            hours = build_zone_hours(self.hours.of(campaign, settings, now_ms), calls, (), now_ms)
             loaded = await self._services.campaigns.load(campaign, rows, settings.max_retries, country, hours)
         if loaded.invalid:
             names = ", ".join(f"{row.contact} ({row.problem})" for row in rows if row.problem)

@@ -6,16 +6,16 @@ from typing import Any, Final
 
 import msgspec
 
-from streamdialer.consumers.dialing.calling_hours import claim_within_hours
+from streamdialer.consumers.dialing.calling_hours import claim_with_hours
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.ttl_cache import Recent
-from streamdialer.ledger import Claimed, Reservation
-from streamdialer.ledger.rate_limits import Pace
+from streamdialer.consumers.ttl_cache import TTLCache
+from streamdialer.ledger import ClaimRequest, ClaimResult
+from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.model import CampaignSettings
 from streamdialer.rules import CallingHours
 
 CLAIM_TRIES: Final = 5
-REMEMBERED_S: Final = 60.0
+CACHE_TTL_S: Final = 60.0
 
 
 class Trunks:
@@ -23,21 +23,21 @@ class Trunks:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._campaigns: Recent[list[str]] = Recent(REMEMBERED_S)
+        self._campaigns: TTLCache[list[str]] = TTLCache(CACHE_TTL_S)
 
-    def pace_of(self, campaign: str, settings: CampaignSettings) -> Pace:
+    def pace_of(self, campaign: str, settings: CampaignSettings) -> RateLimits:
         """The campaign's pace and its trunk's, as far as is known here."""
         ours, trunk = self._services.settings, settings.trunk or ""
         known = self._campaigns.get(trunk) or []
-        return Pace(
+        return RateLimits(
             calls_per_second=settings.calls_per_second,
             trunk=trunk,
-            lines=ours.trunk_lines or None,
+            lines=ours.trunk_channels or None,
             trunk_calls_per_second=ours.trunk_calls_per_second or None,
-            members=[one for one in known if one != campaign] if ours.trunk_lines else [],
+            members=[one for one in known if one != campaign] if ours.trunk_channels else [],
         )
 
-    async def look(self, settings: CampaignSettings) -> None:
+    async def refresh_members(self, settings: CampaignSettings) -> None:
         """Reads which campaigns are on the campaign's trunk."""
         trunk = settings.trunk or ""
         noted: Any = await self._services.client.hgetall(self._services.keys.trunks)
@@ -45,15 +45,20 @@ class Trunks:
         self._campaigns.put(trunk, sorted(members))
 
     async def claim(
-        self, campaign: str, settings: CampaignSettings, wanted: Reservation, hours: CallingHours, now_ms: int
-    ) -> Claimed:
+        self,
+        campaign: str,
+        settings: CampaignSettings,
+        wanted: ClaimRequest,
+        hours: CallingHours,
+        now_ms: int,
+    ) -> ClaimResult:
         """Claims within the calling hours, and again when others have come to the trunk or left it."""
         for _ in range(CLAIM_TRIES):
             paced = msgspec.structs.replace(wanted, pace=self.pace_of(campaign, settings))
-            claimed = await claim_within_hours(
+            claimed = await claim_with_hours(
                 self._services.campaigns, campaign, settings.queue_name, paced, hours, now_ms
             )
             if claimed.reason != "trunk_changed":
                 break
-            await self.look(settings)
+            await self.refresh_members(settings)
         return claimed

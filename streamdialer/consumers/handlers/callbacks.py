@@ -9,19 +9,19 @@ from typing import Final
 from streamdialer.broker import BadEntry
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import CallbackNoted, LoadRow
+from streamdialer.ledger import CallbackStatus, LoadRow
 from streamdialer.model import CallbackEvent
 from streamdialer.rules.numbers import read_number
 
 log = logging.getLogger(__name__)
-NOT_NOTED: Final = {
+REFUSED_TEXTS: Final = {
     "past": "it is more than a day ago",
     "distant": "it is more than a year ahead",
     "final": "the contact is not to be called any more",
     "unknown_campaign": "the campaign was never dialed here, or has been cleaned up",
     "unknown_contact": "neither this ledger nor the backend knows the contact in this campaign",
 }
-BEING_CALLED: Final = frozenset({"dialing", "answered"})
+CALL_IS_LIVE: Final = frozenset({"dialing", "answered"})
 
 
 def instant_ms(event: CallbackEvent) -> int:
@@ -43,7 +43,7 @@ class Callbacks:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def note(self, event: CallbackEvent, entry: str) -> None:
+    async def schedule(self, event: CallbackEvent, entry: str) -> None:
         """Raises BadEntry for what can be no callback, Unreachable; `entry` is the event's id."""
         number = event.phone_number.strip()
         country = await self._services.suppression.country_of(event.campaign_id) if number else ""
@@ -51,8 +51,8 @@ class Callbacks:
         if number and compared.problem:
             raise BadEntry("wrong_number", f"phone_number: {compared.problem}")
 
-        async def request(row: LoadRow | None = None) -> CallbackNoted:
-            return await self._services.callbacks.request(
+        async def request(row: LoadRow | None = None) -> CallbackStatus:
+            return await self._services.callbacks.schedule(
                 event.campaign_id,
                 event.contact_id,
                 instant_ms(event),
@@ -68,9 +68,9 @@ class Callbacks:
             row = await self._row_of(event)
             noted = noted if row is None else await request(row)
         about = {"campaign": event.campaign_id, "contact": event.contact_id}
-        if noted in NOT_NOTED:
+        if noted in REFUSED_TEXTS:
             where = f"(campaign {event.campaign_id}, {event.contact_id}, at {event.at})"
-            raise BadEntry(f"callback_{noted}", f"{NOT_NOTED[noted]} {where}")
+            raise BadEntry(f"callback_{noted}", f"{REFUSED_TEXTS[noted]} {where}")
         log.info("callback_requested", extra={**about, "due": event.at, "applied": noted})
 
     async def _row_of(self, event: CallbackEvent) -> LoadRow | None:
@@ -84,7 +84,7 @@ class Callbacks:
             ) from error
         if found is None:
             return None
-        if found.status in BEING_CALLED:
+        if found.status in CALL_IS_LIVE:
             raise BadEntry(
                 "callback_unknown_call",
                 f"the backend shows the contact as {found.status}, and no call of it is known here {where}",

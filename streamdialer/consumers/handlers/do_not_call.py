@@ -6,7 +6,7 @@ import logging
 
 from streamdialer.broker import BadEntry
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakeups import Wakes
+from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.model import DoNotCallEvent
 from streamdialer.observability.redaction import mask_number
 from streamdialer.rules.numbers import read_number
@@ -14,7 +14,7 @@ from streamdialer.rules.numbers import read_number
 log = logging.getLogger(__name__)
 
 
-async def suppress(event: DoNotCallEvent, services: Services, wakes: Wakes) -> None:
+async def add_to_dnc(event: DoNotCallEvent, services: Services, wakes: WakeupScheduler) -> None:
     """Does it; again, it changes nothing. Raises BadEntry for what names nobody."""
     suppression, why = services.suppression, f"event {event.reason}".strip()
     country = await suppression.country_of(event.campaign_id) if event.campaign_id else ""

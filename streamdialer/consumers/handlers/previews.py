@@ -7,20 +7,20 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from streamdialer.consumers.dialing.calling_hours import hours_for
-from streamdialer.consumers.dialing.campaign_cache import KnownCampaigns
-from streamdialer.consumers.dialing.pending_check import Confirming
+from streamdialer.consumers.dialing.calling_hours import build_zone_hours
+from streamdialer.consumers.dialing.campaign_cache import CampaignCache
+from streamdialer.consumers.dialing.pending_check import PendingCheck
 from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CampaignError, Unreachable
-from streamdialer.ledger import PreviewNeeds, PreviewTerms
+from streamdialer.ledger import PreviewLimits, PreviewMissing
 from streamdialer.ledger.zone_hours import MissingHours
 from streamdialer.model import CampaignSettings, PreviewEvent
 from streamdialer.rules import CallingHours, calling_hours, caps_of
 from streamdialer.rules.retry import retry_plan
 
 log = logging.getLogger(__name__)
-ASK_TRIES: Final = 5
+MAX_TRIES: Final = 5
 
 
 class Previews:
@@ -28,8 +28,8 @@ class Previews:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._campaigns = KnownCampaigns(services)
-        self._confirming = Confirming(services)
+        self._campaigns = CampaignCache(services)
+        self._confirming = PendingCheck(services)
         self._trunks = Trunks(services)
 
     async def handle(self, event: PreviewEvent, entry: str) -> None:
@@ -58,7 +58,7 @@ class Previews:
                 return await self._answer(partial(ask, event, entry), event.campaign_id, settings, hours)
             reason, detail = "not_preview", f"campaign {event.campaign_id} is not in preview mode"
         except CampaignError as error:
-            reason, detail = "campaign_unusable", str(error)
+            reason, detail = "invalid_campaign", str(error)
         except Unreachable as error:
             reason, detail = "backend_unreachable", str(error)
         await previews.refuse(event, entry, reason, detail)
@@ -66,22 +66,22 @@ class Previews:
 
     async def _answer(
         self,
-        ask: Callable[[PreviewTerms], Awaitable[str | PreviewNeeds]],
+        ask: Callable[[PreviewLimits], Awaitable[str | PreviewMissing]],
         campaign: str,
         settings: CampaignSettings,
         hours: CallingHours,
     ) -> str:
         """Asks again with what the ledger needs to know of the contacts. Raises Unreachable."""
         given: MissingHours | None = None
-        for _ in range(ASK_TRIES):
+        for _ in range(MAX_TRIES):
             answer = await ask(await self._terms(campaign, settings, hours, given))
             if isinstance(answer, str):
                 return answer
             given = answer.missing or given
             if answer.trunk_changed:
-                await self._trunks.look(settings)
+                await self._trunks.refresh_members(settings)
             if answer.stale:
-                await self._confirming.confirm(campaign, settings, answer.stale, answer.now)
+                await self._confirming.confirm(campaign, settings, answer.stale, answer.ledger_ms)
         raise Unreachable("backend: the contacts to be shown keep changing")
 
     async def _terms(
@@ -90,15 +90,15 @@ class Previews:
         settings: CampaignSettings,
         hours: CallingHours,
         missing: MissingHours | None = None,
-    ) -> PreviewTerms:
+    ) -> PreviewLimits:
         now_ms = await self._now_ms()
         opening = hours.window.around(now_ms)
         contacts, zones = (missing.contacts, missing.zones) if missing else ({}, {})
-        return PreviewTerms(
+        return PreviewLimits(
             open_until_ms=opening.until_ms if opening.is_open else 0,
             retry=retry_plan(settings),
             max_concurrent=settings.max_concurrent_calls,
-            hours=hours_for(hours, contacts, zones, now_ms),
+            hours=build_zone_hours(hours, contacts, zones, now_ms),
             caps=caps_of(hours.pack, settings),
             pace=self._trunks.pace_of(campaign, settings),
         )

@@ -3,16 +3,16 @@
 -- ARGV hours of each campaign's window, in the order of KEYS
 -- Returns JSON [[people, abandoned]]
 local time = redis.call('TIME')
-local ahead = tonumber(redis.call('HGET', KEYS[1], 'ahead') or 0)
-local this_hour = math.floor((time[1] * 1000 + ahead) / 3600000)
+local clock_offset = tonumber(redis.call('HGET', KEYS[1], 'clock_offset') or 0)
+local this_hour = math.floor((time[1] * 1000 + clock_offset) / 3600000)
 
 -- The sum of an hourly count; fields as `lib/attempts.lua` writes them.
 local function sum_of(totals, letter, hours)
   local first, fields, sum = this_hour - hours + 1, {}, 0
   for hour = first, this_hour do fields[#fields + 1] = letter .. hour % 744 end
   for i, value in ipairs(redis.call('HMGET', totals, unpack(fields))) do
-    local kept = tonumber(value or 0)
-    if math.floor(kept / 1000000) == first + i - 1 then sum = sum + kept % 1000000 end
+    local stored = tonumber(value or 0)
+    if math.floor(stored / 1000000) == first + i - 1 then sum = sum + stored % 1000000 end
   end
   return sum
 end

@@ -14,7 +14,7 @@ local wanted = cjson.decode(ARGV[2])
 local agent, entry, hours = wanted.agent, wanted.entry, wanted.hours
 
 local maybe = wanted.contact ~= '' and { wanted.contact } or {}
-for _, set in ipairs(wanted.contact == '' and { reserved, unanswered, connected } or {}) do
+for _, set in ipairs(wanted.contact == '' and { reserved, dialing, connected } or {}) do
   for _, contact in ipairs(redis.call('ZRANGE', set, 0, -1)) do maybe[#maybe + 1] = contact end
 end
 for _, contact in ipairs(maybe) do
@@ -25,23 +25,23 @@ for _, contact in ipairs(maybe) do
 end
 
 local pace = look_at_pace(trunks, wanted.pace, 27)
-if pace.is_changed then return { 'ask', cjson.encode({ trunk_changed = true, now = now, wall = wall }) } end
+if pace.is_changed then return { 'ask', cjson.encode({ trunk_changed = true, ledger_ms = ledger_ms, server_ms = server_ms }) } end
 local gate = look_at_gate(api, wanted.open_until, wanted.events_required, wanted.deadline_ms)
 local contact, record, why_not = answered_offer(agent, wanted.contact, entry)
 local caps, opening = keep_caps(recent, wanted.caps), nil
 if not why_not then
   opening = opening_of(hours, contact, record)
   if not opening then
-    return { 'ask', cjson.encode({ missing = missing_hours_of(hours, { contact }), now = now, wall = wall }) }
+    return { 'ask', cjson.encode({ missing = missing_hours_of(hours, { contact }), ledger_ms = ledger_ms, server_ms = server_ms }) }
   end
   local refused = refusal(contact, record, wanted.max_attempts, listed, opening, recent, caps)
   if refused then
     record.of = nil
     pass_over(contact, record, refused)
   end
-  local live = count(reserved) + count(unanswered) + count(connected)
+  local live = count(reserved) + count(dialing) + count(connected)
   why_not = refused and refused.reason or gate.closed or live >= wanted.most_live and 'concurrency'
-    or pace.lines < 1 and 'trunk_lines' or pace.calls < 1 and 'calls_per_second' or nil
+    or pace.lines < 1 and 'trunk_channels' or pace.calls < 1 and 'calls_per_second' or nil
 end
 if why_not then
   tell_agent(previews, 'preview_refused', agent, contact, entry, cjson.encode({ reason = why_not }))
@@ -49,7 +49,7 @@ else
   keep_plan(wanted.plan)
   local terms = { calls = calls, lease_ms = wanted.lease_ms, deadline_ms = wanted.deadline_ms, trace = wanted.trace }
   reserve(contact, record, terms, earlier(wanted.open_until, opening.u), entry, agent)
-  if gate.is_probe then redis.call('HSET', api, 'probed', now) end
+  if gate.is_probe then redis.call('HSET', api, 'probed', ledger_ms) end
   take_pace(pace, 1)
 end
 publish()

@@ -12,8 +12,8 @@ local record = load_record(contact)
 if document and document.l == token then
   if document.v ~= version then return 'newer' end
   redis.call('HDEL', outbox, contact)
-  if record and record.p == 'finished' then
-    move(contact, record, 'finished', record.q == 2 and now or now + tombstone_ms)
+  if record and record.p == 'final' then
+    move(contact, record, 'final', record.q == 2 and ledger_ms or ledger_ms + tombstone_ms)
   end
   return 'done'
 end

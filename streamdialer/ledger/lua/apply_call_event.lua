@@ -8,19 +8,19 @@
 --   was known · "ended" applied, and the call is over · "unknown_campaign" · "unknown_contact" · "no_attempt" nothing was
 --   placed that it could speak of · "foreign_call" the call id is of no attempt of this contact
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts observations agent_activity suppression call_history
-local free_agents, busy_agents, work, waiting_people, seen, learning = KEYS[21], KEYS[22], unpack(KEYS, 24, 27)
+local free_agents, busy_agents, agent_activity, waiting_people, observations, learning = KEYS[21], KEYS[22], unpack(KEYS, 24, 27)
 local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local by_machine, entry, max_call_ms, deadline_ms = ARGV[7] == '1', ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 local cause = ARGV[11] ~= '' and ARGV[11] or nil
-local written_ms = written_at(entry, now, wall)
+local written_ms = written_at(entry, ledger_ms, server_ms)
 
 -- After memory was lost, an event that belongs to nothing the ledger knows belongs to a call it has forgotten, unless a
 -- later call of the contact is known. Asked only when an event belongs to nothing.
 local lost_ms = 0
 local function may_be_forgotten(record)
-  memory_trouble(server, now, deadline_ms) -- perhaps nobody has noticed the loss yet
+  memory_trouble(server, ledger_ms, deadline_ms) -- perhaps nobody has noticed the loss yet
   lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
-  if lost_ms == 0 or now >= lost_ms + max_call_ms then return false end
+  if lost_ms == 0 or ledger_ms >= lost_ms + max_call_ms then return false end
   local last = record and record.h and record.h[#record.h]
   return not (last and last.sm and last.sm >= lost_ms and last.t ~= 'remembered')
 end
@@ -30,10 +30,10 @@ if not record then
   local is_known = redis.call('HEXISTS', directory, campaign) == 1
   local unknown = is_known and 'unknown_contact' or 'unknown_campaign'
   if not may_be_forgotten(nil) then return { unknown, '' } end
-  local mark = redis.call('HGET', server, 'rebuild') or ''
+  local mark = redis.call('HGET', server, 'rebuild_epoch') or ''
   local is_rebuilt = mark == '' or redis.call('HGET', totals, 'rebuilt') == mark
   if is_ending and is_rebuilt then return { unknown, '' } end -- old news of a contact that was forgotten long ago
-  record = { a = 0, pr = 5, o = digits(order_of(5, now, 0)), q = is_ending and 3 or 1 }
+  record = { a = 0, pr = 5, o = digits(order_of(5, ledger_ms, 0)), q = is_ending and 3 or 1 }
 end
 
 local history, position, why_not = record.h or {}, nil, nil
@@ -67,10 +67,10 @@ end
 
 local attempt = record.h[position]
 local function answer(outcome) return { outcome, attempt.id, attempt.tr or '' } end
-local known = redis.call('HMGET', evidence, 'last', 'attempt')
+local known = redis.call('HMGET', event_watermark, 'last', 'attempt')
 if not known[1] or is_after(entry, known[1]) then
-  if known[2] and known[2] ~= attempt.id then redis.call('HSET', evidence, 'other', known[1]) end
-  redis.call('HSET', evidence, 'last', entry, 'attempt', attempt.id)
+  if known[2] and known[2] ~= attempt.id then redis.call('HSET', event_watermark, 'other', known[1]) end
+  redis.call('HSET', event_watermark, 'last', entry, 'attempt', attempt.id)
 end
 
 local before, f, news = adds(attempt), attempt.f, false
@@ -110,7 +110,7 @@ save_record(contact, record)
 
 local after = adds(attempt)
 local function tell_pacing(what)
-  if attempt.t ~= 'remembered' then saw(seen, learning, what, written_ms, written_ms - attempt.sm, campaign) end
+  if attempt.t ~= 'remembered' then saw(observations, learning, what, written_ms, written_ms - attempt.sm, campaign) end
 end
 if after.answered_calls and not before.answered_calls then tell_pacing(f.m and 'machine' or 'human') end
 if after.abandoned and not before.abandoned then tell_pacing('abandoned') end
@@ -128,11 +128,11 @@ if fact == 'a' and not answered_before and not f.m and attempt.s == 'answered' t
       redis.call('ZREM', free_agents, agent)
       redis.call('ZADD', busy_agents, digits(math.max(heard, written_ms)), agent)
       redis.call('PEXPIRE', busy_agents, 86400000) -- a queue nobody dials any more
-      note_work(work, agent, 'busy', written_ms, seen, learning)
+      note_work(agent_activity, agent, 'busy', written_ms, observations, learning)
     end
   else
-    redis.call('ZREMRANGEBYSCORE', waiting_people, '-inf', digits(now - 60000)) -- they no longer wait, whatever was heard
-    redis.call('ZADD', waiting_people, digits(now), attempt.id)
+    redis.call('ZREMRANGEBYSCORE', waiting_people, '-inf', digits(ledger_ms - 60000)) -- they no longer wait, whatever was heard
+    redis.call('ZADD', waiting_people, digits(ledger_ms), attempt.id)
     redis.call('PEXPIRE', waiting_people, 86400000)
   end
 end

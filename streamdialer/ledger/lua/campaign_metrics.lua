@@ -5,16 +5,16 @@
 -- Returns JSON {ready, waiting, reserved, unanswered, connected, silent, forgotten, free, busy, active: [[campaign,
 --   pacing]]?}
 local time = redis.call('TIME')
-local ahead = tonumber(redis.call('HGET', KEYS[1], 'ahead') or 0)
-local now = time[1] * 1000 + math.floor(time[2] / 1000) + ahead -- the ledger's clock, to a tenth of a second
+local clock_offset = tonumber(redis.call('HGET', KEYS[1], 'clock_offset') or 0)
+local ledger_ms = time[1] * 1000 + math.floor(time[2] / 1000) + clock_offset -- the ledger's clock, to a tenth of a second
 local sums, active = { silent = 0, free = 0, busy = 0 }, {}
-local PLACES = { 'ready', 'waiting', 'reserved', 'unanswered', 'connected', 'forgotten' }
-for _, place in ipairs(PLACES) do sums[place] = 0 end
+local STATES = { 'ready', 'deferred', 'reserved', 'dialing', 'connected', 'orphaned' }
+for _, state in ipairs(STATES) do sums[state] = 0 end
 
 local at = 2
 for _, campaign in ipairs(ARGV) do
-  for i, place in ipairs(PLACES) do sums[place] = sums[place] + redis.call('ZCARD', KEYS[at + i]) end
-  sums.silent = sums.silent + redis.call('ZCOUNT', KEYS[at + 4], '-inf', '(' .. string.format('%.0f', now))
+  for i, state in ipairs(STATES) do sums[state] = sums[state] + redis.call('ZCARD', KEYS[at + i]) end
+  sums.silent = sums.silent + redis.call('ZCOUNT', KEYS[at + 4], '-inf', '(' .. string.format('%.0f', ledger_ms))
   if redis.call('HGET', KEYS[at], 'status') == 'active' then
     active[#active + 1] = { campaign, redis.call('HGET', KEYS[at + 7], campaign) or '' }
   end

@@ -11,4 +11,4 @@ local most = plan and cjson.decode(plan).m or math.huge
 local opening = opening_of(read_hours(ARGV[3]), contact, record) or {}
 local refused = refusal(contact, record, most, KEYS[21], opening, KEYS[22], kept_caps())
 if not refused then return '{}' end
-return cjson.encode({ reason = refused.reason, due = refused.due and refused.due - (now - wall), detail = refused.detail })
+return cjson.encode({ reason = refused.reason, due = refused.due and refused.due - (ledger_ms - server_ms), detail = refused.detail })

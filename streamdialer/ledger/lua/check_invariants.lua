@@ -11,35 +11,35 @@ local function expect(name, contact, is_true, wrong)
 end
 
 local held, earliest = 0, math.huge
-for place, set in pairs(places) do
+for state, set in pairs(states) do
   held = held + count(set)
-  local first = place ~= 'ready' and redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
+  local first = state ~= 'ready' and redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
   if first and first ~= 'inf' then earliest = math.min(earliest, tonumber(first)) end
 end
 local known = redis.call('HLEN', records)
-expect('one_place', '', held == known, held .. ' contacts are in places, ' .. known .. ' have records')
+expect('one_state', '', held == known, held .. ' contacts are in states, ' .. known .. ' have records')
 if earliest < math.huge then
-  local sweep = redis.call('ZSCORE', due, campaign)
-  local is_in_time = sweep and tonumber(sweep) <= math.max(earliest, now + 1001) -- stalled ones: looked at every second
+  local sweep = redis.call('ZSCORE', sweep_schedule, campaign)
+  local is_in_time = sweep and tonumber(sweep) <= math.max(earliest, ledger_ms + 1001) -- stalled ones: looked at every second
   expect('sweep', '', is_in_time, 'deadline ' .. digits(earliest) .. ', sweep ' .. (sweep or 'none'))
 end
 
-local IN_CALL = { reserved = true, unanswered = true, connected = true, in_doubt = true }
+local IN_CALL = { reserved = true, dialing = true, connected = true, orphaned = true }
 local PLACE_OF = {
-  reserved = 'reserved', sent = 'unanswered', ringing = 'unanswered', answered = 'connected', in_doubt = 'in_doubt',
+  reserved = 'reserved', sent = 'dialing', ringing = 'dialing', answered = 'connected', orphaned = 'orphaned',
 }
-for place, set in pairs(places) do
+for state, set in pairs(states) do
   for _, contact in ipairs(redis.call('ZRANGE', set, 0, most - 1)) do
     local record = load_record(contact)
     local says = record and record.p or 'nothing'
-    expect('record', contact, says == place, 'it is in ' .. place .. ', its record says ' .. says)
+    expect('record', contact, says == state, 'it is in ' .. state .. ', its record says ' .. says)
     if record then
       local newest = record.h and record.h[#record.h]
       local state = newest and newest.s or 'none'
-      expect('attempt', contact, PLACE_OF[state] == (IN_CALL[place] and place or nil),
-        'it is in ' .. place .. ', its newest attempt is ' .. state)
-      local may_be_called = place == 'ready' or place == 'offered' or place == 'reserved' or place == 'waiting'
-      expect('suppressed', contact, not (record.dnc and may_be_called), 'not to be called, and in ' .. place)
+      expect('attempt', contact, PLACE_OF[state] == (IN_CALL[state] and state or nil),
+        'it is in ' .. state .. ', its newest attempt is ' .. state)
+      local may_be_called = state == 'ready' or state == 'previewing' or state == 'reserved' or state == 'deferred'
+      expect('suppressed', contact, not (record.dnc and may_be_called), 'not to be called, and in ' .. state)
     end
   end
 end

@@ -7,10 +7,10 @@
 local status = redis.call('HGET', campaign_key, 'status')
 if redis.call('HEXISTS', directory, campaign) == 0 and not status then return 'unknown' end
 if status and status ~= 'completed' and status ~= 'cancelled' then return 'not_finished' end
-if count(reserved) + count(unanswered) + count(connected) + count(in_doubt) > 0 then return 'calls_live' end
+if count(reserved) + count(dialing) + count(connected) + count(orphaned) > 0 then return 'calls_live' end
 if redis.call('HLEN', outbox) > 0 then return 'updates_waiting' end
 local left = tonumber(ARGV[2])
-for _, set in pairs(places) do
+for _, set in pairs(states) do
   for _, contact in ipairs(left > 0 and redis.call('ZRANGE', set, 0, left - 1) or {}) do
     local record = load_record(contact)
     forget_numbers(KEYS[25], contact, record)
@@ -21,8 +21,8 @@ for _, set in pairs(places) do
 end
 if left == 0 then return 'more' end
 redis.call('DEL', unpack(KEYS, 1, 11))
-redis.call('DEL', in_doubt, offered, unpack(KEYS, 27))
-redis.call('ZREM', due, campaign)
+redis.call('DEL', orphaned, previewing, unpack(KEYS, 27))
+redis.call('ZREM', sweep_schedule, campaign)
 redis.call('HDEL', waiting_ticks, campaign)
 redis.call('HDEL', directory, campaign)
 redis.call('ZREM', KEYS[21], campaign)

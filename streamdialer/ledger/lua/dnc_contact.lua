@@ -3,12 +3,12 @@
 -- ARGV campaign, contact, why
 -- Returns its numbers, which have been listed, joined by spaces; '' when they are not known
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index
-local listed, requests = KEYS[21], KEYS[22]
-local contact, since_and_why = ARGV[2], math.floor(wall / 1000) .. ' ' .. ARGV[3]
+local listed, pending_dnc = KEYS[21], KEYS[22]
+local contact, since_and_why = ARGV[2], math.floor(server_ms / 1000) .. ' ' .. ARGV[3]
 local record = load_record(contact)
 local numbers = record and record.e or {}
 for _, number in ipairs(numbers) do list_number(listed, number, since_and_why) end
-if #numbers == 0 and redis.call('HSETNX', requests, contact, since_and_why) == 1 and not record
+if #numbers == 0 and redis.call('HSETNX', pending_dnc, contact, since_and_why) == 1 and not record
   and redis.call('HEXISTS', directory, campaign) == 1 then
   tell_backend(contact, 'do_not_call', nil, nil) -- it was forgotten, or comes with a later list
 end

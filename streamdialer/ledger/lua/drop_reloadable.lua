@@ -6,13 +6,13 @@
 -- ARGV campaign, place (ready | offered | reserved | waiting), how many of it to pass over, batch
 -- Returns {looked at, kept} (looked at < batch: the place is done) · {-1, 0} the campaign has been rebuilt
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index
-local place, from, batch = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local memory = redis.call('HMGET', server, 'rebuild', 'lost')
+local state, from, batch = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local memory = redis.call('HMGET', server, 'rebuild_epoch', 'lost')
 if not memory[1] or redis.call('HGET', totals, 'rebuilt') == memory[1] then return { -1, 0 } end
 local lost_ms = tonumber(memory[2] or 0)
 
-if place == 'ready' and from == 0 then -- live calls, of which there are few: the backend may know that they are over
-  for _, set in ipairs({ unanswered, connected, in_doubt }) do
+if state == 'ready' and from == 0 then -- live calls, of which there are few: the backend may know that they are over
+  for _, set in ipairs({ dialing, connected, orphaned }) do
     for _, contact in ipairs(redis.call('ZRANGE', set, 0, -1)) do
       local record = load_record(contact)
       local attempt = record.h[#record.h]
@@ -28,21 +28,21 @@ local LISTED = { no_answer = true, busy = true }
 local function may_go(contact, record)
   if redis.call('HEXISTS', outbox, contact) == 1 or owed(record) then return false end
   local last = record.h and record.h[#record.h]
-  if place == 'reserved' then return last.rm < lost_ms end
-  if place == 'ready' or place == 'offered' or is_put_off(record) then return true end
+  if state == 'reserved' then return last.rm < lost_ms end
+  if state == 'ready' or state == 'previewing' or is_put_off(record) then return true end
   return last and last.d and LISTED[last.d] or false
 end
-local looked, kept = redis.call('ZRANGE', places[place], from, from + batch - 1), 0
+local looked, stored = redis.call('ZRANGE', states[state], from, from + batch - 1), 0
 for _, contact in ipairs(looked) do
   local record = load_record(contact)
   if may_go(contact, record) then
-    if record.of then end_offer(contact, record, 'memory_lost') end
+    if record.of then end_offer(contact, record, 'data_loss') end
     forget_numbers(KEYS[21], contact, record)
-    redis.call('ZREM', places[place], contact)
+    redis.call('ZREM', states[state], contact)
     forget(contact, record)
   else
-    kept = kept + 1
+    stored = stored + 1
   end
 end
 publish()
-return { #looked, kept }
+return { #looked, stored }

@@ -7,7 +7,7 @@
 -- Returns the ids of the ticks added, '' where none was
 -- uses: clock
 local kind, interval = ARGV[1], tonumber(ARGV[2])
-local now = ledger_clock(KEYS[4])
+local ledger_ms = ledger_clock(KEYS[4])
 local added = {}
 local campaigns = #KEYS - 5
 for i = 3, campaigns + 2 do
@@ -19,14 +19,14 @@ for i = 3, campaigns + 2 do
     wanted = is_over and redis.call('HEXISTS', KEYS[5], campaign) == 1
   end
   if wanted and interval > 0 then
-    local field, slot = kind .. ':' .. campaign, now - now % interval
+    local field, slot = kind .. ':' .. campaign, ledger_ms - ledger_ms % interval
     local last = tonumber(redis.call('HGET', KEYS[3], field))
     if kind == 'cleanup' and not last then -- ended just now: its keys stay for one interval
-      redis.call('HSET', KEYS[3], field, string.format('%.0f', now))
+      redis.call('HSET', KEYS[3], field, string.format('%.0f', ledger_ms))
       wanted = false
     elseif kind == 'cleanup' then
-      wanted = now - last >= interval
-      if wanted then redis.call('HSET', KEYS[3], field, string.format('%.0f', now)) end
+      wanted = ledger_ms - last >= interval
+      if wanted then redis.call('HSET', KEYS[3], field, string.format('%.0f', ledger_ms)) end
     else
       wanted = not last or last < slot
       if wanted then redis.call('HSET', KEYS[3], field, string.format('%.0f', slot)) end

@@ -8,7 +8,7 @@
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index call_history
 local deadline_ms, max_call_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 local recent, newest_calls = KEYS[24], KEYS[25]
-local memory = redis.call('HMGET', server, 'rebuild', 'lost')
+local memory = redis.call('HMGET', server, 'rebuild_epoch', 'lost')
 if not memory[1] or redis.call('HGET', totals, 'rebuilt') == memory[1] then return -1 end
 if redis.call('HEXISTS', directory, campaign) == 0 then return -1 end -- it was cleaned up meanwhile
 keep_plan(ARGV[2])
@@ -18,17 +18,17 @@ for i = 6, #ARGV, 6 do
   local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local record = load_record(contact)
   local is_new = not record
-  record = record or { a = math.max(0, attempts - 1), pr = priority, o = digits(order_of(priority, now, 0)) }
-  local is_idle = is_new or ({ ready = 1, waiting = 1, offered = 1, reserved = 1 })[record.p]
+  record = record or { a = math.max(0, attempts - 1), pr = priority, o = digits(order_of(priority, ledger_ms, 0)) }
+  local is_idle = is_new or ({ ready = 1, deferred = 1, previewing = 1, reserved = 1 })[record.p]
   local has_news = redis.call('HEXISTS', outbox, contact) == 1
   if is_idle and (is_new or attempts > record.a) then
     redis.call('HDEL', outbox, contact) -- what it says is older than what the backend shows
     redis.call('HSET', contacts, contact, ARGV[i + 3])
     know_contact(contact, record, ARGV[i + 3], KEYS[21], KEYS[22], KEYS[23])
-    remember_attempt(contact, record, tonumber(memory[2] or now), deadline_ms)
+    remember_attempt(contact, record, tonumber(memory[2] or ledger_ms), deadline_ms)
     local attempt = record.h[#record.h]
     local sent = tonumber(ARGV[i + 5])
-    if sent then attempt.sm = math.min(attempt.sm, sent + (now - wall)) end
+    if sent then attempt.sm = math.min(attempt.sm, sent + (ledger_ms - server_ms)) end
     local before = adds(attempt)
     attempt.f.u = 1
     if ARGV[i + 4] == '1' then attempt.f.w = 1 end
@@ -37,7 +37,7 @@ for i = 6, #ARGV, 6 do
     count_call(recent, newest_calls, contact, record, attempt)
     save_record(contact, record)
     doubted = doubted + 1
-  elseif record.p == 'unanswered' or record.p == 'connected' or record.p == 'in_doubt' then
+  elseif record.p == 'dialing' or record.p == 'connected' or record.p == 'orphaned' then
     local attempt = record.h[#record.h]
     attempt.k = memory[1]
     if record.q then -- it was made from an event: now it is known who it is and how often they were called
@@ -50,11 +50,11 @@ for i = 6, #ARGV, 6 do
       count_call(recent, newest_calls, contact, record, attempt, was)
     end
     save_record(contact, record)
-  elseif (record.p == 'finished' or record.p == 'waiting') and not has_news then
+  elseif (record.p == 'final' or record.p == 'deferred') and not has_news then
     tell_backend(contact, status_of(record), told_attempts(record), nil) -- it was told, and shows something older
     if record.q then
       record.q = LISTED_AGAIN[record.h[#record.h].d] and 2 or 1
-      move(contact, record, 'finished', math.huge)
+      move(contact, record, 'final', math.huge)
       save_record(contact, record)
     end
   end

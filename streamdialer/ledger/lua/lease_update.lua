@@ -8,13 +8,13 @@ local raw = redis.call('HGET', outbox, contact)
 if not raw then return 'none' end
 local document = cjson.decode(raw)
 -- After memory was lost, the backend may show what is newer than "pending": it is not told so until it has been asked.
-local mark = redis.call('HGET', server, 'rebuild') or ''
+local mark = redis.call('HGET', server, 'rebuild_epoch') or ''
 if document.s == 'pending' and mark ~= '' and redis.call('HGET', totals, 'rebuilt') ~= mark then
   redis.call('HDEL', outbox, contact)
   return 'none'
 end
-if document.l and document.l ~= token and document.le > now then return 'busy' end
-document.l, document.le = token, now + lease_ms
+if document.l and document.l ~= token and document.le > ledger_ms then return 'busy' end
+document.l, document.le = token, ledger_ms + lease_ms
 redis.call('HSET', outbox, contact, cjson.encode(document))
 local record = ARGV[5] and load_record(contact)
 local newest = record and record.h and record.h[#record.h]

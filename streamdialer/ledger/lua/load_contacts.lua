@@ -17,19 +17,19 @@ if ARGV[4] ~= '' then redis.call('HSET', totals, 'country', ARGV[4]) end
 -- A contact the ledger knows: with another priority it moves, and keeps its age; one that waits moves when it is due.
 local function see_again(contact, record, priority, is_pending)
   local is_moved, is_seen = record.pr ~= priority, is_pending and record.p == 'ready'
-  if record.p == 'finished' or not (is_moved or is_seen) then return end
+  if record.p == 'final' or not (is_moved or is_seen) then return end
   if is_moved then
     record.o = digits(tonumber(record.o) + (record.pr - priority) * PRIORITY_STEP)
     record.pr = priority
     if record.p == 'ready' then to_ready(contact, record) end
   end
-  if is_seen then record.sn = now end
+  if is_seen then record.sn = ledger_ms end
   save_record(contact, record)
 end
 
 -- Takes what the backend has corrected of a contact who is not being called: numbers, zone, what an agent is shown.
 local function correct(contact, record, call, problem)
-  if record.p ~= 'ready' and record.p ~= 'waiting' or redis.call('HGET', contacts, contact) == call then return end
+  if record.p ~= 'ready' and record.p ~= 'deferred' or redis.call('HGET', contacts, contact) == call then return end
   local before = table.concat(numbers_of(record), ' ')
   forget_numbers(KEYS[23], contact, record)
   redis.call('HSET', contacts, contact, call)
@@ -41,7 +41,7 @@ local function correct(contact, record, call, problem)
     suppress(contact, record)
   elseif problem ~= '' then
     record.why = problem
-    move(contact, record, 'finished', math.huge)
+    move(contact, record, 'final', math.huge)
     tell_backend(contact, 'invalid', nil, nil)
   end
   save_record(contact, record)
@@ -58,22 +58,22 @@ for i = 6, #ARGV, 6 do
     correct(contact, known, ARGV[i + 3], ARGV[i + 4])
     if cjson.decode(ARGV[i + 3]).dnc then suppress(contact, known) end
   else
-    local record = { sn = now, a = attempts, o = digits(order_of(priority, now, ((i - 6) / 6 % 512) / 512)), pr = priority }
+    local record = { sn = ledger_ms, a = attempts, o = digits(order_of(priority, ledger_ms, ((i - 6) / 6 % 512) / 512)), pr = priority }
     record.n = tonumber(redis.call('HGET', totals, 'n:' .. contact) or nil)
     know_contact(contact, record, ARGV[i + 3], KEYS[21], KEYS[22], KEYS[23])
     if record.dnc then
       refuse('do_not_call')
-      move(contact, record, 'finished', math.huge)
+      move(contact, record, 'final', math.huge)
       tell_backend(contact, 'do_not_call', nil, nil)
     elseif ARGV[i + 4] ~= '' then
       answer.invalid = answer.invalid + 1
       record.why = ARGV[i + 4]
-      move(contact, record, 'finished', math.huge)
+      move(contact, record, 'final', math.huge)
       tell_backend(contact, 'invalid', nil, nil)
     elseif attempts >= max_attempts then
       answer.used_up = answer.used_up + 1
       redis.call('HSET', contacts, contact, ARGV[i + 3]) -- a callback may be asked for
-      move(contact, record, 'finished', now + tombstone_ms)
+      move(contact, record, 'final', ledger_ms + tombstone_ms)
     else
       redis.call('HSET', contacts, contact, ARGV[i + 3])
       local refused = closed_by(opening_of(hours, contact, record) or {}) -- what is not known here, the claim asks for
@@ -84,7 +84,7 @@ for i = 6, #ARGV, 6 do
         answer.added = answer.added + 1
         to_ready(contact, record)
       end
-      if ARGV[i + 5] == '1' and record.p ~= 'finished' then tell_backend(contact, 'pending', nil, nil) end
+      if ARGV[i + 5] == '1' and record.p ~= 'final' then tell_backend(contact, 'pending', nil, nil) end
     end
     save_record(contact, record)
   end

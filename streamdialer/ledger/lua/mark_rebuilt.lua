@@ -5,9 +5,9 @@
 -- Returns "ok" · "lost_again"
 -- uses: clock campaign retry suppression number_index
 local mark = ARGV[2]
-if redis.call('HGET', server, 'rebuild') ~= mark then return 'lost_again' end
+if redis.call('HGET', server, 'rebuild_epoch') ~= mark then return 'lost_again' end
 if redis.call('HGET', totals, 'rebuilt') == mark or redis.call('HEXISTS', directory, campaign) == 0 then return 'ok' end
-for _, set in ipairs({ unanswered, connected, in_doubt }) do
+for _, set in ipairs({ dialing, connected, orphaned }) do
   for _, contact in ipairs(redis.call('ZRANGE', set, 0, -1)) do
     local record = load_record(contact)
     local attempt = record.h[#record.h]

@@ -1,9 +1,9 @@
 -- Says that nothing is up that the ledger does not know: whoever has just made the server and its world knows.
 -- KEYS 1 server
--- Returns "ok" · "memory_unknown" the server does not say who it is
+-- Returns "ok" · "server_unknown" the server does not say who it is
 -- uses: data_loss
 local run = run_of_server()
-if not run then return 'memory_unknown' end
-redis.call('HSET', KEYS[1], 'run', run, 'quiet', '0', 'rebuild', '')
+if not run then return 'server_unknown' end
+redis.call('HSET', KEYS[1], 'run', run, 'hold_until', '0', 'rebuild_epoch', '')
 redis.call('HDEL', KEYS[1], 'lost')
 return 'ok'

@@ -6,14 +6,14 @@
 -- uses: clock data_loss campaign
 local channel, deadline_ms = ARGV[2], tonumber(ARGV[3])
 if redis.call('HEXISTS', directory, campaign) == 0 or not is_active() then return 'not_over' end
-if memory_trouble(server, now, deadline_ms) then return 'not_over' end
-local mark = redis.call('HGET', server, 'rebuild') or ''
+if memory_trouble(server, ledger_ms, deadline_ms) then return 'not_over' end
+local mark = redis.call('HGET', server, 'rebuild_epoch') or ''
 if mark ~= '' and redis.call('HGET', totals, 'rebuilt') ~= mark then return 'not_over' end
-for place, set in pairs(places) do
-  if place ~= 'finished' and count(set) > 0 then return 'not_over' end
+for state, set in pairs(states) do
+  if state ~= 'final' and count(set) > 0 then return 'not_over' end
 end
 if redis.call('HLEN', outbox) > 0 then return 'not_over' end
 if redis.call('HEXISTS', totals, 'exhausted') == 1 then return 'told' end
 redis.call('PUBLISH', channel, 'campaign:exhausted:' .. campaign)
-redis.call('HSET', totals, 'exhausted', digits(now))
+redis.call('HSET', totals, 'exhausted', digits(ledger_ms))
 return 'announced'

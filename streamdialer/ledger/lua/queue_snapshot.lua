@@ -8,7 +8,7 @@
 --   '1' ringing (since, ms), people, abandoned}], and with '1' talking, wrapping (since, ms), waiting, learning?, version, read,
 --   seen: [[what, at, took, campaign]]} or "queue_changed": the campaigns of the queue are not those passed
 -- uses: clock agent_callback_order
-local now, wall = ledger_clock(KEYS[7])
+local ledger_ms, server_ms = ledger_clock(KEYS[7])
 local is_adaptive, deadline_ms = ARGV[1] == '1', tonumber(ARGV[2])
 local members = redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES')
 local served = {}
@@ -23,14 +23,14 @@ local function list(values) return #values > 0 and values or cjson.empty_array e
 
 -- People and abandoned calls of the last hours; fields as `lib/attempts.lua` writes them.
 local function window(totals, hours)
-  local first = math.floor(now / 3600000) - hours + 1
+  local first = math.floor(ledger_ms / 3600000) - hours + 1
   local sums = {}
   for _, letter in ipairs({ 'p', 'b' }) do
     local fields, sum = {}, 0
     for hour = first, first + hours - 1 do fields[#fields + 1] = letter .. hour % 744 end
     for i, value in ipairs(redis.call('HMGET', totals, unpack(fields))) do
-      local kept = tonumber(value or 0)
-      if math.floor(kept / 1000000) == first + i - 1 then sum = sum + kept % 1000000 end
+      local stored = tonumber(value or 0)
+      if math.floor(stored / 1000000) == first + i - 1 then sum = sum + stored % 1000000 end
     end
     sums[letter] = sum
   end
@@ -38,10 +38,10 @@ local function window(totals, hours)
 end
 
 -- Contacts that may be placed: of the callbacks that stand aside, one for each free agent, and those past their grace.
-local function placeable(ready, kept)
-  local aside = redis.call('ZCOUNT', ready, '(' .. aside_until(wall), '+inf')
+local function placeable(ready, agent_callbacks)
+  local aside = redis.call('ZCOUNT', ready, '(' .. aside_until(server_ms), '+inf')
   if aside > 0 then
-    for _, agent in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do aside = aside - #kept_names(kept, agent, 1) end
+    for _, agent in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do aside = aside - #agent_callback_names(agent_callbacks, agent, 1) end
   end
   return redis.call('ZCARD', ready) - math.max(0, aside)
 end
@@ -57,19 +57,19 @@ for i = 3, #ARGV, 2 do
     connected = redis.call('ZCARD', KEYS[at + 4]),
     served = served[id] or 0,
     pacing = redis.call('HGET', KEYS[5], id) or '',
-    held = tonumber(redis.call('HGET', KEYS[6], 'c:' .. id) or 0) > now,
+    held = tonumber(redis.call('HGET', KEYS[6], 'c:' .. id) or 0) > ledger_ms,
   }
   if is_adaptive then
     local ringing, sent = {}, redis.call('ZRANGE', KEYS[at + 3], 0, -1, 'WITHSCORES')
     for k = 2, #sent, 2 do ringing[#ringing + 1] = tonumber(sent[k]) - deadline_ms end
-    for _ = 1, redis.call('ZCARD', KEYS[at + 2]) do ringing[#ringing + 1] = now end -- reserved: about to ring
+    for _ = 1, redis.call('ZCARD', KEYS[at + 2]) do ringing[#ringing + 1] = ledger_ms end -- reserved: about to ring
     one.ringing = list(ringing)
     one.people, one.abandoned = window(KEYS[at + 5], tonumber(ARGV[i + 1]))
   end
   campaigns[#campaigns + 1] = one
 end
 local answer = {
-  now = now,
+  ledger_ms = ledger_ms,
   free = redis.call('ZCARD', KEYS[1]),
   busy = redis.call('ZCARD', KEYS[2]),
   polled = tonumber(redis.call('HGET', KEYS[3], 'polled') or 0),
@@ -77,21 +77,21 @@ local answer = {
 }
 if is_adaptive then
   local since = { t = {}, w = {} }
-  local work = redis.call('HGETALL', KEYS[8])
-  for i = 2, #work, 2 do
-    local spells = since[string.sub(work[i], 1, 1)]
-    spells[#spells + 1] = tonumber(string.sub(work[i], 3))
+  local activity = redis.call('HGETALL', KEYS[8])
+  for i = 2, #activity, 2 do
+    local spells = since[string.sub(activity[i], 1, 1)]
+    spells[#spells + 1] = tonumber(string.sub(activity[i], 3))
   end
   answer.talking, answer.wrapping = list(since.t), list(since.w)
-  answer.waiting = redis.call('ZCOUNT', KEYS[9], now - 30000, '+inf') -- nobody waits longer than that for an agent
+  answer.waiting = redis.call('ZCOUNT', KEYS[9], ledger_ms - 30000, '+inf') -- nobody waits longer than that for an agent
   local learnt = redis.call('HMGET', KEYS[11], 'learning', 'version', 'read')
   answer.learning, answer.version, answer.read = learnt[1] or nil, tonumber(learnt[2] or 0), learnt[3] or '0-0'
-  local seen = {}
+  local observations = {}
   for _, entry in ipairs(redis.call('XRANGE', KEYS[10], '(' .. answer.read, '+', 'COUNT', 1000)) do
     local f = entry[2]
-    seen[#seen + 1] = { f[2], tonumber(f[4]), tonumber(f[6]), f[8] }
+    observations[#observations + 1] = { f[2], tonumber(f[4]), tonumber(f[6]), f[8] }
     answer.read = entry[1]
   end
-  answer.seen = list(seen)
+  answer.observations = list(observations)
 end
 return cjson.encode(answer)

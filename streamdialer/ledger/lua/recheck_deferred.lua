@@ -10,7 +10,7 @@ local from, reading = string.match(redis.call('HGET', totals, 'again') or '', '^
 if not from then return { 0, 0 } end
 from = tonumber(from)
 local caps, brought = kept_caps(), 0
-local looked = redis.call('ZRANGE', waiting, from, from + batch - 1, 'WITHSCORES')
+local looked = redis.call('ZRANGE', deferred, from, from + batch - 1, 'WITHSCORES')
 for i = 1, #looked, 2 do
   local contact, record = looked[i], load_record(looked[i])
   if is_put_off(record) then
@@ -29,7 +29,7 @@ end
 if #looked == 2 * batch then
   local stay, last = 0, tonumber(looked[#looked])
   for i = 1, #looked, 2 do
-    local due_ms = redis.call('ZSCORE', waiting, looked[i])
+    local due_ms = redis.call('ZSCORE', deferred, looked[i])
     if due_ms and tonumber(due_ms) <= last then stay = stay + 1 end
   end
   redis.call('HSET', totals, 'again', from + stay .. ' ' .. reading)

@@ -11,7 +11,7 @@ for i = 4, #ARGV do
   local record = load_record(contact)
   local is_judged = record and record.p == 'ready' and (record.sn or 0) < asked
   if is_judged and redis.call('HEXISTS', outbox, contact) == 0 then
-    move(contact, record, 'finished', now + tombstone_ms)
+    move(contact, record, 'final', ledger_ms + tombstone_ms)
     record.x = 1
     save_record(contact, record)
   end

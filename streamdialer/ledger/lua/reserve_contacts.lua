@@ -10,13 +10,13 @@
 --   which a ready contact is looked up, hours? = of each zone set (none: any), hours_mark (`rules/calling.py`), caps = JSON, '' =
 --   none, pace, others = {{id, calls per agent}, …} of the other campaigns of the queue, in the order of KEYS, trace =
 --   `traceparent`, '' = none}
--- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, in_doubt, limit, steps: [[limit, room before it, room
+-- Returns JSON {reason?, dialed, free, unanswered, live, ready, waiting, orphaned, limit, steps: [[limit, room before it, room
 --   after it]]?, skipped, why?, stale?, wait_ms?, missing?, next_ms?, again, wall}; reason "queue_changed": the campaigns of the queue are not those passed, ask again; "trunk_changed":
 --   the same of the trunk; next_ms: when its pace or its trunk may allow another call, or the line is to be looked at
 --   further; stale: contacts passed over to be looked up; missing: the next contacts need hours that were not passed, ask
 --   again with them; again: contacts that were put off are to be looked at again (recheck_deferred.lua)
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression hours call_history recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback
-local given_answer, calls, api, free_agents, queue_campaigns, busy_agents, listed, recent, trunks, kept = unpack(KEYS, 21, 30)
+local given_answer, calls, api, free_agents, queue_campaigns, busy_agents, listed, call_history, trunks, agent_callbacks = unpack(KEYS, 21, 30)
 local wanted = cjson.decode(ARGV[2])
 local level, per_agent, batch, hours = wanted.level, wanted.per_agent, wanted.batch, wanted.hours
 
@@ -25,7 +25,7 @@ if given then return given end
 
 local gate = look_at_gate(api, wanted.open_until, wanted.events_required, wanted.deadline_ms)
 
-local function placed() return count(reserved) + count(unanswered) end
+local function placed() return count(reserved) + count(dialing) end
 
 local next_ms, again, steps
 -- passed: {skipped = how many, by reason?, why = of the first of each reason?, stale?}
@@ -35,9 +35,9 @@ local function reply(reason, dialed, limit, passed, missing)
   local answer = cjson.encode({
     reason = reason, dialed = dialed, limit = limit,
     steps = steps, skipped = passed.skipped or nil, why = passed.why or nil, stale = passed.stale or nil,
-    free = count(free_agents), unanswered = unanswered_now, live = unanswered_now + count(connected),
-    ready = count(ready), waiting = count(waiting), in_doubt = count(in_doubt), now = now,
-    wall = wall, missing = missing, wait_ms = gate.wait_ms, next_ms = next_ms, again = again,
+    free = count(free_agents), dialing = unanswered_now, live = unanswered_now + count(connected),
+    ready = count(ready), deferred = count(deferred), orphaned = count(orphaned), ledger_ms = ledger_ms,
+    server_ms = server_ms, missing = missing, wait_ms = gate.wait_ms, next_ms = next_ms, again = again,
   })
   publish()
   if redis.call('HEXISTS', directory, campaign) == 1 then
@@ -80,34 +80,34 @@ else
   at_most(math.floor(agents_left * per_agent + 1e-9) - in_flight, 'agents')
 end
 at_most(wanted.most_live - in_flight - count(connected), 'concurrency')
-at_most(pace.lines, 'trunk_lines')
+at_most(pace.lines, 'trunk_channels')
 at_most(pace.calls, 'calls_per_second')
 if gate.is_probe then at_most(1, 'probe') end -- after a rest, one call finds out whether the API is well
 at_most(batch, 'batch')
 
 keep_plan(wanted.plan)
-local caps = keep_caps(recent, wanted.caps)
+local caps = keep_caps(call_history, wanted.caps)
 again = keep_hours(wanted.hours_mark)
 local terms = { calls = calls, lease_ms = wanted.lease_ms, deadline_ms = wanted.deadline_ms, trace = wanted.trace }
 local skipped, why, dialed, passed_over, missing = {}, {}, 0, 0, nil
 -- Passed over and still ready: the backend has not shown them as pending for long. Those it has no news of are looked up.
-local STALE_AT_ONCE, unconfirmed, stale = 200, 0, {}
-if room > 0 and is_to_bring_back(kept) then
-  bring_back(kept, redis.call('ZRANGE', free_agents, 0, -1), batch, function(agent) return not is_awaited(agent) end)
+local STALE_AT_ONCE, needs_verification, stale = 200, 0, {}
+if room > 0 and is_to_bring_back(agent_callbacks) then
+  bring_back(agent_callbacks, redis.call('ZRANGE', free_agents, 0, -1), batch, function(agent) return not is_awaited(agent) end)
 end
 while dialed < room do
-  local contact, order = unpack(redis.call('ZRANGE', ready, unconfirmed, unconfirmed, 'WITHSCORES'))
-  if not contact or tonumber(order) >= KEPT_FROM or unconfirmed == STALE_AT_ONCE then
-    limit = unconfirmed > 0 and 'unconfirmed' or 'no_contacts'
+  local contact, order = unpack(redis.call('ZRANGE', ready, needs_verification, needs_verification, 'WITHSCORES'))
+  if not contact or tonumber(order) >= KEPT_FROM or needs_verification == STALE_AT_ONCE then
+    limit = needs_verification > 0 and 'needs_verification' or 'no_contacts'
     break
   end
   local record = load_record(contact)
   local opening = opening_of(hours, contact, record)
   if not opening then
-    limit, missing = 'hours', missing_hours(hours, unconfirmed, batch)
+    limit, missing = 'hours', missing_hours(hours, needs_verification, batch)
     break
   end
-  local refused, agent = refusal(contact, record, wanted.max_attempts, listed, opening, recent, caps), kept_for(record)
+  local refused, agent = refusal(contact, record, wanted.max_attempts, listed, opening, call_history, caps), kept_for(record)
   if refused then
     skipped[refused.reason] = (skipped[refused.reason] or 0) + 1
     why[refused.reason] = why[refused.reason] or refused.detail
@@ -115,9 +115,9 @@ while dialed < room do
     pass_over(contact, record, refused)
   elseif agent and not is_at_hand(agent, free_agents) then
     passed_over = passed_over + 1
-    set_aside(kept, contact, record)
+    set_aside(agent_callbacks, contact, record)
   elseif is_stale(record, wanted.max_age_ms) then
-    unconfirmed = unconfirmed + 1
+    needs_verification = needs_verification + 1
     if redis.call('HEXISTS', outbox, contact) == 0 then stale[#stale + 1] = contact end
   else
     dialed = dialed + 1
@@ -129,14 +129,14 @@ while dialed < room do
   end
 end
 if dialed > 0 then
-  redis.call('ZADD', queue_campaigns, now, campaign)
-  if gate.is_probe then redis.call('HSET', api, 'probed', now) end
+  redis.call('ZADD', queue_campaigns, ledger_ms, campaign)
+  if gate.is_probe then redis.call('HSET', api, 'probed', ledger_ms) end
   take_pace(pace, dialed)
 end
 
 if limit == 'calls_per_second' then next_ms = next_call_ms(pace) end
-if limit == 'trunk_lines' then next_ms = 1000 end -- a call of another queue's campaign may have ended
-if unconfirmed > 0 then skipped.unconfirmed = unconfirmed end
+if limit == 'trunk_channels' then next_ms = 1000 end -- a call of another queue's campaign may have ended
+if needs_verification > 0 then skipped.needs_verification = needs_verification end
 local aside = count_aside()
 if aside > 0 then skipped.agent_not_free = aside end
 local passed = { skipped = next(skipped) and skipped, why = next(why) and why, stale = #stale > 0 and stale }

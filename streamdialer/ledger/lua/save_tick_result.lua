@@ -2,7 +2,7 @@
 -- KEYS 1 result of the tick, 2 decisions of the campaign, 3 public hash of the campaign
 -- ARGV campaign, tick id, result JSON, keep ms, is a decision ('1'), decisions kept, and for how long after the last (ms)
 -- Returns "ok" · "kept" there was one already
-if not redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4], 'NX') then return 'kept' end
+if not redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4], 'NX') then return 'stored' end
 if ARGV[5] == '1' and redis.call('EXISTS', KEYS[3]) == 1 then
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[6], '*', 'tick', ARGV[2], 'record', ARGV[3])
   redis.call('PEXPIRE', KEYS[2], ARGV[7])

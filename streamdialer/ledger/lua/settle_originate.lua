@@ -20,8 +20,8 @@ local attempt = record.h[position]
 if attempt.v then return 'settled' end
 
 if attempt.s == 'reserved' then -- a request that was answered was sent: its begin mark was lost
-  local lost_ms = tonumber(redis.call('HGET', server, 'lost') or now)
-  remember_attempt(contact, record, attempt.rm < lost_ms and lost_ms or now, attempt.dd)
+  local lost_ms = tonumber(redis.call('HGET', server, 'lost') or ledger_ms)
+  remember_attempt(contact, record, attempt.rm < lost_ms and lost_ms or ledger_ms, attempt.dd)
   tell_backend(contact, 'dialing', told_attempts(record), attempt.sm)
 end
 attempt.v = verdict
@@ -43,10 +43,10 @@ local is_well = verdict == 'placed' or verdict == 'never' or f.r or f.a or f.c o
 if is_well then
   redis.call('HDEL', api, 'fails', 'until', 'reason', 'probed')
 elseif hold == 'campaign' then
-  redis.call('HSET', api, 'c:' .. campaign, digits(now + retry_after_ms))
+  redis.call('HSET', api, 'c:' .. campaign, digits(ledger_ms + retry_after_ms))
 else
   local fails = redis.call('HINCRBY', api, 'fails', 1)
-  local resting = tonumber(redis.call('HGET', api, 'until') or 0) > now
+  local resting = tonumber(redis.call('HGET', api, 'until') or 0) > ledger_ms
   if resting then redis.call('HINCRBY', api, 'fails', -1) end -- one outage is one failure, however many were open
   local rest_ms
   if hold ~= '' then
@@ -57,7 +57,7 @@ else
   end
   if rest_ms and not resting then
     local reason = hold == 'credentials' and 'dialer_api_credentials' or 'dialer_api_down'
-    redis.call('HSET', api, 'until', digits(now + rest_ms), 'reason', reason)
+    redis.call('HSET', api, 'until', digits(ledger_ms + rest_ms), 'reason', reason)
     redis.call('HDEL', api, 'probed')
   end
 end

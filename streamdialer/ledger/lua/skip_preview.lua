@@ -7,7 +7,7 @@ local agent, entry, reason = ARGV[2], ARGV[4], ARGV[5]
 local contact, record, why_not = answered_offer(agent, ARGV[3], entry)
 if why_not then return why_not end
 record.of = nil
-record.o = digits(order_of(record.pr, now, 0))
+record.o = digits(order_of(record.pr, ledger_ms, 0))
 if owed(record) then record.cb.sk = true end
 to_ready(contact, record)
 save_record(contact, record)

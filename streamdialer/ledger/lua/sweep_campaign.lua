@@ -9,9 +9,9 @@ local batch, events_required, max_call_ms, deadline_ms =
 local answer = {
   released = 0, unwanted = 0, expired = 0, closed = 0, doubted = 0, promoted = 0, forgotten = 0, stalled = 0, wake = false,
 }
-local is_quiet = memory_trouble(server, now, deadline_ms) ~= nil
+local is_quiet = memory_trouble(server, ledger_ms, deadline_ms) ~= nil
 local lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
-local function is_due(set) return redis.call('ZRANGEBYSCORE', set, '-inf', now, 'WITHSCORES', 'LIMIT', 0, batch) end
+local function is_due(set) return redis.call('ZRANGEBYSCORE', set, '-inf', ledger_ms, 'WITHSCORES', 'LIMIT', 0, batch) end
 
 local list = is_due(reserved)
 for i = 1, #list, 2 do
@@ -19,7 +19,7 @@ for i = 1, #list, 2 do
   answer.released = answer.released + 1
 end
 
-list = is_due(offered)
+list = is_due(previewing)
 for i = 1, #list, 2 do
   local contact, record = list[i], load_record(list[i])
   end_offer(contact, record, 'no_answer')
@@ -37,10 +37,10 @@ local function oldest_unread_event()
   if oldest_unread == nil then
     oldest_unread = false
     local unread = redis.call('XRANGE', events, '-', '+', 'COUNT', UNREAD_LOOKED_AT)
-    for place, entry in ipairs(unread) do
+    for position, entry in ipairs(unread) do
       local fields, is_callback = entry[2], false
       for i = 1, #fields, 2 do is_callback = is_callback or fields[i] == 'type' and fields[i + 1] == 'callback_requested' end
-      if not is_callback or place == UNREAD_LOOKED_AT then
+      if not is_callback or position == UNREAD_LOOKED_AT then
         oldest_unread = entry[1]
         break
       end
@@ -67,7 +67,7 @@ local function end_by_deadline(set, fact, tally)
     local contact, record = overdue[i], load_record(overdue[i])
     local attempt = record.h[#record.h]
     local learnt, counted = fact, tally
-    if set == unanswered and attempt.sm < lost_ms then learnt, counted = 'u', 'doubted' end -- its news may be lost
+    if set == dialing and attempt.sm < lost_ms then learnt, counted = 'u', 'doubted' end -- its news may be lost
     if learnt == 'u' or silence_means_something(contact, record, attempt) then
       local before = adds(attempt)
       attempt.f[learnt] = 1
@@ -83,20 +83,20 @@ local function end_by_deadline(set, fact, tally)
   end
 end
 if not is_quiet then -- events that were lost are told again now, or not at all: nothing is concluded meanwhile
-  end_by_deadline(unanswered, 'dl', 'expired')
+  end_by_deadline(dialing, 'dl', 'expired')
   end_by_deadline(connected, 'mx', 'closed')
-  end_by_deadline(in_doubt, 'dl', 'expired')
+  end_by_deadline(orphaned, 'dl', 'expired')
 end
 
 -- Until the campaign is rebuilt, the backend may know better than to call them again.
-local mark = redis.call('HGET', server, 'rebuild') or ''
+local mark = redis.call('HGET', server, 'rebuild_epoch') or ''
 local is_rebuilt = not is_quiet and (mark == '' or redis.call('HGET', totals, 'rebuilt') == mark)
-list = is_rebuilt and is_due(waiting) or {}
+list = is_rebuilt and is_due(deferred) or {}
 for i = 1, #list, 2 do
   local contact, record = list[i], load_record(list[i])
   local has_kept_its_place = is_put_off(record)
   if not has_kept_its_place then
-    record.o, record.sn = digits(order_of(record.pr, tonumber(list[i + 1]), 0)), now
+    record.o, record.sn = digits(order_of(record.pr, tonumber(list[i + 1]), 0)), ledger_ms
   end
   to_ready(contact, record)
   save_record(contact, record)
@@ -104,14 +104,14 @@ for i = 1, #list, 2 do
   answer.promoted = answer.promoted + 1
 end
 
-list = is_due(finished)
+list = is_due(final)
 for i = 1, #list, 2 do
   local contact, record = list[i], load_record(list[i])
   if redis.call('HEXISTS', outbox, contact) == 1 then
-    redis.call('ZADD', finished, 'inf', contact) -- brought back now, it would be called while the backend is told its end
+    redis.call('ZADD', final, 'inf', contact) -- brought back now, it would be called while the backend is told its end
   else
     forget_numbers(KEYS[21], contact, record)
-    redis.call('ZREM', finished, contact)
+    redis.call('ZREM', final, contact)
     forget(contact, record)
     answer.forgotten = answer.forgotten + 1
   end
@@ -121,15 +121,15 @@ forget_calls(KEYS[23], KEYS[24], batch)
 
 -- When to come back: the earliest deadline left; stalled ones are looked at again in a second.
 local next_ms = math.huge
-for _, set in ipairs({ reserved, offered, unanswered, connected, in_doubt, waiting, finished }) do
+for _, set in ipairs({ reserved, previewing, dialing, connected, orphaned, deferred, final }) do
   local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
   if first and first ~= 'inf' then next_ms = math.min(next_ms, tonumber(first)) end
 end
-if answer.stalled > 0 or not is_rebuilt then next_ms = math.max(next_ms, now + 1000) end
+if answer.stalled > 0 or not is_rebuilt then next_ms = math.max(next_ms, ledger_ms + 1000) end
 if next_ms == math.huge then
-  redis.call('ZREM', due, campaign)
+  redis.call('ZREM', sweep_schedule, campaign)
 else
-  redis.call('ZADD', due, digits(next_ms), campaign)
+  redis.call('ZADD', sweep_schedule, digits(next_ms), campaign)
 end
 publish()
 answer.wake = answer.released + answer.expired + answer.closed + answer.doubted + answer.promoted > 0

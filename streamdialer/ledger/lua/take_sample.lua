@@ -7,9 +7,9 @@
 -- Returns "ok" · "early" · "unknown" the ledger does not know the campaign
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 'unknown' end
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local ledger_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local newest = redis.call('LINDEX', KEYS[2], 0)
-local passed = newest and now - cjson.decode(newest)[1]
+local passed = newest and ledger_ms - cjson.decode(newest)[1]
 if passed and passed >= 0 and passed < tonumber(ARGV[2]) then return 'early' end
 local doing = { t = 0, w = 0 }
 for _, does in ipairs(redis.call('HVALS', KEYS[10])) do
@@ -18,7 +18,7 @@ for _, does in ipairs(redis.call('HVALS', KEYS[10])) do
 end
 local totals = redis.call('HMGET', KEYS[3], 'total_calls', 'answered_calls', 'abandoned')
 redis.call('LPUSH', KEYS[2], cjson.encode({
-  now, tonumber(totals[1] or 0), tonumber(totals[2] or 0), tonumber(totals[3] or 0),
+  ledger_ms, tonumber(totals[1] or 0), tonumber(totals[2] or 0), tonumber(totals[3] or 0),
   redis.call('ZCARD', KEYS[9]), doing.t, doing.w,
   redis.call('ZCARD', KEYS[6]) + redis.call('ZCARD', KEYS[7]), redis.call('ZCARD', KEYS[8]),
   redis.call('ZCARD', KEYS[4]), redis.call('ZCARD', KEYS[5]), tonumber(ARGV[5]) or cjson.null,

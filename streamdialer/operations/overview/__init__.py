@@ -2,24 +2,24 @@
 
 from streamdialer.operations.overview.collect import overview
 from streamdialer.operations.overview.views import (
-    Abandoning,
+    AbandonRate,
     Agents,
-    Alarm,
-    CampaignView,
-    Interval,
+    Alert,
+    CampaignOverview,
     Overview,
-    QueueView,
-    StreamView,
+    QueueOverview,
+    StreamOverview,
+    TrendPoint,
 )
 
 __all__ = [
-    "Abandoning",
+    "AbandonRate",
     "Agents",
-    "Alarm",
-    "CampaignView",
-    "Interval",
+    "Alert",
+    "CampaignOverview",
     "Overview",
-    "QueueView",
-    "StreamView",
+    "QueueOverview",
+    "StreamOverview",
+    "TrendPoint",
     "overview",
 ]

@@ -7,29 +7,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from streamdialer.broker.heartbeat import Replica
-from streamdialer.operations.overview.views import Alarm, CampaignView
+from streamdialer.operations.overview.views import Alert, CampaignOverview
 
 ALARMING: Final = {
     "no_call_events",
-    "campaign_unusable",
+    "invalid_campaign",
     "backend_unreachable",
     "backend_credentials",
     "backend_refused",
-    "memory_unknown",
-    "nobody_decides",
+    "server_unknown",
+    "no_decisions",
 }
 """Reasons of campaigns that are not dialed which somebody has to mend."""
 
 
-def alarms_of(
+def alerts_of(
     *,
     now_ms: int,
     memory: Mapping[str, str],
     held: tuple[str | None, str | None],
-    campaigns: Sequence[CampaignView],
+    campaigns: Sequence[CampaignOverview],
     replicas: Sequence[Replica],
     dead: int,
-) -> list[Alarm]:
+) -> list[Alert]:
     """The worst first. `memory` is the server hash, `held` the Dialer API's rest (until, reason), all ledger ms."""
     found = [
         *_of_servers(now_ms, memory, held),
@@ -38,7 +38,7 @@ def alarms_of(
     ]
     if dead:
         found.append(
-            Alarm(
+            Alert(
                 level="warning",
                 code="dead_letters",
                 text=f"{dead} dead letters: `streamdialer dead list` shows them",
@@ -49,12 +49,12 @@ def alarms_of(
 
 def _of_servers(
     now_ms: int, memory: Mapping[str, str], held: tuple[str | None, str | None]
-) -> Iterable[Alarm]:
-    quiet_ms = int(memory.get("quiet") or 0) - now_ms
+) -> Iterable[Alert]:
+    quiet_ms = int(memory.get("hold_until") or 0) - now_ms
     if quiet_ms > 0:
-        yield Alarm(
+        yield Alert(
             level="error",
-            code="memory_lost",
+            code="data_loss",
             text="Redis was started anew, emptied or replaced: nothing is dialed while calls it may have forgotten "
             f"are waited out, {math.ceil(quiet_ms / 1000)} s more",
         )
@@ -62,22 +62,22 @@ def _of_servers(
     if rest_ms > 0:
         credentials = held[1] == "dialer_api_credentials"
         what = "refuses our credentials (DIALER_API_TOKEN)" if credentials else "does not take calls"
-        yield Alarm(
+        yield Alert(
             level="error",
             code=held[1] or "dialer_api_down",
             text=f"the Dialer API {what}: it is tried again in {math.ceil(rest_ms / 1000)} s",
         )
 
 
-def _of_campaigns(campaigns: Sequence[CampaignView]) -> Iterable[Alarm]:
+def _of_campaigns(campaigns: Sequence[CampaignOverview]) -> Iterable[Alert]:
     for one in campaigns:
         if one.status != "active":
             continue
         if one.reason in ALARMING:
-            yield Alarm(level="error", code=one.reason or "", text=one.why, campaign_id=one.campaign_id)
+            yield Alert(level="error", code=one.reason or "", text=one.why, campaign_id=one.campaign_id)
         if one.abandoning is not None and one.abandoning.is_over_cap:
             rate = one.abandoning
-            yield Alarm(
+            yield Alert(
                 level="warning",
                 code="over_abandon_cap",
                 text=f"campaign {one.campaign_id}: {rate.rate:.1%} of the people who answered within {rate.window_h} h "
@@ -86,25 +86,25 @@ def _of_campaigns(campaigns: Sequence[CampaignView]) -> Iterable[Alarm]:
             )
 
 
-def _of_replicas(campaigns: Sequence[CampaignView], replicas: Sequence[Replica]) -> Iterable[Alarm]:
+def _of_replicas(campaigns: Sequence[CampaignOverview], replicas: Sequence[Replica]) -> Iterable[Alert]:
     heard = {one.state.role for one in replicas if not one.is_silent}
     if any(one.status == "active" for one in campaigns):
         if "consume" not in heard:
-            yield Alarm(
+            yield Alert(
                 level="error",
                 code="no_replica",
                 text="no replica is heard of: does `streamdialer consume` run?",
             )
         if "tick" not in heard:
-            yield Alarm(
+            yield Alert(
                 level="warning",
                 code="no_producer",
                 text="no tick producer is heard of: does `streamdialer tick` run?",
             )
     for one in replicas:
         if one.is_silent:
-            yield Alarm(
+            yield Alert(
                 level="warning",
                 code="replica_silent",
-                text=f"{one.name} has not been heard of for {one.heard_s:.0f} s",
+                text=f"{one.name} has not been heard of for {one.last_seen_s:.0f} s",
             )

@@ -12,27 +12,27 @@ from streamdialer.broker.connection import server_ms
 from streamdialer.broker.heartbeat import Replica, read_replicas
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Scripts
-from streamdialer.consumers.dialing.queue_pacing import PacingShared
+from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
 from streamdialer.ledger.metrics import HOURS_PER_SCRIPT, Rate, abandon_rates
-from streamdialer.ledger.samples import Noted, read_samples
+from streamdialer.ledger.samples import Sample, read_samples
 from streamdialer.model import TickResult
-from streamdialer.operations.campaigns import CampaignRow, campaign_rows, in_order
-from streamdialer.operations.decisions import standing
-from streamdialer.operations.overview.alerts import alarms_of
-from streamdialer.operations.overview.trends import course_of, forecast_end, utilisation
+from streamdialer.operations.campaigns import CampaignRow, campaign_rows, sort_campaign_ids
+from streamdialer.operations.decisions import dial_status
+from streamdialer.operations.overview.alerts import alerts_of
+from streamdialer.operations.overview.trends import forecast_end, trends_of, utilisation
 from streamdialer.operations.overview.views import (
-    Abandoning,
+    AbandonRate,
     Agents,
-    CampaignView,
+    CampaignOverview,
     Overview,
-    QueueView,
-    StreamView,
+    QueueOverview,
+    StreamOverview,
 )
 from streamdialer.operations.streams import StreamState, stream_states
 
-MOST: Final = 500
+MAX_CAMPAIGNS: Final = 500
 """Campaigns that are shown."""
-AT_ONCE: Final = 200
+DETAILS_BATCH: Final = 200
 """Campaigns per round trip."""
 RATES_HOURS: Final = 3000
 """Hours of abandon rates that one reading sums, campaign by campaign: four campaigns of a month, or 125 of a day."""
@@ -43,10 +43,10 @@ WAITED_FOR_MS: Final = 30_000
 class _Details(msgspec.Struct, frozen=True):
     """Of one campaign, what its row does not have."""
 
-    pacing: PacingShared | None
+    pacing: CampaignPacing | None
     newest: TickResult | None
-    samples: list[Noted]
-    finished: int
+    samples: list[Sample]
+    final: int
     silent: int
 
 
@@ -62,9 +62,9 @@ async def overview(scripts: Scripts, keys: Keys) -> Overview:
     pipe.hgetall(keys.replica_states)
     answers: list[Any] = await pipe.execute()
     known, memory, held, heard, states = answers
-    ledger_ms = now_ms + int(memory.get("ahead") or 0)
+    ledger_ms = now_ms + int(memory.get("clock_offset") or 0)
     replicas = read_replicas(heard, states, now_ms)
-    shown = in_order(known)[:MOST]
+    shown = sort_campaign_ids(known)[:MAX_CAMPAIGNS]
     rows = await campaign_rows(client, keys, shown)
     details, queues = await _details(scripts, keys, shown, rows, ledger_ms)
     rates = await _rates(scripts, keys, dict(zip(shown, details, strict=True)))
@@ -82,7 +82,7 @@ async def overview(scripts: Scripts, keys: Keys) -> Overview:
         streams=[_stream(one, replicas) for one in streams if one.stream in STAGES],
         replicas=replicas,
         dead=dead,
-        alarms=alarms_of(
+        alarms=alerts_of(
             now_ms=ledger_ms,
             memory=memory,
             held=tuple(held),
@@ -95,28 +95,28 @@ async def overview(scripts: Scripts, keys: Keys) -> Overview:
 
 async def _details(
     scripts: Scripts, keys: Keys, campaigns: Sequence[str], rows: Sequence[CampaignRow], ledger_ms: int
-) -> tuple[list[_Details], dict[str, QueueView]]:
+) -> tuple[list[_Details], dict[str, QueueOverview]]:
     details: list[_Details] = []
     members: dict[str, list[int | str]] = {}
     for row in rows:
         members.setdefault(row.queue, []).append(row.campaign_id)
     pairs = iter(zip(campaigns, rows, strict=True))
-    while some := list(islice(pairs, AT_ONCE)):
+    while some := list(islice(pairs, DETAILS_BATCH)):
         pipe = scripts.client.pipeline(transaction=False)
         for campaign, row in some:
             pipe.hget(keys.queue_pacing(row.queue), campaign)
             pipe.xrevrange(keys.decisions(campaign), count=1)
             pipe.lrange(keys.samples(campaign), 0, -1)
-            pipe.zcard(keys.finished(campaign))
-            pipe.zcount(keys.unanswered(campaign), "-inf", f"({ledger_ms}")
+            pipe.zcard(keys.final(campaign))
+            pipe.zcount(keys.dialing(campaign), "-inf", f"({ledger_ms}")
         answers: list[Any] = await pipe.execute()
         details += [_read_details(*answers[at : at + 5]) for at in range(0, len(answers), 5)]
     pipe = scripts.client.pipeline(transaction=False)
     for queue in members:
         pipe.zcard(keys.queue_free(queue))
         pipe.zcard(keys.queue_busy(queue))
-        pipe.hvals(keys.queue_work(queue))
-        pipe.zcount(keys.queue_people(queue), ledger_ms - WAITED_FOR_MS, "+inf")
+        pipe.hvals(keys.queue_agent_activity(queue))
+        pipe.zcount(keys.queue_answer_queue(queue), ledger_ms - WAITED_FOR_MS, "+inf")
     told: list[Any] = await pipe.execute() if members else []
     queues = {
         queue: _queue(queue, members[queue], *told[4 * number : 4 * number + 4])
@@ -129,21 +129,21 @@ def _read_details(
     pacing: str | None, decisions: Any, samples: list[str], finished: int, silent: int
 ) -> _Details:
     return _Details(
-        pacing=msgspec.json.decode(pacing, type=PacingShared) if pacing else None,
+        pacing=msgspec.json.decode(pacing, type=CampaignPacing) if pacing else None,
         newest=msgspec.json.decode(decisions[0][1]["record"], type=TickResult) if decisions else None,
         samples=read_samples(samples),
-        finished=finished,
+        final=finished,
         silent=silent,
     )
 
 
 def _queue(
     queue: str, campaigns: list[int | str], free: int, not_free: int, work: list[str], waiting: int
-) -> QueueView:
+) -> QueueOverview:
     talking = sum(does.startswith("t") for does in work)
     wrapping = sum(does.startswith("w") for does in work)
     away = max(0, not_free - talking - wrapping)
-    return QueueView(
+    return QueueOverview(
         queue=queue,
         agents=Agents(free=free, busy=talking, wrapup=wrapping, away=away),
         people_waiting=waiting,
@@ -168,13 +168,13 @@ async def _rates(scripts: Scripts, keys: Keys, details: dict[str, _Details]) -> 
 
 def _campaign(
     row: CampaignRow, detail: _Details, agents: Agents, rate: Rate | None, now_ms: int
-) -> CampaignView:
+) -> CampaignOverview:
     pacing = detail.pacing
     mode = "" if pacing is None else "adaptive" if pacing.is_adaptive else pacing.mode
-    stands = standing(str(row.campaign_id), row.status or None, detail.newest, now_ms)
+    stands = dial_status(str(row.campaign_id), row.status or None, detail.newest, now_ms)
     abandoning = None
     if pacing is not None and rate is not None:
-        abandoning = Abandoning(
+        abandoning = AbandonRate(
             people=rate.people,
             abandoned=rate.abandoned,
             cap=pacing.cap,
@@ -183,7 +183,7 @@ def _campaign(
         )
     calls, answered = row.totals["total_calls"], row.totals["answered_calls"]
     samples = detail.samples
-    return CampaignView(
+    return CampaignOverview(
         campaign_id=row.campaign_id,
         name="" if pacing is None else pacing.name,
         mode=mode,
@@ -197,25 +197,25 @@ def _campaign(
         reserved=row.reserved,
         ringing=row.active_calls,
         connected=row.connected_calls,
-        in_doubt=row.in_doubt + detail.silent,
+        orphaned=row.orphaned + detail.silent,
         calls=calls,
         answered=answered,
         abandoned=row.totals["abandoned"],
         answer_rate=answered / calls if calls else None,
         abandoning=abandoning,
         ready=row.ready,
-        waiting=row.waiting,
-        offered=row.offered,
-        finished=detail.finished,
+        deferred=row.deferred,
+        previewing=row.previewing,
+        final=detail.final,
         pending=samples[-1].pending if samples else None,
         forecast_end=forecast_end(samples),
-        course=course_of(samples),
+        course=trends_of(samples),
     )
 
 
-def _stream(state: StreamState, replicas: Sequence[Replica]) -> StreamView:
+def _stream(state: StreamState, replicas: Sequence[Replica]) -> StreamOverview:
     handling = [one.state.stages[state.stream] for one in replicas if state.stream in one.state.stages]
-    return StreamView(
+    return StreamOverview(
         stream=state.stream,
         length=state.length,
         lag=state.lag,

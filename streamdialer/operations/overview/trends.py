@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from streamdialer.ledger.samples import Noted
-from streamdialer.operations.overview.views import Agents, Interval
+from streamdialer.ledger.samples import Sample
+from streamdialer.operations.overview.views import Agents, TrendPoint
 
-FEWEST: Final = 3
+MIN_POINTS: Final = 3
 """Samples a forecast needs: two might be chance."""
 
 
-def course_of(samples: Sequence[Noted]) -> list[Interval]:
+def trends_of(samples: Sequence[Sample]) -> list[TrendPoint]:
     """One interval per pair of neighbours, oldest first; totals that late news corrected downwards are no change."""
     return [
-        Interval(
+        TrendPoint(
             at=after.at,
             seconds=(after.at - before.at) / 1000,
             calls=max(0, after.calls - before.calls),
@@ -33,21 +33,21 @@ def course_of(samples: Sequence[Noted]) -> list[Interval]:
     ]
 
 
-def utilisation(samples: Sequence[Noted], now: Agents) -> float | None:
+def utilisation(samples: Sequence[Sample], now: Agents) -> float | None:
     """Share of the logged-in agents that worked, over the samples and now; None when nobody was logged in."""
     worked = now.busy + now.wrapup + sum(one.busy + one.wrapup for one in samples)
     there = now.logged_in + sum(one.free + one.busy + one.wrapup for one in samples)
     return worked / there if there else None
 
 
-def forecast_end(samples: Sequence[Noted]) -> int | None:
+def forecast_end(samples: Sequence[Sample]) -> int | None:
     """When nobody is left to be called, ms, if that goes on as over the samples; None when it cannot be said.
 
     Left are the contacts the Dialer API counts as pending (or those ready here, when it does not count) and those
     that wait here. Samples of another way of counting than the newest's are not compared with it.
     """
     alike = [one for one in samples if (one.pending is None) == (samples[-1].pending is None)]
-    if len(alike) < FEWEST:
+    if len(alike) < MIN_POINTS:
         return None
     first, last = alike[0], alike[-1]
     fallen, passed_ms = _left(first) - _left(last), last.at - first.at
@@ -56,5 +56,5 @@ def forecast_end(samples: Sequence[Noted]) -> int | None:
     return last.at + round(_left(last) * passed_ms / fallen)
 
 
-def _left(sample: Noted) -> int:
-    return max(sample.ready, sample.pending or 0) + sample.waiting
+def _left(sample: Sample) -> int:
+    return max(sample.ready, sample.pending or 0) + sample.deferred

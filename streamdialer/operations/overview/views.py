@@ -27,7 +27,7 @@ class Agents(msgspec.Struct, frozen=True, kw_only=True):
         return self.free + self.busy + self.wrapup
 
 
-class Abandoning(msgspec.Struct, frozen=True, kw_only=True):
+class AbandonRate(msgspec.Struct, frozen=True, kw_only=True):
     """A campaign's abandon rate over the window of its rule pack, up to now; the same numbers that pacing steers by."""
 
     people: int
@@ -45,7 +45,7 @@ class Abandoning(msgspec.Struct, frozen=True, kw_only=True):
         return self.abandoned > self.cap * self.people
 
 
-class Interval(msgspec.Struct, frozen=True, kw_only=True):
+class TrendPoint(msgspec.Struct, frozen=True, kw_only=True):
     """What a campaign did between two samples, and how it stood at the end of that; from `ledger/samples.py`."""
 
     at: int
@@ -64,7 +64,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
     connected: int
 
 
-class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
+class CampaignOverview(msgspec.Struct, frozen=True, kw_only=True):
     """One campaign of the ledger's directory."""
 
     campaign_id: int | str
@@ -90,7 +90,7 @@ class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
     ringing: int
     """Calls sent and neither answered nor ended: the public hash's `active_calls`."""
     connected: int
-    in_doubt: int
+    orphaned: int
     """Calls nobody knows the fate of: silent past their deadline, or forgotten by Redis."""
     calls: int
     """Placed since the campaign began; so are the next two. From the ledger's totals, as the public hash."""
@@ -98,25 +98,25 @@ class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
     abandoned: int
     answer_rate: float | None
     """answered / calls, machines included; None before the first call."""
-    abandoning: Abandoning | None
+    abandoning: AbandonRate | None
     """None before the campaign's first tick, and for the most of very many campaigns (`RATES_HOURS`)."""
     ready: int
     """Contacts that may be called now, as far as the list was read."""
-    waiting: int
+    deferred: int
     """Contacts that wait for a retry, a callback, their calling hours or a cap."""
-    offered: int
+    previewing: int
     """Contacts shown to an agent, in preview."""
-    finished: int
-    """Contacts that were finished and are still remembered (`STREAMDIALER_TOMBSTONE_S`)."""
+    final: int
+    """Contacts that were finished and are still remembered (`STREAMDIALER_FINAL_TTL_S`)."""
     pending: int | None
     """Contacts of the whole list still to be called, as the Dialer API counted them at the newest sample."""
     forecast_end: int | None
     """When the list ends if it goes on falling as in the last half hour, ms; None when it does not fall."""
-    course: list[Interval]
-    """The last thirty samples' intervals, oldest first: half an hour at `STREAMDIALER_SAMPLE_EVERY_S` = 60."""
+    course: list[TrendPoint]
+    """The last thirty samples' intervals, oldest first: half an hour at `STREAMDIALER_SAMPLE_INTERVAL_S` = 60."""
 
 
-class QueueView(msgspec.Struct, frozen=True, kw_only=True):
+class QueueOverview(msgspec.Struct, frozen=True, kw_only=True):
     """A queue of agents."""
 
     queue: str
@@ -126,7 +126,7 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     campaigns: list[int | str]
 
 
-class StreamView(msgspec.Struct, frozen=True, kw_only=True):
+class StreamOverview(msgspec.Struct, frozen=True, kw_only=True):
     """A stream and its consumer group; what is done is deleted, so its length is the work left."""
 
     stream: str
@@ -142,13 +142,13 @@ class StreamView(msgspec.Struct, frozen=True, kw_only=True):
     consumers: int
 
 
-class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is wrong."""
 
     level: Literal["error", "warning"]
     """error: nothing is dialed because of it, or calls are lost; warning: somebody should look."""
     code: str
-    """memory_lost, dialer_api_down, dialer_api_credentials, over_abandon_cap, no_replica, no_producer, replica_silent,
+    """data_loss, dialer_api_down, dialer_api_credentials, over_abandon_cap, no_replica, no_producer, replica_silent,
     dead_letters, or the campaign's reason."""
     text: str
     """A sentence."""
@@ -160,17 +160,17 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """Everything at one moment, as far as several readings within milliseconds are one."""
 
     at: int
-    campaigns: list[CampaignView]
+    campaigns: list[CampaignOverview]
     """By number; at most `MOST`."""
     unshown: int
     """Campaigns beyond that."""
-    queues: list[QueueView]
+    queues: list[QueueOverview]
     """Those of the campaigns shown, by name."""
-    streams: list[StreamView]
+    streams: list[StreamOverview]
     """The four stages'."""
     replicas: list[Replica]
     """Processes heard of within ten minutes, by name; `tick` producers are among them."""
     dead: int
     """Dead letters."""
-    alarms: list[Alarm]
+    alarms: list[Alert]
     """What somebody should know, the worst first."""

@@ -14,4 +14,4 @@ class Adaptive(AdaptivePolicy):
     @property
     def theta(self) -> float | None:
         """The risk it accepts, of the first campaign."""
-        return next((decision.theta for decision in self.decisions.values()), None)
+        return next((decision.risk_limit for decision in self.decisions.values()), None)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from streamdialer.errors import SettingsError
 from streamdialer.model import DialMode
 from streamdialer.pacing.dial_modes import calls_per_agent, level
-from streamdialer.pacing.sharing import Claimant, share_agents
-from streamdialer.pacing.types import QueueView, Seen
+from streamdialer.pacing.sharing import ClaimShare, share_agents
+from streamdialer.pacing.types import Observation, QueueView
 
 
 class Fixed:
@@ -28,7 +28,7 @@ class Fixed:
         self._mode = modes[mode]
         self._ratio = ratio
 
-    def place(self, view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:  # noqa: ARG002
+    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:  # noqa: ARG002
         """The agents are shared among the campaigns by weight."""
         free = max(0, view.free - view.waiting)
         if len(view.campaigns) == 1:
@@ -37,7 +37,7 @@ class Fixed:
             shares = share_agents(
                 free,
                 [
-                    Claimant(
+                    ClaimShare(
                         campaign=each.id,
                         weight=each.weight,
                         demand_calls=len(each.ringing) + min(each.callable, view.lines),

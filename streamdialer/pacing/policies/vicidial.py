@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from streamdialer.errors import SettingsError
-from streamdialer.pacing.types import QueueView, Seen
+from streamdialer.pacing.types import Observation, QueueView
 
 ADAPT_S: Final = 15.0
 BACK_OFF: Final = 0.9
@@ -45,7 +45,7 @@ class Vicidial:
         self._began_at: float | None = None
         self._adapted_at = 0.0
 
-    def place(self, view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:  # noqa: ARG002
+    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:  # noqa: ARG002
         """Calls are divided among the campaigns by weight, what one cannot place goes to the next."""
         if self._began_at is None:
             self._began_at = self._adapted_at = view.now

@@ -15,17 +15,17 @@ from typing import Final, Self
 
 import anyio
 
-from streamdialer.consumers.child_process import bound_to_parent
+from streamdialer.consumers.child_process import with_parent_death_signal
 from streamdialer.errors import CannotBeDone
-from streamdialer.simulation.demo.options import GRACE_S
+from streamdialer.simulation.demo.options import SHUTDOWN_TIMEOUT_S
 
 LOG_LINES_SHOWN: Final = 20
-STOP_TIMEOUT_S: Final = GRACE_S + 4
+STOP_TIMEOUT_S: Final = SHUTDOWN_TIMEOUT_S + 4
 STARTING_S: Final = 5.0
 """A process younger than this may not have got as far as handling SIGTERM."""
 
 
-class Child:
+class ChildProcess:
     """One running process."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Child:
         return "\n".join(lines[-LOG_LINES_SHOWN:])
 
 
-class Children:
+class ChildProcesses:
     """A context manager: whoever is still there at its end is killed."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Children:
         self._directory = directory
         self._environment = environment
         self._module = module
-        self.all: list[Child] = []
+        self.all: list[ChildProcess] = []
 
     def __enter__(self) -> Self:
         return self
@@ -76,7 +76,7 @@ class Children:
                 child.process.kill()
             child.process.wait()
 
-    def start(self, name: str, *arguments: str, is_needed: bool = True) -> Child:
+    def start(self, name: str, *arguments: str, is_needed: bool = True) -> ChildProcess:
         """Runs `streamdialer` with the arguments; must be called from the main thread.
 
         One that is not needed may end by itself.
@@ -84,7 +84,7 @@ class Children:
         log = self._directory / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                bound_to_parent([sys.executable, "-m", *self._module, *arguments]),
+                with_parent_death_signal([sys.executable, "-m", *self._module, *arguments]),
                 cwd=self._directory,
                 env=dict(self._environment),
                 stdin=subprocess.DEVNULL,
@@ -92,17 +92,17 @@ class Children:
                 stderr=output,
                 start_new_session=True,  # Ctrl-C is for the demo, which stops them in order
             )
-        child = Child(name, process, log, is_needed=is_needed)
+        child = ChildProcess(name, process, log, is_needed=is_needed)
         self.all.append(child)
         return child
 
-    def kill(self, child: Child) -> None:
+    def kill(self, child: ChildProcess) -> None:
         """SIGKILL: the process gets no chance to put anything right."""
         child.was_killed = True
         child.process.kill()
         child.process.wait()
 
-    def running(self, prefix: str = "") -> list[Child]:
+    def running(self, prefix: str = "") -> list[ChildProcess]:
         return [child for child in self.all if child.name.startswith(prefix) and child.is_running]
 
     def check(self) -> None:

@@ -11,20 +11,20 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 from streamdialer.simulation import Contact
-from streamdialer.simulation.demo.snapshot import PLACES
+from streamdialer.simulation.demo.snapshot import STATES
 
 FINAL: Final = frozenset({"completed", "machine", "abandoned", "invalid", "do_not_call"})
 ENDED: Final = FINAL | {"no_answer", "busy", "failed"}
 """What the backend shows of a contact that is not called any more; the last three once retries are used up."""
 
 
-class LedgerView(msgspec.Struct, frozen=True):
+class LedgerContacts(msgspec.Struct, frozen=True):
     """One campaign's contacts in the ledger, by id."""
 
-    places: Mapping[str, tuple[str, ...]]
+    states: Mapping[str, tuple[str, ...]]
     """Every place a contact is in: there should be exactly one."""
     recorded: frozenset[str]
-    unanswered: frozenset[str]
+    dialing: frozenset[str]
     """Ids of the attempts that were sent, and are neither answered nor ended."""
     told_later: frozenset[str]
     """The backend does not know their state, and an entry says that it is to be told."""
@@ -32,7 +32,7 @@ class LedgerView(msgspec.Struct, frozen=True):
     """The backend does not know their state, and nobody will tell it."""
 
 
-class Reckoning(msgspec.Struct):
+class ContactAudit(msgspec.Struct):
     """All contacts, each counted once."""
 
     final: int = 0
@@ -44,10 +44,10 @@ class Reckoning(msgspec.Struct):
     """In words."""
 
 
-async def read_ledger(client: Redis, keys: Keys, campaign: str) -> LedgerView:
+async def read_ledger(client: Redis, keys: Keys, campaign: str) -> LedgerContacts:
     """Raises redis.RedisError."""
     pipe = client.pipeline(transaction=True)
-    for place in PLACES:
+    for place in STATES:
         pipe.zrange(getattr(keys, place)(campaign), 0, -1)
     pipe.hgetall(keys.records(campaign))
     pipe.hgetall(keys.outbox(campaign))
@@ -55,7 +55,7 @@ async def read_ledger(client: Redis, keys: Keys, campaign: str) -> LedgerView:
     answers: list[Any] = await pipe.execute()
     *members, records, outbox, updates = answers
     places: dict[str, tuple[str, ...]] = {}
-    for place, contacts in zip(PLACES, members, strict=True):
+    for place, contacts in zip(STATES, members, strict=True):
         for contact in contacts:
             places[contact] = (*places.get(contact, ()), place)
     entries = {entry for entry, _ in updates}
@@ -63,20 +63,20 @@ async def read_ledger(client: Redis, keys: Keys, campaign: str) -> LedgerView:
     unanswered = [
         msgspec.json.decode(records[contact])["h"][-1]["id"]
         for contact, where in places.items()
-        if "unanswered" in where and contact in records
+        if "dialing" in where and contact in records
     ]
-    return LedgerView(
-        places=places,
+    return LedgerContacts(
+        states=places,
         recorded=frozenset(records),
-        unanswered=frozenset(unanswered),
+        dialing=frozenset(unanswered),
         told_later=frozenset(told_later),
         never_told=frozenset(outbox.keys() - told_later),
     )
 
 
-def reckon(contacts: Iterable[Contact], ledgers: Mapping[str, LedgerView]) -> Reckoning:
+def audit_contacts(contacts: Iterable[Contact], ledgers: Mapping[str, LedgerContacts]) -> ContactAudit:
     """Judges what the backend shows of each contact against the ledger of its campaign."""
-    found = Reckoning()
+    found = ContactAudit()
     for contact in contacts:
         ledger = ledgers[str(contact.campaign_id)]
         place, why = _judge(contact, ledger)
@@ -91,10 +91,10 @@ def reckon(contacts: Iterable[Contact], ledgers: Mapping[str, LedgerView]) -> Re
     return found
 
 
-def _judge(contact: Contact, ledger: LedgerView) -> tuple[str, str]:
+def _judge(contact: Contact, ledger: LedgerContacts) -> tuple[str, str]:
     """Where the contact is, and why it is lost ('' when it is not)."""
     name = str(contact.id)
-    places = ledger.places.get(name, ())
+    places = ledger.states.get(name, ())
     shown = f"the backend shows {contact.status!r} after {contact.attempts} attempts"
     if len(places) > 1:
         return "", f"in several places: {', '.join(places)}; {shown}"
@@ -107,7 +107,7 @@ def _judge(contact: Contact, ledger: LedgerView) -> tuple[str, str]:
             return "not_loaded", ""
         return ("final", "") if contact.status in FINAL else ("", f"the ledger does not know it; {shown}")
     place = places[0]
-    if place != "finished":
+    if place != "final":
         return place, ""
     if name in ledger.told_later:
         return "untold", ""

@@ -28,9 +28,9 @@ LIFE: Final = WorldConfig(talk_mean_s=60.0, talk_cv=0.6, wrap_up_mean_s=12.0)
 RING_S: Final = 30.0
 """Of life."""
 UNCERTAIN_MARGIN_S: Final = 5.0
-CLAIM_IDLE_S: Final = 2.0
+CLAIM_MIN_IDLE_S: Final = 2.0
 """A killed replica's work is taken over after this."""
-GRACE_S: Final = 8.0
+SHUTDOWN_TIMEOUT_S: Final = 8.0
 SHORTEST_INTERVAL_S: Final = 0.25
 
 
@@ -99,20 +99,20 @@ def child_environment(
         "pacing_time_scale": speed,
         "ring_timeout_s": options.ring_timeout_s,
         "uncertain_margin_s": UNCERTAIN_MARGIN_S,
-        "max_call_s": scaled(7200, 60),
+        "max_call_duration_s": scaled(7200, 60),
         "originate_timeout_s": 20 + options.ring_timeout_s,
-        "dial_every_s": scaled(10),
-        "retry_every_s": scaled(300, 1),
-        "stats_every_s": scaled(60, 1),
-        "sample_every_s": scaled(60, 1),
-        "agents_max_age_s": 0.25,
-        "campaign_max_age_s": 2,
-        "refill_every_s": 1,
-        "lease_s": 10,
-        "tombstone_s": 86_400,  # the ledger stays complete, for the reckoning at the end
-        "claim_idle_s": CLAIM_IDLE_S,
-        "consumer_forget_s": 30,
-        "grace_s": GRACE_S,
+        "dial_interval_s": scaled(10),
+        "retry_interval_s": scaled(300, 1),
+        "stats_interval_s": scaled(60, 1),
+        "sample_interval_s": scaled(60, 1),
+        "agents_cache_ttl_s": 0.25,
+        "campaign_cache_ttl_s": 2,
+        "refill_interval_s": 1,
+        "reservation_lease_s": 10,
+        "final_ttl_s": 86_400,  # the ledger stays complete, for the reckoning at the end
+        "claim_min_idle_s": CLAIM_MIN_IDLE_S,
+        "idle_consumer_ttl_s": 30,
+        "shutdown_timeout_s": SHUTDOWN_TIMEOUT_S,
     }
     ours = set(NAMES.values())
     environment = {

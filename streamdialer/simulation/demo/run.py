@@ -18,21 +18,21 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.connection import connect
 from streamdialer.errors import CannotBeDone
-from streamdialer.ledger import trust_memory
+from streamdialer.ledger import mark_server_trusted
 from streamdialer.simulation import Audit, CallCentre
-from streamdialer.simulation.demo.child_processes import Child, Children
-from streamdialer.simulation.demo.contact_audit import read_ledger, reckon
+from streamdialer.simulation.demo.child_processes import ChildProcess, ChildProcesses
+from streamdialer.simulation.demo.contact_audit import audit_contacts, read_ledger
 from streamdialer.simulation.demo.options import DemoOptions, child_environment, demo_world
 from streamdialer.simulation.demo.reaction_time import ReactionTimes
-from streamdialer.simulation.demo.snapshot import Look, take_look
-from streamdialer.simulation.demo.stop_condition import Progress
-from streamdialer.simulation.demo.summary import Course, Ending, Summary, summarise
+from streamdialer.simulation.demo.snapshot import Snapshot, take_snapshot
+from streamdialer.simulation.demo.stop_condition import StopCondition
+from streamdialer.simulation.demo.summary import Ending, RunMeasurements, Summary, summarise
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 LOOK_EVERY_S: Final = 0.25
 START_TIMEOUT_S: Final = 30.0
 DRAIN_S: Final = 10.0
-Show = Callable[[Look, list[Child], int, float], None]
+Show = Callable[[Snapshot, list[ChildProcess], int, float], None]
 """Called with what there is to see: the look, the running replicas, replicas killed, seconds since the start."""
 
 
@@ -65,8 +65,8 @@ async def _run_in(directory: Path, options: DemoOptions, show: Show) -> Summary:
             }
             client = connect(server.url)
             try:
-                await trust_memory(client, centre.keys)
-                with Children(directory, child_environment(options, urls, os.environ)) as children:
+                await mark_server_trusted(client, centre.keys)
+                with ChildProcesses(directory, child_environment(options, urls, os.environ)) as children:
                     return await Demo(options, centre, client, children, show).run()
             finally:
                 await client.aclose()
@@ -85,7 +85,7 @@ class Demo:
     """One run between the start of its processes and their end."""
 
     def __init__(
-        self, options: DemoOptions, centre: CallCentre, client: Redis, children: Children, show: Show
+        self, options: DemoOptions, centre: CallCentre, client: Redis, children: ChildProcesses, show: Show
     ) -> None:
         self._options = options
         self._centre = centre
@@ -136,8 +136,8 @@ class Demo:
             for campaign in world.campaigns
         }
         placed = world.auditor.per_key
-        silent = [attempt for ledger in ledgers.values() for attempt in ledger.unanswered - placed.keys()]
-        course = Course(
+        silent = [attempt for ledger in ledgers.values() for attempt in ledger.dialing - placed.keys()]
+        course = RunMeasurements(
             ended=ended,
             began=began,
             dialed=dialed,
@@ -147,7 +147,7 @@ class Demo:
             dead_letters=int(await self._client.xlen(keys.stream("dead"))),
             problems=problems,
         )
-        reckoning = reckon(world.contacts.values(), ledgers)
+        reckoning = audit_contacts(world.contacts.values(), ledgers)
         return summarise(self._options, world, course, final, reckoning, len(silent))
 
     @asynccontextmanager
@@ -177,7 +177,7 @@ class Demo:
         with anyio.move_on_after(START_TIMEOUT_S):
             while not self._interrupted.is_set():
                 self._children.check()
-                look = await take_look(self._client, self._centre.keys, self._centre)
+                look = await take_snapshot(self._client, self._centre.keys, self._centre)
                 if all(names <= stream.in_hand.keys() for stream in look.streams.values()):
                     return
                 await anyio.sleep(0.1)
@@ -186,10 +186,10 @@ class Demo:
         raise CannotBeDone(f"not every replica was reading after {START_TIMEOUT_S:g} s; their logs:\n{tails}")
 
     async def _watch_until_over(self) -> Ending:
-        progress = Progress(self._options)
+        progress = StopCondition(self._options)
         while True:
             self._children.check()
-            look = await take_look(self._client, self._centre.keys, self._centre)
+            look = await take_snapshot(self._client, self._centre.keys, self._centre)
             now = anyio.current_time()
             gathered = self._centre.world.auditor.reaction_s
             self._reaction.look(gathered, look.total("ready"), now)
@@ -215,7 +215,7 @@ class Demo:
         """Give the replicas some time to tell the backend everything; calls that go on make new news."""
         with anyio.move_on_after(DRAIN_S):
             while True:
-                look = await take_look(self._client, self._centre.keys, self._centre)
+                look = await take_snapshot(self._client, self._centre.keys, self._centre)
                 if not look.total("untold") and not look.total("reserved"):
                     return
                 await anyio.sleep(0.1)

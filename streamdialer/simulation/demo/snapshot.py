@@ -12,22 +12,22 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import GROUP, STAGES, Keys, Stage
 from streamdialer.simulation import Audit, CallCentre
 
-PLACES: Final = ("ready", "waiting", "offered", "reserved", "unanswered", "connected", "in_doubt", "finished")
+STATES: Final = ("ready", "deferred", "previewing", "reserved", "dialing", "connected", "orphaned", "final")
 
 
-class CampaignLook(msgspec.Struct, frozen=True, kw_only=True):
+class CampaignSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A campaign in the ledger."""
 
     id: str
     status: str
     ready: int
-    waiting: int
-    offered: int
+    deferred: int
+    previewing: int
     reserved: int
-    unanswered: int
+    dialing: int
     connected: int
-    in_doubt: int
-    finished: int
+    orphaned: int
+    final: int
     overdue: int
     """Of the unanswered, those past their deadline."""
     untold: int
@@ -35,16 +35,16 @@ class CampaignLook(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unfinished(self) -> int:
-        on_the_way = self.reserved + self.unanswered + self.connected + self.in_doubt
-        return self.ready + self.waiting + self.offered + on_the_way
+        on_the_way = self.reserved + self.dialing + self.connected + self.orphaned
+        return self.ready + self.deferred + self.previewing + on_the_way
 
     @property
     def is_stuck(self) -> bool:
         """Nothing will happen by itself: calls nobody hears of any more forbid the next ones."""
-        return self.overdue > 0 and self.overdue == self.unanswered and not self.connected
+        return self.overdue > 0 and self.overdue == self.dialing and not self.connected
 
 
-class StreamLook(msgspec.Struct, frozen=True):
+class StreamSnapshot(msgspec.Struct, frozen=True):
     """A stream of a stage."""
 
     length: int
@@ -53,11 +53,11 @@ class StreamLook(msgspec.Struct, frozen=True):
     """Entries each consumer works on."""
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True):
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a viewer is shown."""
 
-    campaigns: list[CampaignLook]
-    streams: dict[Stage, StreamLook]
+    campaigns: list[CampaignSnapshot]
+    streams: dict[Stage, StreamSnapshot]
     dead: int
     audit: Audit
     agents: Counter[str]
@@ -68,7 +68,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         return sum(getattr(campaign, place) for campaign in self.campaigns)
 
 
-async def take_look(client: Redis, keys: Keys, centre: CallCentre) -> Look:
+async def take_snapshot(client: Redis, keys: Keys, centre: CallCentre) -> Snapshot:
     """Raises redis.RedisError."""
     audit = centre.summary()
     campaigns = [str(campaign) for campaign in centre.world.campaigns]
@@ -77,25 +77,25 @@ async def take_look(client: Redis, keys: Keys, centre: CallCentre) -> Look:
     pipe = client.pipeline(transaction=True)
     for campaign in campaigns:
         pipe.hget(keys.campaign(campaign), "status")
-        for place in PLACES:
+        for place in STATES:
             pipe.zcard(getattr(keys, place)(campaign))
-        pipe.zcount(keys.unanswered(campaign), "-inf", now)
+        pipe.zcount(keys.dialing(campaign), "-inf", now)
         pipe.hlen(keys.outbox(campaign))
     pipe.xlen(keys.stream("dead"))
     for stage in STAGES:
         pipe.xlen(keys.stream(stage))
     answers: list[Any] = await pipe.execute()
-    width = len(PLACES) + 3
+    width = len(STATES) + 3
     looks = []
     for number, campaign in enumerate(campaigns):
         status, *counts, overdue, untold = answers[number * width : (number + 1) * width]
         looks.append(
-            CampaignLook(
+            CampaignSnapshot(
                 id=campaign,
                 status=status or "draft",
                 overdue=overdue,
                 untold=untold,
-                **dict(zip(PLACES, counts, strict=True)),
+                **dict(zip(STATES, counts, strict=True)),
             )
         )
     dead, *lengths = answers[len(campaigns) * width :]
@@ -104,15 +104,15 @@ async def take_look(client: Redis, keys: Keys, centre: CallCentre) -> Look:
         for stage, length in zip(STAGES, lengths, strict=True)
     }
     agents = Counter(agent.state for agent in centre.world.agents.values())
-    return Look(campaigns=looks, streams=streams, dead=dead, audit=audit, agents=Counter(agents))
+    return Snapshot(campaigns=looks, streams=streams, dead=dead, audit=audit, agents=Counter(agents))
 
 
-async def _look_at_stream(client: Redis, stream: str, length: int) -> StreamLook:
+async def _look_at_stream(client: Redis, stream: str, length: int) -> StreamSnapshot:
     pipe = client.pipeline(transaction=False)
     pipe.xinfo_groups(stream)
     pipe.xinfo_consumers(stream, GROUP)
     groups, consumers = await pipe.execute(raise_on_error=False)
     if isinstance(groups, Exception) or isinstance(consumers, Exception):  # no replica has made it yet
-        return StreamLook(length, 0, {})
+        return StreamSnapshot(length, 0, {})
     read = next((group.get("entries-read") or 0 for group in groups if group["name"] == GROUP), 0)
-    return StreamLook(length, read, {one["name"]: one["pending"] for one in consumers})
+    return StreamSnapshot(length, read, {one["name"]: one["pending"] for one in consumers})

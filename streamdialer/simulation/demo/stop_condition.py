@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from streamdialer.simulation.demo.options import UNCERTAIN_MARGIN_S, DemoOptions
-from streamdialer.simulation.demo.snapshot import Look
+from streamdialer.simulation.demo.snapshot import Snapshot
 from streamdialer.simulation.demo.summary import Ending
 
 STUCK_S: Final = 3.0
 SLACK_S: Final = 10.0
 
 
-class Progress:
+class StopCondition:
     """Fed with every look. A killed replica's last call may never be heard of: that must not take for ever."""
 
     def __init__(self, options: DemoOptions) -> None:
@@ -23,13 +23,13 @@ class Progress:
         self._moved_at = 0.0
         self._unstuck_at = 0.0
 
-    def judge(self, look: Look, seconds: float) -> Ending | None:
+    def judge(self, look: Snapshot, seconds: float) -> Ending | None:
         """Why the demo is over `seconds` after its start, or None."""
         if self._is_done(look):
             return "all contacts final"
         if self._options.seconds is not None and seconds >= self._options.seconds:
             return "time over"
-        seen = (look.audit.total.originates, look.total("finished"))
+        seen = (look.audit.total.originates, look.total("final"))
         if seen != self._seen or look.audit.live_calls:
             self._seen, self._moved_at = seen, seconds
         if not self._is_stuck(look):
@@ -38,15 +38,15 @@ class Progress:
             return "nothing moved"
         return None
 
-    def _is_done(self, look: Look) -> bool:
+    def _is_done(self, look: Snapshot) -> bool:
         return (
-            look.total("finished") >= self._options.contacts
+            look.total("final") >= self._options.contacts
             and not look.total("unfinished")
             and not look.audit.live_calls
             and not look.audit.events_waiting
         )
 
-    def _is_stuck(self, look: Look) -> bool:
+    def _is_stuck(self, look: Snapshot) -> bool:
         """No call is live, and every campaign with work left waits for news of calls nobody hears of any more."""
         unfinished = [campaign for campaign in look.campaigns if campaign.unfinished]
         return (

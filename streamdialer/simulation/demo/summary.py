@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from streamdialer.simulation import Audit, World
-from streamdialer.simulation.demo.contact_audit import Reckoning
+from streamdialer.simulation.demo.contact_audit import ContactAudit
 from streamdialer.simulation.demo.options import DemoOptions
 from streamdialer.simulation.demo.reaction_time import ReactionTimes
 
@@ -78,7 +78,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         return self.double_dials == 0 and self.lost == 0
 
 
-class Course(msgspec.Struct, frozen=True, kw_only=True):
+class RunMeasurements(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured on the way."""
 
     ended: Ending
@@ -94,7 +94,12 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summarise(
-    options: DemoOptions, world: World, course: Course, final: Audit, reckoning: Reckoning, uncertain: int
+    options: DemoOptions,
+    world: World,
+    course: RunMeasurements,
+    final: Audit,
+    reckoning: ContactAudit,
+    uncertain: int,
 ) -> Summary:
     """`final` and `reckoning` were taken after all processes had ended."""
     began, dialed, total, reaction = course.began, course.dialed, final.total, course.reaction
@@ -149,7 +154,7 @@ def _logged_in_s(audit: Audit) -> float:
     return sum(agent.logged_in_s for agent in audit.agents.values())
 
 
-def in_words(summary: Summary) -> list[tuple[str, str]]:
+def describe(summary: Summary) -> list[tuple[str, str]]:
     """The summary as label and text; lines that would only say that nothing was wrong are left out."""
     life_min = summary.duration_life_s / 60
     open_contacts = {**summary.contacts_in_ledger, "not loaded": summary.contacts_not_loaded}

@@ -11,10 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from streamdialer.simulation.demo.child_processes import Child
+from streamdialer.simulation.demo.child_processes import ChildProcess
 from streamdialer.simulation.demo.options import DemoOptions
-from streamdialer.simulation.demo.snapshot import Look
-from streamdialer.simulation.demo.summary import Summary, in_words
+from streamdialer.simulation.demo.snapshot import Snapshot
+from streamdialer.simulation.demo.summary import Summary, describe
 
 LINE_EVERY_S: Final = 5.0
 
@@ -40,7 +40,7 @@ class View:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, look: Look, replicas: list[Child], killed: int, seconds: float) -> None:
+    def show(self, look: Snapshot, replicas: list[ChildProcess], killed: int, seconds: float) -> None:
         if self._live is not None:
             self._live.update(self._tables(look, replicas, killed, seconds), refresh=True)
         elif seconds >= self._next_line_at:
@@ -48,32 +48,34 @@ class View:
             self._console.print(self._line(look, killed, seconds), soft_wrap=True, highlight=False)
 
     def show_summary(self, summary: Summary) -> None:
-        width = max(len(label) for label, _ in in_words(summary))
+        width = max(len(label) for label, _ in describe(summary))
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True, min_width=width)
         table.add_column(overflow="fold")
-        for label, text in in_words(summary):
+        for label, text in describe(summary):
             bad = label in ("Double dials", "Contacts lost") and text != "0"
             table.add_row(label, Text(text, style="bold red" if bad else ""))
         if not self._console.is_terminal:
-            for label, text in in_words(summary):
+            for label, text in describe(summary):
                 self._console.print(
                     f"{label:<{width}}  {text}", soft_wrap=True, highlight=False, markup=False
                 )
             return
         self._console.print(table)
 
-    def _line(self, look: Look, killed: int, seconds: float) -> str:
+    def _line(self, look: Snapshot, killed: int, seconds: float) -> str:
         total = look.audit.total
         kills = f", {killed} replicas killed" if killed else ""
         return (
-            f"{seconds:.0f} s: {look.total('finished')} of {self._options.contacts} contacts final, "
+            f"{seconds:.0f} s: {look.total('final')} of {self._options.contacts} contacts final, "
             f"{total.originates} calls placed, {total.answered} answered, {total.abandoned} abandoned, "
-            f"{look.total('waiting')} waiting for a retry, {look.agents['available']} agents free, "
+            f"{look.total('deferred')} waiting for a retry, {look.agents['available']} agents free, "
             f"{look.audit.double_dials} double dials{kills}"
         )
 
-    def _tables(self, look: Look, replicas: list[Child], killed: int, seconds: float) -> RenderableType:
+    def _tables(
+        self, look: Snapshot, replicas: list[ChildProcess], killed: int, seconds: float
+    ) -> RenderableType:
         below = Table.grid(padding=(0, 5))
         below.add_row(_replicas(look, replicas), _streams(look))
         return Group(
@@ -83,7 +85,7 @@ class View:
             self._progress(look),
         )
 
-    def _headline(self, look: Look, killed: int, seconds: float) -> RenderableType:
+    def _headline(self, look: Snapshot, killed: int, seconds: float) -> RenderableType:
         life_min = seconds * self._options.speed / 60
         agents = look.agents
         lines = [
@@ -94,8 +96,8 @@ class View:
         ]
         return Text("\n".join(lines))
 
-    def _progress(self, look: Look) -> RenderableType:
-        final, contacts = look.total("finished"), self._options.contacts
+    def _progress(self, look: Snapshot) -> RenderableType:
+        final, contacts = look.total("final"), self._options.contacts
         row = Table.grid(padding=(0, 2))
         row.add_row(ProgressBar(contacts, final, width=50), f"{final:,} of {contacts:,} final")
         return row
@@ -110,7 +112,7 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _campaigns(look: Look, options: DemoOptions) -> Table:
+def _campaigns(look: Snapshot, options: DemoOptions) -> Table:
     """The telephone network says what rings, the ledger where the contacts are."""
     table = _table(
         *("ID", "Mode", "Status", "#Ringing", "#Talking", "#Answered", "#Abandoned"),
@@ -123,14 +125,14 @@ def _campaigns(look: Look, options: DemoOptions) -> Table:
             campaign.id,
             options.mode,
             "stuck" if campaign.is_stuck else campaign.status,
-            *map(str, (campaign.unanswered, campaign.connected, tally.answered if tally else 0)),
+            *map(str, (campaign.dialing, campaign.connected, tally.answered if tally else 0)),
             f"{tally.abandon_rate:.1%}" if tally else "",
-            *map(str, (campaign.ready, campaign.waiting, campaign.finished)),
+            *map(str, (campaign.ready, campaign.deferred, campaign.final)),
         )
     return table
 
 
-def _replicas(look: Look, replicas: list[Child]) -> Table:
+def _replicas(look: Snapshot, replicas: list[ChildProcess]) -> Table:
     table = _table("Replica", "#Process", "#In hand")
     for child in replicas:
         in_hand = sum(stream.in_hand.get(child.name, 0) for stream in look.streams.values())
@@ -138,7 +140,7 @@ def _replicas(look: Look, replicas: list[Child]) -> Table:
     return table
 
 
-def _streams(look: Look) -> Table:
+def _streams(look: Snapshot) -> Table:
     table = _table("Stream", "#Length", "#Read")
     for stage, stream in look.streams.items():
         table.add_row(stage, str(stream.length), str(stream.read))

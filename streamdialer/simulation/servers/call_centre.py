@@ -24,7 +24,7 @@ from streamdialer.simulation.world.engine import World
 from streamdialer.simulation.world.entities import Call, Id
 
 CONNECTIONS = 16
-SHORTEST_STEP_S = 0.002
+MIN_STEP_S = 0.002
 """Wall-clock seconds between two looks at the world: what happens meanwhile goes out as one batch."""
 
 
@@ -163,5 +163,5 @@ class CallCentre:
             if next_at is None:
                 await self._wake.wait()
                 continue
-            with anyio.move_on_after(max(SHORTEST_STEP_S, (next_at - self.now) / self.speed)):
+            with anyio.move_on_after(max(MIN_STEP_S, (next_at - self.now) / self.speed)):
                 await self._wake.wait()

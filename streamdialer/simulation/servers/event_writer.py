@@ -11,15 +11,15 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from streamdialer.simulation.world.entities import Happening
+from streamdialer.simulation.world.entities import SimEvent
 
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-FIRST_PAUSE_S = 0.05
-LONGEST_PAUSE_S = 1.0
-Write = Callable[[Iterable[Happening]], None]
-Distort = Callable[[list[Happening], Write], None]
+MIN_PAUSE_S = 0.05
+MAX_PAUSE_S = 1.0
+Write = Callable[[Iterable[SimEvent]], None]
+Distort = Callable[[list[SimEvent], Write], None]
 """Stands between the world and the stream: is given what happens, and calls the second argument with what is to be
 written, whenever and as often as it likes."""
 
@@ -30,7 +30,7 @@ class EventWriter:
     def __init__(self, redis: Redis, stream: str) -> None:
         self._redis = redis
         self._stream = stream
-        self._waiting: deque[Happening] = deque()
+        self._waiting: deque[SimEvent] = deque()
         self._wake = anyio.Event()
         self._drained = anyio.Event()
 
@@ -39,7 +39,7 @@ class EventWriter:
         """Happenings Redis has not confirmed."""
         return len(self._waiting)
 
-    def add(self, happenings: Iterable[Happening]) -> None:
+    def add(self, happenings: Iterable[SimEvent]) -> None:
         self._waiting.extend(happenings)
         if self._waiting:
             self._wake.set()
@@ -53,7 +53,7 @@ class EventWriter:
 
     async def run(self) -> None:
         """Write for ever."""
-        pause_s = FIRST_PAUSE_S
+        pause_s = MIN_PAUSE_S
         is_down = False
         while True:
             if not self._waiting:
@@ -68,15 +68,15 @@ class EventWriter:
                     logger.warning("Redis takes no events, keeping them: %s", error)
                 is_down = True
                 await anyio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                pause_s = min(2 * pause_s, MAX_PAUSE_S)
                 continue
             if is_down:
                 logger.info("Redis takes events again, %d were waiting", len(self._waiting))
-            is_down, pause_s = False, FIRST_PAUSE_S
+            is_down, pause_s = False, MIN_PAUSE_S
             for _ in batch:
                 self._waiting.popleft()
 
-    async def _write(self, batch: list[Happening]) -> None:
+    async def _write(self, batch: list[SimEvent]) -> None:
         # One transaction: either the whole batch is in the stream or none of it.
         async with self._redis.pipeline(transaction=True) as pipeline:
             for happening in batch:

@@ -14,14 +14,14 @@ from aiohttp import web
 
 from streamdialer.errors import CannotBeDone
 
-Script = Callable[[web.Request], web.StreamResponse | Awaitable[web.StreamResponse | None] | None]
+Responder = Callable[[web.Request], web.StreamResponse | Awaitable[web.StreamResponse | None] | None]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-REQUESTS_KEPT = 10_000
+MAX_REQUESTS = 10_000
 HOST = "127.0.0.1"
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class RecordedRequest(msgspec.Struct, frozen=True):
     """One request as it came in."""
 
     at: float
@@ -55,10 +55,10 @@ class Service(ABC):
     """Base of both services; a subclass says its routes and who may come in."""
 
     def __init__(self, clock: Callable[[], float], port: int) -> None:
-        self.requests: deque[Recorded] = deque(maxlen=REQUESTS_KEPT)
+        self.requests: deque[RecordedRequest] = deque(maxlen=MAX_REQUESTS)
         self._clock = clock
         self._port = port
-        self._script: Script | None = None
+        self._script: Responder | None = None
         self._runner: web.AppRunner | None = None
 
     @abstractmethod
@@ -75,7 +75,7 @@ class Service(ABC):
             raise CannotBeDone("the call centre has not been opened")
         return f"http://{HOST}:{self._port}"
 
-    def script(self, fn: Script | None) -> None:
+    def set_responder(self, fn: Responder | None) -> None:
         """Ask `fn` first from now on; None ends it.
 
         It may return a response, sleep, drop the connection, or return None for normal behaviour.
@@ -117,7 +117,7 @@ class Service(ABC):
     async def _let_in(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.requests.append(
-            Recorded(
+            RecordedRequest(
                 self._clock(), request.method, request.path, dict(request.query), request.headers.copy(), body
             )
         )

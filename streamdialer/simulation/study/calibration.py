@@ -13,11 +13,11 @@ import msgspec
 from streamdialer.errors import CannotBeDone
 from streamdialer.ledger import PastCall
 from streamdialer.pacing.durations import EDGES, Durations
-from streamdialer.simulation.study.scenario import Calls, CampaignPart, Scenario, Work
+from streamdialer.simulation.study.scenario import AgentWork, Calls, CampaignPart, Scenario
 
-FEWEST: Final = 30
+MIN_CALLS: Final = 30
 """Calls below which nothing is fitted: the answer rate would be off by a third."""
-FEWEST_DURATIONS: Final = 8
+MIN_DURATIONS: Final = 8
 _DEFAULT: Final = Scenario()
 
 
@@ -43,9 +43,9 @@ def fit(
 
     `wrapup` is what adaptive pacing has learnt of the queue's wrap-up; the calls do not show it.
     """
-    if len(calls) < FEWEST:
+    if len(calls) < MIN_CALLS:
         raise CannotBeDone(
-            f"{title}: {len(calls)} calls are on record, {FEWEST} are needed to say how its calls go"
+            f"{title}: {len(calls)} calls are on record, {MIN_CALLS} are needed to say how its calls go"
         )
     if agents < 1:
         raise CannotBeDone(f"{title}: no agent of its queue is known; say how many with --agents")
@@ -77,7 +77,7 @@ def fit(
         if not _enough(values):
             assumed.append(name)
     wrap_up_mean_s, wrap_up_cv = work.wrap_up_mean_s, work.wrap_up_cv
-    if wrapup is not None and sum(wrapup.ended) >= FEWEST_DURATIONS:
+    if wrapup is not None and sum(wrapup.ended) >= MIN_DURATIONS:
         wrap_up_mean_s, wrap_up_cv = _moments_of(wrapup)
     else:
         assumed.append("how long agents wrap up")
@@ -85,7 +85,7 @@ def fit(
         title=title,
         agents=agents,
         calls=fitted,
-        work=Work(
+        work=AgentWork(
             talk_mean_s=max(1.0, fmean(talks)) if _enough(talks) else work.talk_mean_s,
             talk_cv=_cv(talks) if _enough(talks) else work.talk_cv,
             wrap_up_mean_s=wrap_up_mean_s,
@@ -101,7 +101,7 @@ def _of(values: Iterable[float | None]) -> list[float]:
 
 
 def _enough(values: Sequence[float]) -> bool:
-    return len(values) >= FEWEST_DURATIONS
+    return len(values) >= MIN_DURATIONS
 
 
 def _cv(values: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 import msgspec
 
 from streamdialer.pacing.policies import build_policy
-from streamdialer.simulation.study.policies import CONTENDERS
+from streamdialer.simulation.study.policies import ALL_POLICIES
 from streamdialer.simulation.study.results import Result
 from streamdialer.simulation.study.run import simulate
 from streamdialer.simulation.study.scenario import Scenario
@@ -63,7 +63,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """None for a single seed."""
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class PolicyResult(msgspec.Struct, frozen=True, kw_only=True):
     """One policy over all seeds."""
 
     policy: str
@@ -87,13 +87,13 @@ def compare(
     *,
     processes: int = 1,
     done: Callable[[], None] | None = None,
-) -> list[Standing]:
+) -> list[PolicyResult]:
     """Every policy (`name` or `name:argument=value`) on every seed; `done` is called after each day.
 
     Raises SettingsError for a policy that does not exist, before anything is simulated.
     """
     for policy in policies:
-        build_policy(policy, CONTENDERS)
+        build_policy(policy, ALL_POLICIES)
     days: dict[tuple[int, int], Result] = {}
     for key, result in _all_days(scenario, policies, seeds, processes):
         days[key] = result
@@ -118,8 +118,8 @@ def student_t(freedom: int) -> float:
     return _T_975[freedom - 1] if freedom <= len(_T_975) else 1.960 + 2.372 / freedom + 2.82 / freedom**2
 
 
-def _standing(policy: str, days: list[Result], cap: float) -> Standing:
-    return Standing(
+def _standing(policy: str, days: list[Result], cap: float) -> PolicyResult:
+    return PolicyResult(
         policy=policy,
         seeds=len(days),
         occupancy=estimate([day.occupancy for day in days]),
@@ -154,4 +154,4 @@ def _all_days(
 
 
 def _day(scenario: Scenario, policy: str, seed: int) -> Result:
-    return simulate(scenario, build_policy(policy, CONTENDERS), seed)
+    return simulate(scenario, build_policy(policy, ALL_POLICIES), seed)

@@ -9,15 +9,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from streamdialer.model import AgentEventType, CallEventType
-from streamdialer.pacing.types import CampaignView, QueueView, Seen
+from streamdialer.pacing.types import CampaignView, Observation, QueueView
 from streamdialer.simulation.world.entities import Agent, Call, Campaign, Id
 
-MOST_CALLABLE = 1_000_000_000
+MAX_CALLABLE = 1_000_000_000
 """Contacts ready where the supply is endless."""
 _Late = tuple[float, AgentEventType | CallEventType, Call | None, Agent | None]
 
 
-class CampaignWatch:
+class CampaignTracker:
     """One campaign as the dialer knows it."""
 
     def __init__(self, campaign: Campaign, contacts: int | None) -> None:
@@ -50,18 +50,18 @@ class CampaignWatch:
         )
 
 
-class Watch:
+class DialerView:
     """One queue as the dialer knows it. `noticed` is called whenever news has arrived."""
 
     def __init__(
-        self, campaigns: Iterable[CampaignWatch], lines: int | None, noticed: Callable[[], None]
+        self, campaigns: Iterable[CampaignTracker], lines: int | None, noticed: Callable[[], None]
     ) -> None:
-        self.campaigns: dict[Id, CampaignWatch] = {each.campaign.id: each for each in campaigns}
-        self.lines = MOST_CALLABLE if lines is None else lines
+        self.campaigns: dict[Id, CampaignTracker] = {each.campaign.id: each for each in campaigns}
+        self.lines = MAX_CALLABLE if lines is None else lines
         self.live = 0
         """Calls placed and not known to have ended."""
         self.waiting = 0
-        self.seen: list[Seen] = []
+        self.seen: list[Observation] = []
         self._noticed = noticed
         self._free: set[Id] = set()
         self._talking: dict[Id, float] = {}
@@ -82,7 +82,7 @@ class Watch:
             campaigns=[each.view() for each in self.campaigns.values()],
         )
 
-    def take_seen(self) -> list[Seen]:
+    def take_seen(self) -> list[Observation]:
         """What was seen since this was asked last."""
         seen, self.seen = self.seen, []
         return seen
@@ -100,13 +100,13 @@ class Watch:
         if watch.contacts is not None:
             watch.contacts -= 1
 
-    def hold_back(
+    def delay(
         self, at: float, kind: CallEventType | AgentEventType, call: Call | None, agent: Agent | None
     ) -> None:
         """News that arrives only at the next `let_through`."""
         self._late.append((at, kind, call, agent))
 
-    def let_through(self) -> None:
+    def deliver(self) -> None:
         """The oldest news held back arrives."""
         at, kind, call, agent = self._late.popleft()
         if call is not None:
@@ -122,10 +122,10 @@ class Watch:
         if kind == "call_answered":
             del watch.ringing[call.id]
             if call.course.outcome == "machine":
-                self.seen.append(Seen(at, "machine", rang_s, campaign))
+                self.seen.append(Observation(at, "machine", rang_s, campaign))
             else:
                 watch.humans += 1
-                self.seen.append(Seen(at, "human", rang_s, campaign))
+                self.seen.append(Observation(at, "human", rang_s, campaign))
                 if agent is None:
                     self.waiting += 1
                 else:
@@ -135,20 +135,20 @@ class Watch:
             self.live -= 1
             if kind == "call_failed":
                 del watch.ringing[call.id]
-                self.seen.append(Seen(at, call.course.outcome, rang_s, campaign))
+                self.seen.append(Observation(at, call.course.outcome, rang_s, campaign))
             elif kind == "call_abandoned":
                 self.waiting -= 1
                 watch.abandoned += 1
-                self.seen.append(Seen(at, "abandoned", rang_s, campaign))
+                self.seen.append(Observation(at, "abandoned", rang_s, campaign))
         self._noticed()
 
     def heard_of_agent(self, at: float, kind: str, agent: Id) -> None:
         """News of an agent."""
         self._free.discard(agent)
         if (since := self._talking.pop(agent, None)) is not None and kind == "agent_wrapup":
-            self.seen.append(Seen(at, "talk", at - since))
+            self.seen.append(Observation(at, "talk", at - since))
         if (since := self._wrapping.pop(agent, None)) is not None and kind != "agent_offline":
-            self.seen.append(Seen(at, "wrapup", at - since))
+            self.seen.append(Observation(at, "wrapup", at - since))
         if kind == "agent_available":
             self._free.add(agent)
         elif kind == "agent_wrapup":

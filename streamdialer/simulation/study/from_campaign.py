@@ -7,33 +7,33 @@ from typing import Any
 import msgspec
 
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.dialing.queue_pacing import PacingShared
+from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
 from streamdialer.errors import CannotBeDone
 from streamdialer.ledger import PastCall, past_calls
-from streamdialer.operations.session import reached
+from streamdialer.operations.session import open_client
 from streamdialer.pacing.learning import QueueLearning
 from streamdialer.simulation.study.calibration import Fit, fit
 
 
-class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
+class FittedScenario(msgspec.Struct, frozen=True, kw_only=True):
     """The fitted scenario, and the policy the campaign is dialed with now."""
 
     fit: Fit
     policy: str
 
 
-async def what_if(settings: Settings, campaign: str, agents: int | None) -> WhatIf:
+async def fit_campaign(settings: Settings, campaign: str, agents: int | None) -> FittedScenario:
     """Reads the campaign from Redis and fits its scenario.
 
     `agents` instead of those of its queue. Raises Unreachable, and CannotBeDone for a campaign that was never dialed
     here or has too few calls on record.
     """
-    async with reached(settings) as (client, keys):
+    async with open_client(settings) as (client, keys):
         queue = str(await client.hget(keys.directory, campaign) or "")
         raw: Any = await client.hget(keys.queue_pacing(queue), campaign)
         if not raw:
             raise CannotBeDone(f"campaign {campaign}: was never dialed here, or has been cleaned up")
-        shared = msgspec.json.decode(raw, type=PacingShared)
+        shared = msgspec.json.decode(raw, type=CampaignPacing)
         calls = await past_calls(client, keys, campaign)
         at_once = client.pipeline(transaction=True)  # agents go from one set to the other
         at_once.zcard(keys.queue_free(queue))
@@ -53,7 +53,7 @@ async def what_if(settings: Settings, campaign: str, agents: int | None) -> What
         wrapup=learning.wrapup if learning else None,
     )
     policy = "adaptive" if shared.is_adaptive else f"fixed:mode={shared.mode},ratio={shared.ratio:g}"
-    return WhatIf(fit=fitted, policy="fixed" if shared.mode == "preview" else policy)
+    return FittedScenario(fit=fitted, policy="fixed" if shared.mode == "preview" else policy)
 
 
 def _scaled(call: PastCall, scale: float) -> PastCall:

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from streamdialer.pacing.abandon_control import Steering, cap_is_reached
-from streamdialer.pacing.risk import Balance, worst_risk
-from streamdialer.pacing.types import QueueView, Seen
-from streamdialer.simulation.study.round_robin import Turns
+from streamdialer.pacing.abandon_control import AbandonController, cap_is_reached
+from streamdialer.pacing.risk import AgentBalance, worst_risk
+from streamdialer.pacing.types import Observation, QueueView
+from streamdialer.simulation.study.round_robin import RoundRobin
 from streamdialer.simulation.study.run import VirtualWorld
 from streamdialer.simulation.world.config import WorldConfig
 from streamdialer.simulation.world.outcomes import course_of, draw, human_at, is_trunk_busy
@@ -26,21 +26,21 @@ safe for itself may take the agent of one answered later."""
 SAMPLES = 20_000
 
 
-class KnowsEnds:
+class OracleAgents:
     """The marginal risk rule with the agents' diary; all campaigns are taken as one with the first one's cap."""
 
     every_s: float | None = None
 
     def __init__(self) -> None:
         self.theta = 0.0
-        self._steering = Steering()
-        self._turns = Turns()
+        self._steering = AbandonController()
+        self._turns = RoundRobin()
 
-    def look_into(self, world: VirtualWorld) -> None:
+    def attach(self, world: VirtualWorld) -> None:
         self._world = world
         self._ring = RingTimes(world.config, world.scenario.calls.ring_out_s)
 
-    def place(self, view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:
+    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:
         self.theta = self._steered(view, seen)
         balances, chances = self._outlook(view)
         riskless = view.free - view.waiting
@@ -55,7 +55,7 @@ class KnowsEnds:
             ringing += 1
         return placed
 
-    def _steered(self, view: QueueView, seen: Sequence[Seen]) -> float:
+    def _steered(self, view: QueueView, seen: Sequence[Observation]) -> float:
         """The risk it may take, steered as the adaptive rule's is."""
         cap = view.campaigns[0].cap
         self._steering.advance(
@@ -63,9 +63,13 @@ class KnowsEnds:
         )
         humans = sum(each.humans for each in view.campaigns)
         abandoned = sum(each.abandoned for each in view.campaigns)
-        return 0.0 if cap_is_reached(cap, humans, abandoned) else self._steering.theta(cap, humans, abandoned)
+        return (
+            0.0
+            if cap_is_reached(cap, humans, abandoned)
+            else self._steering.risk_limit(cap, humans, abandoned)
+        )
 
-    def _outlook(self, view: QueueView) -> tuple[list[Balance], list[float]]:
+    def _outlook(self, view: QueueView) -> tuple[list[AgentBalance], list[float]]:
         """For each horizon: agents less answers, and the chance that a call placed now is answered within it."""
         config, now = self._world.config, view.now
         p = 0.0 if is_trunk_busy(config, now) else human_at(config, now)
@@ -78,7 +82,7 @@ class KnowsEnds:
             by_age = self._ring.chances(p, number)
             coming = bisect_right(ends, now + horizon_s + config.patience_s)
             answering = [(count, by_age[min(age, len(by_age) - 1)]) for age, count in ages.items()]
-            balances.append(Balance(view.free - view.waiting + coming, (), answering))
+            balances.append(AgentBalance(view.free - view.waiting + coming, (), answering))
             chances.append(by_age[0])
         return balances, chances
 

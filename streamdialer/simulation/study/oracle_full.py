@@ -8,28 +8,28 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 
-from streamdialer.pacing.types import QueueView, Seen
-from streamdialer.simulation.study.round_robin import Turns
+from streamdialer.pacing.types import Observation, QueueView
+from streamdialer.simulation.study.round_robin import RoundRobin
 from streamdialer.simulation.study.run import VirtualWorld
-from streamdialer.simulation.world.entities import Call, Course
+from streamdialer.simulation.world.entities import Call, CallOutcome
 from streamdialer.simulation.world.outcomes import course_of
 
 Answer = tuple[float, float]
 """When a person will answer, and how long they will keep an agent."""
 
 
-class KnowsAll:
+class OracleFull:
     """Nobody is abandoned, and agents wait only for phones to be picked up."""
 
     every_s: float | None = None
 
     def __init__(self) -> None:
-        self._turns = Turns()
+        self._turns = RoundRobin()
 
-    def look_into(self, world: VirtualWorld) -> None:
+    def attach(self, world: VirtualWorld) -> None:
         self._world = world
 
-    def place(self, view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:  # noqa: ARG002
+    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:  # noqa: ARG002
         world = self._world
         free_at = self._free_at(view.now)
         answers = sorted(_answer(call) for call in world.live.values() if _will_need_an_agent(call))
@@ -45,7 +45,7 @@ class KnowsAll:
             placed[name] = placed.get(name, 0) + 1
         return placed
 
-    def _next_course(self, campaign: int, after: int, now: float) -> Course:
+    def _next_course(self, campaign: int, after: int, now: float) -> CallOutcome:
         draws = self._world.stock.peek(campaign, after)
         return course_of(self._world.config, draws, self._world.scenario.calls.ring_out_s, now)
 

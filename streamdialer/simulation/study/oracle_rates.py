@@ -1,6 +1,6 @@
 """A bound: the adaptive rule that has nothing left to learn, because it is told every true chance, but no single call.
 
-What it does better than `adaptive` is the price of learning; what `knows_ends` does better than it is the worth of
+What it does better than `adaptive` is the price of learning; what `oracle_agents` does better than it is the worth of
 knowing when each agent will be free, which nobody can learn.
 """
 
@@ -13,7 +13,7 @@ from streamdialer.pacing.adaptive import AdaptivePolicy
 from streamdialer.pacing.answer_rate import AnswerRate, RingTimes
 from streamdialer.pacing.durations import Durations
 from streamdialer.pacing.learning import CampaignLearning, QueueLearning
-from streamdialer.pacing.types import QueueView, Seen
+from streamdialer.pacing.types import Observation, QueueView
 from streamdialer.simulation.study.run import VirtualWorld
 from streamdialer.simulation.world.outcomes import course_of, draw, human_at, is_trunk_busy
 
@@ -44,13 +44,13 @@ class _KnownRingTimes(RingTimes):
     def fade(self) -> None: ...
 
 
-class KnowsOdds(AdaptivePolicy):
+class OracleRates(AdaptivePolicy):
     """The adaptive rule with the true distributions and the true answer rate of the instant."""
 
     def __init__(self) -> None:
         super().__init__()
 
-    def look_into(self, world: VirtualWorld) -> None:
+    def attach(self, world: VirtualWorld) -> None:
         """Takes the distributions from draws of their own."""
         self._world = world
         stream, ring_out_s = Random("odds"), world.scenario.calls.ring_out_s
@@ -68,7 +68,7 @@ class KnowsOdds(AdaptivePolicy):
             wrapup=_KnownDurations(expected_s=1.0, ended=wrapup.ended, exposure_s=wrapup.exposure_s),
         )
 
-    def place(self, view: QueueView, seen: Sequence[Seen]) -> Mapping[str, int]:
+    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:
         config = self._world.config
         p = 0.0 if is_trunk_busy(config, view.now) else human_at(config, view.now)
         for campaign in view.campaigns:

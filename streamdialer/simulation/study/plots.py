@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from streamdialer.errors import CannotBeDone
-from streamdialer.simulation.study.compare import Standing
+from streamdialer.simulation.study.compare import PolicyResult
 from streamdialer.simulation.study.results import Minute
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def can_plot() -> None:
         ) from None
 
 
-def plot_standings(standings: Sequence[Standing], title: str, cap: float, path: Path) -> None:
+def plot_standings(standings: Sequence[PolicyResult], title: str, cap: float, path: Path) -> None:
     """Utilisation against abandon rate, and the first seed's day under the first policy, as one picture.
 
     Raises CannotBeDone when matplotlib is missing or does not know the file's ending, OSError when writing fails.
@@ -46,7 +46,7 @@ def plot_standings(standings: Sequence[Standing], title: str, cap: float, path: 
         raise CannotBeDone(f"{path}: {error}") from None
 
 
-def _compare(figure: Figure, standings: Sequence[Standing], cap: float) -> None:
+def _compare(figure: Figure, standings: Sequence[PolicyResult], cap: float) -> None:
     axes = figure.add_subplot(4, 1, (1, 2))
     for standing in standings:
         across, up = standing.abandon_rate, standing.occupancy
@@ -69,7 +69,7 @@ def _compare(figure: Figure, standings: Sequence[Standing], cap: float) -> None:
     axes.grid(alpha=0.3)
 
 
-def _day(figure: Figure, standing: Standing, cap: float) -> None:
+def _day(figure: Figure, standing: PolicyResult, cap: float) -> None:
     course = standing.days[0].course
     minutes = range(1, len(course) + 1)
     counts = figure.add_subplot(4, 1, 3)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from streamdialer.pacing.policies import POLICIES
 from streamdialer.pacing.types import Policy
-from streamdialer.simulation.study.oracle_agents import KnowsEnds
-from streamdialer.simulation.study.oracle_full import KnowsAll
-from streamdialer.simulation.study.oracle_rates import KnowsOdds
+from streamdialer.simulation.study.oracle_agents import OracleAgents
+from streamdialer.simulation.study.oracle_full import OracleFull
+from streamdialer.simulation.study.oracle_rates import OracleRates
 
-CONTENDERS: Mapping[str, type[Policy]] = {
+ALL_POLICIES: Mapping[str, type[Policy]] = {
     **POLICIES,
-    "knows_odds": KnowsOdds,
-    "knows_ends": KnowsEnds,
-    "knows_all": KnowsAll,
+    "oracle_rates": OracleRates,
+    "oracle_agents": OracleAgents,
+    "oracle_full": OracleFull,
 }

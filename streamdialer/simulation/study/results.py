@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from streamdialer.simulation.study.scenario import MINUTE_S
-from streamdialer.simulation.world.auditor import Tally
+from streamdialer.simulation.world.auditor import CallCounts
 from streamdialer.simulation.world.engine import World
 from streamdialer.simulation.world.entities import Call
 
 WORST_OVER_MIN = 30
-LEAST_ANSWERS = 20
+MIN_ANSWERS = 20
 """A rate over fewer says nothing."""
 
 
@@ -44,9 +44,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Abandoned over answered by a person."""
     worst_half_hour: float
     """The greatest abandon rate of any half hour that begins with a minute and has at least 20 answers."""
-    total: Tally
+    total: CallCounts
     """calls = answered + machine + busy + failed + no_answer + unanswered."""
-    campaigns: dict[str, Tally]
+    campaigns: dict[str, CallCounts]
     unanswered: int
     """Calls that still rang at the end."""
     waiting: int
@@ -104,9 +104,9 @@ class Recorder:
         now = self._world.now
         logged_in, work_s, there_s = 0, 0.0, 0.0
         for agent in self._world.agents.values():
-            worked_s = agent.spent("busy", now) + agent.spent("wrapup", now)
+            worked_s = agent.time_in_state("busy", now) + agent.time_in_state("wrapup", now)
             work_s += worked_s
-            there_s += worked_s + agent.spent("available", now)
+            there_s += worked_s + agent.time_in_state("available", now)
             logged_in += agent.state != "offline"
         self._course.append((logged_in, ringing, work_s, there_s, theta))
 
@@ -162,6 +162,6 @@ class Recorder:
         for begins in range(max(1, last - WORST_OVER_MIN + 2)):
             span = range(begins, begins + WORST_OVER_MIN)
             humans = sum(self._humans.get(minute, 0) for minute in span)
-            if humans >= LEAST_ANSWERS:
+            if humans >= MIN_ANSWERS:
                 worst = max(worst, sum(self._abandoned.get(minute, 0) for minute in span) / humans)
         return worst

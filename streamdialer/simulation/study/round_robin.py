@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from streamdialer.pacing.types import CampaignView
 
 
-class Turns:
+class RoundRobin:
     """Remembers what each campaign has had."""
 
     def __init__(self) -> None:

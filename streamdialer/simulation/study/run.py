@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from streamdialer.model import AgentEventType, CallEventType
 from streamdialer.pacing.types import Policy
-from streamdialer.simulation.study.dialer_view import CampaignWatch, Watch
+from streamdialer.simulation.study.dialer_view import CampaignTracker, DialerView
 from streamdialer.simulation.study.results import Recorder, Result
 from streamdialer.simulation.study.scenario import MINUTE_S, Scenario
 from streamdialer.simulation.study.shifts import QUEUE, enrol_agents
@@ -26,10 +26,10 @@ Progress = Callable[[float], None]
 
 
 @runtime_checkable
-class Cheat(Protocol):
+class Oracle(Protocol):
     """A policy that is told what nobody can know: a bound for the others."""
 
-    def look_into(self, world: VirtualWorld) -> None:
+    def attach(self, world: VirtualWorld) -> None:
         """Before the day begins."""
 
 
@@ -56,8 +56,8 @@ class VirtualWorld(World):
                 max_concurrent_calls=part.max_concurrent_calls,
             )
             self.add_campaign(campaign)
-            watches.append(CampaignWatch(campaign, part.contacts))
-        self.watch = Watch(watches, scenario.lines, self._noticed)
+            watches.append(CampaignTracker(campaign, part.contacts))
+        self.watch = DialerView(watches, scenario.lines, self._noticed)
         enrol_agents(self, scenario)
         for agent in self.agents:
             self.watch.agent_is_free(agent)
@@ -66,8 +66,8 @@ class VirtualWorld(World):
         self._asked_at = -1.0
         self._ask_at: float | None = None
         self.at(MINUTE_S, self._minute, None)
-        if isinstance(policy, Cheat):
-            policy.look_into(self)
+        if isinstance(policy, Oracle):
+            policy.attach(self)
         self._ask_by(0.0)
 
     @property
@@ -99,7 +99,7 @@ class VirtualWorld(World):
             self.recorder.abandoned(call)
         agent = None if agent_id is None else self.agents[agent_id]
         if delay_s := self.scenario.news_delay_s:
-            self.watch.hold_back(self.now, kind, call, agent)
+            self.watch.delay(self.now, kind, call, agent)
             self.at(self.now + delay_s, self._news_arrives, None)
         else:
             self.watch.heard_of_call(self.now, kind, call, agent)
@@ -108,13 +108,13 @@ class VirtualWorld(World):
         if kind == "agent_busy" and agent.call is not None:
             self.recorder.connected(agent.call)
         if delay_s := self.scenario.news_delay_s:
-            self.watch.hold_back(self.now, kind, None, agent)
+            self.watch.delay(self.now, kind, None, agent)
             self.at(self.now + delay_s, self._news_arrives, None)
         else:
             self.watch.heard_of_agent(self.now, kind, agent.id)
 
     def _news_arrives(self, _: object) -> None:
-        self.watch.let_through()
+        self.watch.deliver()
 
     # When the policy is asked.
 
@@ -154,7 +154,7 @@ class VirtualWorld(World):
 
     # The day.
 
-    def live_through(self, progress: Progress | None = None) -> Result:
+    def run(self, progress: Progress | None = None) -> Result:
         """The whole day; returns what it was like."""
         end = self.scenario.hours * 3600
         while self.now < end:
@@ -166,4 +166,4 @@ class VirtualWorld(World):
 
 def simulate(scenario: Scenario, policy: Policy, seed: int = 0, progress: Progress | None = None) -> Result:
     """One day of the scenario under a new `policy`; the same seed gives the same result."""
-    return VirtualWorld(scenario, policy, seed).live_through(progress)
+    return VirtualWorld(scenario, policy, seed).run(progress)

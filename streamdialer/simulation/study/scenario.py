@@ -19,11 +19,11 @@ Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 MINUTE_S = 60.0
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ScenarioSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Part of a scenario: an unknown field is an error, not a wish."""
 
 
-class Calls(Part, frozen=True):
+class Calls(ScenarioSection, frozen=True):
     """What becomes of a call."""
 
     human: Probability = 0.30
@@ -46,7 +46,7 @@ class Calls(Part, frozen=True):
     """[minute, factor on `human`]: straight lines between; two at one minute are a step."""
 
 
-class Work(Part, frozen=True):
+class AgentWork(ScenarioSection, frozen=True):
     """How long agents work on one conversation; log-normal."""
 
     talk_mean_s: Positive = 120.0
@@ -56,7 +56,7 @@ class Work(Part, frozen=True):
     wrap_up_cv: NotNegative = 0.8
 
 
-class Shift(Part, frozen=True):
+class Shift(ScenarioSection, frozen=True):
     """Agents who are there only for a while, besides `agents`; they finish the work at hand."""
 
     agents: Count
@@ -64,14 +64,14 @@ class Shift(Part, frozen=True):
     until_min: Positive
 
 
-class Breaks(Part, frozen=True):
+class Breaks(ScenarioSection, frozen=True):
     """Every agent rests in turn, evenly staggered; the work at hand is finished first."""
 
     every_min: Positive
     length_min: Positive
 
 
-class Absence(Part, frozen=True):
+class Absence(ScenarioSection, frozen=True):
     """Some agents leave together."""
 
     at_min: NotNegative
@@ -83,7 +83,7 @@ class Absence(Part, frozen=True):
     """Gone in that instant, their calls over; otherwise after the work at hand."""
 
 
-class Trunk(Part, frozen=True):
+class Trunk(ScenarioSection, frozen=True):
     """The line to the network."""
 
     lines_per_agent: NotNegative = 5.0
@@ -93,7 +93,7 @@ class Trunk(Part, frozen=True):
     """[from, until] minutes in which every call is answered with busy."""
 
 
-class CampaignPart(Part, frozen=True):
+class CampaignPart(ScenarioSection, frozen=True):
     """One campaign of the queue."""
 
     weight: Positive = 1.0
@@ -105,7 +105,7 @@ class CampaignPart(Part, frozen=True):
     max_concurrent_calls: Count = 1_000_000
 
 
-class Scenario(Part, frozen=True):
+class Scenario(ScenarioSection, frozen=True):
     """One simulated day on one queue."""
 
     title: str = ""
@@ -114,7 +114,7 @@ class Scenario(Part, frozen=True):
     news_delay_s: NotNegative = 0.0
     """How late the dialer hears of what happens."""
     calls: Calls = Calls()
-    work: Work = Work()
+    work: AgentWork = AgentWork()
     trunk: Trunk = Trunk()
     shifts: tuple[Shift, ...] = ()
     breaks: Breaks | None = None

@@ -49,6 +49,6 @@ def _come(world: World, agent: int, at: float) -> None:
 
 def _go(world: World, agent: int, at: float, *, abrupt: bool = False) -> None:
     def log_out(_: object) -> None:
-        (world.cut_off if abrupt else world.log_out)(at, agent)
+        (world.drop_agent if abrupt else world.log_out)(at, agent)
 
     world.at(at, log_out, None)

@@ -9,10 +9,10 @@ import msgspec
 
 from streamdialer.simulation.world.entities import Agent, Call, Campaign, Id
 
-FINDINGS_KEPT = 50
+MAX_FINDINGS = 50
 
 
-class Tally(msgspec.Struct, kw_only=True):
+class CallCounts(msgspec.Struct, kw_only=True):
     """Calls by what became of them.
 
     originates = answered + machine + busy + failed + no_answer + those still unanswered.
@@ -62,8 +62,8 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 
     at: float
     """Seconds of life."""
-    total: Tally
-    campaigns: dict[Id, Tally]
+    total: CallCounts
+    campaigns: dict[Id, CallCounts]
     live_calls: int
     unanswered: int
     """Placed, and neither answered nor ended."""
@@ -100,7 +100,7 @@ class Auditor:
     """Counts as the world goes."""
 
     def __init__(self, final: frozenset[str], reaction_samples: int) -> None:
-        self.campaigns: defaultdict[Id, Tally] = defaultdict(Tally)
+        self.campaigns: defaultdict[Id, CallCounts] = defaultdict(CallCounts)
         self.per_contact: Counter[Id] = Counter()
         self.per_key: Counter[str] = Counter()
         self.double_dials = 0
@@ -194,9 +194,9 @@ class Auditor:
         """The figures at `now`."""
         times = {
             agent.id: AgentTime(
-                talk_s=agent.spent("busy", now),
-                wrap_up_s=agent.spent("wrapup", now),
-                idle_s=agent.spent("available", now),
+                talk_s=agent.time_in_state("busy", now),
+                wrap_up_s=agent.time_in_state("wrapup", now),
+                idle_s=agent.time_in_state("available", now),
             )
             for agent in agents
         }
@@ -226,13 +226,13 @@ class Auditor:
             findings=list(self.findings),
         )
 
-    def _total(self) -> Tally:
-        total = Tally()
+    def _total(self) -> CallCounts:
+        total = CallCounts()
         for tally in self.campaigns.values():
-            for field in Tally.__struct_fields__:
+            for field in CallCounts.__struct_fields__:
                 setattr(total, field, getattr(total, field) + getattr(tally, field))
         return total
 
     def _find(self, call: Call, what: str) -> None:
-        if len(self.findings) < FINDINGS_KEPT:
+        if len(self.findings) < MAX_FINDINGS:
             self.findings.append(f"{call.placed_at:.1f} s: contact {call.contact_id}, key {call.key}: {what}")

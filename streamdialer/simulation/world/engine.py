@@ -19,14 +19,14 @@ from streamdialer.simulation.world.config import WorldConfig
 from streamdialer.simulation.world.entities import (
     Agent,
     Call,
+    CallOutcome,
     Campaign,
     Contact,
-    Course,
     Disposition,
-    Happening,
+    EventData,
     Id,
-    News,
     Queue,
+    SimEvent,
 )
 from streamdialer.simulation.world.outcomes import DrawsByContact, Source, course_of
 
@@ -52,7 +52,7 @@ class World:
         self._of_campaign: dict[Id, list[Contact]] = {}
         self._heap: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._order: Iterator[int] = count()
-        self._happenings: list[Happening] = []
+        self._happenings: list[SimEvent] = []
 
     def add_campaign(self, campaign: Campaign) -> None:
         self.campaigns[campaign.id] = campaign
@@ -70,7 +70,7 @@ class World:
         self.agents[agent_id] = agent
         self.queue(queue).agents.append(agent)
         if is_there:
-            agent.become("available", self.now)
+            agent.set_state("available", self.now)
             self.queue(queue).free.append(agent)
         return agent
 
@@ -113,14 +113,14 @@ class World:
         self.at(self.now + call.course.setup_s, self._refuse if refused else self._ring, call)
         return call
 
-    def _course(self, campaign_id: Id, contact_id: Id, ordinal: int, timeout: float) -> Course:
+    def _course(self, campaign_id: Id, contact_id: Id, ordinal: int, timeout: float) -> CallOutcome:
         draws = self.draws.take(campaign_id, contact_id, ordinal)
         course = course_of(self.config, draws, timeout, self.now)
         if self.config.lines is not None and len(self.live) >= self.config.lines:
             return msgspec.structs.replace(course, outcome="busy", ring_end_s=course.setup_s)
         return course
 
-    def advance(self, now: float) -> list[Happening]:
+    def advance(self, now: float) -> list[SimEvent]:
         """Everything that has happened up to `now` and was not told yet, in order."""
         self._run(now)
         told, self._happenings = self._happenings, []
@@ -154,7 +154,7 @@ class World:
             self.auditor.taken(agent)
             self._leave(agent)
 
-    def cut_off(self, now: float, agent_id: Id) -> None:
+    def drop_agent(self, now: float, agent_id: Id) -> None:
         """The agent is gone this instant, whatever they did; a call they had is over."""
         self._run(now)
         agent = self.agents[agent_id]
@@ -209,12 +209,12 @@ class World:
             call.state = "waiting"
             self.tell_call("call_answered", call, answered_by="human", queue=queue.name)
             queue.waiting.append(call)
-            self.at(self.now + self.config.patience_s, self._lose_patience, call)
+            self.at(self.now + self.config.patience_s, self._abandon, call)
 
     def _machine_hangs_up(self, call: Call) -> None:
         self._end(call, "machine")
 
-    def _lose_patience(self, call: Call) -> None:
+    def _abandon(self, call: Call) -> None:
         if call.state == "waiting":
             self.queues[call.queue].waiting.remove(call)
             self._end(call, "abandoned")
@@ -222,7 +222,7 @@ class World:
     def _connect(self, call: Call, agent: Agent) -> None:
         call.state, call.agent_id, call.connected_at = "talking", agent.id, self.now
         agent.call = call
-        agent.become("busy", self.now)
+        agent.set_state("busy", self.now)
         self.auditor.taken(agent)
         self.auditor.connected(call)
         self.tell_agent("agent_busy", agent, campaign_id=call.campaign_id)
@@ -234,7 +234,7 @@ class World:
         self._end(call, "completed")
         agent = self.agents[call.agent_id] if call.agent_id is not None else None
         if agent is not None:
-            agent.become("wrapup", self.now)
+            agent.set_state("wrapup", self.now)
             self.tell_agent("agent_wrapup", agent)
             self.at(self.now + call.course.wrap_up_s, self._wrapped_up, call)
 
@@ -267,7 +267,7 @@ class World:
         else:
             worked = agent.state == "wrapup"
             agent.call = None
-            agent.become("available", self.now)
+            agent.set_state("available", self.now)
             queue.free.append(agent)
             if worked:
                 self.auditor.freed(agent, self.now)
@@ -275,7 +275,7 @@ class World:
 
     def _leave(self, agent: Agent) -> None:
         agent.leaving, agent.call = False, None
-        agent.become("offline", self.now)
+        agent.set_state("offline", self.now)
         self.tell_agent("agent_offline", agent)
 
     # The news of it.
@@ -293,7 +293,7 @@ class World:
         cause: int | None = None,
     ) -> None:
         """Called for everything that happens to a call."""
-        news = News(
+        news = EventData(
             campaign_id=call.campaign_id,
             contact_id=call.contact_id,
             call_id=call.id,
@@ -304,9 +304,9 @@ class World:
             disposition=disposition,
             cause=cause,
         )
-        self._happenings.append(Happening(self.now, kind, news))
+        self._happenings.append(SimEvent(self.now, kind, news))
 
     def tell_agent(self, kind: AgentEventType, agent: Agent, campaign_id: Id | None = None) -> None:
         """Called for everything that happens to an agent."""
-        news = News(agent_id=agent.id, queue=agent.queue, campaign_id=campaign_id)
-        self._happenings.append(Happening(self.now, kind, news))
+        news = EventData(agent_id=agent.id, queue=agent.queue, campaign_id=campaign_id)
+        self._happenings.append(SimEvent(self.now, kind, news))

@@ -33,7 +33,7 @@ class Campaign(msgspec.Struct, kw_only=True):
     attempt_caps: list[Any] | None = None
     contact_caps: list[Any] | None = None
     min_gap: dict[str, Any] | None = None
-    abandoned_rest: dict[str, Any] | None = None
+    abandon_cooloff: dict[str, Any] | None = None
     trunk: str | None = None
     calls_per_second: float | None = None
     caller_id: str | None = None
@@ -65,7 +65,7 @@ class Contact(msgspec.Struct, kw_only=True):
     created_at: str = "2026-01-01T00:00:00Z"
 
 
-class Course(msgspec.Struct, frozen=True, gc=False):
+class CallOutcome(msgspec.Struct, frozen=True, gc=False):
     """How one call will go; all of it is drawn when the call is placed. Seconds of life."""
 
     outcome: Outcome
@@ -90,7 +90,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     ordinal: int
     """How many calls the contact had before this one."""
     placed_at: float
-    course: Course
+    course: CallOutcome
     state: CallState = "placed"
     answered_at: float | None = None
     connected_at: float | None = None
@@ -112,11 +112,11 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     """Logs out as soon as the work at hand is done."""
     seconds: dict[AgentState, float] = {}
 
-    def become(self, state: AgentState, now: float) -> None:
-        self.seconds[self.state] = self.spent(self.state, now)
+    def set_state(self, state: AgentState, now: float) -> None:
+        self.seconds[self.state] = self.time_in_state(self.state, now)
         self.state, self.since = state, now
 
-    def spent(self, state: AgentState, now: float) -> float:
+    def time_in_state(self, state: AgentState, now: float) -> float:
         """Seconds in `state` up to `now`."""
         return self.seconds.get(state, 0.0) + (now - self.since if state == self.state else 0.0)
 
@@ -132,7 +132,7 @@ class Queue(msgspec.Struct, kw_only=True):
     """Answered, no agent yet: longest waiting first."""
 
 
-class News(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+class EventData(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """The `data` of an event on the stream; what does not apply is left out."""
 
     campaign_id: Id | None = None
@@ -148,10 +148,10 @@ class News(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
     """Q.850."""
 
 
-class Happening(msgspec.Struct, frozen=True, gc=False):
+class SimEvent(msgspec.Struct, frozen=True, gc=False):
     """Something that happened in the world, as an event others may be told of."""
 
     at: float
     """Seconds of life."""
     type: CallEventType | AgentEventType
-    data: News
+    data: EventData

@@ -16,10 +16,10 @@ from typing import Protocol
 import msgspec
 
 from streamdialer.simulation.world.config import WorldConfig
-from streamdialer.simulation.world.entities import Course, Id, Outcome
+from streamdialer.simulation.world.entities import CallOutcome, Id, Outcome
 
 
-class Draws(msgspec.Struct, frozen=True, gc=False):
+class RandomDraws(msgspec.Struct, frozen=True, gc=False):
     """What chance says of one call, whatever becomes of it. Seconds of life."""
 
     outcome: float
@@ -35,7 +35,7 @@ class Draws(msgspec.Struct, frozen=True, gc=False):
 class Source(Protocol):
     """Where the draws of calls come from."""
 
-    def take(self, campaign: Id, contact: Id, ordinal: int) -> Draws:
+    def take(self, campaign: Id, contact: Id, ordinal: int) -> RandomDraws:
         """The draws of the campaign's next call, to `contact`, who had `ordinal` calls before."""
 
 
@@ -46,7 +46,7 @@ class DrawsByContact:
         self._config = config
         self._seed = seed
 
-    def take(self, campaign: Id, contact: Id, ordinal: int) -> Draws:  # noqa: ARG002
+    def take(self, campaign: Id, contact: Id, ordinal: int) -> RandomDraws:  # noqa: ARG002
         return draw(self._config, Random(f"{self._seed}:{contact}:{ordinal}"))
 
 
@@ -57,13 +57,13 @@ class DrawsByCampaign:
         self._config = config
         self._seed = seed
         self._streams: dict[Id, Random] = {}
-        self._ahead: dict[Id, deque[Draws]] = {}
+        self._ahead: dict[Id, deque[RandomDraws]] = {}
 
-    def take(self, campaign: Id, contact: Id, ordinal: int) -> Draws:  # noqa: ARG002
+    def take(self, campaign: Id, contact: Id, ordinal: int) -> RandomDraws:  # noqa: ARG002
         ahead = self._ahead.get(campaign)
         return ahead.popleft() if ahead else draw(self._config, self._stream(campaign))
 
-    def peek(self, campaign: Id, place: int) -> Draws:
+    def peek(self, campaign: Id, place: int) -> RandomDraws:
         """The draws of the call after `place` more: for those who are told what nobody can know."""
         ahead = self._ahead.setdefault(campaign, deque())
         while len(ahead) <= place:
@@ -77,9 +77,9 @@ class DrawsByCampaign:
         return stream
 
 
-def draw(config: WorldConfig, stream: Random) -> Draws:
+def draw(config: WorldConfig, stream: Random) -> RandomDraws:
     """The next call's draws: all of them and in one order, so that one changed probability moves no other draw."""
-    return Draws(
+    return RandomDraws(
         outcome=stream.random(),
         setup_s=stream.uniform(*config.setup_s),
         person_s=stream.gammavariate(config.answer_shape, config.answer_mean_s / config.answer_shape),
@@ -90,7 +90,7 @@ def draw(config: WorldConfig, stream: Random) -> Draws:
     )
 
 
-def course_of(config: WorldConfig, draws: Draws, timeout_s: float, at: float = 0.0) -> Course:
+def course_of(config: WorldConfig, draws: RandomDraws, timeout_s: float, at: float = 0.0) -> CallOutcome:
     """How a call with these draws goes when it is placed at `at` and rings `timeout_s` at most."""
     outcome = "busy" if is_trunk_busy(config, at) else _outcome(config, draws.outcome, at)
     setup_s = min(draws.setup_s, timeout_s)
@@ -100,7 +100,7 @@ def course_of(config: WorldConfig, draws: Draws, timeout_s: float, at: float = 0
         ring_end_s = min(setup_s + draws.machine_s, timeout_s)
     else:
         ring_end_s = timeout_s if outcome == "no_answer" else setup_s
-    return Course(
+    return CallOutcome(
         outcome=outcome,
         setup_s=setup_s,
         ring_end_s=ring_end_s,
@@ -109,7 +109,7 @@ def course_of(config: WorldConfig, draws: Draws, timeout_s: float, at: float = 0
     )
 
 
-def draw_course(config: WorldConfig, seed: int, contact: Id, ordinal: int, timeout_s: float) -> Course:
+def draw_course(config: WorldConfig, seed: int, contact: Id, ordinal: int, timeout_s: float) -> CallOutcome:
     """The course of the contact's call number `ordinal` (0 is the first), ringing `timeout_s` at most."""
     return course_of(config, DrawsByContact(config, seed).take("", contact, ordinal), timeout_s)
 
@@ -118,7 +118,7 @@ def human_at(config: WorldConfig, at: float) -> float:
     """Probability that a person answers a call placed at `at`."""
     if not config.answer_course:
         return config.human
-    return min(1.0, config.human * along(config.answer_course, at))
+    return min(1.0, config.human * interpolate(config.answer_course, at))
 
 
 def is_trunk_busy(config: WorldConfig, at: float) -> bool:
@@ -126,7 +126,7 @@ def is_trunk_busy(config: WorldConfig, at: float) -> bool:
     return any(begins <= at < ends for begins, ends in config.trunk_busy)
 
 
-def along(points: Sequence[tuple[float, float]], at: float) -> float:
+def interpolate(points: Sequence[tuple[float, float]], at: float) -> float:
     """The value at `at` of straight lines through `points`; before the first and after the last it stays.
 
     Two points at one instant are a step.

@@ -13,16 +13,16 @@ from tests.support.ledger_invariants import TOTALS, check_ledger
 from tests.support.ledger_model import (
     ContactModel,
 )
-from tests.support.model_driver.calls import CallTrial
-from tests.support.model_driver.campaigns import WorldTrial
-from tests.support.model_driver.events import NewsTrial
-from tests.support.model_driver.suppression import SuppressionTrial
+from tests.support.model_driver.calls import CallDriver
+from tests.support.model_driver.campaigns import CampaignDriver
+from tests.support.model_driver.events import EventDriver
+from tests.support.model_driver.suppression import SuppressionDriver
 
 SLACK_S = 400
 """How long one example may take: what the model calls one instant."""
 
 
-class Trial(CallTrial, WorldTrial, NewsTrial, SuppressionTrial):
+class ModelDriver(CallDriver, CampaignDriver, EventDriver, SuppressionDriver):
     """Every deed, and the look after each."""
 
     async def check(self) -> None:
@@ -36,7 +36,7 @@ class Trial(CallTrial, WorldTrial, NewsTrial, SuppressionTrial):
             sums = Counter(one.past)
             for contact_id, contact in one.contacts.items():
                 record = found.records[contact_id]
-                assert record.place == contact.place, (name, contact_id)
+                assert record.state == contact.state, (name, contact_id)
                 assert record.attempts == contact.used, (name, contact_id)
                 assert record.is_suppressed is contact.is_suppressed, (name, contact_id)
                 seen = [
@@ -49,8 +49,8 @@ class Trial(CallTrial, WorldTrial, NewsTrial, SuppressionTrial):
                 ], (name, contact_id)
                 for attempt in contact.attempts:
                     sums += counts(attempt.facts) if attempt.run is not None else Counter()
-                if contact.place != "ready":
-                    score = found.places[record.place][contact_id]
+                if contact.state != "ready":
+                    score = found.states[record.state][contact_id]
                     due = math.inf if contact.due is None else contact.due - model.now
                     left = (score - view.now_ms) / 1000
                     assert due == left or abs(due - left) < SLACK_S, (name, contact_id, due, left)

@@ -11,7 +11,7 @@ from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.ledger import (
     CampaignLedger,
-    Claimed,
+    ClaimResult,
     Outbox,
     QueueLedger,
     TickLedger,
@@ -21,11 +21,11 @@ from streamdialer.ledger.types import Limits
 from streamdialer.model import Attempt, TickKind
 from tests.support.ledger_model import (
     DEADLINE_S,
-    DELIVERY_LEASE_S,
-    LEASE_S,
-    MAX_CALL_S,
+    DELIVERY_RESERVATION_LEASE_S,
+    FINAL_TTL_S,
+    MAX_CALL_DURATION_S,
+    RESERVATION_LEASE_S,
     REST_S,
-    TOMBSTONE_S,
     LedgerModel,
 )
 from tests.support.ledger_reader import LedgerView
@@ -60,19 +60,19 @@ class Delivery:
 def limits(*, events_required: bool, is_idempotent: bool) -> Limits:
     """The model's durations as the scripts take them; the breaker opens on what the API says, not by counting."""
     return Limits(
-        lease_ms=LEASE_S * 1000,
+        lease_ms=RESERVATION_LEASE_S * 1000,
         deadline_ms=DEADLINE_S * 1000,
-        max_call_ms=MAX_CALL_S * 1000,
-        tombstone_ms=TOMBSTONE_S * 1000,
-        ready_max_age_ms=10**15,
+        max_call_duration_ms=MAX_CALL_DURATION_S * 1000,
+        final_ttl_ms=FINAL_TTL_S * 1000,
+        pending_check_after_ms=10**15,
         events_required=events_required,
-        breaker_failures=10**6,
-        breaker_max_ms=REST_S * 1000,
+        breaker_failure_threshold=10**6,
+        breaker_max_open_ms=REST_S * 1000,
         is_idempotent=is_idempotent,
     )
 
 
-class TrialBase:
+class DriverBase:
     """The ledger on an emptied server, its model, and a backend that remembers what it was told."""
 
     def __init__(
@@ -93,7 +93,7 @@ class TrialBase:
         self.tick_ledger = TickLedger(scripts, self.keys)
         self.ticks: list[tuple[TickKind, str, str]] = []
         self.queue_ledger = QueueLedger(scripts, self.keys)
-        self.outbox = Outbox(scripts, self.keys, TOMBSTONE_S * 1000, DELIVERY_LEASE_S * 1000)
+        self.outbox = Outbox(scripts, self.keys, FINAL_TTL_S * 1000, DELIVERY_RESERVATION_LEASE_S * 1000)
         self.model = LedgerModel(campaigns, events_required=events_required, is_idempotent=is_idempotent)
         self.backend: dict[tuple[str, str], tuple[str, int]] = {}
         self.calls: list[tuple[Attempt, str]] = []
@@ -102,7 +102,7 @@ class TrialBase:
         """Attempt id -> reservations under which a request has left."""
         self.refused: set[str] = set()
         """Reservations whose request the API has not placed."""
-        self.answers: dict[tuple[str, str], tuple[Claimed, float]] = {}
+        self.answers: dict[tuple[str, str], tuple[ClaimResult, float]] = {}
         self.last_call = "0-0"
         self.deliveries: list[Delivery] = []
         self.view: LedgerView | None = None

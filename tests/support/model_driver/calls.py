@@ -7,8 +7,8 @@ from collections import Counter
 from typing import Any
 
 from streamdialer.ledger import (
-    Claimed,
-    Reservation,
+    ClaimRequest,
+    ClaimResult,
 )
 from streamdialer.model import Attempt
 from tests.support.caps_model import CappedModel, capped
@@ -19,25 +19,25 @@ from tests.support.ledger_model import (
     CampaignModel,
     ContactModel,
 )
-from tests.support.model_driver.base import TrialBase
+from tests.support.model_driver.base import DriverBase
 from tests.support.retry_model import PlanModel
 
 
-class CallTrial(TrialBase):
+class CallDriver(DriverBase):
     """Who may be called, and whose request may leave."""
 
     async def claim(
         self,
         campaign: str,
         queue: str,
-        wanted: Reservation,
+        wanted: ClaimRequest,
         plan: PlanModel,
         caps: str,
         open_for_s: float | None,
     ) -> None:
         model, one = self.model, self.model.campaigns[campaign]
         kept, kept_until = self.answers.get((campaign, wanted.token), (None, 0.0))
-        got = await self.ledger.claim(campaign, queue, wanted)
+        got = await self.ledger.reserve_contacts(campaign, queue, wanted)
         new = await self._new_calls()
         self.seen[f"claim: {got.reason or got.limit if not got.dialed else 'dialed'}"] += 1
         if kept is not None and kept_until > model.now:
@@ -65,7 +65,7 @@ class CallTrial(TrialBase):
         taken = [one.contacts[attempt.contact] for attempt in new]
         assert all(contact in ready for contact in taken), "a contact that was not ready has been claimed"
         await self._use_up(one, ready, wanted, got)
-        left = [contact for contact in ready if contact.place == "ready" and contact not in taken]
+        left = [contact for contact in ready if contact.state == "ready" and contact not in taken]
         assert max((c.order for c in taken), default=(-99, 0.0)) <= min(
             (c.order for c in left), default=(99, 0.0)
         )
@@ -85,7 +85,7 @@ class CallTrial(TrialBase):
             self.answers[campaign, wanted.token] = (got, model.now + ANSWER_KEPT_S)
             if model.rest_until is not None:
                 model.probed = model.now
-        assert (got.unanswered, got.live) == (one.placed, one.live - len(one.within("in_doubt")))
+        assert (got.dialing, got.live) == (one.placed, one.live - len(one.within("orphaned")))
 
     async def _new_calls(self) -> list[Attempt]:
         """Entries of `calls` that were not there before."""
@@ -101,16 +101,16 @@ class CallTrial(TrialBase):
         return capped(one.caps, self.model.calls, one.id, contact.id, contact.number, self.model.now)
 
     async def _use_up(
-        self, one: CampaignModel, ready: list[ContactModel], wanted: Reservation, got: Claimed
+        self, one: CampaignModel, ready: list[ContactModel], wanted: ClaimRequest, got: ClaimResult
     ) -> None:
         """Contacts that the claim came across and that may not be called are finished, those over a cap wait."""
         if not got.skipped:
             return
-        finished = await self.client.zrange(self.keys.finished(one.id), 0, -1)
-        waiting = await self.client.zrange(self.keys.waiting(one.id), 0, -1)
+        finished = await self.client.zrange(self.keys.final(one.id), 0, -1)
+        waiting = await self.client.zrange(self.keys.deferred(one.id), 0, -1)
         met = [contact for contact in ready if contact.id in finished]
         listed = [contact for contact in met if self.model.is_listed(contact)]
-        tally = Counter({"do_not_call": len(listed), "attempts_used_up": len(met) - len(listed)})
+        tally = Counter({"do_not_call": len(listed), "max_attempts": len(met) - len(listed)})
         for contact in [contact for contact in ready if contact.id in waiting]:
             found = self._capped(one, contact)
             assert found is not None, "no cap keeps it from being called"
@@ -131,14 +131,14 @@ class CallTrial(TrialBase):
         """The ticks stage does so after caps have changed."""
         one, is_more, ready = self.model.campaigns[campaign], True, 0
         while is_more:
-            brought, is_more = await self.ledger.look_again(campaign, None, 3)
+            brought, is_more = await self.ledger.recheck_deferred(campaign, None, 3)
             ready += brought
         self.seen[f"look again: {'asked' if one.is_to_look_again else 'unasked'}"] += 1
-        put_off = [contact for contact in one.within("waiting") if contact.is_put_off]
+        put_off = [contact for contact in one.within("deferred") if contact.is_put_off]
         for contact in put_off if one.is_to_look_again else []:
             found = self._capped(one, contact)
             if found is None:
-                contact.place, contact.due, contact.is_put_off = "ready", None, False
+                contact.state, contact.due, contact.is_put_off = "ready", None, False
                 ready -= 1
             else:
                 self.model.put_off(contact, found.due)
@@ -146,7 +146,7 @@ class CallTrial(TrialBase):
         assert ready == 0, "those who may be called are ready, and no others"
 
     def _room(
-        self, one: CampaignModel, wanted: Reservation, free: int, before: dict[str, tuple[int, int]]
+        self, one: CampaignModel, wanted: ClaimRequest, free: int, before: dict[str, tuple[int, int]]
     ) -> int:
         """How many calls may be reserved; `before` is what each campaign had placed, and live."""
         placed, live = before[one.id]
@@ -164,7 +164,7 @@ class CallTrial(TrialBase):
 
     async def begin(self, attempt: Attempt, until: str, run: str) -> None:
         model, one = self.model, self.model.campaigns[attempt.campaign]
-        answer = await self.ledger.begin(attempt, run, until)
+        answer = await self.ledger.mark_sent(attempt, run, until)
         self.seen[f"begin: {answer}"] += 1
         contact = one.contacts.get(attempt.contact)
         newest = contact.newest if contact else None
@@ -214,7 +214,7 @@ class CallTrial(TrialBase):
             if one.token == attempt.token and one.id == attempt.id
         ]
         wait_s = RATE_LIMIT_S if hold == "campaign" else REST_S if hold else 0
-        answer = await self.ledger.settle(
+        answer = await self.ledger.settle_originate(
             attempt, verdict=verdict, call_id=call_id, hold=hold, retry_after_s=wait_s
         )
         self.seen[f"settle: {answer}"] += 1

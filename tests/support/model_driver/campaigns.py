@@ -13,12 +13,12 @@ from streamdialer.model import Agent, TickKind, TickResult
 from tests.support.ledger_model import (
     CampaignModel,
 )
-from tests.support.model_driver.base import TrialBase
+from tests.support.model_driver.base import DriverBase
 from tests.support.model_driver.suppression import said_of
 from tests.support.retry_model import MAX_ATTEMPTS
 
 
-class WorldTrial(TrialBase):
+class CampaignDriver(DriverBase):
     """What there is to be called, by whom, and when somebody looks."""
 
     async def register(self, campaign: str, queue: str, before: str) -> None:
@@ -49,7 +49,7 @@ class WorldTrial(TrialBase):
 
     async def cleanup(self, campaign: str, queue: str) -> None:
         model, one = self.model, self.model.campaigns[campaign]
-        answer = await self.ledger.cleanup(campaign, queue)
+        answer = await self.ledger.delete(campaign, queue)
         self.seen[f"cleanup: {answer}"] += 1
         refusals = set()
         if not one.queue and one.status is None:
@@ -84,12 +84,12 @@ class WorldTrial(TrialBase):
     async def run_tick(self, at: int) -> None:
         """A consumer takes a tick and keeps its result; the entry goes when it is done, if it does not die before."""
         kind, name, tick = self.ticks[at % len(self.ticks)]
-        await self.tick_ledger.take(name, tick)
+        await self.tick_ledger.start(name, tick)
         if self.model.campaigns[name].waiting_tick == tick:
             self.model.campaigns[name].waiting_tick = ""
         kept = await self.client.get(self.keys.tick(tick))
         result = TickResult(status="ok", kind=kind, campaign_id=name, dialed=at)
-        await self.tick_ledger.record(tick, result, keep_s=10_000, decisions=10)
+        await self.tick_ledger.save_result(tick, result, keep_s=10_000, decisions=10)
         got = await self.client.get(self.keys.tick(tick))
         assert got == (kept or msgspec.json.encode(result).decode()), "a result was overwritten"
         if at % 2:
@@ -100,8 +100,8 @@ class WorldTrial(TrialBase):
     async def store_agents(self, queue: str, agents: dict[str, bool], asked_ago_s: int) -> None:
         """A list of a queue's agents, asked for a while ago."""
         rows = [Agent(agent, "available" if is_free else "busy") for agent, is_free in agents.items()]
-        asked = await self.queue_ledger.ask_agents(queue)
-        await self.queue_ledger.store_agents(queue, rows, asked.now - asked_ago_s * 1000)
+        asked = await self.queue_ledger.begin_agent_poll(queue)
+        await self.queue_ledger.replace_agents(queue, rows, asked.ledger_ms - asked_ago_s * 1000)
         free, busy = await self._agents(queue)
         if asked_ago_s == 0:
             assert free == {agent for agent, is_free in agents.items() if is_free}
@@ -112,7 +112,7 @@ class WorldTrial(TrialBase):
         before = await self._agents(queue)
         seconds, micros = await self.client.time()
         entry = f"{seconds * 1000 + micros // 1000 - ago_s * 1000}-0"
-        answer = await self.queue_ledger.note_agent(
+        answer = await self.queue_ledger.apply_agent_event(
             queue, agent, state="available" if is_free else "busy", entry=entry
         )
         free, busy = await self._agents(queue)

@@ -13,17 +13,17 @@ from streamdialer.ledger import (
 )
 from streamdialer.model import CallEvent
 from tests.support.ledger_model import (
-    DELIVERY_LEASE_S,
-    TOMBSTONE_S,
+    DELIVERY_RESERVATION_LEASE_S,
+    FINAL_TTL_S,
     ContactModel,
 )
 from tests.support.ledger_reader import move_clock
-from tests.support.model_driver.base import Delivery, TrialBase, Written
+from tests.support.model_driver.base import Delivery, DriverBase, Written
 
 SWEPT = ("released", "expired", "closed", "promoted", "forgotten", "stalled")
 
 
-class NewsTrial(TrialBase):
+class EventDriver(DriverBase):
     """What becomes known of calls, in time or not, and who hears of it."""
 
     async def write(self, campaign: str, contact: str, kind: str, said: dict[str, str]) -> Written:
@@ -40,7 +40,7 @@ class NewsTrial(TrialBase):
             {"type": event.kind, "campaign_id": event.campaign, "contact_id": event.contact, **event.said},
             CallEvent,
         )
-        answer = (await self.ledger.apply_event(said, fact_of(said), queue, event.entry)).outcome
+        answer = (await self.ledger.apply_call_event(said, fact_of(said), queue, event.entry)).outcome
         self.seen[f"event: {answer}"] += 1
         found = self.model.subject(
             event.campaign, event.contact, event.said.get("call_id", ""), event.position
@@ -70,33 +70,33 @@ class NewsTrial(TrialBase):
         late = [c for c in one.contacts.values() if c.due is not None and c.due <= model.now]
         swept = await self.ledger.sweep(campaign, 500)
         self.seen += Counter({f"sweep: {name}": getattr(swept, name) for name in SWEPT})
-        for contact in [c for c in late if c.place == "finished" and (campaign, c.id) in model.documents]:
+        for contact in [c for c in late if c.state == "final" and (campaign, c.id) in model.documents]:
             late.remove(contact)
             contact.due = None  # until the backend knows
-        places = {contact: contact.place for contact in late}
+        places = {contact: contact.state for contact in late}
         tally = Counter(places.values())
         assert (swept.released, swept.promoted, swept.forgotten) == (
             tally["reserved"],
-            tally["waiting"],
-            tally["finished"],
+            tally["deferred"],
+            tally["final"],
         )
         ended = await self._ended_by_deadline(
-            campaign, [c for c in late if c.place in ("unanswered", "connected")]
+            campaign, [c for c in late if c.state in ("dialing", "connected")]
         )
-        assert swept.expired == len([c for c in ended if c.place == "unanswered"])
-        assert swept.closed == len([c for c in ended if c.place == "connected"])
+        assert swept.expired == len([c for c in ended if c.state == "dialing"])
+        assert swept.closed == len([c for c in ended if c.state == "connected"])
         for contact in late:
             attempt = contact.newest
             match places[contact]:
                 case "reserved":
                     model.unreserve(contact)
-                case "waiting" if contact.is_put_off:
-                    contact.place, contact.due, contact.is_put_off = "ready", None, False
-                case "waiting":
+                case "deferred" if contact.is_put_off:
+                    contact.state, contact.due, contact.is_put_off = "ready", None, False
+                case "deferred":
                     contact.age = contact.due or 0.0
-                    contact.place, contact.due = "ready", None
+                    contact.state, contact.due = "ready", None
                     model.tell(campaign, contact, "pending", contact.used)
-                case "finished":
+                case "final":
                     model.forget(one, contact)
                     self._forget_requests(campaign, contact.id)
                 case _:
@@ -104,7 +104,7 @@ class NewsTrial(TrialBase):
                     if contact in ended:
                         assert model.may_end_by_deadline(contact, attempt), "silence proved nothing"
                         before = attempt.standing
-                        if contact.place == "unanswered":
+                        if contact.state == "dialing":
                             attempt.facts.silent = True
                         else:
                             attempt.facts.endless = True
@@ -118,16 +118,16 @@ class NewsTrial(TrialBase):
             return []
         still = {
             place: set(await self.client.zrange(getattr(self.keys, place)(campaign), 0, -1))
-            for place in ("unanswered", "connected")
+            for place in ("dialing", "connected")
         }
-        return [contact for contact in late if contact.id not in still[contact.place]]
+        return [contact for contact in late if contact.id not in still[contact.state]]
 
     # --- the backend ------------------------------------------------------------------------------------------
 
     async def take(self, delivery: Delivery) -> None:
         about = (delivery.campaign, delivery.contact)
         document = self.model.documents.get(about)
-        answer = await self.outbox.take(*about, delivery.token)
+        answer = await self.outbox.lease(*about, delivery.token)
         self.seen[f"take: {answer if isinstance(answer, str) else 'update'}"] += 1
         if document is None:
             assert answer == "none"
@@ -138,7 +138,10 @@ class NewsTrial(TrialBase):
             assert isinstance(answer, Update)
             assert answer.status == document.status
             assert answer.attempts == document.attempts
-            document.token, document.lease_until = delivery.token, self.model.now + DELIVERY_LEASE_S
+            document.token, document.lease_until = (
+                delivery.token,
+                self.model.now + DELIVERY_RESERVATION_LEASE_S,
+            )
             delivery.update, delivery.document, delivery.has_patched = answer, document, False
 
     def patch(self, delivery: Delivery) -> None:
@@ -157,7 +160,7 @@ class NewsTrial(TrialBase):
         about = (delivery.campaign, delivery.contact)
         document = self.model.documents.get(about)
         contact = self.model.campaigns[delivery.campaign].contacts.get(delivery.contact)
-        answer = await self.outbox.confirm(*about, delivery.token, delivery.update.version)
+        answer = await self.outbox.acknowledge(*about, delivery.token, delivery.update.version)
         self.seen[f"confirm: {answer}"] += 1
         if document is not None and document.token == delivery.token:
             assert answer == ("done" if document is delivery.document else "newer")
@@ -168,8 +171,8 @@ class NewsTrial(TrialBase):
         delivery.update, delivery.has_patched = None, False
         if answer == "done":
             del self.model.documents[about]
-            if contact is not None and contact.place == "finished":
-                contact.due = self.model.now + TOMBSTONE_S
+            if contact is not None and contact.state == "final":
+                contact.due = self.model.now + FINAL_TTL_S
             await self._finish(delivery)
 
     async def deliver_all(self, campaign: str) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from streamdialer.ledger import LoadRow, Suppression
+from streamdialer.ledger import DncLedger, LoadRow
 from streamdialer.rules.numbers import read_number
-from tests.support.model_driver.base import TrialBase
+from tests.support.model_driver.base import DriverBase
 
 
 def number_of(contact: str) -> str:
@@ -39,12 +39,12 @@ def said_of(row: LoadRow) -> tuple[str | None, bool]:
     return next(iter(call.get("n", [])), None), call.get("dnc", False)
 
 
-class SuppressionTrial(TrialBase):
+class SuppressionDriver(DriverBase):
     """Who asks not to be called."""
 
     @property
-    def suppression(self) -> Suppression:
-        return Suppression(self.scripts, self.keys)
+    def suppression(self) -> DncLedger:
+        return DncLedger(self.scripts, self.keys)
 
     async def contact_asks(self, campaign: str, contact: str) -> None:
         """The events stage handles a request that names a contact."""
@@ -60,7 +60,7 @@ class SuppressionTrial(TrialBase):
             await self.number_is_suppressed(number)
         if not own:
             model.requests.add((campaign, contact))
-        self.seen[f"asks: {known.place if known else 'unknown'}"] += 1
+        self.seen[f"asks: {known.state if known else 'unknown'}"] += 1
 
     async def number_is_suppressed(self, number: str) -> None:
         """The number is listed, and all contacts that have it leave the line."""
@@ -73,7 +73,7 @@ class SuppressionTrial(TrialBase):
 
     async def number_is_listed(self, number: str) -> None:
         """Whoever lists it dies before anybody is taken out of the line."""
-        await self.client.hsetnx(self.keys.do_not_call, number.removeprefix("+"), "+1 by hand")
+        await self.client.hsetnx(self.keys.dnc, number.removeprefix("+"), "+1 by hand")
         self.model.listed.add(number)
 
     async def number_is_removed(self, number: str) -> None:
@@ -84,10 +84,10 @@ class SuppressionTrial(TrialBase):
         """The list, the requests and the contacts by number are the model's."""
         model, keys = self.model, self.keys
         pipe = self.client.pipeline(transaction=False)
-        pipe.hkeys(keys.do_not_call)
-        pipe.zrange(keys.holders, 0, -1)
+        pipe.hkeys(keys.dnc)
+        pipe.zrange(keys.contacts_by_number, 0, -1)
         for name in model.campaigns:
-            pipe.hkeys(keys.requests(name))
+            pipe.hkeys(keys.pending_dnc(name))
         listed, held, *requests = await pipe.execute()
         assert {f"+{digits}" for digits in listed} == model.listed
         found = zip(model.campaigns, requests, strict=True)

@@ -20,12 +20,12 @@ from redis.asyncio import Redis
 from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
-from streamdialer.ledger import trust_memory
+from streamdialer.ledger import mark_server_trusted
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.attempt_model import LIVE
 from tests.support.caps_model import LONGEST_S
 from tests.support.ledger_model import AttemptModel
-from tests.support.model_driver import Trial
+from tests.support.model_driver import ModelDriver
 from tests.support.model_driver.base import Written
 from tests.support.model_driver.suppression import row_of
 from tests.support.retry_model import CAUSES
@@ -48,7 +48,7 @@ causes = st.sampled_from(sorted(CAUSES))
 mostly = st.sampled_from((True, True, True, False))
 
 
-class Bench:
+class EventLoopHarness:
     """One event loop and one connection for all examples."""
 
     def __init__(self, server: EmbeddedServer) -> None:
@@ -68,16 +68,16 @@ class Bench:
         self.loop.close()
 
 
-class MachineBase(RuleBasedStateMachine):
+class LedgerStateMachine(RuleBasedStateMachine):
     """Every deed is remembered, and any of them may be done again at any time."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: EventLoopHarness) -> None:
         super().__init__()
         self.bench = bench
         self.deeds: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self.events: list[Written] = []
         self.tokens = 0
-        self.trial: Trial
+        self.trial: ModelDriver
 
     @initialize(events_required=st.sampled_from((True, True, False)), is_idempotent=st.booleans())
     def start(self, events_required: bool, is_idempotent: bool) -> None:
@@ -86,9 +86,11 @@ class MachineBase(RuleBasedStateMachine):
     async def _start(self, events_required: bool, is_idempotent: bool) -> None:
         client = self.bench.client
         await client.flushall()
-        await trust_memory(client, Keys())
-        await client.hset(Keys().recent, "longest", str(LONGEST_S * 1000))  # calls are counted from the start
-        self.trial = Trial(
+        await mark_server_trusted(client, Keys())
+        await client.hset(
+            Keys().call_history, "longest", str(LONGEST_S * 1000)
+        )  # calls are counted from the start
+        self.trial = ModelDriver(
             client,
             self.bench.scripts,
             CAMPAIGNS,

@@ -10,7 +10,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from streamdialer.ledger import LoadRow, Reservation
+from streamdialer.ledger import ClaimRequest, LoadRow
 from tests.support.caps_model import KINDS, caps_of_kind
 from tests.support.model_driver.suppression import row_of
 from tests.support.retry_model import plans
@@ -20,7 +20,7 @@ from tests.support.state_machine import (
     HOME,
     OPEN,
     QUEUES,
-    MachineBase,
+    LedgerStateMachine,
     campaigns,
     contacts,
     few,
@@ -31,7 +31,7 @@ cap_kinds = st.sampled_from(("none", *KINDS))
 """Somebody has to be called."""
 
 
-class CallRules(MachineBase):
+class CallRules(LedgerStateMachine):
     """What the ticks stage and the calls stage do."""
 
     @rule(campaign=campaigns, queue=st.sampled_from(QUEUES), before=st.sampled_from(("", "right")))
@@ -76,7 +76,7 @@ class CallRules(MachineBase):
         view = self.trial.view
         free = len(view.queues[queue].free) if view is not None and queue else 0
         retry, plan = plans(int(more.get("max_attempts", 3)), bool(more.get("is_plain", True)))
-        wanted = Reservation(
+        wanted = ClaimRequest(
             token=f"t{self.tokens}",
             level=level,
             free_agents=free + int(more.get("agents_gone", 0)),

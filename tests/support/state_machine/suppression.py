@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests.support.model_driver.suppression import number_of
-from tests.support.state_machine import CAMPAIGNS, MachineBase, which
+from tests.support.state_machine import CAMPAIGNS, LedgerStateMachine, which
 
 some_contacts = st.sampled_from(("3", "9", "10", "11", "12", "13"))
 """Not all: there has to be somebody left to call."""
 
 
-class SuppressionRules(MachineBase):
+class SuppressionRules(LedgerStateMachine):
     """Requests, by contact or by number, and the list by hand."""
 
     @rule(campaign=st.sampled_from(CAMPAIGNS), contact=some_contacts)

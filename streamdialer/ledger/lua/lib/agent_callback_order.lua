@@ -4,6 +4,6 @@ local KEPT_FROM = 2 ^ 47
 local function aside_until(ms) return KEPT_FROM + ms end
 
 -- The next names in `kept` of an agent, the one that was due first before the others.
-local function kept_names(kept, agent, most)
-  return redis.call('ZRANGEBYLEX', kept, '[' .. agent .. ':', '(' .. agent .. ';', 'LIMIT', 0, most)
+local function agent_callback_names(agent_callbacks, agent, most)
+  return redis.call('ZRANGEBYLEX', agent_callbacks, '[' .. agent .. ':', '(' .. agent .. ';', 'LIMIT', 0, most)
 end

@@ -37,7 +37,7 @@ local function judge(f)
   end
   if f.i then return 'ended', 'invalid' end
   if f.dl then return 'ended', f.w and 'completed' or 'failed' end
-  if f.u then return 'in_doubt' end
+  if f.u then return 'orphaned' end
   if f.r then return 'ringing' end
   if f.z then return 'released' end
   return 'sent'
@@ -76,10 +76,10 @@ local function change_window(attempt, before, after)
     if change ~= 0 then
       local hour = math.floor(attempt.sm / 3600000)
       local field = letter .. hour % 744
-      local kept = tonumber(redis.call('HGET', totals, field) or 0)
-      if math.floor(kept / 1000000) == hour then
+      local stored = tonumber(redis.call('HGET', totals, field) or 0)
+      if math.floor(stored / 1000000) == hour then
         redis.call('HINCRBY', totals, field, change)
-      elseif change > 0 and kept < hour * 1000000 then
+      elseif change > 0 and stored < hour * 1000000 then
         redis.call('HSET', totals, field, digits(hour * 1000000 + change))
       end
     end
@@ -108,7 +108,7 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
   if attempt.s == 'ended' then delay_ms = apply_plan(retry_plan(), attempt, kind, cause) end
   local changed = attempt.s ~= was_state or attempt.d ~= was_disposition or attempt.y ~= was_key
   if attempt.s == 'ended' then
-    attempt.em = attempt.em or now
+    attempt.em = attempt.em or ledger_ms
   elseif changed then
     attempt.em, attempt.dp = nil, nil -- its next deadline is another one
   end
@@ -122,7 +122,7 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
   if not changed or position ~= #record.h then return false end
 
   if attempt.s == 'released' then
-    record.a, record.sn = attempt.p.a, now
+    record.a, record.sn = attempt.p.a, ledger_ms
     to_ready(contact, record)
     tell_backend(contact, status_of(record), record.a, nil)
     return true
@@ -130,22 +130,22 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
   record.a, attempt.g = attempt.p.a + (attempt.u and 0 or 1), nil
   if attempt.s == 'answered' then
     tell('answered', told_attempts(record), attempt.sm)
-    move(contact, record, 'connected', now + max_call_ms)
+    move(contact, record, 'connected', ledger_ms + max_call_ms)
     return false
   end
-  if attempt.s == 'in_doubt' then
-    move(contact, record, 'in_doubt', attempt.sm + max_call_ms)
+  if attempt.s == 'orphaned' then
+    move(contact, record, 'orphaned', attempt.sm + max_call_ms)
     return true
   end
   if attempt.s ~= 'ended' then
-    if record.p ~= 'unanswered' then -- the reply said "not placed", an event says otherwise
+    if record.p ~= 'dialing' then -- the reply said "not placed", an event says otherwise
       tell('dialing', told_attempts(record), attempt.sm)
-      move(contact, record, 'unanswered', now + attempt.dd)
+      move(contact, record, 'dialing', ledger_ms + attempt.dd)
     end
     return false
   end
   if record.q == 3 then
-    move(contact, record, 'finished', now + max_call_ms)
+    move(contact, record, 'final', ledger_ms + max_call_ms)
     return true
   end
   local disposition = turn_number(contact, record, attempt)
@@ -159,7 +159,7 @@ local function draw_consequences(contact, record, position, before, max_call_ms)
   if delay_ms and not record.q then
     wait(contact, record, attempt.em + delay_ms, 'retry', attempt.y)
   else
-    move(contact, record, 'finished', math.huge)
+    move(contact, record, 'final', math.huge)
   end
   return true
 end
@@ -191,14 +191,14 @@ end
 
 -- Whether call events of other attempts have come since this one was sent: only then does its silence say something.
 local function others_speak(attempt)
-  local seen = redis.call('HMGET', evidence, 'last', 'attempt', 'other')
-  local newest = seen[2] ~= attempt.id and seen[1] or seen[3]
+  local watermark = redis.call('HMGET', event_watermark, 'last', 'attempt', 'other')
+  local newest = watermark[2] ~= attempt.id and watermark[1] or watermark[3]
   return newest and is_after(newest, attempt.ev or '0-0')
 end
 
 -- Notes that the contact has a call the ledger had forgotten: as an attempt that was sent when the loss was noticed. False
 -- when another call of the contact is known to be up. The caller draws the consequences and saves the record.
-local IS_UP = { sent = true, ringing = true, answered = true, in_doubt = true }
+local IS_UP = { sent = true, ringing = true, answered = true, orphaned = true }
 local function remember_attempt(contact, record, lost_ms, deadline_ms)
   record.h = record.h or {}
   local last = record.h[#record.h]
@@ -214,9 +214,9 @@ local function remember_attempt(contact, record, lost_ms, deadline_ms)
   attempt.s, attempt.b, attempt.sm, attempt.ev = 'sent', 'remembered', lost_ms, '0-0'
   attempt.dd = deadline_ms
   local asked = owed(record)
-  if asked and asked.at <= wall then attempt.cb = asked.e end -- it may have been the callback
+  if asked and asked.at <= server_ms then attempt.cb = asked.e end -- it may have been the callback
   record.a = attempt.p.a + 1
   change_totals({}, adds(attempt))
-  move(contact, record, 'unanswered', now + deadline_ms)
+  move(contact, record, 'dialing', ledger_ms + deadline_ms)
   return true
 end

@@ -10,13 +10,13 @@
 -- Keeps the campaign's caps ('' = none) for the scripts that are not told them; returns them, nil without. When they have changed,
 -- whoever was put off is looked at again (recheck_deferred.lua).
 local function keep_caps(recent, encoded)
-  local kept = redis.call('HGET', totals, 'caps')
-  if kept and kept ~= encoded then redis.call('HSET', totals, 'again', '0 1') end
+  local stored = redis.call('HGET', totals, 'caps')
+  if stored and stored ~= encoded then redis.call('HSET', totals, 'again', '0 1') end
   if encoded == '' then
-    if kept then redis.call('HDEL', totals, 'caps') end
+    if stored then redis.call('HDEL', totals, 'caps') end
     return nil
   end
-  if kept ~= encoded then redis.call('HSET', totals, 'caps', encoded) end
+  if stored ~= encoded then redis.call('HSET', totals, 'caps', encoded) end
   local caps = cjson.decode(encoded)
   if tonumber(redis.call('HGET', recent, 'longest') or 0) < caps.k then redis.call('HSET', recent, 'longest', digits(caps.k)) end
   return caps
@@ -44,13 +44,13 @@ local function over_cap(recent, caps, contact, record)
     local begun = {}
     for _, call in ipairs(calls_of(recent, name)) do
       local at = cap.e and call[4] or call[2]
-      if (cap.o == 'a' or cap.o == call[3]) and now < at + cap.w then begun[#begun + 1] = at end
+      if (cap.o == 'a' or cap.o == call[3]) and ledger_ms < at + cap.w then begun[#begun + 1] = at end
     end
     if #begun >= cap.n then
       table.sort(begun)
       local due_ms = begun[#begun - cap.n + 1] + cap.w
       if not refused or due_ms > refused.due then
-        refused = { reason = cap.y, place = 'waiting', due = due_ms, detail = cap.d .. '; ' .. #begun .. ' counted' }
+        refused = { reason = cap.y, state = 'deferred', due = due_ms, detail = cap.d .. '; ' .. #begun .. ' counted' }
       end
     end
   end
@@ -95,7 +95,7 @@ local function count_call(recent, newest, contact, record, attempt, was)
     end
     for _, call in ipairs(calls_of(recent, name)) do
       local is_this = (call[1] == attempt.id or call[1] == was) and call[2] == attempt.sm
-      if not is_this and now < (call[4] or call[2]) + longest then add(call) end
+      if not is_this and ledger_ms < (call[4] or call[2]) + longest then add(call) end
     end
     if kind then add({ attempt.id, attempt.sm, kind, attempt.em }) end
     if #calls == 0 then
@@ -111,7 +111,7 @@ end
 -- Forgets whoever was called longer ago than any window lasts, at most so many.
 local function forget_calls(recent, newest, most)
   local longest = tonumber(redis.call('HGET', recent, 'longest') or nil)
-  local names = longest and redis.call('ZRANGEBYSCORE', newest, '-inf', digits(now - longest), 'LIMIT', 0, most)
+  local names = longest and redis.call('ZRANGEBYSCORE', newest, '-inf', digits(ledger_ms - longest), 'LIMIT', 0, most)
   if not names or #names == 0 then return end
   redis.call('HDEL', recent, unpack(names))
   redis.call('ZREM', newest, unpack(names))

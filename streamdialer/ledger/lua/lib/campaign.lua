@@ -1,4 +1,4 @@
--- What every campaign script shares: names for KEYS 1–20, the clock, contact records, places, the public hash.
+-- What every campaign script shares: names for KEYS 1–20, the clock, contact records, states, the public hash.
 -- KEYS 1–20: Keys.of_campaign() in this order.  ARGV 1: the campaign's id.
 --
 -- A record: {p = place, o = order in `ready` (string), a = attempts that count, n = highest number spent by attempts that
@@ -10,16 +10,16 @@
 --   or was told so, ms, x = the backend took it out of the line (only in `finished`), q = made
 --   from an event of a forgotten call?: how often the contact was called only the backend knows (2: it may come
 --   back; 3: its call was over, nothing is told unless the backend shows it as up)}.
--- A place is one of `places` below; a contact with a record is in exactly one of them.
-local campaign_key, ready, waiting, reserved, unanswered, connected, finished, contacts, records, outbox, totals,
-  due, offered, waiting_ticks, updates, evidence, events, directory, in_doubt, server = unpack(KEYS, 1, 20)
+-- A place is one of `states` below; a contact with a record is in exactly one of them.
+local campaign_key, ready, deferred, reserved, dialing, connected, final, contacts, records, outbox, totals,
+  sweep_schedule, previewing, waiting_ticks, updates, event_watermark, events, directory, orphaned, server = unpack(KEYS, 1, 20)
 local campaign = ARGV[1]
-local places = {
-  ready = ready, waiting = waiting, reserved = reserved,
-  unanswered = unanswered, connected = connected, finished = finished, in_doubt = in_doubt, offered = offered,
+local states = {
+  ready = ready, deferred = deferred, reserved = reserved,
+  dialing = dialing, connected = connected, final = final, orphaned = orphaned, previewing = previewing,
 }
 
-local now, wall = ledger_clock(server)
+local ledger_ms, server_ms = ledger_clock(server)
 
 -- Every digit of a score; tostring() would keep only fourteen.
 local function digits(number)
@@ -54,7 +54,7 @@ end
 
 -- The campaign needs a sweep at `ms` at the latest.
 local function sweep_by(ms)
-  redis.call('ZADD', due, 'LT', digits(ms), campaign)
+  redis.call('ZADD', sweep_schedule, 'LT', digits(ms), campaign)
 end
 
 -- The callback that was asked for and not placed yet, nil when there is none.
@@ -73,19 +73,19 @@ local function end_offer(contact, record, reason)
   local offer, ended = record.of, cjson.decode(redis.call('HGET', totals, 'offers_ended') or '[]')
   ended[#ended + 1] = { offer.ag, contact, offer.e, reason }
   redis.call('HSET', totals, 'offers_ended', cjson.encode(ended))
-  sweep_by(now)
+  sweep_by(ledger_ms)
 end
 
 -- Puts the contact into one place and out of the one it was in; the caller saves the record.
-local function move(contact, record, place, score)
-  if record.of and place ~= 'reserved' then
+local function move(contact, record, state, score)
+  if record.of and state ~= 'reserved' then
     end_offer(contact, record, record.dnc and 'do_not_call' or owed(record) and 'callback' or 'late_news')
   end
-  if record.p and record.p ~= place then redis.call('ZREM', places[record.p], contact) end
+  if record.p and record.p ~= state then redis.call('ZREM', states[record.p], contact) end
   record.w, record.x, record.of = nil, nil, nil
-  redis.call('ZADD', places[place], digits(score), contact)
-  record.p = place
-  if place ~= 'ready' and score ~= math.huge then sweep_by(score) end
+  redis.call('ZADD', states[state], digits(score), contact)
+  record.p = state
+  if state ~= 'ready' and score ~= math.huge then sweep_by(score) end
 end
 
 local PRIORITY_STEP, ORDER_EPOCH = 2 ^ 40, 1577836800000 -- 2020-01-01, ms: leaves nine bits below one millisecond
@@ -96,13 +96,13 @@ end
 
 -- Puts the contact off until `ms`, and notes why for whoever asks: `reason` is a code, `detail` a sentence or nil.
 local function wait(contact, record, ms, reason, detail)
-  if record.dnc then return move(contact, record, 'finished', math.huge) end
-  move(contact, record, 'waiting', ms)
+  if record.dnc then return move(contact, record, 'final', math.huge) end
+  move(contact, record, 'deferred', ms)
   record.w = { y = reason, s = detail }
 end
 
 -- Waits only until it may be called: it was ready, and the backend shows it as pending.
-local PUT_OFF = { window_closed = true, cap_attempts = true, cap_conversations = true, min_gap = true, abandoned_rest = true }
+local PUT_OFF = { window_closed = true, cap_attempts = true, cap_conversations = true, min_gap = true, abandon_cooloff = true }
 local function is_put_off(record) return record.w ~= nil and PUT_OFF[record.w.y] == true end
 
 -- Puts the contact in the line: at its own place, or before all priorities when a callback is due; one that is not due is
@@ -110,9 +110,9 @@ local function is_put_off(record) return record.w ~= nil and PUT_OFF[record.w.y]
 local function to_ready(contact, record)
   local asked = owed(record)
   if record.dnc then
-    move(contact, record, 'finished', math.huge)
-  elseif asked and asked.at > wall then
-    wait(contact, record, asked.at + (now - wall), 'callback')
+    move(contact, record, 'final', math.huge)
+  elseif asked and asked.at > server_ms then
+    wait(contact, record, asked.at + (ledger_ms - server_ms), 'callback')
   elseif asked and not asked.sk then
     move(contact, record, 'ready', order_of(11, asked.at, 0))
   else
@@ -129,8 +129,8 @@ local function publish()
   if redis.call('HEXISTS', directory, campaign) == 0 then return end
   local values = redis.call('HMGET', totals, unpack(PUBLIC_TOTALS))
   local fields = {
-    'active_calls', count(unanswered), 'connected_calls', count(connected),
-    'ready_contacts', count(ready), 'waiting_contacts', count(waiting), 'updated_at', iso(wall),
+    'active_calls', count(dialing), 'connected_calls', count(connected),
+    'ready_contacts', count(ready), 'waiting_contacts', count(deferred), 'updated_at', iso(server_ms),
   }
   for i, name in ipairs(PUBLIC_TOTALS) do
     fields[#fields + 1] = name

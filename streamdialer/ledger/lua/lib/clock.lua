@@ -6,26 +6,26 @@
 -- everything that people or other programs compare with their calendar).
 local function ledger_clock(server)
   local time = redis.call('TIME')
-  local wall = time[1] * 1000 + math.floor(time[2] / 1000)
-  local kept = redis.call('HMGET', server, 'last', 'ahead')
-  local last, ahead = tonumber(kept[1] or 0), tonumber(kept[2] or 0)
-  local passed = wall + ahead - last
+  local server_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+  local stored = redis.call('HMGET', server, 'last', 'clock_offset')
+  local last, clock_offset = tonumber(stored[1] or 0), tonumber(stored[2] or 0)
+  local passed = server_ms + clock_offset - last
   local was_set_back = passed < 0
   if was_set_back then
-    if passed < -1000 then redis.call('HINCRBY', server, 'set_back', 1) end
-    ahead, passed = last - wall, 0
+    if passed < -1000 then redis.call('HINCRBY', server, 'clock_regressions', 1) end
+    clock_offset, passed = last - server_ms, 0
   end
-  local slowed = math.min(ahead, math.floor(passed / 10))
-  local now = last + passed - slowed
+  local slowed = math.min(clock_offset, math.floor(passed / 10))
+  local ledger_ms = last + passed - slowed
   if was_set_back or passed >= 100 then -- one write per tenth of a second, not per script
-    redis.call('HSET', server, 'last', string.format('%.0f', now), 'ahead', string.format('%.0f', ahead - slowed))
+    redis.call('HSET', server, 'last', string.format('%.0f', ledger_ms), 'clock_offset', string.format('%.0f', clock_offset - slowed))
   end
-  return now, wall
+  return ledger_ms, server_ms
 end
 
 -- When a stream entry was written, on the ledger's clock; an id from the server's future was written after its clock was
 -- set back, when ids stand still: just now, then.
-local function written_at(entry, now, wall)
+local function written_at(entry, ledger_ms, server_ms)
   local ms = tonumber(string.match(entry, '^%d+'))
-  return ms > wall and now or ms + (now - wall)
+  return ms > server_ms and ledger_ms or ms + (ledger_ms - server_ms)
 end

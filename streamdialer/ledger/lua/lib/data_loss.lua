@@ -10,17 +10,17 @@ local function run_of_server()
   return at and string.sub(info, at + 7, at + 46) or nil -- forty hexadecimal digits
 end
 
--- Returns nil when the memory is whole · "memory_lost" · "memory_unknown" the server does not say who it is
-local function memory_trouble(server, now, quiet_ms)
+-- Returns nil when the memory is whole · "data_loss" · "server_unknown" the server does not say who it is
+local function memory_trouble(server, ledger_ms, quiet_ms)
   local run = run_of_server()
-  if not run then return 'memory_unknown' end
-  local kept = redis.call('HMGET', server, 'run', 'quiet')
-  if kept[1] == run then
-    return now < tonumber(kept[2]) and 'memory_lost' or nil
+  if not run then return 'server_unknown' end
+  local stored = redis.call('HMGET', server, 'run', 'hold_until')
+  if stored[1] == run then
+    return ledger_ms < tonumber(stored[2]) and 'data_loss' or nil
   end
-  local lost = string.format('%.0f', now + 100) -- the clock of the server before may have been that much ahead
+  local lost = string.format('%.0f', ledger_ms + 100) -- the clock of the server before may have been that much ahead
   redis.call('HSET', server, 'run', run, 'lost', lost,
-    'quiet', string.format('%.0f', now + quiet_ms), 'rebuild', run .. ':' .. lost)
-  redis.call('HINCRBY', server, 'losses', 1)
-  return 'memory_lost'
+    'hold_until', string.format('%.0f', ledger_ms + quiet_ms), 'rebuild_epoch', run .. ':' .. lost)
+  redis.call('HINCRBY', server, 'loss_count', 1)
+  return 'data_loss'
 end

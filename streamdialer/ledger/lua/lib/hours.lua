@@ -12,7 +12,7 @@ local function opening_of(hours, contact, record)
   if record.z == UNREADABLE then return { problem = 'zone_unknown' } end
   local opening = record.z and hours.zones[record.z]
   local edge = opening and (opening.u or opening.o)
-  if edge and wall >= edge then return nil end
+  if edge and server_ms >= edge then return nil end
   return opening
 end
 
@@ -24,9 +24,9 @@ end
 
 -- The refusal that follows from an opening, nil when it is open.
 local function closed_by(opening)
-  if opening.problem then return { reason = opening.problem, place = 'finished', why = opening.problem } end
+  if opening.problem then return { reason = opening.problem, state = 'final', why = opening.problem } end
   if opening.o then
-    return { reason = 'window_closed', place = 'waiting', due = opening.o + (now - wall), detail = opening.s }
+    return { reason = 'window_closed', state = 'deferred', due = opening.o + (ledger_ms - server_ms), detail = opening.s }
   end
 end
 

@@ -14,7 +14,7 @@ local function tell_backend(contact, status, attempts, at)
   end
   local document = {
     v = redis.call('HINCRBY', totals, 'version', 1), s = status, e = entry,
-    a = attempts or old.a, at = at and at - (now - wall) or old.at, l = old.l, le = old.le,
+    a = attempts or old.a, at = at and at - (ledger_ms - server_ms) or old.at, l = old.l, le = old.le,
   }
   redis.call('HSET', outbox, contact, cjson.encode(document))
 end
@@ -33,12 +33,12 @@ local function status_of(record)
   if record.dnc then return 'do_not_call' end
   if record.x then return nil end
   local last = record.h and record.h[#record.h]
-  if record.p == 'waiting' and owed(record) then return 'callback' end
-  if record.p == 'unanswered' then return 'dialing' end
-  if record.p == 'in_doubt' then return last.f.w and 'answered' or 'dialing' end
+  if record.p == 'deferred' and owed(record) then return 'callback' end
+  if record.p == 'dialing' then return 'dialing' end
+  if record.p == 'orphaned' then return last.f.w and 'answered' or 'dialing' end
   if record.p == 'connected' then return 'answered' end
   if is_put_off(record) then return 'pending' end
-  if record.p == 'waiting' or record.p == 'finished' then
+  if record.p == 'deferred' or record.p == 'final' then
     return record.why and 'invalid' or last and ended_as(record, last) or 'failed'
   end
   return 'pending'

@@ -19,7 +19,7 @@ end
 
 -- The contact shown to the agent and its record, nil when there is none. There are never more offers than agents.
 local function offer_of(agent)
-  for _, contact in ipairs(redis.call('ZRANGEBYSCORE', offered, '(' .. digits(now), '+inf')) do
+  for _, contact in ipairs(redis.call('ZRANGEBYSCORE', previewing, '(' .. digits(ledger_ms), '+inf')) do
     local record = load_record(contact)
     if record.of.ag == agent then return contact, record end
   end

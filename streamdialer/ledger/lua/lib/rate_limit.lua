@@ -8,7 +8,7 @@
 local function bucket_of(hash, field, per_second)
   local held, at = string.match(redis.call('HGET', hash, field) or '', '^(%S+) (%S+)$')
   local most = math.max(1, per_second)
-  local holds = held and math.min(most, held + (now - at) * per_second / 1000) or most
+  local holds = held and math.min(most, held + (ledger_ms - at) * per_second / 1000) or most
   return { hash = hash, field = field, per_second = per_second, holds = holds }
 end
 
@@ -23,7 +23,7 @@ local function look_at_pace(trunks, pace, first_key)
   for _, bucket in ipairs(looked.buckets) do looked.calls = math.min(looked.calls, math.floor(bucket.holds + 1e-9)) end
   if not pace.l then return looked end
 
-  local others, live = pace.m or {}, count(reserved) + count(unanswered) + count(connected)
+  local others, live = pace.m or {}, count(reserved) + count(dialing) + count(connected)
   local expected = { [own] = trunk }
   for i, other in ipairs(others) do
     expected['c:' .. other] = trunk
@@ -45,7 +45,7 @@ end
 local function take_pace(looked, calls)
   for _, bucket in ipairs(looked.buckets) do
     bucket.holds = bucket.holds - calls
-    redis.call('HSET', bucket.hash, bucket.field, digits(bucket.holds) .. ' ' .. digits(now))
+    redis.call('HSET', bucket.hash, bucket.field, digits(bucket.holds) .. ' ' .. digits(ledger_ms))
   end
 end
 

@@ -3,9 +3,9 @@
 
 -- Keeps the mark; returns whether there is somebody to be looked at again.
 local function keep_hours(mark)
-  local kept = redis.call('HMGET', totals, 'hours', 'again')
-  if kept[1] ~= mark then redis.call('HSET', totals, 'hours', mark) end
-  if not kept[1] or kept[1] == mark then return kept[2] ~= false end
+  local stored = redis.call('HMGET', totals, 'hours', 'again')
+  if stored[1] ~= mark then redis.call('HSET', totals, 'hours', mark) end
+  if not stored[1] or stored[1] == mark then return stored[2] ~= false end
   redis.call('HSET', totals, 'again', '0 1')
   return true
 end

@@ -9,8 +9,8 @@ local function reserve(contact, record, terms, open_until, mark, agent)
   local last = record.h[#record.h]
   if last and last.s == 'released' then table.remove(record.h) end
   while #record.h >= 8 do
-    local forgotten = table.remove(record.h, 1)
-    if record.cb and forgotten.cb == record.cb.e then record.cb.had = true end
+    local orphaned = table.remove(record.h, 1)
+    if record.cb and orphaned.cb == record.cb.e then record.cb.had = true end
   end
   local number = next_number(record)
   local call = redis.call('HGET', contacts, contact)
@@ -21,11 +21,11 @@ local function reserve(contact, record, terms, open_until, mark, agent)
     which, phone_number = choose_number(record, call)
   end
   record.h[#record.h + 1] = {
-    n = number, id = campaign .. ':' .. contact .. ':' .. number, t = mark, s = 'reserved', f = {}, rm = now,
+    n = number, id = campaign .. ':' .. contact .. ':' .. number, t = mark, s = 'reserved', f = {}, rm = ledger_ms,
     p = past_of(record), dd = terms.deadline_ms, ph = which, cb = asked and asked.e or nil, ag = agent,
     to = asked and asked.nn or nil,
   }
-  move(contact, record, 'reserved', now + terms.lease_ms)
+  move(contact, record, 'reserved', ledger_ms + terms.lease_ms)
   save_record(contact, record)
   local entry = {
     'campaign', campaign, 'contact', contact, 'number', number, 'token', mark, 'until', open_until, 'call', call,
