@@ -7,7 +7,6 @@ import anyio
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.observability import tracing
-from streamdialer.observability.trace_context import SpanLink
 
 COALESCE_S = 0.01
 QUEUE_MEMBERS_MAX_AGE_S = 1.0
@@ -19,7 +18,7 @@ class WakeupScheduler:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._queues: dict[str, SpanLink | None] = {}
+        self._queues: dict[str, tracing.SpanLink | None] = {}
         self._campaigns: dict[str, None] = {}
         self._timers: dict[str, float] = {}
         self._wanted = anyio.Event()
