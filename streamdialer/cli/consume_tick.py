@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 from typing import Annotated
 
 import anyio
@@ -12,17 +11,16 @@ import msgspec
 import typer
 
 from streamdialer.broker import ShutdownSignal
+from streamdialer.broker.background_duty import running
 from streamdialer.broker.keys import STAGES, Stage
 from streamdialer.broker.scripts import Scripts
-from streamdialer.broker.shutdown import keep_running
 from streamdialer.cli.common import AsJson, echo, load_settings, print_json, stop_on_signals
 from streamdialer.config.settings import NAMES, Settings
-from streamdialer.consumers.background import background_duties
+from streamdialer.consumers.background import background_duties, process_duties
 from streamdialer.consumers.replica import ReplicaOptions, replica_name, run_replica
 from streamdialer.consumers.supervisor import Supervisor
 from streamdialer.errors import SettingsError
-from streamdialer.observability import systemd, tracing
-from streamdialer.observability.health import touch_health_file
+from streamdialer.observability import tracing
 from streamdialer.observability.logs import set_up_logging
 from streamdialer.operations.session import open_client, require_port
 from streamdialer.producers.ticks import Schedule, TickProducer
@@ -153,13 +151,8 @@ async def _supervise(settings: Settings, commands: list[list[str]], env: dict[st
     supervisor = Supervisor(
         commands, shutdown_timeout_s=settings.shutdown_timeout_s, env=env | {"NOTIFY_SOCKET": ""}
     )
-    async with anyio.create_task_group() as tasks:
-        if systemd.is_listening():
-            tasks.start_soon(keep_running, "systemd", partial(systemd.report, supervisor.wait_stopping))
-        if settings.health_file:
-            tasks.start_soon(keep_running, "health file", partial(touch_health_file, settings.health_file))
+    async with running(*process_duties(settings, supervisor.wait_stopping)):
         await supervisor.serve()
-        tasks.cancel_scope.cancel()
 
 
 def _require_ports(settings: Settings, processes: int) -> list[int]:
@@ -208,8 +201,7 @@ async def _tick(settings: Settings, once: bool) -> int:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stop_on_signals, run)
             duties = background_duties(settings, scripts, keys, run, name=replica_name(), role="tick")
-            for duty, serve in duties.items():
-                tasks.start_soon(keep_running, duty, serve)
-            await producer.serve()
+            async with running(*duties):
+                await producer.serve()
             tasks.cancel_scope.cancel()
     return 0

@@ -13,10 +13,10 @@ import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.broker import ConcurrencyLimit, ShutdownSignal, StreamConsumer
+from streamdialer.broker.background_duty import BackgroundDuty, running
 from streamdialer.broker.connection import close, connect
 from streamdialer.broker.consumer import Handler
 from streamdialer.broker.keys import STAGES, Stage
-from streamdialer.broker.shutdown import keep_running
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.background import background_duties
 from streamdialer.consumers.calls import CallsStage
@@ -61,31 +61,28 @@ async def run_replica(settings: Settings, options: ReplicaOptions, run: Shutdown
     name = options.name or replica_name()
     reader = connect(settings.redis_url)
     try:
-        async with open_services(settings) as services, anyio.create_task_group() as background:
+        async with open_services(settings) as services:
             wakes = WakeupScheduler(services)
-            background.start_soon(keep_running, "wakes", wakes.serve)
+            duties: list[BackgroundDuty] = [wakes]
             if "ticks" in options.stages:
-                background.start_soon(keep_running, "sweeper", Sweeper(services, wakes).serve)
-                background.start_soon(keep_running, "auditor", InvariantCheck(services).serve)
+                duties += [Sweeper(services, wakes), InvariantCheck(services)]
+            duties += background_duties(
+                settings, services.scripts, services.keys, run, name=name, role="consume"
+            )
             handlers: dict[Stage, Handler] = {
                 "ticks": TicksStage(services, wakes).handle,
                 "calls": CallsStage(services).handle,
                 "events": EventsStage(services, wakes).handle,
                 "updates": UpdatesStage(services).handle,
             }
+            for stage in options.stages:
+                run.activity.register_stage(stage)
             log.info("replica started", extra={"replica": name, "stages": ",".join(options.stages)})
-            async with anyio.create_task_group() as working:
+            async with running(*duties), anyio.create_task_group() as working:
                 for stage in options.stages:
-                    run.activity.register_stage(stage)
                     places = places_for(stage, settings, options)
                     consumer = _consumer(stage, name, services, reader, handlers[stage], places, run)
                     working.start_soon(consumer.serve, settings.shutdown_timeout_s)
-                duties = background_duties(
-                    settings, services.scripts, services.keys, run, name=name, role="consume"
-                )
-                for duty, serve in duties.items():
-                    background.start_soon(keep_running, duty, serve)
-            background.cancel_scope.cancel()
     finally:
         await close(reader)
     log.info("replica stopped", extra={"replica": name, "entries": run.done})
