@@ -16,7 +16,7 @@ from streamdialer.broker.keys import STAGES, Stage
 from streamdialer.broker.scripts import Scripts
 from streamdialer.cli.common import AsJson, echo, load_settings, print_json, stop_on_signals
 from streamdialer.config.settings import NAMES, Settings
-from streamdialer.consumers.background import background_duties, process_duties
+from streamdialer.consumers.background import HealthFile, background_duties, systemd_duties
 from streamdialer.consumers.replica import ReplicaOptions, replica_name, run_replica
 from streamdialer.consumers.supervisor import Supervisor
 from streamdialer.errors import SettingsError
@@ -140,7 +140,8 @@ async def _consume(settings: Settings, options: ReplicaOptions, max_tasks: int |
         tasks.start_soon(stop_on_signals, run)
         async with open_client(settings):
             pass
-        await run_replica(settings, options, run)
+        async with running(*systemd_duties(run.wait_stopping)):
+            await run_replica(settings, options, run)
         tasks.cancel_scope.cancel()
 
 
@@ -151,7 +152,8 @@ async def _supervise(settings: Settings, commands: list[list[str]], env: dict[st
     supervisor = Supervisor(
         commands, shutdown_timeout_s=settings.shutdown_timeout_s, env=env | {"NOTIFY_SOCKET": ""}
     )
-    async with running(*process_duties(settings, supervisor.wait_stopping)):
+    files = [HealthFile(settings.health_file)] if settings.health_file else []
+    async with running(*files, *systemd_duties(supervisor.wait_stopping)):
         await supervisor.serve()
 
 
@@ -201,7 +203,7 @@ async def _tick(settings: Settings, once: bool) -> int:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stop_on_signals, run)
             duties = background_duties(settings, scripts, keys, run, name=replica_name(), role="tick")
-            async with running(*duties):
+            async with running(*duties, *systemd_duties(run.wait_stopping)):
                 await producer.serve()
             tasks.cancel_scope.cancel()
     return 0

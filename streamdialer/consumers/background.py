@@ -83,25 +83,19 @@ class SystemdReporter(BackgroundDuty):
 def background_duties(
     settings: Settings, scripts: Scripts, keys: Keys, run: ShutdownSignal, *, name: str, role: Role
 ) -> list[BackgroundDuty]:
-    """The heartbeat, and what the settings and the environment ask for; start them when the work has begun.
-
-    `name` is what the process is called in Redis.
-    """
+    """The heartbeat, and what the settings ask for. `name` is what the process is called in Redis."""
     duties: list[BackgroundDuty] = [Heartbeat(scripts, keys, run, name, role)]
     if settings.health_port:
         port = health.HealthPort(partial(_measure, LedgerMetrics(scripts, keys)), lambda: run.stopping)
         duties.append(HealthServer(port, (settings.health_host, settings.health_port)))
-    return duties + process_duties(settings, run.wait_stopping)
-
-
-def process_duties(settings: Settings, wait_stopping: Callable[[], Awaitable[None]]) -> list[BackgroundDuty]:
-    """The part of them that needs no Redis: the supervisor of several replicas has it as well."""
-    duties: list[BackgroundDuty] = []
     if settings.health_file:
         duties.append(HealthFile(settings.health_file))
-    if systemd.is_listening():
-        duties.append(SystemdReporter(wait_stopping))
     return duties
+
+
+def systemd_duties(wait_stopping: Callable[[], Awaitable[None]]) -> list[BackgroundDuty]:
+    """What a process that systemd started does, and no part of a process."""
+    return [SystemdReporter(wait_stopping)] if systemd.is_listening() else []
 
 
 async def _measure(metrics: LedgerMetrics) -> bool:

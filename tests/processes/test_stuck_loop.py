@@ -22,7 +22,7 @@ from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.background import background_duties
+from streamdialer.consumers.background import background_duties, systemd_duties
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.observability import health
 from streamdialer.producers.events import Producer
@@ -55,8 +55,9 @@ def test_file_port_and_watchdog_notice_a_stuck_loop(
         settings = Settings(redis_url=server.url, health_port=port, health_file=str(file))
         client = connect(server.url)
         async with Scripts(client) as scripts:
-            duties = background_duties(settings, scripts, Keys(), ShutdownSignal(), name="it", role="consume")
-            async with running(*duties):
+            run = ShutdownSignal()
+            duties = background_duties(settings, scripts, Keys(), run, name="it", role="consume")
+            async with running(*duties, *systemd_duties(run.wait_stopping)):
                 await eventually(stick.is_set)
                 go_on.wait(20)  # what a handler that computes or blocks does to the loop: all threads live
                 await eventually(is_over.is_set)
