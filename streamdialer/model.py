@@ -205,7 +205,7 @@ class DoNotCallEvent(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
     @property
-    def names_somebody(self) -> bool:
+    def names_a_contact(self) -> bool:
         return bool(self.phone_number or (self.contact_id and self.campaign_id))
 
 
