@@ -63,11 +63,13 @@ class Heartbeat(BackgroundDuty):
 
     name = "heartbeat"
 
-    def __init__(self, scripts: Scripts, keys: Keys, run: ShutdownSignal, process: str, role: Role) -> None:
+    def __init__(
+        self, scripts: Scripts, keys: Keys, shutdown: ShutdownSignal, process: str, role: Role
+    ) -> None:
         """`process` is what this process is called in Redis."""
         self._scripts = scripts
         self._keys = [keys.replicas, keys.replica_states]
-        self._run = run
+        self._activity = shutdown.activity
         self._process = process
         self._role: Role = role
         self._started = time.monotonic()
@@ -97,7 +99,7 @@ class Heartbeat(BackgroundDuty):
             pid=os.getpid(),
             uptime_s=round(time.monotonic() - self._started, 1),
             rss_bytes=resident_bytes(),
-            stages=self._run.activity.by_stage(),
+            stages=self._activity.by_stage(),
         )
 
 

@@ -81,12 +81,12 @@ class SystemdReporter(BackgroundDuty):
 
 
 def background_duties(
-    settings: Settings, scripts: Scripts, keys: Keys, run: ShutdownSignal, *, name: str, role: Role
+    settings: Settings, scripts: Scripts, keys: Keys, shutdown: ShutdownSignal, *, name: str, role: Role
 ) -> list[BackgroundDuty]:
     """The heartbeat, and what the settings ask for. `name` is what the process is called in Redis."""
-    duties: list[BackgroundDuty] = [Heartbeat(scripts, keys, run, name, role)]
+    duties: list[BackgroundDuty] = [Heartbeat(scripts, keys, shutdown, name, role)]
     if settings.health_port:
-        port = health.HealthPort(partial(_measure, LedgerMetrics(scripts, keys)), lambda: run.stopping)
+        port = health.HealthPort(partial(_measure, LedgerMetrics(scripts, keys)), lambda: shutdown.stopping)
         duties.append(HealthServer(port, (settings.health_host, settings.health_port)))
     if settings.health_file:
         duties.append(HealthFile(settings.health_file))

@@ -52,7 +52,7 @@ class Replica:
         self._options = ReplicaOptions(
             stages=stages, concurrency=concurrency, autoscale=autoscale, name=self.name
         )
-        self._run: ShutdownSignal
+        self._shutdown: ShutdownSignal
         self._ended: anyio.Event
         self._tasks: TaskGroup
 
@@ -67,21 +67,21 @@ class Replica:
             await ping(client, self._settings.redis_url)
         finally:
             await close(client)
-        self._run, self._ended = ShutdownSignal(), anyio.Event()
+        self._shutdown, self._ended = ShutdownSignal(), anyio.Event()
         self._tasks = await anyio.create_task_group().__aenter__()
         self._tasks.start_soon(self._work, name=self.name)
         return self
 
     async def _work(self) -> None:
         try:
-            await run_replica(self._settings, self._options, self._run)
+            await run_replica(self._settings, self._options, self._shutdown)
         finally:
             self._ended.set()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        self._run.stop()
+        self._shutdown.stop()
         with anyio.move_on_after(self._settings.shutdown_timeout_s + MARGIN_S, shield=True):
             await self._ended.wait()
         if not self._ended.is_set():

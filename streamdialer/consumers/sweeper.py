@@ -25,9 +25,9 @@ class Sweeper(BackgroundDuty):
 
     name = "sweeper"
 
-    def __init__(self, services: Services, wakes: WakeupScheduler) -> None:
+    def __init__(self, services: Services, wakeups: WakeupScheduler) -> None:
         self._services = services
-        self._wakes = wakes
+        self._wakeups = wakeups
         self._stalled: TTLCache[bool] = TTLCache(STALLED_TTL_S)
 
     async def turn(self) -> float:
@@ -40,8 +40,8 @@ class Sweeper(BackgroundDuty):
     async def _sweep(self, campaign: str) -> None:
         swept = await self._services.campaigns.sweep(campaign, CONTACTS_BATCH)
         if swept.wake:
-            queue = await self._wakes.queue_of(campaign)
-            self._wakes.queue(queue)
+            queue = await self._wakeups.queue_of(campaign)
+            self._wakeups.queue(queue)
         attempts = _shorten(swept.attempts)
         ATTEMPTS_ENDED.labels("no_event").inc(swept.expired)
         ATTEMPTS_ENDED.labels("too_long").inc(swept.closed)

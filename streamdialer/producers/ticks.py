@@ -66,9 +66,9 @@ class DueTicks(BackgroundDuty):
 class TickProducer:
     """Writes ticks until the process stops."""
 
-    def __init__(self, scripts: Scripts, keys: Keys, schedule: Schedule, run: ShutdownSignal) -> None:
+    def __init__(self, scripts: Scripts, keys: Keys, schedule: Schedule, shutdown: ShutdownSignal) -> None:
         ticks = TickLedger(scripts, keys)
-        self._run = run
+        self._shutdown = shutdown
         self._campaigns = ActiveCampaigns(scripts.client, keys)
         self._due = DueTicks(self._campaigns, ticks, QueueLedger(scripts, keys), schedule)
         self._duties = (
@@ -85,5 +85,5 @@ class TickProducer:
     async def serve(self) -> None:
         log.info("tick producer started")
         async with running(*self._duties):
-            await self._run.wait_stopping()
+            await self._shutdown.wait_stopping()
         log.info("tick producer stopped")
