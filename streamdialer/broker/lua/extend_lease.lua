@@ -1,6 +1,6 @@
--- Says that the consumer still works on these entries. Entries that another has taken over stay with the other.
+-- Marks entries as still worked on by this consumer. Entries that another has taken over stay with the other.
 -- KEYS 1 stream
--- ARGV group, consumer, idle ms to set (0 = working on it; large = anyone may have it now), deliveries to set (an
+-- ARGV group, consumer, idle ms to set (0 = working on it; large = another may take it over now), deliveries to set (an
 --   entry that is worked on for a while, or handed back in good order, does not kill its process), entry ids
 -- Returns the ids that are no longer this consumer's
 local stream, group, consumer, idle, deliveries = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]

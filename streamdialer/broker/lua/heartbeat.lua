@@ -1,4 +1,4 @@
--- Notes that a process is alive, and what it says of itself; forgets those that have been silent for long.
+-- Records that a process is alive and what it reports; forgets processes that have been silent for long.
 -- KEYS 1 replicas, 2 their states
 -- ARGV process, state JSON, forget after ms of silence
 -- Returns "ok"

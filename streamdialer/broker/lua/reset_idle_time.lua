@@ -1,8 +1,8 @@
--- After the server's clock was set back, pending entries seem to be in use until it has caught up: their idle time begins
--- anew, once per change. Whoever works on an entry renews it, whoever died does not.
+-- When the server's clock is set back, pending entries seem to be in use until it catches up. So their idle time restarts,
+-- once per change. A consumer that works on an entry renews it; a dead one does not.
 -- KEYS 1 stream, 2 server
 -- ARGV group
--- Returns how many entries began anew
+-- Returns how many entries were restarted
 local stream, server, group = KEYS[1], KEYS[2], ARGV[1]
 local field = 'idle:' .. stream
 local stored = redis.call('HMGET', server, 'clock_regressions', field)
