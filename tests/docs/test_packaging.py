@@ -22,6 +22,6 @@ def test_the_licence_and_the_readme_are_part_of_the_distribution_and_of_the_imag
 def test_the_source_distribution_includes_only_what_exists() -> None:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     included = pyproject["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
-    assert {"/docs", "/README.md", "/CHANGELOG.md"} <= set(included)
+    assert {"/docs", "/README.md", "/CHANGELOG.md", "/CONTRIBUTING.md"} <= set(included)
     for path in included:
         assert (ROOT / path.lstrip("/")).exists(), path
