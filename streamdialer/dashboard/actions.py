@@ -91,7 +91,7 @@ class Actions:
             return await self._confirm(
                 request,
                 f"Drop {which} for good?",
-                "They are deleted. You cannot replay them afterwards.",
+                "You cannot replay what is dropped.",
                 "Drop",
                 "/dead",
                 **more,
