@@ -29,8 +29,8 @@ def register(app: typer.Typer) -> None:
 
 def run(
     ctx: typer.Context,
-    kind: Annotated[str, typer.Argument(help=", ".join(TICK_KINDS) + ".")],
-    campaign: Annotated[str, typer.Argument(help="The campaign's id.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=", ".join(TICK_KINDS) + ".")],
+    campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The campaign's id.")],
     wait: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="Wait for the result and print it.")
     ] = None,
@@ -66,7 +66,7 @@ def run(
 
 def result(
     ctx: typer.Context,
-    tick_id: Annotated[str, typer.Argument(help="The id that `run` printed.")],
+    tick_id: Annotated[str, typer.Argument(metavar="TICK_ID", help="The id that `run` printed.")],
     as_json: AsJson = False,
 ) -> None:
     """Show the result of a tick, which is kept for an hour."""
