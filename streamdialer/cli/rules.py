@@ -105,7 +105,10 @@ def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
     for name, caps in (("attempts", pack.attempt_caps), ("conversations", pack.contact_caps)):
         for cap in caps:
             yield name, f"at most {cap.count} in {cap.window_h} h per {cap.scope}", *_source(cap)
-    gaps = (("gap between attempts", pack.min_gap), ("gap after an abandoned call", pack.abandon_cooloff))
+    gaps = (
+        ("gap between attempts", pack.min_gap),
+        ("cool-off after an abandoned call", pack.abandon_cooloff),
+    )
     for name, gap in gaps:
         if gap:
             yield name, f"{gap.hours} h per {gap.scope}", *_source(gap)

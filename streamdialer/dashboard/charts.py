@@ -47,7 +47,7 @@ def charts(campaign: CampaignOverview) -> list[Chart]:
     if len(points) < 2:
         return []
     placed, answered = _per_minute("calls"), _per_minute("answered")
-    calls = {"dialing": _value("ringing"), "connected": _value("connected")}
+    calls = {"ringing": _value("ringing"), "connected": _value("connected")}
     agents = {"free": _value("free"), "talking": _value("busy"), "wrap-up": _value("wrapup")}
     return [
         _chart("Calls per minute", points, {"placed": placed, "answered": answered}),

@@ -124,8 +124,8 @@ class Pages:
 
 
 def _find_campaign(overview: Overview, campaign: str) -> CampaignOverview:
-    found = next((each for each in overview.campaigns if str(each.campaign_id) == campaign), None)
-    if found is None:
+    match = next((each for each in overview.campaigns if str(each.campaign_id) == campaign), None)
+    if match is None:
         text = f"Campaign {campaign} is not known."
         if overview.unshown:
             text = (
@@ -133,4 +133,4 @@ def _find_campaign(overview: Overview, campaign: str) -> CampaignOverview:
             )
             text += f"Use `streamdialer campaign show {campaign}`."
         raise web.HTTPNotFound(text=text)
-    return found
+    return match

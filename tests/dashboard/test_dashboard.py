@@ -88,7 +88,7 @@ async def test_the_numbers_are_those_of_the_command_line(redis: Redis, settings:
     row = (await campaign_rows(redis, KEYS, ["7"]))[0]
     assert (row.ready, row.deferred, row.active_calls, row.connected_calls) == (1, 2, 4, 5)
     figures = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", campaign))
-    expected = {"Contacts ready": "1", "Deferred": "2", "Final": "3", "Calls dialing": "4", "Connected": "5"}
+    expected = {"Contacts ready": "1", "Deferred": "2", "Final": "3", "Calls ringing": "4", "Connected": "5"}
     assert figures | expected == figures
     lengths = dict(re.findall(r'row">(\w+)</th><td data-label="Length">(\d+)<', streams))
     assert lengths == {

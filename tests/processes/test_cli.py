@@ -906,7 +906,7 @@ def test_rules_show_prints_every_value_with_its_statute(run: Run) -> None:
     ):
         assert re.search(line, shown)
     assert re.search(
-        r"gap after an abandoned call +72 h per number +Ofcom.+ no", ok(run("rules", "show", "uk"))
+        r"cool-off after an abandoned call +72 h per number +Ofcom.+ no", ok(run("rules", "show", "uk"))
     )
     assert re.search(r"public holidays +closed \(CO\)", ok(run("rules", "show", "co")))
     assert json.loads(ok(run("rules", "show", "uk", "--json")))["abandon_cooloff"]["hours"] == 72
