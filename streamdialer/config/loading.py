@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args, get_type_hints
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -23,6 +22,7 @@ from phonenumbers import SUPPORTED_REGIONS
 
 from streamdialer.config.dashboard_users import validate_users
 from streamdialer.config.settings import NAMES, SECRETS, Settings
+from streamdialer.config.urls import MASK, REDIS_URL_FORMS, mask_url, validate_http_url, validate_redis_url
 from streamdialer.errors import SettingsError
 from streamdialer.rules import pack_names
 
@@ -31,12 +31,6 @@ __all__ = ["Loaded", "Origin", "SettingRow", "describe", "load", "require_redis"
 Origin = Literal["default", "environment", ".env", "option"]
 
 _PREFIX: Final = "STREAMDIALER_"
-_MASK: Final = "****"
-_REDIS_SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
-_REDIS_TAKES: Final = (
-    "redis://host:port/db, rediss://host:port/db, unix:///path, redis+sentinel://host:port,host:port/service "
-    "or redis+cluster://host:port,host:port"
-)
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -138,7 +132,7 @@ def describe(loaded: Loaded) -> list[SettingRow]:
 def require_redis(settings: Settings) -> None:
     """Raises SettingsError when no Redis server is named; only `demo` brings its own."""
     if not settings.redis_url:
-        raise SettingsError(f"REDIS_URL: not set; takes {_REDIS_TAKES}")
+        raise SettingsError(f"REDIS_URL: not set; takes {REDIS_URL_FORMS}")
 
 
 def _read_dotenv(path: Path) -> dict[str, str | None]:
@@ -213,9 +207,9 @@ def _validate_text(name: str, value: object) -> str | None:
     """What a text setting takes, when `value` is not that; None when it is fine."""
     text = str(value)
     if name == "redis_url":
-        return None if _is_redis_url(text) else _REDIS_TAKES
+        return validate_redis_url(text)
     if name in ("backend_url", "dialer_api_url"):
-        return None if _is_http_url(text) else "http://host:port or https://host:port"
+        return validate_http_url(text)
     if name == "timezone":
         return None if _is_zone(text) else "an IANA time zone such as America/Bogota"
     if name == "rule_pack":
@@ -227,46 +221,6 @@ def _validate_text(name: str, value: object) -> str | None:
     if name == "backend_login_path":
         return None if text.startswith("/") else "a path that begins with /"
     return None
-
-
-def _is_redis_url(text: str) -> bool:
-    scheme, separator, rest = text.partition("://")
-    if not separator or scheme not in _REDIS_SCHEMES or _has_blank(text):
-        return False
-    location = rest.rpartition("@")[2].partition("?")[0]
-    hosts, _, path = location.partition("/")
-    if scheme == "unix":
-        return bool(path) and not hosts
-    if scheme == "redis+sentinel":
-        return bool(path) and _are_hosts(hosts.split(","))
-    if scheme == "redis+cluster":
-        return _are_hosts(hosts.split(","))
-    return _are_hosts([hosts]) and (path == "" or path.isdecimal())
-
-
-def _is_http_url(text: str) -> bool:
-    scheme, separator, rest = text.partition("://")
-    if not separator or scheme.lower() not in ("http", "https") or _has_blank(text):
-        return False
-    hosts = rest.partition("/")[0].rpartition("@")[2]
-    return _are_hosts([hosts]) and not set("?#") & set(rest)
-
-
-def _are_hosts(hosts: list[str]) -> bool:
-    return all(_is_host(host) for host in hosts)
-
-
-def _is_host(text: str) -> bool:
-    """`host` or `host:port`; an IPv6 address stands in brackets."""
-    try:
-        parts = urlsplit(f"//{text}")
-        return bool(parts.hostname) and parts.port != 0 and not text.endswith(":")
-    except ValueError:  # a port that is no number below 65536, an unclosed bracket
-        return False
-
-
-def _has_blank(text: str) -> bool:
-    return re.search(r"\s", text) is not None
 
 
 def _is_zone(name: str) -> bool:
@@ -303,16 +257,5 @@ def _shown(name: str, value: object) -> str:
         return str(value).lower()
     text = f"{value:g}" if isinstance(value, float) else str(value)
     if name in SECRETS:
-        return _MASK if text else ""
-    return _without_password(text) if name.endswith("_url") else text
-
-
-def _without_password(url: str) -> str:
-    """The URL with every password in it masked: after the user, and among the query's parameters."""
-    url = re.sub(r"([?&]password=)[^&]*", rf"\1{_MASK}", url, flags=re.IGNORECASE)
-    before, at, after = url.rpartition("@")
-    if not at:
-        return url
-    scheme, separator, user = before.rpartition("://")
-    name, colon, _ = user.partition(":")
-    return f"{scheme}{separator}{name if colon else _MASK}{colon}{_MASK if colon else ''}@{after}"
+        return MASK if text else ""
+    return mask_url(text) if name.endswith("_url") else text

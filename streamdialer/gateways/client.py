@@ -8,6 +8,7 @@ followed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib import metadata
 from typing import Any, Final
@@ -19,6 +20,7 @@ import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 from httpx_aiohttp import AiohttpTransport
 
+from streamdialer.config.urls import HTTP_URL_FORMS, mask_url, validate_http_url
 from streamdialer.errors import CredentialsRefused, SettingsError, Unreachable
 from streamdialer.gateways.originate_reply import one_line
 from streamdialer.observability import tracing
@@ -179,14 +181,11 @@ def _excerpt(response: httpx.Response) -> str:
 
 
 def read_base_url(raw: str, setting: str) -> httpx.URL:
-    """A base URL without credentials or query; raises SettingsError."""
-    try:
-        url = httpx.URL(raw.strip())
-    except (httpx.InvalidURL, ValueError):
-        url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host:
-        raise SettingsError(f"{setting}: got {raw!r}, takes a URL such as http://host:8000")
-    return url.copy_with(userinfo=b"", query=None, fragment=None)
+    """A base URL without credentials; raises SettingsError."""
+    if validate_http_url(raw) is None:
+        with suppress(httpx.InvalidURL, ValueError):
+            return httpx.URL(raw).copy_with(userinfo=b"")
+    raise SettingsError(f"{setting}: got {mask_url(raw)!r}, takes {HTTP_URL_FORMS}")
 
 
 def _version() -> str:
