@@ -18,13 +18,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 from dotenv import dotenv_values
 from msgspec import inspect
-from phonenumbers import SUPPORTED_REGIONS
 
 from streamdialer.config.dashboard_users import validate_users
 from streamdialer.config.settings import NAMES, SECRETS, Settings
 from streamdialer.config.urls import MASK, REDIS_URL_FORMS, mask_url, validate_http_url, validate_redis_url
 from streamdialer.errors import SettingsError
 from streamdialer.rules import pack_names
+from streamdialer.rules.numbers import is_country
 
 __all__ = ["Loaded", "Origin", "SettingRow", "describe", "load", "require_redis"]
 
@@ -215,7 +215,7 @@ def _validate_text(name: str, value: object) -> str | None:
     if name == "rule_pack":
         return None if text in pack_names() else f"one of {', '.join(pack_names())}"
     if name == "country":
-        return None if text.upper() in SUPPORTED_REGIONS else "an ISO 3166 code of two letters such as CO"
+        return None if is_country(text) else "an ISO 3166 code of two letters such as CO"
     if name == "dashboard_users":
         return validate_users(text)
     if name == "backend_login_path":

@@ -123,7 +123,7 @@ class CallsStage:
         """Whether nobody has asked not to be called since the first request; in doubt somebody has."""
         suppression = self._services.suppression
         try:
-            country = await suppression.country_of(attempt.campaign) or self._services.settings.country
+            country = await self._services.country_of(attempt.campaign)
             called = str(read_number(call.phone_number, country))  # perhaps none of the contact's own
             return not await suppression.on_dnc_list([*call.n, called])
         except TRANSIENT:

@@ -116,7 +116,7 @@ class UpdatesStage:
                 extra={"campaign": campaign, "contact": contact, "error": trouble},
             )
             return
-        country = await suppression.country_of(campaign)
+        country = await self._services.country_of(campaign)
         numbers = [read_number(spelled, country) for spelled in shown.numbers]
         await suppression.suppress([number for number in numbers if not number.problem], why)
 

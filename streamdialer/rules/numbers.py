@@ -18,6 +18,11 @@ NO_NUMBER: Final = "no phone number"
 _LONGEST: Final = 250
 _E164: Final = re.compile(r"\+[1-9][0-9]{7,14}")
 _PLUS_FIRST: Final = re.compile(r"\D*[+＋]")
+_LETTER: Final = re.compile(r"[^\W\d_]")
+_DECIMALS: Final = re.compile(r"(?<=[0-9])\.0+\s*$")
+"""A spreadsheet adds them to a number that it reads as an amount."""
+_MIN_DIGITS: Final = 5
+"""Of a number whose country is not known; shorter ones are row numbers."""
 _WHY: Final = {
     ValidationResult.TOO_SHORT: "not a phone number: too short",
     ValidationResult.TOO_LONG: "not a phone number: too long",
@@ -81,6 +86,22 @@ def read_number(raw: str, country: str = "") -> Number:
     if possible == ValidationResult.IS_POSSIBLE_LOCAL_ONLY:  # a town's number without the town
         return Number(digits)
     return Number("", problem=_WHY[possible])
+
+
+def read_strictly(raw: str, country: str = "") -> Number:
+    """`read_number` for what people type and spreadsheets export, in which a cell may be something else.
+
+    A number that is not E.164 must have no letters, and without a country at least five digits.
+    """
+    text = _DECIMALS.sub("", raw)
+    number = read_number(text, country)
+    if number.problem or number.is_e164:
+        return number
+    if _LETTER.search(text):
+        return Number("", problem="not a phone number: there are letters in it")
+    if not country and len(number.digits) < _MIN_DIGITS:
+        return Number("", problem=_WHY[ValidationResult.TOO_SHORT])
+    return number
 
 
 def _read_international(digits: str, country: str) -> Number | None:

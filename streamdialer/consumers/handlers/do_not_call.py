@@ -17,9 +17,7 @@ log = logging.getLogger(__name__)
 async def add_to_dnc(event: DoNotCallEvent, services: Services, wakes: WakeupScheduler) -> None:
     """Does it; again, it changes nothing. Raises BadEntry for what names nobody."""
     suppression, why = services.suppression, f"event {event.reason}".strip()
-    country = await suppression.country_of(event.campaign_id) if event.campaign_id else ""
-    country = country or services.settings.country
-    given = read_number(event.phone_number, country)
+    given = read_number(event.phone_number, await services.country_of(event.campaign_id))
     numbers = [given] if given.digits else []
     campaigns = await suppression.suppress(numbers, why)
     if event.contact_id and event.campaign_id:
