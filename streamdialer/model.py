@@ -13,7 +13,6 @@ import msgspec
 
 DialMode = Literal["preview", "progressive", "predictive", "power"]
 Pacing = Literal["fixed", "adaptive"]
-CampaignStatus = Literal["draft", "active", "paused", "completed", "cancelled"]
 TickKind = Literal["dial", "retry", "stats", "cleanup"]
 TICK_KINDS: Final[tuple[TickKind, ...]] = get_args(TickKind)
 
@@ -205,7 +204,7 @@ class DoNotCallEvent(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
     @property
-    def names_somebody(self) -> bool:
+    def has_target(self) -> bool:
         return bool(self.phone_number or (self.contact_id and self.campaign_id))
 
 

@@ -7,7 +7,7 @@ import typer
 
 from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table
 from streamdialer.config import loading
-from streamdialer.operations.doctor import examine
+from streamdialer.operations.doctor import run_checks
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +30,7 @@ def config(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Look at Redis, the backend and the Dialer API; say of each finding what to do."""
-    diagnosis = anyio.run(examine, load_settings(ctx))
+    diagnosis = anyio.run(run_checks, load_settings(ctx))
     if as_json:
         print_json(diagnosis.findings)
     else:

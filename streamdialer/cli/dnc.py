@@ -40,7 +40,7 @@ commands = typer.Typer(
 )
 
 
-class Checked(msgspec.Struct, frozen=True):
+class NumberStatus(msgspec.Struct, frozen=True):
     """A number and its place on the list."""
 
     number: str
@@ -63,22 +63,22 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """From now on no campaign calls these numbers; calls that are up go on."""
-    settings, wanted = _read(ctx, numbers, country, read_strictly)
-    _tell(anyio.run(_add, settings, wanted, f"by hand {reason}".strip()), as_json=as_json)
+    settings, wanted = _read_numbers(ctx, numbers, country, read_strictly)
+    _print_statuses(anyio.run(_add, settings, wanted, f"by hand {reason}".strip()), as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer dnc remove +573001234567")
 def remove(ctx: typer.Context, numbers: Numbers, country: Country = None, as_json: AsJson = False) -> None:
     """Contacts with these numbers that come from now on are called; those that were finished stay so."""
-    settings, wanted = _read(ctx, numbers, country)
-    _tell(anyio.run(_remove, settings, wanted), as_json=as_json)
+    settings, wanted = _read_numbers(ctx, numbers, country)
+    _print_statuses(anyio.run(_remove, settings, wanted), as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer dnc check +573001234567 --json")
 def check(ctx: typer.Context, numbers: Numbers, country: Country = None, as_json: AsJson = False) -> None:
     """Whether these numbers are on the list, since when and why."""
-    settings, wanted = _read(ctx, numbers, country)
-    _tell(anyio.run(_check, settings, wanted), as_json=as_json)
+    settings, wanted = _read_numbers(ctx, numbers, country)
+    _print_statuses(anyio.run(_check, settings, wanted), as_json=as_json)
 
 
 @commands.command("list", epilog="Example: streamdialer dnc list --json > numbers.ndjson")
@@ -135,7 +135,7 @@ def import_file(
         )
 
 
-def _read(
+def _read_numbers(
     ctx: typer.Context,
     raws: list[str],
     country: str | None,
@@ -150,7 +150,7 @@ def _read(
     return settings, numbers
 
 
-def _tell(found: list[Checked], *, as_json: bool) -> None:
+def _print_statuses(found: list[NumberStatus], *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
@@ -198,28 +198,28 @@ async def _open_dnc(settings: Settings) -> AsyncIterator[DncLedger]:
         yield DncLedger(scripts, keys)
 
 
-async def _lookup(dnc: DncLedger, numbers: list[Number]) -> list[Checked]:
+async def _lookup(dnc: DncLedger, numbers: list[Number]) -> list[NumberStatus]:
     entries = await dnc.check(numbers)
     return [
-        Checked(str(number), listed=False)
+        NumberStatus(str(number), listed=False)
         if entry is None
-        else Checked(entry.number, True, entry.since_s, entry.why)
+        else NumberStatus(entry.number, True, entry.since_s, entry.why)
         for number, entry in zip(numbers, entries, strict=True)
     ]
 
 
-async def _check(settings: Settings, numbers: list[Number]) -> list[Checked]:
+async def _check(settings: Settings, numbers: list[Number]) -> list[NumberStatus]:
     async with _open_dnc(settings) as dnc:
         return await _lookup(dnc, numbers)
 
 
-async def _add(settings: Settings, numbers: list[Number], why: str) -> list[Checked]:
+async def _add(settings: Settings, numbers: list[Number], why: str) -> list[NumberStatus]:
     async with _open_dnc(settings) as dnc:
         await dnc.suppress(numbers, why)
         return await _lookup(dnc, numbers)
 
 
-async def _remove(settings: Settings, numbers: list[Number]) -> list[Checked]:
+async def _remove(settings: Settings, numbers: list[Number]) -> list[NumberStatus]:
     async with _open_dnc(settings) as dnc:
         await dnc.remove(numbers)
         return await _lookup(dnc, numbers)

@@ -52,9 +52,9 @@ def next_call(
     hours = calling_hours(
         CampaignSettings(queue_name="", rule_pack=pack, timezone=zone.key), zone.key, asked_ms
     )
-    opening = hours.around(OWN_ZONE, asked_ms)
+    opening = hours.opening_at(OWN_ZONE, asked_ms)
     allowed_ms = asked_ms if opening.is_open or opening.until_ms is None else opening.until_ms
-    ends_ms = hours.around(OWN_ZONE, allowed_ms).until_ms
+    ends_ms = hours.opening_at(OWN_ZONE, allowed_ms).until_ms
     document = {
         "pack": chosen.name,
         "version": chosen.version,
@@ -62,7 +62,7 @@ def next_call(
         "at": _iso(asked_ms, zone),
         "next": _iso(allowed_ms, zone),
         "until": None if ends_ms is None else _iso(ends_ms, zone),
-        "rule": hours.rule(OWN_ZONE, asked_ms),
+        "rule": hours.describe(OWN_ZONE, asked_ms),
         "statute": chosen.hours.statute if chosen.hours else None,
         "verified": chosen.hours.verified if chosen.hours else None,
     }

@@ -13,7 +13,7 @@ Role = Literal["operator", "viewer"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 MIN_PASSWORD_CHARS: Final = 8
 _NAME: Final = re.compile(r"[\w.@-]{1,64}")
-_TAKES: Final = "role:name:password, separated by commas"
+_FORM: Final = "role:name:password, separated by commas"
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class DashboardUsers:
 
     def __init__(self, users: str, token: str, view_token: str) -> None:
         """`users` has been checked with `users_take`; an empty text stands for none."""
-        self.all = [
+        self.logins = [
             Login(name=name, role=cast("Role", role), secret=password)
             for role, name, password in map(_split, _entries(users))
         ]
@@ -40,20 +40,20 @@ class DashboardUsers:
             ("token", "operator", token),
             ("view token", "viewer", view_token),
         )
-        self.all += [
+        self.logins += [
             Login(name=name, role=role, secret=secret, is_token=True)
             for name, role, secret in tokens
             if secret
         ]
 
     @property
-    def ask_names(self) -> bool:
-        return any(not login.is_token for login in self.all)
+    def has_named_users(self) -> bool:
+        return any(not login.is_token for login in self.logins)
 
-    def admit(self, name: str, secret: str) -> Login | None:
+    def authenticate(self, name: str, secret: str) -> Login | None:
         """Who logs in with these: a user by name and password, or with no name a token; None: nobody."""
         admitted = None
-        for login in self.all:
+        for login in self.logins:
             is_named = not name if login.is_token else _is_same(name, login.name)
             if _is_same(secret, login.secret) and is_named:
                 admitted = login
@@ -61,7 +61,7 @@ class DashboardUsers:
 
     def find(self, name: str, *, is_token: bool) -> Login | None:
         """The one of that name, if there (still) is one."""
-        return next((each for each in self.all if each.name == name and each.is_token == is_token), None)
+        return next((each for each in self.logins if each.name == name and each.is_token == is_token), None)
 
 
 def validate_users(text: str) -> str | None:
@@ -70,15 +70,15 @@ def validate_users(text: str) -> str | None:
     for number, entry in enumerate(_entries(text), 1):
         role, name, password = _split(entry)
         if role not in ROLES:
-            return f"{_TAKES} (entry {number}: the role is operator or viewer)"
+            return f"{_FORM} (entry {number}: the role is operator or viewer)"
         if not _NAME.fullmatch(name):
-            return f"{_TAKES} (entry {number}: the name is 1–64 letters, digits, _ . @ -)"
+            return f"{_FORM} (entry {number}: the name is 1–64 letters, digits, _ . @ -)"
         if name in names:
-            return f"{_TAKES} (entry {number}: a name stands once)"
+            return f"{_FORM} (entry {number}: a name stands once)"
         if len(password) < MIN_PASSWORD_CHARS:
-            return f"{_TAKES} (entry {number}: the password has at least {MIN_PASSWORD_CHARS} characters)"
+            return f"{_FORM} (entry {number}: the password has at least {MIN_PASSWORD_CHARS} characters)"
         names.add(name)
-    return None if names else _TAKES
+    return None if names else _FORM
 
 
 def _entries(users: str) -> list[str]:

@@ -26,14 +26,14 @@ from streamdialer.errors import SettingsError
 from streamdialer.rules import pack_names
 from streamdialer.rules.numbers import is_country
 
-__all__ = ["Loaded", "Origin", "SettingRow", "describe", "load", "require_redis"]
+__all__ = ["LoadedSettings", "Origin", "SettingRow", "describe", "load", "require_redis"]
 
 Origin = Literal["default", "environment", ".env", "option"]
 
 _PREFIX: Final = "STREAMDIALER_"
 
 
-class Loaded(msgspec.Struct, frozen=True):
+class LoadedSettings(msgspec.Struct, frozen=True):
     """Effective settings, and for each field where its value was found."""
 
     settings: Settings
@@ -81,7 +81,7 @@ def load(
     *,
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
-) -> Loaded:
+) -> LoadedSettings:
     """Effective settings; `overrides` are options by field name, where None and "" mean not given.
 
     `.env` is looked for in `directory` (the working directory). Raises SettingsError for the first value that
@@ -111,18 +111,18 @@ def load(
                 origin[name] = source
                 break
     settings = Settings(**values)
-    _check_together(settings)
-    return Loaded(settings, origin)
+    _check_combinations(settings)
+    return LoadedSettings(settings, origin)
 
 
-def describe(loaded: Loaded) -> list[SettingRow]:
+def describe(loaded: LoadedSettings) -> list[SettingRow]:
     """Every setting for people: effective value, where it came from, default, what it is for."""
     return [
         SettingRow(
             NAMES[name],
-            _shown(name, getattr(loaded.settings, name)),
+            _display(name, getattr(loaded.settings, name)),
             loaded.origin[name],
-            _shown(name, field.default),
+            _display(name, field.default),
             field.description,
         )
         for name, field in _FIELDS.items()
@@ -163,11 +163,11 @@ def _convert(field: _Field, raw: object, source: Origin) -> Any:
     try:
         value = msgspec.convert(given, field.hint, strict=False)
     except msgspec.ValidationError:
-        raise _wrong(field.name, raw, _expected(field), source) from None
+        raise _settings_error(field.name, raw, _expected(field), source) from None
     if isinstance(value, float) and not math.isfinite(value):
-        raise _wrong(field.name, raw, _expected(field), source)
+        raise _settings_error(field.name, raw, _expected(field), source)
     if takes := _validate_text(field.name, value):
-        raise _wrong(field.name, raw, takes, source)
+        raise _settings_error(field.name, raw, takes, source)
     return value
 
 
@@ -231,7 +231,7 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-def _check_together(settings: Settings) -> None:
+def _check_combinations(settings: Settings) -> None:
     """Settings that are each fine and do not go together."""
     user, password = bool(settings.backend_username), bool(settings.backend_password)
     if user != password:
@@ -246,12 +246,12 @@ def _check_together(settings: Settings) -> None:
         )
 
 
-def _wrong(name: str, raw: object, takes: str, source: Origin) -> SettingsError:
+def _settings_error(name: str, raw: object, takes: str, source: Origin) -> SettingsError:
     where = " from .env" if source == ".env" else ""
-    return SettingsError(f"{NAMES[name]}: got {_shown(name, raw)!r}{where}, takes {takes}")
+    return SettingsError(f"{NAMES[name]}: got {_display(name, raw)!r}{where}, takes {takes}")
 
 
-def _shown(name: str, value: object) -> str:
+def _display(name: str, value: object) -> str:
     """A value for people: no secret, and numbers as they are typed."""
     if isinstance(value, bool):
         return str(value).lower()

@@ -41,7 +41,7 @@ class LoginPages:
                 text=f"Too many failed log-ins from here: wait {minutes} min.",
                 headers={"Retry-After": str(math.ceil(wait_s))},
             )
-        login = self._access.logins.admit(name, secret)
+        login = self._access.logins.authenticate(name, secret)
         if login is None:
             self._failures.note(address)
             AUDIT.info("log-in", extra={"who": name, "address": address, "outcome": "refused"})
@@ -71,7 +71,7 @@ class LoginPages:
         return response
 
     def _page(self, request: web.Request, status: int = 200, problem: str = "") -> web.Response:
-        takes_names = self._access.logins.ask_names
+        takes_names = self._access.logins.has_named_users
         return self._renderer.page(request, "login", status, takes_names=takes_names, problem=problem)
 
 

@@ -52,7 +52,7 @@ class Sessions:
         self.logins = DashboardUsers(
             settings.dashboard_users, settings.dashboard_token, settings.dashboard_viewer_token
         )
-        self.is_open = not self.logins.all
+        self.is_open = not self.logins.logins
         """Nobody logs in: whoever reaches it on this machine may act."""
         self.lasts_s = settings.dashboard_session_ttl_s
         secret = settings.dashboard_secret or secrets.token_urlsafe(32)

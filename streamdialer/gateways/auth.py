@@ -12,7 +12,7 @@ import msgspec
 
 from streamdialer.errors import Unreachable
 
-REFUSED_REST_S: Final = 5.0
+REFUSED_PAUSE_S: Final = 5.0
 """After a refused log-in nobody tries again for this long: some backends lock accounts that fail often."""
 
 
@@ -70,7 +70,7 @@ class SimpleJWT(httpx.Auth):
             what = f"backend: log-in at {self._login_url} answered HTTP {response.status_code}"
             if response.status_code in (400, 401, 403):
                 self._refused = f"{what}; check BACKEND_USERNAME and BACKEND_PASSWORD"
-                self._refused_until = time.monotonic() + REFUSED_REST_S
+                self._refused_until = time.monotonic() + REFUSED_PAUSE_S
                 raise Unreachable(self._refused)
             raise Unreachable(f"{what} and no token; check STREAMDIALER_BACKEND_LOGIN_PATH")
         self._access, self._refresh = tokens.access, tokens.refresh

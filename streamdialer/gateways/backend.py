@@ -27,11 +27,11 @@ from streamdialer.gateways.parsing import (
 )
 from streamdialer.model import Agent, CampaignSettings, Contact, ContactStatus, normalise_id
 
-AGENT_PAGES_MAX: Final = 50
-CONTACT_PAGES_MAX: Final = 1000
-_LATER: Final = frozenset({401, 403, 408, 425, 429})
+MAX_AGENT_PAGES: Final = 50
+MAX_CONTACT_PAGES: Final = 1000
+_RETRYABLE: Final = frozenset({401, 403, 408, 425, 429})
 """Refusals that a later request may not meet."""
-_NOT_SHOWN: Final = frozenset({404, 405, 410, 501})
+_NO_CONTACT: Final = frozenset({404, 405, 410, 501})
 """Answers of a backend without the contact, or without that call."""
 
 __all__ = ["Backend", "ContactPage", "ContactPatch"]
@@ -85,18 +85,18 @@ class Backend:
             raise CampaignError(f"campaign {campaign_id} does not exist in the backend")
         document = self._document(response)
         if not isinstance(document, dict):
-            raise self._service.unusable(response)
+            raise self._service.unusable_reply(response)
         return read_campaign(campaign_id, document)
 
     async def agents(self, queue: str) -> list[Agent]:
         """All agents of a queue, each once; raises Unreachable for anything that is not a whole list."""
         found: dict[str, Agent] = {}
-        async for page, _, response in self._pages(f"/api/queues/{_segment(queue)}/agents/", AGENT_PAGES_MAX):
+        async for page, _, response in self._pages(f"/api/queues/{_segment(queue)}/agents/", MAX_AGENT_PAGES):
             for row in page.rows:
                 try:
                     agent = read_agent(row)
                 except ValueError as exc:
-                    raise Unreachable(f"{self._service.unusable(response)}: {exc}") from exc
+                    raise Unreachable(f"{self._service.unusable_reply(response)}: {exc}") from exc
                 found[normalise_id(agent.id)] = agent
         return list(found.values())
 
@@ -150,7 +150,7 @@ class Backend:
         ValueError for a contact that cannot be read.
         """
         response = await self._service.ask("GET", f"/api/contacts/{_segment(contact)}/")
-        if response.status_code in _NOT_SHOWN:
+        if response.status_code in _NO_CONTACT:
             return None
         document = self._document(response)
         self.shows_contacts = True
@@ -159,13 +159,13 @@ class Backend:
     async def patch_contact(self, contact: str, patch: ContactPatch) -> None:
         """Write a contact's status; raises Unreachable (try again later) or RefusedByServer (final)."""
         path = f"/api/contacts/{_segment(contact)}/"
-        self._accepted(await self._service.ask("PATCH", path, body=patch), f"contact {contact}")
+        self._require_accepted(await self._service.ask("PATCH", path, body=patch), f"contact {contact}")
 
     async def post_statistics(self, campaign: str, document: Mapping[str, Any]) -> None:
         """Write the statistics document of a campaign; raises like `patch_contact`."""
         path = f"/api/campaigns/{_segment(campaign)}/update_stats/"
         response = await self._service.ask("POST", path, body=dict(document))
-        self._accepted(response, f"statistics of campaign {campaign}")
+        self._require_accepted(response, f"statistics of campaign {campaign}")
 
     async def health(self) -> str:
         """One line for people; raises Unreachable unless contacts can be listed with our credentials."""
@@ -179,10 +179,10 @@ class Backend:
         self, campaign: str, query: Query, statuses: Collection[str]
     ) -> AsyncIterator[ContactPage]:
         seen = 0
-        async for page, more, _ in self._pages("/api/contacts/", CONTACT_PAGES_MAX, query):
+        async for page, more, _ in self._pages("/api/contacts/", MAX_CONTACT_PAGES, query):
             contacts, unreadable = read_contacts(page.rows, campaign=campaign, statuses=statuses, offset=seen)
             seen += len(page.rows)
-            yield ContactPage(contacts=contacts, unreadable=unreadable, more=more)
+            yield ContactPage(contacts=contacts, unreadable=unreadable, has_more=more)
 
     async def _pages(
         self, path: str, most: int, query: Query | None = None
@@ -194,13 +194,13 @@ class Backend:
         while True:
             response = await self._service.ask("GET", step)
             page = self._page(response)
-            if page.bare and response.content == previous:
+            if page.is_bare and response.content == previous:
                 return  # a backend that does not know `offset` sends the first page again
             offset, previous = offset + len(page.rows), response.content
             following: str | None = None
             if page.next is not None:
                 following = self._next_path(step, page.next, response)
-            elif page.bare and query and len(page.rows) == query.get("limit"):
+            elif page.is_bare and query and len(page.rows) == query.get("limit"):
                 following = f"{path}?{httpx.QueryParams({**query, 'offset': offset})}"
             yield page, following is not None, response
             if following is None:
@@ -214,29 +214,31 @@ class Backend:
         try:
             return next_path(step, following, self._service.prefix)
         except ValueError as exc:
-            raise Unreachable(f"{self._service.unusable(response)}: {exc}") from exc
+            raise Unreachable(f"{self._service.unusable_reply(response)}: {exc}") from exc
 
     def _page(self, response: httpx.Response) -> Page:
         try:
             return read_page(self._document(response))
         except ValueError as exc:
-            raise Unreachable(f"{self._service.unusable(response)}: {exc}") from exc
+            raise Unreachable(f"{self._service.unusable_reply(response)}: {exc}") from exc
 
     def _document(self, response: httpx.Response) -> Any:
         if not response.is_success:
-            raise self._service.unusable(response)
+            raise self._service.unusable_reply(response)
         try:
             return read_json(response)
         except ValueError as exc:
-            raise self._service.unusable(response) from exc
+            raise self._service.unusable_reply(response) from exc
 
-    def _accepted(self, response: httpx.Response, subject: str) -> None:
+    def _require_accepted(self, response: httpx.Response, subject: str) -> None:
         status = response.status_code
-        if 400 <= status < 500 and status not in _LATER:
-            raise RefusedByServer(f"backend: {subject} refused: {self._service.unusable(response)}", status)
+        if 400 <= status < 500 and status not in _RETRYABLE:
+            raise RefusedByServer(
+                f"backend: {subject} refused: {self._service.unusable_reply(response)}", status
+            )
         # a log-in or proxy page says 200, too
         if not response.is_success or response.headers.get("content-type", "").startswith("text/html"):
-            raise self._service.unusable(response)
+            raise self._service.unusable_reply(response)
 
 
 def _segment(text: str) -> str:

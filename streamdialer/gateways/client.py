@@ -26,7 +26,7 @@ from streamdialer.gateways.originate_reply import one_line
 from streamdialer.observability import tracing
 from streamdialer.observability.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
-CONNECT_S: Final = 5.0
+CONNECT_TIMEOUT_S: Final = 5.0
 """Longest wait for a connection, a free place in the pool included."""
 KEEP_ALIVE_S: Final = 1.0
 """Idle connections are closed before any usual server closes them: a request that meets the server's own
@@ -120,14 +120,14 @@ class Service:
         try:
             # the read time-out restarts with every byte: the deadline ends a reply that trickles
             host = self.base.host
-            with tracing.request(self._label, method, host), anyio.fail_after(CONNECT_S + read_s):
+            with tracing.request(self._label, method, host), anyio.fail_after(CONNECT_TIMEOUT_S + read_s):
                 response = await self._http.request(
                     method,
                     self.url(path),
                     params=query,
                     content=content,
                     headers=own | tracing.inject(),
-                    timeout=httpx.Timeout(read_s, connect=CONNECT_S, pool=CONNECT_S),
+                    timeout=httpx.Timeout(read_s, connect=CONNECT_TIMEOUT_S, pool=CONNECT_TIMEOUT_S),
                 )
                 tracing.set_attributes(**{"http.response.status_code": response.status_code})
             outcome = f"{response.status_code // 100}xx"
@@ -149,7 +149,7 @@ class Service:
                 f"check {self.setting} and that the server is up"
             ) from exc
 
-    def unusable(self, response: httpx.Response) -> Unreachable:
+    def unusable_reply(self, response: httpx.Response) -> Unreachable:
         """The error for a reply that is not the answer that was asked for."""
         request = response.request
         what = f"{request.method} {request.url.copy_with(query=None)} answered HTTP {response.status_code}"

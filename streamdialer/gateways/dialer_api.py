@@ -97,7 +97,7 @@ class DialerAPI:
                 document = None
             if isinstance(document, dict):
                 return document
-        raise self._service.unusable(response)
+        raise self._service.unusable_reply(response)
 
     async def health(self) -> str:
         """One line for people; raises Unreachable. An API without `/health` is asked for nothing more."""
@@ -106,4 +106,4 @@ class DialerAPI:
             return f"Dialer API at {self._service.base} answers"
         if response.status_code in (404, 405):
             return f"Dialer API at {self._service.base} answers (it has no /health)"
-        raise self._service.unusable(response)
+        raise self._service.unusable_reply(response)

@@ -22,9 +22,9 @@ Hold = Literal["", "campaign", "api", "credentials"]
 RETRY_AFTER_S: Final = 5.0
 """Rest after 429 and 503 that name none."""
 RETRY_AFTER_MAX_S: Final = 3600.0
-UNSENT_REST_S: Final = 1.0
+UNSENT_PAUSE_S: Final = 1.0
 """Rest after a request that could not be sent: a restarting server is back in seconds."""
-CREDENTIALS_REST_S: Final = 30.0
+CREDENTIALS_PAUSE_S: Final = 30.0
 """Rest after refused credentials: a person has to mend them."""
 
 _NOT_PLACED: Final[dict[int, tuple[Hold, float, str]]] = {
@@ -32,12 +32,12 @@ _NOT_PLACED: Final[dict[int, tuple[Hold, float, str]]] = {
     503: ("api", RETRY_AFTER_S, "the Dialer API takes no calls now"),
     401: (
         "credentials",
-        CREDENTIALS_REST_S,
+        CREDENTIALS_PAUSE_S,
         "the Dialer API refused our credentials; check DIALER_API_TOKEN",
     ),
     403: (
         "credentials",
-        CREDENTIALS_REST_S,
+        CREDENTIALS_PAUSE_S,
         "the Dialer API refused our credentials; check DIALER_API_TOKEN",
     ),
 }
@@ -74,7 +74,7 @@ def read_reply(status: int, headers: Mapping[str, str], body: bytes, now: dateti
     """What an HTTP reply means; `now` (UTC) serves a Retry-After date in a reply without a Date."""
     if 200 <= status < 300:
         return _read_success(status, body)
-    detail = f"HTTP {status}{_said(body)}"
+    detail = f"HTTP {status}{_reason_in(body)}"
     if status in _NOT_PLACED:
         hold, rest_s, meaning = _NOT_PLACED[status]
         rest_s = retry_after(headers, default_s=rest_s, now=now)
@@ -93,7 +93,7 @@ def read_failure(exc: BaseException) -> Reply:
     text = one_line(f"{type(exc.__cause__ or exc).__name__}: {exc}")
     if was_not_sent(exc):
         detail = one_line(f"nothing was sent: {text}")
-        return Reply(verdict="not_placed", hold="api", retry_after_s=UNSENT_REST_S, detail=detail)
+        return Reply(verdict="not_placed", hold="api", retry_after_s=UNSENT_PAUSE_S, detail=detail)
     return Reply(verdict="unknown", detail=one_line(f"no readable reply, the call may be ringing: {text}"))
 
 
@@ -134,7 +134,7 @@ def _read_success(status: int, body: bytes) -> Reply:
     said = reply.get("status")
     if reply.get("success") is False or (isinstance(said, str) and said.strip().lower() in _BAD_STATUS):
         # the deployed API says so of calls that ring, too
-        return Reply(verdict="unknown", detail=f"HTTP {status} that speaks of an error{_said(body)}")
+        return Reply(verdict="unknown", detail=f"HTTP {status} that speaks of an error{_reason_in(body)}")
     return Reply(verdict="placed", call_id=_call_id(reply.get("call_id")), detail=f"HTTP {status}")
 
 
@@ -145,7 +145,7 @@ def _call_id(raw: object) -> str:
     return text if len(text) <= _CALL_ID_MAX and text.isprintable() else ""
 
 
-def _said(body: bytes) -> str:
+def _reason_in(body: bytes) -> str:
     """The reason in a JSON error body, as `: reason`; of FastAPI's field errors all but the inputs."""
     reply = _json(body)
     if not isinstance(reply, dict):

@@ -26,7 +26,7 @@ class Page(msgspec.Struct, frozen=True):
 
     rows: list[Any]
     next: str | None
-    bare: bool
+    is_bare: bool
 
 
 class ContactPage(msgspec.Struct, frozen=True):
@@ -35,19 +35,19 @@ class ContactPage(msgspec.Struct, frozen=True):
     contacts: list[Contact]
     unreadable: list[str]
     """One line per row that cannot be used, with the reason."""
-    more: bool
+    has_more: bool
     """The backend has a further page."""
 
 
 def read_page(document: object) -> Page:
     """A bare array or a DRF page; raises ValueError."""
     if isinstance(document, list):
-        return Page(rows=document, next=None, bare=True)
+        return Page(rows=document, next=None, is_bare=True)
     if isinstance(document, dict) and isinstance(document.get("results"), list):
         following = document.get("next")
         if following is not None and not isinstance(following, str):
             raise ValueError(f"`next` is {following!r}, not an address")
-        return Page(rows=document["results"], next=following or None, bare=False)
+        return Page(rows=document["results"], next=following or None, is_bare=False)
     raise ValueError("neither an array nor a page with `results`")
 
 

@@ -21,7 +21,7 @@ from streamdialer.gateways import Backend, DialerAPI
 from streamdialer.operations.campaigns import campaign_rows, campaigns_known
 from streamdialer.operations.streams import StreamState, stream_states
 
-OLDEST_VERSION: Final = (6, 2)
+MIN_VERSION: Final = (6, 2)
 CLOCK_TOLERANCE_S: Final = 1.0
 SAMPLE_SIZE: Final = 5
 
@@ -51,7 +51,7 @@ Findings = AsyncIterator[Finding]
 Check = Callable[[], Findings]
 
 
-async def examine(settings: Settings) -> Diagnosis:
+async def run_checks(settings: Settings) -> Diagnosis:
     """Every finding; nothing is changed but the server's cache of scripts."""
     findings: list[Finding] = []
     client, keys = connect(settings.redis_url), keys_for(settings.redis_url)
@@ -66,14 +66,14 @@ async def examine(settings: Settings) -> Diagnosis:
         if reachable:
             findings.append(Finding("redis", "ok", "answers"))
             for name, check in _redis_checks(client, keys, settings).items():
-                findings += await _gathered(name, check)
+                findings += await _run_check(name, check)
             with suppress(RedisError):
                 rows = await campaign_rows(client, keys, await campaigns_known(client, keys))
                 active = [str(row.campaign_id) for row in rows if row.status == "active"]
     finally:
         await client.aclose()
-    findings += await _gathered("backend", lambda: _backend(settings, active))
-    findings += await _gathered("dialer api", lambda: _dialer_api(settings, active))
+    findings += await _run_check("backend", lambda: _backend(settings, active))
+    findings += await _run_check("dialer api", lambda: _dialer_api(settings, active))
     return Diagnosis(reachable, findings)
 
 
@@ -89,7 +89,7 @@ def _redis_checks(client: Redis, keys: Keys, settings: Settings) -> dict[str, Ch
     }
 
 
-async def _gathered(name: str, check: Check) -> list[Finding]:
+async def _run_check(name: str, check: Check) -> list[Finding]:
     """What a check finds; a command that Redis refuses is a finding, not the end of the examination."""
     findings: list[Finding] = []
     try:
@@ -114,7 +114,7 @@ async def _version(client: Redis) -> Findings:
     spoken = str(info.get("redis_version", "0"))
     found = f"{name} {own}" + (f" (speaks as redis {spoken})" if own != spoken else "")
     numbers = tuple(int(part) for part in spoken.split(".")[:2] if part.isdigit())
-    if numbers >= OLDEST_VERSION:
+    if numbers >= MIN_VERSION:
         yield Finding("version", "ok", found)
     else:
         yield Finding("version", "fail", found, "upgrade to Redis 6.2 or newer: XAUTOCLAIM is needed")

@@ -633,7 +633,7 @@ async def test_pending_contacts_are_asked_for_as_the_contract_says_and_bad_rows_
         "ordering": "-priority,created_at",
     }
     (page,) = pages
-    assert page.more is False
+    assert page.has_more is False
     assert [(c.id, c.priority, c.attempts, c.timezone) for c in page.contacts] == [
         (1, 9, 0, None),
         ("x-8", 5, 0, None),
@@ -723,7 +723,7 @@ async def test_next_is_followed_by_path_and_query_below_a_prefix() -> None:
     async with serving(answer) as server, Backend(Settings(backend_url=server.url + "/crm")) as backend:
         pages = [page async for page in backend.pending("7", 1)]
     assert [page.contacts[0].id for page in pages] == [0, 1, 2]
-    assert [page.more for page in pages] == [True, True, False]
+    assert [page.has_more for page in pages] == [True, True, False]
     assert {asked.path for asked in server.asked} == {"/crm/api/contacts/"}
     assert server.asked[2].query == {"offset": "2", "cursor": "a+b="}
 

@@ -92,7 +92,7 @@ class DialTick:
         try:
             campaign = await self.settings_of(tick.campaign)
             hours = self._refill.hours.of(tick.campaign, campaign, now_ms)
-            opening = hours.window.around(now_ms)
+            opening = hours.window.opening_at(now_ms)
             retry = retry_plan(campaign)
             await self._register(tick.campaign, campaign, is_open=opening.is_open)
             if not opening.is_open:
@@ -139,7 +139,7 @@ class DialTick:
                     open_until_ms=open_until_ms,
                     retry=retry,
                     caps=caps_of(hours.pack, campaign),
-                    hours_mark=hours.mark,
+                    hours_mark=hours.fingerprint,
                     others={
                         other.id: shared[other.id].calls_per_agent if other.id in shared else 1.0
                         for other in state.campaigns
