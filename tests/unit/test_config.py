@@ -118,6 +118,7 @@ _HTTP = "http://host:port or https://host:port"
         ("STREAMDIALER_COUNTRY", "Colombia", "an ISO 3166 code of two letters such as CO"),
         ("STREAMDIALER_TIMEZONE", "UTC-5", "an IANA time zone such as America/Bogota"),
         ("STREAMDIALER_RULE_PACK", "us-xx", "one of co, es, fr, none, uk, us, us-fl, us-ok, us-regf"),
+        ("STREAMDIALER_TIMEZONE", "Factory", "an IANA time zone such as America/Bogota"),
         ("STREAMDIALER_TIMEZONE", "America", "an IANA time zone such as America/Bogota"),
         ("STREAMDIALER_BACKEND_LOGIN_PATH", "api/token/", "a path that begins with /"),
         ("BACKEND_URL", "django:8000", _HTTP),
