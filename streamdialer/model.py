@@ -311,6 +311,10 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     why: dict[str, str] | None = None
     """What the rule says of the first of them, by reason."""
     refilled: int | None = None
+    ages_s: dict[str, float] | None = None
+    """How old the inputs of the decision were."""
+    retries: list[str] | None = None
+    """The inputs that a try found out of date; they were refreshed, and it was tried again."""
     reset: int | None = None
     statistics: dict[str, Any] | None = None
     removed: int | None = None

@@ -65,13 +65,15 @@ class TicksStage:
 
     async def run(self, tick: Tick) -> TickResult:
         """What became of the tick; what a campaign or a server does wrong is told in the result."""
-        now_ms = await self._services.ticks.start(tick.campaign, tick.id)
+        start = await self._services.ticks.start(
+            tick.campaign, tick.id, self._dialing.queue_of(tick.campaign)
+        )
         try:
             match tick.kind:
                 case "dial":
-                    result = await self._dialing.dial(tick, now_ms)
+                    result = await self._dialing.dial(tick, start)
                 case "retry":
-                    result = await self._retry(tick, now_ms)
+                    result = await self._retry(tick, start.server_ms)
                 case "stats":
                     result = await self._stats(tick)
                 case "cleanup":
@@ -80,7 +82,7 @@ class TicksStage:
             result = _failed(tick, "invalid_campaign", str(error))
         except (Unreachable, RefusedByServer) as error:
             result = _failed(tick, reason_of(error, "backend"), str(error))
-        result.at = now_ms
+        result.at = start.server_ms
         tracing.set_attributes(status=result.status, reason=result.reason, dialed=result.dialed)
         _count(result)
         self._log(tick, result)

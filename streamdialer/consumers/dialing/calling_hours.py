@@ -1,9 +1,8 @@
-"""Calling hours for the ledger: each campaign's openings by zone set, asked again for those a claim lacked."""
+"""Calling hours for the ledger: each campaign's openings by zone set, by the zone sets of its contacts."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -11,16 +10,13 @@ import msgspec
 
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import CampaignError
-from streamdialer.ledger import CampaignLedger, ClaimRequest, ClaimResult
+from streamdialer.ledger import CampaignLedger
 from streamdialer.ledger.zone_hours import UNREADABLE_ZONE, Hours, ZoneOpening
 from streamdialer.model import CampaignSettings, ContactData
 from streamdialer.rules import OWN_ZONE, CallingHours, calling_hours, zone_set
 
 log = logging.getLogger(__name__)
 CACHE_TTL_S: Final = 60.0
-CLAIM_TRIES: Final = 5
-KEPT_IN_LINE: Final = frozenset({"needs_verification", "agent_not_free"})
-"""Why contacts are passed over that each claim of a tick meets again."""
 RECHECK_BATCHES: Final = 10
 RECHECK_BATCH: Final = 500
 """Waiting contacts that one tick looks at again, at so many a time, after hours or caps have changed."""
@@ -60,40 +56,10 @@ def build_zone_hours(
     return Hours(zones={name: _opening(hours, name, now_ms) for name in sorted(wanted)}, contacts=of_contacts)
 
 
-async def claim_with_hours(
-    ledger: CampaignLedger, campaign: str, queue: str, wanted: ClaimRequest, hours: CallingHours, now_ms: int
-) -> ClaimResult:
-    """Claims, and once more for contacts whose hours the claim lacked; the answers are told as one."""
-
-    def within(given: Hours | None, token: str) -> ClaimRequest:
-        return msgspec.structs.replace(wanted, token=token, hours=given)
-
-    claimed = await ledger.reserve_contacts(
-        campaign, queue, within(build_zone_hours(hours, {}, (), now_ms), wanted.token)
-    )
-    for number in range(1, CLAIM_TRIES):
-        if claimed.missing is None:
-            break
-        given = build_zone_hours(hours, claimed.missing.contacts, claimed.missing.zones, claimed.server_ms)
-        more = await ledger.reserve_contacts(campaign, queue, within(given, f"{wanted.token}~{number}"))
-        if more.reason is not None and claimed.dialed:
-            break
-        before = {name: many for name, many in (claimed.skipped or {}).items() if name not in KEPT_IN_LINE}
-        skipped = Counter(before) + Counter(more.skipped or {})
-        claimed = msgspec.structs.replace(
-            more,
-            dialed=claimed.dialed + more.dialed,
-            steps=claimed.steps or more.steps,
-            skipped=dict(skipped) or None,
-            why={**(more.why or {}), **(claimed.why or {})} or None,
-        )
-    return claimed
-
-
 async def recheck_deferred(ledger: CampaignLedger, campaign: str, hours: CallingHours, now_ms: int) -> bool:
-    """After hours or caps have changed: whoever they put off is ready as soon as they may be called.
+    """Rechecks contacts that old hours or caps deferred; whether the campaign should dial again soon.
 
-    Whether the campaign is to be dialed again soon: for those who are ready now, or to look at the rest.
+    It should when contacts became ready, or when some are still to be rechecked.
     """
     given, brought = build_zone_hours(hours, {}, (), now_ms), 0
     for _ in range(RECHECK_BATCHES):

@@ -63,6 +63,10 @@ class Refill:
             return True
         return ready < settings.refill_threshold and now >= looked - settings.refill_interval_s
 
+    def age_s(self, campaign: str) -> float | None:
+        """Seconds since the list was last read here; None when it was not."""
+        return self._next_look.age_s(campaign)
+
     async def pending(
         self, campaign: str, settings: CampaignSettings, ready: int, now_ms: int
     ) -> RefillResult:

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-
-from streamdialer.consumers.dialing.calling_hours import claim_with_hours
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
-from streamdialer.ledger import ClaimRequest, ClaimResult
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.model import CampaignSettings
-from streamdialer.rules import CallingHours
 
-CLAIM_TRIES: Final = 5
 CACHE_TTL_S: Final = 60.0
 
 
@@ -37,28 +31,14 @@ class Trunks:
             members=[one for one in known if one != campaign] if ours.trunk_channels else [],
         )
 
+    def knows_members(self, settings: CampaignSettings) -> bool:
+        """Whether the campaigns on the trunk are known here, or need not be: its lines are not limited."""
+        is_limited = self._services.settings.trunk_channels > 0
+        return not is_limited or self._campaigns.get(settings.trunk or "") is not None
+
     async def refresh_members(self, settings: CampaignSettings) -> None:
         """Reads which campaigns are on the campaign's trunk."""
         trunk = settings.trunk or ""
         noted: Any = await self._services.client.hgetall(self._services.keys.trunks)
         members = [name[2:] for name, value in noted.items() if name.startswith("c:") and value == trunk]
         self._campaigns.put(trunk, sorted(members))
-
-    async def claim(
-        self,
-        campaign: str,
-        settings: CampaignSettings,
-        wanted: ClaimRequest,
-        hours: CallingHours,
-        now_ms: int,
-    ) -> ClaimResult:
-        """Claims within the calling hours, and again when others have come to the trunk or left it."""
-        for _ in range(CLAIM_TRIES):
-            paced = msgspec.structs.replace(wanted, pace=self.pace_of(campaign, settings))
-            claimed = await claim_with_hours(
-                self._services.campaigns, campaign, settings.queue_name, paced, hours, now_ms
-            )
-            if claimed.reason != "trunk_changed":
-                break
-            await self.refresh_members(settings)
-        return claimed
