@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def config(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Effective settings and where each came from; secrets are masked."""
+    """Show the effective settings and where each came from; secrets are masked."""
     rows = loading.describe(loading.load(ctx.obj))
     if as_json:
         print_json(rows)
@@ -29,7 +29,7 @@ def config(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 
 def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Look at Redis, the backend and the Dialer API; say of each finding what to do."""
+    """Check Redis, the backend and the Dialer API; each finding says what to do."""
     diagnosis = anyio.run(run_checks, load_settings(ctx))
     if as_json:
         print_json(diagnosis.findings)
@@ -37,9 +37,9 @@ def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
         for finding in diagnosis.findings:
             colour = {"ok": "green", "warn": "yellow", "fail": "red"}[finding.level]
             typer.secho(f"{finding.level:<4} ", fg=colour, nl=False)
-            echo(f"{finding.check}: {finding.found}")
-            if finding.do:
-                echo(f"     → {finding.do}")
+            echo(f"{finding.check}: {finding.text}")
+            if finding.remedy:
+                echo(f"     → {finding.remedy}")
     if not diagnosis.redis_reachable:
         raise typer.Exit(3)
     if not diagnosis.is_healthy:
