@@ -904,7 +904,7 @@ async def test_a_request_refused_with_a_fresh_token_is_not_sent_a_third_time() -
         return web.json_response({}, status=401)
 
     async with serving(never_content) as server, Backend(jwt_settings(server)) as backend:
-        with pytest.raises(Unreachable, match="credentials are refused"):
+        with pytest.raises(Unreachable, match="refuses our credentials"):
             await backend.agents("q")
     assert [asked.path for asked in server.asked if "token" not in asked.path] == [
         "/api/queues/q/agents/"
