@@ -26,7 +26,7 @@ from tests.support.ledger_fixture import LedgerWorld
 ADAPTIVE: dict[str, Any] = {
     "place": 3,
     "p": 0.31,
-    "theta": 0.028,
+    "risk_limit": 0.028,
     "horizon_s": 11,
     "available": 2,
     "coming": 1.84,
@@ -178,7 +178,7 @@ async def test_why_contacts_wait_is_told_by_reason(services: Services) -> None:
         ("min_gap", 1, 35.0),
     ]
     assert waiting_in_words(found) == (
-        "Of the next who wait: 2 for their next attempt (the first in 5 s), 1 for the callback they asked for "
+        "Deferred contacts due next: 2 for their next attempt (the first in 5 s), 1 for the callback they asked for "
         "(the first in 25 s), 1 within the gap between two attempts (the first in 35 s; 4 h between two attempts)."
     )
     assert waiting_in_words(await waiting_for(client, keys, "2", 0)) == ""

@@ -10,8 +10,8 @@ import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
+from streamdialer.ledger.records import CONTACT_STATES, decode_contact, decode_update
 from streamdialer.simulation import Contact
-from streamdialer.simulation.demo.snapshot import STATES
 
 FINAL: Final = frozenset({"completed", "machine", "abandoned", "invalid", "do_not_call"})
 ENDED: Final = FINAL | {"no_answer", "busy", "failed"}
@@ -47,7 +47,7 @@ class ContactAudit(msgspec.Struct):
 async def read_ledger(client: Redis, keys: Keys, campaign: str) -> LedgerContacts:
     """Raises redis.RedisError."""
     pipe = client.pipeline(transaction=True)
-    for place in STATES:
+    for place in CONTACT_STATES:
         pipe.zrange(getattr(keys, place)(campaign), 0, -1)
     pipe.hgetall(keys.records(campaign))
     pipe.hgetall(keys.outbox(campaign))
@@ -55,13 +55,13 @@ async def read_ledger(client: Redis, keys: Keys, campaign: str) -> LedgerContact
     answers: list[Any] = await pipe.execute()
     *members, records, outbox, updates = answers
     places: dict[str, tuple[str, ...]] = {}
-    for place, contacts in zip(STATES, members, strict=True):
+    for place, contacts in zip(CONTACT_STATES, members, strict=True):
         for contact in contacts:
             places[contact] = (*places.get(contact, ()), place)
     entries = {entry for entry, _ in updates}
-    told_later = {contact for contact, raw in outbox.items() if msgspec.json.decode(raw)["e"] in entries}
+    told_later = {contact for contact, raw in outbox.items() if decode_update(raw).entry in entries}
     unanswered = [
-        msgspec.json.decode(records[contact])["h"][-1]["id"]
+        decode_contact(records[contact]).history[-1].id
         for contact, where in places.items()
         if "dialing" in where and contact in records
     ]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.broker.keys import GROUP, STAGES, Keys, Stage
+from streamdialer.ledger.records import CONTACT_STATES
 from streamdialer.simulation import Audit, CallCentre
-
-STATES: Final = ("ready", "deferred", "previewing", "reserved", "dialing", "connected", "orphaned", "final")
 
 
 class CampaignSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +76,7 @@ async def take_snapshot(client: Redis, keys: Keys, centre: CallCentre) -> Snapsh
     pipe = client.pipeline(transaction=True)
     for campaign in campaigns:
         pipe.hget(keys.campaign(campaign), "status")
-        for place in STATES:
+        for place in CONTACT_STATES:
             pipe.zcard(getattr(keys, place)(campaign))
         pipe.zcount(keys.dialing(campaign), "-inf", now)
         pipe.hlen(keys.outbox(campaign))
@@ -85,7 +84,7 @@ async def take_snapshot(client: Redis, keys: Keys, centre: CallCentre) -> Snapsh
     for stage in STAGES:
         pipe.xlen(keys.stream(stage))
     answers: list[Any] = await pipe.execute()
-    width = len(STATES) + 3
+    width = len(CONTACT_STATES) + 3
     looks = []
     for number, campaign in enumerate(campaigns):
         status, *counts, overdue, untold = answers[number * width : (number + 1) * width]
@@ -95,7 +94,7 @@ async def take_snapshot(client: Redis, keys: Keys, centre: CallCentre) -> Snapsh
                 status=status or "draft",
                 overdue=overdue,
                 untold=untold,
-                **dict(zip(STATES, counts, strict=True)),
+                **dict(zip(CONTACT_STATES, counts, strict=True)),
             )
         )
     dead, *lengths = answers[len(campaigns) * width :]
