@@ -10,13 +10,13 @@ import typer
 from rich.console import Console
 
 from streamdialer.cli.common import AsJson, print_json
+from streamdialer.cli.demo_view import DemoView
 from streamdialer.cli.extras import how_to_install
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.model import DialMode, Pacing
 from streamdialer.observability.logs import set_up_logging
 from streamdialer.operations.session import require_port
 from streamdialer.simulation.demo import DemoOptions, run_demo
-from streamdialer.simulation.demo.view import View
 
 MODES = ("progressive", "predictive", "power")
 PACINGS = ("fixed", "adaptive")
@@ -87,7 +87,7 @@ def demo(
     )
     set_up_logging("WARNING", "text")
     console = Console(stderr=as_json)
-    with View(options, console, live=sys.stdout.isatty() and not as_json) as view:
+    with DemoView(options, console, live=sys.stdout.isatty() and not as_json) as view:
         summary = anyio.run(run_demo, options, view.show)
     if as_json:
         print_json(summary)

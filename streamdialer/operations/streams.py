@@ -62,6 +62,8 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     """Entries given to a consumer and not done."""
     oldest_pending_s: float | None
     """Age of the oldest of those, since it was added."""
+    read: int
+    """Entries the group has read since it was made; 0 before Redis 7, which does not count them."""
     has_group: bool
 
 
@@ -129,6 +131,7 @@ def _stream_state(
         lag=max(0, int(length) - pending) if stream in STAGES else 0,
         pending=pending,
         oldest_pending_s=oldest_s,
+        read=int((ours or {}).get("entries-read") or 0),
         has_group=ours is not None,
     )
 

@@ -48,6 +48,7 @@ class _Details(msgspec.Struct, frozen=True):
     samples: list[Sample]
     final: int
     silent: int
+    unconfirmed: int
 
 
 async def overview(scripts: Scripts, keys: Keys) -> Overview:
@@ -109,8 +110,9 @@ async def _details(
             pipe.lrange(keys.samples(campaign), 0, -1)
             pipe.zcard(keys.final(campaign))
             pipe.zcount(keys.dialing(campaign), "-inf", f"({ledger_ms}")
+            pipe.hlen(keys.outbox(campaign))
         answers: list[Any] = await pipe.execute()
-        details += [_read_details(*answers[at : at + 5]) for at in range(0, len(answers), 5)]
+        details += [_read_details(*answers[at : at + 6]) for at in range(0, len(answers), 6)]
     pipe = scripts.client.pipeline(transaction=False)
     for queue in members:
         pipe.zcard(keys.queue_free(queue))
@@ -126,14 +128,15 @@ async def _details(
 
 
 def _read_details(
-    pacing: str | None, decisions: Any, samples: list[str], finished: int, silent: int
+    pacing: str | None, decisions: Any, samples: list[str], final: int, silent: int, unconfirmed: int
 ) -> _Details:
     return _Details(
         pacing=msgspec.json.decode(pacing, type=CampaignPacing) if pacing else None,
         newest=msgspec.json.decode(decisions[0][1]["record"], type=TickResult) if decisions else None,
         samples=read_samples(samples),
-        final=finished,
+        final=final,
         silent=silent,
+        unconfirmed=unconfirmed,
     )
 
 
@@ -196,8 +199,9 @@ def _campaign(
         utilisation=utilisation(samples, agents),
         reserved=row.reserved,
         ringing=row.active_calls,
+        silent=detail.silent,
         connected=row.connected_calls,
-        orphaned=row.orphaned + detail.silent,
+        orphaned=row.orphaned,
         calls=calls,
         answered=answered,
         abandoned=row.totals["abandoned"],
@@ -207,6 +211,7 @@ def _campaign(
         deferred=row.deferred,
         previewing=row.previewing,
         final=detail.final,
+        unconfirmed=detail.unconfirmed,
         pending=samples[-1].pending if samples else None,
         forecast_end=forecast_end(samples),
         course=trends_of(samples),
@@ -222,5 +227,6 @@ def _stream(state: StreamState, replicas: Sequence[Replica]) -> StreamOverview:
         pending=state.pending,
         oldest_pending_s=state.oldest_pending_s,
         per_s=round(sum(one.per_s for one in handling), 2),
-        consumers=len(state.consumers),
+        consumers={consumer.name: consumer.pending for consumer in state.consumers},
+        read=state.read,
     )

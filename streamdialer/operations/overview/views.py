@@ -89,9 +89,11 @@ class CampaignOverview(msgspec.Struct, frozen=True, kw_only=True):
     """Calls about to be sent."""
     ringing: int
     """Calls sent and neither answered nor ended: the public hash's `active_calls`."""
+    silent: int
+    """Those of them whose deadline has passed without any event."""
     connected: int
     orphaned: int
-    """Calls nobody knows the fate of: silent past their deadline, or forgotten by Redis."""
+    """Calls that Redis has lost and that may still be up."""
     calls: int
     """Placed since the campaign began; so are the next two. From the ledger's totals, as the public hash."""
     answered: int
@@ -108,12 +110,19 @@ class CampaignOverview(msgspec.Struct, frozen=True, kw_only=True):
     """Contacts shown to an agent, in preview."""
     final: int
     """Contacts that were finished and are still remembered (`STREAMDIALER_FINAL_TTL_S`)."""
+    unconfirmed: int
+    """Contacts whose newest state the backend has not confirmed."""
     pending: int | None
     """Contacts of the whole list still to be called, as the Dialer API counted them at the newest sample."""
     forecast_end: int | None
     """When the list ends if it goes on falling as in the last half hour, ms; None when it does not fall."""
     course: list[TrendPoint]
     """The last thirty samples' intervals, oldest first: half an hour at `STREAMDIALER_SAMPLE_INTERVAL_S` = 60."""
+
+    @property
+    def uncertain(self) -> int:
+        """Contacts that may or may not be on the phone."""
+        return self.silent + self.orphaned
 
 
 class QueueOverview(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +148,10 @@ class StreamOverview(msgspec.Struct, frozen=True, kw_only=True):
     """Age of the oldest of those, since it was written."""
     per_s: float
     """Entries handled per second, over the last ten seconds, as the replicas say in their heartbeats."""
-    consumers: int
+    consumers: dict[str, int]
+    """Entries that each consumer holds."""
+    read: int
+    """Entries read since the stream's group was made; 0 before Redis 7."""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):

@@ -178,7 +178,7 @@ class Demo:
             while not self._interrupted.is_set():
                 self._children.check()
                 look = await take_snapshot(self._client, self._centre.keys, self._centre)
-                if all(names <= stream.in_hand.keys() for stream in look.streams.values()):
+                if look.are_reading(names):
                     return
                 await anyio.sleep(0.1)
             return
@@ -216,6 +216,6 @@ class Demo:
         with anyio.move_on_after(DRAIN_S):
             while True:
                 look = await take_snapshot(self._client, self._centre.keys, self._centre)
-                if not look.total("untold") and not look.total("reserved"):
+                if not look.total("unconfirmed") and not look.total("reserved"):
                     return
                 await anyio.sleep(0.1)
