@@ -37,22 +37,13 @@ local function window(totals, hours)
   return sums.p, sums.b
 end
 
--- Contacts that may be placed: of the callbacks that stand aside, one for each free agent, and those past their grace.
-local function placeable(ready, agent_callbacks)
-  local aside = redis.call('ZCOUNT', ready, '(' .. aside_until(server_ms), '+inf')
-  if aside > 0 then
-    for _, agent in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do aside = aside - #agent_callback_names(agent_callbacks, agent, 1) end
-  end
-  return redis.call('ZCARD', ready) - math.max(0, aside)
-end
-
 local campaigns = {}
 for i = 3, #ARGV, 2 do
   local id, at = ARGV[i], 12 + (i - 3) / 2 * 7
   local one = {
     id = id,
     status = redis.call('HGET', KEYS[at], 'status') or '',
-    ready = placeable(KEYS[at + 1], KEYS[at + 6]),
+    ready = count_placeable(KEYS[at + 1], KEYS[at + 6], KEYS[1], server_ms),
     placed = redis.call('ZCARD', KEYS[at + 2]) + redis.call('ZCARD', KEYS[at + 3]),
     connected = redis.call('ZCARD', KEYS[at + 4]),
     served = served[id] or 0,
