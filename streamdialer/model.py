@@ -13,7 +13,6 @@ import msgspec
 
 DialMode = Literal["preview", "progressive", "predictive", "power"]
 Pacing = Literal["fixed", "adaptive"]
-CampaignStatus = Literal["draft", "active", "paused", "completed", "cancelled"]
 TickKind = Literal["dial", "retry", "stats", "cleanup"]
 TICK_KINDS: Final[tuple[TickKind, ...]] = get_args(TickKind)
 
