@@ -71,7 +71,7 @@ def read_event(entry: Entry) -> Event:
         raise BadEntry("wrong_type", str(error)[:500]) from error
     if isinstance(event, CallbackEvent):
         instant_ms(event)
-    if isinstance(event, DoNotCallEvent) and not event.names_a_contact:
+    if isinstance(event, DoNotCallEvent) and not event.has_target:
         raise BadEntry("wrong_type", "takes a phone_number, or a campaign_id and a contact_id")
     return event
 
