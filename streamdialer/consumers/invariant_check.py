@@ -41,7 +41,7 @@ class InvariantCheck(BackgroundDuty):
         for violation in report.broken:
             INVARIANTS_BROKEN.labels(violation.invariant).inc()
             log.error(
-                "invariant is broken",
+                "an invariant of the ledger is broken: this is a bug, or someone changed our keys",
                 extra={
                     "campaign": campaign,
                     "contact": violation.contact or None,
