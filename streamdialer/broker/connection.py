@@ -36,7 +36,7 @@ from redis.exceptions import (
 
 from streamdialer.broker.keys import Keys
 from streamdialer.config.urls import RedisUrl, mask_url, parse_redis_url
-from streamdialer.errors import Unreachable
+from streamdialer.errors import StreamdialerError, Unreachable
 
 TRANSIENT: Final = (
     RedisConnectionError,
@@ -51,6 +51,8 @@ TRANSIENT: Final = (
     TimeoutError,
 )
 """Errors of a server that is away or is changing its role: the same call may succeed a moment later."""
+NO_FAULT: Final = (RedisError, *TRANSIENT, StreamdialerError)
+"""Errors that come from outside our code: their text says enough, no traceback is logged."""
 
 _REFUSES_WRITES: Final = ("NOREPLICAS", "OOM", "MISCONF", "BUSY ")
 """The server lacks the replicas it must have, or memory, or disk space for its log, or it is busy."""

@@ -19,7 +19,7 @@ from anyio.abc import TaskGroup
 from redis.exceptions import RedisError
 
 from streamdialer.broker.concurrency import ConcurrencyLimit
-from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.connection import NO_FAULT, TRANSIENT
 from streamdialer.broker.consumer_group import ConsumerGroup, Row
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.broker.scripts import backoff_s
@@ -238,7 +238,7 @@ class StreamConsumer:
         with anyio.CancelScope(shield=True), anyio.move_on_after(LEAVE_S):
             try:
                 await self._group.remove(self._group.consumer)
-            except (RedisError, *TRANSIENT, StreamdialerError) as error:
+            except NO_FAULT as error:
                 log.warning(
                     "could not leave the consumer group; another consumer removes this one later",
                     extra={"stream": self.stream, "error": str(error)},

@@ -17,7 +17,8 @@ import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.broker.activity import StageActivity
-from streamdialer.broker.background_duty import NO_FAULT, BackgroundDuty
+from streamdialer.broker.background_duty import BackgroundDuty
+from streamdialer.broker.connection import NO_FAULT
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.broker.shutdown import ShutdownSignal
