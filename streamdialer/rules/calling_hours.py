@@ -50,10 +50,10 @@ def intersection(hours: Sequence[Hours], now_ms: int) -> Opening:
 class CallingHours:
     """A campaign's hours under its rule pack, by zone set (`rules.zones`). An opening is cached until it ends."""
 
-    def __init__(self, pack: Pack, window: Window, own_zone: ZoneInfo, mark: str = "") -> None:
+    def __init__(self, pack: Pack, window: Window, own_zone: ZoneInfo, fingerprint: str = "") -> None:
         self.pack = pack
         self.window = window
-        self.fingerprint = mark
+        self.fingerprint = fingerprint
         """Differs from that of other hours."""
         self._own_zone = own_zone
         self._statutory: dict[str, list[StatutoryHours]] = {}

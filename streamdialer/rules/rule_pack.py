@@ -154,7 +154,7 @@ def _read_day(spans: tuple[str, ...]) -> tuple[Span, ...]:
         opens_ms, closes_ms = (hour * 60 + minute) * 60_000, (end_hour * 60 + end_minute) * 60_000
         if max(minute, end_minute) > 59 or opens_ms >= closes_ms or closes_ms > DAY_MS:
             raise ValueError(
-                f"hours {text!r} are not hours of one day: takes a start before an end, 00:00 to 24:00, such as 08:00-21:00"
+                f"hours {text!r} are not hours of one day: takes two times from 00:00 to 24:00, such as 08:00-21:00"
             )
         if day and opens_ms < day[-1][1]:
             raise ValueError(f"hours {text!r} overlap with those before them: takes hours in order")

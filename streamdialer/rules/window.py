@@ -91,8 +91,8 @@ def campaign_window(settings: CampaignSettings, default_zone: str) -> Window:
     """The hours of a campaign, in its own zone or else the default zone.
 
     `start_time` and `end_time` are times of day (daily hours) or date-times (the campaign's first and last instant, on
-    the zone's clock unless they have an offset). Raises CampaignError for a zone or time that cannot be read, and for hours
-    that never open.
+    the zone's clock unless they have an offset). Raises CampaignError for a zone or time that cannot be read, and for
+    hours that never open.
     """
     zone = read_zone(settings.timezone or default_zone)
     opens = _time_of_day("start_time", settings.start_time, rounding_up=True)
