@@ -1,11 +1,11 @@
-"""`config` and `doctor`: what is set, and whether it works."""
+"""`config` and `doctor`: which settings are used, and whether they work."""
 
 from __future__ import annotations
 
 import anyio
 import typer
 
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_rows
 from streamdialer.config import loading
 from streamdialer.operations.doctor import run_checks
 
@@ -19,13 +19,9 @@ def register(app: typer.Typer) -> None:
 def config(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Show the effective settings and where each came from; secrets are masked."""
     rows = loading.describe(loading.load(ctx.obj))
-    if as_json:
-        print_json(rows)
-        return
-    print_table(
-        ["setting", "value", "from", "meaning"],
-        [(row.name, row.value, row.origin, row.description) for row in rows],
-    )
+    columns = ["setting", "value", "from", "meaning"]
+    cells = [(row.name, row.value, row.origin, row.description) for row in rows]
+    print_rows(rows, columns, cells, as_json=as_json)
 
 
 def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:

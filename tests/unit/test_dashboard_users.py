@@ -40,7 +40,7 @@ def test_a_short_token_is_refused_without_being_said(name: str) -> None:
 
 def test_a_password_may_hold_colons() -> None:
     settings = load(environ={"STREAMDIALER_DASHBOARD_USERS": "viewer:w@ll:a:b:c:d:e:f"}).settings
-    assert Sessions(settings).logins.authenticate("w@ll", "a:b:c:d:e:f") == Login(
+    assert Sessions(settings).users.authenticate("w@ll", "a:b:c:d:e:f") == Login(
         name="w@ll", role="viewer", secret="a:b:c:d:e:f"
     )
 

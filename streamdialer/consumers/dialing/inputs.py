@@ -173,7 +173,7 @@ class InputReader:
             campaign=campaign,
             queue=queue,
             pacing=pacing,
-            rate_limits=self._trunks.pace_of(campaign.id, settings),
+            rate_limits=self._trunks.rate_limits_of(campaign.id, settings),
             zone_hours=build_zone_hours(campaign.hours, contacts, zones, now_ms),
             time_scale=self._services.settings.pacing_time_scale,
             wants_adaptive=is_adaptive,

@@ -1,4 +1,4 @@
-"""Trunks: which campaigns share one, how many lines it has, and how fast calls may be placed on it."""
+"""Trunks: the campaigns that share one, its channels, and how fast calls may be placed on it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ CACHE_TTL_S: Final = 60.0
 
 
 class Trunks:
-    """Remembers the campaigns of each trunk; when they have changed, the scripts say so and place nothing."""
+    """Remembers the campaigns of each trunk. When they have changed, a claim says so and places nothing."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._campaigns: TTLCache[list[str]] = TTLCache(CACHE_TTL_S)
 
-    def pace_of(self, campaign: str, settings: CampaignSettings) -> RateLimits:
-        """The campaign's pace and its trunk's, as far as is known here."""
+    def rate_limits_of(self, campaign: str, settings: CampaignSettings) -> RateLimits:
+        """The rate limits of the campaign and its trunk."""
         ours, trunk = self._services.settings, settings.trunk or ""
         known = self._campaigns.get(trunk) or []
         return RateLimits(
@@ -28,7 +28,7 @@ class Trunks:
             trunk=trunk,
             lines=ours.trunk_channels or None,
             trunk_calls_per_second=ours.trunk_calls_per_second or None,
-            members=[one for one in known if one != campaign] if ours.trunk_channels else [],
+            members=[member for member in known if member != campaign] if ours.trunk_channels else [],
         )
 
     def knows_members(self, settings: CampaignSettings) -> bool:
@@ -39,6 +39,6 @@ class Trunks:
     async def refresh_members(self, settings: CampaignSettings) -> None:
         """Reads which campaigns are on the campaign's trunk."""
         trunk = settings.trunk or ""
-        noted: Any = await self._services.client.hgetall(self._services.keys.trunks)
-        members = [name[2:] for name, value in noted.items() if name.startswith("c:") and value == trunk]
+        stored: Any = await self._services.client.hgetall(self._services.keys.trunks)
+        members = [name[2:] for name, value in stored.items() if name.startswith("c:") and value == trunk]
         self._campaigns.put(trunk, sorted(members))
