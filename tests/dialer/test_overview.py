@@ -108,6 +108,17 @@ async def test_of_an_empty_server_it_says_that_there_is_nothing(services: Servic
     assert [stream.length for stream in seen.streams] == [0, 0, 0, 0]
 
 
+async def test_silent_and_orphaned_calls_are_uncertain(services: Services) -> None:
+    client, later_ms = services.client, 4e12
+    await client.hset(KEYS.directory, "1", "sales")
+    await client.zadd(KEYS.dialing("1"), {"5": 1, "6": later_ms})
+    await client.zadd(KEYS.orphaned("1"), {"7": later_ms, "8": later_ms})
+    await client.hset(KEYS.outbox("1"), "5", "{}")
+    [campaign] = (await overview(services.scripts, KEYS)).campaigns
+    assert (campaign.ringing, campaign.silent, campaign.orphaned, campaign.uncertain) == (2, 1, 2, 3)
+    assert campaign.unconfirmed == 1
+
+
 async def test_alarms_say_what_is_wrong_the_worst_first(services: Services) -> None:
     client = services.client
     await client.hset(KEYS.directory, "1", "sales")
