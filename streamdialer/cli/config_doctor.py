@@ -7,7 +7,7 @@ import typer
 
 from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_rows
 from streamdialer.config import loading
-from streamdialer.operations.doctor import examine
+from streamdialer.operations.doctor import run_checks
 
 
 def register(app: typer.Typer) -> None:
@@ -26,16 +26,16 @@ def config(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Check Redis, the backend and the Dialer API; each finding says what to do."""
-    diagnosis = anyio.run(examine, load_settings(ctx))
+    diagnosis = anyio.run(run_checks, load_settings(ctx))
     if as_json:
         print_json(diagnosis.findings)
     else:
         for finding in diagnosis.findings:
             colour = {"ok": "green", "warn": "yellow", "fail": "red"}[finding.level]
             typer.secho(f"{finding.level:<4} ", fg=colour, nl=False)
-            echo(f"{finding.check}: {finding.found}")
-            if finding.do:
-                echo(f"     → {finding.do}")
+            echo(f"{finding.check}: {finding.text}")
+            if finding.remedy:
+                echo(f"     → {finding.remedy}")
     if not diagnosis.redis_reachable:
         raise typer.Exit(3)
     if not diagnosis.is_healthy:

@@ -52,9 +52,9 @@ def next_call(
     hours = calling_hours(
         CampaignSettings(queue_name="", rule_pack=pack, timezone=zone.key), zone.key, from_ms
     )
-    opening = hours.around(OWN_ZONE, from_ms)
+    opening = hours.opening_at(OWN_ZONE, from_ms)
     allowed_ms = from_ms if opening.is_open or opening.until_ms is None else opening.until_ms
-    ends_ms = hours.around(OWN_ZONE, allowed_ms).until_ms
+    ends_ms = hours.opening_at(OWN_ZONE, allowed_ms).until_ms
     document = {
         "pack": rules.name,
         "version": rules.version,
@@ -62,7 +62,7 @@ def next_call(
         "at": _iso(from_ms, zone),
         "next": _iso(allowed_ms, zone),
         "until": None if ends_ms is None else _iso(ends_ms, zone),
-        "rule": hours.rule(OWN_ZONE, from_ms),
+        "rule": hours.describe(OWN_ZONE, from_ms),
         "statute": rules.hours.statute if rules.hours else None,
         "verified": rules.hours.verified if rules.hours else None,
     }

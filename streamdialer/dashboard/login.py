@@ -41,7 +41,7 @@ class LoginPages:
                 text=f"Too many failed log-ins from your address. Try again in {minutes} min.",
                 headers={"Retry-After": str(math.ceil(wait_s))},
             )
-        login = self._sessions.users.admit(name, secret)
+        login = self._sessions.users.authenticate(name, secret)
         if login is None:
             self._throttle.record_failure(address)
             AUDIT.info("log-in", extra={"user": name, "address": address, "outcome": "refused"})
@@ -71,7 +71,7 @@ class LoginPages:
         return response
 
     def _page(self, request: web.Request, status: int = 200, error: str = "") -> web.Response:
-        asks_names = self._sessions.users.ask_names
+        asks_names = self._sessions.users.has_named_users
         return self._renderer.page(request, "login", status, asks_names=asks_names, error=error)
 
 

@@ -52,7 +52,7 @@ class Sessions:
         self.users = DashboardUsers(
             settings.dashboard_users, settings.dashboard_token, settings.dashboard_viewer_token
         )
-        self.require_login = bool(self.users.all)
+        self.require_login = bool(self.users.logins)
         """If False, everybody who can use this machine is an operator."""
         self.ttl_s = settings.dashboard_session_ttl_s
         secret = settings.dashboard_secret or secrets.token_urlsafe(32)

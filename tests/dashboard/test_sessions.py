@@ -166,7 +166,7 @@ async def test_a_cookie_is_not_accepted_after_logging_out(guarded: Settings) -> 
 def test_a_session_ends_with_its_time_its_password_its_role_and_its_secret(settings: Settings) -> None:
     secret = {"dashboard_secret": "of both dashboards"}
     users = msgspec.structs.replace(settings, **secret, dashboard_users="operator:anna:right password")
-    cookie, session = Sessions(users).begin(Sessions(users).users.all[0])
+    cookie, session = Sessions(users).begin(Sessions(users).users.logins[0])
     assert Sessions(users).read(cookie) == session
     for change in (
         {"dashboard_session_ttl_s": -1.0},

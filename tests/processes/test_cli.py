@@ -644,14 +644,14 @@ def test_doctor_finds_a_working_installation_well(run: Run, db: Any, centre: Cal
     assert findings["persistence"] == {
         "check": "persistence",
         "level": "warn",
-        "found": "none",
-        "do": "set appendonly yes, so that a restart forgets no attempt",
+        "text": "none",
+        "remedy": "set appendonly yes, so that a restart loses no attempt",
     }
     assert findings["stream ticks"]["level"] == "warn"
     assert findings["backend"]["level"] == "ok"
     assert findings["dialer api"]["level"] == "ok"
-    assert findings["campaign 1"]["found"] == "queue sales: 7 agents, 7 free"
-    assert all(finding.get("do") for finding in findings.values() if finding["level"] != "ok")
+    assert findings["campaign 1"]["text"] == "queue sales: 7 agents, 7 free"
+    assert all(finding.get("remedy") for finding in findings.values() if finding["level"] != "ok")
     assert "ok   redis: answers" in ok(run("doctor"))
 
 
@@ -665,7 +665,7 @@ def test_doctor_says_what_is_wrong_and_exits_with_1(run: Run, db: Any) -> None:
     assert {name for name, finding in findings.items() if finding["level"] == "fail"} == {
         *("eviction", "backend", "dialer api"),
     }
-    assert "noeviction" in findings["eviction"]["do"]
+    assert "noeviction" in findings["eviction"]["remedy"]
     assert findings["dead letters"]["level"] == "warn"
 
 

@@ -7,7 +7,7 @@
 -- Returns JSON {now, free, busy, polled, campaigns: [{id, status, ready = without callbacks whose agent is not free, placed, connected, served, pacing, held, and with
 --   '1' ringing (since, ms), people, abandoned}], and with '1' talking, wrapping (since, ms), waiting, learning?, version, read,
 --   seen: [[what, at, took, campaign]]} or "queue_changed": the campaigns of the queue are not those passed
--- uses: clock agent_callback_order
+-- uses: clock agent_callback_order abandon_window
 local ledger_ms, server_ms = ledger_clock(KEYS[7])
 local is_adaptive, deadline_ms = ARGV[1] == '1', tonumber(ARGV[2])
 local members = redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES')
@@ -20,22 +20,6 @@ for id in pairs(served) do
 end
 
 local function list(values) return #values > 0 and values or cjson.empty_array end
-
--- People and abandoned calls of the last hours; fields as `lib/attempts.lua` writes them.
-local function window(totals, hours)
-  local first = math.floor(ledger_ms / 3600000) - hours + 1
-  local sums = {}
-  for _, letter in ipairs({ 'p', 'b' }) do
-    local fields, sum = {}, 0
-    for hour = first, first + hours - 1 do fields[#fields + 1] = letter .. hour % 744 end
-    for i, value in ipairs(redis.call('HMGET', totals, unpack(fields))) do
-      local stored = tonumber(value or 0)
-      if math.floor(stored / 1000000) == first + i - 1 then sum = sum + stored % 1000000 end
-    end
-    sums[letter] = sum
-  end
-  return sums.p, sums.b
-end
 
 local campaigns = {}
 for i = 3, #ARGV, 2 do
@@ -55,7 +39,7 @@ for i = 3, #ARGV, 2 do
     for k = 2, #sent, 2 do ringing[#ringing + 1] = tonumber(sent[k]) - deadline_ms end
     for _ = 1, redis.call('ZCARD', KEYS[at + 2]) do ringing[#ringing + 1] = ledger_ms end -- reserved: about to ring
     one.ringing = list(ringing)
-    one.people, one.abandoned = window(KEYS[at + 5], tonumber(ARGV[i + 1]))
+    one.people, one.abandoned = abandon_window(KEYS[at + 5], ledger_ms, tonumber(ARGV[i + 1]))
   end
   campaigns[#campaigns + 1] = one
 end
