@@ -95,7 +95,7 @@ def test_the_order_of_calls_changes_no_draw() -> None:
             dial(world, contact, now=world.now + 1)
         live_on(world)
         again = [dial(world, contact, now=world.now) for contact in order]
-        courses.append({call.contact_id: call.course for call in again})
+        courses.append({call.contact_id: call.plan for call in again})
     assert courses[0] == courses[1]
     assert courses[0][1] != courses[0][2]
 
@@ -104,12 +104,12 @@ def test_the_second_call_to_a_contact_is_drawn_anew() -> None:
     world = small_world(seed=3)
     first = dial(world, 1)
     live_on(world)
-    assert dial(world, 1, now=world.now).course != first.course
+    assert dial(world, 1, now=world.now).plan != first.plan
 
 
 def test_outcomes_come_as_often_as_configured() -> None:
     world = small_world(agents=0)
-    drawn = Counter(str(dial(world, contact).course.outcome) for contact in range(4000))
+    drawn = Counter(str(dial(world, contact).plan.outcome) for contact in range(4000))
     expected = {"human": 0.30, "machine": 0.10, "busy": 0.08, "failed": 0.04, "no_answer": 0.48}
     for outcome, share in expected.items():
         assert drawn[outcome] / 4000 == pytest.approx(share, abs=0.03)
@@ -117,7 +117,7 @@ def test_outcomes_come_as_often_as_configured() -> None:
 
 def test_durations_have_the_configured_means() -> None:
     world = small_world(EVERYBODY, agents=0)
-    courses = [dial(world, contact, timeout=1000).course for contact in range(4000)]
+    courses = [dial(world, contact, timeout=1000).plan for contact in range(4000)]
     ringing = sum(course.ring_end_s - course.setup_s for course in courses) / 4000
     assert ringing == pytest.approx(12, rel=0.05)
     assert sum(course.talk_s for course in courses) / 4000 == pytest.approx(120, rel=0.08)
@@ -137,8 +137,11 @@ def test_every_call_ends_in_exactly_one_way() -> None:
     audit = world.audit(world.now)
     total = audit.total
     assert total.originates == 500
-    assert total.originates == total.answered + total.machine + total.busy + total.failed + total.no_answer
-    assert total.answered == total.connected + total.abandoned
+    assert (
+        total.originates
+        == total.answered_by_person + total.machine + total.busy + total.failed + total.no_answer
+    )
+    assert total.answered_by_person == total.connected + total.abandoned
     assert total.connected == total.completed
     assert audit.live_calls == audit.unanswered == 0
     kinds = Counter(happening.type for happening in told)
@@ -159,7 +162,7 @@ def test_the_counts_hold_at_every_moment() -> None:
         dial(world, contact, now=world.now + draw.expovariate(0.2))
         total, audit = world.audit(world.now).total, world.audit(world.now)
         ended = total.machine + total.busy + total.failed + total.no_answer
-        assert total.originates == total.answered + ended + audit.unanswered
+        assert total.originates == total.answered_by_person + ended + audit.unanswered
         assert audit.live_calls == len(world.live)
 
 
@@ -170,7 +173,7 @@ def test_agents_account_for_every_second() -> None:
     for agent_time in audit.agents.values():
         assert agent_time.logged_in_s == pytest.approx(world.now)
     assert sum(agent_time.talk_s for agent_time in audit.agents.values()) == pytest.approx(audit.total.talk_s)
-    assert 0 < audit.talk_share < audit.utilisation <= 1
+    assert 0 < audit.talk_share < audit.occupancy <= 1
 
 
 def news(told: list[SimEvent]) -> list[tuple[str, dict[str, Any]]]:
@@ -186,7 +189,7 @@ def test_a_person_is_taken_by_the_agent_who_has_been_idle_longest() -> None:
         ("call_ringing", about),
         ("call_answered", {**about, "agent_id": "a0", "queue": "sales", "answered_by": "human"}),
         ("agent_busy", {"agent_id": "a0", "queue": "sales", "campaign_id": 1}),
-        ("call_completed", {**about, "duration": pytest.approx(call.course.talk_s, abs=0.001)}),
+        ("call_completed", {**about, "duration": pytest.approx(call.plan.talk_s, abs=0.001)}),
         ("agent_wrapup", {"agent_id": "a0", "queue": "sales"}),
         ("agent_available", {"agent_id": "a0", "queue": "sales"}),
     ]
@@ -567,7 +570,7 @@ async def test_an_immediate_reply_names_the_call(server: EmbeddedServer, redis: 
         reply = await dialer_api.post("/calls/originate", json=originate_body(timeout=30))
         (call,) = centre.live_calls()
         assert reply.json()["call_id"] == call.id
-        assert call.course.ring_end_s == 30
+        assert call.plan.ring_end_s == 30
 
 
 @pytest.mark.parametrize("honours_key", [True, False])
@@ -729,7 +732,7 @@ async def test_answers_can_be_injected(server: EmbeddedServer, redis: Redis) -> 
         assert centre.summary().total.originates == 0
 
         async def rings_and_says_500(request: web.Request) -> web.Response:
-            await centre.dialer_api.normal(request)
+            await centre.dialer_api.handle_normally(request)
             return json_reply({}, 500)
 
         centre.dialer_api.set_responder(rings_and_says_500)

@@ -33,7 +33,7 @@ def taught(
             human = stream.random() < p
             seconds = stream.gammavariate(4.0, 3.0) if human else stream.choice((1.0, 12.0, 26.0, 26.0))
             what: ObservationKind = "human" if human else "no_answer"
-            one = state.of(name)
+            one = state.campaign(name)
             one.rate.learn(at, human)
             one.ring.learn(seconds, what == "human")
     for _ in range(300):
@@ -47,7 +47,7 @@ def campaign(name: str = "sale", rung: Sequence[float] = (), **changes: Any) -> 
         id=name,
         ringing=sorted(NOW - age for age in rung),
         callable=10_000,
-        humans=2000,
+        answered_by_person=2000,
         abandoned=20,
     )
     return msgspec.structs.replace(plain, **changes)
@@ -104,16 +104,16 @@ def test_a_campaign_whose_cap_is_reached_is_progressive(
 
 def test_while_the_trunk_is_down_nothing_is_learnt_and_nothing_risked() -> None:
     state = taught()
-    before = state.of("sale").rate.p
+    before = state.campaign("sale").rate.p
     refused = [Observation(NOW, "busy", 1.0, "sale")] * 300
     decision = decide_adaptively(state, queue(10), refused)["sale"]
     assert decision.place == 10
     assert decision.limit == "trunk_down"
-    assert state.of("sale").rate.p == pytest.approx(before, rel=0.15)
+    assert state.campaign("sale").rate.p == pytest.approx(before, rel=0.15)
 
 
 def test_a_cap_of_nothing_is_progressive() -> None:
-    assert decide(queue(3, campaign(cap=0.0, humans=0, abandoned=0)))["sale"].place == 3
+    assert decide(queue(3, campaign(cap=0.0, answered_by_person=0, abandoned=0)))["sale"].place == 3
 
 
 def test_under_the_cap_more_are_placed_than_agents_are_free() -> None:
@@ -179,7 +179,7 @@ def test_one_more_free_agent_never_leads_to_fewer_calls(
 def test_campaigns_of_a_queue_get_calls_by_weight() -> None:
     state = taught(("sale", "poll"))
     state.campaigns["poll"] = msgspec.json.decode(
-        msgspec.json.encode(state.of("sale")), type=CampaignLearning
+        msgspec.json.encode(state.campaign("sale")), type=CampaignLearning
     )
     view = queue(40, campaign("sale", weight=2.0), campaign("poll", weight=1.0))
     decisions = decide(view, state)
@@ -269,7 +269,7 @@ def test_the_state_does_not_grow_without_end() -> None:
 
 
 def test_a_cold_start_is_nearly_progressive() -> None:
-    decision = decide(queue(20, campaign(humans=0, abandoned=0)), QueueLearning())["sale"]
+    decision = decide(queue(20, campaign(answered_by_person=0, abandoned=0)), QueueLearning())["sale"]
     assert 20 <= decision.place <= 30
 
 
@@ -284,8 +284,8 @@ def test_calls_that_fail_at_once_do_not_make_a_beginning_look_hopeless() -> None
     refused = [Observation(NOW + 1.0, "busy", 1.0, "sale")] * 15 + [
         Observation(NOW + 1.0, "no_answer", 1.0, "sale")
     ] * 15
-    view = queue(100, campaign(rung=[-1.0] * 270, humans=0, abandoned=0), now=NOW + 1.0)
+    view = queue(100, campaign(rung=[-1.0] * 270, answered_by_person=0, abandoned=0), now=NOW + 1.0)
     assert decide_adaptively(state, view, refused)["sale"].p == 0.5
     later = msgspec.structs.replace(view, now=NOW + 20.0)
     assert decide_adaptively(state, later, [])["sale"].p < 0.2
-    assert not state.of("sale").early
+    assert not state.campaign("sale").early_ends

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from streamdialer.pacing.abandon_control import MANY, AbandonController, cap_is_reached
+from streamdialer.pacing.abandon_control import GUARD_HALVES_AT, AbandonController, cap_is_reached
 from streamdialer.pacing.answer_rate import AnswerChances, AnswerRate, RingTimes, TrunkRefusalRate, quantile_s
 from streamdialer.pacing.durations import EDGES, Durations, bin_of, free_within
 
@@ -126,8 +126,8 @@ def test_old_durations_fade() -> None:
 def test_credit_raises_the_risk_and_debt_lowers_it() -> None:
     patient, spender = AbandonController(), AbandonController()
     for second in range(600):
-        patient.advance(float(second), 0.03, humans=1, abandoned=0)
-        spender.advance(float(second), 0.03, humans=1, abandoned=int(second % 10 == 0))
+        patient.advance(float(second), 0.03, answered_by_person=1, abandoned=0)
+        spender.advance(float(second), 0.03, answered_by_person=1, abandoned=int(second % 10 == 0))
     assert patient.risk_limit(0.03, 1000, 10) > 0.0285 > spender.risk_limit(0.03, 1000, 10)
 
 
@@ -139,16 +139,18 @@ def test_when_one_more_abandoned_call_would_break_the_cap_little_is_risked() -> 
 
 def test_where_many_answer_less_is_risked_close_to_the_cap() -> None:
     steering = AbandonController()
-    assert steering.risk_limit(0.03, 4 * MANY, 0.12 * MANY - 0.5) == pytest.approx(0.012 / 5)
+    assert steering.risk_limit(0.03, 4 * GUARD_HALVES_AT, 0.12 * GUARD_HALVES_AT - 0.5) == pytest.approx(
+        0.012 / 5
+    )
     assert steering.risk_limit(0.03, 4000, 100) == pytest.approx(0.03, rel=0.1)
 
 
 def test_a_long_silence_steers_nothing() -> None:
     steering = AbandonController()
     for second in range(100):
-        steering.advance(float(second), 0.03, humans=1, abandoned=0)
+        steering.advance(float(second), 0.03, answered_by_person=1, abandoned=0)
     before = steering.credit
-    steering.advance(90_000.0, 0.03, humans=0, abandoned=0)
+    steering.advance(90_000.0, 0.03, answered_by_person=0, abandoned=0)
     assert steering.credit == pytest.approx(before, rel=0.01)
 
 

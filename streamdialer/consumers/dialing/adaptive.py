@@ -108,7 +108,7 @@ def adapt(
     for name, tag in dealt.items():
         if name in learning.campaigns:
             learning.campaigns[name].dealt = tag
-    learning.of(campaign).decided = now
+    learning.campaign(campaign).decided = now
     placed = {one.id: len(one.ringing) for one in state.campaigns}
     return AdaptiveResult(
         decisions[campaign], msgspec.json.encode(learning), placed[campaign], sum(placed.values())
@@ -157,7 +157,7 @@ def queue_view(
                 ratio=shared[one.id].ratio,
                 weight=shared[one.id].weight,
                 cap=shared[one.id].cap,
-                humans=one.people,
+                answered_by_person=one.people,
                 abandoned=one.abandoned,
             )
             for one in state.campaigns

@@ -68,7 +68,7 @@ class View:
         kills = f", {killed} replicas killed" if killed else ""
         return (
             f"{seconds:.0f} s: {look.total('final')} of {self._options.contacts} contacts final, "
-            f"{total.originates} calls placed, {total.answered} answered, {total.abandoned} abandoned, "
+            f"{total.originates} calls placed, {total.answered_by_person} answered, {total.abandoned} abandoned, "
             f"{look.total('deferred')} waiting for a retry, {look.agents['available']} agents free, "
             f"{look.audit.double_dials} double dials{kills}"
         )
@@ -125,7 +125,7 @@ def _campaigns(look: Snapshot, options: DemoOptions) -> Table:
             campaign.id,
             options.mode,
             "stuck" if campaign.is_stuck else campaign.status,
-            *map(str, (campaign.dialing, campaign.connected, tally.answered if tally else 0)),
+            *map(str, (campaign.dialing, campaign.connected, tally.answered_by_person if tally else 0)),
             f"{tally.abandon_rate:.1%}" if tally else "",
             *map(str, (campaign.ready, campaign.deferred, campaign.final)),
         )
