@@ -44,8 +44,8 @@ def install_failpoints(probe: Probe) -> None:
     _set_duty(StreamConsumer, "_work_on", _entry_duty)
     for method, duty in (
         ("_read_until_stopped", "reader"),
-        ("_renew_held", "renewal"),
-        ("_leave", "leaving"),
+        ("_extend_held_leases", "renewal"),
+        ("_deregister", "leaving"),
     ):
         _set_duty(StreamConsumer, method, functools.partial(_stream_duty, duty))
     _set_duty(Sweeper, "serve", lambda _: "sweeper")
