@@ -60,7 +60,9 @@ def _silence() -> None:
 
 def _memory() -> None:
     """A server that may have lost calls is trusted."""
-    _patch_scripts("local function memory_trouble(server, ledger_ms, quiet_ms)", "if true then return nil end")
+    _patch_scripts(
+        "local function memory_trouble(server, ledger_ms, quiet_ms)", "if true then return nil end"
+    )
 
 
 def _patch_scripts(head: str, first: str) -> None:

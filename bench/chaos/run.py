@@ -130,7 +130,7 @@ class _Run:
         if snapshot is None:
             return False
         now = self._seconds
-        if not _is_stuck(snapshot) or any(lock.locked() for lock in self._victim_locks.values()):
+        if not snapshot.is_stuck or any(lock.locked() for lock in self._victim_locks.values()):
             self._stuck_since = None
         elif self._stuck_since is None:
             self._stuck_since = now
@@ -239,17 +239,6 @@ def _has_nothing_to_do(snapshot: Snapshot) -> bool:
     shown = snapshot.audit.contacts
     unfinished = sum(shown.get(status, 0) for status in ("pending", "dialing", "answered"))
     return not snapshot.total("unfinished") and not unfinished and not snapshot.audit.live_calls
-
-
-def _is_stuck(snapshot: Snapshot) -> bool:
-    """No call is live, and every campaign with work left waits for events that will never come."""
-    unfinished = [campaign for campaign in snapshot.campaigns if campaign.unfinished]
-    return (
-        not snapshot.audit.live_calls
-        and not snapshot.audit.events_waiting
-        and bool(unfinished)
-        and all(campaign.is_stuck for campaign in unfinished)
-    )
 
 
 def _work_left(snapshot: Snapshot, events_held: int) -> list[str]:

@@ -79,15 +79,10 @@ async def run_scenario(
         await reset_server(client, Keys(), scenario)
         fixture = build_fixture(scenario, seed)
         async with CallCentre(fixture.world, server.url, speed=SPEED, config=centre_config()) as centre:
-            urls = {
-                "redis_url": server.url,
-                "backend_url": centre.backend_url,
-                "dialer_api_url": centre.dialer_api_url,
-            }
             await plant_entries(client, centre.keys)
             if scenario == "campaign":
                 await plant_withdrawn(client, centre.keys)
-            environment = child_environment(scenario, urls)
+            environment = child_environment(scenario, centre.urls)
             with CrashProcesses(directory, environment, target=target, without=without) as children:
                 result = await _Run(client, centre, fixture, children).complete()
         is_clean = result.verdict.is_clean

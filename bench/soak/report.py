@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from bench.soak.campaign_cycle import CampaignCycle
-from bench.soak.measure import MB, MEASURES, Sample, Trend, evaluated_samples, trend_of
+from bench.soak.measure import MB, Sample, Trend
 from bench.soak.options import SoakOptions
-from streamdialer.simulation import Audit
 
-MIN_SAMPLES: Final = 8
 MUST_BE_ZERO: Final = ("double_dials", "dialed_after_final", "over_max_retries", "drifted", "dead_letters")
 
 
@@ -59,45 +55,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             f"{name.replace('_', ' ')}: {getattr(self, name)}" for name in MUST_BE_ZERO if getattr(self, name)
         ]
         return [*failures, *self.left_keys, *self.findings, *self.problems]
-
-
-def build_report(
-    options: SoakOptions,
-    cycle: CampaignCycle,
-    audit: Audit,
-    samples: Sequence[Sample],
-    *,
-    duration_s: float,
-    life_s: float,
-    shared: dict[str, int],
-    left: list[str],
-    left_kinds: dict[str, int],
-    dead_letters: int,
-    problems: list[str],
-) -> Report:
-    evaluated = evaluated_samples(samples, options.warm_up_s)
-    is_enough = len(evaluated) >= MIN_SAMPLES
-    return Report(
-        options=options,
-        campaigns=cycle.cleaned,
-        calls=audit.total.originates,
-        duration_s=round(duration_s, 1),
-        duration_life_s=round(life_s, 1),
-        evaluated_from_s=evaluated[0].at_s if evaluated else 0.0,
-        samples=len(evaluated),
-        trends={name: trend_of(evaluated, name) for name in MEASURES} if is_enough else {},
-        double_dials=audit.double_dials,
-        dialed_after_final=audit.dialed_after_final,
-        over_max_retries=audit.over_max_retries,
-        drifted=cycle.drifted,
-        dead_letters=dead_letters,
-        shared=shared,
-        left_keys=left,
-        left_kinds=left_kinds,
-        findings=cycle.findings,
-        problems=problems,
-        history=list(samples),
-    )
 
 
 def describe(report: Report) -> list[str]:

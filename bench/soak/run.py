@@ -13,9 +13,9 @@ from redis.asyncio import Redis
 
 from bench.key_leaks import allowed_after_cleanup, count_by_kind, find_leaks, find_unread
 from bench.soak.campaign_cycle import CampaignCycle
-from bench.soak.measure import Sample
+from bench.soak.measure import MEASURES, Sample, evaluated_samples, trend_of
 from bench.soak.options import RESULT_TTL_S, SoakOptions, child_environment
-from bench.soak.report import Report, build_report
+from bench.soak.report import Report
 from bench.soak.sampling import shared_entries, take_sample
 from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import GROUP, STREAMS, Keys
@@ -26,6 +26,8 @@ from streamdialer.simulation.demo.child_processes import ChildProcess, ChildProc
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 START_TIMEOUT_S: Final = 30.0
+MIN_SAMPLES: Final = 8
+"""Fewer samples are not evaluated."""
 Show = Callable[[Sample], None]
 
 
@@ -36,12 +38,7 @@ async def run_soak(options: SoakOptions, show: Show) -> Report:
         try:
             await mark_server_trusted(client, Keys())  # the server is new: no call was lost
             async with CallCentre(_world(options), server.url, speed=options.speed) as centre:
-                urls = {
-                    "redis_url": server.url,
-                    "backend_url": centre.backend_url,
-                    "dialer_api_url": centre.dialer_api_url,
-                }
-                environment = child_environment(options, urls, os.environ)
+                environment = child_environment(options, centre.urls, os.environ)
                 with ChildProcesses(Path(directory), environment) as children:
                     return await Soak(options, centre, client, children, show).run()
         finally:
@@ -87,18 +84,29 @@ class Soak:
         shared = await shared_entries(self._client, self._centre.keys, list(self._centre.world.queues))
         await anyio.sleep(2.0)  # the producer polls once more; it must not create any key again
         problems = await self._children.stop()
-        return build_report(
-            self._options,
-            self._cycle,
-            self._centre.summary(),
-            self._samples,
-            duration_s=duration_s,
-            life_s=life_s,
-            shared=shared,
-            left=await self._left_keys(),
-            left_kinds=count_by_kind([str(name) async for name in self._client.scan_iter(count=1000)]),
+        audit = self._centre.summary()
+        evaluated = evaluated_samples(self._samples, self._options.warm_up_s)
+        is_enough = len(evaluated) >= MIN_SAMPLES
+        return Report(
+            options=self._options,
+            campaigns=self._cycle.cleaned,
+            calls=audit.total.originates,
+            duration_s=round(duration_s, 1),
+            duration_life_s=round(life_s, 1),
+            evaluated_from_s=evaluated[0].at_s if evaluated else 0.0,
+            samples=len(evaluated),
+            trends={name: trend_of(evaluated, name) for name in MEASURES} if is_enough else {},
+            double_dials=audit.double_dials,
+            dialed_after_final=audit.dialed_after_final,
+            over_max_retries=audit.over_max_retries,
+            drifted=self._cycle.drifted,
             dead_letters=int(await self._client.xlen(self._centre.keys.stream("dead"))),
+            shared=shared,
+            left_keys=await self._left_keys(),
+            left_kinds=count_by_kind([str(name) async for name in self._client.scan_iter(count=1000)]),
+            findings=self._cycle.findings,
             problems=problems,
+            history=self._samples,
         )
 
     async def _left_keys(self) -> list[str]:

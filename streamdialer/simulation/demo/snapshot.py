@@ -63,6 +63,17 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     agents: Counter[str]
     """Agents by state."""
 
+    @property
+    def is_stuck(self) -> bool:
+        """No call is live, and every campaign with work left waits for events that will never come."""
+        unfinished = [campaign for campaign in self.campaigns if campaign.unfinished]
+        return (
+            not self.audit.live_calls
+            and not self.audit.events_waiting
+            and bool(unfinished)
+            and all(campaign.is_stuck for campaign in unfinished)
+        )
+
     def total(self, place: str) -> int:
         """Contacts of all campaigns in `place`."""
         return sum(getattr(campaign, place) for campaign in self.campaigns)

@@ -32,7 +32,7 @@ class StopCondition:
         seen = (look.audit.total.originates, look.total("final"))
         if seen != self._seen or look.audit.live_calls:
             self._seen, self._moved_at = seen, seconds
-        if not self._is_stuck(look):
+        if not look.is_stuck:
             self._unstuck_at = seconds
         if seconds - self._moved_at > self._patience_s or seconds - self._unstuck_at > STUCK_S:
             return "nothing moved"
@@ -44,14 +44,4 @@ class StopCondition:
             and not look.total("unfinished")
             and not look.audit.live_calls
             and not look.audit.events_waiting
-        )
-
-    def _is_stuck(self, look: Snapshot) -> bool:
-        """No call is live, and every campaign with work left waits for news of calls nobody hears of any more."""
-        unfinished = [campaign for campaign in look.campaigns if campaign.unfinished]
-        return (
-            not look.audit.live_calls
-            and not look.audit.events_waiting
-            and bool(unfinished)
-            and all(campaign.is_stuck for campaign in unfinished)
         )

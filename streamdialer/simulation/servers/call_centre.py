@@ -44,6 +44,7 @@ class CallCentre:
         """`speed`: seconds of life per wall-clock second. `distort` may change the events on their way to Redis."""
         self.world = world
         self.speed = speed
+        self.redis_url = redis_url
         self.config = config or CentreConfig()
         self.keys = keys or Keys()
         # Hundreds of originates may count at once: they wait for a connection instead of failing.
@@ -102,6 +103,15 @@ class CallCentre:
     @property
     def dialer_api_url(self) -> str:
         return self.dialer_api.url
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The URLs that a dialer needs, by the names of its settings."""
+        return {
+            "redis_url": self.redis_url,
+            "backend_url": self.backend_url,
+            "dialer_api_url": self.dialer_api_url,
+        }
 
     def live_calls(self) -> list[Call]:
         """Calls placed and not ended."""
