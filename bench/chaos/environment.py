@@ -152,7 +152,7 @@ async def _wait_for_replicas(environment: Environment, children: ChildProcesses)
         while True:
             children.check()
             snapshot = await take_snapshot(environment.client, environment.centre.keys, environment.centre)
-            if all(names <= stream.in_hand.keys() for stream in snapshot.streams.values()):
+            if snapshot.are_reading(names):
                 return
             await anyio.sleep(0.1)
     raise CannotBeDone(f"not every replica read its streams within {START_TIMEOUT_S:g} s")

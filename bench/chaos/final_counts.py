@@ -13,6 +13,7 @@ from bench.chaos.faults import Forgets
 from bench.chaos.faults.events import MARK
 from bench.chaos.verdicts import Counter
 from bench.public_counters import expected_counters
+from streamdialer.ledger.records import Attempt, decode_contact
 from streamdialer.simulation import Contact
 from streamdialer.simulation.demo.contact_audit import LedgerContacts, audit_contacts, read_ledger
 
@@ -20,18 +21,6 @@ RETRIED: Final = frozenset({"no_answer", "busy", "failed"})
 """Dispositions after which another attempt is made while some are left."""
 RETRY_LISTED: Final = frozenset({"pending", "no_answer", "busy"})
 """Contacts with these statuses in the backend are loaded again when the ledger does not know them."""
-
-
-class AttemptEnd(msgspec.Struct, frozen=True):
-    """One attempt in the ledger's records."""
-
-    key: str
-    state: str
-    disposition: str | None
-    by_silence: bool
-    """Ended as failed by its deadline because no event came."""
-    is_remembered: bool
-    """Reconstructed from the backend or from an event, after Redis had lost the call."""
 
 
 class ContactCounts(msgspec.Struct):
@@ -48,8 +37,8 @@ class CampaignEnd(msgspec.Struct, frozen=True):
     """One campaign at the end of the run."""
 
     view: LedgerContacts
-    attempts: list[AttemptEnd]
-    newest: dict[str, AttemptEnd]
+    attempts: list[Attempt]
+    newest: dict[str, Attempt | None]
     public: Mapping[str, str]
 
 
@@ -58,30 +47,16 @@ async def read_ends(environment: Environment) -> dict[str, CampaignEnd]:
     keys, client = environment.centre.keys, environment.client
     ends = {}
     for campaign in map(str, environment.centre.world.campaigns):
-        records: Any = await client.hgetall(keys.records(campaign))
-        histories = {contact: _history(raw) for contact, raw in records.items()}
+        stored: Any = await client.hgetall(keys.records(campaign))
+        records = {contact: decode_contact(raw) for contact, raw in stored.items()}
         public: Any = await client.hgetall(keys.campaign(campaign))
         ends[campaign] = CampaignEnd(
             view=await read_ledger(client, keys, campaign),
-            attempts=[attempt for history in histories.values() for attempt in history],
-            newest={contact: history[-1] for contact, history in histories.items() if history},
+            attempts=[attempt for record in records.values() for attempt in record.history],
+            newest={contact: record.newest for contact, record in records.items()},
             public=public,
         )
     return ends
-
-
-def _history(raw: str) -> list[AttemptEnd]:
-    record: dict[str, Any] = msgspec.json.decode(raw)
-    return [
-        AttemptEnd(
-            key=attempt["id"],
-            state=attempt["s"],
-            disposition=attempt.get("d"),
-            by_silence="dl" in attempt["f"] and attempt.get("d") == "failed",
-            is_remembered=attempt["t"] == "remembered",
-        )
-        for attempt in record.get("h") or []
-    ]
 
 
 def compare_counters(
@@ -93,14 +68,12 @@ def compare_counters(
     for campaign, end in ends.items():
         counts = auditor.campaigns[int(campaign)]
         unplaced = [
-            attempt
-            for attempt in end.attempts
-            if attempt.state not in ("reserved", "released") and attempt.key not in auditor.per_key
+            attempt for attempt in end.attempts if attempt.was_sent and attempt.id not in auditor.per_key
         ]
         unheard = [
             attempt
             for attempt in end.attempts
-            if forgot != "nothing" and attempt.by_silence and attempt.key in auditor.per_key
+            if forgot != "nothing" and _failed_by_deadline(attempt) and attempt.id in auditor.per_key
         ]
         for field, expected in expected_counters(counts).items():
             public = int(end.public.get(field, 0))
@@ -110,7 +83,12 @@ def compare_counters(
     return compared
 
 
-def _counts_in(attempt: AttemptEnd, field: str) -> bool:
+def _failed_by_deadline(attempt: Attempt) -> bool:
+    """Ended as failed because no event came."""
+    return bool(attempt.facts.silent) and attempt.disposition == "failed"
+
+
+def _counts_in(attempt: Attempt, field: str) -> bool:
     if field == "total_calls":
         return True
     if field == "active_calls":
@@ -135,8 +113,8 @@ def count_contacts(
         attempt = end.newest.get(str(contact.id))
         if state not in ("dialing", "connected", "orphaned") or attempt is None:
             continue
-        if attempt.key in placed and not attempt.is_remembered and state != "orphaned":
-            counts.unresolved.append(f"contact {contact.id} is {state}, but call {attempt.key} is over")
+        if attempt.id in placed and not attempt.is_remembered and state != "orphaned":
+            counts.unresolved.append(f"contact {contact.id} is {state}, but call {attempt.id} is over")
         else:
             counts.uncertain += 1
     return counts

@@ -18,6 +18,7 @@ from bench.chaos.final_counts import compare_counters, count_contacts, count_dea
 from bench.chaos.options import MAX_CALL_DURATION_S, ChaosOptions
 from bench.chaos.schedule import PlannedFault, plan
 from bench.chaos.verdicts import Ending, Figures, InjectedFault
+from streamdialer.errors import Unreachable
 from streamdialer.simulation.demo.snapshot import Snapshot, take_snapshot
 
 POLL_INTERVAL_S: Final = 0.25
@@ -155,7 +156,7 @@ class _Run:
                 return await take_snapshot(
                     self._environment.client, self._environment.centre.keys, self._environment.centre
                 )
-        except (RedisError, OSError):
+        except (RedisError, OSError, Unreachable):
             return None
 
     async def _wait_until_resumed(self, placed: int) -> None:
@@ -183,7 +184,7 @@ class _Run:
                 snapshot = await self._snapshot()
                 if snapshot is not None:
                     left = _work_left(snapshot, environment.event_faults.held)
-                    if not left and not snapshot.total("dialing") + snapshot.total("orphaned"):
+                    if not left and not snapshot.total("ringing") + snapshot.total("orphaned"):
                         return []
                     # Attempts without an event may stay for ever: no event proves nothing.
                     still_since = (still_since or self._seconds) if not left else None
@@ -238,7 +239,7 @@ def _has_nothing_to_do(snapshot: Snapshot) -> bool:
     """No contact is to be called or being called, neither in the ledger nor in the backend."""
     shown = snapshot.audit.contacts
     unfinished = sum(shown.get(status, 0) for status in ("pending", "dialing", "answered"))
-    return not snapshot.total("unfinished") and not unfinished and not snapshot.audit.live_calls
+    return not snapshot.unfinished and not unfinished and not snapshot.audit.live_calls
 
 
 def _work_left(snapshot: Snapshot, events_held: int) -> list[str]:
@@ -248,7 +249,7 @@ def _work_left(snapshot: Snapshot, events_held: int) -> list[str]:
         "events not written": snapshot.audit.events_waiting + events_held,
         "contacts reserved": snapshot.total("reserved"),
         "contacts connected": snapshot.total("connected"),
-        "contacts whose result the backend does not have": snapshot.total("untold"),
-        **{f"entries in {stage}": stream.length for stage, stream in snapshot.streams.items()},
+        "contacts whose result the backend does not have": snapshot.total("unconfirmed"),
+        **{f"entries in {stream.stream}": stream.length for stream in snapshot.overview.streams},
     }
     return [f"{amount} {name}" for name, amount in amounts.items() if amount]

@@ -179,19 +179,18 @@ class _Run:
     async def _is_working(self) -> bool:
         """Whether both processes work; an earlier SIGTERM would end them at once."""
         snapshot = await take_snapshot(self._client, self._centre.keys, self._centre)
-        readers = [stream.in_hand.keys() for stream in snapshot.streams.values()]
-        return await self._is_listening() and all(self._children.replica in names for names in readers)
+        return await self._is_listening() and snapshot.are_reading({self._children.replica})
 
     async def _is_dialed(self) -> bool:
         """Whether every contact is final, also in the backend, no call is live and no entry is unread."""
         snapshot = await take_snapshot(self._client, self._centre.keys, self._centre)
         return (
             snapshot.total("final") == len(self._fixture.world.contacts)
-            and not snapshot.total("unfinished")
-            and not snapshot.total("untold")
+            and not snapshot.unfinished
+            and not snapshot.total("unconfirmed")
             and not snapshot.audit.live_calls
             and not snapshot.audit.events_waiting
-            and not any(snapshot.streams[stage].length for stage in ("calls", "events", "updates"))
+            and not any(stream.length for stream in snapshot.overview.streams if stream.stream != "ticks")
         )
 
     async def _is_cleaned(self) -> bool:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from bench.crash.fixtures import EXPECTED_DEAD_LETTERS, ServerFaults
 from bench.crash.scenario import Fixture
 from streamdialer.broker.keys import Keys
+from streamdialer.ledger.records import ContactRecord, decode_contact
 from streamdialer.simulation import Audit
 from streamdialer.simulation.demo.contact_audit import audit_contacts, read_ledger
 
@@ -35,17 +36,6 @@ class Verdict(msgspec.Struct, kw_only=True):
         return not (self.double_calls or self.lost_contacts or self.attempt_mismatches or self.findings)
 
 
-class _AttemptRecord(msgspec.Struct):
-    id: str
-    s: str
-    f: dict[str, int | str]
-
-
-class _ContactRecord(msgspec.Struct):
-    a: int
-    h: list[_AttemptRecord] = []
-
-
 async def check_ledger(client: Redis, keys: Keys, fixture: Fixture, servers: ServerFaults) -> Verdict:
     """Checks contacts and attempts, before the campaigns are cleaned up. Raises redis.RedisError."""
     verdict = Verdict()
@@ -58,10 +48,8 @@ async def check_ledger(client: Redis, keys: Keys, fixture: Fixture, servers: Ser
     if elsewhere:
         verdict.findings.append(f"not final: {dict(audit.in_ledger)}, not loaded: {audit.not_loaded}")
     for campaign in campaigns:
-        raw: Any = await client.hgetall(keys.records(campaign))
-        records = {
-            contact: msgspec.json.decode(record, type=_ContactRecord) for contact, record in raw.items()
-        }
+        stored: Any = await client.hgetall(keys.records(campaign))
+        records = {contact: decode_contact(raw) for contact, raw in stored.items()}
         _check_attempts(verdict, campaign, records, fixture, servers.refused | fixture.remembered)
     letters: Any = await client.xrange(keys.stream("dead"))
     reasons = Counter(str(fields["reason"]) for _, fields in letters)
@@ -73,7 +61,7 @@ async def check_ledger(client: Redis, keys: Keys, fixture: Fixture, servers: Ser
 def _check_attempts(
     verdict: Verdict,
     campaign: str,
-    records: Mapping[str, _ContactRecord],
+    records: Mapping[str, ContactRecord],
     fixture: Fixture,
     without_call: set[str] | frozenset[str],
 ) -> None:
@@ -84,11 +72,12 @@ def _check_attempts(
         placed.setdefault(key.split(":")[1], {})[key] = times
     for contact in world.contacts_of(int(campaign)):
         name = str(contact.id)
-        record = records.get(name, _ContactRecord(0))
-        counted = {attempt.id: attempt for attempt in record.h if attempt.s not in ("reserved", "released")}
+        record = records.get(name)
+        history, attempts = (record.history, record.attempts) if record else ([], 0)
+        counted = {attempt.id: attempt for attempt in history if attempt.was_sent}
         calls = placed.get(name, {})
         silent = [a for key, a in counted.items() if key not in calls and key not in without_call]
-        uncertain = [attempt for attempt in silent if "dl" in attempt.f]
+        uncertain = [attempt for attempt in silent if attempt.facts.silent]
         verdict.uncertain += len(uncertain)
         expected = fixture.attempts_before.get(contact.id, 0) + len(counted)
         mismatches = []
@@ -99,10 +88,10 @@ def _check_attempts(
             mismatches.append(f"calls the ledger does not count: {sorted(uncounted)}")
         if sum(calls.values()) > len(calls):
             mismatches.append(f"{sum(calls.values())} calls of {len(calls)} attempts")
-        if record.a != expected:
-            mismatches.append(f"the ledger counts {record.a} attempts and has {expected} on record")
-        if contact.attempts != record.a:
-            mismatches.append(f"the backend has {contact.attempts} attempts, the ledger {record.a}")
+        if attempts != expected:
+            mismatches.append(f"the ledger counts {attempts} attempts and has {expected} on record")
+        if contact.attempts != attempts:
+            mismatches.append(f"the backend has {contact.attempts} attempts, the ledger {attempts}")
         if mismatches:
             verdict.attempt_mismatches += 1
             verdict.findings.append(f"contact {name}: {'; '.join(mismatches)}")

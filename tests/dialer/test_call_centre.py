@@ -456,7 +456,9 @@ async def test_contacts_come_in_pages_whose_next_is_on_an_internal_host(
         assert {contact["campaign_id"] for contact in contacts} == {1}
         order = [(-contact["priority"], contact["created_at"]) for contact in contacts]
         assert order == sorted(order)
-        assert {"id", "phone_number", "attempts", "last_attempt", "timezone", "custom_data"} <= set(contacts[0])
+        assert {"id", "phone_number", "attempts", "last_attempt", "timezone", "custom_data"} <= set(
+            contacts[0]
+        )
 
 
 async def test_contacts_are_filtered_by_the_query(server: EmbeddedServer, redis: Redis) -> None:
