@@ -46,8 +46,8 @@ class ReplicaState(msgspec.Struct, frozen=True, kw_only=True):
     stages: dict[str, StageActivity]
 
 
-class Replica(msgspec.Struct, frozen=True, kw_only=True):
-    """A process as others see it."""
+class KnownProcess(msgspec.Struct, frozen=True, kw_only=True):
+    """A process, as its heartbeats show it."""
 
     name: str
     last_seen_s: float
@@ -104,7 +104,7 @@ class Heartbeat(BackgroundDuty):
         )
 
 
-async def replicas(client: Redis, keys: Keys, now_ms: int) -> list[Replica]:
+async def replicas(client: Redis, keys: Keys, now_ms: int) -> list[KnownProcess]:
     """The processes with a recent heartbeat, by name; `now_ms` is the server's time. Raises redis.RedisError."""
     pipe = client.pipeline(transaction=False)
     pipe.zrange(keys.replicas, 0, -1, withscores=True)
@@ -113,7 +113,9 @@ async def replicas(client: Redis, keys: Keys, now_ms: int) -> list[Replica]:
     return read_replicas(heartbeats, states, now_ms)
 
 
-def read_replicas(heartbeats: list[tuple[str, float]], states: dict[str, str], now_ms: int) -> list[Replica]:
+def read_replicas(
+    heartbeats: list[tuple[str, float]], states: dict[str, str], now_ms: int
+) -> list[KnownProcess]:
     """The answers of ZRANGE WITHSCORES and HGETALL as processes; those of another version are left out."""
     replicas = []
     for name, heartbeat_ms in sorted(heartbeats):
@@ -121,7 +123,9 @@ def read_replicas(heartbeats: list[tuple[str, float]], states: dict[str, str], n
             state = msgspec.json.decode(states.get(name, ""), type=ReplicaState)
         except msgspec.MsgspecError:
             continue
-        replicas.append(Replica(name=name, last_seen_s=max(0.0, now_ms - heartbeat_ms) / 1000, state=state))
+        replicas.append(
+            KnownProcess(name=name, last_seen_s=max(0.0, now_ms - heartbeat_ms) / 1000, state=state)
+        )
     return replicas
 
 
