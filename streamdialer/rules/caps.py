@@ -26,23 +26,23 @@ Table = TypeVar("Table", Cap, CoolOff)
 class CapRule(msgspec.Struct, frozen=True, omit_defaults=True):
     """Fewer than `count` calls within the window, or the next one waits. `call_history.lua` has the short names."""
 
-    reason: CapReason = msgspec.field(name="y")
-    of: Counted = msgspec.field(name="o")
-    count: int = msgspec.field(name="n")
-    window_ms: int = msgspec.field(name="w")
-    scope: Scope = msgspec.field(name="s")
-    source: str = msgspec.field(name="d")
+    reason: CapReason
+    of: Counted
+    count: int
+    window_ms: int
+    scope: Scope
+    source: str
     """What it asks for and where that is written, for people."""
-    from_end: bool = msgspec.field(name="e", default=False)
+    from_end: bool = False
     """The window begins with the end of a call, as soon as it has one; else when it was sent."""
 
 
 class Caps(msgspec.Struct, frozen=True):
     """All the caps of a campaign."""
 
-    longest_ms: int = msgspec.field(name="k", default=0)
+    longest_ms: int = 0
     """Of their windows."""
-    rules: list[CapRule] = msgspec.field(name="c", default_factory=list)
+    rules: list[CapRule] = msgspec.field(default_factory=list)
 
     def encoded(self) -> str:
         """As the ledger keeps it; '' without caps."""

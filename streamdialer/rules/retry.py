@@ -48,13 +48,13 @@ class RetryRuleInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
     """One rule as the ledger applies it; the short names are those of `lua/lib/retry.lua`."""
 
-    is_final: bool = msgspec.field(name="e", default=False)
-    delay_ms: int = msgspec.field(name="d", default=0)
-    factor: float = msgspec.field(name="x", default=1.0)
-    longest_ms: int = msgspec.field(name="c", default=MAX_DELAY_S * 1000)
-    jitter: float = msgspec.field(name="j", default=0.0)
-    limit: int | None = msgspec.field(name="l", default=None)
-    is_uncounted: bool = msgspec.field(name="u", default=False)
+    is_final: bool = False
+    delay_ms: int = 0
+    factor: float = 1.0
+    longest_ms: int = MAX_DELAY_S * 1000
+    jitter: float = 0.0
+    limit: int | None = None
+    is_uncounted: bool = False
 
     def delay_after(self, attempts: int) -> int:
         """Milliseconds (jitter apart) after the end of the attempt that is the `attempts`th ended by this rule."""
@@ -65,10 +65,10 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
 class RetryPlan(msgspec.Struct, frozen=True):
     """What follows the end of an attempt, by kind of end and by cause; whatever is not named is final."""
 
-    max_attempts: int = msgspec.field(name="m")
-    uncounted_in_a_row: int = msgspec.field(name="u")
+    max_attempts: int
+    uncounted_in_a_row: int
     """Attempts in a row that may not count; the next counts whatever its rule says: nothing goes on for ever."""
-    rules: dict[str, Rule] = msgspec.field(name="r")
+    rules: dict[str, Rule]
 
     def encoded(self) -> str:
         """As the ledger keeps it."""

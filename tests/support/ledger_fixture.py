@@ -8,7 +8,7 @@ import msgspec
 
 from streamdialer.consumers.services import Services
 from streamdialer.ledger import ClaimRequest, ClaimResult, LoadRow, fact_of
-from streamdialer.ledger.rate_limits import NO_PACE, RateLimits
+from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.types import ApplyStatus
 from streamdialer.ledger.zone_hours import Hours
 from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
@@ -29,7 +29,7 @@ class LedgerWorld:
         self.retry_delay_ms = 300_000
         self.retry_rules: dict[str, Any] | None = None
         self.caps: Caps = NO_CAPS
-        self.pace: RateLimits = NO_PACE
+        self.pace: RateLimits = NO_RATE_LIMITS
 
     @property
     def retry(self) -> RetryPlan:
@@ -100,7 +100,7 @@ class LedgerWorld:
                 hours=hours,
                 hours_mark=hours_mark,
                 caps=self.caps,
-                pace=self.pace,
+                rate_limits=self.pace,
             ),
         )
 

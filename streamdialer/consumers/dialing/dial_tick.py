@@ -154,7 +154,7 @@ class DialTick:
                 claimed = await self._trunks.claim(tick.campaign, campaign, wanted, hours, result.at or 0)
             if claimed.next_ms is not None:
                 self._wakes.campaign_within(tick.campaign, max(MIN_RETRY_S, claimed.next_ms / 1000))
-            if claimed.again and await recheck_deferred(
+            if claimed.recheck and await recheck_deferred(
                 services.campaigns, tick.campaign, hours, claimed.server_ms
             ):
                 self._wakes.campaign_within(tick.campaign, MIN_RETRY_S)
@@ -243,7 +243,7 @@ class DialTick:
         return await self._queue_state(campaign, settings) if again else state
 
     async def _announce_end(self, campaign: str) -> None:
-        if await self._services.lists.publish_exhausted(campaign) == "announced":
+        if await self._services.lists.publish_exhausted(campaign) == "published":
             log.info("campaign is exhausted: nobody is left to be called", extra={"campaign": campaign})
 
     async def _queue_state(self, campaign: str, settings: CampaignSettings) -> QueueState:

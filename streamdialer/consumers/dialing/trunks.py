@@ -32,9 +32,9 @@ class Trunks:
         return RateLimits(
             calls_per_second=settings.calls_per_second,
             trunk=trunk,
-            lines=ours.trunk_channels or None,
+            trunk_channels=ours.trunk_channels or None,
             trunk_calls_per_second=ours.trunk_calls_per_second or None,
-            members=[one for one in known if one != campaign] if ours.trunk_channels else [],
+            trunk_members=[one for one in known if one != campaign] if ours.trunk_channels else [],
         )
 
     async def refresh_members(self, settings: CampaignSettings) -> None:
@@ -54,7 +54,7 @@ class Trunks:
     ) -> ClaimResult:
         """Claims within the calling hours, and again when others have come to the trunk or left it."""
         for _ in range(CLAIM_TRIES):
-            paced = msgspec.structs.replace(wanted, pace=self.pace_of(campaign, settings))
+            paced = msgspec.structs.replace(wanted, rate_limits=self.pace_of(campaign, settings))
             claimed = await claim_with_hours(
                 self._services.campaigns, campaign, settings.queue_name, paced, hours, now_ms
             )

@@ -1,12 +1,14 @@
 -- Everything pacing needs to know of a queue, read in one instant.
--- KEYS 1 queue's free agents, 2 queue's busy agents, 3 queue's state, 4 queue's campaigns, 5 queue's pacing, 6 api,
---   7 server, 8 queue's work, 9 queue's waiting people, 10 what its pacing has not learnt from yet, 11 what it has learnt,
---   then per campaign: public hash, ready, reserved, unanswered, connected, totals, callbacks kept for agents
--- ARGV what adaptive pacing needs as well ('1'), deadline after sending ms, then per campaign, in the order of KEYS: id, hours
---   of its abandon rate's window
--- Returns JSON {now, free, busy, polled, campaigns: [{id, status, ready = without callbacks whose agent is not free, placed, connected, served, pacing, held, and with
---   '1' ringing (since, ms), people, abandoned}], and with '1' talking, wrapping (since, ms), waiting, learning?, version, read,
---   seen: [[what, at, took, campaign]]} or "queue_changed": the campaigns of the queue are not those passed
+-- KEYS 1 queue's free agents, 2 queue's busy agents, 3 queue's state, 4 queue's campaigns, 5 queue's pacing,
+--   6 api, 7 server, 8 queue's work, 9 queue's waiting people, 10 what its pacing has not learnt from yet, 11
+--   what it has learnt, then per campaign: public hash, ready, reserved, unanswered, connected, totals,
+--   callbacks kept for agents
+-- ARGV what adaptive pacing needs as well ('1'), deadline after sending ms, then per campaign, in the order
+--   of KEYS: id, hours of its abandon rate's window
+-- Returns JSON {now, free, busy, polled, campaigns: [{id, status, ready = without callbacks whose agent is
+--   not free, placed, connected, served, pacing, held, and with '1' ringing (since, ms), people, abandoned}],
+--   and with '1' talking, wrapping (since, ms), waiting, learning?, version, read, seen: [[what, at, took,
+--   campaign]]} or "queue_changed": the campaigns of the queue are not those passed
 -- uses: clock agent_callback_order
 local ledger_ms, server_ms = ledger_clock(KEYS[7])
 local is_adaptive, deadline_ms = ARGV[1] == '1', tonumber(ARGV[2])
@@ -37,9 +39,10 @@ local function window(totals, hours)
   return sums.p, sums.b
 end
 
--- Contacts that may be placed: of the callbacks that stand aside, one for each free agent, and those past their grace.
+-- Contacts that may be placed: of the callbacks that stand aside, one for each free agent, and those past
+-- their grace.
 local function placeable(ready, agent_callbacks)
-  local aside = redis.call('ZCOUNT', ready, '(' .. aside_until(server_ms), '+inf')
+  local aside = redis.call('ZCOUNT', ready, '(' .. set_aside_order(server_ms), '+inf')
   if aside > 0 then
     for _, agent in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do aside = aside - #agent_callback_names(agent_callbacks, agent, 1) end
   end

@@ -83,8 +83,8 @@ class EventDriver(DriverBase):
         ended = await self._ended_by_deadline(
             campaign, [c for c in late if c.state in ("dialing", "connected")]
         )
-        assert swept.expired == len([c for c in ended if c.state == "dialing"])
-        assert swept.closed == len([c for c in ended if c.state == "connected"])
+        assert swept.no_event == len([c for c in ended if c.state == "dialing"])
+        assert swept.too_long == len([c for c in ended if c.state == "connected"])
         for contact in late:
             attempt = contact.newest
             match places[contact]:

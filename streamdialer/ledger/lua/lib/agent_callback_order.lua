@@ -1,9 +1,9 @@
--- Where in `ready` the contacts stand that are kept for an agent (lib/schedule_callback.lua): behind the line, past all priorities,
--- by the end of their grace (server's ms).
-local KEPT_FROM = 2 ^ 47
-local function aside_until(ms) return KEPT_FROM + ms end
+-- Scores in `ready` of contacts that are set aside for an agent (lib/callback.lua): after all priorities, by
+-- the end of their grace time (server's ms).
+local SET_ASIDE_FROM = 2 ^ 47
+local function set_aside_order(ms) return SET_ASIDE_FROM + ms end
 
--- The next names in `kept` of an agent, the one that was due first before the others.
-local function agent_callback_names(agent_callbacks, agent, most)
-  return redis.call('ZRANGEBYLEX', agent_callbacks, '[' .. agent .. ':', '(' .. agent .. ';', 'LIMIT', 0, most)
+-- Returns the agent's first names in `agent_callbacks`, the callback that was due first before the others.
+local function agent_callback_names(agent_callbacks, agent, limit)
+  return redis.call('ZRANGEBYLEX', agent_callbacks, '[' .. agent .. ':', '(' .. agent .. ';', 'LIMIT', 0, limit)
 end
