@@ -205,7 +205,7 @@ class DoNotCallEvent(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
     @property
-    def names_somebody(self) -> bool:
+    def names_a_contact(self) -> bool:
         return bool(self.phone_number or (self.contact_id and self.campaign_id))
 
 
@@ -312,6 +312,10 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     why: dict[str, str] | None = None
     """What the rule says of the first of them, by reason."""
     refilled: int | None = None
+    ages_s: dict[str, float] | None = None
+    """How old the inputs of the decision were."""
+    retries: list[str] | None = None
+    """The inputs that a try found out of date; they were refreshed, and it was tried again."""
     reset: int | None = None
     statistics: dict[str, Any] | None = None
     removed: int | None = None

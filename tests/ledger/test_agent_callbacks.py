@@ -12,7 +12,6 @@ import pytest
 from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.dialing.calling_hours import claim_with_hours
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.ledger import ClaimRequest, ClaimResult
@@ -22,6 +21,7 @@ from streamdialer.simulation import CallCentre, build_world
 from tests.ledger.test_callbacks import SHUTDOWN_TIMEOUT_S, ask, check, newest_call
 from tests.ledger.test_hours_in_ledger import NAMES
 from tests.ledger.test_order import Hall
+from tests.support.claims import claim_within_hours
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
@@ -166,7 +166,7 @@ async def test_one_that_stands_aside_is_counted_once_however_often_a_tick_claims
             retry=world.retry,
             others={},
         )
-        return await claim_with_hours(world.services.campaigns, "1", "sales", wanted, hours, now)
+        return await claim_within_hours(world.services, "1", "sales", wanted, hours, now)
 
     day = next(name for name in NAMES.split() if 10 <= datetime.now(ZoneInfo(name)).hour < 18)
     for at in range(1, 3):

@@ -365,7 +365,7 @@ async def test_an_event_of_a_forgotten_call_says_nothing_of_attempts_it_cannot_k
     told = await world.backend_doc("70", "7")
     assert told is not None
     assert (told["s"], told.get("a")) == ("answered", None)
-    await world.services.campaigns.register("7", "sales", "", before="")
+    await world.services.campaigns.register("7", "sales", "", previous="")
     memory = world.services.memory
     await memory.hold_in_flight("7", [shown("70", 2, is_answered=True)], world.retry)
     assert (await world.record("70", "7"))["a"] == 2, "the backend counts"

@@ -47,7 +47,7 @@ class LedgerWorld:
         services = self.services
         await services.client.hset(services.keys.campaign(campaign), "status", "active")
         before = await services.queues.queue_of(campaign)
-        assert await services.campaigns.register(campaign, self.queue, "", before=before)
+        assert await services.campaigns.register(campaign, self.queue, "", previous=before)
         rows = [self.row(str(number), priority) for number in range(1, contacts + 1)]
         await services.campaigns.load(campaign, rows, self.max_attempts)
 

@@ -1,17 +1,15 @@
-"""Adaptive pacing over the ledger: a queue's state as the policy sees it, and what it has learnt kept for the next."""
+"""Adaptive pacing over the ledger: turns a queue's state into what the policy sees, and its decision into levels."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
+from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
-from streamdialer.consumers.services import Services
-from streamdialer.consumers.ttl_cache import TTLCache
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger import CampaignState, ClaimRequest, QueueState
 from streamdialer.model import CampaignSettings
 from streamdialer.pacing.adaptive import AdaptiveDecision, decide_adaptively
@@ -26,7 +24,6 @@ MAX_INTERVAL_S: Final = 1.0
 MIN_INTERVAL_REAL_S: Final = 0.05
 """Between two decisions, however fast pacing's clock runs."""
 MIN_ANSWER_RATE: Final = 0.05
-CACHE_TTL_S: Final = 60.0
 
 
 class AdaptiveResult(msgspec.Struct, frozen=True):
@@ -50,42 +47,15 @@ class AdaptiveResult(msgspec.Struct, frozen=True):
         )
 
 
-class AdaptivePacing:
-    """Decides for the queues this replica dials, one decision at a time per campaign, whoever made the last."""
+def wants_adaptive(settings: CampaignSettings, ours: Settings) -> bool:
+    """Whether adaptive pacing decides for the campaign, or shadows the pacing that does."""
+    has_shadow = ours.pacing_shadow == "adaptive" and settings.dial_mode != "preview"
+    return settings.is_adaptive or has_shadow
 
-    def __init__(self, services: Services, wakes: WakeupScheduler) -> None:
-        self._services = services
-        self._wakes = wakes
-        self._windows_h: TTLCache[int] = TTLCache(CACHE_TTL_S)
 
-    def is_enabled_for(self, settings: CampaignSettings) -> bool:
-        """Whether it decides for the campaign, or reckons what it would have decided."""
-        has_shadow = self._services.settings.pacing_shadow == "adaptive" and settings.dial_mode != "preview"
-        return settings.is_adaptive or has_shadow
-
-    def abandon_windows_h(self, campaigns: Iterable[str]) -> dict[str, int]:
-        """Hours of the abandon rates' windows, as far as they are known here."""
-        known = {campaign: self._windows_h.get(campaign) for campaign in campaigns}
-        return {campaign: hours for campaign, hours in known.items() if hours}
-
-    async def decide(
-        self, queue: str, state: QueueState, campaign: str, shared: Mapping[str, CampaignPacing]
-    ) -> AdaptiveResult | None:
-        """The decision for one campaign, kept for the next; None when one was made a moment ago."""
-        scale = self._services.settings.pacing_time_scale
-        for name, one in shared.items():
-            self._windows_h.put(name, one.window_h)
-        adapted = adapt(state, campaign, shared, scale)
-        if adapted is not None and not await self._services.queues.save_learning(
-            queue, state, adapted.learning
-        ):
-            adapted = None  # another replica has decided meanwhile
-        if shared[campaign].is_adaptive:
-            self._wakes.campaign_within(
-                campaign,
-                max(MIN_INTERVAL_REAL_S, (MIN_INTERVAL_S if adapted is None else MAX_INTERVAL_S) / scale),
-            )
-        return adapted
+def next_decision_s(adaptive: AdaptiveResult | None, time_scale: float) -> float:
+    """When the campaign needs another decision even without an event; None has decided a moment ago."""
+    return max(MIN_INTERVAL_REAL_S, (MIN_INTERVAL_S if adaptive is None else MAX_INTERVAL_S) / time_scale)
 
 
 def adapt(
@@ -93,7 +63,7 @@ def adapt(
 ) -> AdaptiveResult | None:
     """Decides for one campaign of the queue; None when it was decided a moment ago.
 
-    The others' turn to dial comes with their own ticks: here they only hold the calls they have and would place.
+    Other campaigns are not decided here; their current and likely calls still count.
     """
     learning = _learning_of(state)
     known = learning.campaigns.get(campaign)

@@ -1,8 +1,19 @@
--- Notes that a dial tick has been taken from the stream: from now on another dial tick of its campaign may be
--- added.
--- KEYS 1 waiting ticks
+-- Starts a dial tick: from now on another dial tick of its campaign may be added. Says what the tick must refresh
+-- first.
+-- KEYS 1 waiting ticks, 2 public hash, 3 directory, 4 ready, 5 queue's state, 6 server, 7 campaign's agent
+--   callbacks, 8 queue's free agents
 -- ARGV campaign, tick id
--- Returns the server's time, ms
-if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
-local time = redis.call('TIME')
-return time[1] * 1000 + math.floor(time[2] / 1000)
+-- Returns JSON {server_ms, ledger_ms, status?, queue ('' = the campaign is not known), ready = contacts that may
+--   be placed, agents_polled_ms = when the queue's agent list was requested, ledger ms (0 = it must be read)}
+-- uses: clock agent_callback_order
+local campaign = ARGV[1]
+if redis.call('HGET', KEYS[1], campaign) == ARGV[2] then redis.call('HDEL', KEYS[1], campaign) end
+local ledger_ms, server_ms = ledger_clock(KEYS[6])
+return cjson.encode({
+  server_ms = server_ms,
+  ledger_ms = ledger_ms,
+  status = redis.call('HGET', KEYS[2], 'status') or nil,
+  queue = redis.call('HGET', KEYS[3], campaign) or '',
+  ready = count_placeable(KEYS[4], KEYS[7], KEYS[8], server_ms),
+  agents_polled_ms = tonumber(redis.call('HGET', KEYS[5], 'polled') or 0),
+})

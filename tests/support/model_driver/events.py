@@ -20,7 +20,7 @@ from tests.support.ledger_model import (
 from tests.support.ledger_reader import move_clock
 from tests.support.model_driver.base import Delivery, DriverBase, Written
 
-SWEPT = ("released", "expired", "closed", "promoted", "forgotten", "stalled")
+SWEPT = ("released", "no_event", "too_long", "promoted", "forgotten", "stalled")
 
 
 class EventDriver(DriverBase):

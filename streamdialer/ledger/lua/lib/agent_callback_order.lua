@@ -7,3 +7,14 @@ local function set_aside_order(ms) return SET_ASIDE_FROM + ms end
 local function agent_callback_names(agent_callbacks, agent, limit)
   return redis.call('ZRANGEBYLEX', agent_callbacks, '[' .. agent .. ':', '(' .. agent .. ';', 'LIMIT', 0, limit)
 end
+
+-- Counts the ready contacts that may be placed: of those set aside within their grace time, one per free agent.
+local function count_placeable(ready, agent_callbacks, free_agents, server_ms)
+  local set_aside = redis.call('ZCOUNT', ready, '(' .. set_aside_order(server_ms), '+inf')
+  if set_aside > 0 then
+    for _, agent in ipairs(redis.call('ZRANGE', free_agents, 0, -1)) do
+      set_aside = set_aside - #agent_callback_names(agent_callbacks, agent, 1)
+    end
+  end
+  return redis.call('ZCARD', ready) - math.max(0, set_aside)
+end
