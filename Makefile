@@ -1,4 +1,4 @@
-# The door to a checkout: make demo, make test, make check, make clean.
+# The door to a checkout: make demo, make quick, make test, make check, make clean.
 # ARGS passes options: make demo ARGS='--agents 20', make test ARGS='-k pacing'.
 
 PYTHON ?= python3
@@ -6,10 +6,11 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test browser check clean
+.PHONY: help demo quick test browser check clean
 
 help:
 	@echo "make demo    the whole dialer against a simulated call centre, nothing else needed"
+	@echo "make quick   the tests of unit/ and ledger/, in about a minute"
 	@echo "make test    all tests"
 	@echo "make browser a Chromium from Debian's packages, for the tests of the dashboard"
 	@echo "make check   format, lint, types, layers"
@@ -17,6 +18,9 @@ help:
 
 demo: .venv/.demo
 	$(BIN)/streamdialer demo $(ARGS)
+
+quick: .venv/.dev
+	$(BIN)/pytest -n auto tests/unit tests/ledger $(ARGS)
 
 test: .venv/.dev .venv/.promtool
 	$(BIN)/pytest -n auto $(ARGS)

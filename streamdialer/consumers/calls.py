@@ -125,7 +125,7 @@ class CallsStage:
         """False when a number of the contact got on the do-not-call list, or when Redis cannot say."""
         suppression = self._services.suppression
         try:
-            country = await suppression.country_of(attempt.campaign) or self._services.settings.country
+            country = await self._services.country_of(attempt.campaign)
             called = str(read_number(call.phone_number, country))  # a callback's number may be another
             return not await suppression.on_dnc_list([*call.n, called])
         except TRANSIENT:

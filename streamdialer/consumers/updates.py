@@ -116,7 +116,7 @@ class UpdatesStage:
                 extra={"campaign": campaign, "contact": contact, "error": problem},
             )
             return
-        country = await suppression.country_of(campaign)
+        country = await self._services.country_of(campaign)
         numbers = [read_number(text, country) for text in contact_shown.numbers]
         await suppression.suppress([number for number in numbers if not number.problem], why)
 

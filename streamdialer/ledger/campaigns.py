@@ -145,7 +145,7 @@ class CampaignLedger:
             queue_level=request.queue_level,
             max_age_ms=limits.pending_check_after_ms,
             hours=request.hours,
-            hours_mark=request.hours_mark,
+            hours_fingerprint=request.hours_fingerprint,
             caps=request.caps.encoded(),
             rate_limits=request.rate_limits,
             others=list(request.others.items()),

@@ -144,11 +144,6 @@ class QueueLedger:
         """All campaigns the ledger knows."""
         return [str(campaign) for campaign in await self._scripts.client.hkeys(self._keys.directory)]
 
-    async def status_of(self, campaign: str) -> str | None:
-        """The status in the public hash, None when it has none."""
-        status = await self._scripts.client.hget(self._keys.campaign(campaign), "status")
-        return None if status is None else str(status)
-
     async def begin_agent_poll(self, queue: str) -> AgentPoll:
         """The time before an agent list is requested, and the age of the list held here."""
         keys = self._keys

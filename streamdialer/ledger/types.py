@@ -82,8 +82,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     calls per agent allow."""
     hours: Hours | None = None
     """None: contacts may be called at any time."""
-    hours_mark: str = ""
-    """Mark of the campaign's hours; a new mark makes deferred contacts be checked again."""
+    hours_fingerprint: str = ""
+    """Of the campaign's calling hours; a new one makes deferred contacts be checked again."""
     caps: Caps = NO_CAPS
     rate_limits: RateLimits = NO_RATE_LIMITS
 

@@ -13,9 +13,10 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from streamdialer.broker.connection import TRANSIENT, close, connect, keys_for, masked
+from streamdialer.broker.connection import TRANSIENT, close, connect, keys_for
 from streamdialer.broker.entries import StreamWriter
 from streamdialer.broker.keys import Keys
+from streamdialer.config.urls import mask_url
 from streamdialer.errors import CannotBeDone, SettingsError, Unreachable
 from streamdialer.model import (
     AGENT_EVENTS,
@@ -36,8 +37,17 @@ EVENT_TYPES = (*CALL_EVENTS, *AGENT_EVENTS, *CALLBACK_EVENTS, *CONTACT_EVENTS, *
 class Producer:
     """Adds ticks and events; an async context manager.
 
-    Raises SettingsError for what no consumer would understand, CannotBeDone when Redis refuses, Unreachable when it
-    does not answer (the entry may then have been added or not: events may safely be added again).
+    Raises SettingsError for what no consumer would understand, CannotBeDone when Redis refuses, and Unreachable when
+    Redis does not answer. The entry may then have been added or not: you may safely add an event again.
+
+    Example::
+
+        from streamdialer import Producer
+
+        async with Producer.from_url("redis://127.0.0.1:6379/0") as producer:
+            await producer.event("call_answered", campaign_id=1, contact_id=123, call_id="abc123")
+            tick = await producer.tick("dial", campaign_id=1)
+            result = await producer.result(tick, timeout=1)
     """
 
     def __init__(self, client: Redis, keys: Keys, url: str = "") -> None:
@@ -124,13 +134,21 @@ class Producer:
         try:
             yield
         except TRANSIENT as error:
-            raise Unreachable(f"Redis at {masked(self._url)} does not answer: {error}") from error
+            raise Unreachable(f"Redis at {mask_url(self._url)} does not answer: {error}") from error
         except RedisError as error:
-            raise CannotBeDone(f"Redis at {masked(self._url)} refuses: {error}") from error
+            raise CannotBeDone(f"Redis at {mask_url(self._url)} refuses: {error}") from error
 
 
 class SyncProducer:
-    """`Producer` for scripts and Django: the same methods, blocking; a context manager."""
+    """`Producer` for scripts and Django: the same methods, blocking; a context manager.
+
+    Example::
+
+        from streamdialer import SyncProducer
+
+        with SyncProducer.from_url("redis://127.0.0.1:6379/0") as producer:
+            producer.event("agent_available", agent_id=7, queue="sales")
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url

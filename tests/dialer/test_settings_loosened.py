@@ -77,8 +77,8 @@ async def test_of_any_number_a_bounded_part_is_looked_at_each_time_and_nobody_is
     await world.services.campaigns.load("1", rows, 3, "", closed)
     assert await world.count("1", "deferred") == 1300
     opened = Hours(zones={"A": ZoneOpening(until_ms=now + 9 * HOUR_S * 1000)})
-    await world.claim(level=0, hours=closed, hours_mark="closed")
-    assert (await world.claim(level=0, hours=opened, hours_mark="open")).recheck
+    await world.claim(level=0, hours=closed, hours_fingerprint="closed")
+    assert (await world.claim(level=0, hours=opened, hours_fingerprint="open")).recheck
     brought = await look(world, opened, 200)
     assert max(brought) == 200
     assert sum(brought) == 1300
@@ -92,13 +92,13 @@ async def test_hours_that_are_still_closed_or_not_known_here(world: CapsWorld) -
         zone: ZoneOpening(opens_ms=now + 9 * HOUR_S * 1000, rule="closed until nine") for zone in ("A", "B")
     }
     closed = Hours(zones=later, contacts={"1": "A", "2": "B"})
-    assert (await world.claim(hours=closed, hours_mark="1")).skipped == {"window_closed": 2}
+    assert (await world.claim(hours=closed, hours_fingerprint="1")).skipped == {"window_closed": 2}
     sooner = Hours(zones={"A": ZoneOpening(opens_ms=now + HOUR_S * 1000, rule="closed until one")})
-    assert (await world.claim(level=0, hours=sooner, hours_mark="2")).recheck
+    assert (await world.claim(level=0, hours=sooner, hours_fingerprint="2")).recheck
     assert sum(await look(world, sooner)) == 1
     assert await world.due_in_s("1") <= HOUR_S
     assert (await world.record("1"))["w"]["s"] == "closed until one"
-    missing = (await world.claim(hours=sooner, hours_mark="2")).missing
+    missing = (await world.claim(hours=sooner, hours_fingerprint="2")).missing
     assert missing is not None
     assert missing.zones == {"B": True}, "the claim asks for what nobody knew"
     await world.check_invariants("1")

@@ -204,7 +204,7 @@ class Orders:
                     record.state,
                     record.attempts,
                     [
-                        (one.number, one.state, one.disposition, one.facts, one.rule, one.is_uncounted)
+                        (one.number, one.state, one.disposition, one.facts, one.retry_rule, one.is_uncounted)
                         for one in record.history
                     ],
                     told and (told.status, told.attempts),

@@ -1,4 +1,4 @@
-"""The command line: what each command prints, and which exit code stands for what went wrong."""
+"""The command line: what each command prints, and its exit codes."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from streamdialer.operations.event_input import read_value
 from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
-NOBODY = "redis://127.0.0.1:1"
+UNREACHABLE = "redis://127.0.0.1:1"
 KEYS = Keys()
 Run = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
 def surroundings(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Only what a test says is set; nothing listens at the HTTP addresses; logging is as before afterwards."""
+    """No settings but those of the test; nothing listens at the HTTP addresses; logging is restored afterwards."""
     for name in NAMES.values():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("REDIS_URL", server.url)
@@ -58,7 +58,7 @@ def db(server: EmbeddedServer) -> Iterator[Any]:
     """A client of the emptied server."""
     with blocking.Redis.from_url(server.url, decode_responses=True) as client:
         client.flushall()
-        client.eval(MARK_SERVER_TRUSTED.source, 1, Keys().server)  # a new server, and nobody is being called
+        client.eval(MARK_SERVER_TRUSTED.source, 1, Keys().server)  # a new server without calls
         yield client
 
 
@@ -96,10 +96,10 @@ def refused(result: Result, code: int, *words: str) -> None:
 
 def wait_until(condition: Callable[[], Any], within_s: float = 15.0) -> Any:
     deadline = time.monotonic() + within_s
-    while not (found := condition()):
+    while not (result := condition()):
         assert time.monotonic() < deadline, "the condition never came true"
         time.sleep(0.02)
-    return found
+    return result
 
 
 def bury(db: Any, **original: str) -> str:
@@ -150,7 +150,7 @@ def test_the_commands_are_all_there() -> None:
     }
 
 
-def test_it_says_its_version(run: Run) -> None:
+def test_it_prints_its_version(run: Run) -> None:
     assert ok(run("--version")).startswith("streamdialer 0")
 
 
@@ -185,7 +185,13 @@ ONE_SHOT = [
 
 @pytest.mark.parametrize("command", ONE_SHOT, ids=" ".join)
 def test_a_server_that_is_not_there_is_exit_code_3_in_one_line(run: Run, command: tuple[str, ...]) -> None:
-    refused(run("--redis-url", NOBODY, *command), 3, NOBODY, "cannot be reached", "); is REDIS_URL right?")
+    refused(
+        run("--redis-url", UNREACHABLE, *command),
+        3,
+        UNREACHABLE,
+        "cannot be reached",
+        "); is REDIS_URL right?",
+    )
 
 
 @pytest.mark.parametrize("command", [*ONE_SHOT, ("doctor",)], ids=" ".join)
@@ -290,13 +296,13 @@ def test_what_cannot_be_done_is_exit_code_1_in_one_line(
     refused(run(*command, "--json"), 1, word)
 
 
-def test_an_answer_of_redis_that_nobody_expected_is_told_in_one_line(run: Run, db: Any) -> None:
+def test_an_unexpected_answer_of_redis_is_one_line(run: Run, db: Any) -> None:
     db.set("dialer:events", "somebody's")
     refused(run("emit", "agent_available", "queue=sales"), 1, "WRONGTYPE")
     refused(run("inspect", "streams"), 1, "WRONGTYPE")
 
 
-def test_other_peoples_control_characters_do_not_reach_the_terminal() -> None:
+def test_control_characters_do_not_reach_the_terminal() -> None:
     assert escape_controls("a\x1b[31mb\udce4\nÄ•") == "a\\x1b[31mb\\udce4\nÄ•"
 
 
@@ -322,10 +328,10 @@ def test_config_needs_no_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
 # ---- campaigns ----
 
 
-def test_start_pause_and_stop_write_the_status_and_tell_everybody(run: Run, db: Any) -> None:
-    with db.pubsub() as heard:
-        heard.subscribe("dialer:events")
-        assert heard.get_message(timeout=5)["type"] == "subscribe"
+def test_start_pause_and_stop_write_the_status_and_publish_it(run: Run, db: Any) -> None:
+    with db.pubsub() as channel:
+        channel.subscribe("dialer:events")
+        assert channel.get_message(timeout=5)["type"] == "subscribe"
         for verb, status, message in (
             ("start", "active", "campaign:started:7"),
             ("pause", "paused", "campaign:paused:7"),
@@ -333,7 +339,7 @@ def test_start_pause_and_stop_write_the_status_and_tell_everybody(run: Run, db: 
         ):
             assert read(run("campaign", verb, "7", "--json")) == {"campaign_id": 7, "status": status}
             assert db.hget("campaign:7", "status") == status
-            assert heard.get_message(timeout=5)["data"] == message
+            assert channel.get_message(timeout=5)["data"] == message
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", db.hget("campaign:7", "started_at"))
         assert ok(run("campaign", "start", "7")) == "campaign 7: active\n"
 
@@ -358,7 +364,7 @@ def test_campaigns_known_to_the_ledger_or_by_their_public_hash_are_listed(run: R
     assert [line.split()[0] for line in table[1:]] == ["2", "5", "10"]
 
 
-def test_show_tells_of_agents_calls_and_the_last_decision(run: Run, db: Any) -> None:
+def test_show_prints_agents_calls_and_the_last_decision(run: Run, db: Any) -> None:
     db.hset("campaign:5", mapping={"status": "active", "started_at": "2026-01-01T00:00:00Z"})
     db.hset(KEYS.directory, "5", "sales")
     db.zadd(KEYS.queue_free("sales"), {"1001": 1})
@@ -373,7 +379,7 @@ def test_show_tells_of_agents_calls_and_the_last_decision(run: Run, db: Any) -> 
     assert "skipped: dialed 0, no_agents" in shown
 
 
-def test_cleanup_removes_a_finished_campaign_and_says_why_not_otherwise(run: Run, db: Any) -> None:
+def test_cleanup_removes_a_finished_campaign_or_says_why_not(run: Run, db: Any) -> None:
     db.hset(KEYS.directory, "5", "sales")
     db.hset("campaign:5", "status", "active")
     refused(run("campaign", "cleanup", "5"), 1, "stop it first")
@@ -402,7 +408,7 @@ def test_a_stored_result_is_printed(run: Run, db: Any) -> None:
     assert re.search("^reason +not_active$", ok(run("result", "1-0")), re.MULTILINE)
 
 
-def test_a_dial_result_is_told_in_words_before_its_figures(run: Run, db: Any) -> None:
+def test_a_dial_result_is_described_before_its_figures(run: Run, db: Any) -> None:
     stored = {"status": "ok", "kind": "dial", "campaign_id": "7", "dialed": 1, "available_agents": 2}
     stored |= {"active_calls": 1, "mode": "progressive", "limit": "agents", "at": 1_700_000_000_123}
     db.set(KEYS.tick("1-0"), json.dumps({**stored, "steps": [["agents", 2, 1]]}))
@@ -440,7 +446,7 @@ def test_tick_once_adds_what_is_due_for_active_campaigns(run: Run, db: Any) -> N
 # ---- events ----
 
 
-def test_emit_adds_an_event_typed_by_hand(run: Run, db: Any) -> None:
+def test_emit_adds_an_event_from_key_value_pairs(run: Run, db: Any) -> None:
     entry = ok(run("emit", "call_answered", "campaign_id=1", "contact_id=123", "call_id=abc123")).strip()
     [(stored, fields)] = db.xrange("dialer:events")
     assert stored == entry
@@ -510,7 +516,7 @@ def test_one_bad_line_is_named_and_nothing_is_added(run: Run, db: Any, bad: byte
     assert not db.exists("dialer:events")
 
 
-def test_a_line_without_a_type_is_told_so(run: Run) -> None:
+def test_a_line_without_a_type_is_named(run: Run) -> None:
     refused(run("emit", "--file", "-", stdin=b'{"campaign_id": 1}\n'), 2, "line 1: event type: none, takes")
 
 
@@ -577,13 +583,13 @@ def test_dropped_letters_are_gone(run: Run, db: Any) -> None:
 # ---- inspect ----
 
 
-def test_what_is_registered_is_told_without_a_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inspect_registered_needs_no_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REDIS_URL")
-    found = read(run("inspect", "registered", "--json"))
-    assert list(found["stages"]) == ["ticks", "calls", "events", "updates"]
-    assert "call_answered" in found["events"]
-    assert {"do_not_call", "callback_requested", "preview_skipped"} < set(found["events"])
-    assert found["ticks"] == ["dial", "retry", "stats", "cleanup"]
+    handlers = read(run("inspect", "registered", "--json"))
+    assert list(handlers["stages"]) == ["ticks", "calls", "events", "updates"]
+    assert "call_answered" in handlers["events"]
+    assert {"do_not_call", "callback_requested", "preview_skipped"} < set(handlers["events"])
+    assert handlers["ticks"] == ["dial", "retry", "stats", "cleanup"]
     assert "EventsStage" in ok(run("inspect", "registered"))
 
 
@@ -600,8 +606,8 @@ def test_streams_and_pending_entries_are_counted(run: Run, db: Any) -> None:
     assert [consumer["name"] for consumer in events["consumers"]] == ["one"]
     assert (states["calls"]["length"], states["calls"]["groups"]) == (0, 0)
     assert re.search(r"^events +3 +1 +1 +1 +2 ", ok(run("inspect", "streams")), re.MULTILINE)
-    held = read(run("inspect", "pending", "--json"))
-    assert [(entry["stream"], entry["consumer"], entry["deliveries"]) for entry in held] == [
+    pending = read(run("inspect", "pending", "--json"))
+    assert [(entry["stream"], entry["consumer"], entry["deliveries"]) for entry in pending] == [
         ("events", "one", 1)
     ] * 2
     assert "the first 1" in ok(run("inspect", "pending", "--count", "1"))
@@ -623,13 +629,13 @@ def centre(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         yield opened
 
 
-def found_by_doctor(result: Result, code: int = 0) -> dict[str, Any]:
+def doctor_findings(result: Result, code: int = 0) -> dict[str, Any]:
     return {finding["check"]: finding for finding in read(result, code)}
 
 
 def test_doctor_finds_a_working_installation_well(run: Run, db: Any, centre: CallCentre) -> None:
     db.hset("campaign:1", "status", "active")
-    findings = found_by_doctor(run("doctor", "--json"))
+    findings = doctor_findings(run("doctor", "--json"))
     assert findings["redis"]["level"] == "ok"
     assert findings["version"]["level"] == "ok"
     assert findings["eviction"]["level"] == "ok"
@@ -638,33 +644,33 @@ def test_doctor_finds_a_working_installation_well(run: Run, db: Any, centre: Cal
     assert findings["persistence"] == {
         "check": "persistence",
         "level": "warn",
-        "found": "none",
-        "do": "set appendonly yes, so that a restart forgets no attempt",
+        "text": "none",
+        "remedy": "set appendonly yes, so that a restart loses no attempt",
     }
     assert findings["stream ticks"]["level"] == "warn"
     assert findings["backend"]["level"] == "ok"
     assert findings["dialer api"]["level"] == "ok"
-    assert findings["campaign 1"]["found"] == "queue sales: 7 agents, 7 free"
-    assert all(finding.get("do") for finding in findings.values() if finding["level"] != "ok")
+    assert findings["campaign 1"]["text"] == "queue sales: 7 agents, 7 free"
+    assert all(finding.get("remedy") for finding in findings.values() if finding["level"] != "ok")
     assert "ok   redis: answers" in ok(run("doctor"))
 
 
-def test_doctor_says_what_is_wrong_and_ends_with_1(run: Run, db: Any) -> None:
+def test_doctor_says_what_is_wrong_and_exits_with_1(run: Run, db: Any) -> None:
     bury(db, type="x")
     db.config_set("maxmemory-policy", "allkeys-lru")
     try:
-        findings = found_by_doctor(run("doctor", "--json"), code=1)
+        findings = doctor_findings(run("doctor", "--json"), code=1)
     finally:
         db.config_set("maxmemory-policy", "noeviction")
     assert {name for name, finding in findings.items() if finding["level"] == "fail"} == {
         *("eviction", "backend", "dialer api"),
     }
-    assert "noeviction" in findings["eviction"]["do"]
+    assert "noeviction" in findings["eviction"]["remedy"]
     assert findings["dead letters"]["level"] == "warn"
 
 
-def test_doctor_looks_at_the_rest_when_redis_is_away_and_ends_with_3(run: Run) -> None:
-    findings = found_by_doctor(run("--redis-url", NOBODY, "doctor", "--json"), code=3)
+def test_doctor_checks_the_rest_when_redis_is_unreachable_and_exits_with_3(run: Run) -> None:
+    findings = doctor_findings(run("--redis-url", UNREACHABLE, "doctor", "--json"), code=3)
     assert findings["redis"]["level"] == "fail"
     assert findings["backend"]["level"] == "fail"
 
@@ -674,7 +680,7 @@ def test_doctor_goes_on_where_a_command_is_forbidden(run: Run, db: Any, server: 
     db.execute_command("ACL", "SETUSER", "plain", "-config", "-info")
     try:
         url = server.url.replace("unix://", "unix://plain:any@")
-        findings = found_by_doctor(run("--redis-url", url, "doctor", "--json"), code=1)
+        findings = doctor_findings(run("--redis-url", url, "doctor", "--json"), code=1)
     finally:
         db.acl_deluser("plain")
     assert findings["version"]["level"] == "warn"
@@ -687,7 +693,7 @@ def test_doctor_goes_on_where_a_command_is_forbidden(run: Run, db: Any, server: 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts the real command; whatever still runs at the end is killed."""
+    """Starts the real command; kills at the end what still runs."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
@@ -705,7 +711,7 @@ def command(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for number, process in enumerate(started):
         process.kill()
         process.communicate()
-        sys.stdout.write((tmp_path / f"stderr-{number}").read_text())  # shown when the test has failed
+        sys.stdout.write((tmp_path / f"stderr-{number}").read_text())  # shown if the test fails
 
 
 def consumers(db: Any, stream: str = "dialer:events") -> list[str]:
@@ -721,7 +727,7 @@ def is_free(port: int) -> bool:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-def test_consume_works_until_a_signal_and_ends_with_0(
+def test_consume_works_until_a_signal_and_exits_with_0(
     db: Any, run: Run, command: Callable[..., subprocess.Popen[str]], sent: signal.Signals
 ) -> None:
     replica = command("consume", "--name", "one", "--autoscale", "8,2", "--stages", "events,ticks")
@@ -765,10 +771,10 @@ def test_consume_and_tick_answer_at_the_health_port(
         port = taken.getsockname()[1]
     process = command(name, "--health-port", str(port))
     wait_until(lambda: not is_free(port))
-    for path, said in (("live", "ok"), ("ready", "ready"), ("metrics", "streamdialer_stream_length")):
+    for path, text in (("live", "ok"), ("ready", "ready"), ("metrics", "streamdialer_stream_length")):
         answer = httpx.get(f"http://127.0.0.1:{port}/{path}", timeout=5)
         assert answer.status_code == 200
-        assert said in answer.text
+        assert text in answer.text
     process.terminate()
     assert process.wait(10) == 0
 
@@ -776,18 +782,18 @@ def test_consume_and_tick_answer_at_the_health_port(
 def test_each_of_several_processes_has_a_health_port(
     db: Any, command: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # below those the system hands out, one of which another test may be given meanwhile
+    # below the ports that the system hands out, because another test may get one of those meanwhile
     port = next(port for port in range(20000, 30000, 2) if is_free(port) and is_free(port + 1))
     monkeypatch.setenv("STREAMDIALER_HEALTH_PORT", str(port))
-    keeper = command("consume", "--processes", "2")
+    supervisor = command("consume", "--processes", "2")
     wait_until(lambda: not is_free(port) and not is_free(port + 1))
     for each in (port, port + 1):
         assert httpx.get(f"http://127.0.0.1:{each}/ready", timeout=5).status_code == 200
-    keeper.terminate()
-    assert keeper.wait(15) == 0
+    supervisor.terminate()
+    assert supervisor.wait(15) == 0
 
 
-def test_a_health_port_that_is_taken_is_told_before_any_work_begins(run: Run) -> None:
+def test_a_health_port_in_use_is_reported_before_any_work_begins(run: Run) -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:
         port = taken.getsockname()[1]
         refused(run("consume", "--health-port", str(port)), 1, str(port), "in use")
@@ -797,7 +803,7 @@ def test_a_health_port_that_is_taken_is_told_before_any_work_begins(run: Run) ->
 def test_processes_are_restarted_and_all_stop_together(
     db: Any, command: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    keeper = command(
+    supervisor = command(
         "consume", "--processes", "2", "--name", "node", "--stages", "events", "--max-tasks", "1"
     )
     wait_until(lambda: sorted(consumers(db)) == ["node-1", "node-2"])
@@ -806,8 +812,8 @@ def test_processes_are_restarted_and_all_stop_together(
         db.xadd("dialer:events", {"type": "nonsense"})
         wait_until(lambda: log.read_text().count("starting another") > number)  # noqa: B023 - called at once
     wait_until(lambda: sorted(consumers(db)) == ["node-1", "node-2"])
-    keeper.send_signal(signal.SIGINT)
-    assert keeper.wait(15) == 0
+    supervisor.send_signal(signal.SIGINT)
+    assert supervisor.wait(15) == 0
     assert consumers(db) == []
 
 
@@ -823,14 +829,14 @@ def test_tick_adds_ticks_until_a_signal(db: Any, command: Callable[..., subproce
 def test_ctrl_c_while_waiting_is_exit_code_130_without_a_traceback(
     db: Any, command: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    def looks() -> int:
+    def reads() -> int:
         return int(db.info("commandstats").get("cmdstat_get", {"calls": 0})["calls"])
 
-    before = looks()
+    before = reads()
     waiting = command("run", "dial", "7", "--wait", "60")
-    # It rests between two looks then: a command that is just being sent can swallow the interruption in Python 3.11
-    # (asyncio.wait_for inside the client library), and it takes a second one.
-    wait_until(lambda: looks() > before + 3)
+    # The command then sleeps between two reads. In Python 3.11 a read that is being sent can swallow the interruption
+    # (asyncio.wait_for inside the client library), and a second signal would be needed.
+    wait_until(lambda: reads() > before + 3)
     waiting.send_signal(signal.SIGINT)
     assert waiting.wait(10) == 130
     assert (tmp_path / "stderr-0").read_text() == ""
@@ -840,7 +846,7 @@ def test_ctrl_c_while_waiting_is_exit_code_130_without_a_traceback(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (
             ("--pack", "co", "--timezone", "America/Bogota", "--at", "2026-01-10T15:00"),
@@ -857,15 +863,15 @@ def test_ctrl_c_while_waiting_is_exit_code_130_without_a_traceback(
         (("--pack", "none", "--at", "2026-03-08T12:00"), "2026-03-08T12:00:00+00:00  now: rule pack none"),
     ],
 )
-def test_rules_next_says_when_and_by_which_rule(run: Run, arguments: tuple[str, ...], said: str) -> None:
-    assert ok(run("rules", "next", *arguments)).startswith(said)
+def test_rules_next_says_when_and_by_which_rule(run: Run, arguments: tuple[str, ...], text: str) -> None:
+    assert ok(run("rules", "next", *arguments)).startswith(text)
 
 
 def test_rules_next_as_json_says_until_when_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REDIS_URL")
     monkeypatch.setenv("STREAMDIALER_TIMEZONE", "Europe/Paris")
-    told = json.loads(ok(run("rules", "next", "--pack", "fr", "--at", "2026-03-27T21:00", "--json")))
-    assert (told["timezone"], told["next"], told["until"], told["verified"]) == (
+    answer = json.loads(ok(run("rules", "next", "--pack", "fr", "--at", "2026-03-27T21:00", "--json")))
+    assert (answer["timezone"], answer["next"], answer["until"], answer["verified"]) == (
         "Europe/Paris",
         "2026-03-30T10:00:00+02:00",
         "2026-03-30T13:00:00+02:00",
@@ -874,7 +880,7 @@ def test_rules_next_as_json_says_until_when_too(run: Run, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (("next", "--pack", "xx"), "rule pack 'xx' is unknown: takes one of co, es, fr"),
         (("show", "xx"), "rule pack 'xx' is unknown: takes one of co, es, fr"),
@@ -883,10 +889,10 @@ def test_rules_next_as_json_says_until_when_too(run: Run, monkeypatch: pytest.Mo
         (("next", "--pack", "co", "--at", "9999-12-31T00:00"), "takes ISO 8601"),
     ],
 )
-def test_rules_refuses_what_it_cannot_read(run: Run, arguments: tuple[str, ...], said: str) -> None:
+def test_rules_refuses_what_it_cannot_read(run: Run, arguments: tuple[str, ...], text: str) -> None:
     result = run("rules", *arguments)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert text in result.stderr
     assert result.stderr.count("\n") == 1
 
 
@@ -896,10 +902,12 @@ def test_rules_show_prints_every_value_with_its_statute(run: Run) -> None:
         r"sunday +08:00-21:00 +12 CFR 1006\.6\(b\)\(1\)\(i\) +no",
         r"attempts +at most 7 in 168 h per contact +12 CFR 1006\.14\(b\)\(2\)\(i\)\(A\) +no",
         r"abandoned calls +at most 3% of calls answered by a person in 720 h .+ no",
-        r"Not applied here, see to it: check the national do-not-call registry",
+        r"Not enforced here, your own duty: check the national do-not-call registry",
     ):
         assert re.search(line, shown)
-    assert re.search(r"rest when abandoned +72 h per number +Ofcom.+ no", ok(run("rules", "show", "uk")))
+    assert re.search(
+        r"cool-off after an abandoned call +72 h per number +Ofcom.+ no", ok(run("rules", "show", "uk"))
+    )
     assert re.search(r"public holidays +closed \(CO\)", ok(run("rules", "show", "co")))
     assert json.loads(ok(run("rules", "show", "uk", "--json")))["abandon_cooloff"]["hours"] == 72
 

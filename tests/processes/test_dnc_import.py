@@ -18,7 +18,8 @@ from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.errors import CannotBeDone
 from streamdialer.ledger import DncLedger
-from streamdialer.operations.dnc_import import BadLine, ImportResult, import_numbers, lines_of, read_lines
+from streamdialer.operations.dnc_import import BadLine, ImportResult, import_numbers, read_numbers
+from streamdialer.operations.number_file import Layout, Row, read_rows
 from streamdialer.rules.numbers import Number
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.processes.test_cli import Run, db, ok, read, refused, run, surroundings
@@ -29,7 +30,7 @@ __all__ = ["db", "run", "surroundings"]
 def read_text(text: str | bytes, country: str = "") -> tuple[list[str], list[tuple[int, str]]]:
     """Numbers, and number and problem of each bad line."""
     raw = text.encode() if isinstance(text, str) else text
-    found = list(read_lines(lines_of(io.BytesIO(raw)), country))
+    found = list(read_numbers(read_rows(io.BytesIO(raw)), country))
     numbers = [str(one) for one in found if isinstance(one, Number)]
     return numbers, [(one.line, one.problem) for one in found if isinstance(one, BadLine)]
 
@@ -215,21 +216,21 @@ def test_a_long_list_is_listed_while_it_is_read(server: EmbeddedServer, db: Any)
     """No more than a batch of it is ever held."""
     waiting = []
 
-    def lines() -> Iterator[bytes]:
+    def rows() -> Iterator[Row]:
         for at in range(20_000):
             if at % 1000 == 500:
                 waiting.append(at - db.hlen("sd:dnc"))
-            yield b"+57300%07d\n" % at
+            yield Row(at + 1, "", [f"+57300{at:07}"], Layout())
 
     async def list_all() -> ImportResult:
         client = connect(server.url)
         async with Scripts(client) as scripts:
             result = await import_numbers(
                 DncLedger(scripts, Keys()),
-                lines(),
+                rows(),
                 country="",
-                note_bad=lambda line: pytest.fail(line.problem),
-                note_lines=seen.append,
+                on_bad_line=lambda line: pytest.fail(line.problem),
+                on_progress=seen.append,
             )
         await client.aclose()
         return result

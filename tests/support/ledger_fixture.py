@@ -75,7 +75,7 @@ class LedgerWorld:
         others: dict[str, float] | None = None,
         open_until_ms: int | None = None,
         hours: Hours | None = None,
-        hours_mark: str = "",
+        hours_fingerprint: str = "",
     ) -> ClaimResult:
         self.tokens += 1
         keys = self.services.keys
@@ -98,7 +98,7 @@ class LedgerWorld:
                 retry=self.retry,
                 others=others or {},
                 hours=hours,
-                hours_mark=hours_mark,
+                hours_fingerprint=hours_fingerprint,
                 caps=self.caps,
                 rate_limits=self.pace,
             ),

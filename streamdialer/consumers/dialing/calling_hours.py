@@ -84,10 +84,10 @@ def _zones_of(contact: str, data: ContactData) -> str:
 
 def _opening(hours: CallingHours, zones: str, now_ms: int) -> ZoneOpening:
     try:
-        opening = hours.around(zones, now_ms)
+        opening = hours.opening_at(zones, now_ms)
     except CampaignError as error:  # another machine knows a zone that this one does not
         return ZoneOpening(opens_ms=now_ms + RECHECK_AFTER_MS, rule=str(error))
     if opening.is_open:
         return ZoneOpening(until_ms=opening.until_ms)
     opens_ms = now_ms + RECHECK_AFTER_MS if opening.until_ms is None else opening.until_ms
-    return ZoneOpening(opens_ms=opens_ms, rule=hours.rule(zones, now_ms))
+    return ZoneOpening(opens_ms=opens_ms, rule=hours.describe(zones, now_ms))

@@ -100,7 +100,7 @@ class DialTick:
             settings=settings,
             settings_age_s=self._campaigns.age_s(campaign),
             hours=hours,
-            opening=hours.window.around(start.server_ms),
+            opening=hours.window.opening_at(start.server_ms),
             retry=retry_plan(settings),
             start=start,
         )

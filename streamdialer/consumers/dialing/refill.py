@@ -83,7 +83,7 @@ class Refill:
             async for page in services.backend.pending(campaign, services.settings.page_size):
                 pages += 1
                 await self._load(campaign, settings, page, total, now_ms, reset=False)
-                total.is_whole = not page.more
+                total.is_whole = not page.has_more
                 if total.added >= wanted or pages >= services.settings.refill_max_pages:
                     break
         finally:

@@ -46,8 +46,8 @@ class Callbacks:
     async def schedule(self, event: CallbackEvent, entry: str) -> None:
         """Raises BadEntry for a request that cannot be kept, and Unreachable; `entry` is the event's id."""
         number = event.phone_number.strip()
-        country = await self._services.suppression.country_of(event.campaign_id) if number else ""
-        number_read = read_number(number, country or self._services.settings.country)
+        country = await self._services.country_of(event.campaign_id) if number else ""
+        number_read = read_number(number, country)
         if number and number_read.problem:
             raise BadEntry("wrong_number", f"phone_number: {number_read.problem}")
 
@@ -89,8 +89,7 @@ class Callbacks:
                 "callback_unknown_call",
                 f"the backend shows the contact as {contact.status}, and no call of it is known here {where}",
             )
-        country = await services.suppression.country_of(event.campaign_id)
-        row = load_row(contact, country=country or services.settings.country, for_preview=True)
+        row = load_row(contact, country=await services.country_of(event.campaign_id), for_preview=True)
         problem = row.problem or (
             "the backend shows the contact as invalid" if contact.status == "invalid" else ""
         )

@@ -17,9 +17,7 @@ log = logging.getLogger(__name__)
 async def add_to_dnc(event: DoNotCallEvent, services: Services, wakeups: WakeupScheduler) -> None:
     """Idempotent. Raises BadEntry for an event that names no contact and no number that can be read."""
     suppression, why = services.suppression, f"event {event.reason}".strip()
-    country = await suppression.country_of(event.campaign_id) if event.campaign_id else ""
-    country = country or services.settings.country
-    number = read_number(event.phone_number, country)
+    number = read_number(event.phone_number, await services.country_of(event.campaign_id))
     numbers = [number] if number.digits else []
     campaigns = await suppression.suppress(numbers, why)
     if event.contact_id and event.campaign_id:

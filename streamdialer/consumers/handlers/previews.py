@@ -92,7 +92,7 @@ class Previews:
         missing: MissingHours | None = None,
     ) -> PreviewLimits:
         now_ms = await self._now_ms()
-        opening = hours.window.around(now_ms)
+        opening = hours.window.opening_at(now_ms)
         contacts, zones = (missing.contacts, missing.zones) if missing else ({}, {})
         return PreviewLimits(
             open_until_ms=opening.until_ms if opening.is_open else 0,

@@ -16,7 +16,7 @@
 --   learning, version, read    what pacing has learnt?, its version, id of the newest observation below*
 --   observations               [[what, at, took, campaign], …]*
 --   * only with '1'
--- uses: clock agent_callback_order
+-- uses: clock agent_callback_order abandon_window
 local ledger_ms, server_ms = ledger_clock(KEYS[7])
 local is_adaptive, deadline_ms = ARGV[1] == '1', tonumber(ARGV[2])
 local members = redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES')
@@ -29,22 +29,6 @@ for id in pairs(served) do
 end
 
 local function list(values) return #values > 0 and values or cjson.empty_array end
-
--- People and abandoned calls of the last hours; fields as `lib/attempts.lua` writes them.
-local function window(totals, hours)
-  local first = math.floor(ledger_ms / 3600000) - hours + 1
-  local sums = {}
-  for _, letter in ipairs({ 'p', 'b' }) do
-    local fields, sum = {}, 0
-    for hour = first, first + hours - 1 do fields[#fields + 1] = letter .. hour % 744 end
-    for i, value in ipairs(redis.call('HMGET', totals, unpack(fields))) do
-      local stored = tonumber(value or 0)
-      if math.floor(stored / 1000000) == first + i - 1 then sum = sum + stored % 1000000 end
-    end
-    sums[letter] = sum
-  end
-  return sums.p, sums.b
-end
 
 local campaigns = {}
 for i = 3, #ARGV, 2 do
@@ -64,7 +48,7 @@ for i = 3, #ARGV, 2 do
     for k = 2, #sent, 2 do ringing[#ringing + 1] = tonumber(sent[k]) - deadline_ms end
     for _ = 1, redis.call('ZCARD', KEYS[at + 2]) do ringing[#ringing + 1] = ledger_ms end -- reserved: about to ring
     state.ringing = list(ringing)
-    state.people, state.abandoned = window(KEYS[at + 5], tonumber(ARGV[i + 1]))
+    state.people, state.abandoned = abandon_window(KEYS[at + 5], ledger_ms, tonumber(ARGV[i + 1]))
   end
   campaigns[#campaigns + 1] = state
 end

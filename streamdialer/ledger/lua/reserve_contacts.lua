@@ -19,7 +19,7 @@
 --   batch               most contacts to reserve, and most to pass over
 --   open_until          end of the calling window, server's ms ('' = none)
 --   hours               (lib/hours.lua)? nil: every contact may be called at any time
---   hours_mark          (lib/recheck.lua)
+--   hours_fingerprint   (lib/recheck.lua)
 --   caps                (lib/call_history.lua), encoded, '' = none
 --   retry_plan          (lib/retry.lua), encoded
 --   max_attempts        most attempts per contact
@@ -124,7 +124,7 @@ answer.steps = steps
 
 save_plan(request.retry_plan)
 local caps = save_caps(call_history, request.caps)
-answer.recheck = save_hours_mark(request.hours_mark)
+answer.recheck = save_hours_fingerprint(request.hours_fingerprint)
 local terms = { calls = calls, lease_ms = request.lease_ms, deadline_ms = request.deadline_ms, trace = request.trace }
 
 -- The ready contacts in their order: each is reserved, moved out of `ready`, or left there for verification

@@ -2,8 +2,8 @@
 -- the public hash.
 -- KEYS 1–20 in the order of `Keys.of_campaign()`; ARGV 1 the campaign's id.
 --
--- A contact's record is JSON in the hash `records`. Field names are short because there is one record per
--- contact.
+-- A contact's record is JSON in the hash `records`; `ledger/records.py` decodes it. Field names are short because
+-- there is one record per contact.
 --   field  meaning (? = may be missing)
 --   p      state of the contact: a key of `states` below; the contact is in this state's sorted set and in no
 --          other
