@@ -193,8 +193,8 @@ class ContactRecord(msgspec.Struct, frozen=True):
         return self.history[-1] if self.history else None
 
     @property
-    def owed_callback(self) -> CallbackRequest | None:
-        """The callback that was asked for and has not been placed; as `owed` in `lua/lib/campaign.lua`."""
+    def open_callback(self) -> CallbackRequest | None:
+        """The callback that was asked for and has not been placed; as `open_callback` in `lua/lib/campaign.lua`."""
         request = self.callback
         if request is None or request.was_placed:
             return None

@@ -137,7 +137,14 @@ ATTEMPTS_ENDED: Final = _counter(
         "too_long",
     ),
 )
-_INVARIANTS: Final = ("attempt", "one_state", "record", "suppressed", "sweep", "told")
+_INVARIANTS: Final = (
+    "attempt_state",
+    "do_not_call",
+    "next_sweep",
+    "one_state",
+    "record_state",
+    "update_queued",
+)
 INVARIANTS_CHECKED: Final = _counter(
     "streamdialer_invariants_checked_total",
     "Checks of what must always be true in the ledger: the newest attempt fits the contact's state, each contact is in "

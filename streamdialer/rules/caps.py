@@ -24,25 +24,25 @@ Table = TypeVar("Table", Cap, CoolOff)
 
 
 class CapRule(msgspec.Struct, frozen=True, omit_defaults=True):
-    """With `count` calls within the window, the next one waits. `call_history.lua` uses the short names."""
+    """With `count` calls within the window, the next one waits; `call_history.lua` reads the same names."""
 
-    reason: CapReason = msgspec.field(name="y")
-    of: Counted = msgspec.field(name="o")
-    count: int = msgspec.field(name="n")
-    window_ms: int = msgspec.field(name="w")
-    scope: Scope = msgspec.field(name="s")
-    source: str = msgspec.field(name="d")
+    reason: CapReason
+    of: Counted
+    count: int
+    window_ms: int
+    scope: Scope
+    source: str
     """The rule and its source, for people."""
-    from_end: bool = msgspec.field(name="e", default=False)
+    from_end: bool = False
     """A call counts from its end, or from its sending until it has ended."""
 
 
 class Caps(msgspec.Struct, frozen=True):
     """All the caps of a campaign."""
 
-    longest_ms: int = msgspec.field(name="k", default=0)
+    longest_ms: int = 0
     """The longest window."""
-    rules: list[CapRule] = msgspec.field(name="c", default_factory=list)
+    rules: list[CapRule] = msgspec.field(default_factory=list)
 
     def encoded(self) -> str:
         """The JSON for the ledger; '' without caps."""

@@ -46,15 +46,15 @@ class RetryRuleInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One rule for the ledger; `lua/lib/retry.lua` uses the short names."""
+    """One rule, as `lua/lib/retry.lua` reads it."""
 
-    is_final: bool = msgspec.field(name="e", default=False)
-    delay_ms: int = msgspec.field(name="d", default=0)
-    factor: float = msgspec.field(name="x", default=1.0)
-    longest_ms: int = msgspec.field(name="c", default=MAX_DELAY_S * 1000)
-    jitter: float = msgspec.field(name="j", default=0.0)
-    limit: int | None = msgspec.field(name="l", default=None)
-    is_uncounted: bool = msgspec.field(name="u", default=False)
+    is_final: bool = False
+    delay_ms: int = 0
+    factor: float = 1.0
+    longest_ms: int = MAX_DELAY_S * 1000
+    jitter: float = 0.0
+    limit: int | None = None
+    is_uncounted: bool = False
 
     def delay_after(self, attempts: int) -> int:
         """Delay in ms, without jitter, after the `attempts`th attempt that ended by this rule."""
@@ -65,10 +65,10 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
 class RetryPlan(msgspec.Struct, frozen=True):
     """What follows the end of an attempt, by kind and by cause; everything else is final."""
 
-    max_attempts: int = msgspec.field(name="m")
-    uncounted_in_a_row: int = msgspec.field(name="u")
+    max_attempts: int
+    uncounted_in_a_row: int
     """Most uncounted attempts in a row; the next one counts whatever its rule says, so that retries end."""
-    rules: dict[str, Rule] = msgspec.field(name="r")
+    rules: dict[str, Rule]
 
     def encoded(self) -> str:
         """The JSON for the ledger."""

@@ -165,7 +165,7 @@ async def test_samples_come_once_in_an_interval_are_bounded_and_go_with_the_camp
     patient, hasty = Samples(services.scripts, KEYS, 60_000), Samples(services.scripts, KEYS, 0)
     await patient.take("1", "sales", 5)
     assert not await redis.exists(KEYS.samples("1")), "the ledger does not know the campaign"
-    await services.campaigns.register("1", "sales", "", before="")
+    await services.campaigns.register("1", "sales", "", previous="")
     await patient.take("1", "sales", 5)
     await patient.take("1", "sales", 6)
     assert [one.pending for one in await kept(redis)] == [5]

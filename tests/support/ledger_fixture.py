@@ -8,7 +8,7 @@ import msgspec
 
 from streamdialer.consumers.services import Services
 from streamdialer.ledger import ClaimRequest, ClaimResult, LoadRow, fact_of
-from streamdialer.ledger.rate_limits import NO_PACE, RateLimits
+from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.records import CONTACT_STATES, decode_contact
 from streamdialer.ledger.types import ApplyStatus
 from streamdialer.ledger.zone_hours import Hours
@@ -28,7 +28,7 @@ class LedgerWorld:
         self.retry_delay_ms = 300_000
         self.retry_rules: dict[str, Any] | None = None
         self.caps: Caps = NO_CAPS
-        self.pace: RateLimits = NO_PACE
+        self.pace: RateLimits = NO_RATE_LIMITS
 
     @property
     def retry(self) -> RetryPlan:
@@ -46,7 +46,7 @@ class LedgerWorld:
         services = self.services
         await services.client.hset(services.keys.campaign(campaign), "status", "active")
         before = await services.queues.queue_of(campaign)
-        assert await services.campaigns.register(campaign, self.queue, "", before=before)
+        assert await services.campaigns.register(campaign, self.queue, "", previous=before)
         rows = [self.row(str(number), priority) for number in range(1, contacts + 1)]
         await services.campaigns.load(campaign, rows, self.max_attempts)
 
@@ -74,7 +74,7 @@ class LedgerWorld:
         others: dict[str, float] | None = None,
         open_until_ms: int | None = None,
         hours: Hours | None = None,
-        hours_mark: str = "",
+        hours_fingerprint: str = "",
     ) -> ClaimResult:
         self.tokens += 1
         keys = self.services.keys
@@ -97,9 +97,9 @@ class LedgerWorld:
                 retry=self.retry,
                 others=others or {},
                 hours=hours,
-                hours_mark=hours_mark,
+                hours_fingerprint=hours_fingerprint,
                 caps=self.caps,
-                pace=self.pace,
+                rate_limits=self.pace,
             ),
         )
 
