@@ -163,7 +163,7 @@ class ContactRecord(msgspec.Struct, frozen=True):
     """The score it gets in `ready`."""
     priority: int | None = field(default=None, name="pr")
     seen_ms: float | None = field(default=None, name="sn")
-    """When the backend last showed it as pending, or was told so."""
+    """When the backend last listed it as pending, or confirmed that status."""
     wait: Wait | None = field(default=None, name="w")
     """Only while deferred."""
     offer: Offer | None = field(default=None, name="of")
@@ -176,7 +176,7 @@ class ContactRecord(msgspec.Struct, frozen=True):
     """Why it can never be called."""
     partial: int | None = field(default=None, name="q")
     """Made from an event of a call that Redis had lost: only the backend knows the attempts. 2: it may come back;
-    3: its call was over, and the backend is told only when it shows the call as up."""
+    3: its call was over, and the backend gets no update unless it shows the call as up."""
     zones: str | None = field(default=None, name="z")
     """Its set of time zones; `?` could not be read, None: not looked up yet."""
     numbers: list[str] = field(default_factory=list, name="e")
