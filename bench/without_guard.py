@@ -53,16 +53,14 @@ def _send_deadline() -> None:
 def _silence() -> None:
     """A deadline ends an attempt although its events may still come."""
     _patch_scripts(
-        "local function silence_means_something(contact, record, attempt)",
+        "local function silence_is_conclusive(contact, record, attempt)",
         "if true then return true end",
     )
 
 
 def _memory() -> None:
     """A server that may have lost calls is trusted."""
-    _patch_scripts(
-        "local function memory_trouble(server, ledger_ms, quiet_ms)", "if true then return nil end"
-    )
+    _patch_scripts("local function server_trouble(server, ledger_ms, hold_ms)", "if true then return nil end")
 
 
 def _patch_scripts(head: str, first: str) -> None:

@@ -253,7 +253,7 @@ async def test_leases_deadlines_and_retries_are_due_when_they_are_due(
         now = time.monotonic() - began
         for what, happened in (
             ("lease", swept.released),
-            ("deadline", swept.expired),
+            ("deadline", swept.no_event),
             ("retry", swept.promoted),
         ):
             if happened:
