@@ -1,15 +1,19 @@
-"""Which keys may be left in Redis when the work is done, why, and until when: the table, and a look that compares."""
+"""Which keys may be in Redis, why, and until when: the table, and the check that compares a server with it."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import msgspec
 from redis.asyncio import Redis
 
+from streamdialer.broker.keys import Keys
+
+KEYS: Final = Keys()
 ANSWER_S: Final = 300.0
 QUEUE_S: Final = 86_400.0
 LEARNING_S: Final = 31 * 86_400.0
@@ -18,95 +22,138 @@ SAMPLES_S: Final = 86_400.0
 HEARTBEATS_S: Final = 600.0
 
 
-class KeyLeak(msgspec.Struct, frozen=True):
-    """A kind of key that may be left."""
+class KeyRule(msgspec.Struct, frozen=True):
+    """A kind of key that may be there."""
 
-    pattern: str
-    """A regular expression for the whole name."""
+    name: str
+    """`*` stands for one part of the name, `**` for several."""
     reason: str
     expires_within_s: float | None = None
-    """It must have an expiry, at most this far away; None: it must not have one."""
+    """The key must have an expiry, at most this far away; None: it must not have one."""
+
+    def names(self, key: str) -> bool:
+        return _pattern(self.name).fullmatch(key) is not None
 
 
-def of_the_installation(result_ttl_s: float) -> list[KeyLeak]:
-    """What is left when every campaign has been cleaned up: nothing named after a campaign, unless it expires."""
+@cache
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(re.escape(name).replace(r"\*\*", ".+").replace(r"\*", "[^:]+"))
+
+
+def of_the_installation(result_ttl_s: float) -> list[KeyRule]:
+    """What stays when every campaign has been cleaned up: nothing named after a campaign, unless it expires."""
     return [
-        KeyLeak(
-            r"dialer:(ticks|calls|events|updates)", "a stream, empty: its consumer group lives inside it"
+        *(
+            KeyRule(KEYS.stream(stream), "a stream, empty: its consumer group lives inside it")
+            for stream in ("ticks", "calls", "events", "updates")
         ),
-        KeyLeak(r"dialer:dead", "entries nobody could handle, for somebody to look at; bounded in number"),
-        KeyLeak(r"dialer:previews", "what agents were shown in preview; bounded in number"),
-        KeyLeak(r"sd:server", "the ledger's clock and which server's memory it has met"),
-        KeyLeak(r"sd:event_watermark", "the newest call events: whether anybody writes them"),
-        KeyLeak(r"sd:dnc", "the do-not-call list: for good, or until somebody takes a number from it"),
-        KeyLeak(
-            r"sd:call_history(:newest)?",
-            "who was called lately, for caps; as many as were called in the longest window",
+        KeyRule(
+            KEYS.stream("dead"), "entries that no stage could handle, for an operator; bounded in number"
         ),
-        KeyLeak(r"sd:trunks", "the trunk of each campaign until it is cleaned up, and the pace of trunks"),
-        KeyLeak(r"sd:agents", "in which queue an agent was last seen, for events that name no queue"),
-        KeyLeak(
-            r"sd:q:[^:]+:(free|busy|state|work)", "the agents of a queue as they were last heard of", QUEUE_S
+        KeyRule(KEYS.previews, "what agents were shown in preview; bounded in number"),
+        KeyRule(KEYS.server, "the ledger's clock, and which server's memory it has met"),
+        KeyRule(KEYS.event_watermark, "the newest call events: shows whether a producer still writes them"),
+        KeyRule(KEYS.dnc, "the do-not-call list: for good, or until an operator takes a number from it"),
+        KeyRule(
+            KEYS.call_history, "who was called lately, for caps; as many as were called in the longest window"
         ),
-        KeyLeak(r"sd:q:[^:]+:answer_queue", "who answered and had no agent within the last minute", QUEUE_S),
-        KeyLeak(
-            r"sd:q:[^:]+:observations",
-            "what the queue's pacing has not learnt from; bounded in number",
+        KeyRule(KEYS.call_history_newest, "the order in which the call history is forgotten"),
+        KeyRule(KEYS.trunks, "the trunk of each campaign until its cleanup, and the rate limits of trunks"),
+        KeyRule(KEYS.agents, "in which queue an agent was last seen, for events that name no queue"),
+        *(
+            KeyRule(key("*"), "the agents of a queue as they were last reported", QUEUE_S)
+            for key in (KEYS.queue_free, KEYS.queue_busy, KEYS.queue_state, KEYS.queue_agent_activity)
+        ),
+        KeyRule(
+            KEYS.queue_answer_queue("*"), "who answered and had no agent within the last minute", QUEUE_S
+        ),
+        KeyRule(
+            KEYS.queue_observations("*"),
+            "what adaptive pacing has not learnt from; bounded in number",
             QUEUE_S,
         ),
-        KeyLeak(r"sd:q:[^:]+:learning", "what the queue's pacing has learnt; bounded in size", LEARNING_S),
-        KeyLeak(r"sd:replicas(:state)?", "the processes that were heard of lately", HEARTBEATS_S),
-        KeyLeak(r"sd:tick:\d+-\d+", "the result of a tick, for whoever asked for it", result_ttl_s),
-        KeyLeak(r"sd:c:[^:]+:answer:.+", "the answer of a claim: asked again, it must be the same", ANSWER_S),
+        KeyRule(KEYS.queue_learning("*"), "what adaptive pacing has learnt; bounded in size", LEARNING_S),
+        KeyRule(KEYS.replicas, "the processes that reported lately", HEARTBEATS_S),
+        KeyRule(KEYS.replica_states, "what those processes reported", HEARTBEATS_S),
+        KeyRule(KEYS.tick("*"), "the result of a tick, for the program that asked for it", result_ttl_s),
+        KeyRule(KEYS.answer("*", "**"), "the answer of a claim: a repeated claim gets the same", ANSWER_S),
     ]
 
 
-def of_campaigns(campaigns: Sequence[str]) -> list[KeyLeak]:
-    """What is left besides when these campaigns have been dialed to their end and not been cleaned up."""
-    one = "|".join(map(re.escape, campaigns))
+def of_campaigns(campaigns: Sequence[str]) -> list[KeyRule]:
+    """What stays besides when these campaigns have been dialed to their end and not been cleaned up."""
+    rules = [
+        KeyRule(KEYS.directory, "which campaigns the ledger knows"),
+        KeyRule(KEYS.contacts_by_number, "which contacts the ledger holds of a number"),
+        KeyRule(KEYS.sweep_schedule, "when a campaign's next tombstone ends"),
+        KeyRule(KEYS.tick_slots, "the last tick of each kind and campaign"),
+        KeyRule(KEYS.waiting_ticks, "the dial tick of each campaign that waits in the stream"),
+        KeyRule(KEYS.queue_campaigns("*"), "the campaigns that share a queue"),
+        KeyRule(KEYS.queue_pacing("*"), "the pacing of the campaigns that share a queue"),
+    ]
+    for campaign in campaigns:
+        rules += [
+            KeyRule(KEYS.campaign(campaign), "the public hash: other programs read its numbers"),
+            KeyRule(KEYS.totals(campaign), "the totals the public hash is written from"),
+            KeyRule(
+                KEYS.pending_dnc(campaign), "who must not be called, where their number is not known yet"
+            ),
+            KeyRule(KEYS.decisions(campaign), "why was (not) dialed: the last decisions", DECISIONS_S),
+            KeyRule(
+                KEYS.samples(campaign), "the last half hour, for the charts; thirty-one samples", SAMPLES_S
+            ),
+            *(
+                KeyRule(
+                    key(campaign), "tombstones: a stale page of the backend must not bring a contact back"
+                )
+                for key in (KEYS.final, KEYS.records, KEYS.contacts)
+            ),
+        ]
+    return rules
+
+
+def of_contacts_in_progress(campaign: str = "*") -> list[KeyRule]:
+    """What there is besides while a campaign is dialed; each goes when its last contact has left that state."""
+    names = ("ready", "deferred", "previewing", "reserved", "dialing", "connected", "orphaned")
     return [
-        KeyLeak(rf"campaign:({one})", "the public hash: its numbers are read by others"),
-        KeyLeak(rf"sd:c:({one}):totals", "the totals the public hash is written from"),
-        KeyLeak(
-            rf"sd:c:({one}):(finished|records|contacts)",
-            "tombstones: a stale page of the backend must not bring anybody back",
-        ),
-        KeyLeak(rf"sd:c:({one}):pending_dnc", "who must not be called, where their number is not known yet"),
-        KeyLeak(r"sd:contacts_by_number", "which contacts the ledger holds of a number"),
-        KeyLeak(rf"sd:c:({one}):decisions", "why was (not) dialed: the last decisions", DECISIONS_S),
-        KeyLeak(
-            rf"sd:c:({one}):samples",
-            "the campaign's last half hour, as a picture; thirty-one samples",
-            SAMPLES_S,
-        ),
-        KeyLeak(r"sd:campaigns", "which campaigns the ledger knows"),
-        KeyLeak(r"sd:sweep_schedule", "when a campaign's next tombstone ends"),
-        KeyLeak(r"sd:ticks:(slots|waiting)", "the last tick of each kind and campaign"),
-        KeyLeak(r"sd:q:[^:]+:(campaigns|pacing)", "the campaigns that share a queue"),
+        *(KeyRule(getattr(KEYS, name)(campaign), f"contacts that are {name}") for name in names),
+        KeyRule(KEYS.agent_callbacks(campaign), "callbacks in `ready` that wait for their agent"),
+        KeyRule(KEYS.outbox(campaign), "states of contacts that the backend has not confirmed"),
+        KeyRule(KEYS.api, "the breaker of the Dialer API, until a call succeeds"),
     ]
 
 
-async def complaints(client: Redis, table: Iterable[KeyLeak]) -> list[str]:
-    """Every key that is not in the table, or has not the expiry it should have; [] when all is well."""
+def judge(expiries_ms: Mapping[str, int], table: Iterable[KeyRule]) -> list[str]:
+    """Every key that is not in the table, or has not the expiry it should have; [] when all is well.
+
+    `expiries_ms` holds what PTTL answers: -1 is no expiry, -2 a key that has expired meanwhile.
+    """
     known, found = list(table), []
-    names = sorted([str(name) async for name in client.scan_iter(count=1000)])
-    for name in names:
-        row = next((row for row in known if re.fullmatch(row.pattern, name)), None)
-        ttl_ms = int(await client.pttl(name))
+    for name, ttl_ms in sorted(expiries_ms.items()):
         if ttl_ms == -2:
-            continue  # has expired meanwhile
-        if row is None:
-            found.append(f"{name}: nobody knows why it is still there")
-        elif row.expires_within_s is None and ttl_ms != -1:
+            continue
+        rule = next((rule for rule in known if rule.names(name)), None)
+        if rule is None:
+            found.append(f"{name}: is in no table")
+        elif rule.expires_within_s is None and ttl_ms != -1:
             found.append(f"{name}: is to stay and expires in {ttl_ms} ms")
-        elif row.expires_within_s is not None and not 0 <= ttl_ms <= row.expires_within_s * 1000:
-            told = "never expires" if ttl_ms == -1 else f"expires in {ttl_ms} ms"
-            found.append(f"{name}: {told}, should within {row.expires_within_s:g} s")
+        elif rule.expires_within_s is not None and not 0 <= ttl_ms <= rule.expires_within_s * 1000:
+            expiry = "never expires" if ttl_ms == -1 else f"expires in {ttl_ms} ms"
+            found.append(f"{name}: {expiry}, should within {rule.expires_within_s:g} s")
     return found
 
 
+async def complaints(client: Redis, table: Iterable[KeyRule]) -> list[str]:
+    """`judge` over every key of the server."""
+    names = [str(name) async for name in client.scan_iter(count=1000)]
+    pipe: Any = client.pipeline(transaction=False)
+    for name in names:
+        pipe.pttl(name)
+    return judge(dict(zip(names, await pipe.execute(), strict=True)), table)
+
+
 async def unfinished(client: Redis, streams: Iterable[str]) -> list[str]:
-    """Entries and consumers that are left in the streams; [] when everything is read and everybody has gone."""
+    """Entries and consumers that are left in the streams; [] when all is read and every consumer has gone."""
     found = []
     for stream in streams:
         length = int(await client.xlen(stream))

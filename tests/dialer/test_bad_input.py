@@ -11,8 +11,8 @@ from aiohttp import web
 from streamdialer.config.settings import Settings
 from streamdialer.simulation import CentreConfig, build_world
 from streamdialer.simulation.servers.http import json_reply
-from tests.conftest import eventually
 from tests.support.dialer import Dialer, run_dialer
+from tests.support.eventually import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,6 +31,7 @@ from streamdialer.simulation import (
     json_reply,
 )
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from tests.support.eventually import eventually
 
 EVERYBODY = WorldConfig(human=1.0, machine=0, busy=0, failed=0)
 OUTCOMES = {
@@ -349,24 +350,6 @@ def test_a_world_is_built_as_asked() -> None:
 # The call centre.
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[EmbeddedServer]:
-    with EmbeddedServer() as embedded:
-        yield embedded
-
-
-@pytest.fixture
-async def redis(server: EmbeddedServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(server.url, decode_responses=True) as client:
-        await client.flushall()
-        yield client
-
-
 @asynccontextmanager
 async def opened(
     server: EmbeddedServer, world: World, speed: float = 100.0, **settings: Any
@@ -378,15 +361,6 @@ async def opened(
         httpx.AsyncClient(base_url=centre.dialer_api_url, trust_env=False) as dialer_api,
     ):
         yield centre, backend, dialer_api
-
-
-async def wait_until(condition: Callable[[], Awaitable[bool] | bool], within_s: float = 10.0) -> None:
-    with anyio.fail_after(within_s):
-        while True:
-            answer = condition()
-            if answer is True or (not isinstance(answer, bool) and await answer):
-                return
-            await anyio.sleep(0.005)
 
 
 def originate_body(contact: int = 1, timeout: float = 0.3) -> dict[str, Any]:
@@ -624,7 +598,7 @@ async def test_events_arrive_in_the_stream_in_order(server: EmbeddedServer, redi
         async def is_over() -> bool:
             return await redis.xlen("dialer:events") >= 6
 
-        await wait_until(is_over)
+        await eventually(is_over)
         await centre.drained()
         told = await events(redis)
         assert [kind for kind, _ in told] == [
@@ -676,7 +650,7 @@ async def test_no_event_is_lost_or_reordered_while_redis_is_down(caplog: pytest.
             refused = await dialer_api.post("/calls/originate", json=originate_body(99, timeout=0.03))
             assert refused.status_code == 500  # and the phone rings all the same
             assert centre.summary().total.originates == 51
-            await wait_until(lambda: world.next_at() is None and centre.summary().events_waiting > 0)
+            await eventually(lambda: world.next_at() is None and centre.summary().events_waiting > 0)
             server.restart()
             await centre.drained()
             async with Redis.from_url(server.url, decode_responses=True) as redis:
@@ -788,7 +762,7 @@ async def test_closing_does_not_wait_for_held_replies(server: EmbeddedServer, re
                         await client.post(f"{url}/calls/originate", json=originate_body(timeout=60))
 
             tasks.start_soon(post, centre.dialer_api_url)
-            await wait_until(lambda: len(centre.live_calls()) == 1)
+            await eventually(lambda: len(centre.live_calls()) == 1)
 
 
 async def test_an_error_inside_comes_out_as_itself(server: EmbeddedServer, redis: Redis) -> None:

@@ -19,9 +19,9 @@ from streamdialer.operations.contact_detail import contact_detail
 from streamdialer.operations.eligibility import fetch_calling_hours
 from streamdialer.rules import caps_of, load_pack
 from streamdialer.simulation import WorldConfig, build_world
-from tests.conftest import eventually
 from tests.support.caps_fixture import HOUR_S, CapsWorld
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
 from tests.support.preview_fixture import PreviewWorld
 
 pytestmark = pytest.mark.anyio

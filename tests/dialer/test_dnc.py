@@ -25,8 +25,8 @@ from streamdialer.rules.numbers import Number, read_number
 from streamdialer.simulation import CentreConfig, build_world
 from streamdialer.simulation import Contact as ListedContact
 from streamdialer.simulation.servers.http import json_reply
-from tests.conftest import eventually
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]

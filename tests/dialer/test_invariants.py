@@ -16,8 +16,8 @@ from streamdialer.consumers.services import Services
 from streamdialer.ledger.invariants import check_campaign
 from streamdialer.observability import metrics
 from streamdialer.simulation import build_world
-from tests.conftest import eventually
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio

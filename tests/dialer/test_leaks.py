@@ -1,4 +1,4 @@
-"""What is left in Redis when the work is done: only keys of the table in `bench/leftovers.py`, with their expiry."""
+"""What is left in Redis when the work is done: only keys of the table in `bench/key_leaks.py`, with their expiry."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from streamdialer.broker.keys import GROUP, STREAMS, Keys
 from streamdialer.config.settings import Settings
 from streamdialer.model import TICK_KINDS
 from streamdialer.simulation import build_world
-from tests.conftest import eventually
 from tests.support.dialer import Dialer, run_dialer
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys()
@@ -132,8 +132,8 @@ async def is_no_consumer(client: Redis, stream: str, name: str) -> bool:
 @pytest.mark.parametrize(
     ("key", "expires_s", "told"),
     [
-        ("sd:c:1:ready", None, "nobody knows why"),
-        ("campaign:1", 60, "nobody knows why"),
+        ("sd:c:1:ready", None, "is in no table"),
+        ("campaign:1", 60, "is in no table"),
         ("sd:tick:1-1", None, "never expires"),
         ("sd:tick:1-1", 2 * RESULT_TTL_S, "should within 120 s"),
         ("sd:server", 60, "is to stay"),

@@ -9,8 +9,8 @@ import pytest
 
 from streamdialer.config.settings import Settings
 from streamdialer.simulation import CentreConfig, WorldConfig, build_world
-from tests.conftest import eventually
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
 ANSWERED = ["sent", "call_ringing", "call_answered", "call_completed"]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 import msgspec
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
 from streamdialer.broker import ShutdownSignal
@@ -23,47 +21,11 @@ from streamdialer.observability import metrics
 from streamdialer.observability.health import HealthPort
 from streamdialer.simulation import build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
-from tests.conftest import eventually
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
+from tests.support.health_port import read, scrape, status, status_is, value
 
 pytestmark = pytest.mark.anyio
-DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
-Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def read(text: str) -> Samples:
-    """Every sample by its name and labels."""
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
-def value(samples: Samples, name: str, **labels: str) -> float:
-    """The sum of the samples that have these labels."""
-    wanted = set(labels.items())
-    return sum(number for (found, has), number in samples.items() if found == name and wanted <= has)
-
-
-async def scrape(port: int) -> Samples:
-    async with httpx.AsyncClient() as client:
-        response = await client.get(f"http://127.0.0.1:{port}/metrics")
-    assert response.status_code == 200
-    return read(response.text)
-
-
-async def status(port: int, path: str) -> int:
-    async with httpx.AsyncClient() as client:
-        try:
-            return (await client.get(f"http://127.0.0.1:{port}{path}", timeout=5)).status_code
-        except httpx.TransportError:
-            return 0
-
-
-def test_the_documentation_lists_every_metric_as_the_code_has_it() -> None:
-    rows = [line for line in DOCS.read_text("utf-8").splitlines() if line.startswith("| `streamdialer_")]
-    assert rows == [metrics.documented(one) for one in metrics.ALL]
 
 
 def test_counters_end_in_total_and_times_are_in_seconds() -> None:
@@ -114,10 +76,6 @@ async def test_a_running_dialer_shows_its_work(redis: Redis, settings: Settings)
     assert value(samples, "streamdialer_agents") == 6
     assert value(samples, "streamdialer_calls") + value(samples, "streamdialer_contacts") > 0
     assert value(samples, "streamdialer_dead_letters") == 0
-
-
-async def status_is(port: int, path: str, wanted: int) -> bool:
-    return await status(port, path) == wanted
 
 
 async def test_what_redis_holds_is_measured(redis: Redis, services: Services) -> None:

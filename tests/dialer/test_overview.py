@@ -24,8 +24,8 @@ from streamdialer.operations.campaigns import campaign_rows
 from streamdialer.operations.overview import Agents, CampaignOverview, Overview, overview
 from streamdialer.operations.overview.trends import forecast_end, trends_of, utilisation
 from streamdialer.simulation import build_world
-from tests.conftest import eventually
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys()

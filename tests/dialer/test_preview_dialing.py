@@ -22,12 +22,12 @@ from streamdialer.gateways.parsing import read_contacts
 from streamdialer.model import Contact, PreviewAnswer
 from streamdialer.producers.events import Producer, SyncProducer
 from streamdialer.simulation import build_world
-from tests.conftest import eventually
-from tests.ledger.test_hours_in_ledger import zone_where
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
 from tests.support.ledger_invariants import check_ledger
 from tests.support.ledger_reader import move_clock
 from tests.support.preview_fixture import PreviewWorld
+from tests.support.zones import zone_where
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
 from streamdialer.operations.decisions import decisions, dial_status
-from tests.conftest import eventually
 from tests.support.dialer import Dialer, run_dialer
+from tests.support.eventually import eventually
 from tests.support.reason_scenarios import (
     EVERYBODY,
     ONE,

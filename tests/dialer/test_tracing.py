@@ -16,13 +16,13 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import Keys
 from streamdialer.observability.otel import read_traceparent, write_traceparent
 from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
+from tests.support.eventually import eventually
 from tests.support.otel_collector import (
     PHONE,
     WITHIN_S,
     WRITER,
     Collector,
     Outside,
-    eventually,
     listening,
     replica,
 )

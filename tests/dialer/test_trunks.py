@@ -19,8 +19,8 @@ from streamdialer.model import CampaignSettings, PreviewEvent
 from streamdialer.operations.decisions import decisions
 from streamdialer.rules import calling_hours
 from streamdialer.simulation import Call, World, WorldConfig, build_world
-from tests.conftest import eventually
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
 from tests.support.faketime import calls_noted
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock

@@ -24,9 +24,9 @@ from streamdialer.model import Attempt, Contact
 from streamdialer.rules.numbers import read_number
 from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.servers.http import json_reply
-from tests.conftest import eventually
-from tests.ledger.test_callbacks import HOUR_S, ask, check, pass_by, told
+from tests.support.callbacks import HOUR_S, ask, check, pass_by, told
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_invariants import check_ledger
 

@@ -19,10 +19,10 @@ from streamdialer.ledger import ClaimRequest, ClaimResult
 from streamdialer.model import CampaignSettings, Contact
 from streamdialer.rules import calling_hours
 from streamdialer.simulation import CallCentre, build_world
-from tests.ledger.test_callbacks import SHUTDOWN_TIMEOUT_S, ask, check, newest_call
-from tests.ledger.test_hours_in_ledger import NAMES
-from tests.ledger.test_order import Hall
+from tests.support.callbacks import AGENT_WINDOW_S, ask, ask_many, check, newest_call
 from tests.support.ledger_fixture import LedgerWorld
+from tests.support.ticks_stage import Hall
+from tests.support.zones import NAMES
 
 pytestmark = pytest.mark.anyio
 
@@ -30,13 +30,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def world(services: Services) -> LedgerWorld:
     return LedgerWorld(services)
-
-
-async def ask_many(world: LedgerWorld, numbers: range, *, agent: str) -> None:
-    """Due callbacks, the first in `numbers` due first."""
-    for place, number in enumerate(numbers):
-        assert await ask(world, str(number), place / 1000 - 60, agent=agent) == "applied"
-    await world.sweep()
 
 
 async def test_any_number_of_callbacks_for_absent_agents_does_not_stop_the_line(world: LedgerWorld) -> None:
@@ -75,7 +68,7 @@ async def test_callbacks_that_stand_aside_come_first_as_soon_as_their_agent_is_f
 async def test_what_stands_aside_is_anyones_after_the_grace(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2)
     await world.set_agents(2)
-    await ask(world, "2", 2 - SHUTDOWN_TIMEOUT_S, agent="9")
+    await ask(world, "2", 2 - AGENT_WINDOW_S, agent="9")
     await world.sweep()
     assert (await world.claim(level=1)).skipped == {"agent_not_free": 1}
     await anyio.sleep(2)  # until the grace is over
@@ -139,9 +132,9 @@ async def test_nothing_is_kept_of_a_callback_whose_grace_is_over_while_others_st
     client = world.services.client
     assert await client.zcard("sd:c:1:agent_callbacks") == 2
     record = await world.record("1")
-    record["cb"]["gr"] -= SHUTDOWN_TIMEOUT_S * 1000
+    record["cb"]["gr"] -= AGENT_WINDOW_S * 1000
     await client.hset("sd:c:1:records", "1", msgspec.json.encode(record))
-    await client.zincrby("sd:c:1:ready", -SHUTDOWN_TIMEOUT_S * 1000, "1")
+    await client.zincrby("sd:c:1:ready", -AGENT_WINDOW_S * 1000, "1")
     assert (await world.claim(level=2)).dialed == 1
     assert [
         str(name).rpartition(":")[2] for name in await client.zrange("sd:c:1:agent_callbacks", 0, -1)
@@ -195,9 +188,9 @@ async def test_more_than_are_brought_back_at_a_time_are_all_anyones_after_the_gr
     records: Any = await client.hgetall("sd:c:1:records")
     for contact, raw in records.items():
         record = msgspec.json.decode(raw)
-        record["cb"]["gr"] -= SHUTDOWN_TIMEOUT_S * 1000
+        record["cb"]["gr"] -= AGENT_WINDOW_S * 1000
         await client.hset("sd:c:1:records", contact, msgspec.json.encode(record))
-        await client.zincrby("sd:c:1:ready", -SHUTDOWN_TIMEOUT_S * 1000, contact)
+        await client.zincrby("sd:c:1:ready", -AGENT_WINDOW_S * 1000, contact)
     for agent in agents:
         await world.services.queues.apply_agent_event(
             "sales", agent, state="available", entry=await world.write_entry()

@@ -19,6 +19,7 @@ from streamdialer.rules import calling_hours
 from streamdialer.simulation import build_world
 from tests.support.dialer import run_dialer
 from tests.support.ledger_fixture import LedgerWorld
+from tests.support.zones import zone_where
 
 pytestmark = pytest.mark.anyio
 HOUR_MS = 3_600_000
@@ -29,15 +30,6 @@ NUMBERS = {
     "Asia/Tokyo": "+81312345678",
 }
 """A number in each of some zones: at any time it is day in one and night in another."""
-NAMES = (
-    "Pacific/Honolulu America/Los_Angeles America/Bogota Atlantic/Azores "
-    "Europe/Athens Asia/Kolkata Asia/Tokyo Pacific/Auckland"
-)
-
-
-def zone_where(first: int, last: int) -> str:
-    """A zone in which the clock's hour is between two now."""
-    return next(name for name in NAMES.split() if first <= datetime.now(ZoneInfo(name)).hour < last)
 
 
 @pytest.fixture

@@ -12,13 +12,12 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.dialing.pending_check import PendingCheck
 from streamdialer.consumers.services import Services, open_services
-from streamdialer.consumers.ticks import TicksStage
-from streamdialer.consumers.wakeups import WakeupScheduler
-from streamdialer.model import CampaignSettings, Contact, Tick, TickResult
+from streamdialer.model import CampaignSettings, Contact
 from streamdialer.rules.numbers import read_number
 from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.servers.http import json_reply
 from tests.support.ledger_fixture import LedgerWorld
+from tests.support.ticks_stage import Hall
 
 pytestmark = pytest.mark.anyio
 
@@ -183,26 +182,6 @@ async def test_a_put_back_contact_has_not_been_seen_again(world: LedgerWorld) ->
 
 
 # ---- staleness, with a backend ----
-
-
-class Hall:
-    """A call centre whose backend one stage of ticks reads."""
-
-    def __init__(self, centre: CallCentre, services: Services) -> None:
-        self.centre = centre
-        self.world = LedgerWorld(services)
-        self._ticks = TicksStage(services, WakeupScheduler(services))
-        self._count = 0
-
-    async def dial(self) -> TickResult:
-        self._count += 1
-        return await self._ticks.run(Tick(f"{self._count}-0", "dial", "1"))
-
-    def remove(self, contact: int) -> None:
-        self.centre.world.contacts_of(1).remove(self.centre.world.contacts.pop(contact))
-
-    async def dialed(self) -> list[str]:
-        return [attempt.contact for _, attempt in await self.world.reserved_calls()]
 
 
 @pytest.fixture

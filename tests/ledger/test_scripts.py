@@ -17,7 +17,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.errors import Unreachable
 from streamdialer.ledger.campaigns import DUE_CAMPAIGNS
 from streamdialer.simulation.embedded_redis import EmbeddedServer
-from tests.conftest import eventually
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio
 

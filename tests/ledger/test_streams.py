@@ -19,7 +19,7 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.consumers.services import Services
 from streamdialer.errors import Unreachable
 from streamdialer.simulation.embedded_redis import EmbeddedServer
-from tests.conftest import eventually
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio
 STREAM = "dialer:events"

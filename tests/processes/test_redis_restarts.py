@@ -22,10 +22,9 @@ from streamdialer.config.settings import Settings
 from streamdialer.errors import Unreachable
 from streamdialer.ledger import mark_server_trusted
 from streamdialer.simulation import Audit, World, WorldConfig, build_world
-from streamdialer.simulation.embedded_redis import EmbeddedServer, find_binary
-from tests.conftest import eventually
-from tests.processes.test_topologies import free_port
+from streamdialer.simulation.embedded_redis import EmbeddedServer, find_binary, free_port
 from tests.support.dialer import Dialer, run_dialer
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio
 SPEED = 40

@@ -20,7 +20,7 @@ from streamdialer.producers.ticks import Schedule, TickProducer
 from streamdialer.simulation import Audit, CallCentre, CentreConfig, World
 from streamdialer.simulation.demo.snapshot import take_snapshot
 from streamdialer.simulation.servers.event_writer import Distort
-from tests.conftest import eventually
+from tests.support.eventually import eventually
 
 SCHEDULE = Schedule(
     dial_interval_s=0.2,

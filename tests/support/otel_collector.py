@@ -17,18 +17,13 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from streamdialer.simulation.embedded_redis import free_port
-from tests import conftest
+from tests.support.eventually import eventually
 
 PHONE: Final = "+15550123987"
 WRITER: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 """The `traceparent` of another program."""
 WITHIN_S: Final = 30.0
 """Of real processes, which have to start first: not a measure of anything."""
-
-
-async def eventually(condition: Callable[[], Any], what: str = "") -> Any:
-    """Waits for what processes do."""
-    return await conftest.eventually(condition, within_s=WITHIN_S, what=what)
 
 
 class Step(msgspec.Struct, frozen=True):

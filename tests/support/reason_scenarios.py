@@ -8,8 +8,8 @@ from typing import Any
 
 from streamdialer.simulation import World, WorldConfig, build_world
 from streamdialer.simulation.servers.http import json_reply
-from tests.conftest import eventually
 from tests.support.dialer import Dialer
+from tests.support.eventually import eventually
 
 NOBODY = WorldConfig(human=0, machine=0, busy=0, failed=0)
 EVERYBODY = WorldConfig(human=1, machine=0, busy=0, failed=0, answer_mean_s=2, talk_mean_s=600)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from streamdialer.consumers.dialing.reasons import LIMITS, REASONS, SKIPPED, table_of
+from streamdialer.consumers.dialing.reasons import LIMITS, REASONS, SKIPPED
 from streamdialer.pacing import Limit
 from streamdialer.pacing.adaptive import Bound
 from streamdialer.rules.caps import CapReason
@@ -56,9 +56,3 @@ def test_every_reason_for_passing_a_contact_over_has_words() -> None:
     python = (ROOT / "streamdialer/consumers/dialing/dial_tick.py").read_text("utf-8")
     found |= set(re.findall(r'"(\w+)": refilled\.', python))
     assert found == set(SKIPPED)
-
-
-def test_every_cause_is_in_the_table() -> None:
-    told = (ROOT / "docs/explain.md").read_text("utf-8")
-    for causes in (REASONS, LIMITS, SKIPPED):
-        assert "\n".join(table_of(causes)) in told

@@ -17,7 +17,7 @@ from streamdialer.broker.heartbeat import ReplicaState
 from streamdialer.broker.keys import GROUP, Keys, Stream
 from streamdialer.cli import app
 from streamdialer.simulation.embedded_redis import EmbeddedServer
-from tests.processes.test_top import terminal
+from tests.support.terminal import terminal
 
 KEYS = Keys()
 
