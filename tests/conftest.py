@@ -16,6 +16,7 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.ledger import mark_server_trusted
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from tests.support.ledger_fixture import LedgerWorld
 
 pytest_plugins = ["tests.support.cli"]
 hypothesis_settings.register_profile("same", derandomize=True)
@@ -89,3 +90,9 @@ def settings(server: EmbeddedServer) -> Settings:
 async def services(redis: Redis, settings: Settings) -> AsyncIterator[Services]:
     async with open_services(settings) as opened:
         yield opened
+
+
+@pytest.fixture
+def world(services: Services) -> LedgerWorld:
+    """Campaigns of one queue, driven through the ledger's stubs."""
+    return LedgerWorld(services)

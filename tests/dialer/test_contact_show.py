@@ -26,11 +26,6 @@ from tests.support.zones import zone_where
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
-
-
 async def shown(world: LedgerWorld, contact: str = "1", **settings: Any) -> ContactDetail:
     """The contact of a campaign with these settings."""
 

@@ -12,7 +12,6 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import CHANNEL
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.services import Services
 from streamdialer.ledger import Update
 from streamdialer.simulation import build_world
 from streamdialer.simulation.world.entities import Contact
@@ -22,11 +21,6 @@ from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
 END = "campaign:exhausted:1"
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
 
 
 @asynccontextmanager

@@ -17,7 +17,6 @@ from streamdialer.broker.heartbeat import ReplicaState
 from streamdialer.broker.keys import GROUP, Keys, Stream
 from streamdialer.cli import app
 from streamdialer.simulation.embedded_redis import EmbeddedServer
-from tests.support.terminal import terminal
 
 KEYS = Keys()
 
@@ -163,20 +162,3 @@ def test_a_purge_nobody_meant_is_wrong_usage(db: Any, arguments: tuple[str, ...]
 
 
 # progress
-
-
-def test_a_long_replay_shows_how_far_it_is_and_a_pipe_gets_none_of_it(
-    server: EmbeddedServer, db: Any
-) -> None:
-    pipe = db.pipeline()
-    for number in range(9000):
-        pipe.xadd(KEYS.stream("dead"), {"stream": KEYS.stream("events"), "entry": "1-0", "=n": number})
-    pipe.execute()
-    with terminal(server.url, "dead", "replay", "--all", "--json") as shown:
-        shown.until("replaying", within_s=30)
-        shown.until("/9000", within_s=30)
-        shown.program.kill()
-    result = run("dead", "replay", "--all")
-    assert result.exit_code == 0
-    assert "replaying" not in result.output
-    assert db.xlen(KEYS.stream("events")) == 9000

@@ -9,27 +9,17 @@ from zoneinfo import ZoneInfo
 import anyio
 import msgspec
 import pytest
-from redis.asyncio import Redis
 
-from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.calling_hours import claim_with_hours
 from streamdialer.consumers.dialing.contact_rows import load_row
-from streamdialer.consumers.services import Services, open_services
 from streamdialer.ledger import ClaimRequest, ClaimResult
 from streamdialer.model import CampaignSettings, Contact
 from streamdialer.rules import calling_hours
-from streamdialer.simulation import CallCentre, build_world
 from tests.support.callbacks import AGENT_WINDOW_S, ask, ask_many, check, newest_call
 from tests.support.ledger_fixture import LedgerWorld
-from tests.support.ticks_stage import Hall
 from tests.support.zones import NAMES
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
 
 
 async def test_any_number_of_callbacks_for_absent_agents_does_not_stop_the_line(world: LedgerWorld) -> None:
@@ -97,29 +87,6 @@ async def test_what_stands_aside_may_be_asked_for_otherwise_suppressed_or_loaded
     calls: Any = await world.services.client.xrange("dialer:calls")
     assert {(fields["contact"], fields.get("agent")) for _, fields in calls[-2:]} == {("3", "9"), ("1", "8")}
     await check(world)
-
-
-async def test_contacts_behind_callbacks_that_stand_aside_are_loaded_and_dialed(
-    redis: Redis, settings: Settings
-) -> None:
-    sim = build_world(agents=0, contacts=8)
-    async with CallCentre(sim, settings.redis_url) as centre:
-        here = msgspec.structs.replace(
-            settings, backend_url=centre.backend_url, refill_interval_s=600, refill_threshold=2, page_size=2
-        )
-        async with open_services(here) as services:
-            await services.client.hset("campaign:1", "status", "active")
-            hall = Hall(centre, services)
-            assert (await hall.dial()).ready == 4
-            loaded = [str(one) for one in await services.client.zrange("sd:c:1:ready", 0, -1)]
-            for contact in loaded:
-                assert await ask(hall.world, contact, -60, agent="9") == "applied"
-            for agent in (1, 2):
-                sim.add_agent(agent, "sales")
-            await services.queues.invalidate_agents("sales")
-            await hall.dial()
-            assert (await hall.dial()).dialed == 2
-            assert not set(await hall.dialed()) & set(loaded)
 
 
 async def test_nothing_is_kept_of_a_callback_whose_grace_is_over_while_others_stand_aside(

@@ -10,19 +10,13 @@ from streamdialer.broker import BadEntry, Entry
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.events import read_event
 from streamdialer.consumers.handlers.callbacks import instant_ms
-from streamdialer.consumers.services import Services
 from streamdialer.ledger import InFlightRow
 from streamdialer.model import Attempt, CallbackEvent, Contact
-from tests.support.callbacks import HOUR_S, AGENT_WINDOW_S, ask, check, newest_call, pass_by, told
+from tests.support.callbacks import AGENT_WINDOW_S, HOUR_S, ask, check, newest_call, pass_by, told
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_invariants import check_ledger
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
 
 
 async def test_a_callback_waits_for_its_instant_and_then_goes_before_priority_ten(world: LedgerWorld) -> None:

@@ -180,7 +180,7 @@ class Orders:
             return
         about = {"campaign_id": "1", "contact_id": attempt.contact, "call_id": call_id}
         event = msgspec.convert({"type": kind, **about, **data}, CallEvent, strict=False)
-        heard = await self.services.campaigns.apply_call_event(event, fact_of(event), "", entry)
+        heard = await self.services.campaigns.apply_call_event(event, fact_of(event), "support", entry)
         assert heard.outcome in ("applied", "unchanged", "ended")
 
     async def _hear_callback(self, attempt: Attempt, entry: str, in_s: str = "3600", agent: str = "") -> None:

@@ -7,17 +7,11 @@ from typing import Any
 import pytest
 
 from streamdialer.broker.scripts import Scripts
-from streamdialer.consumers.services import Services
 from streamdialer.ledger import campaigns
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
 
 
 async def test_a_claim_takes_the_highest_priority_first_and_the_oldest_of_a_priority(

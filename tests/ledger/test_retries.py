@@ -7,16 +7,10 @@ from typing import Any
 
 import pytest
 
-from streamdialer.consumers.services import Services
 from streamdialer.model import Attempt
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
 
 
 async def told(world: LedgerWorld, contact: str = "1") -> tuple[str, int | None]:

@@ -5,17 +5,11 @@ from __future__ import annotations
 import pytest
 
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, snapshot_of
-from streamdialer.consumers.services import Services
 from streamdialer.pacing import decide
 from tests.support.callbacks import AGENT_WINDOW_S, ask, ask_many, check
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
 
 
 # ---- agents ----

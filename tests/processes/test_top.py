@@ -15,6 +15,7 @@ import pytest
 import redis as blocking
 
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from tests.support.cli import KEYS, Run
 from tests.support.terminal import terminal
 
 
@@ -80,3 +81,20 @@ def test_a_server_that_never_answered_is_an_error(own_server: EmbeddedServer) ->
     with terminal("redis://127.0.0.1:1", "top") as shown:
         assert shown.end() == 3
         assert "cannot be reached" in shown.text
+
+
+def test_a_long_replay_shows_how_far_it_is_and_a_pipe_gets_none_of_it(
+    server: EmbeddedServer, run: Run, db: Any
+) -> None:
+    pipe = db.pipeline()
+    for number in range(9000):
+        pipe.xadd(KEYS.stream("dead"), {"stream": KEYS.stream("events"), "entry": "1-0", "=n": number})
+    pipe.execute()
+    with terminal(server.url, "dead", "replay", "--all", "--json") as shown:
+        shown.until("replaying", within_s=30)
+        shown.until("/9000", within_s=30)
+        shown.program.kill()
+    result = run("dead", "replay", "--all")
+    assert result.exit_code == 0
+    assert "replaying" not in result.output
+    assert db.xlen(KEYS.stream("events")) == 9000

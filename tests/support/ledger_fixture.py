@@ -157,6 +157,14 @@ class LedgerWorld:
                 if score != float("inf"):
                     await client.zadd(key, {contact: score - seconds * 1000})
 
+    async def make_stale(self, *contacts: str) -> None:
+        """The backend last listed these contacts of campaign 1 a day ago."""
+        for contact in contacts:
+            record = await self.record(contact)
+            record["sn"] -= 86_400_000
+            raw = msgspec.json.encode(record).decode()
+            await self.services.client.hset(self.services.keys.records("1"), contact, raw)
+
     async def sweep(self, campaign: str = "1") -> Any:
         return await self.services.campaigns.sweep(campaign, 200)
 

@@ -10,8 +10,8 @@ from streamdialer.simulation import CallCentre
 from tests.support.ledger_fixture import LedgerWorld
 
 
-class Hall:
-    """A call centre whose backend one stage of ticks reads."""
+class StageWithBackend:
+    """A call centre, and one stage of ticks that reads its backend."""
 
     def __init__(self, centre: CallCentre, services: Services) -> None:
         self.centre = centre

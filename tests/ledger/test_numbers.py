@@ -7,27 +7,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiohttp import web
 
 from streamdialer.broker import DeadLetter, Entry
-from streamdialer.config.settings import Settings
 from streamdialer.consumers.calls import read_call
 from streamdialer.consumers.dialing.contact_rows import load_row
-from streamdialer.consumers.services import Services
 from streamdialer.model import Attempt, Contact
 from streamdialer.operations.dead_letters import masked_letter
-from streamdialer.simulation import build_world
-from streamdialer.simulation.world.config import WorldConfig
-from tests.support.dialer import run_dialer
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
 THREE = ("+15550000001", "+15550000002", "+15550000003")
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
 
 
 def contact(**fields: Any) -> Contact:
@@ -214,22 +203,3 @@ def test_no_number_of_a_dead_letter_is_shown() -> None:
     shown = str(masked_letter(letter).original)
     assert not any(number in shown for number in THREE)
     assert "002" in shown
-
-
-async def test_each_of_a_contacts_phones_rings_in_its_turn(settings: Settings, redis: object) -> None:
-    nobody_answers = WorldConfig(human=0, machine=0, busy=0, failed=0)
-    world = build_world(
-        agents=1, contacts=1, answer_rate=0, speed=100, retry_delay_s=20, config=nobody_answers
-    )
-    world.contacts[1].phones = list(THREE)
-    rang: list[str] = []
-
-    async def note(request: web.Request) -> None:
-        if request.path == "/calls/originate":
-            rang.append(msgspec.json.decode(await request.read())["phone_number"])
-
-    async with run_dialer(settings, world, speed=100) as dialer:
-        dialer.centre.dialer_api.set_responder(note)
-        await dialer.until_all_are_final()
-        assert rang == list(THREE)
-        assert world.contacts[1].status == "no_answer"

@@ -8,9 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
-from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CampaignError
 from streamdialer.ledger import InFlightRow, PreviewLimits
@@ -18,10 +16,7 @@ from streamdialer.model import Attempt, CampaignSettings
 from streamdialer.operations.contact_detail import contact_detail
 from streamdialer.operations.eligibility import fetch_calling_hours
 from streamdialer.rules import caps_of, load_pack
-from streamdialer.simulation import WorldConfig, build_world
 from tests.support.caps_fixture import HOUR_S, CapsWorld
-from tests.support.dialer import run_dialer
-from tests.support.eventually import eventually
 from tests.support.preview_fixture import PreviewWorld
 
 pytestmark = pytest.mark.anyio
@@ -438,29 +433,3 @@ def test_a_campaigns_caps_come_on_top_of_its_packs() -> None:
     ]
     assert caps.longest_ms == 999 * HOUR_S * 1000
     assert caps_of(load_pack("none"), CampaignSettings(queue_name="sales")).encoded() == ""
-
-
-async def test_the_dialer_calls_nobody_more_often_than_the_cap(settings: Settings, redis: Redis) -> None:
-    config = WorldConfig(human=0, machine=0, busy=0.9, failed=0.05)
-    sim = build_world(
-        agents=6, contacts=8, speed=200, retry_delay_s=20, max_retries=9, config=config, answer_rate=0
-    )
-    next(iter(sim.campaigns.values())).attempt_caps = [{"count": 2, "window_h": 24, "scope": "number"}]
-    async with run_dialer(settings, sim, speed=200) as dialer:
-
-        async def all_wait() -> bool:
-            return await dialer.count("deferred") == 8 and dialer.centre.summary().total.originates == 16
-
-        await eventually(all_wait, what="everybody was called twice")
-        result = await dialer.tick()
-        assert (result.dialed, result.reason) == (0, "no_contacts")
-        assert set(sim.auditor.per_contact.values()) == {2}
-        await eventually(lambda: _is_capped(dialer.services), what="the reason is noted")
-
-
-async def _is_capped(services: Services) -> bool:
-    ask_hours = partial(fetch_calling_hours, services.settings, "1")
-    details = [
-        await contact_detail(services.client, services.keys, "1", str(n), ask_hours) for n in range(1, 9)
-    ]
-    return {one.reason for one in details} == {"cap_attempts"}
