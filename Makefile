@@ -2,14 +2,17 @@
 # ARGS passes options: make demo ARGS='--agents 20', make test ARGS='-k pacing'.
 
 PYTHON ?= python3
+# Most tests wait for a server or a process: with one worker per core the cores idle half of the time.
+WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test browser check clean
+.PHONY: help demo quick test browser check clean
 
 help:
 	@echo "make demo    the whole dialer against a simulated call centre, nothing else needed"
+	@echo "make quick   the tests of pure code and of the Lua scripts, in a minute: for every save"
 	@echo "make test    all tests"
 	@echo "make browser a Chromium from Debian's packages, for the tests of the dashboard"
 	@echo "make check   format, lint, types, layers"
@@ -18,8 +21,12 @@ help:
 demo: .venv/.demo
 	$(BIN)/streamdialer demo $(ARGS)
 
+# Without the tests marked `long`, and with a tenth of the ledger's random steps. It computes: one worker per core.
+quick: .venv/.dev
+	LEDGER_STEPS=1000 $(BIN)/pytest -q -n auto --dist worksteal -m 'not long' tests/unit tests/ledger $(ARGS)
+
 test: .venv/.dev .venv/.promtool
-	$(BIN)/pytest -n auto $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 browser:
 	@command -v chromium || command -v google-chrome || { test "$$(id -u)" = 0 \

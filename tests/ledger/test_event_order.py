@@ -7,7 +7,7 @@ event the whole ledger is looked at.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import anyio
@@ -100,6 +100,14 @@ ENDINGS: Final[dict[str, list[Said]]] = {
         ("call_abandoned", {}),
     ],
 }
+
+
+THREE_EVENTS: Final = ("talked", "contradiction", "two causes")
+
+
+def some_are_long(endings: Iterable[str], *long: str) -> list[Any]:
+    """Parameters of a test; `make quick` leaves out the long ones, which have hundreds of orders."""
+    return [pytest.param(one, marks=pytest.mark.long if one in long else ()) for one in endings]
 
 
 def arrangements(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
@@ -220,7 +228,7 @@ def assert_one_ledger(outcomes: list[Any], orders: Sequence[Any]) -> None:
         assert outcome == outcomes[0], f"{order} does not end as {orders[0]}"
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("ending", some_are_long(ENDINGS, "five stories", "everything at once"))
 @pytest.mark.parametrize("call_id", ["c1", ""])
 async def test_every_order_and_repetition_of_an_attempts_events_ends_in_one_ledger(
     services: Services, ending: str, call_id: str
@@ -271,7 +279,7 @@ LATE: Final[dict[str, list[Said]]] = {
 }
 
 
-@pytest.mark.parametrize("ending", ["talked", "no answer", "contradiction", "two causes"])
+@pytest.mark.parametrize("ending", ["no answer", *some_are_long(THREE_EVENTS, *THREE_EVENTS)])
 @pytest.mark.parametrize("late", LATE)
 @pytest.mark.parametrize("has_call_id", [True, False])
 async def test_events_of_an_attempt_the_deadline_ended_mix_with_those_of_the_next_in_any_order(

@@ -28,6 +28,7 @@ def _spread(abandoned: int, windows: int) -> list[int]:
     return [abandoned * (at + 1) // windows - abandoned * at // windows for at in range(windows)]
 
 
+@pytest.mark.long
 def test_where_few_are_abandoned_all_is_dared_and_otherwise_the_cap_costs_work() -> None:
     daring = best(days(abandoned_per_theta=0.1), hours=4.0, above=0.0)
     capped = best(days(abandoned_per_theta=1.0), hours=4.0, above=0.0)

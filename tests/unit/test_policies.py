@@ -99,6 +99,7 @@ def test_no_policy_places_calls_when_nobody_works(name: str) -> None:
     assert simulate(scenario, build_policy(name, ALL_POLICIES), seed=1).total.abandoned == 0
 
 
+@pytest.mark.long
 def test_who_knows_more_keeps_agents_busier() -> None:
     scenario = Scenario(agents=10, hours=1)
     by_name = {
@@ -129,6 +130,7 @@ def test_the_bound_that_knows_every_chance_is_moved_by_nothing_it_sees() -> None
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["lunch_doubles", "agents_leave", "trunk_busy"])
 def test_a_shock_is_survived_within_the_cap_and_soon_over(name: str) -> None:
     scenario = msgspec.structs.replace(load_scenario(name), agents=20, hours=2.75)

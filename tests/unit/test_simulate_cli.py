@@ -87,6 +87,7 @@ def test_a_mistake_is_told_in_one_line(arguments: tuple[str, ...], said: str) ->
     assert result.stdout == ""
 
 
+@pytest.mark.long
 def test_a_picture_is_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "day.png"
