@@ -30,6 +30,14 @@ KNOWN_KEYS = [
 ]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    for item in items:
+        if "unit" in item.path.parts and "server" in item.fixturenames:
+            raise pytest.UsageError(
+                f"{item.nodeid} uses a server: it belongs in tests/ledger or tests/dialer"
+            )
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"

@@ -34,6 +34,7 @@ def test_start_pause_and_stop_write_the_status_and_tell_everybody(run: Run, db: 
         assert ok(run("campaign", "start", "7")) == "campaign 7: active\n"
 
 
+@pytest.mark.leaves("campaign:4:stats")
 def test_campaigns_known_to_the_ledger_or_by_their_public_hash_are_listed(run: Run, db: Any) -> None:
     db.hset("campaign:10", mapping={"status": "active"})
     db.hset("campaign:2", mapping={"status": "paused"})
@@ -60,6 +61,8 @@ def test_show_tells_of_agents_calls_and_the_last_decision(run: Run, db: Any) -> 
     db.zadd(KEYS.queue_free("sales"), {"1001": 1})
     record = {"status": "skipped", "kind": "dial", "campaign_id": "5", "reason": "no_agents", "dialed": 0}
     db.xadd(KEYS.decisions("5"), {"tick": "1-0", "record": json.dumps(record)})
+    for key in (KEYS.queue_free("sales"), KEYS.decisions("5")):
+        db.expire(key, 60)
     detail = read(run("campaign", "show", "5", "--json"))
     assert detail["agents_free"] == 1
     assert detail["public"]["status"] == "active"
@@ -90,7 +93,7 @@ def test_run_adds_a_tick_and_prints_its_id(run: Run, db: Any) -> None:
 
 def test_a_stored_result_is_printed(run: Run, db: Any) -> None:
     stored = {"status": "skipped", "kind": "dial", "campaign_id": "7", "reason": "not_active"}
-    db.set(KEYS.tick("1-0"), json.dumps(stored))
+    db.set(KEYS.tick("1-0"), json.dumps(stored), ex=60)
     assert read(run("result", "1-0", "--json")) == stored
     assert re.search("^reason +not_active$", ok(run("result", "1-0")), re.MULTILINE)
 
@@ -98,7 +101,7 @@ def test_a_stored_result_is_printed(run: Run, db: Any) -> None:
 def test_a_dial_result_is_told_in_words_before_its_figures(run: Run, db: Any) -> None:
     stored = {"status": "ok", "kind": "dial", "campaign_id": "7", "dialed": 1, "available_agents": 2}
     stored |= {"active_calls": 1, "mode": "progressive", "limit": "agents", "at": 1_700_000_000_123}
-    db.set(KEYS.tick("1-0"), json.dumps({**stored, "steps": [["agents", 2, 1]]}))
+    db.set(KEYS.tick("1-0"), json.dumps({**stored, "steps": [["agents", 2, 1]]}), ex=60)
     first, *figures = ok(run("result", "1-0")).splitlines()
     assert first.startswith("Placed 1 call: 2 free agents, 1 unanswered call (progressive); every free agent")
     shown = dict(re.split(" {2,}", line, maxsplit=1) for line in figures)

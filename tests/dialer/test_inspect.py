@@ -60,6 +60,8 @@ def beat(db: Any, name: str, heard_ago_s: float = 0.5, **changes: Any) -> None:
     state = ReplicaState(**(plain | changes))
     db.hset(KEYS.replica_states, name, msgspec.json.encode(state))
     db.zadd(KEYS.replicas, {name: (time.time() - heard_ago_s) * 1000})
+    for key in (KEYS.replica_states, KEYS.replicas):
+        db.expire(key, 60)
 
 
 def test_active_names_what_each_process_works_on(db: Any) -> None:

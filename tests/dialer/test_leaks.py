@@ -129,6 +129,7 @@ async def is_no_consumer(client: Redis, stream: str, name: str) -> bool:
     return name not in [one["name"] for one in consumers]
 
 
+@pytest.mark.leaves("sd:c:1:ready", "campaign:1", "sd:tick:1-1", "sd:server")
 @pytest.mark.parametrize(
     ("key", "expires_s", "told"),
     [

@@ -22,8 +22,8 @@ from streamdialer.observability.health import HealthPort
 from streamdialer.simulation import build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
 from tests.support.dialer import run_dialer
-from tests.support.eventually import eventually
-from tests.support.health_port import read, scrape, status, status_is, value
+from tests.support.eventually import eventually, wait_until
+from tests.support.health_port import Samples, read, scrape, status, status_is, value
 
 pytestmark = pytest.mark.anyio
 
@@ -44,8 +44,13 @@ async def test_a_running_dialer_shows_its_work(redis: Redis, settings: Settings)
         before = await scrape(port)
         await dialer.until(lambda audit: audit.total.originates >= 20, within_s=40)
         await eventually(lambda: status_is(port, "/ready", 200))
-        await anyio.sleep(3.1)  # the readings are renewed
-        samples = await scrape(port)
+
+        async def renewed() -> Samples | None:
+            samples = await scrape(port)
+            is_whole = value(samples, "streamdialer_campaigns", state="active") == 2
+            return samples if is_whole and value(samples, "streamdialer_agents") == 6 else None
+
+        samples = await eventually(renewed, what="what Redis holds is measured anew")
         known = set(msgspec.to_builtins([one.name for one in metrics.ALL]))
         bases = {
             name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count") for name, _ in samples
@@ -97,6 +102,7 @@ async def test_what_redis_holds_is_measured(redis: Redis, services: Services) ->
     await redis.zadd(keys.dialing("0"), {"a": 1, "b": (now_s + 60) * 1000})
     await redis.zadd(keys.orphaned("1"), {"a": 1})
     await redis.zadd(keys.queue_free("sales"), {"7": 1, "8": 1})
+    await redis.expire(keys.queue_free("sales"), 60)
     await redis.hset(keys.api, mapping={"until": (now_s + 60) * 1000, "reason": "dialer_api_down"})
     await redis.xgroup_create(keys.stream("calls"), "streamdialer", mkstream=True)
     for _ in range(3):
@@ -229,9 +235,7 @@ def test_a_stuck_event_loop_does_not_answer() -> None:
     loop = threading.Thread(target=anyio.run, args=(work,))
     loop.start()
     try:
-        deadline = time.monotonic() + 5
-        while not is_live(1):
-            assert time.monotonic() < deadline
+        wait_until(lambda: is_live(1))
         stuck.set()
         time.sleep(0.05)
         assert not is_live(0.5)

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import anyio
 import msgspec
 import pytest
 
@@ -15,7 +14,7 @@ from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.ledger import ClaimRequest, ClaimResult
 from streamdialer.model import CampaignSettings, Contact
 from streamdialer.rules import calling_hours
-from tests.support.callbacks import AGENT_WINDOW_S, ask, ask_many, check, newest_call
+from tests.support.callbacks import AGENT_WINDOW_S, ask, ask_many, check, end_agent_window, newest_call
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.zones import NAMES
 
@@ -58,10 +57,10 @@ async def test_callbacks_that_stand_aside_come_first_as_soon_as_their_agent_is_f
 async def test_what_stands_aside_is_anyones_after_the_grace(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2)
     await world.set_agents(2)
-    await ask(world, "2", 2 - AGENT_WINDOW_S, agent="9")
+    await ask(world, "2", -60, agent="9")
     await world.sweep()
     assert (await world.claim(level=1)).skipped == {"agent_not_free": 1}
-    await anyio.sleep(2)  # until the grace is over
+    await end_agent_window(world, "2")
     await world.claim(level=2)
     call = await newest_call(world)
     assert (call["contact"], call.get("agent")) == ("2", None)

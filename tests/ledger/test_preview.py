@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import anyio
 import msgspec
 import pytest
 
 from streamdialer.consumers.services import Services
 from streamdialer.ledger import InFlightRow, PreviewLimits
+from tests.support.ledger_reader import move_clock
 from tests.support.preview_fixture import OFFER_S, TERMS, PreviewWorld, terms
 
 pytestmark = pytest.mark.anyio
@@ -275,7 +275,7 @@ async def test_late_news_of_a_call_ends_the_offer_of_its_contact(world: PreviewW
     await world.set_agents(1)
     attempt = await world.place_one()
     await world.settle(attempt, "not_placed", "campaign", 0)
-    await anyio.sleep(0.002)
+    await move_clock(world.services.client, world.services.keys, 1)
     await world.says("requested", "5")
     await world.event("call_ringing", attempt)
     assert await world.state_of("1") == "dialing"

@@ -6,7 +6,7 @@ import pytest
 
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, snapshot_of
 from streamdialer.pacing import decide
-from tests.support.callbacks import AGENT_WINDOW_S, ask, ask_many, check
+from tests.support.callbacks import ask, ask_many, check, end_agent_window
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +55,7 @@ async def test_callbacks_whose_grace_is_over_have_their_share_again(world: Ledge
     await ask(world, "1", -60, agent="9")
     await world.claim(level=1, others={"2": 1.0})
     assert await shares(world) == [0, 1]
-    await world.services.client.zincrby("sd:c:1:ready", -AGENT_WINDOW_S * 1000, "1")
+    await end_agent_window(world, "1")
     assert await shares(world) == [1, 1]
 
 

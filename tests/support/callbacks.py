@@ -12,6 +12,7 @@ from tests.support.ledger_invariants import check_ledger
 
 HOUR_S = 3600
 AGENT_WINDOW_S = 900
+"""So long a callback waits for its agent; then it is anyone's."""
 
 
 async def ask(
@@ -42,6 +43,15 @@ async def pass_by(world: LedgerWorld, contact: str) -> None:
     await world.services.client.hset(records, contact, msgspec.json.encode(record))
     await world.services.client.zadd(world.services.keys.deferred("1"), {contact: 1})
     await world.sweep()
+
+
+async def end_agent_window(world: LedgerWorld, contact: str) -> None:
+    """A callback that stands aside for its agent has waited long enough."""
+    keys = world.services.keys
+    record = await world.record(contact)
+    record["cb"]["gr"] -= AGENT_WINDOW_S * 1000
+    await world.services.client.hset(keys.records("1"), contact, msgspec.json.encode(record))
+    await world.services.client.zincrby(keys.ready("1"), -AGENT_WINDOW_S * 1000, contact)
 
 
 async def told(world: LedgerWorld, contact: str) -> str:
