@@ -1,4 +1,4 @@
-# The door to a checkout: make demo, make test, make check, make clean.
+# The door to a checkout: make demo, make quick, make test, make check, make clean.
 # ARGS passes options: make demo ARGS='--agents 20', make test ARGS='-k pacing'.
 
 PYTHON ?= python3
@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 help:
 	@echo "make demo    the whole dialer against a simulated call centre, nothing else needed"
-	@echo "make quick   the tests of pure code and of the Lua scripts, in a minute: for every save"
+	@echo "make quick   the tests of unit/ and ledger/, in about a minute"
 	@echo "make test    all tests"
 	@echo "make browser a Chromium from Debian's packages, for the tests of the dashboard"
 	@echo "make check   format, lint, types, layers"

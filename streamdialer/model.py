@@ -1,7 +1,7 @@
 """The words of the field as typed structs: campaign, contact, agent, call event, tick.
 
-Everything read from outside becomes one of these at the edge. Ids may arrive as integers or strings; inside they
-are strings that are safe in a key name.
+Everything read from outside becomes one of these at the edge. Ids may arrive as integers or strings; inside they are
+strings that are safe in a key name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import msgspec
 
 DialMode = Literal["preview", "progressive", "predictive", "power"]
 Pacing = Literal["fixed", "adaptive"]
-CampaignStatus = Literal["draft", "active", "paused", "completed", "cancelled"]
 TickKind = Literal["dial", "retry", "stats", "cleanup"]
 TICK_KINDS: Final[tuple[TickKind, ...]] = get_args(TickKind)
 
@@ -53,7 +52,7 @@ AGENT_STATES: Final[dict[str, AgentState]] = {
     **dict.fromkeys(("busy", "on_call", "oncall", "in_call", "incall", "talking", "ringing"), "busy"),
     **dict.fromkeys(("wrapup", "wrap_up", "acw", "after_call_work", "aftercall"), "wrapup"),
 }
-"""The backend's words for what an agent does; others stand for somebody who takes no calls now."""
+"""The backend's words for an agent's state; every other word means offline."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 
@@ -68,7 +67,7 @@ def normalise_id(raw: object) -> str:
 
 
 def wire_id(internal: str) -> int | str:
-    """An id as other programs expect it: an integer wherever it is one."""
+    """An id as other programs expect it: an integer if it looks like one."""
     return int(internal) if internal.isascii() and internal.isdigit() else internal
 
 
@@ -77,19 +76,19 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     queue_name: str
     name: Any = None
-    """What people call the campaign; anything but text is ignored."""
+    """For people; anything but text is ignored."""
     dial_mode: DialMode = "progressive"
     pacing_ratio: Annotated[float, msgspec.Meta(gt=0)] = 1.2
     """Calls per free agent, for predictive (up to 3.0) and power (up to 5.0)."""
     max_concurrent_calls: Annotated[int, msgspec.Meta(ge=0)] = 50
     max_retries: Annotated[int, msgspec.Meta(ge=0)] = 3
-    """Largest number of attempts per contact."""
+    """Most attempts per contact."""
     retry_delay: Annotated[float, msgspec.Meta(ge=0)] = 300.0
     """Seconds from the end of an attempt to the next."""
     retry_rules: dict[str, Any] | None = None
-    """What follows which end of an attempt, where it is not as by default: `rules.retry`."""
+    """What follows each end of an attempt, where it differs from the default: `rules.retry`."""
     attempt_caps: list[Any] | None = None
-    """These four narrow what the rule pack allows: `rules.caps`."""
+    """These four fields narrow what the rule pack allows: `rules.caps`."""
     contact_caps: list[Any] | None = None
     min_gap: dict[str, Any] | None = None
     abandon_cooloff: dict[str, Any] | None = None
@@ -101,12 +100,12 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     days_of_week: tuple[Annotated[int, msgspec.Meta(ge=0, le=6)], ...] | None = None
     timezone: str | None = None
     pacing: Pacing | None = None
-    """Of predictive campaigns; None is what the settings say."""
+    """Of predictive campaigns; None means the setting's."""
     abandon_cap: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.03
-    """Most abandoned calls per call answered by a person, within the window of the rule pack."""
+    """Largest share of abandoned calls, of the calls answered by a person, within the window of the rule pack."""
     rule_pack: str | None = None
     country: str | None = None
-    """Of numbers without a calling code, ISO 3166 alpha-2; None is what the settings say."""
+    """Of numbers without a calling code, ISO 3166 alpha-2; None means the setting's."""
     weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
 
     @property
@@ -115,7 +114,7 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Agent(msgspec.Struct, frozen=True):
-    """One agent of a queue as the backend lists them."""
+    """One agent of a queue, as the backend lists it."""
 
     id: int | str
     status: str | None = None
@@ -131,55 +130,55 @@ class Agent(msgspec.Struct, frozen=True):
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
-    """One contact of a campaign as the backend lists them; unknown fields are ignored."""
+    """One contact of a campaign, as the backend lists it; unknown fields are ignored."""
 
     id: int | str
     phone_number: str | None = None
     phone_2: str | None = None
     phone_3: str | None = None
     phones: Any = None
-    """All numbers as a list of strings, in place of the three fields; anything else is ignored."""
+    """All numbers as a list of strings; replaces the three fields. Anything else is ignored."""
     status: str = "pending"
     priority: int | None = 5
     """1–10, higher first."""
     attempts: int | None = 0
     last_attempt: str | float | None = None
-    """ISO 8601; anything else counts as not known."""
+    """ISO 8601; anything else counts as unknown."""
     timezone: str | None = None
     custom_data: Any = None
     do_not_call: bool = False
 
     @property
     def is_suppressed(self) -> bool:
-        """The backend says that nobody calls them."""
+        """The backend says: do not call."""
         return self.do_not_call or self.status == "do_not_call"
 
     @property
     def numbers(self) -> list[str]:
-        """The numbers that have a digit, each once, in the order they are tried."""
+        """The numbers that have a digit, each once, in dialing order."""
         listed = self.phones if isinstance(self.phones, list) else []
         return _dialable(listed) or _dialable([self.phone_number, self.phone_2, self.phone_3])
 
 
 class ContactData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the ledger keeps of a contact, as JSON the scripts read little of."""
+    """What the ledger keeps of a contact, as JSON; the scripts read little of it."""
 
     id: int | str
     phone_number: str = ""
-    """As the backend spells it: so it is sent."""
+    """In the backend's spelling, in which it is dialed."""
     phones: list[str] = []
-    """All of them, where there are several."""
+    """All numbers, if there are several."""
     n: list[str] = []
-    """The same numbers as they are compared: E.164, or the digits where no country was known."""
+    """The same numbers in the spelling for comparison: E.164, or the digits if the country is unknown."""
     timezone: str = ""
     dnc: bool = False
-    """The backend says that nobody calls them."""
+    """The backend says: do not call."""
     custom_data: Any = None
-    """What an agent is shown, in preview campaigns."""
+    """Shown to an agent in preview campaigns."""
 
 
 class CallEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """News of one call, from whoever watches the telephone network."""
+    """One event of a call, written by a producer that watches the telephone network."""
 
     type: CallEventType
     campaign_id: str
@@ -192,11 +191,11 @@ class CallEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds."""
     disposition: str = ""
     cause: str = ""
-    """SIP or Q.850 cause, as given."""
+    """SIP or Q.850 cause, in the producer's spelling."""
 
 
 class DoNotCallEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody does not want to be called: a number, or a contact with whatever number they have."""
+    """A request not to call: a number, or a contact with all their numbers."""
 
     type: ContactEventType
     campaign_id: str = ""
@@ -205,12 +204,12 @@ class DoNotCallEvent(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
     @property
-    def names_somebody(self) -> bool:
+    def has_target(self) -> bool:
         return bool(self.phone_number or (self.contact_id and self.campaign_id))
 
 
 class AgentEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """News of one agent; queue and campaign say where, when the agent is not known yet."""
+    """One event of an agent; `queue` or `campaign_id` place an agent who is not known yet."""
 
     type: AgentEventType
     agent_id: str = ""
@@ -219,7 +218,6 @@ class AgentEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def state(self) -> AgentState:
-        """What the agent is now."""
         return AGENT_EVENT_STATES[self.type]
 
 
@@ -232,36 +230,36 @@ class CallbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     at: str
     """ISO 8601, with an offset or Z."""
     phone_number: str = ""
-    """'' is the contact's own."""
+    """'' means the contact's own."""
     agent_id: str = ""
-    """Who is asked for, '' is anyone."""
+    """The requested agent; '' means any."""
 
 
 class PreviewEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent of a preview campaign asks for a contact, or says what to do with the one shown."""
+    """An agent of a preview campaign asks for a contact, accepts it or skips it."""
 
     type: PreviewEventType
     campaign_id: str
     agent_id: str
     contact_id: str = ""
-    """'' is the one the agent is shown."""
+    """'' means the contact the agent previews."""
     reason: str = ""
 
 
 class PreviewAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent is told: the contact they are shown, or why there is none."""
+    """The answer to an agent: the contact to preview, or why there is none."""
 
     type: str
     """preview_offered, preview_none, preview_refused, preview_skipped or preview_expired."""
     campaign_id: str
     agent_id: str
     contact_id: str
-    """'' where there is none."""
+    """'' without a contact."""
     request: str
-    """Id of the agent's event this answers."""
+    """Id of the agent's event."""
     data: dict[str, Any]
-    """Of a contact: id, phone_number, custom_data, attempts, expires_at, of a callback also callback_at and
-    callback_number; otherwise the reason."""
+    """With a contact: id, phone_number, custom_data, attempts, expires_at, and for a callback callback_at and
+    callback_number; else the reason."""
 
 
 class Tick(msgspec.Struct, frozen=True):
@@ -273,7 +271,7 @@ class Tick(msgspec.Struct, frozen=True):
 
 
 class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What a tick did; stored by its id and kept as the campaign's decision record."""
+    """What a tick did; stored under the tick's id, and kept as the campaign's decision record."""
 
     status: Literal["ok", "skipped", "error"]
     kind: TickKind
@@ -292,26 +290,30 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     wanted: int | None = None
     """Calls the campaign's formula alone would place."""
     level: int | None = None
-    """Placed-and-unanswered calls the campaign may have, after the queue's agents were shared."""
+    """Placed and unanswered calls the campaign may have, after campaigns share the queue's agents."""
     limit: str | None = None
     """The limit that bound."""
     pacing_ratio: float | None = None
     max_concurrent_calls: int | None = None
     share: int | None = None
-    """Free agents the campaign was given of its queue's."""
+    """The campaign's share of the queue's free agents."""
     steps: list[tuple[str, int, int]] | None = None
-    """The limits in the order they were applied: name, calls that could be placed now before it, and after it."""
+    """The limits in order: name, calls that could be placed now before the limit, and after it."""
     adaptive: dict[str, Any] | None = None
-    """What adaptive pacing saw and reckoned: `pacing.adaptive.AdaptiveDecision`."""
+    """Inputs and results of adaptive pacing: `pacing.adaptive.AdaptiveDecision`."""
     shadow: dict[str, Any] | None = None
-    """The same of a campaign that is not dialed by it: what it would have placed."""
+    """The same for a campaign with another pacing: what adaptive pacing would have placed."""
     orphaned: int | None = None
-    """Contacts whose call Redis has forgotten and that may still be up."""
+    """Contacts whose call Redis has lost and that may still be live."""
     skipped: dict[str, int] | None = None
-    """Contacts passed over, by reason."""
+    """Skipped contacts, by reason."""
     why: dict[str, str] | None = None
-    """What the rule says of the first of them, by reason."""
+    """The rule that skipped the first of them, by reason."""
     refilled: int | None = None
+    ages_s: dict[str, float] | None = None
+    """How old the inputs of the decision were."""
+    retries: list[str] | None = None
+    """The inputs that a try found out of date; they were refreshed, and it was tried again."""
     reset: int | None = None
     statistics: dict[str, Any] | None = None
     removed: int | None = None
@@ -326,7 +328,7 @@ class Attempt(msgspec.Struct, frozen=True):
     contact: str
     number: int
     token: str
-    """Names this reservation; a later one of the same attempt has another."""
+    """Of this reservation; a later reservation of the same attempt has another."""
 
     @property
     def id(self) -> str:
@@ -340,5 +342,5 @@ def _dialable(numbers: list[Any]) -> list[str]:
 
 
 ObservationKind = Literal["human", "machine", "busy", "failed", "no_answer", "abandoned", "talk", "wrapup"]
-"""`human` and `machine`: who answered; `busy`, `failed`, `no_answer`: why nobody did; `abandoned`: a person who had
-answered was gone before an agent was there; `talk`, `wrapup`: an agent's work of that kind is over."""
+"""`human` and `machine`: who answered; `busy`, `failed`, `no_answer`: why there was no answer; `abandoned`: a person
+answered and hung up before an agent was there; `talk`, `wrapup`: an agent's work of that kind has ended."""

@@ -6,15 +6,13 @@ that is idempotent by token retries, nobody else. Blocking reads get a connectio
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import anyio
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode, ClusterPipeline, RedisCluster
-from redis.asyncio.connection import Connection
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -37,7 +35,8 @@ from redis.exceptions import (
 )
 
 from streamdialer.broker.keys import Keys
-from streamdialer.errors import SettingsError, Unreachable
+from streamdialer.config.urls import RedisUrl, mask_url, parse_redis_url
+from streamdialer.errors import Unreachable
 
 TRANSIENT: Final = (
     RedisConnectionError,
@@ -71,7 +70,7 @@ CLUSTER_PREFIX: Final = "{d0}:"
 
 def keys_for(url: str) -> Keys:
     """The key names to use with the server at `url`: on Cluster all of them share one hash tag."""
-    return Keys(CLUSTER_PREFIX if url.startswith("redis+cluster://") else "")
+    return Keys(CLUSTER_PREFIX if parse_redis_url(url).scheme == "redis+cluster" else "")
 
 
 def connect(url: str) -> Redis:
@@ -79,6 +78,7 @@ def connect(url: str) -> Redis:
 
     Raises SettingsError for an address that cannot be understood.
     """
+    address = parse_redis_url(url)
     options: dict[str, Any] = {
         "decode_responses": True,
         # Bytes that are not UTF-8 come and go unchanged: somebody's broken entry must not stop a reader.
@@ -86,49 +86,29 @@ def connect(url: str) -> Redis:
         "socket_timeout": SOCKET_TIMEOUT_S,
         "socket_connect_timeout": SOCKET_TIMEOUT_S,
         "retry": Retry(NoBackoff(), 0),
+        **address.credentials,
+        **address.options,
     }
-    scheme = url.partition("://")[0]
-    if "#" in url:
-        raise SettingsError("REDIS_URL: has a '#', which ends an address: write it as %23 in a password")
-    try:
-        if scheme == "redis+sentinel":
-            return _sentinel(url, options)
-        if scheme == "redis+cluster":
-            return _cluster(url, options)
-        # Hundreds of tasks may want to read at once: they take turns instead of failing.
-        pool = BlockingConnectionPool.from_url(
-            url, max_connections=CONNECTIONS, timeout=SOCKET_TIMEOUT_S, **options
-        )
-        return Redis.from_pool(pool)
-    except ValueError as error:
-        raise SettingsError(f"REDIS_URL: {error}") from error
+    if address.scheme == "redis+cluster":
+        return _cluster(address, options)
+    options["db"] = address.database
+    if address.scheme == "redis+sentinel":
+        return _sentinel(address, options)
+    if address.scheme == "unix":
+        options |= {"connection_class": UnixDomainSocketConnection, "path": address.socket}
+    else:
+        host, port = address.hosts[0]
+        kind = SSLConnection if address.scheme == "rediss" else Connection
+        options |= {"connection_class": kind, "host": host, "port": port}
+    # Hundreds of tasks may want to read at once: they take turns instead of failing.
+    pool = BlockingConnectionPool(**{"max_connections": CONNECTIONS, "timeout": SOCKET_TIMEOUT_S} | options)
+    return Redis.from_pool(pool)
 
 
-def _hosts(netloc: str, default_port: int) -> list[tuple[str, int]]:
-    hosts = []
-    for part in netloc.rpartition("@")[2].split(","):
-        host, _, port = part.rpartition(":") if ":" in part else (part, "", str(default_port))
-        if not host:
-            raise ValueError(f"no host in {part!r}; takes host:port,host:port")
-        hosts.append((host, int(port)))
-    return hosts
-
-
-def _credentials(url: str) -> dict[str, Any]:
-    login = urlsplit(url).netloc.rpartition("@")[0]
-    user, _, password = login.partition(":")
-    found = {"username": unquote(user) or None, "password": unquote(password) or None}
-    return {name: value for name, value in found.items() if value}
-
-
-def _sentinel(url: str, options: dict[str, Any]) -> Redis:
-    parts = urlsplit(url)
-    service, _, db = parts.path.strip("/").partition("/")
-    if not service:
-        raise ValueError("takes redis+sentinel://host:port,host:port/service")
+def _sentinel(address: RedisUrl, options: dict[str, Any]) -> Redis:
     make: Any = Sentinel
-    sentinel = make(_hosts(parts.netloc, 26379), sentinel_kwargs={"socket_timeout": 1.0})
-    client: Redis = sentinel.master_for(service, db=int(db or 0), **_credentials(url), **options)
+    sentinel = make(address.hosts, sentinel_kwargs={"socket_timeout": 1.0})
+    client: Redis = sentinel.master_for(address.service, **options)
     return client
 
 
@@ -179,9 +159,9 @@ class _Cluster(RedisCluster):
         return await super().execute_command(*args, **kwargs)
 
 
-def _cluster(url: str, options: dict[str, Any]) -> Redis:
-    nodes = [ClusterNode(host, port) for host, port in _hosts(urlsplit(url).netloc, 6379)]
-    cluster: Any = _Cluster(startup_nodes=nodes, **_credentials(url), **options)
+def _cluster(address: RedisUrl, options: dict[str, Any]) -> Redis:
+    nodes = [ClusterNode(host, port) for host, port in address.hosts]
+    cluster: Any = _Cluster(startup_nodes=nodes, **options)
     cluster.connection_kwargs["connection_class"] = _ClusterConnection  # of nodes it finds later
     for node in cluster.startup_nodes:
         node.connection_class = _ClusterConnection
@@ -212,29 +192,23 @@ async def close(client: Redis) -> None:
                 await sentinel.aclose()
 
 
-def masked(url: str) -> str:
-    """The address without its password, wherever that stands."""
-    url = re.sub(r"([?&]password=)[^&]*", r"\1•••", url)
-    return re.sub(r"://([^:/@]*):.*@", r"://\1:•••@", url)
-
-
 async def ping(client: Redis, url: str) -> None:
     """Raises Unreachable, in one line, when the server does not answer or does not let us in."""
     try:
         await client.ping()
     except MasterNotFoundError as error:
         raise Unreachable(
-            f"Redis at {masked(url)}: no sentinel answers and knows the service; is REDIS_URL right?"
+            f"Redis at {mask_url(url)}: no sentinel answers and knows the service; is REDIS_URL right?"
         ) from error
     except (RedisError, RedisClusterException, OSError) as error:
         if "NOAUTH" in str(error) or "HELLO must be called" in str(error):
-            raise Unreachable(f"Redis at {masked(url)} wants a password: put it into REDIS_URL") from error
+            raise Unreachable(f"Redis at {mask_url(url)} wants a password: put it into REDIS_URL") from error
         if isinstance(error, AuthenticationError):
             raise Unreachable(
-                f"Redis at {masked(url)} refuses the password or user in REDIS_URL: {error}"
+                f"Redis at {mask_url(url)} refuses the password or user in REDIS_URL: {error}"
             ) from error
         raise Unreachable(
-            f"Redis at {masked(url)} cannot be reached: {str(error).rstrip('.')}; is REDIS_URL right?"
+            f"Redis at {mask_url(url)} cannot be reached: {str(error).rstrip('.')}; is REDIS_URL right?"
         ) from error
 
 

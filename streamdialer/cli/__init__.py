@@ -1,4 +1,4 @@
-"""The command line: thin commands, one file per family; what they do is in the modules below."""
+"""The command line: thin commands, one file per family; `operations` does the work."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ for family in (
     family.register(app)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(is_set: bool) -> None:
+    if is_set:
         typer.echo(f"streamdialer {__version__}")
         raise typer.Exit
 
@@ -69,16 +69,16 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def options(
     ctx: typer.Context,
-    redis_url: Annotated[str | None, typer.Option(help="Redis server; wins over REDIS_URL.")] = None,
-    backend_url: Annotated[str | None, typer.Option(help="Django backend; wins over BACKEND_URL.")] = None,
-    dialer_api_url: Annotated[str | None, typer.Option(help="Dialer API; wins over DIALER_API_URL.")] = None,
+    redis_url: Annotated[str | None, typer.Option(help="Redis server; overrides REDIS_URL.")] = None,
+    backend_url: Annotated[str | None, typer.Option(help="Django backend; overrides BACKEND_URL.")] = None,
+    dialer_api_url: Annotated[str | None, typer.Option(help="Dialer API; overrides DIALER_API_URL.")] = None,
     log_level: Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = None,
     log_format: Annotated[str | None, typer.Option(help="auto, text or json.")] = None,
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Options that win over the environment and `.env`, for every command."""
+    """Options of every command; they override the environment and `.env`."""
     ctx.obj = {
         "redis_url": redis_url,
         "backend_url": backend_url,
@@ -89,8 +89,8 @@ def options(
 
 
 def main() -> None:
-    """Runs the command line; the process ends with its exit code."""
+    """Runs the command line and exits with its exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # somebody's data must not fail at a narrow terminal
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that is not UTF-8 must not make a command fail
             stream.reconfigure(errors="backslashreplace")
     app(prog_name="streamdialer")

@@ -1,4 +1,4 @@
-"""What the commands share: settings, errors as one line and an exit code, tables, JSON, signals."""
+"""What the commands share: settings, Redis, errors as one line and an exit code, tables, JSON, signals."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Annotated, Any, Final, NoReturn
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Annotated, Any, Concatenate, Final, NoReturn, ParamSpec, TypeVar
 
 import anyio
+import anyio.abc
 import msgspec
 import typer
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from rich import box
 from rich.console import Console
@@ -22,19 +24,23 @@ from typer.core import TyperGroup
 
 from streamdialer.broker import ShutdownSignal
 from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.keys import Keys
 from streamdialer.config import loading
 from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError, StreamdialerError, Unreachable
+from streamdialer.operations.session import open_client
 
-MENDABLE: Final = (StreamdialerError, RedisError, *TRANSIENT)
-"""What the user, or whoever runs the server, can mend; OSError is among them."""
+USER_ERRORS: Final = (StreamdialerError, RedisError, *TRANSIENT)
+"""Errors that a user or an operator can fix; OSError is among them."""
 SLOW_S: Final = 1.0
-"""Work that takes longer shows how far it is."""
+"""Work that takes longer shows a progress bar."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Commands(TyperGroup):
-    """The root of all commands: what a user can mend is told in one line, with the exit code that stands for it."""
+    """The root command: an error that a user can fix becomes one line and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -43,14 +49,14 @@ class Commands(TyperGroup):
             raise typer.Exit(130) from None
         except BrokenPipeError:
             raise
-        except (*MENDABLE, ExceptionGroup) as error:
-            _tell(error)
+        except (*USER_ERRORS, ExceptionGroup) as error:
+            _fail(error)
 
 
-def _tell(error: Exception) -> NoReturn:
-    """Ends with the first error's line; anything among them that nobody can mend is raised whole."""
+def _fail(error: Exception) -> NoReturn:
+    """Exits with the line of the first error; raises the whole group when one of its errors is a bug."""
     leaves = list(_flatten(error))
-    if not all(isinstance(leaf, MENDABLE) for leaf in leaves):
+    if not all(isinstance(leaf, USER_ERRORS) for leaf in leaves):
         raise error
     message, code = exit_code(leaves[0])
     typer.secho("Error: ", fg="red", nl=False, err=True)
@@ -67,7 +73,7 @@ def _flatten(error: BaseException) -> Iterator[BaseException]:
 
 
 def exit_code(error: BaseException) -> tuple[str, int]:
-    """The line, and the code: 1 it could not be done · 2 wrong usage or settings · 3 a server could not be reached."""
+    """The line, and the code: 1 it could not be done · 2 wrong usage or settings · 3 a server is unreachable."""
     if isinstance(error, SettingsError):
         return str(error), 2
     if isinstance(error, Unreachable):
@@ -78,34 +84,49 @@ def exit_code(error: BaseException) -> tuple[str, int]:
 
 
 def load_settings(ctx: typer.Context, **overrides: object) -> Settings:
-    """Settings with the options given; raises SettingsError, also when no Redis server is named."""
+    """Settings with the command's options; raises SettingsError, also when REDIS_URL is not set."""
     settings = loading.load({**ctx.obj, **overrides}).settings
     loading.require_redis(settings)
     return settings
 
 
+def with_redis(
+    ctx: typer.Context,
+    work: Callable[Concatenate[Redis, Keys, P], Awaitable[T]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """Runs `work` with a client and its key names and returns the result; raises Unreachable."""
+    settings = load_settings(ctx)
+
+    async def run() -> T:
+        async with open_client(settings) as (client, keys):
+            return await work(client, keys, *args, **kwargs)
+
+    return anyio.run(run)
+
+
 def escape_controls(text: str) -> str:
-    """Text that is safe on a terminal: other people's control characters and broken bytes are spelled out."""
-    return "".join(each if each.isprintable() or each == "\n" else _escape(each) for each in text)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+    """Text that is safe on a terminal: control characters and broken bytes as escape sequences."""
+    return "".join(
+        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode()
+        for each in text
+    )
 
 
 def echo(text: str) -> None:
-    """One line, or several, for people."""
+    """Prints one or more lines of text."""
     typer.echo(escape_controls(text))
 
 
 def print_json(document: object) -> None:
-    """One JSON document on a line of its own."""
+    """Prints one JSON document on one line."""
     plain = _without_broken_bytes(msgspec.to_builtins(document))
     typer.echo(msgspec.json.encode(plain).decode())
 
 
 def _without_broken_bytes(document: Any) -> Any:
-    """Bytes that are no UTF-8 come from Redis as lone surrogates, which JSON cannot carry."""
+    """Bytes that are not UTF-8 come from Redis as lone surrogates, which JSON cannot hold."""
     if isinstance(document, str):
         return document.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if isinstance(document, dict):
@@ -115,8 +136,18 @@ def _without_broken_bytes(document: Any) -> Any:
     return document
 
 
+def print_rows(
+    document: object, columns: Sequence[str], rows: Iterable[Sequence[object]], *, as_json: bool
+) -> None:
+    """Prints the document as JSON, or its rows as a table."""
+    if as_json:
+        print_json(document)
+    else:
+        print_table(columns, rows)
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table; whole and unwrapped where the output is no terminal. A column that begins with # is right-aligned."""
+    """Prints a table, unwrapped if the output is not a terminal. A column that begins with # is right-aligned."""
     width = None if sys.stdout.isatty() else 10_000
     console = Console(width=width, markup=False, highlight=False, emoji=False)
     table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
@@ -126,14 +157,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         )
     for row in rows:
         table.add_row(*("" if cell is None else escape_controls(str(cell)) for cell in row))
-    with console.capture() as printed:
+    with console.capture() as output:
         console.print(table)
-    for line in printed.get().splitlines():
+    for line in output.get().splitlines():
         typer.echo(line.rstrip())
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
-    """Name and value, one pair per line."""
+    """Prints one name and its value per line."""
     pairs = [(name, "" if value is None else escape_controls(str(value))) for name, value in fields]
     width = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
@@ -141,10 +172,13 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal's standard error, once the work has taken a second; it is told how many are done."""
+def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error, if that is a terminal and the work takes over a second.
+
+    Call what it yields with the number of items done.
+    """
     bar = Progress(
-        TextColumn(what),
+        TextColumn(label),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -155,7 +189,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     slow_from = time.monotonic() + SLOW_S if sys.stderr.isatty() else float("inf")
     is_shown = False
 
-    def note(done: int) -> None:
+    def report(done: int) -> None:
         nonlocal is_shown
         if not is_shown and time.monotonic() > slow_from:
             bar.start()
@@ -164,16 +198,24 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
             bar.update(task, completed=done)
 
     try:
-        yield note
+        yield report
     finally:
         if is_shown:
             bar.stop()
 
 
-async def stop_on_signals(run: ShutdownSignal) -> None:
-    """The first SIGTERM or SIGINT stops the run; a second ends the process where it stands."""
+@asynccontextmanager
+async def stopped_by_signals(shutdown: ShutdownSignal) -> AsyncIterator[anyio.abc.TaskGroup]:
+    """Inside, the first SIGTERM or SIGINT sets `shutdown`, a second exits at once; tasks end with the block."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_stop_on_signals, shutdown)
+        yield tasks
+        tasks.cancel_scope.cancel()
+
+
+async def _stop_on_signals(shutdown: ShutdownSignal) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for received in signals:
-            if run.stopping:
+            if shutdown.stopping:
                 os._exit(128 + received)
-            run.stop()
+            shutdown.stop()

@@ -1,13 +1,13 @@
-"""`config` and `doctor`: what is set, and whether it works."""
+"""`config` and `doctor`: which settings are used, and whether they work."""
 
 from __future__ import annotations
 
 import anyio
 import typer
 
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_rows
 from streamdialer.config import loading
-from streamdialer.operations.doctor import examine
+from streamdialer.operations.doctor import run_checks
 
 
 def register(app: typer.Typer) -> None:
@@ -17,29 +17,25 @@ def register(app: typer.Typer) -> None:
 
 
 def config(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Effective settings and where each came from; secrets are masked."""
+    """Show the effective settings and where each came from; secrets are masked."""
     rows = loading.describe(loading.load(ctx.obj))
-    if as_json:
-        print_json(rows)
-        return
-    print_table(
-        ["setting", "value", "from", "meaning"],
-        [(row.name, row.value, row.origin, row.description) for row in rows],
-    )
+    columns = ["setting", "value", "from", "meaning"]
+    cells = [(row.name, row.value, row.origin, row.description) for row in rows]
+    print_rows(rows, columns, cells, as_json=as_json)
 
 
 def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Look at Redis, the backend and the Dialer API; say of each finding what to do."""
-    diagnosis = anyio.run(examine, load_settings(ctx))
+    """Check Redis, the backend and the Dialer API; each finding says what to do."""
+    diagnosis = anyio.run(run_checks, load_settings(ctx))
     if as_json:
         print_json(diagnosis.findings)
     else:
         for finding in diagnosis.findings:
             colour = {"ok": "green", "warn": "yellow", "fail": "red"}[finding.level]
             typer.secho(f"{finding.level:<4} ", fg=colour, nl=False)
-            echo(f"{finding.check}: {finding.found}")
-            if finding.do:
-                echo(f"     → {finding.do}")
+            echo(f"{finding.check}: {finding.text}")
+            if finding.remedy:
+                echo(f"     → {finding.remedy}")
     if not diagnosis.redis_reachable:
         raise typer.Exit(3)
     if not diagnosis.is_healthy:

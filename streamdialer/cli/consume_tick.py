@@ -1,4 +1,4 @@
-"""`consume` and `tick`: the two programs that run for as long as calls are to be placed."""
+"""`consume` and `tick`: the two programs that run as long as calls are placed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamdialer.broker import ShutdownSignal
 from streamdialer.broker.keys import STAGES, Stage
 from streamdialer.broker.scripts import Scripts
 from streamdialer.broker.shutdown import keep_running
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, stop_on_signals
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, stopped_by_signals
 from streamdialer.config.settings import NAMES, Settings
 from streamdialer.consumers.background import background_duties
 from streamdialer.consumers.replica import ReplicaOptions, replica_name, run_replica
@@ -37,28 +37,41 @@ def register(app: typer.Typer) -> None:
 def consume(
     ctx: typer.Context,
     stages: Annotated[
-        str, typer.Option(help="Stages to work in, separated by commas.", metavar="STAGES")
+        str, typer.Option(help="Stages to handle, separated by commas.", metavar="STAGES")
     ] = ",".join(STAGES),
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Entries handled at once per stage.")] = None,
-    autoscale: Annotated[
-        str | None, typer.Option(metavar="MAX,MIN", help="Move the number with the backlog, between bounds.")
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Entries handled at once in each stage.")
     ] = None,
-    processes: Annotated[int, typer.Option(min=1, help="Processes, under one that restarts them.")] = 1,
+    autoscale: Annotated[
+        str | None,
+        typer.Option(metavar="MAX,MIN", help="Move the concurrency with the backlog, between these bounds."),
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Number of processes; a supervisor restarts them.")
+    ] = 1,
     max_tasks: Annotated[
         int | None,
-        typer.Option(min=1, help="End cleanly after so many entries; with --processes: start afresh."),
+        typer.Option(
+            min=1,
+            help="Exit cleanly after this many entries; with --processes a new process follows.",
+        ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Consumer name, its own for each replica; NAME-1 … with --processes.")
+        str | None, typer.Option(help="Consumer name, unique per replica; with --processes NAME-1, NAME-2, …")
     ] = None,
     health_port: Annotated[
         int | None,
         typer.Option(
-            min=1, max=65535, help="Answer /metrics, /live and /ready here; with --processes the first port."
+            min=1,
+            max=65535,
+            help="Port of /metrics, /live and /ready; with --processes the first of their ports.",
         ),
     ] = None,
 ) -> None:
-    """Work: one replica. SIGTERM or Ctrl-C: stop taking, finish or hand back what is held, exit 0."""
+    """Run a replica, which handles entries until SIGTERM or Ctrl-C.
+
+    Then it takes no more entries, finishes or hands back those it holds, and exits with 0.
+    """
     options = ReplicaOptions(
         stages=read_stages(stages),
         concurrency=concurrency,
@@ -66,10 +79,10 @@ def consume(
         name=name,
     )
     if concurrency is not None and autoscale is not None:
-        raise SettingsError("--concurrency and --autoscale: both given, takes one of them")
+        raise SettingsError("--concurrency and --autoscale: use only one of them")
     settings = load_settings(ctx, health_port=health_port)
-    ports = _require_ports(settings, processes)
-    tracing.is_configured(os.environ)  # a wrong variable is told here, not by each process
+    ports = _health_ports(settings, processes)
+    tracing.is_configured(os.environ)  # reports a wrong variable here, not in each process
     set_up_logging(settings.log_level, settings.log_format)
     if processes == 1:
         replica = name or replica_name()
@@ -77,26 +90,26 @@ def consume(
             anyio.run(_consume, settings, msgspec.structs.replace(options, name=replica), max_tasks)
         return
     commands = [_command(options, max_tasks, number, port) for number, port in enumerate(ports, 1)]
-    given = {NAMES[option]: str(value) for option, value in ctx.obj.items() if value}
-    anyio.run(_supervise, settings, commands, given)
+    environment = {NAMES[option]: str(value) for option, value in ctx.obj.items() if value}
+    anyio.run(_supervise, settings, commands, environment)
 
 
 def tick(
     ctx: typer.Context,
     dial_every: Annotated[
-        float | None, typer.Option(help="Seconds between dial ticks of a campaign.")
+        float | None, typer.Option(help="Seconds between the dial ticks of a campaign.")
     ] = None,
     retry_every: Annotated[float | None, typer.Option(help="Seconds between its retry ticks.")] = None,
     stats_every: Annotated[float | None, typer.Option(help="Seconds between its statistics ticks.")] = None,
-    once: Annotated[bool, typer.Option("--once", help="Add what is due now and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Add the ticks that are due now and exit.")] = False,
     health_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Answer /metrics, /live and /ready here.")
+        int | None, typer.Option(min=1, max=65535, help="Port of /metrics, /live and /ready.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a tick per active campaign whenever one is due. Any number of producers may run."""
+    """Add ticks for each active campaign when they are due. Any number of producers may run."""
     if as_json and not once:
-        raise SettingsError("--json: goes with --once only")
+        raise SettingsError("--json: needs --once")
     settings = load_settings(
         ctx,
         dial_interval_s=dial_every,
@@ -105,7 +118,7 @@ def tick(
         health_port=health_port,
     )
     if not once:
-        _require_ports(settings, 1)
+        _health_ports(settings, 1)
     set_up_logging(settings.log_level, settings.log_format)
     added = anyio.run(_tick, settings, once)
     if once and as_json:
@@ -115,20 +128,20 @@ def tick(
 
 
 def read_stages(text: str) -> tuple[Stage, ...]:
-    """Stages named in a comma list, in their own order; raises SettingsError."""
-    wanted = {part.strip() for part in text.split(",") if part.strip()}
-    if not wanted or wanted - set(STAGES):
+    """Stages from a comma-separated list, in the order of STAGES; raises SettingsError."""
+    names = {part.strip() for part in text.split(",") if part.strip()}
+    if not names or names - set(STAGES):
         raise SettingsError(f"--stages: got {text!r}, takes one or more of {','.join(STAGES)}")
-    return tuple(stage for stage in STAGES if stage in wanted)
+    return tuple(stage for stage in STAGES if stage in names)
 
 
 def read_autoscale(text: str | None) -> tuple[int, int] | None:
-    """`MAX,MIN`; raises SettingsError."""
+    """(MAX, MIN) from `MAX,MIN`; raises SettingsError."""
     if text is None:
         return None
-    most, _, least = text.partition(",")
+    maximum, _, minimum = text.partition(",")
     try:
-        bounds = int(most), int(least)
+        bounds = int(maximum), int(minimum)
     except ValueError:
         bounds = 0, 0
     if not 1 <= bounds[1] <= bounds[0]:
@@ -137,19 +150,17 @@ def read_autoscale(text: str | None) -> tuple[int, int] | None:
 
 
 async def _consume(settings: Settings, options: ReplicaOptions, max_tasks: int | None) -> None:
-    run = ShutdownSignal(max_tasks)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(stop_on_signals, run)
+    shutdown = ShutdownSignal(max_tasks)
+    async with stopped_by_signals(shutdown):
         async with open_client(settings):
-            pass
-        await run_replica(settings, options, run)
-        tasks.cancel_scope.cancel()
+            pass  # fails at once when the server is unreachable
+        await run_replica(settings, options, shutdown)
 
 
 async def _supervise(settings: Settings, commands: list[list[str]], env: dict[str, str]) -> None:
     async with open_client(settings):
-        pass
-    # file and service manager hear of this process alone: it watches its children, each by a file of its own
+        pass  # fails at once when the server is unreachable
+    # Only this process reports to the health file and systemd; it watches each child by a file of the child's own.
     supervisor = Supervisor(
         commands, shutdown_timeout_s=settings.shutdown_timeout_s, env=env | {"NOTIFY_SOCKET": ""}
     )
@@ -162,8 +173,8 @@ async def _supervise(settings: Settings, commands: list[list[str]], env: dict[st
         tasks.cancel_scope.cancel()
 
 
-def _require_ports(settings: Settings, processes: int) -> list[int]:
-    """The health port of each process, 0 for none; raises SettingsError or CannotBeDone."""
+def _health_ports(settings: Settings, processes: int) -> list[int]:
+    """The health port of each process, 0 for none; raises SettingsError, or CannotBeDone when one is taken."""
     first = settings.health_port
     if not first:
         return [0] * processes
@@ -176,7 +187,7 @@ def _require_ports(settings: Settings, processes: int) -> list[int]:
 
 
 def _command(options: ReplicaOptions, max_tasks: int | None, number: int, health_port: int) -> list[str]:
-    """The command line of the supervisor's child `number`; its settings come through the environment."""
+    """The command line of child process `number`; its settings come through the environment."""
     command = [sys.executable, "-m", "streamdialer", "consume", "--stages", ",".join(options.stages)]
     if options.concurrency is not None:
         command += ["--concurrency", str(options.concurrency)]
@@ -192,7 +203,7 @@ def _command(options: ReplicaOptions, max_tasks: int | None, number: int, health
 
 
 async def _tick(settings: Settings, once: bool) -> int:
-    """How many ticks were added, with `once`."""
+    """With `once`, returns how many ticks were added."""
     schedule = Schedule(
         dial_interval_s=settings.dial_interval_s,
         retry_interval_s=settings.retry_interval_s,
@@ -200,16 +211,14 @@ async def _tick(settings: Settings, once: bool) -> int:
         cleanup_after_s=settings.cleanup_after_s,
         scan_keys_per_s=settings.scan_keys_per_s,
     )
-    run = ShutdownSignal()
+    shutdown = ShutdownSignal()
     async with open_client(settings) as (client, keys), Scripts(client, patient=not once) as scripts:
-        producer = TickProducer(scripts, keys, schedule, run)
+        producer = TickProducer(scripts, keys, schedule, shutdown)
         if once:
             return await producer.once()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(stop_on_signals, run)
-            duties = background_duties(settings, scripts, keys, run, name=replica_name(), role="tick")
+        async with stopped_by_signals(shutdown) as tasks:
+            duties = background_duties(settings, scripts, keys, shutdown, name=replica_name(), role="tick")
             for duty, serve in duties.items():
                 tasks.start_soon(keep_running, duty, serve)
             await producer.serve()
-            tasks.cancel_scope.cancel()
     return 0

@@ -1,4 +1,4 @@
-"""`dashboard`: the web page."""
+"""`dashboard`: serves the web dashboard."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import anyio
 import typer
 
 from streamdialer.broker import ShutdownSignal
-from streamdialer.cli.common import echo, load_settings, stop_on_signals
+from streamdialer.cli.common import echo, load_settings, stopped_by_signals
 from streamdialer.cli.extras import how_to_install
 from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError
@@ -23,11 +23,11 @@ def register(app: typer.Typer) -> None:
 def dashboard(
     ctx: typer.Context,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; other than loopback only with a log-in.")
+        str, typer.Option(help="Address to listen on; one that is not loopback needs a log-in.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")] = 5555,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5555,
 ) -> None:
-    """The web page: campaigns, streams, replicas, dead letters. Needs the extra `dashboard`."""
+    """Serve the web dashboard: campaigns, streams, replicas, dead letters. Needs the extra `dashboard`."""
     missing = how_to_install("dashboard")
     if missing is not None:
         raise SettingsError(missing)
@@ -39,8 +39,6 @@ def dashboard(
 async def _serve(settings: Settings, host: str, port: int) -> None:
     from streamdialer.dashboard import serve
 
-    run = ShutdownSignal()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(stop_on_signals, run)
-        await serve(settings, host, port, run, echo)
-        tasks.cancel_scope.cancel()
+    shutdown = ShutdownSignal()
+    async with stopped_by_signals(shutdown):
+        await serve(settings, host, port, shutdown, echo)

@@ -1,23 +1,23 @@
-"""`dead`: entries nobody could handle, and the way back."""
+"""`dead`: entries that could not be handled, and the way back."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
 
 import anyio
 import typer
 
-from streamdialer.broker import DeadLetter
+from streamdialer.broker import DeadLetters
 from streamdialer.cli.common import (
     AsJson,
     echo,
     load_settings,
     print_fields,
     print_json,
-    print_table,
+    print_rows,
     progress,
 )
-from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.operations.dead_letters import (
     checked_letter_ids,
@@ -29,10 +29,11 @@ from streamdialer.operations.dead_letters import (
     wanted_letters,
 )
 
-LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Ids as `dead list` shows them.")]
+T = TypeVar("T")
+LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Ids from `dead list`.")]
 commands = typer.Typer(
     no_args_is_help=True,
-    help="List, show, replay or drop entries that nobody could handle.",
+    help="List, show, replay or drop entries that could not be handled.",
     epilog="Example: streamdialer dead list",
 )
 
@@ -45,30 +46,27 @@ def register(app: typer.Typer) -> None:
 @commands.command("list", epilog="Example: streamdialer dead list --count 50")
 def list_letters(
     ctx: typer.Context,
-    count: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 20,
+    count: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """The newest dead letters, newest first."""
-    letters, there_are = anyio.run(_newest, load_settings(ctx), count)
-    if as_json:
-        print_json(letters)
-        return
-    print_table(
-        ["id", "stream", "reason", "detail"],
-        [(letter.id, letter.stream, letter.reason, letter.detail) for letter in letters],
-    )
-    echo(f"{len(letters)} of {there_are}")
+    """List the newest dead letters, newest first."""
+    letters, total = _with_letters(ctx, lambda letters: newest_letters(letters, count))
+    columns = ["id", "stream", "reason", "detail"]
+    rows = [(letter.id, letter.stream, letter.reason, letter.detail) for letter in letters]
+    print_rows(letters, columns, rows, as_json=as_json)
+    if not as_json:
+        echo(f"{len(letters)} of {total}")
 
 
 @commands.command(epilog="Example: streamdialer dead show 1732424242000-0")
 def show(
     ctx: typer.Context,
-    letter_id: Annotated[str, typer.Argument(metavar="ID", help="Its id as `dead list` shows it.")],
+    letter_id: Annotated[str, typer.Argument(metavar="ID", help="An id from `dead list`.")],
     as_json: AsJson = False,
 ) -> None:
-    """One dead letter, with the original entry; phone numbers are masked."""
-    [checked] = checked_letter_ids([letter_id])
-    letter = anyio.run(_get, load_settings(ctx), checked)
+    """Show a dead letter and its original entry; phone numbers are masked."""
+    checked_letter_ids([letter_id])
+    letter = masked_letter(_with_letters(ctx, lambda letters: letters.get(letter_id)))
     if as_json:
         print_json(letter)
         return
@@ -84,14 +82,20 @@ def replay(
     everything: Annotated[bool, typer.Option("--all", help="All there are now, oldest first.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put the originals back into their streams."""
-    chosen = _chosen("replay", letter_ids, everything=everything)
-    replayed = anyio.run(_replay, load_settings(ctx), chosen)
+    """Put dead letters back into their streams."""
+    selected = _selected("replay", letter_ids, everything=everything)
+
+    async def work(letters: DeadLetters) -> dict[str, str]:
+        wanted = await wanted_letters(letters, selected)
+        with progress("replaying", len(wanted)) as report:
+            return await replay_letters(letters, wanted, report)
+
+    replayed = _with_letters(ctx, work)
     if as_json:
         print_json({"replayed": replayed})
     else:
         for letter, entry in replayed.items():
-            echo(f"{letter} is {entry} now")
+            echo(f"{letter} is now {entry}")
         echo(f"{len(replayed)} replayed")
 
 
@@ -99,48 +103,39 @@ def replay(
 def drop(
     ctx: typer.Context,
     letter_ids: LetterIds = None,
-    everything: Annotated[bool, typer.Option("--all", help="All there are; takes --yes, too.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="They are gone for good, and that is meant.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All there are; needs --yes too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm that all are deleted for good.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete dead letters for good."""
-    chosen = _chosen("drop", letter_ids, everything=everything)
+    selected = _selected("drop", letter_ids, everything=everything)
     if everything and not yes:
-        raise SettingsError("dead drop --all: deletes them for good; say --yes if that is meant")
-    dropped = anyio.run(_drop, load_settings(ctx), chosen)
+        raise SettingsError("dead drop --all: deletes them for good; add --yes to confirm")
+
+    async def work(letters: DeadLetters) -> int:
+        return await drop_letters(letters, await wanted_letters(letters, selected, must_exist=False))
+
+    dropped = _with_letters(ctx, work)
     if as_json:
         print_json({"dropped": dropped})
     else:
         echo(f"{dropped} dropped")
-    if chosen is not None and dropped < len(chosen):
-        raise CannotBeDone(f"{len(chosen) - dropped} of these dead letters did not exist")
+    if selected is not None and dropped < len(selected):
+        raise CannotBeDone(f"{len(selected) - dropped} of these dead letters did not exist")
 
 
-def _chosen(command: str, letter_ids: list[str] | None, *, everything: bool) -> list[str] | None:
-    """The ids given; None for all."""
+def _selected(command: str, letter_ids: list[str] | None, *, everything: bool) -> list[str] | None:
+    """The ids, None for all; raises SettingsError."""
     if everything == bool(letter_ids):
-        raise SettingsError(f"dead {command}: takes ids, or --all")
+        raise SettingsError(f"dead {command}: needs ids or --all")
     return None if everything else checked_letter_ids(letter_ids or [])
 
 
-async def _newest(settings: Settings, count: int) -> tuple[list[DeadLetter], int]:
-    async with open_dead_letters(settings) as letters:
-        return await newest_letters(letters, count)
+def _with_letters(ctx: typer.Context, work: Callable[[DeadLetters], Awaitable[T]]) -> T:
+    settings = load_settings(ctx)
 
+    async def run() -> T:
+        async with open_dead_letters(settings) as letters:
+            return await work(letters)
 
-async def _get(settings: Settings, letter_id: str) -> DeadLetter:
-    async with open_dead_letters(settings) as letters:
-        return masked_letter(await letters.get(letter_id))
-
-
-async def _replay(settings: Settings, chosen: list[str] | None) -> dict[str, str]:
-    """Dead letter -> its new entry."""
-    async with open_dead_letters(settings) as letters:
-        wanted = await wanted_letters(letters, chosen)
-        with progress("replaying", len(wanted)) as note:
-            return await replay_letters(letters, wanted, note)
-
-
-async def _drop(settings: Settings, chosen: list[str] | None) -> int:
-    async with open_dead_letters(settings) as letters:
-        return await drop_letters(letters, await wanted_letters(letters, chosen, must_exist=False))
+    return anyio.run(run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +21,11 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError, Unreachable
-from streamdialer.ledger import DncEntry, DncLedger
-from streamdialer.operations.dnc_import import BadLine, ImportResult, import_numbers, lines_of, read_entry
+from streamdialer.ledger import DncLedger
+from streamdialer.operations.dnc_import import BadLine, ImportResult, import_numbers
+from streamdialer.operations.number_file import read_rows
 from streamdialer.operations.session import open_client
-from streamdialer.rules.numbers import Number, read_number
+from streamdialer.rules.numbers import Number, read_number, read_strictly
 
 MAX_BAD_LINES: Final = 10
 Numbers = Annotated[list[str], typer.Argument(metavar="NUMBER…", help="With +, or as in --country.")]
@@ -39,7 +40,7 @@ commands = typer.Typer(
 )
 
 
-class Checked(msgspec.Struct, frozen=True):
+class NumberStatus(msgspec.Struct, frozen=True):
     """A number and its place on the list."""
 
     number: str
@@ -62,22 +63,22 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """From now on no campaign calls these numbers; calls that are up go on."""
-    settings, wanted = _read(ctx, numbers, country, read_entry)
-    _tell(anyio.run(_add, settings, wanted, f"by hand {reason}".strip()), as_json=as_json)
+    settings, wanted = _read_numbers(ctx, numbers, country, read_strictly)
+    _print_statuses(anyio.run(_add, settings, wanted, f"by hand {reason}".strip()), as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer dnc remove +573001234567")
 def remove(ctx: typer.Context, numbers: Numbers, country: Country = None, as_json: AsJson = False) -> None:
     """Contacts with these numbers that come from now on are called; those that were finished stay so."""
-    settings, wanted = _read(ctx, numbers, country)
-    _tell(anyio.run(_remove, settings, wanted), as_json=as_json)
+    settings, wanted = _read_numbers(ctx, numbers, country)
+    _print_statuses(anyio.run(_remove, settings, wanted), as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer dnc check +573001234567 --json")
 def check(ctx: typer.Context, numbers: Numbers, country: Country = None, as_json: AsJson = False) -> None:
     """Whether these numbers are on the list, since when and why."""
-    settings, wanted = _read(ctx, numbers, country)
-    _tell(anyio.run(_check, settings, wanted), as_json=as_json)
+    settings, wanted = _read_numbers(ctx, numbers, country)
+    _print_statuses(anyio.run(_check, settings, wanted), as_json=as_json)
 
 
 @commands.command("list", epilog="Example: streamdialer dnc list --json > numbers.ndjson")
@@ -109,17 +110,17 @@ def import_file(
         try:
             source = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).open("rb"))
             size = 0 if file == "-" else os.fstat(source.fileno()).st_size
-            note_all = stack.enter_context(_written(bad))
+            write_bad_line = stack.enter_context(_bad_line_writer(bad))
         except OSError as error:
             raise SettingsError(f"{error.filename or file}: {error.strerror or error}") from error
 
-        def note_bad(line: BadLine) -> None:
-            note_all(line)
+        def on_bad_line(line: BadLine) -> None:
+            write_bad_line(line)
             if len(first) < MAX_BAD_LINES:
                 first.append(line)
 
-        lines, progress = stack.enter_context(_progress(source, size))
-        result = anyio.run(_import, settings, lines, note_bad, progress)
+        on_progress = stack.enter_context(_progress_bar(source, size))
+        result = anyio.run(_import, settings, source, on_bad_line, on_progress)
     if as_json:
         print_json({**msgspec.to_builtins(result), "first_bad": first})
     else:
@@ -134,7 +135,7 @@ def import_file(
         )
 
 
-def _read(
+def _read_numbers(
     ctx: typer.Context,
     raws: list[str],
     country: str | None,
@@ -149,7 +150,7 @@ def _read(
     return settings, numbers
 
 
-def _tell(found: list[Checked], *, as_json: bool) -> None:
+def _print_statuses(found: list[NumberStatus], *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
@@ -164,8 +165,8 @@ def _instant(since_s: int | None) -> str:
 
 
 @contextmanager
-def _written(path: Path | None) -> Iterator[Callable[[BadLine], None]]:
-    """Writes bad lines to the file, when there is to be one."""
+def _bad_line_writer(path: Path | None) -> Iterator[Callable[[BadLine], None]]:
+    """Writes bad lines to the file, if there is one."""
     if path is None:
         yield lambda _line: None
         return
@@ -176,8 +177,8 @@ def _written(path: Path | None) -> Iterator[Callable[[BadLine], None]]:
 
 
 @contextmanager
-def _progress(source: BinaryIO, size: int) -> Iterator[tuple[Iterable[bytes], Callable[[int], None]]]:
-    """The file's lines, and who hears how many have been read: a bar on a terminal."""
+def _progress_bar(source: BinaryIO, size: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; call it with the number of lines read."""
     bar = Progress(
         TextColumn("Listing numbers"),
         BarColumn(),
@@ -188,72 +189,74 @@ def _progress(source: BinaryIO, size: int) -> Iterator[tuple[Iterable[bytes], Ca
     )
     with bar:
         task = bar.add_task("", total=size or None, lines=0)
-
-        def note(lines: int) -> None:
-            bar.update(task, completed=source.tell() if size else 0, lines=lines)
-
-        yield lines_of(source), note
+        yield lambda lines: bar.update(task, completed=source.tell() if size else 0, lines=lines)
 
 
 @asynccontextmanager
-async def _suppression(settings: Settings) -> AsyncIterator[DncLedger]:
+async def _open_dnc(settings: Settings) -> AsyncIterator[DncLedger]:
     async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
         yield DncLedger(scripts, keys)
 
 
-async def _checked(suppression: DncLedger, numbers: list[Number]) -> list[Checked]:
-    found = await suppression.check(numbers)
+async def _lookup(dnc: DncLedger, numbers: list[Number]) -> list[NumberStatus]:
+    entries = await dnc.check(numbers)
     return [
-        Checked(str(number), listed=False) if one is None else Checked(one.number, True, one.since_s, one.why)
-        for number, one in zip(numbers, found, strict=True)
+        NumberStatus(str(number), listed=False)
+        if entry is None
+        else NumberStatus(entry.number, True, entry.since_s, entry.why)
+        for number, entry in zip(numbers, entries, strict=True)
     ]
 
 
-async def _check(settings: Settings, numbers: list[Number]) -> list[Checked]:
-    async with _suppression(settings) as suppression:
-        return await _checked(suppression, numbers)
+async def _check(settings: Settings, numbers: list[Number]) -> list[NumberStatus]:
+    async with _open_dnc(settings) as dnc:
+        return await _lookup(dnc, numbers)
 
 
-async def _add(settings: Settings, numbers: list[Number], why: str) -> list[Checked]:
-    async with _suppression(settings) as suppression:
-        await suppression.suppress(numbers, why)
-        return await _checked(suppression, numbers)
+async def _add(settings: Settings, numbers: list[Number], why: str) -> list[NumberStatus]:
+    async with _open_dnc(settings) as dnc:
+        await dnc.suppress(numbers, why)
+        return await _lookup(dnc, numbers)
 
 
-async def _remove(settings: Settings, numbers: list[Number]) -> list[Checked]:
-    async with _suppression(settings) as suppression:
-        await suppression.remove(numbers)
-        return await _checked(suppression, numbers)
+async def _remove(settings: Settings, numbers: list[Number]) -> list[NumberStatus]:
+    async with _open_dnc(settings) as dnc:
+        await dnc.remove(numbers)
+        return await _lookup(dnc, numbers)
 
 
 async def _list(settings: Settings, as_json: bool) -> None:
-    def line(one: DncEntry) -> str:
-        return f"{one.number}  {_instant(one.since_s)}  {one.why}"
-
-    async with _suppression(settings) as suppression:
-        async for one in suppression.listings():
-            print_json(one) if as_json else echo(line(one))
+    async with _open_dnc(settings) as dnc:
+        async for entry in dnc.listings():
+            if as_json:
+                print_json(entry)
+            else:
+                echo(f"{entry.number}  {_instant(entry.since_s)}  {entry.why}")
 
 
 async def _import(
     settings: Settings,
-    lines: Iterable[bytes],
-    note_bad: Callable[[BadLine], None],
-    note_lines: Callable[[int], None],
+    source: BinaryIO,
+    on_bad_line: Callable[[BadLine], None],
+    on_progress: Callable[[int], None],
 ) -> ImportResult:
-    read = 0
+    lines_listed = 0
 
-    def note(lines: int) -> None:
-        nonlocal read
-        read = lines
-        note_lines(lines)
+    def note_progress(lines: int) -> None:
+        nonlocal lines_listed
+        lines_listed = lines
+        on_progress(lines)
 
-    async with _suppression(settings) as suppression:
+    async with _open_dnc(settings) as dnc:
         try:
             return await import_numbers(
-                suppression, lines, country=settings.country, note_bad=note_bad, note_lines=note
+                dnc,
+                read_rows(source),
+                country=settings.country,
+                on_bad_line=on_bad_line,
+                on_progress=note_progress,
             )
         except Unreachable as error:
             raise Unreachable(
-                f"{error}; {read} lines are listed (the same file again does no harm)"
+                f"{error}; the first {lines_listed} lines are listed; you can import the whole file again"
             ) from error

@@ -1,4 +1,4 @@
-"""`emit`: adds events by hand or from a file."""
+"""`emit`: adds events from the command line or from a file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from typing import Annotated, Any, Final
 
 import anyio
 import typer
-from rich.console import Console
-from rich.progress import track
 
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, progress
 from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError, Unreachable
 from streamdialer.operations.event_input import checked_event, read_event_lines, read_object, read_pairs
@@ -20,7 +18,6 @@ from streamdialer.operations.session import open_client
 from streamdialer.producers.events import Producer
 
 BATCH: Final = 500
-MANY: Final = 20 * BATCH
 
 
 def register(app: typer.Typer) -> None:
@@ -33,25 +30,21 @@ def register(app: typer.Typer) -> None:
 def emit(
     ctx: typer.Context,
     kind: Annotated[str | None, typer.Argument(metavar="TYPE", help="The event's type.")] = None,
-    pairs: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE…", help="The event's data, piece by piece.")
-    ] = None,
+    pairs: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE…", help="The event's data.")] = None,
     data: Annotated[
         str | None, typer.Option(metavar="JSON", help="The event's data as a JSON object.")
     ] = None,
     file: Annotated[
         str | None,
-        typer.Option(
-            metavar="F.ndjson", help="One event per line: an object with its type; - is standard input."
-        ),
+        typer.Option(metavar="F.ndjson", help="A file with one JSON event per line; - is standard input."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add events to the stream. Of a file, all lines are added or none."""
+    """Add events to the stream. If a line of a file is invalid, none of its events is added."""
     if (kind is None) == (file is None) or (file is not None and data is not None):
-        raise SettingsError("emit: takes TYPE with key=value… or --data, or --file alone")
+        raise SettingsError("emit: needs TYPE with key=value… or --data, or --file alone")
     if data is not None and pairs:
-        raise SettingsError("emit: takes key=value… or --data, not both")
+        raise SettingsError("emit: needs key=value… or --data, not both")
     settings = load_settings(ctx)
     if file is not None:
         events = _read_file(file)
@@ -77,18 +70,14 @@ def _read_file(name: str) -> list[dict[str, Any]]:
 async def _add(settings: Settings, events: list[dict[str, Any]]) -> list[str]:
     ids: list[str] = []
     async with open_client(settings), Producer.from_url(settings.redis_url) as producer:
-        is_quiet = len(events) < MANY or not sys.stderr.isatty()
-        for at in track(
-            range(0, len(events), BATCH),
-            "Adding events",
-            console=Console(stderr=True),
-            disable=is_quiet,
-        ):
-            some: list[Mapping[str, Any]] = list(events[at : at + BATCH])
-            try:
-                ids += await producer.events(some)
-            except Unreachable as error:
-                raise Unreachable(
-                    f"{error}; {at} of {len(events)} events are known to be added (adding them again does no harm)"
-                ) from error
+        with progress("adding events", len(events)) as report:
+            for at in range(0, len(events), BATCH):
+                batch: list[Mapping[str, Any]] = list(events[at : at + BATCH])
+                try:
+                    ids += await producer.events(batch)
+                except Unreachable as error:
+                    raise Unreachable(
+                        f"{error}; at least {at} of {len(events)} events were added (it is safe to add them again)"
+                    ) from error
+                report(len(ids))
     return ids

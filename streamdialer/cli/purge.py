@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import anyio
 import typer
+from redis.asyncio import Redis
 
-from streamdialer.broker.keys import STREAMS, Stream
+from streamdialer.broker.keys import STREAMS, Keys, Stream
 from streamdialer.broker.purge import Purge
 from streamdialer.broker.scripts import Scripts
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, progress
-from streamdialer.config.settings import Settings
+from streamdialer.cli.common import AsJson, echo, print_json, progress, with_redis
 from streamdialer.errors import SettingsError
-from streamdialer.operations.session import open_client
 
 
 def register(app: typer.Typer) -> None:
@@ -25,29 +23,29 @@ def purge(
     ctx: typer.Context,
     stream: Annotated[str, typer.Argument(metavar="STREAM", help=", ".join(STREAMS) + ".")],
     yes: Annotated[
-        bool, typer.Option("--yes", help="Its entries are gone for good, and that is meant.")
+        bool, typer.Option("--yes", help="Confirm that its entries are deleted for good.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete what a stream holds; what is added meanwhile stays, and so do its consumers.
+    """Delete the entries of a stream; its consumers and the entries that are added meanwhile stay.
 
-    Refused for `calls` while any call is reserved, and for `updates` while the backend has not confirmed everything.
-    Purged events are news nobody hears: their calls stay uncertain until their deadline.
+    Refused for `calls` while a call is reserved, and for `updates` while the backend has not confirmed all of them.
+    If you purge `events`, calls whose events are lost stay uncertain until their deadline.
     """
-    chosen = next((one for one in STREAMS if one == stream), None)
-    if chosen is None:
+    name = next((name for name in STREAMS if name == stream), None)
+    if name is None:
         raise SettingsError(f"stream: got {stream!r}, takes {', '.join(STREAMS)}")
     if not yes:
-        raise SettingsError(f"purge {chosen}: deletes its entries for good; say --yes if that is meant")
-    deleted = anyio.run(_purge, load_settings(ctx), chosen)
+        raise SettingsError(f"purge {name}: deletes its entries for good; add --yes to confirm")
+    deleted = with_redis(ctx, _purge, name)
     if as_json:
-        print_json({"stream": chosen, "deleted": deleted})
+        print_json({"stream": name, "deleted": deleted})
     else:
-        echo(f"{deleted} deleted")
+        echo(f"{deleted} entries deleted")
 
 
-async def _purge(settings: Settings, stream: Stream) -> int:
-    async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
+async def _purge(client: Redis, keys: Keys, stream: Stream) -> int:
+    async with Scripts(client, patient=False) as scripts:
         purge = Purge(scripts, keys)
-        with progress(f"purging {stream}", await purge.length(stream)) as note:
-            return await purge.empty(stream, note)
+        with progress(f"purging {stream}", await purge.length(stream)) as report:
+            return await purge.empty(stream, report)

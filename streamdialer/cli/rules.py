@@ -1,4 +1,4 @@
-"""`rules`: what a rule pack holds, and when it next allows a call."""
+"""`rules`: what a rule pack contains, and when it next allows a call."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from streamdialer.rules.zone_clock import read_zone
 
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 LAST_YEAR: Final = 9990
-"""The calendar must not end before a year of hours has been looked through."""
+"""The calendar ends with year 9999, and a year of hours is searched."""
 commands = typer.Typer(
     no_args_is_help=True,
-    help="What a rule pack holds, and when it next allows a call. Engineering input, not legal advice.",
+    help="Show what a rule pack contains, and when it next allows a call. Engineering input, not legal advice.",
     epilog="Example: streamdialer rules next --pack co --timezone America/Bogota",
 )
 
@@ -35,36 +35,36 @@ def register(app: typer.Typer) -> None:
 @commands.command("next", epilog="Example: streamdialer rules next --pack us-fl --timezone America/New_York")
 def next_call(
     ctx: typer.Context,
-    pack: Annotated[str, typer.Option(help="The rule pack.")],
+    pack: Annotated[str, typer.Option(help="Name of the rule pack.")],
     timezone: Annotated[
-        str | None, typer.Option(help="IANA zone of who is called; STREAMDIALER_TIMEZONE without it.")
+        str | None, typer.Option(help="IANA time zone of the contact; without it STREAMDIALER_TIMEZONE.")
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option(help="ISO 8601, on the zone's clock unless it has an offset; now without it."),
+        typer.Option(help="ISO 8601, in that zone unless it has an offset; without it now."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The next instant a call is allowed, and the rule that says so."""
-    chosen = _pack(pack)
+    """Show when a call is next allowed, and which rule says so."""
+    rules = _load_pack(pack)
     zone = _zone(timezone or loading.load(ctx.obj).settings.timezone)
-    asked_ms = _instant(at, zone)
+    from_ms = _instant(at, zone)
     hours = calling_hours(
-        CampaignSettings(queue_name="", rule_pack=pack, timezone=zone.key), zone.key, asked_ms
+        CampaignSettings(queue_name="", rule_pack=pack, timezone=zone.key), zone.key, from_ms
     )
-    opening = hours.around(OWN_ZONE, asked_ms)
-    allowed_ms = asked_ms if opening.is_open or opening.until_ms is None else opening.until_ms
-    ends_ms = hours.around(OWN_ZONE, allowed_ms).until_ms
+    opening = hours.opening_at(OWN_ZONE, from_ms)
+    allowed_ms = from_ms if opening.is_open or opening.until_ms is None else opening.until_ms
+    ends_ms = hours.opening_at(OWN_ZONE, allowed_ms).until_ms
     document = {
-        "pack": chosen.name,
-        "version": chosen.version,
+        "pack": rules.name,
+        "version": rules.version,
         "timezone": zone.key,
-        "at": _iso(asked_ms, zone),
+        "at": _iso(from_ms, zone),
         "next": _iso(allowed_ms, zone),
         "until": None if ends_ms is None else _iso(ends_ms, zone),
-        "rule": hours.rule(OWN_ZONE, asked_ms),
-        "statute": chosen.hours.statute if chosen.hours else None,
-        "verified": chosen.hours.verified if chosen.hours else None,
+        "rule": hours.describe(OWN_ZONE, from_ms),
+        "statute": rules.hours.statute if rules.hours else None,
+        "verified": rules.hours.verified if rules.hours else None,
     }
     if as_json:
         print_json(document)
@@ -74,24 +74,25 @@ def next_call(
 
 @commands.command(epilog="Example: streamdialer rules show co")
 def show(
-    pack: Annotated[str, typer.Argument(metavar="PACK", help="The rule pack.")], as_json: AsJson = False
+    pack: Annotated[str, typer.Argument(metavar="PACK", help="Name of the rule pack.")],
+    as_json: AsJson = False,
 ) -> None:
-    """Every value of a pack with its statute, and whether somebody has compared it with the gazette."""
-    chosen = _pack(pack)
+    """Show every value of a pack, its statute, and whether it was verified against the official text."""
+    rules = _load_pack(pack)
     if as_json:
-        print_json(chosen)
+        print_json(rules)
         return
     print_fields(
         [
-            ("pack", chosen.name),
-            ("title", chosen.title),
-            ("version", chosen.version),
-            ("inherits", chosen.inherits or "nothing"),
+            ("pack", rules.name),
+            ("title", rules.title),
+            ("version", rules.version),
+            ("inherits", rules.inherits or "nothing"),
         ]
     )
-    print_table(["rule", "value", "statute", "verified"], _rows(chosen))
-    for duty in chosen.duties:
-        echo(f"Not applied here, see to it: {duty}")
+    print_table(["rule", "value", "statute", "verified"], _rows(rules))
+    for duty in rules.duties:
+        echo(f"Not enforced here, your own duty: {duty}")
 
 
 def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
@@ -104,9 +105,13 @@ def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
     for name, caps in (("attempts", pack.attempt_caps), ("conversations", pack.contact_caps)):
         for cap in caps:
             yield name, f"at most {cap.count} in {cap.window_h} h per {cap.scope}", *_source(cap)
-    for name, rest in (("gap between attempts", pack.min_gap), ("rest when abandoned", pack.abandon_cooloff)):
-        if rest:
-            yield name, f"{rest.hours} h per {rest.scope}", *_source(rest)
+    gaps = (
+        ("gap between attempts", pack.min_gap),
+        ("cool-off after an abandoned call", pack.abandon_cooloff),
+    )
+    for name, gap in gaps:
+        if gap:
+            yield name, f"{gap.hours} h per {gap.scope}", *_source(gap)
     if abandon := pack.abandon_cap:
         value = f"at most {abandon.share:.0%} of {abandon.of.replace('_', ' ')} in {abandon.window_h} h"
         yield "abandoned calls", value, *_source(abandon)
@@ -116,7 +121,7 @@ def _source(value: StatuteValue) -> tuple[str, str]:
     return value.statute, "yes" if value.verified else "no"
 
 
-def _pack(name: str) -> Pack:
+def _load_pack(name: str) -> Pack:
     try:
         return load_pack(name)
     except CampaignError as error:
@@ -134,12 +139,12 @@ def _instant(text: str | None, zone: ZoneInfo) -> int:
     if text is None:
         return round(datetime.now(UTC).timestamp() * 1000)
     try:
-        given = datetime.fromisoformat(text.strip())
+        instant = datetime.fromisoformat(text.strip())
     except ValueError:
-        given = None
-    if given is None or not 1900 <= given.year <= LAST_YEAR:
+        instant = None
+    if instant is None or not 1900 <= instant.year <= LAST_YEAR:
         raise SettingsError(f"at: got {text!r}, takes ISO 8601 such as 2026-05-04T09:00:00")
-    return round((given if given.tzinfo else given.replace(tzinfo=zone)).timestamp() * 1000)
+    return round((instant if instant.tzinfo else instant.replace(tzinfo=zone)).timestamp() * 1000)
 
 
 def _iso(instant_ms: int, zone: ZoneInfo) -> str:

@@ -9,7 +9,7 @@ import anyio
 import msgspec
 import typer
 
-from streamdialer.cli.common import AsJson, echo, load_settings, print_fields, print_json
+from streamdialer.cli.common import AsJson, echo, load_settings, print_fields, print_json, with_redis
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.model import TICK_KINDS, TickKind, TickResult
@@ -29,63 +29,64 @@ def register(app: typer.Typer) -> None:
 
 def run(
     ctx: typer.Context,
-    kind: Annotated[str, typer.Argument(help=", ".join(TICK_KINDS) + ".")],
-    campaign: Annotated[str, typer.Argument(help="The campaign's id.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=", ".join(TICK_KINDS) + ".")],
+    campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The campaign's id.")],
     wait: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="Wait for the result and print it.")
     ] = None,
     inline: Annotated[
-        bool, typer.Option("--inline", help="Do it in this process, past the stream; print the result.")
+        bool,
+        typer.Option("--inline", help="Run it in this process, without the stream, and print the result."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run one campaign once: adds a tick and prints its id."""
+    """Add a tick for a campaign and print the tick's id."""
     tick_kind, campaign_id = read_kind(kind), read_campaign_id(campaign)
     if inline and wait is not None:
-        raise SettingsError("--inline and --wait: both given, takes one of them")
+        raise SettingsError("--inline and --wait: use only one of them")
     settings = load_settings(ctx)
     if inline:
         set_up_logging(settings.log_level, settings.log_format)
-        show_result(anyio.run(run_inline, settings, tick_kind, campaign_id), as_json=as_json)
+        _show_result(anyio.run(run_inline, settings, tick_kind, campaign_id), as_json=as_json)
         return
-    tick_id, found = anyio.run(_run, settings, tick_kind, campaign_id, wait)
+    tick_id, outcome = anyio.run(_run, settings, tick_kind, campaign_id, wait)
     if wait is None:
         if as_json:
             print_json({"tick_id": tick_id})
         else:
             echo(tick_id)
-    elif found is None:
+    elif outcome is None:
         raise CannotBeDone(
-            f"tick {tick_id} has no result after {wait:g} s; is a replica running? "
-            f"`streamdialer result {tick_id}` shows it later"
+            f"tick {tick_id} has no result after {wait:g} s. Does `streamdialer consume` run? "
+            f"`streamdialer result {tick_id}` shows the result later"
         )
     else:
-        show_result(found, as_json=as_json)
+        _show_result(outcome, as_json=as_json)
 
 
 def result(
     ctx: typer.Context,
-    tick_id: Annotated[str, typer.Argument(help="What `run` printed.")],
+    tick_id: Annotated[str, typer.Argument(metavar="TICK_ID", help="The id that `run` printed.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show the stored result of a tick (kept an hour)."""
-    show_result(anyio.run(_result, load_settings(ctx), tick_id), as_json=as_json, judge=False)
+    """Show the result of a tick, which is kept for an hour."""
+    _show_result(with_redis(ctx, stored_result, tick_id), as_json=as_json, fail=False)
 
 
-def show_result(found: TickResult, *, as_json: bool, judge: bool = True) -> None:
-    """Prints it; ends with exit code 1 when the tick failed and `judge`."""
+def _show_result(outcome: TickResult, *, as_json: bool, fail: bool = True) -> None:
+    """Prints it; with `fail`, exits with 1 when the tick failed."""
     if as_json:
-        print_json(found)
+        print_json(outcome)
     else:
-        if found.kind == "dial":
-            echo(describe(found))
-        fields: dict[str, object] = msgspec.to_builtins(found)
-        print_fields((name.replace("_", " "), _shown(name, value)) for name, value in fields.items())
-    if judge and found.status == "error":
+        if outcome.kind == "dial":
+            echo(describe(outcome))
+        fields: dict[str, object] = msgspec.to_builtins(outcome)
+        print_fields((name.replace("_", " "), _value_text(name, value)) for name, value in fields.items())
+    if fail and outcome.status == "error":
         raise typer.Exit(1)
 
 
-def _shown(name: str, value: object) -> object:
+def _value_text(name: str, value: object) -> object:
     if name == "at" and isinstance(value, int):
         return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="milliseconds")
     return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
@@ -97,8 +98,3 @@ async def _run(
     async with open_client(settings), Producer.from_url(settings.redis_url) as producer:
         tick_id = await producer.tick(kind, campaign)
         return tick_id, None if wait_s is None else await producer.result(tick_id, timeout=wait_s)
-
-
-async def _result(settings: Settings, tick_id: str) -> TickResult:
-    async with open_client(settings) as (client, keys):
-        return await stored_result(client, keys, tick_id)

@@ -1,4 +1,4 @@
-"""Who may log in to the dashboard, and as what; comparing takes the same time whatever is wrong."""
+"""Who may log in to the dashboard, and in which role. A comparison takes the same time whatever is wrong."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ Role = Literal["operator", "viewer"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 MIN_PASSWORD_CHARS: Final = 8
 _NAME: Final = re.compile(r"[\w.@-]{1,64}")
-_TAKES: Final = "role:name:password, separated by commas"
+_FORM: Final = "role:name:password, separated by commas"
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who may log in."""
+    """A user with a name and a password, or a token."""
 
     name: str
     role: Role
     secret: str
     """Password or token."""
     is_token: bool = False
-    """Logs in with the secret alone."""
+    """The secret alone logs in."""
 
 
 class DashboardUsers:
-    """All who may log in, as the settings say."""
+    """All logins of the settings."""
 
     def __init__(self, users: str, token: str, view_token: str) -> None:
-        """`users` has been checked with `users_take`; an empty text stands for none."""
-        self.all = [
+        """`validate_users` has checked `users`; an empty text means none."""
+        self.logins = [
             Login(name=name, role=cast("Role", role), secret=password)
             for role, name, password in map(_split, _entries(users))
         ]
@@ -40,45 +40,47 @@ class DashboardUsers:
             ("token", "operator", token),
             ("view token", "viewer", view_token),
         )
-        self.all += [
+        self.logins += [
             Login(name=name, role=role, secret=secret, is_token=True)
             for name, role, secret in tokens
             if secret
         ]
 
     @property
-    def ask_names(self) -> bool:
-        return any(not login.is_token for login in self.all)
+    def has_named_users(self) -> bool:
+        return any(not login.is_token for login in self.logins)
 
-    def admit(self, name: str, secret: str) -> Login | None:
-        """Who logs in with these: a user by name and password, or with no name a token; None: nobody."""
-        admitted = None
-        for login in self.all:
+    def authenticate(self, name: str, secret: str) -> Login | None:
+        """The user with this name and password or, without a name, the token; None when there is none."""
+        match = None
+        for login in self.logins:
             is_named = not name if login.is_token else _is_same(name, login.name)
             if _is_same(secret, login.secret) and is_named:
-                admitted = login
-        return admitted
+                match = login
+        return match
 
     def find(self, name: str, *, is_token: bool) -> Login | None:
-        """The one of that name, if there (still) is one."""
-        return next((each for each in self.all if each.name == name and each.is_token == is_token), None)
+        """The login of that name; None when the settings no longer have it."""
+        return next(
+            (login for login in self.logins if login.name == name and login.is_token == is_token), None
+        )
 
 
 def validate_users(text: str) -> str | None:
-    """What the setting takes, when `text` is not that; None when it is fine. Says no password."""
+    """What the setting takes, when `text` is not that; None when it is right. Never names a password."""
     names = set()
     for number, entry in enumerate(_entries(text), 1):
         role, name, password = _split(entry)
         if role not in ROLES:
-            return f"{_TAKES} (entry {number}: the role is operator or viewer)"
+            return f"{_FORM} (entry {number}: the role is operator or viewer)"
         if not _NAME.fullmatch(name):
-            return f"{_TAKES} (entry {number}: the name is 1–64 letters, digits, _ . @ -)"
+            return f"{_FORM} (entry {number}: the name is 1–64 letters, digits, _ . @ -)"
         if name in names:
-            return f"{_TAKES} (entry {number}: a name stands once)"
+            return f"{_FORM} (entry {number}: each name stands once)"
         if len(password) < MIN_PASSWORD_CHARS:
-            return f"{_TAKES} (entry {number}: the password has at least {MIN_PASSWORD_CHARS} characters)"
+            return f"{_FORM} (entry {number}: the password has at least {MIN_PASSWORD_CHARS} characters)"
         names.add(name)
-    return None if names else _TAKES
+    return None if names else _FORM
 
 
 def _entries(users: str) -> list[str]:
@@ -91,7 +93,7 @@ def _split(entry: str) -> tuple[str, str, str]:
     return role, name, password
 
 
-def _is_same(given: str, wanted: str) -> bool:
-    """Digests first: their length says nothing of the text's."""
-    digests = (hashlib.sha256(text.encode(errors="surrogateescape")).digest() for text in (given, wanted))
+def _is_same(text: str, other: str) -> bool:
+    """Compares digests, which hide the length of the text."""
+    digests = (hashlib.sha256(each.encode(errors="surrogateescape")).digest() for each in (text, other))
     return hmac.compare_digest(*digests)

@@ -1,53 +1,36 @@
-"""Where settings come from: an option, else the environment, else `.env` beside us, else the default.
+"""Where a setting comes from: an option, else the environment, else `.env` in the working directory, else its default.
 
-Every wrong value ends here, with one line that names the setting, what it got and what it takes. The settings
-themselves are `settings.py`.
+Every wrong value ends here, in one line that names the setting, the value it got and what it takes.
 """
 
 from __future__ import annotations
 
 import difflib
-import math
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, cast, get_args, get_type_hints
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
+from typing import Any, Final
 
 import msgspec
 from dotenv import dotenv_values
-from msgspec import inspect
-from phonenumbers import SUPPORTED_REGIONS
 
-from streamdialer.config.dashboard_users import validate_users
-from streamdialer.config.settings import NAMES, SECRETS, Settings
+from streamdialer.config.settings import NAMES, Settings
+from streamdialer.config.urls import REDIS_URL_FORMS
+from streamdialer.config.values import FIELDS, Origin, convert, display
 from streamdialer.errors import SettingsError
-from streamdialer.rules import pack_names
-
-__all__ = ["Loaded", "Origin", "SettingRow", "describe", "load", "require_redis"]
-
-Origin = Literal["default", "environment", ".env", "option"]
 
 _PREFIX: Final = "STREAMDIALER_"
-_MASK: Final = "****"
-_REDIS_SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
-_REDIS_TAKES: Final = (
-    "redis://host:port/db, rediss://host:port/db, unix:///path, redis+sentinel://host:port,host:port/service "
-    "or redis+cluster://host:port,host:port"
-)
 
 
-class Loaded(msgspec.Struct, frozen=True):
-    """Effective settings, and for each field where its value was found."""
+class LoadedSettings(msgspec.Struct, frozen=True):
+    """Effective settings, and the origin of each field's value."""
 
     settings: Settings
     origin: dict[str, Origin]
 
 
 class SettingRow(msgspec.Struct, frozen=True):
-    """One setting as `config` shows it; secrets are masked."""
+    """One setting as `streamdialer config` shows it; secrets are masked."""
 
     name: str
     value: str
@@ -56,89 +39,63 @@ class SettingRow(msgspec.Struct, frozen=True):
     description: str
 
 
-class _Field(msgspec.Struct, frozen=True):
-    """One field of `Settings` as its annotation declares it."""
-
-    name: str
-    hint: Any
-    """What msgspec converts to."""
-    bounds: inspect.Type
-    default: object
-    description: str
-
-
-def _fields() -> dict[str, _Field]:
-    hints = get_type_hints(Settings, include_extras=True)
-    fields = {}
-    for declared in cast("inspect.StructType", inspect.type_info(Settings)).fields:
-        annotated = cast("inspect.Metadata", declared.type)
-        description = str((annotated.extra_json_schema or {})["description"])
-        fields[declared.name] = _Field(
-            declared.name, hints[declared.name], annotated.type, declared.default, description
-        )
-    return fields
-
-
-_FIELDS: Final = _fields()
-
-
 def load(
     overrides: Mapping[str, object] | None = None,
     *,
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
-) -> Loaded:
+) -> LoadedSettings:
     """Effective settings; `overrides` are options by field name, where None and "" mean not given.
 
-    `.env` is looked for in `directory` (the working directory). Raises SettingsError for the first value that
-    cannot be used, and for a `STREAMDIALER_…` name that does not exist.
+    `directory` is where `.env` may be (the working directory). Raises SettingsError for the first value that cannot be
+    used, and for a `STREAMDIALER_…` name that does not exist.
     """
-    surroundings = os.environ if environ is None else environ
+    environment = os.environ if environ is None else environ
     file = _read_dotenv((directory or Path.cwd()) / ".env")
-    _refuse_unknown(surroundings, "the environment")
+    _refuse_unknown(environment, "the environment")
     _refuse_unknown(file, ".env")
 
     options = dict(overrides or {})
-    if unknown := options.keys() - _FIELDS.keys():
+    if unknown := options.keys() - FIELDS.keys():
         raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
     values: dict[str, Any] = {}
-    origin: dict[str, Origin] = {}
-    for name, field in _FIELDS.items():
-        found: tuple[tuple[Origin, object], ...] = (
+    origins: dict[str, Origin] = {}
+    for name, field in FIELDS.items():
+        sources: tuple[tuple[Origin, object], ...] = (
             ("option", options.get(name)),
-            ("environment", surroundings.get(NAMES[name])),
+            ("environment", environment.get(NAMES[name])),
             (".env", file.get(NAMES[name])),
         )
-        origin[name] = "default"
-        for source, raw in found:
-            given = raw.strip() if isinstance(raw, str) else raw
-            if given is not None and given != "":
-                values[name] = _convert(field, given, source)
-                origin[name] = source
+        origins[name] = "default"
+        for origin, raw in sources:
+            value = raw.strip() if isinstance(raw, str) else raw
+            if value is not None and value != "":
+                values[name] = convert(field, value, origin)
+                origins[name] = origin
                 break
     settings = Settings(**values)
-    _check_together(settings)
-    return Loaded(settings, origin)
+    _check_combinations(settings)
+    return LoadedSettings(settings, origins)
 
 
-def describe(loaded: Loaded) -> list[SettingRow]:
-    """Every setting for people: effective value, where it came from, default, what it is for."""
+def describe(loaded: LoadedSettings) -> list[SettingRow]:
+    """Every setting for people: its value, where that came from, its default and its meaning."""
     return [
         SettingRow(
             NAMES[name],
-            _shown(name, getattr(loaded.settings, name)),
+            display(name, getattr(loaded.settings, name)),
             loaded.origin[name],
-            _shown(name, field.default),
+            display(name, field.default),
             field.description,
         )
-        for name, field in _FIELDS.items()
+        for name, field in FIELDS.items()
     ]
 
 
 def require_redis(settings: Settings) -> None:
-    """Raises SettingsError when no Redis server is named; only `demo` brings its own."""
+    """Raises SettingsError when no Redis server is named; only `demo` starts its own."""
     if not settings.redis_url:
-        raise SettingsError(f"REDIS_URL: not set; takes {_REDIS_TAKES}")
+        raise SettingsError(f"REDIS_URL: not set; takes {REDIS_URL_FORMS}")
 
 
 def _read_dotenv(path: Path) -> dict[str, str | None]:
@@ -150,138 +107,21 @@ def _read_dotenv(path: Path) -> dict[str, str | None]:
         raise SettingsError(f"{path}: cannot be read ({error}); takes NAME=value lines in UTF-8") from error
 
 
-def _refuse_unknown(found: Mapping[str, object], where: str) -> None:
-    known = NAMES.values()
-    for name in found:
-        if name.startswith(_PREFIX) and name not in known:
-            # Without the prefix, which alone would make any name look close.
-            tails = [each.removeprefix(_PREFIX) for each in known if each.startswith(_PREFIX)]
-            near = difflib.get_close_matches(name.removeprefix(_PREFIX), tails, n=1)
-            hint = f"did you mean {_PREFIX}{near[0]}?" if near else "`streamdialer config` lists them all"
+def _refuse_unknown(names: Iterable[str], where: str) -> None:
+    known = [name.removeprefix(_PREFIX) for name in NAMES.values() if name.startswith(_PREFIX)]
+    for name in names:
+        tail = name.removeprefix(_PREFIX)  # with the prefix, any name would look close
+        if name.startswith(_PREFIX) and tail not in known:
+            close = difflib.get_close_matches(tail, known, n=1)
+            hint = f"did you mean {_PREFIX}{close[0]}?" if close else "`streamdialer config` lists them all"
             raise SettingsError(f"{name}: no such setting (from {where}); {hint}")
 
 
-def _convert(field: _Field, raw: object, source: Origin) -> Any:
-    """The value as its field's type; raises SettingsError."""
-    given = raw.lower() if isinstance(field.bounds, inspect.BoolType) and isinstance(raw, str) else raw
-    if choices := _choices(field):
-        given = {choice.casefold(): choice for choice in choices}.get(str(raw).casefold(), raw)
-    try:
-        value = msgspec.convert(given, field.hint, strict=False)
-    except msgspec.ValidationError:
-        raise _wrong(field.name, raw, _expected(field), source) from None
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _wrong(field.name, raw, _expected(field), source)
-    if takes := _validate_text(field.name, value):
-        raise _wrong(field.name, raw, takes, source)
-    return value
-
-
-def _choices(field: _Field) -> tuple[str, ...]:
-    """The words a field takes, in the order it declares them; none when it takes more than some words."""
-    return get_args(get_args(field.hint)[0]) if isinstance(field.bounds, inspect.LiteralType) else ()
-
-
-def _expected(field: _Field) -> str:
-    """What a field takes, from its type and bounds, to be read after "takes"."""
-    if choices := _choices(field):
-        return f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
-    match field.bounds:
-        case inspect.IntType() | inspect.FloatType() as number:
-            noun = "an integer" if isinstance(number, inspect.IntType) else "a number"
-            unit = " of seconds" if re.search("(?<!_per)_s$", field.name) else ""
-            limits = [
-                f"{word} {limit:g}"
-                for word, limit in (
-                    ("above", number.gt),
-                    ("of at least", number.ge),
-                    ("below", number.lt),
-                    ("at most", number.le),
-                )
-                if limit is not None
-            ]
-            return f"{noun}{unit} {' and '.join(limits)}".rstrip()
-        case inspect.BoolType():
-            return "true or false"
-        case inspect.StrType(min_length=int(least)):
-            return f"text of at least {least} characters"
-        case _:
-            return "text"
-
-
-def _validate_text(name: str, value: object) -> str | None:
-    """What a text setting takes, when `value` is not that; None when it is fine."""
-    text = str(value)
-    if name == "redis_url":
-        return None if _is_redis_url(text) else _REDIS_TAKES
-    if name in ("backend_url", "dialer_api_url"):
-        return None if _is_http_url(text) else "http://host:port or https://host:port"
-    if name == "timezone":
-        return None if _is_zone(text) else "an IANA time zone such as America/Bogota"
-    if name == "rule_pack":
-        return None if text in pack_names() else f"one of {', '.join(pack_names())}"
-    if name == "country":
-        return None if text.upper() in SUPPORTED_REGIONS else "an ISO 3166 code of two letters such as CO"
-    if name == "dashboard_users":
-        return validate_users(text)
-    if name == "backend_login_path":
-        return None if text.startswith("/") else "a path that begins with /"
-    return None
-
-
-def _is_redis_url(text: str) -> bool:
-    scheme, separator, rest = text.partition("://")
-    if not separator or scheme not in _REDIS_SCHEMES or _has_blank(text):
-        return False
-    location = rest.rpartition("@")[2].partition("?")[0]
-    hosts, _, path = location.partition("/")
-    if scheme == "unix":
-        return bool(path) and not hosts
-    if scheme == "redis+sentinel":
-        return bool(path) and _are_hosts(hosts.split(","))
-    if scheme == "redis+cluster":
-        return _are_hosts(hosts.split(","))
-    return _are_hosts([hosts]) and (path == "" or path.isdecimal())
-
-
-def _is_http_url(text: str) -> bool:
-    scheme, separator, rest = text.partition("://")
-    if not separator or scheme.lower() not in ("http", "https") or _has_blank(text):
-        return False
-    hosts = rest.partition("/")[0].rpartition("@")[2]
-    return _are_hosts([hosts]) and not set("?#") & set(rest)
-
-
-def _are_hosts(hosts: list[str]) -> bool:
-    return all(_is_host(host) for host in hosts)
-
-
-def _is_host(text: str) -> bool:
-    """`host` or `host:port`; an IPv6 address stands in brackets."""
-    try:
-        parts = urlsplit(f"//{text}")
-        return bool(parts.hostname) and parts.port != 0 and not text.endswith(":")
-    except ValueError:  # a port that is no number below 65536, an unclosed bracket
-        return False
-
-
-def _has_blank(text: str) -> bool:
-    return re.search(r"\s", text) is not None
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown; no zone name at all; a folder of zones
-        return False
-    return True
-
-
-def _check_together(settings: Settings) -> None:
-    """Settings that are each fine and do not go together."""
-    user, password = bool(settings.backend_username), bool(settings.backend_password)
-    if user != password:
-        missing, present = ("PASSWORD", "USERNAME") if user else ("USERNAME", "PASSWORD")
+def _check_combinations(settings: Settings) -> None:
+    """Raises SettingsError for settings that are right alone and wrong together."""
+    has_user, has_password = bool(settings.backend_username), bool(settings.backend_password)
+    if has_user != has_password:
+        missing, present = ("PASSWORD", "USERNAME") if has_user else ("USERNAME", "PASSWORD")
         raise SettingsError(
             f"BACKEND_{missing}: not set although BACKEND_{present} is; takes both or neither"
         )
@@ -290,29 +130,3 @@ def _check_together(settings: Settings) -> None:
             f"{NAMES['read_block_s']}: got {settings.read_block_s:g}, takes less than "
             f"{NAMES['claim_min_idle_s']} ({settings.claim_min_idle_s:g})"
         )
-
-
-def _wrong(name: str, raw: object, takes: str, source: Origin) -> SettingsError:
-    where = " from .env" if source == ".env" else ""
-    return SettingsError(f"{NAMES[name]}: got {_shown(name, raw)!r}{where}, takes {takes}")
-
-
-def _shown(name: str, value: object) -> str:
-    """A value for people: no secret, and numbers as they are typed."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    if name in SECRETS:
-        return _MASK if text else ""
-    return _without_password(text) if name.endswith("_url") else text
-
-
-def _without_password(url: str) -> str:
-    """The URL with every password in it masked: after the user, and among the query's parameters."""
-    url = re.sub(r"([?&]password=)[^&]*", rf"\1{_MASK}", url, flags=re.IGNORECASE)
-    before, at, after = url.rpartition("@")
-    if not at:
-        return url
-    scheme, separator, user = before.rpartition("://")
-    name, colon, _ = user.partition(":")
-    return f"{scheme}{separator}{name if colon else _MASK}{colon}{_MASK if colon else ''}@{after}"

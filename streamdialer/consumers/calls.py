@@ -1,4 +1,4 @@
-"""The calls stage: places each reserved call once. The attempt is marked as sent before its request leaves."""
+"""The calls stage places each reserved call once. It marks the attempt as sent before the request leaves."""
 
 from __future__ import annotations
 
@@ -22,38 +22,37 @@ from streamdialer.rules.numbers import read_number
 
 log = logging.getLogger(__name__)
 
-
 SEND_WITHIN_S: Final = 5.0
-"""A process that was stopped after the begin mark, and wakes up later than this, must not send any more: the attempt's
-deadline may have passed, and the contact may be in somebody else's hands."""
+"""A process that was suspended for longer after it marked the attempt must not send it: the attempt's deadline may have
+passed, and another process may be calling the contact."""
 
 
 class Call(ContactData, frozen=True, kw_only=True):
-    """A contact and the call that was reserved for them."""
+    """A contact and the call that was reserved for it."""
 
     agent: str = ""
-    """Whom the call is for; '' is anyone."""
+    """The agent the call is for; '' is any agent."""
 
 
 def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
-    """The attempt, its call, and until when (ms, '' = no end) it may be placed; raises BadEntry."""
+    """The attempt, its call, and the time (ms, '' = none) after which it may not be placed; raises BadEntry."""
     fields = entry.fields
     try:
         attempt = Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"])
         call = msgspec.json.decode(fields["call"], type=Call)
-        chosen = {  # of several numbers, or the one a callback was asked for at
+        overrides = {  # the contact may have several numbers, and a callback its own
             "phone_number": fields.get("phone_number") or call.phone_number,
             "agent": fields.get("agent", ""),
         }
-        return attempt, msgspec.structs.replace(call, **chosen), fields["until"]
+        return attempt, msgspec.structs.replace(call, **overrides), fields["until"]
     except (KeyError, ValueError, msgspec.MsgspecError) as error:
         raise BadEntry(
             "unreadable_call", f"not an entry of the claim: {type(error).__name__} {error}"
         ) from error
 
 
-def _subject(attempt: Attempt) -> dict[str, str]:
-    """Whom a call is about, for its trace."""
+def _attributes(attempt: Attempt) -> dict[str, str]:
+    """The attributes of a call's trace."""
     return {"attempt": attempt.id, "campaign": attempt.campaign, "contact": attempt.contact}
 
 
@@ -65,37 +64,40 @@ class CallsStage:
 
     async def handle(self, entry: Entry) -> None:
         attempt, call, until = read_call(entry)
-        with tracing.entry_span("call", entry.fields, **_subject(attempt)):
+        with tracing.entry_span("call", entry.fields, **_attributes(attempt)):
             await self._place(attempt, call, until)
 
     async def _place(self, attempt: Attempt, call: Call, until: str) -> None:
-        asked = anyio.current_time()
-        began = await self._services.campaigns.mark_sent(attempt, uuid4().hex, until)
-        if began not in ("ok", "again"):
-            level = logging.WARNING if began == "sent" else logging.INFO
-            log.log(level, "call is not placed", extra={"attempt": attempt.id, "reason": began})
-            tracing.set_attributes(reason=began)
+        started_s = anyio.current_time()
+        status = await self._services.campaigns.mark_sent(attempt, uuid4().hex, until)
+        if status not in ("ok", "again"):
+            level = logging.WARNING if status == "sent" else logging.INFO
+            log.log(level, "call is not placed", extra={"attempt": attempt.id, "reason": status})
+            tracing.set_attributes(reason=status)
             return
-        is_again = began == "again"
-        if anyio.current_time() - asked > SEND_WITHIN_S:
+        is_again = status == "again"
+        if anyio.current_time() - started_s > SEND_WITHIN_S:
             verdict: Verdict = "unknown" if is_again else "not_placed"
-            reply = Reply(verdict=verdict, detail="this process was held up before it could send")
+            reply = Reply(verdict=verdict, detail="this process was suspended before it could send the call")
             await self._settle(attempt, call, reply)
             return
         log.info("sent", extra={"attempt": attempt.id, "number": mask_number(call.phone_number)})
         try:
             reply = await self._originate(attempt, call, may_be_up=is_again)
         except anyio.get_cancelled_exc_class():
-            log.warning("stopped while a request was open: its events decide", extra={"attempt": attempt.id})
+            log.warning(
+                "stopped while a request was open: events decide what became of the call",
+                extra={"attempt": attempt.id},
+            )
             raise
         with anyio.CancelScope(shield=True), anyio.move_on_after(5):
             await self._settle(attempt, call, reply)
 
     async def _originate(self, attempt: Attempt, call: Call, *, may_be_up: bool) -> Reply:
-        """The reply to the request; an API that honours the key is asked again while the fate of it is unknown.
+        """Sends the request; repeats it while its outcome is unknown, if the API honours the idempotency key.
 
-        `may_be_up` says that a request with this key may have placed the call already. Then, as after any unknown
-        reply, only "placed" is believed: a later refusal says nothing of the earlier request.
+        `may_be_up`: an earlier request with this key may have placed the call. Then, as after any unknown reply, only
+        "placed" counts: a later refusal says nothing about the earlier request.
         """
         settings, services = self._services.settings, self._services
         give_up_at = anyio.current_time() + settings.ring_timeout_s
@@ -116,15 +118,15 @@ class CallsStage:
                 return msgspec.structs.replace(reply, verdict="unknown")
             await anyio.sleep(backoff_s(failures))
             failures += 1
-            if not await self._may_ask_again(attempt, call):
+            if not await self._may_repeat(attempt, call):
                 return msgspec.structs.replace(reply, verdict="unknown")
 
-    async def _may_ask_again(self, attempt: Attempt, call: Call) -> bool:
-        """Whether nobody has asked not to be called since the first request; in doubt somebody has."""
+    async def _may_repeat(self, attempt: Attempt, call: Call) -> bool:
+        """False when a number of the contact got on the do-not-call list, or when Redis cannot say."""
         suppression = self._services.suppression
         try:
-            country = await suppression.country_of(attempt.campaign) or self._services.settings.country
-            called = str(read_number(call.phone_number, country))  # perhaps none of the contact's own
+            country = await self._services.country_of(attempt.campaign)
+            called = str(read_number(call.phone_number, country))  # a callback's number may be another
             return not await suppression.on_dnc_list([*call.n, called])
         except TRANSIENT:
             return False
@@ -139,10 +141,9 @@ class CallsStage:
         )
         ORIGINATES.labels(reply.verdict).inc()
         tracing.set_attributes(verdict=reply.verdict)
-        loud = reply.hold == "credentials"
-        quiet = reply.verdict == "placed"
+        level = logging.DEBUG if reply.verdict == "placed" else logging.WARNING
         log.log(
-            logging.ERROR if loud else logging.DEBUG if quiet else logging.WARNING,
+            logging.ERROR if reply.hold == "credentials" else level,
             "originate",
             extra={
                 "attempt": attempt.id,

@@ -1,4 +1,4 @@
-"""The events stage: what other programs say of calls and agents becomes facts in the ledger."""
+"""The events stage applies the events of other programs, about calls, agents and contacts, to the ledger."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 Event = CallEvent | AgentEvent | CallbackEvent | DoNotCallEvent | PreviewEvent
 _IDS: Final = ("campaign_id", "contact_id", "agent_id")
 _TEXTS: Final = ("call_id", "queue", "cause", "phone_number", "reason")
-_READ_AS: Final[dict[str, type[Event]]] = {
+_EVENT_CLASSES: Final[dict[str, type[Event]]] = {
     **dict.fromkeys(CALL_EVENTS, CallEvent),
     **dict.fromkeys(AGENT_EVENTS, AgentEvent),
     **dict.fromkeys(CALLBACK_EVENTS, CallbackEvent),
@@ -42,19 +42,19 @@ _READ_AS: Final[dict[str, type[Event]]] = {
     **dict.fromkeys(PREVIEW_EVENTS, PreviewEvent),
 }
 NOT_APPLIED: Final = {
-    "unknown_campaign": "the campaign was never dialed here, or has been cleaned up",
-    "unknown_contact": "the contact is not known here, or was finished long ago",
-    "no_attempt": "no call had been placed to the contact when the event was written",
-    "foreign_call": "its call_id belongs to no attempt of the contact",
+    "unknown_campaign": "this campaign was never dialed here, or was cleaned up",
+    "unknown_contact": "this contact is not known here, or ended long ago",
+    "no_attempt": "no call to this contact had been placed when the event was written",
+    "foreign_call": "its call_id belongs to no attempt of this contact",
 }
 
 
 def read_event(entry: Entry) -> Event:
-    """An entry as an event: `type` with `data` (JSON object), or flat fields. Raises BadEntry."""
+    """Reads `type` with `data` (a JSON object) or with flat fields; raises BadEntry."""
     kind = entry.fields.get("type", "")
-    if kind not in _READ_AS:
-        raise BadEntry("unknown_type", f"type is {kind[:100]!r}, takes {', '.join(_READ_AS)}")
-    fields = _data_of(entry)
+    if kind not in _EVENT_CLASSES:
+        raise BadEntry("unknown_type", f"type is {kind[:100]!r}, takes {', '.join(_EVENT_CLASSES)}")
+    fields = _read_data(entry)
     fields["type"] = kind
     try:
         for name in _IDS:
@@ -63,17 +63,17 @@ def read_event(entry: Entry) -> Event:
         for name in _TEXTS:
             if isinstance(fields.get(name), int | float):
                 fields[name] = str(fields[name])
-        event = msgspec.convert(fields, _READ_AS[kind], strict=False)
+        event = msgspec.convert(fields, _EVENT_CLASSES[kind], strict=False)
     except (ValueError, msgspec.ValidationError) as error:
         raise BadEntry("wrong_type", str(error)[:500]) from error
     if isinstance(event, CallbackEvent):
         instant_ms(event)
-    if isinstance(event, DoNotCallEvent) and not event.names_somebody:
+    if isinstance(event, DoNotCallEvent) and not event.has_target:
         raise BadEntry("wrong_type", "takes a phone_number, or a campaign_id and a contact_id")
     return event
 
 
-def _data_of(entry: Entry) -> dict[str, Any]:
+def _read_data(entry: Entry) -> dict[str, Any]:
     raw = entry.fields.get("data")
     if raw is None:
         return dict(entry.fields)
@@ -89,9 +89,9 @@ def _data_of(entry: Entry) -> dict[str, Any]:
 class EventsStage:
     """Handles entries of `events`."""
 
-    def __init__(self, services: Services, wakes: WakeupScheduler) -> None:
+    def __init__(self, services: Services, wakeups: WakeupScheduler) -> None:
         self._services = services
-        self._wakes = wakes
+        self._wakeups = wakeups
         self._callbacks = Callbacks(services)
         self._previews = Previews(services)
 
@@ -104,7 +104,7 @@ class EventsStage:
             return
         with tracing.entry_span(event.type, entry.fields, campaign=event.campaign_id or None):
             if isinstance(event, DoNotCallEvent):
-                await add_to_dnc(event, self._services, self._wakes)
+                await add_to_dnc(event, self._services, self._wakeups)
             elif isinstance(event, CallbackEvent):
                 await self._callbacks.schedule(event, entry.id)
             elif isinstance(event, PreviewEvent):
@@ -113,33 +113,31 @@ class EventsStage:
                 await self._agent(event, entry.id)
 
     async def _call(self, event: CallEvent, entry: str) -> None:
-        queue = event.queue or await self._wakes.queue_of(event.campaign_id)
+        queue = event.queue or await self._wakeups.queue_of(event.campaign_id)
         fact = fact_of(event)
-        heard = await self._services.campaigns.apply_call_event(event, fact, queue, entry)
-        tracing.attach_call(heard.trace, heard.attempt)
-        applied = heard.outcome
-        if (
-            fact.disposition == "do_not_call"
-        ):  # said on the phone: it holds for every campaign, as when written
+        result = await self._services.campaigns.apply_call_event(event, fact, queue, entry)
+        tracing.attach_call(result.trace, result.attempt)
+        applied = result.outcome
+        if fact.disposition == "do_not_call":  # said on the phone: it holds for all campaigns
             request = DoNotCallEvent(
                 type="do_not_call",
                 campaign_id=event.campaign_id,
                 contact_id=event.contact_id,
                 reason="said on the phone",
             )
-            await add_to_dnc(request, self._services, self._wakes)
+            await add_to_dnc(request, self._services, self._wakeups)
         if applied in NOT_APPLIED:
             raise BadEntry(
                 applied, f"{NOT_APPLIED[applied]} (campaign {event.campaign_id}, {event.contact_id})"
             )
         if applied == "ended":
             ATTEMPTS_ENDED.labels(fact.disposition or "abandoned").inc()
-            self._wakes.queue(queue)
+            self._wakeups.queue(queue)
         log.log(
             logging.DEBUG if applied == "unchanged" else logging.INFO,
             event.type,
             extra={
-                "attempt": heard.attempt,
+                "attempt": result.attempt,
                 "call": event.call_id or None,
                 "disposition": fact.disposition or None,
                 "cause": fact.cause or None,
@@ -151,20 +149,21 @@ class EventsStage:
         services = self._services
         queue = event.queue
         if not queue and event.campaign_id:
-            queue = await self._wakes.queue_of(event.campaign_id)
+            queue = await self._wakeups.queue_of(event.campaign_id)
         if not queue and event.agent_id:
             queue = await services.queues.queue_of_agent(event.agent_id)
         if not queue:
             raise BadEntry(
-                "unknown_queue", "no queue, no known campaign and no known agent says where this belongs"
+                "unknown_queue",
+                "names no queue, no known campaign and no known agent, so it belongs to no queue",
             )
-        if not event.agent_id:  # somebody's state changed: look at the list again
+        if not event.agent_id:  # it does not say which agent: read the list again
             await services.queues.invalidate_agents(queue)
-            self._wakes.queue(queue)
+            self._wakeups.queue(queue)
             return
         applied = await services.queues.apply_agent_event(
             queue, event.agent_id, state=event.state, entry=entry
         )
         if applied == "freed":
-            self._wakes.queue(queue)
+            self._wakeups.queue(queue)
         log.debug(event.type, extra={"agent": event.agent_id, "queue": queue, "applied": applied})

@@ -49,6 +49,10 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     backend: Backend
     dialer_api: DialerAPI
 
+    async def country_of(self, campaign: str) -> str:
+        """The country of numbers without a calling code: the campaign's as it was last loaded, else the setting's."""
+        return await self.suppression.country_of(campaign) or self.settings.country
+
 
 def ledger_limits(settings: Settings) -> Limits:
     """The settings in the units the scripts take."""

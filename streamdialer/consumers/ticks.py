@@ -1,4 +1,4 @@
-"""The ticks stage: runs a campaign once and keeps the result by the tick's id."""
+"""The ticks stage runs one campaign once and stores the result under the tick's id."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from streamdialer.observability import metrics, tracing
 
 log = logging.getLogger(__name__)
 REASONS_TTL_S: Final = 330.0
-"""A little longer than between two ticks of the kind that comes least often (retry, 300 s)."""
+"""A little longer than the interval of the rarest kind of tick (retry, 300 s)."""
 CLEANUP_TEXTS: Final = {
-    "unknown": "there is nothing of this campaign",
+    "unknown": "Redis has no keys of this campaign",
     "not_finished": "the campaign is neither completed nor cancelled: stop it first",
     "calls_live": "calls of the campaign are live; try again when they have ended",
     "updates_waiting": "the backend has not confirmed everything yet; try again later",
@@ -30,7 +30,7 @@ CLEANUP_TEXTS: Final = {
 
 
 def read_tick(entry: Entry) -> Tick:
-    """Raises BadEntry for what is no tick."""
+    """Raises BadEntry for an entry that is no tick."""
     kind = entry.fields.get("kind", "")
     if kind not in TICK_KINDS:
         raise BadEntry("unknown_kind", f"kind is {kind!r}, takes {', '.join(TICK_KINDS)}")
@@ -42,12 +42,12 @@ def read_tick(entry: Entry) -> Tick:
 
 
 class TicksStage:
-    """Handles entries of `ticks`; also runs ticks that are in no stream."""
+    """Handles entries of `ticks`; also runs ticks that are not in the stream."""
 
-    def __init__(self, services: Services, wakes: WakeupScheduler) -> None:
+    def __init__(self, services: Services, wakeups: WakeupScheduler) -> None:
         self._services = services
         self._refill = Refill(services)
-        self._dialing = DialTick(services, self._refill, wakes)
+        self._dial_tick = DialTick(services, self._refill, wakeups)
         self._last_reason: TTLCache[str] = TTLCache(REASONS_TTL_S)
 
     async def handle(self, entry: Entry) -> None:
@@ -64,14 +64,16 @@ class TicksStage:
         )
 
     async def run(self, tick: Tick) -> TickResult:
-        """What became of the tick; what a campaign or a server does wrong is told in the result."""
-        now_ms = await self._services.ticks.start(tick.campaign, tick.id)
+        """Runs the tick; an error of a campaign or a server becomes its result."""
+        start = await self._services.ticks.start(
+            tick.campaign, tick.id, self._dial_tick.queue_of(tick.campaign)
+        )
         try:
             match tick.kind:
                 case "dial":
-                    result = await self._dialing.dial(tick, now_ms)
+                    result = await self._dial_tick.dial(tick, start)
                 case "retry":
-                    result = await self._retry(tick, now_ms)
+                    result = await self._retry(tick, start.server_ms)
                 case "stats":
                     result = await self._stats(tick)
                 case "cleanup":
@@ -80,20 +82,20 @@ class TicksStage:
             result = _failed(tick, "invalid_campaign", str(error))
         except (Unreachable, RefusedByServer) as error:
             result = _failed(tick, reason_of(error, "backend"), str(error))
-        result.at = now_ms
+        result.at = start.server_ms
         tracing.set_attributes(status=result.status, reason=result.reason, dialed=result.dialed)
         _count(result)
         self._log(tick, result)
         return result
 
     async def _retry(self, tick: Tick, now_ms: int) -> TickResult:
-        campaign = await self._dialing.settings_of(tick.campaign)
-        found = await self._refill.due_for_retry(tick.campaign, campaign, now_ms)
-        return TickResult(status="ok", kind="retry", campaign_id=tick.campaign, reset=found.added)
+        campaign = await self._dial_tick.settings_of(tick.campaign)
+        refilled = await self._refill.due_for_retry(tick.campaign, campaign, now_ms)
+        return TickResult(status="ok", kind="retry", campaign_id=tick.campaign, reset=refilled.added)
 
     async def _stats(self, tick: Tick) -> TickResult:
         services = self._services
-        await services.campaigns.sweep(tick.campaign, 100)  # and writes the public hash from our own truth
+        await services.campaigns.sweep(tick.campaign, 100)  # this writes the public hash as well
         queue = await services.queues.queue_of(tick.campaign)
         try:
             document = await services.dialer_api.statistics(tick.campaign)
@@ -119,7 +121,7 @@ class TicksStage:
         )
 
     def _log(self, tick: Tick, result: TickResult) -> None:
-        """A line when something was done or the reason changed; the night shift needs no line per tick."""
+        """Logs a line when something was done or the reason changed, not one per tick."""
         key = f"{tick.kind}:{tick.campaign}"
         reason = result.reason or "none"
         changed = self._last_reason.get(key) != reason

@@ -28,6 +28,11 @@ class TTLCache(Generic[CacheValue]):
         is_too_old = younger_than_s is not None and anyio.current_time() - found[0] > younger_than_s
         return None if is_too_old else found[1]
 
+    def age_s(self, name: str) -> float | None:
+        """Seconds since the value was put; None when there is none."""
+        entry = self._entries.get(name)
+        return None if entry is None else anyio.current_time() - entry[0]
+
     def put(self, name: str, value: CacheValue) -> CacheValue:
         now = anyio.current_time()
         self._entries[name] = (now, value)

@@ -1,4 +1,4 @@
-"""The updates stage: tells the backend what became of each contact, newest state only, for as long as it takes."""
+"""The updates stage sends each contact's newest state to the backend, and repeats it until the backend answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BUSY_PAUSE_S: Final = 0.5
 
 
 def patch_of(update: Update) -> ContactPatch:
-    """The contract's PATCH body; raises ValidationError for a status it does not name."""
+    """The body of the PATCH request; raises ValidationError for a status that the contract does not name."""
     at_ms = update.last_attempt_ms
     at = (
         None
@@ -38,7 +38,7 @@ def patch_of(update: Update) -> ContactPatch:
 
 
 class UpdatesStage:
-    """Handles entries of `updates`: each says that a contact has news, the outbox says which."""
+    """Handles entries of `updates`. An entry says that a contact changed; the outbox holds its newest state."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -53,7 +53,7 @@ class UpdatesStage:
         refusals: list[str] = []
         while True:
             update = await self._services.outbox.lease(campaign, contact, token)
-            if update == "busy":  # its deliverer may have been killed: this entry has to outlive the lease
+            if update == "busy":  # its process may be dead: keep this entry until the lease ends
                 await anyio.sleep(BUSY_PAUSE_S)
                 continue
             if not isinstance(update, Update):
@@ -69,18 +69,18 @@ class UpdatesStage:
                 ):
                     await self._services.backend.patch_contact(contact, patch_of(update))
                     if update.status == "do_not_call":
-                        await self._list_numbers(campaign, contact)
+                        await self._add_numbers_to_dnc(campaign, contact)
             except Unreachable as error:
-                self._away(error)
+                self._note_away(error)
                 await anyio.sleep(backoff_s(failures, MAX_PAUSE_S))
                 failures += 1
                 continue
             except RefusedByServer as error:
                 refusals.append(str(error))
-            self._back()
+            self._note_back()
             confirmed = await self._services.outbox.acknowledge(campaign, contact, token, update.version)
             log.debug(
-                "told the backend",
+                "backend updated",
                 extra={
                     "campaign": campaign,
                     "contact": contact,
@@ -89,43 +89,43 @@ class UpdatesStage:
                 },
             )
             if confirmed == "done":
-                break  # otherwise there is a newer state, or another deliverer's was overwritten: once more
+                break  # otherwise there is a newer state to send
         if refusals:
             raise BadEntry("refused_by_backend", f"campaign {campaign}, contact {contact}: {refusals[-1]}")
 
-    async def _list_numbers(self, campaign: str, contact: str) -> None:
-        """Of a contact that asked not to be called and whose numbers are not known here: those the backend shows.
+    async def _add_numbers_to_dnc(self, campaign: str, contact: str) -> None:
+        """Adds the numbers of a contact the ledger does not know to the do-not-call list, as the backend shows them.
 
-        Once told, it does not list the contact again, and other campaigns may have the numbers. A backend that does not
-        show single contacts need not: the contract does not ask for it. Raises Unreachable.
+        Other campaigns may have these numbers, and after this update the backend does not list the contact again. The
+        contract does not ask a backend to show single contacts. Raises Unreachable.
         """
         backend, suppression = self._services.backend, self._services.suppression
         why = await suppression.pending_dnc_reason(campaign, contact)
         if why is None:
             return
-        shown, trouble = None, "not there"
+        contact_shown, problem = None, "the backend does not know it"
         try:
-            shown = await backend.contact(campaign, contact)
+            contact_shown = await backend.contact(campaign, contact)
         except (ValueError, Unreachable) as error:
             if isinstance(error, Unreachable) and backend.shows_contacts:
                 raise
-            trouble = str(error)
-        if shown is None:
+            problem = str(error)
+        if contact_shown is None:
             log.warning(
-                "who asked not to be called is not shown: other campaigns may call the number",
-                extra={"campaign": campaign, "contact": contact, "error": trouble},
+                "the numbers of a do-not-call contact are unknown: other campaigns may call them",
+                extra={"campaign": campaign, "contact": contact, "error": problem},
             )
             return
-        country = await suppression.country_of(campaign)
-        numbers = [read_number(spelled, country) for spelled in shown.numbers]
+        country = await self._services.country_of(campaign)
+        numbers = [read_number(text, country) for text in contact_shown.numbers]
         await suppression.suppress([number for number in numbers if not number.problem], why)
 
-    def _away(self, error: Unreachable) -> None:
+    def _note_away(self, error: Unreachable) -> None:
         if not self._is_away:
-            log.error("the backend does not take updates; they wait", extra={"error": str(error)})
+            log.error("the backend takes no updates; they wait", extra={"error": str(error)})
         self._is_away = True
 
-    def _back(self) -> None:
+    def _note_back(self) -> None:
         if self._is_away:
             log.warning("the backend takes updates again")
         self._is_away = False

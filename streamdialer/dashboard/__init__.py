@@ -1,7 +1,7 @@
-"""The web page: what the night shift sees, and what an operator may do from it.
+"""The web dashboard: what is happening now, and what an operator may change.
 
-Server-rendered pages (aiohttp, Jinja2) that a small script of ours keeps fresh: nothing is loaded from elsewhere, no
-code is evaluated in the browser, and there is no socket that another site's page could open.
+The server renders the pages (aiohttp, Jinja2) and one small script keeps them fresh. Pages load nothing from other
+hosts, the browser evaluates no code, and there is no socket that another site's page could open.
 """
 
 from streamdialer.dashboard.server import serve

@@ -1,4 +1,4 @@
-"""What an operator does from the page: the very functions of the command line, asked first where it is for good."""
+"""What an operator can do in the dashboard: the same functions as the command line; what is final asks first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from streamdialer.broker import DeadLetters
 from streamdialer.broker.connection import TRANSIENT
 from streamdialer.broker.keys import Keys
-from streamdialer.dashboard.middleware import AUDIT, Middleware, form_of, safe_redirect, session_of
+from streamdialer.dashboard.middleware import AUDIT, Middleware, read_form, safe_redirect, session_of
 from streamdialer.dashboard.pages import OverviewCache
 from streamdialer.dashboard.render import Renderer
 from streamdialer.errors import SettingsError, StreamdialerError
@@ -25,149 +25,147 @@ from streamdialer.operations.dead_letters import (
 
 
 class Actions:
-    """Every change that can be made from the page."""
+    """Handlers of every form that changes something."""
 
     def __init__(
         self,
         client: Any,
         keys: Keys,
         letters: DeadLetters,
-        guard: Middleware,
+        middleware: Middleware,
         renderer: Renderer,
-        reader: OverviewCache,
+        cache: OverviewCache,
     ) -> None:
         self._client = client
         self._keys = keys
         self._letters = letters
-        self._guard = guard
+        self._middleware = middleware
         self._renderer = renderer
-        self._reader = reader
+        self._cache = cache
 
-    async def order(self, request: web.Request) -> web.StreamResponse:
-        """Start, pause or stop a campaign; one that is not shown yet is started by its id."""
-        form = await form_of(request)
-        order = cast("CampaignCommand", request.match_info.get("order", "start"))
+    async def set_campaign_status(self, request: web.Request) -> web.StreamResponse:
+        """Start, pause or stop a campaign; the form of `/campaigns/start` names one that is not listed yet."""
+        form = await read_form(request)
+        command = cast("CampaignCommand", request.match_info.get("command", "start"))
         back = safe_redirect(str(form.get("back", "/")))
         try:
             campaign = read_campaign_id(request.match_info.get("campaign") or str(form.get("campaign", "")))
         except SettingsError as error:
             raise web.HTTPBadRequest(text=str(error)) from error
-        if order == "stop" and not await _is_confirmed(request):
-            return await self._ask(
+        if command == "stop" and not await _is_confirmed(request):
+            return await self._confirm(
                 request,
                 f"Stop campaign {campaign} for good?",
-                "Nobody else of it is called. Calls that are up go on.",
-                "Stop it",
+                "No more of its contacts are called. Calls in progress continue.",
+                "Stop campaign",
                 back,
             )
 
-        async def give() -> str:
-            status = await set_campaign_status(self._client, self._keys, campaign, order)
-            return f"Campaign {campaign} is {status} now."
+        async def act() -> str:
+            status = await set_campaign_status(self._client, self._keys, campaign, command)
+            return f"Campaign {campaign} is now {status}."
 
-        return await self._act(request, f"campaign {order}", campaign, give, back)
+        return await self._act(request, f"campaign {command}", campaign, act, back)
 
     async def replay(self, request: web.Request) -> web.StreamResponse:
         """Put dead letters back into their streams."""
-        chosen = await _chosen(request)
+        letter_ids = await _selected_ids(request)
 
-        async def replay() -> str:
-            wanted = await wanted_letters(self._letters, chosen)
-            done = await replay_letters(self._letters, wanted)
-            return f"{_count(len(done))} put back into {'their streams' if len(done) != 1 else 'its stream'}."
+        async def act() -> str:
+            replayed = await replay_letters(self._letters, await wanted_letters(self._letters, letter_ids))
+            return f"{_count(len(replayed))} put back into {'its stream' if len(replayed) == 1 else 'their streams'}."
 
-        return await self._act(request, "dead replay", _named(chosen), replay, "/dead")
+        return await self._act(request, "dead replay", _subject(letter_ids), act, "/dead")
 
     async def drop(self, request: web.Request) -> web.StreamResponse:
         """Delete dead letters for good."""
-        chosen = await _chosen(request)
-        until = str((await form_of(request)).get("until", "")) or None
+        letter_ids = await _selected_ids(request)
+        until = str((await read_form(request)).get("until", "")) or None
         if until is not None:
-            _checked([until])
+            _check_ids([until])
         if not await _is_confirmed(request):
-            which, more = _count(len(chosen or [])), dict[str, str]()
-            if chosen is None:  # what dies after the question is not meant
+            which, more = _count(len(letter_ids or [])), dict[str, str]()
+            if letter_ids is None:  # letters that arrive after the question are not included
                 more = {"until": next((letter.id for letter in await self._letters.newest(1)), "0-0")}
                 which = f"all {_count(await self._letters.count())}"
-            return await self._ask(
+            return await self._confirm(
                 request,
-                f"Delete {which} for good?",
-                "They cannot be replayed any more.",
-                "Delete",
+                f"Drop {which} for good?",
+                "You cannot replay what is dropped.",
+                "Drop",
                 "/dead",
                 **more,
             )
 
-        async def drop() -> str:
-            wanted = await wanted_letters(self._letters, chosen, must_exist=False, until=until)
+        async def act() -> str:
+            wanted = await wanted_letters(self._letters, letter_ids, must_exist=False, until=until)
             dropped = await drop_letters(self._letters, wanted)
-            missing = 0 if chosen is None else len(wanted) - dropped
-            return f"{_count(dropped)} deleted." + (f" {missing} did not exist." if missing else "")
+            missing = 0 if letter_ids is None else len(wanted) - dropped
+            return f"{_count(dropped)} dropped." + (f" {missing} did not exist." if missing else "")
 
-        return await self._act(request, "dead drop", _named(chosen), drop, "/dead")
+        return await self._act(request, "dead drop", _subject(letter_ids), act, "/dead")
 
-    async def _ask(
-        self, request: web.Request, question: str, consequence: str, yes: str, back: str, **more: str
+    async def _confirm(
+        self, request: web.Request, question: str, consequence: str, yes: str, return_to: str, **more: str
     ) -> web.StreamResponse:
-        """The same form once more, to be confirmed."""
-        form = await form_of(request)
+        """A page that asks; its button sends the same form again, confirmed."""
+        form = await read_form(request)
+        fields = [(name, value) for name, value in form.items() if name not in ("token", "confirmed", *more)]
         return self._renderer.page(
             request,
             "confirm",
             question=question,
             consequence=consequence,
             yes=yes,
-            back=back,
-            fields=[
-                (name, value) for name, value in form.items() if name not in ("token", "confirmed", *more)
-            ]
-            + list(more.items()),
+            return_to=return_to,
+            fields=[*fields, *more.items()],
         )
 
     async def _act(
         self, request: web.Request, action: str, subject: str, act: Callable[[], Awaitable[str]], then: str
     ) -> web.StreamResponse:
-        """Does it, logs who did what with which outcome, and tells them on their next page."""
+        """Does it, writes the audit log line, and shows the outcome on the user's next page."""
         session = session_of(request)
-        fields = {**self._guard.actor(request), "action": action, "subject": subject}
+        fields = {**self._middleware.actor(request), "action": action, "subject": subject}
         try:
-            said = await act()
+            outcome = await act()
         except (StreamdialerError, RedisError, *TRANSIENT) as error:
-            AUDIT.info("by hand", extra={**fields, "outcome": "failed", "error": str(error)})
-            done = "Not done" if isinstance(error, StreamdialerError) else "Look whether it was done"
-            self._renderer.flash(session, f"{done}: {error}", is_good=False)
+            AUDIT.info("operator action", extra={**fields, "outcome": "failed", "error": str(error)})
+            is_refused = isinstance(error, StreamdialerError)
+            prefix = "Not done" if is_refused else "It may have been done; check before you repeat it"
+            self._renderer.flash(session, f"{prefix}: {error}", is_good=False)
         else:
-            AUDIT.info("by hand", extra={**fields, "outcome": said})
-            self._renderer.flash(session, said, is_good=True)
-        self._reader.forget()
+            AUDIT.info("operator action", extra={**fields, "outcome": outcome})
+            self._renderer.flash(session, outcome, is_good=True)
+        self._cache.invalidate()
         raise web.HTTPSeeOther(then)
 
 
 async def _is_confirmed(request: web.Request) -> bool:
-    return (await form_of(request)).get("confirmed") == "yes"
+    return (await read_form(request)).get("confirmed") == "yes"
 
 
-async def _chosen(request: web.Request) -> list[str] | None:
-    """The ids that were ticked, None for all; raises HTTPBadRequest for none and for what is no id."""
-    form = await form_of(request)
+async def _selected_ids(request: web.Request) -> list[str] | None:
+    """The ids of the selected letters, None for all; raises HTTPBadRequest for none and for an invalid id."""
+    form = await read_form(request)
     if form.get("all") == "yes":
         return None
-    ticked = [str(each) for each in form.getall("id", [])]
-    if not ticked:
-        raise web.HTTPBadRequest(text="Nothing was ticked.")
-    return _checked(ticked)
+    letter_ids = [str(letter_id) for letter_id in form.getall("id", [])]
+    if not letter_ids:
+        raise web.HTTPBadRequest(text="You selected nothing.")
+    return _check_ids(letter_ids)
 
 
-def _checked(letter_ids: list[str]) -> list[str]:
-    """Raises HTTPBadRequest for what is no id."""
+def _check_ids(letter_ids: list[str]) -> list[str]:
+    """Each id once; raises HTTPBadRequest for an invalid id."""
     try:
         return checked_letter_ids(letter_ids)
     except SettingsError as error:
         raise web.HTTPBadRequest(text=str(error)) from error
 
 
-def _named(chosen: list[str] | None) -> str:
-    return "all" if chosen is None else ",".join(chosen)
+def _subject(letter_ids: list[str] | None) -> str:
+    return "all" if letter_ids is None else ",".join(letter_ids)
 
 
 def _count(number: int) -> str:

@@ -1,4 +1,4 @@
-"""A campaign's last half hour as lines, ready to be drawn (pure)."""
+"""A campaign's last half hour as lines of an SVG chart (pure)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
     label: str
     points: str
-    """Of an SVG polyline, in a box of WIDTH × HEIGHT."""
+    """`points` of an SVG polyline, in a box of WIDTH × HEIGHT."""
     newest: str
 
 
@@ -30,29 +30,29 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     lines: list[Line]
     top: str
-    """The value at the upper edge; 0 is at the lower."""
+    """The value at the upper edge; the lower edge is 0."""
     since: str
     until: str
 
     @property
-    def describe(self) -> str:
+    def description(self) -> str:
+        """For screen readers."""
         newest = ", ".join(f"{line.label} {line.newest}" for line in self.lines)
-        return f"{self.title}, {self.since} to {self.until} UTC, at most {self.top}; at the end {newest}"
+        return f"{self.title}, {self.since} to {self.until} UTC, scale up to {self.top}; newest: {newest}"
 
 
 def charts(campaign: CampaignOverview) -> list[Chart]:
-    """None before there are two intervals."""
-    course = campaign.course
-    if len(course) < 2:
+    """Four charts; [] before there are two intervals."""
+    points = campaign.course
+    if len(points) < 2:
         return []
+    placed, answered = _per_minute("calls"), _per_minute("answered")
+    calls = {"ringing": _value("ringing"), "connected": _value("connected")}
+    agents = {"free": _value("free"), "talking": _value("busy"), "wrap-up": _value("wrapup")}
     return [
-        _chart(
-            "Calls a minute", course, {"placed": _per_minute("calls"), "answered": _per_minute("answered")}
-        ),
-        _chart("Calls up", course, {"ringing": _value("ringing"), "connected": _value("connected")}),
-        _chart(
-            "Agents", course, {"free": _value("free"), "talking": _value("busy"), "wrap-up": _value("wrapup")}
-        ),
+        _chart("Calls per minute", points, {"placed": placed, "answered": answered}),
+        _chart("Calls in progress", points, calls),
+        _chart("Agents", points, agents),
         _rates(campaign),
     ]
 
@@ -60,48 +60,48 @@ def charts(campaign: CampaignOverview) -> list[Chart]:
 def _rates(campaign: CampaignOverview) -> Chart:
     cap = campaign.abandoning.cap if campaign.abandoning else None
     lines: dict[str, Value] = {
-        "answered": lambda one: one.answered / one.calls if one.calls else 0.0,
-        "abandoned": lambda one: one.abandoned / one.answered if one.answered else 0.0,
+        "answered": lambda point: point.answered / point.calls if point.calls else 0.0,
+        "abandoned": lambda point: point.abandoned / point.answered if point.answered else 0.0,
     }
     if cap is not None:
         lines["cap"] = lambda _: cap
-    return _chart("Rates", campaign.course, lines, lambda value: percent(min(value, 1.0), 0), whole=False)
+    return _chart("Rates", campaign.course, lines, lambda value: percent(min(value, 1.0), 0), is_share=True)
 
 
 def _value(name: str) -> Value:
-    return lambda one: float(getattr(one, name))
+    return lambda point: float(getattr(point, name))
 
 
 def _per_minute(name: str) -> Value:
-    return lambda one: float(getattr(one, name)) * 60 / one.seconds
+    return lambda point: float(getattr(point, name)) * 60 / point.seconds
 
 
 def _chart(
     title: str,
-    course: Sequence[TrendPoint],
+    points: Sequence[TrendPoint],
     lines: dict[str, Value],
-    shown: Callable[[float], str] = number,
+    to_text: Callable[[float], str] = number,
     *,
-    whole: bool = True,
+    is_share: bool = False,
 ) -> Chart:
-    values = {label: [value(one) for one in course] for label, value in lines.items()}
+    values = {label: [value(point) for point in points] for label, value in lines.items()}
     largest = max(max(each) for each in values.values())
-    top = max(largest, 1.0) if whole else min(max(largest, 0.01), 1.0)
-    first, last = course[0].at, course[-1].at
+    top = min(max(largest, 0.01), 1.0) if is_share else max(largest, 1.0)
+    first, last = points[0].at, points[-1].at
+    xs = [(point.at - first) * WIDTH / max(1, last - first) for point in points]
     return Chart(
         title=title,
         lines=[
-            Line(label=label, points=_points(course, each, first, last, top), newest=shown(each[-1]))
+            Line(label=label, points=_polyline(xs, each, top), newest=to_text(each[-1]))
             for label, each in values.items()
         ],
-        top=shown(top),
+        top=to_text(top),
         since=clock(first),
         until=clock(last),
     )
 
 
-def _points(course: Sequence[TrendPoint], values: list[float], first: int, last: int, top: float) -> str:
+def _polyline(xs: list[float], values: list[float], top: float) -> str:
     return " ".join(
-        f"{(one.at - first) * WIDTH / max(1, last - first):.1f},{HEIGHT * (1 - min(value / top, 1)):.1f}"
-        for one, value in zip(course, values, strict=True)
+        f"{x:.1f},{HEIGHT * (1 - min(value / top, 1)):.1f}" for x, value in zip(xs, values, strict=True)
     )

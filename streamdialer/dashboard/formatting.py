@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""How pages write numbers, times and text."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def age(seconds: float | None) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
 
 
-def size(octets: float | None) -> str:
+def size(size_bytes: float | None) -> str:
     """84 MB"""
-    return EMPTY if octets is None else f"{octets / 1_000_000:,.0f} MB"
+    return EMPTY if size_bytes is None else f"{size_bytes / 1_000_000:,.0f} MB"
 
 
 def clock(at_ms: float | None) -> str:
@@ -46,16 +46,16 @@ def clock(at_ms: float | None) -> str:
     return EMPTY if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%H:%M:%S")
 
 
-def marked(text: str) -> Markup:
-    """A sentence in which `commands` stand as such."""
+def with_code(text: str) -> Markup:
+    """The text, escaped, with `commands` in backquotes as <code>."""
     parts = text.split("`")
     return Markup("").join(
-        Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(parts)
+        Markup("<code>{}</code>").format(part) if index % 2 else part for index, part in enumerate(parts)
     )
 
 
 def when(at_ms: float | None, now_ms: float) -> str:
-    """An instant to come, UTC: 14:05, or on another day 27 Nov 14:05"""
+    """A future time, UTC: 14:05, or on another day 27 Nov 14:05"""
     if at_ms is None:
         return EMPTY
     at, now = (datetime.fromtimestamp(each / 1000, UTC) for each in (at_ms, now_ms))
@@ -63,9 +63,9 @@ def when(at_ms: float | None, now_ms: float) -> str:
 
 
 def remedy(reason: str | None) -> str:
-    """What to do about a campaign that is not dialed; '' where nothing is."""
-    cause = REASONS.get(reason or "")
-    return cause.remedy if cause else ""
+    """What to do about a campaign that is not dialed; '' when there is nothing to do."""
+    known = REASONS.get(reason or "")
+    return known.remedy if known else ""
 
 
 FILTERS: Final[dict[str, Callable[..., str]]] = {
@@ -75,6 +75,6 @@ FILTERS: Final[dict[str, Callable[..., str]]] = {
     "size": size,
     "clock": clock,
     "when": when,
-    "marked": marked,
+    "with_code": with_code,
     "remedy": remedy,
 }

@@ -1,4 +1,4 @@
-"""Logging in and out, and the choice of light or dark."""
+"""Log in, log out, and the choice of theme."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from streamdialer.dashboard.middleware import AUDIT, Middleware, form_of, safe_redirect, session_of
+from streamdialer.dashboard.middleware import AUDIT, Middleware, read_form, safe_redirect, session_of
 from streamdialer.dashboard.render import THEMES, Renderer
 from streamdialer.dashboard.sessions import SESSION, LoginThrottle, Sessions
 
@@ -18,62 +18,62 @@ MAX_NAME_CHARS: Final = 64
 class LoginPages:
     """`/login`, `/logout`, `/theme`."""
 
-    def __init__(self, access: Sessions, guard: Middleware, renderer: Renderer) -> None:
-        self._access = access
-        self._guard = guard
+    def __init__(self, sessions: Sessions, middleware: Middleware, renderer: Renderer) -> None:
+        self._sessions = sessions
+        self._middleware = middleware
         self._renderer = renderer
-        self._failures = LoginThrottle()
+        self._throttle = LoginThrottle()
 
-    async def ask(self, request: web.Request) -> web.Response:
-        if self._access.is_open or SESSION in request:
+    async def show(self, request: web.Request) -> web.Response:
+        if not self._sessions.require_login or SESSION in request:
             raise web.HTTPSeeOther("/")
         return self._page(request)
 
     async def log_in(self, request: web.Request) -> web.StreamResponse:
-        form = await form_of(request)
+        form = await read_form(request)
         name, secret = str(form.get("name", "")).strip()[:MAX_NAME_CHARS], str(form.get("secret", ""))
-        address = self._guard.address(request)
-        wait_s = self._failures.wait_s(address)
+        address = self._middleware.address(request)
+        wait_s = self._throttle.wait_s(address)
         if wait_s > 0:
-            AUDIT.info("log-in", extra={"who": name, "address": address, "outcome": "too many failures"})
+            AUDIT.info("log-in", extra={"user": name, "address": address, "outcome": "too many failures"})
             minutes = math.ceil(wait_s / 60)
             raise web.HTTPTooManyRequests(
-                text=f"Too many failed log-ins from here: wait {minutes} min.",
+                text=f"Too many failed log-ins from your address. Try again in {minutes} min.",
                 headers={"Retry-After": str(math.ceil(wait_s))},
             )
-        login = self._access.logins.admit(name, secret)
+        login = self._sessions.users.authenticate(name, secret)
         if login is None:
-            self._failures.note(address)
-            AUDIT.info("log-in", extra={"who": name, "address": address, "outcome": "refused"})
-            return self._page(request, 403, problem="That is not right.")
-        cookie, _ = self._access.begin(login)
+            self._throttle.record_failure(address)
+            AUDIT.info("log-in", extra={"user": name, "address": address, "outcome": "refused"})
+            return self._page(request, 403, error="Wrong name, password or token.")
+        cookie, _ = self._sessions.begin(login)
         AUDIT.info(
-            "log-in", extra={"who": login.name, "role": login.role, "address": address, "outcome": "done"}
+            "log-in", extra={"user": login.name, "role": login.role, "address": address, "outcome": "done"}
         )
-        response = _to("/")
-        self._guard.set_cookie(request, response, cookie)
+        response = _redirect("/")
+        self._middleware.set_cookie(request, response, cookie)
         return response
 
     async def log_out(self, request: web.Request) -> web.StreamResponse:
-        self._access.end(session_of(request))
-        AUDIT.info("log-out", extra={**self._guard.actor(request), "outcome": "done"})
-        response = _to("/login")
-        self._guard.set_cookie(request, response, "")
+        self._sessions.end(session_of(request))
+        AUDIT.info("log-out", extra={**self._middleware.actor(request), "outcome": "done"})
+        response = _redirect("/login")
+        self._middleware.set_cookie(request, response, "")
         return response
 
     async def choose_theme(self, request: web.Request) -> web.StreamResponse:
-        form = await form_of(request)
+        form = await read_form(request)
         theme, back = str(form.get("theme")), str(form.get("back", "/"))
         if theme not in THEMES:
             raise web.HTTPBadRequest(text=f"The theme is one of {', '.join(THEMES)}.")
-        response = _to(safe_redirect(back))
+        response = _redirect(safe_redirect(back))
         response.set_cookie("theme", theme, max_age=YEAR_S, httponly=True, samesite="Strict")
         return response
 
-    def _page(self, request: web.Request, status: int = 200, problem: str = "") -> web.Response:
-        takes_names = self._access.logins.ask_names
-        return self._renderer.page(request, "login", status, takes_names=takes_names, problem=problem)
+    def _page(self, request: web.Request, status: int = 200, error: str = "") -> web.Response:
+        asks_names = self._sessions.users.has_named_users
+        return self._renderer.page(request, "login", status, asks_names=asks_names, error=error)
 
 
-def _to(path: str) -> web.Response:
+def _redirect(path: str) -> web.Response:
     return web.Response(status=303, headers={"Location": path})

@@ -1,4 +1,4 @@
-"""What there is to see: campaigns, streams, replicas, dead letters."""
+"""The pages that only show: campaigns, streams, replicas, dead letters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from streamdialer.dashboard.render import Renderer
 from streamdialer.errors import CannotBeDone, StreamdialerError, Unreachable
 from streamdialer.operations.dead_letters import LETTER_ID, masked_letter, newest_letters
 from streamdialer.operations.decisions import decisions, describe
-from streamdialer.operations.overview import CampaignOverview, Overview, overview
+from streamdialer.operations.overview import CampaignOverview, Overview
+from streamdialer.operations.overview import overview as read_overview
 
 REFRESH_INTERVAL_S: Final = 1.0
 CAMPAIGNS_PER_PAGE: Final = 24
@@ -27,99 +28,109 @@ MAX_DECISIONS: Final = 12
 
 
 class OverviewCache:
-    """The overview of this second, read once for everybody who looks."""
+    """The overview, read at most once a second however many browsers ask."""
 
     def __init__(self, scripts: Scripts, keys: Keys) -> None:
         self._scripts = scripts
         self._keys = keys
-        self._reading = anyio.Lock()
-        self._read: Overview | Exception = Unreachable("nothing has been read yet")
+        self._lock = anyio.Lock()
+        self._result: Overview | Exception = Unreachable("nothing has been read yet")
         self._read_at = float("-inf")
-        self._is_forgotten = False
+        self._is_stale = False
 
-    def forget(self) -> None:
-        """What was read before now is not shown any more: somebody has just changed it."""
-        self._is_forgotten = True
+    def invalidate(self) -> None:
+        """The next page reads again, because something has just been changed."""
+        self._is_stale = True
 
-    async def overview(self) -> Overview:
-        """Raises redis.RedisError, or Unreachable: when nothing comes, everybody who waited for it is told at once."""
+    async def get(self) -> Overview:
+        """Raises redis.RedisError or Unreachable; one failed reading is the answer to all who waited for it."""
         asked_at = anyio.current_time()
-        async with self._reading:
-            if self._is_forgotten or self._read_at < asked_at - REFRESH_INTERVAL_S:
-                self._is_forgotten = False
+        async with self._lock:
+            if self._is_stale or self._read_at < asked_at - REFRESH_INTERVAL_S:
+                self._is_stale = False
                 try:
-                    self._read = await overview(self._scripts, self._keys)
+                    self._result = await read_overview(self._scripts, self._keys)
                 except (RedisError, StreamdialerError, *TRANSIENT) as error:
-                    self._read = error
+                    self._result = error
                 self._read_at = anyio.current_time()
-            if isinstance(self._read, Exception):
-                raise self._read
-            return self._read
+            if isinstance(self._result, Exception):
+                raise self._result
+            return self._result
 
 
 class Pages:
-    """Every page that only shows."""
+    """Handlers of these pages."""
 
     def __init__(
-        self, client: Redis, keys: Keys, reader: OverviewCache, letters: DeadLetters, renderer: Renderer
+        self, client: Redis, keys: Keys, cache: OverviewCache, letters: DeadLetters, renderer: Renderer
     ) -> None:
         self._client = client
         self._keys = keys
-        self._reader = reader
+        self._cache = cache
         self._letters = letters
         self._renderer = renderer
 
     async def campaigns(self, request: web.Request) -> web.Response:
-        seen = await self._reader.overview()
-        pages = max(1, -(-len(seen.campaigns) // CAMPAIGNS_PER_PAGE))
-        wanted = request.query.get("page", "1")
-        page = min(max(1, int(wanted[:6])), pages) if wanted.isdecimal() else 1
-        shown = seen.campaigns[(page - 1) * CAMPAIGNS_PER_PAGE :][:CAMPAIGNS_PER_PAGE]
-        drawn = [(campaign, charts(campaign)[:1]) for campaign in shown]
-        return self._renderer.page(request, "campaigns", seen=seen, drawn=drawn, page=page, pages=pages)
+        overview = await self._cache.get()
+        pages = max(1, -(-len(overview.campaigns) // CAMPAIGNS_PER_PAGE))
+        number = request.query.get("page", "1")
+        page = min(max(1, int(number[:6])), pages) if number.isdecimal() else 1
+        shown = overview.campaigns[(page - 1) * CAMPAIGNS_PER_PAGE :][:CAMPAIGNS_PER_PAGE]
+        cards = [(campaign, charts(campaign)[:1]) for campaign in shown]
+        return self._renderer.page(
+            request, "campaigns", overview=overview, cards=cards, page=page, pages=pages
+        )
 
     async def campaign(self, request: web.Request) -> web.Response:
-        seen = await self._reader.overview()
-        campaign = _find(seen, request.match_info["campaign"])
+        overview = await self._cache.get()
+        campaign = _find_campaign(overview, request.match_info["campaign"])
         records = await decisions(self._client, self._keys, str(campaign.campaign_id), last=MAX_DECISIONS)
-        told = [(record.at, describe(record)) for record in records]
+        lines = [(record.at, describe(record)) for record in records]
         return self._renderer.page(
-            request, "campaign", seen=seen, campaign=campaign, charts=charts(campaign), decisions=told
+            request,
+            "campaign",
+            overview=overview,
+            campaign=campaign,
+            charts=charts(campaign),
+            decisions=lines,
         )
 
     async def streams(self, request: web.Request) -> web.Response:
-        return self._renderer.page(request, "streams", seen=await self._reader.overview())
+        return self._renderer.page(request, "streams", overview=await self._cache.get())
 
     async def replicas(self, request: web.Request) -> web.Response:
-        return self._renderer.page(request, "replicas", seen=await self._reader.overview())
+        return self._renderer.page(request, "replicas", overview=await self._cache.get())
 
-    async def dead(self, request: web.Request) -> web.Response:
+    async def dead_letters(self, request: web.Request) -> web.Response:
         before = request.query.get("before", "")
         before_id = before if LETTER_ID.fullmatch(before) else None
-        letters, there_are = await newest_letters(self._letters, LETTERS_PER_PAGE + 1, before_id)
+        letters, total = await newest_letters(self._letters, LETTERS_PER_PAGE + 1, before_id)
         return self._renderer.page(
             request,
-            "dead",
-            seen=await self._reader.overview(),
+            "dead_letters",
+            overview=await self._cache.get(),
             letters=letters[:LETTERS_PER_PAGE],
-            there_are=there_are,
+            total=total,
             has_newer=before_id is not None,
             has_older=len(letters) > LETTERS_PER_PAGE,
         )
 
-    async def letter(self, request: web.Request) -> web.Response:
+    async def dead_letter(self, request: web.Request) -> web.Response:
         try:
             letter = masked_letter(await self._letters.get(request.match_info["letter"]))
         except CannotBeDone as error:
             raise web.HTTPNotFound(text=f"{error}".partition(";")[0]) from error
-        return self._renderer.page(request, "letter", seen=await self._reader.overview(), letter=letter)
+        return self._renderer.page(request, "dead_letter", overview=await self._cache.get(), letter=letter)
 
 
-def _find(seen: Overview, campaign: str) -> CampaignOverview:
-    found = next((each for each in seen.campaigns if str(each.campaign_id) == campaign), None)
-    if found is None:
-        text = f"No campaign {campaign} is known."
-        if seen.unshown:
-            text = f"Campaign {campaign} is not among the {len(seen.campaigns)} that are shown."
+def _find_campaign(overview: Overview, campaign: str) -> CampaignOverview:
+    match = next((each for each in overview.campaigns if str(each.campaign_id) == campaign), None)
+    if match is None:
+        text = f"Campaign {campaign} is not known."
+        if overview.unshown:
+            text = (
+                f"Campaign {campaign} is not one of the {len(overview.campaigns)} that the dashboard shows. "
+            )
+            text += f"Use `streamdialer campaign show {campaign}`."
         raise web.HTTPNotFound(text=text)
-    return found
+    return match

@@ -1,4 +1,4 @@
-"""Pages from templates; every value is escaped."""
+"""Renders pages from templates; every value is escaped."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from streamdialer.dashboard import formatting
 from streamdialer.dashboard.sessions import SESSION, Session
 
 THEMES: Final = ("auto", "light", "dark")
-NOTICES_KEPT: Final = 1000
-LIVE: Final = "X-Live"
-"""The header of the script that keeps a page fresh."""
+MAX_NOTICES: Final = 1000
+LIVE_HEADER: Final = "X-Live"
+"""Sent by the script that keeps a page fresh."""
 
 
 class Renderer:
-    """Makes answers of templates."""
+    """Makes responses from templates."""
 
     def __init__(self) -> None:
         self._templates = Environment(
@@ -36,15 +36,15 @@ class Renderer:
     def page(self, request: web.Request, template: str, status: int = 200, **context: Any) -> web.Response:
         session = request.get(SESSION)
         theme = request.cookies.get("theme", "auto")
-        is_live = LIVE in request.headers
+        is_refresh = LIVE_HEADER in request.headers
         html = self._templates.get_template(f"{template}.html").render(
             session=session,
             path=request.path,
-            here=request.path_qs if request.method == "GET" else "/",
+            back=request.path_qs if request.method == "GET" else "/",
             theme=theme if theme in THEMES else "auto",
             themes=THEMES,
             version=__version__,
-            notice=self._notices.pop(session.id, None) if session and not is_live else None,
+            notice=self._notices.pop(session.id, None) if session and not is_refresh else None,
             **context,
         )
         return web.Response(
@@ -54,12 +54,12 @@ class Renderer:
             charset="utf-8",
         )
 
-    def problem(self, request: web.Request, status: int, text: str) -> web.Response:
-        """An error as a page."""
-        return self.page(request, "problem", status, code=status, text=text)
+    def error(self, request: web.Request, status: int, text: str) -> web.Response:
+        """The error page."""
+        return self.page(request, "error", status, code=status, text=text)
 
     def flash(self, session: Session, text: str, *, is_good: bool) -> None:
-        """What the session's next page says above all else."""
+        """Shows the text at the top of the session's next page."""
         self._notices[session.id] = (text, is_good)
-        if len(self._notices) > NOTICES_KEPT:
+        if len(self._notices) > MAX_NOTICES:
             del self._notices[next(iter(self._notices))]

@@ -27,54 +27,56 @@ STATIC: Final = Path(__file__).parent / "static"
 
 
 async def serve(
-    settings: Settings, host: str, port: int, run: ShutdownSignal, listening: Callable[[str], None]
+    settings: Settings, host: str, port: int, shutdown: ShutdownSignal, on_listening: Callable[[str], None]
 ) -> None:
-    """Answers until the run stops; calls `listening` with what there is to say once it does.
+    """Serves until `shutdown`; once it listens, calls `on_listening` with a line that says where.
 
-    Raises SettingsError where strangers could act, CannotBeDone when the port is taken, Unreachable without Redis.
+    Raises SettingsError where a stranger could act, CannotBeDone when the port is taken, Unreachable without Redis.
     """
-    access = Sessions(settings)
-    require_safe(settings, host, access)
+    sessions = Sessions(settings)
+    require_safe(settings, host, sessions)
     async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
         require_port(host, port)
         letters, renderer = DeadLetters(client, scripts, keys), Renderer()
-        guard, reader = Middleware(settings, access, renderer, port), OverviewCache(scripts, keys)
+        middleware, cache = Middleware(settings, sessions, renderer, port), OverviewCache(scripts, keys)
         app = _application(
-            guard,
-            LoginPages(access, guard, renderer),
-            Pages(client, keys, reader, letters, renderer),
-            Actions(client, keys, letters, guard, renderer, reader),
+            middleware,
+            LoginPages(sessions, middleware, renderer),
+            Pages(client, keys, cache, letters, renderer),
+            Actions(client, keys, letters, middleware, renderer, cache),
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()
-            listening(_where(host, port, access))
-            await run.wait_stopping()
+            on_listening(_address_line(host, port, sessions))
+            await shutdown.wait_stopping()
         finally:
             with anyio.CancelScope(shield=True):
                 await runner.cleanup()
 
 
-def _application(guard: Middleware, entrance: LoginPages, pages: Pages, acts: Actions) -> web.Application:
-    app = web.Application(middlewares=[guard.errors, guard.admit], client_max_size=MAX_FORM_BYTES)
-    app.on_response_prepare.append(guard.add_headers)
+def _application(
+    middleware: Middleware, login: LoginPages, pages: Pages, actions: Actions
+) -> web.Application:
+    app = web.Application(middlewares=[middleware.errors, middleware.admit], client_max_size=MAX_FORM_BYTES)
+    app.on_response_prepare.append(middleware.add_headers)
     app.add_routes(
         [
-            web.get("/login", entrance.ask),
-            web.post("/login", entrance.log_in),
-            web.post("/logout", entrance.log_out),
-            web.post("/theme", entrance.choose_theme),
+            web.get("/login", login.show),
+            web.post("/login", login.log_in),
+            web.post("/logout", login.log_out),
+            web.post("/theme", login.choose_theme),
             web.get("/", pages.campaigns),
-            web.post("/campaigns/start", acts.order),
+            web.post("/campaigns/start", actions.set_campaign_status),
             web.get("/campaigns/{campaign}", pages.campaign),
-            web.post("/campaigns/{campaign}/{order:start|pause|stop}", acts.order),
+            web.post("/campaigns/{campaign}/{command:start|pause|stop}", actions.set_campaign_status),
             web.get("/streams", pages.streams),
             web.get("/replicas", pages.replicas),
-            web.get("/dead", pages.dead),
-            web.get(f"/dead/{{letter:{LETTER_ID.pattern}}}", pages.letter),
-            web.post("/dead/replay", acts.replay),
-            web.post("/dead/drop", acts.drop),
+            web.get("/dead", pages.dead_letters),
+            web.get(f"/dead/{{letter:{LETTER_ID.pattern}}}", pages.dead_letter),
+            web.post("/dead/replay", actions.replay),
+            web.post("/dead/drop", actions.drop),
             web.get("/live", _live),
             web.static("/static", STATIC),
         ]
@@ -83,11 +85,15 @@ def _application(guard: Middleware, entrance: LoginPages, pages: Pages, acts: Ac
 
 
 async def _live(_: web.Request) -> web.Response:
-    """For whoever keeps the process running: its event loop answers."""
+    """For process supervisors: the event loop answers."""
     return web.json_response({"status": "ok"})
 
 
-def _where(host: str, port: int, access: Sessions) -> str:
+def _address_line(host: str, port: int, sessions: Sessions) -> str:
     shown = f"[{host}]" if ":" in host else host
-    users = "no log-in: whoever uses this machine may act" if access.is_open else "behind a log-in"
-    return f"Dashboard at http://{shown}:{port}/ ({users})"
+    users = (
+        "log-in required"
+        if sessions.require_login
+        else "no log-in: every user of this machine is an operator"
+    )
+    return f"Dashboard: http://{shown}:{port}/ ({users})"

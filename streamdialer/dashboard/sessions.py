@@ -1,6 +1,6 @@
-"""Sessions: a signed cookie says who logged in; the settings of today say whether and as what they still may.
+"""Sessions: a signed cookie names the user; the current settings decide whether and in which role they may log in.
 
-Nothing is kept for a session but that it was ended: several dashboards with the same secret accept each other's.
+The server stores only which sessions were ended, so several dashboards with the same secret accept each other's.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ WINDOW_S: Final = 300.0
 MAX_ADDRESSES: Final = 10_000
 _SIGNING: Final[dict[str, Any]] = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
 ANONYMOUS: Final = Login(name="local user", role="operator", secret="")
-"""Who uses a dashboard that has no log-in and answers on this machine only."""
+"""The user of a dashboard that has no log-in and answers on this machine only."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks."""
+    """A user who has logged in."""
 
     id: str
     login: Login
     form_token: str
-    """Every form carries it: another site's page cannot know it."""
+    """Every form carries it; another site's page cannot know it."""
 
     @property
     def may_act(self) -> bool:
@@ -42,19 +42,19 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SESSION: Final = web.RequestKey("session", Session)
-"""Where a request that somebody is known to have sent has their session."""
+"""Key of the session in a request."""
 
 
 class Sessions:
     """Begins, reads and ends sessions."""
 
     def __init__(self, settings: Settings) -> None:
-        self.logins = DashboardUsers(
+        self.users = DashboardUsers(
             settings.dashboard_users, settings.dashboard_token, settings.dashboard_viewer_token
         )
-        self.is_open = not self.logins.all
-        """Nobody logs in: whoever reaches it on this machine may act."""
-        self.lasts_s = settings.dashboard_session_ttl_s
+        self.require_login = bool(self.users.logins)
+        """If False, everybody who can use this machine is an operator."""
+        self.ttl_s = settings.dashboard_session_ttl_s
         secret = settings.dashboard_secret or secrets.token_urlsafe(32)
         self._sessions = URLSafeTimedSerializer(secret, salt="session", signer_kwargs=_SIGNING)
         self._forms = Signer(secret, salt="form", **_SIGNING)
@@ -62,63 +62,63 @@ class Sessions:
         self._ended: dict[str, float] = {}
 
     def begin(self, login: Login) -> tuple[str, Session]:
-        """A new session and its cookie."""
+        """A new session, and its cookie."""
         session = self._session(secrets.token_urlsafe(16), login)
-        known_by = (session.id, login.name, login.is_token, self._account(login))
-        return str(self._sessions.dumps(known_by)), session
+        claims = (session.id, login.name, login.is_token, self._account_signature(login))
+        return str(self._sessions.dumps(claims)), session
 
     def read(self, cookie: str) -> Session | None:
-        """None for a cookie that is not ours, too old, or of somebody who may no longer log in like that."""
+        """None for a cookie that is forged or expired, of an ended session, or of a user whose log-in has changed."""
         try:
-            known_by: Any = self._sessions.loads(cookie, max_age=int(self.lasts_s))
+            claims: Any = self._sessions.loads(cookie, max_age=int(self.ttl_s))
         except BadSignature:
             return None
-        session_id, name, is_token, account = known_by
-        login = ANONYMOUS if self.is_open else self.logins.find(name, is_token=is_token)
-        if login is None or account != self._account(login) or session_id in self._ended:
+        session_id, name, is_token, account = claims
+        login = self.users.find(name, is_token=is_token) if self.require_login else ANONYMOUS
+        if login is None or account != self._account_signature(login) or session_id in self._ended:
             return None
         return self._session(session_id, login)
 
     def end(self, session: Session) -> None:
-        """Its cookie is worth nothing from now on."""
+        """Its cookie is not accepted any more."""
         now = time.monotonic()
         self._ended = {each: until for each, until in self._ended.items() if until > now}
-        self._ended[session.id] = now + self.lasts_s
+        self._ended[session.id] = now + self.ttl_s
 
-    def is_form_of(self, session: Session, token: str) -> bool:
+    def is_valid_form_token(self, session: Session, token: str) -> bool:
         return self._forms.verify_signature(session.id.encode(), token.encode(errors="replace"))
 
     def _session(self, session_id: str, login: Login) -> Session:
         token = self._forms.get_signature(session_id.encode()).decode()
         return Session(id=session_id, login=login, form_token=token)
 
-    def _account(self, login: Login) -> str:
-        """Changes with the password and the role: a change of either ends the sessions."""
+    def _account_signature(self, login: Login) -> str:
+        """Changes with the password and the role, so a change of either ends the user's sessions."""
         return self._accounts.get_signature(f"{login.role}:{login.secret}".encode()).decode()
 
 
 class LoginThrottle:
-    """Log-ins that failed lately, by address: after five within five minutes, even the right password must wait."""
+    """Counts failed log-ins by address: after five within five minutes, even the right password must wait."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._at: OrderedDict[str, list[float]] = OrderedDict()
+        self._failures: OrderedDict[str, list[float]] = OrderedDict()
 
     def wait_s(self, address: str) -> float:
-        """How long nobody may try from there; 0: now."""
-        times = self._at.get(_network(address), [])
+        """How long this address must wait; 0 when it may try now."""
+        times = self._failures.get(_network(address), [])
         recent = [at for at in times if at > self._clock() - WINDOW_S]
         return recent[-MAX_FAILURES] + WINDOW_S - self._clock() if len(recent) >= MAX_FAILURES else 0
 
-    def note(self, address: str) -> None:
+    def record_failure(self, address: str) -> None:
         network = _network(address)
-        self._at[network] = [*self._at.pop(network, []), self._clock()][-MAX_FAILURES:]
-        if len(self._at) > MAX_ADDRESSES:
-            self._at.popitem(last=False)
+        self._failures[network] = [*self._failures.pop(network, []), self._clock()][-MAX_FAILURES:]
+        if len(self._failures) > MAX_ADDRESSES:
+            self._failures.popitem(last=False)
 
 
 def _network(address: str) -> str:
-    """Whom an address belongs to: in IPv6 everybody has 2⁶⁴ of them; some proxies write the port behind it."""
+    """What to count by: an IPv6 client has 2⁶⁴ addresses, and some proxies write the port behind the address."""
     for written in (address, address.rpartition(":")[0].strip("[]")):
         try:
             parsed = ipaddress.ip_address(written)

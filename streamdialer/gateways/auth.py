@@ -12,8 +12,8 @@ import msgspec
 
 from streamdialer.errors import Unreachable
 
-REFUSED_REST_S: Final = 5.0
-"""After a refused log-in nobody tries again for this long: some backends lock accounts that fail often."""
+REFUSED_PAUSE_S: Final = 5.0
+"""Pause after a refused log-in: some backends lock accounts that fail often."""
 
 
 class _Tokens(msgspec.Struct):
@@ -30,8 +30,8 @@ class SimpleJWT(httpx.Auth):
         self._credentials = {"username": username, "password": password}
         self._access = ""
         self._refresh = ""
-        self._refused = ""
-        self._refused_until = 0.0
+        self._refusal = ""
+        self._paused_until = 0.0
         self._lock = anyio.Lock()
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
@@ -41,7 +41,7 @@ class SimpleJWT(httpx.Auth):
             async with self._lock:
                 if not self._access:
                     response = yield self._obtain(request)
-                    await self._take(response)
+                    await self._store(response)
                 used = self._access
         request.headers["authorization"] = f"Bearer {used}"
         response = yield request
@@ -50,40 +50,42 @@ class SimpleJWT(httpx.Auth):
         async with self._lock:
             if self._access == used and self._refresh:
                 response = yield _post(self._refresh_url, {"refresh": self._refresh}, request)
-                await self._renew(response)
+                await self._store_refreshed(response)
             if self._access in ("", used):
                 self._access = self._refresh = ""
                 response = yield self._obtain(request)
-                await self._take(response)
+                await self._store(response)
             used = self._access
         request.headers["authorization"] = f"Bearer {used}"
         yield request
 
     def _obtain(self, request: httpx.Request) -> httpx.Request:
-        if time.monotonic() < self._refused_until:
-            raise Unreachable(self._refused)
+        if time.monotonic() < self._paused_until:
+            raise Unreachable(self._refusal)
         return _post(self._login_url, self._credentials, request)
 
-    async def _take(self, response: httpx.Response) -> None:
+    async def _store(self, response: httpx.Response) -> None:
         tokens = await _read_tokens(response)
         if tokens is None:
-            what = f"backend: log-in at {self._login_url} answered HTTP {response.status_code}"
+            text = f"backend: log-in at {self._login_url} answered HTTP {response.status_code}"
             if response.status_code in (400, 401, 403):
-                self._refused = f"{what}; check BACKEND_USERNAME and BACKEND_PASSWORD"
-                self._refused_until = time.monotonic() + REFUSED_REST_S
-                raise Unreachable(self._refused)
-            raise Unreachable(f"{what} and no token; check STREAMDIALER_BACKEND_LOGIN_PATH")
+                self._refusal = f"{text}; check BACKEND_USERNAME and BACKEND_PASSWORD"
+                self._paused_until = time.monotonic() + REFUSED_PAUSE_S
+                raise Unreachable(self._refusal)
+            raise Unreachable(f"{text} and no token; check STREAMDIALER_BACKEND_LOGIN_PATH")
         self._access, self._refresh = tokens.access, tokens.refresh
 
-    async def _renew(self, response: httpx.Response) -> None:
+    async def _store_refreshed(self, response: httpx.Response) -> None:
         tokens = await _read_tokens(response)
         if tokens is not None:
             self._access = tokens.access
-            self._refresh = tokens.refresh or self._refresh  # given only where refresh tokens rotate
+            self._refresh = (
+                tokens.refresh or self._refresh
+            )  # the backend sends one only if its refresh tokens rotate
 
 
 def _post(url: str, document: dict[str, str], like: httpx.Request) -> httpx.Request:
-    """A log-in request with the time-outs and the User-Agent of the request it is for."""
+    """A log-in request with the time-outs and the User-Agent of the original request."""
     return httpx.Request(
         "POST",
         url,
@@ -98,7 +100,7 @@ def _post(url: str, document: dict[str, str], like: httpx.Request) -> httpx.Requ
 
 
 async def _is_stale(response: httpx.Response) -> bool:
-    """401; or the 403 that Django REST framework makes of it when session authentication comes first."""
+    """401, or 403: Django REST framework answers it when session authentication comes first."""
     if response.status_code == 403:
         return b"token_not_valid" in await response.aread()
     return response.status_code == 401

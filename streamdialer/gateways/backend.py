@@ -1,4 +1,4 @@
-"""The Django backend: campaigns, agents and contacts are read; what became of calls is written back."""
+"""The Django backend: reads campaigns, agents and contacts; writes contact statuses and statistics."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from streamdialer.gateways.parsing import (
 )
 from streamdialer.model import Agent, CampaignSettings, Contact, ContactStatus, normalise_id
 
-AGENT_PAGES_MAX: Final = 50
-CONTACT_PAGES_MAX: Final = 1000
-_LATER: Final = frozenset({401, 403, 408, 425, 429})
-"""Refusals that a later request may not meet."""
-_NOT_SHOWN: Final = frozenset({404, 405, 410, 501})
-"""Answers of a backend without the contact, or without that call."""
+MAX_AGENT_PAGES: Final = 50
+MAX_CONTACT_PAGES: Final = 1000
+_RETRYABLE: Final = frozenset({401, 403, 408, 425, 429})
+"""Refusals after which the same request may succeed later."""
+_NO_CONTACT: Final = frozenset({404, 405, 410, 501})
+"""Answers of a backend that does not have the contact, or does not serve single contacts."""
 
 __all__ = ["Backend", "ContactPage", "ContactPatch"]
 
 
 class ContactPatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the backend is told of a contact; only what is given is sent."""
+    """A change of a contact; fields with their default are not sent."""
 
     status: ContactStatus
     attempts: int | None = None
@@ -65,7 +65,7 @@ class Backend:
             token=settings.backend_token,
         )
         self.shows_contacts = False
-        """It is known to answer `GET /api/contacts/{id}/`, which the contract does not promise."""
+        """Whether it has answered `GET /api/contacts/{id}/`, which the contract does not promise."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,23 +85,23 @@ class Backend:
             raise CampaignError(f"campaign {campaign_id} does not exist in the backend")
         document = self._document(response)
         if not isinstance(document, dict):
-            raise self._service.unusable(response)
+            raise self._service.unusable_reply(response)
         return read_campaign(campaign_id, document)
 
     async def agents(self, queue: str) -> list[Agent]:
-        """All agents of a queue, each once; raises Unreachable for anything that is not a whole list."""
-        found: dict[str, Agent] = {}
-        async for page, _, response in self._pages(f"/api/queues/{_segment(queue)}/agents/", AGENT_PAGES_MAX):
+        """All agents of a queue, each once; raises Unreachable unless the whole list can be read."""
+        agents: dict[str, Agent] = {}
+        async for page, _, response in self._pages(f"/api/queues/{_segment(queue)}/agents/", MAX_AGENT_PAGES):
             for row in page.rows:
                 try:
                     agent = read_agent(row)
                 except ValueError as exc:
-                    raise Unreachable(f"{self._service.unusable(response)}: {exc}") from exc
-                found[normalise_id(agent.id)] = agent
-        return list(found.values())
+                    raise Unreachable(f"{self._service.unusable_reply(response)}: {exc}") from exc
+                agents[normalise_id(agent.id)] = agent
+        return list(agents.values())
 
     async def pending(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:
-        """Contacts to be dialed, most urgent first, page by page; raises Unreachable."""
+        """Contacts to dial, most urgent first, page by page; raises Unreachable."""
         query: Query = {
             "campaign_id": campaign,
             "status": "pending",
@@ -132,7 +132,7 @@ class Backend:
             yield page
 
     async def in_flight(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:
-        """Contacts the backend shows as being called or talking; raises Unreachable."""
+        """Contacts with the status dialing or answered; raises Unreachable."""
         query: Query = {
             "campaign_id": campaign,
             "status": "dialing,answered",
@@ -144,33 +144,33 @@ class Backend:
             yield page
 
     async def contact(self, campaign: str, contact: str, statuses: Collection[str] = ()) -> Contact | None:
-        """One contact; None when it is gone, is in no such status (none given: any) or in another campaign.
+        """One contact; None when it is gone, belongs to another campaign or has none of `statuses` (empty: any status).
 
-        Also while `shows_contacts` is False and the backend does not show single contacts. Raises Unreachable, or
-        ValueError for a contact that cannot be read.
+        None also when the backend does not serve single contacts: then `shows_contacts` stays False.
+        Raises Unreachable, or ValueError for a contact that cannot be read.
         """
         response = await self._service.ask("GET", f"/api/contacts/{_segment(contact)}/")
-        if response.status_code in _NOT_SHOWN:
+        if response.status_code in _NO_CONTACT:
             return None
         document = self._document(response)
         self.shows_contacts = True
         return read_contact(document, campaign=campaign, statuses=statuses)
 
     async def patch_contact(self, contact: str, patch: ContactPatch) -> None:
-        """Write a contact's status; raises Unreachable (try again later) or RefusedByServer (final)."""
+        """Writes a contact's status; raises Unreachable (try again later) or RefusedByServer (final)."""
         path = f"/api/contacts/{_segment(contact)}/"
-        self._accepted(await self._service.ask("PATCH", path, body=patch), f"contact {contact}")
+        self._require_accepted(await self._service.ask("PATCH", path, body=patch), f"contact {contact}")
 
     async def post_statistics(self, campaign: str, document: Mapping[str, Any]) -> None:
-        """Write the statistics document of a campaign; raises like `patch_contact`."""
+        """Writes the statistics of a campaign; raises like `patch_contact`."""
         path = f"/api/campaigns/{_segment(campaign)}/update_stats/"
         response = await self._service.ask("POST", path, body=dict(document))
-        self._accepted(response, f"statistics of campaign {campaign}")
+        self._require_accepted(response, f"statistics of campaign {campaign}")
 
     async def health(self) -> str:
-        """One line for people; raises Unreachable unless contacts can be listed with our credentials."""
+        """One line for people; raises Unreachable unless our credentials can list contacts."""
         response = await self._service.ask("GET", "/api/contacts/", query={"status": "pending", "limit": 1})
-        if response.status_code == 400:  # some backends list contacts of a named campaign only
+        if response.status_code == 400:  # some backends list the contacts of one campaign only
             return f"backend at {self._service.base} answers"
         self._page(response)
         return f"backend at {self._service.base} answers and lists contacts"
@@ -178,34 +178,36 @@ class Backend:
     async def _contacts(
         self, campaign: str, query: Query, statuses: Collection[str]
     ) -> AsyncIterator[ContactPage]:
-        seen = 0
-        async for page, more, _ in self._pages("/api/contacts/", CONTACT_PAGES_MAX, query):
-            contacts, unreadable = read_contacts(page.rows, campaign=campaign, statuses=statuses, offset=seen)
-            seen += len(page.rows)
-            yield ContactPage(contacts=contacts, unreadable=unreadable, more=more)
+        rows_read = 0
+        async for page, has_more, _ in self._pages("/api/contacts/", MAX_CONTACT_PAGES, query):
+            contacts, unreadable = read_contacts(
+                page.rows, campaign=campaign, statuses=statuses, offset=rows_read
+            )
+            rows_read += len(page.rows)
+            yield ContactPage(contacts=contacts, unreadable=unreadable, has_more=has_more)
 
     async def _pages(
-        self, path: str, most: int, query: Query | None = None
+        self, path: str, max_pages: int, query: Query | None = None
     ) -> AsyncIterator[tuple[Page, bool, httpx.Response]]:
-        """Each page, whether another follows, and the reply it was read from."""
+        """Each page, whether another follows, and the reply."""
         step = f"{path}?{httpx.QueryParams(query)}" if query else path
         visited = {step}
         offset, previous = 0, b""
         while True:
             response = await self._service.ask("GET", step)
             page = self._page(response)
-            if page.bare and response.content == previous:
-                return  # a backend that does not know `offset` sends the first page again
+            if page.is_bare and response.content == previous:
+                return  # a backend that ignores `offset` sends the first page again
             offset, previous = offset + len(page.rows), response.content
             following: str | None = None
             if page.next is not None:
                 following = self._next_path(step, page.next, response)
-            elif page.bare and query and len(page.rows) == query.get("limit"):
+            elif page.is_bare and query and len(page.rows) == query.get("limit"):
                 following = f"{path}?{httpx.QueryParams({**query, 'offset': offset})}"
             yield page, following is not None, response
             if following is None:
                 return
-            if following in visited or len(visited) >= most:
+            if following in visited or len(visited) >= max_pages:
                 raise Unreachable(f"backend: the list {path} does not end ({len(visited)} pages read)")
             visited.add(following)
             step = following
@@ -214,29 +216,31 @@ class Backend:
         try:
             return next_path(step, following, self._service.prefix)
         except ValueError as exc:
-            raise Unreachable(f"{self._service.unusable(response)}: {exc}") from exc
+            raise Unreachable(f"{self._service.unusable_reply(response)}: {exc}") from exc
 
     def _page(self, response: httpx.Response) -> Page:
         try:
             return read_page(self._document(response))
         except ValueError as exc:
-            raise Unreachable(f"{self._service.unusable(response)}: {exc}") from exc
+            raise Unreachable(f"{self._service.unusable_reply(response)}: {exc}") from exc
 
     def _document(self, response: httpx.Response) -> Any:
         if not response.is_success:
-            raise self._service.unusable(response)
+            raise self._service.unusable_reply(response)
         try:
             return read_json(response)
         except ValueError as exc:
-            raise self._service.unusable(response) from exc
+            raise self._service.unusable_reply(response) from exc
 
-    def _accepted(self, response: httpx.Response, subject: str) -> None:
+    def _require_accepted(self, response: httpx.Response, subject: str) -> None:
         status = response.status_code
-        if 400 <= status < 500 and status not in _LATER:
-            raise RefusedByServer(f"backend: {subject} refused: {self._service.unusable(response)}", status)
-        # a log-in or proxy page says 200, too
+        if 400 <= status < 500 and status not in _RETRYABLE:
+            raise RefusedByServer(
+                f"backend: {subject} refused: {self._service.unusable_reply(response)}", status
+            )
+        # a log-in page or a proxy's page has status 200 too
         if not response.is_success or response.headers.get("content-type", "").startswith("text/html"):
-            raise self._service.unusable(response)
+            raise self._service.unusable_reply(response)
 
 
 def _segment(text: str) -> str:

@@ -1,13 +1,13 @@
-"""One HTTP service: an httpx client on the aiohttp transport, its base URL, and how its failures are told.
+"""One HTTP service: an httpx client on the aiohttp transport, its base URL, and its failures as errors.
 
-httpx's own transport scans its whole pool on every request, and hundreds of requests are open here at once.
-Neither layer sends a POST or PATCH twice: aiohttp repeats idempotent methods only, and redirects are not
-followed.
+httpx's own transport scans its whole pool on every request, and the dialer has hundreds of requests open at once.
+Neither layer sends a POST or PATCH twice: aiohttp repeats idempotent methods only, and redirects are not followed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib import metadata
 from typing import Any, Final
@@ -19,32 +19,32 @@ import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 from httpx_aiohttp import AiohttpTransport
 
+from streamdialer.config.urls import HTTP_URL_FORMS, mask_url, validate_http_url
 from streamdialer.errors import CredentialsRefused, SettingsError, Unreachable
 from streamdialer.gateways.originate_reply import one_line
 from streamdialer.observability import tracing
 from streamdialer.observability.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
-CONNECT_S: Final = 5.0
-"""Longest wait for a connection, a free place in the pool included."""
+CONNECT_TIMEOUT_S: Final = 5.0
+"""Longest wait for a connection, including the wait for a free place in the pool."""
 KEEP_ALIVE_S: Final = 1.0
-"""Idle connections are closed before any usual server closes them: a request that meets the server's own
-close counts as possibly sent."""
+"""Shorter than the keep-alive of usual servers: a request on a connection that the server closes may have been sent."""
 
 TRANSPORT_ERRORS: Final = (
     httpx.HTTPError,
     httpx.InvalidURL,
-    aiohttp.ClientError,  # the transport lets some through as they are
+    aiohttp.ClientError,  # the transport does not translate all of them
     HttpProcessingError,
     OSError,  # TimeoutError is one
     ValueError,
 )
-"""All that a request can raise because of the network or the other side."""
+"""All errors of a request that come from the network or the server."""
 
 Query = Mapping[str, str | int]
 
 
 class Service:
-    """One server: requests by path, below a base URL that may have a path of its own."""
+    """One server: requests by path, below a base URL that may have a path."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Service:
         auth: httpx.Auth | None = None,
         token: str = "",
     ) -> None:
-        """`name` and `setting` are used in messages; raises SettingsError for a URL that is not HTTP."""
+        """`name` and `setting` appear in messages; raises SettingsError for a URL that is not HTTP."""
         self.name = name
         self._label = name.lower().replace(" ", "_")
         self.setting = setting
@@ -83,12 +83,12 @@ class Service:
         connector = aiohttp.TCPConnector(
             limit=self._connections, keepalive_timeout=KEEP_ALIVE_S, ssl=self._transport.ssl_context
         )
-        # a session cookie would make Django ask for a CSRF token
+        # with a session cookie, Django would demand a CSRF token
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
     @property
     def prefix(self) -> str:
-        """The base URL's own path, without a slash at its end."""
+        """The path of the base URL, without a slash at its end."""
         return self.base.raw_path.decode("ascii").rstrip("/")
 
     async def aclose(self) -> None:
@@ -108,36 +108,36 @@ class Service:
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> httpx.Response:
-        """Send one request, read the whole reply; raises TRANSPORT_ERRORS, or Unreachable from a log-in."""
-        content, own = None, dict(headers or {})
+        """Sends one request and reads the whole reply; raises TRANSPORT_ERRORS, or Unreachable from a log-in."""
+        content, all_headers = None, dict(headers or {})
         if body is not msgspec.UNSET:
             content = msgspec.json.encode(body)
-            own["content-type"] = "application/json"
+            all_headers["content-type"] = "application/json"
         read_s = self.timeout_s if timeout_s is None else timeout_s
-        began, outcome = anyio.current_time(), "no_reply"
+        started, outcome = anyio.current_time(), "no_reply"
         try:
-            # the read time-out restarts with every byte: the deadline ends a reply that trickles
+            # every byte restarts the read time-out; this deadline ends a slow reply too
             host = self.base.host
-            with tracing.request(self._label, method, host), anyio.fail_after(CONNECT_S + read_s):
+            with tracing.request(self._label, method, host), anyio.fail_after(CONNECT_TIMEOUT_S + read_s):
                 response = await self._http.request(
                     method,
                     self.url(path),
                     params=query,
                     content=content,
-                    headers=own | tracing.inject(),
-                    timeout=httpx.Timeout(read_s, connect=CONNECT_S, pool=CONNECT_S),
+                    headers=all_headers | tracing.inject(),
+                    timeout=httpx.Timeout(read_s, connect=CONNECT_TIMEOUT_S, pool=CONNECT_TIMEOUT_S),
                 )
                 tracing.set_attributes(**{"http.response.status_code": response.status_code})
             outcome = f"{response.status_code // 100}xx"
             return response
         finally:
             HTTP_REQUESTS.labels(self._label, outcome).inc()
-            HTTP_SECONDS.labels(self._label).observe(anyio.current_time() - began)
+            HTTP_SECONDS.labels(self._label).observe(anyio.current_time() - started)
 
     async def ask(
         self, method: str, path: str, *, query: Query | None = None, body: object = msgspec.UNSET
     ) -> httpx.Response:
-        """`send`, with every failure of the network as Unreachable."""
+        """`send`; raises Unreachable for every failure of the network."""
         try:
             return await self.send(method, path, query=query, body=body)
         except TRANSPORT_ERRORS as exc:
@@ -147,19 +147,19 @@ class Service:
                 f"check {self.setting} and that the server is up"
             ) from exc
 
-    def unusable(self, response: httpx.Response) -> Unreachable:
-        """The error for a reply that is not the answer that was asked for."""
+    def unusable_reply(self, response: httpx.Response) -> Unreachable:
+        """The error for a reply that cannot be used."""
         request = response.request
-        what = f"{request.method} {request.url.copy_with(query=None)} answered HTTP {response.status_code}"
+        text = f"{request.method} {request.url.copy_with(query=None)} answered HTTP {response.status_code}"
         if response.status_code in (401, 403):
             names = "BACKEND_TOKEN, or BACKEND_USERNAME and BACKEND_PASSWORD"
-            mend = names if self.setting == "BACKEND_URL" else "DIALER_API_TOKEN"
-            return CredentialsRefused(f"{self.name}: {what}: our credentials are refused; check {mend}")
+            settings = names if self.setting == "BACKEND_URL" else "DIALER_API_TOKEN"
+            return CredentialsRefused(f"{self.name}: {text}: it refuses our credentials; check {settings}")
         if location := response.headers.get("location"):
             return Unreachable(
-                f"{self.name}: {what}, a redirect to {one_line(location)}; check {self.setting}"
+                f"{self.name}: {text}, a redirect to {one_line(location)}; check {self.setting}"
             )
-        return Unreachable(f"{self.name}: {what} with {_excerpt(response)}")
+        return Unreachable(f"{self.name}: {text} with {_excerpt(response)}")
 
 
 def read_json(response: httpx.Response) -> Any:
@@ -179,14 +179,11 @@ def _excerpt(response: httpx.Response) -> str:
 
 
 def read_base_url(raw: str, setting: str) -> httpx.URL:
-    """A base URL without credentials or query; raises SettingsError."""
-    try:
-        url = httpx.URL(raw.strip())
-    except (httpx.InvalidURL, ValueError):
-        url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host:
-        raise SettingsError(f"{setting}: got {raw!r}, takes a URL such as http://host:8000")
-    return url.copy_with(userinfo=b"", query=None, fragment=None)
+    """A base URL without credentials; raises SettingsError."""
+    if validate_http_url(raw) is None:
+        with suppress(httpx.InvalidURL, ValueError):
+            return httpx.URL(raw).copy_with(userinfo=b"")
+    raise SettingsError(f"{setting}: got {mask_url(raw)!r}, takes {HTTP_URL_FORMS}")
 
 
 def _version() -> str:

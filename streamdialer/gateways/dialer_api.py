@@ -1,6 +1,6 @@
-"""The Dialer API: places calls, and keeps statistics of its own.
+"""The Dialer API: places calls and keeps statistics.
 
-`originate` turns everything that can happen into a Reply; what to do about it is the caller's business.
+`originate` turns everything that can happen into a Reply; the caller decides what follows.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ class DialerAPI:
             settings.dialer_api_url,
             setting="DIALER_API_URL",
             timeout_s=settings.dialer_api_timeout_s,
-            connections=settings.calls_concurrency
-            + 16,  # every call of the stage, and statistics beside them
+            connections=settings.calls_concurrency + 16,  # all calls of the stage, and statistics
             token=settings.dialer_api_token,
         )
 
@@ -43,7 +42,7 @@ class DialerAPI:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections; a request still open ends as unknown."""
+        """Closes all connections; an open request ends as unknown."""
         await self._service.aclose()
 
     async def originate(
@@ -56,7 +55,7 @@ class DialerAPI:
         contact_wire_id: int | str | None = None,
         variables: Mapping[str, Any] | None = None,
     ) -> Reply:
-        """Ask for one call, once. Raises nothing for what network and server do; cancellation passes through.
+        """Requests one call, once. Network and server errors become a Reply; cancellation passes through.
 
         A cancelled request may have been sent: the caller treats it as unknown.
         """
@@ -97,13 +96,13 @@ class DialerAPI:
                 document = None
             if isinstance(document, dict):
                 return document
-        raise self._service.unusable(response)
+        raise self._service.unusable_reply(response)
 
     async def health(self) -> str:
-        """One line for people; raises Unreachable. An API without `/health` is asked for nothing more."""
+        """One line for people; raises Unreachable. An API without `/health` is healthy when it answers."""
         response = await self._service.ask("GET", "/health")
         if response.is_success:
             return f"Dialer API at {self._service.base} answers"
         if response.status_code in (404, 405):
             return f"Dialer API at {self._service.base} answers (it has no /health)"
-        raise self._service.unusable(response)
+        raise self._service.unusable_reply(response)

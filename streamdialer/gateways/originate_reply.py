@@ -1,7 +1,7 @@
-"""What the Dialer API's answer to an originate request means for the contact; pure.
+"""What the Dialer API's reply to an originate request means for the contact (pure).
 
-The question is never "did it work" but "may a telephone be ringing": only an answer that says otherwise, or a
-request that certainly never left, lets the contact be dialed again. The rest is unknown, and events decide.
+The question is not "did it work" but "may a telephone be ringing". A contact may be dialed again only after a reply
+that rules this out, or a request that was certainly not sent. Everything else is unknown, and events decide.
 """
 
 from __future__ import annotations
@@ -16,29 +16,31 @@ import aiohttp
 import httpx
 import msgspec
 
+from streamdialer.observability.redaction import mask_number
+
 Verdict = Literal["placed", "not_placed", "never", "unknown"]
 Hold = Literal["", "campaign", "api", "credentials"]
 
 RETRY_AFTER_S: Final = 5.0
-"""Rest after 429 and 503 that name none."""
+"""Pause after 429 and 503 without a Retry-After."""
 RETRY_AFTER_MAX_S: Final = 3600.0
-UNSENT_REST_S: Final = 1.0
-"""Rest after a request that could not be sent: a restarting server is back in seconds."""
-CREDENTIALS_REST_S: Final = 30.0
-"""Rest after refused credentials: a person has to mend them."""
+UNSENT_PAUSE_S: Final = 1.0
+"""Pause after a request that could not be sent: a restarting server is back in seconds."""
+CREDENTIALS_PAUSE_S: Final = 30.0
+"""Pause after refused credentials: a person has to correct them."""
 
 _NOT_PLACED: Final[dict[int, tuple[Hold, float, str]]] = {
     429: ("campaign", RETRY_AFTER_S, "too many calls for this campaign"),
     503: ("api", RETRY_AFTER_S, "the Dialer API takes no calls now"),
     401: (
         "credentials",
-        CREDENTIALS_REST_S,
-        "the Dialer API refused our credentials; check DIALER_API_TOKEN",
+        CREDENTIALS_PAUSE_S,
+        "the Dialer API refuses our credentials; check DIALER_API_TOKEN",
     ),
     403: (
         "credentials",
-        CREDENTIALS_REST_S,
-        "the Dialer API refused our credentials; check DIALER_API_TOKEN",
+        CREDENTIALS_PAUSE_S,
+        "the Dialer API refuses our credentials; check DIALER_API_TOKEN",
     ),
 }
 _NEVER: Final = frozenset({400, 404, 409, 422})
@@ -57,28 +59,28 @@ _UNSENT: Final = (httpx.ConnectError, httpx.PoolTimeout, httpx.UnsupportedProtoc
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """The meaning of one originate request's outcome."""
+    """What an originate request came to."""
 
     verdict: Verdict
-    """`placed`: being placed. `not_placed`: may be dialed again. `never`: useless. `unknown`: may ring."""
+    """`placed`: it is being placed. `not_placed`: may be dialed again. `never`: useless. `unknown`: it may ring."""
     hold: Hold = ""
-    """What has to rest: this campaign, the whole API, or the API until its credentials are mended."""
+    """What pauses: this campaign, the whole API, or the API until its credentials are corrected."""
     retry_after_s: float = 0.0
-    """How long it rests; 0 when nothing does."""
+    """How long it pauses; 0 when nothing does."""
     call_id: str = ""
     detail: str = ""
     """One line for people; digits of phone numbers are hidden."""
 
 
 def read_reply(status: int, headers: Mapping[str, str], body: bytes, now: datetime | None = None) -> Reply:
-    """What an HTTP reply means; `now` (UTC) serves a Retry-After date in a reply without a Date."""
+    """What an HTTP reply means; `now` (UTC) is for a Retry-After date in a reply without a Date."""
     if 200 <= status < 300:
         return _read_success(status, body)
-    detail = f"HTTP {status}{_said(body)}"
+    detail = f"HTTP {status}{_reason_in(body)}"
     if status in _NOT_PLACED:
-        hold, rest_s, meaning = _NOT_PLACED[status]
-        rest_s = retry_after(headers, default_s=rest_s, now=now)
-        return Reply(verdict="not_placed", hold=hold, retry_after_s=rest_s, detail=f"{meaning} ({detail})")
+        hold, pause_s, meaning = _NOT_PLACED[status]
+        pause_s = retry_after(headers, default_s=pause_s, now=now)
+        return Reply(verdict="not_placed", hold=hold, retry_after_s=pause_s, detail=f"{meaning} ({detail})")
     if status in _NEVER:
         return Reply(verdict="never", detail=f"the Dialer API will never place this call ({detail})")
     return Reply(verdict="unknown", detail=f"the call may be ringing ({detail})")
@@ -87,18 +89,18 @@ def read_reply(status: int, headers: Mapping[str, str], body: bytes, now: dateti
 def read_failure(exc: BaseException) -> Reply:
     """What an exception in place of a reply means.
 
-    The class of the httpx exception proves nothing: the aiohttp transport reports a connection that broke
-    *after* the request was sent as `httpx.ConnectTimeout`. The aiohttp exception behind it tells them apart.
+    The class of the httpx exception proves nothing: the aiohttp transport raises `httpx.ConnectTimeout` also for a
+    connection that broke *after* the request was sent. The aiohttp exception behind it tells the two apart.
     """
     text = one_line(f"{type(exc.__cause__ or exc).__name__}: {exc}")
     if was_not_sent(exc):
         detail = one_line(f"nothing was sent: {text}")
-        return Reply(verdict="not_placed", hold="api", retry_after_s=UNSENT_REST_S, detail=detail)
+        return Reply(verdict="not_placed", hold="api", retry_after_s=UNSENT_PAUSE_S, detail=detail)
     return Reply(verdict="unknown", detail=one_line(f"no readable reply, the call may be ringing: {text}"))
 
 
 def was_not_sent(exc: BaseException) -> bool:
-    """True only where it is certain that not one byte of the request left."""
+    """Whether it is certain that no byte of the request was sent."""
     cause = exc if isinstance(exc, aiohttp.ClientError) else exc.__cause__
     if isinstance(cause, aiohttp.ClientError):
         return isinstance(cause, _UNSENT_CAUSES)
@@ -106,22 +108,22 @@ def was_not_sent(exc: BaseException) -> bool:
 
 
 def retry_after(headers: Mapping[str, str], *, default_s: float, now: datetime | None = None) -> float:
-    """Seconds a Retry-After header asks for, as a number or an HTTP date, within 0..3600."""
+    """Seconds of a Retry-After header, a number or an HTTP date, within 0..3600."""
     value = _header(headers, "retry-after").strip()
     if _SECONDS.fullmatch(value):
         return min(float(value), RETRY_AFTER_MAX_S)
     until = _http_date(value)
     if until is None:
         return default_s
-    # measured from the server's own clock where it gives one
+    # by the clock of the server, if the reply has a Date
     start = _http_date(_header(headers, "date")) or now or datetime.now(UTC)
     return min(max((until - start).total_seconds(), 0.0), RETRY_AFTER_MAX_S)
 
 
 def one_line(text: str) -> str:
-    """Text for a log line: whitespace folded, long digit runs and bearer tokens hidden, 160 characters."""
+    """Text for a log line, at most 160 characters; hides long runs of digits and bearer tokens."""
     text = re.sub(r"(?i)\bbearer\s+\S+", "Bearer …", " ".join(text.split()))
-    text = re.sub(r"\d{7,}", lambda run: "•" * (len(run[0]) - 3) + run[0][-3:], text)
+    text = re.sub(r"\d{7,}", lambda run: mask_number(run[0]), text)
     return text if len(text) <= _DETAIL_MAX else text[: _DETAIL_MAX - 1] + "…"
 
 
@@ -131,10 +133,10 @@ def _read_success(status: int, body: bytes) -> Reply:
         return Reply(
             verdict="unknown", detail=f"HTTP {status} with an unreadable body, the call may be ringing"
         )
-    said = reply.get("status")
-    if reply.get("success") is False or (isinstance(said, str) and said.strip().lower() in _BAD_STATUS):
-        # the deployed API says so of calls that ring, too
-        return Reply(verdict="unknown", detail=f"HTTP {status} that speaks of an error{_said(body)}")
+    word = reply.get("status")
+    if reply.get("success") is False or (isinstance(word, str) and word.strip().lower() in _BAD_STATUS):
+        # the deployed API answers this for calls that ring too
+        return Reply(verdict="unknown", detail=f"HTTP {status} that reports an error{_reason_in(body)}")
     return Reply(verdict="placed", call_id=_call_id(reply.get("call_id")), detail=f"HTTP {status}")
 
 
@@ -145,17 +147,17 @@ def _call_id(raw: object) -> str:
     return text if len(text) <= _CALL_ID_MAX and text.isprintable() else ""
 
 
-def _said(body: bytes) -> str:
-    """The reason in a JSON error body, as `: reason`; of FastAPI's field errors all but the inputs."""
+def _reason_in(body: bytes) -> str:
+    """The reason in a JSON error body, as `: reason`; FastAPI's field errors without the inputs."""
     reply = _json(body)
     if not isinstance(reply, dict):
         return ""
     for key in ("detail", "message", "error"):
-        said = reply.get(key)
-        if isinstance(said, list):
-            said = "; ".join(_field_error(entry) for entry in said[:3] if isinstance(entry, dict))
-        if isinstance(said, str) and said.strip():
-            return ": " + one_line(said)
+        reason = reply.get(key)
+        if isinstance(reason, list):
+            reason = "; ".join(_field_error(entry) for entry in reason[:3] if isinstance(entry, dict))
+        if isinstance(reason, str) and reason.strip():
+            return ": " + one_line(reason)
     return ""
 
 

@@ -1,6 +1,6 @@
-"""Reading what the backend sends: campaign settings, list pages, agent and contact rows; pure.
+"""Reads what the backend sends: campaign settings, list pages, agent and contact rows (pure).
 
-A list that cannot be read as a whole is the backend's failure; one bad contact row costs only that contact.
+A list that cannot be read is the backend's failure; a bad contact row costs only that contact.
 """
 
 from __future__ import annotations
@@ -22,59 +22,57 @@ _TEXT_FIELDS: Final = ("trunk", "caller_id", "start_time", "end_time", "timezone
 
 
 class Page(msgspec.Struct, frozen=True):
-    """One page of a list; `next` is None for the last and for bare arrays, which `bare` tells apart."""
+    """One page of a list; `next` is None for the last page and for a bare array (`is_bare`)."""
 
     rows: list[Any]
     next: str | None
-    bare: bool
+    is_bare: bool
 
 
 class ContactPage(msgspec.Struct, frozen=True):
-    """Contacts of one page in the backend's order."""
+    """Contacts of one page, in the backend's order."""
 
     contacts: list[Contact]
     unreadable: list[str]
-    """One line per row that cannot be used, with the reason."""
-    more: bool
-    """The backend has a further page."""
+    """One line with the reason for each row that cannot be used."""
+    has_more: bool
 
 
 def read_page(document: object) -> Page:
     """A bare array or a DRF page; raises ValueError."""
     if isinstance(document, list):
-        return Page(rows=document, next=None, bare=True)
+        return Page(rows=document, next=None, is_bare=True)
     if isinstance(document, dict) and isinstance(document.get("results"), list):
         following = document.get("next")
         if following is not None and not isinstance(following, str):
             raise ValueError(f"`next` is {following!r}, not an address")
-        return Page(rows=document["results"], next=following or None, bare=False)
+        return Page(rows=document["results"], next=following or None, is_bare=False)
     raise ValueError("neither an array nor a page with `results`")
 
 
 def next_path(current: str, following: str, prefix: str) -> str:
     """Path and query of a page's `next`, relative to the base URL whose own path is `prefix`.
 
-    The host of `next` is often an internal name, and its path may or may not carry the prefix: the backend
-    does not know of a proxy that adds one. `current` is the relative path of the page it came with. Raises
-    ValueError.
+    The host of `next` is often an internal name. Its path may lack the prefix, which a proxy adds without the backend's
+    knowledge. `current` is the relative path of the page with this `next`. Raises ValueError.
     """
     try:
         target = httpx.URL(f"http://backend{prefix}{current}").join(following)
     except httpx.InvalidURL as exc:
         raise ValueError(f"`next` is {following!r}, not an address") from exc
     path, question, query = target.raw_path.decode("ascii").partition("?")
-    here = current.partition("?")[0]
-    if path == prefix + here:
-        path = here
-    elif path != here and prefix and path.startswith(prefix + "/"):
+    current_path = current.partition("?")[0]
+    if path == prefix + current_path:
+        path = current_path
+    elif path != current_path and prefix and path.startswith(prefix + "/"):
         path = path[len(prefix) :]
     return path + question + query
 
 
 def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
-    """Campaign settings with defaults for what is missing, null or, where text is meant, blank.
+    """Campaign settings; a field that is missing, null or (for text) blank has its default.
 
-    Raises CampaignError naming the field, what it got and what is right. Decimals may come as strings.
+    Raises CampaignError with the field, its value and what would be right. Decimals may be strings.
     """
     fields = {
         name: value
@@ -85,9 +83,9 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
     if isinstance(queue, int) and not isinstance(queue, bool):
         queue = str(queue)
     if not isinstance(queue, str) or not queue.strip():
-        got = "is missing" if queue is None else f"is {queue!r}"
+        problem = "is missing" if queue is None else f"is {queue!r}"
         raise CampaignError(
-            f"campaign {campaign}: queue_name {got}; give the name of the queue its agents are in"
+            f"campaign {campaign}: queue_name {problem}, takes the name of the queue of its agents"
         )
     fields["queue_name"] = queue.strip()
     mode = fields.get("dial_mode", "progressive")
@@ -100,8 +98,8 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
     except msgspec.ValidationError as exc:
         reason, _, where = str(exc).partition(" - at `$.")
         name = where.rstrip("`")
-        got = fields.get(name.partition("[")[0], "unreadable")
-        raise CampaignError(f"campaign {campaign}: {name or 'a field'} is {got!r}: {reason}") from exc
+        value = fields.get(name.partition("[")[0], "unreadable")
+        raise CampaignError(f"campaign {campaign}: {name or 'a field'} is {value!r}: {reason}") from exc
     _check_numbers(campaign, settings, fields)
     if settings.country is not None and not is_country(settings.country):
         raise CampaignError(
@@ -135,10 +133,10 @@ def read_agent(row: object) -> Agent:
 def read_contacts(
     rows: list[Any], *, campaign: str, statuses: Collection[str], offset: int = 0
 ) -> tuple[list[Contact], list[str]]:
-    """The usable contacts, and one line per row that is not.
+    """The usable contacts, and one line for each other row.
 
-    A row of another campaign or status is not usable either: the backend ignored the filter it was asked for. One that
-    must not be called is: the ledger has to know.
+    A row of another campaign or status is not usable either: the backend ignored our filter. A contact that must not be
+    called is usable: the ledger has to know it.
     """
     contacts: list[Contact] = []
     unreadable: list[str] = []
@@ -153,12 +151,12 @@ def read_contacts(
 
 
 def read_contact(row: object, *, campaign: str, statuses: Collection[str] = ()) -> Contact | None:
-    """A contact that was asked for by its id; None when it is of another campaign, or has none of the statuses.
+    """A contact that was requested by its id; None when it belongs to another campaign or has another status.
 
-    Without statuses any will do. Raises ValueError.
+    Without `statuses`, every status is right. Raises ValueError.
     """
     if not isinstance(row, dict) or not isinstance(row.get("status"), str):
-        raise ValueError("no contact with a status")  # noqa: TRY004 - callers handle one kind of error
+        raise ValueError("not a contact with a status")  # noqa: TRY004 - callers handle one kind of error
     owner = row.get("campaign_id")
     is_other = bool(statuses) and row["status"] not in statuses
     if is_other or (owner is not None and normalise_id(owner) != campaign):
@@ -178,7 +176,7 @@ def _read_contact(row: object, campaign: str, statuses: Collection[str]) -> Cont
     normalise_id(contact.id)
     owner = fields.get("campaign_id")
     if owner is not None and normalise_id(owner) != campaign:
-        raise ValueError(f"belongs to campaign {owner!r}, campaign {campaign} was asked for")
+        raise ValueError(f"belongs to campaign {owner!r}, not to {campaign}")
     if "status" in fields and contact.status not in (*statuses, "do_not_call"):
-        raise ValueError(f"has status {contact.status!r}, {' or '.join(sorted(statuses))} was asked for")
+        raise ValueError(f"has status {contact.status!r}, not {' or '.join(sorted(statuses))}")
     return contact

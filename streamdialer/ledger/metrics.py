@@ -8,10 +8,11 @@ import msgspec
 
 from streamdialer.broker.keys import GROUP, STAGES, Keys
 from streamdialer.broker.scripts import Script, Scripts
+from streamdialer.ledger.abandon_rates import AbandonCounts, read_abandon_counts
 from streamdialer.observability import metrics
 
-STREAM_METRICS, CAMPAIGN_METRICS, ABANDON_METRICS = (
-    Script("streamdialer.ledger", name) for name in ("stream_metrics", "campaign_metrics", "abandon_metrics")
+STREAM_METRICS, CAMPAIGN_METRICS = (
+    Script("streamdialer.ledger", name) for name in ("stream_metrics", "campaign_metrics")
 )
 SCAN_BATCH: Final = 1000
 """Campaigns that one reading covers."""
@@ -19,8 +20,6 @@ BATCH: Final = 50
 """Campaigns per script: a millisecond or two of the server's time."""
 HOURS_PER_COLLECT: Final = 3000
 """Hours of abandon rates that one reading sums, the rates read longest ago first; the others are remembered."""
-HOURS_PER_SCRIPT: Final = 750
-"""At least one campaign's: the window of the longest rate has 720."""
 
 
 class _Streams(msgspec.Struct, frozen=True):
@@ -56,27 +55,13 @@ class _Limit(msgspec.Struct, frozen=True):
     window_h: int
 
 
-class Rate(msgspec.Struct, frozen=True, array_like=True):
-    """Calls answered by a person within the window of a campaign's abandon rate, and those no agent took in time."""
-
-    people: int
-    abandoned: int
-
-
-async def abandon_rates(scripts: Scripts, keys: Keys, windows_h: dict[str, int]) -> dict[str, Rate]:
-    """The rates of the campaigns named, each over its own hours; one script, so not more than it can sum quickly."""
-    names = [keys.server, *map(keys.totals, windows_h)]
-    answer = await scripts.run(ABANDON_METRICS, names, list(windows_h.values()))
-    return dict(zip(windows_h, msgspec.json.decode(answer, type=list[Rate]), strict=True))
-
-
 class LedgerMetrics:
     """Reads into the gauges of `metrics.LEDGER`."""
 
     def __init__(self, scripts: Scripts, keys: Keys) -> None:
         self._scripts = scripts
         self._keys = keys
-        self._rates: dict[str, Rate] = {}
+        self._rates: dict[str, AbandonCounts] = {}
         """By campaign, those read longest ago first."""
 
     async def collect(self) -> None:
@@ -123,24 +108,15 @@ class LedgerMetrics:
         """Reads the rates that are new, then those read longest ago, as far as the bound allows."""
         self._rates = {campaign: rate for campaign, rate in self._rates.items() if campaign in limits}
         new = [campaign for campaign in limits if campaign not in self._rates]
-        left_h, batch, batch_h = HOURS_PER_COLLECT, list[str](), 0
+        windows_h, left_h = dict[str, int](), HOURS_PER_COLLECT
         for campaign in [*new, *self._rates]:
-            hours = limits[campaign].window_h
-            if hours > left_h:
+            if limits[campaign].window_h > left_h:
                 break
-            if batch and batch_h + hours > HOURS_PER_SCRIPT:
-                await self._read_batch(batch, limits)
-                batch, batch_h = [], 0
-            batch.append(campaign)
-            batch_h, left_h = batch_h + hours, left_h - hours
-        if batch:
-            await self._read_batch(batch, limits)
-
-    async def _read_batch(self, campaigns: list[str], limits: dict[str, _Limit]) -> None:
-        windows_h = {campaign: limits[campaign].window_h for campaign in campaigns}
-        for campaign, rate in (await abandon_rates(self._scripts, self._keys, windows_h)).items():
+            windows_h[campaign] = limits[campaign].window_h
+            left_h -= limits[campaign].window_h
+        for campaign, counts in (await read_abandon_counts(self._scripts, self._keys, windows_h)).items():
             self._rates.pop(campaign, None)  # to the end of the line
-            self._rates[campaign] = rate
+            self._rates[campaign] = counts
 
 
 def _show_streams(seen: _Streams) -> None:
@@ -167,12 +143,11 @@ def _show_campaigns(sums: _Sums, *, measured: int, known: int) -> None:
     metrics.AGENTS.labels("busy").set(sums.busy)
 
 
-def _show_abandoned(campaigns: list[tuple[_Limit, Rate]]) -> None:
-    people = sum(rate.people for _, rate in campaigns)
-    abandoned = sum(rate.abandoned for _, rate in campaigns)
-    of_cap = [
-        rate.abandoned / rate.people / limit.cap for limit, rate in campaigns if rate.people and limit.cap
-    ]
-    metrics.ABANDON_RATIO.set(abandoned / people if people else 0.0)
+def _show_abandoned(campaigns: list[tuple[_Limit, AbandonCounts]]) -> None:
+    total = AbandonCounts(
+        sum(counts.people for _, counts in campaigns), sum(counts.abandoned for _, counts in campaigns)
+    )
+    of_cap = [counts.rate / limit.cap for limit, counts in campaigns if limit.cap]
+    metrics.ABANDON_RATIO.set(total.rate)
     metrics.ABANDON_WORST.set(max(of_cap, default=0.0))
-    metrics.OVER_CAP.set(sum(rate.abandoned > limit.cap * rate.people for limit, rate in campaigns))
+    metrics.OVER_CAP.set(sum(counts.abandoned > limit.cap * counts.people for limit, counts in campaigns))

@@ -144,11 +144,6 @@ class QueueLedger:
         """All campaigns the ledger has something of."""
         return [str(campaign) for campaign in await self._scripts.client.hkeys(self._keys.directory)]
 
-    async def status_of(self, campaign: str) -> str | None:
-        """What the public hash says, None when it says nothing."""
-        status = await self._scripts.client.hget(self._keys.campaign(campaign), "status")
-        return None if status is None else str(status)
-
     async def begin_agent_poll(self, queue: str) -> AgentPoll:
         """When a list asked for now is asked for, and when the one held here was."""
         keys = self._keys

@@ -19,6 +19,21 @@ CHUNK: Final = 500
 DECISIONS_KEPT_MS: Final = 7 * 86_400_000
 
 
+class TickStart(msgspec.Struct, frozen=True):
+    """The campaign at the start of a tick."""
+
+    server_ms: int
+    ledger_ms: int
+    queue: str
+    """'' when the ledger does not know the campaign."""
+    ready: int
+    """Contacts that may be placed now."""
+    agents_polled_ms: int
+    """Ledger time at which the queue's agent list was asked for; 0: it must be read."""
+    status: str | None = None
+    """What the public hash says."""
+
+
 class TickLedger:
     """Who writes a tick does not matter: the scripts see to it that it is there once."""
 
@@ -48,9 +63,21 @@ class TickLedger:
             )
         return [tick for tick in added if tick]
 
-    async def start(self, campaign: str, tick_id: str) -> int:
-        """From now on another dial tick may be added; returns Redis time, ms."""
-        return int(await self._scripts.run(START_TICK, [self._keys.waiting_ticks], [campaign, tick_id]))
+    async def start(self, campaign: str, tick_id: str, queue: str = "") -> TickStart:
+        """From now on another dial tick may be added. `queue` is the one whose agents are looked at."""
+        keys = self._keys
+        names = [
+            keys.waiting_ticks,
+            keys.campaign(campaign),
+            keys.directory,
+            keys.ready(campaign),
+            keys.queue_state(queue),
+            keys.server,
+            keys.agent_callbacks(campaign),
+            keys.queue_free(queue),
+        ]
+        answer = await self._scripts.run(START_TICK, names, [campaign, tick_id])
+        return msgspec.json.decode(answer, type=TickStart)
 
     async def save_result(self, tick_id: str, result: TickResult, *, keep_s: float, decisions: int) -> None:
         """Keeps the result by the tick's id and, for a dial tick, as the campaign's decision record."""

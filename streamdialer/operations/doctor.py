@@ -1,4 +1,4 @@
-"""Looks at everything a replica needs and says of each what it found and what to do about it."""
+"""Checks everything a replica needs; each finding has a remedy."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from streamdialer.gateways import Backend, DialerAPI
 from streamdialer.operations.campaigns import campaign_rows, campaigns_known
 from streamdialer.operations.streams import StreamState, stream_states
 
-OLDEST_VERSION: Final = (6, 2)
+MIN_VERSION: Final = (6, 2)
 CLOCK_TOLERANCE_S: Final = 1.0
 SAMPLE_SIZE: Final = 5
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     check: str
     level: Literal["ok", "warn", "fail"]
-    found: str
-    do: str = ""
+    text: str
+    remedy: str = ""
     """What to do about it."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """All findings, and whether Redis answered at all."""
+    """All findings, and whether Redis answered."""
 
     redis_reachable: bool
     findings: list[Finding]
@@ -51,8 +51,8 @@ Findings = AsyncIterator[Finding]
 Check = Callable[[], Findings]
 
 
-async def examine(settings: Settings) -> Diagnosis:
-    """Every finding; nothing is changed but the server's cache of scripts."""
+async def run_checks(settings: Settings) -> Diagnosis:
+    """All findings. Changes nothing but the server's script cache."""
     findings: list[Finding] = []
     client, keys = connect(settings.redis_url), keys_for(settings.redis_url)
     try:
@@ -66,14 +66,14 @@ async def examine(settings: Settings) -> Diagnosis:
         if reachable:
             findings.append(Finding("redis", "ok", "answers"))
             for name, check in _redis_checks(client, keys, settings).items():
-                findings += await _gathered(name, check)
+                findings += await _run_check(name, check)
             with suppress(RedisError):
                 rows = await campaign_rows(client, keys, await campaigns_known(client, keys))
                 active = [str(row.campaign_id) for row in rows if row.status == "active"]
     finally:
         await client.aclose()
-    findings += await _gathered("backend", lambda: _backend(settings, active))
-    findings += await _gathered("dialer api", lambda: _dialer_api(settings, active))
+    findings += await _run_check("backend", lambda: _backend(settings, active))
+    findings += await _run_check("dialer api", lambda: _dialer_api(settings, active))
     return Diagnosis(reachable, findings)
 
 
@@ -89,15 +89,17 @@ def _redis_checks(client: Redis, keys: Keys, settings: Settings) -> dict[str, Ch
     }
 
 
-async def _gathered(name: str, check: Check) -> list[Finding]:
-    """What a check finds; a command that Redis refuses is a finding, not the end of the examination."""
+async def _run_check(name: str, check: Check) -> list[Finding]:
+    """The findings of one check; a command that Redis refuses is a finding, and the other checks go on."""
     findings: list[Finding] = []
     try:
         async for finding in check():
-            findings.append(finding)  # noqa: PERF401 - what was found before an error counts
+            findings.append(finding)  # noqa: PERF401 - findings before an error count
     except (RedisError, *TRANSIENT) as error:
         findings.append(
-            Finding(name, "warn", f"cannot be asked: {error}", "allow this user INFO, CONFIG GET and XINFO")
+            Finding(
+                name, "warn", f"could not be checked: {error}", "allow this user INFO, CONFIG GET and XINFO"
+            )
         )
     return findings
 
@@ -111,18 +113,18 @@ async def _version(client: Redis) -> Findings:
     info = await _info(client, "server")
     name = str(info.get("server_name") or "redis")
     own = str(info.get(f"{name}_version") or info.get("redis_version", "?"))
-    spoken = str(info.get("redis_version", "0"))
-    found = f"{name} {own}" + (f" (speaks as redis {spoken})" if own != spoken else "")
-    numbers = tuple(int(part) for part in spoken.split(".")[:2] if part.isdigit())
-    if numbers >= OLDEST_VERSION:
-        yield Finding("version", "ok", found)
+    compatible = str(info.get("redis_version", "0"))
+    text = f"{name} {own}" + (f" (compatible with redis {compatible})" if own != compatible else "")
+    numbers = tuple(int(part) for part in compatible.split(".")[:2] if part.isdigit())
+    if numbers >= MIN_VERSION:
+        yield Finding("version", "ok", text)
     else:
-        yield Finding("version", "fail", found, "upgrade to Redis 6.2 or newer: XAUTOCLAIM is needed")
+        yield Finding("version", "fail", text, "upgrade to Redis 6.2 or newer, which has XAUTOCLAIM")
 
 
 async def _persistence(client: Redis) -> Findings:
     info = await _info(client, "persistence")
-    for what, status in (
+    for name, status in (
         ("append-only file", "aof_last_write_status"),
         ("snapshot", "rdb_last_bgsave_status"),
     ):
@@ -130,8 +132,8 @@ async def _persistence(client: Redis) -> Findings:
             yield Finding(
                 "persistence",
                 "fail",
-                f"the last write of the {what} failed",
-                "look at the server's log and disk",
+                f"the last write of the {name} failed",
+                "check the log and the disk of the Redis server",
             )
     if int(info.get("aof_enabled", 0)):
         yield Finding("persistence", "ok", "append-only file")
@@ -143,12 +145,12 @@ async def _persistence(client: Redis) -> Findings:
         yield Finding(
             "persistence",
             "warn",
-            f"no append-only file; snapshots unknown ({error})",
-            "set appendonly yes, so that a restart forgets no attempt",
+            f"no append-only file; Redis does not say whether it writes snapshots ({error})",
+            "set appendonly yes, so that a restart loses no attempt",
         )
         return
-    found = "snapshots only: a crash forgets the attempts since the last" if snapshots else "none"
-    yield Finding("persistence", "warn", found, "set appendonly yes, so that a restart forgets no attempt")
+    text = "snapshots only: a crash loses the attempts since the last snapshot" if snapshots else "none"
+    yield Finding("persistence", "warn", text, "set appendonly yes, so that a restart loses no attempt")
 
 
 async def _eviction(client: Redis) -> Findings:
@@ -160,49 +162,49 @@ async def _eviction(client: Redis) -> Findings:
         yield Finding("eviction", "ok", "noeviction")
     elif policy is None:
         yield Finding(
-            "eviction", "warn", "the server does not say", "make sure maxmemory-policy is noeviction"
+            "eviction", "warn", "Redis does not say its policy", "make sure maxmemory-policy is noeviction"
         )
     else:
         yield Finding(
             "eviction",
             "fail",
-            f"maxmemory-policy is {policy}: a full server would forget attempts",
-            "CONFIG SET maxmemory-policy noeviction, and the same in its configuration",
+            f"maxmemory-policy is {policy}: Redis would delete attempts when its memory is full",
+            "CONFIG SET maxmemory-policy noeviction, and set it in the configuration file too",
         )
 
 
 async def _memory(client: Redis, keys: Keys) -> Findings:
     run = (await _info(client, "server")).get("run_id")
-    kept: Any = await client.hgetall(keys.server)
-    losses = int(kept.get("loss_count", 0))
+    server: Any = await client.hgetall(keys.server)
+    losses = int(server.get("loss_count", 0))
     seconds, microseconds = await client.time()
-    now_ms = int(seconds) * 1000 + int(microseconds) // 1000 + int(kept.get("clock_offset", 0))
-    left_s = (int(kept.get("hold_until", 0)) - now_ms) / 1000
-    if not kept:
+    now_ms = int(seconds) * 1000 + int(microseconds) // 1000 + int(server.get("clock_offset", 0))
+    left_s = (int(server.get("hold_until", 0)) - now_ms) / 1000
+    if not server:
         yield Finding(
-            "memory", "ok", "nothing has been dialed from here yet: the first start waits before it dials"
+            "memory", "ok", "this Redis has dialed nothing yet: the first replica waits before it dials"
         )
-    elif kept.get("run") != run or left_s > 0:
+    elif server.get("run") != run or left_s > 0:
         left = f"; {left_s:.0f} s left" if left_s > 0 else ""
         yield Finding(
             "memory",
             "warn",
-            f"this server may have forgotten calls that are up: they are waited for before anything is dialed{left}",
-            "nothing to do; if it was emptied, campaigns need their status again: streamdialer campaign start ID",
+            f"Redis may have lost calls that are still live: dialing waits for them{left}",
+            "wait; if Redis was emptied, start each campaign again: streamdialer campaign start ID",
         )
     else:
-        yield Finding("memory", "ok", f"whole; {losses} times in doubt so far")
+        yield Finding("memory", "ok", f"complete; possible data losses so far: {losses}")
 
 
 async def _clock(client: Redis) -> Findings:
     before = time.time()
     seconds, microseconds = await client.time()
     ahead_s = int(seconds) + int(microseconds) / 1e6 - (before + time.time()) / 2
-    found = f"Redis is {abs(ahead_s):.3f} s {'ahead of' if ahead_s > 0 else 'behind'} this machine"
+    text = f"Redis is {abs(ahead_s):.3f} s {'ahead of' if ahead_s > 0 else 'behind'} this machine"
     if abs(ahead_s) <= CLOCK_TOLERANCE_S:
-        yield Finding("clock", "ok", found)
+        yield Finding("clock", "ok", text)
     else:
-        yield Finding("clock", "warn", found, "synchronise both clocks; what is dialed goes by that of Redis")
+        yield Finding("clock", "warn", text, "synchronise both clocks; the dialer follows the clock of Redis")
 
 
 async def _scripts(client: Redis) -> Findings:
@@ -221,7 +223,7 @@ async def _scripts(client: Redis) -> Findings:
         yield Finding(
             "scripts",
             "fail",
-            f"{len(refused)} do not load, first {refused[0]}",
+            f"{len(refused)} do not load; the first is {refused[0]}",
             "allow this user SCRIPT LOAD and EVALSHA",
         )
     else:
@@ -237,7 +239,7 @@ async def _streams(client: Redis, keys: Keys, settings: Settings) -> Findings:
                 "dead letters",
                 "warn",
                 str(state.length),
-                "look at them: streamdialer dead list; then replay or drop",
+                "look at them with streamdialer dead list, then replay or drop them",
             )
         else:
             yield Finding("dead letters", "ok", "none")
@@ -252,19 +254,19 @@ def _stream(state: StreamState, settings: Settings) -> Finding:
             f"no consumer group, {state.length} entries",
             "start a replica: streamdialer consume",
         )
-    found = f"{state.lag} waiting, {state.pending} pending, {len(state.consumers)} consumers"
+    text = f"{state.lag} waiting, {state.pending} pending, {len(state.consumers)} consumers"
     if not state.consumers:
-        return Finding(check, "warn", found, "start a replica: streamdialer consume")
-    idle_s = min(each.idle_s for each in state.consumers)
+        return Finding(check, "warn", text, "start a replica: streamdialer consume")
+    idle_s = min(consumer.idle_s for consumer in state.consumers)
     if idle_s > 2 * settings.claim_min_idle_s:
         return Finding(
-            check, "warn", f"{found}; none seen for {idle_s:.0f} s", "start a replica: streamdialer consume"
+            check, "warn", f"{text}; all idle for {idle_s:.0f} s", "start a replica: streamdialer consume"
         )
-    return Finding(check, "ok", found)
+    return Finding(check, "ok", text)
 
 
 async def _backend(settings: Settings, active: list[str]) -> Findings:
-    """Reachable, authorised, its lists readable; and so are the campaigns that are active."""
+    """Reachable, authorised and with readable lists; the same for some active campaigns."""
     advice = "check BACKEND_URL, BACKEND_TOKEN or BACKEND_USERNAME and BACKEND_PASSWORD"
     try:
         async with Backend(settings) as backend:
@@ -288,12 +290,12 @@ async def _dialer_api(settings: Settings, active: list[str]) -> Findings:
     try:
         async with DialerAPI(settings) as dialer_api:
             health = await dialer_api.health()
-            try:  # /health is open to everybody: only a question about a campaign shows whether we are let in
+            try:  # /health needs no token: only a request about a campaign shows whether it accepts ours
                 await dialer_api.statistics(active[0] if active else "0")
             except RefusedByServer as refusal:
                 if refusal.status != 404:
                     raise
-            yield Finding("dialer api", "ok", f"{health} and lets us in")
+            yield Finding("dialer api", "ok", f"{health} and accepts our requests")
     except StreamdialerError as error:
-        found = str(error).removeprefix("Dialer API: ")
-        yield Finding("dialer api", "fail", found, "check DIALER_API_URL and DIALER_API_TOKEN")
+        text = str(error).removeprefix("Dialer API: ")
+        yield Finding("dialer api", "fail", text, "check DIALER_API_URL and DIALER_API_TOKEN")

@@ -44,7 +44,7 @@ async def eligibility_at(
     """
     given = None
     if not isinstance(hours, str):
-        own = hours.window.around(wall_ms)
+        own = hours.window.opening_at(wall_ms)
         if not own.is_open:
             return Ineligibility("window_closed", own.until_ms, "the campaign's own hours")
         given = build_zone_hours(hours, {contact: call}, [zones] if zones else [], wall_ms)

@@ -13,9 +13,10 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from streamdialer.broker.connection import TRANSIENT, close, connect, keys_for, masked
+from streamdialer.broker.connection import TRANSIENT, close, connect, keys_for
 from streamdialer.broker.entries import StreamWriter
 from streamdialer.broker.keys import Keys
+from streamdialer.config.urls import mask_url
 from streamdialer.errors import CannotBeDone, SettingsError, Unreachable
 from streamdialer.model import (
     AGENT_EVENTS,
@@ -124,9 +125,9 @@ class Producer:
         try:
             yield
         except TRANSIENT as error:
-            raise Unreachable(f"Redis at {masked(self._url)} does not answer: {error}") from error
+            raise Unreachable(f"Redis at {mask_url(self._url)} does not answer: {error}") from error
         except RedisError as error:
-            raise CannotBeDone(f"Redis at {masked(self._url)} refuses: {error}") from error
+            raise CannotBeDone(f"Redis at {mask_url(self._url)} refuses: {error}") from error
 
 
 class SyncProducer:

@@ -1,7 +1,7 @@
 """When calling is allowed: pure functions of a campaign's settings, a rule pack and an instant."""
 
 from streamdialer.rules.abandonment import abandon_limit
-from streamdialer.rules.calling_hours import CallingHours, calling_hours, meeting
+from streamdialer.rules.calling_hours import CallingHours, calling_hours, intersection
 from streamdialer.rules.caps import caps_of
 from streamdialer.rules.rule_pack import Pack, load_pack, pack_names
 from streamdialer.rules.window import Opening, Window, campaign_window
@@ -17,8 +17,8 @@ __all__ = [
     "calling_hours",
     "campaign_window",
     "caps_of",
+    "intersection",
     "load_pack",
-    "meeting",
     "pack_names",
     "zone_set",
 ]

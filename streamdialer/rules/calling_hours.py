@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
 from streamdialer.rules.rule_pack import Pack, load_pack
-from streamdialer.rules.statutory_hours import StatutoryHours, law_hours
+from streamdialer.rules.statutory_hours import StatutoryHours, statutory_hours
 from streamdialer.rules.window import Opening, Window, campaign_window
 from streamdialer.rules.zone_clock import DAY_MS, read_zone
 from streamdialer.rules.zones import OWN_ZONE
@@ -22,14 +22,14 @@ _HORIZON_MS: Final = 400 * DAY_MS
 class Hours(Protocol):
     """Hours of any kind."""
 
-    def around(self, now_ms: int) -> Opening: ...
+    def opening_at(self, now_ms: int) -> Opening: ...
 
 
-def meeting(hours: Sequence[Hours], now_ms: int) -> Opening:
+def intersection(hours: Sequence[Hours], now_ms: int) -> Opening:
     """When all of them are open. Closed for good when they do not meet within `_HORIZON_MS`."""
     instant, latest = now_ms, None
     while True:
-        openings = [each.around(instant) for each in hours]
+        openings = [each.opening_at(instant) for each in hours]
         closed = [opening for opening in openings if not opening.is_open]
         if not closed:
             if instant > now_ms:
@@ -52,36 +52,36 @@ class CallingHours:
     def __init__(self, pack: Pack, window: Window, own_zone: ZoneInfo, mark: str = "") -> None:
         self.pack = pack
         self.window = window
-        self.mark = mark
+        self.fingerprint = mark
         """Others have another mark."""
         self._own_zone = own_zone
-        self._law: dict[str, list[StatutoryHours]] = {}
-        self._kept: dict[str, tuple[int, Opening]] = {}
-        self._told: dict[str, tuple[Opening, str]] = {}
+        self._statutory: dict[str, list[StatutoryHours]] = {}
+        self._openings: dict[str, tuple[int, Opening]] = {}
+        self._sentences: dict[str, tuple[Opening, str]] = {}
 
-    def around(self, zones: str, now_ms: int) -> Opening:
+    def opening_at(self, zones: str, now_ms: int) -> Opening:
         """Whether somebody in that zone set may be called, and the next instant that is otherwise.
 
         Raises CampaignError for a zone set that cannot be read.
         """
-        since, opening = self._kept.get(zones, (0, None))
+        since, opening = self._openings.get(zones, (0, None))
         if opening is None or now_ms < since or (opening.until_ms is not None and now_ms >= opening.until_ms):
-            opening = meeting([self.window, *self._law_in(zones)], now_ms)
-            self._kept[zones] = now_ms, opening
+            opening = intersection([self.window, *self._statutory_in(zones)], now_ms)
+            self._openings[zones] = now_ms, opening
         return opening
 
-    def rule(self, zones: str, now_ms: int) -> str:
+    def describe(self, zones: str, now_ms: int) -> str:
         """Which rule says whether somebody in that zone set may be called, and until when: a sentence for people."""
-        opening, law = self.around(zones, now_ms), self._law_in(zones)
-        told = self._told.get(zones)
+        opening, law = self.opening_at(zones, now_ms), self._statutory_in(zones)
+        told = self._sentences.get(zones)
         if told is None or told[0] is not opening:
-            told = self._told[zones] = opening, self._sentence(opening, law, now_ms)
+            told = self._sentences[zones] = opening, self._sentence(opening, law, now_ms)
         return told[1]
 
     def _sentence(self, opening: Opening, law: Sequence[StatutoryHours], now_ms: int) -> str:
-        is_legal = all(each.around(now_ms).is_open for each in law)
-        rule = rule_of(self.pack) if opening.is_open or not is_legal else "the campaign's own hours"
-        where = f"{rule}, {_shown(law) or self.window.zone.key}"
+        is_legal = all(each.opening_at(now_ms).is_open for each in law)
+        rule = describe_pack(self.pack) if opening.is_open or not is_legal else "the campaign's own hours"
+        where = f"{rule}, {_zones_text(law) or self.window.zone.key}"
         if opening.until_ms is None:
             return f"{where}: {'always open' if opening.is_open else 'never opens'}"
         zone = law[0].zone if len(law) == 1 else UTC if law else self.window.zone
@@ -90,26 +90,26 @@ class CallingHours:
 
     def zones(self) -> Iterator[str]:
         """The zone sets that have been asked for."""
-        yield from self._kept
+        yield from self._openings
 
-    def _law_in(self, zones: str) -> list[StatutoryHours]:
+    def _statutory_in(self, zones: str) -> list[StatutoryHours]:
         if self.pack.hours is None:
             return []
-        found = self._law.get(zones)
+        found = self._statutory.get(zones)
         if found is None:
             every = [self._own_zone] if zones == OWN_ZONE else [read_zone(name) for name in zones.split(",")]
-            found = self._law[zones] = [law_hours(self.pack.hours, zone) for zone in every]
+            found = self._statutory[zones] = [statutory_hours(self.pack.hours, zone) for zone in every]
         return found
 
 
-def rule_of(pack: Pack) -> str:
+def describe_pack(pack: Pack) -> str:
     """A pack's hours as records and people read them."""
     hours = pack.hours
     source = "no hours" if hours is None else hours.statute + ("" if hours.verified else ", not verified")
     return f"rule pack {pack.name} {pack.version} ({source})"
 
 
-def _shown(law: Sequence[StatutoryHours]) -> str:
+def _zones_text(law: Sequence[StatutoryHours]) -> str:
     if len(law) > 1:
         return f"{len(law)} zones from {law[0].zone.key} to {law[-1].zone.key}"
     return law[0].zone.key if law else ""
@@ -127,10 +127,10 @@ def calling_hours(settings: CampaignSettings, default_zone: str, now_ms: int) ->
     mark = f"{pack.name} {pack.version} {own}"
     hours = CallingHours(pack, window, window.zone, mark)
     if pack.hours is not None:
-        is_over = window.around(now_ms) == Opening(False, None)
-        if not is_over and hours.around(OWN_ZONE, now_ms) == Opening(False, None):
+        is_over = window.opening_at(now_ms) == Opening(False, None)
+        if not is_over and hours.opening_at(OWN_ZONE, now_ms) == Opening(False, None):
             raise CampaignError(
-                f"the campaign's hours are never legal in {window.zone.key} under {rule_of(pack)}: "
+                f"the campaign's hours are never legal in {window.zone.key} under {describe_pack(pack)}: "
                 "takes days and hours the pack opens"
             )
     return hours

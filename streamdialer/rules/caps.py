@@ -18,7 +18,7 @@ CapReason = Literal["cap_attempts", "cap_conversations", "min_gap", "abandon_coo
 Counted = Literal["a", "c", "b"]
 """Every attempt, conversations with a person, abandoned calls."""
 HOUR_MS: Final = 3_600_000
-LONGEST_H: Final = 24 * 366
+MAX_WINDOW_H: Final = 24 * 366
 OWN: Final = "the campaign's own"
 Table = TypeVar("Table", Cap, CoolOff)
 
@@ -60,23 +60,23 @@ def caps_of(pack: Pack, settings: CampaignSettings) -> Caps:
         *(_conversations(cap, law) for cap in pack.contact_caps),
         *(_gap(rest, law) for rest in [pack.min_gap] if rest),
         *(_abandoned(rest, law) for rest in [pack.abandon_cooloff] if rest),
-        *(_attempts(cap, OWN) for cap in _caps("attempt_caps", settings.attempt_caps)),
-        *(_conversations(cap, OWN) for cap in _caps("contact_caps", settings.contact_caps)),
+        *(_attempts(cap, OWN) for cap in _read_own_caps("attempt_caps", settings.attempt_caps)),
+        *(_conversations(cap, OWN) for cap in _read_own_caps("contact_caps", settings.contact_caps)),
     ]
     if settings.min_gap is not None:
-        rules.append(_gap(_own("min_gap", settings.min_gap, CoolOff), OWN))
+        rules.append(_gap(_read_own("min_gap", settings.min_gap, CoolOff), OWN))
     if settings.abandon_cooloff is not None:
-        rules.append(_abandoned(_own("abandon_cooloff", settings.abandon_cooloff, CoolOff), OWN))
+        rules.append(_abandoned(_read_own("abandon_cooloff", settings.abandon_cooloff, CoolOff), OWN))
     return Caps(max((rule.window_ms for rule in rules), default=0), rules)
 
 
 def _attempts(cap: Cap, of: str) -> CapRule:
-    source = _source(of, cap, f"at most {_many(cap.count, 'attempt')} in {cap.window_h} h per {cap.scope}")
+    source = _source(of, cap, f"at most {_plural(cap.count, 'attempt')} in {cap.window_h} h per {cap.scope}")
     return CapRule("cap_attempts", "a", cap.count, cap.window_h * HOUR_MS, cap.scope, source)
 
 
 def _conversations(cap: Cap, of: str) -> CapRule:
-    asked = f"at most {_many(cap.count, 'conversation')} in {cap.window_h} h per {cap.scope}"
+    asked = f"at most {_plural(cap.count, 'conversation')} in {cap.window_h} h per {cap.scope}"
     source = _source(of, cap, asked)
     return CapRule("cap_conversations", "c", cap.count, cap.window_h * HOUR_MS, cap.scope, source, True)
 
@@ -97,15 +97,15 @@ def _source(of: str, value: Cap | CoolOff, asked: str) -> str:
     return f"{of} ({value.statute}{'' if value.verified else ', not verified'}): {asked}"
 
 
-def _many(number: int, what: str) -> str:
+def _plural(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _caps(name: str, raw: list[Any] | None) -> list[Cap]:
-    return [_own(name, one, Cap) for one in raw or []]
+def _read_own_caps(name: str, raw: list[Any] | None) -> list[Cap]:
+    return [_read_own(name, one, Cap) for one in raw or []]
 
 
-def _own(name: str, raw: object, kind: type[Table]) -> Table:
+def _read_own(name: str, raw: object, kind: type[Table]) -> Table:
     """A cap as a campaign gives it."""
     fields = {key: value for key, value in raw.items() if key != "statute"} if isinstance(raw, dict) else {}
     example = (
@@ -118,6 +118,6 @@ def _own(name: str, raw: object, kind: type[Table]) -> Table:
     except msgspec.ValidationError as exc:
         raise CampaignError(f"{name} is {raw!r:.200}, takes {example}: {exc}") from exc
     hours = value.window_h if isinstance(value, Cap) else value.hours
-    if hours > LONGEST_H:
-        raise CampaignError(f"{name} has {hours} hours, takes at most {LONGEST_H}")
+    if hours > MAX_WINDOW_H:
+        raise CampaignError(f"{name} has {hours} hours, takes at most {MAX_WINDOW_H}")
     return value

@@ -15,10 +15,15 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneMetadata, ValidationResult
 
 NO_NUMBER: Final = "no phone number"
-_LONGEST: Final = 250
+_MAX_CHARS: Final = 250
 _E164: Final = re.compile(r"\+[1-9][0-9]{7,14}")
 _PLUS_FIRST: Final = re.compile(r"\D*[+＋]")
-_WHY: Final = {
+_LETTER: Final = re.compile(r"[^\W\d_]")
+_DECIMALS: Final = re.compile(r"(?<=[0-9])\.0+\s*$")
+"""A spreadsheet adds them to a number that it reads as an amount."""
+_MIN_DIGITS: Final = 5
+"""Of a number whose country is not known; shorter ones are row numbers."""
+_PROBLEMS: Final = {
     ValidationResult.TOO_SHORT: "not a phone number: too short",
     ValidationResult.TOO_LONG: "not a phone number: too long",
     ValidationResult.INVALID_LENGTH: "not a phone number: its country has none of this length",
@@ -59,8 +64,8 @@ def read_number(raw: str, country: str = "") -> Number:
     digits = "".join(str(int(each)) for each in raw if each.isdecimal())
     if not digits:
         return Number("", problem=NO_NUMBER)
-    if len(raw) > _LONGEST:
-        return Number("", problem=_WHY[ValidationResult.TOO_LONG])
+    if len(raw) > _MAX_CHARS:
+        return Number("", problem=_PROBLEMS[ValidationResult.TOO_LONG])
     has_plus = _PLUS_FIRST.match(raw) is not None
     international = None if has_plus else _read_international(digits, country)
     if international is not None:
@@ -72,7 +77,8 @@ def read_number(raw: str, country: str = "") -> Number:
     except NumberParseException as error:
         is_unknown = error.error_type == NumberParseException.INVALID_COUNTRY_CODE
         return Number(
-            "", problem=_WHY[ValidationResult.INVALID_COUNTRY_CODE] if is_unknown else "not a phone number"
+            "",
+            problem=_PROBLEMS[ValidationResult.INVALID_COUNTRY_CODE] if is_unknown else "not a phone number",
         )
     possible = phonenumbers.is_possible_number_with_reason(parsed)
     if possible == ValidationResult.IS_POSSIBLE:
@@ -80,7 +86,23 @@ def read_number(raw: str, country: str = "") -> Number:
         return Number(text[1:], is_e164=True)
     if possible == ValidationResult.IS_POSSIBLE_LOCAL_ONLY:  # a town's number without the town
         return Number(digits)
-    return Number("", problem=_WHY[possible])
+    return Number("", problem=_PROBLEMS[possible])
+
+
+def read_strictly(raw: str, country: str = "") -> Number:
+    """`read_number` for what people type and spreadsheets export, in which a cell may be something else.
+
+    A number that is not E.164 must have no letters, and without a country at least five digits.
+    """
+    text = _DECIMALS.sub("", raw)
+    number = read_number(text, country)
+    if number.problem or number.is_e164:
+        return number
+    if _LETTER.search(text):
+        return Number("", problem="not a phone number: there are letters in it")
+    if not country and len(number.digits) < _MIN_DIGITS:
+        return Number("", problem=_PROBLEMS[ValidationResult.TOO_SHORT])
+    return number
 
 
 def _read_international(digits: str, country: str) -> Number | None:

@@ -18,7 +18,7 @@ from streamdialer.errors import CampaignError
 from streamdialer.rules.zone_clock import DAY_MS
 
 _PACKS: Final = resources.files("streamdialer.rules") / "packs"
-_ITS_OWN: Final = {"title", "version"}
+_NOT_INHERITED: Final = {"title", "version"}
 _SPAN: Final = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
 
 Count = Annotated[int, Meta(ge=1)]
@@ -134,7 +134,7 @@ def read_pack(name: str, text: str) -> Pack:
         tables: dict[str, Any] = tomllib.loads(text)
         if base := tables.get("inherits"):
             inherited = msgspec.structs.asdict(load_pack(base))
-            tables = {key: inherited[key] for key in inherited.keys() - _ITS_OWN} | tables
+            tables = {key: inherited[key] for key in inherited.keys() - _NOT_INHERITED} | tables
         pack = msgspec.convert(tables | {"name": name}, Pack)
         if pack.hours is not None:
             pack.hours.week()

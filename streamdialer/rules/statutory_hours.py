@@ -29,7 +29,7 @@ class StatutoryHours(msgspec.Struct, frozen=True, kw_only=True):
     boundaries: tuple[int, ...]
     """Times of day at which a span begins or ends, and midnight; ms."""
 
-    def around(self, now_ms: int) -> Opening:
+    def opening_at(self, now_ms: int) -> Opening:
         """Whether a call may be placed at `now_ms` (Unix time), and the next instant that is otherwise."""
         is_open, instant = self._is_open(now_ms), now_ms
         while instant < now_ms + _HORIZON_MS:
@@ -48,7 +48,7 @@ class StatutoryHours(msgspec.Struct, frozen=True, kw_only=True):
         return today not in public_holidays(self.country, today.year)
 
 
-def law_hours(hours: WeeklyHours, zone: ZoneInfo) -> StatutoryHours:
+def statutory_hours(hours: WeeklyHours, zone: ZoneInfo) -> StatutoryHours:
     """A pack's hours on the clock of `zone`."""
     week = hours.week()
     edges = {edge for day in week for span in day for edge in span}

@@ -46,7 +46,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     not_after_ms: int | None = None
     """Exclusive."""
 
-    def around(self, now_ms: int) -> Opening:
+    def opening_at(self, now_ms: int) -> Opening:
         """Whether a call may be placed at `now_ms` (Unix time), and the next instant that is otherwise."""
         if self.not_after_ms is not None and now_ms >= self.not_after_ms:
             return Opening(False, None)

@@ -15,7 +15,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _THURSDAY: Final = 3
 """Day of the week of the epoch, Monday being 0."""
 
-_NO_PLACES: Final = {"localtime", "posixrules", "Factory"}
+_NOT_A_PLACE: Final = {"localtime", "posixrules", "Factory"}
 """Files among the zones that say nothing of a place, or of this machine's."""
 
 
@@ -23,7 +23,7 @@ def read_zone(name: str) -> ZoneInfo:
     """The zone of an IANA name; raises CampaignError for what is none, offsets among them."""
     key = name.strip()
     with suppress(KeyError, ValueError, OSError):  # unknown; no zone name at all; a folder of zones
-        if key not in _NO_PLACES:
+        if key not in _NOT_A_PLACE:
             return ZoneInfo(key)
     raise CampaignError(f"timezone {name!r} is unknown: takes an IANA name such as America/Bogota, no offset")
 

@@ -13,7 +13,7 @@ from streamdialer.rules.zone_clock import read_zone
 
 OWN_ZONE: Final = ""
 """Zone set of a contact of whom nothing is known: the campaign's zone, else the setting's."""
-_NOWHERE: Final = "Etc/Unknown"
+_UNKNOWN_ZONE: Final = "Etc/Unknown"
 
 
 def zone_set(timezone: str | None, phone_numbers: Iterable[str]) -> str:
@@ -40,6 +40,6 @@ def zones_of_number(phone_number: str) -> tuple[str, ...]:
         geography.time_zones_for_number(number),
         geography.time_zones_for_geographical_number(number),
     ):
-        if _NOWHERE not in zones:
+        if _UNKNOWN_ZONE not in zones:
             return tuple(sorted(read_zone(zone).key for zone in zones))
     return ()

@@ -1,4 +1,4 @@
-"""The dashboard in a real browser: every action is clicked, every page is looked at for faults of accessibility."""
+"""The dashboard in a real browser: every action is clicked, every page is checked for accessibility faults."""
 
 from __future__ import annotations
 
@@ -53,28 +53,28 @@ async def test_campaigns_are_started_paused_and_stopped_by_clicking(redis: Redis
     async with dashboard(settings, **GUARDED) as address, browsing(address) as page:
         await log_in(page)
         await page.get_by_role("button", name="Start campaign 7").click()
-        await page.get_by_text("Campaign 7 is active now.").wait_for()
+        await page.get_by_text("Campaign 7 is now active.").wait_for()
         assert await status(redis, "7") == "active"
         await page.get_by_role("button", name="Pause campaign 7").click()
-        await page.get_by_text("Campaign 7 is paused now.").wait_for()
+        await page.get_by_text("Campaign 7 is now paused.").wait_for()
         assert await status(redis, "7") == "paused"
         await page.get_by_role("link", name="Campaign 7").click()
         await page.get_by_role("button", name="Stop campaign 7").click()
         await page.get_by_role("link", name="Go back").click()
         assert await status(redis, "7") == "paused"
         await page.get_by_role("button", name="Stop campaign 7").click()
-        await page.get_by_role("button", name="Stop it").click()
-        await page.get_by_text("Campaign 7 is cancelled now.").wait_for()
+        await page.get_by_role("button", name="Stop campaign", exact=True).click()
+        await page.get_by_text("Campaign 7 is now cancelled.").wait_for()
         assert await status(redis, "7") == "cancelled"
         assert page.url.endswith("/campaigns/7")
         await page.get_by_role("link", name="Campaigns").click()
         await page.get_by_label("Start another campaign").fill("8")
         await page.get_by_role("button", name="Start", exact=True).click()
-        await page.get_by_text("Campaign 8 is active now.").wait_for()
+        await page.get_by_text("Campaign 8 is now active.").wait_for()
         assert await status(redis, "8") == "active"
 
 
-async def test_dead_letters_are_ticked_replayed_and_dropped_by_clicking(
+async def test_dead_letters_are_selected_replayed_and_dropped_by_clicking(
     redis: Redis, settings: Settings
 ) -> None:
     letters = [await bury(redis, type=kind) for kind in "abcdef"]
@@ -88,59 +88,59 @@ async def test_dead_letters_are_ticked_replayed_and_dropped_by_clicking(
     async with dashboard(settings, **GUARDED) as address, browsing(address) as page:
         await log_in(page)
         await page.get_by_role("link", name="Dead letters").click()
-        await page.get_by_label(f"Tick {letters[0]}").check()
-        await page.get_by_role("button", name="Replay ticked").click()
+        await page.get_by_label(f"Select {letters[0]}").check()
+        await page.get_by_role("button", name="Replay selected").click()
         await page.get_by_text("1 dead letter put back").wait_for()
         assert (await replayed(), await left()) == (["a"], ["b", "c", "d", "e", "f"])
-        await page.get_by_label(f"Tick {letters[1]}").check()
-        await page.get_by_role("button", name="Drop ticked").click()
+        await page.get_by_label(f"Select {letters[1]}").check()
+        await page.get_by_role("button", name="Drop selected").click()
         assert await left() == ["b", "c", "d", "e", "f"]
-        await page.get_by_role("button", name="Delete").click()
-        await page.get_by_text("1 dead letter deleted").wait_for()
+        await page.get_by_role("button", name="Drop", exact=True).click()
+        await page.get_by_text("1 dead letter dropped").wait_for()
         assert await left() == ["c", "d", "e", "f"]
         await page.get_by_role("link", name=letters[2]).click()
         await page.get_by_role("button", name="Replay").click()
         await page.get_by_text("1 dead letter put back").wait_for()
         assert await replayed() == ["a", "c"]
         await page.get_by_role("link", name=letters[3]).click()
-        await page.get_by_role("button", name="Drop").click()
-        await page.get_by_role("button", name="Delete").click()
-        await page.get_by_text("1 dead letter deleted").wait_for()
+        await page.get_by_role("button", name="Drop…").click()
+        await page.get_by_role("button", name="Drop", exact=True).click()
+        await page.get_by_text("1 dead letter dropped").wait_for()
         assert await left() == ["e", "f"]
         await page.get_by_role("button", name="Replay all").click()
         await page.get_by_text("2 dead letters put back").wait_for()
         assert (await replayed(), await left()) == (["a", "c", "e", "f"], [])
         await bury(redis, type="g")
-        await page.get_by_role("button", name="Drop all").click()  # it has come without a reload
-        await page.get_by_role("button", name="Delete").click()
-        await page.get_by_text("There are none.").wait_for()
+        await page.get_by_role("button", name="Drop all").click()  # the button has appeared without a reload
+        await page.get_by_role("button", name="Drop", exact=True).click()
+        await page.get_by_text("There are no dead letters.").wait_for()
         assert await left() == []
 
 
-async def test_what_changes_shows_without_a_reload_and_ticks_stay(redis: Redis, settings: Settings) -> None:
+async def test_changes_show_without_a_reload_and_selections_stay(redis: Redis, settings: Settings) -> None:
     await know_campaign(redis)
     first = await bury(redis, type="a")
     async with dashboard(settings) as address, browsing(address) as page:
         await page.goto("/dead")
-        await page.get_by_label(f"Tick {first}").check()
+        await page.get_by_label(f"Select {first}").check()
         second = await bury(redis, type="b")
-        await page.get_by_label(f"Tick {second}").wait_for()
-        assert await page.get_by_label(f"Tick {first}").is_checked()
-        assert not await page.get_by_label(f"Tick {second}").is_checked()
+        await page.get_by_label(f"Select {second}").wait_for()
+        assert await page.get_by_label(f"Select {first}").is_checked()
+        assert not await page.get_by_label(f"Select {second}").is_checked()
         await page.goto("/campaigns/7")
         await redis.hset(KEYS.campaign("7"), "status", "paused")
         await page.get_by_text("its status is 'paused'").wait_for()
         await page.get_by_role("button", name="Start campaign 7").wait_for()
 
 
-async def test_what_is_shown_is_said_to_be_old_when_no_news_comes(settings: Settings) -> None:
+async def test_a_page_says_that_it_is_out_of_date_when_no_updates_arrive(settings: Settings) -> None:
     with EmbeddedServer() as mortal:
         here = msgspec.structs.replace(settings, redis_url=mortal.url)
         async with dashboard(here) as address, browsing(address) as page:
             await page.goto("/streams")
-            assert not await page.get_by_text("No news comes").is_visible()
+            assert not await page.get_by_text("No updates are arriving").is_visible()
             mortal.stop()
-            await page.get_by_text("No news comes").wait_for()
+            await page.get_by_text("No updates are arriving").wait_for()
             assert await page.get_by_role("rowheader", name="ticks").count() == 1
 
 
@@ -190,6 +190,8 @@ async def test_no_page_has_a_serious_fault_or_is_wider_than_a_phone(
 
 
 async def faults(page: Page) -> list[str]:
-    """Serious faults of accessibility, as axe names them."""
-    found = (await Axe().run(page)).response["violations"]
-    return [f"{fault['id']}: {fault['nodes'][0]['html']}" for fault in found if fault["impact"] in SERIOUS]
+    """Serious accessibility faults, as axe names them."""
+    violations = (await Axe().run(page)).response["violations"]
+    return [
+        f"{fault['id']}: {fault['nodes'][0]['html']}" for fault in violations if fault["impact"] in SERIOUS
+    ]

@@ -1,11 +1,11 @@
-"""What the dashboard draws and how it writes numbers."""
+"""The dashboard's charts, and how it writes numbers."""
 
 from __future__ import annotations
 
 import pytest
 
 from streamdialer.dashboard.charts import HEIGHT, WIDTH, charts
-from streamdialer.dashboard.formatting import age, clock, marked, number, percent, size, when
+from streamdialer.dashboard.formatting import age, clock, number, percent, size, when, with_code
 from streamdialer.operations.overview import AbandonRate, Agents, CampaignOverview, TrendPoint
 
 
@@ -16,7 +16,7 @@ def interval(minute: int, **counts: int) -> TrendPoint:
     return TrendPoint(at=minute * 60_000, seconds=60, **{**nothing, **counts})
 
 
-def campaign(*course: TrendPoint) -> CampaignOverview:
+def campaign(*points: TrendPoint) -> CampaignOverview:
     return CampaignOverview(
         campaign_id=1,
         name="",
@@ -43,7 +43,7 @@ def campaign(*course: TrendPoint) -> CampaignOverview:
         final=0,
         pending=None,
         forecast_end=None,
-        course=list(course),
+        course=list(points),
     )
 
 
@@ -52,8 +52,8 @@ def test_a_line_runs_from_edge_to_edge_and_to_the_top_at_its_largest() -> None:
     placed, answered = calls.lines
     assert placed.points == f"0.0,{HEIGHT / 2} 150.0,0.0 {WIDTH}.0,{HEIGHT}.0"
     assert (calls.top, placed.newest, answered.newest) == ("10", "0", "4")
-    assert calls.describe == (
-        "Calls a minute, 00:01:00 to 00:03:00 UTC, at most 10; at the end placed 0, answered 4"
+    assert calls.description == (
+        "Calls per minute, 00:01:00 to 00:03:00 UTC, scale up to 10; newest: placed 0, answered 4"
     )
 
 
@@ -93,7 +93,7 @@ def test_one_interval_is_no_line() -> None:
         (when(3_723_000, 0), "01:02"),
         (when(90_123_000, 0), "02 Jan 01:02"),
         (when(None, 0), "–"),
-        (marked("do `streamdialer tick` <b>"), "do <code>streamdialer tick</code> &lt;b&gt;"),
+        (with_code("do `streamdialer tick` <b>"), "do <code>streamdialer tick</code> &lt;b&gt;"),
     ],
 )
 def test_numbers_are_written_for_people(shown: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The dashboard over real HTTP: what it shows, what it does, and what is logged of that."""
+"""The dashboard over real HTTP: what it shows, what it does and what it logs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from streamdialer.cli import app, extras
 from streamdialer.config.settings import NAMES, Settings
 from streamdialer.consumers.dialing.reasons import REASONS
-from streamdialer.dashboard.formatting import marked
+from streamdialer.dashboard.formatting import with_code
 from streamdialer.dashboard.middleware import HEADERS
 from streamdialer.operations.campaigns import campaign_rows
 from streamdialer.operations.streams import stream_states
@@ -79,17 +79,17 @@ async def test_a_campaign_says_why_it_is_not_dialed(redis: Redis, settings: Sett
         for path in ("/", "/campaigns/7"):
             page = (await visitor.get(path)).text
             assert "Campaign 7 is not dialed: its status is" in page
-            assert f"What to do: {marked(REASONS['not_active'].remedy)}." in page
+            assert f"What to do: {with_code(REASONS['not_active'].remedy)}." in page
         missing = await visitor.get("/campaigns/8")
-        assert (missing.status_code, "No campaign 8 is known." in missing.text) == (404, True)
+        assert (missing.status_code, "Campaign 8 is not known." in missing.text) == (404, True)
 
 
 async def test_the_numbers_are_those_of_the_command_line(redis: Redis, settings: Settings) -> None:
     await know_campaign(redis, status="paused")
-    places = {"ready": 1, "deferred": 2, "final": 3, "dialing": 4, "connected": 5}
-    for place, count in places.items():
-        contacts = {f"{place}-{number}": 10.0**15 for number in range(count)}
-        await redis.zadd(getattr(KEYS, place)("7"), contacts)
+    states = {"ready": 1, "deferred": 2, "final": 3, "dialing": 4, "connected": 5}
+    for state, count in states.items():
+        contacts = {f"{state}-{number}": 10.0**15 for number in range(count)}
+        await redis.zadd(getattr(KEYS, state)("7"), contacts)
     for _ in range(6):
         await redis.xadd(KEYS.stream("updates"), {"campaign": "7"})
     async with visiting(settings) as visitor:
@@ -97,8 +97,8 @@ async def test_the_numbers_are_those_of_the_command_line(redis: Redis, settings:
     row = (await campaign_rows(redis, KEYS, ["7"]))[0]
     assert (row.ready, row.deferred, row.active_calls, row.connected_calls) == (1, 2, 4, 5)
     figures = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", campaign))
-    wanted = {"Contacts ready": "1", "deferred": "2", "final": "3", "Calls ringing": "4", "connected": "5"}
-    assert figures | wanted == figures
+    expected = {"Contacts ready": "1", "Deferred": "2", "Final": "3", "Calls ringing": "4", "Connected": "5"}
+    assert figures | expected == figures
     lengths = dict(re.findall(r'row">(\w+)</th><td data-label="Length">(\d+)<', streams))
     assert lengths == {
         state.stream: str(state.length)
@@ -107,9 +107,7 @@ async def test_the_numbers_are_those_of_the_command_line(redis: Redis, settings:
     }
 
 
-async def test_what_others_wrote_is_shown_as_text_and_numbers_are_masked(
-    redis: Redis, settings: Settings
-) -> None:
+async def test_foreign_text_is_escaped_and_numbers_are_masked(redis: Redis, settings: Settings) -> None:
     letter = await bury(
         redis, type="<script>alert(1)</script>", data=f'{{"phone_number": "{NUMBER}"}}', phone_2=NUMBER
     )
@@ -136,7 +134,7 @@ async def is_unavailable(visitor: HttpClient) -> bool:
     return (await visitor.get("/")).status_code == 503
 
 
-async def test_a_server_that_goes_away_is_said_on_the_page(settings: Settings) -> None:
+async def test_the_page_says_that_redis_does_not_answer(settings: Settings) -> None:
     with EmbeddedServer() as mortal:
         async with visiting(settings, redis_url=mortal.url) as visitor:
             assert (await visitor.get("/streams")).status_code == 200
@@ -153,43 +151,43 @@ async def test_a_server_that_goes_away_is_said_on_the_page(settings: Settings) -
 # ---- what it does ----
 
 
-async def test_orders_do_what_the_command_line_does(redis: Redis, settings: Settings) -> None:
+async def test_campaign_actions_do_what_the_command_line_does(redis: Redis, settings: Settings) -> None:
     await know_campaign(redis, status="paused")
-    heard = redis.pubsub()
-    await heard.subscribe("dialer:events")
+    channel = redis.pubsub()
+    await channel.subscribe("dialer:events")
     async with visiting(settings) as visitor:
         started = await visitor.send("/campaigns/7/start", back="/campaigns/7")
         assert (started.status_code, started.headers["location"]) == (303, "/campaigns/7")
         assert await status(redis) == "active"
         assert await redis.hget(KEYS.campaign("7"), "started_at")
-        assert "Campaign 7 is active now." in (await visitor.get("/campaigns/7")).text
-        assert "is active now" not in (await visitor.get("/campaigns/7")).text
+        assert "Campaign 7 is now active." in (await visitor.get("/campaigns/7")).text
+        assert "is now active" not in (await visitor.get("/campaigns/7")).text
         await visitor.send("/campaigns/7/pause")
         assert await status(redis) == "paused"
         await visitor.send("/campaigns/start", campaign="new_one")
         assert await status(redis, "new_one") == "active"
-    told = [message async for message in _messages(heard)]
-    assert told == ["campaign:started:7", "campaign:paused:7", "campaign:started:new_one"]
+    messages = [message async for message in _messages(channel)]
+    assert messages == ["campaign:started:7", "campaign:paused:7", "campaign:started:new_one"]
 
 
-async def _messages(heard: Any) -> Any:
-    while (message := await heard.get_message(ignore_subscribe_messages=False, timeout=0.2)) is not None:
+async def _messages(channel: Any) -> Any:
+    while (message := await channel.get_message(ignore_subscribe_messages=False, timeout=0.2)) is not None:
         if message["type"] == "message":
             yield message["data"]
-    await heard.aclose()
+    await channel.aclose()
 
 
-async def test_stopping_is_asked_first(redis: Redis, settings: Settings) -> None:
+async def test_stopping_asks_first(redis: Redis, settings: Settings) -> None:
     await know_campaign(redis)
     async with visiting(settings) as visitor:
-        asked = await visitor.send("/campaigns/7/stop")
-        assert (asked.status_code, "Stop campaign 7 for good?" in asked.text) == (200, True)
+        question = await visitor.send("/campaigns/7/stop")
+        assert (question.status_code, "Stop campaign 7 for good?" in question.text) == (200, True)
         assert await status(redis) == "active"
         await visitor.send("/campaigns/7/stop", confirmed="yes")
         assert await status(redis) == "cancelled"
 
 
-async def test_an_order_that_cannot_be_carried_out_says_so(redis: Redis, settings: Settings) -> None:
+async def test_an_action_that_cannot_be_done_says_so(redis: Redis, settings: Settings) -> None:
     async with visiting(settings) as visitor:
         await visitor.send("/campaigns/9/pause")
         assert "Not done: campaign 9:" in (await visitor.get("/")).text
@@ -203,8 +201,8 @@ async def test_dead_letters_are_replayed_and_dropped(redis: Redis, settings: Set
     async with visiting(settings) as visitor:
         await visitor.send("/dead/replay", id=[first])
         assert await kinds(redis, "events") == ["a"]
-        asked = await visitor.send("/dead/drop", id=[second, third])
-        assert "Delete 2 dead letters for good?" in asked.text
+        question = await visitor.send("/dead/drop", id=[second, third])
+        assert "Drop 2 dead letters for good?" in question.text
         assert await kinds(redis, "dead") == ["b", "c", "d"]
         await visitor.send("/dead/drop", id=[second, third], confirmed="yes")
         assert await kinds(redis, "dead") == ["d"]
@@ -215,17 +213,17 @@ async def test_dead_letters_are_replayed_and_dropped(redis: Redis, settings: Set
         await visitor.send("/dead/replay", all="yes")
         assert await kinds(redis, "events") == ["a", "d"]
         await bury(redis, type="e")
-        assert "Delete all 1 dead letter for good?" in (await visitor.send("/dead/drop", all="yes")).text
+        assert "Drop all 1 dead letter for good?" in (await visitor.send("/dead/drop", all="yes")).text
         await visitor.send("/dead/drop", all="yes", confirmed="yes")
         assert await kinds(redis, "dead") == []
         for nonsense in ({}, {"id": ["x"]}):
             assert (await visitor.send("/dead/drop", confirmed="yes", **nonsense)).status_code == 400
 
 
-async def test_every_action_is_logged_with_who_where_what_and_outcome(
+async def test_every_action_is_logged_with_user_address_subject_and_outcome(
     redis: Redis, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logging.getLogger("streamdialer").setLevel("ERROR")  # actions are told all the same
+    logging.getLogger("streamdialer").setLevel("ERROR")  # audit lines are logged all the same
     await know_campaign(redis)
     async with visiting(settings, **GUARDED) as visitor:
         await visitor.log_in()
@@ -237,11 +235,11 @@ async def test_every_action_is_logged_with_who_where_what_and_outcome(
         await visitor.send("/logout")
         await visitor.log_in(WALL, "a guess")
     logging.getLogger("streamdialer").setLevel("NOTSET")
-    told = [vars(record) for record in caplog.records if record.name == "streamdialer.audit"]
-    assert all(line["address"] == "127.0.0.1" for line in told)
-    assert [(line.get("who"), line.get("action", line["msg"]), line["outcome"]) for line in told] == [
+    lines = [vars(record) for record in caplog.records if record.name == "streamdialer.audit"]
+    assert all(line["address"] == "127.0.0.1" for line in lines)
+    assert [(line.get("user"), line.get("action", line["msg"]), line["outcome"]) for line in lines] == [
         ("anna", "log-in", "done"),
-        ("anna", "campaign pause", "Campaign 7 is paused now."),
+        ("anna", "campaign pause", "Campaign 7 is now paused."),
         ("anna", "campaign pause", "failed"),
         ("anna", "log-out", "done"),
         ("wall", "log-in", "done"),
@@ -249,8 +247,8 @@ async def test_every_action_is_logged_with_who_where_what_and_outcome(
         ("wall", "log-out", "done"),
         ("wall", "log-in", "refused"),
     ]
-    assert told[1]["subject"] == "7"
-    assert not [line for line in told if LOOK in str(line) or "a guess" in str(line)]
+    assert lines[1]["subject"] == "7"
+    assert not [line for line in lines if LOOK in str(line) or "a guess" in str(line)]
 
 
 # ---- starting it ----
@@ -258,7 +256,7 @@ async def test_every_action_is_logged_with_who_where_what_and_outcome(
 
 @pytest.fixture
 def run(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Runs the command in this process; logging is as before afterwards."""
+    """Runs the command in this process; restores logging afterwards."""
     loggers = [logging.getLogger(name) for name in ("", "streamdialer")]
     before = [(logger.handlers[:], logger.level) for logger in loggers]
     for name in NAMES.values():
@@ -306,7 +304,7 @@ def test_the_command_line_does_not_need_the_extra() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-async def test_programs_that_watch_processes_need_no_login(redis: Redis, settings: Settings) -> None:
+async def test_the_liveness_page_needs_no_login(redis: Redis, settings: Settings) -> None:
     async with visiting(settings, **GUARDED) as visitor:
         answer = await visitor.get("/live")
     assert (answer.status_code, answer.json()) == (httpx.codes.OK, {"status": "ok"})

@@ -1,4 +1,4 @@
-"""The dashboard and what nobody expects: broken forms, odd entries, a list that grows, a server that hangs."""
+"""Unusual input to the dashboard: broken forms, odd entries, a list that grows, a server that hangs."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ async def test_half_an_address_in_a_header_is_refused(redis: Redis, settings: Se
         assert (await visitor.send("/theme", {"Origin": "http://[::1"}, theme="dark")).status_code == 403
 
 
-async def test_starting_without_saying_what_starts_nothing(redis: Redis, settings: Settings) -> None:
+async def test_starting_without_an_id_starts_nothing(redis: Redis, settings: Settings) -> None:
     async with visiting(settings) as visitor:
         assert (await visitor.send("/campaigns/start")).status_code == 400
     assert await redis.keys("campaign:*") == []
 
 
-async def test_what_was_done_shows_at_once(redis: Redis, settings: Settings) -> None:
+async def test_an_action_shows_at_once(redis: Redis, settings: Settings) -> None:
     await know_campaign(redis)
     async with visiting(settings) as visitor:
         assert 'aria-label="Pause campaign 7"' in (await visitor.get("/campaigns/7")).text
@@ -65,17 +65,20 @@ async def test_what_was_done_shows_at_once(redis: Redis, settings: Settings) -> 
         assert 'aria-label="Start campaign 7"' in (await visitor.get("/campaigns/7")).text
 
 
-async def test_a_campaign_beyond_those_shown_is_not_called_unknown(
+async def test_a_campaign_beyond_those_shown_is_not_reported_as_unknown(
     redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(collect, "MAX_CAMPAIGNS", 1)
     await know_campaign(redis, "7")
     await know_campaign(redis, "8")
     async with visiting(settings) as visitor:
-        assert "Campaign 8 is not among the 1 that are shown." in (await visitor.get("/campaigns/8")).text
+        assert (
+            "Campaign 8 is not one of the 1 that the dashboard shows."
+            in (await visitor.get("/campaigns/8")).text
+        )
 
 
-async def test_whoever_waits_for_a_server_that_hangs_is_told_together(
+async def test_one_failed_reading_is_the_answer_to_all_who_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     readings = 0
@@ -86,13 +89,13 @@ async def test_whoever_waits_for_a_server_that_hangs_is_told_together(
         await anyio.sleep(0.1)
         raise RedisTimeoutError("nothing came")
 
-    monkeypatch.setattr(pages, "overview", hang)
-    nobody: Any = None
-    reader = OverviewCache(nobody, KEYS)
+    monkeypatch.setattr(pages, "read_overview", hang)
+    no_scripts: Any = None
+    cache = OverviewCache(no_scripts, KEYS)
 
     async def ask() -> None:
         with pytest.raises(RedisTimeoutError):
-            await reader.overview()
+            await cache.get()
 
     async with anyio.create_task_group() as tasks:
         for _ in range(5):
@@ -112,19 +115,19 @@ async def test_whoever_waits_for_a_server_that_hangs_is_told_together(
         ("unknown", "unknown", "hidden"),
     ],
 )
-def test_an_address_is_known_however_it_is_written(address: str, same: str, other: str) -> None:
-    failures = LoginThrottle()
+def test_an_address_is_recognised_however_it_is_written(address: str, same: str, other: str) -> None:
+    throttle = LoginThrottle()
     for _ in range(MAX_FAILURES):
-        failures.note(address)
-    assert failures.wait_s(same) > 0
-    assert failures.wait_s(other) == 0
+        throttle.record_failure(address)
+    assert throttle.wait_s(same) > 0
+    assert throttle.wait_s(other) == 0
 
 
 # ---- dead letters ----
 
 
 @pytest.mark.parametrize("letter", ["9" * 30 + "-0", "٣-٠", "1-", "a-b"])
-async def test_what_is_no_letter_is_not_found(redis: Redis, settings: Settings, letter: str) -> None:
+async def test_an_invalid_letter_id_is_not_found(redis: Redis, settings: Settings, letter: str) -> None:
     async with visiting(settings) as visitor:
         assert (await visitor.get(f"/dead/{letter}")).status_code == 404
         assert (await visitor.get(f"/dead?before={letter}")).status_code == 200
@@ -132,7 +135,7 @@ async def test_what_is_no_letter_is_not_found(redis: Redis, settings: Settings, 
         assert (await visitor.send("/dead/drop", all="yes", until=letter)).status_code == 400
 
 
-async def test_a_letter_of_bytes_and_a_strange_one_can_be_looked_at(redis: Redis, settings: Settings) -> None:
+async def test_a_letter_of_bytes_and_a_strange_one_can_be_shown(redis: Redis, settings: Settings) -> None:
     bytes_in_it: Any = {"stream": "dialer:events", "detail": b"\xff", "=data": b"\xff\xfe"}
     first: Any = await redis.xadd(KEYS.stream("dead"), bytes_in_it)
     second: Any = await redis.xadd(KEYS.stream("dead"), {"deliveries": "many"})
@@ -143,32 +146,32 @@ async def test_a_letter_of_bytes_and_a_strange_one_can_be_looked_at(redis: Redis
 
 async def test_old_dead_letters_come_in_pages(redis: Redis, settings: Settings) -> None:
     letters = [await bury(redis, type="x") for _ in range(2 * LETTERS_PER_PAGE + 1)]
-    found, path = [], "/dead"
+    ids, path = [], "/dead"
     async with visiting(settings) as visitor:
         while True:
             page = (await visitor.get(path)).text
-            found += re.findall(r'<tr id="letter-([^"]+)"', page)
+            ids += re.findall(r'<tr id="letter-([^"]+)"', page)
             older = re.search(r'<a href="([^"]+)">Older</a>', page)
             if older is None:
                 break
             path = older.group(1)
-        assert '<a href="/dead">The newest</a>' in page
+        assert '<a href="/dead">Newest</a>' in page
         beyond = (await visitor.get(f"/dead?before={letters[0]}")).text
-    assert found == letters[::-1]
-    assert "There are none older." in beyond
+    assert ids == letters[::-1]
+    assert "There are no older ones." in beyond
 
 
-async def test_dropping_all_means_those_that_were_there_when_it_was_asked(
+async def test_dropping_all_drops_only_those_that_were_there_at_the_question(
     redis: Redis, settings: Settings
 ) -> None:
     for _ in range(3):
         await bury(redis, type="seen")
     async with visiting(settings) as visitor:
-        asked = (await visitor.send("/dead/drop", all="yes")).text
+        question = (await visitor.send("/dead/drop", all="yes")).text
         await bury(redis, type="later")
-        fields = dict(re.findall(r'name="(all|until|confirmed)" value="([^"]+)"', asked))
+        fields = dict(re.findall(r'name="(all|until|confirmed)" value="([^"]+)"', question))
         await visitor.send("/dead/drop", **fields)
-        assert "3 dead letters deleted." in (await visitor.get("/dead")).text
+        assert "3 dead letters dropped." in (await visitor.get("/dead")).text
     assert await kinds(redis, "dead") == ["later"]
 
 
@@ -183,7 +186,7 @@ async def test_a_replay_that_is_overtaken_says_how_far_it_came(redis: Redis, set
     assert await kinds(redis, "events") == ["a"]
 
 
-def test_numbers_are_hidden_wherever_somebody_may_have_written_them() -> None:
+def test_numbers_are_masked_wherever_they_may_stand() -> None:
     original = {
         "phone": NUMBER,
         "note": f"call {NUMBER}",

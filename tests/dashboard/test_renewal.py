@@ -1,4 +1,4 @@
-"""A page that renews itself in somebody's hands: what they type, where they are, what they send."""
+"""A page that renews itself keeps what the user types, where the focus is, and what is selected."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ async def test_what_is_typed_and_where_the_focus_is_stay_when_things_go_away(
         await know_campaign(redis, campaign)
     async with dashboard(settings) as address, browsing(address) as page:
         await page.goto("/")
-        field, alarms = page.get_by_label("Start another campaign"), page.get_by_text("Somebody should look")
+        field, alerts = page.get_by_label("Start another campaign"), page.get_by_text("Needs attention")
         await field.fill("12")
-        await expect(alarms).to_be_visible()
-        for campaign in ("7", "8"):  # nobody need be heard of any more: the alarm goes
+        await expect(alerts).to_be_visible()
+        for campaign in ("7", "8"):  # no replica is needed any more, so the alert goes
             await redis.hset(KEYS.campaign(campaign), "status", "paused")
-        await expect(alarms).not_to_be_visible(timeout=WITH_A_COLD_SERVER_MS)
+        await expect(alerts).not_to_be_visible(timeout=WITH_A_COLD_SERVER_MS)
         await expect(field).to_have_value("12")
         await expect(field).to_be_focused()
         start = page.get_by_role("button", name="Start campaign 8")
@@ -51,37 +51,39 @@ async def test_what_is_typed_and_where_the_focus_is_stay_when_things_go_away(
         await expect(field).to_be_focused()
 
 
-async def test_ticks_stay_when_letters_between_them_go(redis: Redis, settings: Settings) -> None:
+async def test_selections_stay_when_letters_between_them_go(redis: Redis, settings: Settings) -> None:
     letters = [await bury(redis, type=kind) for kind in "abc"]
     async with dashboard(settings) as address, browsing(address) as page:
         await page.goto("/dead")
-        ticks = [page.get_by_label(f"Tick {letter}") for letter in letters]
-        await ticks[2].check()
-        await ticks[0].check()
+        boxes = [page.get_by_label(f"Select {letter}") for letter in letters]
+        await boxes[2].check()
+        await boxes[0].check()
         await redis.xdel(KEYS.stream("dead"), letters[1])
-        await expect(ticks[1]).to_have_count(0)
-        for tick in (ticks[0], ticks[2]):
-            await expect(tick).to_be_checked()
-        await expect(ticks[0]).to_be_focused()
+        await expect(boxes[1]).to_have_count(0)
+        for box in (boxes[0], boxes[2]):
+            await expect(box).to_be_checked()
+        await expect(boxes[0]).to_be_focused()
 
 
-async def test_a_server_that_says_nothing_is_old_news_too(redis: Redis, settings: Settings) -> None:
+async def test_a_page_says_that_it_is_out_of_date_when_the_server_hangs(
+    redis: Redis, settings: Settings
+) -> None:
     async with dashboard(settings) as address, browsing(address) as page:
         await page.goto("/streams")
 
-        async def say_nothing(_: Route) -> None:
-            """Neither an answer nor an end."""
+        async def never_answer(_: Route) -> None:
+            """Neither answers nor closes."""
 
-        await page.route("**/streams", say_nothing)
-        await page.get_by_text("No news comes").wait_for(timeout=WITH_A_COLD_SERVER_MS)
+        await page.route("**/streams", never_answer)
+        await page.get_by_text("No updates are arriving").wait_for(timeout=WITH_A_COLD_SERVER_MS)
 
 
-async def test_a_double_click_is_one(redis: Redis, settings: Settings) -> None:
+async def test_a_double_click_sends_a_form_once(redis: Redis, settings: Settings) -> None:
     letter = await bury(redis, type="a")
     sent: list[str] = []
     async with dashboard(settings) as address, browsing(address) as page:
         await page.goto(f"/dead/{letter}")
-        page.on("request", lambda asked: sent.append(asked.url) if asked.method == "POST" else None)
+        page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
 
         async def take_time(route: Route) -> None:
             await anyio.sleep(1)
@@ -133,6 +135,6 @@ async def test_without_scripts_every_action_still_works(redis: Redis, settings: 
         await page.get_by_role("button", name="Pause campaign 7").click()
         await page.get_by_role("button", name="Start campaign 7").wait_for()
         await page.get_by_role("button", name="Stop campaign 7").click()
-        await page.get_by_role("button", name="Stop it").click()
-        await page.get_by_text("Campaign 7 is cancelled now.").wait_for()
+        await page.get_by_role("button", name="Stop campaign", exact=True).click()
+        await page.get_by_text("Campaign 7 is now cancelled.").wait_for()
     assert await redis.hget(KEYS.campaign("7"), "status") == "cancelled"

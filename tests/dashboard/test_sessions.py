@@ -1,4 +1,4 @@
-"""Who gets into the dashboard and what they may do there, tried as an attacker would."""
+"""Who can log in to the dashboard and what they may do, tried as an attacker would."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ACTIONS = (
     "/dead/drop",
 )
 EVERYTHING = {"campaign": "7", "all": "yes", "confirmed": "yes"}
-"""What would carry out any of them."""
+"""A form that would carry out any of them."""
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -54,7 +54,7 @@ async def nothing_has_happened(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "secret", "who"),
+    ("name", "secret", "user"),
     [
         (ANNA, PASSWORD, "anna"),
         (WALL, LOOK, "wall (viewer)"),
@@ -62,11 +62,11 @@ async def nothing_has_happened(redis: Redis) -> None:
         ("", VIEW_TOKEN, "view token (viewer)"),
     ],
 )
-async def test_users_and_tokens_log_in(guarded: Settings, name: str, secret: str, who: str) -> None:
+async def test_users_and_tokens_log_in(guarded: Settings, name: str, secret: str, user: str) -> None:
     async with visiting(guarded) as visitor:
         assert (await visitor.get("/")).headers["location"] == "/login"
         assert (await visitor.log_in(name, secret)).headers["location"] == "/"
-        assert f'<span class="who">{who}</span>' in (await visitor.get("/")).text
+        assert f'<span class="user">{user}</span>' in (await visitor.get("/")).text
         assert (await visitor.get("/login")).headers["location"] == "/"
 
 
@@ -84,7 +84,7 @@ async def test_users_and_tokens_log_in(guarded: Settings, name: str, secret: str
         (ANNA.upper(), PASSWORD),
     ],
 )
-async def test_nobody_else_does(guarded: Settings, name: str, secret: str) -> None:
+async def test_no_other_combination_logs_in(guarded: Settings, name: str, secret: str) -> None:
     async with visiting(guarded) as visitor:
         assert (await visitor.log_in(name, secret)).status_code == 403
         assert not visitor.client.cookies
@@ -112,7 +112,7 @@ async def test_after_five_failures_even_the_right_password_waits(guarded: Settin
         assert 0 < int(locked.headers["retry-after"]) <= WINDOW_S
 
 
-async def test_a_lie_about_the_address_does_not_help_a_guesser(guarded: Settings) -> None:
+async def test_a_forged_address_does_not_help_a_guesser(guarded: Settings) -> None:
     async with visiting(guarded) as visitor:
         for number in range(MAX_FAILURES + 1):
             answer = await visitor.client.post(
@@ -123,7 +123,7 @@ async def test_a_lie_about_the_address_does_not_help_a_guesser(guarded: Settings
         assert answer.status_code == 429
 
 
-async def test_behind_a_proxy_whom_it_names_last_is_who_failed(guarded: Settings) -> None:
+async def test_behind_a_proxy_the_address_it_names_last_counts(guarded: Settings) -> None:
     async with visiting(guarded, dashboard_behind_proxy=True) as visitor:
 
         async def log_in(secret: str, *forwarded: str) -> int:
@@ -140,33 +140,33 @@ async def test_behind_a_proxy_whom_it_names_last_is_who_failed(guarded: Settings
         assert await log_in(PASSWORD, "10.9.9.9, 10.0.0.0") == 303
 
 
-def test_failures_pass_and_are_counted_by_address() -> None:
+def test_failures_expire_and_are_counted_by_address() -> None:
     now = [0.0]
-    failures = LoginThrottle(lambda: now[0])
+    throttle = LoginThrottle(lambda: now[0])
     for _ in range(MAX_FAILURES):
-        failures.note("2001:db8::1")
-    assert failures.wait_s("2001:db8::2") == WINDOW_S  # the same network of 2⁶⁴
-    assert failures.wait_s("2001:db8:1::1") == 0
+        throttle.record_failure("2001:db8::1")
+    assert throttle.wait_s("2001:db8::2") == WINDOW_S  # the same network of 2⁶⁴
+    assert throttle.wait_s("2001:db8:1::1") == 0
     now[0] = WINDOW_S + 1
-    assert failures.wait_s("2001:db8::1") == 0
+    assert throttle.wait_s("2001:db8::1") == 0
 
 
 # ---- sessions ----
 
 
-async def test_a_cookie_is_worth_nothing_after_logging_out(guarded: Settings) -> None:
+async def test_a_cookie_is_not_accepted_after_logging_out(guarded: Settings) -> None:
     async with visiting(guarded) as visitor:
         await visitor.log_in()
-        kept = dict(visitor.client.cookies)
+        cookies = dict(visitor.client.cookies)
         await visitor.send("/logout")
-        visitor.client.cookies.update(kept)
+        visitor.client.cookies.update(cookies)
         assert (await visitor.get("/")).headers["location"] == "/login"
 
 
 def test_a_session_ends_with_its_time_its_password_its_role_and_its_secret(settings: Settings) -> None:
     secret = {"dashboard_secret": "of both dashboards"}
     users = msgspec.structs.replace(settings, **secret, dashboard_users="operator:anna:right password")
-    cookie, session = Sessions(users).begin(Sessions(users).logins.all[0])
+    cookie, session = Sessions(users).begin(Sessions(users).users.logins[0])
     assert Sessions(users).read(cookie) == session
     for change in (
         {"dashboard_session_ttl_s": -1.0},
@@ -193,7 +193,7 @@ async def test_without_a_session_nothing_is_done(redis: Redis, guarded: Settings
 
 
 @pytest.mark.parametrize("path", ACTIONS)
-async def test_a_viewer_may_look_and_not_act(redis: Redis, guarded: Settings, path: str) -> None:
+async def test_a_viewer_may_look_but_not_act(redis: Redis, guarded: Settings, path: str) -> None:
     async with visiting(guarded) as visitor:
         await visitor.log_in(WALL, LOOK)
         for page in ("/", "/campaigns/7", "/dead"):
@@ -255,7 +255,7 @@ async def test_there_is_no_socket_to_hijack(guarded: Settings) -> None:
             assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_a_dashboard_without_a_login_answers_to_this_machine_alone(
+async def test_a_dashboard_without_a_login_answers_on_this_machine_only(
     redis: Redis, settings: Settings
 ) -> None:
     await know_campaign(redis)
@@ -281,7 +281,7 @@ async def test_a_dashboard_without_a_login_answers_to_this_machine_alone(
 @pytest.mark.parametrize(
     "back", ["https://evil.example/", "//evil.example", "/\\evil.example", "evil", "/a\nb"]
 )
-async def test_no_form_sends_anybody_to_another_site(guarded: Settings, back: str) -> None:
+async def test_no_form_redirects_to_another_site(guarded: Settings, back: str) -> None:
     async with visiting(guarded) as visitor:
         await visitor.log_in()
         for path, fields in (("/theme", {"theme": "dark"}), ("/campaigns/7/pause", {})):

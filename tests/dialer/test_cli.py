@@ -1,4 +1,4 @@
-"""The command line: help, settings, calling rules, and which exit code stands for what went wrong."""
+"""The command line: help, settings, calling rules, and exit codes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamdialer.cli import app
 from streamdialer.cli.common import escape_controls
 from streamdialer.config.settings import NAMES
 from streamdialer.simulation.embedded_redis import EmbeddedServer
-from tests.support.cli import NOBODY, Run, ok, read, refused
+from tests.support.cli import UNREACHABLE, Run, ok, read, refused
 
 # ---- help, settings, errors ----
 
@@ -53,7 +53,7 @@ def test_the_commands_are_all_there() -> None:
     }
 
 
-def test_it_says_its_version(run: Run) -> None:
+def test_it_prints_its_version(run: Run) -> None:
     assert ok(run("--version")).startswith("streamdialer 0")
 
 
@@ -88,7 +88,13 @@ ONE_SHOT = [
 
 @pytest.mark.parametrize("command", ONE_SHOT, ids=" ".join)
 def test_a_server_that_is_not_there_is_exit_code_3_in_one_line(run: Run, command: tuple[str, ...]) -> None:
-    refused(run("--redis-url", NOBODY, *command), 3, NOBODY, "cannot be reached", "); is REDIS_URL right?")
+    refused(
+        run("--redis-url", UNREACHABLE, *command),
+        3,
+        UNREACHABLE,
+        "cannot be reached",
+        "); is REDIS_URL right?",
+    )
 
 
 @pytest.mark.parametrize("command", [*ONE_SHOT, ("doctor",)], ids=" ".join)
@@ -193,13 +199,13 @@ def test_what_cannot_be_done_is_exit_code_1_in_one_line(
     refused(run(*command, "--json"), 1, word)
 
 
-def test_an_answer_of_redis_that_nobody_expected_is_told_in_one_line(run: Run, db: Any) -> None:
+def test_an_unexpected_answer_of_redis_is_one_line(run: Run, db: Any) -> None:
     db.set("dialer:events", "somebody's")
     refused(run("emit", "agent_available", "queue=sales"), 1, "WRONGTYPE")
     refused(run("inspect", "streams"), 1, "WRONGTYPE")
 
 
-def test_other_peoples_control_characters_do_not_reach_the_terminal() -> None:
+def test_control_characters_do_not_reach_the_terminal() -> None:
     assert escape_controls("a\x1b[31mb\udce4\nÄ•") == "a\\x1b[31mb\\udce4\nÄ•"
 
 
@@ -226,7 +232,7 @@ def test_config_needs_no_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (
             ("--pack", "co", "--timezone", "America/Bogota", "--at", "2026-01-10T15:00"),
@@ -243,15 +249,15 @@ def test_config_needs_no_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
         (("--pack", "none", "--at", "2026-03-08T12:00"), "2026-03-08T12:00:00+00:00  now: rule pack none"),
     ],
 )
-def test_rules_next_says_when_and_by_which_rule(run: Run, arguments: tuple[str, ...], said: str) -> None:
-    assert ok(run("rules", "next", *arguments)).startswith(said)
+def test_rules_next_says_when_and_by_which_rule(run: Run, arguments: tuple[str, ...], text: str) -> None:
+    assert ok(run("rules", "next", *arguments)).startswith(text)
 
 
 def test_rules_next_as_json_says_until_when_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REDIS_URL")
     monkeypatch.setenv("STREAMDIALER_TIMEZONE", "Europe/Paris")
-    told = json.loads(ok(run("rules", "next", "--pack", "fr", "--at", "2026-03-27T21:00", "--json")))
-    assert (told["timezone"], told["next"], told["until"], told["verified"]) == (
+    answer = json.loads(ok(run("rules", "next", "--pack", "fr", "--at", "2026-03-27T21:00", "--json")))
+    assert (answer["timezone"], answer["next"], answer["until"], answer["verified"]) == (
         "Europe/Paris",
         "2026-03-30T10:00:00+02:00",
         "2026-03-30T13:00:00+02:00",
@@ -260,7 +266,7 @@ def test_rules_next_as_json_says_until_when_too(run: Run, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (("next", "--pack", "xx"), "rule pack 'xx' is unknown: takes one of co, es, fr"),
         (("show", "xx"), "rule pack 'xx' is unknown: takes one of co, es, fr"),
@@ -269,10 +275,10 @@ def test_rules_next_as_json_says_until_when_too(run: Run, monkeypatch: pytest.Mo
         (("next", "--pack", "co", "--at", "9999-12-31T00:00"), "takes ISO 8601"),
     ],
 )
-def test_rules_refuses_what_it_cannot_read(run: Run, arguments: tuple[str, ...], said: str) -> None:
+def test_rules_refuses_what_it_cannot_read(run: Run, arguments: tuple[str, ...], text: str) -> None:
     result = run("rules", *arguments)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert text in result.stderr
     assert result.stderr.count("\n") == 1
 
 
@@ -282,10 +288,12 @@ def test_rules_show_prints_every_value_with_its_statute(run: Run) -> None:
         r"sunday +08:00-21:00 +12 CFR 1006\.6\(b\)\(1\)\(i\) +no",
         r"attempts +at most 7 in 168 h per contact +12 CFR 1006\.14\(b\)\(2\)\(i\)\(A\) +no",
         r"abandoned calls +at most 3% of calls answered by a person in 720 h .+ no",
-        r"Not applied here, see to it: check the national do-not-call registry",
+        r"Not enforced here, your own duty: check the national do-not-call registry",
     ):
         assert re.search(line, shown)
-    assert re.search(r"rest when abandoned +72 h per number +Ofcom.+ no", ok(run("rules", "show", "uk")))
+    assert re.search(
+        r"cool-off after an abandoned call +72 h per number +Ofcom.+ no", ok(run("rules", "show", "uk"))
+    )
     assert re.search(r"public holidays +closed \(CO\)", ok(run("rules", "show", "co")))
     assert json.loads(ok(run("rules", "show", "uk", "--json")))["abandon_cooloff"]["hours"] == 72
 

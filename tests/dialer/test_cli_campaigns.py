@@ -18,10 +18,10 @@ LINES = (
 )
 
 
-def test_start_pause_and_stop_write_the_status_and_tell_everybody(run: Run, db: Any) -> None:
-    with db.pubsub() as heard:
-        heard.subscribe("dialer:events")
-        assert heard.get_message(timeout=5)["type"] == "subscribe"
+def test_start_pause_and_stop_write_the_status_and_publish_it(run: Run, db: Any) -> None:
+    with db.pubsub() as channel:
+        channel.subscribe("dialer:events")
+        assert channel.get_message(timeout=5)["type"] == "subscribe"
         for verb, status, message in (
             ("start", "active", "campaign:started:7"),
             ("pause", "paused", "campaign:paused:7"),
@@ -29,7 +29,7 @@ def test_start_pause_and_stop_write_the_status_and_tell_everybody(run: Run, db: 
         ):
             assert read(run("campaign", verb, "7", "--json")) == {"campaign_id": 7, "status": status}
             assert db.hget("campaign:7", "status") == status
-            assert heard.get_message(timeout=5)["data"] == message
+            assert channel.get_message(timeout=5)["data"] == message
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", db.hget("campaign:7", "started_at"))
         assert ok(run("campaign", "start", "7")) == "campaign 7: active\n"
 
@@ -55,7 +55,7 @@ def test_campaigns_known_to_the_ledger_or_by_their_public_hash_are_listed(run: R
     assert [line.split()[0] for line in table[1:]] == ["2", "5", "10"]
 
 
-def test_show_tells_of_agents_calls_and_the_last_decision(run: Run, db: Any) -> None:
+def test_show_prints_agents_calls_and_the_last_decision(run: Run, db: Any) -> None:
     db.hset("campaign:5", mapping={"status": "active", "started_at": "2026-01-01T00:00:00Z"})
     db.hset(KEYS.directory, "5", "sales")
     db.zadd(KEYS.queue_free("sales"), {"1001": 1})
@@ -72,7 +72,7 @@ def test_show_tells_of_agents_calls_and_the_last_decision(run: Run, db: Any) -> 
     assert "skipped: dialed 0, no_agents" in shown
 
 
-def test_cleanup_removes_a_finished_campaign_and_says_why_not_otherwise(run: Run, db: Any) -> None:
+def test_cleanup_removes_a_finished_campaign_or_says_why_not(run: Run, db: Any) -> None:
     db.hset(KEYS.directory, "5", "sales")
     db.hset("campaign:5", "status", "active")
     refused(run("campaign", "cleanup", "5"), 1, "stop it first")
@@ -98,7 +98,7 @@ def test_a_stored_result_is_printed(run: Run, db: Any) -> None:
     assert re.search("^reason +not_active$", ok(run("result", "1-0")), re.MULTILINE)
 
 
-def test_a_dial_result_is_told_in_words_before_its_figures(run: Run, db: Any) -> None:
+def test_a_dial_result_is_described_before_its_figures(run: Run, db: Any) -> None:
     stored = {"status": "ok", "kind": "dial", "campaign_id": "7", "dialed": 1, "available_agents": 2}
     stored |= {"active_calls": 1, "mode": "progressive", "limit": "agents", "at": 1_700_000_000_123}
     db.set(KEYS.tick("1-0"), json.dumps({**stored, "steps": [["agents", 2, 1]]}), ex=60)
@@ -133,7 +133,7 @@ def test_tick_once_adds_what_is_due_for_active_campaigns(run: Run, db: Any) -> N
     assert ok(run("tick", "--once")) == "0 ticks added\n"
 
 
-def test_emit_adds_an_event_typed_by_hand(run: Run, db: Any) -> None:
+def test_emit_adds_an_event_from_key_value_pairs(run: Run, db: Any) -> None:
     entry = ok(run("emit", "call_answered", "campaign_id=1", "contact_id=123", "call_id=abc123")).strip()
     [(stored, fields)] = db.xrange("dialer:events")
     assert stored == entry
@@ -197,7 +197,7 @@ def test_one_bad_line_is_named_and_nothing_is_added(run: Run, db: Any, bad: byte
     assert not db.exists("dialer:events")
 
 
-def test_a_line_without_a_type_is_told_so(run: Run) -> None:
+def test_a_line_without_a_type_is_named(run: Run) -> None:
     refused(run("emit", "--file", "-", stdin=b'{"campaign_id": 1}\n'), 2, "line 1: event type: none, takes")
 
 

@@ -13,7 +13,7 @@ from typer.testing import Result
 
 from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer
-from tests.support.cli import NOBODY, Run, bury, ok, read, refused
+from tests.support.cli import UNREACHABLE, Run, bury, ok, read, refused
 
 
 def test_dead_letters_are_listed_newest_first_and_shown_with_masked_numbers(run: Run, db: Any) -> None:
@@ -63,13 +63,13 @@ def test_dropped_letters_are_gone(run: Run, db: Any) -> None:
     assert ok(run("dead", "drop", "--all", "--yes")) == "0 dropped\n"
 
 
-def test_what_is_registered_is_told_without_a_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inspect_registered_needs_no_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REDIS_URL")
-    found = read(run("inspect", "registered", "--json"))
-    assert list(found["stages"]) == ["ticks", "calls", "events", "updates"]
-    assert "call_answered" in found["events"]
-    assert {"do_not_call", "callback_requested", "preview_skipped"} < set(found["events"])
-    assert found["ticks"] == ["dial", "retry", "stats", "cleanup"]
+    handlers = read(run("inspect", "registered", "--json"))
+    assert list(handlers["stages"]) == ["ticks", "calls", "events", "updates"]
+    assert "call_answered" in handlers["events"]
+    assert {"do_not_call", "callback_requested", "preview_skipped"} < set(handlers["events"])
+    assert handlers["ticks"] == ["dial", "retry", "stats", "cleanup"]
     assert "EventsStage" in ok(run("inspect", "registered"))
 
 
@@ -86,8 +86,8 @@ def test_streams_and_pending_entries_are_counted(run: Run, db: Any) -> None:
     assert [consumer["name"] for consumer in events["consumers"]] == ["one"]
     assert (states["calls"]["length"], states["calls"]["groups"]) == (0, 0)
     assert re.search(r"^events +3 +1 +1 +1 +2 ", ok(run("inspect", "streams")), re.MULTILINE)
-    held = read(run("inspect", "pending", "--json"))
-    assert [(entry["stream"], entry["consumer"], entry["deliveries"]) for entry in held] == [
+    pending = read(run("inspect", "pending", "--json"))
+    assert [(entry["stream"], entry["consumer"], entry["deliveries"]) for entry in pending] == [
         ("events", "one", 1)
     ] * 2
     assert "the first 1" in ok(run("inspect", "pending", "--count", "1"))
@@ -106,13 +106,13 @@ def centre(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         yield opened
 
 
-def found_by_doctor(result: Result, code: int = 0) -> dict[str, Any]:
+def doctor_findings(result: Result, code: int = 0) -> dict[str, Any]:
     return {finding["check"]: finding for finding in read(result, code)}
 
 
 def test_doctor_finds_a_working_installation_well(run: Run, db: Any, centre: CallCentre) -> None:
     db.hset("campaign:1", "status", "active")
-    findings = found_by_doctor(run("doctor", "--json"))
+    findings = doctor_findings(run("doctor", "--json"))
     assert findings["redis"]["level"] == "ok"
     assert findings["version"]["level"] == "ok"
     assert findings["eviction"]["level"] == "ok"
@@ -121,33 +121,33 @@ def test_doctor_finds_a_working_installation_well(run: Run, db: Any, centre: Cal
     assert findings["persistence"] == {
         "check": "persistence",
         "level": "warn",
-        "found": "none",
-        "do": "set appendonly yes, so that a restart forgets no attempt",
+        "text": "none",
+        "remedy": "set appendonly yes, so that a restart loses no attempt",
     }
     assert findings["stream ticks"]["level"] == "warn"
     assert findings["backend"]["level"] == "ok"
     assert findings["dialer api"]["level"] == "ok"
-    assert findings["campaign 1"]["found"] == "queue sales: 7 agents, 7 free"
-    assert all(finding.get("do") for finding in findings.values() if finding["level"] != "ok")
+    assert findings["campaign 1"]["text"] == "queue sales: 7 agents, 7 free"
+    assert all(finding.get("remedy") for finding in findings.values() if finding["level"] != "ok")
     assert "ok   redis: answers" in ok(run("doctor"))
 
 
-def test_doctor_says_what_is_wrong_and_ends_with_1(run: Run, db: Any) -> None:
+def test_doctor_says_what_is_wrong_and_exits_with_1(run: Run, db: Any) -> None:
     bury(db, type="x")
     db.config_set("maxmemory-policy", "allkeys-lru")
     try:
-        findings = found_by_doctor(run("doctor", "--json"), code=1)
+        findings = doctor_findings(run("doctor", "--json"), code=1)
     finally:
         db.config_set("maxmemory-policy", "noeviction")
     assert {name for name, finding in findings.items() if finding["level"] == "fail"} == {
         *("eviction", "backend", "dialer api"),
     }
-    assert "noeviction" in findings["eviction"]["do"]
+    assert "noeviction" in findings["eviction"]["remedy"]
     assert findings["dead letters"]["level"] == "warn"
 
 
-def test_doctor_looks_at_the_rest_when_redis_is_away_and_ends_with_3(run: Run) -> None:
-    findings = found_by_doctor(run("--redis-url", NOBODY, "doctor", "--json"), code=3)
+def test_doctor_checks_the_rest_when_redis_is_unreachable_and_exits_with_3(run: Run) -> None:
+    findings = doctor_findings(run("--redis-url", UNREACHABLE, "doctor", "--json"), code=3)
     assert findings["redis"]["level"] == "fail"
     assert findings["backend"]["level"] == "fail"
 
@@ -157,7 +157,7 @@ def test_doctor_goes_on_where_a_command_is_forbidden(run: Run, db: Any, server: 
     db.execute_command("ACL", "SETUSER", "plain", "-config", "-info")
     try:
         url = server.url.replace("unix://", "unix://plain:any@")
-        findings = found_by_doctor(run("--redis-url", url, "doctor", "--json"), code=1)
+        findings = doctor_findings(run("--redis-url", url, "doctor", "--json"), code=1)
     finally:
         db.acl_deluser("plain")
     assert findings["version"]["level"] == "warn"

@@ -16,6 +16,7 @@ from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.ledger import DncLedger
 from streamdialer.operations.dnc_import import ImportResult, import_numbers
+from streamdialer.operations.number_file import Layout, Row
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.cli import Run, ok, read, refused
 
@@ -75,21 +76,21 @@ def test_a_long_list_is_listed_while_it_is_read(server: EmbeddedServer, db: Any)
     """No more than a batch of it is ever held."""
     waiting = []
 
-    def lines() -> Iterator[bytes]:
+    def rows() -> Iterator[Row]:
         for at in range(20_000):
             if at % 1000 == 500:
                 waiting.append(at - db.hlen("sd:dnc"))
-            yield b"+57300%07d\n" % at
+            yield Row(at + 1, "", [f"+57300{at:07}"], Layout())
 
     async def list_all() -> ImportResult:
         client = connect(server.url)
         async with Scripts(client) as scripts:
             result = await import_numbers(
                 DncLedger(scripts, Keys()),
-                lines(),
+                rows(),
                 country="",
-                note_bad=lambda line: pytest.fail(line.problem),
-                note_lines=seen.append,
+                on_bad_line=lambda line: pytest.fail(line.problem),
+                on_progress=seen.append,
             )
         await client.aclose()
         return result

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from streamdialer.cli import app
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.dialing.reasons import LIMITS, WHY
+from streamdialer.consumers.dialing.reasons import LIMITS, REASONS
 from streamdialer.consumers.services import Services
 from streamdialer.model import TickResult
 from streamdialer.operations.decisions import decisions, describe, explain
@@ -26,7 +26,7 @@ from tests.support.ledger_fixture import LedgerWorld
 ADAPTIVE: dict[str, Any] = {
     "place": 3,
     "p": 0.31,
-    "theta": 0.028,
+    "risk_limit": 0.028,
     "horizon_s": 11,
     "available": 2,
     "coming": 1.84,
@@ -49,7 +49,7 @@ def record(**changes: Any) -> TickResult:
         ("active", [], "nobody has decided anything about it yet"),
         (
             "active",
-            [record(reason="no_agents", detail=WHY["no_agents"])],
+            [record(reason="no_agents", detail=REASONS["no_agents"].text)],
             "not dialed: no agent of the queue is free",
         ),
         ("active", [record(at=-300_000)], "nobody has decided anything about it for 301 s"),
@@ -64,16 +64,20 @@ def test_how_it_stands_comes_first(status: str | None, records: list[TickResult]
 def test_what_to_do_about_a_campaign_nobody_knows_is_said_once() -> None:
     assert list(explain("7", None, [], now_ms=0)) == [
         "Campaign 7 is not dialed: it has no status in Redis.",
-        "What to do: `streamdialer campaign start` gives it one.",
+        "What to do: run `streamdialer campaign start` to give it one.",
     ]
 
 
 def test_whom_it_passed_over_is_told_also_when_nobody_was_left() -> None:
     told = describe(
-        record(reason="no_contacts", detail=WHY["no_contacts"], skipped={"cap_attempts": 3, "do_not_call": 1})
+        record(
+            reason="no_contacts",
+            detail=REASONS["no_contacts"].text,
+            skipped={"cap_attempts": 3, "do_not_call": 1},
+        )
     )
     assert told == (
-        "No call: no contact is ready to be dialed; passed over: 3 over a cap on attempts, 1 not to be called."
+        "No call: no contact is ready to be dialed; passed over: 3 over a cap on attempts, 1 on the do-not-call list."
     )
 
 
@@ -90,7 +94,7 @@ def test_a_fixed_decision_names_agents_calls_and_what_bound() -> None:
     told = describe(record(dialed=2, available_agents=5, active_calls=5, mode="progressive", limit="agents"))
     assert told == (
         "Placed 2 calls: 5 free agents, 5 unanswered calls (progressive); "
-        "every free agent has as many calls as its mode allows."
+        "every free agent has as many calls as the campaign's mode allows."
     )
 
 
@@ -102,7 +106,7 @@ def test_how_each_limit_narrowed_a_decision_is_told() -> None:
         )
     )
     assert told.endswith(
-        "all lines of its trunk are taken (12 by its share, 8 after agents, 5 after trunk_channels)."
+        "all channels of its trunk are taken (12 by its share, 8 after agents, 5 after trunk_channels)."
     )
 
 
@@ -116,7 +120,7 @@ def test_an_adaptive_decision_shows_its_outlook_and_the_risk_it_refused() -> Non
 
 def test_a_reached_cap_says_that_it_dials_progressively() -> None:
     told = describe(record(adaptive=ADAPTIVE | {"limit": "cap_reached"}))
-    assert "the abandon rate is above its cap, so calls are placed for free agents only (progressive)" in told
+    assert "the abandon rate is above its cap: only free agents get calls (progressive)" in told
 
 
 @pytest.mark.parametrize("limit", sorted(set(get_args(Bound)) - {"risk", "cap_reached"}))
@@ -154,7 +158,7 @@ async def test_from_the_records_of_a_dialed_campaign(
     assert result.exit_code == 0, result.output
     first, *others = result.stdout.splitlines()
     assert first == "Campaign 1 is not dialed: its status is 'paused', not 'active'."
-    assert "What to do: `streamdialer campaign start`, when it is to be dialed." in others
+    assert "What to do: run `streamdialer campaign start` to dial it." in others
     assert any("agents come free beside" in line for line in others)
     result = await run_sync(lambda: CliRunner().invoke(app, ["explain", "1", "--json"]))
     assert json.loads(result.stdout)["decisions"][0]["reason"] == "not_active"

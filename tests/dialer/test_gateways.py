@@ -633,7 +633,7 @@ async def test_pending_contacts_are_asked_for_as_the_contract_says_and_bad_rows_
         "ordering": "-priority,created_at",
     }
     (page,) = pages
-    assert page.more is False
+    assert page.has_more is False
     assert [(c.id, c.priority, c.attempts, c.timezone) for c in page.contacts] == [
         (1, 9, 0, None),
         ("x-8", 5, 0, None),
@@ -723,7 +723,7 @@ async def test_next_is_followed_by_path_and_query_below_a_prefix() -> None:
     async with serving(answer) as server, Backend(Settings(backend_url=server.url + "/crm")) as backend:
         pages = [page async for page in backend.pending("7", 1)]
     assert [page.contacts[0].id for page in pages] == [0, 1, 2]
-    assert [page.more for page in pages] == [True, True, False]
+    assert [page.has_more for page in pages] == [True, True, False]
     assert {asked.path for asked in server.asked} == {"/crm/api/contacts/"}
     assert server.asked[2].query == {"offset": "2", "cursor": "a+b="}
 
@@ -904,7 +904,7 @@ async def test_a_request_refused_with_a_fresh_token_is_not_sent_a_third_time() -
         return web.json_response({}, status=401)
 
     async with serving(never_content) as server, Backend(jwt_settings(server)) as backend:
-        with pytest.raises(Unreachable, match="credentials are refused"):
+        with pytest.raises(Unreachable, match="refuses our credentials"):
             await backend.agents("q")
     assert [asked.path for asked in server.asked if "token" not in asked.path] == [
         "/api/queues/q/agents/"

@@ -72,7 +72,7 @@ def test_active_names_what_each_process_works_on(db: Any) -> None:
     ]
     text = run("inspect", "active").stdout
     assert "7:12:1" in text
-    assert text.endswith("1 of 3 entries in hand, 2 processes\n")
+    assert text.endswith("1 of 3 entries in progress, 2 processes\n")
 
 
 def test_stats_tell_memory_uptime_heartbeat_and_counts_of_each_process(db: Any) -> None:
@@ -84,7 +84,7 @@ def test_stats_tell_memory_uptime_heartbeat_and_counts_of_each_process(db: Any) 
         80_000_000,
         600.0,
     )
-    assert first["heard_s"] == pytest.approx(20, abs=2)
+    assert first["last_seen_s"] == pytest.approx(20, abs=2)
     assert first["state"]["stages"]["calls"]["done"] == 40
     assert second["state"]["role"] == "tick"
     lines = run("inspect", "stats").stdout.splitlines()
@@ -129,7 +129,7 @@ def test_a_purged_stream_is_empty_and_keeps_its_consumers(db: Any) -> None:
     assert db.xlen(stream) == 0
     assert db.xpending(stream, GROUP)["pending"] == 0
     assert [one["name"] for one in db.xinfo_consumers(stream, GROUP)] == ["r1"]
-    assert run("purge", "ticks", "--yes").stdout == "0 deleted\n"
+    assert run("purge", "ticks", "--yes").stdout == "0 entries deleted\n"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_what_something_depends_on_is_not_purged(db: Any, stream: Stream, key: s
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(("ticks",), "say --yes"), (("lunch", "--yes"), "takes ticks, calls, events, updates, dead")],
+    [(("ticks",), "add --yes"), (("lunch", "--yes"), "takes ticks, calls, events, updates, dead")],
 )
 def test_a_purge_nobody_meant_is_wrong_usage(db: Any, arguments: tuple[str, ...], says: str) -> None:
     fill(db, KEYS.stream("ticks"), 1)

@@ -51,7 +51,7 @@ async def test_a_ledger_that_is_well_breaks_nothing_and_is_not_changed(
     before = {key: await client.dump(key) for key in await client.keys("sd:c:*")}
     look = await check_campaign(services.scripts, services.keys, "1")
     assert look.broken == []
-    assert set(look.checked) == {"attempt", "one_place", "record", "suppressed", "sweep", "told"}
+    assert set(look.checked) == {"attempt", "one_state", "record", "suppressed", "sweep", "told"}
     assert {key: await client.dump(key) for key in await client.keys("sd:c:*")} == before
 
 
@@ -62,10 +62,10 @@ async def change_record(services: Services, contact: str, **changes: Any) -> Non
 
 
 BREAKS: dict[str, tuple[Callable[[Services], Any], list[str]]] = {
-    "a record is gone": (lambda s: s.client.hdel(s.keys.records("1"), "5"), ["one_place", "record"]),
+    "a record is gone": (lambda s: s.client.hdel(s.keys.records("1"), "5"), ["one_state", "record"]),
     "in two places": (
         lambda s: s.client.zadd(s.keys.ready("1"), {"1": 1}),
-        ["attempt", "one_place", "record"],
+        ["attempt", "one_state", "record"],
     ),
     "a place without a call": (lambda s: change_record(s, "1", h=[]), ["attempt"]),
     "to be called and not to be called": (lambda s: change_record(s, "5", dnc=True), ["suppressed"]),

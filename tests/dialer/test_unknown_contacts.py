@@ -168,6 +168,18 @@ async def test_their_numbers_are_looked_up_and_kept_from_every_campaign(
     await check(world)
 
 
+async def test_a_campaign_that_was_never_loaded_has_numbers_of_the_country_of_the_settings(
+    hall: tuple[CallCentre, EventsStage, LedgerWorld],
+) -> None:
+    centre, stage, world = hall
+    centre.world.contacts[1].phones = ["300 123 4567"]
+    await stage.handle(Entry(await world.write_entry(), DO_NOT_CALL))
+    settings = msgspec.structs.replace(world.services.settings, country="CO")
+    services = msgspec.structs.replace(world.services, settings=settings)
+    await UpdatesStage(services).handle(Entry("1-0", {"campaign": "1", "contact": "1"}))
+    assert await is_listed(world, "+573001234567")
+
+
 async def test_a_backend_that_shows_contacts_and_is_away_is_asked_again(
     centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
 ) -> None:

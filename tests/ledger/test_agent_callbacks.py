@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from streamdialer.consumers.dialing.calling_hours import claim_with_hours
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.ledger import ClaimRequest, ClaimResult
 from streamdialer.model import CampaignSettings, Contact
 from streamdialer.rules import calling_hours
 from tests.support.callbacks import AGENT_WINDOW_S, ask, ask_many, check, end_agent_window, newest_call
+from tests.support.claims import claim_within_hours
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.zones import NAMES
 
@@ -125,7 +125,7 @@ async def test_one_that_stands_aside_is_counted_once_however_often_a_tick_claims
             retry=world.retry,
             others={},
         )
-        return await claim_with_hours(world.services.campaigns, "1", "sales", wanted, hours, now)
+        return await claim_within_hours(world.services, "1", "sales", wanted, hours, now)
 
     day = next(name for name in NAMES.split() if 10 <= datetime.now(ZoneInfo(name)).hour < 18)
     for at in range(1, 3):

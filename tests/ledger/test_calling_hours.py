@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from streamdialer.consumers.dialing.calling_hours import claim_with_hours
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.ledger import ClaimRequest, ClaimResult, InFlightRow
 from streamdialer.ledger.zone_hours import Hours, ZoneOpening
 from streamdialer.model import CampaignSettings, Contact
 from streamdialer.rules import calling_hours
+from tests.support.claims import claim_within_hours
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.zones import zone_where
 
@@ -163,12 +163,12 @@ async def test_who_was_loaded_without_a_law_is_given_its_zone_when_there_is_one(
         retry=world.retry,
         others={},
     )
-    claimed = await claim_with_hours(world.services.campaigns, "1", world.queue, wanted, hours, now)
+    claimed = await claim_within_hours(world.services, "1", world.queue, wanted, hours, now)
     assert (claimed.dialed, claimed.skipped) == (2, {"window_closed": 1, "zone_unknown": 1})
     assert (claimed.why or {})["window_closed"].startswith("rule pack us ")
     assert [await world.state_of(name) for name in "1234"] == ["deferred", "reserved", "final", "reserved"]
     assert [(await world.record(name))["z"] for name in "1234"] == [night, day, "?", ""]
-    again = await claim_with_hours(world.services.campaigns, "1", world.queue, wanted, hours, now)
+    again = await claim_within_hours(world.services, "1", world.queue, wanted, hours, now)
     assert again.dialed == 2, "the same tick again gives the same answer"
     assert len(await world.reserved_calls()) == 2
 
@@ -196,7 +196,7 @@ async def test_a_callback_on_another_number_waits_for_the_hours_of_that_number_a
             retry=world.retry,
             others={},
         )
-        return await claim_with_hours(world.services.campaigns, "1", world.queue, wanted, hours, now)
+        return await claim_within_hours(world.services, "1", world.queue, wanted, hours, now)
 
     async def ask(number: str) -> str:
         return await world.services.callbacks.schedule(

@@ -483,9 +483,9 @@ async def test_a_request_is_not_repeated_to_the_number_of_a_callback_that_is_lis
     await services.client.hset("sd:c:1:totals", "country", "CO")
     call = Call(id=1, phone_number=spelled, n=[HERS])
     stage, attempt = CallsStage(services), Attempt("1", "1", 1, "t")
-    assert await stage._may_ask_again(attempt, call)
+    assert await stage._may_repeat(attempt, call)
     await services.suppression.suppress([read_number("+573007654321")], "event")
-    assert not await stage._may_ask_again(attempt, call)
+    assert not await stage._may_repeat(attempt, call)
 
 
 @pytest.mark.parametrize("kind", ["call_completed", "call_failed"])

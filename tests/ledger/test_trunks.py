@@ -16,7 +16,7 @@ from streamdialer.ledger import ClaimRequest, PreviewLimits
 from streamdialer.ledger.previews import PreviewMissing
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.model import CampaignSettings, PreviewEvent
-from streamdialer.rules import calling_hours
+from tests.support.claims import claim_on_trunk
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
 from tests.support.preview_fixture import PreviewWorld
@@ -166,7 +166,6 @@ async def test_live_calls_never_exceed_the_lines_however_campaigns_come_and_go(
     here = msgspec.structs.replace(services, settings=msgspec.structs.replace(settings, trunk_channels=lines))
     replicas = [Trunks(here), Trunks(here)]
     worlds = {name: await campaign(services, name, 8) for name in "1234"}
-    hours = calling_hours(CampaignSettings(queue_name="q"), "UTC", 0)
     full = 0
     for number in range(60):
         name = draw.choice("1234" if number > 20 else "12")
@@ -183,7 +182,7 @@ async def test_live_calls_never_exceed_the_lines_however_campaigns_come_and_go(
             others={},
         )
         of = CampaignSettings(queue_name=world.queue, trunk="a")
-        claimed = await draw.choice(replicas).claim(name, of, wanted, hours, 0)
+        claimed = await claim_on_trunk(here, draw.choice(replicas), name, of, wanted)
         assert claimed.reason in (None, "no_call_events"), claimed
         full += claimed.limit == "trunk_channels"
         assert await live(services, *"1234") <= lines

@@ -21,7 +21,7 @@ from tests.support.eventually import wait_until
 
 @pytest.fixture
 def command(clean_environment: None, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts the real command; whatever still runs at the end is killed."""
+    """Starts the real command; kills at the end what still runs."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
@@ -39,7 +39,7 @@ def command(clean_environment: None, tmp_path: Path) -> Iterator[Callable[..., s
     for number, process in enumerate(started):
         process.kill()
         process.communicate()
-        sys.stdout.write((tmp_path / f"stderr-{number}").read_text())  # shown when the test has failed
+        sys.stdout.write((tmp_path / f"stderr-{number}").read_text())  # shown if the test fails
 
 
 def consumers(db: Any, stream: str = "dialer:events") -> list[str]:
@@ -55,7 +55,7 @@ def is_free(port: int) -> bool:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-def test_consume_works_until_a_signal_and_ends_with_0(
+def test_consume_works_until_a_signal_and_exits_with_0(
     db: Any, run: Run, command: Callable[..., subprocess.Popen[str]], sent: signal.Signals
 ) -> None:
     replica = command("consume", "--name", "one", "--autoscale", "8,2", "--stages", "events,ticks")
@@ -99,10 +99,10 @@ def test_consume_and_tick_answer_at_the_health_port(
         port = taken.getsockname()[1]
     process = command(name, "--health-port", str(port))
     wait_until(lambda: not is_free(port))
-    for path, said in (("live", "ok"), ("ready", "ready"), ("metrics", "streamdialer_stream_length")):
+    for path, text in (("live", "ok"), ("ready", "ready"), ("metrics", "streamdialer_stream_length")):
         answer = httpx.get(f"http://127.0.0.1:{port}/{path}", timeout=5)
         assert answer.status_code == 200
-        assert said in answer.text
+        assert text in answer.text
     process.terminate()
     assert process.wait(10) == 0
 
@@ -110,18 +110,18 @@ def test_consume_and_tick_answer_at_the_health_port(
 def test_each_of_several_processes_has_a_health_port(
     db: Any, command: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # below those the system hands out, one of which another test may be given meanwhile
+    # below the ports that the system hands out, because another test may get one of those meanwhile
     port = next(port for port in range(20000, 30000, 2) if is_free(port) and is_free(port + 1))
     monkeypatch.setenv("STREAMDIALER_HEALTH_PORT", str(port))
-    keeper = command("consume", "--processes", "2")
+    supervisor = command("consume", "--processes", "2")
     wait_until(lambda: not is_free(port) and not is_free(port + 1))
     for each in (port, port + 1):
         assert httpx.get(f"http://127.0.0.1:{each}/ready", timeout=5).status_code == 200
-    keeper.terminate()
-    assert keeper.wait(15) == 0
+    supervisor.terminate()
+    assert supervisor.wait(15) == 0
 
 
-def test_a_health_port_that_is_taken_is_told_before_any_work_begins(run: Run) -> None:
+def test_a_health_port_in_use_is_reported_before_any_work_begins(run: Run) -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:
         port = taken.getsockname()[1]
         refused(run("consume", "--health-port", str(port)), 1, str(port), "in use")
@@ -131,7 +131,7 @@ def test_a_health_port_that_is_taken_is_told_before_any_work_begins(run: Run) ->
 def test_processes_are_restarted_and_all_stop_together(
     db: Any, command: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    keeper = command(
+    supervisor = command(
         "consume", "--processes", "2", "--name", "node", "--stages", "events", "--max-tasks", "1"
     )
     wait_until(lambda: sorted(consumers(db)) == ["node-1", "node-2"])
@@ -140,8 +140,8 @@ def test_processes_are_restarted_and_all_stop_together(
         db.xadd("dialer:events", {"type": "nonsense"})
         wait_until(lambda: log.read_text().count("starting another") > number)  # noqa: B023 - called at once
     wait_until(lambda: sorted(consumers(db)) == ["node-1", "node-2"])
-    keeper.send_signal(signal.SIGINT)
-    assert keeper.wait(15) == 0
+    supervisor.send_signal(signal.SIGINT)
+    assert supervisor.wait(15) == 0
     assert consumers(db) == []
 
 
@@ -157,14 +157,14 @@ def test_tick_adds_ticks_until_a_signal(db: Any, command: Callable[..., subproce
 def test_ctrl_c_while_waiting_is_exit_code_130_without_a_traceback(
     db: Any, command: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    def looks() -> int:
+    def reads() -> int:
         return int(db.info("commandstats").get("cmdstat_get", {"calls": 0})["calls"])
 
-    before = looks()
+    before = reads()
     waiting = command("run", "dial", "7", "--wait", "60")
-    # It rests between two looks then: a command that is just being sent can swallow the interruption in Python 3.11
-    # (asyncio.wait_for inside the client library), and it takes a second one.
-    wait_until(lambda: looks() > before + 3)
+    # The command then sleeps between two reads. In Python 3.11 a read that is being sent can swallow the interruption
+    # (asyncio.wait_for inside the client library), and a second signal would be needed.
+    wait_until(lambda: reads() > before + 3)
     waiting.send_signal(signal.SIGINT)
     assert waiting.wait(10) == 130
     assert (tmp_path / "stderr-0").read_text() == ""

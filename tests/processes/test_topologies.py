@@ -14,12 +14,11 @@ import pytest
 from redis.asyncio.cluster import ClusterNode
 
 from streamdialer.broker import ShutdownSignal
-from streamdialer.broker.connection import TRANSIENT, close, connect, keys_for, masked
+from streamdialer.broker.connection import TRANSIENT, close, connect, keys_for
 from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.consumers.services import open_services
-from streamdialer.errors import SettingsError
 from streamdialer.ledger import mark_server_trusted
 from streamdialer.ledger.metrics import LedgerMetrics
 from streamdialer.observability import metrics
@@ -156,17 +155,3 @@ async def test_a_failed_pipeline_looks_for_the_nodes_of_the_cluster_anew(cluster
         await client.pipeline(transaction=False).get("a").execute()
     assert await client.pipeline(transaction=False).get("a").execute() == [None]
     await close(client)
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["redis+sentinel://host:26379", "redis+sentinel://host:port/service", "redis+cluster://", "http://host"],
-)
-def test_an_address_that_cannot_be_understood_is_a_settings_error(url: str) -> None:
-    with pytest.raises(SettingsError, match="REDIS_URL"):
-        connect(url)
-
-
-def test_passwords_are_masked() -> None:
-    assert masked("redis://user:secret@host:1/0") == "redis://user:•••@host:1/0"
-    assert masked("redis://host:1/0") == "redis://host:1/0"

@@ -19,8 +19,7 @@ from streamdialer.ledger.recovery import MARK_SERVER_TRUSTED
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 KEYS = Keys()
-NOBODY = "redis://127.0.0.1:1"
-"""Nothing listens there."""
+UNREACHABLE = "redis://127.0.0.1:1"
 Run = Callable[..., Result]
 
 
@@ -28,7 +27,7 @@ Run = Callable[..., Result]
 def clean_environment(
     server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[None]:
-    """Only what a test says is set; nothing listens at the HTTP addresses; logging is as before afterwards."""
+    """No settings but those of the test; nothing listens at the HTTP addresses; logging is restored afterwards."""
     for name in NAMES.values():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("REDIS_URL", server.url)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
-from streamdialer.rules import OWN_ZONE, Opening, calling_hours, load_pack, meeting, zone_set
+from streamdialer.rules import OWN_ZONE, Opening, calling_hours, intersection, load_pack, zone_set
 from streamdialer.rules.calling_hours import Hours
-from streamdialer.rules.statutory_hours import law_hours, public_holidays
+from streamdialer.rules.statutory_hours import public_holidays, statutory_hours
 from streamdialer.rules.window import campaign_window
 
 ZONES = [
@@ -105,7 +105,7 @@ def agrees(hours: Hours, expected: list[bool], begin: datetime) -> None:
     start_ms = round(begin.timestamp() * 1000)
     at, said = start_ms, list[bool]()
     while len(said) < len(expected):
-        opening: Opening = hours.around(at)
+        opening: Opening = hours.opening_at(at)
         assert opening.until_ms is not None
         assert opening.until_ms % 60_000 == 0
         assert opening.until_ms > at
@@ -126,7 +126,7 @@ def test_no_minute_is_wrong_around_any_change_of_the_clock(name: str) -> None:
         for pack in ("us", "co", "fr"):
             hours = load_pack(pack).hours
             assert hours is not None
-            agrees(law_hours(hours, zone), [is_legal(pack, moment) for moment in local], begin)
+            agrees(statutory_hours(hours, zone), [is_legal(pack, moment) for moment in local], begin)
     assert found >= 1
 
 
@@ -142,7 +142,7 @@ def test_no_minute_is_wrong_around_any_colombian_holiday() -> None:
         for day in sorted(colombian_holidays(year)):
             begin = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC) - timedelta(1)
             local = [moment.astimezone(zone) for moment in minutes(begin, 3)]
-            agrees(law_hours(hours, zone), [is_legal("co", moment) for moment in local], begin)
+            agrees(statutory_hours(hours, zone), [is_legal("co", moment) for moment in local], begin)
 
 
 @settings(max_examples=60, deadline=None)
@@ -163,7 +163,7 @@ def test_a_contact_is_called_where_law_and_campaign_allow_it_in_every_zone(
     )
     hours = load_pack(pack).hours
     assert hours is not None
-    every: list[Hours] = [own, *(law_hours(hours, ZoneInfo(name)) for name in zones)]
+    every: list[Hours] = [own, *(statutory_hours(hours, ZoneInfo(name)) for name in zones)]
     bogota = ZoneInfo("America/Bogota")
 
     def in_campaign(moment: datetime) -> bool:
@@ -180,7 +180,7 @@ def test_a_contact_is_called_where_law_and_campaign_allow_it_in_every_zone(
 
     at, end = round(begin.timestamp() * 1000), round((begin + timedelta(3)).timestamp() * 1000)
     while at < end:
-        opening = meeting(every, at)
+        opening = intersection(every, at)
         until = end if opening.until_ms is None else min(end, opening.until_ms)
         for moment in range(at, until, 60_000):
             here = datetime.fromtimestamp(moment / 1000, UTC)
@@ -196,10 +196,10 @@ def test_openings_are_kept_and_stay_true_when_time_goes_on_or_back() -> None:
         CampaignSettings(queue_name="q", rule_pack="us", timezone="America/New_York"), "UTC", 0
     )
     morning = round(datetime(2026, 3, 2, 12, tzinfo=UTC).timestamp() * 1000)  # 07:00 there
-    first = hours.around("America/New_York", morning)
+    first = hours.opening_at("America/New_York", morning)
     assert first == Opening(False, morning + 3_600_000)
-    assert hours.around("America/New_York", morning + 3_600_000).is_open
-    assert hours.around("America/New_York", morning) == first
+    assert hours.opening_at("America/New_York", morning + 3_600_000).is_open
+    assert hours.opening_at("America/New_York", morning) == first
 
 
 # ---- whose zone ----
@@ -240,10 +240,10 @@ def test_a_number_that_may_be_in_two_zones_is_called_where_both_are_open() -> No
         CampaignSettings(queue_name="q", rule_pack="es", timezone="Europe/Madrid"), "UTC", 0
     )
     night = round(datetime(2026, 3, 3, 3, tzinfo=UTC).timestamp() * 1000)
-    opening = hours.around("Atlantic/Canary,Europe/Madrid", night)
+    opening = hours.opening_at("Atlantic/Canary,Europe/Madrid", night)
     assert datetime.fromtimestamp((opening.until_ms or 0) / 1000, UTC).hour == 9
-    assert "es 2022.1" in hours.rule("Atlantic/Canary,Europe/Madrid", night)
-    closes = hours.around("Atlantic/Canary,Europe/Madrid", opening.until_ms or 0).until_ms
+    assert "es 2022.1" in hours.describe("Atlantic/Canary,Europe/Madrid", night)
+    closes = hours.opening_at("Atlantic/Canary,Europe/Madrid", opening.until_ms or 0).until_ms
     assert datetime.fromtimestamp((closes or 0) / 1000, UTC).hour == 20
 
 
@@ -261,7 +261,7 @@ def test_hours_that_are_never_legal_are_an_error_that_names_the_rule() -> None:
 def test_a_campaign_that_is_over_is_closed_and_no_error() -> None:
     over = CampaignSettings(queue_name="q", rule_pack="co", end_time="2020-01-01T00:00:00Z")
     now = round(datetime(2026, 3, 3, tzinfo=UTC).timestamp() * 1000)
-    assert calling_hours(over, "America/Bogota", now).window.around(now) == Opening(False, None)
+    assert calling_hours(over, "America/Bogota", now).window.opening_at(now) == Opening(False, None)
 
 
 def test_an_unknown_pack_is_an_error_that_names_those_there_are() -> None:
@@ -273,4 +273,4 @@ def test_an_unknown_pack_is_an_error_that_names_those_there_are() -> None:
 
 def test_without_a_law_only_the_campaigns_own_hours_count() -> None:
     hours = calling_hours(CampaignSettings(queue_name="q"), "UTC", 0)
-    assert hours.around(OWN_ZONE, 0) == Opening(True, None)
+    assert hours.opening_at(OWN_ZONE, 0) == Opening(True, None)

@@ -15,32 +15,32 @@ from streamdialer.errors import SettingsError
     [
         ("admin:anna:long enough", "entry 1: the role is operator or viewer"),
         ("operator:an na:long enough", "entry 1: the name is 1–64 letters"),
-        ("operator:anna:long enough,viewer:anna:long enough", "entry 2: a name stands once"),
+        ("operator:anna:long enough,viewer:anna:long enough", "entry 2: each name stands once"),
         ("operator:anna:short", "entry 1: the password has at least 8 characters"),
         ("operator:anna", "entry 1: the password has at least 8 characters"),
         (",", "role:name:password"),
     ],
 )
 def test_wrong_users_are_refused_without_saying_a_password(users: str, wrong: str) -> None:
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as refusal:
         load(environ={"STREAMDIALER_DASHBOARD_USERS": users})
-    assert str(told.value).startswith("STREAMDIALER_DASHBOARD_USERS: got '****', takes role:name:password")
-    assert wrong in str(told.value)
-    assert "long enough" not in str(told.value)
+    assert str(refusal.value).startswith("STREAMDIALER_DASHBOARD_USERS: got '****', takes role:name:password")
+    assert wrong in str(refusal.value)
+    assert "long enough" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("name", ["TOKEN", "VIEWER_TOKEN", "SECRET"])
 def test_a_short_token_is_refused_without_being_said(name: str) -> None:
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as refusal:
         load(environ={f"STREAMDIALER_DASHBOARD_{name}": "hunter2"})
-    assert str(told.value) == (
+    assert str(refusal.value) == (
         f"STREAMDIALER_DASHBOARD_{name}: got '****', takes text of at least 16 characters"
     )
 
 
 def test_a_password_may_hold_colons() -> None:
     settings = load(environ={"STREAMDIALER_DASHBOARD_USERS": "viewer:w@ll:a:b:c:d:e:f"}).settings
-    assert Sessions(settings).logins.admit("w@ll", "a:b:c:d:e:f") == Login(
+    assert Sessions(settings).users.authenticate("w@ll", "a:b:c:d:e:f") == Login(
         name="w@ll", role="viewer", secret="a:b:c:d:e:f"
     )
 

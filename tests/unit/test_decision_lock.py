@@ -1,4 +1,4 @@
-"""Adaptive decisions of a queue take turns in a replica."""
+"""Adaptive decisions of a queue are made one after the other in a replica."""
 
 from __future__ import annotations
 
@@ -10,41 +10,47 @@ from streamdialer.consumers.dialing.decision_lock import DecisionLock
 pytestmark = pytest.mark.anyio
 
 
-async def test_decisions_of_a_queue_take_turns_and_a_campaign_waits_once() -> None:
-    turns, taken = DecisionLock(60), list[tuple[str, str, int]]()
-    deciding = 0
+async def test_decisions_of_a_queue_are_made_one_at_a_time_and_a_campaign_queues_once() -> None:
+    lock, decided, duplicates = DecisionLock(60), list[str](), list[str]()
+    deciding, is_deciding, may_go_on = 0, anyio.Event(), anyio.Event()
 
     async def decide(queue: str, campaign: str) -> None:
         nonlocal deciding
-        async with turns.turn(queue, campaign) as how:
-            if how != "taken" and queue == "sales":
+        async with lock.acquire(queue, campaign) as acquired:
+            if acquired == "duplicate":
+                duplicates.append(campaign)
+                return
+            decided.append(campaign)
+            if queue == "sales":
                 deciding += 1
-                taken.append((campaign, how, deciding))
-                await anyio.sleep(0.02)
+                assert deciding == 1
+                is_deciding.set()
+                await may_go_on.wait()
                 deciding -= 1
-            else:
-                taken.append((campaign, how, 0))
 
-    async with anyio.create_task_group() as tasks:
-        for campaign in ("1", "2", "3", "2", "3", "1", "1"):
-            tasks.start_soon(decide, "sales", campaign)
-        tasks.start_soon(decide, "support", "4")
-    in_turn = [one for one in taken if one[2]]
-    assert in_turn == [("1", "at once", 1), ("2", "waited", 1), ("3", "waited", 1), ("1", "waited", 1)]
-    assert sorted(one[0] for one in taken if one[1] == "taken") == ["1", "2", "3"]
-    assert ("4", "at once", 0) in taken, "other queues do not wait"
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(decide, "sales", "1")
+            await is_deciding.wait()
+            for campaign in ("2", "3", "2", "3", "1", "1"):
+                tasks.start_soon(decide, "sales", campaign)
+            await decide("support", "4")
+            assert decided == ["1", "4"], "other queues do not wait"
+            may_go_on.set()
+    assert decided == ["1", "4", "2", "3", "1"]
+    assert sorted(duplicates) == ["1", "2", "3"]
 
 
-async def test_a_wait_that_is_cancelled_leaves_the_turn_to_others() -> None:
-    turns = DecisionLock(60)
+async def test_a_wait_that_is_cancelled_leaves_the_lock_to_others() -> None:
+    lock = DecisionLock(60)
 
     async def wait_in_vain() -> None:
         with anyio.move_on_after(0.01):
-            async with turns.turn("sales", "2"):
-                raise AssertionError("it is not its turn")
+            async with lock.acquire("sales", "2"):
+                raise AssertionError("the lock is held")
 
-    async with turns.turn("sales", "1"), anyio.create_task_group() as tasks:
+    async with lock.acquire("sales", "1"), anyio.create_task_group() as tasks:
         tasks.start_soon(wait_in_vain)
     for campaign in ("1", "2"):
-        async with turns.turn("sales", campaign) as how:
-            assert how == "at once"
+        async with lock.acquire("sales", campaign) as acquired:
+            assert acquired == "acquired"

@@ -8,14 +8,15 @@ import io
 import pytest
 
 from streamdialer.errors import CannotBeDone
-from streamdialer.operations.dnc_import import BadLine, lines_of, read_lines
+from streamdialer.operations.dnc_import import BadLine, read_numbers
+from streamdialer.operations.number_file import read_rows
 from streamdialer.rules.numbers import Number
 
 
 def read_text(text: str | bytes, country: str = "") -> tuple[list[str], list[tuple[int, str]]]:
     """Numbers, and number and problem of each bad line."""
     raw = text.encode() if isinstance(text, str) else text
-    found = list(read_lines(lines_of(io.BytesIO(raw)), country))
+    found = list(read_numbers(read_rows(io.BytesIO(raw)), country))
     numbers = [str(one) for one in found if isinstance(one, Number)]
     return numbers, [(one.line, one.problem) for one in found if isinstance(one, BadLine)]
 

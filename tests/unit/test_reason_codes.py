@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from streamdialer.consumers.dialing.reasons import LIMITS, REASONS, SKIPPED
+from streamdialer.consumers.dialing.record import _REASON_BY_OUTDATED
 from streamdialer.pacing import Limit
 from streamdialer.pacing.adaptive import Bound
 from streamdialer.rules.caps import CapReason
@@ -25,13 +26,14 @@ def test_every_reason_in_the_code_has_words() -> None:
     gate |= codes_in_scripts(r"'(data_loss|server_unknown)'", "lib/data_loss")
     holds = codes_in_scripts(r"'(dialer_api_\w+)'", "settle_originate")
     claim = codes_in_scripts(r"reply\('(\w+)', 0\)", "reserve_contacts")
-    python = (ROOT / "streamdialer/consumers/dialing/dial_tick.py").read_text("utf-8")
-    dialing = set(re.findall(r'(?<!status, result\.)\breason = "(\w+)"', python))
-    dialing |= set(re.findall(r'"(\w+)", WHY\[', python)) | set(re.findall(r'"error", "(\w+)"', python))
+    folder = ROOT / "streamdialer/consumers/dialing"
+    python = "\n".join((folder / name).read_text("utf-8") for name in ("dial_tick.py", "record.py"))
+    dialing = set(re.findall(r'REASONS\["(\w+)"\]', python)) | set(re.findall(r'"error", "(\w+)"', python))
+    dialing |= set(re.findall(r'return "(\w+)"', python)) | set(_REASON_BY_OUTDATED.values())
     servers = {f"backend_{what}" for what in re.findall(r'server}_(\w+)"', python)}
     found = gate | holds | claim | dialing | servers
     assert {"data_loss", "no_call_events", "queue_changed", "invalid_campaign", "backend_refused"} <= found
-    assert found - {"not_rebuilt"} <= set(REASONS), "the campaign is rebuilt and asked again"
+    assert found | {"not_active", "no_decisions"} == set(REASONS)
 
 
 def test_every_limit_in_the_code_has_words() -> None:
@@ -53,6 +55,6 @@ def test_every_reason_for_passing_a_contact_over_has_words() -> None:
         r"skipped\.(\w+) =", "reserve_contacts"
     )
     found |= set(get_args(CapReason))
-    python = (ROOT / "streamdialer/consumers/dialing/dial_tick.py").read_text("utf-8")
+    python = (ROOT / "streamdialer/consumers/dialing/record.py").read_text("utf-8")
     found |= set(re.findall(r'"(\w+)": refilled\.', python))
     assert found == set(SKIPPED)

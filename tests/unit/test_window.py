@@ -77,7 +77,7 @@ def read(opening: Opening, zone: str = "UTC") -> str:
 def test_daily_hours_and_days(
     hours: tuple[str | None, str | None, tuple[int, ...] | None], now: str, expected: str
 ) -> None:
-    assert read(window(*hours).around(at(now))) == expected
+    assert read(window(*hours).opening_at(at(now))) == expected
 
 
 @pytest.mark.parametrize(
@@ -97,20 +97,20 @@ def test_daily_hours_and_days(
     ],
 )
 def test_date_times_bound_the_campaign(start: str, end: str | None, now: str, expected: str) -> None:
-    assert read(window(start, end).around(at(now))) == expected
+    assert read(window(start, end).opening_at(at(now))) == expected
 
 
 def test_a_window_whose_days_never_come_is_closed_for_good() -> None:
     weekend_only = window("2026-03-02T09:00", "2026-03-06T17:00", days=(5, 6))
-    assert weekend_only.around(at("2026-03-01T12:00")) == Opening(False, None)
+    assert weekend_only.opening_at(at("2026-03-01T12:00")) == Opening(False, None)
 
 
 def test_the_campaign_zone_beats_the_default_and_the_default_fills_in() -> None:
     settings = CampaignSettings(queue_name="q", start_time="09:00", end_time="17:00")
     here = campaign_window(settings, "America/Bogota")
-    assert read(here.around(at("2026-03-02T12:00Z"))) == "closed until 2026-03-02T14:00+00:00"
+    assert read(here.opening_at(at("2026-03-02T12:00Z"))) == "closed until 2026-03-02T14:00+00:00"
     named = window("09:00", "17:00", zone="Asia/Kathmandu")
-    assert read(named.around(at("2026-03-02T04:00Z"))) == "open until 2026-03-02T11:15+00:00"
+    assert read(named.opening_at(at("2026-03-02T04:00Z"))) == "open until 2026-03-02T11:15+00:00"
 
 
 # ---- the days the clock changes ----
@@ -205,14 +205,14 @@ def test_the_campaign_zone_beats_the_default_and_the_default_fills_in() -> None:
     ],
 )
 def test_clock_changes(zone: str, hours: tuple[str | None, str | None], now: str, expected: str) -> None:
-    assert read(window(*hours, zone=zone).around(at(now)), zone) == expected
+    assert read(window(*hours, zone=zone).opening_at(at(now)), zone) == expected
 
 
 def test_a_weekday_that_a_zone_skipped_waits_for_the_next_one() -> None:
     """Samoa crossed the date line: there was no Friday 2011-12-30."""
     fridays = window("09:00", "17:00", days=(4,), zone="Pacific/Apia")
     now = at("2011-12-23T18:00", "Pacific/Apia")
-    assert read(fridays.around(now), "Pacific/Apia") == "closed until 2012-01-06T09:00+14:00"
+    assert read(fridays.opening_at(now), "Pacific/Apia") == "closed until 2012-01-06T09:00+14:00"
 
 
 # ---- refusals ----
@@ -302,19 +302,19 @@ def test_nothing_is_allowed_outside_the_hours_and_every_change_is_one(
     if start == end:
         return
     hours = window(clock(start), clock(end), days, zone)
-    opening = hours.around(now)
+    opening = hours.opening_at(now)
     assert opening.is_open == allowed(now, zone, start, end, days)
     assert opening.until_ms is not None
     assert opening.until_ms > now
-    assert hours.around(opening.until_ms).is_open != opening.is_open
-    assert hours.around(opening.until_ms - 1).is_open == opening.is_open
+    assert hours.opening_at(opening.until_ms).is_open != opening.is_open
+    assert hours.opening_at(opening.until_ms - 1).is_open == opening.is_open
 
 
 @given(instants, st.sampled_from(ZONES), minutes, minutes)
 def test_nothing_changes_before_the_instant_given(now: int, zone: str, start: int, end: int) -> None:
     if start == end:
         return
-    opening = window(clock(start), clock(end), None, zone).around(now)
+    opening = window(clock(start), clock(end), None, zone).opening_at(now)
     assert opening.until_ms is not None
     for instant in range(now, opening.until_ms, 5 * 60_000):
         assert allowed(instant, zone, start, end, None) == opening.is_open
@@ -326,7 +326,7 @@ def test_absolute_bounds_flip_where_they_say(now: int, zone: str, start: int, en
         return
     iso = [datetime.fromtimestamp(bound / 1000, UTC).isoformat() for bound in (start, end)]
     hours = window(iso[0], iso[1], None, zone)
-    opening = hours.around(now)
+    opening = hours.opening_at(now)
     assert opening.is_open == (start <= now < end)
     if opening.until_ms is not None:
-        assert hours.around(opening.until_ms).is_open != opening.is_open
+        assert hours.opening_at(opening.until_ms).is_open != opening.is_open

@@ -1,17 +1,15 @@
-"""Adaptive pacing over the ledger: a queue's state as the policy sees it, and what it has learnt kept for the next."""
+"""Adaptive pacing over the ledger: turns a queue's state into what the policy sees, and its decision into levels."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
+from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
-from streamdialer.consumers.services import Services
-from streamdialer.consumers.ttl_cache import TTLCache
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger import CampaignState, ClaimRequest, QueueState
 from streamdialer.model import CampaignSettings
 from streamdialer.pacing.adaptive import AdaptiveDecision, decide_adaptively
@@ -20,90 +18,62 @@ from streamdialer.pacing.types import CampaignView, Observation, QueueView
 
 log = logging.getLogger(__name__)
 MIN_INTERVAL_S: Final = 0.25
-"""Between two decisions of a campaign, of pacing's clock."""
+"""Shortest time between two decisions of a campaign, on pacing's clock."""
 MAX_INTERVAL_S: Final = 1.0
-"""After this long without an event there is a decision anyway: calls that ring and calls that talk get older."""
+"""A decision is made after this time even without an event: ringing calls and conversations get older."""
 MIN_INTERVAL_REAL_S: Final = 0.05
-"""Between two decisions, however fast pacing's clock runs."""
+"""Shortest time between two decisions in real time, however fast pacing's clock runs."""
 MIN_ANSWER_RATE: Final = 0.05
-CACHE_TTL_S: Final = 60.0
 
 
 class AdaptiveResult(msgspec.Struct, frozen=True):
-    """A decision for one campaign, and what is to be kept of it."""
+    """A decision for one campaign, and what it learnt."""
 
     decision: AdaptiveDecision
     learning: bytes
     ringing: int
     """Unanswered calls the campaign has."""
     queue_ringing: int
-    """Those of all campaigns of the queue."""
+    """Unanswered calls of all campaigns of the queue."""
 
-    def apply_to(self, wanted: ClaimRequest) -> ClaimRequest:
-        """The reservation with this decision's levels; they fall with every free agent that has gone since."""
+    def apply_to(self, claim: ClaimRequest) -> ClaimRequest:
+        """The claim with this decision's levels; the script lowers them for each free agent who has gone since."""
         place = self.decision.place
         return msgspec.structs.replace(
-            wanted,
+            claim,
             level=self.ringing + place,
             queue_level=self.queue_ringing + place,
             calls_per_agent=1 / max(MIN_ANSWER_RATE, self.decision.p),
         )
 
 
-class AdaptivePacing:
-    """Decides for the queues this replica dials, one decision at a time per campaign, whoever made the last."""
+def wants_adaptive(settings: CampaignSettings, ours: Settings) -> bool:
+    """Whether adaptive pacing decides for the campaign, or shadows the pacing that does."""
+    has_shadow = ours.pacing_shadow == "adaptive" and settings.dial_mode != "preview"
+    return settings.is_adaptive or has_shadow
 
-    def __init__(self, services: Services, wakes: WakeupScheduler) -> None:
-        self._services = services
-        self._wakes = wakes
-        self._windows_h: TTLCache[int] = TTLCache(CACHE_TTL_S)
 
-    def is_enabled_for(self, settings: CampaignSettings) -> bool:
-        """Whether it decides for the campaign, or reckons what it would have decided."""
-        has_shadow = self._services.settings.pacing_shadow == "adaptive" and settings.dial_mode != "preview"
-        return settings.is_adaptive or has_shadow
-
-    def abandon_windows_h(self, campaigns: Iterable[str]) -> dict[str, int]:
-        """Hours of the abandon rates' windows, as far as they are known here."""
-        known = {campaign: self._windows_h.get(campaign) for campaign in campaigns}
-        return {campaign: hours for campaign, hours in known.items() if hours}
-
-    async def decide(
-        self, queue: str, state: QueueState, campaign: str, shared: Mapping[str, CampaignPacing]
-    ) -> AdaptiveResult | None:
-        """The decision for one campaign, kept for the next; None when one was made a moment ago."""
-        scale = self._services.settings.pacing_time_scale
-        for name, one in shared.items():
-            self._windows_h.put(name, one.window_h)
-        adapted = adapt(state, campaign, shared, scale)
-        if adapted is not None and not await self._services.queues.save_learning(
-            queue, state, adapted.learning
-        ):
-            adapted = None  # another replica has decided meanwhile
-        if shared[campaign].is_adaptive:
-            self._wakes.campaign_within(
-                campaign,
-                max(MIN_INTERVAL_REAL_S, (MIN_INTERVAL_S if adapted is None else MAX_INTERVAL_S) / scale),
-            )
-        return adapted
+def next_decision_s(adaptive: AdaptiveResult | None, time_scale: float) -> float:
+    """When the campaign needs another decision even without an event; None has decided a moment ago."""
+    return max(MIN_INTERVAL_REAL_S, (MIN_INTERVAL_S if adaptive is None else MAX_INTERVAL_S) / time_scale)
 
 
 def adapt(
-    state: QueueState, campaign: str, shared: Mapping[str, CampaignPacing], time_scale: float
+    state: QueueState, campaign: str, pacing: Mapping[str, CampaignPacing], time_scale: float
 ) -> AdaptiveResult | None:
-    """Decides for one campaign of the queue; None when it was decided a moment ago.
+    """Decides for one campaign of the queue; None when it decided a moment ago.
 
-    The others' turn to dial comes with their own ticks: here they only hold the calls they have and would place.
+    Other campaigns are not decided here; their current and likely calls still count.
     """
     learning = _learning_of(state)
-    known = learning.campaigns.get(campaign)
+    earlier = learning.campaigns.get(campaign)
     now = state.ledger_ms / 1000 * time_scale
-    soonest_s = max(MIN_INTERVAL_S, MIN_INTERVAL_REAL_S * time_scale)
-    if known is not None and known.decided is not None and 0 <= now - known.decided < soonest_s:
+    min_interval_s = max(MIN_INTERVAL_S, MIN_INTERVAL_REAL_S * time_scale)
+    if earlier is not None and earlier.decided is not None and 0 <= now - earlier.decided < min_interval_s:
         return None
     dealt = {name: one.dealt for name, one in learning.campaigns.items() if name != campaign}
     decisions = decide_adaptively(
-        learning, queue_view(state, campaign, shared, time_scale), _seen(state, time_scale)
+        learning, queue_view(state, campaign, pacing, time_scale), _observations(state, time_scale)
     )
     for name, tag in dealt.items():
         if name in learning.campaigns:
@@ -120,15 +90,15 @@ def _learning_of(state: QueueState) -> QueueLearning:
         return QueueLearning()
     try:
         return msgspec.json.decode(state.learning, type=QueueLearning)
-    except msgspec.DecodeError as error:  # of another version: it is learnt again, cautiously
-        log.warning("what pacing had learnt cannot be read, it begins anew", extra={"error": str(error)})
+    except msgspec.DecodeError as error:  # written by another version: it learns again, cautiously
+        log.warning("what pacing had learnt cannot be read: it starts again", extra={"error": str(error)})
         return QueueLearning()
 
 
 def queue_view(
-    state: QueueState, campaign: str, shared: Mapping[str, CampaignPacing], time_scale: float
+    state: QueueState, campaign: str, pacing: Mapping[str, CampaignPacing], time_scale: float
 ) -> QueueView:
-    """The queue on pacing's clock. Other campaigns with another pacing hold their calls and are given none."""
+    """The queue on pacing's clock. Campaigns with another pacing keep their calls and get no new ones here."""
 
     def callable_by(one: CampaignState, how: CampaignPacing) -> int:
         if not (
@@ -153,20 +123,20 @@ def queue_view(
             CampaignView(
                 id=one.id,
                 ringing=clock(one.ringing),
-                callable=callable_by(one, shared[one.id]),
-                ratio=shared[one.id].ratio,
-                weight=shared[one.id].weight,
-                cap=shared[one.id].cap,
+                callable=callable_by(one, pacing[one.id]),
+                ratio=pacing[one.id].ratio,
+                weight=pacing[one.id].weight,
+                cap=pacing[one.id].cap,
                 humans=one.people,
                 abandoned=one.abandoned,
             )
             for one in state.campaigns
-            if one.id in shared
+            if one.id in pacing
         ],
     )
 
 
-def _seen(state: QueueState, time_scale: float) -> list[Observation]:
+def _observations(state: QueueState, time_scale: float) -> list[Observation]:
     return [
         Observation(at / 1000 * time_scale, what, took / 1000 * time_scale, campaign)
         for what, at, took, campaign in state.observations

@@ -1,9 +1,8 @@
-"""Calling hours for the ledger: each campaign's openings by zone set, asked again for those a claim lacked."""
+"""Calling hours for the ledger: each campaign's openings by zone set, by the zone sets of its contacts."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -11,21 +10,18 @@ import msgspec
 
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import CampaignError
-from streamdialer.ledger import CampaignLedger, ClaimRequest, ClaimResult
+from streamdialer.ledger import CampaignLedger
 from streamdialer.ledger.zone_hours import UNREADABLE_ZONE, Hours, ZoneOpening
 from streamdialer.model import CampaignSettings, ContactData
 from streamdialer.rules import OWN_ZONE, CallingHours, calling_hours, zone_set
 
 log = logging.getLogger(__name__)
 CACHE_TTL_S: Final = 60.0
-CLAIM_TRIES: Final = 5
-KEPT_IN_LINE: Final = frozenset({"needs_verification", "agent_not_free"})
-"""Why contacts are passed over that each claim of a tick meets again."""
 RECHECK_BATCHES: Final = 10
 RECHECK_BATCH: Final = 500
-"""Waiting contacts that one tick looks at again, at so many a time, after hours or caps have changed."""
+"""How many batches of deferred contacts one tick rechecks after hours or caps have changed, and their size."""
 RECHECK_AFTER_MS: Final = 86_400_000
-"""A contact whose hours never meet the campaign's, or cannot be found here, is looked at again after a day."""
+"""A contact whose hours never meet the campaign's, or cannot be found here, is rechecked after a day."""
 
 
 class CallingHoursCache:
@@ -33,74 +29,46 @@ class CallingHoursCache:
 
     def __init__(self, default_zone: str) -> None:
         self._default_zone = default_zone
-        self._kept: TTLCache[tuple[CampaignSettings, CallingHours]] = TTLCache(CACHE_TTL_S)
+        self._cache: TTLCache[tuple[CampaignSettings, CallingHours]] = TTLCache(CACHE_TTL_S)
 
     def of(self, campaign: str, settings: CampaignSettings, now_ms: int) -> CallingHours:
         """Raises CampaignError for hours or a rule pack that cannot be used."""
-        found = self._kept.get(campaign)
-        if found is None or found[0] != settings:
-            found = settings, calling_hours(settings, self._default_zone, now_ms)
-        return self._kept.put(campaign, found)[1]
+        cached = self._cache.get(campaign)
+        if cached is None or cached[0] != settings:
+            cached = settings, calling_hours(settings, self._default_zone, now_ms)
+        return self._cache.put(campaign, cached)[1]
 
 
 def build_zone_hours(
     hours: CallingHours, contacts: Mapping[str, str], zones: Iterable[str], now_ms: int
 ) -> Hours | None:
-    """What the scripts need for these contacts (JSON of `ContactData`) and zone sets, and for those known before.
+    """The hours that the scripts need for these contacts (JSON of `ContactData`) and zone sets, and for those known.
 
-    None without a law.
+    None when the rule pack has no hours.
     """
     if hours.pack.hours is None:
         return None
-    of_contacts = {
+    zones_of_contacts = {
         contact: _zones_of(contact, msgspec.json.decode(call, type=ContactData))
         for contact, call in contacts.items()
     }
-    wanted = {OWN_ZONE, *zones, *of_contacts.values(), *hours.zones()} - {UNREADABLE_ZONE}
-    return Hours(zones={name: _opening(hours, name, now_ms) for name in sorted(wanted)}, contacts=of_contacts)
-
-
-async def claim_with_hours(
-    ledger: CampaignLedger, campaign: str, queue: str, wanted: ClaimRequest, hours: CallingHours, now_ms: int
-) -> ClaimResult:
-    """Claims, and once more for contacts whose hours the claim lacked; the answers are told as one."""
-
-    def within(given: Hours | None, token: str) -> ClaimRequest:
-        return msgspec.structs.replace(wanted, token=token, hours=given)
-
-    claimed = await ledger.reserve_contacts(
-        campaign, queue, within(build_zone_hours(hours, {}, (), now_ms), wanted.token)
+    wanted = {OWN_ZONE, *zones, *zones_of_contacts.values(), *hours.zones()} - {UNREADABLE_ZONE}
+    return Hours(
+        zones={name: _opening(hours, name, now_ms) for name in sorted(wanted)}, contacts=zones_of_contacts
     )
-    for number in range(1, CLAIM_TRIES):
-        if claimed.missing is None:
-            break
-        given = build_zone_hours(hours, claimed.missing.contacts, claimed.missing.zones, claimed.server_ms)
-        more = await ledger.reserve_contacts(campaign, queue, within(given, f"{wanted.token}~{number}"))
-        if more.reason is not None and claimed.dialed:
-            break
-        before = {name: many for name, many in (claimed.skipped or {}).items() if name not in KEPT_IN_LINE}
-        skipped = Counter(before) + Counter(more.skipped or {})
-        claimed = msgspec.structs.replace(
-            more,
-            dialed=claimed.dialed + more.dialed,
-            steps=claimed.steps or more.steps,
-            skipped=dict(skipped) or None,
-            why={**(more.why or {}), **(claimed.why or {})} or None,
-        )
-    return claimed
 
 
 async def recheck_deferred(ledger: CampaignLedger, campaign: str, hours: CallingHours, now_ms: int) -> bool:
-    """After hours or caps have changed: whoever they put off is ready as soon as they may be called.
+    """Rechecks contacts that old hours or caps deferred; whether the campaign should dial again soon.
 
-    Whether the campaign is to be dialed again soon: for those who are ready now, or to look at the rest.
+    It should when contacts became ready, or when some are still to be rechecked.
     """
-    given, brought = build_zone_hours(hours, {}, (), now_ms), 0
+    zone_hours, made_ready = build_zone_hours(hours, {}, (), now_ms), 0
     for _ in range(RECHECK_BATCHES):
-        ready, is_more = await ledger.recheck_deferred(campaign, given, RECHECK_BATCH)
-        brought += ready
+        ready, is_more = await ledger.recheck_deferred(campaign, zone_hours, RECHECK_BATCH)
+        made_ready += ready
         if not is_more:
-            return brought > 0
+            return made_ready > 0
     return True
 
 
@@ -109,17 +77,17 @@ def _zones_of(contact: str, data: ContactData) -> str:
         return zone_set(data.timezone, data.n or [data.phone_number])
     except CampaignError as error:
         log.warning(
-            "contact is not dialed: its zone is unknown", extra={"contact": contact, "error": str(error)}
+            "contact is not dialed: its time zone is unknown", extra={"contact": contact, "error": str(error)}
         )
         return UNREADABLE_ZONE
 
 
 def _opening(hours: CallingHours, zones: str, now_ms: int) -> ZoneOpening:
     try:
-        opening = hours.around(zones, now_ms)
-    except CampaignError as error:  # another replica's machine knows a zone this one does not
+        opening = hours.opening_at(zones, now_ms)
+    except CampaignError as error:  # another machine knows a zone that this one does not
         return ZoneOpening(opens_ms=now_ms + RECHECK_AFTER_MS, rule=str(error))
     if opening.is_open:
         return ZoneOpening(until_ms=opening.until_ms)
     opens_ms = now_ms + RECHECK_AFTER_MS if opening.until_ms is None else opening.until_ms
-    return ZoneOpening(opens_ms=opens_ms, rule=hours.rule(zones, now_ms))
+    return ZoneOpening(opens_ms=opens_ms, rule=hours.describe(zones, now_ms))

@@ -1,4 +1,4 @@
-"""What the backend says of a campaign, kept for a few seconds."""
+"""The settings of campaigns, read from the backend and kept for a few seconds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.model import CampaignSettings
 
 CACHE_TTL_S: Final = 60.0
-"""How long a campaign that nobody asks for any more stays in this process's memory."""
+"""How long this process remembers a campaign that it no longer dials."""
 
 
 class CampaignCache:
@@ -29,6 +29,10 @@ class CampaignCache:
             found = with_defaults(await self._services.backend.campaign(campaign), self._services.settings)
             self._campaigns.put(campaign, found)
         return found
+
+    def age_s(self, campaign: str) -> float:
+        """Seconds since the settings were read."""
+        return self._campaigns.age_s(campaign) or 0.0
 
 
 def with_defaults(campaign: CampaignSettings, defaults: Settings) -> CampaignSettings:

@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 def load_row(
     contact: Contact, *, reset: bool = False, country: str = "", for_preview: bool = False
 ) -> LoadRow:
-    """A contact as the ledger takes it, local numbers being of `country`; without a number it can never be called.
+    """A contact as the ledger takes it; `country` is that of numbers without a country code.
 
-    `for_preview` keeps what an agent is shown.
+    `for_preview` keeps `custom_data`, which the agent sees.
     """
     read = [(spelled, read_number(spelled, country)) for spelled in contact.numbers]
     good: dict[str, str] = {}  # one number in two spellings is one
@@ -48,13 +48,13 @@ def load_row(
 
 
 def in_flight_row(contact: Contact, country: str = "", *, for_preview: bool = False) -> InFlightRow:
-    """A contact the backend shows as being called, with when that began as far as it says so."""
+    """A contact that the backend shows as dialing or answered."""
     row = load_row(contact, country=country, for_preview=for_preview)
     return InFlightRow(row, contact.status == "answered", last_attempt_ms(contact))
 
 
 def last_attempt_ms(contact: Contact) -> int | None:
-    """When the contact was last tried, by the server's clock; None when the backend does not say."""
+    """Time of the last attempt by the server's clock; None when the backend does not say."""
     if not isinstance(contact.last_attempt, str):
         return None
     try:

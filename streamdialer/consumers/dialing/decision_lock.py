@@ -1,4 +1,4 @@
-"""Whose turn it is to decide: adaptive decisions of one queue are made one after the other in a replica."""
+"""One adaptive decision of a queue at a time in a replica, so that each sees what the one before learnt and placed."""
 
 from __future__ import annotations
 
@@ -10,39 +10,34 @@ import anyio
 
 from streamdialer.consumers.ttl_cache import TTLCache
 
-Acquired = Literal["at once", "waited", "taken"]
+Acquired = Literal["acquired", "duplicate"]
 
 
 class DecisionLock:
-    """Each decision sees the calls and the learning of the one before, which it would otherwise throw away."""
+    """A lock per queue that a campaign waits for at most once."""
 
-    def __init__(self, remembered_s: float) -> None:
-        """A queue that is not decided any more is forgotten after so many seconds."""
-        self._deciding: TTLCache[anyio.Lock] = TTLCache(remembered_s)
-        self._waiting: set[str] = set()
+    def __init__(self, ttl_s: float) -> None:
+        """A queue that is no longer decided is forgotten after so many seconds."""
+        self._locks: TTLCache[anyio.Lock] = TTLCache(ttl_s)
+        self._queued: set[str] = set()
 
     @asynccontextmanager
-    async def turn(self, queue: str, campaign: str) -> AsyncIterator[Acquired]:
-        """The campaign's turn: `waited`, others have decided since it was asked for; `taken`, there is no turn.
+    async def acquire(self, queue: str, campaign: str) -> AsyncIterator[Acquired]:
+        """Waits for the queue's lock.
 
-        It is taken by another decision of the campaign that still waits: that one will see all this one could. So no
-        more wait than there are campaigns, however slow the server is.
+        `duplicate` when a queued decision for this campaign will see the same data: it is not waited for again, so
+        that no more decisions queue up than there are campaigns.
         """
-        if campaign in self._waiting:
-            yield "taken"
+        if campaign in self._queued:
+            yield "duplicate"
             return
-        lock = self._deciding.put(queue, self._deciding.get(queue) or anyio.Lock())
-        how: Acquired = "at once"
+        lock = self._locks.put(queue, self._locks.get(queue) or anyio.Lock())
+        self._queued.add(campaign)
         try:
-            lock.acquire_nowait()
-        except anyio.WouldBlock:
-            how = "waited"
-            self._waiting.add(campaign)
-            try:
-                await lock.acquire()
-            finally:
-                self._waiting.discard(campaign)
+            await lock.acquire()
+        finally:
+            self._queued.discard(campaign)
         try:
-            yield how
+            yield "acquired"
         finally:
             lock.release()

@@ -1,7 +1,7 @@
-"""Looks up contacts that are ready here and that the backend has not shown as pending for long, before they are dialed.
+"""Verifies ready contacts that the backend has not listed as pending lately, before they are dialed.
 
-One page of the list is read first, since it tells of many; whoever is not on it is asked for one by one, or, where the
-backend does not show single contacts, looked for in the list.
+The first page of the list is read first: it covers many contacts. The others are requested one by one, or searched for
+in the list when the backend does not show single contacts.
 """
 
 from __future__ import annotations
@@ -20,113 +20,114 @@ from streamdialer.model import CampaignSettings, Contact, normalise_id
 log = logging.getLogger(__name__)
 MAX_CONCURRENT_REQUESTS: Final = 16
 MAX_LIST_READS: Final = 2
-"""Of a list of several pages: they shift while others leave it. Whoever is dropped by mistake comes back with it."""
+"""A list of several pages shifts while it is read. A contact dropped by mistake comes back with the next refill."""
 
 
 class PendingCheck:
-    """Nobody is dialed whom the backend has removed or finished while they were ready here."""
+    """Keeps contacts from being dialed that the backend removed or ended while they were ready here."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     async def confirm(
-        self, campaign: str, settings: CampaignSettings, stale: Sequence[str], asked_ms: int
+        self, campaign: str, settings: CampaignSettings, stale: Sequence[str], stale_since_ms: int
     ) -> int:
-        """How many of the contacts are seen as pending now, or out of the line; the others stay undialed.
+        """How many contacts are settled: known to be pending, or taken out of the line; the others stay undialed.
 
-        `asked_ms` is when they were found to be stale, ledger's. Raises Unreachable once what was learnt is noted.
+        `stale_since_ms` is the ledger time at which they were found to be stale. Raises Unreachable after what was
+        learnt is stored.
         """
         services, missing = self._services, dict.fromkeys(stale)
         listed: list[Contact] = []
         async for page in services.backend.pending(campaign, services.settings.page_size):
             listed = page.contacts
             break
-        pending = [one for one in listed if normalise_id(one.id) in missing]
-        for one in pending:
-            del missing[normalise_id(one.id)]
+        pending = [contact for contact in listed if normalise_id(contact.id) in missing]
+        for contact in pending:
+            del missing[normalise_id(contact.id)]
         await self._load(campaign, settings, pending)
-        seen, gone = len(pending), list[str]()
-        troubles: list[Unreachable] = []
+        settled, gone = len(pending), list[str]()
+        errors: list[Unreachable] = []
         try:
             if missing and await self._shows_contacts(campaign, listed, missing):
-                seen += await self._ask_for(campaign, settings, missing, gone, troubles)
+                settled += await self._request_each(campaign, settings, missing, gone, errors)
             elif missing:
-                seen += await self._look_for(campaign, settings, missing)
+                settled += await self._search_list(campaign, settings, missing)
                 gone = list(missing)
         except Unreachable as error:
-            troubles.append(error)
-        dropped = await services.lists.remove_missing(campaign, asked_ms, gone) if gone else 0
+            errors.append(error)
+        dropped = await services.lists.remove_missing(campaign, stale_since_ms, gone) if gone else 0
         if dropped:
             log.info(
-                "no longer pending in the backend: not dialed",
+                "contacts are no longer pending in the backend: not dialed",
                 extra={"campaign": campaign, "count": dropped, "contacts": ", ".join(gone)},
             )
-        if troubles:
-            raise troubles[0]
-        return seen + dropped
+        if errors:
+            raise errors[0]
+        return settled + dropped
 
     async def _shows_contacts(self, campaign: str, listed: Sequence[Contact], missing: Iterable[str]) -> bool:
-        """Whether a contact can be asked for by its id, tried with one that is there if any is; raises Unreachable."""
+        """Whether the backend shows single contacts, tried with one that it lists if any; raises Unreachable."""
         backend = self._services.backend
         if not backend.shows_contacts:
-            tried = next((normalise_id(one.id) for one in listed), None) or next(iter(missing))
+            tried = next((normalise_id(contact.id) for contact in listed), None) or next(iter(missing))
             try:
                 await backend.contact(campaign, tried)
             except ValueError as error:
                 log.warning("contact cannot be read", extra={"campaign": campaign, "error": str(error)})
         return backend.shows_contacts
 
-    async def _ask_for(
+    async def _request_each(
         self,
         campaign: str,
         settings: CampaignSettings,
         missing: dict[str, None],
         gone: list[str],
-        troubles: list[Unreachable],
+        errors: list[Unreachable],
     ) -> int:
-        """Asks one by one; how many are pending."""
+        """Requests the contacts one by one; how many are pending."""
         pending: list[Contact] = []
-        unasked = iter(missing)
+        to_request = iter(missing)
 
-        async def ask() -> None:
+        async def request_some() -> None:
             try:
-                await self._ask(campaign, unasked, pending, gone)
+                await self._request(campaign, to_request, pending, gone)
             except Unreachable as error:
-                troubles.append(error)
+                errors.append(error)
 
         async with anyio.create_task_group() as tasks:
             for _ in range(min(MAX_CONCURRENT_REQUESTS, len(missing))):
-                tasks.start_soon(ask)
+                tasks.start_soon(request_some)
         await self._load(campaign, settings, pending)
         return len(pending)
 
-    async def _ask(
-        self, campaign: str, unasked: Iterator[str], pending: list[Contact], gone: list[str]
+    async def _request(
+        self, campaign: str, to_request: Iterator[str], pending: list[Contact], gone: list[str]
     ) -> None:
-        for contact in unasked:
+        for contact in to_request:
             try:
-                found = await self._services.backend.contact(campaign, contact, {"pending"})
+                contact_shown = await self._services.backend.contact(campaign, contact, {"pending"})
             except ValueError as error:
                 log.warning(
                     "contact cannot be read and is not dialed",
                     extra={"campaign": campaign, "contact": contact, "error": str(error)},
                 )
                 continue
-            if found is None:
+            if contact_shown is None:
                 gone.append(contact)
             else:
-                pending.append(found)
+                pending.append(contact_shown)
 
-    async def _look_for(self, campaign: str, settings: CampaignSettings, missing: dict[str, None]) -> int:
-        """Reads the list as far as a refill does; how many are on it. They are taken out of `missing`."""
+    async def _search_list(self, campaign: str, settings: CampaignSettings, missing: dict[str, None]) -> int:
+        """Reads the list as far as a refill does; how many are on it. Removes them from `missing`."""
         services, before = self._services, len(missing)
         for _ in range(MAX_LIST_READS):
             pages = 0
             async for page in services.backend.pending(campaign, services.settings.page_size):
                 pages += 1
                 await self._load(campaign, settings, page.contacts)
-                for one in page.contacts:
-                    missing.pop(normalise_id(one.id), None)
+                for contact in page.contacts:
+                    missing.pop(normalise_id(contact.id), None)
                 if not missing or pages == services.settings.refill_max_pages:
                     break
             if not missing or pages == 1:
@@ -135,6 +136,6 @@ class PendingCheck:
 
     async def _load(self, campaign: str, settings: CampaignSettings, contacts: Sequence[Contact]) -> None:
         country, is_preview = settings.country or "", settings.dial_mode == "preview"
-        rows = [load_row(one, country=country, for_preview=is_preview) for one in contacts]
+        rows = [load_row(contact, country=country, for_preview=is_preview) for contact in contacts]
         if rows:
             await self._services.campaigns.load(campaign, rows, settings.max_retries)

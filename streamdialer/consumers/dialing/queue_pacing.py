@@ -1,4 +1,4 @@
-"""What the campaigns of a queue know of each other's pacing, and the queue as pacing sees it."""
+"""What the campaigns of a queue know about each other's pacing, and the queue as pacing sees it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_NAME_CHARS: Final = 80
 
 
 class CampaignPacing(msgspec.Struct, frozen=True, kw_only=True):
-    """What the other campaigns of a queue must know of one campaign's pacing; kept in the ledger."""
+    """What the other campaigns of a queue must know about one campaign's pacing; stored in the ledger."""
 
     mode: DialMode
     ratio: float
@@ -27,7 +27,7 @@ class CampaignPacing(msgspec.Struct, frozen=True, kw_only=True):
     cap: float
     window_h: int
     name: str = ""
-    """What people call the campaign, for whoever looks."""
+    """The campaign's name, for `top` and the dashboard."""
 
     @property
     def calls_per_agent(self) -> float:
@@ -35,7 +35,7 @@ class CampaignPacing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def campaign_pacing(settings: CampaignSettings, *, is_open: bool) -> CampaignPacing:
-    """One campaign's part."""
+    """The pacing of one campaign."""
     cap, window_h = abandon_limit(settings)
     return CampaignPacing(
         mode=settings.dial_mode,
@@ -51,7 +51,7 @@ def campaign_pacing(settings: CampaignSettings, *, is_open: bool) -> CampaignPac
 
 
 def queue_pacing(state: QueueState, campaign: str, settings: CampaignSettings) -> dict[str, CampaignPacing]:
-    """The parts of all campaigns of the queue that have said theirs; the newest of `campaign`, which is dialed."""
+    """The pacing of each campaign of the queue that is registered; of `campaign`, the newest."""
     shared = {
         one.id: msgspec.json.decode(one.pacing, type=CampaignPacing) for one in state.campaigns if one.pacing
     }

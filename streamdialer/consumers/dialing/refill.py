@@ -1,4 +1,4 @@
-"""Brings contacts from the backend into the ledger: those to be dialed, and those only the backend knows to be due."""
+"""Loads contacts from the backend into the ledger: pending ones, due retries, and after a data loss those in a call."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REBUILD_PASSES: Final = 10
 
 
 class RefillResult(msgspec.Struct):
-    """What a look at the backend's list brought."""
+    """What reading the backend's list brought."""
 
     added: int = 0
     invalid: int = 0
@@ -35,7 +35,7 @@ class RefillResult(msgspec.Struct):
     is_whole: bool = False
     """The list was read to its end."""
     refused: Counter[str] = msgspec.field(default_factory=Counter)
-    """Not to be called, or not now, by reason."""
+    """Contacts that may not be called, or not now, by reason."""
 
 
 def _may_return(contact: Contact, plan: RetryPlan, now_ms: int) -> bool:
@@ -45,65 +45,69 @@ def _may_return(contact: Contact, plan: RetryPlan, now_ms: int) -> bool:
 
 
 class Refill:
-    """Reads the head of a campaign's list when few contacts are ready, and now and then anyway."""
+    """Reads the head of a campaign's list when few contacts are ready, and regularly."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._next_look: TTLCache[float] = TTLCache(4 * services.settings.refill_interval_s)
-        self._looking: set[str] = set()
+        self._next_read_s: TTLCache[float] = TTLCache(4 * services.settings.refill_interval_s)
+        self._reading: set[str] = set()
         self.hours = CallingHoursCache(services.settings.timezone)
 
     def is_due(self, campaign: str, ready: int) -> bool:
-        """Whether to look now; a list that brought nothing new is left alone for a while."""
-        if campaign in self._looking:
+        """Whether to read the list now; a list that brought nothing new rests for a while."""
+        if campaign in self._reading:
             return False
         settings, now = self._services.settings, anyio.current_time()
-        looked = self._next_look.get(campaign)
-        if looked is None or now >= looked:
+        next_read_s = self._next_read_s.get(campaign)
+        if next_read_s is None or now >= next_read_s:
             return True
-        return ready < settings.refill_threshold and now >= looked - settings.refill_interval_s
+        return ready < settings.refill_threshold and now >= next_read_s - settings.refill_interval_s
+
+    def age_s(self, campaign: str) -> float | None:
+        """Seconds since the list was last read here; None when it was not."""
+        return self._next_read_s.age_s(campaign)
 
     async def pending(
         self, campaign: str, settings: CampaignSettings, ready: int, now_ms: int
     ) -> RefillResult:
         """Reads pages from the head until enough contacts are ready or the list ends.
 
-        The head is always read first: a contact with a higher priority than those waiting here is seen.
+        It always starts at the head: there stand new contacts with a higher priority than the ready ones.
         Raises Unreachable.
         """
         services, total = self._services, RefillResult()
         wanted = 2 * services.settings.refill_threshold - ready
-        self._looking.add(campaign)
+        self._reading.add(campaign)
         try:
             pages = 0
             async for page in services.backend.pending(campaign, services.settings.page_size):
                 pages += 1
                 await self._load(campaign, settings, page, total, now_ms, reset=False)
-                total.is_whole = not page.more
+                total.is_whole = not page.has_more
                 if total.added >= wanted or pages >= services.settings.refill_max_pages:
                     break
         finally:
-            self._looking.discard(campaign)
-        # Nothing new: the whole pause. Something new: look again as soon as the contacts run low. After trouble (not
-        # here): with the next tick, which says so again.
+            self._reading.discard(campaign)
+        # With new contacts, the list is read again as soon as they run low; without, after the whole pause; after an
+        # error, with the next tick.
         pause_s = services.settings.refill_interval_s
-        self._next_look.put(campaign, anyio.current_time() + (pause_s if total.added else 2 * pause_s))
+        self._next_read_s.put(campaign, anyio.current_time() + (pause_s if total.added else 2 * pause_s))
         return total
 
     async def due_for_retry(self, campaign: str, settings: CampaignSettings, now_ms: int) -> RefillResult:
-        """Contacts that only the backend knows to be due become pending again; raises Unreachable."""
+        """Makes contacts pending again that only the backend knows to be due for a retry; raises Unreachable."""
         services, total, plan = self._services, RefillResult(), retry_plan(settings)
         before = datetime.fromtimestamp(now_ms / 1000, UTC) - timedelta(seconds=settings.retry_delay)
         statuses = ["no_answer", "busy"]
         if (await services.memory.state()).rebuild_epoch:
-            statuses.append("failed")  # Redis knew when they were to be tried again, and has forgotten it
+            statuses.append("failed")  # Redis has lost the time of their retry
         pages = services.backend.due_for_retry(
             campaign, before, settings.max_retries, services.settings.page_size, statuses
         )
         read = 0
         async for page in pages:
             read += 1
-            due = [one for one in page.contacts if _may_return(one, plan, now_ms)]
+            due = [contact for contact in page.contacts if _may_return(contact, plan, now_ms)]
             listed = msgspec.structs.replace(page, contacts=due)
             await self._load(campaign, settings, listed, total, now_ms, reset=True)
             if read >= services.settings.refill_max_pages:
@@ -111,40 +115,38 @@ class Refill:
         return total
 
     async def rebuild(self, campaign: str, settings: CampaignSettings) -> None:
-        """After Redis may have forgotten something: takes the backend's word for who is being called and who is not.
+        """After a data loss: takes over from the backend which contacts are in a call and which are not.
 
-        Raises Unreachable; then it is to be done again.
+        Raises Unreachable; then it must be repeated.
         """
         services, memory, plan = self._services, self._services.memory, retry_plan(settings)
         caps = caps_of(load_pack(settings.rule_pack or "none"), settings)
         mark = (await memory.state()).rebuild_epoch
         await memory.drop_reloadable(campaign)
         is_preview = settings.dial_mode == "preview"
-        held = calm = 0
+        orphaned = quiet_passes = 0
         for _ in range(REBUILD_PASSES):
             found = pages = 0
             async for page in services.backend.in_flight(campaign, services.settings.page_size):
                 if page.unreadable:
-                    raise Unreachable(
-                        f"backend: a contact that is being called cannot be read: {page.unreadable[0]}"
-                    )
+                    raise Unreachable(f"backend: a contact in a call cannot be read: {page.unreadable[0]}")
                 pages += 1
                 rows = [
                     in_flight_row(contact, settings.country or "", for_preview=is_preview)
                     for contact in page.contacts
                 ]
                 found += await memory.hold_in_flight(campaign, rows, plan, caps)
-            held += found
-            calm = 0 if found else calm + 1
-            if calm == (2 if pages > 1 else 1):  # pages shift while the list changes under the reader
+            orphaned += found
+            quiet_passes = 0 if found else quiet_passes + 1
+            if quiet_passes == (2 if pages > 1 else 1):  # pages shift while the list changes under the reader
                 break
         else:
-            raise Unreachable(f"backend: the contacts being called in campaign {campaign} keep changing")
-        self._next_look.pop(campaign)
+            raise Unreachable(f"backend: the contacts in a call of campaign {campaign} keep changing")
+        self._next_read_s.pop(campaign)
         if await memory.mark_rebuilt(campaign, mark):
             log.warning(
-                "Redis may have forgotten calls: the campaign was rebuilt from the backend",
-                extra={"campaign": campaign, "orphaned": held},
+                "campaign rebuilt from the backend: Redis may have lost calls",
+                extra={"campaign": campaign, "orphaned": orphaned},
             )
 
     async def _load(
@@ -174,7 +176,7 @@ class Refill:
         if loaded.invalid:
             names = ", ".join(f"{row.contact} ({row.problem})" for row in rows if row.problem)
             log.warning(
-                "contacts without a phone number that can be called were marked invalid",
+                "contacts without a usable phone number were marked invalid",
                 extra={"campaign": campaign, "contacts": names},
             )
         total.added += loaded.added

@@ -1,4 +1,4 @@
-"""Callbacks: a contact asked to be called at an instant, perhaps by one agent, perhaps on another number."""
+"""Handles `callback_requested`: a contact wants a call at a given time, perhaps from one agent or on another number."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from streamdialer.rules.numbers import read_number
 
 log = logging.getLogger(__name__)
 REFUSED_TEXTS: Final = {
-    "past": "it is more than a day ago",
-    "distant": "it is more than a year ahead",
-    "final": "the contact is not to be called any more",
-    "unknown_campaign": "the campaign was never dialed here, or has been cleaned up",
-    "unknown_contact": "neither this ledger nor the backend knows the contact in this campaign",
+    "past": "the time is more than a day ago",
+    "distant": "the time is more than a year ahead",
+    "final": "the contact may not be called any more",
+    "unknown_campaign": "this campaign was never dialed here, or was cleaned up",
+    "unknown_contact": "neither the ledger nor the backend knows this contact in this campaign",
 }
 CALL_IS_LIVE: Final = frozenset({"dialing", "answered"})
 
 
 def instant_ms(event: CallbackEvent) -> int:
-    """When the callback is asked for, ms since 1970; raises BadEntry."""
+    """The requested time, ms since 1970; raises BadEntry."""
     try:
         instant = datetime.fromisoformat(event.at.strip())
         if instant.tzinfo is None:
@@ -38,18 +38,18 @@ def instant_ms(event: CallbackEvent) -> int:
 
 
 class Callbacks:
-    """Notes callbacks in the ledger."""
+    """Schedules callbacks in the ledger."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     async def schedule(self, event: CallbackEvent, entry: str) -> None:
-        """Raises BadEntry for what can be no callback, Unreachable; `entry` is the event's id."""
+        """Raises BadEntry for a request that cannot be kept, and Unreachable; `entry` is the event's id."""
         number = event.phone_number.strip()
-        country = await self._services.suppression.country_of(event.campaign_id) if number else ""
-        compared = read_number(number, country or self._services.settings.country)
-        if number and compared.problem:
-            raise BadEntry("wrong_number", f"phone_number: {compared.problem}")
+        country = await self._services.country_of(event.campaign_id) if number else ""
+        number_read = read_number(number, country)
+        if number and number_read.problem:
+            raise BadEntry("wrong_number", f"phone_number: {number_read.problem}")
 
         async def request(row: LoadRow | None = None) -> CallbackStatus:
             return await self._services.callbacks.schedule(
@@ -59,40 +59,39 @@ class Callbacks:
                 entry=entry,
                 agent=event.agent_id,
                 phone_number=number,
-                compared=str(compared),
+                compared=str(number_read),
                 row=row,
             )
 
-        noted = await request()
-        if noted == "unknown_contact":  # not loaded yet, or forgotten after its end
+        status = await request()
+        if status == "unknown_contact":  # not loaded yet, or dropped after its end
             row = await self._row_of(event)
-            noted = noted if row is None else await request(row)
+            status = status if row is None else await request(row)
         about = {"campaign": event.campaign_id, "contact": event.contact_id}
-        if noted in REFUSED_TEXTS:
+        if status in REFUSED_TEXTS:
             where = f"(campaign {event.campaign_id}, {event.contact_id}, at {event.at})"
-            raise BadEntry(f"callback_{noted}", f"{REFUSED_TEXTS[noted]} {where}")
-        log.info("callback_requested", extra={**about, "due": event.at, "applied": noted})
+            raise BadEntry(f"callback_{status}", f"{REFUSED_TEXTS[status]} {where}")
+        log.info("callback_requested", extra={**about, "due": event.at, "applied": status})
 
     async def _row_of(self, event: CallbackEvent) -> LoadRow | None:
-        """The contact as the backend shows it, None when it does not; raises Unreachable, BadEntry."""
+        """The contact as the backend shows it, None when it does not know it; raises Unreachable, BadEntry."""
         services, where = self._services, f"(campaign {event.campaign_id}, {event.contact_id})"
         try:
-            found = await services.backend.contact(event.campaign_id, event.contact_id)
+            contact = await services.backend.contact(event.campaign_id, event.contact_id)
         except ValueError as error:
             raise BadEntry(
                 "callback_unreadable_contact", f"the backend's contact: {error} {where}"
             ) from error
-        if found is None:
+        if contact is None:
             return None
-        if found.status in CALL_IS_LIVE:
+        if contact.status in CALL_IS_LIVE:
             raise BadEntry(
                 "callback_unknown_call",
-                f"the backend shows the contact as {found.status}, and no call of it is known here {where}",
+                f"the backend shows the contact as {contact.status}, and no call of it is known here {where}",
             )
-        country = await services.suppression.country_of(event.campaign_id)
-        row = load_row(found, country=country or services.settings.country, for_preview=True)
+        row = load_row(contact, country=await services.country_of(event.campaign_id), for_preview=True)
         problem = row.problem or (
-            "the backend shows the contact as invalid" if found.status == "invalid" else ""
+            "the backend shows the contact as invalid" if contact.status == "invalid" else ""
         )
         if problem:
             raise BadEntry("callback_final", f"{problem} {where}")

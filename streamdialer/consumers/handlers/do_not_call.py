@@ -1,4 +1,4 @@
-"""What a `do_not_call` event does: the number is listed for all campaigns, its contacts leave the line at once."""
+"""Handles `do_not_call`: puts the number on the list for all campaigns and takes its contacts out of the line."""
 
 from __future__ import annotations
 
@@ -14,24 +14,22 @@ from streamdialer.rules.numbers import read_number
 log = logging.getLogger(__name__)
 
 
-async def add_to_dnc(event: DoNotCallEvent, services: Services, wakes: WakeupScheduler) -> None:
-    """Does it; again, it changes nothing. Raises BadEntry for what names nobody."""
+async def add_to_dnc(event: DoNotCallEvent, services: Services, wakeups: WakeupScheduler) -> None:
+    """Idempotent. Raises BadEntry for an event that names no contact and no number that can be read."""
     suppression, why = services.suppression, f"event {event.reason}".strip()
-    country = await suppression.country_of(event.campaign_id) if event.campaign_id else ""
-    country = country or services.settings.country
-    given = read_number(event.phone_number, country)
-    numbers = [given] if given.digits else []
+    number = read_number(event.phone_number, await services.country_of(event.campaign_id))
+    numbers = [number] if number.digits else []
     campaigns = await suppression.suppress(numbers, why)
     if event.contact_id and event.campaign_id:
-        own = await suppression.suppress_contact(event.campaign_id, event.contact_id, why)
-        campaigns |= await suppression.suppress([read_number(number) for number in own], why)
+        contact_numbers = await suppression.suppress_contact(event.campaign_id, event.contact_id, why)
+        campaigns |= await suppression.suppress([read_number(digits) for digits in contact_numbers], why)
         campaigns.add(event.campaign_id)
-    elif given.problem:
+    elif number.problem:
         raise BadEntry(
-            "no_phone_number", f"phone_number is {mask_number(event.phone_number)!r}: {given.problem}"
+            "no_phone_number", f"phone_number is {mask_number(event.phone_number)!r}: {number.problem}"
         )
-    for campaign in campaigns:  # a place may have become free
-        wakes.queue(await wakes.queue_of(campaign))
+    for campaign in campaigns:  # a call may be possible instead
+        wakeups.queue(await wakeups.queue_of(campaign))
     log.info(
         event.type,
         extra={

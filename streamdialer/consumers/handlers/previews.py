@@ -1,4 +1,4 @@
-"""Preview mode: an agent asks for a contact, sees it, and takes or skips it. Nothing is dialed before that."""
+"""Handles preview events: an agent requests a contact, sees it, and accepts or skips it. Only then is it dialed."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ MAX_TRIES: Final = 5
 
 
 class Previews:
-    """Handles what agents of preview campaigns say; the answers go to the stream of previews."""
+    """Answers the agents of preview campaigns; the answers go to the stream of previews."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._campaigns = CampaignCache(services)
-        self._confirming = PendingCheck(services)
+        self._pending_check = PendingCheck(services)
         self._trunks = Trunks(services)
 
     async def handle(self, event: PreviewEvent, entry: str) -> None:
-        """`entry` is the event's id. What cannot be done is told to the agent, and is no bad entry."""
+        """`entry` is the event's id. The agent gets a refusal as an answer: it is no bad entry."""
         if event.type == "preview_skipped":
             outcome = await self._services.previews.skip(event, entry)
         else:
@@ -54,8 +54,8 @@ class Previews:
             settings = await self._campaigns.settings_of(event.campaign_id)
             if settings.dial_mode == "preview":
                 hours = calling_hours(settings, self._services.settings.timezone, await self._now_ms())
-                ask = previews.offer if event.type == "preview_requested" else previews.accept
-                return await self._answer(partial(ask, event, entry), event.campaign_id, settings, hours)
+                request = previews.offer if event.type == "preview_requested" else previews.accept
+                return await self._answer(partial(request, event, entry), event.campaign_id, settings, hours)
             reason, detail = "not_preview", f"campaign {event.campaign_id} is not in preview mode"
         except CampaignError as error:
             reason, detail = "invalid_campaign", str(error)
@@ -66,23 +66,23 @@ class Previews:
 
     async def _answer(
         self,
-        ask: Callable[[PreviewLimits], Awaitable[str | PreviewMissing]],
+        request: Callable[[PreviewLimits], Awaitable[str | PreviewMissing]],
         campaign: str,
         settings: CampaignSettings,
         hours: CallingHours,
     ) -> str:
-        """Asks again with what the ledger needs to know of the contacts. Raises Unreachable."""
-        given: MissingHours | None = None
+        """Repeats the request with what the ledger said it lacked. Raises Unreachable."""
+        missing: MissingHours | None = None
         for _ in range(MAX_TRIES):
-            answer = await ask(await self._terms(campaign, settings, hours, given))
+            answer = await request(await self._terms(campaign, settings, hours, missing))
             if isinstance(answer, str):
                 return answer
-            given = answer.missing or given
+            missing = answer.missing or missing
             if answer.trunk_changed:
                 await self._trunks.refresh_members(settings)
             if answer.stale:
-                await self._confirming.confirm(campaign, settings, answer.stale, answer.ledger_ms)
-        raise Unreachable("backend: the contacts to be shown keep changing")
+                await self._pending_check.confirm(campaign, settings, answer.stale, answer.ledger_ms)
+        raise Unreachable("backend: the contacts to show keep changing")
 
     async def _terms(
         self,
@@ -92,7 +92,7 @@ class Previews:
         missing: MissingHours | None = None,
     ) -> PreviewLimits:
         now_ms = await self._now_ms()
-        opening = hours.window.around(now_ms)
+        opening = hours.window.opening_at(now_ms)
         contacts, zones = (missing.contacts, missing.zones) if missing else ({}, {})
         return PreviewLimits(
             open_until_ms=opening.until_ms if opening.is_open else 0,
@@ -100,7 +100,7 @@ class Previews:
             max_concurrent=settings.max_concurrent_calls,
             hours=build_zone_hours(hours, contacts, zones, now_ms),
             caps=caps_of(hours.pack, settings),
-            pace=self._trunks.pace_of(campaign, settings),
+            pace=self._trunks.rate_limits_of(campaign, settings),
         )
 
     async def _now_ms(self) -> int:

@@ -1,7 +1,7 @@
-// Keeps what is shown fresh: fetches the page again and changes what has changed, so that focus, ticks and place stay.
+// Keeps the page fresh: fetches it again and changes only what differs, so that focus, checkboxes and scrolling stay.
 "use strict";
 
-// A form that is sent twice within three seconds was meant once: a double click.
+// A form sent again within three seconds is a double click: send it once.
 const sent = new WeakMap();
 document.addEventListener("submit", (event) => {
   if (event.timeStamp < sent.get(event.target) + 3000) event.preventDefault();
@@ -13,59 +13,59 @@ document.addEventListener("submit", (event) => {
   const offline = document.getElementById("offline");
   if (!live) return;
 
-  // Not `.id`: a form gives its field of that name.
+  // Not `.id`: on a form that is its field named id.
   const idOf = (node) => node.getAttribute?.("id");
-  const alike = (here, wanted) => here.nodeName === wanted.nodeName && !idOf(here) && !idOf(wanted);
+  const isReusable = (node, target) => node.nodeName === target.nodeName && !idOf(node) && !idOf(target);
 
-  // Takes it out; returns what came after it.
-  function without(gone) {
-    const next = gone.nextSibling;
-    gone.remove();
+  // Removes the node; returns its next sibling.
+  function removed(node) {
+    const next = node.nextSibling;
+    node.remove();
     return next;
   }
 
-  // Makes `here` what `wanted` is; elements with an id stay the same element wherever they go.
-  function become(here, wanted) {
-    if (here.nodeType !== Node.ELEMENT_NODE) {
-      if (here.nodeValue !== wanted.nodeValue) here.nodeValue = wanted.nodeValue;
+  // Makes `node` equal to `target`; an element with an id stays the same element wherever it moves.
+  function morph(node, target) {
+    if (node.nodeType !== Node.ELEMENT_NODE) {
+      if (node.nodeValue !== target.nodeValue) node.nodeValue = target.nodeValue;
       return;
     }
-    for (const { name } of [...here.attributes]) {
-      if (!wanted.hasAttribute(name)) here.removeAttribute(name);
+    for (const { name } of [...node.attributes]) {
+      if (!target.hasAttribute(name)) node.removeAttribute(name);
     }
-    for (const { name, value } of wanted.attributes) {
-      if (here.getAttribute(name) !== value) here.setAttribute(name, value);
+    for (const { name, value } of target.attributes) {
+      if (node.getAttribute(name) !== value) node.setAttribute(name, value);
     }
-    let child = here.firstChild;
-    const wantedIds = new Set([...wanted.children].map(idOf).filter(Boolean));
-    for (const next of [...wanted.childNodes]) {
-      const known = idOf(next) ? [...here.children].find((each) => idOf(each) === idOf(next)) : null;
-      // What is gone goes first: then what stays need not move, and moving takes the focus away.
-      while (child && child !== known && !wantedIds.has(idOf(child)) && (known || idOf(child))) child = without(child);
+    let child = node.firstChild;
+    const targetIds = new Set([...target.children].map(idOf).filter(Boolean));
+    for (const next of [...target.childNodes]) {
+      const known = idOf(next) ? [...node.children].find((each) => idOf(each) === idOf(next)) : null;
+      // Remove first what is gone: then the rest need not move, and moving an element takes its focus away.
+      while (child && child !== known && !targetIds.has(idOf(child)) && (known || idOf(child))) child = removed(child);
       if (known && known !== child) {
-        here.insertBefore(known, child);
-        become(known, next);
-      } else if (child && (known || alike(child, next))) {
+        node.insertBefore(known, child);
+        morph(known, next);
+      } else if (child && (known || isReusable(child, next))) {
         const present = child;
         child = child.nextSibling;
-        become(present, next);
+        morph(present, next);
       } else {
-        here.insertBefore(document.importNode(next, true), child);
+        node.insertBefore(document.importNode(next, true), child);
       }
     }
-    while (child) child = without(child);
+    while (child) child = removed(child);
   }
 
   async function refresh() {
     try {
-      const answer = await fetch(location.href, { headers: { "X-Live": "1" }, cache: "no-store", signal: AbortSignal.timeout(10000) });
-      if (answer.redirected || answer.status === 404) {
+      const response = await fetch(location.href, { headers: { "X-Live": "1" }, cache: "no-store", signal: AbortSignal.timeout(10000) });
+      if (response.redirected || response.status === 404) {
         location.reload();
         return;
       }
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
       const fresh = page.getElementById("live");
-      if (fresh) become(live, fresh);
+      if (fresh) morph(live, fresh);
       offline.hidden = fresh !== null;
     } catch {
       offline.hidden = false;

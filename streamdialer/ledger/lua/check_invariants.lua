@@ -25,7 +25,7 @@ if earliest < math.huge then
 end
 
 local IN_CALL = { reserved = true, dialing = true, connected = true, orphaned = true }
-local PLACE_OF = {
+local STATE_OF_ATTEMPT = {
   reserved = 'reserved', sent = 'dialing', ringing = 'dialing', answered = 'connected', orphaned = 'orphaned',
 }
 for state, set in pairs(states) do
@@ -35,9 +35,9 @@ for state, set in pairs(states) do
     expect('record', contact, says == state, 'it is in ' .. state .. ', its record says ' .. says)
     if record then
       local newest = record.h and record.h[#record.h]
-      local state = newest and newest.s or 'none'
-      expect('attempt', contact, PLACE_OF[state] == (IN_CALL[state] and state or nil),
-        'it is in ' .. state .. ', its newest attempt is ' .. state)
+      local attempt_state = newest and newest.s or 'none'
+      expect('attempt', contact, STATE_OF_ATTEMPT[attempt_state] == (IN_CALL[state] and state or nil),
+        'it is in ' .. state .. ', its newest attempt is ' .. attempt_state)
       local may_be_called = state == 'ready' or state == 'previewing' or state == 'reserved' or state == 'deferred'
       expect('suppressed', contact, not (record.dnc and may_be_called), 'not to be called, and in ' .. state)
     end

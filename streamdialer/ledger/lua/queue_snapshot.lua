@@ -7,7 +7,7 @@
 -- Returns JSON {now, free, busy, polled, campaigns: [{id, status, ready = without callbacks whose agent is not free, placed, connected, served, pacing, held, and with
 --   '1' ringing (since, ms), people, abandoned}], and with '1' talking, wrapping (since, ms), waiting, learning?, version, read,
 --   seen: [[what, at, took, campaign]]} or "queue_changed": the campaigns of the queue are not those passed
--- uses: clock agent_callback_order
+-- uses: clock agent_callback_order abandon_window
 local ledger_ms, server_ms = ledger_clock(KEYS[7])
 local is_adaptive, deadline_ms = ARGV[1] == '1', tonumber(ARGV[2])
 local members = redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES')
@@ -21,38 +21,13 @@ end
 
 local function list(values) return #values > 0 and values or cjson.empty_array end
 
--- People and abandoned calls of the last hours; fields as `lib/attempts.lua` writes them.
-local function window(totals, hours)
-  local first = math.floor(ledger_ms / 3600000) - hours + 1
-  local sums = {}
-  for _, letter in ipairs({ 'p', 'b' }) do
-    local fields, sum = {}, 0
-    for hour = first, first + hours - 1 do fields[#fields + 1] = letter .. hour % 744 end
-    for i, value in ipairs(redis.call('HMGET', totals, unpack(fields))) do
-      local stored = tonumber(value or 0)
-      if math.floor(stored / 1000000) == first + i - 1 then sum = sum + stored % 1000000 end
-    end
-    sums[letter] = sum
-  end
-  return sums.p, sums.b
-end
-
--- Contacts that may be placed: of the callbacks that stand aside, one for each free agent, and those past their grace.
-local function placeable(ready, agent_callbacks)
-  local aside = redis.call('ZCOUNT', ready, '(' .. aside_until(server_ms), '+inf')
-  if aside > 0 then
-    for _, agent in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do aside = aside - #agent_callback_names(agent_callbacks, agent, 1) end
-  end
-  return redis.call('ZCARD', ready) - math.max(0, aside)
-end
-
 local campaigns = {}
 for i = 3, #ARGV, 2 do
   local id, at = ARGV[i], 12 + (i - 3) / 2 * 7
   local one = {
     id = id,
     status = redis.call('HGET', KEYS[at], 'status') or '',
-    ready = placeable(KEYS[at + 1], KEYS[at + 6]),
+    ready = count_placeable(KEYS[at + 1], KEYS[at + 6], KEYS[1], server_ms),
     placed = redis.call('ZCARD', KEYS[at + 2]) + redis.call('ZCARD', KEYS[at + 3]),
     connected = redis.call('ZCARD', KEYS[at + 4]),
     served = served[id] or 0,
@@ -64,7 +39,7 @@ for i = 3, #ARGV, 2 do
     for k = 2, #sent, 2 do ringing[#ringing + 1] = tonumber(sent[k]) - deadline_ms end
     for _ = 1, redis.call('ZCARD', KEYS[at + 2]) do ringing[#ringing + 1] = ledger_ms end -- reserved: about to ring
     one.ringing = list(ringing)
-    one.people, one.abandoned = window(KEYS[at + 5], tonumber(ARGV[i + 1]))
+    one.people, one.abandoned = abandon_window(KEYS[at + 5], ledger_ms, tonumber(ARGV[i + 1]))
   end
   campaigns[#campaigns + 1] = one
 end

@@ -1,7 +1,18 @@
--- A dial tick is being run: the next wake-up of its campaign may add another.
--- KEYS 1 waiting ticks
+-- Starts a dial tick: the next wake-up of its campaign may add another, and the tick learns what it must refresh first.
+-- KEYS 1 waiting ticks, 2 public hash, 3 directory, 4 ready, 5 queue's state, 6 server, 7 callbacks that stand aside, 8 queue's
+--   free agents
 -- ARGV campaign, tick id
--- Returns Redis time, ms
-if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
-local time = redis.call('TIME')
-return time[1] * 1000 + math.floor(time[2] / 1000)
+-- Returns JSON {server_ms, ledger_ms, status?, queue = '' when the campaign is not known, ready = that may be placed,
+--   agents_polled_ms = when the queue's agent list was asked for, 0 = it must be read}
+-- uses: clock agent_callback_order
+local campaign = ARGV[1]
+if redis.call('HGET', KEYS[1], campaign) == ARGV[2] then redis.call('HDEL', KEYS[1], campaign) end
+local ledger_ms, server_ms = ledger_clock(KEYS[6])
+return cjson.encode({
+  server_ms = server_ms,
+  ledger_ms = ledger_ms,
+  status = redis.call('HGET', KEYS[2], 'status') or nil,
+  queue = redis.call('HGET', KEYS[3], campaign) or '',
+  ready = count_placeable(KEYS[4], KEYS[7], KEYS[8], server_ms),
+  agents_polled_ms = tonumber(redis.call('HGET', KEYS[5], 'polled') or 0),
+})

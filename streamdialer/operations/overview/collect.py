@@ -13,7 +13,7 @@ from streamdialer.broker.heartbeat import Replica, read_replicas
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
-from streamdialer.ledger.metrics import HOURS_PER_SCRIPT, Rate, abandon_rates
+from streamdialer.ledger.abandon_rates import AbandonCounts, read_abandon_counts
 from streamdialer.ledger.samples import Sample, read_samples
 from streamdialer.model import TickResult
 from streamdialer.operations.campaigns import CampaignRow, campaign_rows, sort_campaign_ids
@@ -151,35 +151,30 @@ def _queue(
     )
 
 
-async def _rates(scripts: Scripts, keys: Keys, details: dict[str, _Details]) -> dict[str, Rate]:
-    """As many as may be summed in one reading, one script after the other."""
-    rates: dict[str, Rate] = {}
-    left_h, batch = RATES_HOURS, dict[str, int]()
+async def _rates(scripts: Scripts, keys: Keys, details: dict[str, _Details]) -> dict[str, AbandonCounts]:
+    """As many as may be summed in one reading."""
+    windows_h, left_h = dict[str, int](), RATES_HOURS
     for campaign, detail in details.items():
-        if detail.pacing is None or detail.pacing.window_h > left_h:
-            continue
-        if batch and sum(batch.values()) + detail.pacing.window_h > HOURS_PER_SCRIPT:
-            rates |= await abandon_rates(scripts, keys, batch)
-            batch = {}
-        batch[campaign] = detail.pacing.window_h
-        left_h -= detail.pacing.window_h
-    return rates | (await abandon_rates(scripts, keys, batch) if batch else {})
+        if detail.pacing is not None and detail.pacing.window_h <= left_h:
+            windows_h[campaign] = detail.pacing.window_h
+            left_h -= detail.pacing.window_h
+    return await read_abandon_counts(scripts, keys, windows_h)
 
 
 def _campaign(
-    row: CampaignRow, detail: _Details, agents: Agents, rate: Rate | None, now_ms: int
+    row: CampaignRow, detail: _Details, agents: Agents, counts: AbandonCounts | None, now_ms: int
 ) -> CampaignOverview:
     pacing = detail.pacing
     mode = "" if pacing is None else "adaptive" if pacing.is_adaptive else pacing.mode
     stands = dial_status(str(row.campaign_id), row.status or None, detail.newest, now_ms)
     abandoning = None
-    if pacing is not None and rate is not None:
+    if pacing is not None and counts is not None:
         abandoning = AbandonRate(
-            people=rate.people,
-            abandoned=rate.abandoned,
+            people=counts.people,
+            abandoned=counts.abandoned,
             cap=pacing.cap,
             window_h=pacing.window_h,
-            rate=rate.abandoned / rate.people if rate.people else 0.0,
+            rate=counts.rate,
         )
     calls, answered = row.totals["total_calls"], row.totals["answered_calls"]
     samples = detail.samples

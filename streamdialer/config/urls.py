@@ -1,0 +1,237 @@
+"""Addresses of servers: one parser of Redis URLs, one check of HTTP URLs, one masker for both.
+
+A raw `/`, `?`, `#` in a password, or an `@` in a password of the query, is refused: such a URL can be read in two
+ways. Percent-encoded, all of them work.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, cast, get_args
+from typing import Literal as Choice
+from urllib.parse import unquote, unquote_plus
+
+import msgspec
+from msgspec import Meta
+
+from streamdialer.errors import SettingsError
+
+MASK: Final = "****"
+
+RedisScheme = Choice["redis", "rediss", "unix", "redis+sentinel", "redis+cluster"]
+
+_FORMS: Final[dict[RedisScheme, str]] = {
+    "redis": "redis://host:port/db",
+    "rediss": "rediss://host:port/db",
+    "unix": "unix:///path",
+    "redis+sentinel": "redis+sentinel://host:port,host:port/service",
+    "redis+cluster": "redis+cluster://host:port,host:port",
+}
+REDIS_URL_FORMS: Final = f"{', '.join(list(_FORMS.values())[:-1])} or {_FORMS['redis+cluster']}"
+HTTP_URL_FORMS: Final = "http://host:port or https://host:port"
+
+_Whole = Annotated[int, Meta(ge=0)]
+_Seconds = Annotated[float, Meta(gt=0)]
+_OPTIONS: Final[dict[str, Any]] = {
+    "db": _Whole,
+    "username": str,
+    "password": str,
+    "protocol": Choice[2, 3],
+    "client_name": str,
+    "max_connections": Annotated[int, Meta(ge=1)],
+    "socket_timeout": _Seconds,
+    "socket_connect_timeout": _Seconds,
+    "socket_keepalive": bool,
+    "health_check_interval": _Whole,
+    "ssl_ca_certs": str,
+    "ssl_ca_path": str,
+    "ssl_certfile": str,
+    "ssl_cert_reqs": Choice["none", "optional", "required"],
+    "ssl_check_hostname": bool,
+    "ssl_ciphers": str,
+    "ssl_keyfile": str,
+    "ssl_password": str,
+}
+"""What may follow the `?`: options of the client library, those that begin with ssl_ only for rediss."""
+_SECRET_OPTIONS: Final = {"username", "password", "ssl_password"}
+
+_URL: Final = re.compile(
+    r"(?:(?P<scheme>[^:/?#]*)://)?(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:\#.*)?",
+    re.DOTALL,
+)
+_HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^\s:@,\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
+_NO_PORT: Final = re.compile(r":(?!\d{1,5}(?:,|$))[^,\]]*(?=,|$)")
+"""What stands where a port belongs and is none: perhaps a password without its host."""
+
+
+class RedisUrl(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of a Redis URL, decoded."""
+
+    scheme: RedisScheme
+    hosts: list[tuple[str, int]]
+    """The server, the sentinels or the nodes; none for a socket."""
+    socket: str = ""
+    """The path of a Unix socket."""
+    service: str = ""
+    """What the sentinels call the group of servers."""
+    database: int
+    credentials: dict[str, str]
+    """`username` and `password`, those that are set."""
+    options: dict[str, str | int | float | bool]
+
+
+class _Parts(msgspec.Struct, frozen=True):
+    """A URL split as RFC 3986 does it; not decoded."""
+
+    scheme: str
+    login: str
+    """User and password; all of it may be a password."""
+    hosts: str
+    path: str
+    query: str
+    is_ambiguous: bool
+    """An @ stands behind the host, or there is a #: a password may reach to there."""
+
+
+def _split(text: str) -> _Parts:
+    match = cast("re.Match[str]", _URL.fullmatch(text))
+    login, _, hosts = match["authority"].rpartition("@")
+    return _Parts(
+        (match["scheme"] or "").lower(),
+        login,
+        hosts,
+        match["path"],
+        match["query"] or "",
+        "@" in text[match.end("authority") :] or "#" in text,
+    )
+
+
+def mask_url(text: str) -> str:
+    """`text` without its password, also when it is no URL; a user without a password counts as a password."""
+    parts = _split(text)
+    start = text.partition("://")[0] + "://" if "://" in text else ""
+    if parts.is_ambiguous:
+        return start + MASK
+    login = parts.login
+    if login:
+        user, colon, _ = login.partition(":")
+        login = f"{user}:{MASK}@" if colon else f"{MASK}@"
+    query = "&".join(map(_mask_option, parts.query.split("&"))) if parts.query else ""
+    hosts = _NO_PORT.sub(f":{MASK}", parts.hosts)
+    return f"{start}{login}{hosts}{parts.path}{'?' if query else ''}{query}"
+
+
+def _mask_option(option: str) -> str:
+    """Only a value that can be no secret is shown, and only a name that we know."""
+    name = option.partition("=")[0]
+    known = unquote_plus(name).lower()
+    if known not in _OPTIONS:
+        return MASK
+    return f"{name}={MASK}" if known in _SECRET_OPTIONS else option
+
+
+def parse_redis_url(text: str) -> RedisUrl:
+    """The parts of `text`; raises SettingsError that says what is wrong and what would be right."""
+    try:
+        return _parse(text)
+    except ValueError as error:
+        raise SettingsError(f"REDIS_URL: got {mask_url(text)!r}, takes {error}") from None
+
+
+def validate_redis_url(text: str) -> str | None:
+    """What REDIS_URL takes, when `text` is not that; None when it is fine."""
+    try:
+        _parse(text)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def validate_http_url(text: str) -> str | None:
+    """What a base URL takes, when `text` is not that; None when it is fine."""
+    parts = _split(text)
+    is_fine = (
+        parts.scheme in ("http", "https")
+        and not re.search(r"[\s?#]", text)
+        and _read_host(parts.hosts, 80) is not None
+    )
+    return None if is_fine else HTTP_URL_FORMS
+
+
+def _parse(text: str) -> RedisUrl:
+    """Raises ValueError with what would be right, and in brackets what is wrong; never with a part of `text`."""
+    parts = _split(text)
+    if parts.scheme not in get_args(RedisScheme):
+        raise ValueError(REDIS_URL_FORMS)
+    scheme = cast("RedisScheme", parts.scheme)
+    try:
+        return _parse_parts(text, scheme, parts)
+    except ValueError as error:
+        raise ValueError(f"{_FORMS[scheme]} ({error})") from None
+
+
+def _parse_parts(text: str, scheme: RedisScheme, parts: _Parts) -> RedisUrl:
+    if re.search(r"\s", text):
+        raise ValueError("it has a blank")
+    if parts.is_ambiguous:
+        raise ValueError("write / ? # @ in a password as %2F %3F %23 %40")
+    user, _, password = parts.login.partition(":")
+    options = _read_options(parts.query, scheme)
+    credentials = {"username": unquote(user), "password": unquote(password)}
+    for name in credentials:
+        value = options.pop(name, "")
+        credentials[name] = credentials[name] or str(value)
+    hosts, socket, service, database = _read_location(scheme, parts)
+    database = int(options.pop("db", database))
+    if scheme == "redis+cluster" and database:
+        raise ValueError("a cluster has database 0 only")
+    return RedisUrl(
+        scheme=scheme,
+        hosts=hosts,
+        socket=socket,
+        service=service,
+        database=database,
+        credentials={name: value for name, value in credentials.items() if value},
+        options=options,
+    )
+
+
+def _read_location(scheme: RedisScheme, parts: _Parts) -> tuple[list[tuple[str, int]], str, str, int]:
+    """Hosts, socket, service and database."""
+    if scheme == "unix":
+        if parts.hosts or parts.path in ("", "/"):
+            raise ValueError("the path of the socket begins with the third /")
+        return [], unquote(parts.path), "", 0
+    names = parts.hosts.split(",") if scheme in ("redis+sentinel", "redis+cluster") else [parts.hosts]
+    hosts = [_read_host(name, 26379 if scheme == "redis+sentinel" else 6379) for name in names]
+    if None in hosts:
+        raise ValueError("a host is missing, or a port is no number from 1 to 65535")
+    service, database = "", parts.path.strip("/")
+    if scheme == "redis+sentinel":
+        service, _, database = database.partition("/")
+        if not service:
+            raise ValueError("the service is missing")
+    if database and not (database.isascii() and database.isdecimal()):
+        raise ValueError("the database is no number")
+    return [host for host in hosts if host], "", unquote(service), int(database or 0)
+
+
+def _read_host(text: str, default_port: int) -> tuple[str, int] | None:
+    """`host` or `host:port`; an IPv6 address stands in brackets."""
+    match = _HOST.fullmatch(text)
+    port = int(match["port"] or default_port) if match else 0
+    return (match["v6"] or match["name"], port) if match and 0 < port < 65536 else None
+
+
+def _read_options(query: str, scheme: RedisScheme) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    names = [name for name in _OPTIONS if scheme == "rediss" or not name.startswith("ssl_")]
+    for option in filter(None, query.split("&")):
+        name, _, value = (unquote_plus(part) for part in option.partition("="))
+        if name not in names:
+            raise ValueError(f"an option is none of {', '.join(names)}")
+        try:
+            options[name] = msgspec.convert(value, _OPTIONS[name], strict=False)
+        except msgspec.ValidationError:
+            raise ValueError(f"the option {name} cannot be that") from None
+    return options

@@ -1,0 +1,135 @@
+"""The value of a setting: read from text, checked, and shown without secrets."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final, Literal, cast, get_args, get_type_hints
+
+import msgspec
+from msgspec import inspect
+
+from streamdialer.config.dashboard_users import validate_users
+from streamdialer.config.settings import NAMES, SECRETS, Settings
+from streamdialer.config.urls import MASK, mask_url, validate_http_url, validate_redis_url
+from streamdialer.errors import CampaignError, SettingsError
+from streamdialer.rules import pack_names
+from streamdialer.rules.numbers import is_country
+from streamdialer.rules.zone_clock import read_zone
+
+Origin = Literal["default", "environment", ".env", "option"]
+
+
+class Field(msgspec.Struct, frozen=True):
+    """One field of `Settings` as its annotation declares it."""
+
+    name: str
+    hint: Any
+    """The type that msgspec converts to."""
+    bounds: inspect.Type
+    default: object
+    description: str
+
+
+def _fields() -> dict[str, Field]:
+    hints = get_type_hints(Settings, include_extras=True)
+    fields = {}
+    for declared in cast("inspect.StructType", inspect.type_info(Settings)).fields:
+        annotated = cast("inspect.Metadata", declared.type)
+        description = str((annotated.extra_json_schema or {})["description"])
+        fields[declared.name] = Field(
+            declared.name, hints[declared.name], annotated.type, declared.default, description
+        )
+    return fields
+
+
+FIELDS: Final = _fields()
+
+
+def convert(field: Field, raw: object, origin: Origin) -> Any:
+    """The value in the field's type; raises SettingsError that says what the setting takes."""
+    value = raw.lower() if isinstance(field.bounds, inspect.BoolType) and isinstance(raw, str) else raw
+    if choices := _choices(field):
+        value = {choice.casefold(): choice for choice in choices}.get(str(raw).casefold(), raw)
+    try:
+        converted = msgspec.convert(value, field.hint, strict=False)
+    except msgspec.ValidationError:
+        expected: str | None = _expected(field)
+    else:
+        is_number = not isinstance(converted, float) or math.isfinite(converted)
+        expected = _expected_text(field.name, str(converted)) if is_number else _expected(field)
+    if expected:
+        where = " from .env" if origin == ".env" else ""
+        raise SettingsError(f"{NAMES[field.name]}: got {display(field.name, raw)!r}{where}, takes {expected}")
+    return converted
+
+
+def display(name: str, value: object) -> str:
+    """A value for people: secrets are masked, numbers look as people type them."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    if name in SECRETS:
+        return MASK if text else ""
+    return mask_url(text) if name.endswith("_url") else text
+
+
+def _choices(field: Field) -> tuple[str, ...]:
+    """The words a field takes, in the order of their declaration; none for a field that takes other values."""
+    return get_args(get_args(field.hint)[0]) if isinstance(field.bounds, inspect.LiteralType) else ()
+
+
+def _expected(field: Field) -> str:
+    """What a field takes, from its type and bounds."""
+    if choices := _choices(field):
+        return f"one of {', '.join(choices)}"
+    match field.bounds:
+        case inspect.IntType() | inspect.FloatType() as number:
+            noun = "an integer" if isinstance(number, inspect.IntType) else "a number"
+            unit = " of seconds" if re.search("(?<!_per)_s$", field.name) else ""
+            limits = [
+                f"{word} {limit:g}"
+                for word, limit in (
+                    ("above", number.gt),
+                    ("of at least", number.ge),
+                    ("below", number.lt),
+                    ("at most", number.le),
+                )
+                if limit is not None
+            ]
+            return f"{noun}{unit} {' and '.join(limits)}".rstrip()
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.StrType(min_length=int(least)):
+            return f"text of at least {least} characters"
+        case _:
+            return "text"
+
+
+def _expected_text(name: str, text: str) -> str | None:
+    """What a text setting takes, when `text` is not that; None when it is right."""
+    match name:
+        case "redis_url":
+            return validate_redis_url(text)
+        case "backend_url" | "dialer_api_url":
+            return validate_http_url(text)
+        case "timezone":
+            return None if _is_zone(text) else "an IANA time zone such as America/Bogota"
+        case "rule_pack":
+            return None if text in pack_names() else f"one of {', '.join(pack_names())}"
+        case "country":
+            return None if is_country(text) else "an ISO 3166 code of two letters such as CO"
+        case "dashboard_users":
+            return validate_users(text)
+        case "backend_login_path":
+            return None if text.startswith("/") else "a path that begins with /"
+        case _:
+            return None
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        read_zone(name)
+    except CampaignError:
+        return False
+    return True

@@ -1,0 +1,83 @@
+"""The decision of a dial tick: from its inputs to the claim it asks for. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from streamdialer.consumers.dialing.adaptive import AdaptiveResult, adapt
+from streamdialer.consumers.dialing.inputs import DialInputs
+from streamdialer.consumers.dialing.queue_pacing import snapshot_of
+from streamdialer.ledger import ClaimRequest
+from streamdialer.pacing import Decision, calls_per_agent, decide
+from streamdialer.rules import caps_of
+
+CLAIM_BATCH: Final = 500
+
+
+class DialDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """What one try of a dial tick wants."""
+
+    fixed: Decision
+    """By the campaign's mode and ratio."""
+    adaptive: AdaptiveResult | None = None
+    """By adaptive pacing, where it decides or shadows."""
+    is_new: bool = False
+    """Adaptive pacing decided in this try; what it learnt is to be saved."""
+    needs_timer: bool = False
+    """Adaptive pacing must decide again soon, whatever happens."""
+    claim: ClaimRequest | None
+    """None: adaptive pacing has decided a moment ago."""
+
+    def without_adaptive(self) -> DialDecision:
+        """The decision when another process has decided for the queue meanwhile."""
+        claim = None if self.needs_timer else self.claim
+        return msgspec.structs.replace(self, adaptive=None, is_new=False, claim=claim)
+
+
+def decide_claim(inputs: DialInputs, token: str, before: DialDecision | None = None) -> DialDecision:
+    """How many calls the campaign may have in flight, and under which limits; `token` names the claim.
+
+    `before` is the decision of an earlier try of this tick: adaptive pacing decides once per tick.
+    """
+    campaign, queue = inputs.campaign, inputs.queue
+    is_adaptive = campaign.settings.is_adaptive
+    fixed = decide(snapshot_of(queue, inputs.pacing), campaign.id)
+    claim = _claim(inputs, token, fixed.level)
+    if not inputs.wants_adaptive:
+        return DialDecision(fixed=fixed, claim=claim)
+    if is_adaptive and not next(state.ready for state in queue.campaigns if state.id == campaign.id):
+        # Nothing to decide, and no timer: the observations wait for the next decision.
+        return DialDecision(fixed=fixed, claim=msgspec.structs.replace(claim, level=0))
+    earlier = before.adaptive if before else None
+    adaptive = earlier or adapt(queue, campaign.id, inputs.pacing, inputs.time_scale)
+    is_new = adaptive is not None and earlier is None
+    if not is_adaptive:  # a shadow: it decides for the record only
+        return DialDecision(fixed=fixed, adaptive=adaptive, is_new=is_new, claim=claim)
+    adapted = adaptive.apply_to(claim) if adaptive else None
+    return DialDecision(fixed=fixed, adaptive=adaptive, is_new=is_new, needs_timer=True, claim=adapted)
+
+
+def _claim(inputs: DialInputs, token: str, level: int) -> ClaimRequest:
+    campaign, queue, pacing = inputs.campaign, inputs.queue, inputs.pacing
+    settings = campaign.settings
+    return ClaimRequest(
+        token=token,
+        level=level,
+        free_agents=queue.free,
+        calls_per_agent=calls_per_agent(settings.dial_mode, settings.pacing_ratio),
+        max_concurrent=settings.max_concurrent_calls,
+        batch=CLAIM_BATCH,
+        open_until_ms=campaign.opening.until_ms,
+        retry=campaign.retry,
+        caps=caps_of(campaign.hours.pack, settings),
+        hours=inputs.zone_hours,
+        hours_mark=campaign.hours.fingerprint,
+        pace=inputs.rate_limits,
+        others={
+            other.id: pacing[other.id].calls_per_agent if other.id in pacing else 1.0
+            for other in queue.campaigns
+            if other.id != campaign.id
+        },
+    )

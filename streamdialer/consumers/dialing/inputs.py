@@ -1,0 +1,235 @@
+"""What a dial tick decides on: read at one instant, and refreshed side by side where it is too old."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Final, Literal
+
+import anyio
+import msgspec
+
+from streamdialer.consumers.dialing.adaptive import wants_adaptive
+from streamdialer.consumers.dialing.calling_hours import build_zone_hours
+from streamdialer.consumers.dialing.pending_check import PendingCheck
+from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, campaign_pacing, queue_pacing
+from streamdialer.consumers.dialing.refill import Refill, RefillResult
+from streamdialer.consumers.dialing.trunks import Trunks
+from streamdialer.consumers.services import Services, ledger_limits
+from streamdialer.consumers.ttl_cache import TTLCache
+from streamdialer.errors import StreamdialerError
+from streamdialer.ledger import ClaimResult, QueueState
+from streamdialer.ledger.rate_limits import RateLimits
+from streamdialer.ledger.ticks import TickStart
+from streamdialer.ledger.zone_hours import Hours
+from streamdialer.model import CampaignSettings
+from streamdialer.rules import CallingHours
+from streamdialer.rules.retry import RetryPlan
+from streamdialer.rules.window import Opening
+
+log = logging.getLogger(__name__)
+CACHE_TTL_S: Final = 60.0
+"""How long this process remembers a campaign or queue that it no longer dials."""
+
+Outdated = Literal["agents", "contacts", "queue", "trunk", "not_rebuilt", "hours", "pending"]
+"""What a claim needs anew: the queue's agent list; more contacts; the queue's campaigns; the trunk's campaigns; the
+campaign as the backend knows it; calling hours of the next contacts; proof that the next contacts are pending."""
+
+
+class DialedCampaign(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the campaign before its queue is read."""
+
+    id: str
+    settings: CampaignSettings
+    settings_age_s: float
+    hours: CallingHours
+    opening: Opening
+    """Of the campaign's own window, at the start of the tick."""
+    retry: RetryPlan
+    start: TickStart
+
+    @property
+    def queue(self) -> str:
+        return self.settings.queue_name
+
+
+class DialInputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything one decision uses."""
+
+    campaign: DialedCampaign
+    queue: QueueState
+    pacing: dict[str, CampaignPacing]
+    """Of each campaign of the queue."""
+    rate_limits: RateLimits
+    zone_hours: Hours | None
+    time_scale: float
+    wants_adaptive: bool
+    ages_s: dict[str, float]
+    """How old each input is."""
+
+
+class InputReader:
+    """Reads the inputs of dial ticks, and refreshes them."""
+
+    def __init__(self, services: Services, refill: Refill) -> None:
+        self._services = services
+        self._refill = refill
+        self._pending_check = PendingCheck(services)
+        self._trunks = Trunks(services)
+        self._registered: TTLCache[tuple[str, str]] = TTLCache(CACHE_TTL_S)
+        self._members: TTLCache[list[str]] = TTLCache(CACHE_TTL_S)
+        self._abandon_windows_h: TTLCache[int] = TTLCache(CACHE_TTL_S)
+        self._polling: TTLCache[anyio.Lock] = TTLCache(CACHE_TTL_S)
+
+    def queue_of(self, campaign: str) -> str:
+        """The queue this process last registered the campaign in, '' when it has not."""
+        registered = self._registered.get(campaign)
+        return registered[0] if registered else ""
+
+    async def register(self, campaign: DialedCampaign, *, before: str) -> bool:
+        """Tells the queue's other campaigns how this one is paced; False when it is in another queue than `before`."""
+        pacing = campaign_pacing(campaign.settings, is_open=campaign.opening.is_open)
+        registration = (campaign.queue, msgspec.json.encode(pacing).decode())
+        if self._registered.get(campaign.id) == registration and before == campaign.queue:
+            return True
+        if not await self._services.campaigns.register(campaign.id, *registration, before=before):
+            return False
+        self._registered.put(campaign.id, registration)
+        return True
+
+    async def unregister(self, campaign: str) -> None:
+        """Frees the agents that a campaign which cannot be dialed holds back; its next good tick registers it anew."""
+        services = self._services
+        queue = await services.queues.queue_of(campaign)
+        raw = await services.queues.pacing_of(queue, campaign)
+        if not raw:
+            return
+        closed = msgspec.structs.replace(msgspec.json.decode(raw, type=CampaignPacing), is_open=False)
+        await services.campaigns.register(campaign, queue, msgspec.json.encode(closed).decode(), before=queue)
+        self._registered.pop(campaign)
+
+    def outdated(self, campaign: DialedCampaign) -> set[Outdated]:
+        """What is too old, or not known here, before anything is read."""
+        start, outdated = campaign.start, set[Outdated]()
+        if self._members.get(campaign.queue) is None:
+            outdated.add("queue")
+        if start.queue != campaign.queue or not self._is_fresh(start.ledger_ms - start.agents_polled_ms):
+            outdated.add("agents")
+        if self._refill.is_due(campaign.id, start.ready):
+            outdated.add("contacts")
+        if not self._trunks.knows_members(campaign.settings):
+            outdated.add("trunk")
+        return outdated
+
+    async def refresh(self, campaign: DialedCampaign, outdated: Iterable[Outdated]) -> RefillResult | None:
+        """Fetches what is out of date, side by side; what a refill brought.
+
+        Calling hours and proof that contacts are pending are fetched with the claim that lacked them. Raises
+        Unreachable, RefusedByServer.
+        """
+        refilled: list[RefillResult] = []
+
+        async def read_contacts() -> None:
+            refilled.append(await self._read_contacts(campaign))
+
+        refreshers: dict[Outdated, Callable[[], Awaitable[None]]] = {
+            "agents": partial(self._read_agents, campaign.queue),
+            "contacts": read_contacts,
+            "queue": partial(self._read_queue, campaign),
+            "trunk": partial(self._trunks.refresh_members, campaign.settings),
+            "not_rebuilt": partial(self._refill.rebuild, campaign.id, campaign.settings),
+        }
+        await _side_by_side([refreshers[name] for name in outdated if name in refreshers])
+        return refilled[0] if refilled else None
+
+    async def read(self, campaign: DialedCampaign, claimed: ClaimResult | None) -> DialInputs | None:
+        """The queue at one instant, and all else; None when other campaigns belong to the queue than we knew.
+
+        `claimed` is the claim before, which may have lacked calling hours.
+        """
+        settings = campaign.settings
+        members = list(dict.fromkeys([campaign.id, *(self._members.get(campaign.queue) or [])]))
+        is_adaptive = wants_adaptive(settings, self._services.settings)
+        windows_h = {name: self._abandon_windows_h.get(name) for name in members}
+        queue = await self._services.queues.snapshot(
+            campaign.queue,
+            members,
+            windows_h={name: hours for name, hours in windows_h.items() if hours} if is_adaptive else None,
+            deadline_ms=ledger_limits(self._services.settings).deadline_ms,
+        )
+        if queue is None:
+            return None
+        pacing = queue_pacing(queue, campaign.id, settings)
+        for name, one in pacing.items():
+            self._abandon_windows_h.put(name, one.window_h)
+        missing = claimed.missing if claimed else None
+        contacts, zones = (missing.contacts, missing.zones) if missing else ({}, {})
+        now_ms = claimed.server_ms if claimed else campaign.start.server_ms
+        ages_s = {"settings": campaign.settings_age_s, "agents": (queue.ledger_ms - queue.polled) / 1000}
+        if (contacts_age_s := self._refill.age_s(campaign.id)) is not None:
+            ages_s["contacts"] = contacts_age_s
+        return DialInputs(
+            campaign=campaign,
+            queue=queue,
+            pacing=pacing,
+            rate_limits=self._trunks.rate_limits_of(campaign.id, settings),
+            zone_hours=build_zone_hours(campaign.hours, contacts, zones, now_ms),
+            time_scale=self._services.settings.pacing_time_scale,
+            wants_adaptive=is_adaptive,
+            ages_s={name: round(age_s, 1) for name, age_s in ages_s.items()},
+        )
+
+    async def verify_pending(self, campaign: DialedCampaign, claimed: ClaimResult) -> bool:
+        """Asks the backend whether the contacts that the claim passed over are pending; whether any is settled now."""
+        settled = await self._pending_check.confirm(
+            campaign.id, campaign.settings, claimed.stale, claimed.ledger_ms
+        )
+        return settled > 0
+
+    def _is_fresh(self, age_ms: float) -> bool:
+        return age_ms <= self._services.settings.agents_cache_ttl_s * 1000
+
+    async def _read_agents(self, queue: str) -> None:
+        """Reads the queue's agents, one reader at a time."""
+        queues = self._services.queues
+        async with self._polling.put(queue, self._polling.get(queue) or anyio.Lock()):
+            poll = await queues.begin_agent_poll(queue)
+            if self._is_fresh(poll.ledger_ms - poll.polled):
+                return  # another reader was faster
+            agents = await self._services.backend.agents(queue)
+            await queues.replace_agents(queue, agents, poll.ledger_ms)
+
+    async def _read_contacts(self, campaign: DialedCampaign) -> RefillResult:
+        start = campaign.start
+        refilled = await self._refill.pending(campaign.id, campaign.settings, start.ready, start.server_ms)
+        is_empty = refilled.is_whole and not refilled.added
+        if is_empty and await self._services.lists.publish_exhausted(campaign.id) == "announced":
+            log.info("campaign is exhausted: no contact is left to call", extra={"campaign": campaign.id})
+        return refilled
+
+    async def _read_queue(self, campaign: DialedCampaign) -> None:
+        """The campaign is registered in its queue, and the queue's campaigns are known."""
+        queues, queue = self._services.queues, campaign.queue
+        members = await queues.campaigns(queue)
+        if campaign.id not in members:
+            self._registered.pop(campaign.id)
+            await self.register(campaign, before=await queues.queue_of(campaign.id))
+        self._members.put(queue, members)
+
+
+async def _side_by_side(refreshers: list[Callable[[], Awaitable[None]]]) -> None:
+    """Runs all to their end, then raises the first error of ours."""
+    errors: list[StreamdialerError] = []
+
+    async def run(refresh: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await refresh()
+        except StreamdialerError as error:
+            errors.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        for refresh in refreshers:
+            tasks.start_soon(run, refresh)
+    if errors:
+        raise errors[0]

@@ -1,0 +1,121 @@
+"""Writes what a dial tick did, and why, into its result: the campaign's decision record."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from streamdialer.consumers.dialing.decision import DialDecision
+from streamdialer.consumers.dialing.inputs import DialedCampaign, DialInputs, Outdated
+from streamdialer.consumers.dialing.outcome import DialOutcome
+from streamdialer.consumers.dialing.reasons import REASONS
+from streamdialer.consumers.dialing.refill import RefillResult
+from streamdialer.ledger import ClaimResult
+from streamdialer.model import CampaignSettings, TickResult
+
+_REASON_BY_OUTDATED: Final[dict[Outdated, str]] = {
+    "queue": "queue_changed",
+    "trunk": "trunk_changed",
+    "not_rebuilt": "not_rebuilt",
+}
+"""Why a tick gave up whose last try still found an input out of date."""
+
+
+def record_inactive(result: TickResult, status: str | None) -> None:
+    result.reason = "unknown_campaign" if status is None else "not_active"
+    detail = REASONS["unknown_campaign"].text if status is None else f"its status is {status!r}, not 'active'"
+    result.detail = f"campaign {result.campaign_id} is not dialed: {detail}"
+
+
+def record_closed_window(result: TickResult, campaign: DialedCampaign) -> None:
+    window, opens_ms = campaign.hours.window, campaign.opening.until_ms
+    opens = "they do not open again"
+    if opens_ms is not None:
+        instant = datetime.fromtimestamp(opens_ms / 1000, window.zone)
+        opens = f"they open {instant.isoformat(timespec='seconds')} ({window.zone.key})"
+    result.reason, result.detail = "window_closed", f"{REASONS['window_closed'].text}; {opens}"
+
+
+def record_refill(result: TickResult, refilled: RefillResult) -> None:
+    result.refilled = refilled.added
+    skipped = {
+        "no_phone_number": refilled.invalid,
+        "unreadable": refilled.unreadable,
+        "max_attempts": refilled.used_up,
+        **refilled.refused,
+    }
+    result.skipped = {reason: count for reason, count in skipped.items() if count} or None
+
+
+def record_outcome(
+    result: TickResult, campaign: DialedCampaign, outcome: DialOutcome, retries: Sequence[Outdated]
+) -> None:
+    result.retries = list(retries) or None
+    if outcome.is_throttled and outcome.claimed is None:
+        result.reason, result.detail = "throttled", REASONS["throttled"].text
+        return
+    if outcome.inputs and outcome.decision and outcome.claimed:
+        _record_inputs(result, outcome.inputs)
+        _record_decision(result, campaign.settings, outcome.decision)
+        _record_claim(result, campaign.settings, outcome.claimed)
+    if reason := _REASON_BY_OUTDATED.get(outcome.outdated) if outcome.outdated else None:
+        result.status, result.reason, result.detail = "error", reason, REASONS[reason].text
+
+
+def _record_inputs(result: TickResult, inputs: DialInputs) -> None:
+    settings = inputs.campaign.settings
+    result.ages_s = inputs.ages_s
+    result.mode = settings.dial_mode
+    result.pacing_ratio, result.max_concurrent_calls = settings.pacing_ratio, settings.max_concurrent_calls
+
+
+def _record_decision(result: TickResult, settings: CampaignSettings, decision: DialDecision) -> None:
+    fixed, adaptive = decision.fixed, decision.adaptive
+    result.level = decision.claim.level if decision.claim else None
+    result.share, result.wanted, result.limit = fixed.share, fixed.wanted, fixed.limit
+    if adaptive and settings.is_adaptive:
+        result.adaptive = msgspec.to_builtins(adaptive.decision)
+        result.wanted, result.limit = adaptive.decision.place, adaptive.decision.limit
+    elif adaptive:
+        result.shadow = msgspec.to_builtins(adaptive.decision)
+
+
+def _record_claim(result: TickResult, settings: CampaignSettings, claimed: ClaimResult) -> None:
+    result.dialed = claimed.dialed
+    result.available_agents = claimed.free
+    result.active_calls = claimed.dialing
+    result.live_calls = claimed.live
+    result.ready = claimed.ready
+    result.deferred = claimed.deferred
+    result.orphaned = claimed.orphaned or None
+    result.steps = claimed.steps or None
+    if claimed.limit not in ("level", "queue", None):
+        result.limit = claimed.limit
+    if claimed.skipped:
+        result.skipped = dict(Counter(result.skipped or {}) + Counter(claimed.skipped))
+    result.why = claimed.why
+    result.reason = claimed.reason or _why_nothing_was_dialed(settings, claimed)
+    result.status = "skipped" if result.reason else "ok"
+    if result.reason is None:
+        return
+    result.detail = REASONS[result.reason].text
+    if result.reason == "no_contacts" and claimed.deferred:
+        result.detail += f"; {claimed.deferred} wait for a retry, a callback, their calling hours or a cap"
+    if claimed.wait_ms:
+        result.detail += f"; {math.ceil(claimed.wait_ms / 1000)} s more"
+
+
+def _why_nothing_was_dialed(settings: CampaignSettings, claimed: ClaimResult) -> str | None:
+    """The reason of a claim that was not refused; None when it dialed, or when only its level allowed no more."""
+    if claimed.dialed or settings.dial_mode == "preview":
+        return None
+    if claimed.free == 0 and not settings.is_adaptive:
+        return "no_agents"
+    if claimed.ready == 0:
+        return "no_contacts"
+    return "needs_verification" if claimed.limit == "needs_verification" else None
