@@ -1,7 +1,30 @@
-"""streamdialer: Redis Streams workers that place a contact centre's automatic calls exactly once."""
+"""streamdialer: Redis Streams workers that place a contact centre's automatic calls exactly once.
 
-from streamdialer.errors import StreamdialerError
-from streamdialer.producers.events import Producer, SyncProducer
+The public names are those of `__all__`; each is imported when it is first used.
+"""
 
-__all__ = ["Producer", "StreamdialerError", "SyncProducer", "__version__"]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamdialer.config.settings import Settings
+    from streamdialer.consumers.embedding import Replica
+    from streamdialer.errors import StreamdialerError
+    from streamdialer.producers.events import Producer, SyncProducer
+else:
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_MODULES[name]), name)
+
+
+__all__ = ["Producer", "Replica", "Settings", "StreamdialerError", "SyncProducer", "__version__"]
 __version__ = "0.1.0"
+_MODULES = {
+    "Producer": "streamdialer.producers.events",
+    "Replica": "streamdialer.consumers.embedding",
+    "Settings": "streamdialer.config.settings",
+    "StreamdialerError": "streamdialer.errors",
+    "SyncProducer": "streamdialer.producers.events",
+}

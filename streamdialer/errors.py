@@ -11,7 +11,18 @@ StreamdialerError
 
 
 class StreamdialerError(Exception):
-    """Base of all errors a user can mend; shown as one line, never as a traceback."""
+    """Base of all errors that you can mend; the commands show them as one line, without a traceback.
+
+    Example::
+
+        from streamdialer import Producer, StreamdialerError
+
+        try:
+            async with Producer.from_url("redis://127.0.0.1:6379/0") as producer:
+                await producer.event("call_answered", campaign_id=1, contact_id=123)
+        except StreamdialerError as error:
+            print(f"the event was not written: {error}")
+    """
 
 
 class SettingsError(StreamdialerError):

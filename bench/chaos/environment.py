@@ -152,7 +152,7 @@ async def _replicas_read(scene: Environment, children: ChildProcesses) -> None:
         while True:
             children.check()
             look = await take_snapshot(scene.client, scene.centre.keys, scene.centre)
-            if all(names <= stream.in_hand.keys() for stream in look.streams.values()):
+            if look.are_reading(names):
                 return
             await anyio.sleep(0.1)
     raise CannotBeDone(f"not every replica was reading after {START_TIMEOUT_S:g} s")

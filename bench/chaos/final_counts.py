@@ -12,6 +12,7 @@ from bench.chaos.environment import Environment
 from bench.chaos.faults import Forgets
 from bench.chaos.faults.events import MARK
 from bench.chaos.verdicts import Counter
+from streamdialer.ledger.records import Attempt, decode_contact
 from streamdialer.simulation import CallCounts, Contact
 from streamdialer.simulation.demo.contact_audit import LedgerContacts, audit_contacts, read_ledger
 
@@ -20,18 +21,6 @@ RETRIED: Final = frozenset({"no_answer", "busy", "failed"})
 """Ends of a call after which another attempt is made while some are left."""
 RETRY_LISTED: Final = frozenset({"pending", "no_answer", "busy"})
 """What the backend shows of contacts that are loaded again when the ledger does not know them."""
-
-
-class Attempted(msgspec.Struct, frozen=True):
-    """One attempt of the ledger's records."""
-
-    key: str
-    state: str
-    disposition: str | None
-    by_silence: bool
-    """Ended as failed because nothing was heard of it."""
-    is_remembered: bool
-    """Made up from what the backend or an event said of a call that Redis had forgotten."""
 
 
 class ContactCounts(msgspec.Struct):
@@ -48,8 +37,8 @@ class LedgerEnd(msgspec.Struct, frozen=True):
     """One campaign in the end."""
 
     view: LedgerContacts
-    attempts: list[Attempted]
-    newest: dict[str, Attempted]
+    attempts: list[Attempt]
+    newest: dict[str, Attempt | None]
     public: Mapping[str, str]
 
 
@@ -58,30 +47,16 @@ async def read_end(scene: Environment) -> dict[str, LedgerEnd]:
     keys, client = scene.centre.keys, scene.client
     ends = {}
     for campaign in map(str, scene.centre.world.campaigns):
-        records: Any = await client.hgetall(keys.records(campaign))
-        histories = {contact: _history(raw) for contact, raw in records.items()}
+        stored: Any = await client.hgetall(keys.records(campaign))
+        records = {contact: decode_contact(raw) for contact, raw in stored.items()}
         public: Any = await client.hgetall(keys.campaign(campaign))
         ends[campaign] = LedgerEnd(
             view=await read_ledger(client, keys, campaign),
-            attempts=[attempt for history in histories.values() for attempt in history],
-            newest={contact: history[-1] for contact, history in histories.items() if history},
+            attempts=[attempt for record in records.values() for attempt in record.history],
+            newest={contact: record.newest for contact, record in records.items()},
             public=public,
         )
     return ends
-
-
-def _history(raw: str) -> list[Attempted]:
-    record: dict[str, Any] = msgspec.json.decode(raw)
-    return [
-        Attempted(
-            key=one["id"],
-            state=one["s"],
-            disposition=one.get("d"),
-            by_silence="dl" in one["f"] and one.get("d") == "failed",
-            is_remembered=one["t"] == "remembered",
-        )
-        for one in record.get("h") or []
-    ]
 
 
 def counters(scene: Environment, ends: Mapping[str, LedgerEnd], forgot: Forgets) -> list[Counter]:
@@ -91,14 +66,12 @@ def counters(scene: Environment, ends: Mapping[str, LedgerEnd], forgot: Forgets)
     for campaign, end in ends.items():
         tally = auditor.campaigns[int(campaign)]
         unplaced = [
-            attempt
-            for attempt in end.attempts
-            if attempt.state not in ("reserved", "released") and attempt.key not in auditor.per_key
+            attempt for attempt in end.attempts if attempt.was_sent and attempt.id not in auditor.per_key
         ]
         unheard = [
             attempt
             for attempt in end.attempts
-            if forgot != "nothing" and attempt.by_silence and attempt.key in auditor.per_key
+            if forgot != "nothing" and _failed_by_silence(attempt) and attempt.id in auditor.per_key
         ]
         for field, expected in expected_counters(tally).items():
             public = int(end.public.get(field, 0))
@@ -123,7 +96,11 @@ def expected_counters(tally: CallCounts) -> dict[str, int]:
     }
 
 
-def _counts_in(attempt: Attempted, field: str) -> bool:
+def _failed_by_silence(attempt: Attempt) -> bool:
+    return bool(attempt.facts.silent) and attempt.disposition == "failed"
+
+
+def _counts_in(attempt: Attempt, field: str) -> bool:
     if field == "total_calls":
         return True
     if field == "active_calls":
@@ -147,8 +124,8 @@ def whereabouts(scene: Environment, ends: Mapping[str, LedgerEnd], forgot: Forge
         attempt = end.newest.get(str(contact.id))
         if place not in ("dialing", "connected", "orphaned") or attempt is None:
             continue
-        if attempt.key in placed and not attempt.is_remembered and place != "orphaned":
-            found.unresolved.append(f"contact {contact.id} is {place}, and call {attempt.key} is over")
+        if attempt.id in placed and not attempt.is_remembered and place != "orphaned":
+            found.unresolved.append(f"contact {contact.id} is {place}, and call {attempt.id} is over")
         else:
             found.uncertain += 1
     return found

@@ -18,6 +18,7 @@ from bench.chaos.final_counts import counters, dead_letters, read_end, whereabou
 from bench.chaos.options import MAX_CALL_DURATION_S, ChaosOptions
 from bench.chaos.schedule import Planned, plan
 from bench.chaos.verdicts import Ending, Figures, Injected
+from streamdialer.errors import Unreachable
 from streamdialer.simulation.demo.snapshot import Snapshot, take_snapshot
 
 LOOK_EVERY_S: Final = 0.25
@@ -130,7 +131,7 @@ class _Run:
         if look is None:
             return False
         now = self._seconds
-        if not _is_stuck(look) or any(lock.locked() for lock in self._victims.values()):
+        if not look.is_stuck or any(lock.locked() for lock in self._victims.values()):
             self._stuck_since = None
         elif self._stuck_since is None:
             self._stuck_since = now
@@ -153,7 +154,7 @@ class _Run:
         try:
             with anyio.fail_after(2):
                 return await take_snapshot(self._scene.client, self._scene.centre.keys, self._scene.centre)
-        except (RedisError, OSError):
+        except (RedisError, OSError, Unreachable):
             return None
 
     async def _see_it_go_on(self, placed: int) -> None:
@@ -181,7 +182,7 @@ class _Run:
                 look = await self._look()
                 if look is not None:
                     left = _work_left(look, scene.distortion.held)
-                    if not left and not look.total("dialing") + look.total("orphaned"):
+                    if not left and not look.total("ringing") + look.total("orphaned"):
                         return []
                     # Attempts nobody has heard of may stay for ever: silence is no evidence.
                     still_since = (still_since or self._seconds) if not left else None
@@ -236,18 +237,7 @@ def _has_nothing_to_do(look: Snapshot) -> bool:
     """Neither ledger nor backend has anybody who is to be called or is being called."""
     shown = look.audit.contacts
     unfinished = sum(shown.get(status, 0) for status in ("pending", "dialing", "answered"))
-    return not look.total("unfinished") and not unfinished and not look.audit.live_calls
-
-
-def _is_stuck(look: Snapshot) -> bool:
-    """No phone is up, and every campaign with work left waits for news of calls nobody hears of any more."""
-    unfinished = [campaign for campaign in look.campaigns if campaign.unfinished]
-    return (
-        not look.audit.live_calls
-        and not look.audit.events_waiting
-        and bool(unfinished)
-        and all(campaign.is_stuck for campaign in unfinished)
-    )
+    return not look.unfinished and not unfinished and not look.audit.live_calls
 
 
 def _work_left(look: Snapshot, events_held: int) -> list[str]:
@@ -257,7 +247,7 @@ def _work_left(look: Snapshot, events_held: int) -> list[str]:
         "events not written": look.audit.events_waiting + events_held,
         "contacts reserved": look.total("reserved"),
         "contacts connected": look.total("connected"),
-        "contacts the backend has not been told of": look.total("untold"),
-        **{f"entries in {stage}": stream.length for stage, stream in look.streams.items()},
+        "contacts the backend has not been told of": look.total("unconfirmed"),
+        **{f"entries in {stream.stream}": stream.length for stream in look.overview.streams},
     }
     return [f"{amount} {what}" for what, amount in amounts.items() if amount]

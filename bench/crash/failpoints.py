@@ -20,10 +20,8 @@ from redis.asyncio.client import Pipeline, PubSub, Redis
 from bench.crash.crash_points import Effect
 from bench.crash.failpoint_probe import DUTY, Probe
 from streamdialer.broker import Entry, StreamConsumer
+from streamdialer.broker.background_duty import BackgroundDuty
 from streamdialer.broker.scripts import Script, Scripts
-from streamdialer.consumers.sweeper import Sweeper
-from streamdialer.consumers.wakeups import WakeupScheduler
-from streamdialer.producers.ticks import TickProducer
 
 Call = Callable[..., Awaitable[Any]]
 GATEWAYS: Final = "streamdialer.gateways."
@@ -44,14 +42,11 @@ def install_failpoints(probe: Probe) -> None:
     _name(StreamConsumer, "_work_on", _entry_duty)
     for method, duty in (
         ("_read_until_stopped", "reader"),
-        ("_renew_held", "renewal"),
-        ("_leave", "leaving"),
+        ("_extend_held_leases", "renewal"),
+        ("_deregister", "leaving"),
     ):
         _name(StreamConsumer, method, functools.partial(_stream_duty, duty))
-    _name(Sweeper, "serve", lambda _: "sweeper")
-    _name(WakeupScheduler, "serve", lambda _: "wakes")
-    for method in ("_listen", "_look_around", "_add_on_time"):
-        _name(TickProducer, method, functools.partial(_method_duty, method))
+    _name(BackgroundDuty, "run", lambda duty: duty.name)
 
 
 def _replace(owner: type, name: str, wrap: Callable[[Call], Call]) -> None:
@@ -173,7 +168,3 @@ def _entry_duty(consumer: StreamConsumer, entry: Entry) -> str:
     stage = consumer.stream.rpartition(":")[2]
     kind = entry.fields.get("kind", "") if stage == "ticks" else ""
     return f"{stage} {kind}".strip()
-
-
-def _method_duty(method: str, *_: object) -> str:
-    return method.strip("_").replace("_", " ")

@@ -175,19 +175,18 @@ class _Run:
     async def _is_staffed(self) -> bool:
         """Whether both processes are at work: a signal that comes earlier would end them at once."""
         look = await take_snapshot(self._client, self._centre.keys, self._centre)
-        readers = [stream.in_hand.keys() for stream in look.streams.values()]
-        return await self._is_listening() and all(self._children.replica in names for names in readers)
+        return await self._is_listening() and look.are_reading({self._children.replica})
 
     async def _is_dialed(self) -> bool:
         """Whether every contact has its end, the backend knows, no phone is up and nothing is to be read."""
         look = await take_snapshot(self._client, self._centre.keys, self._centre)
         return (
             look.total("final") == len(self._cast.world.contacts)
-            and not look.total("unfinished")
-            and not look.total("untold")
+            and not look.unfinished
+            and not look.total("unconfirmed")
             and not look.audit.live_calls
             and not look.audit.events_waiting
-            and not any(look.streams[stage].length for stage in ("calls", "events", "updates"))
+            and not any(stream.length for stream in look.overview.streams if stream.stream != "ticks")
         )
 
     async def _is_cleaned(self) -> bool:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from bench.crash.fixtures import PLANTED, ServerFaults
 from bench.crash.scenario import Fixture
 from streamdialer.broker.keys import Keys
+from streamdialer.ledger.records import ContactRecord, decode_contact
 from streamdialer.simulation import Audit
 from streamdialer.simulation.demo.contact_audit import audit_contacts, read_ledger
 
@@ -35,17 +36,6 @@ class Verdict(msgspec.Struct, kw_only=True):
         return not (self.double_calls or self.lost_contacts or self.attempts_burned or self.findings)
 
 
-class _AttemptRecord(msgspec.Struct):
-    id: str
-    s: str
-    f: dict[str, int | str]
-
-
-class _ContactRecord(msgspec.Struct):
-    a: int
-    h: list[_AttemptRecord] = []
-
-
 async def judge_ledger(client: Redis, keys: Keys, cast: Fixture, servers: ServerFaults) -> Verdict:
     """Before the campaigns are cleaned up: contacts and attempts. Raises redis.RedisError."""
     verdict = Verdict()
@@ -58,10 +48,8 @@ async def judge_ledger(client: Redis, keys: Keys, cast: Fixture, servers: Server
     if elsewhere:
         verdict.findings.append(f"not final: {dict(reckoning.in_ledger)}, not loaded: {reckoning.not_loaded}")
     for campaign in campaigns:
-        raw: Any = await client.hgetall(keys.records(campaign))
-        records = {
-            contact: msgspec.json.decode(record, type=_ContactRecord) for contact, record in raw.items()
-        }
+        stored: Any = await client.hgetall(keys.records(campaign))
+        records = {contact: decode_contact(raw) for contact, raw in stored.items()}
         _judge_attempts(verdict, campaign, records, cast, servers.refused | cast.remembered)
     letters: Any = await client.xrange(keys.stream("dead"))
     reasons = Counter(str(fields["reason"]) for _, fields in letters)
@@ -73,7 +61,7 @@ async def judge_ledger(client: Redis, keys: Keys, cast: Fixture, servers: Server
 def _judge_attempts(
     verdict: Verdict,
     campaign: str,
-    records: Mapping[str, _ContactRecord],
+    records: Mapping[str, ContactRecord],
     cast: Fixture,
     without_call: set[str] | frozenset[str],
 ) -> None:
@@ -84,11 +72,12 @@ def _judge_attempts(
         placed.setdefault(key.split(":")[1], {})[key] = calls
     for contact in world.contacts_of(int(campaign)):
         name = str(contact.id)
-        record = records.get(name, _ContactRecord(0))
-        counted = {each.id: each for each in record.h if each.s not in ("reserved", "released")}
+        record = records.get(name)
+        history, attempts = (record.history, record.attempts) if record else ([], 0)
+        counted = {each.id: each for each in history if each.was_sent}
         seen = placed.get(name, {})
         silent = [each for key, each in counted.items() if key not in seen and key not in without_call]
-        uncertain = [each for each in silent if "dl" in each.f]
+        uncertain = [each for each in silent if each.facts.silent]
         verdict.uncertain += len(uncertain)
         known = cast.attempts_before.get(contact.id, 0) + len(counted)
         wrong = []
@@ -98,10 +87,10 @@ def _judge_attempts(
             wrong.append(f"calls the ledger does not count: {sorted(missed)}")
         if sum(seen.values()) > len(seen):
             wrong.append(f"{sum(seen.values())} calls of {len(seen)} attempts")
-        if record.a != known:
-            wrong.append(f"the ledger says {record.a} attempts and remembers {known}")
-        if contact.attempts != record.a:
-            wrong.append(f"the backend says {contact.attempts} attempts, the ledger {record.a}")
+        if attempts != known:
+            wrong.append(f"the ledger says {attempts} attempts and remembers {known}")
+        if contact.attempts != attempts:
+            wrong.append(f"the backend says {contact.attempts} attempts, the ledger {attempts}")
         if wrong:
             verdict.attempts_burned += 1
             verdict.findings.append(f"contact {name}: {'; '.join(wrong)}")

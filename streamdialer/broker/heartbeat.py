@@ -7,6 +7,8 @@ import resource
 import socket
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,11 +17,10 @@ import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.broker.activity import StageActivity
-from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.background_duty import NO_FAULT, BackgroundDuty
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.broker.shutdown import ShutdownSignal
-from streamdialer.errors import StreamdialerError
 
 _PACKAGE: Final = "streamdialer.broker"
 HEARTBEAT, REMOVE_REPLICA = (Script(_PACKAGE, name) for name in ("heartbeat", "remove_replica"))
@@ -57,33 +58,39 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
         return self.last_seen_s > SILENT_AFTER_S
 
 
-class Heartbeat:
+class Heartbeat(BackgroundDuty):
     """A duty of every process that runs for long."""
 
-    def __init__(self, scripts: Scripts, keys: Keys, run: ShutdownSignal, name: str, role: Role) -> None:
+    name = "heartbeat"
+
+    def __init__(
+        self, scripts: Scripts, keys: Keys, shutdown: ShutdownSignal, process: str, role: Role
+    ) -> None:
+        """`process` is what this process is called in Redis."""
         self._scripts = scripts
         self._keys = [keys.replicas, keys.replica_states]
-        self._run = run
-        self._name = name
+        self._activity = shutdown.activity
+        self._process = process
         self._role: Role = role
         self._started = time.monotonic()
 
-    async def serve(self) -> None:
-        """Beats until it is cancelled; then the process is forgotten at once."""
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Removes the process from Redis at the end; if that fails, its heartbeat expires."""
         try:
-            while True:
-                state = msgspec.json.encode(self._state()).decode()
-                await self._scripts.run(HEARTBEAT, self._keys, [self._name, state, round(TTL_S * 1000)])
-                await anyio.sleep(INTERVAL_S)
+            yield
         finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(DEREGISTER_TIMEOUT_S):
-                await self._leave()
+            with (
+                anyio.CancelScope(shield=True),
+                anyio.move_on_after(DEREGISTER_TIMEOUT_S),
+                suppress(*NO_FAULT),
+            ):
+                await self._scripts.run(REMOVE_REPLICA, self._keys, [self._process])
 
-    async def _leave(self) -> None:
-        try:
-            await self._scripts.run(REMOVE_REPLICA, self._keys, [self._name])
-        except (*TRANSIENT, StreamdialerError):
-            return  # it is forgotten after a while
+    async def turn(self) -> float:
+        state = msgspec.json.encode(self._state()).decode()
+        await self._scripts.run(HEARTBEAT, self._keys, [self._process, state, round(TTL_S * 1000)])
+        return INTERVAL_S
 
     def _state(self) -> ReplicaState:
         return ReplicaState(
@@ -92,7 +99,7 @@ class Heartbeat:
             pid=os.getpid(),
             uptime_s=round(time.monotonic() - self._started, 1),
             rss_bytes=resident_bytes(),
-            stages=self._run.activity.by_stage(),
+            stages=self._activity.by_stage(),
         )
 
 

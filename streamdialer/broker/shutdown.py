@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
-
 import anyio
 
 from streamdialer.broker.activity import Activity
-from streamdialer.broker.connection import TRANSIENT
-from streamdialer.broker.scripts import backoff_s
-
-log = logging.getLogger(__name__)
 
 
 class ShutdownSignal:
@@ -43,19 +36,3 @@ class ShutdownSignal:
         self.done += 1
         if self._left is not None and self.done >= self._left:
             self.stop()
-
-
-async def keep_running(name: str, serve: Callable[[], Awaitable[None]]) -> None:
-    """Starts a background duty again after trouble: a replica without its sweeper would look well and be ill."""
-    failures = 0
-    while True:
-        try:
-            await serve()
-        except TRANSIENT as error:
-            log.warning(
-                "background duty failed, starting it again", extra={"duty": name, "error": str(error)}
-            )
-        except Exception:
-            log.exception("background duty failed, starting it again", extra={"duty": name})
-        await anyio.sleep(backoff_s(failures))
-        failures += 1

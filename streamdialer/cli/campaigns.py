@@ -1,4 +1,4 @@
-"""`campaign`: what Redis knows of campaigns, and their status by hand."""
+"""`campaign`: lists campaigns and sets their status."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_UNCERTAIN: Final = 5
 CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
 commands = typer.Typer(
     no_args_is_help=True,
-    help="List, show, start, pause, stop campaigns, or remove what is left of a finished one.",
+    help="List, show, start, pause or stop campaigns, or remove the keys of a finished one.",
     epilog="Example: streamdialer campaign list",
 )
 
@@ -46,7 +46,7 @@ def list_campaigns(ctx: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    columns = ["campaign", "status", "queue", "#ready", "#waiting", "#live", "#connected"]
+    columns = ["campaign", "status", "queue", "#ready", "#deferred", "#live", "#connected"]
     columns += [f"#{name.removesuffix('_calls').replace('_', ' ')}" for name in TOTALS]
     print_table(
         columns,
@@ -83,7 +83,8 @@ def show(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> N
             ("agents", f"{detail.agents_free} free, {detail.agents_busy} busy" if row.queue else ""),
             (
                 "contacts",
-                f"{row.ready} ready, {row.deferred} waiting, {row.previewing} shown to agents, {row.reserved} reserved",
+                f"{row.ready} ready, {row.deferred} deferred, {row.previewing} shown to agents, "
+                f"{row.reserved} reserved",
             ),
             ("calls", f"{row.active_calls} active, {row.connected_calls} connected"),
             ("uncertain", _uncertain(detail)),
@@ -95,25 +96,25 @@ def show(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> N
 
 @commands.command(epilog="Example: streamdialer campaign start 1")
 def start(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> None:
-    """Set it active: it is dialed from now on."""
-    _order(ctx, campaign, "start", as_json=as_json)
+    """Set its status to active: dialing begins."""
+    _command(ctx, campaign, "start", as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer campaign pause 1")
 def pause(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> None:
-    """Set it paused: no new calls; those that are live go on."""
-    _order(ctx, campaign, "pause", as_json=as_json)
+    """Set its status to paused: no new calls; live calls go on."""
+    _command(ctx, campaign, "pause", as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer campaign stop 1")
 def stop(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> None:
-    """Set it cancelled: no new calls, for good; those that are live go on."""
-    _order(ctx, campaign, "stop", as_json=as_json)
+    """Set its status to cancelled: no new calls, for good; live calls go on."""
+    _command(ctx, campaign, "stop", as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer campaign cleanup 1")
 def cleanup(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> None:
-    """Remove the keys of a finished campaign; refused while calls are live."""
+    """Remove the keys of a finished campaign. Refused while calls are live."""
     campaign_id = read_campaign_id(campaign)
     anyio.run(_clean_up, load_settings(ctx), campaign_id)
     if as_json:
@@ -122,9 +123,9 @@ def cleanup(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -
         echo(f"campaign {campaign_id}: removed")
 
 
-def _order(ctx: typer.Context, campaign: str, order: CampaignCommand, *, as_json: bool) -> None:
+def _command(ctx: typer.Context, campaign: str, command: CampaignCommand, *, as_json: bool) -> None:
     campaign_id = read_campaign_id(campaign)
-    status = anyio.run(_give_order, load_settings(ctx), campaign_id, order)
+    status = anyio.run(_set_status, load_settings(ctx), campaign_id, command)
     if as_json:
         print_json({"campaign_id": wire_id(campaign_id), "status": status})
     else:
@@ -132,12 +133,12 @@ def _order(ctx: typer.Context, campaign: str, order: CampaignCommand, *, as_json
 
 
 def _uncertain(detail: CampaignDetail) -> str:
-    """How many, and the first of them with the time they have left."""
+    """How many, and the first of them with the time until their deadline."""
     if not detail.uncertain:
         return "0"
     first = ", ".join(
-        f"{one.attempt} ({one.why}, {one.seconds_left:.0f} s left)"
-        for one in detail.uncertain[:MAX_UNCERTAIN]
+        f"{each.attempt} ({each.why}, {each.seconds_left:.0f} s left)"
+        for each in detail.uncertain[:MAX_UNCERTAIN]
     )
     more = len(detail.uncertain) - MAX_UNCERTAIN
     return f"{len(detail.uncertain)}: {first}" + (f" and {more} more" if more > 0 else "")
@@ -148,9 +149,9 @@ def _describe(detail: CampaignDetail) -> str:
     if decision is None:
         return "none yet"
     fields = msgspec.to_builtins(decision)
-    told = [f"{name} {fields[name]}" for name in ("dialed", "wanted", "limit") if name in fields]
-    reason = [decision.detail or decision.reason or ""]
-    return ": ".join(part for part in (decision.status, ", ".join(told + reason).strip(", ")) if part)
+    parts = [f"{name} {fields[name]}" for name in ("dialed", "wanted", "limit") if name in fields]
+    parts.append(decision.detail or decision.reason or "")
+    return ": ".join(filter(None, [decision.status, ", ".join(filter(None, parts))]))
 
 
 async def _rows(settings: Settings) -> list[CampaignRow]:
@@ -163,9 +164,9 @@ async def _detail(settings: Settings, campaign: str) -> CampaignDetail:
         return await campaign_detail(client, keys, campaign)
 
 
-async def _give_order(settings: Settings, campaign: str, order: CampaignCommand) -> str:
+async def _set_status(settings: Settings, campaign: str, command: CampaignCommand) -> str:
     async with open_client(settings) as (client, keys):
-        return await set_campaign_status(client, keys, campaign, order)
+        return await set_campaign_status(client, keys, campaign, command)
 
 
 async def _clean_up(settings: Settings, campaign: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 from typing import Annotated
 
 import anyio
@@ -12,17 +11,16 @@ import msgspec
 import typer
 
 from streamdialer.broker import ShutdownSignal
+from streamdialer.broker.background_duty import running
 from streamdialer.broker.keys import STAGES, Stage
 from streamdialer.broker.scripts import Scripts
-from streamdialer.broker.shutdown import keep_running
 from streamdialer.cli.common import AsJson, echo, load_settings, print_json, stopped_by_signals
 from streamdialer.config.settings import NAMES, Settings
-from streamdialer.consumers.background import background_duties
+from streamdialer.consumers.background import HealthFile, background_duties, systemd_duties
 from streamdialer.consumers.replica import ReplicaOptions, replica_name, run_replica
 from streamdialer.consumers.supervisor import Supervisor
 from streamdialer.errors import SettingsError
-from streamdialer.observability import systemd, tracing
-from streamdialer.observability.health import touch_health_file
+from streamdialer.observability import tracing
 from streamdialer.observability.logs import set_up_logging
 from streamdialer.operations.session import open_client, require_port
 from streamdialer.producers.ticks import Schedule, TickProducer
@@ -154,7 +152,8 @@ async def _consume(settings: Settings, options: ReplicaOptions, max_tasks: int |
     async with stopped_by_signals(shutdown):
         async with open_client(settings):
             pass  # fails at once when the server is unreachable
-        await run_replica(settings, options, shutdown)
+        async with running(*systemd_duties(shutdown.wait_stopping)):
+            await run_replica(settings, options, shutdown)
 
 
 async def _supervise(settings: Settings, commands: list[list[str]], env: dict[str, str]) -> None:
@@ -164,13 +163,9 @@ async def _supervise(settings: Settings, commands: list[list[str]], env: dict[st
     supervisor = Supervisor(
         commands, shutdown_timeout_s=settings.shutdown_timeout_s, env=env | {"NOTIFY_SOCKET": ""}
     )
-    async with anyio.create_task_group() as tasks:
-        if systemd.is_listening():
-            tasks.start_soon(keep_running, "systemd", partial(systemd.report, supervisor.wait_stopping))
-        if settings.health_file:
-            tasks.start_soon(keep_running, "health file", partial(touch_health_file, settings.health_file))
+    files = [HealthFile(settings.health_file)] if settings.health_file else []
+    async with running(*files, *systemd_duties(supervisor.wait_stopping)):
         await supervisor.serve()
-        tasks.cancel_scope.cancel()
 
 
 def _health_ports(settings: Settings, processes: int) -> list[int]:
@@ -216,9 +211,10 @@ async def _tick(settings: Settings, once: bool) -> int:
         producer = TickProducer(scripts, keys, schedule, shutdown)
         if once:
             return await producer.once()
-        async with stopped_by_signals(shutdown) as tasks:
-            duties = background_duties(settings, scripts, keys, shutdown, name=replica_name(), role="tick")
-            for duty, serve in duties.items():
-                tasks.start_soon(keep_running, duty, serve)
+        duties = background_duties(settings, scripts, keys, shutdown, name=replica_name(), role="tick")
+        async with (
+            stopped_by_signals(shutdown),
+            running(*duties, *systemd_duties(shutdown.wait_stopping)),
+        ):
             await producer.serve()
     return 0

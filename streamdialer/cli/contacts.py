@@ -1,4 +1,4 @@
-"""`contact`: what the ledger knows of one contact."""
+"""`contact`: one contact as the ledger has it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streamdialer.operations.session import open_client
 
 commands = typer.Typer(
     no_args_is_help=True,
-    help="Look at one contact: where it is, its calls, when it may be called next; changes nothing.",
+    help="Show one contact: its state, its calls, when it may be called next. Changes nothing.",
     epilog="Example: streamdialer contact show 7 123",
 )
 
@@ -36,7 +36,7 @@ def show(
     contact: Annotated[str, typer.Argument(metavar="CONTACT", help="The contact's id.")],
     as_json: AsJson = False,
 ) -> None:
-    """Where it is, its attempts in their order, when it may next be called and why. Times are UTC."""
+    """Its state, its attempts in order, when it may be called next and why. Times are UTC."""
     campaign = read_campaign_id(campaign)
     try:
         contact = normalise_id(contact)
@@ -50,7 +50,7 @@ def show(
     print_fields(
         [
             ("contact", f"{detail.contact_id} of campaign {detail.campaign_id} ({detail.campaign_status})"),
-            ("place", detail.state),
+            ("state", detail.state),
             ("next call", f"{detail.state_text}: {why}" if why else detail.state_text),
             ("until", detail.until),
             ("numbers", ", ".join(detail.numbers)),
@@ -58,7 +58,7 @@ def show(
             ("attempts", detail.attempts_counted),
             ("callback", _callback(detail)),
             ("shown as pending", detail.shown_pending_at),
-            ("not confirmed", _news(detail)),
+            ("not confirmed", _not_confirmed(detail)),
         ]
     )
     if detail.attempts:
@@ -67,35 +67,35 @@ def show(
             ["attempt", "number", "state", "disposition", "reserved", "sent", "answered", "ended", "call id"],
             [
                 (
-                    one.attempt,
-                    one.number,
-                    one.state,
-                    one.disposition,
-                    one.reserved_at,
-                    one.sent_at,
-                    one.answered_at,
-                    one.ended_at,
-                    one.call_id,
+                    attempt.attempt,
+                    attempt.number,
+                    attempt.state,
+                    attempt.disposition,
+                    attempt.reserved_at,
+                    attempt.sent_at,
+                    attempt.answered_at,
+                    attempt.ended_at,
+                    attempt.call_id,
                 )
-                for one in detail.attempts
+                for attempt in detail.attempts
             ],
         )
 
 
 def _callback(detail: ContactDetail) -> str | None:
-    asked = detail.callback
-    if asked is None:
+    callback = detail.callback
+    if callback is None:
         return None
-    number = f" on {asked.number}" if asked.number else ""
-    agent = f", for agent {asked.agent} until {asked.for_agent_until}" if asked.agent else ""
-    return f"{asked.at}{number}{agent}"
+    number = f" on {callback.number}" if callback.number else ""
+    agent = f", for agent {callback.agent} until {callback.for_agent_until}" if callback.agent else ""
+    return f"{callback.at}{number}{agent}"
 
 
-def _news(detail: ContactDetail) -> str:
-    news = detail.not_confirmed
-    if news is None:
-        return "nothing: the backend knows all"
-    return news.status if news.attempts is None else f"{news.status}, attempt {news.attempts}"
+def _not_confirmed(detail: ContactDetail) -> str:
+    update = detail.not_confirmed
+    if update is None:
+        return "nothing: the backend is up to date"
+    return update.status if update.attempts is None else f"{update.status}, attempt {update.attempts}"
 
 
 async def _detail(settings: Settings, campaign: str, contact: str) -> ContactDetail:

@@ -1,4 +1,4 @@
-"""`demo`: everything at work on one machine, with nothing installed and nobody called."""
+"""`demo`: the whole dialer on one machine, with nothing to install and nobody called."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import typer
 from rich.console import Console
 
 from streamdialer.cli.common import AsJson, print_json
+from streamdialer.cli.demo_view import DemoView
 from streamdialer.cli.extras import how_to_install
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.model import DialMode, Pacing
 from streamdialer.observability.logs import set_up_logging
 from streamdialer.operations.session import require_port
 from streamdialer.simulation.demo import DemoOptions, run_demo
-from streamdialer.simulation.demo.view import View
 
 MODES = ("progressive", "predictive", "power")
 PACINGS = ("fixed", "adaptive")
@@ -32,7 +32,7 @@ def demo(
     mode: Annotated[str, typer.Option(help="progressive, predictive or power.")] = "predictive",
     pacing: Annotated[
         str,
-        typer.Option(help="Of predictive campaigns: fixed (by the ratio) or adaptive (by the abandon cap)."),
+        typer.Option(help="For predictive campaigns: fixed (by the ratio) or adaptive (by the abandon cap)."),
     ] = "fixed",
     agents: Annotated[int, typer.Option(min=1, help="Agents logged in.")] = 50,
     contacts: Annotated[int, typer.Option(min=1, help="People to call, all campaigns together.")] = 1000,
@@ -41,17 +41,19 @@ def demo(
         float, typer.Option(min=0, max=1, help="Share of the calls that a person answers.")
     ] = 0.3,
     speed: Annotated[
-        float, typer.Option(min=1, max=120, help="Seconds of simulated life per second.")
+        float, typer.Option(min=1, max=120, help="Seconds of simulated time per second.")
     ] = 30.0,
     seconds: Annotated[
-        float | None, typer.Option(min=1, help="End after this; without it, when all contacts are final.")
+        float | None, typer.Option(min=1, help="End after this; by default when all contacts are final.")
     ] = None,
     replicas: Annotated[int, typer.Option(min=1, max=64, help="Consumer processes.")] = 2,
     kill_every: Annotated[
         float | None,
-        typer.Option(min=0.5, help="Seconds between kills of a replica; another takes its place."),
+        typer.Option(min=0.5, help="Kill a replica every so many seconds and start another."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the simulated people, and of which replica is killed.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the simulated people and of the choice of killed replicas.")
+    ] = 0,
     no_dashboard: Annotated[
         bool, typer.Option("--no-dashboard", help="Without the web page on 127.0.0.1:5555.")
     ] = False,
@@ -59,13 +61,13 @@ def demo(
 ) -> None:
     """Watch it work: an embedded Redis, a simulated telephone network, a producer and real replicas.
 
-    Uses no server and no settings of yours. Ends with a summary; exit code 1 when anybody was called twice at
-    once or any contact was lost.
+    Uses no server and no settings of yours. Ends with a summary; exit code 1 when a person was called twice at
+    once or a contact was lost.
     """
     if mode not in MODES:
+        why = "; in preview mode an agent requests each call, and the demo's agents do not"
         raise SettingsError(
-            f"--mode: got {mode!r}, takes one of {', '.join(MODES)}"
-            + ("; in preview agents ask for each call, and the demo's do not" if mode == "preview" else "")
+            f"--mode: got {mode!r}, takes one of {', '.join(MODES)}{why if mode == 'preview' else ''}"
         )
     if pacing not in PACINGS:
         raise SettingsError(f"--pacing: got {pacing!r}, takes one of {', '.join(PACINGS)}")
@@ -87,7 +89,7 @@ def demo(
     )
     set_up_logging("WARNING", "text")
     console = Console(stderr=as_json)
-    with View(options, console, live=sys.stdout.isatty() and not as_json) as view:
+    with DemoView(options, console, live=sys.stdout.isatty() and not as_json) as view:
         summary = anyio.run(run_demo, options, view.show)
     if as_json:
         print_json(summary)
@@ -98,7 +100,7 @@ def demo(
 
 
 def _dashboard_port() -> int | None:
-    """The web page's port; None, having said why, when there can be none."""
+    """The dashboard's port; None, after saying why, when it cannot be started."""
     host, port = DASHBOARD
     why_not = how_to_install("dashboard")
     if why_not is None:

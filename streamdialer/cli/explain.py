@@ -1,4 +1,4 @@
-"""`explain`: why a campaign is dialed as it is, or is not dialed."""
+"""`explain`: why a campaign is dialed as it is, or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamdialer.operations.session import open_client
 from streamdialer.operations.waiting_contacts import Waiting, describe, waiting_for
 
 
-class _Seen(msgspec.Struct, frozen=True, kw_only=True):
+class _Read(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None
     decisions: list[TickResult]
     waiting: list[Waiting]
@@ -36,25 +36,25 @@ def explain_campaign(
     last: Annotated[int, typer.Option(min=1, max=1000, help="Decisions to show, newest first.")] = 5,
     as_json: AsJson = False,
 ) -> None:
-    """Why it dialed as many as it did; for a campaign that is not dialing, the reason first. Times are UTC."""
+    """Why each decision placed that many calls; first of all, why the campaign is not dialed. Times are UTC."""
     campaign = read_campaign_id(campaign)
-    seen = anyio.run(_read, load_settings(ctx), campaign, last)
-    stands, *told = explain(campaign, seen.status, seen.decisions, seen.now_ms)
+    read = anyio.run(_read, load_settings(ctx), campaign, last)
+    first, *lines = explain(campaign, read.status, read.decisions, read.now_ms)
     if as_json:
-        newest = seen.decisions[0] if seen.decisions else None
-        reason = dial_status(campaign, seen.status, newest, seen.now_ms).reason
-        document = {"campaign": campaign, "status": seen.status, "stands": stands, "reason": reason}
-        print_json({**document, "waiting": seen.waiting, "decisions": seen.decisions})
+        newest = read.decisions[0] if read.decisions else None
+        reason = dial_status(campaign, read.status, newest, read.now_ms).reason
+        document = {"campaign": campaign, "status": read.status, "stands": first, "reason": reason}
+        print_json({**document, "waiting": read.waiting, "decisions": read.decisions})
         return
-    for line in filter(None, [stands, describe(seen.waiting), *told]):
+    for line in filter(None, [first, describe(read.waiting), *lines]):
         echo(line)
 
 
-async def _read(settings: Settings, campaign: str, last: int) -> _Seen:
+async def _read(settings: Settings, campaign: str, last: int) -> _Read:
     async with open_client(settings) as (client, keys):
         status = await client.hget(keys.campaign(campaign), "status")
         records, now_ms = await decisions(client, keys, campaign, last), await server_ms(client)
-        return _Seen(
+        return _Read(
             status=None if status is None else str(status),
             decisions=records,
             waiting=await waiting_for(client, keys, campaign, now_ms),

@@ -1,4 +1,4 @@
-"""`top`: everything there is to see, live at a terminal."""
+"""`top`: campaigns, agents, calls, streams and replicas, live on a terminal."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from streamdialer.operations.session import open_client
 
 REFRESH_INTERVAL_S: Final = 1.0
 STALE_AFTER_S: Final = 3.0
-"""A reading that takes longer is told: what is shown is old."""
+"""A picture older than this says so."""
 PLAIN_WIDTH: Final = 160
-"""Of a snapshot that goes into a file or a pipe."""
+"""Of an overview that goes into a file or a pipe."""
 
 
 def register(app: typer.Typer) -> None:
@@ -41,38 +41,38 @@ def register(app: typer.Typer) -> None:
 
 
 def top(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Campaigns, agents, calls, streams and replicas, live: q or Ctrl-C ends it. Without a terminal, one snapshot."""
+    """Campaigns, agents, calls, streams and replicas, live: q or Ctrl-C ends it. Without a terminal, once."""
     settings = load_settings(ctx)
     if as_json:
-        print_json(anyio.run(_snapshot, settings))
+        print_json(anyio.run(_read, settings))
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        seen = anyio.run(_snapshot, settings)
-        lines = 1000 + len(seen.campaigns)
-        Console(width=PLAIN_WIDTH, color_system=None).print(render(seen, width=PLAIN_WIDTH, height=lines))
+        now = anyio.run(_read, settings)
+        lines = 1000 + len(now.campaigns)
+        Console(width=PLAIN_WIDTH, color_system=None).print(render(now, width=PLAIN_WIDTH, height=lines))
         return
     anyio.run(_watch, settings)
 
 
-async def _snapshot(settings: Settings) -> Overview:
+async def _read(settings: Settings) -> Overview:
     async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
         return await overview(scripts, keys)
 
 
-class _Watched:
-    """The newest overview, and since when there is no newer one."""
+class _Newest:
+    """The newest overview, and how old it is."""
 
-    def __init__(self, seen: Overview) -> None:
-        self.seen = seen
+    def __init__(self, first: Overview) -> None:
+        self.overview = first
         self.at = anyio.current_time()
         self.error = ""
 
-    async def read(self, scripts: Scripts, keys: Keys) -> None:
-        """Reads once a second, until cancelled; a server that is away is asked again."""
+    async def keep_reading(self, scripts: Scripts, keys: Keys) -> None:
+        """Reads once a second, until cancelled; after an error it tries again."""
         while True:
             await anyio.sleep(REFRESH_INTERVAL_S)
             try:
-                self.seen = await overview(scripts, keys)
+                self.overview = await overview(scripts, keys)
             except (RedisError, Unreachable, *TRANSIENT) as error:
                 self.error = str(error) or type(error).__name__
             else:
@@ -80,41 +80,39 @@ class _Watched:
 
     @property
     def trouble(self) -> str:
-        """'' when what is shown is new."""
+        """'' while the overview is new."""
         old_s = anyio.current_time() - self.at
         if not self.error and old_s < STALE_AFTER_S:
             return ""
-        since = datetime.fromtimestamp(self.seen.at / 1000, UTC).strftime("%H:%M:%S UTC")
+        since = datetime.fromtimestamp(self.overview.at / 1000, UTC).strftime("%H:%M:%S UTC")
         return escape_controls(
-            f"Redis does not answer; this is of {since}, {old_s:.0f} s ago. {self.error}".strip()
+            f"Redis does not answer; this is from {since}, {old_s:.0f} s ago. {self.error}".strip()
         )
 
 
 async def _watch(settings: Settings) -> None:
     async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
-        watched = _Watched(await overview(scripts, keys))
+        newest = _Newest(await overview(scripts, keys))
         console = Console()
         with (
             anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
-            _keys_at_once(),
+            _unbuffered_keys(),
             Live(console=console, screen=True, auto_refresh=False) as live,
         ):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(watched.read, scripts, keys)
+                tasks.start_soon(newest.keep_reading, scripts, keys)
                 tasks.start_soon(_end_on_q, tasks.cancel_scope)
                 tasks.start_soon(_end_on_signal, signals, tasks.cancel_scope)
                 while True:
-                    size = console.size
-                    shown = render(
-                        watched.seen, width=size.width, height=size.height, trouble=watched.trouble
-                    )
-                    live.update(shown, refresh=True)
+                    width, height = console.size
+                    picture = render(newest.overview, width=width, height=height, trouble=newest.trouble)
+                    live.update(picture, refresh=True)
                     await anyio.sleep(REFRESH_INTERVAL_S / 2)
 
 
 @contextmanager
-def _keys_at_once() -> Iterator[None]:
-    """Keys are read as they are pressed, and not shown; the terminal is left as it was."""
+def _unbuffered_keys() -> Iterator[None]:
+    """Keys can be read at once and are not echoed; restores the terminal."""
     before = termios.tcgetattr(sys.stdin)
     try:
         tty.setcbreak(sys.stdin)
@@ -127,7 +125,7 @@ async def _end_on_q(scope: anyio.CancelScope) -> None:
     while True:
         await anyio.wait_readable(sys.stdin)
         pressed = os.read(sys.stdin.fileno(), 64)
-        if not pressed or b"q" in pressed.lower():  # the terminal has gone, or q
+        if not pressed or b"q" in pressed.lower():  # the terminal is gone, or q
             scope.cancel()
             return
 

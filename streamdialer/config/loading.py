@@ -98,6 +98,16 @@ def require_redis(settings: Settings) -> None:
         raise SettingsError(f"REDIS_URL: not set; takes {REDIS_URL_FORMS}")
 
 
+def require_usable(settings: Settings) -> None:
+    """Raises SettingsError for settings made in code that `load` would not have made."""
+    require_redis(settings)
+    for name, field in FIELDS.items():
+        value = getattr(settings, name)
+        if value != field.default:
+            convert(field, value, "option")
+    _check_combinations(settings)
+
+
 def _read_dotenv(path: Path) -> dict[str, str | None]:
     if not path.is_file():
         return {}

@@ -17,7 +17,14 @@ Token = Annotated[str, Meta(min_length=16)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings, with defaults right for most installations."""
+    """All settings, with defaults right for most installations.
+
+    Example::
+
+        from streamdialer import Settings
+
+        settings = Settings(redis_url="redis://127.0.0.1:6379/0", ring_timeout_s=25)
+    """
 
     redis_url: Annotated[
         str, Meta(description="Redis server: redis, rediss, unix, redis+sentinel or redis+cluster")

@@ -1,56 +1,108 @@
-"""What a process that runs for long tells of itself: heartbeat, health file, health port, service manager."""
+"""How a long-running process shows that it is alive: heartbeat, health file, health port, service manager."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
 import anyio
-from redis.exceptions import RedisError
 
-from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.background_duty import NO_FAULT, BackgroundDuty
 from streamdialer.broker.heartbeat import Heartbeat, Role
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
-from streamdialer.errors import StreamdialerError
 from streamdialer.ledger.metrics import LedgerMetrics
-from streamdialer.observability import systemd
-from streamdialer.observability.health import HealthPort, touch_health_file
+from streamdialer.observability import health, systemd
 
 log = logging.getLogger(__name__)
 METRICS_TIMEOUT_S: Final = 2.0
 """Longest wait for Redis: a probe of an orchestrator gives up soon."""
 
 
-def background_duties(
-    settings: Settings, scripts: Scripts, keys: Keys, run: ShutdownSignal, *, name: str, role: Role
-) -> dict[str, Callable[[], Awaitable[None]]]:
-    """The heartbeat and what the settings and the environment ask for; start them when the work has begun.
+class HealthFile(BackgroundDuty):
+    """Touches a file as long as the event loop runs."""
 
-    `name` is what the process is called in Redis.
-    """
-    duties: dict[str, Callable[[], Awaitable[None]]] = {
-        "heartbeat": Heartbeat(scripts, keys, run, name, role).serve
-    }
-    if settings.health_file:
-        duties["health file"] = partial(touch_health_file, settings.health_file)
+    name = "health file"
+
+    def __init__(self, path: str) -> None:
+        self._file = anyio.Path(path)
+
+    async def turn(self) -> float:
+        await self._file.touch()
+        return health.BEAT_S
+
+
+class HealthServer(BackgroundDuty):
+    """Answers `/live`, `/ready` and `/metrics`."""
+
+    name = "health port"
+
+    def __init__(self, port: health.HealthPort, address: tuple[str, int]) -> None:
+        self._port = port
+        self._address = address
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        async with self._port.listening(*self._address):
+            yield
+
+    async def turn(self) -> float:
+        return math.inf
+
+
+class SystemdReporter(BackgroundDuty):
+    """Tells systemd that the process is ready, then that its event loop runs, and at last that it stops."""
+
+    name = "systemd"
+
+    def __init__(self, wait_stopping: Callable[[], Awaitable[None]]) -> None:
+        self._wait_stopping = wait_stopping
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        systemd.notify("READY=1")
+        yield
+
+    async def turn(self) -> float:
+        watchdog_s = systemd.watchdog_s()
+        if watchdog_s:
+            systemd.notify("WATCHDOG=1")
+        with anyio.move_on_after(watchdog_s and watchdog_s / 3):
+            await self._wait_stopping()
+            systemd.notify("STOPPING=1")
+            self._wait_stopping = anyio.sleep_forever
+        return 0.0
+
+
+def background_duties(
+    settings: Settings, scripts: Scripts, keys: Keys, shutdown: ShutdownSignal, *, name: str, role: Role
+) -> list[BackgroundDuty]:
+    """The heartbeat, and what the settings ask for. `name` is what the process is called in Redis."""
+    duties: list[BackgroundDuty] = [Heartbeat(scripts, keys, shutdown, name, role)]
     if settings.health_port:
-        port = HealthPort(partial(_measure, LedgerMetrics(scripts, keys)), lambda: run.stopping)
-        duties["health port"] = partial(port.serve, settings.health_host, settings.health_port)
-    if systemd.is_listening():
-        duties["systemd"] = partial(systemd.report, run.wait_stopping)
+        port = health.HealthPort(partial(_measure, LedgerMetrics(scripts, keys)), lambda: shutdown.stopping)
+        duties.append(HealthServer(port, (settings.health_host, settings.health_port)))
+    if settings.health_file:
+        duties.append(HealthFile(settings.health_file))
     return duties
 
 
-async def _measure(readings: LedgerMetrics) -> bool:
+def systemd_duties(wait_stopping: Callable[[], Awaitable[None]]) -> list[BackgroundDuty]:
+    """What a process that systemd started does, and no part of a process."""
+    return [SystemdReporter(wait_stopping)] if systemd.is_listening() else []
+
+
+async def _measure(metrics: LedgerMetrics) -> bool:
     with anyio.move_on_after(METRICS_TIMEOUT_S):
         try:
-            await readings.collect()
-        except (RedisError, *TRANSIENT, StreamdialerError) as error:
+            await metrics.collect()
+        except NO_FAULT as error:
             log.warning("cannot read what Redis holds for the metrics", extra={"error": str(error)})
             return False
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +15,8 @@ from streamdialer.consumers.handlers.previews import Previews
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger import fact_of
+from streamdialer.ledger.event_facts import CallFact
+from streamdialer.ledger.types import EventResult
 from streamdialer.model import (
     AGENT_EVENTS,
     CALL_EVENTS,
@@ -98,9 +101,7 @@ class EventsStage:
     async def handle(self, entry: Entry) -> None:
         event = read_event(entry)
         if isinstance(event, CallEvent):
-            about = {"campaign": event.campaign_id, "contact": event.contact_id}
-            with tracing.call_event_span(event.type, entry.fields, **about):
-                await self._call(event, entry.id)
+            await self._call(event, entry)
             return
         with tracing.entry_span(event.type, entry.fields, campaign=event.campaign_id or None):
             if isinstance(event, DoNotCallEvent):
@@ -112,11 +113,20 @@ class EventsStage:
             else:
                 await self._agent(event, entry.id)
 
-    async def _call(self, event: CallEvent, entry: str) -> None:
+    async def _call(self, event: CallEvent, entry: Entry) -> None:
+        began_ns = time.time_ns()
         queue = event.queue or await self._wakeups.queue_of(event.campaign_id)
         fact = fact_of(event)
-        result = await self._services.campaigns.apply_call_event(event, fact, queue, entry)
-        tracing.attach_call(result.trace, result.attempt)
+        result = await self._services.campaigns.apply_call_event(event, fact, queue, entry.id)
+        about = {
+            "attempt": result.attempt or None,
+            "campaign": event.campaign_id,
+            "contact": event.contact_id,
+        }
+        with tracing.call_event_span(event.type, entry.fields, result.trace, began_ns, **about):
+            await self._call_applied(event, fact, queue, result)
+
+    async def _call_applied(self, event: CallEvent, fact: CallFact, queue: str, result: EventResult) -> None:
         applied = result.outcome
         if fact.disposition == "do_not_call":  # said on the phone: it holds for all campaigns
             request = DoNotCallEvent(

@@ -6,8 +6,7 @@ import logging
 import random
 from typing import Final
 
-import anyio
-
+from streamdialer.broker.background_duty import BackgroundDuty
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.invariants import check_campaign
 from streamdialer.observability.metrics import INVARIANTS_BROKEN, INVARIANTS_CHECKED
@@ -17,35 +16,36 @@ INTERVAL_S: Final = 0.5
 """Between two campaigns: however many there are, a replica asks for two short scripts a second."""
 
 
-class InvariantCheck:
+class InvariantCheck(BackgroundDuty):
     """Every replica that takes ticks audits, each in an order of its own. It mends nothing: a fault is for people."""
+
+    name = "invariant check"
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._campaigns: list[str] = []
+        """Still to be checked in this round."""
 
-    async def serve(self) -> None:
-        """Runs until cancelled."""
-        while True:
-            campaigns = await self._services.queues.known_campaigns()
-            random.shuffle(campaigns)
-            for campaign in campaigns:
-                await self._look(campaign)
-                await anyio.sleep(INTERVAL_S)
-            if not campaigns:
-                await anyio.sleep(INTERVAL_S)
+    async def turn(self) -> float:
+        if not self._campaigns:
+            self._campaigns = await self._services.queues.known_campaigns()
+            random.shuffle(self._campaigns)
+        if self._campaigns:
+            await self._check(self._campaigns.pop())
+        return INTERVAL_S
 
-    async def _look(self, campaign: str) -> None:
-        look = await check_campaign(self._services.scripts, self._services.keys, campaign)
-        for name, times in look.checked.items():
+    async def _check(self, campaign: str) -> None:
+        report = await check_campaign(self._services.scripts, self._services.keys, campaign)
+        for name, times in report.checked.items():
             INVARIANTS_CHECKED.labels(name).inc(times)
-        for one in look.broken:
-            INVARIANTS_BROKEN.labels(one.invariant).inc()
+        for violation in report.broken:
+            INVARIANTS_BROKEN.labels(violation.invariant).inc()
             log.error(
                 "invariant is broken",
                 extra={
                     "campaign": campaign,
-                    "contact": one.contact or None,
-                    "reason": one.invariant,
-                    "detail": one.detail,
+                    "contact": violation.contact or None,
+                    "reason": violation.invariant,
+                    "detail": violation.detail,
                 },
             )

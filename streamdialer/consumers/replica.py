@@ -1,4 +1,4 @@
-"""One replica: the chosen stages side by side under one task group, with the sweeper and wake-ups they need."""
+"""One replica: the chosen stages side by side, and the background duties they need."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.broker import ConcurrencyLimit, ShutdownSignal, StreamConsumer
+from streamdialer.broker.background_duty import BackgroundDuty, running
 from streamdialer.broker.connection import close, connect
 from streamdialer.broker.consumer import Handler
+from streamdialer.broker.consumer_group import ConsumerGroup
 from streamdialer.broker.keys import STAGES, Stage
-from streamdialer.broker.shutdown import keep_running
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.background import background_duties
 from streamdialer.consumers.calls import CallsStage
@@ -32,13 +33,13 @@ log = logging.getLogger(__name__)
 
 
 class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `streamdialer consume` takes."""
+    """The options of `streamdialer consume`."""
 
     stages: Sequence[Stage] = STAGES
     concurrency: int | None = None
-    """Handlers at once per stage; None: the settings' own number for each stage."""
+    """Entries handled at once per stage; None: the number in the settings."""
     autoscale: tuple[int, int] | None = None
-    """(most, least) handlers at once per stage, moving with the backlog."""
+    """(most, least) entries handled at once per stage; the number follows the backlog."""
     name: str | None = None
 
 
@@ -47,8 +48,7 @@ def replica_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
 
 
-def places_for(stage: Stage, settings: Settings, options: ReplicaOptions) -> ConcurrencyLimit:
-    """How many entries a stage may work on at once."""
+def concurrency_limit(stage: Stage, settings: Settings, options: ReplicaOptions) -> ConcurrencyLimit:
     if options.autoscale is not None:
         return ConcurrencyLimit(*options.autoscale)
     if options.concurrency is not None:
@@ -56,64 +56,54 @@ def places_for(stage: Stage, settings: Settings, options: ReplicaOptions) -> Con
     return ConcurrencyLimit(settings.calls_concurrency if stage == "calls" else settings.concurrency)
 
 
-async def run_replica(settings: Settings, options: ReplicaOptions, run: ShutdownSignal) -> None:
-    """Works until the run is stopped; then finishes or hands back what it holds within the grace period."""
+async def run_replica(settings: Settings, options: ReplicaOptions, shutdown: ShutdownSignal) -> None:
+    """Works until the shutdown, then finishes or hands back what it holds within the shutdown timeout."""
     name = options.name or replica_name()
     reader = connect(settings.redis_url)
     try:
-        async with open_services(settings) as services, anyio.create_task_group() as background:
-            wakes = WakeupScheduler(services)
-            background.start_soon(keep_running, "wakes", wakes.serve)
+        async with open_services(settings) as services:
+            wakeups = WakeupScheduler(services)
+            duties: list[BackgroundDuty] = [wakeups]
             if "ticks" in options.stages:
-                background.start_soon(keep_running, "sweeper", Sweeper(services, wakes).serve)
-                background.start_soon(keep_running, "auditor", InvariantCheck(services).serve)
+                duties += [Sweeper(services, wakeups), InvariantCheck(services)]
+            duties += background_duties(
+                settings, services.scripts, services.keys, shutdown, name=name, role="consume"
+            )
             handlers: dict[Stage, Handler] = {
-                "ticks": TicksStage(services, wakes).handle,
+                "ticks": TicksStage(services, wakeups).handle,
                 "calls": CallsStage(services).handle,
-                "events": EventsStage(services, wakes).handle,
+                "events": EventsStage(services, wakeups).handle,
                 "updates": UpdatesStage(services).handle,
             }
+            for stage in options.stages:
+                shutdown.activity.register_stage(stage)
             log.info("replica started", extra={"replica": name, "stages": ",".join(options.stages)})
-            async with anyio.create_task_group() as working:
+            # the duties end when all stages have ended: entries that are finished at the end need them
+            async with running(*duties), anyio.create_task_group() as working:
                 for stage in options.stages:
-                    run.activity.register_stage(stage)
-                    places = places_for(stage, settings, options)
-                    consumer = _consumer(stage, name, services, reader, handlers[stage], places, run)
+                    consumer = StreamConsumer(
+                        _group(stage, name, services, reader),
+                        handlers[stage],
+                        concurrency_limit(stage, settings, options),
+                        shutdown,
+                        read_block_s=settings.read_block_s,
+                        claim_min_idle_s=settings.claim_min_idle_s,
+                        max_deliveries=settings.max_deliveries,
+                        idle_consumer_ttl_s=settings.idle_consumer_ttl_s,
+                    )
                     working.start_soon(consumer.serve, settings.shutdown_timeout_s)
-                duties = background_duties(
-                    settings, services.scripts, services.keys, run, name=name, role="consume"
-                )
-                for duty, serve in duties.items():
-                    background.start_soon(keep_running, duty, serve)
-            background.cancel_scope.cancel()
     finally:
         await close(reader)
-    log.info("replica stopped", extra={"replica": name, "entries": run.done})
+    log.info("replica stopped", extra={"replica": name, "entries": shutdown.done})
 
 
-def _consumer(
-    stage: Stage,
-    name: str,
-    services: Services,
-    reader: Redis,
-    handle: Handler,
-    places: ConcurrencyLimit,
-    run: ShutdownSignal,
-) -> StreamConsumer:
-    settings = services.settings
-    return StreamConsumer(
+def _group(stage: Stage, consumer: str, services: Services, reader: Redis) -> ConsumerGroup:
+    return ConsumerGroup(
         reader=reader,
         scripts=services.scripts,
         stream=services.keys.stream(stage),
         dead=services.keys.stream("dead"),
         server=services.keys.server,
-        consumer=name,
-        handle=handle,
-        places=places,
-        run=run,
-        read_block_s=settings.read_block_s,
-        claim_min_idle_s=settings.claim_min_idle_s,
-        max_deliveries=settings.max_deliveries,
-        dead_letters_maxlen=settings.dead_letters_maxlen,
-        forget_s=settings.idle_consumer_ttl_s,
+        consumer=consumer,
+        dead_letters_maxlen=services.settings.dead_letters_maxlen,
     )

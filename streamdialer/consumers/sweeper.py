@@ -6,8 +6,7 @@ import logging
 import random
 from typing import Final
 
-import anyio
-
+from streamdialer.broker.background_duty import BackgroundDuty
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.consumers.wakeups import WakeupScheduler
@@ -21,29 +20,28 @@ STALLED_TTL_S: Final = 60.0
 """A stalled campaign is looked at every second."""
 
 
-class Sweeper:
+class Sweeper(BackgroundDuty):
     """Every replica sweeps; the scripts see to it that each thing happens once."""
 
-    def __init__(self, services: Services, wakes: WakeupScheduler) -> None:
+    name = "sweeper"
+
+    def __init__(self, services: Services, wakeups: WakeupScheduler) -> None:
         self._services = services
-        self._wakes = wakes
+        self._wakeups = wakeups
         self._stalled: TTLCache[bool] = TTLCache(STALLED_TTL_S)
 
-    async def serve(self) -> None:
-        """Runs until cancelled."""
-        every_s = self._services.settings.sweep_interval_s
-        while True:
-            due = await self._services.campaigns.due_campaigns(CAMPAIGNS_BATCH)
-            for campaign in due:
-                await self._sweep(campaign)
-            if len(due) < CAMPAIGNS_BATCH:
-                await anyio.sleep(every_s * random.uniform(0.8, 1.2))
+    async def turn(self) -> float:
+        due = await self._services.campaigns.due_campaigns(CAMPAIGNS_BATCH)
+        for campaign in due:
+            await self._sweep(campaign)
+        is_more = len(due) == CAMPAIGNS_BATCH
+        return 0.0 if is_more else self._services.settings.sweep_interval_s * random.uniform(0.8, 1.2)
 
     async def _sweep(self, campaign: str) -> None:
         swept = await self._services.campaigns.sweep(campaign, CONTACTS_BATCH)
         if swept.wake:
-            queue = await self._wakes.queue_of(campaign)
-            self._wakes.queue(queue)
+            queue = await self._wakeups.queue_of(campaign)
+            self._wakeups.queue(queue)
         attempts = _shorten(swept.attempts)
         ATTEMPTS_ENDED.labels("no_event").inc(swept.expired)
         ATTEMPTS_ENDED.labels("too_long").inc(swept.closed)

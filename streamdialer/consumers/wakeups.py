@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import anyio
 
+from streamdialer.broker.background_duty import BackgroundDuty
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.observability import tracing
-from streamdialer.observability.trace_context import SpanLink
 
 COALESCE_S = 0.01
 QUEUE_MEMBERS_MAX_AGE_S = 1.0
 DIRECTORY_MAX_AGE_S = 5.0
 
 
-class WakeupScheduler:
+class WakeupScheduler(BackgroundDuty):
     """Gathers queues for ten milliseconds and adds one dial tick per campaign that has none waiting."""
+
+    name = "wake-ups"
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._queues: dict[str, SpanLink | None] = {}
+        self._queues: dict[str, tracing.SpanLink | None] = {}
         self._campaigns: dict[str, None] = {}
         self._timers: dict[str, float] = {}
         self._wanted = anyio.Event()
@@ -52,24 +54,24 @@ class WakeupScheduler:
                 return found  # another task has looked meanwhile
             return self._queue_of.put(campaign, await self._services.queues.queue_of(campaign))
 
-    async def serve(self) -> None:
-        """Adds the ticks; runs until cancelled."""
-        while True:
-            with anyio.move_on_after(self._until_timer_s()):
-                await self._wanted.wait()
-                await anyio.sleep(COALESCE_S)
-            self._wanted = anyio.Event()
-            queues, self._queues = self._queues, {}
-            campaigns = dict.fromkeys(self._campaigns, "")
-            self._campaigns = {}
-            for campaign in [one for one, at in self._timers.items() if at <= anyio.current_time()]:
-                del self._timers[campaign]
-                campaigns[campaign] = ""
-            for queue, cause in queues.items():
-                campaigns |= dict.fromkeys(await self._members_of(queue), tracing.wakeup_traceparent(cause))
-            if campaigns:
-                woken = campaigns if any(campaigns.values()) else None
-                await self._services.ticks.enqueue("dial", list(campaigns), traces=woken)
+    async def turn(self) -> float:
+        """Waits until somebody asks for a tick or a timer ends, then adds the ticks."""
+        with anyio.move_on_after(self._until_timer_s()):
+            await self._wanted.wait()
+            await anyio.sleep(COALESCE_S)
+        self._wanted = anyio.Event()
+        queues, self._queues = self._queues, {}
+        campaigns = dict.fromkeys(self._campaigns, "")
+        self._campaigns = {}
+        for campaign in [one for one, at in self._timers.items() if at <= anyio.current_time()]:
+            del self._timers[campaign]
+            campaigns[campaign] = ""
+        for queue, cause in queues.items():
+            campaigns |= dict.fromkeys(await self._members_of(queue), tracing.wakeup_traceparent(cause))
+        if campaigns:
+            woken = campaigns if any(campaigns.values()) else None
+            await self._services.ticks.enqueue("dial", list(campaigns), traces=woken)
+        return 0.0
 
     def _until_timer_s(self) -> float | None:
         return max(0.0, min(self._timers.values()) - anyio.current_time()) if self._timers else None

@@ -8,9 +8,10 @@ from streamdialer.ledger.callbacks import CallbackLedger, CallbackStatus
 from streamdialer.ledger.campaigns import CampaignLedger
 from streamdialer.ledger.event_facts import CallFact, fact_of
 from streamdialer.ledger.history import PastCall, past_calls
-from streamdialer.ledger.outbox import Outbox, Update
+from streamdialer.ledger.outbox import Outbox
 from streamdialer.ledger.previews import PreviewLedger, PreviewLimits, PreviewMissing
 from streamdialer.ledger.queues import CampaignState, QueueLedger, QueueState
+from streamdialer.ledger.records import Update
 from streamdialer.ledger.recovery import DataLossRecovery, DataLossState, InFlightRow, mark_server_trusted
 from streamdialer.ledger.suppression import DncEntry, DncLedger
 from streamdialer.ledger.ticks import TickLedger

@@ -1,13 +1,14 @@
-"""What became of a campaign's calls and how long they took, from the records the ledger still has."""
+"""How a campaign's calls ended and how long they took, from the records the ledger still has."""
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
+from streamdialer.ledger.records import Attempt, decode_contact
 
 PAGE: Final = 1000
 MAX_CALLS: Final = 100_000
@@ -22,48 +23,25 @@ class PastCall(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     """`human`: a person answered, whether or not an agent came."""
     rang_s: float | None
-    """From sending to the answer or the end; None when nobody said when it was answered."""
+    """From sending to the answer or the end; None when no event said when it was answered."""
     talked_s: float | None
     """From the answer to the end, of calls with an agent or a machine."""
 
 
-class _Facts(msgspec.Struct, frozen=True):
-    answered: Any = msgspec.field(default=None, name="a")
-    abandoned: Any = msgspec.field(default=None, name="b")
-    by_machine: Any = msgspec.field(default=None, name="m")
-    by_silence: Any = msgspec.field(default=None, name="dl")
-
-
-class _Attempt(msgspec.Struct, frozen=True):
-    token: str = msgspec.field(name="t")
-    state: str = msgspec.field(name="s")
-    facts: _Facts = msgspec.field(name="f")
-    disposition: str = msgspec.field(default="", name="d")
-    sent_ms: float = msgspec.field(default=0, name="sm")
-    answered_ms: float | None = msgspec.field(default=None, name="am")
-    ended_ms: float = msgspec.field(default=0, name="em")
-
-
-class _Record(msgspec.Struct, frozen=True):
-    attempts: list[_Attempt] = msgspec.field(default_factory=list, name="h")
-
-
 async def past_calls(client: Redis, keys: Keys, campaign: str) -> list[PastCall]:
-    """The campaign's calls that are over, at most `MOST`, in no order; raises redis.RedisError."""
-    found: list[PastCall] = []
+    """The campaign's calls that are over, `MAX_CALLS` or a few more at most, in no order; raises redis.RedisError."""
+    calls: list[PastCall] = []
     async for _, raw in client.hscan_iter(keys.records(campaign), count=PAGE):
-        record = msgspec.json.decode(raw, type=_Record)
-        calls = [past_call(attempt) for attempt in record.attempts]
-        found += [call for call in calls if call is not None]
-        if len(found) >= MAX_CALLS:
+        calls += filter(None, map(_past_call, decode_contact(raw).history))
+        if len(calls) >= MAX_CALLS:
             break
-    return found
+    return calls
 
 
-def past_call(attempt: _Attempt) -> PastCall | None:
-    """An attempt as a call; None while it is up, and when nobody but the clock has said how it ended."""
+def _past_call(attempt: Attempt) -> PastCall | None:
+    """None while the call is up, and when only its deadline says how it ended."""
     facts = attempt.facts
-    if attempt.state != "ended" or attempt.token == "remembered" or facts.by_silence:
+    if attempt.state != "ended" or attempt.is_remembered or facts.silent:
         return None
     is_answered = bool(facts.answered or facts.abandoned)
     if not is_answered:
@@ -84,5 +62,5 @@ def past_call(attempt: _Attempt) -> PastCall | None:
     return PastCall(outcome="machine" if is_machine else "human", rang_s=rang_s, talked_s=talked_s)
 
 
-def _seconds(begin_ms: float, end_ms: float) -> float:
-    return max(0.0, (end_ms - begin_ms) / 1000)
+def _seconds(begin_ms: float | None, end_ms: float | None) -> float:
+    return max(0.0, ((end_ms or 0) - (begin_ms or 0)) / 1000)

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
+from streamdialer.ledger.records import Update, decode_update
 from streamdialer.observability import tracing
 
 LEASE_UPDATE, ACK_UPDATE = (Script("streamdialer.ledger", name) for name in ("lease_update", "ack_update"))
-
-
-class Update(msgspec.Struct, frozen=True):
-    """The newest state of a contact that the backend has not confirmed."""
-
-    version: int = msgspec.field(name="v")
-    status: str = msgspec.field(name="s")
-    attempts: int | None = msgspec.field(default=None, name="a")
-    last_attempt_ms: int | None = msgspec.field(default=None, name="at")
-    attempt: str = msgspec.field(default="", name="id")
-    """The contact's newest attempt; this and its trace only where traces are told."""
-    trace: str = msgspec.field(default="", name="tr")
 
 
 class Outbox:
@@ -42,7 +29,7 @@ class Outbox:
         )
         if answer == "none" or answer == "busy":
             return "none" if answer == "none" else "busy"
-        return msgspec.json.decode(answer, type=Update)
+        return decode_update(answer)
 
     async def acknowledge(
         self, campaign: str, contact: str, token: str, version: int

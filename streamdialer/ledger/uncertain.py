@@ -1,4 +1,4 @@
-"""Attempts whose fate is not known: nobody redials them; their events decide, or their deadline."""
+"""Attempts that may or may not be calls. They are not dialed again; their events or their deadline decide."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any, Final, Literal
 import msgspec
 from redis.asyncio import Redis
 
+from streamdialer.broker.connection import server_ms
 from streamdialer.broker.keys import Keys
+from streamdialer.ledger.records import decode_contact
 
 MAX_SHOWN: Final = 1000
 
@@ -19,45 +21,33 @@ class UncertainAttempt(msgspec.Struct, frozen=True, kw_only=True):
     contact: str
     why: Literal["no clear reply", "forgotten by Redis"]
     seconds_left: float
-    """Until its deadline; negative when it has passed and no events of other calls have come since."""
-
-
-class _Attempt(msgspec.Struct, frozen=True):
-    id: str
-    state: str = msgspec.field(name="s")
-    verdict: str = msgspec.field(default="", name="v")
-
-
-class _Record(msgspec.Struct, frozen=True):
-    attempts: list[_Attempt] = msgspec.field(default_factory=list, name="h")
+    """Until its deadline; negative while it has passed and no event of another call has come since."""
 
 
 async def uncertain_attempts(client: Redis, keys: Keys, campaign: str) -> list[UncertainAttempt]:
-    """Those of the campaign, the nearest deadline first, at most `MOST` of each kind; raises redis.RedisError."""
+    """The campaign's, the nearest deadline first, at most `MAX_SHOWN` of each kind; raises redis.RedisError."""
     pipe = client.pipeline(transaction=False)
     pipe.zrange(keys.dialing(campaign), 0, MAX_SHOWN - 1, withscores=True)
     pipe.zrange(keys.orphaned(campaign), 0, MAX_SHOWN - 1, withscores=True)
     pipe.hget(keys.server, "clock_offset")
     answers: list[Any] = await pipe.execute()
-    unanswered, in_doubt, ahead = answers
-    seconds, micros = await client.time()
-    now_ms = seconds * 1000 + micros // 1000 + int(ahead or 0)
-    deadlines = dict([*unanswered, *in_doubt])
-    raw: list[Any] = await client.hmget(keys.records(campaign), list(deadlines)) if deadlines else []
-    found = []
-    for (contact, deadline), record in zip(deadlines.items(), raw, strict=True):
-        attempts = msgspec.json.decode(record, type=_Record).attempts if record else []
-        if not attempts:
+    dialing, orphaned, clock_offset = answers
+    ledger_ms = await server_ms(client) + int(clock_offset or 0)
+    deadlines = dict([*dialing, *orphaned])
+    records: list[Any] = await client.hmget(keys.records(campaign), list(deadlines)) if deadlines else []
+    uncertain = []
+    for (contact, deadline), raw in zip(deadlines.items(), records, strict=True):
+        newest = decode_contact(raw).newest if raw else None
+        if newest is None:
             continue  # it ended between the two readings
-        newest = attempts[-1]
         is_unclear = newest.state == "sent" and newest.verdict == "unknown"
         if is_unclear or newest.state == "orphaned":
-            found.append(
+            uncertain.append(
                 UncertainAttempt(
                     attempt=newest.id,
                     contact=contact,
                     why="no clear reply" if is_unclear else "forgotten by Redis",
-                    seconds_left=round((deadline - now_ms) / 1000, 1),
+                    seconds_left=round((deadline - ledger_ms) / 1000, 1),
                 )
             )
-    return sorted(found, key=lambda one: one.seconds_left)
+    return sorted(uncertain, key=lambda attempt: attempt.seconds_left)

@@ -5,7 +5,8 @@ Both are served by the event loop that does the work: a loop that is stuck neith
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 import anyio
@@ -20,14 +21,6 @@ Measure = Callable[[], Awaitable[bool]]
 """Reads what Redis holds into `metrics.LEDGER`; False when it could not."""
 
 
-async def touch_health_file(path: str) -> None:
-    """Touches the file every two seconds, as long as the event loop runs; until cancelled."""
-    file = anyio.Path(path)
-    while True:
-        await file.touch()
-        await anyio.sleep(BEAT_S)
-
-
 class HealthPort:
     """`/live`: the event loop runs · `/ready`: this process takes work, and Redis answers · `/metrics`."""
 
@@ -38,8 +31,9 @@ class HealthPort:
         self._measured_at = float("-inf")
         self._is_up = False
 
-    async def serve(self, host: str, port: int) -> None:
-        """Answers until cancelled; raises OSError when nothing can listen there."""
+    @asynccontextmanager
+    async def listening(self, host: str, port: int) -> AsyncIterator[None]:
+        """Answers requests; raises OSError when nothing can listen there."""
         app = web.Application()
         app.router.add_get("/", self._live)
         app.router.add_get("/live", self._live)
@@ -48,8 +42,9 @@ class HealthPort:
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port).start()
-            await anyio.sleep_forever()
+            with anyio.CancelScope(shield=True):  # cancelled half-way, asyncio would leave the socket open
+                await web.TCPSite(runner, host, port).start()
+            yield
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
                 await runner.cleanup()

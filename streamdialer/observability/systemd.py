@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Awaitable, Callable
-
-import anyio
 
 
 def is_listening() -> bool:
@@ -29,22 +26,3 @@ def watchdog_s() -> float | None:
         return None
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     return int(microseconds) / 1e6 if microseconds.isdecimal() and int(microseconds) else None
-
-
-async def report(wait_stopping: Callable[[], Awaitable[None]]) -> None:
-    """Says that the process is ready, then that its event loop runs, and at its end that it stops; until cancelled."""
-    notify("READY=1")
-    limit_s = watchdog_s()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_say_when_stopping, wait_stopping)
-        while True:
-            if limit_s is None:
-                await anyio.sleep_forever()
-            else:
-                notify("WATCHDOG=1")
-                await anyio.sleep(limit_s / 3)
-
-
-async def _say_when_stopping(wait_stopping: Callable[[], Awaitable[None]]) -> None:
-    await wait_stopping()
-    notify("STOPPING=1")

@@ -1,29 +1,48 @@
-"""Traces: which call came of which tick or event, told to an OpenTelemetry collector when the environment names one.
+"""Traces of calls, from the tick or event that causes a call to its end, through OpenTelemetry's API.
 
-A trace's context travels as the W3C `traceparent` of stream entries and of HTTP requests, and with the attempt in the
-ledger. `otel.py` does the work and is imported only then: otherwise each function here returns at once, and nothing is
-added to any entry, request or script. Attributes never hold phone numbers, nor the text of an error.
+The context travels as the W3C `traceparent` of stream entries and HTTP requests, and with the attempt in the ledger.
+The tracer is None unless the environment names a collector. Then each function here returns at once and adds
+nothing to any entry, request or script: the API's own no-op span costs ten times as much (docs/traces.md).
+Attributes never hold phone numbers, nor the text of an error.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Final
+from contextvars import ContextVar
+from typing import Final
+
+import msgspec
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from streamdialer.errors import SettingsError
-from streamdialer.observability.trace_context import Attribute, SpanLink
-
-if TYPE_CHECKING:
-    from streamdialer.observability.otel import OtelTraces
 
 log = logging.getLogger(__name__)
+Attribute = str | int | float | bool | None
 FIELD: Final = "traceparent"
 """Of stream entries and HTTP requests: https://www.w3.org/TR/trace-context/."""
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
 _NOTHING: Final = nullcontext()
-_traces: OtelTraces | None = None
+_tracer: Tracer | None = None
+
+
+class SpanLink(msgspec.Struct, frozen=True):
+    """The span that asked for a wake-up."""
+
+    span: SpanContext
+    at_ns: int
+    is_of_call: bool
+    """The call is over: the next call gets a trace of its own, otherwise no trace would ever end."""
+
+
+_is_call_event: ContextVar[bool] = ContextVar("is_call_event", default=False)
 
 
 def is_configured(environment: Mapping[str, str]) -> bool:
@@ -50,93 +69,165 @@ def is_configured(environment: Mapping[str, str]) -> bool:
 
 @contextmanager
 def tracing(process: str) -> Iterator[None]:
-    """Traces what is done inside, if that is asked for; `process` names this one. Raises SettingsError."""
-    global _traces
+    """Sends spans to the collector the environment names, if any; `process` names us there. Raises SettingsError."""
+    global _tracer
     if not is_configured(os.environ):
         yield
         return
     try:
-        from streamdialer.observability.otel import OtelTraces
+        from streamdialer.observability.otel import close, open_provider
     except ModuleNotFoundError as error:
         log.warning(
-            "traces are asked for by OTEL_ variables and not installed: pip install 'streamdialer[otel]'",
+            "OTEL_ variables ask for traces, but the package that sends them is missing: nothing is traced. "
+            "Install it: pip install 'streamdialer[otel]'",
             extra={"error": str(error)},
         )
         yield
         return
-    _traces = OtelTraces(process)
+    provider = open_provider(process)
+    _tracer = provider.get_tracer("streamdialer")
     try:
         yield
     finally:
-        closing, _traces = _traces, None
-        closing.close()
-
-
-def span(name: str, **attributes: Attribute) -> AbstractContextManager[None]:
-    """A step of what is being done."""
-    return _traces.span(name, attributes) if _traces else _NOTHING
-
-
-def entry_span(name: str, fields: Mapping[str, str], **attributes: Attribute) -> AbstractContextManager[None]:
-    """The handling of an entry: in the trace its writer names (a malformed one is none), else in a new one."""
-    return _traces.of_entry(name, fields.get(FIELD, ""), attributes) if _traces else _NOTHING
-
-
-def call_event_span(
-    name: str, fields: Mapping[str, str], **attributes: Attribute
-) -> AbstractContextManager[None]:
-    """The handling of a call event; its span begins when `join` says whose call it is."""
-    return _traces.of_call_event(name, fields.get(FIELD, ""), attributes) if _traces else _NOTHING
-
-
-def attach_call(trace: str, attempt: str) -> None:
-    """The call event being handled is of this attempt, whose trace is `trace` ('': none is kept)."""
-    if _traces:
-        _traces.join(trace, attempt)
-
-
-def call_span(name: str, trace: str, **attributes: Attribute) -> AbstractContextManager[None]:
-    """A step of a call whose trace the ledger has kept; nothing when it has none."""
-    return _traces.of_call(name, trace, attributes) if _traces and trace else _NOTHING
-
-
-def request(service: str, method: str, host: str) -> AbstractContextManager[None]:
-    """An HTTP request, as a step of what is being done; `carried` has the headers for it."""
-    return _traces.request(service, method, host) if _traces else _NOTHING
-
-
-def inject() -> dict[str, str]:
-    """The header, or field, that carries the trace on; empty when there is none."""
-    trace = current_traceparent()
-    return {FIELD: trace} if trace else {}
-
-
-def set_attributes(**attributes: Attribute) -> None:
-    """Adds to what is known of the step being done."""
-    if _traces:
-        _traces.note(attributes)
-
-
-def current_traceparent() -> str:
-    """The `traceparent` of the step being done, '' when there is none."""
-    return _traces.here() if _traces else ""
-
-
-def sampled_traceparent() -> str:
-    """The same for the ledger to keep, '' also when the trace is not sampled."""
-    return _traces.here(only_sampled=True) if _traces else ""
+        _tracer = None
+        close(provider)
 
 
 def is_enabled() -> bool:
-    """Whether the ledger is to be asked for what it keeps."""
-    return _traces is not None
+    return _tracer is not None
+
+
+def span(name: str, **attributes: Attribute) -> AbstractContextManager[None]:
+    """A step of the current span."""
+    return _current(_tracer.start_span(name, attributes=_prefixed(attributes))) if _tracer else _NOTHING
+
+
+def entry_span(name: str, fields: Mapping[str, str], **attributes: Attribute) -> AbstractContextManager[None]:
+    """The handling of an entry: in its writer's trace, or in a new one when it has no valid `traceparent`."""
+    if not _tracer:
+        return _NOTHING
+    return _current(_start(_tracer, name, read_traceparent(fields.get(FIELD, "")), attributes))
+
+
+def call_event_span(
+    name: str, fields: Mapping[str, str], traceparent: str, began_ns: int, **attributes: Attribute
+) -> AbstractContextManager[None]:
+    """The handling of a call event: in the trace of its attempt, whose `traceparent` the ledger keeps ('': none).
+
+    The parent is the event's writer when it is in that trace. A writer in another trace is linked.
+    """
+    if not _tracer:
+        return _NOTHING
+    call, writer = read_traceparent(traceparent), read_traceparent(fields.get(FIELD, ""))
+    if not call.is_valid and not writer.is_valid:
+        return (
+            _NOTHING  # a call that is not sampled, or began without traces, does not become traced half-way
+        )
+    is_near = writer.is_valid and (not call.is_valid or writer.trace_id == call.trace_id)
+    links = [Link(writer)] if writer.is_valid and not is_near else []
+    step = _start(_tracer, name, writer if is_near else call, attributes, began_ns, links)
+    return _current(step, is_call_event=True)
+
+
+def call_span(name: str, traceparent: str, **attributes: Attribute) -> AbstractContextManager[None]:
+    """A step of a call whose `traceparent` the ledger keeps; nothing when it keeps none."""
+    if not _tracer or not traceparent:
+        return _NOTHING
+    return _current(_start(_tracer, name, read_traceparent(traceparent), attributes))
+
+
+def request(service: str, method: str, host: str) -> AbstractContextManager[None]:
+    """An HTTP request as a step of the current span; it begins no trace. `inject` has the header for it."""
+    if not _tracer or not trace.get_current_span().get_span_context().is_valid:
+        return _NOTHING
+    attributes = {"http.request.method": method, "server.address": host}
+    return _current(_tracer.start_span(f"{method} {service}", kind=SpanKind.CLIENT, attributes=attributes))
+
+
+def set_attributes(**attributes: Attribute) -> None:
+    if _tracer:
+        trace.get_current_span().set_attributes(_prefixed(attributes))
+
+
+def inject() -> dict[str, str]:
+    """The header or field that carries the current span; empty without one."""
+    carrier: dict[str, str] = {}
+    if _tracer:
+        _PROPAGATOR.inject(carrier)
+    return carrier
+
+
+def current_traceparent() -> str:
+    """The `traceparent` of the current span, '' without one."""
+    return inject().get(FIELD, "")
+
+
+def sampled_traceparent() -> str:
+    """The same for the ledger to keep: '' also when the trace is not sampled."""
+    is_sampled = _tracer and trace.get_current_span().get_span_context().trace_flags.sampled
+    return current_traceparent() if is_sampled else ""
 
 
 def current_link() -> SpanLink | None:
-    """The step being done, as the cause of what it asks for."""
-    return _traces.cause() if _traces else None
+    """The current span, as the cause of a wake-up."""
+    if not _tracer:
+        return None
+    current = trace.get_current_span().get_span_context()
+    return SpanLink(current, time.time_ns(), _is_call_event.get()) if current.is_valid else None
 
 
-def wakeup_traceparent(of: SpanLink | None) -> str:
-    """The `traceparent` for ticks that `of` has asked for, '' without a cause."""
-    return _traces.wake(of) if _traces and of else ""
+def wakeup_traceparent(cause: SpanLink | None) -> str:
+    """The `traceparent` for ticks that `cause` has asked for, '' without a cause."""
+    if not _tracer or not cause:
+        return ""
+    parent, links = (None, [Link(cause.span)]) if cause.is_of_call else (cause.span, [])
+    step = _start(_tracer, "wake", parent, {}, cause.at_ns, links)
+    step.end()
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier, trace.set_span_in_context(step))
+    return carrier[FIELD]
+
+
+def read_traceparent(traceparent: str) -> SpanContext:
+    """The span a `traceparent` names; an invalid context for anything else."""
+    return trace.get_current_span(_PROPAGATOR.extract({FIELD: traceparent})).get_span_context()
+
+
+def _start(
+    tracer: Tracer,
+    name: str,
+    parent: SpanContext | None,
+    attributes: Mapping[str, Attribute],
+    began_ns: int | None = None,
+    links: Sequence[Link] = (),
+) -> Span:
+    """A span below `parent`; None or an invalid parent begins a trace."""
+    context = Context()
+    if parent and parent.is_valid:
+        context = trace.set_span_in_context(NonRecordingSpan(parent), context)
+    return tracer.start_span(
+        name, context, SpanKind.CONSUMER, _prefixed(attributes), links, start_time=began_ns
+    )
+
+
+def _prefixed(attributes: Mapping[str, Attribute]) -> dict[str, str | int | float | bool]:
+    return {
+        name if "." in name else f"streamdialer.{name}": value
+        for name, value in attributes.items()
+        if value is not None
+    }
+
+
+@contextmanager
+def _current(step: Span, *, is_call_event: bool = False) -> Iterator[None]:
+    """Makes the span the current one, and ends it; of an error it keeps the kind only."""
+    token = _is_call_event.set(is_call_event or _is_call_event.get())
+    with trace.use_span(step, end_on_exit=True, record_exception=False, set_status_on_exception=False):
+        try:
+            yield
+        except BaseException as error:
+            step.set_status(StatusCode.ERROR)
+            step.set_attribute("error.type", type(error).__name__)
+            raise
+        finally:
+            _is_call_event.reset(token)

@@ -1,4 +1,4 @@
-"""What an operator does by hand: campaign status, cleanup, a tick in this process, events from text."""
+"""Campaigns for an operator: which there are, their numbers, their status, their removal."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from streamdialer.consumers.services import ledger_limits
 from streamdialer.consumers.ticks import CLEANUP_TEXTS
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.ledger import CampaignLedger, UncertainAttempt, uncertain_attempts
+from streamdialer.ledger.records import CONTACT_STATES
 from streamdialer.model import TickResult, normalise_id, wire_id
 
 CampaignCommand = Literal["start", "pause", "stop"]
-_ORDERS: Final[dict[CampaignCommand, tuple[str, str]]] = {
+_STATUS_AND_MESSAGE: Final[dict[CampaignCommand, tuple[str, str]]] = {
     "start": ("active", "started"),
     "pause": ("paused", "paused"),
     "stop": ("cancelled", "stopped"),
 }
 TOTALS: Final = ("total_calls", "answered_calls", "no_answer", "busy", "failed", "abandoned", "machine")
+LIVE_STATES: Final = CONTACT_STATES[:-1]
+"""All but `final`."""
 SCAN_COUNT: Final = 1000
 ROWS_BATCH: Final = 200
 
@@ -38,33 +41,33 @@ class CampaignRow(msgspec.Struct, frozen=True, kw_only=True):
     ready: int
     deferred: int
     previewing: int
-    """Shown to an agent, in preview."""
+    """Shown to an agent, in preview mode."""
     reserved: int
     active_calls: int
-    """Placed, neither answered nor ended."""
+    """Placed, and neither answered nor ended."""
     connected_calls: int
     live_calls: int
-    """Placed and not ended."""
+    """Placed, and not ended."""
     orphaned: int
-    """Contacts whose call Redis has forgotten and that may still be up."""
+    """Contacts whose call Redis has lost and that may still be up."""
     totals: dict[str, int]
 
 
 class CampaignDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything `campaign show` tells."""
+    """What `campaign show` prints."""
 
     campaign: CampaignRow
     agents_free: int
     agents_busy: int
     uncertain: list[UncertainAttempt]
-    """Attempts nobody knows the fate of; they are not dialed again meanwhile."""
+    """Attempts that may or may not be calls; their contacts are not dialed meanwhile."""
     public: dict[str, str]
-    """The public hash as it stands."""
+    """The public hash `campaign:{id}`."""
     last_decision: TickResult | None
 
 
 def read_campaign_id(raw: str) -> str:
-    """Raises SettingsError for what can be no campaign's id."""
+    """Raises SettingsError for text that cannot be a campaign's id."""
     try:
         return normalise_id(raw)
     except ValueError as error:
@@ -72,15 +75,15 @@ def read_campaign_id(raw: str) -> str:
 
 
 async def campaigns_known(client: Redis, keys: Keys) -> list[str]:
-    """Every campaign the ledger knows or whose public hash exists, in the order of their ids."""
+    """Every campaign that the ledger knows or that has a public hash, in the order of their ids."""
     directory: Any = await client.hkeys(keys.directory)
-    found: set[str] = set(directory)
+    campaigns: set[str] = set(directory)
     async for key in client.scan_iter(keys.campaign_pattern, count=SCAN_COUNT, _type="HASH"):
         try:
-            found.add(normalise_id(keys.campaign_of(key) or ""))
+            campaigns.add(normalise_id(keys.campaign_of(key) or ""))
         except ValueError:
-            continue  # somebody else's key
-    return sort_campaign_ids(found)
+            continue  # another program's key
+    return sort_campaign_ids(campaigns)
 
 
 def sort_campaign_ids(campaigns: Iterable[str]) -> list[str]:
@@ -92,27 +95,18 @@ async def campaign_rows(client: Redis, keys: Keys, campaigns: list[str]) -> list
     """One row for each of `campaigns`, in their order."""
     rows = []
     for at in range(0, len(campaigns), ROWS_BATCH):
-        some = campaigns[at : at + ROWS_BATCH]
+        batch = campaigns[at : at + ROWS_BATCH]
         pipe = client.pipeline(transaction=False)
-        for campaign in some:
+        for campaign in batch:
             pipe.hget(keys.campaign(campaign), "status")
             pipe.hget(keys.directory, campaign)
             pipe.hmget(keys.totals(campaign), list(TOTALS))
-            for places in (
-                keys.ready,
-                keys.deferred,
-                keys.previewing,
-                keys.reserved,
-                keys.dialing,
-                keys.connected,
-                keys.orphaned,
-            ):
-                pipe.zcard(places(campaign))
+            for state in LIVE_STATES:
+                pipe.zcard(getattr(keys, state)(campaign))
         answers: Any = await pipe.execute()
-        per_campaign = len(answers) // len(some)
-        for number, campaign in enumerate(some):
-            mine = answers[number * per_campaign : (number + 1) * per_campaign]
-            rows.append(_row(campaign, *mine))
+        per_campaign = len(answers) // len(batch)
+        for number, campaign in enumerate(batch):
+            rows.append(_row(campaign, *answers[number * per_campaign : (number + 1) * per_campaign]))
     return rows
 
 
@@ -121,14 +115,9 @@ def _row(
     status: str | None,
     queue: str | None,
     totals: list[str | None],
-    ready: int,
-    deferred: int,
-    previewing: int,
-    reserved: int,
-    dialing: int,
-    connected: int,
-    orphaned: int,
+    *state_counts: int,
 ) -> CampaignRow:
+    ready, deferred, previewing, reserved, dialing, connected, orphaned = state_counts
     return CampaignRow(
         campaign_id=wire_id(campaign),
         status=status or "",
@@ -146,7 +135,7 @@ def _row(
 
 
 async def campaign_detail(client: Redis, keys: Keys, campaign: str) -> CampaignDetail:
-    """Raises CannotBeDone when Redis has nothing of the campaign."""
+    """Raises CannotBeDone when Redis knows nothing of the campaign."""
     await _require_known(client, keys, campaign)
     row = (await campaign_rows(client, keys, [campaign]))[0]
     newest: Any = await client.xrevrange(keys.decisions(campaign), count=1)
@@ -162,11 +151,11 @@ async def campaign_detail(client: Redis, keys: Keys, campaign: str) -> CampaignD
     )
 
 
-async def set_campaign_status(client: Redis, keys: Keys, campaign: str, order: CampaignCommand) -> str:
-    """Writes the status and tells everybody; returns the status. A campaign may be started before it is known."""
-    status, message = _ORDERS[order]
+async def set_campaign_status(client: Redis, keys: Keys, campaign: str, command: CampaignCommand) -> str:
+    """Writes the status, publishes the change, returns the status. An unknown campaign can only be started."""
+    status, message = _STATUS_AND_MESSAGE[command]
     fields = {"status": status}
-    if order == "start":
+    if command == "start":
         fields["started_at"] = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     else:
         await _require_known(client, keys, campaign)
@@ -176,7 +165,7 @@ async def set_campaign_status(client: Redis, keys: Keys, campaign: str, order: C
 
 
 async def clean_up_campaign(client: Redis, keys: Keys, settings: Settings, campaign: str) -> None:
-    """Removes every key of a finished campaign; raises CannotBeDone with the reason when that may not be."""
+    """Removes every key of a finished campaign; raises CannotBeDone with the reason when that is refused."""
     queue: Any = await client.hget(keys.directory, campaign)
     async with Scripts(client, patient=False) as scripts:
         ledger = CampaignLedger(scripts, keys, ledger_limits(settings))

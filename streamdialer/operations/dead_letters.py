@@ -1,4 +1,4 @@
-"""Dead letters as an operator handles them, at the command line and in the dashboard: look, replay, drop."""
+"""Dead letters for an operator, at the command line and in the dashboard: show, replay, drop."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LETTER_ID: Final = re.compile("[0-9]{1,19}-[0-9]{1,19}")
 
 @asynccontextmanager
 async def open_dead_letters(settings: Settings) -> AsyncIterator[DeadLetters]:
-    """The dead letters of a server that has just answered; raises Unreachable."""
+    """Raises Unreachable when Redis does not answer."""
     async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
         yield DeadLetters(client, scripts, keys)
 
 
 def checked_letter_ids(letter_ids: list[str]) -> list[str]:
-    """Each once; raises SettingsError for what can be no dead letter's id."""
+    """Each once; raises SettingsError for text that cannot be a dead letter's id."""
     for letter_id in letter_ids:
         if not LETTER_ID.fullmatch(letter_id):
             raise SettingsError(f"dead letter: got {letter_id!r}, takes an id such as 1732424242000-0")
@@ -38,7 +38,7 @@ def checked_letter_ids(letter_ids: list[str]) -> list[str]:
 async def newest_letters(
     letters: DeadLetters, count: int, before: str | None = None
 ) -> tuple[list[DeadLetter], int]:
-    """The newest (older than `before`), newest first and fit to be shown, and how many there are in all."""
+    """The newest (older than `before`), newest first and masked, and how many there are in all."""
     shown = [masked_letter(letter) for letter in await letters.newest(count, before)]
     return shown, await letters.count()
 
@@ -46,9 +46,9 @@ async def newest_letters(
 async def wanted_letters(
     letters: DeadLetters, chosen: list[str] | None, *, must_exist: bool = True, until: str | None = None
 ) -> list[str]:
-    """Those chosen, None: all there are (or were when `until` was the newest), oldest first.
+    """The chosen ones; None: all, up to `until`, the oldest first.
 
-    Raises CannotBeDone for one that must exist and does not: then nothing is done to the others either.
+    Raises CannotBeDone for a chosen one that does not exist, unless `must_exist` is false.
     """
     if chosen is None:
         return await letters.ids(until)
@@ -59,11 +59,11 @@ async def wanted_letters(
 
 
 async def replay_letters(
-    letters: DeadLetters, wanted: list[str], note: Callable[[int], None] = lambda _: None
+    letters: DeadLetters, wanted: list[str], on_progress: Callable[[int], None] = lambda _: None
 ) -> dict[str, str]:
-    """Puts each back into its stream: dead letter -> its new entry; calls `note` with how many are done.
+    """Puts each back into its stream: dead letter -> its new entry. Calls `on_progress` with how many are done.
 
-    Raises CannotBeDone at one that has gone meanwhile, and says how many were put back before it.
+    Raises CannotBeDone at one that no longer exists, and says how many were put back before it.
     """
     replayed: dict[str, str] = {}
     for letter_id in wanted:
@@ -73,12 +73,12 @@ async def replay_letters(
             if not replayed:
                 raise
             raise CannotBeDone(f"{error}; {len(replayed)} before it were put back") from error
-        note(len(replayed))
+        on_progress(len(replayed))
     return replayed
 
 
 async def drop_letters(letters: DeadLetters, wanted: list[str]) -> int:
-    """Deletes them for good; returns how many there were."""
+    """Deletes them; returns how many there were."""
     return sum(
         [await letters.drop(wanted[at : at + REPLAY_BATCH]) for at in range(0, len(wanted), REPLAY_BATCH)]
     )

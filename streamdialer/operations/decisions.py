@@ -15,72 +15,63 @@ from streamdialer.model import TickResult
 from streamdialer.pacing.adaptive import AdaptiveDecision
 
 SILENT_MS: Final = 120_000
-"""A dialed campaign is decided about every few seconds: later than this nobody does."""
-ASK_WHO_RUNS: Final = "do `streamdialer tick` and `streamdialer consume` run?"
+"""A tick decides about an active campaign every few seconds: after this long none is running."""
+DO_THEY_RUN: Final = "do `streamdialer tick` and `streamdialer consume` run?"
 
 
 class DialStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How a campaign stands, before any figures."""
+    """Whether a campaign is dialed, and why not."""
 
     is_dialing: bool
     reason: str | None
-    """The code of why it is not dialed: the newest decision's, or unknown_campaign, not_active, no_decisions."""
+    """The code of why not: the newest decision's, or unknown_campaign, not_active, no_decisions."""
     sentence: str
 
 
 def dial_status(campaign: str, status: str | None, newest: TickResult | None, now_ms: int) -> DialStatus:
-    """How it stands at `now_ms`, server's time; `status` is what its public hash says, None when nothing."""
+    """Its status at `now_ms`, server's time; `status` is the public hash's, None when it has none."""
 
-    def is_not(reason: str, why: str) -> DialStatus:
-        return DialStatus(
-            is_dialing=False, reason=reason, sentence=f"Campaign {campaign} is not dialed: {why}."
-        )
+    def not_dialed(reason: str, text: str) -> DialStatus:
+        return DialStatus(is_dialing=False, reason=reason, sentence=f"Campaign {campaign} {text}")
 
     if status is None:
-        return is_not("unknown_campaign", "it has no status in Redis")
+        return not_dialed("unknown_campaign", "is not dialed: it has no status in Redis.")
     if status != "active":
-        return is_not("not_active", f"its status is {status!r}, not 'active'")
+        return not_dialed("not_active", f"is not dialed: its status is {status!r}, not 'active'.")
     if newest is None:
-        return DialStatus(
-            is_dialing=False,
-            reason="no_decisions",
-            sentence=f"Campaign {campaign} is active, and nobody has decided anything about it yet: {ASK_WHO_RUNS}",
-        )
+        return not_dialed("no_decisions", f"is active, but no tick has decided about it yet: {DO_THEY_RUN}")
     silent_ms = now_ms - (newest.at or 0)
     if silent_ms > SILENT_MS:
-        return DialStatus(
-            is_dialing=False,
-            reason="no_decisions",
-            sentence=f"Campaign {campaign} is active, and nobody has decided anything about it for "
-            f"{silent_ms // 1000} s: {ASK_WHO_RUNS}",
-        )
+        text = f"is active, but no tick has decided about it for {silent_ms // 1000} s: {DO_THEY_RUN}"
+        return not_dialed("no_decisions", text)
     if newest.reason in ("not_active", "unknown_campaign"):
-        return DialStatus(
-            is_dialing=False,
-            reason="no_decisions",
-            sentence=f"Campaign {campaign} has become active, and nobody has decided anything about it since.",
-        )
+        return not_dialed("no_decisions", "became active, and no tick has decided about it since.")
     if newest.reason is not None:
-        return is_not(newest.reason, (newest.detail or newest.reason).rstrip(".") + skipped_text(newest))
-    return DialStatus(is_dialing=True, reason=None, sentence=_dialed(campaign, newest))
+        detail = (newest.detail or newest.reason).rstrip(".")
+        return not_dialed(newest.reason, f"is not dialed: {detail}{skipped_text(newest)}.")
+    return DialStatus(is_dialing=True, reason=None, sentence=_dialed_text(campaign, newest))
 
 
-def _dialed(campaign: str, newest: TickResult) -> str:
+def _dialed_text(campaign: str, newest: TickResult) -> str:
     if newest.mode == "preview":
-        return f"Campaign {campaign} is in preview: agents ask for each call."
+        return f"Campaign {campaign} is in preview mode: an agent requests each call."
     if newest.dialed or newest.limit not in LIMITS:
         return f"Campaign {campaign} is dialed."
     why = LIMITS[newest.limit].text
-    return (
-        f"Campaign {campaign} is dialed, with no call to place at this moment: {why}{skipped_text(newest)}."
-    )
+    return f"Campaign {campaign} is dialed, but places no call at this moment: {why}{skipped_text(newest)}."
 
 
 def skipped_text(record: TickResult) -> str:
-    """Whom the decision passed over, by reason, as the end of a sentence; '' for nobody."""
+    """The contacts that the decision skipped, by reason, as the end of a sentence; '' for none."""
     if not record.skipped:
         return ""
-    return "; passed over: " + ", ".join(_passed_over(record, reason) for reason in record.skipped)
+    rules = record.why or {}
+
+    def count(reason: str, contacts: int) -> str:
+        text = SKIPPED[reason].text if reason in SKIPPED else reason.replace("_", " ")
+        return f"{contacts} {text}" + (f" (the first by {rules[reason]})" if reason in rules else "")
+
+    return "; skipped: " + ", ".join(count(reason, many) for reason, many in record.skipped.items())
 
 
 async def decisions(client: Redis, keys: Keys, campaign: str, last: int) -> list[TickResult]:
@@ -90,11 +81,11 @@ async def decisions(client: Redis, keys: Keys, campaign: str, last: int) -> list
 
 
 def explain(campaign: str, status: str | None, records: list[TickResult], now_ms: int) -> Iterator[str]:
-    """Lines for people: how it stands at `now_ms` (server's time) first, then each decision, newest first."""
-    stands = dial_status(campaign, status, records[0] if records else None, now_ms)
-    yield stands.sentence
-    if stands.reason in REASONS and REASONS[stands.reason].remedy:
-        yield f"What to do: {REASONS[stands.reason].remedy}."
+    """Lines for people: first whether it is dialed at `now_ms` (server's time), then each decision, newest first."""
+    now = dial_status(campaign, status, records[0] if records else None, now_ms)
+    yield now.sentence
+    if now.reason in REASONS and REASONS[now.reason].remedy:
+        yield f"What to do: {REASONS[now.reason].remedy}."
     for record in records:
         yield f"{_clock(record.at)}  {describe(record)}"
 
@@ -110,13 +101,6 @@ def describe(record: TickResult) -> str:
         shadow = msgspec.convert(record.shadow, AdaptiveDecision)
         sentence += f" Adaptive pacing would have placed {shadow.place}."
     return sentence
-
-
-def _passed_over(record: TickResult, reason: str) -> str:
-    words = SKIPPED[reason].text if reason in SKIPPED else reason.replace("_", " ")
-    counted = f"{(record.skipped or {})[reason]} {words}"
-    rule = (record.why or {}).get(reason)
-    return counted if rule is None else f"{counted} (the first by {rule})"
 
 
 def _placed(record: TickResult) -> str:
@@ -135,24 +119,23 @@ def _narrowed(record: TickResult) -> str:
     steps = [step for step in record.steps or [] if step[2] < step[1]]
     if not steps:
         return ""
-    told = ", ".join(f"{max(0, after)} after {name}" for name, _, after in steps)
-    return f" ({max(0, steps[0][1])} by its share, {told})"
+    narrowed = ", ".join(f"{max(0, after)} after {name}" for name, _, after in steps)
+    return f" ({max(0, steps[0][1])} by its share, {narrowed})"
 
 
 def _adaptive(decision: AdaptiveDecision) -> str:
-    outlook = (
-        f"Within {decision.horizon_s} s {decision.coming:.1f} agents come free beside the {decision.available} "
-        f"free now, and {decision.answering:.1f} people answer (a call is answered with {decision.p:.0%})"
+    if decision.limit == "risk":
+        why = (
+            f"the risk that one more person finds no agent would be {decision.risk:.1%}, "
+            f"and at most {decision.risk_limit:.1%} is allowed now"
+        )
+    else:
+        why = LIMITS[decision.limit].text
+    return (
+        f"Within {decision.horizon_s} s, {decision.coming:.1f} agents become free besides the "
+        f"{decision.available} free now, and {decision.answering:.1f} people answer "
+        f"({decision.p:.0%} of calls are answered); {why}"
     )
-    match decision.limit:
-        case "risk":
-            why = (
-                f"one more person would find no agent with {decision.risk:.1%}, "
-                f"and {decision.risk_limit:.1%} is allowed now"
-            )
-        case limit:
-            why = LIMITS[limit].text
-    return f"{outlook}; {why}"
 
 
 def _count(number: int, what: str) -> str:

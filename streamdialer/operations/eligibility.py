@@ -1,4 +1,4 @@
-"""What keeps a contact in the line from being called now: its hours, of the backend, and what the ledger knows."""
+"""Why a ready contact cannot be dialed now: its calling hours, and what the ledger knows of it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from streamdialer.rules import CallingHours, calling_hours
 
 
 async def fetch_calling_hours(settings: Settings, campaign: str) -> CallingHours | str:
-    """The campaign's calling hours now, or in a sentence why they are not known."""
+    """The campaign's calling hours now, or a sentence why they are not known."""
     now_ms = round(datetime.now(UTC).timestamp() * 1000)
     try:
         async with Backend(settings) as backend:
-            found = with_defaults(await backend.campaign(campaign), settings)
-            return calling_hours(found, settings.timezone, now_ms)
+            campaign_settings = with_defaults(await backend.campaign(campaign), settings)
+            return calling_hours(campaign_settings, settings.timezone, now_ms)
     except (CampaignError, Unreachable) as error:
         return str(error)
 
@@ -36,16 +36,16 @@ async def eligibility_at(
     call: str,
     zones: str | None,
     hours: CallingHours | str,
-    wall_ms: int,
+    server_ms: int,
 ) -> Ineligibility:
-    """What keeps a ready contact from being called at that instant of the server's own time.
+    """Why a ready contact cannot be dialed at `server_ms`.
 
     `call` is its JSON (`ContactData`), `zones` its zone set where that is known. Raises redis.RedisError.
     """
-    given = None
+    zone_hours = None
     if not isinstance(hours, str):
-        own = hours.window.opening_at(wall_ms)
+        own = hours.window.opening_at(server_ms)
         if not own.is_open:
             return Ineligibility("window_closed", own.until_ms, "the campaign's own hours")
-        given = build_zone_hours(hours, {contact: call}, [zones] if zones else [], wall_ms)
-    return await check_eligibility(client, keys, campaign, contact, given)
+        zone_hours = build_zone_hours(hours, {contact: call}, [zones] if zones else [], server_ms)
+    return await check_eligibility(client, keys, campaign, contact, zone_hours)

@@ -1,4 +1,4 @@
-"""Reads events that a person typed or put in a file."""
+"""Reads events from the command line or a file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from streamdialer.producers.events import EVENT_TYPES
 
 
 def read_value(text: str) -> int | float | bool | str | None:
-    """A value typed by hand: a number, true, false or null where it is exactly that, else the text itself.
+    """A typed value: a number, true, false or null where the text is exactly that, else the text itself.
 
-    `1e5` and `1.50` stay text: as numbers they would be written differently, and a call id may look like one.
+    `1e5` and `1.50` stay text: numbers would be written differently, and a call id may look like one.
     """
     try:
         value = msgspec.json.decode(text.encode())
@@ -49,7 +49,7 @@ def read_object(text: str | bytes) -> dict[str, Any]:
 
 
 def checked_event(kind: object, data: object) -> dict[str, Any]:
-    """An event as `Producer.events` takes it; raises SettingsError for what its consumer would not understand."""
+    """An event as `Producer.events` takes it; raises SettingsError for one that the events stage would refuse."""
     if not isinstance(data, dict):
         raise SettingsError("event data: takes a JSON object")
     if kind not in EVENT_TYPES:
@@ -66,7 +66,7 @@ def checked_event(kind: object, data: object) -> dict[str, Any]:
 
 
 def read_event_lines(lines: Iterable[bytes]) -> list[dict[str, Any]]:
-    """Events from one JSON object per line, data beside `type` or in `data`; raises SettingsError with the line."""
+    """One JSON object per line, its data beside `type` or in `data`; raises SettingsError with the line."""
     events = []
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -16,7 +16,7 @@ from streamdialer.errors import CannotBeDone
 
 @asynccontextmanager
 async def open_client(settings: Settings) -> AsyncIterator[tuple[Redis, Keys]]:
-    """A client of a server that has just answered, and its key names; raises Unreachable."""
+    """A client and its key names; raises Unreachable when Redis does not answer."""
     client = connect(settings.redis_url)
     try:
         await ping(client, settings.redis_url)
@@ -26,11 +26,9 @@ async def open_client(settings: Settings) -> AsyncIterator[tuple[Redis, Keys]]:
 
 
 def require_port(host: str, port: int) -> None:
-    """Raises CannotBeDone when nothing can listen at the port; better told before any work has begun."""
+    """Raises CannotBeDone when nothing can listen at the port; call it before any other work."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
-        raise CannotBeDone(
-            f"port {port} of {host} cannot be listened at: {error.strerror or error}"
-        ) from error
+        raise CannotBeDone(f"cannot listen at port {port} of {host}: {error.strerror or error}") from error

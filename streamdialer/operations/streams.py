@@ -1,4 +1,4 @@
-"""What is in the streams and who works on them, read without changing anything; and dead letters fit to be shown."""
+"""What is in the streams and which consumers work on them; changes nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _STAGE_CLASSES: Final[dict[Stage, type]] = {
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True):
-    """What this version can do."""
+    """What this version handles."""
 
     stages: dict[str, str]
     """Stage -> its handler."""
@@ -57,16 +57,18 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     groups: int
     consumers: list[ConsumerState]
     lag: int
-    """Entries nobody has been given yet."""
+    """Entries that no consumer has yet."""
     pending: int
-    """Entries given to a consumer and not done."""
+    """Entries that a consumer has and has not finished."""
     oldest_pending_s: float | None
     """Age of the oldest of those, since it was added."""
+    read: int
+    """Entries the group has read since it was made; 0 before Redis 7, which does not count them."""
     has_group: bool
 
 
 class PendingEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry that a consumer holds."""
+    """An entry that a consumer has and has not finished."""
 
     stream: str
     id: str
@@ -87,7 +89,7 @@ def registered() -> Registered:
 
 
 async def stream_states(client: Redis, keys: Keys) -> list[StreamState]:
-    """Every stream, those that do not exist yet included; the dead letters have no group. Two round trips."""
+    """Every stream, even one that does not exist yet; the dead letters have no group. Two round trips."""
     now_ms = await server_ms(client)
     pipe = client.pipeline(transaction=False)
     for stream in STREAMS:
@@ -115,8 +117,8 @@ def _stream_state(
     if oldest:
         added_ms = int(oldest[0]["message_id"].partition("-")[0])
         oldest_s = max(0, now_ms - added_ms) / 1000
-    # What is done is deleted: length is the work left, and what is not pending waits. The server's own `lag`
-    # does not exist before Redis 7 and is lost with every deletion.
+    # Finished entries are deleted: the length is the work left, and what is not pending waits. The server's own
+    # `lag` does not exist before Redis 7, and every deletion loses it.
     return StreamState(
         stream=stream,
         key=key,
@@ -129,6 +131,7 @@ def _stream_state(
         lag=max(0, int(length) - pending) if stream in STAGES else 0,
         pending=pending,
         oldest_pending_s=oldest_s,
+        read=int((ours or {}).get("entries-read") or 0),
         has_group=ours is not None,
     )
 
@@ -139,7 +142,7 @@ async def pending_entries(client: Redis, keys: Keys, count: int) -> list[Pending
     for stage in STAGES:
         pipe.xpending_range(keys.stream(stage), GROUP, "-", "+", count)
     answers: list[Any] = await pipe.execute(raise_on_error=False)
-    found = [
+    entries = [
         PendingEntry(
             stream=stage,
             id=row["message_id"],
@@ -150,11 +153,11 @@ async def pending_entries(client: Redis, keys: Keys, count: int) -> list[Pending
         for stage, rows in zip(STAGES, answers, strict=True)
         for row in _unless_missing(rows)
     ]
-    return found[:count]
+    return entries[:count]
 
 
 def _unless_missing(answer: Any) -> list[dict[str, Any]]:
-    """A pipeline's answer, or nothing where the stream or its group does not exist (yet)."""
+    """A pipeline's answer, empty where the stream or its group does not exist (yet)."""
     if isinstance(answer, ResponseError) and ("no such key" in str(answer) or "NOGROUP" in str(answer)):
         return []
     if isinstance(answer, Exception):

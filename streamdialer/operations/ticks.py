@@ -1,4 +1,4 @@
-"""Runs a tick in this process and reads the stored result of one."""
+"""Runs a tick in this process, and reads the stored result of a tick."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamdialer.model import TICK_KINDS, Tick, TickKind, TickResult
 
 
 def read_kind(raw: str) -> TickKind:
-    """Raises SettingsError for what is no kind of tick."""
+    """Raises SettingsError for an unknown kind of tick."""
     for kind in TICK_KINDS:
         if raw == kind:
             return kind
@@ -26,7 +26,7 @@ def read_kind(raw: str) -> TickKind:
 
 
 async def run_inline(settings: Settings, kind: TickKind, campaign: str) -> TickResult:
-    """Runs a tick in this process, past the stream; its result is stored nowhere."""
+    """Runs a tick in this process, past the stream; stores no result."""
     async with open_services(settings, patient=False) as services:
         await ping(services.client, settings.redis_url)
         return await TicksStage(services, WakeupScheduler(services)).run(
@@ -35,7 +35,7 @@ async def run_inline(settings: Settings, kind: TickKind, campaign: str) -> TickR
 
 
 async def stored_result(client: Redis, keys: Keys, tick_id: str) -> TickResult:
-    """Raises CannotBeDone when there is no result (yet, or any more)."""
+    """Raises CannotBeDone when the tick has not run yet, or its result has expired."""
     raw = await client.get(keys.tick(tick_id))
     if raw is None:
         raise CannotBeDone(

@@ -1,4 +1,4 @@
-"""Why a campaign's contacts wait: the next of them by reason, for whoever asks why nobody is called."""
+"""Why a campaign's deferred contacts wait: those due next, counted by reason."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 from streamdialer.consumers.dialing.reasons import SKIPPED
+from streamdialer.ledger.records import decode_contact
 
 SAMPLE_SIZE: Final = 200
-WORDS: Final = {"retry": "for their next attempt", "callback": "for the callback they asked for"}
+TEXTS: Final = {
+    "retry": "for their next attempt",
+    "callback": "for the callback they asked for",
+    **{code: reason.text for code, reason in SKIPPED.items()},
+}
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """Contacts that wait for one reason, among those that are due next."""
 
     reason: str
-    """retry, callback, or a code of `causes.SKIPPED`."""
+    """retry, callback, or a code of `reasons.SKIPPED`."""
     contacts: int
     first_in_s: float
     """Until the first of them is due; 0 when it is overdue."""
@@ -27,47 +32,37 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """The rule that holds the first of them, where there is one."""
 
 
-class _Reason(msgspec.Struct, frozen=True):
-    code: str = msgspec.field(name="y")
-    detail: str | None = msgspec.field(name="s", default=None)
-
-
-class _Record(msgspec.Struct, frozen=True):
-    wait: _Reason | None = msgspec.field(name="w", default=None)
-
-
 async def waiting_for(client: Redis, keys: Keys, campaign: str, now_ms: int) -> list[Waiting]:
-    """Of the `LOOKED_AT` contacts due next, by reason, the earliest first; `now_ms` is the server's time."""
+    """The `SAMPLE_SIZE` contacts due next, by reason, the earliest first; `now_ms` is the server's time."""
     pipe = client.pipeline(transaction=False)
     pipe.zrange(keys.deferred(campaign), 0, SAMPLE_SIZE - 1, withscores=True)
     pipe.hget(keys.server, "clock_offset")
-    due, ahead = await pipe.execute()
-    names = [contact for contact, _ in due]
-    records: Any = await client.hmget(keys.records(campaign), names) if names else []
-    ledger_ms = now_ms + int(ahead or 0)
-    found: dict[str, Waiting] = {}
+    due, clock_offset = await pipe.execute()
+    contacts = [contact for contact, _ in due]
+    records: Any = await client.hmget(keys.records(campaign), contacts) if contacts else []
+    ledger_ms = now_ms + int(clock_offset or 0)
+    by_reason: dict[str, Waiting] = {}
     for (_, due_ms), raw in zip(due, records, strict=True):
-        wait = msgspec.json.decode(raw, type=_Record).wait if raw else None
-        if wait is None or wait.code not in {*WORDS, *SKIPPED}:
-            continue  # it has moved between the two readings, or another version has put it off
-        first = found.get(wait.code) or Waiting(
-            reason=wait.code,
+        wait = decode_contact(raw).wait if raw else None
+        if wait is None or wait.reason not in TEXTS:
+            continue  # it moved between the two readings, or another version of the dialer deferred it
+        waiting = by_reason.get(wait.reason) or Waiting(
+            reason=wait.reason,
             contacts=0,
             first_in_s=round(max(0.0, due_ms - ledger_ms) / 1000, 1),
             detail=wait.detail,
         )
-        found[wait.code] = msgspec.structs.replace(first, contacts=first.contacts + 1)
-    return list(found.values())
+        by_reason[wait.reason] = msgspec.structs.replace(waiting, contacts=waiting.contacts + 1)
+    return list(by_reason.values())
 
 
 def describe(waiting: Iterable[Waiting]) -> str:
-    """A sentence; '' when nobody waits."""
-    told = []
-    for one in waiting:
-        words = WORDS.get(one.reason) or SKIPPED[one.reason].text
-        rule = f"; {one.detail}" if one.detail else ""
-        told.append(f"{one.contacts} {words} (the first in {_span(one.first_in_s)}{rule})")
-    return f"Of the next who wait: {', '.join(told)}." if told else ""
+    """A sentence; '' when no contact waits."""
+    parts = []
+    for group in waiting:
+        rule = f"; {group.detail}" if group.detail else ""
+        parts.append(f"{group.contacts} {TEXTS[group.reason]} (the first in {_span(group.first_in_s)}{rule})")
+    return f"Deferred contacts due next: {', '.join(parts)}." if parts else ""
 
 
 def _span(seconds: float) -> str:

@@ -37,8 +37,17 @@ EVENT_TYPES = (*CALL_EVENTS, *AGENT_EVENTS, *CALLBACK_EVENTS, *CONTACT_EVENTS, *
 class Producer:
     """Adds ticks and events; an async context manager.
 
-    Raises SettingsError for what no consumer would understand, CannotBeDone when Redis refuses, Unreachable when it
-    does not answer (the entry may then have been added or not: events may safely be added again).
+    Raises SettingsError for what no consumer would understand, CannotBeDone when Redis refuses, and Unreachable when
+    Redis does not answer. The entry may then have been added or not: you may safely add an event again.
+
+    Example::
+
+        from streamdialer import Producer
+
+        async with Producer.from_url("redis://127.0.0.1:6379/0") as producer:
+            await producer.event("call_answered", campaign_id=1, contact_id=123, call_id="abc123")
+            tick = await producer.tick("dial", campaign_id=1)
+            result = await producer.result(tick, timeout=1)
     """
 
     def __init__(self, client: Redis, keys: Keys, url: str = "") -> None:
@@ -131,7 +140,15 @@ class Producer:
 
 
 class SyncProducer:
-    """`Producer` for scripts and Django: the same methods, blocking; a context manager."""
+    """`Producer` for scripts and Django: the same methods, blocking; a context manager.
+
+    Example::
+
+        from streamdialer import SyncProducer
+
+        with SyncProducer.from_url("redis://127.0.0.1:6379/0") as producer:
+            producer.event("agent_available", agent_id=7, queue="sales")
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url

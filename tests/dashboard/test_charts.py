@@ -32,6 +32,8 @@ def campaign(*points: TrendPoint) -> CampaignOverview:
         ringing=0,
         connected=0,
         orphaned=0,
+        silent=0,
+        unconfirmed=0,
         calls=0,
         answered=0,
         abandoned=0,

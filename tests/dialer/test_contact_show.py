@@ -1,4 +1,4 @@
-"""`contact show`: where a contact is, what became of its calls, when it may be called next and why."""
+"""`contact show`: a contact's state, how its calls ended, when it may be called next and why."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ pytestmark = pytest.mark.anyio
 async def shown(world: LedgerWorld, contact: str = "1", **settings: Any) -> ContactDetail:
     """The contact of a campaign with these settings."""
 
-    async def ask_hours() -> CallingHours:
+    async def fetch_hours() -> CallingHours:
         seconds, _ = await world.services.client.time()
         return calling_hours(CampaignSettings(queue_name="sales", **settings), "UTC", seconds * 1000)
 
-    return await contact_detail(world.services.client, world.services.keys, "1", contact, ask_hours)
+    return await contact_detail(world.services.client, world.services.keys, "1", contact, fetch_hours)
 
 
 async def one_contact(world: LedgerWorld) -> None:
@@ -58,8 +58,9 @@ async def test_a_ready_contact_may_be_called_now(world: LedgerWorld) -> None:
 async def test_a_ready_contact_of_a_paused_campaign_is_not_called_now(world: LedgerWorld) -> None:
     await one_contact(world)
     await world.services.client.hset("campaign:1", "status", "paused")
-    said = (await shown(world)).state_text
-    assert said == "may be called once the campaign is active: its status is 'paused'"
+    assert (
+        await shown(world)
+    ).state_text == "may be called once the campaign is active: its status is 'paused'"
 
 
 async def test_a_ready_contact_outside_its_hours_says_when_they_open(world: LedgerWorld) -> None:
@@ -103,13 +104,13 @@ async def test_a_ready_contact_whose_attempts_are_used_up_or_number_is_listed(wo
     )
 
 
-async def test_hours_that_are_not_known_are_said_to_be(world: LedgerWorld) -> None:
+async def test_unknown_calling_hours_are_named_as_the_reason(world: LedgerWorld) -> None:
     await one_contact(world)
 
-    async def ask_hours() -> str:
+    async def fetch_hours() -> str:
         return "backend: no answer"
 
-    detail = await contact_detail(world.services.client, world.services.keys, "1", "1", ask_hours)
+    detail = await contact_detail(world.services.client, world.services.keys, "1", "1", fetch_hours)
     assert detail.state_text == (
         "may be called now if its calling hours allow it, which are not known: backend: no answer"
     )
@@ -140,7 +141,7 @@ async def test_the_time_line_of_an_attempt_and_why_the_contact_waits(world: Ledg
     assert (news.status, news.attempts) == ("busy", 1)
 
 
-async def test_a_finished_contact_says_how_it_came_to_its_end(world: LedgerWorld) -> None:
+async def test_a_final_contact_says_how_its_last_call_ended(world: LedgerWorld) -> None:
     await one_contact(world)
     attempt = await world.place_one()
     await world.event("call_answered", attempt)
@@ -163,18 +164,16 @@ async def test_why_a_contact_was_never_called(world: LedgerWorld) -> None:
     ]
 
 
-async def test_a_contact_that_is_shown_to_an_agent_is_said_to_be(services: Services) -> None:
+async def test_a_previewing_contact_names_its_agent(services: Services) -> None:
     world = PreviewWorld(services)
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
     detail = await shown(world)
     assert detail.state == "previewing"
-    assert detail.state_text == (
-        f"is shown to agent 5, and called when they take it; ready again at {detail.until}"
-    )
+    assert detail.state_text == (f"agent 5 sees it and may call it; ready again at {detail.until}")
 
 
-async def test_whoever_asked_not_to_be_called_is_said_to_have(world: LedgerWorld) -> None:
+async def test_a_contact_that_asked_not_to_be_called_is_final(world: LedgerWorld) -> None:
     await one_contact(world)
     await world.services.suppression.suppress_contact("1", "1", "event")
     assert ((await shown(world)).state, (await shown(world)).reason) == ("final", "do_not_call")
@@ -193,12 +192,12 @@ async def test_a_callback_that_is_owed_and_the_number_of_its_call(world: LedgerW
         compared="+15559777",
     )
     assert noted == "applied"
-    asked = (await shown(world)).callback
-    assert asked is not None
-    assert (asked.number, asked.agent) == ("••••••777", "1")
-    assert asked.at < str(asked.for_agent_until)
+    callback = (await shown(world)).callback
+    assert callback is not None
+    assert (callback.number, callback.agent) == ("••••••777", "1")
+    assert callback.at < str(callback.for_agent_until)
     assert (await shown(world)).state_text == (
-        f"may be called now for agent 1, and for anyone from {asked.for_agent_until}"
+        f"may be called now for agent 1, and for any agent from {callback.for_agent_until}"
     )
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="busy")
@@ -229,7 +228,7 @@ async def test_the_number_of_each_attempt_of_a_contact_with_several(world: Ledge
     assert [attempt.number for attempt in detail.attempts] == detail.numbers
 
 
-async def test_whom_the_ledger_does_not_know_is_said_to_be_unknown(world: LedgerWorld) -> None:
+async def test_an_unknown_contact_is_an_error(world: LedgerWorld) -> None:
     await one_contact(world)
     with pytest.raises(CannotBeDone, match="contact 9 of campaign 1 is not known here"):
         await shown(world, "9")
@@ -254,7 +253,7 @@ async def test_the_command_prints_it_for_people_and_as_json(world: LedgerWorld, 
     assert "+15550" not in told.stdout
     result = await run(settings, "1", "1", "--json")
     document: Any = json.loads(result.stdout)
-    assert (document["contact_id"], document["place"], document["not_confirmed"]["status"]) == (
+    assert (document["contact_id"], document["state"], document["not_confirmed"]["status"]) == (
         1,
         "deferred",
         "busy",

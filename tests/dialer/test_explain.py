@@ -46,13 +46,13 @@ def record(**changes: Any) -> TickResult:
     [
         (None, [], "is not dialed: it has no status in Redis"),
         ("paused", [], "is not dialed: its status is 'paused'"),
-        ("active", [], "nobody has decided anything about it yet"),
+        ("active", [], "but no tick has decided about it yet"),
         (
             "active",
             [record(reason="no_agents", detail=REASONS["no_agents"].text)],
             "not dialed: no agent of the queue is free",
         ),
-        ("active", [record(at=-300_000)], "nobody has decided anything about it for 301 s"),
+        ("active", [record(at=-300_000)], "but no tick has decided about it for 301 s"),
         ("active", [record(dialed=1, limit="agents")], "Campaign 7 is dialed."),
     ],
 )
@@ -77,7 +77,7 @@ def test_whom_it_passed_over_is_told_also_when_nobody_was_left() -> None:
         )
     )
     assert told == (
-        "No call: no contact is ready to be dialed; passed over: 3 over a cap on attempts, 1 on the do-not-call list."
+        "No call: no contact is ready to be dialed; skipped: 3 over a cap on attempts, 1 on the do-not-call list."
     )
 
 
@@ -87,7 +87,7 @@ def test_the_rule_that_kept_somebody_from_being_called_is_named() -> None:
             dialed=1, limit="no_contacts", skipped={"window_closed": 2}, why={"window_closed": "rule pack co"}
         )
     )
-    assert told.endswith("; passed over: 2 outside their calling hours (the first by rule pack co).")
+    assert told.endswith("; skipped: 2 outside their calling hours (the first by rule pack co).")
 
 
 def test_a_fixed_decision_names_agents_calls_and_what_bound() -> None:
@@ -113,8 +113,9 @@ def test_how_each_limit_narrowed_a_decision_is_told() -> None:
 def test_an_adaptive_decision_shows_its_outlook_and_the_risk_it_refused() -> None:
     told = describe(record(dialed=3, adaptive=ADAPTIVE))
     assert told == (
-        "Placed 3 calls. Within 11 s 1.8 agents come free beside the 2 free now, and 3.1 people answer (a call is "
-        "answered with 31%); one more person would find no agent with 4.1%, and 2.8% is allowed now."
+        "Placed 3 calls. Within 11 s, 1.8 agents become free besides the 2 free now, and 3.1 people answer "
+        "(31% of calls are answered); the risk that one more person finds no agent would be 4.1%, "
+        "and at most 2.8% is allowed now."
     )
 
 
@@ -135,7 +136,7 @@ def test_every_fixed_limit_has_words(limit: str) -> None:
 
 def test_a_shadow_and_skipped_contacts_are_told() -> None:
     told = describe(record(dialed=1, limit="no_contacts", shadow=ADAPTIVE, skipped={"max_attempts": 4}))
-    assert told.endswith("; passed over: 4 out of attempts. Adaptive pacing would have placed 3.")
+    assert told.endswith("; skipped: 4 out of attempts. Adaptive pacing would have placed 3.")
 
 
 @pytest.mark.anyio
@@ -159,7 +160,7 @@ async def test_from_the_records_of_a_dialed_campaign(
     first, *others = result.stdout.splitlines()
     assert first == "Campaign 1 is not dialed: its status is 'paused', not 'active'."
     assert "What to do: run `streamdialer campaign start` to dial it." in others
-    assert any("agents come free beside" in line for line in others)
+    assert any("agents become free besides" in line for line in others)
     result = await run_sync(lambda: CliRunner().invoke(app, ["explain", "1", "--json"]))
     assert json.loads(result.stdout)["decisions"][0]["reason"] == "not_active"
     assert json.loads(result.stdout)["stands"] == first
@@ -182,7 +183,7 @@ async def test_why_contacts_wait_is_told_by_reason(services: Services) -> None:
         ("min_gap", 1, 35.0),
     ]
     assert waiting_in_words(found) == (
-        "Of the next who wait: 2 for their next attempt (the first in 5 s), 1 for the callback they asked for "
+        "Deferred contacts due next: 2 for their next attempt (the first in 5 s), 1 for the callback they asked for "
         "(the first in 25 s), 1 within the gap between two attempts (the first in 35 s; 4 h between two attempts)."
     )
     assert waiting_in_words(await waiting_for(client, keys, "2", 0)) == ""

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from streamdialer.broker.background_duty import running
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.invariant_check import InvariantCheck
 from streamdialer.consumers.services import Services
@@ -91,10 +92,8 @@ async def test_what_is_broken_is_counted_and_told(
     checked = value("streamdialer_invariants_checked_total", "record")
     before = value("streamdialer_invariants_broken_total", "suppressed")
     await change_record(services, "5", dnc=True)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(InvariantCheck(services).serve)
+    async with running(InvariantCheck(services)):
         await eventually(lambda: value("streamdialer_invariants_broken_total", "suppressed") > before)
-        tasks.cancel_scope.cancel()
     assert value("streamdialer_invariants_checked_total", "record") >= checked + 6
     told = [vars(record) for record in caplog.records if record.message == "invariant is broken"]
     assert (told[0]["campaign"], told[0]["contact"], told[0]["reason"]) == ("1", "5", "suppressed")

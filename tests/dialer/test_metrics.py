@@ -182,14 +182,12 @@ async def test_a_stopping_replica_is_alive_and_not_ready() -> None:
         return True
 
     port = free_port()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(HealthPort(measured, lambda: is_stopping).serve, "127.0.0.1", port)
+    async with HealthPort(measured, lambda: is_stopping).listening("127.0.0.1", port):
         await eventually(lambda: status_is(port, "/ready", 200))
         is_stopping = True
         assert await status(port, "/ready") == 503
         assert await status(port, "/live") == await status(port, "/") == 200
         assert await status(port, "/else") == 404
-        tasks.cancel_scope.cancel()
 
 
 async def test_all_scrapes_share_one_reading() -> None:
@@ -202,14 +200,12 @@ async def test_all_scrapes_share_one_reading() -> None:
         return True
 
     port = free_port()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(HealthPort(measured, lambda: False).serve, "127.0.0.1", port)
+    async with HealthPort(measured, lambda: False).listening("127.0.0.1", port):
         await eventually(lambda: status_is(port, "/live", 200))
         async with anyio.create_task_group() as scrapes:
             for _ in range(20):
                 scrapes.start_soon(scrape, port)
         assert readings == 1
-        tasks.cancel_scope.cancel()
 
 
 def test_a_stuck_event_loop_does_not_answer() -> None:
@@ -219,12 +215,10 @@ def test_a_stuck_event_loop_does_not_answer() -> None:
         async def measured() -> bool:
             return True
 
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(HealthPort(measured, lambda: False).serve, "127.0.0.1", port)
+        async with HealthPort(measured, lambda: False).listening("127.0.0.1", port):
             await eventually(stuck.is_set)
             over.wait(10)  # a handler that computes, or blocks: the thread lives
             await anyio.sleep(0.5)
-            tasks.cancel_scope.cancel()
 
     def is_live(timeout_s: float) -> bool:
         try:

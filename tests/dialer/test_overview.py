@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import anyio
 import msgspec
 import pytest
 from redis.asyncio import Redis
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from streamdialer.broker import Entry, ShutdownSignal
 from streamdialer.broker.activity import SHOWN_PER_STAGE, Activity, subject_of
+from streamdialer.broker.background_duty import running
 from streamdialer.broker.heartbeat import HEARTBEAT, TTL_S, Heartbeat, ReplicaState, read_replicas
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Scripts
@@ -213,12 +213,10 @@ def test_the_end_of_the_list_is_foreseen_from_how_fast_it_falls(
 async def test_a_process_that_ends_is_forgotten_and_one_that_dies_is_silent_first(services: Services) -> None:
     run = ShutdownSignal()
     run.activity.register_stage("calls")
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(Heartbeat(services.scripts, KEYS, run, "here", "consume").serve)
+    async with running(Heartbeat(services.scripts, KEYS, run, "here", "consume")):
         await eventually(lambda: services.client.zcard(KEYS.replicas))
         [one] = (await overview(services.scripts, KEYS)).replicas
         assert (one.name, one.is_silent, list(one.state.stages)) == ("here", False, ["calls"])
-        tasks.cancel_scope.cancel()
     assert await services.client.exists(KEYS.replicas, KEYS.replica_states) == 0
     raw = msgspec.json.encode(state()).decode()
     [silent] = read_replicas([("gone", 0)], {"gone": raw, "other": raw}, 11_000)

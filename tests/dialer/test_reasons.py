@@ -74,9 +74,7 @@ async def show_them_unreadably(dialer: Dialer) -> None:
 REASON_SCENES = [
     Scenario("unknown_campaign", "it has no status in Redis", act=nothing),
     Scenario("not_active", "its status is 'paused', not 'active'", act=pause),
-    Scenario(
-        "no_decisions", "nobody has decided anything about it yet", running={"producers": 0, "replicas": 0}
-    ),
+    Scenario("no_decisions", "no tick has decided about it yet", running={"producers": 0, "replicas": 0}),
     Scenario(
         "window_closed",
         "its calling hours are over; they open ",

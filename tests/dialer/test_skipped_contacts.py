@@ -48,7 +48,7 @@ def asleep() -> str:
 
 
 SKIP_SCENES = [
-    Scenario("do_not_call", "1 not to be called", lambda: world(contacts=1), act=forbid),
+    Scenario("do_not_call", "1 on the do-not-call list", lambda: world(contacts=1), act=forbid),
     Scenario("max_attempts", "6 out of attempts", lambda: contact_of(world(), attempts=3)),
     Scenario(
         "window_closed",
@@ -57,7 +57,7 @@ SKIP_SCENES = [
     ),
     Scenario(
         "zone_unknown",
-        "6 in a time zone nobody knows",
+        "6 in an unknown time zone",
         lambda: contact_of(campaign_of(world(), rule_pack="us"), timezone="Mars/Olympus"),
     ),
     Scenario(
@@ -88,7 +88,7 @@ SKIP_SCENES = [
     ),
     Scenario(
         "abandon_cooloff",
-        "at rest after an abandoned call",
+        "in the cool-off after an abandoned call",
         lambda: contact_of(
             campaign_of(world(agents=1), abandon_cooloff={"hours": 72, "scope": "number"}),
             phone_number="+15550000001",
@@ -97,7 +97,7 @@ SKIP_SCENES = [
     ),
     Scenario(
         "agent_not_free",
-        "1 whose callback is for an agent who is not free",
+        "1 with a callback for an agent who is not free",
         lambda: world(contacts=1),
         act=ask_back,
     ),
@@ -114,6 +114,6 @@ async def test_whom_a_decision_passed_over_and_why(settings: Settings, redis: Re
             client, keys = dialer.services.client, dialer.services.keys
             records = await decisions(client, keys, "1", 100)
             lines = [dial_status("1", "active", one, one.at or 0).sentence for one in records]
-            return any("passed over" in line and scene.says in line for line in lines)
+            return any("skipped" in line and scene.says in line for line in lines)
 
         await eventually(was_told, what=scene.says)

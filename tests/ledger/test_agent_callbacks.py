@@ -138,6 +138,7 @@ async def test_one_that_stands_aside_is_counted_once_however_often_a_tick_claims
     assert claimed.dialed == 1
 
 
+@pytest.mark.long
 async def test_more_than_are_brought_back_at_a_time_are_all_anyones_after_the_grace(
     world: LedgerWorld,
 ) -> None:

@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import anyio
 import msgspec
 import pytest
 
 from streamdialer.broker import BadEntry, Entry
+from streamdialer.broker.background_duty import running
 from streamdialer.consumers.calls import Call, CallsStage
 from streamdialer.consumers.dialing.contact_rows import in_flight_row, load_row
 from streamdialer.consumers.events import EventsStage, read_event
@@ -369,11 +369,9 @@ async def test_a_place_that_becomes_free_is_given_to_somebody_else_at_once(world
     await world.claim(level=1)
     wakes = WakeupScheduler(world.services)
     event = DoNotCallEvent(type="do_not_call", phone_number=HERS)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(wakes.serve)
+    async with running(wakes):
         await add_to_dnc(event, world.services, wakes)
         await eventually(lambda: world.services.client.xlen(world.services.keys.stream("ticks")))
-        tasks.cancel_scope.cancel()
 
 
 async def test_what_is_taken_from_the_list_may_be_loaded_and_does_not_rise_from_the_dead(

@@ -7,7 +7,7 @@ event the whole ledger is looked at.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import anyio
@@ -20,6 +20,7 @@ from streamdialer.model import Attempt, CallEvent
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_invariants import check_ledger
 from tests.support.ledger_reader import CampaignView, move_clock
+from tests.support.long_tests import some_are_long
 
 pytestmark = pytest.mark.anyio
 Said = tuple[str, dict[str, str]]
@@ -103,11 +104,6 @@ ENDINGS: Final[dict[str, list[Said]]] = {
 
 
 THREE_EVENTS: Final = ("talked", "contradiction", "two causes")
-
-
-def some_are_long(endings: Iterable[str], *long: str) -> list[Any]:
-    """Parameters of a test; `make quick` leaves out the long ones, which have hundreds of orders."""
-    return [pytest.param(one, marks=pytest.mark.long if one in long else ()) for one in endings]
 
 
 def arrangements(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
@@ -212,7 +208,7 @@ class Orders:
                     record.state,
                     record.attempts,
                     [
-                        (one.number, one.state, one.disposition, one.facts, one.rule, one.is_uncounted)
+                        (one.number, one.state, one.disposition, one.facts, one.retry_rule, one.is_uncounted)
                         for one in record.history
                     ],
                     told and (told.status, told.attempts),
@@ -228,7 +224,9 @@ def assert_one_ledger(outcomes: list[Any], orders: Sequence[Any]) -> None:
         assert outcome == outcomes[0], f"{order} does not end as {orders[0]}"
 
 
-@pytest.mark.parametrize("ending", some_are_long(ENDINGS, "five stories", "everything at once"))
+@pytest.mark.parametrize(
+    "ending", some_are_long(ENDINGS, "five stories", "everything at once", "a cause for each taste")
+)
 @pytest.mark.parametrize("call_id", ["c1", ""])
 async def test_every_order_and_repetition_of_an_attempts_events_ends_in_one_ledger(
     services: Services, ending: str, call_id: str
@@ -243,7 +241,9 @@ async def test_every_order_and_repetition_of_an_attempts_events_ends_in_one_ledg
     assert_one_ledger(await run.outcomes(), orders)
 
 
-@pytest.mark.parametrize("ending", ["two causes", "a cause for each taste"])
+@pytest.mark.parametrize(
+    "ending", some_are_long(["two causes", "a cause for each taste"], "a cause for each taste")
+)
 async def test_every_order_ends_in_one_ledger_where_causes_have_rules_of_their_own(
     services: Services, ending: str
 ) -> None:

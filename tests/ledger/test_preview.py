@@ -224,6 +224,7 @@ async def test_callbacks_are_shown_first_and_to_their_agent_alone(world: Preview
     await world.check()
 
 
+@pytest.mark.long
 async def test_callbacks_for_other_agents_do_not_hide_the_line(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=701)
     seconds, _ = await world.services.client.time()

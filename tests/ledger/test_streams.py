@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from streamdialer.broker import BadEntry, ConcurrencyLimit, DeadLetters, Entry, ShutdownSignal, StreamConsumer
 from streamdialer.broker.connection import close, connect
+from streamdialer.broker.consumer_group import ConsumerGroup
 from streamdialer.broker.keys import GROUP, Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.consumers.services import Services
@@ -43,21 +44,24 @@ class Worker:
         self.handle: Callable[[Entry], Awaitable[None]] = self.note
         self.run = ShutdownSignal()
         self.places = ConcurrencyLimit(places)
-        self.consumer = StreamConsumer(
+        group = ConsumerGroup(
             reader=reader,
             scripts=services.scripts,
             stream=STREAM,
             dead="dialer:dead",
             server=Keys().server,
             consumer=name,
-            handle=self._handle,
-            places=self.places,
-            run=self.run,
+            dead_letters_maxlen=100,
+        )
+        self.consumer = StreamConsumer(
+            group,
+            self._handle,
+            self.places,
+            self.run,
             read_block_s=0.05,
             claim_min_idle_s=claim_min_idle_s,
             max_deliveries=max_deliveries,
-            dead_letters_maxlen=100,
-            forget_s=600,
+            idle_consumer_ttl_s=600,
         )
 
     async def note(self, entry: Entry) -> None:
@@ -363,7 +367,7 @@ async def test_a_stop_does_not_wait_for_a_server_that_is_away(services: Services
 async def test_max_tasks_ends_the_run(services: Services, reader: Redis, redis: Redis) -> None:
     await add(redis, 20)
     worker = Worker(services, reader, "a", places=1)
-    worker.run = worker.consumer._run = ShutdownSignal(max_tasks=5)
+    worker.run = worker.consumer._shutdown = ShutdownSignal(max_tasks=5)
     with anyio.fail_after(5):
         await worker.consumer.serve(1)
     assert 5 <= len(worker.seen) <= 6
@@ -377,7 +381,7 @@ async def test_idle_consumers_without_entries_are_removed_and_those_with_entries
     await redis.xgroup_createconsumer(STREAM, GROUP, "empty")
     await redis.xreadgroup(GROUP, "holding", {STREAM: ">"})
     worker = Worker(services, reader, "a")
-    worker.consumer._forget_s = 0.05
+    worker.consumer._idle_consumer_ttl_s = 0.05
     worker.consumer._claim_min_idle_s = 100
 
     async def names() -> set[str]:

@@ -19,6 +19,7 @@ from streamdialer.model import CampaignSettings, PreviewEvent
 from tests.support.claims import claim_on_trunk
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
+from tests.support.long_tests import some_are_long
 from tests.support.preview_fixture import PreviewWorld
 
 pytestmark = pytest.mark.anyio
@@ -158,7 +159,7 @@ async def test_an_agent_who_accepts_needs_a_line_and_the_pace_as_well(services: 
     await world.check()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", some_are_long(range(4), 1, 2, 3))
 async def test_live_calls_never_exceed_the_lines_however_campaigns_come_and_go(
     services: Services, settings: Settings, seed: int
 ) -> None:

@@ -136,19 +136,19 @@ NOWHERE = LedgerContacts(
     states={},
     recorded=frozenset(),
     dialing=frozenset(),
-    told_later=frozenset(),
-    never_told=frozenset(),
+    to_be_updated=frozenset(),
+    never_updated=frozenset(),
 )
 
 
-def ledger(*places: str, told_later: bool = False, never_told: bool = False) -> LedgerContacts:
+def ledger(*states: str, to_be_updated: bool = False, never_updated: bool = False) -> LedgerContacts:
     """The ledger of contact 1."""
     return LedgerContacts(
-        states={"1": places} if places else {},
+        states={"1": states} if states else {},
         recorded=frozenset({"1"}),
         dialing=frozenset(),
-        told_later=frozenset({"1"} if told_later else ()),
-        never_told=frozenset({"1"} if never_told else ()),
+        to_be_updated=frozenset({"1"} if to_be_updated else ()),
+        never_updated=frozenset({"1"} if never_updated else ()),
     )
 
 
@@ -158,9 +158,9 @@ def ledger(*places: str, told_later: bool = False, never_told: bool = False) -> 
         ("completed", 1, ledger("final"), False),
         ("no_answer", 3, ledger("final"), False),
         ("dialing", 1, ledger("final"), True),
-        ("dialing", 1, ledger("final", told_later=True), False),
-        ("dialing", 1, ledger("final", never_told=True), True),
-        ("pending", 1, ledger("deferred", never_told=True), True),
+        ("dialing", 1, ledger("final", to_be_updated=True), False),
+        ("dialing", 1, ledger("final", never_updated=True), True),
+        ("pending", 1, ledger("deferred", never_updated=True), True),
         ("dialing", 1, ledger("dialing"), False),
         ("dialing", 1, ledger("dialing", "ready"), True),
         ("pending", 0, ledger(), True),
@@ -179,13 +179,15 @@ def test_a_contact_is_lost_when_nothing_would_ever_move_it_again(
 
 def test_a_reaction_counts_only_while_contacts_were_ready() -> None:
     times = ReactionTimes(speed=10)
-    times.look([0.1], ready=5, now_s=100.0)  # freed before the first look: nobody knows what was ready then
-    times.look([0.1], ready=5, now_s=100.5)
+    times.add(
+        [0.1], ready=5, now_s=100.0
+    )  # freed before the first snapshot: what was ready then is not known
+    times.add([0.1], ready=5, now_s=100.5)
     assert times.ms == [10.0]
-    times.look([], ready=0, now_s=101.0)
-    times.look([], ready=5, now_s=101.5)
-    times.look([8.0], ready=5, now_s=102.0)  # freed 0.8 s ago, when none was ready
-    times.look([0.2], ready=5, now_s=102.5)
+    times.add([], ready=0, now_s=101.0)
+    times.add([], ready=5, now_s=101.5)
+    times.add([8.0], ready=5, now_s=102.0)  # freed 0.8 s ago, when none was ready
+    times.add([0.2], ready=5, now_s=102.5)
     assert times.ms == [10.0, 20.0]
     assert times.percentile_ms(0.95) == 20.0
 
@@ -199,8 +201,8 @@ def test_it_starts_the_dashboard_where_it_can_and_goes_on_where_it_cannot() -> N
         demo = start_demo(*TINY, "--seconds", "3")
         errors = demo.communicate(timeout=ENOUGH_S)[1]
         assert demo.returncode == 0, errors
-        assert [line[:35] for line in errors.splitlines() if b"ashboard" in line] == [
-            b"Without a dashboard: port 5555 of 1"
+        assert [line[:47] for line in errors.splitlines() if b"ashboard" in line] == [
+            b"Without a dashboard: cannot listen at port 5555"
         ]
     demo = start_demo("--contacts", "2000", "--agents", "10", "--speed", "20", "--json")
     try:

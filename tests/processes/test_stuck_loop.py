@@ -16,12 +16,12 @@ import yaml
 from redis.asyncio import Redis
 
 from streamdialer.broker import ShutdownSignal
+from streamdialer.broker.background_duty import running
 from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
-from streamdialer.broker.shutdown import keep_running
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.background import background_duties
+from streamdialer.consumers.background import background_duties, systemd_duties
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.observability import health
 from streamdialer.producers.events import Producer
@@ -46,16 +46,13 @@ def test_file_port_and_watchdog_notice_a_stuck_loop(
     async def work() -> None:
         settings = Settings(redis_url=server.url, health_port=port, health_file=str(file))
         client = connect(server.url)
-        async with Scripts(client) as scripts, anyio.create_task_group() as tasks:
-            duties = background_duties(settings, scripts, Keys(), ShutdownSignal(), name="it", role="consume")
-            for duty, serve in duties.items():
-                tasks.start_soon(keep_running, duty, serve)
-            await eventually(stick.is_set)
-            go_on.wait(
-                20
-            )  # what a handler that computes or blocks does to the loop: its thread, and all others, live
-            await eventually(is_over.is_set)
-            tasks.cancel_scope.cancel()
+        async with Scripts(client) as scripts:
+            run = ShutdownSignal()
+            duties = background_duties(settings, scripts, Keys(), run, name="it", role="consume")
+            async with running(*duties, *systemd_duties(run.wait_stopping)):
+                await eventually(stick.is_set)
+                go_on.wait(20)  # what a handler that computes or blocks does to the loop: all threads live
+                await eventually(is_over.is_set)
         await client.aclose()
 
     def is_live() -> bool:

@@ -34,7 +34,7 @@ def test_it_shows_what_there_is_and_ends_cleanly(own_server: EmbeddedServer, end
     with terminal(own_server.url, "top") as shown:
         before: list[Any] = termios.tcgetattr(shown.theirs)
         text = shown.until("updates")
-        assert "Campaign 7 is active, and nobody has decided anything about it yet" in text
+        assert "Campaign 7 is active, but no tick has decided about it yet" in text
         assert max(map(len, text.splitlines())) <= 80
         if end == "q":
             os.write(shown.ours, b"q")
@@ -49,7 +49,7 @@ def test_while_redis_is_away_it_says_so_and_then_goes_on(own_server: EmbeddedSer
         shown.until("updates")
         os.kill(own_server.pid, signal.SIGSTOP)
         try:
-            shown.until("Redis does not answer; this is of")
+            shown.until("Redis does not answer; this is from")
         finally:
             os.kill(own_server.pid, signal.SIGCONT)
         with blocking.Redis.from_url(own_server.url) as client:
@@ -72,7 +72,7 @@ def test_without_a_terminal_it_is_one_snapshot(own_server: EmbeddedServer) -> No
             timeout=30,
         ).stdout
 
-    assert "Campaign 7 is active, and nobody has decided" in run()
+    assert "Campaign 7 is active, but no tick has decided" in run()
     [campaign] = json.loads(run("--json"))["campaigns"]
     assert (campaign["campaign_id"], campaign["reason"]) == (7, "no_decisions")
 

@@ -14,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
-from streamdialer.observability.otel import read_traceparent, write_traceparent
+from streamdialer.observability.tracing import read_traceparent
 from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
 from tests.support.eventually import eventually
 from tests.support.otel_collector import (
@@ -91,7 +91,7 @@ async def test_one_trace_from_the_tick_to_the_end_of_the_call_across_processes(f
     ticks = floor.start("ticks", "ticks")
     floor.start("others", "calls,events,updates")
     await floor.tick(traceparent=WRITER)
-    request = read_traceparent(await floor.is_placed())
+    request = await floor.is_placed()
     await floor.event("call_answered", campaign_id=1, contact_id=5, agent_id=7)
     told = read_traceparent(await floor.is_told("answered"))
     near = f"00-{TRACE}-00000000000000aa-01"  # the Dialer API goes on with the trace of our request
@@ -112,7 +112,7 @@ async def test_one_trace_from_the_tick_to_the_end_of_the_call_across_processes(f
         ("dialing", "answered", "completed"), call.id
     )
     assert [one.process for one in [*chain, answered]] == ["ticks"] * 3 + ["others"] * 3
-    assert write_traceparent(request) == originate.traceparent
+    assert request == originate.traceparent
     patch = next(one for one in seen.named("PATCH backend") if one.id == f"{told.span_id:016x}")
     assert patch.parent == updates["answered"].id
     settings = next(one for one in seen.named("GET backend", TRACE))

@@ -14,6 +14,7 @@ from streamdialer.broker.connection import TRANSIENT, keys_for
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.consumers.services import Services, open_services
+from streamdialer.errors import Unreachable
 from streamdialer.model import TickKind, TickResult
 from streamdialer.producers.events import Producer
 from streamdialer.producers.ticks import Schedule, TickProducer
@@ -72,12 +73,12 @@ class Dialer:
         async def is_over() -> bool:
             try:
                 look = await take_snapshot(self.services.client, self.services.keys, self.centre)
-            except TRANSIENT:  # a failover is under way
+            except (*TRANSIENT, Unreachable):  # a failover is under way
                 return False
             unfinished = sum(
                 look.audit.contacts.get(status, 0) for status in ("pending", "dialing", "answered")
             )
-            return not unfinished and not look.audit.live_calls and not look.total("unfinished")
+            return not unfinished and not look.audit.live_calls and not look.unfinished
 
         await eventually(is_over, within_s=within_s, what=f"all final: {self.centre.summary().contacts}")
         return self.centre.summary()

@@ -9,14 +9,13 @@ from typing import Final
 from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
+from streamdialer.ledger.records import Attempt, ContactRecord, ContactState
 from tests.support.attempt_model import CONTACT_STATE_OF_LIVE, LIVE, counts, standing
 from tests.support.ledger_reader import (
     DEADLINES,
     CampaignView,
-    ContactState,
     LedgerView,
-    Record,
-    StoredAttempt,
+    known_facts,
     read_ledger,
 )
 
@@ -92,17 +91,17 @@ def _places(campaign: CampaignView) -> Iterator[str]:
         yield f"numbers of contacts without a record: {sorted(nameless)}"
 
 
-def _is_owed(record: Record) -> bool:
+def _is_owed(record: ContactRecord) -> bool:
     """The contact waits for a callback that no call has been placed for."""
     asked = record.callback
-    if record.state != "deferred" or asked is None or asked.had:
+    if record.state != "deferred" or asked is None or asked.was_placed:
         return False
-    return asked.request not in [
-        a.callback for a in record.history if a.state not in ("reserved", "released")
+    return asked.entry not in [
+        a.callback_entry for a in record.history if a.state not in ("reserved", "released")
     ]
 
 
-def _is_remembered(record: Record) -> bool:
+def _is_remembered(record: ContactRecord) -> bool:
     return bool(record.history) and record.history[-1].token == "remembered"
 
 
@@ -129,7 +128,7 @@ def _records(campaign: CampaignView) -> Iterator[str]:
             yield f"{contact}: two attempts share a reservation"
         is_sent = last is not None and last.state not in ("reserved", "released")
         # One that its deadline had ended may come back to life by news that come when the next has been sent.
-        live = [a for a in history[:-1] if a.state in LIVE and not (is_sent and a.facts.dl)]
+        live = [a for a in history[:-1] if a.state in LIVE and not (is_sent and a.facts.silent)]
         if live:
             yield f"{contact}: attempt {live[0].id} is {live[0].state}, and a later one exists"
         for attempt in history:
@@ -138,7 +137,7 @@ def _records(campaign: CampaignView) -> Iterator[str]:
             yield f"{contact}: {record.attempts} attempts count, the newest says otherwise: {calls[-1]}"
 
 
-def _attempt(attempt: StoredAttempt, is_newest: bool) -> Iterator[str]:
+def _attempt(attempt: Attempt, is_newest: bool) -> Iterator[str]:
     if attempt.number <= attempt.past.counted:
         yield f"attempt {attempt.id} has a number that was spent: {attempt.past.counted} attempts count before it"
     if attempt.is_uncounted and attempt.state != "ended":
@@ -149,9 +148,9 @@ def _attempt(attempt: StoredAttempt, is_newest: bool) -> Iterator[str]:
         if not is_newest:
             yield f"attempt {attempt.id} is reserved, and a later one exists"
         return
-    if not attempt.run or attempt.sent_ms is None or attempt.sent_after is None:
+    if not attempt.run or attempt.sent_ms is None or attempt.newest_event_when_sent is None:
         yield f"attempt {attempt.id} is {attempt.state}, and nobody marked it as sent"
-    if (attempt.state, attempt.disposition) != standing(attempt.facts.read()):
+    if (attempt.state, attempt.disposition) != standing(known_facts(attempt.facts)):
         yield f"attempt {attempt.id} is {attempt.state} {attempt.disposition}, its facts say {attempt.facts}"
     if (attempt.ended_ms is not None) != (attempt.state == "ended"):
         yield f"attempt {attempt.id} is {attempt.state}, its end is {attempt.ended_ms}"
@@ -193,7 +192,7 @@ def _numbers(campaign: CampaignView, past: Mapping[str, int] | None) -> Iterator
     for record in campaign.records.values():
         for attempt in record.history:
             if attempt.state != "reserved":
-                sums += counts(attempt.facts.read())
+                sums += counts(known_facts(attempt.facts))
     for name in TOTALS:
         total = campaign.totals.get(name, 0)
         if total < sums[name] or (past is not None and total != sums[name]):

@@ -1,32 +1,29 @@
-"""The whole ledger as tests look at it, read in one pipeline: the only place that knows how records are stored.
+"""The whole ledger as tests look at it, read in one script.
 
-What the scripts write (`lua/lib/campaign.lua`, `attempts.lua`, `outbox.lua`, `clock.lua`) becomes plain values here.
+Records are decoded as production decodes them. What must be true of them is written anew, in `ledger_invariants`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
-from tests.support.attempt_model import Facts, State
-
-ContactState = Literal[
-    "ready", "deferred", "previewing", "reserved", "dialing", "connected", "orphaned", "final"
-]
-STATES: Final[tuple[ContactState, ...]] = (
-    "ready",
-    "deferred",
-    "previewing",
-    "reserved",
-    "dialing",
-    "connected",
-    "orphaned",
-    "final",
+from streamdialer.ledger.records import (
+    CONTACT_STATES,
+    AttemptFacts,
+    ContactRecord,
+    ContactState,
+    Update,
+    decode_contact,
+    decode_update,
 )
+from tests.support.attempt_model import Facts
+
+Stored = TypeVar("Stored")
 DEADLINES: Final[tuple[ContactState, ...]] = (
     "reserved",
     "dialing",
@@ -39,114 +36,33 @@ DEADLINES: Final[tuple[ContactState, ...]] = (
 """Places whose score is a time; that of `ready` is an order."""
 
 
-class StoredFacts(msgspec.Struct, forbid_unknown_fields=True):
-    """`f` of an attempt."""
-
-    r: int = 0
-    a: int = 0
-    m: int = 0
-    b: int = 0
-    i: int = 0
-    z: int = 0
-    dl: int = 0
-    mx: int = 0
-    u: int = 0
-    w: int = 0
-    c: str | None = None
-    x: str | None = None
-    xc: str | None = None
-
-    def read(self) -> Facts:
-        return Facts(
-            rang=bool(self.r),
-            answered=bool(self.a),
-            by_machine=bool(self.m),
-            completed=self.c,
-            failed=self.x,
-            cause=self.xc or "",
-            abandoned=bool(self.b),
-            impossible=bool(self.i),
-            not_placed=bool(self.z),
-            silent=bool(self.dl),
-            endless=bool(self.mx),
-            forgotten=bool(self.u),
-            shown_answered=bool(self.w),
-        )
-
-
-class StoredHistory(msgspec.Struct):
-    """What had been when an attempt was reserved."""
-
-    counted: int = msgspec.field(name="a")
-    uncounted_in_a_row: int = msgspec.field(name="u")
-    ended_by: dict[str, int] = msgspec.field(name="k", default_factory=dict)
-
-
-class StoredAttempt(msgspec.Struct):
-    """One attempt of a record, as `lua/lib/attempts.lua` writes it."""
-
-    number: int = msgspec.field(name="n")
-    id: str
-    token: str = msgspec.field(name="t")
-    state: State = msgspec.field(name="s")
-    facts: StoredFacts = msgspec.field(name="f")
-    past: StoredHistory = msgspec.field(name="p")
-    reserved_ms: float = msgspec.field(name="rm")
-    rule: str | None = msgspec.field(name="y", default=None)
-    is_uncounted: bool = msgspec.field(name="u", default=False)
-    run: str | None = msgspec.field(name="b", default=None)
-    disposition: str | None = msgspec.field(name="d", default=None)
-    verdict: str | None = msgspec.field(name="v", default=None)
-    call_id: str | None = msgspec.field(name="c", default=None)
-    reply_id: str | None = msgspec.field(name="rc", default=None)
-    sent_ms: float | None = msgspec.field(name="sm", default=None)
-    ended_ms: float | None = msgspec.field(name="em", default=None)
-    callback: str | None = msgspec.field(name="cb", default=None)
-    sent_after: str | None = msgspec.field(name="ev", default=None)
-
-
-class StoredCallback(msgspec.Struct):
-    """The newest callback asked for, as `schedule_callback.lua` writes it."""
-
-    request: str = msgspec.field(name="e")
-    due_ms: float = msgspec.field(name="at")
-    had: bool = False
-
-
-class StoredWait(msgspec.Struct):
-    """Why a contact waits."""
-
-    reason: str = msgspec.field(name="y")
-
-
-class Record(msgspec.Struct):
-    """A contact's record."""
-
-    state: ContactState = msgspec.field(name="p")
-    attempts: int = msgspec.field(name="a")
-    history: list[StoredAttempt] = msgspec.field(name="h", default_factory=list)
-    is_suppressed: bool = msgspec.field(name="dnc", default=False)
-    callback: StoredCallback | None = msgspec.field(name="cb", default=None)
-    wait: StoredWait | None = msgspec.field(name="w", default=None)
-
-
-class Document(msgspec.Struct):
-    """What the backend does not know yet of a contact."""
-
-    version: int = msgspec.field(name="v")
-    status: str = msgspec.field(name="s")
-    entry: str = msgspec.field(name="e")
-    attempts: int | None = msgspec.field(name="a", default=None)
+def known_facts(facts: AttemptFacts) -> Facts:
+    """The stored facts, for the model of an attempt."""
+    return Facts(
+        rang=bool(facts.rang),
+        answered=bool(facts.answered),
+        by_machine=bool(facts.by_machine),
+        completed=facts.completed_as,
+        failed=facts.failed_as,
+        cause=facts.failure_cause or "",
+        abandoned=bool(facts.abandoned),
+        impossible=bool(facts.never_placed),
+        not_placed=bool(facts.not_placed),
+        silent=bool(facts.silent),
+        endless=bool(facts.without_end),
+        forgotten=bool(facts.forgotten),
+        shown_answered=bool(facts.shown_answered),
+    )
 
 
 class CampaignView(msgspec.Struct, frozen=True):
     """One campaign in the ledger."""
 
     states: Mapping[ContactState, Mapping[str, float]]
-    records: Mapping[str, Record]
+    records: Mapping[str, ContactRecord]
     calls_kept: frozenset[str]
     """Contacts whose number is known."""
-    outbox: Mapping[str, Document]
+    outbox: Mapping[str, Update]
     totals: Mapping[str, int]
     public: Mapping[str, str]
 
@@ -199,7 +115,7 @@ async def read_ledger(
         ("x", keys.stream("ticks")),
     ]
     for campaign in campaigns:
-        wanted += [("z", getattr(keys, place)(campaign)) for place in STATES]
+        wanted += [("z", getattr(keys, place)(campaign)) for place in CONTACT_STATES]
         wanted += [
             ("h", keys.records(campaign)),
             ("h", keys.contacts(campaign)),
@@ -238,10 +154,10 @@ async def read_ledger(
         ticks=[fields for _, fields in entries()],
         campaigns={
             campaign: CampaignView(
-                states={place: scores() for place in STATES},
-                records={contact: _record.decode(raw) for contact, raw in pairs().items()},
+                states={place: scores() for place in CONTACT_STATES},
+                records={contact: _checked(raw, decode_contact) for contact, raw in pairs().items()},
                 calls_kept=frozenset(pairs()),
-                outbox={contact: _document.decode(raw) for contact, raw in pairs().items()},
+                outbox={contact: _checked(raw, decode_update) for contact, raw in pairs().items()},
                 totals={name: int(value) for name, value in pairs().items() if value.isdigit()},
                 public=pairs(),
             )
@@ -256,8 +172,20 @@ async def read_ledger(
     )
 
 
-_record = msgspec.json.Decoder(Record)
-_document = msgspec.json.Decoder(Document)
+def _checked(raw: str, decode: Callable[[str], Stored]) -> Stored:
+    """Decoded; raises AssertionError for a field that `streamdialer.ledger.records` does not list."""
+    decoded = decode(raw)
+    assert json_fields(msgspec.json.decode(raw)) <= json_fields(msgspec.to_builtins(decoded)), raw
+    return decoded
+
+
+def json_fields(value: Any, path: str = "") -> set[str]:
+    """Paths of all fields, without positions in lists."""
+    if isinstance(value, dict):
+        return {field for name, inner in value.items() for field in json_fields(inner, f"{path}.{name}")}
+    if isinstance(value, list) and value:
+        return {field for inner in value for field in json_fields(inner, path)}
+    return {path}
 
 
 async def move_clock(client: Redis, keys: Keys, seconds: int) -> None:

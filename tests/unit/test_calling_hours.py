@@ -135,6 +135,7 @@ def test_colombian_holidays_are_those_of_the_statutes() -> None:
         assert public_holidays("CO", year) == colombian_holidays(year)
 
 
+@pytest.mark.long
 def test_no_minute_is_wrong_around_any_colombian_holiday() -> None:
     zone, hours = ZoneInfo("America/Bogota"), load_pack("co").hours
     assert hours is not None

@@ -17,6 +17,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["simulate", *arguments])
 
 
+@pytest.mark.long
 def test_a_policy_is_shown_beside_the_bounds() -> None:
     result = run("small_team", "--policy", "fixed", "--hours", "0.2", "--seeds", "2")
     assert result.exit_code == 0, result.output
@@ -26,6 +27,7 @@ def test_a_policy_is_shown_beside_the_bounds() -> None:
     assert [row.split()[0] for row in rows] == ["fixed", "oracle_rates", "oracle_agents"]
 
 
+@pytest.mark.long
 def test_json_has_the_scenario_the_estimates_and_one_minute_by_minute_course() -> None:
     options = ("--agents", "4", "--answer-rate", "0.5", "--hours", "0.2", "--seeds", "2", "--json")
     result = run("--policy", "ticks:mode=power,ratio=2", *options)

@@ -1,4 +1,4 @@
-"""Everything there is to see, read from Redis at once: what `top` and the web page show."""
+"""Campaigns, queues, streams and replicas at one moment: what `top`, the dashboard and the demo show."""
 
 from streamdialer.operations.overview.collect import overview
 from streamdialer.operations.overview.views import (

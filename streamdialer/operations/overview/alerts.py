@@ -1,4 +1,4 @@
-"""What somebody should be told at once, from what was read (pure)."""
+"""What an operator should know at once (pure)."""
 
 from __future__ import annotations
 
@@ -18,93 +18,97 @@ ALARMING: Final = {
     "server_unknown",
     "no_decisions",
 }
-"""Reasons of campaigns that are not dialed which somebody has to mend."""
+"""Reasons for which a campaign is not dialed until somebody corrects something."""
 
 
 def alerts_of(
     *,
     now_ms: int,
-    memory: Mapping[str, str],
-    held: tuple[str | None, str | None],
+    server: Mapping[str, str],
+    api_pause: tuple[str | None, str | None],
     campaigns: Sequence[CampaignOverview],
     replicas: Sequence[Replica],
     dead: int,
 ) -> list[Alert]:
-    """The worst first. `memory` is the server hash, `held` the Dialer API's rest (until, reason), all ledger ms."""
-    found = [
-        *_of_servers(now_ms, memory, held),
+    """Errors first. `server` is the hash of that name, `api_pause` when the Dialer API's pause ends and why.
+
+    Times are ledger ms.
+    """
+    alerts = [
+        *_of_servers(now_ms, server, api_pause),
         *_of_campaigns(campaigns),
         *_of_replicas(campaigns, replicas),
     ]
     if dead:
-        found.append(
+        alerts.append(
             Alert(
                 level="warning",
                 code="dead_letters",
                 text=f"{dead} dead letters: `streamdialer dead list` shows them",
             )
         )
-    return sorted(found, key=lambda alarm: alarm.level != "error")
+    return sorted(alerts, key=lambda alert: alert.level != "error")
 
 
 def _of_servers(
-    now_ms: int, memory: Mapping[str, str], held: tuple[str | None, str | None]
+    now_ms: int, server: Mapping[str, str], api_pause: tuple[str | None, str | None]
 ) -> Iterable[Alert]:
-    quiet_ms = int(memory.get("hold_until") or 0) - now_ms
-    if quiet_ms > 0:
+    hold_ms = int(server.get("hold_until") or 0) - now_ms
+    if hold_ms > 0:
         yield Alert(
             level="error",
             code="data_loss",
-            text="Redis was started anew, emptied or replaced: nothing is dialed while calls it may have forgotten "
-            f"are waited out, {math.ceil(quiet_ms / 1000)} s more",
+            text="Redis was restarted, emptied or replaced: nothing is dialed for "
+            f"{math.ceil(hold_ms / 1000)} s, so that calls that it may have forgotten can end",
         )
-    rest_ms = int(float(held[0] or 0)) - now_ms
-    if rest_ms > 0:
-        credentials = held[1] == "dialer_api_credentials"
-        what = "refuses our credentials (DIALER_API_TOKEN)" if credentials else "does not take calls"
+    until, reason = api_pause
+    pause_ms = int(float(until or 0)) - now_ms
+    if pause_ms > 0:
+        is_refused = reason == "dialer_api_credentials"
+        trouble = "refuses our credentials (DIALER_API_TOKEN)" if is_refused else "takes no calls"
         yield Alert(
             level="error",
-            code=held[1] or "dialer_api_down",
-            text=f"the Dialer API {what}: it is tried again in {math.ceil(rest_ms / 1000)} s",
+            code=reason or "dialer_api_down",
+            text=f"the Dialer API {trouble}: the next try is in {math.ceil(pause_ms / 1000)} s",
         )
 
 
 def _of_campaigns(campaigns: Sequence[CampaignOverview]) -> Iterable[Alert]:
-    for one in campaigns:
-        if one.status != "active":
+    for campaign in campaigns:
+        if campaign.status != "active":
             continue
-        if one.reason in ALARMING:
-            yield Alert(level="error", code=one.reason or "", text=one.why, campaign_id=one.campaign_id)
-        if one.abandoning is not None and one.abandoning.is_over_cap:
-            rate = one.abandoning
+        id_, rate = campaign.campaign_id, campaign.abandoning
+        if campaign.reason in ALARMING:
+            yield Alert(level="error", code=campaign.reason or "", text=campaign.why, campaign_id=id_)
+        if rate is not None and rate.is_over_cap:
             yield Alert(
                 level="warning",
                 code="over_abandon_cap",
-                text=f"campaign {one.campaign_id}: {rate.rate:.1%} of the people who answered within {rate.window_h} h "
+                text=f"campaign {id_}: {rate.rate:.1%} of the people who answered within {rate.window_h} h "
                 f"found no agent, {rate.cap:.1%} are allowed",
-                campaign_id=one.campaign_id,
+                campaign_id=id_,
             )
 
 
 def _of_replicas(campaigns: Sequence[CampaignOverview], replicas: Sequence[Replica]) -> Iterable[Alert]:
-    heard = {one.state.role for one in replicas if not one.is_silent}
-    if any(one.status == "active" for one in campaigns):
-        if "consume" not in heard:
+    roles = {replica.state.role for replica in replicas if not replica.is_silent}
+    if any(campaign.status == "active" for campaign in campaigns):
+        if "consume" not in roles:
             yield Alert(
                 level="error",
                 code="no_replica",
-                text="no replica is heard of: does `streamdialer consume` run?",
+                text="no replica sends heartbeats: does `streamdialer consume` run?",
             )
-        if "tick" not in heard:
+        if "tick" not in roles:
             yield Alert(
                 level="warning",
                 code="no_producer",
-                text="no tick producer is heard of: does `streamdialer tick` run?",
+                text="no tick producer sends heartbeats: does `streamdialer tick` run?",
             )
-    for one in replicas:
-        if one.is_silent:
+    for replica in replicas:
+        if replica.is_silent:
             yield Alert(
                 level="warning",
                 code="replica_silent",
-                text=f"{one.name} has not been heard of for {one.last_seen_s:.0f} s",
+                text=f"{replica.name} has sent no heartbeat for {replica.last_seen_s:.0f} s: has it died?",
             )

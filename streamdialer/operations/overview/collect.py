@@ -31,27 +31,27 @@ from streamdialer.operations.overview.views import (
 from streamdialer.operations.streams import StreamState, stream_states
 
 MAX_CAMPAIGNS: Final = 500
-"""Campaigns that are shown."""
 DETAILS_BATCH: Final = 200
 """Campaigns per round trip."""
 RATES_HOURS: Final = 3000
-"""Hours of abandon rates that one reading sums, campaign by campaign: four campaigns of a month, or 125 of a day."""
+"""Hours of abandon rates that one overview sums: four campaigns with a window of a month, or 125 with one of a day."""
 WAITED_FOR_MS: Final = 30_000
-"""Nobody waits longer than that for an agent (`lua/queue_snapshot.lua`)."""
+"""No person waits longer for an agent (`lua/queue_snapshot.lua`)."""
 
 
 class _Details(msgspec.Struct, frozen=True):
-    """Of one campaign, what its row does not have."""
+    """What a campaign's row does not have."""
 
     pacing: CampaignPacing | None
     newest: TickResult | None
     samples: list[Sample]
     final: int
     silent: int
+    unconfirmed: int
 
 
 async def overview(scripts: Scripts, keys: Keys) -> Overview:
-    """Everything there is to see; raises redis.RedisError, or Unreachable when `scripts` are not patient."""
+    """Raises redis.RedisError, or Unreachable when `scripts` are not patient."""
     client = scripts.client
     now_ms = await server_ms(client)
     pipe = client.pipeline(transaction=False)
@@ -61,9 +61,9 @@ async def overview(scripts: Scripts, keys: Keys) -> Overview:
     pipe.zrange(keys.replicas, 0, -1, withscores=True)
     pipe.hgetall(keys.replica_states)
     answers: list[Any] = await pipe.execute()
-    known, memory, held, heard, states = answers
-    ledger_ms = now_ms + int(memory.get("clock_offset") or 0)
-    replicas = read_replicas(heard, states, now_ms)
+    known, server, api_pause, heartbeats, states = answers
+    ledger_ms = now_ms + int(server.get("clock_offset") or 0)
+    replicas = read_replicas(heartbeats, states, now_ms)
     shown = sort_campaign_ids(known)[:MAX_CAMPAIGNS]
     rows = await campaign_rows(client, keys, shown)
     details, queues = await _details(scripts, keys, shown, rows, ledger_ms)
@@ -73,19 +73,19 @@ async def overview(scripts: Scripts, keys: Keys) -> Overview:
         for campaign, row, detail in zip(shown, rows, details, strict=True)
     ]
     streams = await stream_states(client, keys)
-    dead = next(one.length for one in streams if one.stream == "dead")
+    dead = next(stream.length for stream in streams if stream.stream == "dead")
     return Overview(
         at=now_ms,
         campaigns=campaigns,
         unshown=len(known) - len(shown),
         queues=[queues[queue] for queue in sorted(queues) if queue],
-        streams=[_stream(one, replicas) for one in streams if one.stream in STAGES],
+        streams=[_stream(stream, replicas) for stream in streams if stream.stream in STAGES],
         replicas=replicas,
         dead=dead,
         alarms=alerts_of(
             now_ms=ledger_ms,
-            memory=memory,
-            held=tuple(held),
+            server=server,
+            api_pause=tuple(api_pause),
             campaigns=campaigns,
             replicas=replicas,
             dead=dead,
@@ -101,47 +101,49 @@ async def _details(
     for row in rows:
         members.setdefault(row.queue, []).append(row.campaign_id)
     pairs = iter(zip(campaigns, rows, strict=True))
-    while some := list(islice(pairs, DETAILS_BATCH)):
+    while batch := list(islice(pairs, DETAILS_BATCH)):
         pipe = scripts.client.pipeline(transaction=False)
-        for campaign, row in some:
+        for campaign, row in batch:
             pipe.hget(keys.queue_pacing(row.queue), campaign)
             pipe.xrevrange(keys.decisions(campaign), count=1)
             pipe.lrange(keys.samples(campaign), 0, -1)
             pipe.zcard(keys.final(campaign))
             pipe.zcount(keys.dialing(campaign), "-inf", f"({ledger_ms}")
+            pipe.hlen(keys.outbox(campaign))
         answers: list[Any] = await pipe.execute()
-        details += [_read_details(*answers[at : at + 5]) for at in range(0, len(answers), 5)]
+        details += [_read_details(*answers[at : at + 6]) for at in range(0, len(answers), 6)]
     pipe = scripts.client.pipeline(transaction=False)
     for queue in members:
         pipe.zcard(keys.queue_free(queue))
         pipe.zcard(keys.queue_busy(queue))
         pipe.hvals(keys.queue_agent_activity(queue))
         pipe.zcount(keys.queue_answer_queue(queue), ledger_ms - WAITED_FOR_MS, "+inf")
-    told: list[Any] = await pipe.execute() if members else []
+    counts: list[Any] = await pipe.execute() if members else []
     queues = {
-        queue: _queue(queue, members[queue], *told[4 * number : 4 * number + 4])
+        queue: _queue(queue, members[queue], *counts[4 * number : 4 * number + 4])
         for number, queue in enumerate(members)
     }
     return details, queues
 
 
 def _read_details(
-    pacing: str | None, decisions: Any, samples: list[str], finished: int, silent: int
+    pacing: str | None, decisions: Any, samples: list[str], final: int, silent: int, unconfirmed: int
 ) -> _Details:
     return _Details(
         pacing=msgspec.json.decode(pacing, type=CampaignPacing) if pacing else None,
         newest=msgspec.json.decode(decisions[0][1]["record"], type=TickResult) if decisions else None,
         samples=read_samples(samples),
-        final=finished,
+        final=final,
         silent=silent,
+        unconfirmed=unconfirmed,
     )
 
 
 def _queue(
-    queue: str, campaigns: list[int | str], free: int, not_free: int, work: list[str], waiting: int
+    queue: str, campaigns: list[int | str], free: int, not_free: int, activity: list[str], waiting: int
 ) -> QueueOverview:
-    talking = sum(does.startswith("t") for does in work)
-    wrapping = sum(does.startswith("w") for does in work)
+    talking = sum(each.startswith("t") for each in activity)
+    wrapping = sum(each.startswith("w") for each in activity)
     away = max(0, not_free - talking - wrapping)
     return QueueOverview(
         queue=queue,
@@ -152,7 +154,7 @@ def _queue(
 
 
 async def _rates(scripts: Scripts, keys: Keys, details: dict[str, _Details]) -> dict[str, AbandonCounts]:
-    """As many as may be summed in one reading."""
+    """Those of the first campaigns, as many as `RATES_HOURS` allows."""
     windows_h, left_h = dict[str, int](), RATES_HOURS
     for campaign, detail in details.items():
         if detail.pacing is not None and detail.pacing.window_h <= left_h:
@@ -166,7 +168,7 @@ def _campaign(
 ) -> CampaignOverview:
     pacing = detail.pacing
     mode = "" if pacing is None else "adaptive" if pacing.is_adaptive else pacing.mode
-    stands = dial_status(str(row.campaign_id), row.status or None, detail.newest, now_ms)
+    status = dial_status(str(row.campaign_id), row.status or None, detail.newest, now_ms)
     abandoning = None
     if pacing is not None and counts is not None:
         abandoning = AbandonRate(
@@ -184,15 +186,16 @@ def _campaign(
         mode=mode,
         status=row.status,
         queue=row.queue,
-        is_dialing=stands.is_dialing,
-        reason=stands.reason,
-        why=stands.sentence,
+        is_dialing=status.is_dialing,
+        reason=status.reason,
+        why=status.sentence,
         agents=agents,
         utilisation=utilisation(samples, agents),
         reserved=row.reserved,
         ringing=row.active_calls,
+        silent=detail.silent,
         connected=row.connected_calls,
-        orphaned=row.orphaned + detail.silent,
+        orphaned=row.orphaned,
         calls=calls,
         answered=answered,
         abandoned=row.totals["abandoned"],
@@ -202,6 +205,7 @@ def _campaign(
         deferred=row.deferred,
         previewing=row.previewing,
         final=detail.final,
+        unconfirmed=detail.unconfirmed,
         pending=samples[-1].pending if samples else None,
         forecast_end=forecast_end(samples),
         course=trends_of(samples),
@@ -209,13 +213,14 @@ def _campaign(
 
 
 def _stream(state: StreamState, replicas: Sequence[Replica]) -> StreamOverview:
-    handling = [one.state.stages[state.stream] for one in replicas if state.stream in one.state.stages]
+    stages = [each.state.stages[state.stream] for each in replicas if state.stream in each.state.stages]
     return StreamOverview(
         stream=state.stream,
         length=state.length,
         lag=state.lag,
         pending=state.pending,
         oldest_pending_s=state.oldest_pending_s,
-        per_s=round(sum(one.per_s for one in handling), 2),
-        consumers=len(state.consumers),
+        per_s=round(sum(stage.per_s for stage in stages), 2),
+        consumers={consumer.name: consumer.pending for consumer in state.consumers},
+        read=state.read,
     )

@@ -1,4 +1,4 @@
-"""What samples of a campaign say of its last half hour, and of when its list ends (pure)."""
+"""A campaign's last half hour and the expected end of its list, from its samples (pure)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from streamdialer.ledger.samples import Sample
 from streamdialer.operations.overview.views import Agents, TrendPoint
 
 MIN_POINTS: Final = 3
-"""Samples a forecast needs: two might be chance."""
+"""Samples that a forecast needs: two could be chance."""
 
 
 def trends_of(samples: Sequence[Sample]) -> list[TrendPoint]:
-    """One interval per pair of neighbours, oldest first; totals that late news corrected downwards are no change."""
+    """One point per pair of neighbours, oldest first; a total that late events have lowered counts as no change."""
     return [
         TrendPoint(
             at=after.at,
@@ -34,19 +34,19 @@ def trends_of(samples: Sequence[Sample]) -> list[TrendPoint]:
 
 
 def utilisation(samples: Sequence[Sample], now: Agents) -> float | None:
-    """Share of the logged-in agents that worked, over the samples and now; None when nobody was logged in."""
-    worked = now.busy + now.wrapup + sum(one.busy + one.wrapup for one in samples)
-    there = now.logged_in + sum(one.free + one.busy + one.wrapup for one in samples)
-    return worked / there if there else None
+    """Share of the logged-in agents who worked, over the samples and now; None when no agent was logged in."""
+    worked = now.busy + now.wrapup + sum(each.busy + each.wrapup for each in samples)
+    logged_in = now.logged_in + sum(each.free + each.busy + each.wrapup for each in samples)
+    return worked / logged_in if logged_in else None
 
 
 def forecast_end(samples: Sequence[Sample]) -> int | None:
-    """When nobody is left to be called, ms, if that goes on as over the samples; None when it cannot be said.
+    """When no contact will be left to call, ms, if the list goes on falling as it did; None when it does not fall.
 
-    Left are the contacts the Dialer API counts as pending (or those ready here, when it does not count) and those
-    that wait here. Samples of another way of counting than the newest's are not compared with it.
+    Left are the contacts that the Dialer API counts as pending (or those ready here, when it does not count) and the
+    deferred ones. Samples that were counted in another way than the newest are left out.
     """
-    alike = [one for one in samples if (one.pending is None) == (samples[-1].pending is None)]
+    alike = [each for each in samples if (each.pending is None) == (samples[-1].pending is None)]
     if len(alike) < MIN_POINTS:
         return None
     first, last = alike[0], alike[-1]

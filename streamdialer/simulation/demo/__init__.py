@@ -1,4 +1,4 @@
-"""The whole platform on one machine: real producer and replicas, everything around them simulated."""
+"""The demo: a real producer and real replicas on one machine, everything around them simulated."""
 
 from streamdialer.simulation.demo.options import DemoOptions
 from streamdialer.simulation.demo.run import run_demo

@@ -1,6 +1,6 @@
-"""The demo's processes: each is `streamdialer …` as anybody would start it, with a log file of its own.
+"""The demo's processes: each runs `streamdialer …` as you would start it, with a log file of its own.
 
-None outlives the demo, however that ends: on Linux the kernel kills them with their parent.
+None outlives the demo, however it ends: on Linux the kernel kills them with their parent.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class ChildProcess:
 
 
 class ChildProcesses:
-    """A context manager: whoever is still there at its end is killed."""
+    """A context manager: at its end it kills every process that still runs."""
 
     def __init__(
         self, directory: Path, environment: Mapping[str, str], module: Sequence[str] = ("streamdialer",)
     ) -> None:
-        """Everybody runs, and writes their log, in `directory`: no `.env` is found there.
+        """`directory` is the working directory, without a `.env`, and gets the logs.
 
         `module` is what `python -m` runs, with arguments that come before each child's own.
         """
@@ -97,7 +97,7 @@ class ChildProcesses:
         return child
 
     def kill(self, child: ChildProcess) -> None:
-        """SIGKILL: the process gets no chance to put anything right."""
+        """SIGKILL: the process cannot clean up."""
         child.was_killed = True
         child.process.kill()
         child.process.wait()
@@ -115,7 +115,7 @@ class ChildProcesses:
                 )
 
     async def stop(self) -> list[str]:
-        """Asks everybody to end, the one started first last; returns what was not as it should be."""
+        """Sends SIGTERM, to the process started first last; returns the problems, a sentence each."""
         children = [
             child for child in self.all if not child.was_killed and (child.is_needed or child.is_running)
         ]

@@ -1,4 +1,4 @@
-"""Where every contact is in the end. A contact is lost when neither backend nor ledger would ever move it again."""
+"""Where every contact is in the end. A contact is lost when neither backend nor ledger will move it again."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
+from streamdialer.ledger.records import CONTACT_STATES, decode_contact, decode_update
 from streamdialer.simulation import Contact
-from streamdialer.simulation.demo.snapshot import STATES
 
 FINAL: Final = frozenset({"completed", "machine", "abandoned", "invalid", "do_not_call"})
 ENDED: Final = FINAL | {"no_answer", "busy", "failed"}
-"""What the backend shows of a contact that is not called any more; the last three once retries are used up."""
+"""Statuses in the backend of contacts that are not called any more; the last three once no retry is left."""
 
 
 class LedgerContacts(msgspec.Struct, frozen=True):
     """One campaign's contacts in the ledger, by id."""
 
     states: Mapping[str, tuple[str, ...]]
-    """Every place a contact is in: there should be exactly one."""
+    """Every state a contact is in: there should be exactly one."""
     recorded: frozenset[str]
     dialing: frozenset[str]
     """Ids of the attempts that were sent, and are neither answered nor ended."""
-    told_later: frozenset[str]
-    """The backend does not know their state, and an entry says that it is to be told."""
-    never_told: frozenset[str]
-    """The backend does not know their state, and nobody will tell it."""
+    to_be_updated: frozenset[str]
+    """The backend has not confirmed their state, and an entry of `updates` will bring it."""
+    never_updated: frozenset[str]
+    """The backend has not confirmed their state, and no entry will bring it."""
 
 
 class ContactAudit(msgspec.Struct):
@@ -37,78 +37,77 @@ class ContactAudit(msgspec.Struct):
 
     final: int = 0
     in_ledger: Counter[str] = msgspec.field(default_factory=Counter)
-    """Contacts that are not final, by place."""
+    """Contacts that are not final, by state."""
     not_loaded: int = 0
-    """Pending in the backend, and never seen by the dialer."""
+    """Pending in the backend, and not yet known to the ledger."""
     lost: list[str] = []
-    """In words."""
+    """A sentence each."""
 
 
 async def read_ledger(client: Redis, keys: Keys, campaign: str) -> LedgerContacts:
     """Raises redis.RedisError."""
     pipe = client.pipeline(transaction=True)
-    for place in STATES:
-        pipe.zrange(getattr(keys, place)(campaign), 0, -1)
+    for state in CONTACT_STATES:
+        pipe.zrange(getattr(keys, state)(campaign), 0, -1)
     pipe.hgetall(keys.records(campaign))
     pipe.hgetall(keys.outbox(campaign))
     pipe.xrange(keys.stream("updates"))
     answers: list[Any] = await pipe.execute()
     *members, records, outbox, updates = answers
-    places: dict[str, tuple[str, ...]] = {}
-    for place, contacts in zip(STATES, members, strict=True):
+    states: dict[str, tuple[str, ...]] = {}
+    for state, contacts in zip(CONTACT_STATES, members, strict=True):
         for contact in contacts:
-            places[contact] = (*places.get(contact, ()), place)
+            states[contact] = (*states.get(contact, ()), state)
     entries = {entry for entry, _ in updates}
-    told_later = {contact for contact, raw in outbox.items() if msgspec.json.decode(raw)["e"] in entries}
-    unanswered = [
-        msgspec.json.decode(records[contact])["h"][-1]["id"]
-        for contact, where in places.items()
-        if "dialing" in where and contact in records
+    to_be_updated = {contact for contact, raw in outbox.items() if decode_update(raw).entry in entries}
+    dialing = [
+        decode_contact(records[contact]).history[-1].id
+        for contact, its_states in states.items()
+        if "dialing" in its_states and contact in records
     ]
     return LedgerContacts(
-        states=places,
+        states=states,
         recorded=frozenset(records),
-        dialing=frozenset(unanswered),
-        told_later=frozenset(told_later),
-        never_told=frozenset(outbox.keys() - told_later),
+        dialing=frozenset(dialing),
+        to_be_updated=frozenset(to_be_updated),
+        never_updated=frozenset(outbox.keys() - to_be_updated),
     )
 
 
 def audit_contacts(contacts: Iterable[Contact], ledgers: Mapping[str, LedgerContacts]) -> ContactAudit:
-    """Judges what the backend shows of each contact against the ledger of its campaign."""
-    found = ContactAudit()
+    """Compares what the backend shows of each contact with the ledger of its campaign."""
+    audit = ContactAudit()
     for contact in contacts:
         ledger = ledgers[str(contact.campaign_id)]
-        place, why = _judge(contact, ledger)
-        if why:
-            found.lost.append(f"contact {contact.id} of campaign {contact.campaign_id}: {why}")
-        elif place == "final":
-            found.final += 1
-        elif place == "not_loaded":
-            found.not_loaded += 1
+        state, why_lost = _audit(contact, ledger)
+        if why_lost:
+            audit.lost.append(f"contact {contact.id} of campaign {contact.campaign_id}: {why_lost}")
+        elif state == "final":
+            audit.final += 1
+        elif state == "not_loaded":
+            audit.not_loaded += 1
         else:
-            found.in_ledger[place] += 1
-    return found
+            audit.in_ledger[state] += 1
+    return audit
 
 
-def _judge(contact: Contact, ledger: LedgerContacts) -> tuple[str, str]:
-    """Where the contact is, and why it is lost ('' when it is not)."""
+def _audit(contact: Contact, ledger: LedgerContacts) -> tuple[str, str]:
+    """The contact's state, and why it is lost ('' when it is not)."""
     name = str(contact.id)
-    places = ledger.states.get(name, ())
+    states = ledger.states.get(name, ())
     shown = f"the backend shows {contact.status!r} after {contact.attempts} attempts"
-    if len(places) > 1:
-        return "", f"in several places: {', '.join(places)}; {shown}"
-    if name in ledger.never_told:
-        return "", f"{shown}, its place is {places}, and nothing will tell the backend"
-    if not places:
+    if len(states) > 1:
+        return "", f"in several states: {', '.join(states)}; {shown}"
+    if name in ledger.never_updated:
+        return "", f"{shown}, its state is {states}, and no entry of `updates` will tell the backend"
+    if not states:
         if name in ledger.recorded:
-            return "", f"it has a record and no place; {shown}"
+            return "", f"it has a record and no state; {shown}"
         if contact.status == "pending" and contact.attempts == 0:
             return "not_loaded", ""
         return ("final", "") if contact.status in FINAL else ("", f"the ledger does not know it; {shown}")
-    place = places[0]
-    if place != "final":
-        return place, ""
-    if name in ledger.told_later:
-        return "untold", ""
-    return ("final", "") if contact.status in ENDED else ("", f"it is finished in the ledger, and {shown}")
+    if states[0] != "final":
+        return states[0], ""
+    if name in ledger.to_be_updated:
+        return "unconfirmed", ""
+    return ("final", "") if contact.status in ENDED else ("", f"it is final in the ledger, and {shown}")

@@ -1,7 +1,7 @@
-"""What a demo is asked for, the world it plays in, and the settings its processes get.
+"""The options of a demo, its simulated world, and the settings of its processes.
 
-Times of the telephone world pass `speed` times faster. Hiccups of the machine do not: what guards against those
-(leases, margins, grace) keeps real seconds.
+Simulated time passes `speed` times faster. Delays of the machine do not shrink with it: what guards against those
+(leases, margins, shutdown) keeps real seconds.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from streamdialer.simulation import World, WorldConfig, build_world
 
 MAX_RETRIES: Final = 3
 RETRY_DELAY_S: Final = 150.0
-"""Of life; as short as this so that a demo sees its retries."""
+"""Simulated; so short that a demo sees its retries."""
 RATIOS: Final[dict[DialMode, float]] = {"preview": 1.0, "progressive": 1.0, "predictive": 1.2, "power": 3.0}
 LIFE: Final = WorldConfig(talk_mean_s=60.0, talk_cv=0.6, wrap_up_mean_s=12.0)
 """Shorter talks than a real list's: the default demo is over in about a minute."""
 RING_S: Final = 30.0
-"""Of life."""
+"""Simulated."""
 UNCERTAIN_MARGIN_S: Final = 5.0
 CLAIM_MIN_IDLE_S: Final = 2.0
-"""A killed replica's work is taken over after this."""
+"""Other replicas take over a killed replica's work after this."""
 SHUTDOWN_TIMEOUT_S: Final = 8.0
 SHORTEST_INTERVAL_S: Final = 0.25
 
@@ -38,7 +38,7 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What `streamdialer demo` takes."""
 
     mode: DialMode = "predictive"
-    """Not preview: there agents ask for each call, and those of the demo do not."""
+    """Not preview: there an agent requests each call, and the demo's agents do not."""
     pacing: Pacing = "fixed"
     """Of predictive campaigns."""
     agents: int = 50
@@ -46,14 +46,14 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     campaigns: int = 2
     answer_rate: float = 0.3
     speed: float = 30.0
-    """Seconds of life per second."""
+    """Simulated seconds per second."""
     seconds: float | None = None
     """Ends after this; None: when all contacts are final."""
     replicas: int = 2
     kill_every_s: float | None = None
     seed: int = 0
     dashboard_port: int | None = None
-    """Of loopback; None: without the web page."""
+    """On loopback; None: without the dashboard."""
 
     @property
     def ring_timeout_s(self) -> float:
@@ -86,7 +86,7 @@ def demo_world(options: DemoOptions) -> World:
 def child_environment(
     options: DemoOptions, urls: Mapping[str, str], environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """`environ` without any setting of the user's, with the demo's own; `urls` are settings by field name."""
+    """`environ` without the user's settings, with the demo's; `urls` are settings by field name."""
     speed = options.speed
 
     def scaled(seconds: float, least: float = SHORTEST_INTERVAL_S) -> float:
@@ -109,7 +109,7 @@ def child_environment(
         "campaign_cache_ttl_s": 2,
         "refill_interval_s": 1,
         "reservation_lease_s": 10,
-        "final_ttl_s": 86_400,  # the ledger stays complete, for the reckoning at the end
+        "final_ttl_s": 86_400,  # the ledger stays complete for the audit at the end
         "claim_min_idle_s": CLAIM_MIN_IDLE_S,
         "idle_consumer_ttl_s": 30,
         "shutdown_timeout_s": SHUTDOWN_TIMEOUT_S,

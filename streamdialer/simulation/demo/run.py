@@ -1,4 +1,4 @@
-"""Runs a demo: starts everything, watches it, ends it in order, and reckons up."""
+"""Runs a demo: starts everything, watches it, stops it in order, and audits the result."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from streamdialer.simulation.demo.stop_condition import StopCondition
 from streamdialer.simulation.demo.summary import Ending, RunMeasurements, Summary, summarise
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
-LOOK_EVERY_S: Final = 0.25
+SNAPSHOT_INTERVAL_S: Final = 0.25
 START_TIMEOUT_S: Final = 30.0
 DRAIN_S: Final = 10.0
 Show = Callable[[Snapshot, list[ChildProcess], int, float], None]
-"""Called with what there is to see: the look, the running replicas, replicas killed, seconds since the start."""
+"""Called with a snapshot, the running replicas, how many were killed, and the seconds since the start."""
 
 
 async def run_demo(options: DemoOptions, show: Show) -> Summary:
-    """Raises CannotBeDone when a process ends by itself, KeyboardInterrupt when it is interrupted twice."""
+    """Raises CannotBeDone when a process ends by itself, KeyboardInterrupt after a second interrupt."""
     directory = Path(tempfile.mkdtemp(prefix="streamdialer-demo-"))
     keep_logs = False
     try:
@@ -45,11 +45,11 @@ async def run_demo(options: DemoOptions, show: Show) -> Summary:
         keep_logs = not summary.is_good or bool(summary.problems)
         return msgspec.structs.replace(summary, logs=str(directory)) if keep_logs else summary
     except BaseException as error:
-        trouble = _cannot_be_done(error)
-        if trouble is None:
+        cause = _cannot_be_done(error)
+        if cause is None:
             raise
         keep_logs = True
-        raise CannotBeDone(f"{trouble}\nAll logs are in {directory}") from error
+        raise CannotBeDone(f"{cause}\nAll logs are in {directory}") from error
     finally:
         if not keep_logs:
             shutil.rmtree(directory, ignore_errors=True)
@@ -74,7 +74,7 @@ async def _run_in(directory: Path, options: DemoOptions, show: Show) -> Summary:
 
 
 def _cannot_be_done(error: BaseException) -> CannotBeDone | None:
-    """The first of its kind, however deep task groups have wrapped it."""
+    """The first one, however deep task groups have wrapped it."""
     if isinstance(error, CannotBeDone):
         return error
     inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
@@ -98,7 +98,6 @@ class Demo:
         self._started_at = 0.0
         self._started_replicas = 0
         self._killed = 0
-        self._dead_letters = 0
 
     async def run(self) -> Summary:
         with anyio.CancelScope() as scope:
@@ -106,25 +105,25 @@ class Demo:
                 self._children.start("tick", "tick")
                 for _ in range(self._options.replicas):
                     self._start_replica()
-                await self._replicas_read()
+                await self._replicas_are_reading()
                 if self._options.dashboard_port is not None:
                     port = str(self._options.dashboard_port)
                     self._children.start("dashboard", "dashboard", "--port", port, is_needed=False)
-                began = self._centre.summary()
+                at_start = self._centre.summary()
                 self._started_at = anyio.current_time()
                 for campaign in self._centre.world.campaigns:
                     await self._centre.start_campaign(campaign)
                 async with anyio.create_task_group() as killing:
-                    killing.start_soon(self._kill_now_and_then)
-                    ended = await self._watch_until_over()
+                    killing.start_soon(self._kill_replicas)
+                    ending = await self._watch_until_over()
                     killing.cancel_scope.cancel()
                 duration_s = anyio.current_time() - self._started_at
-                dialed = self._centre.summary()
-                return await self._wind_up(ended, duration_s, began, dialed)
-        raise KeyboardInterrupt  # twice: only a cancelled scope comes here
+                at_end = self._centre.summary()
+                return await self._wind_up(ending, duration_s, at_start, at_end)
+        raise KeyboardInterrupt  # the second one: only a cancelled scope comes here
 
-    async def _wind_up(self, ended: Ending, duration_s: float, began: Audit, dialed: Audit) -> Summary:
-        """Stops everything in order: no new calls, then the backend hears the rest, then the processes."""
+    async def _wind_up(self, ending: Ending, duration_s: float, at_start: Audit, at_end: Audit) -> Summary:
+        """Stops new calls, delivers the last updates to the backend, then stops the processes."""
         for campaign in self._centre.world.campaigns:
             await self._centre.pause_campaign(campaign)
         await self._drain()
@@ -136,23 +135,23 @@ class Demo:
             for campaign in world.campaigns
         }
         placed = world.auditor.per_key
-        silent = [attempt for ledger in ledgers.values() for attempt in ledger.dialing - placed.keys()]
-        course = RunMeasurements(
-            ended=ended,
-            began=began,
-            dialed=dialed,
+        uncertain = [attempt for ledger in ledgers.values() for attempt in ledger.dialing - placed.keys()]
+        measured = RunMeasurements(
+            ended=ending,
+            at_start=at_start,
+            at_end=at_end,
             duration_s=duration_s,
             reaction=self._reaction,
             replicas_killed=self._killed,
             dead_letters=int(await self._client.xlen(keys.stream("dead"))),
             problems=problems,
         )
-        reckoning = audit_contacts(world.contacts.values(), ledgers)
-        return summarise(self._options, world, course, final, reckoning, len(silent))
+        contact_audit = audit_contacts(world.contacts.values(), ledgers)
+        return summarise(self._options, world, measured, final, contact_audit, len(uncertain))
 
     @asynccontextmanager
     async def _signals(self, scope: anyio.CancelScope) -> AsyncIterator[None]:
-        """The first SIGINT or SIGTERM ends the demo with a summary, the second at once."""
+        """The first SIGINT or SIGTERM ends the demo with a summary, the second without."""
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
 
             async def listen() -> None:
@@ -171,14 +170,13 @@ class Demo:
         name = f"replica-{self._started_replicas}"
         self._children.start(name, "consume", "--name", name)
 
-    async def _replicas_read(self) -> None:
-        """Return when every replica reads; raises CannotBeDone when that takes too long."""
+    async def _replicas_are_reading(self) -> None:
+        """Returns when every replica reads; raises CannotBeDone when that takes too long."""
         names = {child.name for child in self._children.running("replica-")}
         with anyio.move_on_after(START_TIMEOUT_S):
             while not self._interrupted.is_set():
                 self._children.check()
-                look = await take_snapshot(self._client, self._centre.keys, self._centre)
-                if all(names <= stream.in_hand.keys() for stream in look.streams.values()):
+                if (await self._snapshot()).are_reading(names):
                     return
                 await anyio.sleep(0.1)
             return
@@ -186,22 +184,21 @@ class Demo:
         raise CannotBeDone(f"not every replica was reading after {START_TIMEOUT_S:g} s; their logs:\n{tails}")
 
     async def _watch_until_over(self) -> Ending:
-        progress = StopCondition(self._options)
+        stop_condition = StopCondition(self._options)
         while True:
             self._children.check()
-            look = await take_snapshot(self._client, self._centre.keys, self._centre)
+            snapshot = await self._snapshot()
             now = anyio.current_time()
-            gathered = self._centre.world.auditor.reaction_s
-            self._reaction.look(gathered, look.total("ready"), now)
-            self._show(look, self._children.running("replica-"), self._killed, now - self._started_at)
-            over = progress.judge(look, now - self._started_at)
-            if over is not None:
-                return over
-            with anyio.move_on_after(LOOK_EVERY_S):
+            self._reaction.add(self._centre.world.auditor.reaction_s, snapshot.total("ready"), now)
+            self._show(snapshot, self._children.running("replica-"), self._killed, now - self._started_at)
+            ending = stop_condition.ending(snapshot, now - self._started_at)
+            if ending is not None:
+                return ending
+            with anyio.move_on_after(SNAPSHOT_INTERVAL_S):
                 await self._interrupted.wait()
                 return "interrupted"
 
-    async def _kill_now_and_then(self) -> None:
+    async def _kill_replicas(self) -> None:
         every_s = self._options.kill_every_s
         while every_s is not None:
             await anyio.sleep(every_s)
@@ -212,10 +209,13 @@ class Demo:
                 self._start_replica()
 
     async def _drain(self) -> None:
-        """Give the replicas some time to tell the backend everything; calls that go on make new news."""
+        """Gives the replicas some time to deliver all updates; calls that go on make new ones."""
         with anyio.move_on_after(DRAIN_S):
             while True:
-                look = await take_snapshot(self._client, self._centre.keys, self._centre)
-                if not look.total("untold") and not look.total("reserved"):
+                snapshot = await self._snapshot()
+                if not snapshot.total("unconfirmed") and not snapshot.total("reserved"):
                     return
                 await anyio.sleep(0.1)
+
+    async def _snapshot(self) -> Snapshot:
+        return await take_snapshot(self._client, self._centre.keys, self._centre)

@@ -1,4 +1,4 @@
-"""Decides when a demo is over: everything done, time up, or nothing will ever move again."""
+"""Decides when a demo is over: all contacts final, time up, or nothing moves any more."""
 
 from __future__ import annotations
 
@@ -13,45 +13,36 @@ SLACK_S: Final = 10.0
 
 
 class StopCondition:
-    """Fed with every look. A killed replica's last call may never be heard of: that must not take for ever."""
+    """Sees every snapshot. No event may ever come for a killed replica's last call: that must not take for ever."""
 
     def __init__(self, options: DemoOptions) -> None:
         self._options = options
-        # Longer than a demo in good health can go without any call: all contacts wait for their retry.
+        # Longer than a healthy demo can go without any call: all contacts wait for their retry.
         self._patience_s = options.retry_delay_s + options.ring_timeout_s + 2 * UNCERTAIN_MARGIN_S + SLACK_S
-        self._seen: tuple[int, int] = (-1, -1)
+        self._progress: tuple[int, int] = (-1, -1)
         self._moved_at = 0.0
         self._unstuck_at = 0.0
 
-    def judge(self, look: Snapshot, seconds: float) -> Ending | None:
+    def ending(self, snapshot: Snapshot, seconds: float) -> Ending | None:
         """Why the demo is over `seconds` after its start, or None."""
-        if self._is_done(look):
+        if _is_done(snapshot, self._options.contacts):
             return "all contacts final"
         if self._options.seconds is not None and seconds >= self._options.seconds:
             return "time over"
-        seen = (look.audit.total.originates, look.total("final"))
-        if seen != self._seen or look.audit.live_calls:
-            self._seen, self._moved_at = seen, seconds
-        if not self._is_stuck(look):
+        progress = (snapshot.audit.total.originates, snapshot.total("final"))
+        if progress != self._progress or snapshot.audit.live_calls:
+            self._progress, self._moved_at = progress, seconds
+        if not snapshot.is_stuck:
             self._unstuck_at = seconds
         if seconds - self._moved_at > self._patience_s or seconds - self._unstuck_at > STUCK_S:
             return "nothing moved"
         return None
 
-    def _is_done(self, look: Snapshot) -> bool:
-        return (
-            look.total("final") >= self._options.contacts
-            and not look.total("unfinished")
-            and not look.audit.live_calls
-            and not look.audit.events_waiting
-        )
 
-    def _is_stuck(self, look: Snapshot) -> bool:
-        """No call is live, and every campaign with work left waits for news of calls nobody hears of any more."""
-        unfinished = [campaign for campaign in look.campaigns if campaign.unfinished]
-        return (
-            not look.audit.live_calls
-            and not look.audit.events_waiting
-            and bool(unfinished)
-            and all(campaign.is_stuck for campaign in unfinished)
-        )
+def _is_done(snapshot: Snapshot, contacts: int) -> bool:
+    return (
+        snapshot.total("final") >= contacts
+        and not snapshot.unfinished
+        and not snapshot.audit.live_calls
+        and not snapshot.audit.events_waiting
+    )

@@ -1,4 +1,4 @@
-"""What a demo came to: one document for programs, a few lines for people."""
+"""The result of a demo: one document for programs, a few lines for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Ending = Literal["all contacts final", "time over", "interrupted", "nothing move
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """Rates are shares from 0 to 1; `_s` are seconds of the wall clock, `_life_s` of the simulated world."""
+    """Rates are shares from 0 to 1; `_s` are seconds of the wall clock, `_life_s` simulated ones."""
 
     ended: Ending
     mode: str
@@ -44,7 +44,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Talk and wrap-up over logged-in time."""
     talk_share: float
     reaction_ms_median: float | None
-    """From an agent becoming free to the next call placed, wall clock, while contacts were ready."""
+    """From an agent becoming free to the next call placed, wall clock; only while contacts were ready."""
     reaction_ms_p95: float | None
     reaction_samples: int
     replicas_killed: int
@@ -53,10 +53,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     contacts_final: int
     contacts_not_loaded: int
     contacts_in_ledger: dict[str, int]
-    """Contacts that are not final, by place in the ledger."""
+    """Contacts that are not final, by state in the ledger."""
     uncertain: int
     """Attempts marked as sent whose request never reached the Dialer API: a replica was killed in between.
-    Nobody can know, so their contacts are not dialed again until silence proves something. Part of
+    The dialer cannot know that, so it does not call their contacts again before their deadline. They are part of
     `contacts_in_ledger`."""
     dead_letters: int
     double_dials: int
@@ -64,27 +64,27 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     over_max_retries: int
     lost: int
     lost_contacts: list[str]
-    """The first of them, in words."""
+    """The first of them, a sentence each."""
     findings: list[str]
-    """The first wrongdoings the simulated telephone network saw, in words."""
+    """The first faults that the simulated telephone network saw, a sentence each."""
     problems: list[str]
-    """What processes did that they should not."""
+    """Processes that ended in another way than they should."""
     logs: str | None
-    """Where the logs of the processes are; kept only when something went wrong."""
+    """The directory with the logs of the processes; kept only when something went wrong."""
 
     @property
     def is_good(self) -> bool:
-        """Nobody was called twice at once and no contact was lost."""
+        """No person was called twice at once, and no contact was lost."""
         return self.double_dials == 0 and self.lost == 0
 
 
 class RunMeasurements(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured on the way."""
+    """What was measured during the run."""
 
     ended: Ending
-    began: Audit
+    at_start: Audit
     """When the campaigns were started."""
-    dialed: Audit
+    at_end: Audit
     """When dialing ended."""
     duration_s: float
     reaction: ReactionTimes
@@ -96,27 +96,27 @@ class RunMeasurements(msgspec.Struct, frozen=True, kw_only=True):
 def summarise(
     options: DemoOptions,
     world: World,
-    course: RunMeasurements,
+    measured: RunMeasurements,
     final: Audit,
-    reckoning: ContactAudit,
+    contact_audit: ContactAudit,
     uncertain: int,
 ) -> Summary:
-    """`final` and `reckoning` were taken after all processes had ended."""
-    began, dialed, total, reaction = course.began, course.dialed, final.total, course.reaction
-    # The agents were logged in before anything could be dialed: that time is nobody's idleness.
-    logged_in_s = _logged_in_s(dialed) - _logged_in_s(began)
-    talk_s = sum(agent.talk_s for agent in dialed.agents.values())
-    wrap_up_s = sum(agent.wrap_up_s for agent in dialed.agents.values())
+    """`final` and `contact_audit` were taken after all processes had ended."""
+    total, reaction = final.total, measured.reaction
+    # The agents were logged in before anything could be dialed: that time does not count as idle.
+    logged_in_s = _logged_in_s(measured.at_end) - _logged_in_s(measured.at_start)
+    talk_s = sum(agent.talk_s for agent in measured.at_end.agents.values())
+    wrap_up_s = sum(agent.wrap_up_s for agent in measured.at_end.agents.values())
     return Summary(
-        ended=course.ended,
+        ended=measured.ended,
         mode=options.mode,
         campaigns=options.campaigns,
         contacts=options.contacts,
         agents=options.agents,
         speed=options.speed,
         seed=options.seed,
-        duration_s=round(course.duration_s, 2),
-        duration_life_s=round(course.duration_s * options.speed, 1),
+        duration_s=round(measured.duration_s, 2),
+        duration_life_s=round(measured.duration_s * options.speed, 1),
         calls_placed=total.originates,
         retries=sum(calls - 1 for calls in world.auditor.per_contact.values()),
         answered=total.answered,
@@ -132,20 +132,20 @@ def summarise(
         reaction_ms_median=reaction.percentile_ms(0.5),
         reaction_ms_p95=reaction.percentile_ms(0.95),
         reaction_samples=len(reaction.ms),
-        replicas_killed=course.replicas_killed,
+        replicas_killed=measured.replicas_killed,
         contacts_by_status=dict(sorted(final.contacts.items())),
-        contacts_final=reckoning.final,
-        contacts_not_loaded=reckoning.not_loaded,
-        contacts_in_ledger=dict(reckoning.in_ledger),
+        contacts_final=contact_audit.final,
+        contacts_not_loaded=contact_audit.not_loaded,
+        contacts_in_ledger=dict(contact_audit.in_ledger),
         uncertain=uncertain,
-        dead_letters=course.dead_letters,
+        dead_letters=measured.dead_letters,
         double_dials=final.double_dials,
         dialed_after_final=final.dialed_after_final,
         over_max_retries=final.over_max_retries,
-        lost=len(reckoning.lost),
-        lost_contacts=reckoning.lost[:20],
+        lost=len(contact_audit.lost),
+        lost_contacts=contact_audit.lost[:20],
         findings=final.findings,
-        problems=course.problems,
+        problems=measured.problems,
         logs=None,
     )
 
@@ -155,7 +155,7 @@ def _logged_in_s(audit: Audit) -> float:
 
 
 def describe(summary: Summary) -> list[tuple[str, str]]:
-    """The summary as label and text; lines that would only say that nothing was wrong are left out."""
+    """The summary as label and text, without most lines that would only say 0."""
     life_min = summary.duration_life_s / 60
     open_contacts = {**summary.contacts_in_ledger, "not loaded": summary.contacts_not_loaded}
     reaction = "not measured"

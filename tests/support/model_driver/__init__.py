@@ -40,7 +40,7 @@ class ModelDriver(CallDriver, CampaignDriver, EventDriver, SuppressionDriver):
                 assert record.attempts == contact.used, (name, contact_id)
                 assert record.is_suppressed is contact.is_suppressed, (name, contact_id)
                 seen = [
-                    (a.number, a.token, a.state, a.disposition, a.rule, a.run, a.verdict)
+                    (a.number, a.token, a.state, a.disposition, a.retry_rule, a.run, a.verdict)
                     for a in record.history
                 ]
                 assert seen == [

@@ -1,0 +1,119 @@
+"""One consumer of a stream's group, as Redis knows it: what it reads, takes over, extends, acknowledges and buries."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.entries import Entry
+from streamdialer.broker.keys import GROUP
+from streamdialer.broker.scripts import Script, Scripts
+from streamdialer.observability.redaction import mask_text
+
+log = logging.getLogger(__name__)
+_PACKAGE: Final = "streamdialer.broker"
+ACK_DELETE, DEAD_LETTER, EXTEND_LEASE, RESET_IDLE_TIME, REMOVE_CONSUMER, OWN_PENDING = (
+    Script(_PACKAGE, name)
+    for name in (
+        "ack_delete",
+        "dead_letter",
+        "extend_lease",
+        "reset_idle_time",
+        "remove_consumer",
+        "own_pending",
+    )
+)
+Row = tuple[str, dict[str, str] | None]
+"""An entry's id and fields; no fields when the entry has been deleted."""
+
+
+class ConsumerGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Each method is one step at Redis; the order of the steps is the consumer's. They raise the client's errors."""
+
+    reader: Redis
+    """Blocks while it reads: a client of its own."""
+    scripts: Scripts
+    stream: str
+    dead: str
+    """The dead letters' stream."""
+    server: str
+    """The key of what the ledger knows about the server."""
+    consumer: str
+    dead_letters_maxlen: int
+
+    async def create(self) -> bool:
+        """Whether the group exists now."""
+        try:
+            await self.reader.xgroup_create(self.stream, GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            return "BUSYGROUP" in str(error)
+        except TRANSIENT:
+            return False
+        log.info("created the consumer group", extra={"stream": self.stream})
+        return True
+
+    async def read(self, after: str, count: int, block_ms: int | None = None) -> list[Row]:
+        """New entries after ">"; own pending ones after an id, which counts as a delivery."""
+        answer: Any = await self.reader.xreadgroup(
+            GROUP, self.consumer, {self.stream: after}, count=count, block=block_ms
+        )
+        return [(entry, fields) for _, entries in answer or [] for entry, fields in entries]
+
+    async def own_pending(self, after: str, count: int) -> list[Row]:
+        """Own pending entries after an id; this does not count as a delivery."""
+        rows = await self.scripts.run(OWN_PENDING, [self.stream], [GROUP, self.consumer, after, count])
+        return [(entry, dict(zip(fields[::2], fields[1::2], strict=True))) for entry, fields in rows]
+
+    async def autoclaim(self, start: str, min_idle_ms: int, count: int) -> tuple[str, list[Row]]:
+        """Entries that others have left idle, and the id from which to look next."""
+        await self.scripts.run(RESET_IDLE_TIME, [self.stream, self.server], [GROUP])
+        answer: Any = await self.reader.xautoclaim(
+            self.stream, GROUP, self.consumer, min_idle_ms, start, count=count
+        )
+        return answer[0], [row for row in answer[1] if row[0] is not None]
+
+    async def deliveries(self, first: str, last: str, count: int) -> dict[str, int]:
+        """How often each own pending entry between two ids was delivered."""
+        pending: Any = await self.reader.xpending_range(self.stream, GROUP, first, last, count, self.consumer)
+        return {item["message_id"]: int(item["times_delivered"]) for item in pending}
+
+    async def acknowledge(self, entries: list[str]) -> None:
+        await self.scripts.run(ACK_DELETE, [self.stream], [GROUP, *entries])
+
+    async def dead_letter(self, entry: Entry, reason: str, detail: str) -> None:
+        log.error(
+            "dead letter",
+            extra={"stream": self.stream, "entry": entry.id, "reason": reason, "detail": mask_text(detail)},
+        )
+        await self.scripts.run(
+            DEAD_LETTER,
+            [self.stream, self.dead],
+            [GROUP, entry.id, self.dead_letters_maxlen, reason, detail[:2000], entry.deliveries],
+        )
+
+    async def extend_lease(self, entries: list[str], idle_ms: int, deliveries: int) -> list[str]:
+        """Returns the entries that another consumer has taken over."""
+        args: list[str | int] = [GROUP, self.consumer, idle_ms, deliveries, *entries]
+        try:
+            return list(await self.scripts.run(EXTEND_LEASE, [self.stream], args))
+        except ResponseError as error:  # the stream or its group no longer exists
+            log.warning("cannot renew", extra={"stream": self.stream, "error": str(error)})
+            return []
+
+    async def remove_idle_consumers(self, idle_s: float) -> None:
+        """Removes the others that have nothing pending and have been idle for longer than that."""
+        consumers: Any = await self.reader.xinfo_consumers(self.stream, GROUP)
+        for other in consumers:
+            is_idle = not other["pending"] and int(other["idle"]) > idle_s * 1000
+            if is_idle and other["name"] != self.consumer:
+                await self.remove(other["name"])
+                log.info("removed an idle consumer", extra={"stream": self.stream, "consumer": other["name"]})
+
+    async def remove(self, consumer: str) -> None:
+        """Does nothing to a consumer that still has entries pending."""
+        await self.scripts.run(REMOVE_CONSUMER, [self.stream], [GROUP, consumer])

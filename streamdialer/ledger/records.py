@@ -1,0 +1,225 @@
+"""The records of the ledger, decoded: the one table of the short names that the Lua scripts write.
+
+A contact's record is JSON in the hash `Keys.records`, its undelivered update JSON in `Keys.outbox`. Only the scripts
+write them. Times are ledger ms, except where a field says server ms. What may be missing has a default.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+import msgspec
+from msgspec import field
+
+ContactState = Literal[
+    "ready", "deferred", "previewing", "reserved", "dialing", "connected", "orphaned", "final"
+]
+AttemptState = Literal["reserved", "sent", "ringing", "answered", "orphaned", "ended", "released"]
+CONTACT_STATES: Final[tuple[ContactState, ...]] = get_args(ContactState)
+"""A contact with a record is in exactly one of them; `Keys` has a sorted set for each."""
+
+
+class AttemptFacts(msgspec.Struct, frozen=True):
+    """What is known of an attempt, in whatever order it came. Flags are 1 when true."""
+
+    rang: int = field(default=0, name="r")
+    answered: int = field(default=0, name="a")
+    by_machine: int = field(default=0, name="m")
+    completed_as: str | None = field(default=None, name="c")
+    """Disposition of `call_completed`."""
+    failed_as: str | None = field(default=None, name="x")
+    """Disposition of `call_failed`."""
+    failure_cause: str | None = field(default=None, name="xc")
+    abandoned: int = field(default=0, name="b")
+    never_placed: int = field(default=0, name="i")
+    """The API says that it will never place the call."""
+    not_placed: int = field(default=0, name="z")
+    """The API says that it has not placed the call."""
+    silent: int = field(default=0, name="dl")
+    """No event came until the deadline."""
+    without_end: int = field(default=0, name="mx")
+    """No end came until the longest conversation was over."""
+    forgotten: int = field(default=0, name="u")
+    """Redis lost data while the call was up, and no event came in its ringing time."""
+    shown_answered: int = field(default=0, name="w")
+    """The backend shows it as answered."""
+
+
+class PastAttempts(msgspec.Struct, frozen=True):
+    """The contact's attempts before this one, fixed when this one was reserved."""
+
+    counted: int = field(name="a")
+    uncounted_in_a_row: int = field(name="u")
+    """Those right before it that do not count."""
+    ended_by: dict[str, int] = field(default_factory=dict, name="k")
+    """Key of a retry rule -> attempts that ended under it."""
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One attempt of a contact."""
+
+    number: int = field(name="n")
+    id: str
+    token: str = field(name="t")
+    """Of its reservation."""
+    state: AttemptState = field(name="s")
+    facts: AttemptFacts = field(name="f")
+    past: PastAttempts = field(name="p")
+    reserved_ms: float = field(name="rm")
+    sent_ms: float | None = field(default=None, name="sm")
+    answered_ms: float | None = field(default=None, name="am")
+    ended_ms: float | None = field(default=None, name="em")
+    deadline_after_ms: float | None = field(default=None, name="dd")
+    """From sending until silence ends it."""
+    disposition: str | None = field(default=None, name="d")
+    retry_rule: str | None = field(default=None, name="y")
+    """Key of the rule it ended under."""
+    is_uncounted: bool = field(default=False, name="u")
+    """It does not count towards the contact's attempts."""
+    run: str | None = field(default=None, name="b")
+    """The try that marked it as sent."""
+    verdict: str | None = field(default=None, name="v")
+    """What the reply meant: placed, not_placed, never or unknown."""
+    call_id: str | None = field(default=None, name="c")
+    """In events."""
+    reply_call_id: str | None = field(default=None, name="rc")
+    """In the reply."""
+    phone_index: int | None = field(default=None, name="ph")
+    """Which of the contact's numbers, from 1; 0 the callback's own; None when there is only one."""
+    called_number: str | None = field(default=None, name="to")
+    """As numbers are compared; kept where a callback asked for it or caps count it."""
+    callback_entry: str | None = field(default=None, name="cb")
+    """Of the callback it was made for."""
+    agent: str | None = field(default=None, name="ag")
+    """It was made for this agent."""
+    trace: str | None = field(default=None, name="tr")
+    """The call's `traceparent`."""
+    newest_event_when_sent: str | None = field(default=None, name="ev")
+    newest_event_at_deadline: str | None = field(default=None, name="dp")
+    over_in_rebuild: str | None = field(default=None, name="g")
+    """The rebuild in which the backend may know that the call is over."""
+    up_in_rebuild: str | None = field(default=None, name="k")
+    """The rebuild in which the backend shows the call as up."""
+
+    @property
+    def is_remembered(self) -> bool:
+        """It was made up after Redis had lost the call."""
+        return self.token == "remembered"
+
+    @property
+    def was_sent(self) -> bool:
+        """A request has left for it, and the API has not said that no call came of it."""
+        return self.state not in ("reserved", "released")
+
+
+class CallbackRequest(msgspec.Struct, frozen=True):
+    """The newest callback that was asked for."""
+
+    entry: str = field(name="e")
+    """Of the request."""
+    due_ms: float = field(name="at")
+    """Server ms."""
+    agent_until_ms: float = field(name="gr")
+    """Until then it is for `agent` alone; server ms."""
+    agent: str | None = field(default=None, name="ag")
+    number: str | None = field(default=None, name="num")
+    """None: the contact's own."""
+    compared_number: str | None = field(default=None, name="nn")
+    """The number as numbers are compared."""
+    was_placed: bool = field(default=False, name="had")
+    """By an attempt that is no longer in the record."""
+    was_skipped: bool = field(default=False, name="sk")
+    """By an agent in preview."""
+    is_in_vain: bool = field(default=False, name="vain")
+    """The contact was not to be called any more when it was asked for."""
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Why a deferred contact waits."""
+
+    reason: str = field(name="y")
+    detail: str | None = field(default=None, name="s")
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """The agent a contact is shown to, until they answer."""
+
+    agent: str = field(name="ag")
+    entry: str = field(name="e")
+    """Of the agent's request."""
+
+
+class ContactRecord(msgspec.Struct, frozen=True):
+    """A contact."""
+
+    state: ContactState = field(name="p")
+    attempts: int = field(name="a")
+    """That count."""
+    history: list[Attempt] = field(default_factory=list, name="h")
+    """The last eight attempts at most, the newest last."""
+    highest_forgotten_number: int | None = field(default=None, name="n")
+    """Of attempts that are not in `history`."""
+    order: str = field(default="", name="o")
+    """The score it gets in `ready`."""
+    priority: int | None = field(default=None, name="pr")
+    seen_ms: float | None = field(default=None, name="sn")
+    """When the backend last showed it as pending, or was told so."""
+    wait: Wait | None = field(default=None, name="w")
+    """Only while deferred."""
+    offer: Offer | None = field(default=None, name="of")
+    """Only while previewing."""
+    callback: CallbackRequest | None = field(default=None, name="cb")
+    is_suppressed: bool = field(default=False, name="dnc")
+    is_removed: int = field(default=0, name="x")
+    """1: the backend no longer shows it as pending. Only while final."""
+    problem: str | None = field(default=None, name="why")
+    """Why it can never be called."""
+    partial: int | None = field(default=None, name="q")
+    """Made from an event of a call that Redis had lost: only the backend knows the attempts. 2: it may come back;
+    3: its call was over, and the backend is told only when it shows the call as up."""
+    zones: str | None = field(default=None, name="z")
+    """Its set of time zones; `?` could not be read, None: not looked up yet."""
+    numbers: list[str] = field(default_factory=list, name="e")
+    """As numbers are compared."""
+    other_spellings: list[str] = field(default_factory=list, name="ns")
+    """Digits of numbers that the backend spells in another way."""
+    next_phone_index: int | None = field(default=None, name="ni")
+    """Which number is called next, from 1; 0 when none is left."""
+    dead_phone_indexes: dict[str, bool] = field(default_factory=dict, name="nx")
+    """Numbers that do not exist."""
+
+    @property
+    def newest(self) -> Attempt | None:
+        return self.history[-1] if self.history else None
+
+    @property
+    def owed_callback(self) -> CallbackRequest | None:
+        """The callback that was asked for and has not been placed; as `owed` in `lua/lib/campaign.lua`."""
+        request = self.callback
+        if request is None or request.was_placed:
+            return None
+        is_placed = any(each.callback_entry == request.entry and each.was_sent for each in self.history)
+        return None if is_placed else request
+
+
+class Update(msgspec.Struct, frozen=True):
+    """The newest state of a contact that the backend has not confirmed."""
+
+    version: int = field(name="v")
+    status: str = field(name="s")
+    entry: str = field(default="", name="e")
+    """In the stream `updates`: says that there is something to deliver."""
+    attempts: int | None = field(default=None, name="a")
+    """None: the backend knows better."""
+    last_attempt_ms: int | None = field(default=None, name="at")
+    """Server ms."""
+    lease_token: str | None = field(default=None, name="l")
+    """Of the consumer that delivers it."""
+    lease_until_ms: float | None = field(default=None, name="le")
+    attempt: str = field(default="", name="id")
+    """The contact's newest attempt; this and `trace` only in a lease that asked for them."""
+    trace: str = field(default="", name="tr")
+
+
+decode_contact: Final = msgspec.json.Decoder(ContactRecord).decode
+decode_update: Final = msgspec.json.Decoder(Update).decode
