@@ -45,7 +45,7 @@ async def agent(services: Services, world: LedgerWorld, name: str, state: Any) -
 # ---- what it is told ----
 
 
-async def test_calls_that_ring_are_told_with_their_age_and_reserved_ones_as_new(services: Services) -> None:
+async def test_ringing_calls_have_their_age_and_reserved_ones_are_new(services: Services) -> None:
     world = LedgerWorld(services)
     await world.open_campaign()
     await world.set_agents(5)
@@ -58,7 +58,7 @@ async def test_calls_that_ring_are_told_with_their_age_and_reserved_ones_as_new(
     assert 1_000 <= ages[1] < 5_000
 
 
-async def test_every_outcome_is_told_once_however_often_its_events_come(services: Services) -> None:
+async def test_every_outcome_is_observed_once_however_often_its_events_come(services: Services) -> None:
     world = LedgerWorld(services)
     await world.open_campaign(contacts=9)
     await world.set_agents(9)
@@ -85,7 +85,7 @@ async def test_every_outcome_is_told_once_however_often_its_events_come(services
     assert (state.campaigns[0].people, state.campaigns[0].abandoned) == (2, 1)
 
 
-async def test_nothing_is_kept_for_learning_where_nobody_learns(services: Services) -> None:
+async def test_nothing_is_kept_for_learning_where_no_campaign_is_adaptive(services: Services) -> None:
     world = LedgerWorld(services)
     await world.open_campaign()
     await world.set_agents(5)
@@ -125,7 +125,7 @@ async def test_calls_before_the_window_do_not_count_in_the_abandon_rate(services
     assert (state.campaigns[0].people, state.campaigns[0].abandoned) == (1, 1)
 
 
-async def test_agents_work_is_told_with_its_beginning_and_its_length_when_it_is_over(
+async def test_agents_work_is_observed_with_its_beginning_and_its_length_when_it_is_over(
     services: Services,
 ) -> None:
     world = LedgerWorld(services)

@@ -34,7 +34,7 @@ async def test_a_campaign_the_backend_does_not_know(settings: Settings) -> None:
         await still_dials(dialer)
 
 
-async def test_a_campaign_nobody_started(settings: Settings) -> None:
+async def test_a_campaign_that_was_never_started(settings: Settings) -> None:
     async with run_dialer(settings, build_world(agents=1, contacts=1, speed=60), start=False) as dialer:
         result = await dialer.tick("dial", "55")
         assert (result.status, result.reason) == ("skipped", "unknown_campaign")

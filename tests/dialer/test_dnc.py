@@ -39,7 +39,7 @@ async def test_a_request_in_the_stream_ends_a_call_and_keeps_a_number_from_every
         assert result.reason == "no_contacts"
 
 
-async def test_the_backends_mark_and_a_number_that_is_none_are_told_by_the_tick(settings: Settings) -> None:
+async def test_the_tick_reports_the_backends_mark_and_an_invalid_number(settings: Settings) -> None:
     world = build_world(agents=3, contacts=3, mode="progressive", speed=60)
     async with run_dialer(settings, world, country="CO") as dialer:
         await dialer.services.suppression.suppress([read_number("+573001234567")], "by hand")
@@ -64,7 +64,7 @@ async def test_the_backends_mark_and_a_number_that_is_none_are_told_by_the_tick(
         await eventually(are_told, what="the decisions tell whom they passed over")
 
 
-async def test_a_request_without_a_clear_reply_is_not_repeated_to_whoever_asked(settings: Settings) -> None:
+async def test_a_request_without_a_clear_reply_is_not_repeated_after_do_not_call(settings: Settings) -> None:
     world = build_world(agents=1, contacts=1, mode="progressive", speed=10)
     config = CentreConfig(reply="immediate", honours_key=True)
     async with run_dialer(

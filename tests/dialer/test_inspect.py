@@ -92,7 +92,7 @@ def test_stats_tell_memory_uptime_heartbeat_and_counts_of_each_process(db: Any) 
     assert lines[1].split()[-6:] == ["calls", "3", "40", "1", "2", "3.5"]
 
 
-def test_consumers_are_told_with_what_they_hold_and_how_long_they_have_been_idle(db: Any) -> None:
+def test_consumers_are_listed_with_what_they_hold_and_how_long_they_have_been_idle(db: Any) -> None:
     stream = KEYS.stream("events")
     db.xadd(stream, {"type": "x"})
     db.xgroup_create(stream, GROUP, id="0")
@@ -155,7 +155,9 @@ def test_what_something_depends_on_is_not_purged(db: Any, stream: Stream, key: s
     ("arguments", "says"),
     [(("ticks",), "add --yes"), (("lunch", "--yes"), "takes ticks, calls, events, updates, dead")],
 )
-def test_a_purge_nobody_meant_is_wrong_usage(db: Any, arguments: tuple[str, ...], says: str) -> None:
+def test_a_purge_without_yes_or_of_no_stream_is_wrong_usage(
+    db: Any, arguments: tuple[str, ...], says: str
+) -> None:
     fill(db, KEYS.stream("ticks"), 1)
     result = run("purge", *arguments)
     assert result.exit_code == 2

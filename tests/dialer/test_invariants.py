@@ -83,7 +83,7 @@ async def test_each_break_is_seen(world: LedgerWorld, services: Services, how: s
     assert await broken(services) == seen
 
 
-async def test_what_is_broken_is_counted_and_told(
+async def test_what_is_broken_is_counted_and_logged(
     world: LedgerWorld, services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     def value(name: str, invariant: str) -> float:

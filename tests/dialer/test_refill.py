@@ -51,7 +51,7 @@ async def test_contacts_removed_or_finished_in_the_backend_are_not_dialed(stage:
     assert await stage.world.services.client.hlen("sd:c:1:outbox") == 0
 
 
-async def test_whom_a_claim_passed_over_is_looked_up_for_the_next(stage: StageWithBackend) -> None:
+async def test_contacts_that_a_claim_skipped_are_looked_up_for_the_next(stage: StageWithBackend) -> None:
     await stage.world.make_stale(*"1245")
     stage.remove(4)
     assert (await stage.dial()).dialed == 2
@@ -84,7 +84,7 @@ async def test_a_backend_that_is_down_keeps_only_the_stale_from_being_dialed(sta
     assert await stage.world.state_of("1") == "ready"
 
 
-async def test_one_contact_that_cannot_be_read_keeps_nobody_else(stage: StageWithBackend) -> None:
+async def test_one_contact_that_cannot_be_read_stops_no_other(stage: StageWithBackend) -> None:
     await stage.world.make_stale(*"123456")
 
     def broken(request: web.Request) -> web.Response | None:

@@ -105,7 +105,9 @@ SKIP_SCENES = [
 
 
 @pytest.mark.parametrize("scene", SKIP_SCENES, ids=lambda scene: scene.code)
-async def test_whom_a_decision_passed_over_and_why(settings: Settings, redis: Redis, scene: Scenario) -> None:
+async def test_a_decision_says_which_contacts_it_skipped_and_why(
+    settings: Settings, redis: Redis, scene: Scenario
+) -> None:
     async with run_dialer(settings, scene.world(), speed=4, start=False, **scene.running) as dialer:
         await scene.act(dialer)
 

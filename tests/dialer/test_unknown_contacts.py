@@ -93,7 +93,7 @@ async def test_why_a_contact_the_backend_shows_is_not_called_back(
     assert await world.count("1", "deferred") == 0
 
 
-async def test_whom_the_backend_does_not_know_either_is_a_dead_letter(
+async def test_a_contact_unknown_to_the_backend_too_is_a_dead_letter(
     centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
 ) -> None:
     centre, stage, world = centre_stage_world

@@ -122,7 +122,7 @@ async def test_a_callback_brings_a_finished_contact_back_even_after_its_last_att
 
 @pytest.mark.parametrize("disposition", ["invalid", "do_not_call"])
 @pytest.mark.parametrize("is_asked_first", [True, False])
-async def test_nobody_is_called_back_who_is_not_to_be_called(
+async def test_a_contact_on_the_do_not_call_list_is_not_called_back(
     world: LedgerWorld, disposition: str, is_asked_first: bool
 ) -> None:
     await world.open_campaign(contacts=1)
@@ -280,7 +280,7 @@ async def test_a_number_that_does_not_exist_is_the_callbacks_and_not_the_contact
     await check(world)
 
 
-async def test_whoever_is_not_to_be_called_asks_in_vain_and_whoever_was_called_enough_does_not(
+async def test_a_callback_is_refused_after_do_not_call_and_granted_after_the_last_attempt(
     world: LedgerWorld,
 ) -> None:
     await world.open_campaign(contacts=0)

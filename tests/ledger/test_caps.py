@@ -131,7 +131,7 @@ async def test_after_an_abandoned_call_the_number_rests_from_its_end(world: Caps
     await world.missed("2")
 
 
-async def test_the_longest_wait_is_the_one_that_is_told(world: CapsWorld) -> None:
+async def test_the_longest_wait_is_the_one_reported(world: CapsWorld) -> None:
     world.cap(
         attempt_caps=[{"count": 2, "window_h": 24, "scope": "number"}],
         min_gap={"hours": 2, "scope": "number"},
@@ -322,7 +322,7 @@ async def test_an_event_of_a_forgotten_call_is_counted_once_it_is_known_whose_it
     assert await world.counted("573000000001") == ["a"]
 
 
-async def test_whoever_waits_for_a_cap_is_shown_with_the_reason(world: CapsWorld) -> None:
+async def test_a_contact_that_waits_for_a_cap_is_shown_with_the_reason(world: CapsWorld) -> None:
     world.cap("us-fl")
     for _ in range(3):
         await world.missed("1")

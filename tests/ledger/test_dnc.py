@@ -110,7 +110,7 @@ BY: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("by", BY)
-async def test_whoever_is_ready_leaves_the_line_at_once(world: SuppressionWorld, by: str) -> None:
+async def test_a_ready_contact_leaves_the_line_at_once(world: SuppressionWorld, by: str) -> None:
     await world.open_with("3001234567")
     await world.says(**BY[by])
     assert await world.is_listed()
@@ -119,7 +119,9 @@ async def test_whoever_is_ready_leaves_the_line_at_once(world: SuppressionWorld,
 
 
 @pytest.mark.parametrize("by", BY)
-async def test_whoever_waits_for_a_retry_leaves_the_line_at_once(world: SuppressionWorld, by: str) -> None:
+async def test_a_contact_that_waits_for_a_retry_leaves_the_line_at_once(
+    world: SuppressionWorld, by: str
+) -> None:
     await world.open_with(HERS)
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="busy")
@@ -173,7 +175,7 @@ async def test_a_call_that_the_api_did_not_place_is_not_placed_again(world: Supp
     await world.is_out()
 
 
-async def test_a_call_nobody_speaks_of_ends_as_do_not_call(world: SuppressionWorld) -> None:
+async def test_a_call_without_events_ends_as_do_not_call(world: SuppressionWorld) -> None:
     await world.open_with(HERS, "+573001234568")
     silent, speaking = await world.place_one(), await world.place_one()
     await world.says(phone_number=HERS)
@@ -186,7 +188,7 @@ async def test_a_call_nobody_speaks_of_ends_as_do_not_call(world: SuppressionWor
 
 
 @pytest.mark.parametrize("by", BY)
-async def test_whoever_is_finished_becomes_do_not_call(world: SuppressionWorld, by: str) -> None:
+async def test_a_final_contact_becomes_do_not_call(world: SuppressionWorld, by: str) -> None:
     await world.open_with(HERS)
     attempt = await world.place_one()
     await world.event("call_completed", attempt)
@@ -276,7 +278,9 @@ async def test_where_no_country_is_known_numbers_are_compared_by_their_digits(
     assert (await world.numbers()) == {"3001234567": "1:1", "3001234568": "1:2"}
 
 
-async def test_a_local_spelling_on_the_list_means_whoever_is_spelled_so(world: SuppressionWorld) -> None:
+async def test_a_local_spelling_on_the_list_means_contacts_with_that_spelling(
+    world: SuppressionWorld,
+) -> None:
     await world.open_with("300 123-4567", country="CO")
     await world.services.suppression.suppress([Number("3001234567")], "import")
     await world.is_out()
@@ -296,7 +300,7 @@ async def test_a_contact_that_is_not_known_yet_is_refused_when_it_comes_and_its_
     assert await world.services.client.exists(world.services.keys.pending_dnc("1")) == 0
 
 
-async def test_a_request_for_a_campaign_nobody_knows_waits_for_it(world: SuppressionWorld) -> None:
+async def test_a_request_for_an_unknown_campaign_waits_for_it(world: SuppressionWorld) -> None:
     await world.says(campaign_id="1", contact_id="1")
     assert [key async for key in world.services.client.scan_iter("sd:c:*")] == ["sd:c:1:pending_dnc"]
     await world.open_with(HERS)
@@ -364,7 +368,7 @@ async def test_a_call_the_backend_shows_as_over_is_forgotten_with_its_number(wor
     assert await world.numbers() == {}
 
 
-async def test_a_place_that_becomes_free_is_given_to_somebody_else_at_once(world: SuppressionWorld) -> None:
+async def test_a_place_that_becomes_free_goes_to_another_contact_at_once(world: SuppressionWorld) -> None:
     await world.open_with(HERS)
     await world.claim(level=1)
     wakes = WakeupScheduler(world.services)
@@ -433,7 +437,9 @@ async def run_id(world: SuppressionWorld) -> str:
     return str((await world.services.client.info("server"))["run_id"])
 
 
-async def test_the_index_of_numbers_forgets_whom_the_ledger_forgets(world: SuppressionWorld) -> None:
+async def test_the_index_of_numbers_forgets_the_contacts_that_the_ledger_forgets(
+    world: SuppressionWorld,
+) -> None:
     client, keys = world.services.client, world.services.keys
     await world.open_with(HERS, HERS, "+573001234568", "none")
     assert await world.numbers() == {"573001234567": "1:1 1:2", "573001234568": "1:3"}
@@ -459,7 +465,7 @@ async def test_the_index_of_numbers_forgets_whom_the_ledger_forgets(world: Suppr
 @pytest.mark.parametrize(
     "fields", [{}, {"contact_id": "1"}, {"campaign_id": "1"}, {"phone_number": ""}, {"phone_number": ["+57"]}]
 )
-async def test_an_event_that_names_nobody_is_no_event(fields: dict[str, Any]) -> None:
+async def test_an_event_without_contact_and_number_is_refused(fields: dict[str, Any]) -> None:
     data = msgspec.json.encode(fields).decode()
     with pytest.raises(BadEntry):
         read_event(Entry("1-0", {"type": "do_not_call", "data": data}))

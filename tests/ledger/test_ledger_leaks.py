@@ -37,7 +37,9 @@ async def test_agents_that_are_listed_no_more_are_forgotten(services: Services) 
     assert await services.client.hgetall(KEYS.agents) == {"3": "sales"}
 
 
-async def test_the_agents_of_a_queue_nobody_dials_any_more_are_forgotten_in_time(services: Services) -> None:
+async def test_the_agents_of_a_queue_that_is_no_longer_dialed_are_forgotten_in_time(
+    services: Services,
+) -> None:
     world = LedgerWorld(services, queue="spring-2026")
     await world.open_campaign()
     await world.set_agents(2, busy=1)

@@ -93,7 +93,7 @@ async def caller(world: LedgerWorld) -> Caller:
 
 
 @pytest.mark.parametrize("disposition", ["no_answer", "failed"])
-async def test_after_nobody_was_reached_the_next_number_is_called_in_turn(
+async def test_after_an_unanswered_call_the_next_number_is_called_in_turn(
     caller: Caller, disposition: str
 ) -> None:
     await caller.open()
@@ -138,7 +138,7 @@ async def test_the_attempts_of_all_numbers_count_together(caller: Caller) -> Non
     assert await caller.told() == "failed", "another number was left, and no attempt"
 
 
-async def test_what_was_told_late_is_told_again_the_same(caller: Caller) -> None:
+async def test_an_update_that_was_not_acknowledged_is_sent_again_the_same(caller: Caller) -> None:
     await caller.open()
     await caller.end("invalid")
     update = await caller.world.services.outbox.lease("1", "1", "first")

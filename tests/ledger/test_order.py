@@ -65,7 +65,7 @@ async def test_a_number_corrected_to_one_that_must_not_be_called_leaves_the_line
     assert (await world.backend_doc("2") or {})["s"] == "invalid"
 
 
-async def test_whoever_waits_takes_the_new_priority_when_due(world: LedgerWorld) -> None:
+async def test_a_waiting_contact_takes_the_new_priority_when_due(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
     await world.set_agents(1)
     await world.event("call_failed", await world.place_one(), disposition="busy")
@@ -76,7 +76,7 @@ async def test_whoever_waits_takes_the_new_priority_when_due(world: LedgerWorld)
     assert await ready_order(world) == ["3", "1", "2"]
 
 
-async def test_of_one_priority_whoever_is_due_comes_after_whoever_is_older(world: LedgerWorld) -> None:
+async def test_within_one_priority_a_due_contact_comes_after_an_older_one(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2)
     await world.set_agents(1)
     await world.event("call_failed", await world.place_one(), disposition="busy")
@@ -100,7 +100,7 @@ async def test_a_stale_contact_is_passed_over_and_named_and_the_next_is_dialed(w
     await world.check_invariants()
 
 
-async def test_whom_the_backend_shows_again_is_dialed(world: LedgerWorld) -> None:
+async def test_a_contact_that_the_backend_shows_again_is_dialed(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
     await world.set_agents(1)
     await world.make_stale("1")
@@ -112,7 +112,7 @@ async def test_whom_the_backend_shows_again_is_dialed(world: LedgerWorld) -> Non
     assert (await world.claim()).dialed == 1
 
 
-async def test_whoever_has_gone_leaves_the_line_and_the_backend_is_told_nothing(world: LedgerWorld) -> None:
+async def test_a_removed_contact_leaves_the_line_and_the_backend_gets_no_update(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2)
     await world.make_stale("1", "2")
     claimed = await world.claim(level=0)
@@ -130,7 +130,7 @@ async def test_whoever_has_gone_leaves_the_line_and_the_backend_is_told_nothing(
     await world.check_invariants()
 
 
-async def test_whoever_was_seen_or_has_news_since_is_not_judged(world: LedgerWorld) -> None:
+async def test_contacts_listed_or_updated_since_then_are_kept(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2)
     await world.set_agents(2)
     asked = (await world.claim(level=0)).ledger_ms

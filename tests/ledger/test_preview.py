@@ -86,7 +86,7 @@ async def test_an_acceptance_need_not_name_the_contact(world: PreviewWorld) -> N
     assert [one["type"] for one in await world.told()] == ["preview_offered"], "nothing was refused"
 
 
-async def test_nobody_takes_what_is_shown_to_another_or_to_nobody(world: PreviewWorld) -> None:
+async def test_an_agent_cannot_accept_what_another_or_no_agent_is_shown(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=3)
     await world.says("requested", "5")
     await world.says("requested", "6")
@@ -248,7 +248,7 @@ async def test_a_callback_asked_for_meanwhile_ends_the_offer(world: PreviewWorld
     await world.check()
 
 
-async def test_an_agent_is_told_when_what_they_are_shown_is_taken_from_them(world: PreviewWorld) -> None:
+async def test_an_agent_learns_when_an_offer_is_withdrawn(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=4)
     for agent in "1234":
         assert await world.says("requested", agent) == agent

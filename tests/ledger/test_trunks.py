@@ -57,7 +57,7 @@ async def test_a_claim_takes_what_the_pace_allows_and_says_when_more_may_follow(
     await world.check_invariants()
 
 
-async def test_another_limit_that_binds_first_is_the_one_that_is_told(services: Services) -> None:
+async def test_the_limit_that_binds_first_is_the_one_reported(services: Services) -> None:
     world = await campaign(services, "1")
     world.pace = RateLimits(calls_per_second=5.0)
     claimed = await world.claim("1", 2)

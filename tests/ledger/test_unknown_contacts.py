@@ -14,7 +14,7 @@ from tests.support.ledger_invariants import check_ledger
 
 
 @pytest.mark.parametrize("is_listed_first", [True, False])
-async def test_a_callback_at_a_number_nobody_calls_leaves_the_line_at_once(
+async def test_a_callback_at_a_do_not_call_number_leaves_the_line_at_once(
     world: LedgerWorld, is_listed_first: bool
 ) -> None:
     await world.open_campaign(contacts=1)
@@ -40,7 +40,7 @@ async def test_the_number_of_a_callback_that_was_put_off_is_forgotten(world: Led
     assert await world.state_of("1") == "deferred"
 
 
-async def test_whom_only_the_backend_knows_is_called_back(world: LedgerWorld) -> None:
+async def test_a_contact_only_the_backend_knows_is_called_back(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     await world.set_agents(1)
     row = world.row("7", attempts=3)
@@ -56,7 +56,7 @@ async def test_whom_only_the_backend_knows_is_called_back(world: LedgerWorld) ->
 
 
 @pytest.mark.parametrize("why", ["marked", "listed", "asked"])
-async def test_whom_only_the_backend_knows_is_not_called_back_when_nobody_is_to_call_them(
+async def test_a_contact_only_the_backend_knows_is_not_called_back_after_do_not_call(
     world: LedgerWorld, why: str
 ) -> None:
     await world.open_campaign(contacts=0)

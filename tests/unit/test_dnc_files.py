@@ -48,7 +48,7 @@ def test_every_usual_file_is_read(text: str | bytes) -> None:
     assert read_text(text) == (["+573001234567", "+573001234568"], [])
 
 
-def test_text_in_no_encoding_that_can_be_told_is_refused_in_one_line() -> None:
+def test_text_in_an_unknown_encoding_is_refused_in_one_line() -> None:
     for raw in ("+573001234567\n".encode("utf-16-le"), "+573001234567\n".encode("utf-32")):
         with pytest.raises(CannotBeDone, match="save it as UTF-8"):
             read_text(raw)
@@ -89,7 +89,7 @@ def test_a_number_that_a_spreadsheet_took_for_an_amount_is_itself() -> None:
     assert read_text(text, "CO") == (["+573001234567", "+573001234568"], [(4, "not a phone number")])
 
 
-def test_bad_lines_are_told_and_spoil_nothing() -> None:
+def test_bad_lines_are_named_and_spoil_nothing() -> None:
     text = (
         "name,phone\n"
         "Ana,+573001234567\n"
@@ -120,5 +120,5 @@ def test_a_line_without_end_costs_no_memory_and_only_itself() -> None:
     assert read_text(text) == (["+573001234567", "+573001234568"], [(2, "not a phone number: too long")])
 
 
-def test_a_first_line_that_is_no_heading_is_told() -> None:
+def test_a_first_line_that_is_no_heading_is_a_bad_line() -> None:
     assert read_text("my list\n+573001234567\n") == (["+573001234567"], [(1, "no phone number")])

@@ -67,7 +67,7 @@ def test_a_flood_that_goes_on_is_one_line_per_window(flooded: Flooded) -> None:
     assert sum(line.get("repeated", 1) for line in lines) == told, "each is counted once"
 
 
-def test_after_a_flood_has_ended_the_next_failure_is_told_at_once(flooded: Flooded) -> None:
+def test_after_a_flood_has_ended_the_next_failure_is_logged_at_once(flooded: Flooded) -> None:
     flooded.log.error("cannot read")
     wait_until(lambda: not flooded.handler._floods)
     flooded.log.error("cannot read")
@@ -113,7 +113,7 @@ def told_by_a_process(level: str, log_format: str, stderr: int) -> bytes:
     return done.stderr or b""
 
 
-def test_what_is_held_back_is_told_when_the_process_ends() -> None:
+def test_what_is_held_back_is_logged_when_the_process_ends() -> None:
     lines = [
         msgspec.json.decode(line) for line in told_by_a_process("INFO", "auto", subprocess.PIPE).splitlines()
     ]

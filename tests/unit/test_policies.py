@@ -166,7 +166,7 @@ def test_a_policy_is_built_from_its_name_and_arguments() -> None:
         ("vicidial:method=soft", "method: got 'soft', takes one of hard_limit, average, tapered"),
     ],
 )
-def test_a_policy_that_does_not_exist_is_told_with_what_does(text: str, said: str) -> None:
+def test_an_unknown_policy_is_refused_with_the_known_ones(text: str, said: str) -> None:
     with pytest.raises(SettingsError, match="takes") as error:
         build_policy(text)
     assert said in str(error.value)

@@ -82,7 +82,7 @@ def test_the_shipped_scenarios_are_listed() -> None:
         (("--answer-rate", "0.9"), "--answer-rate: got 0.9, takes at most 0.65"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(arguments: tuple[str, ...], said: str) -> None:
+def test_a_mistake_is_reported_in_one_line(arguments: tuple[str, ...], said: str) -> None:
     result = run(*arguments, "--hours", "0.1")
     assert result.exit_code == 2
     assert said in result.stderr

@@ -162,7 +162,7 @@ def test_a_person_is_taken_by_the_agent_who_has_been_idle_longest() -> None:
 
 
 @pytest.mark.parametrize(("outcome", "cause"), [("busy", 17), ("failed", 27), ("no_answer", 19)])
-def test_a_call_nobody_answers_fails_with_its_cause(outcome: str, cause: int) -> None:
+def test_an_unanswered_call_fails_with_its_cause(outcome: str, cause: int) -> None:
     world = small_world(OUTCOMES[outcome])
     call = dial(world, 1, timeout=20)
     told = live_on(world)
@@ -246,7 +246,7 @@ def test_placing_a_key_again_is_a_double_dial_even_after_the_call() -> None:
 
 
 @pytest.mark.parametrize(("outcome", "wrong"), [("human", 1), ("machine", 1), ("busy", 0), ("no_answer", 0)])
-def test_calling_somebody_whose_call_was_completed_is_found(outcome: str, wrong: int) -> None:
+def test_calling_a_contact_after_a_completed_call_is_found(outcome: str, wrong: int) -> None:
     world = small_world(OUTCOMES[outcome])
     dial(world, 1, key="1:1:1")
     live_on(world)

@@ -366,7 +366,7 @@ def test_the_shipped_base_says_what_the_defaults_are() -> None:
         ("agents = ", "is not TOML"),
     ],
 )
-def test_a_bad_scenario_is_told_in_one_line(text: str, said: str) -> None:
+def test_a_bad_scenario_is_reported_in_one_line(text: str, said: str) -> None:
     with pytest.raises(SettingsError) as error:
         read_scenario(text, "mine.toml")
     message = str(error.value)

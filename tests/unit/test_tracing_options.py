@@ -86,7 +86,7 @@ def test_the_standard_variables_ask_for_traces(environment: dict[str, str], is_a
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
     ],
 )
-def test_a_variable_we_cannot_follow_is_told_at_the_start(
+def test_an_unsupported_variable_is_logged_at_the_start(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(SettingsError, match="takes"):
@@ -109,7 +109,7 @@ def test_a_variable_we_cannot_follow_is_told_at_the_start(
         "٠٠" + WRITER[2:],
     ],
 )
-def test_what_is_no_traceparent_names_nobody(text: str) -> None:
+def test_an_invalid_traceparent_has_no_context(text: str) -> None:
     assert not read_traceparent(text).is_valid
 
 
