@@ -30,14 +30,6 @@ KNOWN_KEYS = [
 ]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    for item in items:
-        if "unit" in item.path.parts and "server" in item.fixturenames:
-            raise pytest.UsageError(
-                f"{item.nodeid} uses a server: it belongs in tests/ledger or tests/dialer"
-            )
-
-
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
@@ -55,6 +47,7 @@ def leaves_no_unknown_key(request: pytest.FixtureRequest) -> Iterator[None]:
     if "server" not in request.fixturenames:
         yield
         return
+    assert request.path.parent.name != "unit", "a test that needs a server belongs in another folder"
     url = request.getfixturevalue("server").url
     with blocking.Redis.from_url(url, decode_responses=True) as client:
         client.flushall()

@@ -4,36 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from streamdialer.broker.keys import Keys
 from streamdialer.cli import app
-from streamdialer.consumers.services import Services
 from streamdialer.errors import SettingsError
 from streamdialer.observability import tracing
 from streamdialer.observability.tracing import read_traceparent
-from tests.support.ledger_fixture import LedgerWorld
 from tests.support.otel_collector import WRITER
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys()
 WRITER_ID = WRITER.split("-")[2]
-
-
-async def test_unasked_the_scripts_are_called_as_ever_and_add_no_field(services: Services) -> None:
-    world = LedgerWorld(services)
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
-    attempt = await world.place_one()
-    entries: Any = await services.client.xrange(KEYS.stream("calls"))
-    assert "traceparent" not in entries[0][1]
-    assert await world.event("call_answered", attempt) == "applied"
-    await services.ticks.enqueue("dial", ["1"])
-    entries = await services.client.xrange(KEYS.stream("ticks"))
-    assert entries[-1][1] == {"kind": "dial", "campaign_id": "1", "wake": "1"}
 
 
 def test_unasked_nothing_is_imported() -> None:
