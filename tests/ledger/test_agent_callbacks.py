@@ -1,4 +1,4 @@
-"""Callbacks for agents who are not there stand aside, however many they are, and come first when the agent is free."""
+"""Callbacks for absent agents stand aside in any number, and come first when their agent is free."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ async def test_one_that_stands_aside_is_counted_once_however_often_a_tick_claims
 async def test_more_than_are_brought_back_at_a_time_are_all_anyones_after_the_grace(
     world: LedgerWorld,
 ) -> None:
-    """Agents who come just then find names of callbacks that are no longer theirs, and strike them off."""
+    """Agents who come at that moment find callbacks that are no longer theirs, and remove them."""
     agents = [f"a{number}" for number in range(120)]
     await world.open_campaign(contacts=1800)
     await world.set_agents(2)

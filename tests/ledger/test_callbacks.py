@@ -1,4 +1,4 @@
-"""Callbacks: somebody asked to be called at an instant, perhaps by one agent, perhaps on another number."""
+"""Callbacks: a contact asked for a call at a time, perhaps by one agent or on another number."""
 
 from __future__ import annotations
 

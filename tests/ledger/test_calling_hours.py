@@ -1,4 +1,4 @@
-"""Calling hours in the ledger: at load, in the claim, before the request leaves, and through the whole dialer."""
+"""Calling hours in the ledger: at load, in the claim, and before the request leaves."""
 
 from __future__ import annotations
 

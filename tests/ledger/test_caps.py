@@ -1,4 +1,4 @@
-"""Caps in the ledger: attempts, conversations, gaps and rests, per contact and per number, in rolling windows."""
+"""Caps in the ledger: attempts, conversations, gaps and cool-offs, per contact and per number, in rolling windows."""
 
 from __future__ import annotations
 

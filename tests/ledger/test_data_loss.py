@@ -24,7 +24,7 @@ async def world(services: Services) -> LedgerWorld:
 
 
 async def another_server_answers(world: LedgerWorld) -> None:
-    """As after a restart or a failover: the memory is there, the server is not the one it was."""
+    """As after a restart or a failover: the data is there, but the server has another run id."""
     await world.services.client.hset(SERVER, "run", "another")
 
 

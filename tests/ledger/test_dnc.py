@@ -1,4 +1,4 @@
-"""Do not call: whoever asked is never called again, wherever their contacts are when they ask."""
+"""Do not call: a request holds in every contact state, for every contact with the number."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class SuppressionWorld(LedgerWorld):
         return None if doc is None else str(doc["s"])
 
     async def is_out(self, contact: str = "1", campaign: str = "1") -> None:
-        """Finished for good, the backend is told, nothing of it is left in the line."""
+        """The contact is final, the backend gets an update, and nothing of it is left in the line."""
         assert await self.state_of(contact, campaign) == "final"
         assert await self.told(contact, campaign) == "do_not_call"
         assert (await self.claim(campaign, others=self.others(campaign))).dialed == 0
@@ -84,7 +84,7 @@ class SuppressionWorld(LedgerWorld):
         return {}
 
     async def numbers(self) -> dict[str, str]:
-        """Number -> the contacts that are held of it, as campaign:contact, joined by spaces."""
+        """Number -> the ledger's contacts with that number, as campaign:contact, joined by spaces."""
         held: dict[str, str] = {}
         for name in await self.services.client.zrange(self.services.keys.contacts_by_number, 0, -1):
             number, _, contact = str(name).partition(" ")

@@ -1,7 +1,7 @@
 """Events commute: any order, any repetition, any delay of an attempt's events ends in the same ledger.
 
 Every order has a contact of its own, all in one campaign: the orders advance together, one event each, and after each
-event the whole ledger is looked at.
+event the whole ledger is checked.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def arrangements(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
 
 
 def orders_of(number: int) -> list[tuple[int, ...]]:
-    """All orders of the events; all orders of up to six in which events come twice; and everything told twice over."""
+    """All orders of the events; all orders of up to six in which events come twice; and all events twice over."""
     orders = list(arrangements([1] * number))
     twice = [(*order, *order) for order in orders]
     if number <= 3:
@@ -198,7 +198,7 @@ class Orders:
         return view.campaigns["1"]
 
     async def outcomes(self) -> list[Any]:
-        """The ledger as far as each contact's events shaped it; times and tokens left out."""
+        """The part of the ledger that events decide, for each contact; without times and tokens."""
         view = await self.look()
         found = []
         for attempt in self.attempts:
@@ -311,7 +311,7 @@ async def test_events_of_an_attempt_the_deadline_ended_mix_with_those_of_the_nex
 
 
 async def _end_all_by_deadline(run: Orders) -> None:
-    """Every attempt of the run falls silent, while another campaign's call has events; then all are ready again."""
+    """Every attempt of the run ends by its deadline, while another campaign's call has events; then all are ready."""
     client, keys = run.services.client, run.services.keys
     other = LedgerWorld(run.services, queue="elsewhere")
     await other.open_campaign("other", contacts=1)

@@ -1,4 +1,4 @@
-"""The ledger's promises, one by one, on a real server."""
+"""What the ledger guarantees, one script at a time."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Caller:
         return attempt, read_call(Entry(entry, fields))[1].phone_number
 
     async def end(self, disposition: str) -> str:
-        """Calls once more and ends it so; the number that was called."""
+        """Calls once more and ends the call with this disposition; returns the number called."""
         attempt, number = await self.call()
         await self.world.event("call_failed", attempt, disposition=disposition)
         await self.world.check_invariants()

@@ -1,4 +1,4 @@
-"""Whom a campaign calls first, and who is looked up in the backend before they are called."""
+"""Which contact a campaign calls first, and which stale ones a claim skips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows the end of an attempt, in the ledger: delays, limits, what counts, and whose number is spent."""
+"""What follows the end of an attempt: delays, limits, what counts, and which attempts use up a number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits for somebody who is not there does not hold up the others."""
+"""Callbacks and events that wait do not hold up other contacts."""
 
 from __future__ import annotations
 

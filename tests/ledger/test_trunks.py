@@ -1,4 +1,4 @@
-"""Calls per second and lines of a trunk: in the claim, when an agent accepts, and through the whole dialer."""
+"""Calls per second and lines of a trunk: in the claim and when an agent accepts a preview."""
 
 from __future__ import annotations
 

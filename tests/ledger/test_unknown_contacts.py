@@ -74,7 +74,7 @@ async def test_a_contact_only_the_backend_knows_is_not_called_back_after_do_not_
 
 
 async def test_the_number_of_its_next_call_is_none_the_backend_has_counted(world: LedgerWorld) -> None:
-    """Of a call that memory was lost of only an event is known: how many there were before it the backend says."""
+    """After data loss only an event of the call is known; the backend says how many attempts came before it."""
     await world.services.client.flushall()
     assert await world.event("call_answered", Attempt("1", "7", 3, "")) == "applied"
     await mark_server_trusted(world.services.client, world.services.keys)

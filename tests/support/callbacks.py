@@ -1,4 +1,4 @@
-"""Callbacks in the ledger: ask for one, let its time come, and what the backend hears of it."""
+"""Callbacks in the ledger: schedule one, let it fall due, and see what the backend gets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.ledger_invariants import check_ledger
 
 HOUR_S = 3600
 AGENT_WINDOW_S = 900
-"""So long a callback waits for its agent; then it is anyone's."""
+"""How long a callback waits for its agent; afterwards any agent may take it."""
 
 
 async def ask(
@@ -25,7 +25,7 @@ async def ask(
     entry: str = "",
     row: LoadRow | None = None,
 ) -> CallbackStatus:
-    """A callback in so many seconds of the server's time."""
+    """Schedules a callback that many seconds from now, server time."""
     seconds, _ = await world.services.client.time()
     at_ms = round((seconds + in_s) * 1000)
     entry = entry or await world.write_entry()
@@ -35,7 +35,7 @@ async def ask(
 
 
 async def pass_by(world: LedgerWorld, contact: str) -> None:
-    """The instant of the contact's callback comes."""
+    """The contact's callback falls due."""
     records = world.services.keys.records("1")
     record = await world.record(contact)
     record["cb"]["at"] -= 100 * HOUR_S * 1000
@@ -46,7 +46,7 @@ async def pass_by(world: LedgerWorld, contact: str) -> None:
 
 
 async def end_agent_window(world: LedgerWorld, contact: str) -> None:
-    """A callback that stands aside for its agent has waited long enough."""
+    """The time that a callback waits for its agent is over."""
     keys = world.services.keys
     record = await world.record(contact)
     record["cb"]["gr"] -= AGENT_WINDOW_S * 1000

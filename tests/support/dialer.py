@@ -33,7 +33,7 @@ SCHEDULE = Schedule(
 
 
 class Dialer:
-    """What a test looks at and pulls."""
+    """The running dialer, for a test to read and to drive."""
 
     def __init__(self, centre: CallCentre, services: Services, producer: Producer) -> None:
         self.centre = centre

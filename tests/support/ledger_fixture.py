@@ -1,4 +1,4 @@
-"""A campaign in the ledger as tests need it: load, agents, claim, age, and one look that checks every invariant."""
+"""A campaign in the ledger as tests need it: load, agents, claim, age, and a check of every invariant."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class LedgerWorld:
         )
 
     async def age(self, seconds: float, campaign: str = "1") -> None:
-        """Makes every deadline of the campaign nearer: the clock as the ledger sees it moves forward."""
+        """Brings every deadline of the campaign nearer."""
         client, keys = self.services.client, self.services.keys
         for place in ("deferred", "previewing", "reserved", "dialing", "connected", "orphaned", "final"):
             key = getattr(keys, place)(campaign)

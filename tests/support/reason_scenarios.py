@@ -1,4 +1,4 @@
-"""What makes a cause of a call not being placed true: worlds, and what is done to them."""
+"""Scenarios in which a call is not placed, one for each reason."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def start(dialer: Dialer) -> None:
 
 @dataclass
 class Scenario:
-    """What makes a cause true, and what the first line of `explain` then says of it."""
+    """What brings a reason about, and what the first line of `explain` then says."""
 
     code: str
     says: str

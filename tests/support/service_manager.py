@@ -17,12 +17,12 @@ class Manager:
         self.heard: list[str] = []
 
     def hear(self, wanted: str, times: int = 1) -> None:
-        """Waits until it has been told that."""
+        """Waits until the message has come that often."""
         while self.heard.count(wanted) < times:
             self.heard.append(self.socket.recv(100).decode())
 
     def drain(self) -> None:
-        """Hears what has been said already."""
+        """Reads the messages that have come already."""
         self.socket.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:

@@ -30,7 +30,7 @@ class Terminal:
             self.written += os.read(self.ours, 65536)
 
     def until(self, words: str, within_s: float = 20.0) -> str:
-        """Reads on until it has written that, and returns what it wrote up to there."""
+        """Reads until the program has written these words; returns what it wrote up to there."""
         deadline = time.monotonic() + within_s
         while words not in self.text:
             assert time.monotonic() < deadline, f"not written: {words!r}; written: {self.text[-3000:]}"
@@ -44,7 +44,7 @@ class Terminal:
         return _CONTROLS.sub("", self.written.decode(errors="replace"))
 
     def end(self) -> int:
-        """Its exit code; what it still writes is read, or it could not end."""
+        """Its exit code; reads the rest of its output, which would block it otherwise."""
         deadline = time.monotonic() + 10
         while self.program.poll() is None:
             assert time.monotonic() < deadline, "it does not end"

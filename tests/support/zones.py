@@ -12,5 +12,5 @@ NAMES = (
 
 
 def zone_where(first: int, last: int) -> str:
-    """A zone in which the clock's hour is between two now."""
+    """A zone in which the local hour is now at least `first` and below `last`."""
     return next(name for name in NAMES.split() if first <= datetime.now(ZoneInfo(name)).hour < last)

@@ -1,4 +1,4 @@
-"""The bound on steering: bursts have the moments asked for, and the best is found where it is known."""
+"""The bound on the abandon cap: bursts have the requested moments, and the known optimum is found."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The adaptive rule: never past the limits, never riskless calls withheld, one state and one decision everywhere."""
+"""The adaptive rule keeps to its limits, places every call without risk, and decides the same from the same state."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_calls_without_risk_are_always_placed(
 def test_a_campaign_whose_cap_is_reached_is_progressive(
     free: int, rung: list[int], others: list[int], talking: list[int]
 ) -> None:
-    """Whatever rings for whichever campaign counts first: no answer can then find all agents taken."""
+    """Calls that ring for any campaign count first: then every call that is answered finds a free agent."""
     view = queue(
         free,
         campaign("over", rung=rung, abandoned=500),

@@ -1,4 +1,4 @@
-"""Parts of the chaos run: its schedule, its spoilt events, and the verdicts it ends with."""
+"""Parts of the chaos run: its schedule, its event faults, and its verdicts."""
 
 from __future__ import annotations
 

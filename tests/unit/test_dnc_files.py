@@ -1,4 +1,4 @@
-"""Files of numbers as people have them: what is read from them, and what is said of the other lines."""
+"""Files of numbers as people have them: which numbers are read, and what is wrong with the other lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamdialer.rules.numbers import Number
 
 
 def read_text(text: str | bytes, country: str = "") -> tuple[list[str], list[tuple[int, str]]]:
-    """Numbers, and number and problem of each bad line."""
+    """The numbers, and line number and problem of each bad line."""
     raw = text.encode() if isinstance(text, str) else text
     found = list(read_numbers(read_rows(io.BytesIO(raw)), country))
     numbers = [str(one) for one in found if isinstance(one, Number)]

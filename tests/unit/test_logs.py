@@ -1,4 +1,4 @@
-"""Log lines: for people and for machines, and few of them while the same failure comes in floods."""
+"""Log lines: their two formats, and how a flood of the same failure is shortened."""
 
 from __future__ import annotations
 

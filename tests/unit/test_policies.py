@@ -1,4 +1,4 @@
-"""Policies: what each one does in one instant, and what all of them must keep to."""
+"""Pacing policies: how many calls each places at one moment, and the limits that all keep."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def placed(policy: Policy, seen_view: QueueView) -> int:
 
 
 class Judged:
-    """Passes everything on, and checks that an answer keeps to the view it was given."""
+    """A policy that checks every answer of another policy against the view."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy

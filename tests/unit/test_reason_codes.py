@@ -1,4 +1,4 @@
-"""No code of a decision record is without words: the codes are looked for in the scripts and stages themselves."""
+"""Every code of a decision record has a text: the codes are read from the scripts and stages themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulate command: tables and JSON, pictures, and mistakes told in one line."""
+"""The simulate command: tables and JSON, pictures, and one-line error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulator in virtual time: it finds what queueing theory knows, loses nothing, and repeats itself."""
+"""The simulator in virtual time agrees with queueing theory, loses no call, and repeats itself."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_the_same_seed_gives_the_same_day_and_another_seed_another() -> None:
 
 
 class Noting(VirtualWorld):
-    """Keeps the course of every call, by campaign, in the order of their placing."""
+    """Keeps every call's outcome, by campaign, in the order of placing."""
 
     def place(self, campaign: Id) -> Call:
         if not hasattr(self, "courses"):

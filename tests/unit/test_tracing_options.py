@@ -1,4 +1,4 @@
-"""When traces are asked for, what a `traceparent` is, and what there is of traces when nobody asked: nothing."""
+"""When tracing is on, what a valid `traceparent` is, and that tracing costs nothing while it is off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the scripts are told of calling hours: for each zone set, whether it is open and until when."""
+"""The calling hours that scripts get: for each zone set, whether it is open and until when."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from tests.support.retry_model import MAX_ATTEMPTS
 
 
 class CampaignDriver(DriverBase):
-    """What there is to be called, by whom, and when somebody looks."""
+    """The contacts, the agents, and the ticks."""
 
     async def register(self, campaign: str, queue: str, before: str) -> None:
         is_right = self.model.campaigns[campaign].queue == before
