@@ -18,11 +18,6 @@ pytestmark = pytest.mark.anyio
 SERVER = Keys().server
 
 
-@pytest.fixture
-async def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
-
-
 async def another_server_answers(world: LedgerWorld) -> None:
     """As after a restart or a failover: the data is there, but the server has another run id."""
     await world.services.client.hset(SERVER, "run", "another")

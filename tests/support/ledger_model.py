@@ -303,7 +303,7 @@ class LedgerModel:
             return False
         unsent = contact.newest is not None and contact.newest.standing[0] in ("reserved", "released")
         if unsent and contact.attempts[-2:-1] == [attempt]:
-            contact.attempts.pop()  # no call leaves while the facts of the previous call are in doubt
+            contact.attempts.pop()  # the reservation is taken back: the previous call did not end as it seemed
         if attempt is not contact.newest:
             return False
         if state == "released":
@@ -364,7 +364,7 @@ class LedgerModel:
         return self.others_spoke(attempt) and not any(self.written[at - 1] < due for at in self.unread)
 
     def must_end_by_deadline(self, attempt: AttemptModel) -> bool:
-        """The deadline may end it: the newest event is of another attempt, and all have been read."""
+        """The deadline must end it: the newest event is of another attempt, and all have been read."""
         if not self.events_required:
             return True
         at, whose = max(self.heard, default=(0, ""))
