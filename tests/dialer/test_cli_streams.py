@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 from typer.testing import Result
 
-from streamdialer.simulation import CallCentre, build_world
+from streamdialer.simulation import CallCentre
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.cli import UNREACHABLE, Run, bury, ok, read, refused
 
@@ -91,19 +89,6 @@ def test_streams_and_pending_entries_are_counted(run: Run, db: Any) -> None:
         ("events", "one", 1)
     ] * 2
     assert "the first 1" in ok(run("inspect", "pending", "--count", "1"))
-
-
-@pytest.fixture
-def centre(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[CallCentre]:
-    """A simulated backend and Dialer API with one campaign, seven agents and twenty contacts."""
-    world = build_world(agents=7, contacts=20, answer_rate=1.0)
-    with (
-        start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(CallCentre(world, server.url, speed=50)) as opened,
-    ):
-        monkeypatch.setenv("BACKEND_URL", opened.backend_url)
-        monkeypatch.setenv("DIALER_API_URL", opened.dialer_api_url)
-        yield opened
 
 
 def doctor_findings(result: Result, code: int = 0) -> dict[str, Any]:

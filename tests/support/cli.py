@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 import redis as blocking
+from anyio.from_thread import start_blocking_portal
 from typer.testing import CliRunner, Result
 
 from streamdialer.broker.keys import Keys
 from streamdialer.cli import app
 from streamdialer.config.settings import NAMES
 from streamdialer.ledger.recovery import MARK_SERVER_TRUSTED
+from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 KEYS = Keys()
@@ -93,3 +95,16 @@ def bury(db: Any, **original: str) -> str:
         "deliveries": 1,
     }
     return str(db.xadd("dialer:dead", {**fields, **{f"={name}": value for name, value in original.items()}}))
+
+
+@pytest.fixture
+def centre(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[CallCentre]:
+    """A simulated backend and Dialer API with one campaign, seven agents and twenty contacts."""
+    world = build_world(agents=7, contacts=20, answer_rate=1.0)
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(CallCentre(world, server.url, speed=50)) as opened,
+    ):
+        monkeypatch.setenv("BACKEND_URL", opened.backend_url)
+        monkeypatch.setenv("DIALER_API_URL", opened.dialer_api_url)
+        yield opened
