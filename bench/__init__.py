@@ -1,1 +1,1 @@
-"""Attacks and measurements: what the guarantees are shown with. Each is a command, `python -m bench.<name>`."""
+"""Attacks and measurements that show the guarantees. Each is a command: `python -m bench.<name>`."""

@@ -14,15 +14,15 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import Keys
 
 KEYS: Final = Keys()
-ANSWER_S: Final = 300.0
-QUEUE_S: Final = 86_400.0
-LEARNING_S: Final = 31 * 86_400.0
-DECISIONS_S: Final = 7 * 86_400.0
-SAMPLES_S: Final = 86_400.0
-HEARTBEATS_S: Final = 600.0
+CLAIM_RESULT_TTL_S: Final = 300.0
+QUEUE_TTL_S: Final = 86_400.0
+LEARNING_TTL_S: Final = 31 * 86_400.0
+DECISIONS_TTL_S: Final = 7 * 86_400.0
+SAMPLES_TTL_S: Final = 86_400.0
+HEARTBEATS_TTL_S: Final = 600.0
 
 
-class KeyRule(msgspec.Struct, frozen=True):
+class AllowedKey(msgspec.Struct, frozen=True):
     """A kind of key that may be there."""
 
     name: str
@@ -40,70 +40,82 @@ def _pattern(name: str) -> re.Pattern[str]:
     return re.compile(re.escape(name).replace(r"\*\*", ".+").replace(r"\*", "[^:]+"))
 
 
-def of_the_installation(result_ttl_s: float) -> list[KeyRule]:
+def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
     """What stays when every campaign has been cleaned up: nothing named after a campaign, unless it expires."""
     return [
         *(
-            KeyRule(KEYS.stream(stream), "a stream, empty: its consumer group lives inside it")
+            AllowedKey(KEYS.stream(stream), "a stream, empty: its consumer group lives inside it")
             for stream in ("ticks", "calls", "events", "updates")
         ),
-        KeyRule(
+        AllowedKey(
             KEYS.stream("dead"), "entries that no stage could handle, for an operator; bounded in number"
         ),
-        KeyRule(KEYS.previews, "what agents were shown in preview; bounded in number"),
-        KeyRule(KEYS.server, "the ledger's clock, and which server's memory it has met"),
-        KeyRule(KEYS.event_watermark, "the newest call events: shows whether a producer still writes them"),
-        KeyRule(KEYS.dnc, "the do-not-call list: for good, or until an operator takes a number from it"),
-        KeyRule(
+        AllowedKey(KEYS.previews, "what agents were shown in preview; bounded in number"),
+        AllowedKey(KEYS.server, "the ledger's clock, and which server's memory it has met"),
+        AllowedKey(
+            KEYS.event_watermark, "the newest call events: shows whether a producer still writes them"
+        ),
+        AllowedKey(KEYS.dnc, "the do-not-call list: for good, or until an operator takes a number from it"),
+        AllowedKey(
             KEYS.call_history, "who was called lately, for caps; as many as were called in the longest window"
         ),
-        KeyRule(KEYS.call_history_newest, "the order in which the call history is forgotten"),
-        KeyRule(KEYS.trunks, "the trunk of each campaign until its cleanup, and the rate limits of trunks"),
-        KeyRule(KEYS.agents, "in which queue an agent was last seen, for events that name no queue"),
+        AllowedKey(KEYS.call_history_newest, "the order in which the call history is forgotten"),
+        AllowedKey(
+            KEYS.trunks, "the trunk of each campaign until its cleanup, and the rate limits of trunks"
+        ),
+        AllowedKey(KEYS.agents, "in which queue an agent was last seen, for events that name no queue"),
         *(
-            KeyRule(key("*"), "the agents of a queue as they were last reported", QUEUE_S)
+            AllowedKey(key("*"), "the agents of a queue as they were last reported", QUEUE_TTL_S)
             for key in (KEYS.queue_free, KEYS.queue_busy, KEYS.queue_state, KEYS.queue_agent_activity)
         ),
-        KeyRule(
-            KEYS.queue_answer_queue("*"), "who answered and had no agent within the last minute", QUEUE_S
+        AllowedKey(
+            KEYS.queue_answer_queue("*"), "who answered and had no agent within the last minute", QUEUE_TTL_S
         ),
-        KeyRule(
+        AllowedKey(
             KEYS.queue_observations("*"),
             "what adaptive pacing has not learnt from; bounded in number",
-            QUEUE_S,
+            QUEUE_TTL_S,
         ),
-        KeyRule(KEYS.queue_learning("*"), "what adaptive pacing has learnt; bounded in size", LEARNING_S),
-        KeyRule(KEYS.replicas, "the processes that reported lately", HEARTBEATS_S),
-        KeyRule(KEYS.replica_states, "what those processes reported", HEARTBEATS_S),
-        KeyRule(KEYS.tick("*"), "the result of a tick, for the program that asked for it", result_ttl_s),
-        KeyRule(KEYS.answer("*", "**"), "the answer of a claim: a repeated claim gets the same", ANSWER_S),
+        AllowedKey(
+            KEYS.queue_learning("*"), "what adaptive pacing has learnt; bounded in size", LEARNING_TTL_S
+        ),
+        AllowedKey(KEYS.replicas, "the processes that reported lately", HEARTBEATS_TTL_S),
+        AllowedKey(KEYS.replica_states, "what those processes reported", HEARTBEATS_TTL_S),
+        AllowedKey(KEYS.tick("*"), "the result of a tick, for the program that asked for it", result_ttl_s),
+        AllowedKey(
+            KEYS.answer("*", "**"),
+            "the answer of a claim: a repeated claim gets the same",
+            CLAIM_RESULT_TTL_S,
+        ),
     ]
 
 
-def of_campaigns(campaigns: Sequence[str]) -> list[KeyRule]:
+def allowed_for_campaigns(campaigns: Sequence[str]) -> list[AllowedKey]:
     """What stays besides when these campaigns have been dialed to their end and not been cleaned up."""
     rules = [
-        KeyRule(KEYS.directory, "which campaigns the ledger knows"),
-        KeyRule(KEYS.contacts_by_number, "which contacts the ledger holds of a number"),
-        KeyRule(KEYS.sweep_schedule, "when a campaign's next tombstone ends"),
-        KeyRule(KEYS.tick_slots, "the last tick of each kind and campaign"),
-        KeyRule(KEYS.waiting_ticks, "the dial tick of each campaign that waits in the stream"),
-        KeyRule(KEYS.queue_campaigns("*"), "the campaigns that share a queue"),
-        KeyRule(KEYS.queue_pacing("*"), "the pacing of the campaigns that share a queue"),
+        AllowedKey(KEYS.directory, "which campaigns the ledger knows"),
+        AllowedKey(KEYS.contacts_by_number, "which contacts the ledger holds of a number"),
+        AllowedKey(KEYS.sweep_schedule, "when a campaign's next tombstone ends"),
+        AllowedKey(KEYS.tick_slots, "the last tick of each kind and campaign"),
+        AllowedKey(KEYS.waiting_ticks, "the dial tick of each campaign that waits in the stream"),
+        AllowedKey(KEYS.queue_campaigns("*"), "the campaigns that share a queue"),
+        AllowedKey(KEYS.queue_pacing("*"), "the pacing of the campaigns that share a queue"),
     ]
     for campaign in campaigns:
         rules += [
-            KeyRule(KEYS.campaign(campaign), "the public hash: other programs read its numbers"),
-            KeyRule(KEYS.totals(campaign), "the totals the public hash is written from"),
-            KeyRule(
+            AllowedKey(KEYS.campaign(campaign), "the public hash: other programs read its numbers"),
+            AllowedKey(KEYS.totals(campaign), "the totals the public hash is written from"),
+            AllowedKey(
                 KEYS.pending_dnc(campaign), "who must not be called, where their number is not known yet"
             ),
-            KeyRule(KEYS.decisions(campaign), "why was (not) dialed: the last decisions", DECISIONS_S),
-            KeyRule(
-                KEYS.samples(campaign), "the last half hour, for the charts; thirty-one samples", SAMPLES_S
+            AllowedKey(KEYS.decisions(campaign), "why was (not) dialed: the last decisions", DECISIONS_TTL_S),
+            AllowedKey(
+                KEYS.samples(campaign),
+                "the last half hour, for the charts; thirty-one samples",
+                SAMPLES_TTL_S,
             ),
             *(
-                KeyRule(
+                AllowedKey(
                     key(campaign), "tombstones: a stale page of the backend must not bring a contact back"
                 )
                 for key in (KEYS.final, KEYS.records, KEYS.contacts)
@@ -112,18 +124,18 @@ def of_campaigns(campaigns: Sequence[str]) -> list[KeyRule]:
     return rules
 
 
-def of_contacts_in_progress(campaign: str = "*") -> list[KeyRule]:
+def allowed_for_contacts_in_progress(campaign: str = "*") -> list[AllowedKey]:
     """What there is besides while a campaign is dialed; each goes when its last contact has left that state."""
     names = ("ready", "deferred", "previewing", "reserved", "dialing", "connected", "orphaned")
     return [
-        *(KeyRule(getattr(KEYS, name)(campaign), f"contacts that are {name}") for name in names),
-        KeyRule(KEYS.agent_callbacks(campaign), "callbacks in `ready` that wait for their agent"),
-        KeyRule(KEYS.outbox(campaign), "states of contacts that the backend has not confirmed"),
-        KeyRule(KEYS.api, "the breaker of the Dialer API, until a call succeeds"),
+        *(AllowedKey(getattr(KEYS, name)(campaign), f"contacts that are {name}") for name in names),
+        AllowedKey(KEYS.agent_callbacks(campaign), "callbacks in `ready` that wait for their agent"),
+        AllowedKey(KEYS.outbox(campaign), "states of contacts that the backend has not confirmed"),
+        AllowedKey(KEYS.api, "the breaker of the Dialer API, until a call succeeds"),
     ]
 
 
-def judge(expiries_ms: Mapping[str, int], table: Iterable[KeyRule]) -> list[str]:
+def judge_keys(expiries_ms: Mapping[str, int], table: Iterable[AllowedKey]) -> list[str]:
     """Every key that is not in the table, or has not the expiry it should have; [] when all is well.
 
     `expiries_ms` holds what PTTL answers: -1 is no expiry, -2 a key that has expired meanwhile.
@@ -134,25 +146,25 @@ def judge(expiries_ms: Mapping[str, int], table: Iterable[KeyRule]) -> list[str]
             continue
         rule = next((rule for rule in known if rule.names(name)), None)
         if rule is None:
-            found.append(f"{name}: is in no table")
+            found.append(f"{name}: not in the table of allowed keys")
         elif rule.expires_within_s is None and ttl_ms != -1:
-            found.append(f"{name}: is to stay and expires in {ttl_ms} ms")
+            found.append(f"{name}: expires in {ttl_ms} ms, should not expire")
         elif rule.expires_within_s is not None and not 0 <= ttl_ms <= rule.expires_within_s * 1000:
             expiry = "never expires" if ttl_ms == -1 else f"expires in {ttl_ms} ms"
             found.append(f"{name}: {expiry}, should within {rule.expires_within_s:g} s")
     return found
 
 
-async def complaints(client: Redis, table: Iterable[KeyRule]) -> list[str]:
-    """`judge` over every key of the server."""
+async def find_leaks(client: Redis, table: Iterable[AllowedKey]) -> list[str]:
+    """`judge_keys` over every key of the server."""
     names = [str(name) async for name in client.scan_iter(count=1000)]
     pipe: Any = client.pipeline(transaction=False)
     for name in names:
         pipe.pttl(name)
-    return judge(dict(zip(names, await pipe.execute(), strict=True)), table)
+    return judge_keys(dict(zip(names, await pipe.execute(), strict=True)), table)
 
 
-async def unfinished(client: Redis, streams: Iterable[str]) -> list[str]:
+async def find_unread(client: Redis, streams: Iterable[str]) -> list[str]:
     """Entries and consumers that are left in the streams; [] when all is read and every consumer has gone."""
     found = []
     for stream in streams:
@@ -168,7 +180,7 @@ async def unfinished(client: Redis, streams: Iterable[str]) -> list[str]:
     return found
 
 
-def kinds(names: Iterable[str]) -> dict[str, int]:
+def count_by_kind(names: Iterable[str]) -> dict[str, int]:
     """How many keys there are of each kind, numbers in their names taken out."""
     counted = Counter(re.sub(r"\d[\d-]*(\.\d+)?", "N", name) for name in names)
     return dict(counted.most_common())

@@ -1,4 +1,4 @@
-"""Runs the command line with one guard of the design taken out: a check that cannot fail proves nothing.
+"""Runs the command line without one guard of the design: a check that cannot fail proves nothing.
 
     python -m bench.without_guard begin-mark -- consume
 
@@ -24,51 +24,51 @@ GUARDS: Final[tuple[Guard, ...]] = get_args(Guard)
 
 
 def _allow(refusal: str) -> None:
-    """A begin that is refused with this answer is taken for a permission to send."""
-    begin = CampaignLedger.mark_sent
+    """`mark_sent` permits the request although the ledger answers with this refusal."""
+    mark_sent = CampaignLedger.mark_sent
 
     async def allowing(self: CampaignLedger, attempt: Attempt, run: str, open_until: str) -> Any:
-        answer = await begin(self, attempt, run, open_until)
+        answer = await mark_sent(self, attempt, run, open_until)
         return "ok" if answer == refusal else answer
 
     CampaignLedger.mark_sent = allowing  # type: ignore[method-assign]
 
 
 def _begin_mark() -> None:
-    """An attempt that is marked as sent is sent once more by whoever gets its entry again."""
+    """An attempt that is marked as sent is sent again when its entry is delivered again."""
     _allow("sent")
 
 
 def _reservation() -> None:
-    """An entry whose reservation is gone, its contact perhaps in somebody else's hands, is sent all the same."""
+    """An entry without a reservation is sent, although another attempt may have the contact."""
     _allow("stale")
 
 
 def _send_deadline() -> None:
-    """A process that was stopped between mark and request sends whenever it wakes up."""
+    """A process that was stopped between mark and request sends the request when it wakes up, however late."""
     calls = import_module("streamdialer.consumers.calls")
     calls.SEND_WITHIN_S = math.inf  # type: ignore[attr-defined]
 
 
 def _silence() -> None:
-    """A deadline ends an attempt although its events may be on their way."""
+    """A deadline ends an attempt although its events may still come."""
     _patch_scripts(
-        "local function silence_means_something(contact, record, attempt)",
+        "local function silence_is_conclusive(contact, record, attempt)",
         "if true then return true end",
     )
 
 
 def _memory() -> None:
-    """A server that may have forgotten calls is trusted."""
-    _patch_scripts("local function memory_trouble(server, now, quiet_ms)", "if true then return nil end")
+    """A server that may have lost calls is trusted."""
+    _patch_scripts("local function server_trouble(server, ledger_ms, hold_ms)", "if true then return nil end")
 
 
 def _patch_scripts(head: str, first: str) -> None:
-    """Puts a statement at the beginning of a Lua function, in all scripts of the ledger; raises LookupError."""
+    """Adds a statement at the start of a Lua function in all scripts of the ledger; LookupError when none has it."""
     patched = 0
     for name in ("campaigns", "queues", "ticks", "outbox", "recovery"):
         module = import_module(f"streamdialer.ledger.{name}")
-        for script in {id(one): one for one in vars(module).values() if isinstance(one, Script)}.values():
+        for script in {value for value in vars(module).values() if isinstance(value, Script)}:
             if head in script.source and first not in script.source:
                 script.source = script.source.replace(head, f"{head}\n  {first}")
                 script.sha = hashlib.sha1(script.source.encode(), usedforsecurity=False).hexdigest()
@@ -87,7 +87,7 @@ REMOVE: Final[dict[str, Callable[[], None]]] = {
 
 
 def run(arguments: list[str]) -> None:
-    """`GUARD -- streamdialer's own arguments`; exits like the command line, 2 for wrong usage."""
+    """`GUARD -- ARGUMENTS of streamdialer`; exits like the command line, with 2 for wrong usage."""
     if len(arguments) < 2 or arguments[0] not in GUARDS or arguments[1] != "--":
         sys.stderr.write(f"usage: python -m bench.without_guard {{{','.join(GUARDS)}}} -- COMMAND …\n")
         raise SystemExit(2)

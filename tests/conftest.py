@@ -24,9 +24,9 @@ hypothesis_settings.load_profile("same")
 """The same examples in every run; `--hypothesis-profile default` draws others."""
 
 KNOWN_KEYS = [
-    *key_leaks.of_the_installation(Settings().result_ttl_s),
-    *key_leaks.of_campaigns(["*"]),
-    *key_leaks.of_contacts_in_progress(),
+    *key_leaks.allowed_after_cleanup(Settings().result_ttl_s),
+    *key_leaks.allowed_for_campaigns(["*"]),
+    *key_leaks.allowed_for_contacts_in_progress(),
 ]
 
 
@@ -58,7 +58,9 @@ def leaves_no_unknown_key(request: pytest.FixtureRequest) -> Iterator[None]:
             pipe.pttl(name)
         left_on_purpose = {name for mark in request.node.iter_markers("leaves") for name in mark.args}
         expiries_ms = dict(zip(names, pipe.execute(), strict=True))
-    leaks = key_leaks.judge({k: v for k, v in expiries_ms.items() if k not in left_on_purpose}, KNOWN_KEYS)
+    leaks = key_leaks.judge_keys(
+        {k: v for k, v in expiries_ms.items() if k not in left_on_purpose}, KNOWN_KEYS
+    )
     assert not leaks, "\n".join(leaks)
 
 

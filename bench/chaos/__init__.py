@@ -1,1 +1,1 @@
-"""The chaos run: a real dialer, attacked without pause by a seeded schedule, audited by the simulated call centre."""
+"""The chaos run: a real dialer with faults by a seeded schedule, audited by the simulated call centre."""

@@ -1,4 +1,4 @@
-"""Everything that runs, and everything a fault may touch."""
+"""Everything that runs in a chaos run, for the faults to act on."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 START_TIMEOUT_S: Final = 60.0
 REDIS_TIMEOUT_S: Final = 20.0
-AOF: Final = ("--appendfsync", "everysec", "--auto-aof-rewrite-min-size", "4mb")
-"""Rewritten early: a short log is read back fast."""
+AOF_OPTIONS: Final = ("--appendfsync", "everysec", "--auto-aof-rewrite-min-size", "4mb")
+"""The file is rewritten early: a short one is read back fast."""
 RESTART_TRIES: Final = 3
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """One run's world, servers, wires and processes."""
+    """The world, servers, proxies and processes of one run."""
 
     options: ChaosOptions
     centre: CallCentre
-    """The auditor; its services and its link to Redis are not behind a proxy."""
+    """Holds the auditor; its own connection to Redis does not go through a proxy."""
     server: EmbeddedServer
     client: Redis
-    """The harness's own, not behind a proxy."""
-    distortion: EventFaults
+    """For the harness; not through a proxy."""
+    event_faults: EventFaults
     redis_link: Proxy
     backend_link: Proxy
     api_link: Proxy
-    crew: ProcessPool
-    injected: dict[str, int]
-    """Malformed entries written to the events stream, by the reason they should be dead letters for."""
+    pool: ProcessPool
+    malformed_injected: dict[str, int]
+    """Malformed entries written to the events stream, by the expected reason of their dead letters."""
 
     async def start_campaigns(self) -> None:
-        """What the Dialer API does at the start, and when Redis has lost everything; until Redis takes it."""
+        """Does what the Dialer API does when campaigns are started; retries while Redis is down."""
         for campaign in self.centre.world.campaigns:
-            await self.insist(partial(self.centre.start_campaign, campaign))
+            await self.retry(partial(self.centre.start_campaign, campaign))
 
-    async def insist(self, ask: Callable[[], Awaitable[object]]) -> None:
-        """Asks Redis until it takes it; raises TimeoutError."""
+    async def retry(self, command: Callable[[], Awaitable[object]]) -> None:
+        """Repeats the command until Redis accepts it; raises TimeoutError."""
         with anyio.fail_after(REDIS_TIMEOUT_S):
             while True:
                 try:
-                    await ask()
-                except (RedisError, OSError):  # an open connection to the server that was killed
+                    await command()
+                except (RedisError, OSError):  # the connection was to the server that was killed
                     await anyio.sleep(0.02)
                 else:
                     return
@@ -72,40 +72,40 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     async def pause_campaigns(self) -> None:
         """No new calls from now on."""
         for campaign in self.centre.world.campaigns:
-            await self.insist(partial(self.centre.pause_campaign, campaign))
+            await self.retry(partial(self.centre.pause_campaign, campaign))
 
     async def restart_redis(self) -> None:
         """The same address and directory; returns when it answers. Raises CannotBeDone."""
         for tries in range(1, RESTART_TRIES + 1):
             try:
                 await run_sync(self.server.restart)
-            except CannotBeDone:  # on a busy machine reading the log back may take too long
+            except CannotBeDone:  # on a busy machine reading the appendonly file back may take too long
                 if tries == RESTART_TRIES:
                     raise
             else:
                 return
 
     async def heal(self) -> None:
-        """Every wire and every service behaves again, and everybody is there."""
+        """Ends all faults: proxies, services and events are normal, and all processes run."""
         for link in (self.redis_link, self.backend_link, self.api_link):
             await link.forward()
         self.centre.backend.set_responder(None)
         self.centre.dialer_api.set_responder(None)
-        self.distortion.spoil(None)
+        self.event_faults.apply(None)
         if not self.server.is_running:
             await self.restart_redis()
-        self.crew.replace_ended()
+        self.pool.replace_ended()
 
 
 @asynccontextmanager
-async def opened(options: ChaosOptions, directory: Path) -> AsyncIterator[Environment]:
-    """Everything started, every replica reading, no campaign active; raises CannotBeDone."""
+async def open_environment(options: ChaosOptions, directory: Path) -> AsyncIterator[Environment]:
+    """Starts everything; every replica reads, no campaign is active. Raises CannotBeDone."""
     random = Random(f"{options.seed}:wires")
-    distortion = EventFaults()
+    event_faults = EventFaults()
     async with AsyncExitStack() as stack:
-        server = stack.enter_context(EmbeddedServer(*AOF, tcp=True, appendonly=True))
+        server = stack.enter_context(EmbeddedServer(*AOF_OPTIONS, tcp=True, appendonly=True))
         centre = await stack.enter_async_context(
-            CallCentre(chaos_world(options), server.url, speed=options.speed, distort=distortion)
+            CallCentre(chaos_world(options), server.url, speed=options.speed, distort=event_faults)
         )
         links = []
         for url in (server.url, centre.backend_url, centre.dialer_api_url):
@@ -124,35 +124,35 @@ async def opened(options: ChaosOptions, directory: Path) -> AsyncIterator[Enviro
             "dialer_api_url": f"http://127.0.0.1:{api_link.port}",
         }
         module = ("bench.without_guard", options.without, "--") if options.without else ("streamdialer",)
-        environment = chaos_environment(options, urls, os.environ)
-        children = stack.enter_context(ChildProcesses(directory, environment, module))
-        crew = ProcessPool(children)
-        scene = Environment(
+        process_environment = chaos_environment(options, urls, os.environ)
+        children = stack.enter_context(ChildProcesses(directory, process_environment, module))
+        pool = ProcessPool(children)
+        environment = Environment(
             options=options,
             centre=centre,
             server=server,
             client=client,
-            distortion=distortion,
+            event_faults=event_faults,
             redis_link=redis_link,
             backend_link=backend_link,
             api_link=api_link,
-            crew=crew,
-            injected={},
+            pool=pool,
+            malformed_injected={},
         )
         for role, number in zip(ROLES, (options.replicas, options.producers), strict=True):
             for _ in range(number):
-                crew.start(role)
-        await _replicas_read(scene, children)
-        yield scene
+                pool.start(role)
+        await _wait_for_replicas(environment, children)
+        yield environment
 
 
-async def _replicas_read(scene: Environment, children: ChildProcesses) -> None:
+async def _wait_for_replicas(environment: Environment, children: ChildProcesses) -> None:
     names = {child.name for child in children.running("replica-")}
     with anyio.move_on_after(START_TIMEOUT_S):
         while True:
             children.check()
-            look = await take_snapshot(scene.client, scene.centre.keys, scene.centre)
-            if look.are_reading(names):
+            snapshot = await take_snapshot(environment.client, environment.centre.keys, environment.centre)
+            if snapshot.are_reading(names):
                 return
             await anyio.sleep(0.1)
-    raise CannotBeDone(f"not every replica was reading after {START_TIMEOUT_S:g} s")
+    raise CannotBeDone(f"not every replica read its streams within {START_TIMEOUT_S:g} s")

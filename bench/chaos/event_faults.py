@@ -1,7 +1,7 @@
-"""What may happen to call events between the telephone network and the stream: twice, late, out of order, nameless.
+"""Faults of call events on their way to the stream: repeated, late, out of order, without call id.
 
-No event is lost and none is later than `LATEST_S`: an event later than the margin the dialer was told to wait is
-an event that did not come, and what follows then is a limit of the contract and not a fault of the dialer.
+No event is lost or later than `MAX_DELAY_S`. An event later than the dialer's configured margin counts as one that did
+not come; its consequences are a limit of the contract, not a bug of the dialer.
 """
 
 from __future__ import annotations
@@ -16,88 +16,90 @@ import msgspec
 from streamdialer.simulation import SimEvent
 from streamdialer.simulation.servers.event_writer import Write
 
-LATEST_S: Final = 2.0
-Spoil = Callable[[list[SimEvent]], list[tuple[float, SimEvent]]]
-"""What is to be written instead, each with the seconds of wall clock it waits."""
+MAX_DELAY_S: Final = 2.0
+EventFault = Callable[[list[SimEvent]], list[tuple[float, SimEvent]]]
+"""Returns the events to write instead, each with its delay in wall-clock seconds."""
 
 
 class EventFaults:
-    """A filter for `CallCentre(distort=…)` that lets everything through until it is told to spoil."""
+    """A filter for `CallCentre(distort=…)` that changes events while a fault is applied."""
 
     def __init__(self) -> None:
-        self._spoil: Spoil | None = None
+        self._fault: EventFault | None = None
         self._held = 0
         self._write: Write | None = None
-        self._last_end: SimEvent | None = None
+        self._last_end_event: SimEvent | None = None
 
     @property
     def held(self) -> int:
-        """Events that are still to be written."""
+        """Delayed events that are not written yet."""
         return self._held
 
-    def spoil(self, how: Spoil | None) -> None:
-        """From now on; None ends it. Events held back already come when their time is over."""
-        self._spoil = how
+    def apply(self, fault: EventFault | None) -> None:
+        """Applies the fault from now on; None ends it. Events that are delayed already still come when they are due."""
+        self._fault = fault
 
     def repeat_last_end(self) -> bool:
-        """Writes the end of the call that ended last once more; False when none has ended yet."""
-        if self._write is None or self._last_end is None:
+        """Writes the last event of the call that ended last again; False when no call has ended yet."""
+        if self._write is None or self._last_end_event is None:
             return False
-        self._write([self._last_end])
+        self._write([self._last_end_event])
         return True
 
-    def __call__(self, happenings: list[SimEvent], write: Write) -> None:
+    def __call__(self, events: list[SimEvent], write: Write) -> None:
         self._write = write
-        ends = [one for one in happenings if one.type in ("call_completed", "call_failed", "call_abandoned")]
-        self._last_end = ends[-1] if ends else self._last_end
-        if self._spoil is None:
-            write(happenings)
+        ends = [
+            event for event in events if event.type in ("call_completed", "call_failed", "call_abandoned")
+        ]
+        self._last_end_event = ends[-1] if ends else self._last_end_event
+        if self._fault is None:
+            write(events)
             return
         loop = asyncio.get_running_loop()
-        for later_s, happening in self._spoil(happenings):
-            if later_s <= 0:
-                write([happening])
+        for delay_s, event in self._fault(events):
+            if delay_s <= 0:
+                write([event])
             else:
                 self._held += 1
-                loop.call_later(later_s, self._release, happening, write)
+                loop.call_later(delay_s, self._release, event, write)
 
-    def _release(self, happening: SimEvent, write: Write) -> None:
+    def _release(self, event: SimEvent, write: Write) -> None:
         self._held -= 1
-        write([happening])
+        write([event])
 
 
-def duplicated(random: Random) -> Spoil:
-    """Every event twice or three times, the repetitions up to LATEST_S later."""
+def duplicate(random: Random) -> EventFault:
+    """Every event two or three times, the repetitions up to MAX_DELAY_S late."""
 
-    def spoil(happenings: list[SimEvent]) -> list[tuple[float, SimEvent]]:
-        out = []
-        for happening in happenings:
-            out.append((0.0, happening))
-            out += [(random.uniform(0, LATEST_S), happening) for _ in range(random.randint(1, 2))]
-        return out
+    def fault(events: list[SimEvent]) -> list[tuple[float, SimEvent]]:
+        written = []
+        for event in events:
+            written.append((0.0, event))
+            written += [(random.uniform(0, MAX_DELAY_S), event) for _ in range(random.randint(1, 2))]
+        return written
 
-    return spoil
-
-
-def reordered(random: Random) -> Spoil:
-    """Each event up to a second late, by itself: the end of a call comes before its beginning."""
-    return lambda happenings: [(random.uniform(0, LATEST_S / 2), happening) for happening in happenings]
+    return fault
 
 
-def delayed(random: Random) -> Spoil:
-    """All events late, in their order."""
-    later_s = random.uniform(LATEST_S / 2, LATEST_S)
-    return lambda happenings: [(later_s, happening) for happening in happenings]
+def reorder(random: Random) -> EventFault:
+    """Each event has its own delay of up to a second: the end of a call may come before its beginning."""
+    return lambda events: [(random.uniform(0, MAX_DELAY_S / 2), event) for event in events]
 
 
-def nameless(random: Random) -> Spoil:
-    """Most events without the id of their call."""
-
-    def spoil(happenings: list[SimEvent]) -> list[tuple[float, SimEvent]]:
-        return [(0.0, _without_call_id(one) if random.random() < 0.8 else one) for one in happenings]
-
-    return spoil
+def delay(random: Random) -> EventFault:
+    """All events are late, in order."""
+    delay_s = random.uniform(MAX_DELAY_S / 2, MAX_DELAY_S)
+    return lambda events: [(delay_s, event) for event in events]
 
 
-def _without_call_id(happening: SimEvent) -> SimEvent:
-    return msgspec.structs.replace(happening, data=msgspec.structs.replace(happening.data, call_id=None))
+def drop_call_ids(random: Random) -> EventFault:
+    """Most events have no call id."""
+
+    def fault(events: list[SimEvent]) -> list[tuple[float, SimEvent]]:
+        return [(0.0, _without_call_id(event) if random.random() < 0.8 else event) for event in events]
+
+    return fault
+
+
+def _without_call_id(event: SimEvent) -> SimEvent:
+    return msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, call_id=None))

@@ -1,15 +1,12 @@
-"""What a chaos run is asked for, the world it plays in, and the settings its processes get."""
+"""The options of a chaos run, its world, and the settings of its processes."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
-import bench
 from bench.without_guard import Guard
 from streamdialer.config.settings import NAMES
 from streamdialer.simulation import World
@@ -17,23 +14,23 @@ from streamdialer.simulation.demo.options import DemoOptions, child_environment,
 
 CAMPAIGNS: Final = 2
 CONTACTS_PER_AGENT: Final = 0.012
-"""Contacts per agent and second of life: a few more than they get through while faults are injected."""
+"""Contacts per agent and second of life: a few more than the agents can handle while faults are injected."""
 CLAIM_MIN_IDLE_S: Final = 2.0
-"""An entry silent for this long is taken over; a process stopped for longer is a zombie when it wakes up."""
+"""An entry idle for this long is taken over; a process that was stopped for longer finds its work taken over."""
 MAX_CALL_DURATION_S: Final = 30.0
-"""Fifteen times the mean talk at the default speed: what is in doubt after a loss of memory is over by then."""
+"""Fifteen times the mean talk at the default speed: calls of unknown state after a data loss are over by then."""
 BREAKER_MAX_OPEN_S: Final = 3.0
 
 
 class ChaosOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """One run over one seed."""
+    """One run with one seed."""
 
     seed: int = 0
-    """Of the simulated people, and of which fault comes when and hits whom."""
+    """For the simulated people, and for the time and the victim of each fault."""
     seconds: float = 600.0
-    """How long faults are injected; the run lasts a minute or two longer."""
+    """How long faults are injected; the run takes a minute or two longer."""
     contacts: int | None = None
-    """None: as many as the agents get through."""
+    """None: as many as the agents can handle."""
     agents: int = 10
     speed: float = 30.0
     """Seconds of life per second."""
@@ -42,22 +39,21 @@ class ChaosOptions(msgspec.Struct, frozen=True, kw_only=True):
     only: tuple[str, ...] = ()
     """Kinds of faults; empty: all."""
     without: Guard | None = None
-    """The guard of the design that is taken out of the dialer."""
+    """The guard of the design that is removed from the dialer."""
 
     @property
-    def people(self) -> int:
-        """Contacts in the list."""
+    def contact_count(self) -> int:
         if self.contacts is not None:
             return self.contacts
         return max(100, round(CONTACTS_PER_AGENT * self.agents * self.speed * self.seconds))
 
     @property
     def as_demo(self) -> DemoOptions:
-        """The same world and processes without the chaos."""
+        """The same world and processes without faults."""
         return DemoOptions(
             mode="predictive",
             agents=self.agents,
-            contacts=self.people,
+            contacts=self.contact_count,
             campaigns=CAMPAIGNS,
             speed=self.speed,
             replicas=self.replicas,
@@ -66,7 +62,6 @@ class ChaosOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def chaos_world(options: ChaosOptions) -> World:
-    """The campaigns, people and agents."""
     world = demo_world(options.as_demo)
     list(world.campaigns.values())[-1].pacing = "adaptive"
     return world
@@ -82,6 +77,4 @@ def chaos_environment(
         "breaker_max_open_s": BREAKER_MAX_OPEN_S,
     }
     environment = child_environment(options.as_demo, urls, environ)
-    root = str(Path(bench.__file__).resolve().parents[1])
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environ.get("PYTHONPATH")]))
     return environment | {NAMES[field]: str(value) for field, value in changes.items()}

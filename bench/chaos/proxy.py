@@ -1,7 +1,7 @@
-"""A TCP proxy that misbehaves on request: the wire between the dialer and one server.
+"""A TCP proxy between the dialer and one server, which loses or delays replies and cuts or refuses connections.
 
-It knows nothing of what it carries. Requests always reach the server; what gets lost are replies, which is the case
-that a client cannot tell from a request that never arrived.
+It does not know the protocol. Requests always reach the server. Only replies are lost: a client cannot tell this from a
+request that never arrived.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Proxy:
     """An async context manager; the address stays the same from its start to its end."""
 
     def __init__(self, host: str, port: int, random: Random) -> None:
-        """Forwards to `host`:`port`; `random` decides which replies are lost and how late the others are."""
+        """Forwards to `host`:`port`; `random` decides which replies are lost, and the delay of the others."""
         self._target = (host, port)
         self._random = random
         self._server: asyncio.Server | None = None
@@ -30,7 +30,7 @@ class Proxy:
         self.port = 0
         """0 before the start."""
         self.holds_replication = False
-        """What a Redis master sends its replicas is swallowed: they believe to be up to date."""
+        """Drops what a Redis master sends to its replicas, which still believe they are up to date."""
         self.replies_lost = 0
 
     async def __aenter__(self) -> Self:
@@ -46,11 +46,11 @@ class Proxy:
         await asyncio.gather(*self._opening, return_exceptions=True)
 
     def lose_replies(self, share: float = 1.0) -> None:
-        """From now on this share of the pieces of replies is swallowed, and their connection cut."""
+        """From now on this share of the pieces of replies is dropped, and their connection is cut."""
         self._lost_share = share
 
     def delay_replies(self, least_s: float, most_s: float) -> None:
-        """From now on each piece of a reply comes this much later, in order."""
+        """From now on each piece of a reply is delayed by this much, in order."""
         self._delay_s = (least_s, most_s)
 
     def retarget(self, port: int) -> None:
@@ -58,19 +58,19 @@ class Proxy:
         self._target = (self._target[0], port)
 
     def cut(self) -> None:
-        """Break all connections there are."""
+        """Cuts all connections."""
         for pair in list(self._pairs):
             pair.abort()
 
     async def refuse(self) -> None:
-        """Break all connections and refuse new ones, as where nobody listens."""
+        """Cuts all connections and refuses new ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
         self.cut()
 
     async def forward(self) -> None:
-        """Behave again."""
+        """Forwards normally again."""
         self._lost_share = 0.0
         self._delay_s = (0.0, 0.0)
         if self._server is None:
@@ -82,7 +82,7 @@ class Proxy:
         while True:
             try:
                 server = await loop.create_server(lambda: _ClientSide(self), HOST, self.port)
-            except OSError:  # for a moment the port may be the near end of somebody's connection
+            except OSError:  # another connection may use the port as its local port for a moment
                 if loop.time() > give_up_at:
                     raise
                 await asyncio.sleep(0.05)
@@ -91,7 +91,7 @@ class Proxy:
             self.port = int(server.sockets[0].getsockname()[1])
             return
 
-    # What its connections ask.
+    # Called by its connections.
 
     def opened(self, pair: _ClientSide) -> None:
         self._pairs.add(pair)
@@ -113,12 +113,12 @@ class Proxy:
     async def _reach_target(self, pair: _ClientSide) -> None:
         try:
             await asyncio.get_running_loop().create_connection(lambda: _ServerSide(self, pair), *self._target)
-        except OSError:  # the server is away: so is the connection
+        except OSError:  # the server is down
             pair.abort()
 
 
 class _Side(asyncio.Protocol):
-    """One end of a connection: what is read here is written there, no faster than the other end takes it."""
+    """One end of a connection: data read here is written to the other end, no faster than it accepts it."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
@@ -140,14 +140,14 @@ class _Side(asyncio.Protocol):
             self.transport.write(data)
 
     def abort(self) -> None:
-        """Cut both ends."""
+        """Cuts both ends."""
         for side in (self, self.other):
             if side is not None and side.transport is not None:
                 side.transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
         if self.other is not None and self.other.transport is not None:
-            self.other.transport.close()  # what was written before is still delivered
+            self.other.transport.close()  # still delivers what was written before
 
 
 class _ClientSide(_Side):
@@ -157,7 +157,7 @@ class _ClientSide(_Side):
         super().__init__()
         self._proxy = proxy
         self._early: list[bytes] = []
-        """Requests that came before the server was reached."""
+        """Requests that arrived before the server was connected."""
         self.is_replica = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -190,7 +190,7 @@ class _ServerSide(_Side):
         self._proxy = proxy
         self.other: _Side = client_side
         self._free_at = 0.0
-        """When the last delayed piece has left: none overtakes another."""
+        """When the last delayed piece is sent: no piece overtakes another."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)

@@ -1,4 +1,4 @@
-"""A run's table for people."""
+"""The table of a run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rich.text import Text
 from bench.chaos.verdicts import Figures, evaluate
 
 
-def show(figures: Figures, console: Console) -> None:
-    """Prints one table: what was done, what came of it, and the verdict on every promise."""
+def print_figures(figures: Figures, console: Console) -> None:
+    """Prints one table: the faults, the figures, and the verdict on every promise."""
     guard = f", without the guard {figures.without}" if figures.without else ""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
@@ -26,8 +26,8 @@ def show(figures: Figures, console: Console) -> None:
             verdict.promise, Text(f"{'holds' if verdict.holds else 'FAILS'}  {verdict.why}", style=style)
         )
     failed = [verdict.promise for verdict in verdicts if not verdict.holds]
-    whole = f"fails: {', '.join(failed)}" if failed else "every promise holds"
-    table.add_row("Verdict", Text(whole, style="bold red" if failed else "bold green"))
+    summary = f"fails: {', '.join(failed)}" if failed else "every promise holds"
+    table.add_row("Verdict", Text(summary, style="bold red" if failed else "bold green"))
     console.print(Text(f"\nSeed {figures.seed}{guard}", style="bold"))
     console.print(table)
     for line in (*figures.findings[:5], *figures.contacts_lost[:5], *figures.dead_letters_unexplained[:5]):
@@ -38,18 +38,21 @@ def show(figures: Figures, console: Console) -> None:
 
 def _rows(figures: Figures) -> Iterator[tuple[str, str]]:
     yield "Ended", f"{figures.ended} after {figures.seconds:.0f} s"
-    yield "Faults", f"{sum(figures.faults.values())}: {_listed(figures.faults)}"
+    yield "Faults", f"{sum(figures.faults.values())}: {_join_counts(figures.faults)}"
     yield "Contacts", f"{figures.contacts}, {figures.contacts_final} of them final"
     yield "Calls placed", f"{figures.calls_placed}; longest time without one {figures.longest_pause_s:g} s"
-    yield "Dead letters", _listed(figures.dead_letters) or "none"
+    yield "Dead letters", _join_counts(figures.dead_letters) or "none"
     yield "Uncertain left", str(figures.uncertain_left)
-    if figures.stood_still:
-        yield "Waited for an event", f"{figures.stood_still} times: nobody could know whether any phone rang"
-    burned = sum(counter.unplaced for counter in figures.counters if counter.field == "total_calls")
-    yield "Attempts that never arrived", str(burned)
+    if figures.stalls:
+        yield (
+            "Waited for an event",
+            f"{figures.stalls} times: the dialer could not know whether any phone rang",
+        )
+    unplaced = sum(counter.unplaced for counter in figures.counters if counter.field == "total_calls")
+    yield "Attempts that never arrived", str(unplaced)
     if figures.forgot != "nothing":
-        yield "Redis forgot", figures.forgot
+        yield "Redis lost", figures.forgot
 
 
-def _listed(numbers: dict[str, int]) -> str:
+def _join_counts(numbers: dict[str, int]) -> str:
     return ", ".join(f"{name} {number}" for name, number in numbers.items())

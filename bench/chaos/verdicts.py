@@ -1,4 +1,4 @@
-"""What a run came to, and whether every promise held: a pure function of the figures."""
+"""The figures of a run, and the verdict on every promise: a pure function of the figures."""
 
 from __future__ import annotations
 
@@ -10,43 +10,32 @@ import msgspec
 from bench.chaos.faults import Forgets
 
 Ending = Literal["time over", "all contacts final"]
-TOTALS: Final = (
-    "total_calls",
-    "answered_calls",
-    "abandoned",
-    "machine",
-    "busy",
-    "no_answer",
-    "failed",
-    "active_calls",
-    "connected_calls",
-)
 LEVELS: Final = ("active_calls", "connected_calls")
 
 
 class Counter(msgspec.Struct, frozen=True):
-    """One field of `campaign:{id}` at the end."""
+    """One field of `campaign:{id}` at the end of the run."""
 
     campaign: str
     field: str
     public: int
     auditor: int
     unplaced: int
-    """Attempts that were marked as sent and whose request never arrived: nobody can know, so they count."""
+    """Attempts marked as sent whose request never arrived: the dialer cannot know, so it counts them."""
     unheard: int = 0
-    """Attempts whose events Redis was made to forget: silence ended them as failed, whatever they came to."""
+    """Attempts whose events Redis lost: their deadline ended them as failed, whatever their result was."""
 
     @property
     def drift(self) -> int:
         return self.public - self.auditor - self.unplaced - self.unheard
 
 
-class Injected(msgspec.Struct, frozen=True):
+class InjectedFault(msgspec.Struct, frozen=True):
     """One fault that was injected."""
 
     at_s: float
     kind: str
-    particulars: str
+    details: str
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,42 +50,42 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     contacts_final: int
     faults: dict[str, int]
     """Injected, by kind."""
-    timeline: list[Injected]
+    timeline: list[InjectedFault]
     forgot: Forgets
-    """The most that Redis was made to forget by any of them."""
+    """The most that Redis lost by any of them."""
     calls_placed: int
     calls_after_healing: int
     longest_pause_s: float
-    """Wall clock, the longest time without any call before the end of the faults."""
+    """Longest wall-clock time without a new call before the end of the faults."""
     double_calls: int
-    """Calls to a phone that rang or talked because of an earlier one."""
+    """Calls to a phone that was ringing or talking because of an earlier call."""
     keys_repeated: int
-    """Idempotency keys that placed more than one call, one after the other: Redis has forgotten the first."""
+    """Idempotency keys that placed more than one call, one after the other: Redis had lost the first."""
     dialed_after_final: int
     over_max_retries: int
     contacts_lost: list[str]
     """In words."""
     retries_forgotten: int
-    """Contacts the backend shows as failed with attempts left, and whom nobody will call again."""
+    """Contacts that the backend shows as failed, that have attempts left and will not be called again."""
     counters: list[Counter]
     dead_letters: dict[str, int]
     """By reason."""
     dead_letters_unexplained: list[str]
-    """Those the chaos run did not provoke by malformed entries, in words."""
+    """Those not caused by the malformed entries of the run, in words."""
     malformed_injected: dict[str, int]
     uncertain_left: int
-    """Contacts whose attempt nobody will ever hear of: held, not dialed again, not lost."""
+    """Contacts whose attempt will never get an event: held, not dialed again, not lost."""
     unresolved: list[str]
-    """Contacts still held although their call was placed, and ended."""
+    """Contacts still held although their call was placed and has ended."""
     not_drained: list[str]
-    stood_still: int
-    """How often all requests that were out had been lost and dialing stood still, as it must, until an event came."""
-    started_again: int
-    """Processes that met no Redis at their start and ended."""
+    stalls: int
+    """How often all open requests were lost and dialing stood still, as it must, until an event came."""
+    restarts: int
+    """Processes that could not reach Redis at their start and ended."""
     problems: list[str]
-    """What processes did that they should not."""
+    """What processes did wrong."""
     findings: list[str]
-    """The first wrongdoings the simulated telephone network saw, in words."""
+    """The first violations the simulated telephone network saw, in words."""
     logs: str | None = None
 
 
@@ -106,19 +95,19 @@ class Verdict(msgspec.Struct, frozen=True):
     promise: str
     holds: bool
     why: str
-    """The figures it rests on."""
+    """The figures behind it."""
 
 
 def evaluate(figures: Figures) -> list[Verdict]:
-    """All promises that can be made of such a run."""
+    """The verdict on every promise."""
     return list(_verdicts(figures))
 
 
 def _verdicts(figures: Figures) -> Iterator[Verdict]:
     forgot_all = figures.forgot == "everything"
-    excuse = " (Redis was made to forget everything: reported, not judged)" if forgot_all else ""
-    yield _none("double calls", figures.double_calls)
-    forgot = " (Redis was made to forget: reported, not judged)" if figures.forgot != "nothing" else ""
+    excuse = " (Redis lost everything: reported, no verdict)" if forgot_all else ""
+    yield _require_zero("double calls", figures.double_calls)
+    forgot = " (Redis lost data: reported, no verdict)" if figures.forgot != "nothing" else ""
     yield Verdict(
         "no key used twice", bool(forgot) or not figures.keys_repeated, f"{figures.keys_repeated}{forgot}"
     )
@@ -127,48 +116,52 @@ def _verdicts(figures: Figures) -> Iterator[Verdict]:
         ("over max retries", figures.over_max_retries),
     ):
         yield Verdict(promise, forgot_all or number == 0, f"{number}{excuse}")
-    yield _nothing("contacts lost", figures.contacts_lost)
-    yield _none("retries forgotten", figures.retries_forgotten)
+    yield _require_empty("contacts lost", figures.contacts_lost)
+    yield _require_zero("retries forgotten", figures.retries_forgotten)
     drifting = [counter for counter in figures.counters if _is_wrong(counter, figures.forgot)]
-    yield _nothing(
+    yield _require_empty(
         "counters without drift",
         [
-            f"campaign {one.campaign} {one.field} is {one.public}, the auditor counts {one.auditor}"
-            + (f" and {one.unplaced} never arrived" if one.unplaced else "")
-            + (f" and the events of {one.unheard} were forgotten" if one.unheard else "")
-            for one in drifting
+            f"campaign {counter.campaign} {counter.field} is {counter.public}, the auditor counts {counter.auditor}"
+            + (f" and {counter.unplaced} never arrived" if counter.unplaced else "")
+            + (f" and the events of {counter.unheard} were lost" if counter.unheard else "")
+            for counter in drifting
         ],
     )
-    yield _nothing("dead letters explained", figures.dead_letters_unexplained)
-    yield _nothing("held calls resolved", figures.unresolved)
-    yield _nothing("drained", figures.not_drained)
-    yield _nothing("processes well", figures.problems)
+    yield _require_empty("dead letters explained", figures.dead_letters_unexplained)
+    yield _require_empty("held calls resolved", figures.unresolved)
+    yield _require_empty("drained", figures.not_drained)
+    yield _require_empty("processes well", figures.problems)
     resumed = figures.calls_after_healing > 0 or figures.ended == "all contacts final"
     yield Verdict("dialing went on", resumed, f"{figures.calls_after_healing} calls after the last fault")
 
 
 def _is_wrong(counter: Counter, forgot: Forgets) -> bool:
-    """A server that has forgotten may count too little, never too much; what goes up and down is right again."""
+    """After a data loss counters may be too low, never too high; levels must be right again."""
     if forgot == "nothing" or counter.field in LEVELS:
         return counter.drift != 0
     return counter.drift > 0
 
 
-def _none(promise: str, number: int) -> Verdict:
+def _require_zero(promise: str, number: int) -> Verdict:
     return Verdict(promise, number == 0, str(number))
 
 
-def _nothing(promise: str, found: list[str]) -> Verdict:
-    return Verdict(promise, not found, f"{len(found)}: {'; '.join(found[:3])}" if found else "0")
+def _require_empty(promise: str, problems: list[str]) -> Verdict:
+    return Verdict(promise, not problems, f"{len(problems)}: {'; '.join(problems[:3])}" if problems else "0")
 
 
-def document(figures: Figures) -> Mapping[str, object]:
+def to_json(figures: Figures) -> Mapping[str, object]:
     """What `--json` prints."""
     verdicts = evaluate(figures)
     content: dict[str, object] = msgspec.to_builtins(figures)
     content["drift"] = {
-        f"{one.campaign}:{one.field}": one.drift for one in figures.counters if one.drift != 0
+        f"{counter.campaign}:{counter.field}": counter.drift
+        for counter in figures.counters
+        if counter.drift != 0
     }
-    content["verdicts"] = {one.promise: {"holds": one.holds, "why": one.why} for one in verdicts}
-    content["holds"] = all(one.holds for one in verdicts)
+    content["verdicts"] = {
+        verdict.promise: {"holds": verdict.holds, "why": verdict.why} for verdict in verdicts
+    }
+    content["holds"] = all(verdict.holds for verdict in verdicts)
     return content

@@ -1,5 +1,5 @@
-"""Crash at every step: a process killed between any two effects of every handler, and what is true afterwards.
+"""Crash at every step: a process is killed between any two effects of every handler.
 
-`python -m bench.crash` records the points a small campaign passes, then repeats the campaign once per point, with a
-process that kills itself there and another that takes its place, and asks the telephone network what happened.
+`python -m bench.crash` records the points that a small campaign passes. Then it repeats the campaign once per point:
+a process kills itself there, another takes its place, and the simulated telephone network says what happened.
 """

@@ -1,4 +1,4 @@
-"""`python -m bench.crash`: kills a process at every point and shows that nobody is called twice and nobody is lost."""
+"""`python -m bench.crash`: kills a process at every point and shows that no contact is called twice or lost."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated
 import anyio
 import typer
 
-from bench.crash.report import Bar, show
-from bench.crash.runner import Recorded, Result, attack, choose, record
+from bench.crash.report import Bar, print_result
+from bench.crash.runner import CrashReport, Recorded, record, run_crashes, select_plans
 from bench.without_guard import GUARDS
 from streamdialer.cli.common import AsJson, Commands, echo, print_json, print_table
 from streamdialer.errors import SettingsError
@@ -22,33 +22,32 @@ app = typer.Typer(cls=Commands, pretty_exceptions_enable=False, add_completion=F
 def crash(
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN", help="Points whose name has this in it, or matches it; repeatable."),
+        typer.Option(metavar="PATTERN", help="Only points whose name contains or matches this; repeatable."),
     ] = None,
     list_points: Annotated[
-        bool, typer.Option("--list", help="Record and list the points, kill nobody.")
+        bool, typer.Option("--list", help="Record and list the points without any crash.")
     ] = False,
     sample: Annotated[
         int | None, typer.Option(min=1, metavar="K", help="Only K points, drawn with the seed.")
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of the people called, of the sample, of the passages.")
+        int, typer.Option(min=0, help="For the simulated people, the sample and --anywhere.")
     ] = 0,
     anywhere: Annotated[
-        bool, typer.Option("--anywhere", help="Die at a passage drawn with the seed, not at the median one.")
+        bool,
+        typer.Option("--anywhere", help="Crash at a passage drawn with the seed, not at the median one."),
     ] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at once; each has about two busy processes.")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, help="Parallel runs; each has about two busy processes.")] = 2,
     without: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="GUARD", help=f"Take a guard out, to see the harness fail: {', '.join(GUARDS)}."
-        ),
+        typer.Option(metavar="GUARD", help=f"Remove a guard; the result should be bad: {', '.join(GUARDS)}."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Kill a process (SIGKILL) at every point of a small campaign, restart it, and ask the telephone network.
+    """Kill a process (SIGKILL) at every point of a small campaign, restart it, and check what happened.
 
-    Needs nothing installed and no settings. Exit code 0 when no call was placed twice, no contact lost, no
-    attempt burned, and every effect of the code has its points; else 1.
+    Needs no server and no settings. Exit code 0 when no call was placed twice, no contact was lost, all attempts
+    are counted right, and every effect of the code has its points; else 1.
     """
     guards = tuple(without or ())
     if unknown := set(guards) - set(GUARDS):
@@ -56,25 +55,26 @@ def crash(
     set_up_logging("ERROR", "text")
     with Bar() as bar:
         recorded = anyio.run(_record, seed, anywhere)
-        plans = choose(recorded.plans, only=only or (), sample=sample, seed=seed)
+        plans = select_plans(recorded.plans, only=only or (), sample=sample, seed=seed)
         if not plans:
             raise SettingsError(f"--only: no point has {', '.join(only or ())}; --list shows them all")
         if list_points:
             rows = []
         else:
             bar.begin(len(plans))
-            rows = anyio.run(lambda: attack(plans, seed, jobs=jobs, without=guards, done=bar.advance))
+            rows = anyio.run(lambda: run_crashes(plans, seed, jobs=jobs, without=guards, done=bar.advance))
     is_good = not recorded.uncovered and all(row.is_clean for row in rows)
     if list_points and as_json:
         print_json({"points": plans, "uncovered": recorded.uncovered})
     elif list_points:
         print_table(
-            ("point", "play", "#passage"), [(plan.point, plan.play, plan.occurrence) for plan in plans]
+            ("point", "scenario", "#passage"),
+            [(plan.point, plan.scenario, plan.occurrence) for plan in plans],
         )
         for line in recorded.uncovered:
             echo(f"not covered: {line}")
     else:
-        result = Result(
+        result = CrashReport(
             seed=seed,
             points=len(recorded.plans),
             uncovered=recorded.uncovered,
@@ -82,7 +82,7 @@ def crash(
             rows=rows,
             is_good=is_good,
         )
-        print_json(result) if as_json else show(result)
+        print_json(result) if as_json else print_result(result)
     if not is_good:
         raise typer.Exit(1)
 

@@ -1,6 +1,6 @@
-"""A child: the product's command line with failpoints around its doors.
+"""A child process: the product's command line with failpoints around its effects.
 
-Forked from a server that has the imports behind it, which is most of a short run's work otherwise.
+Forked from a server that has imported everything: otherwise a short run spends most of its time importing.
 """
 
 from __future__ import annotations
@@ -23,22 +23,24 @@ PR_SET_PDEATHSIG = 1
 
 
 def start_child(
-    orders: ChildCommand, arguments: list[str], environment: Mapping[str, str], directory: str, log: str
+    command: ChildCommand, arguments: list[str], environment: Mapping[str, str], directory: str, log: str
 ) -> ForkServerProcess:
-    """Runs `streamdialer` with the arguments in `directory`; output is added to `log`."""
+    """Runs `streamdialer` with the arguments in `directory`; appends its output to `log`."""
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])
     child = context.Process(
-        target=_work, args=(orders, arguments, dict(environment), directory, log), daemon=True
+        target=_work, args=(command, arguments, dict(environment), directory, log), daemon=True
     )
     child.start()
     return child
 
 
 def _work(
-    orders: ChildCommand, arguments: list[str], environment: dict[str, str], directory: str, log: str
+    command: ChildCommand, arguments: list[str], environment: dict[str, str], directory: str, log: str
 ) -> None:
-    if sys.platform == "linux":  # the fork server ends with the harness, and we with the fork server
+    if (
+        sys.platform == "linux"
+    ):  # the fork server ends with the harness, and this process with the fork server
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     os.setsid()
     os.chdir(directory)
@@ -47,8 +49,8 @@ def _work(
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(output, stream)
-    for guard in orders.without:
+    for guard in command.without:
         REMOVE[guard]()
-    install_failpoints(Probe(orders))
+    install_failpoints(Probe(command))
     sys.argv = ["streamdialer", *arguments]
     main()

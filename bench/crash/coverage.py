@@ -1,4 +1,4 @@
-"""Is every effect of the code among the recorded ones? Scripts and gateway methods are found in the modules."""
+"""Checks that every effect of the code was recorded. Scripts and gateway methods are found in the modules."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ import streamdialer
 from bench.crash.failpoints import GATEWAYS
 from streamdialer.broker.scripts import Script
 
-EXCEPTIONS: Final[Mapping[str, str]] = {
-    "replay.lua": "only the command line runs it, for a person who looks at dead letters",
-    "purge.lua": "only the command line runs it, for a person who empties a stream",
-    "mark_server_trusted.lua": "only demo, harness and tests run it, before any process is there",
-    "check_eligibility.lua": "writes nothing, and only `contact show` runs it",
-    "stream_metrics.lua": "writes nothing, and only a scrape of the health port runs it",
-    "campaign_metrics.lua": "writes nothing, and only a scrape of the health port runs it",
-    "abandon_metrics.lua": "writes nothing, and only a scrape of the health port and `top` run it",
-    "Service.aclose": "closes connections, asks nothing",
-    "Backend.aclose": "closes connections, asks nothing",
-    "DialerAPI.aclose": "closes connections, asks nothing",
-    "Backend.health": "only `doctor` asks",
-    "DialerAPI.health": "only `doctor` asks",
+NOT_COVERED: Final[Mapping[str, str]] = {
+    "replay.lua": "run only from the command line, by a person who looks at dead letters",
+    "purge.lua": "run only from the command line, by a person who empties a stream",
+    "mark_server_trusted.lua": "run only by demo, benches and tests, before any process runs",
+    "check_eligibility.lua": "writes nothing; run only by `contact show`",
+    "stream_metrics.lua": "writes nothing; run only by a scrape of the health port",
+    "campaign_metrics.lua": "writes nothing; run only by a scrape of the health port",
+    "abandon_metrics.lua": "writes nothing; run only by a scrape of the health port and by `top`",
+    "Service.aclose": "sends no request, closes connections",
+    "Backend.aclose": "sends no request, closes connections",
+    "DialerAPI.aclose": "sends no request, closes connections",
+    "Backend.health": "called only by `doctor`",
+    "DialerAPI.health": "called only by `doctor`",
 }
-"""What no handler does, and why that is so."""
+"""Effects that no handler has, and why."""
 
 
 def _modules() -> Iterator[ModuleType]:
-    for found in pkgutil.walk_packages(streamdialer.__path__, "streamdialer."):
-        if not found.name.endswith("__main__"):
-            yield importlib.import_module(found.name)
+    for module in pkgutil.walk_packages(streamdialer.__path__, "streamdialer."):
+        if not module.name.endswith("__main__"):
+            yield importlib.import_module(module.name)
 
 
 def effects_of_the_code() -> dict[str, str]:
-    """Code of each effect (as `Effect.code` has it) -> its name for people and for `EXCEPTIONS`."""
-    found: dict[str, str] = {}
+    """Code of each effect (see `Effect.code`) -> its name, as in `NOT_COVERED`."""
+    effects: dict[str, str] = {}
     for module in _modules():
         for name, value in vars(module).items():
             if isinstance(value, Script):
-                found[f"script:{value.sha}"] = f"{value.name}.lua"
+                effects[f"script:{value.sha}"] = f"{value.name}.lua"
             elif (
                 inspect.isclass(value)
                 and value.__module__ == module.__name__
                 and module.__name__.startswith(GATEWAYS)
             ):
-                found |= {f"{name}.{method}": f"{name}.{method}" for method in _asking_methods(value)}
-    return found
+                effects |= {f"{name}.{method}": f"{name}.{method}" for method in _public_async_methods(value)}
+    return effects
 
 
-def _asking_methods(gateway: type) -> Iterator[str]:
+def _public_async_methods(gateway: type) -> Iterator[str]:
     for name, method in vars(gateway).items():
         is_async = inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
         if is_async and not name.startswith("_"):
@@ -62,15 +62,15 @@ def _asking_methods(gateway: type) -> Iterator[str]:
 def uncovered(
     recorded: Iterable[str],
     code: Mapping[str, str] | None = None,
-    exceptions: Mapping[str, str] = EXCEPTIONS,
+    exceptions: Mapping[str, str] = NOT_COVERED,
 ) -> list[str]:
-    """In words: effects nobody has passed and no exception names, and exceptions that are none any more."""
+    """In words: effects that were not recorded and are not exceptions, and exceptions that are wrong."""
     code = effects_of_the_code() if code is None else code
-    passed = {code[each] for each in recorded if each in code}
+    passed = {code[effect] for effect in recorded if effect in code}
     missing = sorted(set(code.values()) - passed - exceptions.keys())
-    problems = [f"{name} is in the code, and the recording run never passes it" for name in missing]
+    problems = [f"{name} is in the code, but the recording run never passes it" for name in missing]
     problems += [
-        f"{name} is an exception and is not in the code" for name in exceptions.keys() - set(code.values())
+        f"{name} is an exception, but not in the code" for name in exceptions.keys() - set(code.values())
     ]
-    problems += [f"{name} is an exception and was passed" for name in exceptions.keys() & passed]
+    problems += [f"{name} is an exception, but was passed" for name in exceptions.keys() & passed]
     return problems

@@ -1,4 +1,4 @@
-"""A point: where a process may die. Named `duty: effect, when`, with the piece of code the effect belongs to."""
+"""Crash points: where a process may be killed. Named `duty: effect, when`, with the code that has the effect."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Effect(msgspec.Struct, frozen=True):
     name: str
     """`mark_sent.lua`, `POST calls/originate (originate)`, `HGET (queue_of)`."""
     code: str = ""
-    """What of the code it is, for the coverage: `script:<sha>`, or names of gateway methods with commas."""
+    """For the coverage: `script:<sha>`, or names of gateway methods with commas between them."""
     duty: str = ""
-    """Instead of the duty that runs."""
+    """Replaces the duty that is running."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,42 +29,42 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     occurrence: int
     """Counted in each process, from 1."""
     marker: str
-    """A file that is made at the kill: while it exists nobody kills themselves any more."""
+    """A file that the process creates when it kills itself; while it exists no other process does."""
 
 
 class ChildCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child of the harness is told."""
+    """What a child process has to do."""
 
     role: Literal["replica", "producer"]
     log: str = ""
-    """A file that gets a line per point passed; '' keeps none."""
+    """A file that gets one line per passed point; '' for none."""
     target: Target | None = None
     without: tuple[str, ...] = ()
-    """Guards of the design that are taken out."""
+    """Guards of the design that are removed."""
 
 
-class Death(msgspec.Struct, frozen=True):
-    """What the process wrote into the marker before it died."""
+class Crash(msgspec.Struct, frozen=True):
+    """What the process writes into the marker before it dies."""
 
     point: str
     open_calls: int
-    """Calls between their begin mark and the settlement of their reply."""
+    """Calls between `mark_sent` and `settle_originate`."""
 
 
 class RecordedPoints(msgspec.Struct):
-    """What a recording run gives."""
+    """What a recording run passed."""
 
     points: Counter[str] = msgspec.field(default_factory=Counter)
     """How often each point was passed."""
-    codes: set[str] = msgspec.field(default_factory=set)
+    effects: set[str] = msgspec.field(default_factory=set)
 
 
 def read_passages(logs: list[Path]) -> RecordedPoints:
-    """The lines of all children's logs, points in the order they were first passed."""
-    found = RecordedPoints()
+    """The logs of all child processes, points in the order they were first passed."""
+    recorded = RecordedPoints()
     for log in logs:
         for line in log.read_text("utf-8").splitlines():
             point, _, code = line.partition("\t")
-            found.points[point] += 1
-            found.codes.update(code.split(",") if code else ())
-    return found
+            recorded.points[point] += 1
+            recorded.effects.update(code.split(",") if code else ())
+    return recorded

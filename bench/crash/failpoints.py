@@ -1,7 +1,7 @@
-"""The few doors all effects go through, each with a failpoint before and after it.
+"""Adds a failpoint before and after each of the few functions that all effects go through.
 
-Scripts leave by `Scripts.run` and, many at once, by its pipelines; other Redis commands by the client's
-`execute_command`; HTTP requests, those of a log-in included, by the transport. The product knows nothing of it.
+Scripts go through `Scripts.run` and, many at once, through its pipelines; other Redis commands through the client's
+`execute_command`; HTTP requests, also those of a log-in, through the transport. The product has no code for it.
 """
 
 from __future__ import annotations
@@ -26,95 +26,85 @@ from streamdialer.broker.scripts import Script, Scripts
 Call = Callable[..., Awaitable[Any]]
 GATEWAYS: Final = "streamdialer.gateways."
 LOG_IN_PATH: Final = "/api/token/"
-LOG_IN: Final = "SimpleJWT.async_auth_flow"
-"""Sends requests of its own, and is not on the stack when they leave."""
+LOG_IN_CODE: Final = "SimpleJWT.async_auth_flow"
+"""Sends requests itself, and is not on the stack when they are sent."""
 
 
 def install_failpoints(probe: Probe) -> None:
-    """Wraps the doors and the duties of this process."""
-    _guard(probe, Scripts, "run", _script)
-    _guard(probe, Pipeline, "execute", _pipeline)
-    _guard(probe, Redis, "execute_command", _command)
-    _guard(probe, PubSub, "execute_command", _command)
-    _guard(probe, AiohttpTransport, "handle_async_request", _request)
-    _note_open_calls(probe)
-    _name(Scripts, "_serve", lambda _: "scripts")
-    _name(StreamConsumer, "_work_on", _entry_duty)
+    """Wraps the effects and the duties of this process."""
+    _add_failpoints(probe, Scripts, "run", _script)
+    _add_failpoints(probe, Pipeline, "execute", _pipeline)
+    _add_failpoints(probe, Redis, "execute_command", _command)
+    _add_failpoints(probe, PubSub, "execute_command", _command)
+    _add_failpoints(probe, AiohttpTransport, "handle_async_request", _request)
+    _track_open_calls(probe)
+    _set_duty(Scripts, "_serve", lambda _: "scripts")
+    _set_duty(StreamConsumer, "_work_on", _entry_duty)
     for method, duty in (
         ("_read_until_stopped", "reader"),
         ("_extend_held_leases", "renewal"),
         ("_deregister", "leaving"),
     ):
-        _name(StreamConsumer, method, functools.partial(_stream_duty, duty))
-    _name(BackgroundDuty, "run", lambda duty: duty.name)
+        _set_duty(StreamConsumer, method, functools.partial(_stream_duty, duty))
+    _set_duty(BackgroundDuty, "run", lambda duty: duty.name)
 
 
 def _replace(owner: type, name: str, wrap: Callable[[Call], Call]) -> None:
-    """Raises AttributeError for a door that is not there: the code has changed, this file must follow."""
+    """Raises AttributeError when the code has changed and this file has not."""
     setattr(owner, name, wrap(getattr(owner, name)))
 
 
-def _guard(probe: Probe, owner: type, name: str, describe: Callable[..., Effect]) -> None:
-    def wrap(door: Call) -> Call:
-        @functools.wraps(door)
-        async def guarded(*args: Any, **kwargs: Any) -> Any:
+def _add_failpoints(probe: Probe, owner: type, name: str, describe: Callable[..., Effect]) -> None:
+    def wrap(function: Call) -> Call:
+        @functools.wraps(function)
+        async def with_failpoints(*args: Any, **kwargs: Any) -> Any:
             effect = describe(*args)
-            probe.passes(effect, "before")
+            probe.pass_point(effect, "before")
             try:
-                return await door(*args, **kwargs)
+                return await function(*args, **kwargs)
             finally:
-                probe.passes(effect, "after")
+                probe.pass_point(effect, "after")
 
-        return guarded
+        return with_failpoints
 
     _replace(owner, name, wrap)
 
 
-def _name(owner: type, name: str, duty: Callable[..., str]) -> None:
+def _set_duty(owner: type, name: str, duty: Callable[..., str]) -> None:
     def wrap(work: Call) -> Call:
         @functools.wraps(work)
-        async def named(*args: Any, **kwargs: Any) -> Any:
+        async def with_duty(*args: Any, **kwargs: Any) -> Any:
             token = DUTY.set(duty(*args))
             try:
                 return await work(*args, **kwargs)
             finally:
                 DUTY.reset(token)
 
-        return named
+        return with_duty
 
     _replace(owner, name, wrap)
 
 
-def _note_open_calls(probe: Probe) -> None:
-    def at_begin(run: Call) -> Call:
+def _track_open_calls(probe: Probe) -> None:
+    def wrap(run: Call) -> Call:
         @functools.wraps(run)
-        async def noted(self: Scripts, script: Script, keys: Any, args: Any = ()) -> Any:
-            if script.name != "mark_sent":
+        async def tracked(self: Scripts, script: Script, keys: Any, args: Any = ()) -> Any:
+            if script.name not in ("mark_sent", "settle_originate"):
                 return await run(self, script, keys, args)
             attempt = f"{args[0]}:{args[1]}:{args[2]}"
-            probe.open_calls.add(attempt)
-            began = await run(self, script, keys, args)
-            if began not in ("ok", "again"):
-                probe.open_calls.discard(attempt)
-            return began
-
-        return noted
-
-    def at_settle(run: Call) -> Call:
-        @functools.wraps(run)
-        async def noted(self: Scripts, script: Script, keys: Any, args: Any = ()) -> Any:
+            if script.name == "mark_sent":
+                probe.open_calls.add(attempt)
             answer = await run(self, script, keys, args)
-            if script.name == "settle_originate":
-                probe.open_calls.discard(f"{args[0]}:{args[1]}:{args[2]}")
+            if script.name == "settle_originate" or answer not in ("ok", "again"):
+                probe.open_calls.discard(attempt)
             return answer
 
-        return noted
+        return tracked
 
-    _replace(Scripts, "run", at_begin)
-    _replace(Scripts, "run", at_settle)
+    _replace(Scripts, "run", wrap)
 
 
-# What is there to see at each door.
+# How each effect is named.
 
 
 def _script(_scripts: Scripts, script: Script, *_: object) -> Effect:
@@ -122,42 +112,42 @@ def _script(_scripts: Scripts, script: Script, *_: object) -> Effect:
 
 
 def _pipeline(*_: object) -> Effect:
-    return Effect(f"pipeline ({_asking_function()})")
+    return Effect(f"pipeline ({_calling_function()})")
 
 
 def _command(_client: object, command: str, *_: object) -> Effect:
-    return Effect(f"{command} ({_asking_function()})")
+    return Effect(f"{command} ({_calling_function()})")
 
 
 def _request(_transport: object, request: httpx.Request) -> Effect:
     steps = [step for step in request.url.path.split("/") if step not in ("", "api")]
-    what = "/".join("{id}" if re.fullmatch(r"\d+", step) else step for step in steps)
+    path = "/".join("{id}" if re.fullmatch(r"\d+", step) else step for step in steps)
     if request.url.path.startswith(LOG_IN_PATH):
-        return Effect(f"{request.method} {what}", LOG_IN, "log-in")
+        return Effect(f"{request.method} {path}", LOG_IN_CODE, "log-in")
     methods = [
         frame.f_code.co_qualname for frame in _stack() if frame.f_globals["__name__"].startswith(GATEWAYS)
     ]
-    public = next((name for name in reversed(methods)), "")  # the outermost: what the handler asked for
-    return Effect(f"{request.method} {what} ({public.rpartition('.')[2]})", ",".join(methods))
+    outermost = methods[-1] if methods else ""  # the one that the handler called
+    return Effect(f"{request.method} {path} ({outermost.rpartition('.')[2]})", ",".join(methods))
 
 
 def _stack() -> Iterator[FrameType]:
-    """The running frames, innermost first; those of awaiting coroutines are among them."""
+    """The running frames, innermost first; includes those of awaiting coroutines."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         yield frame
         frame = frame.f_back
 
 
-def _asking_function() -> str:
-    """The function of the product that the command is sent for."""
+def _calling_function() -> str:
+    """The function of the product that sends the command."""
     for frame in _stack():
         if frame.f_globals["__name__"].startswith("streamdialer."):
             return frame.f_code.co_name.strip("_")
     return "?"
 
 
-# What the duties are called.
+# How each duty is named.
 
 
 def _stream_duty(duty: str, consumer: StreamConsumer, *_: object) -> str:

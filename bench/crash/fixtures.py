@@ -1,4 +1,4 @@
-"""Around the play: a ledger on an emptied server, entries planted in the streams, servers that misbehave, cues."""
+"""Prepares a run and drives it: an empty server, prepared entries in the streams, faulty services, timed events."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from bench.crash.scenario import (
-    ASKING,
     CUT,
+    DNC_CONTACT,
     LATE_CAMPAIGN,
     PREVIEW_AGENT,
     PREVIEW_CAMPAIGN,
@@ -29,53 +29,53 @@ from streamdialer.broker.keys import GROUP, STAGES, Keys
 from streamdialer.ledger import mark_server_trusted
 from streamdialer.simulation import CallCentre, drop_connection, json_reply
 
-GONE: Final = "gone"
-"""A consumer that will never come back."""
+DEAD_CONSUMER: Final = "gone"
+"""A consumer that never comes back."""
 FIRST_REPLICA: Final = "replica-1"
-TOO_OFTEN: Final = 9
-"""Deliveries."""
+TOO_MANY_DELIVERIES: Final = 9
+"""Above `max_deliveries`."""
 SLOW_S: Final = 0.4
-SLOW: Final = frozenset(
+SLOW_REQUESTS: Final = frozenset(
     {("GET", "/agents/"), ("GET", "last_attempt__lt"), ("POST", "/update_stats/"), ("PATCH", "/contacts/")}
 )
-"""Backend requests whose first one takes so long that the entry has to be renewed."""
-CUE_CALLS: Final = 3
+"""Backend requests; the first of each kind takes so long that the lease of the entry must be extended."""
+TRIGGER_AFTER_CALLS: Final = 3
 AGENT: Final = "1001"
-PLANTED: Final[Counter[str]] = Counter(
+EXPECTED_DEAD_LETTERS: Final[Counter[str]] = Counter(
     {"never_finished": 1, "unknown_type": 1, "unknown_kind": 1, "unreadable_call": 1, "unreadable_update": 1}
 )
-"""Dead letters that are to be there in the end, by reason; any other one is somebody's loss."""
+"""Dead letters at the end of a correct run, by reason."""
 
 
-async def open_ledger(client: Redis, keys: Keys, play: ScenarioName) -> None:
-    """Empties the server; only in the play `memory` does the ledger have to find out that it knows nothing."""
+async def reset_server(client: Redis, keys: Keys, scenario: ScenarioName) -> None:
+    """Empties the server; in the scenario `data_loss` the ledger has to find out that it has lost its data."""
     await client.flushall()
-    await client.script_flush()  # a fresh server knows no script
-    if play == "campaign":
+    await client.script_flush()  # a new server has no script
+    if scenario == "campaign":
         await mark_server_trusted(client, keys)
 
 
-async def plant(client: Redis, keys: Keys) -> None:
-    """Entries nobody can read in every stream, and what dead consumers left; readers make the group of `ticks`."""
+async def plant_entries(client: Redis, keys: Keys) -> None:
+    """Adds malformed entries to every stream, and entries of dead consumers; readers create the group of `ticks`."""
     await client.xadd(keys.stream("ticks"), {"planted": "1"})
     for stage in ("calls", "updates"):
         stream = keys.stream(stage)
         await client.xadd(stream, {"planted": "1"})
         await client.xgroup_create(stream, GROUP, id="0")
-        await client.xreadgroup(GROUP, GONE, {stream: ">"})
+        await client.xreadgroup(GROUP, DEAD_CONSUMER, {stream: ">"})
     events = keys.stream("events")
     await client.xgroup_create(events, GROUP, mkstream=True)
     agent: dict[Any, Any] = {"type": "agent_wrapup", "queue": QUEUE}
     killing, _, deleted = [str(await client.xadd(events, agent)) for _ in range(3)]
-    await client.xreadgroup(GROUP, GONE, {events: ">"}, count=2)
-    await client.xclaim(events, GROUP, GONE, 0, [killing], retrycount=TOO_OFTEN)
+    await client.xreadgroup(GROUP, DEAD_CONSUMER, {events: ">"}, count=2)
+    await client.xclaim(events, GROUP, DEAD_CONSUMER, 0, [killing], retrycount=TOO_MANY_DELIVERIES)
     await client.xreadgroup(GROUP, FIRST_REPLICA, {events: ">"}, count=1)
     await client.xdel(events, deleted)
     await client.xadd(events, {"planted": "1"})
 
 
 async def plant_withdrawn(client: Redis, keys: Keys) -> None:
-    """A contact that was loaded long ago."""
+    """Adds a contact to the ledger as if it was loaded long ago."""
     record = {"p": "ready", "a": 0, "pr": 5, "o": "0", "sn": 0}
     await client.hset(keys.records("1"), str(WITHDRAWN), msgspec.json.encode(record).decode())
     await client.hset(keys.contacts("1"), str(WITHDRAWN), f'{{"id":{WITHDRAWN},"phone_number":"+1555"}}')
@@ -83,14 +83,14 @@ async def plant_withdrawn(client: Redis, keys: Keys) -> None:
 
 
 class ServerFaults:
-    """What the servers do to some requests."""
+    """The faults that some requests to the services meet."""
 
     def __init__(self, centre: CallCentre) -> None:
         self._centre = centre
         self._turned_away = False
-        self._slow: set[tuple[str, str]] = set()
+        self._slowed: set[tuple[str, str]] = set()
         self.refused: set[str] = set()
-        """Keys answered 404: attempts that count and no phone ever rang for."""
+        """Keys of requests answered 404: attempts that count although no phone rang."""
         centre.dialer_api.set_responder(self._originate)
         centre.backend.set_responder(self._backend)
 
@@ -105,79 +105,78 @@ class ServerFaults:
             self._turned_away = True
             return json_reply({"detail": "busy"}, 503, {"Retry-After": "0.1"})
         if contact == CUT:
-            await self._centre.dialer_api.normal(request)
+            await self._centre.dialer_api.handle_normally(request)
             return drop_connection(request)
         return None
 
     async def _backend(self, request: web.Request) -> None:
-        for slow in SLOW - self._slow:
-            if request.method == slow[0] and slow[1] in request.path_qs:
-                self._slow.add(slow)
+        for kind in SLOW_REQUESTS - self._slowed:
+            if request.method == kind[0] and kind[1] in request.path_qs:
+                self._slowed.add(kind)
                 await anyio.sleep(SLOW_S)
 
 
-async def work_in_preview(client: Redis, keys: Keys, play: ScenarioName) -> None:
-    """An agent who skips what they are shown first, takes no notice of what comes next, and takes the rest."""
-    if play != "campaign":
+async def run_preview_agent(client: Redis, keys: Keys, scenario: ScenarioName) -> None:
+    """An agent who skips the first preview, ignores the second until it expires, and accepts the rest."""
+    if scenario != "campaign":
         return
     contact = str(SHOWN_TO_AGENTS[-1])
     while not await client.hexists(keys.records(str(PREVIEW_CAMPAIGN)), contact):  # noqa: ASYNC110
         await anyio.sleep(0.02)
     at = (datetime.now(UTC) + timedelta(seconds=0.3)).isoformat()
-    asked: dict[Any, Any] = {"campaign_id": str(PREVIEW_CAMPAIGN), "contact_id": contact, "at": at}
-    await client.xadd(keys.stream("events"), {"type": "callback_requested", **asked})
-    says: dict[Any, Any] = {"campaign_id": str(PREVIEW_CAMPAIGN), "agent_id": str(PREVIEW_AGENT)}
-    answers, read = ["preview_skipped", "", "preview_accepted"], "0-0"
-    finished = keys.final(str(PREVIEW_CAMPAIGN))
-    while await client.zcard(finished) < len(SHOWN_TO_AGENTS):
-        request = await client.xadd(keys.stream("events"), {"type": "preview_requested", **says})
-        offers: Any = []
+    events = keys.stream("events")
+    callback: dict[Any, Any] = {"campaign_id": str(PREVIEW_CAMPAIGN), "contact_id": contact, "at": at}
+    await client.xadd(events, {"type": "callback_requested", **callback})
+    agent: dict[Any, Any] = {"campaign_id": str(PREVIEW_CAMPAIGN), "agent_id": str(PREVIEW_AGENT)}
+    answers, last_id = ["preview_skipped", "", "preview_accepted"], "0-0"
+    while await client.zcard(keys.final(str(PREVIEW_CAMPAIGN))) < len(SHOWN_TO_AGENTS):
+        request = await client.xadd(events, {"type": "preview_requested", **agent})
+        replies: Any = []
         with anyio.move_on_after(2):
-            while not offers:
-                entries: Any = await client.xrange(keys.previews, f"({read}")
-                read = entries[-1][0] if entries else read
-                offers = [fields for _, fields in entries if fields["request"] == request]
+            while not replies:
+                entries: Any = await client.xrange(keys.previews, f"({last_id}")
+                last_id = entries[-1][0] if entries else last_id
+                replies = [fields for _, fields in entries if fields["request"] == request]
                 await anyio.sleep(0.02)
-        if offers and offers[0]["type"] == "preview_offered":
+        if replies and replies[0]["type"] == "preview_offered":
             answer = answers.pop(0) if len(answers) > 1 else answers[0]
             if answer:
-                said = {"type": answer, "contact_id": offers[0]["contact_id"], **says}
-                await client.xadd(keys.stream("events"), said)
+                await client.xadd(events, {"type": answer, "contact_id": replies[0]["contact_id"], **agent})
             else:
-                await anyio.sleep(1.2)  # until the offer has ended
+                await anyio.sleep(1.2)  # until the preview has expired
         await anyio.sleep(0.1)
 
 
-async def give_cues(client: Redis, keys: Keys, centre: CallCentre) -> None:
-    """Makes things happen at their time; returns when all have."""
+async def trigger_events(client: Redis, keys: Keys, centre: CallCentre) -> None:
+    """Triggers some changes during the run; returns when all of them have happened."""
     for stage in STAGES:
         while True:
             try:
                 await client.execute_command(  # type: ignore[no-untyped-call]
-                    "XGROUP CREATECONSUMER", keys.stream(stage), GROUP, GONE
+                    "XGROUP CREATECONSUMER", keys.stream(stage), GROUP, DEAD_CONSUMER
                 )
                 break
-            except ResponseError:  # no replica has made the group yet
+            except ResponseError:  # no replica has created the group yet
                 await anyio.sleep(0.02)
-    while centre.summary().total.originates < CUE_CALLS:  # noqa: ASYNC110 - no event tells
+    while centre.summary().total.originates < TRIGGER_AFTER_CALLS:  # noqa: ASYNC110 - there is no event for it
         await anyio.sleep(0.02)
-    while not await client.hexists(keys.agents, AGENT):  # noqa: ASYNC110 - an event of theirs needs no queue then
+    while not await client.hexists(keys.agents, AGENT):  # noqa: ASYNC110 - then an agent event needs no queue
         await anyio.sleep(0.02)
     centre.backend.expire_access_tokens()
-    centre.world.campaigns[LATE_CAMPAIGN].timezone = "America/Bogota"  # so its hours are others
+    centre.world.campaigns[LATE_CAMPAIGN].timezone = "America/Bogota"  # changes its calling hours
     await client.xadd(keys.stream("events"), {"type": "agent_wrapup", "queue": QUEUE})
     await client.xadd(keys.stream("events"), {"type": "agent_busy", "agent_id": AGENT})
-    while not await _asker_stays(client, keys):  # noqa: ASYNC110
+    while not await _is_dnc_contact_loaded(client, keys):  # noqa: ASYNC110
         await anyio.sleep(0.02)
     await client.xadd(
         keys.stream("events"),
-        {"type": "do_not_call", "campaign_id": ASKING[0], "contact_id": ASKING[1]},
+        {"type": "do_not_call", "campaign_id": DNC_CONTACT[0], "contact_id": DNC_CONTACT[1]},
     )
 
 
-async def _asker_stays(client: Redis, keys: Keys) -> bool:
-    """Who asks is in the ledger, and no rebuilding is to come that forgets them while they wait to be called."""
-    campaign, contact = map(str, ASKING)
+async def _is_dnc_contact_loaded(client: Redis, keys: Keys) -> bool:
+    """Whether the ledger has the contact, and no rebuild is still to come that could remove it."""
+    campaign, contact = map(str, DNC_CONTACT)
     mark = await client.hget(keys.server, "rebuild_epoch")
     is_rebuilt = mark is None or await client.hget(keys.totals(campaign), "rebuilt") == mark
     return is_rebuilt and await client.hexists(keys.records(campaign), contact)

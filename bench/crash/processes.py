@@ -1,4 +1,4 @@
-"""The processes of a run: one replica and one tick producer, each replaced when it has killed itself."""
+"""The processes of a run: one replica and one tick producer, each replaced after it has killed itself."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from streamdialer.errors import CannotBeDone
 
 Role = Literal["replica", "producer"]
 ROLES: Final[tuple[Role, ...]] = ("producer", "replica")
-STOP_WITHIN_S: Final = 10.0
+STOP_TIMEOUT_S: Final = 10.0
 LOG_LINES_SHOWN: Final = 15
 
 
-class ChildProcesses:
-    """A context manager: whoever is still there at its end is killed."""
+class CrashProcesses:
+    """A context manager that kills all processes at its end."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class ChildProcesses:
         target: Target | None,
         without: tuple[str, ...],
     ) -> None:
-        """Logs are written to `directory`; points are logged when there is no target."""
+        """Logs go to `directory`; points are logged when there is no target."""
         self._directory = directory
         self._environment = environment
         self._target = target
@@ -58,38 +58,38 @@ class ChildProcesses:
         return sorted(self._directory.glob("*.points"))
 
     def replace_dead(self) -> bool:
-        """Whether somebody had killed themselves; raises CannotBeDone for a child that ended otherwise."""
-        somebody_died = False
+        """Replaces processes that killed themselves; True when there was one. Raises CannotBeDone for any other end."""
+        has_crashed = False
         for role, child in list(self._running.items()):
             if child.exitcode is not None:
-                self._require_own_death(role, child)
+                self._require_crash(role, child)
                 self._start(role)
-                somebody_died = True
-        return somebody_died
+                has_crashed = True
+        return has_crashed
 
     async def stop(self) -> bool:
-        """Asks everybody to end; True when one killed itself instead. Raises CannotBeDone."""
-        somebody_died = False
+        """Terminates all processes; True when one killed itself instead. Raises CannotBeDone."""
+        has_crashed = False
         for child in self._running.values():
             child.terminate()
-        with anyio.move_on_after(STOP_WITHIN_S):
-            while any(child.exitcode is None for child in self._running.values()):  # noqa: ASYNC110 - nobody tells
+        with anyio.move_on_after(STOP_TIMEOUT_S):
+            while any(child.exitcode is None for child in self._running.values()):  # noqa: ASYNC110 - there is no event for it
                 await anyio.sleep(0.01)
         for role, child in self._running.items():
             if child.exitcode is None:
-                raise CannotBeDone(f"the {role} did not end within {STOP_WITHIN_S:g} s of SIGTERM")
+                raise CannotBeDone(f"the {role} did not end within {STOP_TIMEOUT_S:g} s of SIGTERM")
             if child.exitcode != 0:
-                self._require_own_death(role, child)
-                somebody_died = True
+                self._require_crash(role, child)
+                has_crashed = True
         self._running.clear()
-        return somebody_died
+        return has_crashed
 
-    def start_again(self) -> None:
-        """After a death on the way out: others take over."""
+    def start_all(self) -> None:
+        """Starts both again after a crash during the shutdown."""
         for role in ROLES:
             self._start(role)
 
-    def _require_own_death(self, role: Role, child: ForkServerProcess) -> None:
+    def _require_crash(self, role: Role, child: ForkServerProcess) -> None:
         if child.exitcode == -signal.SIGKILL and self.marker.exists():
             return
         end = "\n".join(self._log(role).read_text("utf-8", errors="replace").splitlines()[-LOG_LINES_SHOWN:])
@@ -101,10 +101,10 @@ class ChildProcesses:
     def _start(self, role: Role) -> None:
         self._started += 1
         points = "" if self._target else str(self._directory / f"{self._started}.points")
-        orders = ChildCommand(role=role, log=points, target=self._target, without=self._without)
+        command = ChildCommand(role=role, log=points, target=self._target, without=self._without)
         if role == "replica" and self._started > len(ROLES):
             self.replica = f"replica-{self._started}"
         arguments = ["tick"] if role == "producer" else ["consume", "--name", self.replica]
         self._running[role] = start_child(
-            orders, arguments, self._environment, str(self._directory), str(self._log(role))
+            command, arguments, self._environment, str(self._directory), str(self._log(role))
         )

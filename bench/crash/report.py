@@ -1,4 +1,4 @@
-"""What the command shows: progress on a terminal, the table, the lines under it."""
+"""The output of the command: progress on a terminal, the table, and the lines below it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench.crash.runner import Result, Row
+from bench.crash.runner import CrashReport, CrashResult
 from streamdialer.cli.common import echo, print_table
 
 COLUMNS = (
@@ -19,17 +19,17 @@ COLUMNS = (
     "#calls placed",
     "#double calls",
     "#lost contacts",
-    "#attempts burned",
+    "#attempt mismatches",
     "#uncertain, ended by deadline",
 )
 
 
 class Bar:
-    """A context manager on stderr; where that is no terminal, a line per row."""
+    """Progress on stderr: a bar on a terminal, else one line per result. A context manager."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
-        self._is_plain = not console.is_terminal
+        self._is_terminal = console.is_terminal
         self._rows = self._done = 0
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -54,19 +54,19 @@ class Bar:
         self._rows = rows
         self._progress.update(self._task, total=rows, description="killing")
 
-    def advance(self, row: Row) -> None:
-        what = "killing" if row.is_clean else "killing: something is wrong"
-        self._progress.update(self._task, advance=1, description=what)
+    def advance(self, row: CrashResult) -> None:
+        description = "killing" if row.is_clean else "killing: something is wrong"
+        self._progress.update(self._task, advance=1, description=description)
         self._done += 1
-        if self._is_plain:
+        if not self._is_terminal:
             figures = ", ".join(
                 f"{name} {cell}" for name, cell in zip(COLUMNS[1:], _cells(row)[1:], strict=True)
             )
             typer.echo(f"{self._done}/{self._rows} {row.point}: {figures.replace('#', '')}", err=True)
 
 
-def show(result: Result) -> None:
-    """The table, what was found, and a summary."""
+def print_result(result: CrashReport) -> None:
+    """Prints the table, the findings and a summary."""
     print_table(COLUMNS, [_cells(row) for row in result.rows])
     echo("")
     for row in result.rows:
@@ -76,28 +76,28 @@ def show(result: Result) -> None:
         echo(f"not covered: {line}")
     for row in result.rows:
         if not row.hit:
-            echo(f"nobody came to: {row.point}")
+            echo(f"not reached: {row.point}")
     echo(summary(result.rows, result.points))
 
 
-def _cells(row: Row) -> Sequence[object]:
+def _cells(row: CrashResult) -> Sequence[object]:
     return (
         row.point,
         "yes" if row.hit else "no",
         row.calls,
         row.double_calls,
         row.lost_contacts,
-        row.attempts_burned,
+        row.attempt_mismatches,
         row.uncertain,
     )
 
 
-def summary(rows: Sequence[Row], points: int) -> str:
+def summary(rows: Sequence[CrashResult], points: int) -> str:
     """One line."""
     return (
-        f"{len(rows)} of {points} points, {sum(row.hit for row in rows)} deaths, "
+        f"{len(rows)} of {points} points, {sum(row.hit for row in rows)} crashes, "
         f"{sum(row.calls for row in rows)} calls placed: {sum(row.double_calls for row in rows)} double calls, "
         f"{sum(row.lost_contacts for row in rows)} lost contacts, "
-        f"{sum(row.attempts_burned for row in rows)} attempts burned, "
-        f"{sum(row.uncertain for row in rows)} uncertain and ended by deadline"
+        f"{sum(row.attempt_mismatches for row in rows)} attempt mismatches, "
+        f"{sum(row.uncertain for row in rows)} uncertain attempts ended by deadline"
     )

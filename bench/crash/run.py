@@ -1,4 +1,4 @@
-"""One run: a play from an emptied server to the last key cleaned up, with at most one death on the way."""
+"""One run: a scenario from an empty server to the cleanup of the last key, with at most one crash."""
 
 from __future__ import annotations
 
@@ -12,19 +12,26 @@ import anyio
 import msgspec
 from redis.asyncio import Redis
 
-from bench.crash.crash_points import Death, RecordedPoints, Target, read_passages
-from bench.crash.fixtures import ServerFaults, give_cues, open_ledger, plant, plant_withdrawn, work_in_preview
-from bench.crash.processes import ChildProcesses
+from bench.crash.crash_points import Crash, RecordedPoints, Target, read_passages
+from bench.crash.fixtures import (
+    ServerFaults,
+    plant_entries,
+    plant_withdrawn,
+    reset_server,
+    run_preview_agent,
+    trigger_events,
+)
+from bench.crash.processes import CrashProcesses
 from bench.crash.scenario import (
     SPEED,
     Fixture,
     ScenarioName,
     add_late_contacts,
+    build_fixture,
     centre_config,
     child_environment,
-    make_cast,
 )
-from bench.crash.verdict import Verdict, judge_ledger, judge_network
+from bench.crash.verdict import Verdict, check_ledger, check_network
 from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import CHANNEL, Keys
 from streamdialer.errors import CannotBeDone
@@ -32,35 +39,35 @@ from streamdialer.simulation import CallCentre
 from streamdialer.simulation.demo.snapshot import take_snapshot
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
-LOOK_EVERY_S: Final = 0.02
-DIALED_WITHIN_S: Final = 120.0
-CLEANED_WITHIN_S: Final = 60.0
+POLL_INTERVAL_S: Final = 0.02
+DIAL_TIMEOUT_S: Final = 120.0
+CLEANUP_TIMEOUT_S: Final = 60.0
 Condition = Callable[[], Awaitable[bool]]
 
 
-class Ending(msgspec.Struct, kw_only=True):
-    """What came of a run."""
+class RunResult(msgspec.Struct, kw_only=True):
+    """The result of a run."""
 
     verdict: Verdict
-    death: Death | None
-    """None when nobody reached the point."""
-    passages: RecordedPoints
-    """Empty unless the run was a recording one."""
-    held_up_s: float
-    """The longest time between two looks of the harness, whose process is telephone network and backend as well."""
+    crash: Crash | None
+    """None when no process reached the point."""
+    recorded: RecordedPoints
+    """Empty unless points were recorded."""
+    longest_stall_s: float
+    """Longest time between two polls of the harness. Its process is also the telephone network and the backend."""
     logs: str
-    """Where the logs are kept: '' when there was nothing wrong."""
+    """The directory of the logs; '' when the run was clean."""
 
 
-async def play_once(
+async def run_scenario(
     server: EmbeddedServer,
-    play: ScenarioName,
+    scenario: ScenarioName,
     seed: int,
     *,
     point: str = "",
     occurrence: int = 1,
     without: tuple[str, ...] = (),
-) -> Ending:
+) -> RunResult:
     """A run with a death at the `occurrence`th time `point` is reached; '' records all points."""
     directory = Path(tempfile.mkdtemp(prefix="streamdialer-crash-"))
     target = None
@@ -69,22 +76,17 @@ async def play_once(
     client = connect(server.url)
     is_clean = False
     try:
-        await open_ledger(client, Keys(), play)
-        cast = make_cast(play, seed)
-        async with CallCentre(cast.world, server.url, speed=SPEED, config=centre_config()) as centre:
-            urls = {
-                "redis_url": server.url,
-                "backend_url": centre.backend_url,
-                "dialer_api_url": centre.dialer_api_url,
-            }
-            await plant(client, centre.keys)
-            if play == "campaign":
+        await reset_server(client, Keys(), scenario)
+        fixture = build_fixture(scenario, seed)
+        async with CallCentre(fixture.world, server.url, speed=SPEED, config=centre_config()) as centre:
+            await plant_entries(client, centre.keys)
+            if scenario == "campaign":
                 await plant_withdrawn(client, centre.keys)
-            environment = child_environment(play, urls)
-            with ChildProcesses(directory, environment, target=target, without=without) as children:
-                ending = await _Run(client, centre, cast, children).to_the_end()
-        is_clean = ending.verdict.is_clean
-        return ending if is_clean else msgspec.structs.replace(ending, logs=str(directory))
+            environment = child_environment(scenario, centre.urls)
+            with CrashProcesses(directory, environment, target=target, without=without) as children:
+                result = await _Run(client, centre, fixture, children).complete()
+        is_clean = result.verdict.is_clean
+        return result if is_clean else msgspec.structs.replace(result, logs=str(directory))
     finally:
         await client.aclose()
         if is_clean:
@@ -92,111 +94,115 @@ async def play_once(
 
 
 class _Run:
-    def __init__(self, client: Redis, centre: CallCentre, cast: Fixture, children: ChildProcesses) -> None:
+    def __init__(self, client: Redis, centre: CallCentre, fixture: Fixture, children: CrashProcesses) -> None:
         self._client = client
         self._centre = centre
-        self._cast = cast
+        self._fixture = fixture
         self._children = children
         self._servers = ServerFaults(centre)
-        self._is_over = False
-        """Whether all contacts have been judged."""
-        self._held_up_s = 0.0
-        self._trouble: list[str] = []
-        """What keeps the run from its end."""
+        self._is_final = False
+        """Whether all contacts have been checked."""
+        self._longest_stall_s = 0.0
+        self._problems: list[str] = []
+        """What stopped the run."""
 
-    async def to_the_end(self) -> Ending:
-        await self._until(self._is_listening, DIALED_WITHIN_S, "no tick producer was listening")
+    async def complete(self) -> RunResult:
+        await self._until(self._is_listening, DIAL_TIMEOUT_S, "no tick producer was listening")
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(give_cues, self._client, self._centre.keys, self._centre)
-            tasks.start_soon(work_in_preview, self._client, self._centre.keys, self._cast.play)
-            for campaign in self._cast.world.campaigns:
+            tasks.start_soon(trigger_events, self._client, self._centre.keys, self._centre)
+            tasks.start_soon(run_preview_agent, self._client, self._centre.keys, self._fixture.scenario)
+            for campaign in self._fixture.world.campaigns:
                 await self._centre.start_campaign(campaign)
-            await self._until(self._is_dialed, DIALED_WITHIN_S, "not all contacts were final")
+            await self._until(self._is_dialed, DIAL_TIMEOUT_S, "not all contacts were final")
             tasks.cancel_scope.cancel()
-        verdict = await judge_ledger(self._client, self._centre.keys, self._cast, self._servers)
-        self._is_over = True
-        shown = self._what_the_backend_shows()
+        verdict = await check_ledger(self._client, self._centre.keys, self._fixture, self._servers)
+        self._is_final = True
+        before = self._backend_contacts()
         await self._clean_up()
-        if self._what_the_backend_shows() != shown:
-            verdict.findings.append("the backend was told something after the end")
-        verdict.findings += self._trouble
-        judge_network(verdict, self._centre.summary())
+        if self._backend_contacts() != before:
+            verdict.findings.append("contacts changed in the backend after the end")
+        verdict.findings += self._problems
+        check_network(verdict, self._centre.summary())
         marker = self._children.marker
-        death = msgspec.json.decode(marker.read_bytes(), type=Death) if marker.exists() else None
-        allowed = death.open_calls if death else 0
+        crash = msgspec.json.decode(marker.read_bytes(), type=Crash) if marker.exists() else None
+        allowed = crash.open_calls if crash else 0
         if verdict.uncertain > allowed:
             verdict.findings.append(f"{verdict.uncertain} attempts were uncertain, {allowed} calls were open")
-        passages = read_passages(self._children.passage_logs)
-        return Ending(verdict=verdict, death=death, passages=passages, held_up_s=self._held_up_s, logs="")
+        recorded = read_passages(self._children.passage_logs)
+        return RunResult(
+            verdict=verdict, crash=crash, recorded=recorded, longest_stall_s=self._longest_stall_s, logs=""
+        )
 
     async def _clean_up(self) -> None:
         """Ends the campaigns and the processes."""
-        for campaign in self._cast.world.campaigns:
+        for campaign in self._fixture.world.campaigns:
             await self._client.hset(self._centre.keys.campaign(str(campaign)), "status", "completed")
-        await self._until(self._is_cleaned, CLEANED_WITHIN_S, "not all campaigns were cleaned up")
-        await self._until(self._is_staffed, CLEANED_WITHIN_S, "somebody who took over did not get to work")
+        await self._until(self._is_cleaned, CLEANUP_TIMEOUT_S, "not all campaigns were cleaned up")
+        await self._until(self._is_working, CLEANUP_TIMEOUT_S, "a replacement process did not start to work")
         try:
-            while not self._trouble and await self._children.stop():
-                self._children.start_again()
-                await self._until(self._is_staffed, CLEANED_WITHIN_S, "nobody took over at the end")
+            while not self._problems and await self._children.stop():
+                self._children.start_all()
+                await self._until(self._is_working, CLEANUP_TIMEOUT_S, "no replacement started to work")
         except CannotBeDone as error:
-            self._trouble.append(str(error))
+            self._problems.append(str(error))
 
-    def _what_the_backend_shows(self) -> dict[int, tuple[str, int]]:
-        contacts = self._cast.world.contacts.values()
+    def _backend_contacts(self) -> dict[int, tuple[str, int]]:
+        contacts = self._fixture.world.contacts.values()
         return {contact.id: (contact.status, contact.attempts) for contact in contacts}
 
-    async def _until(self, condition: Condition, within_s: float, or_else: str) -> None:
-        """Replaces whoever dies until the condition is true; `or_else` is the trouble when that takes too long."""
-        if self._trouble:
+    async def _until(self, condition: Condition, timeout_s: float, problem: str) -> None:
+        """Returns when the condition is true, and replaces crashed processes; after the timeout adds the problem."""
+        if self._problems:
             return
-        looked_at = anyio.current_time()
-        with anyio.move_on_after(within_s):
+        polled_at = anyio.current_time()
+        with anyio.move_on_after(timeout_s):
             while True:
-                self._held_up_s = max(self._held_up_s, anyio.current_time() - looked_at)
-                looked_at = anyio.current_time()
+                self._longest_stall_s = max(self._longest_stall_s, anyio.current_time() - polled_at)
+                polled_at = anyio.current_time()
                 try:
-                    somebody_died = self._children.replace_dead()
+                    has_crashed = self._children.replace_dead()
                 except CannotBeDone as error:
-                    self._trouble.append(str(error))
+                    self._problems.append(str(error))
                     return
-                if somebody_died and not self._is_over:
-                    add_late_contacts(self._cast.world)
-                if not somebody_died and await condition():
+                if has_crashed and not self._is_final:
+                    add_late_contacts(self._fixture.world)
+                if not has_crashed and await condition():
                     return
-                await anyio.sleep(LOOK_EVERY_S)
-        self._trouble.append(f"{or_else} after {within_s:g} s")
+                await anyio.sleep(POLL_INTERVAL_S)
+        self._problems.append(f"{problem} after {timeout_s:g} s")
 
     async def _is_listening(self) -> bool:
-        """Whether a producer hears of started campaigns."""
+        """Whether a producer is subscribed to campaign changes."""
         subscribers = await self._client.pubsub_numsub(CHANNEL)
         return bool(subscribers[0][1])
 
-    async def _is_staffed(self) -> bool:
-        """Whether both processes are at work: a signal that comes earlier would end them at once."""
-        look = await take_snapshot(self._client, self._centre.keys, self._centre)
-        return await self._is_listening() and look.are_reading({self._children.replica})
+    async def _is_working(self) -> bool:
+        """Whether both processes work; an earlier SIGTERM would end them at once."""
+        snapshot = await take_snapshot(self._client, self._centre.keys, self._centre)
+        return await self._is_listening() and snapshot.are_reading({self._children.replica})
 
     async def _is_dialed(self) -> bool:
-        """Whether every contact has its end, the backend knows, no phone is up and nothing is to be read."""
-        look = await take_snapshot(self._client, self._centre.keys, self._centre)
+        """Whether every contact is final, also in the backend, no call is live and no entry is unread."""
+        snapshot = await take_snapshot(self._client, self._centre.keys, self._centre)
         return (
-            look.total("final") == len(self._cast.world.contacts)
-            and not look.unfinished
-            and not look.total("unconfirmed")
-            and not look.audit.live_calls
-            and not look.audit.events_waiting
-            and not any(stream.length for stream in look.overview.streams if stream.stream != "ticks")
+            snapshot.total("final") == len(self._fixture.world.contacts)
+            and not snapshot.unfinished
+            and not snapshot.total("unconfirmed")
+            and not snapshot.audit.live_calls
+            and not snapshot.audit.events_waiting
+            and not any(stream.length for stream in snapshot.overview.streams if stream.stream != "ticks")
         )
 
     async def _is_cleaned(self) -> bool:
         return not await self._client.exists(self._centre.keys.directory)
 
 
-async def recording(server: EmbeddedServer, play: ScenarioName, seed: int) -> RecordedPoints:
-    """All points of a play; raises CannotBeDone when already that run is not clean."""
-    ending = await play_once(server, play, seed)
-    if not ending.verdict.is_clean:
-        findings = "; ".join(ending.verdict.findings)
-        raise CannotBeDone(f"the play {play} goes wrong without any crash: {findings}; logs: {ending.logs}")
-    return ending.passages
+async def record_scenario(server: EmbeddedServer, scenario: ScenarioName, seed: int) -> RecordedPoints:
+    """All points of a scenario; raises CannotBeDone when the run is not clean even without a crash."""
+    result = await run_scenario(server, scenario, seed)
+    if not result.verdict.is_clean:
+        findings = "; ".join(result.verdict.findings)
+        raise CannotBeDone(
+            f"scenario {scenario} goes wrong without any crash: {findings}; logs: {result.logs}"
+        )
+    return result.recorded

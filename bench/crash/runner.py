@@ -1,4 +1,4 @@
-"""The whole attack: record the plays, check that they cover the code, then one death per point, several at a time."""
+"""The whole bench: records the scenarios, checks that they cover the code, then runs one crash per point."""
 
 from __future__ import annotations
 
@@ -12,116 +12,116 @@ import anyio
 import msgspec
 
 from bench.crash.coverage import uncovered
-from bench.crash.run import Ending, play_once, recording
-from bench.crash.scenario import PLAYS, ScenarioName
+from bench.crash.run import RunResult, record_scenario, run_scenario
+from bench.crash.scenario import SCENARIOS, ScenarioName
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
-HELD_UP_S: Final = 1.0
-"""A harness held up for longer by the machine is no telephone network: calls may begin after their deadline, which is
-more than the dialer allows for. What such a run finds is found again by another, or was not there."""
-TRIES: Final = 3
-"""Runs until somebody comes to a point, how often being a matter of timing; after the first run any passage will do."""
+MAX_STALL_S: Final = 1.0
+"""After a longer stall of the harness its calls may start after their deadline, which the dialer does not allow for.
+The findings of such a run count only if another run confirms them."""
+MAX_RUNS: Final = 3
+"""Most runs per point: whether a process reaches it depends on timing. After the first run any passage counts."""
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """A point and which of its passages is the last."""
+class CrashPlan(msgspec.Struct, frozen=True):
+    """A crash: at which passage of which point."""
 
-    play: ScenarioName
+    scenario: ScenarioName
     point: str
     occurrence: int
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """What the recording runs gave."""
+    """The result of the recording runs."""
 
-    plans: list[Plan]
+    plans: list[CrashPlan]
     uncovered: list[str]
-    """Effects of the code that no point stands for, in words."""
+    """Effects of the code without a point, in words."""
 
 
-class Row(msgspec.Struct, kw_only=True):
-    """A line of the result: one death and what was true afterwards."""
+class CrashResult(msgspec.Struct, kw_only=True):
+    """One row of the report: a crash and what was true afterwards."""
 
     point: str
-    play: ScenarioName
+    scenario: ScenarioName
     occurrence: int
     hit: bool
-    """Whether somebody died there; a point nobody reached says nothing."""
+    """Whether a process crashed there."""
     calls: int
     double_calls: int
     lost_contacts: int
-    attempts_burned: int
+    attempt_mismatches: int
     uncertain: int
-    """Attempts that were never placed and were ended as failed by their deadline, as the contract has it."""
+    """Attempts that were never placed and were ended as failed by their deadline, as the contract says."""
     open_calls: int
-    """At the death: what `uncertain` may be at most."""
+    """At the crash: the highest allowed value of `uncertain`."""
     findings: list[str]
     logs: str
     runs: int = 1
-    """More than one: nobody came to the point at first, or the machine held the harness up and something was wrong."""
+    """More than one when the point was not reached, or when the run was not clean and the harness had stalled."""
 
     @property
     def is_clean(self) -> bool:
-        return not (self.double_calls or self.lost_contacts or self.attempts_burned or self.findings)
+        return not (self.double_calls or self.lost_contacts or self.attempt_mismatches or self.findings)
 
 
-class Result(msgspec.Struct, kw_only=True):
-    """Everything, as `--json` prints it."""
+class CrashReport(msgspec.Struct, kw_only=True):
+    """The whole report, as `--json` prints it."""
 
     seed: int
     points: int
-    """That the recording runs passed; more than there are rows when only some were asked for."""
+    """Number of recorded points; there are fewer rows when only some were selected."""
     uncovered: list[str]
     without: list[str]
-    rows: list[Row]
+    rows: list[CrashResult]
     is_good: bool
 
 
 async def record(seed: int, *, at: Random | None = None) -> Recorded:
-    """All points, each to be reached the median time; `at` draws another passage. Raises CannotBeDone."""
-    plans: dict[str, Plan] = {}
+    """A plan for every point, at its median passage, or at a passage drawn from `at`. Raises CannotBeDone."""
+    plans: dict[str, CrashPlan] = {}
     codes: set[str] = set()
     with EmbeddedServer() as server:
-        for play in PLAYS:
-            passages = await recording(server, play, seed)
-            codes |= passages.codes
-            for point, times in passages.points.items():
+        for scenario in SCENARIOS:
+            recorded = await record_scenario(server, scenario, seed)
+            codes |= recorded.effects
+            for point, times in recorded.points.items():
                 occurrence = at.randint(1, times) if at else (times + 1) // 2
-                plans.setdefault(point, Plan(play, point, occurrence))
+                plans.setdefault(point, CrashPlan(scenario, point, occurrence))
     return Recorded(list(plans.values()), uncovered(codes))
 
 
-def choose(
-    plans: Sequence[Plan], *, only: Sequence[str] = (), sample: int | None = None, seed: int = 0
-) -> list[Plan]:
-    """Those that match one of the patterns (a part of the name, or with * and ?), then a seeded sample of them."""
-    chosen = [plan for plan in plans if not only or any(_matches(plan.point, pattern) for pattern in only)]
-    if sample is None or sample >= len(chosen):
-        return chosen
-    return Random(f"{seed}:points").sample(sorted(chosen, key=lambda plan: plan.point), sample)
+def select_plans(
+    plans: Sequence[CrashPlan], *, only: Sequence[str] = (), sample: int | None = None, seed: int = 0
+) -> list[CrashPlan]:
+    """The plans whose point contains or matches one of the patterns (with * and ?), or a seeded sample of them."""
+    selected = [plan for plan in plans if not only or any(_matches(plan.point, pattern) for pattern in only)]
+    if sample is None or sample >= len(selected):
+        return selected
+    return Random(f"{seed}:points").sample(sorted(selected, key=lambda plan: plan.point), sample)
 
 
 def _matches(point: str, pattern: str) -> bool:
     return pattern in point or fnmatchcase(point, pattern)
 
 
-async def attack(
-    plans: Sequence[Plan],
+async def run_crashes(
+    plans: Sequence[CrashPlan],
     seed: int,
     *,
     jobs: int = 2,
     without: tuple[str, ...] = (),
-    done: Callable[[Row], None] = lambda _: None,
-) -> list[Row]:
-    """One row per plan, in their order; `jobs` runs go on at once."""
+    done: Callable[[CrashResult], None] = lambda _: None,
+) -> list[CrashResult]:
+    """One result per plan, in the same order, from `jobs` parallel runs."""
     waiting = deque(enumerate(plans))
-    rows: dict[int, Row] = {}
+    rows: dict[int, CrashResult] = {}
 
     async def work() -> None:
         with EmbeddedServer() as server:
             while waiting:
                 number, plan = waiting.popleft()
-                rows[number] = await _try(server, plan, seed, without)
+                rows[number] = await _run_plan(server, plan, seed, without)
                 done(rows[number])
 
     async with anyio.create_task_group() as tasks:
@@ -130,37 +130,39 @@ async def attack(
     return [rows[number] for number in range(len(plans))]
 
 
-async def _try(server: EmbeddedServer, plan: Plan, seed: int, without: tuple[str, ...]) -> Row:
+async def _run_plan(
+    server: EmbeddedServer, plan: CrashPlan, seed: int, without: tuple[str, ...]
+) -> CrashResult:
     row, occurrence = None, plan.occurrence
-    for runs in range(1, TRIES + 1):
-        ending = await play_once(
-            server, plan.play, seed, point=plan.point, occurrence=occurrence, without=without
+    for runs in range(1, MAX_RUNS + 1):
+        result = await run_scenario(
+            server, plan.scenario, seed, point=plan.point, occurrence=occurrence, without=without
         )
-        row = _row(plan, occurrence, ending)
+        row = _row(plan, occurrence, result)
         row.runs = runs
-        if row.hit if row.is_clean else ending.held_up_s < HELD_UP_S:
+        if row.hit if row.is_clean else result.longest_stall_s < MAX_STALL_S:
             break
         if not row.is_clean:
-            row.findings.append(f"the machine held the harness up for {ending.held_up_s:.1f} s")
+            row.findings.append(f"the harness stalled for {result.longest_stall_s:.1f} s")
         if not row.hit:
             occurrence = 1
     assert row is not None
     return row
 
 
-def _row(plan: Plan, occurrence: int, ending: Ending) -> Row:
-    verdict, death = ending.verdict, ending.death
-    return Row(
+def _row(plan: CrashPlan, occurrence: int, result: RunResult) -> CrashResult:
+    verdict, crash = result.verdict, result.crash
+    return CrashResult(
         point=plan.point,
-        play=plan.play,
+        scenario=plan.scenario,
         occurrence=occurrence,
-        hit=death is not None,
+        hit=crash is not None,
         calls=verdict.calls,
         double_calls=verdict.double_calls,
         lost_contacts=verdict.lost_contacts,
-        attempts_burned=verdict.attempts_burned,
+        attempt_mismatches=verdict.attempt_mismatches,
         uncertain=verdict.uncertain,
-        open_calls=death.open_calls if death else 0,
+        open_calls=crash.open_calls if crash else 0,
         findings=verdict.findings,
-        logs=ending.logs,
+        logs=result.logs,
     )

@@ -1,7 +1,7 @@
-"""The two small plays every run repeats: who is called, how people and servers behave, what is planted in Redis.
+"""The two small scenarios that every run repeats: contacts, behaviour of people and services, settings.
 
-`campaign` makes every handler do everything it can. `memory` begins with a Redis the ledger has not met, which is what
-a lost memory looks like: calls are waited out and the campaigns rebuilt from the backend.
+`campaign` makes every handler do everything it can. `data_loss` starts with a Redis that is new to the ledger, as after
+a data loss: the dialer waits for calls it may have lost, and rebuilds the campaigns from the backend.
 """
 
 from __future__ import annotations
@@ -10,23 +10,21 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import count
-from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
-import streamdialer
-from streamdialer.config.settings import NAMES
 from streamdialer.model import DialMode
 from streamdialer.simulation import Campaign, CentreConfig, Contact, World, WorldConfig
-from streamdialer.simulation.world.outcomes import draw_course
+from streamdialer.simulation.child_environment import with_settings
+from streamdialer.simulation.world.outcomes import draw_call
 
-ScenarioName = Literal["campaign", "memory"]
-PLAYS: Final[tuple[ScenarioName, ...]] = ("campaign", "memory")
+ScenarioName = Literal["campaign", "data_loss"]
+SCENARIOS: Final[tuple[ScenarioName, ...]] = ("campaign", "data_loss")
 SPEED: Final = 100.0
 RING_S: Final = 30.0
-"""Of life."""
-LIFE: Final = WorldConfig(
+"""Seconds of life."""
+WORLD_CONFIG: Final = WorldConfig(
     human=0.35,
     machine=0.15,
     busy=0.15,
@@ -43,12 +41,12 @@ QUEUE, LATE_QUEUE, PREVIEW_QUEUE = "10", "20", "30"
 AGENTS: Final = {QUEUE: 6, LATE_QUEUE: 2, PREVIEW_QUEUE: 1}
 ADAPTIVE_CAMPAIGN: Final = 2
 LATE_CAMPAIGN: Final = 3
-"""Has a queue of its own: its calls go on whatever happens to the others', and their events end silent attempts."""
+"""Has its own queue: its calls go on independently, and their events end attempts that got none."""
 PREVIEW_CAMPAIGN: Final = 4
 PREVIEW_AGENT: Final = 1009
-"""The last of those `make_cast` adds."""
+"""The last agent that `build_fixture` adds."""
 FIRST_LATE: Final = 30
-LATE_AFTER_DEATH: Final = 2
+LATE_CONTACTS: Final = 2
 
 CAMPAIGNS: Final = {1: QUEUE, 2: QUEUE, LATE_CAMPAIGN: LATE_QUEUE, PREVIEW_CAMPAIGN: PREVIEW_QUEUE}
 MODES: Final[dict[int, DialMode]] = {ADAPTIVE_CAMPAIGN: "predictive", PREVIEW_CAMPAIGN: "preview"}
@@ -57,52 +55,52 @@ NO_NUMBER: Final = 20
 REFUSED: Final = 21
 """Its originate request is answered 404."""
 CUT: Final = 22
-"""Its call is placed, and the connection is cut instead of a reply."""
+"""Its call is placed, but the connection is cut instead of a reply."""
 TURNED_AWAY: Final = 23
 """Its first originate request is answered 503."""
 DUE: Final = 24
-"""Only the backend knows that it is due for a retry."""
+"""Due for a retry, but only the backend knows it."""
 WITHDRAWN: Final = 25
-"""Ready in Redis for long, and no longer pending in the backend."""
+"""Ready in Redis since long, but no longer pending in the backend."""
 SHOWN_DIALING, SHOWN_ANSWERED = 40, 41
+"""The backend shows a live call; Redis has lost it."""
 SHOWN_TO_AGENTS: Final = (50, 51, 52)
-"""Of the preview campaign; the last asks for a callback before anybody is shown it."""
-"""The backend shows their call as up, and Redis has forgotten it."""
-ASKING: Final = (2, 1)
-"""Campaign and contact of somebody who asks not to be called."""
+"""The contacts of the preview campaign; the last one asks for a callback before it is previewed."""
+DNC_CONTACT: Final = (2, 1)
+"""Campaign and contact of a person who asks not to be called."""
 LOG_IN: Final = ("dialer", "secret")
 
 
 class Fixture(msgspec.Struct, frozen=True):
-    """The world of a run, and what the judge must know of it."""
+    """The world of a run, and what the checks need to know about it."""
 
-    play: ScenarioName
+    scenario: ScenarioName
     world: World
     attempts_before: Mapping[int, int]
-    """Attempts the backend knew before the run; those without a key here were not remembered as attempts."""
+    """Attempts that the backend knew before the run, by contact; the ledger has no record of them."""
     remembered: frozenset[str]
-    """Attempts of before that the ledger takes up again."""
+    """Keys of earlier attempts that the ledger reconstructs."""
 
 
-def _people(play: ScenarioName) -> dict[int, int]:
+def _ordinary_contacts(scenario: ScenarioName) -> dict[int, int]:
     """Ordinary contacts: id -> campaign."""
-    several = 12 if play == "campaign" else 4
-    return {number: 1 + number % 2 for number in range(1, several + 1)} | {FIRST_LATE: LATE_CAMPAIGN}
+    count = 12 if scenario == "campaign" else 4
+    return {number: 1 + number % 2 for number in range(1, count + 1)} | {FIRST_LATE: LATE_CAMPAIGN}
 
 
-def _seed_with_everything(seed: int, people: Mapping[int, int]) -> int:
-    """The first seed from `seed` on with which the first calls of these people end in every way there is."""
+def _seed_with_all_outcomes(seed: int, people: Mapping[int, int]) -> int:
+    """The first seed from `seed` on that gives the first calls of these people all five outcomes."""
     for candidate in count(seed):
-        ends = {draw_course(LIFE, candidate, contact, 0, RING_S).outcome for contact in people}
-        if len(ends) == 5:
+        outcomes = {draw_call(WORLD_CONFIG, candidate, contact, 0, RING_S).outcome for contact in people}
+        if len(outcomes) == 5:
             return candidate
     raise AssertionError("unreachable")
 
 
-def make_cast(play: ScenarioName, seed: int) -> Fixture:
+def build_fixture(scenario: ScenarioName, seed: int) -> Fixture:
     """The same for the same seed."""
-    people = _people(play)
-    world = World(LIFE, _seed_with_everything(seed * 1000, _people("campaign")))
+    people = _ordinary_contacts(scenario)
+    world = World(WORLD_CONFIG, _seed_with_all_outcomes(seed * 1000, _ordinary_contacts("campaign")))
     for campaign, queue in CAMPAIGNS.items():
         world.add_campaign(
             Campaign(
@@ -121,31 +119,31 @@ def make_cast(play: ScenarioName, seed: int) -> Fixture:
             world.add_agent(number, queue)
             number += 1
     world.add_contacts(_contact(contact, campaign) for contact, campaign in people.items())
-    if play == "memory":
+    if scenario == "data_loss":
         recently = datetime.now(UTC).isoformat()
         for contact, status in ((SHOWN_DIALING, "dialing"), (SHOWN_ANSWERED, "answered")):
             shown = _contact(contact, 1)
             shown.status, shown.attempts, shown.last_attempt = status, 1, recently
             world.add_contacts([shown])
         return Fixture(
-            play, world, {}, frozenset(f"1:{contact}:1" for contact in (SHOWN_DIALING, SHOWN_ANSWERED))
+            scenario, world, {}, frozenset(f"1:{contact}:1" for contact in (SHOWN_DIALING, SHOWN_ANSWERED))
         )
     world.add_contacts([_contact(REFUSED, 1), _contact(CUT, 2), _contact(TURNED_AWAY, 1)])
     world.add_contacts(_contact(contact, PREVIEW_CAMPAIGN) for contact in SHOWN_TO_AGENTS)
-    without = _contact(NO_NUMBER, 1)
-    without.phone_number = ""
+    no_number = _contact(NO_NUMBER, 1)
+    no_number.phone_number = ""
     due = _contact(DUE, 2)
     due.status, due.attempts, due.last_attempt = "no_answer", 1, "2026-01-02T00:00:00Z"
     withdrawn = _contact(WITHDRAWN, 1)
     withdrawn.status = "do_not_call"
-    world.add_contacts([without, due, withdrawn])
-    return Fixture(play, world, {DUE: 1}, frozenset())
+    world.add_contacts([no_number, due, withdrawn])
+    return Fixture(scenario, world, {DUE: 1}, frozenset())
 
 
 def add_late_contacts(world: World) -> None:
-    """After a death: calls whose events end the attempts the dead left behind."""
-    known = max(contact for contact in world.contacts if FIRST_LATE <= contact < SHOWN_DIALING)
-    world.add_contacts(_contact(known + 1 + each, LATE_CAMPAIGN) for each in range(LATE_AFTER_DEATH))
+    """After a crash: calls whose events end the attempts that the crashed process left behind."""
+    last = max(contact for contact in world.contacts if FIRST_LATE <= contact < SHOWN_DIALING)
+    world.add_contacts(_contact(last + 1 + number, LATE_CAMPAIGN) for number in range(LATE_CONTACTS))
 
 
 def _contact(contact: int, campaign: int) -> Contact:
@@ -153,12 +151,12 @@ def _contact(contact: int, campaign: int) -> Contact:
 
 
 def centre_config() -> CentreConfig:
-    """As deployed: replies are held while the phone rings. The backend wants a log-in."""
+    """As deployed: replies are held while the phone rings, and the backend needs a log-in."""
     return CentreConfig(backend_username=LOG_IN[0], backend_password=LOG_IN[1])
 
 
-def child_environment(play: ScenarioName, urls: Mapping[str, str]) -> dict[str, str]:
-    """Our environment without settings of the user's, with those of the play; `urls` are settings by field name."""
+def child_environment(scenario: ScenarioName, urls: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the processes; `urls` are settings by field name."""
     settings: dict[str, str | float] = {
         **urls,
         "backend_username": LOG_IN[0],
@@ -167,8 +165,8 @@ def child_environment(play: ScenarioName, urls: Mapping[str, str]) -> dict[str, 
         "log_format": "text",
         "pacing_time_scale": SPEED,
         "ring_timeout_s": RING_S / SPEED,
-        "uncertain_margin_s": 5.0,  # a request may leave up to five seconds after its begin mark
-        "max_call_duration_s": 8.0 if play == "campaign" else 3.0,
+        "uncertain_margin_s": 5.0,  # a request may be sent up to five seconds after mark_sent
+        "max_call_duration_s": 8.0 if scenario == "campaign" else 3.0,
         "originate_timeout_s": 5.0,
         "dial_interval_s": 0.2,
         "retry_interval_s": 0.3,
@@ -179,7 +177,7 @@ def child_environment(play: ScenarioName, urls: Mapping[str, str]) -> dict[str, 
         "refill_interval_s": 0.2,
         "page_size": 5,
         "reservation_lease_s": 2.0,
-        "final_ttl_s": 86_400,  # the ledger stays whole, for the judge
+        "final_ttl_s": 86_400,  # the ledger stays complete, for the checks
         "sweep_interval_s": 0.05,
         "read_block_s": 0.1,
         "claim_min_idle_s": 0.6,
@@ -189,12 +187,4 @@ def child_environment(play: ScenarioName, urls: Mapping[str, str]) -> dict[str, 
         "preview_timeout_s": 1.0,
         "breaker_max_open_s": 0.5,
     }
-    ours = set(NAMES.values())
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ours and not name.startswith("STREAMDIALER_")
-    }
-    root = Path(streamdialer.__file__).resolve().parents[1]
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
-    return environment | {NAMES[field]: str(value) for field, value in settings.items()}
+    return with_settings(os.environ, settings)

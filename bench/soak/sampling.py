@@ -1,4 +1,4 @@
-"""One look at what a server, a replica and a producer use."""
+"""Takes one sample of the memory and the keys of a server, a replica and a producer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamdialer.errors import CannotBeDone
 
 
 def rss_of(pid: int) -> int:
-    """Resident memory of a process, bytes (Linux); raises CannotBeDone where /proc does not say."""
+    """Resident memory of a process, bytes (Linux only); raises CannotBeDone when /proc does not have it."""
     try:
         status = Path(f"/proc/{pid}/status").read_text("ascii")
     except OSError as error:
@@ -25,7 +25,7 @@ def rss_of(pid: int) -> int:
 
 
 async def shared_entries(client: Redis, keys: Keys, queues: list[str]) -> dict[str, int]:
-    """How many fields or members each structure has that all campaigns share."""
+    """Number of fields or members in each structure that all campaigns share."""
     hashes = [
         keys.directory,
         keys.waiting_ticks,
@@ -53,11 +53,11 @@ async def take_sample(
     *,
     at_s: float,
     campaigns: int,
-    alive: int,
-    replica: int,
-    producer: int,
+    active: int,
+    replica_pid: int,
+    producer_pid: int,
 ) -> Sample:
-    """`replica` and `producer` are process ids; raises CannotBeDone when one has ended."""
+    """Raises CannotBeDone when a process has ended."""
     memory: Any = await client.info("memory")
     keyspace: Any = (await client.info("keyspace")).get("db0", {"keys": 0, "expires": 0})
     shared = sum((await shared_entries(client, keys, queues)).values())
@@ -69,7 +69,7 @@ async def take_sample(
         keys_lasting=int(keyspace["keys"]) - int(keyspace["expires"]),
         keys_expiring=int(keyspace["expires"]),
         shared=shared,
-        per_alive=round(shared / max(1, alive), 2),
-        replica_rss=rss_of(replica),
-        producer_rss=rss_of(producer),
+        shared_per_campaign=round(shared / max(1, active), 2),
+        replica_rss=rss_of(replica_pid),
+        producer_rss=rss_of(producer_pid),
     )

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import anyio
 import msgspec
 import typer
+from redis.asyncio import Redis
 
-from streamdialer.cli.common import AsJson, echo, load_settings, print_fields, print_json, print_table
-from streamdialer.config.settings import Settings
+from streamdialer.broker.keys import Keys
+from streamdialer.cli.common import (
+    AsJson,
+    echo,
+    load_settings,
+    print_fields,
+    print_json,
+    print_rows,
+    with_redis,
+)
 from streamdialer.model import wire_id
 from streamdialer.operations.campaigns import (
     TOTALS,
@@ -23,7 +31,6 @@ from streamdialer.operations.campaigns import (
     read_campaign_id,
     set_campaign_status,
 )
-from streamdialer.operations.session import open_client
 
 MAX_UNCERTAIN: Final = 5
 CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
@@ -42,34 +49,23 @@ def register(app: typer.Typer) -> None:
 @commands.command("list", epilog="Example: streamdialer campaign list --json")
 def list_campaigns(ctx: typer.Context, as_json: AsJson = False) -> None:
     """All campaigns that Redis knows."""
-    rows = anyio.run(_rows, load_settings(ctx))
-    if as_json:
-        print_json(rows)
-        return
+    rows = with_redis(load_settings(ctx), _rows)
     columns = ["campaign", "status", "queue", "#ready", "#deferred", "#live", "#connected"]
     columns += [f"#{name.removesuffix('_calls').replace('_', ' ')}" for name in TOTALS]
-    print_table(
-        columns,
-        [
-            (
-                row.campaign_id,
-                row.status,
-                row.queue,
-                row.ready,
-                row.deferred,
-                row.live_calls,
-                row.connected_calls,
-                *row.totals.values(),
-            )
-            for row in rows
-        ],
-    )
+    cells = [
+        (
+            *(row.campaign_id, row.status, row.queue, row.ready, row.deferred),
+            *(row.live_calls, row.connected_calls, *row.totals.values()),
+        )
+        for row in rows
+    ]
+    print_rows(rows, columns, cells, as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer campaign show 1")
 def show(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> None:
     """One campaign: contacts, calls, agents, totals, the last decision."""
-    detail = anyio.run(_detail, load_settings(ctx), read_campaign_id(campaign))
+    detail = with_redis(load_settings(ctx), campaign_detail, read_campaign_id(campaign))
     if as_json:
         print_json(detail)
         return
@@ -115,8 +111,8 @@ def stop(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> N
 @commands.command(epilog="Example: streamdialer campaign cleanup 1")
 def cleanup(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> None:
     """Remove the keys of a finished campaign. Refused while calls are live."""
-    campaign_id = read_campaign_id(campaign)
-    anyio.run(_clean_up, load_settings(ctx), campaign_id)
+    campaign_id, settings = read_campaign_id(campaign), load_settings(ctx)
+    with_redis(settings, clean_up_campaign, settings, campaign_id)
     if as_json:
         print_json({"campaign_id": wire_id(campaign_id), "removed": True})
     else:
@@ -125,7 +121,7 @@ def cleanup(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -
 
 def _command(ctx: typer.Context, campaign: str, command: CampaignCommand, *, as_json: bool) -> None:
     campaign_id = read_campaign_id(campaign)
-    status = anyio.run(_set_status, load_settings(ctx), campaign_id, command)
+    status = with_redis(load_settings(ctx), set_campaign_status, campaign_id, command)
     if as_json:
         print_json({"campaign_id": wire_id(campaign_id), "status": status})
     else:
@@ -154,21 +150,5 @@ def _describe(detail: CampaignDetail) -> str:
     return ": ".join(filter(None, [decision.status, ", ".join(filter(None, parts))]))
 
 
-async def _rows(settings: Settings) -> list[CampaignRow]:
-    async with open_client(settings) as (client, keys):
-        return await campaign_rows(client, keys, await campaigns_known(client, keys))
-
-
-async def _detail(settings: Settings, campaign: str) -> CampaignDetail:
-    async with open_client(settings) as (client, keys):
-        return await campaign_detail(client, keys, campaign)
-
-
-async def _set_status(settings: Settings, campaign: str, command: CampaignCommand) -> str:
-    async with open_client(settings) as (client, keys):
-        return await set_campaign_status(client, keys, campaign, command)
-
-
-async def _clean_up(settings: Settings, campaign: str) -> None:
-    async with open_client(settings) as (client, keys):
-        await clean_up_campaign(client, keys, settings, campaign)
+async def _rows(client: Redis, keys: Keys) -> list[CampaignRow]:
+    return await campaign_rows(client, keys, await campaigns_known(client, keys))

@@ -91,13 +91,12 @@ def load_settings(ctx: typer.Context, **overrides: object) -> Settings:
 
 
 def with_redis(
-    ctx: typer.Context,
+    settings: Settings,
     work: Callable[Concatenate[Redis, Keys, P], Awaitable[T]],
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> T:
     """Runs `work` with a client and its key names and returns the result; raises Unreachable."""
-    settings = load_settings(ctx)
 
     async def run() -> T:
         async with open_client(settings) as (client, keys):

@@ -5,17 +5,22 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-import anyio
 import typer
 
-from streamdialer.cli.common import AsJson, echo, load_settings, print_fields, print_json, print_table
-from streamdialer.config.settings import Settings
+from streamdialer.cli.common import (
+    AsJson,
+    echo,
+    load_settings,
+    print_fields,
+    print_json,
+    print_table,
+    with_redis,
+)
 from streamdialer.errors import SettingsError
 from streamdialer.model import normalise_id
 from streamdialer.operations.campaigns import read_campaign_id
 from streamdialer.operations.contact_detail import ContactDetail, contact_detail
 from streamdialer.operations.eligibility import fetch_calling_hours
-from streamdialer.operations.session import open_client
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -42,7 +47,9 @@ def show(
         contact = normalise_id(contact)
     except ValueError as error:
         raise SettingsError(f"contact: {error}") from error
-    detail = anyio.run(_detail, load_settings(ctx), campaign, contact)
+    settings = load_settings(ctx)
+    hours = partial(fetch_calling_hours, settings, campaign)
+    detail = with_redis(settings, contact_detail, campaign, contact, hours)
     if as_json:
         print_json(detail)
         return
@@ -96,10 +103,3 @@ def _not_confirmed(detail: ContactDetail) -> str:
     if update is None:
         return "nothing: the backend is up to date"
     return update.status if update.attempts is None else f"{update.status}, attempt {update.attempts}"
-
-
-async def _detail(settings: Settings, campaign: str, contact: str) -> ContactDetail:
-    async with open_client(settings) as (client, keys):
-        return await contact_detail(
-            client, keys, campaign, contact, partial(fetch_calling_hours, settings, campaign)
-        )

@@ -71,7 +71,7 @@ class DemoView:
         kills = f", {killed} replicas killed" if killed else ""
         return (
             f"{seconds:.0f} s: {snapshot.total('final')} of {self._options.contacts} contacts final, "
-            f"{total.originates} calls placed, {total.answered} answered, {total.abandoned} abandoned, "
+            f"{total.originates} calls placed, {total.answered_by_person} answered, {total.abandoned} abandoned, "
             f"{snapshot.total('deferred')} waiting for a retry, {snapshot.agents['available']} agents free, "
             f"{snapshot.audit.double_dials} double dials{kills}"
         )
@@ -111,7 +111,7 @@ def _campaigns(snapshot: Snapshot, options: DemoOptions) -> Table:
             str(campaign.campaign_id),
             options.mode,
             "stuck" if is_stuck(campaign) else campaign.status,
-            *map(str, (campaign.ringing, campaign.connected, counts.answered if counts else 0)),
+            *map(str, (campaign.ringing, campaign.connected, counts.answered_by_person if counts else 0)),
             f"{counts.abandon_rate:.1%}" if counts else "",
             *map(str, (campaign.ready, campaign.deferred, campaign.final)),
         )

@@ -1,4 +1,4 @@
-"""`dnc`: the numbers nobody calls, in all campaigns."""
+"""`dnc`: the do-not-call list, numbers that no campaign calls."""
 
 from __future__ import annotations
 
@@ -28,10 +28,12 @@ from streamdialer.operations.session import open_client
 from streamdialer.rules.numbers import Number, read_number, read_strictly
 
 MAX_BAD_LINES: Final = 10
-Numbers = Annotated[list[str], typer.Argument(metavar="NUMBER…", help="With +, or as in --country.")]
+Numbers = Annotated[
+    list[str], typer.Argument(metavar="NUMBER…", help="With +, or as people write it in --country.")
+]
 Country = Annotated[
     str | None,
-    typer.Option(help="Whose numbers those without + are, such as CO; wins over STREAMDIALER_COUNTRY."),
+    typer.Option(help="Country of numbers without +, such as CO; wins over STREAMDIALER_COUNTRY."),
 ]
 commands = typer.Typer(
     no_args_is_help=True,
@@ -58,32 +60,32 @@ def register(app: typer.Typer) -> None:
 def add(
     ctx: typer.Context,
     numbers: Numbers,
-    reason: Annotated[str, typer.Option(help="Kept with the number.")] = "",
+    reason: Annotated[str, typer.Option(help="Saved with the number.")] = "",
     country: Country = None,
     as_json: AsJson = False,
 ) -> None:
-    """From now on no campaign calls these numbers; calls that are up go on."""
+    """Stop all campaigns from calling these numbers; live calls go on."""
     settings, wanted = _read_numbers(ctx, numbers, country, read_strictly)
     _print_statuses(anyio.run(_add, settings, wanted, f"by hand {reason}".strip()), as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer dnc remove +573001234567")
 def remove(ctx: typer.Context, numbers: Numbers, country: Country = None, as_json: AsJson = False) -> None:
-    """Contacts with these numbers that come from now on are called; those that were finished stay so."""
+    """Allow calls to these numbers for contacts loaded from now on; finished contacts stay finished."""
     settings, wanted = _read_numbers(ctx, numbers, country)
     _print_statuses(anyio.run(_remove, settings, wanted), as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer dnc check +573001234567 --json")
 def check(ctx: typer.Context, numbers: Numbers, country: Country = None, as_json: AsJson = False) -> None:
-    """Whether these numbers are on the list, since when and why."""
+    """Show whether these numbers are on the list, since when and why."""
     settings, wanted = _read_numbers(ctx, numbers, country)
     _print_statuses(anyio.run(_check, settings, wanted), as_json=as_json)
 
 
 @commands.command("list", epilog="Example: streamdialer dnc list --json > numbers.ndjson")
 def list_numbers(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """All numbers on the list, in no order, one per line: number, since when, why."""
+    """Print the whole list, in no order, one per line: number, since when, why."""
     anyio.run(_list, load_settings(ctx), as_json)
 
 
@@ -99,13 +101,13 @@ def import_file(
     ],
     country: Country = None,
     bad: Annotated[
-        Path | None, typer.Option(help="Write every line that has no number into this CSV file.")
+        Path | None, typer.Option(help="Write every line without a number to this CSV file.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List every number of a file; the same file again adds nothing. Exit code 1 when lines had no number."""
+    """Add every number of a file; a second import adds nothing. Exit code 1 when a line has no number."""
     settings = load_settings(ctx, country=country)
-    first: list[BadLine] = []
+    first_bad: list[BadLine] = []
     with ExitStack() as stack:
         try:
             source = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).open("rb"))
@@ -116,22 +118,25 @@ def import_file(
 
         def on_bad_line(line: BadLine) -> None:
             write_bad_line(line)
-            if len(first) < MAX_BAD_LINES:
-                first.append(line)
+            if len(first_bad) < MAX_BAD_LINES:
+                first_bad.append(line)
 
         on_progress = stack.enter_context(_progress_bar(source, size))
         result = anyio.run(_import, settings, source, on_bad_line, on_progress)
     if as_json:
-        print_json({**msgspec.to_builtins(result), "first_bad": first})
+        print_json({**msgspec.to_builtins(result), "first_bad": first_bad})
     else:
         echo(f"{result.lines} lines, {result.numbers} numbers, {result.added} new on the list")
         if result.without_country:
-            echo(f"{result.without_country} have no + and no --country: they are compared by their digits")
-        for line in first:
+            echo(
+                f"{result.without_country} have no + and no --country: they match contacts with exactly these digits"
+            )
+        for line in first_bad:
             echo(f"line {line.line}: {line.problem}: {line.text}")
     if result.bad:
         raise CannotBeDone(
-            f"{result.bad} lines have no number" + (f": {bad}" if bad else " (--bad FILE writes all)")
+            f"{result.bad} lines have no number"
+            + (f": {bad}" if bad else " (--bad FILE writes them to a file)")
         )
 
 
@@ -141,7 +146,7 @@ def _read_numbers(
     country: str | None,
     read: Callable[[str, str], Number] = read_number,
 ) -> tuple[Settings, list[Number]]:
-    """Raises SettingsError for the first that is no number."""
+    """Raises SettingsError for the first text that is not a number."""
     settings = load_settings(ctx, country=country)
     numbers = [read(raw, settings.country) for raw in raws]
     for raw, number in zip(raws, numbers, strict=True):
@@ -150,13 +155,16 @@ def _read_numbers(
     return settings, numbers
 
 
-def _print_statuses(found: list[NumberStatus], *, as_json: bool) -> None:
+def _print_statuses(statuses: list[NumberStatus], *, as_json: bool) -> None:
     if as_json:
-        print_json(found)
+        print_json(statuses)
         return
     print_table(
         ["number", "listed", "since", "why"],
-        [(one.number, "yes" if one.listed else "no", _instant(one.since_s), one.why) for one in found],
+        [
+            (status.number, "yes" if status.listed else "no", _instant(status.since_s), status.why)
+            for status in statuses
+        ],
     )
 
 
@@ -180,7 +188,7 @@ def _bad_line_writer(path: Path | None) -> Iterator[Callable[[BadLine], None]]:
 def _progress_bar(source: BinaryIO, size: int) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal; call it with the number of lines read."""
     bar = Progress(
-        TextColumn("Listing numbers"),
+        TextColumn("Importing numbers"),
         BarColumn(),
         TextColumn("{task.fields[lines]:,} lines"),
         TimeRemainingColumn(),

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import anyio
 import msgspec
 import typer
+from redis.asyncio import Redis
 
 from streamdialer.broker.connection import server_ms
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json
-from streamdialer.config.settings import Settings
+from streamdialer.broker.keys import Keys
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, with_redis
 from streamdialer.model import TickResult
 from streamdialer.operations.campaigns import read_campaign_id
 from streamdialer.operations.decisions import decisions, dial_status, explain
-from streamdialer.operations.session import open_client
 from streamdialer.operations.waiting_contacts import Waiting, describe, waiting_for
 
 
@@ -38,7 +37,7 @@ def explain_campaign(
 ) -> None:
     """Why each decision placed that many calls; first of all, why the campaign is not dialed. Times are UTC."""
     campaign = read_campaign_id(campaign)
-    read = anyio.run(_read, load_settings(ctx), campaign, last)
+    read = with_redis(load_settings(ctx), _read, campaign, last)
     first, *lines = explain(campaign, read.status, read.decisions, read.now_ms)
     if as_json:
         newest = read.decisions[0] if read.decisions else None
@@ -50,13 +49,12 @@ def explain_campaign(
         echo(line)
 
 
-async def _read(settings: Settings, campaign: str, last: int) -> _Read:
-    async with open_client(settings) as (client, keys):
-        status = await client.hget(keys.campaign(campaign), "status")
-        records, now_ms = await decisions(client, keys, campaign, last), await server_ms(client)
-        return _Read(
-            status=None if status is None else str(status),
-            decisions=records,
-            waiting=await waiting_for(client, keys, campaign, now_ms),
-            now_ms=now_ms,
-        )
+async def _read(client: Redis, keys: Keys, campaign: str, last: int) -> _Read:
+    status = await client.hget(keys.campaign(campaign), "status")
+    records, now_ms = await decisions(client, keys, campaign, last), await server_ms(client)
+    return _Read(
+        status=None if status is None else str(status),
+        decisions=records,
+        waiting=await waiting_for(client, keys, campaign, now_ms),
+        now_ms=now_ms,
+    )

@@ -11,7 +11,15 @@ from redis.asyncio import Redis
 from streamdialer.broker.connection import server_ms
 from streamdialer.broker.heartbeat import Replica, replicas
 from streamdialer.broker.keys import Keys
-from streamdialer.cli.common import AsJson, echo, print_fields, print_json, print_rows, with_redis
+from streamdialer.cli.common import (
+    AsJson,
+    echo,
+    load_settings,
+    print_fields,
+    print_json,
+    print_rows,
+    with_redis,
+)
 from streamdialer.operations.streams import pending_entries, stream_states
 from streamdialer.operations.streams import registered as registered_handlers
 
@@ -42,7 +50,7 @@ class Active(msgspec.Struct, frozen=True, kw_only=True):
 @commands.command(epilog="Example: streamdialer inspect active")
 def active(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Show what each replica is doing now: the oldest entries in progress of each stage."""
-    processes = with_redis(ctx, _replicas)
+    processes = with_redis(load_settings(ctx), _replicas)
     entries = [
         Active(replica=process.name, stage=name, entry=each.entry, subject=each.subject, for_s=each.for_s)
         for process in processes
@@ -60,7 +68,7 @@ def active(ctx: typer.Context, as_json: AsJson = False) -> None:
 @commands.command(epilog="Example: streamdialer inspect stats --json")
 def stats(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Show each process: memory, uptime, last heartbeat, entries handled since its start and per second."""
-    processes = with_redis(ctx, _replicas)
+    processes = with_redis(load_settings(ctx), _replicas)
     columns = ["process", "role", "host", "#pid", "#up s", "#MB", "#heartbeat s", "stage"]
     columns += ["#in progress", "#done", "#dead", "#retried", "#per s"]
     rows: list[tuple[object, ...]] = []
@@ -80,7 +88,7 @@ def stats(ctx: typer.Context, as_json: AsJson = False) -> None:
 @commands.command(epilog="Example: streamdialer inspect consumers")
 def consumers(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List the consumers of each stream, the entries they hold, and the seconds since they last asked for any."""
-    states = with_redis(ctx, stream_states)
+    states = with_redis(load_settings(ctx), stream_states)
     rows = [
         (state.stream, consumer.name, consumer.pending, f"{consumer.idle_s:.1f}")
         for state in states
@@ -104,7 +112,7 @@ def registered(as_json: AsJson = False) -> None:
 @commands.command(epilog="Example: streamdialer inspect streams")
 def streams(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Show each stream's length, groups, consumers, lag, pending entries and the age of the oldest."""
-    states = with_redis(ctx, stream_states)
+    states = with_redis(load_settings(ctx), stream_states)
     columns = ["stream", "#length", "#groups", "#consumers", "#lag", "#pending", "#oldest pending s"]
     rows = [
         (
@@ -128,7 +136,7 @@ def pending(
     as_json: AsJson = False,
 ) -> None:
     """List the entries that consumers hold, oldest first in each stream."""
-    entries = with_redis(ctx, pending_entries, count)
+    entries = with_redis(load_settings(ctx), pending_entries, count)
     columns = ["stream", "id", "consumer", "#idle s", "#deliveries"]
     rows = [(each.stream, each.id, each.consumer, f"{each.idle_s:.1f}", each.deliveries) for each in entries]
     print_rows(entries, columns, rows, as_json=as_json)

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import STREAMS, Keys, Stream
 from streamdialer.broker.purge import Purge
 from streamdialer.broker.scripts import Scripts
-from streamdialer.cli.common import AsJson, echo, print_json, progress, with_redis
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, progress, with_redis
 from streamdialer.errors import SettingsError
 
 
@@ -37,7 +37,7 @@ def purge(
         raise SettingsError(f"stream: got {stream!r}, takes {', '.join(STREAMS)}")
     if not yes:
         raise SettingsError(f"purge {name}: deletes its entries for good; add --yes to confirm")
-    deleted = with_redis(ctx, _purge, name)
+    deleted = with_redis(load_settings(ctx), _purge, name)
     if as_json:
         print_json({"stream": name, "deleted": deleted})
     else:

@@ -17,13 +17,13 @@ from streamdialer.errors import SettingsError
 from streamdialer.operations.campaigns import read_campaign_id
 from streamdialer.simulation.study.compare import Estimate, PolicyResult, compare
 from streamdialer.simulation.study.from_campaign import FittedScenario, fit_campaign
-from streamdialer.simulation.study.plots import can_plot, plot_standings
+from streamdialer.simulation.study.plots import plot_results, require_matplotlib
 from streamdialer.simulation.study.scenario import Scenario
-from streamdialer.simulation.study.scenarios import load_scenario, shipped
+from streamdialer.simulation.study.scenarios import load_scenario, shipped_scenarios
 
 BOUNDS: Final = ("oracle_rates", "oracle_agents")
-"""Printed beside every result."""
-COMPARED: Final = (
+"""Simulated and shown with every result."""
+COMPARED_POLICIES: Final = (
     "adaptive",
     "fixed",
     "fixed:mode=power,ratio=2",
@@ -51,50 +51,51 @@ def simulate(
     campaign: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="CAMPAIGN", help="Instead of a scenario: as this campaign's calls went."
+            "--from", metavar="CAMPAIGN", help="Instead of a scenario: fit one to this campaign's calls."
         ),
     ] = None,
-    agents: Annotated[int | None, typer.Option(min=1, help="Instead of the scenario's.")] = None,
+    agents: Annotated[int | None, typer.Option(min=1, help="Agents; replaces the scenario's.")] = None,
     answer_rate: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of calls a person answers, instead of its.")
+        float | None,
+        typer.Option(min=0, max=1, help="Share of calls that a person answers; replaces the scenario's."),
     ] = None,
     policy: Annotated[
         list[str] | None,
         typer.Option(help="`name` or `name:argument=value,…`: fixed, ticks, vicidial, adaptive. Repeatable."),
     ] = None,
-    hours: Annotated[float | None, typer.Option(min=0.01, help="Instead of the scenario's.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Days to simulate, each with other chances.")] = 3,
-    compare_all: Annotated[bool, typer.Option("--compare", help="All policies side by side.")] = False,
-    processes: Annotated[int, typer.Option(min=1, help="Days simulated at once.")] = 1,
+    hours: Annotated[
+        float | None, typer.Option(min=0.01, help="Length of the day; replaces the scenario's.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Days to simulate, each with other random draws.")] = 3,
+    compare_all: Annotated[bool, typer.Option("--compare", help="Compare all policies.")] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Days simulated at the same time.")] = 1,
     plot: Annotated[Path | None, typer.Option(help="Draw the result into this file (.png, .svg).")] = None,
-    list_all: Annotated[
-        bool, typer.Option("--list", help="The shipped scenarios, and nothing else.")
-    ] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="List the shipped scenarios and exit.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """How a policy would do: agents at work, and people who answered and found nobody.
+    """Simulate how a policy would do: occupancy of the agents, abandoned calls.
 
-    Nobody is called and no server is used. The last two rows are bounds: the adaptive rule told every true
-    chance, and a rule told when every agent will be free as well.
+    No real call is placed. Redis is read only with --from. Two of the rows are bounds: oracle_rates is the adaptive
+    rule with every true chance known, oracle_agents also knows when each agent will be free.
     """
     if list_all:
         _list(as_json)
         return
     if plot is not None:
-        can_plot()
-    now = None
+        require_matplotlib()
+    fitted = None
     if campaign is None:
         day = load_scenario(scenario or "base")
     elif scenario is not None:
-        raise SettingsError("--from: takes the place of a scenario; give one of them")
+        raise SettingsError("--from: replaces the scenario, give only one of them")
     else:
-        now = anyio.run(fit_campaign, load_settings(ctx), read_campaign_id(campaign), agents)
-        day = now.fit.scenario
-    day = _adjusted(day, agents, answer_rate, hours)
-    policies = [*(policy or ()), *(COMPARED if compare_all else () if policy else ("adaptive",)), *BOUNDS]
-    if now is not None:
-        policies = [now.policy, *policies]
-    policies = list(dict.fromkeys(policies))
+        fitted = anyio.run(fit_campaign, load_settings(ctx), read_campaign_id(campaign), agents)
+        day = fitted.fit.scenario
+    day = _adjust(day, agents, answer_rate, hours)
+    defaults = COMPARED_POLICIES if compare_all else () if policy else ("adaptive",)
+    policies = list(
+        dict.fromkeys([*([fitted.policy] if fitted else ()), *(policy or ()), *defaults, *BOUNDS])
+    )
     bar = Progress(
         TextColumn("simulating"),
         BarColumn(),
@@ -106,25 +107,34 @@ def simulate(
     )
     with bar:
         task = bar.add_task("days", total=len(policies) * seeds)
-        standings = compare(day, policies, range(seeds), processes=processes, done=lambda: bar.advance(task))
+        results = compare(
+            day, policies, range(seeds), processes=processes, on_day_done=lambda: bar.advance(task)
+        )
     if plot is not None:
-        plot_standings(standings, day.title or "simulated day", min(each.cap for each in day.campaigns), plot)
+        cap = min(campaign.cap for campaign in day.campaigns)
+        plot_results(results, day.title or "simulated day", cap, plot)
     if as_json:
-        print_json({"scenario": day, "fit": now, "policies": [_briefly(standing) for standing in standings]})
+        print_json(
+            {
+                "scenario": day,
+                "fit": fitted,
+                "policies": [_without_other_minutes(result) for result in results],
+            }
+        )
     else:
-        if now is not None:
-            _show_fit(now)
-        _show(day, standings, seeds)
+        if fitted is not None:
+            _show_fit(fitted)
+        _show(day, results, seeds)
 
 
 def _list(as_json: bool) -> None:
     if as_json:
-        print_json(shipped())
+        print_json(shipped_scenarios())
     else:
-        print_table(["scenario", "what it is"], shipped().items())
+        print_table(["scenario", "description"], shipped_scenarios().items())
 
 
-def _adjusted(
+def _adjust(
     scenario: Scenario, agents: int | None, answer_rate: float | None, hours: float | None
 ) -> Scenario:
     calls = scenario.calls
@@ -141,51 +151,44 @@ def _adjusted(
     )
 
 
-def _show_fit(now: FittedScenario) -> None:
-    calls, work = now.fit.scenario.calls, now.fit.scenario.work
+def _show_fit(fitted: FittedScenario) -> None:
+    calls, work = fitted.fit.scenario.calls, fitted.fit.scenario.work
     echo(
-        f"{now.fit.calls:,} calls on record: people answer {calls.human:.0%}, machines {calls.machine:.0%}, busy "
-        f"{calls.busy:.0%}, failed {calls.failed:.0%}; people let it ring {calls.answer_mean_s:.0f} s and talk "
-        f"{work.talk_mean_s:.0f} s, agents wrap up {work.wrap_up_mean_s:.0f} s. It is dialed by {now.policy}."
+        f"{fitted.fit.calls:,} calls on record: answered by a person {calls.human:.0%}, by a machine "
+        f"{calls.machine:.0%}, busy {calls.busy:.0%}, failed {calls.failed:.0%}; ring time until a person answers "
+        f"{calls.answer_mean_s:.0f} s, talk {work.talk_mean_s:.0f} s, wrap-up {work.wrap_up_mean_s:.0f} s. "
+        f"The campaign is dialed by {fitted.policy}."
     )
-    if now.fit.assumed:
-        echo(f"Not on record, so assumed: {', '.join(now.fit.assumed)}.")
+    if fitted.fit.assumed:
+        echo(f"Not on record, taken from the base scenario: {', '.join(fitted.fit.assumed)}.")
 
 
-def _briefly(standing: PolicyResult) -> PolicyResult:
-    """With the minute by minute course of the first seed only."""
-    first, *others = standing.days
+def _without_other_minutes(result: PolicyResult) -> PolicyResult:
+    """With the minutes of the first seed only."""
+    first, *others = result.days
     return msgspec.structs.replace(
-        standing, days=[first, *(msgspec.structs.replace(day, course=[]) for day in others)]
+        result, days=[first, *(msgspec.structs.replace(day, minutes=[]) for day in others)]
     )
 
 
-def _show(scenario: Scenario, standings: list[PolicyResult], seeds: int) -> None:
+def _show(scenario: Scenario, results: list[PolicyResult], seeds: int) -> None:
     days = "1 day" if seeds == 1 else f"{seeds} days"
     echo(f"{scenario.title or 'scenario'}: {scenario.agents} agents, {days} of {scenario.hours:g} hours")
+    headings = ("policy", "#occupancy %", "#talk share %", "#abandon rate %", "#days within cap %")
     print_table(
-        [
-            "policy",
-            "#at work %",
-            "#talk %",
-            "#abandoned %",
-            "#days in cap %",
-            "#worst ½ h %",
-            "#calls",
-            "#ringing",
-        ],
+        [*headings, "#worst ½ h %", "#calls", "#ringing"],
         [
             (
-                standing.policy,
-                _percent(standing.occupancy, 1),
-                _percent(standing.talk_share, 1),
-                _percent(standing.abandon_rate, 2),
-                f"{100 * standing.within_cap:.0f}",
-                _percent(standing.worst_half_hour, 1),
-                f"{standing.calls.mean:.0f}",
-                f"{standing.mean_ringing.mean:.1f}",
+                result.policy,
+                _percent(result.occupancy, 1),
+                _percent(result.talk_share, 1),
+                _percent(result.abandon_rate, 2),
+                f"{100 * result.within_cap:.0f}",
+                _percent(result.worst_half_hour, 1),
+                f"{result.calls.mean:.0f}",
+                f"{result.mean_ringing.mean:.1f}",
             )
-            for standing in standings
+            for result in results
         ],
     )
 

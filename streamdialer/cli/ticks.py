@@ -70,7 +70,7 @@ def result(
     as_json: AsJson = False,
 ) -> None:
     """Show the result of a tick, which is kept for an hour."""
-    _show_result(with_redis(ctx, stored_result, tick_id), as_json=as_json, fail=False)
+    _show_result(with_redis(load_settings(ctx), stored_result, tick_id), as_json=as_json, fail=False)
 
 
 def _show_result(outcome: TickResult, *, as_json: bool, fail: bool = True) -> None:

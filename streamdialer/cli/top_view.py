@@ -31,9 +31,9 @@ _MODES: Final = {
 def render(overview: Overview, *, width: int, height: int, trouble: str = "") -> RenderableType:
     """Fits into `width` and `height`; `trouble` says that the overview is old."""
     is_wide = width >= WIDE
-    alerts = [_alert(alert) for alert in overview.alarms[:MAX_ALERTS]]
-    if len(overview.alarms) > MAX_ALERTS:
-        alerts[-1] = Text(f"{len(overview.alarms) - MAX_ALERTS + 1} more alerts (--json shows them)", "red")
+    alerts = [_alert(alert) for alert in overview.alerts[:MAX_ALERTS]]
+    if len(overview.alerts) > MAX_ALERTS:
+        alerts[-1] = Text(f"{len(overview.alerts) - MAX_ALERTS + 1} more alerts (--json shows them)", "red")
     if trouble:
         alerts.insert(0, Text(trouble, "bold white on red"))
     max_replicas = MAX_REPLICAS + max(0, height - SHORT) // 3
@@ -125,7 +125,7 @@ def _status(campaign: CampaignOverview) -> Text:
 
 
 def _abandon_rate(campaign: CampaignOverview) -> Text:
-    rate = campaign.abandoning
+    rate = campaign.abandon_rate
     if rate is None:
         return Text("")
     return Text(f"{rate.rate:.1%}/{100 * rate.cap:.3g}%", "bold red" if rate.is_over_cap else "")

@@ -43,28 +43,28 @@ class Sweeper(BackgroundDuty):
             queue = await self._wakeups.queue_of(campaign)
             self._wakeups.queue(queue)
         attempts = _shorten(swept.attempts)
-        ATTEMPTS_ENDED.labels("no_event").inc(swept.expired)
-        ATTEMPTS_ENDED.labels("too_long").inc(swept.closed)
-        if swept.expired:
+        ATTEMPTS_ENDED.labels("no_event").inc(swept.no_event)
+        ATTEMPTS_ENDED.labels("too_long").inc(swept.too_long)
+        if swept.no_event:
             log.warning(
                 "attempts without any event were ended",
-                extra={"campaign": campaign, "count": swept.expired, "attempts": attempts},
+                extra={"campaign": campaign, "count": swept.no_event, "attempts": attempts},
             )
-        if swept.doubted:
+        if swept.orphaned:
             log.warning(
                 "calls were up when Redis lost its memory, and no event has come: held in doubt",
-                extra={"campaign": campaign, "count": swept.doubted, "attempts": attempts},
+                extra={"campaign": campaign, "count": swept.orphaned, "attempts": attempts},
             )
-        if swept.released or swept.unwanted or swept.promoted or swept.closed:
+        if swept.released or swept.offers_expired or swept.promoted or swept.too_long:
             log.info(
                 "swept",
                 extra={
                     "campaign": campaign,
                     "released": swept.released,
-                    "unwanted": swept.unwanted,
+                    "unwanted": swept.offers_expired,
                     "promoted": swept.promoted,
-                    "closed": swept.closed,
-                    "attempts": attempts if swept.closed else None,
+                    "closed": swept.too_long,
+                    "attempts": attempts if swept.too_long else None,
                 },
             )
         was_stalled = self._stalled.get(campaign) is not None

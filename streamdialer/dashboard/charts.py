@@ -43,7 +43,7 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
 
 def charts(campaign: CampaignOverview) -> list[Chart]:
     """Four charts; [] before there are two intervals."""
-    points = campaign.course
+    points = campaign.trend
     if len(points) < 2:
         return []
     placed, answered = _per_minute("calls"), _per_minute("answered")
@@ -58,14 +58,14 @@ def charts(campaign: CampaignOverview) -> list[Chart]:
 
 
 def _rates(campaign: CampaignOverview) -> Chart:
-    cap = campaign.abandoning.cap if campaign.abandoning else None
+    cap = campaign.abandon_rate.cap if campaign.abandon_rate else None
     lines: dict[str, Value] = {
         "answered": lambda point: point.answered / point.calls if point.calls else 0.0,
         "abandoned": lambda point: point.abandoned / point.answered if point.answered else 0.0,
     }
     if cap is not None:
         lines["cap"] = lambda _: cap
-    return _chart("Rates", campaign.course, lines, lambda value: percent(min(value, 1.0), 0), is_share=True)
+    return _chart("Rates", campaign.trend, lines, lambda value: percent(min(value, 1.0), 0), is_share=True)
 
 
 def _value(name: str) -> Value:

@@ -1,6 +1,6 @@
-"""The ledger: where every contact is and what every attempt came to.
+"""The ledger: the state of every contact and of every attempt.
 
-Each change is one Lua script with one typed stub.
+Each change is one Lua script with one typed stub, its only caller.
 """
 
 from streamdialer.ledger.backlog import BacklogLedger

@@ -1,4 +1,4 @@
-"""Typed stubs of what a campaign's list in the backend says: who has gone from it, and that it has ended."""
+"""Typed stubs of the scripts that act on a campaign's list in the backend: contacts missing from it, its end."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ class BacklogLedger:
         self._limits = limits
 
     async def remove_missing(self, campaign: str, asked_ms: int, contacts: Sequence[str]) -> int:
-        """Takes contacts out of the line whom the backend, asked at `asked_ms` or later (ledger's), shows as no longer
-        pending; how many of them are out. Whoever has been seen or told of since then stays."""
+        """Makes ready contacts final that the backend no longer lists as pending; how many of them are final.
+
+        The backend was asked at `asked_ms` (ledger ms) or later. Contacts listed or updated since then stay.
+        """
         names = self._keys.of_campaign(campaign)
         args: list[Argument] = [campaign, asked_ms, self._limits.final_ttl_ms, *contacts]
         return int(await self._scripts.run(REMOVE_MISSING, names, args))
 
-    async def publish_exhausted(self, campaign: str) -> Literal["announced", "told", "not_over"]:
-        """Publishes `campaign:exhausted:{id}` once, unless somebody is still to be called or being called.
+    async def publish_exhausted(self, campaign: str) -> Literal["published", "already_published", "not_over"]:
+        """Publishes `campaign:exhausted:{id}` once, when every contact is final and the backend knows it.
 
-        Nor while news waits for the backend. To be asked when its list has just been read to the end and showed nobody
-        new.
+        Call it when the backend's list has just been read to its end and had no new contact.
         """
-        answer: Literal["announced", "told", "not_over"] = await self._scripts.run(
+        answer: Literal["published", "already_published", "not_over"] = await self._scripts.run(
             PUBLISH_EXHAUSTED, self._keys.of_campaign(campaign), [campaign, CHANNEL, self._limits.deadline_ms]
         )
         return answer

@@ -1,4 +1,4 @@
-"""Typed stub of the script that notes callbacks."""
+"""Typed stub of the script that schedules callbacks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ CallbackStatus = Literal[
 
 
 class CallbackLedger:
-    """Which contacts asked to be called, and when."""
+    """Schedules callbacks."""
 
     def __init__(self, scripts: Scripts, keys: Keys, grace_ms: int) -> None:
-        """`grace_ms` is how long a due callback is kept for the agent who was asked for."""
+        """A due callback is for the requested agent alone during `grace_ms`."""
         self._scripts = scripts
         self._keys = keys
         self._grace_ms = grace_ms
@@ -35,10 +35,10 @@ class CallbackLedger:
         compared: str = "",
         row: LoadRow | None = None,
     ) -> CallbackStatus:
-        """The contact is to be called at `at_ms` (server's ms); of several requests the last written counts.
+        """Schedules a call to the contact at `at_ms` (server's ms). The request written last counts.
 
-        `entry` is the request's id in `events`; `agent` and `phone_number` may be ''. `compared` is the number as it is
-        compared. `row` is what the backend says of the contact, where the answer without it was "unknown_contact".
+        `entry` is the request's id in `events`. `compared` is `phone_number` in the form in which numbers are compared.
+        Pass `row`, the contact as the backend shows it, after the answer "unknown_contact".
         """
         args: list[Argument] = [
             campaign,

@@ -1,4 +1,4 @@
-"""Typed stubs of the scripts that move contacts and attempts; each is the only caller of its script."""
+"""Typed stubs of the scripts that change a campaign's contacts and attempts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from streamdialer.broker.scripts import Argument, Script, Scripts
 from streamdialer.ledger.event_facts import CallFact
 from streamdialer.ledger.script_args import json_args
 from streamdialer.ledger.types import (
-    BeginStatus,
     ClaimRequest,
     ClaimResult,
-    CleanupStatus,
+    DeleteStatus,
     EventResult,
     Limits,
     LoadResult,
     LoadRow,
+    MarkSentStatus,
     SettleStatus,
     SweepResult,
 )
@@ -56,7 +56,7 @@ _PACKAGE: Final = "streamdialer.ledger"
 )
 ANSWER_TTL_MS: Final = 300_000
 DELETE_BATCH: Final = 1000
-"""Contacts of an ended campaign that one script removes: it keeps the server for some tens of milliseconds."""
+"""Contacts of an ended campaign that one script call removes: it blocks the server for some tens of milliseconds."""
 
 
 class CampaignLedger:
@@ -67,8 +67,8 @@ class CampaignLedger:
         self._keys = keys
         self._limits = limits
 
-    async def register(self, campaign: str, queue: str, pacing: str, before: str) -> bool:
-        """Notes the campaign's queue and pacing; False when it was in another queue than `before`."""
+    async def register(self, campaign: str, queue: str, pacing: str, previous: str) -> bool:
+        """Stores the campaign's queue and pacing; False when the campaign is in another queue than `previous`."""
         keys = self._keys
         answer = await self._scripts.run(
             REGISTER_CAMPAIGN,
@@ -76,10 +76,10 @@ class CampaignLedger:
                 *keys.of_campaign(campaign),
                 keys.queue_campaigns(queue),
                 keys.queue_pacing(queue),
-                keys.queue_campaigns(before),
-                keys.queue_pacing(before),
+                keys.queue_campaigns(previous),
+                keys.queue_pacing(previous),
             ],
-            [campaign, queue, pacing, before],
+            [campaign, queue, pacing, previous],
         )
         return str(answer) == "ok"
 
@@ -91,9 +91,9 @@ class CampaignLedger:
         country: str = "",
         hours: Hours | None = None,
     ) -> LoadResult:
-        """Makes contacts ready that the ledger does not know yet; whose hours are closed wait for them.
+        """Makes contacts ready that the ledger does not know yet; outside their calling hours they are deferred.
 
-        Local numbers are of `country`.
+        `country` is the country of local numbers, '' when it is not known.
         """
         limits = self._limits
         args: list[Argument] = [campaign, max_attempts, limits.final_ttl_ms, country, hours_argument(hours)]
@@ -109,16 +109,12 @@ class CampaignLedger:
         answer = await self._scripts.run(LOAD_CONTACTS, self._keys.of_contacts(campaign), args)
         return msgspec.json.decode(answer, type=LoadResult)
 
-    async def reserve_contacts(self, campaign: str, queue: str, wanted: ClaimRequest) -> ClaimResult:
-        """Reserves contacts and appends their calls, if everything still allows it."""
-        with tracing.span("claim", campaign=campaign):
-            return await self._claim(campaign, queue, wanted)
-
-    async def _claim(self, campaign: str, queue: str, wanted: ClaimRequest) -> ClaimResult:
+    async def reserve_contacts(self, campaign: str, queue: str, request: ClaimRequest) -> ClaimResult:
+        """Reserves ready contacts and appends their calls, as far as everything allows it."""
         keys, limits = self._keys, self._limits
         names = [
             *keys.of_campaign(campaign),
-            keys.answer(campaign, wanted.token),
+            keys.answer(campaign, request.token),
             keys.stream("calls"),
             keys.api,
             keys.queue_free(queue),
@@ -129,50 +125,54 @@ class CampaignLedger:
             keys.trunks,
             keys.agent_callbacks(campaign),
         ]
-        for other in wanted.others:
+        for other in request.others:
             names += [keys.reserved(other), keys.dialing(other)]
-        names += wanted.pace.live_calls(keys)
-        told = json_args(
-            token=wanted.token,
-            level=wanted.level,
-            free=wanted.free_agents,
-            per_agent=wanted.calls_per_agent,
-            most_live=wanted.max_concurrent,
-            batch=wanted.batch,
+        names += request.rate_limits.live_calls(keys)
+        args = json_args(
+            token=request.token,
+            level=request.level,
+            free_agents=request.free_agents,
+            calls_per_agent=request.calls_per_agent,
+            max_concurrent=request.max_concurrent,
+            batch=request.batch,
             lease_ms=limits.lease_ms,
-            open_until="" if wanted.open_until_ms is None else str(wanted.open_until_ms),
-            max_attempts=wanted.retry.max_attempts,
-            plan=wanted.retry.encoded(),
+            open_until="" if request.open_until_ms is None else str(request.open_until_ms),
+            max_attempts=request.retry.max_attempts,
+            retry_plan=request.retry.encoded(),
             events_required=limits.events_required,
-            answer_ms=ANSWER_TTL_MS,
+            answer_ttl_ms=ANSWER_TTL_MS,
             deadline_ms=limits.deadline_ms,
-            queue_level=wanted.queue_level,
+            queue_level=request.queue_level,
             max_age_ms=limits.pending_check_after_ms,
-            hours=wanted.hours,
-            hours_mark=wanted.hours_mark,
-            caps=wanted.caps.encoded(),
-            pace=wanted.pace,
-            others=list(wanted.others.items()),
+            hours=request.hours,
+            hours_fingerprint=request.hours_fingerprint,
+            caps=request.caps.encoded(),
+            rate_limits=request.rate_limits,
+            others=list(request.others.items()),
             trace=tracing.current_traceparent(),
         )
-        answer = await self._scripts.run(RESERVE_CONTACTS, names, [campaign, told])
+        with tracing.span("claim", campaign=campaign):
+            answer = await self._scripts.run(RESERVE_CONTACTS, names, [campaign, args])
         return msgspec.json.decode(answer, type=ClaimResult)
 
-    async def recheck_deferred(self, campaign: str, hours: Hours | None, most: int) -> tuple[int, bool]:
-        """Looks at `most` of those that wait, whether hours or caps still keep them from being called.
+    async def recheck_deferred(self, campaign: str, hours: Hours | None, batch: int) -> tuple[int, bool]:
+        """Checks `batch` deferred contacts again after a change of hours or caps (`ClaimResult.recheck`).
 
-        How many are ready now, and whether there is more to look at (at first, `Claimed.again`).
+        How many are ready now, and whether there are more to check.
         """
         names = [*self._keys.of_campaign(campaign), self._keys.call_history]
         ready, is_more = await self._scripts.run(
-            RECHECK_DEFERRED, names, [campaign, most, hours_argument(hours)]
+            RECHECK_DEFERRED, names, [campaign, batch, hours_argument(hours)]
         )
         return int(ready), bool(is_more)
 
-    async def mark_sent(self, attempt: Attempt, run: str, open_until: str) -> BeginStatus:
-        """Marks the attempt as sent; only "ok" and "again" allow the request to leave."""
-        kept = tracing.sampled_traceparent()
-        answer: BeginStatus = await self._scripts.run(
+    async def mark_sent(self, attempt: Attempt, run: str, open_until: str) -> MarkSentStatus:
+        """Marks the attempt as sent. Send its request only after "ok" and "again".
+
+        `run` names this try to send; `open_until` is the end of the calling window, '' for none.
+        """
+        trace = tracing.sampled_traceparent()
+        answer: MarkSentStatus = await self._scripts.run(
             MARK_SENT,
             [
                 *self._keys.of_campaign(attempt.campaign),
@@ -188,7 +188,7 @@ class CampaignLedger:
                 open_until,
                 self._limits.deadline_ms,
                 "1" if self._limits.is_idempotent else "0",
-                *([kept] if kept else []),
+                *([trace] if trace else []),
             ],
         )
         return answer
@@ -196,7 +196,7 @@ class CampaignLedger:
     async def settle_originate(
         self, attempt: Attempt, *, verdict: str, call_id: str, hold: str, retry_after_s: float
     ) -> SettleStatus:
-        """Draws the consequences of the originate reply."""
+        """Applies the reply to an originate request."""
         limits = self._limits
         answer: SettleStatus = await self._scripts.run(
             SETTLE_ORIGINATE,
@@ -219,7 +219,7 @@ class CampaignLedger:
     async def apply_call_event(self, event: CallEvent, fact: CallFact, queue: str, entry: str) -> EventResult:
         """Adds an event's fact to the attempt it belongs to.
 
-        `queue` is where its agent is looked for ('' is nowhere), `entry` the event's id in the stream.
+        `queue` is the queue of its agent ('' for none), `entry` the event's id in the stream.
         """
         keys = self._keys
         answer = await self._scripts.run(
@@ -251,18 +251,18 @@ class CampaignLedger:
         )
         return EventResult(*answer)
 
-    async def due_campaigns(self, most: int) -> list[str]:
-        """Campaigns that need a sweep now, the longest overdue first."""
+    async def due_campaigns(self, limit: int) -> list[str]:
+        """Campaigns that need a sweep now, the longest overdue first; at most `limit`."""
         return list(
             await self._scripts.run(
                 DUE_CAMPAIGNS,
                 [self._keys.sweep_schedule, self._keys.server],
-                [most, self._limits.deadline_ms],
+                [limit, self._limits.deadline_ms],
             )
         )
 
     async def sweep(self, campaign: str, batch: int) -> SweepResult:
-        """Does what has become due: leases, deadlines, retries, tombstones."""
+        """Does what has become due: reservations, offers, deadlines, retries, removals."""
         limits = self._limits
         answer = await self._scripts.run(
             SWEEP_CAMPAIGN,
@@ -282,8 +282,8 @@ class CampaignLedger:
         )
         return msgspec.json.decode(answer, type=SweepResult)
 
-    async def delete(self, campaign: str, queue: str) -> CleanupStatus:
-        """Removes every key of a finished campaign; refuses while calls are live or the backend is behind."""
+    async def delete(self, campaign: str, queue: str) -> DeleteStatus:
+        """Removes every key of an ended campaign; refuses while calls are live or updates wait for the backend."""
         keys = self._keys
         names = [
             *keys.of_campaign(campaign),
@@ -299,7 +299,7 @@ class CampaignLedger:
             keys.agent_callbacks(campaign),
         ]
         while True:
-            answer: CleanupStatus | Literal["more"] = await self._scripts.run(
+            answer: DeleteStatus | Literal["more"] = await self._scripts.run(
                 DELETE_CAMPAIGN, names, [campaign, DELETE_BATCH]
             )
             if answer != "more":

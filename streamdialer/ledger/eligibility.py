@@ -1,4 +1,4 @@
-"""Typed stub of the script that says what keeps a contact in the line from being called."""
+"""Typed stub of the script that says why a ready contact may not be called."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class Ineligibility(msgspec.Struct, frozen=True):
     """Why a contact may not be called now."""
 
     reason: str = ""
-    """'' when it may."""
-    due_ms: float | None = msgspec.field(name="due", default=None)
-    """Until when, by the server's own time; None is for good."""
+    """'' when it may be called."""
+    due_ms: float | None = None
+    """Until when, server's ms; None: for good."""
     detail: str | None = None
 
 
 async def check_eligibility(
     client: Redis, keys: Keys, campaign: str, contact: str, hours: Hours | None
 ) -> Ineligibility:
-    """By the caps and attempts the campaign was last dialed with, and by these hours; raises redis.RedisError."""
+    """Judges by the last claim's caps and attempts and by `hours`. Raises redis.RedisError."""
     names = [*keys.of_campaign(campaign), keys.dnc, keys.call_history]
     answer = await client.eval(
         CHECK_ELIGIBILITY.source, len(names), *names, campaign, contact, hours_argument(hours)

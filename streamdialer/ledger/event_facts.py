@@ -1,4 +1,4 @@
-"""What a call event says of its attempt, in the ledger's few words (pure)."""
+"""What a call event says about its attempt, as a fact of the ledger (pure)."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ class CallFact(msgspec.Struct, frozen=True):
     fact: Fact
     disposition: str = ""
     cause: str = ""
-    """`sip:486` or `q850:17`, of a failed call whose producer says it."""
+    """`sip:486` or `q850:17`, where the event of a failed call has it."""
 
 
 def disposition_of(raw: str, default: str) -> str:
-    """The ledger's word for a disposition; words we do not know count as `default`."""
+    """The ledger's word for a disposition; an unknown word counts as `default`."""
     return _DISPOSITIONS.get(raw.strip().lower().replace("-", "_").replace(" ", "_"), default)
 
 
 def fact_of(event: CallEvent) -> CallFact:
-    """The contract's table of call events as facts."""
+    """The fact of a call event, by the contract's table."""
     match event.type:
         case "call_ringing":
             return CallFact("r")
@@ -65,6 +65,6 @@ def fact_of(event: CallEvent) -> CallFact:
             if disposition == "abandoned":
                 return CallFact("b")
             cause = cause_of(event.cause)
-            if disposition == "failed":  # says the least: its cause may say more
+            if disposition == "failed":  # the cause may say more
                 disposition = KIND_OF.get(cause, "failed")
             return CallFact("x", disposition, cause)

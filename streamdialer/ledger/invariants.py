@@ -1,4 +1,4 @@
-"""Typed stub of the script that looks whether what must be true of a campaign in every instant is true."""
+"""Typed stub of the script that checks what must always be true of a campaign."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ CONTACTS_PER_STATE: Final = 5
 
 
 class Violation(msgspec.Struct, frozen=True, array_like=True):
-    """Something that must not be."""
+    """An invariant that does not hold."""
 
     invariant: str
+    """One of those in `lua/check_invariants.lua`."""
     contact: str
-    """'' when it is of the campaign as a whole."""
+    """'' for the campaign as a whole."""
     detail: str
 
 
 class InvariantReport(msgspec.Struct, frozen=True):
-    """What one look at a campaign has found."""
+    """What one check of a campaign found."""
 
     checked: dict[str, int]
-    """How often each invariant was looked at, by name."""
+    """Number of checks by invariant."""
     broken: list[Violation] = []
 
 
 async def check_campaign(scripts: Scripts, keys: Keys, campaign: str) -> InvariantReport:
-    """One look, of a bounded number of contacts; the ledger is not changed by it."""
+    """Checks some contacts of each state; changes nothing."""
     answer = await scripts.run(CHECK_INVARIANTS, keys.of_campaign(campaign), [campaign, CONTACTS_PER_STATE])
     return msgspec.json.decode(answer, type=InvariantReport)

@@ -1,4 +1,4 @@
-"""What Redis holds, read for the metrics: a few read-only scripts, bounded however many campaigns there are."""
+"""Reads what Redis holds, for the metrics: a few read-only scripts, bounded for any number of campaigns."""
 
 from __future__ import annotations
 

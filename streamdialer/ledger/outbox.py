@@ -1,4 +1,4 @@
-"""Typed stubs of the transactional outbox: what the backend does not know yet, newest state per contact."""
+"""Typed stubs of the transactional outbox: the newest state of each contact that the backend does not know yet."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ LEASE_UPDATE, ACK_UPDATE = (Script("streamdialer.ledger", name) for name in ("le
 
 
 class Outbox:
-    """One deliverer per contact at a time; a lost lease is noticed and mended."""
+    """One worker at a time delivers a contact's state; a lost lease is noticed and mended."""
 
-    def __init__(self, scripts: Scripts, keys: Keys, tombstone_ms: int, lease_ms: int) -> None:
-        """`lease_ms` is as long as an entry is silent before it is taken over: the new owner need not wait."""
+    def __init__(self, scripts: Scripts, keys: Keys, final_ttl_ms: int, lease_ms: int) -> None:
+        """`lease_ms` is the idle time after which an entry is taken over: its new owner need not wait."""
         self._scripts = scripts
         self._keys = keys
-        self._tombstone_ms = tombstone_ms
+        self._final_ttl_ms = final_ttl_ms
         self._lease_ms = lease_ms
 
     async def lease(self, campaign: str, contact: str, token: str) -> Update | Literal["none", "busy"]:
-        asked = ["1"] if tracing.is_enabled() else []
+        with_trace = ["1"] if tracing.is_enabled() else []
         answer = await self._scripts.run(
-            LEASE_UPDATE, self._keys.of_campaign(campaign), [campaign, contact, token, self._lease_ms, *asked]
+            LEASE_UPDATE,
+            self._keys.of_campaign(campaign),
+            [campaign, contact, token, self._lease_ms, *with_trace],
         )
         if answer == "none" or answer == "busy":
             return "none" if answer == "none" else "busy"
@@ -34,10 +36,10 @@ class Outbox:
     async def acknowledge(
         self, campaign: str, contact: str, token: str, version: int
     ) -> Literal["done", "newer", "lost"]:
-        """The backend has this version, or will never take it."""
+        """Notes that the backend has this version, or will never take it."""
         answer: Literal["done", "newer", "lost"] = await self._scripts.run(
             ACK_UPDATE,
             self._keys.of_campaign(campaign),
-            [campaign, contact, token, version, self._tombstone_ms],
+            [campaign, contact, token, version, self._final_ttl_ms],
         )
         return answer

@@ -1,4 +1,4 @@
-"""Typed stubs of the scripts of preview mode: a contact is shown to one agent, who takes or skips it."""
+"""Typed stubs of the scripts of preview mode: one agent is offered a contact and accepts or skips it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
-from streamdialer.ledger.rate_limits import NO_PACE, RateLimits
+from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.script_args import json_args
 from streamdialer.ledger.types import Limits
 from streamdialer.ledger.zone_hours import Hours, MissingHours
@@ -22,37 +22,36 @@ OFFER_PREVIEW, ACCEPT_PREVIEW, SKIP_PREVIEW = (
     Script(_PACKAGE, name) for name in ("offer_preview", "accept_preview", "skip_preview")
 )
 SCAN_BATCH: Final = 500
-"""Most contacts of the line that one request looks at."""
-ANSWERS_TTL_MS: Final = 1000
-"""About how many entries previews keep, as `lua/lib/preview.lua` does."""
+"""Most ready contacts that one request examines."""
+PREVIEWS_MAXLEN: Final = 1000
+"""About how many entries the stream keeps; the same number as in `lua/lib/preview.lua`."""
 
 
 class PreviewLimits(msgspec.Struct, frozen=True):
-    """What the campaign's settings say of its calls."""
+    """What the campaign's settings say about its calls."""
 
     open_until_ms: int | None
     retry: RetryPlan
     max_concurrent: int
     hours: Hours | None = None
     caps: Caps = NO_CAPS
-    pace: RateLimits = NO_PACE
+    rate_limits: RateLimits = NO_RATE_LIMITS
 
 
 class PreviewMissing(msgspec.Struct, frozen=True):
-    """What an offer or a call needs to know first: hours of the contacts, or whether they are still pending."""
+    """What an offer or a call needs first; ask again with it."""
 
     ledger_ms: int
-    """Ledger ms."""
     server_ms: int
-    """Server's own time, ms."""
     missing: MissingHours | None = None
     stale: list[str] = []
+    """Contacts the backend may not show as pending any more."""
     trunk_changed: bool = False
-    """The campaigns on the trunk are not those of the terms."""
+    """The trunk's members in the rate limits are out of date."""
 
 
 class PreviewLedger:
-    """Which contact is shown to which agent; `entry` is always the id of the agent's event."""
+    """Which contact is offered to which agent; `entry` is always the id of the agent's event in the stream."""
 
     def __init__(self, scripts: Scripts, keys: Keys, limits: Limits, offer_ms: int) -> None:
         """An agent has `offer_ms` to answer."""
@@ -62,12 +61,13 @@ class PreviewLedger:
         self._offer_ms = offer_ms
 
     async def offer(self, event: PreviewEvent, entry: str, terms: PreviewLimits) -> str | PreviewMissing:
-        """Shows the agent a contact, whose id is returned; '' when there is none. Previews tell either.
+        """Offers the agent a contact; its id, '' when there is none, or what is missing.
 
-        Or what has to be known before; then it is to be asked again."""
+        An entry in previews says the same to the agent's program.
+        """
         keys, limits = self._keys, self._limits
         names = [*keys.of_campaign(event.campaign_id), keys.answer(event.campaign_id, entry)]
-        told = json_args(
+        args = json_args(
             agent=event.agent_id,
             entry=entry,
             open_until="" if terms.open_until_ms is None else str(terms.open_until_ms),
@@ -87,43 +87,44 @@ class PreviewLedger:
             keys.call_history,
             keys.agent_callbacks(event.campaign_id),
         ]
-        what, answer = await self._scripts.run(OFFER_PREVIEW, names, [event.campaign_id, told])
+        what, answer = await self._scripts.run(OFFER_PREVIEW, names, [event.campaign_id, args])
         return str(answer) if what == "offered" else msgspec.json.decode(answer, type=PreviewMissing)
 
     async def accept(self, event: PreviewEvent, entry: str, terms: PreviewLimits) -> str | PreviewMissing:
-        """Reserves the shown contact and appends its call: "reserved", or why not (previews tell that).
+        """Reserves the offered contact and appends its call: "reserved", the reason why not, or what is missing.
 
-        Or what has to be known before; then it is to be asked again."""
+        An entry in previews says the reason to the agent's program.
+        """
         keys, limits = self._keys, self._limits
         names = [*keys.of_campaign(event.campaign_id), keys.stream("calls"), keys.previews, keys.api]
-        names += [keys.dnc, keys.call_history, keys.trunks, *terms.pace.live_calls(keys)]
-        told = json_args(
+        names += [keys.dnc, keys.call_history, keys.trunks, *terms.rate_limits.live_calls(keys)]
+        args = json_args(
             agent=event.agent_id,
             contact=event.contact_id,
             entry=entry,
             open_until="" if terms.open_until_ms is None else str(terms.open_until_ms),
             max_attempts=terms.retry.max_attempts,
-            plan=terms.retry.encoded(),
-            most_live=terms.max_concurrent,
+            retry_plan=terms.retry.encoded(),
+            max_concurrent=terms.max_concurrent,
             lease_ms=limits.lease_ms,
             events_required=limits.events_required,
             deadline_ms=limits.deadline_ms,
             hours=terms.hours,
             caps=terms.caps.encoded(),
-            pace=terms.pace,
+            rate_limits=terms.rate_limits,
             trace=tracing.current_traceparent(),
         )
-        what, answer = await self._scripts.run(ACCEPT_PREVIEW, names, [event.campaign_id, told])
+        what, answer = await self._scripts.run(ACCEPT_PREVIEW, names, [event.campaign_id, args])
         return str(answer) if what == "answered" else msgspec.json.decode(answer, type=PreviewMissing)
 
     async def skip(self, event: PreviewEvent, entry: str) -> str:
-        """Puts the shown contact back, behind the others of its priority: "skipped", or why not."""
+        """Makes the offered contact ready, behind the others of its priority: "skipped", or the reason why not."""
         names = [*self._keys.of_campaign(event.campaign_id), self._keys.previews]
         args = [event.campaign_id, event.agent_id, event.contact_id, entry, event.reason]
         return str(await self._scripts.run(SKIP_PREVIEW, names, args))
 
     async def refuse(self, event: PreviewEvent, entry: str, reason: str, detail: str) -> None:
-        """Tells the agent what stands against it before the ledger was asked."""
+        """Says in previews why the request was refused before it came to the ledger."""
         kind = "preview_none" if event.type == "preview_requested" else "preview_refused"
         fields: dict[Any, Any] = {
             "type": kind,
@@ -133,4 +134,4 @@ class PreviewLedger:
             "request": entry,
             "data": msgspec.json.encode({"reason": reason, "detail": detail}).decode(),
         }
-        await self._scripts.client.xadd(self._keys.previews, fields, maxlen=ANSWERS_TTL_MS)
+        await self._scripts.client.xadd(self._keys.previews, fields, maxlen=PREVIEWS_MAXLEN)

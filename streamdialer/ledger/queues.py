@@ -1,4 +1,4 @@
-"""Typed stubs of the scripts that know a queue: its agents, and the campaigns that share them."""
+"""Typed stubs of the scripts of a queue: its agents, and the campaigns that share them."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ class CampaignState(msgspec.Struct, frozen=True):
     id: str
     status: str
     ready: int
-    """Without callbacks that stand aside until the agent who was asked for is free."""
+    """Without callbacks that are set aside until their agent is free."""
     placed: int
     """Reserved, sent and ringing calls."""
     connected: int
     served: int
-    """When it was last given calls, Redis ms."""
+    """When it last got calls, ledger ms."""
     pacing: str
-    """JSON written by `CampaignLedger.register`."""
+    """JSON stored by `CampaignLedger.register`."""
     held: bool
     """The Dialer API asked this campaign to wait."""
     ringing: list[int] = []
-    """When each reserved, sent or ringing call was placed, ms; only where adaptive pacing asked."""
+    """When each reserved, sent or ringing call was placed, ledger ms; only for adaptive pacing."""
     people: int = 0
-    """Calls answered by a person within the window of the abandon rate; only where adaptive pacing asked."""
+    """Calls answered by a person within the window of the abandon rate; only for adaptive pacing."""
     abandoned: int = 0
-    """Those of them no agent took in time."""
+    """Those of them that no agent took in time."""
 
 
 class AgentPoll(msgspec.Struct, frozen=True):
-    """The beginning of a reading of an agent list, ledger ms."""
+    """The time before an agent list is requested, ledger ms."""
 
     ledger_ms: int
     polled: int
-    """When the list held here was asked for; 0 when it is to be read again."""
+    """When the list held here was requested; 0 when it must be read again."""
 
 
 class QueueState(msgspec.Struct, frozen=True):
-    """A queue in one instant, ledger ms."""
+    """A queue at one moment, ledger ms."""
 
     ledger_ms: int
     free: int
@@ -61,21 +61,21 @@ class QueueState(msgspec.Struct, frozen=True):
     polled: int
     campaigns: list[CampaignState]
     talking: list[int] = []
-    """Since when each agent talks, ms; this and the rest only where adaptive pacing asked."""
+    """Since when each agent has been talking; this and the rest only for adaptive pacing."""
     wrapping: list[int] = []
     waiting: int = 0
     """People who have answered and have no agent yet."""
     learning: str | None = None
-    """What was kept by `keep_learning`."""
+    """What `save_learning` stored."""
     version: int = 0
     read: str = "0-0"
-    """Id of the newest of `seen`."""
+    """Id of the newest of `observations`."""
     observations: list[tuple[ObservationKind, int, int, str]] = []
-    """What happened since `learning` was kept: what, when (ms), how long it took (ms), campaign."""
+    """Those since `learning` was stored: kind, when (ms), how long it took (ms), campaign."""
 
 
 class QueueLedger:
-    """What is known of a queue's agents and campaigns."""
+    """A queue's agents and campaigns."""
 
     def __init__(self, scripts: Scripts, keys: Keys) -> None:
         self._scripts = scripts
@@ -89,10 +89,10 @@ class QueueLedger:
         windows_h: Mapping[str, int] | None = None,
         deadline_ms: int = 0,
     ) -> QueueState | None:
-        """The queue as it is now; None when other campaigns than `campaigns` belong to it.
+        """The queue as it is now; None when campaigns belong to it that are not in `campaigns`.
 
-        For adaptive pacing: `windows_h`, hours of each campaign's abandon rate (a day for those not named), and
-        `deadline_ms`, from sending to the deadline of a silent attempt.
+        For adaptive pacing pass `windows_h`, the hours of each campaign's abandon rate (a day for campaigns not named),
+        and `deadline_ms`, from sending to the deadline of a silent attempt.
         """
         keys = self._keys
         names = [
@@ -124,16 +124,16 @@ class QueueLedger:
         return None if answer == "queue_changed" else msgspec.json.decode(answer, type=QueueState)
 
     async def campaigns(self, queue: str) -> list[str]:
-        """The campaigns that share the queue, those served longest ago first."""
+        """The campaigns that share the queue, the one that got calls longest ago first."""
         members: Any = await self._scripts.client.zrange(self._keys.queue_campaigns(queue), 0, -1)
         return list(members)
 
     async def queue_of(self, campaign: str) -> str:
-        """The queue of a campaign, '' when the ledger does not know it."""
+        """The campaign's queue, '' when the ledger does not know the campaign."""
         return str(await self._scripts.client.hget(self._keys.directory, campaign) or "")
 
     async def pacing_of(self, queue: str, campaign: str) -> str:
-        """What `CampaignLedger.register` noted of the campaign's pacing, '' when nothing."""
+        """The pacing JSON that `CampaignLedger.register` stored, '' when there is none."""
         return str(await self._scripts.client.hget(self._keys.queue_pacing(queue), campaign) or "")
 
     async def queue_of_agent(self, agent: str) -> str:
@@ -141,21 +141,21 @@ class QueueLedger:
         return str(await self._scripts.client.hget(self._keys.agents, agent) or "")
 
     async def known_campaigns(self) -> list[str]:
-        """All campaigns the ledger has something of."""
+        """All campaigns the ledger knows."""
         return [str(campaign) for campaign in await self._scripts.client.hkeys(self._keys.directory)]
 
     async def begin_agent_poll(self, queue: str) -> AgentPoll:
-        """When a list asked for now is asked for, and when the one held here was."""
+        """The time before an agent list is requested, and the age of the list held here."""
         keys = self._keys
         answer = await self._scripts.run(BEGIN_AGENT_POLL, [keys.queue_state(queue), keys.server])
         return msgspec.json.decode(answer, type=AgentPoll)
 
     async def invalidate_agents(self, queue: str) -> None:
-        """The agent list is read again before the next decision."""
+        """Makes the next decision read the agent list again."""
         await self._scripts.client.hset(self._keys.queue_state(queue), "polled", "0")
 
     async def replace_agents(self, queue: str, agents: Sequence[Agent], asked_ms: int) -> None:
-        """Takes over a list of agents that was asked for at `asked_ms` (ledger time)."""
+        """Takes over a list of agents that was requested at `asked_ms` (ledger ms)."""
         keys = self._keys
         args: list[Argument] = [queue, asked_ms]
         for agent in agents:
@@ -164,7 +164,7 @@ class QueueLedger:
         await self._scripts.run(REPLACE_AGENTS, [*names, keys.queue_agent_activity(queue)], args)
 
     async def save_learning(self, queue: str, state: QueueState, learning: bytes) -> bool:
-        """Keeps what was learnt from `state`; False when another replica has learnt meanwhile."""
+        """Stores what was learnt from `state`; False when another replica has stored something newer."""
         answer = await self._scripts.run(
             SAVE_LEARNING, [self._keys.queue_learning(queue)], [state.version, learning.decode(), state.read]
         )
@@ -173,7 +173,7 @@ class QueueLedger:
     async def apply_agent_event(
         self, queue: str, agent: str, *, state: AgentState, entry: str
     ) -> AgentEventStatus:
-        """Notes what an event (its id in the stream: `entry`) says of an agent; old news changes nothing."""
+        """Notes the agent's state from the event with the id `entry`; an older event changes nothing."""
         keys = self._keys
         answer: AgentEventStatus = await self._scripts.run(
             APPLY_AGENT_EVENT,

@@ -1,4 +1,4 @@
-"""How fast a campaign and its trunk may place calls, as the scripts take it (`lua/lib/rate_limit.lua`)."""
+"""How fast a campaign and its trunk may place calls (`lua/lib/rate_limit.lua`)."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from streamdialer.broker.keys import Keys
 
 
 class RateLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Calls per second, and the lines of the trunk; None is no limit."""
+    """Calls per second and live calls on the trunk; None is no limit."""
 
-    calls_per_second: float | None = msgspec.field(default=None, name="c")
-    trunk: str = msgspec.field(default="", name="t")
-    """'' is that of all campaigns that name none."""
-    lines: int | None = msgspec.field(default=None, name="l")
-    trunk_calls_per_second: float | None = msgspec.field(default=None, name="r")
-    members: list[str] = msgspec.field(default_factory=list, name="m")
-    """The other campaigns on the trunk, as far as is known; asked for where it has limited lines."""
+    calls_per_second: float | None = None
+    trunk: str = ""
+    """'' is the trunk of all campaigns that name none."""
+    trunk_channels: int | None = None
+    trunk_calls_per_second: float | None = None
+    trunk_members: list[str] = msgspec.field(default_factory=list)
+    """The other campaigns on the trunk, as far as known; only needed with `trunk_channels`."""
 
     def live_calls(self, keys: Keys) -> list[str]:
         """KEYS of the members' live calls."""
         return [
             key
-            for member in self.members
+            for member in self.trunk_members
             for key in (keys.reserved(member), keys.dialing(member), keys.connected(member))
         ]
 
 
-NO_PACE = RateLimits()
+NO_RATE_LIMITS = RateLimits()

@@ -163,7 +163,7 @@ class ContactRecord(msgspec.Struct, frozen=True):
     """The score it gets in `ready`."""
     priority: int | None = field(default=None, name="pr")
     seen_ms: float | None = field(default=None, name="sn")
-    """When the backend last showed it as pending, or was told so."""
+    """When the backend last listed it as pending, or confirmed that status."""
     wait: Wait | None = field(default=None, name="w")
     """Only while deferred."""
     offer: Offer | None = field(default=None, name="of")
@@ -176,7 +176,7 @@ class ContactRecord(msgspec.Struct, frozen=True):
     """Why it can never be called."""
     partial: int | None = field(default=None, name="q")
     """Made from an event of a call that Redis had lost: only the backend knows the attempts. 2: it may come back;
-    3: its call was over, and the backend is told only when it shows the call as up."""
+    3: its call was over, and the backend gets no update unless it shows the call as up."""
     zones: str | None = field(default=None, name="z")
     """Its set of time zones; `?` could not be read, None: not looked up yet."""
     numbers: list[str] = field(default_factory=list, name="e")
@@ -193,8 +193,8 @@ class ContactRecord(msgspec.Struct, frozen=True):
         return self.history[-1] if self.history else None
 
     @property
-    def owed_callback(self) -> CallbackRequest | None:
-        """The callback that was asked for and has not been placed; as `owed` in `lua/lib/campaign.lua`."""
+    def open_callback(self) -> CallbackRequest | None:
+        """The callback that was asked for and has not been placed; as `open_callback` in `lua/lib/campaign.lua`."""
         request = self.callback
         if request is None or request.was_placed:
             return None

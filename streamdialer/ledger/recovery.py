@@ -1,6 +1,6 @@
-"""Typed stubs of what follows a loss of memory: whoever was called without Redis knowing is found, or waited for.
+"""Typed stubs of the scripts that rebuild campaigns after a data loss in Redis.
 
-A loss is noticed inside the scripts that would place calls (`lua/lib/data_loss.lua`).
+The scripts that would place calls detect a loss (`lua/lib/data_loss.lua`).
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ class InFlightRow(msgspec.Struct, frozen=True):
     row: LoadRow
     is_answered: bool
     last_attempt_ms: int | None
-    """By the server's clock; None when the backend does not say."""
+    """Server's ms; None when the backend does not say."""
 
 
 class DataLossState(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of the server's memory, ledger ms."""
+    """What is known about data losses, ledger ms."""
 
     lost: int | None = None
     """When the last loss was noticed."""
     hold_until: int = 0
-    """Until when nothing is dialed."""
+    """Until when no call is placed."""
     rebuild_epoch: str = ""
-    """The mark campaigns must carry to be dialed; '' when none is asked for."""
+    """The rebuild epoch a campaign must have to be dialed; '' when no rebuild is needed."""
     loss_count: int = 0
 
 
 async def mark_server_trusted(client: Redis, keys: Keys) -> None:
-    """Says that nothing is up that the ledger does not know, as whoever has just made server and world knows.
+    """Declares that no call is up that the ledger does not know. For a caller that has just created the server.
 
     Raises CannotBeDone when the server does not say who it is.
     """
@@ -57,7 +57,7 @@ async def mark_server_trusted(client: Redis, keys: Keys) -> None:
 
 
 class DataLossRecovery:
-    """What the ledger does when Redis may have forgotten something."""
+    """Rebuilds campaigns when Redis may have lost data."""
 
     def __init__(self, scripts: Scripts, keys: Keys, deadline_ms: int, max_call_ms: int) -> None:
         self._scripts = scripts
@@ -70,20 +70,20 @@ class DataLossRecovery:
         return msgspec.convert(found, DataLossState, strict=False)
 
     async def drop_reloadable(self, campaign: str) -> None:
-        """Forgets the contacts that wait to be called, as far as the backend knows them as well."""
+        """Forgets ready, previewing, reserved and deferred contacts that the backend lists again."""
         names = [*self._keys.of_campaign(campaign), self._keys.contacts_by_number]
-        for place in ("ready", "previewing", "reserved", "deferred"):
-            passed, looked = 0, DROP_BATCH
-            while looked == DROP_BATCH:
-                looked, kept = await self._scripts.run(
-                    DROP_RELOADABLE, names, [campaign, place, passed, DROP_BATCH]
+        for state in ("ready", "previewing", "reserved", "deferred"):
+            stayed_before, examined = 0, DROP_BATCH
+            while examined == DROP_BATCH:
+                examined, stayed = await self._scripts.run(
+                    DROP_RELOADABLE, names, [campaign, state, stayed_before, DROP_BATCH]
                 )
-                passed += kept
+                stayed_before += stayed
 
     async def hold_in_flight(
         self, campaign: str, rows: Sequence[InFlightRow], retry: RetryPlan, caps: Caps = NO_CAPS
     ) -> int:
-        """Holds contacts whose call the ledger has forgotten; how many it did not hold before."""
+        """Holds contacts whose call the ledger has lost as orphaned; how many were not held before."""
         args: list[Argument] = [
             campaign,
             retry.encoded(),
@@ -91,21 +91,23 @@ class DataLossRecovery:
             self._deadline_ms,
             self._max_call_ms,
         ]
-        for one in rows:
+        for in_flight in rows:
             args += [
-                one.row.contact,
-                one.row.priority,
-                one.row.attempts,
-                one.row.call,
-                "1" if one.is_answered else "0",
-                "" if one.last_attempt_ms is None else one.last_attempt_ms,
+                in_flight.row.contact,
+                in_flight.row.priority,
+                in_flight.row.attempts,
+                in_flight.row.call,
+                "1" if in_flight.is_answered else "0",
+                "" if in_flight.last_attempt_ms is None else in_flight.last_attempt_ms,
             ]
         names = [*self._keys.of_contacts(campaign), *self._keys.of_call_history]
         return max(0, int(await self._scripts.run(HOLD_IN_FLIGHT, names, args)))
 
-    async def mark_rebuilt(self, campaign: str, mark: str) -> bool:
-        """The campaign may be dialed again; False when memory was lost once more meanwhile."""
+    async def mark_rebuilt(self, campaign: str, epoch: str) -> bool:
+        """Lets the campaign be dialed again; False when data was lost once more meanwhile."""
         answer = await self._scripts.run(
-            MARK_REBUILT, [*self._keys.of_campaign(campaign), self._keys.contacts_by_number], [campaign, mark]
+            MARK_REBUILT,
+            [*self._keys.of_campaign(campaign), self._keys.contacts_by_number],
+            [campaign, epoch],
         )
         return str(answer) == "ok"

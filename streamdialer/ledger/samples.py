@@ -14,37 +14,37 @@ TAKE_SAMPLE: Final = Script("streamdialer.ledger", "take_sample")
 MAX_SAMPLES: Final = 31
 """Thirty intervals: half an hour at a sample a minute."""
 SAMPLES_TTL_MS: Final = 86_400_000
-"""After the last sample; a campaign that is not dialed has no new ones."""
+"""After the newest sample; a campaign that is not dialed gets no more."""
 MAX_PENDING: Final = 10**12
 """A larger number is no count of contacts."""
 TOLERANCE: Final = 0.9
-"""Ticks are a little early or late: what comes after nine tenths of the interval counts as in time."""
+"""Ticks are a little early or late: nine tenths of the interval are enough."""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """A sample as it is kept: how the campaign stood at `at`, server's time, ms."""
+    """The campaign at `at`, server's ms."""
 
     at: int
     calls: int
-    """Calls placed since the campaign began; like the next two, the ledger's total."""
+    """Calls placed since the campaign began. This and the next two are totals of the ledger."""
     answered: int
     abandoned: int
     free: int
-    """Agents of the campaign's queue that are free, talking, in wrap-up."""
+    """Agents of the campaign's queue that are free; the next two: talking, in wrap-up."""
     busy: int
     wrapup: int
     ringing: int
-    """Calls that are reserved, sent or ring."""
+    """Calls that are reserved, sent or ringing."""
     connected: int
     ready: int
-    """Contacts that may be called now, and that wait for a later instant, as far as the ledger has read the list."""
+    """This and the next: contacts in these states, as far as the ledger has loaded the list."""
     deferred: int
     pending: int | None = None
-    """Contacts of the whole list that are still to be called, as the Dialer API counts them; None when it does not."""
+    """Contacts of the whole list still to be called, by the Dialer API's count; None when it has none."""
 
 
 class Samples:
-    """Writes them; `read_samples` reads what LRANGE answers."""
+    """Writes samples; `read_samples` reads a reply to LRANGE."""
 
     def __init__(self, scripts: Scripts, keys: Keys, every_ms: int) -> None:
         self._scripts = scripts
@@ -52,7 +52,7 @@ class Samples:
         self._shortest_ms = round(every_ms * TOLERANCE)
 
     async def take(self, campaign: str, queue: str, pending: Any = None) -> None:
-        """Notes how the campaign stands, unless that was done a moment ago."""
+        """Takes a sample, unless one was taken a moment ago."""
         keys = self._keys
         is_count = isinstance(pending, int) and not isinstance(pending, bool) and 0 <= pending < MAX_PENDING
         await self._scripts.run(
@@ -73,6 +73,6 @@ class Samples:
         )
 
 
-def read_samples(kept: Sequence[str]) -> list[Sample]:
+def read_samples(newest_first: Sequence[str]) -> list[Sample]:
     """The samples, oldest first."""
-    return [msgspec.json.decode(one, type=Sample) for one in reversed(kept)]
+    return [msgspec.json.decode(raw, type=Sample) for raw in reversed(newest_first)]

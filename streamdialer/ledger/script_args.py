@@ -1,4 +1,4 @@
-"""The argument of scripts that are told much: one JSON document, read by name."""
+"""One JSON argument for scripts with many arguments, which they read by name."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import msgspec
 
 
 def json_args(**fields: object) -> str:
-    """The fields as JSON, without those that are None: the scripts read them as nil."""
+    """The fields as JSON without those that are None, which scripts read as nil."""
     return msgspec.json.encode({name: value for name, value in fields.items() if value is not None}).decode()

@@ -1,7 +1,7 @@
-"""Typed stubs of the do-not-call list: numbers nobody calls, in all campaigns, and out of the line with their contacts.
+"""Typed stubs of the do-not-call list: its numbers are called in no campaign, nor are contacts who have one of them.
 
-A number is compared by its digits: those of E.164, or, where no country was known, those it was given with. What
-`claim` and `begin` do with it is `lua/lib/suppression.lua`.
+A number is compared by its digits: those of E.164, or the digits as given where no country was known. The scripts that
+reserve and send calls check the list (`lua/lib/suppression.lua`).
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ DNC_ADD_NUMBERS, CONTACTS_BY_NUMBER, DNC_CONTACTS, DNC_CONTACT = (
     for name in ("dnc_add_numbers", "contacts_by_number", "dnc_contacts", "dnc_contact")
 )
 BATCH: Final = 1000
-"""Numbers one script lists: it keeps the server for about a millisecond."""
+"""Numbers per script call, which blocks the server for about a millisecond."""
 CONTACTS_BATCH: Final = 200
-"""Contacts of one number that one script takes out of the line: it keeps the server for some milliseconds."""
+"""Contacts of a number per script call, which blocks the server for some milliseconds."""
 MAX_REASON_CHARS: Final = 200
 
 
 class DncEntry(msgspec.Struct, frozen=True):
-    """A number nobody calls."""
+    """A number on the do-not-call list."""
 
     number: str
-    """E.164, or its digits where no country was known."""
+    """E.164, or the digits as given where no country was known."""
     since_s: int
-    """Since 1970, by the server's clock."""
+    """Seconds since 1970, by the server's clock."""
     why: str
 
 
 class DncLedger:
-    """The list, and the contacts it takes out of the line."""
+    """The do-not-call list and the contacts it takes out of dialing."""
 
     def __init__(self, scripts: Scripts, keys: Keys) -> None:
         self._scripts = scripts
         self._keys = keys
 
     async def suppress(self, numbers: Sequence[Number], why: str) -> set[str]:
-        """Lists the numbers and takes their contacts out of the line; the campaigns that had such contacts.
+        """Puts numbers onto the list and takes their contacts out of dialing; the campaigns of these contacts.
 
-        From the first batch on none of its numbers is dialed, wherever its contacts are.
+        A number is no longer dialed once its batch is on the list, whatever the state of its contacts.
         """
         campaigns = set()
         for at in range(0, len(numbers), BATCH):
@@ -58,31 +58,30 @@ class DncLedger:
                 [why[:MAX_REASON_CHARS], *batch],
             )
             for number in held:
-                campaigns |= await self._suppress_holders(str(number))
+                campaigns |= await self._suppress_contacts_of(str(number))
         return campaigns
 
-    async def _suppress_holders(self, number: str) -> set[str]:
-        """Takes everybody with a listed number (digits) out of the line; their campaigns."""
+    async def _suppress_contacts_of(self, number: str) -> set[str]:
+        """Takes all contacts of a number (digits) on the list out of dialing; their campaigns."""
         campaigns, last = set(), ""
         while True:
-            holders = await self._scripts.run(
+            names = await self._scripts.run(
                 CONTACTS_BY_NUMBER, [self._keys.contacts_by_number], [number, last, CONTACTS_BATCH]
             )
             contacts: dict[str, list[str]] = {}
-            for last in map(str, holders):
+            for last in map(str, names):
                 campaign, _, contact = last.partition(":")
                 contacts.setdefault(campaign, []).append(contact)
-            for campaign, several in contacts.items():
-                names = self._keys.of_campaign(campaign)
-                await self._scripts.run(DNC_CONTACTS, names, [campaign, *several])
+            for campaign, ids in contacts.items():
+                await self._scripts.run(DNC_CONTACTS, self._keys.of_campaign(campaign), [campaign, *ids])
                 campaigns.add(campaign)
-            if len(holders) < CONTACTS_BATCH:
+            if len(names) < CONTACTS_BATCH:
                 return campaigns
 
     async def suppress_contact(self, campaign: str, contact: str, why: str) -> list[str]:
-        """Takes a contact who asks for it out of the line for good; its numbers, none when they are not known here.
+        """Takes a contact who must not be called again out of dialing; its numbers, none when they are not known here.
 
-        They are listed, now or as soon as they are known.
+        The numbers go onto the list, now or when they become known.
         """
         keys = self._keys
         numbers = await self._scripts.run(
@@ -93,21 +92,21 @@ class DncLedger:
         return str(numbers).split()
 
     async def pending_dnc_reason(self, campaign: str, contact: str) -> str | None:
-        """What was said when a contact whose numbers were not known here asked not to be called; None: it did not."""
+        """Why a contact whose numbers are not known here must not be called; None when it may be."""
         found: Any = await self._scripts.client.hget(self._keys.pending_dnc(campaign), contact)
         return None if found is None else str(found).partition(" ")[2]
 
     async def remove(self, numbers: Sequence[Number]) -> None:
-        """Contacts that are loaded from now on may be called; those that were finished stay so."""
+        """Takes numbers off the list: contacts loaded from now on may be called, final contacts stay final."""
         await self._scripts.client.hdel(self._keys.dnc, *(number.digits for number in numbers))
 
     async def on_dnc_list(self, numbers: Sequence[str]) -> bool:
-        """Whether nobody calls one of the numbers, as a record has them."""
+        """Whether one of the numbers, in the form a record has, is on the list."""
         digits = [number.removeprefix("+") for number in numbers]
         return bool(digits) and any(await self._scripts.client.hmget(self._keys.dnc, digits))
 
     async def check(self, numbers: Sequence[Number]) -> list[DncEntry | None]:
-        """Each number's place on the list, None where it has none."""
+        """Each number's entry on the list, None for a number that is not on it."""
         digits = [number.digits for number in numbers]
         found: Any = await self._scripts.client.hmget(self._keys.dnc, digits)
         return [
@@ -116,7 +115,7 @@ class DncLedger:
         ]
 
     async def listings(self) -> AsyncIterator[DncEntry]:
-        """The whole list, in no order; what is added or removed meanwhile may be missed, or come."""
+        """The whole list, in no order; numbers added or removed meanwhile may be missing or included."""
         async for digits, value in self._scripts.client.hscan_iter(self._keys.dnc, count=BATCH):
             yield _listing(str(digits), str(value))
 
@@ -124,7 +123,7 @@ class DncLedger:
         return int(await self._scripts.client.hlen(self._keys.dnc))
 
     async def country_of(self, campaign: str) -> str:
-        """Whose local numbers the campaign has, as it was last loaded; '' when that is not known."""
+        """The country of the campaign's local numbers at its last load, '' when it is not known."""
         return str(await self._scripts.client.hget(self._keys.totals(campaign), "country") or "")
 
 

@@ -1,4 +1,4 @@
-"""Typed stubs around ticks: adding each at most once, taking it, keeping its result."""
+"""Typed stubs of the scripts of ticks: each is added at most once, taken, and its result stored."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class TickStart(msgspec.Struct, frozen=True):
     ready: int
     """Contacts that may be placed now."""
     agents_polled_ms: int
-    """Ledger time at which the queue's agent list was asked for; 0: it must be read."""
+    """When the queue's agent list was requested, ledger ms; 0: it must be read."""
     status: str | None = None
-    """What the public hash says."""
+    """The status in the public hash."""
 
 
 class TickLedger:
-    """Who writes a tick does not matter: the scripts see to it that it is there once."""
+    """Adds each tick once, however many producers write it."""
 
     def __init__(self, scripts: Scripts, keys: Keys) -> None:
         self._scripts = scripts
@@ -48,23 +48,23 @@ class TickLedger:
         interval_s: float = 0,
         traces: Mapping[str, str] | None = None,
     ) -> list[str]:
-        """Adds a tick for each campaign whose slot has come (0: at once); the ids of those added.
+        """Adds a tick for each campaign whose time slot has come (`interval_s` 0: at once); the ids of those added.
 
-        `traces` has the `traceparent` of what asked for it, by campaign.
+        `traces` has the `traceparent` of what caused the tick, by campaign.
         """
         keys, added = self._keys, []
         for at in range(0, len(campaigns), CHUNK):
             chunk = campaigns[at : at + CHUNK]
             names = [keys.stream("ticks"), keys.waiting_ticks, keys.tick_slots, keys.server, keys.directory]
             names += map(keys.campaign, chunk)
-            of_each = [traces.get(one, "") for one in chunk] if traces else []
+            trace_args = [traces.get(campaign, "") for campaign in chunk] if traces else []
             added += await self._scripts.run(
-                ENQUEUE_TICKS, names, [kind, round(interval_s * 1000), *chunk, *of_each]
+                ENQUEUE_TICKS, names, [kind, round(interval_s * 1000), *chunk, *trace_args]
             )
         return [tick for tick in added if tick]
 
     async def start(self, campaign: str, tick_id: str, queue: str = "") -> TickStart:
-        """From now on another dial tick may be added. `queue` is the one whose agents are looked at."""
+        """Lets another dial tick be added from now on. `queue` is the queue whose agents are looked at."""
         keys = self._keys
         names = [
             keys.waiting_ticks,
@@ -80,7 +80,7 @@ class TickLedger:
         return msgspec.json.decode(answer, type=TickStart)
 
     async def save_result(self, tick_id: str, result: TickResult, *, keep_s: float, decisions: int) -> None:
-        """Keeps the result by the tick's id and, for a dial tick, as the campaign's decision record."""
+        """Stores the result under the tick's id and, for a dial tick, as the campaign's decision record."""
         keys, campaign = self._keys, result.campaign_id
         await self._scripts.run(
             SAVE_TICK_RESULT,

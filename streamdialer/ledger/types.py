@@ -1,4 +1,4 @@
-"""What the scripts of a campaign are told and what they answer, typed; `campaigns.py` calls them."""
+"""Typed arguments and answers of the scripts that `campaigns.py` calls."""
 
 from __future__ import annotations
 
@@ -7,61 +7,69 @@ from typing import Literal
 
 import msgspec
 
-from streamdialer.ledger.rate_limits import NO_PACE, RateLimits
+from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.zone_hours import Hours, MissingHours
 from streamdialer.rules.caps import NO_CAPS, CapReason, Caps
 from streamdialer.rules.retry import RetryPlan
 
-Refused = Literal["not_active", "window_closed", "held", "data_loss", "server_unknown", "do_not_call"]
-BeginStatus = Literal["ok", "again", "sent", "stale"] | Refused | CapReason
+NotSentReason = Literal[
+    "not_active", "window_closed", "api_paused", "data_loss", "server_unknown", "do_not_call"
+]
+MarkSentStatus = Literal["ok", "again", "sent", "stale"] | NotSentReason | CapReason
 SettleStatus = Literal["ok", "stale", "settled"]
 ApplyStatus = Literal[
     "applied", "unchanged", "ended", "unknown_campaign", "unknown_contact", "no_attempt", "foreign_call"
 ]
-CleanupStatus = Literal["ok", "unknown", "not_finished", "calls_live", "updates_waiting"]
+DeleteStatus = Literal["ok", "unknown", "not_finished", "calls_live", "updates_waiting"]
 
 
 class EventResult(msgspec.Struct, frozen=True):
-    """What an event came to, and the attempt it belongs to."""
+    """What became of an event, and the attempt it belongs to."""
 
     outcome: ApplyStatus
     attempt: str
-    """Its id, '' for none."""
+    """Attempt id, '' for none."""
     trace: str = ""
-    """Its call's `traceparent`, '' where none is kept."""
+    """`traceparent` of the attempt's call, '' for none."""
 
 
 class LoadRow(msgspec.Struct, frozen=True):
-    """A contact as `load` takes it; `problem` says why it can never be called."""
+    """A contact of the backend's list."""
 
     contact: str
     priority: int
     attempts: int
     call: str
-    """JSON of what the calls stage needs, with `n`, the number as it is compared, and `dnc` (not to be called)."""
+    """JSON with what the calls stage needs, `n` (the numbers in the form in which they are compared) and `dnc` (the
+    contact must not be called)."""
     problem: str = ""
+    """Why the contact can never be called, '' when it can."""
     reset: bool = False
-    """The backend shows it as due for retry: it is told that the contact is pending again."""
+    """The backend shows it as due for retry and gets the status pending again."""
 
 
 class LoadResult(msgspec.Struct, frozen=True):
-    """How many rows were new, known, not callable, out of attempts; new but not to be called now, by reason."""
+    """Number of rows by what became of them."""
 
     added: int = 0
     known: int = 0
     invalid: int = 0
+    """With a problem."""
     used_up: int = 0
+    """Without an attempt left."""
     refused: dict[str, int] = {}
+    """Not to be called, or not now, by reason."""
 
 
 class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a claim may take, decided outside and enforced inside the script."""
+    """What a claim may reserve: decided outside, enforced by the script."""
 
     token: str
+    """Names the claim: the same claim again gets the same answer."""
     level: int
-    """Highest number of reserved, sent and ringing calls of the campaign after the claim."""
+    """Most reserved, sent and ringing calls of the campaign after the claim."""
     free_agents: int
-    """Free agents the level was decided for; when fewer are left, the level falls with them."""
+    """Free agents the level was decided for; when fewer are left, the level falls."""
     calls_per_agent: float
     max_concurrent: int
     batch: int
@@ -70,69 +78,83 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     others: Mapping[str, float]
     """The other campaigns of the queue, with their calls per agent."""
     queue_level: int | None = None
-    """Highest number of such calls of all campaigns of the queue, decided for `free_agents`; None: what the free
-    agents and the calls per agent allow."""
+    """Most such calls of all campaigns of the queue, decided for `free_agents`; None: what the free agents and the
+    calls per agent allow."""
     hours: Hours | None = None
-    """Of the zone sets that are known of; None: everybody may be called at any time."""
-    hours_mark: str = ""
-    """Of the campaign's hours; when it is another, those who were put off are looked at again."""
+    """None: contacts may be called at any time."""
+    hours_fingerprint: str = ""
+    """Of the campaign's calling hours; a new one makes deferred contacts be checked again."""
     caps: Caps = NO_CAPS
-    pace: RateLimits = NO_PACE
+    rate_limits: RateLimits = NO_RATE_LIMITS
 
 
 class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a claim did and what it saw."""
+    """What a claim did and what it found."""
 
     dialed: int
+    """Calls reserved now."""
     free: int
+    """Free agents."""
     dialing: int
+    """Reserved, sent and ringing calls."""
     live: int
+    """The same and connected calls."""
     ready: int
     deferred: int
     ledger_ms: int
     orphaned: int = 0
-    """Contacts whose call Redis has forgotten and that may still be up."""
+    """Contacts whose call Redis has lost and that may still be up."""
     reason: str | None = None
-    """Why nothing may be dialed; `queue_changed` asks for another try with the queue's new campaigns,
-    `trunk_changed` with those of the trunk, `not_rebuilt` after the campaign has been rebuilt."""
+    """Why no call may be placed. Try again after `queue_changed` with the queue's new campaigns, after
+    `trunk_changed` with the trunk's new members, after `not_rebuilt` when the campaign has been rebuilt."""
     wait_ms: int | None = None
-    """How long calls that Redis may have forgotten are still waited for."""
+    """How long lost calls are still waited for."""
     limit: str | None = None
+    """The limit that stopped the claim."""
     steps: list[tuple[str, int, int]] = []
     """The limits in the order they were applied: name, calls that could be placed before it, and after it."""
     skipped: dict[str, int] | None = None
+    """Contacts passed over, by reason."""
     why: dict[str, str] | None = None
-    """Of the first contact passed over for each reason: what the rule says of them."""
+    """What the rule says about the first contact passed over, by reason."""
     stale: list[str] = []
     """Contacts passed over until the backend shows them as pending again."""
     server_ms: int = 0
     next_ms: int | None = None
-    """When its pace, or a line of its trunk, may allow another call, or the line is to be looked at further."""
-    again: bool = False
-    """Hours or caps have changed: those who were put off are to be looked at again (`CampaignLedger.look_again`)."""
+    """In how many ms to try again: rate limits or the trunk may allow a call, or more contacts can be examined."""
+    recheck: bool = False
+    """Hours or caps have changed: deferred contacts must be checked again (`CampaignLedger.recheck_deferred`)."""
     missing: MissingHours | None = None
-    """The next contacts in line need these at `wall`, the server's own time, ms."""
+    """The next contacts need these hours, at `server_ms`."""
 
 
 class SweepResult(msgspec.Struct, frozen=True):
-    """What had become due in a campaign."""
+    """What had become due in a campaign, counted."""
 
     released: int
-    unwanted: int
-    """Offers no agent has answered."""
-    expired: int
-    closed: int
-    doubted: int
+    """Reservations whose lease ended."""
+    offers_expired: int
+    """Preview offers that got no answer."""
+    no_event: int
+    """Attempts ended by their deadline, without an event."""
+    too_long: int
+    """Attempts ended because their conversation lasted too long."""
+    orphaned: int
+    """Calls that were up when data was lost and got no event in their ringing time."""
     promoted: int
+    """Deferred contacts that are ready now."""
     forgotten: int
+    """Final contacts removed."""
     stalled: int
+    """Calls past their deadline that cannot be ended, because no call events arrive."""
     wake: bool
+    """The queue may place calls."""
     attempts: list[str] = []
-    """Ids of the attempts that expired, were closed or are held in doubt."""
+    """Ids of the attempts that were ended or orphaned."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings the scripts need, in their units."""
+    """The settings the scripts need."""
 
     lease_ms: int
     deadline_ms: int
@@ -140,9 +162,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_call_duration_ms: int
     final_ttl_ms: int
     pending_check_after_ms: int
-    """A ready contact the backend has not shown as pending for longer is looked up before it is dialed."""
+    """A ready contact that the backend has not shown as pending for longer is verified with it before it is dialed."""
     events_required: bool
     breaker_failure_threshold: int
     breaker_max_open_ms: int
     is_idempotent: bool
-    """The Dialer API places a call once, however often it is asked with the same key."""
+    """The Dialer API places a call once, however often it gets the same idempotency key."""

@@ -1,31 +1,31 @@
-"""Calling hours as the scripts take them: per zone set, whether it is open at this moment and until when."""
+"""Calling hours for the scripts: whether each zone set is open now, and until when."""
 
 from __future__ import annotations
 
 import msgspec
 
 UNREADABLE_ZONE = "?"
-"""In place of a zone set: the contact is not dialed."""
+"""In place of a zone set that cannot be read: the contact is not dialed."""
 
 
 class ZoneOpening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One zone set: open (until), or closed (opens and why); server's own time, ms."""
+    """One zone set: open until a time, or closed until a time and by which rule. Server's ms."""
 
-    until_ms: int | None = msgspec.field(default=None, name="u")
-    opens_ms: int | None = msgspec.field(default=None, name="o")
-    rule: str | None = msgspec.field(default=None, name="s")
+    until_ms: int | None = None
+    opens_ms: int | None = None
+    rule: str | None = None
 
 
 class Hours(msgspec.Struct, frozen=True, kw_only=True):
-    """What a claim or a load knows of calling hours (`lua/lib/hours.lua`)."""
+    """The calling hours a script gets (`lua/lib/hours.lua`)."""
 
     zones: dict[str, ZoneOpening]
     contacts: dict[str, str] = {}
-    """Zone sets of contacts that were loaded without."""
+    """Zone sets of contacts whose record has none."""
 
 
 class MissingHours(msgspec.Struct, frozen=True):
-    """What a claim would have needed besides."""
+    """What the hours lacked."""
 
     zones: dict[str, bool]
     contacts: dict[str, str]
@@ -33,5 +33,5 @@ class MissingHours(msgspec.Struct, frozen=True):
 
 
 def hours_argument(hours: Hours | None) -> str:
-    """As a script's argument; '' when everybody may be called at any time."""
+    """The hours as a script's argument; '' when contacts may be called at any time."""
     return "" if hours is None else msgspec.json.encode(hours).decode()

@@ -135,7 +135,14 @@ ATTEMPTS_ENDED: Final = _counter(
         "too_long",
     ),
 )
-_INVARIANTS: Final = ("attempt", "one_state", "record", "suppressed", "sweep", "told")
+_INVARIANTS: Final = (
+    "attempt_state",
+    "do_not_call",
+    "next_sweep",
+    "one_state",
+    "record_state",
+    "update_queued",
+)
 INVARIANTS_CHECKED: Final = _counter(
     "streamdialer_invariants_checked_total",
     "How often it was looked whether what must always be true of the ledger is true: the newest attempt fits the "

@@ -163,7 +163,7 @@ async def contact_detail(
         attempts_counted=record.attempts,
         numbers=numbers,
         shown_pending_at=iso_of(record.seen_ms),
-        callback=_callback_detail(record.owed_callback),
+        callback=_callback_detail(record.open_callback),
         not_confirmed=_not_confirmed(update),
         attempts=[
             AttemptDetail(
@@ -208,7 +208,7 @@ def _describe_state(
         return f"may be called once the campaign is active: its status is {status!r}"
     if record.state == "ready" and reason:
         return STATE_TEXTS["final"] if until is None else STATE_TEXTS["deferred"].format(until=until)
-    request = record.owed_callback
+    request = record.open_callback
     if record.state == "ready" and request and request.agent and server_ms < request.agent_until_ms:
         anyone_from = _iso(request.agent_until_ms)
         return f"may be called now for agent {request.agent}, and for any agent from {anyone_from}"

@@ -1,7 +1,7 @@
-"""How much risk a placed call may carry: steered so that the abandon rate ends up just under its cap.
+"""The risk limit of a campaign: how much risk one placed call may carry. It keeps the abandon rate just under its cap.
 
-Every person who answers earns a little credit, every abandoned call costs one. A controller turns the credit
-into a threshold; a hard guard lowers it when the next abandoned call would break the cap.
+Each call answered by a person adds a little credit, each abandoned call takes one. A proportional-integral controller
+turns the credit into the risk limit. A hard guard lowers the limit when the next abandoned call would break the cap.
 """
 
 from __future__ import annotations
@@ -11,73 +11,74 @@ from typing import Final
 
 import msgspec
 
-AIM: Final = 0.97
-"""Share of the cap that is aimed at."""
-GUARDED: Final = 0.012
-"""Most risk while one more abandoned call would break the cap of 3 %; other caps in proportion."""
-MANY: Final = 500.0
-"""People who answered within the cap's window, with whom half of that is risked, with twice as many a third, and so on.
-Where the cap is reached only calls without risk are placed, and where few people answer that costs half of the agents'
-time until enough have been served. A reserve costs little where there are many, and a few abandoned calls of few."""
+TARGET_SHARE: Final = 0.97
+"""The controller aims at this share of the cap."""
+GUARD_RISK: Final = 0.012
+"""Highest risk limit while one more abandoned call would break a cap of 3 %; other caps in proportion."""
+GUARD_HALVES_AT: Final = 500.0
+"""With n calls answered by a person within the cap's window, the guard is GUARD_RISK / (1 + n / this).
+Above the cap only calls without risk are placed. Where few people answer, that costs half of the agents' time until
+enough calls were answered. A reserve avoids this: it costs little with many answered calls, and with few only a few
+abandoned calls."""
 GUARD_WIDTH: Final = 1.5
-"""Abandoned calls to spare for which the guard gives way e times: the cap is approached slowly."""
+"""The guard rises by a factor of e for this many abandoned calls below the cap: the rate approaches the cap slowly."""
 MIN_RISK_LIMIT: Final = 0.002
 MAX_RISK_LIMIT: Final = 0.15
-_RATE_S: Final = 900.0
-_CREDIT_FADES_S: Final = 3600.0
+_RATE_FADE_S: Final = 900.0
+_CREDIT_FADE_S: Final = 3600.0
 _BIAS_PER_S: Final = 0.1 / 900.0
-"""Slow, as `_GAIN` is small: the chances are right to begin with, and a threshold that swings after every run of luck
-keeps agents waiting in one half hour, reaches the cap in the next, and buys nothing."""
-_BIAS: Final = (-2.5, 1.2)
+"""Slow, and `_GAIN` is small: the estimated chances are right to begin with. A limit that follows every run of luck
+leaves agents idle in one half hour, reaches the cap in the next, and gains nothing."""
+_BIAS_RANGE: Final = (-2.5, 1.2)
 _GAIN: Final = 0.3
-_MOST_X: Final = 3.0
-_LONGEST_STEP_S: Final = 5.0
-"""Nothing is steered while nothing is dialed: a longer silence counts as this."""
+_MAX_ERROR: Final = 3.0
+_MAX_STEP_S: Final = 5.0
+"""A longer time without decisions counts as this: the controller stands still while nothing is dialed."""
 
 
 class AbandonController(msgspec.Struct):
     """The controller of one campaign."""
 
     credit: float = 0.0
-    """Abandoned calls that could still be had; negative is debt."""
+    """Abandoned calls the target still allows; negative means too many were abandoned."""
     bias: float = 0.0
-    humans: float = 0.0
-    """People who answered, fading over a quarter of an hour."""
+    answered_by_person: float = 0.0
+    """Calls answered by a person, fading over a quarter of an hour."""
     dialed_s: float = 0.0
-    """Seconds that count towards `humans`, fading alike."""
-    at: float | None = None
+    """Seconds in which those were counted, fading alike."""
+    advanced_at: float | None = None
 
-    def advance(self, now: float, cap: float, humans: int, abandoned: int) -> None:
-        """Up to `now`; that many more people answered and that many of them were abandoned."""
-        elapsed = 0.0 if self.at is None else min(_LONGEST_STEP_S, max(0.0, now - self.at))
-        self.at = now
-        keep = math.exp(-elapsed / _RATE_S)
-        self.humans = self.humans * keep + humans
+    def advance(self, now: float, cap: float, answered_by_person: int, abandoned: int) -> None:
+        """Moves the controller to `now`, with the calls answered by a person and abandoned since the last time."""
+        elapsed = 0.0 if self.advanced_at is None else min(_MAX_STEP_S, max(0.0, now - self.advanced_at))
+        self.advanced_at = now
+        keep = math.exp(-elapsed / _RATE_FADE_S)
+        self.answered_by_person = self.answered_by_person * keep + answered_by_person
         self.dialed_s = self.dialed_s * keep + elapsed
         if self.credit > 0:
-            self.credit *= math.exp(-elapsed / _CREDIT_FADES_S)
-        self.credit += AIM * cap * humans - abandoned
-        low, high = _BIAS
-        self.bias = min(high, max(low, self.bias + _BIAS_PER_S * self._x(cap) * elapsed))
+            self.credit *= math.exp(-elapsed / _CREDIT_FADE_S)
+        self.credit += TARGET_SHARE * cap * answered_by_person - abandoned
+        low, high = _BIAS_RANGE
+        self.bias = min(high, max(low, self.bias + _BIAS_PER_S * self._error(cap) * elapsed))
 
-    def risk_limit(self, cap: float, humans: float, abandoned: float) -> float:
-        """Most risk a call may carry; `humans` and `abandoned` are those of the cap's window."""
+    def risk_limit(self, cap: float, answered_by_person: float, abandoned: float) -> float:
+        """Most risk a call may carry; both counts are those of the cap's window."""
         if cap <= 0:
             return 0.0
-        aim = AIM * cap
-        theta = aim * math.exp(self.bias + _GAIN * self._x(cap))
+        limit = TARGET_SHARE * cap * math.exp(self.bias + _GAIN * self._error(cap))
         scale = cap / 0.03
-        theta = min(MAX_RISK_LIMIT * max(1.0, scale), max(MIN_RISK_LIMIT * scale, theta))
-        spare = max(0.0, cap * humans - abandoned - 1.0)
-        guarded = GUARDED * scale / (1 + humans / MANY)
-        return min(theta, guarded * math.exp(min(spare / GUARD_WIDTH, 10.0)))
+        limit = min(MAX_RISK_LIMIT * max(1.0, scale), max(MIN_RISK_LIMIT * scale, limit))
+        spare = max(0.0, cap * answered_by_person - abandoned - 1.0)
+        guard = GUARD_RISK * scale / (1 + answered_by_person / GUARD_HALVES_AT)
+        return min(limit, guard * math.exp(min(spare / GUARD_WIDTH, 10.0)))
 
-    def _x(self, cap: float) -> float:
-        rate = self.humans / max(self.dialed_s, 60.0)
-        x = self.credit / max(1.5, AIM * cap * rate * _RATE_S)
-        return min(_MOST_X, max(-_MOST_X, x))
+    def _error(self, cap: float) -> float:
+        """The credit, as a multiple of what a quarter of an hour adds to it."""
+        rate = self.answered_by_person / max(self.dialed_s, 60.0)
+        error = self.credit / max(1.5, TARGET_SHARE * cap * rate * _RATE_FADE_S)
+        return min(_MAX_ERROR, max(-_MAX_ERROR, error))
 
 
-def cap_is_reached(cap: float, humans: float, abandoned: float) -> bool:
-    """The abandon rate is above its cap (a cap of nothing is reached from the start)."""
-    return cap <= 0 or (abandoned > 0 and abandoned > cap * humans)
+def cap_is_reached(cap: float, answered_by_person: float, abandoned: float) -> bool:
+    """The abandon rate is above its cap; a cap of 0 is reached from the start."""
+    return cap <= 0 or (abandoned > 0 and abandoned > cap * answered_by_person)

@@ -1,7 +1,7 @@
-"""Who answers, and when: the chance p that a placed call is answered by a person, and the times calls ring.
+"""The answer rate p, the chance that a placed call is answered by a person, and how long calls ring.
 
-p is estimated twice, slowly and fast; when the two differ by more than chance allows, the slow one jumps. A call that
-has rung for a while is less likely to be answered than a fresh one, so the ages of ringing calls count.
+p is estimated twice, slowly and fast. When the two differ by more than chance allows, the slow estimate jumps. A call
+that has rung for a while is less likely to be answered than a new one, so the ages of ringing calls count.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Final
 
 import msgspec
 
-SECONDS: Final = 64
-"""One-second bins of ring time; the last is open."""
+RING_BINS: Final = 64
+"""Bins of one second of ring time; the last is open."""
 RING_HALF_LIFE: Final = 500.0
-"""Answers (or other ends) after which an old one counts half."""
+"""After this many more answers (or other ends), an old one counts half."""
 JUMP_ERRORS: Final = 4.0
-"""Standard errors between the fast and the slow estimate beyond which the answer rate has changed."""
+"""The answer rate has changed when the fast and the slow estimate are this many standard errors apart."""
 _SLOW_CALLS: Final = 250.0
 _SLOW_S: Final = 300.0
 _FAST_CALLS: Final = 40.0
 _FAST_S: Final = 15.0
 _PRIOR_CALLS: Final = 4.0
 _MIN_FAST: Final = 12.0
-"""Calls the fast estimate must rest on before it may make the slow one jump."""
+"""Both estimates need this many calls before a jump."""
 
 
 def _prior(weight: float, heights: Sequence[float]) -> list[float]:
@@ -34,93 +34,92 @@ def _prior(weight: float, heights: Sequence[float]) -> list[float]:
 
 
 def _answered_prior() -> list[float]:
-    """People answer after some 12 s; weak, and never quite nothing anywhere."""
-    return _prior(4.0, [(s + 0.5) ** 2 * math.exp(-(s + 0.5) / 4.0) + 0.01 for s in range(SECONDS)])
+    """People answer after some 12 s. Weak, and above 0 in every bin."""
+    return _prior(4.0, [(s + 0.5) ** 2 * math.exp(-(s + 0.5) / 4.0) + 0.01 for s in range(RING_BINS)])
 
 
 def _ended_prior() -> list[float]:
-    """Other ends: some at once, the rest whenever the network gives up."""
-    return _prior(4.0, [4.0 if s < 3 else 1.0 for s in range(SECONDS)])
+    """Other ends: some at once, the rest at any time."""
+    return _prior(4.0, [4.0 if s < 3 else 1.0 for s in range(RING_BINS)])
 
 
 class AnswerRate(msgspec.Struct):
-    """The chance that a placed call is answered by a person; weights are calls, fading."""
+    """The chance that a placed call is answered by a person; the counts fade."""
 
     calls: float = _PRIOR_CALLS
-    humans: float = _PRIOR_CALLS / 2
+    answered: float = _PRIOR_CALLS / 2
     fast_calls: float = 0.0
-    fast_humans: float = 0.0
-    at: float | None = None
-    """When the last call was learnt."""
+    fast_answered: float = 0.0
+    learnt_at: float | None = None
     jumps: int = 0
 
     @property
     def p(self) -> float:
-        return self.humans / self.calls
+        return self.answered / self.calls
 
     @property
     def error(self) -> float:
-        """Standard error of p: exponential fading leaves twice the weight as effective number of calls."""
-        p = (self.humans + 0.5) / (self.calls + 1.0)
+        """Standard error of p. With exponential fading the effective number of calls is twice the weight."""
+        p = (self.answered + 0.5) / (self.calls + 1.0)
         return math.sqrt(p * (1.0 - p) / (2.0 * self.calls))
 
     def learn(self, at: float, is_human: bool) -> None:
-        """One more call was answered by a person, or is over without."""
-        elapsed = 0.0 if self.at is None else max(0.0, at - self.at)
-        self.at = at
+        """One more call was answered by a person, or ended otherwise."""
+        elapsed = 0.0 if self.learnt_at is None else max(0.0, at - self.learnt_at)
+        self.learnt_at = at
         human = 1.0 if is_human else 0.0
         keep = max(0.5 ** (1.0 / _SLOW_CALLS), 0.5 ** (elapsed / _SLOW_S))
         self.calls = self.calls * keep + 1.0
-        self.humans = self.humans * keep + human
+        self.answered = self.answered * keep + human
         keep = max(0.5 ** (1.0 / _FAST_CALLS), 0.5 ** (elapsed / _FAST_S))
         self.fast_calls = self.fast_calls * keep + 1.0
-        self.fast_humans = self.fast_humans * keep + human
+        self.fast_answered = self.fast_answered * keep + human
         if self.fast_calls < _MIN_FAST:
             return
-        # The slow estimate without what the fast one rests on, or else it would follow too soon to be told apart.
+        # Without the calls of the fast estimate: otherwise the slow one follows before the two can be told apart.
         old_calls = self.calls - self.fast_calls
         if old_calls < _MIN_FAST:
             return
-        old, fast = (self.humans - self.fast_humans) / old_calls, self.fast_humans / self.fast_calls
+        old, fast = (self.answered - self.fast_answered) / old_calls, self.fast_answered / self.fast_calls
         middle = min(0.98, max(0.02, (old + fast) / 2))
         variance = middle * (1.0 - middle) * (0.5 / self.fast_calls + 0.5 / old_calls)
         if abs(fast - old) > JUMP_ERRORS * math.sqrt(variance):
-            self.calls, self.humans = self.fast_calls, self.fast_humans
+            self.calls, self.answered = self.fast_calls, self.fast_answered
             self.jumps += 1
 
 
 class TrunkRefusalRate(msgspec.Struct):
-    """Calls the network refuses, busy or failed: a sudden wave of them says nothing about people, but of the trunk."""
+    """Calls the network refuses (busy or failed). A sudden wave of them is the trunk's fault, not the contacts'."""
 
     recent: float = 0.1
-    """Their share among about the last ten calls."""
+    """Share of refused calls among about the last ten."""
     usual: float = 0.1
-    """Their share over about half an hour of dialing, by time and not by calls: refused calls end at once."""
-    at: float | None = None
+    """Share over about half an hour of dialing, weighted by time and not by calls: refused calls end at once."""
+    learnt_at: float | None = None
 
     def learn(self, at: float, is_refused: bool) -> None:
-        """One more call is answered or over."""
-        elapsed = 0.0 if self.at is None else min(5.0, max(0.0, at - self.at))
-        self.at = at
+        """One more call was answered or has ended."""
+        elapsed = 0.0 if self.learnt_at is None else min(5.0, max(0.0, at - self.learnt_at))
+        self.learnt_at = at
         self.recent += ((1.0 if is_refused else 0.0) - self.recent) / 10.0
         self.usual += (1.0 - 0.5 ** (elapsed / 1800.0)) * (self.recent - self.usual)
 
     @property
     def trunk_is_down(self) -> bool:
-        """Nearly everything is refused, and usually it is not; a list of dead numbers becomes usual in time."""
+        """Nearly every call is refused, and that is unusual. A list of dead numbers becomes usual in time."""
         return self.recent > 0.8 and self.usual < 0.5
 
 
 class RingTimes(msgspec.Struct):
-    """How long calls ring: until a person answers, and until anything else ends it."""
+    """How long calls ring until a person answers, and until they end otherwise."""
 
     answered: list[float] = msgspec.field(default_factory=_answered_prior)
     ended: list[float] = msgspec.field(default_factory=_ended_prior)
     learnt: int = 0
-    """Since the last fading."""
+    """Calls since the last fading."""
 
     def learn(self, seconds: float, is_human: bool) -> None:
-        (self.answered if is_human else self.ended)[min(SECONDS - 1, max(0, int(seconds)))] += 1.0
+        (self.answered if is_human else self.ended)[min(RING_BINS - 1, max(0, int(seconds)))] += 1.0
         self.learnt += 1
 
     def fade(self) -> None:
@@ -131,26 +130,26 @@ class RingTimes(msgspec.Struct):
 
 
 def count_by_age(now: float, placed: Iterable[float]) -> list[tuple[int, int]]:
-    """(age in whole seconds, how many) of the calls placed at those times."""
-    counts = [0] * SECONDS
+    """(age in whole seconds, number of calls), for calls placed at those times."""
+    counts = [0] * RING_BINS
     for start in placed:
-        counts[min(SECONDS - 1, max(0, int(now - start)))] += 1
+        counts[min(RING_BINS - 1, max(0, int(now - start)))] += 1
     return [(age, count) for age, count in enumerate(counts) if count]
 
 
 def quantile_s(weights: Sequence[float], share: float) -> float:
-    """Seconds below which that share of one-second bins lies."""
-    half = math.fsum(weights) * share
+    """That quantile, in seconds, of weights in one-second bins."""
+    wanted = math.fsum(weights) * share
     below = 0.0
     for second, weight in enumerate(weights):
-        if weight > 0 and below + weight >= half:
-            return second + (half - below) / weight
+        if weight > 0 and below + weight >= wanted:
+            return second + (wanted - below) / weight
         below += weight
     return float(len(weights))
 
 
 class AnswerChances:
-    """Chances that calls are answered by a person within given horizons, by the time they have rung."""
+    """Chances that a call is answered by a person within a horizon, by how long it has rung."""
 
     def __init__(self, p: float, times: RingTimes) -> None:
         self._p = p
@@ -162,7 +161,7 @@ class AnswerChances:
         return self._p * self._answered[horizon_s]
 
     def ringing(self, age_s: int, horizons_s: Sequence[int]) -> list[float]:
-        """A call that has rung between `age_s` and a second more, for each horizon."""
+        """For each horizon: a call that has rung for `age_s` to `age_s` + 1 seconds."""
         p, by_now = self._p, self._until(self._answered, age_s)
         still_ringing = p * (1.0 - by_now) + (1.0 - p) * (1.0 - self._until(self._ended, age_s))
         if still_ringing < 1e-9:
@@ -171,7 +170,7 @@ class AnswerChances:
 
     @staticmethod
     def _until(cumulative: Sequence[float], age_s: int) -> float:
-        second = min(age_s, SECONDS - 1)
+        second = min(age_s, RING_BINS - 1)
         return (cumulative[second] + cumulative[second + 1]) / 2
 
 

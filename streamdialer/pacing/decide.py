@@ -1,7 +1,7 @@
-"""The decision of a dial tick: a snapshot of a queue and its campaigns in, a level for one campaign out.
+"""The decision of a dial tick with fixed pacing: a snapshot of a queue in, a level for one campaign out.
 
-The level is what the claim may fill up to. The claim itself checks the cap of live calls, the window and the
-status once more; here they shape the share, so that no agent is kept for calls that could not be placed.
+The claim places calls up to the level. It checks the cap of live calls, the calling window and the status again. They
+count here too, so that no agent is set aside for calls that cannot be placed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from streamdialer.pacing.dial_modes import calls_per_agent, calls_wanted, level
 from streamdialer.pacing.sharing import ClaimShare, share_agents
 
 Limit = Literal["preview", "closed", "no_agents", "no_contacts", "concurrency", "agents_shared", "agents"]
-"""What bound: `preview` dials nothing by itself; `closed`, the campaign may not dial now; `no_agents`, none
-is free; `no_contacts`, fewer are ready than could be called; `concurrency`, the cap of live calls;
-`agents_shared`, other campaigns have the agents; `agents`, the mode's own formula over all free agents."""
+"""What limits the calls. `preview`: the mode dials nothing by itself. `closed`: the campaign may not dial now.
+`no_agents`: no agent is free. `no_contacts`: fewer contacts are ready than could be called. `concurrency`: the cap of
+live calls. `agents_shared`: other campaigns use the agents. `agents`: the mode's formula over all free agents."""
 
 
 class CampaignLoad(msgspec.Struct, frozen=True, kw_only=True):
-    """What pacing must know of one campaign of the queue."""
+    """One campaign of the queue, as pacing needs it."""
 
     mode: DialMode
     ratio: float
@@ -30,7 +30,7 @@ class CampaignLoad(msgspec.Struct, frozen=True, kw_only=True):
     unanswered: int = 0
     """Reserved, sent and ringing calls."""
     live: int = 0
-    """Those and the connected ones."""
+    """Those and the connected calls."""
     ready: int = 0
     """Contacts that may be called now."""
     max_concurrent: int
@@ -53,23 +53,22 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What one campaign may do now."""
+    """How many calls one campaign may have now, and why."""
 
     level: int
     """Most reserved and unanswered calls it may have after the claim."""
     wanted: int
-    """Calls its formula alone would place now, had it the queue to itself."""
+    """Calls it would place now if it had the queue to itself."""
     share: int
-    """Free agents it was given."""
+    """Its share of the free agents."""
     limit: Limit
-    """What bound."""
 
 
 def decide(snapshot: Snapshot, campaign: str) -> Decision:
-    """How many unanswered calls `campaign` may have now; KeyError when the snapshot does not know it."""
+    """How many unanswered calls `campaign` may have now; KeyError when it is not in the snapshot."""
     load = snapshot.campaigns[campaign]
     shares = share_agents(
-        snapshot.free_agents, [_claimant(name, other) for name, other in snapshot.campaigns.items()]
+        snapshot.free_agents, [_claim_share(name, other) for name, other in snapshot.campaigns.items()]
     )
     share = shares[campaign]
     wanted = 0
@@ -85,7 +84,7 @@ def decide(snapshot: Snapshot, campaign: str) -> Decision:
     )
 
 
-def _claimant(campaign: str, load: CampaignLoad) -> ClaimShare:
+def _claim_share(campaign: str, load: CampaignLoad) -> ClaimShare:
     callable_now = 0 if load.mode == "preview" else min(load.ready, load.room)
     return ClaimShare(
         campaign=campaign,
@@ -99,7 +98,7 @@ def _claimant(campaign: str, load: CampaignLoad) -> ClaimShare:
 
 
 def _limit(free_agents: int, load: CampaignLoad, share: int) -> Limit:
-    """The first of the limits, from the widest to the narrowest, that says why no more calls are placed."""
+    """The first limit, from the widest to the narrowest, that explains why no more calls are placed."""
     if load.mode == "preview":
         return "preview"
     if not load.is_open:

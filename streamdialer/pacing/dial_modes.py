@@ -1,7 +1,6 @@
-"""What the four dial modes do with free agents: the formulas of the fixed pacing.
+"""The formulas of fixed pacing: how many calls each of the four dial modes allows for the free agents.
 
-Levels count calls that are placed (or reserved) and not yet answered; `int()` truncates the product of agents
-and ratio, floats as they come.
+A level counts calls that are reserved or placed and not yet answered. The product of agents and ratio is truncated.
 """
 
 from __future__ import annotations
@@ -11,17 +10,17 @@ from typing import Final
 
 from streamdialer.model import DialMode
 
-_MOST: Final = 1_000_000_000
-"""Above any number of calls; keeps an absurd ratio from overflowing."""
+_MAX_LEVEL: Final = 1_000_000_000
+"""Above any real number of calls; an absurd ratio must not overflow."""
 
 
 def level(mode: DialMode, agents: int, ratio: float) -> int:
-    """Unanswered calls the mode allows that many free agents."""
+    """Unanswered calls the mode allows for that many free agents."""
     if agents <= 0 or mode == "preview":
         return 0
     if mode == "progressive":
         return agents
-    return max(0, int(min(agents * ratio, _MOST)))
+    return max(0, int(min(agents * ratio, _MAX_LEVEL)))
 
 
 def calls_per_agent(mode: DialMode, ratio: float) -> float:
@@ -30,11 +29,11 @@ def calls_per_agent(mode: DialMode, ratio: float) -> float:
 
 
 def agents_for(calls: int, per_agent: float) -> int:
-    """The fewest agents whose level is at least `calls`: the inverse of `level`."""
+    """The smallest number of agents whose level is at least `calls`: the inverse of `level`."""
     if calls <= 0:
         return 0
-    agents = math.ceil(min(calls / per_agent, _MOST))
-    # Division and product round apart, by one agent at most.
+    agents = math.ceil(min(calls / per_agent, _MAX_LEVEL))
+    # Rounding may put the division and the product one agent apart.
     if int(agents * per_agent) < calls:
         return agents + 1
     return agents - 1 if int((agents - 1) * per_agent) >= calls else agents
@@ -48,9 +47,9 @@ def calls_wanted(
     live: int,
     max_concurrent: int,
 ) -> int:
-    """Calls to place now; never negative, and never more live calls than `max_concurrent`.
+    """Calls to place now: never negative, and never beyond `max_concurrent` live calls.
 
-    `unanswered` are the calls placed and not yet answered or ended, `live` those and the connected ones.
+    `unanswered` calls are placed and neither answered nor ended; `live` calls are those and the connected ones.
     """
     room = max_concurrent - live
     return max(0, min(level(mode, free_agents, pacing_ratio) - unanswered, room))

@@ -1,7 +1,7 @@
-"""How long agents talk and wrap up: hazards in unequal bins, with the work still going on counted as exposure.
+"""How long agents talk and wrap up: hazards in unequal bins, with unfinished work counted as exposure.
 
-The elapsed time of an agent's call says when it will end; an exponential guess would throw that away. Estimator:
-deaths over exposure (Kaplan-Meier's, binned), shrunk to the constant hazard of the mean duration.
+How long an agent has talked says how likely the talk is to end soon; an exponential distribution ignores that.
+Estimator: ends over exposure (Kaplan and Meier 1958, binned), shrunk towards the constant hazard of the mean duration.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ EDGES: Final = (
     *(70.0, 84.0, 100.0, 120.0, 145.0, 175.0, 210.0, 250.0, 300.0, 360.0, 430.0, 520.0, 620.0, 750.0),
     *(900.0, 1100.0, 1400.0, 1800.0),
 )
-"""Where the bins begin, seconds; the last is open."""
+"""Lower edges of the bins, seconds; the last bin is open."""
 BINS: Final = len(EDGES)
 HALF_LIFE: Final = 1000.0
-"""Finished talks (or wrap-ups) after which an old one counts half."""
-_SHRINK: Final = 1.5
-"""How many finished ones the constant hazard weighs in every bin."""
+"""After this many more finished talks (or wrap-ups), an old one counts half."""
+_HAZARD_WEIGHT: Final = 1.5
+"""The constant hazard counts like this many finished ones in every bin."""
 _MEAN_WEIGHT: Final = 3.0
-"""How many finished ones the mean expected before anything was seen weighs."""
+"""The expected mean counts like this many finished ones."""
 _UPPER: Final = EDGES[1:]
-_LAST_MIDDLE: Final = 2400
+_LAST_MIDDLE_S: Final = 2400
 _WIDTHS: Final = tuple(high - low for low, high in zip(EDGES, _UPPER, strict=False))
-_MIDDLES: Final = (*(int((low + high) / 2) for low, high in zip(EDGES, _UPPER, strict=False)), _LAST_MIDDLE)
-_BIN_OF_SECOND: Final = tuple(bisect_right(_UPPER, second + 0.5) for second in range(_LAST_MIDDLE + 100))
+_MIDDLES: Final = (*(int((low + high) / 2) for low, high in zip(EDGES, _UPPER, strict=False)), _LAST_MIDDLE_S)
+_BIN_OF_SECOND: Final = tuple(bisect_right(_UPPER, second + 0.5) for second in range(_LAST_MIDDLE_S + 100))
 
 
 def bin_of(seconds: float) -> int:
@@ -40,7 +40,7 @@ def bin_of(seconds: float) -> int:
 
 
 def count_by_bin(now: float, since: Iterable[float]) -> list[tuple[int, int]]:
-    """(bin, how many) of what has been going on since those times."""
+    """(bin, number) of what has been going on since those times."""
     counts = [0] * BINS
     for start in since:
         counts[bisect_right(_UPPER, now - start)] += 1
@@ -48,22 +48,22 @@ def count_by_bin(now: float, since: Iterable[float]) -> list[tuple[int, int]]:
 
 
 class Durations(msgspec.Struct):
-    """What is known of one kind of work."""
+    """What was learnt about one kind of work."""
 
     expected_s: float
-    """The mean assumed before anything was seen."""
+    """The mean assumed before anything is learnt."""
     ended: list[float] = msgspec.field(default_factory=lambda: [0.0] * BINS)
     """Finished within each bin, fading."""
     exposure_s: list[float] = msgspec.field(default_factory=lambda: [0.0] * BINS)
-    """Seconds spent within each bin by finished ones, fading."""
+    """Seconds that finished ones spent in each bin, fading."""
 
     def learn(self, seconds: float) -> None:
-        """One more is over, after so many seconds."""
+        """One more ended, after that many seconds."""
         self.ended[bin_of(seconds)] += 1.0
-        _expose(self.exposure_s, seconds)
+        _add_exposure(self.exposure_s, seconds)
 
     def fade(self, finished: int) -> None:
-        """That many were learnt since the last fading."""
+        """`finished`: how many were learnt since the last fading."""
         keep = 0.5 ** (finished / HALF_LIFE)
         self.ended = [keep * weight for weight in self.ended]
         self.exposure_s = [keep * weight for weight in self.exposure_s]
@@ -83,7 +83,7 @@ class Durations(msgspec.Struct):
         mean = (math.fsum(exposure) + _MEAN_WEIGHT * self.expected_s) / (math.fsum(self.ended) + _MEAN_WEIGHT)
         mean = max(mean, 0.5)
         return [
-            (ended + _SHRINK) / (seconds + _SHRINK * mean)
+            (ended + _HAZARD_WEIGHT) / (seconds + _HAZARD_WEIGHT * mean)
             for ended, seconds in zip(self.ended, exposure, strict=True)
         ]
 
@@ -91,15 +91,15 @@ class Durations(msgspec.Struct):
 def free_within(
     talk: Sequence[float], wrapup: Sequence[float], horizons_s: Sequence[int], wrapup_share: float = 1.0
 ) -> tuple[list[list[float]], list[list[float]]]:
-    """Chances of being free within each horizon, by the bin an agent's talk or wrap-up has reached.
+    """Chances, from the hazards, that an agent is free within each horizon, by the bin the talk or wrap-up has reached.
 
-    From the hazards; `wrapup_share` of the talks are followed by a wrap-up, the others free their agent at once.
+    `wrapup_share` of the talks are followed by a wrap-up; the others free their agent at once.
     """
     longest = max(horizons_s)
     keep_talking = [math.exp(-hazard) for hazard in talk]
     keep_wrapping = [math.exp(-hazard) for hazard in wrapup]
     fresh = _survivals(keep_wrapping, 0, longest)
-    # A talk that ends in the course of a second leaves, on average, half a second more than whole ones.
+    # A talk ends somewhere within a second, so on average half a second more is left than the whole seconds.
     free_after_talk = [
         1.0 - wrapup_share * (fresh[left] + fresh[left + 1]) / 2 for left in range(longest - 1, -1, -1)
     ]
@@ -116,11 +116,11 @@ def free_within(
 
 
 def _survivals(keep: Sequence[float], first: int, seconds: int) -> list[float]:
-    """Chances of lasting 0, 1, ... `seconds` more from that second on; `keep`: of each bin, to last a second more."""
+    """Chances of lasting 0, 1, ... `seconds` more after second `first`; `keep`: per bin, of one second more."""
     return list(accumulate([1.0, *(keep[index] for index in _BIN_OF_SECOND[first : first + seconds])], mul))
 
 
-def _expose(exposure: list[float], seconds: float) -> None:
+def _add_exposure(exposure: list[float], seconds: float) -> None:
     last = bin_of(seconds)
     exposure[:last] = map(add, exposure[:last], _WIDTHS)
     exposure[last] += max(0.0, seconds - EDGES[last])

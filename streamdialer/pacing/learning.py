@@ -1,12 +1,14 @@
-"""What a queue has learnt, as one value that is kept between decisions and shared by replicas.
+"""What a queue has learnt: one value that is kept between decisions and shared by all replicas.
 
-Whoever decides next loads it, adds what was seen since, decides and writes it back. It holds every number a
-decision reads, so that two replicas with the same value and the same view decide alike. Bounded: bins, not calls.
+The replica that decides next loads it, adds the new observations, decides and writes it back. It holds every number a
+decision reads, so two replicas with the same value and the same view decide alike. It holds bins, not calls: its size
+is bounded.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,36 +20,36 @@ from streamdialer.pacing.durations import Durations, free_within
 from streamdialer.pacing.types import Observation, QueueView
 
 PATIENCE_S: Final = 2
-"""How long a person who has answered may wait for an agent without being abandoned."""
+"""How long a person who answered may wait for an agent before the call counts as abandoned."""
 REFRESH_S: Final = 10.0
-"""How long an outlook serves: hazards move slowly, and working them out costs more than a decision."""
+"""How long a forecast is used: hazards move slowly, and computing them costs more than a decision."""
 HORIZONS: Final = (0.2, 0.5, 0.8, 0.95)
-"""Quantiles of the ring time of answered calls at which a decision weighs agents against answers. At the median
-alone a burst of calls looks safe whose later half finds nobody."""
+"""Quantiles of the ring time of answered calls at which a decision weighs agents against answers. By the median alone
+a burst of calls looks safe although its later half finds no agent."""
 MAX_CAMPAIGNS: Final = 16
-"""Those dialed last are kept."""
-_SHORTEST_S: Final = 1
-_LONGEST_S: Final = 40
+"""Campaigns kept when more were dialed: the ones dialed last, and all of the current view."""
+_MIN_HORIZON_S: Final = 1
+_MAX_HORIZON_S: Final = 40
 
 
 class CampaignLearning(msgspec.Struct):
-    """What belongs to one campaign."""
+    """What was learnt about one campaign."""
 
     rate: AnswerRate = msgspec.field(default_factory=AnswerRate)
     refusals: TrunkRefusalRate = msgspec.field(default_factory=TrunkRefusalRate)
     ring: RingTimes = msgspec.field(default_factory=RingTimes)
-    steering: AbandonController = msgspec.field(default_factory=AbandonController)
-    early: dict[int, int] = msgspec.field(default_factory=dict)
-    """Calls that ended sooner than people answer, by the second in which they count."""
+    controller: AbandonController = msgspec.field(default_factory=AbandonController)
+    early_ends: dict[int, int] = msgspec.field(default_factory=dict)
+    """Calls that ended sooner than people answer, by the second in which they will count."""
     dealt: float = 0.0
-    """Expected answers dealt to it, per weight: its finish tag in the sharing."""
+    """Expected answers dealt to it, per weight: its finish tag in fair queueing."""
     decided: float | None = None
-    """When calls were last decided on for it, by who keeps that apart from its siblings' decisions."""
+    """When calls were last decided for this campaign; the dial tick sets it, pacing does not read it."""
 
     def count(self, event: Observation, is_human: bool) -> None:
-        """Takes an outcome into the answer rate when its call has rung as long as people take to answer.
+        """Counts an outcome in the answer rate once its call is as old as calls are when people answer.
 
-        Busy and failed calls end at once: counted then, they would make a campaign that begins, or doubles its
+        Busy and failed calls end at once. Counted at once, they would make a campaign that starts, or doubles its
         calls, look as if nobody answered.
         """
         counts_at = event.at - event.seconds + quantile_s(self.ring.answered, 0.5)
@@ -55,51 +57,52 @@ class CampaignLearning(msgspec.Struct):
             self.rate.learn(event.at, is_human)
         else:
             second = math.ceil(counts_at)
-            self.early[second] = self.early.get(second, 0) + 1
+            self.early_ends[second] = self.early_ends.get(second, 0) + 1
 
-    def release(self, now: float) -> None:
-        """Counts what has waited long enough."""
-        for second in sorted(second for second in self.early if second <= now):
-            for _ in range(self.early.pop(second)):
+    def count_early_ends(self, now: float) -> None:
+        """Counts the early ends that are due."""
+        for second in sorted(second for second in self.early_ends if second <= now):
+            for _ in range(self.early_ends.pop(second)):
                 self.rate.learn(float(second), False)
 
 
 class AvailabilityForecast(msgspec.Struct):
-    """Chances of agents coming free, worked out now and then from the hazards."""
+    """Chances that agents come free, computed from the hazards every REFRESH_S."""
 
     at: float
     horizons_s: list[int]
-    """When a call placed now would be answered, if it is: HORIZONS of the ring time, ascending."""
+    """When a call placed now is answered, if it is: the HORIZONS of the ring time, ascending."""
     talking: list[list[float]]
-    """Free within each horizon and the patience, by the bin the talk has reached."""
+    """Chance of being free within each horizon plus PATIENCE_S, by the bin the talk has reached."""
     wrapping: list[list[float]]
+    """The same by the bin the wrap-up has reached."""
 
 
 class QueueLearning(msgspec.Struct):
-    """Everything learnt about one queue and its campaigns."""
+    """Everything that was learnt about one queue and its campaigns."""
 
     talk: Durations = msgspec.field(default_factory=lambda: Durations(expected_s=180.0))
     wrapup: Durations = msgspec.field(default_factory=lambda: Durations(expected_s=30.0))
     campaigns: dict[str, CampaignLearning] = msgspec.field(default_factory=dict)
-    outlook: AvailabilityForecast | None = None
+    forecast: AvailabilityForecast | None = None
     dealt: float = 0.0
-    """Start tag of the call dealt last."""
+    """Start tag of the call dealt last, in fair queueing."""
     talks: int = 0
+    """Talks learnt since the last forecast."""
     wrapups: int = 0
-    """Learnt since the last refresh."""
 
-    def of(self, campaign: str) -> CampaignLearning:
-        """The campaign's part, made when there is none."""
-        known = self.campaigns.get(campaign)
-        if known is None:
-            known = self.campaigns[campaign] = CampaignLearning(dealt=self.dealt)
-        return known
+    def campaign(self, campaign: str) -> CampaignLearning:
+        """What was learnt about the campaign; added when there is nothing yet."""
+        learning = self.campaigns.get(campaign)
+        if learning is None:
+            learning = self.campaigns[campaign] = CampaignLearning(dealt=self.dealt)
+        return learning
 
-    def observe(self, view: QueueView, seen: Sequence[Observation]) -> AvailabilityForecast:
-        """Learns what was seen up to this view, and looks ahead again when that is due."""
-        humans: dict[str, int] = {}
-        abandoned: dict[str, int] = {}
-        for event in seen:
+    def observe(self, view: QueueView, observations: Sequence[Observation]) -> AvailabilityForecast:
+        """Learns from the observations since the last view; returns the forecast, a new one when that is due."""
+        answered_by_person: Counter[str] = Counter()
+        abandoned: Counter[str] = Counter()
+        for event in observations:
             if event.what == "talk":
                 self.talk.learn(event.seconds)
                 self.talks += 1
@@ -107,12 +110,11 @@ class QueueLearning(msgspec.Struct):
                 self.wrapup.learn(event.seconds)
                 self.wrapups += 1
             elif event.what == "abandoned":
-                abandoned[event.campaign] = abandoned.get(event.campaign, 0) + 1
+                abandoned[event.campaign] += 1
             else:
                 is_human = event.what == "human"
-                if is_human:
-                    humans[event.campaign] = humans.get(event.campaign, 0) + 1
-                learning = self.of(event.campaign)
+                answered_by_person[event.campaign] += is_human
+                learning = self.campaign(event.campaign)
                 is_refused = event.what in ("busy", "failed")
                 learning.refusals.learn(event.at, is_refused)
                 if is_refused and learning.refusals.trunk_is_down:
@@ -120,23 +122,24 @@ class QueueLearning(msgspec.Struct):
                 learning.count(event, is_human)
                 learning.ring.learn(event.seconds, is_human)
         for learning in self.campaigns.values():
-            learning.release(view.now)
+            learning.count_early_ends(view.now)
         for campaign in view.campaigns:
-            self.of(campaign.id).steering.advance(
-                view.now, campaign.cap, humans.get(campaign.id, 0), abandoned.get(campaign.id, 0)
+            self.campaign(campaign.id).controller.advance(
+                view.now, campaign.cap, answered_by_person[campaign.id], abandoned[campaign.id]
             )
-        outlook = self.outlook
-        if outlook is None or not 0 <= view.now - outlook.at < REFRESH_S:
-            outlook = self.outlook = self._refresh(view)
-        return outlook
+        forecast = self.forecast
+        if forecast is None or not 0 <= view.now - forecast.at < REFRESH_S:
+            forecast = self.forecast = self._new_forecast(view)
+        return forecast
 
-    def _refresh(self, view: QueueView) -> AvailabilityForecast:
+    def _new_forecast(self, view: QueueView) -> AvailabilityForecast:
+        """Fades what was learnt earlier and computes a forecast."""
         self.talk.fade(self.talks)
         self.wrapup.fade(self.wrapups)
         self.talks = self.wrapups = 0
         for learning in self.campaigns.values():
             learning.ring.fade()
-        self._forget(view)
+        self._drop_absent(view)
         horizons_s = self._horizons_s(view)
         talking, wrapping = free_within(
             self.talk.hazards([view.now - since for since in view.talking]),
@@ -148,24 +151,26 @@ class QueueLearning(msgspec.Struct):
 
     def _horizons_s(self, view: QueueView) -> list[int]:
         rings = [
-            self.of(campaign.id).ring.answered
+            self.campaign(campaign.id).ring.answered
             for campaign in view.campaigns
             if campaign.callable > 0 or campaign.ringing
         ] or [RingTimes().answered]
         pooled = [sum(weights) for weights in zip(*rings, strict=True)]
-        return [min(_LONGEST_S, max(_SHORTEST_S, round(quantile_s(pooled, share)))) for share in HORIZONS]
+        return [
+            min(_MAX_HORIZON_S, max(_MIN_HORIZON_S, round(quantile_s(pooled, share)))) for share in HORIZONS
+        ]
 
     def _wrapup_share(self, view: QueueView) -> float:
-        """Talks that were followed by a wrap-up, among the remembered ones."""
+        """Share of the remembered talks that were followed by a wrap-up."""
         wrapups = sum(self.wrapup.ended) + len(view.wrapping)
         return min(1.0, (wrapups + 3.0) / (sum(self.talk.ended) + 3.0))
 
-    def _forget(self, view: QueueView) -> None:
+    def _drop_absent(self, view: QueueView) -> None:
         if len(self.campaigns) <= MAX_CAMPAIGNS:
             return
         present = {campaign.id for campaign in view.campaigns}
         absent = sorted(
-            (learning.steering.at or 0.0, name)
+            (learning.controller.advanced_at or 0.0, name)
             for name, learning in self.campaigns.items()
             if name not in present
         )

@@ -1,10 +1,9 @@
 """The chance that the next person to answer finds no agent: sums of independent yes-or-no events.
 
-F agents come free and H people answer, each event with its own chance, so that F - H is a Poisson-binomial
-variable shifted by the number of ringing calls. Few events are convolved exactly; many are approximated by the normal
-distribution with continuity and skewness corrected ("refined normal approximation", Y. Hong, On computing the
-distribution function for the Poisson binomial distribution, 2013):
-within 0.007 from a variance of 2 on, within 0.003 from 4 on.
+F agents come free and H people answer, each event with its own chance. F - H is a Poisson-binomial variable shifted by
+the number of ringing calls. Few events are convolved exactly. Many are approximated by the normal distribution with
+corrections for continuity and skewness ("refined normal approximation", Y. Hong, On computing the distribution
+function for the Poisson binomial distribution, 2013): within 0.007 from a variance of 2 on, within 0.003 from 4 on.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 EXACT_BELOW_VARIANCE: Final = 2.0
-"""Above it the approximation is used: it is good enough there, and its cost does not grow."""
+"""Above it the approximation is used: it is accurate enough there, and its cost does not grow."""
 
 Group = tuple[int, float]
-"""So many independent events, each with this chance."""
+"""A number of independent events, and the chance of each."""
 
 
 def convolve(pmf: Sequence[float], chance: float) -> list[float]:
-    """The distribution of a count after one more event of that chance."""
+    """The distribution of a count after one more event with that chance."""
     stay = 1.0 - chance
     longer = [stay * weight for weight in pmf]
     longer.append(0.0)
@@ -51,7 +50,7 @@ def at_most(count: int, mean: float, variance: float, third: float) -> float:
 
 
 class AgentBalance:
-    """Agents at hand and coming, less the people who answer: A + F - H. Calls can be added one by one."""
+    """Agents free now and later, less the people who answer: A + F - H. Calls can be added one by one."""
 
     __slots__ = ("_available", "_calls", "_chances", "_pmf", "_third", "_variance", "answering", "coming")
 
@@ -61,7 +60,7 @@ class AgentBalance:
     """Mean of H."""
 
     def __init__(self, available: int, coming: Sequence[Group], answering: Sequence[Group]) -> None:
-        """`available`: free agents less people already waiting for one, may be negative."""
+        """`available`: free agents less people who already wait for one; may be negative."""
         self._available = available
         self._calls = 0
         self.coming = self.answering = self._variance = self._third = 0.0
@@ -76,7 +75,7 @@ class AgentBalance:
             self.add_calls(count, chance)
 
     def add_calls(self, count: int, chance: float) -> None:
-        """So many more ringing calls, each answered in time with that chance."""
+        """Adds ringing calls, each answered in time with that chance."""
         self._calls += count
         self.answering += count * chance
         spread = count * chance * (1.0 - chance)
@@ -89,7 +88,7 @@ class AgentBalance:
                 self._pmf = convolve(self._pmf, 1.0 - chance)
 
     def estimate(self) -> float:
-        """The risk by the approximation: cheap, and good enough to compare balances."""
+        """The risk by the approximation: cheap, and accurate enough to compare balances."""
         if self._calls < self._available:
             return 0.0
         mean = self.coming - self.answering + self._calls
@@ -106,11 +105,11 @@ class AgentBalance:
         return min(1.0, math.fsum(self._pmf[: self._calls - self._available + 1]))
 
 
-def worst_risk(balances: Iterable[AgentBalance], enough: float) -> float:
-    """The highest risk among the horizons, or the first that is found above `enough`."""
+def worst_risk(balances: Iterable[AgentBalance], limit: float) -> float:
+    """The highest risk among the horizons, or the first that is found above `limit`."""
     worst = 0.0
     for balance in sorted(balances, key=AgentBalance.estimate, reverse=True):
         worst = max(worst, balance.risk())
-        if worst > enough:
+        if worst > limit:
             break
     return worst

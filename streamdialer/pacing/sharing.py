@@ -1,7 +1,7 @@
-"""Sharing one queue's free agents among its campaigns: weighted max-min fairness, and no agent idle by rule.
+"""Shares one queue's free agents among its campaigns: weighted max-min fairness, and no agent is left idle for it.
 
-Agents are dealt one at a time to the claimant that has least for its weight. Calls that are already
-unanswered hold their agents first, whoever placed them, so that campaigns together never outgrow the queue.
+Agents are dealt one at a time to the campaign that has the fewest for its weight. Unanswered calls hold their agents
+first, so the campaigns together never have more calls than the queue has agents for.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from streamdialer.pacing.dial_modes import agents_for
 
 
 class ClaimShare(msgspec.Struct, frozen=True, kw_only=True):
-    """One campaign asking for agents of the queue."""
+    """One campaign's claim on the agents of the queue."""
 
     campaign: str
     weight: float = 1.0
     served_ms: int = 0
     """When it was last given calls."""
     demand_calls: int
-    """Unanswered calls it could have: those it has and the contacts it may still call."""
+    """Unanswered calls it could have: those it has, and one for each contact it may still call."""
     calls_per_agent: float = 1.0
     is_open: bool = True
     unanswered: int = 0
@@ -32,33 +32,33 @@ class ClaimShare(msgspec.Struct, frozen=True, kw_only=True):
 def share_agents(free_agents: int, campaigns: Sequence[ClaimShare]) -> dict[str, int]:
     """Whole agents for each campaign, together no more than `free_agents`.
 
-    First come the agents that unanswered calls hold, then the rest up to each one's demand. A claimant that
-    is not open, or demands nothing, gets 0; agents its ringing calls hold are given to nobody else.
+    Agents that unanswered calls hold come first, then the rest up to each campaign's demand. A campaign that is not
+    open, or has no demand, gets 0; the agents its ringing calls hold go to no other campaign.
     """
-    given = {claimant.campaign: 0 for claimant in campaigns}
+    shares = {c.campaign: 0 for c in campaigns}
     held = {c.campaign: agents_for(c.unanswered, c.calls_per_agent) for c in campaigns}
     needed = {c.campaign: agents_for(c.demand_calls, c.calls_per_agent) for c in campaigns if c.is_open}
-    left = _deal(free_agents, campaigns, held, given)
-    _deal(left, campaigns, needed, given)
-    return {c.campaign: min(given[c.campaign], needed.get(c.campaign, 0)) for c in campaigns}
+    left = _deal(free_agents, campaigns, held, shares)
+    _deal(left, campaigns, needed, shares)
+    return {c.campaign: min(shares[c.campaign], needed.get(c.campaign, 0)) for c in campaigns}
 
 
 def _deal(
-    agents: int, campaigns: Sequence[ClaimShare], limits: Mapping[str, int], given: dict[str, int]
+    agents: int, campaigns: Sequence[ClaimShare], limits: Mapping[str, int], shares: dict[str, int]
 ) -> int:
-    """Raises `given` towards `limits`, an agent at a time to the least served; returns the agents left."""
+    """Raises `shares` towards `limits`, one agent at a time to the least served; returns the agents left."""
     heap = [
-        (given[c.campaign] / c.weight, c.served_ms, c.campaign, c.weight)
+        (shares[c.campaign] / c.weight, c.served_ms, c.campaign, c.weight)
         for c in campaigns
-        if given[c.campaign] < limits.get(c.campaign, 0)
+        if shares[c.campaign] < limits.get(c.campaign, 0)
     ]
     heapq.heapify(heap)
     while agents > 0 and heap:
         _, served_ms, campaign, weight = heap[0]
-        given[campaign] += 1
+        shares[campaign] += 1
         agents -= 1
-        if given[campaign] < limits[campaign]:
-            heapq.heapreplace(heap, (given[campaign] / weight, served_ms, campaign, weight))
+        if shares[campaign] < limits[campaign]:
+            heapq.heapreplace(heap, (shares[campaign] / weight, served_ms, campaign, weight))
         else:
             heapq.heappop(heap)
     return max(0, agents)

@@ -1,7 +1,7 @@
-"""What a pacing policy sees and what it answers: the same in production, in the simulator and in tests.
+"""What a pacing policy sees and returns: the same in production, in the simulator and in tests.
 
-A view is one queue in one instant; what was seen since the last view is told beside it. Nothing here knows how a call
-will end: a policy that is told more than this is a bound, not a rule.
+A view is one queue at one instant; the observations since the last view come with it. Nothing here says how a call will
+end: a policy that knows more is a bound for the others, not a rule.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     """Seconds, on the view's clock."""
     what: ObservationKind
     seconds: float = 0.0
-    """From the placing of the call to the answer or to its end; of the talk or the wrap-up."""
+    """From placing the call to its answer or its end; for agents, the length of the talk or the wrap-up."""
     campaign: str = ""
-    """Empty for the work of an agent."""
+    """Empty for an agent's talk or wrap-up."""
 
 
 class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,30 +33,30 @@ class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
     ringing: Sequence[float] = ()
     """When each unanswered call was placed, seconds, oldest first."""
     callable: int = 0
-    """Calls that could be placed now: contacts ready, within the cap of live calls; 0 when it may not dial."""
+    """Calls that could be placed now: ready contacts within the cap of live calls; 0 when it may not dial."""
     ratio: float = 1.0
-    """`pacing_ratio`; an adaptive policy does without."""
+    """`pacing_ratio`; an adaptive policy does not use it."""
     weight: float = 1.0
     cap: float = 0.03
     """Most abandoned calls per call answered by a person, within the window of the rule pack."""
-    humans: float = 0.0
+    answered_by_person: float = 0.0
     """Calls answered by a person within that window."""
     abandoned: float = 0.0
     """Those of them that were abandoned."""
 
 
 class QueueView(msgspec.Struct, frozen=True, kw_only=True):
-    """One queue in one instant. All times are seconds on one clock."""
+    """One queue at one instant. All times are seconds on one clock."""
 
     now: float
     free: int
-    """Agents who could take a call this instant."""
+    """Agents who could take a call now."""
     waiting: int = 0
-    """People who have answered and have no agent yet."""
+    """People who answered and have no agent yet."""
     talking: Sequence[float] = ()
-    """Since when each talking agent talks."""
+    """When the talk of each talking agent began."""
     wrapping: Sequence[float] = ()
-    """Since when each agent in wrap-up is."""
+    """When the wrap-up of each agent in wrap-up began."""
     lines: int = 1_000_000_000
     """Calls the trunk can still take."""
     campaigns: Sequence[CampaignView] = ()
@@ -66,8 +66,8 @@ class Policy(Protocol):
     """Decides how many calls to place. One object serves one queue for as long as the queue is dialed."""
 
     @property
-    def every_s(self) -> float | None:
-        """Seconds between its ticks; None: it is asked on events, at most four times a second, and every second."""
+    def interval_s(self) -> float | None:
+        """Seconds between its ticks. None: it decides on events, at most four times a second, and every second."""
 
-    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:
-        """Calls to place now, by campaign; what is left out places none."""
+    def place(self, view: QueueView, observations: Sequence[Observation]) -> Mapping[str, int]:
+        """Calls to place now, by campaign; a campaign that is left out places none."""

@@ -1,4 +1,4 @@
-"""When calling is allowed: pure functions of a campaign's settings, a rule pack and an instant."""
+"""When and how often to call, and what follows a call: pure functions of a campaign's settings and a rule pack."""
 
 from streamdialer.rules.abandonment import abandon_limit
 from streamdialer.rules.calling_hours import CallingHours, calling_hours, intersection

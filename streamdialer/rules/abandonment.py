@@ -1,4 +1,4 @@
-"""The abandon rate a campaign must keep under, of the calls people answered, and over which time it is measured."""
+"""The abandon rate a campaign must stay below: abandoned calls per call answered by a person, within a window."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ DEFAULT_WINDOW_H: Final = 24
 
 
 def abandon_limit(settings: CampaignSettings) -> tuple[float, int]:
-    """The narrower of the campaign's cap and its rule pack's, and the hours of the pack's window (else a day's).
+    """The lower of the campaign's cap and its rule pack's, and the hours of the pack's window (a day without a pack).
 
     Raises CampaignError for an unknown pack.
     """
-    law = load_pack(settings.rule_pack or "none").abandon_cap
-    if law is None:
+    statutory = load_pack(settings.rule_pack or "none").abandon_cap
+    if statutory is None:
         return settings.abandon_cap, DEFAULT_WINDOW_H
-    return min(settings.abandon_cap, law.share), law.window_h
+    return min(settings.abandon_cap, statutory.share), statutory.window_h

@@ -1,4 +1,4 @@
-"""When a contact may be called: the law's hours in every zone they may be in, within the campaign's own hours."""
+"""When a contact may be called: in the campaign's hours, and in the statutory hours of every zone they may be in."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from streamdialer.rules.zone_clock import DAY_MS, read_zone
 from streamdialer.rules.zones import OWN_ZONE
 
 _HORIZON_MS: Final = 400 * DAY_MS
-"""Hours that have not met within a year and a leap of holidays never meet."""
+"""Hours that do not intersect within a year and a leap of holidays never do."""
 
 
 class Hours(Protocol):
-    """Hours of any kind."""
+    """Hours that are open or closed at an instant."""
 
     def opening_at(self, now_ms: int) -> Opening: ...
 
 
 def intersection(hours: Sequence[Hours], now_ms: int) -> Opening:
-    """When all of them are open. Closed for good when they do not meet within `_HORIZON_MS`."""
+    """When all of them are open; closed for good when that is not within `_HORIZON_MS`."""
     instant, latest = now_ms, None
     while True:
         openings = [each.opening_at(instant) for each in hours]
@@ -35,7 +35,8 @@ def intersection(hours: Sequence[Hours], now_ms: int) -> Opening:
             if instant > now_ms:
                 return Opening(False, instant)
             return Opening(
-                True, min((one.until_ms for one in openings if one.until_ms is not None), default=None)
+                True,
+                min((opening.until_ms for opening in openings if opening.until_ms is not None), default=None),
             )
         ends = [opening.until_ms for opening in closed if opening.until_ms is not None]
         if len(ends) < len(closed):
@@ -47,20 +48,20 @@ def intersection(hours: Sequence[Hours], now_ms: int) -> Opening:
 
 
 class CallingHours:
-    """A campaign's hours under its rule pack, by zone set (`rules.zones`). Openings are kept while they hold."""
+    """A campaign's hours under its rule pack, by zone set (`rules.zones`). An opening is cached until it ends."""
 
-    def __init__(self, pack: Pack, window: Window, own_zone: ZoneInfo, mark: str = "") -> None:
+    def __init__(self, pack: Pack, window: Window, own_zone: ZoneInfo, fingerprint: str = "") -> None:
         self.pack = pack
         self.window = window
-        self.fingerprint = mark
-        """Others have another mark."""
+        self.fingerprint = fingerprint
+        """Differs from that of other hours."""
         self._own_zone = own_zone
         self._statutory: dict[str, list[StatutoryHours]] = {}
         self._openings: dict[str, tuple[int, Opening]] = {}
         self._sentences: dict[str, tuple[Opening, str]] = {}
 
     def opening_at(self, zones: str, now_ms: int) -> Opening:
-        """Whether somebody in that zone set may be called, and the next instant that is otherwise.
+        """Whether a contact in the zone set may be called, and when this changes.
 
         Raises CampaignError for a zone set that cannot be read.
         """
@@ -71,12 +72,12 @@ class CallingHours:
         return opening
 
     def describe(self, zones: str, now_ms: int) -> str:
-        """Which rule says whether somebody in that zone set may be called, and until when: a sentence for people."""
+        """The rule that allows or forbids calls in the zone set, and until when: a sentence for people."""
         opening, law = self.opening_at(zones, now_ms), self._statutory_in(zones)
-        told = self._sentences.get(zones)
-        if told is None or told[0] is not opening:
-            told = self._sentences[zones] = opening, self._sentence(opening, law, now_ms)
-        return told[1]
+        cached = self._sentences.get(zones)
+        if cached is None or cached[0] is not opening:
+            cached = self._sentences[zones] = opening, self._sentence(opening, law, now_ms)
+        return cached[1]
 
     def _sentence(self, opening: Opening, law: Sequence[StatutoryHours], now_ms: int) -> str:
         is_legal = all(each.opening_at(now_ms).is_open for each in law)
@@ -89,21 +90,23 @@ class CallingHours:
         return f"{where}: {'open until' if opening.is_open else 'opens'} {until}"
 
     def zones(self) -> Iterator[str]:
-        """The zone sets that have been asked for."""
+        """The zone sets seen so far."""
         yield from self._openings
 
     def _statutory_in(self, zones: str) -> list[StatutoryHours]:
         if self.pack.hours is None:
             return []
-        found = self._statutory.get(zones)
-        if found is None:
-            every = [self._own_zone] if zones == OWN_ZONE else [read_zone(name) for name in zones.split(",")]
-            found = self._statutory[zones] = [statutory_hours(self.pack.hours, zone) for zone in every]
-        return found
+        cached = self._statutory.get(zones)
+        if cached is None:
+            members = (
+                [self._own_zone] if zones == OWN_ZONE else [read_zone(name) for name in zones.split(",")]
+            )
+            cached = self._statutory[zones] = [statutory_hours(self.pack.hours, zone) for zone in members]
+        return cached
 
 
 def describe_pack(pack: Pack) -> str:
-    """A pack's hours as records and people read them."""
+    """The source of a pack's hours, for records and people."""
     hours = pack.hours
     source = "no hours" if hours is None else hours.statute + ("" if hours.verified else ", not verified")
     return f"rule pack {pack.name} {pack.version} ({source})"
@@ -116,7 +119,7 @@ def _zones_text(law: Sequence[StatutoryHours]) -> str:
 
 
 def calling_hours(settings: CampaignSettings, default_zone: str, now_ms: int) -> CallingHours:
-    """The hours a campaign's settings describe under the rule pack they name.
+    """The hours of a campaign under its rule pack.
 
     Raises CampaignError for settings that cannot be read, an unknown pack, and hours that are never legal in the
     campaign's own zone.
@@ -124,8 +127,7 @@ def calling_hours(settings: CampaignSettings, default_zone: str, now_ms: int) ->
     pack = load_pack(settings.rule_pack or "none")
     window = campaign_window(settings, default_zone)
     own = (settings.start_time, settings.end_time, settings.days_of_week, window.zone.key)
-    mark = f"{pack.name} {pack.version} {own}"
-    hours = CallingHours(pack, window, window.zone, mark)
+    hours = CallingHours(pack, window, window.zone, f"{pack.name} {pack.version} {own}")
     if pack.hours is not None:
         is_over = window.opening_at(now_ms) == Opening(False, None)
         if not is_over and hours.opening_at(OWN_ZONE, now_ms) == Opening(False, None):

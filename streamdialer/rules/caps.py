@@ -1,7 +1,7 @@
-"""How often a contact or a number may be called: the caps of a rule pack and the campaign's own, for the ledger.
+"""How often a contact or a number may be called: the caps of a rule pack and of the campaign, for the ledger.
 
-All of them hold at once. `lua/lib/call_history.lua` applies them in the step in which a call is reserved, and again in
-the one in which its request leaves.
+All caps apply at once. `lua/lib/call_history.lua` checks them when it reserves a call, and again when the request is
+sent.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ Table = TypeVar("Table", Cap, CoolOff)
 
 
 class CapRule(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Fewer than `count` calls within the window, or the next one waits. `call_history.lua` has the short names."""
+    """With `count` calls within the window, the next one waits; `call_history.lua` reads the same names."""
 
-    reason: CapReason = msgspec.field(name="y")
-    of: Counted = msgspec.field(name="o")
-    count: int = msgspec.field(name="n")
-    window_ms: int = msgspec.field(name="w")
-    scope: Scope = msgspec.field(name="s")
-    source: str = msgspec.field(name="d")
-    """What it asks for and where that is written, for people."""
-    from_end: bool = msgspec.field(name="e", default=False)
-    """The window begins with the end of a call, as soon as it has one; else when it was sent."""
+    reason: CapReason
+    of: Counted
+    count: int
+    window_ms: int
+    scope: Scope
+    source: str
+    """The rule and its source, for people."""
+    from_end: bool = False
+    """A call counts from its end, or from its sending until it has ended."""
 
 
 class Caps(msgspec.Struct, frozen=True):
     """All the caps of a campaign."""
 
-    longest_ms: int = msgspec.field(name="k", default=0)
-    """Of their windows."""
-    rules: list[CapRule] = msgspec.field(name="c", default_factory=list)
+    longest_ms: int = 0
+    """The longest window."""
+    rules: list[CapRule] = msgspec.field(default_factory=list)
 
     def encoded(self) -> str:
-        """As the ledger keeps it; '' without caps."""
+        """The JSON for the ledger; '' without caps."""
         return msgspec.json.encode(self).decode() if self.rules else ""
 
 
@@ -53,13 +53,13 @@ NO_CAPS: Final = Caps()
 
 
 def caps_of(pack: Pack, settings: CampaignSettings) -> Caps:
-    """The caps of a pack and of a campaign's settings; raises CampaignError for settings that cannot be read."""
+    """The caps of a pack and of a campaign; raises CampaignError for settings that cannot be read."""
     law = f"rule pack {pack.name} {pack.version}"
     rules = [
         *(_attempts(cap, law) for cap in pack.attempt_caps),
         *(_conversations(cap, law) for cap in pack.contact_caps),
-        *(_gap(rest, law) for rest in [pack.min_gap] if rest),
-        *(_abandoned(rest, law) for rest in [pack.abandon_cooloff] if rest),
+        *(_gap(pause, law) for pause in [pack.min_gap] if pause),
+        *(_abandoned(pause, law) for pause in [pack.abandon_cooloff] if pause),
         *(_attempts(cap, OWN) for cap in _read_own_caps("attempt_caps", settings.attempt_caps)),
         *(_conversations(cap, OWN) for cap in _read_own_caps("contact_caps", settings.contact_caps)),
     ]
@@ -70,43 +70,45 @@ def caps_of(pack: Pack, settings: CampaignSettings) -> Caps:
     return Caps(max((rule.window_ms for rule in rules), default=0), rules)
 
 
-def _attempts(cap: Cap, of: str) -> CapRule:
-    source = _source(of, cap, f"at most {_plural(cap.count, 'attempt')} in {cap.window_h} h per {cap.scope}")
+def _attempts(cap: Cap, origin: str) -> CapRule:
+    source = _source(
+        origin, cap, f"at most {_plural(cap.count, 'attempt')} in {cap.window_h} h per {cap.scope}"
+    )
     return CapRule("cap_attempts", "a", cap.count, cap.window_h * HOUR_MS, cap.scope, source)
 
 
-def _conversations(cap: Cap, of: str) -> CapRule:
-    asked = f"at most {_plural(cap.count, 'conversation')} in {cap.window_h} h per {cap.scope}"
-    source = _source(of, cap, asked)
+def _conversations(cap: Cap, origin: str) -> CapRule:
+    text = f"at most {_plural(cap.count, 'conversation')} in {cap.window_h} h per {cap.scope}"
+    source = _source(origin, cap, text)
     return CapRule("cap_conversations", "c", cap.count, cap.window_h * HOUR_MS, cap.scope, source, True)
 
 
-def _gap(rest: CoolOff, of: str) -> CapRule:
-    source = _source(of, rest, f"{rest.hours} h between two attempts per {rest.scope}")
-    return CapRule("min_gap", "a", 1, rest.hours * HOUR_MS, rest.scope, source, True)
+def _gap(pause: CoolOff, origin: str) -> CapRule:
+    source = _source(origin, pause, f"{pause.hours} h between two attempts per {pause.scope}")
+    return CapRule("min_gap", "a", 1, pause.hours * HOUR_MS, pause.scope, source, True)
 
 
-def _abandoned(rest: CoolOff, of: str) -> CapRule:
-    source = _source(of, rest, f"{rest.hours} h after an abandoned call per {rest.scope}")
-    return CapRule("abandon_cooloff", "b", 1, rest.hours * HOUR_MS, rest.scope, source, True)
+def _abandoned(pause: CoolOff, origin: str) -> CapRule:
+    source = _source(origin, pause, f"{pause.hours} h after an abandoned call per {pause.scope}")
+    return CapRule("abandon_cooloff", "b", 1, pause.hours * HOUR_MS, pause.scope, source, True)
 
 
-def _source(of: str, value: Cap | CoolOff, asked: str) -> str:
-    if of == OWN:
-        return f"{of}: {asked}"
-    return f"{of} ({value.statute}{'' if value.verified else ', not verified'}): {asked}"
+def _source(origin: str, value: Cap | CoolOff, text: str) -> str:
+    if origin == OWN:
+        return f"{origin}: {text}"
+    return f"{origin} ({value.statute}{'' if value.verified else ', not verified'}): {text}"
 
 
-def _plural(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _read_own_caps(name: str, raw: list[Any] | None) -> list[Cap]:
-    return [_read_own(name, one, Cap) for one in raw or []]
+    return [_read_own(name, cap, Cap) for cap in raw or []]
 
 
 def _read_own(name: str, raw: object, kind: type[Table]) -> Table:
-    """A cap as a campaign gives it."""
+    """A cap of the campaign's settings."""
     fields = {key: value for key, value in raw.items() if key != "statute"} if isinstance(raw, dict) else {}
     example = (
         '{"count": 3, "window_h": 24, "scope": "number"}'

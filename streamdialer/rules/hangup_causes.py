@@ -1,7 +1,7 @@
 """What a SIP response or an ITU-T Q.850 cause says of a failed call.
 
-A cause is written `sip:486` or `q850:17`. Meanings are those of Q.850; SIP responses mean what RFC 3398 (8.2.6.1) maps
-them to. Causes that are not listed say no more than that the call failed.
+A cause is written `sip:486` or `q850:17`. Meanings are those of Q.850; RFC 3398 (8.2.6.1) maps SIP responses to them.
+A cause that is not listed means `failed`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from typing import Final, Literal
 
 Kind = Literal["no_answer", "busy", "failed", "congestion", "machine", "abandoned", "invalid"]
-"""How an attempt can end without the conversation it was made for."""
+"""How an attempt can end without a conversation."""
 
 KIND_OF: Final[dict[str, Kind]] = {
     **dict.fromkeys(
@@ -59,14 +59,14 @@ _CAUSE: Final = re.compile(
 
 
 def cause_of(raw: str) -> str:
-    """A cause as producers write it (`17`, `486`, `SIP/2.0 486 Busy Here`, `Q.850;cause=17`); '' when it is none.
+    """The cause in a producer's spelling (`17`, `486`, `SIP/2.0 486 Busy Here`, `Q.850;cause=17`); '' for other text.
 
     A bare number is a Q.850 cause up to 127 and a SIP response from 300 to 699.
     """
-    found = _CAUSE.fullmatch(raw.strip())
-    if found is None:
+    match = _CAUSE.fullmatch(raw.strip())
+    if match is None:
         return ""
-    number, family = int(found["number"]), (found["family"] or "").lower()
+    number, family = int(match["number"]), (match["family"] or "").lower()
     if 1 <= number <= 127 and family != "sip":
         return f"q850:{number}"
     if 300 <= number <= 699 and family in ("sip", ""):

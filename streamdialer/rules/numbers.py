@@ -1,7 +1,7 @@
-"""Phone numbers in one spelling, so that one person's number is one number in every campaign (pure).
+"""Phone numbers in one spelling, so that a person's number is the same number in every campaign (pure).
 
-E.164 by the numbering plans of the `phonenumbers` library. What is E.164 already is compared with its plan directly:
-the same answer in a tenth of the time.
+The spelling is E.164, by the numbering plans of the `phonenumbers` library. Text that is E.164 already is compared with
+its plan directly: the result is the same, in a tenth of the time.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _PROBLEMS: Final = {
 
 
 class Number(msgspec.Struct, frozen=True):
-    """A phone number as it is compared."""
+    """A phone number in the spelling for comparison."""
 
     digits: str
-    """Of E.164; the digits as given where no country says more; '' when `problem` says why it is no number."""
+    """Of E.164; the digits of the text when the country is unknown; '' when there is a `problem`."""
     is_e164: bool = False
     problem: str = ""
 
@@ -44,24 +44,24 @@ class Number(msgspec.Struct, frozen=True):
 
 
 class _Plan(msgspec.Struct, frozen=True):
-    """What the numbering plan of a calling code says of the digits after it."""
+    """The numbering plan of a calling code: rules for the digits after it."""
 
     lengths: frozenset[int]
     prefix: re.Pattern[str] | None
-    """What is dialed before a number inside the country, and is no part of it."""
+    """Digits that callers inside the country dial first, and that are not part of the number."""
 
 
 def is_country(code: str) -> bool:
-    """Whether `code` is an ISO 3166 alpha-2 country with a numbering plan, in capitals or not."""
+    """Whether `code` is an ISO 3166 alpha-2 country with a numbering plan, in any case."""
     return code.upper() in phonenumbers.SUPPORTED_REGIONS
 
 
 def read_number(raw: str, country: str = "") -> Number:
-    """A number as somebody spells it, without + as in `country` (ISO 3166 alpha-2, '' = not known)."""
+    """The number in a text; without a + it is of `country` (ISO 3166 alpha-2, '' = unknown)."""
     plain = _read_plain(raw)
     if plain is not None:
         return plain
-    digits = "".join(str(int(each)) for each in raw if each.isdecimal())
+    digits = "".join(str(int(character)) for character in raw if character.isdecimal())
     if not digits:
         return Number("", problem=NO_NUMBER)
     if len(raw) > _MAX_CHARS:
@@ -84,13 +84,13 @@ def read_number(raw: str, country: str = "") -> Number:
     if possible == ValidationResult.IS_POSSIBLE:
         text = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
         return Number(text[1:], is_e164=True)
-    if possible == ValidationResult.IS_POSSIBLE_LOCAL_ONLY:  # a town's number without the town
+    if possible == ValidationResult.IS_POSSIBLE_LOCAL_ONLY:  # a local number without its area code
         return Number(digits)
     return Number("", problem=_PROBLEMS[possible])
 
 
 def read_strictly(raw: str, country: str = "") -> Number:
-    """`read_number` for what people type and spreadsheets export, in which a cell may be something else.
+    """`read_number` for text that people type and cells of spreadsheets, which may hold something else.
 
     A number that is not E.164 must have no letters, and without a country at least five digits.
     """
@@ -106,9 +106,9 @@ def read_strictly(raw: str, country: str = "") -> Number:
 
 
 def _read_international(digits: str, country: str) -> Number | None:
-    """What begins with 00 as lists write it, or with 0 and the country's own calling code; None for anything else.
+    """A number that begins with 00, or with 0 and the country's own calling code; None for other numbers.
 
-    Read by the dialing plan alone, 0057 is in Colombia carrier 5 and a call to Russia.
+    Lists write numbers like this. By the dialing plan alone, 0057 in Colombia is carrier 5 and a call to Russia.
     """
     if not digits.startswith("0"):
         return None
@@ -117,18 +117,18 @@ def _read_international(digits: str, country: str) -> Number | None:
     if not digits.startswith("00") and not (own and rest.startswith(own)):
         return None
     try:
-        found = phonenumbers.parse(f"+{rest}")
+        parsed = phonenumbers.parse(f"+{rest}")
         if not digits.startswith("00") and phonenumbers.is_valid_number(
             phonenumbers.parse(digits, country.upper())
         ):
             return None  # a number inside the country
     except NumberParseException:
         return None
-    return Number(rest, is_e164=True) if phonenumbers.is_valid_number(found) else None
+    return Number(rest, is_e164=True) if phonenumbers.is_valid_number(parsed) else None
 
 
 def _read_plain(raw: str) -> Number | None:
-    """What is E.164 as it stands; None when that takes a closer look."""
+    """The number of a text that is E.164; None when that needs a closer look."""
     if not _E164.fullmatch(raw):
         return None
     for width in (1, 2, 3):
@@ -136,8 +136,8 @@ def _read_plain(raw: str) -> Number | None:
         if plan is None:
             continue
         national = raw[1 + width :]
-        found = plan.prefix.match(national) if plan.prefix else None
-        is_whole = len(national) in plan.lengths and (found is None or found.end() == 0)
+        prefix = plan.prefix.match(national) if plan.prefix else None
+        is_whole = len(national) in plan.lengths and (prefix is None or prefix.end() == 0)
         return Number(raw[1:], is_e164=True) if is_whole else None
     return None
 

@@ -1,6 +1,6 @@
-"""Rule packs: what the law of one jurisdiction says of calling, as data with the statute beside each value.
+"""Rule packs: the calling rules of one jurisdiction as data, with the statute beside each value.
 
-A pack is `packs/NAME.toml`. One that `inherits` another takes its tables and replaces those it has itself.
+A pack is `packs/NAME.toml`. A pack that `inherits` another has its tables, except those it replaces.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ _SPAN: Final = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
 Count = Annotated[int, Meta(ge=1)]
 Hours = Annotated[int, Meta(ge=1)]
 Scope = Literal["contact", "number"]
-"""`contact`: within its campaign; `number`: whoever has the number, in all campaigns."""
+"""`contact`: within its campaign; `number`: all contacts with the number, in all campaigns."""
 Span = tuple[int, int]
-"""From and until, in ms after midnight; the end is the first instant no call may be placed."""
+"""Start and end, in ms after midnight; no call may be placed from the end on."""
 
 
 class StatuteValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every table of a pack carries."""
+    """The fields that every table of a pack has."""
 
     statute: str
     verified: bool = False
-    """Whether somebody has compared the value with the gazette."""
+    """Whether a person has compared the value with the gazette."""
 
 
 class WeeklyHours(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Opening hours ("08:00-21:00") on the called person's clock; a day without any is closed."""
+    """Opening hours ("08:00-21:00") on the called person's clock; a day without hours is closed."""
 
     holidays: str | None = None
-    """Country of the `holidays` library whose public holidays are closed."""
+    """A country of the `holidays` library; its public holidays are closed."""
     monday: tuple[str, ...] = ()
     tuesday: tuple[str, ...] = ()
     wednesday: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class WeeklyHours(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Cap(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """At most `count` within a rolling window."""
+    """At most `count` calls within a rolling window."""
 
     count: Count
     window_h: Hours
@@ -76,14 +76,14 @@ class Cap(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class CoolOff(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long nobody calls."""
+    """A pause without calls."""
 
     hours: Hours
     scope: Scope
 
 
 class AbandonCap(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Largest share of abandoned calls, per campaign within a rolling window."""
+    """Largest share of abandoned calls of a campaign within a rolling window."""
 
     share: Annotated[float, Meta(gt=0, lt=1)]
     window_h: Hours
@@ -92,7 +92,7 @@ class AbandonCap(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Pack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The rules of one jurisdiction; what is absent is not limited."""
+    """The rules of one jurisdiction; without a table there is no limit."""
 
     name: str
     title: str
@@ -108,11 +108,11 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """After an abandoned call."""
     abandon_cap: AbandonCap | None = None
     duties: tuple[str, ...] = ()
-    """What the law asks for besides, and nothing here applies."""
+    """Other duties of the law, which streamdialer does not enforce."""
 
 
 def pack_names() -> list[str]:
-    """The packs that exist, in order."""
+    """The names of all packs, sorted."""
     return sorted(
         entry.name.removesuffix(".toml") for entry in _PACKS.iterdir() if entry.name.endswith(".toml")
     )
@@ -120,7 +120,7 @@ def pack_names() -> list[str]:
 
 @lru_cache
 def load_pack(name: str) -> Pack:
-    """The pack of that name; raises CampaignError that names those that exist."""
+    """The pack of that name; raises CampaignError that lists the names."""
     names = pack_names()
     if name not in names:
         raise CampaignError(f"rule pack {name!r} is unknown: takes one of {', '.join(names)}")
@@ -129,7 +129,7 @@ def load_pack(name: str) -> Pack:
 
 
 def read_pack(name: str, text: str) -> Pack:
-    """A pack from its TOML text; raises CampaignError that says what is wrong with it."""
+    """A pack from its TOML text; raises CampaignError that says what is wrong."""
     try:
         tables: dict[str, Any] = tomllib.loads(text)
         if base := tables.get("inherits"):
@@ -147,15 +147,17 @@ def read_pack(name: str, text: str) -> Pack:
 def _read_day(spans: tuple[str, ...]) -> tuple[Span, ...]:
     day: list[Span] = []
     for text in spans:
-        found = _SPAN.fullmatch(text)
-        if found is None:
+        match = _SPAN.fullmatch(text)
+        if match is None:
             raise ValueError(f"hours {text!r} cannot be read: takes 08:00-21:00")
-        hour, minute, end_hour, end_minute = map(int, found.groups())
+        hour, minute, end_hour, end_minute = map(int, match.groups())
         opens_ms, closes_ms = (hour * 60 + minute) * 60_000, (end_hour * 60 + end_minute) * 60_000
         if max(minute, end_minute) > 59 or opens_ms >= closes_ms or closes_ms > DAY_MS:
-            raise ValueError(f"hours {text!r} leave no time of the day: takes 08:00-21:00")
+            raise ValueError(
+                f"hours {text!r} are not hours of one day: takes two times from 00:00 to 24:00, such as 08:00-21:00"
+            )
         if day and opens_ms < day[-1][1]:
-            raise ValueError(f"hours {text!r} begin before those above them end")
+            raise ValueError(f"hours {text!r} overlap with those before them: takes hours in order")
         day.append((opens_ms, closes_ms))
     return tuple(day)
 

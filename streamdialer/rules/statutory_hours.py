@@ -1,4 +1,4 @@
-"""The law's hours on the clock of the person who is called."""
+"""Statutory hours on the clock of the called person."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamdialer.rules.window import Opening
 from streamdialer.rules.zone_clock import DAY_MS, local, next_boundary, weekday
 
 _HORIZON_MS: Final = 60 * DAY_MS
-"""Beyond the longest run of closed days: a pack opens once a week, and no country has eight holidays on one weekday."""
+"""Longer than any run of closed days: a pack opens once a week, and no country has eight holidays on one weekday."""
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 
 
@@ -25,12 +25,12 @@ class StatutoryHours(msgspec.Struct, frozen=True, kw_only=True):
     week: tuple[tuple[Span, ...], ...]
     """Monday first."""
     country: str | None
-    """Whose public holidays are closed."""
+    """Its public holidays are closed."""
     boundaries: tuple[int, ...]
-    """Times of day at which a span begins or ends, and midnight; ms."""
+    """Times of day when a span begins or ends, and midnight; ms."""
 
     def opening_at(self, now_ms: int) -> Opening:
-        """Whether a call may be placed at `now_ms` (Unix time), and the next instant that is otherwise."""
+        """Whether a call may be placed at `now_ms` (Unix time), and when this changes."""
         is_open, instant = self._is_open(now_ms), now_ms
         while instant < now_ms + _HORIZON_MS:
             instant = next_boundary(self.zone, instant, self.boundaries)
@@ -59,7 +59,7 @@ def statutory_hours(hours: WeeklyHours, zone: ZoneInfo) -> StatutoryHours:
 
 @lru_cache
 def public_holidays(country: str, year: int) -> frozenset[date]:
-    """The country's public holidays of a year, on the days they are kept."""
+    """The country's public holidays of a year, on the days they are observed."""
     from holidays import country_holidays  # slow to import, and most packs have none
 
     return frozenset(country_holidays(country, years=year))

@@ -1,7 +1,7 @@
-"""The campaign's own hours: whether a call may be placed at an instant, and until when that stays so.
+"""The campaign's own hours: whether a call may be placed at an instant, and until when this holds.
 
-Daily hours and days of the week are compared with the wall clock of the campaign's zone, daylight-saving days
-included: hours the clock jumps over are not used, hours that come twice count twice.
+Daily hours and days of the week follow the wall clock of the campaign's zone, also on daylight-saving days: hours that
+the clock skips are not used, hours that it repeats are used twice.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from streamdialer.model import CampaignSettings
 from streamdialer.rules.zone_clock import DAY_MS, EPOCH, jump, local, next_boundary, read_zone, weekday
 
 _HORIZON_MS: Final = 30 * DAY_MS
-"""Beyond the rarest pattern: one day a week, and that day skipped when a zone crosses the date line."""
+"""Longer than the rarest pattern: one day a week, which a zone skips when it crosses the date line."""
 _ALL_DAYS: Final = frozenset(range(7))
 _TIME_OF_DAY: Final = re.compile(r"(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?")
 _DATE_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*")
 
 
 class Opening(msgspec.Struct, frozen=True):
-    """Whether calling is allowed at an instant, and the instant that changes."""
+    """Whether calling is allowed at an instant, and when this changes."""
 
     is_open: bool
     until_ms: int | None
-    """Open: the first instant no call may be placed; closed: when it opens. None: it stays as it is."""
+    """Open: when it closes; no call may be placed from then on. Closed: when it opens. None: it never changes."""
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,17 +37,17 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
     zone: ZoneInfo
     days: frozenset[int] = _ALL_DAYS
-    """0=Monday … 6=Sunday; the day on which overnight hours begin."""
+    """0=Monday … 6=Sunday; overnight hours belong to the day on which they begin."""
     opens_ms: int = 0
     """Milliseconds after midnight on the wall clock."""
     closes_ms: int = DAY_MS
-    """The same, exclusive; below `opens_ms` the hours run overnight."""
+    """The same, exclusive; hours with `closes_ms` below `opens_ms` run overnight."""
     not_before_ms: int | None = None
     not_after_ms: int | None = None
     """Exclusive."""
 
     def opening_at(self, now_ms: int) -> Opening:
-        """Whether a call may be placed at `now_ms` (Unix time), and the next instant that is otherwise."""
+        """Whether a call may be placed at `now_ms` (Unix time), and when this changes."""
         if self.not_after_ms is not None and now_ms >= self.not_after_ms:
             return Opening(False, None)
         if self.not_before_ms is not None and now_ms < self.not_before_ms:
@@ -66,7 +66,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         return opens_ms if opens_ms < self.not_after_ms else None
 
     def _is_within_hours(self, now_ms: int) -> bool:
-        """Days and daily hours alone, by the wall clock."""
+        """By days and daily hours only, on the wall clock."""
         day, time_ms = local(self.zone, now_ms)
         today = weekday(day)
         if self.opens_ms < self.closes_ms:
@@ -75,7 +75,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         return begun_today or ((today - 1) % 7 in self.days and time_ms < self.closes_ms)
 
     def _next_change(self, now_ms: int) -> int | None:
-        """The first later instant at which `_is_within_hours` is otherwise; None when there is none."""
+        """The next instant at which `_is_within_hours` changes; None when it never does."""
         if self.days == _ALL_DAYS and (self.opens_ms, self.closes_ms) == (0, DAY_MS):
             return None
         now = self._is_within_hours(now_ms)
@@ -88,11 +88,11 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def campaign_window(settings: CampaignSettings, default_zone: str) -> Window:
-    """The hours a campaign's settings describe, in its own zone or else the default one.
+    """The hours of a campaign, in its own zone or else the default zone.
 
-    `start_time` and `end_time` are times of day (daily hours) or date-times (the campaign's first and last
-    instant, on the zone's clock unless they carry an offset). Raises CampaignError for a zone or time that
-    cannot be read, and for hours that never open.
+    `start_time` and `end_time` are times of day (daily hours) or date-times (the campaign's first and last instant, on
+    the zone's clock unless they have an offset). Raises CampaignError for a zone or time that cannot be read, and for
+    hours that never open.
     """
     zone = read_zone(settings.timezone or default_zone)
     opens = _time_of_day("start_time", settings.start_time, rounding_up=True)
@@ -117,7 +117,7 @@ def campaign_window(settings: CampaignSettings, default_zone: str) -> Window:
 
 
 def _time_of_day(field: str, raw: str | None, *, rounding_up: bool) -> int | None:
-    """Milliseconds after midnight; None when it is no time of day. 24:00 is the end of the day."""
+    """Milliseconds after midnight; None when it is not a time of day. 24:00 is the end of the day."""
     if raw is None or (match := _TIME_OF_DAY.fullmatch(raw.strip())) is None:
         return None
     hours, minutes, seconds, fraction = match.groups(default="0")
@@ -132,24 +132,26 @@ def _time_of_day(field: str, raw: str | None, *, rounding_up: bool) -> int | Non
 def _instant(field: str, raw: str | None, zone: ZoneInfo) -> int | None:
     """Unix time in ms of a date-time; None for null.
 
-    On the zone's clock a start that comes twice is the later one and an end the earlier; one that the clock
-    jumps over is the jump itself: no call is placed outside either reading.
+    When the zone's clock repeats the time, a start is the later instant and an end the earlier; when it skips the time,
+    both are the instant of the jump. So no call is outside any reading of the time.
     """
     if raw is None:
         return None
     if not _DATE_TIME.fullmatch(raw.strip()):
         raise _unreadable(field, raw)
     try:
-        given = datetime.fromisoformat(raw.strip())
+        moment = datetime.fromisoformat(raw.strip())
     except ValueError:
         raise _unreadable(field, raw) from None
     is_start = field == "start_time"
-    if is_start and given.year == MAXYEAR:  # the calendar ends before it could be searched
+    if is_start and moment.year == MAXYEAR:  # the search for the first opening would leave the calendar
         raise _unreadable(field, raw)
-    if given.tzinfo is not None:
-        return _unix_ms(given, rounding_up=is_start)
-    first, second = (_unix_ms(given.replace(tzinfo=zone, fold=fold), rounding_up=is_start) for fold in (0, 1))
-    if first > second:  # the clock jumps over it
+    if moment.tzinfo is not None:
+        return _unix_ms(moment, rounding_up=is_start)
+    first, second = (
+        _unix_ms(moment.replace(tzinfo=zone, fold=fold), rounding_up=is_start) for fold in (0, 1)
+    )
+    if first > second:  # the clock skips it
         return jump(zone, second, first)
     return second if is_start else first
 

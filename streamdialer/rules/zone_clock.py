@@ -1,4 +1,4 @@
-"""Wall clocks of zones in milliseconds of Unix time, daylight-saving days included."""
+"""Wall clocks of zones in milliseconds of Unix time, also on daylight-saving days."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from streamdialer.errors import CampaignError
 DAY_MS: Final = 86_400_000
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _THURSDAY: Final = 3
-"""Day of the week of the epoch, Monday being 0."""
+"""Day of the week of the epoch; Monday is 0."""
 
 _NOT_A_PLACE: Final = {"localtime", "posixrules", "Factory"}
-"""Files among the zones that say nothing of a place, or of this machine's."""
+"""Files of the zone database that name no place, or this machine's zone."""
 
 
 def read_zone(name: str) -> ZoneInfo:
-    """The zone of an IANA name; raises CampaignError for what is none, offsets among them."""
+    """The zone of an IANA name; raises CampaignError for other text, such as an offset."""
     key = name.strip()
-    with suppress(KeyError, ValueError, OSError):  # unknown; no zone name at all; a folder of zones
+    with suppress(KeyError, ValueError, OSError):  # unknown; not a zone name; a folder of zones
         if key not in _NOT_A_PLACE:
             return ZoneInfo(key)
-    raise CampaignError(f"timezone {name!r} is unknown: takes an IANA name such as America/Bogota, no offset")
+    raise CampaignError(
+        f"timezone {name!r} is unknown: takes an IANA name such as America/Bogota, not an offset"
+    )
 
 
 def local(zone: ZoneInfo, instant_ms: int) -> tuple[int, int]:
@@ -34,12 +36,12 @@ def local(zone: ZoneInfo, instant_ms: int) -> tuple[int, int]:
 
 
 def weekday(day: int) -> int:
-    """0=Monday … 6=Sunday, of a number of days since 1970."""
+    """0=Monday … 6=Sunday, of a day counted from 1970."""
     return (day + _THURSDAY) % 7
 
 
 def offset_ms(zone: ZoneInfo, instant_ms: int) -> int:
-    """How far the zone's wall clock is ahead of UTC at that instant."""
+    """How far the zone's wall clock is ahead of UTC at an instant."""
     instant = EPOCH + timedelta(milliseconds=instant_ms)
     return (instant.astimezone(zone).replace(tzinfo=UTC) - instant) // timedelta(milliseconds=1)
 
@@ -53,7 +55,7 @@ def next_boundary(zone: ZoneInfo, now_ms: int, times_ms: Iterable[int]) -> int:
 
 
 def jump(zone: ZoneInfo, before_ms: int, after_ms: int) -> int:
-    """The instant between two at which the zone's offset changes, by bisection."""
+    """The instant between two others at which the zone's offset changes, by bisection."""
     offset = offset_ms(zone, before_ms)
     while after_ms - before_ms > 1:
         middle = (before_ms + after_ms) // 2

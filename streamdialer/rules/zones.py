@@ -1,4 +1,4 @@
-"""In which zones the person called may be: an IANA name the contact has, else the geography of the number."""
+"""The zones in which a contact may be: the contact's own IANA zone, else the geography of its numbers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from phonenumbers import timezone as geography
 from streamdialer.rules.zone_clock import read_zone
 
 OWN_ZONE: Final = ""
-"""Zone set of a contact of whom nothing is known: the campaign's zone, else the setting's."""
+"""Zone set of a contact with no known zone: it uses the campaign's zone, else the setting's."""
 _UNKNOWN_ZONE: Final = "Etc/Unknown"
 
 
 def zone_set(timezone: str | None, phone_numbers: Iterable[str]) -> str:
-    """The zones in order, joined by commas; `OWN_ZONE` when neither the zone nor a number says anything.
+    """The zones, sorted and joined by commas; `OWN_ZONE` without a zone and without a number of known geography.
 
-    Raises CampaignError for a `timezone` that is no IANA name, and for a zone this machine does not know.
+    Raises CampaignError for a `timezone` that is not an IANA name, and for a zone that this machine does not know.
     """
     if timezone and timezone.strip():
         return read_zone(timezone).key
@@ -28,9 +28,9 @@ def zone_set(timezone: str | None, phone_numbers: Iterable[str]) -> str:
 
 @lru_cache(maxsize=8192)
 def zones_of_number(phone_number: str) -> tuple[str, ...]:
-    """Every zone the number's geography spans; none without a country code or a known geography.
+    """Every zone of the number's geography; none without a country code or a known geography.
 
-    A number that cannot be in use, as far as the library knows, has the zones of its prefix.
+    A number that the library takes for unused has the zones of its prefix.
     """
     try:
         number = phonenumbers.parse(phone_number)

@@ -1,4 +1,4 @@
-"""A simulated call centre: one world, in virtual time or behind the platform's HTTP and Redis."""
+"""A simulated call centre: one world, in virtual time or behind the platform's HTTP APIs and Redis."""
 
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.http import RecordedRequest, drop_connection, json_reply

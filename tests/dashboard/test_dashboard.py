@@ -86,18 +86,20 @@ async def test_a_campaign_says_why_it_is_not_dialed(redis: Redis, settings: Sett
 
 async def test_the_numbers_are_those_of_the_command_line(redis: Redis, settings: Settings) -> None:
     await know_campaign(redis, status="paused")
-    states = {"ready": 1, "deferred": 2, "final": 3, "dialing": 4, "connected": 5}
+    states = {"ready": 1, "deferred": 2, "final": 3, "dialing": 4, "connected": 5, "orphaned": 6}
     for state, count in states.items():
         contacts = {f"{state}-{number}": 10.0**15 for number in range(count)}
         await redis.zadd(getattr(KEYS, state)("7"), contacts)
+    await redis.zadd(KEYS.dialing("7"), {"past its deadline": 1.0})
     for _ in range(6):
         await redis.xadd(KEYS.stream("updates"), {"campaign": "7"})
     async with visiting(settings) as visitor:
         campaign, streams = (await visitor.get("/campaigns/7")).text, (await visitor.get("/streams")).text
     row = (await campaign_rows(redis, KEYS, ["7"]))[0]
-    assert (row.ready, row.deferred, row.active_calls, row.connected_calls) == (1, 2, 4, 5)
+    assert (row.ready, row.deferred, row.active_calls, row.connected_calls) == (1, 2, 5, 5)
     figures = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", campaign))
-    expected = {"Contacts ready": "1", "Deferred": "2", "Final": "3", "Calls ringing": "4", "Connected": "5"}
+    expected = {"Contacts ready": "1", "Deferred": "2", "Final": "3"}
+    expected |= {"Calls ringing": "5", "Connected": "5", "Uncertain": "7"}
     assert figures | expected == figures
     lengths = dict(re.findall(r'row">(\w+)</th><td data-label="Length">(\d+)<', streams))
     assert lengths == {

@@ -27,7 +27,7 @@ from streamdialer.simulation import (
 )
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.eventually import eventually
-from tests.support.simulated_world import EVERYBODY, OUTCOMES, small_world
+from tests.support.simulated_world import ALL_ANSWER, OUTCOMES, small_world
 
 
 @asynccontextmanager
@@ -89,11 +89,11 @@ async def test_contacts_come_in_pages_whose_next_is_on_an_internal_host(
         address: str | None = (
             "/api/contacts/?campaign_id=1&status=pending&limit=5&ordering=-priority,created_at"
         )
-        found: list[dict[str, Any]] = []
+        contacts: list[dict[str, Any]] = []
         pages = 0
         while address:
             page = (await backend.get(address)).json()
-            found += page["results"]
+            contacts += page["results"]
             pages += 1
             address = page["next"]
             if address:
@@ -102,13 +102,15 @@ async def test_contacts_come_in_pages_whose_next_is_on_an_internal_host(
         assert pages == 3
         assert page["count"] == 13
         assert page["previous"] is not None
-        assert {contact["campaign_id"] for contact in found} == {1}
-        order = [(-contact["priority"], contact["created_at"]) for contact in found]
+        assert {contact["campaign_id"] for contact in contacts} == {1}
+        order = [(-contact["priority"], contact["created_at"]) for contact in contacts]
         assert order == sorted(order)
-        assert {"id", "phone_number", "attempts", "last_attempt", "timezone", "custom_data"} <= set(found[0])
+        assert {"id", "phone_number", "attempts", "last_attempt", "timezone", "custom_data"} <= set(
+            contacts[0]
+        )
 
 
-async def test_contacts_are_filtered_as_asked(server: EmbeddedServer, redis: Redis) -> None:
+async def test_contacts_are_filtered_by_the_query(server: EmbeddedServer, redis: Redis) -> None:
     world = build_world(contacts=6)
     async with opened(server, world) as (_, backend, _api):
         changes: list[tuple[int, str, int, str]] = [
@@ -122,13 +124,13 @@ async def test_contacts_are_filtered_as_asked(server: EmbeddedServer, redis: Red
             reply = await backend.patch(f"/api/contacts/{contact}/", json=change)
             assert reply.status_code == 200
             assert reply.json()["status"] == status
-        asked = {
+        query = {
             "campaign_id": "1",
             "status": "no_answer,busy",
             "last_attempt__lt": "2026-01-01T11:00:00+00:00",
             "attempts__lt": "3",
         }
-        page = (await backend.get("/api/contacts/", params=asked)).json()
+        page = (await backend.get("/api/contacts/", params=query)).json()
         assert [contact["id"] for contact in page["results"]] == [1, 2]
         assert world.contacts[3].attempts == 3
         assert (await backend.get("/api/contacts/?attempts__lt=many")).status_code == 400
@@ -154,7 +156,9 @@ async def test_statistics_are_stored(server: EmbeddedServer, redis: Redis) -> No
         assert (await backend.post("/api/campaigns/9/update_stats/", json={})).status_code == 404
 
 
-async def test_a_backend_with_a_token_refuses_everybody_else(server: EmbeddedServer, redis: Redis) -> None:
+async def test_a_backend_with_a_token_refuses_requests_without_it(
+    server: EmbeddedServer, redis: Redis
+) -> None:
     async with opened(server, build_world(), backend_token="secret", dialer_api_token="other") as (
         _,
         backend,
@@ -221,7 +225,7 @@ async def test_an_immediate_reply_names_the_call(server: EmbeddedServer, redis: 
         reply = await dialer_api.post("/calls/originate", json=originate_body(timeout=30))
         (call,) = centre.live_calls()
         assert reply.json()["call_id"] == call.id
-        assert call.course.ring_end_s == 30
+        assert call.plan.ring_end_s == 30
 
 
 @pytest.mark.parametrize("honours_key", [True, False])
@@ -251,7 +255,7 @@ async def test_a_repeated_key_is_placed_once_only_where_keys_are_honoured(
             assert replies[0] == replies[1] == replies[2]
 
 
-async def test_an_originate_that_makes_no_sense_is_refused(server: EmbeddedServer, redis: Redis) -> None:
+async def test_an_invalid_originate_is_refused(server: EmbeddedServer, redis: Redis) -> None:
     async with opened(server, small_world()) as (centre, _, dialer_api):
         assert (await dialer_api.post("/calls/originate", json={"campaign_id": 1})).status_code == 422
         body = {**originate_body(), "campaign_id": 9}
@@ -270,7 +274,7 @@ async def test_the_statistics_have_the_fields_of_the_contract(server: EmbeddedSe
 
 
 async def test_events_arrive_in_the_stream_in_order(server: EmbeddedServer, redis: Redis) -> None:
-    world = small_world(EVERYBODY)
+    world = small_world(ALL_ANSWER)
     async with opened(server, world, speed=500) as (centre, _, dialer_api):
         body = {**originate_body(timeout=1), "campaign_id": "1", "contact_id": "1"}  # ids may be strings
         await dialer_api.post("/calls/originate", json=body)
@@ -280,8 +284,8 @@ async def test_events_arrive_in_the_stream_in_order(server: EmbeddedServer, redi
 
         await eventually(is_over)
         await centre.drained()
-        told = await events(redis)
-        assert [kind for kind, _ in told] == [
+        emitted = await events(redis)
+        assert [kind for kind, _ in emitted] == [
             "call_ringing",
             "call_answered",
             "agent_busy",
@@ -290,8 +294,8 @@ async def test_events_arrive_in_the_stream_in_order(server: EmbeddedServer, redi
             "agent_available",
         ]
         about = {"campaign_id": 1, "contact_id": 1, "call_id": "call-1-0"}
-        assert told[0][1] == about
-        assert told[1][1] == {**about, "agent_id": "a0", "queue": "sales", "answered_by": "human"}
+        assert emitted[0][1] == about
+        assert emitted[1][1] == {**about, "agent_id": "a0", "queue": "sales", "answered_by": "human"}
         assert centre.summary().events_waiting == 0
 
 
@@ -334,21 +338,21 @@ async def test_no_event_is_lost_or_reordered_while_redis_is_down(caplog: pytest.
             server.restart()
             await centre.drained()
             async with Redis.from_url(server.url, decode_responses=True) as redis:
-                told = await events(redis)
-        ends = Counter(kind for kind, _ in told)
+                emitted = await events(redis)
+        ends = Counter(kind for kind, _ in emitted)
         assert ends["call_completed"] + ends["call_failed"] + ends["call_abandoned"] == 51
         warnings = [record for record in caplog.records if record.levelname == "WARNING"]
         assert len([record for record in warnings if record.name.startswith("streamdialer")]) == 1
         by_contact: dict[int, list[str]] = {}
-        for kind, about in told:
+        for kind, about in emitted:
             if "contact_id" in about:
                 by_contact.setdefault(about["contact_id"], []).append(kind)
-        for kinds in by_contact.values():
+        for types in by_contact.values():
             order = ["call_ringing", "call_answered", "call_completed", "call_failed", "call_abandoned"]
-            assert kinds == sorted(kinds, key=order.index)
+            assert types == sorted(types, key=order.index)
 
 
-async def test_starting_and_pausing_a_campaign_is_said_as_the_dialer_api_says_it(
+async def test_starting_and_pausing_a_campaign_is_announced_as_by_the_dialer_api(
     server: EmbeddedServer, redis: Redis
 ) -> None:
     async with opened(server, build_world()) as (centre, backend, _api), redis.pubsub() as listener:
@@ -360,15 +364,15 @@ async def test_starting_and_pausing_a_campaign_is_said_as_the_dialer_api_says_it
         assert (await backend.get("/api/campaigns/1/")).json()["status"] == "active"
         await centre.pause_campaign(1)
         assert await redis.hget("campaign:1", "status") == "paused"
-        heard: list[str] = []
+        messages: list[str] = []
         with anyio.fail_after(10):
-            while len(heard) < 2:
+            while len(messages) < 2:
                 message = await listener.get_message(ignore_subscribe_messages=True, timeout=1)
-                heard += [message["data"]] if message else []
-        assert heard == ["campaign:started:1", "campaign:paused:1"]
+                messages += [message["data"]] if message else []
+        assert messages == ["campaign:started:1", "campaign:paused:1"]
 
 
-async def test_answers_can_be_injected(server: EmbeddedServer, redis: Redis) -> None:
+async def test_replies_can_be_injected(server: EmbeddedServer, redis: Redis) -> None:
     world = small_world(OUTCOMES["no_answer"])
     async with opened(server, world, reply="immediate") as (centre, backend, dialer_api):
 
@@ -383,7 +387,7 @@ async def test_answers_can_be_injected(server: EmbeddedServer, redis: Redis) -> 
         assert centre.summary().total.originates == 0
 
         async def rings_and_says_500(request: web.Request) -> web.Response:
-            await centre.dialer_api.normal(request)
+            await centre.dialer_api.handle_normally(request)
             return json_reply({}, 500)
 
         centre.dialer_api.set_responder(rings_and_says_500)
@@ -445,13 +449,13 @@ async def test_closing_does_not_wait_for_held_replies(server: EmbeddedServer, re
             await eventually(lambda: len(centre.live_calls()) == 1)
 
 
-async def test_an_error_inside_comes_out_as_itself(server: EmbeddedServer, redis: Redis) -> None:
+async def test_an_error_in_the_body_is_raised_unchanged(server: EmbeddedServer, redis: Redis) -> None:
     with pytest.raises(ZeroDivisionError):
         async with opened(server, small_world()):
             raise ZeroDivisionError
 
 
-async def test_before_it_is_opened_it_has_no_address(server: EmbeddedServer) -> None:
+async def test_before_it_is_opened_it_has_no_url(server: EmbeddedServer) -> None:
     world = small_world()
     world.add_contacts([Contact(id=1, campaign_id=1, phone_number="+15550000001")])
     centre = CallCentre(world, server.url)

@@ -33,7 +33,7 @@ async def test_a_campaign_is_dialed_to_its_end_and_nobody_is_called_twice(
         assert audit.repeated_keys == {}
         public = await dialer.public()
         assert int(public["total_calls"]) == audit.total.originates
-        assert int(public["answered_calls"]) == audit.total.answered + audit.total.machine
+        assert int(public["answered_calls"]) == audit.total.answered_by_person + audit.total.machine
         for name in ("no_answer", "busy", "failed", "abandoned", "machine"):
             assert int(public[name]) == getattr(audit.total, name), name
         assert (public["active_calls"], public["connected_calls"]) == ("0", "0")
@@ -98,7 +98,7 @@ async def test_a_500_while_the_phone_rings_is_not_dialed_again(settings: Setting
     async with run_dialer(settings, world) as dialer:
 
         async def rings_and_says_500(request: web.Request) -> web.StreamResponse:
-            await dialer.centre.dialer_api.normal(request)
+            await dialer.centre.dialer_api.handle_normally(request)
             return json_reply({"detail": "unexpected AMI line"}, 500)
 
         dialer.centre.dialer_api.set_responder(rings_and_says_500)
@@ -111,7 +111,7 @@ async def test_a_lost_reply_is_not_dialed_again(settings: Settings) -> None:
     async with run_dialer(settings, world, centre_config=CentreConfig(reply="immediate")) as dialer:
 
         async def rings_and_says_nothing(request: web.Request) -> web.StreamResponse:
-            await dialer.centre.dialer_api.normal(request)
+            await dialer.centre.dialer_api.handle_normally(request)
             return drop_connection(request)
 
         dialer.centre.dialer_api.set_responder(rings_and_says_nothing)
@@ -130,7 +130,7 @@ async def test_an_api_that_honours_the_key_is_asked_again_until_it_answers(setti
             asked[key] += 1
             if not key or asked[key] > 1:
                 return None
-            await dialer.centre.dialer_api.normal(request)
+            await dialer.centre.dialer_api.handle_normally(request)
             return drop_connection(request)
 
         dialer.centre.dialer_api.set_responder(loses_the_first_reply)
@@ -151,7 +151,7 @@ async def test_a_refusal_after_a_lost_reply_does_not_prove_that_nothing_rings(se
                 return None
             if asked[key] > 1:
                 return json_reply({}, 503)
-            await dialer.centre.dialer_api.normal(request)
+            await dialer.centre.dialer_api.handle_normally(request)
             return drop_connection(request)
 
         dialer.centre.dialer_api.set_responder(rings_and_then_refuses)

@@ -65,15 +65,15 @@ async def test_it_is_announced_once_and_again_when_contacts_have_come(world: Led
         await world.event("call_completed", attempt)
         assert await announce("1") == "not_over", "the backend still shows it as pending"
         await tell_the_backend(world)
-        assert (await announce("1"), await announce("1")) == ("announced", "told")
+        assert (await announce("1"), await announce("1")) == ("published", "already_published")
         await world.services.campaigns.load("1", [world.row("1")], 3)
-        assert await announce("1") == "told", "a page read before shows whom the ledger knows"
+        assert await announce("1") == "already_published", "a page read before shows whom the ledger knows"
         await world.services.campaigns.load("1", [world.row("2", attempts=2)], 3)
         assert await announce("1") == "not_over"
         await world.set_agents(1)
         await world.event("call_failed", await world.place_one(), disposition="busy")
         await tell_the_backend(world)
-        assert await announce("1") == "announced"
+        assert await announce("1") == "published"
         await eventually(lambda: heard == [END, END])
 
 
@@ -83,14 +83,14 @@ async def test_it_is_announced_again_after_a_callback(world: LedgerWorld) -> Non
     await world.set_agents(1)
     await world.event("call_completed", await world.place_one())
     await tell_the_backend(world)
-    assert await announce("1") == "announced"
+    assert await announce("1") == "published"
     seconds, _ = await world.services.client.time()
     entry = await world.write_entry()
     assert await world.services.callbacks.schedule("1", "1", seconds * 1000, entry=entry) == "applied"
     assert await announce("1") == "not_over"
     await world.event("call_completed", await world.place_one())
     await tell_the_backend(world)
-    assert await announce("1") == "announced"
+    assert await announce("1") == "published"
 
 
 @pytest.mark.parametrize("place", ["deferred", "reserved", "orphaned"])

@@ -61,11 +61,11 @@ def test_what_is_not_on_record_is_said_to_be_assumed() -> None:
     calls = [PastCall(outcome="no_answer", rang_s=20.0, talked_s=None)] * 40
     found = fit(calls, agents=3, title="t", ratio=1.0, cap=0.03)
     assert found.scenario.calls.human == 0
-    assert found.assumed == ["how long people let it ring", "how long people talk", "how long agents wrap up"]
+    assert found.assumed == ["ring time until a person answers", "talk time", "wrap-up time"]
 
 
 def test_too_few_calls_and_no_agents_are_no_basis() -> None:
-    with pytest.raises(CannotBeDone, match="29 calls are on record, 30 are needed"):
+    with pytest.raises(CannotBeDone, match="29 calls are on record, at least 30 are needed"):
         fit(drawn(29), agents=3, title="t", ratio=1.0, cap=0.03)
     with pytest.raises(CannotBeDone, match="--agents"):
         fit(drawn(40), agents=0, title="t", ratio=1.0, cap=0.03)
@@ -84,7 +84,7 @@ async def test_a_dialed_campaign_is_read_from_its_records_and_played_with_anothe
         assert len(calls) == total.originates
         counted = {outcome: sum(call.outcome == outcome for call in calls) for outcome in OUTCOMES}
         assert counted == {
-            "human": total.answered,
+            "human": total.answered_by_person,
             "machine": total.machine,
             "busy": total.busy,
             "failed": total.failed,

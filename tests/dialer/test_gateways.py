@@ -251,7 +251,7 @@ async def test_a_tls_handshake_that_breaks_sends_nothing() -> None:
 
 
 async def test_no_connection_in_time_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamdialer.gateways.client.CONNECT_S", 0.3)
+    monkeypatch.setattr("streamdialer.gateways.client.CONNECT_TIMEOUT_S", 0.3)
 
     async def talk(reader: StreamReader, writer: StreamWriter) -> None:
         await reader.read()  # never says hello
@@ -295,7 +295,7 @@ async def test_a_reply_that_breaks_after_sending_is_unknown_and_nothing_is_sent_
 
     async with speaking(talk) as address:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("streamdialer.gateways.client.CONNECT_S", 0.5)
+            patch.setattr("streamdialer.gateways.client.CONNECT_TIMEOUT_S", 0.5)
             started = time.monotonic()
             reply = await originate(f"http://{address}", originate_timeout_s=0.8)
             assert time.monotonic() - started < 5
@@ -675,7 +675,7 @@ async def test_a_contact_the_backend_has_no_more_and_one_it_does_not_tell_of() -
         Backend(Settings(backend_url=server.url)) as backend,
     ):
         assert await backend.contact("7", "5", {"pending"}) is None
-        with pytest.raises(ValueError, match="no contact with a status"):
+        with pytest.raises(ValueError, match="not a contact with a status"):
             await backend.contact("7", "5", {"pending"})
         with pytest.raises(Unreachable):
             await backend.contact("7", "5", {"pending"})

@@ -52,7 +52,14 @@ async def test_a_ledger_that_is_well_breaks_nothing_and_is_not_changed(
     before = {key: await client.dump(key) for key in await client.keys("sd:c:*")}
     look = await check_campaign(services.scripts, services.keys, "1")
     assert look.broken == []
-    assert set(look.checked) == {"attempt", "one_state", "record", "suppressed", "sweep", "told"}
+    assert set(look.checked) == {
+        "attempt_state",
+        "one_state",
+        "record_state",
+        "do_not_call",
+        "next_sweep",
+        "update_queued",
+    }
     assert {key: await client.dump(key) for key in await client.keys("sd:c:*")} == before
 
 
@@ -63,16 +70,19 @@ async def change_record(services: Services, contact: str, **changes: Any) -> Non
 
 
 BREAKS: dict[str, tuple[Callable[[Services], Any], list[str]]] = {
-    "a record is gone": (lambda s: s.client.hdel(s.keys.records("1"), "5"), ["one_state", "record"]),
+    "a record is gone": (lambda s: s.client.hdel(s.keys.records("1"), "5"), ["one_state", "record_state"]),
     "in two places": (
         lambda s: s.client.zadd(s.keys.ready("1"), {"1": 1}),
-        ["attempt", "one_state", "record"],
+        ["attempt_state", "one_state", "record_state"],
     ),
-    "a place without a call": (lambda s: change_record(s, "1", h=[]), ["attempt"]),
-    "to be called and not to be called": (lambda s: change_record(s, "5", dnc=True), ["suppressed"]),
-    "nobody will sweep": (lambda s: s.client.zrem(s.keys.sweep_schedule, "1"), ["sweep"]),
-    "a sweep that comes too late": (lambda s: s.client.zadd(s.keys.sweep_schedule, {"1": 9e15}), ["sweep"]),
-    "nobody will tell the backend": (lambda s: s.client.delete(s.keys.stream("updates")), ["told"]),
+    "a place without a call": (lambda s: change_record(s, "1", h=[]), ["attempt_state"]),
+    "to be called and not to be called": (lambda s: change_record(s, "5", dnc=True), ["do_not_call"]),
+    "nobody will sweep": (lambda s: s.client.zrem(s.keys.sweep_schedule, "1"), ["next_sweep"]),
+    "a sweep that comes too late": (
+        lambda s: s.client.zadd(s.keys.sweep_schedule, {"1": 9e15}),
+        ["next_sweep"],
+    ),
+    "nobody will tell the backend": (lambda s: s.client.delete(s.keys.stream("updates")), ["update_queued"]),
 }
 
 
@@ -89,14 +99,14 @@ async def test_what_is_broken_is_counted_and_logged(
     def value(name: str, invariant: str) -> float:
         return metrics.PROCESS.get_sample_value(name, {"invariant": invariant}) or 0.0
 
-    checked = value("streamdialer_invariants_checked_total", "record")
-    before = value("streamdialer_invariants_broken_total", "suppressed")
+    checked = value("streamdialer_invariants_checked_total", "record_state")
+    before = value("streamdialer_invariants_broken_total", "do_not_call")
     await change_record(services, "5", dnc=True)
     async with running(InvariantCheck(services)):
-        await eventually(lambda: value("streamdialer_invariants_broken_total", "suppressed") > before)
-    assert value("streamdialer_invariants_checked_total", "record") >= checked + 6
+        await eventually(lambda: value("streamdialer_invariants_broken_total", "do_not_call") > before)
+    assert value("streamdialer_invariants_checked_total", "record_state") >= checked + 6
     told = [vars(record) for record in caplog.records if record.message == "invariant is broken"]
-    assert (told[0]["campaign"], told[0]["contact"], told[0]["reason"]) == ("1", "5", "suppressed")
+    assert (told[0]["campaign"], told[0]["contact"], told[0]["reason"]) == ("1", "5", "do_not_call")
 
 
 async def test_a_running_dialer_breaks_none(redis: Redis, settings: Settings) -> None:

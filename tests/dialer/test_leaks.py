@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from bench.key_leaks import complaints, of_campaigns, of_the_installation, unfinished
+from bench.key_leaks import allowed_after_cleanup, allowed_for_campaigns, find_leaks, find_unread
 from streamdialer.broker.keys import GROUP, STREAMS, Keys
 from streamdialer.config.settings import Settings
 from streamdialer.model import TICK_KINDS
@@ -22,8 +22,8 @@ KEYS = Keys()
 CAMPAIGNS = ["1", "2"]
 RESULT_TTL_S = 120.0
 READ = [KEYS.stream(stream) for stream in STREAMS if stream != "dead"]
-AFTER_CLEANUP = of_the_installation(RESULT_TTL_S)
-DRAINED = [*AFTER_CLEANUP, *of_campaigns(CAMPAIGNS)]
+AFTER_CLEANUP = allowed_after_cleanup(RESULT_TTL_S)
+DRAINED = [*AFTER_CLEANUP, *allowed_for_campaigns(CAMPAIGNS)]
 BROKEN_EVENTS: list[dict[Any, Any]] = [
     {"type": "call_exploded", "campaign_id": "1"},
     {"type": "call_answered", "data": "{"},
@@ -75,15 +75,15 @@ async def test_when_all_campaigns_are_cleaned_up_only_what_the_table_lists_is_le
     async with dialed_to_the_end(settings) as dialer:
         for campaign in CAMPAIGNS:
             assert (await dialer.tick("cleanup", campaign)).status == "ok"
-    assert await unfinished(redis, READ) == []
-    assert await complaints(redis, AFTER_CLEANUP) == []
+    assert await find_unread(redis, READ) == []
+    assert await find_leaks(redis, AFTER_CLEANUP) == []
 
 
 async def test_drained_campaigns_leave_only_what_the_table_lists(redis: Redis, settings: Settings) -> None:
     async with dialed_to_the_end(settings):
         pass
-    assert await unfinished(redis, READ) == []
-    assert await complaints(redis, DRAINED) == []
+    assert await find_unread(redis, READ) == []
+    assert await find_leaks(redis, DRAINED) == []
     assert set(await redis.hkeys(KEYS.directory)) == set(CAMPAIGNS)
     assert set(await redis.zrange(KEYS.sweep_schedule, 0, -1)) <= set(CAMPAIGNS)
     assert await redis.hlen(KEYS.waiting_ticks) == 0
@@ -103,7 +103,7 @@ async def test_tombstones_end_and_take_with_them_what_is_known_of_their_contacts
         await eventually(lambda: gone(redis, *tombstones, KEYS.sweep_schedule), what="no tombstone is left")
     hashes = [name(campaign) for name in (KEYS.records, KEYS.contacts) for campaign in CAMPAIGNS]
     assert await gone(redis, *hashes)
-    assert await complaints(redis, DRAINED) == []
+    assert await find_leaks(redis, DRAINED) == []
 
 
 async def test_a_consumer_that_died_is_forgotten_once_its_entries_are_taken_over(
@@ -117,7 +117,7 @@ async def test_a_consumer_that_died_is_forgotten_once_its_entries_are_taken_over
     async with run_dialer(settings, world, start=False, idle_consumer_ttl_s=0.5, replicas=2) as dialer:
         await eventually(lambda: dialer.dead.count(), what="its entry was taken over")
         await eventually(lambda: is_no_consumer(redis, events, "died"))
-    assert await unfinished(redis, READ) == []
+    assert await find_unread(redis, READ) == []
 
 
 async def gone(client: Redis, *keys: str) -> bool:
@@ -133,11 +133,11 @@ async def is_no_consumer(client: Redis, stream: str, name: str) -> bool:
 @pytest.mark.parametrize(
     ("key", "expires_s", "told"),
     [
-        ("sd:c:1:ready", None, "is in no table"),
-        ("campaign:1", 60, "is in no table"),
+        ("sd:c:1:ready", None, "not in the table"),
+        ("campaign:1", 60, "not in the table"),
         ("sd:tick:1-1", None, "never expires"),
         ("sd:tick:1-1", 2 * RESULT_TTL_S, "should within 120 s"),
-        ("sd:server", 60, "is to stay"),
+        ("sd:server", 60, "should not expire"),
     ],
 )
 async def test_the_look_sees_what_should_not_be(
@@ -146,6 +146,6 @@ async def test_the_look_sees_what_should_not_be(
     await redis.set(key, "x")
     if expires_s is not None:
         await redis.pexpire(key, round(expires_s * 1000))
-    (complaint,) = await complaints(redis, AFTER_CLEANUP)
+    (complaint,) = await find_leaks(redis, AFTER_CLEANUP)
     assert key in complaint
     assert told in complaint

@@ -65,8 +65,8 @@ async def test_its_numbers_are_those_of_the_ledger(settings: Settings, redis: Re
             "active",
         )
         assert first.agents.logged_in == 6
-        assert first.abandoning is not None
-        assert (first.abandoning.cap, first.abandoning.window_h) == (0.03, 24)
+        assert first.abandon_rate is not None
+        assert (first.abandon_rate.cap, first.abandon_rate.window_h) == (0.03, 24)
         assert first.answer_rate is not None
         assert 0 < first.answer_rate <= 1
         assert seen.queues[0].campaigns == [1, 2]
@@ -104,11 +104,22 @@ async def test_hundreds_of_campaigns_take_no_more_round_trips_than_a_few(
 
 async def test_of_an_empty_server_it_says_that_there_is_nothing(services: Services) -> None:
     seen = await overview(services.scripts, KEYS)
-    assert (seen.campaigns, seen.queues, seen.replicas, seen.dead, seen.alarms) == ([], [], [], 0, [])
+    assert (seen.campaigns, seen.queues, seen.replicas, seen.dead, seen.alerts) == ([], [], [], 0, [])
     assert [stream.length for stream in seen.streams] == [0, 0, 0, 0]
 
 
-async def test_alarms_say_what_is_wrong_the_worst_first(services: Services) -> None:
+async def test_silent_and_orphaned_calls_are_uncertain(services: Services) -> None:
+    client, later_ms = services.client, 4e12
+    await client.hset(KEYS.directory, "1", "sales")
+    await client.zadd(KEYS.dialing("1"), {"5": 1, "6": later_ms})
+    await client.zadd(KEYS.orphaned("1"), {"7": later_ms, "8": later_ms})
+    await client.hset(KEYS.outbox("1"), "5", "{}")
+    [campaign] = (await overview(services.scripts, KEYS)).campaigns
+    assert (campaign.ringing, campaign.silent, campaign.orphaned, campaign.uncertain) == (2, 1, 2, 3)
+    assert campaign.unconfirmed == 1
+
+
+async def test_alerts_say_what_is_wrong_errors_first(services: Services) -> None:
     client = services.client
     await client.hset(KEYS.directory, "1", "sales")
     await client.hset(KEYS.campaign("1"), "status", "active")
@@ -123,7 +134,7 @@ async def test_alarms_say_what_is_wrong_the_worst_first(services: Services) -> N
     )
     await client.zadd(KEYS.replicas, {"r1": now_ms - 60_000})
     seen = await overview(services.scripts, KEYS)
-    codes = [alarm.code for alarm in seen.alarms]
+    codes = [alert.code for alert in seen.alerts]
     assert codes == [
         "data_loss",
         "dialer_api_credentials",
@@ -133,7 +144,7 @@ async def test_alarms_say_what_is_wrong_the_worst_first(services: Services) -> N
         "replica_silent",
         "dead_letters",
     ]
-    assert seen.alarms[2].campaign_id == 1
+    assert seen.alerts[2].campaign_id == 1
 
 
 def state() -> ReplicaState:
@@ -154,7 +165,7 @@ async def test_samples_come_once_in_an_interval_are_bounded_and_go_with_the_camp
     patient, hasty = Samples(services.scripts, KEYS, 60_000), Samples(services.scripts, KEYS, 0)
     await patient.take("1", "sales", 5)
     assert not await redis.exists(KEYS.samples("1")), "the ledger does not know the campaign"
-    await services.campaigns.register("1", "sales", "", before="")
+    await services.campaigns.register("1", "sales", "", previous="")
     await patient.take("1", "sales", 5)
     await patient.take("1", "sales", 6)
     assert [one.pending for one in await kept(redis)] == [5]
@@ -273,10 +284,10 @@ def campaign(number: int, **changes: Any) -> CampaignOverview:
         "agents": Agents(free=12, busy=130, wrapup=14, away=2),
         "utilisation": 0.874,
         "answer_rate": 0.31,
-        "abandoning": None,
+        "abandon_rate": None,
         "pending": None,
         "forecast_end": 9_000_000,
-        "course": [],
+        "trend": [],
     }
     counts = dict.fromkeys(set(CampaignOverview.__struct_fields__) - plain.keys(), 12345)
     return CampaignOverview(**(counts | plain | changes))

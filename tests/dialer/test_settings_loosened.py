@@ -43,23 +43,23 @@ async def capped(world: CapsWorld, hours: int) -> None:
 
 async def test_a_contact_whose_cap_was_lifted_is_called_at_once(world: CapsWorld) -> None:
     await capped(world, 2)
-    assert not (await world.claim()).again
+    assert not (await world.claim()).recheck
     world.cap()
-    assert (await world.claim()).again
+    assert (await world.claim()).recheck
     assert sum(await look(world)) == 1
     claimed = await world.claim()
-    assert (claimed.dialed, claimed.again) == (1, False)
+    assert (claimed.dialed, claimed.recheck) == (1, False)
     await world.check_invariants("1")
 
 
 async def test_a_contact_waits_no_longer_than_a_shortened_cap_says(world: CapsWorld) -> None:
     await capped(world, 6)
     world.cap(min_gap={"hours": 3, "scope": "contact"})
-    assert (await world.claim()).again
+    assert (await world.claim()).recheck
     assert sum(await look(world)) == 0
     assert await world.due_in_s("1") <= 3 * HOUR_S
     assert (await world.record("1"))["w"]["y"] == "min_gap"
-    assert not (await world.claim()).again
+    assert not (await world.claim()).recheck
 
 
 async def test_a_bounded_part_is_looked_at_each_time_and_no_contact_is_forgotten(
@@ -77,8 +77,8 @@ async def test_a_bounded_part_is_looked_at_each_time_and_no_contact_is_forgotten
     await world.services.campaigns.load("1", rows, 3, "", closed)
     assert await world.count("1", "deferred") == 1300
     opened = Hours(zones={"A": ZoneOpening(until_ms=now + 9 * HOUR_S * 1000)})
-    await world.claim(level=0, hours=closed, hours_mark="closed")
-    assert (await world.claim(level=0, hours=opened, hours_mark="open")).again
+    await world.claim(level=0, hours=closed, hours_fingerprint="closed")
+    assert (await world.claim(level=0, hours=opened, hours_fingerprint="open")).recheck
     brought = await look(world, opened, 200)
     assert max(brought) == 200
     assert sum(brought) == 1300
@@ -92,13 +92,13 @@ async def test_hours_that_are_still_closed_or_not_known_here(world: CapsWorld) -
         zone: ZoneOpening(opens_ms=now + 9 * HOUR_S * 1000, rule="closed until nine") for zone in ("A", "B")
     }
     closed = Hours(zones=later, contacts={"1": "A", "2": "B"})
-    assert (await world.claim(hours=closed, hours_mark="1")).skipped == {"window_closed": 2}
+    assert (await world.claim(hours=closed, hours_fingerprint="1")).skipped == {"window_closed": 2}
     sooner = Hours(zones={"A": ZoneOpening(opens_ms=now + HOUR_S * 1000, rule="closed until one")})
-    assert (await world.claim(level=0, hours=sooner, hours_mark="2")).again
+    assert (await world.claim(level=0, hours=sooner, hours_fingerprint="2")).recheck
     assert sum(await look(world, sooner)) == 1
     assert await world.due_in_s("1") <= HOUR_S
     assert (await world.record("1"))["w"]["s"] == "closed until one"
-    missing = (await world.claim(hours=sooner, hours_mark="2")).missing
+    missing = (await world.claim(hours=sooner, hours_fingerprint="2")).missing
     assert missing is not None
     assert missing.zones == {"B": True}, "the claim asks for what nobody knew"
     await world.check_invariants("1")

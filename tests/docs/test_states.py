@@ -1,4 +1,4 @@
-"""The diagrams and the table of docs/states.md, compared with the Lua sources and with what `judge` says."""
+"""The diagrams and the table of docs/states.md, compared with the Lua sources and with what `attempt_state` says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LUA = ROOT / "streamdialer" / "ledger" / "lua"
 SCRIPTS = {path.stem: path.read_text("utf-8") for path in LUA.glob("*.lua")}
 PIECES = {path.stem: path.read_text("utf-8") for path in (LUA / "lib").glob("*.lua")}
 PAGE = (ROOT / "docs" / "states.md").read_text("utf-8")
-MOVE = re.compile(r"\bmove\([^()]*, '(\w+)'")
+SET_STATE = re.compile(r"\bset_state\([^()]*, '(\w+)'")
 
 Edges = set[tuple[str, str]]
 
@@ -66,8 +66,8 @@ def reachable(script: str) -> set[str]:
 
 
 def targets_of(bodies: Iterable[str]) -> set[str]:
-    """The states that `move` is called with."""
-    return {state for body in bodies for state in MOVE.findall(body)}
+    """The states that `set_state` is called with."""
+    return {state for body in bodies for state in SET_STATE.findall(body)}
 
 
 def test_the_diagram_has_the_states_of_a_contact_that_the_scripts_know() -> None:
@@ -86,7 +86,7 @@ def test_every_script_of_the_table_can_do_what_it_says() -> None:
             if state:
                 assert state in targets_of(bodies), (state, script)
             else:
-                assert any("forget(contact, record)" in body for body in bodies), script
+                assert any("forget_contact(contact, record)" in body for body in bodies), script
 
 
 def test_every_script_that_moves_a_contact_is_in_the_table() -> None:
@@ -96,7 +96,7 @@ def test_every_script_that_moves_a_contact_is_in_the_table() -> None:
             assert script in listed[state], (state, script)
         if targets_of(reachable(script)):
             assert any(script in scripts for state, scripts in listed.items() if state), script
-        if re.search(r"\bforget\(contact", without_comments(source)):
+        if re.search(r"\bforget_contact\(contact", without_comments(source)):
             assert script in listed[""], script
 
 
@@ -108,15 +108,17 @@ def test_a_contact_leaves_every_state_of_the_diagram_and_can_reach_it() -> None:
 
 
 @pytest.mark.anyio
-async def test_the_diagram_of_an_attempt_is_what_judge_says_of_every_set_of_facts(redis: Redis) -> None:
+async def test_the_diagram_of_an_attempt_is_what_attempt_state_says_of_every_set_of_facts(
+    redis: Redis,
+) -> None:
     """Facts only join a set. What may be learnt in which state is said here; which state follows, the script says."""
     facts = ("r", "a", "c", "x", "b", "i", "z", "dl", "mx", "u")
-    judge = functions_of(PIECES["attempts"])["judge"]
+    attempt_state = functions_of(PIECES["attempts"])["attempt_state"]
     ranks = re.search(r"^local RANK = \{.*?^\}", PIECES["attempts"], re.MULTILINE | re.DOTALL)
     assert ranks is not None
     source = f"""
     {ranks[0]}
-    {judge}
+    {attempt_state}
     local WORDS = {{ c = 'completed', x = 'busy' }}
     local names, answers = cjson.decode(ARGV[1]), {{}}
     for mask = 0, 2 ^ #names - 1 do
@@ -124,7 +126,7 @@ async def test_the_diagram_of_an_attempt_is_what_judge_says_of_every_set_of_fact
       for i, name in ipairs(names) do
         if math.floor(mask / 2 ^ (i - 1)) % 2 == 1 then facts[name] = WORDS[name] or 1 end
       end
-      answers[#answers + 1] = (judge(facts))
+      answers[#answers + 1] = (attempt_state(facts))
     end
     return answers
     """

@@ -209,7 +209,7 @@ async def test_a_call_that_rang_when_memory_was_lost_is_not_ended_by_silence(wor
     await world.event("call_failed", other, disposition="busy")
     await world.age(46)
     swept = await world.sweep()
-    assert (swept.expired, swept.doubted) == (0, 1)
+    assert (swept.no_event, swept.orphaned) == (0, 1)
     assert await world.state_of(silent.contact) == "orphaned"
     assert (await world.public())["active_calls"] == "0", "whatever it does, it does not ring any more"
     await world.check_invariants()
@@ -227,7 +227,7 @@ async def test_a_call_in_doubt_of_which_nothing_is_ever_heard_ends_as_failed(wor
     await world.age(46)
     await world.sweep()
     await world.age(7201)
-    assert (await world.sweep()).expired == 1
+    assert (await world.sweep()).no_event == 1
     assert await world.state_of(silent.contact) == "deferred"
     assert (await world.backend_doc(silent.contact) or {})["s"] == "failed"
 
@@ -240,7 +240,7 @@ async def test_while_events_may_still_come_no_deadline_ends_anything(world: Ledg
     await another_server_answers(world)
     await world.age(46)
     swept = await world.sweep()
-    assert (swept.expired, swept.doubted, swept.closed) == (0, 0, 0)
+    assert (swept.no_event, swept.orphaned, swept.too_long) == (0, 0, 0)
     assert await world.state_of(silent.contact) == "dialing"
 
 
@@ -270,7 +270,7 @@ async def test_a_mark_older_than_the_longest_conversation_is_no_doubt(world: Led
     await quiet_is_over(world)
     await world.event("call_failed", other, disposition="busy")
     await rebuild(world, shown("9", 1, last_ms=1_600_000_000_000))
-    assert (await world.sweep()).expired == 1
+    assert (await world.sweep()).no_event == 1
     assert (await world.state_of("9"), (await world.record("9"))["a"]) == ("deferred", 1)
 
 
@@ -360,7 +360,7 @@ async def test_an_event_of_a_forgotten_call_says_nothing_of_attempts_it_cannot_k
     told = await world.backend_doc("70", "7")
     assert told is not None
     assert (told["s"], told.get("a")) == ("answered", None)
-    await world.services.campaigns.register("7", "sales", "", before="")
+    await world.services.campaigns.register("7", "sales", "", previous="")
     memory = world.services.memory
     await memory.hold_in_flight("7", [shown("70", 2, is_answered=True)], world.retry)
     assert (await world.record("70", "7"))["a"] == 2, "the backend counts"

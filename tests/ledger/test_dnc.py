@@ -182,7 +182,7 @@ async def test_a_call_without_events_ends_as_do_not_call(world: SuppressionWorld
     await world.event("call_ringing", speaking)
     await world.age(100)
     swept = await world.sweep()
-    assert swept.expired >= 1
+    assert swept.no_event >= 1
     assert silent.contact == "1"
     await world.is_out()
 

@@ -237,7 +237,7 @@ async def test_a_silent_attempt_is_ended_only_while_other_calls_have_events(worl
     await world.age(1e13)
     await world.event("call_ringing", other)
     swept = await world.sweep()
-    assert (swept.expired, swept.stalled) == (1, 1), "the other's own ringing proves nothing for itself"
+    assert (swept.no_event, swept.stalled) == (1, 1), "the other's own ringing proves nothing for itself"
     assert await world.state_of(silent.contact) == "deferred"
     assert (await world.record(silent.contact))["a"] == 1
     await world.check_invariants()
@@ -255,7 +255,7 @@ async def test_a_deadline_waits_for_events_that_are_still_to_be_read(world: Ledg
     while not (await world.sweep()).stalled:
         pass
     await world.services.client.delete("dialer:events")
-    assert (await world.sweep()).expired == 1
+    assert (await world.sweep()).no_event == 1
 
 
 async def test_a_conversations_deadline_waits_for_unread_events_whatever_the_ringings_had_waited_for(
@@ -274,9 +274,9 @@ async def test_a_conversations_deadline_waits_for_unread_events_whatever_the_rin
     await world.event("call_answered", first)
     await client.xadd("dialer:events", {"type": "call_completed"})
     await client.zadd("sd:c:1:connected", {first.contact: 1})
-    assert (await world.sweep()).closed == 0, "the unread event may be its end"
+    assert (await world.sweep()).too_long == 0, "the unread event may be its end"
     await client.delete("dialer:events")
-    assert (await world.sweep()).closed == 1
+    assert (await world.sweep()).too_long == 1
 
 
 async def test_late_news_revives_an_attempt_the_deadline_ended(world: LedgerWorld) -> None:

@@ -54,7 +54,7 @@ SEEN_IN_TEN_THOUSAND: Final = frozenset(
         "begin": "ok sent stale do_not_call",
         "settle": "ok settled",
         "event": "applied ended unchanged no_attempt",
-        "sweep": "released expired promoted stalled",
+        "sweep": "released no_event promoted stalled",
         "take": "update busy",
         "confirm": "done",
         "cleanup": "ok",

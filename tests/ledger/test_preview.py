@@ -104,11 +104,11 @@ async def test_an_agent_cannot_accept_what_another_or_no_agent_is_shown(world: P
 async def test_an_offer_ends_and_the_contact_is_ready_again(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
-    assert (await world.sweep()).unwanted == 0
+    assert (await world.sweep()).offers_expired == 0
     await world.check()
     await world.age(OFFER_S + 1)
     assert await world.says("accepted", "5", "1") == "no_offer", "swept or not"
-    assert (await world.sweep()).unwanted == 1
+    assert (await world.sweep()).offers_expired == 1
     assert await world.state_of("1") == "ready"
     ended = (await world.told())[-1]
     assert (ended["type"], ended["agent_id"], ended["contact_id"]) == ("preview_expired", "5", "1")

@@ -78,16 +78,16 @@ async def test_campaigns_on_one_trunk_share_its_pace(services: Services) -> None
 
 async def test_campaigns_on_one_trunk_share_its_lines(services: Services) -> None:
     first, second = await campaign(services, "1"), await campaign(services, "2")
-    first.pace = RateLimits(trunk="a", lines=3)
+    first.pace = RateLimits(trunk="a", trunk_channels=3)
     assert (await first.claim("1", 2)).dialed == 2
-    second.pace = RateLimits(trunk="a", lines=3)
+    second.pace = RateLimits(trunk="a", trunk_channels=3)
     refused = await second.claim("2")
     assert (refused.dialed, refused.reason) == (0, "trunk_changed"), "it was not told of the other"
-    second.pace = RateLimits(trunk="a", lines=3, members=["1"])
+    second.pace = RateLimits(trunk="a", trunk_channels=3, trunk_members=["1"])
     claimed = await second.claim("2")
     assert (claimed.dialed, claimed.limit, claimed.next_ms) == (1, "trunk_channels", 1000)
     assert (await first.claim("1")).reason == "trunk_changed"
-    first.pace = RateLimits(trunk="a", lines=3, members=["2"])
+    first.pace = RateLimits(trunk="a", trunk_channels=3, trunk_members=["2"])
     assert (await first.claim("1")).limit == "trunk_channels"
 
     attempt = (await first.reserved_calls())[0][1]
@@ -100,18 +100,18 @@ async def test_campaigns_on_one_trunk_share_its_lines(services: Services) -> Non
 
 async def test_a_campaign_that_has_left_the_trunk_takes_no_line_of_it(services: Services) -> None:
     first, second = await campaign(services, "1"), await campaign(services, "2")
-    first.pace = RateLimits(trunk="a", lines=3)
+    first.pace = RateLimits(trunk="a", trunk_channels=3)
     assert (await first.claim("1", 3)).dialed == 3
-    first.pace = RateLimits(trunk="b", lines=3)
+    first.pace = RateLimits(trunk="b", trunk_channels=3)
     await first.claim("1")
-    second.pace = RateLimits(trunk="a", lines=3, members=["1"])
+    second.pace = RateLimits(trunk="a", trunk_channels=3, trunk_members=["1"])
     assert (await second.claim("2")).reason == "trunk_changed"
     third = await campaign(services, "3")
-    third.pace = RateLimits(trunk="a", lines=3, members=["2"])
+    third.pace = RateLimits(trunk="a", trunk_channels=3, trunk_members=["2"])
     await third.claim("3", 0)
     assert (await second.claim("2")).reason == "trunk_changed", "as many as it was told of, and not the same"
     assert await services.client.hset(services.keys.trunks, "c:3", "b") == 0
-    second.pace = RateLimits(trunk="a", lines=3)
+    second.pace = RateLimits(trunk="a", trunk_channels=3)
     assert (await second.claim("2")).dialed == 3
 
 
@@ -130,24 +130,26 @@ async def test_a_campaign_that_was_cleaned_up_is_on_no_trunk(services: Services)
 
 async def test_an_agent_who_accepts_needs_a_line_and_the_pace_as_well(services: Services) -> None:
     other = await campaign(services, "2")
-    other.pace = RateLimits(trunk="a", lines=1)
+    other.pace = RateLimits(trunk="a", trunk_channels=1)
     assert (await other.claim("2")).dialed == 1
     world = PreviewWorld(services)
     await world.open_campaign(contacts=2)
 
-    def terms(**pace: object) -> PreviewLimits:
-        given = msgspec.convert(pace, RateLimits)
-        return PreviewLimits(open_until_ms=None, retry=world.retry, max_concurrent=10, pace=given)
+    def terms(**limits: object) -> PreviewLimits:
+        given = msgspec.convert(limits, RateLimits)
+        return PreviewLimits(open_until_ms=None, retry=world.retry, max_concurrent=10, rate_limits=given)
 
     assert await world.says("requested", "1001") == "1"
     assert await world.says("requested", "1002") == "2"
-    full = terms(t="a", l=1, m=["2"])
+    full = terms(trunk="a", trunk_channels=1, trunk_members=["2"])
     event = PreviewEvent(type="preview_accepted", campaign_id="1", agent_id="1001")
-    needs = await services.previews.accept(event, await world.write_entry(), terms(t="a", l=1))
+    needs = await services.previews.accept(
+        event, await world.write_entry(), terms(trunk="a", trunk_channels=1)
+    )
     assert isinstance(needs, PreviewMissing)
     assert needs.trunk_changed, "the ledger was not told of the other campaign"
     assert await world.says("accepted", "1001", terms=full) == "trunk_channels"
-    slow = terms(c=0.5)
+    slow = terms(calls_per_second=0.5)
     assert await world.says("accepted", "1001", terms=slow) == "reserved"
     assert await world.says("accepted", "1002", terms=slow) == "calls_per_second"
     assert [told["data"].get("reason") for told in await world.told()][2:] == [

@@ -1,4 +1,4 @@
-"""The chaos run in a short form, its proxy, and the proof that it can fail."""
+"""A short chaos run, its proxy, and proof that it can fail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.eventually import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = tuple(kind for kind in KINDS if CATALOGUE[kind].forgets == "nothing")
-"""The kinds of the short form: a server that has forgotten is waited out, which takes longer than a test may."""
+"""The kinds of the short run: after a data loss the dialer waits longer than a test should take."""
 
 
 def chaos(*arguments: str) -> tuple[int, dict[str, Any], str]:
@@ -36,32 +36,30 @@ def chaos(*arguments: str) -> tuple[int, dict[str, Any], str]:
         timeout=240,
         check=False,
     )
-    said = done.stderr.decode(errors="replace")
-    assert done.stdout, said
-    return done.returncode, msgspec.json.decode(done.stdout), said
+    errors = done.stderr.decode(errors="replace")
+    assert done.stdout, errors
+    return done.returncode, msgspec.json.decode(done.stdout), errors
 
 
-def test_whatever_breaks_nobody_is_called_twice_and_nobody_is_lost(tmp_path: Path) -> None:
-    options = ("--seed", "1", "--seconds", "25", "--contacts", "150", "--keep-logs", str(tmp_path))
-    code, found, said = chaos(*options, "--only", *SHORT)
-    assert set(found["faults"]) == set(SHORT)
-    assert found["calls_placed"] > 40, found
-    assert (found["ended"], found["calls_after_healing"] > 0) == ("time over", True), (
-        "dialing goes on afterwards"
-    )
-    broken = {promise: one["why"] for promise, one in found["verdicts"].items() if not one["holds"]}
-    assert broken == {}, (code, said)
+def test_under_any_fault_no_contact_is_called_twice_or_lost(tmp_path: Path) -> None:
+    options = ["--seed", "1", "--seconds", "25", "--contacts", "150"]
+    code, figures, errors = chaos(*options, "--keep-logs", str(tmp_path), "--only", *SHORT)
+    assert set(figures["faults"]) == set(SHORT)
+    assert figures["calls_placed"] > 40, figures
+    assert (figures["ended"], figures["calls_after_healing"] > 0) == ("time over", True), "dialing goes on"
+    broken = {name: verdict["why"] for name, verdict in figures["verdicts"].items() if not verdict["holds"]}
+    assert broken == {}, (code, errors)
 
 
 def test_the_same_run_without_the_begin_mark_calls_people_twice(tmp_path: Path) -> None:
     shared = ("--seed", "1", "--seconds", "12", "--contacts", "80", "--replicas", "2", "--keep-logs")
     only = ("--only", "replica_killed", "replica_stopped")
-    code, found, said = chaos(*shared, str(tmp_path / "whole"), *only)
-    assert (code, found["double_calls"]) == (0, 0), said
-    code, found, said = chaos(*shared, str(tmp_path / "sabotaged"), *only, "--without", "begin-mark")
+    code, figures, errors = chaos(*shared, str(tmp_path / "whole"), *only)
+    assert (code, figures["double_calls"]) == (0, 0), errors
+    code, figures, errors = chaos(*shared, str(tmp_path / "without"), *only, "--without", "begin-mark")
     assert code == 1
-    assert found["double_calls"] + found["keys_repeated"] > 0, found
-    assert "fails" in said
+    assert figures["double_calls"] + figures["keys_repeated"] > 0, figures
+    assert "fails" in errors
 
 
 def test_every_guard_can_be_taken_out() -> None:
@@ -87,7 +85,7 @@ def test_wrong_usage_is_exit_code_2(wrong: tuple[str, ...], capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("wrong", [["luck", "--", "consume"], ["begin-mark", "consume"], []])
-def test_a_sabotaged_command_line_needs_a_guard(wrong: list[str]) -> None:
+def test_the_command_line_without_a_guard_needs_the_guard(wrong: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         run(wrong)
     assert ended.value.code == 2
@@ -95,13 +93,13 @@ def test_a_sabotaged_command_line_needs_a_guard(wrong: list[str]) -> None:
 
 @asynccontextmanager
 async def echo_behind(proxy_of: Callable[[int], Proxy]) -> AsyncIterator[tuple[Proxy, list[bytes]]]:
-    """A server that keeps what it got and answers the same, behind a proxy."""
-    got: list[bytes] = []
+    """An echo server behind a proxy, and the data it received."""
+    received: list[bytes] = []
 
     async def answer(client: anyio.abc.SocketStream) -> None:
         async with client:
             async for data in client:
-                got.append(data)
+                received.append(data)
                 await client.send(data)
 
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
@@ -109,7 +107,7 @@ async def echo_behind(proxy_of: Callable[[int], Proxy]) -> AsyncIterator[tuple[P
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, answer)
         async with proxy_of(port) as proxy:
-            yield proxy, got
+            yield proxy, received
         tasks.cancel_scope.cancel()
     await listener.aclose()
 
@@ -130,18 +128,18 @@ async def ask(proxy: Proxy) -> bytes:
 
 @pytest.mark.anyio
 async def test_a_lost_reply_is_lost_after_its_request_has_arrived() -> None:
-    async with echo_behind(proxy_to) as (proxy, got):
+    async with echo_behind(proxy_to) as (proxy, received):
         assert await ask(proxy) == b"ping"
         proxy.lose_replies()
         assert await ask(proxy) == b""
-        assert (got, proxy.replies_lost) == ([b"ping", b"ping"], 1)
+        assert (received, proxy.replies_lost) == ([b"ping", b"ping"], 1)
         await proxy.forward()
         assert await ask(proxy) == b"ping"
 
 
 @pytest.mark.anyio
 async def test_a_proxy_refuses_delays_and_cuts() -> None:
-    async with echo_behind(proxy_to) as (proxy, got):
+    async with echo_behind(proxy_to) as (proxy, received):
         await proxy.refuse()
         with pytest.raises(OSError, match=r"refused|connect"):
             await ask(proxy)
@@ -158,6 +156,6 @@ async def test_a_proxy_refuses_delays_and_cuts() -> None:
 
         async with anyio.create_task_group() as waiting:
             waiting.start_soon(wait)
-            await eventually(lambda: len(got) == 2)
+            await eventually(lambda: len(received) == 2)
             proxy.cut()
         assert replies == [b""]

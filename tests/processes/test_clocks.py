@@ -51,7 +51,7 @@ async def assert_counters_are_true(client: Redis, audit: Audit, campaign: int) -
     public: Any = await client.hgetall(KEYS.campaign(str(campaign)))
     tally = audit.campaigns[campaign]
     assert int(public["total_calls"]) == tally.originates
-    assert int(public["answered_calls"]) == tally.answered + tally.machine
+    assert int(public["answered_calls"]) == tally.answered_by_person + tally.machine
     for name in ("no_answer", "busy", "failed", "abandoned", "machine"):
         assert int(public[name]) == getattr(tally, name), name
     assert (public["active_calls"], public["connected_calls"]) == ("0", "0")
@@ -253,7 +253,7 @@ async def test_leases_deadlines_and_retries_are_due_when_they_are_due(
         now = time.monotonic() - began
         for what, happened in (
             ("lease", swept.released),
-            ("deadline", swept.expired),
+            ("deadline", swept.no_event),
             ("retry", swept.promoted),
         ):
             if happened:

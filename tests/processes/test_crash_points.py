@@ -1,4 +1,4 @@
-"""A process killed between two effects: a seeded sample of what `python -m bench.crash` does with every point."""
+"""A process killed between two effects: a seeded sample of the points that `python -m bench.crash` covers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 import streamdialer.ledger.ticks
-from bench.crash.coverage import EXCEPTIONS, effects_of_the_code, uncovered
-from bench.crash.runner import Plan, Recorded, attack, choose, record
+from bench.crash.coverage import NOT_COVERED, effects_of_the_code, uncovered
+from bench.crash.runner import CrashPlan, Recorded, record, run_crashes, select_plans
 from streamdialer.broker.scripts import Script
 from streamdialer.gateways.backend import Backend
 
@@ -19,19 +19,19 @@ ALWAYS = (
     "calls: ack_delete.lua",
     "events: accept_preview.lua",
 )
-DRAWN = 2
+SAMPLE = 2
 
 
 @pytest.fixture(scope="module")
 def recorded() -> Recorded:
-    """The points, as a run without any crash passes them."""
+    """The points of a run without any crash."""
     return anyio.run(record, SEED)
 
 
 @pytest.fixture
 def everything() -> set[str]:
-    """What a recording run that covers the code passes."""
-    return {code for code, name in effects_of_the_code().items() if name not in EXCEPTIONS}
+    """The effects of a recording run that covers the code."""
+    return {code for code, name in effects_of_the_code().items() if name not in NOT_COVERED}
 
 
 def test_every_script_and_every_request_of_the_code_has_its_points(recorded: Recorded) -> None:
@@ -39,48 +39,51 @@ def test_every_script_and_every_request_of_the_code_has_its_points(recorded: Rec
     assert len(recorded.plans) > 150
 
 
-def test_who_dies_between_two_effects_leaves_no_call_twice_no_contact_lost_and_no_attempt_burned(
+def test_a_crash_between_two_effects_repeats_no_call_loses_no_contact_and_miscounts_no_attempt(
     recorded: Recorded,
 ) -> None:
-    always = choose(recorded.plans, only=ALWAYS)
+    always = select_plans(recorded.plans, only=ALWAYS)
     assert len(always) == 2 * len(ALWAYS)
-    others = [plan for plan in recorded.plans if plan not in always and plan.play == "campaign"]
-    rows = anyio.run(lambda: attack(always + choose(others, sample=DRAWN, seed=SEED), SEED))
+    others = [plan for plan in recorded.plans if plan not in always and plan.scenario == "campaign"]
+    rows = anyio.run(lambda: run_crashes(always + select_plans(others, sample=SAMPLE, seed=SEED), SEED))
     assert [(row.point, row.findings) for row in rows if not row.is_clean] == []
     assert [row.point for row in rows[: len(always)] if not row.hit] == []
     assert any(row.uncertain for row in rows)
 
 
-def test_without_the_begin_mark_a_death_before_the_settlement_calls_somebody_twice() -> None:
-    plan = Plan("campaign", "calls: settle_originate.lua, before", 10)
-    (row,) = anyio.run(lambda: attack([plan], SEED, without=("begin-mark",)))
+def test_without_the_begin_mark_a_crash_before_the_settlement_calls_a_contact_twice() -> None:
+    plan = CrashPlan("campaign", "calls: settle_originate.lua, before", 10)
+    (row,) = anyio.run(lambda: run_crashes([plan], SEED, without=("begin-mark",)))
     assert row.hit
     assert row.double_calls > 0
 
 
-def test_a_recording_run_that_passes_everything_leaves_nothing_uncovered(everything: set[str]) -> None:
+def test_a_recording_run_with_all_effects_leaves_nothing_uncovered(everything: set[str]) -> None:
     assert uncovered(everything) == []
 
 
-def test_a_script_no_run_has_passed_is_named(everything: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_that_no_run_passes_is_reported(
+    everything: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     added = Script("streamdialer.ledger", "due_campaigns")
     added.name, added.sha = "call_again", "0" * 40
     monkeypatch.setattr(streamdialer.ledger.ticks, "CALL_AGAIN", added, raising=False)
-    assert uncovered(everything) == ["call_again.lua is in the code, and the recording run never passes it"]
+    assert uncovered(everything) == ["call_again.lua is in the code, but the recording run never passes it"]
 
 
-def test_a_request_no_run_has_sent_is_named(everything: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_no_run_sends_is_reported(
+    everything: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def hang_up(self: Backend) -> None:
-        """A gateway method somebody adds."""
+        """A new gateway method."""
 
     monkeypatch.setattr(Backend, "hang_up", hang_up, raising=False)
-    assert uncovered(everything) == ["Backend.hang_up is in the code, and the recording run never passes it"]
+    assert uncovered(everything) == ["Backend.hang_up is in the code, but the recording run never passes it"]
 
 
-def test_an_exception_that_has_gone_or_is_none_is_named(everything: set[str]) -> None:
-    finish = next(name for name in effects_of_the_code().values() if name == "ack_delete.lua")
-    reasons = {**EXCEPTIONS, "vanished.lua": "was once", finish: "nobody runs it"}
-    assert uncovered(everything, exceptions=reasons) == [
-        "vanished.lua is an exception and is not in the code",
-        "ack_delete.lua is an exception and was passed",
+def test_an_exception_without_code_or_without_need_is_reported(everything: set[str]) -> None:
+    exceptions = {**NOT_COVERED, "vanished.lua": "removed", "ack_delete.lua": "never run"}
+    assert uncovered(everything, exceptions=exceptions) == [
+        "vanished.lua is an exception, but not in the code",
+        "ack_delete.lua is an exception, but was passed",
     ]

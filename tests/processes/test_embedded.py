@@ -1,4 +1,4 @@
-"""The embedded server: starts, survives a crash at the same address, never outlives its parent."""
+"""The embedded server: starts, is back at the same address after a crash, never outlives its parent."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_password_is_required_and_is_part_of_the_url() -> None:
 
 
 @pytest.mark.parametrize("appendonly", [False, True])
-def test_after_a_crash_it_is_back_at_the_same_address(appendonly: bool) -> None:
+def test_after_a_crash_it_restarts_at_the_same_address(appendonly: bool) -> None:
     with EmbeddedServer("--appendfsync", "always", appendonly=appendonly) as server:
         url, first = server.url, server.pid
         with redis.Redis.from_url(url) as client:

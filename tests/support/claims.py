@@ -38,7 +38,7 @@ async def claim_on_trunk(
     """Claims until the campaigns on the trunk are known."""
     for number in range(MAX_CLAIMS):
         pace = trunks.rate_limits_of(campaign, settings)
-        claim = msgspec.structs.replace(request, token=f"{request.token}.{number}", pace=pace)
+        claim = msgspec.structs.replace(request, token=f"{request.token}.{number}", rate_limits=pace)
         claimed = await services.campaigns.reserve_contacts(campaign, settings.queue_name, claim)
         if claimed.reason != "trunk_changed":
             return claimed

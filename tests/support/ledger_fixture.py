@@ -8,14 +8,13 @@ import msgspec
 
 from streamdialer.consumers.services import Services
 from streamdialer.ledger import ClaimRequest, ClaimResult, LoadRow, fact_of
-from streamdialer.ledger.rate_limits import NO_PACE, RateLimits
+from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
+from streamdialer.ledger.records import CONTACT_STATES, decode_contact
 from streamdialer.ledger.types import ApplyStatus
 from streamdialer.ledger.zone_hours import Hours
 from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan, retry_plan
-
-STATES = ("ready", "deferred", "previewing", "reserved", "dialing", "connected", "orphaned", "final")
 
 
 class LedgerWorld:
@@ -29,7 +28,7 @@ class LedgerWorld:
         self.retry_delay_ms = 300_000
         self.retry_rules: dict[str, Any] | None = None
         self.caps: Caps = NO_CAPS
-        self.pace: RateLimits = NO_PACE
+        self.pace: RateLimits = NO_RATE_LIMITS
 
     @property
     def retry(self) -> RetryPlan:
@@ -47,7 +46,7 @@ class LedgerWorld:
         services = self.services
         await services.client.hset(services.keys.campaign(campaign), "status", "active")
         before = await services.queues.queue_of(campaign)
-        assert await services.campaigns.register(campaign, self.queue, "", before=before)
+        assert await services.campaigns.register(campaign, self.queue, "", previous=before)
         rows = [self.row(str(number), priority) for number in range(1, contacts + 1)]
         await services.campaigns.load(campaign, rows, self.max_attempts)
 
@@ -75,7 +74,7 @@ class LedgerWorld:
         others: dict[str, float] | None = None,
         open_until_ms: int | None = None,
         hours: Hours | None = None,
-        hours_mark: str = "",
+        hours_fingerprint: str = "",
     ) -> ClaimResult:
         self.tokens += 1
         keys = self.services.keys
@@ -98,9 +97,9 @@ class LedgerWorld:
                 retry=self.retry,
                 others=others or {},
                 hours=hours,
-                hours_mark=hours_mark,
+                hours_fingerprint=hours_fingerprint,
                 caps=self.caps,
-                pace=self.pace,
+                rate_limits=self.pace,
             ),
         )
 
@@ -191,23 +190,20 @@ class LedgerWorld:
         client, keys = self.services.client, self.services.keys
         for campaign in campaigns or ("1",):
             where: dict[str, list[str]] = {}
-            for place in STATES:
+            for place in CONTACT_STATES:
                 for contact in await client.zrange(getattr(keys, place)(campaign), 0, -1):
                     where.setdefault(str(contact), []).append(place)
             records: Any = await client.hgetall(keys.records(campaign))
             assert set(where) == set(records), "a contact without a place, or a place without its contact"
             for contact, raw in records.items():
-                record = msgspec.json.decode(raw, type=dict[str, Any])
-                assert where[contact] == [record["p"]], (contact, where[contact], record)
-                attempts = record.get("h") or []
-                live = [
-                    one
-                    for one in attempts
-                    if one["s"] in ("reserved", "sent", "ringing", "answered", "orphaned")
-                ]
+                record = decode_contact(raw)
+                assert where[contact] == [record.state], (contact, where[contact], record)
+                live = [each for each in record.history if each.state not in ("ended", "released")]
                 assert len(live) <= 1, f"two live attempts: {record}"
-                assert bool(live) == (record["p"] in ("reserved", "dialing", "connected", "orphaned")), record
-                assert record["a"] <= self.max_attempts, record
+                assert bool(live) == (record.state in ("reserved", "dialing", "connected", "orphaned")), (
+                    record
+                )
+                assert record.attempts <= self.max_attempts, record
             public = await self.public(campaign)
             if "active_calls" in public:
                 assert int(public["active_calls"]) == await self.count(campaign, "dialing")

@@ -8,9 +8,9 @@ from streamdialer.simulation import (
     WorldConfig,
 )
 
-EVERYBODY = WorldConfig(human=1.0, machine=0, busy=0, failed=0)
+ALL_ANSWER = WorldConfig(human=1.0, machine=0, busy=0, failed=0)
 OUTCOMES = {
-    "human": EVERYBODY,
+    "human": ALL_ANSWER,
     "machine": WorldConfig(human=0, machine=1, busy=0, failed=0),
     "busy": WorldConfig(human=0, machine=0, busy=1, failed=0),
     "failed": WorldConfig(human=0, machine=0, busy=0, failed=1),

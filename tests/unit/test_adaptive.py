@@ -1,4 +1,4 @@
-"""The adaptive rule keeps to its limits, places every call without risk, and decides the same from the same state."""
+"""The adaptive rule: it keeps to the limits, withholds no call without risk, and decides alike from the same state."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamdialer.model import ObservationKind
 from streamdialer.pacing.adaptive import AdaptiveDecision, AdaptivePolicy, decide_adaptively
 from streamdialer.pacing.learning import MAX_CAMPAIGNS, CampaignLearning, QueueLearning
 from streamdialer.pacing.types import CampaignView, Observation, QueueView
 
 NOW = 10_000.0
 ages = st.lists(st.integers(0, 25), max_size=40)
-elapsed = st.lists(st.integers(0, 400), max_size=30)
+durations = st.lists(st.integers(0, 400), max_size=30)
 
 
-def taught(
+def learnt_state(
     names: Sequence[str] = ("sale",), p: float = 0.3, calls: int = 600, seed: int = 1
 ) -> QueueLearning:
-    """A queue that has seen a few hours of ordinary work and is well under its cap."""
+    """What a queue has learnt after some hours of normal work."""
     stream = random.Random(seed)
     state = QueueLearning()
     for name in names:
@@ -32,10 +31,8 @@ def taught(
             at = NOW - 2.0 * (calls - number)
             human = stream.random() < p
             seconds = stream.gammavariate(4.0, 3.0) if human else stream.choice((1.0, 12.0, 26.0, 26.0))
-            what: ObservationKind = "human" if human else "no_answer"
-            one = state.of(name)
-            one.rate.learn(at, human)
-            one.ring.learn(seconds, what == "human")
+            state.campaign(name).rate.learn(at, human)
+            state.campaign(name).ring.learn(seconds, human)
     for _ in range(300):
         state.talk.learn(stream.lognormvariate(4.44, 0.83))
         state.wrapup.learn(stream.lognormvariate(2.75, 0.7))
@@ -47,7 +44,7 @@ def campaign(name: str = "sale", rung: Sequence[float] = (), **changes: Any) -> 
         id=name,
         ringing=sorted(NOW - age for age in rung),
         callable=10_000,
-        humans=2000,
+        answered_by_person=2000,
         abandoned=20,
     )
     return msgspec.structs.replace(plain, **changes)
@@ -59,18 +56,18 @@ def queue(free: int, *campaigns: CampaignView, **changes: Any) -> QueueView:
 
 
 def decide(view: QueueView, state: QueueLearning | None = None) -> dict[str, AdaptiveDecision]:
-    return decide_adaptively(taught() if state is None else state, view, [])
+    return decide_adaptively(learnt_state() if state is None else state, view, [])
 
 
 def copy(state: QueueLearning) -> QueueLearning:
     return msgspec.json.decode(msgspec.json.encode(state), type=QueueLearning)
 
 
-TAUGHT = taught()
+LEARNT = learnt_state()
 
 
 def placed(view: QueueView) -> int:
-    return sum(decision.place for decision in decide(view, copy(TAUGHT)).values())
+    return sum(decision.place for decision in decide(view, copy(LEARNT)).values())
 
 
 # ---- without risk ----
@@ -85,38 +82,38 @@ def test_calls_without_risk_are_always_placed(
     assert placed(view) >= max(0, free - waiting - len(rung))
 
 
-@given(free=st.integers(0, 40), rung=ages, others=ages, talking=elapsed)
+@given(free=st.integers(0, 40), rung=ages, others=ages, talking=durations)
 @settings(max_examples=60, deadline=None)
 def test_a_campaign_whose_cap_is_reached_is_progressive(
     free: int, rung: list[int], others: list[int], talking: list[int]
 ) -> None:
-    """Calls that ring for any campaign count first: then every call that is answered finds a free agent."""
+    """The ringing calls of all campaigns count first, so every answer finds a free agent."""
     view = queue(
         free,
         campaign("over", rung=rung, abandoned=500),
         campaign("also over", rung=others, abandoned=500),
         talking=[NOW - seconds for seconds in talking],
     )
-    decisions = decide(view, copy(TAUGHT))
-    assert sum(each.place for each in decisions.values()) == max(0, free - len(rung) - len(others))
-    assert {each.limit for each in decisions.values()} == {"cap_reached"}
+    decisions = decide(view, copy(LEARNT))
+    assert sum(decision.place for decision in decisions.values()) == max(0, free - len(rung) - len(others))
+    assert {decision.limit for decision in decisions.values()} == {"cap_reached"}
 
 
-def test_while_the_trunk_is_down_nothing_is_learnt_and_nothing_risked() -> None:
-    state = taught()
-    before = state.of("sale").rate.p
+def test_while_the_trunk_is_down_nothing_is_learnt_and_no_risk_is_taken() -> None:
+    state = learnt_state()
+    before = state.campaign("sale").rate.p
     refused = [Observation(NOW, "busy", 1.0, "sale")] * 300
     decision = decide_adaptively(state, queue(10), refused)["sale"]
     assert decision.place == 10
     assert decision.limit == "trunk_down"
-    assert state.of("sale").rate.p == pytest.approx(before, rel=0.15)
+    assert state.campaign("sale").rate.p == pytest.approx(before, rel=0.15)
 
 
-def test_a_cap_of_nothing_is_progressive() -> None:
-    assert decide(queue(3, campaign(cap=0.0, humans=0, abandoned=0)))["sale"].place == 3
+def test_a_cap_of_zero_is_progressive() -> None:
+    assert decide(queue(3, campaign(cap=0.0, answered_by_person=0, abandoned=0)))["sale"].place == 3
 
 
-def test_under_the_cap_more_are_placed_than_agents_are_free() -> None:
+def test_under_the_cap_more_calls_are_placed_than_agents_are_free() -> None:
     talking = [NOW - 130.0 + n for n in range(40)]
     decision = decide(queue(10, talking=talking))["sale"]
     assert decision.place > 15
@@ -130,7 +127,7 @@ def test_under_the_cap_more_are_placed_than_agents_are_free() -> None:
 @given(
     free=st.integers(0, 60),
     rung=ages,
-    talking=elapsed,
+    talking=durations,
     lines=st.integers(0, 30),
     contacts=st.integers(0, 30),
 )
@@ -144,7 +141,7 @@ def test_never_more_than_lines_and_contacts_allow(
         talking=[NOW - seconds for seconds in talking],
         lines=lines,
     )
-    decision = decide(view, copy(TAUGHT))["sale"]
+    decision = decide(view, copy(LEARNT))["sale"]
     assert 0 <= decision.place <= min(lines, contacts)
     if decision.place == contacts:
         assert decision.limit == "contacts"
@@ -152,7 +149,7 @@ def test_never_more_than_lines_and_contacts_allow(
         assert decision.limit == "lines"
 
 
-@given(free=st.integers(0, 30), rung=ages, talking=elapsed, more=st.integers(0, 10))
+@given(free=st.integers(0, 30), rung=ages, talking=durations, more=st.integers(0, 10))
 @settings(max_examples=60, deadline=None)
 def test_more_ringing_calls_never_lead_to_more_calls(
     free: int, rung: list[int], talking: list[int], more: int
@@ -162,7 +159,7 @@ def test_more_ringing_calls_never_lead_to_more_calls(
     assert placed(queue(free, campaign(rung=[*rung, more]), talking=busy)) <= fewer
 
 
-@given(free=st.integers(0, 30), rung=ages, talking=elapsed)
+@given(free=st.integers(0, 30), rung=ages, talking=durations)
 @settings(max_examples=60, deadline=None)
 def test_one_more_free_agent_never_leads_to_fewer_calls(
     free: int, rung: list[int], talking: list[int]
@@ -177,9 +174,9 @@ def test_one_more_free_agent_never_leads_to_fewer_calls(
 
 
 def test_campaigns_of_a_queue_get_calls_by_weight() -> None:
-    state = taught(("sale", "poll"))
+    state = learnt_state(("sale", "poll"))
     state.campaigns["poll"] = msgspec.json.decode(
-        msgspec.json.encode(state.of("sale")), type=CampaignLearning
+        msgspec.json.encode(state.campaign("sale")), type=CampaignLearning
     )
     view = queue(40, campaign("sale", weight=2.0), campaign("poll", weight=1.0))
     decisions = decide(view, state)
@@ -198,7 +195,7 @@ def test_the_share_holds_when_calls_are_placed_one_at_a_time() -> None:
 
 
 def test_a_campaign_without_contacts_leaves_its_share_to_the_other() -> None:
-    state = taught(("sale", "poll"))
+    state = learnt_state(("sale", "poll"))
     alone = decide(queue(20, campaign("sale")), copy(state))
     both = decide(queue(20, campaign("sale"), campaign("poll", callable=0, weight=9.0)), state)
     assert both["sale"].place == alone["sale"].place
@@ -206,21 +203,21 @@ def test_a_campaign_without_contacts_leaves_its_share_to_the_other() -> None:
 
 
 def test_a_campaign_over_its_cap_does_not_hold_back_the_other() -> None:
-    state = taught(("sale", "poll"))
+    state = learnt_state(("sale", "poll"))
     decisions = decide(queue(10, campaign("sale", abandoned=500), campaign("poll")), state)
     assert decisions["sale"].limit == "cap_reached"
     assert decisions["sale"].place + decisions["poll"].place > 10
     assert decisions["poll"].limit == "risk"
 
 
-def test_a_campaign_that_comes_back_has_saved_up_no_turns() -> None:
-    state = taught(("sale", "poll"))
+def test_a_campaign_without_contacts_saves_up_no_turns() -> None:
+    state = learnt_state(("sale", "poll"))
     view = queue(1, campaign("sale"), campaign("poll", callable=0), lines=1)
     for second in range(50):
         decide_adaptively(state, msgspec.structs.replace(view, now=NOW + second), [])
     view = queue(1, campaign("sale"), campaign("poll"), lines=1)
     turns = [
-        next(name for name, each in decide_adaptively(state, view, []).items() if each.place)
+        next(name for name, decision in decide_adaptively(state, view, []).items() if decision.place)
         for _ in range(20)
     ]
     assert 8 <= turns.count("sale") <= 12
@@ -229,9 +226,9 @@ def test_a_campaign_that_comes_back_has_saved_up_no_turns() -> None:
 # ---- what is kept ----
 
 
-def test_the_state_survives_storing_with_the_same_decisions() -> None:
+def test_a_stored_and_loaded_state_decides_alike() -> None:
     stream = random.Random(4)
-    kept = taught(("sale", "poll"))
+    kept = learnt_state(("sale", "poll"))
     raw = msgspec.json.encode(kept)
     for step in range(60):
         now = NOW + step
@@ -246,18 +243,18 @@ def test_the_state_survives_storing_with_the_same_decisions() -> None:
         view = msgspec.structs.replace(
             view, campaigns=[msgspec.structs.replace(view.campaigns[0], ringing=rung), view.campaigns[1]]
         )
-        seen = [
+        observations = [
             Observation(now, "human", 11.0, "sale"),
             Observation(now, "talk", 90.0),
             Observation(now, "abandoned", 2.0, "poll"),
         ]
         other = msgspec.json.decode(raw, type=QueueLearning)
-        assert decide_adaptively(other, view, seen) == decide_adaptively(kept, view, seen)
+        assert decide_adaptively(other, view, observations) == decide_adaptively(kept, view, observations)
         raw = msgspec.json.encode(other)
         assert raw == msgspec.json.encode(kept)
 
 
-def test_the_state_does_not_grow_without_end() -> None:
+def test_the_state_is_bounded() -> None:
     state = QueueLearning()
     for number in range(200):
         now = NOW + 20.0 * number
@@ -269,7 +266,7 @@ def test_the_state_does_not_grow_without_end() -> None:
 
 
 def test_a_cold_start_is_nearly_progressive() -> None:
-    decision = decide(queue(20, campaign(humans=0, abandoned=0)), QueueLearning())["sale"]
+    decision = decide(queue(20, campaign(answered_by_person=0, abandoned=0)), QueueLearning())["sale"]
     assert 20 <= decision.place <= 30
 
 
@@ -278,14 +275,14 @@ def test_one_agent_is_nearly_progressive() -> None:
     assert decide(queue(0, talking=[NOW - 30.0]))["sale"].place == 0
 
 
-def test_calls_that_fail_at_once_do_not_make_a_beginning_look_hopeless() -> None:
-    """Of 300 calls just placed, the 30 busy ones are known first; the people have not had the time to answer."""
+def test_calls_that_fail_at_once_do_not_lower_the_answer_rate_at_the_start() -> None:
+    """Of 300 calls just placed, the ends of 30 are known first; people have not had time to answer the others."""
     state = QueueLearning()
     refused = [Observation(NOW + 1.0, "busy", 1.0, "sale")] * 15 + [
         Observation(NOW + 1.0, "no_answer", 1.0, "sale")
     ] * 15
-    view = queue(100, campaign(rung=[-1.0] * 270, humans=0, abandoned=0), now=NOW + 1.0)
+    view = queue(100, campaign(rung=[-1.0] * 270, answered_by_person=0, abandoned=0), now=NOW + 1.0)
     assert decide_adaptively(state, view, refused)["sale"].p == 0.5
     later = msgspec.structs.replace(view, now=NOW + 20.0)
     assert decide_adaptively(state, later, [])["sale"].p < 0.2
-    assert not state.of("sale").early
+    assert not state.campaign("sale").early_ends

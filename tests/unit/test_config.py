@@ -203,8 +203,8 @@ def test_a_log_in_needs_both_halves(tmp_path: Path) -> None:
 
 
 def test_a_read_must_end_before_its_entries_are_taken_over(tmp_path: Path) -> None:
-    told = refusal(tmp_path, STREAMDIALER_READ_BLOCK_S="2", STREAMDIALER_CLAIM_MIN_IDLE_S="2")
-    assert told == "STREAMDIALER_READ_BLOCK_S: got 2, takes less than STREAMDIALER_CLAIM_MIN_IDLE_S (2)"
+    text = refusal(tmp_path, STREAMDIALER_READ_BLOCK_S="2", STREAMDIALER_CLAIM_MIN_IDLE_S="2")
+    assert text == "STREAMDIALER_READ_BLOCK_S: got 2, takes less than STREAMDIALER_CLAIM_MIN_IDLE_S (2)"
 
 
 def test_an_option_that_is_no_setting_is_a_mistake_of_the_caller() -> None:

@@ -11,7 +11,7 @@ from streamdialer.consumers.dialing.inputs import DialedCampaign, DialInputs
 from streamdialer.consumers.dialing.queue_pacing import queue_pacing
 from streamdialer.ledger import QueueState
 from streamdialer.ledger.queues import CampaignState
-from streamdialer.ledger.rate_limits import NO_PACE
+from streamdialer.ledger.rate_limits import NO_RATE_LIMITS
 from streamdialer.ledger.ticks import TickStart
 from streamdialer.model import CampaignSettings
 from streamdialer.rules import calling_hours
@@ -49,7 +49,7 @@ def inputs(
         ),
         queue=queue,
         pacing=queue_pacing(queue, "1", campaign),
-        rate_limits=NO_PACE,
+        rate_limits=NO_RATE_LIMITS,
         zone_hours=None,
         time_scale=1.0,
         wants_adaptive=wants_adaptive,

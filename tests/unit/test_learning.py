@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from streamdialer.pacing.abandon_control import MANY, AbandonController, cap_is_reached
+from streamdialer.pacing.abandon_control import GUARD_HALVES_AT, AbandonController, cap_is_reached
 from streamdialer.pacing.answer_rate import AnswerChances, AnswerRate, RingTimes, TrunkRefusalRate, quantile_s
 from streamdialer.pacing.durations import EDGES, Durations, bin_of, free_within
 
@@ -40,28 +40,28 @@ def test_the_answer_rate_jumps_when_it_changes(before: float, after: float) -> N
         assert rate.p == pytest.approx(after, abs=0.15)
 
 
-def test_before_anything_was_seen_half_of_the_calls_may_be_answered() -> None:
+def test_before_anything_is_learnt_the_answer_rate_is_one_half() -> None:
     rate = AnswerRate()
     assert rate.p == 0.5
     assert rate.error > 0.15
 
 
-def test_a_wave_of_refused_calls_is_the_trunk_and_a_list_of_dead_numbers_is_not() -> None:
+def test_a_wave_of_refused_calls_means_the_trunk_is_down_and_a_list_of_dead_numbers_does_not() -> None:
     refusals = TrunkRefusalRate()
-    judged = []
+    is_down = []
     for begin, every_s, calls, refused in ((0, 1.0, 200, 0.1), (200, 0.1, 25, 1.0), (210, 1.0, 8, 0.0)):
         for number in range(calls):
             refusals.learn(begin + every_s * number, number % 10 < 10 * refused)
-        judged.append(refusals.trunk_is_down)
+        is_down.append(refusals.trunk_is_down)
     for number in range(3600):
         refusals.learn(300.0 + number, True)
-    assert [*judged, refusals.trunk_is_down] == [False, True, False, False]
+    assert [*is_down, refusals.trunk_is_down] == [False, True, False, False]
 
 
 # ---- ring times ----
 
 
-def test_a_call_that_has_rung_long_is_hardly_answered_any_more() -> None:
+def test_a_call_that_has_rung_for_long_is_unlikely_to_be_answered() -> None:
     times = RingTimes()
     stream = random.Random(1)
     for _ in range(400):
@@ -78,7 +78,7 @@ def test_a_call_that_has_rung_long_is_hardly_answered_any_more() -> None:
 
 
 def test_hazards_recover_a_known_distribution_from_censored_observations() -> None:
-    """Half of the talks are still going on, cut off at a random moment; leaving them out would bias the rest short."""
+    """Half of the talks are unfinished, cut at a random time. Without them the estimate would be too short."""
     stream = random.Random(2)
     talks = Durations(expected_s=60.0)
     running = []
@@ -97,19 +97,19 @@ def test_hazards_recover_a_known_distribution_from_censored_observations() -> No
             assert survival == pytest.approx(true, abs=0.025)
 
 
-def test_before_anything_was_seen_the_expected_duration_holds() -> None:
+def test_before_anything_is_learnt_the_expected_duration_holds() -> None:
     hazards = Durations(expected_s=180.0).hazards()
     assert hazards == pytest.approx([1 / 180.0] * len(EDGES))
 
 
-def test_an_agent_is_free_when_talk_and_wrap_up_are_over() -> None:
+def test_an_agent_is_free_after_talk_and_wrap_up() -> None:
     talk, wrapup = [0.01] * len(EDGES), [0.1] * len(EDGES)
     talking, wrapping = free_within(talk, wrapup, [10, 20])
     assert wrapping[0][5] == pytest.approx(1 - math.exp(-1.0))
     both = 1 - (0.1 * math.exp(-0.2) - 0.01 * math.exp(-2.0)) / 0.09
     assert talking[1][5] == pytest.approx(both, abs=0.003)
-    at_once, _ = free_within(talk, wrapup, [20], wrapup_share=0.0)
-    assert at_once[0][5] == pytest.approx(1 - math.exp(-0.2))
+    without_wrapup, _ = free_within(talk, wrapup, [20], wrapup_share=0.0)
+    assert without_wrapup[0][5] == pytest.approx(1 - math.exp(-0.2))
 
 
 def test_old_durations_fade() -> None:
@@ -120,36 +120,38 @@ def test_old_durations_fade() -> None:
     assert sum(talks.exposure_s) == pytest.approx(15.0)
 
 
-# ---- steering ----
+# ---- the risk limit ----
 
 
-def test_credit_raises_the_risk_and_debt_lowers_it() -> None:
-    patient, spender = AbandonController(), AbandonController()
+def test_credit_raises_the_risk_limit_and_debt_lowers_it() -> None:
+    few_abandoned, many_abandoned = AbandonController(), AbandonController()
     for second in range(600):
-        patient.advance(float(second), 0.03, humans=1, abandoned=0)
-        spender.advance(float(second), 0.03, humans=1, abandoned=int(second % 10 == 0))
-    assert patient.risk_limit(0.03, 1000, 10) > 0.0285 > spender.risk_limit(0.03, 1000, 10)
+        few_abandoned.advance(float(second), 0.03, answered_by_person=1, abandoned=0)
+        many_abandoned.advance(float(second), 0.03, answered_by_person=1, abandoned=int(second % 10 == 0))
+    assert few_abandoned.risk_limit(0.03, 1000, 10) > 0.0285 > many_abandoned.risk_limit(0.03, 1000, 10)
 
 
-def test_when_one_more_abandoned_call_would_break_the_cap_little_is_risked() -> None:
-    steering = AbandonController()
-    assert steering.risk_limit(0.03, 100, 2.5) <= 0.012
-    assert steering.risk_limit(0.03, 1000, 5) == pytest.approx(0.03, rel=0.1)
+def test_when_one_more_abandoned_call_would_break_the_cap_the_limit_is_low() -> None:
+    controller = AbandonController()
+    assert controller.risk_limit(0.03, 100, 2.5) <= 0.012
+    assert controller.risk_limit(0.03, 1000, 5) == pytest.approx(0.03, rel=0.1)
 
 
-def test_where_many_answer_less_is_risked_close_to_the_cap() -> None:
-    steering = AbandonController()
-    assert steering.risk_limit(0.03, 4 * MANY, 0.12 * MANY - 0.5) == pytest.approx(0.012 / 5)
-    assert steering.risk_limit(0.03, 4000, 100) == pytest.approx(0.03, rel=0.1)
+def test_close_to_the_cap_the_limit_is_lower_after_many_answers() -> None:
+    controller = AbandonController()
+    assert controller.risk_limit(0.03, 4 * GUARD_HALVES_AT, 0.12 * GUARD_HALVES_AT - 0.5) == pytest.approx(
+        0.012 / 5
+    )
+    assert controller.risk_limit(0.03, 4000, 100) == pytest.approx(0.03, rel=0.1)
 
 
-def test_a_long_silence_steers_nothing() -> None:
-    steering = AbandonController()
+def test_a_long_pause_changes_nothing() -> None:
+    controller = AbandonController()
     for second in range(100):
-        steering.advance(float(second), 0.03, humans=1, abandoned=0)
-    before = steering.credit
-    steering.advance(90_000.0, 0.03, humans=0, abandoned=0)
-    assert steering.credit == pytest.approx(before, rel=0.01)
+        controller.advance(float(second), 0.03, answered_by_person=1, abandoned=0)
+    before = controller.credit
+    controller.advance(90_000.0, 0.03, answered_by_person=0, abandoned=0)
+    assert controller.credit == pytest.approx(before, rel=0.01)
 
 
 def test_the_cap_is_reached_when_the_rate_is_above_it() -> None:

@@ -1,4 +1,4 @@
-"""Pacing: the contract's formulas, the sharing of a queue's agents, and the decision that joins them."""
+"""Fixed pacing: the contract's formulas, the sharing of a queue's agents, and the decision."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_each_mode_places_what_the_contract_says(
 
 
 @given(modes, st.integers(-5, 500), ratios, counts, counts, st.integers(0, 500))
-def test_calls_wanted_is_never_negative_and_never_passes_the_cap(
+def test_calls_wanted_is_never_negative_and_never_above_the_cap(
     mode: DialMode, agents: int, ratio: float, unanswered: int, connected: int, cap: int
 ) -> None:
     live = unanswered + connected
@@ -86,7 +86,7 @@ def test_agents_for_is_the_smallest_number_whose_level_is_enough(calls: int, rat
     assert agents == 0 or level("power", agents - 1, ratio) < calls
 
 
-def test_a_progressive_call_needs_a_whole_agent_whatever_the_ratio() -> None:
+def test_a_progressive_call_needs_a_whole_agent_at_any_ratio() -> None:
     assert [calls_per_agent(mode, 3.0) for mode in MODES] == [1.0, 1.0, 3.0, 3.0]
 
 
@@ -95,7 +95,7 @@ def test_a_progressive_call_needs_a_whole_agent_whatever_the_ratio() -> None:
 
 @st.composite
 def claimants(draw: st.DrawFn, *, fresh: bool = False) -> list[ClaimShare]:
-    """Campaigns of one queue; `fresh` ones have no calls yet."""
+    """The claims of one queue's campaigns; `fresh`: without calls."""
     return [
         ClaimShare(
             campaign=f"c{number}",
@@ -119,7 +119,7 @@ def held(claimant: ClaimShare) -> int:
 
 
 @given(st.integers(0, 100), claimants())
-def test_sharing_gives_no_more_agents_than_there_are_nor_than_are_needed(
+def test_shares_are_never_more_than_the_free_or_the_needed_agents(
     agents: int, campaigns: list[ClaimShare]
 ) -> None:
     shares = share_agents(agents, campaigns)
@@ -129,16 +129,16 @@ def test_sharing_gives_no_more_agents_than_there_are_nor_than_are_needed(
 
 
 @given(st.integers(0, 100), claimants())
-def test_no_agent_is_left_over_while_an_open_campaign_could_use_one(
+def test_no_agent_is_left_while_an_open_campaign_could_use_one(
     agents: int, campaigns: list[ClaimShare]
 ) -> None:
     shares = share_agents(agents, campaigns)
-    kept_back = sum(held(c) for c in campaigns if not c.is_open)
+    held_by_closed = sum(held(c) for c in campaigns if not c.is_open)
     wanted = sum(needed(c) for c in campaigns if c.is_open)
-    if kept_back == 0:
+    if held_by_closed == 0:
         assert sum(shares.values()) == min(agents, wanted)
     elif agents >= sum(held(c) for c in campaigns):
-        assert sum(shares.values()) == min(agents - kept_back, wanted)
+        assert sum(shares.values()) == min(agents - held_by_closed, wanted)
 
 
 @given(st.integers(0, 100), claimants(fresh=True))
@@ -152,7 +152,7 @@ def test_weights_are_respected_within_one_agent(agents: int, campaigns: list[Cla
 
 
 @given(st.integers(1, 40), st.integers(1, 12))
-def test_a_single_agent_goes_round_by_who_was_served_longest_ago(rounds: int, campaigns: int) -> None:
+def test_a_single_agent_goes_to_the_campaign_served_longest_ago(rounds: int, campaigns: int) -> None:
     served = dict.fromkeys((f"c{number}" for number in range(campaigns)), 0)
     turns = dict.fromkeys(served, 0)
     for now in range(1, rounds * campaigns + 1):
@@ -176,7 +176,7 @@ def test_ringing_calls_of_a_closed_campaign_hold_their_agents() -> None:
     assert shares == {"closed": 0, "open": 3}
 
 
-def test_five_hundred_agents_and_twenty_campaigns_are_shared_in_a_moment() -> None:
+def test_sharing_five_hundred_agents_among_twenty_campaigns_is_fast() -> None:
     campaigns = [ClaimShare(campaign=f"c{n}", weight=1 + n % 3, demand_calls=1000) for n in range(20)]
     best = math.inf
     for _ in range(20):
@@ -205,14 +205,14 @@ def test_five_hundred_agents_and_twenty_campaigns_are_shared_in_a_moment() -> No
         (2, {"unanswered": 5, "live": 5}, (2, 0, 2, "agents")),
     ],
 )
-def test_a_decision_names_the_limit_that_bound(
+def test_a_decision_names_its_limit(
     agents: int, changes: dict[str, object], expected: tuple[int, int, int, str]
 ) -> None:
     decision = decide(Snapshot(free_agents=agents, campaigns={"7": load(**changes)}), "7")
     assert (decision.level, decision.wanted, decision.share, decision.limit) == expected
 
 
-def test_two_campaigns_share_a_queue_and_say_so() -> None:
+def test_the_limit_of_two_campaigns_on_a_queue_is_agents_shared() -> None:
     snapshot = Snapshot(free_agents=10, campaigns={"1": load(), "2": load(mode="power", ratio=3.0)})
     first, second = decide(snapshot, "1"), decide(snapshot, "2")
     assert (first.level, second.level) == (5, 15)
@@ -224,7 +224,7 @@ def test_a_campaign_that_cannot_dial_leaves_its_agents_to_the_others() -> None:
     assert decide(Snapshot(free_agents=10, campaigns={"1": load(), **others}), "1").share == 10
 
 
-def test_a_newcomer_waits_for_the_agents_that_ringing_calls_hold() -> None:
+def test_a_new_campaign_does_not_get_agents_that_ringing_calls_hold() -> None:
     snapshot = Snapshot(free_agents=10, campaigns={"old": load(unanswered=8, live=8), "new": load()})
     assert decide(snapshot, "new").level == 2
     assert decide(snapshot, "old").level == 8
@@ -247,7 +247,7 @@ def loads(draw: st.DrawFn) -> CampaignLoad:
 
 
 @given(st.integers(0, 60), st.lists(loads(), min_size=1, max_size=5))
-def test_ticks_of_all_campaigns_at_once_never_outgrow_the_queue(
+def test_all_campaigns_together_never_have_more_calls_than_the_queue_has_agents_for(
     agents: int, campaigns: list[CampaignLoad]
 ) -> None:
     snapshot = Snapshot(

@@ -1,4 +1,4 @@
-"""Pacing policies: how many calls each places at one moment, and the limits that all keep."""
+"""Policies: what each one does at one instant, and what holds for all of them."""
 
 from __future__ import annotations
 
@@ -27,49 +27,54 @@ def view(
     *,
     waiting: int = 0,
     talking: int = 0,
-    humans: float = 0,
+    answered: float = 0,
     abandoned: float = 0,
     lines: int = 1000,
     ready: int = 1000,
     ratio: float = 1.0,
 ) -> QueueView:
     campaign = CampaignView(
-        id="1", ringing=[now - 1.0] * ringing, callable=ready, ratio=ratio, humans=humans, abandoned=abandoned
+        id="1",
+        ringing=[now - 1.0] * ringing,
+        callable=ready,
+        ratio=ratio,
+        answered_by_person=answered,
+        abandoned=abandoned,
     )
     return QueueView(
         now=now, free=free, waiting=waiting, talking=[now - 9.0] * talking, lines=lines, campaigns=[campaign]
     )
 
 
-def placed(policy: Policy, seen_view: QueueView) -> int:
-    return sum(policy.place(seen_view, []).values())
+def placed(policy: Policy, queue: QueueView) -> int:
+    return sum(policy.place(queue, []).values())
 
 
 # What holds for all of them.
 
 
-class Judged:
-    """A policy that checks every answer of another policy against the view."""
+class CheckedPolicy:
+    """Passes everything on, and checks that the policy's calls fit its view."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.places: list[Mapping[str, int]] = []
+        self.placed: list[Mapping[str, int]] = []
 
     @property
-    def every_s(self) -> float | None:
-        return self.policy.every_s
+    def interval_s(self) -> float | None:
+        return self.policy.interval_s
 
     def attach(self, world: VirtualWorld) -> None:
         if isinstance(self.policy, Oracle):
             self.policy.attach(world)
 
-    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:
-        answer = self.policy.place(view, seen)
-        ready = {each.id: each.callable for each in view.campaigns}
-        assert all(0 <= calls <= ready[name] for name, calls in answer.items())
-        assert sum(answer.values()) <= view.lines
-        self.places.append(dict(answer))
-        return answer
+    def place(self, view: QueueView, observations: Sequence[Observation]) -> Mapping[str, int]:
+        placed = self.policy.place(view, observations)
+        ready = {campaign.id: campaign.callable for campaign in view.campaigns}
+        assert all(0 <= calls <= ready[name] for name, calls in placed.items())
+        assert sum(placed.values()) <= view.lines
+        self.placed.append(dict(placed))
+        return placed
 
 
 @pytest.mark.parametrize("name", ALL_POLICIES)
@@ -80,27 +85,27 @@ def test_every_policy_keeps_to_lines_and_contacts_and_repeats_itself(name: str) 
         scenario,
         hours=0.25,
         agents=8,
-        trunk=msgspec.structs.replace(scenario.trunk, lines_per_agent=1.5, lines_more=0),
+        trunk=msgspec.structs.replace(scenario.trunk, lines_per_agent=1.5, extra_lines=0),
         campaigns=(scenario.campaigns[0], second),
     )
     runs = []
     for _ in range(2):
-        judged = Judged(build_policy(name, ALL_POLICIES))
-        day = simulate(scenario, judged, seed=1)
-        runs.append((judged.places, day.total))
+        policy = CheckedPolicy(build_policy(name, ALL_POLICIES))
+        day = simulate(scenario, policy, seed=1)
+        runs.append((policy.placed, day.total))
         assert day.campaigns["2"].originates <= 40
         assert day.total.connected > 10
     assert runs[0] == runs[1]
 
 
 @pytest.mark.parametrize("name", ALL_POLICIES)
-def test_no_policy_places_calls_when_nobody_works(name: str) -> None:
+def test_no_policy_places_calls_without_agents(name: str) -> None:
     scenario = Scenario(agents=0, hours=0.05)
     assert simulate(scenario, build_policy(name, ALL_POLICIES), seed=1).total.abandoned == 0
 
 
 @pytest.mark.long
-def test_who_knows_more_keeps_agents_busier() -> None:
+def test_policies_that_know_more_keep_agents_busier() -> None:
     scenario = Scenario(agents=10, hours=1)
     by_name = {
         name: [simulate(scenario, build_policy(name, ALL_POLICIES), seed) for seed in range(2)]
@@ -113,32 +118,32 @@ def test_who_knows_more_keeps_agents_busier() -> None:
     assert all(day.abandon_rate <= 0.035 for day in by_name["oracle_agents"])
 
 
-def test_the_bound_that_knows_every_chance_is_moved_by_nothing_it_sees() -> None:
+def test_the_bound_that_knows_every_chance_learns_nothing() -> None:
     policy = OracleRates()
-    place, believed = policy.place, set[float]()
+    place, answer_rates = policy.place, set[float]()
 
-    def watched(view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:
-        placed = place(view, seen)
-        believed.update(decision.p for decision in policy.decisions.values())
+    def recording_place(view: QueueView, observations: Sequence[Observation]) -> Mapping[str, int]:
+        placed = place(view, observations)
+        answer_rates.update(decision.p for decision in policy.decisions.values())
         return placed
 
-    policy.place = watched  # type: ignore[method-assign]
+    policy.place = recording_place  # type: ignore[method-assign]
     simulate(Scenario(agents=20, hours=0.1), policy, seed=3)
-    assert {round(p, 6) for p in believed} == {0.3}
+    assert {round(p, 6) for p in answer_rates} == {0.3}
     assert policy.state.talk.hazards()[0] < 0.001, (
-        "people do not hang up at once; machines do, and no agent hears them"
+        "people do not hang up at once; machines do, but no agent talks to them"
     )
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["lunch_doubles", "agents_leave", "trunk_busy"])
-def test_a_shock_is_survived_within_the_cap_and_soon_over(name: str) -> None:
+def test_a_shock_stays_within_the_cap_and_is_soon_over(name: str) -> None:
     scenario = msgspec.structs.replace(load_scenario(name), agents=20, hours=2.75)
     day = simulate(scenario, build_policy("adaptive"), seed=1)
     assert day.abandon_rate <= 0.03
     assert day.worst_half_hour <= 0.06
     before, after = (
-        sum(minute.utilisation or 0 for minute in day.course[begin:end]) / (end - begin)
+        sum(minute.occupancy or 0 for minute in day.minutes[begin:end]) / (end - begin)
         for begin, end in ((90, 120), (130, 150))
     )
     assert after > before - 0.07, "ten minutes later; a smaller team is busy for less of its time"
@@ -150,14 +155,14 @@ def test_a_shock_is_survived_within_the_cap_and_soon_over(name: str) -> None:
 def test_a_policy_is_built_from_its_name_and_arguments() -> None:
     assert set(POLICIES) < set(ALL_POLICIES)
     assert isinstance(build_policy("fixed"), Fixed)
-    ticks = build_policy("ticks:mode=power,ratio=3,every_s=5")
+    ticks = build_policy("ticks:mode=power,ratio=3,interval_s=5")
     assert isinstance(ticks, Ticks)
-    assert ticks.every_s == 5.0
+    assert ticks.interval_s == 5.0
     assert placed(ticks, view(free=2)) == 6
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("fixd", "policy: got 'fixd', takes one of fixed, ticks"),
         ("fixed:rato=2", "policy fixed: no argument 'rato', takes mode, ratio"),
@@ -166,13 +171,13 @@ def test_a_policy_is_built_from_its_name_and_arguments() -> None:
         ("vicidial:method=soft", "method: got 'soft', takes one of hard_limit, average, tapered"),
     ],
 )
-def test_an_unknown_policy_is_refused_with_the_known_ones(text: str, said: str) -> None:
+def test_the_error_of_an_unknown_policy_names_the_known_ones(text: str, expected: str) -> None:
     with pytest.raises(SettingsError, match="takes") as error:
         build_policy(text)
-    assert said in str(error.value)
+    assert expected in str(error.value)
 
 
-# Each by itself.
+# Single policies.
 
 
 def test_fixed_fills_up_to_its_level() -> None:
@@ -200,10 +205,10 @@ def test_vicidial_raises_its_level_while_agents_wait_and_keeps_it_within_bounds(
     assert placed(Vicidial(start_level=2.0), view(free=4, talking=6, ringing=5)) == 20 - 6 - 5
 
 
-def test_vicidial_answers_too_many_drops_by_its_method() -> None:
-    over = view(free=5, talking=5, humans=100, abandoned=4)
+def test_vicidial_reacts_to_too_many_drops_by_its_method() -> None:
+    over = view(free=5, talking=5, answered=100, abandoned=4)
     assert adapted(Vicidial("hard_limit", start_level=3.0), over) == 1.0
     assert adapted(Vicidial("average", start_level=2.0), over) == pytest.approx(1.8)
-    # Early in the shift 4 % is forgiven, towards its end it is not.
+    # Tapered allows 4 % early in the shift and not towards its end.
     assert adapted(Vicidial("tapered", start_level=2.0), over) == pytest.approx(3.0)
     assert adapted(Vicidial("tapered", start_level=2.0, shift_hours=0.001), over) == pytest.approx(1.8)

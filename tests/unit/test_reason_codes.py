@@ -25,7 +25,7 @@ def test_every_reason_in_the_code_has_words() -> None:
     gate = codes_in_scripts(r"closed = '(\w+)'", "lib/campaign_gate")
     gate |= codes_in_scripts(r"'(data_loss|server_unknown)'", "lib/data_loss")
     holds = codes_in_scripts(r"'(dialer_api_\w+)'", "settle_originate")
-    claim = codes_in_scripts(r"reply\('(\w+)', 0\)", "reserve_contacts")
+    claim = codes_in_scripts(r"refuse\('(\w+)'\)", "reserve_contacts")
     folder = ROOT / "streamdialer/consumers/dialing"
     python = "\n".join((folder / name).read_text("utf-8") for name in ("dial_tick.py", "record.py"))
     dialing = set(re.findall(r'REASONS\["(\w+)"\]', python)) | set(re.findall(r'"error", "(\w+)"', python))
@@ -38,9 +38,7 @@ def test_every_reason_in_the_code_has_words() -> None:
 
 def test_every_limit_in_the_code_has_words() -> None:
     found = codes_in_scripts(r"at_most\([^\n]*'(\w+)'\)", "reserve_contacts")
-    found |= codes_in_scripts(r"limit = '(\w+)'", "reserve_contacts") | codes_in_scripts(
-        r"limit, missing = '(\w+)'", "reserve_contacts"
-    )
+    found |= codes_in_scripts(r"limit = '(\w+)'", "reserve_contacts")
     found |= codes_in_scripts(r"and '(\w+)' or 'no_contacts'", "reserve_contacts") | {
         *get_args(Limit),
         *get_args(Bound),

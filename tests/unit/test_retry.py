@@ -130,7 +130,7 @@ def test_the_minimum_gap_holds_for_every_rule() -> None:
         ({"busy": {"final": True, "delay": 60}}, "busy is final"),
         ({"busy": {"schedule": "fixed", "factor": 2}}, "busy is fixed"),
         ({"busy": {"delay": 60, "longest_delay": 30}}, "longest_delay 30 below its delay 60"),
-        ({"sip:486": {}, "sip: 486": {}}, "says sip:486 a second time"),
+        ({"sip:486": {}, "sip: 486": {}}, "repeats sip:486, takes each cause once"),
         ({"minimum_gap": -1}, "minimum_gap is -1"),
         ({"uncounted_in_a_row": 1000}, "uncounted_in_a_row is 1000"),
         ({"uncounted_in_a_row": True}, "uncounted_in_a_row is True"),

@@ -16,7 +16,7 @@ probabilities = st.floats(0.0, 1.0, allow_nan=False)
 
 
 @given(st.lists(probabilities, max_size=8))
-def test_the_convolution_is_what_counting_all_cases_gives(chances: list[float]) -> None:
+def test_the_convolution_equals_counting_all_cases(chances: list[float]) -> None:
     counted = [0.0] * (len(chances) + 1)
     for happens in itertools.product((False, True), repeat=len(chances)):
         weight = math.prod(c if yes else 1.0 - c for c, yes in zip(chances, happens, strict=True))
@@ -30,7 +30,7 @@ def test_the_convolution_is_what_counting_all_cases_gives(chances: list[float]) 
     answering=st.lists(probabilities, max_size=4),
 )
 @settings(max_examples=60, deadline=None)
-def test_the_risk_is_what_counting_all_cases_gives(
+def test_the_risk_equals_counting_all_cases(
     available: int, coming: list[float], answering: list[float]
 ) -> None:
     counted = 0.0
@@ -43,7 +43,7 @@ def test_the_risk_is_what_counting_all_cases_gives(
     assert balance.risk() == pytest.approx(counted, abs=1e-9)
 
 
-def test_the_approximation_is_close_from_where_it_is_used() -> None:
+def test_the_approximation_is_close_where_it_is_used() -> None:
     stream = random.Random(3)
     tried = 0
     while tried < 150:
@@ -61,7 +61,7 @@ def test_the_approximation_is_close_from_where_it_is_used() -> None:
                 assert at_most(count, sum(chances), sum(spreads), third) == pytest.approx(below, abs=0.008)
 
 
-def test_a_call_added_later_counts_like_one_there_from_the_start() -> None:
+def test_a_call_added_later_counts_like_one_added_at_the_start() -> None:
     later = AgentBalance(1, [(3, 0.2)], [(2, 0.3)])
     later.risk()
     later.add_calls(2, 0.4)

@@ -122,6 +122,30 @@ def test_the_client_gets_what_the_url_says() -> None:
     assert (socket.connection_kwargs["path"], socket.connection_kwargs["db"]) == ("/s", 1)
 
 
+def test_sentinel_and_cluster_get_credentials_and_options_too() -> None:
+    sentinel = connect(
+        "redis+sentinel://u:p%40@[::1],b:1/main/3?password=other&socket_timeout=9"
+    ).connection_pool
+    kwargs = sentinel.connection_kwargs
+    assert (kwargs["username"], kwargs["password"], kwargs["db"], kwargs["socket_timeout"]) == (
+        "u",
+        "p@",
+        3,
+        9,
+    )
+    cluster: Any = connect("redis+cluster://[::1]:1,b?username=u&password=p%40&socket_timeout=9")
+    kwargs = cluster.connection_kwargs
+    assert (kwargs["username"], kwargs["password"], kwargs["socket_timeout"]) == ("u", "p@", 9)
+    assert [(node.host, node.port) for node in cluster.startup_nodes] == [("::1", 1), ("b", 6379)]
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1))
+def test_every_password_can_be_written_percent_encoded(password: str) -> None:
+    spelled = quote(password, safe="")
+    for url in (f"redis://:{spelled}@h", f"redis://h?password={spelled}", f"redis+cluster://:{spelled}@h"):
+        assert parse_redis_url(url).credentials == {"password": password}
+
+
 def test_only_a_cluster_has_a_prefix() -> None:
     assert keys_for("Redis+Cluster://h").server.startswith("{d0}:")
     assert not keys_for("redis://h").server.startswith("{d0}:")

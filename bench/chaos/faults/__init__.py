@@ -1,4 +1,4 @@
-"""What is done to the dialer, one file per victim."""
+"""The faults, one file per kind of victim."""
 
 from bench.chaos.faults.catalogue import CATALOGUE, KINDS, Fault, Forgets
 

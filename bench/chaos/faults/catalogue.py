@@ -1,4 +1,4 @@
-"""Every fault by name: what it does, whom it occupies, and what Redis forgets by it."""
+"""Every kind of fault: what it does, what it acts on, and what Redis loses by it."""
 
 from __future__ import annotations
 
@@ -15,60 +15,56 @@ from bench.chaos.faults import events, network, processes, redis_server, service
 
 Forgets = Literal["nothing", "a second", "everything"]
 Victim = Literal[
-    "replica", "producer", "redis", "redis wire", "backend wire", "api wire", "backend", "api", "events"
+    "replica", "producer", "redis", "redis link", "backend link", "api link", "backend", "api", "events"
 ]
 Inject = Callable[[Environment, Random], Awaitable[str]]
-"""Does it, heals it, and returns the particulars in words."""
+"""Injects the fault, heals it, and returns the details in words."""
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One kind."""
+    """One kind of fault."""
 
     victim: Victim
-    """No two faults have one victim at the same time."""
+    """No two faults have the same victim at the same time."""
     inject: Inject
     forgets: Forgets = "nothing"
 
 
-def _spoilt(how: Callable[[Random], event_faults.Spoil]) -> Inject:
-    async def inject(scene: Environment, random: Random) -> str:
-        return await events.spoilt(scene, how(random), random)
-
-    return inject
-
-
 CATALOGUE: Final[dict[str, Fault]] = {
-    "replica_killed": Fault("replica", partial(processes.killed, role="replica")),
-    "replica_terminated": Fault("replica", partial(processes.terminated, role="replica")),
-    "replica_stopped": Fault("replica", partial(processes.stopped, role="replica")),
-    "producer_killed": Fault("producer", partial(processes.killed, role="producer")),
-    "producer_terminated": Fault("producer", partial(processes.terminated, role="producer")),
-    "producer_stopped": Fault("producer", partial(processes.stopped, role="producer")),
-    "redis_killed": Fault("redis", redis_server.killed),
-    "redis_stalled": Fault("redis", redis_server.stalled),
-    "redis_lost_a_second": Fault("redis", redis_server.loses_a_second, "a second"),
-    "redis_lost_everything": Fault("redis", redis_server.loses_everything, "everything"),
-    "redis_flushed": Fault("redis", redis_server.flushed, "everything"),
-    "redis_replies_lost": Fault("redis wire", network.redis_replies_lost),
-    "redis_cut": Fault("redis wire", network.redis_cut),
-    "backend_replies_lost": Fault("backend wire", network.backend_replies_lost),
-    "backend_slow": Fault("backend wire", network.backend_slow),
-    "backend_refused": Fault("backend wire", network.backend_refused),
-    "backend_500": Fault("backend", partial(services.backend_answers, status=500)),
-    "backend_502": Fault("backend", partial(services.backend_answers, status=502)),
-    "api_replies_lost": Fault("api wire", network.api_replies_lost),
-    "api_slow": Fault("api wire", network.api_slow),
-    "api_cut": Fault("api wire", network.api_cut),
-    "api_refused": Fault("api wire", network.api_refused),
-    "api_500_placed": Fault("api", services.api_500_placed),
-    "api_500_unplaced": Fault("api", services.api_500_unplaced),
-    "api_dropped_placed": Fault("api", services.api_dropped_placed),
-    "api_503": Fault("api", partial(services.api_refuses, status=503)),
-    "api_429": Fault("api", partial(services.api_refuses, status=429)),
-    "events_duplicated": Fault("events", _spoilt(event_faults.duplicated)),
-    "events_reordered": Fault("events", _spoilt(event_faults.reordered)),
-    "events_delayed": Fault("events", _spoilt(event_faults.delayed)),
-    "events_nameless": Fault("events", _spoilt(event_faults.nameless)),
-    "events_malformed": Fault("events", events.malformed),
+    "replica_killed": Fault("replica", partial(processes.kill, role="replica")),
+    "replica_terminated": Fault("replica", partial(processes.terminate, role="replica")),
+    "replica_stopped": Fault("replica", partial(processes.stop, role="replica")),
+    "producer_killed": Fault("producer", partial(processes.kill, role="producer")),
+    "producer_terminated": Fault("producer", partial(processes.terminate, role="producer")),
+    "producer_stopped": Fault("producer", partial(processes.stop, role="producer")),
+    "redis_killed": Fault("redis", redis_server.kill),
+    "redis_stalled": Fault("redis", redis_server.stall),
+    "redis_lost_a_second": Fault("redis", redis_server.lose_a_second, "a second"),
+    "redis_lost_everything": Fault("redis", redis_server.lose_everything, "everything"),
+    "redis_flushed": Fault("redis", redis_server.flush, "everything"),
+    # 0.3: enough replies get through that everything is tried again and again.
+    "redis_replies_lost": Fault("redis link", partial(network.lose_replies, link="redis_link", share=0.3)),
+    "redis_cut": Fault("redis link", partial(network.cut, link="redis_link")),
+    "backend_replies_lost": Fault(
+        "backend link", partial(network.lose_replies, link="backend_link", share=0.7)
+    ),
+    "backend_slow": Fault("backend link", partial(network.slow, link="backend_link")),
+    "backend_refused": Fault("backend link", partial(network.refuse, link="backend_link")),
+    "backend_500": Fault("backend", partial(services.fail_backend, status=500)),
+    "backend_502": Fault("backend", partial(services.fail_backend, status=502)),
+    "api_replies_lost": Fault("api link", partial(network.lose_replies, link="api_link", share=1.0)),
+    "api_slow": Fault("api link", partial(network.slow, link="api_link")),
+    "api_cut": Fault("api link", partial(network.cut, link="api_link")),
+    "api_refused": Fault("api link", partial(network.refuse, link="api_link")),
+    "api_500_placed": Fault("api", services.place_and_answer_500),
+    "api_500_unplaced": Fault("api", services.answer_500),
+    "api_dropped_placed": Fault("api", services.place_and_drop),
+    "api_503": Fault("api", partial(services.refuse_api, status=503)),
+    "api_429": Fault("api", partial(services.refuse_api, status=429)),
+    "events_duplicated": Fault("events", partial(events.apply_fault, build=event_faults.duplicate)),
+    "events_reordered": Fault("events", partial(events.apply_fault, build=event_faults.reorder)),
+    "events_delayed": Fault("events", partial(events.apply_fault, build=event_faults.delay)),
+    "events_without_call_id": Fault("events", partial(events.apply_fault, build=event_faults.drop_call_ids)),
+    "events_malformed": Fault("events", events.write_malformed),
 }
 KINDS: Final[tuple[str, ...]] = tuple(CATALOGUE)

@@ -1,7 +1,8 @@
-"""Call events spoilt on their way, and entries in their stream that nobody can read."""
+"""Faults of the call events on their way to the stream, and malformed entries in the stream."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
@@ -9,10 +10,10 @@ import anyio
 from redis.exceptions import RedisError
 
 from bench.chaos.environment import Environment
-from bench.chaos.event_faults import Spoil
+from bench.chaos.event_faults import EventFault
 
 MARK: Final = "chaos"
-"""Field that all malformed entries carry, to know them again among the dead letters."""
+"""Field of all malformed entries, to recognise them among the dead letters."""
 Fields = dict[str, str | bytes]
 MALFORMED: Final[tuple[tuple[str, Fields], ...]] = (
     ("broken_json", {"type": "call_answered", "data": '{"campaign_id": 1, "contact_id": 1'}),
@@ -24,33 +25,33 @@ MALFORMED: Final[tuple[tuple[str, Fields], ...]] = (
     ("wrong_type", {"type": "call_answered", "data": '{"contact_id": 1}'}),
     ("wrong_type", {"type": "call_completed", "campaign_id": "1"}),
 )
-"""With the reason each should be a dead letter for."""
+"""Each with the reason of its dead letter."""
 
 
-async def spoilt(scene: Environment, spoil: Spoil, random: Random) -> str:
-    """A stretch of spoilt events; returns when the last of them has been written."""
-    seconds = random.uniform(2.0, 4.0)
-    scene.distortion.spoil(spoil)
+async def apply_fault(environment: Environment, random: Random, build: Callable[[Random], EventFault]) -> str:
+    """Events get the fault for a while; returns when the last of them has been written."""
+    fault, seconds = build(random), random.uniform(2.0, 4.0)
+    environment.event_faults.apply(fault)
     await anyio.sleep(seconds)
-    scene.distortion.spoil(None)
-    while scene.distortion.held:  # noqa: ASYNC110 - a matter of two seconds
+    environment.event_faults.apply(None)
+    while environment.event_faults.held:  # noqa: ASYNC110 - a matter of two seconds
         await anyio.sleep(0.05)
     return f"for {seconds:.1f} s"
 
 
-async def malformed(scene: Environment, random: Random) -> str:
-    """Unreadable entries between the others; each must end as a dead letter and stop nobody."""
-    stream = scene.centre.keys.stream("events")
+async def write_malformed(environment: Environment, random: Random) -> str:
+    """Malformed entries between the others: each must become a dead letter and stop no consumer."""
+    stream = environment.centre.keys.stream("events")
     entries = random.choices(MALFORMED, k=random.randint(4, 10))
     written = 0
     for reason, fields in entries:
         entry: Any = {**fields, MARK: "1"}  # redis-py wants a dict of a wider type
         try:
-            await scene.client.xadd(stream, entry)
-        except (RedisError, OSError):  # Redis may be away: an entry fewer
+            await environment.client.xadd(stream, entry)
+        except (RedisError, OSError):  # Redis may be down: one entry less
             continue
         finally:
-            scene.injected[reason] = scene.injected.get(reason, 0) + 1
+            environment.malformed_injected[reason] = environment.malformed_injected.get(reason, 0) + 1
         written += 1
         await anyio.sleep(random.uniform(0, 0.2))
     return f"{written} entries"

@@ -1,13 +1,13 @@
--- Moves a hopeless entry to the dead letters, once, with the reason and every field it had.
+-- Moves an entry that cannot be handled to the dead letters, once, with the reason and all its fields.
 -- KEYS 1 stream, 2 dead letters
--- ARGV group, entry id, dead letters kept, reason, detail, deliveries
--- Returns the dead letter's id · '' the entry was gone already
+-- ARGV group, entry id, most dead letters kept, reason, detail, deliveries
+-- Returns the dead letter's id · '' the entry does not exist any more
 local stream, dead = KEYS[1], KEYS[2]
 local found = redis.call('XRANGE', stream, ARGV[2], ARGV[2])[1]
 redis.call('XACK', stream, ARGV[1], ARGV[2])
 if not found then return '' end
 local fields = { 'stream', stream, 'entry', ARGV[2], 'reason', ARGV[4], 'detail', ARGV[5], 'deliveries', ARGV[6] }
-for i = 1, #found[2], 2 do -- the original's own fields, marked
+for i = 1, #found[2], 2 do -- the entry's own fields, marked with '='
   fields[#fields + 1] = '=' .. found[2][i]
   fields[#fields + 1] = found[2][i + 1]
 end

@@ -1,7 +1,7 @@
--- Says that the consumer still works on these entries. Entries that another has taken over stay with the other.
+-- Resets the idle time of entries a consumer still works on. Entries another consumer has taken over stay there.
 -- KEYS 1 stream
--- ARGV group, consumer, idle ms to set (0 = working on it; large = anyone may have it now), deliveries to set (an
---   entry that is worked on for a while, or handed back in good order, does not kill its process), entry ids
+-- ARGV group, consumer, idle ms to set (0 = works on it; large = any consumer may take it over now), deliveries
+--   to set (an entry that is worked on for long, or handed back, is not one that kills its process), entry ids
 -- Returns the ids that are no longer this consumer's
 local stream, group, consumer, idle, deliveries = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local lost = {}

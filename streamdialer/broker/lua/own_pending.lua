@@ -1,7 +1,7 @@
--- A consumer's pending entries, without counting this as a delivery: their reply may never have reached it.
+-- Reads a consumer's pending entries without counting a delivery: the reply that delivered them may be lost.
 -- KEYS 1 stream
--- ARGV group, consumer, id after which to begin, how many
--- Returns for each: id, fields ({} the entry was deleted)
+-- ARGV group, consumer, id after which to begin, most entries
+-- Returns {id, fields ({} = the entry was deleted)} for each
 local stream, group, consumer, after, count = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local rows = {}
 for _, pending in ipairs(redis.call('XPENDING', stream, group, '(' .. after, '+', count, consumer)) do

@@ -1,7 +1,7 @@
--- Deletes the oldest entries of a stream, unless something still depends on them; its consumer groups stay.
+-- Deletes the oldest entries of a stream, unless something still depends on them. Its consumer groups stay.
 -- KEYS 1 stream, then the keys that must not exist
--- ARGV group, most entries at once, delete entries up to this id
--- Returns the number deleted · -1 one of those keys exists
+-- ARGV group, most entries to delete, id up to which entries are deleted
+-- Returns how many were deleted · -1 one of those keys exists
 for i = 2, #KEYS do
   if redis.call('EXISTS', KEYS[i]) == 1 then return -1 end
 end

@@ -1,4 +1,4 @@
--- Forgets a process that ends.
+-- Removes a process that stops.
 -- KEYS 1 replicas, 2 their states
 -- ARGV process
 -- Returns "ok"

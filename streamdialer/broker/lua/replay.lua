@@ -1,7 +1,7 @@
--- Puts a dead letter back into the stream it came from, as it was.
+-- Puts a dead letter back into the stream it came from, with the fields it had.
 -- KEYS 1 dead letters, 2 stream it came from
--- ARGV dead letter's id
--- Returns the new entry's id · '' there is no such dead letter · 'elsewhere' it came from another stream
+-- ARGV the dead letter's id
+-- Returns the new entry's id · '' the dead letter does not exist · 'elsewhere' it came from another stream
 local found = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
 if not found then return '' end
 local original, stream = {}, nil

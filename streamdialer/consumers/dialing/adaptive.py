@@ -78,7 +78,7 @@ def adapt(
     for name, tag in dealt.items():
         if name in learning.campaigns:
             learning.campaigns[name].dealt = tag
-    learning.of(campaign).decided = now
+    learning.campaign(campaign).decided = now
     placed = {one.id: len(one.ringing) for one in state.campaigns}
     return AdaptiveResult(
         decisions[campaign], msgspec.json.encode(learning), placed[campaign], sum(placed.values())
@@ -127,7 +127,7 @@ def queue_view(
                 ratio=pacing[one.id].ratio,
                 weight=pacing[one.id].weight,
                 cap=pacing[one.id].cap,
-                humans=one.people,
+                answered_by_person=one.people,
                 abandoned=one.abandoned,
             )
             for one in state.campaigns

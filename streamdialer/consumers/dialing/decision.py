@@ -73,8 +73,8 @@ def _claim(inputs: DialInputs, token: str, level: int) -> ClaimRequest:
         retry=campaign.retry,
         caps=caps_of(campaign.hours.pack, settings),
         hours=inputs.zone_hours,
-        hours_mark=campaign.hours.fingerprint,
-        pace=inputs.rate_limits,
+        hours_fingerprint=campaign.hours.fingerprint,
+        rate_limits=inputs.rate_limits,
         others={
             other.id: pacing[other.id].calls_per_agent if other.id in pacing else 1.0
             for other in queue.campaigns

@@ -181,7 +181,7 @@ class DialTick:
             soon_s.append(MIN_RETRY_S)
         if claimed and claimed.next_ms is not None:
             soon_s.append(max(MIN_RETRY_S, claimed.next_ms / 1000))
-        if claimed and claimed.again:
+        if claimed and claimed.recheck:
             campaigns = self._services.campaigns
             if await recheck_deferred(campaigns, campaign.id, campaign.hours, claimed.server_ms):
                 soon_s.append(MIN_RETRY_S)

@@ -93,7 +93,7 @@ class InputReader:
         registration = (campaign.queue, msgspec.json.encode(pacing).decode())
         if self._registered.get(campaign.id) == registration and before == campaign.queue:
             return True
-        if not await self._services.campaigns.register(campaign.id, *registration, before=before):
+        if not await self._services.campaigns.register(campaign.id, *registration, previous=before):
             return False
         self._registered.put(campaign.id, registration)
         return True
@@ -106,7 +106,9 @@ class InputReader:
         if not raw:
             return
         closed = msgspec.structs.replace(msgspec.json.decode(raw, type=CampaignPacing), is_open=False)
-        await services.campaigns.register(campaign, queue, msgspec.json.encode(closed).decode(), before=queue)
+        await services.campaigns.register(
+            campaign, queue, msgspec.json.encode(closed).decode(), previous=queue
+        )
         self._registered.pop(campaign)
 
     def outdated(self, campaign: DialedCampaign) -> set[Outdated]:
@@ -204,7 +206,7 @@ class InputReader:
         start = campaign.start
         refilled = await self._refill.pending(campaign.id, campaign.settings, start.ready, start.server_ms)
         is_empty = refilled.is_whole and not refilled.added
-        if is_empty and await self._services.lists.publish_exhausted(campaign.id) == "announced":
+        if is_empty and await self._services.lists.publish_exhausted(campaign.id) == "published":
             log.info("campaign is exhausted: no contact is left to call", extra={"campaign": campaign.id})
         return refilled
 

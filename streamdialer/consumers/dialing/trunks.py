@@ -26,9 +26,9 @@ class Trunks:
         return RateLimits(
             calls_per_second=settings.calls_per_second,
             trunk=trunk,
-            lines=ours.trunk_channels or None,
+            trunk_channels=ours.trunk_channels or None,
             trunk_calls_per_second=ours.trunk_calls_per_second or None,
-            members=[member for member in known if member != campaign] if ours.trunk_channels else [],
+            trunk_members=[member for member in known if member != campaign] if ours.trunk_channels else [],
         )
 
     def knows_members(self, settings: CampaignSettings) -> bool:

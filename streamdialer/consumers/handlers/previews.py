@@ -100,7 +100,7 @@ class Previews:
             max_concurrent=settings.max_concurrent_calls,
             hours=build_zone_hours(hours, contacts, zones, now_ms),
             caps=caps_of(hours.pack, settings),
-            pace=self._trunks.rate_limits_of(campaign, settings),
+            rate_limits=self._trunks.rate_limits_of(campaign, settings),
         )
 
     async def _now_ms(self) -> int:

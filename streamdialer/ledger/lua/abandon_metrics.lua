@@ -1,7 +1,7 @@
--- People reached and calls abandoned in the last hours, per campaign. Writes nothing.
+-- Counts calls answered by a person and calls abandoned in the last hours, per campaign. Changes nothing.
 -- KEYS 1 server, then the totals of each campaign
 -- ARGV hours of each campaign's window, in the order of KEYS
--- Returns JSON [[people, abandoned]]
+-- Returns JSON [[answered by a person, abandoned], …]
 -- uses: abandon_window
 local time = redis.call('TIME')
 local ledger_ms = time[1] * 1000 + tonumber(redis.call('HGET', KEYS[1], 'clock_offset') or 0)

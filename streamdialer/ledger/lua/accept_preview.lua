@@ -1,56 +1,64 @@
--- An agent takes the contact shown to them: it is reserved and its call appended to `calls`, as a claim would. What forbids a
--- claim forbids this; then the offer stays until it ends, and previews say why.
--- KEYS 1–20 of the campaign, 21 calls, 22 previews, 23 api, 24 numbers not to be called, 25 recent calls, 26 trunks, then
---   reserved, unanswered and connected of each other campaign on the trunk
--- ARGV campaign, JSON {agent, contact ('' = the one shown), entry = id of the answer's entry, open_until = ms, '' = no end,
---   max_attempts, plan = retry plan JSON, most_live = max concurrent calls, lease_ms, events_required, deadline_ms = after
---   sending, hours? = of each zone set (none: any), caps = JSON, '' = none, pace, trace =
---   `traceparent`, '' = none}
--- Returns {"answered", "reserved" (the same entry again as well) or why not} · {"ask", JSON {missing?, trunk_changed?, now, wall}}: the
---   contact needs hours that were not passed, or the campaigns on the trunk are not those passed; ask again
+-- Reserves the contact offered to an agent who accepts it, and appends its call to `calls`. What forbids a
+-- claim forbids this as well (reserve_contacts.lua); then the offer stays until it ends, and an entry in
+-- previews says why.
+-- KEYS 1–20 of the campaign, 21 calls, 22 previews, 23 api, 24 do-not-call list, 25 call history, 26 trunks,
+--   then reserved, dialing and connected of each other campaign on the trunk
+-- ARGV campaign, JSON:
+--   agent
+--   contact             the contact accepted, '' = the one offered
+--   entry               id of the answer's entry in `events`; also the token of the reservation
+--   max_concurrent      most live calls of the campaign
+--   and as in reserve_contacts.lua: open_until, hours?, caps, retry_plan, max_attempts, rate_limits,
+--   lease_ms, deadline_ms, events_required, trace
+-- Returns {"answered", "reserved" (also for the same entry again) or the reason why not} · {"ask", JSON
+--   {missing?, trunk_changed?, ledger_ms, server_ms}}: the contact needs hours that were not passed, or the
+--   trunk's members are out of date; ask again
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression hours call_history rate_limit campaign_gate eligibility reserve preview
-local calls, previews, api, listed, recent, trunks = unpack(KEYS, 21, 26)
-local wanted = cjson.decode(ARGV[2])
-local agent, entry, hours = wanted.agent, wanted.entry, wanted.hours
+local calls, previews, api, dnc_list, call_history, trunks = unpack(KEYS, 21, 26)
+local request = cjson.decode(ARGV[2])
+local agent, entry, hours = request.agent, request.entry, request.hours
 
-local maybe = wanted.contact ~= '' and { wanted.contact } or {}
-for _, set in ipairs(wanted.contact == '' and { reserved, dialing, connected } or {}) do
-  for _, contact in ipairs(redis.call('ZRANGE', set, 0, -1)) do maybe[#maybe + 1] = contact end
+-- Has this entry been handled before? Its token is in one of these records.
+local candidates = request.contact ~= '' and { request.contact } or {}
+for _, set in ipairs(request.contact == '' and { reserved, dialing, connected } or {}) do
+  for _, contact in ipairs(redis.call('ZRANGE', set, 0, -1)) do candidates[#candidates + 1] = contact end
 end
-for _, contact in ipairs(maybe) do
-  local known = load_record(contact)
-  for _, attempt in ipairs(known and known.h or {}) do
+for _, contact in ipairs(candidates) do
+  local record = load_record(contact)
+  for _, attempt in ipairs(record and record.h or {}) do
     if attempt.t == entry then return { 'answered', 'reserved' } end
   end
 end
 
-local pace = look_at_pace(trunks, wanted.pace, 27)
-if pace.is_changed then return { 'ask', cjson.encode({ trunk_changed = true, ledger_ms = ledger_ms, server_ms = server_ms }) } end
-local gate = look_at_gate(api, wanted.open_until, wanted.events_required, wanted.deadline_ms)
-local contact, record, why_not = answered_offer(agent, wanted.contact, entry)
-local caps, opening = keep_caps(recent, wanted.caps), nil
+local rate = check_rate(trunks, request.rate_limits, 27)
+local function ask(what)
+  what.ledger_ms, what.server_ms = ledger_ms, server_ms
+  return { 'ask', cjson.encode(what) }
+end
+if rate.is_changed then return ask({ trunk_changed = true }) end
+local gate = check_gate(api, request.open_until, request.events_required, request.deadline_ms)
+local contact, record, why_not = answered_offer(agent, request.contact, entry)
+local caps, opening = save_caps(call_history, request.caps), nil
 if not why_not then
   opening = opening_of(hours, contact, record)
-  if not opening then
-    return { 'ask', cjson.encode({ missing = missing_hours_of(hours, { contact }), ledger_ms = ledger_ms, server_ms = server_ms }) }
-  end
-  local refused = refusal(contact, record, wanted.max_attempts, listed, opening, recent, caps)
-  if refused then
+  if not opening then return ask({ missing = missing_hours_of(hours, { contact }) }) end
+  local refusal = find_refusal(contact, record, request.max_attempts, dnc_list, opening, call_history, caps)
+  if refusal then
     record.of = nil
-    pass_over(contact, record, refused)
+    apply_refusal(contact, record, refusal)
   end
   local live = count(reserved) + count(dialing) + count(connected)
-  why_not = refused and refused.reason or gate.closed or live >= wanted.most_live and 'concurrency'
-    or pace.lines < 1 and 'trunk_channels' or pace.calls < 1 and 'calls_per_second' or nil
+  why_not = refusal and refusal.reason or gate.closed or live >= request.max_concurrent and 'concurrency'
+    or rate.channels < 1 and 'trunk_channels' or rate.calls < 1 and 'calls_per_second' or nil
 end
 if why_not then
-  tell_agent(previews, 'preview_refused', agent, contact, entry, cjson.encode({ reason = why_not }))
+  notify_agent(previews, 'preview_refused', agent, contact, entry, cjson.encode({ reason = why_not }))
 else
-  keep_plan(wanted.plan)
-  local terms = { calls = calls, lease_ms = wanted.lease_ms, deadline_ms = wanted.deadline_ms, trace = wanted.trace }
-  reserve(contact, record, terms, earlier(wanted.open_until, opening.u), entry, agent)
+  save_plan(request.retry_plan)
+  local terms = { calls = calls, lease_ms = request.lease_ms, deadline_ms = request.deadline_ms, trace = request.trace }
+  reserve_contact(contact, record, terms, earlier_end(request.open_until, opening.until_ms), entry, agent)
   if gate.is_probe then redis.call('HSET', api, 'probed', ledger_ms) end
-  take_pace(pace, 1)
+  use_rate(rate, 1)
 end
-publish()
+write_public_hash()
 return { 'answered', why_not or 'reserved' }

@@ -1,11 +1,12 @@
--- Notes that the backend has (or has for good refused) the state of version v. Once a finished contact is confirmed, its
--- tombstone gets an end. A deliverer that lost its lease may have overwritten something newer: the newest state goes
--- out once more. A contact the backend knows more of than the ledger is forgotten at once: it comes back from its lists.
+-- Notes that the backend has version `version` of a contact's state, or will never take it. A final contact
+-- whose state is confirmed is kept for a while and then removed; a partial one that the backend may list
+-- again is removed at once. A worker that lost its lease may have overwritten a newer state in the backend:
+-- then the newest state is enqueued once more.
 -- KEYS 1–20 of the campaign
--- ARGV campaign, contact, token of the deliverer, version, tombstone ms
--- Returns "done" · "newer" there is a newer state to deliver · "lost" another deliverer took over meanwhile
+-- ARGV campaign, contact, token of the worker, version, how long a final contact is kept ms
+-- Returns "done" · "newer" there is a newer state to deliver · "lost" another worker has taken over
 -- uses: clock campaign outbox
-local contact, token, version, tombstone_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local contact, token, version, final_ttl_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local raw = redis.call('HGET', outbox, contact)
 local document = raw and cjson.decode(raw)
 local record = load_record(contact)
@@ -13,9 +14,9 @@ if document and document.l == token then
   if document.v ~= version then return 'newer' end
   redis.call('HDEL', outbox, contact)
   if record and record.p == 'final' then
-    move(contact, record, 'final', record.q == 2 and ledger_ms or ledger_ms + tombstone_ms)
+    set_state(contact, record, 'final', record.q == 2 and ledger_ms or ledger_ms + final_ttl_ms)
   end
   return 'done'
 end
-if record then tell_backend(contact, status_of(record), told_attempts(record), nil) end
+if record then enqueue_update(contact, backend_status(record), reported_attempts(record), nil) end
 return 'lost'

@@ -1,39 +1,46 @@
--- Adds what one call event says to the facts of the attempt it belongs to. Any order, any repetition, any delay of the
--- events of an attempt ends in the same ledger.
--- KEYS 1–20 of the campaign, 21 queue's free agents, 22 queue's busy agents, 23 api, 24 queue's work, 25 queue's waiting
---   people, 26 what its pacing has not learnt from yet, 27 what it has learnt, 28 recent calls, 29 their newest
--- ARGV campaign, contact, fact (r | a | c | x | b), disposition (for c and x), call id, agent, answered by machine ('1'),
---   id of its entry, longest conversation ms, deadline after sending ms, cause (for x; '' = not known)
--- Returns {outcome, id of the attempt it belongs to ('' = none), its trace ('' = none)}; outcome: "applied" · "unchanged" it
---   was known · "ended" applied, and the call is over · "unknown_campaign" · "unknown_contact" · "no_attempt" nothing was
---   placed that it could speak of · "foreign_call" the call id is of no attempt of this contact
+-- Adds what one call event says to the facts of the attempt it belongs to. Any order, repetition and delay of
+-- an attempt's events leads to the same ledger.
+-- KEYS 1–20 of the campaign, 21 queue's free agents, 22 queue's busy agents, 23 api, 24 queue's agent
+--   activity, 25 queue's answer queue (people without an agent yet), 26 queue's observations, 27 queue's
+--   learning, 28 call history, 29 its newest calls
+-- ARGV campaign, contact, fact (r | a | c | x | b, lib/attempts.lua), disposition (for c and x), call id,
+--   agent, answered by a machine ('1'), id of the event's entry, longest possible conversation ms, deadline
+--   after sending ms, cause (for x; '' = not known)
+-- Returns {outcome, attempt id ('' = none), the call's `traceparent` ('' = none)}. Outcomes: "applied" ·
+--   "unchanged" it was known · "ended" applied, and the call is over · "unknown_campaign" · "unknown_contact"
+--   · "no_attempt" no call was placed that the event can be about · "foreign_call" the call id belongs to no
+--   attempt of this contact
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts observations agent_activity suppression call_history
-local free_agents, busy_agents, agent_activity, waiting_people, observations, learning = KEYS[21], KEYS[22], unpack(KEYS, 24, 27)
+local free_agents, busy_agents, api, agent_activity, answer_queue, observations, learning, call_history, newest_calls =
+  unpack(KEYS, 21, 29)
 local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local by_machine, entry, max_call_ms, deadline_ms = ARGV[7] == '1', ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 local cause = ARGV[11] ~= '' and ARGV[11] or nil
 local written_ms = written_at(entry, ledger_ms, server_ms)
+local is_ending = fact == 'c' or fact == 'x' or fact == 'b'
 
--- After memory was lost, an event that belongs to nothing the ledger knows belongs to a call it has forgotten, unless a
--- later call of the contact is known. Asked only when an event belongs to nothing.
+-- Part 1: the attempt the event belongs to.
+
+-- After a data loss, an event that belongs to no known attempt belongs to a call the ledger has lost, unless
+-- a later call of the contact is known. Called only for such events.
 local lost_ms = 0
-local function may_be_forgotten(record)
-  memory_trouble(server, ledger_ms, deadline_ms) -- perhaps nobody has noticed the loss yet
+local function may_be_lost_call(record)
+  server_trouble(server, ledger_ms, deadline_ms) -- perhaps no script has noticed the loss yet
   lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
   if lost_ms == 0 or ledger_ms >= lost_ms + max_call_ms then return false end
   local last = record and record.h and record.h[#record.h]
   return not (last and last.sm and last.sm >= lost_ms and last.t ~= 'remembered')
 end
 
-local record, is_ending = load_record(contact), fact == 'c' or fact == 'x' or fact == 'b'
+local record = load_record(contact)
 if not record then
   local is_known = redis.call('HEXISTS', directory, campaign) == 1
   local unknown = is_known and 'unknown_contact' or 'unknown_campaign'
-  if not may_be_forgotten(nil) then return { unknown, '' } end
-  local mark = redis.call('HGET', server, 'rebuild_epoch') or ''
-  local is_rebuilt = mark == '' or redis.call('HGET', totals, 'rebuilt') == mark
-  if is_ending and is_rebuilt then return { unknown, '' } end -- old news of a contact that was forgotten long ago
-  record = { a = 0, pr = 5, o = digits(order_of(5, ledger_ms, 0)), q = is_ending and 3 or 1 }
+  if not may_be_lost_call(nil) then return { unknown, '' } end
+  local epoch = redis.call('HGET', server, 'rebuild_epoch') or ''
+  local is_rebuilt = epoch == '' or redis.call('HGET', totals, 'rebuilt') == epoch
+  if is_ending and is_rebuilt then return { unknown, '' } end -- late news of a contact that was removed long ago
+  record = { a = 0, pr = 5, o = format_number(ready_order(5, ledger_ms, 0)), q = is_ending and 3 or 1 }
 end
 
 local history, position, why_not = record.h or {}, nil, nil
@@ -42,99 +49,107 @@ if call_id ~= '' then
     if candidate.c == call_id or candidate.rc == call_id then position = i end
   end
 end
-if not position then -- the newest attempt that was sent before the event was written
+if not position then -- no attempt has the call id: the newest attempt that was sent before the event was written
   for i = #history, 1, -1 do
     if history[i].ev and is_after(entry, history[i].ev) then
       position = i
       break
     end
   end
-  local found = position and history[position]
-  if found and call_id == '' and not is_ending and found.s == 'ended' and not found.f[fact]
-    and found.t ~= 'remembered' and may_be_forgotten(record) and found.sm < lost_ms then
-    why_not = 'no_attempt' -- a call that was over rings again: it is another
+  local candidate = position and history[position]
+  if candidate and call_id == '' and not is_ending and candidate.s == 'ended' and not candidate.f[fact]
+    and candidate.t ~= 'remembered' and may_be_lost_call(record) and candidate.sm < lost_ms then
+    why_not = 'no_attempt' -- a call that has ended cannot ring again: this is another call
   end
-  local known_as = position and history[position].c
-  if call_id ~= '' and known_as and known_as ~= call_id then why_not = 'foreign_call' end
+  local its_call_id = position and history[position].c
+  if call_id ~= '' and its_call_id and its_call_id ~= call_id then why_not = 'foreign_call' end
   if not position then why_not = 'no_attempt' end
 end
 if why_not then
-  local is_remembered = may_be_forgotten(record) and remember_attempt(contact, record, lost_ms, deadline_ms)
-  if not is_remembered then return { why_not, '' } end
-  redis.call('HSETNX', directory, campaign, '') -- its queue will be known when it is dialed again
+  local is_added = may_be_lost_call(record) and remember_attempt(contact, record, lost_ms, deadline_ms)
+  if not is_added then return { why_not, '' } end
+  redis.call('HSETNX', directory, campaign, '') -- its queue becomes known when the campaign is dialed again
   position = #record.h
 end
 
+-- Part 2: its facts.
+
 local attempt = record.h[position]
 local function answer(outcome) return { outcome, attempt.id, attempt.tr or '' } end
-local known = redis.call('HMGET', event_watermark, 'last', 'attempt')
-if not known[1] or is_after(entry, known[1]) then
-  if known[2] and known[2] ~= attempt.id then redis.call('HSET', event_watermark, 'other', known[1]) end
+local watermark = redis.call('HMGET', event_watermark, 'last', 'attempt')
+if not watermark[1] or is_after(entry, watermark[1]) then
+  if watermark[2] and watermark[2] ~= attempt.id then redis.call('HSET', event_watermark, 'other', watermark[1]) end
   redis.call('HSET', event_watermark, 'last', entry, 'attempt', attempt.id)
 end
 
-local before, f, news = adds(attempt), attempt.f, false
-local function learn(name, value)
+local totals_before, f, is_changed = totals_of(attempt), attempt.f, false
+local function set_fact(name, value)
   if f[name] ~= value then
-    f[name], news = value, true
+    f[name], is_changed = value, true
   end
 end
 if call_id ~= '' and not attempt.c then
-  attempt.c, news = call_id, true
+  attempt.c, is_changed = call_id, true
 end
-local answered_before = f.a
+local was_answered = f.a
 if fact == 'c' then
-  learn('c', (stronger(f.c, disposition)))
+  set_fact('c', (stronger(f.c, disposition)))
 elseif fact == 'x' then
-  local stands, why = stronger(f.x, disposition, f.xc, cause)
-  learn('x', stands)
-  learn('xc', why)
+  local strongest, its_cause = stronger(f.x, disposition, f.xc, cause)
+  set_fact('x', strongest)
+  set_fact('xc', its_cause)
 else
-  learn(fact, 1)
-  if fact == 'b' then learn('a', 1) end
+  set_fact(fact, 1)
+  if fact == 'b' then set_fact('a', 1) end
 end
-if by_machine then learn('m', 1) end
+if by_machine then set_fact('m', 1) end
 if fact == 'a' and written_ms < (attempt.am or math.huge) then
   attempt.am = written_ms
-  if not news then save_record(contact, record) end -- nothing follows from it
+  if not is_changed then save_record(contact, record) end -- nothing else follows from it
 end
-if not news then return answer('unchanged') end
-if attempt.v == 'unknown' then -- its reply was counted as a failure of the API, which has placed the call all the same
-  redis.call('HDEL', KEYS[23], 'fails', 'until', 'reason', 'probed')
+if not is_changed then return answer('unchanged') end
+
+-- Part 3: what follows for the contact, the breaker and pacing.
+
+if attempt.v == 'unknown' then -- the reply counted as a failure of the Dialer API, but it has placed the call
+  redis.call('HDEL', api, 'fails', 'until', 'reason', 'probed')
 end
 
-local was_over = attempt.s == 'ended'
-local over = draw_consequences(contact, record, position, before, max_call_ms)
-count_call(KEYS[28], KEYS[29], contact, record, attempt)
+local was_ended = attempt.s == 'ended'
+local is_over = apply_facts(contact, record, position, totals_before, max_call_ms)
+count_call(call_history, newest_calls, contact, record, attempt)
 save_record(contact, record)
 
-local after = adds(attempt)
-local function tell_pacing(what)
-  if attempt.t ~= 'remembered' then saw(observations, learning, what, written_ms, written_ms - attempt.sm, campaign) end
+local totals_after = totals_of(attempt)
+local function observe(what)
+  if attempt.t == 'remembered' then return end
+  add_observation(observations, learning, what, written_ms, written_ms - attempt.sm, campaign)
 end
-if after.answered_calls and not before.answered_calls then tell_pacing(f.m and 'machine' or 'human') end
-if after.abandoned and not before.abandoned then tell_pacing('abandoned') end
-if attempt.s == 'ended' and not was_over and not after.answered_calls then
-  tell_pacing((attempt.d == 'busy' or attempt.d == 'no_answer') and attempt.d or 'failed')
+if totals_after.answered_calls and not totals_before.answered_calls then observe(f.m and 'machine' or 'human') end
+if totals_after.abandoned and not totals_before.abandoned then observe('abandoned') end
+if attempt.s == 'ended' and not was_ended and not totals_after.answered_calls then
+  observe((attempt.d == 'busy' or attempt.d == 'no_answer') and attempt.d or 'failed')
 end
-if over then redis.call('ZREM', waiting_people, attempt.id) end
+if is_over then redis.call('ZREM', answer_queue, attempt.id) end
 
--- A person who answered takes an agent: the named one, else the one heard of last, until the next list says who it was.
-if fact == 'a' and not answered_before and not f.m and attempt.s == 'answered' then
+-- Part 4: a person who answers takes an agent: the named one, else the free agent that was heard of last,
+-- until the next agent list shows which agent it was. Without a free agent the person waits in the answer
+-- queue.
+if fact == 'a' and not was_answered and not f.m and attempt.s == 'answered' then
   if agent == '' then agent = (redis.call('ZREVRANGE', free_agents, 0, 0))[1] end
   if agent then
-    local heard = tonumber(redis.call('ZSCORE', free_agents, agent) or redis.call('ZSCORE', busy_agents, agent) or 0)
-    if heard <= written_ms or ARGV[6] == '' then
+    local seen_ms = tonumber(redis.call('ZSCORE', free_agents, agent) or redis.call('ZSCORE', busy_agents, agent) or 0)
+    if seen_ms <= written_ms or ARGV[6] == '' then
       redis.call('ZREM', free_agents, agent)
-      redis.call('ZADD', busy_agents, digits(math.max(heard, written_ms)), agent)
-      redis.call('PEXPIRE', busy_agents, 86400000) -- a queue nobody dials any more
-      note_work(agent_activity, agent, 'busy', written_ms, observations, learning)
+      redis.call('ZADD', busy_agents, format_number(math.max(seen_ms, written_ms)), agent)
+      redis.call('PEXPIRE', busy_agents, 86400000) -- a queue that is no longer dialed
+      set_activity(agent_activity, agent, 'busy', written_ms, observations, learning)
     end
   else
-    redis.call('ZREMRANGEBYSCORE', waiting_people, '-inf', digits(ledger_ms - 60000)) -- they no longer wait, whatever was heard
-    redis.call('ZADD', waiting_people, digits(ledger_ms), attempt.id)
-    redis.call('PEXPIRE', waiting_people, 86400000)
+    redis.call('ZREMRANGEBYSCORE', answer_queue, '-inf', format_number(ledger_ms - 60000)) -- nobody waits that long
+    redis.call('ZADD', answer_queue, format_number(ledger_ms), attempt.id)
+    redis.call('PEXPIRE', answer_queue, 86400000)
   end
 end
-publish()
-return answer(over and 'ended' or 'applied')
+write_public_hash()
+return answer(is_over and 'ended' or 'applied')

@@ -1,12 +1,13 @@
--- Contacts, calls and agents, summed over campaigns and their queues; for metrics. Writes nothing.
--- KEYS 1 server, then per campaign: public hash, ready, waiting, reserved, unanswered, connected, in doubt, queue's pacing;
---   then per queue: free agents, busy agents
+-- Sums contacts, calls and agents over campaigns and their queues, for metrics. Changes nothing.
+-- KEYS 1 server, then per campaign: public hash, ready, deferred, reserved, dialing, connected, orphaned, its
+--   queue's pacing; then per queue: free agents, busy agents
 -- ARGV the campaigns in the order of KEYS
--- Returns JSON {ready, waiting, reserved, unanswered, connected, silent, forgotten, free, busy, active: [[campaign,
---   pacing]]?}
+-- Returns JSON {ready, deferred, reserved, dialing, connected, orphaned, silent = dialing past their
+--   deadline, free, busy, active = [[active campaign, its pacing JSON ('' = none)], …]?}
 local time = redis.call('TIME')
 local clock_offset = tonumber(redis.call('HGET', KEYS[1], 'clock_offset') or 0)
-local ledger_ms = time[1] * 1000 + math.floor(time[2] / 1000) + clock_offset -- the ledger's clock, to a tenth of a second
+-- the ledger's clock, to a tenth of a second
+local ledger_ms = time[1] * 1000 + math.floor(time[2] / 1000) + clock_offset
 local sums, active = { silent = 0, free = 0, busy = 0 }, {}
 local STATES = { 'ready', 'deferred', 'reserved', 'dialing', 'connected', 'orphaned' }
 for _, state in ipairs(STATES) do sums[state] = 0 end

@@ -1,14 +1,16 @@
--- What keeps a contact in the line from being called at this instant, with the attempts and caps of the last claim; nothing changes.
--- KEYS 1–20 of the campaign, 21 numbers not to be called, 22 recent calls
--- ARGV campaign, contact, hours of each zone set ('' = any)
--- Returns JSON {reason, due? (server's ms), detail?}; {} nothing does
+-- Says why a ready contact may not be called now, by the attempts and caps of the last claim. Changes
+-- nothing.
+-- KEYS 1–20 of the campaign, 21 do-not-call list, 22 call history
+-- ARGV campaign, contact, hours (lib/hours.lua; '' = the contact may be called at any time)
+-- Returns JSON {reason, due_ms = until when, server's ms?, detail?}; {} when the contact may be called
 -- uses: clock campaign outbox phone_rotation retry attempts suppression hours call_history eligibility
 local contact = ARGV[2]
 local record = load_record(contact)
 if not record then return '{}' end
 local plan = redis.call('HGET', totals, 'retry')
-local most = plan and cjson.decode(plan).m or math.huge
+local max_attempts = plan and cjson.decode(plan).max_attempts or math.huge
 local opening = opening_of(read_hours(ARGV[3]), contact, record) or {}
-local refused = refusal(contact, record, most, KEYS[21], opening, KEYS[22], kept_caps())
-if not refused then return '{}' end
-return cjson.encode({ reason = refused.reason, due = refused.due and refused.due - (ledger_ms - server_ms), detail = refused.detail })
+local refusal = find_refusal(contact, record, max_attempts, KEYS[21], opening, KEYS[22], saved_caps())
+if not refusal then return '{}' end
+local due_ms = refusal.due and refusal.due - (ledger_ms - server_ms)
+return cjson.encode({ reason = refusal.reason, due_ms = due_ms, detail = refusal.detail })

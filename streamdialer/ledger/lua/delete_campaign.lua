@@ -1,8 +1,11 @@
--- Removes every key of a finished campaign, once no call is up and the backend knows everything. So many contacts at a time, each
--- wholly: a campaign that is dialed again meanwhile has the others.
--- KEYS 1–20 of the campaign, 21 queue's campaigns, 22 queue's pacing, 23 slots, 24 api, 25 contacts by number, 26 trunks, then the rest to delete
--- ARGV campaign, batch
--- Returns "ok" · "more" ask again · "unknown" · "not_finished" · "calls_live" · "updates_waiting"
+-- Removes every key of an ended campaign, once no call is up and the backend knows everything. One call
+-- removes a limited number of contacts, each with all its data: a campaign that is activated again meanwhile
+-- keeps the others.
+-- KEYS 1–20 of the campaign, 21 queue's campaigns, 22 queue's pacing, 23 tick slots, 24 api, 25 contacts by
+--   number, 26 trunks, then the other keys to delete
+-- ARGV campaign, most contacts to remove
+-- Returns "ok" · "more" contacts are left, ask again · "unknown" · "not_finished" its status is not completed
+--   or cancelled · "calls_live" · "updates_waiting" the backend does not know everything yet
 -- uses: clock campaign retry suppression number_index
 local status = redis.call('HGET', campaign_key, 'status')
 if redis.call('HEXISTS', directory, campaign) == 0 and not status then return 'unknown' end
@@ -13,9 +16,9 @@ local left = tonumber(ARGV[2])
 for _, set in pairs(states) do
   for _, contact in ipairs(left > 0 and redis.call('ZRANGE', set, 0, left - 1) or {}) do
     local record = load_record(contact)
-    forget_numbers(KEYS[25], contact, record)
+    unindex_numbers(KEYS[25], contact, record)
     redis.call('ZREM', set, contact)
-    forget(contact, record)
+    forget_contact(contact, record)
     left = left - 1
   end
 end

@@ -1,14 +1,15 @@
--- Lists numbers that must not be called; one that is listed keeps its first reason.
--- KEYS 1 the list, 2 contacts by number
+-- Puts numbers onto the do-not-call list. A number that is on it keeps its first reason.
+-- KEYS 1 do-not-call list, 2 contacts by number
 -- ARGV why, then the numbers, each E.164 or the digits where no country was known
--- Returns those numbers, as digits, of which the ledger holds contacts
+-- Returns those of the numbers, as digits, of which the ledger holds contacts
 -- uses: suppression
 local since_and_why = redis.call('TIME')[1] .. ' ' .. ARGV[1]
-local is_any_held, held = redis.call('EXISTS', KEYS[2]) == 1, {}
+local has_contacts, held = redis.call('EXISTS', KEYS[2]) == 1, {}
 for i = 2, #ARGV do
-  local number = bare(ARGV[i])
-  list_number(KEYS[1], ARGV[i], since_and_why)
-  if is_any_held and redis.call('ZRANGEBYLEX', KEYS[2], '[' .. number .. ' ', '(' .. number .. '!', 'LIMIT', 0, 1)[1] then
+  local number = without_plus(ARGV[i])
+  add_to_dnc_list(KEYS[1], ARGV[i], since_and_why)
+  local from, to = '[' .. number .. ' ', '(' .. number .. '!'
+  if has_contacts and redis.call('ZRANGEBYLEX', KEYS[2], from, to, 'LIMIT', 0, 1)[1] then
     held[#held + 1] = number
   end
 end

@@ -1,8 +1,8 @@
--- Nobody calls these contacts again, whose number has been listed: they leave the line at once, calls that are up end as
+-- Takes contacts whose number is on the do-not-call list out of dialing. Calls that are up go on and end as
 -- do_not_call.
 -- KEYS 1–20 of the campaign
 -- ARGV campaign, then the contacts
--- Returns how many of them are known
+-- Returns how many of them the ledger knows
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index
 local known = 0
 for i = 2, #ARGV do
@@ -12,5 +12,5 @@ for i = 2, #ARGV do
     suppress(ARGV[i], record)
   end
 end
-publish()
+write_public_hash()
 return known

@@ -1,10 +1,11 @@
--- Adds ticks for campaigns, each at most once: a periodic tick once per time slot whoever writes it, a dial tick only if
--- none of that campaign waits. A dial, retry or statistics tick is for active campaigns only, cleanup for ended ones and
--- for those whose public hash has gone.
--- KEYS 1 ticks, 2 waiting ticks, 3 slots, 4 server, 5 directory, then the public hash of each campaign
--- ARGV kind, interval ms (0 = now, whatever the slot), then the campaigns in the order of KEYS, then the `traceparent` of
---   each ('' = none; left out when there is none at all)
--- Returns the ids of the ticks added, '' where none was
+-- Adds a tick for each of these campaigns, unless it is there already: a periodic tick once per time slot,
+-- whoever writes it, and a dial tick only when no dial tick of the campaign is in the stream. Dial, retry and
+-- statistics ticks are for active campaigns. Cleanup ticks are for campaigns that are completed, cancelled or
+-- without a public hash.
+-- KEYS 1 ticks, 2 waiting ticks, 3 tick slots, 4 server, 5 directory, then the public hash of each campaign
+-- ARGV kind, interval ms (0 = now, in whatever slot), then the campaigns in the order of KEYS, then the
+--   `traceparent` of each ('' = none; all are left out when there is none)
+-- Returns the ids of the ticks added, '' for each campaign without one
 -- uses: clock
 local kind, interval = ARGV[1], tonumber(ARGV[2])
 local ledger_ms = ledger_clock(KEYS[4])
@@ -13,30 +14,30 @@ local campaigns = #KEYS - 5
 for i = 3, campaigns + 2 do
   local campaign, id = ARGV[i], ''
   local status = redis.call('HGET', KEYS[i + 3], 'status')
-  local wanted = status == 'active'
+  local is_due = status == 'active'
   if kind == 'cleanup' then
     local is_over = not status or status == 'completed' or status == 'cancelled'
-    wanted = is_over and redis.call('HEXISTS', KEYS[5], campaign) == 1
+    is_due = is_over and redis.call('HEXISTS', KEYS[5], campaign) == 1
   end
-  if wanted and interval > 0 then
+  if is_due and interval > 0 then
     local field, slot = kind .. ':' .. campaign, ledger_ms - ledger_ms % interval
     local last = tonumber(redis.call('HGET', KEYS[3], field))
-    if kind == 'cleanup' and not last then -- ended just now: its keys stay for one interval
+    if kind == 'cleanup' and not last then -- it has just ended: its keys stay for one interval
       redis.call('HSET', KEYS[3], field, string.format('%.0f', ledger_ms))
-      wanted = false
+      is_due = false
     elseif kind == 'cleanup' then
-      wanted = ledger_ms - last >= interval
-      if wanted then redis.call('HSET', KEYS[3], field, string.format('%.0f', ledger_ms)) end
+      is_due = ledger_ms - last >= interval
+      if is_due then redis.call('HSET', KEYS[3], field, string.format('%.0f', ledger_ms)) end
     else
-      wanted = not last or last < slot
-      if wanted then redis.call('HSET', KEYS[3], field, string.format('%.0f', slot)) end
+      is_due = not last or last < slot
+      if is_due then redis.call('HSET', KEYS[3], field, string.format('%.0f', slot)) end
     end
   end
-  if wanted and kind == 'dial' then
-    local waits = redis.call('HGET', KEYS[2], campaign)
-    wanted = not waits or #redis.call('XRANGE', KEYS[1], waits, waits) == 0
+  if is_due and kind == 'dial' then
+    local waiting = redis.call('HGET', KEYS[2], campaign)
+    is_due = not waiting or #redis.call('XRANGE', KEYS[1], waiting, waiting) == 0
   end
-  if wanted then
+  if is_due then
     local tick, trace = { 'kind', kind, 'campaign_id', campaign }, ARGV[i + campaigns] or ''
     local function add(name, value) tick[#tick + 1], tick[#tick + 2] = name, value end
     if interval == 0 then add('wake', '1') end

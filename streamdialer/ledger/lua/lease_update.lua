@@ -1,15 +1,18 @@
--- Takes the newest state of a contact for delivery to the backend, for one deliverer at a time.
+-- Takes the newest state of a contact for delivery to the backend, by one worker at a time.
 -- KEYS 1–20 of the campaign
--- ARGV campaign, contact, token of the deliverer, lease ms, is the trace of the newest call asked for ('1', or left out)
--- Returns JSON {v, s, a?, at?, id?, tr?}: id and tr of that call · "none" the backend knows everything · "busy" another is delivering
+-- ARGV campaign, contact, token of the worker, lease ms, '1' when the newest attempt's trace is wanted (else
+--   left out)
+-- Returns the document (lib/outbox.lua) as JSON, with id and tr (lib/attempts.lua) of the newest attempt when
+--   they are wanted · "none" the backend knows everything · "busy" another worker delivers
 -- uses: clock campaign
 local contact, token, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local raw = redis.call('HGET', outbox, contact)
 if not raw then return 'none' end
 local document = cjson.decode(raw)
--- After memory was lost, the backend may show what is newer than "pending": it is not told so until it has been asked.
-local mark = redis.call('HGET', server, 'rebuild_epoch') or ''
-if document.s == 'pending' and mark ~= '' and redis.call('HGET', totals, 'rebuilt') ~= mark then
+-- After a data loss the backend may show a newer status than "pending": that one is not delivered until the
+-- campaign is rebuilt.
+local epoch = redis.call('HGET', server, 'rebuild_epoch') or ''
+if document.s == 'pending' and epoch ~= '' and redis.call('HGET', totals, 'rebuilt') ~= epoch then
   redis.call('HDEL', outbox, contact)
   return 'none'
 end

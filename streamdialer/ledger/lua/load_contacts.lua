@@ -1,94 +1,102 @@
--- Brings contacts from the backend into `ready`; whoever the ledger already knows stays where they are, and takes the
--- backend's priority, and its corrections while they are not being called. Nothing is brought for a campaign that is not
--- registered (any more): nobody would ever remove it.
--- KEYS 1–20 of the campaign, 21 numbers not to be called, 22 requests, of contacts whose number was not known here,
---   23 contacts by number
--- ARGV campaign, max attempts, tombstone ms, country of local numbers ('' = not known), hours of each zone set ('' = any), then
---   per contact: id, priority, attempts, JSON, problem ('' = can be called), reset ('1' = the backend shows a status other
---   than pending: tell it)
--- Returns JSON {added, known, invalid, used_up, refused (how many may not be called, or not now, by reason)}
+-- Loads contacts from the backend and makes them ready. A contact the ledger knows stays in its state; it
+-- takes over the backend's priority, and the backend's corrections while it is ready or deferred. Nothing is
+-- loaded for a campaign that is not registered: no cleanup would ever remove it.
+-- KEYS 1–20 of the campaign, 21 do-not-call list, 22 campaign's pending_dnc, 23 contacts by number
+-- ARGV campaign, max attempts, how long a final contact is kept ms, country of local numbers ('' = not
+--   known), hours (lib/hours.lua; '' = contacts may be called at any time), then per contact: id, priority,
+--   attempts, JSON, problem ('' = it can be called), reset ('1' = the backend shows another status than
+--   pending and must get that one)
+-- Returns JSON {added, known, invalid, used_up = no attempt left, refused = {reason = contacts that may not
+--   be called, or not now}}
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index hours call_history eligibility
-local max_attempts, tombstone_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
+local dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 21, 23)
+local max_attempts, final_ttl_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local hours = read_hours(ARGV[5])
 local answer = { added = 0, known = 0, invalid = 0, used_up = 0, refused = {} }
 if redis.call('HEXISTS', directory, campaign) == 0 then return cjson.encode(answer) end
 if ARGV[4] ~= '' then redis.call('HSET', totals, 'country', ARGV[4]) end
 
--- A contact the ledger knows: with another priority it moves, and keeps its age; one that waits moves when it is due.
-local function see_again(contact, record, priority, is_pending)
-  local is_moved, is_seen = record.pr ~= priority, is_pending and record.p == 'ready'
-  if record.p == 'final' or not (is_moved or is_seen) then return end
-  if is_moved then
-    record.o = digits(tonumber(record.o) + (record.pr - priority) * PRIORITY_STEP)
+-- Updates priority and age of a known contact. With another priority it changes its order and keeps its age.
+local function refresh(contact, record, priority, is_pending)
+  local has_new_priority, is_seen = record.pr ~= priority, is_pending and record.p == 'ready'
+  if record.p == 'final' or not (has_new_priority or is_seen) then return end
+  if has_new_priority then
+    record.o = format_number(tonumber(record.o) + (record.pr - priority) * PRIORITY_STEP)
     record.pr = priority
-    if record.p == 'ready' then to_ready(contact, record) end
+    if record.p == 'ready' then make_ready(contact, record) end
   end
   if is_seen then record.sn = ledger_ms end
   save_record(contact, record)
 end
 
--- Takes what the backend has corrected of a contact who is not being called: numbers, zone, what an agent is shown.
+-- Takes over what the backend has corrected of a ready or deferred contact: numbers, zone, what an agent is
+-- shown.
 local function correct(contact, record, call, problem)
   if record.p ~= 'ready' and record.p ~= 'deferred' or redis.call('HGET', contacts, contact) == call then return end
-  local before = table.concat(numbers_of(record), ' ')
-  forget_numbers(KEYS[23], contact, record)
+  local old_numbers = table.concat(numbers_of(record), ' ')
+  unindex_numbers(contacts_by_number, contact, record)
   redis.call('HSET', contacts, contact, call)
   record.e, record.ns, record.z = nil, nil, nil
-  know_contact(contact, record, call, KEYS[21], KEYS[22], KEYS[23])
-  if table.concat(numbers_of(record), ' ') ~= before then record.ni, record.nx = nil, nil end
+  apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
+  if table.concat(numbers_of(record), ' ') ~= old_numbers then record.ni, record.nx = nil, nil end
   if record.dnc then
     record.dnc = nil
     suppress(contact, record)
   elseif problem ~= '' then
     record.why = problem
-    move(contact, record, 'final', math.huge)
-    tell_backend(contact, 'invalid', nil, nil)
+    set_state(contact, record, 'final', math.huge)
+    enqueue_update(contact, 'invalid', nil, nil)
   end
   save_record(contact, record)
 end
 
-local function refuse(reason) answer.refused[reason] = (answer.refused[reason] or 0) + 1 end
+local function count_refused(reason) answer.refused[reason] = (answer.refused[reason] or 0) + 1 end
 
 for i = 6, #ARGV, 6 do
   local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local call, problem, is_reset = ARGV[i + 3], ARGV[i + 4], ARGV[i + 5] == '1'
   local known = load_record(contact)
   if known then
     answer.known = answer.known + 1
-    see_again(contact, known, priority, ARGV[i + 5] ~= '1')
-    correct(contact, known, ARGV[i + 3], ARGV[i + 4])
-    if cjson.decode(ARGV[i + 3]).dnc then suppress(contact, known) end
+    refresh(contact, known, priority, not is_reset)
+    correct(contact, known, call, problem)
+    if cjson.decode(call).dnc then suppress(contact, known) end
   else
-    local record = { sn = ledger_ms, a = attempts, o = digits(order_of(priority, ledger_ms, ((i - 6) / 6 % 512) / 512)), pr = priority }
+    local fraction = ((i - 6) / 6 % 512) / 512 -- keeps the backend's order within one millisecond
+    local order = format_number(ready_order(priority, ledger_ms, fraction))
+    local record = { sn = ledger_ms, a = attempts, o = order, pr = priority }
     record.n = tonumber(redis.call('HGET', totals, 'n:' .. contact) or nil)
-    know_contact(contact, record, ARGV[i + 3], KEYS[21], KEYS[22], KEYS[23])
+    apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
     if record.dnc then
-      refuse('do_not_call')
-      move(contact, record, 'final', math.huge)
-      tell_backend(contact, 'do_not_call', nil, nil)
-    elseif ARGV[i + 4] ~= '' then
+      count_refused('do_not_call')
+      set_state(contact, record, 'final', math.huge)
+      enqueue_update(contact, 'do_not_call', nil, nil)
+    elseif problem ~= '' then
       answer.invalid = answer.invalid + 1
-      record.why = ARGV[i + 4]
-      move(contact, record, 'final', math.huge)
-      tell_backend(contact, 'invalid', nil, nil)
+      record.why = problem
+      set_state(contact, record, 'final', math.huge)
+      enqueue_update(contact, 'invalid', nil, nil)
     elseif attempts >= max_attempts then
       answer.used_up = answer.used_up + 1
-      redis.call('HSET', contacts, contact, ARGV[i + 3]) -- a callback may be asked for
-      move(contact, record, 'final', ledger_ms + tombstone_ms)
+      redis.call('HSET', contacts, contact, call) -- a callback may be requested
+      set_state(contact, record, 'final', ledger_ms + final_ttl_ms)
     else
-      redis.call('HSET', contacts, contact, ARGV[i + 3])
-      local refused = closed_by(opening_of(hours, contact, record) or {}) -- what is not known here, the claim asks for
-      if refused then
-        refuse(refused.reason)
-        pass_over(contact, record, refused)
+      redis.call('HSET', contacts, contact, call)
+      local refusal = hours_refusal(opening_of(hours, contact, record) or {}) -- the claim asks for hours not known here
+      if refusal then
+        count_refused(refusal.reason)
+        apply_refusal(contact, record, refusal)
       else
         answer.added = answer.added + 1
-        to_ready(contact, record)
+        make_ready(contact, record)
       end
-      if ARGV[i + 5] == '1' and record.p ~= 'final' then tell_backend(contact, 'pending', nil, nil) end
+      if is_reset and record.p ~= 'final' then enqueue_update(contact, 'pending', nil, nil) end
     end
     save_record(contact, record)
   end
 end
-if answer.added > 0 or next(answer.refused) then redis.call('HDEL', totals, 'exhausted') end -- its end will be another one (publish_exhausted.lua)
-publish()
+if answer.added > 0 or next(answer.refused) then
+  redis.call('HDEL', totals, 'exhausted') -- the campaign goes on, and ends another time (publish_exhausted.lua)
+end
+write_public_hash()
 return cjson.encode(answer)

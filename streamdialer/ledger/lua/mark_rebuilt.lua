@@ -1,23 +1,25 @@
--- Last part of rebuilding a campaign: it may be dialed again, unless memory was lost once more meanwhile. Calls from before
--- the loss that the backend was told of, and does not show as up, are forgotten: it knows how they ended.
+-- Last part of rebuilding a campaign after a data loss: the campaign may be dialed again, unless data was
+-- lost once more. Forgets calls from before the loss whose state the backend knows and which it does not show
+-- as up: it knows how they ended.
 -- KEYS 1–20 of the campaign, 21 contacts by number
--- ARGV campaign, mark of the loss it was rebuilt after
+-- ARGV campaign, rebuild epoch of the loss it was rebuilt after (lib/data_loss.lua)
 -- Returns "ok" · "lost_again"
 -- uses: clock campaign retry suppression number_index
-local mark = ARGV[2]
-if redis.call('HGET', server, 'rebuild_epoch') ~= mark then return 'lost_again' end
-if redis.call('HGET', totals, 'rebuilt') == mark or redis.call('HEXISTS', directory, campaign) == 0 then return 'ok' end
+local epoch = ARGV[2]
+if redis.call('HGET', server, 'rebuild_epoch') ~= epoch then return 'lost_again' end
+if redis.call('HGET', totals, 'rebuilt') == epoch then return 'ok' end
+if redis.call('HEXISTS', directory, campaign) == 0 then return 'ok' end
 for _, set in ipairs({ dialing, connected, orphaned }) do
   for _, contact in ipairs(redis.call('ZRANGE', set, 0, -1)) do
     local record = load_record(contact)
     local attempt = record.h[#record.h]
-    if attempt.g == mark and attempt.k ~= mark and redis.call('HEXISTS', outbox, contact) == 0 then
-      forget_numbers(KEYS[21], contact, record)
+    if attempt.g == epoch and attempt.k ~= epoch and redis.call('HEXISTS', outbox, contact) == 0 then
+      unindex_numbers(KEYS[21], contact, record)
       redis.call('ZREM', set, contact)
-      forget(contact, record)
+      forget_contact(contact, record)
     end
   end
 end
-redis.call('HSET', totals, 'rebuilt', mark)
-publish()
+redis.call('HSET', totals, 'rebuilt', epoch)
+write_public_hash()
 return 'ok'

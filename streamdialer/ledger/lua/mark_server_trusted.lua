@@ -1,8 +1,8 @@
--- Says that nothing is up that the ledger does not know: whoever has just made the server and its world knows.
+-- Declares that no call is up that the ledger does not know. For a caller that has just created the server.
 -- KEYS 1 server
 -- Returns "ok" · "server_unknown" the server does not say who it is
 -- uses: data_loss
-local run = run_of_server()
+local run = server_run_id()
 if not run then return 'server_unknown' end
 redis.call('HSET', KEYS[1], 'run', run, 'hold_until', '0', 'rebuild_epoch', '')
 redis.call('HDEL', KEYS[1], 'lost')

@@ -1,19 +1,20 @@
--- Says once that a campaign has come to the end of its list: everybody in it is done, and the backend knows how.
--- The caller has just read the backend's list to its end. Contacts that are loaded later start it again (load_contacts.lua).
+-- Publishes once that a campaign has come to the end of its list: every contact is final, and the backend
+-- knows how. The caller has just read the backend's list to its end. Contacts loaded later start the campaign
+-- again (load_contacts.lua).
 -- KEYS 1–20 of the campaign
--- ARGV campaign, channel, deadline after sending ms
--- Returns "announced" · "told" it has been said before · "not_over"
+-- ARGV campaign, pub/sub channel, deadline after sending ms
+-- Returns "published" · "already_published" · "not_over"
 -- uses: clock data_loss campaign
 local channel, deadline_ms = ARGV[2], tonumber(ARGV[3])
 if redis.call('HEXISTS', directory, campaign) == 0 or not is_active() then return 'not_over' end
-if memory_trouble(server, ledger_ms, deadline_ms) then return 'not_over' end
-local mark = redis.call('HGET', server, 'rebuild_epoch') or ''
-if mark ~= '' and redis.call('HGET', totals, 'rebuilt') ~= mark then return 'not_over' end
+if server_trouble(server, ledger_ms, deadline_ms) then return 'not_over' end
+local epoch = redis.call('HGET', server, 'rebuild_epoch') or ''
+if epoch ~= '' and redis.call('HGET', totals, 'rebuilt') ~= epoch then return 'not_over' end
 for state, set in pairs(states) do
   if state ~= 'final' and count(set) > 0 then return 'not_over' end
 end
 if redis.call('HLEN', outbox) > 0 then return 'not_over' end
-if redis.call('HEXISTS', totals, 'exhausted') == 1 then return 'told' end
+if redis.call('HEXISTS', totals, 'exhausted') == 1 then return 'already_published' end
 redis.call('PUBLISH', channel, 'campaign:exhausted:' .. campaign)
-redis.call('HSET', totals, 'exhausted', digits(ledger_ms))
-return 'announced'
+redis.call('HSET', totals, 'exhausted', format_number(ledger_ms))
+return 'published'

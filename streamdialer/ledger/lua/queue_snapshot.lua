@@ -1,22 +1,31 @@
--- Everything pacing needs to know of a queue, read in one instant.
--- KEYS 1 queue's free agents, 2 queue's busy agents, 3 queue's state, 4 queue's campaigns, 5 queue's pacing, 6 api,
---   7 server, 8 queue's work, 9 queue's waiting people, 10 what its pacing has not learnt from yet, 11 what it has learnt,
---   then per campaign: public hash, ready, reserved, unanswered, connected, totals, callbacks kept for agents
--- ARGV what adaptive pacing needs as well ('1'), deadline after sending ms, then per campaign, in the order of KEYS: id, hours
---   of its abandon rate's window
--- Returns JSON {now, free, busy, polled, campaigns: [{id, status, ready = without callbacks whose agent is not free, placed, connected, served, pacing, held, and with
---   '1' ringing (since, ms), people, abandoned}], and with '1' talking, wrapping (since, ms), waiting, learning?, version, read,
---   seen: [[what, at, took, campaign]]} or "queue_changed": the campaigns of the queue are not those passed
+-- Reads everything pacing needs to know about a queue, at one moment.
+-- KEYS 1 queue's free agents, 2 queue's busy agents, 3 queue's state, 4 queue's campaigns, 5 queue's pacing,
+--   6 api, 7 server, 8 queue's agent activity, 9 queue's answer queue, 10 queue's observations, 11 queue's
+--   learning, then per campaign: public hash, ready, reserved, dialing, connected, totals, agent callbacks
+-- ARGV with what adaptive pacing needs ('1'), deadline after sending ms, then per campaign, in the order of
+--   KEYS: id, hours of its abandon rate's window
+-- Returns "queue_changed" the queue has campaigns that were not passed · JSON:
+--   ledger_ms
+--   free, busy                 agents
+--   polled                     when the agent list was requested, ledger ms
+--   campaigns                  [{id, status, ready = contacts that may be placed, placed = reserved and dialing,
+--                              connected, served = when it last got calls, pacing, held = the Dialer API asked it
+--                              to wait, ringing = when each placed call was sent*, people, abandoned*}, …]
+--   talking, wrapping          since when each such agent has been, ledger ms*
+--   waiting                    people in the answer queue*
+--   learning, version, read    what pacing has learnt?, its version, id of the newest observation below*
+--   observations               [[what, at, took, campaign], …]*
+--   * only with '1'
 -- uses: clock agent_callback_order abandon_window
 local ledger_ms, server_ms = ledger_clock(KEYS[7])
 local is_adaptive, deadline_ms = ARGV[1] == '1', tonumber(ARGV[2])
 local members = redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES')
 local served = {}
 for i = 1, #members, 2 do served[members[i]] = tonumber(members[i + 1]) end
-local wanted = {}
-for i = 3, #ARGV, 2 do wanted[ARGV[i]] = true end
+local is_passed = {}
+for i = 3, #ARGV, 2 do is_passed[ARGV[i]] = true end
 for id in pairs(served) do
-  if not wanted[id] then return 'queue_changed' end
+  if not is_passed[id] then return 'queue_changed' end
 end
 
 local function list(values) return #values > 0 and values or cjson.empty_array end
@@ -24,7 +33,7 @@ local function list(values) return #values > 0 and values or cjson.empty_array e
 local campaigns = {}
 for i = 3, #ARGV, 2 do
   local id, at = ARGV[i], 12 + (i - 3) / 2 * 7
-  local one = {
+  local state = {
     id = id,
     status = redis.call('HGET', KEYS[at], 'status') or '',
     ready = count_placeable(KEYS[at + 1], KEYS[at + 6], KEYS[1], server_ms),
@@ -38,10 +47,10 @@ for i = 3, #ARGV, 2 do
     local ringing, sent = {}, redis.call('ZRANGE', KEYS[at + 3], 0, -1, 'WITHSCORES')
     for k = 2, #sent, 2 do ringing[#ringing + 1] = tonumber(sent[k]) - deadline_ms end
     for _ = 1, redis.call('ZCARD', KEYS[at + 2]) do ringing[#ringing + 1] = ledger_ms end -- reserved: about to ring
-    one.ringing = list(ringing)
-    one.people, one.abandoned = abandon_window(KEYS[at + 5], ledger_ms, tonumber(ARGV[i + 1]))
+    state.ringing = list(ringing)
+    state.people, state.abandoned = abandon_window(KEYS[at + 5], ledger_ms, tonumber(ARGV[i + 1]))
   end
-  campaigns[#campaigns + 1] = one
+  campaigns[#campaigns + 1] = state
 end
 local answer = {
   ledger_ms = ledger_ms,
@@ -54,11 +63,11 @@ if is_adaptive then
   local since = { t = {}, w = {} }
   local activity = redis.call('HGETALL', KEYS[8])
   for i = 2, #activity, 2 do
-    local spells = since[string.sub(activity[i], 1, 1)]
-    spells[#spells + 1] = tonumber(string.sub(activity[i], 3))
+    local starts = since[string.sub(activity[i], 1, 1)]
+    starts[#starts + 1] = tonumber(string.sub(activity[i], 3))
   end
   answer.talking, answer.wrapping = list(since.t), list(since.w)
-  answer.waiting = redis.call('ZCOUNT', KEYS[9], ledger_ms - 30000, '+inf') -- nobody waits longer than that for an agent
+  answer.waiting = redis.call('ZCOUNT', KEYS[9], ledger_ms - 30000, '+inf') -- nobody waits longer for an agent
   local learnt = redis.call('HMGET', KEYS[11], 'learning', 'version', 'read')
   answer.learning, answer.version, answer.read = learnt[1] or nil, tonumber(learnt[2] or 0), learnt[3] or '0-0'
   local observations = {}

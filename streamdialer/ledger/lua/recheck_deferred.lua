@@ -1,42 +1,43 @@
--- Looks again at contacts that were put off by calling hours or a cap, after the campaign's have changed: whoever may be called now
--- is ready at once, the others wait for as long as they have to now. So many of those that wait are looked at per call,
--- and all of them twice: they move while others are promoted.
--- KEYS 1–20 of the campaign, 21 recent calls
--- ARGV campaign, batch, hours of each zone set ('' = any)
--- Returns {how many are ready, is there more to look at (1)}
+-- After a change of calling hours or caps, checks contacts again that these have deferred: one that may be
+-- called now is ready at once, another is deferred for as long as the new rules say. One call checks a batch.
+-- `deferred` is read twice, because contacts move while others become ready. The totals' field `recheck` is
+-- 'position reading', missing when the check is complete.
+-- KEYS 1–20 of the campaign, 21 call history
+-- ARGV campaign, batch, hours (lib/hours.lua; '' = contacts may be called at any time)
+-- Returns {contacts that are ready now, 1 when there are more to check}
 -- uses: clock campaign outbox phone_rotation retry attempts suppression hours call_history eligibility
-local recent, batch, hours = KEYS[21], tonumber(ARGV[2]), read_hours(ARGV[3])
-local from, reading = string.match(redis.call('HGET', totals, 'again') or '', '^(%d+) (%d+)$')
+local call_history, batch, hours = KEYS[21], tonumber(ARGV[2]), read_hours(ARGV[3])
+local from, reading = string.match(redis.call('HGET', totals, 'recheck') or '', '^(%d+) (%d+)$')
 if not from then return { 0, 0 } end
 from = tonumber(from)
-local caps, brought = kept_caps(), 0
-local looked = redis.call('ZRANGE', deferred, from, from + batch - 1, 'WITHSCORES')
-for i = 1, #looked, 2 do
-  local contact, record = looked[i], load_record(looked[i])
-  if is_put_off(record) then
+local caps, made_ready = saved_caps(), 0
+local examined = redis.call('ZRANGE', deferred, from, from + batch - 1, 'WITHSCORES')
+for i = 1, #examined, 2 do
+  local contact, record = examined[i], load_record(examined[i])
+  if is_deferred_by_rule(record) then
     local opening = opening_of(hours, contact, record)
-    -- Hours that are not known here the claim asks for.
-    local refused = opening and (closed_by(opening) or over_cap(recent, caps, contact, record))
-    if refused then
-      pass_over(contact, record, refused)
+    -- Without an opening the contact becomes ready: the claim asks for the hours.
+    local refusal = opening and (hours_refusal(opening) or cap_refusal(call_history, caps, contact, record))
+    if refusal then
+      apply_refusal(contact, record, refusal)
     else
-      to_ready(contact, record)
+      make_ready(contact, record)
       save_record(contact, record)
-      brought = brought + 1
+      made_ready = made_ready + 1
     end
   end
 end
-if #looked == 2 * batch then
-  local stay, last = 0, tonumber(looked[#looked])
-  for i = 1, #looked, 2 do
-    local due_ms = redis.call('ZSCORE', deferred, looked[i])
-    if due_ms and tonumber(due_ms) <= last then stay = stay + 1 end
+if #examined == 2 * batch then
+  local stayed, last = 0, tonumber(examined[#examined])
+  for i = 1, #examined, 2 do
+    local due_ms = redis.call('ZSCORE', deferred, examined[i])
+    if due_ms and tonumber(due_ms) <= last then stayed = stayed + 1 end
   end
-  redis.call('HSET', totals, 'again', from + stay .. ' ' .. reading)
+  redis.call('HSET', totals, 'recheck', from + stayed .. ' ' .. reading)
 elseif reading == '1' then
-  redis.call('HSET', totals, 'again', '0 2')
+  redis.call('HSET', totals, 'recheck', '0 2')
 else
-  redis.call('HDEL', totals, 'again')
+  redis.call('HDEL', totals, 'recheck')
 end
-publish()
-return { brought, redis.call('HEXISTS', totals, 'again') }
+write_public_hash()
+return { made_ready, redis.call('HEXISTS', totals, 'recheck') }

@@ -1,21 +1,23 @@
--- Takes contacts out of the line that the backend no longer shows as pending: it knows better, and is told nothing. Not those
--- seen or told of since they were asked for, nor those the backend has not heard the newest of.
+-- Makes ready contacts final that the backend no longer lists as pending. The backend knows why, so it gets
+-- no update. Contacts stay that the backend has listed or got a state for since it was asked, and those with
+-- a state it does not know yet.
 -- KEYS 1–20 of the campaign
--- ARGV campaign, when the first of them was asked for (ledger ms), tombstone ms, then the contacts
--- Returns how many of them are out of the line
+-- ARGV campaign, when the backend was asked for the first of them (ledger ms), how long a final contact is
+--   kept ms, then the contacts
+-- Returns how many of the contacts are final for this reason
 -- uses: clock campaign
-local asked, tombstone_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
-local dropped = 0
+local asked_ms, final_ttl_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
+local removed = 0
 for i = 4, #ARGV do
   local contact = ARGV[i]
   local record = load_record(contact)
-  local is_judged = record and record.p == 'ready' and (record.sn or 0) < asked
-  if is_judged and redis.call('HEXISTS', outbox, contact) == 0 then
-    move(contact, record, 'final', ledger_ms + tombstone_ms)
+  local is_missing = record and record.p == 'ready' and (record.sn or 0) < asked_ms
+  if is_missing and redis.call('HEXISTS', outbox, contact) == 0 then
+    set_state(contact, record, 'final', ledger_ms + final_ttl_ms)
     record.x = 1
     save_record(contact, record)
   end
-  if record and record.x then dropped = dropped + 1 end
+  if record and record.x then removed = removed + 1 end
 end
-publish()
-return dropped
+write_public_hash()
+return removed

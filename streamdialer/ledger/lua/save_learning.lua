@@ -1,7 +1,7 @@
--- Keeps what pacing has learnt, unless somebody else has meanwhile.
--- KEYS 1 what the queue's pacing has learnt
--- ARGV version it was read at, learning (JSON), id of the newest thing seen that it contains
--- Returns "ok" · "stale" somebody else has kept a newer one
+-- Stores what a queue's pacing has learnt, unless another replica has stored something newer.
+-- KEYS 1 queue's learning
+-- ARGV version that was read, learning (JSON), id of the newest observation it contains
+-- Returns "ok" · "stale" another replica has stored a newer version
 if tonumber(redis.call('HGET', KEYS[1], 'version') or 0) ~= tonumber(ARGV[1]) then
   if redis.call('HGET', KEYS[1], 'learning') == ARGV[2] then return 'ok' end -- the same call again
   return 'stale'

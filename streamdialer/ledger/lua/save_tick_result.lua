@@ -1,7 +1,8 @@
--- Keeps the result of a tick, and a dial tick's as a decision record of its campaign.
+-- Stores the result of a tick, and for a dial tick also a decision record of its campaign.
 -- KEYS 1 result of the tick, 2 decisions of the campaign, 3 public hash of the campaign
--- ARGV campaign, tick id, result JSON, keep ms, is a decision ('1'), decisions kept, and for how long after the last (ms)
--- Returns "ok" · "kept" there was one already
+-- ARGV campaign, tick id, result JSON, how long the result is kept ms, is it a decision ('1'), most decisions
+--   kept, how long they are kept after the last ms
+-- Returns "ok" · "stored" the tick already has a result
 if not redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4], 'NX') then return 'stored' end
 if ARGV[5] == '1' and redis.call('EXISTS', KEYS[3]) == 1 then
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[6], '*', 'tick', ARGV[2], 'record', ARGV[3])

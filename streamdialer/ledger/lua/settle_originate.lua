@@ -1,13 +1,14 @@
--- Draws the consequences of the reply to an originate request, once per attempt.
--- KEYS 1–20 of the campaign, 21 api, 22 recent calls, 23 their newest
+-- Applies the reply to an originate request to its attempt, once per attempt, and to the breaker of the
+-- Dialer API.
+-- KEYS 1–20 of the campaign, 21 api, 22 call history, 23 its newest calls
 -- ARGV campaign, contact, reservation token, verdict (placed | not_placed | never | unknown), call id, hold
---   ('' | campaign | api | credentials), retry after ms, unclear replies in a row that open the breaker,
---   longest rest ms, longest conversation ms
--- Returns "ok" · "stale" the attempt is another's or forgotten · "settled" a reply was already noted
+--   ('' | campaign | api | credentials: who must wait), retry after ms, unclear replies in a row that open
+--   the breaker, longest pause ms, longest possible conversation ms
+-- Returns "ok" · "stale" the attempt is not known (any more) · "settled" a reply was applied before
 -- uses: clock campaign outbox phone_rotation retry attempts suppression call_history
-local api = KEYS[21]
+local api, call_history, newest_calls = unpack(KEYS, 21, 23)
 local contact, token, verdict, call_id, hold = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local retry_after_ms, threshold, max_rest_ms, max_call_ms =
+local retry_after_ms, threshold, max_pause_ms, max_call_ms =
   tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 
 local record = load_record(contact)
@@ -19,47 +20,48 @@ if not position then return 'stale' end
 local attempt = record.h[position]
 if attempt.v then return 'settled' end
 
-if attempt.s == 'reserved' then -- a request that was answered was sent: its begin mark was lost
+if attempt.s == 'reserved' then -- a request with a reply was sent: the mark that it was sent has been lost
   local lost_ms = tonumber(redis.call('HGET', server, 'lost') or ledger_ms)
   remember_attempt(contact, record, attempt.rm < lost_ms and lost_ms or ledger_ms, attempt.dd)
-  tell_backend(contact, 'dialing', told_attempts(record), attempt.sm)
+  enqueue_update(contact, 'dialing', reported_attempts(record), attempt.sm)
 end
 attempt.v = verdict
 if call_id ~= '' then attempt.rc = call_id end
-local before = adds(attempt)
+local totals_before = totals_of(attempt)
 if verdict == 'not_placed' then
   attempt.f.z = 1
 elseif verdict == 'never' then
   attempt.f.i = 1
 end
-draw_consequences(contact, record, position, before, max_call_ms)
-count_call(KEYS[22], KEYS[23], contact, record, attempt)
+apply_facts(contact, record, position, totals_before, max_call_ms)
+count_call(call_history, newest_calls, contact, record, attempt)
 save_record(contact, record)
 
--- The breaker, shared by all replicas: a rest grows with every failure in a row and ends with one good reply.
--- An unclear reply to a call that events speak of is no failure: the API has placed it.
+-- The breaker, shared by all replicas: its pause grows with every failure in a row and ends with one good
+-- reply. An unclear reply to a call that has events is no failure: the Dialer API has placed the call.
 local f = attempt.f
 local is_well = verdict == 'placed' or verdict == 'never' or f.r or f.a or f.c or f.x
 if is_well then
   redis.call('HDEL', api, 'fails', 'until', 'reason', 'probed')
 elseif hold == 'campaign' then
-  redis.call('HSET', api, 'c:' .. campaign, digits(ledger_ms + retry_after_ms))
+  redis.call('HSET', api, 'c:' .. campaign, format_number(ledger_ms + retry_after_ms))
 else
   local fails = redis.call('HINCRBY', api, 'fails', 1)
-  local resting = tonumber(redis.call('HGET', api, 'until') or 0) > ledger_ms
-  if resting then redis.call('HINCRBY', api, 'fails', -1) end -- one outage is one failure, however many were open
-  local rest_ms
+  local is_paused = tonumber(redis.call('HGET', api, 'until') or 0) > ledger_ms
+  -- One outage is one failure, however many requests were open.
+  if is_paused then redis.call('HINCRBY', api, 'fails', -1) end
+  local pause_ms
   if hold ~= '' then
-    rest_ms = math.max(retry_after_ms, math.min(max_rest_ms, 500 * 2 ^ math.min(fails, 20)))
-    if hold == 'credentials' then rest_ms = max_rest_ms end
+    pause_ms = math.max(retry_after_ms, math.min(max_pause_ms, 500 * 2 ^ math.min(fails, 20)))
+    if hold == 'credentials' then pause_ms = max_pause_ms end
   elseif fails >= threshold then
-    rest_ms = math.min(max_rest_ms, 500 * 2 ^ math.min(fails - threshold + 1, 20))
+    pause_ms = math.min(max_pause_ms, 500 * 2 ^ math.min(fails - threshold + 1, 20))
   end
-  if rest_ms and not resting then
+  if pause_ms and not is_paused then
     local reason = hold == 'credentials' and 'dialer_api_credentials' or 'dialer_api_down'
-    redis.call('HSET', api, 'until', digits(ledger_ms + rest_ms), 'reason', reason)
+    redis.call('HSET', api, 'until', format_number(ledger_ms + pause_ms), 'reason', reason)
     redis.call('HDEL', api, 'probed')
   end
 end
-publish()
+write_public_hash()
 return 'ok'

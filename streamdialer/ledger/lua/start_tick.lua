@@ -1,9 +1,10 @@
--- Starts a dial tick: the next wake-up of its campaign may add another, and the tick learns what it must refresh first.
--- KEYS 1 waiting ticks, 2 public hash, 3 directory, 4 ready, 5 queue's state, 6 server, 7 callbacks that stand aside, 8 queue's
---   free agents
+-- Starts a dial tick: from now on another dial tick of its campaign may be added. Says what the tick must refresh
+-- first.
+-- KEYS 1 waiting ticks, 2 public hash, 3 directory, 4 ready, 5 queue's state, 6 server, 7 campaign's agent
+--   callbacks, 8 queue's free agents
 -- ARGV campaign, tick id
--- Returns JSON {server_ms, ledger_ms, status?, queue = '' when the campaign is not known, ready = that may be placed,
---   agents_polled_ms = when the queue's agent list was asked for, 0 = it must be read}
+-- Returns JSON {server_ms, ledger_ms, status?, queue ('' = the campaign is not known), ready = contacts that may
+--   be placed, agents_polled_ms = when the queue's agent list was requested, ledger ms (0 = it must be read)}
 -- uses: clock agent_callback_order
 local campaign = ARGV[1]
 if redis.call('HGET', KEYS[1], campaign) == ARGV[2] then redis.call('HDEL', KEYS[1], campaign) end

@@ -1,25 +1,26 @@
--- How much is in the streams, and which campaigns there are; for metrics. Writes nothing.
+-- Reads how much is in the streams and which campaigns there are, for metrics. Changes nothing.
 -- KEYS 1 api, 2 server, 3 directory, 4 dead letters, then the stages' streams
 -- ARGV the consumer group
--- Returns JSON {streams: [[length, given to consumers, ms since the oldest of those was added]], dead, held = why all calls
---   wait for the Dialer API?, directory: [campaign, queue, …]?}
+-- Returns JSON {streams = [[length, entries with consumers, ms since the oldest of those was added], …], dead
+--   = dead letters, held = why all calls wait for the Dialer API?, directory = [campaign, queue, …]?}
 local time = redis.call('TIME')
 local server_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-local ledger_ms = server_ms + tonumber(redis.call('HGET', KEYS[2], 'clock_offset') or 0) -- the ledger's clock, to a tenth of a second
+-- the ledger's clock, to a tenth of a second
+local ledger_ms = server_ms + tonumber(redis.call('HGET', KEYS[2], 'clock_offset') or 0)
 local streams = {}
 for i = 5, #KEYS do
-  local held, oldest = 0, 0
+  local pending_count, oldest_ms = 0, 0
   local pending = redis.pcall('XPENDING', KEYS[i], ARGV[1]) -- an error where there is no group yet
   if not pending.err and pending[1] > 0 then
-    held, oldest = pending[1], math.max(0, server_ms - tonumber(string.match(pending[2], '^%d+')))
+    pending_count, oldest_ms = pending[1], math.max(0, server_ms - tonumber(string.match(pending[2], '^%d+')))
   end
-  streams[#streams + 1] = { redis.call('XLEN', KEYS[i]), held, oldest }
+  streams[#streams + 1] = { redis.call('XLEN', KEYS[i]), pending_count, oldest_ms }
 end
-local holds = redis.call('HMGET', KEYS[1], 'until', 'reason')
+local pause = redis.call('HMGET', KEYS[1], 'until', 'reason')
 local directory = redis.call('HGETALL', KEYS[3])
 return cjson.encode({
   streams = streams,
   dead = redis.call('XLEN', KEYS[4]),
-  held = tonumber(holds[1] or 0) > ledger_ms and holds[2] or nil,
+  held = tonumber(pause[1] or 0) > ledger_ms and pause[2] or nil,
   directory = #directory > 0 and directory or nil,
 })

@@ -1,46 +1,65 @@
--- Does what has become due in one campaign: leases, offers, deadlines, retries, tombstones, calls no cap counts any more. At most `batch` of each.
--- KEYS 1–20 of the campaign, 21 contacts by number, 22 previews, 23 recent calls, 24 their newest
--- ARGV campaign, batch, events required ('1'), longest conversation ms, deadline after sending ms
--- Returns JSON {released, unwanted, expired, closed, doubted, promoted, forgotten, stalled, wake, attempts = ids of those
---   that expired, were closed or are held in doubt?}
+-- Does everything that has become due in one campaign, at most `batch` contacts of each kind: reservations
+-- and preview offers end, deadlines end calls, deferred contacts become ready, final contacts and old call
+-- history are removed.
+-- KEYS 1–20 of the campaign, 21 contacts by number, 22 previews, 23 call history, 24 its newest calls
+-- ARGV campaign, batch, events required ('1'), longest possible conversation ms, deadline after sending ms
+-- Returns JSON:
+--   released        reservations whose lease ended
+--   offers_expired  preview offers that got no answer
+--   no_event        attempts ended by their deadline, without an event
+--   too_long        attempts ended because their conversation lasted too long
+--   orphaned        calls that were up when data was lost, without news in their ringing time: now orphaned
+--   promoted        deferred contacts that are ready now
+--   forgotten       final contacts removed
+--   stalled         calls past their deadline that cannot be ended, because no call events arrive
+--   wake            the queue may place calls (true | false)
+--   attempts        ids of the attempts that were ended or orphaned?
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression number_index preview call_history
+local contacts_by_number, previews, call_history, newest_calls = unpack(KEYS, 21, 24)
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local answer = {
-  released = 0, unwanted = 0, expired = 0, closed = 0, doubted = 0, promoted = 0, forgotten = 0, stalled = 0, wake = false,
+  released = 0, offers_expired = 0, no_event = 0, too_long = 0, orphaned = 0, promoted = 0, forgotten = 0, stalled = 0,
 }
-local is_quiet = memory_trouble(server, ledger_ms, deadline_ms) ~= nil
+local has_trouble = server_trouble(server, ledger_ms, deadline_ms) ~= nil
 local lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
-local function is_due(set) return redis.call('ZRANGEBYSCORE', set, '-inf', ledger_ms, 'WITHSCORES', 'LIMIT', 0, batch) end
 
-local list = is_due(reserved)
-for i = 1, #list, 2 do
-  unreserve(list[i], load_record(list[i]))
-  answer.released = answer.released + 1
+-- Calls `handle(contact, record, due_ms)` for the contacts of a state that are due, the longest overdue
+-- first.
+local function for_each_due(set, handle)
+  local due = redis.call('ZRANGEBYSCORE', set, '-inf', ledger_ms, 'WITHSCORES', 'LIMIT', 0, batch)
+  for i = 1, #due, 2 do handle(due[i], load_record(due[i]), tonumber(due[i + 1])) end
 end
+local function tally(name) answer[name] = answer[name] + 1 end
 
-list = is_due(previewing)
-for i = 1, #list, 2 do
-  local contact, record = list[i], load_record(list[i])
+for_each_due(reserved, function(contact, record)
+  unreserve(contact, record)
+  tally('released')
+end)
+
+for_each_due(previewing, function(contact, record)
   end_offer(contact, record, 'no_answer')
   record.of = nil
-  to_ready(contact, record)
+  make_ready(contact, record)
   save_record(contact, record)
-  answer.unwanted = answer.unwanted + 1
-end
-tell_ended_offers(KEYS[22])
+  tally('offers_expired')
+end)
+notify_ended_offers(previews)
 
--- The oldest event that is unread and may speak of a call, nil without any. Requests for callbacks do not, and may wait there for
--- the backend, however long it is away; among more than are looked at, the newest looked at stands for the rest.
-local UNREAD_LOOKED_AT, oldest_unread = 500, nil
+-- Returns the id of the oldest unread event that may be about a call, or nil. Callback requests are not about
+-- calls, and may wait in the stream as long as the backend is away. If only those are among the events
+-- examined, the newest of these counts.
+local MAX_UNREAD, oldest_unread = 500, nil
 local function oldest_unread_event()
   if oldest_unread == nil then
     oldest_unread = false
-    local unread = redis.call('XRANGE', events, '-', '+', 'COUNT', UNREAD_LOOKED_AT)
+    local unread = redis.call('XRANGE', events, '-', '+', 'COUNT', MAX_UNREAD)
     for position, entry in ipairs(unread) do
       local fields, is_callback = entry[2], false
-      for i = 1, #fields, 2 do is_callback = is_callback or fields[i] == 'type' and fields[i + 1] == 'callback_requested' end
-      if not is_callback or position == UNREAD_LOOKED_AT then
+      for i = 1, #fields, 2 do
+        is_callback = is_callback or fields[i] == 'type' and fields[i + 1] == 'callback_requested'
+      end
+      if not is_callback or position == MAX_UNREAD then
         oldest_unread = entry[1]
         break
       end
@@ -49,77 +68,70 @@ local function oldest_unread_event()
   return oldest_unread
 end
 
--- Its deadline may end the attempt: others speak, and no event that had been written by then is still unread.
-local function silence_means_something(contact, record, attempt)
+-- Whether an attempt may be ended by its deadline: events of other calls arrive, and no event that was
+-- written before the deadline passed is still unread.
+local function silence_is_conclusive(contact, record, attempt)
   if not events_required then return true end
-  if not others_speak(attempt) then return false end
+  if not other_calls_reported(attempt) then return false end
   if not attempt.dp then
-    attempt.dp = newest_event()
+    attempt.dp = newest_event_id()
     save_record(contact, record)
   end
   local oldest = oldest_unread_event()
   return not oldest or is_after(oldest, attempt.dp)
 end
 
-local function end_by_deadline(set, fact, tally)
-  local overdue = is_due(set)
-  for i = 1, #overdue, 2 do
-    local contact, record = overdue[i], load_record(overdue[i])
-    local attempt = record.h[#record.h]
-    local learnt, counted = fact, tally
-    if set == dialing and attempt.sm < lost_ms then learnt, counted = 'u', 'doubted' end -- its news may be lost
-    if learnt == 'u' or silence_means_something(contact, record, attempt) then
-      local before = adds(attempt)
-      attempt.f[learnt] = 1
-      draw_consequences(contact, record, #record.h, before, max_call_ms)
-      count_call(KEYS[23], KEYS[24], contact, record, attempt)
-      save_record(contact, record)
-      answer[counted] = answer[counted] + 1
-      answer.attempts = answer.attempts or {}
-      answer.attempts[#answer.attempts + 1] = attempt.id
-    else
-      answer.stalled = answer.stalled + 1
+local function end_by_deadline(set, deadline_fact, counter)
+  for_each_due(set, function(contact, record)
+    local attempt, fact, name = record.h[#record.h], deadline_fact, counter
+    if set == dialing and attempt.sm < lost_ms then fact, name = 'u', 'orphaned' end -- its events may be lost
+    if fact ~= 'u' and not silence_is_conclusive(contact, record, attempt) then return tally('stalled') end
+    local totals_before = totals_of(attempt)
+    attempt.f[fact] = 1
+    apply_facts(contact, record, #record.h, totals_before, max_call_ms)
+    count_call(call_history, newest_calls, contact, record, attempt)
+    save_record(contact, record)
+    tally(name)
+    answer.attempts = answer.attempts or {}
+    answer.attempts[#answer.attempts + 1] = attempt.id
+  end)
+end
+if not has_trouble then -- after a data loss, events that were lost may come once more: nothing is concluded meanwhile
+  end_by_deadline(dialing, 'dl', 'no_event')
+  end_by_deadline(connected, 'mx', 'too_long')
+  end_by_deadline(orphaned, 'dl', 'no_event')
+end
+
+-- Until the campaign is rebuilt, the backend may know a reason not to call the deferred contacts again.
+local epoch = redis.call('HGET', server, 'rebuild_epoch') or ''
+local is_rebuilt = not has_trouble and (epoch == '' or redis.call('HGET', totals, 'rebuilt') == epoch)
+if is_rebuilt then
+  for_each_due(deferred, function(contact, record, due_ms)
+    local keeps_order = is_deferred_by_rule(record) -- and the backend still shows it as pending
+    if not keeps_order then
+      record.o, record.sn = format_number(ready_order(record.pr, due_ms, 0)), ledger_ms
     end
-  end
-end
-if not is_quiet then -- events that were lost are told again now, or not at all: nothing is concluded meanwhile
-  end_by_deadline(dialing, 'dl', 'expired')
-  end_by_deadline(connected, 'mx', 'closed')
-  end_by_deadline(orphaned, 'dl', 'expired')
-end
-
--- Until the campaign is rebuilt, the backend may know better than to call them again.
-local mark = redis.call('HGET', server, 'rebuild_epoch') or ''
-local is_rebuilt = not is_quiet and (mark == '' or redis.call('HGET', totals, 'rebuilt') == mark)
-list = is_rebuilt and is_due(deferred) or {}
-for i = 1, #list, 2 do
-  local contact, record = list[i], load_record(list[i])
-  local has_kept_its_place = is_put_off(record)
-  if not has_kept_its_place then
-    record.o, record.sn = digits(order_of(record.pr, tonumber(list[i + 1]), 0)), ledger_ms
-  end
-  to_ready(contact, record)
-  save_record(contact, record)
-  if not has_kept_its_place then tell_backend(contact, status_of(record), record.a, nil) end
-  answer.promoted = answer.promoted + 1
+    make_ready(contact, record)
+    save_record(contact, record)
+    if not keeps_order then enqueue_update(contact, backend_status(record), record.a, nil) end
+    tally('promoted')
+  end)
 end
 
-list = is_due(final)
-for i = 1, #list, 2 do
-  local contact, record = list[i], load_record(list[i])
+for_each_due(final, function(contact, record)
   if redis.call('HEXISTS', outbox, contact) == 1 then
-    redis.call('ZADD', final, 'inf', contact) -- brought back now, it would be called while the backend is told its end
+    redis.call('ZADD', final, 'inf', contact) -- else it could be loaded and called before the backend knows its end
   else
-    forget_numbers(KEYS[21], contact, record)
+    unindex_numbers(contacts_by_number, contact, record)
     redis.call('ZREM', final, contact)
-    forget(contact, record)
-    answer.forgotten = answer.forgotten + 1
+    forget_contact(contact, record)
+    tally('forgotten')
   end
-end
+end)
 
-forget_calls(KEYS[23], KEYS[24], batch)
+expire_calls(call_history, newest_calls, batch)
 
--- When to come back: the earliest deadline left; stalled ones are looked at again in a second.
+-- The next sweep is at the earliest deadline left, or in a second where something could not be done.
 local next_ms = math.huge
 for _, set in ipairs({ reserved, previewing, dialing, connected, orphaned, deferred, final }) do
   local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
@@ -129,8 +141,8 @@ if answer.stalled > 0 or not is_rebuilt then next_ms = math.max(next_ms, ledger_
 if next_ms == math.huge then
   redis.call('ZREM', sweep_schedule, campaign)
 else
-  redis.call('ZADD', sweep_schedule, digits(next_ms), campaign)
+  redis.call('ZADD', sweep_schedule, format_number(next_ms), campaign)
 end
-publish()
-answer.wake = answer.released + answer.expired + answer.closed + answer.doubted + answer.promoted > 0
+write_public_hash()
+answer.wake = answer.released + answer.no_event + answer.too_long + answer.orphaned + answer.promoted > 0
 return cjson.encode(answer)

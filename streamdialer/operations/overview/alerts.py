@@ -77,7 +77,7 @@ def _of_campaigns(campaigns: Sequence[CampaignOverview]) -> Iterable[Alert]:
     for campaign in campaigns:
         if campaign.status != "active":
             continue
-        id_, rate = campaign.campaign_id, campaign.abandoning
+        id_, rate = campaign.campaign_id, campaign.abandon_rate
         if campaign.reason in ALARMING:
             yield Alert(level="error", code=campaign.reason or "", text=campaign.why, campaign_id=id_)
         if rate is not None and rate.is_over_cap:

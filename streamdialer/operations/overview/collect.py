@@ -82,7 +82,7 @@ async def overview(scripts: Scripts, keys: Keys) -> Overview:
         streams=[_stream(stream, replicas) for stream in streams if stream.stream in STAGES],
         replicas=replicas,
         dead=dead,
-        alarms=alerts_of(
+        alerts=alerts_of(
             now_ms=ledger_ms,
             server=server,
             api_pause=tuple(api_pause),
@@ -169,9 +169,9 @@ def _campaign(
     pacing = detail.pacing
     mode = "" if pacing is None else "adaptive" if pacing.is_adaptive else pacing.mode
     status = dial_status(str(row.campaign_id), row.status or None, detail.newest, now_ms)
-    abandoning = None
+    abandon_rate = None
     if pacing is not None and counts is not None:
-        abandoning = AbandonRate(
+        abandon_rate = AbandonRate(
             people=counts.people,
             abandoned=counts.abandoned,
             cap=pacing.cap,
@@ -200,7 +200,7 @@ def _campaign(
         answered=answered,
         abandoned=row.totals["abandoned"],
         answer_rate=answered / calls if calls else None,
-        abandoning=abandoning,
+        abandon_rate=abandon_rate,
         ready=row.ready,
         deferred=row.deferred,
         previewing=row.previewing,
@@ -208,7 +208,7 @@ def _campaign(
         unconfirmed=detail.unconfirmed,
         pending=samples[-1].pending if samples else None,
         forecast_end=forecast_end(samples),
-        course=trends_of(samples),
+        trend=trends_of(samples),
     )
 
 

@@ -100,7 +100,7 @@ class CampaignOverview(msgspec.Struct, frozen=True, kw_only=True):
     abandoned: int
     answer_rate: float | None
     """answered / calls, machines included; None before the first call."""
-    abandoning: AbandonRate | None
+    abandon_rate: AbandonRate | None
     """None before the campaign's first tick, and beyond the first campaigns of very many (`RATES_HOURS`)."""
     ready: int
     """Contacts that may be called now; the backend's list may hold more that were not loaded yet."""
@@ -116,7 +116,7 @@ class CampaignOverview(msgspec.Struct, frozen=True, kw_only=True):
     """Contacts of the whole list still to be called, as the Dialer API counted them for the newest sample."""
     forecast_end: int | None
     """When the list will end if it falls as in the last half hour, ms; None when it does not fall."""
-    course: list[TrendPoint]
+    trend: list[TrendPoint]
     """The last thirty samples' intervals, oldest first: half an hour at `STREAMDIALER_SAMPLE_INTERVAL_S` = 60."""
 
     @property
@@ -184,5 +184,5 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """Processes whose last heartbeat is at most ten minutes old, by name; `tick` producers are among them."""
     dead: int
     """Dead letters."""
-    alarms: list[Alert]
+    alerts: list[Alert]
     """Errors first."""

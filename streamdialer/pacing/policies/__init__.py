@@ -1,9 +1,9 @@
 """Pacing policies, one class in one small file each.
 
-To add one: write `policies/name.py` with a class that has `every_s` and `place` (`pacing.policy.Policy`) and whose
-`__init__` takes only keyword arguments with plain defaults (numbers, words, yes or no), and put it into `POLICIES`
-below. That is all: `simulate --policy name:argument=value` finds it, and the comparison, the plots and the tests that
-hold for every policy take it in. A policy may have an attribute `theta`, the risk it accepts just now, for the plots.
+To add one, write `policies/name.py` with a class that has `interval_s` and `place` (`pacing.types.Policy`). Its
+`__init__` takes only keyword arguments with plain defaults (numbers, words, yes or no). Add the class to `POLICIES`
+below: `simulate --policy name:argument=value`, the comparison, the plots and the tests of all policies then use it.
+A policy may have an attribute `risk_limit`, the risk it accepts now; the plots show it.
 """
 
 from __future__ import annotations
@@ -29,34 +29,34 @@ POLICIES: Mapping[str, type[Policy]] = {
 
 
 def build_policy(text: str, policies: Mapping[str, type[Policy]] = POLICIES) -> Policy:
-    """A new policy from `name` or `name:argument=value,argument=value`; SettingsError says what would be right."""
+    """A new policy from `name` or `name:argument=value,argument=value`; raises SettingsError with the valid values."""
     name, _, rest = text.partition(":")
     if name not in policies:
         raise SettingsError(f"policy: got {name!r}, takes one of {', '.join(policies)}")
-    known = {
+    defaults = {
         parameter.name: parameter.default
         for parameter in inspect.signature(policies[name]).parameters.values()
     }
     arguments: dict[str, object] = {}
-    for part in filter(None, rest.split(",")):
-        argument, _, value = part.partition("=")
-        if argument not in known:
-            takes = ", ".join(known) or "none"
+    for pair in filter(None, rest.split(",")):
+        argument, _, value = pair.partition("=")
+        if argument not in defaults:
+            takes = ", ".join(defaults) or "none"
             raise SettingsError(f"policy {name}: no argument {argument!r}, takes {takes}")
-        arguments[argument] = _read(f"policy {name}: {argument}", value, known[argument])
+        arguments[argument] = _parse_value(f"policy {name}: {argument}", value, defaults[argument])
     return policies[name](**arguments)
 
 
-def _read(what: str, value: str, default: object) -> object:
-    """`value` as the kind of thing the default is."""
+def _parse_value(label: str, value: str, default: object) -> object:
+    """`value` as the type of the default."""
     if isinstance(default, bool):
         if value in ("yes", "no"):
             return value == "yes"
-        raise SettingsError(f"{what}: got {value!r}, takes yes or no")
+        raise SettingsError(f"{label}: got {value!r}, takes yes or no")
     if isinstance(default, int | float):
         try:
             return type(default)(value)
         except ValueError:
             kind = "a whole number" if isinstance(default, int) else "a number"
-            raise SettingsError(f"{what}: got {value!r}, takes {kind}") from None
+            raise SettingsError(f"{label}: got {value!r}, takes {kind}") from None
     return value

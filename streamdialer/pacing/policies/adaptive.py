@@ -1,4 +1,4 @@
-"""The adaptive rule, with a learning state that begins empty."""
+"""The adaptive rule, starting with nothing learnt."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ class Adaptive(AdaptivePolicy):
         super().__init__()
 
     @property
-    def theta(self) -> float | None:
-        """The risk it accepts, of the first campaign."""
+    def risk_limit(self) -> float | None:
+        """The risk limit of the first campaign."""
         return next((decision.risk_limit for decision in self.decisions.values()), None)

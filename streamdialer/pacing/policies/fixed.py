@@ -1,4 +1,4 @@
-"""The fixed modes: as many unanswered calls as the free agents, times a ratio, allow."""
+"""The fixed modes: as many unanswered calls as there are free agents, or that number times a ratio."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from streamdialer.pacing.types import Observation, QueueView
 
 
 class Fixed:
-    """Progressive `A − L`, predictive and power `int(A × ratio) − L`, on events (A free agents, L unanswered calls)."""
+    """Progressive `A − L`, predictive and power `int(A × ratio) − L`: A free agents, L unanswered calls."""
 
-    every_s: float | None = None
+    interval_s: float | None = None
 
     def __init__(self, mode: str = "progressive", ratio: float = 0.0) -> None:
-        """`ratio` 0 takes that of each campaign."""
+        """`ratio` 0: each campaign uses its own."""
         modes: dict[str, DialMode] = {
             "progressive": "progressive",
             "predictive": "predictive",
@@ -28,8 +28,8 @@ class Fixed:
         self._mode = modes[mode]
         self._ratio = ratio
 
-    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:  # noqa: ARG002
-        """The agents are shared among the campaigns by weight."""
+    def place(self, view: QueueView, observations: Sequence[Observation]) -> Mapping[str, int]:  # noqa: ARG002
+        """The campaigns share the agents by weight."""
         free = max(0, view.free - view.waiting)
         if len(view.campaigns) == 1:
             shares = {view.campaigns[0].id: free}
@@ -38,21 +38,23 @@ class Fixed:
                 free,
                 [
                     ClaimShare(
-                        campaign=each.id,
-                        weight=each.weight,
-                        demand_calls=len(each.ringing) + min(each.callable, view.lines),
-                        calls_per_agent=calls_per_agent(self._mode, self._ratio or each.ratio),
-                        is_open=each.callable > 0,
-                        unanswered=len(each.ringing),
+                        campaign=campaign.id,
+                        weight=campaign.weight,
+                        demand_calls=len(campaign.ringing) + min(campaign.callable, view.lines),
+                        calls_per_agent=calls_per_agent(self._mode, self._ratio or campaign.ratio),
+                        is_open=campaign.callable > 0,
+                        unanswered=len(campaign.ringing),
                     )
-                    for each in view.campaigns
+                    for campaign in view.campaigns
                 ],
             )
         lines = view.lines
         placed = {}
-        for each in view.campaigns:
-            calls = level(self._mode, shares[each.id], self._ratio or each.ratio) - len(each.ringing)
-            if (calls := min(calls, each.callable, lines)) > 0:
-                placed[each.id] = calls
+        for campaign in view.campaigns:
+            calls = level(self._mode, shares[campaign.id], self._ratio or campaign.ratio) - len(
+                campaign.ringing
+            )
+            if (calls := min(calls, campaign.callable, lines)) > 0:
+                placed[campaign.id] = calls
                 lines -= calls
         return placed

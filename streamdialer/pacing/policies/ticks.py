@@ -1,4 +1,4 @@
-"""The worker this one replaces: the contract's formula, but only every ten seconds."""
+"""The worker that streamdialer replaces: the contract's formula, but only every ten seconds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from streamdialer.pacing.policies.fixed import Fixed
 
 
 class Ticks(Fixed):
-    """`Fixed` asked on a tick. An agent who comes free waits half a tick for the next call to be placed at all."""
+    """`Fixed` on a timer. On average a free agent waits half an interval until the next call is even placed."""
 
-    def __init__(self, mode: str = "progressive", ratio: float = 0.0, every_s: float = 10.0) -> None:
+    def __init__(self, mode: str = "progressive", ratio: float = 0.0, interval_s: float = 10.0) -> None:
         super().__init__(mode, ratio)
-        self.every_s = every_s
+        self.interval_s = interval_s

@@ -1,10 +1,10 @@
-"""An adaptive dial level as users of VICIdial describe it in public; a description turned into code.
+"""An adaptive dial level, written from what users of VICIdial say about it in public.
 
-Public sources say: the dial level is the number of lines per active agent, talking ones included. An adaptive campaign
-corrects it every 15 seconds by how many agents wait, within 1 and a maximum (3 unless set). When the day's share of
-dropped calls passes the limit, ADAPT_HARD_LIMIT dials at level 1 until it is under the limit again, ADAPT_AVERAGE
-only backs off, so that the average ends up near it, and ADAPT_TAPERED lets the early part of the shift go over and
-closes in on the limit towards its end. They do not say by how much: the two factors below are ours.
+Public sources say: the dial level is the number of lines per active agent, talking agents included. An adaptive
+campaign corrects it every 15 seconds by how many agents wait, between 1 and a maximum (3 unless set). When the day's
+share of dropped calls is above the limit, ADAPT_HARD_LIMIT dials at level 1 until it is below the limit again.
+ADAPT_AVERAGE only backs off, so the average ends near the limit. ADAPT_TAPERED allows more early in the shift and
+approaches the limit towards its end. The sources do not say by how much: the two factors below are ours.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Final
 from streamdialer.errors import SettingsError
 from streamdialer.pacing.types import Observation, QueueView
 
-ADAPT_S: Final = 15.0
-BACK_OFF: Final = 0.9
-"""What the two gentler methods multiply the level by while above the limit."""
-LENIENCE: Final = 2.0
-"""How many limits ADAPT_TAPERED forgives when the shift begins."""
+ADAPT_INTERVAL_S: Final = 15.0
+BACK_OFF_FACTOR: Final = 0.9
+"""The two gentler methods multiply the level by this while above the limit."""
+EARLY_LIMIT_FACTOR: Final = 2.0
+"""ADAPT_TAPERED multiplies the limit by this when the shift begins."""
 METHODS: Final = ("hard_limit", "average", "tapered")
 
 
@@ -32,12 +32,12 @@ class Vicidial:
         max_level: float = 3.0,
         start_level: float = 1.0,
         shift_hours: float = 8.0,
-        every_s: float = 2.5,
+        interval_s: float = 2.5,
     ) -> None:
-        """`every_s`: seconds between two looks for lines to fill; `shift_hours` is for `tapered`."""
+        """`interval_s`: seconds between two decisions; `shift_hours` is for `tapered`."""
         if method not in METHODS:
             raise SettingsError(f"method: got {method!r}, takes one of {', '.join(METHODS)}")
-        self.every_s: float | None = every_s
+        self.interval_s: float | None = interval_s
         self.level = max(1.0, min(max_level, start_level))
         self._method = method
         self._max_level = max_level
@@ -45,23 +45,23 @@ class Vicidial:
         self._began_at: float | None = None
         self._adapted_at = 0.0
 
-    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:  # noqa: ARG002
-        """Calls are divided among the campaigns by weight, what one cannot place goes to the next."""
+    def place(self, view: QueueView, observations: Sequence[Observation]) -> Mapping[str, int]:  # noqa: ARG002
+        """The campaigns share the calls by weight; calls that one cannot place go to the next."""
         if self._began_at is None:
             self._began_at = self._adapted_at = view.now
-        if view.now - self._adapted_at >= ADAPT_S:
+        if view.now - self._adapted_at >= ADAPT_INTERVAL_S:
             self._adapted_at = view.now
             self._adapt(view)
         active = view.free + len(view.talking)
-        ringing = sum(len(each.ringing) for each in view.campaigns)
+        ringing = sum(len(campaign.ringing) for campaign in view.campaigns)
         calls = min(int(active * self.level) - ringing - view.waiting - len(view.talking), view.lines)
         placed = {}
-        weight = sum(each.weight for each in view.campaigns)
-        for each in view.campaigns:
-            share = max(0, min(round(calls * each.weight / weight), each.callable))
-            placed[each.id] = share
+        weight = sum(campaign.weight for campaign in view.campaigns)
+        for campaign in view.campaigns:
+            share = max(0, min(round(calls * campaign.weight / weight), campaign.callable))
+            placed[campaign.id] = share
             calls -= share
-            weight -= each.weight
+            weight -= campaign.weight
         return placed
 
     def _adapt(self, view: QueueView) -> None:
@@ -71,13 +71,13 @@ class Vicidial:
         elif self._method == "hard_limit":
             self.level = 1.0
         else:
-            self.level *= BACK_OFF
+            self.level *= BACK_OFF_FACTOR
         self.level = max(1.0, min(self._max_level, self.level))
 
     def _is_over(self, view: QueueView) -> bool:
-        humans = sum(each.humans for each in view.campaigns)
-        limit = min(each.cap for each in view.campaigns)
+        answered = sum(campaign.answered_by_person for campaign in view.campaigns)
+        limit = min(campaign.cap for campaign in view.campaigns)
         if self._method == "tapered":
             over = min(1.0, (view.now - (self._began_at or 0.0)) / self._shift_s)
-            limit *= LENIENCE + (1 - LENIENCE) * over
-        return humans > 0 and sum(each.abandoned for each in view.campaigns) / humans > limit
+            limit *= EARLY_LIMIT_FACTOR + (1 - EARLY_LIMIT_FACTOR) * over
+        return answered > 0 and sum(campaign.abandoned for campaign in view.campaigns) / answered > limit

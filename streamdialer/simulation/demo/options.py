@@ -6,18 +6,14 @@ Simulated time passes `speed` times faster. Delays of the machine do not shrink 
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
-import streamdialer
-from streamdialer.config.settings import NAMES
 from streamdialer.model import DialMode, Pacing
 from streamdialer.simulation import World, WorldConfig, build_world
+from streamdialer.simulation.child_environment import with_settings
 
 MAX_RETRIES: Final = 3
 RETRY_DELAY_S: Final = 150.0
@@ -114,13 +110,4 @@ def child_environment(
         "idle_consumer_ttl_s": 30,
         "shutdown_timeout_s": SHUTDOWN_TIMEOUT_S,
     }
-    ours = set(NAMES.values())
-    environment = {
-        name: value
-        for name, value in environ.items()
-        if name not in ours and not name.startswith("STREAMDIALER_")
-    }
-    root = Path(streamdialer.__file__).resolve().parents[1]
-    if Path(sys.path[0] or ".").resolve() == root:  # started from a checkout that is not installed
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), environ.get("PYTHONPATH")]))
-    return environment | {NAMES[field]: str(value) for field, value in settings.items()}
+    return with_settings(environ, settings)

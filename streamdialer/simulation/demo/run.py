@@ -58,15 +58,12 @@ async def run_demo(options: DemoOptions, show: Show) -> Summary:
 async def _run_in(directory: Path, options: DemoOptions, show: Show) -> Summary:
     with EmbeddedServer() as server:
         async with CallCentre(demo_world(options), server.url, speed=options.speed) as centre:
-            urls = {
-                "redis_url": server.url,
-                "backend_url": centre.backend_url,
-                "dialer_api_url": centre.dialer_api_url,
-            }
             client = connect(server.url)
             try:
                 await mark_server_trusted(client, centre.keys)
-                with ChildProcesses(directory, child_environment(options, urls, os.environ)) as children:
+                with ChildProcesses(
+                    directory, child_environment(options, centre.urls, os.environ)
+                ) as children:
                     return await Demo(options, centre, client, children, show).run()
             finally:
                 await client.aclose()

@@ -119,7 +119,7 @@ def summarise(
         duration_life_s=round(measured.duration_s * options.speed, 1),
         calls_placed=total.originates,
         retries=sum(calls - 1 for calls in world.auditor.per_contact.values()),
-        answered=total.answered,
+        answered=total.answered_by_person,
         connected=total.connected,
         abandoned=total.abandoned,
         abandon_rate=round(total.abandon_rate, 4),

@@ -1,4 +1,4 @@
-"""The backend of the call centre: campaigns, contacts and agents as Django serves them."""
+"""The backend of the call centre: campaigns, contacts and agents, as the Django application serves them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from streamdialer.simulation.world.config import CentreConfig
 from streamdialer.simulation.world.engine import World
 from streamdialer.simulation.world.entities import Contact, Id
 
-PAGE = 100
-"""Entries of a page when no limit is asked for."""
+PAGE_SIZE = 100
+"""Entries per page when the request has no limit."""
 NOT_FOUND = {"detail": "Not found."}
-ORDERED_BY = frozenset({"id", "priority", "created_at", "attempts", "status"})
+ORDERING_FIELDS = frozenset({"id", "priority", "created_at", "attempts", "status"})
 
 
 class ContactChange(msgspec.Struct):
@@ -37,17 +37,17 @@ class ContactChange(msgspec.Struct):
     custom_data: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
-class LogIn(msgspec.Struct):
+class Credentials(msgspec.Struct):
     username: str
     password: str
 
 
-class Refresh(msgspec.Struct):
+class RefreshRequest(msgspec.Struct):
     refresh: str
 
 
 class Backend(Service):
-    """Stores whatever it is told of a contact, as the original does."""
+    """Stores every change of a contact without checks, as the original does."""
 
     def __init__(self, world: World, config: CentreConfig, clock: Callable[[], float]) -> None:
         super().__init__(clock, config.backend_port)
@@ -72,19 +72,19 @@ class Backend(Service):
         ]
 
     def is_allowed(self, request: web.Request) -> bool:
-        closed = self._config.backend_token is not None or self._config.backend_username is not None
-        if not closed or request.path.startswith("/api/token/"):
+        is_open = self._config.backend_token is None and self._config.backend_username is None
+        if is_open or request.path.startswith("/api/token/"):
             return True
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        known = token in self._access or (bool(token) and token == self._config.backend_token)
-        return scheme == "Bearer" and known
+        is_known = token in self._access or (bool(token) and token == self._config.backend_token)
+        return scheme == "Bearer" and is_known
 
     def expire_access_tokens(self) -> None:
-        """All access tokens handed out at log-in are refused from now on; refresh tokens stay good."""
+        """All access tokens from log-ins are refused from now on; refresh tokens stay valid."""
         self._access.clear()
 
     def expire_refresh_tokens(self) -> None:
-        """The same for refresh tokens: only a new log-in helps."""
+        """All refresh tokens are refused from now on: the client has to log in again."""
         self._refresh.clear()
 
     async def _list_campaigns(self, request: web.Request) -> web.Response:
@@ -108,29 +108,31 @@ class Backend(Service):
         return json_reply([{"id": agent.id, "status": agent.state} for agent in queue.agents])
 
     async def _list_contacts(self, request: web.Request) -> web.Response:
-        asked = request.query
+        query = request.query
         contacts: Iterable[Contact] = self._world.contacts.values()
-        if "campaign_id" in asked:
-            contacts = self._world.contacts_of(wire_id(asked["campaign_id"]))
-        if "status" in asked:
-            statuses = frozenset(asked["status"].split(","))
+        if "campaign_id" in query:
+            contacts = self._world.contacts_of(wire_id(query["campaign_id"]))
+        if "status" in query:
+            statuses = frozenset(query["status"].split(","))
             contacts = [contact for contact in contacts if contact.status in statuses]
-        if "attempts__lt" in asked:
-            attempts = int(asked["attempts__lt"])
+        if "attempts__lt" in query:
+            attempts = int(query["attempts__lt"])
             contacts = [contact for contact in contacts if contact.attempts < attempts]
-        if "last_attempt__lt" in asked:
-            before = _instant(asked["last_attempt__lt"])
+        if "last_attempt__lt" in query:
+            before = _parse_time(query["last_attempt__lt"])
             contacts = [
                 contact
                 for contact in contacts
-                if contact.last_attempt and _instant(contact.last_attempt) < before
+                if contact.last_attempt and _parse_time(contact.last_attempt) < before
             ]
-        found = list(contacts)
-        for field in reversed(asked.get("ordering", "").split(",")):  # stable: the least important first
+        matching = list(contacts)
+        for field in reversed(
+            query.get("ordering", "").split(",")
+        ):  # the sort is stable: least important first
             name = field.removeprefix("-")
-            if name in ORDERED_BY:
-                found.sort(key=attrgetter(name), reverse=field != name)
-        return self._page(request, found)
+            if name in ORDERING_FIELDS:
+                matching.sort(key=attrgetter(name), reverse=field != name)
+        return self._page(request, matching)
 
     async def _show_contact(self, request: web.Request) -> web.Response:
         contact = self._contact(request)
@@ -142,16 +144,16 @@ class Backend(Service):
             return json_reply(NOT_FOUND, 404)
         change = msgspec.json.decode(await request.read(), type=ContactChange)
         if isinstance(change.last_attempt, str):
-            _instant(change.last_attempt)  # raises for what is no time
+            _parse_time(change.last_attempt)  # raises ValueError: status 400
         for field in ContactChange.__struct_fields__:
             if (value := getattr(change, field)) is not msgspec.UNSET:
                 setattr(contact, field, value)
         return json_reply(contact)
 
     async def _log_in(self, request: web.Request) -> web.Response:
-        told = msgspec.json.decode(await request.read(), type=LogIn)
-        known = (self._config.backend_username, self._config.backend_password)
-        if (told.username, told.password) != known:
+        credentials = msgspec.json.decode(await request.read(), type=Credentials)
+        expected = (self._config.backend_username, self._config.backend_password)
+        if (credentials.username, credentials.password) != expected:
             return json_reply({"detail": "No active account found with the given credentials"}, 401)
         access, refresh = secrets.token_urlsafe(), secrets.token_urlsafe()
         self._access.add(access)
@@ -159,8 +161,8 @@ class Backend(Service):
         return json_reply({"access": access, "refresh": refresh})
 
     async def _refresh_token(self, request: web.Request) -> web.Response:
-        told = msgspec.json.decode(await request.read(), type=Refresh)
-        if told.refresh not in self._refresh:
+        body = msgspec.json.decode(await request.read(), type=RefreshRequest)
+        if body.refresh not in self._refresh:
             return json_reply({"detail": "Token is invalid or expired", "code": "token_not_valid"}, 401)
         access = secrets.token_urlsafe()
         self._access.add(access)
@@ -171,13 +173,13 @@ class Backend(Service):
         return self._world.contacts.get(contact_id) if isinstance(contact_id, int) else None
 
     def _page(self, request: web.Request, entries: Sequence[object]) -> web.Response:
-        limit, offset = int(request.query.get("limit", PAGE)), int(request.query.get("offset", 0))
+        limit, offset = int(request.query.get("limit", PAGE_SIZE)), int(request.query.get("offset", 0))
         if limit < 1 or offset < 0:
             raise ValueError("limit is at least 1 and offset at least 0")
 
-        def link(at: int, there: bool) -> str | None:
-            asked = {**request.query, "limit": str(limit), "offset": str(at)}
-            return f"{self._config.internal_url}{request.path}?{urlencode(asked)}" if there else None
+        def link(offset: int, exists: bool) -> str | None:
+            query = {**request.query, "limit": str(limit), "offset": str(offset)}
+            return f"{self._config.internal_url}{request.path}?{urlencode(query)}" if exists else None
 
         return json_reply(
             {
@@ -189,7 +191,7 @@ class Backend(Service):
         )
 
 
-def _instant(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     """An ISO 8601 time, UTC when it names no zone; raises ValueError."""
-    instant = datetime.fromisoformat(text)
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The call centre open for business: the world at some multiple of the wall clock, behind HTTP and Redis."""
+"""The running call centre: the world at a multiple of the wall clock, behind HTTP and Redis."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from streamdialer.simulation.world.config import CentreConfig
 from streamdialer.simulation.world.engine import World
 from streamdialer.simulation.world.entities import Call, Id
 
-CONNECTIONS = 16
+MAX_CONNECTIONS = 16
 MIN_STEP_S = 0.002
-"""Wall-clock seconds between two looks at the world: what happens meanwhile goes out as one batch."""
+"""Shortest wall-clock time between two steps of the world: the events of one step go out as one batch."""
 
 
 class CallCentre:
@@ -41,15 +41,16 @@ class CallCentre:
         keys: Keys | None = None,
         distort: Distort | None = None,
     ) -> None:
-        """`speed` is seconds of life per wall-clock second; `distort` may spoil the events on their way to Redis."""
+        """`speed`: seconds of life per wall-clock second. `distort` may change the events on their way to Redis."""
         self.world = world
         self.speed = speed
+        self.redis_url = redis_url
         self.config = config or CentreConfig()
         self.keys = keys or Keys()
-        # Hundreds of originates may want to count at once: they take turns instead of failing.
+        # Hundreds of originates may count at once: they wait for a connection instead of failing.
         pool = BlockingConnectionPool.from_url(
             redis_url,
-            max_connections=CONNECTIONS,
+            max_connections=MAX_CONNECTIONS,
             timeout=5,
             decode_responses=True,
             retry=Retry(NoBackoff(), 0),
@@ -85,7 +86,7 @@ class CallCentre:
             return await self._open.__aexit__(kind, error, traceback)
         except BaseExceptionGroup as group:
             if group.exceptions == (error,):
-                return False  # the body's own error goes on as it was raised
+                return False  # the error of the `async with` body goes on as it was raised
             raise
 
     @property
@@ -103,6 +104,15 @@ class CallCentre:
     def dialer_api_url(self) -> str:
         return self.dialer_api.url
 
+    @property
+    def urls(self) -> dict[str, str]:
+        """The URLs that a dialer needs, by the names of its settings."""
+        return {
+            "redis_url": self.redis_url,
+            "backend_url": self.backend_url,
+            "dialer_api_url": self.dialer_api_url,
+        }
+
     def live_calls(self) -> list[Call]:
         """Calls placed and not ended."""
         return list(self.world.live.values())
@@ -114,46 +124,47 @@ class CallCentre:
         return msgspec.structs.replace(audit, events_waiting=self._events.waiting)
 
     async def start_campaign(self, campaign_id: Id) -> None:
-        """What the Dialer API does when a campaign is started; raises redis.RedisError."""
+        """Does what the Dialer API does when a campaign is started; raises redis.RedisError."""
         started_at = datetime.now(UTC).isoformat()
         await self._announce(campaign_id, "started", {"status": "active", "started_at": started_at})
 
     async def pause_campaign(self, campaign_id: Id) -> None:
-        """What the Dialer API does when a campaign is paused; raises redis.RedisError."""
+        """Does what the Dialer API does when a campaign is paused; raises redis.RedisError."""
         await self._announce(campaign_id, "paused", {"status": "paused"})
 
     async def drained(self) -> None:
-        """Return when everything that has happened so far is in Redis."""
+        """Returns when all events so far are in Redis."""
         self._deliver()
         await self._events.drained()
 
-    async def _announce(self, campaign_id: Id, what: str, fields: dict[str, str]) -> None:
+    async def _announce(self, campaign_id: Id, change: str, fields: dict[str, str]) -> None:
         self.world.campaigns[campaign_id].status = fields["status"]
         async with self._redis.pipeline(transaction=True) as pipeline:
             for field, value in fields.items():
                 pipeline.hset(self.keys.campaign(str(campaign_id)), field, value)
-            pipeline.publish(CHANNEL, f"campaign:{what}:{campaign_id}")
+            pipeline.publish(CHANNEL, f"campaign:{change}:{campaign_id}")
             await pipeline.execute()
 
     def _clock(self) -> float:
         return self.now
 
-    def _place(self, asked: OriginateRequest, key: str | None) -> Call:
+    def _place(self, request: OriginateRequest, key: str | None) -> Call:
+        timeout = request.timeout * self.speed
         call = self.world.originate(
-            self.now, asked.campaign_id, asked.contact_id, asked.phone_number, key, asked.timeout * self.speed
+            self.now, request.campaign_id, request.contact_id, request.phone_number, key, timeout
         )
         self._wake.set()
         return call
 
     def _deliver(self) -> None:
-        happenings = self.world.advance(self.now)
-        for happening in happenings:
-            if happening.type in ("call_answered", "call_failed") and happening.data.call_id:
-                self.dialer_api.stopped_ringing(happening.data.call_id)
+        events = self.world.advance(self.now)
+        for event in events:
+            if event.type in ("call_answered", "call_failed") and event.data.call_id:
+                self.dialer_api.stopped_ringing(event.data.call_id)
         if self._distort is None:
-            self._events.add(happenings)
-        elif happenings:
-            self._distort(happenings, self._events.add)
+            self._events.add(events)
+        elif events:
+            self._distort(events, self._events.add)
 
     async def _live(self) -> None:
         while True:

@@ -1,7 +1,7 @@
-"""The Dialer API of the call centre: places calls, and answers as the deployed or a newer one.
+"""The Dialer API of the call centre: places calls, and answers like the deployed API or a newer one.
 
-By default it names no call, holds its reply until the phone stops ringing, and increments two counters in
-Redis that others read; all three are what a dialer has to live with.
+By default the reply has no call id and comes only when the phone stops ringing. Each call also increments two public
+counters in Redis. A dialer has to work with all three.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class OriginateRequest(msgspec.Struct):
 
 
 class DialerApi(Service):
-    """Places each call it is asked for, once more when asked once more, unless it honours the key."""
+    """Places a call for every request; with `honours_key` a repeated key places no second call."""
 
     def __init__(
         self,
@@ -57,8 +57,8 @@ class DialerApi(Service):
         self._keys = keys
         self._place = place
         self._ringing: dict[str, anyio.Event] = {}
-        self._first: dict[str, Call] = {}
-        """The call each key placed, when keys are honoured."""
+        self._call_by_key: dict[str, Call] = {}
+        """Only with `honours_key`."""
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -69,32 +69,32 @@ class DialerApi(Service):
 
     def is_allowed(self, request: web.Request) -> bool:
         token = self._config.dialer_api_token
-        open_to_all = token is None or request.path == "/health"
-        return open_to_all or request.headers.get("Authorization") == f"Bearer {token}"
+        is_open = token is None or request.path == "/health"
+        return is_open or request.headers.get("Authorization") == f"Bearer {token}"
 
     def stopped_ringing(self, call_id: str) -> None:
-        """The call was answered or ended: its held reply may go."""
+        """The call was answered or has ended: its held reply is sent."""
         if ringing := self._ringing.pop(call_id, None):
             ringing.set()
 
     async def _originate(self, request: web.Request) -> web.Response:
         try:
-            asked = msgspec.json.decode(await request.read(), type=OriginateRequest)
+            body = msgspec.json.decode(await request.read(), type=OriginateRequest)
         except msgspec.DecodeError as error:
             return json_reply({"detail": [{"loc": ["body"], "msg": str(error), "type": "value_error"}]}, 422)
-        asked.campaign_id, asked.contact_id = _plain(asked.campaign_id), _plain(asked.contact_id)
-        if asked.campaign_id not in self._world.campaigns:
-            return json_reply({"detail": f"Campaign {asked.campaign_id} not found"}, 404)
+        body.campaign_id, body.contact_id = _plain_id(body.campaign_id), _plain_id(body.contact_id)
+        if body.campaign_id not in self._world.campaigns:
+            return json_reply({"detail": f"Campaign {body.campaign_id} not found"}, 404)
         key = request.headers.get("Idempotency-Key")
-        call = self._first.get(key) if key else None
+        call = self._call_by_key.get(key) if key else None
         if call is None:
-            call = self._place(asked, key)
+            call = self._place(body, key)
             self._ringing[call.id] = anyio.Event()
             if key and self._config.honours_key:
-                self._first[key] = call
+                self._call_by_key[key] = call
             try:
-                await self._count(asked.campaign_id)
-            except (RedisError, OSError) as error:  # the phone rings all the same: the answer proves nothing
+                await self._count(body.campaign_id)
+            except (RedisError, OSError) as error:  # the phone rings anyway: an error reply proves nothing
                 return json_reply({"detail": f"Failed to originate call: {error}"}, 500)
         if self._config.reply == "immediate":
             return json_reply({"status": "success", "message": "Call originated", "call_id": call.id})
@@ -114,7 +114,7 @@ class DialerApi(Service):
         campaign = self._world.campaigns.get(campaign_id)
         if campaign is None:
             return json_reply({"detail": f"Campaign {campaign_id} not found"}, 404)
-        tally = self._world.auditor.campaigns[campaign_id]
+        counts = self._world.auditor.campaigns[campaign_id]
         contacts = self._world.contacts_of(campaign_id)
         agents = self._world.queues[campaign.queue_name].agents
         hours = self._clock() / 3600
@@ -124,14 +124,14 @@ class DialerApi(Service):
                 "total_contacts": len(contacts),
                 "pending_calls": sum(contact.status == "pending" for contact in contacts),
                 "active_calls": sum(call.campaign_id == campaign_id for call in self._world.live.values()),
-                "completed_calls": tally.completed,
-                "answered_calls": tally.answered,
-                "no_answer": tally.no_answer,
-                "busy": tally.busy,
-                "failed": tally.failed,
-                "answer_rate": tally.answered / tally.originates if tally.originates else 0.0,
-                "average_duration": tally.talk_s / tally.completed if tally.completed else 0.0,
-                "calls_per_hour": tally.originates / hours if hours else 0.0,
+                "completed_calls": counts.completed,
+                "answered_calls": counts.answered_by_person,
+                "no_answer": counts.no_answer,
+                "busy": counts.busy,
+                "failed": counts.failed,
+                "answer_rate": counts.answered_by_person / counts.originates if counts.originates else 0.0,
+                "average_duration": counts.talk_s / counts.completed if counts.completed else 0.0,
+                "calls_per_hour": counts.originates / hours if hours else 0.0,
                 "agents_available": sum(agent.state == "available" for agent in agents),
                 "agents_busy": sum(agent.state == "busy" for agent in agents),
             }
@@ -141,6 +141,6 @@ class DialerApi(Service):
         return json_reply({"status": "healthy", "active_calls": len(self._world.live)})
 
 
-def _plain(raw: Id) -> Id:
-    """An id as the world has it: an integer wherever it is one."""
+def _plain_id(raw: Id) -> Id:
+    """The id as the world has it: an integer where the text is one."""
     return wire_id(raw) if isinstance(raw, str) else raw

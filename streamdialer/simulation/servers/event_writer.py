@@ -1,4 +1,4 @@
-"""Writes what happens in the world to the events stream, in order; nothing is lost while Redis is down."""
+"""Writes the events of the world to the events stream, in order; no event is lost while Redis is down."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MIN_PAUSE_S = 0.05
 MAX_PAUSE_S = 1.0
 Write = Callable[[Iterable[SimEvent]], None]
 Distort = Callable[[list[SimEvent], Write], None]
-"""Stands between the world and the stream: is given what happens, and calls the second argument with what is to be
-written, whenever and as often as it likes."""
+"""Stands between the world and the stream: gets the events, and calls the second argument with the events to write, at
+any time and any number of times."""
 
 
 class EventWriter:
-    """Holds happenings until Redis has taken them; a lost reply may write a batch twice, never not at all."""
+    """Keeps events until Redis has confirmed them. After a lost reply a batch may be written twice."""
 
     def __init__(self, redis: Redis, stream: str) -> None:
         self._redis = redis
@@ -36,23 +36,23 @@ class EventWriter:
 
     @property
     def waiting(self) -> int:
-        """Happenings Redis has not confirmed."""
+        """Events that Redis has not confirmed."""
         return len(self._waiting)
 
-    def add(self, happenings: Iterable[SimEvent]) -> None:
-        self._waiting.extend(happenings)
+    def add(self, events: Iterable[SimEvent]) -> None:
+        self._waiting.extend(events)
         if self._waiting:
             self._wake.set()
             if self._drained.is_set():
                 self._drained = anyio.Event()
 
     async def drained(self) -> None:
-        """Return when everything added so far has been written."""
+        """Returns when everything added so far has been written."""
         while self._waiting:
             await self._drained.wait()
 
     async def run(self) -> None:
-        """Write for ever."""
+        """Writes until cancelled."""
         pause_s = MIN_PAUSE_S
         is_down = False
         while True:
@@ -65,13 +65,13 @@ class EventWriter:
                 await self._write(batch)
             except (RedisError, OSError) as error:
                 if not is_down:
-                    logger.warning("Redis takes no events, keeping them: %s", error)
+                    logger.warning("Redis cannot be written to, events are kept until it can: %s", error)
                 is_down = True
                 await anyio.sleep(pause_s)
                 pause_s = min(2 * pause_s, MAX_PAUSE_S)
                 continue
             if is_down:
-                logger.info("Redis takes events again, %d were waiting", len(self._waiting))
+                logger.info("Redis can be written to again, %d events had been kept", len(self._waiting))
             is_down, pause_s = False, MIN_PAUSE_S
             for _ in batch:
                 self._waiting.popleft()
@@ -79,8 +79,6 @@ class EventWriter:
     async def _write(self, batch: list[SimEvent]) -> None:
         # One transaction: either the whole batch is in the stream or none of it.
         async with self._redis.pipeline(transaction=True) as pipeline:
-            for happening in batch:
-                pipeline.xadd(
-                    self._stream, {"type": happening.type, "data": msgspec.json.encode(happening.data)}
-                )
+            for event in batch:
+                pipeline.xadd(self._stream, {"type": event.type, "data": msgspec.json.encode(event.data)})
             await pipeline.execute()

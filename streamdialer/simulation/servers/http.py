@@ -1,5 +1,4 @@
-"""An HTTP service of the call centre: on loopback, behind one door that records, misbehaves on request, and
-checks the token."""
+"""The base of the call centre's HTTP services: on loopback; records every request, and misbehaves when a test wants."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ HOST = "127.0.0.1"
 
 
 class RecordedRequest(msgspec.Struct, frozen=True):
-    """One request as it came in."""
+    """One request as it arrived."""
 
     at: float
     """Seconds of life."""
@@ -45,29 +44,29 @@ def json_reply(content: object, status: int = 200, headers: Mapping[str, str] | 
 
 
 def drop_connection(request: web.Request) -> web.Response:
-    """For scripts: cut the connection, so that the client gets no reply at all."""
+    """For responders: cuts the connection, so the client gets no reply."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
 
 
 class Service(ABC):
-    """Base of both services; a subclass says its routes and who may come in."""
+    """Base of both services; a subclass has the routes and checks the token."""
 
     def __init__(self, clock: Callable[[], float], port: int) -> None:
         self.requests: deque[RecordedRequest] = deque(maxlen=MAX_REQUESTS)
         self._clock = clock
         self._port = port
-        self._script: Responder | None = None
+        self._responder: Responder | None = None
         self._runner: web.AppRunner | None = None
 
     @abstractmethod
     def routes(self) -> list[web.RouteDef]:
-        """What it answers, and by whom."""
+        """The paths and their handlers."""
 
     @abstractmethod
     def is_allowed(self, request: web.Request) -> bool:
-        """Whether the request may come in."""
+        """Whether the request has the right token, where one is needed."""
 
     @property
     def url(self) -> str:
@@ -76,32 +75,32 @@ class Service(ABC):
         return f"http://{HOST}:{self._port}"
 
     def set_responder(self, fn: Responder | None) -> None:
-        """Ask `fn` first from now on; None ends it.
+        """Calls `fn` first for every request from now on; None ends it.
 
-        It may return a response, sleep, drop the connection, or return None for normal behaviour.
+        `fn` may return a response, sleep, drop the connection, or return None for normal behaviour.
         """
-        self._script = fn
+        self._responder = fn
 
-    async def normal(self, request: web.Request) -> web.StreamResponse:
-        """For scripts: what the service would do by itself, say to place the call and then answer 500."""
+    async def handle_normally(self, request: web.Request) -> web.StreamResponse:
+        """For responders: does what the service does without one, for example to place the call and then answer 500."""
         if not self.is_allowed(request):
             detail = "Authentication credentials were not provided or are not valid."
             return json_reply({"detail": detail}, 401, {"WWW-Authenticate": 'Bearer realm="api"'})
         try:
             return await request.match_info.handler(request)
-        except (msgspec.DecodeError, ValueError) as error:  # what the client sent cannot be read
+        except (msgspec.DecodeError, ValueError) as error:  # the request cannot be read
             return json_reply({"detail": str(error)}, 400)
 
     async def start(self) -> None:
-        """Listen, after stop() on the same port as before."""
+        """Listens; after stop() on the same port as before."""
 
         @web.middleware
-        async def door(request: web.Request, handler: Handler) -> web.StreamResponse:  # noqa: ARG001
-            return await self._let_in(request)
+        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:  # noqa: ARG001
+            return await self._handle(request)
 
-        app = web.Application(middlewares=[door])
+        app = web.Application(middlewares=[middleware])
         app.add_routes(self.routes())
-        # Held replies must not hold up the end of the program.
+        # Held replies must not delay the end of the program.
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, HOST, self._port)
@@ -109,22 +108,22 @@ class Service(ABC):
         self._port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Refuse connections from now on and cut the open ones."""
+        """Refuses connections from now on and cuts the open ones."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
 
-    async def _let_in(self, request: web.Request) -> web.StreamResponse:
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.requests.append(
             RecordedRequest(
                 self._clock(), request.method, request.path, dict(request.query), request.headers.copy(), body
             )
         )
-        if self._script is not None:
-            answer = self._script(request)
+        if self._responder is not None:
+            answer = self._responder(request)
             if inspect.isawaitable(answer):
                 answer = await answer
             if answer is not None:
                 return answer
-        return await self.normal(request)
+        return await self.handle_normally(request)

@@ -1,4 +1,4 @@
-"""A scenario from a campaign's own calls: the shares of their outcomes, and their durations by mean and spread."""
+"""Fits a scenario to a campaign's own calls: shares of the outcomes, and durations by mean and spread."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from streamdialer.pacing.durations import EDGES, Durations
 from streamdialer.simulation.study.scenario import AgentWork, Calls, CampaignPart, Scenario
 
 MIN_CALLS: Final = 30
-"""Calls below which nothing is fitted: the answer rate would be off by a third."""
+"""With fewer calls the answer rate would be off by a third."""
 MIN_DURATIONS: Final = 8
 _DEFAULT: Final = Scenario()
 
 
 class Fit(msgspec.Struct, frozen=True, kw_only=True):
-    """The scenario and what it rests on."""
+    """The fitted scenario, and what it is based on."""
 
     scenario: Scenario
     calls: int
     assumed: list[str]
-    """What the calls do not say, in words: taken from the base scenario."""
+    """What the calls do not show, in words; taken from the base scenario."""
 
 
 def fit(
@@ -39,23 +39,23 @@ def fit(
     cap: float,
     wrapup: Durations | None = None,
 ) -> Fit:
-    """Fits the base scenario to what happened, by the method of moments; raises CannotBeDone for too few calls.
+    """Fits the base scenario to the calls by the method of moments; raises CannotBeDone for too few calls.
 
-    `wrapup` is what adaptive pacing has learnt of the queue's wrap-up; the calls do not show it.
+    `wrapup`: what adaptive pacing has learnt about the queue's wrap-up; the calls do not show it.
     """
     if len(calls) < MIN_CALLS:
         raise CannotBeDone(
-            f"{title}: {len(calls)} calls are on record, {MIN_CALLS} are needed to say how its calls go"
+            f"{title}: {len(calls)} calls are on record, at least {MIN_CALLS} are needed to simulate it"
         )
     if agents < 1:
-        raise CannotBeDone(f"{title}: no agent of its queue is known; say how many with --agents")
+        raise CannotBeDone(f"{title}: no agent of its queue is known; give their number with --agents")
     assumed: list[str] = []
     shares = Counter(call.outcome for call in calls)
-    answers = _of(call.rang_s for call in calls if call.outcome == "human")
-    ring_outs = _of(call.rang_s for call in calls if call.outcome == "no_answer")
-    machines = _of(call.rang_s for call in calls if call.outcome == "machine")
-    holds = _of(call.talked_s for call in calls if call.outcome == "machine")
-    talks = _of(call.talked_s for call in calls if call.outcome == "human")
+    answers = _present(call.rang_s for call in calls if call.outcome == "human")
+    ring_outs = _present(call.rang_s for call in calls if call.outcome == "no_answer")
+    machines = _present(call.rang_s for call in calls if call.outcome == "machine")
+    holds = _present(call.talked_s for call in calls if call.outcome == "machine")
+    talks = _present(call.talked_s for call in calls if call.outcome == "human")
     base, work = _DEFAULT.calls, _DEFAULT.work
     setup_s = fmean(base.setup_s)
     fitted = Calls(
@@ -63,31 +63,31 @@ def fit(
         machine=shares["machine"] / len(calls),
         busy=shares["busy"] / len(calls),
         failed=shares["failed"] / len(calls),
-        answer_mean_s=max(0.5, fmean(answers) - setup_s) if _enough(answers) else base.answer_mean_s,
-        answer_shape=_shape(answers, setup_s) if _enough(answers) else base.answer_shape,
-        ring_out_s=max(1.0, fmean(ring_outs)) if _enough(ring_outs) else base.ring_out_s,
-        machine_answer_s=_around(machines, setup_s) if _enough(machines) else base.machine_answer_s,
-        voicemail_hold_s=_around(holds, 0.0) if _enough(holds) else base.voicemail_hold_s,
+        answer_mean_s=max(0.5, fmean(answers) - setup_s) if _is_enough(answers) else base.answer_mean_s,
+        answer_shape=_shape(answers, setup_s) if _is_enough(answers) else base.answer_shape,
+        ring_out_s=max(1.0, fmean(ring_outs)) if _is_enough(ring_outs) else base.ring_out_s,
+        machine_answer_s=_around(machines, setup_s) if _is_enough(machines) else base.machine_answer_s,
+        voicemail_hold_s=_around(holds, 0.0) if _is_enough(holds) else base.voicemail_hold_s,
     )
     for name, values in {
-        "how long people let it ring": answers,
-        "how long an unanswered call rings": ring_outs,
-        "how long people talk": talks,
+        "ring time until a person answers": answers,
+        "ring time of unanswered calls": ring_outs,
+        "talk time": talks,
     }.items():
-        if not _enough(values):
+        if not _is_enough(values):
             assumed.append(name)
     wrap_up_mean_s, wrap_up_cv = work.wrap_up_mean_s, work.wrap_up_cv
     if wrapup is not None and sum(wrapup.ended) >= MIN_DURATIONS:
         wrap_up_mean_s, wrap_up_cv = _moments_of(wrapup)
     else:
-        assumed.append("how long agents wrap up")
+        assumed.append("wrap-up time")
     scenario = Scenario(
         title=title,
         agents=agents,
         calls=fitted,
         work=AgentWork(
-            talk_mean_s=max(1.0, fmean(talks)) if _enough(talks) else work.talk_mean_s,
-            talk_cv=_cv(talks) if _enough(talks) else work.talk_cv,
+            talk_mean_s=max(1.0, fmean(talks)) if _is_enough(talks) else work.talk_mean_s,
+            talk_cv=_cv(talks) if _is_enough(talks) else work.talk_cv,
             wrap_up_mean_s=wrap_up_mean_s,
             wrap_up_cv=wrap_up_cv,
         ),
@@ -96,11 +96,11 @@ def fit(
     return Fit(scenario=scenario, calls=len(calls), assumed=assumed)
 
 
-def _of(values: Iterable[float | None]) -> list[float]:
+def _present(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def _enough(values: Sequence[float]) -> bool:
+def _is_enough(values: Sequence[float]) -> bool:
     return len(values) >= MIN_DURATIONS
 
 
@@ -110,21 +110,21 @@ def _cv(values: Sequence[float]) -> float:
 
 
 def _shape(values: Sequence[float], setup_s: float) -> float:
-    """Of a gamma distribution from its mean (less the setup) and variance, within 0.5 to 50."""
+    """Shape of the gamma distribution with their mean (less the setup) and variance, between 0.5 and 50."""
     variance = stdev(values) ** 2
     return min(50.0, max(0.5, (fmean(values) - setup_s) ** 2 / variance)) if variance > 0 else 50.0
 
 
 def _around(values: Sequence[float], setup_s: float) -> tuple[float, float]:
-    """A uniform distribution with the mean (less the setup) and spread of the values."""
+    """Ends of the uniform distribution with their mean (less the setup) and spread."""
     middle, half = max(0.0, fmean(values) - setup_s), stdev(values) * 3**0.5
     return max(0.0, middle - half), middle + half
 
 
-def _moments_of(spells: Durations) -> tuple[float, float]:
-    """Mean and coefficient of variation of what was learnt, each bin at its middle."""
+def _moments_of(durations: Durations) -> tuple[float, float]:
+    """Mean and coefficient of variation; each bin counts at its middle."""
     middles = [(low + high) / 2 for low, high in pairwise(EDGES)] + [1.5 * EDGES[-1]]
-    weights = spells.ended
+    weights = durations.ended
     total = sum(weights)
     mean = sum(w * m for w, m in zip(weights, middles, strict=True)) / total
     variance = sum(w * (m - mean) ** 2 for w, m in zip(weights, middles, strict=True)) / total

@@ -1,4 +1,4 @@
-"""Policies side by side: the same days under each, means over seeds with their confidence intervals."""
+"""Compares policies: the same days under each policy, means over seeds with confidence intervals."""
 
 from __future__ import annotations
 
@@ -17,46 +17,15 @@ from streamdialer.simulation.study.run import simulate
 from streamdialer.simulation.study.scenario import Scenario
 
 _T_975 = (
-    *(
-        12.706,
-        4.303,
-        3.182,
-        2.776,
-        2.571,
-        2.447,
-        2.365,
-        2.306,
-        2.262,
-        2.228,
-        2.201,
-        2.179,
-        2.160,
-        2.145,
-        2.131,
-    ),
-    *(
-        2.120,
-        2.110,
-        2.101,
-        2.093,
-        2.086,
-        2.080,
-        2.074,
-        2.069,
-        2.064,
-        2.060,
-        2.056,
-        2.052,
-        2.048,
-        2.045,
-        2.042,
-    ),
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )
 """Student's t, 97.5 %, for 1 to 30 degrees of freedom."""
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """A mean over seeds; the true mean is within ± `half_width` in 95 % of cases."""
+    """A mean over seeds; the true mean is within ± `half_width` in 95 % of the cases."""
 
     mean: float
     half_width: float | None
@@ -73,7 +42,7 @@ class PolicyResult(msgspec.Struct, frozen=True, kw_only=True):
     abandon_rate: Estimate
     worst_half_hour: Estimate
     calls: Estimate
-    humans: Estimate
+    answered_by_person: Estimate
     mean_ringing: Estimate
     within_cap: float
     """Share of the seeds whose abandon rate is at most the cap."""
@@ -86,22 +55,22 @@ def compare(
     seeds: Sequence[int],
     *,
     processes: int = 1,
-    done: Callable[[], None] | None = None,
+    on_day_done: Callable[[], None] = lambda: None,
 ) -> list[PolicyResult]:
-    """Every policy (`name` or `name:argument=value`) on every seed; `done` is called after each day.
+    """Simulates every policy (`name` or `name:argument=value`) with every seed.
 
-    Raises SettingsError for a policy that does not exist, before anything is simulated.
+    Raises SettingsError for an unknown policy before anything is simulated.
     """
     for policy in policies:
         build_policy(policy, ALL_POLICIES)
     days: dict[tuple[int, int], Result] = {}
     for key, result in _all_days(scenario, policies, seeds, processes):
         days[key] = result
-        if done is not None:
-            done()
+        on_day_done()
     cap = min(campaign.cap for campaign in scenario.campaigns)
     return [
-        _standing(policy, [days[place, seed] for seed in seeds], cap) for place, policy in enumerate(policies)
+        _policy_result(policy, [days[index, seed] for seed in seeds], cap)
+        for index, policy in enumerate(policies)
     ]
 
 
@@ -118,7 +87,7 @@ def student_t(freedom: int) -> float:
     return _T_975[freedom - 1] if freedom <= len(_T_975) else 1.960 + 2.372 / freedom + 2.82 / freedom**2
 
 
-def _standing(policy: str, days: list[Result], cap: float) -> PolicyResult:
+def _policy_result(policy: str, days: list[Result], cap: float) -> PolicyResult:
     return PolicyResult(
         policy=policy,
         seeds=len(days),
@@ -127,7 +96,7 @@ def _standing(policy: str, days: list[Result], cap: float) -> PolicyResult:
         abandon_rate=estimate([day.abandon_rate for day in days]),
         worst_half_hour=estimate([day.worst_half_hour for day in days]),
         calls=estimate([day.total.originates for day in days]),
-        humans=estimate([day.total.answered for day in days]),
+        answered_by_person=estimate([day.total.answered_by_person for day in days]),
         mean_ringing=estimate([day.mean_ringing for day in days]),
         within_cap=sum(day.abandon_rate <= cap for day in days) / len(days),
         days=days,
@@ -137,14 +106,13 @@ def _standing(policy: str, days: list[Result], cap: float) -> PolicyResult:
 def _all_days(
     scenario: Scenario, policies: Sequence[str], seeds: Sequence[int], processes: int
 ) -> Iterator[tuple[tuple[int, int], Result]]:
-    # Seed by seed: what has been done when it is interrupted compares like with like.
-    keys = [(place, seed) for seed in seeds for place in range(len(policies))]
+    keys = [(index, seed) for seed in seeds for index in range(len(policies))]
     if processes <= 1:
-        for place, seed in keys:
-            yield (place, seed), _day(scenario, policies[place], seed)
+        for index, seed in keys:
+            yield (index, seed), _day(scenario, policies[index], seed)
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(_day, scenario, policies[place], seed): (place, seed) for place, seed in keys}
+        running = {pool.submit(_day, scenario, policies[index], seed): (index, seed) for index, seed in keys}
         try:
             for future in as_completed(running):
                 yield running[future], future.result()

@@ -1,6 +1,6 @@
-"""What a dialer can know of the simulated world: what it placed itself, and what the news said so far.
+"""What a dialer can know of the simulated world: the calls it placed itself, and the events that have arrived.
 
-Nothing of a call's course is looked at before it has happened. News may be late: then all of this is late too.
+Nothing of a call's plan is read before it has happened. When events are late, the view is late too.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from streamdialer.pacing.types import CampaignView, Observation, QueueView
 from streamdialer.simulation.world.entities import Agent, Call, Campaign, Id
 
 MAX_CALLABLE = 1_000_000_000
-"""Contacts ready where the supply is endless."""
-_Late = tuple[float, AgentEventType | CallEventType, Call | None, Agent | None]
+"""Callable contacts of an endless list."""
+_DelayedEvent = tuple[float, AgentEventType | CallEventType, Call | None, Agent | None]
 
 
 class CampaignTracker:
-    """One campaign as the dialer knows it."""
+    """One campaign, as the dialer knows it."""
 
     def __init__(self, campaign: Campaign, contacts: int | None) -> None:
         self.campaign = campaign
         self.contacts = contacts
-        """Contacts not yet called; None: endless."""
+        """Contacts not yet called; None: an endless list."""
         self.ringing: dict[str, float] = {}
         """When each unanswered call was placed, by id, oldest first."""
         self.live = 0
-        self.humans = 0
+        self.answered_by_person = 0
         self.abandoned = 0
 
     @property
@@ -45,33 +45,33 @@ class CampaignTracker:
             ratio=campaign.pacing_ratio,
             weight=campaign.weight,
             cap=campaign.abandon_cap,
-            humans=self.humans,
+            answered_by_person=self.answered_by_person,
             abandoned=self.abandoned,
         )
 
 
 class DialerView:
-    """One queue as the dialer knows it. `noticed` is called whenever news has arrived."""
+    """One queue, as the dialer knows it. `on_change` is called whenever an event has arrived."""
 
     def __init__(
-        self, campaigns: Iterable[CampaignTracker], lines: int | None, noticed: Callable[[], None]
+        self, campaigns: Iterable[CampaignTracker], lines: int, on_change: Callable[[], None]
     ) -> None:
-        self.campaigns: dict[Id, CampaignTracker] = {each.campaign.id: each for each in campaigns}
-        self.lines = MAX_CALLABLE if lines is None else lines
+        self.campaigns: dict[Id, CampaignTracker] = {tracker.campaign.id: tracker for tracker in campaigns}
+        self.lines = lines
         self.live = 0
         """Calls placed and not known to have ended."""
         self.waiting = 0
-        self.seen: list[Observation] = []
-        self._noticed = noticed
+        self.observations: list[Observation] = []
+        self._on_change = on_change
         self._free: set[Id] = set()
         self._talking: dict[Id, float] = {}
         self._wrapping: dict[Id, float] = {}
-        self._expected: set[Id] = set()
-        """Agents a person was put through to whose own news is still to come."""
-        self._late: deque[_Late] = deque()
+        self._connecting: set[Id] = set()
+        """Agents who got a person at once and whose own `agent_busy` event has not arrived yet."""
+        self._delayed: deque[_DelayedEvent] = deque()
 
     def view(self, now: float) -> QueueView:
-        """The queue as it is known at `now`."""
+        """The queue, as it is known at `now`."""
         return QueueView(
             now=now,
             free=len(self._free),
@@ -79,84 +79,83 @@ class DialerView:
             talking=list(self._talking.values()),
             wrapping=list(self._wrapping.values()),
             lines=max(0, self.lines - self.live),
-            campaigns=[each.view() for each in self.campaigns.values()],
+            campaigns=[tracker.view() for tracker in self.campaigns.values()],
         )
 
-    def take_seen(self) -> list[Observation]:
-        """What was seen since this was asked last."""
-        seen, self.seen = self.seen, []
-        return seen
+    def take_observations(self) -> list[Observation]:
+        """The observations since the last time."""
+        observations, self.observations = self.observations, []
+        return observations
 
-    def agent_is_free(self, agent: Id) -> None:
-        """Known from the start, without news of it."""
+    def add_free_agent(self, agent: Id) -> None:
+        """For agents who are free from the start, without an event."""
         self._free.add(agent)
 
-    def placed(self, call: Call) -> None:
-        """The dialer placed the call: it needs no news to know."""
-        watch = self.campaigns[call.campaign_id]
-        watch.ringing[call.id] = call.placed_at
-        watch.live += 1
+    def add_call(self, call: Call) -> None:
+        """The dialer placed the call: it knows without an event."""
+        tracker = self.campaigns[call.campaign_id]
+        tracker.ringing[call.id] = call.placed_at
+        tracker.live += 1
         self.live += 1
-        if watch.contacts is not None:
-            watch.contacts -= 1
+        if tracker.contacts is not None:
+            tracker.contacts -= 1
 
     def delay(
         self, at: float, kind: CallEventType | AgentEventType, call: Call | None, agent: Agent | None
     ) -> None:
-        """News that arrives only at the next `let_through`."""
-        self._late.append((at, kind, call, agent))
+        """Keeps an event back until `deliver`."""
+        self._delayed.append((at, kind, call, agent))
 
     def deliver(self) -> None:
-        """The oldest news held back arrives."""
-        at, kind, call, agent = self._late.popleft()
+        """The oldest delayed event arrives."""
+        at, kind, call, agent = self._delayed.popleft()
         if call is not None:
-            self.heard_of_call(at, kind, call, agent)
+            self.apply_call_event(at, kind, call, agent)
         elif agent is not None:
-            self.heard_of_agent(at, kind, agent.id)
+            self.apply_agent_event(at, kind, agent.id)
 
-    def heard_of_call(self, at: float, kind: str, call: Call, agent: Agent | None) -> None:
-        """News of a call; `agent` is the one an answered person was put through to at once."""
+    def apply_call_event(self, at: float, kind: str, call: Call, agent: Agent | None) -> None:
+        """`agent` is the one who takes an answered call at once."""
         campaign = str(call.campaign_id)
-        watch = self.campaigns[call.campaign_id]
+        tracker = self.campaigns[call.campaign_id]
         rang_s = at - call.placed_at
         if kind == "call_answered":
-            del watch.ringing[call.id]
-            if call.course.outcome == "machine":
-                self.seen.append(Observation(at, "machine", rang_s, campaign))
+            del tracker.ringing[call.id]
+            if call.plan.outcome == "machine":
+                self.observations.append(Observation(at, "machine", rang_s, campaign))
             else:
-                watch.humans += 1
-                self.seen.append(Observation(at, "human", rang_s, campaign))
+                tracker.answered_by_person += 1
+                self.observations.append(Observation(at, "human", rang_s, campaign))
                 if agent is None:
                     self.waiting += 1
                 else:
-                    self._expected.add(agent.id)
+                    self._connecting.add(agent.id)
         elif kind != "call_ringing":
-            watch.live -= 1
+            tracker.live -= 1
             self.live -= 1
             if kind == "call_failed":
-                del watch.ringing[call.id]
-                self.seen.append(Observation(at, call.course.outcome, rang_s, campaign))
+                del tracker.ringing[call.id]
+                self.observations.append(Observation(at, call.plan.outcome, rang_s, campaign))
             elif kind == "call_abandoned":
                 self.waiting -= 1
-                watch.abandoned += 1
-                self.seen.append(Observation(at, "abandoned", rang_s, campaign))
-        self._noticed()
+                tracker.abandoned += 1
+                self.observations.append(Observation(at, "abandoned", rang_s, campaign))
+        self._on_change()
 
-    def heard_of_agent(self, at: float, kind: str, agent: Id) -> None:
-        """News of an agent."""
+    def apply_agent_event(self, at: float, kind: str, agent: Id) -> None:
         self._free.discard(agent)
         if (since := self._talking.pop(agent, None)) is not None and kind == "agent_wrapup":
-            self.seen.append(Observation(at, "talk", at - since))
+            self.observations.append(Observation(at, "talk", at - since))
         if (since := self._wrapping.pop(agent, None)) is not None and kind != "agent_offline":
-            self.seen.append(Observation(at, "wrapup", at - since))
+            self.observations.append(Observation(at, "wrapup", at - since))
         if kind == "agent_available":
             self._free.add(agent)
         elif kind == "agent_wrapup":
             self._wrapping[agent] = at
         elif kind == "agent_busy":
             self._talking[agent] = at
-            if agent in self._expected:
-                self._expected.remove(agent)
-            else:  # they took a person who had been waiting
+            if agent in self._connecting:
+                self._connecting.remove(agent)
+            else:  # the agent took a person who was waiting
                 self.waiting -= 1
-        self._noticed()
+        self._on_change()

@@ -1,4 +1,4 @@
-"""What a campaign's own calls say of its day: the scenario that `simulate --from` plays with other policies."""
+"""The scenario of `simulate --from`: fitted to the campaign's own calls."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ from streamdialer.simulation.study.calibration import Fit, fit
 
 
 class FittedScenario(msgspec.Struct, frozen=True, kw_only=True):
-    """The fitted scenario, and the policy the campaign is dialed with now."""
+    """The fitted scenario, and the policy that dials the campaign now."""
 
     fit: Fit
     policy: str
 
 
 async def fit_campaign(settings: Settings, campaign: str, agents: int | None) -> FittedScenario:
-    """Reads the campaign from Redis and fits its scenario.
+    """Reads the campaign's calls from Redis and fits a scenario to them.
 
-    `agents` instead of those of its queue. Raises Unreachable, and CannotBeDone for a campaign that was never dialed
-    here or has too few calls on record.
+    `agents` replaces the number of agents of its queue. Raises Unreachable, and CannotBeDone for a campaign that was
+    never dialed here or has too few calls on record.
     """
     async with open_client(settings) as (client, keys):
         queue = str(await client.hget(keys.directory, campaign) or "")
         raw: Any = await client.hget(keys.queue_pacing(queue), campaign)
         if not raw:
             raise CannotBeDone(f"campaign {campaign}: was never dialed here, or has been cleaned up")
-        shared = msgspec.json.decode(raw, type=CampaignPacing)
+        pacing = msgspec.json.decode(raw, type=CampaignPacing)
         calls = await past_calls(client, keys, campaign)
-        at_once = client.pipeline(transaction=True)  # agents go from one set to the other
-        at_once.zcard(keys.queue_free(queue))
-        at_once.zcard(keys.queue_busy(queue))
-        known = sum(await at_once.execute())
+        pipe = client.pipeline(transaction=True)  # agents move between the two sets
+        pipe.zcard(keys.queue_free(queue))
+        pipe.zcard(keys.queue_busy(queue))
+        queue_agents = sum(await pipe.execute())
         learnt: Any = await client.hget(keys.queue_learning(queue), "learning")
     scale = settings.pacing_time_scale
     if scale != 1:
-        calls = [_scaled(call, scale) for call in calls]
+        calls = [_scale(call, scale) for call in calls]
     learning = msgspec.json.decode(learnt, type=QueueLearning) if learnt else None
     fitted = fit(
         calls,
-        agents=agents or known,
+        agents=agents or queue_agents,
         title=f"campaign {campaign}",
-        ratio=shared.ratio,
-        cap=shared.cap,
+        ratio=pacing.ratio,
+        cap=pacing.cap,
         wrapup=learning.wrapup if learning else None,
     )
-    policy = "adaptive" if shared.is_adaptive else f"fixed:mode={shared.mode},ratio={shared.ratio:g}"
-    return FittedScenario(fit=fitted, policy="fixed" if shared.mode == "preview" else policy)
+    policy = "adaptive" if pacing.is_adaptive else f"fixed:mode={pacing.mode},ratio={pacing.ratio:g}"
+    return FittedScenario(fit=fitted, policy="fixed" if pacing.mode == "preview" else policy)
 
 
-def _scaled(call: PastCall, scale: float) -> PastCall:
-    """The call's seconds as seconds of life."""
+def _scale(call: PastCall, scale: float) -> PastCall:
+    """The same call in seconds of life."""
     rang_s, talked_s = (value and value * scale for value in (call.rang_s, call.talked_s))
     return PastCall(outcome=call.outcome, rang_s=rang_s, talked_s=talked_s)

@@ -1,7 +1,7 @@
-"""A bound: told when every agent will be free, and the true chances of a call, but no call's outcome.
+"""A bound: knows when every agent will be free and the true chances of a call, but no call's outcome.
 
-Places calls while P(A + F <= H) <= theta, where F, the agents who come free, is known exactly, and H follows from the
-true answer rate and ring times. No rule that has to guess these can be expected to do better than about this.
+Places calls while P(A + F <= H) <= risk limit. F, the agents who come free, is known exactly. H follows from the true
+answer rate and ring times. A rule that has to estimate these cannot be expected to do better.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ from streamdialer.pacing.types import Observation, QueueView
 from streamdialer.simulation.study.round_robin import RoundRobin
 from streamdialer.simulation.study.run import VirtualWorld
 from streamdialer.simulation.world.config import WorldConfig
-from streamdialer.simulation.world.outcomes import course_of, draw, human_at, is_trunk_busy
+from streamdialer.simulation.world.outcomes import answer_rate_at, draw, is_trunk_busy, plan_call
 
 BIN_S = 0.5
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.95)
-"""Of the ring time to an answer: when the next call may be answered. The worst of them decides, since a call that is
-safe for itself may take the agent of one answered later."""
+"""Quantiles of the ring time to an answer, at which the next call may be answered. The worst of them decides: a call
+that is safe by itself may take the agent of a call that is answered later."""
 SAMPLES = 20_000
 
 
 class OracleAgents:
-    """The marginal risk rule with the agents' diary; all campaigns are taken as one with the first one's cap."""
+    """The rule of `pacing.adaptive` with known ends; all campaigns count as one, with the cap of the first."""
 
-    every_s: float | None = None
+    interval_s: float | None = None
 
     def __init__(self) -> None:
-        self.theta = 0.0
-        self._steering = AbandonController()
-        self._turns = RoundRobin()
+        self.risk_limit = 0.0
+        self._controller = AbandonController()
+        self._round_robin = RoundRobin()
 
     def attach(self, world: VirtualWorld) -> None:
         self._world = world
-        self._ring = RingTimes(world.config, world.scenario.calls.ring_out_s)
+        self._ring = TrueRingTimes(world.config, world.scenario.calls.ring_out_s)
 
-    def place(self, view: QueueView, seen: Sequence[Observation]) -> Mapping[str, int]:
-        self.theta = self._steered(view, seen)
-        balances, chances = self._outlook(view)
-        riskless = view.free - view.waiting
-        ringing = sum(len(each.ringing) for each in view.campaigns)
+    def place(self, view: QueueView, observations: Sequence[Observation]) -> Mapping[str, int]:
+        self.risk_limit = self._next_risk_limit(view, observations)
+        balances, chances = self._balances(view)
+        available = view.free - view.waiting
+        ringing = sum(len(campaign.ringing) for campaign in view.campaigns)
         placed: dict[str, int] = {}
-        for name in self._turns.deal(view.campaigns, view.lines, placed):
-            if ringing >= riskless and worst_risk(balances, self.theta) > self.theta:
+        for name in self._round_robin.deal(view.campaigns, view.lines, placed):
+            if ringing >= available and worst_risk(balances, self.risk_limit) > self.risk_limit:
                 break
             for balance, chance in zip(balances, chances, strict=True):
                 balance.add_calls(1, chance)
@@ -55,28 +55,25 @@ class OracleAgents:
             ringing += 1
         return placed
 
-    def _steered(self, view: QueueView, seen: Sequence[Observation]) -> float:
-        """The risk it may take, steered as the adaptive rule's is."""
+    def _next_risk_limit(self, view: QueueView, observations: Sequence[Observation]) -> float:
+        """The same controller as the adaptive rule's."""
         cap = view.campaigns[0].cap
-        self._steering.advance(
-            view.now, cap, sum(s.what == "human" for s in seen), sum(s.what == "abandoned" for s in seen)
-        )
-        humans = sum(each.humans for each in view.campaigns)
-        abandoned = sum(each.abandoned for each in view.campaigns)
-        return (
-            0.0
-            if cap_is_reached(cap, humans, abandoned)
-            else self._steering.risk_limit(cap, humans, abandoned)
-        )
+        kinds = [observation.what for observation in observations]
+        self._controller.advance(view.now, cap, kinds.count("human"), kinds.count("abandoned"))
+        answered = sum(campaign.answered_by_person for campaign in view.campaigns)
+        abandoned = sum(campaign.abandoned for campaign in view.campaigns)
+        if cap_is_reached(cap, answered, abandoned):
+            return 0.0
+        return self._controller.risk_limit(cap, answered, abandoned)
 
-    def _outlook(self, view: QueueView) -> tuple[list[AgentBalance], list[float]]:
-        """For each horizon: agents less answers, and the chance that a call placed now is answered within it."""
+    def _balances(self, view: QueueView) -> tuple[list[AgentBalance], list[float]]:
+        """For campaign horizon: agents less answers, and the chance that a call placed now is answered within it."""
         config, now = self._world.config, view.now
-        p = 0.0 if is_trunk_busy(config, now) else human_at(config, now)
+        p = 0.0 if is_trunk_busy(config, now) else answer_rate_at(config, now)
         ages = Counter(
-            int((now - placed_at) / BIN_S) for each in view.campaigns for placed_at in each.ringing
+            int((now - placed_at) / BIN_S) for campaign in view.campaigns for placed_at in campaign.ringing
         )
-        ends = self._ends(self._world)
+        ends = self._free_times()
         balances, chances = [], []
         for number, horizon_s in enumerate(self._ring.horizons_s):
             by_age = self._ring.chances(p, number)
@@ -86,16 +83,16 @@ class OracleAgents:
             chances.append(by_age[0])
         return balances, chances
 
-    def _ends(self, world: VirtualWorld) -> list[float]:
-        """When each working agent will be free, soonest first."""
+    def _free_times(self) -> list[float]:
+        """When campaign working agent will be free, soonest first."""
         return sorted(
-            (agent.call.connected_at or 0.0) + agent.call.course.talk_s + agent.call.course.wrap_up_s
-            for agent in world.agents.values()
+            (agent.call.connected_at or 0.0) + agent.call.plan.talk_s + agent.call.plan.wrap_up_s
+            for agent in self._world.agents.values()
             if agent.call is not None and not agent.leaving
         )
 
 
-class RingTimes:
+class TrueRingTimes:
     """The true distributions of ring times, in bins of BIN_S, from draws of their own."""
 
     def __init__(self, config: WorldConfig, ring_out_s: float) -> None:
@@ -103,8 +100,8 @@ class RingTimes:
         human: list[float] = []
         other: list[float] = []
         for _ in range(SAMPLES):
-            course = course_of(config, draw(config, stream), ring_out_s)
-            (human if course.outcome == "human" else other).append(course.ring_end_s)
+            plan = plan_call(config, draw(config, stream), ring_out_s)
+            (human if plan.outcome == "human" else other).append(plan.ring_end_s)
         human.sort()
         self._bins = int(ring_out_s / BIN_S) + 2
         self._human = _ends_by(human, self._bins)
@@ -113,7 +110,7 @@ class RingTimes:
         self._cached: dict[tuple[float, int], list[float]] = {}
 
     def chances(self, p: float, horizon: int) -> list[float]:
-        """By age in bins: the chance that a call still ringing at that age is answered within the horizon."""
+        """By age in bins: the chance that a call that rings at that age is answered within the horizon."""
         key = (round(p, 3), horizon)
         if key not in self._cached:
             ahead = round(self.horizons_s[horizon] / BIN_S)

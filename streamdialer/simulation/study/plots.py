@@ -1,4 +1,4 @@
-"""Plots of simulated days, drawn with matplotlib, which is the extra `streamdialer[plot]`."""
+"""Plots of simulated days, drawn with matplotlib (the extra `streamdialer[plot]`)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SMOOTHED_MIN: Final = 15
-"""Minutes a point of the abandon rate and of the utilisation looks back."""
+SMOOTHING_MIN: Final = 15
+"""Abandon rate and occupancy are averaged over this many minutes."""
 
 
-def can_plot() -> None:
-    """Raises CannotBeDone when matplotlib is not there."""
+def require_matplotlib() -> None:
+    """Raises CannotBeDone when matplotlib is not installed."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
@@ -28,68 +28,71 @@ def can_plot() -> None:
         ) from None
 
 
-def plot_standings(standings: Sequence[PolicyResult], title: str, cap: float, path: Path) -> None:
-    """Utilisation against abandon rate, and the first seed's day under the first policy, as one picture.
+def plot_results(results: Sequence[PolicyResult], title: str, cap: float, path: Path) -> None:
+    """Draws occupancy against abandon rate, and the first seed's day under the first policy, into one file.
 
-    Raises CannotBeDone when matplotlib is missing or does not know the file's ending, OSError when writing fails.
+    Raises CannotBeDone when matplotlib is missing or does not know the file type, OSError when writing fails.
     """
-    can_plot()
+    require_matplotlib()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 12), layout="constrained")
     figure.suptitle(title)
-    _compare(figure, standings, cap)
-    _day(figure, standings[0], cap)
+    _plot_policies(figure, results, cap)
+    _plot_day(figure, results[0], cap)
     try:
         figure.savefig(path, dpi=110)
     except ValueError as error:
         raise CannotBeDone(f"{path}: {error}") from None
 
 
-def _compare(figure: Figure, standings: Sequence[PolicyResult], cap: float) -> None:
+def _plot_policies(figure: Figure, results: Sequence[PolicyResult], cap: float) -> None:
     axes = figure.add_subplot(4, 1, (1, 2))
-    for standing in standings:
-        across, up = standing.abandon_rate, standing.occupancy
+    for result in results:
+        x, y = result.abandon_rate, result.occupancy
         axes.errorbar(
-            100 * across.mean,
-            100 * up.mean,
-            xerr=100 * (across.half_width or 0),
-            yerr=100 * (up.half_width or 0),
+            100 * x.mean,
+            100 * y.mean,
+            xerr=100 * (x.half_width or 0),
+            yerr=100 * (y.half_width or 0),
             marker="o",
             capsize=3,
-            label=standing.policy,
+            label=result.policy,
         )
     # A wide interval over few seeds must not push the points together.
-    axes.set_xlim(-0.5, 100 * max(cap, *(standing.abandon_rate.mean for standing in standings)) + 2)
-    axes.set_ylim(max(0, 100 * min(standing.occupancy.mean for standing in standings) - 5), 101)
+    axes.set_xlim(-0.5, 100 * max(cap, *(result.abandon_rate.mean for result in results)) + 2)
+    axes.set_ylim(max(0, 100 * min(result.occupancy.mean for result in results) - 5), 101)
     axes.axvline(100 * cap, color="grey", linestyle="--", linewidth=1)
-    axes.set_xlabel("abandoned, % of the people who answered (dashed: the cap)")
-    axes.set_ylabel("agents at work, % of logged-in time")
+    axes.set_xlabel("abandon rate, % of calls answered by a person (dashed: the cap)")
+    axes.set_ylabel("occupancy, % of logged-in time")
     axes.legend(fontsize="small")
     axes.grid(alpha=0.3)
 
 
-def _day(figure: Figure, standing: PolicyResult, cap: float) -> None:
-    course = standing.days[0].course
-    minutes = range(1, len(course) + 1)
+def _plot_day(figure: Figure, result: PolicyResult, cap: float) -> None:
+    minutes = result.days[0].minutes
+    numbers = range(1, len(minutes) + 1)
     counts = figure.add_subplot(4, 1, 3)
-    counts.set_title(f"a day under {standing.policy}, seed {standing.days[0].seed}", fontsize="medium")
-    counts.plot(minutes, [minute.agents for minute in course], label="agents")
-    counts.plot(minutes, [minute.ringing for minute in course], label="ringing calls", linewidth=0.8)
+    counts.set_title(f"a day under {result.policy}, seed {result.days[0].seed}", fontsize="medium")
+    counts.plot(numbers, [minute.agents for minute in minutes], label="agents")
+    counts.plot(numbers, [minute.ringing for minute in minutes], label="ringing calls", linewidth=0.8)
     counts.set_ylim(bottom=0)
     _finish(counts)
     rates = figure.add_subplot(4, 1, 4, sharex=counts)
-    rates.plot(
-        minutes, [100 * rate for rate in _abandon_rates(course)], color="tab:red", label="abandoned, %"
-    )
-    if any(minute.theta is not None for minute in course):
-        theta = [float("nan") if minute.theta is None else 100 * minute.theta for minute in course]
-        rates.plot(minutes, theta, color="tab:purple", linewidth=0.8, label="θ, %")
+    abandon_rates = [100 * rate for rate in _abandon_rates(minutes)]
+    rates.plot(numbers, abandon_rates, color="tab:red", label="abandon rate, %")
+    if any(minute.risk_limit is not None for minute in minutes):
+        limits = [
+            float("nan") if minute.risk_limit is None else 100 * minute.risk_limit for minute in minutes
+        ]
+        rates.plot(numbers, limits, color="tab:purple", linewidth=0.8, label="risk limit, %")
     rates.axhline(100 * cap, color="grey", linestyle="--", linewidth=1)
     rates.set_ylim(bottom=0)
-    rates.set_xlabel(f"minute; rates look back {SMOOTHED_MIN} minutes")
+    rates.set_xlabel(f"minute; abandon rate and occupancy are those of the last {SMOOTHING_MIN} minutes")
     work = rates.twinx()
-    work.plot(minutes, [100 * rate for rate in _utilisations(course)], color="tab:green", label="at work, %")
+    work.plot(
+        numbers, [100 * rate for rate in _occupancies(minutes)], color="tab:green", label="occupancy, %"
+    )
     work.set_ylim(0, 101)
     work.legend(loc="lower right", fontsize="small")
     _finish(rates)
@@ -100,17 +103,18 @@ def _finish(axes: Axes) -> None:
     axes.grid(alpha=0.3)
 
 
-def _abandon_rates(course: Sequence[Minute]) -> list[float]:
+def _abandon_rates(minutes: Sequence[Minute]) -> list[float]:
     rates = []
-    for end in range(1, len(course) + 1):
-        span = course[max(0, end - SMOOTHED_MIN) : end]
-        rates.append(sum(m.abandoned for m in span) / max(1, sum(m.humans for m in span)))
+    for end in range(1, len(minutes) + 1):
+        span = minutes[max(0, end - SMOOTHING_MIN) : end]
+        rates.append(sum(m.abandoned for m in span) / max(1, sum(m.answered_by_person for m in span)))
     return rates
 
 
-def _utilisations(course: Sequence[Minute]) -> list[float]:
+def _occupancies(minutes: Sequence[Minute]) -> list[float]:
     rates = []
-    for end in range(1, len(course) + 1):
-        known = [m.utilisation for m in course[max(0, end - SMOOTHED_MIN) : end] if m.utilisation is not None]
+    for end in range(1, len(minutes) + 1):
+        span = minutes[max(0, end - SMOOTHING_MIN) : end]
+        known = [m.occupancy for m in span if m.occupancy is not None]
         rates.append(sum(known) / len(known) if known else float("nan"))
     return rates

@@ -1,4 +1,4 @@
-"""Everything that can decide in the simulator: the policies, and three bounds, told what nobody can know."""
+"""All policies of the simulator: those of `pacing`, and three bounds that know what no dialer can know."""
 
 from __future__ import annotations
 

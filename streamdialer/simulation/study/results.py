@@ -1,4 +1,4 @@
-"""What a simulated day was like: figures of the whole day, and its course minute by minute."""
+"""The results of a simulated day: figures of the whole day, and minute by minute."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from streamdialer.simulation.world.auditor import CallCounts
 from streamdialer.simulation.world.engine import World
 from streamdialer.simulation.world.entities import Call
 
-WORST_OVER_MIN = 30
+WORST_WINDOW_MIN = 30
 MIN_ANSWERS = 20
-"""A rate over fewer says nothing."""
+"""A rate over fewer answered calls says nothing."""
 
 
 class Minute(msgspec.Struct, frozen=True, kw_only=True):
-    """One minute of the day; agents, ringing and theta as they are at its end."""
+    """One minute of the day; agents, ringing calls and risk limit are those at its end."""
 
     agents: int
     """Logged in."""
     ringing: int
-    """Calls placed and not yet answered or ended."""
-    humans: int
-    """People who answered during the minute."""
+    """Calls placed and neither answered nor ended."""
+    answered_by_person: int
+    """During the minute."""
     abandoned: int
-    """Those of them who hung up without an agent."""
-    utilisation: float | None
-    """Talk and wrap-up over logged-in time; None when nobody was logged in."""
-    theta: float | None
-    """The risk the policy accepts, where it has such a thing."""
+    """Of those, how many were abandoned."""
+    occupancy: float | None
+    """Talk and wrap-up over logged-in time; None when no agent was logged in."""
+    risk_limit: float | None
+    """The risk the policy accepts; None for a policy without a risk limit."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,30 +43,28 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     abandon_rate: float
     """Abandoned over answered by a person."""
     worst_half_hour: float
-    """The greatest abandon rate of any half hour that begins with a minute and has at least 20 answers."""
+    """Highest abandon rate of a half hour that begins with a full minute and has at least 20 answered calls."""
     total: CallCounts
-    """calls = answered + machine + busy + failed + no_answer + unanswered."""
     campaigns: dict[str, CallCounts]
     unanswered: int
-    """Calls that still rang at the end."""
+    """Calls that were ringing at the end of the day."""
     waiting: int
-    """People who still waited at the end."""
+    """People who were waiting for an agent at the end of the day."""
     live: int
-    """Calls that had not ended at the end."""
+    """Calls that had not ended at the end of the day."""
     mean_ringing: float
-    """Unanswered calls, on average over time."""
+    """Average number of unanswered calls."""
     waited: int
     """People who got an agent, but not at once."""
     mean_wait_s: float
-    """From the answer to the agent, over all who got one."""
+    """From the answer to the agent, over all people who got one."""
     longest_wait_s: float
     decisions: int
-    """How often the policy was asked."""
-    course: list[Minute]
+    minutes: list[Minute]
 
 
 class Recorder:
-    """Keeps what the auditor does not: times and courses."""
+    """Records what the auditor does not: waiting times, and figures minute by minute."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -74,17 +72,17 @@ class Recorder:
         self._wait_s = 0.0
         self._waited = 0
         self._longest_wait_s = 0.0
-        self._humans: dict[int, int] = {}
+        self._answered_by_person: dict[int, int] = {}
         self._abandoned: dict[int, int] = {}
-        self._course: list[tuple[int, int, float, float, float | None]] = []
-        """Agents, ringing, work and logged-in seconds so far, theta: at the end of each minute."""
+        self._minutes_so_far: list[tuple[int, int, float, float, float | None]] = []
+        """At the end of each minute: agents, ringing calls, work and logged-in seconds so far, risk limit."""
 
     def answered(self, call: Call) -> None:
-        """A person or a machine picked up, now."""
+        """A person or a machine answered now."""
         self._ring_s += self._world.now - call.placed_at
-        if call.course.outcome == "human":
+        if call.plan.outcome == "human":
             minute = int(self._world.now // MINUTE_S)
-            self._humans[minute] = self._humans.get(minute, 0) + 1
+            self._answered_by_person[minute] = self._answered_by_person.get(minute, 0) + 1
 
     def not_answered(self, call: Call) -> None:
         self._ring_s += self._world.now - call.placed_at
@@ -99,16 +97,15 @@ class Recorder:
             self._waited += 1
             self._longest_wait_s = max(self._longest_wait_s, wait_s)
 
-    def minute_is_over(self, ringing: int, theta: float | None) -> None:
-        """Takes down the minute that ends now."""
+    def end_minute(self, ringing: int, risk_limit: float | None) -> None:
         now = self._world.now
-        logged_in, work_s, there_s = 0, 0.0, 0.0
+        logged_in, work_s, logged_in_s = 0, 0.0, 0.0
         for agent in self._world.agents.values():
             worked_s = agent.time_in_state("busy", now) + agent.time_in_state("wrapup", now)
             work_s += worked_s
-            there_s += worked_s + agent.time_in_state("available", now)
+            logged_in_s += worked_s + agent.time_in_state("available", now)
             logged_in += agent.state != "offline"
-        self._course.append((logged_in, ringing, work_s, there_s, theta))
+        self._minutes_so_far.append((logged_in, ringing, work_s, logged_in_s, risk_limit))
 
     def result(self, ringing: int, decisions: int) -> Result:
         """All figures up to now."""
@@ -121,12 +118,12 @@ class Recorder:
         return Result(
             seed=world.seed,
             seconds=world.now,
-            occupancy=audit.utilisation,
+            occupancy=audit.occupancy,
             talk_share=audit.talk_share,
             abandon_rate=total.abandon_rate,
-            worst_half_hour=self._worst(),
+            worst_half_hour=self._worst_half_hour(),
             total=total,
-            campaigns={str(campaign): tally for campaign, tally in audit.campaigns.items()},
+            campaigns={str(campaign): counts for campaign, counts in audit.campaigns.items()},
             unanswered=ringing,
             waiting=sum(len(queue.waiting) for queue in world.queues.values()),
             live=len(world.live),
@@ -135,33 +132,33 @@ class Recorder:
             mean_wait_s=self._wait_s / total.connected if total.connected else 0.0,
             longest_wait_s=self._longest_wait_s,
             decisions=decisions,
-            course=self._minutes(),
+            minutes=self._minutes(),
         )
 
     def _minutes(self) -> list[Minute]:
         minutes = []
-        work_before_s = there_before_s = 0.0
-        for number, (agents, ringing, work_s, there_s, theta) in enumerate(self._course):
-            there = there_s - there_before_s
+        work_before_s = logged_in_before_s = 0.0
+        for number, (agents, ringing, work_s, logged_in_s, risk_limit) in enumerate(self._minutes_so_far):
+            minute_s = logged_in_s - logged_in_before_s
             minutes.append(
                 Minute(
                     agents=agents,
                     ringing=ringing,
-                    humans=self._humans.get(number, 0),
+                    answered_by_person=self._answered_by_person.get(number, 0),
                     abandoned=self._abandoned.get(number, 0),
-                    utilisation=(work_s - work_before_s) / there if there > 0 else None,
-                    theta=theta,
+                    occupancy=(work_s - work_before_s) / minute_s if minute_s > 0 else None,
+                    risk_limit=risk_limit,
                 )
             )
-            work_before_s, there_before_s = work_s, there_s
+            work_before_s, logged_in_before_s = work_s, logged_in_s
         return minutes
 
-    def _worst(self) -> float:
-        last = max(self._humans, default=0)
+    def _worst_half_hour(self) -> float:
+        last = max(self._answered_by_person, default=0)
         worst = 0.0
-        for begins in range(max(1, last - WORST_OVER_MIN + 2)):
-            span = range(begins, begins + WORST_OVER_MIN)
-            humans = sum(self._humans.get(minute, 0) for minute in span)
-            if humans >= MIN_ANSWERS:
-                worst = max(worst, sum(self._abandoned.get(minute, 0) for minute in span) / humans)
+        for begins in range(max(1, last - WORST_WINDOW_MIN + 2)):
+            span = range(begins, begins + WORST_WINDOW_MIN)
+            answered = sum(self._answered_by_person.get(minute, 0) for minute in span)
+            if answered >= MIN_ANSWERS:
+                worst = max(worst, sum(self._abandoned.get(minute, 0) for minute in span) / answered)
         return worst

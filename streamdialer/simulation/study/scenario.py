@@ -1,6 +1,6 @@
-"""A scenario of the simulator: a TOML file that says who is called, who answers and who works when.
+"""A scenario of the simulator: a TOML file with the calls, the agents and their hours, the trunk and the campaigns.
 
-Minutes count from the start of the simulated day, durations that end in `_s` are seconds, rates are shares from 0 to 1.
+Minutes count from the start of the simulated day, fields in `_s` are seconds, rates are shares from 0 to 1.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ MINUTE_S = 60.0
 
 
 class ScenarioSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Part of a scenario: an unknown field is an error, not a wish."""
+    """Part of a scenario; an unknown field is an error."""
 
 
 class Calls(ScenarioSection, frozen=True):
-    """What becomes of a call."""
+    """How calls go."""
 
     human: Probability = 0.30
     machine: Probability = 0.25
@@ -37,17 +37,17 @@ class Calls(ScenarioSection, frozen=True):
     answer_shape: Positive = 4.0
     machine_answer_s: tuple[NotNegative, NotNegative] = (7.0, 9.0)
     voicemail_hold_s: tuple[NotNegative, NotNegative] = (5.0, 7.0)
-    """How long a machine's answer holds the line."""
+    """From a machine's answer to the end of the call."""
     ring_out_s: Positive = 26.0
-    """From the placing of a call until it is given up."""
+    """From placing a call until it is given up."""
     patience_s: NotNegative = 2.0
     """How long a person who answered waits for an agent."""
-    answer_course: tuple[tuple[NotNegative, NotNegative], ...] = ()
-    """[minute, factor on `human`]: straight lines between; two at one minute are a step."""
+    answer_curve: tuple[tuple[NotNegative, NotNegative], ...] = ()
+    """[minute, factor on `human`], with straight lines between; two points at one minute are a step."""
 
 
 class AgentWork(ScenarioSection, frozen=True):
-    """How long agents work on one conversation; log-normal."""
+    """How long agents talk and wrap up; log-normal."""
 
     talk_mean_s: Positive = 120.0
     talk_cv: NotNegative = 1.0
@@ -57,7 +57,7 @@ class AgentWork(ScenarioSection, frozen=True):
 
 
 class Shift(ScenarioSection, frozen=True):
-    """Agents who are there only for a while, besides `agents`; they finish the work at hand."""
+    """Agents who work only part of the day, in addition to `agents`; they finish their call before they leave."""
 
     agents: Count
     from_min: NotNegative
@@ -65,32 +65,32 @@ class Shift(ScenarioSection, frozen=True):
 
 
 class Breaks(ScenarioSection, frozen=True):
-    """Every agent rests in turn, evenly staggered; the work at hand is finished first."""
+    """Breaks of all agents, evenly staggered; agents finish their call first."""
 
     every_min: Positive
     length_min: Positive
 
 
 class Absence(ScenarioSection, frozen=True):
-    """Some agents leave together."""
+    """Some agents leave at the same time."""
 
     at_min: NotNegative
     share: Share
-    """Of the agents of the whole day."""
+    """Of `agents`."""
     length_min: Positive | None = None
-    """None: for good."""
+    """None: until the end of the day."""
     abrupt: bool = True
-    """Gone in that instant, their calls over; otherwise after the work at hand."""
+    """They leave at once and their calls end; otherwise they finish their call first."""
 
 
 class Trunk(ScenarioSection, frozen=True):
-    """The line to the network."""
+    """The connection to the telephone network."""
 
     lines_per_agent: NotNegative = 5.0
-    lines_more: Annotated[int, msgspec.Meta(ge=0)] = 10
-    """Simultaneous calls: lines_per_agent × agents + lines_more."""
+    extra_lines: Annotated[int, msgspec.Meta(ge=0)] = 10
+    """Calls at the same time: lines_per_agent × agents + extra_lines."""
     busy_min: tuple[tuple[NotNegative, NotNegative], ...] = ()
-    """[from, until] minutes in which every call is answered with busy."""
+    """[from, until] minutes in which every call is busy."""
 
 
 class CampaignPart(ScenarioSection, frozen=True):
@@ -99,9 +99,9 @@ class CampaignPart(ScenarioSection, frozen=True):
     weight: Positive = 1.0
     ratio: Positive = 1.0
     cap: Share = 0.03
-    """Most abandoned calls per call a person answered."""
+    """Most abandoned calls per call answered by a person."""
     contacts: Count | None = None
-    """People to call, once each; None: endless."""
+    """Contacts to call, once each; None: an endless list."""
     max_concurrent_calls: Count = 1_000_000
 
 
@@ -111,8 +111,8 @@ class Scenario(ScenarioSection, frozen=True):
     title: str = ""
     hours: Positive = 4.0
     agents: Annotated[int, msgspec.Meta(ge=0)] = 20
-    news_delay_s: NotNegative = 0.0
-    """How late the dialer hears of what happens."""
+    event_delay_s: NotNegative = 0.0
+    """How late events reach the dialer."""
     calls: Calls = Calls()
     work: AgentWork = AgentWork()
     trunk: Trunk = Trunk()
@@ -122,13 +122,13 @@ class Scenario(ScenarioSection, frozen=True):
     campaigns: Annotated[tuple[CampaignPart, ...], msgspec.Meta(min_length=1)] = (CampaignPart(),)
 
     @property
-    def most_agents(self) -> int:
-        """Agents if all shifts were there at once."""
+    def max_agents(self) -> int:
+        """Agents if all shifts work at the same time."""
         return self.agents + sum(shift.agents for shift in self.shifts)
 
     @property
     def lines(self) -> int:
-        return int(self.trunk.lines_per_agent * self.most_agents) + self.trunk.lines_more
+        return int(self.trunk.lines_per_agent * self.max_agents) + self.trunk.extra_lines
 
     def world_config(self) -> WorldConfig:
         """How people and phones behave; SettingsError when the outcomes add up to more than 1."""
@@ -149,20 +149,20 @@ class Scenario(ScenarioSection, frozen=True):
             wrap_up_mean_s=work.wrap_up_mean_s,
             wrap_up_cv=work.wrap_up_cv,
             lines=self.lines,
-            answer_course=tuple((minute * MINUTE_S, factor) for minute, factor in calls.answer_course),
+            answer_curve=tuple((minute * MINUTE_S, factor) for minute, factor in calls.answer_curve),
             trunk_busy=tuple((begins * MINUTE_S, ends * MINUTE_S) for begins, ends in self.trunk.busy_min),
         )
 
     def check(self) -> None:
-        """Raises SettingsError for what no single field shows: sums, orders, a day on which nobody works."""
+        """Raises SettingsError for errors that no single field shows: sums, orders, a day without agents."""
         self.world_config()
-        if not self.most_agents:
-            raise SettingsError("agents: got 0 and no shifts; somebody has to work")
+        if not self.max_agents:
+            raise SettingsError("agents: got 0 and no shifts, takes at least one agent or shift")
         for field in ("setup_s", "machine_answer_s", "voicemail_hold_s"):
             low, high = getattr(self.calls, field)
             if low > high:
                 raise SettingsError(f"calls.{field}: got [{low:g}, {high:g}], takes the smaller number first")
-        minutes = [minute for minute, _ in self.calls.answer_course]
+        minutes = [minute for minute, _ in self.calls.answer_curve]
         if minutes != sorted(minutes):
             raise SettingsError("calls.answer_course: minutes must not go backwards")
         for begins, ends in self.trunk.busy_min:

@@ -1,4 +1,4 @@
-"""Who works when: brings a scenario's agents, shifts, breaks and absences into the world."""
+"""Adds a scenario's agents, shifts, breaks and absences to the world."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ QUEUE = "sales"
 
 
 def enrol_agents(world: World, scenario: Scenario) -> None:
-    """The agents of the whole day are free at once; everything else is laid into the world's future."""
+    """Agents of the whole day are free at once; shifts, breaks and absences are scheduled."""
     for number in range(scenario.agents):
         world.add_agent(number, QUEUE)
     number = scenario.agents
     for shift in scenario.shifts:
         for _ in range(shift.agents):
-            _come(world, number, shift.from_min * MINUTE_S)
-            _go(world, number, shift.until_min * MINUTE_S)
+            _log_in(world, number, shift.from_min * MINUTE_S)
+            _log_out(world, number, shift.until_min * MINUTE_S)
             number += 1
-    _lay_breaks(world, scenario)
+    _schedule_breaks(world, scenario)
     for absence in scenario.absences:
         for leaver in range(round(absence.share * scenario.agents)):
-            _go(world, leaver, absence.at_min * MINUTE_S, abrupt=absence.abrupt)
+            _log_out(world, leaver, absence.at_min * MINUTE_S, abrupt=absence.abrupt)
             if absence.length_min is not None:
-                _come(world, leaver, (absence.at_min + absence.length_min) * MINUTE_S)
+                _log_in(world, leaver, (absence.at_min + absence.length_min) * MINUTE_S)
 
 
-def _lay_breaks(world: World, scenario: Scenario) -> None:
+def _schedule_breaks(world: World, scenario: Scenario) -> None:
     if scenario.breaks is None:
         return
-    every_s, length_s = scenario.breaks.every_min * MINUTE_S, scenario.breaks.length_min * MINUTE_S
+    interval_s, length_s = scenario.breaks.every_min * MINUTE_S, scenario.breaks.length_min * MINUTE_S
     for agent in range(scenario.agents):
-        at = every_s * (agent + 1) / scenario.agents
+        at = interval_s * (agent + 1) / scenario.agents
         while at < scenario.hours * 3600:
-            _go(world, agent, at)
-            _come(world, agent, at + length_s)
-            at += every_s
+            _log_out(world, agent, at)
+            _log_in(world, agent, at + length_s)
+            at += interval_s
 
 
-def _come(world: World, agent: int, at: float) -> None:
+def _log_in(world: World, agent: int, at: float) -> None:
     def log_in(_: object) -> None:
         if agent not in world.agents:
-            world.add_agent(agent, QUEUE, is_there=False)
+            world.add_agent(agent, QUEUE, is_logged_in=False)
         world.log_in(at, agent)
 
-    world.at(at, log_in, None)
+    world.schedule(at, log_in, None)
 
 
-def _go(world: World, agent: int, at: float, *, abrupt: bool = False) -> None:
+def _log_out(world: World, agent: int, at: float, *, abrupt: bool = False) -> None:
     def log_out(_: object) -> None:
         (world.drop_agent if abrupt else world.log_out)(at, agent)
 
-    world.at(at, log_out, None)
+    world.schedule(at, log_out, None)

@@ -1,4 +1,4 @@
-"""The auditor: the world alone knows which phones ring, so it alone can say what a dialer did wrong."""
+"""The auditor counts calls and finds what a dialer did wrong: only the world knows which phones ring."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ MAX_FINDINGS = 50
 
 
 class CallCounts(msgspec.Struct, kw_only=True):
-    """Calls by what became of them.
+    """Calls by outcome.
 
-    originates = answered + machine + busy + failed + no_answer + those still unanswered.
+    originates = answered_by_person + machine + busy + failed + no_answer + calls still unanswered.
     """
 
     originates: int = 0
-    answered: int = 0
-    """A person picked up."""
+    answered_by_person: int = 0
+    """= connected + abandoned + still waiting for an agent."""
     connected: int = 0
-    """Of those, an agent spoke to them."""
+    """An agent took the call."""
     abandoned: int = 0
-    """Of those, no agent came in time; answered = connected + abandoned + still waiting."""
+    """No agent was free in time."""
     completed: int = 0
-    """Of the connected, the talk is over."""
+    """Connected, and the talk is over."""
     machine: int = 0
     busy: int = 0
     failed: int = 0
     no_answer: int = 0
     talk_s: float = 0.0
-    """Of the completed."""
+    """Of the completed calls."""
 
     @property
     def abandon_rate(self) -> float:
-        """Abandoned over answered by a person; 0 when nobody answered."""
-        return self.abandoned / self.answered if self.answered else 0.0
+        """Abandoned over answered by a person; 0 when no person answered."""
+        return self.abandoned / self.answered_by_person if self.answered_by_person else 0.0
 
 
 class AgentTime(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds of life one agent spent."""
+    """How one agent spent the time, seconds of life."""
 
     talk_s: float
     wrap_up_s: float
@@ -52,13 +52,13 @@ class AgentTime(msgspec.Struct, frozen=True, kw_only=True):
         return self.talk_s + self.wrap_up_s + self.idle_s
 
     @property
-    def utilisation(self) -> float:
+    def occupancy(self) -> float:
         """Talk and wrap-up over logged-in time."""
         return (self.talk_s + self.wrap_up_s) / self.logged_in_s if self.logged_in_s else 0.0
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
-    """All figures at one moment."""
+    """All figures at one instant."""
 
     at: float
     """Seconds of life."""
@@ -68,36 +68,36 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     unanswered: int
     """Placed, and neither answered nor ended."""
     double_dials: int
-    """Originates to a phone with a live call, or with a key that had been placed."""
+    """Originates to a phone with a live call, or with a key that was used before."""
     calls_to_live_phones: int
-    """Of those, to a phone that rang or talked because of an earlier call: a person was called twice."""
+    """Of those, to a phone that was ringing or talking because of an earlier call: a person was called twice."""
     repeated_keys: dict[str, int]
-    """Keys placed more than once, and how often."""
+    """Keys used more than once, and how often."""
     dialed_after_final: int
-    """Originates to contacts whose earlier call had ended for good."""
+    """Originates to contacts whose earlier call had a final result."""
     over_max_retries: int
     """Contacts with more originates than the campaign's `max_retries`."""
     max_live_calls: dict[Id, int]
-    """Per campaign, the most live calls at one moment."""
+    """Per campaign, the most live calls at one time."""
     max_unanswered: dict[str, int]
-    """Per queue, the most unanswered calls at one moment."""
+    """Per queue, the most unanswered calls at one time."""
     agents: dict[Id, AgentTime]
-    utilisation: float
+    occupancy: float
     """Talk and wrap-up of all agents over their logged-in time."""
     talk_share: float
     """Talk of all agents over their logged-in time."""
     reaction_s: list[float]
-    """From an agent becoming free after work to the next originate for that queue."""
+    """From an agent becoming free after wrap-up to the next originate for the queue."""
     contacts: dict[str, int]
     """Contacts of the backend by status."""
     findings: list[str]
-    """The first wrongdoings in words."""
+    """The first violations, in words."""
     events_waiting: int = 0
-    """Happenings not yet written to Redis."""
+    """Events not yet written to Redis."""
 
 
 class Auditor:
-    """Counts as the world goes."""
+    """The world calls it for every change of a call or an agent."""
 
     def __init__(self, final: frozenset[str], reaction_samples: int) -> None:
         self.campaigns: defaultdict[Id, CallCounts] = defaultdict(CallCounts)
@@ -109,7 +109,7 @@ class Auditor:
         self.findings: list[str] = []
         self.reaction_s: deque[float] = deque(maxlen=reaction_samples)
         self._final_dispositions = final
-        self._finished: set[Id] = set()
+        self._final_contacts: set[Id] = set()
         self._over_max_retries: set[Id] = set()
         self._live_phones: Counter[str] = Counter()
         self._live: Counter[Id] = Counter()
@@ -119,22 +119,22 @@ class Auditor:
         self._freed: defaultdict[str, dict[Id, float]] = defaultdict(dict)
 
     def placed(self, call: Call, campaign: Campaign) -> None:
-        """Judge and count an originate."""
+        """Counts an originate and records what is wrong with it."""
         contact = call.contact_id
         if self._live_phones[call.phone_number]:
             self.double_dials += 1
             self.calls_to_live_phones += 1
-            self._find(call, "the phone has a live call")
+            self._add_finding(call, "the phone has a live call")
         elif call.key and call.key in self.per_key:
             self.double_dials += 1
-            self._find(call, "the key had been placed")
-        if contact in self._finished:
+            self._add_finding(call, "the key was used before")
+        if contact in self._final_contacts:
             self.dialed_after_final += 1
-            self._find(call, "an earlier call had ended for good")
+            self._add_finding(call, "an earlier call had a final result")
         self.per_contact[contact] += 1
         if self.per_contact[contact] > campaign.max_retries:
             self._over_max_retries.add(contact)
-            self._find(call, f"call {self.per_contact[contact]} of at most {campaign.max_retries}")
+            self._add_finding(call, f"call {self.per_contact[contact]} of at most {campaign.max_retries}")
         if call.key:
             self.per_key[call.key] += 1
         self.campaigns[call.campaign_id].originates += 1
@@ -149,30 +149,30 @@ class Auditor:
     def picked_up(self, call: Call) -> None:
         """A person or a machine answered."""
         self._unanswered[call.queue] -= 1
-        tally = self.campaigns[call.campaign_id]
-        if call.course.outcome == "machine":
-            tally.machine += 1
+        counts = self.campaigns[call.campaign_id]
+        if call.plan.outcome == "machine":
+            counts.machine += 1
         else:
-            tally.answered += 1
+            counts.answered_by_person += 1
 
     def connected(self, call: Call) -> None:
         self.campaigns[call.campaign_id].connected += 1
 
     def ended(self, call: Call) -> None:
-        """The call is over with its disposition and times set."""
-        tally = self.campaigns[call.campaign_id]
+        """The call has ended; its disposition and times are set."""
+        counts = self.campaigns[call.campaign_id]
         match call.disposition:
             case "completed":
-                tally.completed += 1
-                tally.talk_s += (call.ended_at or 0.0) - (call.connected_at or 0.0)
+                counts.completed += 1
+                counts.talk_s += (call.ended_at or 0.0) - (call.connected_at or 0.0)
             case "abandoned":
-                tally.abandoned += 1
+                counts.abandoned += 1
             case "busy":
-                tally.busy += 1
+                counts.busy += 1
             case "failed":
-                tally.failed += 1
+                counts.failed += 1
             case "no_answer":
-                tally.no_answer += 1
+                counts.no_answer += 1
         if call.answered_at is None:
             self._unanswered[call.queue] -= 1
         self._live[call.campaign_id] -= 1
@@ -180,14 +180,14 @@ class Auditor:
         if not self._live_phones[call.phone_number]:
             del self._live_phones[call.phone_number]
         if call.disposition in self._final_dispositions:
-            self._finished.add(call.contact_id)
+            self._final_contacts.add(call.contact_id)
 
     def freed(self, agent: Agent, now: float) -> None:
-        """The agent is free after work: the next originate for the queue is the reaction."""
+        """The agent is free after wrap-up: the next originate for the queue is the reaction."""
         self._freed[agent.queue][agent.id] = now
 
     def taken(self, agent: Agent) -> None:
-        """The agent is not free any more; unless a call was placed since, there is nothing to measure."""
+        """The agent is no longer free; without an originate meanwhile there is no reaction to measure."""
         self._freed[agent.queue].pop(agent.id, None)
 
     def audit(self, now: float, agents: Iterable[Agent], statuses: Iterable[str]) -> Audit:
@@ -207,7 +207,7 @@ class Auditor:
             at=now,
             total=self._total(),
             campaigns={
-                campaign: msgspec.structs.replace(tally) for campaign, tally in self.campaigns.items()
+                campaign: msgspec.structs.replace(counts) for campaign, counts in self.campaigns.items()
             },
             live_calls=self._live.total(),
             unanswered=self._unanswered.total(),
@@ -219,7 +219,7 @@ class Auditor:
             max_live_calls=dict(self._max_live),
             max_unanswered=dict(self._max_unanswered),
             agents=times,
-            utilisation=(talk_s + wrap_up_s) / logged_in_s,
+            occupancy=(talk_s + wrap_up_s) / logged_in_s,
             talk_share=talk_s / logged_in_s,
             reaction_s=list(self.reaction_s),
             contacts=dict(Counter(statuses)),
@@ -228,11 +228,13 @@ class Auditor:
 
     def _total(self) -> CallCounts:
         total = CallCounts()
-        for tally in self.campaigns.values():
+        for counts in self.campaigns.values():
             for field in CallCounts.__struct_fields__:
-                setattr(total, field, getattr(total, field) + getattr(tally, field))
+                setattr(total, field, getattr(total, field) + getattr(counts, field))
         return total
 
-    def _find(self, call: Call, what: str) -> None:
+    def _add_finding(self, call: Call, finding: str) -> None:
         if len(self.findings) < MAX_FINDINGS:
-            self.findings.append(f"{call.placed_at:.1f} s: contact {call.contact_id}, key {call.key}: {what}")
+            self.findings.append(
+                f"{call.placed_at:.1f} s: contact {call.contact_id}, key {call.key}: {finding}"
+            )

@@ -1,4 +1,4 @@
-"""Builds a world from a handful of numbers: campaigns, people to call, agents to talk to them."""
+"""Builds a world from a few numbers: campaigns, contacts to call, and agents."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def build_world(
 ) -> World:
     """Campaigns 1 to N with the contacts 1 to M divided among them, and agents from 1001 on.
 
-    All campaigns share the queue `sales`, or each has its own (`sales-1` …) and the agents are divided.
-    `retry_delay_s` is life; the campaigns say it in wall-clock seconds, `speed` times less. `answer_rate` is
-    the share of originates that a person answers; outcomes that no longer fit beside it shrink in proportion.
+    All campaigns share the queue `sales`, or each has its own (`sales-1` …) and the agents are divided among them.
+    `retry_delay_s` is in seconds of life; the campaigns have it in wall-clock seconds, `speed` times less.
+    `answer_rate` is the share of calls that a person answers; the other outcomes shrink in proportion to fit beside it.
     """
     if campaigns < 1 or not 0 <= answer_rate <= 1 or speed <= 0:
         raise SettingsError(

@@ -1,7 +1,7 @@
 """The simulated world: phones ring, people answer or do not, agents talk. A pure discrete-event model.
 
-Time is seconds of life and only ever passed in: the same world runs behind HTTP at some multiple of the wall
-clock, and in virtual time as fast as the processor goes. It knows no clock, no network and no Redis.
+Time is in seconds of life and is always passed in. So the same world runs behind HTTP at a multiple of the wall clock,
+and in virtual time as fast as the processor allows. It uses no clock, no network and no Redis.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from streamdialer.simulation.world.entities import (
     Queue,
     SimEvent,
 )
-from streamdialer.simulation.world.outcomes import DrawsByContact, Source, course_of
+from streamdialer.simulation.world.outcomes import DrawsByContact, DrawSource, plan_call
 
 Subject = TypeVar("Subject")
 Q850_CAUSE: dict[Disposition, int] = {"busy": 17, "failed": 27, "no_answer": 19}
@@ -37,7 +37,9 @@ Q850_CAUSE: dict[Disposition, int] = {"busy": 17, "failed": 27, "no_answer": 19}
 class World:
     """Campaigns, contacts, queues with agents, and the calls between them."""
 
-    def __init__(self, config: WorldConfig | None = None, seed: int = 0, draws: Source | None = None) -> None:
+    def __init__(
+        self, config: WorldConfig | None = None, seed: int = 0, draws: DrawSource | None = None
+    ) -> None:
         self.config = config or WorldConfig()
         self.seed = seed
         self.draws = draws or DrawsByContact(self.config, seed)
@@ -49,39 +51,39 @@ class World:
         self.live: dict[str, Call] = {}
         """Calls placed and not ended, by id."""
         self.auditor = Auditor(self.config.final, self.config.reaction_samples)
-        self._of_campaign: dict[Id, list[Contact]] = {}
+        self._contacts_by_campaign: dict[Id, list[Contact]] = {}
         self._heap: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._order: Iterator[int] = count()
-        self._happenings: list[SimEvent] = []
+        self._events: list[SimEvent] = []
 
     def add_campaign(self, campaign: Campaign) -> None:
         self.campaigns[campaign.id] = campaign
-        self._of_campaign.setdefault(campaign.id, [])
+        self._contacts_by_campaign.setdefault(campaign.id, [])
         self.queue(campaign.queue_name)
 
     def add_contacts(self, contacts: Iterable[Contact]) -> None:
         for contact in contacts:
             self.contacts[contact.id] = contact
-            self._of_campaign.setdefault(contact.campaign_id, []).append(contact)
+            self._contacts_by_campaign.setdefault(contact.campaign_id, []).append(contact)
 
-    def add_agent(self, agent_id: Id, queue: str, *, is_there: bool = True) -> Agent:
-        """An agent who is logged in and free from now on, without news of it; or one who is still to log in."""
+    def add_agent(self, agent_id: Id, queue: str, *, is_logged_in: bool = True) -> Agent:
+        """An agent who is free from now on, without an event; with `is_logged_in` False one who logs in later."""
         agent = Agent(id=agent_id, queue=queue, since=self.now)
         self.agents[agent_id] = agent
         self.queue(queue).agents.append(agent)
-        if is_there:
+        if is_logged_in:
             agent.set_state("available", self.now)
             self.queue(queue).free.append(agent)
         return agent
 
     def queue(self, name: str) -> Queue:
-        """The queue of that name, made when there is none."""
+        """The queue of that name; added when there is none."""
         if name not in self.queues:
             self.queues[name] = Queue(name=name)
         return self.queues[name]
 
     def contacts_of(self, campaign_id: Id) -> list[Contact]:
-        return self._of_campaign.get(campaign_id, [])
+        return self._contacts_by_campaign.get(campaign_id, [])
 
     def originate(
         self,
@@ -92,8 +94,8 @@ class World:
         key: str | None = None,
         timeout: float = 30.0,
     ) -> Call:
-        """Place a call that rings `timeout` seconds of life at most; KeyError for an unknown campaign."""
-        self._run(now)
+        """Places a call that rings `timeout` seconds of life at most; KeyError for an unknown campaign."""
+        self._run_until(now)
         campaign = self.campaigns[campaign_id]
         ordinal = self.auditor.per_contact[contact_id]
         call = Call(
@@ -105,48 +107,48 @@ class World:
             queue=campaign.queue_name,
             ordinal=ordinal,
             placed_at=self.now,
-            course=self._course(campaign_id, contact_id, ordinal, timeout),
+            plan=self._plan(campaign_id, contact_id, ordinal, timeout),
         )
         self.live[call.id] = call
         self.auditor.placed(call, campaign)
-        refused = call.course.outcome in ("busy", "failed")
-        self.at(self.now + call.course.setup_s, self._refuse if refused else self._ring, call)
+        is_refused = call.plan.outcome in ("busy", "failed")
+        self.schedule(self.now + call.plan.setup_s, self._refuse if is_refused else self._ring, call)
         return call
 
-    def _course(self, campaign_id: Id, contact_id: Id, ordinal: int, timeout: float) -> CallOutcome:
+    def _plan(self, campaign_id: Id, contact_id: Id, ordinal: int, timeout: float) -> CallOutcome:
         draws = self.draws.take(campaign_id, contact_id, ordinal)
-        course = course_of(self.config, draws, timeout, self.now)
+        plan = plan_call(self.config, draws, timeout, self.now)
         if self.config.lines is not None and len(self.live) >= self.config.lines:
-            return msgspec.structs.replace(course, outcome="busy", ring_end_s=course.setup_s)
-        return course
+            return msgspec.structs.replace(plan, outcome="busy", ring_end_s=plan.setup_s)
+        return plan
 
     def advance(self, now: float) -> list[SimEvent]:
-        """Everything that has happened up to `now` and was not told yet, in order."""
-        self._run(now)
-        told, self._happenings = self._happenings, []
-        return told
+        """The events up to `now` that were not returned before, in order."""
+        self._run_until(now)
+        events, self._events = self._events, []
+        return events
 
     def next_at(self) -> float | None:
-        """When there is something to tell next; None when nothing will happen by itself."""
-        if self._happenings:
+        """When something happens next; None when nothing happens by itself."""
+        if self._events:
             return self.now
         return self._heap[0][0] if self._heap else None
 
-    def at(self, at: float, happen: Callable[[Subject], None], subject: Subject) -> None:
-        """Have `happen(subject)` called at `at`, after all that is due then already."""
-        heapq.heappush(self._heap, (at, next(self._order), happen, subject))
+    def schedule(self, at: float, action: Callable[[Subject], None], subject: Subject) -> None:
+        """Calls `action(subject)` at `at`, after everything that is already due then."""
+        heapq.heappush(self._heap, (at, next(self._order), action, subject))
 
     def log_in(self, now: float, agent_id: Id) -> None:
-        """The agent takes calls from now on."""
-        self._run(now)
+        """The agent takes calls from `now` on."""
+        self._run_until(now)
         agent = self.agents[agent_id]
         agent.leaving = False
         if agent.state == "offline":
             self._take_next_or_idle(agent)
 
     def log_out(self, now: float, agent_id: Id) -> None:
-        """The agent leaves: at once when idle, otherwise after the call and its wrap-up."""
-        self._run(now)
+        """The agent leaves: at once when free, otherwise after the call and its wrap-up."""
+        self._run_until(now)
         agent = self.agents[agent_id]
         agent.leaving = agent.state != "offline"
         if agent.state == "available":
@@ -155,8 +157,8 @@ class World:
             self._leave(agent)
 
     def drop_agent(self, now: float, agent_id: Id) -> None:
-        """The agent is gone this instant, whatever they did; a call they had is over."""
-        self._run(now)
+        """The agent is gone at once, whatever they were doing; their call ends."""
+        self._run_until(now)
         agent = self.agents[agent_id]
         if agent.state == "available":
             self.log_out(now, agent_id)
@@ -167,28 +169,28 @@ class World:
 
     def audit(self, now: float) -> Audit:
         """The auditor's figures at `now`."""
-        self._run(now)
+        self._run_until(now)
         return self.auditor.audit(
             self.now, self.agents.values(), (contact.status for contact in self.contacts.values())
         )
 
-    def _run(self, now: float) -> None:
+    def _run_until(self, now: float) -> None:
         while self._heap and self._heap[0][0] <= now:
-            self.now, _, happen, subject = heapq.heappop(self._heap)
-            happen(subject)
+            self.now, _, action, subject = heapq.heappop(self._heap)
+            action(subject)
         self.now = max(self.now, now)
 
-    # What happens to a call.
+    # The steps of a call.
 
     def _refuse(self, call: Call) -> None:
-        self._end(call, "busy" if call.course.outcome == "busy" else "failed")
+        self._end(call, "busy" if call.plan.outcome == "busy" else "failed")
 
     def _ring(self, call: Call) -> None:
         call.state = "ringing"
-        self.tell_call("call_ringing", call)
-        unanswered = call.course.outcome == "no_answer"
-        at = call.placed_at + call.course.ring_end_s
-        self.at(at, self._ring_out if unanswered else self._answer, call)
+        self.emit_call_event("call_ringing", call)
+        is_unanswered = call.plan.outcome == "no_answer"
+        at = call.placed_at + call.plan.ring_end_s
+        self.schedule(at, self._ring_out if is_unanswered else self._answer, call)
 
     def _ring_out(self, call: Call) -> None:
         self._end(call, "no_answer")
@@ -197,19 +199,21 @@ class World:
         call.answered_at = self.now
         self.auditor.picked_up(call)
         queue = self.queues[call.queue]
-        if call.course.outcome == "machine":
+        if call.plan.outcome == "machine":
             call.state = "machine"
-            self.tell_call("call_answered", call, answered_by="machine")
-            self.at(self.now + call.course.talk_s, self._machine_hangs_up, call)
+            self.emit_call_event("call_answered", call, answered_by="machine")
+            self.schedule(self.now + call.plan.talk_s, self._machine_hangs_up, call)
         elif queue.free:
             agent = queue.free.popleft()
-            self.tell_call("call_answered", call, answered_by="human", agent_id=agent.id, queue=queue.name)
+            self.emit_call_event(
+                "call_answered", call, answered_by="human", agent_id=agent.id, queue=queue.name
+            )
             self._connect(call, agent)
         else:
             call.state = "waiting"
-            self.tell_call("call_answered", call, answered_by="human", queue=queue.name)
+            self.emit_call_event("call_answered", call, answered_by="human", queue=queue.name)
             queue.waiting.append(call)
-            self.at(self.now + self.config.patience_s, self._abandon, call)
+            self.schedule(self.now + self.config.patience_s, self._abandon, call)
 
     def _machine_hangs_up(self, call: Call) -> None:
         self._end(call, "machine")
@@ -225,8 +229,8 @@ class World:
         agent.set_state("busy", self.now)
         self.auditor.taken(agent)
         self.auditor.connected(call)
-        self.tell_agent("agent_busy", agent, campaign_id=call.campaign_id)
-        self.at(self.now + call.course.talk_s, self._hang_up, call)
+        self.emit_agent_event("agent_busy", agent, campaign_id=call.campaign_id)
+        self.schedule(self.now + call.plan.talk_s, self._hang_up, call)
 
     def _hang_up(self, call: Call) -> None:
         if call.state != "talking":  # cut off before
@@ -235,8 +239,8 @@ class World:
         agent = self.agents[call.agent_id] if call.agent_id is not None else None
         if agent is not None:
             agent.set_state("wrapup", self.now)
-            self.tell_agent("agent_wrapup", agent)
-            self.at(self.now + call.course.wrap_up_s, self._wrapped_up, call)
+            self.emit_agent_event("agent_wrapup", agent)
+            self.schedule(self.now + call.plan.wrap_up_s, self._wrapped_up, call)
 
     def _wrapped_up(self, call: Call) -> None:
         agent = self.agents[call.agent_id] if call.agent_id is not None else None
@@ -248,15 +252,15 @@ class World:
         del self.live[call.id]
         self.auditor.ended(call)
         if disposition in ("completed", "machine"):
-            said = None if disposition == "completed" else disposition
             duration = round(self.now - (call.answered_at or self.now), 3)
-            self.tell_call("call_completed", call, duration=duration, disposition=said)
+            shown = None if disposition == "completed" else disposition
+            self.emit_call_event("call_completed", call, duration=duration, disposition=shown)
         elif disposition == "abandoned":
-            self.tell_call("call_abandoned", call)
+            self.emit_call_event("call_abandoned", call)
         else:
-            self.tell_call("call_failed", call, disposition=disposition, cause=Q850_CAUSE[disposition])
+            self.emit_call_event("call_failed", call, disposition=disposition, cause=Q850_CAUSE[disposition])
 
-    # What happens to an agent.
+    # The steps of an agent.
 
     def _take_next_or_idle(self, agent: Agent) -> None:
         queue = self.queues[agent.queue]
@@ -265,22 +269,22 @@ class World:
         elif queue.waiting:
             self._connect(queue.waiting.popleft(), agent)
         else:
-            worked = agent.state == "wrapup"
+            has_worked = agent.state == "wrapup"
             agent.call = None
             agent.set_state("available", self.now)
             queue.free.append(agent)
-            if worked:
+            if has_worked:
                 self.auditor.freed(agent, self.now)
-            self.tell_agent("agent_available", agent)
+            self.emit_agent_event("agent_available", agent)
 
     def _leave(self, agent: Agent) -> None:
         agent.leaving, agent.call = False, None
         agent.set_state("offline", self.now)
-        self.tell_agent("agent_offline", agent)
+        self.emit_agent_event("agent_offline", agent)
 
-    # The news of it.
+    # The events. Both methods are called for everything that happens; a subclass may handle the events itself.
 
-    def tell_call(
+    def emit_call_event(
         self,
         kind: CallEventType,
         call: Call,
@@ -292,8 +296,7 @@ class World:
         disposition: Disposition | None = None,
         cause: int | None = None,
     ) -> None:
-        """Called for everything that happens to a call."""
-        news = EventData(
+        data = EventData(
             campaign_id=call.campaign_id,
             contact_id=call.contact_id,
             call_id=call.id,
@@ -304,9 +307,8 @@ class World:
             disposition=disposition,
             cause=cause,
         )
-        self._happenings.append(SimEvent(self.now, kind, news))
+        self._events.append(SimEvent(self.now, kind, data))
 
-    def tell_agent(self, kind: AgentEventType, agent: Agent, campaign_id: Id | None = None) -> None:
-        """Called for everything that happens to an agent."""
-        news = EventData(agent_id=agent.id, queue=agent.queue, campaign_id=campaign_id)
-        self._happenings.append(SimEvent(self.now, kind, news))
+    def emit_agent_event(self, kind: AgentEventType, agent: Agent, campaign_id: Id | None = None) -> None:
+        data = EventData(agent_id=agent.id, queue=agent.queue, campaign_id=campaign_id)
+        self._events.append(SimEvent(self.now, kind, data))

@@ -1,4 +1,4 @@
-"""What the simulated world is made of: campaigns, contacts, calls, agents, queues, and news."""
+"""The things of the simulated world: campaigns, contacts, calls, agents, queues and events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AgentState = Literal["available", "busy", "wrapup", "offline"]
 
 
 class Campaign(msgspec.Struct, kw_only=True):
-    """A campaign as the backend says it; may be changed while the world runs."""
+    """A campaign as the backend shows it; may be changed while the world runs."""
 
     id: Id
     name: str = ""
@@ -28,7 +28,7 @@ class Campaign(msgspec.Struct, kw_only=True):
     queue_name: str = "sales"
     max_retries: int = 3
     retry_delay: float = 300.0
-    """Wall-clock seconds: this is what the outside is told."""
+    """Wall-clock seconds, as the backend shows it."""
     retry_rules: dict[str, Any] | None = None
     attempt_caps: list[Any] | None = None
     contact_caps: list[Any] | None = None
@@ -54,19 +54,19 @@ class Contact(msgspec.Struct, kw_only=True):
     campaign_id: Id
     phone_number: str
     phones: list[str] = []
-    """Where there are several."""
+    """When the contact has several numbers."""
     status: ContactStatus | str = "pending"
     priority: int = 5
     attempts: int = 0
     last_attempt: str | None = None
-    """ISO 8601, as it was written."""
+    """ISO 8601, as the client wrote it."""
     timezone: str | None = None
     custom_data: dict[str, Any] = {}
     created_at: str = "2026-01-01T00:00:00Z"
 
 
 class CallOutcome(msgspec.Struct, frozen=True, gc=False):
-    """How one call will go; all of it is drawn when the call is placed. Seconds of life."""
+    """How one call will go, drawn when the call is placed. Seconds of life."""
 
     outcome: Outcome
     setup_s: float
@@ -74,12 +74,12 @@ class CallOutcome(msgspec.Struct, frozen=True, gc=False):
     ring_end_s: float
     """From originate to the answer or the end of ringing."""
     talk_s: float
-    """With an agent, or for a machine until it hangs up."""
+    """With an agent; for a machine, until it hangs up."""
     wrap_up_s: float
 
 
 class Call(msgspec.Struct, kw_only=True, eq=False):
-    """One call the world placed."""
+    """One call that was placed."""
 
     id: str
     campaign_id: Id
@@ -88,9 +88,9 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     key: str | None
     queue: str
     ordinal: int
-    """How many calls the contact had before this one."""
+    """Number of calls to the contact before this one."""
     placed_at: float
-    course: CallOutcome
+    plan: CallOutcome
     state: CallState = "placed"
     answered_at: float | None = None
     connected_at: float | None = None
@@ -100,16 +100,16 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
 
 
 class Agent(msgspec.Struct, kw_only=True, eq=False):
-    """One agent and how long they have been what."""
+    """One agent, and the time spent in each state."""
 
     id: Id
     queue: str
     state: AgentState = "offline"
     since: float = 0.0
     call: Call | None = None
-    """The one talked on or wrapped up."""
+    """The call they talk on or wrap up."""
     leaving: bool = False
-    """Logs out as soon as the work at hand is done."""
+    """Logs out after the current call and its wrap-up."""
     seconds: dict[AgentState, float] = {}
 
     def set_state(self, state: AgentState, now: float) -> None:
@@ -122,18 +122,18 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
 
 
 class Queue(msgspec.Struct, kw_only=True):
-    """Agents who take each other's calls, and the people who wait for one of them."""
+    """Agents who share calls, and the people who wait for one of them."""
 
     name: str
     agents: list[Agent] = []
     free: deque[Agent] = msgspec.field(default_factory=deque)
-    """Longest idle first."""
+    """The agent who has been idle longest comes first."""
     waiting: deque[Call] = msgspec.field(default_factory=deque)
-    """Answered, no agent yet: longest waiting first."""
+    """Answered calls without an agent; the longest waiting comes first."""
 
 
 class EventData(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """The `data` of an event on the stream; what does not apply is left out."""
+    """The `data` of an event on the stream; fields that do not apply are left out."""
 
     campaign_id: Id | None = None
     contact_id: Id | None = None
@@ -149,7 +149,7 @@ class EventData(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, g
 
 
 class SimEvent(msgspec.Struct, frozen=True, gc=False):
-    """Something that happened in the world, as an event others may be told of."""
+    """Something that happened in the world, as the event that is written to the stream."""
 
     at: float
     """Seconds of life."""

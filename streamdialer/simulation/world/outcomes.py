@@ -1,6 +1,6 @@
-"""How a call will go: what chance draws for it, and what that means for a call placed at some instant.
+"""How a call will go: the random draws for it, and what they mean for a call placed at a given time.
 
-Draws come from streams of their own: neither the order of calls nor who places them changes one.
+Draws come from random streams of their own, so the order of calls and the policy that places them change no draw.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from streamdialer.simulation.world.entities import CallOutcome, Id, Outcome
 
 
 class RandomDraws(msgspec.Struct, frozen=True, gc=False):
-    """What chance says of one call, whatever becomes of it. Seconds of life."""
+    """All random draws for one call; which of them are used depends on its outcome. Seconds of life."""
 
     outcome: float
-    """In [0, 1): which outcome it stands for depends on the probabilities of the instant."""
+    """In [0, 1); the probabilities at the time of the call turn it into an outcome."""
     setup_s: float
     person_s: float
     machine_s: float
@@ -32,15 +32,15 @@ class RandomDraws(msgspec.Struct, frozen=True, gc=False):
     wrap_up_s: float
 
 
-class Source(Protocol):
+class DrawSource(Protocol):
     """Where the draws of calls come from."""
 
     def take(self, campaign: Id, contact: Id, ordinal: int) -> RandomDraws:
-        """The draws of the campaign's next call, to `contact`, who had `ordinal` calls before."""
+        """The draws of the campaign's next call, to a contact that had `ordinal` calls before."""
 
 
 class DrawsByContact:
-    """A stream for every call of every contact: the order of calls changes nothing. Slow: a new stream per call."""
+    """One stream per call of a contact: the order of calls changes nothing. Slow."""
 
     def __init__(self, config: WorldConfig, seed: int) -> None:
         self._config = config
@@ -51,7 +51,7 @@ class DrawsByContact:
 
 
 class DrawsByCampaign:
-    """One stream per campaign: its call number k has the same draws whoever places it, and whenever."""
+    """One stream per campaign: its call number k has the same draws under every policy."""
 
     def __init__(self, config: WorldConfig, seed: int) -> None:
         self._config = config
@@ -63,12 +63,12 @@ class DrawsByCampaign:
         ahead = self._ahead.get(campaign)
         return ahead.popleft() if ahead else draw(self._config, self._stream(campaign))
 
-    def peek(self, campaign: Id, place: int) -> RandomDraws:
-        """The draws of the call after `place` more: for those who are told what nobody can know."""
+    def peek(self, campaign: Id, skip: int) -> RandomDraws:
+        """The draws of the call after the next `skip` calls, for policies that know the future."""
         ahead = self._ahead.setdefault(campaign, deque())
-        while len(ahead) <= place:
+        while len(ahead) <= skip:
             ahead.append(draw(self._config, self._stream(campaign)))
-        return ahead[place]
+        return ahead[skip]
 
     def _stream(self, campaign: Id) -> Random:
         stream = self._streams.get(campaign)
@@ -78,7 +78,7 @@ class DrawsByCampaign:
 
 
 def draw(config: WorldConfig, stream: Random) -> RandomDraws:
-    """The next call's draws: all of them and in one order, so that one changed probability moves no other draw."""
+    """The draws of the next call: always all, in this order, so a changed probability moves no other draw."""
     return RandomDraws(
         outcome=stream.random(),
         setup_s=stream.uniform(*config.setup_s),
@@ -90,8 +90,8 @@ def draw(config: WorldConfig, stream: Random) -> RandomDraws:
     )
 
 
-def course_of(config: WorldConfig, draws: RandomDraws, timeout_s: float, at: float = 0.0) -> CallOutcome:
-    """How a call with these draws goes when it is placed at `at` and rings `timeout_s` at most."""
+def plan_call(config: WorldConfig, draws: RandomDraws, timeout_s: float, at: float = 0.0) -> CallOutcome:
+    """How a call with these draws goes when it is placed at `at` and rings at most `timeout_s`."""
     outcome = "busy" if is_trunk_busy(config, at) else _outcome(config, draws.outcome, at)
     setup_s = min(draws.setup_s, timeout_s)
     if outcome == "human":
@@ -109,27 +109,27 @@ def course_of(config: WorldConfig, draws: RandomDraws, timeout_s: float, at: flo
     )
 
 
-def draw_course(config: WorldConfig, seed: int, contact: Id, ordinal: int, timeout_s: float) -> CallOutcome:
-    """The course of the contact's call number `ordinal` (0 is the first), ringing `timeout_s` at most."""
-    return course_of(config, DrawsByContact(config, seed).take("", contact, ordinal), timeout_s)
+def draw_call(config: WorldConfig, seed: int, contact: Id, ordinal: int, timeout_s: float) -> CallOutcome:
+    """The plan of the contact's call number `ordinal` (0 is the first) that rings at most `timeout_s`."""
+    return plan_call(config, DrawsByContact(config, seed).take("", contact, ordinal), timeout_s)
 
 
-def human_at(config: WorldConfig, at: float) -> float:
+def answer_rate_at(config: WorldConfig, at: float) -> float:
     """Probability that a person answers a call placed at `at`."""
-    if not config.answer_course:
+    if not config.answer_curve:
         return config.human
-    return min(1.0, config.human * interpolate(config.answer_course, at))
+    return min(1.0, config.human * interpolate(config.answer_curve, at))
 
 
 def is_trunk_busy(config: WorldConfig, at: float) -> bool:
-    """Whether the trunk refuses every call just then."""
+    """Whether the trunk refuses every call at that time."""
     return any(begins <= at < ends for begins, ends in config.trunk_busy)
 
 
 def interpolate(points: Sequence[tuple[float, float]], at: float) -> float:
-    """The value at `at` of straight lines through `points`; before the first and after the last it stays.
+    """The value at `at` on straight lines through `points`; constant before the first and after the last.
 
-    Two points at one instant are a step.
+    Two points at the same time are a step.
     """
     after = bisect_right(points, at, key=lambda point: point[0])
     if after == 0:
@@ -142,12 +142,13 @@ def interpolate(points: Sequence[tuple[float, float]], at: float) -> float:
 
 
 def _outcome(config: WorldConfig, chance: float, at: float) -> Outcome:
-    human = human_at(config, at)
+    human = answer_rate_at(
+        config, at
+    )  # takes precedence: the others shrink where they no longer fit beside it
     if chance < human:
         return "human"
     chance -= human
     others = config.machine + config.busy + config.failed
-    # The others give way where they no longer fit beside the people.
     scale = 1.0 if human + others <= 1 else (1 - human) / others
     if chance < (share := config.machine * scale):
         return "machine"
@@ -158,7 +159,7 @@ def _outcome(config: WorldConfig, chance: float, at: float) -> Outcome:
 
 
 def _lognormal(stream: Random, mean: float, cv: float) -> float:
-    """A draw by mean and coefficient of variation."""
+    """A draw from the log-normal distribution with that mean and coefficient of variation."""
     return stream.lognormvariate(*_log_scale(mean, cv)) if mean > 0 else 0.0
 
 

@@ -59,7 +59,7 @@ class CallDriver(DriverBase):
         one.plan = plan
         one.is_to_look_again |= one.caps not in ("none", caps)
         one.caps = caps
-        assert got.again is one.is_to_look_again
+        assert got.recheck is one.is_to_look_again
         before = {name: (each.placed, each.live) for name, each in model.campaigns.items()}
         ready = sorted(one.within("ready"), key=lambda contact: contact.order)
         taken = [one.contacts[attempt.contact] for attempt in new]
@@ -185,7 +185,7 @@ class CallDriver(DriverBase):
         if until == "1":
             refusals.add("window_closed")
         if model.is_held(one):
-            refusals.add("held")
+            refusals.add("api_paused")
         over = self._capped(one, contact)
         if over is not None and not refusals:
             refusals.add(over.reason)

@@ -20,7 +20,7 @@ from tests.support.ledger_model import (
 from tests.support.ledger_reader import move_clock
 from tests.support.model_driver.base import Delivery, DriverBase, Written
 
-SWEPT = ("released", "expired", "closed", "promoted", "forgotten", "stalled")
+SWEPT = ("released", "no_event", "too_long", "promoted", "forgotten", "stalled")
 
 
 class EventDriver(DriverBase):
@@ -83,8 +83,8 @@ class EventDriver(DriverBase):
         ended = await self._ended_by_deadline(
             campaign, [c for c in late if c.state in ("dialing", "connected")]
         )
-        assert swept.expired == len([c for c in ended if c.state == "dialing"])
-        assert swept.closed == len([c for c in ended if c.state == "connected"])
+        assert swept.no_event == len([c for c in ended if c.state == "dialing"])
+        assert swept.too_long == len([c for c in ended if c.state == "connected"])
         for contact in late:
             attempt = contact.newest
             match places[contact]:

@@ -1,65 +1,73 @@
--- How often a contact or a number was called lately, and whether its caps (`rules/caps.py`) allow one call more. Counted in all
--- campaigns as soon as one has caps, and for the longest window any of them has had.
--- In `recent`, a hash: number (digits) or `campaign:contact` -> JSON list of calls; `longest` -> ms. In `newest`, a zset: the
--- same names by the end of their newest call, ms.
--- A call: {attempt's id, sent ms, 'a' | 'c' a conversation with a person | 'b' abandoned, ended ms?}: a function of the attempt's
---   facts, so that events commute. One that was not placed is no call.
--- Caps, kept in the totals as `caps`: {k = longest window ms, c = [{y = reason, o = which calls count ('a' all | 'c' | 'b'), n = how
---   many are too many, w = window ms, s = 'contact' | 'number', e = from the end of a call?, d = where that is written}, …]}.
+-- How often a contact or a number was called lately, and whether its caps (`rules/caps.py`) allow another
+-- call. Calls of all campaigns are counted as soon as one campaign has had caps, for the longest window any
+-- of them has had.
+--   call_history          hash: number (digits) or `campaign:contact` -> JSON list of calls; `longest` ->
+--                         longest window, ms
+--   call_history:newest   sorted set: the same names by the end of their newest call, ms
+-- A call is a list, short because there are many: {attempt id, sent ms, kind, ended ms?}. Kinds: 'c' a
+--   conversation with a person, 'b' abandoned, 'a' any other attempt. It is a function of the attempt's
+--   facts, so events commute. An attempt that was not placed is no call.
+-- Caps are JSON in the totals, field `caps`: {longest_ms = longest window, rules = {{reason = code, of =
+--   which calls count: 'a' all, 'c' or 'b', count = how many of them forbid another, window_ms, scope =
+--   contact | number, from_end = the window begins at the end of a call?, source = where the rule is
+--   written}, …}}.
 
--- Keeps the campaign's caps ('' = none) for the scripts that are not told them; returns them, nil without. When they have changed,
--- whoever was put off is looked at again (recheck_deferred.lua).
-local function keep_caps(recent, encoded)
+-- Stores the campaign's caps ('' = none) for scripts that do not get them as an argument. Returns them, or
+-- nil without caps. Changed caps make recheck_deferred.lua check the deferred contacts again.
+local function save_caps(call_history, encoded)
   local stored = redis.call('HGET', totals, 'caps')
-  if stored and stored ~= encoded then redis.call('HSET', totals, 'again', '0 1') end
+  if stored and stored ~= encoded then redis.call('HSET', totals, 'recheck', '0 1') end
   if encoded == '' then
     if stored then redis.call('HDEL', totals, 'caps') end
     return nil
   end
   if stored ~= encoded then redis.call('HSET', totals, 'caps', encoded) end
   local caps = cjson.decode(encoded)
-  if tonumber(redis.call('HGET', recent, 'longest') or 0) < caps.k then redis.call('HSET', recent, 'longest', digits(caps.k)) end
+  if tonumber(redis.call('HGET', call_history, 'longest') or 0) < caps.longest_ms then
+    redis.call('HSET', call_history, 'longest', format_number(caps.longest_ms))
+  end
   return caps
 end
 
-local function kept_caps()
+local function saved_caps()
   local raw = redis.call('HGET', totals, 'caps')
   return raw and cjson.decode(raw) or nil
 end
 
-local function calls_of(recent, name) return cjson.decode(redis.call('HGET', recent, name) or '[]') end
+local function recent_calls(call_history, name) return cjson.decode(redis.call('HGET', call_history, name) or '[]') end
 
--- The number that is called next, or whose call is reserved; the contact itself where nothing is known to compare.
-local function number_called(contact, record)
-  local asked = owed(record)
-  local number = asked and asked.nn or record.e and record.e[record.ni or 1]
-  return number and bare(number) or campaign .. ':' .. contact
+-- Returns the number of the next call, or of the reserved one; the contact itself when no number is known.
+local function number_to_call(contact, record)
+  local callback = open_callback(record)
+  local number = callback and callback.nn or record.e and record.e[record.ni or 1]
+  return number and without_plus(number) or campaign .. ':' .. contact
 end
 
--- The refusal that lasts longest, nil when one call more is allowed.
-local function over_cap(recent, caps, contact, record)
-  local refused
-  for _, cap in ipairs(caps and caps.c or {}) do
-    local name = cap.s == 'number' and number_called(contact, record) or campaign .. ':' .. contact
-    local begun = {}
-    for _, call in ipairs(calls_of(recent, name)) do
-      local at = cap.e and call[4] or call[2]
-      if (cap.o == 'a' or cap.o == call[3]) and ledger_ms < at + cap.w then begun[#begun + 1] = at end
+-- Returns the refusal that lasts longest, or nil when the caps allow another call.
+local function cap_refusal(call_history, caps, contact, record)
+  local refusal
+  for _, cap in ipairs(caps and caps.rules or {}) do
+    local name = cap.scope == 'number' and number_to_call(contact, record) or campaign .. ':' .. contact
+    local counted = {} -- when the window of each counted call began
+    for _, call in ipairs(recent_calls(call_history, name)) do
+      local at = cap.from_end and call[4] or call[2]
+      if (cap.of == 'a' or cap.of == call[3]) and ledger_ms < at + cap.window_ms then counted[#counted + 1] = at end
     end
-    if #begun >= cap.n then
-      table.sort(begun)
-      local due_ms = begun[#begun - cap.n + 1] + cap.w
-      if not refused or due_ms > refused.due then
-        refused = { reason = cap.y, state = 'deferred', due = due_ms, detail = cap.d .. '; ' .. #begun .. ' counted' }
+    if #counted >= cap.count then
+      table.sort(counted)
+      local due_ms = counted[#counted - cap.count + 1] + cap.window_ms
+      if not refusal or due_ms > refusal.due then
+        local detail = cap.source .. '; ' .. #counted .. ' counted'
+        refusal = { reason = cap.reason, state = 'deferred', due = due_ms, detail = detail }
       end
     end
   end
-  return refused
+  return refusal
 end
 
 local SPOKEN = { completed = true, callback = true, do_not_call = true }
--- What the attempt counts as, nil when no call was placed.
-local function counts_as(attempt)
+-- Returns the kind of call an attempt counts as, or nil when no call was placed.
+local function counted_kind(attempt)
   local f = attempt.f
   if attempt.s == 'reserved' or attempt.s == 'released' then return nil end
   if attempt.d == 'abandoned' then return 'b' end
@@ -68,9 +76,10 @@ local function counts_as(attempt)
   return 'a'
 end
 
--- Everything the attempt is counted under: its contact, and the number it called, which it keeps: the backend may correct the contact's.
--- Where memory was lost and with it which of several numbers that was, all of them.
-local function names_of(contact, record, attempt)
+-- Returns the names the attempt is counted under: its contact and the number it called. The attempt keeps
+-- that number, because the backend may correct the contact's. When a data loss left open which number it
+-- was, all numbers of the contact count.
+local function history_names(contact, record, attempt)
   local names, numbers = { campaign .. ':' .. contact }, record.e or {}
   if attempt.to then
     numbers = { attempt.to }
@@ -78,41 +87,43 @@ local function names_of(contact, record, attempt)
     numbers = { numbers[attempt.ph] }
   end
   if #numbers == 1 then attempt.to = numbers[1] end
-  for _, number in ipairs(numbers) do names[#names + 1] = bare(number) end
+  for _, number in ipairs(numbers) do names[#names + 1] = without_plus(number) end
   return names
 end
 
--- Counts the attempt as its facts say by now; to be called whenever they change. `was` is the id it had, where it has a new one.
-local function count_call(recent, newest, contact, record, attempt, was)
-  local longest = tonumber(redis.call('HGET', recent, 'longest') or nil)
+-- Counts the attempt by its present facts; to be called whenever they change. `old_id` is the id it had
+-- before, if it has a new one.
+local function count_call(call_history, newest_calls, contact, record, attempt, old_id)
+  local longest = tonumber(redis.call('HGET', call_history, 'longest') or nil)
   if not longest then return end -- no campaign has had caps
-  local kind = counts_as(attempt)
-  for _, name in ipairs(names_of(contact, record, attempt)) do
-    local calls, latest = {}, 0
+  local kind = counted_kind(attempt)
+  for _, name in ipairs(history_names(contact, record, attempt)) do
+    local calls, newest_ms = {}, 0
     local function add(call)
       calls[#calls + 1] = call
-      latest = math.max(latest, call[4] or call[2])
+      newest_ms = math.max(newest_ms, call[4] or call[2])
     end
-    for _, call in ipairs(calls_of(recent, name)) do
-      local is_this = (call[1] == attempt.id or call[1] == was) and call[2] == attempt.sm
+    for _, call in ipairs(recent_calls(call_history, name)) do
+      local is_this = (call[1] == attempt.id or call[1] == old_id) and call[2] == attempt.sm
       if not is_this and ledger_ms < (call[4] or call[2]) + longest then add(call) end
     end
     if kind then add({ attempt.id, attempt.sm, kind, attempt.em }) end
     if #calls == 0 then
-      redis.call('HDEL', recent, name)
-      redis.call('ZREM', newest, name)
+      redis.call('HDEL', call_history, name)
+      redis.call('ZREM', newest_calls, name)
     else
-      redis.call('HSET', recent, name, cjson.encode(calls))
-      redis.call('ZADD', newest, digits(latest), name)
+      redis.call('HSET', call_history, name, cjson.encode(calls))
+      redis.call('ZADD', newest_calls, format_number(newest_ms), name)
     end
   end
 end
 
--- Forgets whoever was called longer ago than any window lasts, at most so many.
-local function forget_calls(recent, newest, most)
-  local longest = tonumber(redis.call('HGET', recent, 'longest') or nil)
-  local names = longest and redis.call('ZRANGEBYSCORE', newest, '-inf', digits(ledger_ms - longest), 'LIMIT', 0, most)
+-- Removes names whose newest call is older than the longest window, at most `limit`.
+local function expire_calls(call_history, newest_calls, limit)
+  local longest = tonumber(redis.call('HGET', call_history, 'longest') or nil)
+  local names = longest
+    and redis.call('ZRANGEBYSCORE', newest_calls, '-inf', format_number(ledger_ms - longest), 'LIMIT', 0, limit)
   if not names or #names == 0 then return end
-  redis.call('HDEL', recent, unpack(names))
-  redis.call('ZREM', newest, unpack(names))
+  redis.call('HDEL', call_history, unpack(names))
+  redis.call('ZREM', newest_calls, unpack(names))
 end

@@ -1,18 +1,43 @@
--- What every campaign script shares: names for KEYS 1–20, the clock, contact records, states, the public hash.
--- KEYS 1–20: Keys.of_campaign() in this order.  ARGV 1: the campaign's id.
+-- What every script of a campaign shares: names for KEYS 1–20, the clock, contact records, contact states,
+-- the public hash.
+-- KEYS 1–20 in the order of `Keys.of_campaign()`; ARGV 1 the campaign's id.
 --
--- A record: {p = place, o = order in `ready` (string), a = attempts that count, n = highest number spent by attempts that
---   are forgotten?, h = {attempt, …} (last = newest), w = why it waits ({y = reason, s = detail?}, only in `waiting`),
---   of = whom it is shown to ({ag = agent, e = entry of the request}, only in `offered`, until they answer), cb = the newest callback asked for
---   ({e = entry of the request, at = due, server's ms, ag = for which agent?, gr = until when for that agent alone, server's
---   ms, num = number?, nn = the number as it is compared?, had = it has been placed, by an attempt no longer in h?, sk = an
---   agent has skipped it?, vain = it was asked for in vain?}), z = its zones (lib/hours.lua), pr = priority, sn = when the backend last showed it as pending
---   or was told so, ms, x = the backend took it out of the line (only in `finished`), q = made
---   from an event of a forgotten call?: how often the contact was called only the backend knows (2: it may come
---   back; 3: its call was over, nothing is told unless the backend shows it as up)}.
--- A place is one of `states` below; a contact with a record is in exactly one of them.
+-- A contact's record is JSON in the hash `records`; `ledger/records.py` decodes it. Field names are short because
+-- there is one record per contact.
+--   field  meaning (? = may be missing)
+--   p      state of the contact: a key of `states` below; the contact is in this state's sorted set and in no
+--          other
+--   o      order in `ready` (number as text)
+--   pr     priority, 10 is the highest
+--   a      attempts that count towards the campaign's limit
+--   n      highest attempt number of attempts that are no longer in h?
+--   h      attempts, the newest last (lib/attempts.lua)?
+--   w      why the contact is deferred: {y = reason code, s = detail?}; only in state `deferred`
+--   of     preview offer: {ag = agent, e = entry id of the agent's request}; only in state `previewing`,
+--          until the agent answers
+--   cb     newest callback requested?
+--     .e     entry id of the request
+--     .at    when it is due, server's ms
+--     .ag    agent who was asked for?
+--     .gr    until when it is for that agent alone, server's ms
+--     .num   number to call?
+--     .nn    the same number in the form in which numbers are compared?
+--     .had   an attempt that is no longer in h has placed it?
+--     .sk    an agent has skipped it?
+--     .vain  the contact was already final for good when it was requested?
+--   e, ns  numbers (lib/suppression.lua)?
+--   ni, nx phone rotation (lib/phone_rotation.lua)?
+--   z      zone set (lib/hours.lua)?
+--   dnc    must never be called again (true)?
+--   why    what is wrong with the contact itself, so that it can never be called?
+--   sn     when the backend last showed the contact as pending or got that status from us, ledger ms?
+--   x      the backend no longer lists the contact as pending (1)? only in state `final`
+--   q      partial record, made from an event of a call the ledger had lost? Only the backend knows the
+--          number of attempts. 1 = made; 2 = final, and the backend may list the contact again; 3 = its call
+--          is over: the backend gets no update unless it shows the call as up
 local campaign_key, ready, deferred, reserved, dialing, connected, final, contacts, records, outbox, totals,
-  sweep_schedule, previewing, waiting_ticks, updates, event_watermark, events, directory, orphaned, server = unpack(KEYS, 1, 20)
+  sweep_schedule, previewing, waiting_ticks, updates, event_watermark, events, directory, orphaned, server =
+  unpack(KEYS, 1, 20)
 local campaign = ARGV[1]
 local states = {
   ready = ready, deferred = deferred, reserved = reserved,
@@ -21,8 +46,8 @@ local states = {
 
 local ledger_ms, server_ms = ledger_clock(server)
 
--- Every digit of a score; tostring() would keep only fourteen.
-local function digits(number)
+-- Keeps every digit of a score; tostring() would keep only fourteen.
+local function format_number(number)
   if number == math.huge then return '+inf' end
   return string.format('%.17g', number)
 end
@@ -52,23 +77,24 @@ local function save_record(contact, record)
   redis.call('HSET', records, contact, cjson.encode(record))
 end
 
--- The campaign needs a sweep at `ms` at the latest.
+-- Schedules a sweep of the campaign at `ms` or earlier.
 local function sweep_by(ms)
-  redis.call('ZADD', sweep_schedule, 'LT', digits(ms), campaign)
+  redis.call('ZADD', sweep_schedule, 'LT', format_number(ms), campaign)
 end
 
--- The callback that was asked for and not placed yet, nil when there is none.
-local function owed(record)
-  local asked = record.cb
-  if not asked or asked.had then return nil end
+-- Returns the requested callback that no attempt has placed yet, or nil.
+local function open_callback(record)
+  local callback = record.cb
+  if not callback or callback.had then return nil end
   for _, attempt in ipairs(record.h or {}) do
-    if attempt.cb == asked.e and attempt.s ~= 'reserved' and attempt.s ~= 'released' then return nil end
+    if attempt.cb == callback.e and attempt.s ~= 'reserved' and attempt.s ~= 'released' then return nil end
   end
-  return asked
+  return callback
 end
 
--- The agent the contact is shown to does not have it any more, and did nothing for it: noted for the next sweep, which tells
--- them (lib/preview.lua).
+-- Notes in the totals that the contact's preview offer ended without the agent's doing. The next sweep
+-- notifies the agent (lib/preview.lua). `offers_ended` is a JSON list of {agent, contact, entry id of the
+-- agent's request, reason}.
 local function end_offer(contact, record, reason)
   local offer, ended = record.of, cjson.decode(redis.call('HGET', totals, 'offers_ended') or '[]')
   ended[#ended + 1] = { offer.ag, contact, offer.e, reason }
@@ -76,56 +102,61 @@ local function end_offer(contact, record, reason)
   sweep_by(ledger_ms)
 end
 
--- Puts the contact into one place and out of the one it was in; the caller saves the record.
-local function move(contact, record, state, score)
+-- Moves the contact into a state and out of the one it was in. The caller saves the record.
+local function set_state(contact, record, state, score)
   if record.of and state ~= 'reserved' then
-    end_offer(contact, record, record.dnc and 'do_not_call' or owed(record) and 'callback' or 'late_news')
+    end_offer(contact, record, record.dnc and 'do_not_call' or open_callback(record) and 'callback' or 'late_news')
   end
   if record.p and record.p ~= state then redis.call('ZREM', states[record.p], contact) end
   record.w, record.x, record.of = nil, nil, nil
-  redis.call('ZADD', states[state], digits(score), contact)
+  redis.call('ZADD', states[state], format_number(score), contact)
   record.p = state
   if state ~= 'ready' and score ~= math.huge then sweep_by(score) end
 end
 
 local PRIORITY_STEP, ORDER_EPOCH = 2 ^ 40, 1577836800000 -- 2020-01-01, ms: leaves nine bits below one millisecond
--- The place in `ready`: priority first (10 before 1), then age; `fraction` orders what arrives in one millisecond.
-local function order_of(priority, ms, fraction)
+-- Returns the score in `ready`: priority first (10 before 1), then age. `fraction` orders contacts of the
+-- same millisecond.
+local function ready_order(priority, ms, fraction)
   return (10 - priority) * PRIORITY_STEP + (ms - ORDER_EPOCH) + fraction
 end
 
--- Puts the contact off until `ms`, and notes why for whoever asks: `reason` is a code, `detail` a sentence or nil.
-local function wait(contact, record, ms, reason, detail)
-  if record.dnc then return move(contact, record, 'final', math.huge) end
-  move(contact, record, 'deferred', ms)
+-- Defers the contact until `ms` and notes why: `reason` is a code, `detail` a sentence or nil. The caller
+-- saves the record.
+local function defer(contact, record, ms, reason, detail)
+  if record.dnc then return set_state(contact, record, 'final', math.huge) end
+  set_state(contact, record, 'deferred', ms)
   record.w = { y = reason, s = detail }
 end
 
--- Waits only until it may be called: it was ready, and the backend shows it as pending.
-local PUT_OFF = { window_closed = true, cap_attempts = true, cap_conversations = true, min_gap = true, abandon_cooloff = true }
-local function is_put_off(record) return record.w ~= nil and PUT_OFF[record.w.y] == true end
+-- Whether calling hours or a cap defer the contact: it was ready before, and the backend shows it as pending.
+local RULE_REASONS =
+  { window_closed = true, cap_attempts = true, cap_conversations = true, min_gap = true, abandon_cooloff = true }
+local function is_deferred_by_rule(record) return record.w ~= nil and RULE_REASONS[record.w.y] == true end
 
--- Puts the contact in the line: at its own place, or before all priorities when a callback is due; one that is not due is
--- waited for. A contact that is never to be called again does not come back into the line.
-local function to_ready(contact, record)
-  local asked = owed(record)
+-- Makes the contact ready: in its own order, or before all priorities when its callback is due. A contact
+-- whose callback is due later becomes deferred, one that must not be called becomes final. The caller saves
+-- the record.
+local function make_ready(contact, record)
+  local callback = open_callback(record)
   if record.dnc then
-    move(contact, record, 'final', math.huge)
-  elseif asked and asked.at > server_ms then
-    wait(contact, record, asked.at + (ledger_ms - server_ms), 'callback')
-  elseif asked and not asked.sk then
-    move(contact, record, 'ready', order_of(11, asked.at, 0))
+    set_state(contact, record, 'final', math.huge)
+  elseif callback and callback.at > server_ms then
+    defer(contact, record, callback.at + (ledger_ms - server_ms), 'callback')
+  elseif callback and not callback.sk then
+    set_state(contact, record, 'ready', ready_order(11, callback.at, 0))
   else
-    move(contact, record, 'ready', tonumber(record.o))
+    set_state(contact, record, 'ready', tonumber(record.o))
   end
 end
 
 local function count(set) return redis.call('ZCARD', set) end
 local function is_active() return redis.call('HGET', campaign_key, 'status') == 'active' end
 
--- Writes the public hash from the ledger's own truth; never creates it for a campaign the ledger does not know.
+-- Writes counts and totals into the public hash. Never creates the hash of a campaign the ledger does not
+-- know.
 local PUBLIC_TOTALS = { 'total_calls', 'answered_calls', 'no_answer', 'busy', 'failed', 'abandoned', 'machine' }
-local function publish()
+local function write_public_hash()
   if redis.call('HEXISTS', directory, campaign) == 0 then return end
   local values = redis.call('HMGET', totals, unpack(PUBLIC_TOTALS))
   local fields = {

@@ -1,9 +1,12 @@
--- The ledger's clock: the server's, except that it does not go back. After the server's clock was set back it goes on from
--- where it was, a tenth slower, until the server has caught up. Kept in the `server` hash as `last` and `ahead`;
--- `set_back` counts how often that was.
+-- The ledger's clock follows the server's clock but never goes back. When somebody sets the server's clock
+-- back, the ledger's clock goes on from where it was, a tenth slower, until the server has caught up. The
+-- hash `server` keeps it:
+--   last               newest reading, ms
+--   clock_offset       how far the ledger's clock is ahead of the server's, ms
+--   clock_regressions  how often the server's clock was set back by more than a second
 
--- Returns now (ms, for everything that is compared with what the ledger noted before) and the server's own time (ms, for
--- everything that people or other programs compare with their calendar).
+-- Returns two times in ms. The ledger's: compare it with times the ledger has noted. The server's: compare it
+-- with times of people and other programs.
 local function ledger_clock(server)
   local time = redis.call('TIME')
   local server_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -18,13 +21,14 @@ local function ledger_clock(server)
   local slowed = math.min(clock_offset, math.floor(passed / 10))
   local ledger_ms = last + passed - slowed
   if was_set_back or passed >= 100 then -- one write per tenth of a second, not per script
-    redis.call('HSET', server, 'last', string.format('%.0f', ledger_ms), 'clock_offset', string.format('%.0f', clock_offset - slowed))
+    redis.call('HSET', server, 'last', string.format('%.0f', ledger_ms),
+      'clock_offset', string.format('%.0f', clock_offset - slowed))
   end
   return ledger_ms, server_ms
 end
 
--- When a stream entry was written, on the ledger's clock; an id from the server's future was written after its clock was
--- set back, when ids stand still: just now, then.
+-- Returns when a stream entry was written, by the ledger's clock. An id ahead of the server's time was
+-- written after the server's clock was set back, when ids stand still; it counts as written now.
 local function written_at(entry, ledger_ms, server_ms)
   local ms = tonumber(string.match(entry, '^%d+'))
   return ms > server_ms and ledger_ms or ms + (ledger_ms - server_ms)

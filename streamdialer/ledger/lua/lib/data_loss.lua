@@ -1,26 +1,30 @@
--- Whether Redis may have forgotten calls that are up. A server that was started anew, emptied, or took over from another
--- shows a run id the ledger has not met: nothing is dialed until those calls have had the time to ring out and their
--- events to come, and until each campaign has been rebuilt from what the backend knows.
--- Kept in the `server` hash: `run`, `lost` (when the loss was noticed), `quiet` (until when nothing is dialed), `rebuild`
--- (campaigns must carry this mark to be dialed; '' when the memory is known to be whole).
+-- Detects that Redis may have lost calls that are still up. A server that was restarted, emptied or replaced
+-- by another shows a run id the ledger has not met. Then no call is placed until the lost calls have had time
+-- to ring out and their events to arrive, and until each campaign has been rebuilt from what the backend
+-- knows. The hash `server` keeps:
+--   run            run id of the server the ledger knows
+--   lost           when the loss was noticed, ledger ms
+--   hold_until     until when no call is placed, ledger ms
+--   rebuild_epoch  a campaign may be dialed when its `rebuilt` equals this; '' when no rebuild is needed
+--   loss_count     number of losses
 
-local function run_of_server()
+local function server_run_id()
   local info = redis.pcall('INFO', 'server')
   local at = type(info) == 'string' and string.find(info, 'run_id:', 1, true)
   return at and string.sub(info, at + 7, at + 46) or nil -- forty hexadecimal digits
 end
 
--- Returns nil when the memory is whole · "data_loss" · "server_unknown" the server does not say who it is
-local function memory_trouble(server, ledger_ms, quiet_ms)
-  local run = run_of_server()
+-- Returns nil when nothing was lost · "data_loss" · "server_unknown" when the server does not say who it is.
+local function server_trouble(server, ledger_ms, hold_ms)
+  local run = server_run_id()
   if not run then return 'server_unknown' end
   local stored = redis.call('HMGET', server, 'run', 'hold_until')
   if stored[1] == run then
     return ledger_ms < tonumber(stored[2]) and 'data_loss' or nil
   end
-  local lost = string.format('%.0f', ledger_ms + 100) -- the clock of the server before may have been that much ahead
+  local lost = string.format('%.0f', ledger_ms + 100) -- the previous server's clock may have been that far ahead
   redis.call('HSET', server, 'run', run, 'lost', lost,
-    'hold_until', string.format('%.0f', ledger_ms + quiet_ms), 'rebuild_epoch', run .. ':' .. lost)
+    'hold_until', string.format('%.0f', ledger_ms + hold_ms), 'rebuild_epoch', run .. ':' .. lost)
   redis.call('HINCRBY', server, 'loss_count', 1)
   return 'data_loss'
 end

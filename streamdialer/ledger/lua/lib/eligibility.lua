@@ -1,26 +1,28 @@
--- Why a contact may not be called at this instant, though the campaign may: the last look before it is reserved.
--- A refusal: {reason, place = where the contact goes instead (finished | waiting), due = until when it waits, ms, detail?,
---   why = what is wrong with the contact itself?}.
+-- Why a contact may not be called now although its campaign may place calls: the last check before it is
+-- reserved.
+-- A refusal: {reason = code, state = where the contact goes instead: final | deferred, due = until when it is
+--   deferred, ms?, detail = sentence?, why = what is wrong with the contact itself?}.
 
--- Returns the first refusal, nil when the contact may be called.
-local function refusal(contact, record, max_attempts, listed, opening, recent, caps)
-  if is_suppressed(listed, record) then return { reason = 'do_not_call', state = 'final' } end
-  if record.a >= max_attempts and not owed(record) then return { reason = 'max_attempts', state = 'final' } end
-  return closed_by(opening) or over_cap(recent, caps, contact, record)
+-- Returns the first refusal, or nil when the contact may be called.
+local function find_refusal(contact, record, max_attempts, dnc_list, opening, call_history, caps)
+  if is_suppressed(dnc_list, record) then return { reason = 'do_not_call', state = 'final' } end
+  if record.a >= max_attempts and not open_callback(record) then return { reason = 'max_attempts', state = 'final' } end
+  return hours_refusal(opening) or cap_refusal(call_history, caps, contact, record)
 end
 
--- Whether the backend has not shown it as pending for so long that it is looked up before it is called.
-local function is_stale(record, max_age_ms) return ledger_ms - (record.sn or 0) > max_age_ms end
+-- Whether the backend has not shown the contact as pending for so long that the backend must be asked before
+-- the call.
+local function needs_verification(record, max_age_ms) return ledger_ms - (record.sn or 0) > max_age_ms end
 
--- Takes a refused contact out of the line; saves the record.
-local function pass_over(contact, record, refused)
-  if refused.state == 'deferred' then
-    wait(contact, record, refused.due, refused.reason, refused.detail)
+-- Moves a refused contact out of `ready` or `previewing`. Saves the record.
+local function apply_refusal(contact, record, refusal)
+  if refusal.state == 'deferred' then
+    defer(contact, record, refusal.due, refusal.reason, refusal.detail)
   else
-    record.why = refused.why
-    record.dnc = record.dnc or refused.reason == 'do_not_call' or nil
-    move(contact, record, 'final', math.huge)
-    tell_backend(contact, status_of(record), record.a, nil)
+    record.why = refusal.why
+    record.dnc = record.dnc or refusal.reason == 'do_not_call' or nil
+    set_state(contact, record, 'final', math.huge)
+    enqueue_update(contact, backend_status(record), record.a, nil)
   end
   save_record(contact, record)
 end

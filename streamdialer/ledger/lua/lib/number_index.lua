@@ -1,46 +1,52 @@
--- Which contacts the ledger holds of a number: a zset of `number campaign:contact`, all of one score, so that those of a
--- number stand together however many they are. It names a contact for as long as the contact has a record.
+-- Which contacts the ledger holds of a number: a sorted set of `number campaign:contact`, all with one score,
+-- so that the contacts of a number stand together. It names a contact as long as the contact has a record.
 
-local function holding(number, contact) return number .. ' ' .. campaign .. ':' .. contact end
+local function index_entry(number, contact) return number .. ' ' .. campaign .. ':' .. contact end
 
 local function index_numbers(contacts_by_number, contact, record)
-  for _, number in ipairs(numbers_of(record)) do redis.call('ZADD', contacts_by_number, 0, holding(number, contact)) end
+  for _, number in ipairs(numbers_of(record)) do
+    redis.call('ZADD', contacts_by_number, 0, index_entry(number, contact))
+  end
 end
 
-local function forget_numbers(contacts_by_number, contact, record)
-  for _, number in ipairs(numbers_of(record)) do redis.call('ZREM', contacts_by_number, holding(number, contact)) end
+local function unindex_numbers(contacts_by_number, contact, record)
+  for _, number in ipairs(numbers_of(record)) do
+    redis.call('ZREM', contacts_by_number, index_entry(number, contact))
+  end
 end
 
--- Notes what the backend says of a contact that is new here: its number, and whether it must not be called. Now it is known
--- whose number was meant by a request that named the contact alone. The caller saves the record.
-local function know_contact(contact, record, call, listed, pending_dnc, contacts_by_number)
-  local told = cjson.decode(call)
-  local asked = redis.call('HGET', pending_dnc, contact)
-  if told.n then
-    record.e = told.n
-    for i, number in ipairs(told.phones or { told.phone_number }) do
+-- Takes over the contact's JSON into a record that has no numbers yet: its numbers, and whether it must not
+-- be called. When somebody has asked not to call the contact, its numbers, now known, go onto the do-not-call
+-- list. The caller saves the record.
+local function apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
+  local data = cjson.decode(call)
+  local since_and_why = redis.call('HGET', pending_dnc, contact)
+  if data.n then
+    record.e = data.n
+    for i, number in ipairs(data.phones or { data.phone_number }) do
       local spelled = string.gsub(number, '%D', '')
-      if spelled ~= bare(told.n[i]) then
+      if spelled ~= without_plus(data.n[i]) then
         record.ns = record.ns or {}
         record.ns[#record.ns + 1] = spelled
       end
-      if asked then list_number(listed, told.n[i], asked) end
+      if since_and_why then add_to_dnc_list(dnc_list, data.n[i], since_and_why) end
     end
     index_numbers(contacts_by_number, contact, record)
-    if asked then redis.call('HDEL', pending_dnc, contact) end
+    if since_and_why then redis.call('HDEL', pending_dnc, contact) end
   end
-  if told.dnc or asked or is_suppressed(listed, record) then record.dnc = true end
+  if data.dnc or since_and_why or is_suppressed(dnc_list, record) then record.dnc = true end
 end
 
--- Takes a contact out of the line for good; a call that is up goes on, and ends as do_not_call. Saves the record.
+-- Takes a contact out of dialing for good. A call that is up goes on and ends as do_not_call. Saves the
+-- record.
 local function suppress(contact, record)
   if record.dnc then return end
   record.dnc = true
   if record.p == 'reserved' then
     unreserve(contact, record)
   elseif record.p == 'ready' or record.p == 'previewing' or record.p == 'deferred' or record.p == 'final' then
-    move(contact, record, 'final', math.huge)
+    set_state(contact, record, 'final', math.huge)
   end
   save_record(contact, record)
-  tell_backend(contact, 'do_not_call', told_attempts(record), nil)
+  enqueue_update(contact, 'do_not_call', reported_attempts(record), nil)
 end

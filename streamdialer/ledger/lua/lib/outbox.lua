@@ -1,10 +1,17 @@
--- The transactional outbox: what the backend must know is noted in the script that made it true.
--- One document per contact holds the newest state; one entry in `updates` says that the contact has one. A newer state
--- overwrites the document (coalescing), its version says so to whoever is delivering the older one.
--- A document: {v = version, s = status, a = attempts?, at = last attempt, ms?, e = id of its entry}.
+-- The transactional outbox: the script that changes a contact also notes what the backend must be told. The
+-- hash `outbox` holds one document per contact: its newest state that the backend has not confirmed. One
+-- entry in the stream `updates` says that the contact has a document. A newer state overwrites the document;
+-- the version tells a worker that delivers the older one. A document is JSON with short field names, because
+-- there is one per contact:
+--   v      version
+--   s      status
+--   a      attempts?
+--   at     when the last attempt was sent, server's ms?
+--   e      id of its entry in `updates`
+--   l, le  token of the worker that delivers it, and until when that worker holds the lease, ledger ms?
 
--- `status` nil: the backend knows better.
-local function tell_backend(contact, status, attempts, at)
+-- Notes a new state for the backend. `status` nil: the backend already shows the right one, nothing is noted.
+local function enqueue_update(contact, status, attempts, at)
   if not status then return end
   local raw = redis.call('HGET', outbox, contact)
   local old = raw and cjson.decode(raw) or {}
@@ -19,27 +26,29 @@ local function tell_backend(contact, status, attempts, at)
   redis.call('HSET', outbox, contact, cjson.encode(document))
 end
 
--- How many attempts the backend is told of.
-local function told_attempts(record) return not record.q and record.a or nil end
+-- Returns the number of attempts for the backend; nil for a partial record, of which only the backend knows
+-- it.
+local function reported_attempts(record) return not record.q and record.a or nil end
 
--- How an ended attempt ended for its contact: a number that does not exist is a failed attempt while another is left.
-local function ended_as(record, attempt)
+-- Returns the contact's disposition after an ended attempt: an invalid number only counts as a failed attempt
+-- while the contact has another number.
+local function contact_disposition(record, attempt)
   local is_failed = attempt.d == 'invalid' and attempt.ph and (attempt.ph == 0 or record.ni > 0)
   return is_failed and 'failed' or attempt.d
 end
 
--- What the backend should show for a record, when the outbox no longer says it; nil what it shows.
-local function status_of(record)
+-- Returns the status the backend should show for a record; nil when the backend already shows the right one.
+local function backend_status(record)
   if record.dnc then return 'do_not_call' end
   if record.x then return nil end
   local last = record.h and record.h[#record.h]
-  if record.p == 'deferred' and owed(record) then return 'callback' end
+  if record.p == 'deferred' and open_callback(record) then return 'callback' end
   if record.p == 'dialing' then return 'dialing' end
   if record.p == 'orphaned' then return last.f.w and 'answered' or 'dialing' end
   if record.p == 'connected' then return 'answered' end
-  if is_put_off(record) then return 'pending' end
+  if is_deferred_by_rule(record) then return 'pending' end
   if record.p == 'deferred' or record.p == 'final' then
-    return record.why and 'invalid' or last and ended_as(record, last) or 'failed'
+    return record.why and 'invalid' or last and contact_disposition(record, last) or 'failed'
   end
   return 'pending'
 end

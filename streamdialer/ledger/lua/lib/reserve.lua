@@ -1,39 +1,40 @@
--- Reserves a contact for one attempt and appends its call to `calls`: no call comes from anywhere else.
--- terms: {calls = the stream, lease_ms, deadline_ms, trace = `traceparent` of whoever reserves ('' = none)}
+-- Reserves a contact for one attempt and appends its call to the stream `calls`. Every call is placed from
+-- such an entry.
+-- terms: {calls = the stream, lease_ms, deadline_ms, trace = `traceparent` of the caller ('' = none)}
 
--- `open_until` is the last instant of the call ('' = no end), `mark` names the reservation, `agent` is whom the call is for
--- (nil = anyone). Saves the record.
-local function reserve(contact, record, terms, open_until, mark, agent)
-  local asked = owed(record)
+-- `open_until` is the end of the calling window ('' = none), `token` names the reservation, `agent` is whom
+-- the call is for (nil = any agent). Saves the record.
+local function reserve_contact(contact, record, terms, open_until, token, agent)
+  local callback = open_callback(record)
   record.h = record.h or {}
   local last = record.h[#record.h]
   if last and last.s == 'released' then table.remove(record.h) end
   while #record.h >= 8 do
-    local orphaned = table.remove(record.h, 1)
-    if record.cb and orphaned.cb == record.cb.e then record.cb.had = true end
+    local removed = table.remove(record.h, 1)
+    if record.cb and removed.cb == record.cb.e then record.cb.had = true end
   end
-  local number = next_number(record)
+  local number = next_attempt_number(record)
   local call = redis.call('HGET', contacts, contact)
-  local which, phone_number
-  if asked and asked.num then
-    which, phone_number, record.z = 0, asked.num, nil -- its next call is to its own numbers, in their zones
+  local phone, phone_number
+  if callback and callback.num then
+    phone, phone_number, record.z = 0, callback.num, nil -- its next call is to its own numbers, in their zones
   else
-    which, phone_number = choose_number(record, call)
+    phone, phone_number = choose_phone(record, call)
   end
   record.h[#record.h + 1] = {
-    n = number, id = campaign .. ':' .. contact .. ':' .. number, t = mark, s = 'reserved', f = {}, rm = ledger_ms,
-    p = past_of(record), dd = terms.deadline_ms, ph = which, cb = asked and asked.e or nil, ag = agent,
-    to = asked and asked.nn or nil,
+    n = number, id = campaign .. ':' .. contact .. ':' .. number, t = token, s = 'reserved', f = {}, rm = ledger_ms,
+    p = past_for_next(record), dd = terms.deadline_ms, ph = phone, cb = callback and callback.e or nil, ag = agent,
+    to = callback and callback.nn or nil,
   }
-  move(contact, record, 'reserved', ledger_ms + terms.lease_ms)
+  set_state(contact, record, 'reserved', ledger_ms + terms.lease_ms)
   save_record(contact, record)
   local entry = {
-    'campaign', campaign, 'contact', contact, 'number', number, 'token', mark, 'until', open_until, 'call', call,
+    'campaign', campaign, 'contact', contact, 'number', number, 'token', token, 'until', open_until, 'call', call,
   }
   local function add(name, value)
     if value then entry[#entry + 1], entry[#entry + 2] = name, value end
   end
-  add('phone', which)
+  add('phone', phone)
   add('phone_number', phone_number)
   add('agent', agent)
   add('traceparent', terms.trace ~= '' and terms.trace)

@@ -1,58 +1,64 @@
--- Whether, and when, a contact is called again after an attempt: the campaign's plan (`rules/retry.py`), kept in its totals
--- as `retry`, applied to how the attempt ended.
--- A plan: {m = most attempts that count, u = most in a row that do not count, r = {kind of end or cause = rule, …}}.
--- A rule: {d = delay ms? (none), x = factor?, c = longest delay ms?, j = jitter?, l = limit?, u = does not count?, e = is final?}.
--- The past of an attempt: {a = attempts that count, u = those right before it that do not, k = {key of a rule = attempts
---   ended by it}?}. It is fixed when the attempt is reserved: late news of an older one changes nothing of a newer one.
+-- Whether and when a contact is called again after an attempt: the campaign's retry plan (`rules/retry.py`),
+-- stored in its totals as `retry`, is applied to the end of the attempt.
+-- A plan: {max_attempts = most attempts that count, uncounted_in_a_row = most in a row that do not count,
+--   rules = {kind of end or cause -> rule}}.
+-- A rule: {delay_ms? (none), factor = growth per attempt under this rule?, longest_ms = longest delay?,
+--   jitter?, limit = most attempts under this rule?, is_uncounted?, is_final?}.
+-- The past of an attempt, field `p`, fixed when the attempt is reserved, so that late news of an older
+-- attempt changes nothing:
+--   a  attempts that count
+--   u  attempts right before it that do not count
+--   k  rule -> attempts that ended under it?
 
-local function keep_plan(encoded)
+local function save_plan(encoded)
   if redis.call('HGET', totals, 'retry') ~= encoded then redis.call('HSET', totals, 'retry', encoded) end
 end
 
--- The plan for campaigns nobody has dialed yet: when in doubt, no call is placed.
-local NO_PLAN = { m = 0, u = 0, r = {} }
+-- Of a campaign that was never dialed: places no further call.
+local NO_PLAN = { max_attempts = 0, uncounted_in_a_row = 0, rules = {} }
 local function retry_plan()
   local raw = redis.call('HGET', totals, 'retry')
   return raw and cjson.decode(raw) or NO_PLAN
 end
 
--- Notes as `y` under which rule an ended attempt falls, and as `u` that it does not count. Returns the delay to the
--- next attempt, ms; nil when there is none.
-local function apply_plan(plan, attempt, kind, cause)
-  local key, past = cause and plan.r[cause] and cause or kind, attempt.p
-  local rule = plan.r[key]
+-- Notes in an ended attempt the rule it falls under (y) and whether it is uncounted (u). Returns the delay to
+-- the next attempt in ms, or nil when there is none.
+local function apply_retry_plan(plan, attempt, kind, cause)
+  local key, past = cause and plan.rules[cause] and cause or kind, attempt.p
+  local rule = plan.rules[key]
   attempt.y = key
-  attempt.u = rule and rule.u and past.u < plan.u or nil
-  if not rule or rule.e then return nil end
+  attempt.u = rule and rule.is_uncounted and past.u < plan.uncounted_in_a_row or nil
+  if not rule or rule.is_final then return nil end
   local before = past.k and past.k[key] or 0
-  if rule.l and before + 1 >= rule.l then return nil end
-  if past.a + (attempt.u and 0 or 1) >= plan.m then return nil end
-  local delay = math.min(rule.c or math.huge, (rule.d or 0) * (rule.x or 1) ^ before)
+  if rule.limit and before + 1 >= rule.limit then return nil end
+  if past.a + (attempt.u and 0 or 1) >= plan.max_attempts then return nil end
+  local delay = math.min(rule.longest_ms or math.huge, (rule.delay_ms or 0) * (rule.factor or 1) ^ before)
   local share = tonumber(string.sub(redis.sha1hex(attempt.id), 1, 8), 16) / 2 ^ 32
-  return math.floor(delay * (1 + (rule.j or 0) * share))
+  return math.floor(delay * (1 + (rule.jitter or 0) * share))
 end
 
--- The past of the attempt that comes next.
-local function past_of(record)
+-- Returns the past of the next attempt.
+local function past_for_next(record)
   local last = record.h and record.h[#record.h]
   if not last then return { a = record.a, u = 0 } end
   local ended = {}
-  for key, often in pairs(last.p.k or {}) do ended[key] = often end
+  for key, times in pairs(last.p.k or {}) do ended[key] = times end
   if last.y then ended[last.y] = (ended[last.y] or 0) + 1 end
   return { a = record.a, u = last.u and last.p.u + 1 or 0, k = next(ended) and ended or nil }
 end
 
--- The number of the attempt that comes next: no request before it had it, whether or not its attempt counts.
-local function next_number(record)
+-- Returns the number of the next attempt. No earlier request of the contact had it, counted or not.
+local function next_attempt_number(record)
   local last = record.h and record.h[#record.h]
   return math.max(record.a, record.n or 0, last and last.n or 0) + 1
 end
 
--- Forgets a contact, who is in no place any more. What `attempts` does not tell is kept, so that the contact's next
--- request, should the backend bring it back, has a number of its own.
-local function forget(contact, record)
-  local spent = next_number(record) - 1
-  if spent > record.a then redis.call('HSET', totals, 'n:' .. contact, spent) end
+-- Forgets a contact that is in no state any more. If its highest attempt number is above its counted
+-- attempts, the totals keep it as `n:<contact>`: should the backend list the contact again, its next request
+-- still has a number of its own.
+local function forget_contact(contact, record)
+  local highest = next_attempt_number(record) - 1
+  if highest > record.a then redis.call('HSET', totals, 'n:' .. contact, highest) end
   redis.call('HDEL', records, contact)
   redis.call('HDEL', contacts, contact)
 end

@@ -1,33 +1,34 @@
--- Who must not be called. Kept in two hashes, whose values say since when (s since 1970) and why: the list, number ->
--- '+' where the number is E.164, then since and why; and per campaign the requests, contact -> since and why, of
--- contacts whose number is not known here.
--- A record: {…, e = its numbers (E.164, or the digits as given where no country was known), ns = the digits as the backend
---   spells them where these are others, dnc = is never called again, whatever is said of it later}.
+-- Which numbers and contacts must not be called.
+--   do-not-call list  hash number (digits) -> ['+' where the number is E.164] since (s since 1970), ' ', why
+--   pending_dnc       hash of a campaign: contact -> since, ' ', why; for contacts whose number is not known here
+-- In a record (lib/campaign.lua): e = the contact's numbers (E.164, or the digits as given where no country
+--   was known), ns = the digits as the backend spells them, where these are different, dnc = the contact must
+--   never be called again.
 
--- Numbers are compared without the sign: somebody's list may have lost it.
-local function bare(number) return (string.gsub(number, '^%+', '')) end
+-- Numbers are compared without the plus sign: a list from outside may have lost it.
+local function without_plus(number) return (string.gsub(number, '^%+', '')) end
 
--- All spellings of all its numbers, without sign, and that of its newest callback: whoever asks not to be called at one is
--- called at none.
+-- Returns all spellings of all the contact's numbers and the number of its newest callback, without plus
+-- signs. When one of them is on the list, the contact is called at none.
 local function numbers_of(record)
   local numbers = {}
-  for _, number in ipairs(record.e or {}) do numbers[#numbers + 1] = bare(number) end
+  for _, number in ipairs(record.e or {}) do numbers[#numbers + 1] = without_plus(number) end
   for _, number in ipairs(record.ns or {}) do numbers[#numbers + 1] = number end
-  if record.cb and record.cb.nn then numbers[#numbers + 1] = bare(record.cb.nn) end
+  if record.cb and record.cb.nn then numbers[#numbers + 1] = without_plus(record.cb.nn) end
   return numbers
 end
 
--- Whether one of the numbers it may be called at is on the list.
-local function is_listed(listed, record)
+local function is_on_dnc_list(dnc_list, record)
   for _, number in ipairs(numbers_of(record)) do
-    if redis.call('HEXISTS', listed, number) == 1 then return true end
+    if redis.call('HEXISTS', dnc_list, number) == 1 then return true end
   end
   return false
 end
 
-local function list_number(listed, number, since_and_why)
+-- A number that is on the list keeps its first reason.
+local function add_to_dnc_list(dnc_list, number, since_and_why)
   local sign = string.sub(number, 1, 1) == '+' and '+' or ''
-  redis.call('HSETNX', listed, bare(number), sign .. since_and_why)
+  redis.call('HSETNX', dnc_list, without_plus(number), sign .. since_and_why)
 end
 
-local function is_suppressed(listed, record) return record.dnc or is_listed(listed, record) end
+local function is_suppressed(dnc_list, record) return record.dnc or is_on_dnc_list(dnc_list, record) end

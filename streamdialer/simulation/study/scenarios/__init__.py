@@ -1,4 +1,4 @@
-"""The scenarios that are shipped, and how any scenario file is read."""
+"""The shipped scenarios, and the reading of any scenario file."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import msgspec
 from streamdialer.errors import SettingsError
 from streamdialer.simulation.study.scenario import Scenario
 
-_WHERE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?$", re.DOTALL)
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`")
+_VALIDATION_MESSAGE = re.compile(r"^(?P<problem>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>.*)`")
 
 
-def shipped() -> dict[str, str]:
-    """Name and title of every scenario that is shipped."""
+def shipped_scenarios() -> dict[str, str]:
+    """Names and titles of the shipped scenarios."""
     return {name: load_scenario(name).title for name in _names()}
 
 
 def load_scenario(name: str) -> Scenario:
-    """The scenario of a file that ends in .toml, or a shipped one by its name.
+    """The scenario of a .toml file, or a shipped one by its name.
 
-    Raises SettingsError: one line that names the field and says what would be right.
+    Raises SettingsError: one line with the field and what it takes.
     """
     if name.endswith(".toml"):
         try:
@@ -41,14 +41,14 @@ def load_scenario(name: str) -> Scenario:
 
 
 def read_scenario(text: str, name: str) -> Scenario:
-    """The scenario TOML text says; `name` is for the error."""
+    """The scenario in a TOML text; `name` is for error messages."""
     try:
         scenario = msgspec.convert(tomllib.loads(text), Scenario)
         scenario.check()
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"scenario {name}: is not TOML: {error}") from None
+        raise SettingsError(f"scenario {name}: not valid TOML: {error}") from None
     except msgspec.ValidationError as error:
-        raise SettingsError(f"scenario {name}: {_explained(str(error))}") from None
+        raise SettingsError(f"scenario {name}: {_explain(str(error))}") from None
     except SettingsError as error:
         raise SettingsError(f"scenario {name}: {error}") from None
     return scenario
@@ -59,36 +59,34 @@ def _names() -> list[str]:
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
-def _explained(message: str) -> str:
+def _explain(message: str) -> str:
     """msgspec's message as `field: what it takes`."""
-    match = _WHERE.match(message)
-    what, where = (match["what"], match["where"] or "") if match else (message, "")
-    if unknown := _UNKNOWN.match(what):
-        field = f"{where}.{unknown['field']}".removeprefix(".")
-        return f"{field}: there is no such field; {where or 'a scenario'} takes {', '.join(_fields(where))}"
-    what = (
-        what.replace("`", "")
-        .replace("Expected", "takes")
-        .replace("float", "a number")
-        .replace("int", "a whole number")
-    )
-    return f"{where}: {what}" if where else what
+    match = _VALIDATION_MESSAGE.match(message)
+    problem, path = (match["problem"], match["path"] or "") if match else (message, "")
+    if unknown := _UNKNOWN_FIELD.match(problem):
+        field = f"{path}.{unknown['field']}".removeprefix(".")
+        return f"{field}: there is no such field; {path or 'a scenario'} takes {', '.join(_fields(path))}"
+    for word, plain in {"`": "", "Expected": "takes", "float": "a number", "int": "a whole number"}.items():
+        problem = problem.replace(word, plain)
+    return f"{path}: {problem}" if path else problem
 
 
-def _fields(where: str) -> tuple[str, ...]:
-    """Fields of the part of a scenario at that path."""
-    part: type = Scenario
-    for step in filter(None, re.sub(r"\[[^]]*\]", "", where).split(".")):
-        part = _part(next(field.type for field in msgspec.structs.fields(part) if field.name == step))
-    return tuple(field.name for field in msgspec.structs.fields(part))
+def _fields(path: str) -> tuple[str, ...]:
+    """Fields of the section of a scenario at that path."""
+    section: type = Scenario
+    for step in filter(None, re.sub(r"\[[^]]*\]", "", path).split(".")):
+        section = _struct_in(
+            next(field.type for field in msgspec.structs.fields(section) if field.name == step)
+        )
+    return tuple(field.name for field in msgspec.structs.fields(section))
 
 
-def _part(kind: object) -> type:
-    """The struct within a field's type, be it in a tuple or optional."""
+def _struct_in(kind: object) -> type:
+    """The struct in a field's type, which may be a tuple of it or optional."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return kind
     for inner in getattr(kind, "__args__", ()) or (getattr(kind, "__origin__", None),):
         if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
             return inner
     origin = getattr(kind, "__origin__", None)
-    return _part(origin)
+    return _struct_in(origin)
