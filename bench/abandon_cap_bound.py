@@ -117,7 +117,7 @@ def best_occupancy(days: Sequence[Day], hours: float, above: float) -> float:
         sum(day.answered_by_person for day in days) / sum(day.occupancy for day in days) / steps
     )
     windows = [window for day in days if day.risk_limit == DISPERSION_RISK_LIMIT for window in day.abandoned]
-    dispersion = max(1.0, variance(windows) / fmean(windows))
+    dispersion = max(1.0, variance(windows) / fmean(windows)) if any(windows) else 1.0
 
     actions = np.unique([*RISK_LIMITS, *np.linspace(0.0, RISK_LIMITS[-1], 41)])
     occupancies = np.interp(actions, limits, occupancy)

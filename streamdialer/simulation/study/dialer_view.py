@@ -12,8 +12,6 @@ from streamdialer.model import AgentEventType, CallEventType
 from streamdialer.pacing.types import CampaignView, Observation, QueueView
 from streamdialer.simulation.world.entities import Agent, Call, Campaign, Id
 
-MAX_CALLABLE = 1_000_000_000
-"""Callable contacts of an endless list."""
 _DelayedEvent = tuple[float, AgentEventType | CallEventType, Call | None, Agent | None]
 
 

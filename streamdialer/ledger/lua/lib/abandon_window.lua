@@ -1,6 +1,5 @@
--- Counts calls answered by a person and calls abandoned, in the hour of `ledger_ms` and the hours before it, `hours` in
--- all. `attempts.lua` writes the fields: `p` people, `b` abandoned, each the hour since 1970 times a million, plus the
--- count.
+-- Returns the calls answered by a person and the calls abandoned in the last `hours` hours, the hour of
+-- `ledger_ms` included. lib/attempts.lua writes the fields: the hour since 1970 times a million, plus the count.
 local function abandon_window(totals, ledger_ms, hours)
   local first, fields = math.floor(ledger_ms / 3600000) - hours + 1, {}
   for hour = first, first + hours - 1 do
