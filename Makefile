@@ -2,6 +2,8 @@
 # ARGS passes options: make demo ARGS='--agents 20', make test ARGS='-k pacing'.
 
 PYTHON ?= python3
+# Most tests wait for a server or a process: with one worker per core the cores idle half of the time.
+WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -19,11 +21,12 @@ help:
 demo: .venv/.demo
 	$(BIN)/streamdialer demo $(ARGS)
 
+# Without the tests marked `long`, and with a tenth of the ledger's random steps. It computes: one worker per core.
 quick: .venv/.dev
-	$(BIN)/pytest -n auto tests/unit tests/ledger $(ARGS)
+	LEDGER_STEPS=1000 $(BIN)/pytest -q -n auto --dist worksteal -m 'not long' tests/unit tests/ledger $(ARGS)
 
 test: .venv/.dev .venv/.promtool
-	$(BIN)/pytest -n auto $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 browser:
 	@command -v chromium || command -v google-chrome || { test "$$(id -u)" = 0 \

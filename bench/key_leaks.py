@@ -1,15 +1,19 @@
-"""The keys that may be left in Redis when all work is done, with reason and expiry, and the check against the table."""
+"""Which keys may be in Redis, why, and until when: the table, and the check that compares a server with it."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import msgspec
 from redis.asyncio import Redis
 
+from streamdialer.broker.keys import Keys
+
+KEYS: Final = Keys()
 CLAIM_RESULT_TTL_S: Final = 300.0
 QUEUE_TTL_S: Final = 86_400.0
 LEARNING_TTL_S: Final = 31 * 86_400.0
@@ -19,120 +23,164 @@ HEARTBEATS_TTL_S: Final = 600.0
 
 
 class AllowedKey(msgspec.Struct, frozen=True):
-    """A kind of key that may be left in Redis."""
+    """A kind of key that may be there."""
 
-    pattern: str
-    """Regular expression for the whole name."""
+    name: str
+    """`*` stands for one part of the name, `**` for several."""
     reason: str
     expires_within_s: float | None = None
-    """It must expire within this time; None: it must not expire."""
+    """The key must have an expiry, at most this far away; None: it must not have one."""
+
+    def names(self, key: str) -> bool:
+        return _pattern(self.name).fullmatch(key) is not None
+
+
+@cache
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(re.escape(name).replace(r"\*\*", ".+").replace(r"\*", "[^:]+"))
 
 
 def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
-    """When every campaign has been cleaned up: no key named after a campaign, unless it expires."""
+    """What stays when every campaign has been cleaned up: nothing named after a campaign, unless it expires."""
     return [
-        AllowedKey(r"dialer:(ticks|calls|events|updates)", "an empty stream: it holds its consumer group"),
-        AllowedKey(r"dialer:dead", "dead letters, for an operator; bounded in number"),
-        AllowedKey(r"dialer:previews", "previews that agents were shown; bounded in number"),
-        AllowedKey(r"sd:server", "the ledger's clock, and which server it trusts"),
-        AllowedKey(r"sd:event_watermark", "the newest call events: whether any are written"),
-        AllowedKey(r"sd:dnc", "the do-not-call list: a number stays until somebody removes it"),
-        AllowedKey(
-            r"sd:call_history(:newest)?",
-            "recent calls by number, for caps; as many as were called in the longest window",
+        *(
+            AllowedKey(KEYS.stream(stream), "a stream, empty: its consumer group lives inside it")
+            for stream in ("ticks", "calls", "events", "updates")
         ),
         AllowedKey(
-            r"sd:trunks", "the trunk of each campaign until its cleanup, and the rate limits of trunks"
+            KEYS.stream("dead"), "entries that no stage could handle, for an operator; bounded in number"
         ),
-        AllowedKey(r"sd:agents", "the last queue of each agent, for events that name no queue"),
+        AllowedKey(KEYS.previews, "what agents were shown in preview; bounded in number"),
+        AllowedKey(KEYS.server, "the ledger's clock, and which server's memory it has met"),
         AllowedKey(
-            r"sd:q:[^:]+:(free|busy|state|agent_activity)",
-            "the last known state of the queue's agents",
+            KEYS.event_watermark, "the newest call events: shows whether a producer still writes them"
+        ),
+        AllowedKey(KEYS.dnc, "the do-not-call list: for good, or until an operator takes a number from it"),
+        AllowedKey(
+            KEYS.call_history, "who was called lately, for caps; as many as were called in the longest window"
+        ),
+        AllowedKey(KEYS.call_history_newest, "the order in which the call history is forgotten"),
+        AllowedKey(
+            KEYS.trunks, "the trunk of each campaign until its cleanup, and the rate limits of trunks"
+        ),
+        AllowedKey(KEYS.agents, "in which queue an agent was last seen, for events that name no queue"),
+        *(
+            AllowedKey(key("*"), "the agents of a queue as they were last reported", QUEUE_TTL_S)
+            for key in (KEYS.queue_free, KEYS.queue_busy, KEYS.queue_state, KEYS.queue_agent_activity)
+        ),
+        AllowedKey(
+            KEYS.queue_answer_queue("*"), "who answered and had no agent within the last minute", QUEUE_TTL_S
+        ),
+        AllowedKey(
+            KEYS.queue_observations("*"),
+            "what adaptive pacing has not learnt from; bounded in number",
             QUEUE_TTL_S,
         ),
         AllowedKey(
-            r"sd:q:[^:]+:answer_queue",
-            "calls answered in the last minute that had no agent yet",
-            QUEUE_TTL_S,
+            KEYS.queue_learning("*"), "what adaptive pacing has learnt; bounded in size", LEARNING_TTL_S
         ),
+        AllowedKey(KEYS.replicas, "the processes that reported lately", HEARTBEATS_TTL_S),
+        AllowedKey(KEYS.replica_states, "what those processes reported", HEARTBEATS_TTL_S),
+        AllowedKey(KEYS.tick("*"), "the result of a tick, for the program that asked for it", result_ttl_s),
         AllowedKey(
-            r"sd:q:[^:]+:observations",
-            "what the queue's pacing has not learnt from yet; bounded in number",
-            QUEUE_TTL_S,
-        ),
-        AllowedKey(
-            r"sd:q:[^:]+:learning", "what the queue's pacing has learnt; bounded in size", LEARNING_TTL_S
-        ),
-        AllowedKey(r"sd:replicas(:state)?", "the heartbeats of recent processes", HEARTBEATS_TTL_S),
-        AllowedKey(r"sd:tick:\d+-\d+", "the result of a tick, for its sender", result_ttl_s),
-        AllowedKey(
-            r"sd:c:[^:]+:answer:.+",
-            "the result of a claim: a repeated claim gets the same one",
+            KEYS.answer("*", "**"),
+            "the answer of a claim: a repeated claim gets the same",
             CLAIM_RESULT_TTL_S,
         ),
     ]
 
 
 def allowed_for_campaigns(campaigns: Sequence[str]) -> list[AllowedKey]:
-    """What may be left in addition while these campaigns are dialed to their end and not cleaned up."""
-    ids = "|".join(map(re.escape, campaigns))
+    """What stays besides when these campaigns have been dialed to their end and not been cleaned up."""
+    rules = [
+        AllowedKey(KEYS.directory, "which campaigns the ledger knows"),
+        AllowedKey(KEYS.contacts_by_number, "which contacts the ledger holds of a number"),
+        AllowedKey(KEYS.sweep_schedule, "when a campaign's next tombstone ends"),
+        AllowedKey(KEYS.tick_slots, "the last tick of each kind and campaign"),
+        AllowedKey(KEYS.waiting_ticks, "the dial tick of each campaign that waits in the stream"),
+        AllowedKey(KEYS.queue_campaigns("*"), "the campaigns that share a queue"),
+        AllowedKey(KEYS.queue_pacing("*"), "the pacing of the campaigns that share a queue"),
+    ]
+    for campaign in campaigns:
+        rules += [
+            AllowedKey(KEYS.campaign(campaign), "the public hash: other programs read its numbers"),
+            AllowedKey(KEYS.totals(campaign), "the totals the public hash is written from"),
+            AllowedKey(
+                KEYS.pending_dnc(campaign), "who must not be called, where their number is not known yet"
+            ),
+            AllowedKey(KEYS.decisions(campaign), "why was (not) dialed: the last decisions", DECISIONS_TTL_S),
+            AllowedKey(
+                KEYS.samples(campaign),
+                "the last half hour, for the charts; thirty-one samples",
+                SAMPLES_TTL_S,
+            ),
+            *(
+                AllowedKey(
+                    key(campaign), "tombstones: a stale page of the backend must not bring a contact back"
+                )
+                for key in (KEYS.final, KEYS.records, KEYS.contacts)
+            ),
+        ]
+    return rules
+
+
+def allowed_for_contacts_in_progress(campaign: str = "*") -> list[AllowedKey]:
+    """What there is besides while a campaign is dialed; each goes when its last contact has left that state."""
+    names = ("ready", "deferred", "previewing", "reserved", "dialing", "connected", "orphaned")
     return [
-        AllowedKey(rf"campaign:({ids})", "the public hash, read by other programs"),
-        AllowedKey(rf"sd:c:({ids}):totals", "the totals that the public hash is written from"),
-        AllowedKey(
-            rf"sd:c:({ids}):(final|records|contacts)",
-            "final contacts: an outdated page of the backend must not load them again",
-        ),
-        AllowedKey(
-            rf"sd:c:({ids}):pending_dnc", "do-not-call requests of contacts whose number is not known"
-        ),
-        AllowedKey(r"sd:contacts_by_number", "the contacts of each number"),
-        AllowedKey(rf"sd:c:({ids}):decisions", "the last decisions of dial ticks", DECISIONS_TTL_S),
-        AllowedKey(
-            rf"sd:c:({ids}):samples", "the last half hour for the charts; thirty-one samples", SAMPLES_TTL_S
-        ),
-        AllowedKey(r"sd:campaigns", "the campaigns that the ledger knows"),
-        AllowedKey(r"sd:sweep_schedule", "when the next final contact of each campaign expires"),
-        AllowedKey(r"sd:(tick_slots|ticks:waiting)", "the last tick of each kind and campaign"),
-        AllowedKey(r"sd:q:[^:]+:(campaigns|pacing)", "the campaigns that share a queue"),
+        *(AllowedKey(getattr(KEYS, name)(campaign), f"contacts that are {name}") for name in names),
+        AllowedKey(KEYS.agent_callbacks(campaign), "callbacks in `ready` that wait for their agent"),
+        AllowedKey(KEYS.outbox(campaign), "states of contacts that the backend has not confirmed"),
+        AllowedKey(KEYS.api, "the breaker of the Dialer API, until a call succeeds"),
     ]
 
 
-async def find_leaks(client: Redis, allowed: Sequence[AllowedKey]) -> list[str]:
-    """Every key that is not in the table or has the wrong expiry, in words; [] when there is none."""
-    leaks = []
-    for name in sorted([str(name) async for name in client.scan_iter(count=1000)]):
-        row = next((row for row in allowed if re.fullmatch(row.pattern, name)), None)
-        ttl_ms = int(await client.pttl(name))
+def judge_keys(expiries_ms: Mapping[str, int], table: Iterable[AllowedKey]) -> list[str]:
+    """Every key that is not in the table, or has not the expiry it should have; [] when all is well.
+
+    `expiries_ms` holds what PTTL answers: -1 is no expiry, -2 a key that has expired meanwhile.
+    """
+    known, found = list(table), []
+    for name, ttl_ms in sorted(expiries_ms.items()):
         if ttl_ms == -2:
-            continue  # has expired meanwhile
-        if row is None:
-            leaks.append(f"{name}: not in the table of allowed keys")
-        elif row.expires_within_s is None and ttl_ms != -1:
-            leaks.append(f"{name}: expires in {ttl_ms} ms, should not expire")
-        elif row.expires_within_s is not None and not 0 <= ttl_ms <= row.expires_within_s * 1000:
+            continue
+        rule = next((rule for rule in known if rule.names(name)), None)
+        if rule is None:
+            found.append(f"{name}: not in the table of allowed keys")
+        elif rule.expires_within_s is None and ttl_ms != -1:
+            found.append(f"{name}: expires in {ttl_ms} ms, should not expire")
+        elif rule.expires_within_s is not None and not 0 <= ttl_ms <= rule.expires_within_s * 1000:
             expiry = "never expires" if ttl_ms == -1 else f"expires in {ttl_ms} ms"
-            leaks.append(f"{name}: {expiry}, should within {row.expires_within_s:g} s")
-    return leaks
+            found.append(f"{name}: {expiry}, should within {rule.expires_within_s:g} s")
+    return found
+
+
+async def find_leaks(client: Redis, table: Iterable[AllowedKey]) -> list[str]:
+    """`judge_keys` over every key of the server."""
+    names = [str(name) async for name in client.scan_iter(count=1000)]
+    pipe: Any = client.pipeline(transaction=False)
+    for name in names:
+        pipe.pttl(name)
+    return judge_keys(dict(zip(names, await pipe.execute(), strict=True)), table)
 
 
 async def find_unread(client: Redis, streams: Iterable[str]) -> list[str]:
-    """Entries and consumers that are left in the streams, in words; [] when there is none."""
-    left = []
+    """Entries and consumers that are left in the streams; [] when all is read and every consumer has gone."""
+    found = []
     for stream in streams:
         length = int(await client.xlen(stream))
         if length:
-            left.append(f"{stream}: {length} entries")
+            found.append(f"{stream}: {length} entries")
         groups: Any = await client.xinfo_groups(stream) if await client.exists(stream) else []
-        left += [
+        found += [
             f"{stream}: {group['consumers']} consumers, {group['pending']} entries pending"
             for group in groups
             if group["consumers"] or group["pending"]
         ]
-    return left
+    return found
 
 
 def count_by_kind(names: Iterable[str]) -> dict[str, int]:
-    """Number of keys of each kind: their names without the numbers in them."""
-    kinds = Counter(re.sub(r"\d[\d-]*(\.\d+)?", "N", name) for name in names)
-    return dict(kinds.most_common())
+    """How many keys there are of each kind, numbers in their names taken out."""
+    counted = Counter(re.sub(r"\d[\d-]*(\.\d+)?", "N", name) for name in names)
+    return dict(counted.most_common())

@@ -1,25 +1,33 @@
-"""A real server per test process, emptied before each test; services and stages on it."""
+"""One real server per test process, emptied before each test and searched for leaked keys after it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 
-import anyio
 import pytest
+import redis as blocking
 from hypothesis import settings as hypothesis_settings
 from redis.asyncio import Redis
 
+from bench import key_leaks
 from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import Keys
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.ledger import mark_server_trusted
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from tests.support.ledger_fixture import LedgerWorld
 
+pytest_plugins = ["tests.support.cli"]
 hypothesis_settings.register_profile("same", derandomize=True)
 hypothesis_settings.load_profile("same")
 """The same examples in every run; `--hypothesis-profile default` draws others."""
+
+KNOWN_KEYS = [
+    *key_leaks.allowed_after_cleanup(Settings().result_ttl_s),
+    *key_leaks.allowed_for_campaigns(["*"]),
+    *key_leaks.allowed_for_contacts_in_progress(),
+]
 
 
 @pytest.fixture(scope="session")
@@ -33,11 +41,33 @@ def server() -> Iterator[EmbeddedServer]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def leaves_no_unknown_key(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Holds for every test that uses the shared server; one that leaves a key on purpose says `leaves("its name")`."""
+    if "server" not in request.fixturenames:
+        yield
+        return
+    assert request.path.parent.name != "unit", "a test that needs a server belongs in another folder"
+    url = request.getfixturevalue("server").url
+    with blocking.Redis.from_url(url, decode_responses=True) as client:
+        client.flushall()
+        yield
+        names = list(client.scan_iter(count=1000))
+        pipe = client.pipeline(transaction=False)
+        for name in names:
+            pipe.pttl(name)
+        left_on_purpose = {name for mark in request.node.iter_markers("leaves") for name in mark.args}
+        expiries_ms = dict(zip(names, pipe.execute(), strict=True))
+    leaks = key_leaks.judge_keys(
+        {k: v for k, v in expiries_ms.items() if k not in left_on_purpose}, KNOWN_KEYS
+    )
+    assert not leaks, "\n".join(leaks)
+
+
 @pytest.fixture
 async def redis(server: EmbeddedServer) -> AsyncIterator[Redis]:
     """A client of the emptied server."""
     client = connect(server.url)
-    await client.flushall()
     await mark_server_trusted(client, Keys())
     yield client
     await client.aclose()
@@ -65,15 +95,7 @@ async def services(redis: Redis, settings: Settings) -> AsyncIterator[Services]:
         yield opened
 
 
-async def eventually(condition: Callable[[], Any], *, within_s: float = 10.0, what: str = "") -> Any:
-    """Waits until the (async) condition gives something true, and returns it; fails after `within_s`."""
-    seen: Any = None
-    with anyio.move_on_after(within_s):
-        while True:
-            seen = condition()
-            if hasattr(seen, "__await__"):
-                seen = await seen
-            if seen:
-                return seen
-            await anyio.sleep(0.01)
-    raise AssertionError(f"not within {within_s} s: {what or condition} (last seen: {seen!r})")
+@pytest.fixture
+def world(services: Services) -> LedgerWorld:
+    """Campaigns of one queue, driven through the ledger's stubs."""
+    return LedgerWorld(services)

@@ -61,9 +61,9 @@ class Sweeper(BackgroundDuty):
                 extra={
                     "campaign": campaign,
                     "released": swept.released,
-                    "unwanted": swept.offers_expired,
+                    "offers_expired": swept.offers_expired,
                     "promoted": swept.promoted,
-                    "closed": swept.too_long,
+                    "too_long": swept.too_long,
                     "attempts": attempts if swept.too_long else None,
                 },
             )

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import ConsoleMessage, Page, async_playwright
+from playwright.async_api import Page
 from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
 from streamdialer.simulation import build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer
-from tests.conftest import eventually
+from tests.support.browser import CHROMIUM, PHONE, browsing
 from tests.support.dashboard_fixture import (
     ANNA,
     GUARDED,
@@ -32,39 +27,13 @@ from tests.support.dashboard_fixture import (
     know_campaign,
 )
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
 
-CHROMIUM: Final = os.environ.get("CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium: `make browser` installs Debian's, or name one in CHROMIUM"
 )
-PHONE: Final = {"width": 375, "height": 812}
 DESKTOP: Final = {"width": 1440, "height": 900}
 SERIOUS: Final = {"serious", "critical"}
-
-
-@asynccontextmanager
-async def browsing(address: str, **options: Any) -> AsyncIterator[Page]:
-    """A page of the dashboard; the test fails for what its policy forbids and for any request to another host."""
-    faults: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = await browser.new_context(base_url=address, **options)
-        page = await context.new_page()
-        page.on("console", lambda message: faults.append(message.text) if is_fault(message) else None)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on(
-            "request", lambda request: None if request.url.startswith(address) else faults.append(request.url)
-        )
-        yield page
-        await browser.close()
-    assert faults == []
-
-
-def is_fault(message: ConsoleMessage) -> bool:
-    """An error of the browser's console, unless it only reports a page that is missing or not available."""
-    return message.type == "error" and not re.search("status of (404|503)", message.text)
 
 
 async def log_in(page: Page, name: str = ANNA, secret: str = PASSWORD) -> None:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import anyio
 import httpx
 import pytest
 from redis.asyncio import Redis
@@ -21,11 +20,21 @@ from streamdialer.config.settings import NAMES, Settings
 from streamdialer.consumers.dialing.reasons import REASONS
 from streamdialer.dashboard.formatting import with_code
 from streamdialer.dashboard.middleware import HEADERS
-from streamdialer.dashboard.pages import REFRESH_INTERVAL_S
 from streamdialer.operations.campaigns import campaign_rows
 from streamdialer.operations.streams import stream_states
 from streamdialer.simulation.embedded_redis import EmbeddedServer
-from tests.support.dashboard_fixture import GUARDED, KEYS, LOOK, WALL, bury, kinds, know_campaign, visiting
+from tests.support.dashboard_fixture import (
+    GUARDED,
+    KEYS,
+    LOOK,
+    WALL,
+    HttpClient,
+    bury,
+    kinds,
+    know_campaign,
+    visiting,
+)
+from tests.support.eventually import eventually
 
 PAGES = ("/", "/campaigns/7", "/streams", "/replicas", "/dead")
 NUMBER = "+573001234567"
@@ -123,12 +132,18 @@ async def test_many_campaigns_come_in_pages(redis: Redis, settings: Settings) ->
     assert beyond.status_code == 200
 
 
+async def is_unavailable(visitor: HttpClient) -> bool:
+    return (await visitor.get("/")).status_code == 503
+
+
 async def test_the_page_says_that_redis_does_not_answer(settings: Settings) -> None:
     with EmbeddedServer() as mortal:
         async with visiting(settings, redis_url=mortal.url) as visitor:
             assert (await visitor.get("/streams")).status_code == 200
             mortal.stop()
-            await anyio.sleep(REFRESH_INTERVAL_S)
+            await eventually(
+                lambda: is_unavailable(visitor), what="the overview in memory is too old to show"
+            )
             gone = [await visitor.get(path) for path in ("/dead", "/", "/streams")]
     for page in gone:
         assert (page.status_code, "Redis does not answer" in page.text) == (503, True)

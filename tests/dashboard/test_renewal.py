@@ -10,7 +10,7 @@ from playwright.async_api import Page, Route, expect
 from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
-from tests.dashboard.test_browser import CHROMIUM, PHONE, browsing
+from tests.support.browser import CHROMIUM, PHONE, browsing
 from tests.support.dashboard_fixture import KEYS, bury, dashboard, kinds, know_campaign
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: `make browser` installs Debian's")

@@ -21,6 +21,7 @@ from streamdialer.pacing.learning import QueueLearning
 from streamdialer.simulation import CallCentre, WorldConfig, build_world
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.ledger_fixture import LedgerWorld
+from tests.support.ledger_reader import move_clock
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
 DEADLINE_MS = 45_000
@@ -44,20 +45,20 @@ async def agent(services: Services, world: LedgerWorld, name: str, state: Any) -
 # ---- what it is told ----
 
 
-async def test_calls_that_ring_are_told_with_their_age_and_reserved_ones_as_new(services: Services) -> None:
+async def test_ringing_calls_have_their_age_and_reserved_ones_are_new(services: Services) -> None:
     world = LedgerWorld(services)
     await world.open_campaign()
     await world.set_agents(5)
     await world.place_one()
-    await anyio.sleep(0.3)
+    await move_clock(services.client, services.keys, 1)
     await world.claim(level=2)
     state = await state_of(services, "1")
     ages = sorted(state.ledger_ms - at for at in state.campaigns[0].ringing)
     assert ages[0] == 0
-    assert 300 <= ages[1] < 5_000
+    assert 1_000 <= ages[1] < 5_000
 
 
-async def test_every_outcome_is_told_once_however_often_its_events_come(services: Services) -> None:
+async def test_every_outcome_is_observed_once_however_often_its_events_come(services: Services) -> None:
     world = LedgerWorld(services)
     await world.open_campaign(contacts=9)
     await world.set_agents(9)
@@ -84,7 +85,7 @@ async def test_every_outcome_is_told_once_however_often_its_events_come(services
     assert (state.campaigns[0].people, state.campaigns[0].abandoned) == (2, 1)
 
 
-async def test_nothing_is_kept_for_learning_where_nobody_learns(services: Services) -> None:
+async def test_nothing_is_kept_for_learning_where_no_campaign_is_adaptive(services: Services) -> None:
     world = LedgerWorld(services)
     await world.open_campaign()
     await world.set_agents(5)
@@ -124,7 +125,7 @@ async def test_calls_before_the_window_do_not_count_in_the_abandon_rate(services
     assert (state.campaigns[0].people, state.campaigns[0].abandoned) == (1, 1)
 
 
-async def test_agents_work_is_told_with_its_beginning_and_its_length_when_it_is_over(
+async def test_agents_work_is_observed_with_its_beginning_and_its_length_when_it_is_over(
     services: Services,
 ) -> None:
     world = LedgerWorld(services)
@@ -134,7 +135,7 @@ async def test_agents_work_is_told_with_its_beginning_and_its_length_when_it_is_
     assert await agent(services, world, "1", "busy") == "applied"
     state = await state_of(services, "1")
     assert (len(state.talking), len(state.wrapping)) == (1, 0)
-    await anyio.sleep(0.2)
+    await move_clock(services.client, services.keys, 1)
     await agent(services, world, "1", "wrapup")
     state = await state_of(services, "1")
     assert (len(state.talking), len(state.wrapping)) == (0, 1)
@@ -208,7 +209,7 @@ async def test_decisions_of_a_campaign_keep_a_quarter_of_a_second_between_them(s
     assert first is not None
     assert await services.queues.save_learning("sales", state, first.learning)
     assert adapt(await state_of(services, "1"), "1", {"1": shared}, 1.0) is None
-    await anyio.sleep(0.3)
+    await move_clock(services.client, services.keys, 1)
     assert adapt(await state_of(services, "1"), "1", {"1": shared}, 1.0) is not None
 
 
@@ -293,6 +294,6 @@ async def test_campaigns_of_one_queue_that_tick_at_once_all_decide(settings: Set
                 async with anyio.create_task_group() as tasks:
                     for number in range(1, 5):
                         tasks.start_soon(dial, str(number), round_)
-                await anyio.sleep(0.3)
+                await move_clock(services.client, services.keys, 1)
     assert [result.reason for result in results if result.reason == "throttled"] == []
     assert sum(result.adaptive is not None for result in results) >= 8, [r.reason for r in results]

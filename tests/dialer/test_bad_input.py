@@ -11,8 +11,8 @@ from aiohttp import web
 from streamdialer.config.settings import Settings
 from streamdialer.simulation import CentreConfig, build_world
 from streamdialer.simulation.servers.http import json_reply
-from tests.conftest import eventually
 from tests.support.dialer import Dialer, run_dialer
+from tests.support.eventually import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
 
@@ -34,7 +34,7 @@ async def test_a_campaign_the_backend_does_not_know(settings: Settings) -> None:
         await still_dials(dialer)
 
 
-async def test_a_campaign_nobody_started(settings: Settings) -> None:
+async def test_a_campaign_that_was_never_started(settings: Settings) -> None:
     async with run_dialer(settings, build_world(agents=1, contacts=1, speed=60), start=False) as dialer:
         result = await dialer.tick("dial", "55")
         assert (result.status, result.reason) == ("skipped", "unknown_campaign")

@@ -6,8 +6,8 @@ import pytest
 
 from streamdialer.config.settings import Settings
 from streamdialer.simulation import build_world
-from tests.conftest import eventually
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
 

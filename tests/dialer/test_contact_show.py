@@ -18,17 +18,12 @@ from streamdialer.errors import CannotBeDone
 from streamdialer.model import CampaignSettings, Contact
 from streamdialer.operations.contact_detail import ContactDetail, contact_detail
 from streamdialer.rules import CallingHours, calling_hours
-from tests.ledger.test_hours_in_ledger import zone_where
 from tests.support.caps_fixture import CapsWorld
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.preview_fixture import PreviewWorld
+from tests.support.zones import zone_where
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
 
 
 async def shown(world: LedgerWorld, contact: str = "1", **settings: Any) -> ContactDetail:

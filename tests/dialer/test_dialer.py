@@ -14,8 +14,8 @@ from streamdialer.config.settings import Settings
 from streamdialer.model import DialMode, TickResult
 from streamdialer.simulation import CentreConfig, build_world
 from streamdialer.simulation.servers.http import drop_connection, json_reply
-from tests.conftest import eventually
 from tests.support.dialer import Dialer, run_dialer
+from tests.support.eventually import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
 

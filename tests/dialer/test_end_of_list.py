@@ -12,21 +12,15 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import CHANNEL
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.services import Services
 from streamdialer.ledger import Update
 from streamdialer.simulation import build_world
 from streamdialer.simulation.world.entities import Contact
-from tests.conftest import eventually
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
 END = "campaign:exhausted:1"
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
 
 
 @asynccontextmanager
@@ -100,7 +94,7 @@ async def test_it_is_announced_again_after_a_callback(world: LedgerWorld) -> Non
 
 
 @pytest.mark.parametrize("place", ["deferred", "reserved", "orphaned"])
-async def test_whoever_is_to_come_keeps_it_from_its_end(world: LedgerWorld, place: str) -> None:
+async def test_contacts_still_to_come_keep_a_campaign_from_its_end(world: LedgerWorld, place: str) -> None:
     await world.open_campaign(contacts=0)
     await world.services.client.zadd(getattr(world.services.keys, place)("1"), {"9": 1})
     assert await world.services.lists.publish_exhausted("1") == "not_over"

@@ -61,14 +61,14 @@ def test_how_it_stands_comes_first(status: str | None, records: list[TickResult]
     assert first in line
 
 
-def test_what_to_do_about_a_campaign_nobody_knows_is_said_once() -> None:
+def test_what_to_do_about_an_unknown_campaign_is_said_once() -> None:
     assert list(explain("7", None, [], now_ms=0)) == [
         "Campaign 7 is not dialed: it has no status in Redis.",
         "What to do: run `streamdialer campaign start` to give it one.",
     ]
 
 
-def test_whom_it_passed_over_is_told_also_when_nobody_was_left() -> None:
+def test_skipped_contacts_are_listed_also_when_none_was_left() -> None:
     told = describe(
         record(
             reason="no_contacts",
@@ -81,7 +81,7 @@ def test_whom_it_passed_over_is_told_also_when_nobody_was_left() -> None:
     )
 
 
-def test_the_rule_that_kept_somebody_from_being_called_is_named() -> None:
+def test_the_rule_that_kept_a_contact_from_being_called_is_named() -> None:
     told = describe(
         record(
             dialed=1, limit="no_contacts", skipped={"window_closed": 2}, why={"window_closed": "rule pack co"}
@@ -98,7 +98,7 @@ def test_a_fixed_decision_names_agents_calls_and_what_bound() -> None:
     )
 
 
-def test_how_each_limit_narrowed_a_decision_is_told() -> None:
+def test_a_decision_says_how_each_limit_narrowed_it() -> None:
     steps = [("agents", 12, 8), ("concurrency", 8, 8), ("trunk_channels", 8, 5), ("batch", 5, 5)]
     told = describe(
         record(
@@ -134,7 +134,7 @@ def test_every_fixed_limit_has_words(limit: str) -> None:
     assert LIMITS[limit].text in describe(record(limit=limit))
 
 
-def test_a_shadow_and_skipped_contacts_are_told() -> None:
+def test_a_shadow_and_skipped_contacts_are_shown() -> None:
     told = describe(record(dialed=1, limit="no_contacts", shadow=ADAPTIVE, skipped={"max_attempts": 4}))
     assert told.endswith("; skipped: 4 out of attempts. Adaptive pacing would have placed 3.")
 
@@ -168,7 +168,7 @@ async def test_from_the_records_of_a_dialed_campaign(
 
 
 @pytest.mark.anyio
-async def test_why_contacts_wait_is_told_by_reason(services: Services) -> None:
+async def test_waiting_contacts_are_counted_by_reason(services: Services) -> None:
     world, client, keys = LedgerWorld(services), services.client, services.keys
     await world.open_campaign(contacts=5)
     for number, reason in enumerate(["retry", "retry", "callback", "min_gap", "of_tomorrow"], 1):

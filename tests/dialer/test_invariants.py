@@ -17,8 +17,8 @@ from streamdialer.consumers.services import Services
 from streamdialer.ledger.invariants import check_campaign
 from streamdialer.observability import metrics
 from streamdialer.simulation import build_world
-from tests.conftest import eventually
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
@@ -93,7 +93,7 @@ async def test_each_break_is_seen(world: LedgerWorld, services: Services, how: s
     assert await broken(services) == seen
 
 
-async def test_what_is_broken_is_counted_and_told(
+async def test_what_is_broken_is_counted_and_logged(
     world: LedgerWorld, services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     def value(name: str, invariant: str) -> float:

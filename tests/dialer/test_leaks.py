@@ -14,8 +14,8 @@ from streamdialer.broker.keys import GROUP, STREAMS, Keys
 from streamdialer.config.settings import Settings
 from streamdialer.model import TICK_KINDS
 from streamdialer.simulation import build_world
-from tests.conftest import eventually
 from tests.support.dialer import Dialer, run_dialer
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys()
@@ -129,6 +129,7 @@ async def is_no_consumer(client: Redis, stream: str, name: str) -> bool:
     return name not in [one["name"] for one in consumers]
 
 
+@pytest.mark.leaves("sd:c:1:ready", "campaign:1", "sd:tick:1-1", "sd:server")
 @pytest.mark.parametrize(
     ("key", "expires_s", "told"),
     [

@@ -9,8 +9,8 @@ import pytest
 
 from streamdialer.config.settings import Settings
 from streamdialer.simulation import CentreConfig, WorldConfig, build_world
-from tests.conftest import eventually
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
 ANSWERED = ["sent", "call_ringing", "call_answered", "call_completed"]
@@ -40,7 +40,7 @@ async def test_each_change_of_a_call_is_one_line_with_the_attempts_id(
         assert sorted(changes) in (sorted(ANSWERED), sorted(ABANDONED)), lines
 
 
-async def test_a_call_that_nobody_hears_of_any_more_is_named(
+async def test_a_call_without_further_events_is_named(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = build_world(agents=2, contacts=6, answer_rate=0, speed=30)

@@ -24,8 +24,8 @@ from streamdialer.operations.campaigns import campaign_rows
 from streamdialer.operations.overview import Agents, CampaignOverview, Overview, overview
 from streamdialer.operations.overview.trends import forecast_end, trends_of, utilisation
 from streamdialer.simulation import build_world
-from tests.conftest import eventually
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys()
@@ -240,7 +240,7 @@ async def test_a_process_that_ends_is_forgotten_and_one_that_dies_is_silent_firs
     assert await services.client.hkeys(KEYS.replica_states) == ["here"]
 
 
-def test_of_what_is_in_hand_the_oldest_are_told_and_nobody_s_number() -> None:
+def test_the_oldest_entries_in_progress_are_listed_without_numbers() -> None:
     activity = Activity()
     entries = [Entry(f"{number}-0", {"kind": "dial", "campaign_id": str(number)}) for number in range(9)]
     for entry in entries:

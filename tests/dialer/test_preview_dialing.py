@@ -22,12 +22,12 @@ from streamdialer.gateways.parsing import read_contacts
 from streamdialer.model import Contact, PreviewAnswer
 from streamdialer.producers.events import Producer, SyncProducer
 from streamdialer.simulation import build_world
-from tests.conftest import eventually
-from tests.ledger.test_hours_in_ledger import zone_where
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
 from tests.support.ledger_invariants import check_ledger
 from tests.support.ledger_reader import move_clock
 from tests.support.preview_fixture import PreviewWorld
+from tests.support.zones import zone_where
 
 pytestmark = pytest.mark.anyio
 
@@ -105,7 +105,7 @@ async def test_an_accepted_contact_is_called_within_its_own_hours(redis: Redis, 
         await dialer.until(lambda audit: audit.total.originates == 1, what="it is called")
 
 
-async def test_a_campaign_that_dials_by_itself_shows_nobody(redis: Redis, settings: Settings) -> None:
+async def test_a_campaign_that_dials_by_itself_shows_no_contact(redis: Redis, settings: Settings) -> None:
     world = build_world(agents=1, contacts=5, mode="progressive", speed=60)
     async with run_dialer(settings, world, start=False) as dialer:
         answer = await dialer.producer.preview(1, 1001)
@@ -130,7 +130,7 @@ async def test_a_program_that_is_not_asynchronous_asks_as_well(redis: Redis, set
         assert answer.type == "preview_offered"
 
 
-async def test_whoever_gets_no_answer_is_told_so(redis: Redis, settings: Settings) -> None:
+async def test_a_preview_without_an_answer_is_none(redis: Redis, settings: Settings) -> None:
     async with Producer.from_url(settings.redis_url) as producer:
         assert await producer.preview(1, 1001, timeout=0.1) is None
 

@@ -16,8 +16,8 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.reasons import LIMITS
 from streamdialer.operations.decisions import decisions, dial_status
 from streamdialer.simulation.servers.http import json_reply
-from tests.conftest import eventually
 from tests.support.dialer import Dialer, run_dialer
+from tests.support.eventually import eventually
 from tests.support.reason_scenarios import Scenario, abandon_one, api_says, campaign_of, start, world
 
 pytestmark = pytest.mark.anyio

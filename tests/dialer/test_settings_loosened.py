@@ -41,7 +41,7 @@ async def capped(world: CapsWorld, hours: int) -> None:
     assert await world.refused() == {"min_gap": 1}
 
 
-async def test_whom_a_cap_kept_that_is_there_no_more_is_called_at_once(world: CapsWorld) -> None:
+async def test_a_contact_whose_cap_was_lifted_is_called_at_once(world: CapsWorld) -> None:
     await capped(world, 2)
     assert not (await world.claim()).recheck
     world.cap()
@@ -52,7 +52,7 @@ async def test_whom_a_cap_kept_that_is_there_no_more_is_called_at_once(world: Ca
     await world.check_invariants("1")
 
 
-async def test_whom_a_shorter_cap_keeps_waits_no_longer_than_it_says(world: CapsWorld) -> None:
+async def test_a_contact_waits_no_longer_than_a_shortened_cap_says(world: CapsWorld) -> None:
     await capped(world, 6)
     world.cap(min_gap={"hours": 3, "scope": "contact"})
     assert (await world.claim()).recheck
@@ -62,7 +62,7 @@ async def test_whom_a_shorter_cap_keeps_waits_no_longer_than_it_says(world: Caps
     assert not (await world.claim()).recheck
 
 
-async def test_of_any_number_a_bounded_part_is_looked_at_each_time_and_nobody_is_forgotten(
+async def test_a_bounded_part_is_looked_at_each_time_and_no_contact_is_forgotten(
     world: CapsWorld,
 ) -> None:
     await world.open_campaign(contacts=0)

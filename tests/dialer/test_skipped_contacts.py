@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
 from streamdialer.operations.decisions import decisions, dial_status
-from tests.conftest import eventually
 from tests.support.dialer import Dialer, run_dialer
+from tests.support.eventually import eventually
 from tests.support.reason_scenarios import (
     EVERYBODY,
     ONE,
@@ -105,7 +105,9 @@ SKIP_SCENES = [
 
 
 @pytest.mark.parametrize("scene", SKIP_SCENES, ids=lambda scene: scene.code)
-async def test_whom_a_decision_passed_over_and_why(settings: Settings, redis: Redis, scene: Scenario) -> None:
+async def test_a_decision_says_which_contacts_it_skipped_and_why(
+    settings: Settings, redis: Redis, scene: Scenario
+) -> None:
     async with run_dialer(settings, scene.world(), speed=4, start=False, **scene.running) as dialer:
         await scene.act(dialer)
 

@@ -19,98 +19,16 @@ from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.updates import UpdatesStage
 from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import Unreachable
-from streamdialer.ledger import mark_server_trusted
-from streamdialer.model import Attempt, Contact
+from streamdialer.model import Contact
 from streamdialer.rules.numbers import read_number
 from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.servers.http import json_reply
-from tests.conftest import eventually
-from tests.ledger.test_callbacks import HOUR_S, ask, check, pass_by, told
+from tests.support.callbacks import HOUR_S, check, told
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
-from tests.support.ledger_invariants import check_ledger
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
-
-
-@pytest.mark.parametrize("is_listed_first", [True, False])
-async def test_a_callback_at_a_number_nobody_calls_leaves_the_line_at_once(
-    world: LedgerWorld, is_listed_first: bool
-) -> None:
-    await world.open_campaign(contacts=1)
-    number = read_number("+573001234567")
-    if is_listed_first:
-        await world.services.suppression.suppress([number], "by hand")
-    noted = await ask(world, "1", HOUR_S, number=str(number))
-    assert noted == ("final" if is_listed_first else "applied")
-    if not is_listed_first:
-        assert await world.state_of("1") == "deferred"
-        await world.services.suppression.suppress([number], "by hand")
-    assert await world.state_of("1") == "final"
-    assert await told(world, "1") == "do_not_call"
-    await check(world)
-
-
-async def test_the_number_of_a_callback_that_was_put_off_is_forgotten(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    for number in ("+573001234567", "+573001234568"):
-        await ask(world, "1", HOUR_S, number=number)
-    assert await world.services.client.zrange("sd:contacts_by_number", 0, -1) == ["573001234568 1:1"]
-    await world.services.suppression.suppress([read_number("+573001234567")], "by hand")
-    assert await world.state_of("1") == "deferred"
-
-
-async def test_whom_only_the_backend_knows_is_called_back(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=0)
-    await world.set_agents(1)
-    row = world.row("7", attempts=3)
-    assert await ask(world, "7", HOUR_S) == "unknown_contact"
-    assert await ask(world, "7", HOUR_S, row=row) == "applied"
-    assert (await world.state_of("7"), await told(world, "7")) == ("deferred", "callback")
-    await pass_by(world, "7")
-    attempt = await world.place_one()
-    assert (attempt.contact, attempt.number) == ("7", 4)
-    await world.event("call_completed", attempt)
-    assert await world.state_of("7") == "final"
-    await check_ledger(world.services.client, world.services.keys, ["1"])
-
-
-@pytest.mark.parametrize("why", ["marked", "listed", "asked"])
-async def test_whom_only_the_backend_knows_is_not_called_back_when_nobody_is_to_call_them(
-    world: LedgerWorld, why: str
-) -> None:
-    await world.open_campaign(contacts=0)
-    suppression = world.services.suppression
-    if why == "listed":
-        await suppression.suppress([read_number("+573001234567")], "by hand")
-    if why == "asked":
-        await suppression.suppress_contact("1", "7", "event")
-    row = load_row(Contact(id=7, phone_number="+573001234567", do_not_call=why == "marked"))
-    entry = await world.write_entry()
-    assert await ask(world, "7", HOUR_S, row=row, entry=entry) == "final"
-    assert await ask(world, "7", HOUR_S, entry=entry) == "final"
-    assert (await world.state_of("7"), await told(world, "7")) == ("final", "do_not_call")
-    await check(world)
-
-
-async def test_the_number_of_its_next_call_is_none_the_backend_has_counted(world: LedgerWorld) -> None:
-    """Of a call that memory was lost of only an event is known: how many there were before it the backend says."""
-    await world.services.client.flushall()
-    assert await world.event("call_answered", Attempt("1", "7", 3, "")) == "applied"
-    await mark_server_trusted(world.services.client, world.services.keys)
-    await world.open_campaign(contacts=0)
-    await world.set_agents(1)
-    assert await ask(world, "7", -60) == "unknown_contact"
-    assert await ask(world, "7", -60, row=world.row("7", attempts=3)) == "applied"
-    await world.event("call_completed", Attempt("1", "7", 3, ""))
-    assert await world.state_of("7") == "ready"
-    await world.services.campaigns.load("1", [world.row("7", attempts=3)], 3)  # it is looked up
-    assert (await world.place_one()).number == 4
 
 
 # ---- the backend knows them ----
@@ -128,7 +46,7 @@ async def asked_for(services: Services) -> Entry:
 
 
 @pytest.fixture
-async def hall(
+async def centre_stage_world(
     settings: Settings, redis: object
 ) -> AsyncIterator[tuple[CallCentre, EventsStage, LedgerWorld]]:
     """A campaign that has no contacts here, three in the backend."""
@@ -142,9 +60,9 @@ async def hall(
 
 
 async def test_a_contact_past_its_tombstone_is_fetched_and_called_back(
-    hall: tuple[CallCentre, EventsStage, LedgerWorld],
+    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
 ) -> None:
-    centre, stage, world = hall
+    centre, stage, world = centre_stage_world
     known = centre.world.contacts[1]
     known.status, known.attempts = "completed", 2
     await stage.handle(await asked_for(world.services))
@@ -164,9 +82,9 @@ async def test_a_contact_past_its_tombstone_is_fetched_and_called_back(
     ],
 )
 async def test_why_a_contact_the_backend_shows_is_not_called_back(
-    hall: tuple[CallCentre, EventsStage, LedgerWorld], change: dict[str, Any], reason: str
+    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld], change: dict[str, Any], reason: str
 ) -> None:
-    centre, stage, world = hall
+    centre, stage, world = centre_stage_world
     for name, value in change.items():
         setattr(centre.world.contacts[1], name, value)
     with pytest.raises(BadEntry) as refused:
@@ -175,10 +93,10 @@ async def test_why_a_contact_the_backend_shows_is_not_called_back(
     assert await world.count("1", "deferred") == 0
 
 
-async def test_whom_the_backend_does_not_know_either_is_a_dead_letter(
-    hall: tuple[CallCentre, EventsStage, LedgerWorld],
+async def test_a_contact_unknown_to_the_backend_too_is_a_dead_letter(
+    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
 ) -> None:
-    centre, stage, world = hall
+    centre, stage, world = centre_stage_world
     centre.backend.set_responder(lambda _: json_reply({}, 404))
     with pytest.raises(BadEntry, match="neither this ledger nor the backend knows") as refused:
         await stage.handle(await asked_for(world.services))
@@ -231,9 +149,9 @@ async def tell(world: LedgerWorld) -> None:
     "asked", [DO_NOT_CALL, {**DO_NOT_CALL, "type": "call_completed", "disposition": "do_not_call"}]
 )
 async def test_their_numbers_are_looked_up_and_kept_from_every_campaign(
-    hall: tuple[CallCentre, EventsStage, LedgerWorld], asked: dict[str, str]
+    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld], asked: dict[str, str]
 ) -> None:
-    centre, stage, world = hall
+    centre, stage, world = centre_stage_world
     centre.world.contacts[1].phones = ["300 123 4567", "300 123 4568", "12"]
     await world.open_campaign("2", contacts=0)
     await world.services.campaigns.load("1", [], 3, "CO")
@@ -263,9 +181,9 @@ async def test_a_campaign_that_was_never_loaded_has_numbers_of_the_country_of_th
 
 
 async def test_a_backend_that_shows_contacts_and_is_away_is_asked_again(
-    hall: tuple[CallCentre, EventsStage, LedgerWorld],
+    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
 ) -> None:
-    centre, stage, world = hall
+    centre, stage, world = centre_stage_world
     assert await world.services.backend.contact("1", "2")
     refused = 0
 
@@ -292,11 +210,11 @@ async def test_a_backend_that_shows_contacts_and_is_away_is_asked_again(
     ],
 )
 async def test_whose_number_the_backend_does_not_show_is_refused_when_they_come(
-    hall: tuple[CallCentre, EventsStage, LedgerWorld],
+    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
     reply: web.Response,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    centre, stage, world = hall
+    centre, stage, world = centre_stage_world
     asked = 0
 
     def shows_nobody(request: web.Request) -> web.Response | None:

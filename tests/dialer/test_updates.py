@@ -12,7 +12,7 @@ from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.updates import UpdatesStage
 from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.servers.http import json_reply
-from tests.conftest import eventually
+from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]

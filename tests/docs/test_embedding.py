@@ -26,7 +26,7 @@ from streamdialer.errors import SettingsError, Unreachable
 from streamdialer.simulation import CallCentre
 from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
 from streamdialer.simulation.world.build import build_world
-from tests.conftest import eventually
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio
 PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"

@@ -1,4 +1,4 @@
-"""Callbacks for agents who are not there stand aside, however many they are, and come first when the agent is free."""
+"""Callbacks for absent agents stand aside in any number, and come first when their agent is free."""
 
 from __future__ import annotations
 
@@ -6,37 +6,19 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import anyio
 import msgspec
 import pytest
-from redis.asyncio import Redis
 
-from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.contact_rows import load_row
-from streamdialer.consumers.services import Services, open_services
 from streamdialer.ledger import ClaimRequest, ClaimResult
 from streamdialer.model import CampaignSettings, Contact
 from streamdialer.rules import calling_hours
-from streamdialer.simulation import CallCentre, build_world
-from tests.ledger.test_callbacks import SHUTDOWN_TIMEOUT_S, ask, check, newest_call
-from tests.ledger.test_hours_in_ledger import NAMES
-from tests.ledger.test_order import Hall
+from tests.support.callbacks import AGENT_WINDOW_S, ask, ask_many, check, end_agent_window, newest_call
 from tests.support.claims import claim_within_hours
 from tests.support.ledger_fixture import LedgerWorld
+from tests.support.zones import NAMES
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
-
-
-async def ask_many(world: LedgerWorld, numbers: range, *, agent: str) -> None:
-    """Due callbacks, the first in `numbers` due first."""
-    for place, number in enumerate(numbers):
-        assert await ask(world, str(number), place / 1000 - 60, agent=agent) == "applied"
-    await world.sweep()
 
 
 async def test_any_number_of_callbacks_for_absent_agents_does_not_stop_the_line(world: LedgerWorld) -> None:
@@ -75,10 +57,10 @@ async def test_callbacks_that_stand_aside_come_first_as_soon_as_their_agent_is_f
 async def test_what_stands_aside_is_anyones_after_the_grace(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2)
     await world.set_agents(2)
-    await ask(world, "2", 2 - SHUTDOWN_TIMEOUT_S, agent="9")
+    await ask(world, "2", -60, agent="9")
     await world.sweep()
     assert (await world.claim(level=1)).skipped == {"agent_not_free": 1}
-    await anyio.sleep(2)  # until the grace is over
+    await end_agent_window(world, "2")
     await world.claim(level=2)
     call = await newest_call(world)
     assert (call["contact"], call.get("agent")) == ("2", None)
@@ -106,29 +88,6 @@ async def test_what_stands_aside_may_be_asked_for_otherwise_suppressed_or_loaded
     await check(world)
 
 
-async def test_contacts_behind_callbacks_that_stand_aside_are_loaded_and_dialed(
-    redis: Redis, settings: Settings
-) -> None:
-    sim = build_world(agents=0, contacts=8)
-    async with CallCentre(sim, settings.redis_url) as centre:
-        here = msgspec.structs.replace(
-            settings, backend_url=centre.backend_url, refill_interval_s=600, refill_threshold=2, page_size=2
-        )
-        async with open_services(here) as services:
-            await services.client.hset("campaign:1", "status", "active")
-            hall = Hall(centre, services)
-            assert (await hall.dial()).ready == 4
-            loaded = [str(one) for one in await services.client.zrange("sd:c:1:ready", 0, -1)]
-            for contact in loaded:
-                assert await ask(hall.world, contact, -60, agent="9") == "applied"
-            for agent in (1, 2):
-                sim.add_agent(agent, "sales")
-            await services.queues.invalidate_agents("sales")
-            await hall.dial()
-            assert (await hall.dial()).dialed == 2
-            assert not set(await hall.dialed()) & set(loaded)
-
-
 async def test_nothing_is_kept_of_a_callback_whose_grace_is_over_while_others_stand_aside(
     world: LedgerWorld,
 ) -> None:
@@ -139,9 +98,9 @@ async def test_nothing_is_kept_of_a_callback_whose_grace_is_over_while_others_st
     client = world.services.client
     assert await client.zcard("sd:c:1:agent_callbacks") == 2
     record = await world.record("1")
-    record["cb"]["gr"] -= SHUTDOWN_TIMEOUT_S * 1000
+    record["cb"]["gr"] -= AGENT_WINDOW_S * 1000
     await client.hset("sd:c:1:records", "1", msgspec.json.encode(record))
-    await client.zincrby("sd:c:1:ready", -SHUTDOWN_TIMEOUT_S * 1000, "1")
+    await client.zincrby("sd:c:1:ready", -AGENT_WINDOW_S * 1000, "1")
     assert (await world.claim(level=2)).dialed == 1
     assert [
         str(name).rpartition(":")[2] for name in await client.zrange("sd:c:1:agent_callbacks", 0, -1)
@@ -179,10 +138,11 @@ async def test_one_that_stands_aside_is_counted_once_however_often_a_tick_claims
     assert claimed.dialed == 1
 
 
+@pytest.mark.long
 async def test_more_than_are_brought_back_at_a_time_are_all_anyones_after_the_grace(
     world: LedgerWorld,
 ) -> None:
-    """Agents who come just then find names of callbacks that are no longer theirs, and strike them off."""
+    """Agents who come at that moment find callbacks that are no longer theirs, and remove them."""
     agents = [f"a{number}" for number in range(120)]
     await world.open_campaign(contacts=1800)
     await world.set_agents(2)
@@ -195,9 +155,9 @@ async def test_more_than_are_brought_back_at_a_time_are_all_anyones_after_the_gr
     records: Any = await client.hgetall("sd:c:1:records")
     for contact, raw in records.items():
         record = msgspec.json.decode(raw)
-        record["cb"]["gr"] -= SHUTDOWN_TIMEOUT_S * 1000
+        record["cb"]["gr"] -= AGENT_WINDOW_S * 1000
         await client.hset("sd:c:1:records", contact, msgspec.json.encode(record))
-        await client.zincrby("sd:c:1:ready", -SHUTDOWN_TIMEOUT_S * 1000, contact)
+        await client.zincrby("sd:c:1:ready", -AGENT_WINDOW_S * 1000, contact)
     for agent in agents:
         await world.services.queues.apply_agent_event(
             "sales", agent, state="available", entry=await world.write_entry()

@@ -1,76 +1,22 @@
-"""Callbacks: somebody asked to be called at an instant, perhaps by one agent, perhaps on another number."""
+"""Callbacks: a contact asked for a call at a time, perhaps by one agent or on another number."""
 
 from __future__ import annotations
 
 from itertools import permutations
-from typing import Any
 
-import msgspec
 import pytest
 
 from streamdialer.broker import BadEntry, Entry
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.events import read_event
 from streamdialer.consumers.handlers.callbacks import instant_ms
-from streamdialer.consumers.services import Services
-from streamdialer.ledger import CallbackStatus, InFlightRow, LoadRow
+from streamdialer.ledger import InFlightRow
 from streamdialer.model import Attempt, CallbackEvent, Contact
+from tests.support.callbacks import AGENT_WINDOW_S, HOUR_S, ask, check, newest_call, pass_by, told
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_invariants import check_ledger
 
 pytestmark = pytest.mark.anyio
-HOUR_S = 3600
-SHUTDOWN_TIMEOUT_S = 900
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
-
-
-async def ask(
-    world: LedgerWorld,
-    contact: str,
-    in_s: float,
-    *,
-    agent: str = "",
-    number: str = "",
-    entry: str = "",
-    row: LoadRow | None = None,
-) -> CallbackStatus:
-    """A callback in so many seconds of the server's time."""
-    seconds, _ = await world.services.client.time()
-    at_ms = round((seconds + in_s) * 1000)
-    entry = entry or await world.write_entry()
-    return await world.services.callbacks.schedule(
-        "1", contact, at_ms, entry=entry, agent=agent, phone_number=number, compared=number, row=row
-    )
-
-
-async def pass_by(world: LedgerWorld, contact: str) -> None:
-    """The instant of the contact's callback comes."""
-    records = world.services.keys.records("1")
-    record = await world.record(contact)
-    record["cb"]["at"] -= 100 * HOUR_S * 1000
-    record["cb"]["gr"] -= 100 * HOUR_S * 1000
-    await world.services.client.hset(records, contact, msgspec.json.encode(record))
-    await world.services.client.zadd(world.services.keys.deferred("1"), {contact: 1})
-    await world.sweep()
-
-
-async def told(world: LedgerWorld, contact: str) -> str:
-    document = await world.backend_doc(contact)
-    return "" if document is None else str(document["s"])
-
-
-async def check(world: LedgerWorld) -> None:
-    await world.check_invariants()
-    await check_ledger(world.services.client, world.services.keys, ["1"])
-
-
-async def newest_call(world: LedgerWorld) -> dict[str, str]:
-    entries: Any = await world.services.client.xrevrange("dialer:calls", count=1)
-    return dict(entries[0][1])
 
 
 async def test_a_callback_waits_for_its_instant_and_then_goes_before_priority_ten(world: LedgerWorld) -> None:
@@ -176,7 +122,7 @@ async def test_a_callback_brings_a_finished_contact_back_even_after_its_last_att
 
 @pytest.mark.parametrize("disposition", ["invalid", "do_not_call"])
 @pytest.mark.parametrize("is_asked_first", [True, False])
-async def test_nobody_is_called_back_who_is_not_to_be_called(
+async def test_a_contact_on_the_do_not_call_list_is_not_called_back(
     world: LedgerWorld, disposition: str, is_asked_first: bool
 ) -> None:
     await world.open_campaign(contacts=1)
@@ -214,7 +160,7 @@ async def test_a_callback_is_kept_for_its_agent_until_the_grace_is_over(world: L
 async def test_after_the_grace_anyone_may_have_it(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
     await world.set_agents(2)
-    await ask(world, "1", -SHUTDOWN_TIMEOUT_S - 1, agent="9")
+    await ask(world, "1", -AGENT_WINDOW_S - 1, agent="9")
     await world.sweep()
     assert (await world.claim(level=1)).dialed == 1
     assert "agent" not in await newest_call(world)
@@ -334,7 +280,7 @@ async def test_a_number_that_does_not_exist_is_the_callbacks_and_not_the_contact
     await check(world)
 
 
-async def test_whoever_is_not_to_be_called_asks_in_vain_and_whoever_was_called_enough_does_not(
+async def test_a_callback_is_refused_after_do_not_call_and_granted_after_the_last_attempt(
     world: LedgerWorld,
 ) -> None:
     await world.open_campaign(contacts=0)

@@ -18,13 +18,8 @@ pytestmark = pytest.mark.anyio
 SERVER = Keys().server
 
 
-@pytest.fixture
-async def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
-
-
 async def another_server_answers(world: LedgerWorld) -> None:
-    """As after a restart or a failover: the memory is there, the server is not the one it was."""
+    """As after a restart or a failover: the data is there, but the server has another run id."""
     await world.services.client.hset(SERVER, "run", "another")
 
 
@@ -304,7 +299,7 @@ async def test_a_campaign_is_rebuilt_again_when_memory_is_lost_again_meanwhile(w
     assert (await world.claim()).reason == "not_rebuilt"
 
 
-async def test_a_declared_idempotent_api_may_be_asked_again_by_whoever_takes_over(
+async def test_a_declared_idempotent_api_may_get_the_request_again_from_another_replica(
     services: Services, world: LedgerWorld
 ) -> None:
     limits = msgspec.structs.replace(services.campaigns._limits, is_idempotent=True)
@@ -371,7 +366,7 @@ async def test_an_event_of_a_forgotten_call_says_nothing_of_attempts_it_cannot_k
     assert (await world.record("70", "7"))["a"] == 2, "the backend counts"
 
 
-async def test_old_news_of_a_contact_that_was_forgotten_long_ago_is_told_to_nobody(
+async def test_old_news_of_a_contact_that_was_forgotten_long_ago_is_not_sent(
     world: LedgerWorld,
 ) -> None:
     await world.open_campaign(contacts=0)
@@ -387,7 +382,7 @@ async def test_old_news_of_a_contact_that_was_forgotten_long_ago_is_told_to_nobo
     )
 
 
-async def test_an_end_that_is_heard_before_the_backend_is_asked_is_told_when_it_shows_the_call(
+async def test_an_end_that_comes_before_the_backend_is_read_is_sent_when_it_shows_the_call(
     world: LedgerWorld,
 ) -> None:
     await world.open_campaign(contacts=0)
@@ -400,7 +395,7 @@ async def test_an_end_that_is_heard_before_the_backend_is_asked_is_told_when_it_
     assert (told["s"], told.get("a")) == ("no_answer", None)
 
 
-async def test_the_backend_is_not_told_what_is_older_than_what_it_shows(world: LedgerWorld) -> None:
+async def test_the_backend_gets_no_update_older_than_what_it_shows(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
     await world.set_agents(1)
     attempt = await world.place_one()
@@ -442,7 +437,7 @@ async def test_every_loss_has_a_mark_of_its_own(world: LedgerWorld) -> None:
     assert not await world.services.memory.mark_rebuilt("1", first)
 
 
-async def test_nothing_is_promoted_or_told_again_before_the_rebuilding(world: LedgerWorld) -> None:
+async def test_nothing_is_promoted_or_sent_again_before_the_rebuilding(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
     await world.set_agents(1)
     attempt = await world.place_one()

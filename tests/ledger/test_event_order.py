@@ -1,7 +1,7 @@
 """Events commute: any order, any repetition, any delay of an attempt's events ends in the same ledger.
 
 Every order has a contact of its own, all in one campaign: the orders advance together, one event each, and after each
-event the whole ledger is looked at.
+event the whole ledger is checked.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from streamdialer.model import Attempt, CallEvent
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_invariants import check_ledger
 from tests.support.ledger_reader import CampaignView, move_clock
+from tests.support.long_tests import some_are_long
 
 pytestmark = pytest.mark.anyio
 Said = tuple[str, dict[str, str]]
@@ -102,6 +103,9 @@ ENDINGS: Final[dict[str, list[Said]]] = {
 }
 
 
+THREE_EVENTS: Final = ("talked", "contradiction", "two causes")
+
+
 def arrangements(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
     """Every order in which event i comes counts[i] times, each order once."""
     if not any(counts):
@@ -114,7 +118,7 @@ def arrangements(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
 
 
 def orders_of(number: int) -> list[tuple[int, ...]]:
-    """All orders of the events; all orders of up to six in which events come twice; and everything told twice over."""
+    """All orders of the events; all orders of up to six in which events come twice; and all events twice over."""
     orders = list(arrangements([1] * number))
     twice = [(*order, *order) for order in orders]
     if number <= 3:
@@ -180,7 +184,7 @@ class Orders:
             return
         about = {"campaign_id": "1", "contact_id": attempt.contact, "call_id": call_id}
         event = msgspec.convert({"type": kind, **about, **data}, CallEvent, strict=False)
-        heard = await self.services.campaigns.apply_call_event(event, fact_of(event), "", entry)
+        heard = await self.services.campaigns.apply_call_event(event, fact_of(event), "support", entry)
         assert heard.outcome in ("applied", "unchanged", "ended")
 
     async def _hear_callback(self, attempt: Attempt, entry: str, in_s: str = "3600", agent: str = "") -> None:
@@ -194,7 +198,7 @@ class Orders:
         return view.campaigns["1"]
 
     async def outcomes(self) -> list[Any]:
-        """The ledger as far as each contact's events shaped it; times and tokens left out."""
+        """The part of the ledger that events decide, for each contact; without times and tokens."""
         view = await self.look()
         found = []
         for attempt in self.attempts:
@@ -220,7 +224,9 @@ def assert_one_ledger(outcomes: list[Any], orders: Sequence[Any]) -> None:
         assert outcome == outcomes[0], f"{order} does not end as {orders[0]}"
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    "ending", some_are_long(ENDINGS, "five stories", "everything at once", "a cause for each taste")
+)
 @pytest.mark.parametrize("call_id", ["c1", ""])
 async def test_every_order_and_repetition_of_an_attempts_events_ends_in_one_ledger(
     services: Services, ending: str, call_id: str
@@ -235,7 +241,9 @@ async def test_every_order_and_repetition_of_an_attempts_events_ends_in_one_ledg
     assert_one_ledger(await run.outcomes(), orders)
 
 
-@pytest.mark.parametrize("ending", ["two causes", "a cause for each taste"])
+@pytest.mark.parametrize(
+    "ending", some_are_long(["two causes", "a cause for each taste"], "a cause for each taste")
+)
 async def test_every_order_ends_in_one_ledger_where_causes_have_rules_of_their_own(
     services: Services, ending: str
 ) -> None:
@@ -271,7 +279,7 @@ LATE: Final[dict[str, list[Said]]] = {
 }
 
 
-@pytest.mark.parametrize("ending", ["talked", "no answer", "contradiction", "two causes"])
+@pytest.mark.parametrize("ending", ["no answer", *some_are_long(THREE_EVENTS, *THREE_EVENTS)])
 @pytest.mark.parametrize("late", LATE)
 @pytest.mark.parametrize("has_call_id", [True, False])
 async def test_events_of_an_attempt_the_deadline_ended_mix_with_those_of_the_next_in_any_order(
@@ -303,7 +311,7 @@ async def test_events_of_an_attempt_the_deadline_ended_mix_with_those_of_the_nex
 
 
 async def _end_all_by_deadline(run: Orders) -> None:
-    """Every attempt of the run falls silent, while another campaign's call has events; then all are ready again."""
+    """Every attempt of the run ends by its deadline, while another campaign's call has events; then all are ready."""
     client, keys = run.services.client, run.services.keys
     other = LedgerWorld(run.services, queue="elsewhere")
     await other.open_campaign("other", contacts=1)

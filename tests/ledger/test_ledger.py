@@ -1,4 +1,4 @@
-"""The ledger's promises, one by one, on a real server."""
+"""What the ledger guarantees, one script at a time."""
 
 from __future__ import annotations
 
@@ -7,17 +7,11 @@ from typing import Any
 import pytest
 
 from streamdialer.broker.scripts import Scripts
-from streamdialer.consumers.services import Services
 from streamdialer.ledger import campaigns
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
 
 
 async def test_a_claim_takes_the_highest_priority_first_and_the_oldest_of_a_priority(
@@ -332,7 +326,7 @@ async def test_agent_news_is_ordered_by_when_it_was_written(world: LedgerWorld) 
     assert await queues.apply_agent_event("sales", "7", state="available", entry="2500-0") == "unchanged"
 
 
-async def test_events_of_calls_nobody_placed_change_nothing(world: LedgerWorld) -> None:
+async def test_events_of_calls_that_were_not_placed_change_nothing(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2)
     await world.set_agents(2)
     early = await world.write_entry()
@@ -393,7 +387,7 @@ async def test_a_finished_contact_stays_known_until_long_after_the_backend_confi
     await world.check_invariants()
 
 
-async def test_a_finished_contact_stays_known_while_the_backend_is_told_of_its_end_once_more(
+async def test_a_final_contact_stays_known_while_its_end_is_sent_to_the_backend_again(
     world: LedgerWorld,
 ) -> None:
     await world.open_campaign(contacts=1)

@@ -1,4 +1,4 @@
-"""Small ways in which something would stay in Redis for ever, each at the script that prevents it."""
+"""Each script that prevents a key or field from staying in Redis for ever."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ KEYS = Keys()
 async def test_a_cleanup_tick_for_a_campaign_that_has_just_been_cleaned_up_notes_nothing(
     services: Services,
 ) -> None:
-    """The producer reads which campaigns there are, a replica cleans one up, the producer adds its tick."""
+    """The producer lists the campaigns, a replica cleans one up, then the producer adds its tick."""
     assert await services.ticks.enqueue("cleanup", ["7"], 60) == []
     assert await services.client.hlen(KEYS.tick_slots) == 0
 
 
 async def test_contacts_of_a_campaign_the_ledger_does_not_know_are_not_loaded(services: Services) -> None:
-    """Its list was read while it was cleaned up, or a retry tick came for it: nobody would ever remove them."""
+    """Its list was read during its cleanup, or a retry tick came after it: the contacts would never be removed."""
     row: LoadRow = LedgerWorld.row("1")
     await services.campaigns.load("7", [row], 3)
     left = [str(key) for key in await services.client.keys("*") if str(key) != KEYS.server]
@@ -37,7 +37,9 @@ async def test_agents_that_are_listed_no_more_are_forgotten(services: Services) 
     assert await services.client.hgetall(KEYS.agents) == {"3": "sales"}
 
 
-async def test_the_agents_of_a_queue_nobody_dials_any_more_are_forgotten_in_time(services: Services) -> None:
+async def test_the_agents_of_a_queue_that_is_no_longer_dialed_are_forgotten_in_time(
+    services: Services,
+) -> None:
     world = LedgerWorld(services, queue="spring-2026")
     await world.open_campaign()
     await world.set_agents(2, busy=1)

@@ -1,12 +1,12 @@
-"""Whatever happens to the ledger in whatever order, it does what the model allows and every invariant holds.
+"""Random steps in random order: the ledger does what the model allows, and every invariant holds.
 
-Each step is one script on a real server (sometimes two or three), one fault of the world, or an earlier call done
-again; after each the whole ledger is compared with the model. Ten thousand steps by default, the same in every
-run; as many others as you like by
+A step is one script on a real server (sometimes two or three), one fault outside, or an earlier call repeated;
+after each step the whole ledger is compared with the model. `make test` takes ten thousand steps, the same in every
+run; `make quick` takes a tenth. For more, and different ones each time:
 
-    LEDGER_STEPS=1000000 python -m pytest tests/test_ledger_stateful.py --hypothesis-profile default
+    LEDGER_STEPS=1000000 python -m pytest tests/ledger/test_ledger_stateful.py --hypothesis-profile default
 
-`--log-level=info -rP` shows which script gave which answer how often.
+`--log-level=info -rP` shows how often each script gave each answer.
 """
 
 from __future__ import annotations
@@ -221,9 +221,9 @@ class LedgerMachine(CallRules, SuppressionRules):
 
 
 def test_the_ledger_does_what_the_model_allows_whatever_happens(bench: EventLoopHarness) -> None:
-    machine: Any = partial(LedgerMachine, bench)  # a factory will do where the signature asks for a class
+    machine: Any = partial(LedgerMachine, bench)  # a factory works where the signature wants a class
     profile = settings(
-        max_examples=1 + STEPS // 75,  # few get all their steps
+        max_examples=1 + STEPS // 75,  # few examples use all their steps
         stateful_step_count=STEPS_PER_EXAMPLE,
         deadline=None,
         print_blob=True,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import anyio
 import msgspec
 import pytest
 
 from streamdialer.consumers.services import Services
 from streamdialer.ledger import InFlightRow, PreviewLimits
+from tests.support.ledger_reader import move_clock
 from tests.support.preview_fixture import OFFER_S, TERMS, PreviewWorld, terms
 
 pytestmark = pytest.mark.anyio
@@ -86,7 +86,7 @@ async def test_an_acceptance_need_not_name_the_contact(world: PreviewWorld) -> N
     assert [one["type"] for one in await world.told()] == ["preview_offered"], "nothing was refused"
 
 
-async def test_nobody_takes_what_is_shown_to_another_or_to_nobody(world: PreviewWorld) -> None:
+async def test_an_agent_cannot_accept_what_another_or_no_agent_is_shown(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=3)
     await world.says("requested", "5")
     await world.says("requested", "6")
@@ -224,6 +224,7 @@ async def test_callbacks_are_shown_first_and_to_their_agent_alone(world: Preview
     await world.check()
 
 
+@pytest.mark.long
 async def test_callbacks_for_other_agents_do_not_hide_the_line(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=701)
     seconds, _ = await world.services.client.time()
@@ -247,7 +248,7 @@ async def test_a_callback_asked_for_meanwhile_ends_the_offer(world: PreviewWorld
     await world.check()
 
 
-async def test_an_agent_is_told_when_what_they_are_shown_is_taken_from_them(world: PreviewWorld) -> None:
+async def test_an_agent_learns_when_an_offer_is_withdrawn(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=4)
     for agent in "1234":
         assert await world.says("requested", agent) == agent
@@ -275,7 +276,7 @@ async def test_late_news_of_a_call_ends_the_offer_of_its_contact(world: PreviewW
     await world.set_agents(1)
     attempt = await world.place_one()
     await world.settle(attempt, "not_placed", "campaign", 0)
-    await anyio.sleep(0.002)
+    await move_clock(world.services.client, world.services.keys, 1)
     await world.says("requested", "5")
     await world.event("call_ringing", attempt)
     assert await world.state_of("1") == "dialing"

@@ -1,4 +1,4 @@
-"""What follows the end of an attempt, in the ledger: delays, limits, what counts, and whose number is spent."""
+"""What follows the end of an attempt: delays, limits, what counts, and which attempts use up a number."""
 
 from __future__ import annotations
 
@@ -7,16 +7,10 @@ from typing import Any
 
 import pytest
 
-from streamdialer.consumers.services import Services
 from streamdialer.model import Attempt
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
 
 
 async def told(world: LedgerWorld, contact: str = "1") -> tuple[str, int | None]:
@@ -176,7 +170,7 @@ async def test_jitter_hangs_on_the_attempts_id_alone(world: LedgerWorld) -> None
     assert min(delays) < 1100 < 1400 < max(delays)
 
 
-async def test_a_cause_told_late_takes_the_next_reservation_back(world: LedgerWorld) -> None:
+async def test_a_late_cause_takes_the_next_reservation_back(world: LedgerWorld) -> None:
     await one_contact(world)
     attempt = await fail(world)
     assert await told(world) == ("failed", 1)
@@ -191,7 +185,7 @@ async def test_a_cause_told_late_takes_the_next_reservation_back(world: LedgerWo
     await world.check_invariants()
 
 
-async def test_a_cause_told_after_the_next_call_was_sent_changes_only_its_own_attempt(
+async def test_a_cause_that_comes_after_the_next_call_was_sent_changes_only_its_own_attempt(
     world: LedgerWorld,
 ) -> None:
     await one_contact(world)
@@ -206,7 +200,7 @@ async def test_a_cause_told_after_the_next_call_was_sent_changes_only_its_own_at
     assert await told(world) == ("dialing", 2)
 
 
-async def test_a_contact_that_was_forgotten_and_comes_back_gets_a_number_nobody_used(
+async def test_a_contact_that_was_forgotten_and_comes_back_gets_an_unused_number(
     world: LedgerWorld,
 ) -> None:
     await one_contact(world, {"congestion": {"limit": 1}})

@@ -17,7 +17,8 @@ from streamdialer.consumers.services import Services
 from streamdialer.errors import Unreachable
 from streamdialer.ledger.campaigns import DUE_CAMPAIGNS
 from streamdialer.simulation.embedded_redis import EmbeddedServer
-from tests.conftest import eventually
+from tests.support.eventually import eventually
+from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
 
@@ -112,3 +113,16 @@ async def test_a_server_that_takes_no_writes_now_is_waited_for(redis: Redis, ser
 
 async def _refused(redis: Redis) -> bool:
     return any("NOREPLICAS" in name for name in await redis.info("errorstats"))
+
+
+async def test_scripts_add_no_trace_field_unless_tracing_is_on(services: Services) -> None:
+    world = LedgerWorld(services)
+    await world.open_campaign(contacts=1)
+    await world.set_agents(1)
+    attempt = await world.place_one()
+    entries: Any = await services.client.xrange(services.keys.stream("calls"))
+    assert "traceparent" not in entries[0][1]
+    assert await world.event("call_answered", attempt) == "applied"
+    await services.ticks.enqueue("dial", ["1"])
+    entries = await services.client.xrange(services.keys.stream("ticks"))
+    assert entries[-1][1] == {"kind": "dial", "campaign_id": "1", "wake": "1"}

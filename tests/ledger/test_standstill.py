@@ -1,22 +1,15 @@
-"""What waits for somebody who is not there does not hold up the others."""
+"""Callbacks and events that wait do not hold up other contacts."""
 
 from __future__ import annotations
 
 import pytest
 
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, snapshot_of
-from streamdialer.consumers.services import Services
 from streamdialer.pacing import decide
-from tests.ledger.test_agent_callbacks import ask_many
-from tests.ledger.test_callbacks import SHUTDOWN_TIMEOUT_S, ask, check
+from tests.support.callbacks import ask, ask_many, check, end_agent_window
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
 
 
 # ---- agents ----
@@ -62,7 +55,7 @@ async def test_callbacks_whose_grace_is_over_have_their_share_again(world: Ledge
     await ask(world, "1", -60, agent="9")
     await world.claim(level=1, others={"2": 1.0})
     assert await shares(world) == [0, 1]
-    await world.services.client.zincrby("sd:c:1:ready", -SHUTDOWN_TIMEOUT_S * 1000, "1")
+    await end_agent_window(world, "1")
     assert await shares(world) == [1, 1]
 
 

@@ -20,7 +20,7 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.consumers.services import Services
 from streamdialer.errors import Unreachable
 from streamdialer.simulation.embedded_redis import EmbeddedServer
-from tests.conftest import eventually
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio
 STREAM = "dialer:events"
@@ -287,7 +287,7 @@ async def test_handing_back_an_entry_of_a_stream_that_has_gone_does_not_stop_a_r
     is_something_else: bool,
 ) -> None:
     await add(redis, 1)
-    # With one place nothing is read, so no group made again, while it works.
+    # With one place nothing is read while a handler runs, so the group is not made again.
     worker, lost = Worker(services, reader, "a", places=1), anyio.Event()
 
     async def lose_everything_once(entry: Entry) -> None:

@@ -1,4 +1,4 @@
-"""A short chaos run, its parts, and proof that it can fail."""
+"""A short chaos run, its proxy, and proof that it can fail."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,13 +16,10 @@ import msgspec
 import pytest
 
 from bench.chaos.__main__ import main
-from bench.chaos.event_faults import MAX_DELAY_S, EventFault, EventFaults, drop_call_ids, duplicate, reorder
 from bench.chaos.faults import CATALOGUE, KINDS
 from bench.chaos.proxy import Proxy
-from bench.chaos.schedule import plan
-from bench.chaos.verdicts import Counter, Figures, evaluate
 from bench.without_guard import GUARDS, run
-from streamdialer.simulation import EventData, SimEvent
+from tests.support.eventually import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = tuple(kind for kind in KINDS if CATALOGUE[kind].forgets == "nothing")
@@ -46,13 +42,12 @@ def chaos(*arguments: str) -> tuple[int, dict[str, Any], str]:
 
 
 def test_under_any_fault_no_contact_is_called_twice_or_lost(tmp_path: Path) -> None:
-    options = ["--seed", "1", "--seconds", "25", "--contacts", "110"]
+    options = ["--seed", "1", "--seconds", "25", "--contacts", "150"]
     code, figures, errors = chaos(*options, "--keep-logs", str(tmp_path), "--only", *SHORT)
     assert set(figures["faults"]) == set(SHORT)
     assert figures["calls_placed"] > 40, figures
+    assert (figures["ended"], figures["calls_after_healing"] > 0) == ("time over", True), "dialing goes on"
     broken = {name: verdict["why"] for name, verdict in figures["verdicts"].items() if not verdict["holds"]}
-    # In half a minute every call may still be open when the faults end: this promise is not checked here.
-    broken.pop("dialing went on", None)
     assert broken == {}, (code, errors)
 
 
@@ -94,25 +89,6 @@ def test_the_command_line_without_a_guard_needs_the_guard(wrong: list[str]) -> N
     with pytest.raises(SystemExit) as ended:
         run(wrong)
     assert ended.value.code == 2
-
-
-# The schedule.
-
-
-def test_the_schedule_is_a_function_of_the_seed() -> None:
-    assert plan(7, 600, KINDS) == plan(7, 600, KINDS)
-    assert [fault.kind for fault in plan(7, 600, KINDS)] != [fault.kind for fault in plan(8, 600, KINDS)]
-
-
-def test_a_long_schedule_has_every_kind_with_quiet_between_and_a_short_one_each_once() -> None:
-    long, short = plan(1, 600, KINDS), plan(1, 25, KINDS)
-    assert {fault.kind for fault in long} == set(KINDS)
-    assert min(later.at_s - fault.at_s for fault, later in pairwise(long)) >= 8
-    assert sorted(fault.kind for fault in short) == sorted(KINDS)
-    assert short[-1].at_s < 30
-
-
-# The proxy.
 
 
 @asynccontextmanager
@@ -180,116 +156,6 @@ async def test_a_proxy_refuses_delays_and_cuts() -> None:
 
         async with anyio.create_task_group() as waiting:
             waiting.start_soon(wait)
-            with anyio.fail_after(5):
-                while len(received) < 2:  # noqa: ASYNC110 - there is no event for it
-                    await anyio.sleep(0.01)
+            await eventually(lambda: len(received) == 2)
             proxy.cut()
         assert replies == [b""]
-
-
-# Event faults.
-
-
-async def written_with(build: Callable[[Random], EventFault]) -> list[SimEvent]:
-    written: list[SimEvent] = []
-    faults = EventFaults()
-    faults.apply(build(Random(3)))
-    events = [
-        SimEvent(float(at), "call_ringing", EventData(campaign_id=1, contact_id=at, call_id=f"call-{at}"))
-        for at in range(20)
-    ]
-    faults(events, written.extend)
-    with anyio.fail_after(MAX_DELAY_S + 1):
-        while faults.held:  # noqa: ASYNC110 - there is no event for it
-            await anyio.sleep(0.01)
-    return written
-
-
-@pytest.mark.anyio
-async def test_events_with_a_fault_are_never_lost() -> None:
-    repeated = await written_with(duplicate)
-    assert len(repeated) >= 40
-    shuffled = await written_with(reorder)
-    assert [event.data.contact_id for event in shuffled] != list(range(20))
-    assert sorted(event.at for event in shuffled) == list(range(20))
-    without_ids = await written_with(drop_call_ids)
-    assert any(event.data.call_id is None for event in without_ids)
-    assert [event.data.contact_id for event in without_ids] == list(range(20))
-
-
-# The verdicts.
-
-
-def good(**changes: Any) -> Figures:
-    figures = Figures(
-        seed=1,
-        without=None,
-        ended="time over",
-        seconds=60.0,
-        contacts=10,
-        contacts_final=10,
-        faults={"replica_killed": 1},
-        timeline=[],
-        forgot="nothing",
-        calls_placed=20,
-        calls_after_healing=10,
-        longest_pause_s=1.0,
-        double_calls=0,
-        keys_repeated=0,
-        dialed_after_final=0,
-        over_max_retries=0,
-        contacts_lost=[],
-        retries_forgotten=0,
-        counters=[Counter("1", "total_calls", 21, 20, unplaced=1)],
-        dead_letters={},
-        dead_letters_unexplained=[],
-        malformed_injected={},
-        uncertain_left=1,
-        unresolved=[],
-        not_drained=[],
-        stalls=0,
-        restarts=0,
-        problems=[],
-        findings=[],
-    )
-    return msgspec.structs.replace(figures, **changes)
-
-
-def broken(figures: Figures) -> list[str]:
-    return [verdict.promise for verdict in evaluate(figures) if not verdict.holds]
-
-
-def test_a_good_run_holds_and_uncertain_attempts_are_not_lost_contacts() -> None:
-    assert broken(good()) == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "promise"),
-    [
-        ({"double_calls": 1}, "double calls"),
-        ({"dialed_after_final": 1}, "dialed after final"),
-        ({"over_max_retries": 1}, "over max retries"),
-        ({"contacts_lost": ["contact 1"]}, "contacts lost"),
-        ({"retries_forgotten": 1}, "retries forgotten"),
-        ({"counters": [Counter("1", "busy", 3, 4, 0)]}, "counters without drift"),
-        ({"dead_letters_unexplained": ["never_finished"]}, "dead letters explained"),
-        ({"unresolved": ["contact 1"]}, "held calls resolved"),
-        ({"not_drained": ["1 entries in events"]}, "drained"),
-        ({"problems": ["replica-1 ended by itself with 1"]}, "processes well"),
-        ({"calls_after_healing": 0}, "dialing went on"),
-    ],
-)
-def test_each_promise_can_be_broken(changes: dict[str, Any], promise: str) -> None:
-    assert broken(good(**changes)) == [promise]
-
-
-def test_after_a_data_loss_counters_may_be_too_low_but_never_too_high() -> None:
-    too_little = [Counter("1", "busy", 3, 4, 0)]
-    too_much = [Counter("1", "busy", 5, 4, 0)]
-    still_up = [Counter("1", "active_calls", 1, 0, 0)]
-    assert broken(good(forgot="everything", counters=too_little, dialed_after_final=2)) == []
-    assert broken(good(forgot="a second", counters=too_little, dialed_after_final=2)) == [
-        "dialed after final"
-    ]
-    assert broken(good(forgot="everything", counters=too_much)) == ["counters without drift"]
-    assert broken(good(forgot="everything", counters=still_up)) == ["counters without drift"]

@@ -24,11 +24,11 @@ from streamdialer.consumers.services import open_services
 from streamdialer.ledger import mark_server_trusted
 from streamdialer.simulation import Audit, Call, CallCentre, build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer
-from tests.conftest import eventually
-from tests.processes.test_processes import process
 from tests.support.dialer import Dialer, run_dialer
+from tests.support.eventually import eventually
 from tests.support.faketime import SettableClock, calls_noted, off_by
 from tests.support.ledger_fixture import LedgerWorld
+from tests.support.process import process
 
 pytestmark = pytest.mark.anyio
 HOUR_S, MINUTE_S = 3600, 60

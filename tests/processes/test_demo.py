@@ -22,7 +22,8 @@ from streamdialer.simulation.demo import DemoOptions, Summary
 from streamdialer.simulation.demo.contact_audit import LedgerContacts, audit_contacts
 from streamdialer.simulation.demo.options import child_environment
 from streamdialer.simulation.demo.reaction_time import ReactionTimes
-from tests.processes.test_embedded import is_alive, wait_until
+from tests.support.eventually import wait_until
+from tests.support.process import is_alive
 
 TINY = ["--contacts", "60", "--agents", "10", "--speed", "60", "--json"]
 SMALL = [*TINY, "--seconds", "20", "--no-dashboard"]

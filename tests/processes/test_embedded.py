@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,21 +16,8 @@ from redis.retry import Retry
 from streamdialer.errors import CannotBeDone
 from streamdialer.simulation import embedded_redis
 from streamdialer.simulation.embedded_redis import EmbeddedServer, find_binary
-
-
-def wait_until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
-        time.sleep(0.01)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+from tests.support.eventually import wait_until
+from tests.support.process import is_alive
 
 
 @pytest.mark.parametrize("tcp", [False, True])

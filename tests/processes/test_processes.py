@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -19,40 +17,11 @@ from anyio.to_thread import run_sync
 from streamdialer.config.settings import Settings
 from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer
-from tests.conftest import eventually
 from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
+from tests.support.process import SHUTDOWN_TIMEOUT_S, process
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
-SHUTDOWN_TIMEOUT_S = 4.0
-
-
-@contextmanager
-def process(
-    centre: CallCentre, redis_url: str, cwd: Path, *args: str, **changes: str
-) -> Iterator[subprocess.Popen[bytes]]:
-    """`streamdialer …` as a process of its own, killed at the end if it still runs."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMDIALER_")}
-    environment |= {
-        "REDIS_URL": redis_url,
-        "BACKEND_URL": centre.backend_url,
-        "DIALER_API_URL": centre.dialer_api_url,
-        "STREAMDIALER_SHUTDOWN_TIMEOUT_S": str(SHUTDOWN_TIMEOUT_S),
-        "STREAMDIALER_CLAIM_MIN_IDLE_S": "1",
-        "STREAMDIALER_DIAL_INTERVAL_S": "0.3",
-        "STREAMDIALER_AGENTS_CACHE_TTL_S": "0.2",
-        "STREAMDIALER_REFILL_INTERVAL_S": "0.5",
-        **changes,
-    }
-    log = cwd / f"{'-'.join(args)}.log"
-    with log.open("ab") as output:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "streamdialer", *args], env=environment, cwd=cwd, stderr=output
-        )
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.wait()
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -27,18 +26,11 @@ from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.observability import health
 from streamdialer.producers.events import Producer
 from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
-from tests.conftest import eventually
-from tests.dialer.test_metrics import status_is
-from tests.processes.test_service_manager import Manager
+from tests.support.eventually import eventually, wait_until
+from tests.support.health_port import status_is
+from tests.support.service_manager import Manager
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-
-
-def until(condition: Callable[[], bool], within_s: float = 5) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_file_port_and_watchdog_notice_a_stuck_loop(
@@ -72,10 +64,10 @@ def test_file_port_and_watchdog_notice_a_stuck_loop(
     loop = threading.Thread(target=anyio.run, args=(work,))
     loop.start()
     try:
-        until(is_live)
-        until(file.exists)
+        wait_until(is_live)
+        wait_until(file.exists)
         beat = file.stat().st_mtime_ns
-        until(lambda: file.stat().st_mtime_ns > beat)
+        wait_until(lambda: file.stat().st_mtime_ns > beat)
         manager.hear("WATCHDOG=1", 2)
 
         stick.set()
@@ -89,8 +81,8 @@ def test_file_port_and_watchdog_notice_a_stuck_loop(
             manager.hear("WATCHDOG=1", manager.heard.count("WATCHDOG=1") + 1)
 
         go_on.set()
-        until(is_live)
-        until(lambda: file.stat().st_mtime_ns > beat)
+        wait_until(is_live)
+        wait_until(lambda: file.stat().st_mtime_ns > beat)
         manager.socket.settimeout(5)
         manager.hear("WATCHDOG=1", manager.heard.count("WATCHDOG=1") + 1)
     finally:

@@ -16,7 +16,7 @@ import pytest
 
 from streamdialer.consumers import supervisor
 from streamdialer.consumers.supervisor import Supervisor, pause_s
-from tests.conftest import eventually
+from tests.support.eventually import eventually
 
 START = "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n')\n"
 SLEEPER = START + "time.sleep(60)"

@@ -2,86 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
-import re
-import select
 import signal
-import struct
 import subprocess
 import sys
 import termios
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import redis as blocking
 
 from streamdialer.simulation.embedded_redis import EmbeddedServer
-
-_CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>]")
-
-
-class Terminal:
-    """A program at a terminal of 80 columns and 24 lines."""
-
-    def __init__(self, ours: int, theirs: int, program: subprocess.Popen[bytes]) -> None:
-        self.ours, self.theirs, self.program = ours, theirs, program
-        self.written = b""
-
-    def read(self, seconds: float) -> None:
-        if select.select([self.ours], [], [], seconds)[0]:
-            self.written += os.read(self.ours, 65536)
-
-    def until(self, words: str, within_s: float = 20.0) -> str:
-        """Reads on until it has written that, and returns what it wrote up to there."""
-        deadline = time.monotonic() + within_s
-        while words not in self.text:
-            assert time.monotonic() < deadline, f"not written: {words!r}; written: {self.text[-3000:]}"
-            assert self.program.poll() is None or self.text, "it ended"
-            self.read(0.1)
-        text, self.written = self.text, b""
-        return text
-
-    @property
-    def text(self) -> str:
-        return _CONTROLS.sub("", self.written.decode(errors="replace"))
-
-    def end(self) -> int:
-        """Its exit code; what it still writes is read, or it could not end."""
-        deadline = time.monotonic() + 10
-        while self.program.poll() is None:
-            assert time.monotonic() < deadline, "it does not end"
-            self.read(0.1)
-        return self.program.returncode
-
-
-@contextmanager
-def terminal(url: str, *arguments: str) -> Iterator[Terminal]:
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    environment = {**os.environ, "REDIS_URL": url, "TERM": "xterm-256color"}
-    for name in ("COLUMNS", "LINES"):
-        environment.pop(name, None)
-    program = subprocess.Popen(
-        [sys.executable, "-m", "streamdialer", *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=environment,
-        start_new_session=True,
-    )
-    try:
-        yield Terminal(ours, theirs, program)
-    finally:
-        program.kill()
-        program.wait()
-        os.close(ours)
-        os.close(theirs)
+from tests.support.cli import KEYS, Run
+from tests.support.terminal import terminal
 
 
 @pytest.fixture
@@ -146,3 +81,20 @@ def test_a_server_that_never_answered_is_an_error(own_server: EmbeddedServer) ->
     with terminal("redis://127.0.0.1:1", "top") as shown:
         assert shown.end() == 3
         assert "cannot be reached" in shown.text
+
+
+def test_a_long_replay_shows_how_far_it_is_and_a_pipe_gets_none_of_it(
+    server: EmbeddedServer, run: Run, db: Any
+) -> None:
+    pipe = db.pipeline()
+    for number in range(9000):
+        pipe.xadd(KEYS.stream("dead"), {"stream": KEYS.stream("events"), "entry": "1-0", "=n": number})
+    pipe.execute()
+    with terminal(server.url, "dead", "replay", "--all", "--json") as shown:
+        shown.until("replaying", within_s=30)
+        shown.until("/9000", within_s=30)
+        shown.program.kill()
+    result = run("dead", "replay", "--all")
+    assert result.exit_code == 0
+    assert "replaying" not in result.output
+    assert db.xlen(KEYS.stream("events")) == 9000

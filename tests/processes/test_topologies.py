@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -25,17 +24,11 @@ from streamdialer.ledger.metrics import LedgerMetrics
 from streamdialer.observability import metrics
 from streamdialer.producers.ticks import TickProducer
 from streamdialer.simulation import CallCentre, build_world
-from streamdialer.simulation.embedded_redis import EmbeddedServer, find_binary
-from tests.conftest import eventually
+from streamdialer.simulation.embedded_redis import EmbeddedServer, find_binary, free_port
 from tests.support.dialer import SCHEDULE
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

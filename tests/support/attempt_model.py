@@ -1,4 +1,4 @@
-"""What an attempt is, given all that is known of it: written from the contract and not from the scripts (pure)."""
+"""The state of an attempt from its facts; written from the contract, not from the scripts (pure)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WEAKEST_FIRST: Final = (
     "completed",
     "do_not_call",
 )
-"""Of two dispositions that contradict each other the later in this list stands."""
+"""Of two contradicting dispositions the later in this list wins."""
 NOBODY_REACHED: Final = frozenset({"failed", "congestion", "no_answer", "busy"})
 """Dispositions that an answered call cannot have."""
 HAS_CAUSE: Final = frozenset({*NOBODY_REACHED, "machine", "abandoned", "invalid"})
@@ -37,7 +37,7 @@ COUNTED: Final = frozenset({"no_answer", "busy", "failed", "abandoned", "machine
 
 
 class Facts(msgspec.Struct):
-    """A set of facts: it does not know in what order, or how often, they were heard."""
+    """A set of facts, without the order or number of the events that reported them."""
 
     rang: bool = False
     answered: bool = False
@@ -45,27 +45,27 @@ class Facts(msgspec.Struct):
     completed: str | None = None
     failed: str | None = None
     cause: str = ""
-    """That of the failure that stands; of several the last in the alphabet."""
+    """The cause of the failure that wins; of several causes the last in the alphabet."""
     abandoned: bool = False
     impossible: bool = False
-    """The API says that it will never be placed."""
+    """The API says that the call can never be placed."""
     not_placed: bool = False
-    """The API says that it was not."""
+    """The API says that the call was not placed."""
     silent: bool = False
-    """Nothing was heard until the deadline."""
+    """No event came before the deadline."""
     endless: bool = False
-    """No end was heard until the longest conversation was over."""
+    """No end came within the longest possible conversation."""
     forgotten: bool = False
     shown_answered: bool = False
 
     @property
     def are_heard(self) -> bool:
-        """An event has spoken of it."""
+        """At least one event of the attempt has come."""
         return self.rang or self.answered or self.abandoned or bool(self.completed or self.failed)
 
 
 def stronger(old: str | None, new: str) -> str:
-    """The disposition that stands of two."""
+    """The disposition that wins."""
     return new if old is None else max(old, new, key=WEAKEST_FIRST.index)
 
 
@@ -89,7 +89,7 @@ def ending(facts: Facts) -> tuple[str | None, str]:
 
 
 def standing(facts: Facts) -> tuple[State, str | None]:
-    """State of a sent attempt and, when it is over, the disposition others are told."""
+    """State of a sent attempt and, when it has ended, its public disposition."""
     kind, _ = ending(facts)
     if kind is not None:
         return "ended", "failed" if kind == "congestion" else kind

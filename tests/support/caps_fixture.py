@@ -16,7 +16,7 @@ HOUR_S = 3600
 
 
 class CapsWorld(LedgerWorld):
-    """Everybody may be called often, were it not for caps."""
+    """Only caps limit how often a contact is called."""
 
     def __init__(self, services: Any) -> None:
         super().__init__(services)
@@ -28,7 +28,7 @@ class CapsWorld(LedgerWorld):
         self.caps = caps_of(load_pack(pack), CampaignSettings(queue_name=self.queue, **settings))
 
     async def know(self, campaign: str, contact: str, *numbers: str) -> None:
-        """The campaign, opened when it is new, has the contact."""
+        """Loads the contact; opens the campaign when it is new."""
         if campaign not in self.known:
             self.known[campaign] = {}
             await self.open_campaign(campaign, contacts=0)
@@ -41,7 +41,7 @@ class CapsWorld(LedgerWorld):
 
     @property
     def others(self) -> dict[str, dict[str, float]]:
-        """Per campaign, what a claim needs to know of those it shares the queue with."""
+        """Per campaign, the `others` of its claims: the campaigns of the same queue."""
         return {one: {other: 1.0 for other in self.known if other != one} for one in self.known}
 
     async def pass_time(self, seconds: float) -> None:
@@ -67,19 +67,19 @@ class CapsWorld(LedgerWorld):
         return attempt
 
     async def missed(self, campaign: str = "1") -> Attempt:
-        """A call nobody answers, and the time until the contact may be tried again."""
+        """An unanswered call, and then the time until the contact may be tried again."""
         attempt = await self.call(campaign, "call_failed", disposition="no_answer")
         await self.pass_time(301)
         return attempt
 
     async def refused(self, campaign: str = "1") -> dict[str, int]:
-        """Whom a claim passes over, by reason; nobody is dialed."""
+        """The number of contacts that a claim skips, by reason; it dials none."""
         claimed = await self.claim(campaign, others=self.others[campaign])
         assert (claimed.dialed, claimed.reason) == (0, None), claimed
         return claimed.skipped or {}
 
     async def due_in_s(self, contact: str, campaign: str = "1") -> float:
-        """Until the contact no longer waits."""
+        """The time until the contact is ready again."""
         services = self.services
         due: Any = await services.client.zscore(services.keys.deferred(campaign), contact)
         state = await services.queues.begin_agent_poll(self.queue)

@@ -1,6 +1,6 @@
-"""How often somebody may be called: for the ledger's model, and after docs/rules.md, not after the code (pure).
+"""How often a contact may be called: part of the ledger's model, written from docs/rules.md (pure).
 
-Calls are remembered whatever becomes of their contact: a number belongs to several, and a contact comes back.
+Calls outlive their contact: several contacts may share a number, and a contact may come back.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _begun(
     number: str | None,
     now: float,
 ) -> Iterator[float]:
-    """When each call that counts for the rule began to count."""
+    """The time from which each call counts for the rule."""
     by_number = rule.scope == "number" and number is not None
     for called, attempt in calls:
         is_its = called == number if by_number else (attempt.campaign, attempt.contact) == (campaign, contact)

@@ -1,4 +1,4 @@
-"""Claims repeated as a dial tick repeats them: with what the claim before said it lacked."""
+"""Claims repeated as a dial tick repeats them: each with what the previous one was missing."""
 
 from __future__ import annotations
 

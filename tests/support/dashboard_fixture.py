@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +16,7 @@ from streamdialer.broker import ShutdownSignal
 from streamdialer.broker.keys import Keys, Stream
 from streamdialer.config.settings import Settings
 from streamdialer.dashboard import serve
+from streamdialer.simulation.embedded_redis import free_port
 
 ANNA, PASSWORD = "anna", "correct horse"
 WALL, LOOK = "wall", "only looking"
@@ -27,11 +27,6 @@ GUARDED = {
     "dashboard_viewer_token": VIEW_TOKEN,
 }
 KEYS = Keys()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @asynccontextmanager

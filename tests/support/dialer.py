@@ -21,7 +21,7 @@ from streamdialer.producers.ticks import Schedule, TickProducer
 from streamdialer.simulation import Audit, CallCentre, CentreConfig, World
 from streamdialer.simulation.demo.snapshot import take_snapshot
 from streamdialer.simulation.servers.event_writer import Distort
-from tests.conftest import eventually
+from tests.support.eventually import eventually
 
 SCHEDULE = Schedule(
     dial_interval_s=0.2,
@@ -33,7 +33,7 @@ SCHEDULE = Schedule(
 
 
 class Dialer:
-    """What a test looks at and pulls."""
+    """The running dialer, for a test to read and to drive."""
 
     def __init__(self, centre: CallCentre, services: Services, producer: Producer) -> None:
         self.centre = centre

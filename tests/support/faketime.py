@@ -22,7 +22,7 @@ def library() -> str:
 
 
 def off_by(seconds: int) -> dict[str, str]:
-    """The environment of a process whose clock is wrong by so much for as long as it lives."""
+    """The environment of a process whose clock is wrong by that much all its life."""
     return {"LD_PRELOAD": library(), "FAKETIME": f"{seconds:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
@@ -40,14 +40,14 @@ class SettableClock:
         }
 
     def set_to(self, seconds: int) -> None:
-        """From now on it is off by so much."""
+        """Sets how far the clock is off."""
         fresh = self._file.with_suffix(".new")
         fresh.write_text(f"{seconds:+d}\n", "ascii")
         fresh.replace(self._file)
 
 
 def calls_noted(world: World) -> list[Call]:
-    """Every call the world places from now on, in order; their times are written into them as they go."""
+    """A list that gets every call the world places, in order; the world updates the calls' times."""
     calls: list[Call] = []
     originate = world.originate
 

@@ -1,4 +1,4 @@
-"""A campaign in the ledger as tests need it: load, agents, claim, age, and one look that checks every invariant."""
+"""A campaign in the ledger as tests need it: load, agents, claim, age, and a check of every invariant."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class LedgerWorld:
         )
 
     async def age(self, seconds: float, campaign: str = "1") -> None:
-        """Makes every deadline of the campaign nearer: the clock as the ledger sees it moves forward."""
+        """Brings every deadline of the campaign nearer."""
         client, keys = self.services.client, self.services.keys
         for place in ("deferred", "previewing", "reserved", "dialing", "connected", "orphaned", "final"):
             key = getattr(keys, place)(campaign)
@@ -155,6 +155,14 @@ class LedgerWorld:
             for contact, score in rows:
                 if score != float("inf"):
                     await client.zadd(key, {contact: score - seconds * 1000})
+
+    async def make_stale(self, *contacts: str) -> None:
+        """The backend last listed these contacts of campaign 1 a day ago."""
+        for contact in contacts:
+            record = await self.record(contact)
+            record["sn"] -= 86_400_000
+            raw = msgspec.json.encode(record).decode()
+            await self.services.client.hset(self.services.keys.records("1"), contact, raw)
 
     async def sweep(self, campaign: str = "1") -> Any:
         return await self.services.campaigns.sweep(campaign, 200)

@@ -1,4 +1,4 @@
-"""What must be true of the ledger in every instant, whatever happened: one look, one list of violations."""
+"""What must be true of the ledger at every moment: one reading, one list of violations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CARDINALITIES: Final[Mapping[str, ContactState]] = {
 PUT_OFF: Final = frozenset(
     {"window_closed", "cap_attempts", "cap_conversations", "min_gap", "abandon_cooloff"}
 )
-"""Why somebody waits who was ready: to the backend they are pending."""
+"""Reasons for which a ready contact waits; to the backend it stays pending."""
 LATEST_MS: Final = 1001
 """After the instant of looking: stalled deadlines are looked at again every second."""
 
@@ -127,7 +127,7 @@ def _records(campaign: CampaignView) -> Iterator[str]:
         if len({attempt.token for attempt in history}) != len(history):
             yield f"{contact}: two attempts share a reservation"
         is_sent = last is not None and last.state not in ("reserved", "released")
-        # One that its deadline had ended may come back to life by news that come when the next has been sent.
+        # An attempt that its deadline ended may become live again by an event that comes after the next was sent.
         live = [a for a in history[:-1] if a.state in LIVE and not (is_sent and a.facts.silent)]
         if live:
             yield f"{contact}: attempt {live[0].id} is {live[0].state}, and a later one exists"

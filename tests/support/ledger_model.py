@@ -66,7 +66,7 @@ class ContactModel:
     """It waits for nothing but a cap: it was ready."""
     attempts: list[AttemptModel] = field(default_factory=list)
     told: str | None = "pending"
-    """What the backend has to show; None when it has never been told anything."""
+    """What the backend has to show; None when it has never had an update."""
     number: str | None = None
     said: tuple[str | None, bool] = (None, False)
     """Its number, and whether it must not be called, as the backend said last."""
@@ -75,7 +75,7 @@ class ContactModel:
 
     @property
     def order(self) -> tuple[int, float]:
-        """Who is called first: higher priority, then the older one."""
+        """The order of calls: higher priority first, then the older contact."""
         return (-self.priority, self.age)
 
     @property
@@ -149,7 +149,7 @@ class LedgerModel:
         self.calls: list[tuple[str | None, AttemptModel]] = []
         """Every call that was sent, and to which number; also of contacts that are forgotten."""
         self.requests: set[tuple[str, str]] = set()
-        """Campaign and contact of those whose number was not known when they asked."""
+        """Campaign and contact of do-not-call requests whose number was not known."""
 
     # --- moves ------------------------------------------------------------------------------------------------
 
@@ -184,9 +184,9 @@ class LedgerModel:
         number: str | None = None,
         is_marked: bool = False,
     ) -> str:
-        """What becomes of one row."""
+        """What `load` does with one row."""
         if not self.campaigns[campaign].queue:
-            return "ignored"  # nobody would ever remove it
+            return "ignored"  # it would never be removed
         contacts = self.campaigns[campaign].contacts
         if contact in contacts:
             if contacts[contact].state != "final":
@@ -239,7 +239,7 @@ class LedgerModel:
         return contact.is_suppressed or contact.number in self.listed
 
     def suppress(self, campaign: str, contact: ContactModel, attempts: int | None = -1) -> None:
-        """Nobody calls them again; `attempts` is what the backend is told (-1: all that count)."""
+        """The contact is final; `attempts` is what the backend gets (-1: all that count)."""
         if contact.is_suppressed:
             return
         contact.is_suppressed = True
@@ -250,7 +250,7 @@ class LedgerModel:
         self.tell(campaign, contact, "do_not_call", contact.used if attempts == -1 else attempts)
 
     def put_off(self, contact: ContactModel, due: float) -> None:
-        """A claim found that a cap keeps the contact; the backend is told nothing."""
+        """A claim found the contact over a cap; the backend gets no update."""
         contact.state, contact.due, contact.is_put_off = "deferred", due, True
 
     def use_up(self, campaign: str, contact: ContactModel) -> None:
@@ -303,7 +303,7 @@ class LedgerModel:
             return False
         unsent = contact.newest is not None and contact.newest.standing[0] in ("reserved", "released")
         if unsent and contact.attempts[-2:-1] == [attempt]:
-            contact.attempts.pop()  # nobody is called while the call before it is not what it seemed to be
+            contact.attempts.pop()  # the reservation is taken back: the previous call did not end as it seemed
         if attempt is not contact.newest:
             return False
         if state == "released":
@@ -339,7 +339,7 @@ class LedgerModel:
                     yield contact, attempt
 
     def is_held(self, campaign: CampaignModel) -> bool:
-        """A rest of the API or of the campaign forbids to send."""
+        """A pause of the API or the campaign forbids to send."""
         rests = self.rest_until is not None and self.rest_until > self.now
         return rests or (campaign.held_until or 0) > self.now
 
@@ -357,14 +357,14 @@ class LedgerModel:
         return any(at > attempt.sent_after and whose != attempt.id for at, whose in self.heard)
 
     def may_end_by_deadline(self, contact: ContactModel, attempt: AttemptModel) -> bool:
-        """Silence proves something only while others speak and nothing written before the deadline is unread."""
+        """Silence counts only while other calls have events and every event written before the deadline is read."""
         if not self.events_required:
             return True
         due = contact.due or 0.0
         return self.others_spoke(attempt) and not any(self.written[at - 1] < due for at in self.unread)
 
     def must_end_by_deadline(self, attempt: AttemptModel) -> bool:
-        """Nothing speaks against it: the newest news is of another attempt, and all has been read."""
+        """The deadline must end it: the newest event is of another attempt, and all have been read."""
         if not self.events_required:
             return True
         at, whose = max(self.heard, default=(0, ""))
@@ -395,7 +395,7 @@ class LedgerModel:
         return [one.attempts[-1] for one in late]
 
     def wants_tick(self, kind: str, campaign: str, is_periodic: bool) -> bool:
-        """Whether a tick is to be added; one that is periodic takes its slot by being wanted."""
+        """Whether a tick is to be added; a periodic tick takes its slot at once."""
         one = self.campaigns[campaign]
         is_wanted = one.status == "active"
         if kind == "cleanup":
@@ -444,7 +444,7 @@ class LedgerModel:
     def event(
         self, kind: str, attempt: AttemptModel, contact: ContactModel, position: int, said: dict[str, str]
     ) -> str:
-        """Adds an event to its attempt; the answer to whoever applies it."""
+        """Adds an event to its attempt; returns the script's answer."""
         self.heard.append((position, attempt.id))
         before, facts = attempt.standing, attempt.facts
         known = (*(getattr(facts, name) for name in Facts.__struct_fields__), attempt.call_id)

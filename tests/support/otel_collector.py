@@ -1,4 +1,4 @@
-"""What tests of traces need: a collector that decodes what it is sent, the servers around the dialer, replicas."""
+"""For tests of traces: a collector that decodes OTLP, the servers around the dialer, and replicas."""
 
 from __future__ import annotations
 
@@ -17,22 +17,17 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from streamdialer.simulation.embedded_redis import free_port
-from tests import conftest
+from tests.support.eventually import eventually
 
 PHONE: Final = "+15550123987"
 WRITER: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 """The `traceparent` of another program."""
 WITHIN_S: Final = 30.0
-"""Of real processes, which have to start first: not a measure of anything."""
-
-
-async def eventually(condition: Callable[[], Any], what: str = "") -> Any:
-    """Waits for what processes do."""
-    return await conftest.eventually(condition, within_s=WITHIN_S, what=what)
+"""Enough for real processes to start; measures nothing."""
 
 
 class Step(msgspec.Struct, frozen=True):
-    """A span as the collector was told of it; ids are hexadecimal."""
+    """A span as the collector got it; ids are hexadecimal."""
 
     process: str
     name: str
@@ -78,7 +73,7 @@ class Collector:
         return [one for one in self.steps if one.name == name and trace in ("", one.trace)]
 
     async def one(self, name: str, trace: str = "") -> Step:
-        """The only step of this name, when it has been told."""
+        """Waits for the only span of this name."""
         await eventually(lambda: self.named(name, trace), what=f"{name} in {[s.name for s in self.steps]}")
         (found,) = self.named(name, trace)
         return found
@@ -98,7 +93,7 @@ def _step(process: str, span: Any) -> Step:
 
 
 class Outside:
-    """Backend and Dialer API: one campaign, one contact, one agent; what they were asked, with its trace."""
+    """Backend and Dialer API: one campaign, one contact, one agent; and the requests they got, with their traces."""
 
     def __init__(self) -> None:
         self.mode = "progressive"

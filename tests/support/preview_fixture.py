@@ -1,4 +1,4 @@
-"""A preview campaign in the ledger: what agents say, and what their programs are told."""
+"""A preview campaign in the ledger: what agents say, and what their programs get."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.ledger_invariants import check_ledger
 
 
 def terms(**settings: Any) -> PreviewLimits:
-    """Of a campaign with these settings."""
+    """The limits of a campaign with these settings."""
     plan = retry_plan(CampaignSettings(queue_name="sales", **settings))
     return PreviewLimits(open_until_ms=None, retry=plan, max_concurrent=10)
 
@@ -53,7 +53,7 @@ class PreviewWorld(LedgerWorld):
         return await previews.skip(event, entry)
 
     async def told(self) -> list[dict[str, Any]]:
-        """Everything the agents' programs were told."""
+        """Everything the agents' programs got."""
         entries: Any = await self.services.client.xrange("dialer:previews")
         return [{**fields, "data": msgspec.json.decode(fields["data"])} for _, fields in entries]
 

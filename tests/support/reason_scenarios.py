@@ -1,4 +1,4 @@
-"""What makes a cause of a call not being placed true: worlds, and what is done to them."""
+"""Scenarios in which a call is not placed, one for each reason."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from streamdialer.simulation import World, WorldConfig, build_world
 from streamdialer.simulation.servers.http import json_reply
-from tests.conftest import eventually
 from tests.support.dialer import Dialer
+from tests.support.eventually import eventually
 
 NOBODY = WorldConfig(human=0, machine=0, busy=0, failed=0)
 EVERYBODY = WorldConfig(human=1, machine=0, busy=0, failed=0, answer_mean_s=2, talk_mean_s=600)
@@ -42,7 +42,7 @@ async def start(dialer: Dialer) -> None:
 
 @dataclass
 class Scenario:
-    """What makes a cause true, and what the first line of `explain` then says of it."""
+    """What brings a reason about, and what the first line of `explain` then says."""
 
     code: str
     says: str

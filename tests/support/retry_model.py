@@ -1,4 +1,4 @@
-"""What follows the end of an attempt: for the ledger's model, and after docs/retries.md, not after the code (pure)."""
+"""What follows the end of an attempt: part of the ledger's model, written from docs/retries.md (pure)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ CAUSES: Final = {
     "1": ("q850:1", "invalid"),
     "16": ("q850:16", None),
 }
-"""As a producer writes it: the cause, and what it says of a call of which nothing else is known."""
+"""Cause as a producer writes it -> its code, and the disposition it gives a call without other facts."""
 
 
 @dataclass(frozen=True)
 class RuleModel:
-    """When the next attempt is made, after how many ended so there is none, and whether such an attempt counts."""
+    """The delay to the next attempt, after how many such ends there is none, and whether such an attempt counts."""
 
     delay_s: float
     limit: int | None = None
@@ -79,7 +79,7 @@ def plans(max_attempts: int, is_plain: bool) -> tuple[RetryPlan, PlanModel]:
 
 @dataclass(frozen=True)
 class History:
-    """What had been when an attempt was reserved."""
+    """The history when an attempt was reserved."""
 
     counted: int
     uncounted_in_a_row: int = 0
@@ -97,7 +97,7 @@ class After:
 
 
 def after(plan: PlanModel, past: History, kind: str, cause: str) -> After:
-    """What follows an attempt that ended so."""
+    """What follows an attempt with this end."""
     key = cause if cause in plan.rules else kind
     rule = plan.rules.get(key)
     if rule is None:

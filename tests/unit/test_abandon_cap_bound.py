@@ -36,6 +36,7 @@ def _spread(abandoned: int, windows: int) -> list[int]:
     return [abandoned * (at + 1) // windows - abandoned * at // windows for at in range(windows)]
 
 
+@pytest.mark.long
 def test_where_few_are_abandoned_the_highest_limit_is_best_and_otherwise_the_cap_costs_occupancy() -> None:
     uncapped = best_occupancy(days(abandon_rate_per_limit=0.1), hours=4.0, above=0.0)
     capped = best_occupancy(days(abandon_rate_per_limit=1.0), hours=4.0, above=0.0)

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from streamdialer.broker import background_duty
 from streamdialer.broker.background_duty import BackgroundDuty, running
-from tests.conftest import eventually
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio
 AWAY = RedisConnectionError("connection refused")

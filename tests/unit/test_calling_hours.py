@@ -1,4 +1,4 @@
-"""The law's hours against a second reckoning, minute by minute: nothing outside them, nothing of them refused."""
+"""Legal calling hours, compared minute by minute with a second implementation."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ZONES = [
     "Pacific/Chatham",
 ]
 YEARS = range(2024, 2031)
-WEEK = {  # minutes of the day by weekday, written down once more from the statutes
+WEEK = {  # minutes of the day by weekday, copied again from the statutes
     "co": [[(420, 1140)]] * 5 + [[(480, 900)], []],
     "us": [[(480, 1260)]] * 7,
     "us-fl": [[(480, 1200)]] * 7,
@@ -76,7 +76,7 @@ def colombian_holidays(year: int) -> frozenset[date]:
 
 
 def is_legal(pack: str, moment: datetime) -> bool:
-    """The second reckoning: the fields of a local time looked up in the table."""
+    """The second implementation: looks the local time up in the table."""
     country = CLOSES_ON_HOLIDAYS.get(pack)
     if country == "CO" and moment.date() in colombian_holidays(moment.year):
         return False
@@ -101,7 +101,7 @@ def minutes(begin: datetime, days: int) -> list[datetime]:
 
 
 def agrees(hours: Hours, expected: list[bool], begin: datetime) -> None:
-    """The openings, one after the other, say of each minute what is expected."""
+    """Follows the openings one after the other and compares every minute with what is expected."""
     start_ms = round(begin.timestamp() * 1000)
     at, said = start_ms, list[bool]()
     while len(said) < len(expected):
@@ -135,6 +135,7 @@ def test_colombian_holidays_are_those_of_the_statutes() -> None:
         assert public_holidays("CO", year) == colombian_holidays(year)
 
 
+@pytest.mark.long
 def test_no_minute_is_wrong_around_any_colombian_holiday() -> None:
     zone, hours = ZoneInfo("America/Bogota"), load_pack("co").hours
     assert hours is not None

@@ -1,4 +1,4 @@
-"""Settings: where they come from, what is refused and in which words, what is shown."""
+"""Settings: where they come from, which values are refused with which message, and what is shown."""
 
 from __future__ import annotations
 

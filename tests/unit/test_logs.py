@@ -1,4 +1,4 @@
-"""Log lines: for people and for machines, and few of them while the same failure comes in floods."""
+"""Log lines: their two formats, and how a flood of the same failure is shortened."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import pty
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
 
 from streamdialer.observability.logs import MAX_CAMPAIGNS_NAMED, FloodHandler, JsonFormatter
+from tests.support.eventually import wait_until
 
 WINDOW_S = 0.3
 
@@ -35,12 +36,6 @@ class Flooded:
     def lines(self) -> list[dict[str, Any]]:
         return [msgspec.json.decode(line) for line in self.written.getvalue().splitlines()]
 
-    def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 5
-        while not condition():
-            assert time.monotonic() < deadline, self.lines()
-            time.sleep(0.01)
-
 
 @pytest.fixture
 def flooded() -> Iterator[Flooded]:
@@ -54,7 +49,7 @@ def test_a_flood_is_its_first_line_at_once_and_then_a_count(flooded: Flooded) ->
         flooded.log.warning("originate", extra={"attempt": f"7:{number}:1", "verdict": "unknown"})
     first, *rest = flooded.lines()
     assert (first["attempt"], rest) == ("7:0:1", [])
-    flooded.until(lambda: len(flooded.lines()) == 2)
+    wait_until(lambda: len(flooded.lines()) == 2)
     summary = flooded.lines()[1]
     assert (summary["message"], summary["level"], summary["verdict"]) == ("originate", "WARNING", "unknown")
     assert (summary["repeated"], summary["attempt"]) == (499, "7:499:1")
@@ -72,9 +67,9 @@ def test_a_flood_that_goes_on_is_one_line_per_window(flooded: Flooded) -> None:
     assert sum(line.get("repeated", 1) for line in lines) == told, "each is counted once"
 
 
-def test_after_a_flood_has_ended_the_next_failure_is_told_at_once(flooded: Flooded) -> None:
+def test_after_a_flood_has_ended_the_next_failure_is_logged_at_once(flooded: Flooded) -> None:
     flooded.log.error("cannot read")
-    flooded.until(lambda: not flooded.handler._floods)
+    wait_until(lambda: not flooded.handler._floods)
     flooded.log.error("cannot read")
     assert ["repeated" in line for line in flooded.lines()] == [False, False]
 
@@ -118,7 +113,7 @@ def told_by_a_process(level: str, log_format: str, stderr: int) -> bytes:
     return done.stderr or b""
 
 
-def test_what_is_held_back_is_told_when_the_process_ends() -> None:
+def test_what_is_held_back_is_logged_when_the_process_ends() -> None:
     lines = [
         msgspec.json.decode(line) for line in told_by_a_process("INFO", "auto", subprocess.PIPE).splitlines()
     ]

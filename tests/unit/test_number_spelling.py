@@ -1,4 +1,4 @@
-"""One person's number has one spelling, whoever wrote it down."""
+"""Every spelling of a phone number is read as the same number."""
 
 from __future__ import annotations
 

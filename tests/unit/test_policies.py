@@ -104,6 +104,7 @@ def test_no_policy_places_calls_without_agents(name: str) -> None:
     assert simulate(scenario, build_policy(name, ALL_POLICIES), seed=1).total.abandoned == 0
 
 
+@pytest.mark.long
 def test_policies_that_know_more_keep_agents_busier() -> None:
     scenario = Scenario(agents=10, hours=1)
     by_name = {
@@ -134,6 +135,7 @@ def test_the_bound_that_knows_every_chance_learns_nothing() -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["lunch_doubles", "agents_leave", "trunk_busy"])
 def test_a_shock_stays_within_the_cap_and_is_soon_over(name: str) -> None:
     scenario = msgspec.structs.replace(load_scenario(name), agents=20, hours=2.75)

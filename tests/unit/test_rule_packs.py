@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
 import pytest
 
@@ -110,14 +109,6 @@ def test_a_pack_that_cannot_be_read_says_what_is_wrong(text: str, said: str) -> 
     assert str(raised.value).startswith("rule pack mine: ")
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
-
-
-def test_the_pack_of_the_documentation_is_one() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
-    pack = read_pack("somewhere", text.partition("```toml\n")[2].partition("```")[0])
-    assert all(
-        (pack.hours, pack.attempt_caps, pack.contact_caps, pack.min_gap, pack.abandon_cooloff, pack.duties)
-    )
 
 
 def test_a_pack_is_one_of_the_names_and_never_a_path() -> None:

@@ -17,6 +17,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["simulate", *arguments])
 
 
+@pytest.mark.long
 def test_a_policy_is_shown_beside_the_bounds() -> None:
     result = run("small_team", "--policy", "fixed", "--hours", "0.2", "--seeds", "2")
     assert result.exit_code == 0, result.output
@@ -26,6 +27,7 @@ def test_a_policy_is_shown_beside_the_bounds() -> None:
     assert [row.split()[0] for row in rows] == ["fixed", "oracle_rates", "oracle_agents"]
 
 
+@pytest.mark.long
 def test_json_has_the_scenario_the_estimates_and_the_minutes_of_one_day() -> None:
     options = ("--agents", "4", "--answer-rate", "0.5", "--hours", "0.2", "--seeds", "2", "--json")
     result = run("--policy", "ticks:mode=power,ratio=2", *options)
@@ -85,6 +87,7 @@ def test_an_error_is_one_line(arguments: tuple[str, ...], message: str) -> None:
     assert result.stdout == ""
 
 
+@pytest.mark.long
 def test_a_plot_is_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "day.png"

@@ -1,4 +1,4 @@
-"""What a replica remembers is what is alive."""
+"""A cache forgets what is older than its TTL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses of servers: what is understood, what is refused and in which words, and that no password is shown."""
+"""Addresses of servers: which are accepted, which are refused with which message; passwords are never shown."""
 
 from __future__ import annotations
 

@@ -285,7 +285,7 @@ def clock(minute: int) -> str:
 
 
 def allowed(now_ms: int, zone: str, start: int, end: int, days: tuple[int, ...] | None) -> bool:
-    """The rule said plainly on the wall clock."""
+    """The same rule, written for the wall clock."""
     wall = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(zone))
     minute = wall.hour * 60 + wall.minute
     if start < end:

@@ -1,4 +1,4 @@
-"""What the scripts are told of calling hours: for each zone set, whether it is open and until when."""
+"""The calling hours that scripts get: for each zone set, whether it is open and until when."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_page_of_contacts_brings_the_hours_of_all_their_zones() -> None:
     )
 
 
-def test_without_a_law_the_scripts_are_told_nothing() -> None:
+def test_without_a_law_the_scripts_get_no_hours() -> None:
     hours = calling_hours(CampaignSettings(queue_name="q"), "UTC", 0)
     assert hours_of(hours, 0, Contact(id=1, timezone="UTC-5")) is None
 
@@ -53,7 +53,7 @@ def test_hours_that_never_meet_the_campaigns_are_looked_at_again_after_a_day() -
     assert (found.zones["Asia/Shanghai"].rule or "").endswith("Asia/Shanghai: never opens")
 
 
-def test_a_zone_only_another_replica_knows_is_closed_here_and_stops_nobody_else() -> None:
+def test_a_zone_only_another_replica_knows_is_closed_here_and_stops_no_other_contact() -> None:
     noon = round(datetime(2026, 3, 3, 12, tzinfo=UTC).timestamp() * 1000)
     hours = calling_hours(CampaignSettings(queue_name="q", rule_pack="us"), "UTC", noon)
     found = build_zone_hours(hours, {}, ["Mars/Phobos"], noon)

@@ -6,8 +6,7 @@
 --   known), hours (lib/hours.lua; '' = contacts may be called at any time), then per contact: id, priority,
 --   attempts, JSON, problem ('' = it can be called), reset ('1' = the backend shows another status than
 --   pending and must get that one)
--- Returns JSON {added, known, invalid, used_up = no attempt left, refused = {reason = contacts that may not
---   be called, or not now}}
+-- Returns JSON: `LoadResult` (`ledger/types.py`)
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index hours call_history eligibility
 local dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 21, 23)
 local max_attempts, final_ttl_ms = tonumber(ARGV[2]), tonumber(ARGV[3])

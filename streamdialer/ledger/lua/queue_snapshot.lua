@@ -4,18 +4,7 @@
 --   learning, then per campaign: public hash, ready, reserved, dialing, connected, totals, agent callbacks
 -- ARGV with what adaptive pacing needs ('1'), deadline after sending ms, then per campaign, in the order of
 --   KEYS: id, hours of its abandon rate's window
--- Returns "queue_changed" the queue has campaigns that were not passed · JSON:
---   ledger_ms
---   free, busy                 agents
---   polled                     when the agent list was requested, ledger ms
---   campaigns                  [{id, status, ready = contacts that may be placed, placed = reserved and dialing,
---                              connected, served = when it last got calls, pacing, held = the Dialer API asked it
---                              to wait, ringing = when each placed call was sent*, people, abandoned*}, …]
---   talking, wrapping          since when each such agent has been, ledger ms*
---   waiting                    people in the answer queue*
---   learning, version, read    what pacing has learnt?, its version, id of the newest observation below*
---   observations               [[what, at, took, campaign], …]*
---   * only with '1'
+-- Returns JSON: `QueueState` (`ledger/queues.py`) · "queue_changed" the queue has campaigns that were not passed
 -- uses: clock agent_callback_order abandon_window
 local ledger_ms, server_ms = ledger_clock(KEYS[7])
 local is_adaptive, deadline_ms = ARGV[1] == '1', tonumber(ARGV[2])

@@ -5,49 +5,12 @@
 --   queue's campaigns, 26 queue's busy agents, 27 do-not-call list, 28 call history, 29 trunks, 30 campaign's
 --   agent callbacks, then reserved and dialing of each other campaign of the queue, then reserved, dialing
 --   and connected of each other campaign on the trunk
--- ARGV campaign, JSON:
---   token               names this claim; the same claim again gets the same answer
---   level               most reserved and dialing calls of the campaign after the claim
---   free_agents         free agents the level was decided for
---   calls_per_agent
---   queue_level         most reserved and dialing calls of the queue? (nil: what free agents and
---                       calls_per_agent allow)
---   others              {{campaign, its calls per agent}, …}: the other campaigns of the queue, in the order
---                       of KEYS
---   max_concurrent      most live calls of the campaign
---   rate_limits         (lib/rate_limit.lua)
---   batch               most contacts to reserve, and most to pass over
---   open_until          end of the calling window, server's ms ('' = none)
---   hours               (lib/hours.lua)? nil: every contact may be called at any time
---   hours_fingerprint   (lib/recheck.lua)
---   caps                (lib/call_history.lua), encoded, '' = none
---   retry_plan          (lib/retry.lua), encoded
---   max_attempts        most attempts per contact
---   max_age_ms          a ready contact that the backend has not shown as pending for longer needs
---                       verification
---   events_required     call events must arrive (lib/campaign_gate.lua)
---   lease_ms            how long a reservation lasts
---   deadline_ms         from sending to the deadline of a silent attempt
---   answer_ttl_ms       how long the answer is stored
---   trace               `traceparent` of the caller, '' = none
--- Returns JSON:
---   reason              why nothing may be reserved? "queue_changed" and "trunk_changed": `others` or the
---                       trunk's members are out of date, ask again
---   dialed              calls reserved now
---   limit               what stopped it?
---   steps               [[limit, room before it, room after it], …] in the order the limits were applied?
---   skipped, why        contacts passed over, by reason?; detail of the first, by reason?
---   stale               contacts passed over that the backend must be asked about?
---   missing             hours the next contacts need and that were not passed (lib/hours.lua)? ask again with
---                       them
---   wait_ms             how long lost calls are still waited for?
---   next_ms             in how many ms to try again: rate limits or the trunk may allow a call, or more
---                       contacts can be looked at?
---   recheck             deferred contacts are to be checked again (recheck_deferred.lua)
---   free                free agents of the queue
---   dialing, live       reserved and dialing calls; the same and connected
---   ready, deferred, orphaned   contacts in these states
---   ledger_ms, server_ms
+-- ARGV campaign, JSON: the fields of `ClaimRequest` (`ledger/types.py`), except that `retry` is retry_plan, encoded,
+--   and max_attempts, and `open_until_ms` is open_until ('' = none); caps is encoded, '' = none; others is a list
+--   {{campaign, its calls per agent}, …} in the order of KEYS; and of the settings lease_ms, deadline_ms (after
+--   sending), max_age_ms (a ready contact the backend has not shown as pending for longer needs verification),
+--   events_required, answer_ttl_ms (how long the answer is stored), trace (`traceparent` of the caller, '' = none)
+-- Returns JSON: `ClaimResult` (`ledger/types.py`)
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression hours call_history recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback
 local stored_answer, calls, api, free_agents, queue_campaigns, busy_agents, dnc_list, call_history, trunks,
   agent_callbacks = unpack(KEYS, 21, 30)

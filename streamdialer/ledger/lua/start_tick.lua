@@ -3,8 +3,7 @@
 -- KEYS 1 waiting ticks, 2 public hash, 3 directory, 4 ready, 5 queue's state, 6 server, 7 campaign's agent
 --   callbacks, 8 queue's free agents
 -- ARGV campaign, tick id
--- Returns JSON {server_ms, ledger_ms, status?, queue ('' = the campaign is not known), ready = contacts that may
---   be placed, agents_polled_ms = when the queue's agent list was requested, ledger ms (0 = it must be read)}
+-- Returns JSON: `TickStart` (`ledger/ticks.py`)
 -- uses: clock agent_callback_order
 local campaign = ARGV[1]
 if redis.call('HGET', KEYS[1], campaign) == ARGV[2] then redis.call('HDEL', KEYS[1], campaign) end

@@ -3,17 +3,7 @@
 -- history are removed.
 -- KEYS 1–20 of the campaign, 21 contacts by number, 22 previews, 23 call history, 24 its newest calls
 -- ARGV campaign, batch, events required ('1'), longest possible conversation ms, deadline after sending ms
--- Returns JSON:
---   released        reservations whose lease ended
---   offers_expired  preview offers that got no answer
---   no_event        attempts ended by their deadline, without an event
---   too_long        attempts ended because their conversation lasted too long
---   orphaned        calls that were up when data was lost, without news in their ringing time: now orphaned
---   promoted        deferred contacts that are ready now
---   forgotten       final contacts removed
---   stalled         calls past their deadline that cannot be ended, because no call events arrive
---   wake            the queue may place calls (true | false)
---   attempts        ids of the attempts that were ended or orphaned?
+-- Returns JSON: `SweepResult` (`ledger/types.py`)
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression number_index preview call_history
 local contacts_by_number, previews, call_history, newest_calls = unpack(KEYS, 21, 24)
 local batch, events_required, max_call_ms, deadline_ms =

@@ -1,6 +1,6 @@
 """Drives the real scripts and the model side by side, and compares the whole ledger with the model.
 
-A deed is one call of a stub with its arguments, so it can be done again later, as a client does whose reply was lost.
+A deed is one call of a stub with its arguments; it can be repeated later, as after a lost reply.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SLACK_S = 400
 
 
 class ModelDriver(CallDriver, CampaignDriver, EventDriver, SuppressionDriver):
-    """Every deed, and the look after each."""
+    """Every deed, and the check after each."""
 
     async def check(self) -> None:
         """Every invariant, and nothing in the ledger differs from the model."""
@@ -65,7 +65,7 @@ class ModelDriver(CallDriver, CampaignDriver, EventDriver, SuppressionDriver):
             assert view.queues[queue].campaigns == members
 
     def _check_backend(self, campaign: str, contact: ContactModel) -> None:
-        """The backend shows what is true, or will be told."""
+        """The backend shows the truth, or an update is under way."""
         about = (campaign, contact.id)
         if contact.told is None or self.backend[about] == (contact.told, contact.used):
             return

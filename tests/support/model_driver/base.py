@@ -1,4 +1,4 @@
-"""What the deeds of a trial share: the stubs, the model, and what an observer of the world remembers."""
+"""What all deeds share: the stubs, the model, and what an outside observer has seen."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Written:
 
 @dataclass(eq=False)
 class Delivery:
-    """Somebody who has taken an entry of `updates`."""
+    """A consumer that has taken an entry of `updates`."""
 
     entry: str
     campaign: str
@@ -110,6 +110,6 @@ class DriverBase:
         """How often each script gave which answer."""
 
     def _forget_requests(self, campaign: str, contact: str | None = None) -> None:
-        """Whoever is loaded anew is counted anew."""
+        """A contact that is loaded again is counted again."""
         prefix = f"{campaign}:" if contact is None else f"{campaign}:{contact}:"
         self.requests = {name: sent for name, sent in self.requests.items() if not name.startswith(prefix)}

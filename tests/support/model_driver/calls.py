@@ -24,7 +24,7 @@ from tests.support.retry_model import PlanModel
 
 
 class CallDriver(DriverBase):
-    """Who may be called, and whose request may leave."""
+    """Which contacts may be called, and which requests may leave."""
 
     async def claim(
         self,
@@ -103,7 +103,7 @@ class CallDriver(DriverBase):
     async def _use_up(
         self, one: CampaignModel, ready: list[ContactModel], wanted: ClaimRequest, got: ClaimResult
     ) -> None:
-        """Contacts that the claim came across and that may not be called are finished, those over a cap wait."""
+        """Contacts that the claim met and must not call are final; those over a cap wait."""
         if not got.skipped:
             return
         finished = await self.client.zrange(self.keys.final(one.id), 0, -1)

@@ -19,7 +19,7 @@ from tests.support.retry_model import MAX_ATTEMPTS
 
 
 class CampaignDriver(DriverBase):
-    """What there is to be called, by whom, and when somebody looks."""
+    """The contacts, the agents, and the ticks."""
 
     async def register(self, campaign: str, queue: str, before: str) -> None:
         is_right = self.model.campaigns[campaign].queue == before
@@ -89,7 +89,7 @@ class CampaignDriver(DriverBase):
             self.model.campaigns[name].waiting_tick = ""
         kept = await self.client.get(self.keys.tick(tick))
         result = TickResult(status="ok", kind=kind, campaign_id=name, dialed=at)
-        await self.tick_ledger.save_result(tick, result, keep_s=10_000, decisions=10)
+        await self.tick_ledger.save_result(tick, result, keep_s=3600, decisions=10)
         got = await self.client.get(self.keys.tick(tick))
         assert got == (kept or msgspec.json.encode(result).decode()), "a result was overwritten"
         if at % 2:

@@ -24,10 +24,10 @@ SWEPT = ("released", "no_event", "too_long", "promoted", "forgotten", "stalled")
 
 
 class EventDriver(DriverBase):
-    """What becomes known of calls, in time or not, and who hears of it."""
+    """Events of calls, in time or late, and the updates that follow."""
 
     async def write(self, campaign: str, contact: str, kind: str, said: dict[str, str]) -> Written:
-        """An event that nobody has read yet."""
+        """An event that is not read yet."""
         entry = str(await self.client.xadd(self.keys.stream("events"), {"type": kind}))
         self.model.written.append(self.model.now)
         position = len(self.model.written)
@@ -113,7 +113,7 @@ class EventDriver(DriverBase):
                         assert not model.must_end_by_deadline(attempt), "a deadline was forgotten"
 
     async def _ended_by_deadline(self, campaign: str, late: list[ContactModel]) -> list[ContactModel]:
-        """Which of the contacts the ledger chose to end."""
+        """Which of the contacts the ledger has chosen to end."""
         if not late:
             return []
         still = {
@@ -155,7 +155,7 @@ class EventDriver(DriverBase):
         delivery.has_patched = True
 
     async def confirm(self, delivery: Delivery) -> None:
-        """Done ends the delivery; whatever else comes back, the deliverer looks again."""
+        """`done` ends the delivery; after any other answer the deliverer takes the update again."""
         assert delivery.update is not None
         about = (delivery.campaign, delivery.contact)
         document = self.model.documents.get(about)
@@ -176,7 +176,7 @@ class EventDriver(DriverBase):
             await self._finish(delivery)
 
     async def deliver_all(self, campaign: str) -> None:
-        """A deliverer nobody disturbs takes every update of a campaign that no other holds."""
+        """An undisturbed deliverer takes every update of the campaign that no other holds."""
         entries: Any = await self.client.xrange(self.keys.stream("updates"))
         for entry, fields in entries:
             if fields["campaign"] == campaign:
@@ -193,5 +193,5 @@ class EventDriver(DriverBase):
 
 
 def _told_again(contact: ContactModel) -> str:
-    """What the backend is told of a contact when somebody may have told it something older."""
+    """The update of a contact when an older one may have arrived after it."""
     return contact.told or "failed"

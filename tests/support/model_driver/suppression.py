@@ -34,13 +34,13 @@ def row_of(
 
 
 def said_of(row: LoadRow) -> tuple[str | None, bool]:
-    """The number of a row, and whether the backend says that nobody calls them."""
+    """The number of a row, and whether the backend marks it do_not_call."""
     call = msgspec.json.decode(row.call)
     return next(iter(call.get("n", [])), None), call.get("dnc", False)
 
 
 class SuppressionDriver(DriverBase):
-    """Who asks not to be called."""
+    """Do-not-call requests and the list."""
 
     @property
     def suppression(self) -> DncLedger:
@@ -72,7 +72,7 @@ class SuppressionDriver(DriverBase):
                     self.model.suppress(campaign.id, contact)
 
     async def number_is_listed(self, number: str) -> None:
-        """Whoever lists it dies before anybody is taken out of the line."""
+        """The process that lists it dies before any contact is taken out of the line."""
         await self.client.hsetnx(self.keys.dnc, number.removeprefix("+"), "+1 by hand")
         self.model.listed.add(number)
 

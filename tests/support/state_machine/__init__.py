@@ -1,4 +1,4 @@
-"""The state machine behind the ledger properties: its start, its look after each step, and the world."""
+"""The state machine behind the ledger properties: its start, its check after each step, and the world."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class LedgerStateMachine(RuleBasedStateMachine):
         self.bench.seen += self.trial.seen
 
     def _sent(self) -> list[AttemptModel]:
-        """Attempts that can have events; those that are up first."""
+        """Attempts that can have events; live ones first."""
         sent = [one for _, one in self.trial.model.attempts() if one.run is not None]
         return sorted(sent, key=lambda one: one.standing[0] not in LIVE)
 
@@ -126,7 +126,7 @@ class LedgerStateMachine(RuleBasedStateMachine):
 
     @rule()
     def a_good_moment(self) -> None:
-        """Everything is active, known and staffed; whatever rests or is held stays so."""
+        """Everything is active, known and staffed; pauses and holds stay."""
         self.bench.run(self._good_moment())
 
     async def _good_moment(self) -> None:

@@ -28,7 +28,7 @@ from tests.support.state_machine import (
 )
 
 cap_kinds = st.sampled_from(("none", *KINDS))
-"""Somebody has to be called."""
+"""There must be a contact to call."""
 
 
 class CallRules(LedgerStateMachine):

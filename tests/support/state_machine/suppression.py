@@ -1,4 +1,4 @@
-"""The rules by which somebody must not be called any more, or may be again."""
+"""The rules that put contacts on the do-not-call list, or take them from it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.model_driver.suppression import number_of
 from tests.support.state_machine import CAMPAIGNS, LedgerStateMachine, which
 
 some_contacts = st.sampled_from(("3", "9", "10", "11", "12", "13"))
-"""Not all: there has to be somebody left to call."""
+"""Not all of them: some contacts must be left to call."""
 
 
 class SuppressionRules(LedgerStateMachine):

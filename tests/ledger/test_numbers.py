@@ -7,27 +7,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiohttp import web
 
 from streamdialer.broker import DeadLetter, Entry
-from streamdialer.config.settings import Settings
 from streamdialer.consumers.calls import read_call
 from streamdialer.consumers.dialing.contact_rows import load_row
-from streamdialer.consumers.services import Services
 from streamdialer.model import Attempt, Contact
 from streamdialer.operations.dead_letters import masked_letter
-from streamdialer.simulation import build_world
-from streamdialer.simulation.world.config import WorldConfig
-from tests.support.dialer import run_dialer
 from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
 THREE = ("+15550000001", "+15550000002", "+15550000003")
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
 
 
 def contact(**fields: Any) -> Contact:
@@ -88,7 +77,7 @@ class Caller:
         return attempt, read_call(Entry(entry, fields))[1].phone_number
 
     async def end(self, disposition: str) -> str:
-        """Calls once more and ends it so; the number that was called."""
+        """Calls once more and ends the call with this disposition; returns the number called."""
         attempt, number = await self.call()
         await self.world.event("call_failed", attempt, disposition=disposition)
         await self.world.check_invariants()
@@ -104,7 +93,7 @@ async def caller(world: LedgerWorld) -> Caller:
 
 
 @pytest.mark.parametrize("disposition", ["no_answer", "failed"])
-async def test_after_nobody_was_reached_the_next_number_is_called_in_turn(
+async def test_after_an_unanswered_call_the_next_number_is_called_in_turn(
     caller: Caller, disposition: str
 ) -> None:
     await caller.open()
@@ -149,7 +138,7 @@ async def test_the_attempts_of_all_numbers_count_together(caller: Caller) -> Non
     assert await caller.told() == "failed", "another number was left, and no attempt"
 
 
-async def test_what_was_told_late_is_told_again_the_same(caller: Caller) -> None:
+async def test_an_update_that_was_not_acknowledged_is_sent_again_the_same(caller: Caller) -> None:
     await caller.open()
     await caller.end("invalid")
     update = await caller.world.services.outbox.lease("1", "1", "first")
@@ -214,22 +203,3 @@ def test_no_number_of_a_dead_letter_is_shown() -> None:
     shown = str(masked_letter(letter).original)
     assert not any(number in shown for number in THREE)
     assert "002" in shown
-
-
-async def test_each_of_a_contacts_phones_rings_in_its_turn(settings: Settings, redis: object) -> None:
-    nobody_answers = WorldConfig(human=0, machine=0, busy=0, failed=0)
-    world = build_world(
-        agents=1, contacts=1, answer_rate=0, speed=100, retry_delay_s=20, config=nobody_answers
-    )
-    world.contacts[1].phones = list(THREE)
-    rang: list[str] = []
-
-    async def note(request: web.Request) -> None:
-        if request.path == "/calls/originate":
-            rang.append(msgspec.json.decode(await request.read())["phone_number"])
-
-    async with run_dialer(settings, world, speed=100) as dialer:
-        dialer.centre.dialer_api.set_responder(note)
-        await dialer.until_all_are_final()
-        assert rang == list(THREE)
-        assert world.contacts[1].status == "no_answer"

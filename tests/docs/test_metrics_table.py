@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,11 +15,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
+from streamdialer.observability import metrics
 from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
-from tests.conftest import eventually
-from tests.dialer.test_metrics import DOCS, status_is
+from tests.support.eventually import eventually
+from tests.support.health_port import status_is
 
 pytestmark = pytest.mark.anyio
+DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 OF_THE_PROCESS = "process_"
 FIRST_USED = {"streamdialer_ticks_total", "streamdialer_pacing_limits_total", "streamdialer_script_seconds"}
 """Have labels whose values are not listed: their series begin with their first use."""
@@ -62,3 +65,8 @@ async def test_what_is_served_is_what_is_documented(redis: Redis, process: int) 
         assert found == {frozenset(labels)} or (name in FIRST_USED and found <= {frozenset(labels)}), name
         series = {frozenset(sample.labels.items()) for sample in one.samples}
         assert len(series) < 200, "bounded"
+
+
+def test_the_documentation_lists_every_metric_as_the_code_has_it() -> None:
+    rows = [line for line in DOCS.read_text("utf-8").splitlines() if line.startswith("| `streamdialer_")]
+    assert rows == [metrics.documented(one) for one in metrics.ALL]

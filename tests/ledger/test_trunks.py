@@ -1,4 +1,4 @@
-"""Calls per second and lines of a trunk: in the claim, when an agent accepts, and through the whole dialer."""
+"""Calls per second and lines of a trunk: in the claim and when an agent accepts a preview."""
 
 from __future__ import annotations
 
@@ -16,14 +16,10 @@ from streamdialer.ledger import ClaimRequest, PreviewLimits
 from streamdialer.ledger.previews import PreviewMissing
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.model import CampaignSettings, PreviewEvent
-from streamdialer.operations.decisions import decisions
-from streamdialer.simulation import Call, World, WorldConfig, build_world
-from tests.conftest import eventually
 from tests.support.claims import claim_on_trunk
-from tests.support.dialer import run_dialer
-from tests.support.faketime import calls_noted
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
+from tests.support.long_tests import some_are_long
 from tests.support.preview_fixture import PreviewWorld
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +57,7 @@ async def test_a_claim_takes_what_the_pace_allows_and_says_when_more_may_follow(
     await world.check_invariants()
 
 
-async def test_another_limit_that_binds_first_is_the_one_that_is_told(services: Services) -> None:
+async def test_the_limit_that_binds_first_is_the_one_reported(services: Services) -> None:
     world = await campaign(services, "1")
     world.pace = RateLimits(calls_per_second=5.0)
     claimed = await world.claim("1", 2)
@@ -165,7 +161,7 @@ async def test_an_agent_who_accepts_needs_a_line_and_the_pace_as_well(services: 
     await world.check()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", some_are_long(range(4), 1, 2, 3))
 async def test_live_calls_never_exceed_the_lines_however_campaigns_come_and_go(
     services: Services, settings: Settings, seed: int
 ) -> None:
@@ -212,60 +208,3 @@ async def test_live_calls_never_exceed_the_lines_however_campaigns_come_and_go(
 def test_settings_that_make_no_sense_are_refused(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=rf"{name}: got '{value}', takes a"):
         load_settings(environ={name: value})
-
-
-def silent_world(campaigns: int = 1) -> World:
-    """Nobody answers, so that no event wakes anybody while phones ring."""
-    config = WorldConfig(human=0, machine=0, busy=0, failed=0)
-    return build_world(
-        agents=12 * campaigns,
-        contacts=12 * campaigns,
-        campaigns=campaigns,
-        queue_per_campaign=True,
-        answer_rate=0,
-        speed=4,
-        config=config,
-    )
-
-
-@pytest.mark.usefixtures("redis")
-async def test_one_tick_is_enough_to_keep_the_pace(settings: Settings) -> None:
-    world = silent_world()
-    next(iter(world.campaigns.values())).calls_per_second = 4.0
-    calls = calls_noted(world)
-    async with run_dialer(settings, world, speed=4, producers=0, start=False) as dialer:
-        await dialer.services.client.hset("campaign:1", "status", "active")
-        result = await dialer.tick()
-        assert (result.dialed, result.limit) == (4, "calls_per_second")
-        await eventually(
-            lambda: len(calls) == 12, within_s=6, what="everybody is called before a phone stops ringing"
-        )
-        placed = [call.placed_at / 4 for call in calls]
-    assert all(call.ended_at is None for call in calls[:1]), "no event has woken anybody"
-    assert 1.5 < placed[-1] - placed[0] < 5
-    for at in placed:
-        assert len([one for one in placed if at <= one < at + 1]) <= 8, (
-            "a second's worth, and that of the second"
-        )
-
-
-def most_at_once(calls: list[Call]) -> int:
-    ends = [(call.ended_at or float("inf"), -1) for call in calls]
-    at_once = most = 0
-    for _, change in sorted([(call.placed_at, 1) for call in calls] + ends):
-        at_once += change
-        most = max(most, at_once)
-    return most
-
-
-@pytest.mark.usefixtures("redis")
-async def test_two_replicas_keep_within_the_lines_of_a_trunk_that_three_queues_share(
-    settings: Settings,
-) -> None:
-    world = build_world(agents=12, contacts=36, campaigns=3, queue_per_campaign=True, speed=100)
-    calls = calls_noted(world)
-    async with run_dialer(settings, world, speed=100, replicas=2, trunk_channels=4) as dialer:
-        await dialer.until_all_are_final(within_s=60)
-        told = await decisions(dialer.services.client, dialer.services.keys, "1", 200)
-        assert "trunk_channels" in {one.limit for one in told}
-    assert most_at_once(calls) <= 4

@@ -1,4 +1,4 @@
-"""Calling hours in the ledger: at load, in the claim, before the request leaves, and through the whole dialer."""
+"""Calling hours in the ledger: at load, in the claim, and before the request leaves."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.contact_rows import load_row
-from streamdialer.consumers.services import Services
 from streamdialer.ledger import ClaimRequest, ClaimResult, InFlightRow
 from streamdialer.ledger.zone_hours import Hours, ZoneOpening
 from streamdialer.model import CampaignSettings, Contact
 from streamdialer.rules import calling_hours
-from streamdialer.simulation import build_world
 from tests.support.claims import claim_within_hours
-from tests.support.dialer import run_dialer
 from tests.support.ledger_fixture import LedgerWorld
+from tests.support.zones import zone_where
 
 pytestmark = pytest.mark.anyio
 HOUR_MS = 3_600_000
@@ -29,20 +26,6 @@ NUMBERS = {
     "Asia/Tokyo": "+81312345678",
 }
 """A number in each of some zones: at any time it is day in one and night in another."""
-NAMES = (
-    "Pacific/Honolulu America/Los_Angeles America/Bogota Atlantic/Azores "
-    "Europe/Athens Asia/Kolkata Asia/Tokyo Pacific/Auckland"
-)
-
-
-def zone_where(first: int, last: int) -> str:
-    """A zone in which the clock's hour is between two now."""
-    return next(name for name in NAMES.split() if first <= datetime.now(ZoneInfo(name)).hour < last)
-
-
-@pytest.fixture
-def world(services: Services) -> LedgerWorld:
-    return LedgerWorld(services)
 
 
 async def server_ms(world: LedgerWorld) -> int:
@@ -279,68 +262,3 @@ async def test_after_a_loss_of_memory_the_backend_knows_better_who_waits_for_its
     await load(world, closed, "2")
     assert await memory.hold_in_flight("1", [InFlightRow(world.row("2"), False, None)], world.retry) == 0
     assert (await world.backend_doc("2") or {})["s"] == "pending", "and not failed: it was never called"
-
-
-@pytest.mark.usefixtures("redis")
-async def test_the_dialer_calls_only_those_whose_day_it_is(settings: Settings) -> None:
-    day, night = zone_where(10, 18), zone_where(0, 6)
-    sim = build_world(agents=4, contacts=9, mode="progressive", speed=100, retry_delay_s=30)
-    for number, contact in enumerate(sim.contacts.values()):
-        contact.timezone = (day, night, "UTC-5")[number % 3]
-    async with run_dialer(settings, sim, speed=100, rule_pack="us", timezone=day) as dialer:
-        await dialer.until(lambda audit: audit.contacts.get("pending", 0) <= 3, what="those of the day")
-        await dialer.until(lambda audit: not audit.live_calls and not audit.contacts.get("dialing"))
-        assert await dialer.count("deferred") >= 3
-        due: Any = await dialer.services.client.zrange(
-            dialer.services.keys.deferred("1"), 0, -1, withscores=True
-        )
-        here = datetime.now(ZoneInfo(night)).replace(hour=8, minute=0, second=0, microsecond=0)
-        opens_ms = here.timestamp() * 1000
-        for contact in sim.contacts.values():
-            if contact.timezone == night:
-                assert contact.status == "pending"
-                assert abs(dict(due)[str(contact.id)] - opens_ms) < 2000
-            elif contact.timezone == "UTC-5":
-                assert (contact.status, contact.attempts) == ("invalid", 0)
-        result = await dialer.tick()
-        assert result.reason != "invalid_campaign"
-
-
-@pytest.mark.usefixtures("redis")
-@pytest.mark.parametrize(
-    ("pack", "said"),
-    [("us-xx", "rule pack 'us-xx' is unknown: takes one of co"), ("co", "never legal in America/Bogota")],
-)
-async def test_a_campaign_whose_law_cannot_be_kept_is_not_dialed_and_says_so(
-    settings: Settings, pack: str, said: str
-) -> None:
-    sim = build_world(agents=4, contacts=3, mode="progressive", speed=100)
-    campaign = next(iter(sim.campaigns.values()))
-    campaign.rule_pack, campaign.timezone, campaign.days_of_week = pack, "America/Bogota", [6]
-    async with run_dialer(settings, sim, speed=100, start=False) as dialer:
-        await dialer.services.client.hset("campaign:1", "status", "active")
-        result = await dialer.tick()
-        assert (result.status, result.reason) == ("error", "invalid_campaign")
-        assert said in (result.detail or "")
-        assert dialer.centre.summary().total.originates == 0
-
-
-@pytest.mark.usefixtures("redis")
-@pytest.mark.parametrize(
-    ("start", "end", "said"),
-    [
-        (None, "2020-02-01T00:00:00", "its calling hours are over; they do not open again"),
-        ("2999-01-31T09:00:00", None, "they open 2999-01-31T09:00:00-05:00 (America/Bogota)"),
-    ],
-)
-async def test_a_campaign_outside_its_own_hours_says_when_they_open(
-    settings: Settings, start: str | None, end: str | None, said: str
-) -> None:
-    sim = build_world(agents=1, contacts=1, timezone="America/Bogota")
-    campaign = next(iter(sim.campaigns.values()))
-    campaign.start_time, campaign.end_time = start, end
-    async with run_dialer(settings, sim, start=False) as dialer:
-        await dialer.services.client.hset("campaign:1", "status", "active")
-        result = await dialer.tick()
-        assert result.reason == "window_closed"
-        assert said in (result.detail or "")

@@ -16,13 +16,13 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import Keys
 from streamdialer.observability.tracing import read_traceparent
 from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
+from tests.support.eventually import eventually
 from tests.support.otel_collector import (
     PHONE,
     WITHIN_S,
     WRITER,
     Collector,
     Outside,
-    eventually,
     listening,
     replica,
 )
@@ -183,7 +183,7 @@ async def test_what_an_agent_accepts_is_in_the_trace_of_the_acceptance(floor: Fl
     assert (accepted.parent, call.trace, call.parent) == (WRITER_ID, TRACE, accepted.id)
 
 
-async def test_an_event_that_belongs_to_nothing_is_told_to_its_writer_as_an_error(floor: Floor) -> None:
+async def test_an_event_that_belongs_to_nothing_is_an_error_in_its_writers_trace(floor: Floor) -> None:
     floor.start()
     await floor.event("call_answered", WRITER, campaign_id=1, contact_id=77)
     step = await floor.collector.one("call_answered")
@@ -218,7 +218,7 @@ async def test_the_standard_variable_samples_and_the_writer_of_an_entry_has_deci
 
 
 @pytest.mark.parametrize("way", ["refuses", "hangs"])
-async def test_a_collector_that_is_away_changes_nothing_and_is_told_once(floor: Floor, way: str) -> None:
+async def test_a_collector_that_is_away_changes_nothing_and_is_logged_once(floor: Floor, way: str) -> None:
     floor.collector.pause_s = 60
     refusing = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
     process = floor.start(**(refusing if way == "refuses" else {}))
@@ -240,7 +240,7 @@ async def test_a_collector_that_is_away_changes_nothing_and_is_told_once(floor: 
     assert all(lines in line for line in told), "nothing of the library's own"
 
 
-async def test_a_collector_that_comes_back_is_told_and_gets_traces(floor: Floor) -> None:
+async def test_a_collector_that_comes_back_is_logged_and_gets_traces(floor: Floor) -> None:
     floor.collector.status = 400
     floor.start()
     log = floor.log.with_name("one.log")

@@ -1,0 +1,124 @@
+"""Files of numbers as people have them: what is read from them, what is told of the rest, and from the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from streamdialer.broker.connection import connect
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Scripts
+from streamdialer.ledger import DncLedger
+from streamdialer.operations.dnc_import import ImportResult, import_numbers
+from streamdialer.operations.number_file import Layout, Row
+from streamdialer.simulation.embedded_redis import EmbeddedServer
+from tests.support.cli import Run, ok, read, refused
+
+# --- the command line -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["add", "remove", "check"])
+def test_what_is_no_number_is_refused_whole(run: Run, db: Any, command: str) -> None:
+    refused(run("dnc", command, "+573001234567", "nobody"), 2, "nobody", "no phone number")
+    refused(run("dnc", command, "12", "--country", "Colombia"), 2, "STREAMDIALER_COUNTRY", "ISO 3166")
+    assert db.hlen("sd:dnc") == 0
+
+
+def test_a_file_is_imported_and_again_adds_nothing(run: Run, db: Any) -> None:
+    Path("list.csv").write_text("name;phone\nAna;300 123 4567\nLuis;+573001234568\nAna;3001234567\n", "utf-8")
+    first = read(run("dnc", "import", "list.csv", "--country", "CO", "--json"))
+    assert first == {
+        "lines": 4,
+        "numbers": 3,
+        "added": 2,
+        "without_country": 0,
+        "bad": 0,
+        "first_bad": [],
+    }
+    assert "0 new on the list" in ok(run("dnc", "import", "list.csv", "--country", "CO"))
+    assert db.hkeys("sd:dnc") == ["573001234567", "573001234568"]
+
+
+def test_bad_lines_are_reported_and_written(run: Run, db: Any) -> None:
+    lines = ["+573001234567", *(f"nobody {at}x" for at in range(15)), "3001234568"]
+    result = run("dnc", "import", "-", "--bad", "bad.csv", stdin="\n".join(lines).encode())
+    assert result.exit_code == 1
+    assert "17 lines, 2 numbers, 2 new on the list" in result.stdout
+    assert "1 have no + and no --country" in result.stdout
+    assert result.stdout.count("line ") == 10
+    assert "line 2: not a phone number: there are letters in it: nobody 0x" in result.stdout
+    assert "15 lines have no number: bad.csv" in result.stderr
+    with Path("bad.csv").open(encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["line", "problem", "text"]
+    assert [row[0] for row in rows[1:]] == [str(at) for at in range(2, 17)]
+    assert db.hlen("sd:dnc") == 2, "what can be read is listed"
+
+
+def test_a_number_too_short_is_not_added_by_hand(run: Run, db: Any) -> None:
+    refused(run("dnc", "add", "37"), 2, "37", "too short")
+    assert db.hlen("sd:dnc") == 0
+
+
+def test_a_file_that_cannot_be_opened_is_refused(run: Run) -> None:
+    refused(run("dnc", "import", "missing.csv"), 2, "missing.csv", "No such file")
+    Path("list.txt").write_text("+573001234567\n")
+    refused(run("dnc", "import", "list.txt", "--bad", "no/where.csv"), 2, "no/where.csv")
+
+
+def test_a_long_list_is_listed_while_it_is_read(server: EmbeddedServer, db: Any) -> None:
+    """No more than a batch of it is ever held."""
+    waiting = []
+
+    def rows() -> Iterator[Row]:
+        for at in range(20_000):
+            if at % 1000 == 500:
+                waiting.append(at - db.hlen("sd:dnc"))
+            yield Row(at + 1, "", [f"+57300{at:07}"], Layout())
+
+    async def list_all() -> ImportResult:
+        client = connect(server.url)
+        async with Scripts(client) as scripts:
+            result = await import_numbers(
+                DncLedger(scripts, Keys()),
+                rows(),
+                country="",
+                on_bad_line=lambda line: pytest.fail(line.problem),
+                on_progress=seen.append,
+            )
+        await client.aclose()
+        return result
+
+    seen: list[int] = []
+    result = anyio.run(list_all)
+    assert (result.lines, result.numbers, result.added) == (20_000, 20_000, 20_000)
+    assert set(waiting) == {500}
+    assert seen == [*range(1000, 20_001, 1000), 20_000]
+
+
+def test_numbers_are_added_checked_listed_and_removed(run: Run) -> None:
+    added = read(run("dnc", "add", "+57 300 1234567", "+573001234568", "--reason", "asked", "--json"))
+    assert [(one["number"], one["listed"], one["why"]) for one in added] == [
+        ("+573001234567", True, "by hand asked"),
+        ("+573001234568", True, "by hand asked"),
+    ]
+    [checked] = read(run("dnc", "check", "3001234567", "--country", "CO", "--json"))
+    assert checked == added[0]
+    lines = ok(run("dnc", "list")).splitlines()
+    assert sorted(line.split()[0] for line in lines) == ["+573001234567", "+573001234568"]
+    listed = [json.loads(line) for line in ok(run("dnc", "list", "--json")).splitlines()]
+    assert {one["number"] for one in listed} == {"+573001234567", "+573001234568"}
+    assert read(run("dnc", "remove", "+573001234567", "--json")) == [
+        {"number": "+573001234567", "listed": False, "since_s": None, "why": None}
+    ]
+    table = ok(run("dnc", "check", "+573001234567", "+573001234568"))
+    assert [line.split()[:2] for line in table.splitlines()[1:]] == [
+        ["+573001234567", "no"],
+        ["+573001234568", "yes"],
+    ]

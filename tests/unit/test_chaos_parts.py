@@ -1,0 +1,131 @@
+"""Parts of the chaos run: its schedule, its event faults, and its verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from bench.chaos.event_faults import MAX_DELAY_S, EventFault, EventFaults, drop_call_ids, duplicate, reorder
+from bench.chaos.faults import KINDS
+from bench.chaos.schedule import plan
+from bench.chaos.verdicts import Counter, Figures, evaluate
+from streamdialer.simulation import EventData, SimEvent
+from tests.support.eventually import eventually
+
+
+def test_the_schedule_is_a_function_of_the_seed() -> None:
+    assert plan(7, 600, KINDS) == plan(7, 600, KINDS)
+    assert [fault.kind for fault in plan(7, 600, KINDS)] != [fault.kind for fault in plan(8, 600, KINDS)]
+
+
+def test_a_long_schedule_has_every_kind_with_quiet_between_and_a_short_one_each_once() -> None:
+    long, short = plan(1, 600, KINDS), plan(1, 25, KINDS)
+    assert {fault.kind for fault in long} == set(KINDS)
+    assert min(later.at_s - fault.at_s for fault, later in pairwise(long)) >= 8
+    assert sorted(fault.kind for fault in short) == sorted(KINDS)
+    assert short[-1].at_s < 30
+
+
+async def written_with(build: Callable[[Random], EventFault]) -> list[SimEvent]:
+    written: list[SimEvent] = []
+    faults = EventFaults()
+    faults.apply(build(Random(3)))
+    events = [
+        SimEvent(float(at), "call_ringing", EventData(campaign_id=1, contact_id=at, call_id=f"call-{at}"))
+        for at in range(20)
+    ]
+    faults(events, written.extend)
+    await eventually(lambda: not faults.held, within_s=MAX_DELAY_S + 1)
+    return written
+
+
+@pytest.mark.anyio
+async def test_events_with_a_fault_are_never_lost() -> None:
+    repeated = await written_with(duplicate)
+    assert len(repeated) >= 40
+    shuffled = await written_with(reorder)
+    assert [event.data.contact_id for event in shuffled] != list(range(20))
+    assert sorted(event.at for event in shuffled) == list(range(20))
+    without_ids = await written_with(drop_call_ids)
+    assert any(event.data.call_id is None for event in without_ids)
+    assert [event.data.contact_id for event in without_ids] == list(range(20))
+
+
+def good(**changes: Any) -> Figures:
+    figures = Figures(
+        seed=1,
+        without=None,
+        ended="time over",
+        seconds=60.0,
+        contacts=10,
+        contacts_final=10,
+        faults={"replica_killed": 1},
+        timeline=[],
+        forgot="nothing",
+        calls_placed=20,
+        calls_after_healing=10,
+        longest_pause_s=1.0,
+        double_calls=0,
+        keys_repeated=0,
+        dialed_after_final=0,
+        over_max_retries=0,
+        contacts_lost=[],
+        retries_forgotten=0,
+        counters=[Counter("1", "total_calls", 21, 20, unplaced=1)],
+        dead_letters={},
+        dead_letters_unexplained=[],
+        malformed_injected={},
+        uncertain_left=1,
+        unresolved=[],
+        not_drained=[],
+        stalls=0,
+        restarts=0,
+        problems=[],
+        findings=[],
+    )
+    return msgspec.structs.replace(figures, **changes)
+
+
+def broken(figures: Figures) -> list[str]:
+    return [verdict.promise for verdict in evaluate(figures) if not verdict.holds]
+
+
+def test_a_good_run_holds_and_uncertain_attempts_are_not_lost_contacts() -> None:
+    assert broken(good()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "promise"),
+    [
+        ({"double_calls": 1}, "double calls"),
+        ({"dialed_after_final": 1}, "dialed after final"),
+        ({"over_max_retries": 1}, "over max retries"),
+        ({"contacts_lost": ["contact 1"]}, "contacts lost"),
+        ({"retries_forgotten": 1}, "retries forgotten"),
+        ({"counters": [Counter("1", "busy", 3, 4, 0)]}, "counters without drift"),
+        ({"dead_letters_unexplained": ["never_finished"]}, "dead letters explained"),
+        ({"unresolved": ["contact 1"]}, "held calls resolved"),
+        ({"not_drained": ["1 entries in events"]}, "drained"),
+        ({"problems": ["replica-1 ended by itself with 1"]}, "processes well"),
+        ({"calls_after_healing": 0}, "dialing went on"),
+    ],
+)
+def test_each_promise_can_be_broken(changes: dict[str, Any], promise: str) -> None:
+    assert broken(good(**changes)) == [promise]
+
+
+def test_after_a_data_loss_counters_may_be_too_low_but_never_too_high() -> None:
+    too_little = [Counter("1", "busy", 3, 4, 0)]
+    too_much = [Counter("1", "busy", 5, 4, 0)]
+    still_up = [Counter("1", "active_calls", 1, 0, 0)]
+    assert broken(good(forgot="everything", counters=too_little, dialed_after_final=2)) == []
+    assert broken(good(forgot="a second", counters=too_little, dialed_after_final=2)) == [
+        "dialed after final"
+    ]
+    assert broken(good(forgot="everything", counters=too_much)) == ["counters without drift"]
+    assert broken(good(forgot="everything", counters=still_up)) == ["counters without drift"]
