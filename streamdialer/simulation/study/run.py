@@ -6,7 +6,7 @@ events, at most four times a second and at least every second.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from streamdialer.model import AgentEventType, CallEventType
 from streamdialer.pacing.types import Policy
@@ -15,7 +15,7 @@ from streamdialer.simulation.study.results import Recorder, Result
 from streamdialer.simulation.study.scenario import MINUTE_S, Scenario
 from streamdialer.simulation.study.shifts import QUEUE, enrol_agents
 from streamdialer.simulation.world.engine import World
-from streamdialer.simulation.world.entities import Agent, Call, Campaign, Disposition, Id
+from streamdialer.simulation.world.entities import Agent, Call, Campaign, Id
 from streamdialer.simulation.world.outcomes import DrawsByCampaign
 
 MIN_INTERVAL_S = 0.25
@@ -79,12 +79,8 @@ class VirtualWorld(World):
         kind: CallEventType,
         call: Call,
         *,
-        queue: str | None = None,  # noqa: ARG002
         agent_id: Id | None = None,
-        answered_by: str | None = None,  # noqa: ARG002
-        duration: float | None = None,  # noqa: ARG002
-        disposition: Disposition | None = None,  # noqa: ARG002
-        cause: int | None = None,  # noqa: ARG002
+        **fields: Any,  # noqa: ARG002
     ) -> None:
         if kind == "call_ringing":
             return

@@ -132,26 +132,13 @@ class Scenario(ScenarioSection, frozen=True):
 
     def world_config(self) -> WorldConfig:
         """How people and phones behave; SettingsError when the outcomes add up to more than 1."""
-        calls, work = self.calls, self.work
-        return WorldConfig(
-            human=calls.human,
-            machine=calls.machine,
-            busy=calls.busy,
-            failed=calls.failed,
-            setup_s=calls.setup_s,
-            answer_mean_s=calls.answer_mean_s,
-            answer_shape=calls.answer_shape,
-            machine_answer_s=calls.machine_answer_s,
-            machine_hold_s=calls.voicemail_hold_s,
-            patience_s=calls.patience_s,
-            talk_mean_s=work.talk_mean_s,
-            talk_cv=work.talk_cv,
-            wrap_up_mean_s=work.wrap_up_mean_s,
-            wrap_up_cv=work.wrap_up_cv,
-            lines=self.lines,
-            answer_curve=tuple((minute * MINUTE_S, factor) for minute, factor in calls.answer_curve),
-            trunk_busy=tuple((begins * MINUTE_S, ends * MINUTE_S) for begins, ends in self.trunk.busy_min),
+        calls, work = msgspec.structs.asdict(self.calls), msgspec.structs.asdict(self.work)
+        del calls["ring_out_s"]
+        calls["answer_curve"] = tuple(
+            (minute * MINUTE_S, factor) for minute, factor in self.calls.answer_curve
         )
+        trunk_busy = tuple((begins * MINUTE_S, ends * MINUTE_S) for begins, ends in self.trunk.busy_min)
+        return WorldConfig(**calls, **work, lines=self.lines, trunk_busy=trunk_busy)
 
     def check(self) -> None:
         """Raises SettingsError for errors that no single field shows: sums, orders, a day without agents."""
@@ -164,7 +151,7 @@ class Scenario(ScenarioSection, frozen=True):
                 raise SettingsError(f"calls.{field}: got [{low:g}, {high:g}], takes the smaller number first")
         minutes = [minute for minute, _ in self.calls.answer_curve]
         if minutes != sorted(minutes):
-            raise SettingsError("calls.answer_course: minutes must not go backwards")
+            raise SettingsError("calls.answer_curve: minutes must not go backwards")
         for begins, ends in self.trunk.busy_min:
             if begins >= ends:
                 raise SettingsError(f"trunk.busy_min: got [{begins:g}, {ends:g}], takes [from, until]")

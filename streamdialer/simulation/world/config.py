@@ -32,7 +32,7 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
     answer_shape: float = 4.0
     machine_answer_s: tuple[float, float] = (7.0, 9.0)
     """From ringing to a machine's answer: uniform."""
-    machine_hold_s: tuple[float, float] = (5.0, 7.0)
+    voicemail_hold_s: tuple[float, float] = (5.0, 7.0)
     """From a machine's answer to its end: uniform."""
     patience_s: float = 2.0
     """How long a person who answered waits for an agent before hanging up."""

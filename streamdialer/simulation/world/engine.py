@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -285,27 +285,15 @@ class World:
     # The events. Both methods are called for everything that happens; a subclass may handle the events itself.
 
     def emit_call_event(
-        self,
-        kind: CallEventType,
-        call: Call,
-        *,
-        queue: str | None = None,
-        agent_id: Id | None = None,
-        answered_by: Literal["human", "machine"] | None = None,
-        duration: float | None = None,
-        disposition: Disposition | None = None,
-        cause: int | None = None,
+        self, kind: CallEventType, call: Call, *, agent_id: Id | None = None, **fields: Any
     ) -> None:
+        """`fields` are others of EventData."""
         data = EventData(
             campaign_id=call.campaign_id,
             contact_id=call.contact_id,
             call_id=call.id,
-            queue=queue,
             agent_id=agent_id,
-            answered_by=answered_by,
-            duration=duration,
-            disposition=disposition,
-            cause=cause,
+            **fields,
         )
         self._events.append(SimEvent(self.now, kind, data))
 

@@ -84,7 +84,7 @@ def draw(config: WorldConfig, stream: Random) -> RandomDraws:
         setup_s=stream.uniform(*config.setup_s),
         person_s=stream.gammavariate(config.answer_shape, config.answer_mean_s / config.answer_shape),
         machine_s=stream.uniform(*config.machine_answer_s),
-        hold_s=stream.uniform(*config.machine_hold_s),
+        hold_s=stream.uniform(*config.voicemail_hold_s),
         talk_s=_lognormal(stream, config.talk_mean_s, config.talk_cv),
         wrap_up_s=_lognormal(stream, config.wrap_up_mean_s, config.wrap_up_cv),
     )
