@@ -21,9 +21,9 @@ help:
 demo: .venv/.demo
 	$(BIN)/streamdialer demo $(ARGS)
 
-# Without the tests marked `long`, and with a tenth of the ledger's random steps. It computes: one worker per core.
+# Without the tests marked `long`, and with few of the ledger's random steps. It computes: one worker per core.
 quick: .venv/.dev
-	LEDGER_STEPS=1000 $(BIN)/pytest -q -n auto --dist worksteal -m 'not long' tests/unit tests/ledger $(ARGS)
+	LEDGER_STEPS=500 $(BIN)/pytest -q -n auto --dist worksteal -m 'not long' tests/unit tests/ledger $(ARGS)
 
 test: .venv/.dev .venv/.promtool
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)

@@ -21,6 +21,7 @@ from tests.support.zones import NAMES
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.long
 async def test_any_number_of_callbacks_for_absent_agents_does_not_stop_the_line(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1203)
     await world.set_agents(4)

@@ -2,7 +2,7 @@
 
 A step is one script on a real server (sometimes two or three), one fault outside, or an earlier call repeated;
 after each step the whole ledger is compared with the model. `make test` takes ten thousand steps, the same in every
-run; `make quick` takes a tenth. For more, and different ones each time:
+run; `make quick` takes five hundred. For more, and different ones each time:
 
     LEDGER_STEPS=1000000 python -m pytest tests/ledger/test_ledger_stateful.py --hypothesis-profile default
 

@@ -146,6 +146,7 @@ def test_no_minute_is_wrong_around_any_colombian_holiday() -> None:
             agrees(statutory_hours(hours, zone), [is_legal("co", moment) for moment in local], begin)
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(
     pack=st.sampled_from(sorted(WEEK)),
