@@ -24,7 +24,7 @@ class WakeupScheduler(BackgroundDuty):
         self._queues: dict[str, tracing.SpanLink | None] = {}
         self._campaigns: dict[str, None] = {}
         self._timers: dict[str, float] = {}
-        self._wanted = anyio.Event()
+        self._is_requested = anyio.Event()
         self._members: TTLCache[list[str]] = TTLCache(DIRECTORY_MAX_AGE_S)
         self._queue_of: TTLCache[str] = TTLCache(DIRECTORY_MAX_AGE_S)
         self._reading_queue = anyio.Lock()
@@ -32,16 +32,16 @@ class WakeupScheduler(BackgroundDuty):
     def queue(self, queue: str) -> None:
         """Requests a dial tick for each campaign of the queue."""
         self._queues[queue] = self._queues.get(queue) or tracing.current_link()
-        self._wanted.set()
+        self._is_requested.set()
 
     def campaign_within(self, campaign: str, seconds: float) -> None:
         """Schedules a dial tick; replaces an earlier timer."""
         self._timers[campaign] = anyio.current_time() + seconds
-        self._wanted.set()
+        self._is_requested.set()
 
     def campaign(self, campaign: str) -> None:
         self._campaigns[campaign] = None
-        self._wanted.set()
+        self._is_requested.set()
 
     async def queue_of(self, campaign: str) -> str:
         """The queue of a campaign that the ledger knows, else ''; up to five seconds old."""
@@ -57,9 +57,9 @@ class WakeupScheduler(BackgroundDuty):
     async def turn(self) -> float:
         """Waits until a tick is requested or a timer ends, then adds the ticks."""
         with anyio.move_on_after(self._until_timer_s()):
-            await self._wanted.wait()
+            await self._is_requested.wait()
             await anyio.sleep(COALESCE_S)
-        self._wanted = anyio.Event()
+        self._is_requested = anyio.Event()
         queues, self._queues = self._queues, {}
         campaigns = dict.fromkeys(self._campaigns, "")
         self._campaigns = {}

@@ -82,7 +82,7 @@ async def test_every_outcome_is_observed_once_however_often_its_events_come(serv
         "abandoned",
     ]
     assert {campaign for _, _, _, campaign in state.observations} == {"1"}
-    assert (state.campaigns[0].people, state.campaigns[0].abandoned) == (2, 1)
+    assert (state.campaigns[0].answered_by_person, state.campaigns[0].abandoned) == (2, 1)
 
 
 async def test_nothing_is_kept_for_learning_where_no_campaign_is_adaptive(services: Services) -> None:
@@ -99,9 +99,9 @@ async def test_a_machine_that_was_taken_for_a_person_leaves_the_abandon_rate(ser
     await world.set_agents(5)
     attempt = await world.place_one()
     await world.event("call_answered", attempt)
-    assert (await state_of(services, "1")).campaigns[0].people == 1
+    assert (await state_of(services, "1")).campaigns[0].answered_by_person == 1
     await world.event("call_answered", attempt, answered_by="machine")
-    assert (await state_of(services, "1")).campaigns[0].people == 0
+    assert (await state_of(services, "1")).campaigns[0].answered_by_person == 0
 
 
 async def test_calls_before_the_window_do_not_count_in_the_abandon_rate(services: Services) -> None:
@@ -119,10 +119,10 @@ async def test_calls_before_the_window_do_not_count_in_the_abandon_rate(services
         await services.client.hdel(totals, name)
         await services.client.hset(totals, field, str((hour - 24) * 1_000_000 + count))
     campaign = (await state_of(services, "1")).campaigns[0]
-    assert (campaign.people, campaign.abandoned) == (0, 0)
+    assert (campaign.answered_by_person, campaign.abandoned) == (0, 0)
     state = await services.queues.snapshot("sales", ["1"], windows_h={"1": 720}, deadline_ms=DEADLINE_MS)
     assert state is not None
-    assert (state.campaigns[0].people, state.campaigns[0].abandoned) == (1, 1)
+    assert (state.campaigns[0].answered_by_person, state.campaigns[0].abandoned) == (1, 1)
 
 
 async def test_agents_work_is_observed_with_its_beginning_and_its_length_when_it_is_over(

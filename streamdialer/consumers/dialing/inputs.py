@@ -163,8 +163,8 @@ class InputReader:
         if queue is None:
             return None
         pacing = queue_pacing(queue, campaign.id, settings)
-        for name, one in pacing.items():
-            self._abandon_windows_h.put(name, one.window_h)
+        for name, member in pacing.items():
+            self._abandon_windows_h.put(name, member.window_h)
         missing = claimed.missing if claimed else None
         contacts, zones = (missing.contacts, missing.zones) if missing else ({}, {})
         now_ms = claimed.server_ms if claimed else campaign.start.server_ms
