@@ -1,4 +1,4 @@
-"""Every error streamdialer raises on purpose; each message names what was tried, what came back and what to do.
+"""The errors streamdialer raises on purpose. Each message says what was tried, what came back and what to do.
 
 StreamdialerError
 ├── SettingsError        a setting or option is wrong                        (exit code 2)
@@ -6,7 +6,7 @@ StreamdialerError
 ├── Unreachable          a server gave no usable answer: Redis, backend, Dialer API (exit code 3)
 │   └── CredentialsRefused   … because of our token or password
 ├── RefusedByServer      a server answered, and the answer is final for this request
-└── CannotBeDone         the command is understood and cannot be carried out  (exit code 1)
+└── CannotBeDone         a command is understood but cannot be carried out    (exit code 1)
 """
 
 
@@ -34,15 +34,15 @@ class CampaignError(StreamdialerError):
 
 
 class Unreachable(StreamdialerError):
-    """A server could not be reached, or answered with something that is not its protocol."""
+    """A server could not be reached, or its answer is not in its protocol."""
 
 
 class CredentialsRefused(Unreachable):
-    """A server does not let us in: somebody has to mend a setting."""
+    """A server refuses our token or password: a setting has to be corrected."""
 
 
 class RefusedByServer(StreamdialerError):
-    """A server refused this very request; asking again will not help."""
+    """A server refused this request; repeating it will not help."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -50,4 +50,4 @@ class RefusedByServer(StreamdialerError):
 
 
 class CannotBeDone(StreamdialerError):
-    """What was asked for is refused, with the reason."""
+    """A command is refused; the message has the reason."""

@@ -1,4 +1,4 @@
-"""The consumer-group machinery every stage uses alike: read, recover, take over, renew, acknowledge, bury, drain."""
+"""Redis itself: connection, key names, scripts, and the consumer groups that every stage uses alike."""
 
 from streamdialer.broker.concurrency import ConcurrencyLimit
 from streamdialer.broker.consumer import StreamConsumer

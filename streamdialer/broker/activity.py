@@ -1,4 +1,4 @@
-"""What the handlers of this process are doing now, and how much they have done since it started."""
+"""What the handlers of this process are doing now, and how much they have done since the process started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from streamdialer.broker.entries import Entry
 
 SHOWN_PER_STAGE: Final = 5
-"""Entries in hand that are told one by one, those begun longest ago; the others are counted."""
+"""Entries shown one by one, the oldest first; the others are only counted."""
 RATE_OVER_S: Final = 10.0
 
 
@@ -31,43 +31,43 @@ class StageActivity(msgspec.Struct, frozen=True, kw_only=True):
     in_progress: int
     """Entries in handlers."""
     doing: list[HandlerInProgress]
-    """Of those, the ones begun longest ago, at most `TOLD_PER_STAGE`."""
+    """The oldest of those, at most `SHOWN_PER_STAGE`."""
     done: int
     """Entries handled since the process started."""
     dead: int
-    """Entries it sent to the dead letters."""
+    """Entries moved to the dead letters."""
     again: int
-    """Entries left to be delivered again, because a server was away, the process stopped, or a fault of ours."""
+    """Entries that are delivered again, because a server was away, the process stopped, or our code failed."""
     per_s: float
     """Entries that left a handler per second, over the last `RATE_OVER_S` seconds."""
 
 
 class Activity:
-    """Kept by a process's run; stages note each entry when its handler begins and ends."""
+    """Of one process; its stages record when the handler of an entry begins and ends."""
 
     def __init__(self) -> None:
-        self._in_hand: dict[str, dict[str, tuple[Entry, float]]] = {}
+        self._in_progress: dict[str, dict[str, tuple[Entry, float]]] = {}
         self._ended: dict[str, Counter[str]] = {}
         self._marks: dict[str, deque[tuple[float, int]]] = {}
 
     def register_stage(self, stage: str) -> None:
-        """The process works in the stage, whether or not anything has come yet."""
-        self._in_hand.setdefault(stage, {})
+        """Shows the stage, even before its first entry."""
+        self._in_progress.setdefault(stage, {})
         self._ended.setdefault(stage, Counter())
         self._marks.setdefault(stage, deque([(time.monotonic(), 0)]))
 
     def begin(self, stage: str, entry: Entry) -> None:
         self.register_stage(stage)
-        self._in_hand[stage][entry.id] = (entry, time.monotonic())
+        self._in_progress[stage][entry.id] = (entry, time.monotonic())
 
     def end(self, stage: str, entry: Entry, outcome: str) -> None:
         """`outcome` as the metric `streamdialer_entries_total` names it."""
-        self._in_hand[stage].pop(entry.id, None)
+        self._in_progress[stage].pop(entry.id, None)
         self._ended[stage][outcome] += 1
 
     def by_stage(self) -> dict[str, StageActivity]:
-        """As it is now; the rate is over the time since calls of this long enough ago."""
-        return {stage: self._of(stage) for stage in self._in_hand}
+        """The stages now; the rate covers the time since an earlier call of this, up to `RATE_OVER_S`."""
+        return {stage: self._of(stage) for stage in self._in_progress}
 
     def _of(self, stage: str) -> StageActivity:
         now, ended = time.monotonic(), self._ended[stage]
@@ -76,10 +76,10 @@ class Activity:
             marks.popleft()
         since, before = marks[0]
         marks.append((now, total))
-        in_hand = self._in_hand[stage]
-        oldest = sorted(in_hand.values(), key=lambda one: one[1])[:SHOWN_PER_STAGE]
+        in_progress = self._in_progress[stage]
+        oldest = sorted(in_progress.values(), key=lambda item: item[1])[:SHOWN_PER_STAGE]
         return StageActivity(
-            in_progress=len(in_hand),
+            in_progress=len(in_progress),
             doing=[
                 HandlerInProgress(entry=entry.id, subject=subject_of(entry), for_s=round(now - began, 3))
                 for entry, began in oldest
@@ -92,7 +92,7 @@ class Activity:
 
 
 def subject_of(entry: Entry) -> str:
-    """What an entry is about, in few words; it names no phone number."""
+    """What an entry is about, in few words and without phone numbers."""
     fields: dict[str, Any] = dict(entry.fields)
     if "data" in fields:
         try:

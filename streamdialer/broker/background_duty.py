@@ -5,18 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import anyio
-from redis.exceptions import RedisError
 
-from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.connection import NO_FAULT
 from streamdialer.broker.scripts import backoff_s
-from streamdialer.errors import StreamdialerError
 
 log = logging.getLogger(__name__)
-NO_FAULT: Final = (RedisError, *TRANSIENT, StreamdialerError)
-"""Errors that come from outside: their text says enough, no traceback is logged."""
 
 
 class BackgroundDuty:

@@ -1,4 +1,4 @@
-"""How many entries a stage may work on at once; nothing is read from a stream that has no free place."""
+"""How many entries a stage may work on at once; a stage without a free place reads nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import anyio
 
 
 class ConcurrencyLimit:
-    """A number of places between `least` and `most`; with `least` below `most` it moves with the backlog."""
+    """A number of places between `least` and `most`; it follows the backlog when `least` is below `most`."""
 
     def __init__(self, most: int, least: int | None = None) -> None:
         self._least = most if least is None else least
@@ -28,14 +28,14 @@ class ConcurrencyLimit:
         self._freed = anyio.Event()
 
     async def wait_for_change(self, seconds: float) -> None:
-        """Returns when a place was released, or after `seconds`."""
+        """Returns when a place is released, or after `seconds`."""
         with anyio.move_on_after(seconds):
             await self._freed.wait()
 
     def scale_up(self) -> None:
-        """A read filled every free place: more would have been there."""
+        """For a read that filled every free place: there may be more entries."""
         self.limit = min(self._most, self.limit * 2)
 
     def scale_down(self) -> None:
-        """A read found nothing."""
+        """For a read that found nothing."""
         self.limit = max(self._least, self.limit - max(1, self.limit // 8))

@@ -1,7 +1,7 @@
 """The one place that knows how to connect to Redis: plain, TLS, unix socket, Sentinel, Cluster.
 
-The client library's own retries replay writes whose reply was lost, so they are off: whoever writes through a script
-that is idempotent by token retries, nobody else. Blocking reads get a connection pool of their own.
+The client library's own retries are off, because they repeat writes whose reply was lost. Only calls of scripts, which
+are idempotent, are repeated. Blocking reads get a connection pool of their own.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from redis.exceptions import (
 
 from streamdialer.broker.keys import Keys
 from streamdialer.config.urls import RedisUrl, mask_url, parse_redis_url
-from streamdialer.errors import Unreachable
+from streamdialer.errors import StreamdialerError, Unreachable
 
 TRANSIENT: Final = (
     RedisConnectionError,
@@ -50,14 +50,16 @@ TRANSIENT: Final = (
     OSError,
     TimeoutError,
 )
-"""Errors of a server that is away or changing its role: the same call may succeed a moment later."""
+"""Errors of a server that is away or is changing its role: the same call may succeed a moment later."""
+NO_FAULT: Final = (RedisError, *TRANSIENT, StreamdialerError)
+"""Errors that come from outside our code: their text says enough, no traceback is logged."""
 
 _REFUSES_WRITES: Final = ("NOREPLICAS", "OOM", "MISCONF", "BUSY ")
-"""A server without the replicas it must have, without memory, without a disk that takes its log, or busy."""
+"""The server lacks the replicas it must have, or memory, or disk space for its log, or it is busy."""
 
 
 def may_pass(error: object) -> bool:
-    """Whether the same call may succeed a moment later: the server is away, changes its role, or refuses writes now."""
+    """Whether the same call may succeed a moment later: the server is away, changes its role, or refuses writes."""
     return isinstance(error, TRANSIENT) or (
         isinstance(error, ResponseError) and str(error).startswith(_REFUSES_WRITES)
     )
@@ -81,7 +83,7 @@ def connect(url: str) -> Redis:
     address = parse_redis_url(url)
     options: dict[str, Any] = {
         "decode_responses": True,
-        # Bytes that are not UTF-8 come and go unchanged: somebody's broken entry must not stop a reader.
+        # Bytes that are not UTF-8 pass unchanged: a broken entry of another program must not stop a reader.
         "encoding_errors": "surrogateescape",
         "socket_timeout": SOCKET_TIMEOUT_S,
         "socket_connect_timeout": SOCKET_TIMEOUT_S,
@@ -113,7 +115,7 @@ def _sentinel(address: RedisUrl, options: dict[str, Any]) -> Redis:
 
 
 class _ClusterConnection(Connection):
-    """The Cluster client closes connections, also those in use, when it looks for the nodes anew after a failover."""
+    """When the Cluster client looks for its nodes again after a failover, it also closes connections in use."""
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         try:
@@ -123,7 +125,7 @@ class _ClusterConnection(Connection):
 
 
 class _ClusterPipeline(ClusterPipeline):
-    """When it has failed, the nodes are looked for anew, as they are when a single command has failed."""
+    """After a failure it looks for the nodes again, as the client does when a single command fails."""
 
     async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> list[Any]:
         try:
@@ -140,7 +142,7 @@ class _Cluster(RedisCluster):
     """The nodes of the address, by name."""
 
     async def initialize(self, *args: Any, **kwargs: Any) -> Any:
-        """Asks the nodes of the address as well: in a failover a node can show a cluster of nodes that have gone."""
+        """Also asks the nodes of the address: in a failover, a node may only know nodes that no longer exist."""
         for name, node in self.seeds.items():
             self.nodes_manager.startup_nodes.setdefault(name, node)
         return await super().initialize(*args, **kwargs)
@@ -151,7 +153,7 @@ class _Cluster(RedisCluster):
         return pipeline
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
-        """Blocking reads find their node here: the library asks the node it met first, also when that has gone."""
+        """Finds the node for blocking reads: the library asks the first node it met, even if that no longer exists."""
         if args[0] == "XREADGROUP":
             await self.initialize()
             stream = args[args.index(b"STREAMS") + 1]
@@ -175,14 +177,14 @@ def is_cluster(client: Redis) -> bool:
 
 
 async def make_ready(client: Redis) -> None:
-    """What a Cluster client must know before it can subscribe: which node has which slot."""
+    """Loads which node has which slot: a Cluster client must know it before it can subscribe."""
     if is_cluster(client):
         cluster: Any = client
         await cluster.initialize()
 
 
 async def close(client: Redis) -> None:
-    """Closes every connection of the client, those to the sentinels included; not interrupted by cancellation."""
+    """Closes every connection of the client, also those to the sentinels; cancellation does not interrupt it."""
     with anyio.CancelScope(shield=True):
         await client.aclose()
         pool = getattr(client, "connection_pool", None)
@@ -193,7 +195,7 @@ async def close(client: Redis) -> None:
 
 
 async def ping(client: Redis, url: str) -> None:
-    """Raises Unreachable, in one line, when the server does not answer or does not let us in."""
+    """Raises Unreachable, with one line, when the server does not answer or refuses our login."""
     try:
         await client.ping()
     except MasterNotFoundError as error:

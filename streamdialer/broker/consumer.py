@@ -1,7 +1,8 @@
 """One consumer of one stream: it reads no more entries than it may work on, and loses none, whatever fails.
 
 After a start and after any failed read, it reads its own pending entries again. It takes over what other consumers left
-idle, and renews what it works on. An entry that is done is acknowledged and deleted together; a hopeless one is buried.
+idle, and renews the lease of what it works on. An entry that is done is acknowledged and deleted together. An entry
+that can never be handled becomes a dead letter.
 
 Deliveries are counted where an entry may have killed its process: at the first reading after a start, and when it is
 taken over. Reading again what a failed read may have delivered does not count, however long replies are lost.
@@ -18,7 +19,7 @@ from anyio.abc import TaskGroup
 from redis.exceptions import RedisError
 
 from streamdialer.broker.concurrency import ConcurrencyLimit
-from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.connection import NO_FAULT, TRANSIENT
 from streamdialer.broker.consumer_group import ConsumerGroup, Row
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.broker.scripts import backoff_s
@@ -41,7 +42,7 @@ class StreamConsumer:
     """Runs `handle` for each entry of the group's stream; `handle` returns when the entry is done.
 
     It raises BadEntry for an entry that can never be handled. Any other error leaves the entry pending: the next
-    consumer that takes it over handles it again, and after `max_deliveries` it is buried.
+    consumer that takes it over handles it again, and after `max_deliveries` it becomes a dead letter.
     """
 
     def __init__(
@@ -237,7 +238,7 @@ class StreamConsumer:
         with anyio.CancelScope(shield=True), anyio.move_on_after(LEAVE_S):
             try:
                 await self._group.remove(self._group.consumer)
-            except (RedisError, *TRANSIENT, StreamdialerError) as error:
+            except NO_FAULT as error:
                 log.warning(
                     "could not leave the consumer group; another consumer removes this one later",
                     extra={"stream": self.stream, "error": str(error)},

@@ -1,4 +1,4 @@
-"""One consumer of a stream's group, as Redis knows it: what it reads, takes over, extends, acknowledges and buries."""
+"""One consumer of a stream's group, as Redis knows it: how it reads, takes over, keeps and ends entries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dead letters: entries nobody could handle, with the reason, the original, and a way back."""
+"""Dead letters: entries that could not be handled, with the reason, the original, and a way back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPLAY: Final = Script("streamdialer.broker", "replay")
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """One hopeless entry."""
+    """One entry that could not be handled."""
 
     id: str
     stream: str
@@ -41,7 +41,7 @@ def _letter(letter_id: str, fields: dict[str, str]) -> DeadLetter:
 
 
 class DeadLetters:
-    """Look, replay, drop."""
+    """Reads, replays and drops them."""
 
     def __init__(self, client: Redis, scripts: Scripts, keys: Keys) -> None:
         self._client = client
@@ -49,35 +49,35 @@ class DeadLetters:
         self._stream = keys.stream("dead")
 
     async def newest(self, count: int, before: str | None = None) -> list[DeadLetter]:
-        """The newest dead letters, newest first; of those older than `before`."""
+        """The newest dead letters older than `before`, newest first."""
         until = "+" if before is None else f"({before}"
-        found: Any = await self._client.xrevrange(self._stream, until, count=count)
-        return [_letter(letter_id, fields) for letter_id, fields in found]
+        rows: Any = await self._client.xrevrange(self._stream, until, count=count)
+        return [_letter(letter_id, fields) for letter_id, fields in rows]
 
     async def ids(self, until: str | None = None) -> list[str]:
-        """Of all there are now, or were when `until` was the newest; oldest first. Reads `AT_ONCE` at a time."""
+        """Of all dead letters up to `until`, else of all there are now; oldest first. Reads `DROP_BATCH` at a time."""
         if until is None:
             until = next((letter.id for letter in await self.newest(1)), "0-0")
-        found: list[str] = []
+        ids: list[str] = []
         after = "-"
         while True:
-            some: Any = await self._client.xrange(self._stream, after, until, count=DROP_BATCH)
-            if not some:
-                return found
-            found += [letter_id for letter_id, _ in some]
-            after = f"({found[-1]}"
+            batch: Any = await self._client.xrange(self._stream, after, until, count=DROP_BATCH)
+            if not batch:
+                return ids
+            ids += [letter_id for letter_id, _ in batch]
+            after = f"({ids[-1]}"
 
     async def count(self) -> int:
         return int(await self._client.xlen(self._stream))
 
     async def get(self, letter_id: str) -> DeadLetter:
         """Raises CannotBeDone when there is no such dead letter."""
-        found: Any = await self._client.xrange(self._stream, letter_id, letter_id)
-        if not found:
+        rows: Any = await self._client.xrange(self._stream, letter_id, letter_id)
+        if not rows:
             raise CannotBeDone(
                 f"there is no dead letter {letter_id}; `streamdialer dead list` shows those there are"
             )
-        return _letter(*found[0])
+        return _letter(*rows[0])
 
     async def replay(self, letter_id: str) -> str:
         """Puts the original back into its stream; returns the new entry's id."""
@@ -88,9 +88,11 @@ class DeadLetters:
             )
         answer = str(await self._scripts.run(REPLAY, [self._stream, letter.stream], [letter_id]))
         if answer in ("", "elsewhere"):
-            raise CannotBeDone(f"dead letter {letter_id} has gone meanwhile")
+            raise CannotBeDone(
+                f"dead letter {letter_id} no longer exists: it has been replayed or dropped meanwhile"
+            )
         return answer
 
     async def drop(self, letter_ids: list[str]) -> int:
-        """Deletes dead letters for good; returns how many there were."""
+        """Deletes dead letters for good; returns how many were deleted."""
         return int(await self._client.xdel(self._stream, *letter_ids)) if letter_ids else 0

@@ -1,4 +1,4 @@
-"""Stream entries, how they are written, and how a handler says that one is hopeless."""
+"""Stream entries: how they are written, and how a handler rejects one for good."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class BadEntry(Exception):
-    """Raised by a handler: this entry can never be handled; it goes to the dead letters."""
+    """A handler raises it for an entry that can never be handled: the entry becomes a dead letter."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")

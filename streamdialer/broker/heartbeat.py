@@ -1,4 +1,4 @@
-"""Heartbeats: every process says every two seconds that it is alive and what it is doing; whoever looks reads them."""
+"""Heartbeats: every two seconds, each process writes to Redis that it is alive and what it is doing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.broker.activity import StageActivity
-from streamdialer.broker.background_duty import NO_FAULT, BackgroundDuty
+from streamdialer.broker.background_duty import BackgroundDuty
+from streamdialer.broker.connection import NO_FAULT
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.broker.shutdown import ShutdownSignal
@@ -26,31 +27,31 @@ _PACKAGE: Final = "streamdialer.broker"
 HEARTBEAT, REMOVE_REPLICA = (Script(_PACKAGE, name) for name in ("heartbeat", "remove_replica"))
 INTERVAL_S: Final = 2.0
 SILENT_AFTER_S: Final = 10.0
-"""A process not heard of for longer is hung, cut off or dead."""
+"""A process whose last heartbeat is older is hung, cut off or dead."""
 TTL_S: Final = 600.0
-"""A silent process is shown for this long."""
+"""A silent process is shown for this long, then forgotten."""
 DEREGISTER_TIMEOUT_S: Final = 1.0
 Role = Literal["consume", "tick"]
 
 
 class ReplicaState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process says of itself."""
+    """What a process reports about itself."""
 
     role: Role
     host: str
     pid: int
     uptime_s: float
     rss_bytes: int
-    """Resident memory; 0 when this system does not tell."""
+    """Resident memory; its peak where the system has no /proc."""
     stages: dict[str, StageActivity]
 
 
-class Replica(msgspec.Struct, frozen=True, kw_only=True):
-    """A process as others see it."""
+class KnownProcess(msgspec.Struct, frozen=True, kw_only=True):
+    """A process, as its heartbeats show it."""
 
     name: str
     last_seen_s: float
-    """Seconds since it was last heard of, by the server's clock."""
+    """Seconds since its last heartbeat, by the server's clock."""
     state: ReplicaState
 
     @property
@@ -59,7 +60,7 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(BackgroundDuty):
-    """A duty of every process that runs for long."""
+    """A duty of every long-running process."""
 
     name = "heartbeat"
 
@@ -103,25 +104,29 @@ class Heartbeat(BackgroundDuty):
         )
 
 
-async def replicas(client: Redis, keys: Keys, now_ms: int) -> list[Replica]:
-    """The processes heard of lately, by name; `now_ms` is the server's time. Raises redis.RedisError."""
+async def replicas(client: Redis, keys: Keys, now_ms: int) -> list[KnownProcess]:
+    """The processes with a recent heartbeat, by name; `now_ms` is the server's time. Raises redis.RedisError."""
     pipe = client.pipeline(transaction=False)
     pipe.zrange(keys.replicas, 0, -1, withscores=True)
     pipe.hgetall(keys.replica_states)
-    heard, states = await pipe.execute()
-    return read_replicas(heard, states, now_ms)
+    heartbeats, states = await pipe.execute()
+    return read_replicas(heartbeats, states, now_ms)
 
 
-def read_replicas(heard: list[tuple[str, float]], states: dict[str, str], now_ms: int) -> list[Replica]:
+def read_replicas(
+    heartbeats: list[tuple[str, float]], states: dict[str, str], now_ms: int
+) -> list[KnownProcess]:
     """The answers of ZRANGE WITHSCORES and HGETALL as processes; those of another version are left out."""
-    found = []
-    for name, heard_ms in sorted(heard):
+    replicas = []
+    for name, heartbeat_ms in sorted(heartbeats):
         try:
             state = msgspec.json.decode(states.get(name, ""), type=ReplicaState)
         except msgspec.MsgspecError:
             continue
-        found.append(Replica(name=name, last_seen_s=max(0.0, now_ms - heard_ms) / 1000, state=state))
-    return found
+        replicas.append(
+            KnownProcess(name=name, last_seen_s=max(0.0, now_ms - heartbeat_ms) / 1000, state=state)
+        )
+    return replicas
 
 
 def resident_bytes() -> int:

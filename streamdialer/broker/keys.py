@@ -16,7 +16,7 @@ Stage = Literal["ticks", "calls", "events", "updates"]
 STAGES: Final[tuple[Stage, ...]] = ("ticks", "calls", "events", "updates")
 GROUP: Final = "streamdialer"
 CHANNEL: Final = "dialer:events"
-"""Pub/sub channel of campaign status messages; pub/sub names and stream names do not collide in Redis."""
+"""Pub/sub channel of campaign status messages; in Redis, channel names and stream names do not collide."""
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -33,7 +33,7 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def previews(self) -> str:
-        """Bounded stream of what agents are offered in preview mode, for their programs to read."""
+        """Bounded stream of what agents are offered in preview mode, which their programs read."""
         return f"{self.prefix}dialer:previews"
 
     @property
@@ -41,7 +41,7 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}campaign:*"
 
     def campaign_of(self, key: str) -> str | None:
-        """The campaign whose public hash `key` is, or None when it is no campaign's."""
+        """The campaign whose public hash `key` is; None when it belongs to no campaign."""
         head = f"{self.prefix}campaign:"
         tail = key.removeprefix(head)
         return tail if key.startswith(head) and tail and ":" not in tail else None
@@ -74,23 +74,23 @@ class Keys(msgspec.Struct, frozen=True):
         return self._own(campaign, "final")
 
     def orphaned(self, campaign: str) -> str:
-        """zset contact -> deadline, ms: a call may be up that Redis has forgotten."""
+        """zset contact -> deadline, ms: a call may be up that Redis lost with its data."""
         return self._own(campaign, "orphaned")
 
     def previewing(self, campaign: str) -> str:
-        """zset contact -> end of the offer, ms: shown to an agent, who has not answered yet."""
+        """zset contact -> end of the offer, ms: shown to an agent who has not answered yet."""
         return self._own(campaign, "previewing")
 
     def agent_callbacks(self, campaign: str) -> str:
-        """zset agent:due:contact, all of one score: callbacks in `ready` that stand aside until their agent is free."""
+        """zset agent:due:contact, all with one score: callbacks in `ready` that wait for their own agent."""
         return self._own(campaign, "agent_callbacks")
 
     def contacts(self, campaign: str) -> str:
-        """hash contact -> what is needed to call them (JSON, opaque to the scripts)."""
+        """hash contact -> what a call to them needs (JSON, opaque to the scripts)."""
         return self._own(campaign, "contacts")
 
     def records(self, campaign: str) -> str:
-        """hash contact -> place and attempts (JSON, written by the scripts only)."""
+        """hash contact -> state and attempts (JSON, written by the scripts only)."""
         return self._own(campaign, "records")
 
     def outbox(self, campaign: str) -> str:
@@ -98,11 +98,11 @@ class Keys(msgspec.Struct, frozen=True):
         return self._own(campaign, "outbox")
 
     def totals(self, campaign: str) -> str:
-        """hash of totals, ours alone; the public hash is written from it."""
+        """hash of totals; the public hash is written from it."""
         return self._own(campaign, "totals")
 
     def answer(self, campaign: str, token: str) -> str:
-        """Answer of a claim, kept for a while: the same claim again gives the same answer."""
+        """The answer to a claim, kept for a while: repeating the claim gives the same answer."""
         return self._own(campaign, f"answer:{token}")
 
     def decisions(self, campaign: str) -> str:
@@ -110,11 +110,11 @@ class Keys(msgspec.Struct, frozen=True):
         return self._own(campaign, "decisions")
 
     def samples(self, campaign: str) -> str:
-        """list of what a campaign did, newest first (JSON); bounded in number (`ledger/samples.py`)."""
+        """list of samples of the campaign, newest first (JSON); bounded in number (`ledger/samples.py`)."""
         return self._own(campaign, "samples")
 
     def pending_dnc(self, campaign: str) -> str:
-        """hash contact -> since when and why nobody calls them, where their number is not known here."""
+        """hash contact -> since when and why they must not be called, while the ledger does not know their number."""
         return self._own(campaign, "pending_dnc")
 
     def of_campaign(self, campaign: str) -> list[str]:
@@ -143,7 +143,7 @@ class Keys(msgspec.Struct, frozen=True):
         ]
 
     def of_contacts(self, campaign: str) -> list[str]:
-        """KEYS of the scripts that bring contacts from the backend's lists."""
+        """KEYS of the scripts that load contacts from the backend's lists."""
         return [*self.of_campaign(campaign), self.dnc, self.pending_dnc(campaign), self.contacts_by_number]
 
     @property
@@ -153,22 +153,22 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def dnc(self) -> str:
-        """hash number (digits) -> since when and why nobody calls it: the list."""
+        """hash number (digits) -> since when and why it must not be called: the do-not-call list."""
         return f"{self.prefix}sd:dnc"
 
     @property
     def contacts_by_number(self) -> str:
-        """zset `number campaign:contact`, all of one score: which contacts the ledger holds of a number (digits)."""
+        """zset `number campaign:contact`, all with one score: the contacts of each number (digits) in the ledger."""
         return f"{self.prefix}sd:contacts_by_number"
 
     @property
     def call_history(self) -> str:
-        """hash number (digits) or campaign:contact -> the calls placed to them lately (JSON), for caps."""
+        """hash number (digits) or campaign:contact -> the recent calls to them (JSON), for caps."""
         return f"{self.prefix}sd:call_history"
 
     @property
     def call_history_newest(self) -> str:
-        """zset of the names in `recent` -> their newest call, ms."""
+        """zset of the fields of `call_history` -> their newest call, ms."""
         return f"{self.prefix}sd:call_history:newest"
 
     @property
@@ -178,32 +178,32 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def trunks(self) -> str:
-        """hash: the trunk of each campaign, and the pace of each trunk (`lua/lib/rate_limit.lua`)."""
+        """hash: the trunk of each campaign, and the call rate of each trunk (`lua/lib/rate_limit.lua`)."""
         return f"{self.prefix}sd:trunks"
 
     @property
     def sweep_schedule(self) -> str:
-        """zset campaign -> next instant its ledger needs a sweep, ms."""
+        """zset campaign -> when it needs its next sweep, ms."""
         return f"{self.prefix}sd:sweep_schedule"
 
     @property
     def waiting_ticks(self) -> str:
-        """hash campaign -> id of its dial tick that waits in the stream."""
+        """hash campaign -> id of its dial tick that is waiting in the stream."""
         return f"{self.prefix}sd:ticks:waiting"
 
     @property
     def tick_slots(self) -> str:
-        """hash kind:campaign -> last time slot a periodic tick was written for."""
+        """hash kind:campaign -> the last time slot that got a periodic tick."""
         return f"{self.prefix}sd:tick_slots"
 
     @property
     def event_watermark(self) -> str:
-        """hash: the newest call events, and of which attempts."""
+        """hash: the newest call events, and their attempts."""
         return f"{self.prefix}sd:event_watermark"
 
     @property
     def server(self) -> str:
-        """hash: the ledger's clock, and which server's memory it has met (`lua/lib/clock.lua`, `data_loss.lua`)."""
+        """hash: the ledger's clock, and the server runs whose data it trusts (`lua/lib/clock.lua`, `data_loss.lua`)."""
         return f"{self.prefix}sd:server"
 
     @property
@@ -213,24 +213,24 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def replicas(self) -> str:
-        """zset process -> when it was last heard of, ms, server's time (`streams/heartbeat.py`)."""
+        """zset process -> its last heartbeat, ms, server's time (`broker/heartbeat.py`)."""
         return f"{self.prefix}sd:replicas"
 
     @property
     def replica_states(self) -> str:
-        """hash process -> what it said of itself (JSON)."""
+        """hash process -> what it reported about itself (JSON)."""
         return f"{self.prefix}sd:replicas:state"
 
     def tick(self, tick_id: str) -> str:
-        """Stored result of a tick."""
+        """The stored result of a tick."""
         return f"{self.prefix}sd:tick:{tick_id}"
 
     def queue_free(self, queue: str) -> str:
-        """zset agent -> when last heard of, ms: free agents of the queue."""
+        """zset agent -> when last seen, ms: the free agents of the queue."""
         return f"{self.prefix}sd:q:{queue}:free"
 
     def queue_busy(self, queue: str) -> str:
-        """zset agent -> when last heard of, ms: all other agents of the queue."""
+        """zset agent -> when last seen, ms: all other agents of the queue."""
         return f"{self.prefix}sd:q:{queue}:busy"
 
     def queue_state(self, queue: str) -> str:
@@ -238,19 +238,19 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}sd:q:{queue}:state"
 
     def queue_campaigns(self, queue: str) -> str:
-        """zset campaign -> when it was last given calls, ms: the campaigns sharing the queue."""
+        """zset campaign -> when it last got calls, ms: the campaigns that share the queue."""
         return f"{self.prefix}sd:q:{queue}:campaigns"
 
     def queue_pacing(self, queue: str) -> str:
-        """hash campaign -> what the others need to know of its pacing (JSON)."""
+        """hash campaign -> what the other campaigns need to know about its pacing (JSON)."""
         return f"{self.prefix}sd:q:{queue}:pacing"
 
     def queue_agent_activity(self, queue: str) -> str:
-        """hash agent -> what they are doing and since when, for those who talk or wrap up."""
+        """hash agent -> what they are doing and since when, for agents who talk or wrap up."""
         return f"{self.prefix}sd:q:{queue}:agent_activity"
 
     def queue_answer_queue(self, queue: str) -> str:
-        """zset attempt -> when answered, ms: people who have no agent yet."""
+        """zset attempt -> when it was answered, ms: people who wait for an agent."""
         return f"{self.prefix}sd:q:{queue}:answer_queue"
 
     def queue_observations(self, queue: str) -> str:
@@ -258,7 +258,7 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}sd:q:{queue}:observations"
 
     def queue_learning(self, queue: str) -> str:
-        """hash: what adaptive pacing has learnt (JSON), its version, and how far it has read `queue_seen`."""
+        """hash: what adaptive pacing has learnt (JSON), its version, and how far it has read `queue_observations`."""
         return f"{self.prefix}sd:q:{queue}:learning"
 
     @property

@@ -1,4 +1,4 @@
-"""Empties a stream by hand, as far as nothing depends on its entries."""
+"""Empties a stream by hand, unless something depends on its entries."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from streamdialer.errors import CannotBeDone
 PURGE: Final = Script("streamdialer.broker", "purge")
 EMPTY_BATCH: Final = 500
 DEPENDS: Final = {
-    "calls": "calls are reserved: their entries place them, or hand them back",
-    "updates": "the backend has not confirmed everything: the entries carry what it must still be told",
+    "calls": "calls are reserved, and its entries place them or hand them back",
+    "updates": "the backend has not confirmed every update, and its entries carry the missing ones",
 }
 
 
 class Purge:
-    """Deletes what a stream holds when it is asked to; what is added meanwhile stays."""
+    """Deletes the entries that are there when it begins; entries that are added meanwhile stay."""
 
     def __init__(self, scripts: Scripts, keys: Keys) -> None:
         self._scripts = scripts
@@ -27,8 +27,8 @@ class Purge:
     async def length(self, stream: Stream) -> int:
         return int(await self._scripts.client.xlen(self._keys.stream(stream)))
 
-    async def empty(self, stream: Stream, note: Callable[[int], None]) -> int:
-        """How many entries were deleted, `note`d batch by batch; raises CannotBeDone when something needs them."""
+    async def empty(self, stream: Stream, report: Callable[[int], None]) -> int:
+        """Returns how many entries it deleted, and `report`s them batch by batch; raises CannotBeDone."""
         newest: Any = await self._scripts.client.xrevrange(self._keys.stream(stream), count=1)
         if not newest:
             return 0
@@ -41,10 +41,10 @@ class Purge:
             if answer == 0:
                 return deleted
             deleted += answer
-            note(deleted)
+            report(deleted)
 
     async def _guards(self, stream: Stream) -> Sequence[str]:
-        """Keys that must not exist: an empty set or hash does not."""
+        """Keys that must not exist; Redis has no empty sets and hashes."""
         if stream not in DEPENDS:
             return ()
         campaigns: Any = await self._scripts.client.hkeys(self._keys.directory)

@@ -1,7 +1,7 @@
-"""Runs Lua scripts: joins a script with the shared pieces it uses, and sends what many tasks ask for in one pipeline.
+"""Runs Lua scripts: joins a script with the shared pieces it uses, and sends the calls of many tasks in one pipeline.
 
-While one pipeline is on its way, further calls gather for the next: a busy replica makes few round trips, an idle one
-waits for nobody. All scripts give the same answer when asked twice, so a lost reply is simply asked for again.
+While one pipeline is on its way, further calls gather for the next one: a busy replica makes few round trips, and an
+idle replica sends each call at once. All scripts are idempotent, so a call whose reply is lost is simply sent again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAX_DELAY_S: Final = 5.0
 
 
 def backoff_s(failures: int, longest_s: float = MAX_DELAY_S) -> float:
-    """Pause before try `failures + 1`: doubling, capped, with jitter so that replicas do not come back in step."""
+    """The pause after `failures` earlier failures: it doubles up to a cap, with jitter against replicas in step."""
     return min(longest_s, FIRST_DELAY_S * float(2 ** min(failures, 16))) * random.uniform(0.5, 1.0)
 
 
@@ -63,7 +63,7 @@ class _Call:
 
 
 class Scripts:
-    """Async context manager; `patient` waits for a server that is away, otherwise calls raise Unreachable."""
+    """Async context manager. When the server is away, `patient` calls wait for it; other calls raise Unreachable."""
 
     def __init__(self, client: Redis, *, patient: bool = True) -> None:
         self.client = client
@@ -126,7 +126,7 @@ class Scripts:
                     if isinstance(answer, NoScriptError):
                         missing[call.script.sha] = call.script
                     elif may_pass(answer):
-                        trouble = answer  # of its batch, this call is asked again
+                        trouble = answer  # of its batch, only this call is sent again
                     elif call.result.done():
                         pass
                     elif isinstance(answer, BaseException):

@@ -1,4 +1,4 @@
-"""The run of one process as its stages and duties see it: when to stop taking work, how much has been done."""
+"""When a process stops taking work, and how much it has done: shared by its stages and background duties."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class ShutdownSignal:
         await self._stopping.wait()
 
     async def sleep(self, seconds: float) -> None:
-        """Sleeps, but not past the stop."""
+        """Sleeps for that long, or until the stop."""
         with anyio.move_on_after(seconds):
             await self._stopping.wait()
 
     def count_entry(self) -> None:
-        """Counts an entry against `max_tasks`; the last one stops the run."""
+        """Counts an entry against `max_tasks`; the last one stops the process."""
         self.done += 1
         if self._left is not None and self.done >= self._left:
             self.stop()

@@ -9,7 +9,7 @@ import typer
 from redis.asyncio import Redis
 
 from streamdialer.broker.connection import server_ms
-from streamdialer.broker.heartbeat import Replica, replicas
+from streamdialer.broker.heartbeat import KnownProcess, replicas
 from streamdialer.broker.keys import Keys
 from streamdialer.cli.common import (
     AsJson,
@@ -144,5 +144,5 @@ def pending(
         echo(f"the first {count}; there may be more (--count)")
 
 
-async def _replicas(client: Redis, keys: Keys) -> list[Replica]:
+async def _replicas(client: Redis, keys: Keys) -> list[KnownProcess]:
     return await replicas(client, keys, await server_ms(client))

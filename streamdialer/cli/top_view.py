@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from streamdialer.broker.heartbeat import Replica
+from streamdialer.broker.heartbeat import KnownProcess
 from streamdialer.operations.overview.views import Alert, CampaignOverview, Overview, StreamOverview
 
 WIDE: Final = 110
@@ -141,7 +141,7 @@ def _streams(streams: Sequence[StreamOverview], dead: int) -> Table:
     return table
 
 
-def _replicas(replicas: Sequence[Replica], max_rows: int) -> Table:
+def _replicas(replicas: Sequence[KnownProcess], max_rows: int) -> Table:
     table = new_table("Replica", "#MB", "#Up", "#Heard", "Doing")
     shown = replicas if len(replicas) <= max_rows else replicas[: max_rows - 1]
     for replica in shown:
@@ -157,7 +157,7 @@ def _replicas(replicas: Sequence[Replica], max_rows: int) -> Table:
     return table
 
 
-def _doing(replica: Replica) -> str:
+def _doing(replica: KnownProcess) -> str:
     """Entries in hand by stage, and the oldest of them."""
     if replica.state.role == "tick":
         return "writes ticks"

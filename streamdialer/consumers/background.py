@@ -11,7 +11,8 @@ from typing import Final
 
 import anyio
 
-from streamdialer.broker.background_duty import NO_FAULT, BackgroundDuty
+from streamdialer.broker.background_duty import BackgroundDuty
+from streamdialer.broker.connection import NO_FAULT
 from streamdialer.broker.heartbeat import Heartbeat, Role
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts

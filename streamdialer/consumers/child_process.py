@@ -1,4 +1,4 @@
-"""Starting processes that do not outlive the one that started them."""
+"""Starts processes that do not outlive the process that started them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The auditor: looks at one campaign after the other whether the ledger's invariants hold, and says which does not."""
+"""Checks one campaign after the other whether the ledger's invariants hold, and logs each that does not."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from streamdialer.observability.metrics import INVARIANTS_BROKEN, INVARIANTS_CHE
 
 log = logging.getLogger(__name__)
 INTERVAL_S: Final = 0.5
-"""Between two campaigns: however many there are, a replica asks for two short scripts a second."""
+"""Between two campaigns: a replica runs two short scripts a second, however many campaigns there are."""
 
 
 class InvariantCheck(BackgroundDuty):
-    """Every replica that takes ticks audits, each in an order of its own. It mends nothing: a fault is for people."""
+    """Every replica that takes ticks checks, each in its own random order. It repairs nothing: a person has to look."""
 
     name = "invariant check"
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._campaigns: list[str] = []
-        """Still to be checked in this round."""
+        """Campaigns still to be checked in this round."""
 
     async def turn(self) -> float:
         if not self._campaigns:
@@ -41,7 +41,7 @@ class InvariantCheck(BackgroundDuty):
         for violation in report.broken:
             INVARIANTS_BROKEN.labels(violation.invariant).inc()
             log.error(
-                "invariant is broken",
+                "an invariant of the ledger is broken: this is a bug, or someone changed our keys",
                 extra={
                     "campaign": campaign,
                     "contact": violation.contact or None,

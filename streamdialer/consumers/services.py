@@ -1,4 +1,4 @@
-"""What the stages of one replica work with: one Redis client, one client per HTTP service, the ledger's stubs."""
+"""What the stages of one replica share: a Redis client, a client per HTTP service, the ledger's stubs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from streamdialer.ledger.types import Limits
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """Opened once, shared by all stages."""
+    """Opened once and shared by all stages."""
 
     settings: Settings
     client: Redis
@@ -55,7 +55,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ledger_limits(settings: Settings) -> Limits:
-    """The settings in the units the scripts take."""
+    """The settings in the units of the scripts."""
     return Limits(
         lease_ms=round(settings.reservation_lease_s * 1000),
         deadline_ms=round((settings.ring_timeout_s + settings.uncertain_margin_s) * 1000),
@@ -71,7 +71,7 @@ def ledger_limits(settings: Settings) -> Limits:
 
 @asynccontextmanager
 async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIterator[Services]:
-    """Everything a stage needs; `patient` waits for a Redis that is away instead of raising Unreachable."""
+    """Opens everything a stage needs; `patient` calls wait for a Redis that is away instead of raising Unreachable."""
     keys, limits = keys_for(settings.redis_url), ledger_limits(settings)
     client = connect(settings.redis_url)
     try:

@@ -1,8 +1,8 @@
-"""Several replicas under one process: those that end are started again, and all stop when it is told to stop.
+"""Several replicas under one process: it restarts those that end, and stops all of them when it is stopped.
 
-A child that ends cleanly (`--max-tasks`) is replaced at once; one that fails soon after its start is given growing
-pauses; one whose event loop is stuck no longer touches its health file, and is killed. Each child is in a session of
-its own, so that Ctrl-C reaches it once and through the supervisor only.
+A child that ends cleanly (`--max-tasks`) is replaced at once. A child that fails soon after its start is replaced after
+growing pauses. A child whose event loop is stuck no longer touches its health file and is killed. Each child has its
+own session, so that Ctrl-C reaches it only once, through the supervisor.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from streamdialer.observability.health import BEAT_S
 
 log = logging.getLogger(__name__)
 QUICK_EXIT_S: Final = 5.0
-"""A child that fails sooner than this, its interpreter's start included, would only fail again."""
+"""A child that fails sooner than this, its interpreter's start included, is likely to fail again."""
 MIN_PAUSE_S: Final = 0.5
 MAX_PAUSE_S: Final = 30.0
 MARGIN_S: Final = 3.0
-"""Beyond the replicas' own grace period, before they are killed."""
+"""Beyond the replicas' shutdown timeout, before they are killed."""
 CHECK_INTERVAL_S: Final = BEAT_S
 STUCK_CHECKS: Final = 15
-"""So many looks in a row find the file as it was; not seconds, since this process may have been stopped as well."""
+"""After so many checks without a change; not seconds, because this process may have been stopped as well."""
 
 
 def pause_s(failures: int) -> float:
@@ -42,7 +42,7 @@ def pause_s(failures: int) -> float:
 
 
 def _last_beat(health_file: Path) -> int:
-    """When the child last touched its file, ns; 0 when it has not begun to."""
+    """When the child last touched its file, ns; 0 before the first time."""
     try:
         return health_file.stat().st_mtime_ns
     except FileNotFoundError:
@@ -102,30 +102,36 @@ class Supervisor:
     async def _kill_late(self) -> None:
         await self._stopping.wait()
         await anyio.sleep(self._shutdown_timeout_s + MARGIN_S)
-        log.error("did not stop in time, killed", extra={"children": len(self._children)})
+        log.error(
+            "replicas did not stop in time and were killed; other replicas take their entries over",
+            extra={"children": len(self._children)},
+        )
         self._signal_all(signal.SIGKILL)
 
     async def _kill_stuck(self) -> None:
-        seen: dict[int, tuple[int, int]] = {}
+        last_beats: dict[int, tuple[int, int]] = {}
         while True:
             await anyio.sleep(CHECK_INTERVAL_S)
             for number, child in list(self._children.items()):
                 beat = _last_beat(self._health_file(number))
-                last, looks = seen.get(number, (0, 0))
-                looks = looks + 1 if beat and beat == last else 0
-                if looks >= STUCK_CHECKS:
-                    log.error("event loop is stuck, killed", extra={"child": number, "pid": child.pid})
+                last, unchanged = last_beats.get(number, (0, 0))
+                unchanged = unchanged + 1 if beat and beat == last else 0
+                if unchanged >= STUCK_CHECKS:
+                    log.error(
+                        "the event loop of a replica is stuck: killed, starting another",
+                        extra={"child": number, "pid": child.pid},
+                    )
                     child.kill()
                     beat = 0
-                seen[number] = beat, looks
+                last_beats[number] = beat, unchanged
 
     def _health_file(self, number: int) -> Path:
         return self._folder / str(number)
 
-    def _signal_all(self, what: signal.Signals) -> None:
+    def _signal_all(self, signal_number: signal.Signals) -> None:
         for child in self._children.values():
-            with suppress(ProcessLookupError):  # it ended in this moment
-                child.send_signal(what)
+            with suppress(ProcessLookupError):  # it has just ended
+                child.send_signal(signal_number)
 
     async def _keep(self, number: int, command: Sequence[str]) -> None:
         failures = 0
@@ -139,7 +145,7 @@ class Supervisor:
             wait_s = pause_s(failures)
             log.log(
                 logging.WARNING if code else logging.INFO,
-                "process ended, starting another",
+                "replica process ended, starting another",
                 extra={"child": number, "code": code, "lived_s": round(lived_s, 1), "pause_s": wait_s},
             )
             with anyio.move_on_after(wait_s):
@@ -158,8 +164,8 @@ class Supervisor:
             start_new_session=True,
         ) as child:
             self._children[number] = child
-            log.info("process started", extra={"child": number, "pid": child.pid})
-            if self._stopping.is_set():  # the signal came while it was being started
+            log.info("replica process started", extra={"child": number, "pid": child.pid})
+            if self._stopping.is_set():  # the signal came during the start
                 child.terminate()
             try:
                 return await child.wait()

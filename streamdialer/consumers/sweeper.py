@@ -1,4 +1,4 @@
-"""The sweeper: leases, deadlines, retries and tombstones, as soon as they are due."""
+"""The sweeper acts on leases, deadlines, retries and final contacts as soon as they are due."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ CAMPAIGNS_BATCH: Final = 50
 CONTACTS_BATCH: Final = 200
 MAX_ATTEMPTS_LOGGED: Final = 20
 STALLED_TTL_S: Final = 60.0
-"""A stalled campaign is looked at every second."""
+"""A stalled campaign is swept every second."""
 
 
 class Sweeper(BackgroundDuty):
-    """Every replica sweeps; the scripts see to it that each thing happens once."""
+    """Every replica that takes ticks sweeps; the scripts make sure that each thing happens once."""
 
     name = "sweeper"
 
@@ -47,12 +47,13 @@ class Sweeper(BackgroundDuty):
         ATTEMPTS_ENDED.labels("too_long").inc(swept.too_long)
         if swept.no_event:
             log.warning(
-                "attempts without any event were ended",
+                "attempts were ended: no event had come by their deadline",
                 extra={"campaign": campaign, "count": swept.no_event, "attempts": attempts},
             )
         if swept.orphaned:
             log.warning(
-                "calls were up when Redis lost its memory, and no event has come: held in doubt",
+                "calls were up when Redis lost its data, and no event has come since: they are "
+                "not redialed, because nobody knows how they ended",
                 extra={"campaign": campaign, "count": swept.orphaned, "attempts": attempts},
             )
         if swept.released or swept.offers_expired or swept.promoted or swept.too_long:
@@ -72,14 +73,15 @@ class Sweeper(BackgroundDuty):
             self._stalled.put(campaign, True)
         if swept.stalled and not was_stalled:
             log.error(
-                "calls were sent and no call event has come since: nothing more is dialed until events come",
+                "calls were sent and no call event has come since: the campaign dials no more until events come; "
+                "check the program that writes dialer:events",
                 extra={"campaign": campaign, "calls": swept.stalled},
             )
         elif was_stalled and not swept.stalled:
-            log.warning("call events come again", extra={"campaign": campaign})
+            log.warning("call events come again, the campaign dials again", extra={"campaign": campaign})
             self._stalled.pop(campaign)
 
 
 def _shorten(attempts: list[str]) -> str:
-    """The first of them, as a log line has room for."""
+    """As many as a log line has room for."""
     return ",".join(attempts[:MAX_ATTEMPTS_LOGGED]) + (",…" if len(attempts) > MAX_ATTEMPTS_LOGGED else "")

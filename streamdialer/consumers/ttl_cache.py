@@ -1,4 +1,4 @@
-"""What a replica remembers of campaigns and queues for a while: bounded by what is alive, not by what ever was."""
+"""Values a replica keeps for a while, by campaign or queue: entries of ended campaigns do not pile up."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ CacheValue = TypeVar("CacheValue")
 
 
 class TTLCache(Generic[CacheValue]):
-    """Values by name; what has not been put or kept for `keep_s` seconds is dropped when something new comes."""
+    """Values by name; a value older than `ttl_s` seconds is dropped when another is put."""
 
-    def __init__(self, keep_s: float) -> None:
-        self._keep_s = keep_s
+    def __init__(self, ttl_s: float) -> None:
+        self._ttl_s = ttl_s
         self._entries: OrderedDict[str, tuple[float, CacheValue]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, name: str, younger_than_s: float | None = None) -> CacheValue | None:
-        """The value, None when there is none or it was put longer ago than asked for."""
-        found = self._entries.get(name)
-        if found is None:
+        """The value; None when there is none, or when it is not `younger_than_s`."""
+        entry = self._entries.get(name)
+        if entry is None:
             return None
-        is_too_old = younger_than_s is not None and anyio.current_time() - found[0] > younger_than_s
-        return None if is_too_old else found[1]
+        is_too_old = younger_than_s is not None and anyio.current_time() - entry[0] > younger_than_s
+        return None if is_too_old else entry[1]
 
     def age_s(self, name: str) -> float | None:
         """Seconds since the value was put; None when there is none."""
@@ -39,7 +39,7 @@ class TTLCache(Generic[CacheValue]):
         self._entries.move_to_end(name)
         while self._entries:
             oldest = next(iter(self._entries))
-            if now - self._entries[oldest][0] <= self._keep_s:
+            if now - self._entries[oldest][0] <= self._ttl_s:
                 break
             del self._entries[oldest]
         return value

@@ -1,4 +1,4 @@
-"""Wake-ups: a freed agent or an ended call makes the queue's campaigns dial at once, each at most once per moment."""
+"""Wake-ups: when an agent is freed or a call ends, the campaigns of the queue get a dial tick at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DIRECTORY_MAX_AGE_S = 5.0
 
 
 class WakeupScheduler(BackgroundDuty):
-    """Gathers queues for ten milliseconds and adds one dial tick per campaign that has none waiting."""
+    """Collects requests for ten milliseconds, then adds one dial tick per campaign that has none waiting."""
 
     name = "wake-ups"
 
@@ -27,15 +27,15 @@ class WakeupScheduler(BackgroundDuty):
         self._wanted = anyio.Event()
         self._members: TTLCache[list[str]] = TTLCache(DIRECTORY_MAX_AGE_S)
         self._queue_of: TTLCache[str] = TTLCache(DIRECTORY_MAX_AGE_S)
-        self._looking_up = anyio.Lock()
+        self._reading_queue = anyio.Lock()
 
     def queue(self, queue: str) -> None:
-        """All campaigns of the queue shall look whether they can dial."""
+        """Requests a dial tick for each campaign of the queue."""
         self._queues[queue] = self._queues.get(queue) or tracing.current_link()
         self._wanted.set()
 
     def campaign_within(self, campaign: str, seconds: float) -> None:
-        """The campaign shall look again after that long; what was said of it before no longer holds."""
+        """Schedules a dial tick; replaces an earlier timer."""
         self._timers[campaign] = anyio.current_time() + seconds
         self._wanted.set()
 
@@ -44,18 +44,18 @@ class WakeupScheduler(BackgroundDuty):
         self._wanted.set()
 
     async def queue_of(self, campaign: str) -> str:
-        """The queue of a campaign the ledger knows, else ''; up to five seconds old."""
-        found = self._queue_of.get(campaign, DIRECTORY_MAX_AGE_S)
-        if found is not None:
-            return found
-        async with self._looking_up:
-            found = self._queue_of.get(campaign, DIRECTORY_MAX_AGE_S)
-            if found is not None:
-                return found  # another task has looked meanwhile
+        """The queue of a campaign that the ledger knows, else ''; up to five seconds old."""
+        queue = self._queue_of.get(campaign, DIRECTORY_MAX_AGE_S)
+        if queue is not None:
+            return queue
+        async with self._reading_queue:
+            queue = self._queue_of.get(campaign, DIRECTORY_MAX_AGE_S)
+            if queue is not None:
+                return queue  # another task has read it meanwhile
             return self._queue_of.put(campaign, await self._services.queues.queue_of(campaign))
 
     async def turn(self) -> float:
-        """Waits until somebody asks for a tick or a timer ends, then adds the ticks."""
+        """Waits until a tick is requested or a timer ends, then adds the ticks."""
         with anyio.move_on_after(self._until_timer_s()):
             await self._wanted.wait()
             await anyio.sleep(COALESCE_S)
@@ -63,7 +63,7 @@ class WakeupScheduler(BackgroundDuty):
         queues, self._queues = self._queues, {}
         campaigns = dict.fromkeys(self._campaigns, "")
         self._campaigns = {}
-        for campaign in [one for one, at in self._timers.items() if at <= anyio.current_time()]:
+        for campaign in [name for name, at in self._timers.items() if at <= anyio.current_time()]:
             del self._timers[campaign]
             campaigns[campaign] = ""
         for queue, cause in queues.items():
@@ -77,7 +77,7 @@ class WakeupScheduler(BackgroundDuty):
         return max(0.0, min(self._timers.values()) - anyio.current_time()) if self._timers else None
 
     async def _members_of(self, queue: str) -> list[str]:
-        found = self._members.get(queue, QUEUE_MEMBERS_MAX_AGE_S)
-        if found is None:
-            found = self._members.put(queue, await self._services.queues.campaigns(queue))
-        return found
+        members = self._members.get(queue, QUEUE_MEMBERS_MAX_AGE_S)
+        if members is None:
+            members = self._members.put(queue, await self._services.queues.campaigns(queue))
+        return members

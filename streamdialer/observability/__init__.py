@@ -1,1 +1,1 @@
-"""What a replica shows of itself."""
+"""Logs, metrics, traces, health, and the redaction of phone numbers and secrets."""

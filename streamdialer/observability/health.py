@@ -1,6 +1,6 @@
-"""Health of a process for orchestrators: a file it keeps touching, and a port that answers.
+"""The health of a process, for orchestrators: a file that it touches, and a port that answers.
 
-Both are served by the event loop that does the work: a loop that is stuck neither touches the file nor answers.
+The event loop that does the work serves both: a loop that is stuck neither touches the file nor answers.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class HealthPort:
         return web.Response(body=body, headers={"content-type": CONTENT_TYPE_LATEST})
 
     async def _why_not_ready(self) -> str:
-        """'' when this process takes work; asks Redis again when the last answer is a few seconds old."""
+        """'' when this process takes work. Reads Redis again when the last reading is a few seconds old."""
         async with self._measuring:
             if anyio.current_time() - self._measured_at > READING_MAX_AGE_S:
                 self._is_up = await self._measure()

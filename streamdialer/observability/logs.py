@@ -1,7 +1,7 @@
 """Logs: events with fields, one line each, on standard error; text for people, JSON for machines.
 
-A flood of the same failure is its first line at once, then one line per window with the count and the newest example.
-What is told at INFO, a change of state, is never held back.
+When the same failure repeats, its first line is written at once, then one line per window with the count and the newest
+example. INFO lines are changes of state and are always written.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _COLOURS: Final = {
 
 WINDOW_S: Final = 10.0
 _SAME: Final = ("reason", "verdict", "stream", "duty")
-"""Fields that are part of what a failure is; the others say whom it happened to."""
+"""Fields that make two failures different; the other fields say where it happened."""
 MAX_CAMPAIGNS_NAMED: Final = 20
 
 
@@ -42,7 +42,7 @@ def _at(record: logging.LogRecord) -> str:
 
 
 def _quoted(value: object) -> str:
-    """A value as one word, or as a JSON string: what others wrote cannot forge a line or move the cursor."""
+    """A value as one word, or as a JSON string: text from outside cannot forge a line or move the cursor."""
     text = str(value)
     if text.isprintable() and text and not any(character in text for character in ' "='):
         return text
@@ -84,7 +84,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class _Flood:
-    """A failure that was told, and what has been held back of it since."""
+    """A failure that was written, and its repetitions since, which were not."""
 
     def __init__(self) -> None:
         self.repeated = 0
@@ -99,18 +99,20 @@ class _Flood:
             self.campaigns[str(campaign)] = None
 
     def summary(self) -> logging.LogRecord | None:
-        """The newest, with `repeated` and the campaigns it happened to; None when nothing was held back."""
+        """The newest repetition, with `repeated` and the campaigns; None when there was none."""
         if self.newest is None:
             return None
         fields: dict[str, Any] = {"repeated": self.repeated}
         if len(self.campaigns) > 1:
-            told = list(self.campaigns)[:MAX_CAMPAIGNS_NAMED]
-            fields["campaigns"] = ",".join(told) + (",…" if len(self.campaigns) > MAX_CAMPAIGNS_NAMED else "")
+            named = list(self.campaigns)[:MAX_CAMPAIGNS_NAMED]
+            fields["campaigns"] = ",".join(named) + (
+                ",…" if len(self.campaigns) > MAX_CAMPAIGNS_NAMED else ""
+            )
         return logging.makeLogRecord(vars(self.newest) | fields)
 
 
 class FloodHandler(logging.StreamHandler[TextIO]):
-    """Writes the first of equal warnings or errors at once, then one line per window for all that were held back."""
+    """Writes the first of equal warnings or errors at once, then one line per window for all repetitions."""
 
     def __init__(self, stream: TextIO, window_s: float = WINDOW_S) -> None:
         super().__init__(stream)
@@ -137,7 +139,7 @@ class FloodHandler(logging.StreamHandler[TextIO]):
         timer.start()
 
     def _end_window(self, kind: tuple[object, ...]) -> None:
-        """A flood that has ended is forgotten: the next of its kind is told at once."""
+        """Forgets a flood that has ended: the next failure of its kind is written at once."""
         self.acquire()
         try:
             flood = self._floods.pop(kind, None)
@@ -149,7 +151,7 @@ class FloodHandler(logging.StreamHandler[TextIO]):
             self.release()
 
     def close(self) -> None:
-        """What is held back at the end of the process is told as well."""
+        """Writes what is still held back at the end of the process."""
         self.acquire()
         try:
             floods, self._floods = list(self._floods.values()), {}
@@ -161,14 +163,14 @@ class FloodHandler(logging.StreamHandler[TextIO]):
 
 
 def _kind(record: logging.LogRecord) -> tuple[object, ...]:
-    """What makes two failures the same: who says it, the message and its reason, not whom it happened to."""
+    """What makes two failures the same: the logger, the message and its reason, not the campaign or contact."""
     fields = vars(record)
     error = record.exc_info[0] if record.exc_info else None
     return (record.name, record.levelno, record.msg, error, *(str(fields.get(name)) for name in _SAME))
 
 
 def set_up_logging(level: str, log_format: str) -> None:
-    """Sends all logs to standard error; `auto` is text on a terminal, else JSON. DEBUG tells every line."""
+    """Sends all logs to standard error; `auto` is text on a terminal, else JSON. DEBUG holds nothing back."""
     handler = logging.StreamHandler(sys.stderr) if level == "DEBUG" else FloodHandler(sys.stderr)
     is_terminal = sys.stderr.isatty()
     if log_format == "text" or (log_format == "auto" and is_terminal):

@@ -1,8 +1,8 @@
-"""Every metric, with its meaning and the values its labels take: the only place that names one.
+"""Every metric, with its meaning and the values of its labels: metrics are defined only here.
 
-`PROCESS` is counted in this process; `LEDGER` is what Redis said when it was last asked (`ledger/readings.py`), the
-same whichever process is asked. Ids of campaigns, contacts, agents and attempts are never labels: `explain`, `inspect`
-and the logs know them. `docs/metrics.md` is checked against this file.
+`PROCESS` is counted in this process. `LEDGER` is read from Redis (`ledger/metrics.py`): the same in every process.
+Ids of campaigns, contacts, agents and attempts are never labels: see `explain`, `inspect` and the logs for them. A test
+compares `docs/metrics.md` with this file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SLOW: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _STAGES: Final = ("ticks", "calls", "events", "updates")
 _MODES: Final = ("preview", "progressive", "predictive", "power")
 OPEN: Final = ()
-"""Of a label: its values are words of the code (reasons, scripts), too many to list here."""
+"""A label whose values are names from the code (reasons, scripts), too many to list here."""
 
 Labels = dict[str, tuple[str, ...]]
 
@@ -81,45 +81,47 @@ def _gauge(name: str, meaning: str, registry: CollectorRegistry = LEDGER, **labe
 
 ENTRIES: Final = _counter(
     "streamdialer_entries_total",
-    "Stream entries that left a handler: done, dead (to the dead letters), again (a server was away or this process "
-    "stopped: it is delivered again), failed (a fault of ours: it is delivered again).",
+    "Stream entries that left a handler: done, dead (moved to the dead letters), again (delivered again, because a "
+    "server was away or this process stopped), failed (delivered again, because our code failed).",
     stage=_STAGES,
     outcome=("done", "dead", "again", "failed"),
 )
 ENTRY_SECONDS: Final = _histogram(
-    "streamdialer_entry_seconds", "Time an entry was in its handler.", _SLOW, stage=_STAGES
+    "streamdialer_entry_seconds", "Time an entry spent in its handler.", _SLOW, stage=_STAGES
 )
 TICKS: Final = _counter(
     "streamdialer_ticks_total",
-    "Ticks by what became of them; reason is `none`, or why nothing was done, as `explain` tells it.",
+    "Ticks by their result; reason is `none`, or why nothing was done, as in `explain`.",
     kind=OPEN,
     status=OPEN,
     reason=OPEN,
 )
 CALLS_WANTED: Final = _counter(
     "streamdialer_pacing_wanted_calls_total",
-    "Calls the campaigns' own formulas would place, per tick: what is not placed is wanted again at the next tick.",
+    "Calls that the pacing formulas wanted, per tick: a call that is not placed is wanted again at the next tick.",
     mode=_MODES,
 )
 CALLS_RESERVED: Final = _counter(
-    "streamdialer_pacing_reserved_calls_total", "Calls that were reserved by dial ticks.", mode=_MODES
+    "streamdialer_pacing_reserved_calls_total", "Calls that dial ticks reserved.", mode=_MODES
 )
 PACING_LIMITS: Final = _counter(
-    "streamdialer_pacing_limits_total", "Dial ticks by the limit that bound them.", limit=OPEN
+    "streamdialer_pacing_limits_total",
+    "Dial ticks by the limit that decided how many calls they placed.",
+    limit=OPEN,
 )
 REACTION_SECONDS: Final = _histogram(
     "streamdialer_reaction_seconds",
-    "From the wake-up (an agent was freed or a call ended, at most 10 ms before) to the next calls being reserved.",
+    "From the wake-up (at most 10 ms after an agent was freed or a call ended) until the next calls are reserved.",
     _FAST,
 )
 ORIGINATES: Final = _counter(
     "streamdialer_originates_total",
-    "Originate requests by what their replies say; unknown: the call may be up, and nobody redials it.",
+    "Originate requests by what their replies mean; unknown: the call may be up, so it is not redialed.",
     verdict=("placed", "not_placed", "never", "unknown"),
 )
 ATTEMPTS_ENDED: Final = _counter(
     "streamdialer_attempts_ended_total",
-    "Attempts ended by an event, or by the lack of one: no_event (its deadline), too_long (the longest conversation).",
+    "Attempts that ended, by an event or without one: no_event (deadline), too_long (longest conversation).",
     disposition=(
         "abandoned",
         "busy",
@@ -145,14 +147,14 @@ _INVARIANTS: Final = (
 )
 INVARIANTS_CHECKED: Final = _counter(
     "streamdialer_invariants_checked_total",
-    "How often it was looked whether what must always be true of the ledger is true: the newest attempt fits the "
-    "contact's place, each contact is in one place, its record says which, nobody who must not be called is in line, a "
-    "sweep comes by the earliest deadline, what the backend does not know is on its way.",
+    "Checks of what must always be true in the ledger: the newest attempt fits the contact's state, each contact is in "
+    "one state, its record names that state, no contact that must not be called is ready, a sweep is due by the "
+    "earliest deadline, every update that the backend lacks is queued.",
     invariant=_INVARIANTS,
 )
 INVARIANTS_BROKEN: Final = _counter(
     "streamdialer_invariants_broken_total",
-    "How often it was not true, a fault of ours or a key somebody has changed; the log names campaign and contact.",
+    "Checks that failed: a bug, or someone changed our keys; the log names campaign and contact.",
     invariant=_INVARIANTS,
 )
 HTTP_REQUESTS: Final = _counter(
@@ -163,81 +165,81 @@ HTTP_REQUESTS: Final = _counter(
 )
 HTTP_SECONDS: Final = _histogram(
     "streamdialer_http_request_seconds",
-    "Time to the whole reply or to the failure; the Dialer API may hold a reply for the ring time.",
+    "Time until the whole reply or the failure; the Dialer API may delay a reply for the ring time.",
     _SLOW,
     service=("backend", "dialer_api"),
 )
 SCRIPT_SECONDS: Final = _summary(
     "streamdialer_script_seconds",
-    "Time from asking for a script to its answer, waiting included.",
+    "Time from calling a script to its answer, including the wait in the queue.",
     script=OPEN,
 )
 ROUND_TRIP_SECONDS: Final = _histogram(
     "streamdialer_redis_round_trip_seconds", "Time of one pipeline of scripts.", _FAST
 )
 REDIS_UP: Final = _gauge(
-    "streamdialer_redis_up", "1 when Redis answered the last question, 0 when it is away.", PROCESS
+    "streamdialer_redis_up", "1 when Redis answered the last reading, 0 when it is away.", PROCESS
 )
 READY: Final = _gauge("streamdialer_ready", "1 when this process takes work, as `/ready` says.", PROCESS)
 
 # read from Redis
 
-STREAM_LENGTH: Final = _gauge("streamdialer_stream_length", "Entries that are not done.", stream=_STAGES)
+STREAM_LENGTH: Final = _gauge("streamdialer_stream_length", "Entries that are not done yet.", stream=_STAGES)
 STREAM_LAG: Final = _gauge(
-    "streamdialer_stream_lag", "Entries no consumer has been given yet.", stream=_STAGES
+    "streamdialer_stream_lag", "Entries that no consumer has received yet.", stream=_STAGES
 )
 OLDEST_PENDING_SECONDS: Final = _gauge(
     "streamdialer_stream_oldest_pending_seconds",
-    "Age of the oldest entry that a consumer holds; 0 when none is held.",
+    "Age of the oldest entry that a consumer holds; 0 without one.",
     stream=_STAGES,
 )
 DEAD_LETTERS: Final = _gauge("streamdialer_dead_letters", "Entries in the dead-letter stream.")
 CAMPAIGNS: Final = _gauge(
     "streamdialer_campaigns",
-    "Campaigns the ledger knows: active, other; unmeasured: more than one reading covers, missing in what follows.",
+    "Campaigns the ledger knows: active, other; unmeasured: too many for one reading, missing in what follows.",
     state=("active", "other", "unmeasured"),
 )
 CONTACTS: Final = _gauge(
-    "streamdialer_contacts", "Contacts that are to be called, by place.", place=("ready", "deferred")
+    "streamdialer_contacts", "Contacts that are still to be called, by state.", state=("ready", "deferred")
 )
 CALLS: Final = _gauge(
     "streamdialer_calls",
-    "Live calls: reserved (about to be sent), unanswered (sent or ringing), connected.",
+    "Live calls: reserved (about to be sent), dialing (sent or ringing), connected.",
     state=("reserved", "dialing", "connected"),
 )
 UNCERTAIN: Final = _gauge(
     "streamdialer_uncertain_attempts",
-    "Attempts nobody knows the fate of: silent past their deadline, or forgotten by Redis. They are not redialed.",
+    "Attempts whose result is unknown: silent past their deadline, or lost by Redis (forgotten). Not redialed.",
     why=("silent", "forgotten"),
 )
 AGENTS: Final = _gauge("streamdialer_agents", "Agents of all queues.", state=("free", "busy"))
 ABANDON_RATIO: Final = _gauge(
     "streamdialer_abandon_ratio",
-    "Abandoned calls per call answered by a person, of all active campaigns, each within its own window.",
+    "Abandoned calls per call answered by a person, over all active campaigns, each within its own window.",
 )
 ABANDON_WORST: Final = _gauge(
     "streamdialer_abandon_ratio_of_cap_max",
-    "Of the active campaign that is worst off: its abandon rate divided by its cap; above 1 the cap is broken.",
+    "The highest abandon rate divided by its cap, among active campaigns; above 1, the cap is exceeded.",
 )
 OVER_CAP: Final = _gauge(
     "streamdialer_campaigns_over_abandon_cap", "Active campaigns whose abandon rate is above their cap."
 )
 API_HELD: Final = _gauge(
     "streamdialer_dialer_api_held",
-    "1 while all calls wait for the Dialer API: it is down, or refuses our credentials.",
+    "1 while all calls wait, because the Dialer API is down or refuses our credentials.",
     reason=("dialer_api_down", "dialer_api_credentials"),
 )
 
 
 def exposition(*, with_ledger: bool) -> bytes:
-    """All metrics in Prometheus' text format; without what Redis said when that is no longer known."""
+    """All metrics in Prometheus' text format; those read from Redis only `with_ledger`."""
     return generate_latest(PROCESS) + (generate_latest(LEDGER) if with_ledger else b"")
 
 
-def documented(one: MetricDoc) -> str:
+def documented(metric: MetricDoc) -> str:
     """The metric as a line of the table in `docs/metrics.md`."""
     labels = [
         f"`{label}` ({' · '.join(values)})" if values else f"`{label}`"
-        for label, values in one.labels.items()
+        for label, values in metric.labels.items()
     ]
-    return f"| `{one.name}` | {one.kind} | {', '.join(labels)} | {one.meaning} |"
+    return f"| `{metric.name}` | {metric.kind} | {', '.join(labels)} | {metric.meaning} |"

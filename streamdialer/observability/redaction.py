@@ -1,4 +1,4 @@
-"""Phone numbers are shown and logged by their last digits only."""
+"""Phone numbers are shown and logged with their last three digits only."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, Final
 import msgspec
 
 _HOLDS_NUMBER: Final = re.compile(r"phone|number|caller|msisdn|\A(n|to)\Z", re.IGNORECASE)
-"""Names of fields whose value is a phone number, ours and those that others are known to send."""
+"""Names of fields that hold a phone number: ours, and those that other programs are known to send."""
 _LONG_NUMBER: Final = re.compile(r"\d{7,}")
 _WRITTEN_NUMBER: Final = re.compile(r"\+\d[\d ().-]{5,}\d")
-"""In a text that may hold other figures as well."""
-_NUMBER_TOLD: Final = re.compile(rf"{_WRITTEN_NUMBER.pattern}|\b\d{{10,15}}\b(?![.-]\d)")
-"""In what a server has answered; a call's or an entry's id is none."""
+"""For text that may hold other numbers as well."""
+_NUMBER_IN_ANSWER: Final = re.compile(rf"{_WRITTEN_NUMBER.pattern}|\b\d{{10,15}}\b(?![.-]\d)")
+"""For the answer of a server; ids of calls and entries do not match."""
 
 
 def mask_number(number: str | None) -> str:
@@ -24,19 +24,22 @@ def mask_number(number: str | None) -> str:
 
 
 def mask_text(text: str) -> str:
-    """What went wrong in words, ours or a server's, numbers in it masked."""
-    return _hide(_NUMBER_TOLD, text)
+    """The text of an error, ours or a server's, with its phone numbers masked."""
+    return _hide(_NUMBER_IN_ANSWER, text)
 
 
 def mask_field(name: str, value: str) -> str:
-    """A field of a stream's entry, numbers in it masked."""
+    """The value of a field of a stream entry, with its phone numbers masked."""
     if _HOLDS_NUMBER.search(name):
         return mask_number(value)
     if name not in ("data", "call"):
         return _hide(_WRITTEN_NUMBER, value)
     try:
         document = msgspec.json.decode(value.encode())
-    except (msgspec.DecodeError, UnicodeError):  # it may be there because of that; a number may be in it
+    except (
+        msgspec.DecodeError,
+        UnicodeError,
+    ):  # that may be why it is a dead letter; a phone number may be in it
         return _hide(_LONG_NUMBER, value)
     return msgspec.json.encode(_masked(document)).decode()
 
@@ -53,7 +56,7 @@ def _masked(document: Any) -> Any:
 
 
 def _hide(numbers: re.Pattern[str], text: str) -> str:
-    return numbers.sub(lambda found: mask_number(found.group()), text)
+    return numbers.sub(lambda match: mask_number(match.group()), text)
 
 
 def _hidden(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Tells systemd how the process is (`Type=notify`, `WatchdogSec=`), by the datagrams of sd_notify(3)."""
+"""Datagrams that tell systemd the state of the process (`Type=notify`, `WatchdogSec=`), see sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 
 
 def is_listening() -> bool:
-    """Whether the service manager wants to be told."""
+    """Whether the service manager waits for notifications."""
     return bool(os.environ.get("NOTIFY_SOCKET"))
 
 
@@ -21,7 +21,7 @@ def notify(state: str) -> None:
 
 
 def watchdog_s() -> float | None:
-    """Seconds after which the service manager takes this process for stuck; None when it does not watch it."""
+    """After how many seconds of silence the service manager kills this process; None when it does not watch it."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     microseconds = os.environ.get("WATCHDOG_USEC", "")

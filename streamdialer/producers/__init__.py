@@ -1,1 +1,1 @@
-"""Writers of the streams: ticks by schedule, events by whoever knows, both from any program."""
+"""Writers of the streams: ticks on a schedule, ticks and events from any program."""

@@ -1,6 +1,7 @@
-"""Which campaigns are active: by the messages the Dialer API publishes, and by scans of the public hashes.
+"""Which campaigns are active: the Dialer API publishes it, and scans of the public hashes find it.
 
-The scans, bounded in speed, find the campaigns of those who only HSET a status.
+A program that only sets the status with HSET publishes nothing: its campaigns are found by the scans, which are slow
+enough not to load the server.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class ActiveCampaigns:
         self._active[campaign] = None
 
     async def scan(self, keys_per_s: float | None = None) -> None:
-        """Reads all public hashes, no faster than told."""
+        """Reads all public hashes, at most `keys_per_s` of them a second."""
         active: list[str] = []
         if is_cluster(self._client):
             names = self._client.scan_iter(self._keys.campaign_pattern, count=SCAN_COUNT)
@@ -128,7 +129,8 @@ class StartMessages(BackgroundDuty):
             campaign = normalise_id(raw)
         except ValueError as error:
             log.warning(
-                "message names no campaign", extra={"message_text": message[:200], "error": str(error)}
+                "a message on the channel names no campaign: ignored",
+                extra={"message_text": message[:200], "error": str(error)},
             )
             return
         self._campaigns.add(campaign)

@@ -1,4 +1,4 @@
-"""`Producer`: how other programs add ticks and events, and wait for a tick's result."""
+"""`Producer`: other programs use it to add ticks and events, and to wait for the result of a tick."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ class Producer:
             campaign = normalise_id(campaign_id)
         except ValueError as error:
             raise SettingsError(f"campaign_id: {error}") from error
-        with self._told_plainly():
+        with self._translated_errors():
             return await self._writer.add("ticks", {"kind": kind, "campaign_id": campaign})
 
     async def result(self, tick_id: str, timeout: float = 10) -> TickResult | None:
-        """The result of a tick, waited for at most `timeout` seconds; None when there is none (yet, or any more)."""
+        """Waits at most `timeout` seconds for a tick's result; None when it is not there yet, or no longer."""
         deadline, pause_s = anyio.current_time() + timeout, 0.02
         while (raw := await self._stored(tick_id)) is None and anyio.current_time() < deadline:
             await anyio.sleep(min(pause_s, max(0.0, deadline - anyio.current_time())))
@@ -88,7 +88,7 @@ class Producer:
         return None if raw is None else msgspec.json.decode(raw, type=TickResult)
 
     async def _stored(self, tick_id: str) -> str | None:
-        with self._told_plainly():
+        with self._translated_errors():
             raw = await self._client.get(self._keys.tick(tick_id))
         return None if raw is None else str(raw)
 
@@ -97,7 +97,7 @@ class Producer:
         return (await self.events([{"type": type, **data}]))[0]
 
     async def events(self, events: list[Mapping[str, Any]]) -> list[str]:
-        """Adds several events in one round trip; each a mapping with `type` and the event's data."""
+        """Adds several events in one round trip; each is a mapping with `type` and the event's data."""
         entries = []
         for event in events:
             data = dict(event)
@@ -105,20 +105,20 @@ class Producer:
             if kind not in EVENT_TYPES:
                 raise SettingsError(f"event type: got {kind!r}, takes {', '.join(EVENT_TYPES)}")
             entries.append({"type": str(kind), "data": msgspec.json.encode(data).decode()})
-        with self._told_plainly():
+        with self._translated_errors():
             return await self._writer.add_many("events", entries)
 
     async def preview(
         self, campaign_id: int | str, agent_id: int | str, timeout: float = 10
     ) -> PreviewAnswer | None:
-        """Asks for the agent's next contact and waits for the answer; None when none came within `timeout` s."""
-        with self._told_plainly():
+        """Requests the agent's next contact and waits for the answer; None when none comes within `timeout` s."""
+        with self._translated_errors():
             newest: Any = await self._client.xrevrange(self._keys.previews, count=1)
         read = newest[0][0] if newest else "0-0"
         request = await self.event("preview_requested", campaign_id=campaign_id, agent_id=agent_id)
         deadline = anyio.current_time() + timeout
         while True:
-            with self._told_plainly():
+            with self._translated_errors():
                 entries: Any = await self._client.xrange(self._keys.previews, f"({read}")
             for entry, fields in entries:
                 if fields["request"] == request:
@@ -130,7 +130,7 @@ class Producer:
             await anyio.sleep(0.05)
 
     @contextmanager
-    def _told_plainly(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except TRANSIENT as error:

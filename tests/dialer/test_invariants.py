@@ -105,7 +105,11 @@ async def test_what_is_broken_is_counted_and_logged(
     async with running(InvariantCheck(services)):
         await eventually(lambda: value("streamdialer_invariants_broken_total", "do_not_call") > before)
     assert value("streamdialer_invariants_checked_total", "record_state") >= checked + 6
-    told = [vars(record) for record in caplog.records if record.message == "invariant is broken"]
+    told = [
+        vars(record)
+        for record in caplog.records
+        if record.message.startswith("an invariant of the ledger is broken")
+    ]
     assert (told[0]["campaign"], told[0]["contact"], told[0]["reason"]) == ("1", "5", "do_not_call")
 
 

@@ -60,7 +60,7 @@ async def test_a_call_without_further_events_is_named(
             lambda: [
                 vars(record)["attempts"]
                 for record in caplog.records
-                if record.getMessage() == "attempts without any event were ended"
+                if record.getMessage() == "attempts were ended: no event had come by their deadline"
             ]
         )
     assert all(attempt.startswith("1:") for line in told for attempt in line.split(","))

@@ -100,7 +100,9 @@ async def test_a_child_whose_loop_is_stuck_is_killed_and_replaced(
         await eventually(lambda: len(lines(stuck)) >= 2)
         assert len(lines(well)) == len(lines(slow)) == 1
     told = [vars(record) for record in caplog.records if record.levelno == logging.ERROR]
-    assert {(fields["message"], fields["child"]) for fields in told} == {("event loop is stuck, killed", 1)}
+    assert {(fields["message"], fields["child"]) for fields in told} == {
+        ("the event loop of a replica is stuck: killed, starting another", 1)
+    }
 
 
 async def test_a_child_that_fails_again_and_again_is_given_growing_pauses(

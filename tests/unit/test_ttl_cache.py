@@ -16,7 +16,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_what_is_not_put_again_is_dropped(clock: list[float]) -> None:
-    memory: TTLCache[int] = TTLCache(keep_s=60)
+    memory: TTLCache[int] = TTLCache(ttl_s=60)
     for second in range(10_000):
         clock[0] = float(second)
         memory.put(f"campaign {second}", second)
@@ -28,7 +28,7 @@ def test_what_is_not_put_again_is_dropped(clock: list[float]) -> None:
 
 
 def test_what_is_too_old_for_the_purpose_is_not_given(clock: list[float]) -> None:
-    memory: TTLCache[str] = TTLCache(keep_s=60)
+    memory: TTLCache[str] = TTLCache(ttl_s=60)
     memory.put("7", "sales")
     clock[0] = 6.0
     assert memory.get("7", younger_than_s=5) is None

@@ -5,7 +5,7 @@
 local stream, group, consumer, after, count = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local rows = {}
 for _, pending in ipairs(redis.call('XPENDING', stream, group, '(' .. after, '+', count, consumer)) do
-  local found = redis.call('XRANGE', stream, pending[1], pending[1])[1]
-  rows[#rows + 1] = { pending[1], found and found[2] or {} }
+  local entry = redis.call('XRANGE', stream, pending[1], pending[1])[1]
+  rows[#rows + 1] = { pending[1], entry and entry[2] or {} }
 end
 return rows

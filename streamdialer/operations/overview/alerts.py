@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from streamdialer.broker.heartbeat import Replica
+from streamdialer.broker.heartbeat import KnownProcess
 from streamdialer.operations.overview.views import Alert, CampaignOverview
 
 ALARMING: Final = {
@@ -27,7 +27,7 @@ def alerts_of(
     server: Mapping[str, str],
     api_pause: tuple[str | None, str | None],
     campaigns: Sequence[CampaignOverview],
-    replicas: Sequence[Replica],
+    replicas: Sequence[KnownProcess],
     dead: int,
 ) -> list[Alert]:
     """Errors first. `server` is the hash of that name, `api_pause` when the Dialer API's pause ends and why.
@@ -90,7 +90,7 @@ def _of_campaigns(campaigns: Sequence[CampaignOverview]) -> Iterable[Alert]:
             )
 
 
-def _of_replicas(campaigns: Sequence[CampaignOverview], replicas: Sequence[Replica]) -> Iterable[Alert]:
+def _of_replicas(campaigns: Sequence[CampaignOverview], replicas: Sequence[KnownProcess]) -> Iterable[Alert]:
     roles = {replica.state.role for replica in replicas if not replica.is_silent}
     if any(campaign.status == "active" for campaign in campaigns):
         if "consume" not in roles:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from streamdialer.broker.connection import server_ms
-from streamdialer.broker.heartbeat import Replica, read_replicas
+from streamdialer.broker.heartbeat import KnownProcess, read_replicas
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
@@ -212,7 +212,7 @@ def _campaign(
     )
 
 
-def _stream(state: StreamState, replicas: Sequence[Replica]) -> StreamOverview:
+def _stream(state: StreamState, replicas: Sequence[KnownProcess]) -> StreamOverview:
     stages = [each.state.stages[state.stream] for each in replicas if state.stream in each.state.stages]
     return StreamOverview(
         stream=state.stream,

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from streamdialer.broker.heartbeat import Replica
+from streamdialer.broker.heartbeat import KnownProcess
 
 
 class Agents(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,7 +180,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """Those of `campaigns`, by name."""
     streams: list[StreamOverview]
     """The four stages'."""
-    replicas: list[Replica]
+    replicas: list[KnownProcess]
     """Processes whose last heartbeat is at most ten minutes old, by name; `tick` producers are among them."""
     dead: int
     """Dead letters."""
