@@ -42,7 +42,7 @@ async def agent(services: Services, world: LedgerWorld, name: str, state: Any) -
     return str(await services.queues.apply_agent_event("sales", name, state=state, entry=entry))
 
 
-# ---- what it is told ----
+# ---- its inputs ----
 
 
 async def test_ringing_calls_have_their_age_and_reserved_ones_are_new(services: Services) -> None:

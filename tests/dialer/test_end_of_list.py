@@ -67,7 +67,9 @@ async def test_it_is_announced_once_and_again_when_contacts_have_come(world: Led
         await tell_the_backend(world)
         assert (await announce("1"), await announce("1")) == ("published", "already_published")
         await world.services.campaigns.load("1", [world.row("1")], 3)
-        assert await announce("1") == "already_published", "a page read before shows whom the ledger knows"
+        assert await announce("1") == "already_published", (
+            "a page read before shows contacts that the ledger knows"
+        )
         await world.services.campaigns.load("1", [world.row("2", attempts=2)], 3)
         assert await announce("1") == "not_over"
         await world.set_agents(1)

@@ -48,7 +48,7 @@ async def test_a_number_corrected_in_the_backend_is_the_one_that_is_called(world
     assert "+573001234568" in str(await client.xrange(keys.stream("calls")))
     await load("1", [wrong], 3)
     assert await client.zrange(keys.contacts_by_number, 0, -1) == ["573001234568 1:1"], (
-        "nobody who is being called changes"
+        "a contact that is being called does not change"
     )
 
 
@@ -89,7 +89,7 @@ async def test_within_one_priority_a_due_contact_comes_after_an_older_one(world:
 # ---- staleness, in the ledger ----
 
 
-async def test_a_stale_contact_is_passed_over_and_named_and_the_next_is_dialed(world: LedgerWorld) -> None:
+async def test_a_stale_contact_is_skipped_and_named_and_the_next_is_dialed(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=3)
     await world.set_agents(1)
     await world.make_stale("1")

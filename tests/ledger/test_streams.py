@@ -246,7 +246,7 @@ async def test_a_bad_entry_is_buried_at_once_and_can_be_replayed(
     worker = Worker(services, reader, "a")
 
     async def refuse(entry: Entry) -> None:
-        raise BadEntry("unknown_type", "nobody knows +57 300 1234567")
+        raise BadEntry("unknown_type", "unknown type at +57 300 1234567")
 
     worker.handle = refuse
     letters = DeadLetters(services.client, services.scripts, services.keys)
@@ -257,7 +257,7 @@ async def test_a_bad_entry_is_buried_at_once_and_can_be_replayed(
         await letters.replay(letter.id)
         await eventually(lambda: worker.seen == ["0"])
     told = next(vars(record) for record in caplog.records if record.message == "dead letter")
-    assert told["detail"].startswith("nobody knows •")
+    assert told["detail"].startswith("unknown type at •")
     assert "1234" not in told["detail"], "numbers are not logged"
     assert letter.original["bytes"].encode(errors="surrogateescape") == b"\xff\xfe"
     assert await letters.count() == 0

@@ -109,7 +109,9 @@ async def test_a_campaign_that_has_left_the_trunk_takes_no_line_of_it(services: 
     third = await campaign(services, "3")
     third.pace = RateLimits(trunk="a", trunk_channels=3, trunk_members=["2"])
     await third.claim("3", 0)
-    assert (await second.claim("2")).reason == "trunk_changed", "as many as it was told of, and not the same"
+    assert (await second.claim("2")).reason == "trunk_changed", (
+        "as many members as it was passed, and not the same ones"
+    )
     assert await services.client.hset(services.keys.trunks, "c:3", "b") == 0
     second.pace = RateLimits(trunk="a", trunk_channels=3)
     assert (await second.claim("2")).dialed == 3

@@ -183,7 +183,7 @@ class InputReader:
         )
 
     async def verify_pending(self, campaign: DialedCampaign, claimed: ClaimResult) -> bool:
-        """Asks the backend whether the contacts that the claim passed over are pending; whether any is settled now."""
+        """Asks the backend whether the contacts that the claim skipped are pending; whether any is settled now."""
         settled = await self._pending_check.confirm(
             campaign.id, campaign.settings, claimed.stale, claimed.ledger_ms
         )
