@@ -234,7 +234,7 @@ async def test_an_adaptive_campaign_learns_dials_ahead_and_is_dialed_to_its_end(
         decisions = await decisions_of(dialer)
         adaptive = [one.adaptive for one in decisions if one.adaptive]
         assert adaptive
-        assert {one["limit"] for one in adaptive} <= {"risk", "cap_reached", "lines", "contacts"}
+        assert {one["limit"] for one in adaptive} <= {"risk", "cap_reached", "trunk_channels", "contacts"}
         kept: Any = await redis.hget(dialer.services.keys.queue_learning("sales"), "learning")
         learning = msgspec.json.decode(kept, type=QueueLearning)
         assert 0.1 < learning.campaigns["1"].rate.p < 0.6

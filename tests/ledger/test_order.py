@@ -116,7 +116,7 @@ async def test_a_removed_contact_leaves_the_line_and_the_backend_gets_no_update(
     await world.open_campaign(contacts=2)
     await world.make_stale("1", "2")
     claimed = await world.claim(level=0)
-    drop = world.services.lists.remove_missing
+    drop = world.services.backlog.remove_missing
     assert await drop("1", claimed.ledger_ms, ["1"]) == 1
     assert await drop("1", claimed.ledger_ms, ["1"]) == 1, "a lost reply is asked for again"
     assert (await world.state_of("1"), await world.state_of("2")) == ("final", "ready")
@@ -135,14 +135,14 @@ async def test_contacts_listed_or_updated_since_then_are_kept(world: LedgerWorld
     await world.set_agents(2)
     asked = (await world.claim(level=0)).ledger_ms
     await world.services.campaigns.load("1", [world.row("2")], 3)
-    assert await world.services.lists.remove_missing("1", asked, ["2"]) == 0
+    assert await world.services.backlog.remove_missing("1", asked, ["2"]) == 0
     await world.settle(await world.place_one(), "not_placed")
     await world.make_stale("1")
     claimed = await world.claim(level=2)
     assert (claimed.stale, claimed.skipped) == ([], {"needs_verification": 1}), (
         "the backend's view is old, not ours"
     )
-    assert await world.services.lists.remove_missing("1", claimed.ledger_ms, ["1"]) == 0
+    assert await world.services.backlog.remove_missing("1", claimed.ledger_ms, ["1"]) == 0
     assert await world.state_of("1") == "ready"
 
 

@@ -206,7 +206,7 @@ class InputReader:
         start = campaign.start
         refilled = await self._refill.pending(campaign.id, campaign.settings, start.ready, start.server_ms)
         is_empty = refilled.is_whole and not refilled.added
-        if is_empty and await self._services.lists.publish_exhausted(campaign.id) == "published":
+        if is_empty and await self._services.backlog.publish_exhausted(campaign.id) == "published":
             log.info("campaign is exhausted: no contact is left to call", extra={"campaign": campaign.id})
         return refilled
 

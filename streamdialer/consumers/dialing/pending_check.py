@@ -56,7 +56,7 @@ class PendingCheck:
                 gone = list(missing)
         except Unreachable as error:
             errors.append(error)
-        dropped = await services.lists.remove_missing(campaign, stale_since_ms, gone) if gone else 0
+        dropped = await services.backlog.remove_missing(campaign, stale_since_ms, gone) if gone else 0
         if dropped:
             log.info(
                 "contacts are no longer pending in the backend: not dialed",

@@ -115,7 +115,6 @@ LIMITS: Final[dict[str, ReasonText]] = {
     ),
     "contacts": ReasonText("no more contacts are ready", "add contacts"),
     "hours": ReasonText("the calling hours of the next contacts were not known yet", ""),
-    "lines": ReasonText("the trunk is full", "raise STREAMDIALER_TRUNK_CHANNELS"),
     "no_agents": ReasonText("no agent is free", ""),
     "no_contacts": ReasonText("no more contacts are ready", "add contacts"),
     "preview": ReasonText("in preview mode an agent requests each call", ""),
