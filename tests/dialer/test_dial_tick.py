@@ -180,3 +180,22 @@ async def test_the_age_of_the_agent_list_is_that_of_the_campaigns_own_queue(tick
     await ticks.services.client.hset(ticks.services.keys.directory, "1", "another")
     start = await ticks.services.ticks.start("1", "9-1", own)
     assert (start.queue, start.agents_polled_ms) == ("another", 0)
+
+
+async def test_a_tick_that_has_placed_calls_is_recorded_as_such_although_its_last_claim_was_refused(
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, claims = ticks.services.campaigns.reserve_contacts, list[ClaimResult]()
+
+    async def refused_after_the_first(*args: Any) -> ClaimResult:
+        claims.append(await claim(*args))
+        if len(claims) == 1:
+            return msgspec.structs.replace(claims[0], missing=MissingHours({}, {}))
+        return msgspec.structs.replace(claims[-1], dialed=0, reason="queue_changed")
+
+    monkeypatch.setattr(
+        type(ticks.services.campaigns), "reserve_contacts", staticmethod(refused_after_the_first)
+    )
+    result = await ticks.dial()
+    assert (result.status, result.reason, result.dialed) == ("ok", None, 4)
+    assert result.retries == ["hours", "queue", "queue"]
