@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 from redis.asyncio import Redis
@@ -14,6 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from streamdialer.broker.connection import server_ms
 from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
+from streamdialer.consumers.dialing.inputs import InputReader
 from streamdialer.consumers.dialing.pending_check import PendingCheck
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.ticks import TicksStage
@@ -21,7 +23,7 @@ from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import Unreachable
 from streamdialer.ledger import ClaimResult, QueueLedger
 from streamdialer.ledger.zone_hours import MissingHours
-from streamdialer.model import Tick, TickResult
+from streamdialer.model import Agent, Tick, TickResult
 from streamdialer.simulation import CallCentre, build_world
 
 pytestmark = pytest.mark.anyio
@@ -199,3 +201,23 @@ async def test_a_tick_that_has_placed_calls_is_recorded_as_such_although_its_las
     result = await ticks.dial()
     assert (result.status, result.reason, result.dialed) == ("ok", None, 4)
     assert result.retries == ["hours", "queue", "queue"]
+
+
+async def test_a_slow_backend_is_asked_once_for_the_agents_that_several_ticks_wait_for(
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ticks.dial("1")
+    await ticks.dial("2")
+    agents, asked = ticks.services.backend.agents, list[str]()
+
+    async def slow(queue: str) -> list[Agent]:
+        asked.append(queue)
+        await anyio.sleep(0.2)
+        return await agents(queue)
+
+    monkeypatch.setattr(ticks.services.backend, "agents", slow)
+    monkeypatch.setattr(InputReader, "_is_fresh", lambda *_: False)  # it is too old by the time it arrives
+    async with anyio.create_task_group() as tasks:
+        for campaign in ("1", "2", "1", "2"):
+            tasks.start_soon(ticks.dial, campaign)
+    assert len(asked) == 1

@@ -199,12 +199,15 @@ class InputReader:
         return age_ms <= self._services.settings.agents_cache_ttl_s * 1000
 
     async def _read_agents(self, queue: str) -> None:
-        """Reads the queue's agents, one reader at a time."""
+        """Reads the queue's agents unless their list is new enough, one reader at a time."""
         queues = self._services.queues
+        seen = await queues.begin_agent_poll(queue)
+        if self._is_fresh(seen.ledger_ms - seen.polled):
+            return
         async with self._polling.put(queue, self._polling.get(queue) or anyio.Lock()):
             poll = await queues.begin_agent_poll(queue)
-            if self._is_fresh(poll.ledger_ms - poll.polled):
-                return  # another reader was faster
+            if poll.polled > seen.polled:
+                return  # another reader was faster, however long the backend took
             agents = await self._services.backend.agents(queue)
             await queues.replace_agents(queue, agents, poll.ledger_ms)
 
