@@ -92,7 +92,7 @@ REASON_SCENES = [
     Scenario(
         "rate_limited", "the Dialer API asked this campaign to wait", act=api_says(429, {"Retry-After": "30"})
     ),
-    Scenario("dialer_api_down", "the Dialer API takes no calls; after each pause one call tries it", act=api_says(503)),
+    Scenario("dialer_api_down", "the Dialer API takes no calls", act=api_says(503)),
     Scenario("dialer_api_credentials", "the Dialer API refuses our credentials", act=api_says(401)),
     Scenario(
         "no_call_events",
