@@ -10,6 +10,7 @@ from typing import Final, Literal
 import anyio
 import msgspec
 
+from streamdialer.broker.connection import NO_FAULT
 from streamdialer.consumers.dialing.adaptive import wants_adaptive
 from streamdialer.consumers.dialing.calling_hours import build_zone_hours
 from streamdialer.consumers.dialing.pending_check import PendingCheck
@@ -18,7 +19,6 @@ from streamdialer.consumers.dialing.refill import Refill, RefillResult
 from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services, ledger_limits
 from streamdialer.consumers.ttl_cache import TTLCache
-from streamdialer.errors import StreamdialerError
 from streamdialer.ledger import ClaimResult, QueueState
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.ledger.ticks import TickStart
@@ -127,20 +127,26 @@ class InputReader:
     async def refresh(self, campaign: DialedCampaign, outdated: Iterable[Outdated]) -> RefillResult | None:
         """Fetches what is out of date, side by side; what a refill brought.
 
-        Calling hours and proof that contacts are pending are fetched with the claim that lacked them. Raises
-        Unreachable, RefusedByServer.
+        Calling hours and proof that contacts are pending are fetched with the claim that lacked them; what asks the
+        backend for long may have made the agent list too old. Raises Unreachable, RefusedByServer, redis.RedisError.
         """
         refilled: list[RefillResult] = []
 
         async def read_contacts() -> None:
-            refilled.append(await self._read_contacts(campaign))
+            refilled.append(await self._read_contacts(campaign, campaign.start.ready))
+
+        async def rebuild() -> None:
+            await self._refill.rebuild(campaign.id, campaign.settings)
+            refilled.append(await self._read_contacts(campaign, 0))  # it has dropped those that were ready
+            await self._read_agents(campaign.queue)
 
         refreshers: dict[Outdated, Callable[[], Awaitable[None]]] = {
             "agents": partial(self._read_agents, campaign.queue),
             "contacts": read_contacts,
             "queue": partial(self._read_queue, campaign),
             "trunk": partial(self._trunks.refresh_members, campaign.settings),
-            "not_rebuilt": partial(self._refill.rebuild, campaign.id, campaign.settings),
+            "not_rebuilt": rebuild,
+            "pending": partial(self._read_agents, campaign.queue),
         }
         await _side_by_side([refreshers[name] for name in outdated if name in refreshers])
         return refilled[0] if refilled else None
@@ -193,18 +199,21 @@ class InputReader:
         return age_ms <= self._services.settings.agents_cache_ttl_s * 1000
 
     async def _read_agents(self, queue: str) -> None:
-        """Reads the queue's agents, one reader at a time."""
+        """Reads the queue's agents unless their list is new enough, one reader at a time."""
         queues = self._services.queues
+        seen = await queues.begin_agent_poll(queue)
+        if self._is_fresh(seen.ledger_ms - seen.polled):
+            return
         async with self._polling.put(queue, self._polling.get(queue) or anyio.Lock()):
             poll = await queues.begin_agent_poll(queue)
-            if self._is_fresh(poll.ledger_ms - poll.polled):
-                return  # another reader was faster
+            if poll.polled > seen.polled:
+                return  # another reader was faster, however long the backend took
             agents = await self._services.backend.agents(queue)
             await queues.replace_agents(queue, agents, poll.ledger_ms)
 
-    async def _read_contacts(self, campaign: DialedCampaign) -> RefillResult:
-        start = campaign.start
-        refilled = await self._refill.pending(campaign.id, campaign.settings, start.ready, start.server_ms)
+    async def _read_contacts(self, campaign: DialedCampaign, ready: int) -> RefillResult:
+        now_ms = campaign.start.server_ms
+        refilled = await self._refill.pending(campaign.id, campaign.settings, ready, now_ms)
         is_empty = refilled.is_whole and not refilled.added
         if is_empty and await self._services.lists.publish_exhausted(campaign.id) == "published":
             log.info("campaign is exhausted: no contact is left to call", extra={"campaign": campaign.id})
@@ -221,13 +230,13 @@ class InputReader:
 
 
 async def _side_by_side(refreshers: list[Callable[[], Awaitable[None]]]) -> None:
-    """Runs all to their end, then raises the first error of ours."""
-    errors: list[StreamdialerError] = []
+    """Runs all to their end, then raises the first error as it is: a task group would wrap it in another."""
+    errors: list[Exception] = []
 
     async def run(refresh: Callable[[], Awaitable[None]]) -> None:
         try:
             await refresh()
-        except StreamdialerError as error:
+        except NO_FAULT as error:
             errors.append(error)
 
     async with anyio.create_task_group() as tasks:
