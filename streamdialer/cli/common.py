@@ -22,9 +22,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from typer.core import TyperGroup
 
-from streamdialer.broker import ShutdownSignal
 from streamdialer.broker.connection import TRANSIENT
 from streamdialer.broker.keys import Keys
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config import loading
 from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError, StreamdialerError, Unreachable

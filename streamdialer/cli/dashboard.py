@@ -7,7 +7,7 @@ from typing import Annotated
 import anyio
 import typer
 
-from streamdialer.broker import ShutdownSignal
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.cli.common import echo, load_settings, stopped_by_signals
 from streamdialer.cli.extras import how_to_install
 from streamdialer.config.settings import Settings

@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 import anyio
 import typer
 
-from streamdialer.broker import DeadLetters
+from streamdialer.broker.dead_letters import DeadLetters
 from streamdialer.cli.common import (
     AsJson,
     echo,

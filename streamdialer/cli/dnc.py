@@ -21,7 +21,7 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError, Unreachable
-from streamdialer.ledger import DncLedger
+from streamdialer.ledger.suppression import DncLedger
 from streamdialer.operations.dnc_import import BadLine, ImportResult, import_numbers
 from streamdialer.operations.number_file import read_rows
 from streamdialer.operations.session import open_client

@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 import msgspec
 
-from streamdialer.broker import BadEntry, Entry
+from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.consumers.dialing.dial_tick import DialTick, reason_of
 from streamdialer.consumers.dialing.refill import Refill
 from streamdialer.consumers.services import Services

@@ -15,9 +15,10 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.wakeups import WakeupScheduler
-from streamdialer.ledger import ClaimResult
+from streamdialer.ledger.types import ClaimResult
 from streamdialer.model import Tick, TickResult
-from streamdialer.simulation import CallCentre, build_world
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.build import build_world
 
 pytestmark = pytest.mark.anyio
 

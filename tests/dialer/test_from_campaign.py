@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from streamdialer.cli import app
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone
-from streamdialer.ledger import PastCall, past_calls
+from streamdialer.ledger.history import PastCall, past_calls
 from streamdialer.pacing.durations import Durations
-from streamdialer.simulation import build_world
 from streamdialer.simulation.study.calibration import fit
+from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 
 OUTCOMES = ("human", "machine", "busy", "failed", "no_answer")

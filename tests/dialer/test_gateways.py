@@ -21,7 +21,9 @@ from aiohttp import web
 
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CampaignError, RefusedByServer, SettingsError, Unreachable
-from streamdialer.gateways import Backend, ContactPatch, DialerAPI, Reply
+from streamdialer.gateways.backend import Backend, ContactPatch
+from streamdialer.gateways.dialer_api import DialerAPI
+from streamdialer.gateways.originate_reply import Reply
 from streamdialer.gateways.parsing import next_path
 
 pytestmark = pytest.mark.anyio

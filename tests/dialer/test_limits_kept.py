@@ -17,7 +17,10 @@ from streamdialer.consumers.services import Services
 from streamdialer.operations.contact_detail import contact_detail
 from streamdialer.operations.decisions import decisions
 from streamdialer.operations.eligibility import fetch_calling_hours
-from streamdialer.simulation import Call, World, WorldConfig, build_world
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import WorldConfig
+from streamdialer.simulation.world.engine import World
+from streamdialer.simulation.world.entities import Call
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 from tests.support.faketime import calls_noted

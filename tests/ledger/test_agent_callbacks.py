@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from streamdialer.consumers.dialing.contact_rows import load_row
-from streamdialer.ledger import ClaimRequest, ClaimResult
+from streamdialer.ledger.types import ClaimRequest, ClaimResult
 from streamdialer.model import CampaignSettings, Contact
-from streamdialer.rules import calling_hours
+from streamdialer.rules.calling_hours import calling_hours
 from tests.support.callbacks import AGENT_WINDOW_S, ask, ask_many, check, end_agent_window, newest_call
 from tests.support.claims import claim_within_hours
 from tests.support.ledger_fixture import LedgerWorld

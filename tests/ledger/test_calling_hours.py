@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from streamdialer.consumers.dialing.contact_rows import load_row
-from streamdialer.ledger import ClaimRequest, ClaimResult, InFlightRow
+from streamdialer.ledger.recovery import InFlightRow
+from streamdialer.ledger.types import ClaimRequest, ClaimResult
 from streamdialer.ledger.zone_hours import Hours, ZoneOpening
 from streamdialer.model import CampaignSettings, Contact
-from streamdialer.rules import calling_hours
+from streamdialer.rules.calling_hours import calling_hours
 from tests.support.claims import claim_within_hours
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.zones import zone_where

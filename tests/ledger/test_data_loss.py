@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import InFlightRow, mark_server_trusted
+from streamdialer.ledger.recovery import InFlightRow, mark_server_trusted
 from streamdialer.model import Attempt
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.ledger_fixture import LedgerWorld

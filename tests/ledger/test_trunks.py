@@ -12,9 +12,9 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
 from streamdialer.errors import SettingsError
-from streamdialer.ledger import ClaimRequest, PreviewLimits
-from streamdialer.ledger.previews import PreviewMissing
+from streamdialer.ledger.previews import PreviewLimits, PreviewMissing
 from streamdialer.ledger.rate_limits import RateLimits
+from streamdialer.ledger.types import ClaimRequest
 from streamdialer.model import CampaignSettings, PreviewEvent
 from tests.support.claims import claim_on_trunk
 from tests.support.ledger_fixture import LedgerWorld

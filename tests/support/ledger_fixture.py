@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import ClaimRequest, ClaimResult, LoadRow, fact_of
+from streamdialer.ledger.event_facts import fact_of
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.records import CONTACT_STATES, decode_contact
-from streamdialer.ledger.types import ApplyStatus
+from streamdialer.ledger.types import ApplyStatus, ClaimRequest, ClaimResult, LoadRow
 from streamdialer.ledger.zone_hours import Hours
 from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
 from streamdialer.rules.caps import NO_CAPS, Caps

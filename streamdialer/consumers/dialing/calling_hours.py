@@ -10,10 +10,11 @@ import msgspec
 
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import CampaignError
-from streamdialer.ledger import CampaignLedger
+from streamdialer.ledger.campaigns import CampaignLedger
 from streamdialer.ledger.zone_hours import UNREADABLE_ZONE, Hours, ZoneOpening
 from streamdialer.model import CampaignSettings, ContactData
-from streamdialer.rules import OWN_ZONE, CallingHours, calling_hours, zone_set
+from streamdialer.rules.calling_hours import CallingHours, calling_hours
+from streamdialer.rules.zones import OWN_ZONE, zone_set
 
 log = logging.getLogger(__name__)
 CACHE_TTL_S: Final = 60.0

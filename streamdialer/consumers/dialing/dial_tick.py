@@ -25,8 +25,8 @@ from streamdialer.consumers.dialing.refill import Refill
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServer, Unreachable
-from streamdialer.ledger import ClaimResult
 from streamdialer.ledger.ticks import TickStart
+from streamdialer.ledger.types import ClaimResult
 from streamdialer.model import CampaignSettings, Tick, TickResult
 from streamdialer.observability import tracing
 from streamdialer.rules.retry import retry_plan

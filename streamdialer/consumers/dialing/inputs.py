@@ -19,12 +19,13 @@ from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services, ledger_limits
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import StreamdialerError
-from streamdialer.ledger import ClaimResult, QueueState
+from streamdialer.ledger.queues import QueueState
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.ledger.ticks import TickStart
+from streamdialer.ledger.types import ClaimResult
 from streamdialer.ledger.zone_hours import Hours
 from streamdialer.model import CampaignSettings
-from streamdialer.rules import CallingHours
+from streamdialer.rules.calling_hours import CallingHours
 from streamdialer.rules.retry import RetryPlan
 from streamdialer.rules.window import Opening
 

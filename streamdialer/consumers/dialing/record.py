@@ -15,7 +15,7 @@ from streamdialer.consumers.dialing.inputs import DialedCampaign, DialInputs, Ou
 from streamdialer.consumers.dialing.outcome import DialOutcome
 from streamdialer.consumers.dialing.reasons import REASONS
 from streamdialer.consumers.dialing.refill import RefillResult
-from streamdialer.ledger import ClaimResult
+from streamdialer.ledger.types import ClaimResult
 from streamdialer.model import CampaignSettings, TickResult
 
 _REASON_BY_OUTDATED: Final[dict[Outdated, str]] = {

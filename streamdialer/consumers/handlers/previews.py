@@ -13,10 +13,11 @@ from streamdialer.consumers.dialing.pending_check import PendingCheck
 from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CampaignError, Unreachable
-from streamdialer.ledger import PreviewLimits, PreviewMissing
+from streamdialer.ledger.previews import PreviewLimits, PreviewMissing
 from streamdialer.ledger.zone_hours import MissingHours
 from streamdialer.model import CampaignSettings, PreviewEvent
-from streamdialer.rules import CallingHours, calling_hours, caps_of
+from streamdialer.rules.calling_hours import CallingHours, calling_hours
+from streamdialer.rules.caps import caps_of
 from streamdialer.rules.retry import retry_plan
 
 log = logging.getLogger(__name__)
