@@ -45,7 +45,7 @@ async def _measured() -> bool:
 
 def _wakeups(services: Services, _: Path) -> WakeupScheduler:
     duty = WakeupScheduler(services)
-    duty.campaign("1")
+    duty.campaign_within("1", 0)
     duty.queue("sales")
     return duty
 

@@ -37,18 +37,10 @@ async def is_capped(services: Services) -> bool:
     return {one.reason for one in details} == {"cap_attempts"}
 
 
-def silent_world(campaigns: int = 1) -> World:
+def silent_world() -> World:
     """Nobody answers, so that no event wakes anybody while phones ring."""
     config = WorldConfig(human=0, machine=0, busy=0, failed=0)
-    return build_world(
-        agents=12 * campaigns,
-        contacts=12 * campaigns,
-        campaigns=campaigns,
-        queue_per_campaign=True,
-        answer_rate=0,
-        speed=4,
-        config=config,
-    )
+    return build_world(agents=12, contacts=12, queue_per_campaign=True, answer_rate=0, speed=4, config=config)
 
 
 def most_at_once(calls: list[Call]) -> int:
