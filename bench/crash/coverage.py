@@ -22,8 +22,7 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "campaign_metrics.lua": "writes nothing; run only by a scrape of the health port",
     "abandon_metrics.lua": "writes nothing; run only by a scrape of the health port and by `top`",
     "Service.aclose": "sends no request, closes connections",
-    "Backend.aclose": "sends no request, closes connections",
-    "DialerAPI.aclose": "sends no request, closes connections",
+    "Gateway.aclose": "sends no request, closes connections",
     "Backend.health": "called only by `doctor`",
     "DialerAPI.health": "called only by `doctor`",
 }
