@@ -21,10 +21,12 @@ from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import Unreachable
-from streamdialer.ledger import ClaimResult, QueueLedger
+from streamdialer.ledger.queues import QueueLedger
+from streamdialer.ledger.types import ClaimResult
 from streamdialer.ledger.zone_hours import MissingHours
 from streamdialer.model import Agent, Tick, TickResult
-from streamdialer.simulation import CallCentre, build_world
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.build import build_world
 
 pytestmark = pytest.mark.anyio
 

@@ -17,8 +17,9 @@ from streamdialer.broker.keys import Keys
 from streamdialer.cli import app
 from streamdialer.config.settings import NAMES
 from streamdialer.ledger.recovery import MARK_SERVER_TRUSTED
-from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.build import build_world
 
 KEYS = Keys()
 UNREACHABLE = "redis://127.0.0.1:1"
@@ -58,8 +59,8 @@ def db(server: EmbeddedServer) -> Iterator[Any]:
 def run(db: Any, clean_environment: None) -> Run:
     """Runs a command in this process."""
 
-    def invoke(*arguments: str, stdin: bytes | None = None) -> Result:
-        result = CliRunner().invoke(app, list(arguments), input=stdin)
+    def invoke(*arguments: str) -> Result:
+        result = CliRunner().invoke(app, list(arguments))
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result
 

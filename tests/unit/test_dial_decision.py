@@ -9,12 +9,11 @@ import msgspec
 from streamdialer.consumers.dialing.decision import decide_claim
 from streamdialer.consumers.dialing.inputs import DialedCampaign, DialInputs
 from streamdialer.consumers.dialing.queue_pacing import queue_pacing
-from streamdialer.ledger import QueueState
-from streamdialer.ledger.queues import CampaignState
+from streamdialer.ledger.queues import CampaignState, QueueState
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS
 from streamdialer.ledger.ticks import TickStart
 from streamdialer.model import CampaignSettings
-from streamdialer.rules import calling_hours
+from streamdialer.rules.calling_hours import calling_hours
 from streamdialer.rules.retry import retry_plan
 from streamdialer.rules.window import Opening
 

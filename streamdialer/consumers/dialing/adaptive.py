@@ -10,7 +10,8 @@ import msgspec
 
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
-from streamdialer.ledger import CampaignState, ClaimRequest, QueueState
+from streamdialer.ledger.queues import CampaignState, QueueState
+from streamdialer.ledger.types import ClaimRequest
 from streamdialer.model import CampaignSettings
 from streamdialer.pacing.adaptive import AdaptiveDecision, decide_adaptively
 from streamdialer.pacing.learning import QueueLearning
