@@ -79,7 +79,7 @@ def show(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> N
             ("agents", f"{detail.agents_free} free, {detail.agents_busy} busy" if row.queue else ""),
             (
                 "contacts",
-                f"{row.ready} ready, {row.deferred} deferred, {row.previewing} shown to agents, "
+                f"{row.ready} ready, {row.deferred} deferred, {row.previewing} previewing, "
                 f"{row.reserved} reserved",
             ),
             ("calls", f"{row.active_calls} active, {row.connected_calls} connected"),

@@ -27,7 +27,7 @@ from streamdialer.operations.dead_letters import (
     newest_letters,
     open_dead_letters,
     replay_letters,
-    wanted_letters,
+    select_letters,
 )
 
 T = TypeVar("T")
@@ -87,9 +87,9 @@ def replay(
     selected = _selected("replay", letter_ids, everything=everything)
 
     async def work(letters: DeadLetters) -> dict[str, str]:
-        wanted = await wanted_letters(letters, selected)
-        with progress("replaying", len(wanted)) as report:
-            return await replay_letters(letters, wanted, report)
+        letter_ids = await select_letters(letters, selected)
+        with progress("replaying", len(letter_ids)) as report:
+            return await replay_letters(letters, letter_ids, report)
 
     replayed = _with_letters(ctx, work)
     if as_json:
@@ -114,7 +114,7 @@ def drop(
         raise SettingsError("dead drop --all: deletes them for good; add --yes to confirm")
 
     async def work(letters: DeadLetters) -> int:
-        return await drop_letters(letters, await wanted_letters(letters, selected, must_exist=False))
+        return await drop_letters(letters, await select_letters(letters, selected, must_exist=False))
 
     dropped = _with_letters(ctx, work)
     print_text({"dropped": dropped}, f"{dropped} dropped", as_json=as_json)

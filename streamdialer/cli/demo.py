@@ -1,4 +1,4 @@
-"""`demo`: the whole dialer on one machine, with nothing to install and nobody called."""
+"""`demo`: the whole dialer on one machine, with nothing to install and no real calls."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     keys: Keys
     scripts: Scripts
     campaigns: CampaignLedger
-    lists: BacklogLedger
+    backlog: BacklogLedger
     callbacks: CallbackLedger
     previews: PreviewLedger
     queues: QueueLedger
@@ -84,7 +84,7 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 keys=keys,
                 scripts=scripts,
                 campaigns=CampaignLedger(scripts, keys, limits),
-                lists=BacklogLedger(scripts, keys, limits),
+                backlog=BacklogLedger(scripts, keys, limits),
                 callbacks=CallbackLedger(scripts, keys, round(settings.callback_agent_window_s * 1000)),
                 previews=PreviewLedger(scripts, keys, limits, round(settings.preview_timeout_s * 1000)),
                 queues=QueueLedger(scripts, keys),

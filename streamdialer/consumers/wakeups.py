@@ -23,7 +23,7 @@ class WakeupScheduler(BackgroundDuty):
         self._services = services
         self._queues: dict[str, tracing.SpanLink | None] = {}
         self._timers: dict[str, float] = {}
-        self._wanted = anyio.Event()
+        self._is_requested = anyio.Event()
         self._members: TTLCache[list[str]] = TTLCache(DIRECTORY_MAX_AGE_S)
         self._queue_of: TTLCache[str] = TTLCache(DIRECTORY_MAX_AGE_S)
         self._reading_queue = anyio.Lock()
@@ -31,12 +31,12 @@ class WakeupScheduler(BackgroundDuty):
     def queue(self, queue: str) -> None:
         """Requests a dial tick for each campaign of the queue."""
         self._queues[queue] = self._queues.get(queue) or tracing.current_link()
-        self._wanted.set()
+        self._is_requested.set()
 
     def campaign_within(self, campaign: str, seconds: float) -> None:
         """Schedules a dial tick; replaces an earlier timer."""
         self._timers[campaign] = anyio.current_time() + seconds
-        self._wanted.set()
+        self._is_requested.set()
 
     async def queue_of(self, campaign: str) -> str:
         """The queue of a campaign that the ledger knows, else ''; up to five seconds old."""
@@ -52,9 +52,9 @@ class WakeupScheduler(BackgroundDuty):
     async def turn(self) -> float:
         """Waits until a tick is requested or a timer ends, then adds the ticks."""
         with anyio.move_on_after(self._until_timer_s()):
-            await self._wanted.wait()
+            await self._is_requested.wait()
             await anyio.sleep(COALESCE_S)
-        self._wanted = anyio.Event()
+        self._is_requested = anyio.Event()
         queues, self._queues = self._queues, {}
         campaigns = {name: "" for name, at in self._timers.items() if at <= anyio.current_time()}
         for campaign in campaigns:

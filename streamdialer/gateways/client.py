@@ -26,7 +26,7 @@ from streamdialer.observability import tracing
 from streamdialer.observability.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 CONNECT_TIMEOUT_S: Final = 5.0
-"""Longest wait for a connection, including the wait for a free place in the pool."""
+"""Longest wait for a connection, including the wait for a free connection of the pool."""
 KEEP_ALIVE_S: Final = 1.0
 """Shorter than the keep-alive of usual servers: a request on a connection that the server closes may have been sent."""
 

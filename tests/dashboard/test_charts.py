@@ -38,7 +38,7 @@ def campaign(*points: TrendPoint) -> CampaignOverview:
         answered=0,
         abandoned=0,
         answer_rate=None,
-        abandon_rate=AbandonRate(people=0, abandoned=0, cap=0.03, window_h=24, rate=0.0),
+        abandon_rate=AbandonRate(answered_by_person=0, abandoned=0, cap=0.03, window_h=24, rate=0.0),
         ready=0,
         deferred=0,
         previewing=0,

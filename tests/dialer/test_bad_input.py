@@ -157,17 +157,20 @@ BAD_EVENTS: dict[str, tuple[dict[str, Any], str]] = {
         {"type": "call_completed", "data": '{"campaign_id": 1, "contact_id": 1, "duration": "long"}'},
         "wrong_type",
     ),
-    "a campaign nobody knows": (
+    "an unknown campaign": (
         {"type": "call_answered", "campaign_id": "77", "contact_id": "1"},
         "unknown_campaign",
     ),
-    "a contact nobody knows": (
+    "an unknown contact": (
         {"type": "call_answered", "campaign_id": "1", "contact_id": "4711"},
         "unknown_contact",
     ),
-    "an agent of nowhere": ({"type": "agent_available", "data": '{"agent_id": 5}'}, "unknown_queue"),
-    "nobody is not to be called": ({"type": "do_not_call", "data": '{"contact_id": 1}'}, "wrong_type"),
-    "a number of nowhere": ({"type": "do_not_call", "phone_number": "+999 12345678"}, "no_phone_number"),
+    "an agent without a queue": ({"type": "agent_available", "data": '{"agent_id": 5}'}, "unknown_queue"),
+    "a do-not-call request without a contact's campaign": (
+        {"type": "do_not_call", "data": '{"contact_id": 1}'},
+        "wrong_type",
+    ),
+    "a number of no country": ({"type": "do_not_call", "phone_number": "+999 12345678"}, "no_phone_number"),
     "not UTF-8": ({"type": b"call_answered", "data": b"\xff\xfe{}"}, "broken_json"),
     "ten megabytes": ({"type": "call_answered", "data": '{"x": "' + "y" * 10_000_000}, "broken_json"),
 }

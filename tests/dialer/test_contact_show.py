@@ -156,7 +156,7 @@ async def test_why_a_contact_was_never_called(world: LedgerWorld) -> None:
     bad = msgspec.structs.replace(world.row("2"), problem="no phone number")
     await world.services.campaigns.load("1", [bad, world.row("3", attempts=3)], 3)
     later_ms = (await world.claim(level=0)).ledger_ms + 1
-    await world.services.lists.remove_missing("1", later_ms, ["1"])
+    await world.services.backlog.remove_missing("1", later_ms, ["1"])
     assert [((await shown(world, one)).reason) for one in ("1", "2", "3")] == [
         "gone",
         "invalid",

@@ -1,4 +1,4 @@
-"""Files of numbers as people have them: what is read from them, what is told of the rest, and from the command line."""
+"""Files of numbers as people have them: the numbers that are read, what is said of other lines, the command line."""
 
 from __future__ import annotations
 

@@ -509,7 +509,7 @@ async def test_limits_of_the_ratio_are_within_it_and_other_modes_have_none() -> 
         ).dial_mode == mode
 
 
-async def test_a_missing_campaign_and_a_broken_backend_are_told_apart(free_port: int) -> None:
+async def test_a_missing_campaign_and_a_broken_backend_are_different_errors(free_port: int) -> None:
     with pytest.raises(CampaignError, match="campaign 7 does not exist in the backend"):
         await campaign({"detail": "Not found."}, 404)
     for status in (500, 503, 401, 403, 429, 302):
@@ -939,7 +939,7 @@ async def test_a_token_a_url_with_credentials_and_none_at_all() -> None:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port nobody listens on."""
+    """A port on which no server listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])

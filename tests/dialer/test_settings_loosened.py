@@ -1,4 +1,4 @@
-"""When a campaign's caps or hours are loosened, whoever they put off is looked at again at once."""
+"""When a campaign's caps or hours are loosened, the contacts that they deferred are checked again at once."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_hours_that_are_still_closed_or_not_known_here(world: CapsWorld) -
     assert (await world.record("1"))["w"]["s"] == "closed until one"
     missing = (await world.claim(hours=sooner, hours_fingerprint="2")).missing
     assert missing is not None
-    assert missing.zones == {"B": True}, "the claim asks for what nobody knew"
+    assert missing.zones == {"B": True}, "the claim names the zone whose hours were not passed"
     await world.check_invariants("1")
 
 

@@ -33,7 +33,7 @@ async def test_any_number_of_callbacks_for_absent_agents_does_not_stop_the_line(
     assert (claimed.dialed, claimed.skipped) == (2, {"agent_not_free": 1200})
     assert {attempt.contact for _, attempt in await world.reserved_calls()} == {"1201", "1202"}
     assert await world.state_of("7") == "ready"
-    assert (await world.claim(level=3)).dialed == 1, "they are not looked at again"
+    assert (await world.claim(level=3)).dialed == 1, "they are not checked again"
     await check(world)
 
 

@@ -225,7 +225,7 @@ async def test_a_call_that_redis_forgot_may_have_been_the_callback(world: Ledger
     assert await memory.hold_in_flight("1", [doubted], world.retry) == 1
     attempt = Attempt("1", "1", 1, "")
     assert await world.event("call_completed", attempt) == "ended"
-    assert await world.state_of("1") == "final", "nobody is called back twice"
+    assert await world.state_of("1") == "final", "the contact is not called back twice"
 
 
 async def test_a_callback_that_was_had_long_ago_is_not_owed_again(world: LedgerWorld) -> None:

@@ -258,7 +258,9 @@ async def test_contacts_the_backend_shows_as_called_are_held_in_doubt(world: Led
     assert await world.state_of("1") == "deferred"
     await world.age(7201)
     await world.sweep()
-    assert await world.state_of("9") == "final", "it had been answered: nobody is called again on a guess"
+    assert await world.state_of("9") == "final", (
+        "it had been answered: the contact is not called again on a guess"
+    )
     assert (await world.backend_doc("9") or {})["s"] == "completed"
 
 
@@ -330,7 +332,7 @@ async def test_the_ledgers_clock_does_not_go_back_with_the_servers(world: Ledger
     assert (await services.queues.begin_agent_poll("sales")).ledger_ms >= first
     told = await world.backend_doc("1")
     assert told is not None
-    assert abs(told["at"] - before) < 60_000, "the backend is told the server's own time"
+    assert abs(told["at"] - before) < 60_000, "the backend gets the server's own time"
 
 
 async def test_late_news_of_a_call_sent_after_the_loss_is_not_another_call(world: LedgerWorld) -> None:
@@ -355,7 +357,7 @@ async def test_an_event_of_a_forgotten_call_says_nothing_of_attempts_it_cannot_k
 ) -> None:
     await world.services.client.flushall()
     assert await world.event("call_answered", Attempt("7", "70", 1, "")) == "applied", (
-        "nobody had noticed yet"
+        "the loss had not been noticed yet"
     )
     told = await world.backend_doc("70", "7")
     assert told is not None

@@ -397,9 +397,9 @@ async def test_everything_done_twice_is_as_done_once(world: SuppressionWorld) ->
         await world.says(phone_number=HERS, reason=reason)
         await world.says(campaign_id="1", contact_id="1", reason=reason)
         await world.says(campaign_id="1", contact_id="7", reason=reason)
-        listings = [one async for one in world.services.suppression.listings()]
+        entries = [one async for one in world.services.suppression.entries()]
         seen.append(
-            (await world.record("1"), await world.backend_doc("1"), await world.backend_doc("7"), listings)
+            (await world.record("1"), await world.backend_doc("1"), await world.backend_doc("7"), entries)
         )
     assert seen[0] == seen[1]
     [listing] = seen[0][3]

@@ -269,7 +269,7 @@ OLD: Final[list[Said]] = [("call_ringing", {}), ("call_failed", {"disposition": 
 LATE: Final[dict[str, list[Said]]] = {
     "busy": OLD,
     "answered and completed": [("call_answered", {}), ("call_completed", {})],
-    "answered, and no end is told": [("call_ringing", {}), ("call_answered", {})],
+    "answered, and no end is reported": [("call_ringing", {}), ("call_answered", {})],
     "congested": [("call_ringing", {}), ("call_failed", {"cause": "34"})],
     "abandoned by a machine": [
         ("call_answered", {"answered_by": "machine"}),

@@ -63,7 +63,7 @@ async def test_sigterm_with_requests_open_exits_0_within_the_grace_period(
                 assert centre.summary().repeated_keys == {}
 
 
-async def test_replicas_killed_again_and_again_call_nobody_twice_and_lose_nobody(
+async def test_replicas_killed_again_and_again_call_no_contact_twice_and_lose_none(
     settings: Settings, server: EmbeddedServer, tmp_path: Path
 ) -> None:
     async with centre_at(server.url, speed=40, contacts=150) as centre:

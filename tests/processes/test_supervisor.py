@@ -1,4 +1,4 @@
-"""The supervisor: what ends is started again, what is told to stop stops, and nothing outlives it."""
+"""The supervisor: it starts an ended child again, a signal stops all, and no child outlives it."""
 
 from __future__ import annotations
 

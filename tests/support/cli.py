@@ -87,7 +87,7 @@ def refused(result: Result, code: int, *words: str) -> None:
         assert word in result.stderr
 
 
-def bury(db: Any, **original: str) -> str:
+def add_dead_letter(db: Any, **original: str) -> str:
     fields = {
         "stream": "dialer:events",
         "entry": "1-0",

@@ -1,6 +1,6 @@
 """Wrong clocks: processes whose wall clock is off, and a server whose wall clock is set while it runs (libfaketime).
 
-Monotonic clocks stay right, as they do when somebody sets a machine's time.
+Monotonic clocks stay right, as they do when a machine's time is set.
 """
 
 from __future__ import annotations

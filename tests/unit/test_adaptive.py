@@ -144,7 +144,7 @@ def test_never_more_than_lines_and_contacts_allow(
     if decision.place == contacts:
         assert decision.limit == "contacts"
     elif decision.place == lines:
-        assert decision.limit == "lines"
+        assert decision.limit == "trunk_channels"
 
 
 @given(free=st.integers(0, 30), rung=ages, talking=durations, more=st.integers(0, 10))

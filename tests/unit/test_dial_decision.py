@@ -29,7 +29,14 @@ def inputs(
     campaign = CampaignSettings(queue_name="sales", **settings)
     states = [
         CampaignState(
-            id=name, status="active", ready=ready, placed=0, connected=0, served=0, pacing="", held=False
+            id=name,
+            status="active",
+            ready=ready,
+            placed=0,
+            connected=0,
+            served=0,
+            pacing="",
+            is_rate_limited=False,
         )
         for name in ("1", *others)
     ]

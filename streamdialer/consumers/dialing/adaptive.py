@@ -75,7 +75,7 @@ def adapt(
     min_interval_s = max(MIN_INTERVAL_S, MIN_INTERVAL_REAL_S * time_scale)
     if earlier is not None and earlier.decided is not None and 0 <= now - earlier.decided < min_interval_s:
         return None
-    dealt = {name: one.dealt for name, one in learning.campaigns.items() if name != campaign}
+    dealt = {name: learnt.dealt for name, learnt in learning.campaigns.items() if name != campaign}
     decisions = decide_adaptively(
         learning, queue_view(state, campaign, pacing, time_scale), _observations(state, time_scale)
     )
@@ -83,7 +83,7 @@ def adapt(
         if name in learning.campaigns:
             learning.campaigns[name].dealt = tag
     learning.campaign(campaign).decided = now
-    placed = {one.id: len(one.ringing) for one in state.campaigns}
+    placed = {member.id: len(member.ringing) for member in state.campaigns}
     return AdaptiveResult(
         decisions[campaign],
         msgspec.json.encode(learning),
@@ -108,15 +108,15 @@ def queue_view(
 ) -> QueueView:
     """The queue on pacing's clock. Campaigns with another pacing keep their calls and get no new ones here."""
 
-    def callable_by(one: CampaignState, how: CampaignPacing) -> int:
+    def callable_by(member: CampaignState, member_pacing: CampaignPacing) -> int:
         if not (
-            (how.is_adaptive or one.id == campaign)
-            and how.is_open
-            and one.status == "active"
-            and not one.held
+            (member_pacing.is_adaptive or member.id == campaign)
+            and member_pacing.is_open
+            and member.status == "active"
+            and not member.is_rate_limited
         ):
             return 0
-        return max(0, min(one.ready, how.max_concurrent - one.placed - one.connected))
+        return max(0, min(member.ready, member_pacing.max_concurrent - member.placed - member.connected))
 
     def clock(times_ms: list[int]) -> list[float]:
         return [at / 1000 * time_scale for at in times_ms]
@@ -129,17 +129,17 @@ def queue_view(
         wrapping=clock(state.wrapping),
         campaigns=[
             CampaignView(
-                id=one.id,
-                ringing=clock(one.ringing),
-                callable=callable_by(one, pacing[one.id]),
-                ratio=pacing[one.id].ratio,
-                weight=pacing[one.id].weight,
-                cap=pacing[one.id].cap,
-                answered_by_person=one.people,
-                abandoned=one.abandoned,
+                id=member.id,
+                ringing=clock(member.ringing),
+                callable=callable_by(member, pacing[member.id]),
+                ratio=pacing[member.id].ratio,
+                weight=pacing[member.id].weight,
+                cap=pacing[member.id].cap,
+                answered_by_person=member.answered_by_person,
+                abandoned=member.abandoned,
             )
-            for one in state.campaigns
-            if one.id in pacing
+            for member in state.campaigns
+            if member.id in pacing
         ],
     )
 

@@ -52,9 +52,9 @@ def build_zone_hours(
         contact: _zones_of(contact, msgspec.json.decode(call, type=ContactData))
         for contact, call in contacts.items()
     }
-    wanted = {OWN_ZONE, *zones, *zones_of_contacts.values(), *hours.zones()} - {UNREADABLE_ZONE}
+    zone_sets = {OWN_ZONE, *zones, *zones_of_contacts.values(), *hours.zones()} - {UNREADABLE_ZONE}
     return Hours(
-        zones={name: _opening(hours, name, now_ms) for name in sorted(wanted)}, contacts=zones_of_contacts
+        zones={name: _opening(hours, name, now_ms) for name in sorted(zone_sets)}, contacts=zones_of_contacts
     )
 
 

@@ -19,11 +19,11 @@ class CampaignCache:
 
     async def settings_of(self, campaign: str) -> CampaignSettings:
         """Raises CampaignError or Unreachable."""
-        found = self._campaigns.get(campaign, self._services.settings.campaign_cache_ttl_s)
-        if found is None:
-            found = with_defaults(await self._services.backend.campaign(campaign), self._services.settings)
-            self._campaigns.put(campaign, found)
-        return found
+        settings = self._campaigns.get(campaign, self._services.settings.campaign_cache_ttl_s)
+        if settings is None:
+            settings = with_defaults(await self._services.backend.campaign(campaign), self._services.settings)
+            self._campaigns.put(campaign, settings)
+        return settings
 
     def age_s(self, campaign: str) -> float:
         """Seconds since the settings were read."""

@@ -154,7 +154,7 @@ class DialTick:
         return self._decision_lock.acquire(campaign.queue, campaign.id)
 
     async def _verify_pending(self, campaign: DialedCampaign, claimed: ClaimResult) -> bool:
-        """Whether the backend settled any contact that the claim passed over as unverified.
+        """Whether the backend settled any contact that the claim skipped as unverified.
 
         Raises Unreachable when no contact was dialed.
         """

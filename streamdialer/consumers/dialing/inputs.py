@@ -163,8 +163,8 @@ class InputReader:
         if queue is None:
             return None
         pacing = queue_pacing(queue, campaign.id, settings)
-        for name, one in pacing.items():
-            self._abandon_windows_h.put(name, one.window_h)
+        for name, member in pacing.items():
+            self._abandon_windows_h.put(name, member.window_h)
         missing = claimed.missing if claimed else None
         contacts, zones = (missing.contacts, missing.zones) if missing else ({}, {})
         now_ms = claimed.server_ms if claimed else campaign.start.server_ms
@@ -202,7 +202,7 @@ class InputReader:
         now_ms = campaign.start.server_ms
         refilled = await self._refill.pending(campaign.id, campaign.settings, ready, now_ms)
         is_empty = refilled.is_whole and not refilled.added
-        if is_empty and await self._services.lists.publish_exhausted(campaign.id) == "published":
+        if is_empty and await self._services.backlog.publish_exhausted(campaign.id) == "published":
             log.info("campaign is exhausted: no contact is left to call", extra={"campaign": campaign.id})
         results.append(refilled)
 

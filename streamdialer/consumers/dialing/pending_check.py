@@ -58,7 +58,7 @@ class PendingCheck:
 
     async def _drop(self, campaign: str, gone: list[str], stale_since_ms: int) -> int:
         """Takes contacts out of the line that are no longer pending; how many."""
-        dropped = await self._services.lists.remove_missing(campaign, stale_since_ms, gone) if gone else 0
+        dropped = await self._services.backlog.remove_missing(campaign, stale_since_ms, gone) if gone else 0
         if dropped:
             log.info(
                 "contacts are no longer pending in the backend: not dialed",

@@ -78,7 +78,7 @@ class Previews:
         """Repeats the request with what the ledger said it lacked. Raises Unreachable."""
         missing: MissingHours | None = None
         for _ in range(MAX_TRIES):
-            answer = await request(await self._terms(campaign, settings, hours, missing))
+            answer = await request(await self._limits(campaign, settings, hours, missing))
             if isinstance(answer, str):
                 return answer
             missing = answer.missing or missing
@@ -88,7 +88,7 @@ class Previews:
                 await self._pending_check.confirm(campaign, settings, answer.stale, answer.ledger_ms)
         raise Unreachable("backend: the contacts to show keep changing")
 
-    async def _terms(
+    async def _limits(
         self,
         campaign: str,
         settings: CampaignSettings,

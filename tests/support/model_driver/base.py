@@ -70,7 +70,7 @@ def limits(*, events_required: bool, is_idempotent: bool) -> Limits:
 
 
 class DriverBase:
-    """The ledger on an emptied server, its model, and a backend that remembers what it was told."""
+    """The ledger on an emptied server, its model, and a backend that remembers its updates."""
 
     def __init__(
         self,

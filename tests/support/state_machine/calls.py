@@ -101,8 +101,8 @@ class CallRules(LedgerStateMachine):
         self._claim(campaign, placed + 1, 3.0, 50, is_plain=is_plain, caps=caps)
 
     @rule(campaign=campaigns)
-    def whoever_was_put_off_is_looked_at_again(self, campaign: str) -> None:
-        self.do(lambda: self.trial.look_again(campaign))
+    def deferred_contacts_are_checked_again(self, campaign: str) -> None:
+        self.do(lambda: self.trial.recheck_deferred(campaign))
 
     @rule(
         campaign=campaigns,

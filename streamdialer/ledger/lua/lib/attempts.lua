@@ -44,7 +44,7 @@ local function totals_of(attempt)
   if attempt.s == 'reserved' or attempt.s == 'released' then return sums end
   sums.total_calls = 1
   if attempt.f.a or attempt.f.b then sums.answered_calls = 1 end
-  if (attempt.f.a or attempt.f.b) and not attempt.f.m then sums.people = 1 end
+  if (attempt.f.a or attempt.f.b) and not attempt.f.m then sums.answered_by_person = 1 end
   if attempt.s == 'ended' then
     if COUNTED[attempt.d] then sums[attempt.d] = 1 end
     if attempt.f.m and attempt.d ~= 'abandoned' then sums.machine = 1 end
@@ -64,7 +64,7 @@ end
 -- Counts of the last 31 days by the hour of sending, for the abandon rate: fields `p0`–`p743` (answered by a
 -- person) and `b0`–`b743` (abandoned), used in turn. A value is the hour since 1970 times a million, plus the
 -- count.
-local IN_WINDOW = { people = 'p', abandoned = 'b' }
+local IN_WINDOW = { answered_by_person = 'p', abandoned = 'b' }
 local function change_window(attempt, before, after)
   for name, letter in pairs(IN_WINDOW) do
     local change = (after[name] or 0) - (before[name] or 0)
