@@ -87,7 +87,7 @@ async def test_a_contact_without_a_phone_number_becomes_invalid_and_the_rest_is_
                 lambda audit: audit.contacts.get("invalid") == 1 and audit.total.originates >= 5
             )
             assert world.contacts[2].status == "invalid"
-    assert any("without a phone number" in record.message for record in caplog.records)
+    assert any("without a usable phone number" in record.message for record in caplog.records)
 
 
 @pytest.mark.parametrize("path", ["/api/contacts/", "/api/queues/sales/agents/", "/api/campaigns/1/"])

@@ -136,7 +136,7 @@ class DialTick:
             )
         outdated = OUTDATED_BY_REASON.get(claimed.reason or "", "hours" if claimed.missing else None)
         merged = merge_claims(before.claimed, claimed)
-        if claimed.stale and outdated is None and await self._verify_pending(campaign, claimed):
+        if claimed.stale and outdated is None and await self._verify_pending(campaign, merged):
             outdated = None if merged.dialed else "pending"
         return DialOutcome(inputs=inputs, decision=decision, claimed=merged, outdated=outdated)
 

@@ -124,16 +124,23 @@ class InputReader:
     async def refresh(self, campaign: DialedCampaign, outdated: Iterable[Outdated]) -> RefillResult | None:
         """Fetches what is out of date, side by side; what a refill brought.
 
-        Calling hours and proof that contacts are pending are fetched with the claim that lacked them. Raises
-        Unreachable, RefusedByServer.
+        Calling hours and proof that contacts are pending are fetched with the claim that lacked them; what asks the
+        backend for long may have made the agent list too old. Raises Unreachable, RefusedByServer, redis.RedisError.
         """
         refilled: list[RefillResult] = []
+
+        async def rebuild() -> None:
+            await self._refill.rebuild(campaign.id, campaign.settings)
+            await self._read_contacts(campaign, 0, refilled)  # it has dropped those that were ready
+            await self._read_agents(campaign.queue)
+
         refreshers: dict[Outdated, Callable[[], Awaitable[None]]] = {
             "agents": partial(self._read_agents, campaign.queue),
-            "contacts": partial(self._read_contacts, campaign, refilled),
+            "contacts": partial(self._read_contacts, campaign, campaign.start.ready, refilled),
             "queue": partial(self._read_queue, campaign),
             "trunk": partial(self._trunks.refresh_members, campaign.settings),
-            "not_rebuilt": partial(self._refill.rebuild, campaign.id, campaign.settings),
+            "not_rebuilt": rebuild,
+            "pending": partial(self._read_agents, campaign.queue),
         }
         await run_side_by_side([refreshers[name] for name in outdated if name in refreshers])
         return refilled[0] if refilled else None
@@ -179,18 +186,21 @@ class InputReader:
         return age_ms <= self._services.settings.agents_cache_ttl_s * 1000
 
     async def _read_agents(self, queue: str) -> None:
-        """Reads the queue's agents, one reader at a time."""
+        """Reads the queue's agents unless their list is new enough, one reader at a time."""
         queues = self._services.queues
+        seen = await queues.begin_agent_poll(queue)
+        if self._is_fresh(seen.ledger_ms - seen.polled):
+            return
         async with self._polling.put(queue, self._polling.get(queue) or anyio.Lock()):
             poll = await queues.begin_agent_poll(queue)
-            if self._is_fresh(poll.ledger_ms - poll.polled):
-                return  # another reader was faster
+            if poll.polled > seen.polled:
+                return  # another reader was faster, however long the backend took
             agents = await self._services.backend.agents(queue)
             await queues.replace_agents(queue, agents, poll.ledger_ms)
 
-    async def _read_contacts(self, campaign: DialedCampaign, results: list[RefillResult]) -> None:
-        start = campaign.start
-        refilled = await self._refill.pending(campaign.id, campaign.settings, start.ready, start.server_ms)
+    async def _read_contacts(self, campaign: DialedCampaign, ready: int, results: list[RefillResult]) -> None:
+        now_ms = campaign.start.server_ms
+        refilled = await self._refill.pending(campaign.id, campaign.settings, ready, now_ms)
         is_empty = refilled.is_whole and not refilled.added
         if is_empty and await self._services.lists.publish_exhausted(campaign.id) == "published":
             log.info("campaign is exhausted: no contact is left to call", extra={"campaign": campaign.id})

@@ -59,7 +59,8 @@ def record_outcome(
         _record_inputs(result, outcome.inputs)
         _record_decision(result, campaign.settings, outcome.decision)
         _record_claim(result, campaign.settings, outcome.claimed)
-    if reason := _REASON_BY_OUTDATED.get(outcome.outdated) if outcome.outdated else None:
+    reason = _REASON_BY_OUTDATED.get(outcome.outdated) if outcome.outdated else None
+    if reason and not result.dialed:
         result.status, result.reason, result.detail = "error", reason, REASONS[reason].text
 
 

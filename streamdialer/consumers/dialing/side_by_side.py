@@ -6,17 +6,17 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import anyio
 
-from streamdialer.errors import StreamdialerError
+from streamdialer.broker.connection import NO_FAULT
 
 
 async def run_side_by_side(functions: Iterable[Callable[[], Awaitable[None]]]) -> None:
-    """Runs all to their end, then raises the first error of ours."""
-    errors: list[StreamdialerError] = []
+    """Runs all to their end, then raises the first error as it is: a task group would wrap it in another."""
+    errors: list[Exception] = []
 
     async def run(function: Callable[[], Awaitable[None]]) -> None:
         try:
             await function()
-        except StreamdialerError as error:
+        except NO_FAULT as error:
             errors.append(error)
 
     async with anyio.create_task_group() as tasks:
