@@ -59,8 +59,8 @@ def db(server: EmbeddedServer) -> Iterator[Any]:
 def run(db: Any, clean_environment: None) -> Run:
     """Runs a command in this process."""
 
-    def invoke(*arguments: str) -> Result:
-        result = CliRunner().invoke(app, list(arguments))
+    def invoke(*arguments: str, stdin: bytes | None = None) -> Result:
+        result = CliRunner().invoke(app, list(arguments), input=stdin)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result
 
