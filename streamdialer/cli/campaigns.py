@@ -11,11 +11,11 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import Keys
 from streamdialer.cli.common import (
     AsJson,
-    echo,
     load_settings,
     print_fields,
     print_json,
     print_rows,
+    print_text,
     with_redis,
 )
 from streamdialer.model import wire_id
@@ -113,19 +113,15 @@ def cleanup(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -
     """Remove the keys of a finished campaign. Refused while calls are live."""
     campaign_id, settings = read_campaign_id(campaign), load_settings(ctx)
     with_redis(settings, clean_up_campaign, settings, campaign_id)
-    if as_json:
-        print_json({"campaign_id": wire_id(campaign_id), "removed": True})
-    else:
-        echo(f"campaign {campaign_id}: removed")
+    done = {"campaign_id": wire_id(campaign_id), "removed": True}
+    print_text(done, f"campaign {campaign_id}: removed", as_json=as_json)
 
 
 def _command(ctx: typer.Context, campaign: str, command: CampaignCommand, *, as_json: bool) -> None:
     campaign_id = read_campaign_id(campaign)
     status = with_redis(load_settings(ctx), set_campaign_status, campaign_id, command)
-    if as_json:
-        print_json({"campaign_id": wire_id(campaign_id), "status": status})
-    else:
-        echo(f"campaign {campaign_id}: {status}")
+    done = {"campaign_id": wire_id(campaign_id), "status": status}
+    print_text(done, f"campaign {campaign_id}: {status}", as_json=as_json)
 
 
 def _uncertain(detail: CampaignDetail) -> str:

@@ -22,9 +22,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from typer.core import TyperGroup
 
-from streamdialer.broker import ShutdownSignal
 from streamdialer.broker.connection import TRANSIENT
 from streamdialer.broker.keys import Keys
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config import loading
 from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError, StreamdialerError, Unreachable
@@ -133,6 +133,14 @@ def _without_broken_bytes(document: Any) -> Any:
     if isinstance(document, list | tuple):
         return [_without_broken_bytes(each) for each in document]
     return document
+
+
+def print_text(document: object, text: str, *, as_json: bool) -> None:
+    """Prints the document as JSON, or the text."""
+    if as_json:
+        print_json(document)
+    else:
+        echo(text)
 
 
 def print_rows(

@@ -10,10 +10,10 @@ import anyio
 import msgspec
 import typer
 
-from streamdialer.broker import ShutdownSignal
 from streamdialer.broker.background_duty import running
 from streamdialer.broker.keys import STAGES, Stage
 from streamdialer.broker.scripts import Scripts
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.cli.common import AsJson, echo, load_settings, print_json, stopped_by_signals
 from streamdialer.config.settings import NAMES, Settings
 from streamdialer.consumers.background import HealthFile, background_duties, systemd_duties

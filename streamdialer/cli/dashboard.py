@@ -7,9 +7,9 @@ from typing import Annotated
 import anyio
 import typer
 
-from streamdialer.broker import ShutdownSignal
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.cli.common import echo, load_settings, stopped_by_signals
-from streamdialer.cli.extras import how_to_install
+from streamdialer.cli.extras import how_to_install_dashboard
 from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError
 from streamdialer.observability.logs import set_up_logging
@@ -28,7 +28,7 @@ def dashboard(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5555,
 ) -> None:
     """Serve the web dashboard: campaigns, streams, replicas, dead letters. Needs the extra `dashboard`."""
-    missing = how_to_install("dashboard")
+    missing = how_to_install_dashboard()
     if missing is not None:
         raise SettingsError(missing)
     settings = load_settings(ctx)

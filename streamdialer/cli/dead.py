@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 import anyio
 import typer
 
-from streamdialer.broker import DeadLetters
+from streamdialer.broker.dead_letters import DeadLetters
 from streamdialer.cli.common import (
     AsJson,
     echo,
@@ -16,6 +16,7 @@ from streamdialer.cli.common import (
     print_fields,
     print_json,
     print_rows,
+    print_text,
     progress,
 )
 from streamdialer.errors import CannotBeDone, SettingsError
@@ -116,10 +117,7 @@ def drop(
         return await drop_letters(letters, await select_letters(letters, selected, must_exist=False))
 
     dropped = _with_letters(ctx, work)
-    if as_json:
-        print_json({"dropped": dropped})
-    else:
-        echo(f"{dropped} dropped")
+    print_text({"dropped": dropped}, f"{dropped} dropped", as_json=as_json)
     if selected is not None and dropped < len(selected):
         raise CannotBeDone(f"{len(selected) - dropped} of these dead letters did not exist")
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from streamdialer.cli.common import AsJson, print_json
 from streamdialer.cli.demo_view import DemoView
-from streamdialer.cli.extras import how_to_install
+from streamdialer.cli.extras import how_to_install_dashboard
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.model import DialMode, Pacing
 from streamdialer.observability.logs import set_up_logging
@@ -102,7 +102,7 @@ def demo(
 def _dashboard_port() -> int | None:
     """The dashboard's port; None, after saying why, when it cannot be started."""
     host, port = DASHBOARD
-    why_not = how_to_install("dashboard")
+    why_not = how_to_install_dashboard()
     if why_not is None:
         try:
             require_port(host, port)

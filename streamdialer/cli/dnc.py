@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streamdialer.broker.scripts import Scripts
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table, print_text
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError, Unreachable
-from streamdialer.ledger import DncLedger
+from streamdialer.ledger.suppression import DncLedger
 from streamdialer.operations.dnc_import import BadLine, ImportResult, import_numbers
 from streamdialer.operations.number_file import read_rows
 from streamdialer.operations.session import open_client
@@ -236,10 +236,7 @@ async def _remove(settings: Settings, numbers: list[Number]) -> list[NumberStatu
 async def _list(settings: Settings, as_json: bool) -> None:
     async with _open_dnc(settings) as dnc:
         async for entry in dnc.entries():
-            if as_json:
-                print_json(entry)
-            else:
-                echo(f"{entry.number}  {_instant(entry.since_s)}  {entry.why}")
+            print_text(entry, f"{entry.number}  {_instant(entry.since_s)}  {entry.why}", as_json=as_json)
 
 
 async def _import(

@@ -13,9 +13,10 @@ from streamdialer.cli.common import AsJson, echo, print_fields, print_json, prin
 from streamdialer.config import loading
 from streamdialer.errors import CampaignError, SettingsError
 from streamdialer.model import CampaignSettings
-from streamdialer.rules import OWN_ZONE, Pack, calling_hours, load_pack
-from streamdialer.rules.rule_pack import StatuteValue
+from streamdialer.rules.calling_hours import calling_hours
+from streamdialer.rules.rule_pack import Pack, StatuteValue, load_pack
 from streamdialer.rules.zone_clock import read_zone
+from streamdialer.rules.zones import OWN_ZONE
 
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 LAST_YEAR: Final = 9990

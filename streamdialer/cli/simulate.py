@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_rows, print_table
 from streamdialer.errors import SettingsError
 from streamdialer.operations.campaigns import read_campaign_id
 from streamdialer.simulation.study.compare import Estimate, PolicyResult, compare
@@ -128,10 +128,8 @@ def simulate(
 
 
 def _list(as_json: bool) -> None:
-    if as_json:
-        print_json(shipped_scenarios())
-    else:
-        print_table(["scenario", "description"], shipped_scenarios().items())
+    scenarios = shipped_scenarios()
+    print_rows(scenarios, ["scenario", "description"], scenarios.items(), as_json=as_json)
 
 
 def _adjust(

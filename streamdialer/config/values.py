@@ -13,8 +13,8 @@ from streamdialer.config.dashboard_users import validate_users
 from streamdialer.config.settings import NAMES, SECRETS, Settings
 from streamdialer.config.urls import MASK, mask_url, validate_http_url, validate_redis_url
 from streamdialer.errors import CampaignError, SettingsError
-from streamdialer.rules import pack_names
 from streamdialer.rules.numbers import is_country
+from streamdialer.rules.rule_pack import pack_names
 from streamdialer.rules.zone_clock import read_zone
 
 Origin = Literal["default", "environment", ".env", "option"]

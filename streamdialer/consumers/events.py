@@ -8,14 +8,13 @@ from typing import Any, Final
 
 import msgspec
 
-from streamdialer.broker import BadEntry, Entry
+from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.consumers.handlers.callbacks import Callbacks, instant_ms
 from streamdialer.consumers.handlers.do_not_call import add_to_dnc
 from streamdialer.consumers.handlers.previews import Previews
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakeups import WakeupScheduler
-from streamdialer.ledger import fact_of
-from streamdialer.ledger.event_facts import CallFact
+from streamdialer.ledger.event_facts import CallFact, fact_of
 from streamdialer.ledger.types import EventResult
 from streamdialer.model import (
     AGENT_EVENTS,

@@ -14,18 +14,16 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
-from streamdialer.ledger import (
-    BacklogLedger,
-    CallbackLedger,
-    CampaignLedger,
-    DataLossRecovery,
-    DncLedger,
-    Outbox,
-    PreviewLedger,
-    QueueLedger,
-    TickLedger,
-)
+from streamdialer.ledger.backlog import BacklogLedger
+from streamdialer.ledger.callbacks import CallbackLedger
+from streamdialer.ledger.campaigns import CampaignLedger
+from streamdialer.ledger.outbox import Outbox
+from streamdialer.ledger.previews import PreviewLedger
+from streamdialer.ledger.queues import QueueLedger
+from streamdialer.ledger.recovery import DataLossRecovery
 from streamdialer.ledger.samples import Samples
+from streamdialer.ledger.suppression import DncLedger
+from streamdialer.ledger.ticks import TickLedger
 from streamdialer.ledger.types import Limits
 
 

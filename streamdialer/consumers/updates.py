@@ -10,12 +10,12 @@ from uuid import uuid4
 import anyio
 import msgspec
 
-from streamdialer.broker import BadEntry, Entry
+from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.broker.scripts import backoff_s
 from streamdialer.consumers.services import Services
 from streamdialer.errors import RefusedByServer, Unreachable
 from streamdialer.gateways.backend import ContactPatch
-from streamdialer.ledger import Update
+from streamdialer.ledger.records import Update
 from streamdialer.observability import tracing
 from streamdialer.rules.numbers import read_number
 

@@ -22,7 +22,6 @@ class WakeupScheduler(BackgroundDuty):
     def __init__(self, services: Services) -> None:
         self._services = services
         self._queues: dict[str, tracing.SpanLink | None] = {}
-        self._campaigns: dict[str, None] = {}
         self._timers: dict[str, float] = {}
         self._is_requested = anyio.Event()
         self._members: TTLCache[list[str]] = TTLCache(DIRECTORY_MAX_AGE_S)
@@ -37,10 +36,6 @@ class WakeupScheduler(BackgroundDuty):
     def campaign_within(self, campaign: str, seconds: float) -> None:
         """Schedules a dial tick; replaces an earlier timer."""
         self._timers[campaign] = anyio.current_time() + seconds
-        self._is_requested.set()
-
-    def campaign(self, campaign: str) -> None:
-        self._campaigns[campaign] = None
         self._is_requested.set()
 
     async def queue_of(self, campaign: str) -> str:
@@ -61,11 +56,9 @@ class WakeupScheduler(BackgroundDuty):
             await anyio.sleep(COALESCE_S)
         self._is_requested = anyio.Event()
         queues, self._queues = self._queues, {}
-        campaigns = dict.fromkeys(self._campaigns, "")
-        self._campaigns = {}
-        for campaign in [name for name, at in self._timers.items() if at <= anyio.current_time()]:
+        campaigns = {name: "" for name, at in self._timers.items() if at <= anyio.current_time()}
+        for campaign in campaigns:
             del self._timers[campaign]
-            campaigns[campaign] = ""
         for queue, cause in queues.items():
             campaigns |= dict.fromkeys(await self._members_of(queue), tracing.wakeup_traceparent(cause))
         if campaigns:

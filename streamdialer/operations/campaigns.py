@@ -15,8 +15,9 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import ledger_limits
 from streamdialer.consumers.ticks import CLEANUP_TEXTS
 from streamdialer.errors import CannotBeDone, SettingsError
-from streamdialer.ledger import CampaignLedger, UncertainAttempt, uncertain_attempts
+from streamdialer.ledger.campaigns import CampaignLedger
 from streamdialer.ledger.records import CONTACT_STATES
+from streamdialer.ledger.uncertain import UncertainAttempt, uncertain_attempts
 from streamdialer.model import TickResult, normalise_id, wire_id
 
 CampaignCommand = Literal["start", "pause", "stop"]

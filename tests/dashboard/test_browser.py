@@ -11,8 +11,8 @@ from playwright.async_api import Page
 from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
-from streamdialer.simulation import build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from streamdialer.simulation.world.build import build_world
 from tests.support.browser import CHROMIUM, PHONE, browsing
 from tests.support.dashboard_fixture import (
     ANNA,

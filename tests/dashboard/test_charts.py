@@ -6,7 +6,7 @@ import pytest
 
 from streamdialer.dashboard.charts import HEIGHT, WIDTH, charts
 from streamdialer.dashboard.formatting import age, clock, number, percent, size, when, with_code
-from streamdialer.operations.overview import AbandonRate, Agents, CampaignOverview, TrendPoint
+from streamdialer.operations.overview.views import AbandonRate, Agents, CampaignOverview, TrendPoint
 
 
 def interval(minute: int, **counts: int) -> TrendPoint:

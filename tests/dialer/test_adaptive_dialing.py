@@ -15,10 +15,12 @@ from streamdialer.consumers.dialing.queue_pacing import campaign_pacing
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.wakeups import WakeupScheduler
-from streamdialer.ledger import QueueState
+from streamdialer.ledger.queues import QueueState
 from streamdialer.model import Agent, CampaignSettings, Tick, TickResult
 from streamdialer.pacing.learning import QueueLearning
-from streamdialer.simulation import CallCentre, WorldConfig, build_world
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import WorldConfig
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock

@@ -16,16 +16,17 @@ import anyio.lowlevel
 import msgspec
 import pytest
 
-from streamdialer.broker import ShutdownSignal
 from streamdialer.broker.background_duty import BackgroundDuty, running
 from streamdialer.broker.heartbeat import Heartbeat
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.background import HealthFile, HealthServer, SystemdReporter
 from streamdialer.consumers.invariant_check import InvariantCheck
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.sweeper import Sweeper
 from streamdialer.consumers.wakeups import WakeupScheduler
-from streamdialer.ledger import QueueLedger, TickLedger
+from streamdialer.ledger.queues import QueueLedger
+from streamdialer.ledger.ticks import TickLedger
 from streamdialer.observability.health import HealthPort
 from streamdialer.producers.active_campaigns import ActiveCampaigns, CampaignScan, StartMessages
 from streamdialer.producers.ticks import DueTicks
@@ -44,7 +45,7 @@ async def _measured() -> bool:
 
 def _wakeups(services: Services, _: Path) -> WakeupScheduler:
     duty = WakeupScheduler(services)
-    duty.campaign("1")
+    duty.campaign_within("1", 0)
     duty.queue("sales")
     return duty
 

@@ -9,8 +9,9 @@ import pytest
 from aiohttp import web
 
 from streamdialer.config.settings import Settings
-from streamdialer.simulation import CentreConfig, build_world
 from streamdialer.simulation.servers.http import json_reply
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import CentreConfig
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 

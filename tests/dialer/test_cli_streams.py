@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from streamdialer.simulation import CallCentre
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from streamdialer.simulation.servers.call_centre import CallCentre
 from tests.support.cli import UNREACHABLE, Run, add_dead_letter, ok, read, refused
 
 

@@ -17,7 +17,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.errors import CannotBeDone
 from streamdialer.model import CampaignSettings, Contact
 from streamdialer.operations.contact_detail import ContactDetail, contact_detail
-from streamdialer.rules import CallingHours, calling_hours
+from streamdialer.rules.calling_hours import CallingHours, calling_hours
 from tests.support.caps_fixture import CapsWorld
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.preview_fixture import PreviewWorld

@@ -12,8 +12,9 @@ from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
 from streamdialer.model import DialMode, TickResult
-from streamdialer.simulation import CentreConfig, build_world
 from streamdialer.simulation.servers.http import drop_connection, json_reply
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import CentreConfig
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 

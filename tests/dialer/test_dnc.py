@@ -10,9 +10,10 @@ from aiohttp import web
 
 from streamdialer.config.settings import Settings
 from streamdialer.rules.numbers import read_number
-from streamdialer.simulation import CentreConfig, build_world
-from streamdialer.simulation import Contact as ListedContact
 from streamdialer.simulation.servers.http import json_reply
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import CentreConfig
+from streamdialer.simulation.world.entities import Contact as ListedContact
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 

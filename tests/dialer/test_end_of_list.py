@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import CHANNEL
 from streamdialer.config.settings import Settings
-from streamdialer.ledger import Update
-from streamdialer.simulation import build_world
+from streamdialer.ledger.records import Update
+from streamdialer.simulation.world.build import build_world
 from streamdialer.simulation.world.entities import Contact
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually

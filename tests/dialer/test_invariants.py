@@ -16,7 +16,7 @@ from streamdialer.consumers.invariant_check import InvariantCheck
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.invariants import check_campaign
 from streamdialer.observability import metrics
-from streamdialer.simulation import build_world
+from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld

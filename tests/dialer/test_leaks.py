@@ -13,7 +13,7 @@ from bench.key_leaks import allowed_after_cleanup, allowed_for_campaigns, find_l
 from streamdialer.broker.keys import GROUP, STREAMS, Keys
 from streamdialer.config.settings import Settings
 from streamdialer.model import TICK_KINDS
-from streamdialer.simulation import build_world
+from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 

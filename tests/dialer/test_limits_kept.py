@@ -17,7 +17,10 @@ from streamdialer.consumers.services import Services
 from streamdialer.operations.contact_detail import contact_detail
 from streamdialer.operations.decisions import decisions
 from streamdialer.operations.eligibility import fetch_calling_hours
-from streamdialer.simulation import Call, World, WorldConfig, build_world
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import WorldConfig
+from streamdialer.simulation.world.engine import World
+from streamdialer.simulation.world.entities import Call
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 from tests.support.faketime import calls_noted
@@ -34,18 +37,10 @@ async def is_capped(services: Services) -> bool:
     return {one.reason for one in details} == {"cap_attempts"}
 
 
-def silent_world(campaigns: int = 1) -> World:
+def silent_world() -> World:
     """No one answers, so that no event causes a dial tick while phones ring."""
     config = WorldConfig(human=0, machine=0, busy=0, failed=0)
-    return build_world(
-        agents=12 * campaigns,
-        contacts=12 * campaigns,
-        campaigns=campaigns,
-        queue_per_campaign=True,
-        answer_rate=0,
-        speed=4,
-        config=config,
-    )
+    return build_world(agents=12, contacts=12, queue_per_campaign=True, answer_rate=0, speed=4, config=config)
 
 
 def most_at_once(calls: list[Call]) -> int:

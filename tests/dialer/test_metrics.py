@@ -12,15 +12,15 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from streamdialer.broker import ShutdownSignal
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.metrics import BATCH, HOURS_PER_COLLECT, LedgerMetrics
 from streamdialer.observability import metrics
 from streamdialer.observability.health import HealthPort
-from streamdialer.simulation import build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
+from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually, wait_until
 from tests.support.health_port import Samples, read, scrape, status, status_is, value

@@ -10,20 +10,22 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from rich.console import Console
 
-from streamdialer.broker import Entry, ShutdownSignal
 from streamdialer.broker.activity import SHOWN_PER_STAGE, Activity, subject_of
 from streamdialer.broker.background_duty import running
+from streamdialer.broker.entries import Entry
 from streamdialer.broker.heartbeat import HEARTBEAT, TTL_S, Heartbeat, ReplicaState, read_replicas
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Scripts
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.cli.top_view import render, span
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.samples import MAX_SAMPLES, Sample, Samples, read_samples
 from streamdialer.operations.campaigns import campaign_rows
-from streamdialer.operations.overview import Agents, CampaignOverview, Overview, overview
+from streamdialer.operations.overview.collect import overview
 from streamdialer.operations.overview.trends import forecast_end, trends_of, utilisation
-from streamdialer.simulation import build_world
+from streamdialer.operations.overview.views import Agents, CampaignOverview, Overview
+from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 

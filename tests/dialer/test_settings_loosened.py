@@ -8,9 +8,9 @@ from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import LoadRow
+from streamdialer.ledger.types import LoadRow
 from streamdialer.ledger.zone_hours import Hours, ZoneOpening
-from streamdialer.simulation import build_world
+from streamdialer.simulation.world.build import build_world
 from tests.support.caps_fixture import HOUR_S, CapsWorld
 from tests.support.dialer import run_dialer
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from streamdialer.broker import BadEntry, Entry
+from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.events import EventsStage
@@ -21,8 +21,9 @@ from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import Unreachable
 from streamdialer.model import Contact
 from streamdialer.rules.numbers import read_number
-from streamdialer.simulation import CallCentre, build_world
+from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.http import json_reply
+from streamdialer.simulation.world.build import build_world
 from tests.support.callbacks import HOUR_S, check, told
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually

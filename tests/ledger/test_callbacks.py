@@ -6,11 +6,11 @@ from itertools import permutations
 
 import pytest
 
-from streamdialer.broker import BadEntry, Entry
+from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.events import read_event
 from streamdialer.consumers.handlers.callbacks import instant_ms
-from streamdialer.ledger import InFlightRow
+from streamdialer.ledger.recovery import InFlightRow
 from streamdialer.model import Attempt, CallbackEvent, Contact
 from tests.support.callbacks import AGENT_WINDOW_S, HOUR_S, ask, check, newest_call, pass_by, told
 from tests.support.ledger_fixture import LedgerWorld

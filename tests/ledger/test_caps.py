@@ -11,11 +11,13 @@ import pytest
 
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CampaignError
-from streamdialer.ledger import InFlightRow, PreviewLimits
+from streamdialer.ledger.previews import PreviewLimits
+from streamdialer.ledger.recovery import InFlightRow
 from streamdialer.model import Attempt, CampaignSettings
 from streamdialer.operations.contact_detail import contact_detail
 from streamdialer.operations.eligibility import fetch_calling_hours
-from streamdialer.rules import caps_of, load_pack
+from streamdialer.rules.caps import caps_of
+from streamdialer.rules.rule_pack import load_pack
 from tests.support.caps_fixture import HOUR_S, CapsWorld
 from tests.support.long_tests import some_are_long
 from tests.support.preview_fixture import PreviewWorld

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import fact_of
+from streamdialer.ledger.event_facts import fact_of
 from streamdialer.model import Attempt, CallEvent
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_invariants import check_ledger

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import InFlightRow, PreviewLimits
+from streamdialer.ledger.previews import PreviewLimits
+from streamdialer.ledger.recovery import InFlightRow
 from tests.support.ledger_reader import move_clock
 from tests.support.preview_fixture import OFFER_S, PREVIEW_LIMITS, PreviewWorld, preview_limits
 

@@ -12,11 +12,15 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from streamdialer.broker import BadEntry, ConcurrencyLimit, DeadLetters, Entry, ShutdownSignal, StreamConsumer
+from streamdialer.broker.concurrency import ConcurrencyLimit
 from streamdialer.broker.connection import close, connect
+from streamdialer.broker.consumer import StreamConsumer
 from streamdialer.broker.consumer_group import ConsumerGroup
+from streamdialer.broker.dead_letters import DeadLetters
+from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.broker.keys import GROUP, Keys
 from streamdialer.broker.scripts import Scripts
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.consumers.services import Services
 from streamdialer.errors import Unreachable
 from streamdialer.simulation.embedded_redis import EmbeddedServer
@@ -67,6 +71,17 @@ class Worker:
     async def note(self, entry: Entry) -> None:
         self.seen.append(entry.fields["n"])
 
+    def close_gate(self) -> anyio.Event:
+        """Its handlers wait until the event is set."""
+        gate = anyio.Event()
+
+        async def wait(entry: Entry) -> None:
+            await gate.wait()
+            await self.note(entry)
+
+        self.handle = wait
+        return gate
+
     async def _handle(self, entry: Entry) -> None:
         self.running += 1
         self.most_running = max(self.most_running, self.running)
@@ -116,13 +131,7 @@ async def test_no_more_entries_are_taken_than_may_be_worked_on_at_once(
 ) -> None:
     await add(redis, 50)
     worker = Worker(services, reader, "a", concurrency=3)
-    gate = anyio.Event()
-
-    async def wait(entry: Entry) -> None:
-        await gate.wait()
-        worker.seen.append(entry.fields["n"])
-
-    worker.handle = wait
+    gate = worker.close_gate()
     async with worker.working():
         await eventually(lambda: worker.running == 3)
         assert await pending(redis) == 3
@@ -183,13 +192,7 @@ async def test_entries_in_work_are_renewed_and_not_taken_over(
 ) -> None:
     await add(redis, 2)
     slow, other = Worker(services, reader, "slow"), Worker(services, reader, "other")
-    gate = anyio.Event()
-
-    async def wait(entry: Entry) -> None:
-        await gate.wait()
-        slow.seen.append(entry.fields["n"])
-
-    slow.handle = wait
+    gate = slow.close_gate()
     async with slow.working():
         await eventually(lambda: slow.running == 2)
         async with other.working():
@@ -316,13 +319,7 @@ async def test_a_stop_finishes_what_is_held_and_takes_nothing_more(
 ) -> None:
     await add(redis, 10)
     worker = Worker(services, reader, "a", concurrency=4)
-    gate = anyio.Event()
-
-    async def wait(entry: Entry) -> None:
-        await gate.wait()
-        worker.seen.append(entry.fields["n"])
-
-    worker.handle = wait
+    gate = worker.close_gate()
     async with worker.working():
         await eventually(lambda: worker.running == 4)
         worker.run.stop()

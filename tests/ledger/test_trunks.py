@@ -12,8 +12,7 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
 from streamdialer.errors import SettingsError
-from streamdialer.ledger import ClaimRequest, PreviewLimits
-from streamdialer.ledger.previews import PreviewMissing
+from streamdialer.ledger.previews import PreviewLimits, PreviewMissing
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.model import CampaignSettings, PreviewEvent
 from tests.support.claims import claim_on_trunk
@@ -175,17 +174,7 @@ async def test_live_calls_never_exceed_the_lines_however_campaigns_come_and_go(
     for number in range(60):
         name = draw.choice("1234" if number > 20 else "12")
         world = worlds[name]
-        wanted = ClaimRequest(
-            token=f"t{number}",
-            level=draw.choice((1, 3, 9)),
-            free_agents=20,
-            calls_per_agent=1.0,
-            max_concurrent=100,
-            batch=500,
-            open_until_ms=None,
-            retry=world.retry,
-            others={},
-        )
+        wanted = world.claim_request(f"t{number}", draw.choice((1, 3, 9)), 20)
         of = CampaignSettings(queue_name=world.queue, trunk="a")
         claimed = await claim_on_trunk(here, draw.choice(replicas), name, of, wanted)
         assert claimed.reason in (None, "no_call_events"), claimed

@@ -21,9 +21,12 @@ from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import GROUP, Keys
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import open_services
-from streamdialer.ledger import mark_server_trusted
-from streamdialer.simulation import Audit, Call, CallCentre, build_world
+from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.auditor import Audit
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.entities import Call
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 from tests.support.faketime import SettableClock, calls_noted, off_by

@@ -17,11 +17,11 @@ import msgspec
 import pytest
 
 from streamdialer.config.settings import NAMES
-from streamdialer.simulation import Contact
 from streamdialer.simulation.demo import DemoOptions, Summary
 from streamdialer.simulation.demo.contact_audit import LedgerContacts, audit_contacts
 from streamdialer.simulation.demo.options import child_environment
 from streamdialer.simulation.demo.reaction_time import ReactionTimes
+from streamdialer.simulation.world.entities import Contact
 from tests.support.eventually import wait_until
 from tests.support.process import is_alive
 

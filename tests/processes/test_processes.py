@@ -15,8 +15,9 @@ import pytest
 from anyio.to_thread import run_sync
 
 from streamdialer.config.settings import Settings
-from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 from tests.support.process import SHUTDOWN_TIMEOUT_S, process

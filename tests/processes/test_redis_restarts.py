@@ -20,9 +20,12 @@ from bench.chaos.proxy import Proxy
 from streamdialer.broker.connection import TRANSIENT
 from streamdialer.config.settings import Settings
 from streamdialer.errors import Unreachable
-from streamdialer.ledger import mark_server_trusted
-from streamdialer.simulation import Audit, World, WorldConfig, build_world
+from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.embedded_redis import EmbeddedServer, find_binary, free_port
+from streamdialer.simulation.world.auditor import Audit
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import WorldConfig
+from streamdialer.simulation.world.engine import World
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 

@@ -17,8 +17,9 @@ from streamdialer.broker.keys import Keys
 from streamdialer.cli import app
 from streamdialer.config.settings import NAMES
 from streamdialer.ledger.recovery import MARK_SERVER_TRUSTED
-from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.build import build_world
 
 KEYS = Keys()
 UNREACHABLE = "redis://127.0.0.1:1"

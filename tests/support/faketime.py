@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from streamdialer.errors import CannotBeDone
-from streamdialer.simulation import Call, World
+from streamdialer.simulation.world.engine import World
+from streamdialer.simulation.world.entities import Call
 
 
 def library() -> str:

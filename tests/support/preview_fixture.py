@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from streamdialer.ledger import LoadRow, PreviewLimits
+from streamdialer.ledger.previews import PreviewLimits
+from streamdialer.ledger.types import LoadRow
 from streamdialer.model import CampaignSettings, PreviewEvent
 from streamdialer.rules.retry import retry_plan
 from tests.support.ledger_fixture import LedgerWorld

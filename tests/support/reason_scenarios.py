@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamdialer.simulation import World, WorldConfig, build_world
 from streamdialer.simulation.servers.http import json_reply
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import WorldConfig
+from streamdialer.simulation.world.engine import World
 from tests.support.dialer import Dialer
 from tests.support.eventually import eventually
 

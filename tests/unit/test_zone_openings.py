@@ -8,7 +8,7 @@ from streamdialer.consumers.dialing.calling_hours import build_zone_hours
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.ledger.zone_hours import Hours
 from streamdialer.model import CampaignSettings, Contact
-from streamdialer.rules import CallingHours, calling_hours
+from streamdialer.rules.calling_hours import CallingHours, calling_hours
 
 HOUR_MS = 3_600_000
 

@@ -10,7 +10,8 @@ import msgspec
 
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
-from streamdialer.ledger import CampaignState, ClaimRequest, QueueState
+from streamdialer.ledger.queues import CampaignState, QueueState
+from streamdialer.ledger.types import ClaimRequest
 from streamdialer.model import CampaignSettings
 from streamdialer.pacing.adaptive import AdaptiveDecision, decide_adaptively
 from streamdialer.pacing.learning import QueueLearning
@@ -35,6 +36,8 @@ class AdaptiveResult(msgspec.Struct, frozen=True):
     """Unanswered calls the campaign has."""
     queue_ringing: int
     """Unanswered calls of all campaigns of the queue."""
+    free_agents: int
+    """Those it was made for: a later try of the tick may find fewer."""
 
     def apply_to(self, claim: ClaimRequest) -> ClaimRequest:
         """The claim with this decision's levels; the script lowers them for each free agent who has gone since."""
@@ -43,6 +46,7 @@ class AdaptiveResult(msgspec.Struct, frozen=True):
             claim,
             level=self.ringing + place,
             queue_level=self.queue_ringing + place,
+            free_agents=self.free_agents,
             calls_per_agent=1 / max(MIN_ANSWER_RATE, self.decision.p),
         )
 
@@ -81,7 +85,11 @@ def adapt(
     learning.campaign(campaign).decided = now
     placed = {member.id: len(member.ringing) for member in state.campaigns}
     return AdaptiveResult(
-        decisions[campaign], msgspec.json.encode(learning), placed[campaign], sum(placed.values())
+        decisions[campaign],
+        msgspec.json.encode(learning),
+        placed[campaign],
+        sum(placed.values()),
+        state.free,
     )
 
 

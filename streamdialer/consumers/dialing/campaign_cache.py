@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from streamdialer.config.settings import Settings
@@ -11,16 +9,13 @@ from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.model import CampaignSettings
 
-CACHE_TTL_S: Final = 60.0
-"""How long this process remembers a campaign that it no longer dials."""
-
 
 class CampaignCache:
     """Reads settings from the backend when those it has are too old."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._campaigns: TTLCache[CampaignSettings] = TTLCache(CACHE_TTL_S)
+        self._campaigns: TTLCache[CampaignSettings] = TTLCache()
 
     async def settings_of(self, campaign: str) -> CampaignSettings:
         """Raises CampaignError or Unreachable."""

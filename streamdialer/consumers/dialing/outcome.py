@@ -9,7 +9,7 @@ import msgspec
 
 from streamdialer.consumers.dialing.decision import DialDecision
 from streamdialer.consumers.dialing.inputs import DialInputs, Outdated
-from streamdialer.ledger import ClaimResult
+from streamdialer.ledger.types import ClaimResult
 
 OUTDATED_BY_REASON: Final[dict[str, Outdated]] = {
     "queue_changed": "queue",

@@ -7,10 +7,11 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.ledger import QueueState
+from streamdialer.ledger.queues import QueueState
 from streamdialer.model import CampaignSettings, DialMode
-from streamdialer.pacing import CampaignLoad, Snapshot, calls_per_agent
-from streamdialer.rules import abandon_limit
+from streamdialer.pacing.decide import CampaignLoad, Snapshot
+from streamdialer.pacing.dial_modes import calls_per_agent
+from streamdialer.rules.abandonment import abandon_limit
 
 MAX_NAME_CHARS: Final = 80
 

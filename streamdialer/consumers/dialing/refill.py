@@ -16,10 +16,11 @@ from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import Unreachable
 from streamdialer.gateways.backend import ContactPage
-from streamdialer.ledger import LoadResult
+from streamdialer.ledger.types import LoadResult
 from streamdialer.model import CampaignSettings, Contact
-from streamdialer.rules import caps_of, load_pack
+from streamdialer.rules.caps import caps_of
 from streamdialer.rules.retry import RetryPlan, retry_plan
+from streamdialer.rules.rule_pack import load_pack
 
 log = logging.getLogger(__name__)
 REBUILD_PASSES: Final = 10

@@ -6,10 +6,7 @@ import math
 from collections import Counter
 from typing import Any
 
-from streamdialer.ledger import (
-    ClaimRequest,
-    ClaimResult,
-)
+from streamdialer.ledger.types import ClaimRequest, ClaimResult
 from streamdialer.model import Attempt
 from tests.support.caps_model import CappedModel, capped
 from tests.support.ledger_model import (

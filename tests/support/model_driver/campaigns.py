@@ -6,9 +6,7 @@ from collections import Counter
 
 import msgspec
 
-from streamdialer.ledger import (
-    LoadRow,
-)
+from streamdialer.ledger.types import LoadRow
 from streamdialer.model import Agent, TickKind, TickResult
 from tests.support.ledger_model import (
     CampaignModel,

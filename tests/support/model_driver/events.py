@@ -7,10 +7,8 @@ from typing import Any
 
 import msgspec
 
-from streamdialer.ledger import (
-    Update,
-    fact_of,
-)
+from streamdialer.ledger.event_facts import fact_of
+from streamdialer.ledger.records import Update
 from streamdialer.model import CallEvent
 from tests.support.ledger_model import (
     DELIVERY_RESERVATION_LEASE_S,

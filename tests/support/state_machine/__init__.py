@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
-from streamdialer.ledger import mark_server_trusted
+from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.attempt_model import LIVE
 from tests.support.caps_model import LONGEST_S

@@ -10,7 +10,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from streamdialer.ledger import ClaimRequest, LoadRow
+from streamdialer.ledger.types import ClaimRequest, LoadRow
 from tests.support.caps_model import KINDS, caps_of_kind
 from tests.support.model_driver.suppression import row_of
 from tests.support.retry_model import plans
