@@ -19,8 +19,9 @@ from redis.asyncio.client import Pipeline, PubSub, Redis
 
 from bench.crash.crash_points import Effect
 from bench.crash.failpoint_probe import DUTY, Probe
-from streamdialer.broker import Entry, StreamConsumer
 from streamdialer.broker.background_duty import BackgroundDuty
+from streamdialer.broker.consumer import StreamConsumer
+from streamdialer.broker.entries import Entry
 from streamdialer.broker.scripts import Script, Scripts
 
 Call = Callable[..., Awaitable[Any]]

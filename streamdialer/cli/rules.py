@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Final
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from streamdialer.cli.common import AsJson, echo, print_fields, print_json, print_table
-from streamdialer.config import loading
 from streamdialer.errors import CampaignError, SettingsError
-from streamdialer.model import CampaignSettings
-from streamdialer.rules import OWN_ZONE, Pack, calling_hours, load_pack
-from streamdialer.rules.rule_pack import StatuteValue
-from streamdialer.rules.zone_clock import read_zone
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from streamdialer.rules.rule_pack import Pack, StatuteValue
 
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 LAST_YEAR: Final = 9990
@@ -46,6 +45,10 @@ def next_call(
     as_json: AsJson = False,
 ) -> None:
     """Show when a call is next allowed, and which rule says so."""
+    from streamdialer.config import loading
+    from streamdialer.model import CampaignSettings
+    from streamdialer.rules import OWN_ZONE, calling_hours
+
     rules = _load_pack(pack)
     zone = _zone(timezone or loading.load(ctx.obj).settings.timezone)
     from_ms = _instant(at, zone)
@@ -122,6 +125,8 @@ def _source(value: StatuteValue) -> tuple[str, str]:
 
 
 def _load_pack(name: str) -> Pack:
+    from streamdialer.rules import load_pack
+
     try:
         return load_pack(name)
     except CampaignError as error:
@@ -129,6 +134,8 @@ def _load_pack(name: str) -> Pack:
 
 
 def _zone(name: str) -> ZoneInfo:
+    from streamdialer.rules.zone_clock import read_zone
+
     try:
         return read_zone(name)
     except CampaignError as error:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import anyio
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table
 from streamdialer.errors import SettingsError
-from streamdialer.operations.campaigns import read_campaign_id
-from streamdialer.simulation.study.compare import Estimate, PolicyResult, compare
-from streamdialer.simulation.study.from_campaign import FittedScenario, fit_campaign
-from streamdialer.simulation.study.plots import plot_results, require_matplotlib
-from streamdialer.simulation.study.scenario import Scenario
-from streamdialer.simulation.study.scenarios import load_scenario, shipped_scenarios
+
+if TYPE_CHECKING:
+    from streamdialer.simulation.study.compare import Estimate, PolicyResult
+    from streamdialer.simulation.study.from_campaign import FittedScenario
+    from streamdialer.simulation.study.scenario import Scenario
 
 BOUNDS: Final = ("oracle_rates", "oracle_agents")
 """Simulated and shown with every result."""
@@ -81,6 +78,15 @@ def simulate(
     if list_all:
         _list(as_json)
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from streamdialer.operations.campaigns import read_campaign_id
+    from streamdialer.simulation.study.compare import compare
+    from streamdialer.simulation.study.from_campaign import fit_campaign
+    from streamdialer.simulation.study.plots import plot_results, require_matplotlib
+    from streamdialer.simulation.study.scenarios import load_scenario
+
     if plot is not None:
         require_matplotlib()
     fitted = None
@@ -128,6 +134,8 @@ def simulate(
 
 
 def _list(as_json: bool) -> None:
+    from streamdialer.simulation.study.scenarios import shipped_scenarios
+
     if as_json:
         print_json(shipped_scenarios())
     else:

@@ -9,8 +9,8 @@ from uuid import uuid4
 import anyio
 import msgspec
 
-from streamdialer.broker import BadEntry, Entry
 from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.broker.scripts import backoff_s
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.originate_reply import Reply, Verdict

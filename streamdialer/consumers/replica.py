@@ -12,12 +12,13 @@ import anyio
 import msgspec
 from redis.asyncio import Redis
 
-from streamdialer.broker import ConcurrencyLimit, ShutdownSignal, StreamConsumer
 from streamdialer.broker.background_duty import BackgroundDuty, running
+from streamdialer.broker.concurrency import ConcurrencyLimit
 from streamdialer.broker.connection import close, connect
-from streamdialer.broker.consumer import Handler
+from streamdialer.broker.consumer import Handler, StreamConsumer
 from streamdialer.broker.consumer_group import ConsumerGroup
 from streamdialer.broker.keys import STAGES, Stage
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.background import background_duties
 from streamdialer.consumers.calls import CallsStage

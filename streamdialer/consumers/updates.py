@@ -10,7 +10,7 @@ from uuid import uuid4
 import anyio
 import msgspec
 
-from streamdialer.broker import BadEntry, Entry
+from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.broker.scripts import backoff_s
 from streamdialer.consumers.services import Services
 from streamdialer.errors import RefusedByServer, Unreachable

@@ -8,8 +8,8 @@ from typing import Any, cast
 from aiohttp import web
 from redis.exceptions import RedisError
 
-from streamdialer.broker import DeadLetters
 from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.dead_letters import DeadLetters
 from streamdialer.broker.keys import Keys
 from streamdialer.dashboard.middleware import AUDIT, Middleware, read_form, safe_redirect, session_of
 from streamdialer.dashboard.pages import OverviewCache

@@ -9,8 +9,8 @@ from aiohttp import web
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from streamdialer.broker import DeadLetters
 from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.dead_letters import DeadLetters
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.dashboard.charts import charts

@@ -9,8 +9,9 @@ from typing import Final
 import anyio
 from aiohttp import web
 
-from streamdialer.broker import DeadLetters, ShutdownSignal
+from streamdialer.broker.dead_letters import DeadLetters
 from streamdialer.broker.scripts import Scripts
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.dashboard.actions import Actions
 from streamdialer.dashboard.login import LoginPages

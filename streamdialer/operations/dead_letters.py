@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.broker import DeadLetter, DeadLetters
+from streamdialer.broker.dead_letters import DeadLetter, DeadLetters
 from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError

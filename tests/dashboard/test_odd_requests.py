@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from streamdialer.broker import DeadLetter
+from streamdialer.broker.dead_letters import DeadLetter
 from streamdialer.config.settings import Settings
 from streamdialer.dashboard import pages
 from streamdialer.dashboard.pages import LETTERS_PER_PAGE, OverviewCache

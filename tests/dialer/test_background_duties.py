@@ -16,9 +16,9 @@ import anyio.lowlevel
 import msgspec
 import pytest
 
-from streamdialer.broker import ShutdownSignal
 from streamdialer.broker.background_duty import BackgroundDuty, running
 from streamdialer.broker.heartbeat import Heartbeat
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.background import HealthFile, HealthServer, SystemdReporter
 from streamdialer.consumers.invariant_check import InvariantCheck

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from streamdialer.broker import ShutdownSignal
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.consumers.services import Services

@@ -10,12 +10,13 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from rich.console import Console
 
-from streamdialer.broker import Entry, ShutdownSignal
 from streamdialer.broker.activity import SHOWN_PER_STAGE, Activity, subject_of
 from streamdialer.broker.background_duty import running
+from streamdialer.broker.entries import Entry
 from streamdialer.broker.heartbeat import HEARTBEAT, TTL_S, Heartbeat, ReplicaState, read_replicas
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Scripts
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.cli.top_view import render, span
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services

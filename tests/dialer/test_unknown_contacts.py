@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from streamdialer.broker import BadEntry, Entry
+from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.events import EventsStage

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from streamdialer.broker import BadEntry, Entry
+from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.updates import UpdatesStage

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from streamdialer.broker import DeadLetter, Entry
+from streamdialer.broker.dead_letters import DeadLetter
+from streamdialer.broker.entries import Entry
 from streamdialer.consumers.calls import read_call
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.model import Attempt, Contact

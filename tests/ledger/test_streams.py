@@ -12,11 +12,15 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from streamdialer.broker import BadEntry, ConcurrencyLimit, DeadLetters, Entry, ShutdownSignal, StreamConsumer
+from streamdialer.broker.concurrency import ConcurrencyLimit
 from streamdialer.broker.connection import close, connect
+from streamdialer.broker.consumer import StreamConsumer
 from streamdialer.broker.consumer_group import ConsumerGroup
+from streamdialer.broker.dead_letters import DeadLetters
+from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.broker.keys import GROUP, Keys
 from streamdialer.broker.scripts import Scripts
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.consumers.services import Services
 from streamdialer.errors import Unreachable
 from streamdialer.simulation.embedded_redis import EmbeddedServer

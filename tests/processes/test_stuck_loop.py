@@ -15,11 +15,11 @@ import pytest
 import yaml
 from redis.asyncio import Redis
 
-from streamdialer.broker import ShutdownSignal
 from streamdialer.broker.background_duty import running
 from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.background import background_duties, systemd_duties
 from streamdialer.consumers.replica import ReplicaOptions, run_replica

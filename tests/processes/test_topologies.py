@@ -13,9 +13,9 @@ import msgspec
 import pytest
 from redis.asyncio.cluster import ClusterNode
 
-from streamdialer.broker import ShutdownSignal
 from streamdialer.broker.connection import TRANSIENT, close, connect, keys_for
 from streamdialer.broker.scripts import Scripts
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.consumers.services import open_services

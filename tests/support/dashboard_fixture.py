@@ -12,8 +12,8 @@ import httpx
 import msgspec
 from redis.asyncio import Redis
 
-from streamdialer.broker import ShutdownSignal
 from streamdialer.broker.keys import Keys, Stream
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.dashboard import serve
 from streamdialer.simulation.embedded_redis import free_port

@@ -9,8 +9,9 @@ from typing import Any
 import anyio
 import msgspec
 
-from streamdialer.broker import DeadLetters, ShutdownSignal
 from streamdialer.broker.connection import TRANSIENT, keys_for
+from streamdialer.broker.dead_letters import DeadLetters
+from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.consumers.services import Services, open_services

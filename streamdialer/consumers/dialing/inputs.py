@@ -16,12 +16,13 @@ from streamdialer.consumers.dialing.pending_check import PendingCheck
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, campaign_pacing, queue_pacing
 from streamdialer.consumers.dialing.refill import Refill, RefillResult
 from streamdialer.consumers.dialing.trunks import Trunks
-from streamdialer.consumers.services import Services, ledger_limits
+from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import StreamdialerError
 from streamdialer.ledger import ClaimResult, QueueState
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.ledger.ticks import TickStart
+from streamdialer.ledger.types import ledger_limits
 from streamdialer.ledger.zone_hours import Hours
 from streamdialer.model import CampaignSettings
 from streamdialer.rules import CallingHours

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from streamdialer.broker import BadEntry
+from streamdialer.broker.entries import BadEntry
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.model import DoNotCallEvent
