@@ -128,30 +128,30 @@ class CampaignLedger:
         for other in request.others:
             names += [keys.reserved(other), keys.dialing(other)]
         names += request.rate_limits.live_calls(keys)
-        args = json_args(
-            token=request.token,
-            level=request.level,
-            free_agents=request.free_agents,
-            calls_per_agent=request.calls_per_agent,
-            max_concurrent=request.max_concurrent,
-            batch=request.batch,
-            lease_ms=limits.lease_ms,
-            open_until="" if request.open_until_ms is None else str(request.open_until_ms),
-            max_attempts=request.retry.max_attempts,
-            retry_plan=request.retry.encoded(),
-            events_required=limits.events_required,
-            answer_ttl_ms=ANSWER_TTL_MS,
-            deadline_ms=limits.deadline_ms,
-            queue_level=request.queue_level,
-            max_age_ms=limits.pending_check_after_ms,
-            hours=request.hours,
-            hours_fingerprint=request.hours_fingerprint,
-            caps=request.caps.encoded(),
-            rate_limits=request.rate_limits,
-            others=list(request.others.items()),
-            trace=tracing.current_traceparent(),
-        )
-        with tracing.span("claim", campaign=campaign):
+        with tracing.span("claim", campaign=campaign):  # the calls are steps of it
+            args = json_args(
+                token=request.token,
+                level=request.level,
+                free_agents=request.free_agents,
+                calls_per_agent=request.calls_per_agent,
+                max_concurrent=request.max_concurrent,
+                batch=request.batch,
+                lease_ms=limits.lease_ms,
+                open_until="" if request.open_until_ms is None else str(request.open_until_ms),
+                max_attempts=request.retry.max_attempts,
+                retry_plan=request.retry.encoded(),
+                events_required=limits.events_required,
+                answer_ttl_ms=ANSWER_TTL_MS,
+                deadline_ms=limits.deadline_ms,
+                queue_level=request.queue_level,
+                max_age_ms=limits.pending_check_after_ms,
+                hours=request.hours,
+                hours_fingerprint=request.hours_fingerprint,
+                caps=request.caps.encoded(),
+                rate_limits=request.rate_limits,
+                others=list(request.others.items()),
+                trace=tracing.current_traceparent(),
+            )
             answer = await self._scripts.run(RESERVE_CONTACTS, names, [campaign, args])
         return msgspec.json.decode(answer, type=ClaimResult)
 

@@ -136,7 +136,7 @@ def test_a_purged_stream_is_empty_and_keeps_its_consumers(db: Any) -> None:
     ("stream", "key", "why"),
     [
         ("calls", KEYS.reserved("7"), "calls are reserved"),
-        ("updates", KEYS.outbox("7"), "not confirmed everything"),
+        ("updates", KEYS.outbox("7"), "has not confirmed every update"),
     ],
 )
 def test_what_something_depends_on_is_not_purged(db: Any, stream: Stream, key: str, why: str) -> None:

@@ -87,13 +87,13 @@ REASON_SCENES = [
     ),
     Scenario("no_agents", "no agent of the queue is free", lambda: world(agents=0)),
     Scenario("no_contacts", "no contact is ready to be dialed", lambda: world(contacts=0)),
-    Scenario("data_loss", "calls it may have forgotten are waited out first; ", act=forget),
-    Scenario("server_unknown", "let the user of REDIS_URL run it", act=hide_info),
+    Scenario("data_loss", "calls that it may have forgotten get time to end; ", act=forget),
+    Scenario("server_unknown", "Redis refuses the INFO command", act=hide_info),
     Scenario(
         "rate_limited", "the Dialer API asked this campaign to wait", act=api_says(429, {"Retry-After": "30"})
     ),
-    Scenario("dialer_api_down", "the Dialer API does not take calls", act=api_says(503)),
-    Scenario("dialer_api_credentials", "refuses our credentials: check DIALER_API_TOKEN", act=api_says(401)),
+    Scenario("dialer_api_down", "the Dialer API takes no calls", act=api_says(503)),
+    Scenario("dialer_api_credentials", "the Dialer API refuses our credentials", act=api_says(401)),
     Scenario(
         "no_call_events",
         "calls were sent and no call event has come since",
@@ -101,7 +101,7 @@ REASON_SCENES = [
     ),
     Scenario(
         "needs_verification",
-        "the backend has not shown the ready contacts as pending for a while",
+        "the backend has not listed the ready contacts as pending lately",
         lambda: world(contacts=9),
         act=show_them_unreadably,
         running={"pending_check_after_s": 0.5, "ring_timeout_s": 3.0, "uncertain_margin_s": 60.0},
@@ -111,7 +111,7 @@ REASON_SCENES = [
     Scenario("backend_credentials", "BACKEND", act=backend_says(401)),
 ]
 LIMIT_SCENES = [
-    Scenario("preview", "is in preview: agents ask for each call", lambda: world(mode="preview")),
+    Scenario("preview", "is in preview mode: an agent requests each call", lambda: world(mode="preview")),
     Scenario("agents", LIMITS["agents"].text),
     Scenario("agents_shared", LIMITS["agents_shared"].text, lambda: world(agents=1, campaigns=2)),
     Scenario("concurrency", LIMITS["concurrency"].text, lambda: world(max_concurrent_calls=1)),

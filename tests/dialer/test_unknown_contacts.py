@@ -98,7 +98,7 @@ async def test_a_contact_unknown_to_the_backend_too_is_a_dead_letter(
 ) -> None:
     centre, stage, world = centre_stage_world
     centre.backend.set_responder(lambda _: json_reply({}, 404))
-    with pytest.raises(BadEntry, match="neither this ledger nor the backend knows") as refused:
+    with pytest.raises(BadEntry, match="neither the ledger nor the backend knows") as refused:
         await stage.handle(await asked_for(world.services))
     assert refused.value.reason == "callback_unknown_contact"
     centre.backend.set_responder(lambda _: json_reply({}, 503))
@@ -169,9 +169,9 @@ async def test_their_numbers_are_looked_up_and_kept_from_every_campaign(
 
 
 async def test_a_campaign_that_was_never_loaded_has_numbers_of_the_country_of_the_settings(
-    hall: tuple[CallCentre, EventsStage, LedgerWorld],
+    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
 ) -> None:
-    centre, stage, world = hall
+    centre, stage, world = centre_stage_world
     centre.world.contacts[1].phones = ["300 123 4567"]
     await stage.handle(Entry(await world.write_entry(), DO_NOT_CALL))
     settings = msgspec.structs.replace(world.services.settings, country="CO")
@@ -226,6 +226,6 @@ async def test_whose_number_the_backend_does_not_show_is_refused_when_they_come(
     await stage.handle(Entry(await world.write_entry(), DO_NOT_CALL))
     await tell(world)
     assert (asked, await told(world, "1")) == (1, ""), "asked once, and the backend is told"
-    assert "other campaigns may call the number" in caplog.text
+    assert "other campaigns may call them" in caplog.text
     await world.services.campaigns.load("1", [world.row("1")], 3)
     assert (await world.state_of("1"), await told(world, "1")) == ("final", "do_not_call")
