@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -10,7 +10,7 @@ import anyio
 import msgspec
 import typer
 
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table, progress
 from streamdialer.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -78,9 +78,6 @@ def simulate(
     if list_all:
         _list(as_json)
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from streamdialer.operations.campaigns import read_campaign_id
     from streamdialer.simulation.study.compare import compare
     from streamdialer.simulation.study.from_campaign import fit_campaign
@@ -102,19 +99,10 @@ def simulate(
     policies = list(
         dict.fromkeys([*([fitted.policy] if fitted else ()), *(policy or ()), *defaults, *BOUNDS])
     )
-    bar = Progress(
-        TextColumn("simulating"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task("days", total=len(policies) * seeds)
+    days = count(1)
+    with progress("simulating", len(policies) * seeds) as report:
         results = compare(
-            day, policies, range(seeds), processes=processes, on_day_done=lambda: bar.advance(task)
+            day, policies, range(seeds), processes=processes, on_day_done=lambda: report(next(days))
         )
     if plot is not None:
         cap = min(campaign.cap for campaign in day.campaigns)

@@ -15,6 +15,7 @@ HEAVY: Final = {
     "aiohttp",
     "holidays",
     "httpx",
+    "itsdangerous",
     "jinja2",
     "matplotlib",
     "opentelemetry",
