@@ -124,13 +124,13 @@ def allowed_for_campaigns(campaigns: Sequence[str]) -> list[AllowedKey]:
     return rules
 
 
-def allowed_for_contacts_in_progress(campaign: str = "*") -> list[AllowedKey]:
+def allowed_for_contacts_in_progress() -> list[AllowedKey]:
     """What there is besides while a campaign is dialed; each goes when its last contact has left that state."""
     names = ("ready", "deferred", "previewing", "reserved", "dialing", "connected", "orphaned")
     return [
-        *(AllowedKey(getattr(KEYS, name)(campaign), f"contacts that are {name}") for name in names),
-        AllowedKey(KEYS.agent_callbacks(campaign), "callbacks in `ready` that wait for their agent"),
-        AllowedKey(KEYS.outbox(campaign), "states of contacts that the backend has not confirmed"),
+        *(AllowedKey(getattr(KEYS, name)("*"), f"contacts that are {name}") for name in names),
+        AllowedKey(KEYS.agent_callbacks("*"), "callbacks in `ready` that wait for their agent"),
+        AllowedKey(KEYS.outbox("*"), "states of contacts that the backend has not confirmed"),
         AllowedKey(KEYS.api, "the breaker of the Dialer API, until a call succeeds"),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamdialer.simulation import CallCounts
+from streamdialer.simulation.world.auditor import CallCounts
 
 
 def expected_counters(counts: CallCounts) -> dict[str, int]:

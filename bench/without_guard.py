@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, get_args
 
 from streamdialer.broker.scripts import Script
 from streamdialer.cli import main
-from streamdialer.ledger import CampaignLedger
+from streamdialer.ledger.campaigns import CampaignLedger
 from streamdialer.model import Attempt
 
 Guard = Literal["begin-mark", "reservation", "send-deadline", "silence", "memory"]

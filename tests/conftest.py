@@ -14,7 +14,7 @@ from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import Keys
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services, open_services
-from streamdialer.ledger import mark_server_trusted
+from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.ledger_fixture import LedgerWorld
 

@@ -23,11 +23,11 @@ from bench.chaos.processes import ROLES, ProcessPool
 from bench.chaos.proxy import Proxy
 from streamdialer.broker.connection import connect
 from streamdialer.errors import CannotBeDone
-from streamdialer.ledger import mark_server_trusted
-from streamdialer.simulation import CallCentre
+from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.demo.child_processes import ChildProcesses
 from streamdialer.simulation.demo.snapshot import take_snapshot
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from streamdialer.simulation.servers.call_centre import CallCentre
 
 START_TIMEOUT_S: Final = 60.0
 REDIS_TIMEOUT_S: Final = 20.0

@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.simulation import SimEvent
 from streamdialer.simulation.servers.event_writer import Write
+from streamdialer.simulation.world.entities import SimEvent
 
 MAX_DELAY_S: Final = 2.0
 EventFault = Callable[[list[SimEvent]], list[tuple[float, SimEvent]]]

@@ -14,8 +14,8 @@ from bench.chaos.faults.events import MARK
 from bench.chaos.verdicts import Counter
 from bench.public_counters import expected_counters
 from streamdialer.ledger.records import Attempt, decode_contact
-from streamdialer.simulation import Contact
 from streamdialer.simulation.demo.contact_audit import LedgerContacts, audit_contacts, read_ledger
+from streamdialer.simulation.world.entities import Contact
 
 RETRIED: Final = frozenset({"no_answer", "busy", "failed"})
 """Dispositions after which another attempt is made while some are left."""

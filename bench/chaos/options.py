@@ -9,8 +9,8 @@ import msgspec
 
 from bench.without_guard import Guard
 from streamdialer.config.settings import NAMES
-from streamdialer.simulation import World
 from streamdialer.simulation.demo.options import DemoOptions, child_environment, demo_world
+from streamdialer.simulation.world.engine import World
 
 CAMPAIGNS: Final = 2
 CONTACTS_PER_AGENT: Final = 0.012

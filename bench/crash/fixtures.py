@@ -26,8 +26,9 @@ from bench.crash.scenario import (
     ScenarioName,
 )
 from streamdialer.broker.keys import GROUP, STAGES, Keys
-from streamdialer.ledger import mark_server_trusted
-from streamdialer.simulation import CallCentre, drop_connection, json_reply
+from streamdialer.ledger.recovery import mark_server_trusted
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.servers.http import drop_connection, json_reply
 
 DEAD_CONSUMER: Final = "gone"
 """A consumer that never comes back."""

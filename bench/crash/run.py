@@ -35,9 +35,9 @@ from bench.crash.verdict import Verdict, check_ledger, check_network
 from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import CHANNEL, Keys
 from streamdialer.errors import CannotBeDone
-from streamdialer.simulation import CallCentre
 from streamdialer.simulation.demo.snapshot import take_snapshot
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from streamdialer.simulation.servers.call_centre import CallCentre
 
 POLL_INTERVAL_S: Final = 0.02
 DIAL_TIMEOUT_S: Final = 120.0

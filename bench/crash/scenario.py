@@ -15,8 +15,10 @@ from typing import Final, Literal
 import msgspec
 
 from streamdialer.model import DialMode
-from streamdialer.simulation import Campaign, CentreConfig, Contact, World, WorldConfig
 from streamdialer.simulation.child_environment import with_settings
+from streamdialer.simulation.world.config import CentreConfig, WorldConfig
+from streamdialer.simulation.world.engine import World
+from streamdialer.simulation.world.entities import Campaign, Contact
 from streamdialer.simulation.world.outcomes import draw_call
 
 ScenarioName = Literal["campaign", "data_loss"]

@@ -13,8 +13,8 @@ from bench.crash.fixtures import EXPECTED_DEAD_LETTERS, ServerFaults
 from bench.crash.scenario import Fixture
 from streamdialer.broker.keys import Keys
 from streamdialer.ledger.records import ContactRecord, decode_contact
-from streamdialer.simulation import Audit
 from streamdialer.simulation.demo.contact_audit import audit_contacts, read_ledger
+from streamdialer.simulation.world.auditor import Audit
 
 
 class Verdict(msgspec.Struct, kw_only=True):

@@ -11,7 +11,9 @@ from redis.asyncio import Redis
 from bench.public_counters import expected_counters
 from bench.soak.options import RETRY_DELAY_LIFE_S, SoakOptions
 from streamdialer.broker.keys import CHANNEL
-from streamdialer.simulation import CallCentre, CallCounts, Campaign, Contact
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.auditor import CallCounts
+from streamdialer.simulation.world.entities import Campaign, Contact
 
 POLL_INTERVAL_S: Final = 0.1
 DRIFT_AFTER_S: Final = 5.0

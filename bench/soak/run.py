@@ -20,10 +20,11 @@ from bench.soak.sampling import shared_entries, take_sample
 from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import GROUP, STREAMS, Keys
 from streamdialer.errors import CannotBeDone
-from streamdialer.ledger import mark_server_trusted
-from streamdialer.simulation import CallCentre, World
+from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.demo.child_processes import ChildProcess, ChildProcesses
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.engine import World
 
 START_TIMEOUT_S: Final = 30.0
 MIN_SAMPLES: Final = 8

@@ -1,4 +1,4 @@
-"""How many entries a stage may work on at once; a stage without a free place reads nothing."""
+"""How many entries a stage may work on at once; a stage at its limit reads nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import anyio
 
 
 class ConcurrencyLimit:
-    """A number of places between `least` and `most`; it follows the backlog when `least` is below `most`."""
+    """A limit between `least` and `most`. It follows the backlog when `least` is below `most`."""
 
     def __init__(self, most: int, least: int | None = None) -> None:
         self._least = most if least is None else least
@@ -28,12 +28,12 @@ class ConcurrencyLimit:
         self._freed = anyio.Event()
 
     async def wait_for_change(self, seconds: float) -> None:
-        """Returns when a place is released, or after `seconds`."""
+        """Returns when an entry is released, or after `seconds`."""
         with anyio.move_on_after(seconds):
             await self._freed.wait()
 
     def scale_up(self) -> None:
-        """For a read that filled every free place: there may be more entries."""
+        """For a read that returned as many entries as were free: there may be more entries."""
         self.limit = min(self._most, self.limit * 2)
 
     def scale_down(self) -> None:

@@ -88,16 +88,14 @@ def connect(url: str) -> Redis:
         "socket_timeout": SOCKET_TIMEOUT_S,
         "socket_connect_timeout": SOCKET_TIMEOUT_S,
         "retry": Retry(NoBackoff(), 0),
-        **address.credentials,
         **address.options,
     }
     if address.scheme == "redis+cluster":
         return _cluster(address, options)
-    options["db"] = address.database
     if address.scheme == "redis+sentinel":
         return _sentinel(address, options)
     if address.scheme == "unix":
-        options |= {"connection_class": UnixDomainSocketConnection, "path": address.socket}
+        options |= {"connection_class": UnixDomainSocketConnection, "path": address.path}
     else:
         host, port = address.hosts[0]
         kind = SSLConnection if address.scheme == "rediss" else Connection
@@ -110,7 +108,7 @@ def connect(url: str) -> Redis:
 def _sentinel(address: RedisUrl, options: dict[str, Any]) -> Redis:
     make: Any = Sentinel
     sentinel = make(address.hosts, sentinel_kwargs={"socket_timeout": 1.0})
-    client: Redis = sentinel.master_for(address.service, **options)
+    client: Redis = sentinel.master_for(address.path, **options)
     return client
 
 

@@ -49,7 +49,7 @@ class StreamConsumer:
         self,
         group: ConsumerGroup,
         handle: Handler,
-        places: ConcurrencyLimit,
+        concurrency: ConcurrencyLimit,
         shutdown: ShutdownSignal,
         *,
         read_block_s: float,
@@ -59,7 +59,7 @@ class StreamConsumer:
     ) -> None:
         self._group = group
         self._handle = handle
-        self._places = places
+        self._concurrency = concurrency
         self._shutdown = shutdown
         self._read_block_ms = round(read_block_s * 1000)
         self._claim_min_idle_s = claim_min_idle_s
@@ -99,10 +99,10 @@ class StreamConsumer:
     async def _read_until_stopped(self, handling: TaskGroup) -> None:
         failures = 0
         while not self._shutdown.stopping:
-            free = self._places.free
+            free = self._concurrency.free
             if not free:
-                self._places.scale_up()
-                await self._places.wait_for_change(self._read_block_ms / 1000)
+                self._concurrency.scale_up()
+                await self._concurrency.wait_for_change(self._read_block_ms / 1000)
                 continue
             try:
                 entries = await self._next_entries(min(free, READ_BATCH))
@@ -123,7 +123,7 @@ class StreamConsumer:
                 failures = 0
             for entry in entries:
                 self._held.add(entry.id)
-                self._places.acquire()
+                self._concurrency.acquire()
                 handling.start_soon(self._work_on, entry)
 
     async def _next_entries(self, count: int) -> list[Entry]:
@@ -142,9 +142,9 @@ class StreamConsumer:
         rows = await self._group.read(">", count, self._read_block_ms)
         entries = [Entry(entry, fields) for entry, fields in rows if fields]
         if len(entries) == count:
-            self._places.scale_up()
+            self._concurrency.scale_up()
         elif not entries:
-            self._places.scale_down()
+            self._concurrency.scale_down()
         return entries
 
     async def _own_pending(self, after: str, count: int) -> list[Entry]:
@@ -218,7 +218,7 @@ class StreamConsumer:
                         await self._group.extend_lease([entry.id], idle_ms, entry.deliveries - 1)
             finally:
                 self._held.discard(entry.id)
-                self._places.release()
+                self._concurrency.release()
                 self._shutdown.count_entry()
 
     async def _extend_held_leases(self) -> None:

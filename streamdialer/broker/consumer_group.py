@@ -17,17 +17,12 @@ from streamdialer.observability.redaction import mask_text
 
 log = logging.getLogger(__name__)
 _PACKAGE: Final = "streamdialer.broker"
-ACK_DELETE, DEAD_LETTER, EXTEND_LEASE, RESET_IDLE_TIME, REMOVE_CONSUMER, OWN_PENDING = (
-    Script(_PACKAGE, name)
-    for name in (
-        "ack_delete",
-        "dead_letter",
-        "extend_lease",
-        "reset_idle_time",
-        "remove_consumer",
-        "own_pending",
-    )
-)
+ACK_DELETE: Final = Script(_PACKAGE, "ack_delete")
+DEAD_LETTER: Final = Script(_PACKAGE, "dead_letter")
+EXTEND_LEASE: Final = Script(_PACKAGE, "extend_lease")
+RESET_IDLE_TIME: Final = Script(_PACKAGE, "reset_idle_time")
+REMOVE_CONSUMER: Final = Script(_PACKAGE, "remove_consumer")
+OWN_PENDING: Final = Script(_PACKAGE, "own_pending")
 Row = tuple[str, dict[str, str] | None]
 """An entry's id and fields; no fields when the entry has been deleted."""
 

@@ -69,7 +69,7 @@ class Scripts:
         self.client = client
         self._patient = patient
         self._queue: deque[_Call] = deque()
-        self._wanted = asyncio.Event()
+        self._has_calls = asyncio.Event()
         self._server: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -92,7 +92,7 @@ class Scripts:
         """The script's answer. Raises Unreachable (not patient) or the server's error reply."""
         call = _Call(script, keys, args)
         self._queue.append(call)
-        self._wanted.set()
+        self._has_calls.set()
         began = time.monotonic()
         answer = await call.result
         script.seconds.observe(time.monotonic() - began)
@@ -100,8 +100,8 @@ class Scripts:
 
     async def _serve(self) -> None:
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
+            await self._has_calls.wait()
+            self._has_calls.clear()
             while self._queue:
                 batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
                 try:

@@ -9,11 +9,11 @@ import typer
 
 from streamdialer.cli.common import (
     AsJson,
-    echo,
     load_settings,
     print_fields,
     print_json,
     print_rows,
+    print_text,
     with_redis,
 )
 from streamdialer.model import wire_id
@@ -75,7 +75,7 @@ def show(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> N
             ("agents", f"{detail.agents_free} free, {detail.agents_busy} busy" if row.queue else ""),
             (
                 "contacts",
-                f"{row.ready} ready, {row.deferred} deferred, {row.previewing} shown to agents, "
+                f"{row.ready} ready, {row.deferred} deferred, {row.previewing} previewing, "
                 f"{row.reserved} reserved",
             ),
             ("calls", f"{row.active_calls} active, {row.connected_calls} connected"),
@@ -111,10 +111,8 @@ def cleanup(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -
 
     campaign_id, settings = read_campaign_id(campaign), load_settings(ctx)
     with_redis(settings, clean_up_campaign, settings, campaign_id)
-    if as_json:
-        print_json({"campaign_id": wire_id(campaign_id), "removed": True})
-    else:
-        echo(f"campaign {campaign_id}: removed")
+    done = {"campaign_id": wire_id(campaign_id), "removed": True}
+    print_text(done, f"campaign {campaign_id}: removed", as_json=as_json)
 
 
 def _command(ctx: typer.Context, campaign: str, command: CampaignCommand, *, as_json: bool) -> None:
@@ -122,10 +120,8 @@ def _command(ctx: typer.Context, campaign: str, command: CampaignCommand, *, as_
 
     campaign_id = read_campaign_id(campaign)
     status = with_redis(load_settings(ctx), set_campaign_status, campaign_id, command)
-    if as_json:
-        print_json({"campaign_id": wire_id(campaign_id), "status": status})
-    else:
-        echo(f"campaign {campaign_id}: {status}")
+    done = {"campaign_id": wire_id(campaign_id), "status": status}
+    print_text(done, f"campaign {campaign_id}: {status}", as_json=as_json)
 
 
 def _uncertain(detail: CampaignDetail) -> str:

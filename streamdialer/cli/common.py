@@ -145,6 +145,14 @@ def _without_broken_bytes(document: Any) -> Any:
     return document
 
 
+def print_text(document: object, text: str, *, as_json: bool) -> None:
+    """Prints the document as JSON, or the text."""
+    if as_json:
+        print_json(document)
+    else:
+        echo(text)
+
+
 def print_rows(
     document: object, columns: Sequence[str], rows: Iterable[Sequence[object]], *, as_json: bool
 ) -> None:

@@ -8,7 +8,7 @@ import anyio
 import typer
 
 from streamdialer.cli.common import echo, load_settings, stopped_by_signals
-from streamdialer.cli.extras import how_to_install
+from streamdialer.cli.extras import how_to_install_dashboard
 from streamdialer.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def dashboard(
     """Serve the web dashboard: campaigns, streams, replicas, dead letters. Needs the extra `dashboard`."""
     from streamdialer.observability.logs import set_up_logging
 
-    missing = how_to_install("dashboard")
+    missing = how_to_install_dashboard()
     if missing is not None:
         raise SettingsError(missing)
     settings = load_settings(ctx)

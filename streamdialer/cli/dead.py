@@ -15,6 +15,7 @@ from streamdialer.cli.common import (
     print_fields,
     print_json,
     print_rows,
+    print_text,
     progress,
 )
 from streamdialer.errors import CannotBeDone, SettingsError
@@ -80,14 +81,14 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Put dead letters back into their streams."""
-    from streamdialer.operations.dead_letters import replay_letters, wanted_letters
+    from streamdialer.operations.dead_letters import replay_letters, select_letters
 
     selected = _selected("replay", letter_ids, everything=everything)
 
     async def work(letters: DeadLetters) -> dict[str, str]:
-        wanted = await wanted_letters(letters, selected)
-        with progress("replaying", len(wanted)) as report:
-            return await replay_letters(letters, wanted, report)
+        letter_ids = await select_letters(letters, selected)
+        with progress("replaying", len(letter_ids)) as report:
+            return await replay_letters(letters, letter_ids, report)
 
     replayed = _with_letters(ctx, work)
     if as_json:
@@ -107,20 +108,17 @@ def drop(
     as_json: AsJson = False,
 ) -> None:
     """Delete dead letters for good."""
-    from streamdialer.operations.dead_letters import drop_letters, wanted_letters
+    from streamdialer.operations.dead_letters import drop_letters, select_letters
 
     selected = _selected("drop", letter_ids, everything=everything)
     if everything and not yes:
         raise SettingsError("dead drop --all: deletes them for good; add --yes to confirm")
 
     async def work(letters: DeadLetters) -> int:
-        return await drop_letters(letters, await wanted_letters(letters, selected, must_exist=False))
+        return await drop_letters(letters, await select_letters(letters, selected, must_exist=False))
 
     dropped = _with_letters(ctx, work)
-    if as_json:
-        print_json({"dropped": dropped})
-    else:
-        echo(f"{dropped} dropped")
+    print_text({"dropped": dropped}, f"{dropped} dropped", as_json=as_json)
     if selected is not None and dropped < len(selected):
         raise CannotBeDone(f"{len(selected) - dropped} of these dead letters did not exist")
 

@@ -1,4 +1,4 @@
-"""`demo`: the whole dialer on one machine, with nothing to install and nobody called."""
+"""`demo`: the whole dialer on one machine, with nothing to install and no real calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import anyio
 import typer
 
 from streamdialer.cli.common import AsJson, print_json
-from streamdialer.cli.extras import how_to_install
+from streamdialer.cli.extras import how_to_install_dashboard
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.model import DialMode, Pacing
 
@@ -105,7 +105,7 @@ def _dashboard_port() -> int | None:
     from streamdialer.operations.session import require_port
 
     host, port = DASHBOARD
-    why_not = how_to_install("dashboard")
+    why_not = how_to_install_dashboard()
     if why_not is None:
         try:
             require_port(host, port)

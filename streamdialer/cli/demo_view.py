@@ -72,7 +72,7 @@ class DemoView:
         return (
             f"{seconds:.0f} s: {snapshot.total('final')} of {self._options.contacts} contacts final, "
             f"{total.originates} calls placed, {total.answered_by_person} answered, {total.abandoned} abandoned, "
-            f"{snapshot.total('deferred')} waiting for a retry, {snapshot.agents['available']} agents free, "
+            f"{snapshot.total('deferred')} deferred, {snapshot.agents['available']} agents free, "
             f"{snapshot.audit.double_dials} double dials{kills}"
         )
 
@@ -103,7 +103,7 @@ def _campaigns(snapshot: Snapshot, options: DemoOptions) -> Table:
     """Answers and abandoned calls as the simulated telephone network counts them, the rest from Redis."""
     table = new_table(
         *("ID", "Mode", "Status", "#Ringing", "#Talking", "#Answered", "#Abandoned"),
-        *("#Ready", "#Waiting", "#Final"),
+        *("#Ready", "#Deferred", "#Final"),
     )
     for campaign in snapshot.overview.campaigns:
         counts = snapshot.audit.campaigns.get(int(campaign.campaign_id))  # None before its first call
@@ -119,7 +119,7 @@ def _campaigns(snapshot: Snapshot, options: DemoOptions) -> Table:
 
 
 def _replicas(snapshot: Snapshot, replicas: list[ChildProcess]) -> Table:
-    table = new_table("Replica", "#Process", "#In hand")
+    table = new_table("Replica", "#Process", "#In progress")
     for child in replicas:
         in_hand = sum(stream.consumers.get(child.name, 0) for stream in snapshot.overview.streams)
         table.add_row(child.name, str(child.pid), str(in_hand))

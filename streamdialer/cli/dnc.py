@@ -15,7 +15,7 @@ import anyio
 import msgspec
 import typer
 
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table, print_text
 from streamdialer.errors import CannotBeDone, SettingsError, Unreachable
 
 if TYPE_CHECKING:
@@ -62,22 +62,22 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Stop all campaigns from calling these numbers; live calls go on."""
-    settings, wanted = _read_numbers(ctx, numbers, country, strictly=True)
-    _print_statuses(anyio.run(_add, settings, wanted, f"by hand {reason}".strip()), as_json=as_json)
+    settings, selected = _read_numbers(ctx, numbers, country, strictly=True)
+    _print_statuses(anyio.run(_add, settings, selected, f"by hand {reason}".strip()), as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer dnc remove +573001234567")
 def remove(ctx: typer.Context, numbers: Numbers, country: Country = None, as_json: AsJson = False) -> None:
-    """Allow calls to these numbers for contacts loaded from now on; finished contacts stay finished."""
-    settings, wanted = _read_numbers(ctx, numbers, country)
-    _print_statuses(anyio.run(_remove, settings, wanted), as_json=as_json)
+    """Allow calls to these numbers for contacts loaded from now on; final contacts stay final."""
+    settings, selected = _read_numbers(ctx, numbers, country)
+    _print_statuses(anyio.run(_remove, settings, selected), as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer dnc check +573001234567 --json")
 def check(ctx: typer.Context, numbers: Numbers, country: Country = None, as_json: AsJson = False) -> None:
     """Show whether these numbers are on the list, since when and why."""
-    settings, wanted = _read_numbers(ctx, numbers, country)
-    _print_statuses(anyio.run(_check, settings, wanted), as_json=as_json)
+    settings, selected = _read_numbers(ctx, numbers, country)
+    _print_statuses(anyio.run(_check, settings, selected), as_json=as_json)
 
 
 @commands.command("list", epilog="Example: streamdialer dnc list --json > numbers.ndjson")
@@ -239,11 +239,8 @@ async def _remove(settings: Settings, numbers: list[Number]) -> list[NumberStatu
 
 async def _list(settings: Settings, as_json: bool) -> None:
     async with _open_dnc(settings) as dnc:
-        async for entry in dnc.listings():
-            if as_json:
-                print_json(entry)
-            else:
-                echo(f"{entry.number}  {_instant(entry.since_s)}  {entry.why}")
+        async for entry in dnc.entries():
+            print_text(entry, f"{entry.number}  {_instant(entry.since_s)}  {entry.why}", as_json=as_json)
 
 
 async def _import(

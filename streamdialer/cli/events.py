@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import anyio
 import typer
 
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, progress
+from streamdialer.cli.common import AsJson, load_settings, print_text, progress
 from streamdialer.errors import SettingsError, Unreachable
 
 if TYPE_CHECKING:
@@ -52,10 +52,8 @@ def emit(
     else:
         events = [checked_event(kind, read_object(data) if data is not None else read_pairs(pairs or []))]
     ids = anyio.run(_add, settings, events)
-    if as_json:
-        print_json({"added": len(ids), "ids": ids})
-    else:
-        echo(f"{len(ids)} events added" if file is not None else ids[0])
+    text = f"{len(ids)} events added" if file is not None else ids[0]
+    print_text({"added": len(ids), "ids": ids}, text, as_json=as_json)
 
 
 def _read_file(name: str) -> list[dict[str, Any]]:

@@ -1,16 +1,12 @@
-"""Whether an optional extra of the package is installed, and how to install it."""
+"""Whether the optional parts of the package are installed, and how to install them."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Final, Literal
-
-Extra = Literal["dashboard"]
-_MODULES: Final[dict[Extra, tuple[str, ...]]] = {"dashboard": ("jinja2", "itsdangerous")}
 
 
-def how_to_install(extra: Extra) -> str | None:
-    """A line that says what to install; None when the extra is installed."""
-    if all(find_spec(module) for module in _MODULES[extra]):
+def how_to_install_dashboard() -> str | None:
+    """A line that says what to install; None when the dashboard's extra is installed."""
+    if find_spec("jinja2") and find_spec("itsdangerous"):
         return None
-    return f"the {extra} is not installed: pip install 'streamdialer[{extra}]'"
+    return "the dashboard is not installed: pip install 'streamdialer[dashboard]'"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamdialer.broker.keys import STREAMS, Keys, Stream
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, progress, with_redis
+from streamdialer.cli.common import AsJson, load_settings, print_text, progress, with_redis
 from streamdialer.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -38,10 +38,7 @@ def purge(
     if not yes:
         raise SettingsError(f"purge {name}: deletes its entries for good; add --yes to confirm")
     deleted = with_redis(load_settings(ctx), _purge, name)
-    if as_json:
-        print_json({"stream": name, "deleted": deleted})
-    else:
-        echo(f"{deleted} entries deleted")
+    print_text({"stream": name, "deleted": deleted}, f"{deleted} entries deleted", as_json=as_json)
 
 
 async def _purge(client: Redis, keys: Keys, stream: Stream) -> int:

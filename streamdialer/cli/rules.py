@@ -47,7 +47,8 @@ def next_call(
     """Show when a call is next allowed, and which rule says so."""
     from streamdialer.config import loading
     from streamdialer.model import CampaignSettings
-    from streamdialer.rules import OWN_ZONE, calling_hours
+    from streamdialer.rules.calling_hours import calling_hours
+    from streamdialer.rules.zones import OWN_ZONE
 
     rules = _load_pack(pack)
     zone = _zone(timezone or loading.load(ctx.obj).settings.timezone)
@@ -125,7 +126,7 @@ def _source(value: StatuteValue) -> tuple[str, str]:
 
 
 def _load_pack(name: str) -> Pack:
-    from streamdialer.rules import load_pack
+    from streamdialer.rules.rule_pack import load_pack
 
     try:
         return load_pack(name)

@@ -10,7 +10,7 @@ import anyio
 import msgspec
 import typer
 
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table, progress
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_rows, print_table, progress
 from streamdialer.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -124,10 +124,8 @@ def simulate(
 def _list(as_json: bool) -> None:
     from streamdialer.simulation.study.scenarios import shipped_scenarios
 
-    if as_json:
-        print_json(shipped_scenarios())
-    else:
-        print_table(["scenario", "description"], shipped_scenarios().items())
+    scenarios = shipped_scenarios()
+    print_rows(scenarios, ["scenario", "description"], scenarios.items(), as_json=as_json)
 
 
 def _adjust(

@@ -9,7 +9,15 @@ import anyio
 import msgspec
 import typer
 
-from streamdialer.cli.common import AsJson, echo, load_settings, print_fields, print_json, with_redis
+from streamdialer.cli.common import (
+    AsJson,
+    echo,
+    load_settings,
+    print_fields,
+    print_json,
+    print_text,
+    with_redis,
+)
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.model import TICK_KINDS, TickKind, TickResult
 
@@ -53,10 +61,7 @@ def run(
         return
     tick_id, outcome = anyio.run(_run, settings, tick_kind, campaign_id, wait)
     if wait is None:
-        if as_json:
-            print_json({"tick_id": tick_id})
-        else:
-            echo(tick_id)
+        print_text({"tick_id": tick_id}, tick_id, as_json=as_json)
     elif outcome is None:
         raise CannotBeDone(
             f"tick {tick_id} has no result after {wait:g} s. Does `streamdialer consume` run? "

@@ -24,7 +24,8 @@ from streamdialer.cli.common import escape_controls
 from streamdialer.cli.top_view import render
 from streamdialer.config.settings import Settings
 from streamdialer.errors import Unreachable
-from streamdialer.operations.overview import Overview, overview
+from streamdialer.operations.overview.collect import overview
+from streamdialer.operations.overview.views import Overview
 from streamdialer.operations.session import open_client
 
 REFRESH_INTERVAL_S: Final = 1.0

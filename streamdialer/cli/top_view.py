@@ -94,7 +94,15 @@ def _campaigns(overview: Overview, lines: int, *, is_wide: bool) -> Iterable[Ren
 def _campaign_table(campaigns: Sequence[CampaignOverview], now_ms: int, *, is_wide: bool) -> Table:
     columns = ["Id", *(["Name"] if is_wide else []), "Mode", "Status", "#Free/talk/wrap", "#Ring", "#Talk"]
     columns += ["#Uncertain"] if is_wide else []
-    columns += ["#Ans", "#Aband/cap", "#Util", "#Ready", "#Wait", *(["#Final"] if is_wide else []), "#End"]
+    columns += [
+        "#Ans",
+        "#Aband/cap",
+        "#Util",
+        "#Ready",
+        "#Deferred" if is_wide else "#Defer",
+        *(["#Final"] if is_wide else []),
+        "#End",
+    ]
     table = new_table(*columns)
     for campaign in campaigns:
         agents, end = campaign.agents, campaign.forecast_end
@@ -132,7 +140,7 @@ def _abandon_rate(campaign: CampaignOverview) -> Text:
 
 
 def _streams(streams: Sequence[StreamOverview], dead: int) -> Table:
-    table = new_table("Stream", "#Length", "#Lag", "#In hand", "#Oldest", "#Per s")
+    table = new_table("Stream", "#Length", "#Lag", "#Pending", "#Oldest", "#Per s")
     for stream in streams:
         oldest = "" if stream.oldest_pending_s is None else span(stream.oldest_pending_s)
         counts = map(str, (stream.length, stream.lag, stream.pending))
@@ -158,7 +166,7 @@ def _replicas(replicas: Sequence[KnownProcess], max_rows: int) -> Table:
 
 
 def _doing(replica: KnownProcess) -> str:
-    """Entries in hand by stage, and the oldest of them."""
+    """Entries in progress by stage, and the oldest of them."""
     if replica.state.role == "tick":
         return "writes ticks"
     busy = {stage: state for stage, state in replica.state.stages.items() if state.in_progress}

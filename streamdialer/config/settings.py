@@ -164,7 +164,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 60.0
     final_ttl_s: Annotated[
         Seconds,
-        Meta(description="how long a finished contact is kept after the backend confirmed its status"),
+        Meta(description="how long a final contact is kept after the backend confirmed its status"),
     ] = 600.0
     sweep_interval_s: Annotated[
         Seconds, Meta(description="how often expired leases, passed deadlines and due retries are looked for")

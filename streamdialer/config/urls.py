@@ -7,7 +7,7 @@ ways. Percent-encoded, all of them work.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, cast, get_args
+from typing import Annotated, Any, Final, cast
 from typing import Literal as Choice
 from urllib.parse import unquote, unquote_plus
 
@@ -56,9 +56,11 @@ _OPTIONS: Final[dict[str, Any]] = {
 _SECRET_OPTIONS: Final = {"username", "password", "ssl_password"}
 
 _URL: Final = re.compile(
-    r"(?:(?P<scheme>[^:/?#]*)://)?(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:\#.*)?",
+    r"(?:(?P<scheme>[^:/?#]*)://)?(?:(?P<login>[^/?#]*)@)?(?P<hosts>[^/?#@]*)"
+    r"(?P<tail>(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:\#.*)?)",
     re.DOTALL,
 )
+"""Splits as RFC 3986 does it. All of the login may be a password."""
 _HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^\s:@,\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
 _NO_PORT: Final = re.compile(r":(?!\d{1,5}(?:,|$))[^,\]]*(?=,|$)")
 """What stands where a port belongs and is none: perhaps a password without its host."""
@@ -70,55 +72,32 @@ class RedisUrl(msgspec.Struct, frozen=True, kw_only=True):
     scheme: RedisScheme
     hosts: list[tuple[str, int]]
     """The server, the sentinels or the nodes; none for a socket."""
-    socket: str = ""
-    """The path of a Unix socket."""
-    service: str = ""
-    """What the sentinels call the group of servers."""
-    database: int
-    credentials: dict[str, str]
-    """`username` and `password`, those that are set."""
+    path: str = ""
+    """Of a Unix socket; with sentinels, what they call the group of servers."""
     options: dict[str, str | int | float | bool]
+    """Of the client library, `db`, `username` and `password` among them; what is not set is missing."""
 
 
-class _Parts(msgspec.Struct, frozen=True):
-    """A URL split as RFC 3986 does it; not decoded."""
+def _split(text: str) -> dict[str, str]:
+    """The parts of a URL by the names in `_URL`; not decoded."""
+    return cast("re.Match[str]", _URL.fullmatch(text)).groupdict("")
 
-    scheme: str
-    login: str
-    """User and password; all of it may be a password."""
-    hosts: str
-    path: str
-    query: str
-    is_ambiguous: bool
+
+def _is_ambiguous(parts: dict[str, str]) -> bool:
     """An @ stands behind the host, or there is a #: a password may reach to there."""
-
-
-def _split(text: str) -> _Parts:
-    match = cast("re.Match[str]", _URL.fullmatch(text))
-    login, _, hosts = match["authority"].rpartition("@")
-    return _Parts(
-        (match["scheme"] or "").lower(),
-        login,
-        hosts,
-        match["path"],
-        match["query"] or "",
-        "@" in text[match.end("authority") :] or "#" in text,
-    )
+    return re.search("[@#]", parts["tail"]) is not None
 
 
 def mask_url(text: str) -> str:
     """`text` without its password, also when it is no URL; a user without a password counts as a password."""
     parts = _split(text)
-    start = text.partition("://")[0] + "://" if "://" in text else ""
-    if parts.is_ambiguous:
+    start = parts["scheme"] and parts["scheme"] + "://"
+    if _is_ambiguous(parts):
         return start + MASK
-    login = parts.login
-    if login:
-        user, colon, _ = login.partition(":")
-        login = f"{user}:{MASK}@" if colon else f"{MASK}@"
-    query = "&".join(map(_mask_option, parts.query.split("&"))) if parts.query else ""
-    hosts = _NO_PORT.sub(f":{MASK}", parts.hosts)
-    return f"{start}{login}{hosts}{parts.path}{'?' if query else ''}{query}"
+    user, colon, _ = parts["login"].partition(":")
+    login = (f"{user}:{MASK}@" if colon else f"{MASK}@") if parts["login"] else ""
+    query = "?" + "&".join(map(_mask_option, parts["query"].split("&"))) if parts["query"] else ""
+    return start + login + _NO_PORT.sub(f":{MASK}", parts["hosts"]) + parts["path"] + query
 
 
 def _mask_option(option: str) -> str:
@@ -151,9 +130,9 @@ def validate_http_url(text: str) -> str | None:
     """What a base URL takes, when `text` is not that; None when it is fine."""
     parts = _split(text)
     is_fine = (
-        parts.scheme in ("http", "https")
+        parts["scheme"].lower() in ("http", "https")
         and not re.search(r"[\s?#]", text)
-        and _read_host(parts.hosts, 80) is not None
+        and _read_host(parts["hosts"], 80) is not None
     )
     return None if is_fine else HTTP_URL_FORMS
 
@@ -161,59 +140,56 @@ def validate_http_url(text: str) -> str | None:
 def _parse(text: str) -> RedisUrl:
     """Raises ValueError with what would be right, and in brackets what is wrong; never with a part of `text`."""
     parts = _split(text)
-    if parts.scheme not in get_args(RedisScheme):
+    if parts["scheme"].lower() not in _FORMS:
         raise ValueError(REDIS_URL_FORMS)
-    scheme = cast("RedisScheme", parts.scheme)
+    scheme = cast("RedisScheme", parts["scheme"].lower())
     try:
         return _parse_parts(text, scheme, parts)
     except ValueError as error:
         raise ValueError(f"{_FORMS[scheme]} ({error})") from None
 
 
-def _parse_parts(text: str, scheme: RedisScheme, parts: _Parts) -> RedisUrl:
+def _parse_parts(text: str, scheme: RedisScheme, parts: dict[str, str]) -> RedisUrl:
     if re.search(r"\s", text):
         raise ValueError("it has a blank")
-    if parts.is_ambiguous:
+    if _is_ambiguous(parts):
         raise ValueError("write / ? # @ in a password as %2F %3F %23 %40")
-    user, _, password = parts.login.partition(":")
-    options = _read_options(parts.query, scheme)
-    credentials = {"username": unquote(user), "password": unquote(password)}
-    for name in credentials:
-        value = options.pop(name, "")
-        credentials[name] = credentials[name] or str(value)
-    hosts, socket, service, database = _read_location(scheme, parts)
-    database = int(options.pop("db", database))
-    if scheme == "redis+cluster" and database:
+    hosts = _read_hosts(parts, scheme)
+    path, database = _read_path(parts["path"], scheme)
+    user, _, password = parts["login"].partition(":")
+    options: dict[str, Any] = {"db": database} if database else {}
+    options |= _read_options(parts["query"], scheme)
+    options |= {"username": unquote(user)} if user else {}
+    options |= {"password": unquote(password)} if password else {}
+    if scheme == "redis+cluster" and options.pop("db", 0):
         raise ValueError("a cluster has database 0 only")
-    return RedisUrl(
-        scheme=scheme,
-        hosts=hosts,
-        socket=socket,
-        service=service,
-        database=database,
-        credentials={name: value for name, value in credentials.items() if value},
-        options=options,
-    )
+    return RedisUrl(scheme=scheme, hosts=hosts, path=path, options=options)
 
 
-def _read_location(scheme: RedisScheme, parts: _Parts) -> tuple[list[tuple[str, int]], str, str, int]:
-    """Hosts, socket, service and database."""
+def _read_hosts(parts: dict[str, str], scheme: RedisScheme) -> list[tuple[str, int]]:
     if scheme == "unix":
-        if parts.hosts or parts.path in ("", "/"):
+        if parts["hosts"] or parts["path"] in ("", "/"):
             raise ValueError("the path of the socket begins with the third /")
-        return [], unquote(parts.path), "", 0
-    names = parts.hosts.split(",") if scheme in ("redis+sentinel", "redis+cluster") else [parts.hosts]
+        return []
+    names = parts["hosts"].split(",") if scheme in ("redis+sentinel", "redis+cluster") else [parts["hosts"]]
     hosts = [_read_host(name, 26379 if scheme == "redis+sentinel" else 6379) for name in names]
     if None in hosts:
         raise ValueError("a host is missing, or a port is no number from 1 to 65535")
-    service, database = "", parts.path.strip("/")
+    return [host for host in hosts if host]
+
+
+def _read_path(path: str, scheme: RedisScheme) -> tuple[str, int]:
+    """The path of the socket or the sentinels' service, and the database."""
+    if scheme == "unix":
+        return unquote(path), 0
+    service, database = "", path.strip("/")
     if scheme == "redis+sentinel":
         service, _, database = database.partition("/")
         if not service:
             raise ValueError("the service is missing")
     if database and not (database.isascii() and database.isdecimal()):
         raise ValueError("the database is no number")
-    return [host for host in hosts if host], "", unquote(service), int(database or 0)
+    return unquote(service), int(database or 0)
 
 
 def _read_host(text: str, default_port: int) -> tuple[str, int] | None:

@@ -13,8 +13,7 @@ from streamdialer.consumers.handlers.do_not_call import add_to_dnc
 from streamdialer.consumers.handlers.previews import Previews
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakeups import WakeupScheduler
-from streamdialer.ledger import fact_of
-from streamdialer.ledger.event_facts import CallFact
+from streamdialer.ledger.event_facts import CallFact, fact_of
 from streamdialer.ledger.types import EventResult
 from streamdialer.model import (
     AgentEvent,

@@ -14,18 +14,16 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
-from streamdialer.ledger import (
-    BacklogLedger,
-    CallbackLedger,
-    CampaignLedger,
-    DataLossRecovery,
-    DncLedger,
-    Outbox,
-    PreviewLedger,
-    QueueLedger,
-    TickLedger,
-)
+from streamdialer.ledger.backlog import BacklogLedger
+from streamdialer.ledger.callbacks import CallbackLedger
+from streamdialer.ledger.campaigns import CampaignLedger
+from streamdialer.ledger.outbox import Outbox
+from streamdialer.ledger.previews import PreviewLedger
+from streamdialer.ledger.queues import QueueLedger
+from streamdialer.ledger.recovery import DataLossRecovery
 from streamdialer.ledger.samples import Samples
+from streamdialer.ledger.suppression import DncLedger
+from streamdialer.ledger.ticks import TickLedger
 from streamdialer.ledger.types import ledger_limits
 
 
@@ -37,7 +35,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     keys: Keys
     scripts: Scripts
     campaigns: CampaignLedger
-    lists: BacklogLedger
+    backlog: BacklogLedger
     callbacks: CallbackLedger
     previews: PreviewLedger
     queues: QueueLedger
@@ -71,7 +69,7 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 keys=keys,
                 scripts=scripts,
                 campaigns=CampaignLedger(scripts, keys, limits),
-                lists=BacklogLedger(scripts, keys, limits),
+                backlog=BacklogLedger(scripts, keys, limits),
                 callbacks=CallbackLedger(scripts, keys, round(settings.callback_agent_window_s * 1000)),
                 previews=PreviewLedger(scripts, keys, limits, round(settings.preview_timeout_s * 1000)),
                 queues=QueueLedger(scripts, keys),

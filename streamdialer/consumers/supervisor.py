@@ -67,10 +67,6 @@ class Supervisor:
         self._folder = Path()
         self._stopping = anyio.Event()
 
-    @property
-    def is_stopping(self) -> bool:
-        return self._stopping.is_set()
-
     async def wait_stopping(self) -> None:
         await self._stopping.wait()
 

@@ -52,8 +52,8 @@ class Sweeper(BackgroundDuty):
             )
         if swept.orphaned:
             log.warning(
-                "calls were up when Redis lost its data, and no event has come since: they are "
-                "not redialed, because nobody knows how they ended",
+                "no event came by their deadline for calls from before Redis lost its data: they may still be up. "
+                "Their contacts are not called until an event comes or the longest call would be over",
                 extra={"campaign": campaign, "count": swept.orphaned, "attempts": attempts},
             )
         if swept.released or swept.offers_expired or swept.promoted or swept.too_long:

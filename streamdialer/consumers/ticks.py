@@ -61,7 +61,7 @@ class TicksStage:
     async def run(self, tick: Tick) -> TickResult:
         """Runs the tick; an error of a campaign or a server becomes its result."""
         start = await self._services.ticks.start(
-            tick.campaign, tick.id, self._dial_tick.queue_of(tick.campaign)
+            tick.campaign, tick.id, self._dial_tick.reader.queue_of(tick.campaign)
         )
         try:
             match tick.kind:
@@ -84,7 +84,7 @@ class TicksStage:
         return result
 
     async def _retry(self, tick: Tick, now_ms: int) -> TickResult:
-        campaign = await self._dial_tick.settings_of(tick.campaign)
+        campaign = await self._dial_tick.campaigns.settings_of(tick.campaign)
         refilled = await self._refill.due_for_retry(tick.campaign, campaign, now_ms)
         return TickResult(status="ok", kind="retry", campaign_id=tick.campaign, reset=refilled.added)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import anyio
 
 CacheValue = TypeVar("CacheValue")
+DEFAULT_TTL_S: Final = 60.0
+"""How long a replica remembers a campaign or queue that it no longer dials."""
 
 
 class TTLCache(Generic[CacheValue]):
     """Values by name; a value older than `ttl_s` seconds is dropped when another is put."""
 
-    def __init__(self, ttl_s: float) -> None:
+    def __init__(self, ttl_s: float = DEFAULT_TTL_S) -> None:
         self._ttl_s = ttl_s
         self._entries: OrderedDict[str, tuple[float, CacheValue]] = OrderedDict()
 

@@ -15,7 +15,7 @@ from streamdialer.broker.scripts import backoff_s
 from streamdialer.consumers.services import Services
 from streamdialer.errors import RefusedByServer, Unreachable
 from streamdialer.gateways.backend import ContactPatch
-from streamdialer.ledger import Update
+from streamdialer.ledger.records import Update
 from streamdialer.observability import tracing
 from streamdialer.rules.numbers import read_number
 

@@ -22,9 +22,8 @@ class WakeupScheduler(BackgroundDuty):
     def __init__(self, services: Services) -> None:
         self._services = services
         self._queues: dict[str, tracing.SpanLink | None] = {}
-        self._campaigns: dict[str, None] = {}
         self._timers: dict[str, float] = {}
-        self._wanted = anyio.Event()
+        self._is_requested = anyio.Event()
         self._members: TTLCache[list[str]] = TTLCache(DIRECTORY_MAX_AGE_S)
         self._queue_of: TTLCache[str] = TTLCache(DIRECTORY_MAX_AGE_S)
         self._reading_queue = anyio.Lock()
@@ -32,16 +31,12 @@ class WakeupScheduler(BackgroundDuty):
     def queue(self, queue: str) -> None:
         """Requests a dial tick for each campaign of the queue."""
         self._queues[queue] = self._queues.get(queue) or tracing.current_link()
-        self._wanted.set()
+        self._is_requested.set()
 
     def campaign_within(self, campaign: str, seconds: float) -> None:
         """Schedules a dial tick; replaces an earlier timer."""
         self._timers[campaign] = anyio.current_time() + seconds
-        self._wanted.set()
-
-    def campaign(self, campaign: str) -> None:
-        self._campaigns[campaign] = None
-        self._wanted.set()
+        self._is_requested.set()
 
     async def queue_of(self, campaign: str) -> str:
         """The queue of a campaign that the ledger knows, else ''; up to five seconds old."""
@@ -57,15 +52,13 @@ class WakeupScheduler(BackgroundDuty):
     async def turn(self) -> float:
         """Waits until a tick is requested or a timer ends, then adds the ticks."""
         with anyio.move_on_after(self._until_timer_s()):
-            await self._wanted.wait()
+            await self._is_requested.wait()
             await anyio.sleep(COALESCE_S)
-        self._wanted = anyio.Event()
+        self._is_requested = anyio.Event()
         queues, self._queues = self._queues, {}
-        campaigns = dict.fromkeys(self._campaigns, "")
-        self._campaigns = {}
-        for campaign in [name for name, at in self._timers.items() if at <= anyio.current_time()]:
+        campaigns = {name: "" for name, at in self._timers.items() if at <= anyio.current_time()}
+        for campaign in campaigns:
             del self._timers[campaign]
-            campaigns[campaign] = ""
         for queue, cause in queues.items():
             campaigns |= dict.fromkeys(await self._members_of(queue), tracing.wakeup_traceparent(cause))
         if campaigns:

@@ -20,7 +20,7 @@ from streamdialer.operations.dead_letters import (
     checked_letter_ids,
     drop_letters,
     replay_letters,
-    wanted_letters,
+    select_letters,
 )
 
 
@@ -72,7 +72,7 @@ class Actions:
         letter_ids = await _selected_ids(request)
 
         async def act() -> str:
-            replayed = await replay_letters(self._letters, await wanted_letters(self._letters, letter_ids))
+            replayed = await replay_letters(self._letters, await select_letters(self._letters, letter_ids))
             return f"{_count(len(replayed))} put back into {'its stream' if len(replayed) == 1 else 'their streams'}."
 
         return await self._act(request, "dead replay", _subject(letter_ids), act, "/dead")
@@ -98,9 +98,9 @@ class Actions:
             )
 
         async def act() -> str:
-            wanted = await wanted_letters(self._letters, letter_ids, must_exist=False, until=until)
-            dropped = await drop_letters(self._letters, wanted)
-            missing = 0 if letter_ids is None else len(wanted) - dropped
+            selected = await select_letters(self._letters, letter_ids, must_exist=False, until=until)
+            dropped = await drop_letters(self._letters, selected)
+            missing = 0 if letter_ids is None else len(selected) - dropped
             return f"{_count(dropped)} dropped." + (f" {missing} did not exist." if missing else "")
 
         return await self._act(request, "dead drop", _subject(letter_ids), act, "/dead")

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from streamdialer.dashboard.formatting import clock, number, percent
-from streamdialer.operations.overview import CampaignOverview, TrendPoint
+from streamdialer.operations.overview.views import CampaignOverview, TrendPoint
 
 WIDTH: Final = 300
 HEIGHT: Final = 80

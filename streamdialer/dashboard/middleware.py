@@ -26,7 +26,7 @@ VIEWER_PATHS: Final = ("/logout", "/theme")
 """Forms that a viewer may send too."""
 EXPIRED_FORM: Final = "This form has expired. Reload the page and try again."
 RETRY_S: Final = "5"
-"""An error page reloads itself after this, because a wall screen has nobody to reload it."""
+"""An error page reloads itself after this, because no one reloads a wall screen by hand."""
 PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 HEADERS: Final = {
     "Content-Security-Policy": (

@@ -18,8 +18,8 @@ from streamdialer.dashboard.render import Renderer
 from streamdialer.errors import CannotBeDone, StreamdialerError, Unreachable
 from streamdialer.operations.dead_letters import LETTER_ID, masked_letter, newest_letters
 from streamdialer.operations.decisions import decisions, describe
-from streamdialer.operations.overview import CampaignOverview, Overview
-from streamdialer.operations.overview import overview as read_overview
+from streamdialer.operations.overview.collect import overview as read_overview
+from streamdialer.operations.overview.views import CampaignOverview, Overview
 
 REFRESH_INTERVAL_S: Final = 1.0
 CAMPAIGNS_PER_PAGE: Final = 24

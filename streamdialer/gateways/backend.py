@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
@@ -14,7 +13,7 @@ import msgspec
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CampaignError, RefusedByServer, Unreachable
 from streamdialer.gateways.auth import SimpleJWT
-from streamdialer.gateways.client import Query, Service, read_base_url, read_json
+from streamdialer.gateways.client import Gateway, Query, Service, read_base_url, read_json
 from streamdialer.gateways.parsing import (
     ContactPage,
     Page,
@@ -46,7 +45,7 @@ class ContactPatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """ISO 8601."""
 
 
-class Backend:
+class Backend(Gateway):
     """One client for the life of the process."""
 
     def __init__(self, settings: Settings) -> None:
@@ -66,17 +65,6 @@ class Backend:
         )
         self.shows_contacts = False
         """Whether it has answered `GET /api/contacts/{id}/`, which the contract does not promise."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        await self._service.aclose()
 
     async def campaign(self, campaign_id: str) -> CampaignSettings:
         """Settings of one campaign; raises CampaignError or Unreachable."""

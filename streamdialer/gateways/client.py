@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib import metadata
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import aiohttp
 import anyio
@@ -26,7 +26,7 @@ from streamdialer.observability import tracing
 from streamdialer.observability.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 CONNECT_TIMEOUT_S: Final = 5.0
-"""Longest wait for a connection, including the wait for a free place in the pool."""
+"""Longest wait for a connection, including the wait for a free connection of the pool."""
 KEEP_ALIVE_S: Final = 1.0
 """Shorter than the keep-alive of usual servers: a request on a connection that the server closes may have been sent."""
 
@@ -176,6 +176,22 @@ def _excerpt(response: httpx.Response) -> str:
         return "an HTML page"
     text = one_line(response.content[:400].decode("utf-8", "replace"))
     return f"{kind or 'a body'} {text}" if text else "an empty body"
+
+
+class Gateway:
+    """What we ask of one service; the end of its `async with` block closes the connections."""
+
+    _service: Service
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes all connections; an open request ends as unknown."""
+        await self._service.aclose()
 
 
 def read_base_url(raw: str, setting: str) -> httpx.URL:

@@ -6,18 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 from streamdialer.config.settings import Settings
 from streamdialer.errors import RefusedByServer
-from streamdialer.gateways.client import TRANSPORT_ERRORS, Service, read_json
+from streamdialer.gateways.client import TRANSPORT_ERRORS, Gateway, Service, read_json
 from streamdialer.gateways.originate_reply import Reply, read_failure, read_reply
 from streamdialer.model import wire_id
 
 
-class DialerAPI:
+class DialerAPI(Gateway):
     """One client for the life of the process."""
 
     def __init__(self, settings: Settings) -> None:
@@ -32,18 +31,6 @@ class DialerAPI:
             connections=settings.calls_concurrency + 16,  # all calls of the stage, and statistics
             token=settings.dialer_api_token,
         )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Closes all connections; an open request ends as unknown."""
-        await self._service.aclose()
 
     async def originate(
         self,

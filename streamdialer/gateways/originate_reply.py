@@ -51,7 +51,7 @@ _DETAIL_MAX: Final = 160
 
 _UNSENT_CAUSES: Final = (
     aiohttp.ClientConnectorError,  # refused, unreachable, DNS, TLS
-    aiohttp.ConnectionTimeoutError,  # no connection, or no free place in the pool, in time
+    aiohttp.ConnectionTimeoutError,  # no connection, or no free connection of the pool, in time
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
 )

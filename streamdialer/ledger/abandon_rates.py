@@ -18,12 +18,12 @@ HOURS_PER_SCRIPT: Final = 750
 class AbandonCounts(msgspec.Struct, frozen=True, array_like=True):
     """Calls answered by a person, and those of them that no agent took in time."""
 
-    people: int
+    answered_by_person: int
     abandoned: int
 
     @property
     def rate(self) -> float:
-        return self.abandoned / self.people if self.people else 0.0
+        return self.abandoned / self.answered_by_person if self.answered_by_person else 0.0
 
 
 async def read_abandon_counts(

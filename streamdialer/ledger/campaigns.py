@@ -28,32 +28,16 @@ from streamdialer.model import Attempt, CallEvent
 from streamdialer.observability import tracing
 
 _PACKAGE: Final = "streamdialer.ledger"
-(
-    LOAD_CONTACTS,
-    RESERVE_CONTACTS,
-    RECHECK_DEFERRED,
-    MARK_SENT,
-    SETTLE_ORIGINATE,
-    APPLY_CALL_EVENT,
-    DUE_CAMPAIGNS,
-    SWEEP_CAMPAIGN,
-    REGISTER_CAMPAIGN,
-    DELETE_CAMPAIGN,
-) = (
-    Script(_PACKAGE, name)
-    for name in (
-        "load_contacts",
-        "reserve_contacts",
-        "recheck_deferred",
-        "mark_sent",
-        "settle_originate",
-        "apply_call_event",
-        "due_campaigns",
-        "sweep_campaign",
-        "register_campaign",
-        "delete_campaign",
-    )
-)
+LOAD_CONTACTS: Final = Script(_PACKAGE, "load_contacts")
+RESERVE_CONTACTS: Final = Script(_PACKAGE, "reserve_contacts")
+RECHECK_DEFERRED: Final = Script(_PACKAGE, "recheck_deferred")
+MARK_SENT: Final = Script(_PACKAGE, "mark_sent")
+SETTLE_ORIGINATE: Final = Script(_PACKAGE, "settle_originate")
+APPLY_CALL_EVENT: Final = Script(_PACKAGE, "apply_call_event")
+DUE_CAMPAIGNS: Final = Script(_PACKAGE, "due_campaigns")
+SWEEP_CAMPAIGN: Final = Script(_PACKAGE, "sweep_campaign")
+REGISTER_CAMPAIGN: Final = Script(_PACKAGE, "register_campaign")
+DELETE_CAMPAIGN: Final = Script(_PACKAGE, "delete_campaign")
 ANSWER_TTL_MS: Final = 300_000
 DELETE_BATCH: Final = 1000
 """Contacts of an ended campaign that one script call removes: it blocks the server for some tens of milliseconds."""

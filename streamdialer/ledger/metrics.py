@@ -27,7 +27,7 @@ class _Streams(msgspec.Struct, frozen=True):
     """Length, given to consumers, age of the oldest of those in ms; in the order of STAGES."""
     dead: int
     directory: list[str] = []
-    held: str = ""
+    api_pause: str = ""
 
 
 class _Sums(msgspec.Struct):
@@ -69,8 +69,8 @@ class LedgerMetrics:
         keys = self._keys
         names = [keys.api, keys.server, keys.directory, keys.stream("dead")]
         answer = await self._scripts.run(STREAM_METRICS, [*names, *map(keys.stream, STAGES)], [GROUP])
-        seen = msgspec.json.decode(answer, type=_Streams)
-        queue_of = dict(zip(seen.directory[::2], seen.directory[1::2], strict=True))
+        streams = msgspec.json.decode(answer, type=_Streams)
+        queue_of = dict(zip(streams.directory[::2], streams.directory[1::2], strict=True))
         campaigns = sorted(queue_of)[:SCAN_BATCH]
         sums, measured = _Sums(), set[str]()
         for at in range(0, len(campaigns), BATCH):
@@ -82,9 +82,11 @@ class LedgerMetrics:
             campaign: msgspec.json.decode(pacing, type=_Limit) for campaign, pacing in sums.active if pacing
         }
         await self._read_rates(limits)
-        _show_streams(seen)
+        _show_streams(streams)
         _show_campaigns(sums, measured=len(campaigns), known=len(queue_of))
-        _show_abandoned([(limit, self._rates[one]) for one, limit in limits.items() if one in self._rates])
+        _show_abandoned(
+            [(limit, self._rates[campaign]) for campaign, limit in limits.items() if campaign in self._rates]
+        )
 
     async def _sum(self, campaigns: list[str], queue_of: dict[str, str], queues: set[str]) -> _Sums:
         keys = self._keys
@@ -119,22 +121,22 @@ class LedgerMetrics:
             self._rates[campaign] = counts
 
 
-def _show_streams(seen: _Streams) -> None:
-    for stage, (length, pending, oldest_ms) in zip(STAGES, seen.streams, strict=True):
+def _show_streams(streams: _Streams) -> None:
+    for stage, (length, pending, oldest_ms) in zip(STAGES, streams.streams, strict=True):
         metrics.STREAM_LENGTH.labels(stage).set(length)
         metrics.STREAM_LAG.labels(stage).set(max(0, length - pending))
         metrics.OLDEST_PENDING_SECONDS.labels(stage).set(oldest_ms / 1000)
-    metrics.DEAD_LETTERS.set(seen.dead)
+    metrics.DEAD_LETTERS.set(streams.dead)
     for reason in ("dialer_api_down", "dialer_api_credentials"):
-        metrics.API_HELD.labels(reason).set(seen.held == reason)
+        metrics.API_PAUSED.labels(reason).set(streams.api_pause == reason)
 
 
 def _show_campaigns(sums: _Sums, *, measured: int, known: int) -> None:
     metrics.CAMPAIGNS.labels("active").set(len(sums.active))
     metrics.CAMPAIGNS.labels("other").set(measured - len(sums.active))
     metrics.CAMPAIGNS.labels("unmeasured").set(known - measured)
-    for place in ("ready", "deferred"):
-        metrics.CONTACTS.labels(place).set(getattr(sums, place))
+    for state in ("ready", "deferred"):
+        metrics.CONTACTS.labels(state).set(getattr(sums, state))
     for state in ("reserved", "dialing", "connected"):
         metrics.CALLS.labels(state).set(getattr(sums, state))
     metrics.UNCERTAIN.labels("silent").set(sums.silent)
@@ -145,9 +147,12 @@ def _show_campaigns(sums: _Sums, *, measured: int, known: int) -> None:
 
 def _show_abandoned(campaigns: list[tuple[_Limit, AbandonCounts]]) -> None:
     total = AbandonCounts(
-        sum(counts.people for _, counts in campaigns), sum(counts.abandoned for _, counts in campaigns)
+        sum(counts.answered_by_person for _, counts in campaigns),
+        sum(counts.abandoned for _, counts in campaigns),
     )
     of_cap = [counts.rate / limit.cap for limit, counts in campaigns if limit.cap]
     metrics.ABANDON_RATIO.set(total.rate)
     metrics.ABANDON_WORST.set(max(of_cap, default=0.0))
-    metrics.OVER_CAP.set(sum(counts.abandoned > limit.cap * counts.people for limit, counts in campaigns))
+    metrics.OVER_CAP.set(
+        sum(counts.abandoned > limit.cap * counts.answered_by_person for limit, counts in campaigns)
+    )

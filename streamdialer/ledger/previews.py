@@ -60,7 +60,9 @@ class PreviewLedger:
         self._limits = limits
         self._offer_ms = offer_ms
 
-    async def offer(self, event: PreviewEvent, entry: str, terms: PreviewLimits) -> str | PreviewMissing:
+    async def offer(
+        self, event: PreviewEvent, entry: str, preview_limits: PreviewLimits
+    ) -> str | PreviewMissing:
         """Offers the agent a contact; its id, '' when there is none, or what is missing.
 
         An entry in previews says the same to the agent's program.
@@ -70,15 +72,15 @@ class PreviewLedger:
         args = json_args(
             agent=event.agent_id,
             entry=entry,
-            open_until="" if terms.open_until_ms is None else str(terms.open_until_ms),
-            max_attempts=terms.retry.max_attempts,
+            open_until="" if preview_limits.open_until_ms is None else str(preview_limits.open_until_ms),
+            max_attempts=preview_limits.retry.max_attempts,
             events_required=limits.events_required,
             deadline_ms=limits.deadline_ms,
             offer_ms=self._offer_ms,
             batch=SCAN_BATCH,
             max_age_ms=limits.pending_check_after_ms,
-            hours=terms.hours,
-            caps=terms.caps.encoded(),
+            hours=preview_limits.hours,
+            caps=preview_limits.caps.encoded(),
         )
         names += [
             keys.previews,
@@ -90,28 +92,30 @@ class PreviewLedger:
         what, answer = await self._scripts.run(OFFER_PREVIEW, names, [event.campaign_id, args])
         return str(answer) if what == "offered" else msgspec.json.decode(answer, type=PreviewMissing)
 
-    async def accept(self, event: PreviewEvent, entry: str, terms: PreviewLimits) -> str | PreviewMissing:
+    async def accept(
+        self, event: PreviewEvent, entry: str, preview_limits: PreviewLimits
+    ) -> str | PreviewMissing:
         """Reserves the offered contact and appends its call: "reserved", the reason why not, or what is missing.
 
         An entry in previews says the reason to the agent's program.
         """
         keys, limits = self._keys, self._limits
         names = [*keys.of_campaign(event.campaign_id), keys.stream("calls"), keys.previews, keys.api]
-        names += [keys.dnc, keys.call_history, keys.trunks, *terms.rate_limits.live_calls(keys)]
+        names += [keys.dnc, keys.call_history, keys.trunks, *preview_limits.rate_limits.live_calls(keys)]
         args = json_args(
             agent=event.agent_id,
             contact=event.contact_id,
             entry=entry,
-            open_until="" if terms.open_until_ms is None else str(terms.open_until_ms),
-            max_attempts=terms.retry.max_attempts,
-            retry_plan=terms.retry.encoded(),
-            max_concurrent=terms.max_concurrent,
+            open_until="" if preview_limits.open_until_ms is None else str(preview_limits.open_until_ms),
+            max_attempts=preview_limits.retry.max_attempts,
+            retry_plan=preview_limits.retry.encoded(),
+            max_concurrent=preview_limits.max_concurrent,
             lease_ms=limits.lease_ms,
             events_required=limits.events_required,
             deadline_ms=limits.deadline_ms,
-            hours=terms.hours,
-            caps=terms.caps.encoded(),
-            rate_limits=terms.rate_limits,
+            hours=preview_limits.hours,
+            caps=preview_limits.caps.encoded(),
+            rate_limits=preview_limits.rate_limits,
             trace=tracing.current_traceparent(),
         )
         what, answer = await self._scripts.run(ACCEPT_PREVIEW, names, [event.campaign_id, args])

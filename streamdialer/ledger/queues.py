@@ -34,11 +34,11 @@ class CampaignState(msgspec.Struct, frozen=True):
     """When it last got calls, ledger ms."""
     pacing: str
     """JSON stored by `CampaignLedger.register`."""
-    held: bool
+    is_rate_limited: bool
     """The Dialer API asked this campaign to wait."""
     ringing: list[int] = []
     """When each reserved, sent or ringing call was placed, ledger ms; only for adaptive pacing."""
-    people: int = 0
+    answered_by_person: int = 0
     """Calls answered by a person within the window of the abandon rate; only for adaptive pacing."""
     abandoned: int = 0
     """Those of them that no agent took in time."""

@@ -96,6 +96,7 @@ class Attempt(msgspec.Struct, frozen=True):
     """The call's `traceparent`."""
     newest_event_when_sent: str | None = field(default=None, name="ev")
     newest_event_at_deadline: str | None = field(default=None, name="dp")
+    """Both are ids of entries in `events`."""
     over_in_rebuild: str | None = field(default=None, name="g")
     """The rebuild in which the backend may know that the call is over."""
     up_in_rebuild: str | None = field(default=None, name="k")
@@ -162,6 +163,7 @@ class ContactRecord(msgspec.Struct, frozen=True):
     order: str = field(default="", name="o")
     """The score it gets in `ready`."""
     priority: int | None = field(default=None, name="pr")
+    """10 is the highest."""
     seen_ms: float | None = field(default=None, name="sn")
     """When the backend last listed it as pending, or confirmed that status."""
     wait: Wait | None = field(default=None, name="w")
@@ -175,12 +177,12 @@ class ContactRecord(msgspec.Struct, frozen=True):
     problem: str | None = field(default=None, name="why")
     """Why it can never be called."""
     partial: int | None = field(default=None, name="q")
-    """Made from an event of a call that Redis had lost: only the backend knows the attempts. 2: it may come back;
-    3: its call was over, and the backend gets no update unless it shows the call as up."""
+    """Made from an event of a call that Redis had lost: only the backend knows the attempts. 1: made; 2: final,
+    and the backend may list it again; 3: its call is over: the backend gets no update unless it shows it as up."""
     zones: str | None = field(default=None, name="z")
     """Its set of time zones; `?` could not be read, None: not looked up yet."""
     numbers: list[str] = field(default_factory=list, name="e")
-    """As numbers are compared."""
+    """As numbers are compared: E.164, or the digits as given where no country was known."""
     other_spellings: list[str] = field(default_factory=list, name="ns")
     """Digits of numbers that the backend spells in another way."""
     next_phone_index: int | None = field(default=None, name="ni")

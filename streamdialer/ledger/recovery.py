@@ -66,8 +66,8 @@ class DataLossRecovery:
         self._max_call_ms = max_call_ms
 
     async def state(self) -> DataLossState:
-        found = await self._scripts.client.hgetall(self._keys.server)
-        return msgspec.convert(found, DataLossState, strict=False)
+        fields = await self._scripts.client.hgetall(self._keys.server)
+        return msgspec.convert(fields, DataLossState, strict=False)
 
     async def drop_reloadable(self, campaign: str) -> None:
         """Forgets ready, previewing, reserved and deferred contacts that the backend lists again."""

@@ -54,12 +54,12 @@ class DncLedger:
         campaigns = set()
         for at in range(0, len(numbers), BATCH):
             batch = [str(number) for number in numbers[at : at + BATCH]]
-            held = await self._scripts.run(
+            numbers_with_contacts = await self._scripts.run(
                 DNC_ADD_NUMBERS,
                 [self._keys.dnc, self._keys.contacts_by_number],
                 [why[:MAX_REASON_CHARS], *batch],
             )
-            for number in held:
+            for number in numbers_with_contacts:
                 campaigns |= await self._suppress_contacts_of(str(number))
         return campaigns
 
@@ -95,8 +95,8 @@ class DncLedger:
 
     async def pending_dnc_reason(self, campaign: str, contact: str) -> str | None:
         """Why a contact whose numbers are not known here must not be called; None when it may be."""
-        found: Any = await self._scripts.client.hget(self._keys.pending_dnc(campaign), contact)
-        return None if found is None else str(found).partition(" ")[2]
+        stored: Any = await self._scripts.client.hget(self._keys.pending_dnc(campaign), contact)
+        return None if stored is None else str(stored).partition(" ")[2]
 
     async def remove(self, numbers: Sequence[Number]) -> None:
         """Takes numbers off the list: contacts loaded from now on may be called, final contacts stay final."""
@@ -110,16 +110,16 @@ class DncLedger:
     async def check(self, numbers: Sequence[Number]) -> list[DncEntry | None]:
         """Each number's entry on the list, None for a number that is not on it."""
         digits = [number.digits for number in numbers]
-        found: Any = await self._scripts.client.hmget(self._keys.dnc, digits)
+        values: Any = await self._scripts.client.hmget(self._keys.dnc, digits)
         return [
-            None if value is None else _listing(number, value)
-            for number, value in zip(digits, found, strict=True)
+            None if value is None else _entry(number, value)
+            for number, value in zip(digits, values, strict=True)
         ]
 
-    async def listings(self) -> AsyncIterator[DncEntry]:
+    async def entries(self) -> AsyncIterator[DncEntry]:
         """The whole list, in no order; numbers added or removed meanwhile may be missing or included."""
         async for digits, value in self._scripts.client.hscan_iter(self._keys.dnc, count=BATCH):
-            yield _listing(str(digits), str(value))
+            yield _entry(str(digits), str(value))
 
     async def size(self) -> int:
         return int(await self._scripts.client.hlen(self._keys.dnc))
@@ -129,6 +129,6 @@ class DncLedger:
         return str(await self._scripts.client.hget(self._keys.totals(campaign), "country") or "")
 
 
-def _listing(digits: str, value: str) -> DncEntry:
+def _entry(digits: str, value: str) -> DncEntry:
     since, _, why = value.partition(" ")
     return DncEntry(f"+{digits}" if since.startswith("+") else digits, int(since), why)

@@ -29,7 +29,7 @@ class TickStart(msgspec.Struct, frozen=True):
     ready: int
     """Contacts that may be placed now."""
     agents_polled_ms: int
-    """When the queue's agent list was requested, ledger ms; 0: it must be read."""
+    """When the queue's agent list was requested, ledger ms; 0: it must be read, or another queue was looked at."""
     status: str | None = None
     """The status in the public hash."""
 
@@ -76,7 +76,7 @@ class TickLedger:
             keys.agent_callbacks(campaign),
             keys.queue_free(queue),
         ]
-        answer = await self._scripts.run(START_TICK, names, [campaign, tick_id])
+        answer = await self._scripts.run(START_TICK, names, [campaign, tick_id, queue])
         return msgspec.json.decode(answer, type=TickStart)
 
     async def save_result(self, tick_id: str, result: TickResult, *, keep_s: float, decisions: int) -> None:

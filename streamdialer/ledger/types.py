@@ -121,11 +121,11 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[tuple[str, int, int]] = []
     """The limits in the order they were applied: name, calls that could be placed before it, and after it."""
     skipped: dict[str, int] | None = None
-    """Contacts passed over, by reason."""
+    """Skipped contacts, by reason."""
     why: dict[str, str] | None = None
-    """What the rule says about the first contact passed over, by reason."""
+    """What the rule says about the first skipped contact, by reason."""
     stale: list[str] = []
-    """Contacts passed over until the backend shows them as pending again."""
+    """Contacts skipped until the backend shows them as pending again."""
     server_ms: int = 0
     next_ms: int | None = None
     """In how many ms to try again: rate limits or the trunk may allow a call, or more contacts can be examined."""

@@ -23,7 +23,7 @@ from streamdialer.ledger.records import (
 from streamdialer.model import ContactData, wire_id
 from streamdialer.observability.redaction import mask_number
 from streamdialer.operations.eligibility import eligibility_at
-from streamdialer.rules import CallingHours
+from streamdialer.rules.calling_hours import CallingHours
 
 STATE_TEXTS: Final[dict[ContactState, str]] = {
     "ready": "may be called now",

@@ -43,12 +43,12 @@ async def newest_letters(
     return shown, await letters.count()
 
 
-async def wanted_letters(
+async def select_letters(
     letters: DeadLetters, chosen: list[str] | None, *, must_exist: bool = True, until: str | None = None
 ) -> list[str]:
-    """The chosen ones; None: all, up to `until`, the oldest first.
+    """The ids of the chosen dead letters; of all up to `until`, oldest first, when `chosen` is None.
 
-    Raises CannotBeDone for a chosen one that does not exist, unless `must_exist` is false.
+    Raises CannotBeDone when a chosen one does not exist, unless `must_exist` is false.
     """
     if chosen is None:
         return await letters.ids(until)
@@ -59,14 +59,14 @@ async def wanted_letters(
 
 
 async def replay_letters(
-    letters: DeadLetters, wanted: list[str], on_progress: Callable[[int], None] = lambda _: None
+    letters: DeadLetters, letter_ids: list[str], on_progress: Callable[[int], None] = lambda _: None
 ) -> dict[str, str]:
     """Puts each back into its stream: dead letter -> its new entry. Calls `on_progress` with how many are done.
 
     Raises CannotBeDone at one that no longer exists, and says how many were put back before it.
     """
     replayed: dict[str, str] = {}
-    for letter_id in wanted:
+    for letter_id in letter_ids:
         try:
             replayed[letter_id] = await letters.replay(letter_id)
         except CannotBeDone as error:
@@ -77,10 +77,13 @@ async def replay_letters(
     return replayed
 
 
-async def drop_letters(letters: DeadLetters, wanted: list[str]) -> int:
+async def drop_letters(letters: DeadLetters, letter_ids: list[str]) -> int:
     """Deletes them; returns how many there were."""
     return sum(
-        [await letters.drop(wanted[at : at + REPLAY_BATCH]) for at in range(0, len(wanted), REPLAY_BATCH)]
+        [
+            await letters.drop(letter_ids[at : at + REPLAY_BATCH])
+            for at in range(0, len(letter_ids), REPLAY_BATCH)
+        ]
     )
 
 

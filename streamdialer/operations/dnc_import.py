@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.ledger import DncLedger
+from streamdialer.ledger.suppression import DncLedger
 from streamdialer.operations.number_file import NUMBER_HEADINGS, Row
 from streamdialer.rules.numbers import Number, read_strictly
 

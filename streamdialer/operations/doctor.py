@@ -17,7 +17,8 @@ from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Script
 from streamdialer.config.settings import Settings
 from streamdialer.errors import RefusedByServer, StreamdialerError
-from streamdialer.gateways import Backend, DialerAPI
+from streamdialer.gateways.backend import Backend
+from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.operations.campaigns import campaign_rows, campaigns_known
 from streamdialer.operations.streams import StreamState, stream_states
 

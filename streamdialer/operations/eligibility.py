@@ -13,7 +13,7 @@ from streamdialer.consumers.dialing.campaign_cache import with_defaults
 from streamdialer.errors import CampaignError, Unreachable
 from streamdialer.gateways.backend import Backend
 from streamdialer.ledger.eligibility import Ineligibility, check_eligibility
-from streamdialer.rules import CallingHours, calling_hours
+from streamdialer.rules.calling_hours import CallingHours, calling_hours
 
 
 async def fetch_calling_hours(settings: Settings, campaign: str) -> CallingHours | str:

@@ -21,11 +21,11 @@ from streamdialer.pacing.learning import CampaignLearning, QueueLearning
 from streamdialer.pacing.risk import AgentBalance, Group, worst_risk
 from streamdialer.pacing.types import CampaignView, Observation, QueueView
 
-Bound = Literal["risk", "cap_reached", "trunk_down", "lines", "contacts"]
+Bound = Literal["risk", "cap_reached", "trunk_down", "trunk_channels", "contacts"]
 """Why no more calls are placed. `risk`: one more would carry more than the risk limit. `cap_reached`: the abandon rate
-is above its cap, so only calls without risk are placed. `trunk_down`: nearly every call is refused, so again only calls
-without risk are placed (more of them would all be answered when the trunk is back). `lines`: the trunk is full.
-`contacts`: no contact can be called."""
+is above its cap, so only calls without risk are placed. `trunk_down`: nearly every call is refused, so only calls
+without risk are placed (more of them would all be answered when the trunk is back). `trunk_channels`: the trunk is
+full. `contacts`: no contact can be called."""
 
 P_MARGIN_ERRORS: Final = 0.7
 """Standard errors added to p. An estimate that is too low costs abandoned calls, one too high only some idle time."""
@@ -156,7 +156,7 @@ def _deal(
         if claim.place >= claim.view.callable:
             bound = "contacts"
         elif lines <= 0:
-            bound = "lines"
+            bound = "trunk_channels"
         elif ringing >= available and claim.is_capped:
             bound = "cap_reached"
         elif ringing >= available and claim.learning.refusals.trunk_is_down:

@@ -139,11 +139,11 @@ def count_by_age(now: float, placed: Iterable[float]) -> list[tuple[int, int]]:
 
 def quantile_s(weights: Sequence[float], share: float) -> float:
     """That quantile, in seconds, of weights in one-second bins."""
-    wanted = math.fsum(weights) * share
+    target = math.fsum(weights) * share
     below = 0.0
     for second, weight in enumerate(weights):
-        if weight > 0 and below + weight >= wanted:
-            return second + (wanted - below) / weight
+        if weight > 0 and below + weight >= target:
+            return second + (target - below) / weight
         below += weight
     return float(len(weights))
 

@@ -50,7 +50,7 @@ class CampaignLearning(msgspec.Struct):
         """Counts an outcome in the answer rate once its call is as old as calls are when people answer.
 
         Busy and failed calls end at once. Counted at once, they would make a campaign that starts, or doubles its
-        calls, look as if nobody answered.
+        calls, look as if no one answered.
         """
         counts_at = event.at - event.seconds + quantile_s(self.ring.answered, 0.5)
         if is_human or counts_at <= event.at:

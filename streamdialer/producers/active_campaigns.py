@@ -18,7 +18,7 @@ from redis.asyncio.client import PubSub
 from streamdialer.broker.background_duty import BackgroundDuty
 from streamdialer.broker.connection import is_cluster, make_ready
 from streamdialer.broker.keys import CHANNEL, Keys
-from streamdialer.ledger import TickLedger
+from streamdialer.ledger.ticks import TickLedger
 from streamdialer.model import normalise_id
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -152,7 +152,7 @@ class SyncProducer:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._portal_context: AbstractContextManager[BlockingPortal] | None = None
+        self._opened = ExitStack()
         self._portal: BlockingPortal | None = None
         self._producer: Producer | None = None
 
@@ -161,19 +161,16 @@ class SyncProducer:
         return cls(url)
 
     def __enter__(self) -> Self:
-        self._portal_context = start_blocking_portal()
-        self._portal = self._portal_context.__enter__()
-        self._producer = self._portal.call(Producer.from_url, self._url)
+        with ExitStack() as opened:
+            self._portal = opened.enter_context(start_blocking_portal())
+            producer = self._portal.call(Producer.from_url, self._url)
+            self._producer = opened.enter_context(self._portal.wrap_async_context_manager(producer))
+            self._opened = opened.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        portal, producer = self._open()
-        portal.call(producer.__aexit__, None, None, None)
-        assert self._portal_context is not None
-        self._portal_context.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
         self._portal = self._producer = None
+        self._opened.close()
 
     def tick(self, kind: TickKind, campaign_id: int | str) -> str:
         portal, producer = self._open()

@@ -14,7 +14,8 @@ from streamdialer.broker.background_duty import BackgroundDuty, running
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.broker.shutdown import ShutdownSignal
-from streamdialer.ledger import QueueLedger, TickLedger
+from streamdialer.ledger.queues import QueueLedger
+from streamdialer.ledger.ticks import TickLedger
 from streamdialer.model import TickKind
 from streamdialer.producers.active_campaigns import ActiveCampaigns, CampaignScan, StartMessages
 

@@ -11,8 +11,8 @@ from playwright.async_api import Page
 from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
-from streamdialer.simulation import build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from streamdialer.simulation.world.build import build_world
 from tests.support.browser import CHROMIUM, PHONE, browsing
 from tests.support.dashboard_fixture import (
     ANNA,
@@ -21,7 +21,7 @@ from tests.support.dashboard_fixture import (
     LOOK,
     PASSWORD,
     WALL,
-    bury,
+    add_dead_letter,
     dashboard,
     kinds,
     know_campaign,
@@ -77,7 +77,7 @@ async def test_campaigns_are_started_paused_and_stopped_by_clicking(redis: Redis
 async def test_dead_letters_are_selected_replayed_and_dropped_by_clicking(
     redis: Redis, settings: Settings
 ) -> None:
-    letters = [await bury(redis, type=kind) for kind in "abcdef"]
+    letters = [await add_dead_letter(redis, type=kind) for kind in "abcdef"]
 
     async def left() -> list[str]:
         return await kinds(redis, "dead")
@@ -110,7 +110,7 @@ async def test_dead_letters_are_selected_replayed_and_dropped_by_clicking(
         await page.get_by_role("button", name="Replay all").click()
         await page.get_by_text("2 dead letters put back").wait_for()
         assert (await replayed(), await left()) == (["a", "c", "e", "f"], [])
-        await bury(redis, type="g")
+        await add_dead_letter(redis, type="g")
         await page.get_by_role("button", name="Drop all").click()  # the button has appeared without a reload
         await page.get_by_role("button", name="Drop", exact=True).click()
         await page.get_by_text("There are no dead letters.").wait_for()
@@ -119,11 +119,11 @@ async def test_dead_letters_are_selected_replayed_and_dropped_by_clicking(
 
 async def test_changes_show_without_a_reload_and_selections_stay(redis: Redis, settings: Settings) -> None:
     await know_campaign(redis)
-    first = await bury(redis, type="a")
+    first = await add_dead_letter(redis, type="a")
     async with dashboard(settings) as address, browsing(address) as page:
         await page.goto("/dead")
         await page.get_by_label(f"Select {first}").check()
-        second = await bury(redis, type="b")
+        second = await add_dead_letter(redis, type="b")
         await page.get_by_label(f"Select {second}").wait_for()
         assert await page.get_by_label(f"Select {first}").is_checked()
         assert not await page.get_by_label(f"Select {second}").is_checked()
@@ -172,7 +172,9 @@ async def test_no_page_has_a_serious_fault_or_is_wider_than_a_phone(
         dashboard(dialer.services.settings, **GUARDED) as address,
         browsing(address, color_scheme=scheme, viewport=PHONE) as page,
     ):
-        letter = await bury(redis, type="strange", data='{"phone_number": "+573001234567"}', field="x" * 200)
+        letter = await add_dead_letter(
+            redis, type="strange", data='{"phone_number": "+573001234567"}', field="x" * 200
+        )
         await page.goto("/login")
         assert await faults(page) == []
         await log_in(page)

@@ -6,7 +6,7 @@ import pytest
 
 from streamdialer.dashboard.charts import HEIGHT, WIDTH, charts
 from streamdialer.dashboard.formatting import age, clock, number, percent, size, when, with_code
-from streamdialer.operations.overview import AbandonRate, Agents, CampaignOverview, TrendPoint
+from streamdialer.operations.overview.views import AbandonRate, Agents, CampaignOverview, TrendPoint
 
 
 def interval(minute: int, **counts: int) -> TrendPoint:
@@ -38,7 +38,7 @@ def campaign(*points: TrendPoint) -> CampaignOverview:
         answered=0,
         abandoned=0,
         answer_rate=None,
-        abandon_rate=AbandonRate(people=0, abandoned=0, cap=0.03, window_h=24, rate=0.0),
+        abandon_rate=AbandonRate(answered_by_person=0, abandoned=0, cap=0.03, window_h=24, rate=0.0),
         ready=0,
         deferred=0,
         previewing=0,

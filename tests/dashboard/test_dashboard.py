@@ -27,7 +27,7 @@ from tests.support.dashboard_fixture import (
     LOOK,
     WALL,
     HttpClient,
-    bury,
+    add_dead_letter,
     kinds,
     know_campaign,
     visiting,
@@ -47,7 +47,7 @@ async def status(redis: Redis, campaign: str = "7") -> Any:
 
 async def test_every_page_is_there_and_loads_nothing_from_elsewhere(redis: Redis, settings: Settings) -> None:
     await know_campaign(redis)
-    letter = await bury(redis, type="x")
+    letter = await add_dead_letter(redis, type="x")
     async with visiting(settings) as visitor:
         for path in (*PAGES, f"/dead/{letter}"):
             page = await visitor.get(path)
@@ -108,7 +108,7 @@ async def test_the_numbers_are_those_of_the_command_line(redis: Redis, settings:
 
 
 async def test_foreign_text_is_escaped_and_numbers_are_masked(redis: Redis, settings: Settings) -> None:
-    letter = await bury(
+    letter = await add_dead_letter(
         redis, type="<script>alert(1)</script>", data=f'{{"phone_number": "{NUMBER}"}}', phone_2=NUMBER
     )
     async with visiting(settings) as visitor:
@@ -197,7 +197,7 @@ async def test_an_action_that_cannot_be_done_says_so(redis: Redis, settings: Set
 
 
 async def test_dead_letters_are_replayed_and_dropped(redis: Redis, settings: Settings) -> None:
-    first, second, third, fourth = [await bury(redis, type=kind) for kind in "abcd"]
+    first, second, third, fourth = [await add_dead_letter(redis, type=kind) for kind in "abcd"]
     async with visiting(settings) as visitor:
         await visitor.send("/dead/replay", id=[first])
         assert await kinds(redis, "events") == ["a"]
@@ -212,7 +212,7 @@ async def test_dead_letters_are_replayed_and_dropped(redis: Redis, settings: Set
         assert await kinds(redis, "dead") == ["d"]
         await visitor.send("/dead/replay", all="yes")
         assert await kinds(redis, "events") == ["a", "d"]
-        await bury(redis, type="e")
+        await add_dead_letter(redis, type="e")
         assert "Drop all 1 dead letter for good?" in (await visitor.send("/dead/drop", all="yes")).text
         await visitor.send("/dead/drop", all="yes", confirmed="yes")
         assert await kinds(redis, "dead") == []

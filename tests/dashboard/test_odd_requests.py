@@ -23,7 +23,7 @@ from streamdialer.operations.dead_letters import (
     replay_letters,
 )
 from streamdialer.operations.overview import collect
-from tests.support.dashboard_fixture import GUARDED, KEYS, bury, kinds, know_campaign, visiting
+from tests.support.dashboard_fixture import GUARDED, KEYS, add_dead_letter, kinds, know_campaign, visiting
 
 FORM = "application/x-www-form-urlencoded"
 NUMBER = "+573001234567"
@@ -145,7 +145,7 @@ async def test_a_letter_of_bytes_and_a_strange_one_can_be_shown(redis: Redis, se
 
 
 async def test_old_dead_letters_come_in_pages(redis: Redis, settings: Settings) -> None:
-    letters = [await bury(redis, type="x") for _ in range(2 * LETTERS_PER_PAGE + 1)]
+    letters = [await add_dead_letter(redis, type="x") for _ in range(2 * LETTERS_PER_PAGE + 1)]
     ids, path = [], "/dead"
     async with visiting(settings) as visitor:
         while True:
@@ -165,10 +165,10 @@ async def test_dropping_all_drops_only_those_that_were_there_at_the_question(
     redis: Redis, settings: Settings
 ) -> None:
     for _ in range(3):
-        await bury(redis, type="seen")
+        await add_dead_letter(redis, type="seen")
     async with visiting(settings) as visitor:
         question = (await visitor.send("/dead/drop", all="yes")).text
-        await bury(redis, type="later")
+        await add_dead_letter(redis, type="later")
         fields = dict(re.findall(r'name="(all|until|confirmed)" value="([^"]+)"', question))
         await visitor.send("/dead/drop", **fields)
         assert "3 dead letters dropped." in (await visitor.get("/dead")).text
@@ -176,7 +176,7 @@ async def test_dropping_all_drops_only_those_that_were_there_at_the_question(
 
 
 async def test_a_replay_that_is_overtaken_says_how_far_it_came(redis: Redis, settings: Settings) -> None:
-    first, second, third = [await bury(redis, type=kind) for kind in "abc"]
+    first, second, third = [await add_dead_letter(redis, type=kind) for kind in "abc"]
     async with open_dead_letters(settings) as letters:
         await letters.drop([second])
         with pytest.raises(CannotBeDone, match="1 before it were put back"):

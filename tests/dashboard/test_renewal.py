@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
 from tests.support.browser import CHROMIUM, PHONE, browsing
-from tests.support.dashboard_fixture import KEYS, bury, dashboard, kinds, know_campaign
+from tests.support.dashboard_fixture import KEYS, add_dead_letter, dashboard, kinds, know_campaign
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: `make browser` installs Debian's")
 WITH_A_COLD_SERVER_MS = 20_000
@@ -52,7 +52,7 @@ async def test_what_is_typed_and_where_the_focus_is_stay_when_things_go_away(
 
 
 async def test_selections_stay_when_letters_between_them_go(redis: Redis, settings: Settings) -> None:
-    letters = [await bury(redis, type=kind) for kind in "abc"]
+    letters = [await add_dead_letter(redis, type=kind) for kind in "abc"]
     async with dashboard(settings) as address, browsing(address) as page:
         await page.goto("/dead")
         boxes = [page.get_by_label(f"Select {letter}") for letter in letters]
@@ -79,7 +79,7 @@ async def test_a_page_says_that_it_is_out_of_date_when_the_server_hangs(
 
 
 async def test_a_double_click_sends_a_form_once(redis: Redis, settings: Settings) -> None:
-    letter = await bury(redis, type="a")
+    letter = await add_dead_letter(redis, type="a")
     sent: list[str] = []
     async with dashboard(settings) as address, browsing(address) as page:
         await page.goto(f"/dead/{letter}")
@@ -105,7 +105,7 @@ async def test_long_names_make_no_page_wider_than_a_phone(
     campaign = "x" * 64
     await know_campaign(redis, campaign)
     await redis.hset(KEYS.directory, campaign, "q" * 300)
-    await bury(redis, type="t" * 300)
+    await add_dead_letter(redis, type="t" * 300)
     users = f"operator:{'n' * 64}:her password"
     async with (
         dashboard(settings, dashboard_users=users) as address,

@@ -17,7 +17,7 @@ from tests.support.dashboard_fixture import (
     TOKEN,
     VIEW_TOKEN,
     WALL,
-    bury,
+    add_dead_letter,
     know_campaign,
     visiting,
 )
@@ -40,7 +40,7 @@ FORM = "application/x-www-form-urlencoded"
 async def guarded(redis: Redis, settings: Settings) -> Settings:
     """Settings with log-ins; campaign 7 is active and there is a dead letter."""
     await know_campaign(redis)
-    await bury(redis, type="x")
+    await add_dead_letter(redis, type="x")
     return msgspec.structs.replace(settings, **GUARDED)
 
 
@@ -173,7 +173,7 @@ def test_a_session_ends_with_its_time_its_password_its_role_and_its_secret(setti
         {"dashboard_users": "operator:anna:other password"},
         {"dashboard_users": "viewer:anna:right password"},
         {"dashboard_users": "operator:bob:right password"},
-        {"dashboard_secret": "of somebody else's"},
+        {"dashboard_secret": "of another dashboard"},
         {"dashboard_users": ""},
     ):
         assert Sessions(msgspec.structs.replace(users, **change)).read(cookie) is None
@@ -259,7 +259,7 @@ async def test_a_dashboard_without_a_login_answers_on_this_machine_only(
     redis: Redis, settings: Settings
 ) -> None:
     await know_campaign(redis)
-    await bury(redis, type="x")
+    await add_dead_letter(redis, type="x")
     async with visiting(settings) as visitor:
         assert (await visitor.get("/")).status_code == 200
         token = await visitor.form_token()

@@ -15,10 +15,12 @@ from streamdialer.consumers.dialing.queue_pacing import campaign_pacing
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.wakeups import WakeupScheduler
-from streamdialer.ledger import QueueState
+from streamdialer.ledger.queues import QueueState
 from streamdialer.model import Agent, CampaignSettings, Tick, TickResult
 from streamdialer.pacing.learning import QueueLearning
-from streamdialer.simulation import CallCentre, WorldConfig, build_world
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import WorldConfig
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
@@ -42,7 +44,7 @@ async def agent(services: Services, world: LedgerWorld, name: str, state: Any) -
     return str(await services.queues.apply_agent_event("sales", name, state=state, entry=entry))
 
 
-# ---- what it is told ----
+# ---- its inputs ----
 
 
 async def test_ringing_calls_have_their_age_and_reserved_ones_are_new(services: Services) -> None:
@@ -82,7 +84,7 @@ async def test_every_outcome_is_observed_once_however_often_its_events_come(serv
         "abandoned",
     ]
     assert {campaign for _, _, _, campaign in state.observations} == {"1"}
-    assert (state.campaigns[0].people, state.campaigns[0].abandoned) == (2, 1)
+    assert (state.campaigns[0].answered_by_person, state.campaigns[0].abandoned) == (2, 1)
 
 
 async def test_nothing_is_kept_for_learning_where_no_campaign_is_adaptive(services: Services) -> None:
@@ -99,9 +101,9 @@ async def test_a_machine_that_was_taken_for_a_person_leaves_the_abandon_rate(ser
     await world.set_agents(5)
     attempt = await world.place_one()
     await world.event("call_answered", attempt)
-    assert (await state_of(services, "1")).campaigns[0].people == 1
+    assert (await state_of(services, "1")).campaigns[0].answered_by_person == 1
     await world.event("call_answered", attempt, answered_by="machine")
-    assert (await state_of(services, "1")).campaigns[0].people == 0
+    assert (await state_of(services, "1")).campaigns[0].answered_by_person == 0
 
 
 async def test_calls_before_the_window_do_not_count_in_the_abandon_rate(services: Services) -> None:
@@ -119,10 +121,10 @@ async def test_calls_before_the_window_do_not_count_in_the_abandon_rate(services
         await services.client.hdel(totals, name)
         await services.client.hset(totals, field, str((hour - 24) * 1_000_000 + count))
     campaign = (await state_of(services, "1")).campaigns[0]
-    assert (campaign.people, campaign.abandoned) == (0, 0)
+    assert (campaign.answered_by_person, campaign.abandoned) == (0, 0)
     state = await services.queues.snapshot("sales", ["1"], windows_h={"1": 720}, deadline_ms=DEADLINE_MS)
     assert state is not None
-    assert (state.campaigns[0].people, state.campaigns[0].abandoned) == (1, 1)
+    assert (state.campaigns[0].answered_by_person, state.campaigns[0].abandoned) == (1, 1)
 
 
 async def test_agents_work_is_observed_with_its_beginning_and_its_length_when_it_is_over(
@@ -234,7 +236,7 @@ async def test_an_adaptive_campaign_learns_dials_ahead_and_is_dialed_to_its_end(
         decisions = await decisions_of(dialer)
         adaptive = [one.adaptive for one in decisions if one.adaptive]
         assert adaptive
-        assert {one["limit"] for one in adaptive} <= {"risk", "cap_reached", "lines", "contacts"}
+        assert {one["limit"] for one in adaptive} <= {"risk", "cap_reached", "trunk_channels", "contacts"}
         kept: Any = await redis.hget(dialer.services.keys.queue_learning("sales"), "learning")
         learning = msgspec.json.decode(kept, type=QueueLearning)
         assert 0.1 < learning.campaigns["1"].rate.p < 0.6

@@ -25,7 +25,8 @@ from streamdialer.consumers.invariant_check import InvariantCheck
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.sweeper import Sweeper
 from streamdialer.consumers.wakeups import WakeupScheduler
-from streamdialer.ledger import QueueLedger, TickLedger
+from streamdialer.ledger.queues import QueueLedger
+from streamdialer.ledger.ticks import TickLedger
 from streamdialer.observability.health import HealthPort
 from streamdialer.producers.active_campaigns import ActiveCampaigns, CampaignScan, StartMessages
 from streamdialer.producers.ticks import DueTicks
@@ -44,7 +45,7 @@ async def _measured() -> bool:
 
 def _wakeups(services: Services, _: Path) -> WakeupScheduler:
     duty = WakeupScheduler(services)
-    duty.campaign("1")
+    duty.campaign_within("1", 0)
     duty.queue("sales")
     return duty
 

@@ -9,8 +9,9 @@ import pytest
 from aiohttp import web
 
 from streamdialer.config.settings import Settings
-from streamdialer.simulation import CentreConfig, build_world
 from streamdialer.simulation.servers.http import json_reply
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import CentreConfig
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 
@@ -86,7 +87,7 @@ async def test_a_contact_without_a_phone_number_becomes_invalid_and_the_rest_is_
                 lambda audit: audit.contacts.get("invalid") == 1 and audit.total.originates >= 5
             )
             assert world.contacts[2].status == "invalid"
-    assert any("without a phone number" in record.message for record in caplog.records)
+    assert any("without a usable phone number" in record.message for record in caplog.records)
 
 
 @pytest.mark.parametrize("path", ["/api/contacts/", "/api/queues/sales/agents/", "/api/campaigns/1/"])
@@ -156,17 +157,20 @@ BAD_EVENTS: dict[str, tuple[dict[str, Any], str]] = {
         {"type": "call_completed", "data": '{"campaign_id": 1, "contact_id": 1, "duration": "long"}'},
         "wrong_type",
     ),
-    "a campaign nobody knows": (
+    "an unknown campaign": (
         {"type": "call_answered", "campaign_id": "77", "contact_id": "1"},
         "unknown_campaign",
     ),
-    "a contact nobody knows": (
+    "an unknown contact": (
         {"type": "call_answered", "campaign_id": "1", "contact_id": "4711"},
         "unknown_contact",
     ),
-    "an agent of nowhere": ({"type": "agent_available", "data": '{"agent_id": 5}'}, "unknown_queue"),
-    "nobody is not to be called": ({"type": "do_not_call", "data": '{"contact_id": 1}'}, "wrong_type"),
-    "a number of nowhere": ({"type": "do_not_call", "phone_number": "+999 12345678"}, "no_phone_number"),
+    "an agent without a queue": ({"type": "agent_available", "data": '{"agent_id": 5}'}, "unknown_queue"),
+    "a do-not-call request without a contact's campaign": (
+        {"type": "do_not_call", "data": '{"contact_id": 1}'},
+        "wrong_type",
+    ),
+    "a number of no country": ({"type": "do_not_call", "phone_number": "+999 12345678"}, "no_phone_number"),
     "not UTF-8": ({"type": b"call_answered", "data": b"\xff\xfe{}"}, "broken_json"),
     "ten megabytes": ({"type": "call_answered", "data": '{"x": "' + "y" * 10_000_000}, "broken_json"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamdialer.config.settings import Settings
-from streamdialer.simulation import build_world
+from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 

@@ -16,16 +16,13 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from streamdialer.errors import CannotBeDone
-from streamdialer.simulation import (
-    CallCentre,
-    CentreConfig,
-    Contact,
-    World,
-    build_world,
-    drop_connection,
-    json_reply,
-)
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.servers.http import drop_connection, json_reply
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import CentreConfig
+from streamdialer.simulation.world.engine import World
+from streamdialer.simulation.world.entities import Contact
 from tests.support.eventually import eventually
 from tests.support.simulated_world import ALL_ANSWER, OUTCOMES, small_world
 

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from streamdialer.simulation import CallCentre
 from streamdialer.simulation.embedded_redis import EmbeddedServer
-from tests.support.cli import UNREACHABLE, Run, bury, ok, read, refused
+from streamdialer.simulation.servers.call_centre import CallCentre
+from tests.support.cli import UNREACHABLE, Run, add_dead_letter, ok, read, refused
 
 
 def test_dead_letters_are_listed_newest_first_and_shown_with_masked_numbers(run: Run, db: Any) -> None:
-    bury(db, type="x")
+    add_dead_letter(db, type="x")
     data = json.dumps({"phone_number": "+15551234567", "list": [{"phone_number": 15557654321}]})
-    newest = bury(db, type="do_not_call", data=data, phone_number="+15550001111")
+    newest = add_dead_letter(db, type="do_not_call", data=data, phone_number="+15550001111")
     rows = read(run("dead", "list", "--json", "--count", "1"))
     assert [row["id"] for row in rows] == [newest]
     assert "1 of 2" in ok(run("dead", "list", "--count", "1"))
@@ -29,7 +29,7 @@ def test_dead_letters_are_listed_newest_first_and_shown_with_masked_numbers(run:
 
 
 def test_a_broken_dead_letter_can_be_shown(run: Run, db: Any) -> None:
-    broken = bury(db, data="")
+    broken = add_dead_letter(db, data="")
     db.xadd(
         "dialer:dead",
         {"stream": "dialer:events", "reason": "broken_json", b"=data": b'{"a\xff": 15551234567'},
@@ -41,7 +41,11 @@ def test_a_broken_dead_letter_can_be_shown(run: Run, db: Any) -> None:
 
 
 def test_replayed_letters_are_back_in_their_stream(run: Run, db: Any) -> None:
-    first, second, third = bury(db, type="a"), bury(db, type="b"), bury(db, type="c")
+    first, second, third = (
+        add_dead_letter(db, type="a"),
+        add_dead_letter(db, type="b"),
+        add_dead_letter(db, type="c"),
+    )
     refused(run("dead", "replay", second, "9-9"), 1, "no dead letter 9-9")
     replayed = read(run("dead", "replay", second, "--json"))["replayed"]
     assert db.xrange("dialer:events") == [(replayed[second], {"type": "b"})]
@@ -51,8 +55,8 @@ def test_replayed_letters_are_back_in_their_stream(run: Run, db: Any) -> None:
 
 
 def test_dropped_letters_are_gone(run: Run, db: Any) -> None:
-    first = bury(db, type="a")
-    bury(db, type="b")
+    first = add_dead_letter(db, type="a")
+    add_dead_letter(db, type="b")
     assert read(run("dead", "drop", first, "--json")) == {"dropped": 1}
     missing = run("dead", "drop", first)
     assert (missing.exit_code, missing.stdout) == (1, "0 dropped\n")
@@ -118,7 +122,7 @@ def test_doctor_finds_a_working_installation_well(run: Run, db: Any, centre: Cal
 
 
 def test_doctor_says_what_is_wrong_and_exits_with_1(run: Run, db: Any) -> None:
-    bury(db, type="x")
+    add_dead_letter(db, type="x")
     db.config_set("maxmemory-policy", "allkeys-lru")
     try:
         findings = doctor_findings(run("doctor", "--json"), code=1)

@@ -17,7 +17,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.errors import CannotBeDone
 from streamdialer.model import CampaignSettings, Contact
 from streamdialer.operations.contact_detail import ContactDetail, contact_detail
-from streamdialer.rules import CallingHours, calling_hours
+from streamdialer.rules.calling_hours import CallingHours, calling_hours
 from tests.support.caps_fixture import CapsWorld
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.preview_fixture import PreviewWorld
@@ -156,7 +156,7 @@ async def test_why_a_contact_was_never_called(world: LedgerWorld) -> None:
     bad = msgspec.structs.replace(world.row("2"), problem="no phone number")
     await world.services.campaigns.load("1", [bad, world.row("3", attempts=3)], 3)
     later_ms = (await world.claim(level=0)).ledger_ms + 1
-    await world.services.lists.remove_missing("1", later_ms, ["1"])
+    await world.services.backlog.remove_missing("1", later_ms, ["1"])
     assert [((await shown(world, one)).reason) for one in ("1", "2", "3")] == [
         "gone",
         "invalid",

@@ -6,18 +6,27 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
+from streamdialer.broker.connection import server_ms
 from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
+from streamdialer.consumers.dialing.inputs import InputReader
+from streamdialer.consumers.dialing.pending_check import PendingCheck
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.wakeups import WakeupScheduler
-from streamdialer.ledger import ClaimResult
-from streamdialer.model import Tick, TickResult
-from streamdialer.simulation import CallCentre, build_world
+from streamdialer.errors import Unreachable
+from streamdialer.ledger.queues import QueueLedger
+from streamdialer.ledger.types import ClaimResult
+from streamdialer.ledger.zone_hours import MissingHours
+from streamdialer.model import Agent, Tick, TickResult
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.build import build_world
 
 pytestmark = pytest.mark.anyio
 
@@ -118,3 +127,99 @@ async def test_a_claim_that_finds_an_input_out_of_date_is_repeated_at_most_twice
         assert result.reason != reason
     else:
         assert (result.status, result.reason, result.dialed) == ("error", reason, 0)
+
+
+async def test_a_rebuilt_campaign_is_dialed_in_the_same_tick(ticks: Ticks) -> None:
+    await ticks.dial()
+    lost_ms = await server_ms(ticks.services.client) + 1000
+    await ticks.services.client.hset(
+        ticks.services.keys.server, mapping={"rebuild_epoch": "an epoch", "lost": lost_ms}
+    )
+    result = await ticks.dial()
+    assert (result.retries, result.dialed, result.refilled) == (["not_rebuilt"], 4, 10)
+
+
+async def test_after_a_rebuild_the_age_of_the_agent_list_is_checked_again(ticks: Ticks) -> None:
+    await ticks.dial()
+    await ticks.services.client.hset(ticks.services.keys.server, "rebuild_epoch", "an epoch")
+    await ticks.dial()
+    assert ticks.scripts["begin_agent_poll"] == 1
+
+
+async def test_an_error_of_redis_stays_one_so_that_the_entry_does_not_become_a_dead_letter(
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(queues: QueueLedger, queue: str) -> list[str]:
+        raise RedisConnectionError("Connection closed by server.")
+
+    monkeypatch.setattr(QueueLedger, "campaigns", away)
+    with pytest.raises(RedisConnectionError):
+        await ticks.dial()
+
+
+async def test_calls_of_an_earlier_claim_are_recorded_although_the_backend_cannot_verify_the_next_contacts(
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, claims = ticks.services.campaigns.reserve_contacts, list[ClaimResult]()
+
+    async def claim_in_two(*args: Any) -> ClaimResult:
+        claims.append(await claim(*args))
+        if len(claims) == 1:
+            return msgspec.structs.replace(claims[0], missing=MissingHours({}, {}))
+        return msgspec.structs.replace(claims[-1], dialed=0, stale=["9"])
+
+    async def away(*args: Any) -> int:
+        raise Unreachable("the backend does not answer")
+
+    monkeypatch.setattr(type(ticks.services.campaigns), "reserve_contacts", staticmethod(claim_in_two))
+    monkeypatch.setattr(PendingCheck, "confirm", away)
+    result = await ticks.dial()
+    assert (result.status, result.dialed, len(claims)) == ("ok", 4, 2)
+
+
+async def test_the_age_of_the_agent_list_is_that_of_the_campaigns_own_queue(ticks: Ticks) -> None:
+    await ticks.dial()
+    own = await ticks.services.queues.queue_of("1")
+    assert (await ticks.services.ticks.start("1", "9-0", own)).agents_polled_ms > 0
+    await ticks.services.client.hset(ticks.services.keys.directory, "1", "another")
+    start = await ticks.services.ticks.start("1", "9-1", own)
+    assert (start.queue, start.agents_polled_ms) == ("another", 0)
+
+
+async def test_a_tick_that_has_placed_calls_is_recorded_as_such_although_its_last_claim_was_refused(
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, claims = ticks.services.campaigns.reserve_contacts, list[ClaimResult]()
+
+    async def refused_after_the_first(*args: Any) -> ClaimResult:
+        claims.append(await claim(*args))
+        if len(claims) == 1:
+            return msgspec.structs.replace(claims[0], missing=MissingHours({}, {}))
+        return msgspec.structs.replace(claims[-1], dialed=0, reason="queue_changed")
+
+    monkeypatch.setattr(
+        type(ticks.services.campaigns), "reserve_contacts", staticmethod(refused_after_the_first)
+    )
+    result = await ticks.dial()
+    assert (result.status, result.reason, result.dialed) == ("ok", None, 4)
+    assert result.retries == ["hours", "queue", "queue"]
+
+
+async def test_a_slow_backend_is_asked_once_for_the_agents_that_several_ticks_wait_for(
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ticks.dial("1")
+    await ticks.dial("2")
+    agents, asked = ticks.services.backend.agents, list[str]()
+
+    async def slow(queue: str) -> list[Agent]:
+        asked.append(queue)
+        await anyio.sleep(0.2)
+        return await agents(queue)
+
+    monkeypatch.setattr(ticks.services.backend, "agents", slow)
+    monkeypatch.setattr(InputReader, "_is_fresh", lambda *_: False)  # it is too old by the time it arrives
+    async with anyio.create_task_group() as tasks:
+        for campaign in ("1", "2", "1", "2"):
+            tasks.start_soon(ticks.dial, campaign)
+    assert len(asked) == 1

@@ -12,8 +12,9 @@ from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
 from streamdialer.model import DialMode, TickResult
-from streamdialer.simulation import CentreConfig, build_world
 from streamdialer.simulation.servers.http import drop_connection, json_reply
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import CentreConfig
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
 
 @pytest.mark.parametrize("mode", ["progressive", "predictive", "power"])
 @pytest.mark.parametrize("reply", ["held", "immediate"])
-async def test_a_campaign_is_dialed_to_its_end_and_nobody_is_called_twice(
+async def test_a_campaign_is_dialed_to_its_end_and_no_contact_is_called_twice(
     settings: Settings, mode: DialMode, reply: str
 ) -> None:
     world = build_world(agents=8, contacts=30, mode=mode, speed=100, retry_delay_s=30)

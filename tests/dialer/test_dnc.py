@@ -10,9 +10,10 @@ from aiohttp import web
 
 from streamdialer.config.settings import Settings
 from streamdialer.rules.numbers import read_number
-from streamdialer.simulation import CentreConfig, build_world
-from streamdialer.simulation import Contact as ListedContact
 from streamdialer.simulation.servers.http import json_reply
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import CentreConfig
+from streamdialer.simulation.world.entities import Contact as ListedContact
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 
@@ -54,14 +55,14 @@ async def test_the_tick_reports_the_backends_mark_and_an_invalid_number(settings
         )
         assert (world.contacts[901].status, world.contacts[902].status) == ("do_not_call", "invalid")
 
-        async def are_told() -> bool:
+        async def are_in_the_record() -> bool:
             decisions: Any = await dialer.services.client.xrange(dialer.services.keys.decisions("1"))
             told: dict[str, int] = {}
             for _, fields in decisions:
                 told |= msgspec.json.decode(fields["record"]).get("skipped") or {}
             return told == {"do_not_call": 1, "no_phone_number": 1}
 
-        await eventually(are_told, what="the decisions tell whom they passed over")
+        await eventually(are_in_the_record, what="the decision records count the skipped contacts")
 
 
 async def test_a_request_without_a_clear_reply_is_not_repeated_after_do_not_call(settings: Settings) -> None:
@@ -89,5 +90,5 @@ async def test_a_request_without_a_clear_reply_is_not_repeated_after_do_not_call
             raw: Any = await dialer.services.client.hget("sd:c:1:records", str(contact.id))
             return "unknown" in [one.get("v") for one in msgspec.json.decode(raw)["h"]]
 
-        await eventually(is_settled, within_s=2.5, what="nobody goes on asking")
+        await eventually(is_settled, within_s=2.5, what="the request is not sent again")
         assert len(keys) <= asked + 1, "one request was on its way"

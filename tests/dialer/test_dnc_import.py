@@ -1,4 +1,4 @@
-"""Files of numbers as people have them: what is read from them, what is told of the rest, and from the command line."""
+"""Files of numbers as people have them: the numbers that are read, what is said of other lines, the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
-from streamdialer.ledger import DncLedger
+from streamdialer.ledger.suppression import DncLedger
 from streamdialer.operations.dnc_import import ImportResult, import_numbers
 from streamdialer.operations.number_file import Layout, Row
 from streamdialer.simulation.embedded_redis import EmbeddedServer

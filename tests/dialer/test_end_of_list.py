@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import CHANNEL
 from streamdialer.config.settings import Settings
-from streamdialer.ledger import Update
-from streamdialer.simulation import build_world
+from streamdialer.ledger.records import Update
+from streamdialer.simulation.world.build import build_world
 from streamdialer.simulation.world.entities import Contact
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
@@ -53,7 +53,7 @@ async def tell_the_backend(world: LedgerWorld) -> None:
 
 
 async def test_it_is_announced_once_and_again_when_contacts_have_come(world: LedgerWorld) -> None:
-    announce = world.services.lists.publish_exhausted
+    announce = world.services.backlog.publish_exhausted
     async with listening(world.services.client) as heard:
         await world.open_campaign(contacts=1)
         await world.set_agents(1)
@@ -67,7 +67,9 @@ async def test_it_is_announced_once_and_again_when_contacts_have_come(world: Led
         await tell_the_backend(world)
         assert (await announce("1"), await announce("1")) == ("published", "already_published")
         await world.services.campaigns.load("1", [world.row("1")], 3)
-        assert await announce("1") == "already_published", "a page read before shows whom the ledger knows"
+        assert await announce("1") == "already_published", (
+            "a page read before shows contacts that the ledger knows"
+        )
         await world.services.campaigns.load("1", [world.row("2", attempts=2)], 3)
         assert await announce("1") == "not_over"
         await world.set_agents(1)
@@ -78,7 +80,7 @@ async def test_it_is_announced_once_and_again_when_contacts_have_come(world: Led
 
 
 async def test_it_is_announced_again_after_a_callback(world: LedgerWorld) -> None:
-    announce = world.services.lists.publish_exhausted
+    announce = world.services.backlog.publish_exhausted
     await world.open_campaign(contacts=1)
     await world.set_agents(1)
     await world.event("call_completed", await world.place_one())
@@ -97,23 +99,23 @@ async def test_it_is_announced_again_after_a_callback(world: LedgerWorld) -> Non
 async def test_contacts_still_to_come_keep_a_campaign_from_its_end(world: LedgerWorld, place: str) -> None:
     await world.open_campaign(contacts=0)
     await world.services.client.zadd(getattr(world.services.keys, place)("1"), {"9": 1})
-    assert await world.services.lists.publish_exhausted("1") == "not_over"
+    assert await world.services.backlog.publish_exhausted("1") == "not_over"
 
 
 async def test_a_campaign_that_is_not_active_or_known_has_no_end(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     await world.services.client.hset("campaign:1", "status", "paused")
-    assert await world.services.lists.publish_exhausted("1") == "not_over"
+    assert await world.services.backlog.publish_exhausted("1") == "not_over"
     await world.services.client.hset("campaign:2", "status", "active")
-    assert await world.services.lists.publish_exhausted("2") == "not_over"
+    assert await world.services.backlog.publish_exhausted("2") == "not_over"
 
 
 async def test_a_server_that_may_have_forgotten_contacts_announces_nothing(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     await world.services.client.hset("sd:server", "run", "another")
-    assert await world.services.lists.publish_exhausted("1") == "not_over"
+    assert await world.services.backlog.publish_exhausted("1") == "not_over"
     await world.services.client.hset("sd:server", "hold_until", "0")
-    assert await world.services.lists.publish_exhausted("1") == "not_over", "it has not been rebuilt"
+    assert await world.services.backlog.publish_exhausted("1") == "not_over", "it has not been rebuilt"
 
 
 async def test_two_replicas_announce_an_end_once_and_new_contacts_bring_another(

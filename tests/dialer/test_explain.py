@@ -17,9 +17,9 @@ from streamdialer.model import TickResult
 from streamdialer.operations.decisions import decisions, describe, explain
 from streamdialer.operations.waiting_contacts import describe as waiting_in_words
 from streamdialer.operations.waiting_contacts import waiting_for
-from streamdialer.pacing import Limit
 from streamdialer.pacing.adaptive import Bound
-from streamdialer.simulation import build_world
+from streamdialer.pacing.decide import Limit
+from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 from tests.support.ledger_fixture import LedgerWorld
 

@@ -12,18 +12,18 @@ from typer.testing import CliRunner
 from streamdialer.cli import app
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone
-from streamdialer.ledger import PastCall, past_calls
+from streamdialer.ledger.history import PastCall, past_calls
 from streamdialer.pacing.durations import Durations
-from streamdialer.simulation import build_world
 from streamdialer.simulation.study.calibration import fit
+from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 
 OUTCOMES = ("human", "machine", "busy", "failed", "no_answer")
 
 
-def drawn(count: int, seed: int = 1) -> list[PastCall]:
+def drawn(count: int) -> list[PastCall]:
     """Calls as the network has them: people answer after 9 s (gamma, shape 3) and talk 90 s (log-normal, cv 0.5)."""
-    random = Random(seed)
+    random = Random(1)
     calls = []
     for _ in range(count):
         outcome = random.choices(OUTCOMES, (20, 30, 6, 4, 40))[0]

@@ -16,7 +16,7 @@ from streamdialer.consumers.invariant_check import InvariantCheck
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.invariants import check_campaign
 from streamdialer.observability import metrics
-from streamdialer.simulation import build_world
+from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
@@ -71,18 +71,21 @@ async def change_record(services: Services, contact: str, **changes: Any) -> Non
 
 BREAKS: dict[str, tuple[Callable[[Services], Any], list[str]]] = {
     "a record is gone": (lambda s: s.client.hdel(s.keys.records("1"), "5"), ["one_state", "record_state"]),
-    "in two places": (
+    "in two states": (
         lambda s: s.client.zadd(s.keys.ready("1"), {"1": 1}),
         ["attempt_state", "one_state", "record_state"],
     ),
-    "a place without a call": (lambda s: change_record(s, "1", h=[]), ["attempt_state"]),
+    "a state without a call": (lambda s: change_record(s, "1", h=[]), ["attempt_state"]),
     "to be called and not to be called": (lambda s: change_record(s, "5", dnc=True), ["do_not_call"]),
-    "nobody will sweep": (lambda s: s.client.zrem(s.keys.sweep_schedule, "1"), ["next_sweep"]),
+    "no sweep is due": (lambda s: s.client.zrem(s.keys.sweep_schedule, "1"), ["next_sweep"]),
     "a sweep that comes too late": (
         lambda s: s.client.zadd(s.keys.sweep_schedule, {"1": 9e15}),
         ["next_sweep"],
     ),
-    "nobody will tell the backend": (lambda s: s.client.delete(s.keys.stream("updates")), ["update_queued"]),
+    "no entry will update the backend": (
+        lambda s: s.client.delete(s.keys.stream("updates")),
+        ["update_queued"],
+    ),
 }
 
 

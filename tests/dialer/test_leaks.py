@@ -13,7 +13,7 @@ from bench.key_leaks import allowed_after_cleanup, allowed_for_campaigns, find_l
 from streamdialer.broker.keys import GROUP, STREAMS, Keys
 from streamdialer.config.settings import Settings
 from streamdialer.model import TICK_KINDS
-from streamdialer.simulation import build_world
+from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 
@@ -51,7 +51,9 @@ async def dialed_to_the_end(settings: Settings, **changes: Any) -> AsyncIterator
             for campaign in [*CAMPAIGNS, "77"]:
                 await dialer.tick(kind, campaign)
         audit = await dialer.until_all_are_final()
-        assert sum(calls - 1 for calls in world.auditor.per_contact.values()) > 0, "somebody was called again"
+        assert sum(calls - 1 for calls in world.auditor.per_contact.values()) > 0, (
+            "a contact was called again"
+        )
         assert (audit.double_dials, audit.dialed_after_final) == (0, 0)
         for campaign in CAMPAIGNS:
             await client.hset(KEYS.campaign(campaign), "status", "completed")

@@ -17,7 +17,10 @@ from streamdialer.consumers.services import Services
 from streamdialer.operations.contact_detail import contact_detail
 from streamdialer.operations.decisions import decisions
 from streamdialer.operations.eligibility import fetch_calling_hours
-from streamdialer.simulation import Call, World, WorldConfig, build_world
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import WorldConfig
+from streamdialer.simulation.world.engine import World
+from streamdialer.simulation.world.entities import Call
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 from tests.support.faketime import calls_noted
@@ -34,18 +37,10 @@ async def is_capped(services: Services) -> bool:
     return {one.reason for one in details} == {"cap_attempts"}
 
 
-def silent_world(campaigns: int = 1) -> World:
-    """Nobody answers, so that no event wakes anybody while phones ring."""
+def silent_world() -> World:
+    """No one answers, so that no event causes a dial tick while phones ring."""
     config = WorldConfig(human=0, machine=0, busy=0, failed=0)
-    return build_world(
-        agents=12 * campaigns,
-        contacts=12 * campaigns,
-        campaigns=campaigns,
-        queue_per_campaign=True,
-        answer_rate=0,
-        speed=4,
-        config=config,
-    )
+    return build_world(agents=12, contacts=12, queue_per_campaign=True, answer_rate=0, speed=4, config=config)
 
 
 def most_at_once(calls: list[Call]) -> int:
@@ -57,7 +52,7 @@ def most_at_once(calls: list[Call]) -> int:
     return most
 
 
-async def test_the_dialer_calls_nobody_more_often_than_the_cap(settings: Settings, redis: Redis) -> None:
+async def test_the_dialer_calls_no_contact_more_often_than_the_cap(settings: Settings, redis: Redis) -> None:
     config = WorldConfig(human=0, machine=0, busy=0.9, failed=0.05)
     sim = build_world(
         agents=6, contacts=8, speed=200, retry_delay_s=20, max_retries=9, config=config, answer_rate=0
@@ -76,10 +71,8 @@ async def test_the_dialer_calls_nobody_more_often_than_the_cap(settings: Setting
 
 
 async def test_each_of_a_contacts_phones_rings_in_its_turn(settings: Settings, redis: object) -> None:
-    nobody_answers = WorldConfig(human=0, machine=0, busy=0, failed=0)
-    world = build_world(
-        agents=1, contacts=1, answer_rate=0, speed=100, retry_delay_s=20, config=nobody_answers
-    )
+    no_answers = WorldConfig(human=0, machine=0, busy=0, failed=0)
+    world = build_world(agents=1, contacts=1, answer_rate=0, speed=100, retry_delay_s=20, config=no_answers)
     world.contacts[1].phones = list(NUMBERS)
     rang: list[str] = []
 
@@ -107,7 +100,7 @@ async def test_one_tick_is_enough_to_keep_the_pace(settings: Settings) -> None:
             lambda: len(calls) == 12, within_s=6, what="everybody is called before a phone stops ringing"
         )
         placed = [call.placed_at / 4 for call in calls]
-    assert all(call.ended_at is None for call in calls[:1]), "no event has woken anybody"
+    assert all(call.ended_at is None for call in calls[:1]), "no event has caused a tick"
     assert 1.5 < placed[-1] - placed[0] < 5
     for at in placed:
         assert len([one for one in placed if at <= one < at + 1]) <= 8, (

@@ -8,7 +8,8 @@ from collections import defaultdict
 import pytest
 
 from streamdialer.config.settings import Settings
-from streamdialer.simulation import CentreConfig, WorldConfig, build_world
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import CentreConfig, WorldConfig
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 

@@ -19,8 +19,8 @@ from streamdialer.consumers.services import Services
 from streamdialer.ledger.metrics import BATCH, HOURS_PER_COLLECT, LedgerMetrics
 from streamdialer.observability import metrics
 from streamdialer.observability.health import HealthPort
-from streamdialer.simulation import build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
+from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually, wait_until
 from tests.support.health_port import Samples, read, scrape, status, status_is, value
@@ -123,8 +123,8 @@ async def test_what_redis_holds_is_measured(redis: Redis, services: Services) ->
     assert value(samples, "streamdialer_uncertain_attempts", why="silent") == 1
     assert value(samples, "streamdialer_uncertain_attempts", why="forgotten") == 1
     assert value(samples, "streamdialer_agents", state="free") == 2
-    assert value(samples, "streamdialer_dialer_api_held", reason="dialer_api_down") == 1
-    assert value(samples, "streamdialer_dialer_api_held", reason="dialer_api_credentials") == 0
+    assert value(samples, "streamdialer_dialer_api_paused", reason="dialer_api_down") == 1
+    assert value(samples, "streamdialer_dialer_api_paused", reason="dialer_api_credentials") == 0
     assert value(samples, "streamdialer_stream_length", stream="calls") == 3
     assert value(samples, "streamdialer_stream_lag", stream="calls") == 2
     assert 89 < value(samples, "streamdialer_stream_oldest_pending_seconds", stream="calls") < 100

@@ -22,9 +22,10 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.samples import MAX_SAMPLES, Sample, Samples, read_samples
 from streamdialer.operations.campaigns import campaign_rows
-from streamdialer.operations.overview import Agents, CampaignOverview, Overview, overview
+from streamdialer.operations.overview.collect import overview
 from streamdialer.operations.overview.trends import forecast_end, trends_of, utilisation
-from streamdialer.simulation import build_world
+from streamdialer.operations.overview.views import Agents, CampaignOverview, Overview
+from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 

@@ -21,7 +21,7 @@ from streamdialer.gateways.originate_reply import Reply
 from streamdialer.gateways.parsing import read_contacts
 from streamdialer.model import Contact, PreviewAnswer
 from streamdialer.producers.events import Producer, SyncProducer
-from streamdialer.simulation import build_world
+from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 from tests.support.ledger_invariants import check_ledger

@@ -13,8 +13,9 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.pending_check import PendingCheck
 from streamdialer.consumers.services import open_services
 from streamdialer.model import CampaignSettings
-from streamdialer.simulation import CallCentre, build_world
+from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.http import json_reply
+from streamdialer.simulation.world.build import build_world
 from tests.support.callbacks import ask
 from tests.support.ticks_stage import StageWithBackend
 

@@ -1,4 +1,4 @@
-"""When a campaign's caps or hours are loosened, whoever they put off is looked at again at once."""
+"""When a campaign's caps or hours are loosened, the contacts that they deferred are checked again at once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import LoadRow
+from streamdialer.ledger.types import LoadRow
 from streamdialer.ledger.zone_hours import Hours, ZoneOpening
-from streamdialer.simulation import build_world
+from streamdialer.simulation.world.build import build_world
 from tests.support.caps_fixture import HOUR_S, CapsWorld
 from tests.support.dialer import run_dialer
 
@@ -100,7 +100,7 @@ async def test_hours_that_are_still_closed_or_not_known_here(world: CapsWorld) -
     assert (await world.record("1"))["w"]["s"] == "closed until one"
     missing = (await world.claim(hours=sooner, hours_fingerprint="2")).missing
     assert missing is not None
-    assert missing.zones == {"B": True}, "the claim asks for what nobody knew"
+    assert missing.zones == {"B": True}, "the claim names the zone whose hours were not passed"
     await world.check_invariants("1")
 
 

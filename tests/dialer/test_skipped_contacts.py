@@ -111,11 +111,11 @@ async def test_a_decision_says_which_contacts_it_skipped_and_why(
     async with run_dialer(settings, scene.world(), speed=4, start=False, **scene.running) as dialer:
         await scene.act(dialer)
 
-        async def was_told() -> bool:
+        async def is_explained() -> bool:
             """As `explain` would have begun right after one of the last decisions."""
             client, keys = dialer.services.client, dialer.services.keys
             records = await decisions(client, keys, "1", 100)
             lines = [dial_status("1", "active", one, one.at or 0).sentence for one in records]
             return any("skipped" in line and scene.says in line for line in lines)
 
-        await eventually(was_told, what=scene.says)
+        await eventually(is_explained, what=scene.says)

@@ -21,8 +21,9 @@ from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import Unreachable
 from streamdialer.model import Contact
 from streamdialer.rules.numbers import read_number
-from streamdialer.simulation import CallCentre, build_world
+from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.http import json_reply
+from streamdialer.simulation.world.build import build_world
 from tests.support.callbacks import HOUR_S, check, told
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
@@ -141,7 +142,7 @@ async def is_listed(world: LedgerWorld, number: str) -> bool:
 
 
 async def tell(world: LedgerWorld) -> None:
-    """The backend is told of contact 1, as the stage does it."""
+    """Writes contact 1 to the backend, as the stage does it."""
     await UpdatesStage(world.services).handle(Entry("1-0", {"campaign": "1", "contact": "1"}))
 
 
@@ -217,15 +218,15 @@ async def test_whose_number_the_backend_does_not_show_is_refused_when_they_come(
     centre, stage, world = centre_stage_world
     asked = 0
 
-    def shows_nobody(request: web.Request) -> web.Response | None:
+    def shows_no_contact(request: web.Request) -> web.Response | None:
         nonlocal asked
         asked += request.method == "GET"
         return reply if request.method == "GET" else None
 
-    centre.backend.set_responder(shows_nobody)
+    centre.backend.set_responder(shows_no_contact)
     await stage.handle(Entry(await world.write_entry(), DO_NOT_CALL))
     await tell(world)
-    assert (asked, await told(world, "1")) == (1, ""), "asked once, and the backend is told"
+    assert (asked, await told(world, "1")) == (1, ""), "one request, and the backend is updated"
     assert "other campaigns may call them" in caplog.text
     await world.services.campaigns.load("1", [world.row("1")], 3)
     assert (await world.state_of("1"), await told(world, "1")) == ("final", "do_not_call")

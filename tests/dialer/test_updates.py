@@ -10,8 +10,9 @@ from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.updates import UpdatesStage
-from streamdialer.simulation import CallCentre, build_world
+from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.http import json_reply
+from streamdialer.simulation.world.build import build_world
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from streamdialer.consumers.dialing.contact_rows import load_row
-from streamdialer.ledger import ClaimRequest, ClaimResult
+from streamdialer.ledger.types import ClaimResult
 from streamdialer.model import CampaignSettings, Contact
-from streamdialer.rules import calling_hours
+from streamdialer.rules.calling_hours import calling_hours
 from tests.support.callbacks import AGENT_WINDOW_S, ask, ask_many, check, end_agent_window, newest_call
 from tests.support.claims import claim_within_hours
 from tests.support.ledger_fixture import LedgerWorld
@@ -33,7 +33,7 @@ async def test_any_number_of_callbacks_for_absent_agents_does_not_stop_the_line(
     assert (claimed.dialed, claimed.skipped) == (2, {"agent_not_free": 1200})
     assert {attempt.contact for _, attempt in await world.reserved_calls()} == {"1201", "1202"}
     assert await world.state_of("7") == "ready"
-    assert (await world.claim(level=3)).dialed == 1, "they are not looked at again"
+    assert (await world.claim(level=3)).dialed == 1, "they are not checked again"
     await check(world)
 
 
@@ -115,17 +115,7 @@ async def test_one_that_stands_aside_is_counted_once_however_often_a_tick_claims
     hours = calling_hours(CampaignSettings(queue_name="q", rule_pack="us"), "UTC", now)
 
     async def claim(level: int) -> ClaimResult:
-        wanted = ClaimRequest(
-            token=str(level),
-            level=level,
-            free_agents=2,
-            calls_per_agent=1.0,
-            max_concurrent=9,
-            batch=500,
-            open_until_ms=None,
-            retry=world.retry,
-            others={},
-        )
+        wanted = world.claim_request(str(level), level, 2)
         return await claim_within_hours(world.services, "1", "sales", wanted, hours, now)
 
     day = next(name for name in NAMES.split() if 10 <= datetime.now(ZoneInfo(name)).hour < 18)

@@ -9,7 +9,7 @@ import pytest
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.event_entry import instant_ms, read_event
-from streamdialer.ledger import InFlightRow
+from streamdialer.ledger.recovery import InFlightRow
 from streamdialer.model import Attempt, CallbackEvent, Contact
 from tests.support.callbacks import AGENT_WINDOW_S, HOUR_S, ask, check, newest_call, pass_by, told
 from tests.support.ledger_fixture import LedgerWorld
@@ -224,7 +224,7 @@ async def test_a_call_that_redis_forgot_may_have_been_the_callback(world: Ledger
     assert await memory.hold_in_flight("1", [doubted], world.retry) == 1
     attempt = Attempt("1", "1", 1, "")
     assert await world.event("call_completed", attempt) == "ended"
-    assert await world.state_of("1") == "final", "nobody is called back twice"
+    assert await world.state_of("1") == "final", "the contact is not called back twice"
 
 
 async def test_a_callback_that_was_had_long_ago_is_not_owed_again(world: LedgerWorld) -> None:

@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from streamdialer.consumers.dialing.contact_rows import load_row
-from streamdialer.ledger import ClaimRequest, ClaimResult, InFlightRow
+from streamdialer.ledger.recovery import InFlightRow
+from streamdialer.ledger.types import ClaimResult
 from streamdialer.ledger.zone_hours import Hours, ZoneOpening
 from streamdialer.model import CampaignSettings, Contact
-from streamdialer.rules import calling_hours
+from streamdialer.rules.calling_hours import calling_hours
 from tests.support.claims import claim_within_hours
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.zones import zone_where
@@ -152,17 +153,7 @@ async def test_who_was_loaded_without_a_law_is_given_its_zone_when_there_is_one(
     await world.set_agents(5)
     now = await server_ms(world)
     hours = calling_hours(CampaignSettings(queue_name="q", rule_pack="us", timezone=day), "UTC", now)
-    wanted = ClaimRequest(
-        token="t",
-        level=5,
-        free_agents=5,
-        calls_per_agent=1.0,
-        max_concurrent=100,
-        batch=500,
-        open_until_ms=None,
-        retry=world.retry,
-        others={},
-    )
+    wanted = world.claim_request("t", 5, 5)
     claimed = await claim_within_hours(world.services, "1", world.queue, wanted, hours, now)
     assert (claimed.dialed, claimed.skipped) == (2, {"window_closed": 1, "zone_unknown": 1})
     assert (claimed.why or {})["window_closed"].startswith("rule pack us ")
@@ -185,17 +176,7 @@ async def test_a_callback_on_another_number_waits_for_the_hours_of_that_number_a
     hours = calling_hours(CampaignSettings(queue_name="q", rule_pack="us", timezone=day), "UTC", now)
 
     async def claim() -> ClaimResult:
-        wanted = ClaimRequest(
-            token=await world.write_entry(),
-            level=1,
-            free_agents=1,
-            calls_per_agent=1.0,
-            max_concurrent=100,
-            batch=500,
-            open_until_ms=None,
-            retry=world.retry,
-            others={},
-        )
+        wanted = world.claim_request(await world.write_entry(), 1, 1)
         return await claim_within_hours(world.services, "1", world.queue, wanted, hours, now)
 
     async def ask(number: str) -> str:

@@ -11,11 +11,13 @@ import pytest
 
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CampaignError
-from streamdialer.ledger import InFlightRow, PreviewLimits
+from streamdialer.ledger.previews import PreviewLimits
+from streamdialer.ledger.recovery import InFlightRow
 from streamdialer.model import Attempt, CampaignSettings
 from streamdialer.operations.contact_detail import contact_detail
 from streamdialer.operations.eligibility import fetch_calling_hours
-from streamdialer.rules import caps_of, load_pack
+from streamdialer.rules.caps import caps_of
+from streamdialer.rules.rule_pack import load_pack
 from tests.support.caps_fixture import HOUR_S, CapsWorld
 from tests.support.long_tests import some_are_long
 from tests.support.preview_fixture import PreviewWorld
@@ -346,18 +348,18 @@ async def test_a_contact_over_its_cap_is_neither_shown_nor_called_in_preview(ser
         load_pack("none"),
         CampaignSettings(queue_name="sales", attempt_caps=[{"count": 1, "window_h": 24, "scope": "contact"}]),
     )
-    terms = PreviewLimits(open_until_ms=None, retry=world.retry, max_concurrent=10, caps=caps)
-    assert await world.says("requested", "1001", terms=terms) == "1"
-    assert await world.says("accepted", "1001", terms=terms) == "reserved"
+    preview_limits = PreviewLimits(open_until_ms=None, retry=world.retry, max_concurrent=10, caps=caps)
+    assert await world.says("requested", "1001", preview_limits=preview_limits) == "1"
+    assert await world.says("accepted", "1001", preview_limits=preview_limits) == "reserved"
     attempt = (await world.reserved_calls())[-1][1]
     assert await services.campaigns.mark_sent(attempt, "run", "") == "ok"
     await world.event("call_failed", attempt, disposition="busy")
     await world.age(301)
     await world.sweep()
-    assert await world.says("requested", "1001", terms=PreviewLimits(None, world.retry, 10)) == "1"
-    assert await world.says("accepted", "1001", terms=terms) == "cap_attempts"
+    assert await world.says("requested", "1001", preview_limits=PreviewLimits(None, world.retry, 10)) == "1"
+    assert await world.says("accepted", "1001", preview_limits=preview_limits) == "cap_attempts"
     assert (await world.record("1"))["w"]["y"] == "cap_attempts"
-    assert await world.says("requested", "1002", terms=terms) == ""
+    assert await world.says("requested", "1002", preview_limits=preview_limits) == ""
     assert [told["data"].get("reason") for told in (await world.told())[-2:]] == [
         "cap_attempts",
         "no_contacts",

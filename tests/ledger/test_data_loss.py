@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import InFlightRow, mark_server_trusted
+from streamdialer.ledger.recovery import InFlightRow, mark_server_trusted
 from streamdialer.model import Attempt
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.ledger_fixture import LedgerWorld
@@ -200,7 +200,8 @@ async def test_without_a_loss_an_event_of_nothing_stays_an_event_of_nothing(worl
     assert await world.state_of("1") == "ready"
 
 
-async def test_a_call_that_rang_when_memory_was_lost_is_not_ended_by_silence(world: LedgerWorld) -> None:
+async def place_a_call_in_doubt(world: LedgerWorld) -> Attempt:
+    """A call that was up when data was lost, its ringing time over without an event; another call's events came."""
     await world.open_campaign(contacts=2)
     await world.set_agents(2)
     silent, other = await world.place_one(), await world.place_one()
@@ -208,6 +209,11 @@ async def test_a_call_that_rang_when_memory_was_lost_is_not_ended_by_silence(wor
     await quiet_is_over(world)
     await world.event("call_failed", other, disposition="busy")
     await world.age(46)
+    return silent
+
+
+async def test_a_call_that_rang_when_memory_was_lost_is_not_ended_by_silence(world: LedgerWorld) -> None:
+    silent = await place_a_call_in_doubt(world)
     swept = await world.sweep()
     assert (swept.no_event, swept.orphaned) == (0, 1)
     assert await world.state_of(silent.contact) == "orphaned"
@@ -218,13 +224,7 @@ async def test_a_call_that_rang_when_memory_was_lost_is_not_ended_by_silence(wor
 
 
 async def test_a_call_in_doubt_of_which_nothing_is_ever_heard_ends_as_failed(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
-    silent, other = await world.place_one(), await world.place_one()
-    await another_server_answers(world)
-    await quiet_is_over(world)
-    await world.event("call_failed", other, disposition="busy")
-    await world.age(46)
+    silent = await place_a_call_in_doubt(world)
     await world.sweep()
     await world.age(7201)
     assert (await world.sweep()).no_event == 1
@@ -258,7 +258,9 @@ async def test_contacts_the_backend_shows_as_called_are_held_in_doubt(world: Led
     assert await world.state_of("1") == "deferred"
     await world.age(7201)
     await world.sweep()
-    assert await world.state_of("9") == "final", "it had been answered: nobody is called again on a guess"
+    assert await world.state_of("9") == "final", (
+        "it had been answered: the contact is not called again on a guess"
+    )
     assert (await world.backend_doc("9") or {})["s"] == "completed"
 
 
@@ -330,7 +332,7 @@ async def test_the_ledgers_clock_does_not_go_back_with_the_servers(world: Ledger
     assert (await services.queues.begin_agent_poll("sales")).ledger_ms >= first
     told = await world.backend_doc("1")
     assert told is not None
-    assert abs(told["at"] - before) < 60_000, "the backend is told the server's own time"
+    assert abs(told["at"] - before) < 60_000, "the backend gets the server's own time"
 
 
 async def test_late_news_of_a_call_sent_after_the_loss_is_not_another_call(world: LedgerWorld) -> None:
@@ -355,7 +357,7 @@ async def test_an_event_of_a_forgotten_call_says_nothing_of_attempts_it_cannot_k
 ) -> None:
     await world.services.client.flushall()
     assert await world.event("call_answered", Attempt("7", "70", 1, "")) == "applied", (
-        "nobody had noticed yet"
+        "the loss had not been noticed yet"
     )
     told = await world.backend_doc("70", "7")
     assert told is not None

@@ -18,7 +18,7 @@ from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.handlers.do_not_call import add_to_dnc
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakeups import WakeupScheduler
-from streamdialer.ledger import LoadRow
+from streamdialer.ledger.types import LoadRow
 from streamdialer.model import Attempt, Contact, DoNotCallEvent
 from streamdialer.rules.numbers import Number, read_number
 from tests.support.eventually import eventually
@@ -398,9 +398,9 @@ async def test_everything_done_twice_is_as_done_once(world: SuppressionWorld) ->
         await world.says(phone_number=HERS, reason=reason)
         await world.says(campaign_id="1", contact_id="1", reason=reason)
         await world.says(campaign_id="1", contact_id="7", reason=reason)
-        listings = [one async for one in world.services.suppression.listings()]
+        entries = [one async for one in world.services.suppression.entries()]
         seen.append(
-            (await world.record("1"), await world.backend_doc("1"), await world.backend_doc("7"), listings)
+            (await world.record("1"), await world.backend_doc("1"), await world.backend_doc("7"), entries)
         )
     assert seen[0] == seen[1]
     [listing] = seen[0][3]

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import fact_of
+from streamdialer.ledger.event_facts import fact_of
 from streamdialer.model import Attempt, CallEvent
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_invariants import check_ledger
@@ -269,7 +269,7 @@ OLD: Final[list[Said]] = [("call_ringing", {}), ("call_failed", {"disposition": 
 LATE: Final[dict[str, list[Said]]] = {
     "busy": OLD,
     "answered and completed": [("call_answered", {}), ("call_completed", {})],
-    "answered, and no end is told": [("call_ringing", {}), ("call_answered", {})],
+    "answered, and no end is reported": [("call_ringing", {}), ("call_answered", {})],
     "congested": [("call_ringing", {}), ("call_failed", {"cause": "34"})],
     "abandoned by a machine": [
         ("call_answered", {"answered_by": "machine"}),

@@ -305,7 +305,7 @@ async def test_an_answered_call_takes_its_agent_in_the_same_step(world: LedgerWo
     second = await world.place_one()
     await world.event("call_answered", second)
     assert await world.services.client.zcard("sd:q:sales:free") == 0, (
-        "somebody took it, even if nobody said who"
+        "an agent took it, even if the event does not say which"
     )
 
 
@@ -479,9 +479,9 @@ async def test_cleanup_removes_everything_of_an_ended_campaign_and_nothing_of_a_
     left = {str(key) for key in await world.services.client.keys("*")}
     streams = {"dialer:calls", "dialer:updates", "dialer:ticks", "dialer:events"}
     agents = {"sd:agents", "sd:q:sales:free", "sd:q:sales:busy", "sd:q:sales:state"}
-    evidence = {"sd:event_watermark", "sd:server"}
+    watermarks = {"sd:event_watermark", "sd:server"}
     answers = {key for key in left if ":answer:" in key}
-    assert left - answers <= streams | agents | evidence
+    assert left - answers <= streams | agents | watermarks
     assert all([await world.services.client.pttl(key) > 0 for key in answers])
     assert await cleanup("1", "sales") == "unknown"
 

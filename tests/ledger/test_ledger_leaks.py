@@ -6,7 +6,7 @@ import pytest
 
 from streamdialer.broker.keys import Keys
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import LoadRow
+from streamdialer.ledger.types import LoadRow
 from streamdialer.model import Agent
 from tests.support.ledger_fixture import LedgerWorld
 

@@ -160,7 +160,7 @@ async def test_what_contradicting_events_say_of_a_call_turns_the_number_the_same
     assert (record["ni"], record["nx"], record["p"]) == (2, {"1": True}, "deferred")
     await caller.world.event("call_completed", attempt, disposition="completed")
     record = await caller.world.record("1")
-    assert ("nx" in record, record["p"]) == (False, "final"), "it exists: somebody answered it"
+    assert ("nx" in record, record["p"]) == (False, "final"), "it exists: a person answered it"
 
 
 async def test_a_call_that_was_not_placed_goes_to_the_same_number_next(caller: Caller) -> None:

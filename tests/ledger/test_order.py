@@ -48,7 +48,7 @@ async def test_a_number_corrected_in_the_backend_is_the_one_that_is_called(world
     assert "+573001234568" in str(await client.xrange(keys.stream("calls")))
     await load("1", [wrong], 3)
     assert await client.zrange(keys.contacts_by_number, 0, -1) == ["573001234568 1:1"], (
-        "nobody who is being called changes"
+        "a contact that is being called does not change"
     )
 
 
@@ -89,7 +89,7 @@ async def test_within_one_priority_a_due_contact_comes_after_an_older_one(world:
 # ---- staleness, in the ledger ----
 
 
-async def test_a_stale_contact_is_passed_over_and_named_and_the_next_is_dialed(world: LedgerWorld) -> None:
+async def test_a_stale_contact_is_skipped_and_named_and_the_next_is_dialed(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=3)
     await world.set_agents(1)
     await world.make_stale("1")
@@ -116,7 +116,7 @@ async def test_a_removed_contact_leaves_the_line_and_the_backend_gets_no_update(
     await world.open_campaign(contacts=2)
     await world.make_stale("1", "2")
     claimed = await world.claim(level=0)
-    drop = world.services.lists.remove_missing
+    drop = world.services.backlog.remove_missing
     assert await drop("1", claimed.ledger_ms, ["1"]) == 1
     assert await drop("1", claimed.ledger_ms, ["1"]) == 1, "a lost reply is asked for again"
     assert (await world.state_of("1"), await world.state_of("2")) == ("final", "ready")
@@ -135,14 +135,14 @@ async def test_contacts_listed_or_updated_since_then_are_kept(world: LedgerWorld
     await world.set_agents(2)
     asked = (await world.claim(level=0)).ledger_ms
     await world.services.campaigns.load("1", [world.row("2")], 3)
-    assert await world.services.lists.remove_missing("1", asked, ["2"]) == 0
+    assert await world.services.backlog.remove_missing("1", asked, ["2"]) == 0
     await world.settle(await world.place_one(), "not_placed")
     await world.make_stale("1")
     claimed = await world.claim(level=2)
     assert (claimed.stale, claimed.skipped) == ([], {"needs_verification": 1}), (
         "the backend's view is old, not ours"
     )
-    assert await world.services.lists.remove_missing("1", claimed.ledger_ms, ["1"]) == 0
+    assert await world.services.backlog.remove_missing("1", claimed.ledger_ms, ["1"]) == 0
     assert await world.state_of("1") == "ready"
 
 

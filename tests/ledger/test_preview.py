@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import InFlightRow, PreviewLimits
+from streamdialer.ledger.previews import PreviewLimits
+from streamdialer.ledger.recovery import InFlightRow
 from tests.support.ledger_reader import move_clock
-from tests.support.preview_fixture import OFFER_S, TERMS, PreviewWorld, terms
+from tests.support.preview_fixture import OFFER_S, PREVIEW_LIMITS, PreviewWorld, preview_limits
 
 pytestmark = pytest.mark.anyio
 
@@ -155,12 +156,12 @@ async def test_what_forbids_a_claim_forbids_offers_and_acceptances(world: Previe
     await world.open_campaign(contacts=2)
     client = world.services.client
     await world.says("requested", "5")
-    closed = msgspec.structs.replace(TERMS, open_until_ms=1)
-    full = msgspec.structs.replace(TERMS, max_concurrent=0)
+    closed = msgspec.structs.replace(PREVIEW_LIMITS, open_until_ms=1)
+    full = msgspec.structs.replace(PREVIEW_LIMITS, max_concurrent=0)
 
-    async def both(reason: str, terms: PreviewLimits = TERMS) -> None:
-        assert await world.says("accepted", "5", "1", terms=terms) == reason
-        assert await world.says("requested", "6", terms=terms) == ""
+    async def both(reason: str, preview_limits: PreviewLimits = PREVIEW_LIMITS) -> None:
+        assert await world.says("accepted", "5", "1", preview_limits=preview_limits) == reason
+        assert await world.says("requested", "6", preview_limits=preview_limits) == ""
         none = (await world.told())[-1]
         assert (none["type"], none["data"]) == ("preview_none", {"reason": reason})
 
@@ -171,7 +172,7 @@ async def test_what_forbids_a_claim_forbids_offers_and_acceptances(world: Previe
     await client.hset("sd:api", mapping={"until": "9e15", "reason": "dialer_api_down"})
     await both("dialer_api_down")
     await client.hdel("sd:api", "until")
-    assert await world.says("accepted", "5", "1", terms=full) == "concurrency"
+    assert await world.says("accepted", "5", "1", preview_limits=full) == "concurrency"
     assert await world.reserved_calls() == []
     assert await world.state_of("1") == "previewing", "it may still be taken"
     assert await world.says("accepted", "5", "1") == "reserved"
@@ -191,11 +192,11 @@ async def test_after_a_rest_of_the_api_one_acceptance_finds_out_whether_it_is_we
 async def test_contacts_out_of_attempts_are_not_shown(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=0)
     await world.services.campaigns.load("1", [world.row("1", 5, attempts=2), world.row("2", 4)], 3)
-    fewer = terms(max_retries=2)
-    assert await world.says("requested", "5", terms=fewer) == "2"
+    fewer = preview_limits(max_retries=2)
+    assert await world.says("requested", "5", preview_limits=fewer) == "2"
     assert await world.state_of("1") == "final"
-    none = terms(max_retries=0)
-    assert await world.says("accepted", "5", "2", terms=none) == "max_attempts"
+    none = preview_limits(max_retries=0)
+    assert await world.says("accepted", "5", "2", preview_limits=none) == "max_attempts"
     assert await world.state_of("2") == "final"
     await world.check()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, snapshot_of
-from streamdialer.pacing import decide
+from streamdialer.pacing.decide import decide
 from tests.support.callbacks import ask, ask_many, check, end_agent_window
 from tests.support.ledger_fixture import LedgerWorld
 

@@ -38,7 +38,7 @@ class Worker:
         services: Services,
         reader: Redis,
         name: str,
-        places: int = 10,
+        concurrency: int = 10,
         max_deliveries: int = 3,
         claim_min_idle_s: float = 0.3,
     ) -> None:
@@ -47,7 +47,7 @@ class Worker:
         self.most_running = 0
         self.handle: Callable[[Entry], Awaitable[None]] = self.note
         self.run = ShutdownSignal()
-        self.places = ConcurrencyLimit(places)
+        self.concurrency = ConcurrencyLimit(concurrency)
         group = ConsumerGroup(
             reader=reader,
             scripts=services.scripts,
@@ -60,7 +60,7 @@ class Worker:
         self.consumer = StreamConsumer(
             group,
             self._handle,
-            self.places,
+            self.concurrency,
             self.run,
             read_block_s=0.05,
             claim_min_idle_s=claim_min_idle_s,
@@ -70,6 +70,17 @@ class Worker:
 
     async def note(self, entry: Entry) -> None:
         self.seen.append(entry.fields["n"])
+
+    def close_gate(self) -> anyio.Event:
+        """Its handlers wait until the event is set."""
+        gate = anyio.Event()
+
+        async def wait(entry: Entry) -> None:
+            await gate.wait()
+            await self.note(entry)
+
+        self.handle = wait
+        return gate
 
     async def _handle(self, entry: Entry) -> None:
         self.running += 1
@@ -115,18 +126,12 @@ async def test_entries_written_before_the_first_start_are_handled_and_deleted(
     assert await redis.xinfo_consumers(STREAM, GROUP) == [], "a consumer that left is no longer a consumer"
 
 
-async def test_no_more_entries_are_taken_than_there_are_places(
+async def test_no_more_entries_are_taken_than_may_be_worked_on_at_once(
     services: Services, reader: Redis, redis: Redis
 ) -> None:
     await add(redis, 50)
-    worker = Worker(services, reader, "a", places=3)
-    gate = anyio.Event()
-
-    async def wait(entry: Entry) -> None:
-        await gate.wait()
-        worker.seen.append(entry.fields["n"])
-
-    worker.handle = wait
+    worker = Worker(services, reader, "a", concurrency=3)
+    gate = worker.close_gate()
     async with worker.working():
         await eventually(lambda: worker.running == 3)
         assert await pending(redis) == 3
@@ -187,13 +192,7 @@ async def test_entries_in_work_are_renewed_and_not_taken_over(
 ) -> None:
     await add(redis, 2)
     slow, other = Worker(services, reader, "slow"), Worker(services, reader, "other")
-    gate = anyio.Event()
-
-    async def wait(entry: Entry) -> None:
-        await gate.wait()
-        slow.seen.append(entry.fields["n"])
-
-    slow.handle = wait
+    gate = slow.close_gate()
     async with slow.working():
         await eventually(lambda: slow.running == 2)
         async with other.working():
@@ -250,7 +249,7 @@ async def test_a_bad_entry_is_buried_at_once_and_can_be_replayed(
     worker = Worker(services, reader, "a")
 
     async def refuse(entry: Entry) -> None:
-        raise BadEntry("unknown_type", "nobody knows +57 300 1234567")
+        raise BadEntry("unknown_type", "unknown type at +57 300 1234567")
 
     worker.handle = refuse
     letters = DeadLetters(services.client, services.scripts, services.keys)
@@ -261,7 +260,7 @@ async def test_a_bad_entry_is_buried_at_once_and_can_be_replayed(
         await letters.replay(letter.id)
         await eventually(lambda: worker.seen == ["0"])
     told = next(vars(record) for record in caplog.records if record.message == "dead letter")
-    assert told["detail"].startswith("nobody knows •")
+    assert told["detail"].startswith("unknown type at •")
     assert "1234" not in told["detail"], "numbers are not logged"
     assert letter.original["bytes"].encode(errors="surrogateescape") == b"\xff\xfe"
     assert await letters.count() == 0
@@ -292,7 +291,7 @@ async def test_handing_back_an_entry_of_a_stream_that_has_gone_does_not_stop_a_r
 ) -> None:
     await add(redis, 1)
     # With one place nothing is read while a handler runs, so the group is not made again.
-    worker, lost = Worker(services, reader, "a", places=1), anyio.Event()
+    worker, lost = Worker(services, reader, "a", concurrency=1), anyio.Event()
 
     async def lose_everything_once(entry: Entry) -> None:
         if lost.is_set():
@@ -308,7 +307,7 @@ async def test_handing_back_an_entry_of_a_stream_that_has_gone_does_not_stop_a_r
     worker.handle = lose_everything_once
     async with worker.working():
         await lost.wait()
-        await eventually(lambda: worker.places.free)  # it was handed back
+        await eventually(lambda: worker.concurrency.free)  # it was handed back
         if is_something_else:
             await redis.delete(STREAM)
         await add(redis, 1, start=1)
@@ -319,14 +318,8 @@ async def test_a_stop_finishes_what_is_held_and_takes_nothing_more(
     services: Services, reader: Redis, redis: Redis
 ) -> None:
     await add(redis, 10)
-    worker = Worker(services, reader, "a", places=4)
-    gate = anyio.Event()
-
-    async def wait(entry: Entry) -> None:
-        await gate.wait()
-        worker.seen.append(entry.fields["n"])
-
-    worker.handle = wait
+    worker = Worker(services, reader, "a", concurrency=4)
+    gate = worker.close_gate()
     async with worker.working():
         await eventually(lambda: worker.running == 4)
         worker.run.stop()
@@ -370,7 +363,7 @@ async def test_a_stop_does_not_wait_for_a_server_that_is_away(services: Services
 
 async def test_max_tasks_ends_the_run(services: Services, reader: Redis, redis: Redis) -> None:
     await add(redis, 20)
-    worker = Worker(services, reader, "a", places=1)
+    worker = Worker(services, reader, "a", concurrency=1)
     worker.run = worker.consumer._shutdown = ShutdownSignal(max_tasks=5)
     with anyio.fail_after(5):
         await worker.consumer.serve(1)
@@ -400,11 +393,11 @@ async def _is(names: Callable[[], Awaitable[set[str]]], wanted: set[str]) -> boo
 
 
 def test_autoscaling_moves_between_its_bounds() -> None:
-    places = ConcurrencyLimit(16, 2)
-    assert places.limit == 2
+    concurrency = ConcurrencyLimit(16, 2)
+    assert concurrency.limit == 2
     for _ in range(5):
-        places.scale_up()
-    assert places.limit == 16
+        concurrency.scale_up()
+    assert concurrency.limit == 16
     for _ in range(100):
-        places.scale_down()
-    assert places.limit == 2
+        concurrency.scale_down()
+    assert concurrency.limit == 2

@@ -12,8 +12,7 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
 from streamdialer.errors import SettingsError
-from streamdialer.ledger import ClaimRequest, PreviewLimits
-from streamdialer.ledger.previews import PreviewMissing
+from streamdialer.ledger.previews import PreviewLimits, PreviewMissing
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.model import CampaignSettings, PreviewEvent
 from tests.support.claims import claim_on_trunk
@@ -109,7 +108,9 @@ async def test_a_campaign_that_has_left_the_trunk_takes_no_line_of_it(services: 
     third = await campaign(services, "3")
     third.pace = RateLimits(trunk="a", trunk_channels=3, trunk_members=["2"])
     await third.claim("3", 0)
-    assert (await second.claim("2")).reason == "trunk_changed", "as many as it was told of, and not the same"
+    assert (await second.claim("2")).reason == "trunk_changed", (
+        "as many members as it was passed, and not the same ones"
+    )
     assert await services.client.hset(services.keys.trunks, "c:3", "b") == 0
     second.pace = RateLimits(trunk="a", trunk_channels=3)
     assert (await second.claim("2")).dialed == 3
@@ -135,29 +136,29 @@ async def test_an_agent_who_accepts_needs_a_line_and_the_pace_as_well(services: 
     world = PreviewWorld(services)
     await world.open_campaign(contacts=2)
 
-    def terms(**limits: object) -> PreviewLimits:
+    def preview_limits(**limits: object) -> PreviewLimits:
         given = msgspec.convert(limits, RateLimits)
         return PreviewLimits(open_until_ms=None, retry=world.retry, max_concurrent=10, rate_limits=given)
 
     assert await world.says("requested", "1001") == "1"
     assert await world.says("requested", "1002") == "2"
-    full = terms(trunk="a", trunk_channels=1, trunk_members=["2"])
+    full = preview_limits(trunk="a", trunk_channels=1, trunk_members=["2"])
     event = PreviewEvent(type="preview_accepted", campaign_id="1", agent_id="1001")
     needs = await services.previews.accept(
-        event, await world.write_entry(), terms(trunk="a", trunk_channels=1)
+        event, await world.write_entry(), preview_limits(trunk="a", trunk_channels=1)
     )
     assert isinstance(needs, PreviewMissing)
     assert needs.trunk_changed, "the ledger was not told of the other campaign"
-    assert await world.says("accepted", "1001", terms=full) == "trunk_channels"
-    slow = terms(calls_per_second=0.5)
-    assert await world.says("accepted", "1001", terms=slow) == "reserved"
-    assert await world.says("accepted", "1002", terms=slow) == "calls_per_second"
+    assert await world.says("accepted", "1001", preview_limits=full) == "trunk_channels"
+    slow = preview_limits(calls_per_second=0.5)
+    assert await world.says("accepted", "1001", preview_limits=slow) == "reserved"
+    assert await world.says("accepted", "1002", preview_limits=slow) == "calls_per_second"
     assert [told["data"].get("reason") for told in await world.told()][2:] == [
         "trunk_channels",
         "calls_per_second",
     ]
     await move_clock(services.client, services.keys, 3)
-    assert await world.says("accepted", "1002", terms=slow) == "reserved"
+    assert await world.says("accepted", "1002", preview_limits=slow) == "reserved"
     await world.check()
 
 
@@ -173,17 +174,7 @@ async def test_live_calls_never_exceed_the_lines_however_campaigns_come_and_go(
     for number in range(60):
         name = draw.choice("1234" if number > 20 else "12")
         world = worlds[name]
-        wanted = ClaimRequest(
-            token=f"t{number}",
-            level=draw.choice((1, 3, 9)),
-            free_agents=20,
-            calls_per_agent=1.0,
-            max_concurrent=100,
-            batch=500,
-            open_until_ms=None,
-            retry=world.retry,
-            others={},
-        )
+        wanted = world.claim_request(f"t{number}", draw.choice((1, 3, 9)), 20)
         of = CampaignSettings(queue_name=world.queue, trunk="a")
         claimed = await claim_on_trunk(here, draw.choice(replicas), name, of, wanted)
         assert claimed.reason in (None, "no_call_events"), claimed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamdialer.consumers.dialing.contact_rows import load_row
-from streamdialer.ledger import mark_server_trusted
+from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.model import Attempt, Contact
 from streamdialer.rules.numbers import read_number
 from tests.support.callbacks import HOUR_S, ask, check, pass_by, told
@@ -31,7 +31,7 @@ async def test_a_callback_at_a_do_not_call_number_leaves_the_line_at_once(
     await check(world)
 
 
-async def test_the_number_of_a_callback_that_was_put_off_is_forgotten(world: LedgerWorld) -> None:
+async def test_the_number_of_a_callback_that_was_postponed_is_forgotten(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
     for number in ("+573001234567", "+573001234568"):
         await ask(world, "1", HOUR_S, number=number)

@@ -21,9 +21,12 @@ from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import GROUP, Keys
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import open_services
-from streamdialer.ledger import mark_server_trusted
-from streamdialer.simulation import Audit, Call, CallCentre, build_world
+from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.auditor import Audit
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.entities import Call
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 from tests.support.faketime import SettableClock, calls_noted, off_by
@@ -41,7 +44,7 @@ SLOWER = 1.11
 """The ledger's clock may go a tenth slower while it waits for the server's to catch up."""
 
 
-def nobody_was_called_wrongly(audit: Audit) -> None:
+def no_contact_was_called_wrongly(audit: Audit) -> None:
     assert (audit.double_dials, audit.repeated_keys, audit.findings) == (0, {}, [])
     assert (audit.dialed_after_final, audit.over_max_retries) == (0, 0)
 
@@ -110,7 +113,7 @@ async def test_replicas_and_producers_an_hour_off_dial_as_with_right_clocks(
             assert {one["name"] for one in names} == {"ahead", "behind"}, "both worked"
         audit = centre.summary()
     placed = [(wall_at_life + call.placed_at / speed, call) for call in calls]
-    nobody_was_called_wrongly(msgspec.structs.replace(audit, dialed_after_final=0, findings=[]))
+    no_contact_was_called_wrongly(msgspec.structs.replace(audit, dialed_after_final=0, findings=[]))
     await assert_counters_are_true(redis, audit, 1)
     assert {call.campaign_id for call in calls} == {1, 4}, "the others are closed by any right clock"
     last = max(when for when, call in placed if call.campaign_id == 4)
@@ -118,7 +121,7 @@ async def test_replicas_and_producers_an_hour_off_dial_as_with_right_clocks(
     for contact in world.contacts_of(1):
         assert contact.last_attempt is not None
         told = datetime.fromisoformat(contact.last_attempt).timestamp()
-        assert began - 5 < told < time.time() + 5, "the backend is told the server's time"
+        assert began - 5 < told < time.time() + 5, "the backend gets the server's time"
 
 
 def is_over(centre: CallCentre, campaign: int) -> bool:
@@ -179,7 +182,7 @@ async def test_a_server_clock_that_is_set_in_mid_campaign_stops_and_repeats_noth
             set_at.append(dialer.centre.now)
             await goes_on(dialer)
         audit = await dialer.until_all_are_final(within_s=90)
-        nobody_was_called_wrongly(audit)
+        no_contact_was_called_wrongly(audit)
         await assert_counters_are_true(dialer.services.client, audit, 1)
         assert await dialer.dead.count() == 0
     delays = list(retry_delays_s(calls, speed))
@@ -282,4 +285,4 @@ async def test_what_a_dead_replica_held_when_the_clock_was_set_is_taken_over(
             pipe.xreadgroup(GROUP, "died", {events: ">"}, count=1)
             await pipe.execute()
         await step(client, clock, steps[-1])
-        await eventually(dialer.dead.count, within_s=6, what="taken over and buried")
+        await eventually(dialer.dead.count, within_s=6, what="taken over, then a dead letter")

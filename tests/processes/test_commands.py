@@ -14,7 +14,7 @@ import httpx
 import pytest
 import redis as blocking
 
-from streamdialer.simulation import CallCentre
+from streamdialer.simulation.servers.call_centre import CallCentre
 from tests.support.cli import KEYS, Run, read, refused
 from tests.support.eventually import wait_until
 

@@ -1,4 +1,4 @@
-"""The demo as a user runs it: processes, kills and all; and the reckoning it is judged by."""
+"""The demo as a user runs it: processes, kills and all; and the contact audit that judges it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import msgspec
 import pytest
 
 from streamdialer.config.settings import NAMES
-from streamdialer.simulation import Contact
 from streamdialer.simulation.demo import DemoOptions, Summary
 from streamdialer.simulation.demo.contact_audit import LedgerContacts, audit_contacts
 from streamdialer.simulation.demo.options import child_environment
 from streamdialer.simulation.demo.reaction_time import ReactionTimes
+from streamdialer.simulation.world.entities import Contact
 from tests.support.eventually import wait_until
 from tests.support.process import is_alive
 
@@ -81,7 +81,7 @@ def test_a_demo_calls_everybody_and_says_so_in_json() -> None:
     assert summary.logs is None
 
 
-def test_killed_replicas_lose_nobody_and_call_nobody_twice() -> None:
+def test_killed_replicas_lose_no_contact_and_call_none_twice() -> None:
     summary = summary_of(start_demo(*SMALL, "--kill-every", "2", "--seconds", "9", "--seed", "3"))
     assert summary.replicas_killed >= 3
 

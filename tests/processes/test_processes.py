@@ -15,8 +15,9 @@ import pytest
 from anyio.to_thread import run_sync
 
 from streamdialer.config.settings import Settings
-from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 from tests.support.process import SHUTDOWN_TIMEOUT_S, process
@@ -62,7 +63,7 @@ async def test_sigterm_with_requests_open_exits_0_within_the_grace_period(
                 assert centre.summary().repeated_keys == {}
 
 
-async def test_replicas_killed_again_and_again_call_nobody_twice_and_lose_nobody(
+async def test_replicas_killed_again_and_again_call_no_contact_twice_and_lose_none(
     settings: Settings, server: EmbeddedServer, tmp_path: Path
 ) -> None:
     async with centre_at(server.url, speed=40, contacts=150) as centre:

@@ -1,4 +1,4 @@
-"""Redis loses its memory in mid-campaign, in every way it can: nobody is called twice, nobody is lost."""
+"""Redis loses its memory in mid-campaign, in every way it can: no contact is called twice, none is lost."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ from bench.chaos.proxy import Proxy
 from streamdialer.broker.connection import TRANSIENT
 from streamdialer.config.settings import Settings
 from streamdialer.errors import Unreachable
-from streamdialer.ledger import mark_server_trusted
-from streamdialer.simulation import Audit, World, WorldConfig, build_world
+from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.embedded_redis import EmbeddedServer, find_binary, free_port
+from streamdialer.simulation.world.auditor import Audit
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import WorldConfig
+from streamdialer.simulation.world.engine import World
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 
@@ -80,12 +83,14 @@ async def goes_on_to_the_end(dialer: Dialer) -> Audit:
             return False
 
     await eventually(says_why, within_s=20)
-    in_the_quiet = dialer.centre.summary().total.originates
+    during_the_hold = dialer.centre.summary().total.originates
     await anyio.sleep(2)
-    assert dialer.centre.summary().total.originates == in_the_quiet, "dialed while forgotten calls may ring"
+    assert dialer.centre.summary().total.originates == during_the_hold, (
+        "dialed while forgotten calls may ring"
+    )
     audit = await dialer.until_all_are_final(within_s=90)
-    # A call that was over before the backend had been told of it may be made again, with the same key: nobody is left
-    # who knows of it. To a phone that rings or talks, nothing is placed.
+    # A call that was over before the backend knew of it may be made again, with the same key: no program
+    # knows of it. To a phone that rings or talks, nothing is placed.
     assert audit.calls_to_live_phones == 0, audit.findings
     assert sum(audit.contacts.values()) == CONTACTS
     for campaign in ("1", "2"):

@@ -1,4 +1,4 @@
-"""What systemd is told by real processes, and the files in `deploy/` that run them."""
+"""What real processes report to systemd, and the files in `deploy/` that run them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_systemd_hears_of_the_start_the_running_loop_and_the_stop(
 ) -> None:
     works = tmp_path / "works"
     process = start(*command, WATCHDOG_USEC="300000", STREAMDIALER_HEALTH_FILE=str(works))
-    for _ in range(100):  # until whoever works, perhaps a child, has begun
+    for _ in range(100):  # until the process that works, perhaps a child, has begun
         manager.hear("WATCHDOG=1", manager.heard.count("WATCHDOG=1") + 1)
         if works.exists():
             break

@@ -94,7 +94,7 @@ def test_file_port_and_watchdog_notice_a_stuck_loop(
 
 @pytest.mark.anyio
 async def test_a_replica_whose_backend_is_away_is_alive_and_ready(redis: Redis, settings: Settings) -> None:
-    """Its work waits and is not lost; taken out of service, all replicas would be, together, and help nobody."""
+    """Its work waits and is not lost. Taking all replicas out of service at once would help no one."""
     run, port = ShutdownSignal(), free_port()
     here = msgspec.structs.replace(settings, health_port=port)
     await redis.hset(Keys().campaign("1"), "status", "active")

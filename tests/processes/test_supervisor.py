@@ -1,4 +1,4 @@
-"""The supervisor: what ends is started again, what is told to stop stops, and nothing outlives it."""
+"""The supervisor: it starts an ended child again, a signal stops all, and no child outlives it."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ async def test_a_second_signal_kills_the_children_at_once(tmp_path: Path) -> Non
             tasks.start_soon(keeper.serve)
             await eventually(lambda: lines(file))
             os.kill(os.getpid(), signal.SIGTERM)
-            await eventually(lambda: keeper.is_stopping)
+            await keeper.wait_stopping()
             os.kill(os.getpid(), signal.SIGTERM)
     assert not is_alive(lines(file)[0])
 

@@ -21,7 +21,7 @@ from tests.support.terminal import terminal
 
 @pytest.fixture
 def own_server() -> Iterator[EmbeddedServer]:
-    """A server that may be stopped, with a campaign that nobody dials."""
+    """A server that may be stopped, with a campaign that no replica dials."""
     with EmbeddedServer() as server:
         with blocking.Redis.from_url(server.url) as client:
             client.hset("sd:campaigns", "7", "sales")

@@ -19,12 +19,13 @@ from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.consumers.services import open_services
-from streamdialer.ledger import mark_server_trusted
 from streamdialer.ledger.metrics import LedgerMetrics
+from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.observability import metrics
 from streamdialer.producers.ticks import TickProducer
-from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer, find_binary, free_port
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import SCHEDULE
 from tests.support.eventually import eventually
 

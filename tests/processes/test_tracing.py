@@ -1,4 +1,4 @@
-"""Traces of real replicas, as a collector is told of them; and what there is of them when nobody asked: nothing."""
+"""Traces of real replicas, as a collector receives them; without the setting there are none."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Floor:
         (trace,) = self.outside.traces_of("POST /calls/originate")
         return trace
 
-    async def is_told(self, status: str) -> str:
+    async def is_updated(self, status: str) -> str:
         """Waits until the backend has been told; the `traceparent` of the request."""
         await eventually(lambda: self.outside.traces_of("PATCH /api/contacts/5/", status))
         return self.outside.traces_of("PATCH /api/contacts/5/", status)[-1]
@@ -93,10 +93,10 @@ async def test_one_trace_from_the_tick_to_the_end_of_the_call_across_processes(f
     await floor.tick(traceparent=WRITER)
     request = await floor.is_placed()
     await floor.event("call_answered", campaign_id=1, contact_id=5, agent_id=7)
-    told = read_traceparent(await floor.is_told("answered"))
+    told = read_traceparent(await floor.is_updated("answered"))
     near = f"00-{TRACE}-00000000000000aa-01"  # the Dialer API goes on with the trace of our request
     await floor.event("call_completed", near, campaign_id=1, contact_id=5)
-    await floor.is_told("completed")
+    await floor.is_updated("completed")
 
     seen = floor.collector
     tick, decide, claim = [await seen.one(name, TRACE) for name in ("tick", "decide", "claim")]
@@ -208,9 +208,9 @@ async def test_the_standard_variable_samples_and_the_writer_of_an_entry_has_deci
     await floor.tick()
     trace = await floor.is_placed()
     assert read_traceparent(trace).is_valid
-    assert not read_traceparent(trace).trace_flags.sampled, "whoever is asked is told not to begin one"
+    assert not read_traceparent(trace).trace_flags.sampled, "the request says not to begin a trace"
     await floor.event("call_answered", campaign_id=1, contact_id=5)
-    await floor.is_told("answered")
+    await floor.is_updated("answered")
     assert "tr" not in (await floor.record())["h"][0], "nothing is kept of it"
     await floor.tick(traceparent=WRITER)
     await floor.collector.one("tick")
@@ -227,7 +227,7 @@ async def test_a_collector_that_is_away_changes_nothing_and_is_logged_once(floor
     await floor.is_placed()
     await floor.event("call_answered", campaign_id=1, contact_id=5)
     await floor.event("call_completed", campaign_id=1, contact_id=5)
-    await floor.is_told("completed")
+    await floor.is_updated("completed")
     log = floor.log.with_name("one.log")
     await eventually(lambda: lines in log.read_text("utf-8"))
     for _ in range(20):
@@ -257,6 +257,6 @@ async def test_unasked_nothing_is_written_sent_or_kept(floor: Floor) -> None:
     await floor.tick()
     assert await floor.is_placed() == ""
     await floor.event("call_answered", campaign_id=1, contact_id=5)
-    assert await floor.is_told("answered") == ""
+    assert await floor.is_updated("answered") == ""
     assert not any(trace for _, _, trace in floor.outside.asked)
     assert "tr" not in (await floor.record())["h"][0]

@@ -30,9 +30,9 @@ WEAKEST_FIRST: Final = (
     "do_not_call",
 )
 """Of two contradicting dispositions the later in this list wins."""
-NOBODY_REACHED: Final = frozenset({"failed", "congestion", "no_answer", "busy"})
+NO_PERSON_REACHED: Final = frozenset({"failed", "congestion", "no_answer", "busy"})
 """Dispositions that an answered call cannot have."""
-HAS_CAUSE: Final = frozenset({*NOBODY_REACHED, "machine", "abandoned", "invalid"})
+HAS_CAUSE: Final = frozenset({*NO_PERSON_REACHED, "machine", "abandoned", "invalid"})
 COUNTED: Final = frozenset({"no_answer", "busy", "failed", "abandoned", "machine"})
 
 
@@ -76,7 +76,7 @@ def ending(facts: Facts) -> tuple[str | None, str]:
     if facts.completed:
         return facts.completed, ""
     if facts.failed:
-        if facts.answered and facts.failed in NOBODY_REACHED:
+        if facts.answered and facts.failed in NO_PERSON_REACHED:
             return "completed", ""
         return facts.failed, facts.cause if facts.failed in HAS_CAUSE else ""
     if facts.answered:
@@ -88,7 +88,7 @@ def ending(facts: Facts) -> tuple[str | None, str]:
     return None, ""
 
 
-def standing(facts: Facts) -> tuple[State, str | None]:
+def outcome_of(facts: Facts) -> tuple[State, str | None]:
     """State of a sent attempt and, when it has ended, its public disposition."""
     kind, _ = ending(facts)
     if kind is not None:
@@ -104,7 +104,7 @@ def standing(facts: Facts) -> tuple[State, str | None]:
 
 def counts(facts: Facts) -> Counter[str]:
     """What a sent attempt adds to the public totals."""
-    state, disposition = standing(facts)
+    state, disposition = outcome_of(facts)
     if state == "released":
         return Counter()
     sums = {"total_calls"}

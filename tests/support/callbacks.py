@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from streamdialer.ledger import CallbackStatus, LoadRow
+from streamdialer.ledger.callbacks import CallbackStatus
+from streamdialer.ledger.types import LoadRow
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_invariants import check_ledger
 

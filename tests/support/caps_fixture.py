@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from streamdialer.ledger import LoadRow
+from streamdialer.ledger.types import LoadRow
 from streamdialer.model import Attempt, CampaignSettings
-from streamdialer.rules import caps_of, load_pack
+from streamdialer.rules.caps import caps_of
+from streamdialer.rules.rule_pack import load_pack
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
 

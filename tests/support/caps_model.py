@@ -52,7 +52,7 @@ class CappedModel:
 
 def counts_as(attempt: AttemptModel) -> str | None:
     """`c` a conversation with a person, `b` abandoned, `a` any other attempt; None when no call was placed."""
-    state, disposition = attempt.standing
+    state, disposition = attempt.outcome
     if attempt.run is None or state == "released":
         return None
     if disposition == "abandoned":
@@ -98,7 +98,7 @@ def _begun(
         kind = counts_as(attempt)
         if not is_its or kind is None or rule.of not in ("a", kind):
             continue
-        has_ended = rule.from_end and attempt.standing[0] == "ended"
+        has_ended = rule.from_end and attempt.outcome[0] == "ended"
         at = attempt.ended_at if has_ended else attempt.sent_at
         if now < at + rule.window_ms / 1000:
             yield at

@@ -9,9 +9,9 @@ from streamdialer.consumers.dialing.dial_tick import MAX_CLAIMS
 from streamdialer.consumers.dialing.outcome import merge_claims
 from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import ClaimRequest, ClaimResult
+from streamdialer.ledger.types import ClaimRequest, ClaimResult
 from streamdialer.model import CampaignSettings
-from streamdialer.rules import CallingHours
+from streamdialer.rules.calling_hours import CallingHours
 
 
 async def claim_within_hours(

@@ -17,8 +17,9 @@ from streamdialer.broker.keys import Keys
 from streamdialer.cli import app
 from streamdialer.config.settings import NAMES
 from streamdialer.ledger.recovery import MARK_SERVER_TRUSTED
-from streamdialer.simulation import CallCentre, build_world
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.build import build_world
 
 KEYS = Keys()
 UNREACHABLE = "redis://127.0.0.1:1"
@@ -86,7 +87,7 @@ def refused(result: Result, code: int, *words: str) -> None:
         assert word in result.stderr
 
 
-def bury(db: Any, **original: str) -> str:
+def add_dead_letter(db: Any, **original: str) -> str:
     fields = {
         "stream": "dialer:events",
         "entry": "1-0",

@@ -45,13 +45,13 @@ async def dashboard(settings: Settings, **changes: Any) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def visiting(settings: Settings, **changes: Any) -> AsyncIterator[HttpClient]:
-    """A dashboard and somebody who has not logged in."""
+    """A dashboard and a client that has not logged in."""
     async with dashboard(settings, **changes) as address, httpx.AsyncClient(base_url=address) as client:
         yield HttpClient(client)
 
 
 class HttpClient:
-    """Somebody with a cookie jar."""
+    """An HTTP client with a cookie jar."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
@@ -80,7 +80,7 @@ async def know_campaign(redis: Redis, campaign: str = "7", status: str = "active
     await redis.hset(KEYS.campaign(campaign), "status", status)
 
 
-async def bury(redis: Redis, **original: str) -> str:
+async def add_dead_letter(redis: Redis, **original: str) -> str:
     """A dead letter; returns its id."""
     fields = {
         "stream": "dialer:events",

@@ -19,9 +19,12 @@ from streamdialer.errors import Unreachable
 from streamdialer.model import TickKind, TickResult
 from streamdialer.producers.events import Producer
 from streamdialer.producers.ticks import Schedule, TickProducer
-from streamdialer.simulation import Audit, CallCentre, CentreConfig, World
 from streamdialer.simulation.demo.snapshot import take_snapshot
+from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.event_writer import Distort
+from streamdialer.simulation.world.auditor import Audit
+from streamdialer.simulation.world.config import CentreConfig
+from streamdialer.simulation.world.engine import World
 from tests.support.eventually import eventually
 
 SCHEDULE = Schedule(

@@ -23,10 +23,10 @@ async def eventually(condition: Callable[[], Any], *, within_s: float = 30.0, wh
     raise AssertionError(f"not within {within_s} s: {what or condition} (last seen: {seen!r})")
 
 
-def wait_until(condition: Callable[[], Any], *, within_s: float = 30.0, what: str = "") -> Any:
+def wait_until(condition: Callable[[], Any], *, within_s: float = 30.0) -> Any:
     """`eventually` for tests without an event loop."""
     deadline = time.monotonic() + within_s
     while not (seen := condition()):
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what or condition}"
+        assert time.monotonic() < deadline, f"not within {within_s} s: {condition}"
         time.sleep(0.01)
     return seen

@@ -1,6 +1,6 @@
 """Wrong clocks: processes whose wall clock is off, and a server whose wall clock is set while it runs (libfaketime).
 
-Monotonic clocks stay right, as they do when somebody sets a machine's time.
+Monotonic clocks stay right, as they do when a machine's time is set.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from streamdialer.errors import CannotBeDone
-from streamdialer.simulation import Call, World
+from streamdialer.simulation.world.engine import World
+from streamdialer.simulation.world.entities import Call
 
 
 def library() -> str:

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import ClaimRequest, ClaimResult, LoadRow, fact_of
+from streamdialer.ledger.event_facts import fact_of
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.records import CONTACT_STATES, decode_contact
-from streamdialer.ledger.types import ApplyStatus
+from streamdialer.ledger.types import ApplyStatus, ClaimRequest, ClaimResult, LoadRow
 from streamdialer.ledger.zone_hours import Hours
 from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
 from streamdialer.rules.caps import NO_CAPS, Caps
@@ -83,24 +83,32 @@ class LedgerWorld:
             if free_agents is None
             else free_agents
         )
-        return await self.services.campaigns.reserve_contacts(
-            campaign,
-            self.queue,
-            ClaimRequest(
-                token=token or f"t{self.tokens}",
-                level=level,
-                free_agents=int(free),
-                calls_per_agent=per_agent,
-                max_concurrent=max_concurrent,
-                batch=500,
-                open_until_ms=open_until_ms,
-                retry=self.retry,
-                others=others or {},
-                hours=hours,
-                hours_fingerprint=hours_fingerprint,
-                caps=self.caps,
-                rate_limits=self.pace,
-            ),
+        request = self.claim_request(
+            token or f"t{self.tokens}",
+            level,
+            int(free),
+            calls_per_agent=per_agent,
+            max_concurrent=max_concurrent,
+            open_until_ms=open_until_ms,
+            others=others or {},
+            hours=hours,
+            hours_fingerprint=hours_fingerprint,
+            caps=self.caps,
+            rate_limits=self.pace,
+        )
+        return await self.services.campaigns.reserve_contacts(campaign, self.queue, request)
+
+    def claim_request(self, token: str, level: int, free_agents: int, **limits: Any) -> ClaimRequest:
+        """A claim that nothing limits but its level and `limits`."""
+        wide: dict[str, Any] = {
+            "calls_per_agent": 1.0,
+            "max_concurrent": 100,
+            "batch": 500,
+            "open_until_ms": None,
+            "others": {},
+        }
+        return ClaimRequest(
+            token=token, level=level, free_agents=free_agents, retry=self.retry, **wide | limits
         )
 
     async def reserved_calls(self) -> list[tuple[str, Attempt]]:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 from streamdialer.ledger.records import Attempt, ContactRecord, ContactState
-from tests.support.attempt_model import CONTACT_STATE_OF_LIVE, LIVE, counts, standing
+from tests.support.attempt_model import CONTACT_STATE_OF_LIVE, LIVE, counts, outcome_of
 from tests.support.ledger_reader import (
     DEADLINES,
     CampaignView,
@@ -26,12 +26,12 @@ CARDINALITIES: Final[Mapping[str, ContactState]] = {
     "ready_contacts": "ready",
     "waiting_contacts": "deferred",
 }
-PUT_OFF: Final = frozenset(
+DEFERRED_BY_RULE: Final = frozenset(
     {"window_closed", "cap_attempts", "cap_conversations", "min_gap", "abandon_cooloff"}
 )
 """Reasons for which a ready contact waits; to the backend it stays pending."""
 LATEST_MS: Final = 1001
-"""After the instant of looking: stalled deadlines are looked at again every second."""
+"""After the instant of the check: stalled deadlines are checked again every second."""
 
 
 async def check_ledger(
@@ -149,8 +149,8 @@ def _attempt(attempt: Attempt, is_newest: bool) -> Iterator[str]:
             yield f"attempt {attempt.id} is reserved, and a later one exists"
         return
     if not attempt.run or attempt.sent_ms is None or attempt.newest_event_when_sent is None:
-        yield f"attempt {attempt.id} is {attempt.state}, and nobody marked it as sent"
-    if (attempt.state, attempt.disposition) != standing(known_facts(attempt.facts)):
+        yield f"attempt {attempt.id} is {attempt.state}, and was not marked as sent"
+    if (attempt.state, attempt.disposition) != outcome_of(known_facts(attempt.facts)):
         yield f"attempt {attempt.id} is {attempt.state} {attempt.disposition}, its facts say {attempt.facts}"
     if (attempt.ended_ms is not None) != (attempt.state == "ended"):
         yield f"attempt {attempt.id} is {attempt.state}, its end is {attempt.ended_ms}"
@@ -176,7 +176,7 @@ def _documents(campaign: CampaignView) -> Iterator[str]:
             shown |= {"failed", "invalid"} if record.state == "final" else set()
             if _is_owed(record):
                 shown = {"callback"}
-            elif record.wait is not None and record.wait.reason in PUT_OFF:
+            elif record.wait is not None and record.wait.reason in DEFERRED_BY_RULE:
                 shown = {"pending"}
         if record.is_suppressed:
             shown = {"do_not_call"}

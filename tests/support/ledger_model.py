@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.support.attempt_model import WEAKEST_FIRST, Facts, State, counts, ending, standing, stronger
+from tests.support.attempt_model import WEAKEST_FIRST, Facts, State, counts, ending, outcome_of, stronger
 from tests.support.retry_model import CAUSES, MAX_ATTEMPTS, After, History, PlanModel, after
 
 # The tests' clock moves by thousands of seconds and no duration is a multiple of them: whether something is due does
@@ -46,8 +46,8 @@ class AttemptModel:
         return f"{self.campaign}:{self.contact}:{self.number}"
 
     @property
-    def standing(self) -> tuple[State, str | None]:
-        return ("reserved", None) if self.run is None else standing(self.facts)
+    def outcome(self) -> tuple[State, str | None]:
+        return ("reserved", None) if self.run is None else outcome_of(self.facts)
 
 
 @dataclass(eq=False)
@@ -62,7 +62,7 @@ class ContactModel:
     """The highest number of its requests that are forgotten."""
     state: str = "ready"
     due: float | None = None
-    is_put_off: bool = False
+    is_deferred_by_rule: bool = False
     """It waits for nothing but a cap: it was ready."""
     attempts: list[AttemptModel] = field(default_factory=list)
     told: str | None = "pending"
@@ -102,22 +102,22 @@ class CampaignModel:
     status: str | None = None
     contacts: dict[str, ContactModel] = field(default_factory=dict)
     plan: PlanModel | None = None
-    """As given with the last claim that was heard."""
+    """As passed with the last claim that the ledger received."""
     caps: str = "none"
     """The same, of `caps_model.KINDS`."""
-    is_to_look_again: bool = False
-    """Its caps have changed since those who wait for them were looked at."""
+    has_recheck_pending: bool = False
+    """Its caps have changed since the contacts that wait for them were last checked."""
     spent: dict[str, int] = field(default_factory=dict)
     """Contacts that are forgotten -> the highest number of their requests."""
     past: Counter[str] = field(default_factory=Counter)
     """What attempts that are no longer remembered have added to the totals."""
     held_until: float | None = None
-    waiting_tick: str = ""
-    slots: set[str] = field(default_factory=set)
+    queued_tick: str = ""
+    tick_slots: set[str] = field(default_factory=set)
     """Kinds of ticks whose slot, which never ends here, has been written."""
 
-    def within(self, *places: str) -> list[ContactModel]:
-        return [one for one in self.contacts.values() if one.state in places]
+    def within(self, *states: str) -> list[ContactModel]:
+        return [contact for contact in self.contacts.values() if contact.state in states]
 
     @property
     def placed(self) -> int:
@@ -171,7 +171,7 @@ class LedgerModel:
         if contact.is_suppressed and place == "ready":
             place = "final"
         contact.state, contact.due = place, None if after_s is None else self.now + after_s
-        contact.is_put_off = False
+        contact.is_deferred_by_rule = False
 
     def load(
         self,
@@ -249,18 +249,18 @@ class LedgerModel:
             self._put(contact, "final")
         self.tell(campaign, contact, "do_not_call", contact.used if attempts == -1 else attempts)
 
-    def put_off(self, contact: ContactModel, due: float) -> None:
+    def defer_by_rule(self, contact: ContactModel, due: float) -> None:
         """A claim found the contact over a cap; the backend gets no update."""
-        contact.state, contact.due, contact.is_put_off = "deferred", due, True
+        contact.state, contact.due, contact.is_deferred_by_rule = "deferred", due, True
 
     def use_up(self, campaign: str, contact: ContactModel) -> None:
         """A claim found that the contact has no attempt left."""
         self._put(contact, "final")
-        ended = contact.newest.standing[1] if contact.newest else None
+        ended = contact.newest.outcome[1] if contact.newest else None
         self.tell(campaign, contact, ended or "failed", contact.used)
 
     def reserve(self, campaign: str, contact: ContactModel, token: str) -> AttemptModel:
-        if contact.newest and contact.newest.standing[0] == "released":
+        if contact.newest and contact.newest.outcome[0] == "released":
             contact.attempts.pop()
         last, past = contact.newest, History(contact.used)
         if last and last.after:
@@ -288,7 +288,7 @@ class LedgerModel:
 
     def follow(self, contact: ContactModel, attempt: AttemptModel, before: tuple[State, str | None]) -> bool:
         """Draws the consequences of new facts; True when the contact's call is over by them."""
-        state, disposition = attempt.standing
+        state, disposition = attempt.outcome
         if state == "ended" and before[0] != "ended":
             attempt.ended_at = self.now
         was, attempt.after = attempt.after, None
@@ -301,7 +301,7 @@ class LedgerModel:
         keys = was and was.key, attempt.after and attempt.after.key
         if (state, disposition) == before and keys[0] == keys[1]:
             return False
-        unsent = contact.newest is not None and contact.newest.standing[0] in ("reserved", "released")
+        unsent = contact.newest is not None and contact.newest.outcome[0] in ("reserved", "released")
         if unsent and contact.attempts[-2:-1] == [attempt]:
             contact.attempts.pop()  # the reservation is taken back: the previous call did not end as it seemed
         if attempt is not contact.newest:
@@ -317,7 +317,7 @@ class LedgerModel:
             contact.used -= not attempt.after.is_counted
             if attempt.after.delay_s is not None and not contact.is_suppressed:
                 contact.state, contact.due = "deferred", attempt.ended_at + attempt.after.delay_s
-                contact.is_put_off = False
+                contact.is_deferred_by_rule = False
             else:
                 self._put(contact, "final")
             self.tell(attempt.campaign, contact, disposition, contact.used)
@@ -402,10 +402,10 @@ class LedgerModel:
             is_wanted = bool(one.queue) and one.status in (None, "completed", "cancelled")
         if is_periodic and is_wanted:
             is_wanted = (
-                kind not in one.slots and kind != "cleanup"
+                kind not in one.tick_slots and kind != "cleanup"
             )  # what has just ended stays for one interval
-            one.slots.add(kind)
-        return is_wanted and not (kind == "dial" and one.waiting_tick)
+            one.tick_slots.add(kind)
+        return is_wanted and not (kind == "dial" and one.queued_tick)
 
     # --- replies and events -----------------------------------------------------------------------------------
 
@@ -413,7 +413,7 @@ class LedgerModel:
         self, attempt: AttemptModel, contact: ContactModel, verdict: str, call_id: str, hold: str
     ) -> None:
         """The reply to a request."""
-        before = attempt.standing
+        before = attempt.outcome
         attempt.verdict, attempt.reply_id = verdict, call_id
         attempt.facts.not_placed |= verdict == "not_placed"
         attempt.facts.impossible |= verdict == "never"
@@ -446,7 +446,7 @@ class LedgerModel:
     ) -> str:
         """Adds an event to its attempt; returns the script's answer."""
         self.heard.append((position, attempt.id))
-        before, facts = attempt.standing, attempt.facts
+        before, facts = attempt.outcome, attempt.facts
         known = (*(getattr(facts, name) for name in Facts.__struct_fields__), attempt.call_id)
         if not attempt.call_id:
             attempt.call_id = said.get("call_id", "")

@@ -6,20 +6,21 @@ from typing import Any
 
 import msgspec
 
-from streamdialer.ledger import LoadRow, PreviewLimits
+from streamdialer.ledger.previews import PreviewLimits
+from streamdialer.ledger.types import LoadRow
 from streamdialer.model import CampaignSettings, PreviewEvent
 from streamdialer.rules.retry import retry_plan
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_invariants import check_ledger
 
 
-def terms(**settings: Any) -> PreviewLimits:
+def preview_limits(**settings: Any) -> PreviewLimits:
     """The limits of a campaign with these settings."""
     plan = retry_plan(CampaignSettings(queue_name="sales", **settings))
     return PreviewLimits(open_until_ms=None, retry=plan, max_concurrent=10)
 
 
-TERMS = terms()
+PREVIEW_LIMITS = preview_limits()
 OFFER_S = 120
 
 
@@ -32,7 +33,13 @@ class PreviewWorld(LedgerWorld):
         return LoadRow(contact, priority, attempts, msgspec.json.encode(call).decode())
 
     async def says(
-        self, what: str, agent: str, contact: str = "", *, entry: str = "", terms: PreviewLimits = TERMS
+        self,
+        what: str,
+        agent: str,
+        contact: str = "",
+        *,
+        entry: str = "",
+        preview_limits: PreviewLimits = PREVIEW_LIMITS,
     ) -> str:
         event = msgspec.convert(
             {"type": f"preview_{what}", "campaign_id": "1", "agent_id": agent, "contact_id": contact},
@@ -40,14 +47,14 @@ class PreviewWorld(LedgerWorld):
         )
         previews, entry = self.services.previews, entry or await self.write_entry()
         if what == "requested":
-            offered = await previews.offer(event, entry, terms)
+            offered = await previews.offer(event, entry, preview_limits)
             while not isinstance(offered, str):  # the backend still shows them
                 rows = [self.row(contact) for contact in offered.stale]
-                await self.services.campaigns.load("1", rows, terms.retry.max_attempts)
-                offered = await previews.offer(event, entry, terms)
+                await self.services.campaigns.load("1", rows, preview_limits.retry.max_attempts)
+                offered = await previews.offer(event, entry, preview_limits)
             return offered
         if what == "accepted":
-            answered = await previews.accept(event, entry, terms)
+            answered = await previews.accept(event, entry, preview_limits)
             assert isinstance(answered, str), "there is no law to ask for"
             return answered
         return await previews.skip(event, entry)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from streamdialer.simulation import CallCentre
+from streamdialer.simulation.servers.call_centre import CallCentre
 
 SHUTDOWN_TIMEOUT_S = 4.0
 

@@ -6,19 +6,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamdialer.simulation import World, WorldConfig, build_world
 from streamdialer.simulation.servers.http import json_reply
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import WorldConfig
+from streamdialer.simulation.world.engine import World
 from tests.support.dialer import Dialer
 from tests.support.eventually import eventually
 
-NOBODY = WorldConfig(human=0, machine=0, busy=0, failed=0)
+NO_ANSWER = WorldConfig(human=0, machine=0, busy=0, failed=0)
 EVERYBODY = WorldConfig(human=1, machine=0, busy=0, failed=0, answer_mean_s=2, talk_mean_s=600)
 ONE = {"count": 1, "window_h": 24, "scope": "number"}
 
 
 def world(**changes: Any) -> World:
-    """Two agents and six people, none of whom answers."""
-    plain: dict[str, Any] = {"agents": 2, "contacts": 6, "answer_rate": 0, "speed": 4, "config": NOBODY}
+    """Two agents and six people who do not answer."""
+    plain: dict[str, Any] = {"agents": 2, "contacts": 6, "answer_rate": 0, "speed": 4, "config": NO_ANSWER}
     return build_world(**(plain | changes))
 
 

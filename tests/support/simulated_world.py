@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from streamdialer.simulation import (
-    Campaign,
-    World,
-    WorldConfig,
-)
+from streamdialer.simulation.world.config import WorldConfig
+from streamdialer.simulation.world.engine import World
+from streamdialer.simulation.world.entities import Campaign
 
 ALL_ANSWER = WorldConfig(human=1.0, machine=0, busy=0, failed=0)
 OUTCOMES = {

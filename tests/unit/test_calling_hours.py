@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
-from streamdialer.rules import OWN_ZONE, Opening, calling_hours, intersection, load_pack, zone_set
-from streamdialer.rules.calling_hours import Hours
+from streamdialer.rules.calling_hours import Hours, calling_hours, intersection
+from streamdialer.rules.rule_pack import load_pack
 from streamdialer.rules.statutory_hours import public_holidays, statutory_hours
-from streamdialer.rules.window import campaign_window
+from streamdialer.rules.window import Opening, campaign_window
+from streamdialer.rules.zones import OWN_ZONE, zone_set
 
 ZONES = [
     "America/New_York",

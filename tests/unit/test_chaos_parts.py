@@ -14,7 +14,7 @@ from bench.chaos.event_faults import MAX_DELAY_S, EventFault, EventFaults, drop_
 from bench.chaos.faults import KINDS
 from bench.chaos.schedule import plan
 from bench.chaos.verdicts import Counter, Figures, evaluate
-from streamdialer.simulation import EventData, SimEvent
+from streamdialer.simulation.world.entities import EventData, SimEvent
 from tests.support.eventually import eventually
 
 

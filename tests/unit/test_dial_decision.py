@@ -9,12 +9,11 @@ import msgspec
 from streamdialer.consumers.dialing.decision import decide_claim
 from streamdialer.consumers.dialing.inputs import DialedCampaign, DialInputs
 from streamdialer.consumers.dialing.queue_pacing import queue_pacing
-from streamdialer.ledger import QueueState
-from streamdialer.ledger.queues import CampaignState
+from streamdialer.ledger.queues import CampaignState, QueueState
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS
 from streamdialer.ledger.ticks import TickStart
 from streamdialer.model import CampaignSettings
-from streamdialer.rules import calling_hours
+from streamdialer.rules.calling_hours import calling_hours
 from streamdialer.rules.retry import retry_plan
 from streamdialer.rules.window import Opening
 
@@ -30,7 +29,14 @@ def inputs(
     campaign = CampaignSettings(queue_name="sales", **settings)
     states = [
         CampaignState(
-            id=name, status="active", ready=ready, placed=0, connected=0, served=0, pacing="", held=False
+            id=name,
+            status="active",
+            ready=ready,
+            placed=0,
+            connected=0,
+            served=0,
+            pacing="",
+            is_rate_limited=False,
         )
         for name in ("1", *others)
     ]
@@ -77,13 +83,16 @@ def test_adaptive_pacing_decides_once_per_tick_however_often_it_claims() -> None
     assert first.adaptive is not None
     assert (first.is_new, first.needs_timer) == (True, True)
     later = msgspec.structs.replace(
-        adaptive, queue=msgspec.structs.replace(adaptive.queue, learning=first.adaptive.learning.decode())
+        adaptive,
+        queue=msgspec.structs.replace(adaptive.queue, free=1, learning=first.adaptive.learning.decode()),
     )
     second = decide_claim(later, "t.1", first)
     assert second.adaptive is first.adaptive
     assert not second.is_new
     assert second.claim is not None
-    assert second.claim.token == "t.1"
+    assert (second.claim.token, second.claim.free_agents) == ("t.1", 4), (
+        "three have gone since it was decided"
+    )
     throttled = decide_claim(later, "u.0")
     assert (throttled.claim, throttled.adaptive, throttled.needs_timer) == (None, None, True)
 

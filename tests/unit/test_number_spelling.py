@@ -104,7 +104,7 @@ def test_the_backends_marks_are_read() -> None:
     ]
     contacts, unreadable = read_contacts(rows, campaign="1", statuses={"pending"})
     assert [contact.is_suppressed for contact in contacts] == [True, True, True, False]
-    assert len(unreadable) == 1, "in doubt, nobody is called"
+    assert len(unreadable) == 1, "an ambiguous number is not called"
 
 
 def test_what_is_sent_stays_as_the_backend_gave_it() -> None:

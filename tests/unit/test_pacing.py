@@ -12,17 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamdialer.model import DialMode
-from streamdialer.pacing import (
-    CampaignLoad,
-    ClaimShare,
-    Snapshot,
-    agents_for,
-    calls_per_agent,
-    calls_wanted,
-    decide,
-    level,
-    share_agents,
-)
+from streamdialer.pacing.decide import CampaignLoad, Snapshot, decide
+from streamdialer.pacing.dial_modes import agents_for, calls_per_agent, calls_wanted, level
+from streamdialer.pacing.sharing import ClaimShare, share_agents
 
 MODES = get_args(DialMode)
 modes = st.sampled_from(MODES)

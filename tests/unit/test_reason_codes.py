@@ -8,8 +8,8 @@ from typing import get_args
 
 from streamdialer.consumers.dialing.reasons import LIMITS, REASONS, SKIPPED
 from streamdialer.consumers.dialing.record import _REASON_BY_OUTDATED
-from streamdialer.pacing import Limit
 from streamdialer.pacing.adaptive import Bound
+from streamdialer.pacing.decide import Limit
 from streamdialer.rules.caps import CapReason
 
 ROOT = Path(__file__).parents[2]

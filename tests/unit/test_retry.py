@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from streamdialer.errors import CampaignError
-from streamdialer.ledger import CallFact, fact_of
+from streamdialer.ledger.event_facts import CallFact, fact_of
 from streamdialer.model import CallEvent, CampaignSettings
 from streamdialer.rules.hangup_causes import cause_of
 from streamdialer.rules.retry import RetryPlan, Rule, retry_plan

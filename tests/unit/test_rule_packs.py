@@ -8,8 +8,8 @@ import pytest
 
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
-from streamdialer.rules import abandon_limit, load_pack, pack_names
-from streamdialer.rules.rule_pack import Cap, CoolOff, StatuteValue, read_pack
+from streamdialer.rules.abandonment import abandon_limit
+from streamdialer.rules.rule_pack import Cap, CoolOff, StatuteValue, load_pack, pack_names, read_pack
 from streamdialer.rules.statutory_hours import public_holidays
 
 

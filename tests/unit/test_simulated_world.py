@@ -10,13 +10,10 @@ import msgspec
 import pytest
 
 from streamdialer.errors import SettingsError
-from streamdialer.simulation import (
-    Call,
-    SimEvent,
-    World,
-    WorldConfig,
-    build_world,
-)
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import WorldConfig
+from streamdialer.simulation.world.engine import World
+from streamdialer.simulation.world.entities import Call, SimEvent
 from tests.support.simulated_world import ALL_ANSWER, OUTCOMES, small_world
 
 

@@ -48,7 +48,7 @@ def test_without_the_extra_one_line_says_so_and_work_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("environment", "is_asked"),
+    ("environment", "is_configured"),
     [
         ({}, False),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}, True),
@@ -59,8 +59,8 @@ def test_without_the_extra_one_line_says_so_and_work_goes_on(
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, False),
     ],
 )
-def test_the_standard_variables_ask_for_traces(environment: dict[str, str], is_asked: bool) -> None:
-    assert tracing.is_configured(environment) is is_asked
+def test_the_standard_variables_ask_for_traces(environment: dict[str, str], is_configured: bool) -> None:
+    assert tracing.is_configured(environment) is is_configured
 
 
 @pytest.mark.parametrize(

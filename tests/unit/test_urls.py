@@ -23,15 +23,8 @@ from streamdialer.config.urls import (
 from streamdialer.errors import SettingsError
 
 
-def parsed(**changes: Any) -> RedisUrl:
-    plain: dict[str, Any] = {
-        "scheme": "redis",
-        "hosts": [("h", 6379)],
-        "database": 0,
-        "credentials": {},
-        "options": {},
-    }
-    return RedisUrl(**plain | changes)
+def parsed(scheme: Any = "redis", hosts: Any = (("h", 6379),), path: str = "", **options: Any) -> RedisUrl:
+    return RedisUrl(scheme=scheme, hosts=list(hosts), path=path, options=options)
 
 
 USER = {"username": "u", "password": "p@/?#:%"}
@@ -41,29 +34,23 @@ USER = {"username": "u", "password": "p@/?#:%"}
     ("url", "expected"),
     [
         ("redis://h", parsed()),
-        ("REDIS://h:1/2", parsed(hosts=[("h", 1)], database=2)),
-        ("redis://h/1?db=3&protocol=3", parsed(database=3, options={"protocol": 3})),
+        ("REDIS://h:1/2", parsed(hosts=[("h", 1)], db=2)),
+        ("redis://h/1?db=3&protocol=3", parsed(db=3, protocol=3)),
         ("redis://[::1]:1", parsed(hosts=[("::1", 1)])),
-        ("redis://u:p%40%2F%3F%23:%25@h", parsed(credentials=USER)),
-        ("redis://u:p@%2F%3F%23:%25@h", parsed(credentials=USER)),
-        ("redis://h?username=u&p%61ssword=p%40%2f%3F%23:%25", parsed(credentials=USER)),
-        ("redis://u:p@h?password=other", parsed(credentials={"username": "u", "password": "p"})),
+        ("redis://u:p%40%2F%3F%23:%25@h", parsed(**USER)),
+        ("redis://u:p@%2F%3F%23:%25@h", parsed(**USER)),
+        ("redis://h?username=u&p%61ssword=p%40%2f%3F%23:%25", parsed(**USER)),
+        ("redis://u:p@h?password=other", parsed(username="u", password="p")),
         (
             "rediss://h?ssl_ca_certs=%2Fca&ssl_check_hostname=false",
-            parsed(scheme="rediss", options={"ssl_ca_certs": "/ca", "ssl_check_hostname": False}),
+            parsed("rediss", ssl_ca_certs="/ca", ssl_check_hostname=False),
         ),
-        ("unix:///run/a%20b?db=1", parsed(scheme="unix", hosts=[], socket="/run/a b", database=1)),
+        ("unix:///run/a%20b?db=1", parsed("unix", [], "/run/a b", db=1)),
         (
             "redis+sentinel://:p@a,[::1]:2/main/3",
-            parsed(
-                scheme="redis+sentinel",
-                hosts=[("a", 26379), ("::1", 2)],
-                service="main",
-                database=3,
-                credentials={"password": "p"},
-            ),
+            parsed("redis+sentinel", [("a", 26379), ("::1", 2)], "main", db=3, password="p"),
         ),
-        ("redis+cluster://a:1,b", parsed(scheme="redis+cluster", hosts=[("a", 1), ("b", 6379)])),
+        ("redis+cluster://a:1,b", parsed("redis+cluster", [("a", 1), ("b", 6379)])),
     ],
 )
 def test_a_redis_url_is_understood(url: str, expected: RedisUrl) -> None:
@@ -143,7 +130,7 @@ def test_sentinel_and_cluster_get_credentials_and_options_too() -> None:
 def test_every_password_can_be_written_percent_encoded(password: str) -> None:
     spelled = quote(password, safe="")
     for url in (f"redis://:{spelled}@h", f"redis://h?password={spelled}", f"redis+cluster://:{spelled}@h"):
-        assert parse_redis_url(url).credentials == {"password": password}
+        assert parse_redis_url(url).options == {"password": password}
 
 
 def test_only_a_cluster_has_a_prefix() -> None:

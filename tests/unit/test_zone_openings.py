@@ -8,12 +8,12 @@ from streamdialer.consumers.dialing.calling_hours import build_zone_hours
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.ledger.zone_hours import Hours
 from streamdialer.model import CampaignSettings, Contact
-from streamdialer.rules import CallingHours, calling_hours
+from streamdialer.rules.calling_hours import CallingHours, calling_hours
 
 HOUR_MS = 3_600_000
 
 
-def hours_of(hours: CallingHours, now_ms: int, *contacts: Contact) -> Hours | None:
+def zone_hours_of(hours: CallingHours, now_ms: int, *contacts: Contact) -> Hours | None:
     return build_zone_hours(hours, {str(one.id): load_row(one).call for one in contacts}, (), now_ms)
 
 
@@ -26,7 +26,7 @@ def test_a_page_of_contacts_brings_the_hours_of_all_their_zones() -> None:
         Contact(id=3, timezone="+01:00"),
         Contact(id=4, phone_number="600000000"),
     ]
-    found = hours_of(hours, night, *contacts)
+    found = zone_hours_of(hours, night, *contacts)
     assert found is not None
     assert found.contacts == {"1": "Atlantic/Canary,Europe/Madrid", "2": "Atlantic/Canary", "3": "?", "4": ""}
     opens = {name: ((zone.opens_ms or 0) - night) // HOUR_MS for name, zone in found.zones.items()}
@@ -39,7 +39,7 @@ def test_a_page_of_contacts_brings_the_hours_of_all_their_zones() -> None:
 
 def test_without_a_law_the_scripts_get_no_hours() -> None:
     hours = calling_hours(CampaignSettings(queue_name="q"), "UTC", 0)
-    assert hours_of(hours, 0, Contact(id=1, timezone="UTC-5")) is None
+    assert zone_hours_of(hours, 0, Contact(id=1, timezone="UTC-5")) is None
 
 
 def test_hours_that_never_meet_the_campaigns_are_looked_at_again_after_a_day() -> None:
@@ -47,7 +47,7 @@ def test_hours_that_never_meet_the_campaigns_are_looked_at_again_after_a_day() -
     own = CampaignSettings(
         queue_name="q", rule_pack="us", timezone="America/Bogota", start_time="10:00", end_time="11:00"
     )
-    found = hours_of(calling_hours(own, "UTC", now), now, Contact(id=1, timezone="Asia/Shanghai"))
+    found = zone_hours_of(calling_hours(own, "UTC", now), now, Contact(id=1, timezone="Asia/Shanghai"))
     assert found is not None
     assert found.zones["Asia/Shanghai"].opens_ms == now + 24 * HOUR_MS
     assert (found.zones["Asia/Shanghai"].rule or "").endswith("Asia/Shanghai: never opens")

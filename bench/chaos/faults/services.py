@@ -9,8 +9,7 @@ from aiohttp import web
 
 from bench.chaos.environment import Environment
 from bench.chaos.faults.network import DURATION_S
-from streamdialer.simulation import drop_connection, json_reply
-from streamdialer.simulation.servers.http import Responder, Service
+from streamdialer.simulation.servers.http import Responder, Service, drop_connection, json_reply
 
 
 async def fail_backend(environment: Environment, random: Random, status: int) -> str:

@@ -2,11 +2,11 @@
 -- KEYS 1 dead letters, 2 stream it came from
 -- ARGV the dead letter's id
 -- Returns the new entry's id · '' the dead letter does not exist · 'elsewhere' it came from another stream
-local found = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
-if not found then return '' end
+local entry = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
+if not entry then return '' end
 local original, stream = {}, nil
-for i = 1, #found[2], 2 do
-  local name, value = found[2][i], found[2][i + 1]
+for i = 1, #entry[2], 2 do
+  local name, value = entry[2][i], entry[2][i + 1]
   if string.sub(name, 1, 1) == '=' then
     original[#original + 1] = string.sub(name, 2)
     original[#original + 1] = value

@@ -10,7 +10,8 @@ import msgspec
 
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
-from streamdialer.ledger import CampaignState, ClaimRequest, QueueState
+from streamdialer.ledger.queues import CampaignState, QueueState
+from streamdialer.ledger.types import ClaimRequest
 from streamdialer.model import CampaignSettings
 from streamdialer.pacing.adaptive import AdaptiveDecision, decide_adaptively
 from streamdialer.pacing.learning import QueueLearning
@@ -35,6 +36,8 @@ class AdaptiveResult(msgspec.Struct, frozen=True):
     """Unanswered calls the campaign has."""
     queue_ringing: int
     """Unanswered calls of all campaigns of the queue."""
+    free_agents: int
+    """Those it was made for: a later try of the tick may find fewer."""
 
     def apply_to(self, claim: ClaimRequest) -> ClaimRequest:
         """The claim with this decision's levels; the script lowers them for each free agent who has gone since."""
@@ -43,6 +46,7 @@ class AdaptiveResult(msgspec.Struct, frozen=True):
             claim,
             level=self.ringing + place,
             queue_level=self.queue_ringing + place,
+            free_agents=self.free_agents,
             calls_per_agent=1 / max(MIN_ANSWER_RATE, self.decision.p),
         )
 
@@ -71,7 +75,7 @@ def adapt(
     min_interval_s = max(MIN_INTERVAL_S, MIN_INTERVAL_REAL_S * time_scale)
     if earlier is not None and earlier.decided is not None and 0 <= now - earlier.decided < min_interval_s:
         return None
-    dealt = {name: one.dealt for name, one in learning.campaigns.items() if name != campaign}
+    dealt = {name: learnt.dealt for name, learnt in learning.campaigns.items() if name != campaign}
     decisions = decide_adaptively(
         learning, queue_view(state, campaign, pacing, time_scale), _observations(state, time_scale)
     )
@@ -79,9 +83,13 @@ def adapt(
         if name in learning.campaigns:
             learning.campaigns[name].dealt = tag
     learning.campaign(campaign).decided = now
-    placed = {one.id: len(one.ringing) for one in state.campaigns}
+    placed = {member.id: len(member.ringing) for member in state.campaigns}
     return AdaptiveResult(
-        decisions[campaign], msgspec.json.encode(learning), placed[campaign], sum(placed.values())
+        decisions[campaign],
+        msgspec.json.encode(learning),
+        placed[campaign],
+        sum(placed.values()),
+        state.free,
     )
 
 
@@ -100,15 +108,15 @@ def queue_view(
 ) -> QueueView:
     """The queue on pacing's clock. Campaigns with another pacing keep their calls and get no new ones here."""
 
-    def callable_by(one: CampaignState, how: CampaignPacing) -> int:
+    def callable_by(member: CampaignState, member_pacing: CampaignPacing) -> int:
         if not (
-            (how.is_adaptive or one.id == campaign)
-            and how.is_open
-            and one.status == "active"
-            and not one.held
+            (member_pacing.is_adaptive or member.id == campaign)
+            and member_pacing.is_open
+            and member.status == "active"
+            and not member.is_rate_limited
         ):
             return 0
-        return max(0, min(one.ready, how.max_concurrent - one.placed - one.connected))
+        return max(0, min(member.ready, member_pacing.max_concurrent - member.placed - member.connected))
 
     def clock(times_ms: list[int]) -> list[float]:
         return [at / 1000 * time_scale for at in times_ms]
@@ -121,17 +129,17 @@ def queue_view(
         wrapping=clock(state.wrapping),
         campaigns=[
             CampaignView(
-                id=one.id,
-                ringing=clock(one.ringing),
-                callable=callable_by(one, pacing[one.id]),
-                ratio=pacing[one.id].ratio,
-                weight=pacing[one.id].weight,
-                cap=pacing[one.id].cap,
-                answered_by_person=one.people,
-                abandoned=one.abandoned,
+                id=member.id,
+                ringing=clock(member.ringing),
+                callable=callable_by(member, pacing[member.id]),
+                ratio=pacing[member.id].ratio,
+                weight=pacing[member.id].weight,
+                cap=pacing[member.id].cap,
+                answered_by_person=member.answered_by_person,
+                abandoned=member.abandoned,
             )
-            for one in state.campaigns
-            if one.id in pacing
+            for member in state.campaigns
+            if member.id in pacing
         ],
     )
 

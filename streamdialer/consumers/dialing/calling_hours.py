@@ -10,13 +10,13 @@ import msgspec
 
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import CampaignError
-from streamdialer.ledger import CampaignLedger
+from streamdialer.ledger.campaigns import CampaignLedger
 from streamdialer.ledger.zone_hours import UNREADABLE_ZONE, Hours, ZoneOpening
 from streamdialer.model import CampaignSettings, ContactData
-from streamdialer.rules import OWN_ZONE, CallingHours, calling_hours, zone_set
+from streamdialer.rules.calling_hours import CallingHours, calling_hours
+from streamdialer.rules.zones import OWN_ZONE, zone_set
 
 log = logging.getLogger(__name__)
-CACHE_TTL_S: Final = 60.0
 RECHECK_BATCHES: Final = 10
 RECHECK_BATCH: Final = 500
 """How many batches of deferred contacts one tick rechecks after hours or caps have changed, and their size."""
@@ -29,7 +29,7 @@ class CallingHoursCache:
 
     def __init__(self, default_zone: str) -> None:
         self._default_zone = default_zone
-        self._cache: TTLCache[tuple[CampaignSettings, CallingHours]] = TTLCache(CACHE_TTL_S)
+        self._cache: TTLCache[tuple[CampaignSettings, CallingHours]] = TTLCache()
 
     def of(self, campaign: str, settings: CampaignSettings, now_ms: int) -> CallingHours:
         """Raises CampaignError for hours or a rule pack that cannot be used."""
@@ -52,9 +52,9 @@ def build_zone_hours(
         contact: _zones_of(contact, msgspec.json.decode(call, type=ContactData))
         for contact, call in contacts.items()
     }
-    wanted = {OWN_ZONE, *zones, *zones_of_contacts.values(), *hours.zones()} - {UNREADABLE_ZONE}
+    zone_sets = {OWN_ZONE, *zones, *zones_of_contacts.values(), *hours.zones()} - {UNREADABLE_ZONE}
     return Hours(
-        zones={name: _opening(hours, name, now_ms) for name in sorted(wanted)}, contacts=zones_of_contacts
+        zones={name: _opening(hours, name, now_ms) for name in sorted(zone_sets)}, contacts=zones_of_contacts
     )
 
 

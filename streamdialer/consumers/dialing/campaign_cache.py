@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from streamdialer.config.settings import Settings
@@ -11,24 +9,21 @@ from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.model import CampaignSettings
 
-CACHE_TTL_S: Final = 60.0
-"""How long this process remembers a campaign that it no longer dials."""
-
 
 class CampaignCache:
     """Reads settings from the backend when those it has are too old."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._campaigns: TTLCache[CampaignSettings] = TTLCache(CACHE_TTL_S)
+        self._campaigns: TTLCache[CampaignSettings] = TTLCache()
 
     async def settings_of(self, campaign: str) -> CampaignSettings:
         """Raises CampaignError or Unreachable."""
-        found = self._campaigns.get(campaign, self._services.settings.campaign_cache_ttl_s)
-        if found is None:
-            found = with_defaults(await self._services.backend.campaign(campaign), self._services.settings)
-            self._campaigns.put(campaign, found)
-        return found
+        settings = self._campaigns.get(campaign, self._services.settings.campaign_cache_ttl_s)
+        if settings is None:
+            settings = with_defaults(await self._services.backend.campaign(campaign), self._services.settings)
+            self._campaigns.put(campaign, settings)
+        return settings
 
     def age_s(self, campaign: str) -> float:
         """Seconds since the settings were read."""

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from streamdialer.ledger import InFlightRow, LoadRow
+from streamdialer.ledger.recovery import InFlightRow
+from streamdialer.ledger.types import LoadRow
 from streamdialer.model import Contact, ContactData, normalise_id
 from streamdialer.rules.numbers import NO_NUMBER, read_number
 

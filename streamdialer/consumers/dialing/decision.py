@@ -9,9 +9,10 @@ import msgspec
 from streamdialer.consumers.dialing.adaptive import AdaptiveResult, adapt
 from streamdialer.consumers.dialing.inputs import DialInputs
 from streamdialer.consumers.dialing.queue_pacing import snapshot_of
-from streamdialer.ledger import ClaimRequest
-from streamdialer.pacing import Decision, calls_per_agent, decide
-from streamdialer.rules import caps_of
+from streamdialer.ledger.types import ClaimRequest
+from streamdialer.pacing.decide import Decision, decide
+from streamdialer.pacing.dial_modes import calls_per_agent
+from streamdialer.rules.caps import caps_of
 
 CLAIM_BATCH: Final = 500
 

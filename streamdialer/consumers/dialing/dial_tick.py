@@ -15,6 +15,7 @@ from streamdialer.consumers.dialing.decision import DialDecision, decide_claim
 from streamdialer.consumers.dialing.decision_lock import Acquired, DecisionLock
 from streamdialer.consumers.dialing.inputs import DialedCampaign, DialInputs, InputReader, Outdated
 from streamdialer.consumers.dialing.outcome import OUTDATED_BY_REASON, DialOutcome, merge_claims
+from streamdialer.consumers.dialing.pending_check import PendingCheck
 from streamdialer.consumers.dialing.record import (
     record_closed_window,
     record_inactive,
@@ -25,9 +26,9 @@ from streamdialer.consumers.dialing.refill import Refill
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServer, Unreachable
-from streamdialer.ledger import ClaimResult
 from streamdialer.ledger.ticks import TickStart
-from streamdialer.model import CampaignSettings, Tick, TickResult
+from streamdialer.ledger.types import ClaimResult
+from streamdialer.model import Tick, TickResult
 from streamdialer.observability import tracing
 from streamdialer.rules.retry import retry_plan
 
@@ -52,17 +53,10 @@ class DialTick:
         self._services = services
         self._refill = refill
         self._wakeups = wakeups
-        self._reader = InputReader(services, refill)
-        self._campaigns = CampaignCache(services)
+        self.reader = InputReader(services, refill)
+        self.campaigns = CampaignCache(services)
+        self._pending_check = PendingCheck(services)
         self._decision_lock = DecisionLock(LOCK_TTL_S)
-
-    async def settings_of(self, campaign: str) -> CampaignSettings:
-        """Raises CampaignError or Unreachable."""
-        return await self._campaigns.settings_of(campaign)
-
-    def queue_of(self, campaign: str) -> str:
-        """The queue this process last registered the campaign in, '' when it has not."""
-        return self._reader.queue_of(campaign)
 
     async def dial(self, tick: Tick, start: TickStart) -> TickResult:
         """One decision of one campaign; never raises for what a campaign or a server does wrong."""
@@ -74,11 +68,11 @@ class DialTick:
             return result
         try:
             campaign = await self._campaign(tick.campaign, start)
-            is_registered = await self._reader.register(campaign, before=start.queue)
+            is_registered = await self.reader.register(campaign, before=start.queue)
             if not campaign.opening.is_open:
                 record_closed_window(result, campaign)
                 return result
-            outdated = self._reader.outdated(campaign)
+            outdated = self.reader.outdated(campaign)
             if not is_registered:
                 outdated.add("queue")
             with tracing.span("decide", campaign=tick.campaign):
@@ -86,19 +80,19 @@ class DialTick:
                 tracing.set_attributes(wanted=result.wanted, level=result.level, limit=result.limit)
         except CampaignError as error:
             result.status, result.reason, result.detail = "error", "invalid_campaign", str(error)
-            await self._reader.unregister(tick.campaign)
+            await self.reader.unregister(tick.campaign)
         except Unreachable as error:
             result.status, result.reason, result.detail = "error", reason_of(error, "backend"), str(error)
         return result
 
     async def _campaign(self, campaign: str, start: TickStart) -> DialedCampaign:
         """Raises CampaignError or Unreachable."""
-        settings = await self.settings_of(campaign)
+        settings = await self.campaigns.settings_of(campaign)
         hours = self._refill.hours.of(campaign, settings, start.server_ms)
         return DialedCampaign(
             id=campaign,
             settings=settings,
-            settings_age_s=self._campaigns.age_s(campaign),
+            settings_age_s=self.campaigns.age_s(campaign),
             hours=hours,
             opening=hours.window.opening_at(start.server_ms),
             retry=retry_plan(settings),
@@ -111,7 +105,7 @@ class DialTick:
         """Raises Unreachable when a server that is needed does not answer."""
         outcome, retries = DialOutcome(), list[Outdated]()
         for number in range(MAX_CLAIMS):
-            if refilled := await self._reader.refresh(campaign, outdated):
+            if refilled := await self.reader.refresh(campaign, outdated):
                 record_refill(result, refilled)
             outcome = await self._claim(campaign, f"{tick.id}.{number}", outcome)
             if outcome.outdated is None:
@@ -126,7 +120,7 @@ class DialTick:
         async with self._lock(campaign) as acquired:
             if acquired == "duplicate":
                 return msgspec.structs.replace(before, outdated=None, is_throttled=True)
-            inputs = await self._reader.read(campaign, before.claimed)
+            inputs = await self.reader.read(campaign, before.claimed)
             if inputs is None:
                 return msgspec.structs.replace(before, outdated="queue")
             decision = decide_claim(inputs, token, before.decision)
@@ -142,7 +136,7 @@ class DialTick:
             )
         outdated = OUTDATED_BY_REASON.get(claimed.reason or "", "hours" if claimed.missing else None)
         merged = merge_claims(before.claimed, claimed)
-        if claimed.stale and outdated is None and await self._verify_pending(campaign, claimed):
+        if claimed.stale and outdated is None and await self._verify_pending(campaign, merged):
             outdated = None if merged.dialed else "pending"
         return DialOutcome(inputs=inputs, decision=decision, claimed=merged, outdated=outdated)
 
@@ -160,12 +154,14 @@ class DialTick:
         return self._decision_lock.acquire(campaign.queue, campaign.id)
 
     async def _verify_pending(self, campaign: DialedCampaign, claimed: ClaimResult) -> bool:
-        """Whether the backend settled any contact that the claim passed over as unverified.
+        """Whether the backend settled any contact that the claim skipped as unverified.
 
         Raises Unreachable when no contact was dialed.
         """
         try:
-            return await self._reader.verify_pending(campaign, claimed)
+            settled = await self._pending_check.confirm(
+                campaign.id, campaign.settings, claimed.stale, claimed.ledger_ms
+            )
         except Unreachable as error:
             if not claimed.dialed:
                 raise
@@ -173,6 +169,7 @@ class DialTick:
                 "Contacts cannot be verified and wait", extra={"campaign": campaign.id, "error": str(error)}
             )
             return False
+        return settled > 0
 
     async def _follow_up(self, campaign: DialedCampaign, outcome: DialOutcome) -> None:
         """Schedules the next tick where the claims showed that there is more to do."""

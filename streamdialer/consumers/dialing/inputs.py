@@ -5,33 +5,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Final, Literal
+from typing import Literal
 
 import anyio
 import msgspec
 
 from streamdialer.consumers.dialing.adaptive import wants_adaptive
 from streamdialer.consumers.dialing.calling_hours import build_zone_hours
-from streamdialer.consumers.dialing.pending_check import PendingCheck
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, campaign_pacing, queue_pacing
 from streamdialer.consumers.dialing.refill import Refill, RefillResult
+from streamdialer.consumers.dialing.side_by_side import run_side_by_side
 from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
-from streamdialer.errors import StreamdialerError
-from streamdialer.ledger import ClaimResult, QueueState
+from streamdialer.ledger.queues import QueueState
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.ledger.ticks import TickStart
-from streamdialer.ledger.types import ledger_limits
+from streamdialer.ledger.types import ClaimResult, ledger_limits
 from streamdialer.ledger.zone_hours import Hours
 from streamdialer.model import CampaignSettings
-from streamdialer.rules import CallingHours
+from streamdialer.rules.calling_hours import CallingHours
 from streamdialer.rules.retry import RetryPlan
 from streamdialer.rules.window import Opening
 
 log = logging.getLogger(__name__)
-CACHE_TTL_S: Final = 60.0
-"""How long this process remembers a campaign or queue that it no longer dials."""
 
 Outdated = Literal["agents", "contacts", "queue", "trunk", "not_rebuilt", "hours", "pending"]
 """What a claim needs anew: the queue's agent list; more contacts; the queue's campaigns; the trunk's campaigns; the
@@ -76,12 +73,11 @@ class InputReader:
     def __init__(self, services: Services, refill: Refill) -> None:
         self._services = services
         self._refill = refill
-        self._pending_check = PendingCheck(services)
         self._trunks = Trunks(services)
-        self._registered: TTLCache[tuple[str, str]] = TTLCache(CACHE_TTL_S)
-        self._members: TTLCache[list[str]] = TTLCache(CACHE_TTL_S)
-        self._abandon_windows_h: TTLCache[int] = TTLCache(CACHE_TTL_S)
-        self._polling: TTLCache[anyio.Lock] = TTLCache(CACHE_TTL_S)
+        self._registered: TTLCache[tuple[str, str]] = TTLCache()
+        self._members: TTLCache[list[str]] = TTLCache()
+        self._abandon_windows_h: TTLCache[int] = TTLCache()
+        self._polling: TTLCache[anyio.Lock] = TTLCache()
 
     def queue_of(self, campaign: str) -> str:
         """The queue this process last registered the campaign in, '' when it has not."""
@@ -128,22 +124,25 @@ class InputReader:
     async def refresh(self, campaign: DialedCampaign, outdated: Iterable[Outdated]) -> RefillResult | None:
         """Fetches what is out of date, side by side; what a refill brought.
 
-        Calling hours and proof that contacts are pending are fetched with the claim that lacked them. Raises
-        Unreachable, RefusedByServer.
+        Calling hours and proof that contacts are pending are fetched with the claim that lacked them; what asks the
+        backend for long may have made the agent list too old. Raises Unreachable, RefusedByServer, redis.RedisError.
         """
         refilled: list[RefillResult] = []
 
-        async def read_contacts() -> None:
-            refilled.append(await self._read_contacts(campaign))
+        async def rebuild() -> None:
+            await self._refill.rebuild(campaign.id, campaign.settings)
+            await self._read_contacts(campaign, 0, refilled)  # it has dropped those that were ready
+            await self._read_agents(campaign.queue)
 
         refreshers: dict[Outdated, Callable[[], Awaitable[None]]] = {
             "agents": partial(self._read_agents, campaign.queue),
-            "contacts": read_contacts,
+            "contacts": partial(self._read_contacts, campaign, campaign.start.ready, refilled),
             "queue": partial(self._read_queue, campaign),
             "trunk": partial(self._trunks.refresh_members, campaign.settings),
-            "not_rebuilt": partial(self._refill.rebuild, campaign.id, campaign.settings),
+            "not_rebuilt": rebuild,
+            "pending": partial(self._read_agents, campaign.queue),
         }
-        await _side_by_side([refreshers[name] for name in outdated if name in refreshers])
+        await run_side_by_side([refreshers[name] for name in outdated if name in refreshers])
         return refilled[0] if refilled else None
 
     async def read(self, campaign: DialedCampaign, claimed: ClaimResult | None) -> DialInputs | None:
@@ -164,8 +163,8 @@ class InputReader:
         if queue is None:
             return None
         pacing = queue_pacing(queue, campaign.id, settings)
-        for name, one in pacing.items():
-            self._abandon_windows_h.put(name, one.window_h)
+        for name, member in pacing.items():
+            self._abandon_windows_h.put(name, member.window_h)
         missing = claimed.missing if claimed else None
         contacts, zones = (missing.contacts, missing.zones) if missing else ({}, {})
         now_ms = claimed.server_ms if claimed else campaign.start.server_ms
@@ -183,33 +182,29 @@ class InputReader:
             ages_s={name: round(age_s, 1) for name, age_s in ages_s.items()},
         )
 
-    async def verify_pending(self, campaign: DialedCampaign, claimed: ClaimResult) -> bool:
-        """Asks the backend whether the contacts that the claim passed over are pending; whether any is settled now."""
-        settled = await self._pending_check.confirm(
-            campaign.id, campaign.settings, claimed.stale, claimed.ledger_ms
-        )
-        return settled > 0
-
     def _is_fresh(self, age_ms: float) -> bool:
         return age_ms <= self._services.settings.agents_cache_ttl_s * 1000
 
     async def _read_agents(self, queue: str) -> None:
-        """Reads the queue's agents, one reader at a time."""
+        """Reads the queue's agents unless their list is new enough, one reader at a time."""
         queues = self._services.queues
+        seen = await queues.begin_agent_poll(queue)
+        if self._is_fresh(seen.ledger_ms - seen.polled):
+            return
         async with self._polling.put(queue, self._polling.get(queue) or anyio.Lock()):
             poll = await queues.begin_agent_poll(queue)
-            if self._is_fresh(poll.ledger_ms - poll.polled):
-                return  # another reader was faster
+            if poll.polled > seen.polled:
+                return  # another reader was faster, however long the backend took
             agents = await self._services.backend.agents(queue)
             await queues.replace_agents(queue, agents, poll.ledger_ms)
 
-    async def _read_contacts(self, campaign: DialedCampaign) -> RefillResult:
-        start = campaign.start
-        refilled = await self._refill.pending(campaign.id, campaign.settings, start.ready, start.server_ms)
+    async def _read_contacts(self, campaign: DialedCampaign, ready: int, results: list[RefillResult]) -> None:
+        now_ms = campaign.start.server_ms
+        refilled = await self._refill.pending(campaign.id, campaign.settings, ready, now_ms)
         is_empty = refilled.is_whole and not refilled.added
-        if is_empty and await self._services.lists.publish_exhausted(campaign.id) == "published":
+        if is_empty and await self._services.backlog.publish_exhausted(campaign.id) == "published":
             log.info("campaign is exhausted: no contact is left to call", extra={"campaign": campaign.id})
-        return refilled
+        results.append(refilled)
 
     async def _read_queue(self, campaign: DialedCampaign) -> None:
         """The campaign is registered in its queue, and the queue's campaigns are known."""
@@ -219,20 +214,3 @@ class InputReader:
             self._registered.pop(campaign.id)
             await self.register(campaign, before=await queues.queue_of(campaign.id))
         self._members.put(queue, members)
-
-
-async def _side_by_side(refreshers: list[Callable[[], Awaitable[None]]]) -> None:
-    """Runs all to their end, then raises the first error of ours."""
-    errors: list[StreamdialerError] = []
-
-    async def run(refresh: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await refresh()
-        except StreamdialerError as error:
-            errors.append(error)
-
-    async with anyio.create_task_group() as tasks:
-        for refresh in refreshers:
-            tasks.start_soon(run, refresh)
-    if errors:
-        raise errors[0]

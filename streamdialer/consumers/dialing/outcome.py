@@ -9,7 +9,7 @@ import msgspec
 
 from streamdialer.consumers.dialing.decision import DialDecision
 from streamdialer.consumers.dialing.inputs import DialInputs, Outdated
-from streamdialer.ledger import ClaimResult
+from streamdialer.ledger.types import ClaimResult
 
 OUTDATED_BY_REASON: Final[dict[str, Outdated]] = {
     "queue_changed": "queue",
@@ -18,7 +18,7 @@ OUTDATED_BY_REASON: Final[dict[str, Outdated]] = {
 }
 """Reason of a claim that placed nothing -> the input that it found to be out of date."""
 _SEEN_BY_EACH_CLAIM: Final = frozenset({"needs_verification", "agent_not_free"})
-"""Contacts that stay in the line when they are passed over: each claim of a tick counts them."""
+"""Contacts that stay in the line when they are skipped: each claim of a tick counts them."""
 
 
 class DialOutcome(msgspec.Struct, frozen=True, kw_only=True):

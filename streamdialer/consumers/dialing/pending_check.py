@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
-import anyio
-
 from streamdialer.consumers.dialing.contact_rows import load_row
+from streamdialer.consumers.dialing.side_by_side import run_side_by_side
 from streamdialer.consumers.services import Services
-from streamdialer.errors import Unreachable
 from streamdialer.model import CampaignSettings, Contact, normalise_id
 
 log = logging.getLogger(__name__)
@@ -47,24 +46,25 @@ class PendingCheck:
             del missing[normalise_id(contact.id)]
         await self._load(campaign, settings, pending)
         settled, gone = len(pending), list[str]()
-        errors: list[Unreachable] = []
         try:
             if missing and await self._shows_contacts(campaign, listed, missing):
-                settled += await self._request_each(campaign, settings, missing, gone, errors)
+                settled += await self._request_each(campaign, settings, missing, gone)
             elif missing:
                 settled += await self._search_list(campaign, settings, missing)
                 gone = list(missing)
-        except Unreachable as error:
-            errors.append(error)
-        dropped = await services.lists.remove_missing(campaign, stale_since_ms, gone) if gone else 0
+        finally:
+            settled += await self._drop(campaign, gone, stale_since_ms)
+        return settled
+
+    async def _drop(self, campaign: str, gone: list[str], stale_since_ms: int) -> int:
+        """Takes contacts out of the line that are no longer pending; how many."""
+        dropped = await self._services.backlog.remove_missing(campaign, stale_since_ms, gone) if gone else 0
         if dropped:
             log.info(
                 "contacts are no longer pending in the backend: not dialed",
                 extra={"campaign": campaign, "count": dropped, "contacts": ", ".join(gone)},
             )
-        if errors:
-            raise errors[0]
-        return settled + dropped
+        return dropped
 
     async def _shows_contacts(self, campaign: str, listed: Sequence[Contact], missing: Iterable[str]) -> bool:
         """Whether the backend shows single contacts, tried with one that it lists if any; raises Unreachable."""
@@ -78,27 +78,15 @@ class PendingCheck:
         return backend.shows_contacts
 
     async def _request_each(
-        self,
-        campaign: str,
-        settings: CampaignSettings,
-        missing: dict[str, None],
-        gone: list[str],
-        errors: list[Unreachable],
+        self, campaign: str, settings: CampaignSettings, missing: dict[str, None], gone: list[str]
     ) -> int:
         """Requests the contacts one by one; how many are pending."""
         pending: list[Contact] = []
-        to_request = iter(missing)
-
-        async def request_some() -> None:
-            try:
-                await self._request(campaign, to_request, pending, gone)
-            except Unreachable as error:
-                errors.append(error)
-
-        async with anyio.create_task_group() as tasks:
-            for _ in range(min(MAX_CONCURRENT_REQUESTS, len(missing))):
-                tasks.start_soon(request_some)
-        await self._load(campaign, settings, pending)
+        request_some = partial(self._request, campaign, iter(missing), pending, gone)
+        try:
+            await run_side_by_side([request_some] * min(MAX_CONCURRENT_REQUESTS, len(missing)))
+        finally:
+            await self._load(campaign, settings, pending)
         return len(pending)
 
     async def _request(

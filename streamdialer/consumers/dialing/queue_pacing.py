@@ -7,10 +7,11 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.ledger import QueueState
+from streamdialer.ledger.queues import QueueState
 from streamdialer.model import CampaignSettings, DialMode
-from streamdialer.pacing import CampaignLoad, Snapshot, calls_per_agent
-from streamdialer.rules import abandon_limit
+from streamdialer.pacing.decide import CampaignLoad, Snapshot
+from streamdialer.pacing.dial_modes import calls_per_agent
+from streamdialer.rules.abandonment import abandon_limit
 
 MAX_NAME_CHARS: Final = 80
 
@@ -53,7 +54,9 @@ def campaign_pacing(settings: CampaignSettings, *, is_open: bool) -> CampaignPac
 def queue_pacing(state: QueueState, campaign: str, settings: CampaignSettings) -> dict[str, CampaignPacing]:
     """The pacing of each campaign of the queue that is registered; of `campaign`, the newest."""
     shared = {
-        one.id: msgspec.json.decode(one.pacing, type=CampaignPacing) for one in state.campaigns if one.pacing
+        member.id: msgspec.json.decode(member.pacing, type=CampaignPacing)
+        for member in state.campaigns
+        if member.pacing
     }
     return shared | {campaign: campaign_pacing(settings, is_open=True)}
 
@@ -64,18 +67,20 @@ def snapshot_of(state: QueueState, shared: Mapping[str, CampaignPacing]) -> Snap
         free_agents=state.free,
         busy_agents=state.busy,
         campaigns={
-            one.id: CampaignLoad(
-                mode=shared[one.id].mode,
-                ratio=shared[one.id].ratio,
-                weight=shared[one.id].weight,
-                unanswered=one.placed,
-                live=one.placed + one.connected,
-                ready=one.ready,
-                max_concurrent=shared[one.id].max_concurrent,
-                served_ms=one.served,
-                is_open=one.status == "active" and not one.held and shared[one.id].is_open,
+            member.id: CampaignLoad(
+                mode=shared[member.id].mode,
+                ratio=shared[member.id].ratio,
+                weight=shared[member.id].weight,
+                unanswered=member.placed,
+                live=member.placed + member.connected,
+                ready=member.ready,
+                max_concurrent=shared[member.id].max_concurrent,
+                served_ms=member.served,
+                is_open=member.status == "active"
+                and not member.is_rate_limited
+                and shared[member.id].is_open,
             )
-            for one in state.campaigns
-            if one.id in shared
+            for member in state.campaigns
+            if member.id in shared
         },
     )

@@ -25,7 +25,7 @@ REASONS: Final[dict[str, ReasonText]] = {
     ),
     "data_loss": ReasonText(
         "Redis was restarted, emptied or replaced: calls that it may have forgotten get time to end",
-        "wait, dialing goes on by itself; if nobody restarted Redis on purpose, find out why it happened",
+        "wait, dialing goes on by itself; if no one restarted Redis on purpose, find out why it restarted",
     ),
     "server_unknown": ReasonText(
         "Redis refuses the INFO command", "allow INFO for the Redis user of REDIS_URL"
@@ -115,7 +115,6 @@ LIMITS: Final[dict[str, ReasonText]] = {
     ),
     "contacts": ReasonText("no more contacts are ready", "add contacts"),
     "hours": ReasonText("the calling hours of the next contacts were not known yet", ""),
-    "lines": ReasonText("the trunk is full", "raise STREAMDIALER_TRUNK_CHANNELS"),
     "no_agents": ReasonText("no agent is free", ""),
     "no_contacts": ReasonText("no more contacts are ready", "add contacts"),
     "preview": ReasonText("in preview mode an agent requests each call", ""),
@@ -146,7 +145,7 @@ SKIPPED: Final[dict[str, ReasonText]] = {
     "window_closed": ReasonText("outside their calling hours", ""),
     "zone_unknown": ReasonText("in an unknown time zone", "correct their `timezone` in the backend"),
 }
-"""Why contacts were passed over."""
+"""Why contacts were skipped."""
 
 
 def table_of(codes: Mapping[str, ReasonText]) -> list[str]:

@@ -12,17 +12,13 @@ import msgspec
 
 from streamdialer.consumers.dialing.decision import DialDecision
 from streamdialer.consumers.dialing.inputs import DialedCampaign, DialInputs, Outdated
-from streamdialer.consumers.dialing.outcome import DialOutcome
+from streamdialer.consumers.dialing.outcome import OUTDATED_BY_REASON, DialOutcome
 from streamdialer.consumers.dialing.reasons import REASONS
 from streamdialer.consumers.dialing.refill import RefillResult
-from streamdialer.ledger import ClaimResult
+from streamdialer.ledger.types import ClaimResult
 from streamdialer.model import CampaignSettings, TickResult
 
-_REASON_BY_OUTDATED: Final[dict[Outdated, str]] = {
-    "queue": "queue_changed",
-    "trunk": "trunk_changed",
-    "not_rebuilt": "not_rebuilt",
-}
+_REASON_BY_OUTDATED: Final = {outdated: reason for reason, outdated in OUTDATED_BY_REASON.items()}
 """Why a tick gave up whose last try still found an input out of date."""
 
 
@@ -63,7 +59,8 @@ def record_outcome(
         _record_inputs(result, outcome.inputs)
         _record_decision(result, campaign.settings, outcome.decision)
         _record_claim(result, campaign.settings, outcome.claimed)
-    if reason := _REASON_BY_OUTDATED.get(outcome.outdated) if outcome.outdated else None:
+    reason = _REASON_BY_OUTDATED.get(outcome.outdated) if outcome.outdated else None
+    if reason and not result.dialed:
         result.status, result.reason, result.detail = "error", reason, REASONS[reason].text
 
 

@@ -16,10 +16,11 @@ from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import Unreachable
 from streamdialer.gateways.backend import ContactPage
-from streamdialer.ledger import LoadResult
+from streamdialer.ledger.types import LoadResult
 from streamdialer.model import CampaignSettings, Contact
-from streamdialer.rules import caps_of, load_pack
+from streamdialer.rules.caps import caps_of
 from streamdialer.rules.retry import RetryPlan, retry_plan
+from streamdialer.rules.rule_pack import load_pack
 
 log = logging.getLogger(__name__)
 REBUILD_PASSES: Final = 10
@@ -76,7 +77,7 @@ class Refill:
         Raises Unreachable.
         """
         services, total = self._services, RefillResult()
-        wanted = 2 * services.settings.refill_threshold - ready
+        needed = 2 * services.settings.refill_threshold - ready
         self._reading.add(campaign)
         try:
             pages = 0
@@ -84,7 +85,7 @@ class Refill:
                 pages += 1
                 await self._load(campaign, settings, page, total, now_ms, reset=False)
                 total.is_whole = not page.has_more
-                if total.added >= wanted or pages >= services.settings.refill_max_pages:
+                if total.added >= needed or pages >= services.settings.refill_max_pages:
                     break
         finally:
             self._reading.discard(campaign)
@@ -126,7 +127,7 @@ class Refill:
         is_preview = settings.dial_mode == "preview"
         orphaned = quiet_passes = 0
         for _ in range(REBUILD_PASSES):
-            found = pages = 0
+            newly_orphaned = pages = 0
             async for page in services.backend.in_flight(campaign, services.settings.page_size):
                 if page.unreadable:
                     raise Unreachable(f"backend: a contact in a call cannot be read: {page.unreadable[0]}")
@@ -135,9 +136,9 @@ class Refill:
                     in_flight_row(contact, settings.country or "", for_preview=is_preview)
                     for contact in page.contacts
                 ]
-                found += await memory.hold_in_flight(campaign, rows, plan, caps)
-            orphaned += found
-            quiet_passes = 0 if found else quiet_passes + 1
+                newly_orphaned += await memory.hold_in_flight(campaign, rows, plan, caps)
+            orphaned += newly_orphaned
+            quiet_passes = 0 if newly_orphaned else quiet_passes + 1
             if quiet_passes == (2 if pages > 1 else 1):  # pages shift while the list changes under the reader
                 break
         else:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.model import CampaignSettings
-
-CACHE_TTL_S: Final = 60.0
 
 
 class Trunks:
@@ -17,7 +15,7 @@ class Trunks:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._campaigns: TTLCache[list[str]] = TTLCache(CACHE_TTL_S)
+        self._campaigns: TTLCache[list[str]] = TTLCache()
 
     def rate_limits_of(self, campaign: str, settings: CampaignSettings) -> RateLimits:
         """The rate limits of the campaign and its trunk."""

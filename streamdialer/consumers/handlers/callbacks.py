@@ -9,7 +9,8 @@ from streamdialer.broker.entries import BadEntry
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.event_entry import instant_ms
 from streamdialer.consumers.services import Services
-from streamdialer.ledger import CallbackStatus, LoadRow
+from streamdialer.ledger.callbacks import CallbackStatus
+from streamdialer.ledger.types import LoadRow
 from streamdialer.model import CallbackEvent
 from streamdialer.rules.numbers import read_number
 

@@ -7,16 +7,18 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
+from streamdialer.broker.connection import server_ms
 from streamdialer.consumers.dialing.calling_hours import build_zone_hours
 from streamdialer.consumers.dialing.campaign_cache import CampaignCache
 from streamdialer.consumers.dialing.pending_check import PendingCheck
 from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CampaignError, Unreachable
-from streamdialer.ledger import PreviewLimits, PreviewMissing
+from streamdialer.ledger.previews import PreviewLimits, PreviewMissing
 from streamdialer.ledger.zone_hours import MissingHours
 from streamdialer.model import CampaignSettings, PreviewEvent
-from streamdialer.rules import CallingHours, calling_hours, caps_of
+from streamdialer.rules.calling_hours import CallingHours, calling_hours
+from streamdialer.rules.caps import caps_of
 from streamdialer.rules.retry import retry_plan
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,9 @@ class Previews:
         try:
             settings = await self._campaigns.settings_of(event.campaign_id)
             if settings.dial_mode == "preview":
-                hours = calling_hours(settings, self._services.settings.timezone, await self._now_ms())
+                hours = calling_hours(
+                    settings, self._services.settings.timezone, await server_ms(self._services.client)
+                )
                 request = previews.offer if event.type == "preview_requested" else previews.accept
                 return await self._answer(partial(request, event, entry), event.campaign_id, settings, hours)
             reason, detail = "not_preview", f"campaign {event.campaign_id} is not in preview mode"
@@ -74,7 +78,7 @@ class Previews:
         """Repeats the request with what the ledger said it lacked. Raises Unreachable."""
         missing: MissingHours | None = None
         for _ in range(MAX_TRIES):
-            answer = await request(await self._terms(campaign, settings, hours, missing))
+            answer = await request(await self._limits(campaign, settings, hours, missing))
             if isinstance(answer, str):
                 return answer
             missing = answer.missing or missing
@@ -84,14 +88,14 @@ class Previews:
                 await self._pending_check.confirm(campaign, settings, answer.stale, answer.ledger_ms)
         raise Unreachable("backend: the contacts to show keep changing")
 
-    async def _terms(
+    async def _limits(
         self,
         campaign: str,
         settings: CampaignSettings,
         hours: CallingHours,
         missing: MissingHours | None = None,
     ) -> PreviewLimits:
-        now_ms = await self._now_ms()
+        now_ms = await server_ms(self._services.client)
         opening = hours.window.opening_at(now_ms)
         contacts, zones = (missing.contacts, missing.zones) if missing else ({}, {})
         return PreviewLimits(
@@ -102,7 +106,3 @@ class Previews:
             caps=caps_of(hours.pack, settings),
             rate_limits=self._trunks.rate_limits_of(campaign, settings),
         )
-
-    async def _now_ms(self) -> int:
-        seconds, micros = await self._services.client.time()
-        return int(seconds) * 1000 + int(micros) // 1000

@@ -146,7 +146,7 @@ if fact == 'a' and not was_answered and not f.m and attempt.s == 'answered' then
       set_activity(agent_activity, agent, 'busy', written_ms, observations, learning)
     end
   else
-    redis.call('ZREMRANGEBYSCORE', answer_queue, '-inf', format_number(ledger_ms - 60000)) -- nobody waits that long
+    redis.call('ZREMRANGEBYSCORE', answer_queue, '-inf', format_number(ledger_ms - 60000)) -- they have hung up
     redis.call('ZADD', answer_queue, format_number(ledger_ms), attempt.id)
     redis.call('PEXPIRE', answer_queue, 86400000)
   end

@@ -4,13 +4,13 @@
 -- Returns those of the numbers, as digits, of which the ledger holds contacts
 -- uses: suppression
 local since_and_why = redis.call('TIME')[1] .. ' ' .. ARGV[1]
-local has_contacts, held = redis.call('EXISTS', KEYS[2]) == 1, {}
+local has_contacts, with_contacts = redis.call('EXISTS', KEYS[2]) == 1, {}
 for i = 2, #ARGV do
   local number = without_plus(ARGV[i])
   add_to_dnc_list(KEYS[1], ARGV[i], since_and_why)
   local from, to = '[' .. number .. ' ', '(' .. number .. '!'
   if has_contacts and redis.call('ZRANGEBYLEX', KEYS[2], from, to, 'LIMIT', 0, 1)[1] then
-    held[#held + 1] = number
+    with_contacts[#with_contacts + 1] = number
   end
 end
-return held
+return with_contacts

@@ -1,5 +1,5 @@
 -- Adds a tick for each of these campaigns, unless it is there already: a periodic tick once per time slot,
--- whoever writes it, and a dial tick only when no dial tick of the campaign is in the stream. Dial, retry and
+-- however many producers run, and a dial tick only when no dial tick of the campaign is in the stream. Dial, retry and
 -- statistics ticks are for active campaigns. Cleanup ticks are for campaigns that are completed, cancelled or
 -- without a public hash.
 -- KEYS 1 ticks, 2 waiting ticks, 3 tick slots, 4 server, 5 directory, then the public hash of each campaign
@@ -34,8 +34,8 @@ for i = 3, campaigns + 2 do
     end
   end
   if is_due and kind == 'dial' then
-    local waiting = redis.call('HGET', KEYS[2], campaign)
-    is_due = not waiting or #redis.call('XRANGE', KEYS[1], waiting, waiting) == 0
+    local queued = redis.call('HGET', KEYS[2], campaign)
+    is_due = not queued or #redis.call('XRANGE', KEYS[1], queued, queued) == 0
   end
   if is_due then
     local tick, trace = { 'kind', kind, 'campaign_id', campaign }, ARGV[i + campaigns] or ''

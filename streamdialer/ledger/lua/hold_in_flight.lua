@@ -6,7 +6,7 @@
 -- ARGV campaign, retry plan JSON, caps JSON ('' = none), deadline after sending ms, longest possible
 --   conversation ms, then per contact: id, priority, attempts, JSON, the backend shows it as answered ('1'),
 --   last attempt (server's ms, '' = not known)
--- Returns how many contacts it holds that were not held before · -1 the campaign has been rebuilt
+-- Returns how many contacts are orphaned by this call · -1 the campaign has been rebuilt
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index call_history
 local dnc_list, pending_dnc, contacts_by_number, call_history, newest_calls = unpack(KEYS, 21, 25)
 local deadline_ms, max_call_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -22,7 +22,7 @@ local function store_call_data(contact, record, call)
   apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
 end
 
-local held = 0
+local added = 0
 for i = 6, #ARGV, 6 do
   local contact, priority, attempts, call = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), ARGV[i + 3]
   local is_answered, sent_ms = ARGV[i + 4] == '1', tonumber(ARGV[i + 5])
@@ -45,7 +45,7 @@ for i = 6, #ARGV, 6 do
     attempt.k = epoch
     count_call(call_history, newest_calls, contact, record, attempt)
     save_record(contact, record)
-    held = held + 1
+    added = added + 1
   elseif record.p == 'dialing' or record.p == 'connected' or record.p == 'orphaned' then
     local attempt = record.h[#record.h]
     attempt.k = epoch
@@ -68,4 +68,4 @@ for i = 6, #ARGV, 6 do
   end
 end
 write_public_hash()
-return held
+return added

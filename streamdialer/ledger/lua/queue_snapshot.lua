@@ -30,14 +30,14 @@ for i = 3, #ARGV, 2 do
     connected = redis.call('ZCARD', KEYS[at + 4]),
     served = served[id] or 0,
     pacing = redis.call('HGET', KEYS[5], id) or '',
-    held = tonumber(redis.call('HGET', KEYS[6], 'c:' .. id) or 0) > ledger_ms,
+    is_rate_limited = tonumber(redis.call('HGET', KEYS[6], 'c:' .. id) or 0) > ledger_ms,
   }
   if is_adaptive then
     local ringing, sent = {}, redis.call('ZRANGE', KEYS[at + 3], 0, -1, 'WITHSCORES')
     for k = 2, #sent, 2 do ringing[#ringing + 1] = tonumber(sent[k]) - deadline_ms end
     for _ = 1, redis.call('ZCARD', KEYS[at + 2]) do ringing[#ringing + 1] = ledger_ms end -- reserved: about to ring
     state.ringing = list(ringing)
-    state.people, state.abandoned = abandon_window(KEYS[at + 5], ledger_ms, tonumber(ARGV[i + 1]))
+    state.answered_by_person, state.abandoned = abandon_window(KEYS[at + 5], ledger_ms, tonumber(ARGV[i + 1]))
   end
   campaigns[#campaigns + 1] = state
 end
@@ -56,7 +56,7 @@ if is_adaptive then
     starts[#starts + 1] = tonumber(string.sub(activity[i], 3))
   end
   answer.talking, answer.wrapping = list(since.t), list(since.w)
-  answer.waiting = redis.call('ZCOUNT', KEYS[9], ledger_ms - 30000, '+inf') -- nobody waits longer for an agent
+  answer.waiting = redis.call('ZCOUNT', KEYS[9], ledger_ms - 30000, '+inf') -- who waits longer has hung up
   local learnt = redis.call('HMGET', KEYS[11], 'learning', 'version', 'read')
   answer.learning, answer.version, answer.read = learnt[1] or nil, tonumber(learnt[2] or 0), learnt[3] or '0-0'
   local observations = {}

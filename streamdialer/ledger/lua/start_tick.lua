@@ -2,17 +2,19 @@
 -- first.
 -- KEYS 1 waiting ticks, 2 public hash, 3 directory, 4 ready, 5 queue's state, 6 server, 7 campaign's agent
 --   callbacks, 8 queue's free agents
--- ARGV campaign, tick id
+-- ARGV campaign, tick id, the queue of KEYS 5 and 8
 -- Returns JSON: `TickStart` (`ledger/ticks.py`)
 -- uses: clock agent_callback_order
 local campaign = ARGV[1]
 if redis.call('HGET', KEYS[1], campaign) == ARGV[2] then redis.call('HDEL', KEYS[1], campaign) end
 local ledger_ms, server_ms = ledger_clock(KEYS[6])
+local queue = redis.call('HGET', KEYS[3], campaign) or ''
+local polled_ms = queue == ARGV[3] and redis.call('HGET', KEYS[5], 'polled') or 0
 return cjson.encode({
   server_ms = server_ms,
   ledger_ms = ledger_ms,
   status = redis.call('HGET', KEYS[2], 'status') or nil,
-  queue = redis.call('HGET', KEYS[3], campaign) or '',
+  queue = queue,
   ready = count_placeable(KEYS[4], KEYS[7], KEYS[8], server_ms),
-  agents_polled_ms = tonumber(redis.call('HGET', KEYS[5], 'polled') or 0),
+  agents_polled_ms = tonumber(polled_ms),
 })

@@ -2,7 +2,7 @@
 -- KEYS 1 api, 2 server, 3 directory, 4 dead letters, then the stages' streams
 -- ARGV the consumer group
 -- Returns JSON {streams = [[length, entries with consumers, ms since the oldest of those was added], …], dead
---   = dead letters, held = why all calls wait for the Dialer API?, directory = [campaign, queue, …]?}
+--   = dead letters, api_pause = why all calls wait for the Dialer API?, directory = [campaign, queue, …]?}
 local time = redis.call('TIME')
 local server_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 -- the ledger's clock, to a tenth of a second
@@ -21,6 +21,6 @@ local directory = redis.call('HGETALL', KEYS[3])
 return cjson.encode({
   streams = streams,
   dead = redis.call('XLEN', KEYS[4]),
-  held = tonumber(pause[1] or 0) > ledger_ms and pause[2] or nil,
+  api_pause = tonumber(pause[1] or 0) > ledger_ms and pause[2] or nil,
   directory = #directory > 0 and directory or nil,
 })

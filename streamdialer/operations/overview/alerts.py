@@ -18,7 +18,7 @@ ALARMING: Final = {
     "server_unknown",
     "no_decisions",
 }
-"""Reasons for which a campaign is not dialed until somebody corrects something."""
+"""Reasons for which a campaign is not dialed until an operator corrects something."""
 
 
 def alerts_of(

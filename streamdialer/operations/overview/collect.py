@@ -172,7 +172,7 @@ def _campaign(
     abandon_rate = None
     if pacing is not None and counts is not None:
         abandon_rate = AbandonRate(
-            people=counts.people,
+            answered_by_person=counts.answered_by_person,
             abandoned=counts.abandoned,
             cap=pacing.cap,
             window_h=pacing.window_h,

@@ -30,7 +30,7 @@ class Agents(msgspec.Struct, frozen=True, kw_only=True):
 class AbandonRate(msgspec.Struct, frozen=True, kw_only=True):
     """A campaign's abandon rate over the window of its rule pack, up to now; pacing uses the same numbers."""
 
-    people: int
+    answered_by_person: int
     """Calls sent within the window that a person answered, not a machine."""
     abandoned: int
     """Those of them that no agent took in time."""
@@ -42,7 +42,7 @@ class AbandonRate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_over_cap(self) -> bool:
-        return self.abandoned > self.cap * self.people
+        return self.abandoned > self.cap * self.answered_by_person
 
 
 class TrendPoint(msgspec.Struct, frozen=True, kw_only=True):

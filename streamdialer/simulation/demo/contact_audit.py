@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 from streamdialer.ledger.records import CONTACT_STATES, decode_contact, decode_update
-from streamdialer.simulation import Contact
+from streamdialer.simulation.world.entities import Contact
 
 FINAL: Final = frozenset({"completed", "machine", "abandoned", "invalid", "do_not_call"})
 ENDED: Final = FINAL | {"no_answer", "busy", "failed"}

@@ -12,8 +12,10 @@ from typing import Final
 import msgspec
 
 from streamdialer.model import DialMode, Pacing
-from streamdialer.simulation import World, WorldConfig, build_world
 from streamdialer.simulation.child_environment import with_settings
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import WorldConfig
+from streamdialer.simulation.world.engine import World
 
 MAX_RETRIES: Final = 3
 RETRY_DELAY_S: Final = 150.0

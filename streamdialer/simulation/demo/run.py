@@ -18,8 +18,7 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.connection import connect
 from streamdialer.errors import CannotBeDone
-from streamdialer.ledger import mark_server_trusted
-from streamdialer.simulation import Audit, CallCentre
+from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.demo.child_processes import ChildProcess, ChildProcesses
 from streamdialer.simulation.demo.contact_audit import audit_contacts, read_ledger
 from streamdialer.simulation.demo.options import DemoOptions, child_environment, demo_world
@@ -28,6 +27,8 @@ from streamdialer.simulation.demo.snapshot import Snapshot, take_snapshot
 from streamdialer.simulation.demo.stop_condition import StopCondition
 from streamdialer.simulation.demo.summary import Ending, RunMeasurements, Summary, summarise
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.auditor import Audit
 
 SNAPSHOT_INTERVAL_S: Final = 0.25
 START_TIMEOUT_S: Final = 30.0

@@ -10,8 +10,10 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
-from streamdialer.operations.overview import CampaignOverview, Overview, overview
-from streamdialer.simulation import Audit, CallCentre
+from streamdialer.operations.overview.collect import overview
+from streamdialer.operations.overview.views import CampaignOverview, Overview
+from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.auditor import Audit
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

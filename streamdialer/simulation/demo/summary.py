@@ -6,10 +6,11 @@ from typing import Literal
 
 import msgspec
 
-from streamdialer.simulation import Audit, World
 from streamdialer.simulation.demo.contact_audit import ContactAudit
 from streamdialer.simulation.demo.options import DemoOptions
 from streamdialer.simulation.demo.reaction_time import ReactionTimes
+from streamdialer.simulation.world.auditor import Audit
+from streamdialer.simulation.world.engine import World
 
 Ending = Literal["all contacts final", "time over", "interrupted", "nothing moved"]
 

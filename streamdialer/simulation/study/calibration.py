@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from streamdialer.errors import CannotBeDone
-from streamdialer.ledger import PastCall
+from streamdialer.ledger.history import PastCall
 from streamdialer.pacing.durations import EDGES, Durations
 from streamdialer.simulation.study.scenario import AgentWork, Calls, CampaignPart, Scenario
 

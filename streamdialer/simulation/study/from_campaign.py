@@ -9,7 +9,7 @@ import msgspec
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
 from streamdialer.errors import CannotBeDone
-from streamdialer.ledger import PastCall, past_calls
+from streamdialer.ledger.history import PastCall, past_calls
 from streamdialer.operations.session import open_client
 from streamdialer.pacing.learning import QueueLearning
 from streamdialer.simulation.study.calibration import Fit, fit

@@ -44,7 +44,7 @@ class ModelDriver(CallDriver, CampaignDriver, EventDriver, SuppressionDriver):
                     for a in record.history
                 ]
                 assert seen == [
-                    (a.number, a.token, *a.standing, a.after and a.after.key, a.run, a.verdict)
+                    (a.number, a.token, *a.outcome, a.after and a.after.key, a.run, a.verdict)
                     for a in contact.attempts
                 ], (name, contact_id)
                 for attempt in contact.attempts:

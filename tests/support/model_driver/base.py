@@ -9,15 +9,12 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
-from streamdialer.ledger import (
-    CampaignLedger,
-    ClaimResult,
-    Outbox,
-    QueueLedger,
-    TickLedger,
-    Update,
-)
-from streamdialer.ledger.types import Limits
+from streamdialer.ledger.campaigns import CampaignLedger
+from streamdialer.ledger.outbox import Outbox
+from streamdialer.ledger.queues import QueueLedger
+from streamdialer.ledger.records import Update
+from streamdialer.ledger.ticks import TickLedger
+from streamdialer.ledger.types import ClaimResult, Limits
 from streamdialer.model import Attempt, TickKind
 from tests.support.ledger_model import (
     DEADLINE_S,
@@ -73,7 +70,7 @@ def limits(*, events_required: bool, is_idempotent: bool) -> Limits:
 
 
 class DriverBase:
-    """The ledger on an emptied server, its model, and a backend that remembers what it was told."""
+    """The ledger on an emptied server, its model, and a backend that remembers its updates."""
 
     def __init__(
         self,

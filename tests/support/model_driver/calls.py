@@ -6,10 +6,7 @@ import math
 from collections import Counter
 from typing import Any
 
-from streamdialer.ledger import (
-    ClaimRequest,
-    ClaimResult,
-)
+from streamdialer.ledger.types import ClaimRequest, ClaimResult
 from streamdialer.model import Attempt
 from tests.support.caps_model import CappedModel, capped
 from tests.support.ledger_model import (
@@ -57,9 +54,9 @@ class CallDriver(DriverBase):
             assert got.dialed == 0
             return
         one.plan = plan
-        one.is_to_look_again |= one.caps not in ("none", caps)
+        one.has_recheck_pending |= one.caps not in ("none", caps)
         one.caps = caps
-        assert got.recheck is one.is_to_look_again
+        assert got.recheck is one.has_recheck_pending
         before = {name: (each.placed, each.live) for name, each in model.campaigns.items()}
         ready = sorted(one.within("ready"), key=lambda contact: contact.order)
         taken = [one.contacts[attempt.contact] for attempt in new]
@@ -71,8 +68,8 @@ class CallDriver(DriverBase):
         )
         for attempt, contact in zip(new, taken, strict=True):
             assert contact.used < plan.max_attempts
-            assert not model.is_listed(contact), "somebody who must not be called has been reserved"
-            assert self._capped(one, contact) is None, "somebody over a cap has been reserved"
+            assert not model.is_listed(contact), "a contact that must not be called has been reserved"
+            assert self._capped(one, contact) is None, "a contact over a cap has been reserved"
             made = model.reserve(campaign, contact, attempt.token)
             assert made.id == attempt.id
             self.calls.append((attempt, "" if open_for_s is None else str(wanted.open_until_ms)))
@@ -117,9 +114,9 @@ class CallDriver(DriverBase):
             assert not self.model.is_listed(contact)
             assert contact.used < wanted.retry.max_attempts
             tally[found.reason] += 1
-            self.model.put_off(contact, found.due)
+            self.model.defer_by_rule(contact, found.due)
         assert got.skipped == {reason: number for reason, number in tally.items() if number}
-        self.seen.update({f"claim: passed over {reason}": number for reason, number in tally.items()})
+        self.seen.update({f"claim: skipped {reason}": number for reason, number in tally.items()})
         for contact in met:
             if contact in listed:
                 self.model.suppress(one.id, contact)
@@ -127,22 +124,22 @@ class CallDriver(DriverBase):
                 assert contact.used >= wanted.retry.max_attempts
                 self.model.use_up(one.id, contact)
 
-    async def look_again(self, campaign: str) -> None:
+    async def recheck_deferred(self, campaign: str) -> None:
         """The ticks stage does so after caps have changed."""
         one, is_more, ready = self.model.campaigns[campaign], True, 0
         while is_more:
             brought, is_more = await self.ledger.recheck_deferred(campaign, None, 3)
             ready += brought
-        self.seen[f"look again: {'asked' if one.is_to_look_again else 'unasked'}"] += 1
-        put_off = [contact for contact in one.within("deferred") if contact.is_put_off]
-        for contact in put_off if one.is_to_look_again else []:
+        self.seen[f"recheck: {'pending' if one.has_recheck_pending else 'not pending'}"] += 1
+        deferred = [contact for contact in one.within("deferred") if contact.is_deferred_by_rule]
+        for contact in deferred if one.has_recheck_pending else []:
             found = self._capped(one, contact)
             if found is None:
-                contact.state, contact.due, contact.is_put_off = "ready", None, False
+                contact.state, contact.due, contact.is_deferred_by_rule = "ready", None, False
                 ready -= 1
             else:
-                self.model.put_off(contact, found.due)
-        one.is_to_look_again = False
+                self.model.defer_by_rule(contact, found.due)
+        one.has_recheck_pending = False
         assert ready == 0, "those who may be called are ready, and no others"
 
     def _room(
@@ -172,7 +169,7 @@ class CallDriver(DriverBase):
             assert answer == "stale"
             return
         if newest.run is not None:
-            is_unheard = newest.standing[0] == "sent" and newest.verdict is None
+            is_unheard = newest.outcome[0] == "sent" and newest.verdict is None
             in_time = contact.due is not None and contact.due > model.now
             may_repeat = model.is_idempotent and is_unheard and in_time and not model.is_listed(contact)
             assert answer == ("ok" if newest.run == run else "again" if may_repeat else "sent")

@@ -6,9 +6,7 @@ from collections import Counter
 
 import msgspec
 
-from streamdialer.ledger import (
-    LoadRow,
-)
+from streamdialer.ledger.types import LoadRow
 from streamdialer.model import Agent, TickKind, TickResult
 from tests.support.ledger_model import (
     CampaignModel,
@@ -79,14 +77,14 @@ class CampaignDriver(DriverBase):
         for name, tick in zip(expected, added, strict=True):
             self.ticks.append((kind, name, tick))
             if kind == "dial":
-                self.model.campaigns[name].waiting_tick = tick
+                self.model.campaigns[name].queued_tick = tick
 
     async def run_tick(self, at: int) -> None:
         """A consumer takes a tick and keeps its result; the entry goes when it is done, if it does not die before."""
         kind, name, tick = self.ticks[at % len(self.ticks)]
         await self.tick_ledger.start(name, tick)
-        if self.model.campaigns[name].waiting_tick == tick:
-            self.model.campaigns[name].waiting_tick = ""
+        if self.model.campaigns[name].queued_tick == tick:
+            self.model.campaigns[name].queued_tick = ""
         kept = await self.client.get(self.keys.tick(tick))
         result = TickResult(status="ok", kind=kind, campaign_id=name, dialed=at)
         await self.tick_ledger.save_result(tick, result, keep_s=3600, decisions=10)
@@ -97,7 +95,7 @@ class CampaignDriver(DriverBase):
 
     # --- agents -----------------------------------------------------------------------------------------------
 
-    async def store_agents(self, queue: str, agents: dict[str, bool], asked_ago_s: int) -> None:
+    async def replace_agents(self, queue: str, agents: dict[str, bool], asked_ago_s: int) -> None:
         """A list of a queue's agents, asked for a while ago."""
         rows = [Agent(agent, "available" if is_free else "busy") for agent, is_free in agents.items()]
         asked = await self.queue_ledger.begin_agent_poll(queue)
@@ -107,7 +105,7 @@ class CampaignDriver(DriverBase):
             assert free == {agent for agent, is_free in agents.items() if is_free}
             assert busy == set(agents) - free
 
-    async def note_agent(self, queue: str, agent: str, is_free: bool, ago_s: int) -> None:
+    async def apply_agent_event(self, queue: str, agent: str, is_free: bool, ago_s: int) -> None:
         """News of one agent, written a while ago."""
         before = await self._agents(queue)
         seconds, micros = await self.client.time()

@@ -1,4 +1,4 @@
-"""Events, the passing of time, and what the backend is told, on the real scripts and on the model."""
+"""Events, the passing of time, and updates of the backend, on the real scripts and on the model."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import Any
 
 import msgspec
 
-from streamdialer.ledger import (
-    Update,
-    fact_of,
-)
+from streamdialer.ledger.event_facts import fact_of
+from streamdialer.ledger.records import Update
 from streamdialer.model import CallEvent
 from tests.support.ledger_model import (
     DELIVERY_RESERVATION_LEASE_S,
@@ -90,8 +88,8 @@ class EventDriver(DriverBase):
             match places[contact]:
                 case "reserved":
                     model.unreserve(contact)
-                case "deferred" if contact.is_put_off:
-                    contact.state, contact.due, contact.is_put_off = "ready", None, False
+                case "deferred" if contact.is_deferred_by_rule:
+                    contact.state, contact.due, contact.is_deferred_by_rule = "ready", None, False
                 case "deferred":
                     contact.age = contact.due or 0.0
                     contact.state, contact.due = "ready", None
@@ -103,7 +101,7 @@ class EventDriver(DriverBase):
                     assert attempt is not None
                     if contact in ended:
                         assert model.may_end_by_deadline(contact, attempt), "silence proved nothing"
-                        before = attempt.standing
+                        before = attempt.outcome
                         if contact.state == "dialing":
                             attempt.facts.silent = True
                         else:

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from streamdialer.ledger import DncLedger, LoadRow
+from streamdialer.ledger.suppression import DncLedger
+from streamdialer.ledger.types import LoadRow
 from streamdialer.rules.numbers import read_number
 from tests.support.model_driver.base import DriverBase
 

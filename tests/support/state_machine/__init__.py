@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
-from streamdialer.ledger import mark_server_trusted
+from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.attempt_model import LIVE
 from tests.support.caps_model import LONGEST_S
@@ -116,7 +116,7 @@ class LedgerStateMachine(RuleBasedStateMachine):
     def _sent(self) -> list[AttemptModel]:
         """Attempts that can have events; live ones first."""
         sent = [one for _, one in self.trial.model.attempts() if one.run is not None]
-        return sorted(sent, key=lambda one: one.standing[0] not in LIVE)
+        return sorted(sent, key=lambda one: one.outcome[0] not in LIVE)
 
     # --- the world --------------------------------------------------------------------------------------------
 
@@ -139,7 +139,7 @@ class LedgerStateMachine(RuleBasedStateMachine):
                 await trial.load(campaign, FIRST_CONTACTS)
         for queue in QUEUES:
             if trial.view is None or len(trial.view.queues[queue].free) < 4:
-                await trial.store_agents(queue, dict.fromkeys("123456", True), 0)
+                await trial.replace_agents(queue, dict.fromkeys("123456", True), 0)
 
     @rule(seconds=st.sampled_from((1000, 2000, 5000, 5000, 7000, 31_000, 31_000, 61_000, 721_000)))
     def time_passes(self, seconds: int) -> None:
@@ -152,7 +152,7 @@ class LedgerStateMachine(RuleBasedStateMachine):
     )
     def agents_are_listed(self, queue: str, free: list[bool], asked_ago: int) -> None:
         agents = {str(number): is_free for number, is_free in enumerate(free, 1)}
-        self.do(lambda: self.trial.store_agents(queue, agents, asked_ago))
+        self.do(lambda: self.trial.replace_agents(queue, agents, asked_ago))
 
     @rule(
         queue=st.sampled_from(QUEUES),
@@ -161,7 +161,7 @@ class LedgerStateMachine(RuleBasedStateMachine):
         ago=st.sampled_from((0, 0, 3000, 9000)),
     )
     def an_agent_changes(self, queue: str, agent: str, is_free: bool, ago: int) -> None:
-        self.do(lambda: self.trial.note_agent(queue, agent, is_free, ago))
+        self.do(lambda: self.trial.apply_agent_event(queue, agent, is_free, ago))
 
     # --- again ------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from streamdialer.ledger import ClaimRequest, LoadRow
+from streamdialer.ledger.types import ClaimRequest, LoadRow
 from tests.support.caps_model import KINDS, caps_of_kind
 from tests.support.model_driver.suppression import row_of
 from tests.support.retry_model import plans
@@ -101,8 +101,8 @@ class CallRules(LedgerStateMachine):
         self._claim(campaign, placed + 1, 3.0, 50, is_plain=is_plain, caps=caps)
 
     @rule(campaign=campaigns)
-    def whoever_was_put_off_is_looked_at_again(self, campaign: str) -> None:
-        self.do(lambda: self.trial.look_again(campaign))
+    def deferred_contacts_are_checked_again(self, campaign: str) -> None:
+        self.do(lambda: self.trial.recheck_deferred(campaign))
 
     @rule(
         campaign=campaigns,

@@ -21,7 +21,7 @@ class SuppressionRules(LedgerStateMachine):
 
     @precondition(lambda self: self._sent())
     @rule(at=which, by_number=st.booleans())
-    def whoever_is_or_was_on_the_phone_asks(self, at: int, by_number: bool) -> None:
+    def a_person_who_is_or_was_on_the_phone_asks(self, at: int, by_number: bool) -> None:
         sent = self._sent()
         attempt = sent[at % len(sent)]
         if by_number:

@@ -1,37 +1,6 @@
 -- What is known of an attempt: a function of the set of facts that were seen. Events commute because sets do.
--- An attempt is JSON in its contact's record (lib/campaign.lua). Field names are short because records hold
--- up to eight attempts.
---   field       meaning (? = may be missing)
---   n, id       attempt number; id `campaign:contact:number`
---   t           token of the reservation; 'remembered' for a call the ledger had lost
---   b           the run that marked it as sent?
---   s, d        state, see attempt_state below; disposition once it has ended?
---   f           facts, see below
---   v           verdict on the originate reply: placed | not_placed | never | unknown?
---   c, rc       call id in events?; call id in the originate reply?
---   rm, sm      reserved at; sent at?, ledger ms
---   am, em      answered at?; ended at?, ledger ms
---   dd          how long after sending its deadline is, ms
---   ev          entry id of the newest event when it was sent?
---   dp          entry id of the newest event when its deadline had passed?
---   ph          which of the contact's numbers it calls (lib/phone_rotation.lua)?
---   to          the number it calls, where a callback asked for it or caps count it?
---   cb          entry id of the callback it was made for?
---   ag          the agent it was made for?
---   tr          `traceparent` of the call?
---   p           the past when it was reserved (lib/retry.lua)
---   y, u        rule of the retry plan it ended under?; true: it does not count (lib/retry.lua)?
---   g           rebuild epoch in which the backend may already know that it ended?
---   k           rebuild epoch in which the backend shows it as up?
--- Facts, each missing until it is known:
---   r   ringing                            b   abandoned
---   a   answered                           m   answered by a machine
---   c   disposition of call_completed      i   the Dialer API will never place it
---   x   disposition of call_failed         z   the Dialer API did not place it
---   xc  cause of call_failed               dl  nothing was heard until its deadline
---   u   it was up when data was lost, and nothing was heard in its ringing time
---   w   the backend shows it as answered
---   mx  no end was heard within the longest possible conversation
+-- An attempt is an item of `h` in its contact's record; `Attempt` and `AttemptFacts` in `ledger/records.py` say
+-- what its fields mean. A fact is missing until it is known.
 
 -- Dispositions that contradict each other are settled by rank, so that the order of events does not matter.
 local RANK = {
@@ -75,7 +44,7 @@ local function totals_of(attempt)
   if attempt.s == 'reserved' or attempt.s == 'released' then return sums end
   sums.total_calls = 1
   if attempt.f.a or attempt.f.b then sums.answered_calls = 1 end
-  if (attempt.f.a or attempt.f.b) and not attempt.f.m then sums.people = 1 end
+  if (attempt.f.a or attempt.f.b) and not attempt.f.m then sums.answered_by_person = 1 end
   if attempt.s == 'ended' then
     if COUNTED[attempt.d] then sums[attempt.d] = 1 end
     if attempt.f.m and attempt.d ~= 'abandoned' then sums.machine = 1 end
@@ -95,7 +64,7 @@ end
 -- Counts of the last 31 days by the hour of sending, for the abandon rate: fields `p0`–`p743` (answered by a
 -- person) and `b0`–`b743` (abandoned), used in turn. A value is the hour since 1970 times a million, plus the
 -- count.
-local IN_WINDOW = { people = 'p', abandoned = 'b' }
+local IN_WINDOW = { answered_by_person = 'p', abandoned = 'b' }
 local function change_window(attempt, before, after)
   for name, letter in pairs(IN_WINDOW) do
     local change = (after[name] or 0) - (before[name] or 0)

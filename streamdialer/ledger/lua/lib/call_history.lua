@@ -7,10 +7,7 @@
 -- A call is a list, short because there are many: {attempt id, sent ms, kind, ended ms?}. Kinds: 'c' a
 --   conversation with a person, 'b' abandoned, 'a' any other attempt. It is a function of the attempt's
 --   facts, so events commute. An attempt that was not placed is no call.
--- Caps are JSON in the totals, field `caps`: {longest_ms = longest window, rules = {{reason = code, of =
---   which calls count: 'a' all, 'c' or 'b', count = how many of them forbid another, window_ms, scope =
---   contact | number, from_end = the window begins at the end of a call?, source = where the rule is
---   written}, …}}.
+-- Caps are JSON in the totals, field `caps`: the struct `Caps`.
 
 -- Stores the campaign's caps ('' = none) for scripts that do not get them as an argument. Returns them, or
 -- nil without caps. Changed caps make recheck_deferred.lua check the deferred contacts again.

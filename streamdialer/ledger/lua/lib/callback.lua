@@ -1,9 +1,9 @@
--- Whom a due callback is for: the requested agent during the grace time, then any agent. While that agent is
+-- Which agent may have a due callback: the requested agent during the grace time, then any agent. While that agent is
 -- not free, the contact is set aside so that the claim goes on with others: it stays in `ready`, with a score
 -- from SET_ASIDE_FROM on, by the end of its grace time. `agent_callbacks` finds the contacts of an agent: a
 -- sorted set of `agent:due:contact`, all with one score. It may hold names that are out of date.
 
--- Returns the agent for whom alone the contact is now, or nil.
+-- Returns the agent who alone may have the contact now, or nil.
 local function callback_agent(record)
   local callback = open_callback(record)
   if callback and callback.ag and server_ms < callback.gr then return callback.ag end

@@ -2,39 +2,8 @@
 -- the public hash.
 -- KEYS 1–20 in the order of `Keys.of_campaign()`; ARGV 1 the campaign's id.
 --
--- A contact's record is JSON in the hash `records`; `ledger/records.py` decodes it. Field names are short because
--- there is one record per contact.
---   field  meaning (? = may be missing)
---   p      state of the contact: a key of `states` below; the contact is in this state's sorted set and in no
---          other
---   o      order in `ready` (number as text)
---   pr     priority, 10 is the highest
---   a      attempts that count towards the campaign's limit
---   n      highest attempt number of attempts that are no longer in h?
---   h      attempts, the newest last (lib/attempts.lua)?
---   w      why the contact is deferred: {y = reason code, s = detail?}; only in state `deferred`
---   of     preview offer: {ag = agent, e = entry id of the agent's request}; only in state `previewing`,
---          until the agent answers
---   cb     newest callback requested?
---     .e     entry id of the request
---     .at    when it is due, server's ms
---     .ag    agent who was asked for?
---     .gr    until when it is for that agent alone, server's ms
---     .num   number to call?
---     .nn    the same number in the form in which numbers are compared?
---     .had   an attempt that is no longer in h has placed it?
---     .sk    an agent has skipped it?
---     .vain  the contact was already final for good when it was requested?
---   e, ns  numbers (lib/suppression.lua)?
---   ni, nx phone rotation (lib/phone_rotation.lua)?
---   z      zone set (lib/hours.lua)?
---   dnc    must never be called again (true)?
---   why    what is wrong with the contact itself, so that it can never be called?
---   sn     when the backend last showed the contact as pending or got that status from us, ledger ms?
---   x      the backend no longer lists the contact as pending (1)? only in state `final`
---   q      partial record, made from an event of a call the ledger had lost? Only the backend knows the
---          number of attempts. 1 = made; 2 = final, and the backend may list the contact again; 3 = its call
---          is over: the backend gets no update unless it shows the call as up
+-- A contact's record is JSON in the hash `records`; `ContactRecord` in `ledger/records.py` says what its fields mean.
+-- Field names are short because there is one record per contact, with up to eight attempts.
 local campaign_key, ready, deferred, reserved, dialing, connected, final, contacts, records, outbox, totals,
   sweep_schedule, previewing, waiting_ticks, updates, event_watermark, events, directory, orphaned, server =
   unpack(KEYS, 1, 20)

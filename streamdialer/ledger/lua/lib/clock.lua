@@ -1,4 +1,4 @@
--- The ledger's clock follows the server's clock but never goes back. When somebody sets the server's clock
+-- The ledger's clock follows the server's clock but never goes back. When the server's clock is set
 -- back, the ledger's clock goes on from where it was, a tenth slower, until the server has caught up. The
 -- hash `server` keeps it:
 --   last               newest reading, ms

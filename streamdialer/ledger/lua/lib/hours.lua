@@ -1,8 +1,6 @@
 -- Calling hours per zone set, computed outside for this moment (`ledger/zone_hours.py`). The scripts do not
 -- interpret the name of a zone set. All times are the server's ms.
--- Hours: {zones = {zone set -> {until_ms = open until?} or {opens_ms, rule = why it is closed}}, contacts =
---   {contact -> zone set}}. In a record, `z` is the contact's zone set; '?' means it cannot be read, nil that
---   it is not known yet.
+-- They are the struct `Hours`. In a record, `z` is the contact's zone set.
 
 local UNREADABLE = '?'
 local function read_hours(raw) return raw ~= '' and cjson.decode(raw) or nil end

@@ -16,8 +16,8 @@ local function unindex_numbers(contacts_by_number, contact, record)
 end
 
 -- Takes over the contact's JSON into a record that has no numbers yet: its numbers, and whether it must not
--- be called. When somebody has asked not to call the contact, its numbers, now known, go onto the do-not-call
--- list. The caller saves the record.
+-- be called. When a do-not-call request for the contact is pending, its numbers, now known, go onto the
+-- do-not-call list. The caller saves the record.
 local function apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
   local data = cjson.decode(call)
   local since_and_why = redis.call('HGET', pending_dnc, contact)

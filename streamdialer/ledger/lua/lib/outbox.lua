@@ -2,13 +2,7 @@
 -- hash `outbox` holds one document per contact: its newest state that the backend has not confirmed. One
 -- entry in the stream `updates` says that the contact has a document. A newer state overwrites the document;
 -- the version tells a worker that delivers the older one. A document is JSON with short field names, because
--- there is one per contact:
---   v      version
---   s      status
---   a      attempts?
---   at     when the last attempt was sent, server's ms?
---   e      id of its entry in `updates`
---   l, le  token of the worker that delivers it, and until when that worker holds the lease, ledger ms?
+-- there is one per contact; `Update` in `ledger/records.py` says what they mean.
 
 -- Notes a new state for the backend. `status` nil: the backend already shows the right one, nothing is noted.
 local function enqueue_update(contact, status, attempts, at)

@@ -1,9 +1,5 @@
--- Which of a contact's numbers is called. A contact with one number has none of these fields, and no `phones`
--- in its JSON.
--- In a record: ni = which number is called next (from 1; 0 when none is left), nx = {a number's index as text
---   = true} for numbers that do not exist.
--- In an attempt: ph = which number it called; 0 = the number of a callback, which is none of the contact's
---   own.
+-- Which of a contact's numbers is called: `ni` and `nx` of its record, `ph` of an attempt (`ledger/records.py`). A
+-- contact with one number has none of these fields, and no `phones` in its JSON.
 
 local function phones_of(call)
   if not string.find(call, '"phones"', 1, true) then return nil end

@@ -1,7 +1,5 @@
 -- How many more calls the rate limits of the campaign and of its trunk allow now.
--- Rate limits (`ledger/rate_limits.py`): {calls_per_second = of the campaign?, trunk = its trunk (nil: that
---   of all campaigns that name none), trunk_channels = most live calls on the trunk?,
---   trunk_calls_per_second?, trunk_members = the other campaigns on the trunk?}. For each member KEYS has its
+-- Rate limits are the struct `RateLimits` (`ledger/rate_limits.py`). For each member of the trunk KEYS has its
 --   reserved, dialing and connected contacts.
 -- The hash `trunks`: c:<campaign> -> trunk of its calls; t:<trunk> -> the trunk's token bucket. The
 --   campaign's own bucket is in its totals, field `bucket`. A bucket is 'tokens ms': the calls it held at

@@ -1,14 +1,8 @@
 -- Whether and when a contact is called again after an attempt: the campaign's retry plan (`rules/retry.py`),
 -- stored in its totals as `retry`, is applied to the end of the attempt.
--- A plan: {max_attempts = most attempts that count, uncounted_in_a_row = most in a row that do not count,
---   rules = {kind of end or cause -> rule}}.
--- A rule: {delay_ms? (none), factor = growth per attempt under this rule?, longest_ms = longest delay?,
---   jitter?, limit = most attempts under this rule?, is_uncounted?, is_final?}.
--- The past of an attempt, field `p`, fixed when the attempt is reserved, so that late news of an older
--- attempt changes nothing:
---   a  attempts that count
---   u  attempts right before it that do not count
---   k  rule -> attempts that ended under it?
+-- A plan is a `RetryPlan`; in its rules a field is missing that has the default of `Rule`.
+-- The past of an attempt, field `p` (`PastAttempts` in `ledger/records.py`), is fixed when the attempt is reserved, so
+-- that late news of an older attempt changes nothing.
 
 local function save_plan(encoded)
   if redis.call('HGET', totals, 'retry') ~= encoded then redis.call('HSET', totals, 'retry', encoded) end

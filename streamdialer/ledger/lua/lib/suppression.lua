@@ -1,9 +1,7 @@
 -- Which numbers and contacts must not be called.
 --   do-not-call list  hash number (digits) -> ['+' where the number is E.164] since (s since 1970), ' ', why
 --   pending_dnc       hash of a campaign: contact -> since, ' ', why; for contacts whose number is not known here
--- In a record (lib/campaign.lua): e = the contact's numbers (E.164, or the digits as given where no country
---   was known), ns = the digits as the backend spells them, where these are different, dnc = the contact must
---   never be called again.
+-- In a record: `e`, `ns` and `dnc` (`ledger/records.py`).
 
 -- Numbers are compared without the plus sign: a list from outside may have lost it.
 local function without_plus(number) return (string.gsub(number, '^%+', '')) end
