@@ -1,4 +1,7 @@
-"""The command line: thin commands, one file per family; `operations` does the work."""
+"""The command line: thin commands, one file per family; `operations` does the work.
+
+The file of a family imports what `--help` needs. A command imports what it works with when it runs.
+"""
 
 from __future__ import annotations
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
-from redis.asyncio import Redis
 
-from streamdialer.broker.keys import Keys
 from streamdialer.cli.common import (
     AsJson,
     load_settings,
@@ -19,18 +17,12 @@ from streamdialer.cli.common import (
     with_redis,
 )
 from streamdialer.model import wire_id
-from streamdialer.operations.campaigns import (
-    TOTALS,
-    CampaignCommand,
-    CampaignDetail,
-    CampaignRow,
-    campaign_detail,
-    campaign_rows,
-    campaigns_known,
-    clean_up_campaign,
-    read_campaign_id,
-    set_campaign_status,
-)
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from streamdialer.broker.keys import Keys
+    from streamdialer.operations.campaigns import CampaignCommand, CampaignDetail, CampaignRow
 
 MAX_UNCERTAIN: Final = 5
 CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
@@ -49,6 +41,8 @@ def register(app: typer.Typer) -> None:
 @commands.command("list", epilog="Example: streamdialer campaign list --json")
 def list_campaigns(ctx: typer.Context, as_json: AsJson = False) -> None:
     """All campaigns that Redis knows."""
+    from streamdialer.operations.campaigns import TOTALS
+
     rows = with_redis(load_settings(ctx), _rows)
     columns = ["campaign", "status", "queue", "#ready", "#deferred", "#live", "#connected"]
     columns += [f"#{name.removesuffix('_calls').replace('_', ' ')}" for name in TOTALS]
@@ -65,6 +59,8 @@ def list_campaigns(ctx: typer.Context, as_json: AsJson = False) -> None:
 @commands.command(epilog="Example: streamdialer campaign show 1")
 def show(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> None:
     """One campaign: contacts, calls, agents, totals, the last decision."""
+    from streamdialer.operations.campaigns import campaign_detail, read_campaign_id
+
     detail = with_redis(load_settings(ctx), campaign_detail, read_campaign_id(campaign))
     if as_json:
         print_json(detail)
@@ -111,6 +107,8 @@ def stop(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> N
 @commands.command(epilog="Example: streamdialer campaign cleanup 1")
 def cleanup(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> None:
     """Remove the keys of a finished campaign. Refused while calls are live."""
+    from streamdialer.operations.campaigns import clean_up_campaign, read_campaign_id
+
     campaign_id, settings = read_campaign_id(campaign), load_settings(ctx)
     with_redis(settings, clean_up_campaign, settings, campaign_id)
     done = {"campaign_id": wire_id(campaign_id), "removed": True}
@@ -118,6 +116,8 @@ def cleanup(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -
 
 
 def _command(ctx: typer.Context, campaign: str, command: CampaignCommand, *, as_json: bool) -> None:
+    from streamdialer.operations.campaigns import read_campaign_id, set_campaign_status
+
     campaign_id = read_campaign_id(campaign)
     status = with_redis(load_settings(ctx), set_campaign_status, campaign_id, command)
     done = {"campaign_id": wire_id(campaign_id), "status": status}
@@ -147,4 +147,6 @@ def _describe(detail: CampaignDetail) -> str:
 
 
 async def _rows(client: Redis, keys: Keys) -> list[CampaignRow]:
+    from streamdialer.operations.campaigns import campaign_rows, campaigns_known
+
     return await campaign_rows(client, keys, await campaigns_known(client, keys))

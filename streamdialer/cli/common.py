@@ -8,30 +8,24 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Annotated, Any, Concatenate, Final, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, NoReturn, ParamSpec, TypeVar
 
 import anyio
-import anyio.abc
 import msgspec
 import typer
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from typer.core import TyperGroup
 
-from streamdialer.broker.connection import TRANSIENT
-from streamdialer.broker.keys import Keys
-from streamdialer.broker.shutdown import ShutdownSignal
-from streamdialer.config import loading
-from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError, StreamdialerError, Unreachable
-from streamdialer.operations.session import open_client
 
-USER_ERRORS: Final = (StreamdialerError, RedisError, *TRANSIENT)
-"""Errors that a user or an operator can fix; OSError is among them."""
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+    from redis.asyncio import Redis
+    from rich.progress import Progress
+
+    from streamdialer.broker.keys import Keys
+    from streamdialer.broker.shutdown import ShutdownSignal
+    from streamdialer.config.settings import Settings
+
 SLOW_S: Final = 1.0
 """Work that takes longer shows a progress bar."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -47,21 +41,32 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
-        except BrokenPipeError:
+        except (BrokenPipeError, typer.Exit, typer.TyperException):
             raise
-        except (*USER_ERRORS, ExceptionGroup) as error:
+        except (StreamdialerError, OSError, ExceptionGroup) as error:
+            _fail(error)
+        except _redis_errors() as error:
             _fail(error)
 
 
 def _fail(error: Exception) -> NoReturn:
     """Exits with the line of the first error; raises the whole group when one of its errors is a bug."""
     leaves = list(_flatten(error))
-    if not all(isinstance(leaf, USER_ERRORS) for leaf in leaves):
-        raise error
+    for leaf in leaves:
+        if not isinstance(leaf, StreamdialerError | OSError) and not isinstance(leaf, _redis_errors()):
+            raise error
     message, code = exit_code(leaves[0])
     typer.secho("Error: ", fg="red", nl=False, err=True)
     typer.echo(escape_controls(message), err=True)
     raise typer.Exit(code) from None
+
+
+def _redis_errors() -> tuple[type[Exception], ...]:
+    from redis.exceptions import RedisError
+
+    from streamdialer.broker.connection import TRANSIENT
+
+    return (RedisError, *TRANSIENT)
 
 
 def _flatten(error: BaseException) -> Iterator[BaseException]:
@@ -80,11 +85,15 @@ def exit_code(error: BaseException) -> tuple[str, int]:
         return str(error), 3
     if isinstance(error, StreamdialerError | OSError):
         return str(error), 1
+    from streamdialer.broker.connection import TRANSIENT
+
     return f"Redis: {error}", 3 if isinstance(error, TRANSIENT) else 1
 
 
 def load_settings(ctx: typer.Context, **overrides: object) -> Settings:
     """Settings with the command's options; raises SettingsError, also when REDIS_URL is not set."""
+    from streamdialer.config import loading
+
     settings = loading.load({**ctx.obj, **overrides}).settings
     loading.require_redis(settings)
     return settings
@@ -97,6 +106,7 @@ def with_redis(
     **kwargs: P.kwargs,
 ) -> T:
     """Runs `work` with a client and its key names and returns the result; raises Unreachable."""
+    from streamdialer.operations.session import open_client
 
     async def run() -> T:
         async with open_client(settings) as (client, keys):
@@ -155,6 +165,10 @@ def print_rows(
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Prints a table, unwrapped if the output is not a terminal. A column that begins with # is right-aligned."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
     width = None if sys.stdout.isatty() else 10_000
     console = Console(width=width, markup=False, highlight=False, emoji=False)
     table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
@@ -184,6 +198,27 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
     Call what it yields with the number of items done.
     """
+    bar: Progress | None = None
+    slow_from = time.monotonic() + SLOW_S if sys.stderr.isatty() else float("inf")
+
+    def report(done: int) -> None:
+        nonlocal bar
+        if bar is None and time.monotonic() > slow_from:
+            bar = _start_bar(label, total)
+        if bar is not None:
+            bar.update(bar.task_ids[0], completed=done)
+
+    try:
+        yield report
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def _start_bar(label: str, total: int) -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     bar = Progress(
         TextColumn(label),
         BarColumn(),
@@ -192,27 +227,13 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
         console=Console(stderr=True),
         transient=True,
     )
-    task = bar.add_task("", total=total)
-    slow_from = time.monotonic() + SLOW_S if sys.stderr.isatty() else float("inf")
-    is_shown = False
-
-    def report(done: int) -> None:
-        nonlocal is_shown
-        if not is_shown and time.monotonic() > slow_from:
-            bar.start()
-            is_shown = True
-        if is_shown:
-            bar.update(task, completed=done)
-
-    try:
-        yield report
-    finally:
-        if is_shown:
-            bar.stop()
+    bar.add_task("", total=total)
+    bar.start()
+    return bar
 
 
 @asynccontextmanager
-async def stopped_by_signals(shutdown: ShutdownSignal) -> AsyncIterator[anyio.abc.TaskGroup]:
+async def stopped_by_signals(shutdown: ShutdownSignal) -> AsyncIterator[TaskGroup]:
     """Inside, the first SIGTERM or SIGINT sets `shutdown`, a second exits at once; tasks end with the block."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_stop_on_signals, shutdown)

@@ -6,8 +6,6 @@ import anyio
 import typer
 
 from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_rows
-from streamdialer.config import loading
-from streamdialer.operations.doctor import run_checks
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +16,8 @@ def register(app: typer.Typer) -> None:
 
 def config(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Show the effective settings and where each came from; secrets are masked."""
+    from streamdialer.config import loading
+
     rows = loading.describe(loading.load(ctx.obj))
     columns = ["setting", "value", "from", "meaning"]
     cells = [(row.name, row.value, row.origin, row.description) for row in rows]
@@ -26,6 +26,8 @@ def config(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Check Redis, the backend and the Dialer API; each finding says what to do."""
+    from streamdialer.operations.doctor import run_checks
+
     diagnosis = anyio.run(run_checks, load_settings(ctx))
     if as_json:
         print_json(diagnosis.findings)

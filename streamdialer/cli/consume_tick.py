@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import msgspec
 import typer
 
-from streamdialer.broker.background_duty import running
 from streamdialer.broker.keys import STAGES, Stage
-from streamdialer.broker.scripts import Scripts
-from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.cli.common import AsJson, echo, load_settings, print_json, stopped_by_signals
-from streamdialer.config.settings import NAMES, Settings
-from streamdialer.consumers.background import HealthFile, background_duties, systemd_duties
-from streamdialer.consumers.replica import ReplicaOptions, replica_name, run_replica
-from streamdialer.consumers.supervisor import Supervisor
 from streamdialer.errors import SettingsError
-from streamdialer.observability import tracing
-from streamdialer.observability.logs import set_up_logging
-from streamdialer.operations.session import open_client, require_port
-from streamdialer.producers.ticks import Schedule, TickProducer
+
+if TYPE_CHECKING:
+    from streamdialer.config.settings import Settings
+    from streamdialer.consumers.replica import ReplicaOptions
 
 
 def register(app: typer.Typer) -> None:
@@ -70,6 +63,11 @@ def consume(
 
     Then it takes no more entries, finishes or hands back those it holds, and exits with 0.
     """
+    from streamdialer.config.settings import NAMES
+    from streamdialer.consumers.replica import ReplicaOptions, replica_name
+    from streamdialer.observability import tracing
+    from streamdialer.observability.logs import set_up_logging
+
     options = ReplicaOptions(
         stages=read_stages(stages),
         concurrency=concurrency,
@@ -106,6 +104,8 @@ def tick(
     as_json: AsJson = False,
 ) -> None:
     """Add ticks for each active campaign when they are due. Any number of producers may run."""
+    from streamdialer.observability.logs import set_up_logging
+
     if as_json and not once:
         raise SettingsError("--json: needs --once")
     settings = load_settings(
@@ -148,6 +148,12 @@ def read_autoscale(text: str | None) -> tuple[int, int] | None:
 
 
 async def _consume(settings: Settings, options: ReplicaOptions, max_tasks: int | None) -> None:
+    from streamdialer.broker.background_duty import running
+    from streamdialer.broker.shutdown import ShutdownSignal
+    from streamdialer.consumers.background import systemd_duties
+    from streamdialer.consumers.replica import run_replica
+    from streamdialer.operations.session import open_client
+
     shutdown = ShutdownSignal(max_tasks)
     async with stopped_by_signals(shutdown):
         async with open_client(settings):
@@ -157,6 +163,11 @@ async def _consume(settings: Settings, options: ReplicaOptions, max_tasks: int |
 
 
 async def _supervise(settings: Settings, commands: list[list[str]], env: dict[str, str]) -> None:
+    from streamdialer.broker.background_duty import running
+    from streamdialer.consumers.background import HealthFile, systemd_duties
+    from streamdialer.consumers.supervisor import Supervisor
+    from streamdialer.operations.session import open_client
+
     async with open_client(settings):
         pass  # fails at once when the server is unreachable
     # Only this process reports to the health file and systemd; it watches each child by a file of the child's own.
@@ -170,6 +181,8 @@ async def _supervise(settings: Settings, commands: list[list[str]], env: dict[st
 
 def _health_ports(settings: Settings, processes: int) -> list[int]:
     """The health port of each process, 0 for none; raises SettingsError, or CannotBeDone when one is taken."""
+    from streamdialer.operations.session import require_port
+
     first = settings.health_port
     if not first:
         return [0] * processes
@@ -199,6 +212,14 @@ def _command(options: ReplicaOptions, max_tasks: int | None, number: int, health
 
 async def _tick(settings: Settings, once: bool) -> int:
     """With `once`, returns how many ticks were added."""
+    from streamdialer.broker.background_duty import running
+    from streamdialer.broker.scripts import Scripts
+    from streamdialer.broker.shutdown import ShutdownSignal
+    from streamdialer.consumers.background import background_duties, systemd_duties
+    from streamdialer.consumers.replica import replica_name
+    from streamdialer.operations.session import open_client
+    from streamdialer.producers.ticks import Schedule, TickProducer
+
     schedule = Schedule(
         dial_interval_s=settings.dial_interval_s,
         retry_interval_s=settings.retry_interval_s,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,9 +18,9 @@ from streamdialer.cli.common import (
 )
 from streamdialer.errors import SettingsError
 from streamdialer.model import normalise_id
-from streamdialer.operations.campaigns import read_campaign_id
-from streamdialer.operations.contact_detail import ContactDetail, contact_detail
-from streamdialer.operations.eligibility import fetch_calling_hours
+
+if TYPE_CHECKING:
+    from streamdialer.operations.contact_detail import ContactDetail
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -42,6 +42,10 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Its state, its attempts in order, when it may be called next and why. Times are UTC."""
+    from streamdialer.operations.campaigns import read_campaign_id
+    from streamdialer.operations.contact_detail import contact_detail
+    from streamdialer.operations.eligibility import fetch_calling_hours
+
     campaign = read_campaign_id(campaign)
     try:
         contact = normalise_id(contact)

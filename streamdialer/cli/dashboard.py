@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import typer
 
-from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.cli.common import echo, load_settings, stopped_by_signals
 from streamdialer.cli.extras import how_to_install_dashboard
-from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError
-from streamdialer.observability.logs import set_up_logging
+
+if TYPE_CHECKING:
+    from streamdialer.config.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +28,8 @@ def dashboard(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5555,
 ) -> None:
     """Serve the web dashboard: campaigns, streams, replicas, dead letters. Needs the extra `dashboard`."""
+    from streamdialer.observability.logs import set_up_logging
+
     missing = how_to_install_dashboard()
     if missing is not None:
         raise SettingsError(missing)
@@ -37,6 +39,7 @@ def dashboard(
 
 
 async def _serve(settings: Settings, host: str, port: int) -> None:
+    from streamdialer.broker.shutdown import ShutdownSignal
     from streamdialer.dashboard import serve
 
     shutdown = ShutdownSignal()

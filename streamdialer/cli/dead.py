@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import anyio
 import typer
 
-from streamdialer.broker.dead_letters import DeadLetters
 from streamdialer.cli.common import (
     AsJson,
     echo,
@@ -20,15 +19,9 @@ from streamdialer.cli.common import (
     progress,
 )
 from streamdialer.errors import CannotBeDone, SettingsError
-from streamdialer.operations.dead_letters import (
-    checked_letter_ids,
-    drop_letters,
-    masked_letter,
-    newest_letters,
-    open_dead_letters,
-    replay_letters,
-    select_letters,
-)
+
+if TYPE_CHECKING:
+    from streamdialer.broker.dead_letters import DeadLetters
 
 T = TypeVar("T")
 LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Ids from `dead list`.")]
@@ -51,6 +44,8 @@ def list_letters(
     as_json: AsJson = False,
 ) -> None:
     """List the newest dead letters, newest first."""
+    from streamdialer.operations.dead_letters import newest_letters
+
     letters, total = _with_letters(ctx, lambda letters: newest_letters(letters, count))
     columns = ["id", "stream", "reason", "detail"]
     rows = [(letter.id, letter.stream, letter.reason, letter.detail) for letter in letters]
@@ -66,6 +61,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a dead letter and its original entry; phone numbers are masked."""
+    from streamdialer.operations.dead_letters import checked_letter_ids, masked_letter
+
     checked_letter_ids([letter_id])
     letter = masked_letter(_with_letters(ctx, lambda letters: letters.get(letter_id)))
     if as_json:
@@ -84,6 +81,8 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Put dead letters back into their streams."""
+    from streamdialer.operations.dead_letters import replay_letters, select_letters
+
     selected = _selected("replay", letter_ids, everything=everything)
 
     async def work(letters: DeadLetters) -> dict[str, str]:
@@ -109,6 +108,8 @@ def drop(
     as_json: AsJson = False,
 ) -> None:
     """Delete dead letters for good."""
+    from streamdialer.operations.dead_letters import drop_letters, select_letters
+
     selected = _selected("drop", letter_ids, everything=everything)
     if everything and not yes:
         raise SettingsError("dead drop --all: deletes them for good; add --yes to confirm")
@@ -124,12 +125,16 @@ def drop(
 
 def _selected(command: str, letter_ids: list[str] | None, *, everything: bool) -> list[str] | None:
     """The ids, None for all; raises SettingsError."""
+    from streamdialer.operations.dead_letters import checked_letter_ids
+
     if everything == bool(letter_ids):
         raise SettingsError(f"dead {command}: needs ids or --all")
     return None if everything else checked_letter_ids(letter_ids or [])
 
 
 def _with_letters(ctx: typer.Context, work: Callable[[DeadLetters], Awaitable[T]]) -> T:
+    from streamdialer.operations.dead_letters import open_dead_letters
+
     settings = load_settings(ctx)
 
     async def run() -> T:

@@ -7,16 +7,11 @@ from typing import Annotated, Final, cast
 
 import anyio
 import typer
-from rich.console import Console
 
 from streamdialer.cli.common import AsJson, print_json
-from streamdialer.cli.demo_view import DemoView
 from streamdialer.cli.extras import how_to_install_dashboard
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.model import DialMode, Pacing
-from streamdialer.observability.logs import set_up_logging
-from streamdialer.operations.session import require_port
-from streamdialer.simulation.demo import DemoOptions, run_demo
 
 MODES = ("progressive", "predictive", "power")
 PACINGS = ("fixed", "adaptive")
@@ -64,6 +59,12 @@ def demo(
     Uses no server and no settings of yours. Ends with a summary; exit code 1 when a person was called twice at
     once or a contact was lost.
     """
+    from rich.console import Console
+
+    from streamdialer.cli.demo_view import DemoView
+    from streamdialer.observability.logs import set_up_logging
+    from streamdialer.simulation.demo import DemoOptions, run_demo
+
     if mode not in MODES:
         why = "; in preview mode an agent requests each call, and the demo's agents do not"
         raise SettingsError(
@@ -101,6 +102,8 @@ def demo(
 
 def _dashboard_port() -> int | None:
     """The dashboard's port; None, after saying why, when it cannot be started."""
+    from streamdialer.operations.session import require_port
+
     host, port = DASHBOARD
     why_not = how_to_install_dashboard()
     if why_not is None:

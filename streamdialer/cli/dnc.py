@@ -9,23 +9,20 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 import anyio
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from streamdialer.broker.scripts import Scripts
 from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table, print_text
-from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError, Unreachable
-from streamdialer.ledger.suppression import DncLedger
-from streamdialer.operations.dnc_import import BadLine, ImportResult, import_numbers
-from streamdialer.operations.number_file import read_rows
-from streamdialer.operations.session import open_client
-from streamdialer.rules.numbers import Number, read_number, read_strictly
+
+if TYPE_CHECKING:
+    from streamdialer.config.settings import Settings
+    from streamdialer.ledger.suppression import DncLedger
+    from streamdialer.operations.dnc_import import BadLine, ImportResult
+    from streamdialer.rules.numbers import Number
 
 MAX_BAD_LINES: Final = 10
 Numbers = Annotated[
@@ -65,7 +62,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Stop all campaigns from calling these numbers; live calls go on."""
-    settings, selected = _read_numbers(ctx, numbers, country, read_strictly)
+    settings, selected = _read_numbers(ctx, numbers, country, strictly=True)
     _print_statuses(anyio.run(_add, settings, selected, f"by hand {reason}".strip()), as_json=as_json)
 
 
@@ -141,12 +138,12 @@ def import_file(
 
 
 def _read_numbers(
-    ctx: typer.Context,
-    raws: list[str],
-    country: str | None,
-    read: Callable[[str, str], Number] = read_number,
+    ctx: typer.Context, raws: list[str], country: str | None, *, strictly: bool = False
 ) -> tuple[Settings, list[Number]]:
     """Raises SettingsError for the first text that is not a number."""
+    from streamdialer.rules.numbers import read_number, read_strictly
+
+    read = read_strictly if strictly else read_number
     settings = load_settings(ctx, country=country)
     numbers = [read(raw, settings.country) for raw in raws]
     for raw, number in zip(raws, numbers, strict=True):
@@ -187,6 +184,9 @@ def _bad_line_writer(path: Path | None) -> Iterator[Callable[[BadLine], None]]:
 @contextmanager
 def _progress_bar(source: BinaryIO, size: int) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal; call it with the number of lines read."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     bar = Progress(
         TextColumn("Importing numbers"),
         BarColumn(),
@@ -202,6 +202,10 @@ def _progress_bar(source: BinaryIO, size: int) -> Iterator[Callable[[int], None]
 
 @asynccontextmanager
 async def _open_dnc(settings: Settings) -> AsyncIterator[DncLedger]:
+    from streamdialer.broker.scripts import Scripts
+    from streamdialer.ledger.suppression import DncLedger
+    from streamdialer.operations.session import open_client
+
     async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
         yield DncLedger(scripts, keys)
 
@@ -245,6 +249,9 @@ async def _import(
     on_bad_line: Callable[[BadLine], None],
     on_progress: Callable[[int], None],
 ) -> ImportResult:
+    from streamdialer.operations.dnc_import import import_numbers
+    from streamdialer.operations.number_file import read_rows
+
     lines_listed = 0
 
     def note_progress(lines: int) -> None:

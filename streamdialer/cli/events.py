@@ -5,17 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import anyio
 import typer
 
 from streamdialer.cli.common import AsJson, load_settings, print_text, progress
-from streamdialer.config.settings import Settings
 from streamdialer.errors import SettingsError, Unreachable
-from streamdialer.operations.event_input import checked_event, read_event_lines, read_object, read_pairs
-from streamdialer.operations.session import open_client
-from streamdialer.producers.events import Producer
+
+if TYPE_CHECKING:
+    from streamdialer.config.settings import Settings
 
 BATCH: Final = 500
 
@@ -41,6 +40,8 @@ def emit(
     as_json: AsJson = False,
 ) -> None:
     """Add events to the stream. If a line of a file is invalid, none of its events is added."""
+    from streamdialer.operations.event_input import checked_event, read_object, read_pairs
+
     if (kind is None) == (file is None) or (file is not None and data is not None):
         raise SettingsError("emit: needs TYPE with key=value… or --data, or --file alone")
     if data is not None and pairs:
@@ -56,6 +57,8 @@ def emit(
 
 
 def _read_file(name: str) -> list[dict[str, Any]]:
+    from streamdialer.operations.event_input import read_event_lines
+
     if name == "-":
         return read_event_lines(sys.stdin.buffer)
     try:
@@ -66,6 +69,9 @@ def _read_file(name: str) -> list[dict[str, Any]]:
 
 
 async def _add(settings: Settings, events: list[dict[str, Any]]) -> list[str]:
+    from streamdialer.operations.session import open_client
+    from streamdialer.producers.events import Producer
+
     ids: list[str] = []
     async with open_client(settings), Producer.from_url(settings.redis_url) as producer:
         with progress("adding events", len(events)) as report:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from redis.asyncio import Redis
 
-from streamdialer.broker.connection import server_ms
-from streamdialer.broker.keys import Keys
 from streamdialer.cli.common import AsJson, echo, load_settings, print_json, with_redis
-from streamdialer.model import TickResult
-from streamdialer.operations.campaigns import read_campaign_id
-from streamdialer.operations.decisions import decisions, dial_status, explain
-from streamdialer.operations.waiting_contacts import Waiting, describe, waiting_for
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from streamdialer.broker.keys import Keys
+    from streamdialer.model import TickResult
+    from streamdialer.operations.waiting_contacts import Waiting
 
 
 class _Read(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +36,10 @@ def explain_campaign(
     as_json: AsJson = False,
 ) -> None:
     """Why each decision placed that many calls; first of all, why the campaign is not dialed. Times are UTC."""
+    from streamdialer.operations.campaigns import read_campaign_id
+    from streamdialer.operations.decisions import dial_status, explain
+    from streamdialer.operations.waiting_contacts import describe
+
     campaign = read_campaign_id(campaign)
     read = with_redis(load_settings(ctx), _read, campaign, last)
     first, *lines = explain(campaign, read.status, read.decisions, read.now_ms)
@@ -50,6 +54,10 @@ def explain_campaign(
 
 
 async def _read(client: Redis, keys: Keys, campaign: str, last: int) -> _Read:
+    from streamdialer.broker.connection import server_ms
+    from streamdialer.operations.decisions import decisions
+    from streamdialer.operations.waiting_contacts import waiting_for
+
     status = await client.hget(keys.campaign(campaign), "status")
     records, now_ms = await decisions(client, keys, campaign, last), await server_ms(client)
     return _Read(

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from redis.asyncio import Redis
 
-from streamdialer.broker.connection import server_ms
-from streamdialer.broker.heartbeat import KnownProcess, replicas
-from streamdialer.broker.keys import Keys
 from streamdialer.cli.common import (
     AsJson,
     echo,
@@ -20,8 +16,12 @@ from streamdialer.cli.common import (
     print_rows,
     with_redis,
 )
-from streamdialer.operations.streams import pending_entries, stream_states
-from streamdialer.operations.streams import registered as registered_handlers
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from streamdialer.broker.heartbeat import KnownProcess
+    from streamdialer.broker.keys import Keys
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -88,6 +88,8 @@ def stats(ctx: typer.Context, as_json: AsJson = False) -> None:
 @commands.command(epilog="Example: streamdialer inspect consumers")
 def consumers(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List the consumers of each stream, the entries they hold, and the seconds since they last asked for any."""
+    from streamdialer.operations.streams import stream_states
+
     states = with_redis(load_settings(ctx), stream_states)
     rows = [
         (state.stream, consumer.name, consumer.pending, f"{consumer.idle_s:.1f}")
@@ -101,7 +103,9 @@ def consumers(ctx: typer.Context, as_json: AsJson = False) -> None:
 @commands.command(epilog="Example: streamdialer inspect registered --json")
 def registered(as_json: AsJson = False) -> None:
     """List the stages and their handlers, the event types and the kinds of ticks."""
-    handlers = registered_handlers()
+    from streamdialer.operations import handlers as operations
+
+    handlers = operations.registered()
     if as_json:
         print_json(handlers)
         return
@@ -112,6 +116,8 @@ def registered(as_json: AsJson = False) -> None:
 @commands.command(epilog="Example: streamdialer inspect streams")
 def streams(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Show each stream's length, groups, consumers, lag, pending entries and the age of the oldest."""
+    from streamdialer.operations.streams import stream_states
+
     states = with_redis(load_settings(ctx), stream_states)
     columns = ["stream", "#length", "#groups", "#consumers", "#lag", "#pending", "#oldest pending s"]
     rows = [
@@ -136,6 +142,8 @@ def pending(
     as_json: AsJson = False,
 ) -> None:
     """List the entries that consumers hold, oldest first in each stream."""
+    from streamdialer.operations.streams import pending_entries
+
     entries = with_redis(load_settings(ctx), pending_entries, count)
     columns = ["stream", "id", "consumer", "#idle s", "#deliveries"]
     rows = [(each.stream, each.id, each.consumer, f"{each.idle_s:.1f}", each.deliveries) for each in entries]
@@ -145,4 +153,7 @@ def pending(
 
 
 async def _replicas(client: Redis, keys: Keys) -> list[KnownProcess]:
+    from streamdialer.broker.connection import server_ms
+    from streamdialer.broker.heartbeat import replicas
+
     return await replicas(client, keys, await server_ms(client))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from redis.asyncio import Redis
 
 from streamdialer.broker.keys import STREAMS, Keys, Stream
-from streamdialer.broker.purge import Purge
-from streamdialer.broker.scripts import Scripts
 from streamdialer.cli.common import AsJson, load_settings, print_text, progress, with_redis
 from streamdialer.errors import SettingsError
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 
 def register(app: typer.Typer) -> None:
@@ -42,6 +42,9 @@ def purge(
 
 
 async def _purge(client: Redis, keys: Keys, stream: Stream) -> int:
+    from streamdialer.broker.purge import Purge
+    from streamdialer.broker.scripts import Scripts
+
     async with Scripts(client, patient=False) as scripts:
         purge = Purge(scripts, keys)
         with progress(f"purging {stream}", await purge.length(stream)) as report:

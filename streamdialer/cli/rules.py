@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Final
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from streamdialer.cli.common import AsJson, echo, print_fields, print_json, print_table
-from streamdialer.config import loading
 from streamdialer.errors import CampaignError, SettingsError
-from streamdialer.model import CampaignSettings
-from streamdialer.rules.calling_hours import calling_hours
-from streamdialer.rules.rule_pack import Pack, StatuteValue, load_pack
-from streamdialer.rules.zone_clock import read_zone
-from streamdialer.rules.zones import OWN_ZONE
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from streamdialer.rules.rule_pack import Pack, StatuteValue
 
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 LAST_YEAR: Final = 9990
@@ -47,6 +45,11 @@ def next_call(
     as_json: AsJson = False,
 ) -> None:
     """Show when a call is next allowed, and which rule says so."""
+    from streamdialer.config import loading
+    from streamdialer.model import CampaignSettings
+    from streamdialer.rules.calling_hours import calling_hours
+    from streamdialer.rules.zones import OWN_ZONE
+
     rules = _load_pack(pack)
     zone = _zone(timezone or loading.load(ctx.obj).settings.timezone)
     from_ms = _instant(at, zone)
@@ -123,6 +126,8 @@ def _source(value: StatuteValue) -> tuple[str, str]:
 
 
 def _load_pack(name: str) -> Pack:
+    from streamdialer.rules.rule_pack import load_pack
+
     try:
         return load_pack(name)
     except CampaignError as error:
@@ -130,6 +135,8 @@ def _load_pack(name: str) -> Pack:
 
 
 def _zone(name: str) -> ZoneInfo:
+    from streamdialer.rules.zone_clock import read_zone
+
     try:
         return read_zone(name)
     except CampaignError as error:

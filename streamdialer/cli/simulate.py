@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import sys
+from itertools import count
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import anyio
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_rows, print_table
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_rows, print_table, progress
 from streamdialer.errors import SettingsError
-from streamdialer.operations.campaigns import read_campaign_id
-from streamdialer.simulation.study.compare import Estimate, PolicyResult, compare
-from streamdialer.simulation.study.from_campaign import FittedScenario, fit_campaign
-from streamdialer.simulation.study.plots import plot_results, require_matplotlib
-from streamdialer.simulation.study.scenario import Scenario
-from streamdialer.simulation.study.scenarios import load_scenario, shipped_scenarios
+
+if TYPE_CHECKING:
+    from streamdialer.simulation.study.compare import Estimate, PolicyResult
+    from streamdialer.simulation.study.from_campaign import FittedScenario
+    from streamdialer.simulation.study.scenario import Scenario
 
 BOUNDS: Final = ("oracle_rates", "oracle_agents")
 """Simulated and shown with every result."""
@@ -81,6 +78,12 @@ def simulate(
     if list_all:
         _list(as_json)
         return
+    from streamdialer.operations.campaigns import read_campaign_id
+    from streamdialer.simulation.study.compare import compare
+    from streamdialer.simulation.study.from_campaign import fit_campaign
+    from streamdialer.simulation.study.plots import plot_results, require_matplotlib
+    from streamdialer.simulation.study.scenarios import load_scenario
+
     if plot is not None:
         require_matplotlib()
     fitted = None
@@ -96,19 +99,10 @@ def simulate(
     policies = list(
         dict.fromkeys([*([fitted.policy] if fitted else ()), *(policy or ()), *defaults, *BOUNDS])
     )
-    bar = Progress(
-        TextColumn("simulating"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task("days", total=len(policies) * seeds)
+    days = count(1)
+    with progress("simulating", len(policies) * seeds) as report:
         results = compare(
-            day, policies, range(seeds), processes=processes, on_day_done=lambda: bar.advance(task)
+            day, policies, range(seeds), processes=processes, on_day_done=lambda: report(next(days))
         )
     if plot is not None:
         cap = min(campaign.cap for campaign in day.campaigns)
@@ -128,6 +122,8 @@ def simulate(
 
 
 def _list(as_json: bool) -> None:
+    from streamdialer.simulation.study.scenarios import shipped_scenarios
+
     scenarios = shipped_scenarios()
     print_rows(scenarios, ["scenario", "description"], scenarios.items(), as_json=as_json)
 

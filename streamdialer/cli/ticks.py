@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import msgspec
@@ -18,15 +18,11 @@ from streamdialer.cli.common import (
     print_text,
     with_redis,
 )
-from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.model import TICK_KINDS, TickKind, TickResult
-from streamdialer.observability.logs import set_up_logging
-from streamdialer.operations.campaigns import read_campaign_id
-from streamdialer.operations.decisions import describe
-from streamdialer.operations.session import open_client
-from streamdialer.operations.ticks import read_kind, run_inline, stored_result
-from streamdialer.producers.events import Producer
+
+if TYPE_CHECKING:
+    from streamdialer.config.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -49,11 +45,17 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Add a tick for a campaign and print the tick's id."""
+    from streamdialer.operations.campaigns import read_campaign_id
+    from streamdialer.operations.ticks import read_kind
+
     tick_kind, campaign_id = read_kind(kind), read_campaign_id(campaign)
     if inline and wait is not None:
         raise SettingsError("--inline and --wait: use only one of them")
     settings = load_settings(ctx)
     if inline:
+        from streamdialer.observability.logs import set_up_logging
+        from streamdialer.operations.inline_tick import run_inline
+
         set_up_logging(settings.log_level, settings.log_format)
         _show_result(anyio.run(run_inline, settings, tick_kind, campaign_id), as_json=as_json)
         return
@@ -75,6 +77,8 @@ def result(
     as_json: AsJson = False,
 ) -> None:
     """Show the result of a tick, which is kept for an hour."""
+    from streamdialer.operations.ticks import stored_result
+
     _show_result(with_redis(load_settings(ctx), stored_result, tick_id), as_json=as_json, fail=False)
 
 
@@ -84,6 +88,8 @@ def _show_result(outcome: TickResult, *, as_json: bool, fail: bool = True) -> No
         print_json(outcome)
     else:
         if outcome.kind == "dial":
+            from streamdialer.operations.decisions import describe
+
             echo(describe(outcome))
         fields: dict[str, object] = msgspec.to_builtins(outcome)
         print_fields((name.replace("_", " "), _value_text(name, value)) for name, value in fields.items())
@@ -100,6 +106,9 @@ def _value_text(name: str, value: object) -> object:
 async def _run(
     settings: Settings, kind: TickKind, campaign: str, wait_s: float | None
 ) -> tuple[str, TickResult | None]:
+    from streamdialer.operations.session import open_client
+    from streamdialer.producers.events import Producer
+
     async with open_client(settings), Producer.from_url(settings.redis_url) as producer:
         tick_id = await producer.tick(kind, campaign)
         return tick_id, None if wait_s is None else await producer.result(tick_id, timeout=wait_s)

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import termios
-import tty
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Final
 
 import anyio
 import typer
-from redis.exceptions import RedisError
-from rich.console import Console
-from rich.live import Live
 
-from streamdialer.broker.connection import TRANSIENT
-from streamdialer.broker.keys import Keys
-from streamdialer.broker.scripts import Scripts
-from streamdialer.cli.common import AsJson, escape_controls, load_settings, print_json
-from streamdialer.cli.top_view import render
-from streamdialer.config.settings import Settings
-from streamdialer.errors import Unreachable
-from streamdialer.operations.overview.collect import overview
-from streamdialer.operations.overview.views import Overview
-from streamdialer.operations.session import open_client
+from streamdialer.cli.common import AsJson, load_settings, print_json
 
-REFRESH_INTERVAL_S: Final = 1.0
-STALE_AFTER_S: Final = 3.0
-"""A picture older than this says so."""
 PLAIN_WIDTH: Final = 160
 """Of an overview that goes into a file or a pipe."""
 
@@ -43,95 +21,19 @@ def register(app: typer.Typer) -> None:
 
 def top(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Campaigns, agents, calls, streams and replicas, live: q or Ctrl-C ends it. Without a terminal, once."""
+    from streamdialer.cli.top_live import read, watch
+
     settings = load_settings(ctx)
     if as_json:
-        print_json(anyio.run(_read, settings))
+        print_json(anyio.run(read, settings))
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        now = anyio.run(_read, settings)
+        from rich.console import Console
+
+        from streamdialer.cli.top_view import render
+
+        now = anyio.run(read, settings)
         lines = 1000 + len(now.campaigns)
         Console(width=PLAIN_WIDTH, color_system=None).print(render(now, width=PLAIN_WIDTH, height=lines))
         return
-    anyio.run(_watch, settings)
-
-
-async def _read(settings: Settings) -> Overview:
-    async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
-        return await overview(scripts, keys)
-
-
-class _Newest:
-    """The newest overview, and how old it is."""
-
-    def __init__(self, first: Overview) -> None:
-        self.overview = first
-        self.at = anyio.current_time()
-        self.error = ""
-
-    async def keep_reading(self, scripts: Scripts, keys: Keys) -> None:
-        """Reads once a second, until cancelled; after an error it tries again."""
-        while True:
-            await anyio.sleep(REFRESH_INTERVAL_S)
-            try:
-                self.overview = await overview(scripts, keys)
-            except (RedisError, Unreachable, *TRANSIENT) as error:
-                self.error = str(error) or type(error).__name__
-            else:
-                self.at, self.error = anyio.current_time(), ""
-
-    @property
-    def trouble(self) -> str:
-        """'' while the overview is new."""
-        old_s = anyio.current_time() - self.at
-        if not self.error and old_s < STALE_AFTER_S:
-            return ""
-        since = datetime.fromtimestamp(self.overview.at / 1000, UTC).strftime("%H:%M:%S UTC")
-        return escape_controls(
-            f"Redis does not answer; this is from {since}, {old_s:.0f} s ago. {self.error}".strip()
-        )
-
-
-async def _watch(settings: Settings) -> None:
-    async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
-        newest = _Newest(await overview(scripts, keys))
-        console = Console()
-        with (
-            anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
-            _unbuffered_keys(),
-            Live(console=console, screen=True, auto_refresh=False) as live,
-        ):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(newest.keep_reading, scripts, keys)
-                tasks.start_soon(_end_on_q, tasks.cancel_scope)
-                tasks.start_soon(_end_on_signal, signals, tasks.cancel_scope)
-                while True:
-                    width, height = console.size
-                    picture = render(newest.overview, width=width, height=height, trouble=newest.trouble)
-                    live.update(picture, refresh=True)
-                    await anyio.sleep(REFRESH_INTERVAL_S / 2)
-
-
-@contextmanager
-def _unbuffered_keys() -> Iterator[None]:
-    """Keys can be read at once and are not echoed; restores the terminal."""
-    before = termios.tcgetattr(sys.stdin)
-    try:
-        tty.setcbreak(sys.stdin)
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-
-
-async def _end_on_q(scope: anyio.CancelScope) -> None:
-    while True:
-        await anyio.wait_readable(sys.stdin)
-        pressed = os.read(sys.stdin.fileno(), 64)
-        if not pressed or b"q" in pressed.lower():  # the terminal is gone, or q
-            scope.cancel()
-            return
-
-
-async def _end_on_signal(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
-    async for _ in signals:
-        scope.cancel()
-        return
+    anyio.run(watch, settings)

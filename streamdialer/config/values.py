@@ -13,7 +13,6 @@ from streamdialer.config.dashboard_users import validate_users
 from streamdialer.config.settings import NAMES, SECRETS, Settings
 from streamdialer.config.urls import MASK, mask_url, validate_http_url, validate_redis_url
 from streamdialer.errors import CampaignError, SettingsError
-from streamdialer.rules.numbers import is_country
 from streamdialer.rules.rule_pack import pack_names
 from streamdialer.rules.zone_clock import read_zone
 
@@ -118,6 +117,8 @@ def _expected_text(name: str, text: str) -> str | None:
         case "rule_pack":
             return None if text in pack_names() else f"one of {', '.join(pack_names())}"
         case "country":
+            from streamdialer.rules.numbers import is_country
+
             return None if is_country(text) else "an ISO 3166 code of two letters such as CO"
         case "dashboard_users":
             return validate_users(text)

@@ -24,7 +24,7 @@ from streamdialer.ledger.recovery import DataLossRecovery
 from streamdialer.ledger.samples import Samples
 from streamdialer.ledger.suppression import DncLedger
 from streamdialer.ledger.ticks import TickLedger
-from streamdialer.ledger.types import Limits
+from streamdialer.ledger.types import ledger_limits
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,21 +50,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     async def country_of(self, campaign: str) -> str:
         """The country of numbers without a calling code: the campaign's as it was last loaded, else the setting's."""
         return await self.suppression.country_of(campaign) or self.settings.country
-
-
-def ledger_limits(settings: Settings) -> Limits:
-    """The settings in the units of the scripts."""
-    return Limits(
-        lease_ms=round(settings.reservation_lease_s * 1000),
-        deadline_ms=round((settings.ring_timeout_s + settings.uncertain_margin_s) * 1000),
-        max_call_duration_ms=round(settings.max_call_duration_s * 1000),
-        final_ttl_ms=round(settings.final_ttl_s * 1000),
-        pending_check_after_ms=round(settings.pending_check_after_s * 1000),
-        events_required=settings.events == "required",
-        breaker_failure_threshold=settings.breaker_failure_threshold,
-        breaker_max_open_ms=round(settings.breaker_max_open_s * 1000),
-        is_idempotent=settings.dialer_api_idempotent,
-    )
 
 
 @asynccontextmanager

@@ -15,18 +15,13 @@ from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import CampaignError, RefusedByServer, Unreachable
+from streamdialer.ledger.types import CLEANUP_TEXTS
 from streamdialer.model import TICK_KINDS, Tick, TickResult, normalise_id
 from streamdialer.observability import metrics, tracing
 
 log = logging.getLogger(__name__)
 REASONS_TTL_S: Final = 330.0
 """A little longer than the interval of the rarest kind of tick (retry, 300 s)."""
-CLEANUP_TEXTS: Final = {
-    "unknown": "Redis has no keys of this campaign",
-    "not_finished": "the campaign is neither completed nor cancelled: stop it first",
-    "calls_live": "calls of the campaign are live; try again when they have ended",
-    "updates_waiting": "the backend has not confirmed everything yet; try again later",
-}
 
 
 def read_tick(entry: Entry) -> Tick:

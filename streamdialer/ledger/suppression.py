@@ -7,13 +7,15 @@ reserve and send calls check the list (`lua/lib/suppression.lua`).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
-from streamdialer.rules.numbers import Number
+
+if TYPE_CHECKING:
+    from streamdialer.rules.numbers import Number  # loads every country's numbering plan
 
 _PACKAGE: Final = "streamdialer.ledger"
 DNC_ADD_NUMBERS, CONTACTS_BY_NUMBER, DNC_CONTACTS, DNC_CONTACT = (

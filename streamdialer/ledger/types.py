@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
+from streamdialer.config.settings import Settings
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.zone_hours import Hours, MissingHours
 from streamdialer.rules.caps import NO_CAPS, CapReason, Caps
@@ -21,6 +22,12 @@ ApplyStatus = Literal[
     "applied", "unchanged", "ended", "unknown_campaign", "unknown_contact", "no_attempt", "foreign_call"
 ]
 DeleteStatus = Literal["ok", "unknown", "not_finished", "calls_live", "updates_waiting"]
+CLEANUP_TEXTS: Final = {
+    "unknown": "Redis has no keys of this campaign",
+    "not_finished": "the campaign is neither completed nor cancelled: stop it first",
+    "calls_live": "calls of the campaign are live; try again when they have ended",
+    "updates_waiting": "the backend has not confirmed everything yet; try again later",
+}
 
 
 class EventResult(msgspec.Struct, frozen=True):
@@ -168,3 +175,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     breaker_max_open_ms: int
     is_idempotent: bool
     """The Dialer API places a call once, however often it gets the same idempotency key."""
+
+
+def ledger_limits(settings: Settings) -> Limits:
+    """The settings in the units of the scripts."""
+    return Limits(
+        lease_ms=round(settings.reservation_lease_s * 1000),
+        deadline_ms=round((settings.ring_timeout_s + settings.uncertain_margin_s) * 1000),
+        max_call_duration_ms=round(settings.max_call_duration_s * 1000),
+        final_ttl_ms=round(settings.final_ttl_s * 1000),
+        pending_check_after_ms=round(settings.pending_check_after_s * 1000),
+        events_required=settings.events == "required",
+        breaker_failure_threshold=settings.breaker_failure_threshold,
+        breaker_max_open_ms=round(settings.breaker_max_open_s * 1000),
+        is_idempotent=settings.dialer_api_idempotent,
+    )

@@ -12,11 +12,10 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import CHANNEL, Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.services import ledger_limits
-from streamdialer.consumers.ticks import CLEANUP_TEXTS
 from streamdialer.errors import CannotBeDone, SettingsError
 from streamdialer.ledger.campaigns import CampaignLedger
 from streamdialer.ledger.records import CONTACT_STATES
+from streamdialer.ledger.types import CLEANUP_TEXTS, ledger_limits
 from streamdialer.ledger.uncertain import UncertainAttempt, uncertain_attempts
 from streamdialer.model import TickResult, normalise_id, wire_id
 

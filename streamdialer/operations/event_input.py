@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from streamdialer.broker.entries import BadEntry, Entry
-from streamdialer.consumers.events import read_event
+from streamdialer.consumers.event_entry import read_event
 from streamdialer.errors import SettingsError
 from streamdialer.producers.events import EVENT_TYPES
 

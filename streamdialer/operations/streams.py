@@ -2,42 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from streamdialer.broker.connection import server_ms
-from streamdialer.broker.keys import GROUP, STAGES, STREAMS, Keys, Stage, Stream
-from streamdialer.consumers.calls import CallsStage
-from streamdialer.consumers.events import EventsStage
-from streamdialer.consumers.ticks import TicksStage
-from streamdialer.consumers.updates import UpdatesStage
-from streamdialer.model import (
-    AGENT_EVENTS,
-    CALL_EVENTS,
-    CALLBACK_EVENTS,
-    CONTACT_EVENTS,
-    PREVIEW_EVENTS,
-    TICK_KINDS,
-)
-
-_STAGE_CLASSES: Final[dict[Stage, type]] = {
-    "ticks": TicksStage,
-    "calls": CallsStage,
-    "events": EventsStage,
-    "updates": UpdatesStage,
-}
-
-
-class Registered(msgspec.Struct, frozen=True, kw_only=True):
-    """What this version handles."""
-
-    stages: dict[str, str]
-    """Stage -> its handler."""
-    events: tuple[str, ...]
-    ticks: tuple[str, ...]
+from streamdialer.broker.keys import GROUP, STAGES, STREAMS, Keys, Stream
 
 
 class ConsumerState(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,17 +47,6 @@ class PendingEntry(msgspec.Struct, frozen=True, kw_only=True):
     consumer: str
     idle_s: float
     deliveries: int
-
-
-def registered() -> Registered:
-    """Stages, handlers, event types and tick kinds."""
-    return Registered(
-        stages={
-            stage: f"{handler.__module__}.{handler.__qualname__}" for stage, handler in _STAGE_CLASSES.items()
-        },
-        events=(*CALL_EVENTS, *AGENT_EVENTS, *CALLBACK_EVENTS, *CONTACT_EVENTS, *PREVIEW_EVENTS),
-        ticks=TICK_KINDS,
-    )
 
 
 async def stream_states(client: Redis, keys: Keys) -> list[StreamState]:

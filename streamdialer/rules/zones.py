@@ -6,9 +6,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-import phonenumbers
-from phonenumbers import timezone as geography
-
 from streamdialer.rules.zone_clock import read_zone
 
 OWN_ZONE: Final = ""
@@ -32,6 +29,9 @@ def zones_of_number(phone_number: str) -> tuple[str, ...]:
 
     A number that the library takes for unused has the zones of its prefix.
     """
+    import phonenumbers
+    from phonenumbers import timezone as geography
+
     try:
         number = phonenumbers.parse(phone_number)
     except phonenumbers.NumberParseException:

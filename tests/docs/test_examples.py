@@ -17,7 +17,7 @@ import pytest
 from redis.asyncio import Redis
 
 from streamdialer.broker.entries import Entry
-from streamdialer.consumers.events import Event, read_event
+from streamdialer.consumers.event_entry import Event, read_event
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 pytestmark = pytest.mark.anyio

@@ -8,8 +8,7 @@ import pytest
 
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.consumers.dialing.contact_rows import load_row
-from streamdialer.consumers.events import read_event
-from streamdialer.consumers.handlers.callbacks import instant_ms
+from streamdialer.consumers.event_entry import instant_ms, read_event
 from streamdialer.ledger.recovery import InFlightRow
 from streamdialer.model import Attempt, CallbackEvent, Contact
 from tests.support.callbacks import AGENT_WINDOW_S, HOUR_S, ask, check, newest_call, pass_by, told

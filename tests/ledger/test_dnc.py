@@ -13,7 +13,8 @@ from streamdialer.broker.background_duty import running
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.consumers.calls import Call, CallsStage
 from streamdialer.consumers.dialing.contact_rows import in_flight_row, load_row
-from streamdialer.consumers.events import EventsStage, read_event
+from streamdialer.consumers.event_entry import read_event
+from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.handlers.do_not_call import add_to_dnc
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakeups import WakeupScheduler

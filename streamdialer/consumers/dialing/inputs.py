@@ -16,12 +16,12 @@ from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, campaign
 from streamdialer.consumers.dialing.refill import Refill, RefillResult
 from streamdialer.consumers.dialing.side_by_side import run_side_by_side
 from streamdialer.consumers.dialing.trunks import Trunks
-from streamdialer.consumers.services import Services, ledger_limits
+from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.ledger.queues import QueueState
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.ledger.ticks import TickStart
-from streamdialer.ledger.types import ClaimResult
+from streamdialer.ledger.types import ClaimResult, ledger_limits
 from streamdialer.ledger.zone_hours import Hours
 from streamdialer.model import CampaignSettings
 from streamdialer.rules.calling_hours import CallingHours

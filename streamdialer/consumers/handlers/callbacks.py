@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
 from typing import Final
 
 from streamdialer.broker.entries import BadEntry
 from streamdialer.consumers.dialing.contact_rows import load_row
+from streamdialer.consumers.event_entry import instant_ms
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.callbacks import CallbackStatus
 from streamdialer.ledger.types import LoadRow
@@ -23,19 +23,6 @@ REFUSED_TEXTS: Final = {
     "unknown_contact": "neither the ledger nor the backend knows this contact in this campaign",
 }
 CALL_IS_LIVE: Final = frozenset({"dialing", "answered"})
-
-
-def instant_ms(event: CallbackEvent) -> int:
-    """The requested time, ms since 1970; raises BadEntry."""
-    try:
-        instant = datetime.fromisoformat(event.at.strip())
-        if instant.tzinfo is None:
-            raise BadEntry("wrong_time", f"at is {event.at!r}: its offset from UTC is missing (Z or +hh:mm)")
-        return round(instant.timestamp() * 1000)
-    except (ValueError, OverflowError) as error:
-        raise BadEntry(
-            "wrong_time", f"at is {event.at[:100]!r}, takes ISO 8601 such as 2030-01-31T15:00:00-05:00"
-        ) from error
 
 
 class Callbacks:
