@@ -2,8 +2,8 @@
 # ARGS passes options: make demo ARGS='--agents 20', make test ARGS='-k pacing'.
 
 PYTHON ?= python3
-# Most tests wait for a server or a process: with one worker per core the cores idle half of the time.
-WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
+# Many tests wait for a server or a process: with one worker per core the cores would idle part of the time.
+WORKERS ?= $(shell expr 1 + $$(getconf _NPROCESSORS_ONLN))
 ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet

@@ -48,7 +48,7 @@ async def serving(
     *commands: Sequence[str], shutdown_timeout_s: float = 10.0, env: dict[str, str] | None = None
 ) -> AsyncIterator[None]:
     """The supervisor in the background; the block must have stopped it, or does so with SIGTERM at its end."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             ended = anyio.Event()
 
@@ -130,7 +130,7 @@ async def test_either_signal_reaches_every_child_once_as_sigterm(
     tmp_path: Path, sent: signal.Signals
 ) -> None:
     files = [tmp_path / "first", tmp_path / "second"]
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(
                 Supervisor([python(TELLER, file) for file in files], shutdown_timeout_s=10).serve
@@ -153,7 +153,7 @@ async def test_a_child_that_does_not_stop_is_killed_after_the_grace_period(
 
 async def test_a_second_signal_kills_the_children_at_once(tmp_path: Path) -> None:
     file = tmp_path / "pid"
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             keeper = Supervisor([python(DEAF, file)], shutdown_timeout_s=60)
             tasks.start_soon(keeper.serve)
