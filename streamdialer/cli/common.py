@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -112,7 +114,24 @@ def with_redis(
         async with open_client(settings) as (client, keys):
             return await work(client, keys, *args, **kwargs)
 
-    return anyio.run(run)
+    return run_async(run)
+
+
+def run_async(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `work` returns. Ctrl-C ends it, whatever it waits for, as KeyboardInterrupt.
+
+    asyncio would cancel it once, and a client library that is just sending can swallow that (Python 3.11); this scope
+    cancels until the work has ended.
+    """
+
+    async def until_interrupted() -> T:
+        with anyio.CancelScope() as scope:
+            if threading.current_thread() is threading.main_thread():
+                asyncio.get_running_loop().add_signal_handler(signal.SIGINT, scope.cancel)
+            return await work(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    return anyio.run(until_interrupted)
 
 
 def escape_controls(text: str) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import anyio
 import typer
 
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_rows
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_rows, run_async
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +27,7 @@ def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Check Redis, the backend and the Dialer API; each finding says what to do."""
     from streamdialer.operations.doctor import run_checks
 
-    diagnosis = anyio.run(run_checks, load_settings(ctx))
+    diagnosis = run_async(run_checks, load_settings(ctx))
     if as_json:
         print_json(diagnosis.findings)
     else:

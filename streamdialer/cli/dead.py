@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
-import anyio
 import typer
 
 from streamdialer.cli.common import (
@@ -17,6 +16,7 @@ from streamdialer.cli.common import (
     print_rows,
     print_text,
     progress,
+    run_async,
 )
 from streamdialer.errors import CannotBeDone, SettingsError
 
@@ -141,4 +141,4 @@ def _with_letters(ctx: typer.Context, work: Callable[[DeadLetters], Awaitable[T]
         async with open_dead_letters(settings) as letters:
             return await work(letters)
 
-    return anyio.run(run)
+    return run_async(run)

@@ -11,11 +11,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
-import anyio
 import msgspec
 import typer
 
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_table, print_text
+from streamdialer.cli.common import (
+    AsJson,
+    echo,
+    load_settings,
+    print_json,
+    print_table,
+    print_text,
+    run_async,
+)
 from streamdialer.errors import CannotBeDone, SettingsError, Unreachable
 
 if TYPE_CHECKING:
@@ -63,27 +70,27 @@ def add(
 ) -> None:
     """Stop all campaigns from calling these numbers; live calls go on."""
     settings, selected = _read_numbers(ctx, numbers, country, strictly=True)
-    _print_statuses(anyio.run(_add, settings, selected, f"by hand {reason}".strip()), as_json=as_json)
+    _print_statuses(run_async(_add, settings, selected, f"by hand {reason}".strip()), as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer dnc remove +573001234567")
 def remove(ctx: typer.Context, numbers: Numbers, country: Country = None, as_json: AsJson = False) -> None:
     """Allow calls to these numbers for contacts loaded from now on; final contacts stay final."""
     settings, selected = _read_numbers(ctx, numbers, country)
-    _print_statuses(anyio.run(_remove, settings, selected), as_json=as_json)
+    _print_statuses(run_async(_remove, settings, selected), as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer dnc check +573001234567 --json")
 def check(ctx: typer.Context, numbers: Numbers, country: Country = None, as_json: AsJson = False) -> None:
     """Show whether these numbers are on the list, since when and why."""
     settings, selected = _read_numbers(ctx, numbers, country)
-    _print_statuses(anyio.run(_check, settings, selected), as_json=as_json)
+    _print_statuses(run_async(_check, settings, selected), as_json=as_json)
 
 
 @commands.command("list", epilog="Example: streamdialer dnc list --json > numbers.ndjson")
 def list_numbers(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Print the whole list, in no order, one per line: number, since when, why."""
-    anyio.run(_list, load_settings(ctx), as_json)
+    run_async(_list, load_settings(ctx), as_json)
 
 
 @commands.command("import", epilog="Example: streamdialer dnc import numbers.csv --country CO --bad bad.csv")
@@ -119,7 +126,7 @@ def import_file(
                 first_bad.append(line)
 
         on_progress = stack.enter_context(_progress_bar(source, size))
-        result = anyio.run(_import, settings, source, on_bad_line, on_progress)
+        result = run_async(_import, settings, source, on_bad_line, on_progress)
     if as_json:
         print_json({**msgspec.to_builtins(result), "first_bad": first_bad})
     else:

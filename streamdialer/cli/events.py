@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import anyio
 import typer
 
-from streamdialer.cli.common import AsJson, load_settings, print_text, progress
+from streamdialer.cli.common import AsJson, load_settings, print_text, progress, run_async
 from streamdialer.errors import SettingsError, Unreachable
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def emit(
         events = _read_file(file)
     else:
         events = [checked_event(kind, read_object(data) if data is not None else read_pairs(pairs or []))]
-    ids = anyio.run(_add, settings, events)
+    ids = run_async(_add, settings, events)
     text = f"{len(ids)} events added" if file is not None else ids[0]
     print_text({"added": len(ids), "ids": ids}, text, as_json=as_json)
 

@@ -6,11 +6,19 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
-import anyio
 import msgspec
 import typer
 
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_rows, print_table, progress
+from streamdialer.cli.common import (
+    AsJson,
+    echo,
+    load_settings,
+    print_json,
+    print_rows,
+    print_table,
+    progress,
+    run_async,
+)
 from streamdialer.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -92,7 +100,7 @@ def simulate(
     elif scenario is not None:
         raise SettingsError("--from: replaces the scenario, give only one of them")
     else:
-        fitted = anyio.run(fit_campaign, load_settings(ctx), read_campaign_id(campaign), agents)
+        fitted = run_async(fit_campaign, load_settings(ctx), read_campaign_id(campaign), agents)
         day = fitted.fit.scenario
     day = _adjust(day, agents, answer_rate, hours)
     defaults = COMPARED_POLICIES if compare_all else () if policy else ("adaptive",)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
-import anyio
 import msgspec
 import typer
 
@@ -16,6 +15,7 @@ from streamdialer.cli.common import (
     print_fields,
     print_json,
     print_text,
+    run_async,
     with_redis,
 )
 from streamdialer.errors import CannotBeDone, SettingsError
@@ -57,9 +57,9 @@ def run(
         from streamdialer.operations.inline_tick import run_inline
 
         set_up_logging(settings.log_level, settings.log_format)
-        _show_result(anyio.run(run_inline, settings, tick_kind, campaign_id), as_json=as_json)
+        _show_result(run_async(run_inline, settings, tick_kind, campaign_id), as_json=as_json)
         return
-    tick_id, outcome = anyio.run(_run, settings, tick_kind, campaign_id, wait)
+    tick_id, outcome = run_async(_run, settings, tick_kind, campaign_id, wait)
     if wait is None:
         print_text({"tick_id": tick_id}, tick_id, as_json=as_json)
     elif outcome is None:

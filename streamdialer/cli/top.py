@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 import typer
 
-from streamdialer.cli.common import AsJson, load_settings, print_json
+from streamdialer.cli.common import AsJson, load_settings, print_json, run_async
 
 PLAIN_WIDTH: Final = 160
 """Of an overview that goes into a file or a pipe."""
@@ -25,14 +25,14 @@ def top(ctx: typer.Context, as_json: AsJson = False) -> None:
 
     settings = load_settings(ctx)
     if as_json:
-        print_json(anyio.run(read, settings))
+        print_json(run_async(read, settings))
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         from rich.console import Console
 
         from streamdialer.cli.top_view import render
 
-        now = anyio.run(read, settings)
+        now = run_async(read, settings)
         lines = 1000 + len(now.campaigns)
         Console(width=PLAIN_WIDTH, color_system=None).print(render(now, width=PLAIN_WIDTH, height=lines))
         return

@@ -162,8 +162,6 @@ def test_ctrl_c_while_waiting_is_exit_code_130_without_a_traceback(
 
     before = reads()
     waiting = command("run", "dial", "7", "--wait", "60")
-    # The command then sleeps between two reads. In Python 3.11 a read that is being sent can swallow the interruption
-    # (asyncio.wait_for inside the client library), and a second signal would be needed.
     wait_until(lambda: reads() > before + 3)
     waiting.send_signal(signal.SIGINT)
     assert waiting.wait(10) == 130

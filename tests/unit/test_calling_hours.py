@@ -18,6 +18,7 @@ from streamdialer.rules.rule_pack import load_pack
 from streamdialer.rules.statutory_hours import public_holidays, statutory_hours
 from streamdialer.rules.window import Opening, campaign_window
 from streamdialer.rules.zones import OWN_ZONE, zone_set
+from tests.support.long_tests import some_are_long
 
 ZONES = [
     "America/New_York",
@@ -116,7 +117,7 @@ def agrees(hours: Hours, expected: list[bool], begin: datetime) -> None:
     assert not wrong, [(begin + timedelta(minutes=number), expected[number]) for number in wrong[:3]]
 
 
-@pytest.mark.parametrize("name", ZONES)
+@pytest.mark.parametrize("name", some_are_long(ZONES, *ZONES[3:]))
 def test_no_minute_is_wrong_around_any_change_of_the_clock(name: str) -> None:
     zone = ZoneInfo(name)
     found = 0
