@@ -19,9 +19,9 @@ from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.ledger_fixture import LedgerWorld
 
 pytest_plugins = ["tests.support.cli"]
-hypothesis_settings.register_profile("same", derandomize=True)
+hypothesis_settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis_settings.load_profile("same")
-"""The same examples in every run; `--hypothesis-profile default` draws others."""
+"""The same examples in every run, however slow the machine; `--hypothesis-profile default` draws others."""
 
 KNOWN_KEYS = [
     *key_leaks.allowed_after_cleanup(Settings().result_ttl_s),

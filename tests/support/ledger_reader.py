@@ -175,17 +175,19 @@ async def read_ledger(
 def _checked(raw: str, decode: Callable[[str], Stored]) -> Stored:
     """Decoded; raises AssertionError for a field that `streamdialer.ledger.records` does not list."""
     decoded = decode(raw)
-    assert json_fields(msgspec.json.decode(raw)) <= json_fields(msgspec.to_builtins(decoded)), raw
+    assert _lists_all_fields(msgspec.to_builtins(decoded), msgspec.json.decode(raw)), raw
     return decoded
 
 
-def json_fields(value: Any, path: str = "") -> set[str]:
-    """Paths of all fields, without positions in lists."""
-    if isinstance(value, dict):
-        return {field for name, inner in value.items() for field in json_fields(inner, f"{path}.{name}")}
-    if isinstance(value, list) and value:
-        return {field for inner in value for field in json_fields(inner, path)}
-    return {path}
+def _lists_all_fields(decoded: Any, stored: Any) -> bool:
+    """Whether every field of the stored value, at every depth, is one of the decoded value."""
+    if isinstance(stored, dict):
+        return all(
+            name in decoded and _lists_all_fields(decoded[name], inner) for name, inner in stored.items()
+        )
+    if isinstance(stored, list):
+        return all(map(_lists_all_fields, decoded, stored))
+    return True
 
 
 async def move_clock(client: Redis, keys: Keys, seconds: int) -> None:
