@@ -60,6 +60,7 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
             KEYS.call_history, "who was called lately, for caps; as many as were called in the longest window"
         ),
         AllowedKey(KEYS.call_history_newest, "the order in which the call history is forgotten"),
+        AllowedKey(KEYS.persons_called("*"), "whom a campaign has called within the last minute", 3600.0),
         AllowedKey(
             KEYS.trunks, "the trunk of each campaign until its cleanup, and the rate limits of trunks"
         ),
@@ -131,6 +132,8 @@ def allowed_for_contacts_in_progress() -> list[AllowedKey]:
         *(AllowedKey(getattr(KEYS, name)("*"), f"contacts that are {name}") for name in names),
         AllowedKey(KEYS.agent_callbacks("*"), "callbacks in `ready` that wait for their agent"),
         AllowedKey(KEYS.outbox("*"), "states of contacts that the backend has not confirmed"),
+        AllowedKey(KEYS.calls_up, "the numbers to which a call may be up"),
+        AllowedKey(KEYS.persons_up("*"), "who is called, until the backend knows how the call ended"),
         AllowedKey(KEYS.api, "the breaker of the Dialer API, until a call succeeds"),
     ]
 

@@ -34,7 +34,7 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from streamdialer.broker.keys import Keys
+from streamdialer.broker.keys import ContactIds, Keys
 from streamdialer.config.urls import RedisUrl, mask_url, parse_redis_url
 from streamdialer.errors import StreamdialerError, Unreachable
 
@@ -70,9 +70,10 @@ CONNECTIONS: Final = 32
 CLUSTER_PREFIX: Final = "{d0}:"
 
 
-def keys_for(url: str) -> Keys:
+def keys_for(url: str, contact_ids: ContactIds = "shared") -> Keys:
     """The key names to use with the server at `url`: on Cluster all of them share one hash tag."""
-    return Keys(CLUSTER_PREFIX if parse_redis_url(url).scheme == "redis+cluster" else "")
+    prefix = CLUSTER_PREFIX if parse_redis_url(url).scheme == "redis+cluster" else ""
+    return Keys(prefix, has_shared_contacts=contact_ids == "shared")
 
 
 def connect(url: str) -> Redis:

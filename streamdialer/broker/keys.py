@@ -15,6 +15,8 @@ STREAMS: Final[tuple[Stream, ...]] = ("ticks", "calls", "events", "updates", "de
 Stage = Literal["ticks", "calls", "events", "updates"]
 STAGES: Final[tuple[Stage, ...]] = ("ticks", "calls", "events", "updates")
 GROUP: Final = "streamdialer"
+ContactIds = Literal["shared", "per-campaign"]
+"""Whether contacts of different campaigns with one id are one person."""
 CHANNEL: Final = "dialer:events"
 """Pub/sub channel of campaign status messages; in Redis, channel names and stream names do not collide."""
 
@@ -23,6 +25,8 @@ class Keys(msgspec.Struct, frozen=True):
     """Key names under one prefix (empty in the default layout)."""
 
     prefix: str = ""
+    has_shared_contacts: bool = True
+    """A contact id means the same person in all campaigns."""
 
     def stream(self, stream: Stream) -> str:
         return f"{self.prefix}dialer:{stream}"
@@ -118,7 +122,7 @@ class Keys(msgspec.Struct, frozen=True):
         return self._own(campaign, "pending_dnc")
 
     def of_campaign(self, campaign: str) -> list[str]:
-        """KEYS 1–20 of every campaign script, in the order `lua/lib/campaign.lua` names them."""
+        """KEYS 1–23 of every campaign script, in the order `lua/lib/campaign.lua` names them."""
         return [
             self.campaign(campaign),
             self.ready(campaign),
@@ -140,6 +144,9 @@ class Keys(msgspec.Struct, frozen=True):
             self.directory,
             self.orphaned(campaign),
             self.server,
+            self.calls_up,
+            self.persons_up(campaign),
+            self.persons_called(campaign),
         ]
 
     def of_contacts(self, campaign: str) -> list[str]:
@@ -160,6 +167,23 @@ class Keys(msgspec.Struct, frozen=True):
     def contacts_by_number(self) -> str:
         """zset `number campaign:contact`, all with one score: the contacts of each number (digits) in the ledger."""
         return f"{self.prefix}sd:contacts_by_number"
+
+    @property
+    def calls_up(self) -> str:
+        """hash number (digits) -> campaign:contact whose call to it may be up."""
+        return f"{self.prefix}sd:calls_up"
+
+    def persons_up(self, campaign: str) -> str:
+        """hash contact -> campaign that is calling them."""
+        return (
+            f"{self.prefix}sd:persons_up" if self.has_shared_contacts else self._own(campaign, "persons_up")
+        )
+
+    def persons_called(self, campaign: str) -> str:
+        """zset contact -> when the backend knew the end of their newest call, ms; kept for a minute."""
+        if self.has_shared_contacts:
+            return f"{self.prefix}sd:persons_called"
+        return self._own(campaign, "persons_called")
 
     @property
     def call_history(self) -> str:

@@ -70,6 +70,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["required", "optional"],
         Meta(description="required: nothing is dialed without call events; optional: deadlines end attempts"),
     ] = "required"
+    contact_ids: Annotated[
+        Literal["shared", "per-campaign"],
+        Meta(
+            description="shared: contacts of different campaigns with one id are one person; "
+            "per-campaign: ids are the campaign's own"
+        ),
+    ] = "shared"
     dialer_api_idempotent: Annotated[
         bool,
         Meta(

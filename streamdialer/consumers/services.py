@@ -55,7 +55,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 @asynccontextmanager
 async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIterator[Services]:
     """Opens everything a stage needs; `patient` calls wait for a Redis that is away instead of raising Unreachable."""
-    keys, limits = keys_for(settings.redis_url), ledger_limits(settings)
+    keys, limits = keys_for(settings.redis_url, settings.contact_ids), ledger_limits(settings)
     client = connect(settings.redis_url)
     try:
         async with (

@@ -74,13 +74,17 @@ class CampaignLedger:
         max_attempts: int,
         country: str = "",
         hours: Hours | None = None,
+        *,
+        asked_ms: int | None = None,
     ) -> LoadResult:
         """Makes contacts ready that the ledger does not know yet; outside their calling hours they are deferred.
 
-        `country` is the country of local numbers, '' when it is not known.
+        `country` is the country of local numbers, '' when it is not known; `asked_ms` is when the backend was asked, by
+        the ledger's clock (None: now).
         """
-        limits = self._limits
-        args: list[Argument] = [campaign, max_attempts, limits.final_ttl_ms, country, hours_argument(hours)]
+        ttl_ms = self._limits.final_ttl_ms
+        args: list[Argument] = [campaign, max_attempts, ttl_ms, country, hours_argument(hours)]
+        args.append("" if asked_ms is None else asked_ms)
         for row in rows:
             args += [
                 row.contact,
@@ -262,6 +266,7 @@ class CampaignLedger:
                 "1" if limits.events_required else "0",
                 limits.max_call_duration_ms,
                 limits.deadline_ms,
+                limits.pending_check_after_ms,
             ],
         )
         return msgspec.json.decode(answer, type=SweepResult)

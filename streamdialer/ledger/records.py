@@ -185,6 +185,8 @@ class ContactRecord(msgspec.Struct, frozen=True):
     """As numbers are compared: E.164, or the digits as given where no country was known."""
     other_spellings: list[str] = field(default_factory=list, name="ns")
     """Digits of numbers that the backend spells in another way."""
+    numbers_held: list[str] = field(default_factory=list, name="lk")
+    """While a call may be up: the numbers that no other contact is called at."""
     next_phone_index: int | None = field(default=None, name="ni")
     """Which number is called next, from 1; 0 when none is left."""
     dead_phone_indexes: dict[str, bool] = field(default_factory=dict, name="nx")

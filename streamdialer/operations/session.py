@@ -20,7 +20,7 @@ async def open_client(settings: Settings) -> AsyncIterator[tuple[Redis, Keys]]:
     client = connect(settings.redis_url)
     try:
         await ping(client, settings.redis_url)
-        yield client, keys_for(settings.redis_url)
+        yield client, keys_for(settings.redis_url, settings.contact_ids)
     finally:
         await client.aclose()
 

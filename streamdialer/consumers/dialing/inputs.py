@@ -199,8 +199,10 @@ class InputReader:
             await queues.replace_agents(queue, agents, poll.ledger_ms)
 
     async def _read_contacts(self, campaign: DialedCampaign, ready: int, results: list[RefillResult]) -> None:
-        now_ms = campaign.start.server_ms
-        refilled = await self._refill.pending(campaign.id, campaign.settings, ready, now_ms)
+        start = campaign.start
+        refilled = await self._refill.pending(
+            campaign.id, campaign.settings, ready, start.server_ms, start.ledger_ms
+        )
         is_empty = refilled.is_whole and not refilled.added
         if is_empty and await self._services.backlog.publish_exhausted(campaign.id) == "published":
             log.info("campaign is exhausted: no contact is left to call", extra={"campaign": campaign.id})

@@ -44,13 +44,13 @@ class PendingCheck:
         pending = [contact for contact in listed if normalise_id(contact.id) in missing]
         for contact in pending:
             del missing[normalise_id(contact.id)]
-        await self._load(campaign, settings, pending)
+        await self._load(campaign, settings, pending, stale_since_ms)
         settled, gone = len(pending), list[str]()
         try:
             if missing and await self._shows_contacts(campaign, listed, missing):
-                settled += await self._request_each(campaign, settings, missing, gone)
+                settled += await self._request_each(campaign, settings, missing, gone, stale_since_ms)
             elif missing:
-                settled += await self._search_list(campaign, settings, missing)
+                settled += await self._search_list(campaign, settings, missing, stale_since_ms)
                 gone = list(missing)
         finally:
             settled += await self._drop(campaign, gone, stale_since_ms)
@@ -78,7 +78,12 @@ class PendingCheck:
         return backend.shows_contacts
 
     async def _request_each(
-        self, campaign: str, settings: CampaignSettings, missing: dict[str, None], gone: list[str]
+        self,
+        campaign: str,
+        settings: CampaignSettings,
+        missing: dict[str, None],
+        gone: list[str],
+        asked_ms: int,
     ) -> int:
         """Requests the contacts one by one; how many are pending."""
         pending: list[Contact] = []
@@ -86,7 +91,7 @@ class PendingCheck:
         try:
             await run_side_by_side([request_some] * min(MAX_CONCURRENT_REQUESTS, len(missing)))
         finally:
-            await self._load(campaign, settings, pending)
+            await self._load(campaign, settings, pending, asked_ms)
         return len(pending)
 
     async def _request(
@@ -106,14 +111,16 @@ class PendingCheck:
             else:
                 pending.append(contact_shown)
 
-    async def _search_list(self, campaign: str, settings: CampaignSettings, missing: dict[str, None]) -> int:
+    async def _search_list(
+        self, campaign: str, settings: CampaignSettings, missing: dict[str, None], asked_ms: int
+    ) -> int:
         """Reads the list as far as a refill does; how many are on it. Removes them from `missing`."""
         services, before = self._services, len(missing)
         for _ in range(MAX_LIST_READS):
             pages = 0
             async for page in services.backend.pending(campaign, services.settings.page_size):
                 pages += 1
-                await self._load(campaign, settings, page.contacts)
+                await self._load(campaign, settings, page.contacts, asked_ms)
                 for contact in page.contacts:
                     missing.pop(normalise_id(contact.id), None)
                 if not missing or pages == services.settings.refill_max_pages:
@@ -122,8 +129,10 @@ class PendingCheck:
                 break
         return before - len(missing)
 
-    async def _load(self, campaign: str, settings: CampaignSettings, contacts: Sequence[Contact]) -> None:
+    async def _load(
+        self, campaign: str, settings: CampaignSettings, contacts: Sequence[Contact], asked_ms: int
+    ) -> None:
         country, is_preview = settings.country or "", settings.dial_mode == "preview"
         rows = [load_row(contact, country=country, for_preview=is_preview) for contact in contacts]
         if rows:
-            await self._services.campaigns.load(campaign, rows, settings.max_retries)
+            await self._services.campaigns.load(campaign, rows, settings.max_retries, asked_ms=asked_ms)

@@ -134,6 +134,7 @@ LIMITS: Final[dict[str, ReasonText]] = {
 SKIPPED: Final[dict[str, ReasonText]] = {
     "abandon_cooloff": ReasonText("in the cool-off after an abandoned call", ""),
     "agent_not_free": ReasonText("with a callback for an agent who is not free", ""),
+    "in_call": ReasonText("in a call of another contact or campaign", ""),
     "max_attempts": ReasonText("out of attempts", "raise `max_retries`"),
     "cap_attempts": ReasonText("over a cap on attempts", ""),
     "cap_conversations": ReasonText("over a cap on conversations", ""),

@@ -69,12 +69,12 @@ class Refill:
         return self._next_read_s.age_s(campaign)
 
     async def pending(
-        self, campaign: str, settings: CampaignSettings, ready: int, now_ms: int
+        self, campaign: str, settings: CampaignSettings, ready: int, now_ms: int, asked_ms: int
     ) -> RefillResult:
         """Reads pages from the head until enough contacts are ready or the list ends.
 
-        It always starts at the head: there stand new contacts with a higher priority than the ready ones.
-        Raises Unreachable.
+        It always starts at the head: there stand new contacts with a higher priority than the ready ones. `now_ms` is
+        the time by the server's clock, `asked_ms` by the ledger's. Raises Unreachable.
         """
         services, total = self._services, RefillResult()
         needed = 2 * services.settings.refill_threshold - ready
@@ -83,7 +83,7 @@ class Refill:
             pages = 0
             async for page in services.backend.pending(campaign, services.settings.page_size):
                 pages += 1
-                await self._load(campaign, settings, page, total, now_ms, reset=False)
+                await self._load(campaign, settings, page, total, now_ms, asked_ms, reset=False)
                 total.is_whole = not page.has_more
                 if total.added >= needed or pages >= services.settings.refill_max_pages:
                     break
@@ -110,7 +110,7 @@ class Refill:
             read += 1
             due = [contact for contact in page.contacts if _may_return(contact, plan, now_ms)]
             listed = msgspec.structs.replace(page, contacts=due)
-            await self._load(campaign, settings, listed, total, now_ms, reset=True)
+            await self._load(campaign, settings, listed, total, now_ms, None, reset=True)
             if read >= services.settings.refill_max_pages:
                 break
         return total
@@ -157,6 +157,7 @@ class Refill:
         page: ContactPage,
         total: RefillResult,
         now_ms: int,
+        asked_ms: int | None,
         *,
         reset: bool,
     ) -> None:
@@ -173,7 +174,9 @@ class Refill:
         if rows:
             calls = {row.contact: row.call for row in rows}
             hours = build_zone_hours(self.hours.of(campaign, settings, now_ms), calls, (), now_ms)
-            loaded = await self._services.campaigns.load(campaign, rows, settings.max_retries, country, hours)
+            loaded = await self._services.campaigns.load(
+                campaign, rows, settings.max_retries, country, hours, asked_ms=asked_ms
+            )
         if loaded.invalid:
             names = ", ".join(f"{row.contact} ({row.problem})" for row in rows if row.problem)
             log.warning(

@@ -1,7 +1,7 @@
 -- Reserves the contact offered to an agent who accepts it, and appends its call to `calls`. What forbids a
 -- claim forbids this as well (reserve_contacts.lua); then the offer stays until it ends, and an entry in
 -- previews says why.
--- KEYS 1–20 of the campaign, 21 calls, 22 previews, 23 api, 24 do-not-call list, 25 call history, 26 trunks,
+-- KEYS 1–23 of the campaign, 24 calls, 25 previews, 26 api, 27 do-not-call list, 28 call history, 29 trunks,
 --   then reserved, dialing and connected of each other campaign on the trunk
 -- ARGV campaign, JSON:
 --   agent
@@ -14,7 +14,7 @@
 --   {missing?, trunk_changed?, ledger_ms, server_ms}}: the contact needs hours that were not passed, or the
 --   trunk's members are out of date; ask again
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression hours call_history rate_limit campaign_gate eligibility reserve preview
-local calls, previews, api, dnc_list, call_history, trunks = unpack(KEYS, 21, 26)
+local calls, previews, api, dnc_list, call_history, trunks = unpack(KEYS, 24, 29)
 local request = cjson.decode(ARGV[2])
 local agent, entry, hours = request.agent, request.entry, request.hours
 
@@ -30,7 +30,7 @@ for _, contact in ipairs(candidates) do
   end
 end
 
-local rate = check_rate(trunks, request.rate_limits, 27)
+local rate = check_rate(trunks, request.rate_limits, 30)
 local function ask(what)
   what.ledger_ms, what.server_ms = ledger_ms, server_ms
   return { 'ask', cjson.encode(what) }

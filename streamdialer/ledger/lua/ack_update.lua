@@ -2,7 +2,7 @@
 -- whose state is confirmed is kept for a while and then removed; a partial one that the backend may list
 -- again is removed at once. A worker that lost its lease may have overwritten a newer state in the backend:
 -- then the newest state is enqueued once more.
--- KEYS 1–20 of the campaign
+-- KEYS 1–23 of the campaign
 -- ARGV campaign, contact, token of the worker, version, how long a final contact is kept ms
 -- Returns "done" · "newer" there is a newer state to deliver · "lost" another worker has taken over
 -- uses: clock campaign outbox
@@ -12,7 +12,7 @@ local document = raw and cjson.decode(raw)
 local record = load_record(contact)
 if document and document.l == token then
   if document.v ~= version then return 'newer' end
-  redis.call('HDEL', outbox, contact)
+  drop_update(contact, record)
   if record and record.p == 'final' then
     set_state(contact, record, 'final', record.q == 2 and ledger_ms or ledger_ms + final_ttl_ms)
   end

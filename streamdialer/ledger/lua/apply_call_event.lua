@@ -1,8 +1,8 @@
 -- Adds what one call event says to the facts of the attempt it belongs to. Any order, repetition and delay of
 -- an attempt's events leads to the same ledger.
--- KEYS 1–20 of the campaign, 21 queue's free agents, 22 queue's busy agents, 23 api, 24 queue's agent
---   activity, 25 queue's answer queue (people without an agent yet), 26 queue's observations, 27 queue's
---   learning, 28 call history, 29 its newest calls
+-- KEYS 1–23 of the campaign, 24 queue's free agents, 25 queue's busy agents, 26 api, 27 queue's agent
+--   activity, 28 queue's answer queue (people without an agent yet), 29 queue's observations, 30 queue's
+--   learning, 31 call history, 32 its newest calls
 -- ARGV campaign, contact, fact (r | a | c | x | b, lib/attempts.lua), disposition (for c and x), call id,
 --   agent, answered by a machine ('1'), id of the event's entry, longest possible conversation ms, deadline
 --   after sending ms, cause (for x; '' = not known)
@@ -12,7 +12,7 @@
 --   attempt of this contact
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts observations agent_activity suppression call_history
 local free_agents, busy_agents, api, agent_activity, answer_queue, observations, learning, call_history, newest_calls =
-  unpack(KEYS, 21, 29)
+  unpack(KEYS, 24, 32)
 local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local by_machine, entry, max_call_ms, deadline_ms = ARGV[7] == '1', ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 local cause = ARGV[11] ~= '' and ARGV[11] or nil

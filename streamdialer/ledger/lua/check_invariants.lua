@@ -1,5 +1,5 @@
 -- Checks what must always be true of a campaign, on a few contacts of each state. Changes nothing.
--- KEYS 1–20 of the campaign
+-- KEYS 1–23 of the campaign
 -- ARGV campaign, contacts checked per state
 -- Returns JSON {checked = {invariant = number of checks}, broken = [[invariant, contact ('' = the campaign),
 --   what is wrong], …]?}

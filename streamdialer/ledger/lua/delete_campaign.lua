@@ -1,8 +1,8 @@
 -- Removes every key of an ended campaign, once no call is up and the backend knows everything. One call
 -- removes a limited number of contacts, each with all its data: a campaign that is activated again meanwhile
 -- keeps the others.
--- KEYS 1–20 of the campaign, 21 queue's campaigns, 22 queue's pacing, 23 tick slots, 24 api, 25 contacts by
---   number, 26 trunks, then the other keys to delete
+-- KEYS 1–23 of the campaign, 24 queue's campaigns, 25 queue's pacing, 26 tick slots, 27 api, 28 contacts by
+--   number, 29 trunks, then the other keys to delete
 -- ARGV campaign, most contacts to remove
 -- Returns "ok" · "more" contacts are left, ask again · "unknown" · "not_finished" its status is not completed
 --   or cancelled · "calls_live" · "updates_waiting" the backend does not know everything yet
@@ -16,7 +16,7 @@ local left = tonumber(ARGV[2])
 for _, set in pairs(states) do
   for _, contact in ipairs(left > 0 and redis.call('ZRANGE', set, 0, left - 1) or {}) do
     local record = load_record(contact)
-    unindex_numbers(KEYS[25], contact, record)
+    unindex_numbers(KEYS[28], contact, record)
     redis.call('ZREM', set, contact)
     forget_contact(contact, record)
     left = left - 1
@@ -24,15 +24,15 @@ for _, set in pairs(states) do
 end
 if left == 0 then return 'more' end
 redis.call('DEL', unpack(KEYS, 1, 11))
-redis.call('DEL', orphaned, previewing, unpack(KEYS, 27))
+redis.call('DEL', orphaned, previewing, unpack(KEYS, 30))
 redis.call('ZREM', sweep_schedule, campaign)
 redis.call('HDEL', waiting_ticks, campaign)
 redis.call('HDEL', directory, campaign)
-redis.call('ZREM', KEYS[21], campaign)
-redis.call('HDEL', KEYS[22], campaign)
+redis.call('ZREM', KEYS[24], campaign)
+redis.call('HDEL', KEYS[25], campaign)
 for _, kind in ipairs({ 'dial', 'retry', 'stats', 'cleanup' }) do
-  redis.call('HDEL', KEYS[23], kind .. ':' .. campaign)
+  redis.call('HDEL', KEYS[26], kind .. ':' .. campaign)
 end
-redis.call('HDEL', KEYS[24], 'c:' .. campaign)
-redis.call('HDEL', KEYS[26], 'c:' .. campaign)
+redis.call('HDEL', KEYS[27], 'c:' .. campaign)
+redis.call('HDEL', KEYS[29], 'c:' .. campaign)
 return 'ok'

@@ -1,10 +1,10 @@
 -- Takes a contact who must not be called again out of dialing, and puts its numbers onto the do-not-call
 -- list. A call that is up goes on and ends as do_not_call.
--- KEYS 1–20 of the campaign, 21 do-not-call list, 22 campaign's pending_dnc (lib/suppression.lua)
+-- KEYS 1–23 of the campaign, 24 do-not-call list, 25 campaign's pending_dnc (lib/suppression.lua)
 -- ARGV campaign, contact, why
 -- Returns the contact's numbers, joined by spaces; '' when they are not known here
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index
-local dnc_list, pending_dnc = KEYS[21], KEYS[22]
+local dnc_list, pending_dnc = KEYS[24], KEYS[25]
 local contact, since_and_why = ARGV[2], math.floor(server_ms / 1000) .. ' ' .. ARGV[3]
 local record = load_record(contact)
 local numbers = record and record.e or {}

@@ -1,6 +1,6 @@
 -- Takes contacts whose number is on the do-not-call list out of dialing. Calls that are up go on and end as
 -- do_not_call.
--- KEYS 1–20 of the campaign
+-- KEYS 1–23 of the campaign
 -- ARGV campaign, then the contacts
 -- Returns how many of them the ledger knows
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index

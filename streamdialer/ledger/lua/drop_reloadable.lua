@@ -2,7 +2,7 @@
 -- better; they come back from the backend's lists. These contacts stay: those with a state the backend does
 -- not know yet, those with an open callback, and those deferred for a retry that the backend's list of due
 -- contacts would not show.
--- KEYS 1–20 of the campaign, 21 contacts by number
+-- KEYS 1–23 of the campaign, 24 contacts by number
 -- ARGV campaign, state (ready | previewing | reserved | deferred), how many contacts of it to skip, most
 --   contacts to examine
 -- Returns {examined, stayed} (fewer examined than asked for: the state is done) · {-1, 0} the campaign has
@@ -41,7 +41,7 @@ for _, contact in ipairs(examined) do
   local record = load_record(contact)
   if is_reloadable(contact, record) then
     if record.of then end_offer(contact, record, 'data_loss') end
-    unindex_numbers(KEYS[21], contact, record)
+    unindex_numbers(KEYS[24], contact, record)
     redis.call('ZREM', states[state], contact)
     forget_contact(contact, record)
   else

@@ -1,14 +1,14 @@
 -- Second part of rebuilding a campaign after a data loss: contacts that the backend shows as dialing or
 -- answered, and whose call the ledger has lost, are held as orphaned until their events arrive or the longest
 -- possible conversation is over.
--- KEYS 1–20 of the campaign, 21 do-not-call list, 22 campaign's pending_dnc, 23 contacts by number, 24 call
---   history, 25 its newest calls
+-- KEYS 1–23 of the campaign, 24 do-not-call list, 25 campaign's pending_dnc, 26 contacts by number, 27 call
+--   history, 28 its newest calls
 -- ARGV campaign, retry plan JSON, caps JSON ('' = none), deadline after sending ms, longest possible
 --   conversation ms, then per contact: id, priority, attempts, JSON, the backend shows it as answered ('1'),
 --   last attempt (server's ms, '' = not known)
 -- Returns how many contacts are orphaned by this call · -1 the campaign has been rebuilt
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index call_history
-local dnc_list, pending_dnc, contacts_by_number, call_history, newest_calls = unpack(KEYS, 21, 25)
+local dnc_list, pending_dnc, contacts_by_number, call_history, newest_calls = unpack(KEYS, 24, 28)
 local deadline_ms, max_call_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 local stored = redis.call('HMGET', server, 'rebuild_epoch', 'lost')
 local epoch = stored[1]
@@ -56,6 +56,7 @@ for i = 6, #ARGV, 6 do
       attempt.n, attempt.p.a = math.max(attempt.n, record.a), record.a - 1
       attempt.id = campaign .. ':' .. contact .. ':' .. attempt.n
       count_call(call_history, newest_calls, contact, record, attempt, old_id)
+      hold_line(contact, record)
     end
     save_record(contact, record)
   elseif (record.p == 'final' or record.p == 'deferred') and not has_update then

@@ -1,5 +1,5 @@
 -- Takes the newest state of a contact for delivery to the backend, by one worker at a time.
--- KEYS 1–20 of the campaign
+-- KEYS 1–23 of the campaign
 -- ARGV campaign, contact, token of the worker, lease ms, '1' when the newest attempt's trace is wanted (else
 --   left out)
 -- Returns the document (lib/outbox.lua) as JSON, with id and tr (lib/attempts.lua) of the newest attempt when
@@ -13,7 +13,7 @@ local document = cjson.decode(raw)
 -- campaign is rebuilt.
 local epoch = redis.call('HGET', server, 'rebuild_epoch') or ''
 if document.s == 'pending' and epoch ~= '' and redis.call('HGET', totals, 'rebuilt') ~= epoch then
-  redis.call('HDEL', outbox, contact)
+  drop_update(contact, load_record(contact))
   return 'none'
 end
 if document.l and document.l ~= token and document.le > ledger_ms then return 'busy' end

@@ -1,16 +1,17 @@
 -- Loads contacts from the backend and makes them ready. A contact the ledger knows stays in its state; it
 -- takes over the backend's priority, and the backend's corrections while it is ready or deferred. Nothing is
 -- loaded for a campaign that is not registered: no cleanup would ever remove it.
--- KEYS 1–20 of the campaign, 21 do-not-call list, 22 campaign's pending_dnc, 23 contacts by number
+-- KEYS 1–23 of the campaign, 24 do-not-call list, 25 campaign's pending_dnc, 26 contacts by number
 -- ARGV campaign, max attempts, how long a final contact is kept ms, country of local numbers ('' = not
---   known), hours (lib/hours.lua; '' = contacts may be called at any time), then per contact: id, priority,
+--   known), hours (lib/hours.lua; '' = contacts may be called at any time), when the backend was asked (ledger ms, '' = now),
+--   then per contact: id, priority,
 --   attempts, JSON, problem ('' = it can be called), reset ('1' = the backend shows another status than
 --   pending and must get that one)
 -- Returns JSON: `LoadResult` (`ledger/types.py`)
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index hours call_history eligibility
-local dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 21, 23)
+local dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 24, 26)
 local max_attempts, final_ttl_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
-local hours = read_hours(ARGV[5])
+local hours, asked_ms = read_hours(ARGV[5]), tonumber(ARGV[6]) or ledger_ms
 local answer = { added = 0, known = 0, invalid = 0, used_up = 0, refused = {} }
 if redis.call('HEXISTS', directory, campaign) == 0 then return cjson.encode(answer) end
 if ARGV[4] ~= '' then redis.call('HSET', totals, 'country', ARGV[4]) end
@@ -24,7 +25,7 @@ local function refresh(contact, record, priority, is_pending)
     record.pr = priority
     if record.p == 'ready' then make_ready(contact, record) end
   end
-  if is_seen then record.sn = ledger_ms end
+  if is_seen then record.sn = math.max(record.sn or 0, asked_ms) end
   save_record(contact, record)
 end
 
@@ -51,7 +52,7 @@ end
 
 local function count_refused(reason) answer.refused[reason] = (answer.refused[reason] or 0) + 1 end
 
-for i = 6, #ARGV, 6 do
+for i = 7, #ARGV, 6 do
   local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local call, problem, is_reset = ARGV[i + 3], ARGV[i + 4], ARGV[i + 5] == '1'
   local known = load_record(contact)
@@ -61,9 +62,9 @@ for i = 6, #ARGV, 6 do
     correct(contact, known, call, problem)
     if cjson.decode(call).dnc then suppress(contact, known) end
   else
-    local fraction = ((i - 6) / 6 % 512) / 512 -- keeps the backend's order within one millisecond
+    local fraction = ((i - 7) / 6 % 512) / 512 -- keeps the backend's order within one millisecond
     local order = format_number(ready_order(priority, ledger_ms, fraction))
-    local record = { sn = ledger_ms, a = attempts, o = order, pr = priority }
+    local record = { sn = asked_ms, a = attempts, o = order, pr = priority }
     record.n = tonumber(redis.call('HGET', totals, 'n:' .. contact) or nil)
     apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
     if record.dnc then

@@ -1,7 +1,7 @@
 -- Last part of rebuilding a campaign after a data loss: the campaign may be dialed again, unless data was
 -- lost once more. Forgets calls from before the loss whose state the backend knows and which it does not show
 -- as up: it knows how they ended.
--- KEYS 1–20 of the campaign, 21 contacts by number
+-- KEYS 1–23 of the campaign, 24 contacts by number
 -- ARGV campaign, rebuild epoch of the loss it was rebuilt after (lib/data_loss.lua)
 -- Returns "ok" · "lost_again"
 -- uses: clock campaign retry suppression number_index
@@ -14,7 +14,7 @@ for _, set in ipairs({ dialing, connected, orphaned }) do
     local record = load_record(contact)
     local attempt = record.h[#record.h]
     if attempt.g == epoch and attempt.k ~= epoch and redis.call('HEXISTS', outbox, contact) == 0 then
-      unindex_numbers(KEYS[21], contact, record)
+      unindex_numbers(KEYS[24], contact, record)
       redis.call('ZREM', set, contact)
       forget_contact(contact, record)
     end

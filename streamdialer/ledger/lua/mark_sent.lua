@@ -1,6 +1,6 @@
 -- Marks a reserved attempt as sent, right before its originate request leaves. Refuses what must no longer be
 -- sent.
--- KEYS 1–20 of the campaign, 21 api, 22 do-not-call list, 23 call history, 24 its newest calls
+-- KEYS 1–23 of the campaign, 24 api, 25 do-not-call list, 26 call history, 27 its newest calls
 -- ARGV campaign, contact, reservation token, run (names this try to send), end of the calling window ms ('' =
 --   none), deadline after sending ms, '1' when the same request may be sent twice, the call's `traceparent`
 --   (left out when the call is not traced)
@@ -10,7 +10,7 @@
 --   "server_unknown" · the cap that has been reached meanwhile (`rules/caps.py`) · "do_not_call", the contact
 --   is then final
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression call_history
-local api, dnc_list, call_history, newest_calls = unpack(KEYS, 21, 24)
+local api, dnc_list, call_history, newest_calls = unpack(KEYS, 24, 27)
 local contact, token, run, open_until, deadline_ms, is_idempotent =
   ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1'
 local trouble = server_trouble(server, ledger_ms, deadline_ms)

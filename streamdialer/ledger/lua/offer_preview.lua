@@ -1,7 +1,7 @@
 -- Offers an agent of a preview campaign one contact that may be called: the one offered already, else the
 -- next ready one. No other agent is offered this contact until the offer ends.
--- KEYS 1–20 of the campaign, 21 stored answer to this request, 22 previews, 23 api, 24 do-not-call list, 25
---   call history, 26 campaign's agent callbacks
+-- KEYS 1–23 of the campaign, 24 stored answer to this request, 25 previews, 26 api, 27 do-not-call list, 28
+--   call history, 29 campaign's agent callbacks
 -- ARGV campaign, JSON:
 --   agent
 --   entry               id of the request's entry in `events`
@@ -13,7 +13,7 @@
 --   calls)} · {"ask", JSON {missing?, stale?, ledger_ms, server_ms}}: the next contacts need hours that were
 --   not passed, or verification by the backend, or there are more contacts to examine; ask again
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression hours call_history campaign_gate eligibility agent_callback_order callback preview
-local stored_answer, previews, api, dnc_list, call_history, agent_callbacks = unpack(KEYS, 21, 26)
+local stored_answer, previews, api, dnc_list, call_history, agent_callbacks = unpack(KEYS, 24, 29)
 local request = cjson.decode(ARGV[2])
 local agent, entry, hours = request.agent, request.entry, request.hours
 local offer_ms, batch = request.offer_ms, request.batch
@@ -75,7 +75,7 @@ while examined < batch do
   elseif only_agent and only_agent ~= agent then
     set_aside(agent_callbacks, contact, record)
     is_more = examined == batch
-  elseif needs_verification(record, request.max_age_ms) or not has_custom_data(contact) then
+  elseif needs_verification(contact, record, request.max_age_ms) or not has_custom_data(contact) then
     unverified = unverified + 1
     if redis.call('HEXISTS', outbox, contact) == 0 and #stale < 20 then stale[#stale + 1] = contact end
   else

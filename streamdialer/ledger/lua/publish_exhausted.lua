@@ -1,7 +1,7 @@
 -- Publishes once that a campaign has come to the end of its list: every contact is final, and the backend
 -- knows how. The caller has just read the backend's list to its end. Contacts loaded later start the campaign
 -- again (load_contacts.lua).
--- KEYS 1–20 of the campaign
+-- KEYS 1–23 of the campaign
 -- ARGV campaign, pub/sub channel, deadline after sending ms
 -- Returns "published" · "already_published" · "not_over"
 -- uses: clock data_loss campaign

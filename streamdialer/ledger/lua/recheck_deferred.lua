@@ -2,11 +2,11 @@
 -- called now is ready at once, another is deferred for as long as the new rules say. One call checks a batch.
 -- `deferred` is read twice, because contacts move while others become ready. The totals' field `recheck` is
 -- 'position reading', missing when the check is complete.
--- KEYS 1–20 of the campaign, 21 call history
+-- KEYS 1–23 of the campaign, 24 call history
 -- ARGV campaign, batch, hours (lib/hours.lua; '' = contacts may be called at any time)
 -- Returns {contacts that are ready now, 1 when there are more to check}
 -- uses: clock campaign outbox phone_rotation retry attempts suppression hours call_history eligibility
-local call_history, batch, hours = KEYS[21], tonumber(ARGV[2]), read_hours(ARGV[3])
+local call_history, batch, hours = KEYS[24], tonumber(ARGV[2]), read_hours(ARGV[3])
 local from, reading = string.match(redis.call('HGET', totals, 'recheck') or '', '^(%d+) (%d+)$')
 if not from then return { 0, 0 } end
 from = tonumber(from)

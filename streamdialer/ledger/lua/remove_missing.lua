@@ -1,7 +1,7 @@
 -- Makes ready contacts final that the backend no longer lists as pending. The backend knows why, so it gets
 -- no update. Contacts stay that the backend has listed or got a state for since it was asked, and those with
 -- a state it does not know yet.
--- KEYS 1–20 of the campaign
+-- KEYS 1–23 of the campaign
 -- ARGV campaign, when the backend was asked for the first of them (ledger ms), how long a final contact is
 --   kept ms, then the contacts
 -- Returns how many of the contacts are final for this reason

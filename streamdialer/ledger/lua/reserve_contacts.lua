@@ -1,8 +1,8 @@
 -- Reserves the next ready contacts of a campaign and appends one entry per reserved call to `calls`. Checks
 -- in the same step everything that may forbid a call: the gate (lib/campaign_gate.lua), every limit on the
 -- number of calls, and every contact.
--- KEYS 1–20 of the campaign, 21 stored answer of this token, 22 calls, 23 api, 24 queue's free agents, 25
---   queue's campaigns, 26 queue's busy agents, 27 do-not-call list, 28 call history, 29 trunks, 30 campaign's
+-- KEYS 1–23 of the campaign, 24 stored answer of this token, 25 calls, 26 api, 27 queue's free agents, 28
+--   queue's campaigns, 29 queue's busy agents, 30 do-not-call list, 31 call history, 32 trunks, 33 campaign's
 --   agent callbacks, then reserved and dialing of each other campaign of the queue, then reserved, dialing
 --   and connected of each other campaign on the trunk
 -- ARGV campaign, JSON: the fields of `ClaimRequest` (`ledger/types.py`), except that `retry` is retry_plan, encoded,
@@ -13,7 +13,7 @@
 -- Returns JSON: `ClaimResult` (`ledger/types.py`)
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression hours call_history recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback
 local stored_answer, calls, api, free_agents, queue_campaigns, busy_agents, dnc_list, call_history, trunks,
-  agent_callbacks = unpack(KEYS, 21, 30)
+  agent_callbacks = unpack(KEYS, 24, 33)
 local request = cjson.decode(ARGV[2])
 local batch, hours = request.batch, request.hours
 
@@ -54,7 +54,7 @@ local too_many = math.max(0, math.ceil((request.free_agents - free_now) * reques
 local agents_left, others_placed, is_passed = free_now, 0, {}
 for i, other in ipairs(request.others) do
   local name, calls_per_agent = other[1], other[2]
-  local its_placed = count(KEYS[29 + 2 * i]) + count(KEYS[30 + 2 * i])
+  local its_placed = count(KEYS[32 + 2 * i]) + count(KEYS[33 + 2 * i])
   is_passed[name] = true
   others_placed = others_placed + its_placed
   agents_left = agents_left - its_placed / calls_per_agent
@@ -63,7 +63,7 @@ for _, member in ipairs(redis.call('ZRANGE', queue_campaigns, 0, -1)) do
   if member ~= campaign and not is_passed[member] then return refuse('queue_changed') end
 end
 
-local rate = check_rate(trunks, request.rate_limits, 31 + 2 * #request.others)
+local rate = check_rate(trunks, request.rate_limits, 34 + 2 * #request.others)
 if rate.is_changed then return refuse('trunk_changed') end
 
 local in_flight = count_placed()
@@ -122,7 +122,7 @@ while answer.dialed < room do
   elseif agent and not take_agent(agent, free_agents) then
     moved = moved + 1
     set_aside(agent_callbacks, contact, record)
-  elseif needs_verification(record, request.max_age_ms) then
+  elseif needs_verification(contact, record, request.max_age_ms) then
     unverified = unverified + 1 -- it stays where it is; without an update on its way, the backend is asked
     if redis.call('HEXISTS', outbox, contact) == 0 then stale[#stale + 1] = contact end
   else

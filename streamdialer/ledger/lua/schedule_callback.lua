@@ -2,7 +2,7 @@
 -- order requests arrive in. A call that is up goes on, and the callback follows it. A final contact comes
 -- back. A contact with a number on the do-not-call list, or who asks for a call to such a number, is never
 -- called.
--- KEYS 1–20 of the campaign, 21 do-not-call list, 22 campaign's pending_dnc, 23 contacts by number
+-- KEYS 1–23 of the campaign, 24 do-not-call list, 25 campaign's pending_dnc, 26 contacts by number
 -- ARGV campaign, contact, due (server's ms), agent ('' = any), number ('' = the contact's own), id of the
 --   request's entry, grace ms, the number in the form in which numbers are compared, then, when the ledger
 --   does not know the contact, what the backend says of it: priority, attempts, JSON
@@ -11,7 +11,7 @@
 --   "unknown_contact" the backend may know it
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index
 local DAY_MS = 86400000
-local dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 21, 23)
+local dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 24, 26)
 local contact, at, agent, number, entry, grace_ms =
   ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 local record = load_record(contact)

@@ -1,12 +1,12 @@
 -- Applies the reply to an originate request to its attempt, once per attempt, and to the breaker of the
 -- Dialer API.
--- KEYS 1–20 of the campaign, 21 api, 22 call history, 23 its newest calls
+-- KEYS 1–23 of the campaign, 24 api, 25 call history, 26 its newest calls
 -- ARGV campaign, contact, reservation token, verdict (placed | not_placed | never | unknown), call id, hold
 --   ('' | campaign | api | credentials: who must wait), retry after ms, unclear replies in a row that open
 --   the breaker, longest pause ms, longest possible conversation ms
 -- Returns "ok" · "stale" the attempt is not known (any more) · "settled" a reply was applied before
 -- uses: clock campaign outbox phone_rotation retry attempts suppression call_history
-local api, call_history, newest_calls = unpack(KEYS, 21, 23)
+local api, call_history, newest_calls = unpack(KEYS, 24, 26)
 local contact, token, verdict, call_id, hold = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local retry_after_ms, threshold, max_pause_ms, max_call_ms =
   tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])

@@ -1,6 +1,6 @@
 -- Ends a preview offer that an agent skips: the contact is ready again, behind the others of its priority,
 -- also for a callback.
--- KEYS 1–20 of the campaign, 21 previews
+-- KEYS 1–23 of the campaign, 24 previews
 -- ARGV campaign, agent, contact ('' = the one offered), id of the answer's entry, the agent's reason
 -- Returns "skipped" · "no_offer" · "not_offered" · "older_offer"
 -- uses: clock campaign outbox phone_rotation retry attempts preview
@@ -12,6 +12,6 @@ record.o = format_number(ready_order(record.pr, ledger_ms, 0))
 if open_callback(record) then record.cb.sk = true end
 make_ready(contact, record)
 save_record(contact, record)
-notify_agent(KEYS[21], 'preview_skipped', agent, contact, entry, cjson.encode({ reason = reason }))
+notify_agent(KEYS[24], 'preview_skipped', agent, contact, entry, cjson.encode({ reason = reason }))
 write_public_hash()
 return 'skipped'

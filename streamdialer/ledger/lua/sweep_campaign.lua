@@ -1,11 +1,12 @@
 -- Does everything that has become due in one campaign, at most `batch` contacts of each kind: reservations
 -- and preview offers end, deadlines end calls, deferred contacts become ready, final contacts and old call
 -- history are removed.
--- KEYS 1–20 of the campaign, 21 contacts by number, 22 previews, 23 call history, 24 its newest calls
--- ARGV campaign, batch, events required ('1'), longest possible conversation ms, deadline after sending ms
+-- KEYS 1–23 of the campaign, 24 contacts by number, 25 previews, 26 call history, 27 its newest calls
+-- ARGV campaign, batch, events required ('1'), longest possible conversation ms, deadline after sending ms,
+--   max_age_ms (reserve_contacts.lua)
 -- Returns JSON: `SweepResult` (`ledger/types.py`)
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression number_index preview call_history
-local contacts_by_number, previews, call_history, newest_calls = unpack(KEYS, 21, 24)
+local contacts_by_number, previews, call_history, newest_calls = unpack(KEYS, 24, 27)
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local answer = {
@@ -120,6 +121,7 @@ for_each_due(final, function(contact, record)
 end)
 
 expire_calls(call_history, newest_calls, batch)
+redis.call('ZREMRANGEBYSCORE', persons_called, '-inf', format_number(ledger_ms - tonumber(ARGV[6])))
 
 -- The next sweep is at the earliest deadline left, or in a second where something could not be done.
 local next_ms = math.huge

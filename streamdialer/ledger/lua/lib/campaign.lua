@@ -1,12 +1,12 @@
--- What every script of a campaign shares: names for KEYS 1–20, the clock, contact records, contact states,
+-- What every script of a campaign shares: names for KEYS 1–23, the clock, contact records, contact states,
 -- the public hash.
--- KEYS 1–20 in the order of `Keys.of_campaign()`; ARGV 1 the campaign's id.
+-- KEYS 1–23 in the order of `Keys.of_campaign()`; ARGV 1 the campaign's id.
 --
 -- A contact's record is JSON in the hash `records`; `ContactRecord` in `ledger/records.py` says what its fields mean.
 -- Field names are short because there is one record per contact, with up to eight attempts.
 local campaign_key, ready, deferred, reserved, dialing, connected, final, contacts, records, outbox, totals,
-  sweep_schedule, previewing, waiting_ticks, updates, event_watermark, events, directory, orphaned, server =
-  unpack(KEYS, 1, 20)
+  sweep_schedule, previewing, waiting_ticks, updates, event_watermark, events, directory, orphaned, server,
+  calls_up, persons_up, persons_called = unpack(KEYS, 1, 23)
 local campaign = ARGV[1]
 local states = {
   ready = ready, deferred = deferred, reserved = reserved,
@@ -71,15 +71,97 @@ local function end_offer(contact, record, reason)
   sweep_by(ledger_ms)
 end
 
+-- One person, one call: while a contact has a call that may be up, its campaign holds the number called and the
+-- person. No other contact with that number, and no other campaign's contact with that id, is called meanwhile.
+--   calls_up        number (digits) -> campaign:contact whose call it is
+--   persons_up      contact id -> campaign; it is held on until the backend knows how the call ended
+--   persons_called  sorted set contact id -> when that was, ms; kept for as long as a claim trusts the backend's
+--                   list (needs_verification in lib/eligibility.lua)
+-- `lk` of a record: the numbers it holds.
+local IN_CALL = { reserved = true, dialing = true, connected = true, orphaned = true }
+
+-- Returns the spellings of the number that the next call, or the one that is up, goes to. Of a call that a data loss
+-- has made unknown: all numbers of the contact.
+local function numbers_in_use(record, attempt)
+  local numbers = record.e or {}
+  local callback = not attempt and open_callback(record)
+  local index = attempt and attempt.ph or not attempt and (record.ni or 1)
+  if attempt and attempt.to or callback and callback.nn then
+    numbers = { attempt and attempt.to or callback.nn }
+  elseif numbers[index] then
+    numbers = { numbers[index] }
+  end
+  local names = {}
+  for _, number in ipairs(numbers) do
+    local digits = string.gsub(number, '^%+', '')
+    names[#names + 1] = digits
+    for _, spelled in ipairs(record.ns or {}) do -- a list without a country has only these digits
+      if string.sub(digits, -#spelled) == spelled then names[#names + 1] = spelled end
+    end
+  end
+  return names
+end
+
+-- Returns who has a call up to the contact's next number or to the person, or nil.
+local function other_call(contact, record)
+  local owner = campaign .. ':' .. contact
+  for _, number in ipairs(numbers_in_use(record)) do
+    local holder = redis.call('HGET', calls_up, number)
+    if holder and holder ~= owner then return holder end
+  end
+  local calling = redis.call('HGET', persons_up, contact)
+  if calling and calling ~= campaign then return calling .. ':' .. contact end
+end
+
+-- The caller saves the record.
+local function hold_line(contact, record)
+  local held, is_held = record.lk or {}, {}
+  for _, number in ipairs(held) do is_held[number] = true end
+  for _, number in ipairs(numbers_in_use(record, record.h[#record.h])) do
+    if not is_held[number] and redis.call('HSETNX', calls_up, number, campaign .. ':' .. contact) == 1 then
+      held[#held + 1] = number
+    end
+  end
+  record.lk = #held > 0 and held or nil
+  redis.call('HSETNX', persons_up, contact, campaign)
+end
+
+-- To be called when the backend knows everything about the contact and no call of it is up.
+local function release_person(contact)
+  if redis.call('HGET', persons_up, contact) ~= campaign then return end
+  redis.call('HDEL', persons_up, contact)
+  redis.call('ZADD', persons_called, format_number(ledger_ms), contact)
+  redis.call('PEXPIRE', persons_called, 3600000)
+end
+
+-- The caller saves the record.
+local function release_line(contact, record)
+  if record.lk then redis.call('HDEL', calls_up, unpack(record.lk)) end
+  record.lk = nil
+  if redis.call('HEXISTS', outbox, contact) == 0 then release_person(contact) end
+end
+
+-- Notes that the backend knows everything about the contact.
+local function drop_update(contact, record)
+  redis.call('HDEL', outbox, contact)
+  if not record or not IN_CALL[record.p] then release_person(contact) end
+end
+
 -- Moves the contact into a state and out of the one it was in. The caller saves the record.
 local function set_state(contact, record, state, score)
   if record.of and state ~= 'reserved' then
     end_offer(contact, record, record.dnc and 'do_not_call' or open_callback(record) and 'callback' or 'late_news')
   end
-  if record.p and record.p ~= state then redis.call('ZREM', states[record.p], contact) end
+  local old_state = record.p
+  if old_state and old_state ~= state then redis.call('ZREM', states[old_state], contact) end
   record.w, record.x, record.of = nil, nil, nil
   redis.call('ZADD', states[state], format_number(score), contact)
   record.p = state
+  if IN_CALL[state] then
+    hold_line(contact, record)
+  elseif IN_CALL[old_state] then
+    release_line(contact, record)
+  end
   if state ~= 'ready' and score ~= math.huge then sweep_by(score) end
 end
 
@@ -98,9 +180,11 @@ local function defer(contact, record, ms, reason, detail)
   record.w = { y = reason, s = detail }
 end
 
--- Whether calling hours or a cap defer the contact: it was ready before, and the backend shows it as pending.
-local RULE_REASONS =
-  { window_closed = true, cap_attempts = true, cap_conversations = true, min_gap = true, abandon_cooloff = true }
+-- Whether calling hours, a cap or another call to the person defer the contact: it was ready before, and the backend shows it as pending.
+local RULE_REASONS = {
+  window_closed = true, cap_attempts = true, cap_conversations = true, min_gap = true, abandon_cooloff = true,
+  in_call = true,
+}
 local function is_deferred_by_rule(record) return record.w ~= nil and RULE_REASONS[record.w.y] == true end
 
 -- Makes the contact ready: in its own order, or before all priorities when its callback is due. A contact

@@ -3,16 +3,27 @@
 -- A refusal: {reason = code, state = where the contact goes instead: final | deferred, due = until when it is
 --   deferred, ms?, detail = sentence?, why = what is wrong with the contact itself?}.
 
+-- Whoever is in a call of another contact or campaign waits until it has ended; that is looked at every few seconds.
+local IN_CALL_PAUSE_MS = 5000
+local function in_call_refusal(contact, record)
+  local other = other_call(contact, record)
+  if not other then return nil end
+  return { reason = 'in_call', state = 'deferred', due = ledger_ms + IN_CALL_PAUSE_MS, detail = other }
+end
+
 -- Returns the first refusal, or nil when the contact may be called.
 local function find_refusal(contact, record, max_attempts, dnc_list, opening, call_history, caps)
   if is_suppressed(dnc_list, record) then return { reason = 'do_not_call', state = 'final' } end
   if record.a >= max_attempts and not open_callback(record) then return { reason = 'max_attempts', state = 'final' } end
-  return hours_refusal(opening) or cap_refusal(call_history, caps, contact, record)
+  return hours_refusal(opening) or cap_refusal(call_history, caps, contact, record) or in_call_refusal(contact, record)
 end
 
--- Whether the backend has not shown the contact as pending for so long that the backend must be asked before
--- the call.
-local function needs_verification(record, max_age_ms) return ledger_ms - (record.sn or 0) > max_age_ms end
+-- Whether the backend must be asked before the call: it has not shown the contact as pending for that long, or not
+-- since another campaign has called the person.
+local function needs_verification(contact, record, max_age_ms)
+  local seen_ms, called_ms = record.sn or 0, redis.call('ZSCORE', persons_called, contact)
+  return ledger_ms - seen_ms > max_age_ms or called_ms and tonumber(called_ms) > seen_ms
+end
 
 -- Moves a refused contact out of `ready` or `previewing`. Saves the record.
 local function apply_refusal(contact, record, refusal)

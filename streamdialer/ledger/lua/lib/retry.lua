@@ -53,6 +53,7 @@ end
 local function forget_contact(contact, record)
   local highest = next_attempt_number(record) - 1
   if highest > record.a then redis.call('HSET', totals, 'n:' .. contact, highest) end
+  if IN_CALL[record.p] then release_line(contact, record) end
   redis.call('HDEL', records, contact)
   redis.call('HDEL', contacts, contact)
 end
