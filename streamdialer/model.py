@@ -324,16 +324,12 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Attempt(msgspec.Struct, frozen=True):
     """A reserved call as the `calls` stream carries it."""
 
+    id: str
+    """Never used twice: idempotency key and log subject; made in `lua/lib/retry.lua`."""
     campaign: str
     contact: str
-    number: int
     token: str
-    """Of this reservation; a later reservation of the same attempt has another."""
-
-    @property
-    def id(self) -> str:
-        """`{campaign}:{contact}:{attempt number}`: idempotency key, script token and log subject."""
-        return f"{self.campaign}:{self.contact}:{self.number}"
+    """Of its reservation."""
 
 
 def _dialable(numbers: list[Any]) -> list[str]:

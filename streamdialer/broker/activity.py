@@ -103,7 +103,8 @@ def subject_of(entry: Entry) -> str:
     kind = fields.get("kind") or fields.get("type")
     campaign = fields.get("campaign", fields.get("campaign_id"))
     contact = fields.get("contact", fields.get("contact_id"))
-    number = fields.get("number") if "token" in fields else None
-    about = ":".join(str(part) for part in (campaign, contact, number) if part not in (None, ""))
+    about = fields.get("attempt") or ":".join(
+        str(part) for part in (campaign, contact) if part not in (None, "")
+    )
     agent = fields.get("agent_id") if not about else None
     return " ".join(str(part)[:80] for part in (kind, about, agent) if part not in (None, ""))

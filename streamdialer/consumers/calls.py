@@ -38,7 +38,7 @@ def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
     """The attempt, its call, and the time (ms, '' = none) after which it may not be placed; raises BadEntry."""
     fields = entry.fields
     try:
-        attempt = Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"])
+        attempt = Attempt(fields["attempt"], fields["campaign"], fields["contact"], fields["token"])
         call = msgspec.json.decode(fields["call"], type=Call)
         overrides = {  # the contact may have several numbers, and a callback its own
             "phone_number": fields.get("phone_number") or call.phone_number,

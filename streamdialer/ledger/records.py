@@ -60,6 +60,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
     number: int = field(name="n")
     id: str
+    """`{campaign}:{contact}:{number}:{when it was reserved, in base 36}`; never used twice."""
     token: str = field(name="t")
     """Of its reservation."""
     state: AttemptState = field(name="s")
@@ -158,8 +159,6 @@ class ContactRecord(msgspec.Struct, frozen=True):
     """That count."""
     history: list[Attempt] = field(default_factory=list, name="h")
     """The last eight attempts at most, the newest last."""
-    highest_forgotten_number: int | None = field(default=None, name="n")
-    """Of attempts that are not in `history`."""
     order: str = field(default="", name="o")
     """The score it gets in `ready`."""
     priority: int | None = field(default=None, name="pr")

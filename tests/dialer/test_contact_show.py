@@ -125,7 +125,7 @@ async def test_the_time_line_of_an_attempt_and_why_the_contact_waits(world: Ledg
     detail = await shown(world)
     (call,) = detail.attempts
     assert (call.attempt, call.number, call.state, call.disposition, call.call_id) == (
-        "1:1:1",
+        attempt.id,
         "••••501",
         "ended",
         "busy",
@@ -249,7 +249,7 @@ async def test_the_command_prints_it_for_people_and_as_json(world: LedgerWorld, 
     assert told.exit_code == 0, told.output
     assert "next call         may be called from" in told.stdout
     assert "retry (busy)" in told.stdout
-    assert "1:1:1" in told.stdout
+    assert "1:1:1:" in told.stdout
     assert "+15550" not in told.stdout
     result = await run(settings, "1", "1", "--json")
     document: Any = json.loads(result.stdout)

@@ -36,7 +36,7 @@ async def test_each_change_of_a_call_is_one_line_with_the_attempts_id(
         stage = record.name.rpartition(".")[2]
         if stage in ("calls", "events") and record.levelno >= logging.INFO:
             lines[vars(record)["attempt"]].append(record.getMessage())
-    assert {attempt.rpartition(":")[0] for attempt in lines} == {f"1:{contact}" for contact in (1, 2, 3, 4)}
+    assert {attempt.rpartition(":")[0] for attempt in lines} == {f"1:{contact}:1" for contact in (1, 2, 3, 4)}
     for changes in lines.values():
         assert sorted(changes) in (sorted(ANSWERED), sorted(ABANDONED)), lines
 

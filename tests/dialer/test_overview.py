@@ -257,7 +257,10 @@ def test_the_oldest_entries_in_progress_are_listed_without_numbers() -> None:
 @pytest.mark.parametrize(
     ("fields", "subject"),
     [
-        ({"campaign": "7", "contact": "12", "number": "2", "token": "t", "call": "{}"}, "7:12:2"),
+        (
+            {"attempt": "7:12:2:m9x", "campaign": "7", "contact": "12", "token": "t", "call": "{}"},
+            "7:12:2:m9x",
+        ),
         ({"type": "call_answered", "data": '{"campaign_id": 7, "contact_id": 12}'}, "call_answered 7:12"),
         ({"type": "do_not_call", "phone_number": "+573001234567"}, "do_not_call"),
         ({"type": "agent_available", "agent_id": "5"}, "agent_available 5"),

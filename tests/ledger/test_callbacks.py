@@ -113,7 +113,7 @@ async def test_a_callback_brings_a_finished_contact_back_even_after_its_last_att
     assert await ask(world, "1", -1) == "applied"
     await world.sweep()
     attempt = await world.place_one()
-    assert attempt.number == 2
+    assert attempt.id.startswith("1:1:2:")
     await world.event("call_failed", attempt, disposition="no_answer")
     assert await world.state_of("1") == "final", "one attempt per request, not more"
     await check_ledger(world.services.client, world.services.keys, ["1"])
@@ -222,7 +222,7 @@ async def test_a_call_that_redis_forgot_may_have_been_the_callback(world: Ledger
     await world.claim()
     doubted = InFlightRow(world.row("1", attempts=1), False, None)
     assert await memory.hold_in_flight("1", [doubted], world.retry) == 1
-    attempt = Attempt("1", "1", 1, "")
+    attempt = Attempt("1:1:1:m", "1", "1", "")
     assert await world.event("call_completed", attempt) == "ended"
     assert await world.state_of("1") == "final", "the contact is not called back twice"
 

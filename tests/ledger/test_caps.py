@@ -316,7 +316,7 @@ async def test_an_event_of_a_forgotten_call_is_counted_once_it_is_known_whose_it
     world.cap("us-fl")
     memory = world.services.memory
     assert await memory.hold_in_flight("1", [], world.retry, world.caps) == 0
-    await world.event("call_ringing", Attempt("1", "7", 1, ""))
+    await world.event("call_ringing", Attempt("1:7:1:m", "1", "7", ""))
     assert await world.counted("1:7") == ["a"]
     seen = InFlightRow(type(row)(row.contact, row.priority, 2, row.call), False, None)
     await memory.hold_in_flight("1", [seen], world.retry, world.caps)

@@ -111,7 +111,7 @@ async def test_an_event_of_a_forgotten_call_takes_its_contact_out_of_the_ready_o
     await world.open_campaign(contacts=2)
     await another_server_answers(world)
     await world.claim()
-    ringing = Attempt("1", "2", 1, "")
+    ringing = Attempt("1:2:1:m", "1", "2", "")
     assert await world.event("call_answered", ringing, call_id="c") == "applied"
     await world.check_invariants()
     assert (await world.state_of("2"), (await world.record("2"))["a"]) == ("connected", 1)
@@ -127,7 +127,7 @@ async def test_a_forgotten_call_that_fails_is_followed_by_the_campaigns_plan(wor
     await another_server_answers(world)
     await world.claim()
     for contact, cause, counted in (("2", "19", 1), ("3", "34", 0)):
-        failed = Attempt("1", contact, 1, "")
+        failed = Attempt(f"1:{contact}:1:m", "1", contact, "")
         assert await world.event("call_failed", failed, call_id=f"c{contact}", cause=cause) == "ended"
         assert await world.state_of(contact) == "deferred"
         record = await world.record(contact)
@@ -140,7 +140,7 @@ async def test_a_call_of_a_campaign_redis_has_forgotten_is_remembered_by_its_eve
 ) -> None:
     await world.services.client.flushall()
     await world.services.campaigns.due_campaigns(10)
-    assert await world.event("call_ringing", Attempt("7", "70", 1, "")) == "applied"
+    assert await world.event("call_ringing", Attempt("7:70:1:m", "7", "70", "")) == "applied"
     assert await world.state_of("70", "7") == "dialing"
     await world.open_campaign("7", contacts=0)
     loaded = await world.services.campaigns.load("7", [world.row("70")], 3)
@@ -196,7 +196,7 @@ async def test_a_reply_to_a_reserved_call_whose_mark_was_lost_marks_it_as_sent(
 
 async def test_without_a_loss_an_event_of_nothing_stays_an_event_of_nothing(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
-    assert await world.event("call_ringing", Attempt("1", "1", 1, "")) == "no_attempt"
+    assert await world.event("call_ringing", Attempt("1:1:1:m", "1", "1", "")) == "no_attempt"
     assert await world.state_of("1") == "ready"
 
 
@@ -254,7 +254,7 @@ async def test_contacts_the_backend_shows_as_called_are_held_in_doubt(world: Led
     assert (await world.record("9"))["a"] == 2
     loaded = await world.services.campaigns.load("1", [world.row("1"), world.row("9")], 3)
     assert loaded.added == 0
-    await world.event("call_failed", Attempt("1", "1", 1, ""), disposition="busy")
+    await world.event("call_failed", Attempt("1:1:1:m", "1", "1", ""), disposition="busy")
     assert await world.state_of("1") == "deferred"
     await world.age(7201)
     await world.sweep()
@@ -356,7 +356,7 @@ async def test_an_event_of_a_forgotten_call_says_nothing_of_attempts_it_cannot_k
     world: LedgerWorld,
 ) -> None:
     await world.services.client.flushall()
-    assert await world.event("call_answered", Attempt("7", "70", 1, "")) == "applied", (
+    assert await world.event("call_answered", Attempt("7:70:1:m", "7", "70", "")) == "applied", (
         "the loss had not been noticed yet"
     )
     told = await world.backend_doc("70", "7")
@@ -374,13 +374,14 @@ async def test_old_news_of_a_contact_that_was_forgotten_long_ago_is_not_sent(
     await world.open_campaign(contacts=0)
     await another_server_answers(world)
     await quiet_is_over(world)
-    over = Attempt("1", "50", 1, "")
+    over = Attempt("1:50:1:m", "1", "50", "")
     assert await world.event("call_failed", over, disposition="no_answer") == "ended"
     assert await world.backend_doc("50") is None, "the backend is asked first"
     await rebuild(world)
     assert await world.backend_doc("50") is None, "it does not show a call"
     assert (
-        await world.event("call_failed", Attempt("1", "51", 1, ""), disposition="busy") == "unknown_contact"
+        await world.event("call_failed", Attempt("1:51:1:m", "1", "51", ""), disposition="busy")
+        == "unknown_contact"
     )
 
 
@@ -390,7 +391,7 @@ async def test_an_end_that_comes_before_the_backend_is_read_is_sent_when_it_show
     await world.open_campaign(contacts=0)
     await another_server_answers(world)
     await quiet_is_over(world)
-    await world.event("call_failed", Attempt("1", "50", 1, ""), disposition="no_answer")
+    await world.event("call_failed", Attempt("1:50:1:m", "1", "50", ""), disposition="no_answer")
     await rebuild(world, shown("50", 2))
     told = await world.backend_doc("50")
     assert told is not None
@@ -464,7 +465,7 @@ async def test_late_news_takes_back_the_reservation_of_the_next_call(world: Ledg
     await world.sweep()
     await world.claim()
     calls = [one for _, one in await world.reserved_calls()]
-    again = next(one for one in calls if (one.contact, one.number) == (silent.contact, 2))
+    again = next(one for one in calls if one.id.startswith(f"1:{silent.contact}:2:"))
     assert await world.event("call_answered", silent) == "applied"
     assert await world.state_of(silent.contact) == "connected"
     assert await world.services.campaigns.mark_sent(again, "run", "") == "stale"

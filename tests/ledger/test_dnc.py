@@ -333,7 +333,7 @@ async def test_whose_call_was_forgotten_and_must_not_be_called_ends_so(world: Su
     await client.hset(keys.server, mapping={"rebuild_epoch": "mark", "lost": "1"})
     row = in_flight_row(Contact(id=1, phone_number=HERS, status="dialing", attempts=1))
     assert await world.services.memory.hold_in_flight("1", [row], world.retry) == 1
-    await world.event("call_failed", Attempt("1", "1", 1, ""), disposition="busy")
+    await world.event("call_failed", Attempt("1:1:1:m", "1", "1", ""), disposition="busy")
     assert await world.state_of("1") == "final"
     assert await world.told() == "do_not_call"
 
@@ -346,7 +346,7 @@ async def test_a_call_known_from_its_event_alone_is_suppressed_once_its_number_i
     client, keys = world.services.client, world.services.keys
     seconds, _ = await client.time()
     await client.hset(keys.server, mapping={"rebuild_epoch": "mark", "lost": str(seconds * 1000 - 1000)})
-    attempt = Attempt("1", "1", 1, "")
+    attempt = Attempt("1:1:1:m", "1", "1", "")
     assert await world.event("call_answered", attempt) == "applied"
     assert await world.numbers() == {}
     await world.services.memory.hold_in_flight(
@@ -487,7 +487,7 @@ async def test_a_request_is_not_repeated_to_the_number_of_a_callback_that_is_lis
 ) -> None:
     await services.client.hset("sd:c:1:totals", "country", "CO")
     call = Call(id=1, phone_number=spelled, n=[HERS])
-    stage, attempt = CallsStage(services), Attempt("1", "1", 1, "t")
+    stage, attempt = CallsStage(services), Attempt("1:1:1:m", "1", "1", "t")
     assert await stage._may_repeat(attempt, call)
     await services.suppression.suppress([read_number("+573007654321")], "event")
     assert not await stage._may_repeat(attempt, call)

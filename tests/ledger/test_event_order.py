@@ -315,7 +315,7 @@ async def _end_all_by_deadline(run: Orders) -> None:
     other = LedgerWorld(run.services, queue="elsewhere")
     await other.open_campaign("other", contacts=1)
     await other.set_agents(1)
-    speaking = Attempt("other", "1", 1, "")
+    speaking = Attempt("other:1:1:m", "other", "1", "")
     await other.place_one("other")
     await other.event("call_ringing", speaking)
     await move_clock(client, keys, DEADLINE_S)

@@ -208,7 +208,7 @@ async def test_retries_wait_and_end_after_the_last_attempt(world: LedgerWorld) -
     await world.set_agents(1)
     for number in (1, 2, 3):
         attempt = await world.place_one()
-        assert attempt.number == number
+        assert attempt.id.startswith(f"1:1:{number}:")
         assert await world.event("call_failed", attempt, disposition="no_answer") == "ended"
         doc = await world.backend_doc("1")
         assert doc is not None
@@ -331,10 +331,10 @@ async def test_events_of_calls_that_were_not_placed_change_nothing(world: Ledger
     await world.set_agents(2)
     early = await world.write_entry()
     attempt = await world.place_one()
-    stranger = type(attempt)("1", "99", 1, "")
+    stranger = type(attempt)("1:99:1:m", "1", "99", "")
     assert await world.event("call_answered", stranger) == "unknown_contact"
-    assert await world.event("call_answered", type(attempt)("9", "1", 1, "")) == "unknown_campaign"
-    assert await world.event("call_answered", type(attempt)("1", "2", 1, "")) == "no_attempt"
+    assert await world.event("call_answered", type(attempt)("9:1:1:m", "9", "1", "")) == "unknown_campaign"
+    assert await world.event("call_answered", type(attempt)("1:2:1:m", "1", "2", "")) == "no_attempt"
     assert await world.event("call_answered", attempt, entry=early) == "no_attempt", (
         "written before it was sent"
     )

@@ -130,7 +130,8 @@ class LedgerMachine(CallRules, SuppressionRules):
     @rule(at=which, kind=st.sampled_from(("call_ringing", "call_answered", "call_failed")), call_id=call_ids)
     def an_event_of_any_call_ever_reserved(self, at: int, kind: str, call_id: str) -> None:
         call = self.trial.calls[at % len(self.trial.calls)][0]
-        self._event(AttemptModel(call.campaign, call.contact, call.number, call.token), kind, call_id=call_id)
+        attempt = AttemptModel(call.id, call.campaign, call.contact, 0, call.token)
+        self._event(attempt, kind, call_id=call_id)
 
     @precondition(lambda self: self.events)
     @rule(at=which)

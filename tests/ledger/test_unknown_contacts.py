@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamdialer.consumers.dialing.contact_rows import load_row
-from streamdialer.ledger.recovery import mark_server_trusted
-from streamdialer.model import Attempt, Contact
+from streamdialer.model import Contact
 from streamdialer.rules.numbers import read_number
 from tests.support.callbacks import HOUR_S, ask, check, pass_by, told
 from tests.support.ledger_fixture import LedgerWorld
@@ -49,7 +48,7 @@ async def test_a_contact_only_the_backend_knows_is_called_back(world: LedgerWorl
     assert (await world.state_of("7"), await told(world, "7")) == ("deferred", "callback")
     await pass_by(world, "7")
     attempt = await world.place_one()
-    assert (attempt.contact, attempt.number) == ("7", 4)
+    assert attempt.id.startswith("1:7:4:")
     await world.event("call_completed", attempt)
     assert await world.state_of("7") == "final"
     await check_ledger(world.services.client, world.services.keys, ["1"])
@@ -71,18 +70,3 @@ async def test_a_contact_only_the_backend_knows_is_not_called_back_after_do_not_
     assert await ask(world, "7", HOUR_S, entry=entry) == "final"
     assert (await world.state_of("7"), await told(world, "7")) == ("final", "do_not_call")
     await check(world)
-
-
-async def test_the_number_of_its_next_call_is_none_the_backend_has_counted(world: LedgerWorld) -> None:
-    """After data loss only an event of the call is known; the backend says how many attempts came before it."""
-    await world.services.client.flushall()
-    assert await world.event("call_answered", Attempt("1", "7", 3, "")) == "applied"
-    await mark_server_trusted(world.services.client, world.services.keys)
-    await world.open_campaign(contacts=0)
-    await world.set_agents(1)
-    assert await ask(world, "7", -60) == "unknown_contact"
-    assert await ask(world, "7", -60, row=world.row("7", attempts=3)) == "applied"
-    await world.event("call_completed", Attempt("1", "7", 3, ""))
-    assert await world.state_of("7") == "ready"
-    await world.services.campaigns.load("1", [world.row("7", attempts=3)], 3)  # it is looked up
-    assert (await world.place_one()).number == 4

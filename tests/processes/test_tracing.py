@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -118,8 +119,10 @@ async def test_one_trace_from_the_tick_to_the_end_of_the_call_across_processes(f
     settings = next(one for one in seen.named("GET backend", TRACE))
     assert settings.parent in (tick.id, decide.id)
 
+    attempt = str(call.attributes["streamdialer.attempt"])
+    assert re.fullmatch(r"1:5:1:[0-9a-z]+", attempt)
     subject = {
-        "streamdialer.attempt": "1:5:1",
+        "streamdialer.attempt": attempt,
         "streamdialer.campaign": "1",
         "streamdialer.contact": "5",
     }

@@ -115,7 +115,7 @@ class LedgerWorld:
         """What waits in the calls stream: entry ids and attempts, oldest first."""
         entries: Any = await self.services.client.xrange(self.services.keys.stream("calls"))
         return [
-            (entry, Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"]))
+            (entry, Attempt(fields["attempt"], fields["campaign"], fields["contact"], fields["token"]))
             for entry, fields in entries
         ]
 

@@ -24,6 +24,7 @@ REST_S, RATE_LIMIT_S, DELIVERY_RESERVATION_LEASE_S, ANSWER_KEPT_S = 2500, 1500, 
 class AttemptModel:
     """One attempt; it was sent when `run` is known."""
 
+    id: str
     campaign: str
     contact: str
     number: int
@@ -42,10 +43,6 @@ class AttemptModel:
     reply_id: str = ""
 
     @property
-    def id(self) -> str:
-        return f"{self.campaign}:{self.contact}:{self.number}"
-
-    @property
     def outcome(self) -> tuple[State, str | None]:
         return ("reserved", None) if self.run is None else outcome_of(self.facts)
 
@@ -58,8 +55,6 @@ class ContactModel:
     priority: int
     age: float
     used: int
-    spent: int = 0
-    """The highest number of its requests that are forgotten."""
     state: str = "ready"
     due: float | None = None
     is_deferred_by_rule: bool = False
@@ -107,8 +102,6 @@ class CampaignModel:
     """The same, of `caps_model.KINDS`."""
     has_recheck_pending: bool = False
     """Its caps have changed since the contacts that wait for them were last checked."""
-    spent: dict[str, int] = field(default_factory=dict)
-    """Contacts that are forgotten -> the highest number of their requests."""
     past: Counter[str] = field(default_factory=Counter)
     """What attempts that are no longer remembered have added to the totals."""
     held_until: float | None = None
@@ -199,8 +192,7 @@ class LedgerModel:
             if is_marked:
                 self.suppress(campaign, contacts[contact])
             return "known"
-        spent = self.campaigns[campaign].spent.get(contact, 0)
-        one = contacts[contact] = ContactModel(contact, priority, self.now, attempts, spent, number=number)
+        one = contacts[contact] = ContactModel(contact, priority, self.now, attempts, number=number)
         one.said = number, is_marked
         has_asked = (campaign, contact) in self.requests
         if has_asked and number:
@@ -259,7 +251,8 @@ class LedgerModel:
         ended = contact.newest.outcome[1] if contact.newest else None
         self.tell(campaign, contact, ended or "failed", contact.used)
 
-    def reserve(self, campaign: str, contact: ContactModel, token: str) -> AttemptModel:
+    def reserve(self, campaign: str, contact: ContactModel, token: str, attempt_id: str) -> AttemptModel:
+        number = max(contact.used, contact.newest.number if contact.newest else 0) + 1
         if contact.newest and contact.newest.outcome[0] == "released":
             contact.attempts.pop()
         last, past = contact.newest, History(contact.used)
@@ -268,8 +261,7 @@ class LedgerModel:
             past = History(contact.used, in_a_row, last.past.ended_by + Counter([last.after.key]))
         elif last:
             past = History(contact.used, 0, last.past.ended_by)
-        number = max(contact.used, contact.spent, last.number if last else 0) + 1
-        attempt = AttemptModel(campaign, contact.id, number, token, past)
+        attempt = AttemptModel(attempt_id, campaign, contact.id, number, token, past)
         contact.attempts.append(attempt)
         self._put(contact, "reserved", RESERVATION_LEASE_S)
         return attempt
@@ -478,7 +470,4 @@ class LedgerModel:
         """The end of a tombstone."""
         for attempt in contact.attempts:
             campaign.past += counts(attempt.facts)
-        spent = max(contact.used, contact.spent, contact.newest.number if contact.newest else 0)
-        if spent > contact.used:
-            campaign.spent[contact.id] = spent
         del campaign.contacts[contact.id]

@@ -51,11 +51,9 @@ for i = 6, #ARGV, 6 do
     attempt.k = epoch
     if record.q then -- it was made from an event: only now the contact and its number of attempts are known
       store_call_data(contact, record, call)
-      local old_id = attempt.id
       record.q, record.pr, record.a = nil, priority, math.max(record.a, attempts)
       attempt.n, attempt.p.a = math.max(attempt.n, record.a), record.a - 1
-      attempt.id = campaign .. ':' .. contact .. ':' .. attempt.n
-      count_call(call_history, newest_calls, contact, record, attempt, old_id)
+      count_call(call_history, newest_calls, contact, record, attempt)
       hold_line(contact, record)
     end
     save_record(contact, record)

@@ -65,7 +65,6 @@ for i = 7, #ARGV, 6 do
     local fraction = ((i - 7) / 6 % 512) / 512 -- keeps the backend's order within one millisecond
     local order = format_number(ready_order(priority, ledger_ms, fraction))
     local record = { sn = asked_ms, a = attempts, o = order, pr = priority }
-    record.n = tonumber(redis.call('HGET', totals, 'n:' .. contact) or nil)
     apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
     if record.dnc then
       count_refused('do_not_call')

@@ -29,8 +29,6 @@ if redis.call('HEXISTS', contacts, contact) == 0 then
     record = { sn = ledger_ms, a = attempts, o = format_number(ready_order(priority, ledger_ms, 0)), pr = priority }
     set_state(contact, record, 'final', math.huge)
   end
-  local highest = tonumber(redis.call('HGET', totals, 'n:' .. contact) or 0)
-  record.n = math.max(record.n or 0, highest, attempts)
   redis.call('HSET', contacts, contact, call)
   apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
   if record.dnc then enqueue_update(contact, 'do_not_call', nil, nil) end

@@ -120,13 +120,13 @@ class Auditor:
 
     def placed(self, call: Call, campaign: Campaign) -> None:
         """Counts an originate and records what is wrong with it."""
-        contact = call.contact_id
-        if self._live_phones[call.phone_number]:
-            self.double_dials += 1
-            self.calls_to_live_phones += 1
+        contact, is_live = call.contact_id, bool(self._live_phones[call.phone_number])
+        has_old_key = bool(call.key) and call.key in self.per_key
+        self.double_dials += is_live or has_old_key
+        self.calls_to_live_phones += is_live
+        if is_live:
             self._add_finding(call, "the phone has a live call")
-        elif call.key and call.key in self.per_key:
-            self.double_dials += 1
+        if has_old_key:
             self._add_finding(call, "the key was used before")
         if contact in self._final_contacts:
             self.dialed_after_final += 1

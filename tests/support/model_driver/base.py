@@ -95,18 +95,11 @@ class DriverBase:
         self.backend: dict[tuple[str, str], tuple[str, int]] = {}
         self.calls: list[tuple[Attempt, str]] = []
         """Every entry `calls` ever had, with its `until`."""
-        self.requests: dict[str, list[str]] = {}
-        """Attempt id -> reservations under which a request has left."""
-        self.refused: set[str] = set()
-        """Reservations whose request the API has not placed."""
+        self.requests: set[str] = set()
+        """Ids of the attempts whose request has left."""
         self.answers: dict[tuple[str, str], tuple[ClaimResult, float]] = {}
         self.last_call = "0-0"
         self.deliveries: list[Delivery] = []
         self.view: LedgerView | None = None
         self.seen: Counter[str] = Counter()
         """How often each script gave which answer."""
-
-    def _forget_requests(self, campaign: str, contact: str | None = None) -> None:
-        """A contact that is loaded again is counted again."""
-        prefix = f"{campaign}:" if contact is None else f"{campaign}:{contact}:"
-        self.requests = {name: sent for name, sent in self.requests.items() if not name.startswith(prefix)}

@@ -70,8 +70,8 @@ class CallDriver(DriverBase):
             assert contact.used < plan.max_attempts
             assert not model.is_listed(contact), "a contact that must not be called has been reserved"
             assert self._capped(one, contact) is None, "a contact over a cap has been reserved"
-            made = model.reserve(campaign, contact, attempt.token)
-            assert made.id == attempt.id
+            made = model.reserve(campaign, contact, attempt.token, attempt.id)
+            assert attempt.id.rpartition(":")[0] == f"{campaign}:{contact.id}:{made.number}"
             self.calls.append((attempt, "" if open_for_s is None else str(wanted.open_until_ms)))
         room = self._room(one, wanted, got.free, before)
         if sum((got.skipped or {}).values()) < wanted.batch:
@@ -90,7 +90,7 @@ class CallDriver(DriverBase):
         if entries:
             self.last_call = entries[-1][0]
         return [
-            Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"])
+            Attempt(fields["attempt"], fields["campaign"], fields["contact"], fields["token"])
             for _, fields in entries
         ]
 
@@ -198,11 +198,9 @@ class CallDriver(DriverBase):
             model.unreserve(contact)
 
     def _note_request(self, attempt: Attempt) -> None:
-        """A request may leave: the first of its attempt, unless those before are known not to have been placed."""
-        earlier = self.requests.setdefault(attempt.id, [])
-        assert attempt.token not in earlier, "two runs were allowed to send one reservation"
-        assert self.refused.issuperset(earlier), "a second request left for one attempt"
-        earlier.append(attempt.token)
+        """A request may leave: no earlier one had its id, also of a contact that was forgotten meanwhile."""
+        assert attempt.id not in self.requests, "an attempt id was used twice"
+        self.requests.add(attempt.id)
 
     async def settle(self, attempt: Attempt, verdict: str, call_id: str, hold: str) -> None:
         found = [
@@ -221,6 +219,4 @@ class CallDriver(DriverBase):
         ((contact, one),) = found
         assert answer == ("ok" if one.verdict is None else "settled")
         if one.verdict is None:
-            if verdict == "not_placed":
-                self.refused.add(attempt.token)
             self.model.settle(one, contact, verdict, call_id, hold)

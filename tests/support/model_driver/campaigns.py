@@ -62,7 +62,6 @@ class CampaignDriver(DriverBase):
         if answer == "ok":
             model.campaigns[campaign] = CampaignModel(campaign)
             model.requests = {about for about in model.requests if about[0] != campaign}
-            self._forget_requests(campaign)
             left = [key async for key in self.client.scan_iter(f"sd:c:{campaign}:*", count=1000)]
             assert all(":answer:" in str(key) for key in left), left
             assert not await self.client.exists(self.keys.campaign(campaign))

@@ -96,7 +96,6 @@ class EventDriver(DriverBase):
                     model.tell(campaign, contact, "pending", contact.used)
                 case "final":
                     model.forget(one, contact)
-                    self._forget_requests(campaign, contact.id)
                 case _:
                     assert attempt is not None
                     if contact in ended:

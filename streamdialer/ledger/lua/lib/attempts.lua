@@ -209,7 +209,7 @@ local function remember_attempt(contact, record, lost_ms, deadline_ms)
     while #record.h >= 8 do table.remove(record.h, 1) end
     record.h[#record.h + 1] = attempt
   end
-  attempt.id = campaign .. ':' .. contact .. ':' .. attempt.n
+  attempt.id = attempt.id or new_attempt_id(contact, attempt.n)
   attempt.s, attempt.b, attempt.sm, attempt.ev = 'sent', 'remembered', lost_ms, '0-0'
   attempt.dd = deadline_ms
   local callback = open_callback(record)

@@ -88,9 +88,8 @@ local function history_names(contact, record, attempt)
   return names
 end
 
--- Counts the attempt by its present facts; to be called whenever they change. `old_id` is the id it had
--- before, if it has a new one.
-local function count_call(call_history, newest_calls, contact, record, attempt, old_id)
+-- Counts the attempt by its present facts; to be called whenever they change.
+local function count_call(call_history, newest_calls, contact, record, attempt)
   local longest = tonumber(redis.call('HGET', call_history, 'longest') or nil)
   if not longest then return end -- no campaign has had caps
   local kind = counted_kind(attempt)
@@ -101,7 +100,7 @@ local function count_call(call_history, newest_calls, contact, record, attempt, 
       newest_ms = math.max(newest_ms, call[4] or call[2])
     end
     for _, call in ipairs(recent_calls(call_history, name)) do
-      local is_this = (call[1] == attempt.id or call[1] == old_id) and call[2] == attempt.sm
+      local is_this = call[1] == attempt.id and call[2] == attempt.sm
       if not is_this and ledger_ms < (call[4] or call[2]) + longest then add(call) end
     end
     if kind then add({ attempt.id, attempt.sm, kind, attempt.em }) end

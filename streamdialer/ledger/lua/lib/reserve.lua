@@ -7,13 +7,13 @@
 local function reserve_contact(contact, record, terms, open_until, token, agent)
   local callback = open_callback(record)
   record.h = record.h or {}
+  local number = next_attempt_number(record)
   local last = record.h[#record.h]
   if last and last.s == 'released' then table.remove(record.h) end
   while #record.h >= 8 do
     local removed = table.remove(record.h, 1)
     if record.cb and removed.cb == record.cb.e then record.cb.had = true end
   end
-  local number = next_attempt_number(record)
   local call = redis.call('HGET', contacts, contact)
   local phone, phone_number
   if callback and callback.num then
@@ -21,15 +21,16 @@ local function reserve_contact(contact, record, terms, open_until, token, agent)
   else
     phone, phone_number = choose_phone(record, call)
   end
+  local attempt_id = new_attempt_id(contact, number)
   record.h[#record.h + 1] = {
-    n = number, id = campaign .. ':' .. contact .. ':' .. number, t = token, s = 'reserved', f = {}, rm = ledger_ms,
+    n = number, id = attempt_id, t = token, s = 'reserved', f = {}, rm = ledger_ms,
     p = past_for_next(record), dd = terms.deadline_ms, ph = phone, cb = callback and callback.e or nil, ag = agent,
     to = callback and callback.nn or nil,
   }
   set_state(contact, record, 'reserved', ledger_ms + terms.lease_ms)
   save_record(contact, record)
   local entry = {
-    'campaign', campaign, 'contact', contact, 'number', number, 'token', token, 'until', open_until, 'call', call,
+    'attempt', attempt_id, 'campaign', campaign, 'contact', contact, 'token', token, 'until', open_until, 'call', call,
   }
   local function add(name, value)
     if value then entry[#entry + 1], entry[#entry + 2] = name, value end

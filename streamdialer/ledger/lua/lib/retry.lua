@@ -41,18 +41,26 @@ local function past_for_next(record)
   return { a = record.a, u = last.u and last.p.u + 1 or 0, k = next(ended) and ended or nil }
 end
 
--- Returns the number of the next attempt. No earlier request of the contact had it, counted or not.
+-- Returns the number of the next attempt. No earlier request in the record had it, counted or not.
 local function next_attempt_number(record)
   local last = record.h and record.h[#record.h]
-  return math.max(record.a, record.n or 0, last and last.n or 0) + 1
+  return math.max(record.a, last and last.n or 0) + 1
 end
 
--- Forgets a contact that is in no state any more. If its highest attempt number is above its counted
--- attempts, the totals keep it as `n:<contact>`: should the backend list the contact again, its next request
--- still has a number of its own.
+local DIGITS = '0123456789abcdefghijklmnopqrstuvwxyz'
+-- Returns the id of an attempt that is reserved now. The time at its end, in base 36, tells it from attempts of
+-- the same number that the ledger does not remember.
+local function new_attempt_id(contact, number)
+  local mark, rest = '', ledger_ms
+  while rest > 0 do
+    local digit = rest % 36
+    mark, rest = string.sub(DIGITS, digit + 1, digit + 1) .. mark, math.floor(rest / 36)
+  end
+  return campaign .. ':' .. contact .. ':' .. number .. ':' .. mark
+end
+
+-- Forgets a contact that is in no state any more.
 local function forget_contact(contact, record)
-  local highest = next_attempt_number(record) - 1
-  if highest > record.a then redis.call('HSET', totals, 'n:' .. contact, highest) end
   if IN_CALL[record.p] then release_line(contact, record) end
   redis.call('HDEL', records, contact)
   redis.call('HDEL', contacts, contact)
