@@ -127,7 +127,7 @@ async def test_an_expired_reservation_is_ready_again_and_its_entry_is_stale(worl
     assert await world.services.campaigns.mark_sent(entry, "run", "") == "stale"
     await world.claim(level=1)
     second = (await world.reserved_calls())[1][1]
-    assert second.id == entry.id, "an attempt that was never sent is not counted"
+    assert second.id.startswith("1:1:1:"), "an attempt that was never sent is not counted"
     assert await world.services.campaigns.mark_sent(entry, "run", "") == "stale"
     assert await world.services.campaigns.mark_sent(second, "run", "") == "ok"
 
