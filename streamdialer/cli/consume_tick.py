@@ -18,13 +18,10 @@ if TYPE_CHECKING:
     from streamdialer.config.settings import Settings
     from streamdialer.consumers.replica import ReplicaOptions
 
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's commands."""
-    app.command(epilog="Example: streamdialer consume --processes 2 --concurrency 100")(consume)
-    app.command(epilog="Example: streamdialer tick --dial-every 5")(tick)
+commands = typer.Typer()
 
 
+@commands.command(epilog="Example: streamdialer consume --processes 2 --concurrency 100")
 def consume(
     ctx: typer.Context,
     stages: Annotated[
@@ -90,6 +87,7 @@ def consume(
     anyio.run(_supervise, settings, commands, environment)
 
 
+@commands.command(epilog="Example: streamdialer tick --dial-every 5")
 def tick(
     ctx: typer.Context,
     dial_every: Annotated[

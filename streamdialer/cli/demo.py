@@ -17,12 +17,10 @@ MODES = ("progressive", "predictive", "power")
 PACINGS = ("fixed", "adaptive")
 DASHBOARD: Final = ("127.0.0.1", 5555)
 
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's command."""
-    app.command(epilog="Example: streamdialer demo --mode power --seconds 60 --kill-every 5")(demo)
+commands = typer.Typer()
 
 
+@commands.command(epilog="Example: streamdialer demo --mode power --seconds 60 --kill-every 5")
 def demo(
     mode: Annotated[str, typer.Option(help="progressive, predictive or power.")] = "predictive",
     pacing: Annotated[

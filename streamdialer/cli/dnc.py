@@ -40,6 +40,7 @@ Country = Annotated[
     typer.Option(help="Country of numbers without +, such as CO; wins over STREAMDIALER_COUNTRY."),
 ]
 commands = typer.Typer(
+    name="dnc",
     no_args_is_help=True,
     help="The do-not-call list: numbers that no campaign calls.",
     epilog="Example: streamdialer dnc add +573001234567",
@@ -53,11 +54,6 @@ class NumberStatus(msgspec.Struct, frozen=True):
     listed: bool
     since_s: int | None = None
     why: str | None = None
-
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's commands."""
-    app.add_typer(commands, name="dnc")
 
 
 @commands.command(epilog='Example: streamdialer dnc add +573001234567 --reason "asked on the phone"')

@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 
 BATCH: Final = 500
 
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's commands."""
-    app.command(
-        epilog="Example: streamdialer emit call_answered campaign_id=1 contact_id=123 call_id=abc123"
-    )(emit)
+commands = typer.Typer()
 
 
+@commands.command(
+    epilog="Example: streamdialer emit call_answered campaign_id=1 contact_id=123 call_id=abc123"
+)
 def emit(
     ctx: typer.Context,
     kind: Annotated[str | None, typer.Argument(metavar="TYPE", help="The event's type.")] = None,

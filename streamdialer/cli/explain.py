@@ -24,11 +24,10 @@ class _Read(msgspec.Struct, frozen=True, kw_only=True):
     now_ms: int
 
 
-def register(app: typer.Typer) -> None:
-    """Adds this family's command."""
-    app.command("explain", epilog="Example: streamdialer explain 7 --last 20")(explain_campaign)
+commands = typer.Typer()
 
 
+@commands.command("explain", epilog="Example: streamdialer explain 7 --last 20")
 def explain_campaign(
     ctx: typer.Context,
     campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The campaign's id.")],

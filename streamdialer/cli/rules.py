@@ -20,15 +20,11 @@ DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday
 LAST_YEAR: Final = 9990
 """The calendar ends with year 9999, and a year of hours is searched."""
 commands = typer.Typer(
+    name="rules",
     no_args_is_help=True,
     help="Show what a rule pack contains, and when it next allows a call. Engineering input, not legal advice.",
     epilog="Example: streamdialer rules next --pack co --timezone America/Bogota",
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's commands."""
-    app.add_typer(commands, name="rules")
 
 
 @commands.command("next", epilog="Example: streamdialer rules next --pack us-fl --timezone America/New_York")
