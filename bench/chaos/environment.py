@@ -108,7 +108,7 @@ async def open_environment(options: ChaosOptions, directory: Path) -> AsyncItera
             CallCentre(chaos_world(options), server.url, speed=options.speed, distort=event_faults)
         )
         links = []
-        for url in (server.url, centre.backend_url, centre.dialer_api_url):
+        for url in (server.url, centre.backend.url, centre.dialer_api.url):
             address = urlsplit(url)
             assert address.hostname is not None
             assert address.port is not None

@@ -78,7 +78,6 @@ def options(
 
 
 def main() -> None:
-    """Runs the command line and exits with its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that is not UTF-8 must not make a command fail
             stream.reconfigure(errors="backslashreplace")

@@ -143,7 +143,6 @@ def escape_controls(text: str) -> str:
 
 
 def echo(text: str) -> None:
-    """Prints one or more lines of text."""
     typer.echo(escape_controls(text))
 
 
@@ -165,7 +164,6 @@ def _without_broken_bytes(document: Any) -> Any:
 
 
 def print_text(document: object, text: str, *, as_json: bool) -> None:
-    """Prints the document as JSON, or the text."""
     if as_json:
         print_json(document)
     else:
@@ -175,7 +173,6 @@ def print_text(document: object, text: str, *, as_json: bool) -> None:
 def print_rows(
     document: object, columns: Sequence[str], rows: Iterable[Sequence[object]], *, as_json: bool
 ) -> None:
-    """Prints the document as JSON, or its rows as a table."""
     if as_json:
         print_json(document)
     else:

@@ -216,18 +216,11 @@ async def _tick(settings: Settings, once: bool) -> int:
     from streamdialer.consumers.background import background_duties, systemd_duties
     from streamdialer.consumers.replica import replica_name
     from streamdialer.operations.session import open_client
-    from streamdialer.producers.ticks import Schedule, TickProducer
+    from streamdialer.producers.ticks import TickProducer
 
-    schedule = Schedule(
-        dial_interval_s=settings.dial_interval_s,
-        retry_interval_s=settings.retry_interval_s,
-        stats_interval_s=settings.stats_interval_s,
-        cleanup_after_s=settings.cleanup_after_s,
-        scan_keys_per_s=settings.scan_keys_per_s,
-    )
     shutdown = ShutdownSignal()
     async with open_client(settings) as (client, keys), Scripts(client, patient=not once) as scripts:
-        producer = TickProducer(scripts, keys, schedule, shutdown)
+        producer = TickProducer(scripts, keys, settings, shutdown)
         if once:
             return await producer.once()
         duties = background_duties(settings, scripts, keys, shutdown, name=replica_name(), role="tick")

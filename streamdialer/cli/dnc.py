@@ -48,8 +48,6 @@ commands = typer.Typer(
 
 
 class NumberStatus(msgspec.Struct, frozen=True):
-    """A number and its place on the list."""
-
     number: str
     listed: bool
     since_s: int | None = None
@@ -174,7 +172,6 @@ def _instant(since_s: int | None) -> str:
 
 @contextmanager
 def _bad_line_writer(path: Path | None) -> Iterator[Callable[[BadLine], None]]:
-    """Writes bad lines to the file, if there is one."""
     if path is None:
         yield lambda _line: None
         return

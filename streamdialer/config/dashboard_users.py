@@ -28,8 +28,6 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DashboardUsers:
-    """All logins of the settings."""
-
     def __init__(self, users: str, token: str, view_token: str) -> None:
         """`validate_users` has checked `users`; an empty text means none."""
         self.logins = [

@@ -79,10 +79,8 @@ async def read_form(request: web.Request) -> MultiDictProxy[Any]:
     try:
         form = await request.post()
         "".join(str(value) for value in form.values()).encode()
-    except (
-        ValueError,
-        LookupError,
-    ) as error:  # not UTF-8, unknown encoding, broken multipart, half a character
+    except (ValueError, LookupError) as error:
+        # not UTF-8, unknown encoding, broken multipart, half a character
         raise web.HTTPBadRequest(text="This form cannot be read.") from error
     return form
 
@@ -109,7 +107,6 @@ class Middleware:
 
     @web.middleware
     async def errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Turns an error into a page."""
         try:
             return await handler(request)
         except web.HTTPError as error:

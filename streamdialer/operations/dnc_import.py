@@ -25,8 +25,6 @@ class BadLine(msgspec.Struct, frozen=True):
 
 
 class ImportResult(msgspec.Struct, kw_only=True):
-    """The counts of an import."""
-
     lines: int = 0
     numbers: int = 0
     """Lines with a number; a number that is there twice counts twice."""

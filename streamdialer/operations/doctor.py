@@ -28,8 +28,6 @@ SAMPLE_SIZE: Final = 5
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The result of one check."""
-
     check: str
     level: Literal["ok", "warn", "fail"]
     text: str
@@ -38,8 +36,6 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """All findings, and whether Redis answered."""
-
     redis_reachable: bool
     findings: list[Finding]
 

@@ -74,8 +74,8 @@ class AdaptivePolicy:
 
     interval_s: float | None = None
 
-    def __init__(self, state: QueueLearning | None = None) -> None:
-        self.state = QueueLearning() if state is None else state
+    def __init__(self) -> None:
+        self.state = QueueLearning()
         self.decisions: Mapping[str, AdaptiveDecision] = {}
         """For the last view, by campaign."""
 

@@ -126,8 +126,6 @@ class CampaignOverview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueOverview(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue of agents."""
-
     queue: str
     agents: Agents
     people_waiting: int
@@ -155,8 +153,6 @@ class StreamOverview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """Something is wrong."""
-
     level: Literal["error", "warning"]
     """error: it stops dialing or loses calls; warning: look at it."""
     code: str

@@ -25,7 +25,7 @@ from streamdialer.simulation.demo.options import DemoOptions, child_environment,
 from streamdialer.simulation.demo.reaction_time import ReactionTimes
 from streamdialer.simulation.demo.snapshot import Snapshot, take_snapshot
 from streamdialer.simulation.demo.stop_condition import StopCondition
-from streamdialer.simulation.demo.summary import Ending, RunMeasurements, Summary, summarise
+from streamdialer.simulation.demo.summary import Ending, Summary, summarise
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.auditor import Audit
@@ -134,18 +134,21 @@ class Demo:
         }
         placed = world.auditor.per_key
         uncertain = [attempt for ledger in ledgers.values() for attempt in ledger.dialing - placed.keys()]
-        measured = RunMeasurements(
+        return summarise(
+            self._options,
+            world,
             ended=ending,
             at_start=at_start,
             at_end=at_end,
+            final=final,
+            contact_audit=audit_contacts(world.contacts.values(), ledgers),
             duration_s=duration_s,
             reaction=self._reaction,
             replicas_killed=self._killed,
+            uncertain=len(uncertain),
             dead_letters=int(await self._client.xlen(keys.stream("dead"))),
             problems=problems,
         )
-        contact_audit = audit_contacts(world.contacts.values(), ledgers)
-        return summarise(self._options, world, measured, final, contact_audit, len(uncertain))
 
     @asynccontextmanager
     async def _signals(self, scope: anyio.CancelScope) -> AsyncIterator[None]:

@@ -126,9 +126,8 @@ class Backend(Service):
                 if contact.last_attempt and _parse_time(contact.last_attempt) < before
             ]
         matching = list(contacts)
-        for field in reversed(
-            query.get("ordering", "").split(",")
-        ):  # the sort is stable: least important first
+        # the sort is stable: least important first
+        for field in reversed(query.get("ordering", "").split(",")):
             name = field.removeprefix("-")
             if name in ORDERING_FIELDS:
                 matching.sort(key=attrgetter(name), reverse=field != name)

@@ -21,8 +21,6 @@ HOST = "127.0.0.1"
 
 
 class RecordedRequest(msgspec.Struct, frozen=True):
-    """One request as it arrived."""
-
     at: float
     """Seconds of life."""
     method: str
@@ -37,7 +35,6 @@ class RecordedRequest(msgspec.Struct, frozen=True):
 
 
 def json_reply(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A JSON response."""
     return web.Response(
         body=msgspec.json.encode(content), status=status, headers=headers, content_type="application/json"
     )

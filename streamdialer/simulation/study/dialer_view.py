@@ -69,7 +69,6 @@ class DialerView:
         self._delayed: deque[_DelayedEvent] = deque()
 
     def view(self, now: float) -> QueueView:
-        """The queue, as it is known at `now`."""
         return QueueView(
             now=now,
             free=len(self._free),

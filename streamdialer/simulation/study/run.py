@@ -133,7 +133,6 @@ class VirtualWorld(World):
         self._schedule_decision(self.now + (self.policy.interval_s or MAX_INTERVAL_S))
 
     def place(self, campaign: Id) -> Call:
-        """Places the campaign's next call now."""
         self._placed += 1
         call = self.originate(
             self.now, campaign, self._placed, str(self._placed), None, self.scenario.calls.ring_out_s
@@ -146,7 +145,6 @@ class VirtualWorld(World):
         self.schedule(self.now + MINUTE_S, self._end_minute, None)
 
     def run(self) -> Result:
-        """Simulates the whole day."""
         self._run_until(self.scenario.hours * 3600)
         return self.recorder.result(self.ringing, self.decisions)
 

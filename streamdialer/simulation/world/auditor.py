@@ -51,11 +51,6 @@ class AgentTime(msgspec.Struct, frozen=True, kw_only=True):
     def logged_in_s(self) -> float:
         return self.talk_s + self.wrap_up_s + self.idle_s
 
-    @property
-    def occupancy(self) -> float:
-        """Talk and wrap-up over logged-in time."""
-        return (self.talk_s + self.wrap_up_s) / self.logged_in_s if self.logged_in_s else 0.0
-
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """All figures at one instant."""
@@ -191,7 +186,6 @@ class Auditor:
         self._freed[agent.queue].pop(agent.id, None)
 
     def audit(self, now: float, agents: Iterable[Agent], statuses: Iterable[str]) -> Audit:
-        """The figures at `now`."""
         times = {
             agent.id: AgentTime(
                 talk_s=agent.time_in_state("busy", now),

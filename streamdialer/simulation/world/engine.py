@@ -168,7 +168,6 @@ class World:
             self._leave(agent)
 
     def audit(self, now: float) -> Audit:
-        """The auditor's figures at `now`."""
         self._run_until(now)
         return self.auditor.audit(
             self.now, self.agents.values(), (contact.status for contact in self.contacts.values())
