@@ -209,10 +209,10 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error, if that is a terminal and the work takes over a second.
 
-    Call what it yields with the number of items done.
+    Call what it yields with the number of items done; `total` None: how many there are is not known.
     """
     bar: Progress | None = None
     slow_from = time.monotonic() + SLOW_S if sys.stderr.isatty() else float("inf")
@@ -231,7 +231,7 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
             bar.stop()
 
 
-def _start_bar(label: str, total: int) -> Progress:
+def _start_bar(label: str, total: int | None) -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
