@@ -124,11 +124,9 @@ def import_file(
                 first_bad.append(line)
 
         report = stack.enter_context(progress("importing numbers", size or None))
-
-        def on_progress(lines: int) -> None:
-            report(source.tell() if size else lines)
-
-        result = run_async(_import, settings, source, on_bad_line, on_progress)
+        result = run_async(
+            _import, settings, source, on_bad_line, lambda lines: report(source.tell() if size else lines)
+        )
     if as_json:
         print_json({**msgspec.to_builtins(result), "first_bad": first_bad})
     else:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from streamdialer.rules.rule_pack import Pack, StatuteValue
 
+T = TypeVar("T")
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 LAST_YEAR: Final = 9990
 """The calendar ends with year 9999, and a year of hours is searched."""
@@ -44,10 +45,12 @@ def next_call(
     from streamdialer.config import loading
     from streamdialer.model import CampaignSettings
     from streamdialer.rules.calling_hours import calling_hours
+    from streamdialer.rules.rule_pack import load_pack
+    from streamdialer.rules.zone_clock import read_zone
     from streamdialer.rules.zones import OWN_ZONE
 
-    rules = _load_pack(pack)
-    zone = _zone(timezone or loading.load(ctx.obj).settings.timezone)
+    rules = _read(load_pack, pack)
+    zone = _read(read_zone, timezone or loading.load(ctx.obj).settings.timezone)
     from_ms = _instant(at, zone)
     hours = calling_hours(
         CampaignSettings(queue_name="", rule_pack=pack, timezone=zone.key), zone.key, from_ms
@@ -78,7 +81,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show every value of a pack, its statute, and whether it was verified against the official text."""
-    rules = _load_pack(pack)
+    from streamdialer.rules.rule_pack import load_pack
+
+    rules = _read(load_pack, pack)
     if as_json:
         print_json(rules)
         return
@@ -121,20 +126,10 @@ def _source(value: StatuteValue) -> tuple[str, str]:
     return value.statute, "yes" if value.verified else "no"
 
 
-def _load_pack(name: str) -> Pack:
-    from streamdialer.rules.rule_pack import load_pack
-
+def _read(read: Callable[[str], T], name: str) -> T:
+    """What the option names; raises SettingsError where a campaign's setting would be wrong."""
     try:
-        return load_pack(name)
-    except CampaignError as error:
-        raise SettingsError(str(error)) from None
-
-
-def _zone(name: str) -> ZoneInfo:
-    from streamdialer.rules.zone_clock import read_zone
-
-    try:
-        return read_zone(name)
+        return read(name)
     except CampaignError as error:
         raise SettingsError(str(error)) from None
 

@@ -48,7 +48,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One queue at one instant: its agents and every campaign that uses them."""
 
     free_agents: int
-    busy_agents: int = 0
     campaigns: Mapping[str, CampaignLoad]
 
 

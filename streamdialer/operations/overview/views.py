@@ -152,7 +152,7 @@ class StreamOverview(msgspec.Struct, frozen=True, kw_only=True):
     """Entries read since the stream's group was made; 0 before Redis 7."""
 
 
-class Alert(msgspec.Struct, frozen=True, kw_only=True):
+class Alert(msgspec.Struct, frozen=True):
     level: Literal["error", "warning"]
     """error: it stops dialing or loses calls; warning: look at it."""
     code: str
