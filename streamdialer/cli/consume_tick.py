@@ -40,8 +40,7 @@ def consume(
     max_tasks: Annotated[
         int | None,
         typer.Option(
-            min=1,
-            help="Exit cleanly after this many entries; with --processes a new process follows.",
+            min=1, help="Exit cleanly after this many entries; with --processes a new process follows."
         ),
     ] = None,
     name: Annotated[
@@ -66,10 +65,7 @@ def consume(
     from streamdialer.observability.logs import set_up_logging
 
     options = ReplicaOptions(
-        stages=read_stages(stages),
-        concurrency=concurrency,
-        autoscale=read_autoscale(autoscale),
-        name=name,
+        stages=read_stages(stages), concurrency=concurrency, autoscale=read_autoscale(autoscale), name=name
     )
     if concurrency is not None and autoscale is not None:
         raise SettingsError("--concurrency and --autoscale: use only one of them")
@@ -224,9 +220,6 @@ async def _tick(settings: Settings, once: bool) -> int:
         if once:
             return await producer.once()
         duties = background_duties(settings, scripts, keys, shutdown, name=replica_name(), role="tick")
-        async with (
-            stopped_by_signals(shutdown),
-            running(*duties, *systemd_duties(shutdown.wait_stopping)),
-        ):
+        async with stopped_by_signals(shutdown), running(*duties, *systemd_duties(shutdown.wait_stopping)):
             await producer.serve()
     return 0

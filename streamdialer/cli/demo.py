@@ -41,8 +41,7 @@ def demo(
     ] = None,
     replicas: Annotated[int, typer.Option(min=1, max=64, help="Consumer processes.")] = 2,
     kill_every: Annotated[
-        float | None,
-        typer.Option(min=0.5, help="Kill a replica every so many seconds and start another."),
+        float | None, typer.Option(min=0.5, help="Kill a replica every so many seconds and start another.")
     ] = None,
     seed: Annotated[
         int, typer.Option(help="Seed of the simulated people and of the choice of killed replicas.")

@@ -36,8 +36,7 @@ def next_call(
         str | None, typer.Option(help="IANA time zone of the contact; without it STREAMDIALER_TIMEZONE.")
     ] = None,
     at: Annotated[
-        str | None,
-        typer.Option(help="ISO 8601, in that zone unless it has an offset; without it now."),
+        str | None, typer.Option(help="ISO 8601, in that zone unless it has an offset; without it now.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

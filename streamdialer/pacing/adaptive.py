@@ -85,9 +85,7 @@ class AdaptivePolicy:
 
 
 def decide_adaptively(
-    state: QueueLearning,
-    view: QueueView,
-    observations: Sequence[Observation],
+    state: QueueLearning, view: QueueView, observations: Sequence[Observation]
 ) -> dict[str, AdaptiveDecision]:
     """Decides for every campaign of the view. Learns from the observations first: `state` is changed in place."""
     forecast = state.observe(view, observations)

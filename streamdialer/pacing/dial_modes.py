@@ -40,12 +40,7 @@ def agents_for(calls: int, per_agent: float) -> int:
 
 
 def calls_wanted(
-    mode: DialMode,
-    free_agents: int,
-    pacing_ratio: float,
-    unanswered: int,
-    live: int,
-    max_concurrent: int,
+    mode: DialMode, free_agents: int, pacing_ratio: float, unanswered: int, live: int, max_concurrent: int
 ) -> int:
     """Calls to place now: never negative, and never beyond `max_concurrent` live calls.
 
