@@ -34,15 +34,11 @@ class DashboardUsers:
             Login(name=name, role=cast("Role", role), secret=password)
             for role, name, password in map(_split, _entries(users))
         ]
-        tokens: tuple[tuple[str, Role, str], ...] = (
-            ("token", "operator", token),
-            ("view token", "viewer", view_token),
+        tokens = (
+            Login(name="token", role="operator", secret=token, is_token=True),
+            Login(name="view token", role="viewer", secret=view_token, is_token=True),
         )
-        self.logins += [
-            Login(name=name, role=role, secret=secret, is_token=True)
-            for name, role, secret in tokens
-            if secret
-        ]
+        self.logins += [login for login in tokens if login.secret]
 
     @property
     def has_named_users(self) -> bool:
