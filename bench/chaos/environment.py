@@ -151,7 +151,7 @@ async def _wait_for_replicas(environment: Environment, children: ChildProcesses)
     with anyio.move_on_after(START_TIMEOUT_S):
         while True:
             children.check()
-            snapshot = await take_snapshot(environment.client, environment.centre.keys, environment.centre)
+            snapshot = await take_snapshot(environment.client, environment.centre)
             if snapshot.are_reading(names):
                 return
             await anyio.sleep(0.1)

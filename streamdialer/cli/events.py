@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -73,9 +72,8 @@ async def _add(settings: Settings, events: list[dict[str, Any]]) -> list[str]:
     async with open_client(settings), Producer.from_url(settings.redis_url) as producer:
         with progress("adding events", len(events)) as report:
             for at in range(0, len(events), BATCH):
-                batch: list[Mapping[str, Any]] = list(events[at : at + BATCH])
                 try:
-                    ids += await producer.events(batch)
+                    ids += await producer.events(events[at : at + BATCH])
                 except Unreachable as error:
                     raise Unreachable(
                         f"{error}; at least {at} of {len(events)} events were added (it is safe to add them again)"

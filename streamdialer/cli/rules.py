@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from streamdialer.rules.rule_pack import Pack, StatuteValue
 
 T = TypeVar("T")
-DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 LAST_YEAR: Final = 9990
 """The calendar ends with year 9999, and a year of hours is searched."""
 commands = typer.Typer(
@@ -100,6 +99,8 @@ def show(
 
 
 def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
+    from streamdialer.rules.rule_pack import DAYS
+
     hours = pack.hours
     if hours:
         for day in DAYS:

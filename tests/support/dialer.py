@@ -76,7 +76,7 @@ class Dialer:
 
         async def is_over() -> bool:
             try:
-                look = await take_snapshot(self.services.client, self.services.keys, self.centre)
+                look = await take_snapshot(self.services.client, self.centre)
             except (*TRANSIENT, Unreachable):  # a failover is under way
                 return False
             unfinished = sum(

@@ -177,7 +177,7 @@ class Demo:
         with anyio.move_on_after(START_TIMEOUT_S):
             while not self._interrupted.is_set():
                 self._children.check()
-                if (await self._snapshot()).are_reading(names):
+                if (await take_snapshot(self._client, self._centre)).are_reading(names):
                     return
                 await anyio.sleep(0.1)
             return
@@ -188,7 +188,7 @@ class Demo:
         stop_condition = StopCondition(self._options)
         while True:
             self._children.check()
-            snapshot = await self._snapshot()
+            snapshot = await take_snapshot(self._client, self._centre)
             now = anyio.current_time()
             self._reaction.add(self._centre.world.auditor.reaction_s, snapshot.total("ready"), now)
             self._show(snapshot, self._children.running("replica-"), self._killed, now - self._started_at)
@@ -213,10 +213,7 @@ class Demo:
         """Gives the replicas some time to deliver all updates; calls that go on make new ones."""
         with anyio.move_on_after(DRAIN_S):
             while True:
-                snapshot = await self._snapshot()
+                snapshot = await take_snapshot(self._client, self._centre)
                 if not snapshot.total("unconfirmed") and not snapshot.total("reserved"):
                     return
                 await anyio.sleep(0.1)
-
-    async def _snapshot(self) -> Snapshot:
-        return await take_snapshot(self._client, self._centre.keys, self._centre)
