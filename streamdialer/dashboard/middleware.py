@@ -61,13 +61,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def address_of(request: web.Request, *, proxied: bool) -> str:
-    """The client's address; behind a proxy, the one that the nearest proxy added to X-Forwarded-For."""
-    # there may be several such lines, because some proxies add their own
-    lines = request.headers.getall("X-Forwarded-For", []) if proxied else []
-    return ",".join(lines).rpartition(",")[2].strip() or request.remote or "?"
-
-
 def safe_redirect(path: str) -> str:
     """The path if it belongs to this dashboard, else /: a form may ask for any redirect."""
     is_inner = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
@@ -172,7 +165,10 @@ class Middleware:
         return {**user, "address": self.address(request)}
 
     def address(self, request: web.Request) -> str:
-        return address_of(request, proxied=self._proxied)
+        """The client's address; behind a proxy, the one that the nearest proxy added to X-Forwarded-For."""
+        # there may be several such lines, because some proxies add their own
+        lines = request.headers.getall("X-Forwarded-For", []) if self._proxied else []
+        return ",".join(lines).rpartition(",")[2].strip() or request.remote or "?"
 
     def set_cookie(self, request: web.Request, response: web.StreamResponse, cookie: str) -> None:
         """Sets the session cookie; '' deletes it."""

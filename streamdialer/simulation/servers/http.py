@@ -90,12 +90,7 @@ class Service(ABC):
 
     async def start(self) -> None:
         """Listens; after stop() on the same port as before."""
-
-        @web.middleware
-        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:  # noqa: ARG001
-            return await self._handle(request)
-
-        app = web.Application(middlewares=[middleware])
+        app = web.Application(middlewares=[self._handle])
         app.add_routes(self.routes())
         # Held replies must not delay the end of the program.
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -110,7 +105,8 @@ class Service(ABC):
             await self._runner.cleanup()
             self._runner = None
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
+    @web.middleware
+    async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:  # noqa: ARG002
         body = await request.read()
         self.requests.append(
             RecordedRequest(
