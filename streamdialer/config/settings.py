@@ -58,10 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "required"
     contact_ids: Annotated[
         Literal["shared", "per-campaign"],
-        Meta(
-            description="shared: contacts of different campaigns with one id are one person; "
-            "per-campaign: ids are the campaign's own"
-        ),
+        "shared: contacts of different campaigns with one id are one person; "
+        "per-campaign: ids are the campaign's own",
     ] = "shared"
     dialer_api_idempotent: Annotated[
         bool, "the Dialer API honours Idempotency-Key: a request without a clear reply is sent again"
