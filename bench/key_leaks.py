@@ -114,6 +114,7 @@ def allowed_for_campaigns(campaigns: Sequence[str]) -> list[AllowedKey]:
         rules += [
             AllowedKey(KEYS.campaign(campaign), "the public hash: other programs read its numbers"),
             AllowedKey(KEYS.totals(campaign), "the totals the public hash is written from"),
+            AllowedKey(KEYS.refused(campaign), "finished contacts whose state the backend refused"),
             AllowedKey(
                 KEYS.pending_dnc(campaign), "who must not be called, where their number is not known yet"
             ),

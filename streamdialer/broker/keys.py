@@ -101,6 +101,10 @@ class Keys(msgspec.Struct, frozen=True):
         """hash contact -> newest state the backend has not confirmed (JSON)."""
         return self._own(campaign, "outbox")
 
+    def refused(self, campaign: str) -> str:
+        """hash contact -> mark of the backend's row (`LoadRow.shown`): finished, and the backend refused that state."""
+        return self._own(campaign, "refused")
+
     def totals(self, campaign: str) -> str:
         """hash of totals; the public hash is written from it."""
         return self._own(campaign, "totals")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from streamdialer.broker.keys import Keys
     from streamdialer.model import TickResult
+    from streamdialer.operations.refused_updates import RefusedUpdates
     from streamdialer.operations.waiting_contacts import Waiting
 
 
@@ -29,29 +30,32 @@ def explain_campaign(
     """Why each decision placed that many calls; first of all, why the campaign is not dialed. Times are UTC."""
     from streamdialer.operations.campaigns import read_campaign_id
     from streamdialer.operations.decisions import dial_status, explain
+    from streamdialer.operations.refused_updates import notices
     from streamdialer.operations.waiting_contacts import describe
 
     campaign = read_campaign_id(campaign)
-    status, records, waiting, now_ms = with_redis(load_settings(ctx), _read, campaign, last)
+    status, records, waiting, refused, now_ms = with_redis(load_settings(ctx), _read, campaign, last)
     first, *lines = explain(campaign, status, records, now_ms)
     if as_json:
         reason = dial_status(campaign, status, records[0] if records else None, now_ms).reason
         document = {"campaign": campaign, "status": status, "stands": first, "reason": reason}
-        print_json({**document, "waiting": waiting, "decisions": records})
+        print_json({**document, "waiting": waiting, "refused_updates": refused, "decisions": records})
         return
-    for line in filter(None, [first, describe(waiting), *lines]):
+    for line in filter(None, [first, *notices(refused), describe(waiting), *lines]):
         echo(line)
 
 
 async def _read(
     client: Redis, keys: Keys, campaign: str, last: int
-) -> tuple[str | None, list[TickResult], list[Waiting], int]:
+) -> tuple[str | None, list[TickResult], list[Waiting], RefusedUpdates | None, int]:
     """The campaign's status, its newest decisions, what its contacts wait for, and the server's time, ms."""
     from streamdialer.broker.connection import server_ms
     from streamdialer.operations.decisions import decisions
+    from streamdialer.operations.refused_updates import refused_updates_of
     from streamdialer.operations.waiting_contacts import waiting_for
 
     raw = await client.hget(keys.campaign(campaign), "status")
     status = None if raw is None else str(raw)
     records, now_ms = await decisions(client, keys, campaign, last), await server_ms(client)
-    return status, records, await waiting_for(client, keys, campaign, now_ms), now_ms
+    waiting = await waiting_for(client, keys, campaign, now_ms)
+    return status, records, waiting, await refused_updates_of(client, keys, campaign, now_ms), now_ms

@@ -13,10 +13,13 @@ import msgspec
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.broker.scripts import backoff_s
 from streamdialer.consumers.services import Services
+from streamdialer.consumers.update_order import is_outdated
 from streamdialer.errors import RefusedByServer, Unreachable
 from streamdialer.gateways.backend import ContactPatch
+from streamdialer.ledger.outbox import Delivery
 from streamdialer.ledger.records import Update
 from streamdialer.observability import tracing
+from streamdialer.observability.metrics import UPDATES
 from streamdialer.rules.numbers import read_number
 
 log = logging.getLogger(__name__)
@@ -67,24 +70,34 @@ class UpdatesStage:
                     contact=contact,
                     status=update.status,
                 ):
-                    await self._services.backend.patch_contact(contact, patch_of(update))
-                    if update.status == "do_not_call":
-                        await self._add_numbers_to_dnc(campaign, contact)
+                    verdict: Delivery = "taken"
+                    if await is_outdated(self._services, campaign, contact, update):
+                        verdict = "outdated"
+                    else:
+                        await self._services.backend.patch_contact(contact, patch_of(update))
+                        if update.status == "do_not_call":
+                            await self._add_numbers_to_dnc(campaign, contact)
             except Unreachable as error:
                 self._note_away(error)
                 await anyio.sleep(backoff_s(failures, MAX_PAUSE_S))
                 failures += 1
                 continue
             except RefusedByServer as error:
+                verdict = "refused"
                 refusals.append(str(error))
             self._note_back()
-            confirmed = await self._services.outbox.acknowledge(campaign, contact, token, update.version)
+            UPDATES.labels(verdict).inc()
+            words = refusals[-1] if verdict == "refused" else ""
+            confirmed = await self._services.outbox.acknowledge(
+                campaign, contact, token, update.version, verdict, words
+            )
             log.debug(
                 "backend updated",
                 extra={
                     "campaign": campaign,
                     "contact": contact,
                     "status": update.status,
+                    "verdict": verdict,
                     "confirmed": confirmed,
                 },
             )

@@ -14,6 +14,7 @@ from streamdialer.config.settings import Settings
 from streamdialer.errors import CampaignError, RefusedByServer, Unreachable
 from streamdialer.gateways.auth import SimpleJWT
 from streamdialer.gateways.client import Gateway, Query, Service, read_base_url, read_json
+from streamdialer.gateways.originate_reply import one_line
 from streamdialer.gateways.parsing import (
     ContactPage,
     Page,
@@ -128,6 +129,19 @@ class Backend(Gateway):
         }
         return self._contacts(campaign, query, {"dialing", "answered"})
 
+    async def unfinished(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:
+        """Contacts with the status pending, dialing or answered; raises Unreachable."""
+        statuses = ("dialing", "answered", "pending")
+        query: Query = {
+            "campaign_id": campaign,
+            "status": ",".join(statuses),
+            "limit": page_size,
+            "offset": 0,
+            "ordering": "created_at",
+        }
+        async for page in self._contacts(campaign, query, statuses):
+            yield page
+
     async def contact(self, campaign: str, contact: str, statuses: Collection[str] = ()) -> Contact | None:
         """One contact; None when it is gone, belongs to another campaign or has none of `statuses` (empty: any status).
 
@@ -142,9 +156,19 @@ class Backend(Gateway):
         return read_contact(document, campaign=campaign, statuses=statuses)
 
     async def patch_contact(self, contact: str, patch: ContactPatch) -> None:
-        """Writes a contact's status; raises Unreachable (try again later) or RefusedByServer (final)."""
-        path = f"/api/contacts/{_segment(contact)}/"
-        self._require_accepted(await self._service.ask("PATCH", path, body=patch), f"contact {contact}")
+        """Writes a contact's status; raises Unreachable (try again later) or RefusedByServer (final).
+
+        A reply that shows the contact with another status is a refusal; a reply without a status is none.
+        """
+        response = await self._service.ask("PATCH", f"/api/contacts/{_segment(contact)}/", body=patch)
+        self._require_accepted(response, f"contact {contact}")
+        shown = _status_shown(response)
+        if shown is not None and shown.strip().lower() != patch.status:
+            raise RefusedByServer(
+                f"backend: contact {contact} was to get the status {patch.status!r}, "
+                f"the reply to PATCH shows {one_line(shown)!r}",
+                response.status_code,
+            )
 
     async def post_statistics(self, campaign: str, document: Mapping[str, Any]) -> None:
         """Writes the statistics of a campaign; raises like `patch_contact`."""
@@ -226,6 +250,16 @@ class Backend(Gateway):
         # a log-in page or a proxy's page has status 200 too
         if not response.is_success or response.headers.get("content-type", "").startswith("text/html"):
             raise self._service.unusable_reply(response)
+
+
+def _status_shown(response: httpx.Response) -> str | None:
+    """The status in a reply that shows a contact."""
+    try:
+        document = read_json(response)
+    except ValueError:
+        return None
+    shown = document.get("status") if isinstance(document, dict) else None
+    return shown if isinstance(shown, str) else None
 
 
 def _segment(text: str) -> str:

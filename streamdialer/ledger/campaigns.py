@@ -84,7 +84,7 @@ class CampaignLedger:
         """
         ttl_ms = self._limits.final_ttl_ms
         args: list[Argument] = [campaign, max_attempts, ttl_ms, country, hours_argument(hours)]
-        args.append("" if asked_ms is None else asked_ms)
+        args += ["" if asked_ms is None else asked_ms, self._limits.list_lag_ms]
         for row in rows:
             args += [
                 row.contact,
@@ -93,8 +93,10 @@ class CampaignLedger:
                 row.call,
                 row.problem,
                 "1" if row.reset else "0",
+                row.shown,
             ]
-        answer = await self._scripts.run(LOAD_CONTACTS, self._keys.of_contacts(campaign), args)
+        names = [*self._keys.of_contacts(campaign), self._keys.refused(campaign)]
+        answer = await self._scripts.run(LOAD_CONTACTS, names, args)
         return msgspec.json.decode(answer, type=LoadResult)
 
     async def reserve_contacts(self, campaign: str, queue: str, request: ClaimRequest) -> ClaimResult:
@@ -259,6 +261,7 @@ class CampaignLedger:
                 self._keys.contacts_by_number,
                 self._keys.previews,
                 *self._keys.of_call_history,
+                self._keys.refused(campaign),
             ],
             [
                 campaign,
@@ -286,6 +289,7 @@ class CampaignLedger:
             keys.decisions(campaign),
             keys.samples(campaign),
             keys.agent_callbacks(campaign),
+            keys.refused(campaign),
             *keys.own_persons(campaign),
         ]
         while True:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
@@ -10,6 +10,10 @@ from streamdialer.ledger.records import Update, decode_update
 from streamdialer.observability import tracing
 
 LEASE_UPDATE, ACK_UPDATE = (Script("streamdialer.ledger", name) for name in ("lease_update", "ack_update"))
+
+Delivery = Literal["taken", "refused", "outdated"]
+"""What became of an update; outdated: the backend shows a newer state, so it did not get this one."""
+MAX_WORDS: Final = 300
 
 
 class Outbox:
@@ -34,12 +38,18 @@ class Outbox:
         return decode_update(answer)
 
     async def acknowledge(
-        self, campaign: str, contact: str, token: str, version: int
+        self,
+        campaign: str,
+        contact: str,
+        token: str,
+        version: int,
+        verdict: Delivery = "taken",
+        words: str = "",
     ) -> Literal["done", "newer", "lost"]:
-        """Notes that the backend has this version, or will never take it."""
+        """Notes what became of this version; `words` are the backend's when it refused it."""
         answer: Literal["done", "newer", "lost"] = await self._scripts.run(
             ACK_UPDATE,
             self._keys.of_campaign(campaign),
-            [campaign, contact, token, version, self._final_ttl_ms],
+            [campaign, contact, token, version, self._final_ttl_ms, verdict, words[:MAX_WORDS]],
         )
         return answer

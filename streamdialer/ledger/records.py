@@ -173,6 +173,12 @@ class ContactRecord(msgspec.Struct, frozen=True):
     is_suppressed: bool = field(default=False, name="dnc")
     is_removed: int = field(default=0, name="x")
     """1: the backend no longer shows it as pending. Only while final."""
+    confirmed_ms: float | None = field(default=None, name="cf")
+    """When the backend agreed, or refused to, that it is final. Only while final."""
+    is_refused: int = field(default=0, name="rf")
+    """1: the backend refused its newest state."""
+    row_mark: str | None = field(default=None, name="rw")
+    """Of the backend's row (`LoadRow.shown`) as it was last seen before the contact was called."""
     problem: str | None = field(default=None, name="why")
     """Why it can never be called."""
     partial: int | None = field(default=None, name="q")
@@ -205,6 +211,15 @@ class ContactRecord(msgspec.Struct, frozen=True):
         return None if is_placed else request
 
 
+class Doubt(msgspec.Struct, frozen=True):
+    """What the ledger knew of a contact before a data loss: the backend may know better."""
+
+    last_attempt_ms: float | None = field(default=None, name="at")
+    """Server ms; None when the ledger does not know."""
+    disposition: str | None = field(default=None, name="d")
+    """How that attempt ended."""
+
+
 class Update(msgspec.Struct, frozen=True):
     """The newest state of a contact that the backend has not confirmed."""
 
@@ -222,6 +237,8 @@ class Update(msgspec.Struct, frozen=True):
     attempt: str = field(default="", name="id")
     """The contact's newest attempt; this and `trace` only in a lease that asked for them."""
     trace: str = field(default="", name="tr")
+    doubt: Doubt | None = field(default=None, name="ck")
+    """Only in a lease: whether this is newer than what the backend shows has to be found out."""
 
 
 decode_contact: Final = msgspec.json.Decoder(ContactRecord).decode

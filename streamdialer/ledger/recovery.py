@@ -100,7 +100,8 @@ class DataLossRecovery:
                 "1" if in_flight.is_answered else "0",
                 "" if in_flight.last_attempt_ms is None else in_flight.last_attempt_ms,
             ]
-        names = [*self._keys.of_contacts(campaign), *self._keys.of_call_history]
+        keys = self._keys
+        names = [*keys.of_contacts(campaign), *keys.of_call_history, keys.refused(campaign)]
         return max(0, int(await self._scripts.run(HOLD_IN_FLIGHT, names, args)))
 
     async def mark_rebuilt(self, campaign: str, epoch: str) -> bool:

@@ -53,6 +53,8 @@ class LoadRow(msgspec.Struct, frozen=True):
     """Why the contact can never be called, '' when it can."""
     reset: bool = False
     """The backend shows it as due for retry and gets the status pending again."""
+    shown: str = ""
+    """Mark of the row's status, attempts and last attempt: it changes when they do; '' when it is not known."""
 
 
 class LoadResult(msgspec.Struct, frozen=True):
@@ -170,6 +172,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     final_ttl_ms: int
     pending_check_after_ms: int
     """A ready contact that the backend has not shown as pending for longer is verified with it before it is dialed."""
+    list_lag_ms: int
+    """How long the backend's lists may lag behind its confirmations."""
     events_required: bool
     breaker_failure_threshold: int
     breaker_max_open_ms: int
@@ -185,6 +189,7 @@ def ledger_limits(settings: Settings) -> Limits:
         max_call_duration_ms=round(settings.max_call_duration_s * 1000),
         final_ttl_ms=round(settings.final_ttl_s * 1000),
         pending_check_after_ms=round(settings.pending_check_after_s * 1000),
+        list_lag_ms=round(settings.backend_list_lag_s * 1000),
         events_required=settings.events == "required",
         breaker_failure_threshold=settings.breaker_failure_threshold,
         breaker_max_open_ms=round(settings.breaker_max_open_s * 1000),

@@ -119,6 +119,12 @@ ORIGINATES: Final = _counter(
     "Originate requests by what their replies mean; unknown: the call may be up, so it is not redialed.",
     verdict=("placed", "not_placed", "never", "unknown"),
 )
+UPDATES: Final = _counter(
+    "streamdialer_updates_total",
+    "States of contacts for the backend: taken, refused (a contact that is finished stays finished here), outdated "
+    "(not sent, because the backend showed a newer state after a data loss).",
+    outcome=("taken", "refused", "outdated"),
+)
 ATTEMPTS_ENDED: Final = _counter(
     "streamdialer_attempts_ended_total",
     "Attempts that ended, by an event or without one: no_event (deadline), too_long (longest conversation).",

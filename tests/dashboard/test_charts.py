@@ -34,6 +34,7 @@ def campaign(*points: TrendPoint) -> CampaignOverview:
         orphaned=0,
         silent=0,
         unconfirmed=0,
+        refused_updates=None,
         calls=0,
         answered=0,
         abandoned=0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from zlib import crc32
 
 import msgspec
 
@@ -45,7 +46,14 @@ def load_row(
         call=msgspec.json.encode(call).decode(),
         problem="" if good else read[0][1].problem if read else NO_NUMBER,
         reset=reset,
+        shown=row_mark(contact),
     )
+
+
+def row_mark(contact: Contact) -> str:
+    """Changes when the backend changes the contact's status, attempts or last attempt; short, there are many."""
+    text = f"{contact.status} {contact.attempts or 0} {contact.last_attempt or ''}"
+    return f"{crc32(text.encode('utf-8', 'replace')):08x}"
 
 
 def in_flight_row(contact: Contact, country: str = "", *, for_preview: bool = False) -> InFlightRow:

@@ -131,6 +131,14 @@ LIMITS: Final[dict[str, ReasonText]] = {
 }
 """Why a tick placed no more calls; also the label `limit` of `streamdialer_pacing_limits_total`."""
 
+NOTICES: Final[dict[str, ReasonText]] = {
+    "updates_refused": ReasonText(
+        "the backend refuses updates of contacts",
+        "let it take `PATCH /api/contacts/{id}/`; contacts that are finished here stay finished until it changes them",
+    ),
+}
+"""What is wrong with a campaign that is dialed all the same; also codes of alerts."""
+
 SKIPPED: Final[dict[str, ReasonText]] = {
     "abandon_cooloff": ReasonText("in the cool-off after an abandoned call", ""),
     "agent_not_free": ReasonText("with a callback for an agent who is not free", ""),

@@ -24,7 +24,7 @@ for _, set in pairs(states) do
 end
 if left == 0 then return 'more' end
 redis.call('DEL', unpack(KEYS, 1, 11))
-redis.call('DEL', orphaned, previewing, unpack(KEYS, 30))
+redis.call('UNLINK', orphaned, previewing, unpack(KEYS, 30)) -- `refused` may be large
 redis.call('ZREM', sweep_schedule, campaign)
 redis.call('HDEL', waiting_ticks, campaign)
 redis.call('HDEL', directory, campaign)

@@ -1,6 +1,6 @@
 -- First part of rebuilding a campaign after a data loss: forgets contacts of which the backend may know
 -- better; they come back from the backend's lists. These contacts stay: those with a state the backend does
--- not know yet, those with an open callback, and those deferred for a retry that the backend's list of due
+-- not know yet or has refused, those with an open callback, and those deferred for a retry that the backend's list of due
 -- contacts would not show.
 -- KEYS 1–23 of the campaign, 24 contacts by number
 -- ARGV campaign, state (ready | previewing | reserved | deferred), how many contacts of it to skip, most
@@ -20,7 +20,7 @@ if state == 'ready' and from == 0 then
     for _, contact in ipairs(redis.call('ZRANGE', set, 0, -1)) do
       local record = load_record(contact)
       local attempt = record.h[#record.h]
-      if attempt.sm < lost_ms and redis.call('HEXISTS', outbox, contact) == 0 then
+      if attempt.sm < lost_ms and not record.rf and redis.call('HEXISTS', outbox, contact) == 0 then
         attempt.g = epoch
         save_record(contact, record)
       end
@@ -30,7 +30,7 @@ end
 
 local LISTED_AS_DUE = { no_answer = true, busy = true }
 local function is_reloadable(contact, record)
-  if redis.call('HEXISTS', outbox, contact) == 1 or open_callback(record) then return false end
+  if redis.call('HEXISTS', outbox, contact) == 1 or record.rf or open_callback(record) then return false end
   local last = record.h and record.h[#record.h]
   if state == 'reserved' then return last.rm < lost_ms end
   if state == 'ready' or state == 'previewing' or is_deferred_by_rule(record) then return true end

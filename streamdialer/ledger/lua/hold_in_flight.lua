@@ -2,13 +2,13 @@
 -- answered, and whose call the ledger has lost, are held as orphaned until their events arrive or the longest
 -- possible conversation is over.
 -- KEYS 1–23 of the campaign, 24 do-not-call list, 25 campaign's pending_dnc, 26 contacts by number, 27 call
---   history, 28 its newest calls
+--   history, 28 its newest calls, 29 campaign's refused
 -- ARGV campaign, retry plan JSON, caps JSON ('' = none), deadline after sending ms, longest possible
 --   conversation ms, then per contact: id, priority, attempts, JSON, the backend shows it as answered ('1'),
 --   last attempt (server's ms, '' = not known)
 -- Returns how many contacts are orphaned by this call · -1 the campaign has been rebuilt
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index call_history
-local dnc_list, pending_dnc, contacts_by_number, call_history, newest_calls = unpack(KEYS, 24, 28)
+local dnc_list, pending_dnc, contacts_by_number, call_history, newest_calls, refused = unpack(KEYS, 24, 29)
 local deadline_ms, max_call_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 local stored = redis.call('HMGET', server, 'rebuild_epoch', 'lost')
 local epoch = stored[1]
@@ -30,7 +30,8 @@ for i = 6, #ARGV, 6 do
   local is_new = not record
   local order = format_number(ready_order(priority, ledger_ms, 0))
   record = record or { a = math.max(0, attempts - 1), pr = priority, o = order }
-  local is_idle = is_new or ({ ready = 1, deferred = 1, previewing = 1, reserved = 1 })[record.p]
+  local is_finished = is_new and redis.call('HEXISTS', refused, contact) == 1 -- the backend refused its end
+  local is_idle = is_new and not is_finished or ({ ready = 1, deferred = 1, previewing = 1, reserved = 1 })[record.p]
   local has_update = redis.call('HEXISTS', outbox, contact) == 1
   if is_idle and (is_new or attempts > record.a) then
     redis.call('HDEL', outbox, contact) -- what it says is older than what the backend shows

@@ -3,7 +3,7 @@
 -- ARGV campaign, contact, token of the worker, lease ms, '1' when the newest attempt's trace is wanted (else
 --   left out)
 -- Returns the document (lib/outbox.lua) as JSON, with id and tr (lib/attempts.lua) of the newest attempt when
---   they are wanted · "none" the backend knows everything · "busy" another worker delivers
+--   they are wanted, and with ck when the backend may know better (`Doubt` in `ledger/records.py`) · "none" the backend knows everything · "busy" another worker delivers
 -- uses: clock campaign
 local contact, token, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local raw = redis.call('HGET', outbox, contact)
@@ -19,7 +19,22 @@ end
 if document.l and document.l ~= token and document.le > ledger_ms then return 'busy' end
 document.l, document.le = token, ledger_ms + lease_ms
 redis.call('HSET', outbox, contact, cjson.encode(document))
-local record = ARGV[5] and load_record(contact)
+local lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
+local record = (ARGV[5] or lost_ms > 0) and load_record(contact)
 local newest = record and record.h and record.h[#record.h]
-if newest then document.id, document.tr = newest.id, newest.tr end
+if newest and ARGV[5] then document.id, document.tr = newest.id, newest.tr end
+
+-- What was known of the contact before a data loss may be older than what the backend shows.
+local sent
+for _, attempt in ipairs(record and record.h or {}) do
+  if attempt.sm then sent = attempt end
+end
+local known_ms = sent and sent.sm or record and record.sn or 0
+if record and known_ms <= lost_ms and document.s ~= 'do_not_call' then
+  local at
+  if sent and sent.t ~= 'remembered' then -- how a call ended after the loss says nothing of when it did
+    at = (sent.em and sent.em < lost_ms and sent.em or sent.sm) - (ledger_ms - server_ms)
+  end
+  document.ck = { at = at, d = sent and sent.d }
+end
 return cjson.encode(document)

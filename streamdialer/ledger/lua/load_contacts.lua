@@ -1,23 +1,25 @@
 -- Loads contacts from the backend and makes them ready. A contact the ledger knows stays in its state; it
--- takes over the backend's priority, and the backend's corrections while it is ready or deferred. Nothing is
--- loaded for a campaign that is not registered: no cleanup would ever remove it.
--- KEYS 1–23 of the campaign, 24 do-not-call list, 25 campaign's pending_dnc, 26 contacts by number
+-- takes over the backend's priority, and the backend's corrections while it is ready or deferred. A finished
+-- contact comes back when the backend has made it pending since. Nothing is loaded for a campaign that is not
+-- registered: no cleanup would ever remove it.
+-- KEYS 1–23 of the campaign, 24 do-not-call list, 25 campaign's pending_dnc, 26 contacts by number, 27 campaign's
+--   refused (finished contacts whose state the backend refused)
 -- ARGV campaign, max attempts, how long a final contact is kept ms, country of local numbers ('' = not
---   known), hours (lib/hours.lua; '' = contacts may be called at any time), when the backend was asked (ledger ms, '' = now),
---   then per contact: id, priority,
+--   known), hours (lib/hours.lua; '' = contacts may be called at any time), when the backend was asked
+--   (ledger ms, '' = now), how long its lists may lag behind its confirmations ms, then per contact: id, priority,
 --   attempts, JSON, problem ('' = it can be called), reset ('1' = the backend shows another status than
---   pending and must get that one)
+--   pending and must get that one), mark of the row ('' = not known; `LoadRow.shown`)
 -- Returns JSON: `LoadResult` (`ledger/types.py`)
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index hours call_history eligibility
-local dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 24, 26)
+local dnc_list, pending_dnc, contacts_by_number, refused = unpack(KEYS, 24, 27)
 local max_attempts, final_ttl_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
-local hours, asked_ms = read_hours(ARGV[5]), tonumber(ARGV[6]) or ledger_ms
+local hours, asked_ms, lag_ms = read_hours(ARGV[5]), tonumber(ARGV[6]) or ledger_ms, tonumber(ARGV[7])
 local answer = { added = 0, known = 0, invalid = 0, used_up = 0, refused = {} }
 if redis.call('HEXISTS', directory, campaign) == 0 then return cjson.encode(answer) end
 if ARGV[4] ~= '' then redis.call('HSET', totals, 'country', ARGV[4]) end
 
 -- Updates priority and age of a known contact. With another priority it changes its order and keeps its age.
-local function refresh(contact, record, priority, is_pending)
+local function refresh(contact, record, priority, is_pending, shown)
   local has_new_priority, is_seen = record.pr ~= priority, is_pending and record.p == 'ready'
   if record.p == 'final' or not (has_new_priority or is_seen) then return end
   if has_new_priority then
@@ -25,7 +27,7 @@ local function refresh(contact, record, priority, is_pending)
     record.pr = priority
     if record.p == 'ready' then make_ready(contact, record) end
   end
-  if is_seen then record.sn = math.max(record.sn or 0, asked_ms) end
+  if is_seen then record.sn, record.rw = math.max(record.sn or 0, asked_ms), shown or record.rw end
   save_record(contact, record)
 end
 
@@ -50,21 +52,53 @@ local function correct(contact, record, call, problem)
   save_record(contact, record)
 end
 
+-- Whether a row shows that the backend has changed a finished contact since: it shows it as pending, was asked well after
+-- it had the contact's end, and the row is not the one it showed before. A row that only lags behind may look like that one.
+local function is_back(contact, record, shown)
+  local is_late = ARGV[6] ~= '' and record.cf and asked_ms > record.cf + lag_ms
+  if record.p ~= 'final' or record.dnc or not shown or not is_late then return false end
+  if redis.call('HEXISTS', outbox, contact) == 1 then return false end
+  if record.rf and not record.rw then -- of a refused state, the row may be as old as the contact
+    record.rw = shown
+    save_record(contact, record)
+  end
+  return record.rw ~= shown
+end
+
+-- Whether a contact without a record stays finished: the backend refused its end, and shows it as it did then.
+local function stays_finished(contact, shown, is_reset)
+  local mark = redis.call('HGET', refused, contact)
+  if not mark or redis.call('HEXISTS', pending_dnc, contact) == 1 then return false end
+  if mark == '' and shown and not is_reset then redis.call('HSET', refused, contact, shown) end
+  if mark == '' or not shown or is_reset or mark == shown then return true end
+  redis.call('HDEL', refused, contact)
+  return false
+end
+
 local function count_refused(reason) answer.refused[reason] = (answer.refused[reason] or 0) + 1 end
 
-for i = 7, #ARGV, 6 do
+for i = 8, #ARGV, 7 do
   local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local call, problem, is_reset = ARGV[i + 3], ARGV[i + 4], ARGV[i + 5] == '1'
+  local shown = ARGV[i + 6] ~= '' and ARGV[i + 6] or nil
   local known = load_record(contact)
-  if known then
+  if known and not is_reset and is_back(contact, known, shown) then
+    unindex_numbers(contacts_by_number, contact, known)
+    redis.call('ZREM', final, contact)
+    forget_contact(contact, known)
+    known = nil
+  end
+  if not known and stays_finished(contact, shown, is_reset) then
     answer.known = answer.known + 1
-    refresh(contact, known, priority, not is_reset)
+  elseif known then
+    answer.known = answer.known + 1
+    refresh(contact, known, priority, not is_reset, shown)
     correct(contact, known, call, problem)
     if cjson.decode(call).dnc then suppress(contact, known) end
   else
-    local fraction = ((i - 7) / 6 % 512) / 512 -- keeps the backend's order within one millisecond
+    local fraction = ((i - 8) / 7 % 512) / 512 -- keeps the backend's order within one millisecond
     local order = format_number(ready_order(priority, ledger_ms, fraction))
-    local record = { sn = asked_ms, a = attempts, o = order, pr = priority }
+    local record = { sn = asked_ms, a = attempts, o = order, pr = priority, rw = shown }
     apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
     if record.dnc then
       count_refused('do_not_call')
@@ -79,6 +113,7 @@ for i = 7, #ARGV, 6 do
       answer.used_up = answer.used_up + 1
       redis.call('HSET', contacts, contact, call) -- a callback may be requested
       set_state(contact, record, 'final', ledger_ms + final_ttl_ms)
+      record.cf = asked_ms
     else
       redis.call('HSET', contacts, contact, call)
       local refusal = hours_refusal(opening_of(hours, contact, record) or {}) -- the claim asks for hours not known here

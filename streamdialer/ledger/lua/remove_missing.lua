@@ -14,7 +14,7 @@ for i = 4, #ARGV do
   local is_missing = record and record.p == 'ready' and (record.sn or 0) < asked_ms
   if is_missing and redis.call('HEXISTS', outbox, contact) == 0 then
     set_state(contact, record, 'final', ledger_ms + final_ttl_ms)
-    record.x = 1
+    record.x, record.cf = 1, ledger_ms
     save_record(contact, record)
   end
   if record and record.x then removed = removed + 1 end

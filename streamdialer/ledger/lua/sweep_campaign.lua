@@ -1,12 +1,13 @@
 -- Does everything that has become due in one campaign, at most `batch` contacts of each kind: reservations
 -- and preview offers end, deadlines end calls, deferred contacts become ready, final contacts and old call
 -- history are removed.
--- KEYS 1–23 of the campaign, 24 contacts by number, 25 previews, 26 call history, 27 its newest calls
+-- KEYS 1–23 of the campaign, 24 contacts by number, 25 previews, 26 call history, 27 its newest calls, 28 campaign's
+--   refused
 -- ARGV campaign, batch, events required ('1'), longest possible conversation ms, deadline after sending ms,
 --   max_age_ms (reserve_contacts.lua)
 -- Returns JSON: `SweepResult` (`ledger/types.py`)
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression number_index preview call_history
-local contacts_by_number, previews, call_history, newest_calls = unpack(KEYS, 24, 27)
+local contacts_by_number, previews, call_history, newest_calls, refused = unpack(KEYS, 24, 28)
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local answer = {
@@ -113,6 +114,8 @@ for_each_due(final, function(contact, record)
   if redis.call('HEXISTS', outbox, contact) == 1 then
     redis.call('ZADD', final, 'inf', contact) -- else it could be loaded and called before the backend knows its end
   else
+    -- The backend goes on listing a contact whose end it refused; one that was never to be called may be corrected.
+    if record.rf and not record.why then redis.call('HSET', refused, contact, record.rw or '') end
     unindex_numbers(contacts_by_number, contact, record)
     redis.call('ZREM', final, contact)
     forget_contact(contact, record)

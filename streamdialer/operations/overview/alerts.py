@@ -71,6 +71,13 @@ def _of_servers(
 
 def _of_campaigns(campaigns: Sequence[CampaignOverview]) -> Iterable[Alert]:
     for campaign in campaigns:
+        if campaign.refused_updates is not None:
+            yield Alert(
+                level="warning",
+                code="updates_refused",
+                text=f"campaign {campaign.campaign_id}: {campaign.refused_updates.sentence()}",
+                campaign_id=campaign.campaign_id,
+            )
         if campaign.status != "active":
             continue
         id_, rate = campaign.campaign_id, campaign.abandon_rate

@@ -28,6 +28,7 @@ from streamdialer.operations.overview.views import (
     QueueOverview,
     StreamOverview,
 )
+from streamdialer.operations.refused_updates import FIELDS, RefusedUpdates, read_refused_updates
 from streamdialer.operations.streams import StreamState, stream_states
 
 MAX_CAMPAIGNS: Final = 500
@@ -48,6 +49,7 @@ class _Details(msgspec.Struct, frozen=True):
     final: int
     silent: int
     unconfirmed: int
+    refused: RefusedUpdates | None
 
 
 async def overview(scripts: Scripts, keys: Keys) -> Overview:
@@ -110,8 +112,9 @@ async def _details(
             pipe.zcard(keys.final(campaign))
             pipe.zcount(keys.dialing(campaign), "-inf", f"({ledger_ms}")
             pipe.hlen(keys.outbox(campaign))
+            pipe.hmget(keys.totals(campaign), list(FIELDS))
         answers: list[Any] = await pipe.execute()
-        details += [_read_details(*answers[at : at + 6]) for at in range(0, len(answers), 6)]
+        details += [_read_details(ledger_ms, *answers[at : at + 7]) for at in range(0, len(answers), 7)]
     pipe = scripts.client.pipeline(transaction=False)
     for queue in members:
         pipe.zcard(keys.queue_free(queue))
@@ -127,7 +130,14 @@ async def _details(
 
 
 def _read_details(
-    pacing: str | None, decisions: Any, samples: list[str], final: int, silent: int, unconfirmed: int
+    ledger_ms: int,
+    pacing: str | None,
+    decisions: Any,
+    samples: list[str],
+    final: int,
+    silent: int,
+    unconfirmed: int,
+    refused: list[str | None],
 ) -> _Details:
     return _Details(
         pacing=msgspec.json.decode(pacing, type=CampaignPacing) if pacing else None,
@@ -136,6 +146,7 @@ def _read_details(
         final=final,
         silent=silent,
         unconfirmed=unconfirmed,
+        refused=read_refused_updates(refused, ledger_ms),
     )
 
 
@@ -206,6 +217,7 @@ def _campaign(
         previewing=row.previewing,
         final=detail.final,
         unconfirmed=detail.unconfirmed,
+        refused_updates=detail.refused,
         pending=samples[-1].pending if samples else None,
         forecast_end=forecast_end(samples),
         trend=trends_of(samples),

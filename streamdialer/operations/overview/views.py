@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from streamdialer.broker.heartbeat import KnownProcess
+from streamdialer.operations.refused_updates import RefusedUpdates
 
 
 class Agents(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +113,8 @@ class CampaignOverview(msgspec.Struct, frozen=True, kw_only=True):
     """Final contacts whose record has not expired (`STREAMDIALER_FINAL_TTL_S`)."""
     unconfirmed: int
     """Contacts whose newest state the backend has not confirmed."""
+    refused_updates: RefusedUpdates | None
+    """States of contacts that the backend refused, when it did within the last hour."""
     pending: int | None
     """Contacts of the whole list still to be called, as the Dialer API counted them for the newest sample."""
     forecast_end: int | None
@@ -156,8 +159,8 @@ class Alert(msgspec.Struct, frozen=True):
     level: Literal["error", "warning"]
     """error: it stops dialing or loses calls; warning: look at it."""
     code: str
-    """data_loss, dialer_api_down, dialer_api_credentials, over_abandon_cap, no_replica, no_producer, replica_silent,
-    dead_letters, or the campaign's reason."""
+    """data_loss, dialer_api_down, dialer_api_credentials, over_abandon_cap, updates_refused, no_replica, no_producer,
+    replica_silent, dead_letters, or the campaign's reason."""
     text: str
     """A sentence."""
     campaign_id: int | str | None = None

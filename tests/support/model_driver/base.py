@@ -62,6 +62,7 @@ def limits(*, events_required: bool, is_idempotent: bool) -> Limits:
         max_call_duration_ms=MAX_CALL_DURATION_S * 1000,
         final_ttl_ms=FINAL_TTL_S * 1000,
         pending_check_after_ms=10**15,
+        list_lag_ms=2000,
         events_required=events_required,
         breaker_failure_threshold=10**6,
         breaker_max_open_ms=REST_S * 1000,

@@ -182,7 +182,7 @@ local function set_state(contact, record, state, score)
   end
   local old_state = record.p
   if old_state and old_state ~= state then redis.call('ZREM', states[old_state], contact) end
-  record.w, record.x, record.of = nil, nil, nil
+  record.w, record.x, record.of, record.cf = nil, nil, nil, nil
   redis.call('ZADD', states[state], format_number(score), contact)
   record.p = state
   if IN_CALL[state] then
