@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import msgspec
 import pytest
 from aiohttp import web
@@ -10,6 +12,7 @@ from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.updates import UpdatesStage
+from streamdialer.operations.refused_updates import refused_updates_of
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.http import json_reply
 from streamdialer.simulation.world.build import build_world
@@ -88,4 +91,69 @@ async def test_news_whose_deliverer_lost_its_lease_to_one_that_died_go_out_again
             centre.backend.set_responder(takes_longer_than_the_lease)
             await UpdatesStage(services).handle(ENTRY)
             assert len(patches) > 1
+            assert await services.client.hlen("sd:c:1:outbox") == 0
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_refused"),
+    [
+        ({"status": "pending", "id": 1}, True),
+        ({"status": "Completed"}, False),
+        ({"id": 1}, False),
+        (["completed"], False),
+        (None, False),
+    ],
+)
+async def test_a_reply_that_shows_another_status_is_a_refusal(
+    settings: Settings, reply: object, is_refused: bool
+) -> None:
+    async with CallCentre(build_world(agents=1, contacts=1), settings.redis_url) as centre:
+        here = msgspec.structs.replace(settings, backend_url=centre.backend.url)
+        async with open_services(here) as services:
+            await finished_contact(services)
+            empty = web.Response(status=204)
+            centre.backend.set_responder(lambda request: empty if reply is None else json_reply(reply))
+            if is_refused:
+                with pytest.raises(BadEntry, match="'completed', the reply to PATCH shows 'pending'"):
+                    await UpdatesStage(services).handle(ENTRY)
+            else:
+                await UpdatesStage(services).handle(ENTRY)
+            notice = await refused_updates_of(services.client, services.keys, "1", 0)
+            assert (notice is not None) is is_refused
+
+
+@pytest.mark.parametrize("shows_single_contacts", [True, False])
+@pytest.mark.parametrize(
+    ("status", "is_overwritten"), [("completed", False), ("answered", True), ("pending", True)]
+)
+async def test_after_a_data_loss_no_newer_state_is_overwritten(
+    settings: Settings, shows_single_contacts: bool, status: str, is_overwritten: bool
+) -> None:
+    """The ledger believes that the call failed; it ended by its deadline, because the event was lost."""
+    async with CallCentre(build_world(agents=1, contacts=1), settings.redis_url) as centre:
+        here = msgspec.structs.replace(settings, backend_url=centre.backend.url)
+        async with open_services(here) as services:
+            world = LedgerWorld(services)
+            world.max_attempts = 1
+            await world.open_campaign(contacts=1)
+            await world.set_agents(1)
+            attempt = await world.place_one()
+            sent_ms = (await world.record("1"))["h"][0]["sm"]
+            await services.client.hset(services.keys.server, "run", "another")
+            await world.claim(level=0)
+            await world.event("call_failed", attempt, disposition="no_answer")
+            contact = centre.world.contacts[1]
+            contact.status, contact.attempts = status, 1
+            sent = datetime.fromtimestamp(sent_ms / 1000, UTC)
+            contact.last_attempt = (sent + timedelta(seconds=30 if status == "completed" else 0)).isoformat()
+            if status == "pending":
+                contact.attempts, contact.last_attempt = 0, None
+
+            def without_single_contacts(request: web.Request) -> web.StreamResponse | None:
+                is_single = request.method == "GET" and request.path == "/api/contacts/1/"
+                return json_reply({}, 405) if is_single and not shows_single_contacts else None
+
+            centre.backend.set_responder(without_single_contacts)
+            await UpdatesStage(services).handle(ENTRY)
+            assert contact.status == ("no_answer" if is_overwritten else status)
             assert await services.client.hlen("sd:c:1:outbox") == 0

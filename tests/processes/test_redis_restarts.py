@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import anyio
 import msgspec
 import pytest
+from aiohttp import web
 from anyio.to_thread import run_sync
 from redis.asyncio import Redis
 
@@ -55,16 +56,33 @@ def small_world() -> World:
 async def dialing(settings: Settings, url: str, centre_url: str = "") -> AsyncIterator[Dialer]:
     """Two campaigns, in the middle of their calls, each long enough for what follows.
 
-    The call centre writes its events to `centre_url`, when that is another address of the same server.
+    The call centre writes its events to `centre_url`, when that is another address of the same server. At the end no
+    contact's status has gone back from its end because of us.
     """
+    set_back: list[str] = []
     here = msgspec.structs.replace(settings, redis_url=url)
     async with run_dialer(
         here, small_world(), speed=SPEED, replicas=2, start=False, centre_url=centre_url or url, **TIMES
     ) as dialer:
+        watch_updates(dialer, set_back)
         await mark_server_trusted(dialer.services.client, dialer.services.keys)
         await start(dialer)
         await dialer.until(lambda audit: audit.total.originates > 25, within_s=30)
         yield dialer
+        assert set_back == []
+
+
+def watch_updates(dialer: Dialer, set_back: list[str]) -> None:
+    """Notes each update that overwrites the end of a contact with something else."""
+
+    async def look(request: web.Request) -> None:
+        if request.method == "PATCH":
+            contact = dialer.centre.world.contacts[int(request.match_info["id"])]
+            written = msgspec.json.decode(await request.read())["status"]
+            if contact.status == "completed" != written:
+                set_back.append(f"contact {contact.id}: completed -> {written}, attempts {contact.attempts}")
+
+    dialer.centre.backend.set_responder(look)
 
 
 async def start(dialer: Dialer) -> None:

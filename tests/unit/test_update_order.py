@@ -1,0 +1,61 @@
+"""Which is newer after a data loss: the ledger's update, or what the backend shows."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamdialer.consumers.update_order import is_newer
+from streamdialer.ledger.records import Doubt, Update
+from streamdialer.model import Contact
+
+SENT_MS, ENDED_MS = 1_700_000_000_000, 1_700_000_030_000
+SENT, ENDED = "2023-11-14T22:13:20Z", "2023-11-14T22:13:50.123Z"
+
+
+@pytest.mark.parametrize(
+    ("status", "attempts", "known_ms", "disposition", "shown", "shown_attempts", "last_attempt", "newer"),
+    [
+        # the end of the call that the backend shows as up
+        ("completed", 1, SENT_MS, "completed", "dialing", 1, SENT, True),
+        ("completed", 1, SENT_MS, "completed", "answered", 1, SENT, True),
+        ("answered", 1, SENT_MS, None, "dialing", 1, SENT, True),
+        ("failed", 1, SENT_MS, "failed", "pending", 0, None, True),
+        # the backend had the end before
+        ("failed", 1, SENT_MS, "failed", "completed", 1, ENDED, False),
+        ("answered", 1, SENT_MS, None, "completed", 1, ENDED, False),
+        ("dialing", 1, SENT_MS, None, "no_answer", 1, ENDED, False),
+        ("dialing", 1, SENT_MS, None, "dialing", 2, "2023-11-14T23:13:20Z", False),
+        # within a second the attempts decide, then how far the call has come
+        ("failed", 1, SENT_MS, "failed", "busy", 1, SENT, False),
+        ("answered", 1, SENT_MS, None, "completed", 1, SENT, False),
+        ("completed", 1, SENT_MS, "completed", "no_answer", 1, SENT, True),
+        ("dialing", 2, SENT_MS, None, "no_answer", 1, SENT, True),
+        ("dialing", 1, SENT_MS, None, "pending", 2, SENT, False),
+        ("busy", 1, SENT_MS, "busy", "busy", 1, SENT, True),
+        # a retry or a callback follows the end that the ledger knows, and no other
+        ("pending", 1, ENDED_MS, "no_answer", "no_answer", 1, ENDED, True),
+        ("pending", 1, ENDED_MS, "no_answer", "completed", 1, ENDED, False),
+        ("callback", 1, ENDED_MS, "completed", "completed", 1, ENDED, True),
+        # of a call that the ledger had lost, it does not know when it was sent
+        ("completed", None, None, "completed", "answered", 1, SENT, True),
+        ("answered", None, None, None, "completed", 1, ENDED, False),
+        ("completed", 2, None, "completed", "no_answer", 1, ENDED, True),
+        # for good
+        ("completed", 9, ENDED_MS, "completed", "do_not_call", 1, None, False),
+        ("completed", 1, SENT_MS, "completed", "of another program", 1, SENT, False),
+    ],
+)
+def test_which_is_newer(
+    status: str,
+    attempts: int | None,
+    known_ms: int | None,
+    disposition: str | None,
+    shown: str,
+    shown_attempts: int,
+    last_attempt: str | None,
+    newer: bool,
+) -> None:
+    update = Update(version=1, status=status, attempts=attempts)
+    doubt = Doubt(last_attempt_ms=known_ms, disposition=disposition)
+    contact = Contact(id=1, status=shown, attempts=shown_attempts, last_attempt=last_attempt)
+    assert is_newer(update, doubt, contact) is newer
