@@ -19,19 +19,25 @@ MAX_WORDS: Final = 300
 class Outbox:
     """One worker at a time delivers a contact's state; a lost lease is noticed and mended."""
 
-    def __init__(self, scripts: Scripts, keys: Keys, final_ttl_ms: int, lease_ms: int) -> None:
-        """`lease_ms` is the idle time after which an entry is taken over: its new owner need not wait."""
+    def __init__(
+        self, scripts: Scripts, keys: Keys, final_ttl_ms: int, lease_ms: int, deadline_ms: int
+    ) -> None:
+        """`lease_ms` is the idle time after which an entry is taken over: its new owner need not wait.
+
+        `deadline_ms`: see `Limits`.
+        """
         self._scripts = scripts
         self._keys = keys
         self._final_ttl_ms = final_ttl_ms
         self._lease_ms = lease_ms
+        self._deadline_ms = deadline_ms
 
     async def lease(self, campaign: str, contact: str, token: str) -> Update | Literal["none", "busy"]:
         with_trace = ["1"] if tracing.is_enabled() else []
         answer = await self._scripts.run(
             LEASE_UPDATE,
             self._keys.of_campaign(campaign),
-            [campaign, contact, token, self._lease_ms, *with_trace],
+            [campaign, contact, token, self._lease_ms, self._deadline_ms, *with_trace],
         )
         if answer == "none" or answer == "busy":
             return "none" if answer == "none" else "busy"

@@ -183,6 +183,7 @@ async def test_the_campaign_says_that_its_updates_are_refused(world: LedgerWorld
     await finish(world, "refused")
     totals: Any = await world.services.client.hgetall(world.services.keys.totals("1"))
     assert (totals["refused_updates"], totals["refused_why"]) == ("1", "no such word")
+    assert float(totals["refused_at"]) > 0
 
 
 # a recycled list
@@ -241,9 +242,24 @@ async def test_a_row_due_for_retry_brings_no_finished_contact_back(world: Ledger
 
 
 async def test_a_contact_not_to_be_called_does_not_come_back(world: LedgerWorld) -> None:
-    await finish(world)
-    await world.services.suppression.suppress_contact("1", "1", "event")
+    await world.open_campaign(contacts=0)
+    marked = msgspec.structs.replace(row("new"), call='{"id":1,"phone_number":"+15550100","dnc":true}')
+    await world.services.campaigns.load("1", [marked], 3)
     await answer(world, "taken")
+    await pass_time(world)
+    await load(world, "changed")
+    assert await world.state_of("1") == "final"
+
+
+async def test_a_contact_does_not_come_back_while_a_late_worker_may_have_overwritten_its_end(
+    world: LedgerWorld,
+) -> None:
+    await finish(world, None)
+    late = await world.services.outbox.lease("1", "1", "late")
+    assert isinstance(late, Update)
+    await pass_time(world, 3600)
+    await answer(world, "taken")
+    assert await world.services.outbox.acknowledge("1", "1", "late", late.version) == "lost"
     await pass_time(world)
     await load(world, "changed")
     assert await world.state_of("1") == "final"

@@ -19,16 +19,21 @@ from redis.asyncio import Redis
 
 from bench.chaos.proxy import Proxy
 from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.entries import Entry
 from streamdialer.config.settings import Settings
+from streamdialer.consumers.services import open_services
+from streamdialer.consumers.updates import UpdatesStage
 from streamdialer.errors import Unreachable
 from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.embedded_redis import EmbeddedServer, find_binary, free_port
+from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.auditor import Audit
 from streamdialer.simulation.world.build import build_world
 from streamdialer.simulation.world.config import WorldConfig
 from streamdialer.simulation.world.engine import World
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
+from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.anyio
 SPEED = 40
@@ -148,6 +153,37 @@ async def test_restarted_from_a_log_that_lacks_the_last_second(settings: Setting
                 file.truncate(length)
             await run_sync(server.restart)
             await goes_on_to_the_end(dialer)
+
+
+async def test_restarted_from_an_older_log_it_does_not_set_a_finished_contact_back(
+    settings: Settings,
+) -> None:
+    """The log ends between the answer of a person and the PATCH that says so; the backend has the end of the call."""
+    with EmbeddedServer(appendonly=True) as server:
+        async with CallCentre(build_world(agents=1, contacts=1), server.url) as centre:
+            here = msgspec.structs.replace(settings, redis_url=server.url, backend_url=centre.backend.url)
+            contact = centre.world.contacts[1]
+            async with open_services(here) as services:
+                await mark_server_trusted(services.client, services.keys)
+                world = LedgerWorld(services)
+                await world.open_campaign(contacts=1)
+                await world.set_agents(1)
+                attempt = await world.place_one()
+                await world.event("call_answered", attempt)
+                log, length = newest_log(server), newest_log(server).stat().st_size
+                await world.event("call_completed", attempt)
+                entries: Any = await services.client.xrange(services.keys.stream("updates"))
+                entry = Entry(*entries[0])
+                await UpdatesStage(services).handle(entry)
+                assert (contact.status, contact.attempts) == ("completed", 1)
+            await run_sync(server.kill)
+            with log.open("r+b") as file:
+                file.truncate(length)
+            await run_sync(server.restart)
+            async with open_services(here) as services:
+                assert await LedgerWorld(services).state_of("1") == "connected", "the end of the call is lost"
+                await UpdatesStage(services).handle(entry)
+                assert (contact.status, contact.attempts) == ("completed", 1)
 
 
 def newest_log(server: EmbeddedServer) -> Path:

@@ -1,14 +1,15 @@
 -- Takes the newest state of a contact for delivery to the backend, by one worker at a time.
 -- KEYS 1–23 of the campaign
--- ARGV campaign, contact, token of the worker, lease ms, '1' when the newest attempt's trace is wanted (else
---   left out)
+-- ARGV campaign, contact, token of the worker, lease ms, deadline after sending ms, '1' when the newest attempt's trace
+--   is wanted (else left out)
 -- Returns the document (lib/outbox.lua) as JSON, with id and tr (lib/attempts.lua) of the newest attempt when
 --   they are wanted, and with ck when the backend may know better (`Doubt` in `ledger/records.py`) · "none" the backend knows everything · "busy" another worker delivers
--- uses: clock campaign
-local contact, token, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
+-- uses: clock data_loss campaign
+local contact, token, lease_ms, deadline_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local raw = redis.call('HGET', outbox, contact)
 if not raw then return 'none' end
 local document = cjson.decode(raw)
+server_trouble(server, ledger_ms, deadline_ms) -- perhaps no script has noticed a loss yet
 -- After a data loss the backend may show a newer status than "pending": that one is not delivered until the
 -- campaign is rebuilt.
 local epoch = redis.call('HGET', server, 'rebuild_epoch') or ''
@@ -20,9 +21,9 @@ if document.l and document.l ~= token and document.le > ledger_ms then return 'b
 document.l, document.le = token, ledger_ms + lease_ms
 redis.call('HSET', outbox, contact, cjson.encode(document))
 local lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
-local record = (ARGV[5] or lost_ms > 0) and load_record(contact)
+local record = (ARGV[6] or lost_ms > 0) and load_record(contact)
 local newest = record and record.h and record.h[#record.h]
-if newest and ARGV[5] then document.id, document.tr = newest.id, newest.tr end
+if newest and ARGV[6] then document.id, document.tr = newest.id, newest.tr end
 
 -- What was known of the contact before a data loss may be older than what the backend shows.
 local sent

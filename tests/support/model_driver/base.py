@@ -92,7 +92,9 @@ class DriverBase:
         self.tick_ledger = TickLedger(scripts, self.keys)
         self.ticks: list[tuple[TickKind, str, str]] = []
         self.queue_ledger = QueueLedger(scripts, self.keys)
-        self.outbox = Outbox(scripts, self.keys, FINAL_TTL_S * 1000, DELIVERY_RESERVATION_LEASE_S * 1000)
+        self.outbox = Outbox(
+            scripts, self.keys, FINAL_TTL_S * 1000, DELIVERY_RESERVATION_LEASE_S * 1000, DEADLINE_S * 1000
+        )
         self.model = LedgerModel(campaigns, events_required=events_required, is_idempotent=is_idempotent)
         self.backend: dict[tuple[str, str], tuple[str, int]] = {}
         self.calls: list[tuple[Attempt, str]] = []
