@@ -25,7 +25,7 @@ from tests.support.dialer import Dialer, run_dialer
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
+pytestmark = pytest.mark.usefixtures("redis")
 DEADLINE_MS = 45_000
 
 

@@ -23,8 +23,6 @@ from tests.support.ledger_fixture import LedgerWorld
 from tests.support.preview_fixture import PreviewWorld
 from tests.support.zones import zone_where
 
-pytestmark = pytest.mark.anyio
-
 
 async def shown(world: LedgerWorld, contact: str = "1", **settings: Any) -> ContactDetail:
     """The contact of a campaign with these settings."""

@@ -28,8 +28,6 @@ from streamdialer.model import Agent, Tick, TickResult
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.build import build_world
 
-pytestmark = pytest.mark.anyio
-
 
 class Ticks:
     """One ticks stage, and how often each of its ticks ran each script and asked each path of the backend."""

@@ -18,7 +18,7 @@ from streamdialer.simulation.world.config import CentreConfig
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
+pytestmark = pytest.mark.usefixtures("redis")
 
 
 @pytest.mark.parametrize("mode", ["progressive", "predictive", "power"])

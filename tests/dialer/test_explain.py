@@ -139,7 +139,6 @@ def test_a_shadow_and_skipped_contacts_are_shown() -> None:
     assert told.endswith("; skipped: 4 out of attempts. Adaptive pacing would have placed 3.")
 
 
-@pytest.mark.anyio
 async def test_from_the_records_of_a_dialed_campaign(
     settings: Settings, redis: Redis, monkeypatch: Any
 ) -> None:
@@ -167,7 +166,6 @@ async def test_from_the_records_of_a_dialed_campaign(
     assert json.loads(result.stdout)["reason"] == "not_active"
 
 
-@pytest.mark.anyio
 async def test_waiting_contacts_are_counted_by_reason(services: Services) -> None:
     world, client, keys = LedgerWorld(services), services.client, services.keys
     await world.open_campaign(contacts=5)

@@ -26,8 +26,6 @@ from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.gateways.originate_reply import Reply
 from streamdialer.gateways.parsing import next_path
 
-pytestmark = pytest.mark.anyio
-
 Answer = Callable[["Asked"], "web.StreamResponse | Awaitable[web.StreamResponse]"]
 
 

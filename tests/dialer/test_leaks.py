@@ -17,7 +17,6 @@ from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.anyio
 KEYS = Keys()
 CAMPAIGNS = ["1", "2"]
 RESULT_TTL_S = 120.0

@@ -13,7 +13,7 @@ from streamdialer.simulation.world.config import CentreConfig, WorldConfig
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
+pytestmark = pytest.mark.usefixtures("redis")
 ANSWERED = ["sent", "call_ringing", "call_answered", "call_completed"]
 ABANDONED = ["sent", "call_ringing", "call_answered", "call_abandoned"]
 

@@ -25,8 +25,6 @@ from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually, wait_until
 from tests.support.health_port import Samples, read, scrape, status, status_is, value
 
-pytestmark = pytest.mark.anyio
-
 
 def test_counters_end_in_total_and_times_are_in_seconds() -> None:
     for one in metrics.ALL:

@@ -29,7 +29,6 @@ from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.anyio
 KEYS = Keys()
 
 

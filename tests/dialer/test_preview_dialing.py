@@ -29,8 +29,6 @@ from tests.support.ledger_reader import move_clock
 from tests.support.preview_fixture import PreviewWorld
 from tests.support.zones import zone_where
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def world(services: Services) -> PreviewWorld:

@@ -20,8 +20,6 @@ from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 from tests.support.reason_scenarios import Scenario, abandon_one, api_says, campaign_of, start, world
 
-pytestmark = pytest.mark.anyio
-
 
 async def pause(dialer: Dialer) -> None:
     await start(dialer)

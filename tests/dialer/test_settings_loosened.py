@@ -14,8 +14,6 @@ from streamdialer.simulation.world.build import build_world
 from tests.support.caps_fixture import HOUR_S, CapsWorld
 from tests.support.dialer import run_dialer
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def world(services: Services) -> CapsWorld:

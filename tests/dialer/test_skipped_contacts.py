@@ -23,8 +23,6 @@ from tests.support.reason_scenarios import (
     world,
 )
 
-pytestmark = pytest.mark.anyio
-
 
 async def forbid(dialer: Dialer) -> None:
     await dialer.producer.event("do_not_call", phone_number="+15550000001")

@@ -29,9 +29,6 @@ from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = pytest.mark.anyio
-
-
 # ---- the backend knows them ----
 
 

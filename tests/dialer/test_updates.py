@@ -16,7 +16,7 @@ from streamdialer.simulation.world.build import build_world
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
+pytestmark = pytest.mark.usefixtures("redis")
 ENTRY = Entry("1-0", {"campaign": "1", "contact": "1"})
 
 

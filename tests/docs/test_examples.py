@@ -20,7 +20,6 @@ from streamdialer.broker.entries import Entry
 from streamdialer.consumers.event_entry import Event, read_event
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
-pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
 REDIS_CLI = """#!{python}
 import sys

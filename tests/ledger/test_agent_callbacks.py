@@ -18,8 +18,6 @@ from tests.support.claims import claim_within_hours
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.zones import NAMES
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.mark.long
 async def test_any_number_of_callbacks_for_absent_agents_does_not_stop_the_line(world: LedgerWorld) -> None:

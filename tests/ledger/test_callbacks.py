@@ -15,8 +15,6 @@ from tests.support.callbacks import AGENT_WINDOW_S, HOUR_S, ask, check, newest_c
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_invariants import check_ledger
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_a_callback_waits_for_its_instant_and_then_goes_before_priority_ten(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2, priority=10)

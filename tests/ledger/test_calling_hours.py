@@ -18,7 +18,6 @@ from tests.support.claims import claim_within_hours
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.zones import zone_where
 
-pytestmark = pytest.mark.anyio
 HOUR_MS = 3_600_000
 NUMBERS = {
     "Pacific/Honolulu": "+18085551234",

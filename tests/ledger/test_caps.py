@@ -22,7 +22,6 @@ from tests.support.caps_fixture import HOUR_S, CapsWorld
 from tests.support.long_tests import some_are_long
 from tests.support.preview_fixture import PreviewWorld
 
-pytestmark = pytest.mark.anyio
 NUMBER = "+573001234567"
 DIGITS = NUMBER[1:]
 

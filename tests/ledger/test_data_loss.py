@@ -14,7 +14,6 @@ from streamdialer.model import Attempt
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = pytest.mark.anyio
 SERVER = Keys().server
 
 

@@ -24,7 +24,7 @@ from streamdialer.rules.numbers import Number, read_number
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
+pytestmark = pytest.mark.usefixtures("redis")
 HERS = "+57 300 123 4567"
 SPELLINGS = (
     HERS,

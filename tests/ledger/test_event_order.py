@@ -22,7 +22,6 @@ from tests.support.ledger_invariants import check_ledger
 from tests.support.ledger_reader import CampaignView, move_clock
 from tests.support.long_tests import some_are_long
 
-pytestmark = pytest.mark.anyio
 Said = tuple[str, dict[str, str]]
 """Type of an event, and what it says."""
 RETRY_S, DEADLINE_S = 301, 46

@@ -11,8 +11,6 @@ from streamdialer.ledger import campaigns
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_a_claim_takes_the_highest_priority_first_and_the_oldest_of_a_priority(
     world: LedgerWorld,

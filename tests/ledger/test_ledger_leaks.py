@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from streamdialer.broker.keys import Keys
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.types import LoadRow
 from streamdialer.model import Agent
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = pytest.mark.anyio
 KEYS = Keys()
 
 

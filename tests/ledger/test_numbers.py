@@ -16,7 +16,6 @@ from streamdialer.model import Attempt, Contact
 from streamdialer.operations.dead_letters import masked_letter
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = pytest.mark.anyio
 THREE = ("+15550000001", "+15550000002", "+15550000003")
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.model import Contact
 from streamdialer.rules.numbers import read_number
 from tests.support.ledger_fixture import LedgerWorld
-
-pytestmark = pytest.mark.anyio
 
 
 async def ready_order(world: LedgerWorld) -> list[str]:

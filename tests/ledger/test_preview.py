@@ -14,8 +14,6 @@ from streamdialer.ledger.recovery import InFlightRow
 from tests.support.ledger_reader import move_clock
 from tests.support.preview_fixture import OFFER_S, PREVIEW_LIMITS, PreviewWorld, preview_limits
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def world(services: Services) -> PreviewWorld:

@@ -10,8 +10,6 @@ import pytest
 from streamdialer.model import Attempt
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = pytest.mark.anyio
-
 
 async def told(world: LedgerWorld, contact: str = "1") -> tuple[str, int | None]:
     document = await world.backend_doc(contact)

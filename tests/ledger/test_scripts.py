@@ -20,8 +20,6 @@ from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_many_tasks_share_few_round_trips(redis: Redis, services: Services) -> None:
     before = int((await redis.info("stats"))["total_reads_processed"])

@@ -9,9 +9,6 @@ from streamdialer.pacing.decide import decide
 from tests.support.callbacks import ask, ask_many, check, end_agent_window
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = pytest.mark.anyio
-
-
 # ---- agents ----
 
 

@@ -26,7 +26,6 @@ from streamdialer.errors import Unreachable
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.anyio
 STREAM = "dialer:events"
 
 

@@ -21,8 +21,6 @@ from tests.support.ledger_reader import move_clock
 from tests.support.long_tests import some_are_long
 from tests.support.preview_fixture import PreviewWorld
 
-pytestmark = pytest.mark.anyio
-
 
 async def campaign(services: Services, name: str, contacts: int = 20) -> LedgerWorld:
     """A campaign on a queue of its own, with agents enough."""

@@ -33,7 +33,6 @@ from tests.support.faketime import SettableClock, calls_noted, off_by
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.process import process
 
-pytestmark = pytest.mark.anyio
 HOUR_S, MINUTE_S = 3600, 60
 FINAL = ("completed", "machine", "abandoned")
 RETRIED = ("no_answer", "busy", "failed")

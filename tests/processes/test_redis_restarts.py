@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 import anyio
 import msgspec
-import pytest
 from anyio.to_thread import run_sync
 from redis.asyncio import Redis
 
@@ -29,7 +28,6 @@ from streamdialer.simulation.world.engine import World
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.anyio
 SPEED = 40
 CONTACTS = 80
 TIMES: dict[str, Any] = {

@@ -27,7 +27,6 @@ from tests.support.otel_collector import (
     replica,
 )
 
-pytestmark = pytest.mark.anyio
 KEYS = Keys()
 TRACE, WRITER_ID = WRITER.split("-")[1:3]
 
