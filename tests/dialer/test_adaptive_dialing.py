@@ -49,8 +49,7 @@ async def agent(services: Services, world: LedgerWorld, name: str, state: Any) -
 
 async def test_ringing_calls_have_their_age_and_reserved_ones_are_new(services: Services) -> None:
     world = LedgerWorld(services)
-    await world.open_campaign()
-    await world.set_agents(5)
+    await world.open_campaign(agents=5)
     await world.place_one()
     await move_clock(services.client, services.keys, 1)
     await world.claim(level=2)
@@ -62,8 +61,7 @@ async def test_ringing_calls_have_their_age_and_reserved_ones_are_new(services: 
 
 async def test_every_outcome_is_observed_once_however_often_its_events_come(services: Services) -> None:
     world = LedgerWorld(services)
-    await world.open_campaign(contacts=9)
-    await world.set_agents(9)
+    await world.open_campaign(contacts=9, agents=9)
     await learn_from_now_on(services)
     answered, machine, busy, silent, late = [await world.place_one() for _ in range(5)]
     for _ in range(2):
@@ -89,16 +87,14 @@ async def test_every_outcome_is_observed_once_however_often_its_events_come(serv
 
 async def test_nothing_is_kept_for_learning_where_no_campaign_is_adaptive(services: Services) -> None:
     world = LedgerWorld(services)
-    await world.open_campaign()
-    await world.set_agents(5)
+    await world.open_campaign(agents=5)
     await world.event("call_answered", await world.place_one())
     assert not await services.client.exists(services.keys.queue_observations("sales"))
 
 
 async def test_a_machine_that_was_taken_for_a_person_leaves_the_abandon_rate(services: Services) -> None:
     world = LedgerWorld(services)
-    await world.open_campaign()
-    await world.set_agents(5)
+    await world.open_campaign(agents=5)
     attempt = await world.place_one()
     await world.event("call_answered", attempt)
     assert (await state_of(services, "1")).campaigns[0].answered_by_person == 1
@@ -108,8 +104,7 @@ async def test_a_machine_that_was_taken_for_a_person_leaves_the_abandon_rate(ser
 
 async def test_calls_before_the_window_do_not_count_in_the_abandon_rate(services: Services) -> None:
     world = LedgerWorld(services)
-    await world.open_campaign()
-    await world.set_agents(5)
+    await world.open_campaign(agents=5)
     await world.event("call_abandoned", await world.place_one())
     totals = services.keys.totals("1")
     fields: Any = await services.client.hgetall(totals)
@@ -131,8 +126,7 @@ async def test_agents_work_is_observed_with_its_beginning_and_its_length_when_it
     services: Services,
 ) -> None:
     world = LedgerWorld(services)
-    await world.open_campaign()
-    await world.set_agents(2)
+    await world.open_campaign(agents=2)
     await learn_from_now_on(services)
     assert await agent(services, world, "1", "busy") == "applied"
     state = await state_of(services, "1")
@@ -163,8 +157,7 @@ async def test_a_person_without_an_agent_waits_until_an_agent_talks_or_the_call_
     services: Services,
 ) -> None:
     world = LedgerWorld(services)
-    await world.open_campaign()
-    await world.set_agents(3)
+    await world.open_campaign(agents=3)
     first, second, third = [await world.place_one() for _ in range(3)]
     await world.set_agents(0, busy=3)
     for attempt in (first, second, third):
@@ -189,8 +182,7 @@ async def test_of_two_replicas_that_learnt_from_the_same_state_one_is_kept(servi
 
 async def test_learning_of_another_version_begins_anew(services: Services) -> None:
     world = LedgerWorld(services)
-    await world.open_campaign()
-    await world.set_agents(3)
+    await world.open_campaign(agents=3)
     assert await services.queues.save_learning("sales", await state_of(services, "1"), b'{"talk":[1,2]}')
     shared = campaign_pacing(
         CampaignSettings(queue_name="sales", dial_mode="predictive", pacing="adaptive"), is_open=True

@@ -35,8 +35,7 @@ async def shown(world: LedgerWorld, contact: str = "1", **settings: Any) -> Cont
 
 
 async def one_contact(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
 
 
 async def test_a_ready_contact_may_be_called_now(world: LedgerWorld) -> None:

@@ -54,8 +54,7 @@ async def tell_the_backend(world: LedgerWorld) -> None:
 async def test_it_is_announced_once_and_again_when_contacts_have_come(world: LedgerWorld) -> None:
     announce = world.services.backlog.publish_exhausted
     async with listening(world.services.client) as heard:
-        await world.open_campaign(contacts=1)
-        await world.set_agents(1)
+        await world.open_campaign(contacts=1, agents=1)
         assert await announce("1") == "not_over", "one is ready"
         attempt = await world.place_one()
         assert await announce("1") == "not_over", "one rings"
@@ -80,8 +79,7 @@ async def test_it_is_announced_once_and_again_when_contacts_have_come(world: Led
 
 async def test_it_is_announced_again_after_a_callback(world: LedgerWorld) -> None:
     announce = world.services.backlog.publish_exhausted
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     await world.event("call_completed", await world.place_one())
     await tell_the_backend(world)
     assert await announce("1") == "published"

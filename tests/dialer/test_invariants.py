@@ -26,8 +26,7 @@ from tests.support.ledger_fixture import LedgerWorld
 async def world(services: Services) -> LedgerWorld:
     """One contact in nearly every place, and news for the backend."""
     world = LedgerWorld(services)
-    await world.open_campaign(contacts=6)
-    await world.set_agents(6)
+    await world.open_campaign(contacts=6, agents=6)
     answered, busy = await world.place_one(), await world.place_one()
     await world.event("call_answered", answered)
     await world.event("call_failed", busy, disposition="busy")

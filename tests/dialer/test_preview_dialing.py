@@ -157,8 +157,7 @@ async def test_whatever_agents_callers_and_ticks_do_at_once_the_ledger_stays_who
 ) -> None:
     """A walk: agents, callbacks, claims, calls, time; after every step the whole ledger is looked at."""
     draw = Random(seed)
-    await world.open_campaign(contacts=6)
-    await world.set_agents(3)
+    await world.open_campaign(contacts=6, agents=3)
     done: list[Callable[[], Awaitable[Any]]] = []
     client, keys, seen = world.services.client, world.services.keys, set[str]()
     for _ in range(120):
@@ -166,7 +165,7 @@ async def test_whatever_agents_callers_and_ticks_do_at_once_the_ledger_stays_who
         entry = await world.write_entry()
         seconds, _ = await client.time()
         at_ms = (seconds + draw.choice((-60, 30, 5000))) * 1000
-        calls = [attempt for _, attempt in await world.reserved_calls()]
+        calls = await world.reserved_calls()
         attempt = draw.choice(calls) if calls else None
         deed = draw.choice(
             ("requested", "accepted", "skipped", "callback", "claim", "begin", "event", "time")

@@ -24,7 +24,7 @@ from streamdialer.rules.numbers import read_number
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.http import json_reply
 from streamdialer.simulation.world.build import build_world
-from tests.support.callbacks import HOUR_S, check, told
+from tests.support.callbacks import HOUR_S
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
@@ -64,9 +64,9 @@ async def test_a_contact_past_its_tombstone_is_fetched_and_called_back(
     known = centre.world.contacts[1]
     known.status, known.attempts = "completed", 2
     await stage.handle(await asked_for(world.services))
-    assert (await world.state_of("1"), await told(world, "1")) == ("deferred", "callback")
+    assert (await world.state_of("1"), await world.backend_status("1")) == ("deferred", "callback")
     assert (await world.record("1"))["a"] == 2
-    await check(world)
+    await world.check_invariants()
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ async def test_their_numbers_are_looked_up_and_kept_from_every_campaign(
     assert await is_listed(world, "+573001234567")
     assert await world.state_of("9", "2") == "final"
     assert await world.services.suppression.size() == 2
-    await check(world)
+    await world.check_invariants()
 
 
 async def test_a_campaign_that_was_never_loaded_has_numbers_of_the_country_of_the_settings(
@@ -223,7 +223,7 @@ async def test_whose_number_the_backend_does_not_show_is_refused_when_they_come(
     centre.backend.set_responder(shows_no_contact)
     await stage.handle(Entry(await world.write_entry(), DO_NOT_CALL))
     await tell(world)
-    assert (asked, await told(world, "1")) == (1, ""), "one request, and the backend is updated"
+    assert (asked, await world.backend_status("1")) == (1, None), "one request, and the backend is updated"
     assert "other campaigns may call them" in caplog.text
     await world.services.campaigns.load("1", [world.row("1")], 3)
-    assert (await world.state_of("1"), await told(world, "1")) == ("final", "do_not_call")
+    assert (await world.state_of("1"), await world.backend_status("1")) == ("final", "do_not_call")

@@ -23,8 +23,7 @@ ENTRY = Entry("1-0", {"campaign": "1", "contact": "1"})
 async def finished_contact(services: Services) -> None:
     """Contact 1 has completed and the backend does not know."""
     world = LedgerWorld(services)
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     attempt = await world.place_one()
     await world.event("call_answered", attempt)
     await world.event("call_completed", attempt)

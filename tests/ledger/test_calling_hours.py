@@ -58,10 +58,10 @@ async def test_a_contact_outside_its_hours_waits_for_them_from_the_start(world: 
     record = await world.record("2")
     assert (record["p"], record["z"], record["w"]) == ("deferred", "B", {"y": "window_closed", "s": "law 1"})
     assert abs(await due_of(world, "2") - (now + HOUR_MS)) < 1000
-    assert await world.backend_doc("2") is None, "the backend shows it as pending, and that is what it is"
+    assert await world.backend_status("2") is None, "the backend shows it as pending, and that is what it is"
     record = await world.record("3")
     assert (record["p"], record["why"]) == ("final", "zone_unknown")
-    assert (await world.backend_doc("3") or {})["s"] == "invalid"
+    assert await world.backend_status("3") == "invalid"
     await world.check_invariants()
 
 
@@ -82,7 +82,7 @@ async def test_a_claim_passes_over_who_is_outside_their_hours(world: LedgerWorld
     )
     assert (claimed.dialed, claimed.skipped, claimed.missing) == (2, {"window_closed": 1}, None)
     assert claimed.why == {"window_closed": "law 1"}
-    assert [attempt.contact for _, attempt in await world.reserved_calls()] == ["1", "3"]
+    assert [attempt.contact for attempt in await world.reserved_calls()] == ["1", "3"]
     entries: Any = await world.services.client.xrange(world.services.keys.stream("calls"))
     assert {fields["until"] for _, fields in entries} == {str(now + HOUR_MS)}, "the narrower end"
     assert (await world.record("2"))["w"] == {"y": "window_closed", "s": "law 1"}
@@ -105,10 +105,8 @@ async def test_a_call_may_be_placed_until_the_narrower_end(
 
 
 async def test_a_request_does_not_leave_after_the_contacts_hours(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
-    await world.claim(level=1)
-    attempt = (await world.reserved_calls())[0][1]
+    await world.open_campaign(contacts=1, agents=1)
+    attempt = await world.reserve()
     now = await server_ms(world)
     assert await world.services.campaigns.mark_sent(attempt, "run", str(now - 1)) == "window_closed"
     assert await world.state_of("1") == "ready"
@@ -204,7 +202,7 @@ async def test_when_its_hours_open_it_is_ready_in_its_old_place_and_the_backend_
     swept = await world.sweep()
     assert (swept.promoted, swept.wake) == (2, True)
     assert await world.services.client.zrange(world.services.keys.ready("1"), 0, -1) == ["9", "1"]
-    assert await world.backend_doc("9") is None
+    assert await world.backend_status("9") is None
     await world.check_invariants()
 
 
@@ -214,8 +212,8 @@ async def test_a_retry_that_falls_outside_the_hours_waits_on(world: LedgerWorld)
     await load(world, Hours(zones={}, contacts={"1": "A"}), "1")
     await world.set_agents(1)
     await world.claim(hours=Hours(zones={"A": ZoneOpening()}))
-    attempt = (await world.reserved_calls())[0][1]
-    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "ok"
+    attempt = (await world.reserved_calls())[0]
+    assert await world.mark_sent(attempt) == "ok"
     await world.event("call_failed", attempt, disposition="no_answer")
     assert (await world.record("1"))["w"]["y"] == "retry"
     await world.age(301)
@@ -241,4 +239,4 @@ async def test_after_a_loss_of_memory_the_backend_knows_better_who_waits_for_its
     assert await world.count("1", "deferred") == 0
     await load(world, closed, "2")
     assert await memory.hold_in_flight("1", [InFlightRow(world.row("2"), False, None)], world.retry) == 0
-    assert (await world.backend_doc("2") or {})["s"] == "pending", "and not failed: it was never called"
+    assert await world.backend_status("2") == "pending", "and not failed: it was never called"

@@ -46,8 +46,7 @@ def shown(
 async def test_on_a_server_it_has_not_met_nothing_is_claimed_until_calls_have_had_time_to_end(
     world: LedgerWorld,
 ) -> None:
-    await world.open_campaign(contacts=3)
-    await world.set_agents(3)
+    await world.open_campaign(contacts=3, agents=3)
     await another_server_answers(world)
     refused = await world.claim()
     assert (refused.dialed, refused.reason) == (0, "data_loss")
@@ -63,8 +62,7 @@ async def test_on_a_server_it_has_not_met_nothing_is_claimed_until_calls_have_ha
 
 async def test_an_emptied_server_is_a_loss_of_memory(world: LedgerWorld) -> None:
     await world.services.client.flushall()
-    await world.open_campaign(contacts=3)
-    await world.set_agents(3)
+    await world.open_campaign(contacts=3, agents=3)
     assert (await world.claim()).reason == "data_loss"
 
 
@@ -93,14 +91,13 @@ async def test_a_restarted_server_is_another_one() -> None:
 
 
 async def test_what_was_reserved_before_the_loss_is_not_sent(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=2, agents=2)
     await world.claim()
-    (_, first), (_, second) = await world.reserved_calls()
+    first, second = await world.reserved_calls()
     await another_server_answers(world)
-    assert await world.services.campaigns.mark_sent(first, "run", "") == "data_loss"
+    assert await world.mark_sent(first) == "data_loss"
     await quiet_is_over(world)
-    assert await world.services.campaigns.mark_sent(second, "run", "") == "data_loss", "its mark may be lost"
+    assert await world.mark_sent(second) == "data_loss", "its mark may be lost"
     assert await world.count("1", "ready") == 2
 
 
@@ -114,14 +111,13 @@ async def test_an_event_of_a_forgotten_call_takes_its_contact_out_of_the_ready_o
     assert await world.event("call_answered", ringing, call_id="c") == "applied"
     await world.check_invariants()
     assert (await world.state_of("2"), (await world.record("2"))["a"]) == ("connected", 1)
-    assert (await world.backend_doc("2") or {})["s"] == "answered"
+    assert await world.backend_status("2") == "answered"
     assert await world.event("call_completed", ringing, call_id="c") == "ended"
     assert await world.state_of("2") == "final"
 
 
 async def test_a_forgotten_call_that_fails_is_followed_by_the_campaigns_plan(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=3)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=3, agents=1)
     await world.place_one()
     await another_server_answers(world)
     await world.claim()
@@ -147,15 +143,14 @@ async def test_a_call_of_a_campaign_redis_has_forgotten_is_remembered_by_its_eve
 
 
 async def test_an_event_of_a_reserved_call_whose_mark_was_lost_marks_it_as_sent(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     await world.claim()
-    ((_, attempt),) = await world.reserved_calls()
+    [attempt] = await world.reserved_calls()
     await another_server_answers(world)
     await world.claim()
     assert await world.event("call_ringing", attempt) == "applied"
     assert await world.state_of("1") == "dialing"
-    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "sent"
+    assert await world.mark_sent(attempt) == "sent"
     await world.check_invariants()
 
 
@@ -172,10 +167,9 @@ async def test_an_event_of_a_reserved_call_whose_mark_was_lost_marks_it_as_sent(
 async def test_a_reply_to_a_reserved_call_whose_mark_was_lost_marks_it_as_sent(
     world: LedgerWorld, verdict: str, place: str, state: str, counted: int, is_noticed: bool
 ) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     await world.claim()
-    ((_, attempt),) = await world.reserved_calls()
+    [attempt] = await world.reserved_calls()
     await another_server_answers(world)
     if is_noticed:
         await world.claim()
@@ -183,10 +177,10 @@ async def test_a_reply_to_a_reserved_call_whose_mark_was_lost_marks_it_as_sent(
     record = await world.record("1")
     assert (record["p"], record["h"][-1]["s"], record["a"]) == (place, state, counted)
     assert (await world.public())["total_calls"] == str(counted)
-    assert (await world.backend_doc("1") or {})["s"] == (
+    assert await world.backend_status("1") == (
         {"dialing": "dialing", "final": "invalid"}.get(place, "pending")
     )
-    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "sent"
+    assert await world.mark_sent(attempt) == "sent"
     await world.check_invariants()
     await quiet_is_over(world)
     await rebuild(world)
@@ -201,8 +195,7 @@ async def test_without_a_loss_an_event_of_nothing_stays_an_event_of_nothing(worl
 
 async def place_a_call_in_doubt(world: LedgerWorld) -> Attempt:
     """A call that was up when data was lost, its ringing time over without an event; another call's events came."""
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=2, agents=2)
     silent, other = await world.place_one(), await world.place_one()
     await another_server_answers(world)
     await quiet_is_over(world)
@@ -228,12 +221,11 @@ async def test_a_call_in_doubt_of_which_nothing_is_ever_heard_ends_as_failed(wor
     await world.age(7201)
     assert (await world.sweep()).no_event == 1
     assert await world.state_of(silent.contact) == "deferred"
-    assert (await world.backend_doc(silent.contact) or {})["s"] == "failed"
+    assert await world.backend_status(silent.contact) == "failed"
 
 
 async def test_while_events_may_still_come_no_deadline_ends_anything(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=2, agents=2)
     silent, other = await world.place_one(), await world.place_one()
     await world.event("call_failed", other, disposition="busy")
     await another_server_answers(world)
@@ -260,12 +252,11 @@ async def test_contacts_the_backend_shows_as_called_are_held_in_doubt(world: Led
     assert await world.state_of("9") == "final", (
         "it had been answered: the contact is not called again on a guess"
     )
-    assert (await world.backend_doc("9") or {})["s"] == "completed"
+    assert await world.backend_status("9") == "completed"
 
 
 async def test_a_mark_older_than_the_longest_conversation_is_no_doubt(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     other = await world.place_one()
     await another_server_answers(world)
     await quiet_is_over(world)
@@ -276,8 +267,7 @@ async def test_a_mark_older_than_the_longest_conversation_is_no_doubt(world: Led
 
 
 async def test_what_the_ledger_knows_better_than_the_backend_stays(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=3)
-    await world.set_agents(3)
+    await world.open_campaign(contacts=3, agents=3)
     talking, over = await world.place_one(), await world.place_one()
     await world.event("call_answered", talking)
     await world.event("call_failed", over, disposition="busy")
@@ -305,16 +295,15 @@ async def test_a_declared_idempotent_api_may_get_the_request_again_from_another_
 ) -> None:
     limits = msgspec.structs.replace(services.campaigns._limits, is_idempotent=True)
     services.campaigns._limits = limits
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=2, agents=2)
     attempt = await world.place_one()
-    assert await services.campaigns.mark_sent(attempt, "other run", "") == "again"
-    assert await services.campaigns.mark_sent(attempt, "other run", "") == "ok", "the same try, asked twice"
+    assert await world.mark_sent(attempt, "other run") == "again"
+    assert await world.mark_sent(attempt, "other run") == "ok", "the same try, asked twice"
     await world.event("call_ringing", attempt)
-    assert await services.campaigns.mark_sent(attempt, "third run", "") == "sent", "its fate is known"
+    assert await world.mark_sent(attempt, "third run") == "sent", "its fate is known"
     answered = await world.place_one()
     await world.settle(answered, "unknown")
-    assert await services.campaigns.mark_sent(answered, "other run", "") == "sent", "there was a reply"
+    assert await world.mark_sent(answered, "other run") == "sent", "there was a reply"
 
 
 async def test_the_ledgers_clock_does_not_go_back_with_the_servers(world: LedgerWorld) -> None:
@@ -324,13 +313,11 @@ async def test_the_ledgers_clock_does_not_go_back_with_the_servers(world: Ledger
     await services.client.hset(SERVER, "last", before + hour_ms)  # the server's clock was an hour ahead
     first = (await services.queues.begin_agent_poll("sales")).ledger_ms
     assert first >= before + hour_ms
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     attempt = await world.place_one()
     assert await world.event("call_answered", attempt) == "applied", "ids of entries are behind that clock"
     assert (await services.queues.begin_agent_poll("sales")).ledger_ms >= first
     told = await world.backend_doc("1")
-    assert told is not None
     assert abs(told["at"] - before) < 60_000, "the backend gets the server's own time"
 
 
@@ -359,7 +346,6 @@ async def test_an_event_of_a_forgotten_call_says_nothing_of_attempts_it_cannot_k
         "the loss had not been noticed yet"
     )
     told = await world.backend_doc("70", "7")
-    assert told is not None
     assert (told["s"], told.get("a")) == ("answered", None)
     await world.services.campaigns.register("7", "sales", "", previous="")
     memory = world.services.memory
@@ -375,9 +361,9 @@ async def test_old_news_of_a_contact_that_was_forgotten_long_ago_is_not_sent(
     await quiet_is_over(world)
     over = Attempt("1", "50", 1, "")
     assert await world.event("call_failed", over, disposition="no_answer") == "ended"
-    assert await world.backend_doc("50") is None, "the backend is asked first"
+    assert await world.backend_status("50") is None, "the backend is asked first"
     await rebuild(world)
-    assert await world.backend_doc("50") is None, "it does not show a call"
+    assert await world.backend_status("50") is None, "it does not show a call"
     assert (
         await world.event("call_failed", Attempt("1", "51", 1, ""), disposition="busy") == "unknown_contact"
     )
@@ -392,13 +378,11 @@ async def test_an_end_that_comes_before_the_backend_is_read_is_sent_when_it_show
     await world.event("call_failed", Attempt("1", "50", 1, ""), disposition="no_answer")
     await rebuild(world, shown("50", 2))
     told = await world.backend_doc("50")
-    assert told is not None
     assert (told["s"], told.get("a")) == ("no_answer", None)
 
 
 async def test_the_backend_gets_no_update_older_than_what_it_shows(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="busy")
     await world.age(301)
@@ -412,11 +396,9 @@ async def test_the_backend_gets_no_update_older_than_what_it_shows(world: Ledger
 
 
 async def test_calls_the_backend_knows_to_be_over_are_forgotten(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=2, agents=2)
     over, unsaid = await world.place_one(), await world.place_one()
-    update = await world.services.outbox.lease("1", over.contact, "me")
-    assert not isinstance(update, str)
+    update = await world.lease_update(over.contact, "me")
     await world.services.outbox.acknowledge("1", over.contact, "me", update.version)
     await another_server_answers(world)
     await quiet_is_over(world)
@@ -439,8 +421,7 @@ async def test_every_loss_has_a_mark_of_its_own(world: LedgerWorld) -> None:
 
 
 async def test_nothing_is_promoted_or_sent_again_before_the_rebuilding(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="busy")
     await another_server_answers(world)
@@ -453,8 +434,7 @@ async def test_nothing_is_promoted_or_sent_again_before_the_rebuilding(world: Le
 
 
 async def test_late_news_takes_back_the_reservation_of_the_next_call(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=2, agents=2)
     silent, other = await world.place_one(), await world.place_one()
     await world.event("call_failed", other, disposition="busy")
     await world.age(46)
@@ -462,9 +442,9 @@ async def test_late_news_takes_back_the_reservation_of_the_next_call(world: Ledg
     await world.age(301)
     await world.sweep()
     await world.claim()
-    calls = [one for _, one in await world.reserved_calls()]
+    calls = await world.reserved_calls()
     again = next(one for one in calls if (one.contact, one.number) == (silent.contact, 2))
     assert await world.event("call_answered", silent) == "applied"
     assert await world.state_of(silent.contact) == "connected"
-    assert await world.services.campaigns.mark_sent(again, "run", "") == "stale"
+    assert await world.mark_sent(again) == "stale"
     await world.check_invariants()

@@ -45,8 +45,7 @@ class SuppressionWorld(LedgerWorld):
 
     async def open_with(self, *numbers: str, campaign: str = "1", country: str = "CO", **more: Any) -> None:
         """An active campaign with one contact per number, from 1 on."""
-        await self.open_campaign(campaign, contacts=0)
-        await self.set_agents(10)
+        await self.open_campaign(campaign, contacts=0, agents=10)
         contacts = [Contact(id=at, phone_number=number, **more) for at, number in enumerate(numbers, 1)]
         await self.load(
             campaign, *(load_row(contact, country=country) for contact in contacts), country=country
@@ -70,14 +69,10 @@ class SuppressionWorld(LedgerWorld):
         [found] = await self.services.suppression.check([read_number(number, "CO")])
         return found is not None
 
-    async def told(self, contact: str = "1", campaign: str = "1") -> str | None:
-        doc = await self.backend_doc(contact, campaign)
-        return None if doc is None else str(doc["s"])
-
     async def is_out(self, contact: str = "1", campaign: str = "1") -> None:
         """The contact is final, the backend gets an update, and nothing of it is left in the line."""
         assert await self.state_of(contact, campaign) == "final"
-        assert await self.told(contact, campaign) == "do_not_call"
+        assert await self.backend_status(contact, campaign) == "do_not_call"
         assert (await self.claim(campaign, others=self.others(campaign))).dialed == 0
         await self.check_invariants(campaign)
 
@@ -91,9 +86,6 @@ class SuppressionWorld(LedgerWorld):
             number, _, contact = str(name).partition(" ")
             held[number] = f"{held[number]} {contact}" if number in held else contact
         return held
-
-    async def begin(self, attempt: Attempt, run: str = "run") -> str:
-        return await self.services.campaigns.mark_sent(attempt, run, "")
 
 
 @pytest.fixture
@@ -139,12 +131,11 @@ async def test_a_reserved_call_is_not_sent_though_its_entry_is_there(
     world: SuppressionWorld, by: str
 ) -> None:
     await world.open_with(HERS)
-    await world.claim(level=1)
-    [(_, attempt)] = await world.reserved_calls()
+    attempt = await world.reserve()
     await world.says(**BY[by])
     await world.is_out()
-    assert await world.begin(attempt) == "stale"
-    assert await world.begin(attempt) == "stale"
+    assert await world.mark_sent(attempt) == "stale"
+    assert await world.mark_sent(attempt) == "stale"
     assert (await world.record("1"))["a"] == 0
 
 
@@ -161,9 +152,9 @@ async def test_a_call_that_is_up_ends_as_do_not_call_whatever_is_said_of_it(
     before = await world.state_of("1")
     await world.says(**BY[by])
     assert await world.state_of("1") == before, "it is up, whatever is asked"
-    assert await world.told() == "do_not_call"
+    assert await world.backend_status() == "do_not_call"
     await world.event("call_answered", attempt)
-    assert await world.told() == "do_not_call"
+    assert await world.backend_status() == "do_not_call"
     assert await world.event(ending, attempt, **ENDINGS[ending]) == "ended"
     await world.is_out()
 
@@ -193,7 +184,7 @@ async def test_a_final_contact_becomes_do_not_call(world: SuppressionWorld, by: 
     await world.open_with(HERS)
     attempt = await world.place_one()
     await world.event("call_completed", attempt)
-    assert await world.told() == "completed"
+    assert await world.backend_status() == "completed"
     await world.says(**BY[by])
     await world.is_out()
 
@@ -213,11 +204,10 @@ async def test_a_number_that_only_the_list_has_is_refused_by_claim_and_by_begin(
 ) -> None:
     await world.open_with("300 1234567")
     if state == "reserved":
-        await world.claim(level=1)
-        [(_, attempt)] = await world.reserved_calls()
+        attempt = await world.reserve()
         await world.lists()
-        assert await world.begin(attempt) == "do_not_call"
-        assert await world.begin(attempt) == "stale", "asked again, nothing is sent either"
+        assert await world.mark_sent(attempt) == "do_not_call"
+        assert await world.mark_sent(attempt) == "stale", "asked again, nothing is sent either"
     else:
         await world.lists()
         claimed = await world.claim()
@@ -248,8 +238,7 @@ async def test_a_listed_number_is_refused_when_it_is_loaded_however_it_is_spelle
     world: SuppressionWorld, spelling: str
 ) -> None:
     await world.says(phone_number=HERS)
-    await world.open_campaign(contacts=0)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=0, agents=1)
     row = load_row(Contact(id=1, phone_number=spelling), country="CO")
     loaded = await world.load("1", row)
     assert (loaded.added, loaded.refused) == (0, {"do_not_call": 1})
@@ -265,7 +254,7 @@ async def test_two_campaigns_lose_one_number_in_two_spellings_at_once(services: 
     await world.open_with("+57 300 1234567", "+573009999999")
     await world.open_with("+573000000000", "300-123-4567", campaign="2")
     await world.says(campaign_id="2", contact_id="2")
-    assert await world.told("1", "1") == await world.told("2", "2") == "do_not_call"
+    assert await world.backend_status("1", "1") == await world.backend_status("2", "2") == "do_not_call"
     assert await world.state_of("1", "1") == await world.state_of("2", "2") == "final"
     assert await world.state_of("2", "1") == await world.state_of("1", "2") == "ready"
 
@@ -292,7 +281,7 @@ async def test_a_contact_that_is_not_known_yet_is_refused_when_it_comes_and_its_
 ) -> None:
     await world.open_with()
     await world.says(campaign_id="1", contact_id="1", reason="letter")
-    assert await world.told() == "do_not_call", "the backend may know who it is"
+    assert await world.backend_status() == "do_not_call", "the backend may know who it is"
     await world.load("1", load_row(Contact(id=1, phone_number=HERS)))
     await world.is_out()
     [found] = await world.services.suppression.check([read_number(HERS)])
@@ -335,7 +324,7 @@ async def test_whose_call_was_forgotten_and_must_not_be_called_ends_so(world: Su
     assert await world.services.memory.hold_in_flight("1", [row], world.retry) == 1
     await world.event("call_failed", Attempt("1", "1", 1, ""), disposition="busy")
     assert await world.state_of("1") == "final"
-    assert await world.told() == "do_not_call"
+    assert await world.backend_status() == "do_not_call"
 
 
 async def test_a_call_known_from_its_event_alone_is_suppressed_once_its_number_is_known(
@@ -354,7 +343,7 @@ async def test_a_call_known_from_its_event_alone_is_suppressed_once_its_number_i
     )
     assert await world.numbers() == {"573001234567": "1:1"}
     await world.event("call_completed", attempt)
-    assert await world.told() == "do_not_call"
+    assert await world.backend_status() == "do_not_call"
 
 
 async def test_a_call_the_backend_shows_as_over_is_forgotten_with_its_number(world: SuppressionWorld) -> None:
@@ -503,8 +492,8 @@ async def test_what_was_said_on_the_phone_holds_for_every_campaign(services: Ser
     await world.open_with(HERS)
     await world.open_with("300-123-4567", campaign="2")
     assert (await world.claim("1", 1, others=world.others("1"))).dialed == 1
-    attempt = (await world.reserved_calls())[0][1]
-    assert await world.begin(attempt) == "ok"
+    attempt = (await world.reserved_calls())[0]
+    assert await world.mark_sent(attempt) == "ok"
     said = {"type": kind, "campaign_id": "1", "contact_id": "1", "disposition": "do_not_call"}
     stage, entry = EventsStage(services, WakeupScheduler(services)), await world.write_entry()
     for _ in range(2):

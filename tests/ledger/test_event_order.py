@@ -141,8 +141,7 @@ class Orders:
 
     async def open(self) -> None:
         self.opened_s, _ = await self.services.client.time()
-        await self.world.open_campaign(contacts=self.number)
-        await self.world.set_agents(self.number)
+        await self.world.open_campaign(contacts=self.number, agents=self.number)
 
     async def call_all(self) -> None:
         """Every contact gets its next attempt."""
@@ -153,7 +152,7 @@ class Orders:
         before = len(await self.world.reserved_calls())
         for _ in range(-(-self.number // 500)):  # a claim takes five hundred at most
             await self.world.claim(level=self.number, max_concurrent=self.number, free_agents=0)
-        calls = [attempt for _, attempt in (await self.world.reserved_calls())[before:]]
+        calls = (await self.world.reserved_calls())[before:]
         assert len(calls) == self.number
         self.attempts = sorted(calls, key=lambda attempt: int(attempt.contact))
 
@@ -163,7 +162,7 @@ class Orders:
                 group.start_soon(self._send, attempt)
 
     async def _send(self, attempt: Attempt) -> None:
-        assert await self.services.campaigns.mark_sent(attempt, "run", "") == "ok"
+        assert await self.world.mark_sent(attempt) == "ok"
 
     async def written(self, events: Sequence[Said]) -> list[tuple[Said, str]]:
         """The events with the ids of their entries, in the order in which they happened."""
@@ -312,8 +311,7 @@ async def _end_all_by_deadline(run: Orders) -> None:
     """Every attempt of the run ends by its deadline, while another campaign's call has events; then all are ready."""
     client, keys = run.services.client, run.services.keys
     other = LedgerWorld(run.services, queue="elsewhere")
-    await other.open_campaign("other", contacts=1)
-    await other.set_agents(1)
+    await other.open_campaign("other", contacts=1, agents=1)
     speaking = Attempt("other", "1", 1, "")
     await other.place_one("other")
     await other.event("call_ringing", speaking)

@@ -83,9 +83,6 @@ class Caller:
         await self.world.check_invariants()
         return number
 
-    async def told(self) -> str:
-        return str((await self.world.backend_doc("1") or {})["s"])
-
 
 @pytest.fixture
 async def caller(world: LedgerWorld) -> Caller:
@@ -98,7 +95,7 @@ async def test_after_an_unanswered_call_the_next_number_is_called_in_turn(
 ) -> None:
     await caller.open()
     assert [await caller.end(disposition) for _ in range(4)] == [*THREE, THREE[0]]
-    assert await caller.told() == disposition
+    assert await caller.world.backend_status() == disposition
     attempts = (await caller.world.record("1"))["h"]
     assert [attempt["ph"] for attempt in attempts] == [1, 2, 3, 1]
 
@@ -120,14 +117,14 @@ async def test_a_number_that_does_not_exist_is_never_called_again_and_the_last_o
     await caller.open()
     assert await caller.end("no_answer") == THREE[0]
     assert await caller.end("invalid") == THREE[1]
-    assert await caller.told() == "failed", "two numbers are left"
+    assert await caller.world.backend_status() == "failed", "two numbers are left"
     assert await caller.end("no_answer") == THREE[2]
     assert await caller.end("invalid") == THREE[0]
     assert await caller.end("busy") == THREE[2]
     assert await caller.world.state_of("1") == "deferred"
     assert await caller.end("invalid") == THREE[2]
     assert await caller.world.state_of("1") == "final"
-    assert await caller.told() == "invalid"
+    assert await caller.world.backend_status() == "invalid"
 
 
 async def test_the_attempts_of_all_numbers_count_together(caller: Caller) -> None:
@@ -135,7 +132,7 @@ async def test_the_attempts_of_all_numbers_count_together(caller: Caller) -> Non
     await caller.end("no_answer")
     await caller.end("invalid")
     assert await caller.world.state_of("1") == "final"
-    assert await caller.told() == "failed", "another number was left, and no attempt"
+    assert await caller.world.backend_status() == "failed", "another number was left, and no attempt"
 
 
 async def test_an_update_that_was_not_acknowledged_is_sent_again_the_same(caller: Caller) -> None:
@@ -144,7 +141,7 @@ async def test_an_update_that_was_not_acknowledged_is_sent_again_the_same(caller
     update = await caller.world.services.outbox.lease("1", "1", "first")
     assert update not in ("none", "busy")
     assert await caller.world.services.outbox.acknowledge("1", "1", "another", 1) == "lost"
-    assert await caller.told() == "failed"
+    assert await caller.world.backend_status() == "failed"
 
 
 @pytest.mark.parametrize("order", list(permutations(["no_answer", "busy", "invalid"])))
@@ -178,8 +175,7 @@ async def test_an_api_that_will_never_place_it_drops_the_number(caller: Caller) 
 
 
 async def test_a_contact_with_one_number_costs_nothing_extra(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="invalid")
     record = await world.record("1")

@@ -33,7 +33,7 @@ async def test_an_agent_is_shown_the_first_of_the_line_and_another_agent_the_nex
     assert offer["data"]["phone_number"] == "+155501"
     assert offer["data"]["attempts"] == 0
     assert await world.reserved_calls() == []
-    await world.check()
+    await world.check_invariants()
 
 
 async def test_what_is_shown_is_what_the_backend_said_to_the_letter(world: PreviewWorld) -> None:
@@ -63,14 +63,14 @@ async def test_an_accepted_contact_is_called_once_and_for_that_agent(world: Prev
     entry = await world.write_entry()
     for _ in range(3):
         assert await world.says("accepted", "5", "1", entry=entry) == "reserved"
-    [(_, attempt)] = await world.reserved_calls()
+    [attempt] = await world.reserved_calls()
     assert attempt.contact == "1"
     entries: Any = await world.services.client.xrange("dialer:calls")
     assert entries[0][1]["agent"] == "5"
-    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "ok"
+    assert await world.mark_sent(attempt) == "ok"
     assert await world.says("accepted", "5", "1", entry=entry) == "reserved"
     assert len(await world.reserved_calls()) == 1
-    await world.check()
+    await world.check_invariants()
 
 
 async def test_an_acceptance_need_not_name_the_contact(world: PreviewWorld) -> None:
@@ -79,8 +79,8 @@ async def test_an_acceptance_need_not_name_the_contact(world: PreviewWorld) -> N
     entry = await world.write_entry()
     for _ in range(2):
         assert await world.says("accepted", "5", entry=entry) == "reserved"
-    [(_, attempt)] = await world.reserved_calls()
-    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "ok"
+    [attempt] = await world.reserved_calls()
+    assert await world.mark_sent(attempt) == "ok"
     assert await world.says("accepted", "5", entry=entry) == "reserved"
     assert [one["type"] for one in await world.told()] == ["preview_offered"], "nothing was refused"
 
@@ -104,7 +104,7 @@ async def test_an_offer_ends_and_the_contact_is_ready_again(world: PreviewWorld)
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
     assert (await world.sweep()).offers_expired == 0
-    await world.check()
+    await world.check_invariants()
     await world.age(OFFER_S + 1)
     assert await world.says("accepted", "5", "1") == "no_offer", "swept or not"
     assert (await world.sweep()).offers_expired == 1
@@ -112,7 +112,7 @@ async def test_an_offer_ends_and_the_contact_is_ready_again(world: PreviewWorld)
     ended = (await world.told())[-1]
     assert (ended["type"], ended["agent_id"], ended["contact_id"]) == ("preview_expired", "5", "1")
     assert await world.says("requested", "6") == "1"
-    await world.check()
+    await world.check_invariants()
 
 
 async def test_a_skipped_contact_goes_behind_the_others_of_its_priority(world: PreviewWorld) -> None:
@@ -123,7 +123,7 @@ async def test_a_skipped_contact_goes_behind_the_others_of_its_priority(world: P
     assert await world.says("skipped", "5", "1") == "skipped"
     assert "of" not in await world.record("1")
     assert [await world.says("requested", agent) for agent in ("5", "6", "7")] == ["2", "1", "3"]
-    await world.check()
+    await world.check_invariants()
 
 
 @pytest.mark.parametrize("answer", ["accepted", "skipped"])
@@ -196,7 +196,7 @@ async def test_contacts_out_of_attempts_are_not_shown(world: PreviewWorld) -> No
     none = preview_limits(max_retries=0)
     assert await world.says("accepted", "5", "2", preview_limits=none) == "max_attempts"
     assert await world.state_of("2") == "final"
-    await world.check()
+    await world.check_invariants()
 
 
 async def test_a_late_request_is_not_answered_with_a_contact(world: PreviewWorld) -> None:
@@ -220,7 +220,7 @@ async def test_callbacks_are_shown_first_and_to_their_agent_alone(world: Preview
         "it is not anyone's yet"
     )
     assert await world.state_of("2") == "ready"
-    await world.check()
+    await world.check_invariants()
 
 
 @pytest.mark.long
@@ -234,7 +234,7 @@ async def test_callbacks_for_other_agents_do_not_hide_the_line(world: PreviewWor
     assert await world.says("requested", "6") == "701"
     assert await world.says("requested", "7") == ""
     assert await world.says("requested", "5") == "1"
-    await world.check()
+    await world.check_invariants()
 
 
 async def test_a_callback_asked_for_meanwhile_ends_the_offer(world: PreviewWorld) -> None:
@@ -244,7 +244,7 @@ async def test_a_callback_asked_for_meanwhile_ends_the_offer(world: PreviewWorld
     await world.services.callbacks.schedule("1", "1", (seconds + 99) * 1000, entry=await world.write_entry())
     assert await world.state_of("1") == "deferred"
     assert await world.says("accepted", "5", "1") == "no_offer"
-    await world.check()
+    await world.check_invariants()
 
 
 async def test_an_agent_learns_when_an_offer_is_withdrawn(world: PreviewWorld) -> None:
@@ -267,12 +267,11 @@ async def test_an_agent_learns_when_an_offer_is_withdrawn(world: PreviewWorld) -
         ("2", "2", "callback"),
     ]
     assert ended[0]["request"] == (await world.told())[0]["request"]
-    await world.check()
+    await world.check_invariants()
 
 
 async def test_late_news_of_a_call_ends_the_offer_of_its_contact(world: PreviewWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     attempt = await world.place_one()
     await world.settle(attempt, "not_placed", "campaign", 0)
     await move_clock(world.services.client, world.services.keys, 1)
@@ -282,7 +281,7 @@ async def test_late_news_of_a_call_ends_the_offer_of_its_contact(world: PreviewW
     assert await world.says("accepted", "5", "1") == "no_offer"
     await world.sweep()
     assert (await world.told())[-1]["data"] == {"reason": "late_news"}
-    await world.check()
+    await world.check_invariants()
 
 
 async def test_offers_are_forgotten_like_the_line_when_memory_was_lost(world: PreviewWorld) -> None:

@@ -12,9 +12,8 @@ from tests.support.ledger_fixture import LedgerWorld
 
 
 async def told(world: LedgerWorld, contact: str = "1") -> tuple[str, int | None]:
-    document = await world.backend_doc(contact)
-    assert document is not None
-    return document["s"], document.get("a")
+    update = await world.backend_doc(contact)
+    return update["s"], update.get("a")
 
 
 async def delay_s(world: LedgerWorld, contact: str = "1") -> float:
@@ -26,8 +25,7 @@ async def delay_s(world: LedgerWorld, contact: str = "1") -> float:
 
 async def one_contact(world: LedgerWorld, rules: dict[str, Any] | None = None, contacts: int = 1) -> None:
     world.retry_rules = rules
-    await world.open_campaign(contacts=contacts)
-    await world.set_agents(contacts)
+    await world.open_campaign(contacts=contacts, agents=contacts)
 
 
 async def fail(world: LedgerWorld, **said: str) -> Attempt:
@@ -178,8 +176,8 @@ async def test_a_late_cause_takes_the_next_reservation_back(world: LedgerWorld) 
     assert await world.event("call_failed", attempt, cause="34") == "ended"
     assert await world.state_of("1") == "deferred"
     assert await told(world) == ("failed", 0)
-    reserved = (await world.reserved_calls())[-1][1]
-    assert await world.services.campaigns.mark_sent(reserved, "run", "") == "stale"
+    reserved = (await world.reserved_calls())[-1]
+    assert await world.mark_sent(reserved) == "stale"
     await world.check_invariants()
 
 
@@ -204,8 +202,7 @@ async def test_a_contact_that_was_forgotten_and_comes_back_gets_an_unused_number
     await one_contact(world, {"congestion": {"limit": 1}})
     first = await fail(world, cause="34")
     assert await world.state_of("1") == "final"
-    update = await world.services.outbox.lease("1", "1", "me")
-    assert not isinstance(update, str)
+    update = await world.lease_update("1", "me")
     assert await world.services.outbox.acknowledge("1", "1", "me", update.version) == "done"
     await world.age(10_000_000)
     assert (await world.sweep()).forgotten == 1

@@ -115,8 +115,7 @@ async def _refused(redis: Redis) -> bool:
 
 async def test_scripts_add_no_trace_field_unless_tracing_is_on(services: Services) -> None:
     world = LedgerWorld(services)
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     attempt = await world.place_one()
     entries: Any = await services.client.xrange(services.keys.stream("calls"))
     assert "traceparent" not in entries[0][1]

@@ -9,7 +9,6 @@ import msgspec
 from streamdialer.ledger.callbacks import CallbackStatus
 from streamdialer.ledger.types import LoadRow
 from tests.support.ledger_fixture import LedgerWorld
-from tests.support.ledger_invariants import check_ledger
 
 HOUR_S = 3600
 AGENT_WINDOW_S = 900
@@ -53,16 +52,6 @@ async def end_agent_window(world: LedgerWorld, contact: str) -> None:
     record["cb"]["gr"] -= AGENT_WINDOW_S * 1000
     await world.services.client.hset(keys.records("1"), contact, msgspec.json.encode(record))
     await world.services.client.zincrby(keys.ready("1"), -AGENT_WINDOW_S * 1000, contact)
-
-
-async def told(world: LedgerWorld, contact: str) -> str:
-    document = await world.backend_doc(contact)
-    return "" if document is None else str(document["s"])
-
-
-async def check(world: LedgerWorld) -> None:
-    await world.check_invariants()
-    await check_ledger(world.services.client, world.services.keys, ["1"])
 
 
 async def newest_call(world: LedgerWorld) -> dict[str, str]:

@@ -52,17 +52,12 @@ class CapsWorld(LedgerWorld):
             await self.sweep(campaign)
             await self.services.campaigns.load(campaign, list(rows.values()), self.max_attempts)
 
-    async def reserve(self, campaign: str = "1") -> Attempt:
-        """One call more, reserved."""
-        in_flight = await self.count(campaign, "reserved") + await self.count(campaign, "dialing")
-        claimed = await self.claim(campaign, in_flight + 1, others=self.others[campaign])
-        assert claimed.dialed == 1, claimed
-        return (await self.reserved_calls())[-1][1]
+    async def reserve(self, campaign: str = "1", **limits: Any) -> Attempt:
+        return await super().reserve(campaign, others=self.others[campaign], **limits)
 
     async def call(self, campaign: str = "1", *said: str, **data: Any) -> Attempt:
         """One call more, sent; then its events come."""
-        attempt = await self.reserve(campaign)
-        assert await self.services.campaigns.mark_sent(attempt, "run", "") == "ok"
+        attempt = await self.place_one(campaign)
         for kind in said:
             await self.event(kind, attempt, **data)
         return attempt

@@ -9,12 +9,14 @@ import msgspec
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.event_facts import fact_of
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
-from streamdialer.ledger.records import CONTACT_STATES, decode_contact
+from streamdialer.ledger.records import Update
 from streamdialer.ledger.types import ApplyStatus, ClaimRequest, ClaimResult, LoadRow
 from streamdialer.ledger.zone_hours import Hours
 from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan, retry_plan
+from tests.support.attempt_model import LIVE
+from tests.support.ledger_invariants import check_ledger
 
 
 class LedgerWorld:
@@ -42,13 +44,18 @@ class LedgerWorld:
             )
         )
 
-    async def open_campaign(self, campaign: str = "1", contacts: int = 5, priority: int = 5) -> None:
+    async def open_campaign(
+        self, campaign: str = "1", contacts: int = 5, priority: int = 5, agents: int | None = None
+    ) -> None:
+        """An active campaign with contacts from 1 on; `agents` is the number of free agents of the queue."""
         services = self.services
         await services.client.hset(services.keys.campaign(campaign), "status", "active")
         before = await services.queues.queue_of(campaign)
         assert await services.campaigns.register(campaign, self.queue, "", previous=before)
         rows = [self.row(str(number), priority) for number in range(1, contacts + 1)]
         await services.campaigns.load(campaign, rows, self.max_attempts)
+        if agents is not None:
+            await self.set_agents(agents)
 
     @staticmethod
     def row(contact: str, priority: int = 5, attempts: int = 0) -> LoadRow:
@@ -61,6 +68,11 @@ class LedgerWorld:
         ]
         asked = await self.services.queues.begin_agent_poll(self.queue)
         await self.services.queues.replace_agents(self.queue, agents, asked.ledger_ms)
+
+    async def agent_comes_free(self, agent: str) -> None:
+        await self.services.queues.apply_agent_event(
+            self.queue, agent, state="available", entry=await self.write_entry()
+        )
 
     async def claim(
         self,
@@ -111,21 +123,28 @@ class LedgerWorld:
             token=token, level=level, free_agents=free_agents, retry=self.retry, **wide | limits
         )
 
-    async def reserved_calls(self) -> list[tuple[str, Attempt]]:
-        """What waits in the calls stream: entry ids and attempts, oldest first."""
+    async def reserved_calls(self) -> list[Attempt]:
+        """What waits in the calls stream, oldest first."""
         entries: Any = await self.services.client.xrange(self.services.keys.stream("calls"))
         return [
-            (entry, Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"]))
-            for entry, fields in entries
+            Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"])
+            for _, fields in entries
         ]
+
+    async def reserve(self, campaign: str = "1", **limits: Any) -> Attempt:
+        """Claims one more call."""
+        in_flight = await self.count(campaign, "reserved") + await self.count(campaign, "dialing")
+        claimed = await self.claim(campaign, in_flight + 1, **limits)
+        assert claimed.dialed == 1, claimed
+        return (await self.reserved_calls())[-1]
+
+    async def mark_sent(self, attempt: Attempt, run: str = "run") -> str:
+        return await self.services.campaigns.mark_sent(attempt, run, "")
 
     async def place_one(self, campaign: str = "1") -> Attempt:
         """Claims one more call and sends it."""
-        in_flight = await self.count(campaign, "reserved") + await self.count(campaign, "dialing")
-        claimed = await self.claim(campaign, in_flight + 1)
-        assert claimed.dialed == 1, claimed
-        attempt = (await self.reserved_calls())[-1][1]
-        assert await self.services.campaigns.mark_sent(attempt, "run", "") == "ok"
+        attempt = await self.reserve(campaign)
+        assert await self.mark_sent(attempt) == "ok"
         return attempt
 
     async def event(
@@ -185,36 +204,29 @@ class LedgerWorld:
     async def state_of(self, contact: str, campaign: str = "1") -> str:
         return str((await self.record(contact, campaign))["p"])
 
-    async def backend_doc(self, contact: str, campaign: str = "1") -> dict[str, Any] | None:
+    async def backend_doc(self, contact: str = "1", campaign: str = "1") -> dict[str, Any]:
+        """The update that waits for the backend; empty when there is none."""
         raw: Any = await self.services.client.hget(self.services.keys.outbox(campaign), contact)
-        return msgspec.json.decode(raw, type=dict[str, Any]) if raw else None
+        return msgspec.json.decode(raw, type=dict[str, Any]) if raw else {}
+
+    async def backend_status(self, contact: str = "1", campaign: str = "1") -> str | None:
+        """The contact's status in the update that waits for the backend."""
+        return (await self.backend_doc(contact, campaign)).get("s")
+
+    async def lease_update(self, contact: str, holder: str) -> Update:
+        update = await self.services.outbox.lease("1", contact, holder)
+        assert isinstance(update, Update)
+        return update
 
     async def public(self, campaign: str = "1") -> dict[str, str]:
         found: Any = await self.services.client.hgetall(self.services.keys.campaign(campaign))
         return dict(found)
 
     async def check_invariants(self, *campaigns: str) -> None:
-        """Every contact in exactly one place, live calls true to the places, public numbers true to the ledger."""
+        """Everything that holds at every moment; in these tests also one live attempt and no attempt too many."""
         client, keys = self.services.client, self.services.keys
-        for campaign in campaigns or ("1",):
-            where: dict[str, list[str]] = {}
-            for place in CONTACT_STATES:
-                for contact in await client.zrange(getattr(keys, place)(campaign), 0, -1):
-                    where.setdefault(str(contact), []).append(place)
-            records: Any = await client.hgetall(keys.records(campaign))
-            assert set(where) == set(records), "a contact without a place, or a place without its contact"
-            for contact, raw in records.items():
-                record = decode_contact(raw)
-                assert where[contact] == [record.state], (contact, where[contact], record)
-                live = [each for each in record.history if each.state not in ("ended", "released")]
-                assert len(live) <= 1, f"two live attempts: {record}"
-                assert bool(live) == (record.state in ("reserved", "dialing", "connected", "orphaned")), (
-                    record
-                )
+        view = await check_ledger(client, keys, campaigns or ("1",))
+        for campaign in view.campaigns.values():
+            for record in campaign.records.values():
+                assert sum(each.state in LIVE for each in record.history) <= 1, f"two live attempts: {record}"
                 assert record.attempts <= self.max_attempts, record
-            public = await self.public(campaign)
-            if "active_calls" in public:
-                assert int(public["active_calls"]) == await self.count(campaign, "dialing")
-                assert int(public["connected_calls"]) == await self.count(campaign, "connected")
-                assert int(public["ready_contacts"]) == await self.count(campaign, "ready")
-                assert int(public["waiting_contacts"]) == await self.count(campaign, "deferred")
