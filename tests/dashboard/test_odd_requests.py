@@ -78,9 +78,7 @@ async def test_a_campaign_beyond_those_shown_is_not_reported_as_unknown(
         )
 
 
-async def test_one_failed_reading_is_the_answer_to_all_who_wait(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_one_failed_reading_is_the_answer_to_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     readings = 0
 
     async def hang(*_: Any) -> None:

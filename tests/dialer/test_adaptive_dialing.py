@@ -47,8 +47,9 @@ async def agent(services: Services, world: LedgerWorld, name: str, state: Any) -
 # ---- its inputs ----
 
 
-async def test_ringing_calls_have_their_age_and_reserved_ones_are_new(services: Services) -> None:
-    world = LedgerWorld(services)
+async def test_ringing_calls_have_their_age_and_reserved_ones_are_new(
+    services: Services, world: LedgerWorld
+) -> None:
     await world.open_campaign(agents=5)
     await world.place_one()
     await move_clock(services.client, services.keys, 1)
@@ -59,8 +60,9 @@ async def test_ringing_calls_have_their_age_and_reserved_ones_are_new(services: 
     assert 1_000 <= ages[1] < 5_000
 
 
-async def test_every_outcome_is_observed_once_however_often_its_events_come(services: Services) -> None:
-    world = LedgerWorld(services)
+async def test_every_outcome_is_observed_once_however_often_its_events_come(
+    services: Services, world: LedgerWorld
+) -> None:
     await world.open_campaign(contacts=9, agents=9)
     await learn_from_now_on(services)
     answered, machine, busy, silent, late = [await world.place_one() for _ in range(5)]
@@ -85,15 +87,17 @@ async def test_every_outcome_is_observed_once_however_often_its_events_come(serv
     assert (state.campaigns[0].answered_by_person, state.campaigns[0].abandoned) == (2, 1)
 
 
-async def test_nothing_is_kept_for_learning_where_no_campaign_is_adaptive(services: Services) -> None:
-    world = LedgerWorld(services)
+async def test_nothing_is_kept_for_learning_where_no_campaign_is_adaptive(
+    services: Services, world: LedgerWorld
+) -> None:
     await world.open_campaign(agents=5)
     await world.event("call_answered", await world.place_one())
     assert not await services.client.exists(services.keys.queue_observations("sales"))
 
 
-async def test_a_machine_that_was_taken_for_a_person_leaves_the_abandon_rate(services: Services) -> None:
-    world = LedgerWorld(services)
+async def test_a_machine_that_was_taken_for_a_person_leaves_the_abandon_rate(
+    services: Services, world: LedgerWorld
+) -> None:
     await world.open_campaign(agents=5)
     attempt = await world.place_one()
     await world.event("call_answered", attempt)
@@ -102,8 +106,9 @@ async def test_a_machine_that_was_taken_for_a_person_leaves_the_abandon_rate(ser
     assert (await state_of(services, "1")).campaigns[0].answered_by_person == 0
 
 
-async def test_calls_before_the_window_do_not_count_in_the_abandon_rate(services: Services) -> None:
-    world = LedgerWorld(services)
+async def test_calls_before_the_window_do_not_count_in_the_abandon_rate(
+    services: Services, world: LedgerWorld
+) -> None:
     await world.open_campaign(agents=5)
     await world.event("call_abandoned", await world.place_one())
     totals = services.keys.totals("1")
@@ -124,8 +129,8 @@ async def test_calls_before_the_window_do_not_count_in_the_abandon_rate(services
 
 async def test_agents_work_is_observed_with_its_beginning_and_its_length_when_it_is_over(
     services: Services,
+    world: LedgerWorld,
 ) -> None:
-    world = LedgerWorld(services)
     await world.open_campaign(agents=2)
     await learn_from_now_on(services)
     assert await agent(services, world, "1", "busy") == "applied"
@@ -143,8 +148,9 @@ async def test_agents_work_is_observed_with_its_beginning_and_its_length_when_it
     assert 200 <= talk[2] < 5_000
 
 
-async def test_the_backends_list_says_who_talks_and_who_is_away(services: Services) -> None:
-    world = LedgerWorld(services)
+async def test_the_backends_list_says_who_talks_and_who_is_away(
+    services: Services, world: LedgerWorld
+) -> None:
     await world.open_campaign()
     asked = await services.queues.begin_agent_poll("sales")
     rows = [Agent(1, "on-call"), Agent(2, "wrap_up"), Agent(3, "paused"), Agent(4, "idle")]
@@ -155,8 +161,8 @@ async def test_the_backends_list_says_who_talks_and_who_is_away(services: Servic
 
 async def test_a_person_without_an_agent_waits_until_an_agent_talks_or_the_call_ends(
     services: Services,
+    world: LedgerWorld,
 ) -> None:
-    world = LedgerWorld(services)
     await world.open_campaign(agents=3)
     first, second, third = [await world.place_one() for _ in range(3)]
     await world.set_agents(0, busy=3)
@@ -170,8 +176,9 @@ async def test_a_person_without_an_agent_waits_until_an_agent_talks_or_the_call_
     assert (await state_of(services, "1")).waiting == 1
 
 
-async def test_of_two_replicas_that_learnt_from_the_same_state_one_is_kept(services: Services) -> None:
-    world = LedgerWorld(services)
+async def test_of_two_replicas_that_learnt_from_the_same_state_one_is_kept(
+    services: Services, world: LedgerWorld
+) -> None:
     await world.open_campaign()
     state = await state_of(services, "1")
     assert await services.queues.save_learning("sales", state, b'{"a":1}')
@@ -180,8 +187,7 @@ async def test_of_two_replicas_that_learnt_from_the_same_state_one_is_kept(servi
     assert (await state_of(services, "1")).learning == '{"a":1}'
 
 
-async def test_learning_of_another_version_begins_anew(services: Services) -> None:
-    world = LedgerWorld(services)
+async def test_learning_of_another_version_begins_anew(services: Services, world: LedgerWorld) -> None:
     await world.open_campaign(agents=3)
     assert await services.queues.save_learning("sales", await state_of(services, "1"), b'{"talk":[1,2]}')
     shared = campaign_pacing(
@@ -192,8 +198,9 @@ async def test_learning_of_another_version_begins_anew(services: Services) -> No
     assert adapted.decision.place == 3, "as many as are without risk"
 
 
-async def test_decisions_of_a_campaign_keep_a_quarter_of_a_second_between_them(services: Services) -> None:
-    world = LedgerWorld(services)
+async def test_decisions_of_a_campaign_keep_a_quarter_of_a_second_between_them(
+    services: Services, world: LedgerWorld
+) -> None:
     await world.open_campaign()
     shared = campaign_pacing(
         CampaignSettings(queue_name="sales", dial_mode="predictive", pacing="adaptive"), is_open=True

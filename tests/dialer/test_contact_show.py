@@ -28,10 +28,10 @@ async def shown(world: LedgerWorld, contact: str = "1", **settings: Any) -> Cont
     """The contact of a campaign with these settings."""
 
     async def fetch_hours() -> CallingHours:
-        seconds, _ = await world.services.client.time()
+        seconds, _ = await world.client.time()
         return calling_hours(CampaignSettings(queue_name="sales", **settings), "UTC", seconds * 1000)
 
-    return await contact_detail(world.services.client, world.services.keys, "1", contact, fetch_hours)
+    return await contact_detail(world.client, world.keys, "1", contact, fetch_hours)
 
 
 async def one_contact(world: LedgerWorld) -> None:
@@ -54,7 +54,7 @@ async def test_a_ready_contact_may_be_called_now(world: LedgerWorld) -> None:
 
 async def test_a_ready_contact_of_a_paused_campaign_is_not_called_now(world: LedgerWorld) -> None:
     await one_contact(world)
-    await world.services.client.hset("campaign:1", "status", "paused")
+    await world.client.hset("campaign:1", "status", "paused")
     assert (
         await shown(world)
     ).state_text == "may be called once the campaign is active: its status is 'paused'"
@@ -107,7 +107,7 @@ async def test_unknown_calling_hours_are_named_as_the_reason(world: LedgerWorld)
     async def fetch_hours() -> str:
         return "backend: no answer"
 
-    detail = await contact_detail(world.services.client, world.services.keys, "1", "1", fetch_hours)
+    detail = await contact_detail(world.client, world.keys, "1", "1", fetch_hours)
     assert detail.state_text == (
         "may be called now if its calling hours allow it, which are not known: backend: no answer"
     )
@@ -178,7 +178,7 @@ async def test_a_contact_that_asked_not_to_be_called_is_final(world: LedgerWorld
 
 async def test_a_callback_that_is_owed_and_the_number_of_its_call(world: LedgerWorld) -> None:
     await one_contact(world)
-    seconds, _ = await world.services.client.time()
+    seconds, _ = await world.client.time()
     noted = await world.services.callbacks.schedule(
         "1",
         "1",
@@ -206,7 +206,7 @@ async def test_a_callback_that_is_owed_and_the_number_of_its_call(world: LedgerW
 async def test_times_are_the_servers_when_its_clock_was_set_back(world: LedgerWorld) -> None:
     await one_contact(world)
     before = await shown(world)
-    await world.services.client.hset("sd:server", "clock_offset", "3600000")
+    await world.client.hset("sd:server", "clock_offset", "3600000")
     after = await shown(world)
     assert str(after.shown_pending_at) < str(before.shown_pending_at)
 

@@ -159,7 +159,7 @@ async def test_whatever_agents_callers_and_ticks_do_at_once_the_ledger_stays_who
     draw = Random(seed)
     await world.open_campaign(contacts=6, agents=3)
     done: list[Callable[[], Awaitable[Any]]] = []
-    client, keys, seen = world.services.client, world.services.keys, set[str]()
+    client, keys, seen = world.client, world.keys, set[str]()
     for _ in range(120):
         agent, contact = str(draw.randint(1, 3)), str(draw.randint(1, 6))
         entry = await world.write_entry()

@@ -32,6 +32,7 @@ from tests.support.ledger_fixture import LedgerWorld
 # ---- the backend knows them ----
 
 
+Opened = tuple[CallCentre, EventsStage, LedgerWorld]
 FIELDS = {"type": "callback_requested", "campaign_id": "1", "contact_id": "1"}
 
 
@@ -44,9 +45,7 @@ async def asked_for(services: Services) -> Entry:
 
 
 @pytest.fixture
-async def centre_stage_world(
-    settings: Settings, redis: object
-) -> AsyncIterator[tuple[CallCentre, EventsStage, LedgerWorld]]:
+async def opened(settings: Settings, redis: object) -> AsyncIterator[Opened]:
     """A campaign that has no contacts here, three in the backend."""
     centre_world = build_world(agents=0, contacts=3)
     async with CallCentre(centre_world, settings.redis_url) as centre:
@@ -57,10 +56,8 @@ async def centre_stage_world(
             yield centre, EventsStage(services, WakeupScheduler(services)), world
 
 
-async def test_a_contact_past_its_tombstone_is_fetched_and_called_back(
-    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
-) -> None:
-    centre, stage, world = centre_stage_world
+async def test_a_contact_past_its_tombstone_is_fetched_and_called_back(opened: Opened) -> None:
+    centre, stage, world = opened
     known = centre.world.contacts[1]
     known.status, known.attempts = "completed", 2
     await stage.handle(await asked_for(world.services))
@@ -80,9 +77,9 @@ async def test_a_contact_past_its_tombstone_is_fetched_and_called_back(
     ],
 )
 async def test_why_a_contact_the_backend_shows_is_not_called_back(
-    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld], change: dict[str, Any], reason: str
+    opened: Opened, change: dict[str, Any], reason: str
 ) -> None:
-    centre, stage, world = centre_stage_world
+    centre, stage, world = opened
     for name, value in change.items():
         setattr(centre.world.contacts[1], name, value)
     with pytest.raises(BadEntry) as refused:
@@ -91,10 +88,8 @@ async def test_why_a_contact_the_backend_shows_is_not_called_back(
     assert await world.count("1", "deferred") == 0
 
 
-async def test_a_contact_unknown_to_the_backend_too_is_a_dead_letter(
-    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
-) -> None:
-    centre, stage, world = centre_stage_world
+async def test_a_contact_unknown_to_the_backend_too_is_a_dead_letter(opened: Opened) -> None:
+    centre, stage, world = opened
     centre.backend.set_responder(lambda _: json_reply({}, 404))
     with pytest.raises(BadEntry, match="neither the ledger nor the backend knows") as refused:
         await stage.handle(await asked_for(world.services))
@@ -147,9 +142,9 @@ async def tell(world: LedgerWorld) -> None:
     "asked", [DO_NOT_CALL, {**DO_NOT_CALL, "type": "call_completed", "disposition": "do_not_call"}]
 )
 async def test_their_numbers_are_looked_up_and_kept_from_every_campaign(
-    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld], asked: dict[str, str]
+    opened: Opened, asked: dict[str, str]
 ) -> None:
-    centre, stage, world = centre_stage_world
+    centre, stage, world = opened
     centre.world.contacts[1].phones = ["300 123 4567", "300 123 4568", "12"]
     await world.open_campaign("2", contacts=0)
     await world.services.campaigns.load("1", [], 3, "CO")
@@ -167,9 +162,9 @@ async def test_their_numbers_are_looked_up_and_kept_from_every_campaign(
 
 
 async def test_a_campaign_that_was_never_loaded_has_numbers_of_the_country_of_the_settings(
-    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
+    opened: Opened,
 ) -> None:
-    centre, stage, world = centre_stage_world
+    centre, stage, world = opened
     centre.world.contacts[1].phones = ["300 123 4567"]
     await stage.handle(Entry(await world.write_entry(), DO_NOT_CALL))
     settings = msgspec.structs.replace(world.services.settings, country="CO")
@@ -178,10 +173,8 @@ async def test_a_campaign_that_was_never_loaded_has_numbers_of_the_country_of_th
     assert await is_listed(world, "+573001234567")
 
 
-async def test_a_backend_that_shows_contacts_and_is_away_is_asked_again(
-    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
-) -> None:
-    centre, stage, world = centre_stage_world
+async def test_a_backend_that_shows_contacts_and_is_away_is_asked_again(opened: Opened) -> None:
+    centre, stage, world = opened
     assert await world.services.backend.contact("1", "2")
     refused = 0
 
@@ -208,11 +201,11 @@ async def test_a_backend_that_shows_contacts_and_is_away_is_asked_again(
     ],
 )
 async def test_whose_number_the_backend_does_not_show_is_refused_when_they_come(
-    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
+    opened: Opened,
     reply: web.Response,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    centre, stage, world = centre_stage_world
+    centre, stage, world = opened
     asked = 0
 
     def shows_no_contact(request: web.Request) -> web.Response | None:

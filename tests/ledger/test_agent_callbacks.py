@@ -59,7 +59,7 @@ async def test_what_stands_aside_is_anyones_after_the_grace(world: LedgerWorld) 
     await world.claim(level=2)
     call = await newest_call(world)
     assert (call["contact"], call.get("agent")) == ("2", None)
-    assert not await world.services.client.exists("sd:c:1:agent_callbacks")
+    assert not await world.client.exists("sd:c:1:agent_callbacks")
 
 
 async def test_what_stands_aside_may_be_asked_for_otherwise_suppressed_or_loaded_again(
@@ -75,7 +75,7 @@ async def test_what_stands_aside_may_be_asked_for_otherwise_suppressed_or_loaded
     for agent in ("9", "8"):
         await world.agent_comes_free(agent)
     assert (await world.claim(level=4)).dialed == 2
-    calls: Any = await world.services.client.xrange("dialer:calls")
+    calls: Any = await world.client.xrange("dialer:calls")
     assert {(fields["contact"], fields.get("agent")) for _, fields in calls[-2:]} == {("3", "9"), ("1", "8")}
     await world.check_invariants()
 
@@ -86,15 +86,14 @@ async def test_nothing_is_kept_of_a_callback_whose_grace_is_over_while_others_st
     await world.open_campaign(contacts=3, agents=2)
     await ask_many(world, range(1, 3), agent="9")
     await world.claim(level=1)
-    client = world.services.client
-    assert await client.zcard("sd:c:1:agent_callbacks") == 2
+    assert await world.client.zcard("sd:c:1:agent_callbacks") == 2
     record = await world.record("1")
     record["cb"]["gr"] -= AGENT_WINDOW_S * 1000
-    await client.hset("sd:c:1:records", "1", msgspec.json.encode(record))
-    await client.zincrby("sd:c:1:ready", -AGENT_WINDOW_S * 1000, "1")
+    await world.client.hset("sd:c:1:records", "1", msgspec.json.encode(record))
+    await world.client.zincrby("sd:c:1:ready", -AGENT_WINDOW_S * 1000, "1")
     assert (await world.claim(level=2)).dialed == 1
     assert [
-        str(name).rpartition(":")[2] for name in await client.zrange("sd:c:1:agent_callbacks", 0, -1)
+        str(name).rpartition(":")[2] for name in await world.client.zrange("sd:c:1:agent_callbacks", 0, -1)
     ] == ["2"]
 
 
@@ -130,15 +129,14 @@ async def test_more_than_are_brought_back_at_a_time_are_all_anyones_after_the_gr
     await world.sweep()
     while (await world.claim(level=1)).next_ms is not None:
         pass
-    client = world.services.client
-    records: Any = await client.hgetall("sd:c:1:records")
+    records: Any = await world.client.hgetall("sd:c:1:records")
     for contact, raw in records.items():
         record = msgspec.json.decode(raw)
         record["cb"]["gr"] -= AGENT_WINDOW_S * 1000
-        await client.hset("sd:c:1:records", contact, msgspec.json.encode(record))
-        await client.zincrby("sd:c:1:ready", -AGENT_WINDOW_S * 1000, contact)
+        await world.client.hset("sd:c:1:records", contact, msgspec.json.encode(record))
+        await world.client.zincrby("sd:c:1:ready", -AGENT_WINDOW_S * 1000, contact)
     for agent in agents:
         await world.agent_comes_free(agent)
     for level in range(1, 6):
         await world.claim(level=level)
-    assert await client.zcount("sd:c:1:ready", 2**47, "+inf") == 0
+    assert await world.client.zcount("sd:c:1:ready", 2**47, "+inf") == 0

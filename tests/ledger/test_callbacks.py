@@ -79,10 +79,10 @@ async def test_the_request_written_last_counts(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
     earlier, later = await world.write_entry(), await world.write_entry()
     assert await ask(world, "1", 2 * HOUR_S, entry=later) == "applied"
-    due = await world.services.client.zscore("sd:c:1:deferred", "1")
+    due = await world.client.zscore("sd:c:1:deferred", "1")
     assert await ask(world, "1", HOUR_S, entry=earlier) == "unchanged"
     assert await ask(world, "1", HOUR_S, entry=later) == "unchanged"
-    assert await world.services.client.zscore("sd:c:1:deferred", "1") == due
+    assert await world.client.zscore("sd:c:1:deferred", "1") == due
 
 
 async def test_a_reserved_call_is_taken_back_for_a_callback_and_is_not_sent(world: LedgerWorld) -> None:
@@ -107,7 +107,7 @@ async def test_a_callback_brings_a_finished_contact_back_even_after_its_last_att
     assert attempt.number == 2
     await world.event("call_failed", attempt, disposition="no_answer")
     assert await world.state_of("1") == "final", "one attempt per request, not more"
-    await check_ledger(world.services.client, world.services.keys, ["1"])
+    await check_ledger(world.client, world.keys, ["1"])
 
 
 @pytest.mark.parametrize("disposition", ["invalid", "do_not_call"])
@@ -189,9 +189,8 @@ async def test_callbacks_survive_a_server_that_was_started_anew(world: LedgerWor
     await ask(world, "1", HOUR_S)
     await ask(world, "2", -1)
     await world.sweep()
-    client = world.services.client
-    await client.hset("sd:server", mapping={"run": "another", "hold_until": "0"})
-    await client.delete("sd:c:1:outbox")
+    await world.client.hset("sd:server", mapping={"run": "another", "hold_until": "0"})
+    await world.client.delete("sd:c:1:outbox")
     await world.claim()
     await world.services.memory.drop_reloadable("1")
     assert (await world.state_of("1"), await world.state_of("2")) == ("deferred", "ready")
@@ -201,7 +200,7 @@ async def test_a_call_that_redis_forgot_may_have_been_the_callback(world: Ledger
     await world.open_campaign(contacts=1)
     await ask(world, "1", -1)
     await world.sweep()
-    client, memory = world.services.client, world.services.memory
+    client, memory = world.client, world.services.memory
     await client.delete("sd:c:1:outbox")
     await client.hset("sd:server", mapping={"run": "another", "hold_until": "0"})
     await world.claim()
@@ -227,7 +226,7 @@ async def test_a_callback_that_was_had_long_ago_is_not_owed_again(world: LedgerW
 async def test_a_callback_that_is_looked_at_too_early_waits_on(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
     await ask(world, "1", HOUR_S)
-    await world.services.client.zadd("sd:c:1:deferred", {"1": 1})
+    await world.client.zadd("sd:c:1:deferred", {"1": 1})
     await world.sweep()
     assert await world.state_of("1") == "deferred"
     assert await world.backend_status("1") == "callback"

@@ -29,7 +29,7 @@ NUMBERS = {
 
 
 async def server_ms(world: LedgerWorld) -> int:
-    seconds, micros = await world.services.client.time()
+    seconds, micros = await world.client.time()
     return int(seconds) * 1000 + int(micros) // 1000
 
 
@@ -38,7 +38,7 @@ async def load(world: LedgerWorld, hours: Hours | None, *contacts: str) -> Any:
 
 
 async def due_of(world: LedgerWorld, contact: str) -> float:
-    score: Any = await world.services.client.zscore(world.services.keys.deferred("1"), contact)
+    score: Any = await world.client.zscore(world.keys.deferred("1"), contact)
     return float(score)
 
 
@@ -83,7 +83,7 @@ async def test_a_claim_passes_over_who_is_outside_their_hours(world: LedgerWorld
     assert (claimed.dialed, claimed.skipped, claimed.missing) == (2, {"window_closed": 1}, None)
     assert claimed.why == {"window_closed": "law 1"}
     assert [attempt.contact for attempt in await world.reserved_calls()] == ["1", "3"]
-    entries: Any = await world.services.client.xrange(world.services.keys.stream("calls"))
+    entries: Any = await world.client.xrange(world.keys.stream("calls"))
     assert {fields["until"] for _, fields in entries} == {str(now + HOUR_MS)}, "the narrower end"
     assert (await world.record("2"))["w"] == {"y": "window_closed", "s": "law 1"}
     await world.check_invariants()
@@ -100,7 +100,7 @@ async def test_a_call_may_be_placed_until_the_narrower_end(
     until = None if campaigns_end is None else now + HOUR_MS
     opening = ZoneOpening() if campaigns_end else ZoneOpening(until_ms=now + 2 * HOUR_MS)
     await world.claim(open_until_ms=until, hours=Hours(zones={"A": opening}))
-    entries: Any = await world.services.client.xrange(world.services.keys.stream("calls"))
+    entries: Any = await world.client.xrange(world.keys.stream("calls"))
     assert entries[0][1]["until"] == str(now + (1 if campaigns_end else 2) * HOUR_MS)
 
 
@@ -201,7 +201,7 @@ async def test_when_its_hours_open_it_is_ready_in_its_old_place_and_the_backend_
     await world.age(3601)
     swept = await world.sweep()
     assert (swept.promoted, swept.wake) == (2, True)
-    assert await world.services.client.zrange(world.services.keys.ready("1"), 0, -1) == ["9", "1"]
+    assert await world.client.zrange(world.keys.ready("1"), 0, -1) == ["9", "1"]
     assert await world.backend_status("9") is None
     await world.check_invariants()
 
@@ -232,7 +232,7 @@ async def test_after_a_loss_of_memory_the_backend_knows_better_who_waits_for_its
     now = await server_ms(world)
     closed = Hours(zones={"B": ZoneOpening(opens_ms=now + HOUR_MS)}, contacts={"1": "B", "2": "B"})
     await load(world, closed, "1")
-    await world.services.client.hset(world.services.keys.server, "run", "another")
+    await world.client.hset(world.keys.server, "run", "another")
     await world.claim(level=0)  # notices
     memory = world.services.memory
     await memory.drop_reloadable("1")

@@ -164,7 +164,7 @@ async def test_a_call_that_was_not_placed_is_not_counted(world: CapsWorld) -> No
     assert await world.counted(DIGITS) == ["a"]
     await world.settle(attempt, "not_placed")
     assert await world.counted(DIGITS) == []
-    assert not await world.services.client.zcard(world.services.keys.call_history_newest)
+    assert not await world.client.zcard(world.keys.call_history_newest)
     await world.event("call_ringing", attempt)
     assert await world.counted(DIGITS) == ["a"], "it was, then"
     assert await world.refused("2") == {"cap_attempts": 1}
@@ -234,7 +234,7 @@ async def test_the_number_that_was_called_is_counted_and_not_the_contacts_others
 
 async def test_nothing_is_counted_until_a_campaign_has_caps_and_then_all_calls_are(world: CapsWorld) -> None:
     await world.missed("1")
-    assert not await world.services.client.exists(world.services.keys.call_history)
+    assert not await world.client.exists(world.keys.call_history)
     world.cap("us-fl")
     await world.missed("2")
     world.cap("none")
@@ -247,7 +247,6 @@ async def test_nothing_is_counted_until_a_campaign_has_caps_and_then_all_calls_a
 
 
 async def test_calls_are_forgotten_when_the_longest_window_any_campaign_had_is_over(world: CapsWorld) -> None:
-    client, keys = world.services.client, world.services.keys
     world.cap("us-regf")
     await world.missed("2")
     world.cap(attempt_caps=[{"count": 9, "window_h": 1, "scope": "number"}])
@@ -259,8 +258,8 @@ async def test_calls_are_forgotten_when_the_longest_window_any_campaign_had_is_o
     await world.missed("1")
     assert await world.counted(DIGITS) == ["a", "a"]
     await world.pass_time(8 * 24 * HOUR_S)
-    assert await client.hkeys(keys.call_history) == ["longest"]
-    assert not await client.exists(keys.call_history_newest)
+    assert await world.client.hkeys(world.keys.call_history) == ["longest"]
+    assert not await world.client.exists(world.keys.call_history_newest)
 
 
 async def test_counts_outlive_a_restart_that_keeps_the_data_and_the_contacts_themselves(
@@ -287,7 +286,7 @@ async def test_a_call_that_redis_forgot_is_counted_at_all_numbers_it_may_have_ca
     numbers = ("+573000000001", "+573000000002")
     await world.know("1", "7", *numbers)
     row = world.known["1"]["7"]
-    await world.services.client.flushall()
+    await world.client.flushall()
     world.known = {}
     await world.services.campaigns.due_campaigns(10)
     await world.open_campaign("1", contacts=0)
@@ -308,7 +307,7 @@ async def test_an_event_of_a_forgotten_call_is_counted_once_it_is_known_whose_it
 ) -> None:
     await world.know("1", "7", "+573000000001")
     row = world.known["1"]["7"]
-    await world.services.client.flushall()
+    await world.client.flushall()
     await world.services.campaigns.due_campaigns(10)
     await world.open_campaign("1", contacts=0)
     world.cap("us-fl")
@@ -328,8 +327,8 @@ async def test_a_contact_that_waits_for_a_cap_is_shown_with_the_reason(world: Ca
         await world.missed("1")
     await world.refused("1")
     detail = await contact_detail(
-        world.services.client,
-        world.services.keys,
+        world.client,
+        world.keys,
         "1",
         "1",
         partial(fetch_calling_hours, world.services.settings, "1"),

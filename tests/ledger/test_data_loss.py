@@ -19,13 +19,13 @@ SERVER = Keys().server
 
 async def another_server_answers(world: LedgerWorld) -> None:
     """As after a restart or a failover: the data is there, but the server has another run id."""
-    await world.services.client.hset(SERVER, "run", "another")
+    await world.client.hset(SERVER, "run", "another")
 
 
 async def quiet_is_over(world: LedgerWorld) -> None:
     """The wait has passed, the campaign is not rebuilt yet."""
     await world.claim(level=0)
-    await world.services.client.hset(SERVER, "hold_until", "0")
+    await world.client.hset(SERVER, "hold_until", "0")
 
 
 async def rebuild(world: LedgerWorld, *rows: InFlightRow) -> int:
@@ -52,7 +52,7 @@ async def test_on_a_server_it_has_not_met_nothing_is_claimed_until_calls_have_ha
     assert (refused.dialed, refused.reason) == (0, "data_loss")
     assert refused.wait_ms is not None
     assert 44_000 < refused.wait_ms <= 45_000, "ring time-out and margin"
-    await world.services.client.hset(SERVER, "hold_until", "0")
+    await world.client.hset(SERVER, "hold_until", "0")
     assert (await world.claim()).reason == "not_rebuilt"
     await rebuild(world)
     assert await world.count("1", "ready") == 0, "the backend says who is to be called"
@@ -61,7 +61,7 @@ async def test_on_a_server_it_has_not_met_nothing_is_claimed_until_calls_have_ha
 
 
 async def test_an_emptied_server_is_a_loss_of_memory(world: LedgerWorld) -> None:
-    await world.services.client.flushall()
+    await world.client.flushall()
     await world.open_campaign(contacts=3, agents=3)
     assert (await world.claim()).reason == "data_loss"
 
@@ -133,7 +133,7 @@ async def test_a_forgotten_call_that_fails_is_followed_by_the_campaigns_plan(wor
 async def test_a_call_of_a_campaign_redis_has_forgotten_is_remembered_by_its_event(
     world: LedgerWorld,
 ) -> None:
-    await world.services.client.flushall()
+    await world.client.flushall()
     await world.services.campaigns.due_campaigns(10)
     assert await world.event("call_ringing", Attempt("7", "70", 1, "")) == "applied"
     assert await world.state_of("70", "7") == "dialing"
@@ -285,7 +285,7 @@ async def test_a_campaign_is_rebuilt_again_when_memory_is_lost_again_meanwhile(w
     await another_server_answers(world)
     await quiet_is_over(world)
     mark = (await world.services.memory.state()).rebuild_epoch
-    await world.services.client.hset(SERVER, "rebuild_epoch", "a later loss")
+    await world.client.hset(SERVER, "rebuild_epoch", "a later loss")
     assert not await world.services.memory.mark_rebuilt("1", mark)
     assert (await world.claim()).reason == "not_rebuilt"
 
@@ -328,7 +328,7 @@ async def test_late_news_of_a_call_sent_after_the_loss_is_not_another_call(world
     await rebuild(world)
     await world.services.campaigns.load("1", [world.row("1")], 3)
     await world.set_agents(1)
-    await world.services.client.hset(SERVER, "lost", "1000")  # long ago
+    await world.client.hset(SERVER, "lost", "1000")  # long ago
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="no_answer")
     await world.event("call_ringing", attempt)
@@ -341,7 +341,7 @@ async def test_late_news_of_a_call_sent_after_the_loss_is_not_another_call(world
 async def test_an_event_of_a_forgotten_call_says_nothing_of_attempts_it_cannot_know(
     world: LedgerWorld,
 ) -> None:
-    await world.services.client.flushall()
+    await world.client.flushall()
     assert await world.event("call_answered", Attempt("7", "70", 1, "")) == "applied", (
         "the loss had not been noticed yet"
     )
@@ -353,9 +353,7 @@ async def test_an_event_of_a_forgotten_call_says_nothing_of_attempts_it_cannot_k
     assert (await world.record("70", "7"))["a"] == 2, "the backend counts"
 
 
-async def test_old_news_of_a_contact_that_was_forgotten_long_ago_is_not_sent(
-    world: LedgerWorld,
-) -> None:
+async def test_old_news_of_a_contact_that_was_forgotten_long_ago_is_not_sent(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     await another_server_answers(world)
     await quiet_is_over(world)
@@ -390,7 +388,7 @@ async def test_the_backend_gets_no_update_older_than_what_it_shows(world: Ledger
     await another_server_answers(world)
     await world.claim()
     assert await world.services.outbox.lease("1", "1", "me") == "none"
-    await world.services.client.hset(SERVER, "hold_until", "0")
+    await world.client.hset(SERVER, "hold_until", "0")
     assert await rebuild(world, shown("1", 2)) == 1, "the backend shows a call the ledger has forgotten"
     assert await world.state_of("1") == "orphaned"
 
@@ -403,7 +401,7 @@ async def test_calls_the_backend_knows_to_be_over_are_forgotten(world: LedgerWor
     await another_server_answers(world)
     await quiet_is_over(world)
     await rebuild(world)
-    assert not await world.services.client.hexists(world.services.keys.records("1"), over.contact)
+    assert not await world.client.hexists(world.keys.records("1"), over.contact)
     assert await world.state_of(unsaid.contact) == "dialing", "the backend has not been told of it"
     await world.check_invariants()
 
@@ -413,7 +411,7 @@ async def test_every_loss_has_a_mark_of_its_own(world: LedgerWorld) -> None:
     await another_server_answers(world)
     await world.claim()
     first = (await world.services.memory.state()).rebuild_epoch
-    await world.services.client.hdel(SERVER, "run")  # the same server, emptied
+    await world.client.hdel(SERVER, "run")  # the same server, emptied
     await anyio.sleep(0.002)
     await world.claim()
     assert (await world.services.memory.state()).rebuild_epoch != first

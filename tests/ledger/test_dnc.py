@@ -63,7 +63,7 @@ class SuppressionWorld(LedgerWorld):
         """The number alone gets onto the list: its contacts stay where they are."""
         value = "1 by hand"
         digits = read_number(number, "CO").digits
-        await self.services.client.hset(self.services.keys.dnc, digits, value)
+        await self.client.hset(self.keys.dnc, digits, value)
 
     async def is_listed(self, number: str = HERS) -> bool:
         [found] = await self.services.suppression.check([read_number(number, "CO")])
@@ -82,7 +82,7 @@ class SuppressionWorld(LedgerWorld):
     async def numbers(self) -> dict[str, str]:
         """Number -> the ledger's contacts with that number, as campaign:contact, joined by spaces."""
         held: dict[str, str] = {}
-        for name in await self.services.client.zrange(self.services.keys.contacts_by_number, 0, -1):
+        for name in await self.client.zrange(self.keys.contacts_by_number, 0, -1):
             number, _, contact = str(name).partition(" ")
             held[number] = f"{held[number]} {contact}" if number in held else contact
         return held
@@ -287,12 +287,12 @@ async def test_a_contact_that_is_not_known_yet_is_refused_when_it_comes_and_its_
     [found] = await world.services.suppression.check([read_number(HERS)])
     assert found is not None
     assert (found.number, found.why) == ("+573001234567", "event letter")
-    assert await world.services.client.exists(world.services.keys.pending_dnc("1")) == 0
+    assert await world.client.exists(world.keys.pending_dnc("1")) == 0
 
 
 async def test_a_request_for_an_unknown_campaign_waits_for_it(world: SuppressionWorld) -> None:
     await world.says(campaign_id="1", contact_id="1")
-    assert [key async for key in world.services.client.scan_iter("sd:c:*")] == ["sd:c:1:pending_dnc"]
+    assert [key async for key in world.client.scan_iter("sd:c:*")] == ["sd:c:1:pending_dnc"]
     await world.open_with(HERS)
     await world.is_out()
     assert await world.is_listed()
@@ -318,8 +318,7 @@ async def test_a_mark_that_comes_while_the_contact_is_in_the_line_takes_it_out(
 async def test_whose_call_was_forgotten_and_must_not_be_called_ends_so(world: SuppressionWorld) -> None:
     await world.open_with()
     await world.says(phone_number=HERS)
-    client, keys = world.services.client, world.services.keys
-    await client.hset(keys.server, mapping={"rebuild_epoch": "mark", "lost": "1"})
+    await world.client.hset(world.keys.server, mapping={"rebuild_epoch": "mark", "lost": "1"})
     row = in_flight_row(Contact(id=1, phone_number=HERS, status="dialing", attempts=1))
     assert await world.services.memory.hold_in_flight("1", [row], world.retry) == 1
     await world.event("call_failed", Attempt("1", "1", 1, ""), disposition="busy")
@@ -332,9 +331,10 @@ async def test_a_call_known_from_its_event_alone_is_suppressed_once_its_number_i
 ) -> None:
     await world.open_with()
     await world.says(phone_number=HERS)
-    client, keys = world.services.client, world.services.keys
-    seconds, _ = await client.time()
-    await client.hset(keys.server, mapping={"rebuild_epoch": "mark", "lost": str(seconds * 1000 - 1000)})
+    seconds, _ = await world.client.time()
+    await world.client.hset(
+        world.keys.server, mapping={"rebuild_epoch": "mark", "lost": str(seconds * 1000 - 1000)}
+    )
     attempt = Attempt("1", "1", 1, "")
     assert await world.event("call_answered", attempt) == "applied"
     assert await world.numbers() == {}
@@ -347,14 +347,13 @@ async def test_a_call_known_from_its_event_alone_is_suppressed_once_its_number_i
 
 
 async def test_a_call_the_backend_shows_as_over_is_forgotten_with_its_number(world: SuppressionWorld) -> None:
-    client, keys = world.services.client, world.services.keys
     await world.open_with(HERS)
     await world.place_one()
-    await client.delete(keys.outbox("1"))
-    await client.hset(keys.server, mapping={"rebuild_epoch": "mark", "lost": "4000000000000"})
+    await world.client.delete(world.keys.outbox("1"))
+    await world.client.hset(world.keys.server, mapping={"rebuild_epoch": "mark", "lost": "4000000000000"})
     await world.services.memory.drop_reloadable("1")
     assert await world.services.memory.mark_rebuilt("1", "mark")
-    assert await client.hlen(keys.records("1")) == 0
+    assert await world.client.hlen(world.keys.records("1")) == 0
     assert await world.numbers() == {}
 
 
@@ -365,7 +364,7 @@ async def test_a_place_that_becomes_free_goes_to_another_contact_at_once(world: 
     event = DoNotCallEvent(type="do_not_call", phone_number=HERS)
     async with running(wakes):
         await add_to_dnc(event, world.services, wakes)
-        await eventually(lambda: world.services.client.xlen(world.services.keys.stream("ticks")))
+        await eventually(lambda: world.client.xlen(world.keys.stream("ticks")))
 
 
 async def test_what_is_taken_from_the_list_may_be_loaded_and_does_not_rise_from_the_dead(
@@ -408,8 +407,8 @@ async def test_who_asks_first_and_who_ends_first_makes_no_difference(world: Supp
     ]
     ends = []
     for order in itertools.permutations(range(len(steps))):
-        await world.services.client.flushall()
-        await world.services.client.hset(
+        await world.client.flushall()
+        await world.client.hset(
             "sd:server", mapping={"rebuild_epoch": "", "hold_until": "0", "run": await run_id(world)}
         )
         await world.open_with(HERS)
@@ -424,32 +423,31 @@ async def test_who_asks_first_and_who_ends_first_makes_no_difference(world: Supp
 
 
 async def run_id(world: SuppressionWorld) -> str:
-    return str((await world.services.client.info("server"))["run_id"])
+    return str((await world.client.info("server"))["run_id"])
 
 
 async def test_the_index_of_numbers_forgets_the_contacts_that_the_ledger_forgets(
     world: SuppressionWorld,
 ) -> None:
-    client, keys = world.services.client, world.services.keys
     await world.open_with(HERS, HERS, "+573001234568", "none")
     assert await world.numbers() == {"573001234567": "1:1 1:2", "573001234568": "1:3"}
     attempt = await world.place_one()
     await world.event("call_completed", attempt)
-    await client.delete(keys.outbox("1"))  # the backend knows it
-    await client.zadd(keys.final("1"), {"1": 1})
+    await world.client.delete(world.keys.outbox("1"))  # the backend knows it
+    await world.client.zadd(world.keys.final("1"), {"1": 1})
     await world.sweep()
     assert await world.numbers() == {"573001234567": "1:2", "573001234568": "1:3"}
-    await client.hset(keys.server, mapping={"rebuild_epoch": "mark", "lost": "1"})
+    await world.client.hset(world.keys.server, mapping={"rebuild_epoch": "mark", "lost": "1"})
     await world.services.memory.drop_reloadable("1")
     assert await world.numbers() == {}
     await world.services.memory.mark_rebuilt("1", "mark")
     await world.load("1", load_row(Contact(id=5, phone_number=HERS)))
     await world.says(campaign_id="1", contact_id="99")
-    await client.hset("campaign:1", "status", "cancelled")
-    await client.delete(keys.outbox("1"))
+    await world.client.hset("campaign:1", "status", "cancelled")
+    await world.client.delete(world.keys.outbox("1"))
     assert await world.services.campaigns.delete("1", "sales") == "ok"
     assert await world.numbers() == {}
-    assert [key async for key in client.scan_iter("sd:c:*") if "answer" not in key] == []
+    assert [key async for key in world.client.scan_iter("sd:c:*") if "answer" not in key] == []
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ async def test_a_level_counts_what_is_in_flight(world: LedgerWorld) -> None:
 @pytest.mark.parametrize("status", ["paused", "draft", "completed", "cancelled", "Active", "whatever"])
 async def test_only_an_active_campaign_is_claimed(world: LedgerWorld, status: str) -> None:
     await world.open_campaign(agents=5)
-    await world.services.client.hset("campaign:1", "status", status)
+    await world.client.hset("campaign:1", "status", status)
     assert (await world.claim()).reason == "not_active"
     assert await world.reserved_calls() == []
 
@@ -97,7 +97,7 @@ async def test_only_one_run_may_send_an_attempt(world: LedgerWorld) -> None:
 async def test_a_campaign_paused_after_the_claim_is_not_sent(world: LedgerWorld) -> None:
     await world.open_campaign(agents=1)
     attempt = await world.reserve()
-    await world.services.client.hset("campaign:1", "status", "paused")
+    await world.client.hset("campaign:1", "status", "paused")
     assert await world.mark_sent(attempt) == "not_active"
     assert await world.state_of(attempt.contact) == "ready"
     assert await world.mark_sent(attempt) == "stale"
@@ -159,10 +159,10 @@ async def test_an_api_that_is_down_rests_longer_each_time_and_is_tried_with_one_
         attempt = await world.place_one()
         await world.settle(attempt, "not_placed", "api", 0)
         assert (await world.claim()).reason == "dialer_api_down"
-        until = int((await world.services.client.hget("sd:api", "until")) or 0)
-        seconds, micros = await world.services.client.time()
+        until = int((await world.client.hget("sd:api", "until")) or 0)
+        seconds, micros = await world.client.time()
         rests.append(until - seconds * 1000 - micros // 1000)
-        await world.services.client.hset("sd:api", "until", "1")
+        await world.client.hset("sd:api", "until", "1")
     assert rests[0] < rests[1] < rests[2]
     probe = await world.claim(level=5)
     assert (probe.dialed, probe.limit) == (1, "probe")
@@ -178,7 +178,7 @@ async def test_no_attempts_are_burned_while_the_api_is_down(world: LedgerWorld) 
     for _ in range(6):
         attempt = await world.place_one()
         await world.settle(attempt, "not_placed", "api", 0)
-        await world.services.client.hset("sd:api", "until", "1")
+        await world.client.hset("sd:api", "until", "1")
     assert (await world.record("1"))["a"] == 0
 
 
@@ -208,7 +208,7 @@ async def test_a_silent_attempt_is_ended_only_while_other_calls_have_events(worl
     assert (await world.sweep()).stalled == 1
     assert (await world.claim(level=5)).reason == "no_call_events"
     assert await world.state_of(silent.contact) == "dialing"
-    await world.services.client.zadd("sd:c:1:dialing", {silent.contact: 9e15})
+    await world.client.zadd("sd:c:1:dialing", {silent.contact: 9e15})
     other = await world.place_one()
     await world.age(1e13)
     await world.event("call_ringing", other)
@@ -222,14 +222,14 @@ async def test_a_silent_attempt_is_ended_only_while_other_calls_have_events(worl
 async def test_a_deadline_waits_for_events_that_are_still_to_be_read(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2, agents=2)
     silent, other = await world.place_one(), await world.place_one()
-    entry = str(await world.services.client.xadd("dialer:events", {"type": "call_answered"}))
+    entry = str(await world.client.xadd("dialer:events", {"type": "call_answered"}))
     await world.event("call_ringing", other)
     deadline = int(entry.partition("-")[0]) + 1
-    await world.services.client.zadd("sd:c:1:dialing", {silent.contact: deadline})
-    await world.services.client.zadd("sd:c:1:dialing", {other.contact: 9e15})
+    await world.client.zadd("sd:c:1:dialing", {silent.contact: deadline})
+    await world.client.zadd("sd:c:1:dialing", {other.contact: 9e15})
     while not (await world.sweep()).stalled:
         pass
-    await world.services.client.delete("dialer:events")
+    await world.client.delete("dialer:events")
     assert (await world.sweep()).no_event == 1
 
 
@@ -237,19 +237,18 @@ async def test_a_conversations_deadline_waits_for_unread_events_whatever_the_rin
     world: LedgerWorld,
 ) -> None:
     await world.open_campaign(contacts=2, agents=2)
-    client = world.services.client
     first, other = await world.place_one(), await world.place_one()
     await world.event("call_ringing", other)
-    await client.xadd("dialer:events", {"type": "call_answered"})
-    await client.zadd("sd:c:1:dialing", {first.contact: 1})
-    await client.zadd("sd:c:1:dialing", {other.contact: 9e15})
+    await world.client.xadd("dialer:events", {"type": "call_answered"})
+    await world.client.zadd("sd:c:1:dialing", {first.contact: 1})
+    await world.client.zadd("sd:c:1:dialing", {other.contact: 9e15})
     assert (await world.sweep()).stalled == 1, "the unread event may be its answer"
-    await client.delete("dialer:events")
+    await world.client.delete("dialer:events")
     await world.event("call_answered", first)
-    await client.xadd("dialer:events", {"type": "call_completed"})
-    await client.zadd("sd:c:1:connected", {first.contact: 1})
+    await world.client.xadd("dialer:events", {"type": "call_completed"})
+    await world.client.zadd("sd:c:1:connected", {first.contact: 1})
     assert (await world.sweep()).too_long == 0, "the unread event may be its end"
-    await client.delete("dialer:events")
+    await world.client.delete("dialer:events")
     assert (await world.sweep()).too_long == 1
 
 
@@ -257,7 +256,7 @@ async def test_late_news_revives_an_attempt_the_deadline_ended(world: LedgerWorl
     await world.open_campaign(contacts=2, agents=2)
     silent, other = await world.place_one(), await world.place_one()
     await world.event("call_ringing", other)
-    await world.services.client.zadd("sd:c:1:dialing", {silent.contact: 1})
+    await world.client.zadd("sd:c:1:dialing", {silent.contact: 1})
     await world.sweep()
     assert await world.state_of(silent.contact) == "deferred"
     assert (await world.public())["failed"] == "1"
@@ -273,10 +272,10 @@ async def test_an_answered_call_takes_its_agent_in_the_same_step(world: LedgerWo
     await world.open_campaign(contacts=3, agents=2)
     attempt = await world.place_one()
     await world.event("call_answered", attempt, agent_id="1")
-    assert await world.services.client.zrange("sd:q:sales:free", 0, -1) == ["2"]
+    assert await world.client.zrange("sd:q:sales:free", 0, -1) == ["2"]
     second = await world.place_one()
     await world.event("call_answered", second)
-    assert await world.services.client.zcard("sd:q:sales:free") == 0, (
+    assert await world.client.zcard("sd:q:sales:free") == 0, (
         "an agent took it, even if the event does not say which"
     )
 
@@ -285,14 +284,14 @@ async def test_an_answering_machine_takes_no_agent(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=3, agents=2)
     attempt = await world.place_one()
     await world.event("call_answered", attempt, answered_by="machine")
-    assert await world.services.client.zcard("sd:q:sales:free") == 2
+    assert await world.client.zcard("sd:q:sales:free") == 2
 
 
 async def test_agent_news_is_ordered_by_when_it_was_written(world: LedgerWorld) -> None:
     queues = world.services.queues
     assert await queues.apply_agent_event("sales", "7", state="available", entry="2000-0") == "freed"
     assert await queues.apply_agent_event("sales", "7", state="busy", entry="1000-0") == "unchanged"
-    assert await world.services.client.zrange("sd:q:sales:free", 0, -1) == ["7"]
+    assert await world.client.zrange("sd:q:sales:free", 0, -1) == ["7"]
     assert await queues.apply_agent_event("sales", "7", state="busy", entry="3000-0") == "applied"
     assert await queues.apply_agent_event("sales", "7", state="available", entry="2500-0") == "unchanged"
 
@@ -359,20 +358,20 @@ async def test_a_final_contact_stays_known_while_its_end_is_sent_to_the_backend_
 ) -> None:
     await world.open_campaign(contacts=1, agents=1)
     await world.event("call_completed", await world.place_one())
-    outbox, client, keys = world.services.outbox, world.services.client, world.services.keys
+    outbox = world.services.outbox
     late = await world.lease_update("1", "late")
-    await move_clock(client, keys, 60)
+    await move_clock(world.client, world.keys, 60)
     other = await world.lease_update("1", "other")
     assert await outbox.acknowledge("1", "1", "other", other.version) == "done"
     assert await outbox.acknowledge("1", "1", "late", late.version) == "lost", (
         "it may have told something older"
     )
-    await move_clock(client, keys, 601)
+    await move_clock(world.client, world.keys, 601)
     assert (await world.sweep()).forgotten == 0
     assert (await world.services.campaigns.load("1", [world.row("1")], 3)).known == 1
     again = await world.lease_update("1", "late")
     assert await outbox.acknowledge("1", "1", "late", again.version) == "done"
-    await move_clock(client, keys, 601)
+    await move_clock(world.client, world.keys, 601)
     assert (await world.sweep()).forgotten == 1
     await world.check_invariants()
 
@@ -397,7 +396,7 @@ async def test_updates_of_a_contact_are_coalesced_and_delivered_by_one(world: Le
     assert second.status == "completed"
     assert await outbox.acknowledge("1", "1", "a", second.version) == "done"
     assert await outbox.lease("1", "1", "a") == "none"
-    assert await world.services.client.xlen("dialer:updates") == 1, "one entry, however many changes"
+    assert await world.client.xlen("dialer:updates") == 1, "one entry, however many changes"
 
 
 async def test_a_deliverer_that_lost_its_lease_makes_the_newest_state_go_out_again(
@@ -408,7 +407,7 @@ async def test_a_deliverer_that_lost_its_lease_makes_the_newest_state_go_out_aga
     attempt = await world.place_one()
     old = await world.lease_update("1", "zombie")
     await world.event("call_failed", attempt, disposition="busy")
-    await world.services.client.hset("sd:c:1:outbox", "1", '{"v":2,"s":"busy","l":"zombie","le":1}')
+    await world.client.hset("sd:c:1:outbox", "1", '{"v":2,"s":"busy","l":"zombie","le":1}')
     newer = await world.lease_update("1", "other")
     assert await outbox.acknowledge("1", "1", "other", newer.version) == "done"
     assert await outbox.acknowledge("1", "1", "zombie", old.version) == "lost"
@@ -423,20 +422,20 @@ async def test_cleanup_removes_everything_of_an_ended_campaign_and_nothing_of_a_
     cleanup = world.services.campaigns.delete
     assert await cleanup("1", "sales") == "not_finished"
     attempt = await world.place_one()
-    await world.services.client.hset("campaign:1", "status", "completed")
+    await world.client.hset("campaign:1", "status", "completed")
     assert await cleanup("1", "sales") == "calls_live"
     await world.event("call_failed", attempt, disposition="busy")
     assert await cleanup("1", "sales") == "updates_waiting"
     update = await world.lease_update(attempt.contact, "me")
     await world.services.outbox.acknowledge("1", attempt.contact, "me", update.version)
     assert await cleanup("1", "sales") == "ok"
-    left = {str(key) for key in await world.services.client.keys("*")}
+    left = {str(key) for key in await world.client.keys("*")}
     streams = {"dialer:calls", "dialer:updates", "dialer:ticks", "dialer:events"}
     agents = {"sd:agents", "sd:q:sales:free", "sd:q:sales:busy", "sd:q:sales:state"}
     watermarks = {"sd:event_watermark", "sd:server"}
     answers = {key for key in left if ":answer:" in key}
     assert left - answers <= streams | agents | watermarks
-    assert all([await world.services.client.pttl(key) > 0 for key in answers])
+    assert all([await world.client.pttl(key) > 0 for key in answers])
     assert await cleanup("1", "sales") == "unknown"
 
 
@@ -444,12 +443,12 @@ async def test_cleanup_removes_so_many_contacts_at_a_time_each_of_them_wholly(
     world: LedgerWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.open_campaign(contacts=5)
-    await world.services.client.hset("campaign:1", "status", "cancelled")
+    await world.client.hset("campaign:1", "status", "cancelled")
     left = []
 
     async def run(*asked: Any) -> Any:
         answer = await Scripts.run(world.services.scripts, *asked)
-        left.append(await world.services.client.hlen("sd:c:1:records"))
+        left.append(await world.client.hlen("sd:c:1:records"))
         assert await world.count("1", "ready") == left[-1]
         return answer
 
@@ -457,14 +456,14 @@ async def test_cleanup_removes_so_many_contacts_at_a_time_each_of_them_wholly(
     monkeypatch.setattr(world.services.scripts, "run", run)
     assert await world.services.campaigns.delete("1", "sales") == "ok"
     assert left == [3, 1, 0]
-    assert not [key async for key in world.services.client.scan_iter("sd:c:1:*")]
+    assert not [key async for key in world.client.scan_iter("sd:c:1:*")]
 
 
 async def test_counters_other_programs_increment_are_set_from_our_own_truth(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2, agents=2)
     attempt = await world.place_one()
-    await world.services.client.hincrby("campaign:1", "total_calls", 1)
-    await world.services.client.hincrby("campaign:1", "active_calls", 1)
+    await world.client.hincrby("campaign:1", "total_calls", 1)
+    await world.client.hincrby("campaign:1", "active_calls", 1)
     await world.settle(attempt, "placed")
     public = await world.public()
     assert (public["total_calls"], public["active_calls"]) == ("1", "1")

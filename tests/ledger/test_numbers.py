@@ -72,7 +72,7 @@ class Caller:
         await self.world.age(301)
         await self.world.sweep()
         attempt = await self.world.place_one()
-        entries: Any = await self.world.services.client.xrange("dialer:calls")
+        entries: Any = await self.world.client.xrange("dialer:calls")
         entry, fields = entries[-1]
         return attempt, read_call(Entry(entry, fields))[1].phone_number
 
@@ -182,7 +182,7 @@ async def test_a_contact_with_one_number_costs_nothing_extra(world: LedgerWorld)
     assert not {"ni", "nx"} & set(record)
     assert "ph" not in record["h"][0]
     assert record["p"] == "final"
-    entries: Any = await world.services.client.xrange("dialer:calls")
+    entries: Any = await world.client.xrange("dialer:calls")
     assert not {"phone", "phone_number"} & set(entries[-1][1])
 
 

@@ -11,8 +11,7 @@ from tests.support.ledger_fixture import LedgerWorld
 
 
 async def ready_order(world: LedgerWorld) -> list[str]:
-    client, keys = world.services.client, world.services.keys
-    return [str(contact) for contact in await client.zrange(keys.ready("1"), 0, -1)]
+    return [str(contact) for contact in await world.client.zrange(world.keys.ready("1"), 0, -1)]
 
 
 # ---- order ----
@@ -36,13 +35,12 @@ async def test_a_number_corrected_in_the_backend_is_the_one_that_is_called(world
     )
     await load("1", [wrong], 3)
     await load("1", [right], 3)
-    client, keys = world.services.client, world.services.keys
-    assert await client.zrange(keys.contacts_by_number, 0, -1) == ["573001234568 1:1"]
+    assert await world.client.zrange(world.keys.contacts_by_number, 0, -1) == ["573001234568 1:1"]
     attempt = await world.reserve()
     assert attempt.contact == "1"
-    assert "+573001234568" in str(await client.xrange(keys.stream("calls")))
+    assert "+573001234568" in str(await world.client.xrange(world.keys.stream("calls")))
     await load("1", [wrong], 3)
-    assert await client.zrange(keys.contacts_by_number, 0, -1) == ["573001234568 1:1"], (
+    assert await world.client.zrange(world.keys.contacts_by_number, 0, -1) == ["573001234568 1:1"], (
         "a contact that is being called does not change"
     )
 
@@ -141,7 +139,7 @@ async def test_a_put_back_contact_has_not_been_seen_again(world: LedgerWorld) ->
     before = (await world.record("1"))["sn"]
     await world.claim()
     attempt = (await world.reserved_calls())[0]
-    await world.services.client.hset("campaign:1", "status", "paused")
+    await world.client.hset("campaign:1", "status", "paused")
     assert await world.mark_sent(attempt) == "not_active"
     assert (await world.record("1"))["sn"] == before
 

@@ -39,7 +39,7 @@ async def test_an_agent_is_shown_the_first_of_the_line_and_another_agent_the_nex
 async def test_what_is_shown_is_what_the_backend_said_to_the_letter(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=1)
     call = {"id": 1, "phone_number": "+1555", "custom_data": {"debt": 10**17 + 1, "notes": [], "rate": 1.0}}
-    await world.services.client.hset("sd:c:1:contacts", "1", msgspec.json.encode(call))
+    await world.client.hset("sd:c:1:contacts", "1", msgspec.json.encode(call))
     await world.says("requested", "5")
     shown = (await world.told())[0]["data"]
     assert {name: shown[name] for name in call} == call
@@ -65,7 +65,7 @@ async def test_an_accepted_contact_is_called_once_and_for_that_agent(world: Prev
         assert await world.says("accepted", "5", "1", entry=entry) == "reserved"
     [attempt] = await world.reserved_calls()
     assert attempt.contact == "1"
-    entries: Any = await world.services.client.xrange("dialer:calls")
+    entries: Any = await world.client.xrange("dialer:calls")
     assert entries[0][1]["agent"] == "5"
     assert await world.mark_sent(attempt) == "ok"
     assert await world.says("accepted", "5", "1", entry=entry) == "reserved"
@@ -152,7 +152,6 @@ async def test_a_skip_delivered_again_does_not_skip_the_next_offer(world: Previe
 
 async def test_what_forbids_a_claim_forbids_offers_and_acceptances(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=2)
-    client = world.services.client
     await world.says("requested", "5")
     closed = msgspec.structs.replace(PREVIEW_LIMITS, open_until_ms=1)
     full = msgspec.structs.replace(PREVIEW_LIMITS, max_concurrent=0)
@@ -163,13 +162,13 @@ async def test_what_forbids_a_claim_forbids_offers_and_acceptances(world: Previe
         none = (await world.told())[-1]
         assert (none["type"], none["data"]) == ("preview_none", {"reason": reason})
 
-    await client.hset("campaign:1", "status", "paused")
+    await world.client.hset("campaign:1", "status", "paused")
     await both("not_active")
-    await client.hset("campaign:1", "status", "active")
+    await world.client.hset("campaign:1", "status", "active")
     await both("window_closed", closed)
-    await client.hset("sd:api", mapping={"until": "9e15", "reason": "dialer_api_down"})
+    await world.client.hset("sd:api", mapping={"until": "9e15", "reason": "dialer_api_down"})
     await both("dialer_api_down")
-    await client.hdel("sd:api", "until")
+    await world.client.hdel("sd:api", "until")
     assert await world.says("accepted", "5", "1", preview_limits=full) == "concurrency"
     assert await world.reserved_calls() == []
     assert await world.state_of("1") == "previewing", "it may still be taken"
@@ -182,7 +181,7 @@ async def test_after_a_rest_of_the_api_one_acceptance_finds_out_whether_it_is_we
     await world.open_campaign(contacts=2)
     for agent in ("5", "6"):
         await world.says("requested", agent)
-    await world.services.client.hset("sd:api", mapping={"until": "1", "reason": "dialer_api_down"})
+    await world.client.hset("sd:api", mapping={"until": "1", "reason": "dialer_api_down"})
     assert await world.says("accepted", "5") == "reserved"
     assert await world.says("accepted", "6") == "dialer_api_down"
 
@@ -201,14 +200,14 @@ async def test_contacts_out_of_attempts_are_not_shown(world: PreviewWorld) -> No
 
 async def test_a_late_request_is_not_answered_with_a_contact(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=1)
-    seconds, _ = await world.services.client.time()
+    seconds, _ = await world.client.time()
     assert await world.says("requested", "5", entry=f"{(seconds - OFFER_S - 2) * 1000}-0") == ""
     assert (await world.told())[-1]["data"] == {"reason": "late"}
 
 
 async def test_callbacks_are_shown_first_and_to_their_agent_alone(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=3, priority=10)
-    seconds, _ = await world.services.client.time()
+    seconds, _ = await world.client.time()
     asked = partial(world.services.callbacks.schedule, "1", "2", (seconds - 1) * 1000, agent="5")
     await asked(entry=await world.write_entry(), phone_number="+15559")
     await world.sweep()
@@ -226,7 +225,7 @@ async def test_callbacks_are_shown_first_and_to_their_agent_alone(world: Preview
 @pytest.mark.long
 async def test_callbacks_for_other_agents_do_not_hide_the_line(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=701)
-    seconds, _ = await world.services.client.time()
+    seconds, _ = await world.client.time()
     for number in range(1, 701):
         await world.services.callbacks.schedule(
             "1", str(number), (seconds - 60) * 1000 + number, agent="5", entry=await world.write_entry()
@@ -240,7 +239,7 @@ async def test_callbacks_for_other_agents_do_not_hide_the_line(world: PreviewWor
 async def test_a_callback_asked_for_meanwhile_ends_the_offer(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
-    seconds, _ = await world.services.client.time()
+    seconds, _ = await world.client.time()
     await world.services.callbacks.schedule("1", "1", (seconds + 99) * 1000, entry=await world.write_entry())
     assert await world.state_of("1") == "deferred"
     assert await world.says("accepted", "5", "1") == "no_offer"
@@ -252,11 +251,11 @@ async def test_an_agent_learns_when_an_offer_is_withdrawn(world: PreviewWorld) -
     for agent in "1234":
         assert await world.says("requested", agent) == agent
     await world.services.suppression.suppress_contact("1", "1", "event")
-    seconds, _ = await world.services.client.time()
+    seconds, _ = await world.client.time()
     await world.services.callbacks.schedule("1", "2", (seconds + 99) * 1000, entry=await world.write_entry())
     assert await world.says("accepted", "3") == "reserved"
     assert await world.says("skipped", "4") == "skipped"
-    due = await world.services.client.zscore("sd:sweep_schedule", "1")
+    due = await world.client.zscore("sd:sweep_schedule", "1")
     assert due is not None
     assert due <= (await world.claim(level=0)).ledger_ms, "at once"
     await world.sweep()
@@ -274,7 +273,7 @@ async def test_late_news_of_a_call_ends_the_offer_of_its_contact(world: PreviewW
     await world.open_campaign(contacts=1, agents=1)
     attempt = await world.place_one()
     await world.settle(attempt, "not_placed", "campaign", 0)
-    await move_clock(world.services.client, world.services.keys, 1)
+    await move_clock(world.client, world.keys, 1)
     await world.says("requested", "5")
     await world.event("call_ringing", attempt)
     assert await world.state_of("1") == "dialing"
@@ -287,11 +286,11 @@ async def test_late_news_of_a_call_ends_the_offer_of_its_contact(world: PreviewW
 async def test_offers_are_forgotten_like_the_line_when_memory_was_lost(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=2)
     await world.says("requested", "5")
-    await world.services.client.hset("sd:server", mapping={"run": "another", "hold_until": "0"})
+    await world.client.hset("sd:server", mapping={"run": "another", "hold_until": "0"})
     assert await world.says("accepted", "5", "1") == "data_loss"
     await world.services.memory.drop_reloadable("1")
     assert await world.count("1", "previewing") == 0
-    assert not await world.services.client.hexists("sd:c:1:records", "1")
+    assert not await world.client.hexists("sd:c:1:records", "1")
     await world.sweep()
     assert (await world.told())[-1]["data"] == {"reason": "data_loss"}
 
@@ -301,7 +300,7 @@ async def test_a_contact_shown_here_and_called_before_memory_was_lost_is_held_in
 ) -> None:
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
-    await world.services.client.hset("sd:server", mapping={"run": "another", "hold_until": "0"})
+    await world.client.hset("sd:server", mapping={"run": "another", "hold_until": "0"})
     await world.claim()
     doubted = InFlightRow(world.row("1", attempts=1), False, None)
     assert await world.services.memory.hold_in_flight("1", [doubted], world.retry) == 1
@@ -312,6 +311,6 @@ async def test_a_contact_shown_here_and_called_before_memory_was_lost_is_held_in
 async def test_cleanup_leaves_no_offer(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
-    await world.services.client.hset("campaign:1", "status", "completed")
+    await world.client.hset("campaign:1", "status", "completed")
     assert await world.services.campaigns.delete("1", "sales") == "ok"
-    assert not await world.services.client.exists("sd:c:1:previewing")
+    assert not await world.client.exists("sd:c:1:previewing")

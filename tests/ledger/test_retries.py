@@ -18,7 +18,7 @@ async def told(world: LedgerWorld, contact: str = "1") -> tuple[str, int | None]
 
 async def delay_s(world: LedgerWorld, contact: str = "1") -> float:
     """From the end of the newest attempt to the next."""
-    due = await world.services.client.zscore(world.services.keys.deferred("1"), contact)
+    due = await world.client.zscore(world.keys.deferred("1"), contact)
     assert due is not None
     return float(due - (await world.record(contact))["h"][-1]["em"]) / 1000
 
@@ -196,9 +196,7 @@ async def test_a_cause_that_comes_after_the_next_call_was_sent_changes_only_its_
     assert await told(world) == ("dialing", 2)
 
 
-async def test_a_contact_that_was_forgotten_and_comes_back_gets_an_unused_number(
-    world: LedgerWorld,
-) -> None:
+async def test_a_contact_that_was_forgotten_and_comes_back_gets_an_unused_number(world: LedgerWorld) -> None:
     await one_contact(world, {"congestion": {"limit": 1}})
     first = await fail(world, cause="34")
     assert await world.state_of("1") == "final"

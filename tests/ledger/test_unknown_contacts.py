@@ -35,7 +35,7 @@ async def test_the_number_of_a_callback_that_was_postponed_is_forgotten(world: L
     await world.open_campaign(contacts=1)
     for number in ("+573001234567", "+573001234568"):
         await ask(world, "1", HOUR_S, number=number)
-    assert await world.services.client.zrange("sd:contacts_by_number", 0, -1) == ["573001234568 1:1"]
+    assert await world.client.zrange("sd:contacts_by_number", 0, -1) == ["573001234568 1:1"]
     await world.services.suppression.suppress([read_number("+573001234567")], "by hand")
     assert await world.state_of("1") == "deferred"
 
@@ -51,7 +51,7 @@ async def test_a_contact_only_the_backend_knows_is_called_back(world: LedgerWorl
     assert (attempt.contact, attempt.number) == ("7", 4)
     await world.event("call_completed", attempt)
     assert await world.state_of("7") == "final"
-    await check_ledger(world.services.client, world.services.keys, ["1"])
+    await check_ledger(world.client, world.keys, ["1"])
 
 
 @pytest.mark.parametrize("why", ["marked", "listed", "asked"])
@@ -74,9 +74,9 @@ async def test_a_contact_only_the_backend_knows_is_not_called_back_after_do_not_
 
 async def test_the_number_of_its_next_call_is_none_the_backend_has_counted(world: LedgerWorld) -> None:
     """After data loss only an event of the call is known; the backend says how many attempts came before it."""
-    await world.services.client.flushall()
+    await world.client.flushall()
     assert await world.event("call_answered", Attempt("1", "7", 3, "")) == "applied"
-    await mark_server_trusted(world.services.client, world.services.keys)
+    await mark_server_trusted(world.client, world.keys)
     await world.open_campaign(contacts=0, agents=1)
     assert await ask(world, "7", -60) == "unknown_contact"
     assert await ask(world, "7", -60, row=world.row("7", attempts=3)) == "applied"

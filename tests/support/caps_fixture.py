@@ -47,7 +47,7 @@ class CapsWorld(LedgerWorld):
 
     async def pass_time(self, seconds: float) -> None:
         """Everything that has become due is done, and the backend shows all contacts again."""
-        await move_clock(self.services.client, self.services.keys, round(seconds))
+        await move_clock(self.client, self.keys, round(seconds))
         for campaign, rows in self.known.items():
             await self.sweep(campaign)
             await self.services.campaigns.load(campaign, list(rows.values()), self.max_attempts)
@@ -83,5 +83,5 @@ class CapsWorld(LedgerWorld):
 
     async def counted(self, name: str) -> list[str]:
         """What the calls to a number or contact are counted as, oldest first."""
-        raw: Any = await self.services.client.hget(self.services.keys.call_history, name)
+        raw: Any = await self.client.hget(self.keys.call_history, name)
         return [call[2] for call in msgspec.json.decode(raw or "[]")]

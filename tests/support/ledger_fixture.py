@@ -11,7 +11,6 @@ from streamdialer.ledger.event_facts import fact_of
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.records import Update
 from streamdialer.ledger.types import ApplyStatus, ClaimRequest, ClaimResult, LoadRow
-from streamdialer.ledger.zone_hours import Hours
 from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan, retry_plan
@@ -24,6 +23,8 @@ class LedgerWorld:
 
     def __init__(self, services: Services, queue: str = "sales") -> None:
         self.services = services
+        self.client = services.client
+        self.keys = services.keys
         self.queue = queue
         self.tokens = 0
         self.max_attempts = 3
@@ -75,39 +76,15 @@ class LedgerWorld:
         )
 
     async def claim(
-        self,
-        campaign: str = "1",
-        level: int = 100,
-        *,
-        token: str | None = None,
-        per_agent: float = 1.0,
-        max_concurrent: int = 100,
-        free_agents: int | None = None,
-        others: dict[str, float] | None = None,
-        open_until_ms: int | None = None,
-        hours: Hours | None = None,
-        hours_fingerprint: str = "",
+        self, campaign: str = "1", level: int = 100, *, free_agents: int | None = None, **limits: Any
     ) -> ClaimResult:
+        """Claims with the caps and the pace of the campaigns; by default as many agents are free as Redis says."""
         self.tokens += 1
-        keys = self.services.keys
-        free = (
-            await self.services.client.zcard(keys.queue_free(self.queue))
-            if free_agents is None
-            else free_agents
-        )
-        request = self.claim_request(
-            token or f"t{self.tokens}",
-            level,
-            int(free),
-            calls_per_agent=per_agent,
-            max_concurrent=max_concurrent,
-            open_until_ms=open_until_ms,
-            others=others or {},
-            hours=hours,
-            hours_fingerprint=hours_fingerprint,
-            caps=self.caps,
-            rate_limits=self.pace,
-        )
+        token = limits.pop("token", f"t{self.tokens}")
+        if free_agents is None:
+            free_agents = int(await self.client.zcard(self.keys.queue_free(self.queue)))
+        limits = {"caps": self.caps, "rate_limits": self.pace, **limits}
+        request = self.claim_request(token, level, free_agents, **limits)
         return await self.services.campaigns.reserve_contacts(campaign, self.queue, request)
 
     def claim_request(self, token: str, level: int, free_agents: int, **limits: Any) -> ClaimRequest:
@@ -125,7 +102,7 @@ class LedgerWorld:
 
     async def reserved_calls(self) -> list[Attempt]:
         """What waits in the calls stream, oldest first."""
-        entries: Any = await self.services.client.xrange(self.services.keys.stream("calls"))
+        entries: Any = await self.client.xrange(self.keys.stream("calls"))
         return [
             Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"])
             for _, fields in entries
@@ -163,9 +140,9 @@ class LedgerWorld:
 
     async def write_entry(self) -> str:
         """The id of a new entry of `events`, which is read and deleted at once."""
-        stream = self.services.keys.stream("events")
-        entry = str(await self.services.client.xadd(stream, {"type": "any"}))
-        await self.services.client.xdel(stream, entry)
+        stream = self.keys.stream("events")
+        entry = str(await self.client.xadd(stream, {"type": "any"}))
+        await self.client.xdel(stream, entry)
         return entry
 
     async def settle(self, attempt: Attempt, verdict: str, hold: str = "", retry_after_s: float = 0) -> str:
@@ -175,13 +152,12 @@ class LedgerWorld:
 
     async def age(self, seconds: float, campaign: str = "1") -> None:
         """Brings every deadline of the campaign nearer."""
-        client, keys = self.services.client, self.services.keys
         for place in ("deferred", "previewing", "reserved", "dialing", "connected", "orphaned", "final"):
-            key = getattr(keys, place)(campaign)
-            rows: Any = await client.zrange(key, 0, -1, withscores=True)
+            key = getattr(self.keys, place)(campaign)
+            rows: Any = await self.client.zrange(key, 0, -1, withscores=True)
             for contact, score in rows:
                 if score != float("inf"):
-                    await client.zadd(key, {contact: score - seconds * 1000})
+                    await self.client.zadd(key, {contact: score - seconds * 1000})
 
     async def make_stale(self, *contacts: str) -> None:
         """The backend last listed these contacts of campaign 1 a day ago."""
@@ -189,16 +165,16 @@ class LedgerWorld:
             record = await self.record(contact)
             record["sn"] -= 86_400_000
             raw = msgspec.json.encode(record).decode()
-            await self.services.client.hset(self.services.keys.records("1"), contact, raw)
+            await self.client.hset(self.keys.records("1"), contact, raw)
 
     async def sweep(self, campaign: str = "1") -> Any:
         return await self.services.campaigns.sweep(campaign, 200)
 
     async def count(self, campaign: str, place: str) -> int:
-        return int(await self.services.client.zcard(getattr(self.services.keys, place)(campaign)))
+        return int(await self.client.zcard(getattr(self.keys, place)(campaign)))
 
     async def record(self, contact: str, campaign: str = "1") -> dict[str, Any]:
-        raw: Any = await self.services.client.hget(self.services.keys.records(campaign), contact)
+        raw: Any = await self.client.hget(self.keys.records(campaign), contact)
         return msgspec.json.decode(raw, type=dict[str, Any])
 
     async def state_of(self, contact: str, campaign: str = "1") -> str:
@@ -206,7 +182,7 @@ class LedgerWorld:
 
     async def backend_doc(self, contact: str = "1", campaign: str = "1") -> dict[str, Any]:
         """The update that waits for the backend; empty when there is none."""
-        raw: Any = await self.services.client.hget(self.services.keys.outbox(campaign), contact)
+        raw: Any = await self.client.hget(self.keys.outbox(campaign), contact)
         return msgspec.json.decode(raw, type=dict[str, Any]) if raw else {}
 
     async def backend_status(self, contact: str = "1", campaign: str = "1") -> str | None:
@@ -219,13 +195,12 @@ class LedgerWorld:
         return update
 
     async def public(self, campaign: str = "1") -> dict[str, str]:
-        found: Any = await self.services.client.hgetall(self.services.keys.campaign(campaign))
+        found: Any = await self.client.hgetall(self.keys.campaign(campaign))
         return dict(found)
 
     async def check_invariants(self, *campaigns: str) -> None:
         """Everything that holds at every moment; in these tests also one live attempt and no attempt too many."""
-        client, keys = self.services.client, self.services.keys
-        view = await check_ledger(client, keys, campaigns or ("1",))
+        view = await check_ledger(self.client, self.keys, campaigns or ("1",))
         for campaign in view.campaigns.values():
             for record in campaign.records.values():
                 assert sum(each.state in LIVE for each in record.history) <= 1, f"two live attempts: {record}"

@@ -174,7 +174,9 @@ def _documents(campaign: CampaignView) -> Iterator[str]:
         if shown is None:
             shown = {str(last.disposition)} if last and last.state == "ended" else {"invalid", "failed"}
             shown |= {"failed", "invalid"} if record.state == "final" else set()
-            if record.state == "deferred" and shown == {"invalid"}:  # of several numbers, this one does not exist
+            if record.state == "deferred" and shown == {
+                "invalid"
+            }:  # of several numbers, this one does not exist
                 shown = {"failed"}
             if _is_owed(record):
                 shown = {"callback"}

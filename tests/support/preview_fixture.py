@@ -60,5 +60,5 @@ class PreviewWorld(LedgerWorld):
 
     async def told(self) -> list[dict[str, Any]]:
         """Everything the agents' programs got."""
-        entries: Any = await self.services.client.xrange("dialer:previews")
+        entries: Any = await self.client.xrange("dialer:previews")
         return [{**fields, "data": msgspec.json.decode(fields["data"])} for _, fields in entries]
