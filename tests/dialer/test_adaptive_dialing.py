@@ -128,8 +128,7 @@ async def test_calls_before_the_window_do_not_count_in_the_abandon_rate(
 
 
 async def test_agents_work_is_observed_with_its_beginning_and_its_length_when_it_is_over(
-    services: Services,
-    world: LedgerWorld,
+    services: Services, world: LedgerWorld
 ) -> None:
     await world.open_campaign(agents=2)
     await learn_from_now_on(services)
@@ -160,8 +159,7 @@ async def test_the_backends_list_says_who_talks_and_who_is_away(
 
 
 async def test_a_person_without_an_agent_waits_until_an_agent_talks_or_the_call_ends(
-    services: Services,
-    world: LedgerWorld,
+    services: Services, world: LedgerWorld
 ) -> None:
     await world.open_campaign(agents=3)
     first, second, third = [await world.place_one() for _ in range(3)]

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
 import pytest
 from anyio.to_thread import run_sync
-from typer.testing import CliRunner, Result
 
-from streamdialer.cli import app
-from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CannotBeDone
@@ -19,6 +15,7 @@ from streamdialer.model import CampaignSettings, Contact
 from streamdialer.operations.contact_detail import ContactDetail, contact_detail
 from streamdialer.rules.calling_hours import CallingHours, calling_hours
 from tests.support.caps_fixture import CapsWorld
+from tests.support.cli import Run, ok, read, refused
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.preview_fixture import PreviewWorld
 from tests.support.zones import zone_where
@@ -234,22 +231,15 @@ async def test_an_unknown_contact_is_an_error(world: LedgerWorld) -> None:
 # ---- the command ----
 
 
-async def run(settings: Settings, *arguments: str) -> Result:
-    command = ["--redis-url", settings.redis_url, "contact", "show", *arguments]
-    return await run_sync(lambda: CliRunner().invoke(app, command))
-
-
-async def test_the_command_prints_it_for_people_and_as_json(world: LedgerWorld, settings: Settings) -> None:
+async def test_the_command_prints_it_for_people_and_as_json(world: LedgerWorld, run: Run) -> None:
     await one_contact(world)
     await world.event("call_failed", await world.place_one(), disposition="busy")
-    told = await run(settings, "1", "1")
-    assert told.exit_code == 0, told.output
-    assert "next call         may be called from" in told.stdout
-    assert "retry (busy)" in told.stdout
-    assert "1:1:1" in told.stdout
-    assert "+15550" not in told.stdout
-    result = await run(settings, "1", "1", "--json")
-    document: Any = json.loads(result.stdout)
+    text = ok(await run_sync(run, "contact", "show", "1", "1"))
+    assert "next call         may be called from" in text
+    assert "retry (busy)" in text
+    assert "1:1:1" in text
+    assert "+15550" not in text
+    document = read(await run_sync(run, "contact", "show", "1", "1", "--json"))
     assert (document["contact_id"], document["state"], document["not_confirmed"]["status"]) == (
         1,
         "deferred",
@@ -259,9 +249,6 @@ async def test_the_command_prints_it_for_people_and_as_json(world: LedgerWorld, 
 
 @pytest.mark.parametrize(("contact", "code", "word"), [("9", 1, "not known here"), ("a:b", 2, "contact")])
 async def test_the_command_says_what_is_wrong_in_one_line(
-    world: LedgerWorld, settings: Settings, contact: str, code: int, word: str
+    world: LedgerWorld, run: Run, contact: str, code: int, word: str
 ) -> None:
-    result = await run(settings, "1", contact)
-    assert (result.exit_code, result.stdout) == (code, "")
-    assert word in result.stderr
-    assert result.stderr.count("\n") == 1
+    refused(await run_sync(run, "contact", "show", "1", contact), code, word)

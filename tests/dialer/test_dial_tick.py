@@ -84,6 +84,20 @@ def refuse(
     monkeypatch.setattr(type(ticks.services.campaigns), "reserve_contacts", staticmethod(refused))
 
 
+def claim_in_two(monkeypatch: pytest.MonkeyPatch, ticks: Ticks, **second: Any) -> list[ClaimResult]:
+    """The first claim misses hours; the later ones place nothing, and differ by `second`."""
+    claim, claims = ticks.services.campaigns.reserve_contacts, list[ClaimResult]()
+
+    async def claim_again(*args: Any) -> ClaimResult:
+        claims.append(await claim(*args))
+        if len(claims) == 1:
+            return msgspec.structs.replace(claims[0], missing=MissingHours({}, {}))
+        return msgspec.structs.replace(claims[-1], dialed=0, **second)
+
+    monkeypatch.setattr(type(ticks.services.campaigns), "reserve_contacts", staticmethod(claim_again))
+    return claims
+
+
 async def test_a_first_tick_refreshes_what_it_does_not_know_and_claims_once(ticks: Ticks) -> None:
     result = await ticks.dial()
     assert (result.status, result.dialed, result.retries) == ("ok", 4, None)
@@ -158,18 +172,11 @@ async def test_an_error_of_redis_stays_one_so_that_the_entry_does_not_become_a_d
 async def test_calls_of_an_earlier_claim_are_recorded_although_the_backend_cannot_verify_the_next_contacts(
     ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim, claims = ticks.services.campaigns.reserve_contacts, list[ClaimResult]()
-
-    async def claim_in_two(*args: Any) -> ClaimResult:
-        claims.append(await claim(*args))
-        if len(claims) == 1:
-            return msgspec.structs.replace(claims[0], missing=MissingHours({}, {}))
-        return msgspec.structs.replace(claims[-1], dialed=0, stale=["9"])
+    claims = claim_in_two(monkeypatch, ticks, stale=["9"])
 
     async def away(*args: Any) -> int:
         raise Unreachable("the backend does not answer")
 
-    monkeypatch.setattr(type(ticks.services.campaigns), "reserve_contacts", staticmethod(claim_in_two))
     monkeypatch.setattr(PendingCheck, "confirm", away)
     result = await ticks.dial()
     assert (result.status, result.dialed, len(claims)) == ("ok", 4, 2)
@@ -187,17 +194,7 @@ async def test_the_age_of_the_agent_list_is_that_of_the_campaigns_own_queue(tick
 async def test_a_tick_that_has_placed_calls_is_recorded_as_such_although_its_last_claim_was_refused(
     ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim, claims = ticks.services.campaigns.reserve_contacts, list[ClaimResult]()
-
-    async def refused_after_the_first(*args: Any) -> ClaimResult:
-        claims.append(await claim(*args))
-        if len(claims) == 1:
-            return msgspec.structs.replace(claims[0], missing=MissingHours({}, {}))
-        return msgspec.structs.replace(claims[-1], dialed=0, reason="queue_changed")
-
-    monkeypatch.setattr(
-        type(ticks.services.campaigns), "reserve_contacts", staticmethod(refused_after_the_first)
-    )
+    claim_in_two(monkeypatch, ticks, reason="queue_changed")
     result = await ticks.dial()
     assert (result.status, result.reason, result.dialed) == ("ok", None, 4)
     assert result.retries == ["hours", "queue", "queue"]

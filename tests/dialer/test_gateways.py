@@ -25,6 +25,7 @@ from streamdialer.gateways.backend import Backend, ContactPatch
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.gateways.originate_reply import Reply
 from streamdialer.gateways.parsing import next_path
+from tests.support.http_server import listening
 
 Answer = Callable[["Request"], "web.StreamResponse | Awaitable[web.StreamResponse]"]
 
@@ -68,17 +69,8 @@ class Server:
 @asynccontextmanager
 async def serving(answer: Answer) -> AsyncIterator[Server]:
     server = Server(answer)
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", server.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with listening(server.handle) as server.url:
         yield server
-    finally:
-        await runner.cleanup()
 
 
 def always(document: object, status: int = 200) -> Answer:

@@ -162,12 +162,7 @@ async def test_a_decision_record_tells_what_went_in_and_each_limits_before_and_a
         *_, first = await decisions(redis, dialer.services.keys, "1", 10)
     assert (first.mode, first.pacing_ratio, first.max_concurrent_calls) == ("power", 3.0, 7)
     assert (first.available_agents, first.share, first.wanted, first.level) == (4, 3, 7, 9)
-    assert first.steps == [
-        ("agents", 9, 9),
-        ("concurrency", 9, 7),
-        ("trunk_channels", 7, 5),
-        ("batch", 5, 5),
-    ]
+    assert first.steps == [("agents", 9, 9), ("concurrency", 9, 7), ("trunk_channels", 7, 5), ("batch", 5, 5)]
     assert (first.limit, first.dialed) == ("trunk_channels", 5)
 
 

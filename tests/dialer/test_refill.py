@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
@@ -20,24 +21,37 @@ from tests.support.callbacks import ask
 from tests.support.ticks_stage import StageWithBackend
 
 
-@pytest.fixture
-async def stage(settings: Settings, redis: object) -> AsyncIterator[StageWithBackend]:
-    """Six contacts of one priority are ready, no agent is free, and the list is read only when asked for."""
-    centre_world = build_world(agents=0, contacts=6)
+@asynccontextmanager
+async def open_stage(settings: Settings, contacts: int, threshold: int) -> AsyncIterator[StageWithBackend]:
+    """The contacts have one priority, no agent is free, and the list is read only when asked for."""
+    centre_world = build_world(agents=0, contacts=contacts)
     for contact in centre_world.contacts.values():
         contact.priority = 5
     async with CallCentre(centre_world, settings.redis_url) as centre:
         here = msgspec.structs.replace(
-            settings, backend_url=centre.backend_url, refill_interval_s=600, refill_threshold=3, page_size=2
+            settings,
+            backend_url=centre.backend_url,
+            refill_interval_s=600,
+            refill_threshold=threshold,
+            page_size=2,
         )
         async with open_services(here) as services:
             await services.client.hset("campaign:1", "status", "active")
-            stage = StageWithBackend(centre, services)
-            assert (await stage.dial()).ready == 6
-            for agent in range(1, 7):
-                centre.world.add_agent(agent, "sales")
-            await services.queues.invalidate_agents("sales")
-            yield stage
+            yield StageWithBackend(centre, services)
+
+
+async def add_agents(stage: StageWithBackend, number: int) -> None:
+    for agent in range(1, number + 1):
+        stage.centre.world.add_agent(agent, "sales")
+    await stage.world.services.queues.invalidate_agents("sales")
+
+
+@pytest.fixture
+async def stage(settings: Settings, redis: object) -> AsyncIterator[StageWithBackend]:
+    async with open_stage(settings, contacts=6, threshold=3) as stage:
+        assert (await stage.dial()).ready == 6
+        await add_agents(stage, 6)
+        yield stage
 
 
 async def test_contacts_removed_or_finished_in_the_backend_are_not_dialed(stage: StageWithBackend) -> None:
@@ -144,21 +158,12 @@ async def test_what_an_agent_is_shown_survives_the_look_up(stage: StageWithBacke
 async def test_contacts_behind_callbacks_that_stand_aside_are_loaded_and_dialed(
     redis: Redis, settings: Settings
 ) -> None:
-    sim = build_world(agents=0, contacts=8)
-    async with CallCentre(sim, settings.redis_url) as centre:
-        here = msgspec.structs.replace(
-            settings, backend_url=centre.backend_url, refill_interval_s=600, refill_threshold=2, page_size=2
-        )
-        async with open_services(here) as services:
-            await services.client.hset("campaign:1", "status", "active")
-            stage = StageWithBackend(centre, services)
-            assert (await stage.dial()).ready == 4
-            loaded = [str(one) for one in await services.client.zrange("sd:c:1:ready", 0, -1)]
-            for contact in loaded:
-                assert await ask(stage.world, contact, -60, agent="9") == "applied"
-            for agent in (1, 2):
-                sim.add_agent(agent, "sales")
-            await services.queues.invalidate_agents("sales")
-            await stage.dial()
-            assert (await stage.dial()).dialed == 2
-            assert not set(await stage.dialed()) & set(loaded)
+    async with open_stage(settings, contacts=8, threshold=2) as stage:
+        assert (await stage.dial()).ready == 4
+        loaded = [str(one) for one in await stage.world.client.zrange("sd:c:1:ready", 0, -1)]
+        for contact in loaded:
+            assert await ask(stage.world, contact, -60, agent="9") == "applied"
+        await add_agents(stage, 2)
+        await stage.dial()
+        assert (await stage.dial()).dialed == 2
+        assert not set(await stage.dialed()) & set(loaded)

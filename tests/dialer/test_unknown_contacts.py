@@ -201,9 +201,7 @@ async def test_a_backend_that_shows_contacts_and_is_away_is_asked_again(opened: 
     ],
 )
 async def test_whose_number_the_backend_does_not_show_is_refused_when_they_come(
-    opened: Opened,
-    reply: web.Response,
-    caplog: pytest.LogCaptureFixture,
+    opened: Opened, reply: web.Response, caplog: pytest.LogCaptureFixture
 ) -> None:
     centre, stage, world = opened
     asked = 0

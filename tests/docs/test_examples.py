@@ -117,10 +117,7 @@ async def test_the_django_receiver_writes_once_the_transaction_has_committed(
     (event,) = await events_in(redis)
     assert (
         msgspec.structs.asdict(event).items()
-        >= {
-            "type": "do_not_call",
-            "phone_number": "+573001234567",
-        }.items()
+        >= {"type": "do_not_call", "phone_number": "+573001234567"}.items()
     )
 
 

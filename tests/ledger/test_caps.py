@@ -327,11 +327,7 @@ async def test_a_contact_that_waits_for_a_cap_is_shown_with_the_reason(world: Ca
         await world.missed("1")
     await world.refused("1")
     detail = await contact_detail(
-        world.client,
-        world.keys,
-        "1",
-        "1",
-        partial(fetch_calling_hours, world.services.settings, "1"),
+        world.client, world.keys, "1", "1", partial(fetch_calling_hours, world.services.settings, "1")
     )
     assert (detail.state, detail.reason) == ("deferred", "cap_attempts")
     assert "Fla. Stat. 501.616(6)(b)" in (detail.detail or "")

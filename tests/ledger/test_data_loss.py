@@ -28,6 +28,11 @@ async def quiet_is_over(world: LedgerWorld) -> None:
     await world.client.hset(SERVER, "hold_until", "0")
 
 
+async def lose_data(world: LedgerWorld) -> None:
+    await another_server_answers(world)
+    await quiet_is_over(world)
+
+
 async def rebuild(world: LedgerWorld, *rows: InFlightRow) -> int:
     memory = world.services.memory
     mark = (await memory.state()).rebuild_epoch
@@ -197,8 +202,7 @@ async def place_a_call_in_doubt(world: LedgerWorld) -> Attempt:
     """A call that was up when data was lost, its ringing time over without an event; another call's events came."""
     await world.open_campaign(contacts=2, agents=2)
     silent, other = await world.place_one(), await world.place_one()
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     await world.event("call_failed", other, disposition="busy")
     await world.age(46)
     return silent
@@ -237,8 +241,7 @@ async def test_while_events_may_still_come_no_deadline_ends_anything(world: Ledg
 
 async def test_contacts_the_backend_shows_as_called_are_held_in_doubt(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=3)
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     assert await rebuild(world, shown("1", 1), shown("9", 2, is_answered=True)) == 2
     await world.check_invariants()
     assert (await world.state_of("1"), await world.state_of("9")) == ("orphaned", "orphaned")
@@ -258,8 +261,7 @@ async def test_contacts_the_backend_shows_as_called_are_held_in_doubt(world: Led
 async def test_a_mark_older_than_the_longest_conversation_is_no_doubt(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1, agents=1)
     other = await world.place_one()
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     await world.event("call_failed", other, disposition="busy")
     await rebuild(world, shown("9", 1, last_ms=1_600_000_000_000))
     assert (await world.sweep()).no_event == 1
@@ -271,8 +273,7 @@ async def test_what_the_ledger_knows_better_than_the_backend_stays(world: Ledger
     talking, over = await world.place_one(), await world.place_one()
     await world.event("call_answered", talking)
     await world.event("call_failed", over, disposition="busy")
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     assert await rebuild(world, shown(talking.contact, 1), shown(over.contact, 1)) == 0
     assert (await world.state_of(talking.contact), await world.state_of(over.contact)) == (
         "connected",
@@ -282,8 +283,7 @@ async def test_what_the_ledger_knows_better_than_the_backend_stays(world: Ledger
 
 async def test_a_campaign_is_rebuilt_again_when_memory_is_lost_again_meanwhile(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     mark = (await world.services.memory.state()).rebuild_epoch
     await world.client.hset(SERVER, "rebuild_epoch", "a later loss")
     assert not await world.services.memory.mark_rebuilt("1", mark)
@@ -323,8 +323,7 @@ async def test_the_ledgers_clock_does_not_go_back_with_the_servers(world: Ledger
 
 async def test_late_news_of_a_call_sent_after_the_loss_is_not_another_call(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     await rebuild(world)
     await world.services.campaigns.load("1", [world.row("1")], 3)
     await world.set_agents(1)
@@ -355,8 +354,7 @@ async def test_an_event_of_a_forgotten_call_says_nothing_of_attempts_it_cannot_k
 
 async def test_old_news_of_a_contact_that_was_forgotten_long_ago_is_not_sent(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     over = Attempt("1", "50", 1, "")
     assert await world.event("call_failed", over, disposition="no_answer") == "ended"
     assert await world.backend_status("50") is None, "the backend is asked first"
@@ -371,8 +369,7 @@ async def test_an_end_that_comes_before_the_backend_is_read_is_sent_when_it_show
     world: LedgerWorld,
 ) -> None:
     await world.open_campaign(contacts=0)
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     await world.event("call_failed", Attempt("1", "50", 1, ""), disposition="no_answer")
     await rebuild(world, shown("50", 2))
     told = await world.backend_doc("50")
@@ -398,8 +395,7 @@ async def test_calls_the_backend_knows_to_be_over_are_forgotten(world: LedgerWor
     over, unsaid = await world.place_one(), await world.place_one()
     update = await world.lease_update(over.contact, "me")
     await world.services.outbox.acknowledge("1", over.contact, "me", update.version)
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     await rebuild(world)
     assert not await world.client.hexists(world.keys.records("1"), over.contact)
     assert await world.state_of(unsaid.contact) == "dialing", "the backend has not been told of it"
@@ -422,8 +418,7 @@ async def test_nothing_is_promoted_or_sent_again_before_the_rebuilding(world: Le
     await world.open_campaign(contacts=1, agents=1)
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="busy")
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     await world.age(301)
     assert (await world.sweep()).promoted == 0
     await world.services.memory.mark_rebuilt("1", (await world.services.memory.state()).rebuild_epoch)

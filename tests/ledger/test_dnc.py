@@ -26,13 +26,7 @@ from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.usefixtures("redis")
 HERS = "+57 300 123 4567"
-SPELLINGS = (
-    HERS,
-    "(300) 123-4567",
-    "+573001234567",
-    "tel:+57-300-1234567",
-    "573001234567",
-)
+SPELLINGS = (HERS, "(300) 123-4567", "+573001234567", "tel:+57-300-1234567", "573001234567")
 ENDINGS: dict[str, dict[str, str]] = {
     "call_completed": {},
     "call_failed": {"disposition": "busy"},

@@ -63,11 +63,7 @@ ENDINGS: Final[dict[str, list[Said]]] = {
         ("call_completed", {"disposition": "machine"}),
         ("call_completed", {"disposition": "do_not_call"}),
     ],
-    "two causes": [
-        ("call_failed", {"cause": "34"}),
-        ("call_failed", {"cause": "503"}),
-        ("call_failed", {}),
-    ],
+    "two causes": [("call_failed", {"cause": "34"}), ("call_failed", {"cause": "503"}), ("call_failed", {})],
     "a cause for each taste": [
         ("call_failed", {"cause": "1"}),
         ("call_failed", {"disposition": "busy", "cause": "41"}),
@@ -176,6 +172,13 @@ class Orders:
                     group.start_soon(self._hear, attempt, *event, call_id)
         await self.look()
 
+    async def hear_orders(
+        self, orders: Sequence[Sequence[int]], events: Sequence[tuple[Said, str]], call_id: str
+    ) -> None:
+        """Each contact hears all events in its own order."""
+        for nth in range(max(map(len, orders))):
+            await self.hear([events[order[nth]] if nth < len(order) else None for order in orders], call_id)
+
     async def _hear(self, attempt: Attempt, said: Said, entry: str, call_id: str) -> None:
         kind, data = said
         if kind == "callback_requested":
@@ -233,8 +236,7 @@ async def test_every_order_and_repetition_of_an_attempts_events_ends_in_one_ledg
     await run.open()
     await run.call_all()
     events = await run.written(ENDINGS[ending])
-    for nth in range(max(map(len, orders))):
-        await run.hear([events[order[nth]] if nth < len(order) else None for order in orders], call_id)
+    await run.hear_orders(orders, events, call_id)
     assert_one_ledger(await run.outcomes(), orders)
 
 
@@ -256,8 +258,7 @@ async def test_every_order_ends_in_one_ledger_where_causes_have_rules_of_their_o
     await run.open()
     await run.call_all()
     events = await run.written(ENDINGS[ending])
-    for nth in range(max(map(len, orders))):
-        await run.hear([events[order[nth]] if nth < len(order) else None for order in orders], "c")
+    await run.hear_orders(orders, events, "c")
     outcomes = await run.outcomes()
     assert_one_ledger(outcomes, orders)
     assert outcomes[0][2][0][4] == {"two causes": "sip:503", "a cause for each taste": "q850:1"}[ending]
@@ -269,10 +270,7 @@ LATE: Final[dict[str, list[Said]]] = {
     "answered and completed": [("call_answered", {}), ("call_completed", {})],
     "answered, and no end is reported": [("call_ringing", {}), ("call_answered", {})],
     "congested": [("call_ringing", {}), ("call_failed", {"cause": "34"})],
-    "abandoned by a machine": [
-        ("call_answered", {"answered_by": "machine"}),
-        ("call_abandoned", {}),
-    ],
+    "abandoned by a machine": [("call_answered", {"answered_by": "machine"}), ("call_abandoned", {})],
 }
 
 

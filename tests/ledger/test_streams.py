@@ -287,10 +287,7 @@ async def test_flushall_and_deleted_streams_do_not_stop_a_reader(new_worker: New
 
 @pytest.mark.parametrize("is_something_else", [False, True])
 async def test_handing_back_an_entry_of_a_stream_that_has_gone_does_not_stop_a_reader(
-    new_worker: NewWorker,
-    redis: Redis,
-    caplog: pytest.LogCaptureFixture,
-    is_something_else: bool,
+    new_worker: NewWorker, redis: Redis, caplog: pytest.LogCaptureFixture, is_something_else: bool
 ) -> None:
     await add(redis, 1)
     # With one place nothing is read while a handler runs, so the group is not made again.

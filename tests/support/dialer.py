@@ -109,12 +109,7 @@ async def run_dialer(
     """
     keys = keys_for(settings.redis_url)
     async with CallCentre(
-        world,
-        centre_url or settings.redis_url,
-        speed=speed,
-        config=centre_config,
-        keys=keys,
-        distort=distort,
+        world, centre_url or settings.redis_url, speed=speed, config=centre_config, keys=keys, distort=distort
     ) as centre:
         here = msgspec.structs.replace(
             settings,

@@ -11,13 +11,7 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import Keys
 from streamdialer.ledger.records import Attempt, ContactRecord, ContactState
 from tests.support.attempt_model import CONTACT_STATE_OF_LIVE, LIVE, counts, outcome_of
-from tests.support.ledger_reader import (
-    DEADLINES,
-    CampaignView,
-    LedgerView,
-    known_facts,
-    read_ledger,
-)
+from tests.support.ledger_reader import DEADLINES, CampaignView, LedgerView, known_facts, read_ledger
 
 TOTALS: Final = ("total_calls", "answered_calls", "no_answer", "busy", "failed", "abandoned", "machine")
 CARDINALITIES: Final[Mapping[str, ContactState]] = {

@@ -43,12 +43,7 @@ def test_option_beats_environment_beats_file_beats_default(tmp_path: Path) -> No
         settings.page_size,
         settings.dead_letters_maxlen,
         settings.shutdown_timeout_s,
-    ) == (
-        21,
-        12,
-        3,
-        8.0,
-    )
+    ) == (21, 12, 3, 8.0)
     origins = [
         loaded.origin[name]
         for name in ("concurrency", "page_size", "dead_letters_maxlen", "shutdown_timeout_s")

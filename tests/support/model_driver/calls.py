@@ -9,13 +9,7 @@ from typing import Any
 from streamdialer.ledger.types import ClaimRequest, ClaimResult
 from streamdialer.model import Attempt
 from tests.support.caps_model import CappedModel, capped
-from tests.support.ledger_model import (
-    ANSWER_KEPT_S,
-    RATE_LIMIT_S,
-    REST_S,
-    CampaignModel,
-    ContactModel,
-)
+from tests.support.ledger_model import ANSWER_KEPT_S, RATE_LIMIT_S, REST_S, CampaignModel, ContactModel
 from tests.support.model_driver.base import DriverBase
 from tests.support.retry_model import PlanModel
 
