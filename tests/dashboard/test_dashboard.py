@@ -59,9 +59,7 @@ async def test_every_page_is_there_and_loads_nothing_from_elsewhere(redis: Redis
             assert (await visitor.get(file)).status_code == 200
 
 
-async def test_every_answer_carries_the_headers_that_keep_others_out(
-    redis: Redis, settings: Settings
-) -> None:
+async def test_every_answer_has_the_headers_that_keep_others_out(redis: Redis, settings: Settings) -> None:
     async with visiting(settings, **GUARDED) as visitor:
         for path in ("/login", "/", "/nowhere", "/static/live.js", "/static/none", "/live"):
             answer = await visitor.get(path)
@@ -278,7 +276,7 @@ def test_a_taken_port_and_a_missing_server_are_one_line(run_dashboard: Any) -> N
     refused(run_dashboard("--port", port, REDIS_URL="redis://127.0.0.1:1"), 3, "cannot be reached")
 
 
-def test_without_the_extra_it_says_what_to_install(
+def test_without_the_extra_it_names_what_to_install(
     run_dashboard: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda module: None if module == "jinja2" else True)

@@ -204,9 +204,7 @@ async def test_a_log_in_gives_tokens_that_expire_and_can_be_refreshed(opened: Op
         assert gone.status_code == 401
 
 
-async def test_a_held_reply_comes_when_the_phone_stops_ringing_and_names_no_call(
-    opened: Open, redis: Redis
-) -> None:
+async def test_a_held_reply_comes_after_the_ringing_and_names_no_call(opened: Open, redis: Redis) -> None:
     async with opened(small_world(OUTCOMES["no_answer"]), speed=100) as (centre, _, dialer_api):
         started = time.monotonic()
         reply = await dialer_api.post("/calls/originate", json=originate_body(timeout=0.3))
@@ -347,9 +345,7 @@ async def test_no_event_is_lost_or_reordered_while_redis_is_down(caplog: pytest.
             assert types == sorted(types, key=order.index)
 
 
-async def test_starting_and_pausing_a_campaign_is_announced_as_by_the_dialer_api(
-    opened: Open, redis: Redis
-) -> None:
+async def test_a_started_or_paused_campaign_is_announced(opened: Open, redis: Redis) -> None:
     async with opened(build_world()) as (centre, backend, _api), redis.pubsub() as listener:
         await listener.subscribe("dialer:events")
         await centre.start_campaign(1)

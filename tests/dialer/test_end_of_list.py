@@ -115,9 +115,7 @@ async def test_a_server_that_may_have_forgotten_contacts_announces_nothing(world
     assert await world.services.backlog.publish_exhausted("1") == "not_over", "it has not been rebuilt"
 
 
-async def test_two_replicas_announce_an_end_once_and_new_contacts_bring_another(
-    settings: Settings, redis: Redis
-) -> None:
+async def test_two_replicas_announce_an_end_once_per_list(settings: Settings, redis: Redis) -> None:
     world = build_world(agents=3, contacts=6, speed=100, retry_delay_s=30)
     async with (
         listening(redis) as heard,

@@ -115,9 +115,7 @@ def test_a_purged_stream_is_empty_and_keeps_its_consumers(run: Run, db: Any) -> 
         ("updates", KEYS.outbox("7"), "has not confirmed every update"),
     ],
 )
-def test_what_something_depends_on_is_not_purged(
-    run: Run, db: Any, stream: Stream, key: str, why: str
-) -> None:
+def test_what_something_needs_is_not_purged(run: Run, db: Any, stream: Stream, key: str, why: str) -> None:
     fill(db, KEYS.stream(stream), 3)
     db.hset(KEYS.directory, "7", "sales")
     db.zadd(key, {"1": 1}) if stream == "calls" else db.hset(key, "1", "{}")

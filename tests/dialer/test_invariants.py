@@ -42,7 +42,7 @@ async def broken(services: Services) -> list[str]:
     return sorted({one.invariant for one in look.broken})
 
 
-async def test_a_ledger_that_is_well_breaks_nothing_and_is_not_changed(
+async def test_a_sound_ledger_has_no_violation_and_is_unchanged(
     world: LedgerWorld, services: Services
 ) -> None:
     client = services.client

@@ -152,9 +152,7 @@ def test_an_agent_is_shown_what_the_backend_keeps_whatever_it_is(told: Any) -> N
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_whatever_agents_callers_and_ticks_do_at_once_the_ledger_stays_whole(
-    world: PreviewWorld, seed: int
-) -> None:
+async def test_whatever_is_done_at_once_the_ledger_stays_whole(world: PreviewWorld, seed: int) -> None:
     """A walk: agents, callbacks, claims, calls, time; after every step the whole ledger is looked at."""
     draw = Random(seed)
     await world.open_campaign(contacts=6, agents=3)

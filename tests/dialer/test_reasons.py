@@ -144,7 +144,7 @@ async def test_why_a_campaign_is_not_dialed(settings: Settings, redis: Redis, sc
 
 
 @pytest.mark.parametrize("scene", LIMIT_SCENES, ids=lambda scene: scene.code)
-async def test_why_a_campaign_that_is_dialed_places_no_more(
+async def test_why_a_dialed_campaign_places_no_more(
     settings: Settings, redis: Redis, scene: Scenario
 ) -> None:
     async with run_dialer(settings, scene.world(), speed=4, start=False, **scene.running) as dialer:

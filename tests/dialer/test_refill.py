@@ -110,9 +110,7 @@ async def test_one_contact_that_cannot_be_read_stops_no_other(stage: StageWithBa
     assert await stage.world.state_of("4") == "ready"
 
 
-async def test_stale_contacts_the_backend_has_not_heard_the_newest_of_wait_for_it(
-    stage: StageWithBackend,
-) -> None:
+async def test_stale_contacts_wait_until_the_backend_has_their_update(stage: StageWithBackend) -> None:
     await stage.world.make_stale(*"123456")
     for contact in "123456":
         await stage.world.services.client.hset("sd:c:1:outbox", contact, '{"v": 1, "s": "pending"}')
@@ -126,7 +124,7 @@ async def test_stale_contacts_the_backend_has_not_heard_the_newest_of_wait_for_i
 
 
 @pytest.mark.parametrize("status", [404, 405])
-async def test_a_backend_that_shows_no_single_contacts_is_asked_for_its_list(
+async def test_a_backend_without_single_contacts_is_read_by_list(
     stage: StageWithBackend, status: int
 ) -> None:
     contacts = stage.centre.world.contacts
@@ -155,9 +153,7 @@ async def test_what_an_agent_is_shown_survives_the_look_up(stage: StageWithBacke
     assert msgspec.json.decode(str(kept))["custom_data"] == {"name": "Ada"}
 
 
-async def test_contacts_behind_callbacks_that_stand_aside_are_loaded_and_dialed(
-    redis: Redis, settings: Settings
-) -> None:
+async def test_contacts_behind_waiting_callbacks_are_dialed(redis: Redis, settings: Settings) -> None:
     async with open_stage(settings, contacts=8, threshold=2) as stage:
         assert (await stage.dial()).ready == 4
         loaded = [str(one) for one in await stage.world.client.zrange("sd:c:1:ready", 0, -1)]

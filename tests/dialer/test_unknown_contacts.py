@@ -141,9 +141,7 @@ async def tell(world: LedgerWorld) -> None:
 @pytest.mark.parametrize(
     "asked", [DO_NOT_CALL, {**DO_NOT_CALL, "type": "call_completed", "disposition": "do_not_call"}]
 )
-async def test_their_numbers_are_looked_up_and_kept_from_every_campaign(
-    opened: Opened, asked: dict[str, str]
-) -> None:
+async def test_their_numbers_are_kept_from_every_campaign(opened: Opened, asked: dict[str, str]) -> None:
     centre, stage, world = opened
     centre.world.contacts[1].phones = ["300 123 4567", "300 123 4568", "12"]
     await world.open_campaign("2", contacts=0)
@@ -161,9 +159,7 @@ async def test_their_numbers_are_looked_up_and_kept_from_every_campaign(
     await world.check_invariants()
 
 
-async def test_a_campaign_that_was_never_loaded_has_numbers_of_the_country_of_the_settings(
-    opened: Opened,
-) -> None:
+async def test_before_a_campaign_is_loaded_its_country_is_that_of_the_settings(opened: Opened) -> None:
     centre, stage, world = opened
     centre.world.contacts[1].phones = ["300 123 4567"]
     await stage.handle(Entry(await world.write_entry(), DO_NOT_CALL))

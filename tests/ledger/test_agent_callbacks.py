@@ -34,9 +34,7 @@ async def test_any_number_of_callbacks_for_absent_agents_does_not_stop_the_line(
     await world.check_invariants()
 
 
-async def test_callbacks_that_stand_aside_come_first_as_soon_as_their_agent_is_free(
-    world: LedgerWorld,
-) -> None:
+async def test_callbacks_that_stand_aside_come_first_once_their_agent_is_free(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=8, agents=2)
     await ask_many(world, range(1, 4), agent="9")
     await ask_many(world, range(4, 6), agent="10")
@@ -62,9 +60,7 @@ async def test_what_stands_aside_is_anyones_after_the_grace(world: LedgerWorld) 
     assert not await world.client.exists("sd:c:1:agent_callbacks")
 
 
-async def test_what_stands_aside_may_be_asked_for_otherwise_suppressed_or_loaded_again(
-    world: LedgerWorld,
-) -> None:
+async def test_callbacks_that_stand_aside_can_move_be_suppressed_or_loaded_again(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=4, agents=2)
     await ask_many(world, range(1, 4), agent="9")
     await world.claim(level=1)
@@ -80,9 +76,7 @@ async def test_what_stands_aside_may_be_asked_for_otherwise_suppressed_or_loaded
     await world.check_invariants()
 
 
-async def test_nothing_is_kept_of_a_callback_whose_grace_is_over_while_others_stand_aside(
-    world: LedgerWorld,
-) -> None:
+async def test_a_callback_whose_grace_is_over_leaves_those_that_stand_aside(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=3, agents=2)
     await ask_many(world, range(1, 3), agent="9")
     await world.claim(level=1)
@@ -118,9 +112,7 @@ async def test_one_that_stands_aside_is_counted_once_however_often_a_tick_claims
 
 
 @pytest.mark.long
-async def test_more_than_are_brought_back_at_a_time_are_all_anyones_after_the_grace(
-    world: LedgerWorld,
-) -> None:
+async def test_more_than_one_batch_of_callbacks_is_for_any_agent_after_the_grace(world: LedgerWorld) -> None:
     """Agents who come at that moment find callbacks that are no longer theirs, and remove them."""
     agents = [f"a{number}" for number in range(120)]
     await world.open_campaign(contacts=1800, agents=2)

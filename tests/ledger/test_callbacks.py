@@ -94,9 +94,7 @@ async def test_a_reserved_call_is_taken_back_for_a_callback_and_is_not_sent(worl
     await world.check_invariants()
 
 
-async def test_a_callback_brings_a_finished_contact_back_even_after_its_last_attempt(
-    world: LedgerWorld,
-) -> None:
+async def test_a_callback_brings_a_final_contact_back_after_its_last_attempt(world: LedgerWorld) -> None:
     world.max_attempts = 1
     await world.open_campaign(contacts=1, agents=1)
     await world.event("call_completed", await world.place_one())
@@ -259,9 +257,7 @@ async def test_a_number_that_does_not_exist_is_the_callbacks_and_not_the_contact
     await world.check_invariants()
 
 
-async def test_a_callback_is_refused_after_do_not_call_and_granted_after_the_last_attempt(
-    world: LedgerWorld,
-) -> None:
+async def test_a_callback_is_refused_after_do_not_call_only(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     refused = load_row(Contact(id=1, phone_number="+15550001", do_not_call=True))
     await world.services.campaigns.load("1", [refused, world.row("2", attempts=3)], 3)

@@ -90,7 +90,7 @@ async def test_a_claim_passes_over_who_is_outside_their_hours(world: LedgerWorld
 
 
 @pytest.mark.parametrize("campaigns_end", [None, 1000])
-async def test_a_call_may_be_placed_until_the_narrower_end(
+async def test_a_call_may_be_placed_until_the_first_end(
     world: LedgerWorld, campaigns_end: int | None
 ) -> None:
     await world.open_campaign(contacts=0)
@@ -161,9 +161,7 @@ async def test_who_was_loaded_without_a_law_is_given_its_zone_when_there_is_one(
     assert len(await world.reserved_calls()) == 2
 
 
-async def test_a_callback_on_another_number_waits_for_the_hours_of_that_number_as_well(
-    world: LedgerWorld,
-) -> None:
+async def test_a_callback_on_another_number_waits_for_the_hours_of_both(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     day = next(name for name in NUMBERS if 9 <= datetime.now(ZoneInfo(name)).hour < 20)
     night = next(name for name in NUMBERS if not 8 <= datetime.now(ZoneInfo(name)).hour < 21)
@@ -189,9 +187,7 @@ async def test_a_callback_on_another_number_waits_for_the_hours_of_that_number_a
     assert (await claim()).dialed == 1, "on its own number, where it is day"
 
 
-async def test_when_its_hours_open_it_is_ready_in_its_old_place_and_the_backend_hears_nothing(
-    world: LedgerWorld,
-) -> None:
+async def test_when_its_hours_open_it_is_ready_in_its_old_place(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     now = await server_ms(world)
     closed = Hours(
@@ -225,9 +221,7 @@ async def test_a_retry_that_falls_outside_the_hours_waits_on(world: LedgerWorld)
     assert abs(await due_of(world, "1") - (now + 9 * HOUR_MS)) < 1000
 
 
-async def test_after_a_loss_of_memory_the_backend_knows_better_who_waits_for_its_hours(
-    world: LedgerWorld,
-) -> None:
+async def test_after_a_data_loss_the_backend_says_who_waits_for_hours(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     now = await server_ms(world)
     closed = Hours(zones={"B": ZoneOpening(opens_ms=now + HOUR_MS)}, contacts={"1": "B", "2": "B"})

@@ -74,9 +74,7 @@ async def test_when_the_oldest_call_leaves_the_window_one_more_is_allowed(world:
     await check(world)
 
 
-async def test_under_a_cap_that_was_lowered_as_many_calls_leave_the_window_as_are_too_many(
-    world: CapsWorld,
-) -> None:
+async def test_under_a_lowered_cap_all_calls_that_are_too_many_must_leave(world: CapsWorld) -> None:
     world.cap("us-fl")
     for _ in range(3):
         await world.missed("1")
@@ -262,9 +260,7 @@ async def test_calls_are_forgotten_when_the_longest_window_any_campaign_had_is_o
     assert not await world.client.exists(world.keys.call_history_newest)
 
 
-async def test_counts_outlive_a_restart_that_keeps_the_data_and_the_contacts_themselves(
-    world: CapsWorld,
-) -> None:
+async def test_counts_outlive_a_restart_that_keeps_data_and_contacts(world: CapsWorld) -> None:
     world.cap(attempt_caps=[{"count": 1, "window_h": 48, "scope": "contact"}])
     attempt = await world.call("1", "call_failed", disposition="invalid")
     services = world.services
@@ -280,9 +276,7 @@ async def test_counts_outlive_a_restart_that_keeps_the_data_and_the_contacts_the
     assert await world.refused("1") == {"cap_attempts": 1}
 
 
-async def test_a_call_that_redis_forgot_is_counted_at_all_numbers_it_may_have_called(
-    world: CapsWorld,
-) -> None:
+async def test_a_call_redis_forgot_is_counted_at_all_numbers_it_may_have_called(world: CapsWorld) -> None:
     numbers = ("+573000000001", "+573000000002")
     await world.know("1", "7", *numbers)
     row = world.known["1"]["7"]
@@ -302,9 +296,7 @@ async def test_a_call_that_redis_forgot_is_counted_at_all_numbers_it_may_have_ca
     assert await world.counted("1:7") == ["c"]
 
 
-async def test_an_event_of_a_forgotten_call_is_counted_once_it_is_known_whose_it_was(
-    world: CapsWorld,
-) -> None:
+async def test_an_event_of_a_forgotten_call_is_counted_once_its_contact_is_known(world: CapsWorld) -> None:
     await world.know("1", "7", "+573000000001")
     row = world.known["1"]["7"]
     await world.client.flushall()

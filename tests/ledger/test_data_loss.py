@@ -48,9 +48,7 @@ def shown(
     return InFlightRow(LedgerWorld.row(contact, attempts=attempts), is_answered, last_ms)
 
 
-async def test_on_a_server_it_has_not_met_nothing_is_claimed_until_calls_have_had_time_to_end(
-    world: LedgerWorld,
-) -> None:
+async def test_on_another_server_nothing_is_claimed_until_calls_can_have_ended(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=3, agents=3)
     await another_server_answers(world)
     refused = await world.claim()
@@ -106,9 +104,7 @@ async def test_what_was_reserved_before_the_loss_is_not_sent(world: LedgerWorld)
     assert await world.count("1", "ready") == 2
 
 
-async def test_an_event_of_a_forgotten_call_takes_its_contact_out_of_the_ready_ones(
-    world: LedgerWorld,
-) -> None:
+async def test_after_an_event_of_a_forgotten_call_its_contact_is_not_ready(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2)
     await another_server_answers(world)
     await world.claim()
@@ -135,9 +131,7 @@ async def test_a_forgotten_call_that_fails_is_followed_by_the_campaigns_plan(wor
     await world.check_invariants()
 
 
-async def test_a_call_of_a_campaign_redis_has_forgotten_is_remembered_by_its_event(
-    world: LedgerWorld,
-) -> None:
+async def test_a_call_of_a_campaign_redis_forgot_is_remembered_by_its_event(world: LedgerWorld) -> None:
     await world.client.flushall()
     await world.services.campaigns.due_campaigns(10)
     assert await world.event("call_ringing", Attempt("7", "70", 1, "")) == "applied"
@@ -337,9 +331,7 @@ async def test_late_news_of_a_call_sent_after_the_loss_is_not_another_call(world
     assert (await world.public())["total_calls"] == "1"
 
 
-async def test_an_event_of_a_forgotten_call_says_nothing_of_attempts_it_cannot_know(
-    world: LedgerWorld,
-) -> None:
+async def test_an_event_of_a_forgotten_call_tells_no_number_of_attempts(world: LedgerWorld) -> None:
     await world.client.flushall()
     assert await world.event("call_answered", Attempt("7", "70", 1, "")) == "applied", (
         "the loss had not been noticed yet"
@@ -365,9 +357,7 @@ async def test_old_news_of_a_contact_that_was_forgotten_long_ago_is_not_sent(wor
     )
 
 
-async def test_an_end_that_comes_before_the_backend_is_read_is_sent_when_it_shows_the_call(
-    world: LedgerWorld,
-) -> None:
+async def test_an_end_before_the_rebuild_is_sent_when_the_backend_shows_the_call(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     await lose_data(world)
     await world.event("call_failed", Attempt("1", "50", 1, ""), disposition="no_answer")

@@ -34,7 +34,7 @@ ENDINGS: dict[str, dict[str, str]] = {
 }
 
 
-class SuppressionWorld(LedgerWorld):
+class DncWorld(LedgerWorld):
     """One person, known to campaigns under numbers of any spelling."""
 
     async def open_with(self, *numbers: str, campaign: str = "1", country: str = "CO", **more: Any) -> None:
@@ -83,8 +83,8 @@ class SuppressionWorld(LedgerWorld):
 
 
 @pytest.fixture
-def world(services: Services) -> SuppressionWorld:
-    return SuppressionWorld(services)
+def world(services: Services) -> DncWorld:
+    return DncWorld(services)
 
 
 BY: dict[str, dict[str, str]] = {
@@ -97,7 +97,7 @@ BY: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("by", BY)
-async def test_a_ready_contact_leaves_the_line_at_once(world: SuppressionWorld, by: str) -> None:
+async def test_a_ready_contact_leaves_the_line_at_once(world: DncWorld, by: str) -> None:
     await world.open_with("3001234567")
     await world.says(**BY[by])
     assert await world.is_listed()
@@ -106,9 +106,7 @@ async def test_a_ready_contact_leaves_the_line_at_once(world: SuppressionWorld, 
 
 
 @pytest.mark.parametrize("by", BY)
-async def test_a_contact_that_waits_for_a_retry_leaves_the_line_at_once(
-    world: SuppressionWorld, by: str
-) -> None:
+async def test_a_contact_waiting_for_a_retry_leaves_the_line_at_once(world: DncWorld, by: str) -> None:
     await world.open_with(HERS)
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="busy")
@@ -121,9 +119,7 @@ async def test_a_contact_that_waits_for_a_retry_leaves_the_line_at_once(
 
 
 @pytest.mark.parametrize("by", BY)
-async def test_a_reserved_call_is_not_sent_though_its_entry_is_there(
-    world: SuppressionWorld, by: str
-) -> None:
+async def test_a_reserved_call_is_not_sent_though_its_entry_is_there(world: DncWorld, by: str) -> None:
     await world.open_with(HERS)
     attempt = await world.reserve()
     await world.says(**BY[by])
@@ -137,7 +133,7 @@ async def test_a_reserved_call_is_not_sent_though_its_entry_is_there(
 @pytest.mark.parametrize("state", ["sent", "ringing", "answered"])
 @pytest.mark.parametrize("by", BY)
 async def test_a_call_that_is_up_ends_as_do_not_call_whatever_is_said_of_it(
-    world: SuppressionWorld, by: str, state: str, ending: str
+    world: DncWorld, by: str, state: str, ending: str
 ) -> None:
     await world.open_with(HERS)
     attempt = await world.place_one()
@@ -153,7 +149,7 @@ async def test_a_call_that_is_up_ends_as_do_not_call_whatever_is_said_of_it(
     await world.is_out()
 
 
-async def test_a_call_that_the_api_did_not_place_is_not_placed_again(world: SuppressionWorld) -> None:
+async def test_a_call_that_the_api_did_not_place_is_not_placed_again(world: DncWorld) -> None:
     await world.open_with(HERS)
     attempt = await world.place_one()
     await world.says(phone_number=HERS)
@@ -161,7 +157,7 @@ async def test_a_call_that_the_api_did_not_place_is_not_placed_again(world: Supp
     await world.is_out()
 
 
-async def test_a_call_without_events_ends_as_do_not_call(world: SuppressionWorld) -> None:
+async def test_a_call_without_events_ends_as_do_not_call(world: DncWorld) -> None:
     await world.open_with(HERS, "+573001234568")
     silent, speaking = await world.place_one(), await world.place_one()
     await world.says(phone_number=HERS)
@@ -174,7 +170,7 @@ async def test_a_call_without_events_ends_as_do_not_call(world: SuppressionWorld
 
 
 @pytest.mark.parametrize("by", BY)
-async def test_a_final_contact_becomes_do_not_call(world: SuppressionWorld, by: str) -> None:
+async def test_a_final_contact_becomes_do_not_call(world: DncWorld, by: str) -> None:
     await world.open_with(HERS)
     attempt = await world.place_one()
     await world.event("call_completed", attempt)
@@ -183,7 +179,7 @@ async def test_a_final_contact_becomes_do_not_call(world: SuppressionWorld, by: 
     await world.is_out()
 
 
-async def test_late_news_of_a_suppressed_contact_does_not_bring_it_back(world: SuppressionWorld) -> None:
+async def test_late_news_of_a_suppressed_contact_does_not_bring_it_back(world: DncWorld) -> None:
     await world.open_with(HERS)
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="no_answer")
@@ -194,7 +190,7 @@ async def test_late_news_of_a_suppressed_contact_does_not_bring_it_back(world: S
 
 @pytest.mark.parametrize("state", ["ready", "reserved"])
 async def test_a_number_that_only_the_list_has_is_refused_by_claim_and_by_begin(
-    world: SuppressionWorld, state: str
+    world: DncWorld, state: str
 ) -> None:
     await world.open_with("300 1234567")
     if state == "reserved":
@@ -209,7 +205,7 @@ async def test_a_number_that_only_the_list_has_is_refused_by_claim_and_by_begin(
     await world.is_out()
 
 
-async def test_do_not_call_comes_before_attempts_used_up(world: SuppressionWorld) -> None:
+async def test_do_not_call_comes_before_attempts_used_up(world: DncWorld) -> None:
     await world.open_with(HERS)
     await world.lists()
     world.max_attempts = 0
@@ -219,7 +215,7 @@ async def test_do_not_call_comes_before_attempts_used_up(world: SuppressionWorld
 async def test_a_request_is_not_sent_again_once_its_number_is_listed(services: Services) -> None:
     limits = msgspec.structs.replace(services.campaigns._limits, is_idempotent=True)
     again = type(services.campaigns)(services.scripts, services.keys, limits)
-    world = SuppressionWorld(services)
+    world = DncWorld(services)
     await world.open_with(HERS)
     attempt = await world.place_one()
     assert await again.mark_sent(attempt, "second", "") == "again"
@@ -229,7 +225,7 @@ async def test_a_request_is_not_sent_again_once_its_number_is_listed(services: S
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 async def test_a_listed_number_is_refused_when_it_is_loaded_however_it_is_spelled(
-    world: SuppressionWorld, spelling: str
+    world: DncWorld, spelling: str
 ) -> None:
     await world.says(phone_number=HERS)
     await world.open_campaign(contacts=0, agents=1)
@@ -240,7 +236,7 @@ async def test_a_listed_number_is_refused_when_it_is_loaded_however_it_is_spelle
 
 
 async def test_two_campaigns_lose_one_number_in_two_spellings_at_once(services: Services) -> None:
-    class TwoCampaigns(SuppressionWorld):
+    class TwoCampaigns(DncWorld):
         def others(self, campaign: str) -> dict[str, float]:
             return {"2" if campaign == "1" else "1": 1.0}
 
@@ -253,25 +249,21 @@ async def test_two_campaigns_lose_one_number_in_two_spellings_at_once(services: 
     assert await world.state_of("2", "1") == await world.state_of("1", "2") == "ready"
 
 
-async def test_where_no_country_is_known_numbers_are_compared_by_their_digits(
-    world: SuppressionWorld,
-) -> None:
+async def test_where_no_country_is_known_numbers_are_compared_by_their_digits(world: DncWorld) -> None:
     await world.open_with("300 123-4567", "300 123-4568", country="")
     await world.says(phone_number="(300) 1234567")
     assert [await world.state_of(contact) for contact in "12"] == ["final", "ready"]
     assert (await world.numbers()) == {"3001234567": "1:1", "3001234568": "1:2"}
 
 
-async def test_a_local_spelling_on_the_list_means_contacts_with_that_spelling(
-    world: SuppressionWorld,
-) -> None:
+async def test_a_local_spelling_on_the_list_means_contacts_with_that_spelling(world: DncWorld) -> None:
     await world.open_with("300 123-4567", country="CO")
     await world.services.suppression.suppress([Number("3001234567")], "import")
     await world.is_out()
 
 
 async def test_a_contact_that_is_not_known_yet_is_refused_when_it_comes_and_its_number_listed(
-    world: SuppressionWorld,
+    world: DncWorld,
 ) -> None:
     await world.open_with()
     await world.says(campaign_id="1", contact_id="1", reason="letter")
@@ -284,7 +276,7 @@ async def test_a_contact_that_is_not_known_yet_is_refused_when_it_comes_and_its_
     assert await world.client.exists(world.keys.pending_dnc("1")) == 0
 
 
-async def test_a_request_for_an_unknown_campaign_waits_for_it(world: SuppressionWorld) -> None:
+async def test_a_request_for_an_unknown_campaign_waits_for_it(world: DncWorld) -> None:
     await world.says(campaign_id="1", contact_id="1")
     assert [key async for key in world.client.scan_iter("sd:c:*")] == ["sd:c:1:pending_dnc"]
     await world.open_with(HERS)
@@ -293,23 +285,19 @@ async def test_a_request_for_an_unknown_campaign_waits_for_it(world: Suppression
 
 
 @pytest.mark.parametrize("more", [{"do_not_call": True}, {"status": "do_not_call"}])
-async def test_the_backends_own_mark_is_honoured_for_the_contact(
-    world: SuppressionWorld, more: dict[str, Any]
-) -> None:
+async def test_the_backends_own_mark_counts_for_the_contact(world: DncWorld, more: dict[str, Any]) -> None:
     await world.open_with(HERS, **more)
     await world.is_out()
     assert not await world.is_listed(), "it says nothing of others with this number"
 
 
-async def test_a_mark_that_comes_while_the_contact_is_in_the_line_takes_it_out(
-    world: SuppressionWorld,
-) -> None:
+async def test_a_mark_that_comes_while_the_contact_is_in_the_line_takes_it_out(world: DncWorld) -> None:
     await world.open_with(HERS)
     await world.load("1", load_row(Contact(id=1, phone_number=HERS, do_not_call=True)))
     await world.is_out()
 
 
-async def test_whose_call_was_forgotten_and_must_not_be_called_ends_so(world: SuppressionWorld) -> None:
+async def test_whose_call_was_forgotten_and_must_not_be_called_ends_so(world: DncWorld) -> None:
     await world.open_with()
     await world.says(phone_number=HERS)
     await world.client.hset(world.keys.server, mapping={"rebuild_epoch": "mark", "lost": "1"})
@@ -320,9 +308,7 @@ async def test_whose_call_was_forgotten_and_must_not_be_called_ends_so(world: Su
     assert await world.backend_status() == "do_not_call"
 
 
-async def test_a_call_known_from_its_event_alone_is_suppressed_once_its_number_is_known(
-    world: SuppressionWorld,
-) -> None:
+async def test_a_call_known_from_its_event_is_suppressed_once_its_number_is(world: DncWorld) -> None:
     await world.open_with()
     await world.says(phone_number=HERS)
     seconds, _ = await world.client.time()
@@ -340,7 +326,7 @@ async def test_a_call_known_from_its_event_alone_is_suppressed_once_its_number_i
     assert await world.backend_status() == "do_not_call"
 
 
-async def test_a_call_the_backend_shows_as_over_is_forgotten_with_its_number(world: SuppressionWorld) -> None:
+async def test_a_call_the_backend_shows_as_over_is_forgotten_with_its_number(world: DncWorld) -> None:
     await world.open_with(HERS)
     await world.place_one()
     await world.client.delete(world.keys.outbox("1"))
@@ -351,7 +337,7 @@ async def test_a_call_the_backend_shows_as_over_is_forgotten_with_its_number(wor
     assert await world.numbers() == {}
 
 
-async def test_a_place_that_becomes_free_goes_to_another_contact_at_once(world: SuppressionWorld) -> None:
+async def test_a_place_that_becomes_free_goes_to_another_contact_at_once(world: DncWorld) -> None:
     await world.open_with(HERS)
     await world.claim(level=1)
     wakes = WakeupScheduler(world.services)
@@ -361,9 +347,7 @@ async def test_a_place_that_becomes_free_goes_to_another_contact_at_once(world: 
         await eventually(lambda: world.client.xlen(world.keys.stream("ticks")))
 
 
-async def test_what_is_taken_from_the_list_may_be_loaded_and_does_not_rise_from_the_dead(
-    world: SuppressionWorld,
-) -> None:
+async def test_what_is_taken_from_the_list_may_be_loaded_but_stays_final(world: DncWorld) -> None:
     await world.open_with(HERS)
     await world.says(campaign_id="1", contact_id="1")
     await world.services.suppression.remove([read_number(HERS)])
@@ -373,7 +357,7 @@ async def test_what_is_taken_from_the_list_may_be_loaded_and_does_not_rise_from_
     assert (await world.claim()).dialed == 1
 
 
-async def test_everything_done_twice_is_as_done_once(world: SuppressionWorld) -> None:
+async def test_everything_done_twice_is_as_done_once(world: DncWorld) -> None:
     await world.open_with(HERS)
     seen = []
     for reason in ("first", "second"):
@@ -389,7 +373,7 @@ async def test_everything_done_twice_is_as_done_once(world: SuppressionWorld) ->
     assert listing.why == "event first"
 
 
-async def test_who_asks_first_and_who_ends_first_makes_no_difference(world: SuppressionWorld) -> None:
+async def test_who_asks_first_and_who_ends_first_makes_no_difference(world: DncWorld) -> None:
     async def ask() -> None:
         await world.says(phone_number=HERS)
 
@@ -416,13 +400,11 @@ async def test_who_asks_first_and_who_ends_first_makes_no_difference(world: Supp
     assert set(ends) == {("final", 1, True, "ended", "completed")}
 
 
-async def run_id(world: SuppressionWorld) -> str:
+async def run_id(world: DncWorld) -> str:
     return str((await world.client.info("server"))["run_id"])
 
 
-async def test_the_index_of_numbers_forgets_the_contacts_that_the_ledger_forgets(
-    world: SuppressionWorld,
-) -> None:
+async def test_the_index_of_numbers_forgets_the_contacts_that_the_ledger_forgets(world: DncWorld) -> None:
     await world.open_with(HERS, HERS, "+573001234568", "none")
     assert await world.numbers() == {"573001234567": "1:1 1:2", "573001234568": "1:3"}
     attempt = await world.place_one()
@@ -454,7 +436,7 @@ async def test_an_event_without_contact_and_number_is_refused(fields: dict[str, 
 
 
 @pytest.mark.parametrize("number", ["nobody", "+999 123456789", "+57"])
-async def test_a_number_that_is_none_goes_to_the_dead_letters(world: SuppressionWorld, number: str) -> None:
+async def test_a_number_that_is_none_goes_to_the_dead_letters(world: DncWorld, number: str) -> None:
     with pytest.raises(BadEntry, match="number"):
         await world.says(phone_number=number)
     await world.open_with(HERS)
@@ -476,7 +458,7 @@ async def test_a_request_is_not_repeated_to_the_number_of_a_callback_that_is_lis
 
 @pytest.mark.parametrize("kind", ["call_completed", "call_failed"])
 async def test_what_was_said_on_the_phone_holds_for_every_campaign(services: Services, kind: str) -> None:
-    class TwoCampaigns(SuppressionWorld):
+    class TwoCampaigns(DncWorld):
         def others(self, campaign: str) -> dict[str, float]:
             return {"2" if campaign == "1" else "1": 1.0}
 

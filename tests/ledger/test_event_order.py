@@ -243,9 +243,7 @@ async def test_every_order_and_repetition_of_an_attempts_events_ends_in_one_ledg
 @pytest.mark.parametrize(
     "ending", some_are_long(["two causes", "a cause for each taste"], "a cause for each taste")
 )
-async def test_every_order_ends_in_one_ledger_where_causes_have_rules_of_their_own(
-    services: Services, ending: str
-) -> None:
+async def test_every_order_ends_in_one_ledger_with_rules_for_causes(services: Services, ending: str) -> None:
     orders = orders_of(len(ENDINGS[ending]))
     run = Orders(services, len(orders))
     run.world.retry_rules = {

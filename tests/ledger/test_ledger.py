@@ -12,9 +12,7 @@ from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
 
 
-async def test_a_claim_takes_the_highest_priority_first_and_the_oldest_of_a_priority(
-    world: LedgerWorld,
-) -> None:
+async def test_a_claim_takes_the_highest_priority_and_of_it_the_oldest_first(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     rows = [world.row("1", 5), world.row("2", 9), world.row("3", 5), world.row("4", 10)]
     await world.services.campaigns.load("1", rows, 3)
@@ -150,9 +148,7 @@ async def test_a_call_that_can_never_be_placed_is_final(world: LedgerWorld) -> N
     assert (doc["s"], doc["a"]) == ("invalid", 1)
 
 
-async def test_an_api_that_is_down_rests_longer_each_time_and_is_tried_with_one_call(
-    world: LedgerWorld,
-) -> None:
+async def test_an_api_that_is_down_is_paused_longer_each_time_and_probed(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=5, agents=5)
     rests = []
     for _ in range(3):
@@ -334,9 +330,7 @@ async def test_a_contact_already_known_is_not_taken_again_from_a_page(world: Led
     assert (loaded.known, loaded.added) == (1, 1)
 
 
-async def test_a_finished_contact_stays_known_until_long_after_the_backend_confirmed(
-    world: LedgerWorld,
-) -> None:
+async def test_a_final_contact_stays_known_long_after_the_backend_confirmed(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1, agents=1)
     attempt = await world.place_one()
     await world.event("call_answered", attempt)
@@ -353,9 +347,7 @@ async def test_a_finished_contact_stays_known_until_long_after_the_backend_confi
     await world.check_invariants()
 
 
-async def test_a_final_contact_stays_known_while_its_end_is_sent_to_the_backend_again(
-    world: LedgerWorld,
-) -> None:
+async def test_a_final_contact_stays_known_while_its_end_is_sent_again(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1, agents=1)
     await world.event("call_completed", await world.place_one())
     outbox = world.services.outbox
@@ -399,9 +391,7 @@ async def test_updates_of_a_contact_are_coalesced_and_delivered_by_one(world: Le
     assert await world.client.xlen("dialer:updates") == 1, "one entry, however many changes"
 
 
-async def test_a_deliverer_that_lost_its_lease_makes_the_newest_state_go_out_again(
-    world: LedgerWorld,
-) -> None:
+async def test_after_a_lost_lease_the_newest_state_is_delivered_again(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1, agents=1)
     outbox = world.services.outbox
     attempt = await world.place_one()
@@ -415,9 +405,7 @@ async def test_a_deliverer_that_lost_its_lease_makes_the_newest_state_go_out_aga
     assert again.status == "busy"
 
 
-async def test_cleanup_removes_everything_of_an_ended_campaign_and_nothing_of_a_running_one(
-    world: LedgerWorld,
-) -> None:
+async def test_cleanup_removes_all_of_an_ended_campaign_and_of_no_other(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2, agents=2)
     cleanup = world.services.campaigns.delete
     assert await cleanup("1", "sales") == "not_finished"

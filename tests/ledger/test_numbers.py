@@ -36,9 +36,7 @@ def contact(**fields: Any) -> Contact:
         ({"phone_number": "none"}, []),
     ],
 )
-def test_the_numbers_of_a_contact_in_the_order_they_are_tried(
-    fields: dict[str, Any], numbers: list[str]
-) -> None:
+def test_the_numbers_of_a_contact_in_order_of_calls(fields: dict[str, Any], numbers: list[str]) -> None:
     assert contact(**fields).numbers == numbers
     row = load_row(contact(**fields))
     call = msgspec.json.decode(row.call)
@@ -90,9 +88,7 @@ async def caller(world: LedgerWorld) -> Caller:
 
 
 @pytest.mark.parametrize("disposition", ["no_answer", "failed"])
-async def test_after_an_unanswered_call_the_next_number_is_called_in_turn(
-    caller: Caller, disposition: str
-) -> None:
+async def test_after_an_unanswered_call_the_next_number_is_called(caller: Caller, disposition: str) -> None:
     await caller.open()
     assert [await caller.end(disposition) for _ in range(4)] == [*THREE, THREE[0]]
     assert await caller.world.backend_status() == disposition
@@ -111,9 +107,7 @@ async def test_a_busy_number_is_called_again(caller: Caller) -> None:
     ]
 
 
-async def test_a_number_that_does_not_exist_is_never_called_again_and_the_last_one_ends_it(
-    caller: Caller,
-) -> None:
+async def test_a_number_that_does_not_exist_is_called_once_and_the_last_ends_it(caller: Caller) -> None:
     await caller.open()
     assert await caller.end("no_answer") == THREE[0]
     assert await caller.end("invalid") == THREE[1]

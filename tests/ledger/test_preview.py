@@ -20,9 +20,7 @@ def world(services: Services) -> PreviewWorld:
     return PreviewWorld(services)
 
 
-async def test_an_agent_is_shown_the_first_of_the_line_and_another_agent_the_next(
-    world: PreviewWorld,
-) -> None:
+async def test_an_agent_is_shown_the_first_contact_and_another_agent_the_next(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=3)
     assert await world.says("requested", "5") == "1"
     assert await world.says("requested", "6") == "2"
@@ -45,9 +43,7 @@ async def test_what_is_shown_is_what_the_backend_said_to_the_letter(world: Previ
     assert {name: shown[name] for name in call} == call
 
 
-async def test_a_request_delivered_again_is_answered_once_even_after_the_agent_has_answered(
-    world: PreviewWorld,
-) -> None:
+async def test_a_request_delivered_again_is_answered_once_even_after_the_answer(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=3)
     entry = await world.write_entry()
     assert await world.says("requested", "5", entry=entry) == "1"
@@ -127,9 +123,7 @@ async def test_a_skipped_contact_goes_behind_the_others_of_its_priority(world: P
 
 
 @pytest.mark.parametrize("answer", ["accepted", "skipped"])
-async def test_an_answer_to_an_older_offer_says_nothing_of_the_newer(
-    world: PreviewWorld, answer: str
-) -> None:
+async def test_an_answer_to_an_older_offer_leaves_the_newer_alone(world: PreviewWorld, answer: str) -> None:
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
     late = await world.write_entry()
@@ -175,9 +169,7 @@ async def test_what_forbids_a_claim_forbids_offers_and_acceptances(world: Previe
     assert await world.says("accepted", "5", "1") == "reserved"
 
 
-async def test_after_a_rest_of_the_api_one_acceptance_finds_out_whether_it_is_well(
-    world: PreviewWorld,
-) -> None:
+async def test_after_a_pause_of_the_api_one_acceptance_probes_it(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=2)
     for agent in ("5", "6"):
         await world.says("requested", agent)
@@ -295,9 +287,7 @@ async def test_offers_are_forgotten_like_the_line_when_memory_was_lost(world: Pr
     assert (await world.told())[-1]["data"] == {"reason": "data_loss"}
 
 
-async def test_a_contact_shown_here_and_called_before_memory_was_lost_is_held_in_doubt(
-    world: PreviewWorld,
-) -> None:
+async def test_a_contact_shown_here_and_called_before_a_data_loss_is_held(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
     await world.client.hset("sd:server", mapping={"run": "another", "hold_until": "0"})

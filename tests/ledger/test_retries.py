@@ -53,9 +53,7 @@ async def test_without_a_delay_the_next_attempt_is_due_at_once(
     assert (await world.place_one()).number == 2
 
 
-async def test_a_congested_network_burns_no_attempt_and_its_number_is_spent_all_the_same(
-    world: LedgerWorld,
-) -> None:
+async def test_a_congested_network_counts_no_attempt_and_uses_its_number_up(world: LedgerWorld) -> None:
     await one_contact(world)
     first = await fail(world, cause="34")
     assert await told(world) == ("failed", 0), (
@@ -82,9 +80,7 @@ async def test_no_answer_after_congestion_still_has_all_its_attempts(world: Ledg
     assert await told(world) == ("no_answer", 3)
 
 
-async def test_a_network_that_stays_congested_is_asked_ever_more_rarely_and_not_for_ever(
-    world: LedgerWorld,
-) -> None:
+async def test_a_network_that_stays_congested_is_tried_less_and_less_often(world: LedgerWorld) -> None:
     world.max_attempts = 2
     await one_contact(world, {"uncounted_in_a_row": 2})
     counted: list[int | None] = []
@@ -181,9 +177,7 @@ async def test_a_late_cause_takes_the_next_reservation_back(world: LedgerWorld) 
     await world.check_invariants()
 
 
-async def test_a_cause_that_comes_after_the_next_call_was_sent_changes_only_its_own_attempt(
-    world: LedgerWorld,
-) -> None:
+async def test_a_cause_after_the_next_call_was_sent_changes_only_its_attempt(world: LedgerWorld) -> None:
     await one_contact(world)
     attempt = await world.place_one()
     await world.event("call_failed", attempt, call_id="first")

@@ -30,9 +30,7 @@ async def test_many_tasks_share_few_round_trips(redis: Redis, services: Services
     assert reads < 60
 
 
-async def test_scripts_that_the_server_has_forgotten_are_loaded_again(
-    redis: Redis, services: Services
-) -> None:
+async def test_scripts_the_server_has_forgotten_are_loaded_again(redis: Redis, services: Services) -> None:
     await services.campaigns.due_campaigns(1)
     await redis.script_flush()
     assert await services.campaigns.due_campaigns(1) == []

@@ -127,9 +127,7 @@ async def pending(redis: Redis) -> int:
     return int((await redis.xpending(STREAM, GROUP))["pending"])
 
 
-async def test_entries_written_before_the_first_start_are_handled_and_deleted(
-    new_worker: NewWorker, redis: Redis
-) -> None:
+async def test_entries_from_before_the_start_are_handled(new_worker: NewWorker, redis: Redis) -> None:
     await add(redis, 300)
     worker = new_worker("a")
     async with worker.working():
@@ -139,9 +137,7 @@ async def test_entries_written_before_the_first_start_are_handled_and_deleted(
     assert await redis.xinfo_consumers(STREAM, GROUP) == [], "a consumer that left is no longer a consumer"
 
 
-async def test_no_more_entries_are_taken_than_may_be_worked_on_at_once(
-    new_worker: NewWorker, redis: Redis
-) -> None:
+async def test_no_more_entries_are_taken_than_run_at_once(new_worker: NewWorker, redis: Redis) -> None:
     await add(redis, 50)
     worker = new_worker("a", concurrency=3)
     gate = worker.close_gate()
@@ -314,9 +310,7 @@ async def test_handing_back_an_entry_of_a_stream_that_has_gone_does_not_stop_a_r
         await eventually(lambda: worker.seen == ["1"])
 
 
-async def test_a_stop_finishes_what_is_held_and_takes_nothing_more(
-    new_worker: NewWorker, redis: Redis
-) -> None:
+async def test_a_stop_finishes_what_is_held_and_takes_no_more(new_worker: NewWorker, redis: Redis) -> None:
     await add(redis, 10)
     worker = new_worker("a", concurrency=4)
     gate = worker.close_gate()
@@ -329,9 +323,7 @@ async def test_a_stop_finishes_what_is_held_and_takes_nothing_more(
     assert await pending(redis) == 0
 
 
-async def test_what_a_stopping_consumer_cannot_finish_is_handed_back_at_once(
-    new_worker: NewWorker, redis: Redis
-) -> None:
+async def test_what_a_stopped_consumer_holds_is_handed_back(new_worker: NewWorker, redis: Redis) -> None:
     await add(redis, 1)
     stuck, next_one = (new_worker(name, claim_min_idle_s=30) for name in ("stuck", "next"))
 

@@ -55,9 +55,7 @@ async def test_a_contact_only_the_backend_knows_is_called_back(world: LedgerWorl
 
 
 @pytest.mark.parametrize("why", ["marked", "listed", "asked"])
-async def test_a_contact_only_the_backend_knows_is_not_called_back_after_do_not_call(
-    world: LedgerWorld, why: str
-) -> None:
+async def test_a_contact_only_the_backend_knows_is_not_called_after_dnc(world: LedgerWorld, why: str) -> None:
     await world.open_campaign(contacts=0)
     suppression = world.services.suppression
     if why == "listed":

@@ -189,9 +189,7 @@ async def test_another_services_trace_of_the_call_is_linked(floor: Floor) -> Non
     assert answered.links == [(TRACE, WRITER_ID)]
 
 
-async def test_the_standard_variable_samples_and_the_writer_of_an_entry_has_decided_before(
-    floor: Floor,
-) -> None:
+async def test_the_standard_variable_samples_unless_the_writer_has_decided(floor: Floor) -> None:
     floor.start(OTEL_TRACES_SAMPLER="parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG="0")
     await floor.tick()
     trace = await floor.is_placed()
