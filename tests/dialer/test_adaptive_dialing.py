@@ -12,16 +12,14 @@ from redis.asyncio import Redis
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.adaptive import adapt
 from streamdialer.consumers.dialing.queue_pacing import campaign_pacing
-from streamdialer.consumers.services import open_services
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger.queues import QueueState
 from streamdialer.model import Agent, CampaignSettings, Tick, TickResult
 from streamdialer.pacing.learning import QueueLearning
-from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.build import build_world
 from streamdialer.simulation.world.config import WorldConfig
-from tests.support.dialer import Dialer, run_dialer
+from tests.support.dialer import Dialer, open_centre, run_dialer
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
 
@@ -255,22 +253,18 @@ async def test_a_campaign_without_contacts_sets_no_timer(settings: Settings, red
 
 async def test_campaigns_of_one_queue_that_tick_at_once_all_decide(settings: Settings) -> None:
     world = build_world(agents=40, contacts=400, campaigns=4, mode="predictive", pacing="adaptive")
-    async with CallCentre(world, settings.redis_url) as centre:
-        here = msgspec.structs.replace(
-            settings, backend_url=centre.backend_url, dialer_api_url=centre.dialer_api_url
-        )
-        async with open_services(here) as services:
-            stage, results = TicksStage(services, WakeupScheduler(services)), list[TickResult]()
-            for number in range(1, 5):
-                await services.client.hset(f"campaign:{number}", "status", "active")
+    async with open_centre(settings, world) as (_, services):
+        stage, results = TicksStage(services, WakeupScheduler(services)), list[TickResult]()
+        for number in range(1, 5):
+            await services.client.hset(f"campaign:{number}", "status", "active")
 
-            async def dial(campaign: str, tick: int) -> None:
-                results.append(await stage.run(Tick(f"{tick}-{campaign}", "dial", campaign)))
+        async def dial(campaign: str, tick: int) -> None:
+            results.append(await stage.run(Tick(f"{tick}-{campaign}", "dial", campaign)))
 
-            for round_ in range(3):
-                async with anyio.create_task_group() as tasks:
-                    for number in range(1, 5):
-                        tasks.start_soon(dial, str(number), round_)
-                await move_clock(services.client, services.keys, 1)
+        for round_ in range(3):
+            async with anyio.create_task_group() as tasks:
+                for number in range(1, 5):
+                    tasks.start_soon(dial, str(number), round_)
+            await move_clock(services.client, services.keys, 1)
     assert [result.reason for result in results if result.reason == "throttled"] == []
     assert sum(result.adaptive is not None for result in results) >= 8, [r.reason for r in results]

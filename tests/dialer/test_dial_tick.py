@@ -17,7 +17,7 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.inputs import InputReader
 from streamdialer.consumers.dialing.pending_check import PendingCheck
-from streamdialer.consumers.services import Services, open_services
+from streamdialer.consumers.services import Services
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import Unreachable
@@ -27,6 +27,7 @@ from streamdialer.ledger.zone_hours import MissingHours
 from streamdialer.model import Agent, Tick, TickResult
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.build import build_world
+from tests.support.dialer import open_centre
 
 
 class Ticks:
@@ -49,22 +50,19 @@ class Ticks:
 async def ticks(settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ticks]:
     """Two campaigns of ten contacts on one queue with four agents; agents and contacts are read once a minute."""
     world = build_world(agents=4, contacts=20, campaigns=2)
-    async with CallCentre(world, settings.redis_url) as centre:
-        here = msgspec.structs.replace(
-            settings, backend_url=centre.backend_url, agents_cache_ttl_s=60, refill_interval_s=60
-        )
-        async with open_services(here) as services:
-            for campaign in world.campaigns:
-                await services.client.hset(f"campaign:{campaign}", "status", "active")
-            counted = Ticks(centre, services)
+    changes = {"agents_cache_ttl_s": 60, "refill_interval_s": 60}
+    async with open_centre(settings, world, **changes) as (centre, services):
+        for campaign in world.campaigns:
+            await services.client.hset(f"campaign:{campaign}", "status", "active")
+        counted = Ticks(centre, services)
 
-            async def count(scripts: Scripts, script: Any, *args: Any) -> Any:
-                counted.scripts[script.name] += 1
-                return await run(scripts, script, *args)
+        async def count(scripts: Scripts, script: Any, *args: Any) -> Any:
+            counted.scripts[script.name] += 1
+            return await run(scripts, script, *args)
 
-            run = Scripts.run
-            monkeypatch.setattr(Scripts, "run", count)
-            yield counted
+        run = Scripts.run
+        monkeypatch.setattr(Scripts, "run", count)
+        yield counted
 
 
 def refuse(

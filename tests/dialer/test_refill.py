@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,12 +13,11 @@ from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.pending_check import PendingCheck
-from streamdialer.consumers.services import open_services
 from streamdialer.model import CampaignSettings
-from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.http import json_reply
 from streamdialer.simulation.world.build import build_world
 from tests.support.callbacks import ask
+from tests.support.dialer import open_centre
 from tests.support.ticks_stage import StageWithBackend
 
 
@@ -27,17 +27,10 @@ async def open_stage(settings: Settings, contacts: int, threshold: int) -> Async
     centre_world = build_world(agents=0, contacts=contacts)
     for contact in centre_world.contacts.values():
         contact.priority = 5
-    async with CallCentre(centre_world, settings.redis_url) as centre:
-        here = msgspec.structs.replace(
-            settings,
-            backend_url=centre.backend_url,
-            refill_interval_s=600,
-            refill_threshold=threshold,
-            page_size=2,
-        )
-        async with open_services(here) as services:
-            await services.client.hset("campaign:1", "status", "active")
-            yield StageWithBackend(centre, services)
+    changes: dict[str, Any] = {"refill_interval_s": 600, "refill_threshold": threshold, "page_size": 2}
+    async with open_centre(settings, centre_world, **changes) as (centre, services):
+        await services.client.hset("campaign:1", "status", "active")
+        yield StageWithBackend(centre, services)
 
 
 async def add_agents(stage: StageWithBackend, number: int) -> None:

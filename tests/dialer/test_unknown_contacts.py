@@ -15,7 +15,7 @@ from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.events import EventsStage
-from streamdialer.consumers.services import Services, open_services
+from streamdialer.consumers.services import Services
 from streamdialer.consumers.updates import UpdatesStage
 from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import Unreachable
@@ -25,7 +25,7 @@ from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.http import json_reply
 from streamdialer.simulation.world.build import build_world
 from tests.support.callbacks import HOUR_S
-from tests.support.dialer import run_dialer
+from tests.support.dialer import open_centre, run_dialer
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 
@@ -47,13 +47,10 @@ async def asked_for(services: Services) -> Entry:
 @pytest.fixture
 async def opened(settings: Settings, redis: object) -> AsyncIterator[Opened]:
     """A campaign that has no contacts here, three in the backend."""
-    centre_world = build_world(agents=0, contacts=3)
-    async with CallCentre(centre_world, settings.redis_url) as centre:
-        here = msgspec.structs.replace(settings, backend_url=centre.backend_url)
-        async with open_services(here) as services:
-            world = LedgerWorld(services)
-            await world.open_campaign(contacts=0)
-            yield centre, EventsStage(services, WakeupScheduler(services)), world
+    async with open_centre(settings, build_world(agents=0, contacts=3)) as (centre, services):
+        world = LedgerWorld(services)
+        await world.open_campaign(contacts=0)
+        yield centre, EventsStage(services, WakeupScheduler(services)), world
 
 
 async def test_a_contact_past_its_tombstone_is_fetched_and_called_back(opened: Opened) -> None:
