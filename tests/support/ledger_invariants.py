@@ -168,10 +168,8 @@ def _documents(campaign: CampaignView) -> Iterator[str]:
         if shown is None:
             shown = {str(last.disposition)} if last and last.state == "ended" else {"invalid", "failed"}
             shown |= {"failed", "invalid"} if record.state == "final" else set()
-            if record.state == "deferred" and shown == {
-                "invalid"
-            }:  # of several numbers, this one does not exist
-                shown = {"failed"}
+            if record.state == "deferred" and record.dead_phone_indexes and shown == {"invalid"}:
+                shown = {"failed"}  # another number of the contact may exist
             if _is_owed(record):
                 shown = {"callback"}
             elif record.wait is not None and record.wait.reason in DEFERRED_BY_RULE:
