@@ -122,9 +122,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 600.0
     backend_list_lag_s: Annotated[
         Seconds,
-        Meta(
-            description="how long the backend's lists may lag behind its answers, because of caches and read replicas"
-        ),
+        "how long the backend's lists may lag behind its answers, because of caches and read replicas",
     ] = 2.0
     sweep_interval_s: Annotated[
         Seconds, "how often expired leases, passed deadlines and due retries are looked for"
