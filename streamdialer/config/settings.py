@@ -146,6 +146,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     agents_cache_ttl_s: Annotated[
         Seconds, Meta(description="an agent list older than this is read again")
     ] = 1.0
+    agents_distrust_s: Annotated[
+        Seconds,
+        Meta(
+            description="how long an agent list must contradict what events and calls say of an agent to be believed"
+        ),
+    ] = 10.0
     campaign_cache_ttl_s: Annotated[
         Seconds, Meta(description="campaign settings older than this are read again")
     ] = 5.0
