@@ -103,9 +103,7 @@ class EventsStage:
     async def _agent(self, event: AgentEvent, entry: str) -> None:
         queues, queue = self._services.queues, await self._wakeups.queue_named(event.queue, event.campaign_id)
         if event.agent_id:
-            applied = await queues.apply_agent_event(
-                event.agent_id, state=event.state, entry=entry, queue=queue
-            )
+            applied = await queues.apply_agent_event(queue, event.agent_id, state=event.state, entry=entry)
             if applied.status == "freed":
                 self._wakeups.queues(applied.queues)
             log.debug(

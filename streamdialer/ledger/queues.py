@@ -191,11 +191,7 @@ class QueueLedger:
 
     async def replace_agents(self, queue: str, agents: Sequence[Agent], asked_ms: int) -> None:
         """Takes over a list of agents that was requested at `asked_ms` (ledger ms)."""
-        states: dict[str, AgentState] = {}
-        for agent in agents:  # who is listed twice is free only if both rows say so
-            name = normalise_id(agent.id)
-            if states.get(name, "available") == "available":
-                states[name] = agent.state
+        states = {normalise_id(agent.id): agent.state for agent in agents}
         args: list[Argument] = [queue, asked_ms, self._distrust_ms, msgspec.json.encode(states).decode()]
         await self._agent_queues.run(REPLACE_AGENTS, [], args, queue, queue)
 
@@ -207,11 +203,11 @@ class QueueLedger:
         return str(answer) == "ok"
 
     async def apply_agent_event(
-        self, agent: str, *, state: AgentState, entry: str, queue: str = ""
+        self, queue: str, agent: str, *, state: AgentState, entry: str
     ) -> AgentEventResult:
         """Notes the agent's state from the event with the id `entry`; an older event changes nothing.
 
-        `queue` is the queue that the event names. The state counts in all queues of the agent.
+        `queue` is the queue that the event names, '' for none. The state counts in all queues of the agent.
         """
         status, *queues = await self._agent_queues.run(
             APPLY_AGENT_EVENT, [self._keys.server], [agent, state, entry, queue], agent, queue

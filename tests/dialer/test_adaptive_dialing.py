@@ -40,8 +40,7 @@ async def learn_from_now_on(services: Services) -> None:
 
 
 async def agent(services: Services, world: LedgerWorld, name: str, state: Any) -> str:
-    entry = await world.write_entry()
-    return str(await services.queues.apply_agent_event("sales", name, state=state, entry=entry))
+    return await world.agent_event(name, state)
 
 
 # ---- its inputs ----

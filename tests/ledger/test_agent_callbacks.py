@@ -45,8 +45,7 @@ async def test_callbacks_that_stand_aside_come_first_as_soon_as_their_agent_is_f
     await ask_many(world, range(1, 4), agent="9")
     await ask_many(world, range(4, 6), agent="10")
     assert (await world.claim(level=1)).skipped == {"agent_not_free": 5}
-    note = world.services.queues.apply_agent_event
-    await note("sales", "10", state="available", entry=await world.write_entry())
+    await world.agent_comes("10")
     assert (await world.claim(level=2)).dialed == 1
     call = await newest_call(world)
     assert (call["contact"], call["agent"]) == ("4", "10"), "the one that was due first"
@@ -80,9 +79,7 @@ async def test_what_stands_aside_may_be_asked_for_otherwise_suppressed_or_loaded
     await world.services.campaigns.load("1", [world.row("3", 9)], 3)
     await world.claim(level=1)
     for agent in ("9", "8"):
-        await world.services.queues.apply_agent_event(
-            "sales", agent, state="available", entry=await world.write_entry()
-        )
+        await world.agent_comes(agent)
     assert (await world.claim(level=4)).dialed == 2
     calls: Any = await world.services.client.xrange("dialer:calls")
     assert {(fields["contact"], fields.get("agent")) for _, fields in calls[-2:]} == {("3", "9"), ("1", "8")}
@@ -150,9 +147,7 @@ async def test_more_than_are_brought_back_at_a_time_are_all_anyones_after_the_gr
         await client.hset("sd:c:1:records", contact, msgspec.json.encode(record))
         await client.zincrby("sd:c:1:ready", -AGENT_WINDOW_S * 1000, contact)
     for agent in agents:
-        await world.services.queues.apply_agent_event(
-            "sales", agent, state="available", entry=await world.write_entry()
-        )
+        await world.agent_comes(agent)
     for level in range(1, 6):
         await world.claim(level=level)
     assert await client.zcount("sd:c:1:ready", 2**47, "+inf") == 0

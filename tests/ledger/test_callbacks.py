@@ -147,9 +147,7 @@ async def test_a_callback_is_kept_for_its_agent_until_the_grace_is_over(world: L
     assert (claimed.dialed, claimed.skipped) == (1, {"agent_not_free": 1})
     call = await newest_call(world)
     assert (call["contact"], call.get("agent")) == ("1", None)
-    await world.services.queues.apply_agent_event(
-        "sales", "9", state="available", entry=await world.write_entry()
-    )
+    await world.agent_comes("9")
     assert (await world.claim(level=2)).dialed == 1
     call = await newest_call(world)
     assert (call["contact"], call["agent"]) == ("2", "9")

@@ -42,9 +42,7 @@ async def test_callbacks_for_absent_agents_take_no_agent_from_other_campaigns(wo
     assert (await world.claim(level=1, others={"2": 1.0})).skipped == {"agent_not_free": 4}
     assert await shares(world) == [0, 2]
     assert (await world.claim(level=0, others={"2": 1.0})).skipped == {"agent_not_free": 4}, "it is said"
-    await world.services.queues.apply_agent_event(
-        "sales", "9", state="available", entry=await world.write_entry()
-    )
+    await world.agent_comes("9")
     assert await shares(world) == [1, 2], "one for the agent who has come"
 
 

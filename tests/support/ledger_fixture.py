@@ -8,11 +8,12 @@ import msgspec
 
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.event_facts import fact_of
+from streamdialer.ledger.queues import AgentEventStatus
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.records import CONTACT_STATES, decode_contact
 from streamdialer.ledger.types import ApplyStatus, ClaimRequest, ClaimResult, LoadRow
 from streamdialer.ledger.zone_hours import Hours
-from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
+from streamdialer.model import Agent, AgentState, Attempt, CallEvent, CampaignSettings
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan, retry_plan
 
@@ -61,6 +62,21 @@ class LedgerWorld:
         ]
         asked = await self.services.queues.begin_agent_poll(self.queue)
         await self.services.queues.replace_agents(self.queue, agents, asked.ledger_ms)
+
+    async def agent_comes(self, agent: str) -> None:
+        """The queue's list names one more agent, whom an event frees."""
+        client, keys, rows = self.services.client, self.services.keys, [Agent(agent, "offline")]
+        for key, status in ((keys.queue_free, "available"), (keys.queue_busy, "busy")):
+            rows += [Agent(str(name), status) for name in await client.zrange(key(self.queue), 0, -1)]
+        asked = await self.services.queues.begin_agent_poll(self.queue)
+        await self.services.queues.replace_agents(self.queue, rows, asked.ledger_ms)
+        assert await self.agent_event(agent, "available") == "freed"
+
+    async def agent_event(self, agent: str, state: AgentState, entry: str | None = None) -> AgentEventStatus:
+        applied = await self.services.queues.apply_agent_event(
+            self.queue, agent, state=state, entry=entry or await self.write_entry()
+        )
+        return applied.status
 
     async def claim(
         self,
