@@ -281,7 +281,7 @@ async def test_campaigns_of_one_queue_that_tick_at_once_all_decide(settings: Set
     world = build_world(agents=40, contacts=400, campaigns=4, mode="predictive", pacing="adaptive")
     async with CallCentre(world, settings.redis_url) as centre:
         here = msgspec.structs.replace(
-            settings, backend_url=centre.backend_url, dialer_api_url=centre.dialer_api_url
+            settings, backend_url=centre.backend.url, dialer_api_url=centre.dialer_api.url
         )
         async with open_services(here) as services:
             stage, results = TicksStage(services, WakeupScheduler(services)), list[TickResult]()

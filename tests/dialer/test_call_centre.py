@@ -34,8 +34,8 @@ async def opened(
     """The centre, a client of its backend and one of its Dialer API."""
     async with (
         CallCentre(world, server.url, speed=speed, config=CentreConfig(**settings)) as centre,
-        httpx.AsyncClient(base_url=centre.backend_url, trust_env=False) as backend,
-        httpx.AsyncClient(base_url=centre.dialer_api_url, trust_env=False) as dialer_api,
+        httpx.AsyncClient(base_url=centre.backend.url, trust_env=False) as backend,
+        httpx.AsyncClient(base_url=centre.dialer_api.url, trust_env=False) as dialer_api,
     ):
         yield centre, backend, dialer_api
 
@@ -305,7 +305,7 @@ async def test_hundreds_of_held_calls_at_once_all_get_their_reply(
         statuses: Counter[int] = Counter()
         async with (
             httpx.AsyncClient(
-                base_url=centre.dialer_api_url, limits=limits, timeout=20, trust_env=False
+                base_url=centre.dialer_api.url, limits=limits, timeout=20, trust_env=False
             ) as client,
             anyio.create_task_group() as tasks,
         ):
@@ -442,7 +442,7 @@ async def test_closing_does_not_wait_for_held_replies(server: EmbeddedServer, re
                     with pytest.raises(httpx.TransportError):
                         await client.post(f"{url}/calls/originate", json=originate_body(timeout=60))
 
-            tasks.start_soon(post, centre.dialer_api_url)
+            tasks.start_soon(post, centre.dialer_api.url)
             await eventually(lambda: len(centre.live_calls()) == 1)
 
 
@@ -458,4 +458,4 @@ async def test_before_it_is_opened_it_has_no_url(server: EmbeddedServer) -> None
     centre = CallCentre(world, server.url)
     assert centre.now == 0
     with pytest.raises(CannotBeDone):
-        _ = centre.backend_url
+        _ = centre.backend.url

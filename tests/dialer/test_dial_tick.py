@@ -53,7 +53,7 @@ async def ticks(settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatc
     world = build_world(agents=4, contacts=20, campaigns=2)
     async with CallCentre(world, settings.redis_url) as centre:
         here = msgspec.structs.replace(
-            settings, backend_url=centre.backend_url, agents_cache_ttl_s=60, refill_interval_s=60
+            settings, backend_url=centre.backend.url, agents_cache_ttl_s=60, refill_interval_s=60
         )
         async with open_services(here) as services:
             for campaign in world.campaigns:

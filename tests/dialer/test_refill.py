@@ -28,7 +28,7 @@ async def stage(settings: Settings, redis: object) -> AsyncIterator[StageWithBac
         contact.priority = 5
     async with CallCentre(centre_world, settings.redis_url) as centre:
         here = msgspec.structs.replace(
-            settings, backend_url=centre.backend_url, refill_interval_s=600, refill_threshold=3, page_size=2
+            settings, backend_url=centre.backend.url, refill_interval_s=600, refill_threshold=3, page_size=2
         )
         async with open_services(here) as services:
             await services.client.hset("campaign:1", "status", "active")
@@ -147,7 +147,7 @@ async def test_contacts_behind_callbacks_that_stand_aside_are_loaded_and_dialed(
     sim = build_world(agents=0, contacts=8)
     async with CallCentre(sim, settings.redis_url) as centre:
         here = msgspec.structs.replace(
-            settings, backend_url=centre.backend_url, refill_interval_s=600, refill_threshold=2, page_size=2
+            settings, backend_url=centre.backend.url, refill_interval_s=600, refill_threshold=2, page_size=2
         )
         async with open_services(here) as services:
             await services.client.hset("campaign:1", "status", "active")

@@ -53,7 +53,7 @@ async def centre_stage_world(
     """A campaign that has no contacts here, three in the backend."""
     centre_world = build_world(agents=0, contacts=3)
     async with CallCentre(centre_world, settings.redis_url) as centre:
-        here = msgspec.structs.replace(settings, backend_url=centre.backend_url)
+        here = msgspec.structs.replace(settings, backend_url=centre.backend.url)
         async with open_services(here) as services:
             world = LedgerWorld(services)
             await world.open_campaign(contacts=0)

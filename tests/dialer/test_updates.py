@@ -32,7 +32,7 @@ async def finished_contact(services: Services) -> None:
 
 async def test_an_update_whose_deliverer_died_is_delivered_when_its_lease_is_over(settings: Settings) -> None:
     async with CallCentre(build_world(agents=1, contacts=1), settings.redis_url) as centre:
-        here = msgspec.structs.replace(settings, backend_url=centre.backend_url)
+        here = msgspec.structs.replace(settings, backend_url=centre.backend.url)
         async with open_services(here) as services:
             await finished_contact(services)
             await services.outbox.lease("1", "1", "dead")
@@ -43,7 +43,7 @@ async def test_an_update_whose_deliverer_died_is_delivered_when_its_lease_is_ove
 
 async def test_an_update_the_backend_refuses_for_good_is_buried_with_its_answer(settings: Settings) -> None:
     async with CallCentre(build_world(agents=1, contacts=1), settings.redis_url) as centre:
-        here = msgspec.structs.replace(settings, backend_url=centre.backend_url)
+        here = msgspec.structs.replace(settings, backend_url=centre.backend.url)
         async with open_services(here) as services:
             await finished_contact(services)
             centre.backend.set_responder(lambda request: json_reply({"detail": "no such contact"}, 404))
@@ -55,7 +55,7 @@ async def test_an_update_the_backend_refuses_for_good_is_buried_with_its_answer(
 
 async def test_an_outage_is_waited_for(settings: Settings) -> None:
     async with CallCentre(build_world(agents=1, contacts=1), settings.redis_url) as centre:
-        here = msgspec.structs.replace(settings, backend_url=centre.backend_url)
+        here = msgspec.structs.replace(settings, backend_url=centre.backend.url)
         async with open_services(here) as services:
             await finished_contact(services)
             tries: list[str] = []
@@ -72,7 +72,7 @@ async def test_an_outage_is_waited_for(settings: Settings) -> None:
 
 async def test_news_whose_deliverer_lost_its_lease_to_one_that_died_go_out_again(settings: Settings) -> None:
     async with CallCentre(build_world(agents=1, contacts=1), settings.redis_url) as centre:
-        here = msgspec.structs.replace(settings, backend_url=centre.backend_url)
+        here = msgspec.structs.replace(settings, backend_url=centre.backend.url)
         async with open_services(here) as services:
             await finished_contact(services)
             patches: list[str] = []

@@ -59,8 +59,8 @@ async def dials_to_the_end(settings: Settings, url: str, plain_url: str) -> None
         here = msgspec.structs.replace(
             settings,
             redis_url=url,
-            backend_url=centre.backend_url,
-            dialer_api_url=centre.dialer_api_url,
+            backend_url=centre.backend.url,
+            dialer_api_url=centre.dialer_api.url,
             ring_timeout_s=0.3,
         )
         run = ShutdownSignal()

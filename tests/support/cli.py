@@ -106,6 +106,6 @@ def centre(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(CallCentre(world, server.url, speed=50)) as opened,
     ):
-        monkeypatch.setenv("BACKEND_URL", opened.backend_url)
-        monkeypatch.setenv("DIALER_API_URL", opened.dialer_api_url)
+        monkeypatch.setenv("BACKEND_URL", opened.backend.url)
+        monkeypatch.setenv("DIALER_API_URL", opened.dialer_api.url)
         yield opened

@@ -18,7 +18,7 @@ from streamdialer.consumers.services import Services, open_services
 from streamdialer.errors import Unreachable
 from streamdialer.model import TickKind, TickResult
 from streamdialer.producers.events import Producer
-from streamdialer.producers.ticks import Schedule, TickProducer
+from streamdialer.producers.ticks import TickProducer
 from streamdialer.simulation.demo.snapshot import take_snapshot
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.event_writer import Distort
@@ -27,7 +27,7 @@ from streamdialer.simulation.world.config import CentreConfig
 from streamdialer.simulation.world.engine import World
 from tests.support.eventually import eventually
 
-SCHEDULE = Schedule(
+SCHEDULE = Settings(
     dial_interval_s=0.2,
     retry_interval_s=0.5,
     stats_interval_s=0.5,
@@ -76,7 +76,7 @@ class Dialer:
 
         async def is_over() -> bool:
             try:
-                look = await take_snapshot(self.services.client, self.services.keys, self.centre)
+                look = await take_snapshot(self.services.client, self.centre)
             except (*TRANSIENT, Unreachable):  # a failover is under way
                 return False
             unfinished = sum(
@@ -118,8 +118,8 @@ async def run_dialer(
     ) as centre:
         here = msgspec.structs.replace(
             settings,
-            backend_url=centre.backend_url,
-            dialer_api_url=centre.dialer_api_url,
+            backend_url=centre.backend.url,
+            dialer_api_url=centre.dialer_api.url,
             **{"ring_timeout_s": 30 / speed, "uncertain_margin_s": 3.0, **changes},
         )
         run = ShutdownSignal()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from streamdialer.model import DialMode
 from streamdialer.pacing.decide import CampaignLoad, Snapshot, decide
-from streamdialer.pacing.dial_modes import agents_for, calls_per_agent, calls_wanted, level
+from streamdialer.pacing.dial_modes import agents_for, calls_per_agent, level
 from streamdialer.pacing.sharing import ClaimShare, share_agents
 
 MODES = get_args(DialMode)
@@ -28,6 +28,11 @@ def load(**changes: Any) -> CampaignLoad:
 
 
 # ---- the modes ----
+
+
+def calls_wanted(mode: DialMode, agents: int, ratio: float, unanswered: int, live: int, cap: int) -> int:
+    alone = load(mode=mode, ratio=ratio, unanswered=unanswered, live=live, max_concurrent=cap)
+    return decide(Snapshot(free_agents=agents, campaigns={"1": alone}), "1").wanted
 
 
 @pytest.mark.parametrize(
