@@ -107,6 +107,11 @@ class DriverBase:
         self.seen: Counter[str] = Counter()
         """How often each script gave which answer."""
 
+    async def _agents(self, queue: str) -> tuple[set[str], set[str]]:
+        free = await self.client.zrange(self.keys.queue_free(queue), 0, -1)
+        busy = await self.client.zrange(self.keys.queue_busy(queue), 0, -1)
+        return set(map(str, free)), set(map(str, busy))
+
     def _forget_requests(self, campaign: str, contact: str | None = None) -> None:
         """A contact that is loaded again is counted again."""
         prefix = f"{campaign}:" if contact is None else f"{campaign}:{contact}:"
