@@ -11,21 +11,32 @@ use_agents(1, ARGV[5])
 local sets = queue_sets[queue]
 if tonumber(redis.call('HGET', sets.state, 'polled') or 0) > asked_ms then return { 'stale' } end
 
-local listed, names = cjson.decode(ARGV[4]), {}
+local listed, names, set_of = cjson.decode(ARGV[4]), {}, {}
 for agent in pairs(listed) do names[#names + 1] = agent end
-table.sort(names)
 for _, set in ipairs({ sets.free, sets.busy }) do
   for _, agent in ipairs(redis.call('ZRANGE', set, 0, -1)) do
+    set_of[agent] = set
     if not listed[agent] then names[#names + 1] = agent end
   end
 end
+-- Whether the list says nothing new of the agent. Looks at the JSON as text: most agents of most lists need no more.
+local function is_settled(agent, raw)
+  local state = listed[agent]
+  if not raw or not state or string.find(raw, '"d":', 1, true) then return false end
+  if set_of[agent] ~= (state == 'available' and sets.free or sets.busy) then return false end
+  return string.find(raw, '"s":"' .. state .. '"', 1, true) ~= nil
+    or string.find(raw, '"e":', 1, true) ~= nil or string.find(raw, '"c":', 1, true) ~= nil
+end
+
 local found, missing = {}, { 'queues' }
 for i = 1, #names, 1000 do
   local last = math.min(i + 999, #names)
   for k, raw in ipairs(redis.call('HMGET', agents, unpack(names, i, last))) do
-    local record = raw and cjson.decode(raw) or { q = {}, t = 0 }
-    found[names[i + k - 1]] = record
-    note_missing(missing, record)
+    local agent = names[i + k - 1]
+    if not is_settled(agent, raw) then
+      found[agent] = raw and cjson.decode(raw) or { q = {}, t = 0 }
+      note_missing(missing, found[agent])
+    end
   end
 end
 if #missing > 1 then return missing end
@@ -46,16 +57,16 @@ end
 
 -- A call whose agent was guessed is the call of an agent whom only the list shows as busy.
 local free_guesses, busy_others = {}, {}
-for _, agent in ipairs(names) do
-  local record, state = found[agent], listed[agent]
-  if state and record.s and heard_ms(record) <= asked_ms then
-    if record.g and state == 'available' then
-      free_guesses[#free_guesses + 1] = agent
-    elseif record.s == 'available' and state == 'busy' then
-      busy_others[#busy_others + 1] = agent
-    end
+for agent, record in pairs(found) do
+  local state = listed[agent]
+  if record.g and state == 'available' and heard_ms(record) <= asked_ms then
+    free_guesses[#free_guesses + 1] = agent
+  elseif record.s == 'available' and state == 'busy' and heard_ms(record) <= asked_ms then
+    busy_others[#busy_others + 1] = agent
   end
 end
+table.sort(free_guesses)
+table.sort(busy_others)
 for i = 1, math.min(#free_guesses, #busy_others) do
   local from, to = free_guesses[i], busy_others[i]
   move_call(found[from], to, found[to])
@@ -80,14 +91,14 @@ local function believe(agent, record, state)
   end
 end
 
-for _, agent in ipairs(names) do
-  local record, state, stands_here = found[agent], listed[agent], false
+for agent, record in pairs(found) do
+  local state, stands_here = listed[agent], false
   for _, name in ipairs(record.q) do stands_here = stands_here or name == queue end
   if state then
     believe(agent, record, state)
     if not stands_here then change_queue(agent, record, queue, true) end
-    local is_here = redis.call('ZSCORE', record.s == 'available' and sets.free or sets.busy, agent)
-    if changed[agent] or not stands_here or not is_here then
+    local is_in_set = set_of[agent] == (record.s == 'available' and sets.free or sets.busy)
+    if changed[agent] or not stands_here or not is_in_set then
       save_agent(agent, record)
       show_activity(agent, record)
     end

@@ -140,6 +140,8 @@ class LedgerStateMachine(RuleBasedStateMachine):
         for queue in QUEUES:
             if trial.view is None or len(trial.view.queues[queue].free) < 4:
                 await trial.replace_agents(queue, dict.fromkeys("123456", True), 0)
+                for agent in "123456":  # the list does not free who is known to have a call
+                    await trial.apply_agent_event(queue, agent, True, 0)
 
     @rule(seconds=st.sampled_from((1000, 2000, 5000, 5000, 7000, 31_000, 31_000, 61_000, 721_000)))
     def time_passes(self, seconds: int) -> None:
