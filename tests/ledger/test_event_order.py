@@ -318,7 +318,7 @@ async def _end_all_by_deadline(run: Orders) -> None:
     client, keys = run.services.client, run.services.keys
     other = LedgerWorld(run.services, queue="elsewhere")
     await other.open_campaign("other", contacts=1, first=SPEAKING)
-    await other.set_agents(1)
+    await other.set_agents(1, first=SPEAKING)
     speaking = Attempt("other", str(SPEAKING), 1, "")
     await other.place_one("other")
     await other.event("call_ringing", speaking)

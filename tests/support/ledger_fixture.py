@@ -58,10 +58,10 @@ class LedgerWorld:
         call = msgspec.json.encode({"id": int(contact), "phone_number": f"+15550{contact}"}).decode()
         return LoadRow(contact, priority, attempts, call)
 
-    async def set_agents(self, free: int, busy: int = 0) -> None:
-        agents = [
-            Agent(number, "available" if number <= free else "busy") for number in range(1, free + busy + 1)
-        ]
+    async def set_agents(self, free: int, busy: int = 0, *, first: int = 1) -> None:
+        """The queue's list names agents `first` and on."""
+        states = ["available"] * free + ["busy"] * busy
+        agents = [Agent(number, state) for number, state in enumerate(states, first)]
         asked = await self.services.queues.begin_agent_poll(self.queue)
         await self.services.queues.replace_agents(self.queue, agents, asked.ledger_ms)
 

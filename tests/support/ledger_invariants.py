@@ -104,9 +104,8 @@ def _agents(view: LedgerView) -> Iterator[str]:
     if calls != view.agent_calls:
         yield f"calls of agents: {view.agent_calls}, their records say {calls}"
     for agent, record in view.agents.items():
-        if missing := [
-            queue for queue in record.queues if agent not in view.queues[queue].free | view.queues[queue].busy
-        ]:
+        here = {queue: view.queues[queue] for queue in record.queues if queue in view.queues}
+        if missing := [queue for queue, agents in here.items() if agent not in agents.free | agents.busy]:
             yield f"agent {agent} is missing in {missing}"
         if record.call and record.state != "busy":
             yield f"agent {agent} has a call and is {record.state}"
