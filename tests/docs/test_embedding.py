@@ -28,7 +28,6 @@ from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.build import build_world
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.anyio
 PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
 KEYS = Keys()
 PUBLIC = ["Producer", "Replica", "Settings", "StreamdialerError", "SyncProducer", "__version__"]

@@ -163,7 +163,7 @@ async def test_a_busy_agent_is_busy_in_all_queues_whatever_queue_said_so(centre:
     assert await centre.worlds["support"].agent_event("1", "busy") == "applied"
     assert await centre.free("sales") == await centre.free("support") == {"2"}
     await centre.claim("1", "sales", level=1)
-    (call,) = [attempt for _, attempt in await centre.worlds["sales"].reserved_calls()]
+    (call,) = await centre.worlds["sales"].reserved_calls()
     await centre.services.campaigns.mark_sent(call, "run", "")
     await centre.worlds["sales"].event("call_answered", call, agent_id="2")
     assert await centre.free("sales") == await centre.free("support") == set()
@@ -288,7 +288,7 @@ async def test_an_agent_who_was_just_heard_to_be_busy_has_the_call_that_names_no
 async def test_an_event_of_an_agent_whom_no_list_names_frees_nobody(sales: LedgerWorld) -> None:
     assert await sales.agent_event("ghost", "available") == "unknown"
     assert await free(sales) == {"1", "2", "3"}
-    await sales.agent_comes("ghost")
+    await sales.agent_comes_free("ghost")
     assert await free(sales) == {"1", "2", "3", "ghost"}
 
 

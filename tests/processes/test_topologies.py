@@ -29,8 +29,6 @@ from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import SCHEDULE
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def plain() -> Iterator[EmbeddedServer]:

@@ -87,15 +87,19 @@ def refused(result: Result, code: int, *words: str) -> None:
         assert word in result.stderr
 
 
-def add_dead_letter(db: Any, **original: str) -> str:
-    fields = {
+def dead_letter_fields(original: dict[str, str]) -> dict[Any, Any]:
+    letter = {
         "stream": "dialer:events",
         "entry": "1-0",
         "reason": "unknown_type",
-        "detail": "d",
-        "deliveries": 1,
+        "detail": "type is 'x'",
+        "deliveries": "1",
     }
-    return str(db.xadd("dialer:dead", {**fields, **{f"={name}": value for name, value in original.items()}}))
+    return letter | {f"={name}": value for name, value in original.items()}
+
+
+def add_dead_letter(db: Any, **original: str) -> str:
+    return str(db.xadd("dialer:dead", dead_letter_fields(original)))
 
 
 @pytest.fixture

@@ -89,6 +89,19 @@ class Dialer:
 
 
 @asynccontextmanager
+async def open_centre(
+    settings: Settings, world: World, **changes: Any
+) -> AsyncIterator[tuple[CallCentre, Services]]:
+    """A call centre and services that speak to it; no replica runs. `changes` are settings."""
+    async with CallCentre(world, settings.redis_url) as centre:
+        here = msgspec.structs.replace(
+            settings, backend_url=centre.backend.url, dialer_api_url=centre.dialer_api.url, **changes
+        )
+        async with open_services(here) as services:
+            yield centre, services
+
+
+@asynccontextmanager
 async def run_dialer(
     settings: Settings,
     world: World,
@@ -109,12 +122,7 @@ async def run_dialer(
     """
     keys = keys_for(settings.redis_url)
     async with CallCentre(
-        world,
-        centre_url or settings.redis_url,
-        speed=speed,
-        config=centre_config,
-        keys=keys,
-        distort=distort,
+        world, centre_url or settings.redis_url, speed=speed, config=centre_config, keys=keys, distort=distort
     ) as centre:
         here = msgspec.structs.replace(
             settings,

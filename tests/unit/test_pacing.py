@@ -116,9 +116,7 @@ def held(claimant: ClaimShare) -> int:
 
 
 @given(st.integers(0, 100), claimants())
-def test_shares_are_never_more_than_the_free_or_the_needed_agents(
-    agents: int, campaigns: list[ClaimShare]
-) -> None:
+def test_shares_never_exceed_the_free_or_the_needed_agents(agents: int, campaigns: list[ClaimShare]) -> None:
     shares = share_agents(agents, campaigns)
     assert sum(shares.values()) <= agents
     for claimant in campaigns:
@@ -126,9 +124,7 @@ def test_shares_are_never_more_than_the_free_or_the_needed_agents(
 
 
 @given(st.integers(0, 100), claimants())
-def test_no_agent_is_left_while_an_open_campaign_could_use_one(
-    agents: int, campaigns: list[ClaimShare]
-) -> None:
+def test_no_agent_is_left_that_an_open_campaign_could_use(agents: int, campaigns: list[ClaimShare]) -> None:
     shares = share_agents(agents, campaigns)
     held_by_closed = sum(held(c) for c in campaigns if not c.is_open)
     wanted = sum(needed(c) for c in campaigns if c.is_open)

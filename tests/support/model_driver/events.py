@@ -10,11 +10,7 @@ import msgspec
 from streamdialer.ledger.event_facts import fact_of
 from streamdialer.ledger.records import Update
 from streamdialer.model import CallEvent
-from tests.support.ledger_model import (
-    DELIVERY_RESERVATION_LEASE_S,
-    FINAL_TTL_S,
-    ContactModel,
-)
+from tests.support.ledger_model import DELIVERY_RESERVATION_LEASE_S, FINAL_TTL_S, ContactModel
 from tests.support.ledger_reader import move_clock
 from tests.support.model_driver.base import Delivery, DriverBase, Written
 
