@@ -72,10 +72,19 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
         AllowedKey(
             KEYS.trunks, "the trunk of each campaign until its cleanup, and the rate limits of trunks"
         ),
-        AllowedKey(KEYS.agents, "in which queue an agent was last seen, for events that name no queue"),
+        AllowedKey(KEYS.agents, "the agents of all lists: as many as there are agents"),
+        AllowedKey(KEYS.agent_calls, "who has which answered call: one per agent"),
+        AllowedKey(KEYS.shared_agents, "the agents who stand in several queues"),
         *(
             AllowedKey(key("*"), "the agents of a queue as they were last reported", QUEUE_TTL_S)
-            for key in (KEYS.queue_free, KEYS.queue_busy, KEYS.queue_state, KEYS.queue_agent_activity)
+            for key in (
+                KEYS.queue_free,
+                KEYS.queue_busy,
+                KEYS.queue_freed,
+                KEYS.queue_guessed,
+                KEYS.queue_state,
+                KEYS.queue_agent_activity,
+            )
         ),
         AllowedKey(
             KEYS.queue_answer_queue("*"), "who answered and had no agent within the last minute", QUEUE_TTL_S

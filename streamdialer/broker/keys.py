@@ -6,6 +6,7 @@ one hash tag as prefix (`{d0}:`), so that every script touches a single slot.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -293,7 +294,54 @@ class Keys(msgspec.Struct, frozen=True):
         """hash: what adaptive pacing has learnt (JSON), its version, and how far it has read `queue_observations`."""
         return f"{self.prefix}sd:q:{queue}:learning"
 
+    def queue_freed(self, queue: str) -> str:
+        """zset agent -> when, ms: the free agents whom an event has freed; no list is needed to know it."""
+        return f"{self.prefix}sd:q:{queue}:freed"
+
+    def queue_guessed(self, queue: str) -> str:
+        """zset agent -> when, ms: agents who are thought to have a call of which no event has named the agent."""
+        return f"{self.prefix}sd:q:{queue}:guessed"
+
     @property
     def agents(self) -> str:
-        """hash agent -> queue it was last seen in."""
-        return f"{self.prefix}sd:agents"
+        """hash agent -> queues, state and call (JSON, `AgentRecord` in `ledger/records.py`)."""
+        return f"{self.prefix}sd:agent_records"
+
+    @property
+    def agent_calls(self) -> str:
+        """hash attempt -> agent who has the call, while it is up."""
+        return f"{self.prefix}sd:agent_calls"
+
+    @property
+    def shared_agents(self) -> str:
+        """zset of the agents who stand in several queues (`lua/lib/shared_agents.lua`)."""
+        return f"{self.prefix}sd:shared_agents"
+
+    def of_agents_in(self, queues: Sequence[str]) -> list[str]:
+        """KEYS of the scripts that change agents who stand in these queues, as `lua/lib/agents.lua` names them."""
+        names = [self.agents, self.agent_calls, self.shared_agents]
+        for queue in queues:
+            names += [
+                self.queue_free(queue),
+                self.queue_busy(queue),
+                self.queue_freed(queue),
+                self.queue_guessed(queue),
+                self.queue_state(queue),
+                self.queue_agent_activity(queue),
+                self.queue_answer_queue(queue),
+                self.queue_observations(queue),
+                self.queue_learning(queue),
+            ]
+        return names
+
+    def of_sharing(self, queue: str, others: Mapping[str, Sequence[str]]) -> list[str]:
+        """KEYS of the scripts that count the agents a queue may use, as `lua/lib/shared_agents.lua` names them.
+
+        `others` has the campaigns of each queue that shares agents with it, directly or over further queues.
+        """
+        names = [self.shared_agents, self.queue_free(queue), self.queue_freed(queue)]
+        for other, campaigns in others.items():
+            names += [self.queue_free(other), self.queue_campaigns(other), self.queue_pacing(other)]
+            for campaign in campaigns:
+                names += [self.reserved(campaign), self.dialing(campaign)]
+        return names

@@ -104,6 +104,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # agents, campaigns, contacts
     agents_cache_ttl_s: Annotated[Seconds, "an agent list older than this is read again"] = 1.0
+    agents_distrust_s: Annotated[
+        Seconds, "how long an agent list must contradict what events and calls say of an agent to be believed"
+    ] = 10.0
     campaign_cache_ttl_s: Annotated[Seconds, "campaign settings older than this are read again"] = 5.0
     refill_threshold: Annotated[
         Count, "with fewer ready contacts than this, more are read from the backend"

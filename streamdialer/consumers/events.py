@@ -60,7 +60,7 @@ class EventsStage:
 
     async def _call(self, event: CallEvent, entry: Entry) -> None:
         began_ns = time.time_ns()
-        queue = event.queue or await self._wakeups.queue_of(event.campaign_id)
+        queue = await self._wakeups.queue_of(event.campaign_id)
         fact = fact_of(event)
         result = await self._services.campaigns.apply_call_event(event, fact, queue, entry.id)
         about = {
@@ -101,24 +101,21 @@ class EventsStage:
         )
 
     async def _agent(self, event: AgentEvent, entry: str) -> None:
-        services = self._services
-        queue = event.queue
-        if not queue and event.campaign_id:
-            queue = await self._wakeups.queue_of(event.campaign_id)
-        if not queue and event.agent_id:
-            queue = await services.queues.queue_of_agent(event.agent_id)
-        if not queue:
+        queues, queue = self._services.queues, await self._wakeups.queue_named(event.queue, event.campaign_id)
+        if event.agent_id:
+            applied = await queues.apply_agent_event(queue, event.agent_id, state=event.state, entry=entry)
+            if applied.status == "freed":
+                self._wakeups.queues(applied.queues)
+            log.debug(
+                event.type,
+                extra={"agent": event.agent_id, "queues": applied.queues, "applied": applied.status},
+            )
+            if applied.status != "unknown":
+                return
+        if queue:  # which agent, or who that is, only the list says
+            self._wakeups.reread_agents(queue)
+        elif not event.queue:
             raise BadEntry(
                 "unknown_queue",
                 "names no queue, no known campaign and no known agent, so it belongs to no queue",
             )
-        if not event.agent_id:  # it does not say which agent: read the list again
-            await services.queues.invalidate_agents(queue)
-            self._wakeups.queue(queue)
-            return
-        applied = await services.queues.apply_agent_event(
-            queue, event.agent_id, state=event.state, entry=entry
-        )
-        if applied == "freed":
-            self._wakeups.queue(queue)
-        log.debug(event.type, extra={"agent": event.agent_id, "queue": queue, "applied": applied})

@@ -64,14 +64,15 @@ async def run_replica(settings: Settings, options: ReplicaOptions, shutdown: Shu
     try:
         async with open_services(settings) as services:
             wakeups = WakeupScheduler(services)
+            ticks = TicksStage(services, wakeups)
             duties: list[BackgroundDuty] = [wakeups]
             if "ticks" in options.stages:
-                duties += [Sweeper(services, wakeups), InvariantCheck(services)]
+                duties += [Sweeper(services, wakeups), InvariantCheck(services), *ticks.duties]
             duties += background_duties(
                 settings, services.scripts, services.keys, shutdown, name=name, role="consume"
             )
             handlers: dict[Stage, Handler] = {
-                "ticks": TicksStage(services, wakeups).handle,
+                "ticks": ticks.handle,
                 "calls": CallsStage(services).handle,
                 "events": EventsStage(services, wakeups).handle,
                 "updates": UpdatesStage(services).handle,

@@ -14,6 +14,7 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
+from streamdialer.ledger.agent_queues import AgentQueues
 from streamdialer.ledger.backlog import BacklogLedger
 from streamdialer.ledger.callbacks import CallbackLedger
 from streamdialer.ledger.campaigns import CampaignLedger
@@ -63,16 +64,17 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
             Backend(settings) as backend,
             DialerAPI(settings) as dialer_api,
         ):
+            agent_queues = AgentQueues(scripts, keys)
             yield Services(
                 settings=settings,
                 client=client,
                 keys=keys,
                 scripts=scripts,
-                campaigns=CampaignLedger(scripts, keys, limits),
+                campaigns=CampaignLedger(scripts, keys, limits, agent_queues),
                 backlog=BacklogLedger(scripts, keys, limits),
                 callbacks=CallbackLedger(scripts, keys, round(settings.callback_agent_window_s * 1000)),
                 previews=PreviewLedger(scripts, keys, limits, round(settings.preview_timeout_s * 1000)),
-                queues=QueueLedger(scripts, keys),
+                queues=QueueLedger(scripts, keys, agent_queues, round(settings.agents_distrust_s * 1000)),
                 ticks=TickLedger(scripts, keys),
                 samples=Samples(scripts, keys, round(settings.sample_interval_s * 1000)),
                 outbox=Outbox(

@@ -78,7 +78,10 @@ class Backend(Gateway):
         return read_campaign(campaign_id, document)
 
     async def agents(self, queue: str) -> list[Agent]:
-        """All agents of a queue, each once; raises Unreachable unless the whole list can be read."""
+        """All agents of a queue, each once; raises Unreachable unless the whole list can be read.
+
+        An agent with several rows, such as one per device, is free only if each of them says so.
+        """
         agents: dict[str, Agent] = {}
         async for page, _, response in self._pages(f"/api/queues/{_segment(queue)}/agents/", MAX_AGENT_PAGES):
             for row in page.rows:
@@ -86,7 +89,9 @@ class Backend(Gateway):
                     agent = read_agent(row)
                 except ValueError as exc:
                     raise Unreachable(f"{self._service.unusable_reply(response)}: {exc}") from exc
-                agents[normalise_id(agent.id)] = agent
+                name = normalise_id(agent.id)
+                if name not in agents or agents[name].is_free:
+                    agents[name] = agent
         return list(agents.values())
 
     def pending(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:

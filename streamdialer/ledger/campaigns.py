@@ -9,6 +9,7 @@ import msgspec
 
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Argument, Script, Scripts
+from streamdialer.ledger.agent_queues import AgentQueues
 from streamdialer.ledger.event_facts import CallFact
 from streamdialer.ledger.script_args import json_args
 from streamdialer.ledger.types import (
@@ -46,10 +47,13 @@ DELETE_BATCH: Final = 1000
 class CampaignLedger:
     """Every change to a campaign's contacts."""
 
-    def __init__(self, scripts: Scripts, keys: Keys, limits: Limits) -> None:
+    def __init__(
+        self, scripts: Scripts, keys: Keys, limits: Limits, agent_queues: AgentQueues | None = None
+    ) -> None:
         self._scripts = scripts
         self._keys = keys
         self._limits = limits
+        self._agent_queues = agent_queues or AgentQueues(scripts, keys)
 
     async def register(self, campaign: str, queue: str, pacing: str, previous: str) -> bool:
         """Stores the campaign's queue and pacing; False when the campaign is in another queue than `previous`."""
@@ -118,6 +122,7 @@ class CampaignLedger:
         for other in request.others:
             names += [keys.reserved(other), keys.dialing(other)]
         names += request.rate_limits.live_calls(keys)
+        names += keys.of_sharing(queue, request.sharing)
         with tracing.span("claim", campaign=campaign):  # the calls are steps of it
             args = json_args(
                 token=request.token,
@@ -140,6 +145,9 @@ class CampaignLedger:
                 caps=request.caps.encoded(),
                 rate_limits=request.rate_limits,
                 others=list(request.others.items()),
+                queue=queue,
+                sharing=list(request.sharing.items()),
+                counts_listed=request.counts_listed,
                 trace=tracing.current_traceparent(),
             )
             answer = await self._scripts.run(RESERVE_CONTACTS, names, [campaign, args])
@@ -209,35 +217,28 @@ class CampaignLedger:
     async def apply_call_event(self, event: CallEvent, fact: CallFact, queue: str, entry: str) -> EventResult:
         """Adds an event's fact to the attempt it belongs to.
 
-        `queue` is the queue of its agent ('' for none), `entry` the event's id in the stream.
+        `queue` is the campaign's queue ('' when it is not known), `entry` the event's id in the stream.
         """
         keys = self._keys
-        answer = await self._scripts.run(
+        answer = await self._agent_queues.run(
             APPLY_CALL_EVENT,
-            [
-                *keys.of_campaign(event.campaign_id),
-                keys.queue_free(queue),
-                keys.queue_busy(queue),
-                keys.api,
-                keys.queue_agent_activity(queue),
-                keys.queue_answer_queue(queue),
-                keys.queue_observations(queue),
-                keys.queue_learning(queue),
-                *keys.of_call_history,
-            ],
+            [*keys.of_campaign(event.campaign_id), keys.api, *keys.of_call_history],
             [
                 event.campaign_id,
                 event.contact_id,
                 fact.fact,
                 fact.disposition,
                 event.call_id,
-                event.agent_id if queue else "",
+                event.agent_id,
                 "1" if event.answered_by == "machine" else "0",
                 entry,
                 self._limits.max_call_duration_ms,
                 self._limits.deadline_ms,
                 fact.cause,
+                queue,
             ],
+            (event.agent_id or queue) if fact.fact == "a" else "",
+            queue,
         )
         return EventResult(*answer)
 

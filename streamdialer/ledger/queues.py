@@ -9,15 +9,32 @@ import msgspec
 
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Argument, Script, Scripts
+from streamdialer.ledger.agent_queues import AgentQueues
 from streamdialer.model import Agent, AgentState, ObservationKind, normalise_id
 
 _PACKAGE: Final = "streamdialer.ledger"
-QUEUE_SNAPSHOT, BEGIN_AGENT_POLL, REPLACE_AGENTS, APPLY_AGENT_EVENT, SAVE_LEARNING = (
+QUEUE_SNAPSHOT, QUEUE_GROUP, BEGIN_AGENT_POLL, REPLACE_AGENTS, APPLY_AGENT_EVENT, SAVE_LEARNING = (
     Script(_PACKAGE, name)
-    for name in ("queue_snapshot", "begin_agent_poll", "replace_agents", "apply_agent_event", "save_learning")
+    for name in (
+        "queue_snapshot",
+        "queue_group",
+        "begin_agent_poll",
+        "replace_agents",
+        "apply_agent_event",
+        "save_learning",
+    )
 )
 
-AgentEventStatus = Literal["freed", "applied", "unchanged"]
+AgentEventStatus = Literal["freed", "applied", "unchanged", "unknown"]
+
+
+class AgentEventResult(msgspec.Struct, frozen=True):
+    """What an agent event did."""
+
+    status: AgentEventStatus
+    """`unknown`: no list has named the agent."""
+    queues: list[str]
+    """Those the agent stands in."""
 
 
 class CampaignState(msgspec.Struct, frozen=True):
@@ -57,6 +74,8 @@ class QueueState(msgspec.Struct, frozen=True):
 
     ledger_ms: int
     free: int
+    usable: int
+    """Free agents that calls of this queue may use (`ClaimResult.usable`)."""
     busy: int
     polled: int
     campaigns: list[CampaignState]
@@ -77,19 +96,29 @@ class QueueState(msgspec.Struct, frozen=True):
 class QueueLedger:
     """A queue's agents and campaigns."""
 
-    def __init__(self, scripts: Scripts, keys: Keys) -> None:
+    def __init__(
+        self, scripts: Scripts, keys: Keys, agent_queues: AgentQueues | None = None, distrust_ms: int = 10_000
+    ) -> None:
+        """`distrust_ms` is how long a list must contradict what events and calls say to be believed."""
         self._scripts = scripts
         self._keys = keys
+        self._agent_queues = agent_queues or AgentQueues(scripts, keys)
+        self._distrust_ms = distrust_ms
 
     async def snapshot(
         self,
         queue: str,
         campaigns: Sequence[str],
         *,
+        sharing: Mapping[str, Sequence[str]] | None = None,
+        counts_listed: bool = True,
         windows_h: Mapping[str, int] | None = None,
         deadline_ms: int = 0,
     ) -> QueueState | None:
         """The queue as it is now; None when campaigns belong to it that are not in `campaigns`.
+
+        `sharing` has the campaigns of the queues that share agents with it; None as well when it is out of date.
+        Without `counts_listed`, only agents whom an event has freed are usable.
 
         For adaptive pacing pass `windows_h`, the hours of each campaign's abandon rate (a day for campaigns not named),
         and `deadline_ms`, from sending to the deadline of a silent attempt.
@@ -108,7 +137,9 @@ class QueueLedger:
             keys.queue_observations(queue),
             keys.queue_learning(queue),
         ]
-        args: list[Argument] = ["0" if windows_h is None else "1", deadline_ms]
+        sharing = sharing or {}
+        args: list[Argument] = ["0" if windows_h is None else "1", deadline_ms, queue]
+        args += [msgspec.json.encode(list(sharing.items())).decode(), "1" if counts_listed else "0"]
         for campaign in campaigns:
             names += [
                 keys.campaign(campaign),
@@ -120,13 +151,21 @@ class QueueLedger:
                 keys.agent_callbacks(campaign),
             ]
             args += [campaign, (windows_h or {}).get(campaign, 24)]
+        names += keys.of_sharing(queue, sharing)
         answer = await self._scripts.run(QUEUE_SNAPSHOT, names, args)
         return None if answer == "queue_changed" else msgspec.json.decode(answer, type=QueueState)
 
-    async def campaigns(self, queue: str) -> list[str]:
-        """The campaigns that share the queue, the one that got calls longest ago first."""
-        members: Any = await self._scripts.client.zrange(self._keys.queue_campaigns(queue), 0, -1)
-        return list(members)
+    async def campaigns(self, queue: str) -> dict[str, float]:
+        """The campaigns that share the queue -> when they last got calls, ledger ms; the longest ago first."""
+        members: Any = await self._scripts.client.zrange(
+            self._keys.queue_campaigns(queue), 0, -1, withscores=True
+        )
+        return {str(campaign): float(served) for campaign, served in members}
+
+    async def sharing(self, queue: str) -> dict[str, list[str]]:
+        """The queues that share agents with the queue, directly or over further queues, and their campaigns."""
+        names: list[str] = await self._scripts.run(QUEUE_GROUP, [self._keys.shared_agents], [queue])
+        return {name: list(await self.campaigns(name)) for name in names}
 
     async def queue_of(self, campaign: str) -> str:
         """The campaign's queue, '' when the ledger does not know the campaign."""
@@ -135,10 +174,6 @@ class QueueLedger:
     async def pacing_of(self, queue: str, campaign: str) -> str:
         """The pacing JSON that `CampaignLedger.register` stored, '' when there is none."""
         return str(await self._scripts.client.hget(self._keys.queue_pacing(queue), campaign) or "")
-
-    async def queue_of_agent(self, agent: str) -> str:
-        """The queue an agent was last seen in, '' when there is none."""
-        return str(await self._scripts.client.hget(self._keys.agents, agent) or "")
 
     async def known_campaigns(self) -> list[str]:
         """All campaigns the ledger knows."""
@@ -156,12 +191,9 @@ class QueueLedger:
 
     async def replace_agents(self, queue: str, agents: Sequence[Agent], asked_ms: int) -> None:
         """Takes over a list of agents that was requested at `asked_ms` (ledger ms)."""
-        keys = self._keys
-        args: list[Argument] = [queue, asked_ms]
-        for agent in agents:
-            args += [normalise_id(agent.id), agent.state]
-        names = [keys.queue_free(queue), keys.queue_busy(queue), keys.queue_state(queue), keys.agents]
-        await self._scripts.run(REPLACE_AGENTS, [*names, keys.queue_agent_activity(queue)], args)
+        states = {normalise_id(agent.id): agent.state for agent in agents}
+        args: list[Argument] = [queue, asked_ms, self._distrust_ms, msgspec.json.encode(states).decode()]
+        await self._agent_queues.run(REPLACE_AGENTS, [], args, queue, queue)
 
     async def save_learning(self, queue: str, state: QueueState, learning: bytes) -> bool:
         """Stores what was learnt from `state`; False when another replica has stored something newer."""
@@ -172,21 +204,12 @@ class QueueLedger:
 
     async def apply_agent_event(
         self, queue: str, agent: str, *, state: AgentState, entry: str
-    ) -> AgentEventStatus:
-        """Notes the agent's state from the event with the id `entry`; an older event changes nothing."""
-        keys = self._keys
-        answer: AgentEventStatus = await self._scripts.run(
-            APPLY_AGENT_EVENT,
-            [
-                keys.queue_free(queue),
-                keys.queue_busy(queue),
-                keys.agents,
-                keys.server,
-                keys.queue_agent_activity(queue),
-                keys.queue_answer_queue(queue),
-                keys.queue_observations(queue),
-                keys.queue_learning(queue),
-            ],
-            [queue, agent, state, entry],
+    ) -> AgentEventResult:
+        """Notes the agent's state from the event with the id `entry`; an older event changes nothing.
+
+        `queue` is the queue that the event names, '' for none. The state counts in all queues of the agent.
+        """
+        status, *queues = await self._agent_queues.run(
+            APPLY_AGENT_EVENT, [self._keys.server], [agent, state, entry, queue], agent, queue
         )
-        return answer
+        return msgspec.convert({"status": status, "queues": queues}, AgentEventResult)

@@ -11,6 +11,8 @@ from typing import Final, Literal, get_args
 import msgspec
 from msgspec import field
 
+from streamdialer.model import AgentState
+
 ContactState = Literal[
     "ready", "deferred", "previewing", "reserved", "dialing", "connected", "orphaned", "final"
 ]
@@ -239,6 +241,24 @@ class Update(msgspec.Struct, frozen=True):
     trace: str = field(default="", name="tr")
     doubt: Doubt | None = field(default=None, name="ck")
     """Only in a lease: whether this is newer than what the backend shows has to be found out."""
+
+
+class AgentRecord(msgspec.Struct, frozen=True):
+    """An agent, in whatever queue they were heard; a value of `Keys.agents`."""
+
+    queues: list[str] = field(name="q")
+    """Those in whose list the agent stands, sorted."""
+    state: AgentState = field(name="s")
+    heard_ms: float = field(name="t")
+    """When `state` was last changed, or an event confirmed it."""
+    by_event: int = field(default=0, name="e")
+    """1: an event has said it last; a list may lag behind it."""
+    call: str | None = field(default=None, name="c")
+    """Attempt whose call the agent has; only while it is up."""
+    is_guess: int = field(default=0, name="g")
+    """1: no event has named the agent of `call`."""
+    doubted_ms: float | None = field(default=None, name="d")
+    """Since when the lists contradict `state`."""
 
 
 decode_contact: Final = msgspec.json.Decoder(ContactRecord).decode

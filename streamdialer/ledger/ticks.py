@@ -30,6 +30,8 @@ class TickStart(msgspec.Struct, frozen=True):
     """Contacts that may be placed now."""
     agents_polled_ms: int
     """When the queue's agent list was requested, ledger ms; 0: it must be read, or another queue was looked at."""
+    freed: int = 0
+    """Free agents of the queue whom an event has freed: they need no list; 0 when another queue was looked at."""
     status: str | None = None
     """The status in the public hash."""
 
@@ -75,6 +77,7 @@ class TickLedger:
             keys.server,
             keys.agent_callbacks(campaign),
             keys.queue_free(queue),
+            keys.queue_freed(queue),
         ]
         answer = await self._scripts.run(START_TICK, names, [campaign, tick_id, queue])
         return msgspec.json.decode(answer, type=TickStart)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -86,6 +86,10 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     retry: RetryPlan
     others: Mapping[str, float]
     """The other campaigns of the queue, with their calls per agent."""
+    sharing: Mapping[str, Sequence[str]] = {}
+    """Campaigns of the queues that share agents with this one, directly or over further queues."""
+    counts_listed: bool = True
+    """False: the agent list is old, so that only agents whom an event has freed count as free."""
     queue_level: int | None = None
     """Most such calls of all campaigns of the queue, decided for `free_agents`; None: what the free agents and the
     calls per agent allow."""
@@ -104,6 +108,9 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     """Calls reserved now."""
     free: int
     """Free agents."""
+    usable: int = 0
+    """Those of them that calls of this queue may use: not those with a call of another queue coming, nor, without a
+    new list, those known only from a list. 0 in a claim that was refused."""
     dialing: int
     """Reserved, sent and ringing calls."""
     live: int

@@ -38,8 +38,7 @@ async def learn_from_now_on(world: LedgerWorld) -> None:
 
 
 async def agent(world: LedgerWorld, name: str, state: Any) -> str:
-    entry = await world.write_entry()
-    return str(await world.services.queues.apply_agent_event("sales", name, state=state, entry=entry))
+    return await world.agent_event(name, state)
 
 
 # ---- its inputs ----

@@ -21,6 +21,7 @@ from streamdialer.broker.heartbeat import Heartbeat
 from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.background import HealthFile, HealthServer, SystemdReporter
+from streamdialer.consumers.dialing.agent_lists import AgentLists
 from streamdialer.consumers.invariant_check import InvariantCheck
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.sweeper import Sweeper
@@ -53,6 +54,12 @@ def _campaigns(services: Services) -> ActiveCampaigns:
     return ActiveCampaigns(services.client, services.keys)
 
 
+def _agent_lists(services: Services, _: Path) -> AgentLists:
+    duty = AgentLists(services, WakeupScheduler(services))
+    duty.request("sales")
+    return duty
+
+
 DUTIES: Final[dict[type[BackgroundDuty], Make]] = {
     Heartbeat: lambda services, _: Heartbeat(
         services.scripts, services.keys, ShutdownSignal(), os.urandom(4).hex(), "consume"
@@ -60,6 +67,7 @@ DUTIES: Final[dict[type[BackgroundDuty], Make]] = {
     Sweeper: lambda services, _: Sweeper(services, WakeupScheduler(services)),
     InvariantCheck: lambda services, _: InvariantCheck(services),
     WakeupScheduler: _wakeups,
+    AgentLists: _agent_lists,
     HealthFile: lambda _, folder: HealthFile(str(folder / "health")),
     HealthServer: lambda *_: HealthServer(HealthPort(_measured, lambda: False), ("127.0.0.1", 0)),
     SystemdReporter: lambda *_: SystemdReporter(ShutdownSignal().wait_stopping),

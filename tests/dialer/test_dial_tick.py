@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from streamdialer.broker.connection import server_ms
 from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.dialing.inputs import InputReader
+from streamdialer.consumers.dialing.agent_lists import AgentLists
 from streamdialer.consumers.dialing.pending_check import PendingCheck
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ticks import TicksStage
@@ -211,7 +211,7 @@ async def test_a_slow_backend_is_asked_once_for_the_agents_that_several_ticks_wa
         return await agents(queue)
 
     monkeypatch.setattr(ticks.services.backend, "agents", slow)
-    monkeypatch.setattr(InputReader, "_is_fresh", lambda *_: False)  # it is too old by the time it arrives
+    monkeypatch.setattr(AgentLists, "is_fresh", lambda *_: False)  # it is too old by the time it arrives
     async with anyio.create_task_group() as tasks:
         for campaign in ("1", "2", "1", "2"):
             tasks.start_soon(ticks.dial, campaign)

@@ -530,7 +530,8 @@ async def test_agents_come_as_an_array_or_in_pages_and_count_once() -> None:
     expected = [(1, True), ("b", True), (3, False)]
     assert await agents(always(rows)) == expected
     assert await agents(always([])) == []
-    assert await agents(always([*rows, {"id": "1", "status": "busy"}])) == [("1", False), *expected[1:]]
+    twice = [*rows, {"id": "1", "status": "busy"}, {"id": 3, "status": "idle"}, {"id": 1, "status": "idle"}]
+    assert await agents(always(twice)) == [("1", False), *expected[1:]], "free only if each row says so"
 
     def paged(request: Request) -> web.Response:
         number = int(request.query.get("page", 1))

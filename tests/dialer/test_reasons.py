@@ -16,6 +16,7 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.reasons import LIMITS
 from streamdialer.operations.decisions import decisions, dial_status
 from streamdialer.simulation.servers.http import json_reply
+from streamdialer.simulation.world.engine import World
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 from tests.support.reason_scenarios import Scenario, abandon_one, api_says, campaign_of, start, world
@@ -69,6 +70,19 @@ async def show_them_unreadably(dialer: Dialer) -> None:
     dialer.centre.backend.set_responder(script)
 
 
+def two_queues() -> World:
+    """One agent in the queues of both campaigns."""
+    made = world(agents=0, campaigns=2, queue_per_campaign=True)
+    made.add_agent(1001, "sales-1", also_in=["sales-2"])
+    return made
+
+
+async def start_second_first(dialer: Dialer) -> None:
+    await dialer.centre.start_campaign(2)
+    await eventually(lambda: dialer.count("dialing", "2"))
+    await dialer.centre.start_campaign(1)
+
+
 REASON_SCENES = [
     Scenario("unknown_campaign", "it has no status in Redis", act=nothing),
     Scenario("not_active", "its status is 'paused', not 'active'", act=pause),
@@ -84,6 +98,9 @@ REASON_SCENES = [
         lambda: campaign_of(world(), end_time="2020-01-01T00:00:00Z"),
     ),
     Scenario("no_agents", "no agent of the queue is free", lambda: world(agents=0)),
+    Scenario(
+        "agents_elsewhere", "the free agents stand in other queues, too", two_queues, start_second_first
+    ),
     Scenario("no_contacts", "no contact is ready to be dialed", lambda: world(contacts=0)),
     Scenario("data_loss", "calls that it may have forgotten get time to end; ", act=forget),
     Scenario("server_unknown", "Redis refuses the INFO command", act=hide_info),

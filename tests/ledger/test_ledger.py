@@ -8,6 +8,7 @@ import pytest
 
 from streamdialer.broker.scripts import Scripts
 from streamdialer.ledger import campaigns
+from streamdialer.model import Agent
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
 
@@ -284,12 +285,12 @@ async def test_an_answering_machine_takes_no_agent(world: LedgerWorld) -> None:
 
 
 async def test_agent_news_is_ordered_by_when_it_was_written(world: LedgerWorld) -> None:
-    queues = world.services.queues
-    assert await queues.apply_agent_event("sales", "7", state="available", entry="2000-0") == "freed"
-    assert await queues.apply_agent_event("sales", "7", state="busy", entry="1000-0") == "unchanged"
+    await world.services.queues.replace_agents("sales", [Agent(7, "offline")], 1)
+    assert await world.agent_event("7", "available", "2000-0") == "freed"
+    assert await world.agent_event("7", "busy", "1000-0") == "unchanged"
     assert await world.client.zrange("sd:q:sales:free", 0, -1) == ["7"]
-    assert await queues.apply_agent_event("sales", "7", state="busy", entry="3000-0") == "applied"
-    assert await queues.apply_agent_event("sales", "7", state="available", entry="2500-0") == "unchanged"
+    assert await world.agent_event("7", "busy", "3000-0") == "applied"
+    assert await world.agent_event("7", "available", "2500-0") == "unchanged"
 
 
 async def test_events_of_calls_that_were_not_placed_change_nothing(world: LedgerWorld) -> None:
@@ -419,7 +420,7 @@ async def test_cleanup_removes_all_of_an_ended_campaign_and_of_no_other(world: L
     assert await cleanup("1", "sales") == "ok"
     left = {str(key) for key in await world.client.keys("*")}
     streams = {"dialer:calls", "dialer:updates", "dialer:ticks", "dialer:events"}
-    agents = {"sd:agents", "sd:q:sales:free", "sd:q:sales:busy", "sd:q:sales:state"}
+    agents = {"sd:agent_records", "sd:q:sales:free", "sd:q:sales:busy", "sd:q:sales:state"}
     watermarks = {"sd:event_watermark", "sd:server", "sd:persons_up", "sd:persons_called"}
     answers = {key for key in left if ":answer:" in key}
     assert left - answers <= streams | agents | watermarks

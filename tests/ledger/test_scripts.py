@@ -16,6 +16,7 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.consumers.services import Services
 from streamdialer.errors import Unreachable
 from streamdialer.ledger.campaigns import DUE_CAMPAIGNS
+from streamdialer.model import Agent
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
@@ -89,11 +90,13 @@ async def test_more_tasks_than_connections_take_turns(services: Services) -> Non
 
 
 async def test_a_server_that_takes_no_writes_now_is_waited_for(redis: Redis, services: Services) -> None:
+    await services.queues.replace_agents("sales", [Agent(7, "offline")], 1)
     await redis.config_set("min-replicas-to-write", 1)
     answers: list[str] = []
 
     async def note() -> None:
-        answers.append(await services.queues.apply_agent_event("sales", "7", state="available", entry="1-0"))
+        applied = await services.queues.apply_agent_event("sales", "7", state="available", entry="2-0")
+        answers.append(applied.status)
 
     try:
         async with anyio.create_task_group() as tasks:

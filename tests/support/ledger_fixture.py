@@ -8,10 +8,11 @@ import msgspec
 
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.event_facts import fact_of
+from streamdialer.ledger.queues import AgentEventStatus
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.records import Update
 from streamdialer.ledger.types import ApplyStatus, ClaimRequest, ClaimResult, LoadRow
-from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
+from streamdialer.model import Agent, AgentState, Attempt, CallEvent, CampaignSettings
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan, retry_plan
 from tests.support.attempt_model import LIVE
@@ -54,7 +55,7 @@ class LedgerWorld:
         first: int = 1,
         agents: int | None = None,
     ) -> None:
-        """An active campaign with contacts from `first` on; `agents` is the number of free agents of the queue."""
+        """An active campaign with contacts from `first` on, and `agents` free agents, from `first` on, in the queue."""
         services = self.services
         await services.client.hset(services.keys.campaign(campaign), "status", "active")
         before = await services.queues.queue_of(campaign)
@@ -62,24 +63,34 @@ class LedgerWorld:
         rows = [self.row(str(number), priority) for number in range(first, first + contacts)]
         await services.campaigns.load(campaign, rows, self.max_attempts)
         if agents is not None:
-            await self.set_agents(agents)
+            await self.set_agents(agents, first=first)
 
     @staticmethod
     def row(contact: str, priority: int = 5, attempts: int = 0) -> LoadRow:
         call = msgspec.json.encode({"id": int(contact), "phone_number": f"+15550{contact}"}).decode()
         return LoadRow(contact, priority, attempts, call)
 
-    async def set_agents(self, free: int, busy: int = 0) -> None:
-        agents = [
-            Agent(number, "available" if number <= free else "busy") for number in range(1, free + busy + 1)
-        ]
+    async def set_agents(self, free: int, busy: int = 0, *, first: int = 1) -> None:
+        """The queue's list names agents `first` and on."""
+        states = ["available"] * free + ["busy"] * busy
+        agents = [Agent(number, state) for number, state in enumerate(states, first)]
         asked = await self.services.queues.begin_agent_poll(self.queue)
         await self.services.queues.replace_agents(self.queue, agents, asked.ledger_ms)
 
     async def agent_comes_free(self, agent: str) -> None:
-        await self.services.queues.apply_agent_event(
-            self.queue, agent, state="available", entry=await self.write_entry()
+        """The queue's list names one more agent, whom an event frees."""
+        client, keys, rows = self.client, self.keys, [Agent(agent, "offline")]
+        for key, status in ((keys.queue_free, "available"), (keys.queue_busy, "busy")):
+            rows += [Agent(str(name), status) for name in await client.zrange(key(self.queue), 0, -1)]
+        asked = await self.services.queues.begin_agent_poll(self.queue)
+        await self.services.queues.replace_agents(self.queue, rows, asked.ledger_ms)
+        assert await self.agent_event(agent, "available") == "freed"
+
+    async def agent_event(self, agent: str, state: AgentState, entry: str | None = None) -> AgentEventStatus:
+        applied = await self.services.queues.apply_agent_event(
+            self.queue, agent, state=state, entry=entry or await self.write_entry()
         )
+        return applied.status
 
     async def claim(
         self, campaign: str = "1", level: int = 100, *, free_agents: int | None = None, **limits: Any

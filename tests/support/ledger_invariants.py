@@ -61,6 +61,7 @@ def violations(view: LedgerView, past: Mapping[str, Mapping[str, int]] | None = 
             if view.updates.get(document.entry) != (name, contact):
                 yield f"{where}the backend does not know all of {contact}, and no entry of `updates` says so"
     yield from _numbers_held(view)
+    yield from _agents(view)
     for queue, agents in view.queues.items():
         if twice := agents.free & agents.busy:
             yield f"queue {queue}: free and busy at once: {sorted(twice)}"
@@ -82,6 +83,26 @@ def _numbers_held(view: LedgerView) -> Iterator[str]:
         holders = {name for name in view.calls_up.get(number, ()) if name.split(":")[0] in view.campaigns}
         if held.get(number, set()) != holders:
             yield f"number {number} is held by {held.get(number)}, calls_up says {holders}"
+
+
+def _agents(view: LedgerView) -> Iterator[str]:
+    """An agent's state is one, in all their queues, and who has a call that is up is not free."""
+    for queue, agents in view.queues.items():
+        for agent in agents.free | agents.busy:
+            record = view.agents.get(agent)
+            if record is None or queue not in record.queues:
+                yield f"queue {queue}: agent {agent} is in it, the record says {record}"
+            elif (record.state == "available") != (agent in agents.free):
+                yield f"queue {queue}: agent {agent} is in the wrong set, the record says {record}"
+    calls = {record.call: agent for agent, record in view.agents.items() if record.call}
+    if calls != view.agent_calls:
+        yield f"calls of agents: {view.agent_calls}, their records say {calls}"
+    for agent, record in view.agents.items():
+        here = {queue: view.queues[queue] for queue in record.queues if queue in view.queues}
+        if missing := [queue for queue, agents in here.items() if agent not in agents.free | agents.busy]:
+            yield f"agent {agent} is missing in {missing}"
+        if record.call and record.state != "busy":
+            yield f"agent {agent} has a call and is {record.state}"
 
 
 def _places(campaign: CampaignView) -> Iterator[str]:

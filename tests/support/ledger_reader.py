@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import Keys
 from streamdialer.ledger.records import (
     CONTACT_STATES,
+    AgentRecord,
     AttemptFacts,
     ContactRecord,
     ContactState,
@@ -82,6 +83,9 @@ class LedgerView(msgspec.Struct, frozen=True):
     """By the ledger's clock."""
     campaigns: Mapping[str, CampaignView]
     queues: Mapping[str, QueueView]
+    agents: Mapping[str, AgentRecord]
+    agent_calls: Mapping[str, str]
+    """Attempt -> agent who has its call."""
     queue_of: Mapping[str, str]
     due: Mapping[str, float]
     updates: Mapping[str, tuple[str, str]]
@@ -116,6 +120,8 @@ async def read_ledger(
         ("x", keys.stream("updates")),
         ("x", keys.stream("ticks")),
         ("h", keys.calls_up),
+        ("h", keys.agents),
+        ("h", keys.agent_calls),
     ]
     for campaign in campaigns:
         wanted += [("z", getattr(keys, place)(campaign)) for place in CONTACT_STATES]
@@ -156,6 +162,10 @@ async def read_ledger(
         updates={entry: (fields["campaign"], fields["contact"]) for entry, fields in entries()},
         ticks=[fields for _, fields in entries()],
         calls_up={number: set(holders.split()) for number, holders in pairs().items()},
+        agents={
+            agent: _checked(raw, msgspec.json.Decoder(AgentRecord).decode) for agent, raw in pairs().items()
+        },
+        agent_calls=pairs(),
         campaigns={
             campaign: CampaignView(
                 states={place: scores() for place in CONTACT_STATES},

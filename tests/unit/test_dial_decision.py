@@ -40,7 +40,7 @@ def inputs(
         )
         for name in ("1", *others)
     ]
-    queue = QueueState(ledger_ms=10_000, free=free, busy=0, polled=9_000, campaigns=states)
+    queue = QueueState(ledger_ms=10_000, free=free, usable=free, busy=0, polled=9_000, campaigns=states)
     return DialInputs(
         campaign=DialedCampaign(
             id="1",
@@ -60,6 +60,8 @@ def inputs(
         time_scale=1.0,
         wants_adaptive=wants_adaptive,
         ages_s={},
+        sharing={},
+        counts_listed=True,
     )
 
 

@@ -89,7 +89,7 @@ def adapt(
         msgspec.json.encode(learning),
         placed[campaign],
         sum(placed.values()),
-        state.free,
+        state.usable,
     )
 
 
@@ -123,7 +123,7 @@ def queue_view(
 
     return QueueView(
         now=state.ledger_ms / 1000 * time_scale,
-        free=state.free,
+        free=state.usable,
         waiting=state.waiting,
         talking=clock(state.talking),
         wrapping=clock(state.wrapping),

@@ -66,7 +66,7 @@ def _claim(inputs: DialInputs, token: str, level: int) -> ClaimRequest:
     return ClaimRequest(
         token=token,
         level=level,
-        free_agents=queue.free,
+        free_agents=queue.usable,
         calls_per_agent=calls_per_agent(settings.dial_mode, settings.pacing_ratio),
         max_concurrent=settings.max_concurrent_calls,
         batch=CLAIM_BATCH,
@@ -76,6 +76,8 @@ def _claim(inputs: DialInputs, token: str, level: int) -> ClaimRequest:
         hours=inputs.zone_hours,
         hours_fingerprint=campaign.hours.fingerprint,
         rate_limits=inputs.rate_limits,
+        sharing=inputs.sharing,
+        counts_listed=inputs.counts_listed,
         others={
             other.id: pacing[other.id].calls_per_agent if other.id in pacing else 1.0
             for other in queue.campaigns

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from streamdialer.consumers.dialing.adaptive import next_decision_s, wants_adaptive
+from streamdialer.consumers.dialing.agent_lists import AgentLists
 from streamdialer.consumers.dialing.calling_hours import recheck_deferred
 from streamdialer.consumers.dialing.campaign_cache import CampaignCache
 from streamdialer.consumers.dialing.decision import DialDecision, decide_claim
@@ -53,7 +54,8 @@ class DialTick:
         self._services = services
         self._refill = refill
         self._wakeups = wakeups
-        self.reader = InputReader(services, refill)
+        self.agent_lists = AgentLists(services, wakeups)
+        self.reader = InputReader(services, refill, self.agent_lists)
         self.campaigns = CampaignCache(services)
         self._pending_check = PendingCheck(services)
         self._decision_lock = DecisionLock(LOCK_TTL_S)
@@ -104,10 +106,13 @@ class DialTick:
     ) -> None:
         """Raises Unreachable when a server that is needed does not answer."""
         outcome, retries = DialOutcome(), list[Outdated]()
+        counts_listed = True
+        if "agents" in outdated and self.reader.can_go_ahead(campaign):
+            outdated, counts_listed = outdated - {"agents"}, False
         for number in range(MAX_CLAIMS):
             if refilled := await self.reader.refresh(campaign, outdated):
                 record_refill(result, refilled)
-            outcome = await self._claim(campaign, f"{tick.id}.{number}", outcome)
+            outcome = await self._claim(campaign, f"{tick.id}.{number}", outcome, counts_listed=counts_listed)
             if outcome.outdated is None:
                 break
             outdated = {outcome.outdated}
@@ -115,12 +120,14 @@ class DialTick:
         record_outcome(result, campaign, outcome, retries)
         await self._follow_up(campaign, outcome)
 
-    async def _claim(self, campaign: DialedCampaign, token: str, before: DialOutcome) -> DialOutcome:
+    async def _claim(
+        self, campaign: DialedCampaign, token: str, before: DialOutcome, *, counts_listed: bool
+    ) -> DialOutcome:
         """One try: reads the inputs at one instant, decides, claims."""
         async with self._lock(campaign) as acquired:
             if acquired == "duplicate":
                 return msgspec.structs.replace(before, outdated=None, is_throttled=True)
-            inputs = await self.reader.read(campaign, before.claimed)
+            inputs = await self.reader.read(campaign, before.claimed, counts_listed=counts_listed)
             if inputs is None:
                 return msgspec.structs.replace(before, outdated="queue")
             decision = decide_claim(inputs, token, before.decision)

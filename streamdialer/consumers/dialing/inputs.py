@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Literal
 
-import anyio
 import msgspec
 
 from streamdialer.consumers.dialing.adaptive import wants_adaptive
+from streamdialer.consumers.dialing.agent_lists import AgentLists
 from streamdialer.consumers.dialing.calling_hours import build_zone_hours
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, campaign_pacing, queue_pacing
 from streamdialer.consumers.dialing.refill import Refill, RefillResult
@@ -65,19 +65,24 @@ class DialInputs(msgspec.Struct, frozen=True, kw_only=True):
     wants_adaptive: bool
     ages_s: dict[str, float]
     """How old each input is."""
+    sharing: dict[str, list[str]]
+    """Campaigns of the queues that share agents with this one."""
+    counts_listed: bool
+    """False: the agent list is old, and agents known only from it do not count."""
 
 
 class InputReader:
     """Reads the inputs of dial ticks, and refreshes them."""
 
-    def __init__(self, services: Services, refill: Refill) -> None:
+    def __init__(self, services: Services, refill: Refill, agent_lists: AgentLists) -> None:
         self._services = services
         self._refill = refill
+        self._agent_lists = agent_lists
         self._trunks = Trunks(services)
         self._registered: TTLCache[tuple[str, str]] = TTLCache()
         self._members: TTLCache[list[str]] = TTLCache()
+        self._sharing: TTLCache[dict[str, list[str]]] = TTLCache()
         self._abandon_windows_h: TTLCache[int] = TTLCache()
-        self._polling: TTLCache[anyio.Lock] = TTLCache()
 
     def queue_of(self, campaign: str) -> str:
         """The queue this process last registered the campaign in, '' when it has not."""
@@ -113,7 +118,9 @@ class InputReader:
         start, outdated = campaign.start, set[Outdated]()
         if self._members.get(campaign.queue) is None:
             outdated.add("queue")
-        if start.queue != campaign.queue or not self._is_fresh(start.ledger_ms - start.agents_polled_ms):
+        if start.queue != campaign.queue or not self._agent_lists.is_fresh(
+            start.ledger_ms - start.agents_polled_ms
+        ):
             outdated.add("agents")
         if self._refill.is_due(campaign.id, start.ready):
             outdated.add("contacts")
@@ -132,20 +139,29 @@ class InputReader:
         async def rebuild() -> None:
             await self._refill.rebuild(campaign.id, campaign.settings)
             await self._read_contacts(campaign, 0, refilled)  # it has dropped those that were ready
-            await self._read_agents(campaign.queue)
+            await self._agent_lists.read(campaign.queue)
 
         refreshers: dict[Outdated, Callable[[], Awaitable[None]]] = {
-            "agents": partial(self._read_agents, campaign.queue),
+            "agents": partial(self._agent_lists.read, campaign.queue),
             "contacts": partial(self._read_contacts, campaign, campaign.start.ready, refilled),
             "queue": partial(self._read_queue, campaign),
             "trunk": partial(self._trunks.refresh_members, campaign.settings),
             "not_rebuilt": rebuild,
-            "pending": partial(self._read_agents, campaign.queue),
+            "pending": partial(self._agent_lists.read, campaign.queue),
         }
         await run_side_by_side([refreshers[name] for name in outdated if name in refreshers])
         return refilled[0] if refilled else None
 
-    async def read(self, campaign: DialedCampaign, claimed: ClaimResult | None) -> DialInputs | None:
+    def can_go_ahead(self, campaign: DialedCampaign) -> bool:
+        """Whether there are agents to dial for before the list is read anew; it is then read in the background."""
+        if not (self._agent_lists.is_running and campaign.start.freed):
+            return False
+        self._agent_lists.request(campaign.queue)
+        return True
+
+    async def read(
+        self, campaign: DialedCampaign, claimed: ClaimResult | None, *, counts_listed: bool
+    ) -> DialInputs | None:
         """The queue at one instant, and all else; None when other campaigns belong to the queue than we knew.
 
         `claimed` is the claim before, which may have lacked calling hours.
@@ -154,9 +170,12 @@ class InputReader:
         members = list(dict.fromkeys([campaign.id, *(self._members.get(campaign.queue) or [])]))
         is_adaptive = wants_adaptive(settings, self._services.settings)
         windows_h = {name: self._abandon_windows_h.get(name) for name in members}
+        sharing = self._sharing.get(campaign.queue) or {}
         queue = await self._services.queues.snapshot(
             campaign.queue,
             members,
+            sharing=sharing,
+            counts_listed=counts_listed,
             windows_h={name: hours for name, hours in windows_h.items() if hours} if is_adaptive else None,
             deadline_ms=ledger_limits(self._services.settings).deadline_ms,
         )
@@ -180,23 +199,9 @@ class InputReader:
             time_scale=self._services.settings.pacing_time_scale,
             wants_adaptive=is_adaptive,
             ages_s={name: round(age_s, 1) for name, age_s in ages_s.items()},
+            sharing=sharing,
+            counts_listed=counts_listed,
         )
-
-    def _is_fresh(self, age_ms: float) -> bool:
-        return age_ms <= self._services.settings.agents_cache_ttl_s * 1000
-
-    async def _read_agents(self, queue: str) -> None:
-        """Reads the queue's agents unless their list is new enough, one reader at a time."""
-        queues = self._services.queues
-        seen = await queues.begin_agent_poll(queue)
-        if self._is_fresh(seen.ledger_ms - seen.polled):
-            return
-        async with self._polling.put(queue, self._polling.get(queue) or anyio.Lock()):
-            poll = await queues.begin_agent_poll(queue)
-            if poll.polled > seen.polled:
-                return  # another reader was faster, however long the backend took
-            agents = await self._services.backend.agents(queue)
-            await queues.replace_agents(queue, agents, poll.ledger_ms)
 
     async def _read_contacts(self, campaign: DialedCampaign, ready: int, results: list[RefillResult]) -> None:
         start = campaign.start
@@ -211,8 +216,9 @@ class InputReader:
     async def _read_queue(self, campaign: DialedCampaign) -> None:
         """The campaign is registered in its queue, and the queue's campaigns are known."""
         queues, queue = self._services.queues, campaign.queue
-        members = await queues.campaigns(queue)
+        members = list(await queues.campaigns(queue))
         if campaign.id not in members:
             self._registered.pop(campaign.id)
             await self.register(campaign, before=await queues.queue_of(campaign.id))
+        self._sharing.put(queue, await queues.sharing(queue))
         self._members.put(queue, members)

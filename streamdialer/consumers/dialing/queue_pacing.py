@@ -27,12 +27,10 @@ class CampaignPacing(msgspec.Struct, frozen=True, kw_only=True):
     is_adaptive: bool
     cap: float
     window_h: int
+    calls_per_agent: float = 1.0
+    """How many unanswered calls one free agent stands for; `lua/lib/shared_agents.lua` reads it."""
     name: str = ""
     """The campaign's name, for `top` and the dashboard."""
-
-    @property
-    def calls_per_agent(self) -> float:
-        return calls_per_agent(self.mode, self.ratio)
 
 
 def campaign_pacing(settings: CampaignSettings, *, is_open: bool) -> CampaignPacing:
@@ -47,6 +45,7 @@ def campaign_pacing(settings: CampaignSettings, *, is_open: bool) -> CampaignPac
         is_adaptive=settings.is_adaptive,
         cap=cap,
         window_h=window_h,
+        calls_per_agent=calls_per_agent(settings.dial_mode, settings.pacing_ratio),
         name=settings.name[:MAX_NAME_CHARS] if isinstance(settings.name, str) else "",
     )
 
@@ -64,7 +63,7 @@ def queue_pacing(state: QueueState, campaign: str, settings: CampaignSettings) -
 def snapshot_of(state: QueueState, shared: Mapping[str, CampaignPacing]) -> Snapshot:
     """The queue as the fixed modes see it."""
     return Snapshot(
-        free_agents=state.free,
+        free_agents=state.usable,
         campaigns={
             member.id: CampaignLoad(
                 mode=shared[member.id].mode,

@@ -65,6 +65,10 @@ REASONS: Final[dict[str, ReasonText]] = {
         "no agent of the queue is free",
         "if agents are free, look at the backend's agent list and at the agent events",
     ),
+    "agents_elsewhere": ReasonText(
+        "the free agents stand in other queues, too, and calls of those queues are on their way to them",
+        "add agents; the queues get calls in turn",
+    ),
     "no_contacts": ReasonText(
         "no contact is ready to be dialed", "add contacts, or wait for the deferred ones"
     ),

@@ -58,7 +58,7 @@ def record_outcome(
     if outcome.inputs and outcome.decision and outcome.claimed:
         _record_inputs(result, outcome.inputs)
         _record_decision(result, campaign.settings, outcome.decision)
-        _record_claim(result, campaign.settings, outcome.claimed)
+        _record_claim(result, outcome.inputs, outcome.claimed)
     reason = _REASON_BY_OUTDATED.get(outcome.outdated) if outcome.outdated else None
     if reason and not result.dialed:
         result.status, result.reason, result.detail = "error", reason, REASONS[reason].text
@@ -82,7 +82,8 @@ def _record_decision(result: TickResult, settings: CampaignSettings, decision: D
         result.shadow = msgspec.to_builtins(adaptive.decision)
 
 
-def _record_claim(result: TickResult, settings: CampaignSettings, claimed: ClaimResult) -> None:
+def _record_claim(result: TickResult, inputs: DialInputs, claimed: ClaimResult) -> None:
+    settings = inputs.campaign.settings
     result.dialed = claimed.dialed
     result.available_agents = claimed.free
     result.active_calls = claimed.dialing
@@ -96,7 +97,9 @@ def _record_claim(result: TickResult, settings: CampaignSettings, claimed: Claim
     if claimed.skipped:
         result.skipped = dict(Counter(result.skipped or {}) + Counter(claimed.skipped))
     result.why = claimed.why
-    result.reason = claimed.reason or _why_nothing_was_dialed(settings, claimed)
+    result.reason = claimed.reason or _why_nothing_was_dialed(
+        settings, claimed, counts_listed=inputs.counts_listed
+    )
     result.status = "skipped" if result.reason else "ok"
     if result.reason is None:
         return
@@ -107,12 +110,16 @@ def _record_claim(result: TickResult, settings: CampaignSettings, claimed: Claim
         result.detail += f"; {math.ceil(claimed.wait_ms / 1000)} s more"
 
 
-def _why_nothing_was_dialed(settings: CampaignSettings, claimed: ClaimResult) -> str | None:
+def _why_nothing_was_dialed(
+    settings: CampaignSettings, claimed: ClaimResult, *, counts_listed: bool
+) -> str | None:
     """The reason of a claim that was not refused; None when it dialed, or when only its level allowed no more."""
     if claimed.dialed or settings.dial_mode == "preview":
         return None
     if claimed.free == 0 and not settings.is_adaptive:
         return "no_agents"
+    if claimed.usable == 0 and counts_listed and not settings.is_adaptive:
+        return "agents_elsewhere"
     if claimed.ready == 0:
         return "no_contacts"
     return "needs_verification" if claimed.limit == "needs_verification" else None

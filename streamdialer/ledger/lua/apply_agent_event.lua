@@ -1,20 +1,52 @@
--- Notes what an event says about one agent. The event written last wins, whatever order events arrive in.
--- KEYS 1 queue's free agents, 2 queue's busy agents, 3 agents, 4 server, 5 queue's agent activity, 6 queue's
---   answer queue, 7 queue's observations, 8 queue's learning
--- ARGV queue, agent, state ('available' | 'busy' | 'wrapup' | 'offline'), id of the event's entry
--- Returns "freed" the agent has become free · "applied" · "unchanged"
--- uses: clock observations agent_activity
-local queue, agent, state, written_ms = ARGV[1], ARGV[2], ARGV[3], written_at(ARGV[4], ledger_clock(KEYS[4]))
-local set, other = KEYS[2], KEYS[1]
-if state == 'available' then set, other = other, set end
-local seen_ms = tonumber(redis.call('ZSCORE', KEYS[1], agent) or redis.call('ZSCORE', KEYS[2], agent) or -1)
-local was_in_set = redis.call('ZSCORE', set, agent)
-if seen_ms > written_ms then return 'unchanged' end
-redis.call('ZREM', other, agent)
-redis.call('ZADD', set, string.format('%.0f', written_ms), agent)
-redis.call('HSET', KEYS[3], agent, queue)
-redis.call('PEXPIRE', set, 86400000) -- a queue that is no longer dialed
-local begins_to_talk = set_activity(KEYS[5], agent, state, written_ms, KEYS[7], KEYS[8])
-if begins_to_talk then redis.call('ZPOPMIN', KEYS[6]) end -- to the person who waits longest, if any
-if was_in_set then return 'unchanged' end
-return state == 'available' and 'freed' or 'applied'
+-- Notes what an event says about one agent, in all queues the agent stands in. The event written last wins, whatever
+-- order events arrive in.
+-- KEYS 1 server, 2 agents, 3 agent calls, 4 shared agents, then per queue passed the keys of `Keys.of_agents_in`
+-- ARGV agent, state ('available' | 'busy' | 'wrapup' | 'offline'), id of the event's entry, the queue it names ('' =
+--   none), queues passed (JSON list)
+-- Returns {what, the agent's queue…}: "freed" the agent has become free · "applied" · "unchanged" · "unknown" no list
+--   has named the agent: nothing is noted · "queues" the keys of these queues are needed, too
+-- uses: clock observations agent_activity agents
+local agent, state, named_queue, written_ms = ARGV[1], ARGV[2], ARGV[4], written_at(ARGV[3], ledger_clock(KEYS[1]))
+use_agents(2, ARGV[5])
+local record = load_agent(agent)
+if not record then return { 'unknown' } end
+local missing = { 'queues' }
+note_missing(missing, record)
+if #missing > 1 then return missing end
+local function answer(outcome) return { outcome, unpack(record.q) } end
+if heard_ms(record) > written_ms then return answer('unchanged') end
+
+-- A call whose agent was guessed is this agent's, who was thought to be free.
+local was_free, guess, its_record = record.s == 'available', nil, nil
+if state == 'busy' and was_free then
+  for _, queue in ipairs(record.q) do
+    for _, other in ipairs(guess and {} or redis.call('ZRANGE', queue_sets[queue].guessed, 0, 9)) do
+      local its = load_agent(other)
+      if its and its.g and not guess then
+        guess, its_record = other, its
+      elseif not (its and its.g) then
+        redis.call('ZREM', queue_sets[queue].guessed, other)
+      end
+    end
+  end
+  note_missing(missing, its_record)
+  if #missing > 1 then return missing end
+end
+
+if guess then
+  move_call(its_record, agent, record)
+  save_agent(guess, its_record)
+  for _, queue in ipairs(its_record.q) do redis.call('HDEL', queue_sets[queue].activity, guess) end
+end
+if state ~= 'busy' then drop_call(record) end
+record.s, record.t, record.e, record.d, record.g = state, written_ms, 1, nil, nil
+save_agent(agent, record)
+if note_activity(agent, record, written_ms) then -- the agent takes the person who waits longest, if any
+  local waiting = queue_sets[named_queue]
+  for _, queue in ipairs(record.q) do
+    if not waiting or redis.call('EXISTS', waiting.answer_queue) == 0 then waiting = queue_sets[queue] end
+  end
+  redis.call('ZPOPMIN', waiting.answer_queue)
+end
+if was_free == (state == 'available') then return answer('unchanged') end
+return answer(state == 'available' and 'freed' or 'applied')

@@ -1,23 +1,49 @@
 -- Adds what one call event says to the facts of the attempt it belongs to. Any order, repetition and delay of
 -- an attempt's events leads to the same ledger.
--- KEYS 1–23 of the campaign, 24 queue's free agents, 25 queue's busy agents, 26 api, 27 queue's agent
---   activity, 28 queue's answer queue (people without an agent yet), 29 queue's observations, 30 queue's
---   learning, 31 call history, 32 its newest calls
+-- KEYS 1–23 of the campaign, 24 api, 25 call history, 26 its newest calls, 27 agents, 28 agent calls, 29 shared
+--   agents, then per queue passed the keys of `Keys.of_agents_in`
 -- ARGV campaign, contact, fact (r | a | c | x | b, lib/attempts.lua), disposition (for c and x), call id,
 --   agent, answered by a machine ('1'), id of the event's entry, longest possible conversation ms, deadline
---   after sending ms, cause (for x; '' = not known)
+--   after sending ms, cause (for x; '' = not known), the campaign's queue ('' = not known), queues passed (JSON list)
 -- Returns {outcome, attempt id ('' = none), the call's `traceparent` ('' = none)}. Outcomes: "applied" ·
 --   "unchanged" it was known · "ended" applied, and the call is over · "unknown_campaign" · "unknown_contact"
 --   · "no_attempt" no call was placed that the event can be about · "foreign_call" the call id belongs to no
---   attempt of this contact
--- uses: clock data_loss campaign outbox phone_rotation retry attempts observations agent_activity suppression call_history
-local free_agents, busy_agents, api, agent_activity, answer_queue, observations, learning, call_history, newest_calls =
-  unpack(KEYS, 24, 32)
+--   attempt of this contact · or {"queues", name…} the keys of these queues are needed, too
+-- uses: clock data_loss campaign outbox phone_rotation retry attempts observations agent_activity agents suppression call_history
+local api, call_history, newest_calls = unpack(KEYS, 24, 26)
 local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local by_machine, entry, max_call_ms, deadline_ms = ARGV[7] == '1', ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 local cause = ARGV[11] ~= '' and ARGV[11] or nil
 local written_ms = written_at(entry, ledger_ms, server_ms)
 local is_ending = fact == 'c' or fact == 'x' or fact == 'b'
+use_agents(27, ARGV[13])
+local sets = queue_sets[ARGV[12]] -- nil: its queue is not known
+
+-- Part 0: who takes an answered call: the agent named, else a guess.
+
+local JUST_NOW_MS = 5000
+-- Returns the agent of whom an event has just said that they are busy, else the free agent that was heard of last. A
+-- list or an event that shows another agent as busy corrects the guess.
+local function guess_taker()
+  if not sets then return nil end
+  for _, candidate in ipairs(redis.call('ZREVRANGE', sets.busy, 0, 2)) do
+    local its = load_agent(candidate)
+    if its and its.s == 'busy' and its.e and not its.c and its.t > written_ms - JUST_NOW_MS then return candidate end
+  end
+  return redis.call('ZREVRANGE', sets.free, 0, 0)[1]
+end
+
+local taker, taker_record, is_guess = agent, nil, false
+if fact == 'a' and not by_machine then
+  taker_record = agent ~= '' and load_agent(agent) or nil
+  if not taker_record then -- not named, or by a name that no list has
+    taker, is_guess = guess_taker(), true
+    taker_record = taker and load_agent(taker)
+  end
+  local missing = { 'queues' }
+  note_missing(missing, taker_record)
+  if #missing > 1 then return missing end
+end
 
 -- Part 1: the attempt the event belongs to.
 
@@ -122,33 +148,37 @@ save_record(contact, record)
 
 local totals_after = totals_of(attempt)
 local function observe(what)
-  if attempt.t == 'remembered' then return end
-  add_observation(observations, learning, what, written_ms, written_ms - attempt.sm, campaign)
+  if attempt.t == 'remembered' or not sets then return end
+  add_observation(sets.observations, sets.learning, what, written_ms, written_ms - attempt.sm, campaign)
 end
 if totals_after.answered_calls and not totals_before.answered_calls then observe(f.m and 'machine' or 'human') end
 if totals_after.abandoned and not totals_before.abandoned then observe('abandoned') end
 if attempt.s == 'ended' and not was_ended and not totals_after.answered_calls then
   observe((attempt.d == 'busy' or attempt.d == 'no_answer') and attempt.d or 'failed')
 end
-if is_over then redis.call('ZREM', answer_queue, attempt.id) end
+if is_over and sets then redis.call('ZREM', sets.answer_queue, attempt.id) end
 
--- Part 4: a person who answers takes an agent: the named one, else the free agent that was heard of last,
--- until the next agent list shows which agent it was. Without a free agent the person waits in the answer
--- queue.
+-- Part 4: a person who answers takes an agent; without a free agent the person waits in the answer queue. A call that
+-- has ended is no reason any more to disbelieve a list.
+local holder = attempt.s == 'ended' and redis.call('HGET', agent_calls, attempt.id)
+if holder then
+  local its_record = load_agent(holder)
+  drop_call(its_record)
+  redis.call('HSET', agents, holder, cjson.encode(its_record))
+end
 if fact == 'a' and not was_answered and not f.m and attempt.s == 'answered' then
-  if agent == '' then agent = (redis.call('ZREVRANGE', free_agents, 0, 0))[1] end
-  if agent then
-    local seen_ms = tonumber(redis.call('ZSCORE', free_agents, agent) or redis.call('ZSCORE', busy_agents, agent) or 0)
-    if seen_ms <= written_ms or ARGV[6] == '' then
-      redis.call('ZREM', free_agents, agent)
-      redis.call('ZADD', busy_agents, format_number(math.max(seen_ms, written_ms)), agent)
-      redis.call('PEXPIRE', busy_agents, 86400000) -- a queue that is no longer dialed
-      set_activity(agent_activity, agent, 'busy', written_ms, observations, learning)
+  if taker_record then
+    local is_newest = not taker_record.e or taker_record.t <= written_ms
+    if is_newest or is_guess or taker_record.s ~= 'available' then
+      give_call(taker, taker_record, attempt.id, is_guess)
+      taker_record.t = math.max(taker_record.t, written_ms)
+      save_agent(taker, taker_record)
+      note_activity(taker, taker_record, written_ms)
     end
-  else
-    redis.call('ZREMRANGEBYSCORE', answer_queue, '-inf', format_number(ledger_ms - 60000)) -- they have hung up
-    redis.call('ZADD', answer_queue, format_number(ledger_ms), attempt.id)
-    redis.call('PEXPIRE', answer_queue, 86400000)
+  elseif sets then
+    redis.call('ZREMRANGEBYSCORE', sets.answer_queue, '-inf', format_number(ledger_ms - 60000)) -- they have hung up
+    redis.call('ZADD', sets.answer_queue, format_number(ledger_ms), attempt.id)
+    redis.call('PEXPIRE', sets.answer_queue, 86400000)
   end
 end
 write_public_hash()

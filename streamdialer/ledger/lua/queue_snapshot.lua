@@ -1,27 +1,32 @@
 -- Reads everything pacing needs to know about a queue, at one moment.
 -- KEYS 1 queue's free agents, 2 queue's busy agents, 3 queue's state, 4 queue's campaigns, 5 queue's pacing,
 --   6 api, 7 server, 8 queue's agent activity, 9 queue's answer queue, 10 queue's observations, 11 queue's
---   learning, then per campaign: public hash, ready, reserved, dialing, connected, totals, agent callbacks
--- ARGV with what adaptive pacing needs ('1'), deadline after sending ms, then per campaign, in the order of
+--   learning, then per campaign: public hash, ready, reserved, dialing, connected, totals, agent callbacks, at last
+--   the keys of `Keys.of_sharing`
+-- ARGV with what adaptive pacing needs ('1'), deadline after sending ms, queue, queues that share agents with it (JSON
+--   list {{queue, {campaign, …}}, …}), whether agents known from a list count ('1'), then per campaign, in the order of
 --   KEYS: id, hours of its abandon rate's window
--- Returns JSON: `QueueState` (`ledger/queues.py`) · "queue_changed" the queue has campaigns that were not passed
--- uses: clock agent_callback_order abandon_window
+-- Returns JSON: `QueueState` (`ledger/queues.py`) · "queue_changed" the queue has campaigns, or shares agents with
+--   queues or their campaigns, that were not passed
+-- uses: clock agent_callback_order abandon_window shared_agents
 local ledger_ms, server_ms = ledger_clock(KEYS[7])
 local is_adaptive, deadline_ms = ARGV[1] == '1', tonumber(ARGV[2])
 local members = redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES')
 local served = {}
 for i = 1, #members, 2 do served[members[i]] = tonumber(members[i + 1]) end
 local is_passed = {}
-for i = 3, #ARGV, 2 do is_passed[ARGV[i]] = true end
+for i = 6, #ARGV, 2 do is_passed[ARGV[i]] = true end
 for id in pairs(served) do
   if not is_passed[id] then return 'queue_changed' end
 end
+local usable = usable_agents(12 + (#ARGV - 5) / 2 * 7, ARGV[3], cjson.decode(ARGV[4]), ARGV[5] == '1')
+if not usable then return 'queue_changed' end
 
 local function list(values) return #values > 0 and values or cjson.empty_array end
 
 local campaigns = {}
-for i = 3, #ARGV, 2 do
-  local id, at = ARGV[i], 12 + (i - 3) / 2 * 7
+for i = 6, #ARGV, 2 do
+  local id, at = ARGV[i], 12 + (i - 6) / 2 * 7
   local state = {
     id = id,
     status = redis.call('HGET', KEYS[at], 'status') or '',
@@ -44,6 +49,7 @@ end
 local answer = {
   ledger_ms = ledger_ms,
   free = redis.call('ZCARD', KEYS[1]),
+  usable = usable,
   busy = redis.call('ZCARD', KEYS[2]),
   polled = tonumber(redis.call('HGET', KEYS[3], 'polled') or 0),
   campaigns = campaigns,

@@ -4,14 +4,15 @@
 -- KEYS 1–23 of the campaign, 24 stored answer of this token, 25 calls, 26 api, 27 queue's free agents, 28
 --   queue's campaigns, 29 queue's busy agents, 30 do-not-call list, 31 call history, 32 trunks, 33 campaign's
 --   agent callbacks, then reserved and dialing of each other campaign of the queue, then reserved, dialing
---   and connected of each other campaign on the trunk
+--   and connected of each other campaign on the trunk, at last the keys of `Keys.of_sharing`
 -- ARGV campaign, JSON: the fields of `ClaimRequest` (`ledger/types.py`), except that `retry` is retry_plan, encoded,
 --   and max_attempts, and `open_until_ms` is open_until ('' = none); caps is encoded, '' = none; others is a list
---   {{campaign, its calls per agent}, …} in the order of KEYS; and of the settings lease_ms, deadline_ms (after
+--   {{campaign, its calls per agent}, …} and sharing a list {{queue, {campaign, …}}, …}, both in the order of KEYS;
+--   queue; and of the settings lease_ms, deadline_ms (after
 --   sending), max_age_ms (a ready contact the backend has not shown as pending for longer needs verification),
 --   events_required, answer_ttl_ms (how long the answer is stored), trace (`traceparent` of the caller, '' = none)
 -- Returns JSON: `ClaimResult` (`ledger/types.py`)
--- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression hours call_history recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback
+-- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression hours call_history recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback shared_agents
 local stored_answer, calls, api, free_agents, queue_campaigns, busy_agents, dnc_list, call_history, trunks,
   agent_callbacks = unpack(KEYS, 24, 33)
 local request = cjson.decode(ARGV[2])
@@ -46,8 +47,12 @@ if not redis.call('ZSCORE', queue_campaigns, campaign) then return refuse('queue
 
 -- The room: how many calls may be added. It begins with the campaign's level, and each limit may lower it.
 
--- The level falls with every free agent that was counted when it was decided and is not free any more.
-local free_now = count(free_agents)
+-- The level falls with every free agent that was counted when it was decided and may not be used any more.
+local sharing_keys = 3
+for _, other in ipairs(request.sharing) do sharing_keys = sharing_keys + 3 + 2 * #other[2] end
+local free_now = usable_agents(#KEYS - sharing_keys + 1, request.queue, request.sharing, request.counts_listed)
+if not free_now then return refuse('queue_changed') end
+answer.usable = free_now
 local too_many = math.max(0, math.ceil((request.free_agents - free_now) * request.calls_per_agent - 1e-9))
 
 -- Calls of the queue's other campaigns use agents, too.

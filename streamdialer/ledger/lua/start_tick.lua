@@ -1,8 +1,8 @@
 -- Starts a dial tick: from now on another dial tick of its campaign may be added. Says what the tick must refresh
 -- first.
 -- KEYS 1 waiting ticks, 2 public hash, 3 directory, 4 ready, 5 queue's state, 6 server, 7 campaign's agent
---   callbacks, 8 queue's free agents
--- ARGV campaign, tick id, the queue of KEYS 5 and 8
+--   callbacks, 8 queue's free agents, 9 those whom an event has freed
+-- ARGV campaign, tick id, the queue of KEYS 5, 8 and 9
 -- Returns JSON: `TickStart` (`ledger/ticks.py`)
 -- uses: clock agent_callback_order
 local campaign = ARGV[1]
@@ -17,4 +17,5 @@ return cjson.encode({
   queue = queue,
   ready = count_placeable(KEYS[4], KEYS[7], KEYS[8], server_ms),
   agents_polled_ms = tonumber(polled_ms),
+  freed = queue == ARGV[3] and redis.call('ZCARD', KEYS[9]) or 0,
 })

@@ -107,7 +107,8 @@ class Backend(Service):
         queue = self._world.queues.get(request.match_info["queue"])
         if queue is None:
             return json_reply(NOT_FOUND, 404)
-        return json_reply([{"id": agent.id, "status": agent.state} for agent in queue.agents])
+        at = self._clock() - self._config.agent_list_lag_s
+        return json_reply([{"id": agent.id, "status": agent.state_at(at)} for agent in queue.agents])
 
     async def _list_contacts(self, request: web.Request) -> web.Response:
         query = request.query

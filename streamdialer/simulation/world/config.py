@@ -62,6 +62,8 @@ class CentreConfig(msgspec.Struct, frozen=True, kw_only=True):
     `immediate`: the reply comes at once, with the call id."""
     honours_key: bool = False
     """A repeated Idempotency-Key gets the first reply again instead of a second call."""
+    agent_list_lag_s: float = 0.0
+    """How old the states in the lists of agents are, in seconds of life."""
     backend_token: str | None = None
     """Bearer token that the backend accepts."""
     backend_username: str | None = None

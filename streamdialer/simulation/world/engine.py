@@ -66,14 +66,16 @@ class World:
             self.contacts[contact.id] = contact
             self._contacts_by_campaign.setdefault(contact.campaign_id, []).append(contact)
 
-    def add_agent(self, agent_id: Id, queue: str, *, is_logged_in: bool = True) -> Agent:
+    def add_agent(
+        self, agent_id: Id, queue: str, *, also_in: Iterable[str] = (), is_logged_in: bool = True
+    ) -> Agent:
         """An agent who is free from now on, without an event; with `is_logged_in` False one who logs in later."""
-        agent = Agent(id=agent_id, queue=queue, since=self.now)
+        agent = Agent(id=agent_id, queue=queue, also_in=tuple(also_in), since=self.now)
         self.agents[agent_id] = agent
-        self.queue(queue).agents.append(agent)
+        for name in agent.queues:
+            self.queue(name).agents.append(agent)
         if is_logged_in:
-            agent.set_state("available", self.now)
-            self.queue(queue).free.append(agent)
+            self._idle(agent)
         return agent
 
     def queue(self, name: str) -> Queue:
@@ -152,7 +154,7 @@ class World:
         agent = self.agents[agent_id]
         agent.leaving = agent.state != "offline"
         if agent.state == "available":
-            self.queues[agent.queue].free.remove(agent)
+            self._take(agent)
             self.auditor.taken(agent)
             self._leave(agent)
 
@@ -203,7 +205,8 @@ class World:
             self.emit_call_event("call_answered", call, answered_by="machine")
             self.schedule(self.now + call.plan.talk_s, self._machine_hangs_up, call)
         elif queue.free:
-            agent = queue.free.popleft()
+            agent = queue.free[0]
+            self._take(agent)
             self.emit_call_event(
                 "call_answered", call, answered_by="human", agent_id=agent.id, queue=queue.name
             )
@@ -262,19 +265,27 @@ class World:
     # The steps of an agent.
 
     def _take_next_or_idle(self, agent: Agent) -> None:
-        queue = self.queues[agent.queue]
+        waiting = next((queue.waiting for queue in map(self.queue, agent.queues) if queue.waiting), None)
         if agent.leaving:
             self._leave(agent)
-        elif queue.waiting:
-            self._connect(queue.waiting.popleft(), agent)
+        elif waiting:
+            self._connect(waiting.popleft(), agent)
         else:
             has_worked = agent.state == "wrapup"
             agent.call = None
-            agent.set_state("available", self.now)
-            queue.free.append(agent)
+            self._idle(agent)
             if has_worked:
                 self.auditor.freed(agent, self.now)
             self.emit_agent_event("agent_available", agent)
+
+    def _idle(self, agent: Agent) -> None:
+        agent.set_state("available", self.now)
+        for name in agent.queues:
+            self.queue(name).free.append(agent)
+
+    def _take(self, agent: Agent) -> None:
+        for name in agent.queues:
+            self.queue(name).free.remove(agent)
 
     def _leave(self, agent: Agent) -> None:
         agent.leaving, agent.call = False, None

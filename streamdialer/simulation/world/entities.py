@@ -97,11 +97,18 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     disposition: Disposition | None = None
 
 
+PAST_STATES = 50
+
+
 class Agent(msgspec.Struct, kw_only=True, eq=False):
     id: Id
     queue: str
+    also_in: tuple[str, ...] = ()
+    """Further queues whose calls they take."""
     state: AgentState = "offline"
     since: float = 0.0
+    past: deque[tuple[float, AgentState]] = msgspec.field(default_factory=lambda: deque(maxlen=PAST_STATES))
+    """Earlier states and when each began."""
     call: Call | None = None
     """The call they talk on or wrap up."""
     leaving: bool = False
@@ -110,7 +117,17 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
 
     def set_state(self, state: AgentState, now: float) -> None:
         self.seconds[self.state] = self.time_in_state(self.state, now)
+        self.past.append((self.since, self.state))
         self.state, self.since = state, now
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        return (self.queue, *self.also_in)
+
+    def state_at(self, at: float) -> AgentState:
+        """The state they had then, as far as it is remembered."""
+        states = [*self.past, (self.since, self.state)]
+        return next((state for since, state in reversed(states) if since <= at), states[0][1])
 
     def time_in_state(self, state: AgentState, now: float) -> float:
         """Seconds in `state` up to `now`."""

@@ -107,3 +107,8 @@ class DriverBase:
         self.view: LedgerView | None = None
         self.seen: Counter[str] = Counter()
         """How often each script gave which answer."""
+
+    async def _agents(self, queue: str) -> tuple[set[str], set[str]]:
+        free = await self.client.zrange(self.keys.queue_free(queue), 0, -1)
+        busy = await self.client.zrange(self.keys.queue_busy(queue), 0, -1)
+        return set(map(str, free)), set(map(str, busy))

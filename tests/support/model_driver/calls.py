@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from typing import Any
 
+import msgspec
+
 from streamdialer.ledger.types import ClaimRequest, ClaimResult
 from streamdialer.model import Attempt
 from tests.support.caps_model import CappedModel, capped
@@ -35,6 +37,8 @@ class CallDriver(DriverBase):
     ) -> None:
         model, one = self.model, self.model.campaigns[campaign]
         kept, kept_until = self.answers.get((campaign, wanted.token), (None, 0.0))
+        wanted = msgspec.structs.replace(wanted, sharing=await self.queue_ledger.sharing(queue))
+        usable = await self._usable(queue)
         got = await self.ledger.reserve_contacts(campaign, queue, wanted)
         new = await self._new_calls()
         self.seen[f"claim: {got.reason or got.limit if not got.dialed else 'dialed'}"] += 1
@@ -75,7 +79,8 @@ class CallDriver(DriverBase):
             made = model.reserve(campaign, contact, attempt.token, attempt.id)
             assert attempt.id.rpartition(":")[0] == f"{campaign}:{contact.id}:{made.number}"
             self.calls.append((attempt, "" if open_for_s is None else str(wanted.open_until_ms)))
-        room = self._room(one, wanted, got.free, before)
+        assert got.usable == usable
+        room = self._room(one, wanted, usable, before)
         if sum((got.skipped or {}).values()) < wanted.batch:
             assert got.dialed == min(room, got.dialed + len(left)), (got, room, left)
         if got.dialed:
@@ -152,6 +157,18 @@ class CallDriver(DriverBase):
                 self.model.defer_by_rule(contact, found.due)
         one.has_recheck_pending = False
         assert ready == 0, "those who may be called are ready, and no others"
+
+    async def _usable(self, queue: str) -> int:
+        """Agents the calls of a queue may use: for each set of other queues, those not taken by their calls."""
+        free = {name: (await self._agents(name))[0] for name in self.queues}
+        placed = {
+            name: sum(one.placed for one in self.model.campaigns.values() if one.queue == name)
+            for name in free
+        }
+        others = [name for name in free if name != queue]
+        served = {name: min(placed[name], len(free[name])) for name in others}
+        assert len(others) == 1, "with more queues, their calls share agents among each other, too"
+        return min(len(free[queue]), *(len(free[queue] | free[name]) - served[name] for name in others))
 
     def _room(
         self, one: CampaignModel, wanted: ClaimRequest, free: int, before: dict[str, tuple[int, int]]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any, Final
 
 import msgspec
 
+from streamdialer.ledger.records import AgentRecord
 from streamdialer.ledger.types import LoadRow
 from streamdialer.model import Agent, TickKind, TickResult
 from tests.support.ledger_model import CampaignModel
 from tests.support.model_driver.base import DriverBase
 from tests.support.model_driver.suppression import said_of
 from tests.support.retry_model import MAX_ATTEMPTS
+
+DISTRUST_MS: Final = 10_000
 
 
 class CampaignDriver(DriverBase):
@@ -96,31 +100,54 @@ class CampaignDriver(DriverBase):
         """A list of a queue's agents, asked for a while ago."""
         rows = [Agent(agent, "available" if is_free else "busy") for agent, is_free in agents.items()]
         asked = await self.queue_ledger.begin_agent_poll(queue)
+        before = await self._agent_records()
         await self.queue_ledger.replace_agents(queue, rows, asked.ledger_ms - asked_ago_s * 1000)
         free, busy = await self._agents(queue)
-        if asked_ago_s == 0:
-            assert free == {agent for agent, is_free in agents.items() if is_free}
-            assert busy == set(agents) - free
+        if asked_ago_s:
+            return
+        assert free | busy == set(agents)
+        for agent, is_free in agents.items():
+            record = before.get(agent)
+            if record is None or not (record.by_event or record.call):
+                expected = {is_free}  # nothing better is known, except which agent has a call
+            elif (record.state == "available") == is_free:
+                expected = {is_free}
+            else:
+                doubted_ms = asked.ledger_ms - (record.doubted_ms or asked.ledger_ms)
+                expected = {is_free if doubted_ms >= DISTRUST_MS else not is_free}
+            if any(one.is_guess for one in before.values()):
+                expected.add(is_free)
+            assert (agent in free) in expected, (agent, is_free, record)
+            self.seen[f"list: {'believed' if (agent in free) is is_free else 'not believed'}"] += 1
 
     async def apply_agent_event(self, queue: str, agent: str, is_free: bool, ago_s: int) -> None:
-        """News of one agent, written a while ago."""
-        before = await self._agents(queue)
+        """News of one agent, written a while ago: it counts in each queue whose list names the agent."""
+        before = {name: await self._agents(name) for name in self.queues}
+        guessed = {name for name, record in (await self._agent_records()).items() if record.is_guess}
         seconds, micros = await self.client.time()
         entry = f"{seconds * 1000 + micros // 1000 - ago_s * 1000}-0"
         answer = await self.queue_ledger.apply_agent_event(
             queue, agent, state="available" if is_free else "busy", entry=entry
         )
-        free, busy = await self._agents(queue)
-        if answer == "unchanged":
-            assert (free, busy) == before
-        else:
-            assert (agent in free) is is_free
-            assert (free | busy) - {agent} == (before[0] | before[1]) - {agent}
-            assert answer == ("freed" if is_free else "applied")
-        if ago_s == 0:
-            assert agent in (free if is_free else busy), "the newest news wins"
+        after = {name: await self._agents(name) for name in self.queues}
+        stands_in = {name for name, (free, busy) in before.items() if agent in free | busy}
+        self.seen[f"agent event: {answer.status}"] += 1
+        assert set(answer.queues) == stands_in
+        if answer.status == "unknown" or not stands_in:
+            assert (answer.status, after, stands_in) == ("unknown", before, set())
+            return
+        for name, (free, busy) in after.items():
+            assert free | busy == before[name][0] | before[name][1]
+            others = {agent, *guessed}
+            assert free - others == before[name][0] - others
+            if answer.status == "unchanged":
+                assert (agent in free) is (agent in before[name][0])
+            elif name in stands_in:
+                assert (agent in free) is is_free
+                assert answer.status == ("freed" if is_free else "applied")
+            if ago_s == 0 and name in stands_in:
+                assert agent in (free if is_free else busy), "the newest news wins"
 
-    async def _agents(self, queue: str) -> tuple[set[str], set[str]]:
-        free = await self.client.zrange(self.keys.queue_free(queue), 0, -1)
-        busy = await self.client.zrange(self.keys.queue_busy(queue), 0, -1)
-        return set(map(str, free)), set(map(str, busy))
+    async def _agent_records(self) -> dict[str, AgentRecord]:
+        stored: Any = await self.client.hgetall(self.keys.agents)
+        return {str(agent): msgspec.json.decode(raw, type=AgentRecord) for agent, raw in stored.items()}

@@ -1,0 +1,68 @@
+"""The backend's lists of agents: read when they are too old, one reader per queue at a time."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import ClassVar
+
+import anyio
+
+from streamdialer.broker.background_duty import BackgroundDuty
+from streamdialer.consumers.dialing.side_by_side import run_side_by_side
+from streamdialer.consumers.services import Services
+from streamdialer.consumers.ttl_cache import TTLCache
+from streamdialer.consumers.wakeups import WakeupScheduler
+
+
+class AgentLists(BackgroundDuty):
+    """Reads lists for ticks that wait for them, and beside those that need not wait."""
+
+    name: ClassVar[str] = "agent lists"
+
+    def __init__(self, services: Services, wakeups: WakeupScheduler) -> None:
+        self._services = services
+        self._wakeups = wakeups
+        self._reading: TTLCache[anyio.Lock] = TTLCache()
+        self._requested: set[str] = set()
+        self._is_requested = anyio.Event()
+        self.is_running = False
+        """Whether `request` is of any use."""
+
+    def is_fresh(self, age_ms: float) -> bool:
+        return age_ms <= self._services.settings.agents_cache_ttl_s * 1000
+
+    async def read(self, queue: str) -> None:
+        """The queue's list is new enough; raises Unreachable, RefusedByServer, redis.RedisError."""
+        queues = self._services.queues
+        seen = await queues.begin_agent_poll(queue)
+        if self.is_fresh(seen.ledger_ms - seen.polled):
+            return
+        async with self._reading.put(queue, self._reading.get(queue) or anyio.Lock()):
+            poll = await queues.begin_agent_poll(queue)
+            if poll.polled > seen.polled:
+                return  # another reader was faster, however long the backend took
+            agents = await self._services.backend.agents(queue)
+            await queues.replace_agents(queue, agents, poll.ledger_ms)
+
+    def request(self, queue: str) -> None:
+        """Reads the list in the background; then the queue's campaigns get a tick."""
+        self._requested.add(queue)
+        self._is_requested.set()
+
+    async def run(self) -> None:
+        self.is_running = True
+        try:
+            await super().run()
+        finally:
+            self.is_running = False
+
+    async def turn(self) -> float:
+        await self._is_requested.wait()
+        self._is_requested = anyio.Event()
+        queues, self._requested = self._requested, set()
+        await run_side_by_side([partial(self._read_and_wake, queue) for queue in queues])
+        return 0.0
+
+    async def _read_and_wake(self, queue: str) -> None:
+        await self.read(queue)
+        self._wakeups.queue(queue)

@@ -1,0 +1,313 @@
+"""One agent, one call: agents of several queues, lists that lag, agents whom no list names."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import msgspec
+import pytest
+
+from streamdialer.consumers.services import Services
+from streamdialer.model import Agent
+from tests.support.ledger_fixture import LedgerWorld
+from tests.support.ledger_reader import move_clock
+
+pytestmark = pytest.mark.anyio
+DISTRUST_S = 10
+
+
+class Centre:
+    """Queues with one campaign each, whose agents may stand in several."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.worlds: dict[str, LedgerWorld] = {}
+
+    async def open(self, **campaigns: str) -> None:
+        """`c1="sales"` opens campaign 1 in the queue sales."""
+        for name, queue in campaigns.items():
+            self.worlds[queue] = LedgerWorld(self.services, queue)
+            await self.worlds[queue].open_campaign(name.removeprefix("c"), contacts=0)
+            campaign = name.removeprefix("c")
+            rows = [LedgerWorld.row(f"{campaign}{number}") for number in range(100, 130)]
+            await self.services.campaigns.load(campaign, rows, 3)
+
+    async def list_agents(self, queue: str, **agents: str) -> None:
+        """`a7="available"`."""
+        rows = [Agent(name.removeprefix("a"), status) for name, status in agents.items()]
+        asked = await self.services.queues.begin_agent_poll(queue)
+        await self.services.queues.replace_agents(queue, rows, asked.ledger_ms)
+
+    async def claim(self, campaign: str, queue: str, level: int = 100, ratio: float = 1.0) -> int:
+        """How many calls a claim without any other limit reserves."""
+        world = self.worlds[queue]
+        world.tokens += 1
+        sharing = await self.services.queues.sharing(queue)
+        request = world.claim_request(
+            f"t{campaign}.{world.tokens}", level, 0, calls_per_agent=ratio, sharing=sharing
+        )
+        claimed = await self.services.campaigns.reserve_contacts(campaign, queue, request)
+        assert claimed.reason is None, claimed
+        return claimed.dialed
+
+    async def free(self, queue: str) -> set[str]:
+        return set(map(str, await self.services.client.zrange(self.services.keys.queue_free(queue), 0, -1)))
+
+
+@pytest.fixture
+def centre(services: Services) -> Centre:
+    return Centre(services)
+
+
+# ---- agents of several queues ----
+
+
+async def test_an_agent_of_two_queues_counts_once(centre: Centre) -> None:
+    await centre.open(c1="sales", c2="support")
+    agents = {f"a{number}": "available" for number in range(1, 5)}
+    await centre.list_agents("sales", **agents)
+    await centre.list_agents("support", **agents)
+    assert await centre.claim("1", "sales", level=3) == 3
+    assert await centre.claim("2", "support") == 1
+    assert await centre.claim("1", "sales") == 0
+
+
+async def test_a_queue_uses_its_own_agents_first_however_the_calls_came(centre: Centre) -> None:
+    """Agent 1 stands in both queues, agent 2 in support only: a call of support uses up agent 2."""
+    await centre.open(c1="sales", c2="support")
+    await centre.list_agents("sales", a1="available")
+    await centre.list_agents("support", a1="available", a2="available")
+    assert await centre.claim("2", "support", level=1) == 1
+    assert await centre.claim("1", "sales") == 1
+    assert await centre.claim("2", "support") == 0
+
+
+async def test_a_call_of_a_third_queue_uses_an_agent_up_through_the_second(centre: Centre) -> None:
+    """Sales and support share agent 1, support and service agent 2."""
+    await centre.open(c1="sales", c2="support", c3="service")
+    await centre.list_agents("sales", a1="available")
+    await centre.list_agents("support", a1="available", a2="available")
+    await centre.list_agents("service", a2="available")
+    assert await centre.claim("2", "support", level=1) == 1
+    assert await centre.claim("3", "service") == 1
+    assert await centre.claim("1", "sales") == 0
+
+
+async def test_a_call_at_a_ratio_uses_up_a_part_of_an_agent(centre: Centre) -> None:
+    await centre.open(c1="sales", c2="support")
+    pacing = '{"calls_per_agent":3.0}'
+    assert await centre.services.campaigns.register("2", "support", pacing, previous="support")
+    agents = {f"a{number}": "available" for number in range(1, 4)}
+    await centre.list_agents("sales", **agents)
+    await centre.list_agents("support", **agents)
+    assert await centre.claim("2", "support", level=4, ratio=3.0) == 4
+    assert await centre.claim("1", "sales") == 1
+
+
+async def test_a_claim_that_does_not_know_the_other_queues_is_refused(centre: Centre) -> None:
+    await centre.open(c1="sales", c2="support")
+    await centre.list_agents("sales", a1="available")
+    await centre.list_agents("support", a1="available")
+    unknown: list[dict[str, list[str]]] = [{}, {"support": []}]
+    for sharing in unknown:
+        request = centre.worlds["sales"].claim_request("t", 1, 1, sharing=sharing)
+        claimed = await centre.services.campaigns.reserve_contacts("1", "sales", request)
+        assert (claimed.reason, claimed.dialed) == ("queue_changed", 0)
+        assert await centre.services.queues.snapshot("sales", ["1"], sharing=sharing) is None
+    sharing = await centre.services.queues.sharing("sales")
+    assert sharing == {"support": ["2"]}
+    state = await centre.services.queues.snapshot("sales", ["1"], sharing=sharing)
+    assert state is not None
+    assert (state.free, state.usable) == (1, 1)
+
+
+def most_matched(agents: dict[str, list[str]], calls: dict[str, int]) -> bool:
+    """Whether every call can have a free agent of its own queue, one each (Hall's condition)."""
+    called = [queue for queue, placed in calls.items() if placed]
+    return all(
+        sum(calls[queue] for queue in chosen) <= sum(not set(chosen).isdisjoint(q) for q in agents.values())
+        for size in range(1, len(called) + 1)
+        for chosen in itertools.combinations(called, size)
+    )
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_every_unanswered_call_can_have_an_agent_of_its_own_and_none_is_kept_idle(
+    centre: Centre, seed: int
+) -> None:
+    chance, queues = random.Random(seed), ["q1", "q2", "q3", "q4"]
+    await centre.open(c1="q1", c2="q2", c3="q3", c4="q4")
+    agents = {str(number): chance.sample(queues, chance.randint(1, 3)) for number in range(1, 9)}
+    for queue in queues:
+        here = {f"a{name}": "available" for name, stands_in in agents.items() if queue in stands_in}
+        await centre.list_agents(queue, **here)
+    calls = dict.fromkeys(queues, 0)
+    for _ in range(20):
+        campaign = chance.randint(1, 4)
+        queue = queues[campaign - 1]
+        calls[queue] += await centre.claim(str(campaign), queue, level=calls[queue] + chance.randint(1, 2))
+        assert most_matched(agents, calls), (agents, calls)
+    for campaign, queue in enumerate(queues, 1):
+        calls[queue] += await centre.claim(str(campaign), queue)
+        assert not most_matched(agents, {**calls, queue: calls[queue] + 1}), "an agent is kept idle"
+
+
+# ---- one state in all queues ----
+
+
+async def test_a_busy_agent_is_busy_in_all_queues_whatever_queue_said_so(centre: Centre) -> None:
+    await centre.open(c1="sales", c2="support")
+    for queue in ("sales", "support"):
+        await centre.list_agents(queue, a1="available", a2="available")
+    assert await centre.worlds["support"].agent_event("1", "busy") == "applied"
+    assert await centre.free("sales") == await centre.free("support") == {"2"}
+    await centre.claim("1", "sales", level=1)
+    (call,) = await centre.worlds["sales"].reserved_calls()
+    await centre.services.campaigns.mark_sent(call, "run", "")
+    await centre.worlds["sales"].event("call_answered", call, agent_id="2")
+    assert await centre.free("sales") == await centre.free("support") == set()
+    freed = await centre.services.queues.apply_agent_event(
+        "sales", "1", state="available", entry=await centre.worlds["sales"].write_entry()
+    )
+    assert (freed.status, freed.queues) == ("freed", ["sales", "support"])
+    assert await centre.free("support") == {"1"}
+
+
+async def test_an_agent_who_leaves_a_queue_stays_in_the_other(centre: Centre) -> None:
+    await centre.open(c1="sales", c2="support")
+    for queue in ("sales", "support"):
+        await centre.list_agents(queue, a1="available")
+    await centre.list_agents("sales")
+    assert (await centre.free("sales"), await centre.free("support")) == (set(), {"1"})
+    assert await centre.services.queues.sharing("support") == {}
+    await centre.list_agents("support")
+    assert not await centre.services.client.exists(
+        centre.services.keys.agents, centre.services.keys.shared_agents
+    )
+
+
+# ---- a list that lags ----
+
+
+@pytest.fixture
+async def sales(services: Services) -> LedgerWorld:
+    world = LedgerWorld(services)
+    await world.open_campaign(contacts=9)
+    await world.set_agents(3)
+    return world
+
+
+async def free(world: LedgerWorld) -> set[str]:
+    return set(map(str, await world.services.client.zrange(world.services.keys.queue_free("sales"), 0, -1)))
+
+
+async def pass_time(world: LedgerWorld, seconds: int) -> None:
+    await move_clock(world.services.client, world.services.keys, seconds)
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_list_frees_no_agent_whose_call_is_up(sales: LedgerWorld, *, named: bool) -> None:
+    call = await sales.place_one()
+    await sales.event("call_answered", call, **({"agent_id": "3"} if named else {}))
+    left = await free(sales)
+    assert len(left) == 2
+    await sales.set_agents(3)
+    await pass_time(sales, DISTRUST_S - 2)
+    await sales.set_agents(3)
+    assert await free(sales) == left, "it lags"
+    await pass_time(sales, 3)
+    await sales.set_agents(3)
+    assert await free(sales) == {"1", "2", "3"}, "it has said so for so long that the events must be wrong"
+
+
+async def test_after_the_call_the_list_frees_its_agent_at_once(sales: LedgerWorld) -> None:
+    call = await sales.place_one()
+    await sales.event("call_answered", call, agent_id="3")
+    await sales.set_agents(3)
+    await sales.event("call_completed", call)
+    await sales.set_agents(3)
+    assert await free(sales) == {"1", "2", "3"}
+    assert not await sales.services.client.exists(sales.services.keys.agent_calls)
+
+
+async def test_a_list_frees_no_agent_whom_an_event_has_put_in_wrapup(sales: LedgerWorld) -> None:
+    call = await sales.place_one()
+    await sales.event("call_answered", call, agent_id="3")
+    await sales.event("call_completed", call)
+    await sales.agent_event("3", "wrapup")
+    await sales.set_agents(3)
+    assert await free(sales) == {"1", "2"}
+    await sales.agent_event("3", "available")
+    assert await free(sales) == {"1", "2", "3"}
+
+
+async def test_a_list_holds_back_no_agent_whom_an_event_has_freed(sales: LedgerWorld) -> None:
+    await sales.agent_event("3", "available")
+    await sales.set_agents(2, busy=1)
+    assert await free(sales) == {"1", "2", "3"}
+    await sales.set_agents(3)
+    await pass_time(sales, DISTRUST_S - 1)
+    await sales.set_agents(2, busy=1)
+    await pass_time(sales, 2)
+    await sales.set_agents(2, busy=1)
+    assert await free(sales) == {"1", "2", "3"}, "it has not said so all the time"
+    await pass_time(sales, DISTRUST_S - 1)
+    await sales.set_agents(2, busy=1)
+    assert await free(sales) == {"1", "2"}
+
+
+@pytest.mark.parametrize("by", ["list", "event"])
+async def test_a_guess_moves_to_the_agent_who_turns_out_to_be_busy(sales: LedgerWorld, by: str) -> None:
+    await sales.event("call_answered", await sales.place_one())
+    (guessed,) = {"1", "2", "3"} - await free(sales)
+    right = "1" if guessed != "1" else "2"
+    if by == "event":
+        await sales.agent_event(right, "busy")
+    else:
+        asked = await sales.services.queues.begin_agent_poll("sales")
+        rows = [Agent(name, "busy" if name == right else "available") for name in ("1", "2", "3")]
+        await sales.services.queues.replace_agents("sales", rows, asked.ledger_ms)
+    assert await free(sales) == {"1", "2", "3"} - {right}
+    await sales.set_agents(3)
+    assert await free(sales) == {"1", "2", "3"} - {right}, "the call is up, whoever has it"
+
+
+async def test_an_agent_who_was_just_heard_to_be_busy_has_the_call_that_names_nobody(
+    sales: LedgerWorld,
+) -> None:
+    call = await sales.place_one()
+    await sales.agent_event("2", "busy")
+    await sales.event("call_answered", call)
+    assert await free(sales) == {"1", "3"}
+
+
+# ---- agents whom no list names ----
+
+
+async def test_an_event_of_an_agent_whom_no_list_names_frees_nobody(sales: LedgerWorld) -> None:
+    assert await sales.agent_event("ghost", "available") == "unknown"
+    assert await free(sales) == {"1", "2", "3"}
+    await sales.agent_comes_free("ghost")
+    assert await free(sales) == {"1", "2", "3", "ghost"}
+
+
+async def test_a_call_taken_by_an_agent_whom_no_list_names_takes_one_of_those_it_names(
+    sales: LedgerWorld,
+) -> None:
+    """The telephone system spells the agent's name in its own way: an agent is busy all the same."""
+    await sales.event("call_answered", await sales.place_one(), agent_id="PJSIP-1001")
+    assert len(await free(sales)) == 2
+
+
+# ---- what needs no list ----
+
+
+async def test_without_a_new_list_only_agents_count_whom_an_event_has_freed(sales: LedgerWorld) -> None:
+    await sales.agent_event("3", "busy")
+    await sales.agent_event("3", "available")
+    request = msgspec.structs.replace(sales.claim_request("t", 9, 1), counts_listed=False)
+    claimed = await sales.services.campaigns.reserve_contacts("1", "sales", request)
+    assert (claimed.dialed, claimed.free, claimed.usable) == (1, 3, 1)
+    start = await sales.services.ticks.start("1", "1-0", "sales")
+    assert start.freed == 1
