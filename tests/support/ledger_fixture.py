@@ -55,7 +55,7 @@ class LedgerWorld:
         first: int = 1,
         agents: int | None = None,
     ) -> None:
-        """An active campaign with contacts from `first` on, and `agents` free agents, from `first` on, in the queue."""
+        """An active campaign with contacts from `first` on; `agents` is the number of free agents of the queue."""
         services = self.services
         await services.client.hset(services.keys.campaign(campaign), "status", "active")
         before = await services.queues.queue_of(campaign)
@@ -63,17 +63,20 @@ class LedgerWorld:
         rows = [self.row(str(number), priority) for number in range(first, first + contacts)]
         await services.campaigns.load(campaign, rows, self.max_attempts)
         if agents is not None:
-            await self.set_agents(agents, first=first)
+            await self.set_agents(agents)
 
     @staticmethod
     def row(contact: str, priority: int = 5, attempts: int = 0) -> LoadRow:
         call = msgspec.json.encode({"id": int(contact), "phone_number": f"+15550{contact}"}).decode()
         return LoadRow(contact, priority, attempts, call)
 
-    async def set_agents(self, free: int, busy: int = 0, *, first: int = 1) -> None:
-        """The queue's list names agents `first` and on."""
-        states = ["available"] * free + ["busy"] * busy
-        agents = [Agent(number, state) for number, state in enumerate(states, first)]
+    async def set_agents(self, free: int, busy: int = 0) -> None:
+        """The queue's list names agents 1 and on; those of another queue than `sales` are other people."""
+        prefix, states = (
+            "" if self.queue == "sales" else f"{self.queue}.",
+            ["available"] * free + ["busy"] * busy,
+        )
+        agents = [Agent(f"{prefix}{number}", state) for number, state in enumerate(states, 1)]
         asked = await self.services.queues.begin_agent_poll(self.queue)
         await self.services.queues.replace_agents(self.queue, agents, asked.ledger_ms)
 
