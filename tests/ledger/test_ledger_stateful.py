@@ -166,8 +166,8 @@ class LedgerMachine(CallRules, SuppressionRules):
         self.do(lambda: self.trial.take(delivery))
 
     @precondition(lambda self: self.trial.deliveries)
-    @rule(at=which, dies=st.sampled_from((False, False, False, False, True)))
-    def a_deliverer_goes_on(self, at: int, dies: bool) -> None:
+    @rule(at=which, dies=st.sampled_from((False, False, False, False, True)), is_refused=st.booleans())
+    def a_deliverer_goes_on(self, at: int, dies: bool, is_refused: bool) -> None:
         trial = self.trial
         delivery = trial.deliveries[at % len(trial.deliveries)]
         if dies and not delivery.has_patched:
@@ -177,7 +177,7 @@ class LedgerMachine(CallRules, SuppressionRules):
         elif not delivery.has_patched:
             trial.patch(delivery)
         else:
-            self.bench.run(trial.confirm(delivery))
+            self.bench.run(trial.confirm(delivery, "refused" if is_refused else "taken"))
 
     @precondition(lambda self: self.trial.deliveries)
     @rule(at=which)
@@ -189,6 +189,13 @@ class LedgerMachine(CallRules, SuppressionRules):
         taker = Delivery(stopped.entry, stopped.campaign, stopped.contact, f"d{self.tokens}")
         self.trial.deliveries.append(taker)
         self.do(lambda: self.trial.take(taker))
+
+    @precondition(lambda self: self.trial.calls)
+    @rule(campaign=campaigns)
+    def the_backend_refuses_updates_until_the_finished_are_forgotten(self, campaign: str) -> None:
+        self.bench.run(self.trial.deliver_all(campaign, "refused"))
+        self.bench.run(self.trial.pass_time(61_000))
+        self.bench.run(self.trial.sweep(campaign))
 
     @precondition(lambda self: self.trial.calls)
     @rule(campaign=campaigns, ended=st.sampled_from(("", "", "", "completed", "cancelled")))

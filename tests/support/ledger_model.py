@@ -68,6 +68,10 @@ class ContactModel:
     """Its number, and whether it must not be called, as the backend said last."""
     is_suppressed: bool = False
     """Never to be called again."""
+    is_refused: bool = False
+    """The backend refused its newest state."""
+    has_problem: bool = False
+    """Its number cannot be called."""
 
     @property
     def order(self) -> tuple[int, float]:
@@ -105,6 +109,8 @@ class CampaignModel:
     """Its caps have changed since the contacts that wait for them were last checked."""
     past: Counter[str] = field(default_factory=Counter)
     """What attempts that are no longer remembered have added to the totals."""
+    refused: set[str] = field(default_factory=set)
+    """Contacts that are forgotten, and whose end the backend refused: they are finished for good."""
     held_until: float | None = None
     queued_tick: str = ""
     tick_slots: set[str] = field(default_factory=set)
@@ -193,6 +199,10 @@ class LedgerModel:
             if is_marked:
                 self.suppress(campaign, contacts[contact])
             return "known"
+        if contact in self.campaigns[campaign].refused:
+            if (campaign, contact) not in self.requests:
+                return "finished"
+            self.campaigns[campaign].refused.discard(contact)
         one = contacts[contact] = ContactModel(contact, priority, self.now, attempts, number=number)
         one.said = number, is_marked
         has_asked = (campaign, contact) in self.requests
@@ -203,6 +213,7 @@ class LedgerModel:
             self.suppress(campaign, one, attempts=None)
             return "do_not_call"
         if problem:
+            one.has_problem = True
             self._put(one, "final")
             self.tell(campaign, one, "invalid", None)
             return "invalid"
@@ -226,6 +237,7 @@ class LedgerModel:
             self.suppress(campaign, contact)
         elif problem:
             self._put(contact, "final")
+            contact.has_problem = True
             self.tell(campaign, contact, "invalid", None)
 
     def is_listed(self, contact: ContactModel) -> bool:
@@ -479,4 +491,6 @@ class LedgerModel:
         """The end of a tombstone."""
         for attempt in contact.attempts:
             campaign.past += counts(attempt.facts)
+        if contact.is_refused and not contact.has_problem:
+            campaign.refused.add(contact.id)
         del campaign.contacts[contact.id]

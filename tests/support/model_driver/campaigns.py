@@ -39,8 +39,9 @@ class CampaignDriver(DriverBase):
             became = self.model.load(
                 campaign, row.contact, row.priority, row.attempts, row.problem, row.reset, *said_of(row)
             )
-            expected[became] += 1
-            if before is None and became != "ignored":
+            expected["known" if became == "finished" else became] += 1
+            self.seen[f"load: {became}"] += 1
+            if before is None and became not in ("ignored", "finished"):
                 shown = "no_answer" if row.reset else "pending"
                 self.backend[campaign, row.contact] = (shown, row.attempts)
         assert msgspec.structs.asdict(loaded) == {

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from streamdialer.ledger.event_facts import fact_of
+from streamdialer.ledger.outbox import Delivery as Verdict
 from streamdialer.ledger.records import Update
 from streamdialer.model import CallEvent
 from tests.support.ledger_model import DELIVERY_RESERVATION_LEASE_S, FINAL_TTL_S, ContactModel
@@ -154,13 +155,13 @@ class EventDriver(DriverBase):
         )
         delivery.has_patched = True
 
-    async def confirm(self, delivery: Delivery) -> None:
+    async def confirm(self, delivery: Delivery, verdict: Verdict = "taken") -> None:
         """`done` ends the delivery; after any other answer the deliverer takes the update again."""
         assert delivery.update is not None
         about = (delivery.campaign, delivery.contact)
         document = self.model.documents.get(about)
         contact = self.model.campaigns[delivery.campaign].contacts.get(delivery.contact)
-        answer = await self.outbox.acknowledge(*about, delivery.token, delivery.update.version)
+        answer = await self.outbox.acknowledge(*about, delivery.token, delivery.update.version, verdict)
         self.seen[f"confirm: {answer}"] += 1
         if document is not None and document.token == delivery.token:
             assert answer == ("done" if document is delivery.document else "newer")
@@ -171,11 +172,13 @@ class EventDriver(DriverBase):
         delivery.update, delivery.has_patched = None, False
         if answer == "done":
             del self.model.documents[about]
+            if contact is not None:
+                contact.is_refused = verdict == "refused"
             if contact is not None and contact.state == "final":
                 contact.due = self.model.now + FINAL_TTL_S
             await self._finish(delivery)
 
-    async def deliver_all(self, campaign: str) -> None:
+    async def deliver_all(self, campaign: str, verdict: Verdict = "taken") -> None:
         """An undisturbed deliverer takes every update of the campaign that no other holds."""
         entries: Any = await self.client.xrange(self.keys.stream("updates"))
         for entry, fields in entries:
@@ -184,7 +187,7 @@ class EventDriver(DriverBase):
                 await self.take(delivery)
                 if delivery.update is not None:
                     self.patch(delivery)
-                    await self.confirm(delivery)
+                    await self.confirm(delivery, verdict)
 
     async def _finish(self, delivery: Delivery) -> None:
         await self.client.xdel(self.keys.stream("updates"), delivery.entry)
