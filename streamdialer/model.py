@@ -55,10 +55,13 @@ AGENT_STATES: Final[dict[str, AgentState]] = {
 """The backend's words for an agent's state; every other word means offline."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
+_INTEGER = re.compile(r"0|[1-9][0-9]*")
 
 
 def normalise_id(raw: object) -> str:
     """An id as the string used inside; raises ValueError for what could not be part of a key name."""
+    if isinstance(raw, float) and raw.is_integer():
+        raw = int(raw)
     if isinstance(raw, int) and not isinstance(raw, bool):
         return str(raw)
     if isinstance(raw, str) and _ID.fullmatch(raw.strip()):
@@ -67,8 +70,8 @@ def normalise_id(raw: object) -> str:
 
 
 def wire_id(internal: str) -> int | str:
-    """An id as other programs expect it: an integer if it looks like one."""
-    return int(internal) if internal.isascii() and internal.isdigit() else internal
+    """An id as other programs expect it: an integer if it is written as one ("007" is not 7)."""
+    return int(internal) if _INTEGER.fullmatch(internal) else internal
 
 
 class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,6 +187,8 @@ class CallEvent(msgspec.Struct, frozen=True, kw_only=True):
     campaign_id: str
     contact_id: str
     call_id: str = ""
+    attempt_id: str = ""
+    """Decides which attempt the event belongs to; '' leaves it to the call id and to time."""
     agent_id: str = ""
     queue: str = ""
     answered_by: Literal["human", "machine", "unknown", ""] = ""
@@ -305,6 +310,8 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The same for a campaign with another pacing: what adaptive pacing would have placed."""
     orphaned: int | None = None
     """Contacts whose call Redis has lost and that may still be live."""
+    only_ends: int | None = None
+    """Calls past their deadline that count as up because only ends of other calls have come since."""
     skipped: dict[str, int] | None = None
     """Skipped contacts, by reason."""
     why: dict[str, str] | None = None

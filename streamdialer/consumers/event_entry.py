@@ -24,7 +24,7 @@ from streamdialer.model import (
 
 Event = CallEvent | AgentEvent | CallbackEvent | DoNotCallEvent | PreviewEvent
 _IDS: Final = ("campaign_id", "contact_id", "agent_id")
-_TEXTS: Final = ("call_id", "queue", "cause", "phone_number", "reason")
+_TEXTS: Final = ("call_id", "attempt_id", "queue", "cause", "phone_number", "reason")
 _EVENT_CLASSES: Final[dict[str, type[Event]]] = {
     **dict.fromkeys(CALL_EVENTS, CallEvent),
     **dict.fromkeys(AGENT_EVENTS, AgentEvent),

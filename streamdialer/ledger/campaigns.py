@@ -19,6 +19,7 @@ from streamdialer.ledger.types import (
     Limits,
     LoadResult,
     LoadRow,
+    LostCall,
     MarkSentStatus,
     SettleStatus,
     SweepResult,
@@ -204,12 +205,26 @@ class CampaignLedger:
         )
         return answer
 
-    async def apply_call_event(self, event: CallEvent, fact: CallFact, queue: str, entry: str) -> EventResult:
+    async def apply_call_event(
+        self, event: CallEvent, fact: CallFact, queue: str, entry: str, lost: LostCall | None = None
+    ) -> EventResult:
         """Adds an event's fact to the attempt it belongs to.
 
-        `queue` is the queue of its agent ('' for none), `entry` the event's id in the stream.
+        `queue` is the queue of its agent ('' for none), `entry` the event's id in the stream. After "ask_backend",
+        `lost` is what the backend shows.
         """
         keys = self._keys
+        shown: list[Argument] = []
+        if lost is not None:
+            row, is_in_call = lost.row, "1" if lost.is_in_call else "0"
+            shown = [
+                row.priority,
+                row.attempts,
+                row.call,
+                is_in_call,
+                lost.retry.encoded(),
+                lost.caps.encoded(),
+            ]
         answer = await self._scripts.run(
             APPLY_CALL_EVENT,
             [
@@ -222,6 +237,9 @@ class CampaignLedger:
                 keys.queue_observations(queue),
                 keys.queue_learning(queue),
                 *keys.of_call_history,
+                keys.dnc,
+                keys.pending_dnc(event.campaign_id),
+                keys.contacts_by_number,
             ],
             [
                 event.campaign_id,
@@ -235,6 +253,8 @@ class CampaignLedger:
                 self._limits.max_call_duration_ms,
                 self._limits.deadline_ms,
                 fact.cause,
+                event.attempt_id,
+                *shown,
             ],
         )
         return EventResult(*answer)

@@ -74,15 +74,16 @@ async def test_a_contact_only_the_backend_knows_is_not_called_back_after_do_not_
 
 
 async def test_the_number_of_its_next_call_is_none_the_backend_has_counted(world: LedgerWorld) -> None:
-    """After data loss only an event of the call is known; the backend says how many attempts came before it."""
+    """After a data loss the backend says how many attempts came before the call whose event comes."""
     await world.services.client.flushall()
-    assert await world.event("call_answered", Attempt("1", "7", 3, "")) == "applied"
+    answered = Attempt("1", "7", 3, "")
+    shown = world.shown("7", attempts=3, is_in_call=True)
+    assert await world.event("call_answered", answered, lost=shown) == "applied"
     await mark_server_trusted(world.services.client, world.services.keys)
     await world.open_campaign(contacts=0)
     await world.set_agents(1)
-    assert await ask(world, "7", -60) == "unknown_contact"
-    assert await ask(world, "7", -60, row=world.row("7", attempts=3)) == "applied"
-    await world.event("call_completed", Attempt("1", "7", 3, ""))
+    assert await ask(world, "7", -60) == "applied"
+    await world.event("call_completed", answered)
     assert await world.state_of("7") == "ready"
     await world.services.campaigns.load("1", [world.row("7", attempts=3)], 3)  # it is looked up
     assert (await world.place_one()).number == 4

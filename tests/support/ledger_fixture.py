@@ -10,7 +10,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.ledger.event_facts import fact_of
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.records import CONTACT_STATES, decode_contact
-from streamdialer.ledger.types import ApplyStatus, ClaimRequest, ClaimResult, LoadRow
+from streamdialer.ledger.types import ApplyStatus, ClaimRequest, ClaimResult, LoadRow, LostCall
 from streamdialer.ledger.zone_hours import Hours
 from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
 from streamdialer.rules.caps import NO_CAPS, Caps
@@ -129,7 +129,13 @@ class LedgerWorld:
         return attempt
 
     async def event(
-        self, kind: str, attempt: Attempt, *, entry: str | None = None, **data: Any
+        self,
+        kind: str,
+        attempt: Attempt,
+        *,
+        entry: str | None = None,
+        lost: LostCall | None = None,
+        **data: Any,
     ) -> ApplyStatus:
         event = msgspec.convert(
             {"type": kind, "campaign_id": attempt.campaign, "contact_id": attempt.contact, **data},
@@ -137,10 +143,14 @@ class LedgerWorld:
             strict=False,
         )
         heard = await self.services.campaigns.apply_call_event(
-            event, fact_of(event), self.queue, entry or await self.write_entry()
+            event, fact_of(event), self.queue, entry or await self.write_entry(), lost
         )
         assert heard.attempt.startswith(f"{attempt.campaign}:{attempt.contact}:") or not heard.attempt
         return heard.outcome
+
+    def shown(self, contact: str, attempts: int = 0, *, is_in_call: bool = False) -> LostCall:
+        """What the backend says of a contact that the ledger does not know."""
+        return LostCall(self.row(contact, attempts=attempts), is_in_call, self.retry, self.caps)
 
     async def write_entry(self) -> str:
         """The id of a new entry of `events`, which is read and deleted at once."""

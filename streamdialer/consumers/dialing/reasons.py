@@ -149,6 +149,16 @@ SKIPPED: Final[dict[str, ReasonText]] = {
 """Why contacts were skipped."""
 
 
+NOTICES: Final[dict[str, ReasonText]] = {
+    "only_ends": ReasonText(
+        "the event source writes only ends: calls past their deadline count as up until their own end "
+        "or the longest conversation",
+        "let the program that writes `dialer:events` write `call_ringing` or `call_answered` as well",
+    ),
+}
+"""What an operator should know of a campaign that is dialed."""
+
+
 def table_of(codes: Mapping[str, ReasonText]) -> list[str]:
     """The lines of a Markdown table."""
     lines = ["| code | in words | what to do |", "|---|---|---|"]

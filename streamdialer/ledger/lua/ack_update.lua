@@ -14,9 +14,9 @@ if document and document.l == token then
   if document.v ~= version then return 'newer' end
   drop_update(contact, record)
   if record and record.p == 'final' then
-    set_state(contact, record, 'final', record.q == 2 and ledger_ms or ledger_ms + final_ttl_ms)
+    set_state(contact, record, 'final', ledger_ms + final_ttl_ms)
   end
   return 'done'
 end
-if record then enqueue_update(contact, backend_status(record), reported_attempts(record), nil) end
+if record then enqueue_update(contact, backend_status(record), record.a, nil) end
 return 'lost'
