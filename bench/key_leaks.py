@@ -14,11 +14,13 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import Keys
 
 KEYS: Final = Keys()
+OWN_CONTACTS: Final = Keys(has_shared_contacts=False)
 CLAIM_RESULT_TTL_S: Final = 300.0
 QUEUE_TTL_S: Final = 86_400.0
 LEARNING_TTL_S: Final = 31 * 86_400.0
 DECISIONS_TTL_S: Final = 7 * 86_400.0
 SAMPLES_TTL_S: Final = 86_400.0
+PERSONS_TTL_S: Final = 86_400.0
 HEARTBEATS_TTL_S: Final = 600.0
 
 
@@ -60,7 +62,13 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
             KEYS.call_history, "who was called lately, for caps; as many as were called in the longest window"
         ),
         AllowedKey(KEYS.call_history_newest, "the order in which the call history is forgotten"),
-        AllowedKey(KEYS.persons_called("*"), "whom a campaign has called within the last minute", 3600.0),
+        *(
+            AllowedKey(
+                key("*"), "who is called until the backend knows the end, or was a moment ago", PERSONS_TTL_S
+            )
+            for keys in (KEYS, OWN_CONTACTS)
+            for key in (keys.persons_up, keys.persons_called)
+        ),
         AllowedKey(
             KEYS.trunks, "the trunk of each campaign until its cleanup, and the rate limits of trunks"
         ),
@@ -133,7 +141,6 @@ def allowed_for_contacts_in_progress() -> list[AllowedKey]:
         AllowedKey(KEYS.agent_callbacks("*"), "callbacks in `ready` that wait for their agent"),
         AllowedKey(KEYS.outbox("*"), "states of contacts that the backend has not confirmed"),
         AllowedKey(KEYS.calls_up, "the numbers to which a call may be up"),
-        AllowedKey(KEYS.persons_up("*"), "who is called, until the backend knows how the call ended"),
         AllowedKey(KEYS.api, "the breaker of the Dialer API, until a call succeeds"),
     ]
 

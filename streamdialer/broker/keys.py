@@ -185,6 +185,10 @@ class Keys(msgspec.Struct, frozen=True):
             return f"{self.prefix}sd:persons_called"
         return self._own(campaign, "persons_called")
 
+    def own_persons(self, campaign: str) -> list[str]:
+        """The keys of persons that go with the campaign."""
+        return [] if self.has_shared_contacts else [self.persons_up(campaign), self.persons_called(campaign)]
+
     @property
     def call_history(self) -> str:
         """hash number (digits) or campaign:contact -> the recent calls to them (JSON), for caps."""

@@ -306,6 +306,7 @@ class CampaignLedger:
             keys.decisions(campaign),
             keys.samples(campaign),
             keys.agent_callbacks(campaign),
+            *keys.own_persons(campaign),
         ]
         while True:
             answer: DeleteStatus | Literal["more"] = await self._scripts.run(

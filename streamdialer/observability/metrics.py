@@ -141,6 +141,7 @@ _INVARIANTS: Final = (
     "attempt_state",
     "do_not_call",
     "next_sweep",
+    "one_call",
     "one_state",
     "record_state",
     "update_queued",
@@ -149,7 +150,8 @@ INVARIANTS_CHECKED: Final = _counter(
     "streamdialer_invariants_checked_total",
     "Checks of what must always be true in the ledger: the newest attempt fits the contact's state, each contact is in "
     "one state, its record names that state, no contact that must not be called is ready, a sweep is due by the "
-    "earliest deadline, every update that the backend lacks is queued.",
+    "earliest deadline, every update that the backend lacks is queued, a contact holds its number as long as its call "
+    "may be up.",
     invariant=_INVARIANTS,
 )
 INVARIANTS_BROKEN: Final = _counter(

@@ -54,6 +54,7 @@ async def test_a_ledger_that_is_well_breaks_nothing_and_is_not_changed(
     assert look.broken == []
     assert set(look.checked) == {
         "attempt_state",
+        "one_call",
         "one_state",
         "record_state",
         "do_not_call",
@@ -77,6 +78,8 @@ BREAKS: dict[str, tuple[Callable[[Services], Any], list[str]]] = {
     ),
     "a state without a call": (lambda s: change_record(s, "1", h=[]), ["attempt_state"]),
     "to be called and not to be called": (lambda s: change_record(s, "5", dnc=True), ["do_not_call"]),
+    "a call that holds nobody": (lambda s: s.client.delete(s.keys.persons_up("1")), ["one_call"]),
+    "no call, and a number held": (lambda s: change_record(s, "5", lk=["15550"]), ["one_call"]),
     "no sweep is due": (lambda s: s.client.zrem(s.keys.sweep_schedule, "1"), ["next_sweep"]),
     "a sweep that comes too late": (
         lambda s: s.client.zadd(s.keys.sweep_schedule, {"1": 9e15}),

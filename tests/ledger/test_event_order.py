@@ -309,13 +309,17 @@ async def test_events_of_an_attempt_the_deadline_ended_mix_with_those_of_the_nex
     assert (place, attempts, history[1:], told) == (alone[0], alone[1], alone[2][1:], alone[3])
 
 
+SPEAKING: Final = 1_000_000
+"""A contact of no other campaign."""
+
+
 async def _end_all_by_deadline(run: Orders) -> None:
     """Every attempt of the run ends by its deadline, while another campaign's call has events; then all are ready."""
     client, keys = run.services.client, run.services.keys
     other = LedgerWorld(run.services, queue="elsewhere")
-    await other.open_campaign("other", contacts=1)
+    await other.open_campaign("other", contacts=1, first=SPEAKING)
     await other.set_agents(1)
-    speaking = Attempt("other", "1", 1, "")
+    speaking = Attempt("other", str(SPEAKING), 1, "")
     await other.place_one("other")
     await other.event("call_ringing", speaking)
     await move_clock(client, keys, DEADLINE_S)

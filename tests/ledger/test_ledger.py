@@ -480,7 +480,7 @@ async def test_cleanup_removes_everything_of_an_ended_campaign_and_nothing_of_a_
     left = {str(key) for key in await world.services.client.keys("*")}
     streams = {"dialer:calls", "dialer:updates", "dialer:ticks", "dialer:events"}
     agents = {"sd:agents", "sd:q:sales:free", "sd:q:sales:busy", "sd:q:sales:state"}
-    watermarks = {"sd:event_watermark", "sd:server"}
+    watermarks = {"sd:event_watermark", "sd:server", "sd:persons_up", "sd:persons_called"}
     answers = {key for key in left if ":answer:" in key}
     assert left - answers <= streams | agents | watermarks
     assert all([await world.services.client.pttl(key) > 0 for key in answers])

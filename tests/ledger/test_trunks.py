@@ -24,10 +24,10 @@ from tests.support.preview_fixture import PreviewWorld
 pytestmark = pytest.mark.anyio
 
 
-async def campaign(services: Services, name: str, contacts: int = 20) -> LedgerWorld:
+async def campaign(services: Services, name: str, contacts: int = 20, first: int = 1) -> LedgerWorld:
     """A campaign on a queue of its own, with agents enough."""
     world = LedgerWorld(services, f"queue-{name}")
-    await world.open_campaign(name, contacts)
+    await world.open_campaign(name, contacts, first=first)
     await world.set_agents(20)
     return world
 
@@ -130,7 +130,7 @@ async def test_a_campaign_that_was_cleaned_up_is_on_no_trunk(services: Services)
 
 
 async def test_an_agent_who_accepts_needs_a_line_and_the_pace_as_well(services: Services) -> None:
-    other = await campaign(services, "2")
+    other = await campaign(services, "2", first=101)
     other.pace = RateLimits(trunk="a", trunk_channels=1)
     assert (await other.claim("2")).dialed == 1
     world = PreviewWorld(services)

@@ -42,12 +42,14 @@ class LedgerWorld:
             )
         )
 
-    async def open_campaign(self, campaign: str = "1", contacts: int = 5, priority: int = 5) -> None:
+    async def open_campaign(
+        self, campaign: str = "1", contacts: int = 5, priority: int = 5, *, first: int = 1
+    ) -> None:
         services = self.services
         await services.client.hset(services.keys.campaign(campaign), "status", "active")
         before = await services.queues.queue_of(campaign)
         assert await services.campaigns.register(campaign, self.queue, "", previous=before)
-        rows = [self.row(str(number), priority) for number in range(1, contacts + 1)]
+        rows = [self.row(str(number), priority) for number in range(first, first + contacts)]
         await services.campaigns.load(campaign, rows, self.max_attempts)
 
     @staticmethod

@@ -27,7 +27,7 @@ CARDINALITIES: Final[Mapping[str, ContactState]] = {
     "waiting_contacts": "deferred",
 }
 DEFERRED_BY_RULE: Final = frozenset(
-    {"window_closed", "cap_attempts", "cap_conversations", "min_gap", "abandon_cooloff"}
+    {"window_closed", "cap_attempts", "cap_conversations", "min_gap", "abandon_cooloff", "in_call"}
 )
 """Reasons for which a ready contact waits; to the backend it stays pending."""
 LATEST_MS: Final = 1001
@@ -66,12 +66,28 @@ def violations(view: LedgerView, past: Mapping[str, Mapping[str, int]] | None = 
         for contact, document in campaign.outbox.items():
             if view.updates.get(document.entry) != (name, contact):
                 yield f"{where}the backend does not know all of {contact}, and no entry of `updates` says so"
+    yield from _numbers_held(view)
     for queue, agents in view.queues.items():
         if twice := agents.free & agents.busy:
             yield f"queue {queue}: free and busy at once: {sorted(twice)}"
         for campaign_id in agents.campaigns:
             if view.queue_of.get(campaign_id) != queue:
                 yield f"queue {queue} counts campaign {campaign_id}, which is in {view.queue_of.get(campaign_id)}"
+
+
+def _numbers_held(view: LedgerView) -> Iterator[str]:
+    """A number is held by the contacts that may be in a call to it, and by no others."""
+    held: dict[str, set[str]] = {}
+    for name, campaign in view.campaigns.items():
+        for contact, record in campaign.records.items():
+            if record.numbers_held and record.state not in CONTACT_STATE_OF_LIVE.values():
+                yield f"campaign {name}: {contact} is in {record.state} and holds {record.numbers_held}"
+            for number in record.numbers_held:
+                held.setdefault(number, set()).add(f"{name}:{contact}")
+    for number in held.keys() | view.calls_up.keys():
+        holders = {name for name in view.calls_up.get(number, ()) if name.split(":")[0] in view.campaigns}
+        if held.get(number, set()) != holders:
+            yield f"number {number} is held by {held.get(number)}, calls_up says {holders}"
 
 
 def _places(campaign: CampaignView) -> Iterator[str]:

@@ -17,6 +17,7 @@ from tests.support.retry_model import CAUSES, MAX_ATTEMPTS, After, History, Plan
 # The tests' clock moves by thousands of seconds and no duration is a multiple of them: whether something is due does
 # not hang on how long the test itself takes.
 RESERVATION_LEASE_S, DEADLINE_S, MAX_CALL_DURATION_S, FINAL_TTL_S = 6500, 4500, 720_500, 60_500
+IN_CALL_PAUSE_S = 5
 REST_S, RATE_LIMIT_S, DELIVERY_RESERVATION_LEASE_S, ANSWER_KEPT_S = 2500, 1500, 3500, 30_000
 
 
@@ -337,6 +338,14 @@ class LedgerModel:
             for contact in campaign.contacts.values():
                 for attempt in contact.attempts:
                     yield contact, attempt
+
+    def is_called_elsewhere(self, contact: ContactModel) -> bool:
+        """Another contact has a call to its number that may be up."""
+        return contact.number is not None and any(
+            other is not contact and other.number == contact.number
+            for campaign in self.campaigns.values()
+            for other in campaign.within("reserved", "dialing", "connected", "orphaned")
+        )
 
     def is_held(self, campaign: CampaignModel) -> bool:
         """A pause of the API or the campaign forbids to send."""

@@ -87,6 +87,8 @@ class LedgerView(msgspec.Struct, frozen=True):
     updates: Mapping[str, tuple[str, str]]
     """Entry of `updates` -> campaign and contact it speaks of."""
     ticks: Sequence[Mapping[str, str]]
+    calls_up: Mapping[str, set[str]]
+    """Number -> the contacts that may be in a call to it, as campaign:contact."""
 
 
 LOOK: Final = """
@@ -113,6 +115,7 @@ async def read_ledger(
         ("z", keys.sweep_schedule),
         ("x", keys.stream("updates")),
         ("x", keys.stream("ticks")),
+        ("h", keys.calls_up),
     ]
     for campaign in campaigns:
         wanted += [("z", getattr(keys, place)(campaign)) for place in CONTACT_STATES]
@@ -152,6 +155,7 @@ async def read_ledger(
         due=scores(),
         updates={entry: (fields["campaign"], fields["contact"]) for entry, fields in entries()},
         ticks=[fields for _, fields in entries()],
+        calls_up={number: set(holders.split()) for number, holders in pairs().items()},
         campaigns={
             campaign: CampaignView(
                 states={place: scores() for place in CONTACT_STATES},

@@ -9,6 +9,7 @@
 --   record_state   a contact's record names the state the contact is in
 --   attempt_state  a contact's newest attempt fits the state the contact is in
 --   do_not_call    a contact that must not be called is in no state from which it is dialed
+--   one_call       a contact holds its number and its person as long as its call may be up
 --   update_queued  an entry of `updates` exists for every state the backend does not know
 -- uses: clock campaign
 local sample_size = tonumber(ARGV[2])
@@ -34,11 +35,18 @@ if earliest < math.huge then
     'the earliest deadline is ' .. format_number(earliest) .. ', the next sweep ' .. (sweep or 'is not scheduled'))
 end
 
-local IN_CALL = { reserved = true, dialing = true, connected = true, orphaned = true }
 local MAY_BE_DIALED = { ready = true, previewing = true, reserved = true, deferred = true }
 local STATE_FOR = {
   reserved = 'reserved', sent = 'dialing', ringing = 'dialing', answered = 'connected', orphaned = 'orphaned',
 }
+local function holds_its_call(contact, record)
+  local owner = ' ' .. campaign .. ':' .. contact .. ' '
+  for _, number in ipairs(record.lk or {}) do
+    local holders = ' ' .. (redis.call('HGET', calls_up, number) or '') .. ' '
+    if not string.find(holders, owner, 1, true) then return false end
+  end
+  return redis.call('HEXISTS', persons_up, contact) == 1
+end
 for state, set in pairs(states) do
   for _, contact in ipairs(redis.call('ZRANGE', set, 0, sample_size - 1)) do
     local record = load_record(contact)
@@ -51,6 +59,9 @@ for state, set in pairs(states) do
         'it is in ' .. state .. ', the state of its newest attempt is ' .. attempt_state)
       expect('do_not_call', contact, not (record.dnc and MAY_BE_DIALED[state]),
         'it must not be called, and is in ' .. state)
+      local is_right = not record.lk
+      if IN_CALL[state] then is_right = holds_its_call(contact, record) end
+      expect('one_call', contact, is_right, 'it is in ' .. state .. ', and holds ' .. table.concat(record.lk or {}, ' '))
     end
   end
 end

@@ -7,7 +7,7 @@
 -- Returns "ok" send it · "again" another run has marked it, nothing is known of its request, and sending it
 --   twice does no harm: send it · "sent" another run has marked it · "stale" the reservation is gone · or,
 --   after undoing the reservation: "not_active" · "window_closed" · "api_paused" · "data_loss" ·
---   "server_unknown" · the cap that has been reached meanwhile (`rules/caps.py`) · "do_not_call", the contact
+--   "server_unknown" · "in_call" · the cap that has been reached meanwhile (`rules/caps.py`) · "do_not_call", the contact
 --   is then final
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression call_history
 local api, dnc_list, call_history, newest_calls = unpack(KEYS, 24, 27)
@@ -45,6 +45,7 @@ local paused_until = redis.call('HMGET', api, 'until', 'c:' .. campaign)
 for i = 1, 2 do
   if tonumber(paused_until[i] or 0) > ledger_ms then return put_back('api_paused') end
 end
+if other_call(contact, record) then return put_back('in_call') end -- late news: that call was placed after all
 local refusal = cap_refusal(call_history, saved_caps(), contact, record)
 if refusal then return put_back(refusal.reason) end
 

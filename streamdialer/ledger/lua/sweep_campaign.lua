@@ -126,7 +126,7 @@ for_each_due(final, function(contact, record)
 end)
 
 expire_calls(call_history, newest_calls, batch)
-redis.call('ZREMRANGEBYSCORE', persons_called, '-inf', format_number(ledger_ms - tonumber(ARGV[6])))
+forget_persons_called_before(ledger_ms - tonumber(ARGV[6]))
 
 -- The next sweep is at the earliest deadline left, or in a second where something could not be done.
 local next_ms = math.huge

@@ -82,7 +82,8 @@ class DriverBase:
         events_required: bool,
         is_idempotent: bool,
     ) -> None:
-        self.client, self.scripts, self.keys = client, scripts, Keys()
+        self.client, self.scripts = client, scripts
+        self.keys = Keys(has_shared_contacts=False)  # its campaigns use the same ids
         self.queues = queues
         self.ledger = CampaignLedger(
             scripts, self.keys, limits(events_required=events_required, is_idempotent=is_idempotent)

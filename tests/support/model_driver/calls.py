@@ -11,6 +11,7 @@ from streamdialer.model import Attempt
 from tests.support.caps_model import CappedModel, capped
 from tests.support.ledger_model import (
     ANSWER_KEPT_S,
+    IN_CALL_PAUSE_S,
     RATE_LIMIT_S,
     REST_S,
     CampaignModel,
@@ -61,7 +62,7 @@ class CallDriver(DriverBase):
         ready = sorted(one.within("ready"), key=lambda contact: contact.order)
         taken = [one.contacts[attempt.contact] for attempt in new]
         assert all(contact in ready for contact in taken), "a contact that was not ready has been claimed"
-        await self._use_up(one, ready, wanted, got)
+        await self._use_up(one, ready, taken, wanted, got)
         left = [contact for contact in ready if contact.state == "ready" and contact not in taken]
         assert max((c.order for c in taken), default=(-99, 0.0)) <= min(
             (c.order for c in left), default=(99, 0.0)
@@ -70,6 +71,7 @@ class CallDriver(DriverBase):
             assert contact.used < plan.max_attempts
             assert not model.is_listed(contact), "a contact that must not be called has been reserved"
             assert self._capped(one, contact) is None, "a contact over a cap has been reserved"
+            assert not model.is_called_elsewhere(contact), "a number that may be in a call has been reserved"
             made = model.reserve(campaign, contact, attempt.token)
             assert made.id == attempt.id
             self.calls.append((attempt, "" if open_for_s is None else str(wanted.open_until_ms)))
@@ -98,9 +100,14 @@ class CallDriver(DriverBase):
         return capped(one.caps, self.model.calls, one.id, contact.id, contact.number, self.model.now)
 
     async def _use_up(
-        self, one: CampaignModel, ready: list[ContactModel], wanted: ClaimRequest, got: ClaimResult
+        self,
+        one: CampaignModel,
+        ready: list[ContactModel],
+        taken: list[ContactModel],
+        wanted: ClaimRequest,
+        got: ClaimResult,
     ) -> None:
-        """Contacts that the claim met and must not call are final; those over a cap wait."""
+        """Contacts that the claim met and must not call are final; those over a cap or in another call wait."""
         if not got.skipped:
             return
         finished = await self.client.zrange(self.keys.final(one.id), 0, -1)
@@ -109,12 +116,16 @@ class CallDriver(DriverBase):
         listed = [contact for contact in met if self.model.is_listed(contact)]
         tally = Counter({"do_not_call": len(listed), "max_attempts": len(met) - len(listed)})
         for contact in [contact for contact in ready if contact.id in waiting]:
-            found = self._capped(one, contact)
-            assert found is not None, "no cap keeps it from being called"
             assert not self.model.is_listed(contact)
             assert contact.used < wanted.retry.max_attempts
-            tally[found.reason] += 1
-            self.model.defer_by_rule(contact, found.due)
+            if found := self._capped(one, contact):
+                tally[found.reason] += 1
+                self.model.defer_by_rule(contact, found.due)
+                continue
+            is_taken = contact.number in [other.number for other in taken]
+            assert is_taken or self.model.is_called_elsewhere(contact), "nothing keeps it from being called"
+            tally["in_call"] += 1
+            self.model.defer_by_rule(contact, self.model.now + IN_CALL_PAUSE_S)
         assert got.skipped == {reason: number for reason, number in tally.items() if number}
         self.seen.update({f"claim: skipped {reason}": number for reason, number in tally.items()})
         for contact in met:
@@ -183,6 +194,8 @@ class CallDriver(DriverBase):
             refusals.add("window_closed")
         if model.is_held(one):
             refusals.add("api_paused")
+        if model.is_called_elsewhere(contact):
+            refusals.add("in_call")
         over = self._capped(one, contact)
         if over is not None and not refusals:
             refusals.add(over.reason)

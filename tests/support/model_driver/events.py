@@ -71,6 +71,7 @@ class EventDriver(DriverBase):
         for contact in [c for c in late if c.state == "final" and (campaign, c.id) in model.documents]:
             late.remove(contact)
             contact.due = None  # until the backend knows
+        late += await self._looked_at_again(campaign, late)
         places = {contact: contact.state for contact in late}
         tally = Counter(places.values())
         assert (swept.released, swept.promoted, swept.forgotten) == (
@@ -109,6 +110,12 @@ class EventDriver(DriverBase):
                         model.follow(contact, attempt, before)
                     else:
                         assert not model.must_end_by_deadline(attempt), "a deadline was forgotten"
+
+    async def _looked_at_again(self, campaign: str, late: list[ContactModel]) -> list[ContactModel]:
+        """Contacts that waited for another call to end, and whose seconds have passed while the test ran."""
+        ready: Any = set(await self.client.zrange(self.keys.ready(campaign), 0, -1))
+        waiting = self.model.campaigns[campaign].within("deferred")
+        return [c for c in waiting if c.is_deferred_by_rule and c.id in ready and c not in late]
 
     async def _ended_by_deadline(self, campaign: str, late: list[ContactModel]) -> list[ContactModel]:
         """Which of the contacts the ledger has chosen to end."""

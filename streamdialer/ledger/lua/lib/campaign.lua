@@ -73,11 +73,14 @@ end
 
 -- One person, one call: while a contact has a call that may be up, its campaign holds the number called and the
 -- person. No other contact with that number, and no other campaign's contact with that id, is called meanwhile.
---   calls_up        number (digits) -> campaign:contact whose call it is
---   persons_up      contact id -> campaign; it is held on until the backend knows how the call ended
---   persons_called  sorted set contact id -> when that was, ms; kept for as long as a claim trusts the backend's
---                   list (needs_verification in lib/eligibility.lua)
+--   calls_up        number (digits) -> campaign:contact whose call it is; several, with blanks between them, when news
+--                   came late that a call was placed after all
+--   persons_up      contact id -> the campaign that holds the person, or did a moment ago
+--   persons_called  sorted set contact id -> since when the backend knows how that call ended, ms; while a person is
+--                   held, it is not there. Kept for as long as a claim trusts the backend's list
+--                   (needs_verification in lib/eligibility.lua)
 -- `lk` of a record: the numbers it holds.
+local PERSONS_TTL_MS = 86400000 -- longer than any call
 local IN_CALL = { reserved = true, dialing = true, connected = true, orphaned = true }
 
 -- Returns the spellings of the number that the next call, or the one that is up, goes to. Of a call that a data loss
@@ -102,15 +105,27 @@ local function numbers_in_use(record, attempt)
   return names
 end
 
--- Returns who has a call up to the contact's next number or to the person, or nil.
-local function other_call(contact, record)
-  local owner = campaign .. ':' .. contact
-  for _, number in ipairs(numbers_in_use(record)) do
-    local holder = redis.call('HGET', calls_up, number)
-    if holder and holder ~= owner then return holder end
+-- Returns the first of the holders that is not the contact itself, and all of those.
+local function other_holders(holders, contact)
+  local others = {}
+  for holder in string.gmatch(holders or '', '%S+') do
+    if holder ~= campaign .. ':' .. contact then others[#others + 1] = holder end
   end
-  local calling = redis.call('HGET', persons_up, contact)
-  if calling and calling ~= campaign then return calling .. ':' .. contact end
+  return others[1], table.concat(others, ' ')
+end
+
+-- Returns who has a call up to the number that the contact's next call, or its reserved one, goes to, or to the
+-- person; nil when nobody has.
+local function other_call(contact, record)
+  local newest = record.h and record.h[#record.h]
+  for _, number in ipairs(numbers_in_use(record, record.p == 'reserved' and newest or nil)) do
+    local other = other_holders(redis.call('HGET', calls_up, number), contact)
+    if other then return other end
+  end
+  local holder = redis.call('HGET', persons_up, contact)
+  if holder and holder ~= campaign and not redis.call('ZSCORE', persons_called, contact) then
+    return holder .. ':' .. contact
+  end
 end
 
 -- The caller saves the record.
@@ -118,25 +133,38 @@ local function hold_line(contact, record)
   local held, is_held = record.lk or {}, {}
   for _, number in ipairs(held) do is_held[number] = true end
   for _, number in ipairs(numbers_in_use(record, record.h[#record.h])) do
-    if not is_held[number] and redis.call('HSETNX', calls_up, number, campaign .. ':' .. contact) == 1 then
-      held[#held + 1] = number
+    if not is_held[number] then
+      local other, others = other_holders(redis.call('HGET', calls_up, number), contact)
+      redis.call('HSET', calls_up, number, (other and others .. ' ' or '') .. campaign .. ':' .. contact)
+      held[#held + 1], is_held[number] = number, true
     end
   end
   record.lk = #held > 0 and held or nil
+  if redis.call('ZREM', persons_called, contact) == 1 then redis.call('HDEL', persons_up, contact) end
   redis.call('HSETNX', persons_up, contact, campaign)
+  redis.call('PEXPIRE', persons_up, PERSONS_TTL_MS)
 end
 
 -- To be called when the backend knows everything about the contact and no call of it is up.
 local function release_person(contact)
   if redis.call('HGET', persons_up, contact) ~= campaign then return end
-  redis.call('HDEL', persons_up, contact)
-  redis.call('ZADD', persons_called, format_number(ledger_ms), contact)
-  redis.call('PEXPIRE', persons_called, 3600000)
+  redis.call('ZADD', persons_called, 'NX', format_number(ledger_ms), contact)
+  redis.call('PEXPIRE', persons_called, PERSONS_TTL_MS)
+end
+
+local function forget_persons_called_before(ms)
+  local old = redis.call('ZRANGEBYSCORE', persons_called, '-inf', format_number(ms), 'LIMIT', 0, 1000)
+  if #old == 0 then return end
+  redis.call('HDEL', persons_up, unpack(old))
+  redis.call('ZREM', persons_called, unpack(old))
 end
 
 -- The caller saves the record.
 local function release_line(contact, record)
-  if record.lk then redis.call('HDEL', calls_up, unpack(record.lk)) end
+  for _, number in ipairs(record.lk or {}) do
+    local other, others = other_holders(redis.call('HGET', calls_up, number), contact)
+    if other then redis.call('HSET', calls_up, number, others) else redis.call('HDEL', calls_up, number) end
+  end
   record.lk = nil
   if redis.call('HEXISTS', outbox, contact) == 0 then release_person(contact) end
 end

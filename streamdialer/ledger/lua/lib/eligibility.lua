@@ -21,8 +21,10 @@ end
 -- Whether the backend must be asked before the call: it has not shown the contact as pending for that long, or not
 -- since another campaign has called the person.
 local function needs_verification(contact, record, max_age_ms)
-  local seen_ms, called_ms = record.sn or 0, redis.call('ZSCORE', persons_called, contact)
-  return ledger_ms - seen_ms > max_age_ms or called_ms and tonumber(called_ms) > seen_ms
+  local seen_ms = record.sn or 0
+  if ledger_ms - seen_ms > max_age_ms then return true end
+  local called_ms = redis.call('ZSCORE', persons_called, contact)
+  return called_ms and tonumber(called_ms) > seen_ms and redis.call('HGET', persons_up, contact) ~= campaign
 end
 
 -- Moves a refused contact out of `ready` or `previewing`. Saves the record.
