@@ -384,7 +384,10 @@ async def test_old_news_of_a_contact_that_was_forgotten_long_ago_changes_nothing
     await quiet_is_over(world)
     await rebuild(world)
     over = Attempt("1", "51", 1, "")
-    assert await world.event("call_failed", over, disposition="busy", lost=world.shown("51")) == "unknown_contact"
+    assert (
+        await world.event("call_failed", over, disposition="busy", lost=world.shown("51"))
+        == "unknown_contact"
+    )
 
 
 async def test_a_final_contact_is_not_called_by_news_of_a_lost_call(world: LedgerWorld) -> None:

@@ -79,6 +79,8 @@ class LedgerMachine(CallRules, SuppressionRules):
         self, attempt: AttemptModel, kind: str, *, call_id: str = "mine", is_read: bool = True, **said: str
     ) -> None:
         said["call_id"] = {"mine": f"call-{attempt.token}", "strange": "stranger"}.get(call_id, "")
+        if call_id == "named":
+            said["attempt_id"] = attempt.id
         event: Written = self.bench.run(self.trial.write(attempt.campaign, attempt.contact, kind, said))
         self.events.append(event)
         if is_read:
@@ -111,7 +113,7 @@ class LedgerMachine(CallRules, SuppressionRules):
         disposition=st.sampled_from(
             ("", "no_answer", "busy", "failed", "abandoned", "machine", "do_not_call")
         ),
-        call_id=st.sampled_from(("mine", "mine", "", "strange")),
+        call_id=st.sampled_from(("mine", "mine", "", "strange", "strange", "named")),
         by_machine=st.booleans(),
         cause=causes,
         is_read=mostly,

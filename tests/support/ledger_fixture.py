@@ -184,6 +184,13 @@ class LedgerWorld:
             raw = msgspec.json.encode(record).decode()
             await self.services.client.hset(self.services.keys.records("1"), contact, raw)
 
+    async def send_earlier(self, contact: str, seconds: float) -> None:
+        """The newest attempt of a contact of campaign 1 was sent that long before."""
+        record = await self.record(contact)
+        record["h"][-1]["sm"] -= round(seconds * 1000)
+        raw = msgspec.json.encode(record).decode()
+        await self.services.client.hset(self.services.keys.records("1"), contact, raw)
+
     async def sweep(self, campaign: str = "1") -> Any:
         return await self.services.campaigns.sweep(campaign, 200)
 

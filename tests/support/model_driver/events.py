@@ -41,7 +41,11 @@ class EventDriver(DriverBase):
         answer = (await self.ledger.apply_call_event(said, fact_of(said), queue, event.entry)).outcome
         self.seen[f"event: {answer}"] += 1
         found = self.model.subject(
-            event.campaign, event.contact, event.said.get("call_id", ""), event.position
+            event.campaign,
+            event.contact,
+            event.said.get("call_id", ""),
+            event.position,
+            event.said.get("attempt_id", ""),
         )
         if isinstance(found, str):
             assert answer == found
@@ -109,7 +113,7 @@ class EventDriver(DriverBase):
                             attempt.facts.endless = True
                         model.follow(contact, attempt, before)
                     else:
-                        assert not model.must_end_by_deadline(attempt), "a deadline was forgotten"
+                        assert not model.must_end_by_deadline(contact, attempt), "a deadline was forgotten"
 
     async def _looked_at_again(self, campaign: str, late: list[ContactModel]) -> list[ContactModel]:
         """Contacts that waited for another call to end, and whose seconds have passed while the test ran."""

@@ -43,7 +43,7 @@ campaigns = st.sampled_from(("1", "1", "2", "2", "3"))
 contacts = st.integers(1, 12).map(str)
 which = st.integers(0, 2**16)
 few = st.integers(0, 7)
-call_ids = st.sampled_from(("mine", "mine", ""))
+call_ids = st.sampled_from(("mine", "mine", "", "strange", "named"))
 causes = st.sampled_from(sorted(CAUSES))
 mostly = st.sampled_from((True, True, True, False))
 
