@@ -45,6 +45,7 @@ PreviewEventType = Literal["preview_requested", "preview_accepted", "preview_ski
 ContactEventType = Literal["do_not_call"]
 CALLBACK_EVENTS: Final[tuple[Literal["callback_requested"], ...]] = ("callback_requested",)
 CONTACT_EVENTS: Final[tuple[ContactEventType, ...]] = get_args(ContactEventType)
+SOURCE_EVENTS: Final[tuple[Literal["source_live"], ...]] = ("source_live",)
 PREVIEW_EVENTS: Final[tuple[PreviewEventType, ...]] = get_args(PreviewEventType)
 
 AGENT_STATES: Final[dict[str, AgentState]] = {
@@ -197,6 +198,20 @@ class CallEvent(msgspec.Struct, frozen=True, kw_only=True):
     disposition: str = ""
     cause: str = ""
     """SIP or Q.850 cause, in the producer's spelling."""
+
+
+class SourceEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event source says: these are all calls that are up."""
+
+    type: Literal["source_live"]
+    source: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    """The same name after a restart."""
+    since: str
+    """Since when it has watched without a gap, ISO 8601."""
+    calls: Annotated[
+        list[Annotated[str, msgspec.Meta(min_length=1, max_length=256)]], msgspec.Meta(max_length=10_000)
+    ]
+    """Ids of attempts or of calls."""
 
 
 class DoNotCallEvent(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.consumers.event_entry import read_event
 from streamdialer.consumers.handlers.callbacks import Callbacks
 from streamdialer.consumers.handlers.do_not_call import add_to_dnc
+from streamdialer.consumers.handlers.event_sources import SourceLive
 from streamdialer.consumers.handlers.lost_calls import LostCalls
 from streamdialer.consumers.handlers.previews import Previews
 from streamdialer.consumers.services import Services
@@ -23,6 +24,7 @@ from streamdialer.model import (
     CallEvent,
     DoNotCallEvent,
     PreviewEvent,
+    SourceEvent,
 )
 from streamdialer.observability import tracing
 from streamdialer.observability.metrics import ATTEMPTS_ENDED
@@ -47,11 +49,16 @@ class EventsStage:
         self._callbacks = Callbacks(services)
         self._previews = Previews(services)
         self._lost_calls = LostCalls(services)
+        self._source_live = SourceLive(services, wakeups)
 
     async def handle(self, entry: Entry) -> None:
         event = read_event(entry)
         if isinstance(event, CallEvent):
             await self._call(event, entry)
+            return
+        if isinstance(event, SourceEvent):
+            with tracing.entry_span(event.type, entry.fields):
+                await self._source_live.handle(event, entry.id)
             return
         with tracing.entry_span(event.type, entry.fields, campaign=event.campaign_id or None):
             if isinstance(event, DoNotCallEvent):

@@ -121,7 +121,8 @@ ORIGINATES: Final = _counter(
 )
 ATTEMPTS_ENDED: Final = _counter(
     "streamdialer_attempts_ended_total",
-    "Attempts that ended, by an event or without one: no_event (deadline), too_long (longest conversation).",
+    "Attempts that ended, by an event or without one: no_event (deadline), too_long (longest conversation), "
+    "not_listed (no event source lists it).",
     disposition=(
         "abandoned",
         "busy",
@@ -134,6 +135,7 @@ ATTEMPTS_ENDED: Final = _counter(
         "machine",
         "no_answer",
         "no_event",
+        "not_listed",
         "too_long",
     ),
 )

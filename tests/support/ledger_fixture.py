@@ -6,13 +6,16 @@ from typing import Any
 
 import msgspec
 
+from streamdialer.broker.entries import BadEntry
+from streamdialer.consumers.handlers.event_sources import SourceLive
 from streamdialer.consumers.services import Services
+from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger.event_facts import fact_of
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.records import CONTACT_STATES, decode_contact
 from streamdialer.ledger.types import ApplyStatus, ClaimRequest, ClaimResult, LoadRow, LostCall
 from streamdialer.ledger.zone_hours import Hours
-from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings
+from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings, SourceEvent
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan, retry_plan
 
@@ -136,9 +139,10 @@ class LedgerWorld:
         attempt: Attempt,
         *,
         entry: str | None = None,
-        lost: LostCall | None = None,
+        lost: Any = None,
         **data: Any,
     ) -> ApplyStatus:
+        """Applies an event of the attempt's contact; `lost` is a `LostCall`."""
         event = msgspec.convert(
             {"type": kind, "campaign_id": attempt.campaign, "contact_id": attempt.contact, **data},
             CallEvent,
@@ -190,6 +194,23 @@ class LedgerWorld:
         record["h"][-1]["sm"] -= round(seconds * 1000)
         raw = msgspec.json.encode(record).decode()
         await self.services.client.hset(self.services.keys.records("1"), contact, raw)
+
+    async def age_signs(self, contact: str, seconds: float) -> None:
+        """The newest event of the beginning or answer of its newest call was written that long before."""
+        record = await self.record(contact)
+        record["h"][-1]["lm"] -= round(seconds * 1000)
+        raw = msgspec.json.encode(record).decode()
+        await self.services.client.hset(self.services.keys.records("1"), contact, raw)
+
+    async def list_calls(self, *ids: str, source: str = "pbx", entry: str | None = None) -> str:
+        """An event source lists its calls; the dead letter's reason, '' for none."""
+        stage = SourceLive(self.services, WakeupScheduler(self.services))
+        event = SourceEvent(type="source_live", source=source, since="2026-01-01T00:00:00Z", calls=list(ids))
+        try:
+            await stage.handle(event, entry or await self.write_entry())
+        except BadEntry as error:
+            return error.reason
+        return ""
 
     async def sweep(self, campaign: str = "1") -> Any:
         return await self.services.campaigns.sweep(campaign, 200)

@@ -372,7 +372,7 @@ class LedgerModel:
         return any(at > attempt.sent_after and whose != attempt.id for at, whose in self.heard)
 
     def _proofs(self, contact: ContactModel, attempt: AttemptModel) -> list[tuple[int, str]]:
-        """Events of others that may end a silent attempt: ends prove nothing before the longest conversation is over."""
+        """Events of others that may end a silent attempt; ends prove nothing until the longest conversation is over."""
         may_be_on_the_phone = contact.state == "dialing" and self.now < attempt.sent_at + MAX_CALL_DURATION_S
         return self.begun if may_be_on_the_phone else self.heard
 
