@@ -94,6 +94,8 @@ class CampaignLedger:
                 row.call,
                 row.problem,
                 "1" if row.reset else "0",
+                "" if row.due_ms is None else row.due_ms,
+                row.shown_status,
             ]
         answer = await self._scripts.run(LOAD_CONTACTS, self._keys.of_contacts(campaign), args)
         return msgspec.json.decode(answer, type=LoadResult)

@@ -184,6 +184,8 @@ class ContactRecord(msgspec.Struct, frozen=True):
     """1: the backend no longer shows it as pending. Only while final."""
     problem: str | None = field(default=None, name="why")
     """Why it can never be called."""
+    shown_status: str | None = field(default=None, name="rs")
+    """What the backend showed when it was loaded to wait for its retry: Redis had lost its attempts."""
     zones: str | None = field(default=None, name="z")
     """Its set of time zones; `?` could not be read, None: not looked up yet."""
     numbers: list[str] = field(default_factory=list, name="e")

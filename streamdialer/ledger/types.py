@@ -62,6 +62,10 @@ class LoadRow(msgspec.Struct, frozen=True):
     """Why the contact can never be called, '' when it can."""
     reset: bool = False
     """The backend shows it as due for retry and gets the status pending again."""
+    due_ms: int | None = None
+    """It waits for its retry until then, server's ms; None: it is called now."""
+    shown_status: str = ""
+    """With `due_ms`: the status that the backend shows."""
 
 
 class LostCall(msgspec.Struct, frozen=True):
@@ -83,6 +87,8 @@ class LoadResult(msgspec.Struct, frozen=True):
     """With a problem."""
     used_up: int = 0
     """Without an attempt left."""
+    waiting: int = 0
+    """They wait for their retry."""
     refused: dict[str, int] = {}
     """Not to be called, or not now, by reason."""
 

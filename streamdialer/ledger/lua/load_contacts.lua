@@ -6,13 +6,14 @@
 --   known), hours (lib/hours.lua; '' = contacts may be called at any time), when the backend was asked (ledger ms, '' = now),
 --   then per contact: id, priority,
 --   attempts, JSON, problem ('' = it can be called), reset ('1' = the backend shows another status than
---   pending and must get that one)
+--   pending and must get that one), due ('' = now; server's ms: it waits for its retry until then), the status
+--   that the backend shows meanwhile
 -- Returns JSON: `LoadResult` (`ledger/types.py`)
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index hours call_history eligibility
 local dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 24, 26)
 local max_attempts, final_ttl_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local hours, asked_ms = read_hours(ARGV[5]), tonumber(ARGV[6]) or ledger_ms
-local answer = { added = 0, known = 0, invalid = 0, used_up = 0, refused = {} }
+local answer = { added = 0, known = 0, invalid = 0, used_up = 0, waiting = 0, refused = {} }
 if redis.call('HEXISTS', directory, campaign) == 0 then return cjson.encode(answer) end
 if ARGV[4] ~= '' then redis.call('HSET', totals, 'country', ARGV[4]) end
 
@@ -52,9 +53,10 @@ end
 
 local function count_refused(reason) answer.refused[reason] = (answer.refused[reason] or 0) + 1 end
 
-for i = 7, #ARGV, 6 do
+for i = 7, #ARGV, 8 do
   local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local call, problem, is_reset = ARGV[i + 3], ARGV[i + 4], ARGV[i + 5] == '1'
+  local due_ms, shown_status = tonumber(ARGV[i + 6]), ARGV[i + 7]
   local known = load_record(contact)
   if known then
     answer.known = answer.known + 1
@@ -62,7 +64,7 @@ for i = 7, #ARGV, 6 do
     correct(contact, known, call, problem)
     if cjson.decode(call).dnc then suppress(contact, known) end
   else
-    local fraction = ((i - 7) / 6 % 512) / 512 -- keeps the backend's order within one millisecond
+    local fraction = ((i - 7) / 8 % 512) / 512 -- keeps the backend's order within one millisecond
     local order = format_number(ready_order(priority, ledger_ms, fraction))
     local record = { sn = asked_ms, a = attempts, o = order, pr = priority }
     record.n = tonumber(redis.call('HGET', totals, 'n:' .. contact) or nil)
@@ -80,6 +82,11 @@ for i = 7, #ARGV, 6 do
       answer.used_up = answer.used_up + 1
       redis.call('HSET', contacts, contact, call) -- a callback may be requested
       set_state(contact, record, 'final', ledger_ms + final_ttl_ms)
+    elseif due_ms then
+      answer.waiting = answer.waiting + 1
+      redis.call('HSET', contacts, contact, call)
+      record.rs = shown_status
+      defer(contact, record, due_ms + (ledger_ms - server_ms), 'retry', shown_status)
     else
       redis.call('HSET', contacts, contact, call)
       local refusal = hours_refusal(opening_of(hours, contact, record) or {}) -- the claim asks for hours not known here
@@ -95,7 +102,7 @@ for i = 7, #ARGV, 6 do
     save_record(contact, record)
   end
 end
-if answer.added > 0 or next(answer.refused) then
+if answer.added > 0 or answer.waiting > 0 or next(answer.refused) then
   redis.call('HDEL', totals, 'exhausted') -- the campaign goes on, and ends another time (publish_exhausted.lua)
 end
 write_public_hash()

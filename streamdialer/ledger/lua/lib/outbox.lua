@@ -38,7 +38,7 @@ local function backend_status(record)
   if record.p == 'connected' then return 'answered' end
   if is_deferred_by_rule(record) then return 'pending' end
   if record.p == 'deferred' or record.p == 'final' then
-    return record.why and 'invalid' or last and contact_disposition(record, last) or 'failed'
+    return record.why and 'invalid' or last and contact_disposition(record, last) or record.rs or 'failed'
   end
   return 'pending'
 end
