@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streamdialer.consumers.dialing.reasons import LIMITS, REASONS, SKIPPED, table_of
+from streamdialer.consumers.dialing.reasons import LIMITS, NOTICES, REASONS, SKIPPED, table_of
 from streamdialer.rules.rule_pack import read_pack
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -12,7 +12,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_every_cause_is_in_the_table() -> None:
     told = (DOCS / "explain.md").read_text("utf-8")
-    for causes in (REASONS, LIMITS, SKIPPED):
+    for causes in (REASONS, NOTICES, LIMITS, SKIPPED):
         assert "\n".join(table_of(causes)) in told
 
 
