@@ -126,7 +126,7 @@ async def test_the_diagram_of_an_attempt_is_what_attempt_state_says_of_every_set
       for i, name in ipairs(names) do
         if math.floor(mask / 2 ^ (i - 1)) % 2 == 1 then facts[name] = WORDS[name] or 1 end
       end
-      answers[#answers + 1] = (attempt_state(facts))
+      answers[#answers + 1] = (attempt_state({{ f = facts }}))
     end
     return answers
     """

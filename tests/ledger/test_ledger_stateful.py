@@ -57,6 +57,7 @@ SEEN_IN_TEN_THOUSAND: Final = frozenset(
         "sweep": "released no_event promoted stalled",
         "take": "update busy",
         "confirm": "done",
+        "list": "ended",
         "cleanup": "ok",
     }.items()
     for answer in answers.split()
@@ -146,6 +147,12 @@ class LedgerMachine(CallRules, SuppressionRules):
         for event in self.events:
             if event.position in self.trial.model.unread:
                 self.do(lambda event=event: self.trial.read(event, HOME[event.campaign]))  # type: ignore[misc]
+
+    @rule(source=st.sampled_from(("a", "a", "a", "b")), share=st.sampled_from((0, 1, 2, 3)))
+    def a_source_lists_its_calls(self, source: str, share: int) -> None:
+        live = [attempt.id for _, attempt in self.trial.model.attempts() if attempt.outcome[0] != "ended"]
+        ids = frozenset(each for number, each in enumerate(live) if number % 3 < share)
+        self.bench.run(self.trial.list_calls(source, ids))
 
     # --- sweeps, updates, cleanup -----------------------------------------------------------------------------
 

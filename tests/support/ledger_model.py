@@ -43,6 +43,8 @@ class AttemptModel:
     other_ids: list[str] = field(default_factory=list)
     """Of other legs of the call."""
     reply_id: str = ""
+    last_sign_at: float = 0.0
+    """When an event of its beginning or answer was read."""
     first_end: int = 0
     """Position of the event of its end that was written first."""
 
@@ -149,6 +151,8 @@ class LedgerModel:
         """Position and attempt of the events that found one."""
         self.begun: list[tuple[int, str]] = []
         """Those of them that showed a call ringing or answered."""
+        self.lists: dict[str, tuple[float, frozenset[str]]] = {}
+        """Event source -> when it listed its calls, and which."""
         self.rest_until: float | None = None
         self.probed: float | None = None
         self.listed: set[str] = set()
@@ -477,11 +481,14 @@ class LedgerModel:
         self.heard.append((position, attempt.id))
         if kind in ("call_ringing", "call_answered"):
             self.begun.append((position, attempt.id))
+            attempt.last_sign_at = self.now
         else:
             attempt.first_end = min(attempt.first_end or position, position)
         before, facts, call_id = attempt.outcome, attempt.facts, said.get("call_id", "")
         ids = (attempt.call_id, *attempt.other_ids)
         known = (*(getattr(facts, name) for name in Facts.__struct_fields__), *ids)
+        if kind in ("call_ringing", "call_answered"):
+            facts.missing = False
         if not attempt.call_id:
             attempt.call_id = call_id
         elif call_id and call_id not in (*ids, attempt.reply_id) and len(attempt.other_ids) < 4:
@@ -510,6 +517,23 @@ class LedgerModel:
         if attempt.verdict == "unknown":
             self.well()
         return "ended" if self.follow(contact, attempt, before) else "applied"
+
+    def list_calls(self, source: str, ids: frozenset[str], position: int) -> None:
+        """An event source says which calls are up."""
+        self.heard.append((position, "source_live"))
+        self.lists[source] = (self.now, ids)
+        self.lists = {
+            name: kept for name, kept in self.lists.items() if self.now - kept[0] < MAX_CALL_DURATION_S
+        }
+
+    def is_listed_as_up(self, attempt: AttemptModel) -> bool:
+        names = {attempt.id, attempt.call_id, attempt.reply_id, *attempt.other_ids}
+        return any(names & ids for _, ids in self.lists.values())
+
+    def must_be_over(self, attempt: AttemptModel) -> bool:
+        """Every source has listed its calls since its last sign of life, and none lists it."""
+        oldest = min(at for at, _ in self.lists.values())
+        return not self.is_listed_as_up(attempt) and max(attempt.sent_at, attempt.last_sign_at) < oldest
 
     def forget(self, campaign: CampaignModel, contact: ContactModel) -> None:
         """The end of a tombstone."""

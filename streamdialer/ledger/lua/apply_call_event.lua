@@ -148,11 +148,14 @@ else
   if fact == 'b' then set_fact('a', 1) end
 end
 if by_machine then set_fact('m', 1) end
-if is_begin and f.sl and written_ms >= f.sl then set_fact('sl', nil) end -- it began after its source had looked
 
 local is_noted = false -- times from which nothing else follows
 if fact == 'a' and written_ms < (attempt.am or math.huge) then attempt.am, is_noted = written_ms, true end
-if is_begin and written_ms > (attempt.lm or 0) then attempt.lm, is_noted = written_ms, true end
+if is_begin and written_ms > (attempt.lm or 0) then
+  local was_missing = is_missing(attempt)
+  attempt.lm, is_noted = written_ms, true
+  is_changed = is_changed or was_missing and not is_missing(attempt) -- the sources had looked before
+end
 if is_ending and not (attempt.ee and is_after(entry, attempt.ee)) and attempt.ee ~= entry then
   attempt.ee, is_noted = entry, true
 end

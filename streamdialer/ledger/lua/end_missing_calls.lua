@@ -55,7 +55,7 @@ for i = 1, #examined, 2 do
     answer.stayed = answer.stayed + 1
   else
     local totals_before = totals_of(attempt)
-    attempt.f.sl = cutoff_ms
+    attempt.f.sl = math.max(attempt.f.sl or 0, cutoff_ms)
     apply_facts(contact, record, #record.h, totals_before, max_call_ms)
     count_call(call_history, newest_calls, contact, record, attempt)
     save_record(contact, record)

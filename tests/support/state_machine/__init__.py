@@ -63,6 +63,8 @@ class EventLoopHarness:
         return self.loop.run_until_complete(work)
 
     def close(self) -> None:
+        sources = [Keys().sources, *map(Keys().source_calls, "ab")]
+        self.run(self.client.delete(*sources))  # they last as long as the longest conversation, here for days
         self.run(self.scripts.__aexit__(None, None, None))
         self.run(self.client.aclose())
         self.loop.close()

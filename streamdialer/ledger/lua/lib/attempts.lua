@@ -15,10 +15,14 @@ local function stronger(old, new, old_cause, new_cause)
   return old, old_cause
 end
 
+-- Whether no event source lists the call any more, and no event has shown it beginning or answered since.
+local function is_missing(attempt) return attempt.f.sl and (attempt.lm or 0) < attempt.f.sl end
+
 -- Returns state, and for an ended attempt the kind of end and its cause. Events beat replies, replies beat
 -- silence. States: reserved · sent · ringing · answered · orphaned (lost by Redis, may be up) · released
 -- (not placed) · ended.
-local function attempt_state(f)
+local function attempt_state(attempt)
+  local f, missing = attempt.f, is_missing(attempt)
   if f.b then return 'ended', 'abandoned' end
   if f.c then return 'ended', f.c end
   if f.x then
@@ -26,11 +30,11 @@ local function attempt_state(f)
     return 'ended', f.x, RANK[f.x] < RANK.callback and f.xc or nil
   end
   if f.a then
-    if f.mx or f.sl then return 'ended', 'completed' end
+    if f.mx or missing then return 'ended', 'completed' end
     return 'answered'
   end
   if f.i then return 'ended', 'invalid' end
-  if f.dl or f.sl then return 'ended', f.w and 'completed' or 'failed' end
+  if f.dl or missing then return 'ended', f.w and 'completed' or 'failed' end
   if f.u then return 'orphaned' end
   if f.r then return 'ringing' end
   if f.z then return 'released' end
@@ -98,7 +102,7 @@ local function apply_facts(contact, record, position, totals_before, max_call_ms
   local attempt = record.h[position]
   local old_state, old_disposition, old_rule = attempt.s, attempt.d, attempt.y
   local kind, cause, delay_ms
-  attempt.s, kind, cause = attempt_state(attempt.f)
+  attempt.s, kind, cause = attempt_state(attempt)
   attempt.d, attempt.y, attempt.u = public_disposition(kind), nil, nil
   if kind == 'invalid' and has_another_phone(contact, record, attempt) then kind, cause = 'failed', nil end
   if attempt.s == 'ended' then delay_ms = apply_retry_plan(retry_plan(), attempt, kind, cause) end
