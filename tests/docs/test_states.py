@@ -112,13 +112,14 @@ async def test_the_diagram_of_an_attempt_is_what_attempt_state_says_of_every_set
     redis: Redis,
 ) -> None:
     """Facts only join a set. What may be learnt in which state is said here; which state follows, the script says."""
-    facts = ("r", "a", "c", "x", "b", "i", "z", "dl", "mx", "u")
-    attempt_state = functions_of(PIECES["attempts"])["attempt_state"]
+    facts = ("r", "a", "c", "x", "b", "i", "z", "dl", "mx", "u", "sl")
+    functions = functions_of(PIECES["attempts"])
     ranks = re.search(r"^local RANK = \{.*?^\}", PIECES["attempts"], re.MULTILINE | re.DOTALL)
     assert ranks is not None
     source = f"""
     {ranks[0]}
-    {attempt_state}
+    {functions["is_missing"]}
+    {functions["attempt_state"]}
     local WORDS = {{ c = 'completed', x = 'busy' }}
     local names, answers = cjson.decode(ARGV[1]), {{}}
     for mask = 0, 2 ^ #names - 1 do
@@ -138,6 +139,7 @@ async def test_the_diagram_of_an_attempt_is_what_attempt_state_says_of_every_set
         learnt_only_in = {
             "dl": ("sent", "ringing", "orphaned"),
             "mx": ("answered",),
+            "sl": ("sent", "ringing", "answered", "orphaned"),
             "u": ("sent", "ringing"),
         }
         return state in learnt_only_in.get(fact, (state,))

@@ -63,11 +63,14 @@ class EventLoopHarness:
         return self.loop.run_until_complete(work)
 
     def close(self) -> None:
-        sources = [Keys().sources, *map(Keys().source_calls, "ab")]
-        self.run(self.client.delete(*sources))  # they last as long as the longest conversation, here for days
+        self.run(self._forget_sources())
         self.run(self.scripts.__aexit__(None, None, None))
         self.run(self.client.aclose())
         self.loop.close()
+
+    async def _forget_sources(self) -> None:
+        """They last as long as the longest conversation, here for days."""
+        await self.client.delete(Keys().sources, *map(Keys().source_calls, "ab"))
 
 
 class LedgerStateMachine(RuleBasedStateMachine):

@@ -16,7 +16,9 @@ local function stronger(old, new, old_cause, new_cause)
 end
 
 -- Whether no event source lists the call any more, and no event has shown it beginning or answered since.
-local function is_missing(attempt) return attempt.f.sl and (attempt.lm or 0) < attempt.f.sl end
+local function is_missing(attempt)
+  return attempt.f.sl and (attempt.lm or 0) < attempt.f.sl
+end
 
 -- Returns state, and for an ended attempt the kind of end and its cause. Events beat replies, replies beat
 -- silence. States: reserved · sent · ringing · answered · orphaned (lost by Redis, may be up) · released
