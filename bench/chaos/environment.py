@@ -108,7 +108,7 @@ async def open_environment(options: ChaosOptions, directory: Path) -> AsyncItera
             CallCentre(chaos_world(options), server.url, speed=options.speed, distort=event_faults)
         )
         links = []
-        for url in (server.url, centre.backend_url, centre.dialer_api_url):
+        for url in (server.url, centre.backend.url, centre.dialer_api.url):
             address = urlsplit(url)
             assert address.hostname is not None
             assert address.port is not None
@@ -151,7 +151,7 @@ async def _wait_for_replicas(environment: Environment, children: ChildProcesses)
     with anyio.move_on_after(START_TIMEOUT_S):
         while True:
             children.check()
-            snapshot = await take_snapshot(environment.client, environment.centre.keys, environment.centre)
+            snapshot = await take_snapshot(environment.client, environment.centre)
             if snapshot.are_reading(names):
                 return
             await anyio.sleep(0.1)

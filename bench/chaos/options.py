@@ -66,7 +66,7 @@ def chaos_world(options: ChaosOptions) -> World:
     world = demo_world(options.as_demo)
     contacts = list(world.contacts.values())
     for contact, housemate in zip(contacts[::5], contacts[1::5], strict=False):
-        housemate.phone_number = contact.phone_number
+        housemate.phone_number, housemate.priority = contact.phone_number, contact.priority
     list(world.campaigns.values())[-1].pacing = "adaptive"
     return world
 

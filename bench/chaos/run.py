@@ -153,9 +153,7 @@ class _Run:
         """None while Redis is down."""
         try:
             with anyio.fail_after(2):
-                return await take_snapshot(
-                    self._environment.client, self._environment.centre.keys, self._environment.centre
-                )
+                return await take_snapshot(self._environment.client, self._environment.centre)
         except (RedisError, OSError, Unreachable):
             return None
 

@@ -178,12 +178,12 @@ class _Run:
 
     async def _is_working(self) -> bool:
         """Whether both processes work; an earlier SIGTERM would end them at once."""
-        snapshot = await take_snapshot(self._client, self._centre.keys, self._centre)
+        snapshot = await take_snapshot(self._client, self._centre)
         return await self._is_listening() and snapshot.are_reading({self._children.replica})
 
     async def _is_dialed(self) -> bool:
         """Whether every contact is final, also in the backend, no call is live and no entry is unread."""
-        snapshot = await take_snapshot(self._client, self._centre.keys, self._centre)
+        snapshot = await take_snapshot(self._client, self._centre)
         return (
             snapshot.total("final") == len(self._fixture.world.contacts)
             and not snapshot.unfinished

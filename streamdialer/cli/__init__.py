@@ -43,24 +43,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for family in (
-    consume_tick,
-    ticks,
-    dashboard,
-    events,
-    campaigns,
-    contacts,
-    dnc,
-    dead,
-    purge,
-    top,
-    explain,
-    inspect,
-    config_doctor,
-    rules,
-    demo,
-    simulate,
+    *(consume_tick, ticks, dashboard, events, purge, top, explain, config_doctor, demo, simulate),
+    *(campaigns, contacts, dnc, dead, inspect, rules),
 ):
-    family.register(app)
+    app.add_typer(family.commands)
 
 
 def _show_version(is_set: bool) -> None:
@@ -92,7 +78,6 @@ def options(
 
 
 def main() -> None:
-    """Runs the command line and exits with its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that is not UTF-8 must not make a command fail
             stream.reconfigure(errors="backslashreplace")

@@ -27,15 +27,11 @@ if TYPE_CHECKING:
 MAX_UNCERTAIN: Final = 5
 CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
 commands = typer.Typer(
+    name="campaign",
     no_args_is_help=True,
     help="List, show, start, pause or stop campaigns, or remove the keys of a finished one.",
     epilog="Example: streamdialer campaign list",
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's commands."""
-    app.add_typer(commands, name="campaign")
 
 
 @commands.command("list", epilog="Example: streamdialer campaign list --json")

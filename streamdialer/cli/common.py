@@ -143,7 +143,6 @@ def escape_controls(text: str) -> str:
 
 
 def echo(text: str) -> None:
-    """Prints one or more lines of text."""
     typer.echo(escape_controls(text))
 
 
@@ -165,7 +164,6 @@ def _without_broken_bytes(document: Any) -> Any:
 
 
 def print_text(document: object, text: str, *, as_json: bool) -> None:
-    """Prints the document as JSON, or the text."""
     if as_json:
         print_json(document)
     else:
@@ -175,7 +173,6 @@ def print_text(document: object, text: str, *, as_json: bool) -> None:
 def print_rows(
     document: object, columns: Sequence[str], rows: Iterable[Sequence[object]], *, as_json: bool
 ) -> None:
-    """Prints the document as JSON, or its rows as a table."""
     if as_json:
         print_json(document)
     else:
@@ -212,10 +209,10 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error, if that is a terminal and the work takes over a second.
 
-    Call what it yields with the number of items done.
+    Call what it yields with the number of items done; `total` None: how many there are is not known.
     """
     bar: Progress | None = None
     slow_from = time.monotonic() + SLOW_S if sys.stderr.isatty() else float("inf")
@@ -234,7 +231,7 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
             bar.stop()
 
 
-def _start_bar(label: str, total: int) -> Progress:
+def _start_bar(label: str, total: int | None) -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

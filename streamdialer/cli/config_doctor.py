@@ -6,13 +6,10 @@ import typer
 
 from streamdialer.cli.common import AsJson, echo, load_settings, print_json, print_rows, run_async
 
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's commands."""
-    app.command(epilog="Example: streamdialer config --json")(config)
-    app.command(epilog="Example: streamdialer doctor")(doctor)
+commands = typer.Typer()
 
 
+@commands.command(epilog="Example: streamdialer config --json")
 def config(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Show the effective settings and where each came from; secrets are masked."""
     from streamdialer.config import loading
@@ -23,6 +20,7 @@ def config(ctx: typer.Context, as_json: AsJson = False) -> None:
     print_rows(rows, columns, cells, as_json=as_json)
 
 
+@commands.command(epilog="Example: streamdialer doctor")
 def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Check Redis, the backend and the Dialer API; each finding says what to do."""
     from streamdialer.operations.doctor import run_checks

@@ -18,13 +18,10 @@ if TYPE_CHECKING:
     from streamdialer.config.settings import Settings
     from streamdialer.consumers.replica import ReplicaOptions
 
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's commands."""
-    app.command(epilog="Example: streamdialer consume --processes 2 --concurrency 100")(consume)
-    app.command(epilog="Example: streamdialer tick --dial-every 5")(tick)
+commands = typer.Typer()
 
 
+@commands.command(epilog="Example: streamdialer consume --processes 2 --concurrency 100")
 def consume(
     ctx: typer.Context,
     stages: Annotated[
@@ -43,8 +40,7 @@ def consume(
     max_tasks: Annotated[
         int | None,
         typer.Option(
-            min=1,
-            help="Exit cleanly after this many entries; with --processes a new process follows.",
+            min=1, help="Exit cleanly after this many entries; with --processes a new process follows."
         ),
     ] = None,
     name: Annotated[
@@ -69,10 +65,7 @@ def consume(
     from streamdialer.observability.logs import set_up_logging
 
     options = ReplicaOptions(
-        stages=read_stages(stages),
-        concurrency=concurrency,
-        autoscale=read_autoscale(autoscale),
-        name=name,
+        stages=read_stages(stages), concurrency=concurrency, autoscale=read_autoscale(autoscale), name=name
     )
     if concurrency is not None and autoscale is not None:
         raise SettingsError("--concurrency and --autoscale: use only one of them")
@@ -90,6 +83,7 @@ def consume(
     anyio.run(_supervise, settings, commands, environment)
 
 
+@commands.command(epilog="Example: streamdialer tick --dial-every 5")
 def tick(
     ctx: typer.Context,
     dial_every: Annotated[
@@ -218,24 +212,14 @@ async def _tick(settings: Settings, once: bool) -> int:
     from streamdialer.consumers.background import background_duties, systemd_duties
     from streamdialer.consumers.replica import replica_name
     from streamdialer.operations.session import open_client
-    from streamdialer.producers.ticks import Schedule, TickProducer
+    from streamdialer.producers.ticks import TickProducer
 
-    schedule = Schedule(
-        dial_interval_s=settings.dial_interval_s,
-        retry_interval_s=settings.retry_interval_s,
-        stats_interval_s=settings.stats_interval_s,
-        cleanup_after_s=settings.cleanup_after_s,
-        scan_keys_per_s=settings.scan_keys_per_s,
-    )
     shutdown = ShutdownSignal()
     async with open_client(settings) as (client, keys), Scripts(client, patient=not once) as scripts:
-        producer = TickProducer(scripts, keys, schedule, shutdown)
+        producer = TickProducer(scripts, keys, settings, shutdown)
         if once:
             return await producer.once()
         duties = background_duties(settings, scripts, keys, shutdown, name=replica_name(), role="tick")
-        async with (
-            stopped_by_signals(shutdown),
-            running(*duties, *systemd_duties(shutdown.wait_stopping)),
-        ):
+        async with stopped_by_signals(shutdown), running(*duties, *systemd_duties(shutdown.wait_stopping)):
             await producer.serve()
     return 0

@@ -23,15 +23,11 @@ if TYPE_CHECKING:
     from streamdialer.operations.contact_detail import ContactDetail
 
 commands = typer.Typer(
+    name="contact",
     no_args_is_help=True,
     help="Show one contact: its state, its calls, when it may be called next. Changes nothing.",
     epilog="Example: streamdialer contact show 7 123",
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's commands."""
-    app.add_typer(commands, name="contact")
 
 
 @commands.command(epilog="Example: streamdialer contact show 7 123")

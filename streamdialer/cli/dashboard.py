@@ -14,12 +14,10 @@ from streamdialer.errors import SettingsError
 if TYPE_CHECKING:
     from streamdialer.config.settings import Settings
 
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's command."""
-    app.command(epilog="Example: streamdialer dashboard --port 5555")(dashboard)
+commands = typer.Typer()
 
 
+@commands.command(epilog="Example: streamdialer dashboard --port 5555")
 def dashboard(
     ctx: typer.Context,
     host: Annotated[

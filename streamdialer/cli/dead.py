@@ -26,15 +26,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Ids from `dead list`.")]
 commands = typer.Typer(
+    name="dead",
     no_args_is_help=True,
     help="List, show, replay or drop entries that could not be handled.",
     epilog="Example: streamdialer dead list",
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's commands."""
-    app.add_typer(commands, name="dead")
 
 
 @commands.command("list", epilog="Example: streamdialer dead list --count 50")

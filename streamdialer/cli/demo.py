@@ -17,12 +17,10 @@ MODES = ("progressive", "predictive", "power")
 PACINGS = ("fixed", "adaptive")
 DASHBOARD: Final = ("127.0.0.1", 5555)
 
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's command."""
-    app.command(epilog="Example: streamdialer demo --mode power --seconds 60 --kill-every 5")(demo)
+commands = typer.Typer()
 
 
+@commands.command(epilog="Example: streamdialer demo --mode power --seconds 60 --kill-every 5")
 def demo(
     mode: Annotated[str, typer.Option(help="progressive, predictive or power.")] = "predictive",
     pacing: Annotated[
@@ -43,8 +41,7 @@ def demo(
     ] = None,
     replicas: Annotated[int, typer.Option(min=1, max=64, help="Consumer processes.")] = 2,
     kill_every: Annotated[
-        float | None,
-        typer.Option(min=0.5, help="Kill a replica every so many seconds and start another."),
+        float | None, typer.Option(min=0.5, help="Kill a replica every so many seconds and start another.")
     ] = None,
     seed: Annotated[
         int, typer.Option(help="Seed of the simulated people and of the choice of killed replicas.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +19,12 @@ from streamdialer.cli.common import (
     echo,
     load_settings,
     print_json,
-    print_table,
+    print_rows,
     print_text,
+    progress,
     run_async,
 )
-from streamdialer.errors import CannotBeDone, SettingsError, Unreachable
+from streamdialer.errors import CannotBeDone, SettingsError
 
 if TYPE_CHECKING:
     from streamdialer.config.settings import Settings
@@ -36,10 +37,10 @@ Numbers = Annotated[
     list[str], typer.Argument(metavar="NUMBER…", help="With +, or as people write it in --country.")
 ]
 Country = Annotated[
-    str | None,
-    typer.Option(help="Country of numbers without +, such as CO; wins over STREAMDIALER_COUNTRY."),
+    str | None, typer.Option(help="Country of numbers without +, such as CO; wins over STREAMDIALER_COUNTRY.")
 ]
 commands = typer.Typer(
+    name="dnc",
     no_args_is_help=True,
     help="The do-not-call list: numbers that no campaign calls.",
     epilog="Example: streamdialer dnc add +573001234567",
@@ -47,17 +48,10 @@ commands = typer.Typer(
 
 
 class NumberStatus(msgspec.Struct, frozen=True):
-    """A number and its place on the list."""
-
     number: str
     listed: bool
     since_s: int | None = None
     why: str | None = None
-
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's commands."""
-    app.add_typer(commands, name="dnc")
 
 
 @commands.command(epilog='Example: streamdialer dnc add +573001234567 --reason "asked on the phone"')
@@ -70,21 +64,24 @@ def add(
 ) -> None:
     """Stop all campaigns from calling these numbers; live calls go on."""
     settings, selected = _read_numbers(ctx, numbers, country, strictly=True)
-    _print_statuses(run_async(_add, settings, selected, f"by hand {reason}".strip()), as_json=as_json)
+    why = f"by hand {reason}".strip()
+    statuses = run_async(_look_up, settings, selected, lambda dnc: dnc.suppress(selected, why))
+    _print_statuses(statuses, as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer dnc remove +573001234567")
 def remove(ctx: typer.Context, numbers: Numbers, country: Country = None, as_json: AsJson = False) -> None:
     """Allow calls to these numbers for contacts loaded from now on; final contacts stay final."""
     settings, selected = _read_numbers(ctx, numbers, country)
-    _print_statuses(run_async(_remove, settings, selected), as_json=as_json)
+    statuses = run_async(_look_up, settings, selected, lambda dnc: dnc.remove(selected))
+    _print_statuses(statuses, as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer dnc check +573001234567 --json")
 def check(ctx: typer.Context, numbers: Numbers, country: Country = None, as_json: AsJson = False) -> None:
     """Show whether these numbers are on the list, since when and why."""
     settings, selected = _read_numbers(ctx, numbers, country)
-    _print_statuses(run_async(_check, settings, selected), as_json=as_json)
+    _print_statuses(run_async(_look_up, settings, selected), as_json=as_json)
 
 
 @commands.command("list", epilog="Example: streamdialer dnc list --json > numbers.ndjson")
@@ -125,8 +122,10 @@ def import_file(
             if len(first_bad) < MAX_BAD_LINES:
                 first_bad.append(line)
 
-        on_progress = stack.enter_context(_progress_bar(source, size))
-        result = run_async(_import, settings, source, on_bad_line, on_progress)
+        report = stack.enter_context(progress("importing numbers", size or None))
+        result = run_async(
+            _import, settings, source, on_bad_line, lambda lines: report(source.tell() if size else lines)
+        )
     if as_json:
         print_json({**msgspec.to_builtins(result), "first_bad": first_bad})
     else:
@@ -160,16 +159,11 @@ def _read_numbers(
 
 
 def _print_statuses(statuses: list[NumberStatus], *, as_json: bool) -> None:
-    if as_json:
-        print_json(statuses)
-        return
-    print_table(
-        ["number", "listed", "since", "why"],
-        [
-            (status.number, "yes" if status.listed else "no", _instant(status.since_s), status.why)
-            for status in statuses
-        ],
-    )
+    rows = [
+        (status.number, "yes" if status.listed else "no", _instant(status.since_s), status.why)
+        for status in statuses
+    ]
+    print_rows(statuses, ["number", "listed", "since", "why"], rows, as_json=as_json)
 
 
 def _instant(since_s: int | None) -> str:
@@ -178,7 +172,6 @@ def _instant(since_s: int | None) -> str:
 
 @contextmanager
 def _bad_line_writer(path: Path | None) -> Iterator[Callable[[BadLine], None]]:
-    """Writes bad lines to the file, if there is one."""
     if path is None:
         yield lambda _line: None
         return
@@ -186,25 +179,6 @@ def _bad_line_writer(path: Path | None) -> Iterator[Callable[[BadLine], None]]:
         writer = csv.writer(file)
         writer.writerow(("line", "problem", "text"))
         yield lambda line: writer.writerow((line.line, line.problem, line.text))
-
-
-@contextmanager
-def _progress_bar(source: BinaryIO, size: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal; call it with the number of lines read."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bar = Progress(
-        TextColumn("Importing numbers"),
-        BarColumn(),
-        TextColumn("{task.fields[lines]:,} lines"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task("", total=size or None, lines=0)
-        yield lambda lines: bar.update(task, completed=source.tell() if size else 0, lines=lines)
 
 
 @asynccontextmanager
@@ -217,31 +191,20 @@ async def _open_dnc(settings: Settings) -> AsyncIterator[DncLedger]:
         yield DncLedger(scripts, keys)
 
 
-async def _lookup(dnc: DncLedger, numbers: list[Number]) -> list[NumberStatus]:
-    entries = await dnc.check(numbers)
+async def _look_up(
+    settings: Settings, numbers: list[Number], change: Callable[[DncLedger], Awaitable[object]] | None = None
+) -> list[NumberStatus]:
+    """The numbers' statuses after the change."""
+    async with _open_dnc(settings) as dnc:
+        if change is not None:
+            await change(dnc)
+        entries = await dnc.check(numbers)
     return [
         NumberStatus(str(number), listed=False)
         if entry is None
         else NumberStatus(entry.number, True, entry.since_s, entry.why)
         for number, entry in zip(numbers, entries, strict=True)
     ]
-
-
-async def _check(settings: Settings, numbers: list[Number]) -> list[NumberStatus]:
-    async with _open_dnc(settings) as dnc:
-        return await _lookup(dnc, numbers)
-
-
-async def _add(settings: Settings, numbers: list[Number], why: str) -> list[NumberStatus]:
-    async with _open_dnc(settings) as dnc:
-        await dnc.suppress(numbers, why)
-        return await _lookup(dnc, numbers)
-
-
-async def _remove(settings: Settings, numbers: list[Number]) -> list[NumberStatus]:
-    async with _open_dnc(settings) as dnc:
-        await dnc.remove(numbers)
-        return await _lookup(dnc, numbers)
 
 
 async def _list(settings: Settings, as_json: bool) -> None:
@@ -259,23 +222,8 @@ async def _import(
     from streamdialer.operations.dnc_import import import_numbers
     from streamdialer.operations.number_file import read_rows
 
-    lines_listed = 0
-
-    def note_progress(lines: int) -> None:
-        nonlocal lines_listed
-        lines_listed = lines
-        on_progress(lines)
-
     async with _open_dnc(settings) as dnc:
-        try:
-            return await import_numbers(
-                dnc,
-                read_rows(source),
-                country=settings.country,
-                on_bad_line=on_bad_line,
-                on_progress=note_progress,
-            )
-        except Unreachable as error:
-            raise Unreachable(
-                f"{error}; the first {lines_listed} lines are listed; you can import the whole file again"
-            ) from error
+        rows, country = read_rows(source), settings.country
+        return await import_numbers(
+            dnc, rows, country=country, on_bad_line=on_bad_line, on_progress=on_progress
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -17,14 +16,12 @@ if TYPE_CHECKING:
 
 BATCH: Final = 500
 
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's commands."""
-    app.command(
-        epilog="Example: streamdialer emit call_answered campaign_id=1 contact_id=123 call_id=abc123"
-    )(emit)
+commands = typer.Typer()
 
 
+@commands.command(
+    epilog="Example: streamdialer emit call_answered campaign_id=1 contact_id=123 call_id=abc123"
+)
 def emit(
     ctx: typer.Context,
     kind: Annotated[str | None, typer.Argument(metavar="TYPE", help="The event's type.")] = None,
@@ -75,9 +72,8 @@ async def _add(settings: Settings, events: list[dict[str, Any]]) -> list[str]:
     async with open_client(settings), Producer.from_url(settings.redis_url) as producer:
         with progress("adding events", len(events)) as report:
             for at in range(0, len(events), BATCH):
-                batch: list[Mapping[str, Any]] = list(events[at : at + BATCH])
                 try:
-                    ids += await producer.events(batch)
+                    ids += await producer.events(events[at : at + BATCH])
                 except Unreachable as error:
                     raise Unreachable(
                         f"{error}; at least {at} of {len(events)} events were added (it is safe to add them again)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 from streamdialer.cli.common import AsJson, echo, load_settings, print_json, with_redis
@@ -17,18 +16,10 @@ if TYPE_CHECKING:
     from streamdialer.operations.waiting_contacts import Waiting
 
 
-class _Read(msgspec.Struct, frozen=True, kw_only=True):
-    status: str | None
-    decisions: list[TickResult]
-    waiting: list[Waiting]
-    now_ms: int
+commands = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Adds this family's command."""
-    app.command("explain", epilog="Example: streamdialer explain 7 --last 20")(explain_campaign)
-
-
+@commands.command("explain", epilog="Example: streamdialer explain 7 --last 20")
 def explain_campaign(
     ctx: typer.Context,
     campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The campaign's id.")],
@@ -41,28 +32,26 @@ def explain_campaign(
     from streamdialer.operations.waiting_contacts import describe
 
     campaign = read_campaign_id(campaign)
-    read = with_redis(load_settings(ctx), _read, campaign, last)
-    first, *lines = explain(campaign, read.status, read.decisions, read.now_ms)
+    status, records, waiting, now_ms = with_redis(load_settings(ctx), _read, campaign, last)
+    first, *lines = explain(campaign, status, records, now_ms)
     if as_json:
-        newest = read.decisions[0] if read.decisions else None
-        reason = dial_status(campaign, read.status, newest, read.now_ms).reason
-        document = {"campaign": campaign, "status": read.status, "stands": first, "reason": reason}
-        print_json({**document, "waiting": read.waiting, "decisions": read.decisions})
+        reason = dial_status(campaign, status, records[0] if records else None, now_ms).reason
+        document = {"campaign": campaign, "status": status, "stands": first, "reason": reason}
+        print_json({**document, "waiting": waiting, "decisions": records})
         return
-    for line in filter(None, [first, describe(read.waiting), *lines]):
+    for line in filter(None, [first, describe(waiting), *lines]):
         echo(line)
 
 
-async def _read(client: Redis, keys: Keys, campaign: str, last: int) -> _Read:
+async def _read(
+    client: Redis, keys: Keys, campaign: str, last: int
+) -> tuple[str | None, list[TickResult], list[Waiting], int]:
+    """The campaign's status, its newest decisions, what its contacts wait for, and the server's time, ms."""
     from streamdialer.broker.connection import server_ms
     from streamdialer.operations.decisions import decisions
     from streamdialer.operations.waiting_contacts import waiting_for
 
-    status = await client.hget(keys.campaign(campaign), "status")
+    raw = await client.hget(keys.campaign(campaign), "status")
+    status = None if raw is None else str(raw)
     records, now_ms = await decisions(client, keys, campaign, last), await server_ms(client)
-    return _Read(
-        status=None if status is None else str(status),
-        decisions=records,
-        waiting=await waiting_for(client, keys, campaign, now_ms),
-        now_ms=now_ms,
-    )
+    return status, records, await waiting_for(client, keys, campaign, now_ms), now_ms

@@ -24,15 +24,11 @@ if TYPE_CHECKING:
     from streamdialer.broker.keys import Keys
 
 commands = typer.Typer(
+    name="inspect",
     no_args_is_help=True,
     help="Show replicas, handlers, streams and pending entries; changes nothing.",
     epilog="Example: streamdialer inspect streams",
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's commands."""
-    app.add_typer(commands, name="inspect")
 
 
 class Active(msgspec.Struct, frozen=True, kw_only=True):

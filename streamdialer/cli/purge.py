@@ -13,12 +13,10 @@ from streamdialer.errors import SettingsError
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's command."""
-    app.command(epilog="Example: streamdialer purge ticks --yes")(purge)
+commands = typer.Typer()
 
 
+@commands.command(epilog="Example: streamdialer purge ticks --yes")
 def purge(
     ctx: typer.Context,
     stream: Annotated[str, typer.Argument(metavar="STREAM", help=", ".join(STREAMS) + ".")],

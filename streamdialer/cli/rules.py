@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
@@ -16,19 +16,15 @@ if TYPE_CHECKING:
 
     from streamdialer.rules.rule_pack import Pack, StatuteValue
 
-DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+T = TypeVar("T")
 LAST_YEAR: Final = 9990
 """The calendar ends with year 9999, and a year of hours is searched."""
 commands = typer.Typer(
+    name="rules",
     no_args_is_help=True,
     help="Show what a rule pack contains, and when it next allows a call. Engineering input, not legal advice.",
     epilog="Example: streamdialer rules next --pack co --timezone America/Bogota",
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's commands."""
-    app.add_typer(commands, name="rules")
 
 
 @commands.command("next", epilog="Example: streamdialer rules next --pack us-fl --timezone America/New_York")
@@ -39,8 +35,7 @@ def next_call(
         str | None, typer.Option(help="IANA time zone of the contact; without it STREAMDIALER_TIMEZONE.")
     ] = None,
     at: Annotated[
-        str | None,
-        typer.Option(help="ISO 8601, in that zone unless it has an offset; without it now."),
+        str | None, typer.Option(help="ISO 8601, in that zone unless it has an offset; without it now.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -48,10 +43,12 @@ def next_call(
     from streamdialer.config import loading
     from streamdialer.model import CampaignSettings
     from streamdialer.rules.calling_hours import calling_hours
+    from streamdialer.rules.rule_pack import load_pack
+    from streamdialer.rules.zone_clock import read_zone
     from streamdialer.rules.zones import OWN_ZONE
 
-    rules = _load_pack(pack)
-    zone = _zone(timezone or loading.load(ctx.obj).settings.timezone)
+    rules = _read(load_pack, pack)
+    zone = _read(read_zone, timezone or loading.load(ctx.obj).settings.timezone)
     from_ms = _instant(at, zone)
     hours = calling_hours(
         CampaignSettings(queue_name="", rule_pack=pack, timezone=zone.key), zone.key, from_ms
@@ -82,7 +79,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show every value of a pack, its statute, and whether it was verified against the official text."""
-    rules = _load_pack(pack)
+    from streamdialer.rules.rule_pack import load_pack
+
+    rules = _read(load_pack, pack)
     if as_json:
         print_json(rules)
         return
@@ -100,6 +99,8 @@ def show(
 
 
 def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
+    from streamdialer.rules.rule_pack import DAYS
+
     hours = pack.hours
     if hours:
         for day in DAYS:
@@ -125,20 +126,10 @@ def _source(value: StatuteValue) -> tuple[str, str]:
     return value.statute, "yes" if value.verified else "no"
 
 
-def _load_pack(name: str) -> Pack:
-    from streamdialer.rules.rule_pack import load_pack
-
+def _read(read: Callable[[str], T], name: str) -> T:
+    """What the option names; raises SettingsError where a campaign's setting would be wrong."""
     try:
-        return load_pack(name)
-    except CampaignError as error:
-        raise SettingsError(str(error)) from None
-
-
-def _zone(name: str) -> ZoneInfo:
-    from streamdialer.rules.zone_clock import read_zone
-
-    try:
-        return read_zone(name)
+        return read(name)
     except CampaignError as error:
         raise SettingsError(str(error)) from None
 

@@ -40,14 +40,12 @@ COMPARED_POLICIES: Final = (
     "oracle_full",
 )
 
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's command."""
-    app.command(epilog="Example: streamdialer simulate base --agents 50 --seeds 5 --compare --plot base.png")(
-        simulate
-    )
+commands = typer.Typer()
 
 
+@commands.command(
+    epilog="Example: streamdialer simulate base --agents 50 --seeds 5 --compare --plot base.png"
+)
 def simulate(
     ctx: typer.Context,
     scenario: Annotated[

@@ -24,13 +24,10 @@ from streamdialer.model import TICK_KINDS, TickKind, TickResult
 if TYPE_CHECKING:
     from streamdialer.config.settings import Settings
 
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's commands."""
-    app.command(epilog="Example: streamdialer run dial 1 --wait 10")(run)
-    app.command(epilog="Example: streamdialer result 1732424242000-0")(result)
+commands = typer.Typer()
 
 
+@commands.command(epilog="Example: streamdialer run dial 1 --wait 10")
 def run(
     ctx: typer.Context,
     kind: Annotated[str, typer.Argument(metavar="KIND", help=", ".join(TICK_KINDS) + ".")],
@@ -71,6 +68,7 @@ def run(
         _show_result(outcome, as_json=as_json)
 
 
+@commands.command(epilog="Example: streamdialer result 1732424242000-0")
 def result(
     ctx: typer.Context,
     tick_id: Annotated[str, typer.Argument(metavar="TICK_ID", help="The id that `run` printed.")],

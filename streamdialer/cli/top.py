@@ -13,12 +13,10 @@ from streamdialer.cli.common import AsJson, load_settings, print_json, run_async
 PLAIN_WIDTH: Final = 160
 """Of an overview that goes into a file or a pipe."""
 
-
-def register(app: typer.Typer) -> None:
-    """Adds this family's command."""
-    app.command(epilog="Example: streamdialer top")(top)
+commands = typer.Typer()
 
 
+@commands.command(epilog="Example: streamdialer top")
 def top(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Campaigns, agents, calls, streams and replicas, live: q or Ctrl-C ends it. Without a terminal, once."""
     from streamdialer.cli.top_live import read, watch

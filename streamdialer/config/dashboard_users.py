@@ -28,23 +28,17 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DashboardUsers:
-    """All logins of the settings."""
-
     def __init__(self, users: str, token: str, view_token: str) -> None:
         """`validate_users` has checked `users`; an empty text means none."""
         self.logins = [
             Login(name=name, role=cast("Role", role), secret=password)
             for role, name, password in map(_split, _entries(users))
         ]
-        tokens: tuple[tuple[str, Role, str], ...] = (
-            ("token", "operator", token),
-            ("view token", "viewer", view_token),
+        tokens = (
+            Login(name="token", role="operator", secret=token, is_token=True),
+            Login(name="view token", role="viewer", secret=view_token, is_token=True),
         )
-        self.logins += [
-            Login(name=name, role=role, secret=secret, is_token=True)
-            for name, role, secret in tokens
-            if secret
-        ]
+        self.logins += [login for login in tokens if login.secret]
 
     @property
     def has_named_users(self) -> bool:

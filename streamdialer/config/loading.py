@@ -23,8 +23,6 @@ _PREFIX: Final = "STREAMDIALER_"
 
 
 class LoadedSettings(msgspec.Struct, frozen=True):
-    """Effective settings, and the origin of each field's value."""
-
     settings: Settings
     origin: dict[str, Origin]
 

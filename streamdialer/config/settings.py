@@ -26,214 +26,147 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         settings = Settings(redis_url="redis://127.0.0.1:6379/0", ring_timeout_s=25)
     """
 
-    redis_url: Annotated[
-        str, Meta(description="Redis server: redis, rediss, unix, redis+sentinel or redis+cluster")
-    ] = ""
-    backend_url: Annotated[str, Meta(description="URL of the Django backend")] = "http://django:8000"
-    dialer_api_url: Annotated[str, Meta(description="URL of the Dialer API")] = "http://dialer-api:8001"
-    backend_token: Annotated[str, Meta(description="bearer token for the backend")] = ""
-    backend_username: Annotated[str, Meta(description="backend user; logs in for a SimpleJWT token")] = ""
-    backend_password: Annotated[str, Meta(description="password of the backend user")] = ""
-    dialer_api_token: Annotated[str, Meta(description="bearer token for the Dialer API")] = ""
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="lowest level that is logged")
-    ] = "INFO"
-    log_format: Annotated[
-        Literal["auto", "text", "json"], Meta(description="auto: text on a terminal, else json")
-    ] = "auto"
+    redis_url: Annotated[str, "Redis server: redis, rediss, unix, redis+sentinel or redis+cluster"] = ""
+    backend_url: Annotated[str, "URL of the Django backend"] = "http://django:8000"
+    dialer_api_url: Annotated[str, "URL of the Dialer API"] = "http://dialer-api:8001"
+    backend_token: Annotated[str, "bearer token for the backend"] = ""
+    backend_username: Annotated[str, "backend user; logs in for a SimpleJWT token"] = ""
+    backend_password: Annotated[str, "password of the backend user"] = ""
+    dialer_api_token: Annotated[str, "bearer token for the Dialer API"] = ""
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], "lowest level that is logged"] = "INFO"
+    log_format: Annotated[Literal["auto", "text", "json"], "auto: text on a terminal, else json"] = "auto"
 
     # pacing and attempts
-    pacing: Annotated[
-        Literal["fixed", "adaptive"], Meta(description="pacing of predictive campaigns that name none")
-    ] = "fixed"
+    pacing: Annotated[Literal["fixed", "adaptive"], "pacing of predictive campaigns that name none"] = "fixed"
     pacing_shadow: Annotated[
         Literal["none", "adaptive"],
-        Meta(
-            description="adaptive: campaigns with another pacing also record what adaptive pacing would have placed"
-        ),
+        "adaptive: campaigns with another pacing also record what adaptive pacing would have placed",
     ] = "none"
     pacing_time_scale: Annotated[
-        float,
-        Meta(
-            gt=0,
-            description="seconds of simulated time per real second, for a simulated call centre",
-        ),
+        float, Meta(gt=0), "seconds of simulated time per real second, for a simulated call centre"
     ] = 1.0
-    ring_timeout_s: Annotated[Seconds, Meta(description="how long a call may ring")] = 30.0
+    ring_timeout_s: Annotated[Seconds, "how long a call may ring"] = 30.0
     uncertain_margin_s: Annotated[
-        Seconds, Meta(description="how long an attempt without news is waited for after the ring time-out")
+        Seconds, "how long an attempt without news is waited for after the ring time-out"
     ] = 15.0
     max_call_duration_s: Annotated[
-        Seconds, Meta(description="longest conversation; a call without an end event is closed after it")
+        Seconds, "longest conversation; a call without an end event is closed after it"
     ] = 7200.0
     events: Annotated[
         Literal["required", "optional"],
-        Meta(description="required: nothing is dialed without call events; optional: deadlines end attempts"),
+        "required: nothing is dialed without call events; optional: deadlines end attempts",
     ] = "required"
     contact_ids: Annotated[
         Literal["shared", "per-campaign"],
-        Meta(
-            description="shared: contacts of different campaigns with one id are one person; "
-            "per-campaign: ids are the campaign's own"
-        ),
+        "shared: contacts of different campaigns with one id are one person; "
+        "per-campaign: ids are the campaign's own",
     ] = "shared"
     dialer_api_idempotent: Annotated[
-        bool,
-        Meta(
-            description="the Dialer API honours Idempotency-Key: a request without a clear reply is sent again"
-        ),
+        bool, "the Dialer API honours Idempotency-Key: a request without a clear reply is sent again"
     ] = False
-    timezone: Annotated[str, Meta(description="IANA time zone of campaigns that name none")] = "UTC"
-    rule_pack: Annotated[str, Meta(description="rule pack of campaigns that name none")] = "none"
+    timezone: Annotated[str, "IANA time zone of campaigns that name none"] = "UTC"
+    rule_pack: Annotated[str, "rule pack of campaigns that name none"] = "none"
     country: Annotated[
-        str,
-        Meta(
-            description="country of numbers without a +, for campaigns that name none: an ISO 3166 code such as CO"
-        ),
+        str, "country of numbers without a +, for campaigns that name none: an ISO 3166 code such as CO"
     ] = ""
-    originate_context: Annotated[str, Meta(description="dialplan context of placed calls")] = (
-        "dialer-outbound"
-    )
+    originate_context: Annotated[str, "dialplan context of placed calls"] = "dialer-outbound"
 
     # trunks
     trunk_channels: Annotated[
-        int,
-        Meta(ge=0, description="live calls per trunk, over all campaigns that name it; 0: no limit"),
+        int, Meta(ge=0), "live calls per trunk, over all campaigns that name it; 0: no limit"
     ] = 0
     trunk_calls_per_second: Annotated[
-        float,
-        Meta(
-            ge=0,
-            description="calls placed per second and trunk, over all campaigns that name it; 0: no limit",
-        ),
+        float, Meta(ge=0), "calls placed per second and trunk, over all campaigns that name it; 0: no limit"
     ] = 0.0
 
     # callbacks and previews
-    callback_agent_window_s: Annotated[
-        Seconds, Meta(description="how long a due callback is kept for the requested agent")
-    ] = 900.0
-    preview_timeout_s: Annotated[
-        Seconds, Meta(description="how long a contact is kept for the agent who previews it")
-    ] = 120.0
+    callback_agent_window_s: Annotated[Seconds, "how long a due callback is kept for the requested agent"] = (
+        900.0
+    )
+    preview_timeout_s: Annotated[Seconds, "how long a contact is kept for the agent who previews it"] = 120.0
 
     # ticks
-    dial_interval_s: Annotated[Seconds, Meta(description="time between dial ticks of an active campaign")] = (
-        10.0
+    dial_interval_s: Annotated[Seconds, "time between dial ticks of an active campaign"] = 10.0
+    retry_interval_s: Annotated[Seconds, "time between retry ticks of an active campaign"] = 300.0
+    stats_interval_s: Annotated[Seconds, "time between statistics ticks of an active campaign"] = 60.0
+    cleanup_after_s: Annotated[Seconds, "how long the keys of a completed or cancelled campaign are kept"] = (
+        3600.0
     )
-    retry_interval_s: Annotated[
-        Seconds, Meta(description="time between retry ticks of an active campaign")
-    ] = 300.0
-    stats_interval_s: Annotated[
-        Seconds, Meta(description="time between statistics ticks of an active campaign")
-    ] = 60.0
-    cleanup_after_s: Annotated[
-        Seconds, Meta(description="how long the keys of a completed or cancelled campaign are kept")
-    ] = 3600.0
     sample_interval_s: Annotated[
-        Seconds,
-        Meta(description="shortest time between two samples of a campaign; the last 31 samples are kept"),
+        Seconds, "shortest time between two samples of a campaign; the last 31 samples are kept"
     ] = 60.0
-    scan_keys_per_s: Annotated[
-        Count, Meta(description="keys the producer scans per second to find active campaigns")
-    ] = 20_000
-    result_ttl_s: Annotated[Seconds, Meta(description="how long a tick's result is kept")] = 3600.0
-    wakeup_result_ttl_s: Annotated[
-        Seconds, Meta(description="how long the result of a tick that an event started is kept")
-    ] = 60.0
-    decisions_maxlen: Annotated[Count, Meta(description="decision records kept per campaign")] = 200
+    scan_keys_per_s: Annotated[Count, "keys the producer scans per second to find active campaigns"] = 20_000
+    result_ttl_s: Annotated[Seconds, "how long a tick's result is kept"] = 3600.0
+    wakeup_result_ttl_s: Annotated[Seconds, "how long the result of a tick that an event started is kept"] = (
+        60.0
+    )
+    decisions_maxlen: Annotated[Count, "decision records kept per campaign"] = 200
 
     # agents, campaigns, contacts
-    agents_cache_ttl_s: Annotated[
-        Seconds, Meta(description="an agent list older than this is read again")
-    ] = 1.0
-    campaign_cache_ttl_s: Annotated[
-        Seconds, Meta(description="campaign settings older than this are read again")
-    ] = 5.0
+    agents_cache_ttl_s: Annotated[Seconds, "an agent list older than this is read again"] = 1.0
+    campaign_cache_ttl_s: Annotated[Seconds, "campaign settings older than this are read again"] = 5.0
     refill_threshold: Annotated[
-        Count, Meta(description="with fewer ready contacts than this, more are read from the backend")
+        Count, "with fewer ready contacts than this, more are read from the backend"
     ] = 250
     refill_interval_s: Annotated[
-        Seconds,
-        Meta(description="how often the head of the contact list is read, even with enough ready contacts"),
+        Seconds, "how often the head of the contact list is read, even with enough ready contacts"
     ] = 30.0
     pending_check_after_s: Annotated[
-        Seconds,
-        Meta(
-            description="a ready contact the backend has not listed for longer is looked up before the call"
-        ),
+        Seconds, "a ready contact the backend has not listed for longer is looked up before the call"
     ] = 60.0
-    page_size: Annotated[
-        int, Meta(ge=1, le=500, description="contacts per page requested from the backend")
-    ] = 500
-    refill_max_pages: Annotated[Count, Meta(description="most pages one refill reads")] = 20
-    reservation_lease_s: Annotated[
-        Seconds, Meta(description="how long a reserved call may wait to be placed")
-    ] = 60.0
+    page_size: Annotated[int, Meta(ge=1, le=500), "contacts per page requested from the backend"] = 500
+    refill_max_pages: Annotated[Count, "most pages one refill reads"] = 20
+    reservation_lease_s: Annotated[Seconds, "how long a reserved call may wait to be placed"] = 60.0
     final_ttl_s: Annotated[
-        Seconds,
-        Meta(description="how long a final contact is kept after the backend confirmed its status"),
+        Seconds, "how long a final contact is kept after the backend confirmed its status"
     ] = 600.0
     sweep_interval_s: Annotated[
-        Seconds, Meta(description="how often expired leases, passed deadlines and due retries are looked for")
+        Seconds, "how often expired leases, passed deadlines and due retries are looked for"
     ] = 0.25
 
     # streams
-    concurrency: Annotated[Count, Meta(description="entries handled at once per stage")] = 64
-    calls_concurrency: Annotated[
-        Count, Meta(description="originate requests open at once in the calls stage")
-    ] = 400
-    read_block_s: Annotated[float, Meta(gt=0, le=2, description="longest wait of one stream read")] = 0.5
-    claim_min_idle_s: Annotated[
-        Seconds, Meta(description="entries idle for longer are taken over from their consumer")
-    ] = 15.0
-    max_deliveries: Annotated[
-        Count, Meta(description="deliveries after which an entry becomes a dead letter")
-    ] = 5
+    concurrency: Annotated[Count, "entries handled at once per stage"] = 64
+    calls_concurrency: Annotated[Count, "originate requests open at once in the calls stage"] = 400
+    read_block_s: Annotated[float, Meta(gt=0, le=2), "longest wait of one stream read"] = 0.5
+    claim_min_idle_s: Annotated[Seconds, "entries idle for longer are taken over from their consumer"] = 15.0
+    max_deliveries: Annotated[Count, "deliveries after which an entry becomes a dead letter"] = 5
     idle_consumer_ttl_s: Annotated[
-        Seconds, Meta(description="how long a consumer may idle without pending entries before it is removed")
+        Seconds, "how long a consumer may idle without pending entries before it is removed"
     ] = 600.0
-    dead_letters_maxlen: Annotated[Count, Meta(description="dead letters kept")] = 10_000
-    shutdown_timeout_s: Annotated[Seconds, Meta(description="how long a replica may take to stop")] = 8.0
+    dead_letters_maxlen: Annotated[Count, "dead letters kept"] = 10_000
+    shutdown_timeout_s: Annotated[Seconds, "how long a replica may take to stop"] = 8.0
 
     # http
-    backend_timeout_s: Annotated[Seconds, Meta(description="time-out of a backend request")] = 10.0
+    backend_timeout_s: Annotated[Seconds, "time-out of a backend request"] = 10.0
     backend_login_path: Annotated[
-        str, Meta(description="path that gives a SimpleJWT token; refresh/ below it renews the token")
+        str, "path that gives a SimpleJWT token; refresh/ below it renews the token"
     ] = "/api/token/"
     originate_timeout_s: Annotated[
-        Seconds,
-        Meta(description="time-out of an originate request; the API may hold a reply for the ring time"),
+        Seconds, "time-out of an originate request; the API may hold a reply for the ring time"
     ] = 40.0
-    dialer_api_timeout_s: Annotated[Seconds, Meta(description="time-out of other Dialer API requests")] = 10.0
+    dialer_api_timeout_s: Annotated[Seconds, "time-out of other Dialer API requests"] = 10.0
     breaker_failure_threshold: Annotated[
-        Count, Meta(description="unclear replies in a row after which requests to the Dialer API pause")
+        Count, "unclear replies in a row after which requests to the Dialer API pause"
     ] = 10
-    breaker_max_open_s: Annotated[
-        Seconds, Meta(description="longest pause of requests to the Dialer API")
-    ] = 30.0
+    breaker_max_open_s: Annotated[Seconds, "longest pause of requests to the Dialer API"] = 30.0
 
     # health
-    health_port: Annotated[
-        int, Meta(ge=0, le=65535, description="port of /metrics, /live and /ready; 0: no port")
-    ] = 0
-    health_host: Annotated[str, Meta(description="address the health port listens on")] = "127.0.0.1"
-    health_file: Annotated[str, Meta(description="file a healthy replica touches every few seconds")] = ""
+    health_port: Annotated[int, Meta(ge=0, le=65535), "port of /metrics, /live and /ready; 0: no port"] = 0
+    health_host: Annotated[str, "address the health port listens on"] = "127.0.0.1"
+    health_file: Annotated[str, "file a healthy replica touches every few seconds"] = ""
 
     # dashboard
     dashboard_users: Annotated[
-        str,
-        Meta(
-            description="who may log in: role:name:password, separated by commas; a role is operator or viewer"
-        ),
+        str, "who may log in: role:name:password, separated by commas; a role is operator or viewer"
     ] = ""
-    dashboard_token: Annotated[Token, Meta(description="token that logs in as an operator")] = ""
-    dashboard_viewer_token: Annotated[Token, Meta(description="token that logs in as a viewer")] = ""
+    dashboard_token: Annotated[Token, "token that logs in as an operator"] = ""
+    dashboard_viewer_token: Annotated[Token, "token that logs in as a viewer"] = ""
     dashboard_secret: Annotated[
-        Token, Meta(description="key that signs sessions; without it, sessions end when the dashboard stops")
+        Token, "key that signs sessions; without it, sessions end when the dashboard stops"
     ] = ""
-    dashboard_session_ttl_s: Annotated[Seconds, Meta(description="how long a log-in lasts")] = 43200.0
+    dashboard_session_ttl_s: Annotated[Seconds, "how long a log-in lasts"] = 43200.0
     dashboard_behind_proxy: Annotated[
-        bool, Meta(description="behind a reverse proxy: trust X-Forwarded-For and X-Forwarded-Proto")
+        bool, "behind a reverse proxy: trust X-Forwarded-For and X-Forwarded-Proto"
     ] = False
 
 

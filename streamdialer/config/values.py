@@ -32,14 +32,13 @@ class Field(msgspec.Struct, frozen=True):
 
 def _fields() -> dict[str, Field]:
     hints = get_type_hints(Settings, include_extras=True)
-    fields = {}
-    for declared in cast("inspect.StructType", inspect.type_info(Settings)).fields:
-        annotated = cast("inspect.Metadata", declared.type)
-        description = str((annotated.extra_json_schema or {})["description"])
-        fields[declared.name] = Field(
-            declared.name, hints[declared.name], annotated.type, declared.default, description
+    types = cast("inspect.StructType", inspect.type_info(Settings)).fields
+    return {
+        each.name: Field(
+            each.name, hints[each.name], each.type, each.default, hints[each.name].__metadata__[-1]
         )
-    return fields
+        for each in types
+    }
 
 
 FIELDS: Final = _fields()

@@ -68,7 +68,6 @@ class Actions:
         return await self._act(request, f"campaign {command}", campaign, act, back)
 
     async def replay(self, request: web.Request) -> web.StreamResponse:
-        """Put dead letters back into their streams."""
         letter_ids = await _selected_ids(request)
 
         async def act() -> str:
@@ -78,7 +77,6 @@ class Actions:
         return await self._act(request, "dead replay", _subject(letter_ids), act, "/dead")
 
     async def drop(self, request: web.Request) -> web.StreamResponse:
-        """Delete dead letters for good."""
         letter_ids = await _selected_ids(request)
         until = str((await read_form(request)).get("until", "")) or None
         if until is not None:

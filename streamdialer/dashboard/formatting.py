@@ -69,12 +69,5 @@ def remedy(reason: str | None) -> str:
 
 
 FILTERS: Final[dict[str, Callable[..., str]]] = {
-    "number": number,
-    "percent": percent,
-    "age": age,
-    "size": size,
-    "clock": clock,
-    "when": when,
-    "with_code": with_code,
-    "remedy": remedy,
+    each.__name__: each for each in (number, percent, age, size, clock, when, with_code, remedy)
 }

@@ -16,8 +16,6 @@ MAX_NAME_CHARS: Final = 64
 
 
 class LoginPages:
-    """`/login`, `/logout`, `/theme`."""
-
     def __init__(self, sessions: Sessions, middleware: Middleware, renderer: Renderer) -> None:
         self._sessions = sessions
         self._middleware = middleware

@@ -61,13 +61,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def address_of(request: web.Request, *, proxied: bool) -> str:
-    """The client's address; behind a proxy, the one that the nearest proxy added to X-Forwarded-For."""
-    # there may be several such lines, because some proxies add their own
-    lines = request.headers.getall("X-Forwarded-For", []) if proxied else []
-    return ",".join(lines).rpartition(",")[2].strip() or request.remote or "?"
-
-
 def safe_redirect(path: str) -> str:
     """The path if it belongs to this dashboard, else /: a form may ask for any redirect."""
     is_inner = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
@@ -79,10 +72,8 @@ async def read_form(request: web.Request) -> MultiDictProxy[Any]:
     try:
         form = await request.post()
         "".join(str(value) for value in form.values()).encode()
-    except (
-        ValueError,
-        LookupError,
-    ) as error:  # not UTF-8, unknown encoding, broken multipart, half a character
+    except (ValueError, LookupError) as error:
+        # not UTF-8, unknown encoding, broken multipart, half a character
         raise web.HTTPBadRequest(text="This form cannot be read.") from error
     return form
 
@@ -109,7 +100,6 @@ class Middleware:
 
     @web.middleware
     async def errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Turns an error into a page."""
         try:
             return await handler(request)
         except web.HTTPError as error:
@@ -175,7 +165,10 @@ class Middleware:
         return {**user, "address": self.address(request)}
 
     def address(self, request: web.Request) -> str:
-        return address_of(request, proxied=self._proxied)
+        """The client's address; behind a proxy, the one that the nearest proxy added to X-Forwarded-For."""
+        # there may be several such lines, because some proxies add their own
+        lines = request.headers.getall("X-Forwarded-For", []) if self._proxied else []
+        return ",".join(lines).rpartition(",")[2].strip() or request.remote or "?"
 
     def set_cookie(self, request: web.Request, response: web.StreamResponse, cookie: str) -> None:
         """Sets the session cookie; '' deletes it."""

@@ -59,8 +59,6 @@ class OverviewCache:
 
 
 class Pages:
-    """Handlers of these pages."""
-
     def __init__(
         self, client: Redis, keys: Keys, cache: OverviewCache, letters: DeadLetters, renderer: Renderer
     ) -> None:

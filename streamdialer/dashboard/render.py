@@ -19,8 +19,6 @@ LIVE_HEADER: Final = "X-Live"
 
 
 class Renderer:
-    """Makes responses from templates."""
-
     def __init__(self) -> None:
         self._templates = Environment(
             loader=PackageLoader("streamdialer.dashboard"),
@@ -55,7 +53,6 @@ class Renderer:
         )
 
     def error(self, request: web.Request, status: int, text: str) -> web.Response:
-        """The error page."""
         return self.page(request, "error", status, code=status, text=text)
 
     def flash(self, session: Session, text: str, *, is_good: bool) -> None:

@@ -29,8 +29,6 @@ ANONYMOUS: Final = Login(name="local user", role="operator", secret="")
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """A user who has logged in."""
-
     id: str
     login: Login
     form_token: str
@@ -46,8 +44,6 @@ SESSION: Final = web.RequestKey("session", Session)
 
 
 class Sessions:
-    """Begins, reads and ends sessions."""
-
     def __init__(self, settings: Settings) -> None:
         self.users = DashboardUsers(
             settings.dashboard_users, settings.dashboard_token, settings.dashboard_viewer_token
@@ -62,7 +58,6 @@ class Sessions:
         self._ended: dict[str, float] = {}
 
     def begin(self, login: Login) -> tuple[str, Session]:
-        """A new session, and its cookie."""
         session = self._session(secrets.token_urlsafe(16), login)
         claims = (session.id, login.name, login.is_token, self._account_signature(login))
         return str(self._sessions.dumps(claims)), session

@@ -79,9 +79,8 @@ class SimpleJWT(httpx.Auth):
         tokens = await _read_tokens(response)
         if tokens is not None:
             self._access = tokens.access
-            self._refresh = (
-                tokens.refresh or self._refresh
-            )  # the backend sends one only if its refresh tokens rotate
+            # the backend sends one only if its refresh tokens rotate
+            self._refresh = tokens.refresh or self._refresh
 
 
 def _post(url: str, document: dict[str, str], like: httpx.Request) -> httpx.Request:

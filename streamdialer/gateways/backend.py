@@ -88,7 +88,7 @@ class Backend(Gateway):
                 agents[normalise_id(agent.id)] = agent
         return list(agents.values())
 
-    async def pending(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:
+    def pending(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:
         """Contacts to dial, most urgent first, page by page; raises Unreachable."""
         query: Query = {
             "campaign_id": campaign,
@@ -97,10 +97,9 @@ class Backend(Gateway):
             "offset": 0,
             "ordering": "-priority,created_at",
         }
-        async for page in self._contacts(campaign, query, {"pending"}):
-            yield page
+        return self._contacts(campaign, query, {"pending"})
 
-    async def due_for_retry(
+    def due_for_retry(
         self,
         campaign: str,
         before: datetime,
@@ -116,10 +115,9 @@ class Backend(Gateway):
             "attempts__lt": max_attempts,
             "limit": page_size,
         }
-        async for page in self._contacts(campaign, query, statuses):
-            yield page
+        return self._contacts(campaign, query, statuses)
 
-    async def in_flight(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:
+    def in_flight(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:
         """Contacts with the status dialing or answered; raises Unreachable."""
         query: Query = {
             "campaign_id": campaign,
@@ -128,8 +126,7 @@ class Backend(Gateway):
             "offset": 0,
             "ordering": "created_at",
         }
-        async for page in self._contacts(campaign, query, {"dialing", "answered"}):
-            yield page
+        return self._contacts(campaign, query, {"dialing", "answered"})
 
     async def contact(self, campaign: str, contact: str, statuses: Collection[str] = ()) -> Contact | None:
         """One contact; None when it is gone, has another id or campaign, or none of `statuses` (empty: any status).

@@ -150,7 +150,6 @@ class Service:
             ) from exc
 
     def unusable_reply(self, response: httpx.Response) -> Unreachable:
-        """The error for a reply that cannot be used."""
         request = response.request
         text = f"{request.method} {request.url.copy_with(query=None)} answered HTTP {response.status_code}"
         if response.status_code in (401, 403):

@@ -29,19 +29,16 @@ UNSENT_PAUSE_S: Final = 1.0
 CREDENTIALS_PAUSE_S: Final = 30.0
 """Pause after refused credentials: a person has to correct them."""
 
+_CREDENTIALS_REFUSED: Final[tuple[Hold, float, str]] = (
+    "credentials",
+    CREDENTIALS_PAUSE_S,
+    "the Dialer API refuses our credentials; check DIALER_API_TOKEN",
+)
 _NOT_PLACED: Final[dict[int, tuple[Hold, float, str]]] = {
     429: ("campaign", RETRY_AFTER_S, "too many calls for this campaign"),
     503: ("api", RETRY_AFTER_S, "the Dialer API takes no calls now"),
-    401: (
-        "credentials",
-        CREDENTIALS_PAUSE_S,
-        "the Dialer API refuses our credentials; check DIALER_API_TOKEN",
-    ),
-    403: (
-        "credentials",
-        CREDENTIALS_PAUSE_S,
-        "the Dialer API refuses our credentials; check DIALER_API_TOKEN",
-    ),
+    401: _CREDENTIALS_REFUSED,
+    403: _CREDENTIALS_REFUSED,
 }
 _NEVER: Final = frozenset({400, 404, 409, 422})
 _BAD_STATUS: Final = frozenset({"error", "failed", "failure"})

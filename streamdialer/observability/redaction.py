@@ -36,10 +36,8 @@ def mask_field(name: str, value: str) -> str:
         return _hide(_WRITTEN_NUMBER, value)
     try:
         document = msgspec.json.decode(value.encode())
-    except (
-        msgspec.DecodeError,
-        UnicodeError,
-    ):  # that may be why it is a dead letter; a phone number may be in it
+    except (msgspec.DecodeError, UnicodeError):
+        # that may be why it is a dead letter; a phone number may be in it
         return _hide(_LONG_NUMBER, value)
     return msgspec.json.encode(_masked(document)).decode()
 

@@ -120,9 +120,8 @@ def call_event_span(
         return _NOTHING
     call, writer = read_traceparent(traceparent), read_traceparent(fields.get(FIELD, ""))
     if not call.is_valid and not writer.is_valid:
-        return (
-            _NOTHING  # a call that is not sampled, or began without traces, does not become traced half-way
-        )
+        # a call that is not sampled, or began without traces, does not become traced half-way
+        return _NOTHING
     is_near = writer.is_valid and (not call.is_valid or writer.trace_id == call.trace_id)
     links = [Link(writer)] if writer.is_valid and not is_near else []
     step = _start(_tracer, name, writer if is_near else call, attributes, began_ns, links)

@@ -111,11 +111,7 @@ async def campaign_rows(client: Redis, keys: Keys, campaigns: list[str]) -> list
 
 
 def _row(
-    campaign: str,
-    status: str | None,
-    queue: str | None,
-    totals: list[str | None],
-    *state_counts: int,
+    campaign: str, status: str | None, queue: str | None, totals: list[str | None], *state_counts: int
 ) -> CampaignRow:
     ready, deferred, previewing, reserved, dialing, connected, orphaned = state_counts
     return CampaignRow(

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from streamdialer.errors import Unreachable
 from streamdialer.ledger.suppression import DncLedger
 from streamdialer.operations.number_file import NUMBER_HEADINGS, Row
 from streamdialer.rules.numbers import Number, read_strictly
@@ -25,8 +26,6 @@ class BadLine(msgspec.Struct, frozen=True):
 
 
 class ImportResult(msgspec.Struct, kw_only=True):
-    """The counts of an import."""
-
     lines: int = 0
     numbers: int = 0
     """Lines with a number; a number that is there twice counts twice."""
@@ -59,8 +58,24 @@ async def import_numbers(
     on_bad_line: Callable[[BadLine], None],
     on_progress: Callable[[int], None],
 ) -> ImportResult:
-    """Adds every number to the list; a second import adds nothing. `on_progress` gets the number of lines read."""
-    result, size_before, batch = ImportResult(), await dnc.size(), list[Number]()
+    """Adds every number to the list; a second import adds nothing. `on_progress` gets the number of lines read.
+
+    Raises Unreachable, and says how many lines are listed.
+    """
+    result, size_before, batch, lines_listed = ImportResult(), await dnc.size(), list[Number](), 0
+
+    async def list_batch() -> None:
+        nonlocal lines_listed
+        try:
+            await dnc.suppress(batch, "import")
+        except Unreachable as error:
+            raise Unreachable(
+                f"{error}; the first {lines_listed} lines are listed; you can import the whole file again"
+            ) from error
+        batch.clear()
+        lines_listed = result.lines
+        on_progress(lines_listed)
+
     for number in read_numbers(rows, country):
         result.lines += 1
         if isinstance(number, Number):
@@ -71,10 +86,7 @@ async def import_numbers(
             result.bad += 1
             on_bad_line(number)
         if len(batch) == BATCH:
-            await dnc.suppress(batch, "import")
-            batch.clear()
-            on_progress(result.lines)
-    await dnc.suppress(batch, "import")
-    on_progress(result.lines)
+            await list_batch()
+    await list_batch()
     result.added = max(0, await dnc.size() - size_before)
     return result

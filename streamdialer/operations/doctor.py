@@ -28,8 +28,6 @@ SAMPLE_SIZE: Final = 5
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The result of one check."""
-
     check: str
     level: Literal["ok", "warn", "fail"]
     text: str
@@ -38,8 +36,6 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """All findings, and whether Redis answered."""
-
     redis_reachable: bool
     findings: list[Finding]
 
@@ -97,11 +93,8 @@ async def _run_check(name: str, check: Check) -> list[Finding]:
         async for finding in check():
             findings.append(finding)  # noqa: PERF401 - findings before an error count
     except (RedisError, *TRANSIENT) as error:
-        findings.append(
-            Finding(
-                name, "warn", f"could not be checked: {error}", "allow this user INFO, CONFIG GET and XINFO"
-            )
-        )
+        remedy = "allow this user INFO, CONFIG GET and XINFO"
+        findings.append(Finding(name, "warn", f"could not be checked: {error}", remedy))
     return findings
 
 
@@ -125,32 +118,24 @@ async def _version(client: Redis) -> Findings:
 
 async def _persistence(client: Redis) -> Findings:
     info = await _info(client, "persistence")
-    for name, status in (
-        ("append-only file", "aof_last_write_status"),
-        ("snapshot", "rdb_last_bgsave_status"),
-    ):
+    statuses = {"append-only file": "aof_last_write_status", "snapshot": "rdb_last_bgsave_status"}
+    for name, status in statuses.items():
         if info.get(status, "ok") != "ok":
-            yield Finding(
-                "persistence",
-                "fail",
+            text, remedy = (
                 f"the last write of the {name} failed",
                 "check the log and the disk of the Redis server",
             )
+            yield Finding("persistence", "fail", text, remedy)
     if int(info.get("aof_enabled", 0)):
         yield Finding("persistence", "ok", "append-only file")
         return
     try:
         answer: Any = await client.config_get("save")
-        snapshots = bool(answer.get("save"))
     except ResponseError as error:
-        yield Finding(
-            "persistence",
-            "warn",
-            f"no append-only file; Redis does not say whether it writes snapshots ({error})",
-            "set appendonly yes, so that a restart loses no attempt",
-        )
-        return
-    text = "snapshots only: a crash loses the attempts since the last snapshot" if snapshots else "none"
+        text = f"no append-only file; Redis does not say whether it writes snapshots ({error})"
+    else:
+        snapshots = bool(answer.get("save"))
+        text = "snapshots only: a crash loses the attempts since the last snapshot" if snapshots else "none"
     yield Finding("persistence", "warn", text, "set appendonly yes, so that a restart loses no attempt")
 
 
@@ -162,16 +147,12 @@ async def _eviction(client: Redis) -> Findings:
     if policy == "noeviction":
         yield Finding("eviction", "ok", "noeviction")
     elif policy is None:
-        yield Finding(
-            "eviction", "warn", "Redis does not say its policy", "make sure maxmemory-policy is noeviction"
-        )
+        remedy = "make sure maxmemory-policy is noeviction"
+        yield Finding("eviction", "warn", "Redis does not say its policy", remedy)
     else:
-        yield Finding(
-            "eviction",
-            "fail",
-            f"maxmemory-policy is {policy}: Redis would delete attempts when its memory is full",
-            "CONFIG SET maxmemory-policy noeviction, and set it in the configuration file too",
-        )
+        text = f"maxmemory-policy is {policy}: Redis would delete attempts when its memory is full"
+        remedy = "CONFIG SET maxmemory-policy noeviction, and set it in the configuration file too"
+        yield Finding("eviction", "fail", text, remedy)
 
 
 async def _memory(client: Redis, keys: Keys) -> Findings:
@@ -182,17 +163,13 @@ async def _memory(client: Redis, keys: Keys) -> Findings:
     now_ms = int(seconds) * 1000 + int(microseconds) // 1000 + int(server.get("clock_offset", 0))
     left_s = (int(server.get("hold_until", 0)) - now_ms) / 1000
     if not server:
-        yield Finding(
-            "memory", "ok", "this Redis has dialed nothing yet: the first replica waits before it dials"
-        )
+        text = "this Redis has dialed nothing yet: the first replica waits before it dials"
+        yield Finding("memory", "ok", text)
     elif server.get("run") != run or left_s > 0:
         left = f"; {left_s:.0f} s left" if left_s > 0 else ""
-        yield Finding(
-            "memory",
-            "warn",
-            f"Redis may have lost calls that are still live: dialing waits for them{left}",
-            "wait; if Redis was emptied, start each campaign again: streamdialer campaign start ID",
-        )
+        text = f"Redis may have lost calls that are still live: dialing waits for them{left}"
+        remedy = "wait; if Redis was emptied, start each campaign again: streamdialer campaign start ID"
+        yield Finding("memory", "warn", text, remedy)
     else:
         yield Finding("memory", "ok", f"complete; possible data losses so far: {losses}")
 
@@ -221,12 +198,8 @@ async def _scripts(client: Redis) -> Findings:
             except ResponseError as error:
                 refused.append(f"{script.name} ({error})")
     if refused:
-        yield Finding(
-            "scripts",
-            "fail",
-            f"{len(refused)} do not load; the first is {refused[0]}",
-            "allow this user SCRIPT LOAD and EVALSHA",
-        )
+        text = f"{len(refused)} do not load; the first is {refused[0]}"
+        yield Finding("scripts", "fail", text, "allow this user SCRIPT LOAD and EVALSHA")
     else:
         yield Finding("scripts", "ok", f"{loaded} load")
 
@@ -236,33 +209,22 @@ async def _streams(client: Redis, keys: Keys, settings: Settings) -> Findings:
         if state.stream in STAGES:
             yield _stream(state, settings)
         elif state.length:
-            yield Finding(
-                "dead letters",
-                "warn",
-                str(state.length),
-                "look at them with streamdialer dead list, then replay or drop them",
-            )
+            remedy = "look at them with streamdialer dead list, then replay or drop them"
+            yield Finding("dead letters", "warn", str(state.length), remedy)
         else:
             yield Finding("dead letters", "ok", "none")
 
 
 def _stream(state: StreamState, settings: Settings) -> Finding:
-    check = f"stream {state.stream}"
+    check, remedy = f"stream {state.stream}", "start a replica: streamdialer consume"
     if not state.has_group:
-        return Finding(
-            check,
-            "warn",
-            f"no consumer group, {state.length} entries",
-            "start a replica: streamdialer consume",
-        )
+        return Finding(check, "warn", f"no consumer group, {state.length} entries", remedy)
     text = f"{state.lag} waiting, {state.pending} pending, {len(state.consumers)} consumers"
     if not state.consumers:
-        return Finding(check, "warn", text, "start a replica: streamdialer consume")
+        return Finding(check, "warn", text, remedy)
     idle_s = min(consumer.idle_s for consumer in state.consumers)
     if idle_s > 2 * settings.claim_min_idle_s:
-        return Finding(
-            check, "warn", f"{text}; all idle for {idle_s:.0f} s", "start a replica: streamdialer consume"
-        )
+        return Finding(check, "warn", f"{text}; all idle for {idle_s:.0f} s", remedy)
     return Finding(check, "ok", text)
 
 

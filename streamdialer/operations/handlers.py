@@ -11,14 +11,8 @@ from streamdialer.consumers.calls import CallsStage
 from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.updates import UpdatesStage
-from streamdialer.model import (
-    AGENT_EVENTS,
-    CALL_EVENTS,
-    CALLBACK_EVENTS,
-    CONTACT_EVENTS,
-    PREVIEW_EVENTS,
-    TICK_KINDS,
-)
+from streamdialer.model import TICK_KINDS
+from streamdialer.producers.events import EVENT_TYPES
 
 _STAGE_CLASSES: Final[dict[Stage, type]] = {
     "ticks": TicksStage,
@@ -29,8 +23,6 @@ _STAGE_CLASSES: Final[dict[Stage, type]] = {
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True):
-    """What this version handles."""
-
     stages: dict[str, str]
     """Stage -> its handler."""
     events: tuple[str, ...]
@@ -38,11 +30,10 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def registered() -> Registered:
-    """Stages, handlers, event types and tick kinds."""
     return Registered(
         stages={
             stage: f"{handler.__module__}.{handler.__qualname__}" for stage, handler in _STAGE_CLASSES.items()
         },
-        events=(*CALL_EVENTS, *AGENT_EVENTS, *CALLBACK_EVENTS, *CONTACT_EVENTS, *PREVIEW_EVENTS),
+        events=EVENT_TYPES,
         ticks=TICK_KINDS,
     )

@@ -13,16 +13,12 @@ from streamdialer.broker.keys import GROUP, STAGES, STREAMS, Keys, Stream
 
 
 class ConsumerState(msgspec.Struct, frozen=True, kw_only=True):
-    """One consumer of a stream."""
-
     name: str
     pending: int
     idle_s: float
 
 
 class StreamState(msgspec.Struct, frozen=True, kw_only=True):
-    """One stream and its consumer group."""
-
     stream: str
     key: str
     length: int

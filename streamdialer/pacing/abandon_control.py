@@ -37,8 +37,6 @@ _MAX_STEP_S: Final = 5.0
 
 
 class AbandonController(msgspec.Struct):
-    """The controller of one campaign."""
-
     credit: float = 0.0
     """Abandoned calls the target still allows; negative means too many were abandoned."""
     bias: float = 0.0

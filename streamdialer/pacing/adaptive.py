@@ -74,8 +74,8 @@ class AdaptivePolicy:
 
     interval_s: float | None = None
 
-    def __init__(self, state: QueueLearning | None = None) -> None:
-        self.state = QueueLearning() if state is None else state
+    def __init__(self) -> None:
+        self.state = QueueLearning()
         self.decisions: Mapping[str, AdaptiveDecision] = {}
         """For the last view, by campaign."""
 
@@ -85,9 +85,7 @@ class AdaptivePolicy:
 
 
 def decide_adaptively(
-    state: QueueLearning,
-    view: QueueView,
-    observations: Sequence[Observation],
+    state: QueueLearning, view: QueueView, observations: Sequence[Observation]
 ) -> dict[str, AdaptiveDecision]:
     """Decides for every campaign of the view. Learns from the observations first: `state` is changed in place."""
     forecast = state.observe(view, observations)

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from streamdialer.model import DialMode
-from streamdialer.pacing.dial_modes import calls_per_agent, calls_wanted, level
+from streamdialer.pacing.dial_modes import calls_per_agent, level
 from streamdialer.pacing.sharing import ClaimShare, share_agents
 
 Limit = Literal["preview", "closed", "no_agents", "no_contacts", "concurrency", "agents_shared", "agents"]
@@ -48,7 +48,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One queue at one instant: its agents and every campaign that uses them."""
 
     free_agents: int
-    busy_agents: int = 0
     campaigns: Mapping[str, CampaignLoad]
 
 
@@ -73,9 +72,8 @@ def decide(snapshot: Snapshot, campaign: str) -> Decision:
     share = shares[campaign]
     wanted = 0
     if load.is_open:
-        wanted = calls_wanted(
-            load.mode, snapshot.free_agents, load.ratio, load.unanswered, load.live, load.max_concurrent
-        )
+        alone = level(load.mode, snapshot.free_agents, load.ratio)
+        wanted = max(0, min(alone - load.unanswered, load.room))
     return Decision(
         level=level(load.mode, share, load.ratio),
         wanted=wanted,

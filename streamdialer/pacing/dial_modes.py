@@ -37,19 +37,3 @@ def agents_for(calls: int, per_agent: float) -> int:
     if int(agents * per_agent) < calls:
         return agents + 1
     return agents - 1 if int((agents - 1) * per_agent) >= calls else agents
-
-
-def calls_wanted(
-    mode: DialMode,
-    free_agents: int,
-    pacing_ratio: float,
-    unanswered: int,
-    live: int,
-    max_concurrent: int,
-) -> int:
-    """Calls to place now: never negative, and never beyond `max_concurrent` live calls.
-
-    `unanswered` calls are placed and neither answered nor ended; `live` calls are those and the connected ones.
-    """
-    room = max_concurrent - live
-    return max(0, min(level(mode, free_agents, pacing_ratio) - unanswered, room))

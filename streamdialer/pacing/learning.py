@@ -33,8 +33,6 @@ _MAX_HORIZON_S: Final = 40
 
 
 class CampaignLearning(msgspec.Struct):
-    """What was learnt about one campaign."""
-
     rate: AnswerRate = msgspec.field(default_factory=AnswerRate)
     refusals: TrunkRefusalRate = msgspec.field(default_factory=TrunkRefusalRate)
     ring: RingTimes = msgspec.field(default_factory=RingTimes)
@@ -60,7 +58,6 @@ class CampaignLearning(msgspec.Struct):
             self.early_ends[second] = self.early_ends.get(second, 0) + 1
 
     def count_early_ends(self, now: float) -> None:
-        """Counts the early ends that are due."""
         for second in sorted(second for second in self.early_ends if second <= now):
             for _ in range(self.early_ends.pop(second)):
                 self.rate.learn(float(second), False)

@@ -79,8 +79,6 @@ class ActiveCampaigns:
 
 
 class CampaignScan(BackgroundDuty):
-    """Scans again and again."""
-
     name = "campaign scan"
 
     def __init__(self, campaigns: ActiveCampaigns, keys_per_s: float, dial_interval_s: float) -> None:

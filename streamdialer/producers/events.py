@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -104,7 +104,7 @@ class Producer:
         """Adds one event; returns its entry's id."""
         return (await self.events([{"type": type, **data}]))[0]
 
-    async def events(self, events: list[Mapping[str, Any]]) -> list[str]:
+    async def events(self, events: Sequence[Mapping[str, Any]]) -> list[str]:
         """Adds several events in one round trip; each is a mapping with `type` and the event's data."""
         entries = []
         for event in events:
@@ -191,7 +191,7 @@ class SyncProducer:
     def event(self, type: str, **data: Any) -> str:  # noqa: A002 - the documented name
         return self.events([{"type": type, **data}])[0]
 
-    def events(self, events: list[Mapping[str, Any]]) -> list[str]:
+    def events(self, events: Sequence[Mapping[str, Any]]) -> list[str]:
         portal, producer = self._open()
         return portal.call(producer.events, events)
 

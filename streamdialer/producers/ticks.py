@@ -8,12 +8,11 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-import msgspec
-
 from streamdialer.broker.background_duty import BackgroundDuty, running
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.broker.shutdown import ShutdownSignal
+from streamdialer.config.settings import Settings
 from streamdialer.ledger.queues import QueueLedger
 from streamdialer.ledger.ticks import TickLedger
 from streamdialer.model import TickKind
@@ -23,58 +22,46 @@ log = logging.getLogger(__name__)
 MAX_PAUSE_S: Final = 0.5
 
 
-class Schedule(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds between ticks of one campaign, per kind; `cleanup_after_s` counts from the campaign's end."""
-
-    dial_interval_s: float
-    retry_interval_s: float
-    stats_interval_s: float
-    cleanup_after_s: float
-    scan_keys_per_s: int
-
-    def kinds(self) -> dict[TickKind, float]:
-        return {"dial": self.dial_interval_s, "retry": self.retry_interval_s, "stats": self.stats_interval_s}
-
-
 class DueTicks(BackgroundDuty):
-    """Adds the ticks whose time slot has come."""
-
     name = "due ticks"
 
     def __init__(
-        self, campaigns: ActiveCampaigns, ticks: TickLedger, queues: QueueLedger, schedule: Schedule
+        self, campaigns: ActiveCampaigns, ticks: TickLedger, queues: QueueLedger, settings: Settings
     ) -> None:
         self._campaigns = campaigns
         self._ticks = ticks
         self._queues = queues
-        self._schedule = schedule
+        self._cleanup_after_s = settings.cleanup_after_s
+        self._intervals_s: dict[TickKind, float] = {
+            "dial": settings.dial_interval_s,
+            "retry": settings.retry_interval_s,
+            "stats": settings.stats_interval_s,
+        }
 
     async def turn(self) -> float:
         await self.add()
-        return min(MAX_PAUSE_S, self._schedule.dial_interval_s / 4)
+        return min(MAX_PAUSE_S, self._intervals_s["dial"] / 4)
 
     async def add(self) -> int:
         """How many ticks were added."""
         added = 0
         active = self._campaigns.ids()
-        for kind, interval_s in self._schedule.kinds().items():
+        for kind, interval_s in self._intervals_s.items():
             added += len(await self._ticks.enqueue(kind, active, interval_s))
         known = await self._queues.known_campaigns()
         ended = [campaign for campaign in known if campaign not in self._campaigns]
-        return added + len(await self._ticks.enqueue("cleanup", ended, self._schedule.cleanup_after_s))
+        return added + len(await self._ticks.enqueue("cleanup", ended, self._cleanup_after_s))
 
 
 class TickProducer:
-    """Writes ticks until the process stops."""
-
-    def __init__(self, scripts: Scripts, keys: Keys, schedule: Schedule, shutdown: ShutdownSignal) -> None:
+    def __init__(self, scripts: Scripts, keys: Keys, settings: Settings, shutdown: ShutdownSignal) -> None:
         ticks = TickLedger(scripts, keys)
         self._shutdown = shutdown
         self._campaigns = ActiveCampaigns(scripts.client, keys)
-        self._due = DueTicks(self._campaigns, ticks, QueueLedger(scripts, keys), schedule)
+        self._due = DueTicks(self._campaigns, ticks, QueueLedger(scripts, keys), settings)
         self._duties = (
             StartMessages(scripts.client, self._campaigns, ticks),
-            CampaignScan(self._campaigns, schedule.scan_keys_per_s, schedule.dial_interval_s),
+            CampaignScan(self._campaigns, settings.scan_keys_per_s, settings.dial_interval_s),
             self._due,
         )
 

@@ -38,8 +38,6 @@ class CapRule(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Caps(msgspec.Struct, frozen=True):
-    """All the caps of a campaign."""
-
     longest_ms: int = 0
     """The longest window."""
     rules: list[CapRule] = msgspec.field(default_factory=list)
@@ -108,7 +106,6 @@ def _read_own_caps(name: str, raw: list[Any] | None) -> list[Cap]:
 
 
 def _read_own(name: str, raw: object, kind: type[Table]) -> Table:
-    """A cap of the campaign's settings."""
     fields = {key: value for key, value in raw.items() if key != "statute"} if isinstance(raw, dict) else {}
     example = (
         '{"count": 3, "window_h": 24, "scope": "number"}'

@@ -71,7 +71,6 @@ class RetryPlan(msgspec.Struct, frozen=True):
     rules: dict[str, Rule]
 
     def encoded(self) -> str:
-        """The JSON for the ledger."""
         return msgspec.json.encode(self).decode()
 
     def delay_of(self, status: str, attempts: int) -> int | None:

@@ -21,6 +21,7 @@ _PACKS: Final = resources.files("streamdialer.rules") / "packs"
 _NOT_INHERITED: Final = {"title", "version"}
 _SPAN: Final = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
 
+DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 Count = Annotated[int, Meta(ge=1)]
 Hours = Annotated[int, Meta(ge=1)]
 Scope = Literal["contact", "number"]
@@ -52,16 +53,7 @@ class WeeklyHours(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields
 
     def week(self) -> tuple[tuple[Span, ...], ...]:
         """The spans of each day, Monday first; raises ValueError for hours that cannot be read or never open."""
-        days = (
-            self.monday,
-            self.tuesday,
-            self.wednesday,
-            self.thursday,
-            self.friday,
-            self.saturday,
-            self.sunday,
-        )
-        week = tuple(_read_day(day) for day in days)
+        week = tuple(_read_day(getattr(self, day)) for day in DAYS)
         if not any(week):
             raise ValueError("hours never open: takes at least one day with hours")
         return week

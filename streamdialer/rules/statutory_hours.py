@@ -19,8 +19,6 @@ _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 
 
 class StatutoryHours(msgspec.Struct, frozen=True, kw_only=True):
-    """Weekly hours and closed holidays in one zone."""
-
     zone: ZoneInfo
     week: tuple[tuple[Span, ...], ...]
     """Monday first."""

@@ -74,9 +74,7 @@ async def test_campaigns_are_started_paused_and_stopped_by_clicking(redis: Redis
         assert await status(redis, "8") == "active"
 
 
-async def test_dead_letters_are_selected_replayed_and_dropped_by_clicking(
-    redis: Redis, settings: Settings
-) -> None:
+async def test_dead_letters_are_replayed_and_dropped_by_clicking(redis: Redis, settings: Settings) -> None:
     letters = [await add_dead_letter(redis, type=kind) for kind in "abcdef"]
 
     async def left() -> list[str]:
@@ -161,7 +159,7 @@ async def test_logging_out_the_theme_and_a_viewer(redis: Redis, settings: Settin
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_no_page_has_a_serious_fault_or_is_wider_than_a_phone(
+async def test_no_page_has_a_serious_fault_or_is_too_wide(
     redis: Redis, settings: Settings, scheme: Any
 ) -> None:
     await redis.flushall()

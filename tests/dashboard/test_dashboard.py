@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -14,13 +13,14 @@ from redis.asyncio import Redis
 from typer.testing import CliRunner, Result
 
 from streamdialer.cli import app, extras
-from streamdialer.config.settings import NAMES, Settings
+from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.reasons import REASONS
 from streamdialer.dashboard.formatting import with_code
 from streamdialer.dashboard.middleware import HEADERS
 from streamdialer.operations.campaigns import campaign_rows
 from streamdialer.operations.streams import stream_states
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from tests.support.cli import refused
 from tests.support.dashboard_fixture import (
     GUARDED,
     KEYS,
@@ -59,9 +59,7 @@ async def test_every_page_is_there_and_loads_nothing_from_elsewhere(redis: Redis
             assert (await visitor.get(file)).status_code == 200
 
 
-async def test_every_answer_carries_the_headers_that_keep_others_out(
-    redis: Redis, settings: Settings
-) -> None:
+async def test_every_answer_has_the_headers_that_keep_others_out(redis: Redis, settings: Settings) -> None:
     async with visiting(settings, **GUARDED) as visitor:
         for path in ("/login", "/", "/nowhere", "/static/live.js", "/static/none", "/live"):
             answer = await visitor.get(path)
@@ -255,48 +253,34 @@ async def test_every_action_is_logged_with_user_address_subject_and_outcome(
 
 
 @pytest.fixture
-def run(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Runs the command in this process; restores logging afterwards."""
-    loggers = [logging.getLogger(name) for name in ("", "streamdialer")]
-    before = [(logger.handlers[:], logger.level) for logger in loggers]
-    for name in NAMES.values():
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("REDIS_URL", server.url)
-
+def run_dashboard(clean_environment: None) -> Any:
     def invoke(*arguments: str, **environment: str) -> Result:
         return CliRunner().invoke(app, ["dashboard", *arguments], env=environment)
 
-    yield invoke
-    for logger, (handlers, level) in zip(loggers, before, strict=True):
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
-
-
-def refused(result: Result, code: int, *words: str) -> None:
-    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (code, "", 1), result.output
-    for word in words:
-        assert word in result.stderr
+    return invoke
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com"])
-def test_without_a_login_it_refuses_other_addresses_than_loopback(run: Any, host: str) -> None:
-    refused(run("--host", host), 2, "without a log-in", "STREAMDIALER_DASHBOARD_TOKEN")
+def test_without_a_login_it_refuses_other_addresses_than_loopback(run_dashboard: Any, host: str) -> None:
+    refused(run_dashboard("--host", host), 2, "without a log-in", "STREAMDIALER_DASHBOARD_TOKEN")
 
 
-def test_without_a_login_it_refuses_a_proxy(run: Any) -> None:
-    refused(run(STREAMDIALER_DASHBOARD_BEHIND_PROXY="true"), 2, "without a log-in", "proxy")
+def test_without_a_login_it_refuses_a_proxy(run_dashboard: Any) -> None:
+    refused(run_dashboard(STREAMDIALER_DASHBOARD_BEHIND_PROXY="true"), 2, "without a log-in", "proxy")
 
 
-def test_a_taken_port_and_a_missing_server_are_one_line(run: Any) -> None:
+def test_a_taken_port_and_a_missing_server_are_one_line(run_dashboard: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        refused(run("--port", port), 1, f"port {port}")
-    refused(run("--port", port, REDIS_URL="redis://127.0.0.1:1"), 3, "cannot be reached")
+        refused(run_dashboard("--port", port), 1, f"port {port}")
+    refused(run_dashboard("--port", port, REDIS_URL="redis://127.0.0.1:1"), 3, "cannot be reached")
 
 
-def test_without_the_extra_it_says_what_to_install(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_it_names_what_to_install(
+    run_dashboard: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda module: None if module == "jinja2" else True)
-    refused(run(), 2, "pip install 'streamdialer[dashboard]'")
+    refused(run_dashboard(), 2, "pip install 'streamdialer[dashboard]'")
 
 
 async def test_the_liveness_page_needs_no_login(redis: Redis, settings: Settings) -> None:

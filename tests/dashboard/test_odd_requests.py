@@ -78,9 +78,7 @@ async def test_a_campaign_beyond_those_shown_is_not_reported_as_unknown(
         )
 
 
-async def test_one_failed_reading_is_the_answer_to_all_who_wait(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_one_failed_reading_is_the_answer_to_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     readings = 0
 
     async def hang(*_: Any) -> None:
@@ -161,9 +159,7 @@ async def test_old_dead_letters_come_in_pages(redis: Redis, settings: Settings) 
     assert "There are no older ones." in beyond
 
 
-async def test_dropping_all_drops_only_those_that_were_there_at_the_question(
-    redis: Redis, settings: Settings
-) -> None:
+async def test_dropping_all_drops_those_there_at_the_question(redis: Redis, settings: Settings) -> None:
     for _ in range(3):
         await add_dead_letter(redis, type="seen")
     async with visiting(settings) as visitor:

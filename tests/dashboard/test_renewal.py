@@ -22,9 +22,7 @@ async def forget_campaign(redis: Redis, campaign: str) -> None:
     await redis.delete(KEYS.campaign(campaign))
 
 
-async def test_what_is_typed_and_where_the_focus_is_stay_when_things_go_away(
-    redis: Redis, settings: Settings
-) -> None:
+async def test_text_and_focus_stay_when_things_go_away(redis: Redis, settings: Settings) -> None:
     for campaign in ("7", "8"):
         await know_campaign(redis, campaign)
     async with dashboard(settings) as address, browsing(address) as page:
@@ -65,9 +63,7 @@ async def test_selections_stay_when_letters_between_them_go(redis: Redis, settin
         await expect(boxes[0]).to_be_focused()
 
 
-async def test_a_page_says_that_it_is_out_of_date_when_the_server_hangs(
-    redis: Redis, settings: Settings
-) -> None:
+async def test_a_page_says_it_is_out_of_date_when_the_server_hangs(redis: Redis, settings: Settings) -> None:
     async with dashboard(settings) as address, browsing(address) as page:
         await page.goto("/streams")
 
@@ -99,9 +95,7 @@ async def test_a_double_click_sends_a_form_once(redis: Redis, settings: Settings
 
 
 @pytest.mark.parametrize("path", ["/", "/campaigns/{}", "/dead", "/dead?before=9-0"])
-async def test_long_names_make_no_page_wider_than_a_phone(
-    redis: Redis, settings: Settings, path: str
-) -> None:
+async def test_long_names_fit_on_the_page_of_a_phone(redis: Redis, settings: Settings, path: str) -> None:
     campaign = "x" * 64
     await know_campaign(redis, campaign)
     await redis.hset(KEYS.directory, campaign, "q" * 300)

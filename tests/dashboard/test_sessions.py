@@ -227,7 +227,7 @@ async def test_a_form_without_its_token_is_refused(redis: Redis, guarded: Settin
         {"Origin": "null"},
     ],
 )
-async def test_a_form_of_another_site_is_refused(
+async def test_forms_of_another_site_are_refused(
     redis: Redis, guarded: Settings, headers: dict[str, str]
 ) -> None:
     async with visiting(guarded) as visitor:
@@ -255,9 +255,7 @@ async def test_there_is_no_socket_to_hijack(guarded: Settings) -> None:
             assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_a_dashboard_without_a_login_answers_on_this_machine_only(
-    redis: Redis, settings: Settings
-) -> None:
+async def test_without_a_login_it_answers_on_this_machine_only(redis: Redis, settings: Settings) -> None:
     await know_campaign(redis)
     await add_dead_letter(redis, type="x")
     async with visiting(settings) as visitor:

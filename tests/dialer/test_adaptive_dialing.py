@@ -12,59 +12,53 @@ from redis.asyncio import Redis
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.adaptive import adapt
 from streamdialer.consumers.dialing.queue_pacing import campaign_pacing
-from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger.queues import QueueState
 from streamdialer.model import Agent, CampaignSettings, Tick, TickResult
 from streamdialer.pacing.learning import QueueLearning
-from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.build import build_world
 from streamdialer.simulation.world.config import WorldConfig
-from tests.support.dialer import Dialer, run_dialer
+from tests.support.dialer import Dialer, open_centre, run_dialer
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
+pytestmark = pytest.mark.usefixtures("redis")
 DEADLINE_MS = 45_000
 
 
-async def state_of(services: Services, *campaigns: str) -> QueueState:
-    state = await services.queues.snapshot("sales", campaigns, windows_h={}, deadline_ms=DEADLINE_MS)
+async def state_of(world: LedgerWorld, *campaigns: str) -> QueueState:
+    state = await world.services.queues.snapshot("sales", campaigns, windows_h={}, deadline_ms=DEADLINE_MS)
     assert state is not None
     return state
 
 
-async def learn_from_now_on(services: Services) -> None:
-    assert await services.queues.save_learning("sales", await state_of(services, "1"), b"{}")
+async def learn_from_now_on(world: LedgerWorld) -> None:
+    assert await world.services.queues.save_learning("sales", await state_of(world, "1"), b"{}")
 
 
-async def agent(services: Services, world: LedgerWorld, name: str, state: Any) -> str:
+async def agent(world: LedgerWorld, name: str, state: Any) -> str:
     entry = await world.write_entry()
-    return str(await services.queues.apply_agent_event("sales", name, state=state, entry=entry))
+    return str(await world.services.queues.apply_agent_event("sales", name, state=state, entry=entry))
 
 
 # ---- its inputs ----
 
 
-async def test_ringing_calls_have_their_age_and_reserved_ones_are_new(services: Services) -> None:
-    world = LedgerWorld(services)
-    await world.open_campaign()
-    await world.set_agents(5)
+async def test_ringing_calls_have_their_age_and_reserved_ones_are_new(world: LedgerWorld) -> None:
+    await world.open_campaign(agents=5)
     await world.place_one()
-    await move_clock(services.client, services.keys, 1)
+    await move_clock(world.client, world.keys, 1)
     await world.claim(level=2)
-    state = await state_of(services, "1")
+    state = await state_of(world, "1")
     ages = sorted(state.ledger_ms - at for at in state.campaigns[0].ringing)
     assert ages[0] == 0
     assert 1_000 <= ages[1] < 5_000
 
 
-async def test_every_outcome_is_observed_once_however_often_its_events_come(services: Services) -> None:
-    world = LedgerWorld(services)
-    await world.open_campaign(contacts=9)
-    await world.set_agents(9)
-    await learn_from_now_on(services)
+async def test_every_outcome_is_observed_once_however_often_its_events_come(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=9, agents=9)
+    await learn_from_now_on(world)
     answered, machine, busy, silent, late = [await world.place_one() for _ in range(5)]
     for _ in range(2):
         await world.event("call_answered", answered, answered_by="human")
@@ -74,7 +68,7 @@ async def test_every_outcome_is_observed_once_however_often_its_events_come(serv
         await world.event("call_ringing", late)
         await world.event("call_abandoned", late)
         await world.event("call_completed", answered)
-    state = await state_of(services, "1")
+    state = await state_of(world, "1")
     assert [what for what, _, _, _ in state.observations] == [
         "human",
         "machine",
@@ -87,132 +81,119 @@ async def test_every_outcome_is_observed_once_however_often_its_events_come(serv
     assert (state.campaigns[0].answered_by_person, state.campaigns[0].abandoned) == (2, 1)
 
 
-async def test_nothing_is_kept_for_learning_where_no_campaign_is_adaptive(services: Services) -> None:
-    world = LedgerWorld(services)
-    await world.open_campaign()
-    await world.set_agents(5)
+async def test_nothing_is_kept_for_learning_where_no_campaign_is_adaptive(world: LedgerWorld) -> None:
+    await world.open_campaign(agents=5)
     await world.event("call_answered", await world.place_one())
-    assert not await services.client.exists(services.keys.queue_observations("sales"))
+    assert not await world.client.exists(world.keys.queue_observations("sales"))
 
 
-async def test_a_machine_that_was_taken_for_a_person_leaves_the_abandon_rate(services: Services) -> None:
-    world = LedgerWorld(services)
-    await world.open_campaign()
-    await world.set_agents(5)
+async def test_a_machine_that_was_taken_for_a_person_leaves_the_abandon_rate(world: LedgerWorld) -> None:
+    await world.open_campaign(agents=5)
     attempt = await world.place_one()
     await world.event("call_answered", attempt)
-    assert (await state_of(services, "1")).campaigns[0].answered_by_person == 1
+    assert (await state_of(world, "1")).campaigns[0].answered_by_person == 1
     await world.event("call_answered", attempt, answered_by="machine")
-    assert (await state_of(services, "1")).campaigns[0].answered_by_person == 0
+    assert (await state_of(world, "1")).campaigns[0].answered_by_person == 0
 
 
-async def test_calls_before_the_window_do_not_count_in_the_abandon_rate(services: Services) -> None:
-    world = LedgerWorld(services)
-    await world.open_campaign()
-    await world.set_agents(5)
+async def test_calls_before_the_window_do_not_count_in_the_abandon_rate(world: LedgerWorld) -> None:
+    await world.open_campaign(agents=5)
     await world.event("call_abandoned", await world.place_one())
-    totals = services.keys.totals("1")
-    fields: Any = await services.client.hgetall(totals)
+    totals = world.keys.totals("1")
+    fields: Any = await world.client.hgetall(totals)
     moved = {name: int(value) for name, value in fields.items() if name[0] in "pb" and name[1:].isdigit()}
     assert len(moved) == 2
     for name, value in moved.items():
         hour, count = divmod(value, 1_000_000)
         field = f"{name[0]}{(hour - 24) % 744}"
-        await services.client.hdel(totals, name)
-        await services.client.hset(totals, field, str((hour - 24) * 1_000_000 + count))
-    campaign = (await state_of(services, "1")).campaigns[0]
+        await world.client.hdel(totals, name)
+        await world.client.hset(totals, field, str((hour - 24) * 1_000_000 + count))
+    campaign = (await state_of(world, "1")).campaigns[0]
     assert (campaign.answered_by_person, campaign.abandoned) == (0, 0)
-    state = await services.queues.snapshot("sales", ["1"], windows_h={"1": 720}, deadline_ms=DEADLINE_MS)
+    state = await world.services.queues.snapshot(
+        "sales", ["1"], windows_h={"1": 720}, deadline_ms=DEADLINE_MS
+    )
     assert state is not None
     assert (state.campaigns[0].answered_by_person, state.campaigns[0].abandoned) == (1, 1)
 
 
 async def test_agents_work_is_observed_with_its_beginning_and_its_length_when_it_is_over(
-    services: Services,
+    world: LedgerWorld,
 ) -> None:
-    world = LedgerWorld(services)
-    await world.open_campaign()
-    await world.set_agents(2)
-    await learn_from_now_on(services)
-    assert await agent(services, world, "1", "busy") == "applied"
-    state = await state_of(services, "1")
+    await world.open_campaign(agents=2)
+    await learn_from_now_on(world)
+    assert await agent(world, "1", "busy") == "applied"
+    state = await state_of(world, "1")
     assert (len(state.talking), len(state.wrapping)) == (1, 0)
-    await move_clock(services.client, services.keys, 1)
-    await agent(services, world, "1", "wrapup")
-    state = await state_of(services, "1")
+    await move_clock(world.client, world.keys, 1)
+    await agent(world, "1", "wrapup")
+    state = await state_of(world, "1")
     assert (len(state.talking), len(state.wrapping)) == (0, 1)
-    assert await agent(services, world, "1", "available") == "freed"
-    state = await state_of(services, "1")
+    assert await agent(world, "1", "available") == "freed"
+    state = await state_of(world, "1")
     assert (state.talking, state.wrapping) == ([], [])
     (talk, wrapup) = state.observations
     assert (talk[0], wrapup[0]) == ("talk", "wrapup")
     assert 200 <= talk[2] < 5_000
 
 
-async def test_the_backends_list_says_who_talks_and_who_is_away(services: Services) -> None:
-    world = LedgerWorld(services)
+async def test_the_backends_list_says_who_talks_and_who_is_away(world: LedgerWorld) -> None:
     await world.open_campaign()
-    asked = await services.queues.begin_agent_poll("sales")
+    asked = await world.services.queues.begin_agent_poll("sales")
     rows = [Agent(1, "on-call"), Agent(2, "wrap_up"), Agent(3, "paused"), Agent(4, "idle")]
-    await services.queues.replace_agents("sales", rows, asked.ledger_ms)
-    state = await state_of(services, "1")
+    await world.services.queues.replace_agents("sales", rows, asked.ledger_ms)
+    state = await state_of(world, "1")
     assert (state.free, state.busy, len(state.talking), len(state.wrapping)) == (1, 3, 1, 1)
 
 
 async def test_a_person_without_an_agent_waits_until_an_agent_talks_or_the_call_ends(
-    services: Services,
+    world: LedgerWorld,
 ) -> None:
-    world = LedgerWorld(services)
-    await world.open_campaign()
-    await world.set_agents(3)
+    await world.open_campaign(agents=3)
     first, second, third = [await world.place_one() for _ in range(3)]
     await world.set_agents(0, busy=3)
     for attempt in (first, second, third):
         await world.event("call_answered", attempt, answered_by="human")
-    assert (await state_of(services, "1")).waiting == 3
-    await agent(services, world, "1", "offline")
-    await agent(services, world, "1", "busy")
-    assert (await state_of(services, "1")).waiting == 2
+    assert (await state_of(world, "1")).waiting == 3
+    await agent(world, "1", "offline")
+    await agent(world, "1", "busy")
+    assert (await state_of(world, "1")).waiting == 2
     await world.event("call_abandoned", second)
-    assert (await state_of(services, "1")).waiting == 1
+    assert (await state_of(world, "1")).waiting == 1
 
 
-async def test_of_two_replicas_that_learnt_from_the_same_state_one_is_kept(services: Services) -> None:
-    world = LedgerWorld(services)
+async def test_of_two_replicas_that_learnt_from_the_same_state_one_is_kept(world: LedgerWorld) -> None:
     await world.open_campaign()
-    state = await state_of(services, "1")
-    assert await services.queues.save_learning("sales", state, b'{"a":1}')
-    assert await services.queues.save_learning("sales", state, b'{"a":1}'), "the reply was lost"
-    assert not await services.queues.save_learning("sales", state, b'{"a":2}')
-    assert (await state_of(services, "1")).learning == '{"a":1}'
+    state = await state_of(world, "1")
+    assert await world.services.queues.save_learning("sales", state, b'{"a":1}')
+    assert await world.services.queues.save_learning("sales", state, b'{"a":1}'), "the reply was lost"
+    assert not await world.services.queues.save_learning("sales", state, b'{"a":2}')
+    assert (await state_of(world, "1")).learning == '{"a":1}'
 
 
-async def test_learning_of_another_version_begins_anew(services: Services) -> None:
-    world = LedgerWorld(services)
-    await world.open_campaign()
-    await world.set_agents(3)
-    assert await services.queues.save_learning("sales", await state_of(services, "1"), b'{"talk":[1,2]}')
+async def test_learning_of_another_version_begins_anew(world: LedgerWorld) -> None:
+    await world.open_campaign(agents=3)
+    assert await world.services.queues.save_learning("sales", await state_of(world, "1"), b'{"talk":[1,2]}')
     shared = campaign_pacing(
         CampaignSettings(queue_name="sales", dial_mode="predictive", pacing="adaptive"), is_open=True
     )
-    adapted = adapt(await state_of(services, "1"), "1", {"1": shared}, 1.0)
+    adapted = adapt(await state_of(world, "1"), "1", {"1": shared}, 1.0)
     assert adapted is not None
     assert adapted.decision.place == 3, "as many as are without risk"
 
 
-async def test_decisions_of_a_campaign_keep_a_quarter_of_a_second_between_them(services: Services) -> None:
-    world = LedgerWorld(services)
+async def test_decisions_of_a_campaign_keep_a_quarter_of_a_second_between_them(world: LedgerWorld) -> None:
     await world.open_campaign()
     shared = campaign_pacing(
         CampaignSettings(queue_name="sales", dial_mode="predictive", pacing="adaptive"), is_open=True
     )
-    state = await state_of(services, "1")
+    state = await state_of(world, "1")
     first = adapt(state, "1", {"1": shared}, 1.0)
     assert first is not None
-    assert await services.queues.save_learning("sales", state, first.learning)
-    assert adapt(await state_of(services, "1"), "1", {"1": shared}, 1.0) is None
-    await move_clock(services.client, services.keys, 1)
-    assert adapt(await state_of(services, "1"), "1", {"1": shared}, 1.0) is not None
+    assert await world.services.queues.save_learning("sales", state, first.learning)
+    assert adapt(await state_of(world, "1"), "1", {"1": shared}, 1.0) is None
+    await move_clock(world.client, world.keys, 1)
+    assert adapt(await state_of(world, "1"), "1", {"1": shared}, 1.0) is not None
 
 
 # ---- that it dials by it ----
@@ -223,9 +204,7 @@ async def decisions_of(dialer: Dialer) -> list[TickResult]:
     return [msgspec.json.decode(fields["record"], type=TickResult) for _, fields in records]
 
 
-async def test_an_adaptive_campaign_learns_dials_ahead_and_is_dialed_to_its_end(
-    settings: Settings, redis: Redis
-) -> None:
+async def test_an_adaptive_campaign_learns_and_is_dialed_to_its_end(settings: Settings, redis: Redis) -> None:
     config = WorldConfig(talk_mean_s=60, wrap_up_mean_s=10)
     world = build_world(
         agents=12, contacts=250, mode="predictive", pacing="adaptive", speed=30, max_retries=1, config=config
@@ -244,9 +223,7 @@ async def test_an_adaptive_campaign_learns_dials_ahead_and_is_dialed_to_its_end(
         assert len(kept) < 20_000
 
 
-async def test_a_shadow_records_what_adaptive_pacing_would_have_placed_and_places_nothing(
-    settings: Settings,
-) -> None:
+async def test_a_shadow_records_what_adaptive_pacing_would_place(settings: Settings) -> None:
     world = build_world(agents=6, contacts=60, mode="progressive", speed=60)
     async with run_dialer(settings, world, pacing_shadow="adaptive", pacing_time_scale=60.0) as dialer:
         audit = await dialer.until(lambda audit: audit.total.originates > 40, within_s=40)
@@ -257,18 +234,14 @@ async def test_a_shadow_records_what_adaptive_pacing_would_have_placed_and_place
         assert all(shadow["place"] >= 0 for shadow in shadows)
 
 
-async def test_the_setting_makes_predictive_campaigns_adaptive_that_do_not_name_a_pacing(
-    settings: Settings,
-) -> None:
+async def test_the_setting_makes_predictive_campaigns_without_a_pacing_adaptive(settings: Settings) -> None:
     world = build_world(agents=4, contacts=40, mode="predictive", speed=60)
     async with run_dialer(settings, world, pacing="adaptive", pacing_time_scale=60.0) as dialer:
         await dialer.until(lambda audit: audit.total.originates > 10, within_s=30)
         assert any(one.adaptive for one in await decisions_of(dialer))
 
 
-async def test_a_campaign_without_contacts_decides_nothing_and_asks_for_no_timer(
-    settings: Settings, redis: Redis
-) -> None:
+async def test_a_campaign_without_contacts_sets_no_timer(settings: Settings, redis: Redis) -> None:
     world = build_world(agents=4, contacts=1, mode="predictive", pacing="adaptive", speed=60, max_retries=1)
     async with run_dialer(settings, world, pacing_time_scale=60.0) as dialer:
         await dialer.until_all_are_final()
@@ -280,22 +253,18 @@ async def test_a_campaign_without_contacts_decides_nothing_and_asks_for_no_timer
 
 async def test_campaigns_of_one_queue_that_tick_at_once_all_decide(settings: Settings) -> None:
     world = build_world(agents=40, contacts=400, campaigns=4, mode="predictive", pacing="adaptive")
-    async with CallCentre(world, settings.redis_url) as centre:
-        here = msgspec.structs.replace(
-            settings, backend_url=centre.backend_url, dialer_api_url=centre.dialer_api_url
-        )
-        async with open_services(here) as services:
-            stage, results = TicksStage(services, WakeupScheduler(services)), list[TickResult]()
-            for number in range(1, 5):
-                await services.client.hset(f"campaign:{number}", "status", "active")
+    async with open_centre(settings, world) as (_, services):
+        stage, results = TicksStage(services, WakeupScheduler(services)), list[TickResult]()
+        for number in range(1, 5):
+            await services.client.hset(f"campaign:{number}", "status", "active")
 
-            async def dial(campaign: str, tick: int) -> None:
-                results.append(await stage.run(Tick(f"{tick}-{campaign}", "dial", campaign)))
+        async def dial(campaign: str, tick: int) -> None:
+            results.append(await stage.run(Tick(f"{tick}-{campaign}", "dial", campaign)))
 
-            for round_ in range(3):
-                async with anyio.create_task_group() as tasks:
-                    for number in range(1, 5):
-                        tasks.start_soon(dial, str(number), round_)
-                await move_clock(services.client, services.keys, 1)
+        for round_ in range(3):
+            async with anyio.create_task_group() as tasks:
+                for number in range(1, 5):
+                    tasks.start_soon(dial, str(number), round_)
+            await move_clock(services.client, services.keys, 1)
     assert [result.reason for result in results if result.reason == "throttled"] == []
     assert sum(result.adaptive is not None for result in results) >= 8, [r.reason for r in results]

@@ -6,35 +6,29 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 import pytest
 from aiohttp import web
 
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.events import EventsStage
-from streamdialer.consumers.services import Services, open_services
+from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import Unreachable
-from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.http import json_reply
 from streamdialer.simulation.world.build import build_world
+from tests.support.dialer import open_centre
 from tests.support.ticks_stage import StageWithBackend
-
-pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 async def stage(settings: Settings, redis: object) -> AsyncIterator[StageWithBackend]:
     """Six contacts in the backend; the server is one the ledger has not met, its wait is over."""
-    centre_world = build_world(agents=0, contacts=6, retry_delay_s=300)
-    async with CallCentre(centre_world, settings.redis_url) as centre:
-        here = msgspec.structs.replace(settings, backend_url=centre.backend_url)
-        async with open_services(here) as services:
-            await services.client.hset("campaign:1", "status", "active")
-            await services.client.hset("sd:server", "run", "another")
-            await notice_loss(services)
-            yield StageWithBackend(centre, services)
+    async with open_centre(settings, build_world(agents=0, contacts=6)) as (centre, services):
+        await services.client.hset("campaign:1", "status", "active")
+        await services.client.hset("sd:server", "run", "another")
+        await notice_loss(services)
+        yield StageWithBackend(centre, services)
 
 
 async def notice_loss(services: Services) -> None:
@@ -46,14 +40,14 @@ async def notice_loss(services: Services) -> None:
 async def tried(
     stage: StageWithBackend, contact: int, status: str, seconds_ago: float, attempts: int = 1
 ) -> None:
-    now_s, _ = await stage.world.services.client.time()
+    now_s, _ = await stage.world.client.time()
     shown = stage.centre.world.contacts[contact]
     shown.status, shown.attempts = status, attempts
     shown.last_attempt = datetime.fromtimestamp(now_s - seconds_ago, UTC).isoformat().replace("+00:00", "Z")
 
 
 async def test_contacts_that_wait_for_a_retry_wait_again_at_once(stage: StageWithBackend) -> None:
-    world, client = stage.world, stage.world.services.client
+    world, client = stage.world, stage.world.client
     await tried(stage, 1, "no_answer", 100)
     await tried(stage, 2, "busy", 400)
     await tried(stage, 3, "failed", 0)
@@ -78,7 +72,7 @@ async def test_another_loss_reads_them_again(stage: StageWithBackend) -> None:
     await tried(stage, 1, "no_answer", 100)
     await tried(stage, 3, "failed", 0)
     await stage.dial()
-    client = stage.world.services.client
+    client = stage.world.client
     await client.hset("sd:server", "run", "a third one")
     await notice_loss(stage.world.services)
     stage.centre.world.contacts[1].status = stage.centre.world.contacts[3].status = "completed"
@@ -87,7 +81,7 @@ async def test_another_loss_reads_them_again(stage: StageWithBackend) -> None:
 
 
 async def test_the_list_has_no_end_while_one_waits_only_in_the_backend(stage: StageWithBackend) -> None:
-    world, client = stage.world, stage.world.services.client
+    world, client = stage.world, stage.world.client
     for contact in range(1, 7):
         stage.centre.world.contacts[contact].status = "completed"
     await stage.dial()
@@ -116,7 +110,7 @@ async def test_a_backend_that_does_not_say_who_waits_stops_nothing(stage: StageW
     assert refused == 1
     for contact in stage.centre.world.contacts.values():
         contact.status = "completed"
-    client = stage.world.services.client
+    client = stage.world.client
     await client.delete("sd:c:1:ready", "sd:c:1:records", "sd:c:1:contacts")
     await stage.refill()
     assert refused == 2
@@ -146,7 +140,7 @@ async def test_no_state_of_a_final_contact_or_of_an_unknown_campaign_is_invented
     stage.centre.world.contacts[4].status = status
     told = await handle(stage, event("call_ringing", campaign, "4"))
     assert told == ("final_contact" if campaign == "1" else "unknown_campaign")
-    client = stage.world.services.client
+    client = stage.world.client
     assert [key for key in await client.keys("sd:c:*") if "decisions" not in key] == []
     assert not await client.exists("sd:campaigns")
     assert stage.centre.world.contacts[4].status == status
@@ -162,12 +156,12 @@ async def test_a_contact_the_backend_does_not_show_by_that_id_has_no_call(
         lambda request: json_reply(row) if is_alias and request.path == f"/api/contacts/{alias}/" else None
     )
     assert await handle(stage, event("call_ringing", "1", alias)) == "unknown_contact"
-    now_s, _ = await stage.world.services.client.time()
+    now_s, _ = await stage.world.client.time()
     in_an_hour = datetime.fromtimestamp(now_s + 3600, UTC).isoformat()
     await stage.world.open_campaign(contacts=0)
     told = await handle(stage, event("callback_requested", "1", alias, at=in_an_hour))
     assert told == "callback_unknown_contact"
-    assert await stage.world.services.client.keys("sd:c:1:records") == []
+    assert await stage.world.client.keys("sd:c:1:records") == []
 
 
 async def test_a_lost_call_is_remembered_with_what_the_backend_says(stage: StageWithBackend) -> None:
@@ -224,5 +218,5 @@ async def test_an_event_waits_for_a_backend_that_is_away(stage: StageWithBackend
 async def test_what_is_said_on_the_phone_of_a_lost_call_counts(stage: StageWithBackend) -> None:
     said = event("call_completed", "1", "4", disposition="do_not_call")
     assert await handle(stage, said) == "unknown_contact"
-    assert await stage.world.services.client.hexists("sd:c:1:pending_dnc", "4")
-    assert await stage.world.services.client.hlen("sd:c:1:records") == 0
+    assert await stage.world.client.hexists("sd:c:1:pending_dnc", "4")
+    assert await stage.world.client.hlen("sd:c:1:records") == 0

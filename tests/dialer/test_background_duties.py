@@ -33,7 +33,6 @@ from streamdialer.producers.ticks import DueTicks
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.dialer import SCHEDULE
 
-pytestmark = pytest.mark.anyio
 TIMES: Final = 50
 WITHIN_S: Final = 30.0
 Make = Callable[[Services, Path], BackgroundDuty]

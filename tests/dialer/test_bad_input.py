@@ -15,7 +15,7 @@ from streamdialer.simulation.world.config import CentreConfig
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
+pytestmark = pytest.mark.usefixtures("redis")
 
 
 async def still_dials(dialer: Dialer) -> None:
@@ -177,9 +177,7 @@ BAD_EVENTS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD_EVENTS)
-async def test_a_bad_event_goes_to_the_dead_letters_whole_and_stops_nothing(
-    settings: Settings, case: str
-) -> None:
+async def test_a_bad_event_becomes_a_dead_letter_and_stops_nothing(settings: Settings, case: str) -> None:
     fields, reason = BAD_EVENTS[case]
     async with run_dialer(settings, build_world(agents=3, contacts=300, speed=60)) as dialer:
         await dialer.until(lambda audit: audit.total.originates > 0)
@@ -207,9 +205,7 @@ async def test_a_bad_event_goes_to_the_dead_letters_whole_and_stops_nothing(
         ({"kind": "dial", "campaign_id": "a b"}, "wrong_type"),
     ],
 )
-async def test_a_bad_tick_goes_to_the_dead_letters(
-    settings: Settings, fields: dict[str, str], reason: str
-) -> None:
+async def test_a_bad_tick_is_a_dead_letter(settings: Settings, fields: dict[str, str], reason: str) -> None:
     async with run_dialer(settings, build_world(agents=1, contacts=1, speed=60), start=False) as dialer:
         await dialer.services.client.xadd("dialer:ticks", fields)  # type: ignore[arg-type]
         await eventually(dialer.dead.count)

@@ -9,7 +9,7 @@ from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
+pytestmark = pytest.mark.usefixtures("redis")
 
 
 async def test_a_campaign_the_backend_has_forgotten_does_not_starve_its_neighbour(settings: Settings) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -26,18 +27,26 @@ from streamdialer.simulation.world.entities import Contact
 from tests.support.eventually import eventually
 from tests.support.simulated_world import ALL_ANSWER, OUTCOMES, small_world
 
+Opened = tuple[CallCentre, httpx.AsyncClient, httpx.AsyncClient]
+Open = Callable[..., AbstractAsyncContextManager[Opened]]
+
 
 @asynccontextmanager
-async def opened(
+async def open_centre(
     server: EmbeddedServer, world: World, speed: float = 100.0, **settings: Any
-) -> AsyncIterator[tuple[CallCentre, httpx.AsyncClient, httpx.AsyncClient]]:
+) -> AsyncIterator[Opened]:
     """The centre, a client of its backend and one of its Dialer API."""
     async with (
         CallCentre(world, server.url, speed=speed, config=CentreConfig(**settings)) as centre,
-        httpx.AsyncClient(base_url=centre.backend_url, trust_env=False) as backend,
-        httpx.AsyncClient(base_url=centre.dialer_api_url, trust_env=False) as dialer_api,
+        httpx.AsyncClient(base_url=centre.backend.url, trust_env=False) as backend,
+        httpx.AsyncClient(base_url=centre.dialer_api.url, trust_env=False) as dialer_api,
     ):
         yield centre, backend, dialer_api
+
+
+@pytest.fixture
+def opened(server: EmbeddedServer, redis: Redis) -> Open:
+    return partial(open_centre, server)
 
 
 def originate_body(contact: int = 1, timeout: float = 0.3) -> dict[str, Any]:
@@ -57,8 +66,8 @@ async def events(redis: Redis) -> list[tuple[str, dict[str, Any]]]:
     return [(fields["type"], msgspec.json.decode(fields["data"])) for _, fields in entries]
 
 
-async def test_a_campaign_is_shown_with_all_its_settings(server: EmbeddedServer, redis: Redis) -> None:
-    async with opened(server, build_world(campaigns=2)) as (_, backend, _api):
+async def test_a_campaign_is_shown_with_all_its_settings(opened: Open) -> None:
+    async with opened(build_world(campaigns=2)) as (_, backend, _api):
         campaign = (await backend.get("/api/campaigns/1/")).json()
         assert campaign["dial_mode"] == "progressive"
         assert campaign["queue_name"] == "sales"
@@ -72,17 +81,15 @@ async def test_a_campaign_is_shown_with_all_its_settings(server: EmbeddedServer,
         assert (await backend.get("/api/campaigns/9/")).status_code == 404
 
 
-async def test_agents_are_a_bare_array_of_id_and_status(server: EmbeddedServer, redis: Redis) -> None:
-    async with opened(server, build_world(agents=2)) as (_, backend, _api):
+async def test_agents_are_a_bare_array_of_id_and_status(opened: Open) -> None:
+    async with opened(build_world(agents=2)) as (_, backend, _api):
         agents = (await backend.get("/api/queues/sales/agents/")).json()
         assert agents == [{"id": 1001, "status": "available"}, {"id": 1002, "status": "available"}]
         assert (await backend.get("/api/queues/none/agents/")).status_code == 404
 
 
-async def test_contacts_come_in_pages_whose_next_is_on_an_internal_host(
-    server: EmbeddedServer, redis: Redis
-) -> None:
-    async with opened(server, build_world(contacts=25, campaigns=2)) as (_, backend, _api):
+async def test_contacts_come_in_pages_whose_next_is_on_an_internal_host(opened: Open) -> None:
+    async with opened(build_world(contacts=25, campaigns=2)) as (_, backend, _api):
         address: str | None = (
             "/api/contacts/?campaign_id=1&status=pending&limit=5&ordering=-priority,created_at"
         )
@@ -107,9 +114,9 @@ async def test_contacts_come_in_pages_whose_next_is_on_an_internal_host(
         )
 
 
-async def test_contacts_are_filtered_by_the_query(server: EmbeddedServer, redis: Redis) -> None:
+async def test_contacts_are_filtered_by_the_query(opened: Open) -> None:
     world = build_world(contacts=6)
-    async with opened(server, world) as (_, backend, _api):
+    async with opened(world) as (_, backend, _api):
         changes: list[tuple[int, str, int, str]] = [
             (1, "no_answer", 1, "2026-01-01T10:00:00Z"),
             (2, "busy", 1, "2026-01-01T10:00:00+00:00"),
@@ -134,8 +141,8 @@ async def test_contacts_are_filtered_by_the_query(server: EmbeddedServer, redis:
         assert (await backend.get("/api/contacts/?limit=0")).status_code == 400
 
 
-async def test_a_contact_that_cannot_be_changed_is_refused(server: EmbeddedServer, redis: Redis) -> None:
-    async with opened(server, build_world(contacts=1)) as (centre, backend, _api):
+async def test_a_contact_that_cannot_be_changed_is_refused(opened: Open) -> None:
+    async with opened(build_world(contacts=1)) as (centre, backend, _api):
         assert (await backend.patch("/api/contacts/9/", json={})).status_code == 404
         assert (await backend.patch("/api/contacts/1/", json={"attempts": "x"})).status_code == 400
         assert (await backend.patch("/api/contacts/1/", json={"last_attempt": "soon"})).status_code == 400
@@ -145,18 +152,16 @@ async def test_a_contact_that_cannot_be_changed_is_refused(server: EmbeddedServe
         assert centre.summary().contacts == {"completed": 1}
 
 
-async def test_statistics_are_stored(server: EmbeddedServer, redis: Redis) -> None:
-    async with opened(server, build_world()) as (centre, backend, _api):
+async def test_statistics_are_stored(opened: Open) -> None:
+    async with opened(build_world()) as (centre, backend, _api):
         reply = await backend.post("/api/campaigns/1/update_stats/", json={"total_calls": 3})
         assert reply.status_code == 200
         assert centre.backend.statistics[1] == [{"total_calls": 3}]
         assert (await backend.post("/api/campaigns/9/update_stats/", json={})).status_code == 404
 
 
-async def test_a_backend_with_a_token_refuses_requests_without_it(
-    server: EmbeddedServer, redis: Redis
-) -> None:
-    async with opened(server, build_world(), backend_token="secret", dialer_api_token="other") as (
+async def test_a_backend_with_a_token_refuses_requests_without_it(opened: Open) -> None:
+    async with opened(build_world(), backend_token="secret", dialer_api_token="other") as (
         _,
         backend,
         dialer_api,
@@ -175,10 +180,8 @@ async def test_a_backend_with_a_token_refuses_requests_without_it(
         assert (await dialer_api.get("/health")).status_code == 200
 
 
-async def test_a_log_in_gives_tokens_that_expire_and_can_be_refreshed(
-    server: EmbeddedServer, redis: Redis
-) -> None:
-    async with opened(server, build_world(), backend_username="dialer", backend_password="pass") as (
+async def test_a_log_in_gives_tokens_that_expire_and_can_be_refreshed(opened: Open) -> None:
+    async with opened(build_world(), backend_username="dialer", backend_password="pass") as (
         centre,
         backend,
         _,
@@ -201,11 +204,8 @@ async def test_a_log_in_gives_tokens_that_expire_and_can_be_refreshed(
         assert gone.status_code == 401
 
 
-async def test_a_held_reply_comes_when_the_phone_stops_ringing_and_names_no_call(
-    server: EmbeddedServer, redis: Redis
-) -> None:
-    world = small_world(OUTCOMES["no_answer"])
-    async with opened(server, world, speed=100) as (centre, _, dialer_api):
+async def test_a_held_reply_comes_after_the_ringing_and_names_no_call(opened: Open, redis: Redis) -> None:
+    async with opened(small_world(OUTCOMES["no_answer"]), speed=100) as (centre, _, dialer_api):
         started = time.monotonic()
         reply = await dialer_api.post("/calls/originate", json=originate_body(timeout=0.3))
         assert reply.status_code == 200
@@ -216,9 +216,9 @@ async def test_a_held_reply_comes_when_the_phone_stops_ringing_and_names_no_call
         assert await redis.hgetall("campaign:1") == {"total_calls": "1", "active_calls": "1"}
 
 
-async def test_an_immediate_reply_names_the_call(server: EmbeddedServer, redis: Redis) -> None:
+async def test_an_immediate_reply_names_the_call(opened: Open) -> None:
     world = small_world(OUTCOMES["no_answer"])
-    async with opened(server, world, speed=1, reply="immediate") as (centre, _, dialer_api):
+    async with opened(world, speed=1, reply="immediate") as (centre, _, dialer_api):
         reply = await dialer_api.post("/calls/originate", json=originate_body(timeout=30))
         (call,) = centre.live_calls()
         assert reply.json()["call_id"] == call.id
@@ -228,10 +228,10 @@ async def test_an_immediate_reply_names_the_call(server: EmbeddedServer, redis: 
 @pytest.mark.parametrize("honours_key", [True, False])
 @pytest.mark.parametrize("reply", ["held", "immediate"])
 async def test_a_repeated_key_is_placed_once_only_where_keys_are_honoured(
-    server: EmbeddedServer, redis: Redis, honours_key: bool, reply: str
+    opened: Open, redis: Redis, honours_key: bool, reply: str
 ) -> None:
     world = small_world(OUTCOMES["no_answer"])
-    async with opened(server, world, honours_key=honours_key, reply=reply) as (centre, _, dialer_api):
+    async with opened(world, honours_key=honours_key, reply=reply) as (centre, _, dialer_api):
         replies: list[dict[str, Any]] = []
 
         async def post() -> None:
@@ -252,16 +252,16 @@ async def test_a_repeated_key_is_placed_once_only_where_keys_are_honoured(
             assert replies[0] == replies[1] == replies[2]
 
 
-async def test_an_invalid_originate_is_refused(server: EmbeddedServer, redis: Redis) -> None:
-    async with opened(server, small_world()) as (centre, _, dialer_api):
+async def test_an_invalid_originate_is_refused(opened: Open) -> None:
+    async with opened(small_world()) as (centre, _, dialer_api):
         assert (await dialer_api.post("/calls/originate", json={"campaign_id": 1})).status_code == 422
         body = {**originate_body(), "campaign_id": 9}
         assert (await dialer_api.post("/calls/originate", json=body)).status_code == 404
         assert centre.summary().total.originates == 0
 
 
-async def test_the_statistics_have_the_fields_of_the_contract(server: EmbeddedServer, redis: Redis) -> None:
-    async with opened(server, build_world(agents=2, contacts=5)) as (_, _backend, dialer_api):
+async def test_the_statistics_have_the_fields_of_the_contract(opened: Open) -> None:
+    async with opened(build_world(agents=2, contacts=5)) as (_, _backend, dialer_api):
         statistics = (await dialer_api.get("/campaigns/1/stats")).json()
         names = """total_contacts pending_calls active_calls completed_calls answered_calls no_answer busy
         failed answer_rate average_duration calls_per_hour agents_available agents_busy"""
@@ -270,9 +270,8 @@ async def test_the_statistics_have_the_fields_of_the_contract(server: EmbeddedSe
         assert (await dialer_api.get("/campaigns/9/stats")).status_code == 404
 
 
-async def test_events_arrive_in_the_stream_in_order(server: EmbeddedServer, redis: Redis) -> None:
-    world = small_world(ALL_ANSWER)
-    async with opened(server, world, speed=500) as (centre, _, dialer_api):
+async def test_events_arrive_in_the_stream_in_order(opened: Open, redis: Redis) -> None:
+    async with opened(small_world(ALL_ANSWER), speed=500) as (centre, _, dialer_api):
         body = {**originate_body(timeout=1), "campaign_id": "1", "contact_id": "1"}  # ids may be strings
         await dialer_api.post("/calls/originate", json=body)
 
@@ -296,16 +295,13 @@ async def test_events_arrive_in_the_stream_in_order(server: EmbeddedServer, redi
         assert centre.summary().events_waiting == 0
 
 
-async def test_hundreds_of_held_calls_at_once_all_get_their_reply(
-    server: EmbeddedServer, redis: Redis
-) -> None:
-    world = small_world(OUTCOMES["no_answer"])
-    async with opened(server, world, speed=30) as (centre, _, _api):
+async def test_hundreds_of_held_calls_at_once_all_get_their_reply(opened: Open, redis: Redis) -> None:
+    async with opened(small_world(OUTCOMES["no_answer"]), speed=30) as (centre, _, _api):
         limits = httpx.Limits(max_connections=200)
         statuses: Counter[int] = Counter()
         async with (
             httpx.AsyncClient(
-                base_url=centre.dialer_api_url, limits=limits, timeout=20, trust_env=False
+                base_url=centre.dialer_api.url, limits=limits, timeout=20, trust_env=False
             ) as client,
             anyio.create_task_group() as tasks,
         ):
@@ -323,7 +319,7 @@ async def test_hundreds_of_held_calls_at_once_all_get_their_reply(
 async def test_no_event_is_lost_or_reordered_while_redis_is_down(caplog: pytest.LogCaptureFixture) -> None:
     with EmbeddedServer(appendonly=True) as server:
         world = small_world(agents=5)
-        async with opened(server, world, speed=1000, reply="immediate") as (centre, _, dialer_api):
+        async with open_centre(server, world, speed=1000, reply="immediate") as (centre, _, dialer_api):
             for contact in range(50):
                 await dialer_api.post("/calls/originate", json=originate_body(contact, timeout=0.03))
             await centre.drained()
@@ -349,10 +345,8 @@ async def test_no_event_is_lost_or_reordered_while_redis_is_down(caplog: pytest.
             assert types == sorted(types, key=order.index)
 
 
-async def test_starting_and_pausing_a_campaign_is_announced_as_by_the_dialer_api(
-    server: EmbeddedServer, redis: Redis
-) -> None:
-    async with opened(server, build_world()) as (centre, backend, _api), redis.pubsub() as listener:
+async def test_a_started_or_paused_campaign_is_announced(opened: Open, redis: Redis) -> None:
+    async with opened(build_world()) as (centre, backend, _api), redis.pubsub() as listener:
         await listener.subscribe("dialer:events")
         await centre.start_campaign(1)
         public = await redis.hgetall("campaign:1")
@@ -369,9 +363,9 @@ async def test_starting_and_pausing_a_campaign_is_announced_as_by_the_dialer_api
         assert messages == ["campaign:started:1", "campaign:paused:1"]
 
 
-async def test_replies_can_be_injected(server: EmbeddedServer, redis: Redis) -> None:
+async def test_replies_can_be_injected(opened: Open) -> None:
     world = small_world(OUTCOMES["no_answer"])
-    async with opened(server, world, reply="immediate") as (centre, backend, dialer_api):
+    async with opened(world, reply="immediate") as (centre, backend, dialer_api):
 
         async def post(contact: int) -> int:
             return (await dialer_api.post("/calls/originate", json=originate_body(contact))).status_code
@@ -408,8 +402,8 @@ async def test_replies_can_be_injected(server: EmbeddedServer, redis: Redis) -> 
         assert (await backend.get("/api/campaigns/1/")).status_code == 200
 
 
-async def test_every_request_is_recorded(server: EmbeddedServer, redis: Redis) -> None:
-    async with opened(server, small_world(), reply="immediate") as (centre, backend, dialer_api):
+async def test_every_request_is_recorded(opened: Open) -> None:
+    async with opened(small_world(), reply="immediate") as (centre, backend, dialer_api):
         headers = {"Idempotency-Key": "1:1:1"}
         await dialer_api.post("/calls/originate", json=originate_body(), headers=headers)
         await backend.get("/api/contacts/?status=pending")
@@ -421,10 +415,8 @@ async def test_every_request_is_recorded(server: EmbeddedServer, redis: Redis) -
         assert 0 <= placed.at <= read.at <= centre.now
 
 
-async def test_a_service_can_be_down_and_come_back_at_the_same_address(
-    server: EmbeddedServer, redis: Redis
-) -> None:
-    async with opened(server, small_world()) as (centre, backend, _api):
+async def test_a_service_can_be_down_and_come_back_at_the_same_address(opened: Open) -> None:
+    async with opened(small_world()) as (centre, backend, _api):
         await centre.backend.stop()
         with pytest.raises(httpx.ConnectError):
             await backend.get("/api/campaigns/1/")
@@ -432,23 +424,23 @@ async def test_a_service_can_be_down_and_come_back_at_the_same_address(
         assert (await backend.get("/api/campaigns/1/")).status_code == 200
 
 
-async def test_closing_does_not_wait_for_held_replies(server: EmbeddedServer, redis: Redis) -> None:
+async def test_closing_does_not_wait_for_held_replies(opened: Open) -> None:
     world = small_world(OUTCOMES["no_answer"])
     with anyio.fail_after(10):
-        async with anyio.create_task_group() as tasks, opened(server, world, speed=1) as (centre, _, _api):
+        async with anyio.create_task_group() as tasks, opened(world, speed=1) as (centre, _, _api):
 
             async def post(url: str) -> None:
                 async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
                     with pytest.raises(httpx.TransportError):
                         await client.post(f"{url}/calls/originate", json=originate_body(timeout=60))
 
-            tasks.start_soon(post, centre.dialer_api_url)
+            tasks.start_soon(post, centre.dialer_api.url)
             await eventually(lambda: len(centre.live_calls()) == 1)
 
 
-async def test_an_error_in_the_body_is_raised_unchanged(server: EmbeddedServer, redis: Redis) -> None:
+async def test_an_error_in_the_body_is_raised_unchanged(opened: Open) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with opened(server, small_world()):
+        async with opened(small_world()):
             raise ZeroDivisionError
 
 
@@ -458,4 +450,4 @@ async def test_before_it_is_opened_it_has_no_url(server: EmbeddedServer) -> None
     centre = CallCentre(world, server.url)
     assert centre.now == 0
     with pytest.raises(CannotBeDone):
-        _ = centre.backend_url
+        _ = centre.backend.url

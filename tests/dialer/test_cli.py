@@ -98,9 +98,7 @@ def test_a_server_that_is_not_there_is_exit_code_3_in_one_line(run: Run, command
 
 
 @pytest.mark.parametrize("command", [*ONE_SHOT, ("doctor",)], ids=" ".join)
-def test_no_server_named_is_exit_code_2(
-    run: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
-) -> None:
+def test_no_server_exits_with_2(run: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
     monkeypatch.delenv("REDIS_URL")
     refused(run(*command), 2, "REDIS_URL: not set")
 
@@ -151,7 +149,7 @@ def test_a_wrong_password_is_exit_code_3_and_never_printed(run: Run) -> None:
     ],
     ids=lambda value: " ".join(value),
 )
-def test_a_wrong_value_is_exit_code_2_in_one_line(
+def test_a_wrong_value_exits_with_2_in_a_line(
     run: Run, command: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     refused(run(*command), 2, *words)
@@ -192,9 +190,7 @@ def test_wrong_usage_is_exit_code_2(run: Run, command: tuple[str, ...]) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
-def test_what_cannot_be_done_is_exit_code_1_in_one_line(
-    run: Run, command: tuple[str, ...], word: str
-) -> None:
+def test_what_cannot_be_done_exits_with_1_in_one_line(run: Run, command: tuple[str, ...], word: str) -> None:
     refused(run(*command), 1, word)
     refused(run(*command, "--json"), 1, word)
 
@@ -298,9 +294,7 @@ def test_rules_show_prints_every_value_with_its_statute(run: Run) -> None:
     assert json.loads(ok(run("rules", "show", "uk", "--json")))["abandon_cooloff"]["hours"] == 72
 
 
-def test_an_unknown_rule_pack_stops_the_start_with_one_line(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_rule_pack_ends_the_start_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMDIALER_RULE_PACK", "us-xx")
     result = run("consume")
     assert result.exit_code == 2

@@ -129,7 +129,7 @@ def test_doctor_says_what_is_wrong_and_exits_with_1(run: Run, db: Any) -> None:
     finally:
         db.config_set("maxmemory-policy", "noeviction")
     assert {name for name, finding in findings.items() if finding["level"] == "fail"} == {
-        *("eviction", "backend", "dialer api"),
+        *("eviction", "backend", "dialer api")
     }
     assert "noeviction" in findings["eviction"]["remedy"]
     assert findings["dead letters"]["level"] == "warn"

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
 import pytest
 from anyio.to_thread import run_sync
-from typer.testing import CliRunner, Result
 
-from streamdialer.cli import app
-from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CannotBeDone
@@ -19,26 +15,24 @@ from streamdialer.model import CampaignSettings, Contact
 from streamdialer.operations.contact_detail import ContactDetail, contact_detail
 from streamdialer.rules.calling_hours import CallingHours, calling_hours
 from tests.support.caps_fixture import CapsWorld
+from tests.support.cli import Run, ok, read, refused
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.preview_fixture import PreviewWorld
 from tests.support.zones import zone_where
-
-pytestmark = pytest.mark.anyio
 
 
 async def shown(world: LedgerWorld, contact: str = "1", **settings: Any) -> ContactDetail:
     """The contact of a campaign with these settings."""
 
     async def fetch_hours() -> CallingHours:
-        seconds, _ = await world.services.client.time()
+        seconds, _ = await world.client.time()
         return calling_hours(CampaignSettings(queue_name="sales", **settings), "UTC", seconds * 1000)
 
-    return await contact_detail(world.services.client, world.services.keys, "1", contact, fetch_hours)
+    return await contact_detail(world.client, world.keys, "1", contact, fetch_hours)
 
 
 async def one_contact(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
 
 
 async def test_a_ready_contact_may_be_called_now(world: LedgerWorld) -> None:
@@ -57,7 +51,7 @@ async def test_a_ready_contact_may_be_called_now(world: LedgerWorld) -> None:
 
 async def test_a_ready_contact_of_a_paused_campaign_is_not_called_now(world: LedgerWorld) -> None:
     await one_contact(world)
-    await world.services.client.hset("campaign:1", "status", "paused")
+    await world.client.hset("campaign:1", "status", "paused")
     assert (
         await shown(world)
     ).state_text == "may be called once the campaign is active: its status is 'paused'"
@@ -110,7 +104,7 @@ async def test_unknown_calling_hours_are_named_as_the_reason(world: LedgerWorld)
     async def fetch_hours() -> str:
         return "backend: no answer"
 
-    detail = await contact_detail(world.services.client, world.services.keys, "1", "1", fetch_hours)
+    detail = await contact_detail(world.client, world.keys, "1", "1", fetch_hours)
     assert detail.state_text == (
         "may be called now if its calling hours allow it, which are not known: backend: no answer"
     )
@@ -181,7 +175,7 @@ async def test_a_contact_that_asked_not_to_be_called_is_final(world: LedgerWorld
 
 async def test_a_callback_that_is_owed_and_the_number_of_its_call(world: LedgerWorld) -> None:
     await one_contact(world)
-    seconds, _ = await world.services.client.time()
+    seconds, _ = await world.client.time()
     noted = await world.services.callbacks.schedule(
         "1",
         "1",
@@ -209,7 +203,7 @@ async def test_a_callback_that_is_owed_and_the_number_of_its_call(world: LedgerW
 async def test_times_are_the_servers_when_its_clock_was_set_back(world: LedgerWorld) -> None:
     await one_contact(world)
     before = await shown(world)
-    await world.services.client.hset("sd:server", "clock_offset", "3600000")
+    await world.client.hset("sd:server", "clock_offset", "3600000")
     after = await shown(world)
     assert str(after.shown_pending_at) < str(before.shown_pending_at)
 
@@ -237,22 +231,15 @@ async def test_an_unknown_contact_is_an_error(world: LedgerWorld) -> None:
 # ---- the command ----
 
 
-async def run(settings: Settings, *arguments: str) -> Result:
-    command = ["--redis-url", settings.redis_url, "contact", "show", *arguments]
-    return await run_sync(lambda: CliRunner().invoke(app, command))
-
-
-async def test_the_command_prints_it_for_people_and_as_json(world: LedgerWorld, settings: Settings) -> None:
+async def test_the_command_prints_it_for_people_and_as_json(world: LedgerWorld, run: Run) -> None:
     await one_contact(world)
     await world.event("call_failed", await world.place_one(), disposition="busy")
-    told = await run(settings, "1", "1")
-    assert told.exit_code == 0, told.output
-    assert "next call         may be called from" in told.stdout
-    assert "retry (busy)" in told.stdout
-    assert "1:1:1" in told.stdout
-    assert "+15550" not in told.stdout
-    result = await run(settings, "1", "1", "--json")
-    document: Any = json.loads(result.stdout)
+    text = ok(await run_sync(run, "contact", "show", "1", "1"))
+    assert "next call         may be called from" in text
+    assert "retry (busy)" in text
+    assert "1:1:1" in text
+    assert "+15550" not in text
+    document = read(await run_sync(run, "contact", "show", "1", "1", "--json"))
     assert (document["contact_id"], document["state"], document["not_confirmed"]["status"]) == (
         1,
         "deferred",
@@ -262,9 +249,6 @@ async def test_the_command_prints_it_for_people_and_as_json(world: LedgerWorld, 
 
 @pytest.mark.parametrize(("contact", "code", "word"), [("9", 1, "not known here"), ("a:b", 2, "contact")])
 async def test_the_command_says_what_is_wrong_in_one_line(
-    world: LedgerWorld, settings: Settings, contact: str, code: int, word: str
+    world: LedgerWorld, run: Run, contact: str, code: int, word: str
 ) -> None:
-    result = await run(settings, "1", contact)
-    assert (result.exit_code, result.stdout) == (code, "")
-    assert word in result.stderr
-    assert result.stderr.count("\n") == 1
+    refused(await run_sync(run, "contact", "show", "1", contact), code, word)

@@ -17,7 +17,7 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.inputs import InputReader
 from streamdialer.consumers.dialing.pending_check import PendingCheck
-from streamdialer.consumers.services import Services, open_services
+from streamdialer.consumers.services import Services
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import Unreachable
@@ -27,8 +27,7 @@ from streamdialer.ledger.zone_hours import MissingHours
 from streamdialer.model import Agent, Tick, TickResult
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.build import build_world
-
-pytestmark = pytest.mark.anyio
+from tests.support.dialer import open_centre
 
 
 class Ticks:
@@ -51,22 +50,19 @@ class Ticks:
 async def ticks(settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ticks]:
     """Two campaigns of ten contacts on one queue with four agents; agents and contacts are read once a minute."""
     world = build_world(agents=4, contacts=20, campaigns=2)
-    async with CallCentre(world, settings.redis_url) as centre:
-        here = msgspec.structs.replace(
-            settings, backend_url=centre.backend_url, agents_cache_ttl_s=60, refill_interval_s=60
-        )
-        async with open_services(here) as services:
-            for campaign in world.campaigns:
-                await services.client.hset(f"campaign:{campaign}", "status", "active")
-            counted = Ticks(centre, services)
+    changes = {"agents_cache_ttl_s": 60, "refill_interval_s": 60}
+    async with open_centre(settings, world, **changes) as (centre, services):
+        for campaign in world.campaigns:
+            await services.client.hset(f"campaign:{campaign}", "status", "active")
+        counted = Ticks(centre, services)
 
-            async def count(scripts: Scripts, script: Any, *args: Any) -> Any:
-                counted.scripts[script.name] += 1
-                return await run(scripts, script, *args)
+        async def count(scripts: Scripts, script: Any, *args: Any) -> Any:
+            counted.scripts[script.name] += 1
+            return await run(scripts, script, *args)
 
-            run = Scripts.run
-            monkeypatch.setattr(Scripts, "run", count)
-            yield counted
+        run = Scripts.run
+        monkeypatch.setattr(Scripts, "run", count)
+        yield counted
 
 
 def refuse(
@@ -84,6 +80,20 @@ def refuse(
         return msgspec.structs.replace(claimed, dialed=0, reason=reason)
 
     monkeypatch.setattr(type(ticks.services.campaigns), "reserve_contacts", staticmethod(refused))
+
+
+def claim_in_two(monkeypatch: pytest.MonkeyPatch, ticks: Ticks, **second: Any) -> list[ClaimResult]:
+    """The first claim misses hours; the later ones place nothing, and differ by `second`."""
+    claim, claims = ticks.services.campaigns.reserve_contacts, list[ClaimResult]()
+
+    async def claim_again(*args: Any) -> ClaimResult:
+        claims.append(await claim(*args))
+        if len(claims) == 1:
+            return msgspec.structs.replace(claims[0], missing=MissingHours({}, {}))
+        return msgspec.structs.replace(claims[-1], dialed=0, **second)
+
+    monkeypatch.setattr(type(ticks.services.campaigns), "reserve_contacts", staticmethod(claim_again))
+    return claims
 
 
 async def test_a_first_tick_refreshes_what_it_does_not_know_and_claims_once(ticks: Ticks) -> None:
@@ -160,18 +170,11 @@ async def test_an_error_of_redis_stays_one_so_that_the_entry_does_not_become_a_d
 async def test_calls_of_an_earlier_claim_are_recorded_although_the_backend_cannot_verify_the_next_contacts(
     ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim, claims = ticks.services.campaigns.reserve_contacts, list[ClaimResult]()
-
-    async def claim_in_two(*args: Any) -> ClaimResult:
-        claims.append(await claim(*args))
-        if len(claims) == 1:
-            return msgspec.structs.replace(claims[0], missing=MissingHours({}, {}))
-        return msgspec.structs.replace(claims[-1], dialed=0, stale=["9"])
+    claims = claim_in_two(monkeypatch, ticks, stale=["9"])
 
     async def away(*args: Any) -> int:
         raise Unreachable("the backend does not answer")
 
-    monkeypatch.setattr(type(ticks.services.campaigns), "reserve_contacts", staticmethod(claim_in_two))
     monkeypatch.setattr(PendingCheck, "confirm", away)
     result = await ticks.dial()
     assert (result.status, result.dialed, len(claims)) == ("ok", 4, 2)
@@ -189,17 +192,7 @@ async def test_the_age_of_the_agent_list_is_that_of_the_campaigns_own_queue(tick
 async def test_a_tick_that_has_placed_calls_is_recorded_as_such_although_its_last_claim_was_refused(
     ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim, claims = ticks.services.campaigns.reserve_contacts, list[ClaimResult]()
-
-    async def refused_after_the_first(*args: Any) -> ClaimResult:
-        claims.append(await claim(*args))
-        if len(claims) == 1:
-            return msgspec.structs.replace(claims[0], missing=MissingHours({}, {}))
-        return msgspec.structs.replace(claims[-1], dialed=0, reason="queue_changed")
-
-    monkeypatch.setattr(
-        type(ticks.services.campaigns), "reserve_contacts", staticmethod(refused_after_the_first)
-    )
+    claim_in_two(monkeypatch, ticks, reason="queue_changed")
     result = await ticks.dial()
     assert (result.status, result.reason, result.dialed) == ("ok", None, 4)
     assert result.retries == ["hours", "queue", "queue"]

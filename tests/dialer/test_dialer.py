@@ -18,7 +18,7 @@ from streamdialer.simulation.world.config import CentreConfig
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
+pytestmark = pytest.mark.usefixtures("redis")
 
 
 @pytest.mark.parametrize("mode", ["progressive", "predictive", "power"])
@@ -50,9 +50,7 @@ async def test_preview_dials_nothing_by_itself(settings: Settings) -> None:
         assert dialer.centre.summary().total.originates == 0
 
 
-async def test_hset_status_active_alone_starts_dialing_and_paused_stops_it_at_once(
-    settings: Settings,
-) -> None:
+async def test_hset_status_active_starts_dialing_and_paused_stops_it_at_once(settings: Settings) -> None:
     world = build_world(agents=3, contacts=200, mode="progressive", speed=60)
     async with run_dialer(settings, world, start=False) as dialer:
         await dialer.services.client.hset("campaign:1", "status", "active")
@@ -76,9 +74,7 @@ async def test_two_replicas_and_two_producers_keep_the_caps(settings: Settings) 
         assert audit.double_dials == 0
 
 
-async def test_progressive_campaigns_of_one_queue_never_ring_more_phones_than_it_has_agents(
-    settings: Settings,
-) -> None:
+async def test_progressive_campaigns_never_ring_more_phones_than_agents(settings: Settings) -> None:
     world = build_world(agents=6, contacts=60, campaigns=2, mode="progressive", speed=60)
     async with run_dialer(settings, world, replicas=2, producers=2) as dialer:
         audit = await dialer.until(lambda audit: audit.total.originates > 40, within_s=40)
@@ -168,9 +164,7 @@ async def test_a_refusal_after_a_lost_reply_does_not_prove_that_nothing_rings(se
         assert verdicts <= {None, "unknown"}
 
 
-async def test_while_the_api_is_down_contacts_wait_unburned_and_dialing_recovers_by_itself(
-    settings: Settings,
-) -> None:
+async def test_while_the_api_is_down_no_attempt_counts_and_dialing_recovers(settings: Settings) -> None:
     world = build_world(agents=5, contacts=20, mode="progressive", speed=60)
     async with run_dialer(settings, world, start=False, breaker_max_open_s=0.5) as dialer:
         await dialer.centre.dialer_api.stop()
@@ -186,9 +180,7 @@ async def test_while_the_api_is_down_contacts_wait_unburned_and_dialing_recovers
 
 
 @pytest.mark.parametrize(("status", "reason"), [(401, "dialer_api_credentials"), (503, "dialer_api_down")])
-async def test_a_refusing_api_is_left_alone_and_says_why(
-    settings: Settings, status: int, reason: str
-) -> None:
+async def test_a_refusing_api_is_paused_and_says_why(settings: Settings, status: int, reason: str) -> None:
     world = build_world(agents=5, contacts=20, mode="progressive", speed=60)
     async with run_dialer(settings, world, start=False) as dialer:
         dialer.centre.dialer_api.set_responder(lambda request: json_reply({}, status))

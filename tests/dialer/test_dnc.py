@@ -20,9 +20,7 @@ from tests.support.eventually import eventually
 pytestmark = pytest.mark.usefixtures("redis")
 
 
-async def test_a_request_in_the_stream_ends_a_call_and_keeps_a_number_from_every_campaign(
-    settings: Settings,
-) -> None:
+async def test_a_request_ends_a_call_and_keeps_a_number_from_every_campaign(settings: Settings) -> None:
     world = build_world(agents=4, contacts=6, campaigns=2, mode="progressive", speed=100, retry_delay_s=1)
     mine = {contact.campaign_id: contact for contact in world.contacts.values()}
     for contact in mine.values():

@@ -33,14 +33,7 @@ def test_what_is_no_number_is_refused_whole(run: Run, db: Any, command: str) -> 
 def test_a_file_is_imported_and_again_adds_nothing(run: Run, db: Any) -> None:
     Path("list.csv").write_text("name;phone\nAna;300 123 4567\nLuis;+573001234568\nAna;3001234567\n", "utf-8")
     first = read(run("dnc", "import", "list.csv", "--country", "CO", "--json"))
-    assert first == {
-        "lines": 4,
-        "numbers": 3,
-        "added": 2,
-        "without_country": 0,
-        "bad": 0,
-        "first_bad": [],
-    }
+    assert first == {"lines": 4, "numbers": 3, "added": 2, "without_country": 0, "bad": 0, "first_bad": []}
     assert "0 new on the list" in ok(run("dnc", "import", "list.csv", "--country", "CO"))
     assert db.hkeys("sd:dnc") == ["573001234567", "573001234568"]
 

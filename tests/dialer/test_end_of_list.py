@@ -20,7 +20,6 @@ from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = pytest.mark.anyio
 END = "campaign:exhausted:1"
 
 
@@ -47,7 +46,7 @@ async def listening(client: Redis) -> AsyncIterator[list[str]]:
 
 
 async def tell_the_backend(world: LedgerWorld) -> None:
-    for contact in await world.services.client.hkeys("sd:c:1:outbox"):
+    for contact in await world.client.hkeys("sd:c:1:outbox"):
         update = await world.services.outbox.lease("1", str(contact), "deliverer")
         assert isinstance(update, Update)
         await world.services.outbox.acknowledge("1", str(contact), "deliverer", update.version)
@@ -59,9 +58,8 @@ async def announced(world: LedgerWorld, campaign: str) -> str:
 
 async def test_it_is_announced_once_and_again_when_contacts_have_come(world: LedgerWorld) -> None:
     announce = partial(world.services.backlog.publish_exhausted, none_waits=True)
-    async with listening(world.services.client) as heard:
-        await world.open_campaign(contacts=1)
-        await world.set_agents(1)
+    async with listening(world.client) as heard:
+        await world.open_campaign(contacts=1, agents=1)
         assert await announce("1") == "not_over", "one is ready"
         attempt = await world.place_one()
         assert await announce("1") == "not_over", "one rings"
@@ -86,12 +84,11 @@ async def test_it_is_announced_once_and_again_when_contacts_have_come(world: Led
 
 async def test_it_is_announced_again_after_a_callback(world: LedgerWorld) -> None:
     announce = partial(world.services.backlog.publish_exhausted, none_waits=True)
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     await world.event("call_completed", await world.place_one())
     await tell_the_backend(world)
     assert await announce("1") == "published"
-    seconds, _ = await world.services.client.time()
+    seconds, _ = await world.client.time()
     entry = await world.write_entry()
     assert await world.services.callbacks.schedule("1", "1", seconds * 1000, entry=entry) == "applied"
     assert await announce("1") == "not_over"
@@ -103,29 +100,27 @@ async def test_it_is_announced_again_after_a_callback(world: LedgerWorld) -> Non
 @pytest.mark.parametrize("place", ["deferred", "reserved", "orphaned"])
 async def test_contacts_still_to_come_keep_a_campaign_from_its_end(world: LedgerWorld, place: str) -> None:
     await world.open_campaign(contacts=0)
-    await world.services.client.zadd(getattr(world.services.keys, place)("1"), {"9": 1})
+    await world.client.zadd(getattr(world.keys, place)("1"), {"9": 1})
     assert await announced(world, "1") == "not_over"
 
 
 async def test_a_campaign_that_is_not_active_or_known_has_no_end(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
-    await world.services.client.hset("campaign:1", "status", "paused")
+    await world.client.hset("campaign:1", "status", "paused")
     assert await announced(world, "1") == "not_over"
-    await world.services.client.hset("campaign:2", "status", "active")
+    await world.client.hset("campaign:2", "status", "active")
     assert await announced(world, "2") == "not_over"
 
 
 async def test_a_server_that_may_have_forgotten_contacts_announces_nothing(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
-    await world.services.client.hset("sd:server", "run", "another")
+    await world.client.hset("sd:server", "run", "another")
     assert await announced(world, "1") == "not_over"
-    await world.services.client.hset("sd:server", "hold_until", "0")
+    await world.client.hset("sd:server", "hold_until", "0")
     assert await announced(world, "1") == "not_over", "it has not been rebuilt"
 
 
-async def test_two_replicas_announce_an_end_once_and_new_contacts_bring_another(
-    settings: Settings, redis: Redis
-) -> None:
+async def test_two_replicas_announce_an_end_once_per_list(settings: Settings, redis: Redis) -> None:
     world = build_world(agents=3, contacts=6, speed=100, retry_delay_s=30)
     async with (
         listening(redis) as heard,

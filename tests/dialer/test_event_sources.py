@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-import pytest
-
 from streamdialer.config.settings import Settings
 from streamdialer.ledger.records import decode_contact
 from streamdialer.operations.decisions import decisions, explain
@@ -17,7 +15,6 @@ from streamdialer.simulation.world.entities import SimEvent
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.anyio
 BEGINNINGS = {"call_ringing", "call_answered"}
 
 

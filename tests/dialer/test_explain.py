@@ -139,10 +139,7 @@ def test_a_shadow_and_skipped_contacts_are_shown() -> None:
     assert told.endswith("; skipped: 4 out of attempts. Adaptive pacing would have placed 3.")
 
 
-@pytest.mark.anyio
-async def test_from_the_records_of_a_dialed_campaign(
-    settings: Settings, redis: Redis, monkeypatch: Any
-) -> None:
+async def test_from_records_of_a_dialed_campaign(settings: Settings, redis: Redis, monkeypatch: Any) -> None:
     monkeypatch.setenv("REDIS_URL", settings.redis_url)
     world = build_world(agents=4, contacts=60, mode="predictive", pacing="adaptive", speed=60)
     async with run_dialer(settings, world, pacing_time_scale=60.0) as dialer:
@@ -167,7 +164,6 @@ async def test_from_the_records_of_a_dialed_campaign(
     assert json.loads(result.stdout)["reason"] == "not_active"
 
 
-@pytest.mark.anyio
 async def test_waiting_contacts_are_counted_by_reason(services: Services) -> None:
     world, client, keys = LedgerWorld(services), services.client, services.keys
     await world.open_campaign(contacts=5)

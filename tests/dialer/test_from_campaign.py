@@ -71,7 +71,6 @@ def test_too_few_calls_and_no_agents_are_no_basis() -> None:
         fit(drawn(40), agents=0, title="t", ratio=1.0, cap=0.03)
 
 
-@pytest.mark.anyio
 @pytest.mark.usefixtures("redis")
 async def test_a_dialed_campaign_is_read_from_its_records_and_played_with_another_policy(
     settings: Settings, monkeypatch: pytest.MonkeyPatch

@@ -26,18 +26,12 @@ from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.gateways.originate_reply import Reply
 from streamdialer.gateways.parsing import next_path
 from streamdialer.model import wire_id
+from tests.support.http_server import listening
 
-pytestmark = pytest.mark.anyio
-
-Answer = Callable[["Asked"], "web.StreamResponse | Awaitable[web.StreamResponse]"]
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+Answer = Callable[["Request"], "web.StreamResponse | Awaitable[web.StreamResponse]"]
 
 
-class Asked(msgspec.Struct):
+class Request(msgspec.Struct):
     """One request as the server saw it."""
 
     method: str
@@ -52,45 +46,48 @@ def html(status: int) -> web.Response:
 
 
 class Server:
-    """A server that answers every request with `answer` and remembers what it was asked."""
+    """A server that answers every request with `answer` and keeps the requests."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
-        self.asked: list[Asked] = []
+        self.requests: list[Request] = []
         self.url = ""
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        raw = await request.read()
-        asked = Asked(
-            method=request.method,
-            path=request.raw_path.partition("?")[0],
-            query=dict(request.query),
-            headers={name.lower(): value for name, value in request.headers.items()},
+    async def handle(self, arrived: web.Request) -> web.StreamResponse:
+        raw = await arrived.read()
+        request = Request(
+            method=arrived.method,
+            path=arrived.raw_path.partition("?")[0],
+            query=dict(arrived.query),
+            headers={name.lower(): value for name, value in arrived.headers.items()},
             body=msgspec.json.decode(raw) if raw else None,
         )
-        self.asked.append(asked)
-        answer = self.answer(asked)
+        self.requests.append(request)
+        answer = self.answer(request)
         return answer if isinstance(answer, web.StreamResponse) else await answer
 
 
 @asynccontextmanager
 async def serving(answer: Answer) -> AsyncIterator[Server]:
     server = Server(answer)
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", server.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with listening(server.handle) as server.url:
         yield server
-    finally:
-        await runner.cleanup()
 
 
 def always(document: object, status: int = 200) -> Answer:
     return lambda _: web.json_response(document, status=status)
+
+
+@asynccontextmanager
+async def backend_of(answer: Answer, below: str = "") -> AsyncIterator[tuple[Server, Backend]]:
+    async with serving(answer) as server, Backend(Settings(backend_url=server.url + below)) as backend:
+        yield server, backend
+
+
+@asynccontextmanager
+async def api_of(answer: Answer, below: str = "", **more: Any) -> AsyncIterator[tuple[Server, DialerAPI]]:
+    async with serving(answer) as server, DialerAPI(dialer_settings(server.url + below, **more)) as api:
+        yield server, api
 
 
 @asynccontextmanager
@@ -147,25 +144,24 @@ async def place(api: DialerAPI, attempt: str = "7:12:1") -> Reply:
     return await api.originate(attempt_id=attempt, campaign="7", contact="12", phone_number="+15550123")
 
 
+async def add_reply(api: DialerAPI, replies: list[Reply]) -> None:
+    replies.append(await place(api))
+
+
 # --- Dialer API ---------------------------------------------------------------------------------------------
 
 
 async def test_an_originate_request_is_what_the_contract_says() -> None:
-    async with serving(always({"status": "success", "call_id": 5})) as server:
-        settings = dialer_settings(server.url + "/dialer/", dialer_api_token="t0ken")
-        async with DialerAPI(settings) as api:
-            reply = await api.originate(
-                attempt_id="7:abc:2",
-                campaign="7",
-                contact="abc",
-                phone_number="+1555",
-                variables={"lang": "de"},
-            )
-            await api.originate(
-                attempt_id="x:12:1", campaign="x", contact="12", contact_wire_id="012", phone_number="1"
-            )
+    answer = always({"status": "success", "call_id": 5})
+    async with api_of(answer, below="/dialer/", dialer_api_token="t0ken") as (server, api):
+        reply = await api.originate(
+            attempt_id="7:abc:2", campaign="7", contact="abc", phone_number="+1555", variables={"lang": "de"}
+        )
+        await api.originate(
+            attempt_id="x:12:1", campaign="x", contact="12", contact_wire_id="012", phone_number="1"
+        )
     assert reply == Reply(verdict="placed", call_id="5", detail="HTTP 200")
-    first, second = server.asked
+    first, second = server.requests
     assert (first.method, first.path) == ("POST", "/dialer/calls/originate")
     assert first.body == {
         "campaign_id": 7,
@@ -197,14 +193,12 @@ async def test_an_originate_request_is_what_the_contract_says() -> None:
         (408, "unknown", "", 0),
     ],
 )
-async def test_every_reply_is_read_and_asked_for_once(
-    status: int, verdict: str, hold: str, rest_s: float
-) -> None:
+async def test_every_reply_is_read_after_one_try(status: int, verdict: str, hold: str, rest_s: float) -> None:
     headers = {"Retry-After": "11", "Location": "/elsewhere"}
     async with serving(lambda _: web.json_response({}, status=status, headers=headers)) as server:
         reply = await originate(server.url)
     assert (reply.verdict, reply.hold, reply.retry_after_s) == (verdict, hold, rest_s)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 async def test_a_closed_port_an_unknown_host_and_a_url_without_sense_send_nothing(free_port: int) -> None:
@@ -359,70 +353,59 @@ async def test_an_idle_close_we_have_not_noticed_is_unknown_and_nothing_is_sent_
 async def test_hundreds_of_held_replies_do_not_wait_for_each_other() -> None:
     all_here = anyio.Event()
 
-    async def hold(_: Asked) -> web.StreamResponse:
-        if len(server.asked) == 200:
+    async def hold(_: Request) -> web.StreamResponse:
+        if len(server.requests) == 200:
             all_here.set()
         await all_here.wait()
         return web.json_response({})
 
     replies: list[Reply] = []
-    async with serving(hold) as server:
-        settings = dialer_settings(server.url, calls_concurrency=200, originate_timeout_s=20)
-        async with DialerAPI(settings) as api, anyio.create_task_group() as tasks:
-
-            async def one() -> None:
-                replies.append(await place(api))
-
-            for _ in range(200):
-                tasks.start_soon(one)
+    async with (
+        api_of(hold, calls_concurrency=200, originate_timeout_s=20) as (server, api),
+        anyio.create_task_group() as tasks,
+    ):
+        for _ in range(200):
+            tasks.start_soon(add_reply, api, replies)
     assert {reply.verdict for reply in replies} == {"placed"}
 
 
 async def test_cancellation_passes_through_and_closing_midway_is_unknown() -> None:
     second_here = anyio.Event()
 
-    async def hold(_: Asked) -> web.StreamResponse:
-        if len(server.asked) == 2:
+    async def hold(_: Request) -> web.StreamResponse:
+        if len(server.requests) == 2:
             second_here.set()
         await anyio.sleep(5)
         return web.json_response({})
 
-    async with serving(hold) as server:
-        settings = dialer_settings(server.url, originate_timeout_s=20)
-        async with DialerAPI(settings) as api:
-            with anyio.move_on_after(0.1) as scope:
-                await place(api)
-            assert scope.cancelled_caught
-            replies: list[Reply] = []
-            async with anyio.create_task_group() as tasks:
-
-                async def one() -> None:
-                    replies.append(await place(api))
-
-                tasks.start_soon(one)
-                await second_here.wait()
-                await api.aclose()
+    async with api_of(hold, originate_timeout_s=20) as (server, api):
+        with anyio.move_on_after(0.1) as scope:
+            await place(api)
+        assert scope.cancelled_caught
+        replies: list[Reply] = []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(add_reply, api, replies)
+            await second_here.wait()
+            await api.aclose()
     assert [reply.verdict for reply in replies] == ["unknown"]
 
 
 async def test_statistics_and_health_of_the_dialer_api() -> None:
-    async with serving(always({"active_calls": 3})) as server:
-        settings = dialer_settings(server.url)
-        async with DialerAPI(settings) as api:
-            assert await api.statistics("7") == {"active_calls": 3}
-            assert server.asked[0].path == "/campaigns/7/stats"
-            assert "answers" in await api.health()
-            server.answer = always({}, 404)
-            with pytest.raises(RefusedByServer) as refused:
+    async with api_of(always({"active_calls": 3})) as (server, api):
+        assert await api.statistics("7") == {"active_calls": 3}
+        assert server.requests[0].path == "/campaigns/7/stats"
+        assert "answers" in await api.health()
+        server.answer = always({}, 404)
+        with pytest.raises(RefusedByServer) as refused:
+            await api.statistics("7")
+        assert refused.value.status == 404
+        assert "no /health" in await api.health()
+        for broken in (lambda _: html(200), lambda _: html(502), always([]), always({}, 401)):
+            server.answer = broken
+            with pytest.raises(Unreachable, match="/campaigns/7/stats answered HTTP"):
                 await api.statistics("7")
-            assert refused.value.status == 404
-            assert "no /health" in await api.health()
-            for broken in (lambda _: html(200), lambda _: html(502), always([]), always({}, 401)):
-                server.answer = broken
-                with pytest.raises(Unreachable, match="/campaigns/7/stats answered HTTP"):
-                    await api.statistics("7")
-            with pytest.raises(Unreachable, match="credentials"):
-                await api.health()
+        with pytest.raises(Unreachable, match="credentials"):
+            await api.health()
     async with DialerAPI(dialer_settings(server.url)) as api:
         with pytest.raises(Unreachable, match="DIALER_API_URL"):
             await api.statistics("7")
@@ -440,17 +423,14 @@ def test_a_base_url_that_is_not_http_names_its_setting(url: str) -> None:
 
 
 async def campaign(document: object, status: int = 200) -> Any:
-    async with (
-        serving(always(document, status)) as server,
-        Backend(Settings(backend_url=server.url)) as backend,
-    ):
-        got = await backend.campaign("7")
-        assert server.asked[0].path == "/api/campaigns/7/"
-        return got
+    async with backend_of(always(document, status)) as (server, backend):
+        found = await backend.campaign("7")
+        assert server.requests[0].path == "/api/campaigns/7/"
+        return found
 
 
 async def test_campaign_decimals_come_as_strings_and_nulls_mean_defaults() -> None:
-    got = await campaign(
+    full = await campaign(
         {
             "id": 7,
             "queue_name": " sales ",
@@ -467,9 +447,9 @@ async def test_campaign_decimals_come_as_strings_and_nulls_mean_defaults() -> No
             "unknown": {"a": 1},
         }
     )
-    assert (got.queue_name, got.pacing_ratio, got.max_concurrent_calls) == ("sales", 2.5, 20)
-    assert (got.retry_delay, got.max_retries, got.weight) == (300.0, 3, 1.0)
-    assert (got.days_of_week, got.timezone, got.start_time, got.pacing) == ((0, 4), None, None, None)
+    assert (full.queue_name, full.pacing_ratio, full.max_concurrent_calls) == ("sales", 2.5, 20)
+    assert (full.retry_delay, full.max_retries, full.weight) == (300.0, 3, 1.0)
+    assert (full.days_of_week, full.timezone, full.start_time, full.pacing) == ((0, 4), None, None, None)
     bare = await campaign({"queue_name": 5001, "dial_mode": None, "days_of_week": None})
     assert (bare.queue_name, bare.dial_mode, bare.days_of_week) == ("5001", "progressive", None)
 
@@ -516,19 +496,17 @@ async def test_a_missing_campaign_and_a_broken_backend_are_different_errors(free
     for status in (500, 503, 401, 403, 429, 302):
         with pytest.raises(Unreachable, match=f"HTTP {status}"):
             await campaign({}, status)
-    with pytest.raises(Unreachable):
-        await campaign([])
     deep = web.Response(body=b"[" * 100_000, content_type="application/json")
-    async with serving(lambda _: deep) as server, Backend(Settings(backend_url=server.url)) as backend:
-        with pytest.raises(Unreachable):
-            await backend.campaign("7")
     moved = web.Response(status=301, headers={"Location": "https://crm.example/login"})
-    async with serving(lambda _: moved) as server, Backend(Settings(backend_url=server.url)) as backend:
-        with pytest.raises(Unreachable, match=r"a redirect to https://crm\.example/login"):
-            await backend.campaign("7")
-    async with serving(lambda _: html(200)) as server, Backend(Settings(backend_url=server.url)) as backend:
-        with pytest.raises(Unreachable, match="an HTML page"):
-            await backend.campaign("7")
+    for answer, message in (
+        (always([]), "answered HTTP 200"),
+        (lambda _: deep, "answered HTTP 200"),
+        (lambda _: moved, r"a redirect to https://crm\.example/login"),
+        (lambda _: html(200), "an HTML page"),
+    ):
+        async with backend_of(answer) as (_, backend):
+            with pytest.raises(Unreachable, match=message):
+                await backend.campaign("7")
     async with Backend(Settings(backend_url=f"http://127.0.0.1:{free_port}")) as backend:
         with pytest.raises(Unreachable, match="BACKEND_URL"):
             await backend.campaign("7")
@@ -538,10 +516,10 @@ async def test_a_missing_campaign_and_a_broken_backend_are_different_errors(free
 
 
 async def agents(answer: Answer) -> list[tuple[int | str, bool]]:
-    async with serving(answer) as server, Backend(Settings(backend_url=server.url)) as backend:
-        got = [(agent.id, agent.is_free) for agent in await backend.agents("sales/north ü")]
-        assert server.asked[0].path == "/api/queues/sales%2Fnorth%20%C3%BC/agents/"
-        return got
+    async with backend_of(answer) as (server, backend):
+        found = [(agent.id, agent.is_free) for agent in await backend.agents("sales/north ü")]
+        assert server.requests[0].path == "/api/queues/sales%2Fnorth%20%C3%BC/agents/"
+        return found
 
 
 async def test_agents_come_as_an_array_or_in_pages_and_count_once() -> None:
@@ -555,9 +533,9 @@ async def test_agents_come_as_an_array_or_in_pages_and_count_once() -> None:
     assert await agents(always([])) == []
     assert await agents(always([*rows, {"id": "1", "status": "busy"}])) == [("1", False), *expected[1:]]
 
-    def paged(asked: Asked) -> web.Response:
-        number = int(asked.query.get("page", 1))
-        following = f"http://django.internal:1{asked.path}?page={number + 1}" if number < 3 else None
+    def paged(request: Request) -> web.Response:
+        number = int(request.query.get("page", 1))
+        following = f"http://django.internal:1{request.path}?page={number + 1}" if number < 3 else None
         return web.json_response(
             {"count": 3, "next": following, "previous": None, "results": rows[number - 1 : number]}
         )
@@ -592,11 +570,11 @@ async def test_error_pages_and_endless_lists_of_agents_are_unreachable() -> None
         with pytest.raises(Unreachable):
             await agents(answer)
     with pytest.raises(Unreachable, match="does not end"):
-        await agents(lambda asked: web.json_response({"next": asked.path, "results": []}))
+        await agents(lambda request: web.json_response({"next": request.path, "results": []}))
     with pytest.raises(Unreachable, match=r"does not end \(50 pages"):
         await agents(
-            lambda asked: web.json_response(
-                {"next": f"?page={int(asked.query.get('page', 0)) + 1}", "results": []}
+            lambda request: web.json_response(
+                {"next": f"?page={int(request.query.get('page', 0)) + 1}", "results": []}
             )
         )
 
@@ -620,9 +598,9 @@ async def test_pending_contacts_are_asked_for_as_the_contract_says_and_bad_rows_
         {"id": "x-8", "timezone": "", "custom_data": {"a": 1}, "priority": None},
     ]
     answer = always({"results": rows, "next": None})
-    async with serving(answer) as server, Backend(Settings(backend_url=server.url)) as backend:
+    async with backend_of(answer) as (server, backend):
         pages = [page async for page in backend.pending("7", 50)]
-    assert server.asked[0].query == {
+    assert server.requests[0].query == {
         "campaign_id": "7",
         "status": "pending",
         "limit": "50",
@@ -659,10 +637,10 @@ async def test_pending_contacts_are_asked_for_as_the_contract_says_and_bad_rows_
 async def test_a_contact_asked_for_by_its_id_is_pending_in_its_campaign_or_not(
     row: dict[str, Any], is_pending: bool
 ) -> None:
-    async with serving(always(row)) as server, Backend(Settings(backend_url=server.url)) as backend:
+    async with backend_of(always(row)) as (server, backend):
         found = await backend.contact("7", "5", {"pending"})
     assert (found is not None) == is_pending
-    assert server.asked[0].path == "/api/contacts/5/"
+    assert server.requests[0].path == "/api/contacts/5/"
 
 
 @pytest.mark.parametrize(
@@ -684,14 +662,14 @@ async def test_a_row_is_believed_only_with_the_id_it_was_asked_for_by(
     asked: str, shown: object, is_it: bool
 ) -> None:
     row = {"id": shown, "status": "pending", "phone_number": "+1", "campaign_id": 7}
-    async with serving(always(row)) as server, Backend(Settings(backend_url=server.url)) as backend:
+    async with backend_of(always(row)) as (_, backend):
         assert (await backend.contact("7", asked) is not None) is is_it
 
 
 @pytest.mark.parametrize(("shown", "is_it"), [({}, True), ({"id": "007"}, True), ({"id": 7}, False)])
 async def test_a_campaign_with_another_id_is_another_campaign(shown: dict[str, object], is_it: bool) -> None:
     document = {"queue_name": "sales", **shown}
-    async with serving(always(document)) as server, Backend(Settings(backend_url=server.url)) as backend:
+    async with backend_of(always(document)) as (_, backend):
         if is_it:
             assert (await backend.campaign("007")).queue_name == "sales"
         else:
@@ -708,10 +686,7 @@ def test_an_id_that_is_not_written_as_an_integer_is_sent_as_text(internal: str, 
 
 async def test_a_contact_the_backend_has_no_more_and_one_it_does_not_tell_of() -> None:
     answers = iter([web.Response(status=404), web.json_response({"id": 5}), web.Response(status=500)])
-    async with (
-        serving(lambda _: next(answers)) as server,
-        Backend(Settings(backend_url=server.url)) as backend,
-    ):
+    async with backend_of(lambda _: next(answers)) as (_, backend):
         assert await backend.contact("7", "5", {"pending"}) is None
         with pytest.raises(ValueError, match="not a contact with a status"):
             await backend.contact("7", "5", {"pending"})
@@ -723,10 +698,7 @@ async def test_a_contact_the_backend_has_no_more_and_one_it_does_not_tell_of() -
 async def test_whether_the_backend_shows_single_contacts_is_known_once_it_has(status: int) -> None:
     row = {"id": 5, "status": "completed", "phone_number": "+1"}
     answers = iter([web.Response(status=status), web.json_response(row)])
-    async with (
-        serving(lambda _: next(answers)) as server,
-        Backend(Settings(backend_url=server.url)) as backend,
-    ):
+    async with backend_of(lambda _: next(answers)) as (_, backend):
         assert await backend.contact("7", "5") is None
         assert not backend.shows_contacts
         found = await backend.contact("7", "5")
@@ -738,10 +710,10 @@ async def test_whether_the_backend_shows_single_contacts_is_known_once_it_has(st
 async def test_contacts_due_for_retry_are_asked_for_in_utc() -> None:
     before = datetime(2025, 3, 1, 12, 30, tzinfo=timezone(timedelta(hours=2)))
     row = {"id": 1, "phone_number": "+1", "status": "busy", "attempts": 1}
-    async with serving(always([row])) as server, Backend(Settings(backend_url=server.url)) as backend:
+    async with backend_of(always([row])) as (server, backend):
         pages = [page async for page in backend.due_for_retry("7", before, 3, 100)]
     assert [contact.id for page in pages for contact in page.contacts] == [1]
-    assert server.asked[0].query == {
+    assert server.requests[0].query == {
         "campaign_id": "7",
         "status": "no_answer,busy",
         "last_attempt__lt": "2025-03-01T10:30:00Z",
@@ -751,19 +723,19 @@ async def test_contacts_due_for_retry_are_asked_for_in_utc() -> None:
 
 
 async def test_next_is_followed_by_path_and_query_below_a_prefix() -> None:
-    def answer(asked: Asked) -> web.Response:
-        offset = int(asked.query["offset"])
+    def answer(request: Request) -> web.Response:
+        offset = int(request.query["offset"])
         following = (
             f"https://django:8000/api/contacts/?offset={offset + 1}&cursor=a%2Bb%3D" if offset < 2 else None
         )
         return web.json_response({"results": [{"id": offset, "phone_number": "+1"}], "next": following})
 
-    async with serving(answer) as server, Backend(Settings(backend_url=server.url + "/crm")) as backend:
+    async with backend_of(answer, "/crm") as (server, backend):
         pages = [page async for page in backend.pending("7", 1)]
     assert [page.contacts[0].id for page in pages] == [0, 1, 2]
     assert [page.has_more for page in pages] == [True, True, False]
-    assert {asked.path for asked in server.asked} == {"/crm/api/contacts/"}
-    assert server.asked[2].query == {"offset": "2", "cursor": "a+b="}
+    assert {request.path for request in server.requests} == {"/crm/api/contacts/"}
+    assert server.requests[2].query == {"offset": "2", "cursor": "a+b="}
 
 
 @pytest.mark.parametrize(
@@ -785,12 +757,12 @@ def test_the_path_of_a_next_page(prefix: str, following: str, path: str) -> None
 async def test_full_bare_arrays_are_followed_by_offset_until_they_repeat_or_end() -> None:
     everything = [{"id": number, "phone_number": "+1"} for number in range(5)]
 
-    def slices(asked: Asked) -> web.Response:
-        start, size = int(asked.query["offset"]), int(asked.query["limit"])
+    def slices(request: Request) -> web.Response:
+        start, size = int(request.query["offset"]), int(request.query["limit"])
         return web.json_response(everything[start : start + size])
 
     async def read(answer: Answer, size: int) -> list[list[int | str]]:
-        async with serving(answer) as server, Backend(Settings(backend_url=server.url)) as backend:
+        async with backend_of(answer) as (_, backend):
             return [[contact.id for contact in page.contacts] async for page in backend.pending("7", size)]
 
     assert await read(slices, 2) == [[0, 1], [2, 3], [4]]
@@ -802,7 +774,7 @@ async def test_full_bare_arrays_are_followed_by_offset_until_they_repeat_or_end(
 
 
 async def test_a_patch_carries_only_what_changed_and_its_answer_is_final_or_not(free_port: int) -> None:
-    async with serving(always({"id": 1})) as server, Backend(Settings(backend_url=server.url)) as backend:
+    async with backend_of(always({"id": 1})) as (server, backend):
         await backend.patch_contact("12", ContactPatch(status="busy"))
         await backend.patch_contact(
             "12", ContactPatch(status="busy", attempts=2, last_attempt="2025-03-01T10:00:00Z")
@@ -810,7 +782,7 @@ async def test_a_patch_carries_only_what_changed_and_its_answer_is_final_or_not(
         await backend.post_statistics("7", {"answered": 1})
         server.answer = lambda _: web.Response(status=204)
         await backend.patch_contact("12", ContactPatch(status="busy", attempts=0))
-        assert [(asked.method, asked.path, asked.body) for asked in server.asked] == [
+        assert [(request.method, request.path, request.body) for request in server.requests] == [
             ("PATCH", "/api/contacts/12/", {"status": "busy"}),
             (
                 "PATCH",
@@ -838,7 +810,7 @@ async def test_a_patch_carries_only_what_changed_and_its_answer_is_final_or_not(
 
 
 async def test_health_of_the_backend() -> None:
-    async with serving(always([])) as server, Backend(Settings(backend_url=server.url)) as backend:
+    async with backend_of(always([])) as (server, backend):
         assert "lists contacts" in await backend.health()
         server.answer = always({"detail": "campaign_id is required"}, 400)
         assert "answers" in await backend.health()
@@ -864,27 +836,27 @@ class Django:
     def expire(self) -> None:
         self.issued += 1
 
-    async def __call__(self, asked: Asked) -> web.StreamResponse:
+    async def __call__(self, request: Request) -> web.StreamResponse:
         await anyio.sleep(0.02)
-        if asked.path == "/api/token/":
+        if request.path == "/api/token/":
             self.log.append("obtain")
-            if asked.body != {"username": "dialer", "password": self.password}:
+            if request.body != {"username": "dialer", "password": self.password}:
                 return web.json_response({"detail": "No active account"}, status=401)
             self.issued += 1
             return web.json_response({"access": f"a{self.issued}", "refresh": "r"})
-        if asked.path == "/api/token/refresh/":
+        if request.path == "/api/token/refresh/":
             self.log.append("refresh")
-            if not self.refresh_works or asked.body != {"refresh": "r"}:
+            if not self.refresh_works or request.body != {"refresh": "r"}:
                 return web.json_response({"code": "token_not_valid"}, status=401)
             self.issued += 1
             return web.json_response({"access": f"a{self.issued}"})
-        good = asked.headers.get("authorization") == f"Bearer a{self.issued}"
+        good = request.headers.get("authorization") == f"Bearer a{self.issued}"
         self.log.append("ok" if good else "stale")
         if not good:
             return web.json_response({"code": "token_not_valid"}, status=self.stale_status)
         response = web.json_response([])
         response.set_cookie("sessionid", "s")
-        assert "cookie" not in asked.headers
+        assert "cookie" not in request.headers
         return response
 
 
@@ -894,9 +866,15 @@ def jwt_settings(server: Server) -> Settings:
     return Settings(backend_url=url, backend_username="dialer", backend_password="pw")
 
 
+@asynccontextmanager
+async def jwt_backend_of(answer: Answer) -> AsyncIterator[tuple[Server, Backend]]:
+    async with serving(answer) as server, Backend(jwt_settings(server)) as backend:
+        yield server, backend
+
+
 async def test_concurrent_requests_share_one_log_in_and_one_refresh() -> None:
     django = Django()
-    async with serving(django) as server, Backend(jwt_settings(server)) as backend:
+    async with jwt_backend_of(django) as (server, backend):
         for _ in range(2):
             async with anyio.create_task_group() as tasks:
                 for _ in range(8):
@@ -905,7 +883,7 @@ async def test_concurrent_requests_share_one_log_in_and_one_refresh() -> None:
     assert django.log.count("obtain") == 1
     assert django.log.count("refresh") == 1
     assert django.log.count("ok") == 16
-    login = server.asked[0]
+    login = server.requests[0]
     assert login.headers["user-agent"].startswith("streamdialer/")
     assert "authorization" not in login.headers
 
@@ -914,18 +892,20 @@ async def test_concurrent_requests_share_one_log_in_and_one_refresh() -> None:
 async def test_a_refresh_that_fails_logs_in_again(stale_status: int) -> None:
     django = Django()
     django.refresh_works, django.stale_status = False, stale_status
-    async with serving(django) as server, Backend(jwt_settings(server)) as backend:
+    async with jwt_backend_of(django) as (server, backend):
         await backend.agents("q")
         django.expire()
         await backend.patch_contact("1", ContactPatch(status="busy"))
     assert django.log == ["obtain", "ok", "stale", "refresh", "obtain", "ok"]
-    assert [asked.body for asked in server.asked if asked.method == "PATCH"] == [{"status": "busy"}] * 2
+    assert [request.body for request in server.requests if request.method == "PATCH"] == [
+        {"status": "busy"}
+    ] * 2
 
 
 async def test_refused_credentials_are_said_once_and_not_hammered() -> None:
     django = Django()
     django.password = "another"
-    async with serving(django) as server, Backend(jwt_settings(server)) as backend:
+    async with jwt_backend_of(django) as (_, backend):
         for _ in range(5):
             with pytest.raises(Unreachable, match=r"answered HTTP 401; check BACKEND_USERNAME") as refused:
                 await backend.patch_contact("1", ContactPatch(status="busy"))
@@ -936,21 +916,21 @@ async def test_refused_credentials_are_said_once_and_not_hammered() -> None:
 async def test_a_request_refused_with_a_fresh_token_is_not_sent_a_third_time() -> None:
     django = Django()
 
-    async def never_content(asked: Asked) -> web.StreamResponse:
-        if "token" in asked.path:
-            return await django(asked)
+    async def never_content(request: Request) -> web.StreamResponse:
+        if "token" in request.path:
+            return await django(request)
         return web.json_response({}, status=401)
 
-    async with serving(never_content) as server, Backend(jwt_settings(server)) as backend:
+    async with jwt_backend_of(never_content) as (server, backend):
         with pytest.raises(Unreachable, match="refuses our credentials"):
             await backend.agents("q")
-    assert [asked.path for asked in server.asked if "token" not in asked.path] == [
+    assert [request.path for request in server.requests if "token" not in request.path] == [
         "/api/queues/q/agents/"
     ] * 2
 
 
 async def test_a_log_in_that_is_away_or_no_log_in_is_unreachable() -> None:
-    async with serving(lambda _: html(200)) as server, Backend(jwt_settings(server)) as backend:
+    async with jwt_backend_of(lambda _: html(200)) as (server, backend):
         for answer in (lambda _: html(200), always({}, 500), always({"access": ""}), always({"access": 5})):
             server.answer = answer
             with pytest.raises(Unreachable, match="log-in at"):
@@ -971,7 +951,7 @@ async def test_a_token_a_url_with_credentials_and_none_at_all() -> None:
             async with Backend(settings) as backend:
                 await backend.agents("q")
                 assert "s3cret" not in await backend.health()
-    sent = [asked.headers.get("authorization", "") for asked in server.asked[::2]]
+    sent = [request.headers.get("authorization", "") for request in server.requests[::2]]
     assert sent == ["Bearer tok", "Basic dXNAZXI6czNjcmV0", ""]
     async with Backend(Settings(backend_url=named)) as backend:
         with pytest.raises(Unreachable) as away:

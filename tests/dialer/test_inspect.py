@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
-import redis as blocking
-from typer.testing import CliRunner, Result
 
 from streamdialer.broker.activity import HandlerInProgress, StageActivity
 from streamdialer.broker.heartbeat import ReplicaState
 from streamdialer.broker.keys import GROUP, Keys, Stream
-from streamdialer.cli import app
-from streamdialer.simulation.embedded_redis import EmbeddedServer
+from tests.support.cli import Run, ok, read
 
 KEYS = Keys()
-
-
-@pytest.fixture
-def db(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("REDIS_URL", server.url)
-    monkeypatch.setenv("COLUMNS", "200")
-    with blocking.Redis.from_url(server.url, decode_responses=True) as client:
-        client.flushall()
-        yield client
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, list(arguments))
-
-
-def told(*arguments: str) -> Any:
-    result = run(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 def beat(db: Any, name: str, heard_ago_s: float = 0.5, **changes: Any) -> None:
@@ -64,21 +40,21 @@ def beat(db: Any, name: str, heard_ago_s: float = 0.5, **changes: Any) -> None:
         db.expire(key, 60)
 
 
-def test_active_names_what_each_process_works_on(db: Any) -> None:
+def test_active_names_what_each_process_works_on(run: Run, db: Any) -> None:
     beat(db, "r1")
     beat(db, "t1", role="tick", stages={})
-    assert told("inspect", "active") == [
+    assert read(run("inspect", "active", "--json")) == [
         {"replica": "r1", "stage": "calls", "entry": "5-0", "subject": "7:12:1", "for_s": 12.25}
     ]
-    text = run("inspect", "active").stdout
+    text = ok(run("inspect", "active"))
     assert "7:12:1" in text
     assert text.endswith("1 of 3 entries in progress, 2 processes\n")
 
 
-def test_stats_tell_memory_uptime_heartbeat_and_counts_of_each_process(db: Any) -> None:
+def test_stats_tell_memory_uptime_heartbeat_and_counts_of_each_process(run: Run, db: Any) -> None:
     beat(db, "r1", heard_ago_s=20)
     beat(db, "t1", role="tick", stages={})
-    first, second = told("inspect", "stats")
+    first, second = read(run("inspect", "stats", "--json"))
     assert (first["name"], first["state"]["rss_bytes"], first["state"]["uptime_s"]) == (
         "r1",
         80_000_000,
@@ -87,26 +63,26 @@ def test_stats_tell_memory_uptime_heartbeat_and_counts_of_each_process(db: Any) 
     assert first["last_seen_s"] == pytest.approx(20, abs=2)
     assert first["state"]["stages"]["calls"]["done"] == 40
     assert second["state"]["role"] == "tick"
-    lines = run("inspect", "stats").stdout.splitlines()
+    lines = ok(run("inspect", "stats")).splitlines()
     assert [line.split()[0] for line in lines] == ["process", "r1", "t1"]
     assert lines[1].split()[-6:] == ["calls", "3", "40", "1", "2", "3.5"]
 
 
-def test_consumers_are_listed_with_what_they_hold_and_how_long_they_have_been_idle(db: Any) -> None:
+def test_consumers_are_listed_with_what_they_hold_and_how_long_they_have_been_idle(run: Run, db: Any) -> None:
     stream = KEYS.stream("events")
     db.xadd(stream, {"type": "x"})
     db.xgroup_create(stream, GROUP, id="0")
     db.xreadgroup(GROUP, "r1", {stream: ">"})
-    found = told("inspect", "consumers")
+    found = read(run("inspect", "consumers", "--json"))
     assert [one["name"] for one in found["events"]] == ["r1"]
     assert found["events"][0]["pending"] == 1
     assert found["ticks"] == []
-    assert run("inspect", "consumers").stdout.splitlines()[1].split()[:3] == ["events", "r1", "1"]
+    assert ok(run("inspect", "consumers")).splitlines()[1].split()[:3] == ["events", "r1", "1"]
 
 
 @pytest.mark.parametrize("what", ["active", "stats", "consumers", "streams", "pending", "registered"])
-def test_of_an_empty_server_there_is_nothing_to_tell(db: Any, what: str) -> None:
-    told("inspect", what)
+def test_of_an_empty_server_there_is_nothing_to_tell(run: Run, db: Any, what: str) -> None:
+    read(run("inspect", what, "--json"))
     assert run("inspect", what).exit_code == 0
 
 
@@ -120,16 +96,16 @@ def fill(db: Any, stream: str, entries: int) -> None:
     pipe.execute()
 
 
-def test_a_purged_stream_is_empty_and_keeps_its_consumers(db: Any) -> None:
+def test_a_purged_stream_is_empty_and_keeps_its_consumers(run: Run, db: Any) -> None:
     stream = KEYS.stream("ticks")
     fill(db, stream, 1201)
     db.xgroup_create(stream, GROUP, id="0")
     db.xreadgroup(GROUP, "r1", {stream: ">"}, count=10)
-    assert told("purge", "ticks", "--yes") == {"stream": "ticks", "deleted": 1201}
+    assert read(run("purge", "ticks", "--yes", "--json")) == {"stream": "ticks", "deleted": 1201}
     assert db.xlen(stream) == 0
     assert db.xpending(stream, GROUP)["pending"] == 0
     assert [one["name"] for one in db.xinfo_consumers(stream, GROUP)] == ["r1"]
-    assert run("purge", "ticks", "--yes").stdout == "0 entries deleted\n"
+    assert ok(run("purge", "ticks", "--yes")) == "0 entries deleted\n"
 
 
 @pytest.mark.parametrize(
@@ -139,7 +115,7 @@ def test_a_purged_stream_is_empty_and_keeps_its_consumers(db: Any) -> None:
         ("updates", KEYS.outbox("7"), "has not confirmed every update"),
     ],
 )
-def test_what_something_depends_on_is_not_purged(db: Any, stream: Stream, key: str, why: str) -> None:
+def test_what_something_needs_is_not_purged(run: Run, db: Any, stream: Stream, key: str, why: str) -> None:
     fill(db, KEYS.stream(stream), 3)
     db.hset(KEYS.directory, "7", "sales")
     db.zadd(key, {"1": 1}) if stream == "calls" else db.hset(key, "1", "{}")
@@ -148,7 +124,7 @@ def test_what_something_depends_on_is_not_purged(db: Any, stream: Stream, key: s
     assert why in result.output
     assert db.xlen(KEYS.stream(stream)) == 3
     db.delete(key)
-    assert told("purge", stream, "--yes")["deleted"] == 3
+    assert read(run("purge", stream, "--yes", "--json"))["deleted"] == 3
 
 
 @pytest.mark.parametrize(
@@ -156,7 +132,7 @@ def test_what_something_depends_on_is_not_purged(db: Any, stream: Stream, key: s
     [(("ticks",), "add --yes"), (("lunch", "--yes"), "takes ticks, calls, events, updates, dead")],
 )
 def test_a_purge_without_yes_or_of_no_stream_is_wrong_usage(
-    db: Any, arguments: tuple[str, ...], says: str
+    run: Run, db: Any, arguments: tuple[str, ...], says: str
 ) -> None:
     fill(db, KEYS.stream("ticks"), 1)
     result = run("purge", *arguments)

@@ -21,15 +21,12 @@ from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def world(services: Services) -> LedgerWorld:
     """One contact in nearly every place, and news for the backend."""
     world = LedgerWorld(services)
-    await world.open_campaign(contacts=6)
-    await world.set_agents(6)
+    await world.open_campaign(contacts=6, agents=6)
     answered, busy = await world.place_one(), await world.place_one()
     await world.event("call_answered", answered)
     await world.event("call_failed", busy, disposition="busy")
@@ -45,7 +42,7 @@ async def broken(services: Services) -> list[str]:
     return sorted({one.invariant for one in look.broken})
 
 
-async def test_a_ledger_that_is_well_breaks_nothing_and_is_not_changed(
+async def test_a_sound_ledger_has_no_violation_and_is_unchanged(
     world: LedgerWorld, services: Services
 ) -> None:
     client = services.client

@@ -17,7 +17,6 @@ from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.anyio
 KEYS = Keys()
 CAMPAIGNS = ["1", "2"]
 RESULT_TTL_S = 120.0
@@ -97,9 +96,7 @@ async def test_drained_campaigns_leave_only_what_the_table_lists(redis: Redis, s
         assert all(until < float("inf") for _, until in tombstones), "each has an end: the backend knows"
 
 
-async def test_tombstones_end_and_take_with_them_what_is_known_of_their_contacts(
-    redis: Redis, settings: Settings
-) -> None:
+async def test_final_contacts_and_their_data_are_forgotten(redis: Redis, settings: Settings) -> None:
     async with dialed_to_the_end(settings, final_ttl_s=0.5):
         tombstones = [KEYS.final(campaign) for campaign in CAMPAIGNS]
         await eventually(lambda: gone(redis, *tombstones, KEYS.sweep_schedule), what="no tombstone is left")
@@ -108,9 +105,7 @@ async def test_tombstones_end_and_take_with_them_what_is_known_of_their_contacts
     assert await find_leaks(redis, DRAINED) == []
 
 
-async def test_a_consumer_that_died_is_forgotten_once_its_entries_are_taken_over(
-    redis: Redis, settings: Settings
-) -> None:
+async def test_a_dead_consumer_is_forgotten_after_a_takeover(redis: Redis, settings: Settings) -> None:
     events = KEYS.stream("events")
     await redis.xgroup_create(events, GROUP, id="0", mkstream=True)
     await redis.xadd(events, {"type": "nonsense"})
@@ -142,9 +137,7 @@ async def is_no_consumer(client: Redis, stream: str, name: str) -> bool:
         ("sd:server", 60, "should not expire"),
     ],
 )
-async def test_the_look_sees_what_should_not_be(
-    redis: Redis, key: str, expires_s: float | None, told: str
-) -> None:
+async def test_find_leaks_names_each_leak(redis: Redis, key: str, expires_s: float | None, told: str) -> None:
     await redis.set(key, "x")
     if expires_s is not None:
         await redis.pexpire(key, round(expires_s * 1000))

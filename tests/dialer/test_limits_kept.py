@@ -109,9 +109,7 @@ async def test_one_tick_is_enough_to_keep_the_pace(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("redis")
-async def test_two_replicas_keep_within_the_lines_of_a_trunk_that_three_queues_share(
-    settings: Settings,
-) -> None:
+async def test_two_replicas_keep_within_the_channels_of_a_shared_trunk(settings: Settings) -> None:
     world = build_world(agents=12, contacts=36, campaigns=3, queue_per_campaign=True, speed=100)
     calls = calls_noted(world)
     async with run_dialer(settings, world, speed=100, replicas=2, trunk_channels=4) as dialer:

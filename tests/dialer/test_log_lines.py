@@ -13,7 +13,7 @@ from streamdialer.simulation.world.config import CentreConfig, WorldConfig
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
+pytestmark = pytest.mark.usefixtures("redis")
 ANSWERED = ["sent", "call_ringing", "call_answered", "call_completed"]
 ABANDONED = ["sent", "call_ringing", "call_answered", "call_abandoned"]
 
@@ -41,9 +41,7 @@ async def test_each_change_of_a_call_is_one_line_with_the_attempts_id(
         assert sorted(changes) in (sorted(ANSWERED), sorted(ABANDONED)), lines
 
 
-async def test_a_call_without_further_events_is_named(
-    settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_call_without_events_is_named(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     world = build_world(agents=2, contacts=6, answer_rate=0, speed=30)
     caplog.set_level(logging.INFO, "streamdialer")
     async with run_dialer(

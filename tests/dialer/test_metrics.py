@@ -25,8 +25,6 @@ from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually, wait_until
 from tests.support.health_port import Samples, read, scrape, status, status_is, value
 
-pytestmark = pytest.mark.anyio
-
 
 def test_counters_end_in_total_and_times_are_in_seconds() -> None:
     for one in metrics.ALL:
@@ -130,9 +128,7 @@ async def test_what_redis_holds_is_measured(redis: Redis, services: Services) ->
     assert 89 < value(samples, "streamdialer_stream_oldest_pending_seconds", stream="calls") < 100
 
 
-async def test_long_abandon_rates_of_many_campaigns_are_read_in_turn(
-    redis: Redis, services: Services
-) -> None:
+async def test_abandon_rates_of_many_campaigns_are_read_in_turn(redis: Redis, services: Services) -> None:
     keys, window_h = services.keys, 720
     hour = (await redis.time())[0] // 3600
     pacing = msgspec.json.encode({"cap": 0.03, "window_h": window_h}).decode()

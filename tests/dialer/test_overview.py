@@ -29,7 +29,6 @@ from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.anyio
 KEYS = Keys()
 
 
@@ -209,9 +208,7 @@ def test_utilisation_is_the_share_that_worked() -> None:
         ([20, 10, 0], 2),
     ],
 )
-def test_the_end_of_the_list_is_foreseen_from_how_fast_it_falls(
-    left: list[int], end_minute: int | None
-) -> None:
+def test_the_end_of_the_list_is_forecast_from_its_fall(left: list[int], end_minute: int | None) -> None:
     counted = [sample(minute, pending=pending) for minute, pending in enumerate(left)]
     by_ledger = [sample(minute, ready=ready) for minute, ready in enumerate(left)]
     expected = None if end_minute is None else end_minute * 60_000

@@ -20,8 +20,6 @@ from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 from tests.support.reason_scenarios import Scenario, abandon_one, api_says, campaign_of, start, world
 
-pytestmark = pytest.mark.anyio
-
 
 async def pause(dialer: Dialer) -> None:
     await start(dialer)
@@ -146,7 +144,7 @@ async def test_why_a_campaign_is_not_dialed(settings: Settings, redis: Redis, sc
 
 
 @pytest.mark.parametrize("scene", LIMIT_SCENES, ids=lambda scene: scene.code)
-async def test_why_a_campaign_that_is_dialed_places_no_more(
+async def test_why_a_dialed_campaign_places_no_more(
     settings: Settings, redis: Redis, scene: Scenario
 ) -> None:
     async with run_dialer(settings, scene.world(), speed=4, start=False, **scene.running) as dialer:
@@ -164,12 +162,7 @@ async def test_a_decision_record_tells_what_went_in_and_each_limits_before_and_a
         *_, first = await decisions(redis, dialer.services.keys, "1", 10)
     assert (first.mode, first.pacing_ratio, first.max_concurrent_calls) == ("power", 3.0, 7)
     assert (first.available_agents, first.share, first.wanted, first.level) == (4, 3, 7, 9)
-    assert first.steps == [
-        ("agents", 9, 9),
-        ("concurrency", 9, 7),
-        ("trunk_channels", 7, 5),
-        ("batch", 5, 5),
-    ]
+    assert first.steps == [("agents", 9, 9), ("concurrency", 9, 7), ("trunk_channels", 7, 5), ("batch", 5, 5)]
     assert (first.limit, first.dialed) == ("trunk_channels", 5)
 
 

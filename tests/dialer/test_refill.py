@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,33 +13,38 @@ from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.pending_check import PendingCheck
-from streamdialer.consumers.services import open_services
 from streamdialer.model import CampaignSettings
-from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.http import json_reply
 from streamdialer.simulation.world.build import build_world
 from tests.support.callbacks import ask
+from tests.support.dialer import open_centre
 from tests.support.ticks_stage import StageWithBackend
+
+
+@asynccontextmanager
+async def open_stage(settings: Settings, contacts: int, threshold: int) -> AsyncIterator[StageWithBackend]:
+    """The contacts have one priority, no agent is free, and the list is read only when asked for."""
+    centre_world = build_world(agents=0, contacts=contacts)
+    for contact in centre_world.contacts.values():
+        contact.priority = 5
+    changes: dict[str, Any] = {"refill_interval_s": 600, "refill_threshold": threshold, "page_size": 2}
+    async with open_centre(settings, centre_world, **changes) as (centre, services):
+        await services.client.hset("campaign:1", "status", "active")
+        yield StageWithBackend(centre, services)
+
+
+async def add_agents(stage: StageWithBackend, number: int) -> None:
+    for agent in range(1, number + 1):
+        stage.centre.world.add_agent(agent, "sales")
+    await stage.world.services.queues.invalidate_agents("sales")
 
 
 @pytest.fixture
 async def stage(settings: Settings, redis: object) -> AsyncIterator[StageWithBackend]:
-    """Six contacts of one priority are ready, no agent is free, and the list is read only when asked for."""
-    centre_world = build_world(agents=0, contacts=6)
-    for contact in centre_world.contacts.values():
-        contact.priority = 5
-    async with CallCentre(centre_world, settings.redis_url) as centre:
-        here = msgspec.structs.replace(
-            settings, backend_url=centre.backend_url, refill_interval_s=600, refill_threshold=3, page_size=2
-        )
-        async with open_services(here) as services:
-            await services.client.hset("campaign:1", "status", "active")
-            stage = StageWithBackend(centre, services)
-            assert (await stage.dial()).ready == 6
-            for agent in range(1, 7):
-                centre.world.add_agent(agent, "sales")
-            await services.queues.invalidate_agents("sales")
-            yield stage
+    async with open_stage(settings, contacts=6, threshold=3) as stage:
+        assert (await stage.dial()).ready == 6
+        await add_agents(stage, 6)
+        yield stage
 
 
 async def test_contacts_removed_or_finished_in_the_backend_are_not_dialed(stage: StageWithBackend) -> None:
@@ -96,9 +103,7 @@ async def test_one_contact_that_cannot_be_read_stops_no_other(stage: StageWithBa
     assert await stage.world.state_of("4") == "ready"
 
 
-async def test_stale_contacts_the_backend_has_not_heard_the_newest_of_wait_for_it(
-    stage: StageWithBackend,
-) -> None:
+async def test_stale_contacts_wait_until_the_backend_has_their_update(stage: StageWithBackend) -> None:
     await stage.world.make_stale(*"123456")
     for contact in "123456":
         await stage.world.services.client.hset("sd:c:1:outbox", contact, '{"v": 1, "s": "pending"}')
@@ -112,7 +117,7 @@ async def test_stale_contacts_the_backend_has_not_heard_the_newest_of_wait_for_i
 
 
 @pytest.mark.parametrize("status", [404, 405])
-async def test_a_backend_that_shows_no_single_contacts_is_asked_for_its_list(
+async def test_a_backend_without_single_contacts_is_read_by_list(
     stage: StageWithBackend, status: int
 ) -> None:
     contacts = stage.centre.world.contacts
@@ -141,24 +146,13 @@ async def test_what_an_agent_is_shown_survives_the_look_up(stage: StageWithBacke
     assert msgspec.json.decode(str(kept))["custom_data"] == {"name": "Ada"}
 
 
-async def test_contacts_behind_callbacks_that_stand_aside_are_loaded_and_dialed(
-    redis: Redis, settings: Settings
-) -> None:
-    sim = build_world(agents=0, contacts=8)
-    async with CallCentre(sim, settings.redis_url) as centre:
-        here = msgspec.structs.replace(
-            settings, backend_url=centre.backend_url, refill_interval_s=600, refill_threshold=2, page_size=2
-        )
-        async with open_services(here) as services:
-            await services.client.hset("campaign:1", "status", "active")
-            stage = StageWithBackend(centre, services)
-            assert (await stage.dial()).ready == 4
-            loaded = [str(one) for one in await services.client.zrange("sd:c:1:ready", 0, -1)]
-            for contact in loaded:
-                assert await ask(stage.world, contact, -60, agent="9") == "applied"
-            for agent in (1, 2):
-                sim.add_agent(agent, "sales")
-            await services.queues.invalidate_agents("sales")
-            await stage.dial()
-            assert (await stage.dial()).dialed == 2
-            assert not set(await stage.dialed()) & set(loaded)
+async def test_contacts_behind_waiting_callbacks_are_dialed(redis: Redis, settings: Settings) -> None:
+    async with open_stage(settings, contacts=8, threshold=2) as stage:
+        assert (await stage.dial()).ready == 4
+        loaded = [str(one) for one in await stage.world.client.zrange("sd:c:1:ready", 0, -1)]
+        for contact in loaded:
+            assert await ask(stage.world, contact, -60, agent="9") == "applied"
+        await add_agents(stage, 2)
+        await stage.dial()
+        assert (await stage.dial()).dialed == 2
+        assert not set(await stage.dialed()) & set(loaded)

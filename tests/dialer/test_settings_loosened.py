@@ -14,8 +14,6 @@ from streamdialer.simulation.world.build import build_world
 from tests.support.caps_fixture import HOUR_S, CapsWorld
 from tests.support.dialer import run_dialer
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def world(services: Services) -> CapsWorld:
@@ -62,9 +60,7 @@ async def test_a_contact_waits_no_longer_than_a_shortened_cap_says(world: CapsWo
     assert not (await world.claim()).recheck
 
 
-async def test_a_bounded_part_is_looked_at_each_time_and_no_contact_is_forgotten(
-    world: CapsWorld,
-) -> None:
+async def test_a_bounded_part_is_looked_at_each_time_and_no_contact_is_forgotten(world: CapsWorld) -> None:
     await world.open_campaign(contacts=0)
     now = (await world.claim(level=0)).server_ms
     closed = Hours(zones={"A": ZoneOpening(opens_ms=now + 9 * HOUR_S * 1000)})

@@ -23,8 +23,6 @@ from tests.support.reason_scenarios import (
     world,
 )
 
-pytestmark = pytest.mark.anyio
-
 
 async def forbid(dialer: Dialer) -> None:
     await dialer.producer.event("do_not_call", phone_number="+15550000001")
@@ -105,7 +103,7 @@ SKIP_SCENES = [
 
 
 @pytest.mark.parametrize("scene", SKIP_SCENES, ids=lambda scene: scene.code)
-async def test_a_decision_says_which_contacts_it_skipped_and_why(
+async def test_a_decision_says_what_it_skipped_and_why(
     settings: Settings, redis: Redis, scene: Scenario
 ) -> None:
     async with run_dialer(settings, scene.world(), speed=4, start=False, **scene.running) as dialer:

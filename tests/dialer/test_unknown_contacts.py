@@ -15,7 +15,7 @@ from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.events import EventsStage
-from streamdialer.consumers.services import Services, open_services
+from streamdialer.consumers.services import Services
 from streamdialer.consumers.updates import UpdatesStage
 from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import Unreachable
@@ -24,17 +24,15 @@ from streamdialer.rules.numbers import read_number
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.http import json_reply
 from streamdialer.simulation.world.build import build_world
-from tests.support.callbacks import HOUR_S, check, told
-from tests.support.dialer import run_dialer
+from tests.support.callbacks import HOUR_S
+from tests.support.dialer import open_centre, run_dialer
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
-
-pytestmark = pytest.mark.anyio
-
 
 # ---- the backend knows them ----
 
 
+Opened = tuple[CallCentre, EventsStage, LedgerWorld]
 FIELDS = {"type": "callback_requested", "campaign_id": "1", "contact_id": "1"}
 
 
@@ -47,29 +45,22 @@ async def asked_for(services: Services) -> Entry:
 
 
 @pytest.fixture
-async def centre_stage_world(
-    settings: Settings, redis: object
-) -> AsyncIterator[tuple[CallCentre, EventsStage, LedgerWorld]]:
+async def opened(settings: Settings, redis: object) -> AsyncIterator[Opened]:
     """A campaign that has no contacts here, three in the backend."""
-    centre_world = build_world(agents=0, contacts=3)
-    async with CallCentre(centre_world, settings.redis_url) as centre:
-        here = msgspec.structs.replace(settings, backend_url=centre.backend_url)
-        async with open_services(here) as services:
-            world = LedgerWorld(services)
-            await world.open_campaign(contacts=0)
-            yield centre, EventsStage(services, WakeupScheduler(services)), world
+    async with open_centre(settings, build_world(agents=0, contacts=3)) as (centre, services):
+        world = LedgerWorld(services)
+        await world.open_campaign(contacts=0)
+        yield centre, EventsStage(services, WakeupScheduler(services)), world
 
 
-async def test_a_contact_past_its_tombstone_is_fetched_and_called_back(
-    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
-) -> None:
-    centre, stage, world = centre_stage_world
+async def test_a_contact_past_its_tombstone_is_fetched_and_called_back(opened: Opened) -> None:
+    centre, stage, world = opened
     known = centre.world.contacts[1]
     known.status, known.attempts = "completed", 2
     await stage.handle(await asked_for(world.services))
-    assert (await world.state_of("1"), await told(world, "1")) == ("deferred", "callback")
+    assert (await world.state_of("1"), await world.backend_status("1")) == ("deferred", "callback")
     assert (await world.record("1"))["a"] == 2
-    await check(world)
+    await world.check_invariants()
 
 
 @pytest.mark.parametrize(
@@ -83,9 +74,9 @@ async def test_a_contact_past_its_tombstone_is_fetched_and_called_back(
     ],
 )
 async def test_why_a_contact_the_backend_shows_is_not_called_back(
-    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld], change: dict[str, Any], reason: str
+    opened: Opened, change: dict[str, Any], reason: str
 ) -> None:
-    centre, stage, world = centre_stage_world
+    centre, stage, world = opened
     for name, value in change.items():
         setattr(centre.world.contacts[1], name, value)
     with pytest.raises(BadEntry) as refused:
@@ -94,10 +85,8 @@ async def test_why_a_contact_the_backend_shows_is_not_called_back(
     assert await world.count("1", "deferred") == 0
 
 
-async def test_a_contact_unknown_to_the_backend_too_is_a_dead_letter(
-    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
-) -> None:
-    centre, stage, world = centre_stage_world
+async def test_a_contact_unknown_to_the_backend_too_is_a_dead_letter(opened: Opened) -> None:
+    centre, stage, world = opened
     centre.backend.set_responder(lambda _: json_reply({}, 404))
     with pytest.raises(BadEntry, match="neither the ledger nor the backend knows") as refused:
         await stage.handle(await asked_for(world.services))
@@ -149,10 +138,8 @@ async def tell(world: LedgerWorld) -> None:
 @pytest.mark.parametrize(
     "asked", [DO_NOT_CALL, {**DO_NOT_CALL, "type": "call_completed", "disposition": "do_not_call"}]
 )
-async def test_their_numbers_are_looked_up_and_kept_from_every_campaign(
-    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld], asked: dict[str, str]
-) -> None:
-    centre, stage, world = centre_stage_world
+async def test_their_numbers_are_kept_from_every_campaign(opened: Opened, asked: dict[str, str]) -> None:
+    centre, stage, world = opened
     centre.world.contacts[1].phones = ["300 123 4567", "300 123 4568", "12"]
     await world.open_campaign("2", contacts=0)
     await world.services.campaigns.load("1", [], 3, "CO")
@@ -166,13 +153,11 @@ async def test_their_numbers_are_looked_up_and_kept_from_every_campaign(
     assert await is_listed(world, "+573001234567")
     assert await world.state_of("9", "2") == "final"
     assert await world.services.suppression.size() == 2
-    await check(world)
+    await world.check_invariants()
 
 
-async def test_a_campaign_that_was_never_loaded_has_numbers_of_the_country_of_the_settings(
-    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
-) -> None:
-    centre, stage, world = centre_stage_world
+async def test_before_a_campaign_is_loaded_its_country_is_that_of_the_settings(opened: Opened) -> None:
+    centre, stage, world = opened
     centre.world.contacts[1].phones = ["300 123 4567"]
     await stage.handle(Entry(await world.write_entry(), DO_NOT_CALL))
     settings = msgspec.structs.replace(world.services.settings, country="CO")
@@ -181,10 +166,8 @@ async def test_a_campaign_that_was_never_loaded_has_numbers_of_the_country_of_th
     assert await is_listed(world, "+573001234567")
 
 
-async def test_a_backend_that_shows_contacts_and_is_away_is_asked_again(
-    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
-) -> None:
-    centre, stage, world = centre_stage_world
+async def test_a_backend_that_shows_contacts_and_is_away_is_asked_again(opened: Opened) -> None:
+    centre, stage, world = opened
     assert await world.services.backend.contact("1", "2")
     refused = 0
 
@@ -211,11 +194,9 @@ async def test_a_backend_that_shows_contacts_and_is_away_is_asked_again(
     ],
 )
 async def test_whose_number_the_backend_does_not_show_is_refused_when_they_come(
-    centre_stage_world: tuple[CallCentre, EventsStage, LedgerWorld],
-    reply: web.Response,
-    caplog: pytest.LogCaptureFixture,
+    opened: Opened, reply: web.Response, caplog: pytest.LogCaptureFixture
 ) -> None:
-    centre, stage, world = centre_stage_world
+    centre, stage, world = opened
     asked = 0
 
     def shows_no_contact(request: web.Request) -> web.Response | None:
@@ -226,7 +207,7 @@ async def test_whose_number_the_backend_does_not_show_is_refused_when_they_come(
     centre.backend.set_responder(shows_no_contact)
     await stage.handle(Entry(await world.write_entry(), DO_NOT_CALL))
     await tell(world)
-    assert (asked, await told(world, "1")) == (1, ""), "one request, and the backend is updated"
+    assert (asked, await world.backend_status("1")) == (1, None), "one request, and the backend is updated"
     assert "other campaigns may call them" in caplog.text
     await world.services.campaigns.load("1", [world.row("1")], 3)
-    assert (await world.state_of("1"), await told(world, "1")) == ("final", "do_not_call")
+    assert (await world.state_of("1"), await world.backend_status("1")) == ("final", "do_not_call")

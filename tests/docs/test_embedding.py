@@ -28,7 +28,6 @@ from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.build import build_world
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.anyio
 PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
 KEYS = Keys()
 PUBLIC = ["Producer", "Replica", "Settings", "StreamdialerError", "SyncProducer", "__version__"]
@@ -69,8 +68,8 @@ async def test_the_example_of_the_page_places_calls(redis: Redis, server: Embedd
         environment = {
             "PYTHONPATH": ":".join(sys.path),
             "REDIS_URL": server.url,
-            "BACKEND_URL": centre.backend_url,
-            "DIALER_API_URL": centre.dialer_api_url,
+            "BACKEND_URL": centre.backend.url,
+            "DIALER_API_URL": centre.dialer_api.url,
         }
         done = await anyio.run_process([sys.executable, "-c", program], env=environment)
         assert re.fullmatch(r".+ is working\nok: [1-9]\d* calls are placed \n", done.stdout.decode())

@@ -20,7 +20,6 @@ from streamdialer.broker.entries import Entry
 from streamdialer.consumers.event_entry import Event, read_event
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
-pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
 REDIS_CLI = """#!{python}
 import sys
@@ -118,10 +117,7 @@ async def test_the_django_receiver_writes_once_the_transaction_has_committed(
     (event,) = await events_in(redis)
     assert (
         msgspec.structs.asdict(event).items()
-        >= {
-            "type": "do_not_call",
-            "phone_number": "+573001234567",
-        }.items()
+        >= {"type": "do_not_call", "phone_number": "+573001234567"}.items()
     )
 
 

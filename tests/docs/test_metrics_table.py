@@ -20,7 +20,6 @@ from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
 from tests.support.eventually import eventually
 from tests.support.health_port import status_is
 
-pytestmark = pytest.mark.anyio
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 OF_THE_PROCESS = "process_"
 FIRST_USED = {"streamdialer_ticks_total", "streamdialer_pacing_limits_total", "streamdialer_script_seconds"}

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
-import pytest
 from redis.asyncio import Redis
 
 ROOT = Path(__file__).parents[2]
@@ -107,10 +106,7 @@ def test_a_contact_leaves_every_state_of_the_diagram_and_can_reach_it() -> None:
         assert any(second == state for _, second in contact), state
 
 
-@pytest.mark.anyio
-async def test_the_diagram_of_an_attempt_is_what_attempt_state_says_of_every_set_of_facts(
-    redis: Redis,
-) -> None:
+async def test_the_diagram_of_an_attempt_agrees_with_attempt_state_on_all_facts(redis: Redis) -> None:
     """Facts only join a set. What may be learnt in which state is said here; which state follows, the script says."""
     facts = ("r", "a", "c", "x", "b", "i", "z", "dl", "mx", "u", "sl")
     functions = functions_of(PIECES["attempts"])

@@ -13,51 +13,43 @@ from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.ledger.types import ClaimResult
 from streamdialer.model import CampaignSettings, Contact
 from streamdialer.rules.calling_hours import calling_hours
-from tests.support.callbacks import AGENT_WINDOW_S, ask, ask_many, check, end_agent_window, newest_call
+from tests.support.callbacks import AGENT_WINDOW_S, ask, ask_many, end_agent_window, newest_call
 from tests.support.claims import claim_within_hours
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.zones import NAMES
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.mark.long
 async def test_any_number_of_callbacks_for_absent_agents_does_not_stop_the_line(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1203)
-    await world.set_agents(4)
+    await world.open_campaign(contacts=1203, agents=4)
     await ask_many(world, range(1, 1201), agent="9")
     claimed = await world.claim(level=2)
     assert (claimed.dialed, claimed.next_ms) == (0, 0), "it looks further at once"
     while (claimed := await world.claim(level=2)).next_ms is not None:
         assert claimed.dialed == 0
     assert (claimed.dialed, claimed.skipped) == (2, {"agent_not_free": 1200})
-    assert {attempt.contact for _, attempt in await world.reserved_calls()} == {"1201", "1202"}
+    assert {attempt.contact for attempt in await world.reserved_calls()} == {"1201", "1202"}
     assert await world.state_of("7") == "ready"
     assert (await world.claim(level=3)).dialed == 1, "they are not checked again"
-    await check(world)
+    await world.check_invariants()
 
 
-async def test_callbacks_that_stand_aside_come_first_as_soon_as_their_agent_is_free(
-    world: LedgerWorld,
-) -> None:
-    await world.open_campaign(contacts=8)
-    await world.set_agents(2)
+async def test_callbacks_that_stand_aside_come_first_once_their_agent_is_free(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=8, agents=2)
     await ask_many(world, range(1, 4), agent="9")
     await ask_many(world, range(4, 6), agent="10")
     assert (await world.claim(level=1)).skipped == {"agent_not_free": 5}
-    note = world.services.queues.apply_agent_event
-    await note("sales", "10", state="available", entry=await world.write_entry())
+    await world.agent_comes_free("10")
     assert (await world.claim(level=2)).dialed == 1
     call = await newest_call(world)
     assert (call["contact"], call["agent"]) == ("4", "10"), "the one that was due first"
     assert (await world.claim(level=3)).dialed == 1
     assert "agent" not in await newest_call(world), "one callback at a time for each agent"
-    await check(world)
+    await world.check_invariants()
 
 
 async def test_what_stands_aside_is_anyones_after_the_grace(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=2, agents=2)
     await ask(world, "2", -60, agent="9")
     await world.sweep()
     assert (await world.claim(level=1)).skipped == {"agent_not_free": 1}
@@ -65,14 +57,11 @@ async def test_what_stands_aside_is_anyones_after_the_grace(world: LedgerWorld) 
     await world.claim(level=2)
     call = await newest_call(world)
     assert (call["contact"], call.get("agent")) == ("2", None)
-    assert not await world.services.client.exists("sd:c:1:agent_callbacks")
+    assert not await world.client.exists("sd:c:1:agent_callbacks")
 
 
-async def test_what_stands_aside_may_be_asked_for_otherwise_suppressed_or_loaded_again(
-    world: LedgerWorld,
-) -> None:
-    await world.open_campaign(contacts=4)
-    await world.set_agents(2)
+async def test_callbacks_that_stand_aside_can_move_be_suppressed_or_loaded_again(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=4, agents=2)
     await ask_many(world, range(1, 4), agent="9")
     await world.claim(level=1)
     await ask(world, "1", -1, agent="8")
@@ -80,37 +69,30 @@ async def test_what_stands_aside_may_be_asked_for_otherwise_suppressed_or_loaded
     await world.services.campaigns.load("1", [world.row("3", 9)], 3)
     await world.claim(level=1)
     for agent in ("9", "8"):
-        await world.services.queues.apply_agent_event(
-            "sales", agent, state="available", entry=await world.write_entry()
-        )
+        await world.agent_comes_free(agent)
     assert (await world.claim(level=4)).dialed == 2
-    calls: Any = await world.services.client.xrange("dialer:calls")
+    calls: Any = await world.client.xrange("dialer:calls")
     assert {(fields["contact"], fields.get("agent")) for _, fields in calls[-2:]} == {("3", "9"), ("1", "8")}
-    await check(world)
+    await world.check_invariants()
 
 
-async def test_nothing_is_kept_of_a_callback_whose_grace_is_over_while_others_stand_aside(
-    world: LedgerWorld,
-) -> None:
-    await world.open_campaign(contacts=3)
-    await world.set_agents(2)
+async def test_a_callback_whose_grace_is_over_leaves_those_that_stand_aside(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=3, agents=2)
     await ask_many(world, range(1, 3), agent="9")
     await world.claim(level=1)
-    client = world.services.client
-    assert await client.zcard("sd:c:1:agent_callbacks") == 2
+    assert await world.client.zcard("sd:c:1:agent_callbacks") == 2
     record = await world.record("1")
     record["cb"]["gr"] -= AGENT_WINDOW_S * 1000
-    await client.hset("sd:c:1:records", "1", msgspec.json.encode(record))
-    await client.zincrby("sd:c:1:ready", -AGENT_WINDOW_S * 1000, "1")
+    await world.client.hset("sd:c:1:records", "1", msgspec.json.encode(record))
+    await world.client.zincrby("sd:c:1:ready", -AGENT_WINDOW_S * 1000, "1")
     assert (await world.claim(level=2)).dialed == 1
     assert [
-        str(name).rpartition(":")[2] for name in await client.zrange("sd:c:1:agent_callbacks", 0, -1)
+        str(name).rpartition(":")[2] for name in await world.client.zrange("sd:c:1:agent_callbacks", 0, -1)
     ] == ["2"]
 
 
 async def test_one_that_stands_aside_is_counted_once_however_often_a_tick_claims(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=0)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=0, agents=2)
     now = (await world.claim(level=0)).server_ms
     hours = calling_hours(CampaignSettings(queue_name="q", rule_pack="us"), "UTC", now)
 
@@ -130,29 +112,23 @@ async def test_one_that_stands_aside_is_counted_once_however_often_a_tick_claims
 
 
 @pytest.mark.long
-async def test_more_than_are_brought_back_at_a_time_are_all_anyones_after_the_grace(
-    world: LedgerWorld,
-) -> None:
+async def test_more_than_one_batch_of_callbacks_is_for_any_agent_after_the_grace(world: LedgerWorld) -> None:
     """Agents who come at that moment find callbacks that are no longer theirs, and remove them."""
     agents = [f"a{number}" for number in range(120)]
-    await world.open_campaign(contacts=1800)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=1800, agents=2)
     for number in range(1, 1801):
         await ask(world, str(number), -60, agent=agents[number % 120])
     await world.sweep()
     while (await world.claim(level=1)).next_ms is not None:
         pass
-    client = world.services.client
-    records: Any = await client.hgetall("sd:c:1:records")
+    records: Any = await world.client.hgetall("sd:c:1:records")
     for contact, raw in records.items():
         record = msgspec.json.decode(raw)
         record["cb"]["gr"] -= AGENT_WINDOW_S * 1000
-        await client.hset("sd:c:1:records", contact, msgspec.json.encode(record))
-        await client.zincrby("sd:c:1:ready", -AGENT_WINDOW_S * 1000, contact)
+        await world.client.hset("sd:c:1:records", contact, msgspec.json.encode(record))
+        await world.client.zincrby("sd:c:1:ready", -AGENT_WINDOW_S * 1000, contact)
     for agent in agents:
-        await world.services.queues.apply_agent_event(
-            "sales", agent, state="available", entry=await world.write_entry()
-        )
+        await world.agent_comes_free(agent)
     for level in range(1, 6):
         await world.claim(level=level)
-    assert await client.zcount("sd:c:1:ready", 2**47, "+inf") == 0
+    assert await world.client.zcount("sd:c:1:ready", 2**47, "+inf") == 0

@@ -18,7 +18,6 @@ from tests.support.claims import claim_within_hours
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.zones import zone_where
 
-pytestmark = pytest.mark.anyio
 HOUR_MS = 3_600_000
 NUMBERS = {
     "Pacific/Honolulu": "+18085551234",
@@ -30,7 +29,7 @@ NUMBERS = {
 
 
 async def server_ms(world: LedgerWorld) -> int:
-    seconds, micros = await world.services.client.time()
+    seconds, micros = await world.client.time()
     return int(seconds) * 1000 + int(micros) // 1000
 
 
@@ -39,7 +38,7 @@ async def load(world: LedgerWorld, hours: Hours | None, *contacts: str) -> Any:
 
 
 async def due_of(world: LedgerWorld, contact: str) -> float:
-    score: Any = await world.services.client.zscore(world.services.keys.deferred("1"), contact)
+    score: Any = await world.client.zscore(world.keys.deferred("1"), contact)
     return float(score)
 
 
@@ -59,10 +58,10 @@ async def test_a_contact_outside_its_hours_waits_for_them_from_the_start(world: 
     record = await world.record("2")
     assert (record["p"], record["z"], record["w"]) == ("deferred", "B", {"y": "window_closed", "s": "law 1"})
     assert abs(await due_of(world, "2") - (now + HOUR_MS)) < 1000
-    assert await world.backend_doc("2") is None, "the backend shows it as pending, and that is what it is"
+    assert await world.backend_status("2") is None, "the backend shows it as pending, and that is what it is"
     record = await world.record("3")
     assert (record["p"], record["why"]) == ("final", "zone_unknown")
-    assert (await world.backend_doc("3") or {})["s"] == "invalid"
+    assert await world.backend_status("3") == "invalid"
     await world.check_invariants()
 
 
@@ -83,15 +82,15 @@ async def test_a_claim_passes_over_who_is_outside_their_hours(world: LedgerWorld
     )
     assert (claimed.dialed, claimed.skipped, claimed.missing) == (2, {"window_closed": 1}, None)
     assert claimed.why == {"window_closed": "law 1"}
-    assert [attempt.contact for _, attempt in await world.reserved_calls()] == ["1", "3"]
-    entries: Any = await world.services.client.xrange(world.services.keys.stream("calls"))
+    assert [attempt.contact for attempt in await world.reserved_calls()] == ["1", "3"]
+    entries: Any = await world.client.xrange(world.keys.stream("calls"))
     assert {fields["until"] for _, fields in entries} == {str(now + HOUR_MS)}, "the narrower end"
     assert (await world.record("2"))["w"] == {"y": "window_closed", "s": "law 1"}
     await world.check_invariants()
 
 
 @pytest.mark.parametrize("campaigns_end", [None, 1000])
-async def test_a_call_may_be_placed_until_the_narrower_end(
+async def test_a_call_may_be_placed_until_the_first_end(
     world: LedgerWorld, campaigns_end: int | None
 ) -> None:
     await world.open_campaign(contacts=0)
@@ -101,15 +100,13 @@ async def test_a_call_may_be_placed_until_the_narrower_end(
     until = None if campaigns_end is None else now + HOUR_MS
     opening = ZoneOpening() if campaigns_end else ZoneOpening(until_ms=now + 2 * HOUR_MS)
     await world.claim(open_until_ms=until, hours=Hours(zones={"A": opening}))
-    entries: Any = await world.services.client.xrange(world.services.keys.stream("calls"))
+    entries: Any = await world.client.xrange(world.keys.stream("calls"))
     assert entries[0][1]["until"] == str(now + (1 if campaigns_end else 2) * HOUR_MS)
 
 
 async def test_a_request_does_not_leave_after_the_contacts_hours(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
-    await world.claim(level=1)
-    attempt = (await world.reserved_calls())[0][1]
+    await world.open_campaign(contacts=1, agents=1)
+    attempt = await world.reserve()
     now = await server_ms(world)
     assert await world.services.campaigns.mark_sent(attempt, "run", str(now - 1)) == "window_closed"
     assert await world.state_of("1") == "ready"
@@ -164,9 +161,7 @@ async def test_who_was_loaded_without_a_law_is_given_its_zone_when_there_is_one(
     assert len(await world.reserved_calls()) == 2
 
 
-async def test_a_callback_on_another_number_waits_for_the_hours_of_that_number_as_well(
-    world: LedgerWorld,
-) -> None:
+async def test_a_callback_on_another_number_waits_for_the_hours_of_both(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     day = next(name for name in NUMBERS if 9 <= datetime.now(ZoneInfo(name)).hour < 20)
     night = next(name for name in NUMBERS if not 8 <= datetime.now(ZoneInfo(name)).hour < 21)
@@ -192,9 +187,7 @@ async def test_a_callback_on_another_number_waits_for_the_hours_of_that_number_a
     assert (await claim()).dialed == 1, "on its own number, where it is day"
 
 
-async def test_when_its_hours_open_it_is_ready_in_its_old_place_and_the_backend_hears_nothing(
-    world: LedgerWorld,
-) -> None:
+async def test_when_its_hours_open_it_is_ready_in_its_old_place(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     now = await server_ms(world)
     closed = Hours(
@@ -204,8 +197,8 @@ async def test_when_its_hours_open_it_is_ready_in_its_old_place_and_the_backend_
     await world.age(3601)
     swept = await world.sweep()
     assert (swept.promoted, swept.wake) == (2, True)
-    assert await world.services.client.zrange(world.services.keys.ready("1"), 0, -1) == ["9", "1"]
-    assert await world.backend_doc("9") is None
+    assert await world.client.zrange(world.keys.ready("1"), 0, -1) == ["9", "1"]
+    assert await world.backend_status("9") is None
     await world.check_invariants()
 
 
@@ -215,8 +208,8 @@ async def test_a_retry_that_falls_outside_the_hours_waits_on(world: LedgerWorld)
     await load(world, Hours(zones={}, contacts={"1": "A"}), "1")
     await world.set_agents(1)
     await world.claim(hours=Hours(zones={"A": ZoneOpening()}))
-    attempt = (await world.reserved_calls())[0][1]
-    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "ok"
+    attempt = (await world.reserved_calls())[0]
+    assert await world.mark_sent(attempt) == "ok"
     await world.event("call_failed", attempt, disposition="no_answer")
     assert (await world.record("1"))["w"]["y"] == "retry"
     await world.age(301)
@@ -228,18 +221,16 @@ async def test_a_retry_that_falls_outside_the_hours_waits_on(world: LedgerWorld)
     assert abs(await due_of(world, "1") - (now + 9 * HOUR_MS)) < 1000
 
 
-async def test_after_a_loss_of_memory_the_backend_knows_better_who_waits_for_its_hours(
-    world: LedgerWorld,
-) -> None:
+async def test_after_a_data_loss_the_backend_says_who_waits_for_hours(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     now = await server_ms(world)
     closed = Hours(zones={"B": ZoneOpening(opens_ms=now + HOUR_MS)}, contacts={"1": "B", "2": "B"})
     await load(world, closed, "1")
-    await world.services.client.hset(world.services.keys.server, "run", "another")
+    await world.client.hset(world.keys.server, "run", "another")
     await world.claim(level=0)  # notices
     memory = world.services.memory
     await memory.drop_reloadable("1")
     assert await world.count("1", "deferred") == 0
     await load(world, closed, "2")
     assert await memory.hold_in_flight("1", [InFlightRow(world.row("2"), False, None)], world.retry) == 0
-    assert (await world.backend_doc("2") or {})["s"] == "pending", "and not failed: it was never called"
+    assert await world.backend_status("2") == "pending", "and not failed: it was never called"

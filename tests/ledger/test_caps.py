@@ -22,7 +22,6 @@ from tests.support.caps_fixture import HOUR_S, CapsWorld
 from tests.support.long_tests import some_are_long
 from tests.support.preview_fixture import PreviewWorld
 
-pytestmark = pytest.mark.anyio
 NUMBER = "+573001234567"
 DIGITS = NUMBER[1:]
 
@@ -55,7 +54,6 @@ async def test_attempts_are_counted_per_number_in_all_campaigns(world: CapsWorld
         )
         assert 24 * HOUR_S - 905 <= await world.due_in_s(campaign, campaign) <= 24 * HOUR_S - 903
     doc = await world.backend_doc("1")
-    assert doc is not None
     assert doc["s"] == "pending", "and that is what it still is"
     await check(world)
 
@@ -76,9 +74,7 @@ async def test_when_the_oldest_call_leaves_the_window_one_more_is_allowed(world:
     await check(world)
 
 
-async def test_under_a_cap_that_was_lowered_as_many_calls_leave_the_window_as_are_too_many(
-    world: CapsWorld,
-) -> None:
+async def test_under_a_lowered_cap_all_calls_that_are_too_many_must_leave(world: CapsWorld) -> None:
     world.cap("us-fl")
     for _ in range(3):
         await world.missed("1")
@@ -169,7 +165,7 @@ async def test_a_call_that_was_not_placed_is_not_counted(world: CapsWorld) -> No
     assert await world.counted(DIGITS) == ["a"]
     await world.settle(attempt, "not_placed")
     assert await world.counted(DIGITS) == []
-    assert not await world.services.client.zcard(world.services.keys.call_history_newest)
+    assert not await world.client.zcard(world.keys.call_history_newest)
     await world.event("call_ringing", attempt)
     assert await world.counted(DIGITS) == ["a"], "it was, then"
     assert await world.refused("2") == {"cap_attempts": 1}
@@ -239,7 +235,7 @@ async def test_the_number_that_was_called_is_counted_and_not_the_contacts_others
 
 async def test_nothing_is_counted_until_a_campaign_has_caps_and_then_all_calls_are(world: CapsWorld) -> None:
     await world.missed("1")
-    assert not await world.services.client.exists(world.services.keys.call_history)
+    assert not await world.client.exists(world.keys.call_history)
     world.cap("us-fl")
     await world.missed("2")
     world.cap("none")
@@ -252,7 +248,6 @@ async def test_nothing_is_counted_until_a_campaign_has_caps_and_then_all_calls_a
 
 
 async def test_calls_are_forgotten_when_the_longest_window_any_campaign_had_is_over(world: CapsWorld) -> None:
-    client, keys = world.services.client, world.services.keys
     world.cap("us-regf")
     await world.missed("2")
     world.cap(attempt_caps=[{"count": 9, "window_h": 1, "scope": "number"}])
@@ -264,13 +259,11 @@ async def test_calls_are_forgotten_when_the_longest_window_any_campaign_had_is_o
     await world.missed("1")
     assert await world.counted(DIGITS) == ["a", "a"]
     await world.pass_time(8 * 24 * HOUR_S)
-    assert await client.hkeys(keys.call_history) == ["longest"]
-    assert not await client.exists(keys.call_history_newest)
+    assert await world.client.hkeys(world.keys.call_history) == ["longest"]
+    assert not await world.client.exists(world.keys.call_history_newest)
 
 
-async def test_counts_outlive_a_restart_that_keeps_the_data_and_the_contacts_themselves(
-    world: CapsWorld,
-) -> None:
+async def test_counts_outlive_a_restart_that_keeps_data_and_contacts(world: CapsWorld) -> None:
     world.cap(attempt_caps=[{"count": 1, "window_h": 48, "scope": "contact"}])
     attempt = await world.call("1", "call_failed", disposition="invalid")
     services = world.services
@@ -286,13 +279,11 @@ async def test_counts_outlive_a_restart_that_keeps_the_data_and_the_contacts_the
     assert await world.refused("1") == {"cap_attempts": 1}
 
 
-async def test_a_call_that_redis_forgot_is_counted_at_all_numbers_it_may_have_called(
-    world: CapsWorld,
-) -> None:
+async def test_a_call_redis_forgot_is_counted_at_all_numbers_it_may_have_called(world: CapsWorld) -> None:
     numbers = ("+573000000001", "+573000000002")
     await world.know("1", "7", *numbers)
     row = world.known["1"]["7"]
-    await world.services.client.flushall()
+    await world.client.flushall()
     world.known = {}
     await world.services.campaigns.due_campaigns(10)
     await world.open_campaign("1", contacts=0)
@@ -308,12 +299,10 @@ async def test_a_call_that_redis_forgot_is_counted_at_all_numbers_it_may_have_ca
     assert await world.counted("1:7") == ["c"]
 
 
-async def test_an_event_of_a_forgotten_call_is_counted_once_it_is_known_whose_it_was(
-    world: CapsWorld,
-) -> None:
+async def test_an_event_of_a_forgotten_call_is_counted_once_its_contact_is_known(world: CapsWorld) -> None:
     await world.know("1", "7", "+573000000001")
     row = world.known["1"]["7"]
-    await world.services.client.flushall()
+    await world.client.flushall()
     await world.services.campaigns.due_campaigns(10)
     await world.open_campaign("1", contacts=0)
     world.cap("us-fl")
@@ -333,11 +322,7 @@ async def test_a_contact_that_waits_for_a_cap_is_shown_with_the_reason(world: Ca
         await world.missed("1")
     await world.refused("1")
     detail = await contact_detail(
-        world.services.client,
-        world.services.keys,
-        "1",
-        "1",
-        partial(fetch_calling_hours, world.services.settings, "1"),
+        world.client, world.keys, "1", "1", partial(fetch_calling_hours, world.services.settings, "1")
     )
     assert (detail.state, detail.reason) == ("deferred", "cap_attempts")
     assert "Fla. Stat. 501.616(6)(b)" in (detail.detail or "")
@@ -354,8 +339,8 @@ async def test_a_contact_over_its_cap_is_neither_shown_nor_called_in_preview(ser
     preview_limits = PreviewLimits(open_until_ms=None, retry=world.retry, max_concurrent=10, caps=caps)
     assert await world.says("requested", "1001", preview_limits=preview_limits) == "1"
     assert await world.says("accepted", "1001", preview_limits=preview_limits) == "reserved"
-    attempt = (await world.reserved_calls())[-1][1]
-    assert await services.campaigns.mark_sent(attempt, "run", "") == "ok"
+    attempt = (await world.reserved_calls())[-1]
+    assert await world.mark_sent(attempt) == "ok"
     await world.event("call_failed", attempt, disposition="busy")
     await world.age(301)
     await world.sweep()
@@ -386,14 +371,14 @@ async def test_no_window_ever_holds_more_calls_than_the_cap(services: Services, 
         await world.claim(campaign, draw.choice((2, 5)), others=world.others[campaign])
         entries: Any = await services.client.xrange(services.keys.stream("calls"))
         calls = await world.reserved_calls()
-        for (_, fields), (_, attempt) in list(zip(entries, calls, strict=True))[read:]:
+        for (_, fields), attempt in list(zip(entries, calls, strict=True))[read:]:
             number = fields.get("phone_number") or world.known[attempt.campaign][attempt.contact].call
             reserved.append((attempt, next(one for one in numbers if one in number)))
         read = len(entries)
         draw.shuffle(reserved)
         for _ in range(min(len(reserved), draw.choice((0, 2, 4)))):
             attempt, number = reserved.pop()
-            if await services.campaigns.mark_sent(attempt, "run", "") != "ok":
+            if await world.mark_sent(attempt) != "ok":
                 continue
             record = await world.record(attempt.contact, attempt.campaign)
             sent.setdefault(number, []).append(record["h"][-1]["sm"])

@@ -14,19 +14,23 @@ from streamdialer.model import Attempt
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = pytest.mark.anyio
 SERVER = Keys().server
 
 
 async def another_server_answers(world: LedgerWorld) -> None:
     """As after a restart or a failover: the data is there, but the server has another run id."""
-    await world.services.client.hset(SERVER, "run", "another")
+    await world.client.hset(SERVER, "run", "another")
 
 
 async def quiet_is_over(world: LedgerWorld) -> None:
     """The wait has passed, the campaign is not rebuilt yet."""
     await world.claim(level=0)
-    await world.services.client.hset(SERVER, "hold_until", "0")
+    await world.client.hset(SERVER, "hold_until", "0")
+
+
+async def lose_data(world: LedgerWorld) -> None:
+    await another_server_answers(world)
+    await quiet_is_over(world)
 
 
 async def rebuild(world: LedgerWorld, *rows: InFlightRow) -> int:
@@ -44,17 +48,14 @@ def shown(
     return InFlightRow(LedgerWorld.row(contact, attempts=attempts), is_answered, last_ms)
 
 
-async def test_on_a_server_it_has_not_met_nothing_is_claimed_until_calls_have_had_time_to_end(
-    world: LedgerWorld,
-) -> None:
-    await world.open_campaign(contacts=3)
-    await world.set_agents(3)
+async def test_on_another_server_nothing_is_claimed_until_calls_can_have_ended(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=3, agents=3)
     await another_server_answers(world)
     refused = await world.claim()
     assert (refused.dialed, refused.reason) == (0, "data_loss")
     assert refused.wait_ms is not None
     assert 44_000 < refused.wait_ms <= 45_000, "ring time-out and margin"
-    await world.services.client.hset(SERVER, "hold_until", "0")
+    await world.client.hset(SERVER, "hold_until", "0")
     assert (await world.claim()).reason == "not_rebuilt"
     await rebuild(world)
     assert await world.count("1", "ready") == 0, "the backend says who is to be called"
@@ -63,9 +64,8 @@ async def test_on_a_server_it_has_not_met_nothing_is_claimed_until_calls_have_ha
 
 
 async def test_an_emptied_server_is_a_loss_of_memory(world: LedgerWorld) -> None:
-    await world.services.client.flushall()
-    await world.open_campaign(contacts=3)
-    await world.set_agents(3)
+    await world.client.flushall()
+    await world.open_campaign(contacts=3, agents=3)
     assert (await world.claim()).reason == "data_loss"
 
 
@@ -94,20 +94,17 @@ async def test_a_restarted_server_is_another_one() -> None:
 
 
 async def test_what_was_reserved_before_the_loss_is_not_sent(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=2, agents=2)
     await world.claim()
-    (_, first), (_, second) = await world.reserved_calls()
+    first, second = await world.reserved_calls()
     await another_server_answers(world)
-    assert await world.services.campaigns.mark_sent(first, "run", "") == "data_loss"
+    assert await world.mark_sent(first) == "data_loss"
     await quiet_is_over(world)
-    assert await world.services.campaigns.mark_sent(second, "run", "") == "data_loss", "its mark may be lost"
+    assert await world.mark_sent(second) == "data_loss", "its mark may be lost"
     assert await world.count("1", "ready") == 2
 
 
-async def test_an_event_of_a_forgotten_call_takes_its_contact_out_of_the_ready_ones(
-    world: LedgerWorld,
-) -> None:
+async def test_after_an_event_of_a_forgotten_call_its_contact_is_not_ready(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2)
     await another_server_answers(world)
     await world.claim()
@@ -115,14 +112,13 @@ async def test_an_event_of_a_forgotten_call_takes_its_contact_out_of_the_ready_o
     assert await world.event("call_answered", ringing, call_id="c") == "applied"
     await world.check_invariants()
     assert (await world.state_of("2"), (await world.record("2"))["a"]) == ("connected", 1)
-    assert (await world.backend_doc("2") or {})["s"] == "answered"
+    assert await world.backend_status("2") == "answered"
     assert await world.event("call_completed", ringing, call_id="c") == "ended"
     assert await world.state_of("2") == "final"
 
 
 async def test_a_forgotten_call_that_fails_is_followed_by_the_campaigns_plan(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=3)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=3, agents=1)
     await world.place_one()
     await another_server_answers(world)
     await world.claim()
@@ -135,14 +131,12 @@ async def test_a_forgotten_call_that_fails_is_followed_by_the_campaigns_plan(wor
     await world.check_invariants()
 
 
-async def test_a_call_of_a_campaign_redis_has_forgotten_is_remembered_by_its_event(
-    world: LedgerWorld,
-) -> None:
-    await world.services.client.flushall()
+async def test_a_call_of_a_campaign_redis_forgot_is_remembered_by_its_event(world: LedgerWorld) -> None:
+    await world.client.flushall()
     await world.services.campaigns.due_campaigns(10)
     ringing = Attempt("7", "70", 1, "")
     assert await world.event("call_ringing", ringing) == "ask_backend"
-    assert await world.services.client.keys("sd:c:*") == [], "nobody's state is invented"
+    assert await world.client.keys("sd:c:*") == [], "nobody's state is invented"
     assert await world.event("call_ringing", ringing, lost=world.shown("70")) == "applied"
     assert await world.state_of("70", "7") == "dialing"
     await world.open_campaign("7", contacts=0)
@@ -151,15 +145,14 @@ async def test_a_call_of_a_campaign_redis_has_forgotten_is_remembered_by_its_eve
 
 
 async def test_an_event_of_a_reserved_call_whose_mark_was_lost_marks_it_as_sent(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     await world.claim()
-    ((_, attempt),) = await world.reserved_calls()
+    [attempt] = await world.reserved_calls()
     await another_server_answers(world)
     await world.claim()
     assert await world.event("call_ringing", attempt) == "applied"
     assert await world.state_of("1") == "dialing"
-    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "sent"
+    assert await world.mark_sent(attempt) == "sent"
     await world.check_invariants()
 
 
@@ -176,10 +169,9 @@ async def test_an_event_of_a_reserved_call_whose_mark_was_lost_marks_it_as_sent(
 async def test_a_reply_to_a_reserved_call_whose_mark_was_lost_marks_it_as_sent(
     world: LedgerWorld, verdict: str, place: str, state: str, counted: int, is_noticed: bool
 ) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     await world.claim()
-    ((_, attempt),) = await world.reserved_calls()
+    [attempt] = await world.reserved_calls()
     await another_server_answers(world)
     if is_noticed:
         await world.claim()
@@ -187,10 +179,10 @@ async def test_a_reply_to_a_reserved_call_whose_mark_was_lost_marks_it_as_sent(
     record = await world.record("1")
     assert (record["p"], record["h"][-1]["s"], record["a"]) == (place, state, counted)
     assert (await world.public())["total_calls"] == str(counted)
-    assert (await world.backend_doc("1") or {})["s"] == (
+    assert await world.backend_status("1") == (
         {"dialing": "dialing", "final": "invalid"}.get(place, "pending")
     )
-    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "sent"
+    assert await world.mark_sent(attempt) == "sent"
     await world.check_invariants()
     await quiet_is_over(world)
     await rebuild(world)
@@ -205,11 +197,9 @@ async def test_without_a_loss_an_event_of_nothing_stays_an_event_of_nothing(worl
 
 async def place_a_call_in_doubt(world: LedgerWorld) -> Attempt:
     """A call that was up when data was lost, its ringing time over without an event; another call's events came."""
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=2, agents=2)
     silent, other = await world.place_one(), await world.place_one()
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     await world.event("call_failed", other, disposition="busy")
     await world.age(46)
     return silent
@@ -232,12 +222,11 @@ async def test_a_call_in_doubt_of_which_nothing_is_ever_heard_ends_as_failed(wor
     await world.age(7201)
     assert (await world.sweep()).no_event == 1
     assert await world.state_of(silent.contact) == "deferred"
-    assert (await world.backend_doc(silent.contact) or {})["s"] == "failed"
+    assert await world.backend_status(silent.contact) == "failed"
 
 
 async def test_while_events_may_still_come_no_deadline_ends_anything(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=2, agents=2)
     silent, other = await world.place_one(), await world.place_one()
     await world.event("call_failed", other, disposition="busy")
     await another_server_answers(world)
@@ -249,8 +238,7 @@ async def test_while_events_may_still_come_no_deadline_ends_anything(world: Ledg
 
 async def test_contacts_the_backend_shows_as_called_are_held_in_doubt(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=3)
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     assert await rebuild(world, shown("1", 1), shown("9", 2, is_answered=True)) == 2
     await world.check_invariants()
     assert (await world.state_of("1"), await world.state_of("9")) == ("orphaned", "orphaned")
@@ -264,15 +252,13 @@ async def test_contacts_the_backend_shows_as_called_are_held_in_doubt(world: Led
     assert await world.state_of("9") == "final", (
         "it had been answered: the contact is not called again on a guess"
     )
-    assert (await world.backend_doc("9") or {})["s"] == "completed"
+    assert await world.backend_status("9") == "completed"
 
 
 async def test_a_mark_older_than_the_longest_conversation_is_no_doubt(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     other = await world.place_one()
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     await world.event("call_failed", other, disposition="busy")
     await rebuild(world, shown("9", 1, last_ms=1_600_000_000_000))
     assert (await world.sweep()).no_event == 1
@@ -280,13 +266,11 @@ async def test_a_mark_older_than_the_longest_conversation_is_no_doubt(world: Led
 
 
 async def test_what_the_ledger_knows_better_than_the_backend_stays(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=3)
-    await world.set_agents(3)
+    await world.open_campaign(contacts=3, agents=3)
     talking, over = await world.place_one(), await world.place_one()
     await world.event("call_answered", talking)
     await world.event("call_failed", over, disposition="busy")
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     assert await rebuild(world, shown(talking.contact, 1), shown(over.contact, 1)) == 0
     assert (await world.state_of(talking.contact), await world.state_of(over.contact)) == (
         "connected",
@@ -296,10 +280,9 @@ async def test_what_the_ledger_knows_better_than_the_backend_stays(world: Ledger
 
 async def test_a_campaign_is_rebuilt_again_when_memory_is_lost_again_meanwhile(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     mark = (await world.services.memory.state()).rebuild_epoch
-    await world.services.client.hset(SERVER, "rebuild_epoch", "a later loss")
+    await world.client.hset(SERVER, "rebuild_epoch", "a later loss")
     assert not await world.services.memory.mark_rebuilt("1", mark)
     assert (await world.claim()).reason == "not_rebuilt"
 
@@ -309,16 +292,15 @@ async def test_a_declared_idempotent_api_may_get_the_request_again_from_another_
 ) -> None:
     limits = msgspec.structs.replace(services.campaigns._limits, is_idempotent=True)
     services.campaigns._limits = limits
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=2, agents=2)
     attempt = await world.place_one()
-    assert await services.campaigns.mark_sent(attempt, "other run", "") == "again"
-    assert await services.campaigns.mark_sent(attempt, "other run", "") == "ok", "the same try, asked twice"
+    assert await world.mark_sent(attempt, "other run") == "again"
+    assert await world.mark_sent(attempt, "other run") == "ok", "the same try, asked twice"
     await world.event("call_ringing", attempt)
-    assert await services.campaigns.mark_sent(attempt, "third run", "") == "sent", "its fate is known"
+    assert await world.mark_sent(attempt, "third run") == "sent", "its fate is known"
     answered = await world.place_one()
     await world.settle(answered, "unknown")
-    assert await services.campaigns.mark_sent(answered, "other run", "") == "sent", "there was a reply"
+    assert await world.mark_sent(answered, "other run") == "sent", "there was a reply"
 
 
 async def test_the_ledgers_clock_does_not_go_back_with_the_servers(world: LedgerWorld) -> None:
@@ -328,24 +310,21 @@ async def test_the_ledgers_clock_does_not_go_back_with_the_servers(world: Ledger
     await services.client.hset(SERVER, "last", before + hour_ms)  # the server's clock was an hour ahead
     first = (await services.queues.begin_agent_poll("sales")).ledger_ms
     assert first >= before + hour_ms
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     attempt = await world.place_one()
     assert await world.event("call_answered", attempt) == "applied", "ids of entries are behind that clock"
     assert (await services.queues.begin_agent_poll("sales")).ledger_ms >= first
     told = await world.backend_doc("1")
-    assert told is not None
     assert abs(told["at"] - before) < 60_000, "the backend gets the server's own time"
 
 
 async def test_late_news_of_a_call_sent_after_the_loss_is_not_another_call(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1)
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     await rebuild(world)
     await world.services.campaigns.load("1", [world.row("1")], 3)
     await world.set_agents(1)
-    await world.services.client.hset(SERVER, "lost", "1000")  # long ago
+    await world.client.hset(SERVER, "lost", "1000")  # long ago
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="no_answer")
     await world.event("call_ringing", attempt)
@@ -359,7 +338,7 @@ async def test_late_news_of_a_call_sent_after_the_loss_is_not_another_call(world
 async def test_a_contact_only_the_backend_knows_counts_the_call_as_the_backend_does(
     world: LedgerWorld, attempts: int, is_in_call: bool, number: int
 ) -> None:
-    await world.services.client.flushall()
+    await world.client.flushall()
     shown_call = world.shown("70", attempts, is_in_call=is_in_call)
     assert await world.event("call_answered", Attempt("7", "70", 1, ""), lost=shown_call) == "applied", (
         "the loss had not been noticed yet"
@@ -372,7 +351,7 @@ async def test_a_contact_only_the_backend_knows_counts_the_call_as_the_backend_d
 
 
 async def test_a_lost_call_that_fails_is_tried_again_by_the_campaigns_plan(world: LedgerWorld) -> None:
-    await world.services.client.flushall()
+    await world.client.flushall()
     failed = Attempt("7", "70", 1, "")
     assert await world.event("call_failed", failed, disposition="busy", lost=world.shown("70")) == "ended"
     assert await world.state_of("70", "7") == "deferred"
@@ -380,8 +359,7 @@ async def test_a_lost_call_that_fails_is_tried_again_by_the_campaigns_plan(world
 
 async def test_old_news_of_a_contact_that_was_forgotten_long_ago_changes_nothing(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     await rebuild(world)
     over = Attempt("1", "51", 1, "")
     assert (
@@ -409,7 +387,7 @@ async def test_no_more_lost_calls_are_remembered_than_a_few_thousand(world: Ledg
     await world.open_campaign(contacts=0)
     await another_server_answers(world)
     await world.claim()
-    await world.services.client.hset(SERVER, "remembered", "4999")
+    await world.client.hset(SERVER, "remembered", "4999")
     answers = [
         await world.event("call_ringing", Attempt("1", contact, 1, ""), lost=world.shown(contact))
         for contact in ("7", "8")
@@ -422,8 +400,7 @@ async def test_no_more_lost_calls_are_remembered_than_a_few_thousand(world: Ledg
 
 
 async def test_the_backend_gets_no_update_older_than_what_it_shows(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="busy")
     await world.age(301)
@@ -431,22 +408,19 @@ async def test_the_backend_gets_no_update_older_than_what_it_shows(world: Ledger
     await another_server_answers(world)
     await world.claim()
     assert await world.services.outbox.lease("1", "1", "me") == "none"
-    await world.services.client.hset(SERVER, "hold_until", "0")
+    await world.client.hset(SERVER, "hold_until", "0")
     assert await rebuild(world, shown("1", 2)) == 1, "the backend shows a call the ledger has forgotten"
     assert await world.state_of("1") == "orphaned"
 
 
 async def test_calls_the_backend_knows_to_be_over_are_forgotten(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=2, agents=2)
     over, unsaid = await world.place_one(), await world.place_one()
-    update = await world.services.outbox.lease("1", over.contact, "me")
-    assert not isinstance(update, str)
+    update = await world.lease_update(over.contact, "me")
     await world.services.outbox.acknowledge("1", over.contact, "me", update.version)
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     await rebuild(world)
-    assert not await world.services.client.hexists(world.services.keys.records("1"), over.contact)
+    assert not await world.client.hexists(world.keys.records("1"), over.contact)
     assert await world.state_of(unsaid.contact) == "dialing", "the backend has not been told of it"
     await world.check_invariants()
 
@@ -456,7 +430,7 @@ async def test_every_loss_has_a_mark_of_its_own(world: LedgerWorld) -> None:
     await another_server_answers(world)
     await world.claim()
     first = (await world.services.memory.state()).rebuild_epoch
-    await world.services.client.hdel(SERVER, "run")  # the same server, emptied
+    await world.client.hdel(SERVER, "run")  # the same server, emptied
     await anyio.sleep(0.002)
     await world.claim()
     assert (await world.services.memory.state()).rebuild_epoch != first
@@ -464,12 +438,10 @@ async def test_every_loss_has_a_mark_of_its_own(world: LedgerWorld) -> None:
 
 
 async def test_nothing_is_promoted_or_sent_again_before_the_rebuilding(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="busy")
-    await another_server_answers(world)
-    await quiet_is_over(world)
+    await lose_data(world)
     await world.age(301)
     assert (await world.sweep()).promoted == 0
     await world.services.memory.mark_rebuilt("1", (await world.services.memory.state()).rebuild_epoch)
@@ -478,19 +450,18 @@ async def test_nothing_is_promoted_or_sent_again_before_the_rebuilding(world: Le
 
 
 async def test_late_news_takes_back_the_reservation_of_the_next_call(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=2, agents=2)
     silent, other = await world.place_one(), await world.place_one()
     await world.event("call_ringing", other)
-    await world.services.client.zadd("sd:c:1:dialing", {other.contact: 9e15})
+    await world.client.zadd("sd:c:1:dialing", {other.contact: 9e15})
     await world.age(46)
     await world.sweep()
     await world.age(301)
     await world.sweep()
     await world.claim()
-    calls = [one for _, one in await world.reserved_calls()]
+    calls = await world.reserved_calls()
     again = next(one for one in calls if (one.contact, one.number) == (silent.contact, 2))
     assert await world.event("call_answered", silent) == "applied"
     assert await world.state_of(silent.contact) == "connected"
-    assert await world.services.campaigns.mark_sent(again, "run", "") == "stale"
+    assert await world.mark_sent(again) == "stale"
     await world.check_invariants()

@@ -24,15 +24,9 @@ from streamdialer.rules.numbers import Number, read_number
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
+pytestmark = pytest.mark.usefixtures("redis")
 HERS = "+57 300 123 4567"
-SPELLINGS = (
-    HERS,
-    "(300) 123-4567",
-    "+573001234567",
-    "tel:+57-300-1234567",
-    "573001234567",
-)
+SPELLINGS = (HERS, "(300) 123-4567", "+573001234567", "tel:+57-300-1234567", "573001234567")
 ENDINGS: dict[str, dict[str, str]] = {
     "call_completed": {},
     "call_failed": {"disposition": "busy"},
@@ -40,13 +34,12 @@ ENDINGS: dict[str, dict[str, str]] = {
 }
 
 
-class SuppressionWorld(LedgerWorld):
+class DncWorld(LedgerWorld):
     """One person, known to campaigns under numbers of any spelling."""
 
     async def open_with(self, *numbers: str, campaign: str = "1", country: str = "CO", **more: Any) -> None:
         """An active campaign with one contact per number, from 1 on."""
-        await self.open_campaign(campaign, contacts=0)
-        await self.set_agents(10)
+        await self.open_campaign(campaign, contacts=0, agents=10)
         contacts = [Contact(id=at, phone_number=number, **more) for at, number in enumerate(numbers, 1)]
         await self.load(
             campaign, *(load_row(contact, country=country) for contact in contacts), country=country
@@ -64,20 +57,16 @@ class SuppressionWorld(LedgerWorld):
         """The number alone gets onto the list: its contacts stay where they are."""
         value = "1 by hand"
         digits = read_number(number, "CO").digits
-        await self.services.client.hset(self.services.keys.dnc, digits, value)
+        await self.client.hset(self.keys.dnc, digits, value)
 
     async def is_listed(self, number: str = HERS) -> bool:
         [found] = await self.services.suppression.check([read_number(number, "CO")])
         return found is not None
 
-    async def told(self, contact: str = "1", campaign: str = "1") -> str | None:
-        doc = await self.backend_doc(contact, campaign)
-        return None if doc is None else str(doc["s"])
-
     async def is_out(self, contact: str = "1", campaign: str = "1") -> None:
         """The contact is final, the backend gets an update, and nothing of it is left in the line."""
         assert await self.state_of(contact, campaign) == "final"
-        assert await self.told(contact, campaign) == "do_not_call"
+        assert await self.backend_status(contact, campaign) == "do_not_call"
         assert (await self.claim(campaign, others=self.others(campaign))).dialed == 0
         await self.check_invariants(campaign)
 
@@ -87,18 +76,15 @@ class SuppressionWorld(LedgerWorld):
     async def numbers(self) -> dict[str, str]:
         """Number -> the ledger's contacts with that number, as campaign:contact, joined by spaces."""
         held: dict[str, str] = {}
-        for name in await self.services.client.zrange(self.services.keys.contacts_by_number, 0, -1):
+        for name in await self.client.zrange(self.keys.contacts_by_number, 0, -1):
             number, _, contact = str(name).partition(" ")
             held[number] = f"{held[number]} {contact}" if number in held else contact
         return held
 
-    async def begin(self, attempt: Attempt, run: str = "run") -> str:
-        return await self.services.campaigns.mark_sent(attempt, run, "")
-
 
 @pytest.fixture
-def world(services: Services) -> SuppressionWorld:
-    return SuppressionWorld(services)
+def world(services: Services) -> DncWorld:
+    return DncWorld(services)
 
 
 BY: dict[str, dict[str, str]] = {
@@ -111,7 +97,7 @@ BY: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("by", BY)
-async def test_a_ready_contact_leaves_the_line_at_once(world: SuppressionWorld, by: str) -> None:
+async def test_a_ready_contact_leaves_the_line_at_once(world: DncWorld, by: str) -> None:
     await world.open_with("3001234567")
     await world.says(**BY[by])
     assert await world.is_listed()
@@ -120,9 +106,7 @@ async def test_a_ready_contact_leaves_the_line_at_once(world: SuppressionWorld, 
 
 
 @pytest.mark.parametrize("by", BY)
-async def test_a_contact_that_waits_for_a_retry_leaves_the_line_at_once(
-    world: SuppressionWorld, by: str
-) -> None:
+async def test_a_contact_waiting_for_a_retry_leaves_the_line_at_once(world: DncWorld, by: str) -> None:
     await world.open_with(HERS)
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="busy")
@@ -135,16 +119,13 @@ async def test_a_contact_that_waits_for_a_retry_leaves_the_line_at_once(
 
 
 @pytest.mark.parametrize("by", BY)
-async def test_a_reserved_call_is_not_sent_though_its_entry_is_there(
-    world: SuppressionWorld, by: str
-) -> None:
+async def test_a_reserved_call_is_not_sent_though_its_entry_is_there(world: DncWorld, by: str) -> None:
     await world.open_with(HERS)
-    await world.claim(level=1)
-    [(_, attempt)] = await world.reserved_calls()
+    attempt = await world.reserve()
     await world.says(**BY[by])
     await world.is_out()
-    assert await world.begin(attempt) == "stale"
-    assert await world.begin(attempt) == "stale"
+    assert await world.mark_sent(attempt) == "stale"
+    assert await world.mark_sent(attempt) == "stale"
     assert (await world.record("1"))["a"] == 0
 
 
@@ -152,7 +133,7 @@ async def test_a_reserved_call_is_not_sent_though_its_entry_is_there(
 @pytest.mark.parametrize("state", ["sent", "ringing", "answered"])
 @pytest.mark.parametrize("by", BY)
 async def test_a_call_that_is_up_ends_as_do_not_call_whatever_is_said_of_it(
-    world: SuppressionWorld, by: str, state: str, ending: str
+    world: DncWorld, by: str, state: str, ending: str
 ) -> None:
     await world.open_with(HERS)
     attempt = await world.place_one()
@@ -161,14 +142,14 @@ async def test_a_call_that_is_up_ends_as_do_not_call_whatever_is_said_of_it(
     before = await world.state_of("1")
     await world.says(**BY[by])
     assert await world.state_of("1") == before, "it is up, whatever is asked"
-    assert await world.told() == "do_not_call"
+    assert await world.backend_status() == "do_not_call"
     await world.event("call_answered", attempt)
-    assert await world.told() == "do_not_call"
+    assert await world.backend_status() == "do_not_call"
     assert await world.event(ending, attempt, **ENDINGS[ending]) == "ended"
     await world.is_out()
 
 
-async def test_a_call_that_the_api_did_not_place_is_not_placed_again(world: SuppressionWorld) -> None:
+async def test_a_call_that_the_api_did_not_place_is_not_placed_again(world: DncWorld) -> None:
     await world.open_with(HERS)
     attempt = await world.place_one()
     await world.says(phone_number=HERS)
@@ -176,7 +157,7 @@ async def test_a_call_that_the_api_did_not_place_is_not_placed_again(world: Supp
     await world.is_out()
 
 
-async def test_a_call_without_events_ends_as_do_not_call(world: SuppressionWorld) -> None:
+async def test_a_call_without_events_ends_as_do_not_call(world: DncWorld) -> None:
     await world.open_with(HERS, "+573001234568")
     silent, speaking = await world.place_one(), await world.place_one()
     await world.says(phone_number=HERS)
@@ -189,16 +170,16 @@ async def test_a_call_without_events_ends_as_do_not_call(world: SuppressionWorld
 
 
 @pytest.mark.parametrize("by", BY)
-async def test_a_final_contact_becomes_do_not_call(world: SuppressionWorld, by: str) -> None:
+async def test_a_final_contact_becomes_do_not_call(world: DncWorld, by: str) -> None:
     await world.open_with(HERS)
     attempt = await world.place_one()
     await world.event("call_completed", attempt)
-    assert await world.told() == "completed"
+    assert await world.backend_status() == "completed"
     await world.says(**BY[by])
     await world.is_out()
 
 
-async def test_late_news_of_a_suppressed_contact_does_not_bring_it_back(world: SuppressionWorld) -> None:
+async def test_late_news_of_a_suppressed_contact_does_not_bring_it_back(world: DncWorld) -> None:
     await world.open_with(HERS)
     attempt = await world.place_one()
     await world.event("call_failed", attempt, disposition="no_answer")
@@ -209,15 +190,14 @@ async def test_late_news_of_a_suppressed_contact_does_not_bring_it_back(world: S
 
 @pytest.mark.parametrize("state", ["ready", "reserved"])
 async def test_a_number_that_only_the_list_has_is_refused_by_claim_and_by_begin(
-    world: SuppressionWorld, state: str
+    world: DncWorld, state: str
 ) -> None:
     await world.open_with("300 1234567")
     if state == "reserved":
-        await world.claim(level=1)
-        [(_, attempt)] = await world.reserved_calls()
+        attempt = await world.reserve()
         await world.lists()
-        assert await world.begin(attempt) == "do_not_call"
-        assert await world.begin(attempt) == "stale", "asked again, nothing is sent either"
+        assert await world.mark_sent(attempt) == "do_not_call"
+        assert await world.mark_sent(attempt) == "stale", "asked again, nothing is sent either"
     else:
         await world.lists()
         claimed = await world.claim()
@@ -225,7 +205,7 @@ async def test_a_number_that_only_the_list_has_is_refused_by_claim_and_by_begin(
     await world.is_out()
 
 
-async def test_do_not_call_comes_before_attempts_used_up(world: SuppressionWorld) -> None:
+async def test_do_not_call_comes_before_attempts_used_up(world: DncWorld) -> None:
     await world.open_with(HERS)
     await world.lists()
     world.max_attempts = 0
@@ -235,7 +215,7 @@ async def test_do_not_call_comes_before_attempts_used_up(world: SuppressionWorld
 async def test_a_request_is_not_sent_again_once_its_number_is_listed(services: Services) -> None:
     limits = msgspec.structs.replace(services.campaigns._limits, is_idempotent=True)
     again = type(services.campaigns)(services.scripts, services.keys, limits)
-    world = SuppressionWorld(services)
+    world = DncWorld(services)
     await world.open_with(HERS)
     attempt = await world.place_one()
     assert await again.mark_sent(attempt, "second", "") == "again"
@@ -245,11 +225,10 @@ async def test_a_request_is_not_sent_again_once_its_number_is_listed(services: S
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 async def test_a_listed_number_is_refused_when_it_is_loaded_however_it_is_spelled(
-    world: SuppressionWorld, spelling: str
+    world: DncWorld, spelling: str
 ) -> None:
     await world.says(phone_number=HERS)
-    await world.open_campaign(contacts=0)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=0, agents=1)
     row = load_row(Contact(id=1, phone_number=spelling), country="CO")
     loaded = await world.load("1", row)
     assert (loaded.added, loaded.refused) == (0, {"do_not_call": 1})
@@ -257,7 +236,7 @@ async def test_a_listed_number_is_refused_when_it_is_loaded_however_it_is_spelle
 
 
 async def test_two_campaigns_lose_one_number_in_two_spellings_at_once(services: Services) -> None:
-    class TwoCampaigns(SuppressionWorld):
+    class TwoCampaigns(DncWorld):
         def others(self, campaign: str) -> dict[str, float]:
             return {"2" if campaign == "1" else "1": 1.0}
 
@@ -265,87 +244,77 @@ async def test_two_campaigns_lose_one_number_in_two_spellings_at_once(services: 
     await world.open_with("+57 300 1234567", "+573009999999")
     await world.open_with("+573000000000", "300-123-4567", campaign="2")
     await world.says(campaign_id="2", contact_id="2")
-    assert await world.told("1", "1") == await world.told("2", "2") == "do_not_call"
+    assert await world.backend_status("1", "1") == await world.backend_status("2", "2") == "do_not_call"
     assert await world.state_of("1", "1") == await world.state_of("2", "2") == "final"
     assert await world.state_of("2", "1") == await world.state_of("1", "2") == "ready"
 
 
-async def test_where_no_country_is_known_numbers_are_compared_by_their_digits(
-    world: SuppressionWorld,
-) -> None:
+async def test_where_no_country_is_known_numbers_are_compared_by_their_digits(world: DncWorld) -> None:
     await world.open_with("300 123-4567", "300 123-4568", country="")
     await world.says(phone_number="(300) 1234567")
     assert [await world.state_of(contact) for contact in "12"] == ["final", "ready"]
     assert (await world.numbers()) == {"3001234567": "1:1", "3001234568": "1:2"}
 
 
-async def test_a_local_spelling_on_the_list_means_contacts_with_that_spelling(
-    world: SuppressionWorld,
-) -> None:
+async def test_a_local_spelling_on_the_list_means_contacts_with_that_spelling(world: DncWorld) -> None:
     await world.open_with("300 123-4567", country="CO")
     await world.services.suppression.suppress([Number("3001234567")], "import")
     await world.is_out()
 
 
 async def test_a_contact_that_is_not_known_yet_is_refused_when_it_comes_and_its_number_listed(
-    world: SuppressionWorld,
+    world: DncWorld,
 ) -> None:
     await world.open_with()
     await world.says(campaign_id="1", contact_id="1", reason="letter")
-    assert await world.told() == "do_not_call", "the backend may know who it is"
+    assert await world.backend_status() == "do_not_call", "the backend may know who it is"
     await world.load("1", load_row(Contact(id=1, phone_number=HERS)))
     await world.is_out()
     [found] = await world.services.suppression.check([read_number(HERS)])
     assert found is not None
     assert (found.number, found.why) == ("+573001234567", "event letter")
-    assert await world.services.client.exists(world.services.keys.pending_dnc("1")) == 0
+    assert await world.client.exists(world.keys.pending_dnc("1")) == 0
 
 
-async def test_a_request_for_an_unknown_campaign_waits_for_it(world: SuppressionWorld) -> None:
+async def test_a_request_for_an_unknown_campaign_waits_for_it(world: DncWorld) -> None:
     await world.says(campaign_id="1", contact_id="1")
-    assert [key async for key in world.services.client.scan_iter("sd:c:*")] == ["sd:c:1:pending_dnc"]
+    assert [key async for key in world.client.scan_iter("sd:c:*")] == ["sd:c:1:pending_dnc"]
     await world.open_with(HERS)
     await world.is_out()
     assert await world.is_listed()
 
 
 @pytest.mark.parametrize("more", [{"do_not_call": True}, {"status": "do_not_call"}])
-async def test_the_backends_own_mark_is_honoured_for_the_contact(
-    world: SuppressionWorld, more: dict[str, Any]
-) -> None:
+async def test_the_backends_own_mark_counts_for_the_contact(world: DncWorld, more: dict[str, Any]) -> None:
     await world.open_with(HERS, **more)
     await world.is_out()
     assert not await world.is_listed(), "it says nothing of others with this number"
 
 
-async def test_a_mark_that_comes_while_the_contact_is_in_the_line_takes_it_out(
-    world: SuppressionWorld,
-) -> None:
+async def test_a_mark_that_comes_while_the_contact_is_in_the_line_takes_it_out(world: DncWorld) -> None:
     await world.open_with(HERS)
     await world.load("1", load_row(Contact(id=1, phone_number=HERS, do_not_call=True)))
     await world.is_out()
 
 
-async def test_whose_call_was_forgotten_and_must_not_be_called_ends_so(world: SuppressionWorld) -> None:
+async def test_whose_call_was_forgotten_and_must_not_be_called_ends_so(world: DncWorld) -> None:
     await world.open_with()
     await world.says(phone_number=HERS)
-    client, keys = world.services.client, world.services.keys
-    await client.hset(keys.server, mapping={"rebuild_epoch": "mark", "lost": "1"})
+    await world.client.hset(world.keys.server, mapping={"rebuild_epoch": "mark", "lost": "1"})
     row = in_flight_row(Contact(id=1, phone_number=HERS, status="dialing", attempts=1))
     assert await world.services.memory.hold_in_flight("1", [row], world.retry) == 1
     await world.event("call_failed", Attempt("1", "1", 1, ""), disposition="busy")
     assert await world.state_of("1") == "final"
-    assert await world.told() == "do_not_call"
+    assert await world.backend_status() == "do_not_call"
 
 
-async def test_a_call_known_from_its_event_alone_is_suppressed_once_its_number_is_known(
-    world: SuppressionWorld,
-) -> None:
+async def test_a_call_known_from_its_event_is_suppressed_once_its_number_is(world: DncWorld) -> None:
     await world.open_with()
     await world.says(phone_number=HERS)
-    client, keys = world.services.client, world.services.keys
-    seconds, _ = await client.time()
-    await client.hset(keys.server, mapping={"rebuild_epoch": "mark", "lost": str(seconds * 1000 - 1000)})
+    seconds, _ = await world.client.time()
+    await world.client.hset(
+        world.keys.server, mapping={"rebuild_epoch": "mark", "lost": str(seconds * 1000 - 1000)}
+    )
     attempt = Attempt("1", "1", 1, "")
     assert await world.event("call_answered", attempt) == "applied"
     assert await world.numbers() == {}
@@ -354,34 +323,31 @@ async def test_a_call_known_from_its_event_alone_is_suppressed_once_its_number_i
     )
     assert await world.numbers() == {"573001234567": "1:1"}
     await world.event("call_completed", attempt)
-    assert await world.told() == "do_not_call"
+    assert await world.backend_status() == "do_not_call"
 
 
-async def test_a_call_the_backend_shows_as_over_is_forgotten_with_its_number(world: SuppressionWorld) -> None:
-    client, keys = world.services.client, world.services.keys
+async def test_a_call_the_backend_shows_as_over_is_forgotten_with_its_number(world: DncWorld) -> None:
     await world.open_with(HERS)
     await world.place_one()
-    await client.delete(keys.outbox("1"))
-    await client.hset(keys.server, mapping={"rebuild_epoch": "mark", "lost": "4000000000000"})
+    await world.client.delete(world.keys.outbox("1"))
+    await world.client.hset(world.keys.server, mapping={"rebuild_epoch": "mark", "lost": "4000000000000"})
     await world.services.memory.drop_reloadable("1")
     assert await world.services.memory.mark_rebuilt("1", "mark")
-    assert await client.hlen(keys.records("1")) == 0
+    assert await world.client.hlen(world.keys.records("1")) == 0
     assert await world.numbers() == {}
 
 
-async def test_a_place_that_becomes_free_goes_to_another_contact_at_once(world: SuppressionWorld) -> None:
+async def test_a_place_that_becomes_free_goes_to_another_contact_at_once(world: DncWorld) -> None:
     await world.open_with(HERS)
     await world.claim(level=1)
     wakes = WakeupScheduler(world.services)
     event = DoNotCallEvent(type="do_not_call", phone_number=HERS)
     async with running(wakes):
         await add_to_dnc(event, world.services, wakes)
-        await eventually(lambda: world.services.client.xlen(world.services.keys.stream("ticks")))
+        await eventually(lambda: world.client.xlen(world.keys.stream("ticks")))
 
 
-async def test_what_is_taken_from_the_list_may_be_loaded_and_does_not_rise_from_the_dead(
-    world: SuppressionWorld,
-) -> None:
+async def test_what_is_taken_from_the_list_may_be_loaded_but_stays_final(world: DncWorld) -> None:
     await world.open_with(HERS)
     await world.says(campaign_id="1", contact_id="1")
     await world.services.suppression.remove([read_number(HERS)])
@@ -391,7 +357,7 @@ async def test_what_is_taken_from_the_list_may_be_loaded_and_does_not_rise_from_
     assert (await world.claim()).dialed == 1
 
 
-async def test_everything_done_twice_is_as_done_once(world: SuppressionWorld) -> None:
+async def test_everything_done_twice_is_as_done_once(world: DncWorld) -> None:
     await world.open_with(HERS)
     seen = []
     for reason in ("first", "second"):
@@ -407,7 +373,7 @@ async def test_everything_done_twice_is_as_done_once(world: SuppressionWorld) ->
     assert listing.why == "event first"
 
 
-async def test_who_asks_first_and_who_ends_first_makes_no_difference(world: SuppressionWorld) -> None:
+async def test_who_asks_first_and_who_ends_first_makes_no_difference(world: DncWorld) -> None:
     async def ask() -> None:
         await world.says(phone_number=HERS)
 
@@ -419,8 +385,8 @@ async def test_who_asks_first_and_who_ends_first_makes_no_difference(world: Supp
     ]
     ends = []
     for order in itertools.permutations(range(len(steps))):
-        await world.services.client.flushall()
-        await world.services.client.hset(
+        await world.client.flushall()
+        await world.client.hset(
             "sd:server", mapping={"rebuild_epoch": "", "hold_until": "0", "run": await run_id(world)}
         )
         await world.open_with(HERS)
@@ -434,33 +400,30 @@ async def test_who_asks_first_and_who_ends_first_makes_no_difference(world: Supp
     assert set(ends) == {("final", 1, True, "ended", "completed")}
 
 
-async def run_id(world: SuppressionWorld) -> str:
-    return str((await world.services.client.info("server"))["run_id"])
+async def run_id(world: DncWorld) -> str:
+    return str((await world.client.info("server"))["run_id"])
 
 
-async def test_the_index_of_numbers_forgets_the_contacts_that_the_ledger_forgets(
-    world: SuppressionWorld,
-) -> None:
-    client, keys = world.services.client, world.services.keys
+async def test_the_index_of_numbers_forgets_the_contacts_that_the_ledger_forgets(world: DncWorld) -> None:
     await world.open_with(HERS, HERS, "+573001234568", "none")
     assert await world.numbers() == {"573001234567": "1:1 1:2", "573001234568": "1:3"}
     attempt = await world.place_one()
     await world.event("call_completed", attempt)
-    await client.delete(keys.outbox("1"))  # the backend knows it
-    await client.zadd(keys.final("1"), {"1": 1})
+    await world.client.delete(world.keys.outbox("1"))  # the backend knows it
+    await world.client.zadd(world.keys.final("1"), {"1": 1})
     await world.sweep()
     assert await world.numbers() == {"573001234567": "1:2", "573001234568": "1:3"}
-    await client.hset(keys.server, mapping={"rebuild_epoch": "mark", "lost": "1"})
+    await world.client.hset(world.keys.server, mapping={"rebuild_epoch": "mark", "lost": "1"})
     await world.services.memory.drop_reloadable("1")
     assert await world.numbers() == {}
     await world.services.memory.mark_rebuilt("1", "mark")
     await world.load("1", load_row(Contact(id=5, phone_number=HERS)))
     await world.says(campaign_id="1", contact_id="99")
-    await client.hset("campaign:1", "status", "cancelled")
-    await client.delete(keys.outbox("1"))
+    await world.client.hset("campaign:1", "status", "cancelled")
+    await world.client.delete(world.keys.outbox("1"))
     assert await world.services.campaigns.delete("1", "sales") == "ok"
     assert await world.numbers() == {}
-    assert [key async for key in client.scan_iter("sd:c:*") if "answer" not in key] == []
+    assert [key async for key in world.client.scan_iter("sd:c:*") if "answer" not in key] == []
 
 
 @pytest.mark.parametrize(
@@ -473,7 +436,7 @@ async def test_an_event_without_contact_and_number_is_refused(fields: dict[str, 
 
 
 @pytest.mark.parametrize("number", ["nobody", "+999 123456789", "+57"])
-async def test_a_number_that_is_none_goes_to_the_dead_letters(world: SuppressionWorld, number: str) -> None:
+async def test_a_number_that_is_none_goes_to_the_dead_letters(world: DncWorld, number: str) -> None:
     with pytest.raises(BadEntry, match="number"):
         await world.says(phone_number=number)
     await world.open_with(HERS)
@@ -495,7 +458,7 @@ async def test_a_request_is_not_repeated_to_the_number_of_a_callback_that_is_lis
 
 @pytest.mark.parametrize("kind", ["call_completed", "call_failed"])
 async def test_what_was_said_on_the_phone_holds_for_every_campaign(services: Services, kind: str) -> None:
-    class TwoCampaigns(SuppressionWorld):
+    class TwoCampaigns(DncWorld):
         def others(self, campaign: str) -> dict[str, float]:
             return {"2" if campaign == "1" else "1": 1.0}
 
@@ -503,8 +466,8 @@ async def test_what_was_said_on_the_phone_holds_for_every_campaign(services: Ser
     await world.open_with(HERS)
     await world.open_with("300-123-4567", campaign="2")
     assert (await world.claim("1", 1, others=world.others("1"))).dialed == 1
-    attempt = (await world.reserved_calls())[0][1]
-    assert await world.begin(attempt) == "ok"
+    attempt = (await world.reserved_calls())[0]
+    assert await world.mark_sent(attempt) == "ok"
     said = {"type": kind, "campaign_id": "1", "contact_id": "1", "disposition": "do_not_call"}
     stage, entry = EventsStage(services, WakeupScheduler(services)), await world.write_entry()
     for _ in range(2):

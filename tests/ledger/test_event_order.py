@@ -22,7 +22,6 @@ from tests.support.ledger_invariants import check_ledger
 from tests.support.ledger_reader import CampaignView, move_clock
 from tests.support.long_tests import some_are_long
 
-pytestmark = pytest.mark.anyio
 Said = tuple[str, dict[str, str]]
 """Type of an event, and what it says."""
 RETRY_S, DEADLINE_S = 301, 46
@@ -64,11 +63,7 @@ ENDINGS: Final[dict[str, list[Said]]] = {
         ("call_completed", {"disposition": "machine"}),
         ("call_completed", {"disposition": "do_not_call"}),
     ],
-    "two causes": [
-        ("call_failed", {"cause": "34"}),
-        ("call_failed", {"cause": "503"}),
-        ("call_failed", {}),
-    ],
+    "two causes": [("call_failed", {"cause": "34"}), ("call_failed", {"cause": "503"}), ("call_failed", {})],
     "a cause for each taste": [
         ("call_failed", {"cause": "1"}),
         ("call_failed", {"disposition": "busy", "cause": "41"}),
@@ -142,8 +137,7 @@ class Orders:
 
     async def open(self) -> None:
         self.opened_s, _ = await self.services.client.time()
-        await self.world.open_campaign(contacts=self.number)
-        await self.world.set_agents(self.number)
+        await self.world.open_campaign(contacts=self.number, agents=self.number)
 
     async def call_all(self) -> None:
         """Every contact gets its next attempt."""
@@ -154,7 +148,7 @@ class Orders:
         before = len(await self.world.reserved_calls())
         for _ in range(-(-self.number // 500)):  # a claim takes five hundred at most
             await self.world.claim(level=self.number, max_concurrent=self.number, free_agents=0)
-        calls = [attempt for _, attempt in (await self.world.reserved_calls())[before:]]
+        calls = (await self.world.reserved_calls())[before:]
         assert len(calls) == self.number
         self.attempts = sorted(calls, key=lambda attempt: int(attempt.contact))
 
@@ -164,7 +158,7 @@ class Orders:
                 group.start_soon(self._send, attempt)
 
     async def _send(self, attempt: Attempt) -> None:
-        assert await self.services.campaigns.mark_sent(attempt, "run", "") == "ok"
+        assert await self.world.mark_sent(attempt) == "ok"
 
     async def written(self, events: Sequence[Said]) -> list[tuple[Said, str]]:
         """The events with the ids of their entries, in the order in which they happened."""
@@ -177,6 +171,13 @@ class Orders:
                 if event is not None:
                     group.start_soon(self._hear, attempt, *event, call_id)
         await self.look()
+
+    async def hear_orders(
+        self, orders: Sequence[Sequence[int]], events: Sequence[tuple[Said, str]], call_id: str
+    ) -> None:
+        """Each contact hears all events in its own order."""
+        for nth in range(max(map(len, orders))):
+            await self.hear([events[order[nth]] if nth < len(order) else None for order in orders], call_id)
 
     async def _hear(self, attempt: Attempt, said: Said, entry: str, call_id: str) -> None:
         kind, data = said
@@ -235,17 +236,14 @@ async def test_every_order_and_repetition_of_an_attempts_events_ends_in_one_ledg
     await run.open()
     await run.call_all()
     events = await run.written(ENDINGS[ending])
-    for nth in range(max(map(len, orders))):
-        await run.hear([events[order[nth]] if nth < len(order) else None for order in orders], call_id)
+    await run.hear_orders(orders, events, call_id)
     assert_one_ledger(await run.outcomes(), orders)
 
 
 @pytest.mark.parametrize(
     "ending", some_are_long(["two causes", "a cause for each taste"], "a cause for each taste")
 )
-async def test_every_order_ends_in_one_ledger_where_causes_have_rules_of_their_own(
-    services: Services, ending: str
-) -> None:
+async def test_every_order_ends_in_one_ledger_with_rules_for_causes(services: Services, ending: str) -> None:
     orders = orders_of(len(ENDINGS[ending]))
     run = Orders(services, len(orders))
     run.world.retry_rules = {
@@ -258,8 +256,7 @@ async def test_every_order_ends_in_one_ledger_where_causes_have_rules_of_their_o
     await run.open()
     await run.call_all()
     events = await run.written(ENDINGS[ending])
-    for nth in range(max(map(len, orders))):
-        await run.hear([events[order[nth]] if nth < len(order) else None for order in orders], "c")
+    await run.hear_orders(orders, events, "c")
     outcomes = await run.outcomes()
     assert_one_ledger(outcomes, orders)
     assert outcomes[0][2][0][4] == {"two causes": "sip:503", "a cause for each taste": "q850:1"}[ending]
@@ -271,10 +268,7 @@ LATE: Final[dict[str, list[Said]]] = {
     "answered and completed": [("call_answered", {}), ("call_completed", {})],
     "answered, and no end is reported": [("call_ringing", {}), ("call_answered", {})],
     "congested": [("call_ringing", {}), ("call_failed", {"cause": "34"})],
-    "abandoned by a machine": [
-        ("call_answered", {"answered_by": "machine"}),
-        ("call_abandoned", {}),
-    ],
+    "abandoned by a machine": [("call_answered", {"answered_by": "machine"}), ("call_abandoned", {})],
 }
 
 
@@ -317,8 +311,7 @@ async def _end_all_by_deadline(run: Orders) -> None:
     """Every attempt of the run ends by its deadline, while another campaign's call has events; then all are ready."""
     client, keys = run.services.client, run.services.keys
     other = LedgerWorld(run.services, queue="elsewhere")
-    await other.open_campaign("other", contacts=1, first=SPEAKING)
-    await other.set_agents(1)
+    await other.open_campaign("other", contacts=1, first=SPEAKING, agents=1)
     speaking = Attempt("other", str(SPEAKING), 1, "")
     await other.place_one("other")
     await other.event("call_ringing", speaking)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-
 from streamdialer.broker.keys import Keys
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.types import LoadRow
 from streamdialer.model import Agent
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = pytest.mark.anyio
 KEYS = Keys()
 
 
-async def test_a_cleanup_tick_for_a_campaign_that_has_just_been_cleaned_up_notes_nothing(
-    services: Services,
-) -> None:
+async def test_a_cleanup_tick_after_a_cleanup_stores_nothing(services: Services) -> None:
     """The producer lists the campaigns, a replica cleans one up, then the producer adds its tick."""
     assert await services.ticks.enqueue("cleanup", ["7"], 60) == []
     assert await services.client.hlen(KEYS.tick_slots) == 0
@@ -37,9 +32,7 @@ async def test_agents_that_are_listed_no_more_are_forgotten(services: Services) 
     assert await services.client.hgetall(KEYS.agents) == {"3": "sales"}
 
 
-async def test_the_agents_of_a_queue_that_is_no_longer_dialed_are_forgotten_in_time(
-    services: Services,
-) -> None:
+async def test_the_agents_of_a_queue_that_is_not_dialed_any_more_expire(services: Services) -> None:
     world = LedgerWorld(services, queue="spring-2026")
     await world.open_campaign()
     await world.set_agents(2, busy=1)

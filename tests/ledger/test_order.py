@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.model import Contact
 from streamdialer.rules.numbers import read_number
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = pytest.mark.anyio
-
 
 async def ready_order(world: LedgerWorld) -> list[str]:
-    client, keys = world.services.client, world.services.keys
-    return [str(contact) for contact in await client.zrange(keys.ready("1"), 0, -1)]
+    return [str(contact) for contact in await world.client.zrange(world.keys.ready("1"), 0, -1)]
 
 
 # ---- order ----
@@ -32,22 +28,19 @@ async def test_a_contact_whose_priority_changes_moves_and_keeps_its_age(world: L
 
 
 async def test_a_number_corrected_in_the_backend_is_the_one_that_is_called(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=0)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=0, agents=2)
     load = world.services.campaigns.load
     wrong, right = (
         load_row(Contact(id=1, phone_number=number)) for number in ("+573001234567", "+573001234568")
     )
     await load("1", [wrong], 3)
     await load("1", [right], 3)
-    client, keys = world.services.client, world.services.keys
-    assert await client.zrange(keys.contacts_by_number, 0, -1) == ["573001234568 1:1"]
-    await world.claim(level=1)
-    [(_, attempt)] = await world.reserved_calls()
+    assert await world.client.zrange(world.keys.contacts_by_number, 0, -1) == ["573001234568 1:1"]
+    attempt = await world.reserve()
     assert attempt.contact == "1"
-    assert "+573001234568" in str(await client.xrange(keys.stream("calls")))
+    assert "+573001234568" in str(await world.client.xrange(world.keys.stream("calls")))
     await load("1", [wrong], 3)
-    assert await client.zrange(keys.contacts_by_number, 0, -1) == ["573001234568 1:1"], (
+    assert await world.client.zrange(world.keys.contacts_by_number, 0, -1) == ["573001234568 1:1"], (
         "a contact that is being called does not change"
     )
 
@@ -61,13 +54,12 @@ async def test_a_number_corrected_to_one_that_must_not_be_called_leaves_the_line
     await load("1", [load_row(Contact(id=1, phone_number="+573001234568"))], 3)
     await load("1", [load_row(Contact(id=2, phone_number="unknown"))], 3)
     assert await ready_order(world) == []
-    assert (await world.backend_doc("1") or {})["s"] == "do_not_call"
-    assert (await world.backend_doc("2") or {})["s"] == "invalid"
+    assert await world.backend_status("1") == "do_not_call"
+    assert await world.backend_status("2") == "invalid"
 
 
 async def test_a_waiting_contact_takes_the_new_priority_when_due(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     await world.event("call_failed", await world.place_one(), disposition="busy")
     await world.services.campaigns.load("1", [world.row("1", 8), world.row("2", 7), world.row("3", 9)], 3)
     assert await world.state_of("1") == "deferred"
@@ -77,8 +69,7 @@ async def test_a_waiting_contact_takes_the_new_priority_when_due(world: LedgerWo
 
 
 async def test_within_one_priority_a_due_contact_comes_after_an_older_one(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=2)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=2, agents=1)
     await world.event("call_failed", await world.place_one(), disposition="busy")
     await world.age(301)
     await world.sweep()
@@ -90,19 +81,17 @@ async def test_within_one_priority_a_due_contact_comes_after_an_older_one(world:
 
 
 async def test_a_stale_contact_is_skipped_and_named_and_the_next_is_dialed(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=3)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=3, agents=1)
     await world.make_stale("1")
     claimed = await world.claim()
     assert (claimed.dialed, claimed.stale, claimed.skipped) == (1, ["1"], {"needs_verification": 1})
-    assert [attempt.contact for _, attempt in await world.reserved_calls()] == ["2"]
+    assert [attempt.contact for attempt in await world.reserved_calls()] == ["2"]
     assert await world.state_of("1") == "ready"
     await world.check_invariants()
 
 
 async def test_a_contact_that_the_backend_shows_again_is_dialed(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     await world.make_stale("1")
     assert (await world.claim()).dialed == 0
     due_for_retry = msgspec.structs.replace(world.row("1"), reset=True)
@@ -120,9 +109,9 @@ async def test_a_removed_contact_leaves_the_line_and_the_backend_gets_no_update(
     assert await drop("1", claimed.ledger_ms, ["1"]) == 1
     assert await drop("1", claimed.ledger_ms, ["1"]) == 1, "a lost reply is asked for again"
     assert (await world.state_of("1"), await world.state_of("2")) == ("final", "ready")
-    assert await world.backend_doc("1") is None
+    assert await world.backend_status("1") is None
     assert await world.services.outbox.acknowledge("1", "1", "late deliverer", 1) == "lost"
-    assert await world.backend_doc("1") is None, "what the backend shows is its own"
+    assert await world.backend_status("1") is None, "what the backend shows is its own"
     await world.services.campaigns.load("1", [world.row("1")], 3)
     assert await world.state_of("1") == "final", "a page read before"
     await world.age(601)
@@ -131,8 +120,7 @@ async def test_a_removed_contact_leaves_the_line_and_the_backend_gets_no_update(
 
 
 async def test_contacts_listed_or_updated_since_then_are_kept(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=2, agents=2)
     asked = (await world.claim(level=0)).ledger_ms
     await world.services.campaigns.load("1", [world.row("2")], 3)
     assert await world.services.backlog.remove_missing("1", asked, ["2"]) == 0
@@ -147,13 +135,12 @@ async def test_contacts_listed_or_updated_since_then_are_kept(world: LedgerWorld
 
 
 async def test_a_put_back_contact_has_not_been_seen_again(world: LedgerWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     before = (await world.record("1"))["sn"]
     await world.claim()
-    (_, attempt) = (await world.reserved_calls())[0]
-    await world.services.client.hset("campaign:1", "status", "paused")
-    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "not_active"
+    attempt = (await world.reserved_calls())[0]
+    await world.client.hset("campaign:1", "status", "paused")
+    assert await world.mark_sent(attempt) == "not_active"
     assert (await world.record("1"))["sn"] == before
 
 

@@ -14,17 +14,13 @@ from streamdialer.ledger.recovery import InFlightRow
 from tests.support.ledger_reader import move_clock
 from tests.support.preview_fixture import OFFER_S, PREVIEW_LIMITS, PreviewWorld, preview_limits
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def world(services: Services) -> PreviewWorld:
     return PreviewWorld(services)
 
 
-async def test_an_agent_is_shown_the_first_of_the_line_and_another_agent_the_next(
-    world: PreviewWorld,
-) -> None:
+async def test_an_agent_is_shown_the_first_contact_and_another_agent_the_next(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=3)
     assert await world.says("requested", "5") == "1"
     assert await world.says("requested", "6") == "2"
@@ -35,21 +31,19 @@ async def test_an_agent_is_shown_the_first_of_the_line_and_another_agent_the_nex
     assert offer["data"]["phone_number"] == "+155501"
     assert offer["data"]["attempts"] == 0
     assert await world.reserved_calls() == []
-    await world.check()
+    await world.check_invariants()
 
 
 async def test_what_is_shown_is_what_the_backend_said_to_the_letter(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=1)
     call = {"id": 1, "phone_number": "+1555", "custom_data": {"debt": 10**17 + 1, "notes": [], "rate": 1.0}}
-    await world.services.client.hset("sd:c:1:contacts", "1", msgspec.json.encode(call))
+    await world.client.hset("sd:c:1:contacts", "1", msgspec.json.encode(call))
     await world.says("requested", "5")
     shown = (await world.told())[0]["data"]
     assert {name: shown[name] for name in call} == call
 
 
-async def test_a_request_delivered_again_is_answered_once_even_after_the_agent_has_answered(
-    world: PreviewWorld,
-) -> None:
+async def test_a_request_delivered_again_is_answered_once_even_after_the_answer(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=3)
     entry = await world.write_entry()
     assert await world.says("requested", "5", entry=entry) == "1"
@@ -65,14 +59,14 @@ async def test_an_accepted_contact_is_called_once_and_for_that_agent(world: Prev
     entry = await world.write_entry()
     for _ in range(3):
         assert await world.says("accepted", "5", "1", entry=entry) == "reserved"
-    [(_, attempt)] = await world.reserved_calls()
+    [attempt] = await world.reserved_calls()
     assert attempt.contact == "1"
-    entries: Any = await world.services.client.xrange("dialer:calls")
+    entries: Any = await world.client.xrange("dialer:calls")
     assert entries[0][1]["agent"] == "5"
-    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "ok"
+    assert await world.mark_sent(attempt) == "ok"
     assert await world.says("accepted", "5", "1", entry=entry) == "reserved"
     assert len(await world.reserved_calls()) == 1
-    await world.check()
+    await world.check_invariants()
 
 
 async def test_an_acceptance_need_not_name_the_contact(world: PreviewWorld) -> None:
@@ -81,8 +75,8 @@ async def test_an_acceptance_need_not_name_the_contact(world: PreviewWorld) -> N
     entry = await world.write_entry()
     for _ in range(2):
         assert await world.says("accepted", "5", entry=entry) == "reserved"
-    [(_, attempt)] = await world.reserved_calls()
-    assert await world.services.campaigns.mark_sent(attempt, "run", "") == "ok"
+    [attempt] = await world.reserved_calls()
+    assert await world.mark_sent(attempt) == "ok"
     assert await world.says("accepted", "5", entry=entry) == "reserved"
     assert [one["type"] for one in await world.told()] == ["preview_offered"], "nothing was refused"
 
@@ -106,7 +100,7 @@ async def test_an_offer_ends_and_the_contact_is_ready_again(world: PreviewWorld)
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
     assert (await world.sweep()).offers_expired == 0
-    await world.check()
+    await world.check_invariants()
     await world.age(OFFER_S + 1)
     assert await world.says("accepted", "5", "1") == "no_offer", "swept or not"
     assert (await world.sweep()).offers_expired == 1
@@ -114,7 +108,7 @@ async def test_an_offer_ends_and_the_contact_is_ready_again(world: PreviewWorld)
     ended = (await world.told())[-1]
     assert (ended["type"], ended["agent_id"], ended["contact_id"]) == ("preview_expired", "5", "1")
     assert await world.says("requested", "6") == "1"
-    await world.check()
+    await world.check_invariants()
 
 
 async def test_a_skipped_contact_goes_behind_the_others_of_its_priority(world: PreviewWorld) -> None:
@@ -125,13 +119,11 @@ async def test_a_skipped_contact_goes_behind_the_others_of_its_priority(world: P
     assert await world.says("skipped", "5", "1") == "skipped"
     assert "of" not in await world.record("1")
     assert [await world.says("requested", agent) for agent in ("5", "6", "7")] == ["2", "1", "3"]
-    await world.check()
+    await world.check_invariants()
 
 
 @pytest.mark.parametrize("answer", ["accepted", "skipped"])
-async def test_an_answer_to_an_older_offer_says_nothing_of_the_newer(
-    world: PreviewWorld, answer: str
-) -> None:
+async def test_an_answer_to_an_older_offer_leaves_the_newer_alone(world: PreviewWorld, answer: str) -> None:
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
     late = await world.write_entry()
@@ -154,7 +146,6 @@ async def test_a_skip_delivered_again_does_not_skip_the_next_offer(world: Previe
 
 async def test_what_forbids_a_claim_forbids_offers_and_acceptances(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=2)
-    client = world.services.client
     await world.says("requested", "5")
     closed = msgspec.structs.replace(PREVIEW_LIMITS, open_until_ms=1)
     full = msgspec.structs.replace(PREVIEW_LIMITS, max_concurrent=0)
@@ -165,26 +156,24 @@ async def test_what_forbids_a_claim_forbids_offers_and_acceptances(world: Previe
         none = (await world.told())[-1]
         assert (none["type"], none["data"]) == ("preview_none", {"reason": reason})
 
-    await client.hset("campaign:1", "status", "paused")
+    await world.client.hset("campaign:1", "status", "paused")
     await both("not_active")
-    await client.hset("campaign:1", "status", "active")
+    await world.client.hset("campaign:1", "status", "active")
     await both("window_closed", closed)
-    await client.hset("sd:api", mapping={"until": "9e15", "reason": "dialer_api_down"})
+    await world.client.hset("sd:api", mapping={"until": "9e15", "reason": "dialer_api_down"})
     await both("dialer_api_down")
-    await client.hdel("sd:api", "until")
+    await world.client.hdel("sd:api", "until")
     assert await world.says("accepted", "5", "1", preview_limits=full) == "concurrency"
     assert await world.reserved_calls() == []
     assert await world.state_of("1") == "previewing", "it may still be taken"
     assert await world.says("accepted", "5", "1") == "reserved"
 
 
-async def test_after_a_rest_of_the_api_one_acceptance_finds_out_whether_it_is_well(
-    world: PreviewWorld,
-) -> None:
+async def test_after_a_pause_of_the_api_one_acceptance_probes_it(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=2)
     for agent in ("5", "6"):
         await world.says("requested", agent)
-    await world.services.client.hset("sd:api", mapping={"until": "1", "reason": "dialer_api_down"})
+    await world.client.hset("sd:api", mapping={"until": "1", "reason": "dialer_api_down"})
     assert await world.says("accepted", "5") == "reserved"
     assert await world.says("accepted", "6") == "dialer_api_down"
 
@@ -198,19 +187,19 @@ async def test_contacts_out_of_attempts_are_not_shown(world: PreviewWorld) -> No
     none = preview_limits(max_retries=0)
     assert await world.says("accepted", "5", "2", preview_limits=none) == "max_attempts"
     assert await world.state_of("2") == "final"
-    await world.check()
+    await world.check_invariants()
 
 
 async def test_a_late_request_is_not_answered_with_a_contact(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=1)
-    seconds, _ = await world.services.client.time()
+    seconds, _ = await world.client.time()
     assert await world.says("requested", "5", entry=f"{(seconds - OFFER_S - 2) * 1000}-0") == ""
     assert (await world.told())[-1]["data"] == {"reason": "late"}
 
 
 async def test_callbacks_are_shown_first_and_to_their_agent_alone(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=3, priority=10)
-    seconds, _ = await world.services.client.time()
+    seconds, _ = await world.client.time()
     asked = partial(world.services.callbacks.schedule, "1", "2", (seconds - 1) * 1000, agent="5")
     await asked(entry=await world.write_entry(), phone_number="+15559")
     await world.sweep()
@@ -222,13 +211,13 @@ async def test_callbacks_are_shown_first_and_to_their_agent_alone(world: Preview
         "it is not anyone's yet"
     )
     assert await world.state_of("2") == "ready"
-    await world.check()
+    await world.check_invariants()
 
 
 @pytest.mark.long
 async def test_callbacks_for_other_agents_do_not_hide_the_line(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=701)
-    seconds, _ = await world.services.client.time()
+    seconds, _ = await world.client.time()
     for number in range(1, 701):
         await world.services.callbacks.schedule(
             "1", str(number), (seconds - 60) * 1000 + number, agent="5", entry=await world.write_entry()
@@ -236,17 +225,17 @@ async def test_callbacks_for_other_agents_do_not_hide_the_line(world: PreviewWor
     assert await world.says("requested", "6") == "701"
     assert await world.says("requested", "7") == ""
     assert await world.says("requested", "5") == "1"
-    await world.check()
+    await world.check_invariants()
 
 
 async def test_a_callback_asked_for_meanwhile_ends_the_offer(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
-    seconds, _ = await world.services.client.time()
+    seconds, _ = await world.client.time()
     await world.services.callbacks.schedule("1", "1", (seconds + 99) * 1000, entry=await world.write_entry())
     assert await world.state_of("1") == "deferred"
     assert await world.says("accepted", "5", "1") == "no_offer"
-    await world.check()
+    await world.check_invariants()
 
 
 async def test_an_agent_learns_when_an_offer_is_withdrawn(world: PreviewWorld) -> None:
@@ -254,11 +243,11 @@ async def test_an_agent_learns_when_an_offer_is_withdrawn(world: PreviewWorld) -
     for agent in "1234":
         assert await world.says("requested", agent) == agent
     await world.services.suppression.suppress_contact("1", "1", "event")
-    seconds, _ = await world.services.client.time()
+    seconds, _ = await world.client.time()
     await world.services.callbacks.schedule("1", "2", (seconds + 99) * 1000, entry=await world.write_entry())
     assert await world.says("accepted", "3") == "reserved"
     assert await world.says("skipped", "4") == "skipped"
-    due = await world.services.client.zscore("sd:sweep_schedule", "1")
+    due = await world.client.zscore("sd:sweep_schedule", "1")
     assert due is not None
     assert due <= (await world.claim(level=0)).ledger_ms, "at once"
     await world.sweep()
@@ -269,42 +258,39 @@ async def test_an_agent_learns_when_an_offer_is_withdrawn(world: PreviewWorld) -
         ("2", "2", "callback"),
     ]
     assert ended[0]["request"] == (await world.told())[0]["request"]
-    await world.check()
+    await world.check_invariants()
 
 
 async def test_late_news_of_a_call_ends_the_offer_of_its_contact(world: PreviewWorld) -> None:
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     attempt = await world.place_one()
     await world.settle(attempt, "not_placed", "campaign", 0)
-    await move_clock(world.services.client, world.services.keys, 1)
+    await move_clock(world.client, world.keys, 1)
     await world.says("requested", "5")
     await world.event("call_ringing", attempt)
     assert await world.state_of("1") == "dialing"
     assert await world.says("accepted", "5", "1") == "no_offer"
     await world.sweep()
     assert (await world.told())[-1]["data"] == {"reason": "late_news"}
-    await world.check()
+    await world.check_invariants()
 
 
 async def test_offers_are_forgotten_like_the_line_when_memory_was_lost(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=2)
     await world.says("requested", "5")
-    await world.services.client.hset("sd:server", mapping={"run": "another", "hold_until": "0"})
+    await world.client.hset("sd:server", mapping={"run": "another", "hold_until": "0"})
     assert await world.says("accepted", "5", "1") == "data_loss"
     await world.services.memory.drop_reloadable("1")
     assert await world.count("1", "previewing") == 0
-    assert not await world.services.client.hexists("sd:c:1:records", "1")
+    assert not await world.client.hexists("sd:c:1:records", "1")
     await world.sweep()
     assert (await world.told())[-1]["data"] == {"reason": "data_loss"}
 
 
-async def test_a_contact_shown_here_and_called_before_memory_was_lost_is_held_in_doubt(
-    world: PreviewWorld,
-) -> None:
+async def test_a_contact_shown_here_and_called_before_a_data_loss_is_held(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
-    await world.services.client.hset("sd:server", mapping={"run": "another", "hold_until": "0"})
+    await world.client.hset("sd:server", mapping={"run": "another", "hold_until": "0"})
     await world.claim()
     doubted = InFlightRow(world.row("1", attempts=1), False, None)
     assert await world.services.memory.hold_in_flight("1", [doubted], world.retry) == 1
@@ -315,6 +301,6 @@ async def test_a_contact_shown_here_and_called_before_memory_was_lost_is_held_in
 async def test_cleanup_leaves_no_offer(world: PreviewWorld) -> None:
     await world.open_campaign(contacts=1)
     await world.says("requested", "5")
-    await world.services.client.hset("campaign:1", "status", "completed")
+    await world.client.hset("campaign:1", "status", "completed")
     assert await world.services.campaigns.delete("1", "sales") == "ok"
-    assert not await world.services.client.exists("sd:c:1:previewing")
+    assert not await world.client.exists("sd:c:1:previewing")

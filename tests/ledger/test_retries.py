@@ -10,26 +10,22 @@ import pytest
 from streamdialer.model import Attempt
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = pytest.mark.anyio
-
 
 async def told(world: LedgerWorld, contact: str = "1") -> tuple[str, int | None]:
-    document = await world.backend_doc(contact)
-    assert document is not None
-    return document["s"], document.get("a")
+    update = await world.backend_doc(contact)
+    return update["s"], update.get("a")
 
 
 async def delay_s(world: LedgerWorld, contact: str = "1") -> float:
     """From the end of the newest attempt to the next."""
-    due = await world.services.client.zscore(world.services.keys.deferred("1"), contact)
+    due = await world.client.zscore(world.keys.deferred("1"), contact)
     assert due is not None
     return float(due - (await world.record(contact))["h"][-1]["em"]) / 1000
 
 
 async def one_contact(world: LedgerWorld, rules: dict[str, Any] | None = None, contacts: int = 1) -> None:
     world.retry_rules = rules
-    await world.open_campaign(contacts=contacts)
-    await world.set_agents(contacts)
+    await world.open_campaign(contacts=contacts, agents=contacts)
 
 
 async def fail(world: LedgerWorld, **said: str) -> Attempt:
@@ -57,9 +53,7 @@ async def test_without_a_delay_the_next_attempt_is_due_at_once(
     assert (await world.place_one()).number == 2
 
 
-async def test_a_congested_network_burns_no_attempt_and_its_number_is_spent_all_the_same(
-    world: LedgerWorld,
-) -> None:
+async def test_a_congested_network_counts_no_attempt_and_uses_its_number_up(world: LedgerWorld) -> None:
     await one_contact(world)
     first = await fail(world, cause="34")
     assert await told(world) == ("failed", 0), (
@@ -86,9 +80,7 @@ async def test_no_answer_after_congestion_still_has_all_its_attempts(world: Ledg
     assert await told(world) == ("no_answer", 3)
 
 
-async def test_a_network_that_stays_congested_is_asked_ever_more_rarely_and_not_for_ever(
-    world: LedgerWorld,
-) -> None:
+async def test_a_network_that_stays_congested_is_tried_less_and_less_often(world: LedgerWorld) -> None:
     world.max_attempts = 2
     await one_contact(world, {"uncounted_in_a_row": 2})
     counted: list[int | None] = []
@@ -180,14 +172,12 @@ async def test_a_late_cause_takes_the_next_reservation_back(world: LedgerWorld) 
     assert await world.event("call_failed", attempt, cause="34") == "ended"
     assert await world.state_of("1") == "deferred"
     assert await told(world) == ("failed", 0)
-    reserved = (await world.reserved_calls())[-1][1]
-    assert await world.services.campaigns.mark_sent(reserved, "run", "") == "stale"
+    reserved = (await world.reserved_calls())[-1]
+    assert await world.mark_sent(reserved) == "stale"
     await world.check_invariants()
 
 
-async def test_a_cause_that_comes_after_the_next_call_was_sent_changes_only_its_own_attempt(
-    world: LedgerWorld,
-) -> None:
+async def test_a_cause_after_the_next_call_was_sent_changes_only_its_attempt(world: LedgerWorld) -> None:
     await one_contact(world)
     attempt = await world.place_one()
     await world.event("call_failed", attempt, call_id="first")
@@ -200,14 +190,11 @@ async def test_a_cause_that_comes_after_the_next_call_was_sent_changes_only_its_
     assert await told(world) == ("dialing", 2)
 
 
-async def test_a_contact_that_was_forgotten_and_comes_back_gets_an_unused_number(
-    world: LedgerWorld,
-) -> None:
+async def test_a_contact_that_was_forgotten_and_comes_back_gets_an_unused_number(world: LedgerWorld) -> None:
     await one_contact(world, {"congestion": {"limit": 1}})
     first = await fail(world, cause="34")
     assert await world.state_of("1") == "final"
-    update = await world.services.outbox.lease("1", "1", "me")
-    assert not isinstance(update, str)
+    update = await world.lease_update("1", "me")
     assert await world.services.outbox.acknowledge("1", "1", "me", update.version) == "done"
     await world.age(10_000_000)
     assert (await world.sweep()).forgotten == 1

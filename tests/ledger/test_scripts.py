@@ -20,8 +20,6 @@ from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_many_tasks_share_few_round_trips(redis: Redis, services: Services) -> None:
     before = int((await redis.info("stats"))["total_reads_processed"])
@@ -32,9 +30,7 @@ async def test_many_tasks_share_few_round_trips(redis: Redis, services: Services
     assert reads < 60
 
 
-async def test_scripts_that_the_server_has_forgotten_are_loaded_again(
-    redis: Redis, services: Services
-) -> None:
+async def test_scripts_the_server_has_forgotten_are_loaded_again(redis: Redis, services: Services) -> None:
     await services.campaigns.due_campaigns(1)
     await redis.script_flush()
     assert await services.campaigns.due_campaigns(1) == []
@@ -117,8 +113,7 @@ async def _refused(redis: Redis) -> bool:
 
 async def test_scripts_add_no_trace_field_unless_tracing_is_on(services: Services) -> None:
     world = LedgerWorld(services)
-    await world.open_campaign(contacts=1)
-    await world.set_agents(1)
+    await world.open_campaign(contacts=1, agents=1)
     attempt = await world.place_one()
     entries: Any = await services.client.xrange(services.keys.stream("calls"))
     assert "traceparent" not in entries[0][1]

@@ -7,8 +7,6 @@ import pytest
 from streamdialer.model import Attempt
 from tests.support.ledger_fixture import LedgerWorld
 
-pytestmark = pytest.mark.anyio
-
 
 async def calls_sent_earlier(world: LedgerWorld, number: int, seconds: float = 10) -> list[Attempt]:
     await world.open_campaign(contacts=number + 2)
@@ -34,14 +32,14 @@ async def test_what_is_not_listed_has_ended_by_what_is_known_of_it(world: Ledger
     await world.age_signs(talked.contact, 10)
     assert await world.list_calls(await id_of(world, is_up)) == ""
     assert await states(world, attempts) == ["deferred", "final", "dialing"]
-    docs = [(await world.backend_doc(each.contact) or {})["s"] for each in attempts]
+    docs = [await world.backend_status(each.contact) for each in attempts]
     assert docs == ["failed", "completed", "dialing"]
     await world.check_invariants()
 
 
 async def test_it_ends_no_call_events_and_dialing_goes_on(world: LedgerWorld) -> None:
     attempts = await calls_sent_earlier(world, 2)
-    client = world.services.client
+    client = world.client
     await client.zadd("sd:c:1:dialing", {each.contact: 1 for each in attempts})
     assert (await world.claim()).reason == "no_call_events"
     await world.list_calls(await id_of(world, attempts[0]))
@@ -97,7 +95,7 @@ async def test_a_call_without_a_call_id_stays_while_a_listed_call_may_be_it(worl
     assert await states(world, attempts) == ["dialing", "dialing", "deferred"]
     await world.list_calls("named")
     assert await states(world, attempts) == ["dialing", "deferred", "deferred"]
-    assert nameless.contact not in await world.services.client.zrange("sd:c:1:dialing", 0, -1)
+    assert nameless.contact not in await world.client.zrange("sd:c:1:dialing", 0, -1)
 
 
 async def test_of_several_sources_none_may_list_it(world: LedgerWorld) -> None:
@@ -115,14 +113,14 @@ async def test_a_source_that_has_written_no_list_since_the_call_was_sent_may_hav
 ) -> None:
     (attempt,) = await calls_sent_earlier(world, 1, seconds=20)
     await world.list_calls(await id_of(world, attempt), source="away")
-    seconds, _ = await world.services.client.time()
+    seconds, _ = await world.client.time()
     written_ms = (seconds - 30) * 1000
-    await world.services.client.hset("sd:sources", "away", f"{written_ms} {written_ms}-0")
-    await world.services.client.delete("sd:source_calls:away")
+    await world.client.hset("sd:sources", "away", f"{written_ms} {written_ms}-0")
+    await world.client.delete("sd:source_calls:away")
     await world.list_calls(source="b")
     assert await states(world, [attempt]) == ["dialing"]
     gone_ms = (seconds - 8000) * 1000
-    await world.services.client.hset("sd:sources", "away", f"{gone_ms} {gone_ms}-0")
+    await world.client.hset("sd:sources", "away", f"{gone_ms} {gone_ms}-0")
     await world.list_calls(source="b")
     assert await states(world, [attempt]) == ["deferred"], "no call of it can be up any more"
 
@@ -137,7 +135,7 @@ async def test_an_older_list_that_is_read_late_changes_nothing(world: LedgerWorl
 
 async def test_nothing_is_concluded_while_lost_calls_are_waited_for(world: LedgerWorld) -> None:
     (attempt,) = await calls_sent_earlier(world, 1)
-    await world.services.client.hset("sd:server", "run", "another")
+    await world.client.hset("sd:server", "run", "another")
     await world.list_calls()
     assert await states(world, [attempt]) == ["dialing"]
 
@@ -153,9 +151,9 @@ async def test_many_calls_end_in_batches(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=450)
     await world.set_agents(450)
     await world.claim(level=450, max_concurrent=450)
-    attempts = [attempt for _, attempt in await world.reserved_calls()]
+    attempts = await world.reserved_calls()
     for attempt in attempts:
-        assert await world.services.campaigns.mark_sent(attempt, "run", "") == "ok"
+        assert await world.mark_sent(attempt) == "ok"
         await world.send_earlier(attempt.contact, 10)
     up = [await id_of(world, each) for each in attempts[:220]]
     await world.list_calls(*up)

@@ -6,11 +6,8 @@ import pytest
 
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, snapshot_of
 from streamdialer.pacing.decide import decide
-from tests.support.callbacks import ask, ask_many, check, end_agent_window
+from tests.support.callbacks import ask, ask_many, end_agent_window
 from tests.support.ledger_fixture import LedgerWorld
-
-pytestmark = pytest.mark.anyio
-
 
 # ---- agents ----
 
@@ -42,9 +39,7 @@ async def test_callbacks_for_absent_agents_take_no_agent_from_other_campaigns(wo
     assert (await world.claim(level=1, others={"2": 1.0})).skipped == {"agent_not_free": 4}
     assert await shares(world) == [0, 2]
     assert (await world.claim(level=0, others={"2": 1.0})).skipped == {"agent_not_free": 4}, "it is said"
-    await world.services.queues.apply_agent_event(
-        "sales", "9", state="available", entry=await world.write_entry()
-    )
+    await world.agent_comes_free("9")
     assert await shares(world) == [1, 2], "one for the agent who has come"
 
 
@@ -66,25 +61,23 @@ async def test_callbacks_whose_grace_is_over_have_their_share_again(world: Ledge
 async def test_callbacks_that_wait_for_the_backend_do_not_keep_silent_calls_from_their_end(
     world: LedgerWorld, waiting: int
 ) -> None:
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=2, agents=2)
     silent, other = await world.place_one(), await world.place_one()
     for _ in range(waiting):
-        await world.services.client.xadd("dialer:events", {"type": "callback_requested", "data": "{}"})
+        await world.client.xadd("dialer:events", {"type": "callback_requested", "data": "{}"})
     await world.event("call_ringing", other)
-    await world.services.client.zadd("sd:c:1:dialing", {silent.contact: 1, other.contact: 9e15})
+    await world.client.zadd("sd:c:1:dialing", {silent.contact: 1, other.contact: 9e15})
     assert (await world.sweep()).no_event == 1
-    await check(world)
+    await world.check_invariants()
 
 
 @pytest.mark.parametrize("waiting", [1, 600])
 async def test_a_call_event_behind_callbacks_that_wait_is_unread(world: LedgerWorld, waiting: int) -> None:
-    await world.open_campaign(contacts=2)
-    await world.set_agents(2)
+    await world.open_campaign(contacts=2, agents=2)
     silent, other = await world.place_one(), await world.place_one()
     for _ in range(waiting):
-        await world.services.client.xadd("dialer:events", {"data": "{}", "type": "callback_requested"})
-    await world.services.client.xadd("dialer:events", {"type": "call_answered"})
+        await world.client.xadd("dialer:events", {"data": "{}", "type": "callback_requested"})
+    await world.client.xadd("dialer:events", {"type": "call_answered"})
     await world.event("call_ringing", other)
-    await world.services.client.zadd("sd:c:1:dialing", {silent.contact: 1, other.contact: 9e15})
+    await world.client.zadd("sd:c:1:dialing", {silent.contact: 1, other.contact: 9e15})
     assert (await world.sweep()).stalled == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -26,7 +27,6 @@ from streamdialer.errors import Unreachable
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.anyio
 STREAM = "dialer:events"
 
 
@@ -105,6 +105,19 @@ async def reader(redis: Redis, server: EmbeddedServer) -> AsyncIterator[Redis]:
     await client.aclose()
 
 
+NewWorker = Callable[..., Worker]
+
+
+@pytest.fixture
+def new_worker(services: Services, reader: Redis) -> NewWorker:
+    return partial(Worker, services, reader)
+
+
+@pytest.fixture
+def letters(services: Services) -> DeadLetters:
+    return DeadLetters(services.client, services.scripts, services.keys)
+
+
 async def add(redis: Redis, count: int, start: int = 0) -> None:
     for number in range(start, start + count):
         await redis.xadd(STREAM, {"n": str(number)})
@@ -114,11 +127,9 @@ async def pending(redis: Redis) -> int:
     return int((await redis.xpending(STREAM, GROUP))["pending"])
 
 
-async def test_entries_written_before_the_first_start_are_handled_and_deleted(
-    services: Services, reader: Redis, redis: Redis
-) -> None:
+async def test_entries_from_before_the_start_are_handled(new_worker: NewWorker, redis: Redis) -> None:
     await add(redis, 300)
-    worker = Worker(services, reader, "a")
+    worker = new_worker("a")
     async with worker.working():
         await eventually(lambda: len(worker.seen) == 300)
     assert worker.seen == [str(number) for number in range(300)]
@@ -126,11 +137,9 @@ async def test_entries_written_before_the_first_start_are_handled_and_deleted(
     assert await redis.xinfo_consumers(STREAM, GROUP) == [], "a consumer that left is no longer a consumer"
 
 
-async def test_no_more_entries_are_taken_than_may_be_worked_on_at_once(
-    services: Services, reader: Redis, redis: Redis
-) -> None:
+async def test_no_more_entries_are_taken_than_run_at_once(new_worker: NewWorker, redis: Redis) -> None:
     await add(redis, 50)
-    worker = Worker(services, reader, "a", concurrency=3)
+    worker = new_worker("a", concurrency=3)
     gate = worker.close_gate()
     async with worker.working():
         await eventually(lambda: worker.running == 3)
@@ -140,33 +149,31 @@ async def test_no_more_entries_are_taken_than_may_be_worked_on_at_once(
     assert worker.most_running == 3
 
 
-async def test_a_killed_consumers_entries_are_taken_over(
-    services: Services, reader: Redis, redis: Redis
-) -> None:
+async def test_a_killed_consumers_entries_are_taken_over(new_worker: NewWorker, redis: Redis) -> None:
     await add(redis, 5)
     await redis.xgroup_create(STREAM, GROUP, id="0")
     await redis.xreadgroup(GROUP, "dead", {STREAM: ">"}, count=5)
-    worker = Worker(services, reader, "b")
+    worker = new_worker("b")
     async with worker.working():
         await eventually(lambda: len(worker.seen) == 5)
     assert await redis.xlen(STREAM) == 0
 
 
 async def test_a_restarted_consumer_of_the_same_name_finds_its_own_pending_entries_at_once(
-    services: Services, reader: Redis, redis: Redis
+    new_worker: NewWorker, redis: Redis
 ) -> None:
     await add(redis, 5)
     await redis.xgroup_create(STREAM, GROUP, id="0")
     await redis.xreadgroup(GROUP, "me", {STREAM: ">"}, count=5)
-    worker = Worker(services, reader, "me", claim_min_idle_s=30)
+    worker = new_worker("me", claim_min_idle_s=30)
     async with worker.working():
         await eventually(lambda: len(worker.seen) == 5)
 
 
 async def test_lost_replies_to_reads_are_no_deliveries(
-    services: Services, reader: Redis, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    new_worker: NewWorker, reader: Redis, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker = Worker(services, reader, "a", max_deliveries=3)
+    worker = new_worker("a", max_deliveries=3)
     lost = 0
 
     async def deaf(*args: object, read: Any = reader.xreadgroup, **options: object) -> object:
@@ -187,11 +194,9 @@ async def test_lost_replies_to_reads_are_no_deliveries(
     assert await redis.xlen("dialer:dead") == 0
 
 
-async def test_entries_in_work_are_renewed_and_not_taken_over(
-    services: Services, reader: Redis, redis: Redis
-) -> None:
+async def test_entries_in_work_are_renewed_and_not_taken_over(new_worker: NewWorker, redis: Redis) -> None:
     await add(redis, 2)
-    slow, other = Worker(services, reader, "slow"), Worker(services, reader, "other")
+    slow, other = new_worker("slow"), new_worker("other")
     gate = slow.close_gate()
     async with slow.working():
         await eventually(lambda: slow.running == 2)
@@ -204,10 +209,10 @@ async def test_entries_in_work_are_renewed_and_not_taken_over(
 
 
 async def test_a_failing_handler_is_tried_again_and_then_buried_with_its_error(
-    services: Services, reader: Redis, redis: Redis
+    new_worker: NewWorker, letters: DeadLetters, redis: Redis
 ) -> None:
     await add(redis, 1)
-    worker = Worker(services, reader, "a")
+    worker = new_worker("a")
     tries: list[int] = []
 
     async def fail(entry: Entry) -> None:
@@ -215,7 +220,6 @@ async def test_a_failing_handler_is_tried_again_and_then_buried_with_its_error(
         raise ZeroDivisionError("no such thing")
 
     worker.handle = fail
-    letters = DeadLetters(services.client, services.scripts, services.keys)
     async with worker.working():
         await eventually(letters.count)
     assert tries == [1, 2, 3]
@@ -227,15 +231,14 @@ async def test_a_failing_handler_is_tried_again_and_then_buried_with_its_error(
 
 
 async def test_an_entry_that_kills_its_process_is_buried_unhandled(
-    services: Services, reader: Redis, redis: Redis
+    new_worker: NewWorker, letters: DeadLetters, redis: Redis
 ) -> None:
     await add(redis, 1)
     await redis.xgroup_create(STREAM, GROUP, id="0")
     await redis.xreadgroup(GROUP, "killed", {STREAM: ">"})
     for _ in range(2):
         await redis.xautoclaim(STREAM, GROUP, "killed", 0, "0-0")
-    worker = Worker(services, reader, "a")
-    letters = DeadLetters(services.client, services.scripts, services.keys)
+    worker = new_worker("a")
     async with worker.working():
         await eventually(letters.count)
     assert worker.seen == []
@@ -243,16 +246,15 @@ async def test_an_entry_that_kills_its_process_is_buried_unhandled(
 
 
 async def test_a_bad_entry_is_buried_at_once_and_can_be_replayed(
-    services: Services, reader: Redis, redis: Redis, caplog: pytest.LogCaptureFixture
+    new_worker: NewWorker, letters: DeadLetters, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     await redis.xadd(STREAM, {"n": "0", "bytes": b"\xff\xfe"})
-    worker = Worker(services, reader, "a")
+    worker = new_worker("a")
 
     async def refuse(entry: Entry) -> None:
         raise BadEntry("unknown_type", "unknown type at +57 300 1234567")
 
     worker.handle = refuse
-    letters = DeadLetters(services.client, services.scripts, services.keys)
     async with worker.working():
         await eventually(letters.count)
         worker.handle = worker.note
@@ -266,10 +268,8 @@ async def test_a_bad_entry_is_buried_at_once_and_can_be_replayed(
     assert await letters.count() == 0
 
 
-async def test_flushall_and_deleted_streams_do_not_stop_a_reader(
-    services: Services, reader: Redis, redis: Redis
-) -> None:
-    worker = Worker(services, reader, "a")
+async def test_flushall_and_deleted_streams_do_not_stop_a_reader(new_worker: NewWorker, redis: Redis) -> None:
+    worker = new_worker("a")
     async with worker.working():
         await add(redis, 1)
         await eventually(lambda: worker.seen == ["0"])
@@ -283,15 +283,11 @@ async def test_flushall_and_deleted_streams_do_not_stop_a_reader(
 
 @pytest.mark.parametrize("is_something_else", [False, True])
 async def test_handing_back_an_entry_of_a_stream_that_has_gone_does_not_stop_a_reader(
-    services: Services,
-    reader: Redis,
-    redis: Redis,
-    caplog: pytest.LogCaptureFixture,
-    is_something_else: bool,
+    new_worker: NewWorker, redis: Redis, caplog: pytest.LogCaptureFixture, is_something_else: bool
 ) -> None:
     await add(redis, 1)
     # With one place nothing is read while a handler runs, so the group is not made again.
-    worker, lost = Worker(services, reader, "a", concurrency=1), anyio.Event()
+    worker, lost = new_worker("a", concurrency=1), anyio.Event()
 
     async def lose_everything_once(entry: Entry) -> None:
         if lost.is_set():
@@ -314,11 +310,9 @@ async def test_handing_back_an_entry_of_a_stream_that_has_gone_does_not_stop_a_r
         await eventually(lambda: worker.seen == ["1"])
 
 
-async def test_a_stop_finishes_what_is_held_and_takes_nothing_more(
-    services: Services, reader: Redis, redis: Redis
-) -> None:
+async def test_a_stop_finishes_what_is_held_and_takes_no_more(new_worker: NewWorker, redis: Redis) -> None:
     await add(redis, 10)
-    worker = Worker(services, reader, "a", concurrency=4)
+    worker = new_worker("a", concurrency=4)
     gate = worker.close_gate()
     async with worker.working():
         await eventually(lambda: worker.running == 4)
@@ -329,11 +323,9 @@ async def test_a_stop_finishes_what_is_held_and_takes_nothing_more(
     assert await pending(redis) == 0
 
 
-async def test_what_a_stopping_consumer_cannot_finish_is_handed_back_at_once(
-    services: Services, reader: Redis, redis: Redis
-) -> None:
+async def test_what_a_stopped_consumer_holds_is_handed_back(new_worker: NewWorker, redis: Redis) -> None:
     await add(redis, 1)
-    stuck, next_one = (Worker(services, reader, name, claim_min_idle_s=30) for name in ("stuck", "next"))
+    stuck, next_one = (new_worker(name, claim_min_idle_s=30) for name in ("stuck", "next"))
 
     async def never(entry: Entry) -> None:
         await anyio.sleep_forever()
@@ -361,9 +353,9 @@ async def test_a_stop_does_not_wait_for_a_server_that_is_away(services: Services
         await close(reader)
 
 
-async def test_max_tasks_ends_the_run(services: Services, reader: Redis, redis: Redis) -> None:
+async def test_max_tasks_ends_the_run(new_worker: NewWorker, redis: Redis) -> None:
     await add(redis, 20)
-    worker = Worker(services, reader, "a", concurrency=1)
+    worker = new_worker("a", concurrency=1)
     worker.run = worker.consumer._shutdown = ShutdownSignal(max_tasks=5)
     with anyio.fail_after(5):
         await worker.consumer.serve(1)
@@ -371,25 +363,22 @@ async def test_max_tasks_ends_the_run(services: Services, reader: Redis, redis: 
 
 
 async def test_idle_consumers_without_entries_are_removed_and_those_with_entries_are_not(
-    services: Services, reader: Redis, redis: Redis
+    new_worker: NewWorker, redis: Redis
 ) -> None:
     await add(redis, 1)
     await redis.xgroup_create(STREAM, GROUP, id="0")
     await redis.xgroup_createconsumer(STREAM, GROUP, "empty")
     await redis.xreadgroup(GROUP, "holding", {STREAM: ">"})
-    worker = Worker(services, reader, "a")
+    worker = new_worker("a")
     worker.consumer._idle_consumer_ttl_s = 0.05
     worker.consumer._claim_min_idle_s = 100
 
-    async def names() -> set[str]:
-        return {str(consumer["name"]) for consumer in await redis.xinfo_consumers(STREAM, GROUP)}
+    async def empty_is_removed() -> bool:
+        consumers = await redis.xinfo_consumers(STREAM, GROUP)
+        return {consumer["name"] for consumer in consumers} == {"a", "holding"}
 
     async with worker.working():
-        await eventually(lambda: _is(names, {"a", "holding"}))
-
-
-async def _is(names: Callable[[], Awaitable[set[str]]], wanted: set[str]) -> bool:
-    return await names() == wanted
+        await eventually(empty_is_removed)
 
 
 def test_autoscaling_moves_between_its_bounds() -> None:

@@ -21,14 +21,11 @@ from tests.support.ledger_reader import move_clock
 from tests.support.long_tests import some_are_long
 from tests.support.preview_fixture import PreviewWorld
 
-pytestmark = pytest.mark.anyio
-
 
 async def campaign(services: Services, name: str, contacts: int = 20, first: int = 1) -> LedgerWorld:
     """A campaign on a queue of its own, with agents enough."""
     world = LedgerWorld(services, f"queue-{name}")
-    await world.open_campaign(name, contacts, first=first)
-    await world.set_agents(20)
+    await world.open_campaign(name, contacts, first=first, agents=20)
     return world
 
 
@@ -89,8 +86,8 @@ async def test_campaigns_on_one_trunk_share_its_lines(services: Services) -> Non
     first.pace = RateLimits(trunk="a", trunk_channels=3, trunk_members=["2"])
     assert (await first.claim("1")).limit == "trunk_channels"
 
-    attempt = (await first.reserved_calls())[0][1]
-    assert await services.campaigns.mark_sent(attempt, "run", "") == "ok"
+    attempt = (await first.reserved_calls())[0]
+    assert await first.mark_sent(attempt) == "ok"
     await first.event("call_answered", attempt)
     assert (await first.claim("1")).dialed == 0, "who talks takes a line"
     await first.event("call_completed", attempt)
@@ -122,8 +119,8 @@ async def test_a_campaign_that_was_cleaned_up_is_on_no_trunk(services: Services)
     await first.claim("1", 1)
     await second.claim("2", 1)
     await services.client.hset(services.keys.campaign("2"), "status", "cancelled")
-    attempt = (await second.reserved_calls())[1][1]
-    assert await services.campaigns.mark_sent(attempt, "run", "") == "not_active"
+    attempt = (await second.reserved_calls())[1]
+    assert await second.mark_sent(attempt) == "not_active"
     await services.client.delete(services.keys.outbox("2"))
     assert await services.campaigns.delete("2", "queue-2") == "ok"
     assert await services.client.hgetall(services.keys.trunks) == {"c:1": "a"}
@@ -159,7 +156,7 @@ async def test_an_agent_who_accepts_needs_a_line_and_the_pace_as_well(services: 
     ]
     await move_clock(services.client, services.keys, 3)
     assert await world.says("accepted", "1002", preview_limits=slow) == "reserved"
-    await world.check()
+    await world.check_invariants()
 
 
 @pytest.mark.parametrize("seed", some_are_long(range(4), 1, 2, 3))
@@ -180,8 +177,8 @@ async def test_live_calls_never_exceed_the_lines_however_campaigns_come_and_go(
         assert claimed.reason in (None, "no_call_events"), claimed
         full += claimed.limit == "trunk_channels"
         assert await live(services, *"1234") <= lines
-        for _, attempt in draw.sample(await world.reserved_calls(), 2 if number > 2 else 0):
-            if await services.campaigns.mark_sent(attempt, "run", "") == "ok" or draw.random() < 0.3:
+        for attempt in draw.sample(await world.reserved_calls(), 2 if number > 2 else 0):
+            if await world.mark_sent(attempt) == "ok" or draw.random() < 0.3:
                 kind = draw.choice(("call_answered", "call_failed", "call_completed"))
                 await world.event(kind, attempt)
     assert full > 3

@@ -126,7 +126,6 @@ async def ask(proxy: Proxy) -> bytes:
             return b""
 
 
-@pytest.mark.anyio
 async def test_a_lost_reply_is_lost_after_its_request_has_arrived() -> None:
     async with echo_behind(proxy_to) as (proxy, received):
         assert await ask(proxy) == b"ping"
@@ -137,7 +136,6 @@ async def test_a_lost_reply_is_lost_after_its_request_has_arrived() -> None:
         assert await ask(proxy) == b"ping"
 
 
-@pytest.mark.anyio
 async def test_a_proxy_refuses_delays_and_cuts() -> None:
     async with echo_behind(proxy_to) as (proxy, received):
         await proxy.refuse()

@@ -33,7 +33,6 @@ from tests.support.faketime import SettableClock, calls_noted, off_by
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.process import process
 
-pytestmark = pytest.mark.anyio
 HOUR_S, MINUTE_S = 3600, 60
 FINAL = ("completed", "machine", "abandoned")
 RETRIED = ("no_answer", "busy", "failed")
@@ -242,8 +241,7 @@ async def test_leases_deadlines_and_retries_are_due_when_they_are_due(
     client = ledger.services.client
     for seconds in steps[:-1]:
         await step(client, clock, seconds)
-    await ledger.open_campaign(contacts=4)
-    await ledger.set_agents(4)
+    await ledger.open_campaign(contacts=4, agents=4)
     failed, silent, speaking = [await ledger.place_one() for _ in range(3)]
     assert (await ledger.claim(level=4)).dialed == 1
     await ledger.event("call_failed", failed, disposition="busy")

@@ -39,9 +39,7 @@ def test_every_script_and_every_request_of_the_code_has_its_points(recorded: Rec
     assert len(recorded.plans) > 150
 
 
-def test_a_crash_between_two_effects_repeats_no_call_loses_no_contact_and_miscounts_no_attempt(
-    recorded: Recorded,
-) -> None:
+def test_a_crash_between_two_effects_repeats_loses_and_miscounts_nothing(recorded: Recorded) -> None:
     always = select_plans(recorded.plans, only=ALWAYS)
     assert len(always) == 2 * len(ALWAYS)
     others = [plan for plan in recorded.plans if plan not in always and plan.scenario == "campaign"]
@@ -62,18 +60,14 @@ def test_a_recording_run_with_all_effects_leaves_nothing_uncovered(everything: s
     assert uncovered(everything) == []
 
 
-def test_a_script_that_no_run_passes_is_reported(
-    everything: set[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_script_no_run_passes_is_reported(everything: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     added = Script("streamdialer.ledger", "due_campaigns")
     added.name, added.sha = "call_again", "0" * 40
     monkeypatch.setattr(streamdialer.ledger.ticks, "CALL_AGAIN", added, raising=False)
     assert uncovered(everything) == ["call_again.lua is in the code, but the recording run never passes it"]
 
 
-def test_a_request_that_no_run_sends_is_reported(
-    everything: set[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_no_run_sends_is_reported(everything: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     async def hang_up(self: Backend) -> None:
         """A new gateway method."""
 

@@ -133,11 +133,7 @@ def test_times_of_the_telephone_world_are_scaled_and_the_uncertain_margin_is_not
 
 
 NOWHERE = LedgerContacts(
-    states={},
-    recorded=frozenset(),
-    dialing=frozenset(),
-    to_be_updated=frozenset(),
-    never_updated=frozenset(),
+    states={}, recorded=frozenset(), dialing=frozenset(), to_be_updated=frozenset(), never_updated=frozenset()
 )
 
 

@@ -87,7 +87,7 @@ def test_without_any_binary_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
         find_binary()
 
 
-def test_a_binary_on_the_path_is_used_when_nothing_is_packaged(
+def test_without_a_package_a_binary_on_the_path_is_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     binary = tmp_path / "redis-server"

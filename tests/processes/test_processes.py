@@ -22,7 +22,7 @@ from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
 from tests.support.process import SHUTDOWN_TIMEOUT_S, process
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("redis")]
+pytestmark = pytest.mark.usefixtures("redis")
 
 
 @asynccontextmanager

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 import anyio
 import msgspec
-import pytest
 from anyio.to_thread import run_sync
 from redis.asyncio import Redis
 
@@ -29,7 +28,6 @@ from streamdialer.simulation.world.engine import World
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.anyio
 SPEED = 40
 CONTACTS = 80
 TIMES: dict[str, Any] = {
@@ -174,7 +172,7 @@ def newest_log(server: EmbeddedServer) -> Path:
     return max(server.directory.glob("appendonlydir/*.incr.aof"), key=lambda path: path.stat().st_mtime)
 
 
-async def test_failed_over_by_sentinel_to_a_replica_that_lacks_acknowledged_writes(
+async def test_failed_over_by_sentinel_to_a_replica_without_acknowledged_writes(
     settings: Settings, tmp_path: Path
 ) -> None:
     with EmbeddedServer(tcp=True) as master:
@@ -194,9 +192,7 @@ async def test_failed_over_by_sentinel_to_a_replica_that_lacks_acknowledged_writ
                     await goes_on_to_the_end(dialer)
 
 
-async def test_failed_over_in_a_cluster_to_a_replica_that_lacks_acknowledged_writes(
-    settings: Settings,
-) -> None:
+async def test_failed_over_in_a_cluster_to_a_replica_without_acknowledged_writes(settings: Settings) -> None:
     with cluster_node() as master:
         async with wire_to(master) as address, wire_to(master) as centre_pipe:
             with cluster_node() as replica:

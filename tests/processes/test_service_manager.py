@@ -71,7 +71,7 @@ def test_a_watchdog_of_another_process_is_not_answered(
         manager.hear("WATCHDOG=1")
 
 
-def test_a_process_that_does_not_run_says_nothing(
+def test_a_process_that_does_not_run_is_silent(
     manager: Manager, start: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     process = start("tick", WATCHDOG_USEC="300000")

@@ -18,7 +18,6 @@ FIXED = {KEYS.server, KEYS.event_watermark, KEYS.api}
 """Their fields have fixed names, not those of campaigns."""
 
 
-@pytest.mark.anyio
 async def test_hundreds_of_campaigns_come_and_go_and_leave_nothing() -> None:
     options = SoakOptions(
         campaigns=200, contacts=2, concurrent=40, agents=30, queues=5, sample_interval_s=0.5

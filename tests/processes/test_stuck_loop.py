@@ -92,7 +92,6 @@ def test_file_port_and_watchdog_notice_a_stuck_loop(
         manager.socket.close()
 
 
-@pytest.mark.anyio
 async def test_a_replica_whose_backend_is_away_is_alive_and_ready(redis: Redis, settings: Settings) -> None:
     """Its work waits and is not lost. Taking all replicas out of service at once would help no one."""
     run, port = ShutdownSignal(), free_port()

@@ -67,7 +67,7 @@ def test_pauses_double_and_have_an_end() -> None:
     assert pause_s(1000) == supervisor.MAX_PAUSE_S
 
 
-async def test_a_child_that_ended_cleanly_is_replaced_at_once(
+async def test_a_child_that_ended_is_replaced_at_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "starts"
@@ -126,9 +126,7 @@ async def test_children_get_what_is_added_to_the_environment(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-async def test_either_signal_reaches_every_child_once_as_sigterm(
-    tmp_path: Path, sent: signal.Signals
-) -> None:
+async def test_both_signals_reach_every_child_once_as_sigterm(tmp_path: Path, sent: signal.Signals) -> None:
     files = [tmp_path / "first", tmp_path / "second"]
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:

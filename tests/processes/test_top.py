@@ -83,7 +83,7 @@ def test_a_server_that_never_answered_is_an_error(own_server: EmbeddedServer) ->
         assert "cannot be reached" in shown.text
 
 
-def test_a_long_replay_shows_how_far_it_is_and_a_pipe_gets_none_of_it(
+def test_a_long_replay_shows_its_progress_on_a_terminal_only(
     server: EmbeddedServer, run: Run, db: Any
 ) -> None:
     pipe = db.pipeline()

@@ -29,8 +29,6 @@ from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import SCHEDULE
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def plain() -> Iterator[EmbeddedServer]:
@@ -59,8 +57,8 @@ async def dials_to_the_end(settings: Settings, url: str, plain_url: str) -> None
         here = msgspec.structs.replace(
             settings,
             redis_url=url,
-            backend_url=centre.backend_url,
-            dialer_api_url=centre.dialer_api_url,
+            backend_url=centre.backend.url,
+            dialer_api_url=centre.dialer_api.url,
             ring_timeout_s=0.3,
         )
         run = ShutdownSignal()

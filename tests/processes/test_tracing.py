@@ -17,17 +17,9 @@ from streamdialer.broker.keys import Keys
 from streamdialer.observability.tracing import read_traceparent
 from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
 from tests.support.eventually import eventually
-from tests.support.otel_collector import (
-    PHONE,
-    WITHIN_S,
-    WRITER,
-    Collector,
-    Outside,
-    listening,
-    replica,
-)
+from tests.support.http_server import listening
+from tests.support.otel_collector import PHONE, WITHIN_S, WRITER, Collector, Outside, replica
 
-pytestmark = pytest.mark.anyio
 KEYS = Keys()
 TRACE, WRITER_ID = WRITER.split("-")[1:3]
 
@@ -118,11 +110,7 @@ async def test_one_trace_from_the_tick_to_the_end_of_the_call_across_processes(f
     settings = next(one for one in seen.named("GET backend", TRACE))
     assert settings.parent in (tick.id, decide.id)
 
-    subject = {
-        "streamdialer.attempt": "1:5:1",
-        "streamdialer.campaign": "1",
-        "streamdialer.contact": "5",
-    }
+    subject = {"streamdialer.attempt": "1:5:1", "streamdialer.campaign": "1", "streamdialer.contact": "5"}
     for one in (call, answered, completed, *updates.values()):
         assert subject.items() <= one.attributes.items(), one.name
     assert call.attributes["streamdialer.verdict"] == "placed"
@@ -201,9 +189,7 @@ async def test_another_services_trace_of_the_call_is_linked(floor: Floor) -> Non
     assert answered.links == [(TRACE, WRITER_ID)]
 
 
-async def test_the_standard_variable_samples_and_the_writer_of_an_entry_has_decided_before(
-    floor: Floor,
-) -> None:
+async def test_the_standard_variable_samples_unless_the_writer_has_decided(floor: Floor) -> None:
     floor.start(OTEL_TRACES_SAMPLER="parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG="0")
     await floor.tick()
     trace = await floor.is_placed()

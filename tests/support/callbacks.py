@@ -9,7 +9,6 @@ import msgspec
 from streamdialer.ledger.callbacks import CallbackStatus
 from streamdialer.ledger.types import LoadRow
 from tests.support.ledger_fixture import LedgerWorld
-from tests.support.ledger_invariants import check_ledger
 
 HOUR_S = 3600
 AGENT_WINDOW_S = 900
@@ -27,7 +26,7 @@ async def ask(
     row: LoadRow | None = None,
 ) -> CallbackStatus:
     """Schedules a callback that many seconds from now, server time."""
-    seconds, _ = await world.services.client.time()
+    seconds, _ = await world.client.time()
     at_ms = round((seconds + in_s) * 1000)
     entry = entry or await world.write_entry()
     return await world.services.callbacks.schedule(
@@ -37,36 +36,25 @@ async def ask(
 
 async def pass_by(world: LedgerWorld, contact: str) -> None:
     """The contact's callback falls due."""
-    records = world.services.keys.records("1")
+    records = world.keys.records("1")
     record = await world.record(contact)
     record["cb"]["at"] -= 100 * HOUR_S * 1000
     record["cb"]["gr"] -= 100 * HOUR_S * 1000
-    await world.services.client.hset(records, contact, msgspec.json.encode(record))
-    await world.services.client.zadd(world.services.keys.deferred("1"), {contact: 1})
+    await world.client.hset(records, contact, msgspec.json.encode(record))
+    await world.client.zadd(world.keys.deferred("1"), {contact: 1})
     await world.sweep()
 
 
 async def end_agent_window(world: LedgerWorld, contact: str) -> None:
     """The time that a callback waits for its agent is over."""
-    keys = world.services.keys
     record = await world.record(contact)
     record["cb"]["gr"] -= AGENT_WINDOW_S * 1000
-    await world.services.client.hset(keys.records("1"), contact, msgspec.json.encode(record))
-    await world.services.client.zincrby(keys.ready("1"), -AGENT_WINDOW_S * 1000, contact)
-
-
-async def told(world: LedgerWorld, contact: str) -> str:
-    document = await world.backend_doc(contact)
-    return "" if document is None else str(document["s"])
-
-
-async def check(world: LedgerWorld) -> None:
-    await world.check_invariants()
-    await check_ledger(world.services.client, world.services.keys, ["1"])
+    await world.client.hset(world.keys.records("1"), contact, msgspec.json.encode(record))
+    await world.client.zincrby(world.keys.ready("1"), -AGENT_WINDOW_S * 1000, contact)
 
 
 async def newest_call(world: LedgerWorld) -> dict[str, str]:
-    entries: Any = await world.services.client.xrevrange("dialer:calls", count=1)
+    entries: Any = await world.client.xrevrange("dialer:calls", count=1)
     return dict(entries[0][1])
 
 

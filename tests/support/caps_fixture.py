@@ -47,22 +47,17 @@ class CapsWorld(LedgerWorld):
 
     async def pass_time(self, seconds: float) -> None:
         """Everything that has become due is done, and the backend shows all contacts again."""
-        await move_clock(self.services.client, self.services.keys, round(seconds))
+        await move_clock(self.client, self.keys, round(seconds))
         for campaign, rows in self.known.items():
             await self.sweep(campaign)
             await self.services.campaigns.load(campaign, list(rows.values()), self.max_attempts)
 
-    async def reserve(self, campaign: str = "1") -> Attempt:
-        """One call more, reserved."""
-        in_flight = await self.count(campaign, "reserved") + await self.count(campaign, "dialing")
-        claimed = await self.claim(campaign, in_flight + 1, others=self.others[campaign])
-        assert claimed.dialed == 1, claimed
-        return (await self.reserved_calls())[-1][1]
+    async def reserve(self, campaign: str = "1", **limits: Any) -> Attempt:
+        return await super().reserve(campaign, others=self.others[campaign], **limits)
 
     async def call(self, campaign: str = "1", *said: str, **data: Any) -> Attempt:
         """One call more, sent; then its events come."""
-        attempt = await self.reserve(campaign)
-        assert await self.services.campaigns.mark_sent(attempt, "run", "") == "ok"
+        attempt = await self.place_one(campaign)
         for kind in said:
             await self.event(kind, attempt, **data)
         return attempt
@@ -88,5 +83,5 @@ class CapsWorld(LedgerWorld):
 
     async def counted(self, name: str) -> list[str]:
         """What the calls to a number or contact are counted as, oldest first."""
-        raw: Any = await self.services.client.hget(self.services.keys.call_history, name)
+        raw: Any = await self.client.hget(self.keys.call_history, name)
         return [call[2] for call in msgspec.json.decode(raw or "[]")]

@@ -87,15 +87,19 @@ def refused(result: Result, code: int, *words: str) -> None:
         assert word in result.stderr
 
 
-def add_dead_letter(db: Any, **original: str) -> str:
-    fields = {
+def dead_letter_fields(original: dict[str, str]) -> dict[Any, Any]:
+    letter = {
         "stream": "dialer:events",
         "entry": "1-0",
         "reason": "unknown_type",
-        "detail": "d",
-        "deliveries": 1,
+        "detail": "type is 'x'",
+        "deliveries": "1",
     }
-    return str(db.xadd("dialer:dead", {**fields, **{f"={name}": value for name, value in original.items()}}))
+    return letter | {f"={name}": value for name, value in original.items()}
+
+
+def add_dead_letter(db: Any, **original: str) -> str:
+    return str(db.xadd("dialer:dead", dead_letter_fields(original)))
 
 
 @pytest.fixture
@@ -106,6 +110,6 @@ def centre(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(CallCentre(world, server.url, speed=50)) as opened,
     ):
-        monkeypatch.setenv("BACKEND_URL", opened.backend_url)
-        monkeypatch.setenv("DIALER_API_URL", opened.dialer_api_url)
+        monkeypatch.setenv("BACKEND_URL", opened.backend.url)
+        monkeypatch.setenv("DIALER_API_URL", opened.dialer_api.url)
         yield opened

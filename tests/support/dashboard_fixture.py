@@ -17,6 +17,7 @@ from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.dashboard import serve
 from streamdialer.simulation.embedded_redis import free_port
+from tests.support.cli import dead_letter_fields
 
 ANNA, PASSWORD = "anna", "correct horse"
 WALL, LOOK = "wall", "only looking"
@@ -82,15 +83,7 @@ async def know_campaign(redis: Redis, campaign: str = "7", status: str = "active
 
 async def add_dead_letter(redis: Redis, **original: str) -> str:
     """A dead letter; returns its id."""
-    fields = {
-        "stream": "dialer:events",
-        "entry": "1-0",
-        "reason": "unknown_type",
-        "detail": "type is 'x'",
-        "deliveries": "1",
-    }
-    items: Any = {**fields, **{f"={name}": value for name, value in original.items()}}
-    return str(await redis.xadd(KEYS.stream("dead"), items))
+    return str(await redis.xadd(KEYS.stream("dead"), dead_letter_fields(original)))
 
 
 async def kinds(redis: Redis, stream: Stream) -> list[str]:

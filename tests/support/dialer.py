@@ -18,7 +18,7 @@ from streamdialer.consumers.services import Services, open_services
 from streamdialer.errors import Unreachable
 from streamdialer.model import TickKind, TickResult
 from streamdialer.producers.events import Producer
-from streamdialer.producers.ticks import Schedule, TickProducer
+from streamdialer.producers.ticks import TickProducer
 from streamdialer.simulation.demo.snapshot import take_snapshot
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.event_writer import Distort
@@ -27,7 +27,7 @@ from streamdialer.simulation.world.config import CentreConfig
 from streamdialer.simulation.world.engine import World
 from tests.support.eventually import eventually
 
-SCHEDULE = Schedule(
+SCHEDULE = Settings(
     dial_interval_s=0.2,
     retry_interval_s=0.5,
     stats_interval_s=0.5,
@@ -76,7 +76,7 @@ class Dialer:
 
         async def is_over() -> bool:
             try:
-                look = await take_snapshot(self.services.client, self.services.keys, self.centre)
+                look = await take_snapshot(self.services.client, self.centre)
             except (*TRANSIENT, Unreachable):  # a failover is under way
                 return False
             unfinished = sum(
@@ -86,6 +86,19 @@ class Dialer:
 
         await eventually(is_over, within_s=within_s, what=f"all final: {self.centre.summary().contacts}")
         return self.centre.summary()
+
+
+@asynccontextmanager
+async def open_centre(
+    settings: Settings, world: World, **changes: Any
+) -> AsyncIterator[tuple[CallCentre, Services]]:
+    """A call centre and services that speak to it; no replica runs. `changes` are settings."""
+    async with CallCentre(world, settings.redis_url) as centre:
+        here = msgspec.structs.replace(
+            settings, backend_url=centre.backend.url, dialer_api_url=centre.dialer_api.url, **changes
+        )
+        async with open_services(here) as services:
+            yield centre, services
 
 
 @asynccontextmanager
@@ -109,17 +122,12 @@ async def run_dialer(
     """
     keys = keys_for(settings.redis_url)
     async with CallCentre(
-        world,
-        centre_url or settings.redis_url,
-        speed=speed,
-        config=centre_config,
-        keys=keys,
-        distort=distort,
+        world, centre_url or settings.redis_url, speed=speed, config=centre_config, keys=keys, distort=distort
     ) as centre:
         here = msgspec.structs.replace(
             settings,
-            backend_url=centre.backend_url,
-            dialer_api_url=centre.dialer_api_url,
+            backend_url=centre.backend.url,
+            dialer_api_url=centre.dialer_api.url,
             **{"ring_timeout_s": 30 / speed, "uncertain_margin_s": 3.0, **changes},
         )
         run = ShutdownSignal()

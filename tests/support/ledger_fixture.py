@@ -12,12 +12,13 @@ from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger.event_facts import fact_of
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
-from streamdialer.ledger.records import CONTACT_STATES, decode_contact
+from streamdialer.ledger.records import Update
 from streamdialer.ledger.types import ApplyStatus, ClaimRequest, ClaimResult, LoadRow, LostCall
-from streamdialer.ledger.zone_hours import Hours
 from streamdialer.model import Agent, Attempt, CallEvent, CampaignSettings, SourceEvent
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan, retry_plan
+from tests.support.attempt_model import LIVE
+from tests.support.ledger_invariants import check_ledger
 
 
 class LedgerWorld:
@@ -25,6 +26,8 @@ class LedgerWorld:
 
     def __init__(self, services: Services, queue: str = "sales") -> None:
         self.services = services
+        self.client = services.client
+        self.keys = services.keys
         self.queue = queue
         self.tokens = 0
         self.max_attempts = 3
@@ -46,14 +49,23 @@ class LedgerWorld:
         )
 
     async def open_campaign(
-        self, campaign: str = "1", contacts: int = 5, priority: int = 5, *, first: int = 1
+        self,
+        campaign: str = "1",
+        contacts: int = 5,
+        priority: int = 5,
+        *,
+        first: int = 1,
+        agents: int | None = None,
     ) -> None:
+        """An active campaign with contacts from `first` on; `agents` is the number of free agents of the queue."""
         services = self.services
         await services.client.hset(services.keys.campaign(campaign), "status", "active")
         before = await services.queues.queue_of(campaign)
         assert await services.campaigns.register(campaign, self.queue, "", previous=before)
         rows = [self.row(str(number), priority) for number in range(first, first + contacts)]
         await services.campaigns.load(campaign, rows, self.max_attempts)
+        if agents is not None:
+            await self.set_agents(agents)
 
     @staticmethod
     def row(contact: str, priority: int = 5, attempts: int = 0) -> LoadRow:
@@ -67,40 +79,21 @@ class LedgerWorld:
         asked = await self.services.queues.begin_agent_poll(self.queue)
         await self.services.queues.replace_agents(self.queue, agents, asked.ledger_ms)
 
+    async def agent_comes_free(self, agent: str) -> None:
+        await self.services.queues.apply_agent_event(
+            self.queue, agent, state="available", entry=await self.write_entry()
+        )
+
     async def claim(
-        self,
-        campaign: str = "1",
-        level: int = 100,
-        *,
-        token: str | None = None,
-        per_agent: float = 1.0,
-        max_concurrent: int = 100,
-        free_agents: int | None = None,
-        others: dict[str, float] | None = None,
-        open_until_ms: int | None = None,
-        hours: Hours | None = None,
-        hours_fingerprint: str = "",
+        self, campaign: str = "1", level: int = 100, *, free_agents: int | None = None, **limits: Any
     ) -> ClaimResult:
+        """Claims with the caps and the pace of the campaigns; by default as many agents are free as Redis says."""
         self.tokens += 1
-        keys = self.services.keys
-        free = (
-            await self.services.client.zcard(keys.queue_free(self.queue))
-            if free_agents is None
-            else free_agents
-        )
-        request = self.claim_request(
-            token or f"t{self.tokens}",
-            level,
-            int(free),
-            calls_per_agent=per_agent,
-            max_concurrent=max_concurrent,
-            open_until_ms=open_until_ms,
-            others=others or {},
-            hours=hours,
-            hours_fingerprint=hours_fingerprint,
-            caps=self.caps,
-            rate_limits=self.pace,
-        )
+        token = limits.pop("token", f"t{self.tokens}")
+        if free_agents is None:
+            free_agents = int(await self.client.zcard(self.keys.queue_free(self.queue)))
+        limits = {"caps": self.caps, "rate_limits": self.pace, **limits}
+        request = self.claim_request(token, level, free_agents, **limits)
         return await self.services.campaigns.reserve_contacts(campaign, self.queue, request)
 
     def claim_request(self, token: str, level: int, free_agents: int, **limits: Any) -> ClaimRequest:
@@ -116,21 +109,28 @@ class LedgerWorld:
             token=token, level=level, free_agents=free_agents, retry=self.retry, **wide | limits
         )
 
-    async def reserved_calls(self) -> list[tuple[str, Attempt]]:
-        """What waits in the calls stream: entry ids and attempts, oldest first."""
-        entries: Any = await self.services.client.xrange(self.services.keys.stream("calls"))
+    async def reserved_calls(self) -> list[Attempt]:
+        """What waits in the calls stream, oldest first."""
+        entries: Any = await self.client.xrange(self.keys.stream("calls"))
         return [
-            (entry, Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"]))
-            for entry, fields in entries
+            Attempt(fields["campaign"], fields["contact"], int(fields["number"]), fields["token"])
+            for _, fields in entries
         ]
+
+    async def reserve(self, campaign: str = "1", **limits: Any) -> Attempt:
+        """Claims one more call."""
+        in_flight = await self.count(campaign, "reserved") + await self.count(campaign, "dialing")
+        claimed = await self.claim(campaign, in_flight + 1, **limits)
+        assert claimed.dialed == 1, claimed
+        return (await self.reserved_calls())[-1]
+
+    async def mark_sent(self, attempt: Attempt, run: str = "run") -> str:
+        return await self.services.campaigns.mark_sent(attempt, run, "")
 
     async def place_one(self, campaign: str = "1") -> Attempt:
         """Claims one more call and sends it."""
-        in_flight = await self.count(campaign, "reserved") + await self.count(campaign, "dialing")
-        claimed = await self.claim(campaign, in_flight + 1)
-        assert claimed.dialed == 1, claimed
-        attempt = (await self.reserved_calls())[-1][1]
-        assert await self.services.campaigns.mark_sent(attempt, "run", "") == "ok"
+        attempt = await self.reserve(campaign)
+        assert await self.mark_sent(attempt) == "ok"
         return attempt
 
     async def event(
@@ -160,9 +160,9 @@ class LedgerWorld:
 
     async def write_entry(self) -> str:
         """The id of a new entry of `events`, which is read and deleted at once."""
-        stream = self.services.keys.stream("events")
-        entry = str(await self.services.client.xadd(stream, {"type": "any"}))
-        await self.services.client.xdel(stream, entry)
+        stream = self.keys.stream("events")
+        entry = str(await self.client.xadd(stream, {"type": "any"}))
+        await self.client.xdel(stream, entry)
         return entry
 
     async def settle(self, attempt: Attempt, verdict: str, hold: str = "", retry_after_s: float = 0) -> str:
@@ -172,13 +172,12 @@ class LedgerWorld:
 
     async def age(self, seconds: float, campaign: str = "1") -> None:
         """Brings every deadline of the campaign nearer."""
-        client, keys = self.services.client, self.services.keys
         for place in ("deferred", "previewing", "reserved", "dialing", "connected", "orphaned", "final"):
-            key = getattr(keys, place)(campaign)
-            rows: Any = await client.zrange(key, 0, -1, withscores=True)
+            key = getattr(self.keys, place)(campaign)
+            rows: Any = await self.client.zrange(key, 0, -1, withscores=True)
             for contact, score in rows:
                 if score != float("inf"):
-                    await client.zadd(key, {contact: score - seconds * 1000})
+                    await self.client.zadd(key, {contact: score - seconds * 1000})
 
     async def make_stale(self, *contacts: str) -> None:
         """The backend last listed these contacts of campaign 1 a day ago."""
@@ -186,21 +185,21 @@ class LedgerWorld:
             record = await self.record(contact)
             record["sn"] -= 86_400_000
             raw = msgspec.json.encode(record).decode()
-            await self.services.client.hset(self.services.keys.records("1"), contact, raw)
+            await self.client.hset(self.keys.records("1"), contact, raw)
 
     async def send_earlier(self, contact: str, seconds: float) -> None:
         """The newest attempt of a contact of campaign 1 was sent that long before."""
         record = await self.record(contact)
         record["h"][-1]["sm"] -= round(seconds * 1000)
         raw = msgspec.json.encode(record).decode()
-        await self.services.client.hset(self.services.keys.records("1"), contact, raw)
+        await self.client.hset(self.keys.records("1"), contact, raw)
 
     async def age_signs(self, contact: str, seconds: float) -> None:
         """The newest event of the beginning or answer of its newest call was written that long before."""
         record = await self.record(contact)
         record["h"][-1]["lm"] -= round(seconds * 1000)
         raw = msgspec.json.encode(record).decode()
-        await self.services.client.hset(self.services.keys.records("1"), contact, raw)
+        await self.client.hset(self.keys.records("1"), contact, raw)
 
     async def list_calls(self, *ids: str, source: str = "pbx", entry: str | None = None) -> str:
         """An event source lists its calls; the dead letter's reason, '' for none."""
@@ -216,45 +215,37 @@ class LedgerWorld:
         return await self.services.campaigns.sweep(campaign, 200)
 
     async def count(self, campaign: str, place: str) -> int:
-        return int(await self.services.client.zcard(getattr(self.services.keys, place)(campaign)))
+        return int(await self.client.zcard(getattr(self.keys, place)(campaign)))
 
     async def record(self, contact: str, campaign: str = "1") -> dict[str, Any]:
-        raw: Any = await self.services.client.hget(self.services.keys.records(campaign), contact)
+        raw: Any = await self.client.hget(self.keys.records(campaign), contact)
         return msgspec.json.decode(raw, type=dict[str, Any])
 
     async def state_of(self, contact: str, campaign: str = "1") -> str:
         return str((await self.record(contact, campaign))["p"])
 
-    async def backend_doc(self, contact: str, campaign: str = "1") -> dict[str, Any] | None:
-        raw: Any = await self.services.client.hget(self.services.keys.outbox(campaign), contact)
-        return msgspec.json.decode(raw, type=dict[str, Any]) if raw else None
+    async def backend_doc(self, contact: str = "1", campaign: str = "1") -> dict[str, Any]:
+        """The update that waits for the backend; empty when there is none."""
+        raw: Any = await self.client.hget(self.keys.outbox(campaign), contact)
+        return msgspec.json.decode(raw, type=dict[str, Any]) if raw else {}
+
+    async def backend_status(self, contact: str = "1", campaign: str = "1") -> str | None:
+        """The contact's status in the update that waits for the backend."""
+        return (await self.backend_doc(contact, campaign)).get("s")
+
+    async def lease_update(self, contact: str, holder: str) -> Update:
+        update = await self.services.outbox.lease("1", contact, holder)
+        assert isinstance(update, Update)
+        return update
 
     async def public(self, campaign: str = "1") -> dict[str, str]:
-        found: Any = await self.services.client.hgetall(self.services.keys.campaign(campaign))
+        found: Any = await self.client.hgetall(self.keys.campaign(campaign))
         return dict(found)
 
     async def check_invariants(self, *campaigns: str) -> None:
-        """Every contact in exactly one place, live calls true to the places, public numbers true to the ledger."""
-        client, keys = self.services.client, self.services.keys
-        for campaign in campaigns or ("1",):
-            where: dict[str, list[str]] = {}
-            for place in CONTACT_STATES:
-                for contact in await client.zrange(getattr(keys, place)(campaign), 0, -1):
-                    where.setdefault(str(contact), []).append(place)
-            records: Any = await client.hgetall(keys.records(campaign))
-            assert set(where) == set(records), "a contact without a place, or a place without its contact"
-            for contact, raw in records.items():
-                record = decode_contact(raw)
-                assert where[contact] == [record.state], (contact, where[contact], record)
-                live = [each for each in record.history if each.state not in ("ended", "released")]
-                assert len(live) <= 1, f"two live attempts: {record}"
-                assert bool(live) == (record.state in ("reserved", "dialing", "connected", "orphaned")), (
-                    record
-                )
+        """Everything that holds at every moment; in these tests also one live attempt and no attempt too many."""
+        view = await check_ledger(self.client, self.keys, campaigns or ("1",))
+        for campaign in view.campaigns.values():
+            for record in campaign.records.values():
+                assert sum(each.state in LIVE for each in record.history) <= 1, f"two live attempts: {record}"
                 assert record.attempts <= self.max_attempts, record
-            public = await self.public(campaign)
-            if "active_calls" in public:
-                assert int(public["active_calls"]) == await self.count(campaign, "dialing")
-                assert int(public["connected_calls"]) == await self.count(campaign, "connected")
-                assert int(public["ready_contacts"]) == await self.count(campaign, "ready")
-                assert int(public["waiting_contacts"]) == await self.count(campaign, "deferred")

@@ -11,13 +11,7 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import Keys
 from streamdialer.ledger.records import Attempt, ContactRecord, ContactState
 from tests.support.attempt_model import CONTACT_STATE_OF_LIVE, LIVE, counts, outcome_of
-from tests.support.ledger_reader import (
-    DEADLINES,
-    CampaignView,
-    LedgerView,
-    known_facts,
-    read_ledger,
-)
+from tests.support.ledger_reader import DEADLINES, CampaignView, LedgerView, known_facts, read_ledger
 
 TOTALS: Final = ("total_calls", "answered_calls", "no_answer", "busy", "failed", "abandoned", "machine")
 CARDINALITIES: Final[Mapping[str, ContactState]] = {
@@ -191,6 +185,8 @@ def _documents(campaign: CampaignView) -> Iterator[str]:
         if shown is None:
             shown = {str(last.disposition)} if last and last.state == "ended" else {"invalid", "failed"}
             shown |= {"failed", "invalid"} if record.state == "final" else set()
+            if record.state == "deferred" and record.dead_phone_indexes and shown == {"invalid"}:
+                shown = {"failed"}  # another number of the contact may exist
             if _is_owed(record):
                 shown = {"callback"}
             elif record.wait is not None and record.wait.reason in DEFERRED_BY_RULE:

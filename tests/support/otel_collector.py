@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,6 @@ import msgspec
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from streamdialer.simulation.embedded_redis import free_port
 from tests.support.eventually import eventually
 
 PHONE: Final = "+15550123987"
@@ -125,20 +124,6 @@ class Outside:
 
     def traces_of(self, what: str, status: str = "") -> list[str]:
         return [trace for asked, said, trace in self.asked if asked == what and status in ("", said)]
-
-
-@asynccontextmanager
-async def listening(answer: Callable[[web.Request], Any]) -> AsyncIterator[str]:
-    """A server that answers everything with `answer`; its URL."""
-    app, port = web.Application(), free_port()
-    app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        await runner.cleanup()
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from streamdialer.ledger.types import LoadRow
 from streamdialer.model import CampaignSettings, PreviewEvent
 from streamdialer.rules.retry import retry_plan
 from tests.support.ledger_fixture import LedgerWorld
-from tests.support.ledger_invariants import check_ledger
 
 
 def preview_limits(**settings: Any) -> PreviewLimits:
@@ -61,9 +60,5 @@ class PreviewWorld(LedgerWorld):
 
     async def told(self) -> list[dict[str, Any]]:
         """Everything the agents' programs got."""
-        entries: Any = await self.services.client.xrange("dialer:previews")
+        entries: Any = await self.client.xrange("dialer:previews")
         return [{**fields, "data": msgspec.json.decode(fields["data"])} for _, fields in entries]
-
-    async def check(self) -> None:
-        await self.check_invariants()
-        await check_ledger(self.services.client, self.services.keys, ["1"])

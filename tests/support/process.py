@@ -22,8 +22,8 @@ def process(
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMDIALER_")}
     environment |= {
         "REDIS_URL": redis_url,
-        "BACKEND_URL": centre.backend_url,
-        "DIALER_API_URL": centre.dialer_api_url,
+        "BACKEND_URL": centre.backend.url,
+        "DIALER_API_URL": centre.dialer_api.url,
         "STREAMDIALER_SHUTDOWN_TIMEOUT_S": str(SHUTDOWN_TIMEOUT_S),
         "STREAMDIALER_CLAIM_MIN_IDLE_S": "1",
         "STREAMDIALER_DIAL_INTERVAL_S": "0.3",

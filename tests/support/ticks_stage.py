@@ -33,4 +33,4 @@ class StageWithBackend:
         self.centre.world.contacts_of(1).remove(self.centre.world.contacts.pop(contact))
 
     async def dialed(self) -> list[str]:
-        return [attempt.contact for _, attempt in await self.world.reserved_calls()]
+        return [attempt.contact for attempt in await self.world.reserved_calls()]

@@ -73,9 +73,7 @@ def placed(view: QueueView) -> int:
 
 @given(free=st.integers(0, 40), waiting=st.integers(0, 5), rung=ages, abandoned=st.sampled_from([0, 20, 500]))
 @settings(max_examples=60, deadline=None)
-def test_calls_without_risk_are_always_placed(
-    free: int, waiting: int, rung: list[int], abandoned: int
-) -> None:
+def test_calls_without_risk_are_placed(free: int, waiting: int, rung: list[int], abandoned: int) -> None:
     view = queue(free, campaign(rung=rung, abandoned=abandoned), waiting=waiting)
     assert placed(view) >= max(0, free - waiting - len(rung))
 
@@ -149,7 +147,7 @@ def test_never_more_than_lines_and_contacts_allow(
 
 @given(free=st.integers(0, 30), rung=ages, talking=durations, more=st.integers(0, 10))
 @settings(max_examples=60, deadline=None)
-def test_more_ringing_calls_never_lead_to_more_calls(
+def test_more_ringing_never_means_more_calls(
     free: int, rung: list[int], talking: list[int], more: int
 ) -> None:
     busy = [NOW - seconds for seconds in talking]
@@ -159,9 +157,7 @@ def test_more_ringing_calls_never_lead_to_more_calls(
 
 @given(free=st.integers(0, 30), rung=ages, talking=durations)
 @settings(max_examples=60, deadline=None)
-def test_one_more_free_agent_never_leads_to_fewer_calls(
-    free: int, rung: list[int], talking: list[int]
-) -> None:
+def test_one_more_free_agent_never_means_fewer_calls(free: int, rung: list[int], talking: list[int]) -> None:
     busy = [NOW - seconds for seconds in talking]
     assert placed(queue(free + 1, campaign(rung=rung), talking=busy)) >= placed(
         queue(free, campaign(rung=rung), talking=busy)

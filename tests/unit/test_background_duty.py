@@ -13,7 +13,6 @@ from streamdialer.broker import background_duty
 from streamdialer.broker.background_duty import BackgroundDuty, running
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.anyio
 AWAY = RedisConnectionError("connection refused")
 FAULT = KeyError("campaign")
 

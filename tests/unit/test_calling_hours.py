@@ -224,9 +224,7 @@ def test_openings_are_kept_and_stay_true_when_time_goes_on_or_back() -> None:
         (None, "not a number", OWN_ZONE),
     ],
 )
-def test_the_zone_is_the_contacts_else_that_of_its_number(
-    timezone: str | None, number: str, zones: str
-) -> None:
+def test_the_zone_is_the_contacts_or_its_numbers(timezone: str | None, number: str, zones: str) -> None:
     assert zone_set(timezone, [number]) == zones
 
 

@@ -44,7 +44,6 @@ async def written_with(build: Callable[[Random], EventFault]) -> list[SimEvent]:
     return written
 
 
-@pytest.mark.anyio
 async def test_events_with_a_fault_are_never_lost() -> None:
     repeated = await written_with(duplicate)
     assert len(repeated) >= 40

@@ -43,12 +43,7 @@ def test_option_beats_environment_beats_file_beats_default(tmp_path: Path) -> No
         settings.page_size,
         settings.dead_letters_maxlen,
         settings.shutdown_timeout_s,
-    ) == (
-        21,
-        12,
-        3,
-        8.0,
-    )
+    ) == (21, 12, 3, 8.0)
     origins = [
         loaded.origin[name]
         for name in ("concurrency", "page_size", "dead_letters_maxlen", "shutdown_timeout_s")
@@ -56,9 +51,7 @@ def test_option_beats_environment_beats_file_beats_default(tmp_path: Path) -> No
     assert origins == ["option", "environment", ".env", "default"]
 
 
-def test_the_process_environment_and_directory_are_the_defaults(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_and_directory_are_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("BACKEND_URL=http://from-file:1\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DIALER_API_URL", "http://from-environment:2")

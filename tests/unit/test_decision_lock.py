@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import anyio
-import pytest
 
 from streamdialer.consumers.dialing.decision_lock import DecisionLock
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_decisions_of_a_queue_are_made_one_at_a_time_and_a_campaign_queues_once() -> None:

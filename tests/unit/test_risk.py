@@ -30,9 +30,7 @@ def test_the_convolution_equals_counting_all_cases(chances: list[float]) -> None
     answering=st.lists(probabilities, max_size=4),
 )
 @settings(max_examples=60, deadline=None)
-def test_the_risk_equals_counting_all_cases(
-    available: int, coming: list[float], answering: list[float]
-) -> None:
+def test_risk_equals_counting_all_cases(available: int, coming: list[float], answering: list[float]) -> None:
     counted = 0.0
     chances = coming + answering
     for happens in itertools.product((0, 1), repeat=len(chances)):

@@ -206,9 +206,7 @@ def test_one_call_per_free_agent_abandons_no_call() -> None:
 @pytest.mark.parametrize(
     ("mode", "occupancy", "abandon_rate"), [("progressive", 0.66, 0.0), ("power", 0.86, 0.025)]
 )
-def test_the_old_worker_leaves_agents_waiting_for_its_tick(
-    mode: str, occupancy: float, abandon_rate: float
-) -> None:
+def test_with_the_old_worker_agents_wait_for_ticks(mode: str, occupancy: float, abandon_rate: float) -> None:
     days = [simulate(Scenario(agents=20, hours=2), Ticks(mode, 3.0), seed) for seed in range(3)]
     assert estimate([day.occupancy for day in days]).mean == pytest.approx(occupancy, abs=0.02)
     assert estimate([day.abandon_rate for day in days]).mean == pytest.approx(abandon_rate, abs=0.01)

@@ -15,7 +15,6 @@ from streamdialer.observability import tracing
 from streamdialer.observability.tracing import read_traceparent
 from tests.support.otel_collector import WRITER
 
-pytestmark = pytest.mark.anyio
 KEYS = Keys()
 WRITER_ID = WRITER.split("-")[2]
 

@@ -222,9 +222,7 @@ def test_no_password_is_shown_wherever_it_stands_and_however_it_is_spelled(url: 
     LOCATIONS,
     LOGINS,
 )
-def test_what_is_shown_does_not_depend_on_the_password(
-    one: str, other: str, location: str, login: str
-) -> None:
+def test_what_is_shown_is_the_same_for_any_password(one: str, other: str, location: str, login: str) -> None:
     if login == "{}@":  # a colon makes a user of what stands before it
         one, other = one.replace(":", "x"), other.replace(":", "x")
     shown, same = (mask_url(location.format(login.format(password), "")) for password in (one, other))

@@ -13,14 +13,8 @@ from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
 from streamdialer.rules.window import Opening, Window, campaign_window
 
-ZONES = [
-    "UTC",
-    "America/Bogota",
-    "America/New_York",
-    "Europe/Madrid",
-    "Australia/Lord_Howe",
-    "Asia/Kathmandu",
-]
+NEW_YORK = "America/New_York"
+ZONES = ["UTC", "America/Bogota", NEW_YORK, "Europe/Madrid", "Australia/Lord_Howe", "Asia/Kathmandu"]
 
 
 def window(
@@ -120,49 +114,14 @@ def test_the_campaign_zone_beats_the_default_and_the_default_fills_in() -> None:
     ("zone", "hours", "now", "expected"),
     [
         # spring: 02:00 becomes 03:00 in New York on 2026-03-08
-        (
-            "America/New_York",
-            ("02:30", "05:00"),
-            "2026-03-08T01:00-05:00",
-            "closed until 2026-03-08T03:00-04:00",
-        ),
-        (
-            "America/New_York",
-            ("01:00", "02:30"),
-            "2026-03-08T01:30-05:00",
-            "open until 2026-03-08T03:00-04:00",
-        ),
-        (
-            "America/New_York",
-            ("02:10", "02:50"),
-            "2026-03-08T01:30-05:00",
-            "closed until 2026-03-09T02:10-04:00",
-        ),
-        (
-            "America/New_York",
-            ("22:00", "06:00"),
-            "2026-03-08T01:30-05:00",
-            "open until 2026-03-08T06:00-04:00",
-        ),
+        (NEW_YORK, ("02:30", "05:00"), "2026-03-08T01:00-05:00", "closed until 2026-03-08T03:00-04:00"),
+        (NEW_YORK, ("01:00", "02:30"), "2026-03-08T01:30-05:00", "open until 2026-03-08T03:00-04:00"),
+        (NEW_YORK, ("02:10", "02:50"), "2026-03-08T01:30-05:00", "closed until 2026-03-09T02:10-04:00"),
+        (NEW_YORK, ("22:00", "06:00"), "2026-03-08T01:30-05:00", "open until 2026-03-08T06:00-04:00"),
         # autumn: 02:00 becomes 01:00 in New York on 2026-11-01
-        (
-            "America/New_York",
-            ("01:30", "03:00"),
-            "2026-11-01T01:45-04:00",
-            "open until 2026-11-01T01:00-05:00",
-        ),
-        (
-            "America/New_York",
-            ("01:30", "03:00"),
-            "2026-11-01T01:10-05:00",
-            "closed until 2026-11-01T01:30-05:00",
-        ),
-        (
-            "America/New_York",
-            ("09:00", "17:00"),
-            "2026-11-01T00:00-04:00",
-            "closed until 2026-11-01T09:00-05:00",
-        ),
+        (NEW_YORK, ("01:30", "03:00"), "2026-11-01T01:45-04:00", "open until 2026-11-01T01:00-05:00"),
+        (NEW_YORK, ("01:30", "03:00"), "2026-11-01T01:10-05:00", "closed until 2026-11-01T01:30-05:00"),
+        (NEW_YORK, ("09:00", "17:00"), "2026-11-01T00:00-04:00", "closed until 2026-11-01T09:00-05:00"),
         # half an hour in Lord Howe: 02:00 becomes 02:30 on 2026-10-04
         (
             "Australia/Lord_Howe",
@@ -179,29 +138,19 @@ def test_the_campaign_zone_beats_the_default_and_the_default_fills_in() -> None:
         ),
         # naive date-times: a start that comes twice is the later, an end the earlier; else the jump itself
         (
-            "America/New_York",
+            NEW_YORK,
             ("2026-11-01T01:30", None),
             "2026-11-01T00:00-04:00",
             "closed until 2026-11-01T01:30-05:00",
         ),
+        (NEW_YORK, (None, "2026-11-01T01:30"), "2026-11-01T00:00-04:00", "open until 2026-11-01T01:30-04:00"),
         (
-            "America/New_York",
-            (None, "2026-11-01T01:30"),
-            "2026-11-01T00:00-04:00",
-            "open until 2026-11-01T01:30-04:00",
-        ),
-        (
-            "America/New_York",
+            NEW_YORK,
             ("2026-03-08T02:30", None),
             "2026-03-08T00:00-05:00",
             "closed until 2026-03-08T03:00-04:00",
         ),
-        (
-            "America/New_York",
-            (None, "2026-03-08T02:30"),
-            "2026-03-08T00:00-05:00",
-            "open until 2026-03-08T03:00-04:00",
-        ),
+        (NEW_YORK, (None, "2026-03-08T02:30"), "2026-03-08T00:00-05:00", "open until 2026-03-08T03:00-04:00"),
     ],
 )
 def test_clock_changes(zone: str, hours: tuple[str | None, str | None], now: str, expected: str) -> None:

@@ -65,7 +65,6 @@ def snapshot_of(state: QueueState, shared: Mapping[str, CampaignPacing]) -> Snap
     """The queue as the fixed modes see it."""
     return Snapshot(
         free_agents=state.free,
-        busy_agents=state.busy,
         campaigns={
             member.id: CampaignLoad(
                 mode=shared[member.id].mode,

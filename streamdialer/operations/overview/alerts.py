@@ -41,11 +41,7 @@ def alerts_of(
     ]
     if dead:
         alerts.append(
-            Alert(
-                level="warning",
-                code="dead_letters",
-                text=f"{dead} dead letters: `streamdialer dead list` shows them",
-            )
+            Alert("warning", "dead_letters", f"{dead} dead letters: `streamdialer dead list` shows them")
         )
     return sorted(alerts, key=lambda alert: alert.level != "error")
 
@@ -56,9 +52,9 @@ def _of_servers(
     hold_ms = int(server.get("hold_until") or 0) - now_ms
     if hold_ms > 0:
         yield Alert(
-            level="error",
-            code="data_loss",
-            text="Redis was restarted, emptied or replaced: nothing is dialed for "
+            "error",
+            "data_loss",
+            "Redis was restarted, emptied or replaced: nothing is dialed for "
             f"{math.ceil(hold_ms / 1000)} s, so that calls that it may have forgotten can end",
         )
     until, reason = api_pause
@@ -67,9 +63,9 @@ def _of_servers(
         is_refused = reason == "dialer_api_credentials"
         trouble = "refuses our credentials (DIALER_API_TOKEN)" if is_refused else "takes no calls"
         yield Alert(
-            level="error",
-            code=reason or "dialer_api_down",
-            text=f"the Dialer API {trouble}: the next try is in {math.ceil(pause_ms / 1000)} s",
+            "error",
+            reason or "dialer_api_down",
+            f"the Dialer API {trouble}: the next try is in {math.ceil(pause_ms / 1000)} s",
         )
 
 
@@ -79,12 +75,12 @@ def _of_campaigns(campaigns: Sequence[CampaignOverview]) -> Iterable[Alert]:
             continue
         id_, rate = campaign.campaign_id, campaign.abandon_rate
         if campaign.reason in ALARMING:
-            yield Alert(level="error", code=campaign.reason or "", text=campaign.why, campaign_id=id_)
+            yield Alert("error", campaign.reason or "", campaign.why, campaign_id=id_)
         if rate is not None and rate.is_over_cap:
             yield Alert(
-                level="warning",
-                code="over_abandon_cap",
-                text=f"campaign {id_}: {rate.rate:.1%} of the people who answered within {rate.window_h} h "
+                "warning",
+                "over_abandon_cap",
+                f"campaign {id_}: {rate.rate:.1%} of the people who answered within {rate.window_h} h "
                 f"found no agent, {rate.cap:.1%} are allowed",
                 campaign_id=id_,
             )
@@ -95,20 +91,16 @@ def _of_replicas(campaigns: Sequence[CampaignOverview], replicas: Sequence[Known
     if any(campaign.status == "active" for campaign in campaigns):
         if "consume" not in roles:
             yield Alert(
-                level="error",
-                code="no_replica",
-                text="no replica sends heartbeats: does `streamdialer consume` run?",
+                "error", "no_replica", "no replica sends heartbeats: does `streamdialer consume` run?"
             )
         if "tick" not in roles:
             yield Alert(
-                level="warning",
-                code="no_producer",
-                text="no tick producer sends heartbeats: does `streamdialer tick` run?",
+                "warning", "no_producer", "no tick producer sends heartbeats: does `streamdialer tick` run?"
             )
     for replica in replicas:
         if replica.is_silent:
             yield Alert(
-                level="warning",
-                code="replica_silent",
-                text=f"{replica.name} has sent no heartbeat for {replica.last_seen_s:.0f} s: has it died?",
+                "warning",
+                "replica_silent",
+                f"{replica.name} has sent no heartbeat for {replica.last_seen_s:.0f} s: has it died?",
             )

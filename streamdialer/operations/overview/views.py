@@ -126,8 +126,6 @@ class CampaignOverview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueOverview(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue of agents."""
-
     queue: str
     agents: Agents
     people_waiting: int
@@ -154,9 +152,7 @@ class StreamOverview(msgspec.Struct, frozen=True, kw_only=True):
     """Entries read since the stream's group was made; 0 before Redis 7."""
 
 
-class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """Something is wrong."""
-
+class Alert(msgspec.Struct, frozen=True):
     level: Literal["error", "warning"]
     """error: it stops dialing or loses calls; warning: look at it."""
     code: str

@@ -48,7 +48,6 @@ def build_policy(text: str, policies: Mapping[str, type[Policy]] = POLICIES) -> 
 
 
 def _parse_value(label: str, value: str, default: object) -> object:
-    """`value` as the type of the default."""
     if isinstance(default, bool):
         if value in ("yes", "no"):
             return value == "yes"

@@ -8,9 +8,6 @@ from streamdialer.pacing.adaptive import AdaptivePolicy
 class Adaptive(AdaptivePolicy):
     """See `pacing.adaptive`."""
 
-    def __init__(self) -> None:
-        super().__init__()
-
     @property
     def risk_limit(self) -> float | None:
         """The risk limit of the first campaign."""

@@ -26,8 +26,6 @@ STARTING_S: Final = 5.0
 
 
 class ChildProcess:
-    """One running process."""
-
     def __init__(
         self, name: str, process: subprocess.Popen[bytes], log: Path, *, is_needed: bool = True
     ) -> None:
@@ -47,7 +45,6 @@ class ChildProcess:
         return self.process.poll() is None
 
     def log_end(self) -> str:
-        """The last lines of its log."""
         lines = self.log.read_text("utf-8", errors="replace").splitlines()
         return "\n".join(lines[-LOG_LINES_SHOWN:])
 

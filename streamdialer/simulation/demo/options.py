@@ -63,7 +63,6 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def demo_world(options: DemoOptions) -> World:
-    """The campaigns, people and agents of the demo."""
     return build_world(
         agents=options.agents,
         contacts=options.contacts,

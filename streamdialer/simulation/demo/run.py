@@ -25,7 +25,7 @@ from streamdialer.simulation.demo.options import DemoOptions, child_environment,
 from streamdialer.simulation.demo.reaction_time import ReactionTimes
 from streamdialer.simulation.demo.snapshot import Snapshot, take_snapshot
 from streamdialer.simulation.demo.stop_condition import StopCondition
-from streamdialer.simulation.demo.summary import Ending, RunMeasurements, Summary, summarise
+from streamdialer.simulation.demo.summary import Ending, Summary, summarise
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.auditor import Audit
@@ -134,18 +134,21 @@ class Demo:
         }
         placed = world.auditor.per_key
         uncertain = [attempt for ledger in ledgers.values() for attempt in ledger.dialing - placed.keys()]
-        measured = RunMeasurements(
+        return summarise(
+            self._options,
+            world,
             ended=ending,
             at_start=at_start,
             at_end=at_end,
+            final=final,
+            contact_audit=audit_contacts(world.contacts.values(), ledgers),
             duration_s=duration_s,
             reaction=self._reaction,
             replicas_killed=self._killed,
+            uncertain=len(uncertain),
             dead_letters=int(await self._client.xlen(keys.stream("dead"))),
             problems=problems,
         )
-        contact_audit = audit_contacts(world.contacts.values(), ledgers)
-        return summarise(self._options, world, measured, final, contact_audit, len(uncertain))
 
     @asynccontextmanager
     async def _signals(self, scope: anyio.CancelScope) -> AsyncIterator[None]:
@@ -174,7 +177,7 @@ class Demo:
         with anyio.move_on_after(START_TIMEOUT_S):
             while not self._interrupted.is_set():
                 self._children.check()
-                if (await self._snapshot()).are_reading(names):
+                if (await take_snapshot(self._client, self._centre)).are_reading(names):
                     return
                 await anyio.sleep(0.1)
             return
@@ -185,7 +188,7 @@ class Demo:
         stop_condition = StopCondition(self._options)
         while True:
             self._children.check()
-            snapshot = await self._snapshot()
+            snapshot = await take_snapshot(self._client, self._centre)
             now = anyio.current_time()
             self._reaction.add(self._centre.world.auditor.reaction_s, snapshot.total("ready"), now)
             self._show(snapshot, self._children.running("replica-"), self._killed, now - self._started_at)
@@ -210,10 +213,7 @@ class Demo:
         """Gives the replicas some time to deliver all updates; calls that go on make new ones."""
         with anyio.move_on_after(DRAIN_S):
             while True:
-                snapshot = await self._snapshot()
+                snapshot = await take_snapshot(self._client, self._centre)
                 if not snapshot.total("unconfirmed") and not snapshot.total("reserved"):
                     return
                 await anyio.sleep(0.1)
-
-    async def _snapshot(self) -> Snapshot:
-        return await take_snapshot(self._client, self._centre.keys, self._centre)

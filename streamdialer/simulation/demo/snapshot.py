@@ -8,7 +8,6 @@ from collections.abc import Set
 import msgspec
 from redis.asyncio import Redis
 
-from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.operations.overview.collect import overview
 from streamdialer.operations.overview.views import CampaignOverview, Overview
@@ -59,10 +58,10 @@ def is_stuck(campaign: CampaignOverview) -> bool:
     return campaign.silent > 0 and campaign.silent == campaign.ringing and not campaign.connected
 
 
-async def take_snapshot(client: Redis, keys: Keys, centre: CallCentre) -> Snapshot:
+async def take_snapshot(client: Redis, centre: CallCentre) -> Snapshot:
     """Raises redis.RedisError, Unreachable."""
     audit = centre.summary()
     async with Scripts(client, patient=False) as scripts:
-        now = await overview(scripts, keys)
-    agents = Counter(agent.state for agent in centre.world.agents.values())
-    return Snapshot(overview=now, audit=audit, agents=Counter(agents))
+        now = await overview(scripts, centre.keys)
+    agents = Counter[str](agent.state for agent in centre.world.agents.values())
+    return Snapshot(overview=now, audit=audit, agents=agents)

@@ -79,45 +79,38 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         return self.double_dials == 0 and self.lost == 0
 
 
-class RunMeasurements(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured during the run."""
-
-    ended: Ending
-    at_start: Audit
-    """When the campaigns were started."""
-    at_end: Audit
-    """When dialing ended."""
-    duration_s: float
-    reaction: ReactionTimes
-    replicas_killed: int
-    dead_letters: int
-    problems: list[str]
-
-
 def summarise(
     options: DemoOptions,
     world: World,
-    measured: RunMeasurements,
+    *,
+    ended: Ending,
+    at_start: Audit,
+    at_end: Audit,
     final: Audit,
     contact_audit: ContactAudit,
+    duration_s: float,
+    reaction: ReactionTimes,
+    replicas_killed: int,
     uncertain: int,
+    dead_letters: int,
+    problems: list[str],
 ) -> Summary:
-    """`final` and `contact_audit` were taken after all processes had ended."""
-    total, reaction = final.total, measured.reaction
+    """The audits are of the start of the campaigns, the end of dialing, and after all processes had ended."""
+    total = final.total
     # The agents were logged in before anything could be dialed: that time does not count as idle.
-    logged_in_s = _logged_in_s(measured.at_end) - _logged_in_s(measured.at_start)
-    talk_s = sum(agent.talk_s for agent in measured.at_end.agents.values())
-    wrap_up_s = sum(agent.wrap_up_s for agent in measured.at_end.agents.values())
+    logged_in_s = _logged_in_s(at_end) - _logged_in_s(at_start)
+    talk_s = sum(agent.talk_s for agent in at_end.agents.values())
+    wrap_up_s = sum(agent.wrap_up_s for agent in at_end.agents.values())
     return Summary(
-        ended=measured.ended,
+        ended=ended,
         mode=options.mode,
         campaigns=options.campaigns,
         contacts=options.contacts,
         agents=options.agents,
         speed=options.speed,
         seed=options.seed,
-        duration_s=round(measured.duration_s, 2),
-        duration_life_s=round(measured.duration_s * options.speed, 1),
+        duration_s=round(duration_s, 2),
+        duration_life_s=round(duration_s * options.speed, 1),
         calls_placed=total.originates,
         retries=sum(calls - 1 for calls in world.auditor.per_contact.values()),
         answered=total.answered_by_person,
@@ -133,20 +126,20 @@ def summarise(
         reaction_ms_median=reaction.percentile_ms(0.5),
         reaction_ms_p95=reaction.percentile_ms(0.95),
         reaction_samples=len(reaction.ms),
-        replicas_killed=measured.replicas_killed,
+        replicas_killed=replicas_killed,
         contacts_by_status=dict(sorted(final.contacts.items())),
         contacts_final=contact_audit.final,
         contacts_not_loaded=contact_audit.not_loaded,
         contacts_in_ledger=dict(contact_audit.in_ledger),
         uncertain=uncertain,
-        dead_letters=measured.dead_letters,
+        dead_letters=dead_letters,
         double_dials=final.double_dials,
         dialed_after_final=final.dialed_after_final,
         over_max_retries=final.over_max_retries,
         lost=len(contact_audit.lost),
         lost_contacts=contact_audit.lost[:20],
         findings=final.findings,
-        problems=measured.problems,
+        problems=problems,
         logs=None,
     )
 

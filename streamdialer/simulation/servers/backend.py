@@ -21,6 +21,8 @@ from streamdialer.simulation.world.entities import Contact, Id
 
 PAGE_SIZE = 100
 """Entries per page when the request has no limit."""
+INTERNAL_URL = "http://django:8000"
+"""Start of the `next` link of a page: the host name under which the backend knows itself."""
 NOT_FOUND = {"detail": "Not found."}
 ORDERING_FIELDS = frozenset({"id", "priority", "created_at", "attempts", "status"})
 
@@ -50,7 +52,7 @@ class Backend(Service):
     """Stores every change of a contact without checks, as the original does."""
 
     def __init__(self, world: World, config: CentreConfig, clock: Callable[[], float]) -> None:
-        super().__init__(clock, config.backend_port)
+        super().__init__(clock)
         self.statistics: defaultdict[Id, list[Any]] = defaultdict(list)
         """Documents posted to `update_stats`, per campaign."""
         self._world = world
@@ -126,9 +128,8 @@ class Backend(Service):
                 if contact.last_attempt and _parse_time(contact.last_attempt) < before
             ]
         matching = list(contacts)
-        for field in reversed(
-            query.get("ordering", "").split(",")
-        ):  # the sort is stable: least important first
+        # the sort is stable: least important first
+        for field in reversed(query.get("ordering", "").split(",")):
             name = field.removeprefix("-")
             if name in ORDERING_FIELDS:
                 matching.sort(key=attrgetter(name), reverse=field != name)
@@ -179,7 +180,7 @@ class Backend(Service):
 
         def link(offset: int, exists: bool) -> str | None:
             query = {**request.query, "limit": str(limit), "offset": str(offset)}
-            return f"{self._config.internal_url}{request.path}?{urlencode(query)}" if exists else None
+            return f"{INTERNAL_URL}{request.path}?{urlencode(query)}" if exists else None
 
         return json_reply(
             {

@@ -58,8 +58,8 @@ class CallCentre:
         self._redis = Redis.from_pool(pool)
         self._events = EventWriter(self._redis, self.keys.stream("events"))
         self._distort = distort
-        self.backend = Backend(world, self.config, self._clock)
-        self.dialer_api = DialerApi(world, self.config, self._clock, self._redis, self.keys, self._place)
+        self.backend = Backend(world, self.config, lambda: self.now)
+        self.dialer_api = DialerApi(world, self.config, lambda: self.now, self._redis, self.keys, self._place)
         self._opened_at: float | None = None
         self._opened_life = world.now
         self._wake = anyio.Event()
@@ -97,20 +97,12 @@ class CallCentre:
         return self._opened_life + (monotonic() - self._opened_at) * self.speed
 
     @property
-    def backend_url(self) -> str:
-        return self.backend.url
-
-    @property
-    def dialer_api_url(self) -> str:
-        return self.dialer_api.url
-
-    @property
     def urls(self) -> dict[str, str]:
         """The URLs that a dialer needs, by the names of its settings."""
         return {
             "redis_url": self.redis_url,
-            "backend_url": self.backend_url,
-            "dialer_api_url": self.dialer_api_url,
+            "backend_url": self.backend.url,
+            "dialer_api_url": self.dialer_api.url,
         }
 
     def live_calls(self) -> list[Call]:
@@ -144,9 +136,6 @@ class CallCentre:
                 pipeline.hset(self.keys.campaign(str(campaign_id)), field, value)
             pipeline.publish(CHANNEL, f"campaign:{change}:{campaign_id}")
             await pipeline.execute()
-
-    def _clock(self) -> float:
-        return self.now
 
     def _place(self, request: OriginateRequest, key: str | None) -> Call:
         timeout = request.timeout * self.speed

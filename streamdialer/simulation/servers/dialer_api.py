@@ -50,7 +50,7 @@ class DialerApi(Service):
         keys: Keys,
         place: Place,
     ) -> None:
-        super().__init__(clock, config.dialer_api_port)
+        super().__init__(clock)
         self._world = world
         self._config = config
         self._redis = redis

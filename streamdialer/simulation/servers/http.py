@@ -21,8 +21,6 @@ HOST = "127.0.0.1"
 
 
 class RecordedRequest(msgspec.Struct, frozen=True):
-    """One request as it arrived."""
-
     at: float
     """Seconds of life."""
     method: str
@@ -37,7 +35,6 @@ class RecordedRequest(msgspec.Struct, frozen=True):
 
 
 def json_reply(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A JSON response."""
     return web.Response(
         body=msgspec.json.encode(content), status=status, headers=headers, content_type="application/json"
     )
@@ -53,10 +50,10 @@ def drop_connection(request: web.Request) -> web.Response:
 class Service(ABC):
     """Base of both services; a subclass has the routes and checks the token."""
 
-    def __init__(self, clock: Callable[[], float], port: int) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self.requests: deque[RecordedRequest] = deque(maxlen=MAX_REQUESTS)
         self._clock = clock
-        self._port = port
+        self._port = 0
         self._responder: Responder | None = None
         self._runner: web.AppRunner | None = None
 
@@ -93,12 +90,7 @@ class Service(ABC):
 
     async def start(self) -> None:
         """Listens; after stop() on the same port as before."""
-
-        @web.middleware
-        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:  # noqa: ARG001
-            return await self._handle(request)
-
-        app = web.Application(middlewares=[middleware])
+        app = web.Application(middlewares=[self._handle])
         app.add_routes(self.routes())
         # Held replies must not delay the end of the program.
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -113,7 +105,8 @@ class Service(ABC):
             await self._runner.cleanup()
             self._runner = None
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
+    @web.middleware
+    async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:  # noqa: ARG002
         body = await request.read()
         self.requests.append(
             RecordedRequest(

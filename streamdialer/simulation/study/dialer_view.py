@@ -5,14 +5,10 @@ Nothing of a call's plan is read before it has happened. When events are late, t
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 
-from streamdialer.model import AgentEventType, CallEventType
 from streamdialer.pacing.types import CampaignView, Observation, QueueView
 from streamdialer.simulation.world.entities import Agent, Call, Campaign, Id
-
-_DelayedEvent = tuple[float, AgentEventType | CallEventType, Call | None, Agent | None]
 
 
 class CampaignTracker:
@@ -66,10 +62,8 @@ class DialerView:
         self._wrapping: dict[Id, float] = {}
         self._connecting: set[Id] = set()
         """Agents who got a person at once and whose own `agent_busy` event has not arrived yet."""
-        self._delayed: deque[_DelayedEvent] = deque()
 
     def view(self, now: float) -> QueueView:
-        """The queue, as it is known at `now`."""
         return QueueView(
             now=now,
             free=len(self._free),
@@ -97,20 +91,6 @@ class DialerView:
         self.live += 1
         if tracker.contacts is not None:
             tracker.contacts -= 1
-
-    def delay(
-        self, at: float, kind: CallEventType | AgentEventType, call: Call | None, agent: Agent | None
-    ) -> None:
-        """Keeps an event back until `deliver`."""
-        self._delayed.append((at, kind, call, agent))
-
-    def deliver(self) -> None:
-        """The oldest delayed event arrives."""
-        at, kind, call, agent = self._delayed.popleft()
-        if call is not None:
-            self.apply_call_event(at, kind, call, agent)
-        elif agent is not None:
-            self.apply_agent_event(at, kind, agent.id)
 
     def apply_call_event(self, at: float, kind: str, call: Call, agent: Agent | None) -> None:
         """`agent` is the one who takes an answered call at once."""

@@ -67,7 +67,7 @@ class OracleAgents:
         return self._controller.risk_limit(cap, answered, abandoned)
 
     def _balances(self, view: QueueView) -> tuple[list[AgentBalance], list[float]]:
-        """For campaign horizon: agents less answers, and the chance that a call placed now is answered within it."""
+        """For each horizon: agents less answers, and the chance that a call placed now is answered within it."""
         config, now = self._world.config, view.now
         p = 0.0 if is_trunk_busy(config, now) else answer_rate_at(config, now)
         ages = Counter(
@@ -84,7 +84,7 @@ class OracleAgents:
         return balances, chances
 
     def _free_times(self) -> list[float]:
-        """When campaign working agent will be free, soonest first."""
+        """When each working agent will be free, soonest first."""
         return sorted(
             (agent.call.connected_at or 0.0) + agent.call.plan.talk_s + agent.call.plan.wrap_up_s
             for agent in self._world.agents.values()

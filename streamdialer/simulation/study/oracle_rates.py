@@ -47,9 +47,6 @@ class _KnownRingTimes(RingTimes):
 class OracleRates(AdaptivePolicy):
     """The adaptive rule with the true distributions and the current true answer rate."""
 
-    def __init__(self) -> None:
-        super().__init__()
-
     def attach(self, world: VirtualWorld) -> None:
         """Takes the distributions from draws of its own."""
         self._world = world

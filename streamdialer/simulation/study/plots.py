@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Final
 
 from streamdialer.errors import CannotBeDone
@@ -79,20 +81,17 @@ def _plot_day(figure: Figure, result: PolicyResult, cap: float) -> None:
     counts.set_ylim(bottom=0)
     _finish(counts)
     rates = figure.add_subplot(4, 1, 4, sharex=counts)
-    abandon_rates = [100 * rate for rate in _abandon_rates(minutes)]
+    abandon_rates = [100 * _abandon_rate(span) for span in _spans(minutes)]
     rates.plot(numbers, abandon_rates, color="tab:red", label="abandon rate, %")
     if any(minute.risk_limit is not None for minute in minutes):
-        limits = [
-            float("nan") if minute.risk_limit is None else 100 * minute.risk_limit for minute in minutes
-        ]
+        limits = [math.nan if minute.risk_limit is None else 100 * minute.risk_limit for minute in minutes]
         rates.plot(numbers, limits, color="tab:purple", linewidth=0.8, label="risk limit, %")
     rates.axhline(100 * cap, color="grey", linestyle="--", linewidth=1)
     rates.set_ylim(bottom=0)
     rates.set_xlabel(f"minute; abandon rate and occupancy are those of the last {SMOOTHING_MIN} minutes")
     work = rates.twinx()
-    work.plot(
-        numbers, [100 * rate for rate in _occupancies(minutes)], color="tab:green", label="occupancy, %"
-    )
+    occupancies = [100 * _occupancy(span) for span in _spans(minutes)]
+    work.plot(numbers, occupancies, color="tab:green", label="occupancy, %")
     work.set_ylim(0, 101)
     work.legend(loc="lower right", fontsize="small")
     _finish(rates)
@@ -103,18 +102,15 @@ def _finish(axes: Axes) -> None:
     axes.grid(alpha=0.3)
 
 
-def _abandon_rates(minutes: Sequence[Minute]) -> list[float]:
-    rates = []
-    for end in range(1, len(minutes) + 1):
-        span = minutes[max(0, end - SMOOTHING_MIN) : end]
-        rates.append(sum(m.abandoned for m in span) / max(1, sum(m.answered_by_person for m in span)))
-    return rates
+def _spans(minutes: Sequence[Minute]) -> list[Sequence[Minute]]:
+    """For each minute, the last SMOOTHING_MIN up to it."""
+    return [minutes[max(0, end - SMOOTHING_MIN) : end] for end in range(1, len(minutes) + 1)]
 
 
-def _occupancies(minutes: Sequence[Minute]) -> list[float]:
-    rates = []
-    for end in range(1, len(minutes) + 1):
-        span = minutes[max(0, end - SMOOTHING_MIN) : end]
-        known = [m.occupancy for m in span if m.occupancy is not None]
-        rates.append(sum(known) / len(known) if known else float("nan"))
-    return rates
+def _abandon_rate(span: Sequence[Minute]) -> float:
+    return sum(m.abandoned for m in span) / max(1, sum(m.answered_by_person for m in span))
+
+
+def _occupancy(span: Sequence[Minute]) -> float:
+    known = [m.occupancy for m in span if m.occupancy is not None]
+    return fmean(known) if known else math.nan

@@ -108,7 +108,6 @@ class Recorder:
         self._minutes_so_far.append((logged_in, ringing, work_s, logged_in_s, risk_limit))
 
     def result(self, ringing: int, decisions: int) -> Result:
-        """All figures up to now."""
         world = self._world
         audit = world.audit(world.now)
         total = audit.total

@@ -8,13 +8,13 @@ from streamdialer.pacing.types import CampaignView
 
 
 class RoundRobin:
-    """Remembers how many calls campaign campaign had."""
+    """Remembers how many calls each campaign had."""
 
     def __init__(self) -> None:
         self._dealt: dict[str, float] = {}
 
     def deal(self, campaigns: Sequence[CampaignView], lines: int, placed: dict[str, int]) -> Iterator[str]:
-        """Yields the id of a campaign for campaign call, until lines and contacts are used up.
+        """Yields the id of a campaign for each call, until lines and contacts are used up.
 
         The caller raises `placed` of that campaign to take the turn. A campaign that does not take its turn gets no
         more turns.

@@ -6,6 +6,7 @@ events, at most four times a second and at least every second.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 from streamdialer.model import AgentEventType, CallEventType
@@ -91,23 +92,20 @@ class VirtualWorld(World):
         elif kind == "call_abandoned":
             self.recorder.abandoned(call)
         agent = None if agent_id is None else self.agents[agent_id]
-        if delay_s := self.scenario.event_delay_s:
-            self.dialer.delay(self.now, kind, call, agent)
-            self.schedule(self.now + delay_s, self._event_arrives, None)
-        else:
-            self.dialer.apply_call_event(self.now, kind, call, agent)
+        at = self.now
+        self._tell_dialer(lambda: self.dialer.apply_call_event(at, kind, call, agent))
 
     def emit_agent_event(self, kind: AgentEventType, agent: Agent, campaign_id: Id | None = None) -> None:  # noqa: ARG002
         if kind == "agent_busy" and agent.call is not None:
             self.recorder.connected(agent.call)
-        if delay_s := self.scenario.event_delay_s:
-            self.dialer.delay(self.now, kind, None, agent)
-            self.schedule(self.now + delay_s, self._event_arrives, None)
-        else:
-            self.dialer.apply_agent_event(self.now, kind, agent.id)
+        at = self.now
+        self._tell_dialer(lambda: self.dialer.apply_agent_event(at, kind, agent.id))
 
-    def _event_arrives(self, _: object) -> None:
-        self.dialer.deliver()
+    def _tell_dialer(self, event: Callable[[], None]) -> None:
+        if delay_s := self.scenario.event_delay_s:
+            self.schedule(self.now + delay_s, lambda _: event(), None)
+        else:
+            event()
 
     # When the policy decides.
 
@@ -133,7 +131,6 @@ class VirtualWorld(World):
         self._schedule_decision(self.now + (self.policy.interval_s or MAX_INTERVAL_S))
 
     def place(self, campaign: Id) -> Call:
-        """Places the campaign's next call now."""
         self._placed += 1
         call = self.originate(
             self.now, campaign, self._placed, str(self._placed), None, self.scenario.calls.ring_out_s
@@ -146,7 +143,6 @@ class VirtualWorld(World):
         self.schedule(self.now + MINUTE_S, self._end_minute, None)
 
     def run(self) -> Result:
-        """Simulates the whole day."""
         self._run_until(self.scenario.hours * 3600)
         return self.recorder.result(self.ringing, self.decisions)
 

@@ -24,8 +24,6 @@ class ScenarioSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class Calls(ScenarioSection, frozen=True):
-    """How calls go."""
-
     human: Probability = 0.30
     machine: Probability = 0.25
     busy: Probability = 0.05
@@ -84,8 +82,6 @@ class Absence(ScenarioSection, frozen=True):
 
 
 class Trunk(ScenarioSection, frozen=True):
-    """The connection to the telephone network."""
-
     lines_per_agent: NotNegative = 5.0
     extra_lines: Annotated[int, msgspec.Meta(ge=0)] = 10
     """Calls at the same time: lines_per_agent × agents + extra_lines."""

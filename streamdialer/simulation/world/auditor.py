@@ -10,6 +10,9 @@ import msgspec
 from streamdialer.simulation.world.entities import Agent, Call, Campaign, Id
 
 MAX_FINDINGS = 50
+MAX_REACTIONS = 10_000
+FINAL = frozenset({"completed", "machine"})
+"""Dispositions after which the contact must not be dialed again."""
 
 
 class CallCounts(msgspec.Struct, kw_only=True):
@@ -50,11 +53,6 @@ class AgentTime(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def logged_in_s(self) -> float:
         return self.talk_s + self.wrap_up_s + self.idle_s
-
-    @property
-    def occupancy(self) -> float:
-        """Talk and wrap-up over logged-in time."""
-        return (self.talk_s + self.wrap_up_s) / self.logged_in_s if self.logged_in_s else 0.0
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +97,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 class Auditor:
     """The world calls it for every change of a call or an agent."""
 
-    def __init__(self, final: frozenset[str], reaction_samples: int) -> None:
+    def __init__(self) -> None:
         self.campaigns: defaultdict[Id, CallCounts] = defaultdict(CallCounts)
         self.per_contact: Counter[Id] = Counter()
         self.per_key: Counter[str] = Counter()
@@ -107,8 +105,7 @@ class Auditor:
         self.calls_to_live_phones = 0
         self.dialed_after_final = 0
         self.findings: list[str] = []
-        self.reaction_s: deque[float] = deque(maxlen=reaction_samples)
-        self._final_dispositions = final
+        self.reaction_s: deque[float] = deque(maxlen=MAX_REACTIONS)
         self._final_contacts: set[Id] = set()
         self._over_max_retries: set[Id] = set()
         self._live_phones: Counter[str] = Counter()
@@ -179,7 +176,7 @@ class Auditor:
         self._live_phones[call.phone_number] -= 1
         if not self._live_phones[call.phone_number]:
             del self._live_phones[call.phone_number]
-        if call.disposition in self._final_dispositions:
+        if call.disposition in FINAL:
             self._final_contacts.add(call.contact_id)
 
     def freed(self, agent: Agent, now: float) -> None:
@@ -191,7 +188,6 @@ class Auditor:
         self._freed[agent.queue].pop(agent.id, None)
 
     def audit(self, now: float, agents: Iterable[Agent], statuses: Iterable[str]) -> Audit:
-        """The figures at `now`."""
         times = {
             agent.id: AgentTime(
                 talk_s=agent.time_in_state("busy", now),

@@ -48,12 +48,6 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
     """(second, factor on `human`) in order, with straight lines between; two points at one second are a step."""
     trunk_busy: tuple[tuple[float, float], ...] = ()
     """(from, until) seconds during which every call is busy."""
-    final: frozenset[str] = frozenset({"completed", "machine"})
-    """Dispositions after which the contact must not be dialed again."""
-    call_id_prefix: str = "call"
-    """Start of every call id; use a different one per run to tell two runs on one Redis apart."""
-    reaction_samples: int = 10_000
-    """Reaction times kept, the newest ones."""
 
     def __post_init__(self) -> None:
         if (total := self.human + self.machine + self.busy + self.failed) > 1 + 1e-9:
@@ -75,8 +69,3 @@ class CentreConfig(msgspec.Struct, frozen=True, kw_only=True):
     backend_password: str | None = None
     dialer_api_token: str | None = None
     """Bearer token that the Dialer API accepts."""
-    backend_port: int = 0
-    """0: any free port."""
-    dialer_api_port: int = 0
-    internal_url: str = "http://django:8000"
-    """Start of the `next` link of a page: the host name under which the backend knows itself."""

@@ -50,7 +50,7 @@ class World:
         self.agents: dict[Id, Agent] = {}
         self.live: dict[str, Call] = {}
         """Calls placed and not ended, by id."""
-        self.auditor = Auditor(self.config.final, self.config.reaction_samples)
+        self.auditor = Auditor()
         self._contacts_by_campaign: dict[Id, list[Contact]] = {}
         self._heap: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._order: Iterator[int] = count()
@@ -99,7 +99,7 @@ class World:
         campaign = self.campaigns[campaign_id]
         ordinal = self.auditor.per_contact[contact_id]
         call = Call(
-            id=f"{self.config.call_id_prefix}-{contact_id}-{ordinal}",
+            id=f"call-{contact_id}-{ordinal}",
             campaign_id=campaign_id,
             contact_id=contact_id,
             phone_number=phone_number,
@@ -168,7 +168,6 @@ class World:
             self._leave(agent)
 
     def audit(self, now: float) -> Audit:
-        """The auditor's figures at `now`."""
         self._run_until(now)
         return self.auditor.audit(
             self.now, self.agents.values(), (contact.status for contact in self.contacts.values())

@@ -79,8 +79,6 @@ class CallOutcome(msgspec.Struct, frozen=True, gc=False):
 
 
 class Call(msgspec.Struct, kw_only=True, eq=False):
-    """One call that was placed."""
-
     id: str
     campaign_id: Id
     contact_id: Id
@@ -100,8 +98,6 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
 
 
 class Agent(msgspec.Struct, kw_only=True, eq=False):
-    """One agent, and the time spent in each state."""
-
     id: Id
     queue: str
     state: AgentState = "offline"

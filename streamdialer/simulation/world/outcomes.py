@@ -33,8 +33,6 @@ class RandomDraws(msgspec.Struct, frozen=True, gc=False):
 
 
 class DrawSource(Protocol):
-    """Where the draws of calls come from."""
-
     def take(self, campaign: Id, contact: Id, ordinal: int) -> RandomDraws:
         """The draws of the campaign's next call, to a contact that had `ordinal` calls before."""
 
@@ -142,9 +140,7 @@ def interpolate(points: Sequence[tuple[float, float]], at: float) -> float:
 
 
 def _outcome(config: WorldConfig, chance: float, at: float) -> Outcome:
-    human = answer_rate_at(
-        config, at
-    )  # takes precedence: the others shrink where they no longer fit beside it
+    human = answer_rate_at(config, at)  # comes first: the others shrink where they no longer fit beside it
     if chance < human:
         return "human"
     chance -= human

@@ -10,9 +10,7 @@ from collections import Counter
 
 from tests.support.attempt_model import counts
 from tests.support.ledger_invariants import TOTALS, check_ledger
-from tests.support.ledger_model import (
-    ContactModel,
-)
+from tests.support.ledger_model import ContactModel
 from tests.support.model_driver.calls import CallDriver
 from tests.support.model_driver.campaigns import CampaignDriver
 from tests.support.model_driver.events import EventDriver

@@ -8,9 +8,7 @@ import msgspec
 
 from streamdialer.ledger.types import LoadRow
 from streamdialer.model import Agent, TickKind, TickResult
-from tests.support.ledger_model import (
-    CampaignModel,
-)
+from tests.support.ledger_model import CampaignModel
 from tests.support.model_driver.base import DriverBase
 from tests.support.model_driver.suppression import said_of
 from tests.support.retry_model import MAX_ATTEMPTS

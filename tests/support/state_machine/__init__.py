@@ -8,13 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from redis.asyncio import Redis
 
 from streamdialer.broker.connection import connect

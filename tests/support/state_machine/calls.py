@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    precondition,
-    rule,
-)
+from hypothesis.stateful import precondition, rule
 
 from streamdialer.ledger.types import ClaimRequest, LoadRow
 from tests.support.caps_model import KINDS, caps_of_kind

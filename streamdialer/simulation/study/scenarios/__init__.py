@@ -6,6 +6,7 @@ import re
 import tomllib
 from importlib import resources
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import msgspec
 
@@ -75,18 +76,12 @@ def _fields(path: str) -> tuple[str, ...]:
     """Fields of the section of a scenario at that path."""
     section: type = Scenario
     for step in filter(None, re.sub(r"\[[^]]*\]", "", path).split(".")):
-        section = _struct_in(
-            next(field.type for field in msgspec.structs.fields(section) if field.name == step)
-        )
+        section = _struct_in(get_type_hints(section)[step]) or section
     return tuple(field.name for field in msgspec.structs.fields(section))
 
 
-def _struct_in(kind: object) -> type:
+def _struct_in(kind: object) -> type | None:
     """The struct in a field's type, which may be a tuple of it or optional."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return kind
-    for inner in getattr(kind, "__args__", ()) or (getattr(kind, "__origin__", None),):
-        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-            return inner
-    origin = getattr(kind, "__origin__", None)
-    return _struct_in(origin)
+    return next(filter(None, map(_struct_in, get_args(kind))), None)
