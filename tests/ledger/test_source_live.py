@@ -98,14 +98,22 @@ async def test_a_call_without_a_call_id_stays_while_a_listed_call_may_be_it(worl
     assert nameless.contact not in await world.client.zrange("sd:c:1:dialing", 0, -1)
 
 
-async def test_of_several_sources_none_may_list_it(world: LedgerWorld) -> None:
+@pytest.mark.parametrize(("lists_it", "other"), ["ab", "ba"])
+async def test_of_several_sources_none_may_list_it(world: LedgerWorld, lists_it: str, other: str) -> None:
     (attempt,) = await calls_sent_earlier(world, 1, seconds=20)
-    name = await id_of(world, attempt)
-    await world.list_calls(name, source="a")
-    await world.list_calls(source="b")
-    assert await states(world, [attempt]) == ["dialing"], "a lists it"
-    await world.list_calls(source="a")
+    await world.list_calls(await id_of(world, attempt), source=lists_it)
+    await world.list_calls(source=other)
+    assert await states(world, [attempt]) == ["dialing"], "one of them lists it"
+    await world.list_calls(source=lists_it)
     assert await states(world, [attempt]) == ["deferred"]
+
+
+async def test_a_list_is_evidence_also_where_it_ends_nothing(world: LedgerWorld) -> None:
+    (attempt,) = await calls_sent_earlier(world, 1)
+    await world.client.zadd("sd:c:1:dialing", {attempt.contact: 1})
+    await world.list_calls("whose?")
+    assert await states(world, [attempt]) == ["dialing"]
+    assert (await world.claim()).reason is None
 
 
 async def test_a_source_that_has_written_no_list_since_the_call_was_sent_may_have_it(

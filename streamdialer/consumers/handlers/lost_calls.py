@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import anyio
+
 from streamdialer.broker.entries import BadEntry
 from streamdialer.consumers.dialing.campaign_cache import CampaignCache
 from streamdialer.consumers.dialing.contact_rows import load_row
@@ -32,6 +34,7 @@ class LostCalls:
         self._services = services
         self._campaigns = CampaignCache(services)
         self._unknown: TTLCache[str] = TTLCache(services.settings.campaign_cache_ttl_s)
+        self._reading_list = anyio.Lock()
         self._in_call: TTLCache[dict[str, Contact]] = TTLCache(LIST_MAX_AGE_S)
 
     async def shown(self, event: CallEvent) -> LostCall:
@@ -80,10 +83,18 @@ class LostCalls:
         shown = await backend.contact(campaign, contact)
         if shown is not None or backend.shows_contacts:
             return shown
-        listed = self._in_call.get(campaign, LIST_MAX_AGE_S)
-        if listed is None:
-            listed = {}
-            async for page in backend.in_flight(campaign, self._services.settings.page_size):
-                listed |= {normalise_id(each.id): each for each in page.contacts}
-            self._in_call.put(campaign, listed)
+        async with self._reading_list:
+            listed = self._in_call.get(campaign, LIST_MAX_AGE_S)
+            if listed is None:
+                listed = self._in_call.put(campaign, await self._list(campaign))
         return listed.get(contact)
+
+    async def _list(self, campaign: str) -> dict[str, Contact]:
+        """Contacts in a call, as many pages as a refill reads; what is not among them is held by the rebuild."""
+        listed, pages, settings = dict[str, Contact](), 0, self._services.settings
+        async for page in self._services.backend.in_flight(campaign, settings.page_size):
+            listed |= {normalise_id(each.id): each for each in page.contacts}
+            pages += 1
+            if pages >= settings.refill_max_pages:
+                break
+        return listed
