@@ -64,10 +64,10 @@ async def test_the_dialer_calls_no_contact_more_often_than_the_cap(settings: Set
             return await dialer.count("deferred") == 8 and dialer.centre.summary().total.originates == 16
 
         await eventually(all_wait, what="everybody was called twice")
+        await eventually(lambda: is_capped(dialer.services), what="the reason is noted")
         result = await dialer.tick()
         assert (result.dialed, result.reason) == (0, "no_contacts")
         assert set(sim.auditor.per_contact.values()) == {2}
-        await eventually(lambda: is_capped(dialer.services), what="the reason is noted")
 
 
 async def test_each_of_a_contacts_phones_rings_in_its_turn(settings: Settings, redis: object) -> None:
