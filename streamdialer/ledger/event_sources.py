@@ -71,8 +71,8 @@ class EventSources:
         listed = frozenset().union(*await pipe.execute())
         return SourceLists(int(oldest_ms) - TOO_NEW_MS, tuple(sources), listed)
 
-    async def campaigns_in_calls(self) -> list[str]:
-        """Campaigns with a call that is up."""
+    async def campaigns(self) -> tuple[list[str], list[str]]:
+        """All campaigns the ledger knows, and those with a call that is up."""
         client, keys = self._scripts.client, self._keys
         found: list[Any] = await client.hkeys(keys.directory)
         campaigns = [str(name) for name in found]
@@ -81,7 +81,10 @@ class EventSources:
             for state in STATES:
                 pipe.exists(getattr(keys, state)(campaign))
         exist = await pipe.execute()
-        return [name for at, name in enumerate(campaigns) if any(exist[at * 3 : at * 3 + 3])]
+        width = len(STATES)
+        return campaigns, [
+            name for at, name in enumerate(campaigns) if any(exist[at * width : (at + 1) * width])
+        ]
 
     async def end_missing(
         self, campaign: str, entry: str, lists: SourceLists, *, judges_nameless: bool

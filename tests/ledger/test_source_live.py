@@ -93,8 +93,11 @@ async def test_a_call_without_a_call_id_stays_while_a_listed_call_may_be_it(worl
         await world.age_signs(each.contact, 10)
     await world.list_calls("named", "whose?")
     assert await states(world, attempts) == ["dialing", "dialing", "deferred"]
-    await world.list_calls("named")
-    assert await states(world, attempts) == ["dialing", "deferred", "deferred"]
+    await world.open_campaign("2", contacts=0)
+    await world.list_calls("named", "2:77:1")
+    assert await states(world, attempts) == ["dialing", "deferred", "deferred"], (
+        "an attempt's id names itself"
+    )
     assert nameless.contact not in await world.client.zrange("sd:c:1:dialing", 0, -1)
 
 

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import msgspec
 from anyio.to_thread import run_sync
 from redis.asyncio import Redis

@@ -32,9 +32,9 @@ class SourceLive:
         if isinstance(lists, str):
             log.debug("an older list of an event source", extra={"source": event.source})
             return
-        campaigns = await sources.campaigns_in_calls()
+        campaigns, in_calls = await sources.campaigns()
         unknown = unknown_calls(lists.ids, campaigns)
-        found = await self._end_missing(campaigns, entry, lists, judges_nameless=not unknown)
+        found = await self._end_missing(in_calls, entry, lists, judges_nameless=not unknown)
         nameless = [name for name, missing in found.items() if missing.nameless]
         unknown -= {each for missing in found.values() for each in missing.listed}
         if nameless and not unknown:
