@@ -109,7 +109,7 @@ async def test_restarted_without_persistence(settings: Settings) -> None:
             await goes_on_to_the_end(dialer)
 
 
-async def test_whoever_waits_for_a_retry_when_redis_is_restarted_without_persistence_waits_again(
+async def test_after_a_restart_without_persistence_retries_are_waited_for_again(
     settings: Settings,
 ) -> None:
     busy = WorldConfig(human=0, machine=0, busy=1, failed=0)
@@ -118,7 +118,7 @@ async def test_whoever_waits_for_a_retry_when_redis_is_restarted_without_persist
         contacts=12,
         answer_rate=0,
         speed=SPEED,
-        retry_delay_s=10 * SPEED,
+        retry_delay_s=14 * SPEED,
         max_retries=2,
         config=busy,
     )
