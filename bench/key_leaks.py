@@ -22,6 +22,7 @@ DECISIONS_TTL_S: Final = 7 * 86_400.0
 SAMPLES_TTL_S: Final = 86_400.0
 PERSONS_TTL_S: Final = 86_400.0
 HEARTBEATS_TTL_S: Final = 600.0
+MAX_CALL_S: Final = 7200.0
 
 
 class AllowedKey(msgspec.Struct, frozen=True):
@@ -57,6 +58,8 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
         AllowedKey(
             KEYS.event_watermark, "the newest call events: shows whether a producer still writes them"
         ),
+        AllowedKey(KEYS.sources, "the event sources that list calls", MAX_CALL_S),
+        AllowedKey(KEYS.source_calls("*"), "the calls that an event source lists", MAX_CALL_S),
         AllowedKey(KEYS.dnc, "the do-not-call list: for good, or until an operator takes a number from it"),
         AllowedKey(
             KEYS.call_history, "who was called lately, for caps; as many as were called in the longest window"

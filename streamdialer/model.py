@@ -45,6 +45,7 @@ PreviewEventType = Literal["preview_requested", "preview_accepted", "preview_ski
 ContactEventType = Literal["do_not_call"]
 CALLBACK_EVENTS: Final[tuple[Literal["callback_requested"], ...]] = ("callback_requested",)
 CONTACT_EVENTS: Final[tuple[ContactEventType, ...]] = get_args(ContactEventType)
+SOURCE_EVENTS: Final[tuple[Literal["source_live"], ...]] = ("source_live",)
 PREVIEW_EVENTS: Final[tuple[PreviewEventType, ...]] = get_args(PreviewEventType)
 
 AGENT_STATES: Final[dict[str, AgentState]] = {
@@ -55,10 +56,13 @@ AGENT_STATES: Final[dict[str, AgentState]] = {
 """The backend's words for an agent's state; every other word means offline."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
+_INTEGER = re.compile(r"0|[1-9][0-9]*")
 
 
 def normalise_id(raw: object) -> str:
     """An id as the string used inside; raises ValueError for what could not be part of a key name."""
+    if isinstance(raw, float) and raw.is_integer():
+        raw = int(raw)
     if isinstance(raw, int) and not isinstance(raw, bool):
         return str(raw)
     if isinstance(raw, str) and _ID.fullmatch(raw.strip()):
@@ -67,8 +71,8 @@ def normalise_id(raw: object) -> str:
 
 
 def wire_id(internal: str) -> int | str:
-    """An id as other programs expect it: an integer if it looks like one."""
-    return int(internal) if internal.isascii() and internal.isdigit() else internal
+    """An id as other programs expect it: an integer if it is written as one ("007" is not 7)."""
+    return int(internal) if _INTEGER.fullmatch(internal) else internal
 
 
 class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,6 +188,8 @@ class CallEvent(msgspec.Struct, frozen=True, kw_only=True):
     campaign_id: str
     contact_id: str
     call_id: str = ""
+    attempt_id: str = ""
+    """Decides which attempt the event belongs to; '' leaves it to the call id and to time."""
     agent_id: str = ""
     queue: str = ""
     answered_by: Literal["human", "machine", "unknown", ""] = ""
@@ -192,6 +198,20 @@ class CallEvent(msgspec.Struct, frozen=True, kw_only=True):
     disposition: str = ""
     cause: str = ""
     """SIP or Q.850 cause, in the producer's spelling."""
+
+
+class SourceEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event source says: these are all calls that are up."""
+
+    type: Literal["source_live"]
+    source: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    """The same name after a restart."""
+    since: str
+    """Since when it has watched without a gap, ISO 8601."""
+    calls: Annotated[
+        list[Annotated[str, msgspec.Meta(min_length=1, max_length=256)]], msgspec.Meta(max_length=10_000)
+    ]
+    """Ids of attempts or of calls."""
 
 
 class DoNotCallEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -305,6 +325,8 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The same for a campaign with another pacing: what adaptive pacing would have placed."""
     orphaned: int | None = None
     """Contacts whose call Redis has lost and that may still be live."""
+    only_ends: int | None = None
+    """Calls past their deadline that count as up because only ends of other calls have come since."""
     skipped: dict[str, int] | None = None
     """Skipped contacts, by reason."""
     why: dict[str, str] | None = None

@@ -235,6 +235,15 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}sd:event_watermark"
 
     @property
+    def sources(self) -> str:
+        """hash event source -> when its newest list was written (ledger ms), and the id of the list's entry."""
+        return f"{self.prefix}sd:sources"
+
+    def source_calls(self, source: str) -> str:
+        """set: ids of attempts and calls that the event source lists as up."""
+        return f"{self.prefix}sd:source_calls:{source}"
+
+    @property
     def server(self) -> str:
         """hash: the ledger's clock, and the server runs whose data it trusts (`lua/lib/clock.lua`, `data_loss.lua`)."""
         return f"{self.prefix}sd:server"

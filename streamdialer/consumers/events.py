@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import Final
 
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.consumers.event_entry import read_event
 from streamdialer.consumers.handlers.callbacks import Callbacks
 from streamdialer.consumers.handlers.do_not_call import add_to_dnc
+from streamdialer.consumers.handlers.event_sources import SourceLive
+from streamdialer.consumers.handlers.lost_calls import LostCalls
 from streamdialer.consumers.handlers.previews import Previews
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakeups import WakeupScheduler
@@ -21,6 +24,7 @@ from streamdialer.model import (
     CallEvent,
     DoNotCallEvent,
     PreviewEvent,
+    SourceEvent,
 )
 from streamdialer.observability import tracing
 from streamdialer.observability.metrics import ATTEMPTS_ENDED
@@ -31,6 +35,8 @@ NOT_APPLIED: Final = {
     "unknown_contact": "this contact is not known here, or ended long ago",
     "no_attempt": "no call to this contact had been placed when the event was written",
     "foreign_call": "its call_id belongs to no attempt of this contact",
+    "foreign_attempt": "its attempt_id belongs to no attempt of this contact that was sent",
+    "too_many_lost": "Redis has lost this call, and no more lost calls are remembered",
 }
 
 
@@ -42,11 +48,17 @@ class EventsStage:
         self._wakeups = wakeups
         self._callbacks = Callbacks(services)
         self._previews = Previews(services)
+        self._lost_calls = LostCalls(services)
+        self._source_live = SourceLive(services, wakeups)
 
     async def handle(self, entry: Entry) -> None:
         event = read_event(entry)
         if isinstance(event, CallEvent):
             await self._call(event, entry)
+            return
+        if isinstance(event, SourceEvent):
+            with tracing.entry_span(event.type, entry.fields):
+                await self._source_live.handle(event, entry.id)
             return
         with tracing.entry_span(event.type, entry.fields, campaign=event.campaign_id or None):
             if isinstance(event, DoNotCallEvent):
@@ -62,7 +74,12 @@ class EventsStage:
         began_ns = time.time_ns()
         queue = await self._wakeups.queue_of(event.campaign_id)
         fact = fact_of(event)
-        result = await self._services.campaigns.apply_call_event(event, fact, queue, entry.id)
+        apply = partial(self._services.campaigns.apply_call_event, event, fact, queue, entry.id)
+        result = await apply()
+        if result.outcome == "ask_backend" and fact.disposition == "do_not_call":
+            result = EventResult("unknown_contact", "")  # not called again: nothing to remember
+        elif result.outcome == "ask_backend":
+            result = await apply(await self._lost_calls.shown(event))
         about = {
             "attempt": result.attempt or None,
             "campaign": event.campaign_id,

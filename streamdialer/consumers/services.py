@@ -18,6 +18,7 @@ from streamdialer.ledger.agent_queues import AgentQueues
 from streamdialer.ledger.backlog import BacklogLedger
 from streamdialer.ledger.callbacks import CallbackLedger
 from streamdialer.ledger.campaigns import CampaignLedger
+from streamdialer.ledger.event_sources import EventSources
 from streamdialer.ledger.outbox import Outbox
 from streamdialer.ledger.previews import PreviewLedger
 from streamdialer.ledger.queues import QueueLedger
@@ -37,6 +38,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     scripts: Scripts
     campaigns: CampaignLedger
     backlog: BacklogLedger
+    event_sources: EventSources
     callbacks: CallbackLedger
     previews: PreviewLedger
     queues: QueueLedger
@@ -72,6 +74,7 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 scripts=scripts,
                 campaigns=CampaignLedger(scripts, keys, limits, agent_queues),
                 backlog=BacklogLedger(scripts, keys, limits),
+                event_sources=EventSources(scripts, keys, limits),
                 callbacks=CallbackLedger(scripts, keys, round(settings.callback_agent_window_s * 1000)),
                 previews=PreviewLedger(scripts, keys, limits, round(settings.preview_timeout_s * 1000)),
                 queues=QueueLedger(scripts, keys, agent_queues, round(settings.agents_distrust_s * 1000)),

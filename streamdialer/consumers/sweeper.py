@@ -29,6 +29,7 @@ class Sweeper(BackgroundDuty):
         self._services = services
         self._wakeups = wakeups
         self._stalled: TTLCache[bool] = TTLCache(STALLED_TTL_S)
+        self._has_only_ends: TTLCache[bool] = TTLCache(STALLED_TTL_S)
 
     async def turn(self) -> float:
         due = await self._services.campaigns.due_campaigns(CAMPAIGNS_BATCH)
@@ -68,16 +69,26 @@ class Sweeper(BackgroundDuty):
                     "attempts": attempts if swept.too_long else None,
                 },
             )
+        if swept.only_ends and self._has_only_ends.get(campaign) is None:
+            log.error(
+                "calls are past their deadline, and only ends of other calls have come since: the people may be on "
+                "the phone. They count as up until their own end or the longest conversation; "
+                "let the program that writes dialer:events write call_ringing or call_answered as well",
+                extra={"campaign": campaign, "calls": swept.only_ends},
+            )
+        if swept.only_ends:
+            self._has_only_ends.put(campaign, True)
+        is_stalled = swept.stalled > swept.only_ends
         was_stalled = self._stalled.get(campaign) is not None
-        if swept.stalled:
+        if is_stalled:
             self._stalled.put(campaign, True)
-        if swept.stalled and not was_stalled:
+        if is_stalled and not was_stalled:
             log.error(
                 "calls were sent and no call event has come since: the campaign dials no more until events come; "
                 "check the program that writes dialer:events",
-                extra={"campaign": campaign, "calls": swept.stalled},
+                extra={"campaign": campaign, "calls": swept.stalled - swept.only_ends},
             )
-        elif was_stalled and not swept.stalled:
+        elif was_stalled and not is_stalled:
             log.warning("call events come again, the campaign dials again", extra={"campaign": campaign})
             self._stalled.pop(campaign)
 

@@ -148,7 +148,7 @@ class Backend(Gateway):
             yield page
 
     async def contact(self, campaign: str, contact: str, statuses: Collection[str] = ()) -> Contact | None:
-        """One contact; None when it is gone, belongs to another campaign or has none of `statuses` (empty: any status).
+        """One contact; None when it is gone, has another id or campaign, or none of `statuses` (empty: any status).
 
         None also when the backend does not serve single contacts: then `shows_contacts` stays False.
         Raises Unreachable, or ValueError for a contact that cannot be read.
@@ -158,7 +158,7 @@ class Backend(Gateway):
             return None
         document = self._document(response)
         self.shows_contacts = True
-        return read_contact(document, campaign=campaign, statuses=statuses)
+        return read_contact(document, campaign=campaign, contact=contact, statuses=statuses)
 
     async def patch_contact(self, contact: str, patch: ContactPatch) -> None:
         """Writes a contact's status; raises Unreachable (try again later) or RefusedByServer (final).

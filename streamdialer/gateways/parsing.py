@@ -79,6 +79,9 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
         for name, value in document.items()
         if value is not None and not (name in _TEXT_FIELDS and value == "")
     }
+    shown_id = fields.get("id", campaign)
+    if not _is_id(shown_id, campaign):
+        raise CampaignError(f"campaign {campaign}: the backend answers with campaign {shown_id!r}")
     queue = fields.get("queue_name")
     if isinstance(queue, int) and not isinstance(queue, bool):
         queue = str(queue)
@@ -106,6 +109,13 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
             f"campaign {campaign}: country is {settings.country!r}, takes an ISO 3166 code of two letters such as CO"
         )
     return settings
+
+
+def _is_id(raw: object, wanted: str) -> bool:
+    try:
+        return normalise_id(raw) == wanted
+    except ValueError:
+        return False
 
 
 def _check_numbers(campaign: str, settings: CampaignSettings, fields: dict[str, Any]) -> None:
@@ -150,13 +160,18 @@ def read_contacts(
     return contacts, unreadable
 
 
-def read_contact(row: object, *, campaign: str, statuses: Collection[str] = ()) -> Contact | None:
-    """A contact that was requested by its id; None when it belongs to another campaign or has another status.
+def read_contact(
+    row: object, *, campaign: str, contact: str, statuses: Collection[str] = ()
+) -> Contact | None:
+    """The contact that was requested by its id; None for another one, of another campaign or with another status.
 
-    Without `statuses`, every status is right. Raises ValueError.
+    A backend may take the id 010 for 10: only a row with the id itself is the contact. Without `statuses`, every
+    status is right. Raises ValueError.
     """
     if not isinstance(row, dict) or not isinstance(row.get("status"), str):
         raise ValueError("not a contact with a status")  # noqa: TRY004 - callers handle one kind of error
+    if row.get("id") is None or normalise_id(row["id"]) != contact:
+        return None
     owner = row.get("campaign_id")
     is_other = bool(statuses) and row["status"] not in statuses
     if is_other or (owner is not None and normalise_id(owner) != campaign):

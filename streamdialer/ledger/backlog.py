@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from streamdialer.broker.keys import CHANNEL, Keys
 from streamdialer.broker.scripts import Argument, Script, Scripts
@@ -12,6 +12,9 @@ from streamdialer.ledger.types import Limits
 REMOVE_MISSING, PUBLISH_EXHAUSTED = (
     Script("streamdialer.ledger", name) for name in ("remove_missing", "publish_exhausted")
 )
+
+
+ExhaustedStatus = Literal["published", "already_published", "not_over", "ask_backend"]
 
 
 class BacklogLedger:
@@ -31,12 +34,22 @@ class BacklogLedger:
         args: list[Argument] = [campaign, asked_ms, self._limits.final_ttl_ms, *contacts]
         return int(await self._scripts.run(REMOVE_MISSING, names, args))
 
-    async def publish_exhausted(self, campaign: str) -> Literal["published", "already_published", "not_over"]:
+    async def unknown(self, campaign: str, contacts: Sequence[str]) -> list[str]:
+        """Those of the contacts that the ledger does not know."""
+        if not contacts:
+            return []
+        client, key = self._scripts.client, self._keys.records(campaign)
+        records: list[Any] = await client.hmget(key, list(contacts))
+        return [contact for contact, record in zip(contacts, records, strict=True) if record is None]
+
+    async def publish_exhausted(self, campaign: str, *, none_waits: bool) -> ExhaustedStatus:
         """Publishes `campaign:exhausted:{id}` once, when every contact is final and the backend knows it.
 
-        Call it when the backend's list has just been read to its end and had no new contact.
+        Call it when the backend's list has just been read to its end and had no new contact; after "ask_backend" once
+        more, with `none_waits`, if no contact that only the backend knows waits for a retry.
         """
-        answer: Literal["published", "already_published", "not_over"] = await self._scripts.run(
-            PUBLISH_EXHAUSTED, self._keys.of_campaign(campaign), [campaign, CHANNEL, self._limits.deadline_ms]
+        args: list[Argument] = [campaign, CHANNEL, self._limits.deadline_ms, "1" if none_waits else "0"]
+        answer: ExhaustedStatus = await self._scripts.run(
+            PUBLISH_EXHAUSTED, self._keys.of_campaign(campaign), args
         )
         return answer

@@ -20,6 +20,7 @@ from streamdialer.ledger.types import (
     Limits,
     LoadResult,
     LoadRow,
+    LostCall,
     MarkSentStatus,
     SettleStatus,
     SweepResult,
@@ -98,6 +99,8 @@ class CampaignLedger:
                 row.problem,
                 "1" if row.reset else "0",
                 row.shown,
+                "" if row.due_ms is None else row.due_ms,
+                row.shown_status,
             ]
         names = [*self._keys.of_contacts(campaign), self._keys.refused(campaign)]
         answer = await self._scripts.run(LOAD_CONTACTS, names, args)
@@ -214,15 +217,36 @@ class CampaignLedger:
         )
         return answer
 
-    async def apply_call_event(self, event: CallEvent, fact: CallFact, queue: str, entry: str) -> EventResult:
+    async def apply_call_event(
+        self, event: CallEvent, fact: CallFact, queue: str, entry: str, lost: LostCall | None = None
+    ) -> EventResult:
         """Adds an event's fact to the attempt it belongs to.
 
-        `queue` is the campaign's queue ('' when it is not known), `entry` the event's id in the stream.
+        `queue` is the campaign's queue ('' when it is not known), `entry` the event's id in the stream. After
+        "ask_backend", `lost` is what the backend shows.
         """
         keys = self._keys
+        shown: list[Argument] = [""] * 6
+        if lost is not None:
+            row, is_in_call = lost.row, "1" if lost.is_in_call else "0"
+            shown = [
+                row.priority,
+                row.attempts,
+                row.call,
+                is_in_call,
+                lost.retry.encoded(),
+                lost.caps.encoded(),
+            ]
         answer = await self._agent_queues.run(
             APPLY_CALL_EVENT,
-            [*keys.of_campaign(event.campaign_id), keys.api, *keys.of_call_history],
+            [
+                *keys.of_campaign(event.campaign_id),
+                keys.api,
+                *keys.of_call_history,
+                keys.dnc,
+                keys.pending_dnc(event.campaign_id),
+                keys.contacts_by_number,
+            ],
             [
                 event.campaign_id,
                 event.contact_id,
@@ -236,6 +260,8 @@ class CampaignLedger:
                 self._limits.deadline_ms,
                 fact.cause,
                 queue,
+                event.attempt_id,
+                *shown,
             ],
             (event.agent_id or queue) if fact.fact == "a" else "",
             queue,

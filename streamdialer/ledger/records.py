@@ -41,6 +41,8 @@ class AttemptFacts(msgspec.Struct, frozen=True):
     """No event came until the deadline."""
     without_end: int = field(default=0, name="mx")
     """No end came until the longest conversation was over."""
+    missing_at_ms: float | None = field(default=None, name="sl")
+    """No event source lists the call, and each has listed its calls since then; signs of life that come later count."""
     forgotten: int = field(default=0, name="u")
     """Redis lost data while the call was up, and no event came in its ringing time."""
     shown_answered: int = field(default=0, name="w")
@@ -85,6 +87,12 @@ class Attempt(msgspec.Struct, frozen=True):
     """What the reply meant: placed, not_placed, never or unknown."""
     call_id: str | None = field(default=None, name="c")
     """In events."""
+    other_call_ids: list[str] = field(default_factory=list, name="cl")
+    """Of the call's other legs, at most four."""
+    last_sign_ms: float | None = field(default=None, name="lm")
+    """When the newest event of its beginning or answer was written."""
+    first_end_event: str | None = field(default=None, name="ee")
+    """The id in `events` of the event of its end that was written first."""
     reply_call_id: str | None = field(default=None, name="rc")
     """In the reply."""
     phone_index: int | None = field(default=None, name="ph")
@@ -183,9 +191,8 @@ class ContactRecord(msgspec.Struct, frozen=True):
     """Of the backend's row (`LoadRow.shown`) as it was last seen before the contact was called."""
     problem: str | None = field(default=None, name="why")
     """Why it can never be called."""
-    partial: int | None = field(default=None, name="q")
-    """Made from an event of a call that Redis had lost: only the backend knows the attempts. 1: made; 2: final,
-    and the backend may list it again; 3: its call is over: the backend gets no update unless it shows it as up."""
+    shown_status: str | None = field(default=None, name="rs")
+    """What the backend showed when it was loaded to wait for its retry: Redis had lost its attempts."""
     zones: str | None = field(default=None, name="z")
     """Its set of time zones; `?` could not be read, None: not looked up yet."""
     numbers: list[str] = field(default_factory=list, name="e")

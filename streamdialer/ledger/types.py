@@ -19,7 +19,16 @@ NotSentReason = Literal[
 MarkSentStatus = Literal["ok", "again", "sent", "stale"] | NotSentReason | CapReason
 SettleStatus = Literal["ok", "stale", "settled"]
 ApplyStatus = Literal[
-    "applied", "unchanged", "ended", "unknown_campaign", "unknown_contact", "no_attempt", "foreign_call"
+    "applied",
+    "unchanged",
+    "ended",
+    "unknown_campaign",
+    "unknown_contact",
+    "no_attempt",
+    "foreign_call",
+    "foreign_attempt",
+    "ask_backend",
+    "too_many_lost",
 ]
 DeleteStatus = Literal["ok", "unknown", "not_finished", "calls_live", "updates_waiting"]
 CLEANUP_TEXTS: Final = {
@@ -55,6 +64,20 @@ class LoadRow(msgspec.Struct, frozen=True):
     """The backend shows it as due for retry and gets the status pending again."""
     shown: str = ""
     """Mark of the row's status, attempts and last attempt: it changes when they do; '' when it is not known."""
+    due_ms: int | None = None
+    """It waits for its retry until then, server's ms; None: it is called now."""
+    shown_status: str = ""
+    """With `due_ms`: the status that the backend shows."""
+
+
+class LostCall(msgspec.Struct, frozen=True):
+    """What the backend says of a contact whose call Redis may have lost, and of its campaign."""
+
+    row: LoadRow
+    is_in_call: bool
+    """The backend shows the contact as dialing or answered."""
+    retry: RetryPlan
+    caps: Caps
 
 
 class LoadResult(msgspec.Struct, frozen=True):
@@ -66,6 +89,8 @@ class LoadResult(msgspec.Struct, frozen=True):
     """With a problem."""
     used_up: int = 0
     """Without an attempt left."""
+    waiting: int = 0
+    """They wait for their retry."""
     refused: dict[str, int] = {}
     """Not to be called, or not now, by reason."""
 
@@ -133,6 +158,8 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     """Skipped contacts, by reason."""
     why: dict[str, str] | None = None
     """What the rule says about the first skipped contact, by reason."""
+    only_ends: int = 0
+    """Calls past their deadline that count as up because only ends of other calls have come since."""
     stale: list[str] = []
     """Contacts skipped until the backend shows them as pending again."""
     server_ms: int = 0
@@ -163,6 +190,8 @@ class SweepResult(msgspec.Struct, frozen=True):
     """Final contacts removed."""
     stalled: int
     """Calls past their deadline that cannot be ended, because no call events arrive."""
+    only_ends: int
+    """Those of them that cannot be ended because only ends of other calls arrive."""
     wake: bool
     """The queue may place calls."""
     attempts: list[str] = []

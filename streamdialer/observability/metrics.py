@@ -127,7 +127,8 @@ UPDATES: Final = _counter(
 )
 ATTEMPTS_ENDED: Final = _counter(
     "streamdialer_attempts_ended_total",
-    "Attempts that ended, by an event or without one: no_event (deadline), too_long (longest conversation).",
+    "Attempts that ended, by an event or without one: no_event (deadline), too_long (longest conversation), "
+    "not_listed (no event source lists it).",
     disposition=(
         "abandoned",
         "busy",
@@ -140,6 +141,7 @@ ATTEMPTS_ENDED: Final = _counter(
         "machine",
         "no_answer",
         "no_event",
+        "not_listed",
         "too_long",
     ),
 )

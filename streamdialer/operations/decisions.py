@@ -10,7 +10,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
-from streamdialer.consumers.dialing.reasons import LIMITS, REASONS, SKIPPED
+from streamdialer.consumers.dialing.reasons import LIMITS, NOTICES, REASONS, SKIPPED
 from streamdialer.model import TickResult
 from streamdialer.pacing.adaptive import AdaptiveDecision
 
@@ -86,6 +86,9 @@ def explain(campaign: str, status: str | None, records: list[TickResult], now_ms
     yield now.sentence
     if now.reason in REASONS and REASONS[now.reason].remedy:
         yield f"What to do: {REASONS[now.reason].remedy}."
+    if records and records[0].only_ends:
+        notice = NOTICES["only_ends"]
+        yield f"Note: {notice.text} ({_count(records[0].only_ends, 'call')}). What to do: {notice.remedy}."
     for record in records:
         yield f"{_clock(record.at)}  {describe(record)}"
 

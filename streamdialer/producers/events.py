@@ -24,6 +24,7 @@ from streamdialer.model import (
     CALLBACK_EVENTS,
     CONTACT_EVENTS,
     PREVIEW_EVENTS,
+    SOURCE_EVENTS,
     TICK_KINDS,
     PreviewAnswer,
     TickKind,
@@ -31,7 +32,14 @@ from streamdialer.model import (
     normalise_id,
 )
 
-EVENT_TYPES = (*CALL_EVENTS, *AGENT_EVENTS, *CALLBACK_EVENTS, *CONTACT_EVENTS, *PREVIEW_EVENTS)
+EVENT_TYPES = (
+    *CALL_EVENTS,
+    *AGENT_EVENTS,
+    *CALLBACK_EVENTS,
+    *CONTACT_EVENTS,
+    *PREVIEW_EVENTS,
+    *SOURCE_EVENTS,
+)
 
 
 class Producer:

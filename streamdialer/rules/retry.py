@@ -73,16 +73,16 @@ class RetryPlan(msgspec.Struct, frozen=True):
     def encoded(self) -> str:
         return msgspec.json.encode(self).decode()
 
-    def may_return(self, status: str, attempts: int, since_ms: float | None) -> bool:
-        """Whether to call a contact again of which only the backend's status is known.
+    def delay_of(self, status: str, attempts: int) -> int | None:
+        """Delay in ms from the last attempt to the next of a contact of which only the backend's status is known.
 
-        `since_ms` is the time since its last attempt, None when the backend does not say. It assumes that all attempts
-        ended the same way: when in doubt, the contact is not called.
+        None when there is no next one. It assumes that all attempts ended the same way: when in doubt, the contact is
+        not called.
         """
         rule = self.rules.get(status)
         if rule is None or rule.is_final or (rule.limit is not None and attempts >= rule.limit):
-            return False
-        return since_ms is None or since_ms >= rule.delay_after(max(1, attempts))
+            return None
+        return rule.delay_after(max(1, attempts))
 
 
 def retry_plan(settings: CampaignSettings) -> RetryPlan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -51,8 +52,12 @@ async def tell_the_backend(world: LedgerWorld) -> None:
         await world.services.outbox.acknowledge("1", str(contact), "deliverer", update.version)
 
 
+async def announced(world: LedgerWorld, campaign: str) -> str:
+    return await world.services.backlog.publish_exhausted(campaign, none_waits=True)
+
+
 async def test_it_is_announced_once_and_again_when_contacts_have_come(world: LedgerWorld) -> None:
-    announce = world.services.backlog.publish_exhausted
+    announce = partial(world.services.backlog.publish_exhausted, none_waits=True)
     async with listening(world.client) as heard:
         await world.open_campaign(contacts=1, agents=1)
         assert await announce("1") == "not_over", "one is ready"
@@ -78,7 +83,7 @@ async def test_it_is_announced_once_and_again_when_contacts_have_come(world: Led
 
 
 async def test_it_is_announced_again_after_a_callback(world: LedgerWorld) -> None:
-    announce = world.services.backlog.publish_exhausted
+    announce = partial(world.services.backlog.publish_exhausted, none_waits=True)
     await world.open_campaign(contacts=1, agents=1)
     await world.event("call_completed", await world.place_one())
     await tell_the_backend(world)
@@ -96,23 +101,23 @@ async def test_it_is_announced_again_after_a_callback(world: LedgerWorld) -> Non
 async def test_contacts_still_to_come_keep_a_campaign_from_its_end(world: LedgerWorld, place: str) -> None:
     await world.open_campaign(contacts=0)
     await world.client.zadd(getattr(world.keys, place)("1"), {"9": 1})
-    assert await world.services.backlog.publish_exhausted("1") == "not_over"
+    assert await announced(world, "1") == "not_over"
 
 
 async def test_a_campaign_that_is_not_active_or_known_has_no_end(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     await world.client.hset("campaign:1", "status", "paused")
-    assert await world.services.backlog.publish_exhausted("1") == "not_over"
+    assert await announced(world, "1") == "not_over"
     await world.client.hset("campaign:2", "status", "active")
-    assert await world.services.backlog.publish_exhausted("2") == "not_over"
+    assert await announced(world, "2") == "not_over"
 
 
 async def test_a_server_that_may_have_forgotten_contacts_announces_nothing(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     await world.client.hset("sd:server", "run", "another")
-    assert await world.services.backlog.publish_exhausted("1") == "not_over"
+    assert await announced(world, "1") == "not_over"
     await world.client.hset("sd:server", "hold_until", "0")
-    assert await world.services.backlog.publish_exhausted("1") == "not_over", "it has not been rebuilt"
+    assert await announced(world, "1") == "not_over", "it has not been rebuilt"
 
 
 async def test_two_replicas_announce_an_end_once_per_list(settings: Settings, redis: Redis) -> None:

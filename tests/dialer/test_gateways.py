@@ -25,6 +25,7 @@ from streamdialer.gateways.backend import Backend, ContactPatch
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.gateways.originate_reply import Reply
 from streamdialer.gateways.parsing import next_path
+from streamdialer.model import wire_id
 from tests.support.http_server import listening
 
 Answer = Callable[["Request"], "web.StreamResponse | Awaitable[web.StreamResponse]"]
@@ -641,6 +642,47 @@ async def test_a_contact_asked_for_by_its_id_is_pending_in_its_campaign_or_not(
         found = await backend.contact("7", "5", {"pending"})
     assert (found is not None) == is_pending
     assert server.requests[0].path == "/api/contacts/5/"
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown", "is_it"),
+    [
+        ("3", 3, True),
+        ("3", 3.0, True),
+        ("3", "3", True),
+        ("007", "007", True),
+        ("007", 7, False),
+        ("7", "007", False),
+        ("1_0", 10, False),
+        ("00010", 10, False),
+        ("10", 11, False),
+        ("10", None, False),
+    ],
+)
+async def test_a_row_is_believed_only_with_the_id_it_was_asked_for_by(
+    asked: str, shown: object, is_it: bool
+) -> None:
+    row = {"id": shown, "status": "pending", "phone_number": "+1", "campaign_id": 7}
+    async with backend_of(always(row)) as (_, backend):
+        assert (await backend.contact("7", asked) is not None) is is_it
+
+
+@pytest.mark.parametrize(("shown", "is_it"), [({}, True), ({"id": "007"}, True), ({"id": 7}, False)])
+async def test_a_campaign_with_another_id_is_another_campaign(shown: dict[str, object], is_it: bool) -> None:
+    document = {"queue_name": "sales", **shown}
+    async with backend_of(always(document)) as (_, backend):
+        if is_it:
+            assert (await backend.campaign("007")).queue_name == "sales"
+        else:
+            with pytest.raises(CampaignError, match="answers with campaign 7"):
+                await backend.campaign("007")
+
+
+@pytest.mark.parametrize(
+    ("internal", "sent"), [("7", 7), ("0", 0), ("007", "007"), ("00", "00"), ("1_0", "1_0"), ("٣", "٣")]
+)
+def test_an_id_that_is_not_written_as_an_integer_is_sent_as_text(internal: str, sent: int | str) -> None:
+    assert wire_id(internal) == sent
 
 
 async def test_a_contact_the_backend_has_no_more_and_one_it_does_not_tell_of() -> None:

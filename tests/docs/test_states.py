@@ -108,13 +108,14 @@ def test_a_contact_leaves_every_state_of_the_diagram_and_can_reach_it() -> None:
 
 async def test_the_diagram_of_an_attempt_agrees_with_attempt_state_on_all_facts(redis: Redis) -> None:
     """Facts only join a set. What may be learnt in which state is said here; which state follows, the script says."""
-    facts = ("r", "a", "c", "x", "b", "i", "z", "dl", "mx", "u")
-    attempt_state = functions_of(PIECES["attempts"])["attempt_state"]
+    facts = ("r", "a", "c", "x", "b", "i", "z", "dl", "mx", "u", "sl")
+    functions = functions_of(PIECES["attempts"])
     ranks = re.search(r"^local RANK = \{.*?^\}", PIECES["attempts"], re.MULTILINE | re.DOTALL)
     assert ranks is not None
     source = f"""
     {ranks[0]}
-    {attempt_state}
+    {functions["is_missing"]}
+    {functions["attempt_state"]}
     local WORDS = {{ c = 'completed', x = 'busy' }}
     local names, answers = cjson.decode(ARGV[1]), {{}}
     for mask = 0, 2 ^ #names - 1 do
@@ -122,7 +123,7 @@ async def test_the_diagram_of_an_attempt_agrees_with_attempt_state_on_all_facts(
       for i, name in ipairs(names) do
         if math.floor(mask / 2 ^ (i - 1)) % 2 == 1 then facts[name] = WORDS[name] or 1 end
       end
-      answers[#answers + 1] = (attempt_state(facts))
+      answers[#answers + 1] = (attempt_state({{ f = facts }}))
     end
     return answers
     """
@@ -134,6 +135,7 @@ async def test_the_diagram_of_an_attempt_agrees_with_attempt_state_on_all_facts(
         learnt_only_in = {
             "dl": ("sent", "ringing", "orphaned"),
             "mx": ("answered",),
+            "sl": ("sent", "ringing", "answered", "orphaned"),
             "u": ("sent", "ringing"),
         }
         return state in learnt_only_in.get(fact, (state,))

@@ -7,12 +7,14 @@ from functools import partial
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CampaignError
 from streamdialer.ledger.previews import PreviewLimits
 from streamdialer.ledger.recovery import InFlightRow
+from streamdialer.ledger.types import LostCall
 from streamdialer.model import Attempt, CampaignSettings
 from streamdialer.operations.contact_detail import contact_detail
 from streamdialer.operations.eligibility import fetch_calling_hours
@@ -176,7 +178,8 @@ async def test_news_after_the_deadline_makes_a_conversation_of_it(world: CapsWor
     world.cap("co")
     await world.know("3", "3", "+573007654321")
     silent = await world.call("1")
-    await world.call("3", "call_failed", disposition="busy")
+    other = await world.call("3", "call_ringing")
+    await world.event("call_failed", other, disposition="busy")
     written = await world.write_entry()
     await world.pass_time(46)
     assert await world.state_of("1") == "deferred"
@@ -299,21 +302,20 @@ async def test_a_call_redis_forgot_is_counted_at_all_numbers_it_may_have_called(
     assert await world.counted("1:7") == ["c"]
 
 
-async def test_an_event_of_a_forgotten_call_is_counted_once_its_contact_is_known(world: CapsWorld) -> None:
+async def test_a_forgotten_call_that_an_event_brings_back_is_counted(world: CapsWorld) -> None:
     await world.know("1", "7", "+573000000001")
     row = world.known["1"]["7"]
     await world.client.flushall()
     await world.services.campaigns.due_campaigns(10)
     await world.open_campaign("1", contacts=0)
     world.cap("us-fl")
-    memory = world.services.memory
-    assert await memory.hold_in_flight("1", [], world.retry, world.caps) == 0
-    await world.event("call_ringing", Attempt("1:7:1:m", "1", "7", ""))
-    assert await world.counted("1:7") == ["a"]
-    seen = InFlightRow(type(row)(row.contact, row.priority, 2, row.call), False, None)
-    await memory.hold_in_flight("1", [seen], world.retry, world.caps)
-    assert await world.counted("1:7") == ["a"], "the same call, under another number"
-    assert await world.counted("573000000001") == ["a"]
+    lost = LostCall(msgspec.structs.replace(row, attempts=2), True, world.retry, world.caps)
+    assert await world.event("call_ringing", Attempt("1:7:1:m", "1", "7", ""), lost=lost) == "applied"
+    for name in ("1:7", "573000000001"):
+        assert await world.counted(name) == ["a"]
+    seen = InFlightRow(lost.row, False, None)
+    await world.services.memory.hold_in_flight("1", [seen], world.retry, world.caps)
+    assert await world.counted("1:7") == ["a"], "the same call"
 
 
 async def test_a_contact_that_waits_for_a_cap_is_shown_with_the_reason(world: CapsWorld) -> None:

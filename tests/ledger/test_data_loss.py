@@ -134,7 +134,10 @@ async def test_a_forgotten_call_that_fails_is_followed_by_the_campaigns_plan(wor
 async def test_a_call_of_a_campaign_redis_forgot_is_remembered_by_its_event(world: LedgerWorld) -> None:
     await world.client.flushall()
     await world.services.campaigns.due_campaigns(10)
-    assert await world.event("call_ringing", Attempt("7:70:1:m", "7", "70", "")) == "applied"
+    ringing = Attempt("7:70:1:m", "7", "70", "")
+    assert await world.event("call_ringing", ringing) == "ask_backend"
+    assert await world.client.keys("sd:c:*") == [], "nobody's state is invented"
+    assert await world.event("call_ringing", ringing, lost=world.shown("70")) == "applied"
     assert await world.state_of("70", "7") == "dialing"
     await world.open_campaign("7", contacts=0)
     loaded = await world.services.campaigns.load("7", [world.row("70")], 3)
@@ -331,40 +334,74 @@ async def test_late_news_of_a_call_sent_after_the_loss_is_not_another_call(world
     assert (await world.public())["total_calls"] == "1"
 
 
-async def test_an_event_of_a_forgotten_call_tells_no_number_of_attempts(world: LedgerWorld) -> None:
+@pytest.mark.parametrize(("attempts", "is_in_call", "number"), [(2, True, 2), (0, True, 1), (2, False, 3)])
+async def test_a_contact_only_the_backend_knows_counts_the_call_as_the_backend_does(
+    world: LedgerWorld, attempts: int, is_in_call: bool, number: int
+) -> None:
     await world.client.flushall()
-    assert await world.event("call_answered", Attempt("7:70:1:m", "7", "70", "")) == "applied", (
-        "the loss had not been noticed yet"
-    )
-    told = await world.backend_doc("70", "7")
-    assert (told["s"], told.get("a")) == ("answered", None)
-    await world.services.campaigns.register("7", "sales", "", previous="")
-    memory = world.services.memory
-    await memory.hold_in_flight("7", [shown("70", 2, is_answered=True)], world.retry)
-    assert (await world.record("70", "7"))["a"] == 2, "the backend counts"
+    shown_call = world.shown("70", attempts, is_in_call=is_in_call)
+    assert (
+        await world.event("call_answered", Attempt("7:70:1:m", "7", "70", ""), lost=shown_call) == "applied"
+    ), "the loss had not been noticed yet"
+    record, told = await world.record("70", "7"), await world.backend_doc("70", "7") or {}
+    assert (record["a"], record["h"][0]["n"]) == (number, number)
+    assert (told["s"], told.get("a")) == ("answered", number)
+    assert await world.event("call_completed", Attempt("7:70:1:m", "7", "70", "")) == "ended"
+    assert (await world.backend_doc("70", "7") or {})["s"] == "completed"
 
 
-async def test_old_news_of_a_contact_that_was_forgotten_long_ago_is_not_sent(world: LedgerWorld) -> None:
+async def test_a_lost_call_that_fails_is_tried_again_by_the_campaigns_plan(world: LedgerWorld) -> None:
+    await world.client.flushall()
+    failed = Attempt("7:70:1:m", "7", "70", "")
+    assert await world.event("call_failed", failed, disposition="busy", lost=world.shown("70")) == "ended"
+    assert await world.state_of("70", "7") == "deferred"
+
+
+async def test_old_news_of_a_contact_that_was_forgotten_long_ago_changes_nothing(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
     await lose_data(world)
-    over = Attempt("1:50:1:m", "1", "50", "")
-    assert await world.event("call_failed", over, disposition="no_answer") == "ended"
-    assert await world.backend_status("50") is None, "the backend is asked first"
     await rebuild(world)
-    assert await world.backend_status("50") is None, "it does not show a call"
+    over = Attempt("1:51:1:m", "1", "51", "")
     assert (
-        await world.event("call_failed", Attempt("1:51:1:m", "1", "51", ""), disposition="busy")
+        await world.event("call_failed", over, disposition="busy", lost=world.shown("51"))
         == "unknown_contact"
     )
 
 
-async def test_an_end_before_the_rebuild_is_sent_when_the_backend_shows_the_call(world: LedgerWorld) -> None:
+async def test_a_final_contact_is_not_called_by_news_of_a_lost_call(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=2)
+    await world.services.suppression.suppress_contact("1", "1", "event")
+    await world.set_agents(1)
+    over = await world.place_one()
+    await world.event("call_completed", over, call_id="c")
+    await another_server_answers(world)
+    await world.claim()
+    for contact in ("1", over.contact):
+        ringing = Attempt(f"1:{contact}:1:m", "1", contact, "")
+        assert await world.event("call_ringing", ringing, call_id="x") in ("no_attempt", "foreign_call")
+        assert await world.state_of(contact) == "final"
+    assert (await world.backend_doc("1") or {})["s"] == "do_not_call"
+
+
+async def test_no_more_lost_calls_are_remembered_than_a_few_thousand(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=0)
-    await lose_data(world)
-    await world.event("call_failed", Attempt("1:50:1:m", "1", "50", ""), disposition="no_answer")
-    await rebuild(world, shown("50", 2))
-    told = await world.backend_doc("50")
-    assert (told["s"], told.get("a")) == ("no_answer", None)
+    await another_server_answers(world)
+    await world.claim()
+    await world.client.hset(SERVER, "remembered", "4999")
+    answers = [
+        await world.event(
+            "call_ringing", Attempt(f"1:{contact}:1:m", "1", contact, ""), lost=world.shown(contact)
+        )
+        for contact in ("7", "8")
+    ]
+    assert answers == ["applied", "too_many_lost"]
+    assert await world.event("call_answered", Attempt("1:7:1:m", "1", "7", "")) == "applied"
+    await another_server_answers(world)
+    await world.claim()
+    assert (
+        await world.event("call_ringing", Attempt("1:8:1:m", "1", "8", ""), lost=world.shown("8"))
+        == "applied"
+    )
 
 
 async def test_the_backend_gets_no_update_older_than_what_it_shows(world: LedgerWorld) -> None:
@@ -420,7 +457,8 @@ async def test_nothing_is_promoted_or_sent_again_before_the_rebuilding(world: Le
 async def test_late_news_takes_back_the_reservation_of_the_next_call(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2, agents=2)
     silent, other = await world.place_one(), await world.place_one()
-    await world.event("call_failed", other, disposition="busy")
+    await world.event("call_ringing", other)
+    await world.client.zadd("sd:c:1:dialing", {other.contact: 9e15})
     await world.age(46)
     await world.sweep()
     await world.age(301)

@@ -18,7 +18,7 @@ from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.handlers.do_not_call import add_to_dnc
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.wakeups import WakeupScheduler
-from streamdialer.ledger.types import LoadRow
+from streamdialer.ledger.types import LoadRow, LostCall
 from streamdialer.model import Attempt, Contact, DoNotCallEvent
 from streamdialer.rules.numbers import Number, read_number
 from tests.support.eventually import eventually
@@ -308,19 +308,17 @@ async def test_whose_call_was_forgotten_and_must_not_be_called_ends_so(world: Dn
     assert await world.backend_status() == "do_not_call"
 
 
-async def test_a_call_known_from_its_event_is_suppressed_once_its_number_is(world: DncWorld) -> None:
+async def test_a_forgotten_call_to_a_listed_number_ends_as_do_not_call(world: DncWorld) -> None:
     await world.open_with()
     await world.says(phone_number=HERS)
     seconds, _ = await world.client.time()
     await world.client.hset(
         world.keys.server, mapping={"rebuild_epoch": "mark", "lost": str(seconds * 1000 - 1000)}
     )
-    attempt = Attempt("1:1:1:m", "1", "1", "")
-    assert await world.event("call_answered", attempt) == "applied"
-    assert await world.numbers() == {}
-    await world.services.memory.hold_in_flight(
-        "1", [in_flight_row(Contact(id=1, phone_number=HERS, status="answered"))], world.retry
-    )
+    attempt, row = Attempt("1:1:1:m", "1", "1", ""), load_row(Contact(id=1, phone_number=HERS))
+    lost = LostCall(row, False, world.retry, world.caps)
+    assert await world.event("call_answered", attempt, lost=lost) == "applied"
+    assert await world.state_of("1") == "connected"
     assert await world.numbers() == {"573001234567": "1:1"}
     await world.event("call_completed", attempt)
     assert await world.backend_status() == "do_not_call"

@@ -304,8 +304,9 @@ async def test_events_of_calls_that_were_not_placed_change_nothing(world: Ledger
     assert await world.event("call_answered", attempt, entry=early) == "no_attempt", (
         "written before it was sent"
     )
-    await world.event("call_answered", attempt, call_id="mine")
+    await world.event("call_completed", attempt, call_id="mine")
     assert await world.event("call_completed", attempt, call_id="other") == "foreign_call"
+    assert await world.event("call_completed", attempt, attempt_id="1:1:2") == "foreign_attempt"
     await world.check_invariants()
 
 

@@ -53,6 +53,7 @@ SEEN_IN_TEN_THOUSAND: Final = frozenset(
         "sweep": "released no_event promoted stalled",
         "take": "update busy",
         "confirm": "done",
+        "list": "ended",
         "cleanup": "ok",
     }.items()
     for answer in answers.split()
@@ -75,6 +76,8 @@ class LedgerMachine(CallRules, SuppressionRules):
         self, attempt: AttemptModel, kind: str, *, call_id: str = "mine", is_read: bool = True, **said: str
     ) -> None:
         said["call_id"] = {"mine": f"call-{attempt.token}", "strange": "stranger"}.get(call_id, "")
+        if call_id == "named":
+            said["attempt_id"] = attempt.id
         event: Written = self.bench.run(self.trial.write(attempt.campaign, attempt.contact, kind, said))
         self.events.append(event)
         if is_read:
@@ -107,7 +110,7 @@ class LedgerMachine(CallRules, SuppressionRules):
         disposition=st.sampled_from(
             ("", "no_answer", "busy", "failed", "abandoned", "machine", "do_not_call")
         ),
-        call_id=st.sampled_from(("mine", "mine", "", "strange")),
+        call_id=st.sampled_from(("mine", "mine", "", "strange", "strange", "named")),
         by_machine=st.booleans(),
         cause=causes,
         is_read=mostly,
@@ -141,6 +144,12 @@ class LedgerMachine(CallRules, SuppressionRules):
         for event in self.events:
             if event.position in self.trial.model.unread:
                 self.do(lambda event=event: self.trial.read(event, HOME[event.campaign]))  # type: ignore[misc]
+
+    @rule(source=st.sampled_from(("a", "a", "a", "b")), share=st.sampled_from((0, 1, 2, 3)))
+    def a_source_lists_its_calls(self, source: str, share: int) -> None:
+        live = [attempt.id for _, attempt in self.trial.model.attempts() if attempt.outcome[0] != "ended"]
+        ids = frozenset(each for number, each in enumerate(live) if number % 3 < share)
+        self.bench.run(self.trial.list_calls(source, ids))
 
     # --- sweeps, updates, cleanup -----------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamdialer.consumers.dialing.contact_rows import load_row
-from streamdialer.model import Contact
+from streamdialer.model import Attempt, Contact
 from streamdialer.rules.numbers import read_number
 from tests.support.callbacks import HOUR_S, ask, pass_by
 from tests.support.ledger_fixture import LedgerWorld
@@ -67,3 +67,19 @@ async def test_a_contact_only_the_backend_knows_is_not_called_after_dnc(world: L
     assert await ask(world, "7", HOUR_S, entry=entry) == "final"
     assert (await world.state_of("7"), await world.backend_status("7")) == ("final", "do_not_call")
     await world.check_invariants()
+
+
+async def test_the_number_of_its_next_call_is_none_the_backend_has_counted(world: LedgerWorld) -> None:
+    """After a data loss the backend says how many attempts came before the call whose event comes."""
+    await world.client.flushall()
+    answered = Attempt("1:7:3:m", "1", "7", "")
+    shown = world.shown("7", attempts=3, is_in_call=True)
+    assert await world.event("call_answered", answered, lost=shown) == "applied"
+    await mark_server_trusted(world.client, world.keys)
+    await world.open_campaign(contacts=0)
+    await world.set_agents(1)
+    assert await ask(world, "7", -60) == "applied"
+    await world.event("call_completed", answered)
+    assert await world.state_of("7") == "ready"
+    await world.services.campaigns.load("1", [world.row("7", attempts=3)], 3)  # it is looked up
+    assert (await world.place_one()).id.startswith("1:7:4:")

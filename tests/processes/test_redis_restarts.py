@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import msgspec
 from aiohttp import web
 from anyio.to_thread import run_sync
@@ -129,6 +130,43 @@ async def test_restarted_without_persistence(settings: Settings) -> None:
             await run_sync(server.restart)
             await start(dialer)
             await goes_on_to_the_end(dialer)
+
+
+async def test_after_a_restart_without_persistence_retries_are_waited_for_again(
+    settings: Settings,
+) -> None:
+    busy = WorldConfig(human=0, machine=0, busy=1, failed=0)
+    world = build_world(
+        agents=6,
+        contacts=12,
+        answer_rate=0,
+        speed=SPEED,
+        retry_delay_s=14 * SPEED,
+        max_retries=2,
+        config=busy,
+    )
+    with EmbeddedServer() as server:
+        here = msgspec.structs.replace(settings, redis_url=server.url)
+        async with run_dialer(here, world, speed=SPEED, start=False, uncertain_margin_s=2.0) as dialer:
+            await mark_server_trusted(dialer.services.client, dialer.services.keys)
+            await start(dialer)
+            await dialer.until(lambda audit: audit.contacts.get("busy", 0) == 12, what="all were called once")
+            await run_sync(server.kill)
+            await run_sync(server.restart)
+            await start(dialer)
+            await eventually(lambda: is_count(dialer, "deferred", 12), within_s=10, what="all wait again")
+            assert dialer.centre.summary().total.originates == 12, "the retry delay is not over"
+            totals = dialer.services.keys.totals("1")
+            while dialer.centre.summary().total.originates < 24:
+                assert not await dialer.services.client.hexists(totals, "exhausted"), "some still wait"
+                await anyio.sleep(0.2)
+            await dialer.until_all_are_final()
+            await eventually(lambda: dialer.services.client.hexists(totals, "exhausted"), within_s=20)
+            assert dialer.centre.summary().total.originates == 24
+
+
+async def is_count(dialer: Dialer, place: str, contacts: int) -> bool:
+    return await dialer.count(place) == contacts
 
 
 async def test_emptied(settings: Settings) -> None:

@@ -55,6 +55,8 @@ class Facts(msgspec.Struct):
     """No event came before the deadline."""
     endless: bool = False
     """No end came within the longest possible conversation."""
+    missing: bool = False
+    """No event source lists it."""
     forgotten: bool = False
     shown_answered: bool = False
 
@@ -80,10 +82,10 @@ def ending(facts: Facts) -> tuple[str | None, str]:
             return "completed", ""
         return facts.failed, facts.cause if facts.failed in HAS_CAUSE else ""
     if facts.answered:
-        return "completed" if facts.endless else None, ""
+        return "completed" if facts.endless or facts.missing else None, ""
     if facts.impossible:
         return "invalid", ""
-    if facts.silent:
+    if facts.silent or facts.missing:
         return "completed" if facts.shown_answered else "failed", ""
     return None, ""
 

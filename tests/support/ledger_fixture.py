@@ -6,13 +6,16 @@ from typing import Any
 
 import msgspec
 
+from streamdialer.broker.entries import BadEntry
+from streamdialer.consumers.handlers.event_sources import SourceLive
 from streamdialer.consumers.services import Services
+from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger.event_facts import fact_of
 from streamdialer.ledger.queues import AgentEventStatus
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.records import Update
-from streamdialer.ledger.types import ApplyStatus, ClaimRequest, ClaimResult, LoadRow
-from streamdialer.model import Agent, AgentState, Attempt, CallEvent, CampaignSettings
+from streamdialer.ledger.types import ApplyStatus, ClaimRequest, ClaimResult, LoadRow, LostCall
+from streamdialer.model import Agent, AgentState, Attempt, CallEvent, CampaignSettings, SourceEvent
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan, retry_plan
 from tests.support.attempt_model import LIVE
@@ -145,18 +148,29 @@ class LedgerWorld:
         return attempt
 
     async def event(
-        self, kind: str, attempt: Attempt, *, entry: str | None = None, **data: Any
+        self,
+        kind: str,
+        attempt: Attempt,
+        *,
+        entry: str | None = None,
+        lost: Any = None,
+        **data: Any,
     ) -> ApplyStatus:
+        """Applies an event of the attempt's contact; `lost` is a `LostCall`."""
         event = msgspec.convert(
             {"type": kind, "campaign_id": attempt.campaign, "contact_id": attempt.contact, **data},
             CallEvent,
             strict=False,
         )
         heard = await self.services.campaigns.apply_call_event(
-            event, fact_of(event), self.queue, entry or await self.write_entry()
+            event, fact_of(event), self.queue, entry or await self.write_entry(), lost
         )
         assert heard.attempt.startswith(f"{attempt.campaign}:{attempt.contact}:") or not heard.attempt
         return heard.outcome
+
+    def shown(self, contact: str, attempts: int = 0, *, is_in_call: bool = False) -> LostCall:
+        """What the backend says of a contact that the ledger does not know."""
+        return LostCall(self.row(contact, attempts=attempts), is_in_call, self.retry, self.caps)
 
     async def write_entry(self) -> str:
         """The id of a new entry of `events`, which is read and deleted at once."""
@@ -186,6 +200,30 @@ class LedgerWorld:
             record["sn"] -= 86_400_000
             raw = msgspec.json.encode(record).decode()
             await self.client.hset(self.keys.records("1"), contact, raw)
+
+    async def send_earlier(self, contact: str, seconds: float) -> None:
+        """The newest attempt of a contact of campaign 1 was sent that long before."""
+        record = await self.record(contact)
+        record["h"][-1]["sm"] -= round(seconds * 1000)
+        raw = msgspec.json.encode(record).decode()
+        await self.client.hset(self.keys.records("1"), contact, raw)
+
+    async def age_signs(self, contact: str, seconds: float) -> None:
+        """The newest event of the beginning or answer of its newest call was written that long before."""
+        record = await self.record(contact)
+        record["h"][-1]["lm"] -= round(seconds * 1000)
+        raw = msgspec.json.encode(record).decode()
+        await self.client.hset(self.keys.records("1"), contact, raw)
+
+    async def list_calls(self, *ids: str, source: str = "pbx", entry: str | None = None) -> str:
+        """An event source lists its calls; the dead letter's reason, '' for none."""
+        stage = SourceLive(self.services, WakeupScheduler(self.services))
+        event = SourceEvent(type="source_live", source=source, since="2026-01-01T00:00:00Z", calls=list(ids))
+        try:
+            await stage.handle(event, entry or await self.write_entry())
+        except BadEntry as error:
+            return error.reason
+        return ""
 
     async def sweep(self, campaign: str = "1") -> Any:
         return await self.services.campaigns.sweep(campaign, 200)

@@ -158,8 +158,9 @@ def _records(campaign: CampaignView) -> Iterator[str]:
         if len({attempt.token for attempt in history}) != len(history):
             yield f"{contact}: two attempts share a reservation"
         is_sent = last is not None and last.state not in ("reserved", "released")
-        # An attempt that its deadline ended may become live again by an event that comes after the next was sent.
-        live = [a for a in history[:-1] if a.state in LIVE and not (is_sent and a.facts.silent)]
+        # What ended without an event may become live again by an event that comes after the next was sent.
+        ended_unseen = [a for a in history[:-1] if a.facts.silent or a.facts.missing_at_ms]
+        live = [a for a in history[:-1] if a.state in LIVE and not (is_sent and a in ended_unseen)]
         if live:
             yield f"{contact}: attempt {live[0].id} is {live[0].state}, and a later one exists"
         for attempt in history:
@@ -181,7 +182,7 @@ def _attempt(attempt: Attempt, is_newest: bool) -> Iterator[str]:
         return
     if not attempt.run or attempt.sent_ms is None or attempt.newest_event_when_sent is None:
         yield f"attempt {attempt.id} is {attempt.state}, and was not marked as sent"
-    if (attempt.state, attempt.disposition) != outcome_of(known_facts(attempt.facts)):
+    if (attempt.state, attempt.disposition) != outcome_of(known_facts(attempt)):
         yield f"attempt {attempt.id} is {attempt.state} {attempt.disposition}, its facts say {attempt.facts}"
     if (attempt.ended_ms is not None) != (attempt.state == "ended"):
         yield f"attempt {attempt.id} is {attempt.state}, its end is {attempt.ended_ms}"
@@ -225,7 +226,7 @@ def _numbers(campaign: CampaignView, past: Mapping[str, int] | None) -> Iterator
     for record in campaign.records.values():
         for attempt in record.history:
             if attempt.state != "reserved":
-                sums += counts(known_facts(attempt.facts))
+                sums += counts(known_facts(attempt))
     for name in TOTALS:
         total = campaign.totals.get(name, 0)
         if total < sums[name] or (past is not None and total != sums[name]):

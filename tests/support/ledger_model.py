@@ -41,7 +41,13 @@ class AttemptModel:
     ended_at: float = 0.0
     verdict: str | None = None
     call_id: str = ""
+    other_ids: list[str] = field(default_factory=list)
+    """Of other legs of the call."""
     reply_id: str = ""
+    last_sign_at: float = 0.0
+    """When an event of its beginning or answer was read."""
+    first_end: int = 0
+    """Position of the event of its end that was written first."""
 
     @property
     def outcome(self) -> tuple[State, str | None]:
@@ -142,6 +148,10 @@ class LedgerModel:
         self.unread: set[int] = set()
         self.heard: list[tuple[int, str]] = []
         """Position and attempt of the events that found one."""
+        self.begun: list[tuple[int, str]] = []
+        """Those of them that showed a call ringing or answered."""
+        self.lists: dict[str, tuple[float, frozenset[str]]] = {}
+        """Event source -> when it listed its calls, and which."""
         self.rest_until: float | None = None
         self.probed: float | None = None
         self.listed: set[str] = set()
@@ -369,18 +379,24 @@ class LedgerModel:
         """An event of another attempt was written after this one was sent, and has been read."""
         return any(at > attempt.sent_after and whose != attempt.id for at, whose in self.heard)
 
+    def _proofs(self, contact: ContactModel, attempt: AttemptModel) -> list[tuple[int, str]]:
+        """Events of others that may end a silent attempt; ends prove nothing until the longest conversation is over."""
+        may_be_on_the_phone = contact.state == "dialing" and self.now < attempt.sent_at + MAX_CALL_DURATION_S
+        return self.begun if may_be_on_the_phone else self.heard
+
     def may_end_by_deadline(self, contact: ContactModel, attempt: AttemptModel) -> bool:
         """Silence counts only while other calls have events and every event written before the deadline is read."""
         if not self.events_required:
             return True
-        due = contact.due or 0.0
-        return self.others_spoke(attempt) and not any(self.written[at - 1] < due for at in self.unread)
+        due, proofs = contact.due or 0.0, self._proofs(contact, attempt)
+        has_proof = any(at > attempt.sent_after and whose != attempt.id for at, whose in proofs)
+        return has_proof and not any(self.written[at - 1] < due for at in self.unread)
 
-    def must_end_by_deadline(self, attempt: AttemptModel) -> bool:
+    def must_end_by_deadline(self, contact: ContactModel, attempt: AttemptModel) -> bool:
         """The deadline must end it: the newest event is of another attempt, and all have been read."""
         if not self.events_required:
             return True
-        at, whose = max(self.heard, default=(0, ""))
+        at, whose = max(self._proofs(contact, attempt), default=(0, ""))
         return at > attempt.sent_after and whose != attempt.id and not self.unread
 
     def forbids_claim(self, campaign: CampaignModel, open_until: float | None, others: set[str]) -> set[str]:
@@ -438,19 +454,27 @@ class LedgerModel:
         elif hold and (self.rest_until or 0) <= self.now:
             self.rest_until, self.probed = self.now + REST_S, None
 
-    def subject(self, campaign: str, contact: str, call_id: str, position: int) -> AttemptModel | str:
+    def subject(
+        self, campaign: str, contact: str, call_id: str, position: int, attempt_id: str = ""
+    ) -> AttemptModel | str:
         """The attempt an event speaks of, or why there is none."""
         if not self.campaigns[campaign].queue:
             return "unknown_campaign"
         one = self.campaigns[campaign].contacts.get(contact)
         if one is None:
             return "unknown_contact"
+        sent = [attempt for attempt in one.attempts if attempt.run is not None]
+        if attempt_id:
+            return next((each for each in sent if each.id == attempt_id), "foreign_attempt")
         for attempt in reversed(one.attempts):
-            if call_id and call_id in (attempt.call_id, attempt.reply_id):
+            if call_id and call_id in (attempt.call_id, attempt.reply_id, *attempt.other_ids):
                 return attempt
-        for attempt in reversed(one.attempts):
-            if attempt.run is not None and attempt.sent_after < position:
-                is_foreign = bool(call_id and attempt.call_id)
+        for attempt in reversed(sent):
+            if attempt.sent_after < position:
+                others = [each for each in sent if each is not attempt]
+                is_alone = all(each.outcome[0] in ("ended", "released") for each in others)
+                may_be_other_leg = is_alone and (not attempt.first_end or position <= attempt.first_end)
+                is_foreign = call_id and attempt.call_id and not may_be_other_leg
                 return "foreign_call" if is_foreign else attempt
         return "no_attempt"
 
@@ -459,10 +483,20 @@ class LedgerModel:
     ) -> str:
         """Adds an event to its attempt; returns the script's answer."""
         self.heard.append((position, attempt.id))
-        before, facts = attempt.outcome, attempt.facts
-        known = (*(getattr(facts, name) for name in Facts.__struct_fields__), attempt.call_id)
+        if kind in ("call_ringing", "call_answered"):
+            self.begun.append((position, attempt.id))
+            attempt.last_sign_at = self.now
+        else:
+            attempt.first_end = min(attempt.first_end or position, position)
+        before, facts, call_id = attempt.outcome, attempt.facts, said.get("call_id", "")
+        ids = (attempt.call_id, *attempt.other_ids)
+        known = (*(getattr(facts, name) for name in Facts.__struct_fields__), *ids)
+        if kind in ("call_ringing", "call_answered"):
+            facts.missing = False
         if not attempt.call_id:
-            attempt.call_id = said.get("call_id", "")
+            attempt.call_id = call_id
+        elif call_id and call_id not in (*ids, attempt.reply_id) and len(attempt.other_ids) < 4:
+            attempt.other_ids.append(call_id)
         disposition = said.get("disposition", "")
         if kind == "call_abandoned" or disposition == "abandoned":
             facts.abandoned = facts.answered = True
@@ -481,11 +515,29 @@ class LedgerModel:
                 key=lambda pair: (WEAKEST_FIRST.index(pair[0]), pair[1]),
             )
         facts.by_machine |= said.get("answered_by") == "machine"
-        if known == (*(getattr(facts, name) for name in Facts.__struct_fields__), attempt.call_id):
+        ids = (attempt.call_id, *attempt.other_ids)
+        if known == (*(getattr(facts, name) for name in Facts.__struct_fields__), *ids):
             return "unchanged"
         if attempt.verdict == "unknown":
             self.well()
         return "ended" if self.follow(contact, attempt, before) else "applied"
+
+    def list_calls(self, source: str, ids: frozenset[str], position: int) -> None:
+        """An event source says which calls are up."""
+        self.heard.append((position, "source_live"))
+        self.lists[source] = (self.now, ids)
+        self.lists = {
+            name: kept for name, kept in self.lists.items() if self.now - kept[0] < MAX_CALL_DURATION_S
+        }
+
+    def is_listed_as_up(self, attempt: AttemptModel) -> bool:
+        names = {attempt.id, attempt.call_id, attempt.reply_id, *attempt.other_ids}
+        return any(names & ids for _, ids in self.lists.values())
+
+    def must_be_over(self, attempt: AttemptModel) -> bool:
+        """Every source has listed its calls since its last sign of life, and none lists it."""
+        oldest = min(at for at, _ in self.lists.values())
+        return not self.is_listed_as_up(attempt) and max(attempt.sent_at, attempt.last_sign_at) < oldest
 
     def forget(self, campaign: CampaignModel, contact: ContactModel) -> None:
         """The end of a tombstone."""

@@ -15,7 +15,7 @@ from streamdialer.broker.keys import Keys
 from streamdialer.ledger.records import (
     CONTACT_STATES,
     AgentRecord,
-    AttemptFacts,
+    Attempt,
     ContactRecord,
     ContactState,
     Update,
@@ -37,8 +37,9 @@ DEADLINES: Final[tuple[ContactState, ...]] = (
 """Places whose score is a time; that of `ready` is an order."""
 
 
-def known_facts(facts: AttemptFacts) -> Facts:
+def known_facts(attempt: Attempt) -> Facts:
     """The stored facts, for the model of an attempt."""
+    facts, missing_ms = attempt.facts, attempt.facts.missing_at_ms
     return Facts(
         rang=bool(facts.rang),
         answered=bool(facts.answered),
@@ -51,6 +52,7 @@ def known_facts(facts: AttemptFacts) -> Facts:
         not_placed=bool(facts.not_placed),
         silent=bool(facts.silent),
         endless=bool(facts.without_end),
+        missing=missing_ms is not None and (attempt.last_sign_ms or 0) < missing_ms,
         forgotten=bool(facts.forgotten),
         shown_answered=bool(facts.shown_answered),
     )

@@ -23,6 +23,12 @@ class StageWithBackend:
         self._count += 1
         return await self._ticks.run(Tick(f"{self._count}-0", "dial", "1"))
 
+    async def refill(self) -> TickResult:
+        """A dial tick of a replica that has not read the list yet."""
+        services = self.world.services
+        self._ticks = TicksStage(services, WakeupScheduler(services))
+        return await self.dial()
+
     def remove(self, contact: int) -> None:
         self.centre.world.contacts_of(1).remove(self.centre.world.contacts.pop(contact))
 

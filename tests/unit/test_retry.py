@@ -148,9 +148,7 @@ def test_a_retry_delay_beyond_a_year_is_refused() -> None:
 
 def test_of_those_only_the_backend_knows_none_is_called_when_in_doubt() -> None:
     got = plan({"busy": {"limit": 2, "delay": 100}, "no_answer": {"final": True}})
-    assert got.may_return("busy", 1, None)
-    assert got.may_return("busy", 1, 100_000)
-    assert not got.may_return("busy", 1, 99_999), "its own delay is longer than the list knows"
-    assert not got.may_return("busy", 2, None), "both may have been busy"
-    assert not got.may_return("no_answer", 1, None)
-    assert not got.may_return("completed", 1, None)
+    assert got.delay_of("busy", 1) == 100_000, "its own delay is longer than the list knows"
+    assert got.delay_of("busy", 2) is None, "both may have been busy"
+    assert got.delay_of("no_answer", 1) is None
+    assert got.delay_of("completed", 1) is None

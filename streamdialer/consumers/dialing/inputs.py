@@ -18,6 +18,7 @@ from streamdialer.consumers.dialing.side_by_side import run_side_by_side
 from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
+from streamdialer.errors import Unreachable
 from streamdialer.ledger.queues import QueueState
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.ledger.ticks import TickStart
@@ -208,10 +209,26 @@ class InputReader:
         refilled = await self._refill.pending(
             campaign.id, campaign.settings, ready, start.server_ms, start.ledger_ms
         )
-        is_empty = refilled.is_whole and not refilled.added
-        if is_empty and await self._services.backlog.publish_exhausted(campaign.id) == "published":
-            log.info("campaign is exhausted: no contact is left to call", extra={"campaign": campaign.id})
+        if refilled.is_whole and not refilled.added:
+            await self._publish_exhausted(campaign)
         results.append(refilled)
+
+    async def _publish_exhausted(self, campaign: DialedCampaign) -> None:
+        """Publishes the end of the list, unless a contact waits for a retry in the ledger or in the backend."""
+        backlog = self._services.backlog
+        if await backlog.publish_exhausted(campaign.id, none_waits=False) != "ask_backend":
+            return
+        try:
+            if await self._refill.has_waiting(campaign.id, campaign.settings, campaign.start.server_ms):
+                return
+        except Unreachable as error:
+            log.warning(
+                "the end of the list is not announced: the backend does not say whether a contact waits for a retry",
+                extra={"campaign": campaign.id, "error": str(error)},
+            )
+            return
+        if await backlog.publish_exhausted(campaign.id, none_waits=True) == "published":
+            log.info("campaign is exhausted: no contact is left to call", extra={"campaign": campaign.id})
 
     async def _read_queue(self, campaign: DialedCampaign) -> None:
         """The campaign is registered in its queue, and the queue's campaigns are known."""

@@ -136,6 +136,11 @@ LIMITS: Final[dict[str, ReasonText]] = {
 """Why a tick placed no more calls; also the label `limit` of `streamdialer_pacing_limits_total`."""
 
 NOTICES: Final[dict[str, ReasonText]] = {
+    "only_ends": ReasonText(
+        "the event source writes only ends: calls past their deadline count as up until their own end "
+        "or the longest conversation",
+        "let the program that writes `dialer:events` write `call_ringing` or `call_answered` as well",
+    ),
     "updates_refused": ReasonText(
         "the backend refuses updates of contacts",
         "let it take `PATCH /api/contacts/{id}/`; contacts that are finished here stay finished until it changes them",

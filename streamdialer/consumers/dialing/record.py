@@ -91,6 +91,7 @@ def _record_claim(result: TickResult, inputs: DialInputs, claimed: ClaimResult) 
     result.ready = claimed.ready
     result.deferred = claimed.deferred
     result.orphaned = claimed.orphaned or None
+    result.only_ends = claimed.only_ends or None
     result.steps = claimed.steps or None
     if claimed.limit not in ("level", "queue", None):
         result.limit = claimed.limit

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Final
 
 import anyio
 import msgspec
 
+from streamdialer.broker.connection import server_ms
 from streamdialer.consumers.dialing.calling_hours import CallingHoursCache, build_zone_hours
 from streamdialer.consumers.dialing.contact_rows import in_flight_row, last_attempt_ms, load_row
 from streamdialer.consumers.services import Services
@@ -17,13 +19,14 @@ from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import Unreachable
 from streamdialer.gateways.backend import ContactPage
 from streamdialer.ledger.types import LoadResult
-from streamdialer.model import CampaignSettings, Contact
+from streamdialer.model import CampaignSettings, Contact, normalise_id
 from streamdialer.rules.caps import caps_of
 from streamdialer.rules.retry import RetryPlan, retry_plan
 from streamdialer.rules.rule_pack import load_pack
 
 log = logging.getLogger(__name__)
 REBUILD_PASSES: Final = 10
+DAY_MS: Final = 86_400_000
 
 
 class RefillResult(msgspec.Struct):
@@ -33,16 +36,19 @@ class RefillResult(msgspec.Struct):
     invalid: int = 0
     unreadable: int = 0
     used_up: int = 0
+    waiting: int = 0
     is_whole: bool = False
     """The list was read to its end."""
     refused: Counter[str] = msgspec.field(default_factory=Counter)
     """Contacts that may not be called, or not now, by reason."""
 
 
-def _may_return(contact: Contact, plan: RetryPlan, now_ms: int) -> bool:
-    last_ms = last_attempt_ms(contact)
-    since_ms = None if last_ms is None else now_ms - last_ms
-    return plan.may_return(contact.status, contact.attempts or 0, since_ms)
+def _due_ms(contact: Contact, plan: RetryPlan, now_ms: int) -> int | None:
+    """When the contact may be called again (server's ms), None for never; now when its last attempt is not known."""
+    delay_ms, last_ms = plan.delay_of(contact.status, contact.attempts or 0), last_attempt_ms(contact)
+    if delay_ms is None or last_ms is None:
+        return None if delay_ms is None else now_ms
+    return last_ms + delay_ms
 
 
 class Refill:
@@ -97,23 +103,65 @@ class Refill:
 
     async def due_for_retry(self, campaign: str, settings: CampaignSettings, now_ms: int) -> RefillResult:
         """Makes contacts pending again that only the backend knows to be due for a retry; raises Unreachable."""
-        services, total, plan = self._services, RefillResult(), retry_plan(settings)
-        before = datetime.fromtimestamp(now_ms / 1000, UTC) - timedelta(seconds=settings.retry_delay)
+        total, plan = RefillResult(), retry_plan(settings)
+        before_ms = now_ms - round(settings.retry_delay * 1000)
+        async for page in self._retried(campaign, settings, before_ms):
+            due = [
+                contact
+                for contact in page.contacts
+                if (due_ms := _due_ms(contact, plan, now_ms)) is not None and due_ms <= now_ms
+            ]
+            listed = msgspec.structs.replace(page, contacts=due)
+            await self._load(campaign, settings, listed, total, now_ms, None, reset=True)
+        return total
+
+    async def has_waiting(self, campaign: str, settings: CampaignSettings, now_ms: int) -> bool:
+        """Whether a contact that only the backend knows is to be called again; raises Unreachable."""
+        services, plan = self._services, retry_plan(settings)
+        async for page in self._retried(campaign, settings, now_ms + DAY_MS):
+            returning = [
+                normalise_id(contact.id)
+                for contact in page.contacts
+                if _due_ms(contact, plan, now_ms) is not None
+            ]
+            if await services.backlog.unknown(campaign, returning):
+                return True
+        return False
+
+    async def _retried(
+        self, campaign: str, settings: CampaignSettings, before_ms: int
+    ) -> AsyncIterator[ContactPage]:
+        """Contacts that the backend shows as called in vain before then (server's ms); as many pages as a refill reads.
+
+        Raises Unreachable.
+        """
+        services, read = self._services, 0
         statuses = ["no_answer", "busy"]
         if (await services.memory.state()).rebuild_epoch:
             statuses.append("failed")  # Redis has lost the time of their retry
+        before = datetime.fromtimestamp(before_ms / 1000, UTC)
         pages = services.backend.due_for_retry(
             campaign, before, settings.max_retries, services.settings.page_size, statuses
         )
-        read = 0
         async for page in pages:
+            yield page
             read += 1
-            due = [contact for contact in page.contacts if _may_return(contact, plan, now_ms)]
-            listed = msgspec.structs.replace(page, contacts=due)
-            await self._load(campaign, settings, listed, total, now_ms, None, reset=True)
             if read >= services.settings.refill_max_pages:
                 break
-        return total
+
+    async def _load_waiting(self, campaign: str, settings: CampaignSettings) -> int:
+        """Takes over the contacts that wait for a retry; how many wait. The retry ticks bring those not read here."""
+        services, plan, total = self._services, retry_plan(settings), RefillResult()
+        now_ms = await server_ms(services.client)
+        try:
+            async for page in self._retried(campaign, settings, now_ms + DAY_MS):
+                await self._load(campaign, settings, page, total, now_ms, None, reset=True, plan=plan)
+        except Unreachable as error:
+            log.warning(
+                "the contacts that wait for a retry cannot be read; the retry ticks bring them when they are due",
+                extra={"campaign": campaign, "error": str(error)},
+            )
+        return total.waiting
 
     async def rebuild(self, campaign: str, settings: CampaignSettings) -> None:
         """After a data loss: takes over from the backend which contacts are in a call and which are not.
@@ -143,11 +191,12 @@ class Refill:
                 break
         else:
             raise Unreachable(f"backend: the contacts in a call of campaign {campaign} keep changing")
+        waiting = await self._load_waiting(campaign, settings)
         self._next_read_s.pop(campaign)
         if await memory.mark_rebuilt(campaign, mark):
             log.warning(
                 "campaign rebuilt from the backend: Redis may have lost calls",
-                extra={"campaign": campaign, "orphaned": orphaned},
+                extra={"campaign": campaign, "orphaned": orphaned, "waiting": waiting},
             )
 
     async def _load(
@@ -160,7 +209,9 @@ class Refill:
         asked_ms: int | None,
         *,
         reset: bool,
+        plan: RetryPlan | None = None,
     ) -> None:
+        """Loads the page; with a plan as contacts that wait for their retry."""
         for line in page.unreadable:
             log.warning(
                 "contact cannot be read and is not dialed", extra={"campaign": campaign, "error": line}
@@ -170,6 +221,13 @@ class Refill:
             load_row(contact, reset=reset, country=country, for_preview=is_preview)
             for contact in page.contacts
         ]
+        if plan is not None:
+            due = [_due_ms(contact, plan, now_ms) for contact in page.contacts]
+            rows = [
+                msgspec.structs.replace(row, due_ms=due_ms, shown_status=contact.status)
+                for row, contact, due_ms in zip(rows, page.contacts, due, strict=True)
+                if due_ms is not None
+            ]
         loaded = LoadResult()
         if rows:
             calls = {row.contact: row.call for row in rows}
@@ -186,5 +244,6 @@ class Refill:
         total.added += loaded.added
         total.invalid += loaded.invalid
         total.used_up += loaded.used_up
+        total.waiting += loaded.waiting
         total.refused.update(loaded.refused)
         total.unreadable += len(page.unreadable)

@@ -13,7 +13,7 @@ local raw = redis.call('HGET', outbox, contact)
 local document = raw and cjson.decode(raw)
 local record = load_record(contact)
 if not document or document.l ~= token then
-  if record then enqueue_update(contact, backend_status(record), reported_attempts(record), nil) end
+  if record then enqueue_update(contact, backend_status(record), record.a, nil) end
   return 'lost'
 end
 if document.v ~= version then return 'newer' end
@@ -32,7 +32,7 @@ if verdict == 'outdated' and is_idle and not open_callback(record) then
   record.x = 1
 elseif record.p == 'final' then
   local removed_x = record.x
-  set_state(contact, record, 'final', record.q == 2 and ledger_ms or ledger_ms + final_ttl_ms)
+  set_state(contact, record, 'final', ledger_ms + final_ttl_ms)
   record.x = removed_x
 end
 if record.p == 'final' then record.cf = ledger_ms end

@@ -1,22 +1,27 @@
 -- Adds what one call event says to the facts of the attempt it belongs to. Any order, repetition and delay of
 -- an attempt's events leads to the same ledger.
--- KEYS 1–23 of the campaign, 24 api, 25 call history, 26 its newest calls, 27 agents, 28 agent calls, 29 shared
---   agents, then per queue passed the keys of `Keys.of_agents_in`
+-- KEYS 1–23 of the campaign, 24 api, 25 call history, 26 its newest calls, 27 do-not-call list, 28 campaign's
+--   pending_dnc, 29 contacts by number, 30 agents, 31 agent calls, 32 shared agents, then per queue passed the keys of
+--   `Keys.of_agents_in`
 -- ARGV campaign, contact, fact (r | a | c | x | b, lib/attempts.lua), disposition (for c and x), call id,
 --   agent, answered by a machine ('1'), id of the event's entry, longest possible conversation ms, deadline
---   after sending ms, cause (for x; '' = not known), the campaign's queue ('' = not known), queues passed (JSON list)
+--   after sending ms, cause (for x; '' = not known), the campaign's queue ('' = not known), attempt id ('' = not given),
+--   what the backend says of the contact after "ask_backend" (else six times ''): priority, attempts, JSON, it is in a
+--   call ('1'), and the campaign's retry plan JSON and caps JSON ('' = none), then queues passed (JSON list)
 -- Returns {outcome, attempt id ('' = none), the call's `traceparent` ('' = none)}. Outcomes: "applied" ·
 --   "unchanged" it was known · "ended" applied, and the call is over · "unknown_campaign" · "unknown_contact"
 --   · "no_attempt" no call was placed that the event can be about · "foreign_call" the call id belongs to no
---   attempt of this contact · or {"queues", name…} the keys of these queues are needed, too
--- uses: clock data_loss campaign outbox phone_rotation retry attempts observations agent_activity agents suppression call_history
-local api, call_history, newest_calls = unpack(KEYS, 24, 26)
+--   attempt of this contact · "foreign_attempt" the attempt id belongs to none · "ask_backend" Redis may have lost
+--   this call: the backend must show the contact · "too_many_lost" no more lost calls are remembered · or
+--   {"queues", name…} the keys of these queues are needed, too
+-- uses: clock data_loss campaign outbox phone_rotation retry attempts observations agent_activity agents suppression number_index call_history
+local api, call_history, newest_calls, dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 24, 29)
 local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local by_machine, entry, max_call_ms, deadline_ms = ARGV[7] == '1', ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
-local cause = ARGV[11] ~= '' and ARGV[11] or nil
+local cause, attempt_id = ARGV[11] ~= '' and ARGV[11] or nil, ARGV[13]
 local written_ms = written_at(entry, ledger_ms, server_ms)
-local is_ending = fact == 'c' or fact == 'x' or fact == 'b'
-use_agents(27, ARGV[13])
+local is_ending, is_begin = fact == 'c' or fact == 'x' or fact == 'b', fact == 'r' or fact == 'a'
+use_agents(30, ARGV[20])
 local sets = queue_sets[ARGV[12]] -- nil: its queue is not known
 
 -- Part 0: who takes an answered call: the agent named, else a guess.
@@ -48,16 +53,33 @@ end
 -- Part 1: the attempt the event belongs to.
 
 -- After a data loss, an event that belongs to no known attempt belongs to a call the ledger has lost, unless
--- a later call of the contact is known. Called only for such events.
+-- a later call of the contact is known, or the contact is final. Called only for such events.
 local lost_ms = 0
 local function may_be_lost_call(record)
   server_trouble(server, ledger_ms, deadline_ms) -- perhaps no script has noticed the loss yet
   lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
   if lost_ms == 0 or ledger_ms >= lost_ms + max_call_ms then return false end
   local last = record and record.h and record.h[#record.h]
+  if record and record.p == 'final' then return false end
   return not (last and last.sm and last.sm >= lost_ms and last.t ~= 'remembered')
 end
 
+-- Returns the record of a contact that only the backend knows.
+local function record_of_backend()
+  local priority, attempts, call, is_in_call = tonumber(ARGV[14]), tonumber(ARGV[15]), ARGV[16], ARGV[17] == '1'
+  if redis.call('HEXISTS', totals, 'retry') == 0 then save_plan(ARGV[18]) end
+  save_caps(call_history, ARGV[19])
+  local record = {
+    a = is_in_call and math.max(0, attempts - 1) or attempts, pr = priority,
+    o = format_number(ready_order(priority, ledger_ms, 0)),
+  }
+  redis.call('HSET', contacts, contact, call)
+  apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
+  return record
+end
+
+-- Of contacts that Redis had lost with their calls. Each of them is in the backend, and none is final there.
+local MOST_REMEMBERED = 5000
 local record = load_record(contact)
 if not record then
   local is_known = redis.call('HEXISTS', directory, campaign) == 1
@@ -66,16 +88,39 @@ if not record then
   local epoch = redis.call('HGET', server, 'rebuild_epoch') or ''
   local is_rebuilt = epoch == '' or redis.call('HGET', totals, 'rebuilt') == epoch
   if is_ending and is_rebuilt then return { unknown, '' } end -- late news of a contact that was removed long ago
-  record = { a = 0, pr = 5, o = format_number(ready_order(5, ledger_ms, 0)), q = is_ending and 3 or 1 }
+  if ARGV[14] == '' then return { 'ask_backend', '' } end
+  if tonumber(redis.call('HGET', server, 'remembered') or 0) >= MOST_REMEMBERED then return { 'too_many_lost', '' } end
+  redis.call('HINCRBY', server, 'remembered', 1)
+  record = record_of_backend()
 end
 
 local history, position, why_not = record.h or {}, nil, nil
-if call_id ~= '' then
-  for i, candidate in ipairs(history) do
-    if candidate.c == call_id or candidate.rc == call_id then position = i end
+local function has_call_id(candidate)
+  if candidate.c == call_id or candidate.rc == call_id then return true end
+  for _, leg in ipairs(candidate.cl or {}) do
+    if leg == call_id then return true end
   end
+  return false
 end
-if not position then -- no attempt has the call id: the newest attempt that was sent before the event was written
+
+-- Whether an unknown call id may be that of another leg of the attempt's call: no other call of the contact is up,
+-- and the event was written before this one ended.
+local function may_be_another_leg(of)
+  for i, other in ipairs(history) do
+    if i ~= of and IS_UP[other.s] then return false end
+  end
+  local ended_by = history[of].ee
+  return not ended_by or not is_after(entry, ended_by)
+end
+
+for i, candidate in ipairs(history) do
+  local is_named = attempt_id ~= '' and candidate.id == attempt_id
+    or attempt_id == '' and call_id ~= '' and has_call_id(candidate)
+  if is_named and candidate.ev then position = i end
+end
+if not position and attempt_id ~= '' then
+  why_not = 'foreign_attempt'
+elseif not position then -- no attempt has the call id: the newest attempt that was sent before the event was written
   for i = #history, 1, -1 do
     if history[i].ev and is_after(entry, history[i].ev) then
       position = i
@@ -87,8 +132,7 @@ if not position then -- no attempt has the call id: the newest attempt that was 
     and candidate.t ~= 'remembered' and may_be_lost_call(record) and candidate.sm < lost_ms then
     why_not = 'no_attempt' -- a call that has ended cannot ring again: this is another call
   end
-  local its_call_id = position and history[position].c
-  if call_id ~= '' and its_call_id and its_call_id ~= call_id then why_not = 'foreign_call' end
+  if candidate and call_id ~= '' and candidate.c and not may_be_another_leg(position) then why_not = 'foreign_call' end
   if not position then why_not = 'no_attempt' end
 end
 if why_not then
@@ -96,17 +140,15 @@ if why_not then
   if not is_added then return { why_not, '' } end
   redis.call('HSETNX', directory, campaign, '') -- its queue becomes known when the campaign is dialed again
   position = #record.h
+  local its_prefix, added = campaign .. ':' .. contact .. ':', record.h[#record.h]
+  if added.t == 'remembered' and string.sub(attempt_id, 1, #its_prefix) == its_prefix then added.id = attempt_id end
 end
 
 -- Part 2: its facts.
 
 local attempt = record.h[position]
 local function answer(outcome) return { outcome, attempt.id, attempt.tr or '' } end
-local watermark = redis.call('HMGET', event_watermark, 'last', 'attempt')
-if not watermark[1] or is_after(entry, watermark[1]) then
-  if watermark[2] and watermark[2] ~= attempt.id then redis.call('HSET', event_watermark, 'other', watermark[1]) end
-  redis.call('HSET', event_watermark, 'last', entry, 'attempt', attempt.id)
-end
+note_event(entry, attempt.id, is_begin)
 
 local totals_before, f, is_changed = totals_of(attempt), attempt.f, false
 local function set_fact(name, value)
@@ -116,6 +158,9 @@ local function set_fact(name, value)
 end
 if call_id ~= '' and not attempt.c then
   attempt.c, is_changed = call_id, true
+elseif call_id ~= '' and not has_call_id(attempt) and #(attempt.cl or {}) < 4 then
+  attempt.cl, is_changed = attempt.cl or {}, true
+  attempt.cl[#attempt.cl + 1] = call_id
 end
 local was_answered = f.a
 if fact == 'c' then
@@ -129,11 +174,21 @@ else
   if fact == 'b' then set_fact('a', 1) end
 end
 if by_machine then set_fact('m', 1) end
-if fact == 'a' and written_ms < (attempt.am or math.huge) then
-  attempt.am = written_ms
-  if not is_changed then save_record(contact, record) end -- nothing else follows from it
+
+local is_noted = false -- times from which nothing else follows
+if fact == 'a' and written_ms < (attempt.am or math.huge) then attempt.am, is_noted = written_ms, true end
+if is_begin and written_ms > (attempt.lm or 0) then
+  local was_missing = is_missing(attempt)
+  attempt.lm, is_noted = written_ms, true
+  is_changed = is_changed or was_missing and not is_missing(attempt) -- the sources had looked before
 end
-if not is_changed then return answer('unchanged') end
+if is_ending and not (attempt.ee and is_after(entry, attempt.ee)) and attempt.ee ~= entry then
+  attempt.ee, is_noted = entry, true
+end
+if not is_changed then
+  if is_noted then save_record(contact, record) end
+  return answer('unchanged')
+end
 
 -- Part 3: what follows for the contact, the breaker and pacing.
 

@@ -1,7 +1,7 @@
 -- First part of rebuilding a campaign after a data loss: forgets contacts of which the backend may know
--- better; they come back from the backend's lists. These contacts stay: those with a state the backend does
--- not know yet or has refused, those with an open callback, and those deferred for a retry that the backend's list of due
--- contacts would not show.
+-- better; they come back from the backend's lists, those that wait for a retry as well. These contacts stay: those
+-- with a state the backend does not know yet or has refused, those with an open callback, and those deferred after
+-- an end that the backend does not list as tried again.
 -- KEYS 1–23 of the campaign, 24 contacts by number
 -- ARGV campaign, state (ready | previewing | reserved | deferred), how many contacts of it to skip, most
 --   contacts to examine
@@ -28,13 +28,13 @@ if state == 'ready' and from == 0 then
   end
 end
 
-local LISTED_AS_DUE = { no_answer = true, busy = true }
+local LISTED_AS_DUE = { no_answer = true, busy = true, failed = true }
 local function is_reloadable(contact, record)
   if redis.call('HEXISTS', outbox, contact) == 1 or record.rf or open_callback(record) then return false end
   local last = record.h and record.h[#record.h]
   if state == 'reserved' then return last.rm < lost_ms end
   if state == 'ready' or state == 'previewing' or is_deferred_by_rule(record) then return true end
-  return last and last.d and LISTED_AS_DUE[last.d] or false
+  return LISTED_AS_DUE[last and last.d or record.rs] or false
 end
 local examined, stayed = redis.call('ZRANGE', states[state], from, from + batch - 1), 0
 for _, contact in ipairs(examined) do

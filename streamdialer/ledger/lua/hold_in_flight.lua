@@ -50,21 +50,9 @@ for i = 6, #ARGV, 6 do
   elseif record.p == 'dialing' or record.p == 'connected' or record.p == 'orphaned' then
     local attempt = record.h[#record.h]
     attempt.k = epoch
-    if record.q then -- it was made from an event: only now the contact and its number of attempts are known
-      store_call_data(contact, record, call)
-      record.q, record.pr, record.a = nil, priority, math.max(record.a, attempts)
-      attempt.n, attempt.p.a = math.max(attempt.n, record.a), record.a - 1
-      count_call(call_history, newest_calls, contact, record, attempt)
-      hold_line(contact, record)
-    end
     save_record(contact, record)
   elseif (record.p == 'final' or record.p == 'deferred') and not has_update then
-    enqueue_update(contact, backend_status(record), reported_attempts(record), nil) -- the backend shows an older state
-    if record.q then
-      record.q = BACKEND_RETRIES[record.h[#record.h].d] and 2 or 1
-      set_state(contact, record, 'final', math.huge)
-      save_record(contact, record)
-    end
+    enqueue_update(contact, backend_status(record), record.a, nil) -- the backend shows an older state
   end
 end
 write_public_hash()

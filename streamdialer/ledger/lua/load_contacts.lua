@@ -8,13 +8,14 @@
 --   known), hours (lib/hours.lua; '' = contacts may be called at any time), when the backend was asked
 --   (ledger ms, '' = now), how long its lists may lag behind its confirmations ms, then per contact: id, priority,
 --   attempts, JSON, problem ('' = it can be called), reset ('1' = the backend shows another status than
---   pending and must get that one), mark of the row ('' = not known; `LoadRow.shown`)
+--   pending and must get that one), mark of the row ('' = not known; `LoadRow.shown`), due ('' = now; server's ms: it
+--   waits for its retry until then), the status that the backend shows meanwhile
 -- Returns JSON: `LoadResult` (`ledger/types.py`)
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index hours call_history eligibility
 local dnc_list, pending_dnc, contacts_by_number, refused = unpack(KEYS, 24, 27)
 local max_attempts, final_ttl_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local hours, asked_ms, lag_ms = read_hours(ARGV[5]), tonumber(ARGV[6]) or ledger_ms, tonumber(ARGV[7])
-local answer = { added = 0, known = 0, invalid = 0, used_up = 0, refused = {} }
+local answer = { added = 0, known = 0, invalid = 0, used_up = 0, waiting = 0, refused = {} }
 if redis.call('HEXISTS', directory, campaign) == 0 then return cjson.encode(answer) end
 if ARGV[4] ~= '' then redis.call('HSET', totals, 'country', ARGV[4]) end
 
@@ -66,37 +67,39 @@ local function is_back(contact, record, shown)
 end
 
 -- Whether a contact without a record stays finished: the backend refused its end, and shows it as it did then.
-local function stays_finished(contact, shown, is_reset)
+local function stays_finished(contact, shown, is_tried_again)
   local mark = redis.call('HGET', refused, contact)
   if not mark or redis.call('HEXISTS', pending_dnc, contact) == 1 then return false end
-  if mark == '' and shown and not is_reset then redis.call('HSET', refused, contact, shown) end
-  if mark == '' or not shown or is_reset or mark == shown then return true end
+  if mark == '' and shown and not is_tried_again then redis.call('HSET', refused, contact, shown) end
+  if mark == '' or not shown or is_tried_again or mark == shown then return true end
   redis.call('HDEL', refused, contact)
   return false
 end
 
 local function count_refused(reason) answer.refused[reason] = (answer.refused[reason] or 0) + 1 end
 
-for i = 8, #ARGV, 7 do
+for i = 8, #ARGV, 9 do
   local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local call, problem, is_reset = ARGV[i + 3], ARGV[i + 4], ARGV[i + 5] == '1'
   local shown = ARGV[i + 6] ~= '' and ARGV[i + 6] or nil
+  local due_ms, shown_status = tonumber(ARGV[i + 7]), ARGV[i + 8]
+  local is_pending = not is_reset and not due_ms
   local known = load_record(contact)
-  if known and not is_reset and is_back(contact, known, shown) then
+  if known and is_pending and is_back(contact, known, shown) then
     unindex_numbers(contacts_by_number, contact, known)
     redis.call('ZREM', final, contact)
     forget_contact(contact, known)
     known = nil
   end
-  if not known and stays_finished(contact, shown, is_reset) then
+  if not known and stays_finished(contact, shown, not is_pending) then
     answer.known = answer.known + 1
   elseif known then
     answer.known = answer.known + 1
-    refresh(contact, known, priority, not is_reset, shown)
+    refresh(contact, known, priority, is_pending, shown)
     correct(contact, known, call, problem)
     if cjson.decode(call).dnc then suppress(contact, known) end
   else
-    local fraction = ((i - 8) / 7 % 512) / 512 -- keeps the backend's order within one millisecond
+    local fraction = ((i - 8) / 9 % 512) / 512 -- keeps the backend's order within one millisecond
     local order = format_number(ready_order(priority, ledger_ms, fraction))
     local record = { sn = asked_ms, a = attempts, o = order, pr = priority, rw = shown }
     apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
@@ -114,6 +117,11 @@ for i = 8, #ARGV, 7 do
       redis.call('HSET', contacts, contact, call) -- a callback may be requested
       set_state(contact, record, 'final', ledger_ms + final_ttl_ms)
       record.cf = asked_ms
+    elseif due_ms then
+      answer.waiting = answer.waiting + 1
+      redis.call('HSET', contacts, contact, call)
+      record.rs = shown_status
+      defer(contact, record, due_ms + (ledger_ms - server_ms), 'retry', shown_status)
     else
       redis.call('HSET', contacts, contact, call)
       local refusal = hours_refusal(opening_of(hours, contact, record) or {}) -- the claim asks for hours not known here
@@ -129,7 +137,7 @@ for i = 8, #ARGV, 7 do
     save_record(contact, record)
   end
 end
-if answer.added > 0 or next(answer.refused) then
+if answer.added > 0 or answer.waiting > 0 or next(answer.refused) then
   redis.call('HDEL', totals, 'exhausted') -- the campaign goes on, and ends another time (publish_exhausted.lua)
 end
 write_public_hash()

@@ -36,7 +36,7 @@ if trouble then return put_back(trouble) end
 if attempt.rm < tonumber(redis.call('HGET', server, 'lost') or 0) then return put_back('data_loss') end
 if is_suppressed(dnc_list, record) then
   record.dnc = true
-  enqueue_update(contact, 'do_not_call', reported_attempts(record), nil)
+  enqueue_update(contact, 'do_not_call', record.a, nil)
   return put_back('do_not_call')
 end
 if not is_active() then return put_back('not_active') end

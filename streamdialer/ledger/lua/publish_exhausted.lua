@@ -1,9 +1,9 @@
 -- Publishes once that a campaign has come to the end of its list: every contact is final, and the backend
--- knows how. The caller has just read the backend's list to its end. Contacts loaded later start the campaign
--- again (load_contacts.lua).
+-- knows how. The caller has just read the backend's list to its end; after "ask_backend" it asks the backend whether a
+-- contact waits there for a retry. Contacts loaded later start the campaign again (load_contacts.lua).
 -- KEYS 1–23 of the campaign
--- ARGV campaign, pub/sub channel, deadline after sending ms
--- Returns "published" · "already_published" · "not_over"
+-- ARGV campaign, pub/sub channel, deadline after sending ms, the backend was asked, and no contact waits there ('1')
+-- Returns "published" · "already_published" · "not_over" · "ask_backend"
 -- uses: clock data_loss campaign
 local channel, deadline_ms = ARGV[2], tonumber(ARGV[3])
 if redis.call('HEXISTS', directory, campaign) == 0 or not is_active() then return 'not_over' end
@@ -15,6 +15,7 @@ for state, set in pairs(states) do
 end
 if redis.call('HLEN', outbox) > 0 then return 'not_over' end
 if redis.call('HEXISTS', totals, 'exhausted') == 1 then return 'already_published' end
+if ARGV[4] ~= '1' then return 'ask_backend' end
 redis.call('PUBLISH', channel, 'campaign:exhausted:' .. campaign)
 redis.call('HSET', totals, 'exhausted', format_number(ledger_ms))
 return 'published'

@@ -22,7 +22,7 @@ local stored = redis.call('GET', stored_answer)
 if stored then return stored end
 
 local gate = check_gate(api, request.open_until, request.events_required, request.deadline_ms)
-local answer = { dialed = 0, wait_ms = gate.wait_ms }
+local answer = { dialed = 0, wait_ms = gate.wait_ms, only_ends = gate.only_ends }
 local function count_placed() return count(reserved) + count(dialing) end
 
 local function reply()

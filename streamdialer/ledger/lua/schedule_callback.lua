@@ -50,6 +50,6 @@ elseif not is_up and not is_final then
   make_ready(contact, record)
 end
 save_record(contact, record)
-if not is_up and not is_final then enqueue_update(contact, backend_status(record), reported_attempts(record), nil) end
+if not is_up and not is_final then enqueue_update(contact, backend_status(record), record.a, nil) end
 write_public_hash()
 return is_final and 'final' or 'applied'

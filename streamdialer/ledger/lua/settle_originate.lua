@@ -23,7 +23,7 @@ if attempt.v then return 'settled' end
 if attempt.s == 'reserved' then -- a request with a reply was sent: the mark that it was sent has been lost
   local lost_ms = tonumber(redis.call('HGET', server, 'lost') or ledger_ms)
   remember_attempt(contact, record, attempt.rm < lost_ms and lost_ms or ledger_ms, attempt.dd)
-  enqueue_update(contact, 'dialing', reported_attempts(record), attempt.sm)
+  enqueue_update(contact, 'dialing', record.a, attempt.sm)
 end
 attempt.v = verdict
 if call_id ~= '' then attempt.rc = call_id end

@@ -11,7 +11,7 @@ local contacts_by_number, previews, call_history, newest_calls, refused = unpack
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local answer = {
-  released = 0, offers_expired = 0, no_event = 0, too_long = 0, orphaned = 0, promoted = 0, forgotten = 0, stalled = 0,
+  released = 0, offers_expired = 0, no_event = 0, too_long = 0, orphaned = 0, promoted = 0, forgotten = 0, stalled = 0, only_ends = 0,
 }
 local has_trouble = server_trouble(server, ledger_ms, deadline_ms) ~= nil
 local lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
@@ -60,10 +60,15 @@ local function oldest_unread_event()
   return oldest_unread
 end
 
--- Whether an attempt may be ended by its deadline: events of other calls arrive, and no event that was
--- written before the deadline passed is still unread.
+-- Whether an attempt may be ended by its deadline: other calls are seen to begin (after the longest possible
+-- conversation, events of any kind will do), and no event that was written before the deadline passed is still unread.
 local function silence_is_conclusive(contact, record, attempt)
   if not events_required then return true end
+  local is_ringing_over = record.p == 'dialing' and ledger_ms < attempt.sm + max_call_ms
+  if is_ringing_over and not other_calls_begun(attempt) then
+    if other_calls_reported(attempt) then tally('only_ends') end
+    return false
+  end
   if not other_calls_reported(attempt) then return false end
   if not attempt.dp then
     attempt.dp = newest_event_id()

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.ledger.campaigns import CampaignLedger
+from streamdialer.ledger.event_sources import EventSources
 from streamdialer.ledger.outbox import Outbox
 from streamdialer.ledger.queues import QueueLedger
 from streamdialer.ledger.records import Update
@@ -91,6 +92,9 @@ class DriverBase:
         )
         self.tick_ledger = TickLedger(scripts, self.keys)
         self.ticks: list[tuple[TickKind, str, str]] = []
+        self.event_sources = EventSources(
+            scripts, self.keys, limits(events_required=events_required, is_idempotent=is_idempotent)
+        )
         self.queue_ledger = QueueLedger(scripts, self.keys)
         self.outbox = Outbox(
             scripts, self.keys, FINAL_TTL_S * 1000, DELIVERY_RESERVATION_LEASE_S * 1000, DEADLINE_S * 1000

@@ -45,7 +45,7 @@ class CampaignDriver(DriverBase):
                 shown = "no_answer" if row.reset else "pending"
                 self.backend[campaign, row.contact] = (shown, row.attempts)
         assert msgspec.structs.asdict(loaded) == {
-            name: expected[name] for name in ("added", "known", "invalid", "used_up")
+            name: expected[name] for name in ("added", "known", "invalid", "used_up", "waiting")
         } | {"refused": {"do_not_call": refused} if (refused := expected["do_not_call"]) else {}}
 
     async def cleanup(self, campaign: str, queue: str) -> None:

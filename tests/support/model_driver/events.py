@@ -11,7 +11,12 @@ from streamdialer.ledger.event_facts import fact_of
 from streamdialer.ledger.outbox import Delivery as Verdict
 from streamdialer.ledger.records import Update
 from streamdialer.model import CallEvent
-from tests.support.ledger_model import DELIVERY_RESERVATION_LEASE_S, FINAL_TTL_S, ContactModel
+from tests.support.ledger_model import (
+    DEADLINE_S,
+    DELIVERY_RESERVATION_LEASE_S,
+    FINAL_TTL_S,
+    ContactModel,
+)
 from tests.support.ledger_reader import move_clock
 from tests.support.model_driver.base import Delivery, DriverBase, Written
 
@@ -38,7 +43,11 @@ class EventDriver(DriverBase):
         answer = (await self.ledger.apply_call_event(said, fact_of(said), queue, event.entry)).outcome
         self.seen[f"event: {answer}"] += 1
         found = self.model.subject(
-            event.campaign, event.contact, event.said.get("call_id", ""), event.position
+            event.campaign,
+            event.contact,
+            event.said.get("call_id", ""),
+            event.position,
+            event.said.get("attempt_id", ""),
         )
         if isinstance(found, str):
             assert answer == found
@@ -48,6 +57,37 @@ class EventDriver(DriverBase):
         if event.position in self.model.unread:
             await self.client.xdel(self.keys.stream("events"), event.entry)
             self.model.unread.discard(event.position)
+
+    async def list_calls(self, source: str, ids: frozenset[str]) -> None:
+        """An event source lists calls, by the ids of their attempts."""
+        entry = str(await self.client.xadd(self.keys.stream("events"), {"type": "source_live"}))
+        await self.client.xdel(self.keys.stream("events"), entry)
+        model = self.model
+        model.written.append(model.now)
+        model.list_calls(source, ids, len(model.written))
+        lists = await self.event_sources.note(source, entry, ids)
+        assert not isinstance(lists, str)
+        assert set(lists.sources) == set(model.lists)
+        for one in model.campaigns.values():
+            found = await self.event_sources.end_missing(one.id, entry, lists, judges_nameless=True)
+            ended = set(found.ended)
+            self.seen["list: ended"] += len(ended)
+            for contact in one.within("dialing", "connected"):
+                attempt = contact.attempts[-1]
+                if attempt.id in ended:
+                    assert not model.is_listed_as_up(attempt), "a call that is listed was ended"
+                    assert max(attempt.sent_at, attempt.last_sign_at) <= min(
+                        at for at, _ in model.lists.values()
+                    )
+                    ended.discard(attempt.id)
+                    before, attempt.facts.missing = attempt.outcome, True
+                    model.follow(contact, attempt, before)
+                    continue
+                assert not model.must_be_over(attempt), "a call that no source lists is still up"
+                is_near = contact.due is not None and contact.due < model.now + DEADLINE_S / 2
+                if model.is_listed_as_up(attempt) and contact.state == "dialing" and is_near:
+                    contact.due = model.now + DEADLINE_S
+            assert not ended, "a call was ended that was not up"
 
     # --- time -------------------------------------------------------------------------------------------------
 
@@ -105,7 +145,7 @@ class EventDriver(DriverBase):
                             attempt.facts.endless = True
                         model.follow(contact, attempt, before)
                     else:
-                        assert not model.must_end_by_deadline(attempt), "a deadline was forgotten"
+                        assert not model.must_end_by_deadline(contact, attempt), "a deadline was forgotten"
 
     async def _looked_at_again(self, campaign: str, late: list[ContactModel]) -> list[ContactModel]:
         """Contacts that waited for another call to end, and whose seconds have passed while the test ran."""

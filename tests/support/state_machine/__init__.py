@@ -39,7 +39,7 @@ campaigns = st.sampled_from(("1", "1", "2", "2", "3"))
 contacts = st.integers(1, 12).map(str)
 which = st.integers(0, 2**16)
 few = st.integers(0, 7)
-call_ids = st.sampled_from(("mine", "mine", ""))
+call_ids = st.sampled_from(("mine", "mine", "", "strange", "named"))
 causes = st.sampled_from(sorted(CAUSES))
 mostly = st.sampled_from((True, True, True, False))
 
@@ -59,9 +59,14 @@ class EventLoopHarness:
         return self.loop.run_until_complete(work)
 
     def close(self) -> None:
+        self.run(self._forget_sources())
         self.run(self.scripts.__aexit__(None, None, None))
         self.run(self.client.aclose())
         self.loop.close()
+
+    async def _forget_sources(self) -> None:
+        """They last as long as the longest conversation, here for days."""
+        await self.client.delete(Keys().sources, *map(Keys().source_calls, "ab"))
 
 
 class LedgerStateMachine(RuleBasedStateMachine):

@@ -15,10 +15,16 @@ local function stronger(old, new, old_cause, new_cause)
   return old, old_cause
 end
 
+-- Whether no event source lists the call any more, and no event has shown it beginning or answered since.
+local function is_missing(attempt)
+  return attempt.f.sl and (attempt.lm or 0) < attempt.f.sl
+end
+
 -- Returns state, and for an ended attempt the kind of end and its cause. Events beat replies, replies beat
 -- silence. States: reserved · sent · ringing · answered · orphaned (lost by Redis, may be up) · released
 -- (not placed) · ended.
-local function attempt_state(f)
+local function attempt_state(attempt)
+  local f, missing = attempt.f, is_missing(attempt)
   if f.b then return 'ended', 'abandoned' end
   if f.c then return 'ended', f.c end
   if f.x then
@@ -26,11 +32,11 @@ local function attempt_state(f)
     return 'ended', f.x, RANK[f.x] < RANK.callback and f.xc or nil
   end
   if f.a then
-    if f.mx then return 'ended', 'completed' end
+    if f.mx or missing then return 'ended', 'completed' end
     return 'answered'
   end
   if f.i then return 'ended', 'invalid' end
-  if f.dl then return 'ended', f.w and 'completed' or 'failed' end
+  if f.dl or missing then return 'ended', f.w and 'completed' or 'failed' end
   if f.u then return 'orphaned' end
   if f.r then return 'ringing' end
   if f.z then return 'released' end
@@ -84,7 +90,6 @@ end
 -- Returns the disposition for other programs: to them a congested network is a failed call.
 local function public_disposition(kind) return kind == 'congestion' and 'failed' or kind end
 
-local BACKEND_RETRIES = { no_answer = true, busy = true, failed = true } -- the backend lists such contacts for a retry
 -- After such an end a requested callback is not placed either.
 local NO_CALLBACK = { invalid = true, do_not_call = true }
 
@@ -99,7 +104,7 @@ local function apply_facts(contact, record, position, totals_before, max_call_ms
   local attempt = record.h[position]
   local old_state, old_disposition, old_rule = attempt.s, attempt.d, attempt.y
   local kind, cause, delay_ms
-  attempt.s, kind, cause = attempt_state(attempt.f)
+  attempt.s, kind, cause = attempt_state(attempt)
   attempt.d, attempt.y, attempt.u = public_disposition(kind), nil, nil
   if kind == 'invalid' and has_another_phone(contact, record, attempt) then kind, cause = 'failed', nil end
   if attempt.s == 'ended' then delay_ms = apply_retry_plan(retry_plan(), attempt, kind, cause) end
@@ -126,7 +131,7 @@ local function apply_facts(contact, record, position, totals_before, max_call_ms
   end
   record.a, attempt.g = attempt.p.a + (attempt.u and 0 or 1), nil
   if attempt.s == 'answered' then
-    report('answered', reported_attempts(record), attempt.sm)
+    report('answered', record.a, attempt.sm)
     set_state(contact, record, 'connected', ledger_ms + max_call_ms)
     return false
   end
@@ -136,24 +141,19 @@ local function apply_facts(contact, record, position, totals_before, max_call_ms
   end
   if attempt.s ~= 'ended' then
     if record.p ~= 'dialing' then -- the reply said "not placed", an event proves otherwise
-      report('dialing', reported_attempts(record), attempt.sm)
+      report('dialing', record.a, attempt.sm)
       set_state(contact, record, 'dialing', ledger_ms + attempt.dd)
     end
     return false
   end
-  if record.q == 3 then
-    set_state(contact, record, 'final', ledger_ms + max_call_ms)
-    return true
-  end
   local disposition = rotate_phone(contact, record, attempt)
   if open_callback(record) and not record.dnc and not NO_CALLBACK[disposition] then
     make_ready(contact, record)
-    enqueue_update(contact, backend_status(record), reported_attempts(record), attempt.em)
+    enqueue_update(contact, backend_status(record), record.a, attempt.em)
     return true
   end
-  report(disposition, reported_attempts(record), attempt.em)
-  if record.q and BACKEND_RETRIES[disposition] then record.q = 2 end
-  if delay_ms and not record.q then
+  report(disposition, record.a, attempt.em)
+  if delay_ms then
     defer(contact, record, attempt.em + delay_ms, 'retry', attempt.y)
   else
     set_state(contact, record, 'final', math.huge)
@@ -187,12 +187,34 @@ local function is_after(entry, other)
   return ms > other_ms or ms == other_ms and tonumber(sequence) > tonumber(other_sequence)
 end
 
--- Whether call events of other attempts have arrived since this one was sent. Only then does its silence
--- prove something.
-local function other_calls_reported(attempt)
-  local watermark = redis.call('HMGET', event_watermark, 'last', 'attempt', 'other')
-  local newest = watermark[2] ~= attempt.id and watermark[1] or watermark[3]
+-- Notes in `event_watermark` that an event has come: the newest one of any attempt, and the newest one of another
+-- attempt than that. Events that show a call beginning or answered are noted once more (`begins`).
+local function note_event(entry, attempt_id, begins)
+  local function note(last, attempt, other)
+    local stored = redis.call('HMGET', event_watermark, last, attempt)
+    if stored[1] and not is_after(entry, stored[1]) then return end
+    if stored[2] and stored[2] ~= attempt_id then redis.call('HSET', event_watermark, other, stored[1]) end
+    redis.call('HSET', event_watermark, last, entry, attempt, attempt_id)
+  end
+  note('last', 'attempt', 'other')
+  if begins then note('begun', 'begun_attempt', 'begun_other') end
+end
+
+local function is_newer_than_sending(attempt, last, its_attempt, other)
+  local newest = its_attempt ~= attempt.id and last or other
   return newest and is_after(newest, attempt.ev or '0-0')
+end
+
+-- Whether call events of other attempts have arrived since this one was sent: some program writes events.
+local function other_calls_reported(attempt)
+  return is_newer_than_sending(attempt, unpack(redis.call('HMGET', event_watermark, 'last', 'attempt', 'other')))
+end
+
+-- Whether another attempt was seen to begin or to be answered since this one was sent. Only then does its silence
+-- prove something: to a program that writes only ends, every long conversation is silent.
+local function other_calls_begun(attempt)
+  local stored = redis.call('HMGET', event_watermark, 'begun', 'begun_attempt', 'begun_other')
+  return is_newer_than_sending(attempt, unpack(stored))
 end
 
 -- Adds an attempt for a call the ledger had lost, as if sent when the loss was noticed. Returns false when

@@ -2,7 +2,8 @@
 -- API asked for, and whether call events still arrive.
 
 -- Returns {closed = reason (nil = open), wait_ms = how long lost calls are still waited for?, is_probe = the
--- Dialer API was paused: one call finds out whether it works again}.
+-- Dialer API was paused: one call finds out whether it works again, only_ends = calls past their deadline that count
+-- as up because only ends of other calls have come since?}.
 local function check_gate(api, open_until, events_required, deadline_ms)
   local trouble = server_trouble(server, ledger_ms, deadline_ms) -- first, so that a loss is always noted
   local stored = redis.call('HMGET', server, 'hold_until', 'rebuild_epoch')
@@ -24,12 +25,14 @@ local function check_gate(api, open_until, events_required, deadline_ms)
     redis.call('HDEL', api, 'c:' .. campaign)
   end
 
+  local only_ends
   if events_required then
     local overdue = redis.call('ZRANGEBYSCORE', dialing, '-inf', ledger_ms, 'LIMIT', 0, 1)[1]
     if overdue then
       local record = load_record(overdue)
       if not other_calls_reported(record.h[#record.h]) then return { closed = 'no_call_events' } end
+      if not other_calls_begun(record.h[#record.h]) then only_ends = redis.call('ZCOUNT', dialing, '-inf', ledger_ms) end
     end
   end
-  return { is_probe = paused_until > 0 }
+  return { is_probe = paused_until > 0, only_ends = only_ends }
 end

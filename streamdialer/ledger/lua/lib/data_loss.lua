@@ -7,6 +7,7 @@
 --   hold_until     until when no call is placed, ledger ms
 --   rebuild_epoch  a campaign may be dialed when its `rebuilt` equals this; '' when no rebuild is needed
 --   loss_count     number of losses
+--   remembered     contacts that came back with an event since the last loss (apply_call_event.lua)
 
 local function server_run_id()
   local info = redis.pcall('INFO', 'server')
@@ -23,7 +24,7 @@ local function server_trouble(server, ledger_ms, hold_ms)
     return ledger_ms < tonumber(stored[2]) and 'data_loss' or nil
   end
   local lost = string.format('%.0f', ledger_ms + 100) -- the previous server's clock may have been that far ahead
-  redis.call('HSET', server, 'run', run, 'lost', lost,
+  redis.call('HSET', server, 'run', run, 'lost', lost, 'remembered', 0,
     'hold_until', string.format('%.0f', ledger_ms + hold_ms), 'rebuild_epoch', run .. ':' .. lost)
   redis.call('HINCRBY', server, 'loss_count', 1)
   return 'data_loss'

@@ -48,5 +48,5 @@ local function suppress(contact, record)
     set_state(contact, record, 'final', math.huge)
   end
   save_record(contact, record)
-  enqueue_update(contact, 'do_not_call', reported_attempts(record), nil)
+  enqueue_update(contact, 'do_not_call', record.a, nil)
 end

@@ -20,10 +20,6 @@ local function enqueue_update(contact, status, attempts, at)
   redis.call('HSET', outbox, contact, cjson.encode(document))
 end
 
--- Returns the number of attempts for the backend; nil for a partial record, of which only the backend knows
--- it.
-local function reported_attempts(record) return not record.q and record.a or nil end
-
 -- Returns the contact's disposition after an ended attempt: an invalid number only counts as a failed attempt
 -- while the contact has another number.
 local function contact_disposition(record, attempt)
@@ -42,7 +38,7 @@ local function backend_status(record)
   if record.p == 'connected' then return 'answered' end
   if is_deferred_by_rule(record) then return 'pending' end
   if record.p == 'deferred' or record.p == 'final' then
-    return record.why and 'invalid' or last and contact_disposition(record, last) or 'failed'
+    return record.why and 'invalid' or last and contact_disposition(record, last) or record.rs or 'failed'
   end
   return 'pending'
 end

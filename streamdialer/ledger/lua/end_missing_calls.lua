@@ -1,0 +1,69 @@
+-- Ends calls of a campaign that no event source lists as up (note_source.lua): as completed when they were answered,
+-- else as failed. A call that is listed gets another deadline.
+-- KEYS 1–23 of the campaign, 24 call history, 25 its newest calls, 26 event sources, then the calls of each source
+-- ARGV campaign, id of the newest list's entry, longest possible conversation ms, deadline after sending ms, cutoff
+--   (ledger ms: a call that was sent, seen to begin or answered later than that may be missing in a list), whether
+--   calls without any call id are ended ('1'), state (dialing | connected | orphaned), how many contacts of it to skip,
+--   most contacts to examine
+-- Returns JSON: `MissingCalls` (`ledger/event_sources.py`); fewer examined than asked for: the state is done · or
+--   "not_now" while lost calls are waited for, or when another source has come
+-- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression call_history
+local call_history, newest_calls, sources = unpack(KEYS, 24, 26)
+local entry, max_call_ms, deadline_ms, cutoff_ms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local judges_nameless, state, skip, batch = ARGV[6] == '1', ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+if server_trouble(server, ledger_ms, deadline_ms) or redis.call('HLEN', sources) ~= #KEYS - 26 then return 'not_now' end
+note_event(entry, 'source_live', false)
+
+local answer = { examined = 0, stayed = 0, nameless = 0, ended = {}, listed = {} }
+local function list(names, name) names[#names + 1] = name end
+
+-- Returns the id under which a source lists the attempt, or nil, and whether the attempt has a call id.
+local function listed_name(attempt)
+  local names = { attempt.id }
+  if attempt.c then list(names, attempt.c) end
+  if attempt.rc then list(names, attempt.rc) end
+  for _, leg in ipairs(attempt.cl or {}) do list(names, leg) end
+  for i = 27, #KEYS do
+    for at, is_listed in ipairs(redis.call('SMISMEMBER', KEYS[i], unpack(names))) do
+      if is_listed == 1 then return names[at], #names > 1 end
+    end
+  end
+  return nil, #names > 1
+end
+
+local examined = redis.call('ZRANGE', states[state], skip, skip + batch - 1, 'WITHSCORES')
+answer.examined = #examined / 2
+for i = 1, #examined, 2 do
+  local contact, due_ms = examined[i], tonumber(examined[i + 1])
+  local record = load_record(contact)
+  local attempt = record.h[#record.h]
+  local name, has_call_id = listed_name(attempt)
+  if name then
+    list(answer.listed, name)
+    if state == 'dialing' and due_ms < ledger_ms + deadline_ms / 2 then
+      attempt.dp = nil
+      set_state(contact, record, 'dialing', ledger_ms + deadline_ms)
+      save_record(contact, record)
+    end
+  elseif math.max(attempt.sm, attempt.lm or 0) >= cutoff_ms then
+    name = attempt.id -- too new for some list
+  elseif not has_call_id and not judges_nameless then
+    answer.nameless = answer.nameless + 1
+    name = attempt.id
+  end
+  if name then
+    answer.stayed = answer.stayed + 1
+  else
+    local totals_before = totals_of(attempt)
+    attempt.f.sl = math.max(attempt.f.sl or 0, cutoff_ms)
+    apply_facts(contact, record, #record.h, totals_before, max_call_ms)
+    count_call(call_history, newest_calls, contact, record, attempt)
+    save_record(contact, record)
+    list(answer.ended, attempt.id)
+  end
+end
+if #answer.ended > 0 then write_public_hash() end
+for _, names in ipairs({ 'ended', 'listed' }) do
+  if #answer[names] == 0 then answer[names] = nil end -- cjson would write an empty list as an object
+end
+return cjson.encode(answer)

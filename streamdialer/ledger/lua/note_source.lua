@@ -1,0 +1,45 @@
+-- Stores the newest list of an event source: all calls it sees up. An older list than the stored one changes nothing.
+-- KEYS 1 server, 2 event sources, 3 the source's calls
+-- ARGV source, id of the list's entry, longest possible conversation ms (a source counts for that long after its
+--   newest list), most sources, then the ids of attempts and calls
+-- Returns {"ok", when the oldest list of all sources was written (ledger ms), the names of all sources, …} · {"older"}
+--   · {"too_many"}
+-- uses: clock
+local server, sources, calls = KEYS[1], KEYS[2], KEYS[3]
+local source, entry, max_call_ms, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local ledger_ms, server_ms = ledger_clock(server)
+
+local known = {}
+local stored = redis.call('HGETALL', sources)
+for i = 1, #stored, 2 do
+  local written_ms, its_entry = string.match(stored[i + 1], '^(%S+) (%S+)$')
+  if tonumber(written_ms) < ledger_ms - max_call_ms then
+    redis.call('HDEL', sources, stored[i])
+  else
+    known[stored[i]] = { written_ms = tonumber(written_ms), entry = its_entry }
+  end
+end
+
+local function is_before(one, other)
+  local ms, sequence = string.match(one, '^(%d+)%-(%d+)$')
+  local other_ms, other_sequence = string.match(other, '^(%d+)%-(%d+)$')
+  ms, other_ms = tonumber(ms), tonumber(other_ms)
+  return ms < other_ms or ms == other_ms and tonumber(sequence) < tonumber(other_sequence)
+end
+if known[source] and is_before(entry, known[source].entry) then return { 'older' } end
+if not known[source] and redis.call('HLEN', sources) >= most then return { 'too_many' } end
+
+local written_ms = written_at(entry, ledger_ms, server_ms)
+known[source] = { written_ms = written_ms, entry = entry }
+redis.call('HSET', sources, source, string.format('%.0f', written_ms) .. ' ' .. entry)
+redis.call('PEXPIRE', sources, max_call_ms)
+redis.call('DEL', calls)
+for first = 5, #ARGV, 1000 do redis.call('SADD', calls, unpack(ARGV, first, math.min(first + 999, #ARGV))) end
+if #ARGV > 4 then redis.call('PEXPIRE', calls, max_call_ms) end
+
+local oldest_ms, names = written_ms, {}
+for name, list in pairs(known) do
+  names[#names + 1] = name
+  oldest_ms = math.min(oldest_ms, list.written_ms)
+end
+return { 'ok', string.format('%.0f', oldest_ms), unpack(names) }
