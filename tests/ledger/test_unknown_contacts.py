@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamdialer.consumers.dialing.contact_rows import load_row
+from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.model import Attempt, Contact
 from streamdialer.rules.numbers import read_number
 from tests.support.callbacks import HOUR_S, ask, pass_by
