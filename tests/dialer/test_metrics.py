@@ -192,7 +192,7 @@ async def test_all_scrapes_share_one_reading() -> None:
     async def measured() -> bool:
         nonlocal readings
         readings += 1
-        await anyio.sleep(0.05)
+        await anyio.sleep(1)  # longer than it takes to start twenty scrapes on a busy machine
         return True
 
     port = free_port()

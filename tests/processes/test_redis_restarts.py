@@ -107,6 +107,7 @@ async def goes_on_to_the_end(dialer: Dialer) -> Audit:
     during_the_hold = dialer.centre.summary().total.originates
     is_held = True
     while is_held:
+        await anyio.sleep(0.2)
         placed = dialer.centre.summary().total.originates
         if is_held := await says_why():
             assert placed == during_the_hold, "dialed while forgotten calls may ring"

@@ -47,7 +47,7 @@ class Dialer:
 
     async def tick(self, kind: TickKind = "dial", campaign: str = "1") -> TickResult:
         """Runs one tick through the stream and waits for its result."""
-        result = await self.producer.result(await self.producer.tick(kind, campaign), timeout=10)
+        result = await self.producer.result(await self.producer.tick(kind, campaign), timeout=30)
         assert result is not None
         return result
 
