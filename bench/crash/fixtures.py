@@ -161,6 +161,13 @@ async def trigger_events(client: Redis, keys: Keys, centre: CallCentre) -> None:
                 await anyio.sleep(0.02)
     while centre.summary().total.originates < TRIGGER_AFTER_CALLS:  # noqa: ASYNC110 - there is no event for it
         await anyio.sleep(0.02)
+    live = [
+        call.id for call in centre.live_calls()
+    ]  # the others were sent a moment ago: none of them is over
+    seen = {"source": "network", "since": datetime.now(UTC).isoformat(), "calls": live}
+    await client.xadd(
+        keys.stream("events"), {"type": "source_live", "data": msgspec.json.encode(seen).decode()}
+    )
     while not await client.hexists(keys.agents, AGENT):  # noqa: ASYNC110 - then an agent event needs no queue
         await anyio.sleep(0.02)
     centre.backend.expire_access_tokens()

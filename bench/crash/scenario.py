@@ -81,7 +81,7 @@ class Fixture(msgspec.Struct, frozen=True):
     attempts_before: Mapping[int, int]
     """Attempts that the backend knew before the run, by contact; the ledger has no record of them."""
     remembered: frozenset[str]
-    """Keys of earlier attempts that the ledger reconstructs."""
+    """Earlier attempts that the ledger reconstructs, without the mark at the end of their ids."""
 
 
 def _ordinary_contacts(scenario: ScenarioName) -> dict[int, int]:

@@ -65,7 +65,7 @@ def _check_attempts(
     fixture: Fixture,
     without_call: set[str] | frozenset[str],
 ) -> None:
-    """`without_call`: keys of attempts that count although the network saw no call."""
+    """`without_call`: attempts that count although the network saw no call, with or without the mark at their end."""
     world = fixture.world
     placed: dict[str, dict[str, int]] = {}
     for key, times in world.auditor.per_key.items():
@@ -76,7 +76,11 @@ def _check_attempts(
         history, attempts = (record.history, record.attempts) if record else ([], 0)
         counted = {attempt.id: attempt for attempt in history if attempt.was_sent}
         calls = placed.get(name, {})
-        silent = [a for key, a in counted.items() if key not in calls and key not in without_call]
+        silent = [
+            attempt
+            for key, attempt in counted.items()
+            if key not in calls and not without_call.intersection((key, key.rpartition(":")[0]))
+        ]
         uncertain = [attempt for attempt in silent if attempt.facts.silent]
         verdict.uncertain += len(uncertain)
         expected = fixture.attempts_before.get(contact.id, 0) + len(counted)

@@ -132,7 +132,7 @@ while answer.dialed < room do
     if redis.call('HEXISTS', outbox, contact) == 0 then stale[#stale + 1] = contact end
   else
     answer.dialed = answer.dialed + 1
-    local token = request.token .. '/' .. answer.dialed
+    local token = request.token .. '/' .. answer.dialed .. '/' .. format_number(ledger_ms)
     reserve_contact(contact, record, terms, earlier_end(request.open_until, opening.until_ms), token, agent)
   end
   if moved >= batch then
