@@ -233,7 +233,7 @@ class LedgerMachine(CallRules, SuppressionRules):
         self.do(lambda: self.trial.run_tick(at))
 
 
-@pytest.mark.leaves("sd:sources")  # it stays for the longest conversation, which is a week here
+@pytest.mark.leaves("sd:sources", "sd:source_calls:a", "sd:source_calls:b")  # for the longest call: a week
 def test_the_ledger_does_what_the_model_allows_whatever_happens(bench: EventLoopHarness) -> None:
     machine: Any = partial(LedgerMachine, bench)  # a factory works where the signature wants a class
     profile = settings(
