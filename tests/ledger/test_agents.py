@@ -270,7 +270,7 @@ async def test_a_guess_moves_to_the_agent_who_turns_out_to_be_busy(sales: Ledger
         await sales.services.queues.replace_agents("sales", rows, asked.ledger_ms)
     assert await free(sales) == {"1", "2", "3"} - {right}
     await sales.set_agents(3)
-    assert await free(sales) == {"1", "2", "3"} - {right}, "the call is up, whoever has it"
+    assert await free(sales) == {"1", "2", "3"} - {right}, "one agent has the call that is up"
 
 
 async def test_an_agent_who_was_just_heard_to_be_busy_has_the_call_that_names_nobody(

@@ -1,4 +1,4 @@
-"""Whoever is finished stays finished until the backend's own change says otherwise."""
+"""A finished contact stays finished until the backend itself changes it."""
 
 from __future__ import annotations
 

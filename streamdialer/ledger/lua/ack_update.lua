@@ -1,5 +1,5 @@
 -- Notes that the backend has version `version` of a contact's state, that it refused it, or that it shows a newer one. A
--- final contact is kept for a while from then on; a partial one that the backend may list again is removed at once. A
+-- final contact is kept for a while from then on; one of which the backend shows a newer state is removed at once. A
 -- worker that lost its lease may have overwritten a newer state in the backend: then the newest state is enqueued once
 -- more.
 -- KEYS 1–23 of the campaign

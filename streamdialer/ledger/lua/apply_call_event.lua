@@ -27,7 +27,7 @@ local sets = queue_sets[ARGV[12]] -- nil: its queue is not known
 -- Part 0: who takes an answered call: the agent named, else a guess.
 
 local JUST_NOW_MS = 5000
--- Returns the agent of whom an event has just said that they are busy, else the free agent that was heard of last. A
+-- Returns an agent who became busy just now by an event of their own, else the free agent that was heard of last. A
 -- list or an event that shows another agent as busy corrects the guess.
 local function guess_taker()
   if not sets then return nil end

@@ -3,7 +3,8 @@
 -- A refusal: {reason = code, state = where the contact goes instead: final | deferred, due = until when it is
 --   deferred, ms?, detail = sentence?, why = what is wrong with the contact itself?}.
 
--- Whoever is in a call of another contact or campaign waits until it has ended; that is looked at every few seconds.
+-- While another contact or campaign has a call to the number or person, the contact waits. It is checked again after
+-- this pause.
 local IN_CALL_PAUSE_MS = 5000
 local function in_call_refusal(contact, record)
   local other = other_call(contact, record)
