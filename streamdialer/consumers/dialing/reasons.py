@@ -159,7 +159,7 @@ SKIPPED: Final[dict[str, ReasonText]] = {
     "min_gap": ReasonText("within the gap between two attempts", ""),
     "no_phone_number": ReasonText("without a number that can be called", "correct them in the backend"),
     "needs_verification": ReasonText("to be verified in the backend first", ""),
-    "unreadable": ReasonText("that cannot be read", "correct them in the backend; the log names all of them"),
+    "unreadable": ReasonText("that cannot be read", "correct them in the backend; the log names them"),
     "window_closed": ReasonText("outside their calling hours", ""),
     "zone_unknown": ReasonText("in an unknown time zone", "correct their `timezone` in the backend"),
 }
