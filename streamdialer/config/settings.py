@@ -74,6 +74,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     originate_context: Annotated[str, "dialplan context of placed calls"] = "dialer-outbound"
 
+    # Asterisk
+    asterisk_wrapup_s: Annotated[
+        str, "seconds agents have after a call; then of queues and agents: 10,sales=30,PJSIP/7=5"
+    ] = ""
+    asterisk_agent_id: Annotated[
+        Literal["interface", "name"], "what agents are called: a queue member's interface, or its name"
+    ] = "interface"
+
     # trunks
     trunk_channels: Annotated[
         int, Meta(ge=0), "live calls per trunk, over all campaigns that name it; 0: no limit"
