@@ -142,12 +142,7 @@ class Call:
         elif reason is not None:
             self.reasons.add(reason)
             self.failed_at = self.failed_at or now_s
-            self.trunk = (
-                self.trunk
-                or message.get("Channel").partition("/")[0]
-                + "/…@"
-                + message.get("Channel").rpartition("@")[2]
-            )
+            self.trunk = self.trunk or _trunk(message.get("Channel"))
 
     def _note_row(self, message: Message, now_s: float) -> None:
         if message.get("Application") == "Queue" and self.up_at is not None:
