@@ -1,6 +1,6 @@
-"""Reads what the backend sends: campaign settings, list pages, agent and contact rows (pure).
+"""Reads what the backend sends: campaign settings, list pages, contact rows (pure).
 
-A list that cannot be read is the backend's failure; a bad contact row costs only that contact.
+A page that cannot be read is the backend's failure; a bad contact row costs only that contact.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from streamdialer.errors import CampaignError
-from streamdialer.model import Agent, CampaignSettings, Contact, DialMode, normalise_id
+from streamdialer.model import CampaignSettings, Contact, DialMode, normalise_id
 from streamdialer.rules.numbers import is_country
 
 RATIO_LIMITS: Final[dict[DialMode, float]] = {"predictive": 3.0, "power": 5.0}
@@ -25,7 +25,7 @@ class Page(msgspec.Struct, frozen=True):
     """One page of a list; `next` is None for the last page and for a bare array (`is_bare`)."""
 
     rows: list[Any]
-    next: str | None
+    next: object
     is_bare: bool
 
 
@@ -35,7 +35,12 @@ class ContactPage(msgspec.Struct, frozen=True):
     contacts: list[Contact]
     unreadable: list[str]
     """One line with the reason for each row that cannot be used."""
-    has_more: bool
+    path: str
+    """With its query."""
+    next: str | None
+    """Path and query of the page that follows, None after the last one."""
+    trouble: str = ""
+    """Why the page before this one or all after it are missing, '' when none is."""
 
 
 def read_page(document: object) -> Page:
@@ -43,23 +48,23 @@ def read_page(document: object) -> Page:
     if isinstance(document, list):
         return Page(rows=document, next=None, is_bare=True)
     if isinstance(document, dict) and isinstance(document.get("results"), list):
-        following = document.get("next")
-        if following is not None and not isinstance(following, str):
-            raise ValueError(f"`next` is {following!r}, not an address")
-        return Page(rows=document["results"], next=following or None, is_bare=False)
+        return Page(rows=document["results"], next=document.get("next") or None, is_bare=False)
     raise ValueError("neither an array nor a page with `results`")
 
 
-def next_path(current: str, following: str, prefix: str) -> str:
+def next_path(current: str, following: object, prefix: str) -> str:
     """Path and query of a page's `next`, relative to the base URL whose own path is `prefix`.
 
     The host of `next` is often an internal name. Its path may lack the prefix, which a proxy adds without the backend's
     knowledge. `current` is the relative path of the page with this `next`. Raises ValueError.
     """
+    problem = f"`next` is {following!r}, not an address"
+    if not isinstance(following, str):
+        raise ValueError(problem)  # noqa: TRY004 - callers handle one kind of error
     try:
-        target = httpx.URL(f"http://backend{prefix}{current}").join(following)
+        target = httpx.URL(f"http://backend{prefix}{current}").join(following.strip())
     except httpx.InvalidURL as exc:
-        raise ValueError(f"`next` is {following!r}, not an address") from exc
+        raise ValueError(problem) from exc
     path, question, query = target.raw_path.decode("ascii").partition("?")
     current_path = current.partition("?")[0]
     if path == prefix + current_path:
@@ -67,6 +72,16 @@ def next_path(current: str, following: str, prefix: str) -> str:
     elif path != current_path and prefix and path.startswith(prefix + "/"):
         path = path[len(prefix) :]
     return path + question + query
+
+
+def path_after(step: str) -> str | None:
+    """Path and query of the page after one that cannot be read; None when the query does not tell."""
+    params = httpx.URL(step).params
+    for name, size in (("offset", params.get("limit", "")), ("page", "1")):
+        if name in params and params[name].isdecimal() and size.isdecimal() and int(size) > 0:
+            path = step.partition("?")[0]
+            return f"{path}?{params.set(name, int(params[name]) + int(size))}"
+    return None
 
 
 def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
@@ -129,15 +144,6 @@ def _check_numbers(campaign: str, settings: CampaignSettings, fields: dict[str, 
             f"campaign {campaign}: pacing_ratio is {settings.pacing_ratio:g}, "
             f"a {settings.dial_mode} campaign takes at most {limit:g}"
         )
-
-
-def read_agent(row: object) -> Agent:
-    """One agent; raises ValueError."""
-    if not isinstance(row, dict) or row.get("id") is None:
-        raise ValueError("an agent without id")
-    agent = msgspec.convert(row, Agent, strict=False)
-    normalise_id(agent.id)
-    return agent
 
 
 def read_contacts(

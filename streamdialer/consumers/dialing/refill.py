@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,12 +12,12 @@ import anyio
 import msgspec
 
 from streamdialer.broker.connection import server_ms
-from streamdialer.consumers.dialing.calling_hours import CallingHoursCache, build_zone_hours
+from streamdialer.consumers.dialing.calling_hours import CallingHoursCache, build_zone_hours, is_closed
 from streamdialer.consumers.dialing.contact_rows import in_flight_row, last_attempt_ms, load_row
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import Unreachable
-from streamdialer.gateways.backend import ContactPage
+from streamdialer.gateways.backend import MAX_PAGES, ContactPage
 from streamdialer.ledger.types import LoadResult
 from streamdialer.model import CampaignSettings, Contact, normalise_id
 from streamdialer.rules.caps import caps_of
@@ -27,6 +27,9 @@ from streamdialer.rules.rule_pack import load_pack
 log = logging.getLogger(__name__)
 REBUILD_PASSES: Final = 10
 DAY_MS: Final = 86_400_000
+REST_FACTOR: Final = 4
+"""A list that had to be read far beyond its head is read again after this many times as long as that took."""
+LoadPage = Callable[..., Awaitable[None]]
 
 
 class RefillResult(msgspec.Struct):
@@ -38,9 +41,44 @@ class RefillResult(msgspec.Struct):
     used_up: int = 0
     waiting: int = 0
     is_whole: bool = False
-    """The list was read to its end."""
+    """The list was read from its head to its end."""
+    reads_on: bool = False
+    """The list goes on, and the next read begins where this one stopped."""
+    pages: int = 0
+    trouble: str = ""
+    """Why a part of the list is missing, '' when nothing is."""
     refused: Counter[str] = msgspec.field(default_factory=Counter)
     """Contacts that may not be called, or not now, by reason."""
+    final: Counter[str] = msgspec.field(default_factory=Counter)
+    """Contacts that are final here and pending in the backend, by reason."""
+
+    @property
+    def passed_over(self) -> dict[str, int]:
+        """Contacts that the backend shows as pending and that are not called as long as it shows them so."""
+        counts = {
+            "no_phone_number": self.invalid,
+            "unreadable": self.unreadable,
+            "max_attempts": self.used_up,
+        }
+        return dict(Counter(counts) + self.final)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to call of what the backend lists."""
+        return self.is_whole and not (
+            self.added or self.unreadable or self.used_up or self.final["max_attempts"]
+        )
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where reading a long list goes on."""
+
+    path: str
+    """Of the page, with its query."""
+    pages: int
+    """Read before it, of this list."""
+    read_s: float
+    """How long that took."""
 
 
 def _due_ms(contact: Contact, plan: RetryPlan, now_ms: int) -> int | None:
@@ -57,6 +95,8 @@ class Refill:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._next_read_s: TTLCache[float] = TTLCache(4 * services.settings.refill_interval_s)
+        self._places: TTLCache[_Place] = TTLCache(4 * services.settings.refill_interval_s)
+        self._last: TTLCache[RefillResult] = TTLCache(4 * services.settings.refill_interval_s)
         self._reading: set[str] = set()
         self.hours = CallingHoursCache(services.settings.timezone)
 
@@ -74,32 +114,83 @@ class Refill:
         """Seconds since the list was last read here; None when it was not."""
         return self._next_read_s.age_s(campaign)
 
+    def last(self, campaign: str) -> RefillResult:
+        """What the list brought when it was last read here."""
+        return self._last.get(campaign) or RefillResult()
+
     async def pending(
         self, campaign: str, settings: CampaignSettings, ready: int, now_ms: int, asked_ms: int
     ) -> RefillResult:
-        """Reads pages from the head until enough contacts are ready or the list ends.
+        """Reads pages from the head until enough contacts are ready, the list ends or enough pages are read.
 
-        It always starts at the head: there stand new contacts with a higher priority than the ready ones. `now_ms` is
-        the time by the server's clock, `asked_ms` by the ledger's. Raises Unreachable.
+        It always reads the head first: there stand new contacts with a higher priority than the ready ones. A list
+        whose first pages bring too few goes on where the read before stopped. `now_ms` is the time by the server's
+        clock, `asked_ms` by the ledger's. Raises Unreachable when no page can be read and no contact is ready.
         """
-        services, total = self._services, RefillResult()
-        needed = 2 * services.settings.refill_threshold - ready
+        ours = self._services.settings
+        needed, most = 2 * ours.refill_threshold - ready, ours.refill_max_pages
+        total, place, began_s = RefillResult(), self._places.get(campaign), anyio.current_time()
+
+        async def load(page: ContactPage, *, only_open: bool) -> None:
+            await self._load(
+                campaign, settings, page, total, now_ms, asked_ms, reset=False, only_open=only_open
+            )
+
         self._reading.add(campaign)
         try:
-            pages = 0
-            async for page in services.backend.pending(campaign, services.settings.page_size):
-                pages += 1
-                await self._load(campaign, settings, page, total, now_ms, asked_ms, reset=False)
-                total.is_whole = not page.has_more
-                if total.added >= needed or pages >= services.settings.refill_max_pages:
-                    break
+            follows = await self._read_pages(campaign, "", 1 if place else most, needed, total, load)
+            total.is_whole = follows is None and not total.trouble
+            if place and follows and total.added < needed:
+                follows = await self._read_pages(campaign, place.path, most, needed, total, load)
+            elif place and follows:
+                follows = place.path
+        except Unreachable as error:
+            if not total.pages and not ready:
+                raise
+            follows, total.trouble = place.path if place else None, str(error)
         finally:
             self._reading.discard(campaign)
-        # With new contacts, the list is read again as soon as they run low; without, after the whole pause; after an
-        # error, with the next tick.
-        pause_s = services.settings.refill_interval_s
-        self._next_read_s.put(campaign, anyio.current_time() + (pause_s if total.added else 2 * pause_s))
-        return total
+        read_s = anyio.current_time() - began_s + (place.read_s if place else 0)
+        self._go_on(campaign, total, place, follows if place or total.added < needed else None, read_s)
+        return self._last.put(campaign, total)
+
+    async def _read_pages(
+        self, campaign: str, start: str, most: int, needed: int, total: RefillResult, load: LoadPage
+    ) -> str | None:
+        """Loads pages from `start` until enough contacts are added; where to go on, None at the end of the list.
+
+        Raises Unreachable.
+        """
+        pages, page_size = 0, self._services.settings.page_size
+        async for page in self._services.backend.pending(campaign, page_size, start):
+            pages, before = pages + 1, total.added
+            total.pages += 1
+            total.trouble = total.trouble or page.trouble
+            await load(page, only_open=bool(start))
+            if page.next is None:
+                return None
+            if total.added >= needed or pages == most:
+                # when the contacts of this page are called, others move up to it
+                return page.path if start and total.added > before else page.next
+        return None
+
+    def _go_on(
+        self, campaign: str, total: RefillResult, place: _Place | None, follows: str | None, read_s: float
+    ) -> None:
+        """Notes where and when the list is read next.
+
+        At once as soon as contacts run low, if it had new ones, goes on or failed in part; else after a pause, which is
+        the longer the longer it took to read the list.
+        """
+        pages = total.pages + (place.pages if place else 0)
+        self._places.pop(campaign)
+        if follows is not None and pages < MAX_PAGES:
+            self._places.put(campaign, _Place(follows, pages, read_s))
+            total.reads_on = True
+        pause_s = self._services.settings.refill_interval_s
+        if not (total.added or total.reads_on or total.trouble):
+            pause_s += pause_s + (REST_FACTOR * read_s if place else 0)
+        self._next_read_s.put(campaign, anyio.current_time() + pause_s)
 
     async def due_for_retry(self, campaign: str, settings: CampaignSettings, now_ms: int) -> RefillResult:
         """Makes contacts pending again that only the backend knows to be due for a retry; raises Unreachable."""
@@ -177,8 +268,10 @@ class Refill:
         for _ in range(REBUILD_PASSES):
             newly_orphaned = pages = 0
             async for page in services.backend.in_flight(campaign, services.settings.page_size):
-                if page.unreadable:
-                    raise Unreachable(f"backend: a contact in a call cannot be read: {page.unreadable[0]}")
+                for line in page.unreadable:  # it is not called either, as long as it cannot be read
+                    log.warning(
+                        "contact in a call cannot be read", extra={"campaign": campaign, "error": line}
+                    )
                 pages += 1
                 rows = [
                     in_flight_row(contact, settings.country or "", for_preview=is_preview)
@@ -210,8 +303,12 @@ class Refill:
         *,
         reset: bool,
         plan: RetryPlan | None = None,
+        only_open: bool = False,
     ) -> None:
-        """Loads the page; with a plan as contacts that wait for their retry."""
+        """Loads the page; with a plan as contacts that wait for their retry.
+
+        With `only_open` without those outside their calling hours: there may be more of them than Redis should hold.
+        """
         for line in page.unreadable:
             log.warning(
                 "contact cannot be read and is not dialed", extra={"campaign": campaign, "error": line}
@@ -232,6 +329,11 @@ class Refill:
         if rows:
             calls = {row.contact: row.call for row in rows}
             hours = build_zone_hours(self.hours.of(campaign, settings, now_ms), calls, (), now_ms)
+            if only_open and hours is not None:
+                listed = len(rows)
+                rows = [row for row in rows if not is_closed(hours, row.contact)]
+                total.refused["window_closed"] += listed - len(rows)
+        if rows:
             loaded = await self._services.campaigns.load(
                 campaign, rows, settings.max_retries, country, hours, asked_ms=asked_ms
             )
@@ -244,6 +346,7 @@ class Refill:
         total.added += loaded.added
         total.invalid += loaded.invalid
         total.used_up += loaded.used_up
+        total.final.update(loaded.final)
         total.waiting += loaded.waiting
         total.refused.update(loaded.refused)
         total.unreadable += len(page.unreadable)
