@@ -19,6 +19,7 @@ from streamdialer.dashboard.middleware import Middleware, require_safe
 from streamdialer.dashboard.pages import OverviewCache, Pages
 from streamdialer.dashboard.render import Renderer
 from streamdialer.dashboard.sessions import Sessions
+from streamdialer.observability.http_port import BoundedSite, close_after
 from streamdialer.operations.dead_letters import LETTER_ID
 from streamdialer.operations.session import open_client, require_port
 
@@ -49,7 +50,7 @@ async def serve(
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port).start()
+            await BoundedSite(runner, host, port).start()
             on_listening(_address_line(host, port, sessions))
             await shutdown.wait_stopping()
         finally:
@@ -62,6 +63,7 @@ def _application(
 ) -> web.Application:
     app = web.Application(middlewares=[middleware.errors, middleware.admit], client_max_size=MAX_FORM_BYTES)
     app.on_response_prepare.append(middleware.add_headers)
+    app.on_response_prepare.append(close_after)
     app.add_routes(
         [
             web.get("/login", login.show),
