@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -27,7 +28,7 @@ from streamdialer.gateways.parsing import (
     read_contacts,
     read_page,
 )
-from streamdialer.model import CampaignSettings, Contact, ContactStatus
+from streamdialer.model import CampaignSettings, Contact, ContactStatus, plain_id
 
 MAX_PAGES: Final = 1000
 """Of one list."""
@@ -71,7 +72,7 @@ class Backend(Gateway):
 
     async def campaign(self, campaign_id: str) -> CampaignSettings:
         """Settings of one campaign; raises CampaignError or Unreachable."""
-        response = await self._service.ask("GET", f"/api/campaigns/{_segment(campaign_id)}/")
+        response = await self._service.ask("GET", f"/api/campaigns/{_segment(plain_id(campaign_id))}/")
         if response.status_code == 404:
             raise CampaignError(f"campaign {campaign_id} does not exist in the backend")
         document = self._document(response)
@@ -100,7 +101,7 @@ class Backend(Gateway):
         `start` is the `next` of a page read before. A page that cannot be read is left out when the next one can.
         """
         query: Query = {
-            "campaign_id": campaign,
+            "campaign_id": plain_id(campaign),
             "status": "pending",
             "limit": page_size,
             "offset": 0,
@@ -118,7 +119,7 @@ class Backend(Gateway):
     ) -> AsyncIterator[ContactPage]:
         """Contacts last tried before `before` (zone-aware) that have attempts left; raises Unreachable."""
         query: Query = {
-            "campaign_id": campaign,
+            "campaign_id": plain_id(campaign),
             "status": ",".join(statuses),
             "last_attempt__lt": before.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z",
             "attempts__lt": max_attempts,
@@ -129,7 +130,7 @@ class Backend(Gateway):
     def in_flight(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:
         """Contacts with the status dialing or answered; raises Unreachable."""
         query: Query = {
-            "campaign_id": campaign,
+            "campaign_id": plain_id(campaign),
             "status": "dialing,answered",
             "limit": page_size,
             "offset": 0,
@@ -141,7 +142,7 @@ class Backend(Gateway):
         """Contacts with the status pending, dialing or answered; raises Unreachable."""
         statuses = ("dialing", "answered", "pending")
         query: Query = {
-            "campaign_id": campaign,
+            "campaign_id": plain_id(campaign),
             "status": ",".join(statuses),
             "limit": page_size,
             "offset": 0,
@@ -156,7 +157,7 @@ class Backend(Gateway):
         None also when the backend does not serve single contacts: then `shows_contacts` stays False.
         Raises Unreachable, or ValueError for a contact that cannot be read.
         """
-        response = await self._service.ask("GET", f"/api/contacts/{_segment(contact)}/")
+        response = await self._service.ask("GET", f"/api/contacts/{_segment(plain_id(contact))}/")
         if response.status_code in _NO_CONTACT:
             return None
         document = self._document(response)
@@ -168,7 +169,9 @@ class Backend(Gateway):
 
         A reply that shows the contact with another status is a refusal; a reply without a status is none.
         """
-        response = await self._service.ask("PATCH", f"/api/contacts/{_segment(contact)}/", body=patch)
+        response = await self._service.ask(
+            "PATCH", f"/api/contacts/{_segment(plain_id(contact))}/", body=patch
+        )
         self._require_accepted(response, f"contact {contact}")
         shown = _status_shown(response)
         if shown is not None and shown.strip().lower() != patch.status:
@@ -180,7 +183,7 @@ class Backend(Gateway):
 
     async def post_statistics(self, campaign: str, document: Mapping[str, Any]) -> None:
         """Writes the statistics of a campaign; raises like `patch_contact`."""
-        path = f"/api/campaigns/{_segment(campaign)}/update_stats/"
+        path = f"/api/campaigns/{_segment(plain_id(campaign))}/update_stats/"
         response = await self._service.ask("POST", path, body=dict(document))
         self._require_accepted(response, f"statistics of campaign {campaign}")
 
@@ -203,16 +206,24 @@ class Backend(Gateway):
     ) -> AsyncIterator[ContactPage]:
         rows_read = 0
         async for page in self._pages("/api/contacts/", query, start, skips_failed=skips_failed):
+            defaulted, not_asked = Counter[str](), list[str]()
             contacts, unreadable = read_contacts(
-                page.rows, campaign=campaign, statuses=statuses, offset=rows_read
+                page.rows,
+                campaign=campaign,
+                statuses=statuses,
+                offset=rows_read,
+                defaulted=defaulted,
+                not_asked=not_asked,
             )
             rows_read += len(page.rows)
             yield ContactPage(
                 contacts=contacts,
                 unreadable=unreadable,
+                not_asked=not_asked,
                 path=page.path,
                 next=page.next,
                 trouble=page.trouble,
+                defaulted=defaulted,
             )
 
     async def _pages(

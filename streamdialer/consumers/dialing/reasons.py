@@ -184,6 +184,9 @@ SKIPPED: Final[dict[str, ReasonText]] = {
     "do_not_call": ReasonText("on the do-not-call list", ""),
     "min_gap": ReasonText("within the gap between two attempts", ""),
     "no_phone_number": ReasonText("without a number that can be called", "correct them in the backend"),
+    "not_asked": ReasonText(
+        "of another campaign or with another status", "let the backend filter its list as the request says"
+    ),
     "needs_verification": ReasonText("to be verified in the backend first", ""),
     "unreadable": ReasonText("that cannot be read", "correct them in the backend; the log names them"),
     "window_closed": ReasonText("outside their calling hours", ""),
