@@ -106,6 +106,20 @@ async def test_a_page_that_fails_is_named_and_the_others_are_dialed(settings: Se
         assert "missing" not in said(await stage.dial())
 
 
+async def test_a_list_that_fails_leaves_the_contacts_that_are_ready(settings: Settings, redis: Redis) -> None:
+    world = build_world(agents=3, contacts=5)
+    async with open_stage(settings, world, refill_threshold=100) as stage:
+        assert (await stage.dial()).dialed == 3
+        world.add_agent(7, "sales")
+        await stage.world.services.queues.invalidate_agents("sales")
+        stage.centre.backend.set_responder(
+            lambda request: json_reply({}, 500) if request.path == "/api/contacts/" else None
+        )
+        result = await stage.refill()
+        assert (result.status, result.dialed) == ("ok", 1)
+        assert "HTTP 500" in (result.notices or {})["contacts_incomplete"]
+
+
 async def test_contacts_that_cannot_be_called_are_counted_as_long_as_they_are_listed(
     settings: Settings, redis: Redis
 ) -> None:

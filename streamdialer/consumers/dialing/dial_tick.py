@@ -23,8 +23,8 @@ from streamdialer.consumers.dialing.record import (
     record_outcome,
 )
 from streamdialer.consumers.dialing.refill import Refill
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServer, Throttled, Unreachable
 from streamdialer.ledger.ticks import TickStart
 from streamdialer.ledger.types import ClaimResult
@@ -85,7 +85,8 @@ class DialTick:
                 tracing.set_attributes(wanted=result.wanted, level=result.level, limit=result.limit)
         except CampaignError as error:
             result.status, result.reason, result.detail = "error", "invalid_campaign", str(error)
-            await self.reader.unregister(tick.campaign)
+            if queue := await self.reader.unregister(tick.campaign):
+                self._wakeups.queue(queue)
         except Unreachable as error:
             result.status, result.reason, result.detail = "error", reason_of(error, "backend"), str(error)
         return result
@@ -186,7 +187,7 @@ class DialTick:
         claimed, soon_s = outcome.claimed, list[float]()
         if outcome.outdated is not None:
             soon_s.append(MIN_RETRY_S)
-        if claimed and not claimed.ready and self._refill.last(campaign.id).reads_on:
+        if claimed and not claimed.ready and self._refill.last(campaign.id).goes_on_at:
             soon_s.append(READ_ON_S)
         if claimed and claimed.next_ms is not None:
             soon_s.append(max(MIN_RETRY_S, claimed.next_ms / 1000))
@@ -196,3 +197,5 @@ class DialTick:
                 soon_s.append(MIN_RETRY_S)
         if soon_s:
             self._wakeups.campaign_within(campaign.id, min(soon_s))
+        if claimed and claimed.skipped and claimed.limit == "no_contacts":
+            self._wakeups.queue(campaign.queue)  # its agents are free for the queue's other campaigns

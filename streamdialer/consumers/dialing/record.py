@@ -78,7 +78,7 @@ def _record_empty_list(result: TickResult, refilled: RefillResult) -> None:
         result.reason, result.detail = "contacts_passed_over", REASONS["contacts_passed_over"].text
     if refilled.trouble:
         result.detail = f"{result.detail}; a page of the list is missing: {refilled.trouble}"
-    elif refilled.reads_on:
+    elif refilled.goes_on_at:
         result.detail = f"{result.detail}; the list is longer than one read, and is read on"
 
 

@@ -32,6 +32,17 @@ REST_FACTOR: Final = 4
 LoadPage = Callable[..., Awaitable[None]]
 
 
+class _Place(msgspec.Struct, frozen=True):
+    """Where reading a long list goes on."""
+
+    path: str
+    """Of the page, with its query."""
+    pages: int
+    """Read before it, of this list."""
+    read_s: float
+    """How long that took."""
+
+
 class RefillResult(msgspec.Struct):
     """What reading the backend's list brought."""
 
@@ -44,8 +55,10 @@ class RefillResult(msgspec.Struct):
     waiting: int = 0
     is_whole: bool = False
     """The list was read from its head to its end."""
-    reads_on: bool = False
-    """The list goes on, and the next read begins where this one stopped."""
+    goes_on_at: _Place | None = None
+    """The list goes on, and so does the next read."""
+    rest_s: float = 0.0
+    """How much longer than usual the list rests: it took long to read, and brought nothing."""
     pages: int = 0
     trouble: str = ""
     """Why a part of the list is missing, '' when nothing is."""
@@ -72,17 +85,6 @@ class RefillResult(msgspec.Struct):
         )
 
 
-class _Place(msgspec.Struct, frozen=True):
-    """Where reading a long list goes on."""
-
-    path: str
-    """Of the page, with its query."""
-    pages: int
-    """Read before it, of this list."""
-    read_s: float
-    """How long that took."""
-
-
 def _due_ms(contact: Contact, plan: RetryPlan, now_ms: int) -> int | None:
     """When the contact may be called again (server's ms), None for never; now when its last attempt is not known."""
     delay_ms, last_ms = plan.delay_of(contact.status, contact.attempts or 0), last_attempt_ms(contact)
@@ -107,29 +109,37 @@ class Refill:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._next_read_s: TTLCache[float] = TTLCache(4 * services.settings.refill_interval_s)
-        self._places: TTLCache[_Place] = TTLCache(4 * services.settings.refill_interval_s)
-        self._last: TTLCache[RefillResult] = TTLCache(4 * services.settings.refill_interval_s)
+        self._reads: TTLCache[RefillResult] = TTLCache(4 * services.settings.refill_interval_s)
         self._reading: set[str] = set()
         self.hours = CallingHoursCache(services.settings.timezone)
 
     def is_due(self, campaign: str, ready: int) -> bool:
-        """Whether to read the list now; a list that brought nothing new rests for a while."""
+        """Whether to read the list now; a list that brought nothing new rests for a while.
+
+        After a read that brought contacts, the list is read again as soon as they run low; a short one, which was read
+        to its end, when all are gone. A list that goes on or failed in part is read again as soon as contacts run low.
+        """
         if campaign in self._reading:
             return False
-        settings, now = self._services.settings, anyio.current_time()
-        next_read_s = self._next_read_s.get(campaign)
-        if next_read_s is None or now >= next_read_s:
+        settings, last = self._services.settings, self._reads.get(campaign)
+        if last is None:
             return True
-        return ready < settings.refill_threshold and now >= next_read_s - settings.refill_interval_s
+        age_s, interval_s = self._reads.age_s(campaign) or 0.0, settings.refill_interval_s
+        if last.added and ready < (1 if last.is_whole else settings.refill_threshold):
+            return True
+        is_low = ready < settings.refill_threshold
+        if is_low and (last.goes_on_at or last.trouble):
+            return True
+        interval_s += last.rest_s
+        return age_s >= (interval_s if last.added or is_low else 2 * interval_s)
 
     def age_s(self, campaign: str) -> float | None:
         """Seconds since the list was last read here; None when it was not."""
-        return self._next_read_s.age_s(campaign)
+        return self._reads.age_s(campaign)
 
     def last(self, campaign: str) -> RefillResult:
         """What the list brought when it was last read here."""
-        return self._last.get(campaign) or RefillResult()
+        return self._reads.get(campaign) or RefillResult()
 
     async def pending(
         self, campaign: str, settings: CampaignSettings, ready: int, now_ms: int, asked_ms: int
@@ -142,7 +152,7 @@ class Refill:
         """
         ours = self._services.settings
         needed, most = 2 * ours.refill_threshold - ready, ours.refill_max_pages
-        total, place, began_s = RefillResult(), self._places.get(campaign), anyio.current_time()
+        total, place, began_s = RefillResult(), self.last(campaign).goes_on_at, anyio.current_time()
 
         async def load(page: ContactPage, *, only_open: bool) -> None:
             await self._load(
@@ -164,8 +174,12 @@ class Refill:
         finally:
             self._reading.discard(campaign)
         read_s = anyio.current_time() - began_s + (place.read_s if place else 0)
-        self._go_on(campaign, total, place, follows if place or total.added < needed else None, read_s)
-        return self._last.put(campaign, total)
+        pages = total.pages + (place.pages if place else 0)
+        if follows and (place or total.added < needed) and pages < MAX_PAGES:
+            total.goes_on_at = _Place(follows, pages, read_s)
+        elif place and not total.added:
+            total.rest_s = REST_FACTOR * read_s
+        return self._reads.put(campaign, total)  # after an error, the list is read with the next tick
 
     async def _read_pages(
         self, campaign: str, start: str, most: int, needed: int, total: RefillResult, load: LoadPage
@@ -186,24 +200,6 @@ class Refill:
                 # when the contacts of this page are called, others move up to it
                 return page.path if start and total.added > before else page.next
         return None
-
-    def _go_on(
-        self, campaign: str, total: RefillResult, place: _Place | None, follows: str | None, read_s: float
-    ) -> None:
-        """Notes where and when the list is read next.
-
-        At once as soon as contacts run low, if it had new ones, goes on or failed in part; else after a pause, which is
-        the longer the longer it took to read the list.
-        """
-        pages = total.pages + (place.pages if place else 0)
-        self._places.pop(campaign)
-        if follows is not None and pages < MAX_PAGES:
-            self._places.put(campaign, _Place(follows, pages, read_s))
-            total.reads_on = True
-        pause_s = self._services.settings.refill_interval_s
-        if not (total.added or total.reads_on or total.trouble):
-            pause_s += pause_s + (REST_FACTOR * read_s if place else 0)
-        self._next_read_s.put(campaign, anyio.current_time() + pause_s)
 
     async def due_for_retry(self, campaign: str, settings: CampaignSettings, now_ms: int) -> RefillResult:
         """Makes contacts pending again that only the backend knows to be due for a retry; raises Unreachable."""
@@ -295,7 +291,7 @@ class Refill:
         else:
             raise Unreachable(f"backend: the contacts in a call of campaign {campaign} keep changing")
         waiting = await self._load_waiting(campaign, settings)
-        self._next_read_s.pop(campaign)
+        self._reads.pop(campaign)
         if await memory.mark_rebuilt(campaign, mark):
             log.warning(
                 "campaign rebuilt from the backend: Redis may have lost calls",
