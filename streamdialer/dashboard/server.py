@@ -24,6 +24,8 @@ from streamdialer.operations.dead_letters import LETTER_ID
 from streamdialer.operations.session import open_client, require_port
 
 MAX_FORM_BYTES: Final = 256 * 1024
+REQUEST_MAX_S: Final = 60.0
+"""Longer than it takes to replay all dead letters."""
 SHUTDOWN_TIMEOUT_S: Final = 1.0
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -50,7 +52,7 @@ async def serve(
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await runner.setup()
         try:
-            await BoundedSite(runner, host, port).start()
+            await BoundedSite(runner, host, port, REQUEST_MAX_S).start()
             on_listening(_address_line(host, port, sessions))
             await shutdown.wait_stopping()
         finally:

@@ -13,14 +13,17 @@ from aiohttp import web
 MAX_CONNECTIONS: Final = 64
 """Open at once; one more closes the oldest."""
 CONNECTION_MAX_S: Final = 10.0
-"""How long a connection may last: its header, its body and the answer."""
+PRIVATE_DOMAINS: Final = ("internal", "local", "localhost", "svc", "lan", "home.arpa")
+"""Domains in which nobody outside can have a name."""
 
 
 class BoundedSite(web.BaseSite):
     """Listens like `web.TCPSite`; the application has `close_after` among its signals."""
 
-    def __init__(self, runner: web.AppRunner, host: str, port: int) -> None:
+    def __init__(self, runner: web.AppRunner, host: str, port: int, max_s: float | None = None) -> None:
+        """`max_s` is how long a connection may last: its header, its body and the answer."""
         super().__init__(runner)
+        self._max_s = CONNECTION_MAX_S if max_s is None else max_s
         self._host = host
         self._port = port
         self._open: OrderedDict[_Connection, asyncio.Transport] = OrderedDict()
@@ -37,15 +40,16 @@ class BoundedSite(web.BaseSite):
     def _connection(self) -> asyncio.BaseProtocol:
         server = self._runner.server
         assert server is not None, "the runner is set up before its sites start"
-        return _Connection(server(), self._open)
+        return _Connection(server(), self._open, self._max_s)
 
 
 class _Connection(asyncio.Protocol):
     """Passes everything on to aiohttp's protocol, and closes the connection when its time is over."""
 
     def __init__(
-        self, inner: asyncio.Protocol, all_open: OrderedDict[_Connection, asyncio.Transport]
+        self, inner: asyncio.Protocol, all_open: OrderedDict[_Connection, asyncio.Transport], max_s: float
     ) -> None:
+        self._max_s = max_s
         self._inner = inner
         self._open = all_open
         self.data_received = inner.data_received  # type: ignore[method-assign]
@@ -57,7 +61,7 @@ class _Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._inner.connection_made(transport)
         self._open[self] = transport
-        self._timer = asyncio.get_running_loop().call_later(CONNECTION_MAX_S, transport.abort)
+        self._timer = asyncio.get_running_loop().call_later(self._max_s, transport.abort)
         if len(self._open) > MAX_CONNECTIONS:
             _, oldest = self._open.popitem(last=False)
             oldest.abort()
@@ -92,14 +96,15 @@ def host_of(authority: str) -> str:
 def may_be_asked_as(host: str, listens_at: str, names: str) -> bool:
     """Whether a page of another site cannot have sent a request with this Host.
 
-    Such a page can let its own name point here (DNS rebinding), but no address, and no name without a dot. `names` are
-    further ones, with commas between them.
+    Such a page can let its own name point here (DNS rebinding), but no address, no name without a dot and none of a
+    private domain. `names` are further ones, with commas between them.
     """
     if is_loopback(listens_at):
         return is_loopback(host)
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        is_name_of_ours = host in [name.strip().lower() for name in names.split(",")]
-        return bool(host) and ("." not in host.rstrip(".") or is_name_of_ours)
+        domain = f".{host.rstrip('.')}"
+        is_private = domain.count(".") == 1 or domain.endswith(tuple(f".{one}" for one in PRIVATE_DOMAINS))
+        return bool(host) and (is_private or host in [name.strip().lower() for name in names.split(",")])
     return True

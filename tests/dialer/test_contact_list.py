@@ -147,7 +147,7 @@ async def test_one_row_that_cannot_be_read_is_named_and_keeps_the_list_from_its_
         assert not await was_exhausted(stage)
 
 
-async def test_a_backend_that_ignores_our_filter_keeps_no_campaign_from_its_end(
+async def test_a_backend_that_ignores_our_filter_is_named_and_its_list_has_no_end(
     settings: Settings, redis: Redis
 ) -> None:
     world = build_world(agents=2, contacts=0)
@@ -157,8 +157,8 @@ async def test_a_backend_that_ignores_our_filter_keeps_no_campaign_from_its_end(
             lambda request: json_reply(rows) if request.path == "/api/contacts/" else None
         )
         result = await stage.dial()
-        assert (result.reason, result.skipped) == ("no_contacts", {"not_asked": 2})
-        assert await was_exhausted(stage)
+        assert (result.reason, result.skipped) == ("contacts_passed_over", {"not_asked": 2})
+        assert not await was_exhausted(stage)
 
 
 async def test_a_backend_that_asks_for_a_pause_is_named(settings: Settings, redis: Redis) -> None:

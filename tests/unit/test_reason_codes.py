@@ -55,6 +55,5 @@ def test_every_reason_for_passing_a_contact_over_has_words() -> None:
     found |= set(get_args(CapReason))
     python = (ROOT / "streamdialer/consumers/dialing/refill.py").read_text("utf-8")
     found |= set(re.findall(r'"(\w+)": self\.', python))
-    found |= set(re.findall(r'refused\["(\w+)"\]', python))
     found |= codes_in_scripts(r"reason = .*'(\w+)'", "load_contacts")
     assert found == set(SKIPPED)

@@ -73,7 +73,7 @@ REASONS: Final[dict[str, ReasonText]] = {
         "no contact is ready to be dialed", "add contacts, or wait for the deferred ones"
     ),
     "contacts_passed_over": ReasonText(
-        "the backend lists pending contacts, and none of them can be called",
+        "the backend lists contacts, and none of them can be called",
         "correct in the backend what the numbers name, or the campaign",
     ),
     "needs_verification": ReasonText(

@@ -51,6 +51,8 @@ class RefillResult(msgspec.Struct):
     unreadable: int = 0
     first_unreadable: str = ""
     """Which row that is, and why."""
+    not_asked: int = 0
+    """Of another campaign or status."""
     used_up: int = 0
     waiting: int = 0
     is_whole: bool = False
@@ -69,10 +71,11 @@ class RefillResult(msgspec.Struct):
 
     @property
     def passed_over(self) -> dict[str, int]:
-        """Contacts that the backend shows as pending and that are not called as long as it shows them so."""
+        """Contacts on the list of pending ones that are not called as long as it shows them so."""
         counts = {
             "no_phone_number": self.invalid,
             "unreadable": self.unreadable,
+            "not_asked": self.not_asked,
             "max_attempts": self.used_up,
         }
         return dict(Counter(counts) + self.final)  # only what is more than 0
@@ -80,9 +83,8 @@ class RefillResult(msgspec.Struct):
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to call of what the backend lists."""
-        return self.is_whole and not (
-            self.added or self.unreadable or self.used_up or self.final["max_attempts"]
-        )
+        passed_over = self.unreadable or self.not_asked or self.used_up or self.final["max_attempts"]
+        return self.is_whole and not (self.added or passed_over)
 
 
 def _due_ms(contact: Contact, plan: RetryPlan, now_ms: int) -> int | None:
@@ -353,5 +355,5 @@ class Refill:
         total.waiting += loaded.waiting
         total.refused.update(loaded.refused)
         total.unreadable += len(page.unreadable)
-        total.refused["not_asked"] += len(page.not_asked)
+        total.not_asked += len(page.not_asked)
         total.first_unreadable = total.first_unreadable or next(iter(page.unreadable), "")
