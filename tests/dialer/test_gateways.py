@@ -566,7 +566,7 @@ async def test_an_id_of_any_form_is_asked_for_as_the_backend_knows_it() -> None:
         assert [page async for page in backend.pending(normalise_id("North 1/2"), 5)]
     assert found is not None
     assert found.id == "00Q/5f é"
-    assert [request.path for request in server.requests[:2]] == ["/api/contacts/00Q/5f é/"] * 2
+    assert [request.path for request in server.requests[:2]] == ["/api/contacts/00Q%2F5f%20%C3%A9/"] * 2
     assert server.requests[2].query["campaign_id"] == "North 1/2"
 
 
