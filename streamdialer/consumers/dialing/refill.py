@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Final
 
-import anyio
 import msgspec
 
 from streamdialer.broker.connection import server_ms
@@ -73,23 +72,30 @@ class Refill:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._next_read_s: TTLCache[float] = TTLCache(4 * services.settings.refill_interval_s)
+        self._reads: TTLCache[RefillResult] = TTLCache(4 * services.settings.refill_interval_s)
         self._reading: set[str] = set()
         self.hours = CallingHoursCache(services.settings.timezone)
 
     def is_due(self, campaign: str, ready: int) -> bool:
-        """Whether to read the list now; a list that brought nothing new rests for a while."""
+        """Whether to read the list now; a list that brought nothing new rests for a while.
+
+        After a read that brought contacts, the list is read again as soon as they run low; a short one, which was read
+        to its end, when all are gone.
+        """
         if campaign in self._reading:
             return False
-        settings, now = self._services.settings, anyio.current_time()
-        next_read_s = self._next_read_s.get(campaign)
-        if next_read_s is None or now >= next_read_s:
+        settings, last = self._services.settings, self._reads.get(campaign)
+        if last is None:
             return True
-        return ready < settings.refill_threshold and now >= next_read_s - settings.refill_interval_s
+        age_s, interval_s = self._reads.age_s(campaign) or 0.0, settings.refill_interval_s
+        if last.added and ready < (1 if last.is_whole else settings.refill_threshold):
+            return True
+        is_low = ready < settings.refill_threshold
+        return age_s >= (interval_s if last.added or is_low else 2 * interval_s)
 
     def age_s(self, campaign: str) -> float | None:
         """Seconds since the list was last read here; None when it was not."""
-        return self._next_read_s.age_s(campaign)
+        return self._reads.age_s(campaign)
 
     async def pending(
         self, campaign: str, settings: CampaignSettings, ready: int, now_ms: int, asked_ms: int
@@ -112,10 +118,7 @@ class Refill:
                     break
         finally:
             self._reading.discard(campaign)
-        # With new contacts, the list is read again as soon as they run low; without, after the whole pause; after an
-        # error, with the next tick.
-        pause_s = services.settings.refill_interval_s
-        self._next_read_s.put(campaign, anyio.current_time() + (pause_s if total.added else 2 * pause_s))
+        self._reads.put(campaign, total)  # after an error, the list is read with the next tick
         return total
 
     async def due_for_retry(self, campaign: str, settings: CampaignSettings, now_ms: int) -> RefillResult:
@@ -208,7 +211,7 @@ class Refill:
         else:
             raise Unreachable(f"backend: the contacts in a call of campaign {campaign} keep changing")
         waiting = await self._load_waiting(campaign, settings)
-        self._next_read_s.pop(campaign)
+        self._reads.pop(campaign)
         if await memory.mark_rebuilt(campaign, mark):
             log.warning(
                 "campaign rebuilt from the backend: Redis may have lost calls",
