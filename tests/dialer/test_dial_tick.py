@@ -22,10 +22,11 @@ from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.errors import Unreachable
+from streamdialer.gateways.agent_rows import AgentList
 from streamdialer.ledger.queues import QueueLedger
 from streamdialer.ledger.types import ClaimResult
 from streamdialer.ledger.zone_hours import MissingHours
-from streamdialer.model import Agent, Tick, TickResult
+from streamdialer.model import Tick, TickResult
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import open_centre
@@ -206,7 +207,7 @@ async def test_a_slow_backend_is_asked_once_for_the_agents_that_several_ticks_wa
     await ticks.dial("2")
     agents, asked = ticks.services.backend.agents, list[str]()
 
-    async def slow(queue: str) -> list[Agent]:
+    async def slow(queue: str) -> AgentList:
         asked.append(queue)
         await anyio.sleep(0.2)
         return await agents(queue)
