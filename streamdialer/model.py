@@ -6,6 +6,8 @@ strings that are safe in a key name.
 
 from __future__ import annotations
 
+import codecs
+import json
 import re
 from typing import Annotated, Any, Final, Literal, get_args
 
@@ -55,6 +57,9 @@ AGENT_STATES: Final[dict[str, AgentState]] = {
 }
 """The backend's words for an agent's state; every other word means offline."""
 
+MAX_WORD: Final = 256
+"""Characters of an id or a word in an event."""
+
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 _INTEGER = re.compile(r"0|[1-9][0-9]*")
 
@@ -73,6 +78,31 @@ def normalise_id(raw: object) -> str:
 def wire_id(internal: str) -> int | str:
     """An id as other programs expect it: an integer if it is written as one ("007" is not 7)."""
     return int(internal) if _INTEGER.fullmatch(internal) else internal
+
+
+def decode_json(raw: str | bytes) -> Any:
+    """What other programs write as JSON: in UTF-8, else Latin-1; NaN and a byte-order mark are read as well.
+
+    Raises ValueError for everything that cannot be read, however it is nested.
+    """
+    data = raw.encode(errors="surrogateescape") if isinstance(raw, str) else raw
+    data = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        return msgspec.json.decode(data)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except ValueError as problem:  # msgspec.DecodeError is one
+        try:
+            return json.loads(_decode_text(data))
+        except (ValueError, RecursionError):
+            raise problem from None
+
+
+def _decode_text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):

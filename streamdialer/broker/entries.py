@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys, Stream
+
+MAX_ENTRY_BYTES: Final = 65_536
+"""Of an entry that another program writes, names and values of its fields together."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -25,6 +28,21 @@ class BadEntry(Exception):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+def entry_bytes(fields: dict[str, str]) -> int:
+    """What the fields take in Redis, names and values together."""
+    return sum(len(text.encode(errors="surrogateescape")) for pair in fields.items() for text in pair)
+
+
+def check_size(entry: Entry) -> None:
+    """Raises BadEntry for an entry that is larger than another program may write."""
+    characters = sum(len(name) + len(value) for name, value in entry.fields.items())
+    if 4 * characters <= MAX_ENTRY_BYTES:
+        return
+    size = entry_bytes(entry.fields)
+    if size > MAX_ENTRY_BYTES:
+        raise BadEntry("too_large", f"has {size} bytes, takes {MAX_ENTRY_BYTES} at most")
 
 
 class StreamWriter:
