@@ -86,7 +86,7 @@ def _read_fields(kind: str, event_class: type[Event], fields: dict[str, Any]) ->
             continue
         try:
             values[name] = read(raw)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if name not in _BESIDE_THE_EFFECT[event_class]:
                 raise BadEntry("wrong_type", f"{name}: {error}"[:500]) from error
             EVENT_FIELDS_UNREAD.labels(name).inc()
@@ -178,7 +178,7 @@ def _read_calls(raw: object) -> list[str]:
 _READERS: Final[dict[str, Callable[[object], object]]] = {
     "campaign_id": normalise_id,
     "contact_id": normalise_id,
-    "agent_id": _read_word,
+    "agent_id": normalise_id,
     "call_id": _read_call_id,
     "attempt_id": _read_word,
     "queue": _read_word,

@@ -10,7 +10,7 @@ import msgspec
 from streamdialer.errors import Unreachable
 from streamdialer.ledger.suppression import DncLedger
 from streamdialer.operations.number_file import NUMBER_HEADINGS, Row
-from streamdialer.rules.numbers import Number, read_strictly
+from streamdialer.rules.numbers import Number, read_number
 
 BATCH: Final = 1000
 _TEXT_SHOWN: Final = 200
@@ -44,10 +44,10 @@ def read_numbers(rows: Iterable[Row | None], country: str = "") -> Iterator[Numb
             continue
         column = row.layout.column(NUMBER_HEADINGS)
         if column < len(row.cells):
-            number = read_strictly(row.cells[column], country)
+            number = read_number(row.cells[column], country)
         else:
             number = Number("", problem=f"has no column {column + 1}")
-        yield BadLine(row.line, number.problem, row.text[:_TEXT_SHOWN]) if number.problem else number
+        yield BadLine(row.line, number.problem, row.text[:_TEXT_SHOWN]) if not number.digits else number
 
 
 async def import_numbers(

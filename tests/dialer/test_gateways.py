@@ -170,7 +170,7 @@ async def test_an_originate_request_is_what_the_contract_says() -> None:
         "context": "dialer-outbound",
         "priority": 1,
         "timeout": 30,
-        "variables": {"lang": "de"},
+        "variables": {"lang": "de", "ATTEMPT_ID": "7:abc:2"},
     }
     assert type(first.body["timeout"]) is int
     assert first.headers["idempotency-key"] == "7:abc:2"
@@ -555,9 +555,8 @@ async def test_agents_come_as_an_array_or_in_pages_and_count_once() -> None:
         {"results": [], "next": "http://x:port/"},
         [{"status": "available"}],
         [{"id": None, "status": "available"}],
-        [{"id": "a b", "status": "available"}],
+        [{"id": "a\nb", "status": "available"}],
         [{"id": True}],
-        [{"id": 1, "status": {"now": "idle"}}],
         [17],
     ],
 )
@@ -591,12 +590,12 @@ async def test_pending_contacts_are_asked_for_as_the_contract_says_and_bad_rows_
             "attempts": None,
         },
         {"phone_number": "+2"},
-        {"id": "a b", "phone_number": "+3"},
-        {"id": 4, "phone_number": 15550104},
+        {"id": "a\tb", "phone_number": "+3"},
+        {"id": 4, "phone_number": 15550104, "do_not_call": "perhaps"},
         {"id": 5, "phone_number": "+5", "campaign_id": 8},
         {"id": 6, "phone_number": "+6", "status": "completed"},
         "seven",
-        {"id": "x-8", "timezone": "", "custom_data": {"a": 1}, "priority": None},
+        {"id": "x/8", "timezone": "", "custom_data": {"a": 1}, "priority": "high", "attempts": ""},
     ]
     answer = always({"results": rows, "next": None})
     async with backend_of(answer) as (server, backend):
@@ -612,14 +611,15 @@ async def test_pending_contacts_are_asked_for_as_the_contract_says_and_bad_rows_
     assert page.has_more is False
     assert [(c.id, c.priority, c.attempts, c.timezone) for c in page.contacts] == [
         (1, 9, 0, None),
-        ("x-8", 5, 0, None),
+        ("x/8", 5, 0, ""),
     ]
+    assert page.defaulted == {"priority": 1, "attempts": 1}
     assert [line.partition(":")[0] for line in page.unreadable] == [
         "row 2",
-        "contact 'a b'",
-        "contact '4'",
-        "contact '5'",
-        "contact '6'",
+        r"contact 'a\tb'",
+        "contact 4",
+        "contact 5",
+        "contact 6",
         "row 7",
     ]
     assert "campaign 8" in page.unreadable[3]

@@ -35,6 +35,8 @@ class RefillResult(msgspec.Struct):
     added: int = 0
     invalid: int = 0
     unreadable: int = 0
+    first_unreadable: str = ""
+    """Which row that is, and why."""
     used_up: int = 0
     waiting: int = 0
     is_whole: bool = False
@@ -49,6 +51,17 @@ def _due_ms(contact: Contact, plan: RetryPlan, now_ms: int) -> int | None:
     if delay_ms is None or last_ms is None:
         return None if delay_ms is None else now_ms
     return last_ms + delay_ms
+
+
+def _log_unreadable(campaign: str, page: ContactPage) -> None:
+    for line in page.unreadable:
+        log.warning("contact cannot be read and is not dialed", extra={"campaign": campaign, "error": line})
+    if page.defaulted:
+        fields = ", ".join(f"{name} ({count})" for name, count in sorted(page.defaulted.items()))
+        log.info(
+            "fields of contacts cannot be read and have their default",
+            extra={"campaign": campaign, "fields": fields},
+        )
 
 
 class Refill:
@@ -177,9 +190,8 @@ class Refill:
         for _ in range(REBUILD_PASSES):
             newly_orphaned = pages = 0
             async for page in services.backend.in_flight(campaign, services.settings.page_size):
-                if page.unreadable:
-                    raise Unreachable(f"backend: a contact in a call cannot be read: {page.unreadable[0]}")
                 pages += 1
+                _log_unreadable(campaign, page)  # no list can bring them to be called, either
                 rows = [
                     in_flight_row(contact, settings.country or "", for_preview=is_preview)
                     for contact in page.contacts
@@ -212,10 +224,7 @@ class Refill:
         plan: RetryPlan | None = None,
     ) -> None:
         """Loads the page; with a plan as contacts that wait for their retry."""
-        for line in page.unreadable:
-            log.warning(
-                "contact cannot be read and is not dialed", extra={"campaign": campaign, "error": line}
-            )
+        _log_unreadable(campaign, page)
         country, is_preview = settings.country or "", settings.dial_mode == "preview"
         rows = [
             load_row(contact, reset=reset, country=country, for_preview=is_preview)
@@ -247,3 +256,4 @@ class Refill:
         total.waiting += loaded.waiting
         total.refused.update(loaded.refused)
         total.unreadable += len(page.unreadable)
+        total.first_unreadable = total.first_unreadable or next(iter(page.unreadable), "")

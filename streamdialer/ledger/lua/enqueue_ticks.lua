@@ -6,7 +6,7 @@
 -- ARGV kind, interval ms (0 = now, in whatever slot), then the campaigns in the order of KEYS, then the
 --   `traceparent` of each ('' = none; all are left out when there is none)
 -- Returns the ids of the ticks added, '' for each campaign without one
--- uses: clock
+-- uses: clock ids
 local kind, interval = ARGV[1], tonumber(ARGV[2])
 local ledger_ms = ledger_clock(KEYS[4])
 local added = {}
@@ -38,7 +38,7 @@ for i = 3, campaigns + 2 do
     is_due = not queued or #redis.call('XRANGE', KEYS[1], queued, queued) == 0
   end
   if is_due then
-    local tick, trace = { 'kind', kind, 'campaign_id', campaign }, ARGV[i + campaigns] or ''
+    local tick, trace = { 'kind', kind, 'campaign_id', plain_id(campaign) }, ARGV[i + campaigns] or ''
     local function add(name, value) tick[#tick + 1], tick[#tick + 2] = name, value end
     if interval == 0 then add('wake', '1') end
     if trace ~= '' then add('traceparent', trace) end
