@@ -51,8 +51,13 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
             for stream in ("ticks", "calls", "events", "updates")
         ),
         AllowedKey(
-            KEYS.stream("dead"), "entries that no stage could handle, for an operator; bounded in number"
+            KEYS.stream("dead"), "entries that no stage could handle, for an operator; bounded in bytes"
         ),
+        *(
+            AllowedKey(name, "which dead letters there are, for their bounds")
+            for name in KEYS.of_dead_letters[1:]
+        ),
+        AllowedKey(KEYS.events_retained, "number of events that stay for other consumer groups"),
         AllowedKey(KEYS.previews, "what agents were shown in preview; bounded in number"),
         AllowedKey(KEYS.server, "the ledger's clock, and which server's memory it has met"),
         AllowedKey(

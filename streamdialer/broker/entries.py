@@ -12,6 +12,10 @@ from streamdialer.broker.keys import Keys, Stream
 MAX_ENTRY_BYTES: Final = 65_536
 """Of an entry that another program writes, names and values of its fields together."""
 
+MAX_FIELDS_KEPT: Final = 1000
+CUT_FIELDS, CUT_CHARACTERS = 20, 1000
+"""What is kept of an entry that is larger than that."""
+
 
 class Entry(msgspec.Struct, frozen=True):
     """One delivered entry."""
@@ -33,6 +37,16 @@ class BadEntry(Exception):
 def entry_bytes(fields: dict[str, str]) -> int:
     """What the fields take in Redis, names and values together."""
     return sum(len(text.encode(errors="surrogateescape")) for pair in fields.items() for text in pair)
+
+
+def kept_fields(fields: dict[str, str]) -> tuple[list[str], str]:
+    """What a dead letter keeps of an entry's fields (name, value, …), and what was cut off, '' for nothing."""
+    size = entry_bytes(fields)
+    if size <= MAX_ENTRY_BYTES and len(fields) <= MAX_FIELDS_KEPT:
+        return [text for pair in fields.items() for text in pair], ""
+    first = list(fields.items())[:CUT_FIELDS]
+    kept = [text[:CUT_CHARACTERS] for pair in first for text in pair]
+    return kept, f"the entry had {len(fields)} fields and {size} bytes"
 
 
 def check_size(entry: Entry) -> None:

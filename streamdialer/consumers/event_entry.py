@@ -56,6 +56,11 @@ _BESIDE_THE_EFFECT: Final[dict[type[Event], frozenset[str]]] = {
 }
 """Fields that never cost the event. A request not to call must have one target that can be read."""
 
+_REQUIRED: Final = {
+    each: {field.name for field in msgspec.structs.fields(each) if field.required}
+    for each in _BESIDE_THE_EFFECT
+}
+
 
 def read_event(entry: Entry) -> Event:
     """Reads `type` with `data` (a JSON object) or with flat fields; raises BadEntry."""
@@ -82,7 +87,9 @@ def _read_fields(kind: str, event_class: type[Event], fields: dict[str, Any]) ->
     values: dict[str, object] = {}
     for name, read in _READERS.items():
         raw = fields.get(name)
-        if name not in event_class.__struct_fields__ or raw is None or raw == "":
+        if name not in event_class.__struct_fields__ or raw is None:
+            continue
+        if raw == "" and name not in _REQUIRED[event_class]:
             continue
         try:
             values[name] = read(raw)

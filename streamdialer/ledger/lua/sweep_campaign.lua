@@ -4,12 +4,13 @@
 -- KEYS 1–23 of the campaign, 24 contacts by number, 25 previews, 26 call history, 27 its newest calls, 28 campaign's
 --   refused
 -- ARGV campaign, batch, events required ('1'), longest possible conversation ms, deadline after sending ms,
---   max_age_ms (reserve_contacts.lua)
+--   max_age_ms (reserve_contacts.lua), the consumer group of events
 -- Returns JSON: `SweepResult` (`ledger/types.py`)
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression number_index ids preview call_history
 local contacts_by_number, previews, call_history, newest_calls, refused = unpack(KEYS, 24, 28)
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
+local group = ARGV[7]
 local answer = {
   released = 0, offers_expired = 0, no_event = 0, too_long = 0, orphaned = 0, promoted = 0, forgotten = 0, stalled = 0, only_ends = 0,
 }
@@ -38,25 +39,40 @@ for_each_due(previewing, function(contact, record)
 end)
 notify_ended_offers(previews)
 
--- Returns the id of the oldest unread event that may be about a call, or nil. Callback requests are not about
--- calls, and may wait in the stream as long as the backend is away. If only those are among the events
--- examined, the newest of these counts.
-local MAX_UNREAD, oldest_unread = 500, nil
-local function oldest_unread_event()
-  if oldest_unread == nil then
-    oldest_unread = false
-    local unread = redis.call('XRANGE', events, '-', '+', 'COUNT', MAX_UNREAD)
-    for position, entry in ipairs(unread) do
-      local fields, is_callback = entry[2], false
-      for i = 1, #fields, 2 do
-        is_callback = is_callback or fields[i] == 'type' and fields[i + 1] == 'callback_requested'
-      end
-      if not is_callback or position == MAX_UNREAD then
-        oldest_unread = entry[1]
-        break
-      end
+-- Returns the id of the oldest unread event that may be about a call, or nil: the first one that no consumer has read, or
+-- an older one that a consumer still has. Callback requests are not about calls, and a consumer may have them as long as
+-- the backend is away. If only those are among the entries examined, the newest of these counts.
+local MAX_UNREAD, MAX_UNREAD_BYTES, oldest_unread = 500, 1000000, nil
+
+local function first_undelivered()
+  local groups = redis.pcall('XINFO', 'GROUPS', events) -- an error where there is no stream
+  for _, fields in ipairs(groups) do
+    local its = {}
+    for i = 1, #fields, 2 do its[fields[i]] = fields[i + 1] end
+    if its.name == group then
+      local entry = redis.call('XRANGE', events, '(' .. its['last-delivered-id'], '+', 'COUNT', 1)[1]
+      return entry and entry[1] or false
     end
   end
+  local entry = redis.call('XRANGE', events, '-', '+', 'COUNT', 1)[1]
+  return entry and entry[1] or false
+end
+
+local function oldest_pending()
+  local pending, bytes = redis.pcall('XPENDING', events, group, '-', '+', MAX_UNREAD), 0 -- an error without a group
+  for position, row in ipairs(pending) do
+    local entry, is_callback = redis.call('XRANGE', events, row[1], row[1])[1], false
+    local fields = entry and entry[2] or {}
+    for i = 1, #fields, 2 do
+      bytes = bytes + #fields[i] + #fields[i + 1]
+      is_callback = is_callback or fields[i] == 'type' and fields[i + 1] == 'callback_requested'
+    end
+    if entry and not is_callback or position == MAX_UNREAD or bytes > MAX_UNREAD_BYTES then return row[1] end
+  end
+end
+
+local function oldest_unread_event()
+  if oldest_unread == nil then oldest_unread = oldest_pending() or first_undelivered() end
   return oldest_unread
 end
 
@@ -70,7 +86,7 @@ local function silence_is_conclusive(contact, record, attempt)
     return false
   end
   if not other_calls_reported(attempt) then return false end
-  if not attempt.dp then
+  if not attempt.dp or is_outdated(attempt.dp) then
     attempt.dp = newest_event_id()
     save_record(contact, record)
   end
