@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from streamdialer.errors import CampaignError
-from streamdialer.model import Agent, CampaignSettings, Contact, DialMode, normalise_id, plain_id
+from streamdialer.model import Agent, CampaignSettings, Contact, DialMode, has_control, normalise_id, plain_id
 from streamdialer.rules.numbers import is_country
 
 RATIO_LIMITS: Final[dict[DialMode, float]] = {"predictive": 3.0, "power": 5.0}
@@ -99,8 +99,8 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
     queue = fields.get("queue_name")
     if isinstance(queue, int) and not isinstance(queue, bool):
         queue = str(queue)
-    if not isinstance(queue, str) or not queue.strip():
-        problem = "is missing" if queue is None else f"is {queue!r}"
+    if not isinstance(queue, str) or not queue.strip() or has_control(queue.strip()):
+        problem = "is missing" if queue is None else f"is {_shown(queue)}"
         raise CampaignError(
             f"campaign {campaign}: queue_name {problem}, takes the name of the queue of its agents"
         )
@@ -112,6 +112,11 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
         )
     try:
         settings = msgspec.convert(fields, CampaignSettings, strict=False)
+    except UnicodeEncodeError as exc:
+        name = next(
+            (name for name, value in fields.items() if repr(exc.object)[1:-1] in repr(value)), "a field"
+        )
+        raise CampaignError(f"campaign {campaign}: {name} is {exc.object!r}, which is no text") from exc
     except msgspec.ValidationError as exc:
         reason, _, where = str(exc).partition(" - at `$.")
         name = where.rstrip("`")
@@ -229,7 +234,7 @@ def _read_contact(
             continue
         try:
             fields[name] = read(value)
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError, RecursionError):
             if defaulted is not None:
                 defaulted[name] += 1
     return Contact(
@@ -237,7 +242,7 @@ def _read_contact(
         campaign_id=None if owner is None else _read_id(owner),
         status=status or "pending",
         do_not_call=_read_flag(row.get("do_not_call")),
-        **{name: row.get(name) for name in ("phone_number", "phone_2", "phone_3", "phones", "custom_data")},
+        **{name: row.get(name) for name in ("phone_number", "phone_2", "phone_3", "phones")},
         **fields,
     )
 
@@ -271,14 +276,21 @@ def _read_whole(raw: object) -> int:
 
 def _read_zone(raw: object) -> str:
     """Whether it is a time zone is decided where one is needed."""
-    if not isinstance(raw, str | int | float) or isinstance(raw, bool) or len(str(raw)) > _MAX_SHOWN:
-        raise ValueError("not a text")
-    return str(raw).strip()
+    return str(_read_instant(raw)).strip()
 
 
 def _read_instant(raw: object) -> str | float:
-    if not isinstance(raw, str | int | float) or isinstance(raw, bool) or len(str(raw)) > _MAX_SHOWN:
-        raise ValueError("not a time")
+    """Whether it is a time is decided where one is needed."""
+    is_short = (
+        isinstance(raw, str | int | float) and not isinstance(raw, bool) and len(str(raw)) <= _MAX_SHOWN
+    )
+    if not is_short or has_control(str(raw)):
+        raise ValueError("not a short text")
+    return raw  # type: ignore[return-value]  # is_short says what it is
+
+
+def _read_custom_data(raw: object) -> object:
+    msgspec.json.encode(raw)  # halves of characters cannot be kept
     return raw
 
 
@@ -288,6 +300,7 @@ _OPTIONAL_FIELDS: Final[dict[str, Callable[[object], Any]]] = {
     "attempts": _read_whole,
     "last_attempt": _read_instant,
     "timezone": _read_zone,
+    "custom_data": _read_custom_data,
 }
 
 

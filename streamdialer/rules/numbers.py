@@ -7,7 +7,7 @@ its plan directly: the result is the same, in a tenth of the time. `number_text.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 import msgspec
@@ -69,6 +69,10 @@ def read_number(raw: object, country: str = "") -> Number:
     plain = _read_plain(raw) if isinstance(raw, str) else None
     if plain is not None:
         return plain
+    return _read_spelled(raw, country) if isinstance(raw, str) else _read_value(raw, country)
+
+
+def _read_value(raw: object, country: str) -> Number:
     spelling = read_spelling(raw)
     if not spelling.digits:
         return Number("", problem=spelling.problem)
@@ -76,6 +80,10 @@ def read_number(raw: object, country: str = "") -> Number:
     if spelling.problem:
         return msgspec.structs.replace(number, dialed="", problem=spelling.problem)
     return number
+
+
+_read_spelled = lru_cache(maxsize=8192)(_read_value)
+"""Lists are read again and again."""
 
 
 def _read_digits(spelling: Spelling, country: str) -> Number:

@@ -220,3 +220,14 @@ async def test_what_is_said_on_the_phone_of_a_lost_call_counts(stage: StageWithB
     assert await handle(stage, said) == "unknown_contact"
     assert await stage.world.client.hexists("sd:c:1:pending_dnc", "4")
     assert await stage.world.client.hlen("sd:c:1:records") == 0
+
+
+async def test_a_row_in_a_call_that_cannot_be_read_stops_nothing(stage: StageWithBackend) -> None:
+    rows = stage.centre.world.contacts
+    rows[1].status = rows[2].status = "dialing"
+    rows[1].id, rows[2].phone_number = True, "see note 3"
+    result = await stage.dial()
+    assert (result.status, result.reason, result.ready) == ("skipped", "no_agents", 4)
+    assert result.orphaned == 1, "a call to the one whose number cannot be read may be up"
+    assert await stage.world.state_of("2") == "orphaned"
+    await stage.world.check_invariants()
