@@ -39,41 +39,47 @@ for_each_due(previewing, function(contact, record)
 end)
 notify_ended_offers(previews)
 
--- Returns the id of the oldest unread event that may be about a call, or nil: the first one that no consumer has read, or
--- an older one that a consumer still has. Callback requests are not about calls, and a consumer may have them as long as
--- the backend is away. If only those are among the entries examined, the newest of these counts.
+-- Returns the id of the oldest unread event that may be about a call, or nil. Unread are those that a consumer has and
+-- those that none has read yet; entries that are acknowledged and stay for other groups are read. Callback requests are
+-- not about calls, and may wait as long as the backend is away. If only those are among the entries examined, the newest
+-- of these counts. Entries are read one by one: some may be large.
 local MAX_UNREAD, MAX_UNREAD_BYTES, oldest_unread = 500, 1000000, nil
-
-local function first_undelivered()
-  local groups = redis.pcall('XINFO', 'GROUPS', events) -- an error where there is no stream
+local function oldest_unread_event()
+  if oldest_unread ~= nil then return oldest_unread end
+  oldest_unread = false
+  local examined, bytes = 0, 0
+  local function may_be_about_a_call(entry)
+    local is_callback = false
+    examined = examined + 1
+    for i = 1, #entry[2], 2 do
+      bytes = bytes + #entry[2][i] + #entry[2][i + 1]
+      is_callback = is_callback or entry[2][i] == 'type' and entry[2][i + 1] == 'callback_requested'
+    end
+    return not is_callback or examined >= MAX_UNREAD or bytes > MAX_UNREAD_BYTES
+  end
+  local pending = redis.pcall('XPENDING', events, group, '-', '+', MAX_UNREAD) -- an error where there is no group
+  for _, row in ipairs(pending) do
+    local entry = redis.call('XRANGE', events, row[1], row[1])[1]
+    if entry and may_be_about_a_call(entry) then
+      oldest_unread = entry[1]
+      return oldest_unread
+    end
+  end
+  local after, groups = '0-0', redis.pcall('XINFO', 'GROUPS', events) -- an error where there is no stream
   for _, fields in ipairs(groups) do
     local its = {}
     for i = 1, #fields, 2 do its[fields[i]] = fields[i + 1] end
-    if its.name == group then
-      local entry = redis.call('XRANGE', events, '(' .. its['last-delivered-id'], '+', 'COUNT', 1)[1]
-      return entry and entry[1] or false
-    end
+    if its.name == group then after = its['last-delivered-id'] end
   end
-  local entry = redis.call('XRANGE', events, '-', '+', 'COUNT', 1)[1]
-  return entry and entry[1] or false
-end
-
-local function oldest_pending()
-  local pending, bytes = redis.pcall('XPENDING', events, group, '-', '+', MAX_UNREAD), 0 -- an error without a group
-  for position, row in ipairs(pending) do
-    local entry, is_callback = redis.call('XRANGE', events, row[1], row[1])[1], false
-    local fields = entry and entry[2] or {}
-    for i = 1, #fields, 2 do
-      bytes = bytes + #fields[i] + #fields[i + 1]
-      is_callback = is_callback or fields[i] == 'type' and fields[i + 1] == 'callback_requested'
+  while true do
+    local entry = redis.call('XRANGE', events, '(' .. after, '+', 'COUNT', 1)[1]
+    if not entry then return oldest_unread end
+    if may_be_about_a_call(entry) then
+      oldest_unread = entry[1]
+      return oldest_unread
     end
-    if entry and not is_callback or position == MAX_UNREAD or bytes > MAX_UNREAD_BYTES then return row[1] end
+    after = entry[1]
   end
-end
-
-local function oldest_unread_event()
-  if oldest_unread == nil then oldest_unread = oldest_pending() or first_undelivered() end
-  return oldest_unread
 end
 
 -- Whether an attempt may be ended by its deadline: other calls are seen to begin (after the longest possible
