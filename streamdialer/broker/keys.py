@@ -43,6 +43,11 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}sd:anew:{stream}"
 
     @property
+    def probe(self) -> str:
+        """Never exists: shows whether the server takes writes."""
+        return f"{self.prefix}sd:probe"
+
+    @property
     def events_retained(self) -> str:
         """Number of entries of `events` that are done and stay for other consumer groups."""
         return f"{self.prefix}sd:events:retained"

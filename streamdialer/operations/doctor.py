@@ -12,7 +12,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from streamdialer.broker.connection import TRANSIENT, connect, keys_for, ping
+from streamdialer.broker.connection import TRANSIENT, connect, keys_for, ping, why_writes_are_refused
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Script
 from streamdialer.config.settings import Settings
@@ -80,6 +80,7 @@ def _redis_checks(client: Redis, keys: Keys, settings: Settings) -> dict[str, Ch
         "version": lambda: _version(client),
         "persistence": lambda: _persistence(client),
         "eviction": lambda: _eviction(client),
+        "writes": lambda: _writes(client, keys),
         "memory": lambda: _memory(client, keys),
         "clock": lambda: _clock(client),
         "scripts": lambda: _scripts(client),
@@ -154,6 +155,15 @@ async def _eviction(client: Redis) -> Findings:
         text = f"maxmemory-policy is {policy}: Redis would delete attempts when its memory is full"
         remedy = "CONFIG SET maxmemory-policy noeviction, and set it in the configuration file too"
         yield Finding("eviction", "fail", text, remedy)
+
+
+async def _writes(client: Redis, keys: Keys) -> Findings:
+    refusal = await why_writes_are_refused(client, keys)
+    if refusal:
+        remedy = "give Redis more memory or disk, or the replicas that min-replicas-to-write demands"
+        yield Finding("writes", "fail", f"Redis refuses them, so nothing is dialed: {refusal}", remedy)
+    else:
+        yield Finding("writes", "ok", "taken")
 
 
 async def _memory(client: Redis, keys: Keys) -> Findings:

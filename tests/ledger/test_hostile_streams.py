@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from streamdialer.broker.connection import connect
+from streamdialer.broker.connection import connect, why_writes_are_refused
 from streamdialer.broker.consumer_group import MOST_MOVED, ConsumerGroup
 from streamdialer.broker.dead_letters import DeadLetters
 from streamdialer.broker.entries import Entry
@@ -56,7 +56,8 @@ async def read_one(group: ConsumerGroup) -> Entry:
 
 
 async def bury(group: ConsumerGroup, redis: Redis, reason: str, **fields: str) -> None:
-    await redis.xadd(EVENTS, {"type": "zzz", **fields})
+    entry: dict[Any, Any] = {"type": "zzz", **fields}
+    await redis.xadd(EVENTS, entry)
     await group.dead_letter(await read_one(group), reason, "detail")
 
 
@@ -329,3 +330,21 @@ async def test_a_sweep_stays_fast_beside_large_unread_events(world: LedgerWorld)
     stats: Any = await world.client.info("commandstats")
     assert stats["cmdstat_evalsha"]["usec"] < 100_000
     await world.client.delete(EVENTS)
+
+
+# ---- a server that takes no writes ----
+
+
+async def test_the_server_says_why_it_takes_no_writes(redis: Redis) -> None:
+    assert await why_writes_are_refused(redis, KEYS) == ""
+    await redis.config_set("maxmemory", "1")
+    try:
+        assert "maxmemory" in await why_writes_are_refused(redis, KEYS)
+    finally:
+        await redis.config_set("maxmemory", "0")
+    await redis.config_set("min-replicas-to-write", "1")
+    try:
+        assert "Not enough good replicas" in await why_writes_are_refused(redis, KEYS)
+    finally:
+        await redis.config_set("min-replicas-to-write", "0")
+    assert not await redis.exists(KEYS.probe)
