@@ -232,7 +232,7 @@ class ContactData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     dnc: bool = False
     """The backend says: do not call."""
     variables: dict[str, str] = {}
-    """What of `custom_data` goes to the telephone system with a call."""
+    """What of the contact's own data goes to the telephone system, where `custom_data` is not kept."""
     custom_data: Any = None
     """Shown to an agent in preview campaigns."""
 

@@ -98,7 +98,7 @@ def import_file(
         str,
         typer.Argument(
             metavar="FILE",
-            help="A number per line, or CSV (column phone_number, telefono … or the first); - is standard input.",
+            help="A number per line, or CSV with headings (phone_number, telefono …); - is standard input.",
         ),
     ],
     country: Country = None,

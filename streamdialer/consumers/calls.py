@@ -12,6 +12,7 @@ import msgspec
 from streamdialer.broker.connection import TRANSIENT
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.broker.scripts import backoff_s
+from streamdialer.consumers.dialing.contact_rows import variables_of
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.originate_reply import Reply, Verdict
 from streamdialer.model import Attempt, ContactData, plain_id
@@ -100,6 +101,7 @@ class CallsStage:
         "placed" counts: a later refusal says nothing about the earlier request.
         """
         settings, services = self._services.settings, self._services
+        variables = call.variables or variables_of(call.custom_data)
         agent = {"AGENT_ID": plain_id(call.agent)} if call.agent else {}
         give_up_at = anyio.current_time() + settings.ring_timeout_s
         failures = 0
@@ -111,7 +113,7 @@ class CallsStage:
                 contact_wire_id=call.id,
                 phone_number=call.phone_number,
                 campaign_wire_id=call.campaign_id,
-                variables=call.variables | agent,
+                variables=variables | agent,
             )
             may_be_up = may_be_up or reply.verdict == "unknown"
             if reply.verdict == "placed" or not may_be_up:

@@ -25,7 +25,7 @@ from streamdialer.gateways.backend import Backend, ContactPatch
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.gateways.originate_reply import Reply
 from streamdialer.gateways.parsing import next_path
-from streamdialer.model import wire_id
+from streamdialer.model import normalise_id, wire_id
 from tests.support.http_server import listening
 
 Answer = Callable[["Request"], "web.StreamResponse | Awaitable[web.StreamResponse]"]
@@ -160,8 +160,11 @@ async def test_an_originate_request_is_what_the_contract_says() -> None:
         await api.originate(
             attempt_id="x:12:1", campaign="x", contact="12", contact_wire_id="012", phone_number="1"
         )
+        await api.originate(
+            attempt_id="1:1:1", campaign="1", campaign_wire_id="1", contact="a%2Fb", phone_number="1"
+        )
     assert reply == Reply(verdict="placed", call_id="5", detail="HTTP 200")
-    first, second = server.requests
+    first, second, third = server.requests
     assert (first.method, first.path) == ("POST", "/dialer/calls/originate")
     assert first.body == {
         "campaign_id": 7,
@@ -178,6 +181,7 @@ async def test_an_originate_request_is_what_the_contract_says() -> None:
     assert first.headers["content-type"] == "application/json"
     assert first.headers["user-agent"].startswith("streamdialer/")
     assert (second.body["campaign_id"], second.body["contact_id"]) == ("x", "012")
+    assert (third.body["campaign_id"], third.body["contact_id"]) == ("1", "a/b")
 
 
 @pytest.mark.parametrize(
@@ -624,6 +628,18 @@ async def test_pending_contacts_are_asked_for_as_the_contract_says_and_bad_rows_
     ]
     assert "campaign 8" in page.unreadable[3]
     assert "15550104" not in "".join(page.unreadable)
+
+
+async def test_an_id_of_any_form_is_asked_for_as_the_backend_knows_it() -> None:
+    async with backend_of(always({"id": "00Q/5f é", "status": "busy", "results": []})) as (server, backend):
+        internal = normalise_id("00Q/5f é")
+        await backend.patch_contact(internal, ContactPatch(status="busy"))
+        found = await backend.contact("1", internal)
+        assert [page async for page in backend.pending(normalise_id("North 1/2"), 5)]
+    assert found is not None
+    assert found.id == "00Q/5f é"
+    assert [request.path for request in server.requests[:2]] == ["/api/contacts/00Q/5f é/"] * 2
+    assert server.requests[2].query["campaign_id"] == "North 1/2"
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ from typing import Any, Final
 import pytest
 
 from streamdialer.broker.entries import Entry
-from streamdialer.consumers.calls import read_call
+from streamdialer.consumers.calls import Call, CallsStage, read_call
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.event_entry import read_event
 from streamdialer.consumers.services import Services
-from streamdialer.model import CallEvent, Contact, PreviewEvent, normalise_id, plain_id
+from streamdialer.gateways.dialer_api import DialerAPI
+from streamdialer.gateways.originate_reply import Reply
+from streamdialer.model import Attempt, CallEvent, Contact, PreviewEvent, normalise_id, plain_id
 from tests.support.callbacks import ask, newest_call
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.preview_fixture import PREVIEW_LIMITS
@@ -71,6 +73,31 @@ async def test_every_contact_is_called_under_the_id_it_came_with(world: LedgerWo
     assert [type(id_) for id_ in called] == [type(id_) for id_ in IDS]
     assert (await world.client.hgetall(f"campaign:{CAMPAIGN}"))["total_calls"] == str(len(IDS))
     await world.check_invariants(campaign)
+
+
+async def test_a_call_carries_its_attempt_its_agent_and_the_contacts_own_data(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[dict[str, Any]] = []
+
+    async def originate(self: DialerAPI, **request: Any) -> Reply:
+        requests.append(request)
+        return Reply(verdict="placed")
+
+    monkeypatch.setattr(DialerAPI, "originate", originate)
+    stage, attempt = CallsStage(services), Attempt("1:1:1:m", "1", "1", "t")
+    of_preview = Call(id="1", phone_number="+573001234567", custom_data={"name": "Ana"}, agent="PJSIP%2F1001")
+    of_others = Call(id=1, campaign_id="1", phone_number="+573001234567", variables={"name": "Ana"})
+    for call in (of_preview, of_others):
+        await stage._originate(attempt, call, may_be_up=False)
+    assert [request["variables"] for request in requests] == [
+        {"name": "Ana", "AGENT_ID": "PJSIP/1001"},
+        {"name": "Ana"},
+    ]
+    assert [(each["campaign_wire_id"], each["contact_wire_id"]) for each in requests] == [
+        (None, "1"),
+        ("1", 1),
+    ]
 
 
 @pytest.mark.parametrize("agent", ["PJSIP/1001", "Ana María", "0042", "a:b"])

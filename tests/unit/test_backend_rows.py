@@ -201,6 +201,12 @@ def test_a_campaign_is_read_where_its_meaning_is_clear(
     assert getattr(read_campaign("1", {"queue_name": "sales", **fields}), name) == value
 
 
+def test_a_queue_without_a_name_for_a_key_is_refused() -> None:
+    for name in ("a\nb", " ", None, ["sales"]):
+        with pytest.raises(CampaignError, match="queue_name is"):
+            read_campaign("1", {"queue_name": name})
+
+
 def test_hours_are_read_where_their_meaning_is_clear() -> None:
     fields = {"start_time": "8:00", "end_time": "20:00:00", "timezone": "america/bogota"}
     window = campaign_window(read_campaign("1", {"queue_name": "sales", **fields}), "UTC")
@@ -239,7 +245,7 @@ def test_the_same_id_in_three_forms_is_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [None, True, [], "", "  ", ".", "..", "a\nb", "a\x00", "x" * 257, 1e300, 1.5, "\ud800"]
+    "raw", [None, True, [], "", "  ", ".", "..", "a\nb", "a\x00", "x" * 257, 1e17, 1.5, "\ud800"]
 )
 def test_what_is_no_id_is_refused_in_one_line(raw: object) -> None:
     with pytest.raises(ValueError, match="an id is an integer, or a text") as refused:

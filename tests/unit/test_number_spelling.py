@@ -80,6 +80,10 @@ def test_a_number_has_one_spelling(raw: str, country: str, spelled: str) -> None
         ("+1911", "", "too short"),
         ("85432", "CO", "not a phone number"),
         ("0000000000", "", "one digit repeated"),
+        ("+19999999999", "", "one digit repeated"),
+        ("1112223333", "US", "its country has no such numbers"),
+        ("+2730050", "", "short code"),
+        ("555-1234 555-5678", "", "too long"),
         ("2024-11-26", "", "a date"),
         ("26.11.2024", "DK", "a date"),
         ("5.73001E+11", "CO", "letters"),
@@ -97,7 +101,7 @@ def test_a_number_has_one_spelling(raw: str, country: str, spelled: str) -> None
 )
 def test_what_is_no_number_says_why(raw: str, country: str, word: str) -> None:
     number = read_number(raw, country)
-    assert number.digits == ""
+    assert number.dialed == ""
     assert word in number.problem
 
 

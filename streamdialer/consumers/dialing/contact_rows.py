@@ -46,7 +46,7 @@ def load_row(
         n=list(good),
         timezone=contact.timezone or "",
         dnc=contact.is_suppressed,
-        variables=variables_of(contact.custom_data),
+        variables={} if for_preview else variables_of(contact.custom_data),
         custom_data=(contact.custom_data or {}) if for_preview else None,
     )
     priority = 5 if contact.priority is None else contact.priority

@@ -20,6 +20,7 @@ from streamdialer.errors import Unreachable
 from streamdialer.gateways.backend import ContactPage
 from streamdialer.ledger.types import LoadResult
 from streamdialer.model import CampaignSettings, Contact, normalise_id
+from streamdialer.observability.metrics import CONTACT_FIELDS_UNREAD, CONTACTS_UNREAD
 from streamdialer.rules.caps import caps_of
 from streamdialer.rules.retry import RetryPlan, retry_plan
 from streamdialer.rules.rule_pack import load_pack
@@ -56,6 +57,9 @@ def _due_ms(contact: Contact, plan: RetryPlan, now_ms: int) -> int | None:
 def _log_unreadable(campaign: str, page: ContactPage) -> None:
     for line in page.unreadable:
         log.warning("contact cannot be read and is not dialed", extra={"campaign": campaign, "error": line})
+    CONTACTS_UNREAD.inc(len(page.unreadable))
+    for name, count in page.defaulted.items():
+        CONTACT_FIELDS_UNREAD.labels(name).inc(count)
     if page.defaulted:
         fields = ", ".join(f"{name} ({count})" for name, count in sorted(page.defaulted.items()))
         log.info(
