@@ -23,6 +23,7 @@ SAMPLES_TTL_S: Final = 86_400.0
 PERSONS_TTL_S: Final = 86_400.0
 HEARTBEATS_TTL_S: Final = 600.0
 MAX_CALL_S: Final = 7200.0
+PENDING_DNC_TTL_S: Final = 400 * 86_400.0
 
 
 class AllowedKey(msgspec.Struct, frozen=True):
@@ -133,7 +134,9 @@ def allowed_for_campaigns(campaigns: Sequence[str]) -> list[AllowedKey]:
             AllowedKey(KEYS.totals(campaign), "the totals the public hash is written from"),
             AllowedKey(KEYS.refused(campaign), "finished contacts whose state the backend refused"),
             AllowedKey(
-                KEYS.pending_dnc(campaign), "who must not be called, where their number is not known yet"
+                KEYS.pending_dnc(campaign),
+                "who must not be called, where their number is not known yet",
+                PENDING_DNC_TTL_S,
             ),
             AllowedKey(KEYS.decisions(campaign), "why was (not) dialed: the last decisions", DECISIONS_TTL_S),
             AllowedKey(

@@ -51,8 +51,8 @@ def mask_field(name: str, value: str) -> str:
     try:
         return msgspec.json.encode(_masked("", decode_json(value))).decode()
     except (ValueError, RecursionError):  # that may be why it is a dead letter; a phone number may be in it
-        unescaped = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), value)
-        return _hide(_ANY_SPELLING, unescaped).encode("utf-8", "replace").decode()
+        escape = r"\\u(?![dD][89a-fA-F])([0-9a-fA-F]{4})"
+        return _hide(_ANY_SPELLING, re.sub(escape, lambda match: chr(int(match[1], 16)), value))
 
 
 def _masked(name: str, value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from importlib import resources
 from typing import Any, Final, Literal
@@ -217,6 +217,8 @@ async def _scripts(client: Redis) -> Findings:
 
 async def _streams(client: Redis, keys: Keys, settings: Settings) -> Findings:
     for state in await stream_states(client, keys):
+        for finding in _foreign(state, settings):
+            yield finding
         if state.stream in STAGES:
             yield _stream(state, settings)
         elif state.length:
@@ -224,6 +226,29 @@ async def _streams(client: Redis, keys: Keys, settings: Settings) -> Findings:
             yield Finding("dead letters", "warn", str(state.length), remedy)
         else:
             yield Finding("dead letters", "ok", "none")
+
+
+def _foreign(state: StreamState, settings: Settings) -> Iterator[Finding]:
+    """What other programs have done to the stream."""
+    check = f"stream {state.stream}"
+    if state.is_exhausted:
+        text = "someone wrote the last possible id: it takes no entry any more"
+        remedy = (
+            f"start a replica, which makes it anew with its entries; without one, DEL {state.key} loses them"
+        )
+        yield Finding(check, "fail", text, remedy)
+    for group, unread in state.other_groups.items():
+        if state.stream == "events":
+            left = "its entries" if unread < 0 else f"{unread} entries"
+            text = f"consumer group {group} of another program: {left} stay for it at most "
+            text += f"{settings.events_retention_s:.0f} s"
+            remedy = "let it read and acknowledge them, or destroy the group" if unread else ""
+            yield Finding(check, "warn" if unread else "ok", text, remedy)
+        else:
+            text = f"consumer group {group} of another program sees only what the dialer has not done yet"
+            yield Finding(
+                check, "warn", text, f"XGROUP DESTROY {state.key} {group}; read dialer:events instead"
+            )
 
 
 def _stream(state: StreamState, settings: Settings) -> Finding:

@@ -33,6 +33,10 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     read: int
     """Entries the group has read since it was made; 0 before Redis 7, which does not count them."""
     has_group: bool
+    other_groups: dict[str, int]
+    """Entries that each other consumer group has not read or not acknowledged; -1: the server does not say."""
+    is_exhausted: bool
+    """Its newest id is near the last possible one: it soon takes no entry any more."""
 
 
 class PendingEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +59,7 @@ async def stream_states(client: Redis, keys: Keys) -> list[StreamState]:
         pipe.xinfo_groups(key)
         pipe.xinfo_consumers(key, GROUP)
         pipe.xpending_range(key, GROUP, "-", "+", 1)
+        pipe.xinfo_stream(key)
     pipe.get(keys.events_retained)
     answers: list[Any] = await pipe.execute(raise_on_error=False)
     retained = int(answers.pop() or 0)
@@ -64,7 +69,7 @@ async def stream_states(client: Redis, keys: Keys) -> list[StreamState]:
             stream,
             now_ms,
             retained if stream == "events" else 0,
-            *answers[4 * number : 4 * number + 4],
+            *answers[5 * number : 5 * number + 5],
         )
         for number, stream in enumerate(STREAMS)
     ]
@@ -79,6 +84,7 @@ def _stream_state(
     groups: Any,
     consumers: Any,
     oldest: Any,
+    info: Any,
 ) -> StreamState:
     if isinstance(length, Exception):
         raise length
@@ -105,6 +111,12 @@ def _stream_state(
         oldest_pending_s=oldest_s,
         read=int((ours or {}).get("entries-read") or 0),
         has_group=ours is not None,
+        other_groups={
+            group["name"]: -1 if group.get("lag") is None else int(group["lag"]) + int(group["pending"])
+            for group in groups
+            if group is not ours
+        },
+        is_exhausted=isinstance(info, dict) and len(info["last-generated-id"].partition("-")[0]) == 20,
     )
 
 
