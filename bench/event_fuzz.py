@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import random
 import sys
 from typing import Any, Final
@@ -150,13 +151,23 @@ async def leaks(client: Redis) -> list[str]:
     return await find_leaks(client, table)
 
 
+class _Failures(logging.Handler):
+    """Counts handlers that failed: our own faults."""
+
+    count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.count += record.getMessage() == "handler failed"
+
+
 async def _run(events: int, seed: int) -> int:
     from streamdialer.simulation.embedded_redis import EmbeddedServer
     from streamdialer.simulation.world.build import build_world
     from tests.support.dialer import run_dialer
     from tests.support.ledger_invariants import check_ledger
 
-    contacts = max(50, events // 50)
+    contacts, failures, log = max(50, events // 50), _Failures(), logging.getLogger("streamdialer")
+    log.handlers, log.propagate = [failures], False
     with EmbeddedServer() as server:
         settings = Settings(redis_url=server.url)
         settings = msgspec.structs.replace(settings, claim_min_idle_s=1.0, sweep_interval_s=0.1)
@@ -168,6 +179,8 @@ async def _run(events: int, seed: int) -> int:
     calls = audit.total.originates
     summary = f"{events} odd events of seed {seed}: {contacts} contacts, {calls} calls, {dead} dead letters"
     problems = [*left, *([f"{audit.double_dials} contacts were called twice"] if audit.double_dials else [])]
+    if failures.count:
+        problems.append(f"{failures.count} handlers failed")
     sys.stdout.write("\n".join([summary, *problems]) + "\n")
     return 1 if problems else 0
 
