@@ -81,3 +81,34 @@ def test_no_cell_of_a_written_file_is_a_formula(run: Run, tmp_path: Path) -> Non
     assert rows
     for row in rows:
         assert all(cell[:1] not in ("=", "+", "-", "@") for cell in row), row
+
+
+# ---- what doctor says of it ----
+
+
+def test_doctor_names_a_stream_that_takes_no_entry_any_more(run: Run, db: Any) -> None:
+    db.xadd("dialer:events", {"type": "x"}, id=f"{2**64 - 1}-{2**64 - 1}")
+    said = run("doctor").stdout
+    assert "fail stream events: someone wrote the last possible id" in said
+    assert "start a replica" in said
+
+
+def test_doctor_names_other_groups_that_are_behind(run: Run, db: Any) -> None:
+    for stream in ("dialer:events", "dialer:updates"):
+        db.xgroup_create(stream, "analytics", id="0", mkstream=True)
+    db.xadd("dialer:events", {"type": "x"})
+    said = run("doctor").stdout
+    assert "warn stream events: consumer group analytics of another program: 1 entries stay for it" in said
+    assert "warn stream updates: consumer group analytics of another program sees only" in said
+
+
+def test_doctor_and_explain_say_that_redis_takes_no_writes(run: Run, db: Any) -> None:
+    db.hset("campaign:1", "status", "active")
+    db.config_set("maxmemory", "1")
+    try:
+        said, explained = run("doctor").stdout, run("explain", "1").stdout
+    finally:
+        db.config_set("maxmemory", "0")
+    assert "fail writes: Redis refuses them" in said
+    assert explained.startswith("Campaign 1 is not dialed: Redis takes no writes now")
+    assert "maxmemory" in explained
