@@ -30,6 +30,10 @@ REASONS: Final[dict[str, ReasonText]] = {
     "server_unknown": ReasonText(
         "Redis refuses the INFO command", "allow INFO for the Redis user of REDIS_URL"
     ),
+    "redis_refuses_writes": ReasonText(
+        "Redis takes no writes now, so nothing can be reserved; dialing goes on by itself when it does",
+        "look at the memory, the disk and the replicas of the Redis server: `streamdialer doctor`",
+    ),
     "window_closed": ReasonText(
         "its calling hours are over",
         "wait until they open, unless the campaign's hours, time zone or rule pack are wrong",

@@ -17,6 +17,7 @@ local max_attempts, final_ttl_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local hours, asked_ms, lag_ms = read_hours(ARGV[5]), tonumber(ARGV[6]) or ledger_ms, tonumber(ARGV[7])
 local answer = { added = 0, known = 0, invalid = 0, used_up = 0, waiting = 0, refused = {}, final = {} }
 if redis.call('HEXISTS', directory, campaign) == 0 then return cjson.encode(answer) end
+redis.call('PEXPIRE', pending_dnc, PENDING_DNC_TTL_MS)
 if ARGV[4] ~= '' then redis.call('HSET', totals, 'country', ARGV[4]) end
 
 -- Updates priority and age of a known contact. With another priority it changes its order and keeps its age.
