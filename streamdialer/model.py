@@ -56,8 +56,13 @@ AGENT_STATES: Final[dict[str, AgentState]] = {
     **dict.fromkeys(("available", "idle"), "available"),
     **dict.fromkeys(("busy", "on_call", "oncall", "in_call", "incall", "talking", "ringing"), "busy"),
     **dict.fromkeys(("wrapup", "wrap_up", "acw", "after_call_work", "aftercall"), "wrapup"),
+    **dict.fromkeys(
+        ("offline", "unavailable", "not_available", "logged_out", "logout", "loggedout"), "offline"
+    ),
+    **dict.fromkeys(("away", "break", "on_break", "lunch", "pause", "paused", "not_ready", "dnd"), "offline"),
+    **dict.fromkeys(("disconnected", "inactive", "unknown", ""), "offline"),
 }
-"""The backend's words for an agent's state; every other word means offline."""
+"""The backend's words for an agent's state; a word that is not here counts as offline, and is named."""
 
 MAX_WORD: Final = 256
 """Characters of an id or a word in an event."""
@@ -181,8 +186,15 @@ class Agent(msgspec.Struct, frozen=True):
 
     @property
     def state(self) -> AgentState:
-        word = (self.status or "").strip().lower().replace("-", "_").replace(" ", "_")
-        return AGENT_STATES.get(word, "offline")
+        return AGENT_STATES.get(self._status_word, "offline")
+
+    @property
+    def has_known_status(self) -> bool:
+        return self._status_word in AGENT_STATES
+
+    @property
+    def _status_word(self) -> str:
+        return (self.status or "").strip().lower().replace("-", "_").replace(" ", "_")
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
@@ -387,6 +399,8 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Skipped contacts, by reason."""
     why: dict[str, str] | None = None
     """The rule that skipped the first of them, by reason."""
+    notices: dict[str, str] | None = None
+    """What is wrong although the campaign is dialed, by code, in words (`dialing.reasons.NOTICES`)."""
     refilled: int | None = None
     ages_s: dict[str, float] | None = None
     """How old the inputs of the decision were."""

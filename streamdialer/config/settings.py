@@ -166,6 +166,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # health
     health_port: Annotated[int, Meta(ge=0, le=65535), "port of /metrics, /live and /ready; 0: no port"] = 0
     health_host: Annotated[str, "address the health port listens on"] = "127.0.0.1"
+    health_names: Annotated[
+        str, "host names with a dot under which /metrics may be asked for, separated by commas"
+    ] = ""
     health_file: Annotated[str, "file a healthy replica touches every few seconds"] = ""
 
     # dashboard

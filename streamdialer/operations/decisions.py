@@ -100,6 +100,9 @@ def explain(
     if records and records[0].only_ends:
         notice = NOTICES["only_ends"]
         yield f"Note: {notice.text} ({_count(records[0].only_ends, 'call')}). What to do: {notice.remedy}."
+    for code, detail in (records[0].notices or {}).items() if records else ():
+        if code in NOTICES:
+            yield f"Note: {NOTICES[code].text} ({detail}). What to do: {NOTICES[code].remedy}."
     for record in records:
         yield f"{_clock(record.at)}  {describe(record)}"
 

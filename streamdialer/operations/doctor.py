@@ -16,6 +16,8 @@ from streamdialer.broker.connection import TRANSIENT, connect, keys_for, ping, w
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Script
 from streamdialer.config.settings import Settings
+from streamdialer.consumers.dialing.agent_lists import agent_notices
+from streamdialer.consumers.dialing.reasons import NOTICES
 from streamdialer.errors import RefusedByServer, StreamdialerError
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
@@ -275,12 +277,15 @@ async def _backend(settings: Settings, active: list[str]) -> Findings:
                 check = f"campaign {campaign}"
                 try:
                     queue = (await backend.campaign(campaign)).queue_name
-                    agents = await backend.agents(queue)
+                    listed = await backend.agents(queue)
                 except StreamdialerError as error:
                     yield Finding(check, "fail", str(error), advice)
                     continue
-                free = sum(agent.is_free for agent in agents)
-                yield Finding(check, "ok", f"queue {queue}: {len(agents)} agents, {free} free")
+                free = sum(agent.is_free for agent in listed.agents)
+                yield Finding(check, "ok", f"queue {queue}: {len(listed.agents)} agents, {free} free")
+                for code, detail in agent_notices(listed).items():
+                    notice = NOTICES[code]
+                    yield Finding(check, "warn", f"queue {queue}: {notice.text} ({detail})", notice.remedy)
     except StreamdialerError as error:
         yield Finding("backend", "fail", str(error).removeprefix("backend: "), advice)
 

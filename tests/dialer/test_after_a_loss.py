@@ -11,9 +11,9 @@ from aiohttp import web
 
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.config.settings import Settings
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import Unreachable
 from streamdialer.observability import metrics
 from streamdialer.simulation.servers.http import json_reply

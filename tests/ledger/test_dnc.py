@@ -13,11 +13,11 @@ from streamdialer.broker.background_duty import running
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.consumers.calls import Call, CallsStage
 from streamdialer.consumers.dialing.contact_rows import in_flight_row, load_row
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.event_entry import read_event
 from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.handlers.do_not_call import add_to_dnc
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger.types import LoadRow, LostCall
 from streamdialer.model import Attempt, Contact, DoNotCallEvent
 from streamdialer.rules.numbers import Number, read_number
@@ -91,6 +91,7 @@ BY: dict[str, dict[str, str]] = {
     "number": {"phone_number": HERS},
     "other spelling": {"phone_number": "300 123 4567", "campaign_id": "1"},
     "sign lost": {"phone_number": "573001234567"},
+    "words beside it": {"phone_number": "Ana +57 300 1234567 (cel)"},
     "contact": {"campaign_id": "1", "contact_id": "1"},
     "both": {"campaign_id": "1", "contact_id": "1", "phone_number": HERS, "reason": "told us so"},
 }

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from streamdialer.broker.entries import BadEntry
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.handlers.event_sources import SourceLive
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger.event_facts import fact_of
 from streamdialer.ledger.queues import AgentEventStatus
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits

@@ -53,6 +53,7 @@ def test_every_reason_for_passing_a_contact_over_has_words() -> None:
         r"skipped\.(\w+) =", "reserve_contacts"
     )
     found |= set(get_args(CapReason))
-    python = (ROOT / "streamdialer/consumers/dialing/record.py").read_text("utf-8")
-    found |= set(re.findall(r'"(\w+)": refilled\.', python))
+    python = (ROOT / "streamdialer/consumers/dialing/refill.py").read_text("utf-8")
+    found |= set(re.findall(r'"(\w+)": self\.', python))
+    found |= codes_in_scripts(r"reason = .*'(\w+)'", "load_contacts")
     assert found == set(SKIPPED)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from streamdialer.broker.entries import BadEntry
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.model import DoNotCallEvent
 from streamdialer.observability.redaction import mask_number
 from streamdialer.rules.numbers import read_number

@@ -1,5 +1,6 @@
 -- Adds a tick for each of these campaigns, unless it is there already: a periodic tick once per time slot,
--- however many producers run, and a dial tick only when no dial tick of the campaign is in the stream. Dial, retry and
+-- however many producers run, and a dial tick only when no dial tick of the campaign is in the stream. The slots of each
+-- campaign begin at a time of their own, so that the ticks of many campaigns do not come all at once. Dial, retry and
 -- statistics ticks are for active campaigns. Cleanup ticks are for campaigns that are completed, cancelled or
 -- without a public hash.
 -- KEYS 1 ticks, 2 waiting ticks, 3 tick slots, 4 server, 5 directory, then the public hash of each campaign
@@ -20,7 +21,8 @@ for i = 3, campaigns + 2 do
     is_due = is_over and redis.call('HEXISTS', KEYS[5], campaign) == 1
   end
   if is_due and interval > 0 then
-    local field, slot = kind .. ':' .. campaign, ledger_ms - ledger_ms % interval
+    local phase = tonumber(string.sub(redis.sha1hex(campaign), 1, 8), 16)
+    local field, slot = kind .. ':' .. campaign, ledger_ms - (ledger_ms - phase) % interval
     local last = tonumber(redis.call('HGET', KEYS[3], field))
     if kind == 'cleanup' and not last then -- it has just ended: its keys stay for one interval
       redis.call('HSET', KEYS[3], field, string.format('%.0f', ledger_ms))
