@@ -32,7 +32,6 @@ from streamdialer.model import (
     decode_json,
     normalise_id,
 )
-from streamdialer.observability.metrics import EVENT_FIELDS_UNREAD
 from streamdialer.observability.redaction import mask_field
 from streamdialer.rules.dispositions import is_known_end, who_answered
 
@@ -62,14 +61,17 @@ _REQUIRED: Final = {
 }
 
 
-def read_event(entry: Entry) -> Event:
-    """Reads `type` with `data` (a JSON object) or with flat fields; raises BadEntry."""
+def read_event(entry: Entry, count_unread: Callable[[str], None] = lambda _name: None) -> Event:
+    """Reads `type` with `data` (a JSON object) or with flat fields; raises BadEntry.
+
+    `count_unread` gets the name of each field that is left out because it cannot be read.
+    """
     check_size(entry)
     kind = entry.fields.get("type", "")
     if kind not in _EVENT_CLASSES:
         raise BadEntry("unknown_type", f"type is {kind[:100]!r}, takes {', '.join(_EVENT_CLASSES)}")
     event_class = _EVENT_CLASSES[kind]
-    values = _read_fields(kind, event_class, _read_data(entry))
+    values = _read_fields(kind, event_class, _read_data(entry), count_unread)
     try:
         event = msgspec.convert({**values, "type": kind}, event_class)
     except msgspec.ValidationError as error:
@@ -83,7 +85,9 @@ def read_event(entry: Entry) -> Event:
     return event
 
 
-def _read_fields(kind: str, event_class: type[Event], fields: dict[str, Any]) -> dict[str, object]:
+def _read_fields(
+    kind: str, event_class: type[Event], fields: dict[str, Any], count_unread: Callable[[str], None]
+) -> dict[str, object]:
     values: dict[str, object] = {}
     for name, read in _READERS.items():
         raw = fields.get(name)
@@ -96,7 +100,7 @@ def _read_fields(kind: str, event_class: type[Event], fields: dict[str, Any]) ->
         except (ValueError, RecursionError) as error:
             if name not in _BESIDE_THE_EFFECT[event_class]:
                 raise BadEntry("wrong_type", f"{name}: {error}"[:500]) from error
-            EVENT_FIELDS_UNREAD.labels(name).inc()
+            count_unread(name)
             log.warning(
                 "a field of an event cannot be read, the event counts without it",
                 extra={"event": kind, "reason": name, "value": _shown(name, raw)},

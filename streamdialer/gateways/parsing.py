@@ -130,6 +130,11 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
         raise CampaignError(
             f"campaign {campaign}: queue_name {problem}, takes the name of the queue of its agents"
         )
+    if queue.strip() in (".", ".."):
+        raise CampaignError(
+            f"campaign {campaign}: queue_name is {_shown(queue.strip())}, which an address leaves out: "
+            "its agents cannot be asked for"
+        )
     fields["queue_name"] = queue.strip()
     mode = fields.get("dial_mode", "progressive")
     if mode not in get_args(DialMode):

@@ -197,7 +197,7 @@ def test_a_campaign_is_read_where_its_meaning_is_clear(
 
 
 def test_a_queue_without_a_name_for_a_key_is_refused() -> None:
-    for name in ("a\nb", " ", None, ["sales"]):
+    for name in ("a\nb", " ", None, ["sales"], ".", ".."):
         with pytest.raises(CampaignError, match="queue_name is"):
             read_campaign("1", {"queue_name": name})
 
