@@ -12,6 +12,7 @@ from streamdialer.model import Contact, normalise_id
 
 SAME_MS: Final = 1000
 """Backends may keep whole seconds."""
+IN_CALL: Final = ("dialing", "answered")
 PROGRESS: Final = {
     **dict.fromkeys(("pending", "callback"), 0),
     "dialing": 1,
@@ -26,6 +27,9 @@ def is_newer(update: Update, doubt: Doubt, shown: Contact) -> bool:
     """Whether an update is newer than the contact that the backend shows: by last attempt, attempts and progress."""
     if shown.status == "do_not_call":
         return False
+    is_end = shown.status in IN_CALL and update.status not in IN_CALL
+    if is_end and update.attempts is not None and update.attempts >= (shown.attempts or 0):
+        return True  # the backend waits for the end of this attempt: no list of its brings the contact back
     at_ms, shown_ms = doubt.last_attempt_ms, last_attempt_ms(shown)
     if at_ms is not None and (shown_ms is None or abs(at_ms - shown_ms) >= SAME_MS):
         return shown_ms is None or at_ms > shown_ms

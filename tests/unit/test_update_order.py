@@ -20,6 +20,10 @@ SENT, ENDED = "2023-11-14T22:13:20Z", "2023-11-14T22:13:50.123Z"
         ("completed", 1, SENT_MS, "completed", "answered", 1, SENT, True),
         ("answered", 1, SENT_MS, None, "dialing", 1, SENT, True),
         ("failed", 1, SENT_MS, "failed", "pending", 0, None, True),
+        # also when its deadline came before what the backend takes for its beginning, or its retry is due
+        ("failed", 1, SENT_MS, "failed", "dialing", 1, ENDED, True),
+        ("pending", 1, SENT_MS, "failed", "answered", 1, ENDED, True),
+        ("failed", 1, SENT_MS, "failed", "dialing", 2, ENDED, False),
         # the backend had the end before
         ("failed", 1, SENT_MS, "failed", "completed", 1, ENDED, False),
         ("answered", 1, SENT_MS, None, "completed", 1, ENDED, False),
