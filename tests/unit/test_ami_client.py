@@ -13,9 +13,10 @@ import msgspec
 import pytest
 
 from streamdialer.errors import CredentialsRefused, RefusedByServer, Unreachable
-from streamdialer.gateways.ami import connection
+from streamdialer.gateways.ami import link
 from streamdialer.gateways.ami.client import AmiClient, EventsLost, LinkDown, LinkUp, Received
-from streamdialer.gateways.ami.connection import LinkLost, connected
+from streamdialer.gateways.ami.connection import LinkLost
+from streamdialer.gateways.ami.link import connected
 from streamdialer.gateways.ami.messages import Message
 from tests.support.ami_server import AmiServer, text_of
 from tests.support.eventually import eventually
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(autouse=True)
 def waits_short(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("BOOT_S", 0.3), ("PING_EVERY_S", 0.1), ("PING_S", 0.3), ("CONNECT_S", 2.0)):
-        monkeypatch.setattr(connection, name, seconds)
+        monkeypatch.setattr(link, name, seconds)
 
 
 @asynccontextmanager
@@ -283,8 +284,8 @@ async def test_tls_is_spoken_and_the_certificate_is_checked(tmp_path: Path) -> N
     tls.load_cert_chain(certificate, key)
     server = AmiServer()
     async with server.running(tls):
-        async with connected(server.url(ca_certs=str(certificate)), lambda _: None) as link:
-            assert (await link.action("Ping")).get("Ping") == "Pong"
+        async with connected(server.url(ca_certs=str(certificate)), lambda _: None) as connection:
+            assert (await connection.action("Ping")).get("Ping") == "Pong"
         untrusting = msgspec.structs.replace(server.url(ca_certs=str(certificate)), ca_certs="")
         with pytest.raises(Unreachable, match=r"cannot be reached: .*CERTIFICATE_VERIFY_FAILED"):
             async with connected(untrusting, lambda _: None):

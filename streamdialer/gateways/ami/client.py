@@ -12,7 +12,8 @@ import msgspec
 from streamdialer.broker.scripts import backoff_s
 from streamdialer.config.ami_urls import AmiUrl
 from streamdialer.errors import CredentialsRefused, Unreachable
-from streamdialer.gateways.ami.connection import Connection, LinkLost, connected
+from streamdialer.gateways.ami.connection import Connection, LinkLost
+from streamdialer.gateways.ami.link import connected
 from streamdialer.gateways.ami.messages import Fields, Message
 
 log = logging.getLogger(__name__)

@@ -1,31 +1,20 @@
-"""One logged-in AMI link. It always reads; what is in flight fails when it is lost; nothing is sent twice."""
+"""Actions over one AMI connection. It always reads; what is in flight fails when it is lost; nothing is sent twice."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Final
 
 import anyio
 from anyio.abc import ByteStream
 
-from streamdialer.config.ami_urls import AmiUrl
-from streamdialer.errors import CredentialsRefused, RefusedByServer, Unreachable
+from streamdialer.errors import RefusedByServer, Unreachable
 from streamdialer.gateways.ami.messages import Decoder, Fields, Message, encode
 
-log = logging.getLogger(__name__)
 MAX_LIST: Final = 100_000
 """Most events of one list answer."""
 MAX_LIST_BYTES: Final = 64 * 1024 * 1024
-CONNECT_S: Final = 10.0
-"""Longest wait for the connection, and for each answer while logging in."""
-BOOT_S: Final = 10.0
 ACTION_S: Final = 10.0
-PING_EVERY_S: Final = 10.0
-PING_S: Final = 5.0
 SEND_S: Final = 10.0
 READ_BYTES: Final = 65536
 
@@ -53,18 +42,18 @@ class _Pending:
 
 
 class Connection:
-    """Use `connected` to get one."""
+    """Use `link.connected` to get one."""
 
     def __init__(self, stream: ByteStream, server: str, on_event: Callable[[Message], None]) -> None:
         self._stream = stream
-        self._server = server
+        self.server = server
         self._on_event = on_event
         self._decoder = Decoder()
         self._pending: dict[str, _Pending] = {}
         self._number = 0
         self._sending = anyio.Lock()
         self._lost = ""
-        self._booted = anyio.Event()
+        self.booted = anyio.Event()
         self.uptime_s: int | None = None
         """Of Asterisk when it said FullyBooted; None when it did not say."""
 
@@ -108,16 +97,16 @@ class Connection:
         answer = pending.answer
         if answer is None:
             if self._lost:
-                raise LinkLost(f"{self._server}: {name}: {self._lost}", was_sent=pending.was_sent)
+                raise LinkLost(f"{self.server}: {name}: {self._lost}", was_sent=pending.was_sent)
             raise LinkLost(
-                f"{self._server}: {name}: no answer within {timeout_s:g} s", was_sent=pending.was_sent
+                f"{self.server}: {name}: no answer within {timeout_s:g} s", was_sent=pending.was_sent
             )
         if answer.get("Response").lower() == "error":
-            raise RefusedByServer(f"{self._server}: {name} refused: {answer.get('Message')}", 0)
+            raise RefusedByServer(f"{self.server}: {name} refused: {answer.get('Message')}", 0)
         if pending.items is None:
             return [answer]
         if self.dropped > dropped:
-            raise RefusedByServer(f"{self._server}: {name}: a part of the answer is too long to read", 0)
+            raise RefusedByServer(f"{self.server}: {name}: a part of the answer is too long to read", 0)
         return pending.items
 
     async def _send(self, frame: bytes, pending: _Pending) -> None:
@@ -172,40 +161,12 @@ class Connection:
             return
         if message.event == "FullyBooted":
             self.uptime_s = message.number("Uptime")
-            self._booted.set()
+            self.booted.set()
         self._on_event(message)
 
-    async def log_in(self, address: AmiUrl) -> None:
-        """Raises CredentialsRefused, LinkLost or Unreachable."""
-        try:
-            challenge = await self.action("Challenge", {"AuthType": "MD5"}, timeout_s=CONNECT_S)
-            key = hashlib.md5(
-                (challenge.get("Challenge") + address.secret).encode(), usedforsecurity=False
-            ).hexdigest()
-            fields = {"AuthType": "MD5", "Username": address.username, "Key": key, "Events": "on"}
-            await self.action("Login", fields, timeout_s=CONNECT_S)
-        except RefusedByServer as error:
-            raise CredentialsRefused(
-                f"{error}; check ASTERISK_AMI_URL against secret, permit and deny in manager.conf"
-            ) from None
-        with anyio.move_on_after(BOOT_S):
-            await self._booted.wait()
-        if not self._booted.is_set():
-            log.warning(
-                "Asterisk does not say that it has booted: it is still starting, or the AMI user lacks read=system",
-                extra={"server": self._server, "waited_s": BOOT_S},
-            )
-
-    async def ping(self) -> None:
-        """Pings for ever; ends the link when no answer comes."""
-        while not self._lost:
-            await anyio.sleep(PING_EVERY_S)
-            try:
-                await self.action("Ping", timeout_s=PING_S)
-            except RefusedByServer:
-                pass  # it answers
-            except LinkLost:
-                await self.lose(f"no answer to a ping within {PING_S:g} s")
+    @property
+    def is_lost(self) -> bool:
+        return bool(self._lost)
 
     async def lose(self, reason: str) -> None:
         """Ends the link; what is in flight fails."""
@@ -214,44 +175,3 @@ class Connection:
             pending.done.set()
         with anyio.CancelScope(shield=True):
             await anyio.aclose_forcefully(self._stream)
-
-
-@asynccontextmanager
-async def connected(address: AmiUrl, on_event: Callable[[Message], None]) -> AsyncIterator[Connection]:
-    """A link that has logged in, read and pinged beside the block; raises Unreachable, CredentialsRefused.
-
-    When the link is lost, the block is cancelled and LinkLost is raised.
-    """
-    try:
-        context = ssl.create_default_context(cafile=address.ca_certs or None) if address.uses_tls else None
-        with anyio.fail_after(CONNECT_S):
-            stream: ByteStream = (
-                await anyio.connect_tcp(address.host, address.port)
-                if context is None
-                else await anyio.connect_tcp(address.host, address.port, ssl_context=context)
-            )
-    except (OSError, TimeoutError) as error:
-        raise Unreachable(f"{address.name}: Asterisk cannot be reached: {error or 'time-out'}") from error
-    link = Connection(stream, address.name, on_event)
-    reason = ""
-
-    async def read(scope: anyio.CancelScope) -> None:
-        nonlocal reason
-        reason = await link.read()
-        scope.cancel()
-
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(read, tasks.cancel_scope, name="AMI reader")
-            await link.log_in(address)
-            tasks.start_soon(link.ping, name="AMI ping")
-            yield link
-            tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) == 1:
-            raise group.exceptions[0] from None
-        raise
-    finally:
-        await link.lose("the link is closed")
-    if reason:
-        raise LinkLost(f"{address.name}: {reason}", was_sent=False)

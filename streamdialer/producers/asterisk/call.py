@@ -1,21 +1,13 @@
-"""One call of ours in Asterisk: what was seen of it in any order, and the events that follow (pure)."""
+"""One call of ours in Asterisk: what was seen of it, in any order (pure)."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
 from streamdialer.gateways.ami.messages import Message
 from streamdialer.model import plain_id
-from streamdialer.producers.asterisk.failures import HowItEnded, failure_of, is_unclear
 
-Event = dict[str, Any]
-SETTLE_S: Final = 0.5
-"""How long what decides an outcome may come after the Hangup: Asterisk does not keep an order."""
-NO_CHANNEL_S: Final = 1.0
-"""How long after a failed Originate its channel may still show: then the failure was another's of the same id."""
-ANSWERED_AFTER_S: Final = 5.0
-"""A call that is up for longer without an agent counts as answered; before, an agent or AMD may still tell more."""
 _PREFIX, _SUFFIX = "sd-", "."
 _NUMBER: Final = re.compile(r"\d{4,}")
 _IDS: Final = ("ATTEMPT_ID", "CAMPAIGN_ID", "CONTACT_ID")
@@ -149,89 +141,3 @@ class Call:
             self.queue = self.queue or message.get("Data").partition(",")[0]
             if message.get("BridgeID") and self.bridged_at is None:
                 self.bridged_at = now_s
-
-    # ---- the events that follow ----
-
-    def next_look_s(self) -> float | None:
-        """When time alone brings another event; None: never."""
-        if not self.is_ours or self._has_ended:
-            return None
-        if self.hangup_at is not None:
-            return self.hangup_at + SETTLE_S
-        if self.failed_at is not None and not self.has_channel and self.up_at is None:
-            return self.failed_at + NO_CHANNEL_S
-        if self.up_at is None or "answered" in self.said:
-            return None
-        after_s = self.up_at + ANSWERED_AFTER_S
-        return after_s if self.bridged_at is None else min(after_s, self.bridged_at + SETTLE_S)
-
-    @property
-    def _has_ended(self) -> bool:
-        return "ended" in self.said
-
-    def due(self, now_s: float) -> list[Event]:
-        """The events that are known by now and were not said before."""
-        if not self.is_ours or self._has_ended:
-            return []
-        found: list[Event] = []
-        if self.rang and self.up_at is None and not self.is_over:
-            found += self._say("ringing", {"type": "call_ringing"})
-        if self.up_at is not None and (self._is_told_of_answer or self._is_answered_at(now_s)):
-            found += self._say("answered", self._answered())
-        end = self._end(now_s)
-        return found + (self._say("ended", end) if end else [])
-
-    def _say(self, what: str, event: Event) -> list[Event]:
-        if what in self.said:
-            return []
-        self.said.add(what)
-        about = {"campaign_id": self.ids["CAMPAIGN_ID"], "contact_id": self.ids["CONTACT_ID"]}
-        about |= {"attempt_id": self.ids["ATTEMPT_ID"]} if "ATTEMPT_ID" in self.ids else {}
-        return [{**event, **about, "call_id": self.uniqueid}]
-
-    @property
-    def _is_told_of_answer(self) -> bool:
-        return self.has_agent or self.amd == "MACHINE"
-
-    def _is_answered_at(self, now_s: float) -> bool:
-        if self.up_at is None or self.is_over:
-            return False  # the end says it, too
-        was_bridged = self.bridged_at is not None and now_s >= self.bridged_at + SETTLE_S
-        return was_bridged or now_s >= self.up_at + ANSWERED_AFTER_S
-
-    def _answered(self) -> Event:
-        words = {"MACHINE": "machine", "HUMAN": "human", "NOTSURE": "unknown"}
-        event: Event = {"type": "call_answered"}
-        event |= {"agent_id": self.agent_id} if self.agent_id else {}
-        event |= {"queue": self.queue} if self.queue else {}
-        return event | ({"answered_by": words[self.amd]} if self.amd in words else {})
-
-    def _end(self, now_s: float) -> Event | None:
-        if self.hangup_at is None:
-            is_refused = self.failed_at is not None and not self.has_channel and self.up_at is None
-            if is_refused and now_s >= (self.failed_at or 0) + NO_CHANNEL_S:
-                return {"type": "call_failed", "disposition": "congestion"}
-            return None
-        is_settled = now_s >= self.hangup_at + SETTLE_S
-        if self.up_at is None:
-            end = HowItEnded(
-                cause=self.cause,
-                sip=self.sip,
-                rang=self.rang,
-                reasons=frozenset(self.reasons),
-                by_far_end=self.by_far_end,
-            )
-            if is_unclear(end) and not is_settled:
-                return None
-            disposition, cause = failure_of(end)
-            return {"type": "call_failed", "disposition": disposition, **({"cause": cause} if cause else {})}
-        if not (self._is_told_of_answer or self.was_abandoned or is_settled):
-            return None
-        if self.amd == "MACHINE":
-            return {"type": "call_completed", "disposition": "machine"}
-        if not (self.has_agent or self.bridged_at) and (
-            self.was_abandoned or self.queue or self.amd == "HANGUP"
-        ):
-            return {"type": "call_abandoned"}
-        duration = {} if self.began_before else {"duration": round(self.hangup_at - self.up_at)}
-        return {"type": "call_completed", **duration}

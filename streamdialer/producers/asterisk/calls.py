@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from streamdialer.gateways.ami.messages import Message
-from streamdialer.producers.asterisk.call import Call, Event
+from streamdialer.producers.asterisk.call import Call
+from streamdialer.producers.asterisk.call_events import Event, due, next_look_s
 
 MAX_CALLS: Final = 50_000
 KEPT_S: Final = 60.0
@@ -67,7 +68,7 @@ class Calls:
         for call in list(self._calls.values()):
             if call.up_at is not None and not call.is_over:
                 call.hangup_at = now_s
-                found += call.due(now_s + KEPT_S)
+                found += due(call, now_s + KEPT_S)
             self._forget(call.uniqueid)
         return found
 
@@ -99,11 +100,11 @@ class Calls:
         return call
 
     def _due(self, call: Call, now_s: float) -> list[Event]:
-        found = call.due(now_s)
+        found = due(call, now_s)
         if (call.is_over or "ended" in call.said) and not call.is_laid_by:
             call.is_laid_by = True
             self._over.append((now_s, call.uniqueid))
-        look_s = call.next_look_s()
+        look_s = next_look_s(call)
         if look_s is None:
             self._looks.pop(call.uniqueid, None)
         else:

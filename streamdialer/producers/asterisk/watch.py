@@ -17,7 +17,7 @@ from streamdialer.errors import RefusedByServer, Unreachable
 from streamdialer.gateways.ami.client import AmiClient, EventsLost, LinkDown, LinkUp, Received
 from streamdialer.gateways.ami.messages import Message
 from streamdialer.producers.asterisk.agents import QueueAgents
-from streamdialer.producers.asterisk.call import Event
+from streamdialer.producers.asterisk.call_events import Event
 from streamdialer.producers.asterisk.calls import Calls
 from streamdialer.producers.asterisk.writing import EventWriter
 
