@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(autouse=True)
 def waits_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (("BOOT_S", 0.3), ("PING_EVERY_S", 0.1), ("PING_S", 0.3), ("CONNECT_S", 2.0)):
+    for name, seconds in (("BOOT_S", 0.5), ("PING_EVERY_S", 0.1)):
         monkeypatch.setattr(link, name, seconds)
 
 
@@ -183,7 +183,7 @@ async def test_what_is_in_flight_fails_when_the_link_is_cut_and_is_sent_once() -
             tasks.start_soon(originate, number)
         await eventually(lambda: len(server.actions("Originate")) == 100)
         await server.cut()
-        await eventually(lambda: len(failures) == 100)
+        await eventually(lambda: len(failures) == 100, within_s=5)  # long before their time-out
         assert all(failure.was_sent for failure in failures)
         assert isinstance(await next_but(client, LinkDown), LinkDown)
         assert isinstance(await next_but(client, LinkUp), LinkUp)
@@ -191,7 +191,8 @@ async def test_what_is_in_flight_fails_when_the_link_is_cut_and_is_sent_once() -
     assert sorted(sent, key=int) == [str(number) for number in range(100)]
 
 
-async def test_a_server_that_holds_the_link_and_says_nothing_is_left() -> None:
+async def test_a_server_that_holds_the_link_and_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "PING_S", 0.3)
     server = AmiServer()
     async with server.running(), serving(server) as client:
         server.is_stopped = True
@@ -202,7 +203,8 @@ async def test_a_server_that_holds_the_link_and_says_nothing_is_left() -> None:
         await next_but(client, LinkUp)
 
 
-async def test_a_server_that_accepts_and_never_greets_is_tried_again() -> None:
+async def test_a_server_that_accepts_and_never_greets_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "CONNECT_S", 0.5)
     server = AmiServer()
     server.is_stopped = True
     async with server.running():

@@ -191,6 +191,24 @@ def test_the_failure_of_a_duplicate_does_not_end_the_live_call() -> None:
         assert ends_of(calls.observe(hangup, 30)) == [("call_failed", "no_answer", "q850:19")]
 
 
+@pytest.mark.parametrize(
+    ("state", "cause", "reason", "expected"),
+    [("Ringing", "0", "0", "failed"), ("Down", "19", "0", "no_answer"), ("Ringing", "16", "3", "no_answer")],
+)
+@pytest.mark.parametrize("is_reply_first", [True, False])
+def test_an_unclear_hangup_waits_for_the_reply(
+    state: str, cause: str, reason: str, expected: str, is_reply_first: bool
+) -> None:
+    calls, uniqueid = new_calls(), channel_id("1:2:0:k")
+    messages = [
+        Message.of(Event="OriginateResponse", Response="Failure", Reason=reason, Uniqueid=uniqueid),
+        Message.of(Event="Hangup", Cause=cause, ChannelStateDesc=state, Uniqueid=uniqueid, Linkedid=uniqueid),
+    ]
+    first, second = messages if is_reply_first else reversed(messages)
+    assert calls.observe(first, 0) == []
+    assert [end[1] for end in ends_of(calls.observe(second, 0.1))] == [expected]
+
+
 def test_the_ids_of_an_attempt_come_from_its_channel_id_or_its_variables() -> None:
     def about(uniqueid: str, *variables: str) -> Event:
         calls = new_calls()
