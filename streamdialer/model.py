@@ -7,7 +7,9 @@ strings that are safe in a key name.
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Annotated, Any, Final, Literal, get_args
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -55,24 +57,45 @@ AGENT_STATES: Final[dict[str, AgentState]] = {
 }
 """The backend's words for an agent's state; every other word means offline."""
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
-_INTEGER = re.compile(r"0|[1-9][0-9]*")
+_INTEGER: Final = re.compile(r"0|-?[1-9][0-9]*")
+_MAX_ID_CHARS: Final = 256
+_MAX_EXACT: Final = 2**53
+_SEPARATOR: Final = re.compile(r"[,;|\n]")
+_CONTROL: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode categories: control characters, line breaks, halves of characters."""
+
+
+def has_control(text: str) -> bool:
+    """Whether the text has a control character or a line break, which may end a line of another program's protocol."""
+    return not text.isprintable() and any(unicodedata.category(each) in _CONTROL for each in text)
 
 
 def normalise_id(raw: object) -> str:
-    """An id as the string used inside; raises ValueError for what could not be part of a key name."""
-    if isinstance(raw, float) and raw.is_integer():
+    """An id as the text used inside: characters that could not be part of a key name are percent-encoded.
+
+    Raises ValueError for what is no id.
+    """
+    if isinstance(raw, float) and raw.is_integer() and abs(raw) < _MAX_EXACT:
         raw = int(raw)
-    if isinstance(raw, int) and not isinstance(raw, bool):
-        return str(raw)
-    if isinstance(raw, str) and _ID.fullmatch(raw.strip()):
-        return raw.strip()
-    raise ValueError(f"an id is an integer or 1–64 letters, digits, _ . @ -; got {raw!r}")
+    text = str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
+    if isinstance(text, str):
+        text = text.strip()
+        if 0 < len(text) <= _MAX_ID_CHARS and text not in (".", "..") and not has_control(text):
+            return quote(text, safe="@")
+    shown = repr(raw)[:100]
+    raise ValueError(
+        f"an id is an integer, or a text of 1–{_MAX_ID_CHARS} characters without control characters; got {shown}"
+    )
+
+
+def plain_id(internal: str) -> str:
+    """An id as its program writes it."""
+    return unquote(internal)
 
 
 def wire_id(internal: str) -> int | str:
     """An id as other programs expect it: an integer if it is written as one ("007" is not 7)."""
-    return int(internal) if _INTEGER.fullmatch(internal) else internal
+    return int(internal) if _INTEGER.fullmatch(internal) else plain_id(internal)
 
 
 class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,11 +160,12 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     """One contact of a campaign, as the backend lists it; unknown fields are ignored."""
 
     id: int | str
-    phone_number: str | None = None
-    phone_2: str | None = None
-    phone_3: str | None = None
+    campaign_id: int | str | None = None
+    phone_number: Any = None
+    phone_2: Any = None
+    phone_3: Any = None
     phones: Any = None
-    """All numbers as a list of strings; replaces the three fields. Anything else is ignored."""
+    """All numbers, as a list or a text with commas; replaces the three fields. `numbers` reads the four of them."""
     status: str = "pending"
     priority: int | None = 5
     """1–10, higher first."""
@@ -158,18 +182,19 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
         return self.do_not_call or self.status == "do_not_call"
 
     @property
-    def numbers(self) -> list[str]:
-        """The numbers that have a digit, each once, in dialing order."""
-        listed = self.phones if isinstance(self.phones, list) else []
-        return _dialable(listed) or _dialable([self.phone_number, self.phone_2, self.phone_3])
+    def numbers(self) -> list[str | float]:
+        """What stands in the fields for numbers and has a digit, each once, in dialing order: not all are numbers."""
+        return _with_digits(self.phones) or _with_digits([self.phone_number, self.phone_2, self.phone_3])
 
 
 class ContactData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the ledger keeps of a contact, as JSON; the scripts read little of it."""
 
     id: int | str
+    campaign_id: int | str | None = None
+    """As the backend writes it; None means as `wire_id` writes it."""
     phone_number: str = ""
-    """In the backend's spelling, in which it is dialed."""
+    """As it is dialed."""
     phones: list[str] = []
     """All numbers, if there are several."""
     n: list[str] = []
@@ -177,6 +202,8 @@ class ContactData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     timezone: str = ""
     dnc: bool = False
     """The backend says: do not call."""
+    variables: dict[str, str] = {}
+    """What of the contact's own data goes to the telephone system, where `custom_data` is not kept."""
     custom_data: Any = None
     """Shown to an agent in preview campaigns."""
 
@@ -354,9 +381,20 @@ class Attempt(msgspec.Struct, frozen=True):
     """Of its reservation."""
 
 
-def _dialable(numbers: list[Any]) -> list[str]:
-    texts = [number.strip() for number in numbers if isinstance(number, str)]
-    return list(dict.fromkeys(text for text in texts if any(map(str.isdigit, text))))
+_NUMBER_NAMES: Final = ("phone_number", "number", "phone", "value")
+"""Fields of an object that is one of a contact's numbers."""
+
+
+def _with_digits(raw: object) -> list[str | float]:
+    """The texts and JSON numbers with a digit, each once."""
+    found: list[str | float] = []
+    for each in raw if isinstance(raw, list) else _SEPARATOR.split(raw) if isinstance(raw, str) else [raw]:
+        number: object = each
+        if isinstance(each, dict):
+            number = next((each[name] for name in _NUMBER_NAMES if each.get(name)), None)
+        if isinstance(number, str | int | float) and not isinstance(number, bool):
+            found += [number] if any(map(str.isdigit, str(number))) and number not in found else []
+    return found
 
 
 ObservationKind = Literal["human", "machine", "busy", "failed", "no_answer", "abandoned", "talk", "wrapup"]

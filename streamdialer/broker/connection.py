@@ -10,11 +10,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import anyio
+import hiredis
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode, ClusterPipeline, RedisCluster
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import (
+    MasterNotFoundError,
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+)
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
@@ -70,6 +76,37 @@ CONNECTIONS: Final = 32
 CLUSTER_PREFIX: Final = "{d0}:"
 
 
+def _encode(argument: Any) -> bytes:
+    if isinstance(argument, bytes):
+        return argument
+    return str(argument).encode("utf-8", "surrogateescape")
+
+
+class _Packing:
+    """Packs in C: a script has hundreds of arguments, and the library's asyncio part takes ten times as long."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        pack: Any = hiredis.pack_command
+        name = _encode(args[0]).split()  # such as SCRIPT LOAD
+        return [pack((*name, *map(_encode, args[1:])))]
+
+
+class _Connection(_Packing, Connection):
+    pass
+
+
+class _SSLConnection(_Packing, SSLConnection):
+    pass
+
+
+class _UnixConnection(_Packing, UnixDomainSocketConnection):
+    pass
+
+
+class _SentinelConnection(_Packing, SentinelManagedConnection):
+    pass
+
+
 def keys_for(url: str, contact_ids: ContactIds = "shared") -> Keys:
     """The key names to use with the server at `url`: on Cluster all of them share one hash tag."""
     prefix = CLUSTER_PREFIX if parse_redis_url(url).scheme == "redis+cluster" else ""
@@ -96,10 +133,10 @@ def connect(url: str) -> Redis:
     if address.scheme == "redis+sentinel":
         return _sentinel(address, options)
     if address.scheme == "unix":
-        options |= {"connection_class": UnixDomainSocketConnection, "path": address.path}
+        options |= {"connection_class": _UnixConnection, "path": address.path}
     else:
         host, port = address.hosts[0]
-        kind = SSLConnection if address.scheme == "rediss" else Connection
+        kind = _SSLConnection if address.scheme == "rediss" else _Connection
         options |= {"connection_class": kind, "host": host, "port": port}
     # Hundreds of tasks may want to read at once: they take turns instead of failing.
     pool = BlockingConnectionPool(**{"max_connections": CONNECTIONS, "timeout": SOCKET_TIMEOUT_S} | options)
@@ -109,11 +146,11 @@ def connect(url: str) -> Redis:
 def _sentinel(address: RedisUrl, options: dict[str, Any]) -> Redis:
     make: Any = Sentinel
     sentinel = make(address.hosts, sentinel_kwargs={"socket_timeout": 1.0})
-    client: Redis = sentinel.master_for(address.path, **options)
+    client: Redis = sentinel.master_for(address.path, connection_class=_SentinelConnection, **options)
     return client
 
 
-class _ClusterConnection(Connection):
+class _ClusterConnection(_Packing, Connection):
     """When the Cluster client looks for its nodes again after a failover, it also closes connections in use."""
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:

@@ -11,6 +11,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from streamdialer.model import plain_id
+
 Stream = Literal["ticks", "calls", "events", "updates", "dead"]
 STREAMS: Final[tuple[Stream, ...]] = ("ticks", "calls", "events", "updates", "dead")
 Stage = Literal["ticks", "calls", "events", "updates"]
@@ -34,7 +36,7 @@ class Keys(msgspec.Struct, frozen=True):
 
     def campaign(self, campaign: str) -> str:
         """The public hash that the Dialer API, the backend and operators read and write."""
-        return f"{self.prefix}campaign:{campaign}"
+        return f"{self.prefix}campaign:{plain_id(campaign)}"
 
     @property
     def previews(self) -> str:
@@ -46,7 +48,7 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}campaign:*"
 
     def campaign_of(self, key: str) -> str | None:
-        """The campaign whose public hash `key` is; None when it belongs to no campaign."""
+        """The id, as its program writes it, of the campaign whose public hash `key` is; None when it is of none."""
         head = f"{self.prefix}campaign:"
         tail = key.removeprefix(head)
         return tail if key.startswith(head) and tail and ":" not in tail else None

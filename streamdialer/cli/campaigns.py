@@ -108,7 +108,7 @@ def cleanup(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -
     campaign_id, settings = read_campaign_id(campaign), load_settings(ctx)
     with_redis(settings, clean_up_campaign, settings, campaign_id)
     done = {"campaign_id": wire_id(campaign_id), "removed": True}
-    print_text(done, f"campaign {campaign_id}: removed", as_json=as_json)
+    print_text(done, f"campaign {done['campaign_id']}: removed", as_json=as_json)
 
 
 def _command(ctx: typer.Context, campaign: str, command: CampaignCommand, *, as_json: bool) -> None:
@@ -117,7 +117,7 @@ def _command(ctx: typer.Context, campaign: str, command: CampaignCommand, *, as_
     campaign_id = read_campaign_id(campaign)
     status = with_redis(load_settings(ctx), set_campaign_status, campaign_id, command)
     done = {"campaign_id": wire_id(campaign_id), "status": status}
-    print_text(done, f"campaign {campaign_id}: {status}", as_json=as_json)
+    print_text(done, f"campaign {done['campaign_id']}: {status}", as_json=as_json)
 
 
 def _uncertain(detail: CampaignDetail) -> str:

@@ -63,7 +63,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Stop all campaigns from calling these numbers; live calls go on."""
-    settings, selected = _read_numbers(ctx, numbers, country, strictly=True)
+    settings, selected = _read_numbers(ctx, numbers, country)
     why = f"by hand {reason}".strip()
     statuses = run_async(_look_up, settings, selected, lambda dnc: dnc.suppress(selected, why))
     _print_statuses(statuses, as_json=as_json)
@@ -97,7 +97,7 @@ def import_file(
         str,
         typer.Argument(
             metavar="FILE",
-            help="A number per line, or CSV (column phone_number, telefono … or the first); - is standard input.",
+            help="A number per line, or CSV with headings (phone_number, telefono …); - is standard input.",
         ),
     ],
     country: Country = None,
@@ -143,17 +143,14 @@ def import_file(
         )
 
 
-def _read_numbers(
-    ctx: typer.Context, raws: list[str], country: str | None, *, strictly: bool = False
-) -> tuple[Settings, list[Number]]:
+def _read_numbers(ctx: typer.Context, raws: list[str], country: str | None) -> tuple[Settings, list[Number]]:
     """Raises SettingsError for the first text that is not a number."""
-    from streamdialer.rules.numbers import read_number, read_strictly
+    from streamdialer.rules.numbers import read_number
 
-    read = read_strictly if strictly else read_number
     settings = load_settings(ctx, country=country)
-    numbers = [read(raw, settings.country) for raw in raws]
+    numbers = [read_number(raw, settings.country) for raw in raws]
     for raw, number in zip(raws, numbers, strict=True):
-        if number.problem:
+        if not number.digits:
             raise SettingsError(f"number: got {raw!r}: {number.problem}")
     return settings, numbers
 

@@ -12,9 +12,10 @@ import msgspec
 from streamdialer.broker.connection import TRANSIENT
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.broker.scripts import backoff_s
+from streamdialer.consumers.dialing.contact_rows import variables_of
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.originate_reply import Reply, Verdict
-from streamdialer.model import Attempt, ContactData, wire_id
+from streamdialer.model import Attempt, ContactData, plain_id
 from streamdialer.observability import tracing
 from streamdialer.observability.metrics import ORIGINATES
 from streamdialer.observability.redaction import mask_number
@@ -100,6 +101,8 @@ class CallsStage:
         "placed" counts: a later refusal says nothing about the earlier request.
         """
         settings, services = self._services.settings, self._services
+        variables = call.variables or variables_of(call.custom_data)
+        agent = {"AGENT_ID": plain_id(call.agent)} if call.agent else {}
         give_up_at = anyio.current_time() + settings.ring_timeout_s
         failures = 0
         while True:
@@ -109,7 +112,8 @@ class CallsStage:
                 contact=attempt.contact,
                 contact_wire_id=call.id,
                 phone_number=call.phone_number,
-                variables={"agent_id": wire_id(call.agent)} if call.agent else None,
+                campaign_wire_id=call.campaign_id,
+                variables=variables | agent,
             )
             may_be_up = may_be_up or reply.verdict == "unknown"
             if reply.verdict == "placed" or not may_be_up:

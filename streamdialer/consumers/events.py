@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from streamdialer.broker.entries import BadEntry, Entry
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.event_entry import read_event
 from streamdialer.consumers.handlers.callbacks import Callbacks
 from streamdialer.consumers.handlers.do_not_call import add_to_dnc
@@ -15,7 +16,6 @@ from streamdialer.consumers.handlers.event_sources import SourceLive
 from streamdialer.consumers.handlers.lost_calls import LostCalls
 from streamdialer.consumers.handlers.previews import Previews
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger.event_facts import CallFact, fact_of
 from streamdialer.ledger.types import EventResult
 from streamdialer.model import (

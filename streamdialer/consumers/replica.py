@@ -22,13 +22,13 @@ from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.background import background_duties
 from streamdialer.consumers.calls import CallsStage
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.invariant_check import InvariantCheck
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.sweeper import Sweeper
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.consumers.updates import UpdatesStage
-from streamdialer.consumers.wakeups import WakeupScheduler
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ import random
 from typing import Final
 
 from streamdialer.broker.background_duty import BackgroundDuty
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.observability.metrics import ATTEMPTS_ENDED
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ import msgspec
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.consumers.dialing.dial_tick import DialTick, reason_of
 from streamdialer.consumers.dialing.refill import Refill
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import CampaignError, RefusedByServer, Unreachable
 from streamdialer.ledger.types import CLEANUP_TEXTS
 from streamdialer.model import TICK_KINDS, Tick, TickResult, normalise_id

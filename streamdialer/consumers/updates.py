@@ -130,8 +130,8 @@ class UpdatesStage:
             )
             return
         country = await self._services.country_of(campaign)
-        numbers = [read_number(text, country) for text in contact_shown.numbers]
-        await suppression.suppress([number for number in numbers if not number.problem], why)
+        numbers = [read_number(raw, country) for raw in contact_shown.numbers]
+        await suppression.suppress([number for number in numbers if number.digits], why)
 
     def _note_away(self, error: Unreachable) -> None:
         if not self._is_away:

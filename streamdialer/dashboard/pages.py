@@ -16,6 +16,7 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.dashboard.charts import charts
 from streamdialer.dashboard.render import Renderer
 from streamdialer.errors import CannotBeDone, StreamdialerError, Unreachable
+from streamdialer.model import normalise_id
 from streamdialer.operations.dead_letters import LETTER_ID, masked_letter, newest_letters
 from streamdialer.operations.decisions import decisions, describe
 from streamdialer.operations.overview.collect import overview as read_overview
@@ -82,7 +83,9 @@ class Pages:
     async def campaign(self, request: web.Request) -> web.Response:
         overview = await self._cache.get()
         campaign = _find_campaign(overview, request.match_info["campaign"])
-        records = await decisions(self._client, self._keys, str(campaign.campaign_id), last=MAX_DECISIONS)
+        records = await decisions(
+            self._client, self._keys, normalise_id(campaign.campaign_id), last=MAX_DECISIONS
+        )
         lines = [(record.at, describe(record)) for record in records]
         return self._renderer.page(
             request,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -25,7 +26,7 @@ from streamdialer.gateways.parsing import (
     read_contacts,
     read_page,
 )
-from streamdialer.model import Agent, CampaignSettings, Contact, ContactStatus, normalise_id
+from streamdialer.model import Agent, CampaignSettings, Contact, ContactStatus, normalise_id, plain_id
 
 MAX_AGENT_PAGES: Final = 50
 MAX_CONTACT_PAGES: Final = 1000
@@ -69,7 +70,7 @@ class Backend(Gateway):
 
     async def campaign(self, campaign_id: str) -> CampaignSettings:
         """Settings of one campaign; raises CampaignError or Unreachable."""
-        response = await self._service.ask("GET", f"/api/campaigns/{_segment(campaign_id)}/")
+        response = await self._service.ask("GET", f"/api/campaigns/{_segment(plain_id(campaign_id))}/")
         if response.status_code == 404:
             raise CampaignError(f"campaign {campaign_id} does not exist in the backend")
         document = self._document(response)
@@ -97,7 +98,7 @@ class Backend(Gateway):
     def pending(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:
         """Contacts to dial, most urgent first, page by page; raises Unreachable."""
         query: Query = {
-            "campaign_id": campaign,
+            "campaign_id": plain_id(campaign),
             "status": "pending",
             "limit": page_size,
             "offset": 0,
@@ -115,7 +116,7 @@ class Backend(Gateway):
     ) -> AsyncIterator[ContactPage]:
         """Contacts last tried before `before` (zone-aware) that have attempts left; raises Unreachable."""
         query: Query = {
-            "campaign_id": campaign,
+            "campaign_id": plain_id(campaign),
             "status": ",".join(statuses),
             "last_attempt__lt": before.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z",
             "attempts__lt": max_attempts,
@@ -126,7 +127,7 @@ class Backend(Gateway):
     def in_flight(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:
         """Contacts with the status dialing or answered; raises Unreachable."""
         query: Query = {
-            "campaign_id": campaign,
+            "campaign_id": plain_id(campaign),
             "status": "dialing,answered",
             "limit": page_size,
             "offset": 0,
@@ -138,7 +139,7 @@ class Backend(Gateway):
         """Contacts with the status pending, dialing or answered; raises Unreachable."""
         statuses = ("dialing", "answered", "pending")
         query: Query = {
-            "campaign_id": campaign,
+            "campaign_id": plain_id(campaign),
             "status": ",".join(statuses),
             "limit": page_size,
             "offset": 0,
@@ -153,7 +154,7 @@ class Backend(Gateway):
         None also when the backend does not serve single contacts: then `shows_contacts` stays False.
         Raises Unreachable, or ValueError for a contact that cannot be read.
         """
-        response = await self._service.ask("GET", f"/api/contacts/{_segment(contact)}/")
+        response = await self._service.ask("GET", f"/api/contacts/{_segment(plain_id(contact))}/")
         if response.status_code in _NO_CONTACT:
             return None
         document = self._document(response)
@@ -165,7 +166,9 @@ class Backend(Gateway):
 
         A reply that shows the contact with another status is a refusal; a reply without a status is none.
         """
-        response = await self._service.ask("PATCH", f"/api/contacts/{_segment(contact)}/", body=patch)
+        response = await self._service.ask(
+            "PATCH", f"/api/contacts/{_segment(plain_id(contact))}/", body=patch
+        )
         self._require_accepted(response, f"contact {contact}")
         shown = _status_shown(response)
         if shown is not None and shown.strip().lower() != patch.status:
@@ -177,7 +180,7 @@ class Backend(Gateway):
 
     async def post_statistics(self, campaign: str, document: Mapping[str, Any]) -> None:
         """Writes the statistics of a campaign; raises like `patch_contact`."""
-        path = f"/api/campaigns/{_segment(campaign)}/update_stats/"
+        path = f"/api/campaigns/{_segment(plain_id(campaign))}/update_stats/"
         response = await self._service.ask("POST", path, body=dict(document))
         self._require_accepted(response, f"statistics of campaign {campaign}")
 
@@ -194,11 +197,14 @@ class Backend(Gateway):
     ) -> AsyncIterator[ContactPage]:
         rows_read = 0
         async for page, has_more, _ in self._pages("/api/contacts/", MAX_CONTACT_PAGES, query):
+            defaulted = Counter[str]()
             contacts, unreadable = read_contacts(
-                page.rows, campaign=campaign, statuses=statuses, offset=rows_read
+                page.rows, campaign=campaign, statuses=statuses, offset=rows_read, defaulted=defaulted
             )
             rows_read += len(page.rows)
-            yield ContactPage(contacts=contacts, unreadable=unreadable, has_more=has_more)
+            yield ContactPage(
+                contacts=contacts, unreadable=unreadable, has_more=has_more, defaulted=defaulted
+            )
 
     async def _pages(
         self, path: str, max_pages: int, query: Query | None = None

@@ -13,7 +13,7 @@ from streamdialer.config.settings import Settings
 from streamdialer.errors import RefusedByServer
 from streamdialer.gateways.client import TRANSPORT_ERRORS, Gateway, Service, read_json
 from streamdialer.gateways.originate_reply import Reply, read_failure, read_reply
-from streamdialer.model import wire_id
+from streamdialer.model import plain_id, wire_id
 
 
 class DialerAPI(Gateway):
@@ -39,8 +39,9 @@ class DialerAPI(Gateway):
         campaign: str,
         contact: str,
         phone_number: str,
+        campaign_wire_id: int | str | None = None,
         contact_wire_id: int | str | None = None,
-        variables: Mapping[str, Any] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> Reply:
         """Requests one call, once. Network and server errors become a Reply; cancellation passes through.
 
@@ -48,13 +49,13 @@ class DialerAPI(Gateway):
         """
         ring_s = float(self._ring_timeout_s)
         body = {
-            "campaign_id": wire_id(campaign),
+            "campaign_id": wire_id(campaign) if campaign_wire_id is None else campaign_wire_id,
             "contact_id": wire_id(contact) if contact_wire_id is None else contact_wire_id,
             "phone_number": phone_number,
             "context": self._context,
             "priority": 1,
             "timeout": int(ring_s) if ring_s.is_integer() else ring_s,
-            "variables": dict(variables or {}),
+            "variables": {**(variables or {}), "ATTEMPT_ID": attempt_id},
         }
         try:
             response = await self._service.send(
@@ -70,7 +71,7 @@ class DialerAPI(Gateway):
 
     async def statistics(self, campaign: str) -> dict[str, Any]:
         """`GET /campaigns/{id}/stats`; raises Unreachable, or RefusedByServer (404: no such campaign)."""
-        response = await self._service.ask("GET", f"/campaigns/{quote(campaign, safe='')}/stats")
+        response = await self._service.ask("GET", f"/campaigns/{quote(plain_id(campaign), safe='')}/stats")
         if response.status_code in (400, 404, 409, 410, 422):
             raise RefusedByServer(
                 f"Dialer API: statistics of campaign {campaign} refused with HTTP {response.status_code}",

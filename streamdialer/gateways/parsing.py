@@ -1,24 +1,30 @@
 """Reads what the backend sends: campaign settings, list pages, agent and contact rows (pure).
 
-A list that cannot be read is the backend's failure; a bad contact row costs only that contact.
+A list that cannot be read is the backend's failure. A row that cannot be read costs only that row. An optional
+field that cannot be read has its default.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+import re
+from collections import Counter
+from collections.abc import Callable, Collection
 from typing import Any, Final, get_args
 
 import httpx
 import msgspec
 
 from streamdialer.errors import CampaignError
-from streamdialer.model import Agent, CampaignSettings, Contact, DialMode, normalise_id
+from streamdialer.model import Agent, CampaignSettings, Contact, DialMode, has_control, normalise_id, plain_id
 from streamdialer.rules.numbers import is_country
 
 RATIO_LIMITS: Final[dict[DialMode, float]] = {"predictive": 3.0, "power": 5.0}
 """Largest pacing_ratio per mode that uses one."""
-_TEXT_FIELDS: Final = ("trunk", "caller_id", "start_time", "end_time", "timezone", "pacing", "country")
+_WORD_FIELDS: Final = ("dial_mode", "pacing", "rule_pack")
+_DURATION: Final = re.compile(r"([0-9]{1,3}):([0-5][0-9]):([0-5][0-9])")
+_YES: Final = frozenset({"true", "yes", "y", "1", "on", "t", "si", "sí", "s"})
+_NO: Final = frozenset({"false", "no", "n", "0", "off", "f", ""})
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -36,6 +42,8 @@ class ContactPage(msgspec.Struct, frozen=True):
     unreadable: list[str]
     """One line with the reason for each row that cannot be used."""
     has_more: bool
+    defaulted: Counter[str] = msgspec.field(default_factory=Counter)
+    """Optional fields of these contacts that cannot be read, and have their default."""
 
 
 def read_page(document: object) -> Page:
@@ -70,23 +78,29 @@ def next_path(current: str, following: str, prefix: str) -> str:
 
 
 def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
-    """Campaign settings; a field that is missing, null or (for text) blank has its default.
+    """Campaign settings; a field that is missing, null or blank has its default. Decimals may be texts.
 
-    Raises CampaignError with the field, its value and what would be right. Decimals may be strings.
+    A name, trunk or caller id that cannot be read has its default too: nothing depends on it. Every other field says
+    who may be called, when or how many, so it raises CampaignError with its value and what would be right.
     """
-    fields = {
-        name: value
-        for name, value in document.items()
-        if value is not None and not (name in _TEXT_FIELDS and value == "")
-    }
+    fields = {name: value for name, value in document.items() if value is not None and value != ""}
+    for name in ("trunk", "caller_id"):
+        fields[name] = read_label(fields.get(name))
+    for name in _WORD_FIELDS:
+        if isinstance(fields.get(name), str):
+            fields[name] = fields[name].strip().lower()
+    delay = fields.get("retry_delay")
+    if isinstance(delay, str) and (clock := _DURATION.fullmatch(delay.strip())):  # a DurationField
+        hours, minutes, seconds = map(int, clock.groups())
+        fields["retry_delay"] = 3600 * hours + 60 * minutes + seconds
     shown_id = fields.get("id", campaign)
     if not _is_id(shown_id, campaign):
         raise CampaignError(f"campaign {campaign}: the backend answers with campaign {shown_id!r}")
     queue = fields.get("queue_name")
     if isinstance(queue, int) and not isinstance(queue, bool):
         queue = str(queue)
-    if not isinstance(queue, str) or not queue.strip():
-        problem = "is missing" if queue is None else f"is {queue!r}"
+    if not isinstance(queue, str) or not queue.strip() or has_control(queue.strip()):
+        problem = "is missing" if queue is None else f"is {_shown(queue)}"
         raise CampaignError(
             f"campaign {campaign}: queue_name {problem}, takes the name of the queue of its agents"
         )
@@ -98,6 +112,11 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
         )
     try:
         settings = msgspec.convert(fields, CampaignSettings, strict=False)
+    except UnicodeEncodeError as exc:
+        name = next(
+            (name for name, value in fields.items() if repr(exc.object)[1:-1] in repr(value)), "a field"
+        )
+        raise CampaignError(f"campaign {campaign}: {name} is {exc.object!r}, which is no text") from exc
     except msgspec.ValidationError as exc:
         reason, _, where = str(exc).partition(" - at `$.")
         name = where.rstrip("`")
@@ -109,6 +128,16 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
             f"campaign {campaign}: country is {settings.country!r}, takes an ISO 3166 code of two letters such as CO"
         )
     return settings
+
+
+def read_label(raw: object) -> str | None:
+    """The text, number, or `id` or `name` of an object; None for anything else."""
+    if isinstance(raw, dict):
+        raw = next((raw[name] for name in ("id", "name") if raw.get(name) is not None), None)
+    try:
+        return plain_id(normalise_id(raw))
+    except ValueError:
+        return None
 
 
 def _is_id(raw: object, wanted: str) -> bool:
@@ -135,15 +164,19 @@ def read_agent(row: object) -> Agent:
     """One agent; raises ValueError."""
     if not isinstance(row, dict) or row.get("id") is None:
         raise ValueError("an agent without id")
-    agent = msgspec.convert(row, Agent, strict=False)
-    normalise_id(agent.id)
-    return agent
+    status = row.get("status")
+    return Agent(id=_read_id(row["id"]), status=None if status is None else str(status))
 
 
 def read_contacts(
-    rows: list[Any], *, campaign: str, statuses: Collection[str], offset: int = 0
+    rows: list[Any],
+    *,
+    campaign: str,
+    statuses: Collection[str],
+    offset: int = 0,
+    defaulted: Counter[str] | None = None,
 ) -> tuple[list[Contact], list[str]]:
-    """The usable contacts, and one line for each other row.
+    """The usable contacts, and one line for each other row; counts in `defaulted` the fields that have their default.
 
     A row of another campaign or status is not usable either: the backend ignored our filter. A contact that must not be
     called is usable: the ledger has to know it.
@@ -152,10 +185,10 @@ def read_contacts(
     unreadable: list[str] = []
     for number, row in enumerate(rows, start=offset + 1):
         try:
-            contacts.append(_read_contact(row, campaign, statuses))
-        except ValueError as exc:
+            contacts.append(_read_contact(row, campaign, statuses, defaulted))
+        except (ValueError, RecursionError) as exc:
             key = row.get("id") if isinstance(row, dict) else None
-            name = f"row {number}" if key is None else f"contact {str(key)[:64]!r}"
+            name = f"row {number}" if key is None else f"contact {_shown(key)}"
             unreadable.append(f"{name}: {exc}")
     return contacts, unreadable
 
@@ -168,30 +201,108 @@ def read_contact(
     A backend may take the id 010 for 10: only a row with the id itself is the contact. Without `statuses`, every
     status is right. Raises ValueError.
     """
-    if not isinstance(row, dict) or not isinstance(row.get("status"), str):
+    if not isinstance(row, dict):
         raise ValueError("not a contact with a status")  # noqa: TRY004 - callers handle one kind of error
+    status = _read_status(row)
+    if status is None:
+        raise ValueError("not a contact with a status")
     if row.get("id") is None or normalise_id(row["id"]) != contact:
         return None
     owner = row.get("campaign_id")
-    is_other = bool(statuses) and row["status"] not in statuses
+    is_other = bool(statuses) and status not in statuses
     if is_other or (owner is not None and normalise_id(owner) != campaign):
         return None
-    return _read_contact(row, campaign, {row["status"]})
+    return _read_contact(row, campaign, {status})
 
 
-def _read_contact(row: object, campaign: str, statuses: Collection[str]) -> Contact:
+def _read_contact(
+    row: object, campaign: str, statuses: Collection[str], defaulted: Counter[str] | None = None
+) -> Contact:
+    """Raises ValueError where a doubt would be about whom to call: id, campaign, status, do_not_call."""
     if not isinstance(row, dict):
         raise ValueError("not an object")  # noqa: TRY004 - callers handle one kind of error
     if row.get("id") is None:
         raise ValueError("no id")
-    fields = {name: value for name, value in row.items() if value is not None}
-    if fields.get("timezone") == "":
-        del fields["timezone"]
-    contact = msgspec.convert(fields, Contact, strict=False)
-    normalise_id(contact.id)
-    owner = fields.get("campaign_id")
+    owner, status = row.get("campaign_id"), _read_status(row)
     if owner is not None and normalise_id(owner) != campaign:
-        raise ValueError(f"belongs to campaign {owner!r}, not to {campaign}")
-    if "status" in fields and contact.status not in (*statuses, "do_not_call"):
-        raise ValueError(f"has status {contact.status!r}, not {' or '.join(sorted(statuses))}")
-    return contact
+        raise ValueError(f"belongs to campaign {_shown(owner)}, not to {campaign}")
+    if status is not None and status not in (*statuses, "do_not_call"):
+        raise ValueError(f"has status {_shown(status)}, not {' or '.join(sorted(statuses))}")
+    fields: dict[str, Any] = {}
+    for name, read in _OPTIONAL_FIELDS.items():
+        if (value := row.get(name)) is None:
+            continue
+        try:
+            fields[name] = read(value)
+        except (ValueError, OverflowError, RecursionError):
+            if defaulted is not None:
+                defaulted[name] += 1
+    return Contact(
+        id=_read_id(row["id"]),
+        campaign_id=None if owner is None else _read_id(owner),
+        status=status or "pending",
+        do_not_call=_read_flag(row.get("do_not_call")),
+        **{name: row.get(name) for name in ("phone_number", "phone_2", "phone_3", "phones")},
+        **fields,
+    )
+
+
+def _read_id(raw: object) -> int | str:
+    """An id as it was given."""
+    internal = normalise_id(raw)
+    return raw if isinstance(raw, str) else int(internal)
+
+
+def _read_status(row: dict[str, Any]) -> str | None:
+    status = row.get("status")
+    if status is not None and not isinstance(status, str):
+        raise ValueError(f"status is {_shown(status)}, takes a text")
+    return None if status is None else status.strip().lower() or None
+
+
+def _read_flag(raw: object) -> bool:
+    word = str(raw if raw is not None else "").strip().lower()
+    if word not in _YES and word not in _NO and raw not in (0, 1):
+        raise ValueError(f"do_not_call is {_shown(raw)}, takes true or false")
+    return word in _YES or raw == 1
+
+
+def _read_whole(raw: object) -> int:
+    """A whole number, the nearest one of a decimal; raises ValueError, OverflowError."""
+    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+        raise ValueError("not a number")  # noqa: TRY004 - callers handle one kind of error
+    return min(max(round(float(raw)), -1), 1_000_000)
+
+
+def _read_zone(raw: object) -> str:
+    """Whether it is a time zone is decided where one is needed."""
+    return str(_read_instant(raw)).strip()
+
+
+def _read_instant(raw: object) -> str | float:
+    """Whether it is a time is decided where one is needed."""
+    is_short = (
+        isinstance(raw, str | int | float) and not isinstance(raw, bool) and len(str(raw)) <= _MAX_SHOWN
+    )
+    if not is_short or has_control(str(raw)):
+        raise ValueError("not a short text")
+    return raw  # type: ignore[return-value]  # is_short says what it is
+
+
+def _read_custom_data(raw: object) -> object:
+    msgspec.json.encode(raw)  # halves of characters cannot be kept
+    return raw
+
+
+_MAX_SHOWN: Final = 100
+_OPTIONAL_FIELDS: Final[dict[str, Callable[[object], Any]]] = {
+    "priority": _read_whole,
+    "attempts": _read_whole,
+    "last_attempt": _read_instant,
+    "timezone": _read_zone,
+    "custom_data": _read_custom_data,
+}
+
+
+def _shown(raw: object) -> str:
+    return repr(raw)[:_MAX_SHOWN]

@@ -25,6 +25,9 @@ QUEUE_SNAPSHOT, QUEUE_GROUP, BEGIN_AGENT_POLL, REPLACE_AGENTS, APPLY_AGENT_EVENT
     )
 )
 
+LIST_PART: Final = 500
+"""Agents taken over at once: Redis does nothing else meanwhile."""
+
 AgentEventStatus = Literal["freed", "applied", "unchanged", "unknown"]
 
 
@@ -192,8 +195,14 @@ class QueueLedger:
     async def replace_agents(self, queue: str, agents: Sequence[Agent], asked_ms: int) -> None:
         """Takes over a list of agents that was requested at `asked_ms` (ledger ms)."""
         states = {normalise_id(agent.id): agent.state for agent in agents}
-        args: list[Argument] = [queue, asked_ms, self._distrust_ms, msgspec.json.encode(states).decode()]
-        await self._agent_queues.run(REPLACE_AGENTS, [], args, queue, queue)
+        ids, names = list(states), msgspec.json.encode(list(states)).decode()
+        at, answer = 0, "ok"
+        while answer == "more" or (answer == "ok" and at < max(1, len(ids))):
+            part = {agent: states[agent] for agent in ids[at : at + LIST_PART]}
+            at += LIST_PART
+            args: list[Argument] = [queue, asked_ms, self._distrust_ms]
+            args += [msgspec.json.encode(part).decode(), names if at >= len(ids) else ""]
+            answer, *_ = await self._agent_queues.run(REPLACE_AGENTS, [], args, queue, queue)
 
     async def save_learning(self, queue: str, state: QueueState, learning: bytes) -> bool:
         """Stores what was learnt from `state`; False when another replica has stored something newer."""

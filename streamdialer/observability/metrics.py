@@ -119,6 +119,15 @@ ORIGINATES: Final = _counter(
     "Originate requests by what their replies mean; unknown: the call may be up, so it is not redialed.",
     verdict=("placed", "not_placed", "never", "unknown"),
 )
+CONTACTS_UNREAD: Final = _counter(
+    "streamdialer_contacts_unread_total",
+    "Contacts in pages of the backend that could not be read: they are not called. Each reading of the page counts.",
+)
+CONTACT_FIELDS_UNREAD: Final = _counter(
+    "streamdialer_contact_fields_unread_total",
+    "Optional fields of contacts that could not be read: they have their default. Each reading of the page counts.",
+    field=("attempts", "custom_data", "last_attempt", "priority", "timezone"),
+)
 UPDATES: Final = _counter(
     "streamdialer_updates_total",
     "States of contacts for the backend: taken, refused (a contact that is finished stays finished here), outdated "

@@ -20,7 +20,7 @@ from streamdialer.ledger.records import (
     decode_contact,
     decode_update,
 )
-from streamdialer.model import ContactData, wire_id
+from streamdialer.model import ContactData, plain_id, wire_id
 from streamdialer.observability.redaction import mask_number
 from streamdialer.operations.eligibility import eligibility_at
 from streamdialer.rules.calling_hours import CallingHours
@@ -122,8 +122,8 @@ async def contact_detail(
     scores = dict(zip(CONTACT_STATES, answers[6:], strict=True))
     if raw is None:
         raise CannotBeDone(
-            f"contact {contact} of campaign {campaign} is not known here: it has not been loaded yet, "
-            "or was final and its record has expired"
+            f"contact {plain_id(contact)} of campaign {plain_id(campaign)} is not known here: it has not been "
+            "loaded yet, or was final and its record has expired"
         )
     record = decode_contact(raw)
     numbers = _masked_numbers(call)

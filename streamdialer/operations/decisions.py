@@ -69,7 +69,8 @@ def skipped_text(record: TickResult) -> str:
 
     def count(reason: str, contacts: int) -> str:
         text = SKIPPED[reason].text if reason in SKIPPED else reason.replace("_", " ")
-        return f"{contacts} {text}" + (f" (the first by {rules[reason]})" if reason in rules else "")
+        by = ": " if reason == "unreadable" else " by "
+        return f"{contacts} {text}" + (f" (the first{by}{rules[reason]})" if reason in rules else "")
 
     return "; skipped: " + ", ".join(count(reason, many) for reason, many in record.skipped.items())
 

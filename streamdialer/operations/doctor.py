@@ -19,6 +19,7 @@ from streamdialer.config.settings import Settings
 from streamdialer.errors import RefusedByServer, StreamdialerError
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
+from streamdialer.model import normalise_id
 from streamdialer.operations.campaigns import campaign_rows, campaigns_known
 from streamdialer.operations.streams import StreamState, stream_states
 
@@ -66,7 +67,7 @@ async def run_checks(settings: Settings) -> Diagnosis:
                 findings += await _run_check(name, check)
             with suppress(RedisError):
                 rows = await campaign_rows(client, keys, await campaigns_known(client, keys))
-                active = [str(row.campaign_id) for row in rows if row.status == "active"]
+                active = [normalise_id(row.campaign_id) for row in rows if row.status == "active"]
     finally:
         await client.aclose()
     findings += await _run_check("backend", lambda: _backend(settings, active))

@@ -6,9 +6,9 @@ import secrets
 
 from streamdialer.broker.connection import ping
 from streamdialer.config.settings import Settings
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import open_services
 from streamdialer.consumers.ticks import TicksStage
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.model import Tick, TickKind, TickResult
 
 

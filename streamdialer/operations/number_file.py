@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 import msgspec
@@ -17,20 +18,72 @@ import msgspec
 from streamdialer.errors import CannotBeDone
 
 SEPARATORS: Final = (",", ";", "\t", "|")
-NUMBER_HEADINGS: Final = (
-    "phone_number",
-    "phone",
-    "telefono",
-    "numero_de_telefono",
-    "celular",
-    "numero_de_celular",
-    "movil",
-    "number",
-    "numero",
+_PHONE_WORDS: Final = frozenset(
+    (
+        *(
+            "phone",
+            "phones",
+            "phonenumber",
+            "telephone",
+            "telephones",
+            "telephonenumber",
+            "tel",
+            "telf",
+            "tlf",
+            "tfno",
+        ),
+        *(
+            "fono",
+            "telefono",
+            "telefonos",
+            "telefonico",
+            "telefone",
+            "telefon",
+            "telefonnummer",
+            "cel",
+            "cell",
+        ),
+        *(
+            "cellphone",
+            "celular",
+            "celulares",
+            "mobile",
+            "mobiles",
+            "mobil",
+            "movil",
+            "moviles",
+            "handy",
+            "landline",
+        ),
+        *("msisdn", "whatsapp"),
+    )
 )
-"""Headings of the column with the numbers, without accents; the first of them that is there counts."""
+"""A heading with one of these words, in any case and without accents, is of a column with phone numbers."""
+_OTHER_WORDS: Final = frozenset(
+    (
+        *(
+            "type",
+            "tipo",
+            "label",
+            "code",
+            "codigo",
+            "country",
+            "pais",
+            "carrier",
+            "ext",
+            "extension",
+            "status",
+        ),
+        *("date", "fecha"),
+    )
+)
+"""With one of these words it is not."""
+_WEAK_HEADINGS: Final = frozenset(["number", "numbers", "numero", "numeros", "num", "contact", "contacto"])
+"""Headings of the numbers in a file that has no better one."""
 MAX_LINE: Final = 65_536
 _MARK: Final = "\ufeff"
+_WORD: Final = re.compile(r"[A-Z]?[^\W\dA-Z_]+|[A-Z]+(?![a-z])|\d+")
+"""PhoneNumber and phone_number are two words each."""
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -38,11 +91,13 @@ class Layout(msgspec.Struct, frozen=True):
 
     separator: str = ""
     headings: list[str] = []
-    """In lower case, without accents, _ for a space; none when that line has values."""
+    """Words in lower case, without accents, joined by blanks; none when that line has values."""
 
-    def column(self, names: Iterable[str]) -> int:
-        """The column under the first of `names` that is a heading, else the first column."""
-        return next((self.headings.index(name) for name in names if name in self.headings), 0)
+    @property
+    def number_columns(self) -> list[int]:
+        """The columns whose headings say that they have phone numbers."""
+        named = [at for at, heading in enumerate(self.headings) if _is_of_phones(heading)]
+        return named or [at for at, heading in enumerate(self.headings) if heading in _WEAK_HEADINGS][:1]
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -113,15 +168,21 @@ def _layout_of(text: str) -> tuple[Layout, bool]:
     counts = {separator: text.count(separator) for separator in SEPARATORS}
     separator = max(counts, key=lambda each: counts[each])
     separator = separator if counts[separator] else ""
-    headings = [_heading(cell) for cell in _cells_of(text, separator)]
-    if any(name in headings for name in NUMBER_HEADINGS):
-        return Layout(separator, headings), True
-    return Layout(separator), bool(separator) and not any(map(str.isdigit, text))
+    layout = Layout(separator, [_heading(cell) for cell in _cells_of(text, separator)])
+    is_named = bool(layout.number_columns) and not re.search(r"\d{5}", text)
+    is_heading = is_named or (bool(separator) and not any(map(str.isdigit, text)))
+    return layout if is_heading else Layout(separator), is_heading
 
 
 def _heading(cell: str) -> str:
-    apart = unicodedata.normalize("NFKD", cell.strip(' "').lower().replace(" ", "_").replace("-", "_"))
-    return "".join(letter for letter in apart if not unicodedata.combining(letter))
+    apart = unicodedata.normalize("NFKD", cell)
+    plain = "".join(letter for letter in apart if not unicodedata.combining(letter))
+    return " ".join(_WORD.findall(plain)).lower()
+
+
+def _is_of_phones(heading: str) -> bool:
+    words = frozenset(heading.split())
+    return bool(words & _PHONE_WORDS) and not words & _OTHER_WORDS
 
 
 def _cells_of(text: str, separator: str) -> list[str]:

@@ -66,10 +66,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 def decide(snapshot: Snapshot, campaign: str) -> Decision:
     """How many unanswered calls `campaign` may have now; KeyError when it is not in the snapshot."""
     load = snapshot.campaigns[campaign]
-    shares = share_agents(
-        snapshot.free_agents, [_claim_share(name, other) for name, other in snapshot.campaigns.items()]
-    )
-    share = shares[campaign]
+    share = _shares(snapshot)[campaign]
     wanted = 0
     if load.is_open:
         alone = level(load.mode, snapshot.free_agents, load.ratio)
@@ -79,6 +76,22 @@ def decide(snapshot: Snapshot, campaign: str) -> Decision:
         wanted=wanted,
         share=share,
         limit=_limit(snapshot.free_agents, load, share),
+    )
+
+
+def calls_to_place(snapshot: Snapshot) -> tuple[dict[str, int], int]:
+    """How many calls each campaign may place now, and the free agents that are left: `decide` for all campaigns."""
+    shares = _shares(snapshot)
+    calls = {
+        campaign: max(0, min(level(load.mode, shares[campaign], load.ratio) - load.unanswered, load.room))
+        for campaign, load in snapshot.campaigns.items()
+    }
+    return calls, max(0, snapshot.free_agents - sum(shares.values()))
+
+
+def _shares(snapshot: Snapshot) -> dict[str, int]:
+    return share_agents(
+        snapshot.free_agents, [_claim_share(name, load) for name, load in snapshot.campaigns.items()]
     )
 
 

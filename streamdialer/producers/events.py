@@ -30,6 +30,7 @@ from streamdialer.model import (
     TickKind,
     TickResult,
     normalise_id,
+    plain_id,
 )
 
 EVENT_TYPES = (
@@ -85,7 +86,7 @@ class Producer:
         except ValueError as error:
             raise SettingsError(f"campaign_id: {error}") from error
         with self._translated_errors():
-            return await self._writer.add("ticks", {"kind": kind, "campaign_id": campaign})
+            return await self._writer.add("ticks", {"kind": kind, "campaign_id": plain_id(campaign)})
 
     async def result(self, tick_id: str, timeout: float = 10) -> TickResult | None:
         """Waits at most `timeout` seconds for a tick's result; None when it is not there yet, or no longer."""

@@ -20,7 +20,7 @@ from streamdialer.rules.zone_clock import DAY_MS, EPOCH, jump, local, next_bound
 _HORIZON_MS: Final = 30 * DAY_MS
 """Longer than the rarest pattern: one day a week, which a zone skips when it crosses the date line."""
 _ALL_DAYS: Final = frozenset(range(7))
-_TIME_OF_DAY: Final = re.compile(r"(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?")
+_TIME_OF_DAY: Final = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?")
 _DATE_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Final
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from streamdialer.errors import CampaignError
 
@@ -19,9 +20,16 @@ _NOT_A_PLACE: Final = {"localtime", "posixrules", "Factory"}
 """Files of the zone database that name no place, or this machine's zone."""
 
 
+@cache
+def _zones() -> dict[str, str]:
+    """Each name by its lower case."""
+    return {name.lower(): name for name in available_timezones()}
+
+
 def read_zone(name: str) -> ZoneInfo:
-    """The zone of an IANA name; raises CampaignError for other text, such as an offset."""
+    """The zone of an IANA name in any case; raises CampaignError for other text, such as an offset."""
     key = name.strip()
+    key = _zones().get(key.lower(), key)
     with suppress(KeyError, ValueError, OSError):  # unknown; not a zone name; a folder of zones
         if key not in _NOT_A_PLACE:
             return ZoneInfo(key)

@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.adaptive import adapt
 from streamdialer.consumers.dialing.queue_pacing import campaign_pacing
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.ticks import TicksStage
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger.queues import QueueState
 from streamdialer.model import Agent, CampaignSettings, Tick, TickResult
 from streamdialer.pacing.learning import QueueLearning

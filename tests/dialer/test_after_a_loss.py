@@ -11,10 +11,11 @@ from aiohttp import web
 
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.config.settings import Settings
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import Unreachable
+from streamdialer.observability import metrics
 from streamdialer.simulation.servers.http import json_reply
 from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import open_centre
@@ -220,3 +221,31 @@ async def test_what_is_said_on_the_phone_of_a_lost_call_counts(stage: StageWithB
     assert await handle(stage, said) == "unknown_contact"
     assert await stage.world.client.hexists("sd:c:1:pending_dnc", "4")
     assert await stage.world.client.hlen("sd:c:1:records") == 0
+
+
+async def test_a_row_in_a_call_that_cannot_be_read_stops_nothing(stage: StageWithBackend) -> None:
+    rows = stage.centre.world.contacts
+    rows[1].status = rows[2].status = "dialing"
+    rows[1].id, rows[2].phone_number = True, "see note 3"
+    result = await stage.dial()
+    assert (result.status, result.reason, result.ready) == ("skipped", "no_agents", 4)
+    assert result.orphaned == 1, "a call to the one whose number cannot be read may be up"
+    assert await stage.world.state_of("2") == "orphaned"
+    await stage.world.check_invariants()
+
+
+async def test_what_of_a_page_cannot_be_read_is_counted(stage: StageWithBackend) -> None:
+    rows: Any = stage.centre.world.contacts
+    rows[1].id, rows[2].timezone, rows[3].last_attempt = True, ["Bogota"], {"at": 5}
+
+    def counted() -> list[float]:
+        read = metrics.PROCESS.get_sample_value
+        fields = [
+            read("streamdialer_contact_fields_unread_total", {"field": name})
+            for name in ("timezone", "last_attempt")
+        ]
+        return [count or 0 for count in (read("streamdialer_contacts_unread_total"), *fields)]
+
+    before = counted()
+    await stage.dial()
+    assert all(after > count for after, count in zip(counted(), before, strict=True))

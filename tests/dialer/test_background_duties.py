@@ -22,10 +22,10 @@ from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.background import HealthFile, HealthServer, SystemdReporter
 from streamdialer.consumers.dialing.agent_lists import AgentLists
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.invariant_check import InvariantCheck
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.consumers.sweeper import Sweeper
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger.queues import QueueLedger
 from streamdialer.ledger.ticks import TickLedger
 from streamdialer.observability.health import HealthPort

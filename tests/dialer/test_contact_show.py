@@ -247,7 +247,7 @@ async def test_the_command_prints_it_for_people_and_as_json(world: LedgerWorld, 
     )
 
 
-@pytest.mark.parametrize(("contact", "code", "word"), [("9", 1, "not known here"), ("a:b", 2, "contact")])
+@pytest.mark.parametrize(("contact", "code", "word"), [("9", 1, "not known here"), ("a\nb", 2, "contact")])
 async def test_the_command_says_what_is_wrong_in_one_line(
     world: LedgerWorld, run: Run, contact: str, code: int, word: str
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
+from aiohttp import web
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -17,9 +18,9 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.agent_lists import AgentLists
 from streamdialer.consumers.dialing.pending_check import PendingCheck
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ticks import TicksStage
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import Unreachable
 from streamdialer.ledger.queues import QueueLedger
 from streamdialer.ledger.types import ClaimResult
@@ -216,3 +217,18 @@ async def test_a_slow_backend_is_asked_once_for_the_agents_that_several_ticks_wa
         for campaign in ("1", "2", "1", "2"):
             tasks.start_soon(ticks.dial, campaign)
     assert len(asked) == 1
+
+
+async def test_a_short_list_is_read_again_only_when_its_contacts_are_gone(ticks: Ticks) -> None:
+    lists = 0
+
+    def count(request: web.Request) -> None:
+        nonlocal lists
+        lists += request.query.get("status") == "pending"
+
+    ticks.centre.backend.set_responder(count)
+    assert [(await ticks.dial()).dialed for _ in range(3)] == [4, 0, 0]
+    assert lists == 1
+    await ticks.services.client.delete(ticks.services.keys.ready("1"))
+    await ticks.dial()
+    assert lists == 2

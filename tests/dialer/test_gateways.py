@@ -25,7 +25,7 @@ from streamdialer.gateways.backend import Backend, ContactPatch
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.gateways.originate_reply import Reply
 from streamdialer.gateways.parsing import next_path
-from streamdialer.model import wire_id
+from streamdialer.model import normalise_id, wire_id
 from tests.support.http_server import listening
 
 Answer = Callable[["Request"], "web.StreamResponse | Awaitable[web.StreamResponse]"]
@@ -160,8 +160,11 @@ async def test_an_originate_request_is_what_the_contract_says() -> None:
         await api.originate(
             attempt_id="x:12:1", campaign="x", contact="12", contact_wire_id="012", phone_number="1"
         )
+        await api.originate(
+            attempt_id="1:1:1", campaign="1", campaign_wire_id="1", contact="a%2Fb", phone_number="1"
+        )
     assert reply == Reply(verdict="placed", call_id="5", detail="HTTP 200")
-    first, second = server.requests
+    first, second, third = server.requests
     assert (first.method, first.path) == ("POST", "/dialer/calls/originate")
     assert first.body == {
         "campaign_id": 7,
@@ -170,7 +173,7 @@ async def test_an_originate_request_is_what_the_contract_says() -> None:
         "context": "dialer-outbound",
         "priority": 1,
         "timeout": 30,
-        "variables": {"lang": "de"},
+        "variables": {"lang": "de", "ATTEMPT_ID": "7:abc:2"},
     }
     assert type(first.body["timeout"]) is int
     assert first.headers["idempotency-key"] == "7:abc:2"
@@ -178,6 +181,7 @@ async def test_an_originate_request_is_what_the_contract_says() -> None:
     assert first.headers["content-type"] == "application/json"
     assert first.headers["user-agent"].startswith("streamdialer/")
     assert (second.body["campaign_id"], second.body["contact_id"]) == ("x", "012")
+    assert (third.body["campaign_id"], third.body["contact_id"]) == ("1", "a/b")
 
 
 @pytest.mark.parametrize(
@@ -555,9 +559,8 @@ async def test_agents_come_as_an_array_or_in_pages_and_count_once() -> None:
         {"results": [], "next": "http://x:port/"},
         [{"status": "available"}],
         [{"id": None, "status": "available"}],
-        [{"id": "a b", "status": "available"}],
+        [{"id": "a\nb", "status": "available"}],
         [{"id": True}],
-        [{"id": 1, "status": {"now": "idle"}}],
         [17],
     ],
 )
@@ -591,12 +594,12 @@ async def test_pending_contacts_are_asked_for_as_the_contract_says_and_bad_rows_
             "attempts": None,
         },
         {"phone_number": "+2"},
-        {"id": "a b", "phone_number": "+3"},
-        {"id": 4, "phone_number": 15550104},
+        {"id": "a\tb", "phone_number": "+3"},
+        {"id": 4, "phone_number": 15550104, "do_not_call": "perhaps"},
         {"id": 5, "phone_number": "+5", "campaign_id": 8},
         {"id": 6, "phone_number": "+6", "status": "completed"},
         "seven",
-        {"id": "x-8", "timezone": "", "custom_data": {"a": 1}, "priority": None},
+        {"id": "x/8", "timezone": "", "custom_data": {"a": 1}, "priority": "high", "attempts": ""},
     ]
     answer = always({"results": rows, "next": None})
     async with backend_of(answer) as (server, backend):
@@ -612,18 +615,31 @@ async def test_pending_contacts_are_asked_for_as_the_contract_says_and_bad_rows_
     assert page.has_more is False
     assert [(c.id, c.priority, c.attempts, c.timezone) for c in page.contacts] == [
         (1, 9, 0, None),
-        ("x-8", 5, 0, None),
+        ("x/8", 5, 0, ""),
     ]
+    assert page.defaulted == {"priority": 1, "attempts": 1}
     assert [line.partition(":")[0] for line in page.unreadable] == [
         "row 2",
-        "contact 'a b'",
-        "contact '4'",
-        "contact '5'",
-        "contact '6'",
+        r"contact 'a\tb'",
+        "contact 4",
+        "contact 5",
+        "contact 6",
         "row 7",
     ]
     assert "campaign 8" in page.unreadable[3]
     assert "15550104" not in "".join(page.unreadable)
+
+
+async def test_an_id_of_any_form_is_asked_for_as_the_backend_knows_it() -> None:
+    async with backend_of(always({"id": "00Q/5f é", "status": "busy", "results": []})) as (server, backend):
+        internal = normalise_id("00Q/5f é")
+        await backend.patch_contact(internal, ContactPatch(status="busy"))
+        found = await backend.contact("1", internal)
+        assert [page async for page in backend.pending(normalise_id("North 1/2"), 5)]
+    assert found is not None
+    assert found.id == "00Q/5f é"
+    assert [request.path for request in server.requests[:2]] == ["/api/contacts/00Q/5f é/"] * 2
+    assert server.requests[2].query["campaign_id"] == "North 1/2"
 
 
 @pytest.mark.parametrize(

@@ -134,11 +134,12 @@ async def test_a_preview_without_an_answer_is_none(redis: Redis, settings: Setti
 
 
 def test_only_preview_campaigns_keep_what_agents_are_shown() -> None:
-    contact = Contact(id=7, phone_number="+1555", custom_data={"name": "Ada"})
+    contact = Contact(id=7, phone_number="+573001234567", custom_data={"notes": ["Ada"]})
     assert msgspec.json.decode(load_row(contact, for_preview=True).call) == {
         "id": 7,
-        "phone_number": "+1555",
-        "custom_data": {"name": "Ada"},
+        "phone_number": "+573001234567",
+        "n": ["+573001234567"],
+        "custom_data": {"notes": ["Ada"]},
     }
     assert "Ada" not in load_row(contact).call
 
@@ -209,11 +210,17 @@ async def test_a_callback_is_placed_on_the_number_and_for_the_agent_asked_for(
     async with run_dialer(settings, world) as dialer:
         await eventually(lambda: dialer.services.client.hexists("sd:c:1:records", "3"))
         at = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
-        asked = {"campaign_id": 1, "contact_id": 3, "at": at, "phone_number": "+15559999", "agent_id": 1001}
+        asked = {
+            "campaign_id": 1,
+            "contact_id": 3,
+            "at": at,
+            "phone_number": "+15550009999",
+            "agent_id": 1001,
+        }
         await dialer.producer.event("callback_requested", **asked)
         [request] = await eventually(
-            lambda: [each for each in asked_of_the_api if each["phone_number"] == "+15559999"],
+            lambda: [each for each in asked_of_the_api if each["phone_number"] == "+15550009999"],
             what="it is called there",
         )
-        assert (request["contact"], request["variables"]) == ("3", {"agent_id": 1001})
+        assert (request["contact"], request["variables"]) == ("3", {"AGENT_ID": "1001"})
         assert await dialer.dead.count() == 0

@@ -14,10 +14,10 @@ from aiohttp import web
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.contact_rows import load_row
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.updates import UpdatesStage
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import Unreachable
 from streamdialer.model import Contact
 from streamdialer.rules.numbers import read_number

@@ -102,7 +102,7 @@ async def test_one_that_stands_aside_is_counted_once_however_often_a_tick_claims
 
     day = next(name for name in NAMES.split() if 10 <= datetime.now(ZoneInfo(name)).hour < 18)
     for at in range(1, 3):
-        row = load_row(Contact(id=at, phone_number=str(at), timezone=day))
+        row = load_row(Contact(id=at, phone_number=f"+57300123456{at}", timezone=day))
         await world.services.campaigns.load("1", [row], 3)
         if at == 1:
             await ask(world, "1", -60, agent="9")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 import random
+from typing import Any
 
 import msgspec
 import pytest
 
+from streamdialer.broker.scripts import Script
 from streamdialer.consumers.services import Services
+from streamdialer.ledger import queues as queues_module
+from streamdialer.ledger.agent_queues import AgentQueues
 from streamdialer.model import Agent
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
@@ -311,3 +315,40 @@ async def test_without_a_new_list_only_agents_count_whom_an_event_has_freed(sale
     assert (claimed.dialed, claimed.free, claimed.usable) == (1, 3, 1)
     start = await sales.services.ticks.start("1", "1-0", "sales")
     assert start.freed == 1
+
+
+# ---- long lists come in parts ----
+
+
+async def test_a_long_list_is_taken_over_whole_and_those_it_no_longer_names_leave(centre: Centre) -> None:
+    await centre.open(c1="sales")
+    states = {f"a{number}": "available" if number % 2 else "busy" for number in range(1, 1201)}
+    await centre.list_agents("sales", **states)
+    assert await centre.free("sales") == {str(number) for number in range(1, 1201, 2)}
+    assert await centre.services.client.zcard(centre.services.keys.queue_busy("sales")) == 600
+    await centre.list_agents("sales", a7="available")
+    assert await centre.free("sales") == {"7"}
+    assert await centre.services.client.hkeys(centre.services.keys.agents) == ["7"]
+
+
+async def test_parts_of_an_older_list_change_nothing_while_a_newer_one_comes(
+    centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await centre.open(c1="sales")
+    queues = centre.services.queues
+    older = (await queues.begin_agent_poll("sales")).ledger_ms
+    monkeypatch.setattr(queues_module, "LIST_PART", 1)
+    run, calls = AgentQueues.run, list[str]()
+
+    async def overtaken(self: AgentQueues, script: Script, *args: Any) -> list[Any]:
+        """After the first part of the newer list the older one comes."""
+        answer = await run(self, script, *args)
+        calls.append(answer[0])
+        if len(calls) == 1:
+            await queues.replace_agents("sales", [Agent(1, "busy"), Agent(2, "available")], older)
+        return answer
+
+    monkeypatch.setattr(AgentQueues, "run", overtaken)
+    await queues.replace_agents("sales", [Agent(1, "available"), Agent(2, "busy")], older + 5)
+    assert calls == ["ok", "stale", "ok"]
+    assert await centre.free("sales") == {"1"}

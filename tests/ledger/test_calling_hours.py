@@ -141,10 +141,10 @@ async def test_who_was_loaded_without_a_law_is_given_its_zone_when_there_is_one(
     await world.open_campaign(contacts=0)
     day, night = zone_where(10, 18), zone_where(0, 6)
     contacts = [
-        Contact(id=1, phone_number="1", timezone=night),
-        Contact(id=2, phone_number="2", timezone=day),
-        Contact(id=3, phone_number="3", timezone="UTC-5"),
-        Contact(id=4, phone_number="4"),
+        Contact(id=1, phone_number="5550001", timezone=night),
+        Contact(id=2, phone_number="5550002", timezone=day),
+        Contact(id=3, phone_number="5550003", timezone="UTC-5"),
+        Contact(id=4, phone_number="5550004"),
     ]
     await world.services.campaigns.load("1", [load_row(one) for one in contacts], 3)
     await world.set_agents(5)

@@ -13,11 +13,11 @@ from streamdialer.broker.background_duty import running
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.consumers.calls import Call, CallsStage
 from streamdialer.consumers.dialing.contact_rows import in_flight_row, load_row
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.event_entry import read_event
 from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.handlers.do_not_call import add_to_dnc
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger.types import LoadRow, LostCall
 from streamdialer.model import Attempt, Contact, DoNotCallEvent
 from streamdialer.rules.numbers import Number, read_number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -40,6 +41,7 @@ async def test_scripts_the_server_has_forgotten_are_loaded_again(redis: Redis, s
 async def test_a_lost_reply_is_asked_for_again(
     redis: Redis, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await services.campaigns.due_campaigns(1)  # the server knows the script from now on
     send: Callable[[Any], Awaitable[list[Any]]] = services.scripts._send
     tries: list[int] = []
 
@@ -124,3 +126,17 @@ async def test_scripts_add_no_trace_field_unless_tracing_is_on(services: Service
     await services.ticks.enqueue("dial", ["1"])
     entries = await services.client.xrange(services.keys.stream("ticks"))
     assert entries[-1][1] == {"kind": "dial", "campaign_id": "1", "wake": "1"}
+
+
+async def test_periodic_ticks_of_many_campaigns_come_one_after_the_other(services: Services) -> None:
+    campaigns, client, keys = list(map(str, range(50))), services.client, services.keys
+    for campaign in campaigns:
+        await client.hset(keys.campaign(campaign), "status", "active")
+    assert len(await services.ticks.enqueue("dial", campaigns, interval_s=3600)) == 50, (
+        "the first come at once"
+    )
+    assert await services.ticks.enqueue("dial", campaigns, interval_s=3600) == []
+    stored: Any = await client.hgetall(keys.tick_slots)
+    starts = sorted(int(slot) % 3_600_000 for slot in stored.values())
+    gaps = [later - earlier for earlier, later in pairwise(starts)]
+    assert max(gaps) < 3_600_000 / 4, "no quarter of the interval is without ticks"

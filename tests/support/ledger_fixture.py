@@ -7,15 +7,23 @@ from typing import Any
 import msgspec
 
 from streamdialer.broker.entries import BadEntry
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.handlers.event_sources import SourceLive
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger.event_facts import fact_of
 from streamdialer.ledger.queues import AgentEventStatus
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.records import Update
 from streamdialer.ledger.types import ApplyStatus, ClaimRequest, ClaimResult, LoadRow, LostCall
-from streamdialer.model import Agent, AgentState, Attempt, CallEvent, CampaignSettings, SourceEvent
+from streamdialer.model import (
+    Agent,
+    AgentState,
+    Attempt,
+    CallEvent,
+    CampaignSettings,
+    SourceEvent,
+    plain_id,
+)
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan, retry_plan
 from tests.support.attempt_model import LIVE
@@ -85,9 +93,11 @@ class LedgerWorld:
 
     async def agent_comes_free(self, agent: str) -> None:
         """The queue's list names one more agent, whom an event frees."""
-        client, keys, rows = self.client, self.keys, [Agent(agent, "offline")]
+        client, keys, rows = self.client, self.keys, [Agent(plain_id(agent), "offline")]
         for key, status in ((keys.queue_free, "available"), (keys.queue_busy, "busy")):
-            rows += [Agent(str(name), status) for name in await client.zrange(key(self.queue), 0, -1)]
+            rows += [
+                Agent(plain_id(str(name)), status) for name in await client.zrange(key(self.queue), 0, -1)
+            ]
         asked = await self.services.queues.begin_agent_poll(self.queue)
         await self.services.queues.replace_agents(self.queue, rows, asked.ledger_ms)
         assert await self.agent_event(agent, "available") == "freed"

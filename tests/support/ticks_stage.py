@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ticks import TicksStage
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.model import Tick, TickResult
 from streamdialer.simulation.servers.call_centre import CallCentre
 from tests.support.ledger_fixture import LedgerWorld

@@ -12,11 +12,13 @@ from streamdialer.operations.dnc_import import BadLine, read_numbers
 from streamdialer.operations.number_file import read_rows
 from streamdialer.rules.numbers import Number
 
+LETTERS = "not a phone number: there are letters in it"
+
 
 def read_text(text: str | bytes, country: str = "") -> tuple[list[str], list[tuple[int, str]]]:
     """The numbers, and line number and problem of each bad line."""
     raw = text.encode() if isinstance(text, str) else text
-    found = list(read_numbers(read_rows(io.BytesIO(raw)), country))
+    found = [one for line in read_numbers(read_rows(io.BytesIO(raw)), country) for one in line]
     numbers = [str(one) for one in found if isinstance(one, Number)]
     return numbers, [(one.line, one.problem) for one in found if isinstance(one, BadLine)]
 
@@ -48,6 +50,65 @@ def test_every_usual_file_is_read(text: str | bytes) -> None:
     assert read_text(text) == (["+573001234567", "+573001234568"], [])
 
 
+HEADINGS = [
+    *(
+        "phone_number",
+        "Phone Number",
+        "PhoneNumber",
+        "PHONE",
+        "Teléfono celular",
+        "Telefono 1",
+        "tel",
+        "Tel.",
+        "Móvil",
+    ),
+    *(
+        "Mobile Phone",
+        "msisdn",
+        "MSISDN",
+        "Phone 1 - Value",
+        "Número",
+        "Número telefónico",
+        "numero_telefono",
+        "contacto",
+    ),
+    *("Company_Phone_Number", '"phone_number"', "número de teléfono", "TELEFONO_CONTACTO", "cellPhone"),
+]
+
+
+@pytest.mark.parametrize("heading", HEADINGS)
+def test_the_column_of_the_numbers_is_found_by_its_heading(heading: str) -> None:
+    text = f"cedula;{heading};Phone 1 - Type;nombre\n1032456789;3001234567;Mobile;Ana\n79456123;3109876543;;Luis\n"
+    assert read_text(text, "CO") == (["+573001234567", "+573109876543"], [])
+
+
+def test_all_columns_with_numbers_are_listed() -> None:
+    text = "Ana;Teléfono fijo;Celular\n1;601 234 5678;3001234567\n2;;3109876543\n3;;\n4;?;3001234568\n"
+    numbers, bad = read_text(text, "CO")
+    assert numbers == ["+576012345678", "+573001234567", "+573109876543", "+573001234568"]
+    assert bad == [(4, "no phone number"), (5, "no phone number")]
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("cedula;documento;nombre\n1032456789;3001234567;Ana\n", "cedula, documento, nombre"),
+        ("1032456789;3001234567;Ana\n", "columns 1, 2"),
+    ],
+)
+def test_a_file_is_refused_when_ids_could_be_taken_for_numbers(text: str, word: str) -> None:
+    with pytest.raises(CannotBeDone, match=word) as refused:
+        read_text(text)
+    assert "phone_number" in str(refused.value), "what to do"
+
+
+def test_without_headings_the_one_column_with_numbers_counts() -> None:
+    assert read_text("Ana;7;+573001234567\nLuis;8;+573001234568\n") == (
+        ["+573001234567", "+573001234568"],
+        [],
+    )
+
+
 def test_text_in_an_unknown_encoding_is_refused_in_one_line() -> None:
     for raw in ("+573001234567\n".encode("utf-16-le"), "+573001234567\n".encode("utf-32")):
         with pytest.raises(CannotBeDone, match="save it as UTF-8"):
@@ -60,10 +121,10 @@ def test_a_line_of_utf16_without_end_costs_only_itself() -> None:
 
 
 def test_what_is_too_short_for_a_number_is_a_bad_line() -> None:
-    text = "37\n4711\n3001234567\n12345\n"
+    text = "37\n4711\n3001234567\n123456\n"
     assert read_text(text) == (
-        ["3001234567", "12345"],
-        [(1, "not a phone number: too short"), (2, "not a phone number: too short")],
+        ["3001234567"],
+        [(line, "not a phone number: too short") for line in (1, 2, 4)],
     )
 
 
@@ -86,7 +147,7 @@ def test_local_numbers_are_of_the_country() -> None:
 
 def test_a_number_that_a_spreadsheet_took_for_an_amount_is_itself() -> None:
     text = "name,phone\nAna,3001234567.0\nLuis,+573001234568.00\nEva,3.00123E+9\n"
-    assert read_text(text, "CO") == (["+573001234567", "+573001234568"], [(4, "not a phone number")])
+    assert read_text(text, "CO") == (["+573001234567", "+573001234568"], [(4, LETTERS)])
 
 
 def test_bad_lines_are_named_and_spoil_nothing() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamdialer.model import DialMode
-from streamdialer.pacing.decide import CampaignLoad, Snapshot, decide
+from streamdialer.pacing.decide import CampaignLoad, Snapshot, calls_to_place, decide
 from streamdialer.pacing.dial_modes import agents_for, calls_per_agent, level
 from streamdialer.pacing.sharing import ClaimShare, share_agents
 
@@ -247,10 +247,13 @@ def test_all_campaigns_together_never_have_more_calls_than_the_queue_has_agents_
         free_agents=agents, campaigns={str(number): each for number, each in enumerate(campaigns)}
     )
     busy_after = busy_before = 0
+    together, unused = calls_to_place(snapshot)
+    assert unused <= max(0, agents - sum(decide(snapshot, name).share for name in snapshot.campaigns))
     for name, each in snapshot.campaigns.items():
         decision = decide(snapshot, name)
         assert decision.level == level(each.mode, decision.share, each.ratio)
         assert decision.wanted >= 0
+        assert together[name] == max(0, min(decision.level - each.unanswered, each.room))
         placed = max(0, min(decision.level - each.unanswered, each.room, each.ready))
         if not each.is_open or each.mode == "preview":
             assert placed == 0

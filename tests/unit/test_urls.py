@@ -103,9 +103,9 @@ def test_the_client_gets_what_the_url_says() -> None:
     assert (kwargs["host"], kwargs["port"], kwargs["db"]) == ("h", 1, 2)
     assert (kwargs["username"], kwargs["password"], kwargs["socket_timeout"]) == ("u", "p@", 9)
     assert pool.max_connections == 7
-    assert connect("rediss://h").connection_pool.connection_class is SSLConnection
+    assert issubclass(connect("rediss://h").connection_pool.connection_class, SSLConnection)
     socket = connect("unix:///s?db=1").connection_pool
-    assert socket.connection_class is UnixDomainSocketConnection
+    assert issubclass(socket.connection_class, UnixDomainSocketConnection)
     assert (socket.connection_kwargs["path"], socket.connection_kwargs["db"]) == ("/s", 1)
 
 

@@ -9,9 +9,9 @@ import anyio
 
 from streamdialer.broker.background_duty import BackgroundDuty
 from streamdialer.consumers.dialing.side_by_side import run_side_by_side
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
-from streamdialer.consumers.wakeups import WakeupScheduler
 
 
 class AgentLists(BackgroundDuty):

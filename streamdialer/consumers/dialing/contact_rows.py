@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import logging
+import math
+import re
 from datetime import UTC, datetime
+from typing import Final
 from zlib import crc32
 
 import msgspec
 
 from streamdialer.ledger.recovery import InFlightRow
 from streamdialer.ledger.types import LoadRow
-from streamdialer.model import Contact, ContactData, normalise_id
-from streamdialer.rules.numbers import NO_NUMBER, read_number
+from streamdialer.model import Contact, ContactData, has_control, normalise_id, wire_id
+from streamdialer.rules.number_text import NO_NUMBER
+from streamdialer.rules.numbers import read_number
 
 log = logging.getLogger(__name__)
+MAX_VARIABLES: Final = 32
+MAX_VARIABLE_CHARS: Final = 256
+OWN_VARIABLES: Final = frozenset({"ATTEMPT_ID", "AGENT_ID"})
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 
 
 def load_row(
@@ -23,19 +31,22 @@ def load_row(
 
     `for_preview` keeps `custom_data`, which the agent sees.
     """
-    read = [(spelled, read_number(spelled, country)) for spelled in contact.numbers]
+    read = [read_number(raw, country) for raw in contact.numbers]
     good: dict[str, str] = {}  # one number in two spellings is one
-    for spelling, number in read:
+    for number in read:
         if not number.problem:
-            good.setdefault(str(number), spelling)
-    spelled = list(good.values()) or [spelling for spelling, _ in read]
+            good.setdefault(str(number), number.dialed)
+    dialed, campaign = list(good.values()), contact.campaign_id
+    is_as_written = campaign is None or wire_id(normalise_id(campaign)) == campaign
     call = ContactData(
         id=contact.id,
-        phone_number=spelled[0] if spelled else "",
-        phones=spelled if len(good) > 1 else [],
+        campaign_id=None if is_as_written else campaign,
+        phone_number=dialed[0] if dialed else "",
+        phones=dialed if len(good) > 1 else [],
         n=list(good),
         timezone=contact.timezone or "",
         dnc=contact.is_suppressed,
+        variables={} if for_preview else variables_of(contact.custom_data),
         custom_data=(contact.custom_data or {}) if for_preview else None,
     )
     priority = 5 if contact.priority is None else contact.priority
@@ -44,10 +55,30 @@ def load_row(
         priority=max(1, min(10, priority)),
         attempts=max(0, contact.attempts or 0),
         call=msgspec.json.encode(call).decode(),
-        problem="" if good else read[0][1].problem if read else NO_NUMBER,
+        problem="" if good else read[0].problem if read else NO_NUMBER,
         reset=reset,
         shown=row_mark(contact),
     )
+
+
+def variables_of(custom_data: object) -> dict[str, str]:
+    """What of a contact's own data goes to the telephone system; a line break or control character becomes a blank."""
+    variables: dict[str, str] = {}
+    for name, value in custom_data.items() if isinstance(custom_data, dict) else ():
+        if isinstance(value, float) and not math.isfinite(value):
+            continue
+        if isinstance(value, str):
+            text = (
+                "".join(" " if has_control(each) else each for each in value) if has_control(value) else value
+            )
+        elif isinstance(value, bool | int | float):
+            text = msgspec.json.encode(value).decode()
+        else:
+            continue
+        is_sent = _VARIABLE.fullmatch(name) and name not in OWN_VARIABLES and len(text) <= MAX_VARIABLE_CHARS
+        if is_sent and len(variables) < MAX_VARIABLES:
+            variables[name] = text
+    return variables
 
 
 def row_mark(contact: Contact) -> str:

@@ -24,8 +24,8 @@ from streamdialer.consumers.dialing.record import (
     record_refill,
 )
 from streamdialer.consumers.dialing.refill import Refill
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServer, Unreachable
 from streamdialer.ledger.ticks import TickStart
 from streamdialer.ledger.types import ClaimResult
@@ -82,7 +82,8 @@ class DialTick:
                 tracing.set_attributes(wanted=result.wanted, level=result.level, limit=result.limit)
         except CampaignError as error:
             result.status, result.reason, result.detail = "error", "invalid_campaign", str(error)
-            await self.reader.unregister(tick.campaign)
+            if queue := await self.reader.unregister(tick.campaign):
+                self._wakeups.queue(queue)
         except Unreachable as error:
             result.status, result.reason, result.detail = "error", reason_of(error, "backend"), str(error)
         return result
@@ -191,3 +192,5 @@ class DialTick:
                 soon_s.append(MIN_RETRY_S)
         if soon_s:
             self._wakeups.campaign_within(campaign.id, min(soon_s))
+        if claimed and claimed.skipped and claimed.limit == "no_contacts":
+            self._wakeups.queue(campaign.queue)  # its agents are free for the queue's other campaigns

@@ -101,18 +101,23 @@ class InputReader:
         self._registered.put(campaign.id, registration)
         return True
 
-    async def unregister(self, campaign: str) -> None:
-        """Frees the agents that a campaign which cannot be dialed holds back; its next good tick registers it anew."""
+    async def unregister(self, campaign: str) -> str:
+        """Frees the agents that a campaign which cannot be dialed holds back; its next good tick registers it anew.
+
+        Returns the queue whose agents it held, '' for none.
+        """
         services = self._services
         queue = await services.queues.queue_of(campaign)
         raw = await services.queues.pacing_of(queue, campaign)
-        if not raw:
-            return
-        closed = msgspec.structs.replace(msgspec.json.decode(raw, type=CampaignPacing), is_open=False)
+        pacing = msgspec.json.decode(raw, type=CampaignPacing) if raw else None
+        if not (pacing and pacing.is_open):
+            return ""
+        closed = msgspec.structs.replace(pacing, is_open=False)
         await services.campaigns.register(
             campaign, queue, msgspec.json.encode(closed).decode(), previous=queue
         )
         self._registered.pop(campaign)
+        return queue
 
     def outdated(self, campaign: DialedCampaign) -> set[Outdated]:
         """What is too old, or not known here, before anything is read."""

@@ -21,6 +21,8 @@ from streamdialer.model import CampaignSettings, TickResult
 _REASON_BY_OUTDATED: Final = {outdated: reason for reason, outdated in OUTDATED_BY_REASON.items()}
 """Why a tick gave up whose last try still found an input out of date."""
 
+MAX_WHY_CHARS: Final = 300
+
 
 def record_inactive(result: TickResult, status: str | None) -> None:
     result.reason = "unknown_campaign" if status is None else "not_active"
@@ -46,6 +48,8 @@ def record_refill(result: TickResult, refilled: RefillResult) -> None:
         **refilled.refused,
     }
     result.skipped = {reason: count for reason, count in skipped.items() if count} or None
+    if refilled.first_unreadable:
+        result.why = {"unreadable": refilled.first_unreadable[:MAX_WHY_CHARS]}
 
 
 def record_outcome(
@@ -97,7 +101,7 @@ def _record_claim(result: TickResult, inputs: DialInputs, claimed: ClaimResult) 
         result.limit = claimed.limit
     if claimed.skipped:
         result.skipped = dict(Counter(result.skipped or {}) + Counter(claimed.skipped))
-    result.why = claimed.why
+    result.why = {**(result.why or {}), **(claimed.why or {})} or None
     result.reason = claimed.reason or _why_nothing_was_dialed(
         settings, claimed, counts_listed=inputs.counts_listed
     )

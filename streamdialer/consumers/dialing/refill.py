@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Final
 
-import anyio
 import msgspec
 
 from streamdialer.broker.connection import server_ms
@@ -20,6 +19,7 @@ from streamdialer.errors import Unreachable
 from streamdialer.gateways.backend import ContactPage
 from streamdialer.ledger.types import LoadResult
 from streamdialer.model import CampaignSettings, Contact, normalise_id
+from streamdialer.observability.metrics import CONTACT_FIELDS_UNREAD, CONTACTS_UNREAD
 from streamdialer.rules.caps import caps_of
 from streamdialer.rules.retry import RetryPlan, retry_plan
 from streamdialer.rules.rule_pack import load_pack
@@ -35,6 +35,8 @@ class RefillResult(msgspec.Struct):
     added: int = 0
     invalid: int = 0
     unreadable: int = 0
+    first_unreadable: str = ""
+    """Which row that is, and why."""
     used_up: int = 0
     waiting: int = 0
     is_whole: bool = False
@@ -51,28 +53,49 @@ def _due_ms(contact: Contact, plan: RetryPlan, now_ms: int) -> int | None:
     return last_ms + delay_ms
 
 
+def _log_unreadable(campaign: str, page: ContactPage) -> None:
+    for line in page.unreadable:
+        log.warning("contact cannot be read and is not dialed", extra={"campaign": campaign, "error": line})
+    CONTACTS_UNREAD.inc(len(page.unreadable))
+    for name, count in page.defaulted.items():
+        CONTACT_FIELDS_UNREAD.labels(name).inc(count)
+    if page.defaulted:
+        fields = ", ".join(f"{name} ({count})" for name, count in sorted(page.defaulted.items()))
+        log.info(
+            "fields of contacts cannot be read and have their default",
+            extra={"campaign": campaign, "fields": fields},
+        )
+
+
 class Refill:
     """Reads the head of a campaign's list when few contacts are ready, and regularly."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._next_read_s: TTLCache[float] = TTLCache(4 * services.settings.refill_interval_s)
+        self._reads: TTLCache[RefillResult] = TTLCache(4 * services.settings.refill_interval_s)
         self._reading: set[str] = set()
         self.hours = CallingHoursCache(services.settings.timezone)
 
     def is_due(self, campaign: str, ready: int) -> bool:
-        """Whether to read the list now; a list that brought nothing new rests for a while."""
+        """Whether to read the list now; a list that brought nothing new rests for a while.
+
+        After a read that brought contacts, the list is read again as soon as they run low; a short one, which was read
+        to its end, when all are gone.
+        """
         if campaign in self._reading:
             return False
-        settings, now = self._services.settings, anyio.current_time()
-        next_read_s = self._next_read_s.get(campaign)
-        if next_read_s is None or now >= next_read_s:
+        settings, last = self._services.settings, self._reads.get(campaign)
+        if last is None:
             return True
-        return ready < settings.refill_threshold and now >= next_read_s - settings.refill_interval_s
+        age_s, interval_s = self._reads.age_s(campaign) or 0.0, settings.refill_interval_s
+        if last.added and ready < (1 if last.is_whole else settings.refill_threshold):
+            return True
+        is_low = ready < settings.refill_threshold
+        return age_s >= (interval_s if last.added or is_low else 2 * interval_s)
 
     def age_s(self, campaign: str) -> float | None:
         """Seconds since the list was last read here; None when it was not."""
-        return self._next_read_s.age_s(campaign)
+        return self._reads.age_s(campaign)
 
     async def pending(
         self, campaign: str, settings: CampaignSettings, ready: int, now_ms: int, asked_ms: int
@@ -95,10 +118,7 @@ class Refill:
                     break
         finally:
             self._reading.discard(campaign)
-        # With new contacts, the list is read again as soon as they run low; without, after the whole pause; after an
-        # error, with the next tick.
-        pause_s = services.settings.refill_interval_s
-        self._next_read_s.put(campaign, anyio.current_time() + (pause_s if total.added else 2 * pause_s))
+        self._reads.put(campaign, total)  # after an error, the list is read with the next tick
         return total
 
     async def due_for_retry(self, campaign: str, settings: CampaignSettings, now_ms: int) -> RefillResult:
@@ -177,9 +197,8 @@ class Refill:
         for _ in range(REBUILD_PASSES):
             newly_orphaned = pages = 0
             async for page in services.backend.in_flight(campaign, services.settings.page_size):
-                if page.unreadable:
-                    raise Unreachable(f"backend: a contact in a call cannot be read: {page.unreadable[0]}")
                 pages += 1
+                _log_unreadable(campaign, page)  # no list can bring them to be called, either
                 rows = [
                     in_flight_row(contact, settings.country or "", for_preview=is_preview)
                     for contact in page.contacts
@@ -192,7 +211,7 @@ class Refill:
         else:
             raise Unreachable(f"backend: the contacts in a call of campaign {campaign} keep changing")
         waiting = await self._load_waiting(campaign, settings)
-        self._next_read_s.pop(campaign)
+        self._reads.pop(campaign)
         if await memory.mark_rebuilt(campaign, mark):
             log.warning(
                 "campaign rebuilt from the backend: Redis may have lost calls",
@@ -212,10 +231,7 @@ class Refill:
         plan: RetryPlan | None = None,
     ) -> None:
         """Loads the page; with a plan as contacts that wait for their retry."""
-        for line in page.unreadable:
-            log.warning(
-                "contact cannot be read and is not dialed", extra={"campaign": campaign, "error": line}
-            )
+        _log_unreadable(campaign, page)
         country, is_preview = settings.country or "", settings.dial_mode == "preview"
         rows = [
             load_row(contact, reset=reset, country=country, for_preview=is_preview)
@@ -247,3 +263,4 @@ class Refill:
         total.waiting += loaded.waiting
         total.refused.update(loaded.refused)
         total.unreadable += len(page.unreadable)
+        total.first_unreadable = total.first_unreadable or next(iter(page.unreadable), "")

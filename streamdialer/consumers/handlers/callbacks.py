@@ -46,7 +46,7 @@ class Callbacks:
                 instant_ms(event),
                 entry=entry,
                 agent=event.agent_id,
-                phone_number=number,
+                phone_number=number_read.dialed,
                 compared=str(number_read),
                 row=row,
             )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from streamdialer.broker.entries import BadEntry
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.model import DoNotCallEvent
 from streamdialer.observability.redaction import mask_number
 from streamdialer.rules.numbers import read_number
@@ -24,7 +24,7 @@ async def add_to_dnc(event: DoNotCallEvent, services: Services, wakeups: WakeupS
         contact_numbers = await suppression.suppress_contact(event.campaign_id, event.contact_id, why)
         campaigns |= await suppression.suppress([read_number(digits) for digits in contact_numbers], why)
         campaigns.add(event.campaign_id)
-    elif number.problem:
+    elif not numbers:
         raise BadEntry(
             "no_phone_number", f"phone_number is {mask_number(event.phone_number)!r}: {number.problem}"
         )

@@ -7,8 +7,8 @@ from functools import partial
 
 from streamdialer.broker.entries import BadEntry
 from streamdialer.consumers.dialing.side_by_side import run_side_by_side
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.wakeups import WakeupScheduler
 from streamdialer.ledger.event_sources import MAX_SOURCES, MissingCalls, SourceLists, unknown_calls
 from streamdialer.model import SourceEvent
 from streamdialer.observability.metrics import ATTEMPTS_ENDED

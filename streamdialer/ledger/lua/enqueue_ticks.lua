@@ -1,12 +1,13 @@
 -- Adds a tick for each of these campaigns, unless it is there already: a periodic tick once per time slot,
--- however many producers run, and a dial tick only when no dial tick of the campaign is in the stream. Dial, retry and
+-- however many producers run, and a dial tick only when no dial tick of the campaign is in the stream. The slots of each
+-- campaign begin at a time of their own, so that the ticks of many campaigns do not come all at once. Dial, retry and
 -- statistics ticks are for active campaigns. Cleanup ticks are for campaigns that are completed, cancelled or
 -- without a public hash.
 -- KEYS 1 ticks, 2 waiting ticks, 3 tick slots, 4 server, 5 directory, then the public hash of each campaign
 -- ARGV kind, interval ms (0 = now, in whatever slot), then the campaigns in the order of KEYS, then the
 --   `traceparent` of each ('' = none; all are left out when there is none)
 -- Returns the ids of the ticks added, '' for each campaign without one
--- uses: clock
+-- uses: clock ids
 local kind, interval = ARGV[1], tonumber(ARGV[2])
 local ledger_ms = ledger_clock(KEYS[4])
 local added = {}
@@ -20,7 +21,8 @@ for i = 3, campaigns + 2 do
     is_due = is_over and redis.call('HEXISTS', KEYS[5], campaign) == 1
   end
   if is_due and interval > 0 then
-    local field, slot = kind .. ':' .. campaign, ledger_ms - ledger_ms % interval
+    local phase = tonumber(string.sub(redis.sha1hex(campaign), 1, 8), 16)
+    local field, slot = kind .. ':' .. campaign, ledger_ms - (ledger_ms - phase) % interval
     local last = tonumber(redis.call('HGET', KEYS[3], field))
     if kind == 'cleanup' and not last then -- it has just ended: its keys stay for one interval
       redis.call('HSET', KEYS[3], field, string.format('%.0f', ledger_ms))
@@ -38,7 +40,7 @@ for i = 3, campaigns + 2 do
     is_due = not queued or #redis.call('XRANGE', KEYS[1], queued, queued) == 0
   end
   if is_due then
-    local tick, trace = { 'kind', kind, 'campaign_id', campaign }, ARGV[i + campaigns] or ''
+    local tick, trace = { 'kind', kind, 'campaign_id', plain_id(campaign) }, ARGV[i + campaigns] or ''
     local function add(name, value) tick[#tick + 1], tick[#tick + 2] = name, value end
     if interval == 0 then add('wake', '1') end
     if trace ~= '' then add('traceparent', trace) end

@@ -4,7 +4,7 @@
 -- KEYS 1–23 of the campaign
 -- ARGV campaign, pub/sub channel, deadline after sending ms, the backend was asked, and no contact waits there ('1')
 -- Returns "published" · "already_published" · "not_over" · "ask_backend"
--- uses: clock data_loss campaign
+-- uses: clock data_loss campaign ids
 local channel, deadline_ms = ARGV[2], tonumber(ARGV[3])
 if redis.call('HEXISTS', directory, campaign) == 0 or not is_active() then return 'not_over' end
 if server_trouble(server, ledger_ms, deadline_ms) then return 'not_over' end
@@ -16,6 +16,6 @@ end
 if redis.call('HLEN', outbox) > 0 then return 'not_over' end
 if redis.call('HEXISTS', totals, 'exhausted') == 1 then return 'already_published' end
 if ARGV[4] ~= '1' then return 'ask_backend' end
-redis.call('PUBLISH', channel, 'campaign:exhausted:' .. campaign)
+redis.call('PUBLISH', channel, 'campaign:exhausted:' .. plain_id(campaign))
 redis.call('HSET', totals, 'exhausted', format_number(ledger_ms))
 return 'published'

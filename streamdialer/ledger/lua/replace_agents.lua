@@ -1,22 +1,39 @@
 -- Takes over the backend's list of a queue's agents: who stands in the queue, and their states as far as nothing
 -- better is known. A list may lag. It does not change what an event has said of an agent, nor frees an agent whose
 -- call is up, unless it has contradicted for longer than agents are distrusted.
+-- A long list comes in parts: the last one takes the agents out who are no longer listed, 500 at a time, and makes the
+-- list count as read. While a newer list comes, parts of an older one change nothing.
 -- KEYS 1 agents, 2 agent calls, 3 shared agents, then per queue passed the keys of `Keys.of_agents_in`
--- ARGV queue, when the list was requested (ledger ms), how long the list is distrusted ms, the agents (JSON object id
---   -> 'available' | 'busy' | 'wrapup' | 'offline'), queues passed (JSON list)
--- Returns {"ok"} · {"stale"} a list requested later is already here · {"queues", name…} their keys are needed, too
+-- ARGV queue, when the list was requested (ledger ms), how long the list is distrusted ms, the agents of this part
+--   (JSON object id -> 'available' | 'busy' | 'wrapup' | 'offline'), with the last part all ids of the list (JSON list;
+--   '' with the others), queues passed (JSON list)
+-- Returns {"ok"} · {"more"} more agents are to be taken out: the last part again · {"stale"} a list requested later is already here · {"queues", name…} their keys are needed, too
 -- uses: observations agent_activity agents
-local queue, asked_ms, distrust_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-use_agents(1, ARGV[5])
+local queue, asked_ms, distrust_ms, all_ids = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[5]
+use_agents(1, ARGV[6])
 local sets = queue_sets[queue]
-if tonumber(redis.call('HGET', sets.state, 'polled') or 0) > asked_ms then return { 'stale' } end
+for _, field in ipairs({ 'polled', 'polling' }) do
+  if tonumber(redis.call('HGET', sets.state, field) or 0) > asked_ms then return { 'stale' } end
+end
 
 local listed, names, set_of = cjson.decode(ARGV[4]), {}, {}
 for agent in pairs(listed) do names[#names + 1] = agent end
-for _, set in ipairs({ sets.free, sets.busy }) do
-  for _, agent in ipairs(redis.call('ZRANGE', set, 0, -1)) do
-    set_of[agent] = set
-    if not listed[agent] then names[#names + 1] = agent end
+for _, set in ipairs(#names > 0 and { sets.free, sets.busy } or {}) do
+  for i, score in ipairs(redis.call('ZMSCORE', set, unpack(names))) do
+    if score then set_of[names[i]] = set end
+  end
+end
+local MOST_REMOVED, removed = 500, 0
+if all_ids ~= '' then
+  local is_listed = {}
+  for _, agent in ipairs(cjson.decode(all_ids)) do is_listed[agent] = true end
+  for _, set in ipairs({ sets.free, sets.busy }) do
+    for _, agent in ipairs(redis.call('ZRANGE', set, 0, -1)) do
+      if not is_listed[agent] then
+        removed = removed + 1
+        if removed <= MOST_REMOVED then names[#names + 1] = agent end
+      end
+    end
   end
 end
 -- Whether the list says nothing new of the agent. Looks at the JSON as text: most agents of most lists need no more.
@@ -112,7 +129,9 @@ for agent, record in pairs(found) do
     end
   end
 end
-redis.call('HSET', sets.state, 'polled', ARGV[2])
+local is_whole = all_ids ~= '' and removed <= MOST_REMOVED
+redis.call('HSET', sets.state, is_whole and 'polled' or 'polling', ARGV[2])
+if not is_whole then return { removed > 0 and 'more' or 'ok' } end
 for _, set in pairs({ sets.free, sets.busy, sets.freed, sets.state, sets.activity }) do
   redis.call('PEXPIRE', set, AGENT_TTL_MS)
 end

@@ -6,7 +6,7 @@
 -- ARGV campaign, batch, events required ('1'), longest possible conversation ms, deadline after sending ms,
 --   max_age_ms (reserve_contacts.lua)
 -- Returns JSON: `SweepResult` (`ledger/types.py`)
--- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression number_index preview call_history
+-- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression number_index ids preview call_history
 local contacts_by_number, previews, call_history, newest_calls, refused = unpack(KEYS, 24, 28)
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])

@@ -4,8 +4,9 @@
 local PREVIEWS_MAXLEN = 1000
 -- Appends an entry for agents' programs; `data` is JSON.
 local function notify_agent(previews, kind, agent, contact, request, data)
-  redis.call('XADD', previews, 'MAXLEN', '~', PREVIEWS_MAXLEN, '*', 'type', kind, 'campaign_id', campaign,
-    'agent_id', agent, 'contact_id', contact, 'request', request, 'data', data)
+  redis.call('XADD', previews, 'MAXLEN', '~', PREVIEWS_MAXLEN, '*', 'type', kind,
+    'campaign_id', plain_id(campaign), 'agent_id', plain_id(agent), 'contact_id', plain_id(contact),
+    'request', request, 'data', data)
 end
 
 -- Notifies the agents whose offer has ended without their answer.

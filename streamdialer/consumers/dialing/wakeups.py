@@ -1,18 +1,20 @@
-"""Wake-ups: when an agent is freed or a call ends, the campaigns of the queue get a dial tick at once."""
+"""Wake-ups: when an agent is freed or a call ends, the campaigns whose turn it is get a dial tick at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import anyio
 
 from streamdialer.broker.background_duty import BackgroundDuty
+from streamdialer.consumers.dialing.queue_turns import QueueTurns
+from streamdialer.consumers.dialing.side_by_side import run_side_by_side
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.observability import tracing
 
 COALESCE_S = 0.01
-QUEUE_MEMBERS_MAX_AGE_S = 1.0
 DIRECTORY_MAX_AGE_S = 5.0
 REREAD_S = 1.0
 
@@ -29,17 +31,17 @@ class WakeupScheduler(BackgroundDuty):
         self._is_requested = anyio.Event()
         self._rereads: dict[str, float] = {}
         self._reread: TTLCache[float] = TTLCache()
-        self._members: TTLCache[dict[str, float]] = TTLCache(DIRECTORY_MAX_AGE_S)
+        self._turns = QueueTurns(services)
         self._queue_of: TTLCache[str] = TTLCache(DIRECTORY_MAX_AGE_S)
         self._reading_queue = anyio.Lock()
 
     def queue(self, queue: str) -> None:
-        """Requests a dial tick for each campaign of the queue."""
+        """Requests a dial tick for each campaign of the queue that can use an agent."""
         self._queues[queue] = self._queues.get(queue) or tracing.current_link()
         self._is_requested.set()
 
     def queues(self, names: Sequence[str]) -> None:
-        """Requests a dial tick for each campaign of the queues."""
+        """Requests a dial tick for each campaign of the queues that can use an agent."""
         for name in names:
             self.queue(name)
 
@@ -69,7 +71,7 @@ class WakeupScheduler(BackgroundDuty):
     async def queue_named(self, queue: str, campaign: str) -> str:
         """The queue an event means: that of its campaign, else the one it names; '' when no campaign is in it."""
         found = await self.queue_of(campaign) if campaign else ""
-        return found or (queue if queue and await self._members_of(queue) else "")
+        return found or (queue if queue and await self._turns.members(queue) else "")
 
     async def turn(self) -> float:
         """Waits until a tick is requested or a timer ends, then adds the ticks."""
@@ -77,39 +79,39 @@ class WakeupScheduler(BackgroundDuty):
             await self._is_requested.wait()
             await anyio.sleep(COALESCE_S)
         self._is_requested = anyio.Event()
-        await self._invalidate_agents()
+        to_read = await self._invalidate_agents()
         queues, self._queues = self._queues, {}
-        campaigns = {name: "" for name, at in self._timers.items() if at <= anyio.current_time()}
-        for campaign in campaigns:
+        traces = {name: "" for name, at in self._timers.items() if at <= anyio.current_time()}
+        for campaign in traces:
             del self._timers[campaign]
         served: dict[str, float] = {}
-        for queue, cause in queues.items():
-            members = await self._members_of(queue)
-            served |= members
-            campaigns |= dict.fromkeys(members, tracing.wakeup_traceparent(cause))
-        if campaigns:
+
+        async def find(queue: str, cause: tracing.SpanLink | None) -> None:
+            # The tick of any campaign reads the agent list, so all get one.
+            read = self._turns.members if queue in to_read else self._turns.next_campaigns
+            campaigns = await read(queue)
+            served.update(campaigns)
+            traces.update(dict.fromkeys(campaigns, tracing.wakeup_traceparent(cause)))
+
+        await run_side_by_side(partial(find, queue, cause) for queue, cause in queues.items())
+        if traces:
             # Of queues that share agents, the campaign that got calls longest ago comes first, too.
-            campaigns = {
-                name: campaigns[name] for name in sorted(campaigns, key=lambda name: served.get(name, 0.0))
-            }
-            woken = campaigns if any(campaigns.values()) else None
-            await self._services.ticks.enqueue("dial", list(campaigns), traces=woken)
+            campaigns = sorted(traces, key=lambda name: served.get(name, 0.0))
+            woken = traces if any(traces.values()) else None
+            await self._services.ticks.enqueue("dial", campaigns, traces=woken)
         return 0.0
 
     def _until_timer_s(self) -> float | None:
         timers = [*self._timers.values(), *self._rereads.values()]
         return max(0.0, min(timers) - anyio.current_time()) if timers else None
 
-    async def _invalidate_agents(self) -> None:
+    async def _invalidate_agents(self) -> set[str]:
+        """The queues whose agent list must be read with the next tick."""
         now = anyio.current_time()
-        for queue in [name for name, at in self._rereads.items() if at <= now]:
+        queues = {name for name, at in self._rereads.items() if at <= now}
+        for queue in queues:
             await self._services.queues.invalidate_agents(queue)
             self._reread.put(queue, now)
             del self._rereads[queue]
             self.queue(queue)
-
-    async def _members_of(self, queue: str) -> dict[str, float]:
-        members = self._members.get(queue, QUEUE_MEMBERS_MAX_AGE_S)
-        if members is None:
-            members = self._members.put(queue, await self._services.queues.campaigns(queue))
-        return members
+        return queues
