@@ -29,7 +29,7 @@ class ContactCounts(msgspec.Struct):
 
     final: int = 0
     lost: list[str] = []
-    retries_forgotten: int = 0
+    retries_forgotten: list[str] = []
     uncertain: int = 0
     unresolved: list[str] = []
 
@@ -116,7 +116,8 @@ def count_contacts(
     for contact in environment.centre.world.contacts.values():
         audit = audit_contacts([contact], views, environment.centre.backend.newest_update_refused)
         counts.final += audit.final
-        counts.retries_forgotten += bool(audit.final) and _misses_retries(contact, environment, forgot)
+        if audit.final and _misses_retries(contact, environment, forgot):
+            counts.retries_forgotten.append(_describe_end(contact, ends))
         lists = [ends[str(campaign)] for campaign in contact.campaign_ids]
         if audit.lost and not (forgot != "nothing" and _is_excused(contact, lists, environment, counts)):
             counts.lost += audit.lost
@@ -146,6 +147,18 @@ def _misses_retries(contact: Contact, environment: Environment, forgot: Forgets)
     return contact.status in RETRIED and contact.attempts < max_retries and not comes_back
 
 
+def _describe_end(contact: Contact, ends: Mapping[str, CampaignEnd]) -> str:
+    name = str(contact.id)
+    known = [
+        f"campaign {campaign} has it as {', '.join(end.view.states[name])}"
+        for campaign, end in ends.items()
+        if name in end.view.states
+    ]
+    return f"contact {contact.id} is {contact.status} after {contact.attempts} attempts; " + (
+        "; ".join(known) or "the ledger does not know it"
+    )
+
+
 def _is_excused(
     contact: Contact, lists: Sequence[CampaignEnd], environment: Environment, counts: ContactCounts
 ) -> bool:
@@ -156,7 +169,8 @@ def _is_excused(
     max_retries = environment.centre.world.campaigns[contact.campaign_id].max_retries
     if contact.status in RETRIED and (contact.attempts >= max_retries or contact.status == "failed"):
         counts.final += 1
-        counts.retries_forgotten += _misses_retries(contact, environment, forgot="a second")
+        if _misses_retries(contact, environment, forgot="a second"):
+            counts.retries_forgotten.append(_describe_end(contact, {}))
         return True
     return contact.status in RETRY_LISTED
 

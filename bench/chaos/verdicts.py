@@ -86,8 +86,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """When a person who answered a progressive call found no agent."""
     contacts_lost: list[str]
     """In words."""
-    retries_forgotten: int
-    """Contacts that the backend shows as failed, that have attempts left and will not be called again."""
+    retries_forgotten: list[str]
+    """Contacts that have attempts left and will not be called again, in words."""
     counters: list[Counter]
     dead_letters: dict[str, int]
     """By reason."""
@@ -146,7 +146,7 @@ def _verdicts(figures: Figures) -> Iterator[Verdict]:
     ):
         yield _require_empty(promise, [f"at {at:g} s" for at in times if not _is_misled(figures, at)])
     yield _require_empty("contacts lost", figures.contacts_lost)
-    yield _require_zero("retries forgotten", figures.retries_forgotten)
+    yield _require_empty("retries forgotten", figures.retries_forgotten)
     drifting = [counter for counter in figures.counters if _is_wrong(counter, figures.forgot)]
     yield _require_empty(
         "counters without drift",
