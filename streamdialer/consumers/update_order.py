@@ -26,6 +26,9 @@ def is_newer(update: Update, doubt: Doubt, shown: Contact) -> bool:
     """Whether an update is newer than the contact that the backend shows: by last attempt, attempts and progress."""
     if shown.status == "do_not_call":
         return False
+    is_called_again = PROGRESS[update.status] == 0
+    if is_called_again and shown.status == doubt.disposition and update.attempts == (shown.attempts or 0):
+        return True  # after the end that the backend shows, which may have reached it after the loss
     at_ms, shown_ms = doubt.last_attempt_ms, last_attempt_ms(shown)
     if at_ms is not None and (shown_ms is None or abs(at_ms - shown_ms) >= SAME_MS):
         return shown_ms is None or at_ms > shown_ms
@@ -33,8 +36,9 @@ def is_newer(update: Update, doubt: Doubt, shown: Contact) -> bool:
         return update.attempts > (shown.attempts or 0)
     if update.status == shown.status:
         return True
-    if PROGRESS[update.status] == 0:  # it is to be called again, after the end that the backend shows
-        return shown.status == doubt.disposition
+    if is_called_again:  # the backend shows the call before, or as up: then its end was not delivered in time
+        is_up = PROGRESS.get(shown.status, 4) in (1, 2)
+        return shown.status == doubt.disposition or (doubt.disposition is not None and is_up)
     return PROGRESS[update.status] > PROGRESS.get(shown.status, 4)
 
 
