@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import anyio
@@ -25,7 +25,7 @@ from bench.chaos.proxy import Proxy
 from bench.chaos.world import chaos_world, refused_contacts
 from streamdialer.broker.connection import connect
 from streamdialer.errors import CannotBeDone
-from streamdialer.ledger.records import Attempt
+from streamdialer.ledger.records import Attempt, decode_contact
 from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.demo.child_processes import ChildProcesses
 from streamdialer.simulation.demo.snapshot import take_snapshot
@@ -54,8 +54,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     backend_link: Proxy
     api_link: Proxy
     pool: ProcessPool
-    forgotten_attempts: dict[str, list[Attempt]]
-    """Attempts of records whose time was made to be over, by campaign."""
+    remembered_attempts: defaultdict[str, dict[str, Attempt]]
+    """By campaign and id: attempts of records that the ledger may forget, because their time was made to be over, or
+    because it loads contacts from the backend again after Redis was restarted."""
     malformed_injected: dict[str, int]
     """Malformed entries written to the events stream, by the expected reason of their dead letters."""
 
@@ -89,7 +90,18 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
                 if tries == RESTART_TRIES:
                     raise
             else:
+                await self.retry(self._remember_attempts)
                 return
+
+    async def _remember_attempts(self) -> None:
+        """Notes all attempts before the campaigns are rebuilt: no call is placed until then."""
+        for campaign in map(str, self.centre.world.campaigns):
+            stored: Any = await self.client.hgetall(self.centre.keys.records(campaign))
+            for raw in stored.values():
+                self.remember(campaign, decode_contact(raw).history)
+
+    def remember(self, campaign: str, attempts: Iterable[Attempt]) -> None:
+        self.remembered_attempts[campaign].update({attempt.id: attempt for attempt in attempts})
 
     async def heal(self) -> None:
         """Ends all faults: proxies, services and events are normal, and all processes run."""
@@ -146,7 +158,7 @@ async def open_environment(options: ChaosOptions, directory: Path) -> AsyncItera
             backend_link=backend_link,
             api_link=api_link,
             pool=pool,
-            forgotten_attempts=defaultdict(list),
+            remembered_attempts=defaultdict(dict),
             malformed_injected={},
         )
         for role, number in zip(ROLES, (options.replicas, options.producers), strict=True):

@@ -53,10 +53,12 @@ async def read_ends(environment: Environment) -> dict[str, CampaignEnd]:
         public: Any = await client.hgetall(keys.campaign(campaign))
         ends[campaign] = CampaignEnd(
             view=await read_ledger(client, keys, campaign),
-            attempts=[
-                *(attempt for record in records.values() for attempt in record.history),
-                *environment.forgotten_attempts.get(campaign, ()),
-            ],
+            attempts=list(
+                {
+                    **environment.remembered_attempts[campaign],
+                    **{attempt.id: attempt for record in records.values() for attempt in record.history},
+                }.values()
+            ),
             newest={contact: record.newest for contact, record in records.items()},
             public=public,
         )

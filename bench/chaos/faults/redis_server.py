@@ -52,6 +52,7 @@ async def lose_everything(environment: Environment, random: Random) -> str:
     """Restart with all data lost."""
     await run_sync(environment.server.kill)
     shutil.rmtree(environment.server.directory / "appendonlydir")
+    environment.remembered_attempts.clear()  # the counters have gone, too
     await anyio.sleep(random.uniform(*DOWN_S))
     await environment.restart_redis()
     await anyio.sleep(random.uniform(0, 1))
@@ -62,6 +63,7 @@ async def lose_everything(environment: Environment, random: Random) -> str:
 async def flush(environment: Environment, random: Random) -> str:
     """FLUSHALL, as by mistake."""
     await environment.retry(environment.client.flushall)
+    environment.remembered_attempts.clear()
     await anyio.sleep(random.uniform(0, 1))
     await environment.start_campaigns()
     return "flushed"
@@ -82,7 +84,7 @@ async def end_final_ttl(environment: Environment, random: Random) -> str:  # noq
                 if wire_id(contact) not in refused or raw is None or until == math.inf:
                     continue
                 if await client.zadd(keys.final(campaign), {contact: 1}, xx=True, ch=True):
-                    environment.forgotten_attempts[campaign] += decode_contact(raw).history
+                    environment.remember(campaign, decode_contact(raw).history)
                     gone += 1
     return f"{gone} records"
 
