@@ -23,6 +23,7 @@ SAMPLES_TTL_S: Final = 86_400.0
 PERSONS_TTL_S: Final = 86_400.0
 HEARTBEATS_TTL_S: Final = 600.0
 MAX_CALL_S: Final = 7200.0
+PENDING_DNC_TTL_S: Final = 400 * 86_400.0
 
 
 class AllowedKey(msgspec.Struct, frozen=True):
@@ -51,8 +52,13 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
             for stream in ("ticks", "calls", "events", "updates")
         ),
         AllowedKey(
-            KEYS.stream("dead"), "entries that no stage could handle, for an operator; bounded in number"
+            KEYS.stream("dead"), "entries that no stage could handle, for an operator; bounded in bytes"
         ),
+        *(
+            AllowedKey(name, "which dead letters there are, for their bounds")
+            for name in KEYS.of_dead_letters[1:]
+        ),
+        AllowedKey(KEYS.events_retained, "number of events that stay for other consumer groups"),
         AllowedKey(KEYS.previews, "what agents were shown in preview; bounded in number"),
         AllowedKey(KEYS.server, "the ledger's clock, and which server's memory it has met"),
         AllowedKey(
@@ -128,7 +134,9 @@ def allowed_for_campaigns(campaigns: Sequence[str]) -> list[AllowedKey]:
             AllowedKey(KEYS.totals(campaign), "the totals the public hash is written from"),
             AllowedKey(KEYS.refused(campaign), "finished contacts whose state the backend refused"),
             AllowedKey(
-                KEYS.pending_dnc(campaign), "who must not be called, where their number is not known yet"
+                KEYS.pending_dnc(campaign),
+                "who must not be called, where their number is not known yet",
+                PENDING_DNC_TTL_S,
             ),
             AllowedKey(KEYS.decisions(campaign), "why was (not) dialed: the last decisions", DECISIONS_TTL_S),
             AllowedKey(

@@ -4,7 +4,8 @@ StreamdialerError
 ├── SettingsError        a setting or option is wrong                        (exit code 2)
 ├── CampaignError        a campaign's own settings cannot be used: it is not dialed
 ├── Unreachable          a server gave no usable answer: Redis, backend, Dialer API (exit code 3)
-│   └── CredentialsRefused   … because of our token or password
+│   ├── CredentialsRefused   … because of our token or password
+│   └── Throttled            … because it asks for fewer requests
 ├── RefusedByServer      a server answered, and the answer is final for this request
 └── CannotBeDone         a command is understood but cannot be carried out    (exit code 1)
 """
@@ -39,6 +40,10 @@ class Unreachable(StreamdialerError):
 
 class CredentialsRefused(Unreachable):
     """A server refuses our token or password: a setting has to be corrected."""
+
+
+class Throttled(Unreachable):
+    """A server asks for fewer requests: it gets none until the time it names."""
 
 
 class RefusedByServer(StreamdialerError):

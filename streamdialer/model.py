@@ -6,6 +6,8 @@ strings that are safe in a key name.
 
 from __future__ import annotations
 
+import codecs
+import json
 import re
 import unicodedata
 from typing import Annotated, Any, Final, Literal, get_args
@@ -54,11 +56,18 @@ AGENT_STATES: Final[dict[str, AgentState]] = {
     **dict.fromkeys(("available", "idle"), "available"),
     **dict.fromkeys(("busy", "on_call", "oncall", "in_call", "incall", "talking", "ringing"), "busy"),
     **dict.fromkeys(("wrapup", "wrap_up", "acw", "after_call_work", "aftercall"), "wrapup"),
+    **dict.fromkeys(
+        ("offline", "unavailable", "not_available", "logged_out", "logout", "loggedout"), "offline"
+    ),
+    **dict.fromkeys(("away", "break", "on_break", "lunch", "pause", "paused", "not_ready", "dnd"), "offline"),
+    **dict.fromkeys(("disconnected", "inactive", "unknown", ""), "offline"),
 }
-"""The backend's words for an agent's state; every other word means offline."""
+"""The backend's words for an agent's state; a word that is not here counts as offline, and is named."""
+
+MAX_WORD: Final = 256
+"""Characters of an id or a word in an event."""
 
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]*")
-_MAX_ID_CHARS: Final = 256
 _MAX_EXACT: Final = 2**53
 _SEPARATOR: Final = re.compile(r"[,;|\n]")
 _CONTROL: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -80,11 +89,11 @@ def normalise_id(raw: object) -> str:
     text = str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
     if isinstance(text, str):
         text = text.strip()
-        if 0 < len(text) <= _MAX_ID_CHARS and text not in (".", "..") and not has_control(text):
+        if 0 < len(text) <= MAX_WORD and text not in (".", "..") and not has_control(text):
             return quote(text, safe="@")
     shown = repr(raw)[:100]
     raise ValueError(
-        f"an id is an integer, or a text of 1–{_MAX_ID_CHARS} characters without control characters; got {shown}"
+        f"an id is an integer, or a text of 1–{MAX_WORD} characters without control characters; got {shown}"
     )
 
 
@@ -96,6 +105,31 @@ def plain_id(internal: str) -> str:
 def wire_id(internal: str) -> int | str:
     """An id as other programs expect it: an integer if it is written as one ("007" is not 7)."""
     return int(internal) if _INTEGER.fullmatch(internal) else plain_id(internal)
+
+
+def decode_json(raw: str | bytes) -> Any:
+    """What other programs write as JSON: in UTF-8, else Latin-1; NaN and a byte-order mark are read as well.
+
+    Raises ValueError for everything that cannot be read, however it is nested.
+    """
+    data = raw.encode(errors="surrogateescape") if isinstance(raw, str) else raw
+    data = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        return msgspec.json.decode(data)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except ValueError as problem:  # msgspec.DecodeError is one
+        try:
+            return json.loads(_decode_text(data))
+        except (ValueError, RecursionError):
+            raise problem from None
+
+
+def _decode_text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,8 +186,15 @@ class Agent(msgspec.Struct, frozen=True):
 
     @property
     def state(self) -> AgentState:
-        word = (self.status or "").strip().lower().replace("-", "_").replace(" ", "_")
-        return AGENT_STATES.get(word, "offline")
+        return AGENT_STATES.get(self._status_word, "offline")
+
+    @property
+    def has_known_status(self) -> bool:
+        return self._status_word in AGENT_STATES
+
+    @property
+    def _status_word(self) -> str:
+        return (self.status or "").strip().lower().replace("-", "_").replace(" ", "_")
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
@@ -358,6 +399,8 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Skipped contacts, by reason."""
     why: dict[str, str] | None = None
     """The rule that skipped the first of them, by reason."""
+    notices: dict[str, str] | None = None
+    """What is wrong although the campaign is dialed, by code, in words (`dialing.reasons.NOTICES`)."""
     refilled: int | None = None
     ages_s: dict[str, float] | None = None
     """How old the inputs of the decision were."""

@@ -15,12 +15,14 @@ from streamdialer.broker.scripts import Script
 
 NOT_COVERED: Final[Mapping[str, str]] = {
     "replay.lua": "run only from the command line, by a person who looks at dead letters",
+    "drop_letters.lua": "run only from the command line, by a person who looks at dead letters",
     "purge.lua": "run only from the command line, by a person who empties a stream",
     "mark_server_trusted.lua": "run only by demo, benches and tests, before any process runs",
     "check_eligibility.lua": "writes nothing; run only by `contact show`",
     "stream_metrics.lua": "writes nothing; run only by a scrape of the health port",
     "campaign_metrics.lua": "writes nothing; run only by a scrape of the health port",
     "abandon_metrics.lua": "writes nothing; run only by a scrape of the health port and by `top`",
+    "_BoundedBody.aclose": "sends no request, closes a reply",
     "Service.aclose": "sends no request, closes connections",
     "Gateway.aclose": "sends no request, closes connections",
     "Backend.unfinished": "called only after a data loss, of a backend that does not show single contacts",

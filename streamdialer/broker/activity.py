@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from streamdialer.broker.entries import Entry
+from streamdialer.model import decode_json
 
 SHOWN_PER_STAGE: Final = 5
 """Entries shown one by one, the oldest first; the others are only counted."""
@@ -91,20 +92,24 @@ class Activity:
         )
 
 
+def _plain_text(part: object) -> str:
+    return str(part)[:80] if isinstance(part, str | int | float) else type(part).__name__
+
+
 def subject_of(entry: Entry) -> str:
     """What an entry is about, in few words and without phone numbers."""
     fields: dict[str, Any] = dict(entry.fields)
     if "data" in fields:
         try:
-            data = msgspec.json.decode(fields["data"].encode())
-        except (msgspec.DecodeError, UnicodeError):
+            data = decode_json(fields["data"])
+        except ValueError:
             data = None
         fields |= data if isinstance(data, dict) else {}
     kind = fields.get("kind") or fields.get("type")
     campaign = fields.get("campaign", fields.get("campaign_id"))
     contact = fields.get("contact", fields.get("contact_id"))
     about = fields.get("attempt") or ":".join(
-        str(part) for part in (campaign, contact) if part not in (None, "")
+        _plain_text(part) for part in (campaign, contact) if part not in (None, "")
     )
     agent = fields.get("agent_id") if not about else None
-    return " ".join(str(part)[:80] for part in (kind, about, agent) if part not in (None, ""))
+    return " ".join(_plain_text(part) for part in (kind, about, agent) if part not in (None, ""))

@@ -6,6 +6,7 @@ are idempotent, are repeated. Blocking reads get a connection pool of their own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -26,7 +27,9 @@ from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
     ClusterDownError,
+    ClusterError,
     MasterDownError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
     RedisError,
@@ -48,6 +51,7 @@ TRANSIENT: Final = (
     RedisConnectionError,
     RedisTimeoutError,
     RedisClusterException,
+    ClusterError,
     BusyLoadingError,
     ReadOnlyError,
     TryAgainError,
@@ -60,15 +64,34 @@ TRANSIENT: Final = (
 NO_FAULT: Final = (RedisError, *TRANSIENT, StreamdialerError)
 """Errors that come from outside our code: their text says enough, no traceback is logged."""
 
-_REFUSES_WRITES: Final = ("NOREPLICAS", "OOM", "MISCONF", "BUSY ")
-"""The server lacks the replicas it must have, or memory, or disk space for its log, or it is busy."""
+_PASSES: Final = re.compile(
+    r"(?:.*@user_script: ?\d+: -)?"  # as Redis 6.2 writes it, with the name of the script
+    r"(?:NOREPLICAS|OOM|MISCONF|BUSY|READONLY|LOADING|MASTERDOWN|TRYAGAIN|CLUSTERDOWN) ",
+    re.DOTALL,
+)
+"""The server lacks the replicas it must have, or memory, or disk space for its log, is busy, or changes its role."""
+
+
+def refuses_writes(error: object) -> bool:
+    """Whether the server answers and takes no writes now."""
+    if isinstance(error, OutOfMemoryError | ReadOnlyError):
+        return True
+    text = str(error).rpartition("of pipeline caused error: ")[2]
+    return isinstance(error, ResponseError) and _PASSES.match(text) is not None
 
 
 def may_pass(error: object) -> bool:
     """Whether the same call may succeed a moment later: the server is away, changes its role, or refuses writes."""
-    return isinstance(error, TRANSIENT) or (
-        isinstance(error, ResponseError) and str(error).startswith(_REFUSES_WRITES)
-    )
+    return isinstance(error, TRANSIENT) or refuses_writes(error)
+
+
+async def why_writes_are_refused(client: Redis, keys: Keys) -> str:
+    """In the server's words; '' when it takes writes. The command asks leave to write, and writes nothing."""
+    try:
+        await client.setrange(keys.probe, 0, "")
+    except ResponseError as error:
+        return str(error) if refuses_writes(error) else ""
+    return ""
 
 
 SOCKET_TIMEOUT_S: Final = 5.0

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Literal
 
 import anyio
 from anyio.abc import TaskGroup
 from redis.exceptions import RedisError
 
 from streamdialer.broker.concurrency import ConcurrencyLimit
-from streamdialer.broker.connection import NO_FAULT, TRANSIENT
+from streamdialer.broker.connection import NO_FAULT, TRANSIENT, may_pass
 from streamdialer.broker.consumer_group import ConsumerGroup, Row
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.broker.scripts import backoff_s
@@ -29,6 +29,7 @@ from streamdialer.observability.metrics import ENTRIES, ENTRY_SECONDS
 
 log = logging.getLogger(__name__)
 Handler = Callable[[Entry], Awaitable[None]]
+Outcome = Literal["done", "dead", "again", "failed"]
 READ_BATCH: Final = 200
 DRAIN_FRACTION: Final = 0.7
 """Part of the shutdown timeout in which handlers may finish. In the rest, unfinished entries are handed back."""
@@ -133,6 +134,7 @@ class StreamConsumer:
         if now >= self._take_over_at:
             entries = await self._autoclaim(count)
             if self._take_over_from == "0-0":
+                await self._group.repair()
                 self._take_over_at = now + self._claim_min_idle_s / 3
             if entries:
                 return entries
@@ -176,7 +178,7 @@ class StreamConsumer:
         redelivered = [Entry(entry, fields, deliveries.get(entry, 1)) for entry, fields in rows if fields]
         for entry in redelivered:
             if entry.deliveries > self._max_deliveries:
-                await self._group.dead_letter(
+                await self._bury(
                     entry,
                     "never_finished",
                     f"delivered {entry.deliveries} times and never finished: its handler may kill the process",
@@ -184,26 +186,11 @@ class StreamConsumer:
         return [entry for entry in redelivered if entry.deliveries <= self._max_deliveries]
 
     async def _work_on(self, entry: Entry) -> None:
-        is_finished, outcome, is_away, began = False, "again", False, anyio.current_time()
+        outcome: Outcome = "again"
+        is_away, began = False, anyio.current_time()
         self._shutdown.activity.begin(self._stage, entry)
         try:
-            await self._handle(entry)
-            is_finished, outcome = True, "done"
-        except BadEntry as bad:
-            await self._group.dead_letter(entry, bad.reason, bad.detail)
-            is_finished, outcome = True, "dead"
-        except (*TRANSIENT, StreamdialerError) as error:
-            is_away = isinstance(error, (*TRANSIENT, Unreachable))
-            log.warning(
-                "entry could not be handled now, it is delivered again",
-                extra={"stream": self.stream, "entry": entry.id, "error": str(error)},
-            )
-        except Exception as error:
-            outcome = "failed"
-            log.exception("handler failed", extra={"stream": self.stream, "entry": entry.id})
-            if entry.deliveries >= self._max_deliveries:
-                await self._group.dead_letter(entry, "handler_failed", f"{type(error).__name__}: {error}")
-                is_finished, outcome = True, "dead"
+            outcome, is_away = await self._try_to_handle(entry)
         finally:
             self._seconds.observe(anyio.current_time() - began)
             ENTRIES.labels(self._stage, outcome).inc()
@@ -211,15 +198,50 @@ class StreamConsumer:
             is_stopping = self._shutdown.stopping
             try:
                 with anyio.CancelScope(shield=True), anyio.move_on_after(FINISH_S):
-                    if is_finished:
+                    if outcome == "done":
                         await self._group.acknowledge([entry.id])
-                    elif is_away or is_stopping:  # not the entry's fault: this was no delivery
+                    elif outcome != "dead" and (is_away or is_stopping):  # not the entry's fault: no delivery
                         idle_ms = HANDED_BACK_IDLE_MS if is_stopping else 0
                         await self._group.extend_lease([entry.id], idle_ms, entry.deliveries - 1)
+            except RedisError as error:
+                log.warning(
+                    "entry could not be acknowledged, it is delivered again",
+                    extra={"stream": self.stream, "entry": entry.id, "error": str(error)},
+                )
             finally:
                 self._held.discard(entry.id)
                 self._concurrency.release()
                 self._shutdown.count_entry()
+
+    async def _try_to_handle(self, entry: Entry) -> tuple[Outcome, bool]:
+        """What became of the entry, and whether a server was away; no entry raises an error here."""
+        try:
+            await self._handle(entry)
+        except BadEntry as bad:
+            return await self._bury(entry, bad.reason, bad.detail), False
+        except Exception as error:
+            if isinstance(error, StreamdialerError) or may_pass(error):
+                log.warning(
+                    "entry could not be handled now, it is delivered again",
+                    extra={"stream": self.stream, "entry": entry.id, "error": str(error)},
+                )
+                return "again", may_pass(error) or isinstance(error, Unreachable)
+            log.exception("handler failed", extra={"stream": self.stream, "entry": entry.id})
+            if entry.deliveries < self._max_deliveries:
+                return "failed", False
+            return await self._bury(entry, "handler_failed", f"{type(error).__name__}: {error}"), False
+        return "done", False
+
+    async def _bury(self, entry: Entry, reason: str, detail: str) -> Outcome:
+        try:
+            await self._group.dead_letter(entry, reason, detail)
+        except RedisError as error:
+            log.warning(
+                "entry could not be moved to the dead letters, it is delivered again",
+                extra={"stream": self.stream, "entry": entry.id, "reason": reason, "error": str(error)},
+            )
+            return "again"
+        return "dead"
 
     async def _extend_held_leases(self) -> None:
         while True:

@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from streamdialer.broker.connection import TRANSIENT
-from streamdialer.broker.entries import Entry
-from streamdialer.broker.keys import GROUP
+from streamdialer.broker.entries import Entry, kept_fields
+from streamdialer.broker.keys import GROUP, Keys, Stage, Stream
 from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.observability.redaction import mask_text
 
@@ -22,6 +22,9 @@ DEAD_LETTER: Final = Script(_PACKAGE, "dead_letter")
 EXTEND_LEASE: Final = Script(_PACKAGE, "extend_lease")
 RESET_IDLE_TIME: Final = Script(_PACKAGE, "reset_idle_time")
 REMOVE_CONSUMER: Final = Script(_PACKAGE, "remove_consumer")
+REPAIR_STREAM: Final = Script(_PACKAGE, "repair_stream")
+MOST_MOVED: Final = 1000
+"""Entries that one script call moves to the new stream."""
 OWN_PENDING: Final = Script(_PACKAGE, "own_pending")
 Row = tuple[str, dict[str, str] | None]
 """An entry's id and fields; no fields when the entry has been deleted."""
@@ -33,13 +36,17 @@ class ConsumerGroup(msgspec.Struct, frozen=True, kw_only=True):
     reader: Redis
     """Blocks while it reads: a client of its own."""
     scripts: Scripts
-    stream: str
-    dead: str
-    """The dead letters' stream."""
-    server: str
-    """The key of what the ledger knows about the server."""
+    keys: Keys
+    stage: Stage
     consumer: str
     dead_letters_maxlen: int
+    dead_letters_max_bytes: int
+    retention_ms: int = 0
+    """How long entries that are done stay for other groups of the stream."""
+
+    @property
+    def stream(self) -> str:
+        return self.keys.stream(self.stage)
 
     async def create(self) -> bool:
         """Whether the group exists now."""
@@ -66,7 +73,7 @@ class ConsumerGroup(msgspec.Struct, frozen=True, kw_only=True):
 
     async def autoclaim(self, start: str, min_idle_ms: int, count: int) -> tuple[str, list[Row]]:
         """Entries that others have left idle, and the id from which to look next."""
-        await self.scripts.run(RESET_IDLE_TIME, [self.stream, self.server], [GROUP])
+        await self.scripts.run(RESET_IDLE_TIME, [self.stream, self.keys.server], [GROUP])
         answer: Any = await self.reader.xautoclaim(
             self.stream, GROUP, self.consumer, min_idle_ms, start, count=count
         )
@@ -78,18 +85,46 @@ class ConsumerGroup(msgspec.Struct, frozen=True, kw_only=True):
         return {item["message_id"]: int(item["times_delivered"]) for item in pending}
 
     async def acknowledge(self, entries: list[str]) -> None:
-        await self.scripts.run(ACK_DELETE, [self.stream], [GROUP, *entries])
+        names = [self.stream, self.keys.events_retained]
+        await self.scripts.run(ACK_DELETE, names, [GROUP, self.retention_ms, *entries])
 
     async def dead_letter(self, entry: Entry, reason: str, detail: str) -> None:
+        kept, cut = kept_fields(entry.fields)
         log.error(
             "dead letter",
             extra={"stream": self.stream, "entry": entry.id, "reason": reason, "detail": mask_text(detail)},
         )
         await self.scripts.run(
             DEAD_LETTER,
-            [self.stream, self.dead],
-            [GROUP, entry.id, self.dead_letters_maxlen, reason, detail[:2000], entry.deliveries],
+            [self.stream, *self.keys.of_dead_letters, self.keys.events_retained],
+            [
+                GROUP,
+                entry.id,
+                self.dead_letters_maxlen,
+                self.dead_letters_max_bytes,
+                self.retention_ms,
+                reason,
+                detail[:2000],
+                entry.deliveries,
+                cut,
+                *kept,
+            ],
         )
+
+    async def repair(self) -> None:
+        """Makes the stream and the dead letters anew when their newest id is near the last possible one."""
+        streams: tuple[Stream, ...] = (self.stage, "dead")
+        for stream in streams:
+            answer = "more"
+            while answer == "more":
+                names = [self.keys.stream(stream), self.keys.anew(stream)]
+                answer = str(await self.scripts.run(REPAIR_STREAM, names, [MOST_MOVED]))
+            if answer == "repaired":
+                log.error(
+                    "someone wrote an entry with the last possible id, after which a stream takes no other entry: "
+                    "the stream was made anew, with its entries",
+                    extra={"stream": stream},
+                )
 
     async def extend_lease(self, entries: list[str], idle_ms: int, deliveries: int) -> list[str]:
         """Returns the entries that another consumer has taken over."""

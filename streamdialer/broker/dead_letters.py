@@ -11,8 +11,9 @@ from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.errors import CannotBeDone
 
-DROP_BATCH: Final = 500
-REPLAY: Final = Script("streamdialer.broker", "replay")
+READ_BATCH: Final = 500
+DROP_BATCH: Final = 50
+REPLAY, DROP_LETTERS = (Script("streamdialer.broker", name) for name in ("replay", "drop_letters"))
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -25,6 +26,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     detail: str
     deliveries: int
     original: dict[str, str]
+    cut: str = ""
+    """What is missing of the original; '' for nothing."""
 
 
 def _letter(letter_id: str, fields: dict[str, str]) -> DeadLetter:
@@ -37,6 +40,7 @@ def _letter(letter_id: str, fields: dict[str, str]) -> DeadLetter:
         detail=fields.get("detail", ""),
         deliveries=int(deliveries) if deliveries.isdecimal() else 0,
         original={name[1:]: value for name, value in fields.items() if name.startswith("=")},
+        cut=fields.get("cut", ""),
     )
 
 
@@ -46,6 +50,7 @@ class DeadLetters:
     def __init__(self, client: Redis, scripts: Scripts, keys: Keys) -> None:
         self._client = client
         self._scripts = scripts
+        self._names = keys.of_dead_letters
         self._stream = keys.stream("dead")
 
     async def newest(self, count: int, before: str | None = None) -> list[DeadLetter]:
@@ -55,13 +60,13 @@ class DeadLetters:
         return [_letter(letter_id, fields) for letter_id, fields in rows]
 
     async def ids(self, until: str | None = None) -> list[str]:
-        """Of all dead letters up to `until`, else of all there are now; oldest first. Reads `DROP_BATCH` at a time."""
+        """Of all dead letters up to `until`, else of all there are now; oldest first. Reads `READ_BATCH` at a time."""
         if until is None:
             until = next((letter.id for letter in await self.newest(1)), "0-0")
         ids: list[str] = []
         after = "-"
         while True:
-            batch: Any = await self._client.xrange(self._stream, after, until, count=DROP_BATCH)
+            batch: Any = await self._client.xrange(self._stream, after, until, count=READ_BATCH)
             if not batch:
                 return ids
             ids += [letter_id for letter_id, _ in batch]
@@ -86,7 +91,11 @@ class DeadLetters:
             raise CannotBeDone(
                 f"dead letter {letter_id} does not say which stream it came from: it can only be dropped"
             )
-        answer = str(await self._scripts.run(REPLAY, [self._stream, letter.stream], [letter_id]))
+        answer = str(await self._scripts.run(REPLAY, [*self._names, letter.stream], [letter_id]))
+        if answer == "cut":
+            raise CannotBeDone(
+                f"dead letter {letter_id} holds only the beginning of its entry ({letter.cut}): it can only be dropped"
+            )
         if answer in ("", "elsewhere"):
             raise CannotBeDone(
                 f"dead letter {letter_id} no longer exists: it has been replayed or dropped meanwhile"
@@ -95,4 +104,11 @@ class DeadLetters:
 
     async def drop(self, letter_ids: list[str]) -> int:
         """Deletes dead letters for good; returns how many were deleted."""
-        return int(await self._client.xdel(self._stream, *letter_ids)) if letter_ids else 0
+        return sum(
+            [
+                int(
+                    await self._scripts.run(DROP_LETTERS, self._names, letter_ids[first : first + DROP_BATCH])
+                )
+                for first in range(0, len(letter_ids), DROP_BATCH)
+            ]
+        )

@@ -38,6 +38,25 @@ class Keys(msgspec.Struct, frozen=True):
         """The public hash that the Dialer API, the backend and operators read and write."""
         return f"{self.prefix}campaign:{plain_id(campaign)}"
 
+    def anew(self, stream: Stream) -> str:
+        """The stream while it is made anew (`broker/lua/repair_stream.lua`)."""
+        return f"{self.prefix}sd:anew:{stream}"
+
+    @property
+    def probe(self) -> str:
+        """Never exists: shows whether the server takes writes."""
+        return f"{self.prefix}sd:probe"
+
+    @property
+    def events_retained(self) -> str:
+        """Number of entries of `events` that are done and stay for other consumer groups."""
+        return f"{self.prefix}sd:events:retained"
+
+    @property
+    def of_dead_letters(self) -> list[str]:
+        """The dead letters, their index and their sizes (`broker/lua/lib/letters.lua`)."""
+        return [self.stream("dead"), f"{self.prefix}sd:dead:index", f"{self.prefix}sd:dead:sizes"]
+
     @property
     def previews(self) -> str:
         """Bounded stream of what agents are offered in preview mode, which their programs read."""

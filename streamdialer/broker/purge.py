@@ -39,9 +39,17 @@ class Purge:
             if answer < 0:
                 raise CannotBeDone(f"stream {stream} is not purged: {DEPENDS[stream]}")
             if answer == 0:
+                for key in self._counts(stream):
+                    await self._scripts.client.delete(key)
                 return deleted
             deleted += answer
             report(deleted)
+
+    def _counts(self, stream: Stream) -> list[str]:
+        """Keys that count the stream's entries."""
+        if stream == "dead":
+            return self._keys.of_dead_letters[1:]
+        return [self._keys.events_retained] if stream == "events" else []
 
     async def _guards(self, stream: Stream) -> Sequence[str]:
         """Keys that must not exist; Redis has no empty sets and hashes."""

@@ -12,16 +12,16 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from types import TracebackType
 from typing import Any, Final, Self
 
 import anyio
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 
-from streamdialer.broker.connection import TRANSIENT, is_cluster, may_pass
+from streamdialer.broker.connection import TRANSIENT, is_cluster, may_pass, refuses_writes
 from streamdialer.errors import Unreachable
 from streamdialer.observability.metrics import ROUND_TRIP_SECONDS, SCRIPT_SECONDS
 
@@ -35,6 +35,10 @@ MAX_DELAY_S: Final = 5.0
 def backoff_s(failures: int, longest_s: float = MAX_DELAY_S) -> float:
     """The pause after `failures` earlier failures: it doubles up to a cap, with jitter against replicas in step."""
     return min(longest_s, FIRST_DELAY_S * float(2 ** min(failures, 16))) * random.uniform(0.5, 1.0)
+
+
+def _trouble_text(trouble: BaseException) -> str:
+    return "Redis refuses writes" if refuses_writes(trouble) else "Redis does not answer"
 
 
 class Script:
@@ -133,11 +137,7 @@ class Scripts:
                         call.result.set_exception(answer)
                     else:
                         call.result.set_result(answer)
-                try:
-                    for script in missing.values():
-                        await self.client.script_load(script.source)
-                except TRANSIENT as error:
-                    trouble = error
+                trouble = await self._load(missing.values(), batch) or trouble
             if trouble is None:
                 if failures:
                     log.warning("Redis answers again", extra={"tries": failures})
@@ -146,12 +146,25 @@ class Scripts:
             if not self._patient:
                 for call in batch:
                     if not call.result.done():
-                        call.result.set_exception(Unreachable(f"Redis does not answer: {trouble}"))
+                        call.result.set_exception(Unreachable(f"{_trouble_text(trouble)}: {trouble}"))
                 return
             if not failures:
-                log.error("Redis does not answer, waiting for it", extra={"error": str(trouble)})
+                log.error(f"{_trouble_text(trouble)}, waiting for it", extra={"error": str(trouble)})
             await anyio.sleep(backoff_s(failures))
             failures += 1
+
+    async def _load(self, scripts: Iterable[Script], batch: list[_Call]) -> BaseException | None:
+        """Loads scripts that the server does not have; what keeps the server from it now."""
+        for script in scripts:
+            try:
+                await self.client.script_load(script.source)
+            except (RedisError, *TRANSIENT) as error:
+                if may_pass(error):
+                    return error
+                for call in batch:  # the script is at fault, or the user may not load any
+                    if call.script is script and not call.result.done():
+                        call.result.set_exception(error)
+        return None
 
     async def _send(self, batch: list[_Call]) -> list[Any]:
         if is_cluster(self.client):  # its pipelines do not take EVALSHA

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -135,21 +136,20 @@ def run_async(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
 
 
 def escape_controls(text: str) -> str:
-    """Text that is safe on a terminal: control characters and broken bytes as escape sequences."""
-    return "".join(
-        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode()
-        for each in text
-    )
+    """Text that is safe in one line of a terminal: control characters and broken bytes as escape sequences."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def echo(text: str) -> None:
+    """Prints one line, whatever the text holds."""
     typer.echo(escape_controls(text))
 
 
 def print_json(document: object) -> None:
     """Prints one JSON document on one line."""
     plain = _without_broken_bytes(msgspec.to_builtins(document))
-    typer.echo(msgspec.json.encode(plain).decode())
+    text = msgspec.json.encode(plain).decode()
+    typer.echo("".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text))
 
 
 def _without_broken_bytes(document: Any) -> Any:
@@ -202,7 +202,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """Prints one name and its value per line."""
-    pairs = [(name, "" if value is None else escape_controls(str(value))) for name, value in fields]
+    pairs = [
+        (escape_controls(name), "" if value is None else escape_controls(str(value)))
+        for name, value in fields
+    ]
     width = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
         typer.echo(f"{name:<{width}}  {value}".rstrip())

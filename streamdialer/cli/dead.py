@@ -64,7 +64,7 @@ def show(
     if as_json:
         print_json(letter)
         return
-    fields = ("id", "stream", "entry", "reason", "detail", "deliveries")
+    fields = ("id", "stream", "entry", "reason", "detail", "deliveries", "cut")
     print_fields((name, getattr(letter, name)) for name in fields)
     print_fields((f"  {name}", value) for name, value in letter.original.items())
 

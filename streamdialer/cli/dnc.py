@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -167,6 +168,11 @@ def _instant(since_s: int | None) -> str:
     return "" if since_s is None else datetime.fromtimestamp(since_s, UTC).isoformat().replace("+00:00", "Z")
 
 
+def _harmless(cells: Iterable[object]) -> list[str]:
+    """Cells that no spreadsheet takes for a formula; a number stays as it is."""
+    return [f"'{cell}" if re.match(r"[=+@\t\r-](?![\d.]+\Z)", str(cell)) else str(cell) for cell in cells]
+
+
 @contextmanager
 def _bad_line_writer(path: Path | None) -> Iterator[Callable[[BadLine], None]]:
     if path is None:
@@ -175,7 +181,7 @@ def _bad_line_writer(path: Path | None) -> Iterator[Callable[[BadLine], None]]:
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(("line", "problem", "text"))
-        yield lambda line: writer.writerow((line.line, line.problem, line.text))
+        yield lambda line: writer.writerow(_harmless((line.line, line.problem, line.text)))
 
 
 @asynccontextmanager

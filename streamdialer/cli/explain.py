@@ -34,10 +34,10 @@ def explain_campaign(
     from streamdialer.operations.waiting_contacts import describe
 
     campaign = read_campaign_id(campaign)
-    status, records, waiting, refused, now_ms = with_redis(load_settings(ctx), _read, campaign, last)
-    first, *lines = explain(campaign, status, records, now_ms)
+    status, records, waiting, refused, refusal, now_ms = with_redis(load_settings(ctx), _read, campaign, last)
+    first, *lines = explain(campaign, status, records, now_ms, refusal)
     if as_json:
-        reason = dial_status(campaign, status, records[0] if records else None, now_ms).reason
+        reason = dial_status(campaign, status, records[0] if records else None, now_ms, refusal).reason
         document = {"campaign": campaign, "status": status, "stands": first, "reason": reason}
         print_json({**document, "waiting": waiting, "refused_updates": refused, "decisions": records})
         return
@@ -47,9 +47,9 @@ def explain_campaign(
 
 async def _read(
     client: Redis, keys: Keys, campaign: str, last: int
-) -> tuple[str | None, list[TickResult], list[Waiting], RefusedUpdates | None, int]:
-    """The campaign's status, its newest decisions, what its contacts wait for, and the server's time, ms."""
-    from streamdialer.broker.connection import server_ms
+) -> tuple[str | None, list[TickResult], list[Waiting], RefusedUpdates | None, str, int]:
+    """The campaign's status, its newest decisions, what its contacts wait for, and what keeps Redis from writes."""
+    from streamdialer.broker.connection import server_ms, why_writes_are_refused
     from streamdialer.operations.decisions import decisions
     from streamdialer.operations.refused_updates import refused_updates_of
     from streamdialer.operations.waiting_contacts import waiting_for
@@ -58,4 +58,8 @@ async def _read(
     status = None if raw is None else str(raw)
     records, now_ms = await decisions(client, keys, campaign, last), await server_ms(client)
     waiting = await waiting_for(client, keys, campaign, now_ms)
-    return status, records, waiting, await refused_updates_of(client, keys, campaign, now_ms), now_ms
+    refused, refusal = (
+        await refused_updates_of(client, keys, campaign, now_ms),
+        await why_writes_are_refused(client, keys),
+    )
+    return status, records, waiting, refused, refusal, now_ms

@@ -140,7 +140,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     idle_consumer_ttl_s: Annotated[
         Seconds, "how long a consumer may idle without pending entries before it is removed"
     ] = 600.0
-    dead_letters_maxlen: Annotated[Count, "dead letters kept"] = 10_000
+    dead_letters_maxlen: Annotated[
+        Count, "dead letters kept; the oldest of the reason with the most goes first"
+    ] = 10_000
+    dead_letters_max_bytes: Annotated[Count, "bytes of all dead letters together"] = 16_000_000
+    events_retention_s: Annotated[
+        Seconds, "how long events stay for other consumer groups of dialer:events that have not read them"
+    ] = 900.0
     shutdown_timeout_s: Annotated[Seconds, "how long a replica may take to stop"] = 8.0
 
     # http
@@ -160,6 +166,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # health
     health_port: Annotated[int, Meta(ge=0, le=65535), "port of /metrics, /live and /ready; 0: no port"] = 0
     health_host: Annotated[str, "address the health port listens on"] = "127.0.0.1"
+    health_names: Annotated[
+        str, "host names with a dot under which /metrics may be asked for, separated by commas"
+    ] = ""
     health_file: Annotated[str, "file a healthy replica touches every few seconds"] = ""
 
     # dashboard

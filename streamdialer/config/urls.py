@@ -55,6 +55,8 @@ _OPTIONS: Final[dict[str, Any]] = {
 """What may follow the `?`: options of the client library, those that begin with ssl_ only for rediss."""
 _SECRET_OPTIONS: Final = {"username", "password", "ssl_password"}
 
+_OPTION_NAME: Final = re.compile(r"[A-Za-z_]{1,40}=.*", re.DOTALL)
+
 _URL: Final = re.compile(
     r"(?:(?P<scheme>[^:/?#]*)://)?(?:(?P<login>[^/?#]*)@)?(?P<hosts>[^/?#@]*)"
     r"(?P<tail>(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:\#.*)?)",
@@ -205,7 +207,10 @@ def _read_options(query: str, scheme: RedisScheme) -> dict[str, Any]:
     for option in filter(None, query.split("&")):
         name, _, value = (unquote_plus(part) for part in option.partition("="))
         if name not in names:
-            raise ValueError(f"an option is none of {', '.join(names)}")
+            # behind a secret with a raw &, it may be the rest of the secret
+            is_no_secret = _OPTION_NAME.fullmatch(option) and not options.keys() & _SECRET_OPTIONS
+            what = f"the option {name}" if is_no_secret else "an option"
+            raise ValueError(f"{what} is none of {', '.join(names)}")
         try:
             options[name] = msgspec.convert(value, _OPTIONS[name], strict=False)
         except msgspec.ValidationError:

@@ -87,7 +87,9 @@ def background_duties(
     """The heartbeat, and what the settings ask for. `name` is what the process is called in Redis."""
     duties: list[BackgroundDuty] = [Heartbeat(scripts, keys, shutdown, name, role)]
     if settings.health_port:
-        port = health.HealthPort(partial(_measure, LedgerMetrics(scripts, keys)), lambda: shutdown.stopping)
+        port = health.HealthPort(
+            partial(_measure, LedgerMetrics(scripts, keys)), lambda: shutdown.stopping, settings.health_names
+        )
         duties.append(HealthServer(port, (settings.health_host, settings.health_port)))
     if settings.health_file:
         duties.append(HealthFile(settings.health_file))

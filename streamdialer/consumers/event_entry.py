@@ -1,18 +1,26 @@
-"""Reads an entry of `events` into the event it holds."""
+"""Reads an entry of `events` into the event it holds, as far as it can be read.
+
+A field that the event's effect depends on must be readable, else the entry is a dead letter. Any other field that
+cannot be read is left out and counted.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import logging
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
-from streamdialer.broker.entries import BadEntry, Entry
+from streamdialer.broker.entries import BadEntry, Entry, check_size
 from streamdialer.model import (
     AGENT_EVENTS,
     CALL_EVENTS,
     CALLBACK_EVENTS,
     CONTACT_EVENTS,
+    MAX_WORD,
     PREVIEW_EVENTS,
     SOURCE_EVENTS,
     AgentEvent,
@@ -21,12 +29,14 @@ from streamdialer.model import (
     DoNotCallEvent,
     PreviewEvent,
     SourceEvent,
+    decode_json,
     normalise_id,
 )
+from streamdialer.observability.redaction import mask_field
+from streamdialer.rules.dispositions import is_known_end, who_answered
 
+log = logging.getLogger(__name__)
 Event = CallEvent | AgentEvent | CallbackEvent | DoNotCallEvent | PreviewEvent | SourceEvent
-_IDS: Final = ("campaign_id", "contact_id", "agent_id")
-_TEXTS: Final = ("call_id", "attempt_id", "queue", "cause", "phone_number", "reason")
 _EVENT_CLASSES: Final[dict[str, type[Event]]] = {
     **dict.fromkeys(CALL_EVENTS, CallEvent),
     **dict.fromkeys(AGENT_EVENTS, AgentEvent),
@@ -35,26 +45,36 @@ _EVENT_CLASSES: Final[dict[str, type[Event]]] = {
     **dict.fromkeys(PREVIEW_EVENTS, PreviewEvent),
     **dict.fromkeys(SOURCE_EVENTS, SourceEvent),
 }
+_BESIDE_THE_EFFECT: Final[dict[type[Event], frozenset[str]]] = {
+    CallEvent: frozenset({"call_id", "agent_id", "queue", "answered_by", "duration", "disposition", "cause"}),
+    AgentEvent: frozenset({"agent_id", "queue", "campaign_id"}),
+    CallbackEvent: frozenset({"agent_id"}),
+    DoNotCallEvent: frozenset({"campaign_id", "contact_id", "phone_number", "reason"}),
+    PreviewEvent: frozenset({"reason"}),
+    SourceEvent: frozenset(),
+}
+"""Fields that never cost the event. A request not to call must have one target that can be read."""
+
+_REQUIRED: Final = {
+    each: {field.name for field in msgspec.structs.fields(each) if field.required}
+    for each in _BESIDE_THE_EFFECT
+}
 
 
-def read_event(entry: Entry) -> Event:
-    """Reads `type` with `data` (a JSON object) or with flat fields; raises BadEntry."""
+def read_event(entry: Entry, count_unread: Callable[[str], None] = lambda _name: None) -> Event:
+    """Reads `type` with `data` (a JSON object) or with flat fields; raises BadEntry.
+
+    `count_unread` gets the name of each field that is left out because it cannot be read.
+    """
+    check_size(entry)
     kind = entry.fields.get("type", "")
     if kind not in _EVENT_CLASSES:
         raise BadEntry("unknown_type", f"type is {kind[:100]!r}, takes {', '.join(_EVENT_CLASSES)}")
-    fields = _read_data(entry)
-    fields["type"] = kind
+    event_class = _EVENT_CLASSES[kind]
+    values = _read_fields(kind, event_class, _read_data(entry), count_unread)
     try:
-        for name in _IDS:
-            if name in fields:
-                fields[name] = normalise_id(fields[name])
-        for name in _TEXTS:
-            if isinstance(fields.get(name), int | float):
-                fields[name] = str(fields[name])
-        if kind in SOURCE_EVENTS:
-            fields["calls"] = _read_calls(fields.get("calls"))
-        event = msgspec.convert(fields, _EVENT_CLASSES[kind], strict=False)
-    except (ValueError, msgspec.ValidationError) as error:
+        event = msgspec.convert({**values, "type": kind}, event_class)
+    except msgspec.ValidationError as error:
         raise BadEntry("wrong_type", str(error)[:500]) from error
     if isinstance(event, CallbackEvent):
         instant_ms(event)
@@ -65,30 +85,125 @@ def read_event(entry: Entry) -> Event:
     return event
 
 
+def _read_fields(
+    kind: str, event_class: type[Event], fields: dict[str, Any], count_unread: Callable[[str], None]
+) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name, read in _READERS.items():
+        raw = fields.get(name)
+        if name not in event_class.__struct_fields__ or raw is None:
+            continue
+        if raw == "" and name not in _REQUIRED[event_class]:
+            continue
+        try:
+            values[name] = read(raw)
+        except (ValueError, RecursionError) as error:
+            if name not in _BESIDE_THE_EFFECT[event_class]:
+                raise BadEntry("wrong_type", f"{name}: {error}"[:500]) from error
+            count_unread(name)
+            log.warning(
+                "a field of an event cannot be read, the event counts without it",
+                extra={"event": kind, "reason": name, "value": _shown(name, raw)},
+            )
+    return values
+
+
+def _shown(name: str, raw: object) -> str:
+    """The value for a log line."""
+    is_plain = isinstance(raw, str | int | float)
+    return mask_field(name, str(raw)[:100]) if is_plain else f"a JSON {type(raw).__name__}"
+
+
 def _read_data(entry: Entry) -> dict[str, Any]:
     raw = entry.fields.get("data")
     if raw is None:
         return dict(entry.fields)
     try:
-        data = msgspec.json.decode(raw.encode())
-    except (msgspec.DecodeError, UnicodeError) as error:
+        data = decode_json(raw)
+    except ValueError as error:
         raise BadEntry("broken_json", f"data is not JSON: {error}") from error
     if not isinstance(data, dict):
         raise BadEntry("broken_json", f"data is a JSON {type(data).__name__}, takes an object")
-    return {name: value for name, value in data.items() if value is not None}
+    return data
+
+
+def _read_word(raw: object) -> str:
+    """Text, or a number as text; raises ValueError."""
+    if isinstance(raw, float) and raw.is_integer():
+        raw = int(raw)
+    is_plain = isinstance(raw, str | int | float) and not isinstance(raw, bool)
+    if not is_plain:
+        raise ValueError(f"takes text or a number, got a JSON {type(raw).__name__}")
+    text = str(raw).strip().encode("utf-8", "replace").decode()
+    if len(text) > MAX_WORD:
+        raise ValueError(f"has {len(text)} characters, takes {MAX_WORD} at most")
+    return text
+
+
+def _read_call_id(raw: object) -> str:
+    """A call id that is too long still tells calls apart."""
+    if isinstance(raw, str) and len(raw) > MAX_WORD:
+        return "sha256:" + hashlib.sha256(raw.encode("utf-8", "replace")).hexdigest()
+    return _read_word(raw)
+
+
+def _read_end(raw: object) -> str:
+    word = _read_word(raw)
+    if not is_known_end(word):
+        raise ValueError("no word of the table in docs/retries.md")
+    return word
+
+
+def _read_answered_by(raw: object) -> str:
+    answered_by = who_answered(_read_word(raw))
+    if answered_by is None:
+        raise ValueError("takes human, machine or unknown")
+    return answered_by
+
+
+def _read_duration(raw: object) -> float:
+    """Seconds, as a number or as people and Django write them: `42`, `12s`, `1,5`, `00:01:42`, `1 00:01:42`."""
+    total = 0.0
+    days, _, clock = _read_word(raw).lower().removesuffix("s").strip().replace(",", ".").rpartition(" ")
+    for part in clock.split(":"):
+        total = 60 * total + float(part)
+    total += 86_400 * float(days or 0)
+    if not 0 <= total < 1e9:
+        raise ValueError("takes seconds")
+    return total
 
 
 def _read_calls(raw: object) -> list[str]:
     """The ids of a list; among flat fields it is JSON text. Raises ValueError."""
     try:
-        calls = msgspec.json.decode(raw) if isinstance(raw, str) else raw
-    except msgspec.DecodeError as error:
+        calls = decode_json(raw) if isinstance(raw, str) else raw
+    except ValueError as error:
         raise ValueError(f"calls is {str(raw)[:100]!r}, takes a JSON list of ids") from error
     if not isinstance(calls, list) or not all(
         isinstance(each, str | int) and not isinstance(each, bool) for each in calls
     ):
         raise ValueError("calls takes a list of ids of attempts or calls")
     return [str(each) for each in calls]
+
+
+_READERS: Final[dict[str, Callable[[object], object]]] = {
+    "campaign_id": normalise_id,
+    "contact_id": normalise_id,
+    "agent_id": normalise_id,
+    "call_id": _read_call_id,
+    "attempt_id": _read_word,
+    "queue": _read_word,
+    "answered_by": _read_answered_by,
+    "duration": _read_duration,
+    "disposition": _read_end,
+    "cause": _read_end,
+    "phone_number": _read_word,
+    "reason": _read_word,
+    "at": _read_word,
+    "source": _read_word,
+    "since": _read_word,
+    "calls": _read_calls,
+}
 
 
 def instant_ms(event: CallbackEvent) -> int:

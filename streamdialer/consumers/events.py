@@ -27,7 +27,7 @@ from streamdialer.model import (
     SourceEvent,
 )
 from streamdialer.observability import tracing
-from streamdialer.observability.metrics import ATTEMPTS_ENDED
+from streamdialer.observability.metrics import ATTEMPTS_ENDED, EVENT_FIELDS_UNREAD
 
 log = logging.getLogger(__name__)
 NOT_APPLIED: Final = {
@@ -52,7 +52,7 @@ class EventsStage:
         self._source_live = SourceLive(services, wakeups)
 
     async def handle(self, entry: Entry) -> None:
-        event = read_event(entry)
+        event = read_event(entry, lambda name: EVENT_FIELDS_UNREAD.labels(name).inc())
         if isinstance(event, CallEvent):
             await self._call(event, entry)
             return

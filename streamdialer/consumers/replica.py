@@ -103,9 +103,10 @@ def _group(stage: Stage, consumer: str, services: Services, reader: Redis) -> Co
     return ConsumerGroup(
         reader=reader,
         scripts=services.scripts,
-        stream=services.keys.stream(stage),
-        dead=services.keys.stream("dead"),
-        server=services.keys.server,
+        keys=services.keys,
+        stage=stage,
         consumer=consumer,
         dead_letters_maxlen=services.settings.dead_letters_maxlen,
+        dead_letters_max_bytes=services.settings.dead_letters_max_bytes,
+        retention_ms=round(services.settings.events_retention_s * 1000) if stage == "events" else 0,
     )

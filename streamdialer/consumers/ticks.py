@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 import msgspec
 
-from streamdialer.broker.entries import BadEntry, Entry
+from streamdialer.broker.entries import BadEntry, Entry, check_size
 from streamdialer.consumers.dialing.dial_tick import DialTick, reason_of
 from streamdialer.consumers.dialing.refill import Refill
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
@@ -26,9 +26,10 @@ REASONS_TTL_S: Final = 330.0
 
 def read_tick(entry: Entry) -> Tick:
     """Raises BadEntry for an entry that is no tick."""
+    check_size(entry)
     kind = entry.fields.get("kind", "")
     if kind not in TICK_KINDS:
-        raise BadEntry("unknown_kind", f"kind is {kind!r}, takes {', '.join(TICK_KINDS)}")
+        raise BadEntry("unknown_kind", f"kind is {kind[:100]!r}, takes {', '.join(TICK_KINDS)}")
     try:
         campaign = normalise_id(entry.fields.get("campaign_id", ""))
     except ValueError as error:

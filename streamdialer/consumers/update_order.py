@@ -12,6 +12,7 @@ from streamdialer.model import Contact, normalise_id
 
 SAME_MS: Final = 1000
 """Backends may keep whole seconds."""
+IN_CALL: Final = ("dialing", "answered")
 PROGRESS: Final = {
     **dict.fromkeys(("pending", "callback"), 0),
     "dialing": 1,
@@ -29,6 +30,9 @@ def is_newer(update: Update, doubt: Doubt, shown: Contact) -> bool:
     is_called_again = PROGRESS[update.status] == 0
     if is_called_again and shown.status == doubt.disposition and update.attempts == (shown.attempts or 0):
         return True  # after the end that the backend shows, which may have reached it after the loss
+    is_end = shown.status in IN_CALL and update.status not in IN_CALL
+    if is_end and update.attempts is not None and update.attempts >= (shown.attempts or 0):
+        return True  # the backend waits for the end of this attempt: no list of its brings the contact back
     at_ms, shown_ms = doubt.last_attempt_ms, last_attempt_ms(shown)
     if at_ms is not None and (shown_ms is None or abs(at_ms - shown_ms) >= SAME_MS):
         return shown_ms is None or at_ms > shown_ms
@@ -36,9 +40,8 @@ def is_newer(update: Update, doubt: Doubt, shown: Contact) -> bool:
         return update.attempts > (shown.attempts or 0)
     if update.status == shown.status:
         return True
-    if is_called_again:  # the backend shows the call before, or as up: then its end was not delivered in time
-        is_up = PROGRESS.get(shown.status, 4) in (1, 2)
-        return shown.status == doubt.disposition or (doubt.disposition is not None and is_up)
+    if is_called_again:  # after the end that the backend shows
+        return shown.status == doubt.disposition
     return PROGRESS[update.status] > PROGRESS.get(shown.status, 4)
 
 

@@ -31,17 +31,17 @@ class LoginPages:
         form = await read_form(request)
         name, secret = str(form.get("name", "")).strip()[:MAX_NAME_CHARS], str(form.get("secret", ""))
         address = self._middleware.address(request)
-        wait_s = self._throttle.wait_s(address)
+        wait_s = self._throttle.wait_s(address, name)
         if wait_s > 0:
             AUDIT.info("log-in", extra={"user": name, "address": address, "outcome": "too many failures"})
             minutes = math.ceil(wait_s / 60)
             raise web.HTTPTooManyRequests(
-                text=f"Too many failed log-ins from your address. Try again in {minutes} min.",
+                text=f"Too many failed log-ins from your address or for this user. Try again in {minutes} min.",
                 headers={"Retry-After": str(math.ceil(wait_s))},
             )
         login = self._sessions.users.authenticate(name, secret)
         if login is None:
-            self._throttle.record_failure(address)
+            self._throttle.record_failure(address, name)
             AUDIT.info("log-in", extra={"user": name, "address": address, "outcome": "refused"})
             return self._page(request, 403, error="Wrong name, password or token.")
         cookie, _ = self._sessions.begin(login)

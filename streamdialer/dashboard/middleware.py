@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from typing import Any, Final, NoReturn
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -17,6 +15,7 @@ from streamdialer.config.settings import Settings
 from streamdialer.dashboard.render import Renderer
 from streamdialer.dashboard.sessions import ANONYMOUS, SESSION, Session, Sessions
 from streamdialer.errors import SettingsError, StreamdialerError
+from streamdialer.observability.http_port import host_of, is_loopback
 
 AUDIT: Final = logging.getLogger("streamdialer.audit")
 """Who did what; logged whatever LOG_LEVEL says."""
@@ -27,7 +26,8 @@ VIEWER_PATHS: Final = ("/logout", "/theme")
 EXPIRED_FORM: Final = "This form has expired. Reload the page and try again."
 RETRY_S: Final = "5"
 """An error page reloads itself after this, because no one reloads a wall screen by hand."""
-PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+PROXY_HEADERS: Final = ("Forwarded", "Via", "X-Real-IP", "X-Client-IP", "CF-Connecting-IP", "True-Client-IP")
+"""A proxy writes one of these, or one that begins with X-Forwarded."""
 HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -52,13 +52,6 @@ def require_safe(settings: Settings, host: str, sessions: Sessions) -> None:
         raise SettingsError(f"dashboard: without a log-in it listens on loopback addresses only; {remedy}")
     if settings.dashboard_behind_proxy:
         raise SettingsError(f"dashboard: without a log-in it does not work behind a proxy; {remedy}")
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def safe_redirect(path: str) -> str:
@@ -188,12 +181,19 @@ def _is_file(request: web.Request) -> bool:
 
 
 def _is_local(request: web.Request) -> bool:
-    """Not through a proxy, and not by a foreign host name that points to this machine (DNS rebinding)."""
-    try:
-        host = urlsplit(f"//{request.host}").hostname or ""
-    except ValueError:  # half an IPv6 address
-        return False
-    return is_loopback(host) and not any(name in request.headers for name in PROXY_HEADERS)
+    """Not through a proxy, and not by a foreign host name that points to this machine (DNS rebinding).
+
+    A proxy that adds no header shows itself in the Origin, which the browser writes.
+    """
+    headers = request.headers
+    is_proxied = any(name in headers for name in PROXY_HEADERS) or any(
+        name.lower().startswith("x-forwarded") for name in headers
+    )
+    return (
+        not is_proxied
+        and is_loopback(host_of(request.host))
+        and ("Origin" not in headers or is_loopback(host_of(headers["Origin"])))
+    )
 
 
 def _is_same_origin(request: web.Request) -> bool:

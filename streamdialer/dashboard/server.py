@@ -19,10 +19,13 @@ from streamdialer.dashboard.middleware import Middleware, require_safe
 from streamdialer.dashboard.pages import OverviewCache, Pages
 from streamdialer.dashboard.render import Renderer
 from streamdialer.dashboard.sessions import Sessions
+from streamdialer.observability.http_port import BoundedSite, close_after
 from streamdialer.operations.dead_letters import LETTER_ID
 from streamdialer.operations.session import open_client, require_port
 
 MAX_FORM_BYTES: Final = 256 * 1024
+REQUEST_MAX_S: Final = 60.0
+"""Longer than it takes to replay all dead letters."""
 SHUTDOWN_TIMEOUT_S: Final = 1.0
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -49,7 +52,7 @@ async def serve(
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port).start()
+            await BoundedSite(runner, host, port, REQUEST_MAX_S).start()
             on_listening(_address_line(host, port, sessions))
             await shutdown.wait_stopping()
         finally:
@@ -62,6 +65,7 @@ def _application(
 ) -> web.Application:
     app = web.Application(middlewares=[middleware.errors, middleware.admit], client_max_size=MAX_FORM_BYTES)
     app.on_response_prepare.append(middleware.add_headers)
+    app.on_response_prepare.append(close_after)
     app.add_routes(
         [
             web.get("/login", login.show),

@@ -22,7 +22,9 @@ from streamdialer.config.settings import Settings
 
 MAX_FAILURES: Final = 5
 WINDOW_S: Final = 300.0
-MAX_ADDRESSES: Final = 10_000
+MAX_USER_FAILURES: Final = 20
+MAX_COUNTED: Final = 20_000
+"""Address blocks and users whose failures are remembered."""
 _SIGNING: Final[dict[str, Any]] = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
 ANONYMOUS: Final = Login(name="local user", role="operator", secret="")
 """The user of a dashboard that has no log-in and answers on this machine only."""
@@ -93,33 +95,48 @@ class Sessions:
 
 
 class LoginThrottle:
-    """Counts failed log-ins by address: after five within five minutes, even the right password must wait."""
+    """Counts failed log-ins within five minutes: after five of an address block even the right password must wait.
+
+    After twenty for one user, wherever they came from, that user must wait.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._failures: OrderedDict[str, list[float]] = OrderedDict()
+        self._failures: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
 
-    def wait_s(self, address: str) -> float:
-        """How long this address must wait; 0 when it may try now."""
-        times = self._failures.get(_network(address), [])
-        recent = [at for at in times if at > self._clock() - WINDOW_S]
-        return recent[-MAX_FAILURES] + WINDOW_S - self._clock() if len(recent) >= MAX_FAILURES else 0
+    def wait_s(self, address: str, user: str = "") -> float:
+        """How long this address, or this user, must wait; 0 when it may try now."""
+        now = self._clock()
+        waits = [0.0]
+        for name, most in _counted(address, user):
+            recent = [at for at in self._failures.get(name, []) if at > now - WINDOW_S]
+            if len(recent) >= most:
+                waits.append(recent[-most] + WINDOW_S - now)
+        return max(waits)
 
-    def record_failure(self, address: str) -> None:
-        network = _network(address)
-        self._failures[network] = [*self._failures.pop(network, []), self._clock()][-MAX_FAILURES:]
-        if len(self._failures) > MAX_ADDRESSES:
+    def record_failure(self, address: str, user: str = "") -> None:
+        for name, most in _counted(address, user):
+            self._failures[name] = [*self._failures.pop(name, []), self._clock()][-most:]
+        while len(self._failures) > MAX_COUNTED:
             self._failures.popitem(last=False)
 
 
-def _network(address: str) -> str:
-    """What to count by: an IPv6 client has 2⁶⁴ addresses, and some proxies write the port behind the address."""
+def _counted(address: str, user: str) -> list[tuple[tuple[str, str], int]]:
+    """What failures are counted by, and how many of them may be."""
+    return [(("address", _block(address)), MAX_FAILURES), (("user", user), MAX_USER_FAILURES)]
+
+
+def _block(address: str) -> str:
+    """The block that one guesser may hold: 256 IPv4 addresses, or a site's IPv6 addresses.
+
+    Some proxies write the port behind the address.
+    """
     for written in (address, address.rpartition(":")[0].strip("[]")):
         try:
             parsed = ipaddress.ip_address(written)
         except ValueError:
             continue
-        if parsed.version == 4:
-            return str(parsed)
-        return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
+        mapped = parsed.ipv4_mapped if parsed.version == 6 else None
+        parsed = mapped or parsed
+        return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 48), strict=False))
     return address

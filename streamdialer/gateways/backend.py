@@ -12,24 +12,26 @@ import httpx
 import msgspec
 
 from streamdialer.config.settings import Settings
-from streamdialer.errors import CampaignError, RefusedByServer, Unreachable
+from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServer, Throttled, Unreachable
+from streamdialer.gateways.agent_rows import AgentList, read_agents
 from streamdialer.gateways.auth import SimpleJWT
-from streamdialer.gateways.client import Gateway, Query, Service, read_base_url, read_json
+from streamdialer.gateways.body import read_json
+from streamdialer.gateways.client import Gateway, Query, Service, read_base_url
 from streamdialer.gateways.originate_reply import one_line
 from streamdialer.gateways.parsing import (
     ContactPage,
     Page,
     next_path,
-    read_agent,
+    path_after,
     read_campaign,
     read_contact,
     read_contacts,
     read_page,
 )
-from streamdialer.model import Agent, CampaignSettings, Contact, ContactStatus, normalise_id, plain_id
+from streamdialer.model import CampaignSettings, Contact, ContactStatus, plain_id
 
-MAX_AGENT_PAGES: Final = 50
-MAX_CONTACT_PAGES: Final = 1000
+MAX_PAGES: Final = 1000
+"""Of one list."""
 _RETRYABLE: Final = frozenset({401, 403, 408, 425, 429})
 """Refusals after which the same request may succeed later."""
 _NO_CONTACT: Final = frozenset({404, 405, 410, 501})
@@ -78,25 +80,26 @@ class Backend(Gateway):
             raise self._service.unusable_reply(response)
         return read_campaign(campaign_id, document)
 
-    async def agents(self, queue: str) -> list[Agent]:
-        """All agents of a queue, each once; raises Unreachable unless the whole list can be read.
+    async def agents(self, queue: str) -> AgentList:
+        """All agents of a queue; raises Unreachable when no page of the list can be read."""
+        rows: list[Any] = []
+        pages, trouble = 0, ""
+        try:
+            async for page in self._pages(f"/api/queues/{_segment(queue)}/agents/", skips_failed=True):
+                pages += 1
+                rows += page.rows
+                trouble = trouble or page.trouble
+        except Unreachable as error:
+            if not pages:
+                raise
+            trouble = trouble or str(error)
+        return read_agents(rows, trouble)
 
-        An agent with several rows, such as one per device, is free only if each of them says so.
+    def pending(self, campaign: str, page_size: int, start: str = "") -> AsyncIterator[ContactPage]:
+        """Contacts to dial, most urgent first, page by page; raises Unreachable.
+
+        `start` is the `next` of a page read before. A page that cannot be read is left out when the next one can.
         """
-        agents: dict[str, Agent] = {}
-        async for page, _, response in self._pages(f"/api/queues/{_segment(queue)}/agents/", MAX_AGENT_PAGES):
-            for row in page.rows:
-                try:
-                    agent = read_agent(row)
-                except ValueError as exc:
-                    raise Unreachable(f"{self._service.unusable_reply(response)}: {exc}") from exc
-                name = normalise_id(agent.id)
-                if name not in agents or agents[name].is_free:
-                    agents[name] = agent
-        return list(agents.values())
-
-    def pending(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:
-        """Contacts to dial, most urgent first, page by page; raises Unreachable."""
         query: Query = {
             "campaign_id": plain_id(campaign),
             "status": "pending",
@@ -104,7 +107,7 @@ class Backend(Gateway):
             "offset": 0,
             "ordering": "-priority,created_at",
         }
-        return self._contacts(campaign, query, {"pending"})
+        return self._contacts(campaign, query, {"pending"}, start, skips_failed=True)
 
     def due_for_retry(
         self,
@@ -193,46 +196,80 @@ class Backend(Gateway):
         return f"backend at {self._service.base} answers and lists contacts"
 
     async def _contacts(
-        self, campaign: str, query: Query, statuses: Collection[str]
+        self,
+        campaign: str,
+        query: Query,
+        statuses: Collection[str],
+        start: str = "",
+        *,
+        skips_failed: bool = False,
     ) -> AsyncIterator[ContactPage]:
         rows_read = 0
-        async for page, has_more, _ in self._pages("/api/contacts/", MAX_CONTACT_PAGES, query):
-            defaulted = Counter[str]()
+        async for page in self._pages("/api/contacts/", query, start, skips_failed=skips_failed):
+            defaulted, not_asked = Counter[str](), list[str]()
             contacts, unreadable = read_contacts(
-                page.rows, campaign=campaign, statuses=statuses, offset=rows_read, defaulted=defaulted
+                page.rows,
+                campaign=campaign,
+                statuses=statuses,
+                offset=rows_read,
+                defaulted=defaulted,
+                not_asked=not_asked,
             )
             rows_read += len(page.rows)
             yield ContactPage(
-                contacts=contacts, unreadable=unreadable, has_more=has_more, defaulted=defaulted
+                contacts=contacts,
+                unreadable=unreadable,
+                not_asked=not_asked,
+                path=page.path,
+                next=page.next,
+                trouble=page.trouble,
+                defaulted=defaulted,
             )
 
     async def _pages(
-        self, path: str, max_pages: int, query: Query | None = None
-    ) -> AsyncIterator[tuple[Page, bool, httpx.Response]]:
-        """Each page, whether another follows, and the reply."""
-        step = f"{path}?{httpx.QueryParams(query)}" if query else path
+        self, path: str, query: Query | None = None, start: str = "", *, skips_failed: bool = False
+    ) -> AsyncIterator[_ListedPage]:
+        """Page by page; raises Unreachable, and with `skips_failed` only for two failing pages in a row."""
+        step = start or (f"{path}?{httpx.QueryParams(query)}" if query else path)
         visited = {step}
-        offset, previous = 0, b""
+        previous, trouble = b"", ""
         while True:
             response = await self._service.ask("GET", step)
-            page = self._page(response)
-            if page.is_bare and response.content == previous:
-                return  # a backend that ignores `offset` sends the first page again
-            offset, previous = offset + len(page.rows), response.content
-            following: str | None = None
-            if page.next is not None:
-                following = self._next_path(step, page.next, response)
-            elif page.is_bare and query and len(page.rows) == query.get("limit"):
-                following = f"{path}?{httpx.QueryParams({**query, 'offset': offset})}"
-            yield page, following is not None, response
-            if following is None:
+            if response.status_code == 404 and (start or len(visited) > 1):
+                # the list has become shorter since `next` was written
+                yield _ListedPage(rows=[], path=step, next=None, trouble=trouble)
                 return
-            if following in visited or len(visited) >= max_pages:
+            following: str | None = None
+            try:
+                page = self._page(response)
+            except Unreachable as error:
+                following = path_after(step)
+                is_refusal = isinstance(error, CredentialsRefused | Throttled)
+                if trouble or following is None or is_refusal or not skips_failed:
+                    raise
+                trouble = str(error)
+            else:
+                if page.is_bare and response.content == previous:
+                    return  # a backend that ignores `offset` sends the first page again
+                previous = response.content
+                if page.next is not None:
+                    try:
+                        following = self._next_path(step, page.next, response)
+                    except Unreachable as error:
+                        yield _ListedPage(rows=page.rows, path=step, next=None, trouble=str(error))
+                        raise
+                elif page.is_bare and query and len(page.rows) == query.get("limit"):
+                    following = path_after(step) or f"{step}&offset={len(page.rows)}"
+                yield _ListedPage(rows=page.rows, path=step, next=following, trouble=trouble)
+                trouble = ""
+                if following is None:
+                    return
+            if following in visited or len(visited) >= MAX_PAGES:
                 raise Unreachable(f"backend: the list {path} does not end ({len(visited)} pages read)")
             visited.add(following)
             step = following
 
-    def _next_path(self, step: str, following: str, response: httpx.Response) -> str:
+    def _next_path(self, step: str, following: object, response: httpx.Response) -> str:
         try:
             return next_path(step, following, self._service.prefix)
         except ValueError as exc:
@@ -261,6 +298,16 @@ class Backend(Gateway):
         # a log-in page or a proxy's page has status 200 too
         if not response.is_success or response.headers.get("content-type", "").startswith("text/html"):
             raise self._service.unusable_reply(response)
+
+
+class _ListedPage(msgspec.Struct, frozen=True, kw_only=True):
+    rows: list[Any]
+    path: str
+    """With its query."""
+    next: str | None
+    """Path and query of the page that follows."""
+    trouble: str
+    """Why the page before this one or all after it are missing, '' when none is."""
 
 
 def _status_shown(response: httpx.Response) -> str | None:

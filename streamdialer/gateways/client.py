@@ -6,26 +6,30 @@ Neither layer sends a POST or PATCH twice: aiohttp repeats idempotent methods on
 
 from __future__ import annotations
 
+import logging
+import math
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib import metadata
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import aiohttp
 import anyio
 import httpx
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
-from httpx_aiohttp import AiohttpTransport
 
 from streamdialer.config.urls import HTTP_URL_FORMS, mask_url, validate_http_url
-from streamdialer.errors import CredentialsRefused, SettingsError, Unreachable
-from streamdialer.gateways.originate_reply import one_line
+from streamdialer.errors import CredentialsRefused, SettingsError, Throttled, Unreachable
+from streamdialer.gateways.body import BoundedTransport
+from streamdialer.gateways.originate_reply import RETRY_AFTER_S, one_line, retry_after
 from streamdialer.observability import tracing
 from streamdialer.observability.metrics import HTTP_REQUESTS, HTTP_SECONDS
+
+log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 5.0
 """Longest wait for a connection, including the wait for a free connection of the pool."""
@@ -66,12 +70,17 @@ class Service:
         self.timeout_s = timeout_s
         self.base = read_base_url(base_url, setting)
         self._connections = connections
-        headers = {"user-agent": f"streamdialer/{_version()}", "accept": "application/json"}
+        self._paused_until_s = 0.0
+        headers = {
+            "user-agent": f"streamdialer/{_version()}",
+            "accept": "application/json",
+            "accept-encoding": "gzip, deflate",
+        }
         if token:
             headers["authorization"] = f"Bearer {token}"
         elif auth is None and (userinfo := httpx.URL(base_url)).username:
             auth = httpx.BasicAuth(userinfo.username, userinfo.password)
-        self._transport = AiohttpTransport(verify=_tls_context(), client=self._open_session)
+        self._transport = BoundedTransport(verify=_tls_context(), client=self._open_session)
         self._http = httpx.AsyncClient(
             transport=self._transport,
             headers=headers,
@@ -139,15 +148,33 @@ class Service:
     async def ask(
         self, method: str, path: str, *, query: Query | None = None, body: object = msgspec.UNSET
     ) -> httpx.Response:
-        """`send`; raises Unreachable for every failure of the network."""
+        """`send`; raises Unreachable for every failure of the network.
+
+        A server that answers 429, or 503 with Retry-After, gets no request until the time it names; then this raises
+        Throttled.
+        """
+        wait_s = self._paused_until_s - anyio.current_time()
+        if wait_s > 0:
+            raise Throttled(
+                f"the {self.name} asks for fewer requests and gets none for {math.ceil(wait_s)} s"
+            )
         try:
-            return await self.send(method, path, query=query, body=body)
+            response = await self.send(method, path, query=query, body=body)
         except TRANSPORT_ERRORS as exc:
             reason = one_line(str(exc) or type(exc).__name__)
             raise Unreachable(
                 f"{self.name}: {method} {self.url(path)} got no reply ({reason}); "
                 f"check {self.setting} and that the server is up"
             ) from exc
+        status, headers = response.status_code, response.headers
+        if status == 429 or (status == 503 and "retry-after" in headers):
+            wait_s = retry_after(headers, default_s=RETRY_AFTER_S)
+            self._paused_until_s = max(self._paused_until_s, anyio.current_time() + wait_s)
+            log.warning(
+                "a server asks for fewer requests and gets none for a while",
+                extra={"server": self.name, "status": status, "seconds": round(wait_s, 1)},
+            )
+        return response
 
     def unusable_reply(self, response: httpx.Response) -> Unreachable:
         request = response.request
@@ -156,19 +183,13 @@ class Service:
             names = "BACKEND_TOKEN, or BACKEND_USERNAME and BACKEND_PASSWORD"
             settings = names if self.setting == "BACKEND_URL" else "DIALER_API_TOKEN"
             return CredentialsRefused(f"{self.name}: {text}: it refuses our credentials; check {settings}")
+        if response.status_code == 429:
+            return Throttled(f"{self.name}: {text}: it asks for fewer requests")
         if location := response.headers.get("location"):
             return Unreachable(
                 f"{self.name}: {text}, a redirect to {one_line(location)}; check {self.setting}"
             )
         return Unreachable(f"{self.name}: {text} with {_excerpt(response)}")
-
-
-def read_json(response: httpx.Response) -> Any:
-    """The body as JSON values; raises ValueError (msgspec.DecodeError is one)."""
-    try:
-        return msgspec.json.decode(response.content)
-    except RecursionError as exc:
-        raise ValueError("JSON nested too deeply") from exc
 
 
 def _excerpt(response: httpx.Response) -> str:

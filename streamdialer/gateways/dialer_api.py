@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from streamdialer.config.settings import Settings
 from streamdialer.errors import RefusedByServer
-from streamdialer.gateways.client import TRANSPORT_ERRORS, Gateway, Service, read_json
+from streamdialer.gateways.body import read_json
+from streamdialer.gateways.client import TRANSPORT_ERRORS, Gateway, Service
 from streamdialer.gateways.originate_reply import Reply, read_failure, read_reply
 from streamdialer.model import plain_id, wire_id
 

@@ -1,7 +1,7 @@
-"""Reads what the backend sends: campaign settings, list pages, agent and contact rows (pure).
+"""Reads what the backend sends: campaign settings, list pages, contact rows (pure).
 
-A list that cannot be read is the backend's failure. A row that cannot be read costs only that row. An optional
-field that cannot be read has its default.
+A page that cannot be read is the backend's failure. A row that cannot be read costs only that row. An optional field
+that cannot be read has its default.
 """
 
 from __future__ import annotations
@@ -16,9 +16,18 @@ import httpx
 import msgspec
 
 from streamdialer.errors import CampaignError
-from streamdialer.model import Agent, CampaignSettings, Contact, DialMode, has_control, normalise_id, plain_id
+from streamdialer.model import (
+    CampaignSettings,
+    Contact,
+    ContactStatus,
+    DialMode,
+    has_control,
+    normalise_id,
+    plain_id,
+)
 from streamdialer.rules.numbers import is_country
 
+_STATUSES: Final = frozenset(get_args(ContactStatus))
 RATIO_LIMITS: Final[dict[DialMode, float]] = {"predictive": 3.0, "power": 5.0}
 """Largest pacing_ratio per mode that uses one."""
 _WORD_FIELDS: Final = ("dial_mode", "pacing", "rule_pack")
@@ -31,7 +40,7 @@ class Page(msgspec.Struct, frozen=True):
     """One page of a list; `next` is None for the last page and for a bare array (`is_bare`)."""
 
     rows: list[Any]
-    next: str | None
+    next: object
     is_bare: bool
 
 
@@ -41,7 +50,14 @@ class ContactPage(msgspec.Struct, frozen=True):
     contacts: list[Contact]
     unreadable: list[str]
     """One line with the reason for each row that cannot be used."""
-    has_more: bool
+    not_asked: list[str]
+    """The same for each row of another campaign or status: the backend ignored our filter."""
+    path: str
+    """With its query."""
+    next: str | None
+    """Path and query of the page that follows, None after the last one."""
+    trouble: str = ""
+    """Why the page before this one or all after it are missing, '' when none is."""
     defaulted: Counter[str] = msgspec.field(default_factory=Counter)
     """Optional fields of these contacts that cannot be read, and have their default."""
 
@@ -51,23 +67,23 @@ def read_page(document: object) -> Page:
     if isinstance(document, list):
         return Page(rows=document, next=None, is_bare=True)
     if isinstance(document, dict) and isinstance(document.get("results"), list):
-        following = document.get("next")
-        if following is not None and not isinstance(following, str):
-            raise ValueError(f"`next` is {following!r}, not an address")
-        return Page(rows=document["results"], next=following or None, is_bare=False)
+        return Page(rows=document["results"], next=document.get("next") or None, is_bare=False)
     raise ValueError("neither an array nor a page with `results`")
 
 
-def next_path(current: str, following: str, prefix: str) -> str:
+def next_path(current: str, following: object, prefix: str) -> str:
     """Path and query of a page's `next`, relative to the base URL whose own path is `prefix`.
 
     The host of `next` is often an internal name. Its path may lack the prefix, which a proxy adds without the backend's
     knowledge. `current` is the relative path of the page with this `next`. Raises ValueError.
     """
+    problem = f"`next` is {following!r}, not an address"
+    if not isinstance(following, str):
+        raise ValueError(problem)  # noqa: TRY004 - callers handle one kind of error
     try:
-        target = httpx.URL(f"http://backend{prefix}{current}").join(following)
+        target = httpx.URL(f"http://backend{prefix}{current}").join(following.strip())
     except httpx.InvalidURL as exc:
-        raise ValueError(f"`next` is {following!r}, not an address") from exc
+        raise ValueError(problem) from exc
     path, question, query = target.raw_path.decode("ascii").partition("?")
     current_path = current.partition("?")[0]
     if path == prefix + current_path:
@@ -75,6 +91,16 @@ def next_path(current: str, following: str, prefix: str) -> str:
     elif path != current_path and prefix and path.startswith(prefix + "/"):
         path = path[len(prefix) :]
     return path + question + query
+
+
+def path_after(step: str) -> str | None:
+    """Path and query of the page after one that cannot be read; None when the query does not tell."""
+    params = httpx.URL(step).params
+    for name, size in (("offset", params.get("limit", "")), ("page", "1")):
+        if name in params and params[name].isdecimal() and size.isdecimal() and int(size) > 0:
+            path = step.partition("?")[0]
+            return f"{path}?{params.set(name, int(params[name]) + int(size))}"
+    return None
 
 
 def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
@@ -103,6 +129,11 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
         problem = "is missing" if queue is None else f"is {_shown(queue)}"
         raise CampaignError(
             f"campaign {campaign}: queue_name {problem}, takes the name of the queue of its agents"
+        )
+    if queue.strip() in (".", ".."):
+        raise CampaignError(
+            f"campaign {campaign}: queue_name is {_shown(queue.strip())}, which an address leaves out: "
+            "its agents cannot be asked for"
         )
     fields["queue_name"] = queue.strip()
     mode = fields.get("dial_mode", "progressive")
@@ -160,12 +191,8 @@ def _check_numbers(campaign: str, settings: CampaignSettings, fields: dict[str, 
         )
 
 
-def read_agent(row: object) -> Agent:
-    """One agent; raises ValueError."""
-    if not isinstance(row, dict) or row.get("id") is None:
-        raise ValueError("an agent without id")
-    status = row.get("status")
-    return Agent(id=_read_id(row["id"]), status=None if status is None else str(status))
+class _NotAskedError(ValueError):
+    """A row of another campaign, or with another status."""
 
 
 def read_contacts(
@@ -175,10 +202,12 @@ def read_contacts(
     statuses: Collection[str],
     offset: int = 0,
     defaulted: Counter[str] | None = None,
+    not_asked: list[str] | None = None,
 ) -> tuple[list[Contact], list[str]]:
     """The usable contacts, and one line for each other row; counts in `defaulted` the fields that have their default.
 
-    A row of another campaign or status is not usable either: the backend ignored our filter. A contact that must not be
+    A row of another campaign or status is not usable either: the backend ignored our filter. Its line goes to
+    `not_asked`, if that is given. A contact that must not be
     called is usable: the ledger has to know it.
     """
     contacts: list[Contact] = []
@@ -189,7 +218,8 @@ def read_contacts(
         except (ValueError, RecursionError) as exc:
             key = row.get("id") if isinstance(row, dict) else None
             name = f"row {number}" if key is None else f"contact {_shown(key)}"
-            unreadable.append(f"{name}: {exc}")
+            lines = unreadable if not_asked is None or not isinstance(exc, _NotAskedError) else not_asked
+            lines.append(f"{name}: {exc}")
     return contacts, unreadable
 
 
@@ -225,9 +255,10 @@ def _read_contact(
         raise ValueError("no id")
     owner, status = row.get("campaign_id"), _read_status(row)
     if owner is not None and normalise_id(owner) != campaign:
-        raise ValueError(f"belongs to campaign {_shown(owner)}, not to {campaign}")
+        raise _NotAskedError(f"belongs to campaign {_shown(owner)}, not to {campaign}")
     if status is not None and status not in (*statuses, "do_not_call"):
-        raise ValueError(f"has status {_shown(status)}, not {' or '.join(sorted(statuses))}")
+        error = _NotAskedError if status in _STATUSES else ValueError
+        raise error(f"has status {_shown(status)}, not {' or '.join(sorted(statuses))}")
     fields: dict[str, Any] = {}
     for name, read in _OPTIONAL_FIELDS.items():
         if (value := row.get(name)) is None:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from streamdialer.broker.keys import Keys
+from streamdialer.broker.keys import GROUP, Keys
 from streamdialer.broker.scripts import Argument, Script, Scripts
 from streamdialer.ledger.agent_queues import AgentQueues
 from streamdialer.ledger.event_facts import CallFact
@@ -297,6 +297,7 @@ class CampaignLedger:
                 limits.max_call_duration_ms,
                 limits.deadline_ms,
                 limits.pending_check_after_ms,
+                GROUP,
             ],
         )
         return msgspec.json.decode(answer, type=SweepResult)

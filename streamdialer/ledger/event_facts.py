@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
 from streamdialer.model import CallEvent
-from streamdialer.rules.hangup_causes import KIND_OF, cause_of
+from streamdialer.rules.dispositions import disposition_of
+from streamdialer.rules.hangup_causes import cause_of
+from streamdialer.rules.retry import KINDS
 
 Fact = Literal["r", "a", "c", "x", "b"]
-
-# Words of Asterisk's DIALSTATUS and of the programs around it, beside the contract's own.
-_DISPOSITIONS: Final = {
-    "abandoned": "abandoned",
-    "amd": "machine",
-    "answer": "completed",
-    "answered": "completed",
-    "busy": "busy",
-    "callback": "callback",
-    "cancel": "no_answer",
-    "completed": "completed",
-    "congestion": "congestion",
-    "do_not_call": "do_not_call",
-    "dnc": "do_not_call",
-    "failed": "failed",
-    "invalid": "invalid",
-    "invalid_number": "invalid",
-    "machine": "machine",
-    "no_answer": "no_answer",
-    "noanswer": "no_answer",
-    "voicemail": "machine",
-}
 
 
 class CallFact(msgspec.Struct, frozen=True):
@@ -41,11 +21,6 @@ class CallFact(msgspec.Struct, frozen=True):
     disposition: str = ""
     cause: str = ""
     """`sip:486` or `q850:17`, where the event of a failed call has it."""
-
-
-def disposition_of(raw: str, default: str) -> str:
-    """The ledger's word for a disposition; an unknown word counts as `default`."""
-    return _DISPOSITIONS.get(raw.strip().lower().replace("-", "_").replace(" ", "_"), default)
 
 
 def fact_of(event: CallEvent) -> CallFact:
@@ -64,7 +39,7 @@ def fact_of(event: CallEvent) -> CallFact:
             disposition = disposition_of(event.disposition, "failed")
             if disposition == "abandoned":
                 return CallFact("b")
-            cause = cause_of(event.cause)
-            if disposition == "failed":  # the cause may say more
-                disposition = KIND_OF.get(cause, "failed")
-            return CallFact("x", disposition, cause)
+            said = disposition_of(event.cause, "failed") if disposition == "failed" else ""
+            if said in KINDS:  # the cause says more
+                disposition = said
+            return CallFact("x", disposition, cause_of(event.cause) or cause_of(event.disposition))

@@ -59,7 +59,7 @@ class EventSources:
         keys, max_call_ms = self._keys, self._limits.max_call_duration_ms
         status, *rest = await self._scripts.run(
             NOTE_SOURCE,
-            [keys.server, keys.sources, keys.source_calls(source)],
+            [keys.server, keys.sources, keys.source_calls(source), keys.stream("events")],
             [source, entry, max_call_ms, MAX_SOURCES, *ids],
         )
         if status != "ok":

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from streamdialer.broker.keys import GROUP, STAGES, Keys
-from streamdialer.broker.scripts import Script, Scripts
+from streamdialer.broker.scripts import Argument, Script, Scripts
 from streamdialer.ledger.abandon_rates import AbandonCounts, read_abandon_counts
 from streamdialer.observability import metrics
 
@@ -67,8 +67,9 @@ class LedgerMetrics:
     async def collect(self) -> None:
         """One reading; a server that is away is waited for as long as the scripts do."""
         keys = self._keys
-        names = [keys.api, keys.server, keys.directory, keys.stream("dead")]
-        answer = await self._scripts.run(STREAM_METRICS, [*names, *map(keys.stream, STAGES)], [GROUP])
+        names = [keys.api, keys.server, keys.directory, keys.stream("dead"), keys.events_retained]
+        args: list[Argument] = [GROUP, STAGES.index("events") + 1]
+        answer = await self._scripts.run(STREAM_METRICS, [*names, *map(keys.stream, STAGES)], args)
         streams = msgspec.json.decode(answer, type=_Streams)
         queue_of = dict(zip(streams.directory[::2], streams.directory[1::2], strict=True))
         campaigns = sorted(queue_of)[:SCAN_BATCH]

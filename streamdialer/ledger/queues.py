@@ -192,9 +192,19 @@ class QueueLedger:
         """Makes the next decision read the agent list again."""
         await self._scripts.client.hset(self._keys.queue_state(queue), "polled", "0")
 
-    async def replace_agents(self, queue: str, agents: Sequence[Agent], asked_ms: int) -> None:
-        """Takes over a list of agents that was requested at `asked_ms` (ledger ms)."""
-        states = {normalise_id(agent.id): agent.state for agent in agents}
+    async def replace_agents(
+        self, queue: str, agents: Sequence[Agent], asked_ms: int, *, is_whole: bool = True
+    ) -> None:
+        """Takes over a list of agents that was requested at `asked_ms` (ledger ms).
+
+        Of a list that is not whole, the agents who are missing count as listed offline: they keep their calls.
+        """
+        states: dict[str, AgentState] = {normalise_id(agent.id): agent.state for agent in agents}
+        if not is_whole:
+            keys, client = self._keys, self._scripts.client
+            for key in (keys.queue_free(queue), keys.queue_busy(queue)):
+                known: list[Any] = await client.zrange(key, 0, -1)
+                states = {**dict.fromkeys(map(str, known), "offline"), **states}
         ids, names = list(states), msgspec.json.encode(list(states)).decode()
         at, answer = 0, "ok"
         while answer == "more" or (answer == "ok" and at < max(1, len(ids))):

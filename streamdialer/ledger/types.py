@@ -93,6 +93,8 @@ class LoadResult(msgspec.Struct, frozen=True):
     """They wait for their retry."""
     refused: dict[str, int] = {}
     """Not to be called, or not now, by reason."""
+    final: dict[str, int] = {}
+    """Known ones that are final here and that the backend shows as pending nevertheless, by reason."""
 
 
 class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,6 +49,10 @@ def _quoted(value: object) -> str:
     return msgspec.json.encode(text.encode(errors="replace").decode()).decode()
 
 
+def _escaped(line: str) -> str:
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
+
+
 class TextFormatter(logging.Formatter):
     """`time LEVEL logger message name=value …`"""
 
@@ -61,7 +65,9 @@ class TextFormatter(logging.Formatter):
         fields = " ".join(f"{name}={_quoted(value)}" for name, value in _fields(record).items())
         line = f"{_at(record)} {record.levelname:<7} {source}: {record.getMessage()} {fields}".rstrip()
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            line += "".join(
+                f"\n  | {_escaped(each)}" for each in self.formatException(record.exc_info).splitlines()
+            )
         start = _COLOURS.get(record.levelname, "") if self._colour else ""
         return f"{start}{line}\033[0m" if start else line
 

@@ -114,6 +114,23 @@ REACTION_SECONDS: Final = _histogram(
     "From the wake-up (at most 10 ms after an agent was freed or a call ended) until the next calls are reserved.",
     _FAST,
 )
+EVENT_FIELDS_UNREAD: Final = _counter(
+    "streamdialer_event_fields_unread_total",
+    "Fields of events that could not be read, or hold a word that is not known: the event counted without them.",
+    field=(
+        "agent_id",
+        "answered_by",
+        "call_id",
+        "campaign_id",
+        "cause",
+        "contact_id",
+        "disposition",
+        "duration",
+        "phone_number",
+        "queue",
+        "reason",
+    ),
+)
 ORIGINATES: Final = _counter(
     "streamdialer_originates_total",
     "Originate requests by what their replies mean; unknown: the call may be up, so it is not redialed.",

@@ -13,7 +13,7 @@ from streamdialer.broker.dead_letters import DeadLetter, DeadLetters
 from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError
-from streamdialer.observability.redaction import mask_field, mask_text
+from streamdialer.observability.redaction import mask_field, mask_name, mask_text
 from streamdialer.operations.session import open_client
 
 REPLAY_BATCH: Final = 500
@@ -89,5 +89,5 @@ async def drop_letters(letters: DeadLetters, letter_ids: list[str]) -> int:
 
 def masked_letter(letter: DeadLetter) -> DeadLetter:
     """The dead letter with phone numbers masked."""
-    shown = {name: mask_field(name, value) for name, value in letter.original.items()}
+    shown = {mask_name(name): mask_field(name, value) for name, value in letter.original.items()}
     return msgspec.structs.replace(letter, original=shown, detail=mask_text(letter.detail))

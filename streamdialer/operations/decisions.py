@@ -28,8 +28,13 @@ class DialStatus(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
 
 
-def dial_status(campaign: str, status: str | None, newest: TickResult | None, now_ms: int) -> DialStatus:
-    """Its status at `now_ms`, server's time; `status` is the public hash's, None when it has none."""
+def dial_status(
+    campaign: str, status: str | None, newest: TickResult | None, now_ms: int, refusal: str = ""
+) -> DialStatus:
+    """Its status at `now_ms`, server's time; `status` is the public hash's, None when it has none.
+
+    `refusal` is the server's answer when Redis takes no writes.
+    """
 
     def not_dialed(reason: str, text: str) -> DialStatus:
         return DialStatus(is_dialing=False, reason=reason, sentence=f"Campaign {campaign} {text}")
@@ -38,6 +43,9 @@ def dial_status(campaign: str, status: str | None, newest: TickResult | None, no
         return not_dialed("unknown_campaign", "is not dialed: it has no status in Redis.")
     if status != "active":
         return not_dialed("not_active", f"is not dialed: its status is {status!r}, not 'active'.")
+    if refusal:
+        text = f"is not dialed: {REASONS['redis_refuses_writes'].text} (it says: {refusal.rstrip('.')})."
+        return not_dialed("redis_refuses_writes", text)
     if newest is None:
         return not_dialed("no_decisions", f"is active, but no tick has decided about it yet: {DO_THEY_RUN}")
     silent_ms = now_ms - (newest.at or 0)
@@ -81,15 +89,20 @@ async def decisions(client: Redis, keys: Keys, campaign: str, last: int) -> list
     return [msgspec.json.decode(fields["record"], type=TickResult) for _, fields in records]
 
 
-def explain(campaign: str, status: str | None, records: list[TickResult], now_ms: int) -> Iterator[str]:
+def explain(
+    campaign: str, status: str | None, records: list[TickResult], now_ms: int, refusal: str = ""
+) -> Iterator[str]:
     """Lines for people: first whether it is dialed at `now_ms` (server's time), then each decision, newest first."""
-    now = dial_status(campaign, status, records[0] if records else None, now_ms)
+    now = dial_status(campaign, status, records[0] if records else None, now_ms, refusal)
     yield now.sentence
     if now.reason in REASONS and REASONS[now.reason].remedy:
         yield f"What to do: {REASONS[now.reason].remedy}."
     if records and records[0].only_ends:
         notice = NOTICES["only_ends"]
         yield f"Note: {notice.text} ({_count(records[0].only_ends, 'call')}). What to do: {notice.remedy}."
+    for code, detail in (records[0].notices or {}).items() if records else ():
+        if code in NOTICES:
+            yield f"Note: {NOTICES[code].text} ({detail}). What to do: {NOTICES[code].remedy}."
     for record in records:
         yield f"{_clock(record.at)}  {describe(record)}"
 

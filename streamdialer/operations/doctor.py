@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from importlib import resources
 from typing import Any, Final, Literal
@@ -12,10 +12,12 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from streamdialer.broker.connection import TRANSIENT, connect, keys_for, ping
+from streamdialer.broker.connection import TRANSIENT, connect, keys_for, ping, why_writes_are_refused
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Script
 from streamdialer.config.settings import Settings
+from streamdialer.consumers.dialing.agent_lists import agent_notices
+from streamdialer.consumers.dialing.reasons import NOTICES
 from streamdialer.errors import RefusedByServer, StreamdialerError
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
@@ -80,6 +82,7 @@ def _redis_checks(client: Redis, keys: Keys, settings: Settings) -> dict[str, Ch
         "version": lambda: _version(client),
         "persistence": lambda: _persistence(client),
         "eviction": lambda: _eviction(client),
+        "writes": lambda: _writes(client, keys),
         "memory": lambda: _memory(client, keys),
         "clock": lambda: _clock(client),
         "scripts": lambda: _scripts(client),
@@ -156,6 +159,15 @@ async def _eviction(client: Redis) -> Findings:
         yield Finding("eviction", "fail", text, remedy)
 
 
+async def _writes(client: Redis, keys: Keys) -> Findings:
+    refusal = await why_writes_are_refused(client, keys)
+    if refusal:
+        remedy = "give Redis more memory or disk, or the replicas that min-replicas-to-write demands"
+        yield Finding("writes", "fail", f"Redis refuses them, so nothing is dialed: {refusal}", remedy)
+    else:
+        yield Finding("writes", "ok", "taken")
+
+
 async def _memory(client: Redis, keys: Keys) -> Findings:
     run = (await _info(client, "server")).get("run_id")
     server: Any = await client.hgetall(keys.server)
@@ -207,6 +219,8 @@ async def _scripts(client: Redis) -> Findings:
 
 async def _streams(client: Redis, keys: Keys, settings: Settings) -> Findings:
     for state in await stream_states(client, keys):
+        for finding in _foreign(state, settings):
+            yield finding
         if state.stream in STAGES:
             yield _stream(state, settings)
         elif state.length:
@@ -214,6 +228,29 @@ async def _streams(client: Redis, keys: Keys, settings: Settings) -> Findings:
             yield Finding("dead letters", "warn", str(state.length), remedy)
         else:
             yield Finding("dead letters", "ok", "none")
+
+
+def _foreign(state: StreamState, settings: Settings) -> Iterator[Finding]:
+    """What other programs have done to the stream."""
+    check = f"stream {state.stream}"
+    if state.is_exhausted:
+        text = "someone wrote the last possible id: it takes no entry any more"
+        remedy = (
+            f"start a replica, which makes it anew with its entries; without one, DEL {state.key} loses them"
+        )
+        yield Finding(check, "fail", text, remedy)
+    for group, unread in state.other_groups.items():
+        if state.stream == "events":
+            left = "its entries" if unread < 0 else f"{unread} entries"
+            text = f"consumer group {group} of another program: {left} stay for it at most "
+            text += f"{settings.events_retention_s:.0f} s"
+            remedy = "let it read and acknowledge them, or destroy the group" if unread else ""
+            yield Finding(check, "warn" if unread else "ok", text, remedy)
+        else:
+            text = f"consumer group {group} of another program sees only what the dialer has not done yet"
+            yield Finding(
+                check, "warn", text, f"XGROUP DESTROY {state.key} {group}; read dialer:events instead"
+            )
 
 
 def _stream(state: StreamState, settings: Settings) -> Finding:
@@ -240,12 +277,15 @@ async def _backend(settings: Settings, active: list[str]) -> Findings:
                 check = f"campaign {campaign}"
                 try:
                     queue = (await backend.campaign(campaign)).queue_name
-                    agents = await backend.agents(queue)
+                    listed = await backend.agents(queue)
                 except StreamdialerError as error:
                     yield Finding(check, "fail", str(error), advice)
                     continue
-                free = sum(agent.is_free for agent in agents)
-                yield Finding(check, "ok", f"queue {queue}: {len(agents)} agents, {free} free")
+                free = sum(agent.is_free for agent in listed.agents)
+                yield Finding(check, "ok", f"queue {queue}: {len(listed.agents)} agents, {free} free")
+                for code, detail in agent_notices(listed).items():
+                    notice = NOTICES[code]
+                    yield Finding(check, "warn", f"queue {queue}: {notice.text} ({detail})", notice.remedy)
     except StreamdialerError as error:
         yield Finding("backend", "fail", str(error).removeprefix("backend: "), advice)
 

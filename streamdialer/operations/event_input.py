@@ -10,6 +10,7 @@ import msgspec
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.consumers.event_entry import read_event
 from streamdialer.errors import SettingsError
+from streamdialer.model import decode_json
 from streamdialer.producers.events import EVENT_TYPES
 
 
@@ -19,8 +20,8 @@ def read_value(text: str) -> int | float | bool | str | None:
     `1e5` and `1.50` stay text: numbers would be written differently, and a call id may look like one.
     """
     try:
-        value = msgspec.json.decode(text.encode())
-    except (msgspec.DecodeError, UnicodeError):
+        value = decode_json(text)
+    except ValueError:
         return text
     is_plain = value is None or isinstance(value, bool | int | float)
     return value if is_plain and msgspec.json.encode(value).decode() == text else text
@@ -40,8 +41,8 @@ def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
 def read_object(text: str | bytes) -> dict[str, Any]:
     """A JSON object; raises SettingsError."""
     try:
-        document = msgspec.json.decode(text.encode() if isinstance(text, str) else text)
-    except (msgspec.DecodeError, UnicodeError) as error:
+        document = decode_json(text)
+    except ValueError as error:
         raise SettingsError(f"event data: not JSON: {error}") from error
     if not isinstance(document, dict):
         raise SettingsError("event data: takes a JSON object")
@@ -56,13 +57,23 @@ def checked_event(kind: object, data: object) -> dict[str, Any]:
         got = "none" if kind is None else f"got {kind!r}"
         raise SettingsError(f"event type: {got}, takes {', '.join(EVENT_TYPES)}")
     try:
-        text = msgspec.json.encode(data).decode()
+        text = json_text(data)
         read_event(Entry("0-0", {"type": str(kind), "data": text}))
     except BadEntry as bad:
         raise SettingsError(f"event {kind}: {bad.detail}") from bad
-    except UnicodeError as error:
-        raise SettingsError(f"event {kind}: its text is not UTF-8") from error
+    except ValueError as error:
+        raise SettingsError(f"event {kind}: {error}") from error
     return {**data, "type": kind}
+
+
+def json_text(data: dict[str, Any]) -> str:
+    """Raises ValueError for data that JSON cannot hold."""
+    try:
+        return msgspec.json.encode(data).decode()
+    except UnicodeError as error:
+        raise ValueError("its text is not UTF-8") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def read_event_lines(lines: Iterable[bytes]) -> list[dict[str, Any]]:

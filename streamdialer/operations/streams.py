@@ -33,6 +33,10 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     read: int
     """Entries the group has read since it was made; 0 before Redis 7, which does not count them."""
     has_group: bool
+    other_groups: dict[str, int]
+    """Entries that each other consumer group has not read or not acknowledged; -1: the server does not say."""
+    is_exhausted: bool
+    """Its newest id is near the last possible one: it soon takes no entry any more."""
 
 
 class PendingEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,15 +59,32 @@ async def stream_states(client: Redis, keys: Keys) -> list[StreamState]:
         pipe.xinfo_groups(key)
         pipe.xinfo_consumers(key, GROUP)
         pipe.xpending_range(key, GROUP, "-", "+", 1)
+        pipe.xinfo_stream(key)
+    pipe.get(keys.events_retained)
     answers: list[Any] = await pipe.execute(raise_on_error=False)
+    retained = int(answers.pop() or 0)
     return [
-        _stream_state(keys.stream(stream), stream, now_ms, *answers[4 * number : 4 * number + 4])
+        _stream_state(
+            keys.stream(stream),
+            stream,
+            now_ms,
+            retained if stream == "events" else 0,
+            *answers[5 * number : 5 * number + 5],
+        )
         for number, stream in enumerate(STREAMS)
     ]
 
 
 def _stream_state(
-    key: str, stream: Stream, now_ms: int, length: Any, groups: Any, consumers: Any, oldest: Any
+    key: str,
+    stream: Stream,
+    now_ms: int,
+    retained: int,
+    length: Any,
+    groups: Any,
+    consumers: Any,
+    oldest: Any,
+    info: Any,
 ) -> StreamState:
     if isinstance(length, Exception):
         raise length
@@ -74,8 +95,8 @@ def _stream_state(
     if oldest:
         added_ms = int(oldest[0]["message_id"].partition("-")[0])
         oldest_s = max(0, now_ms - added_ms) / 1000
-    # Finished entries are deleted: the length is the work left, and what is not pending waits. The server's own
-    # `lag` does not exist before Redis 7, and every deletion loses it.
+    # Finished entries are deleted, or counted when they stay for other groups: of the rest, what is not pending waits.
+    # The server's own `lag` does not exist before Redis 7, and every deletion loses it.
     return StreamState(
         stream=stream,
         key=key,
@@ -85,11 +106,17 @@ def _stream_state(
             ConsumerState(name=each["name"], pending=int(each["pending"]), idle_s=int(each["idle"]) / 1000)
             for each in consumers
         ],
-        lag=max(0, int(length) - pending) if stream in STAGES else 0,
+        lag=max(0, int(length) - pending - retained) if stream in STAGES else 0,
         pending=pending,
         oldest_pending_s=oldest_s,
         read=int((ours or {}).get("entries-read") or 0),
         has_group=ours is not None,
+        other_groups={
+            group["name"]: -1 if group.get("lag") is None else int(group["lag"]) + int(group["pending"])
+            for group in groups
+            if group is not ours
+        },
+        is_exhausted=isinstance(info, dict) and len(info["last-generated-id"].partition("-")[0]) == 20,
     )
 
 

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from streamdialer.broker.connection import TRANSIENT, close, connect, keys_for
-from streamdialer.broker.entries import StreamWriter
+from streamdialer.broker.entries import BadEntry, Entry, StreamWriter, check_size
 from streamdialer.broker.keys import Keys
 from streamdialer.config.urls import mask_url
 from streamdialer.errors import CannotBeDone, SettingsError, Unreachable
@@ -113,7 +113,12 @@ class Producer:
             kind = data.pop("type", None)
             if kind not in EVENT_TYPES:
                 raise SettingsError(f"event type: got {kind!r}, takes {', '.join(EVENT_TYPES)}")
-            entries.append({"type": str(kind), "data": msgspec.json.encode(data).decode()})
+            entry = Entry("0-0", {"type": str(kind), "data": msgspec.json.encode(data).decode()})
+            try:
+                check_size(entry)
+            except BadEntry as bad:
+                raise SettingsError(f"event {kind}: {bad.detail}") from bad
+            entries.append(entry.fields)
         with self._translated_errors():
             return await self._writer.add_many("events", entries)
 

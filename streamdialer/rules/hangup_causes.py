@@ -1,13 +1,15 @@
 """What a SIP response or an ITU-T Q.850 cause says of a failed call.
 
-A cause is written `sip:486` or `q850:17`. Meanings are those of Q.850; RFC 3398 (8.2.6.1) maps SIP responses to them.
-A cause that is not listed means `failed`.
+A cause is written `sip:486` or `q850:17`; `cause_words.py` has the names of causes. Meanings are those of Q.850;
+RFC 3398 (8.2.6.1) maps SIP responses to them. A cause that is not listed means `failed`.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Final, Literal
+
+from streamdialer.rules.cause_words import CAUSE_OF_WORD, word_of
 
 Kind = Literal["no_answer", "busy", "failed", "congestion", "machine", "abandoned", "invalid"]
 """How an attempt can end without a conversation."""
@@ -33,6 +35,7 @@ KIND_OF: Final[dict[str, Kind]] = {
             "q850:19",  # no answer from user
             "q850:20",  # subscriber absent
             "sip:480",  # 18
+            "sip:487",  # cancelled before an answer
         ),
         "no_answer",
     ),
@@ -59,13 +62,13 @@ _CAUSE: Final = re.compile(
 
 
 def cause_of(raw: str) -> str:
-    """The cause in a producer's spelling (`17`, `486`, `SIP/2.0 486 Busy Here`, `Q.850;cause=17`); '' for other text.
+    """The cause in a producer's spelling, else '': `17`, `486`, `SIP/2.0 486 Busy Here`, `Q.850;cause=17`, `USER_BUSY`.
 
     A bare number is a Q.850 cause up to 127 and a SIP response from 300 to 699.
     """
     match = _CAUSE.fullmatch(raw.strip())
     if match is None:
-        return ""
+        return CAUSE_OF_WORD.get(word_of(raw), "")
     number, family = int(match["number"]), (match["family"] or "").lower()
     if 1 <= number <= 127 and family != "sip":
         return f"q850:{number}"

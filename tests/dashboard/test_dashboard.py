@@ -189,7 +189,7 @@ async def test_an_action_that_cannot_be_done_says_so(redis: Redis, settings: Set
     async with visiting(settings) as visitor:
         await visitor.send("/campaigns/9/pause")
         assert "Not done: campaign 9:" in (await visitor.get("/")).text
-        assert (await visitor.send("/campaigns/start", campaign="a b")).status_code == 400
+        assert (await visitor.send("/campaigns/start", campaign="a\tb")).status_code == 400
         assert (await visitor.send("/campaigns/7/explode")).status_code == 404
     assert await status(redis, "9") is None
 

@@ -107,8 +107,8 @@ async def test_one_failed_reading_is_the_answer_to_all_who_wait(monkeypatch: pyt
 @pytest.mark.parametrize(
     ("address", "same", "other"),
     [
-        ("::ffff:10.0.0.1", "10.0.0.1", "::ffff:10.0.0.2"),
-        ("10.0.0.1:4001", "10.0.0.1:4002", "10.0.0.2:4001"),
+        ("::ffff:10.0.0.1", "10.0.0.200", "::ffff:10.0.1.1"),
+        ("10.0.0.1:4001", "10.0.0.2:4002", "10.0.1.1:4001"),
         ("[2001:db8::1]:4001", "2001:db8::2", "[2001:db8:1::1]:4001"),
         ("unknown", "unknown", "hidden"),
     ],

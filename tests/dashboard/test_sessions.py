@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
-from streamdialer.dashboard.sessions import MAX_FAILURES, WINDOW_S, LoginThrottle, Sessions
+from streamdialer.dashboard.sessions import MAX_FAILURES, MAX_USER_FAILURES, WINDOW_S, LoginThrottle, Sessions
 from tests.support.dashboard_fixture import (
     ANNA,
     GUARDED,
@@ -145,10 +145,28 @@ def test_failures_expire_and_are_counted_by_address() -> None:
     throttle = LoginThrottle(lambda: now[0])
     for _ in range(MAX_FAILURES):
         throttle.record_failure("2001:db8::1")
-    assert throttle.wait_s("2001:db8::2") == WINDOW_S  # the same network of 2⁶⁴
+    assert throttle.wait_s("2001:db8::2") == WINDOW_S
+    assert throttle.wait_s("2001:db8:0:9::2") == WINDOW_S, "a site has many networks of 2⁶⁴ addresses"
     assert throttle.wait_s("2001:db8:1::1") == 0
     now[0] = WINDOW_S + 1
     assert throttle.wait_s("2001:db8::1") == 0
+
+
+async def test_guesses_for_one_user_are_counted_wherever_they_come_from(guarded: Settings) -> None:
+    async with visiting(guarded, dashboard_behind_proxy=True) as visitor:
+
+        async def log_in(name: str, secret: str, block: int) -> int:
+            answer = await visitor.client.post(
+                "/login",
+                data={"name": name, "secret": secret},
+                headers={"X-Forwarded-For": f"10.0.{block}.1"},
+            )
+            return answer.status_code
+
+        for block in range(MAX_USER_FAILURES):
+            assert await log_in(ANNA, "a guess", block) == 403
+        assert await log_in(ANNA, PASSWORD, 200) == 429
+        assert await log_in(WALL, LOOK, 201) == 303, "other users may log in"
 
 
 # ---- sessions ----
@@ -266,6 +284,11 @@ async def test_without_a_login_it_answers_on_this_machine_only(redis: Redis, set
             {"Host": "10.0.0.1"},
             {"X-Forwarded-For": "10.0.0.1"},
             {"Forwarded": "for=10.0.0.1"},
+            {"Via": "1.1 proxy"},
+            {"X-Forwarded-Proto": "https"},
+            {"CF-Connecting-IP": "10.0.0.1"},
+            {"Origin": "https://dialer.example", "Sec-Fetch-Site": "same-origin"},
+            {"Origin": "null", "Sec-Fetch-Site": "same-origin"},
         ):
             assert (await visitor.get("/", **headers)).status_code == 403
             data = {"token": token, **EVERYTHING}
@@ -273,6 +296,8 @@ async def test_without_a_login_it_answers_on_this_machine_only(redis: Redis, set
                 assert (await visitor.client.post(path, data=data, headers=headers)).status_code == 403
         for host in ("localhost:5555", "[::1]:5555", "127.0.0.1"):
             assert (await visitor.get("/", Host=host)).status_code == 200
+            origin = {"Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
+            assert (await visitor.get("/", Host=host, **origin)).status_code == 200
     await nothing_has_happened(redis)
 
 

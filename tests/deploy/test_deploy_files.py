@@ -12,7 +12,8 @@ import yaml
 from typer.testing import CliRunner
 
 from streamdialer.cli import app
-from streamdialer.config.settings import NAMES
+from streamdialer.config.settings import NAMES, Settings
+from streamdialer.observability.http_port import MAX_CONNECTIONS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
@@ -21,6 +22,11 @@ UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 def arguments_are_known(arguments: list[str]) -> None:
     known = CliRunner().invoke(app, [*arguments, "--help"])
     assert known.exit_code == 0, known.output
+
+
+def files_needed() -> int:
+    settings = Settings()
+    return 4 * (settings.calls_concurrency + settings.concurrency + MAX_CONNECTIONS)
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
@@ -32,6 +38,7 @@ def test_units_wait_for_ready_and_watch_the_loop(path: Path) -> None:
     assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")
     assert int(service["WatchdogSec"]) >= 10
     assert int(service["TimeoutStopSec"]) > 11, "the grace period and the supervisor's margin"
+    assert int(service["LimitNOFILE"]) >= files_needed(), "a connection for each request that may be open"
     program, *arguments = shlex.split(service["ExecStart"])
     assert program.endswith("/streamdialer")
     arguments_are_known([one.replace("910%i", "9101") for one in arguments])
@@ -63,6 +70,7 @@ def test_compose_hands_on_what_the_law_wants_and_leaves_the_watching_to_the_imag
         law = ("STREAMDIALER_RULE_PACK", "STREAMDIALER_TIMEZONE", "STREAMDIALER_COUNTRY")
         assert {one: environment[one] for one in law} == {one: f"${{{one}:-}}" for one in law}
         assert "healthcheck" not in services[name], "the image has one: the file that the loop touches"
+        assert services[name]["ulimits"]["nofile"] >= files_needed()
         arguments_are_known(services[name]["command"])
 
 

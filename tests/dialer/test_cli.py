@@ -202,7 +202,7 @@ def test_an_unexpected_answer_of_redis_is_one_line(run: Run, db: Any) -> None:
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
-    assert escape_controls("a\x1b[31mb\udce4\nÄ•") == "a\\x1b[31mb\\udce4\nÄ•"
+    assert escape_controls("a\x1b[31mb\udce4\nÄ•") == "a\\x1b[31mb\\udce4\\nÄ•"
 
 
 # ---- config ----

@@ -17,15 +17,17 @@ from streamdialer.broker.connection import server_ms
 from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.agent_lists import AgentLists
+from streamdialer.consumers.dialing.campaign_cache import CampaignCache
 from streamdialer.consumers.dialing.pending_check import PendingCheck
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.errors import Unreachable
+from streamdialer.gateways.agent_rows import AgentList
 from streamdialer.ledger.queues import QueueLedger
 from streamdialer.ledger.types import ClaimResult
 from streamdialer.ledger.zone_hours import MissingHours
-from streamdialer.model import Agent, Tick, TickResult
+from streamdialer.model import CampaignSettings, Tick, TickResult
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import open_centre
@@ -199,6 +201,36 @@ async def test_a_tick_that_has_placed_calls_is_recorded_as_such_although_its_las
     assert result.retries == ["hours", "queue", "queue"]
 
 
+async def test_while_one_tick_reads_the_settings_anew_another_goes_on_with_the_old(
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, settings = CampaignCache(ticks.services), ticks.services.settings
+    old, read, go_on = await cache.settings_of("1"), ticks.services.backend.campaign, anyio.Event()
+
+    async def slow(campaign: str) -> CampaignSettings:
+        await go_on.wait()
+        return msgspec.structs.replace(await read(campaign), max_retries=9)
+
+    monkeypatch.setattr(ticks.services.backend, "campaign", slow)
+    now = anyio.current_time()
+    found: list[int] = []
+
+    async def read_anew() -> None:
+        found.append((await cache.settings_of("1")).max_retries)
+
+    with pytest.MonkeyPatch.context() as later:
+        late_s = now + settings.campaign_cache_ttl_s + 1
+        later.setattr("streamdialer.consumers.ttl_cache.anyio.current_time", lambda: late_s)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read_anew)
+            await anyio.wait_all_tasks_blocked()
+            with anyio.fail_after(5):
+                assert await cache.settings_of("1") == old
+            go_on.set()
+        assert found == [9]
+        assert (await cache.settings_of("1")).max_retries == 9
+
+
 async def test_a_slow_backend_is_asked_once_for_the_agents_that_several_ticks_wait_for(
     ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,7 +238,7 @@ async def test_a_slow_backend_is_asked_once_for_the_agents_that_several_ticks_wa
     await ticks.dial("2")
     agents, asked = ticks.services.backend.agents, list[str]()
 
-    async def slow(queue: str) -> list[Agent]:
+    async def slow(queue: str) -> AgentList:
         asked.append(queue)
         await anyio.sleep(0.2)
         return await agents(queue)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import msgspec
 import pytest
 from aiohttp import web
 
@@ -26,62 +25,7 @@ from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.gateways.originate_reply import Reply
 from streamdialer.gateways.parsing import next_path
 from streamdialer.model import normalise_id, wire_id
-from tests.support.http_server import listening
-
-Answer = Callable[["Request"], "web.StreamResponse | Awaitable[web.StreamResponse]"]
-
-
-class Request(msgspec.Struct):
-    """One request as the server saw it."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: Any
-
-
-def html(status: int) -> web.Response:
-    return web.Response(text="<html><title>Oops</title></html>", content_type="text/html", status=status)
-
-
-class Server:
-    """A server that answers every request with `answer` and keeps the requests."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
-        self.requests: list[Request] = []
-        self.url = ""
-
-    async def handle(self, arrived: web.Request) -> web.StreamResponse:
-        raw = await arrived.read()
-        request = Request(
-            method=arrived.method,
-            path=arrived.raw_path.partition("?")[0],
-            query=dict(arrived.query),
-            headers={name.lower(): value for name, value in arrived.headers.items()},
-            body=msgspec.json.decode(raw) if raw else None,
-        )
-        self.requests.append(request)
-        answer = self.answer(request)
-        return answer if isinstance(answer, web.StreamResponse) else await answer
-
-
-@asynccontextmanager
-async def serving(answer: Answer) -> AsyncIterator[Server]:
-    server = Server(answer)
-    async with listening(server.handle) as server.url:
-        yield server
-
-
-def always(document: object, status: int = 200) -> Answer:
-    return lambda _: web.json_response(document, status=status)
-
-
-@asynccontextmanager
-async def backend_of(answer: Answer, below: str = "") -> AsyncIterator[tuple[Server, Backend]]:
-    async with serving(answer) as server, Backend(Settings(backend_url=server.url + below)) as backend:
-        yield server, backend
+from tests.support.gateway_server import Answer, Request, Server, always, backend_of, html, serving
 
 
 @asynccontextmanager
@@ -521,7 +465,7 @@ async def test_a_missing_campaign_and_a_broken_backend_are_different_errors(free
 
 async def agents(answer: Answer) -> list[tuple[int | str, bool]]:
     async with backend_of(answer) as (server, backend):
-        found = [(agent.id, agent.is_free) for agent in await backend.agents("sales/north ü")]
+        found = [(agent.id, agent.is_free) for agent in (await backend.agents("sales/north ü")).agents]
         assert server.requests[0].path == "/api/queues/sales%2Fnorth%20%C3%BC/agents/"
         return found
 
@@ -555,13 +499,6 @@ async def test_agents_come_as_an_array_or_in_pages_and_count_once() -> None:
         "agents",
         None,
         {"results": None},
-        {"results": [], "next": 5},
-        {"results": [], "next": "http://x:port/"},
-        [{"status": "available"}],
-        [{"id": None, "status": "available"}],
-        [{"id": "a\nb", "status": "available"}],
-        [{"id": True}],
-        [17],
     ],
 )
 async def test_an_agent_list_that_cannot_be_read_is_no_list(document: object) -> None:
@@ -569,18 +506,10 @@ async def test_an_agent_list_that_cannot_be_read_is_no_list(document: object) ->
         await agents(always(document))
 
 
-async def test_error_pages_and_endless_lists_of_agents_are_unreachable() -> None:
+async def test_error_pages_are_no_agent_lists() -> None:
     for answer in (lambda _: html(200), lambda _: html(404), always({}, 500), always([], 403)):
         with pytest.raises(Unreachable):
             await agents(answer)
-    with pytest.raises(Unreachable, match="does not end"):
-        await agents(lambda request: web.json_response({"next": request.path, "results": []}))
-    with pytest.raises(Unreachable, match=r"does not end \(50 pages"):
-        await agents(
-            lambda request: web.json_response(
-                {"next": f"?page={int(request.query.get('page', 0)) + 1}", "results": []}
-            )
-        )
 
 
 async def test_pending_contacts_are_asked_for_as_the_contract_says_and_bad_rows_put_aside() -> None:
@@ -612,7 +541,7 @@ async def test_pending_contacts_are_asked_for_as_the_contract_says_and_bad_rows_
         "ordering": "-priority,created_at",
     }
     (page,) = pages
-    assert page.has_more is False
+    assert page.next is None
     assert [(c.id, c.priority, c.attempts, c.timezone) for c in page.contacts] == [
         (1, 9, 0, None),
         ("x/8", 5, 0, ""),
@@ -622,11 +551,10 @@ async def test_pending_contacts_are_asked_for_as_the_contract_says_and_bad_rows_
         "row 2",
         r"contact 'a\tb'",
         "contact 4",
-        "contact 5",
-        "contact 6",
         "row 7",
     ]
-    assert "campaign 8" in page.unreadable[3]
+    assert [line.partition(":")[0] for line in page.not_asked] == ["contact 5", "contact 6"]
+    assert "campaign 8" in page.not_asked[0]
     assert "15550104" not in "".join(page.unreadable)
 
 
@@ -638,7 +566,7 @@ async def test_an_id_of_any_form_is_asked_for_as_the_backend_knows_it() -> None:
         assert [page async for page in backend.pending(normalise_id("North 1/2"), 5)]
     assert found is not None
     assert found.id == "00Q/5f é"
-    assert [request.path for request in server.requests[:2]] == ["/api/contacts/00Q/5f é/"] * 2
+    assert [request.path for request in server.requests[:2]] == ["/api/contacts/00Q%2F5f%20%C3%A9/"] * 2
     assert server.requests[2].query["campaign_id"] == "North 1/2"
 
 
@@ -750,7 +678,7 @@ async def test_next_is_followed_by_path_and_query_below_a_prefix() -> None:
     async with backend_of(answer, "/crm") as (server, backend):
         pages = [page async for page in backend.pending("7", 1)]
     assert [page.contacts[0].id for page in pages] == [0, 1, 2]
-    assert [page.has_more for page in pages] == [True, True, False]
+    assert [page.next is not None for page in pages] == [True, True, False]
     assert {request.path for request in server.requests} == {"/crm/api/contacts/"}
     assert server.requests[2].query == {"offset": "2", "cursor": "a+b="}
 

@@ -214,7 +214,7 @@ async def test_a_callback_is_placed_on_the_number_and_for_the_agent_asked_for(
             "campaign_id": 1,
             "contact_id": 3,
             "at": at,
-            "phone_number": "+15550009999",
+            "phone_number": "+1 (555) 000-9999",
             "agent_id": 1001,
         }
         await dialer.producer.event("callback_requested", **asked)

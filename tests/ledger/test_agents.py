@@ -317,6 +317,18 @@ async def test_without_a_new_list_only_agents_count_whom_an_event_has_freed(sale
     assert start.freed == 1
 
 
+async def test_a_list_with_a_missing_page_frees_nobody_and_forgets_nobody(centre: Centre) -> None:
+    await centre.open(c1="sales")
+    world = centre.worlds["sales"]
+    await centre.list_agents("sales", a1="available", a2="available", a3="busy")
+    await world.agent_event("1", "available")
+    asked = await centre.services.queues.begin_agent_poll("sales")
+    page = [Agent("3", "available"), Agent("4", "available")]
+    await centre.services.queues.replace_agents("sales", page, asked.ledger_ms, is_whole=False)
+    assert await centre.free("sales") == {"1", "3", "4"}, "2 is free only by lists; an event freed 1"
+    assert await world.agent_event("2", "available") in ("freed", "applied"), "2 still stands in the queue"
+
+
 # ---- long lists come in parts ----
 
 

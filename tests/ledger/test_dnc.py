@@ -91,6 +91,7 @@ BY: dict[str, dict[str, str]] = {
     "number": {"phone_number": HERS},
     "other spelling": {"phone_number": "300 123 4567", "campaign_id": "1"},
     "sign lost": {"phone_number": "573001234567"},
+    "words beside it": {"phone_number": "Ana +57 300 1234567 (cel)"},
     "contact": {"campaign_id": "1", "contact_id": "1"},
     "both": {"campaign_id": "1", "contact_id": "1", "phone_number": HERS, "reason": "told us so"},
 }

@@ -28,6 +28,7 @@ from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.eventually import eventually
 
 STREAM = "dialer:events"
+RETENTION_MS = 60_000
 
 
 class Worker:
@@ -51,11 +52,12 @@ class Worker:
         group = ConsumerGroup(
             reader=reader,
             scripts=services.scripts,
-            stream=STREAM,
-            dead="dialer:dead",
-            server=Keys().server,
+            keys=Keys(),
+            stage="events",
             consumer=name,
             dead_letters_maxlen=100,
+            dead_letters_max_bytes=1_000_000,
+            retention_ms=RETENTION_MS,
         )
         self.consumer = StreamConsumer(
             group,

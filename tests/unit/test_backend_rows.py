@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streamdialer.consumers.dialing.contact_rows import load_row, variables_of
 from streamdialer.errors import CampaignError
-from streamdialer.gateways.parsing import read_agent, read_campaign, read_contact, read_contacts
+from streamdialer.gateways.parsing import read_campaign, read_contact, read_contacts
 from streamdialer.model import CampaignSettings, ContactData, has_control, normalise_id, plain_id, wire_id
 from streamdialer.rules.caps import caps_of
 from streamdialer.rules.retry import retry_plan
@@ -90,11 +90,6 @@ def test_any_value_in_any_field_of_a_contact_leaves_the_rest_of_the_page(
 def test_a_row_may_be_anything(row: Any) -> None:
     contacts, unreadable = read_contacts([GOOD, row, GOOD], campaign="1", statuses={"pending"})
     assert len(contacts) + len(unreadable) == 3
-    try:
-        agent = read_agent(row)
-    except ValueError:
-        return
-    assert agent.state in ("available", "busy", "wrapup", "offline")
 
 
 @example(fields={"pacing_ratio": "\ud800"})
@@ -202,7 +197,7 @@ def test_a_campaign_is_read_where_its_meaning_is_clear(
 
 
 def test_a_queue_without_a_name_for_a_key_is_refused() -> None:
-    for name in ("a\nb", " ", None, ["sales"]):
+    for name in ("a\nb", " ", None, ["sales"], ".", ".."):
         with pytest.raises(CampaignError, match="queue_name is"):
             read_campaign("1", {"queue_name": name})
 

@@ -58,6 +58,7 @@ def inputs(
         rate_limits=NO_RATE_LIMITS,
         zone_hours=None,
         time_scale=1.0,
+        notices={},
         wants_adaptive=wants_adaptive,
         ages_s={},
         sharing={},

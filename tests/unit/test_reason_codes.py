@@ -33,7 +33,7 @@ def test_every_reason_in_the_code_has_words() -> None:
     servers = {f"backend_{what}" for what in re.findall(r'server}_(\w+)"', python)}
     found = gate | holds | claim | dialing | servers
     assert {"data_loss", "no_call_events", "queue_changed", "invalid_campaign", "backend_refused"} <= found
-    assert found | {"not_active", "no_decisions"} == set(REASONS)
+    assert found | {"not_active", "no_decisions", "redis_refuses_writes"} == set(REASONS)
 
 
 def test_every_limit_in_the_code_has_words() -> None:
@@ -53,6 +53,7 @@ def test_every_reason_for_passing_a_contact_over_has_words() -> None:
         r"skipped\.(\w+) =", "reserve_contacts"
     )
     found |= set(get_args(CapReason))
-    python = (ROOT / "streamdialer/consumers/dialing/record.py").read_text("utf-8")
-    found |= set(re.findall(r'"(\w+)": refilled\.', python))
+    python = (ROOT / "streamdialer/consumers/dialing/refill.py").read_text("utf-8")
+    found |= set(re.findall(r'"(\w+)": self\.', python))
+    found |= codes_in_scripts(r"reason = .*'(\w+)'", "load_contacts")
     assert found == set(SKIPPED)

@@ -37,7 +37,10 @@ def plan(rules: dict[str, Any] | None = None, retry_delay: float = 300, max_retr
         ("sip:17", ""),
         ("q850:486", ""),
         ("1234", ""),
-        ("USER_BUSY", ""),
+        ("USER_BUSY", "q850:17"),
+        ("User alerting, no answer", "q850:19"),
+        ("Busy Here", "sip:486"),
+        ("nonsense", ""),
         ("SIP/2.0", ""),
     ],
 )
@@ -58,6 +61,16 @@ def test_a_cause_is_read_as_producers_write_it(raw: str, cause: str) -> None:
         ({"cause": "16"}, CallFact("x", "failed", "q850:16")),
         ({"cause": "nonsense"}, CallFact("x", "failed")),
         ({"disposition": "abandoned", "cause": "17"}, CallFact("b")),
+        ({"disposition": "USER_BUSY"}, CallFact("x", "busy", "q850:17")),
+        ({"disposition": "486"}, CallFact("x", "busy", "sip:486")),
+        ({"disposition": "canceled"}, CallFact("x", "no_answer")),
+        ({"disposition": "CHANUNAVAIL", "cause": "1"}, CallFact("x", "invalid", "q850:1")),
+        ({"disposition": "CALL_REJECTED"}, CallFact("x", "failed", "q850:21")),
+        ({"disposition": "machine_start"}, CallFact("x", "machine")),
+        ({"cause": "no-answer"}, CallFact("x", "no_answer")),
+        ({"cause": "UNALLOCATED_NUMBER"}, CallFact("x", "invalid", "q850:1")),
+        ({"cause": "ORIGINATOR_CANCEL"}, CallFact("x", "no_answer", "sip:487")),
+        ({"cause": "completed"}, CallFact("x", "failed")),
     ],
 )
 def test_a_cause_says_what_a_bare_failure_leaves_open(said: dict[str, str], fact: CallFact) -> None:

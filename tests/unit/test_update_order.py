@@ -20,6 +20,10 @@ SENT, ENDED = "2023-11-14T22:13:20Z", "2023-11-14T22:13:50.123Z"
         ("completed", 1, SENT_MS, "completed", "answered", 1, SENT, True),
         ("answered", 1, SENT_MS, None, "dialing", 1, SENT, True),
         ("failed", 1, SENT_MS, "failed", "pending", 0, None, True),
+        # also when its deadline came before what the backend takes for its beginning, or its retry is due
+        ("failed", 1, SENT_MS, "failed", "dialing", 1, ENDED, True),
+        ("pending", 1, SENT_MS, "failed", "answered", 1, ENDED, True),
+        ("failed", 1, SENT_MS, "failed", "dialing", 2, ENDED, False),
         # the backend had the end before
         ("failed", 1, SENT_MS, "failed", "completed", 1, ENDED, False),
         ("answered", 1, SENT_MS, None, "completed", 1, ENDED, False),
@@ -41,7 +45,6 @@ SENT, ENDED = "2023-11-14T22:13:20Z", "2023-11-14T22:13:50.123Z"
         ("pending", 1, SENT_MS, "failed", "failed", 2, ENDED, False),
         ("pending", 1, SENT_MS, "failed", "dialing", 1, SENT, True),
         ("pending", 1, None, "failed", "answered", 1, SENT, True),
-        ("pending", 1, None, None, "dialing", 1, SENT, False),
         ("pending", 1, SENT_MS, "failed", "dialing", 2, ENDED, False),
         # of a call that the ledger had lost, it does not know when it was sent
         ("completed", None, None, "completed", "answered", 1, SENT, True),

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import anyio
 
 from streamdialer.broker.background_duty import BackgroundDuty
+from streamdialer.consumers.dialing.reasons import NOTICES
 from streamdialer.consumers.dialing.side_by_side import run_side_by_side
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
+from streamdialer.gateways.agent_rows import AgentList
+from streamdialer.gateways.originate_reply import one_line
+
+log = logging.getLogger(__name__)
+NAMED: Final = 3
+"""Most words or rows that a notice names."""
+
+
+def agent_notices(listed: AgentList) -> dict[str, str]:
+    """What cannot be understood of a list, by code, in words."""
+    notices: dict[str, str] = {}
+    if listed.unknown_statuses:
+        words = sorted(listed.unknown_statuses.items(), key=lambda word: -word[1])
+        notices["agent_status_unknown"] = _named(
+            [f"{count} with {one_line(word)!r}" for word, count in words]
+        )
+    if listed.unreadable:
+        notices["agents_unreadable"] = _named([one_line(line) for line in listed.unreadable])
+    if listed.trouble:
+        notices["agents_incomplete"] = listed.trouble
+    return notices
+
+
+def _named(lines: list[str]) -> str:
+    more = len(lines) - NAMED
+    return ", ".join(lines[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 class AgentLists(BackgroundDuty):
@@ -23,6 +51,7 @@ class AgentLists(BackgroundDuty):
         self._services = services
         self._wakeups = wakeups
         self._reading: TTLCache[anyio.Lock] = TTLCache()
+        self._notices: TTLCache[dict[str, str]] = TTLCache()
         self._requested: set[str] = set()
         self._is_requested = anyio.Event()
         self.is_running = False
@@ -41,8 +70,19 @@ class AgentLists(BackgroundDuty):
             poll = await queues.begin_agent_poll(queue)
             if poll.polled > seen.polled:
                 return  # another reader was faster, however long the backend took
-            agents = await self._services.backend.agents(queue)
-            await queues.replace_agents(queue, agents, poll.ledger_ms)
+            listed = await self._services.backend.agents(queue)
+            await queues.replace_agents(queue, listed.agents, poll.ledger_ms, is_whole=not listed.trouble)
+            self._note(queue, agent_notices(listed))
+
+    def notices_of(self, queue: str) -> dict[str, str]:
+        """What was wrong with the list when it was last read here, by code."""
+        return self._notices.get(queue) or {}
+
+    def _note(self, queue: str, notices: dict[str, str]) -> None:
+        before = self.notices_of(queue)
+        for code in notices.keys() - before.keys():
+            log.warning(NOTICES[code].text, extra={"queue": queue, "detail": notices[code]})
+        self._notices.put(queue, notices)
 
     def request(self, queue: str) -> None:
         """Reads the list in the background; then the queue's campaigns get a tick."""

@@ -12,7 +12,7 @@ from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import CampaignError
 from streamdialer.ledger.campaigns import CampaignLedger
 from streamdialer.ledger.zone_hours import UNREADABLE_ZONE, Hours, ZoneOpening
-from streamdialer.model import CampaignSettings, ContactData
+from streamdialer.model import CampaignSettings
 from streamdialer.rules.calling_hours import CallingHours, calling_hours
 from streamdialer.rules.zones import OWN_ZONE, zone_set
 
@@ -49,13 +49,19 @@ def build_zone_hours(
     if hours.pack.hours is None:
         return None
     zones_of_contacts = {
-        contact: _zones_of(contact, msgspec.json.decode(call, type=ContactData))
+        contact: _zones_of(contact, msgspec.json.decode(call, type=_Whereabouts))
         for contact, call in contacts.items()
     }
     zone_sets = {OWN_ZONE, *zones, *zones_of_contacts.values(), *hours.zones()} - {UNREADABLE_ZONE}
     return Hours(
         zones={name: _opening(hours, name, now_ms) for name in sorted(zone_sets)}, contacts=zones_of_contacts
     )
+
+
+def is_closed(hours: Hours, contact: str) -> bool:
+    """Whether the contact is outside its calling hours."""
+    opening = hours.zones.get(hours.contacts.get(contact, ""))
+    return opening is not None and opening.opens_ms is not None
 
 
 async def recheck_deferred(ledger: CampaignLedger, campaign: str, hours: CallingHours, now_ms: int) -> bool:
@@ -72,7 +78,15 @@ async def recheck_deferred(ledger: CampaignLedger, campaign: str, hours: Calling
     return True
 
 
-def _zones_of(contact: str, data: ContactData) -> str:
+class _Whereabouts(msgspec.Struct):
+    """What of `ContactData` tells where a contact is."""
+
+    timezone: str = ""
+    phone_number: str = ""
+    n: list[str] = []
+
+
+def _zones_of(contact: str, data: _Whereabouts) -> str:
     try:
         return zone_set(data.timezone, data.n or [data.phone_number])
     except CampaignError as error:

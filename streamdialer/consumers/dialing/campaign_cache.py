@@ -16,14 +16,23 @@ class CampaignCache:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._campaigns: TTLCache[CampaignSettings] = TTLCache()
+        self._reading: set[str] = set()
 
     async def settings_of(self, campaign: str) -> CampaignSettings:
-        """Raises CampaignError or Unreachable."""
-        settings = self._campaigns.get(campaign, self._services.settings.campaign_cache_ttl_s)
-        if settings is None:
-            settings = with_defaults(await self._services.backend.campaign(campaign), self._services.settings)
-            self._campaigns.put(campaign, settings)
-        return settings
+        """While one tick reads them anew, the others go on with those known. Raises CampaignError or Unreachable."""
+        ours = self._services.settings
+        max_age_s = ours.campaign_cache_ttl_s
+        if campaign in self._reading:
+            max_age_s += ours.backend_timeout_s
+        settings = self._campaigns.get(campaign, max_age_s)
+        if settings is not None:
+            return settings
+        self._reading.add(campaign)
+        try:
+            read = await self._services.backend.campaign(campaign)
+        finally:
+            self._reading.discard(campaign)
+        return self._campaigns.put(campaign, with_defaults(read, ours))
 
     def age_s(self, campaign: str) -> float:
         """Seconds since the settings were read."""

@@ -21,12 +21,11 @@ from streamdialer.consumers.dialing.record import (
     record_closed_window,
     record_inactive,
     record_outcome,
-    record_refill,
 )
 from streamdialer.consumers.dialing.refill import Refill
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
-from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServer, Unreachable
+from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServer, Throttled, Unreachable
 from streamdialer.ledger.ticks import TickStart
 from streamdialer.ledger.types import ClaimResult
 from streamdialer.model import Tick, TickResult
@@ -37,6 +36,8 @@ log = logging.getLogger(__name__)
 MAX_CLAIMS: Final = 3
 MIN_RETRY_S: Final = 0.2
 """Shortest time after which a campaign dials again because of what its own claim said."""
+READ_ON_S: Final = 1.0
+"""When a campaign without ready contacts reads on a long list."""
 LOCK_TTL_S: Final = 60.0
 
 
@@ -44,6 +45,8 @@ def reason_of(error: Unreachable | RefusedByServer, server: str) -> str:
     """The reason code of a tick that a server stopped."""
     if isinstance(error, CredentialsRefused):
         return f"{server}_credentials"
+    if isinstance(error, Throttled):
+        return f"{server}_throttled"
     return f"{server}_refused" if isinstance(error, RefusedByServer) else f"{server}_unreachable"
 
 
@@ -107,18 +110,18 @@ class DialTick:
     ) -> None:
         """Raises Unreachable when a server that is needed does not answer."""
         outcome, retries = DialOutcome(), list[Outdated]()
-        counts_listed = True
+        counts_listed, is_refilled = True, False
         if "agents" in outdated and self.reader.can_go_ahead(campaign):
             outdated, counts_listed = outdated - {"agents"}, False
         for number in range(MAX_CLAIMS):
-            if refilled := await self.reader.refresh(campaign, outdated):
-                record_refill(result, refilled)
+            is_refilled = await self.reader.refresh(campaign, outdated) or is_refilled
             outcome = await self._claim(campaign, f"{tick.id}.{number}", outcome, counts_listed=counts_listed)
             if outcome.outdated is None:
                 break
             outdated = {outcome.outdated}
             retries.append(outcome.outdated)
-        record_outcome(result, campaign, outcome, retries)
+        refilled = self._refill.last(campaign.id)
+        record_outcome(result, campaign, outcome, retries, refilled, is_refilled=is_refilled)
         await self._follow_up(campaign, outcome)
 
     async def _claim(
@@ -184,6 +187,8 @@ class DialTick:
         claimed, soon_s = outcome.claimed, list[float]()
         if outcome.outdated is not None:
             soon_s.append(MIN_RETRY_S)
+        if claimed and not claimed.ready and self._refill.last(campaign.id).goes_on_at:
+            soon_s.append(READ_ON_S)
         if claimed and claimed.next_ms is not None:
             soon_s.append(max(MIN_RETRY_S, claimed.next_ms / 1000))
         if claimed and claimed.recheck:

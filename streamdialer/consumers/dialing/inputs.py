@@ -68,6 +68,8 @@ class DialInputs(msgspec.Struct, frozen=True, kw_only=True):
     """How old each input is."""
     sharing: dict[str, list[str]]
     """Campaigns of the queues that share agents with this one."""
+    notices: dict[str, str]
+    """What is wrong with the lists it was decided on, by code."""
     counts_listed: bool
     """False: the agent list is old, and agents known only from it do not count."""
 
@@ -134,8 +136,8 @@ class InputReader:
             outdated.add("trunk")
         return outdated
 
-    async def refresh(self, campaign: DialedCampaign, outdated: Iterable[Outdated]) -> RefillResult | None:
-        """Fetches what is out of date, side by side; what a refill brought.
+    async def refresh(self, campaign: DialedCampaign, outdated: Iterable[Outdated]) -> bool:
+        """Fetches what is out of date, side by side; whether contacts were read.
 
         Calling hours and proof that contacts are pending are fetched with the claim that lacked them; what asks the
         backend for long may have made the agent list too old. Raises Unreachable, RefusedByServer, redis.RedisError.
@@ -156,7 +158,7 @@ class InputReader:
             "pending": partial(self._agent_lists.read, campaign.queue),
         }
         await run_side_by_side([refreshers[name] for name in outdated if name in refreshers])
-        return refilled[0] if refilled else None
+        return bool(refilled)
 
     def can_go_ahead(self, campaign: DialedCampaign) -> bool:
         """Whether there are agents to dial for before the list is read anew; it is then read in the background."""
@@ -206,15 +208,21 @@ class InputReader:
             wants_adaptive=is_adaptive,
             ages_s={name: round(age_s, 1) for name, age_s in ages_s.items()},
             sharing=sharing,
+            notices=self._notices(campaign),
             counts_listed=counts_listed,
         )
+
+    def _notices(self, campaign: DialedCampaign) -> dict[str, str]:
+        notices = self._agent_lists.notices_of(campaign.queue)
+        trouble = self._refill.last(campaign.id).trouble
+        return {**notices, "contacts_incomplete": trouble} if trouble else notices
 
     async def _read_contacts(self, campaign: DialedCampaign, ready: int, results: list[RefillResult]) -> None:
         start = campaign.start
         refilled = await self._refill.pending(
             campaign.id, campaign.settings, ready, start.server_ms, start.ledger_ms
         )
-        if refilled.is_whole and not refilled.added:
+        if refilled.is_over:
             await self._publish_exhausted(campaign)
         results.append(refilled)
 

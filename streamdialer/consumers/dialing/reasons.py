@@ -30,6 +30,10 @@ REASONS: Final[dict[str, ReasonText]] = {
     "server_unknown": ReasonText(
         "Redis refuses the INFO command", "allow INFO for the Redis user of REDIS_URL"
     ),
+    "redis_refuses_writes": ReasonText(
+        "Redis takes no writes now, so nothing can be reserved; dialing goes on by itself when it does",
+        "look at the memory, the disk and the replicas of the Redis server: `streamdialer doctor`",
+    ),
     "window_closed": ReasonText(
         "its calling hours are over",
         "wait until they open, unless the campaign's hours, time zone or rule pack are wrong",
@@ -72,6 +76,10 @@ REASONS: Final[dict[str, ReasonText]] = {
     "no_contacts": ReasonText(
         "no contact is ready to be dialed", "add contacts, or wait for the deferred ones"
     ),
+    "contacts_passed_over": ReasonText(
+        "the backend lists contacts, and none of them can be called",
+        "correct in the backend what the numbers name, or the campaign",
+    ),
     "needs_verification": ReasonText(
         "the backend has not listed the ready contacts as pending lately; they are verified first",
         "wait, they are verified one by one; if it stays so, look at the backend",
@@ -92,6 +100,10 @@ REASONS: Final[dict[str, ReasonText]] = {
     ),
     "backend_credentials": ReasonText(
         "the backend refuses our credentials", "set BACKEND_TOKEN, or BACKEND_USERNAME and BACKEND_PASSWORD"
+    ),
+    "backend_throttled": ReasonText(
+        "the backend asks for fewer requests (429, or 503 with Retry-After) and gets none until the time it names",
+        "wait, dialing goes on by itself; allow the dialer more requests if this happens often",
     ),
     "backend_refused": ReasonText(
         "the backend refuses the request; the detail says why", "correct what the detail names"
@@ -136,6 +148,21 @@ LIMITS: Final[dict[str, ReasonText]] = {
 """Why a tick placed no more calls; also the label `limit` of `streamdialer_pacing_limits_total`."""
 
 NOTICES: Final[dict[str, ReasonText]] = {
+    "agent_status_unknown": ReasonText(
+        "agents of the queue have a status that is not known, and get no calls",
+        "let the backend list free agents as `available` or `idle`",
+    ),
+    "agents_unreadable": ReasonText(
+        "agents of the queue cannot be read, and get no calls", "correct them in the backend"
+    ),
+    "agents_incomplete": ReasonText(
+        "a page of the queue's agent list is missing, and its agents get no calls",
+        "look at the backend's log for that page",
+    ),
+    "contacts_incomplete": ReasonText(
+        "a page of the contact list is missing, and its contacts wait",
+        "look at the backend's log for that page",
+    ),
     "only_ends": ReasonText(
         "the event source writes only ends: calls past their deadline count as up until their own end "
         "or the longest conversation",
@@ -151,6 +178,9 @@ NOTICES: Final[dict[str, ReasonText]] = {
 SKIPPED: Final[dict[str, ReasonText]] = {
     "abandon_cooloff": ReasonText("in the cool-off after an abandoned call", ""),
     "agent_not_free": ReasonText("with a callback for an agent who is not free", ""),
+    "finished": ReasonText(
+        "that are finished here and still pending there", "change their row in the backend to call them again"
+    ),
     "in_call": ReasonText("in a call of another contact or campaign", ""),
     "max_attempts": ReasonText("out of attempts", "raise `max_retries`"),
     "cap_attempts": ReasonText("over a cap on attempts", ""),
@@ -158,6 +188,9 @@ SKIPPED: Final[dict[str, ReasonText]] = {
     "do_not_call": ReasonText("on the do-not-call list", ""),
     "min_gap": ReasonText("within the gap between two attempts", ""),
     "no_phone_number": ReasonText("without a number that can be called", "correct them in the backend"),
+    "not_asked": ReasonText(
+        "of another campaign or with another status", "let the backend filter its list as the request says"
+    ),
     "needs_verification": ReasonText("to be verified in the backend first", ""),
     "unreadable": ReasonText("that cannot be read", "correct them in the backend; the log names them"),
     "window_closed": ReasonText("outside their calling hours", ""),

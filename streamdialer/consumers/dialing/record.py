@@ -39,22 +39,18 @@ def record_closed_window(result: TickResult, campaign: DialedCampaign) -> None:
     result.reason, result.detail = "window_closed", f"{REASONS['window_closed'].text}; {opens}"
 
 
-def record_refill(result: TickResult, refilled: RefillResult) -> None:
-    result.refilled = refilled.added
-    skipped = {
-        "no_phone_number": refilled.invalid,
-        "unreadable": refilled.unreadable,
-        "max_attempts": refilled.used_up,
-        **refilled.refused,
-    }
-    result.skipped = {reason: count for reason, count in skipped.items() if count} or None
-    if refilled.first_unreadable:
-        result.why = {"unreadable": refilled.first_unreadable[:MAX_WHY_CHARS]}
-
-
 def record_outcome(
-    result: TickResult, campaign: DialedCampaign, outcome: DialOutcome, retries: Sequence[Outdated]
+    result: TickResult,
+    campaign: DialedCampaign,
+    outcome: DialOutcome,
+    retries: Sequence[Outdated],
+    refilled: RefillResult,
+    *,
+    is_refilled: bool,
 ) -> None:
+    """`refilled` is what the contact list brought when it was last read, in this tick if `is_refilled`."""
+    if is_refilled:
+        result.refilled = refilled.added
     result.retries = list(retries) or None
     if outcome.is_throttled and outcome.claimed is None:
         result.reason, result.detail = "throttled", REASONS["throttled"].text
@@ -62,10 +58,28 @@ def record_outcome(
     if outcome.inputs and outcome.decision and outcome.claimed:
         _record_inputs(result, outcome.inputs)
         _record_decision(result, campaign.settings, outcome.decision)
+        result.notices = outcome.inputs.notices or None
         _record_claim(result, outcome.inputs, outcome.claimed)
+    if is_refilled or result.reason == "no_contacts":
+        skipped = Counter(result.skipped or {}) + Counter(refilled.passed_over) + refilled.refused
+        result.skipped = dict(skipped) or None
+        if refilled.first_unreadable:
+            result.why = {"unreadable": refilled.first_unreadable[:MAX_WHY_CHARS], **(result.why or {})}
+    if result.reason == "no_contacts":
+        _record_empty_list(result, refilled)
     reason = _REASON_BY_OUTDATED.get(outcome.outdated) if outcome.outdated else None
     if reason and not result.dialed:
         result.status, result.reason, result.detail = "error", reason, REASONS[reason].text
+
+
+def _record_empty_list(result: TickResult, refilled: RefillResult) -> None:
+    """Why no contact is ready, as far as the backend's list says more than that."""
+    if refilled.passed_over and not result.deferred:
+        result.reason, result.detail = "contacts_passed_over", REASONS["contacts_passed_over"].text
+    if refilled.trouble:
+        result.detail = f"{result.detail}; a page of the list is missing: {refilled.trouble}"
+    elif refilled.goes_on_at:
+        result.detail = f"{result.detail}; the list is longer than one read, and is read on"
 
 
 def _record_inputs(result: TickResult, inputs: DialInputs) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
+import anyio
 import msgspec
 
 from streamdialer.broker.connection import server_ms
-from streamdialer.consumers.dialing.calling_hours import CallingHoursCache, build_zone_hours
+from streamdialer.consumers.dialing.calling_hours import CallingHoursCache, build_zone_hours, is_closed
 from streamdialer.consumers.dialing.contact_rows import in_flight_row, last_attempt_ms, load_row
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import Unreachable
-from streamdialer.gateways.backend import ContactPage
+from streamdialer.gateways.backend import MAX_PAGES, ContactPage
 from streamdialer.ledger.types import LoadResult
 from streamdialer.model import CampaignSettings, Contact, normalise_id
 from streamdialer.observability.metrics import CONTACT_FIELDS_UNREAD, CONTACTS_UNREAD
@@ -27,6 +28,20 @@ from streamdialer.rules.rule_pack import load_pack
 log = logging.getLogger(__name__)
 REBUILD_PASSES: Final = 10
 DAY_MS: Final = 86_400_000
+REST_FACTOR: Final = 4
+"""A list that had to be read far beyond its head is read again after this many times as long as that took."""
+LoadPage = Callable[..., Awaitable[None]]
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where reading a long list goes on."""
+
+    path: str
+    """Of the page, with its query."""
+    pages: int
+    """Read before it, of this list."""
+    read_s: float
+    """How long that took."""
 
 
 class RefillResult(msgspec.Struct):
@@ -37,12 +52,40 @@ class RefillResult(msgspec.Struct):
     unreadable: int = 0
     first_unreadable: str = ""
     """Which row that is, and why."""
+    not_asked: int = 0
+    """Of another campaign or status."""
     used_up: int = 0
     waiting: int = 0
     is_whole: bool = False
-    """The list was read to its end."""
+    """The list was read from its head to its end."""
+    goes_on_at: _Place | None = None
+    """The list goes on, and so does the next read."""
+    rest_s: float = 0.0
+    """How much longer than usual the list rests: it took long to read, and brought nothing."""
+    pages: int = 0
+    trouble: str = ""
+    """Why a part of the list is missing, '' when nothing is."""
     refused: Counter[str] = msgspec.field(default_factory=Counter)
     """Contacts that may not be called, or not now, by reason."""
+    final: Counter[str] = msgspec.field(default_factory=Counter)
+    """Contacts that are final here and pending in the backend, by reason."""
+
+    @property
+    def passed_over(self) -> dict[str, int]:
+        """Contacts on the list of pending ones that are not called as long as it shows them so."""
+        counts = {
+            "no_phone_number": self.invalid,
+            "unreadable": self.unreadable,
+            "not_asked": self.not_asked,
+            "max_attempts": self.used_up,
+        }
+        return dict(Counter(counts) + self.final)  # only what is more than 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to call of what the backend lists."""
+        passed_over = self.unreadable or self.not_asked or self.used_up or self.final["max_attempts"]
+        return self.is_whole and not (self.added or passed_over)
 
 
 def _due_ms(contact: Contact, plan: RetryPlan, now_ms: int) -> int | None:
@@ -80,7 +123,7 @@ class Refill:
         """Whether to read the list now; a list that brought nothing new rests for a while.
 
         After a read that brought contacts, the list is read again as soon as they run low; a short one, which was read
-        to its end, when all are gone.
+        to its end, when all are gone. A list that goes on or failed in part is read again as soon as contacts run low.
         """
         if campaign in self._reading:
             return False
@@ -91,35 +134,78 @@ class Refill:
         if last.added and ready < (1 if last.is_whole else settings.refill_threshold):
             return True
         is_low = ready < settings.refill_threshold
+        if is_low and (last.goes_on_at or last.trouble):
+            return True
+        interval_s += last.rest_s
         return age_s >= (interval_s if last.added or is_low else 2 * interval_s)
 
     def age_s(self, campaign: str) -> float | None:
         """Seconds since the list was last read here; None when it was not."""
         return self._reads.age_s(campaign)
 
+    def last(self, campaign: str) -> RefillResult:
+        """What the list brought when it was last read here."""
+        return self._reads.get(campaign) or RefillResult()
+
     async def pending(
         self, campaign: str, settings: CampaignSettings, ready: int, now_ms: int, asked_ms: int
     ) -> RefillResult:
-        """Reads pages from the head until enough contacts are ready or the list ends.
+        """Reads pages from the head until enough contacts are ready, the list ends or enough pages are read.
 
-        It always starts at the head: there stand new contacts with a higher priority than the ready ones. `now_ms` is
-        the time by the server's clock, `asked_ms` by the ledger's. Raises Unreachable.
+        It always reads the head first: there stand new contacts with a higher priority than the ready ones. A list
+        whose first pages bring too few goes on where the read before stopped. `now_ms` is the time by the server's
+        clock, `asked_ms` by the ledger's. Raises Unreachable when no page can be read and no contact is ready.
         """
-        services, total = self._services, RefillResult()
-        needed = 2 * services.settings.refill_threshold - ready
+        ours = self._services.settings
+        needed, most = 2 * ours.refill_threshold - ready, ours.refill_max_pages
+        total, place, began_s = RefillResult(), self.last(campaign).goes_on_at, anyio.current_time()
+
+        async def load(page: ContactPage, *, only_open: bool) -> None:
+            await self._load(
+                campaign, settings, page, total, now_ms, asked_ms, reset=False, only_open=only_open
+            )
+
         self._reading.add(campaign)
         try:
-            pages = 0
-            async for page in services.backend.pending(campaign, services.settings.page_size):
-                pages += 1
-                await self._load(campaign, settings, page, total, now_ms, asked_ms, reset=False)
-                total.is_whole = not page.has_more
-                if total.added >= needed or pages >= services.settings.refill_max_pages:
-                    break
+            follows = await self._read_pages(campaign, "", 1 if place else most, needed, total, load)
+            total.is_whole = follows is None and not total.trouble
+            if place and follows and total.added < needed:
+                follows = await self._read_pages(campaign, place.path, most, needed, total, load)
+            elif place and follows:
+                follows = place.path
+        except Unreachable as error:
+            if not total.pages and not ready:
+                raise
+            follows, total.trouble = place.path if place else None, str(error)
         finally:
             self._reading.discard(campaign)
-        self._reads.put(campaign, total)  # after an error, the list is read with the next tick
-        return total
+        read_s = anyio.current_time() - began_s + (place.read_s if place else 0)
+        pages = total.pages + (place.pages if place else 0)
+        if follows and (place or total.added < needed) and pages < MAX_PAGES:
+            total.goes_on_at = _Place(follows, pages, read_s)
+        elif place and not total.added:
+            total.rest_s = REST_FACTOR * read_s
+        return self._reads.put(campaign, total)  # after an error, the list is read with the next tick
+
+    async def _read_pages(
+        self, campaign: str, start: str, most: int, needed: int, total: RefillResult, load: LoadPage
+    ) -> str | None:
+        """Loads pages from `start` until enough contacts are added; where to go on, None at the end of the list.
+
+        Raises Unreachable.
+        """
+        pages, page_size = 0, self._services.settings.page_size
+        async for page in self._services.backend.pending(campaign, page_size, start):
+            pages, before = pages + 1, total.added
+            total.pages += 1
+            total.trouble = total.trouble or page.trouble
+            await load(page, only_open=bool(start))
+            if page.next is None:
+                return None
+            if total.added >= needed or pages == most:
+                # when the contacts of this page are called, others move up to it
+                return page.path if start and total.added > before else page.next
+        return None
 
     async def due_for_retry(self, campaign: str, settings: CampaignSettings, now_ms: int) -> RefillResult:
         """Makes contacts pending again that only the backend knows to be due for a retry; raises Unreachable."""
@@ -229,8 +315,12 @@ class Refill:
         *,
         reset: bool,
         plan: RetryPlan | None = None,
+        only_open: bool = False,
     ) -> None:
-        """Loads the page; with a plan as contacts that wait for their retry."""
+        """Loads the page; with a plan as contacts that wait for their retry.
+
+        With `only_open` without those outside their calling hours: there may be more of them than Redis should hold.
+        """
         _log_unreadable(campaign, page)
         country, is_preview = settings.country or "", settings.dial_mode == "preview"
         rows = [
@@ -248,6 +338,11 @@ class Refill:
         if rows:
             calls = {row.contact: row.call for row in rows}
             hours = build_zone_hours(self.hours.of(campaign, settings, now_ms), calls, (), now_ms)
+            if only_open and hours is not None:
+                listed = len(rows)
+                rows = [row for row in rows if not is_closed(hours, row.contact)]
+                total.refused["window_closed"] += listed - len(rows)
+        if rows:
             loaded = await self._services.campaigns.load(
                 campaign, rows, settings.max_retries, country, hours, asked_ms=asked_ms
             )
@@ -260,7 +355,9 @@ class Refill:
         total.added += loaded.added
         total.invalid += loaded.invalid
         total.used_up += loaded.used_up
+        total.final.update(loaded.final)
         total.waiting += loaded.waiting
         total.refused.update(loaded.refused)
         total.unreadable += len(page.unreadable)
+        total.not_asked += len(page.not_asked)
         total.first_unreadable = total.first_unreadable or next(iter(page.unreadable), "")

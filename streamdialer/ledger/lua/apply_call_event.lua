@@ -14,7 +14,7 @@
 --   attempt of this contact · "foreign_attempt" the attempt id belongs to none · "ask_backend" Redis may have lost
 --   this call: the backend must show the contact · "too_many_lost" no more lost calls are remembered · or
 --   {"queues", name…} the keys of these queues are needed, too
--- uses: clock data_loss campaign outbox phone_rotation retry attempts observations agent_activity agents suppression number_index call_history
+-- uses: clock data_loss campaign outbox phone_rotation retry attempts evidence observations agent_activity agents suppression number_index call_history
 local api, call_history, newest_calls, dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 24, 29)
 local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local by_machine, entry, max_call_ms, deadline_ms = ARGV[7] == '1', ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
@@ -110,7 +110,7 @@ local function may_be_another_leg(of)
     if i ~= of and IS_UP[other.s] then return false end
   end
   local ended_by = history[of].ee
-  return not ended_by or not is_after(entry, ended_by)
+  return not ended_by or not is_after(entry, ended_by) and not is_outdated(ended_by)
 end
 
 for i, candidate in ipairs(history) do
@@ -122,7 +122,7 @@ if not position and attempt_id ~= '' then
   why_not = 'foreign_attempt'
 elseif not position then -- no attempt has the call id: the newest attempt that was sent before the event was written
   for i = #history, 1, -1 do
-    if history[i].ev and is_after(entry, history[i].ev) then
+    if history[i].ev and is_after(entry, sent_after(history[i])) then
       position = i
       break
     end

@@ -13,6 +13,7 @@ if #numbers == 0 and redis.call('HSETNX', pending_dnc, contact, since_and_why) =
   and redis.call('HEXISTS', directory, campaign) == 1 then
   enqueue_update(contact, 'do_not_call', nil, nil) -- the contact was removed, or is still to be loaded
 end
+redis.call('PEXPIRE', pending_dnc, PENDING_DNC_TTL_MS)
 if record then
   suppress(contact, record)
   write_public_hash()

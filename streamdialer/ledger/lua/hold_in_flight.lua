@@ -7,7 +7,7 @@
 --   conversation ms, then per contact: id, priority, attempts, JSON, the backend shows it as answered ('1'),
 --   last attempt (server's ms, '' = not known)
 -- Returns how many contacts are orphaned by this call · -1 the campaign has been rebuilt
--- uses: clock campaign outbox phone_rotation retry attempts suppression number_index call_history
+-- uses: clock campaign outbox phone_rotation retry attempts evidence suppression number_index call_history
 local dnc_list, pending_dnc, contacts_by_number, call_history, newest_calls, refused = unpack(KEYS, 24, 29)
 local deadline_ms, max_call_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 local stored = redis.call('HMGET', server, 'rebuild_epoch', 'lost')

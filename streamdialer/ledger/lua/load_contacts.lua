@@ -15,8 +15,9 @@
 local dnc_list, pending_dnc, contacts_by_number, refused = unpack(KEYS, 24, 27)
 local max_attempts, final_ttl_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local hours, asked_ms, lag_ms = read_hours(ARGV[5]), tonumber(ARGV[6]) or ledger_ms, tonumber(ARGV[7])
-local answer = { added = 0, known = 0, invalid = 0, used_up = 0, waiting = 0, refused = {} }
+local answer = { added = 0, known = 0, invalid = 0, used_up = 0, waiting = 0, refused = {}, final = {} }
 if redis.call('HEXISTS', directory, campaign) == 0 then return cjson.encode(answer) end
+redis.call('PEXPIRE', pending_dnc, PENDING_DNC_TTL_MS)
 if ARGV[4] ~= '' then redis.call('HSET', totals, 'country', ARGV[4]) end
 
 -- Updates priority and age of a known contact. With another priority it changes its order and keeps its age.
@@ -51,6 +52,20 @@ local function correct(contact, record, call, problem)
     enqueue_update(contact, 'invalid', nil, nil)
   end
   save_record(contact, record)
+end
+
+-- Counts a contact that the backend shows as pending and that is final here, by why it is.
+local function count_final(contact, record)
+  if redis.call('HEXISTS', outbox, contact) == 1 or record.dnc then return end
+  local reason
+  if record.why then
+    reason = record.why == 'zone_unknown' and 'zone_unknown' or 'no_phone_number'
+  elseif not record.h and record.a >= max_attempts then
+    reason = 'max_attempts'
+  elseif ARGV[6] ~= '' and asked_ms > (record.cf or math.huge) + lag_ms then
+    reason = 'finished'
+  end
+  if reason then answer.final[reason] = (answer.final[reason] or 0) + 1 end
 end
 
 -- Whether a row shows that the backend has changed a finished contact since: it shows it as pending, was asked well after
@@ -95,6 +110,7 @@ for i = 8, #ARGV, 9 do
     answer.known = answer.known + 1
   elseif known then
     answer.known = answer.known + 1
+    if known.p == 'final' and is_pending then count_final(contact, known) end
     refresh(contact, known, priority, is_pending, shown)
     correct(contact, known, call, problem)
     if cjson.decode(call).dnc then suppress(contact, known) end

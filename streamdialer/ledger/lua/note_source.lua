@@ -1,5 +1,5 @@
 -- Stores the newest list of an event source: all calls it sees up. An older list than the stored one changes nothing.
--- KEYS 1 server, 2 event sources, 3 the source's calls
+-- KEYS 1 server, 2 event sources, 3 the source's calls, 4 events
 -- ARGV source, id of the list's entry, longest possible conversation ms (a source counts for that long after its
 --   newest list), most sources, then the ids of attempts and calls
 -- Returns {"ok", when the oldest list of all sources was written (ledger ms), the names of all sources, …} · {"older"}
@@ -26,8 +26,18 @@ local function is_before(one, other)
   ms, other_ms = tonumber(ms), tonumber(other_ms)
   return ms < other_ms or ms == other_ms and tonumber(sequence) < tonumber(other_sequence)
 end
-if known[source] and is_before(entry, known[source].entry) then return { 'older' } end
-if not known[source] and redis.call('HLEN', sources) >= most then return { 'too_many' } end
+
+-- Whether an id is not of an earlier stream that was deleted or made anew since.
+local function is_of_this_stream(id)
+  local stream = redis.pcall('XINFO', 'STREAM', KEYS[4])
+  for i = 1, #stream, 2 do
+    if stream[i] == 'last-generated-id' then return not is_before(stream[i + 1], id) end
+  end
+  return false -- there is no stream
+end
+local last = known[source]
+if last and is_before(entry, last.entry) and is_of_this_stream(last.entry) then return { 'older' } end
+if not last and redis.call('HLEN', sources) >= most then return { 'too_many' } end
 
 local written_ms = written_at(entry, ledger_ms, server_ms)
 known[source] = { written_ms = written_ms, entry = entry }

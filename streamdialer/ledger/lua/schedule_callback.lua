@@ -16,7 +16,7 @@ local contact, at, agent, number, entry, grace_ms =
   ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 local record = load_record(contact)
 if not record and redis.call('HEXISTS', directory, campaign) == 0 then return 'unknown_campaign' end
-if record and record.cb and not is_after(entry, record.cb.e) then
+if record and record.cb and not is_after(entry, record.cb.e) and not is_outdated(record.cb.e) then
   return entry == record.cb.e and record.cb.vain and 'final' or 'unchanged'
 end
 if at < server_ms - DAY_MS then return 'past' end
@@ -41,7 +41,8 @@ if number ~= '' then record.cb.num, record.cb.nn = number, ARGV[8] end
 index_numbers(contacts_by_number, contact, record)
 if is_on_dnc_list(dnc_list, record) then suppress(contact, record) end
 local is_up = record.p == 'dialing' or record.p == 'connected' or record.p == 'orphaned'
-local is_final = record.dnc or record.p == 'final' and NO_CALLBACK[backend_status(record)]
+local shown = backend_status(record)
+local is_final = record.dnc or record.p == 'final' and (shown == 'invalid' or shown == 'do_not_call')
 record.cb.vain = is_final and true or nil
 if record.p == 'reserved' then
   unreserve(contact, record)

@@ -4,12 +4,13 @@
 -- KEYS 1–23 of the campaign, 24 contacts by number, 25 previews, 26 call history, 27 its newest calls, 28 campaign's
 --   refused
 -- ARGV campaign, batch, events required ('1'), longest possible conversation ms, deadline after sending ms,
---   max_age_ms (reserve_contacts.lua)
+--   max_age_ms (reserve_contacts.lua), the consumer group of events
 -- Returns JSON: `SweepResult` (`ledger/types.py`)
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression number_index ids preview call_history
 local contacts_by_number, previews, call_history, newest_calls, refused = unpack(KEYS, 24, 28)
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
+local group = ARGV[7]
 local answer = {
   released = 0, offers_expired = 0, no_event = 0, too_long = 0, orphaned = 0, promoted = 0, forgotten = 0, stalled = 0, only_ends = 0,
 }
@@ -38,26 +39,47 @@ for_each_due(previewing, function(contact, record)
 end)
 notify_ended_offers(previews)
 
--- Returns the id of the oldest unread event that may be about a call, or nil. Callback requests are not about
--- calls, and may wait in the stream as long as the backend is away. If only those are among the events
--- examined, the newest of these counts.
-local MAX_UNREAD, oldest_unread = 500, nil
+-- Returns the id of the oldest unread event that may be about a call, or nil. Unread are those that a consumer has and
+-- those that none has read yet; entries that are acknowledged and stay for other groups are read. Callback requests are
+-- not about calls, and may wait as long as the backend is away. If only those are among the entries examined, the newest
+-- of these counts. Entries are read one by one: some may be large.
+local MAX_UNREAD, MAX_UNREAD_BYTES, oldest_unread = 500, 1000000, nil
 local function oldest_unread_event()
-  if oldest_unread == nil then
-    oldest_unread = false
-    local unread = redis.call('XRANGE', events, '-', '+', 'COUNT', MAX_UNREAD)
-    for position, entry in ipairs(unread) do
-      local fields, is_callback = entry[2], false
-      for i = 1, #fields, 2 do
-        is_callback = is_callback or fields[i] == 'type' and fields[i + 1] == 'callback_requested'
-      end
-      if not is_callback or position == MAX_UNREAD then
-        oldest_unread = entry[1]
-        break
-      end
+  if oldest_unread ~= nil then return oldest_unread end
+  oldest_unread = false
+  local examined, bytes = 0, 0
+  local function may_be_about_a_call(entry)
+    local is_callback = false
+    examined = examined + 1
+    for i = 1, #entry[2], 2 do
+      bytes = bytes + #entry[2][i] + #entry[2][i + 1]
+      is_callback = is_callback or entry[2][i] == 'type' and entry[2][i + 1] == 'callback_requested'
+    end
+    return not is_callback or examined >= MAX_UNREAD or bytes > MAX_UNREAD_BYTES
+  end
+  local pending = redis.pcall('XPENDING', events, group, '-', '+', MAX_UNREAD) -- an error where there is no group
+  for _, row in ipairs(pending) do
+    local entry = redis.call('XRANGE', events, row[1], row[1])[1]
+    if entry and may_be_about_a_call(entry) then
+      oldest_unread = entry[1]
+      return oldest_unread
     end
   end
-  return oldest_unread
+  local after, groups = '0-0', redis.pcall('XINFO', 'GROUPS', events) -- an error where there is no stream
+  for _, fields in ipairs(groups) do
+    local its = {}
+    for i = 1, #fields, 2 do its[fields[i]] = fields[i + 1] end
+    if its.name == group then after = its['last-delivered-id'] end
+  end
+  while true do
+    local entry = redis.call('XRANGE', events, '(' .. after, '+', 'COUNT', 1)[1]
+    if not entry then return oldest_unread end
+    if may_be_about_a_call(entry) then
+      oldest_unread = entry[1]
+      return oldest_unread
+    end
+    after = entry[1]
+  end
 end
 
 -- Whether an attempt may be ended by its deadline: other calls are seen to begin (after the longest possible
@@ -70,7 +92,7 @@ local function silence_is_conclusive(contact, record, attempt)
     return false
   end
   if not other_calls_reported(attempt) then return false end
-  if not attempt.dp then
+  if not attempt.dp or is_outdated(attempt.dp) then
     attempt.dp = newest_event_id()
     save_record(contact, record)
   end

@@ -44,7 +44,9 @@ class CampaignDriver(DriverBase):
             if before is None and became not in ("ignored", "finished"):
                 shown = "no_answer" if row.reset else "pending"
                 self.backend[campaign, row.contact] = (shown, row.attempts)
-        assert msgspec.structs.asdict(loaded) == {
+        counts = msgspec.structs.asdict(loaded)
+        assert sum(counts.pop("final").values()) <= expected["known"]
+        assert counts == {
             name: expected[name] for name in ("added", "known", "invalid", "used_up", "waiting")
         } | {"refused": {"do_not_call": refused} if (refused := expected["do_not_call"]) else {}}
 

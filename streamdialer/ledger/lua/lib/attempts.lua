@@ -43,16 +43,15 @@ local function attempt_state(attempt)
   return 'sent'
 end
 
-local COUNTED = { no_answer = true, busy = true, failed = true, abandoned = true, machine = true }
 -- Returns what an attempt adds to the totals, as {name = 1}.
 local function totals_of(attempt)
-  local sums = {}
+  local sums, counted = {}, { no_answer = true, busy = true, failed = true, abandoned = true, machine = true }
   if attempt.s == 'reserved' or attempt.s == 'released' then return sums end
   sums.total_calls = 1
   if attempt.f.a or attempt.f.b then sums.answered_calls = 1 end
   if (attempt.f.a or attempt.f.b) and not attempt.f.m then sums.answered_by_person = 1 end
   if attempt.s == 'ended' then
-    if COUNTED[attempt.d] then sums[attempt.d] = 1 end
+    if counted[attempt.d] then sums[attempt.d] = 1 end
     if attempt.f.m and attempt.d ~= 'abandoned' then sums.machine = 1 end
   end
   return sums
@@ -70,9 +69,8 @@ end
 -- Counts of the last 31 days by the hour of sending, for the abandon rate: fields `p0`–`p743` (answered by a
 -- person) and `b0`–`b743` (abandoned), used in turn. A value is the hour since 1970 times a million, plus the
 -- count.
-local IN_WINDOW = { answered_by_person = 'p', abandoned = 'b' }
 local function change_window(attempt, before, after)
-  for name, letter in pairs(IN_WINDOW) do
+  for name, letter in pairs({ answered_by_person = 'p', abandoned = 'b' }) do
     local change = (after[name] or 0) - (before[name] or 0)
     if change ~= 0 then
       local hour = math.floor(attempt.sm / 3600000)
@@ -89,9 +87,6 @@ end
 
 -- Returns the disposition for other programs: to them a congested network is a failed call.
 local function public_disposition(kind) return kind == 'congestion' and 'failed' or kind end
-
--- After such an end a requested callback is not placed either.
-local NO_CALLBACK = { invalid = true, do_not_call = true }
 
 -- Applies an attempt's facts to its state, the totals, its contact and the outbox. `position` is the
 -- attempt's index in record.h, `totals_before` what it added to the totals before its facts changed. Returns
@@ -147,7 +142,8 @@ local function apply_facts(contact, record, position, totals_before, max_call_ms
     return false
   end
   local disposition = rotate_phone(contact, record, attempt)
-  if open_callback(record) and not record.dnc and not NO_CALLBACK[disposition] then
+  local may_have_callback = disposition ~= 'invalid' and disposition ~= 'do_not_call'
+  if open_callback(record) and not record.dnc and may_have_callback then
     make_ready(contact, record)
     enqueue_update(contact, backend_status(record), record.a, attempt.em)
     return true
@@ -171,13 +167,16 @@ end
 
 -- Returns the id of the newest entry of `events`. Entries are compared by their whole id: after the server's
 -- clock was set back, the time in the ids stands still and only their sequence number grows.
+local newest_id -- read when first needed
 local function newest_event_id()
+  if newest_id then return newest_id end
   local stream = redis.pcall('XINFO', 'STREAM', events)
   if stream.err and not string.find(stream.err, 'no such key', 1, true) then error(stream.err) end
   for i = 1, #stream, 2 do
-    if stream[i] == 'last-generated-id' then return stream[i + 1] end
+    if stream[i] == 'last-generated-id' then newest_id = stream[i + 1] end
   end
-  return '0-0' -- the stream does not exist yet
+  newest_id = newest_id or '0-0' -- the stream does not exist yet
+  return newest_id
 end
 
 local function is_after(entry, other)
@@ -187,22 +186,20 @@ local function is_after(entry, other)
   return ms > other_ms or ms == other_ms and tonumber(sequence) > tonumber(other_sequence)
 end
 
--- Notes in `event_watermark` that an event has come: the newest one of any attempt, and the newest one of another
--- attempt than that. Events that show a call beginning or answered are noted once more (`begins`).
-local function note_event(entry, attempt_id, begins)
-  local function note(last, attempt, other)
-    local stored = redis.call('HMGET', event_watermark, last, attempt)
-    if stored[1] and not is_after(entry, stored[1]) then return end
-    if stored[2] and stored[2] ~= attempt_id then redis.call('HSET', event_watermark, other, stored[1]) end
-    redis.call('HSET', event_watermark, last, entry, attempt, attempt_id)
-  end
-  note('last', 'attempt', 'other')
-  if begins then note('begun', 'begun_attempt', 'begun_other') end
+-- Whether the id is of an earlier stream: `events` was deleted or made anew since, and its newest id is older.
+local function is_outdated(id)
+  return tonumber(string.match(id, '^%d+')) > server_ms and is_after(id, newest_event_id())
+end
+
+-- Returns the id of the newest event when the attempt was sent; nil when it was not sent.
+local function sent_after(attempt)
+  if not attempt.ev or not is_outdated(attempt.ev) then return attempt.ev end
+  return string.format('%.0f-0', attempt.sm - (ledger_ms - server_ms))
 end
 
 local function is_newer_than_sending(attempt, last, its_attempt, other)
   local newest = its_attempt ~= attempt.id and last or other
-  return newest and is_after(newest, attempt.ev or '0-0')
+  return newest and not is_outdated(newest) and is_after(newest, sent_after(attempt) or '0-0')
 end
 
 -- Whether call events of other attempts have arrived since this one was sent: some program writes events.
@@ -215,29 +212,4 @@ end
 local function other_calls_begun(attempt)
   local stored = redis.call('HMGET', event_watermark, 'begun', 'begun_attempt', 'begun_other')
   return is_newer_than_sending(attempt, unpack(stored))
-end
-
--- Adds an attempt for a call the ledger had lost, as if sent when the loss was noticed. Returns false when
--- the ledger knows another call of the contact that is up. The caller applies the facts and saves the record.
-local IS_UP = { sent = true, ringing = true, answered = true, orphaned = true }
-local function remember_attempt(contact, record, lost_ms, deadline_ms)
-  record.h = record.h or {}
-  local last = record.h[#record.h]
-  if last and IS_UP[last.s] then return false end
-  local attempt = last
-  if last and last.s == 'released' then table.remove(record.h) end
-  if not last or last.s ~= 'reserved' then
-    attempt = { n = next_attempt_number(record), p = past_for_next(record), t = 'remembered', f = {}, rm = lost_ms }
-    while #record.h >= 8 do table.remove(record.h, 1) end
-    record.h[#record.h + 1] = attempt
-  end
-  attempt.id = attempt.id or new_attempt_id(contact, attempt.n)
-  attempt.s, attempt.b, attempt.sm, attempt.ev = 'sent', 'remembered', lost_ms, '0-0'
-  attempt.dd = deadline_ms
-  local callback = open_callback(record)
-  if callback and callback.at <= server_ms then attempt.cb = callback.e end -- it may have been the callback
-  record.a = attempt.p.a + 1
-  change_totals({}, totals_of(attempt))
-  set_state(contact, record, 'dialing', ledger_ms + deadline_ms)
-  return true
 end

@@ -32,14 +32,15 @@ local function hours_refusal(opening)
   end
 end
 
--- Returns the contact's JSON. The number of an open callback is added to the contact's own numbers.
+-- Returns the contact's JSON as far as its zone set follows from it, without its id: cjson would change a long number.
+-- The number of an open callback is added to the contact's own numbers.
 local function with_callback_number(record, call)
   local callback = open_callback(record)
   if not callback or not callback.num then return call end
   local data = cjson.decode(call)
   local numbers = data.n or { data.phone_number }
   numbers[#numbers + 1] = callback.nn
-  return cjson.encode({ id = data.id, timezone = data.timezone, n = numbers })
+  return cjson.encode({ timezone = data.timezone, n = numbers })
 end
 
 -- Returns what `hours` lacks for these contacts: {zones = {zone set -> true}, contacts = {contact without a

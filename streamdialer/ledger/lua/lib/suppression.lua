@@ -1,7 +1,11 @@
 -- Which numbers and contacts must not be called.
 --   do-not-call list  hash number (digits) -> ['+' where the number is E.164] since (s since 1970), ' ', why
---   pending_dnc       hash of a campaign: contact -> since, ' ', why; for contacts whose number is not known here
+--   pending_dnc       hash of a campaign: contact -> since, ' ', why; for contacts whose number is not known here.
+--     It is kept for so long after its newest request, or after contacts of the campaign were last loaded: a request
+--     may name a campaign that does not exist
 -- In a record: `e`, `ns` and `dnc` (`ledger/records.py`).
+
+local PENDING_DNC_TTL_MS = 34560000000 -- 400 days
 
 -- Numbers are compared without the plus sign: a list from outside may have lost it.
 local function without_plus(number) return (string.gsub(number, '^%+', '')) end

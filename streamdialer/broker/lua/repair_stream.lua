@@ -1,0 +1,50 @@
+-- Makes a stream anew whose newest id is so near the last possible one that it soon takes no entry any more. Entries,
+-- groups and pending lists stay; entries with such ids get new ones.
+-- KEYS 1 stream, 2 where it is made anew
+-- ARGV most entries to move
+-- Returns "ok" it needs no repair · "repaired" · "more" some entries have been moved: go on · "later" its consumers must
+--   first work it off
+local stream, anew, batch = KEYS[1], KEYS[2], tonumber(ARGV[1])
+local MOST_VALUES = 7000 -- as many as one command takes from a script
+local function is_near_the_last(id) return #string.match(id, '^%d+') == 20 end
+
+local info, newest = redis.pcall('XINFO', 'STREAM', stream), nil
+if info.err then return 'ok' end -- there is no stream
+for i = 1, #info, 2 do
+  if info[i] == 'last-generated-id' then newest = info[i + 1] end
+end
+if not is_near_the_last(newest) then return 'ok' end
+local groups = redis.call('XINFO', 'GROUPS', stream)
+if #groups > 0 and redis.call('XLEN', stream) > batch then return 'later' end
+
+local to_rename, moved = {}, {}
+for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', batch)) do
+  moved[#moved + 1] = entry[1]
+  if is_near_the_last(entry[1]) then
+    to_rename[#to_rename + 1] = entry
+  else
+    redis.call('XADD', anew, entry[1], unpack(entry[2], 1, math.min(#entry[2], MOST_VALUES)))
+  end
+end
+for _, fields in ipairs(groups) do
+  local its = {}
+  for i = 1, #fields, 2 do its[fields[i]] = fields[i + 1] end
+  local delivered = its['last-delivered-id']
+  redis.call('XGROUP', 'CREATE', anew, its.name, is_near_the_last(delivered) and '$' or delivered, 'MKSTREAM')
+  for _, pending in ipairs(redis.call('XPENDING', stream, its.name, '-', '+', batch)) do
+    local id, consumer, idle, deliveries = unpack(pending)
+    if not is_near_the_last(id) then
+      redis.call('XCLAIM', anew, its.name, consumer, 0, id, 'IDLE', idle, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
+    end
+  end
+end
+for _, entry in ipairs(to_rename) do
+  redis.call('XADD', anew, '*', unpack(entry[2], 1, math.min(#entry[2], MOST_VALUES)))
+end
+if #groups == 0 and #moved == batch then
+  redis.call('XDEL', stream, unpack(moved))
+  return 'more'
+end
+redis.call('DEL', stream)
+if redis.call('EXISTS', anew) == 1 then redis.call('RENAME', anew, stream) end
+return 'repaired'

@@ -1,0 +1,350 @@
+"""Whatever another program writes into a stream: no process ends, nothing stops, and Redis does not fill up."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from streamdialer.broker.connection import connect, why_writes_are_refused
+from streamdialer.broker.consumer_group import MOST_MOVED, ConsumerGroup
+from streamdialer.broker.dead_letters import DeadLetters
+from streamdialer.broker.entries import Entry
+from streamdialer.broker.keys import GROUP, Keys
+from streamdialer.errors import CannotBeDone
+from streamdialer.operations.streams import stream_states
+from streamdialer.simulation.embedded_redis import EmbeddedServer
+from tests.support.ledger_fixture import LedgerWorld
+
+KEYS = Keys()
+EVENTS, DEAD = KEYS.stream("events"), KEYS.stream("dead")
+LAST_ID = f"{2**64 - 1}-{2**64 - 1}"
+MOST, MOST_BYTES = 200, 100_000
+
+
+@pytest.fixture
+async def group(world: LedgerWorld, server: EmbeddedServer) -> AsyncIterator[ConsumerGroup]:
+    reader = connect(server.url)
+    made = ConsumerGroup(
+        reader=reader,
+        scripts=world.services.scripts,
+        keys=KEYS,
+        stage="events",
+        consumer="a",
+        dead_letters_maxlen=MOST,
+        dead_letters_max_bytes=MOST_BYTES,
+        retention_ms=60_000,
+    )
+    await made.create()
+    yield made
+    await reader.aclose()
+
+
+@pytest.fixture
+def letters(world: LedgerWorld) -> DeadLetters:
+    return DeadLetters(world.client, world.services.scripts, KEYS)
+
+
+async def read_one(group: ConsumerGroup) -> Entry:
+    (row,) = await group.read(">", 1)
+    assert row[1] is not None
+    return Entry(row[0], row[1])
+
+
+async def bury(group: ConsumerGroup, redis: Redis, reason: str, **fields: str) -> None:
+    entry: dict[Any, Any] = {"type": "zzz", **fields}
+    await redis.xadd(EVENTS, entry)
+    await group.dead_letter(await read_one(group), reason, "detail")
+
+
+async def entry_ids(redis: Redis) -> list[str]:
+    rows: Any = await redis.xrange(EVENTS)
+    return [entry for entry, _ in rows]
+
+
+async def memory(redis: Redis) -> int:
+    return int(await redis.memory_usage(DEAD, samples=0) or 0)
+
+
+async def sizes(redis: Redis) -> dict[str, int]:
+    found: Any = await redis.hgetall(KEYS.of_dead_letters[2])
+    return {name: int(value) for name, value in found.items()}
+
+
+# ---- entries ----
+
+
+@pytest.mark.parametrize("pairs", [1, 999, 1000, 1001, 4000, 50_000])
+async def test_an_entry_of_any_number_of_fields_becomes_a_dead_letter(
+    group: ConsumerGroup, letters: DeadLetters, redis: Redis, pairs: int
+) -> None:
+    fields: dict[Any, Any] = {"type": "zzz"} | {f"f{number}": "1" for number in range(pairs - 1)}
+    await redis.xadd(EVENTS, fields)
+    await group.dead_letter(await read_one(group), "unknown_type", "detail")
+    (letter,) = await letters.newest(2)
+    assert await redis.xlen(EVENTS) == 0
+    if pairs <= 1000:
+        assert letter.original == fields
+        assert not letter.cut
+        await letters.replay(letter.id)
+        assert (await read_one(group)).fields == fields
+    else:
+        assert letter.original.items() <= fields.items()
+        assert f"{pairs} fields" in letter.cut
+        with pytest.raises(CannotBeDone, match="only be dropped"):
+            await letters.replay(letter.id)
+        assert await letters.drop([letter.id]) == 1
+
+
+async def test_of_an_entry_that_is_too_large_only_the_beginning_is_kept(
+    group: ConsumerGroup, letters: DeadLetters, redis: Redis
+) -> None:
+    await bury(group, redis, "too_large", call_id="x" * 5_000_000)
+    (letter,) = await letters.newest(1)
+    assert len(letter.original["call_id"]) == 1000
+    assert 0 < await memory(redis) < 10_000
+
+
+async def test_an_entry_that_cannot_be_buried_stays_pending(group: ConsumerGroup, redis: Redis) -> None:
+    await redis.xadd(DEAD, {"reason": "junk"}, id=LAST_ID)
+    await redis.xadd(EVENTS, {"type": "zzz"})
+    entry = await read_one(group)
+    with pytest.raises(ResponseError, match="last possible ID"):
+        await group.dead_letter(entry, "unknown_type", "detail")
+    assert (await redis.xpending(EVENTS, GROUP))["pending"] == 1, "acknowledged last"
+    await group.repair()
+    await group.dead_letter(entry, "unknown_type", "detail")
+    assert await redis.xlen(EVENTS) == 0
+
+
+# ---- dead letters ----
+
+
+async def test_a_flood_of_one_kind_pushes_out_its_own_kind(
+    group: ConsumerGroup, letters: DeadLetters, redis: Redis
+) -> None:
+    await bury(group, redis, "unknown_contact", note="genuine")
+    for number in range(2 * MOST):
+        await bury(group, redis, "unknown_type", note=str(number))
+    kept = await letters.newest(10 * MOST)
+    assert len(kept) == MOST
+    assert kept[-1].original["note"] == "genuine"
+    assert kept[0].original["note"] == str(2 * MOST - 1)
+    assert (await sizes(redis))["n"] == MOST
+
+
+async def test_dead_letters_are_bounded_by_bytes(
+    group: ConsumerGroup, letters: DeadLetters, redis: Redis
+) -> None:
+    await bury(group, redis, "unknown_contact", note="genuine")
+    for _ in range(20):
+        await bury(group, redis, "broken_json", note="x" * 40_000)
+    assert (await sizes(redis))["b"] <= MOST_BYTES
+    assert 0 < await memory(redis) < 2 * MOST_BYTES
+    assert [letter.reason for letter in await letters.newest(10)] == [
+        "broken_json",
+        "broken_json",
+        "unknown_contact",
+    ]
+
+
+async def test_letters_that_are_dropped_or_replayed_no_longer_count(
+    group: ConsumerGroup, letters: DeadLetters, redis: Redis
+) -> None:
+    for number in range(4):
+        await bury(group, redis, "unknown_type", note=str(number))
+    newest = await letters.newest(4)
+    assert await letters.drop([newest[0].id, newest[1].id, "1-1"]) == 2
+    await letters.replay(newest[2].id)
+    assert (await sizes(redis))["n"] == 1
+    await letters.drop([newest[3].id])
+    assert await sizes(redis) == {}
+    assert not await redis.exists(*KEYS.of_dead_letters[1:])
+
+
+async def test_letters_deleted_by_hand_do_not_stop_the_next_ones(
+    group: ConsumerGroup, letters: DeadLetters, redis: Redis
+) -> None:
+    for number in range(MOST):
+        await bury(group, redis, "unknown_type", note=str(number))
+    await redis.delete(DEAD, KEYS.of_dead_letters[1])
+    for number in range(3):
+        await bury(group, redis, "unknown_contact", note=str(number))
+    assert await letters.count() == 3
+
+
+# ---- the last possible id ----
+
+
+@pytest.mark.parametrize("last", [LAST_ID, f"{2**64 - 1}-7"])
+async def test_a_stream_is_made_anew_after_the_last_possible_id(
+    group: ConsumerGroup, redis: Redis, last: str
+) -> None:
+    await redis.xgroup_create(EVENTS, "analytics", id="0")
+    for number in range(3):
+        await redis.xadd(EVENTS, {"n": str(number)})
+    (held, _), (finished, _) = await group.read(">", 2)
+    await redis.xadd(EVENTS, {"n": "last"}, id=last)
+    await group.acknowledge([finished])
+    await group.repair()
+    new = str(await redis.xadd(EVENTS, {"n": "after"}))
+    assert len(new.partition("-")[0]) == 13
+    rest = await group.read(">", 10)
+    assert [fields and fields["n"] for _, fields in rest] == ["2", "last", "after"]
+    assert [row[0] for row in await group.own_pending("0", 10)] == [held, *(entry for entry, _ in rest)]
+    others: Any = await redis.xreadgroup("analytics", "x", {EVENTS: ">"})
+    assert {fields["n"] for _, fields in others[0][1]} >= {"0", "2", "last", "after"}
+    await group.repair()
+    assert await redis.xadd(EVENTS, {"n": "again"})
+
+
+async def test_dead_letters_are_made_anew_with_all_that_are_there(
+    group: ConsumerGroup, letters: DeadLetters, redis: Redis
+) -> None:
+    pipe = redis.pipeline()
+    for number in range(MOST_MOVED + 5):
+        pipe.xadd(DEAD, {"reason": "junk", "=n": str(number)})
+    pipe.xadd(DEAD, {"reason": "last"}, id=LAST_ID)
+    ids = await pipe.execute()
+    await group.repair()
+    assert await letters.count() == MOST_MOVED + 6
+    assert (await letters.ids())[:-1] == ids[:-1]
+    assert await redis.xadd(DEAD, {"reason": "junk"})
+
+
+async def test_ids_of_a_stream_that_was_made_anew_prove_nothing(
+    world: LedgerWorld, group: ConsumerGroup
+) -> None:
+    await world.open_campaign(contacts=3, agents=3)
+    silent, other = await world.place_one(), await world.place_one()
+    await world.client.xadd(EVENTS, {"type": "any"}, id=LAST_ID)
+    late = await world.place_one()
+    await world.event("call_ringing", other, entry=LAST_ID)
+    await group.read(">", 10)
+    await group.acknowledge([LAST_ID])
+    await group.repair()
+    await world.client.zadd("sd:c:1:dialing", {silent.contact: 1, other.contact: 9e15, late.contact: 9e15})
+    assert (await world.sweep()).stalled == 1, "the only evidence is an id that never was"
+    assert await world.event("call_ringing", late) == "applied", "its call is known by time"
+    assert (await world.sweep()).no_event == 1
+    await world.check_invariants()
+
+
+async def test_a_source_is_believed_again_after_its_stream_was_made_anew(
+    world: LedgerWorld, group: ConsumerGroup
+) -> None:
+    await world.open_campaign(contacts=1, agents=1)
+    attempt = await world.place_one()
+    await world.client.xadd(EVENTS, {"type": "any"}, id=LAST_ID)
+    assert await world.list_calls(attempt.id, entry=LAST_ID) == ""
+    await group.read(">", 10)
+    await group.acknowledge([LAST_ID])
+    await group.repair()
+    await world.send_earlier(attempt.contact, 60)
+    assert await world.list_calls() == ""
+    assert await world.count("1", "dialing") == 0, "the newer list counts"
+
+
+# ---- other consumer groups ----
+
+
+@asynccontextmanager
+async def analytics(redis: Redis) -> AsyncIterator[Any]:
+    await redis.xgroup_create(EVENTS, "analytics", id="0", mkstream=True)
+
+    async def read(count: int = 100) -> list[str]:
+        answer: Any = await redis.xreadgroup("analytics", "x", {EVENTS: ">"}, count=count)
+        entries = [entry for _, rows in answer for entry, _ in rows]
+        if entries:
+            await redis.xack(EVENTS, "analytics", *entries)
+        return entries
+
+    yield read
+
+
+async def finish(group: ConsumerGroup, redis: Redis, count: int) -> list[str]:
+    ids = [str(await redis.xadd(EVENTS, {"n": str(number)})) for number in range(count)]
+    await group.read(">", count)
+    await group.acknowledge(ids)
+    return ids
+
+
+async def test_other_groups_see_every_event(group: ConsumerGroup, redis: Redis) -> None:
+    async with analytics(redis) as read:
+        ids = await finish(group, redis, 5)
+        state = next(each for each in await stream_states(redis, KEYS) if each.stream == "events")
+        assert (state.length, state.lag, state.pending) == (5, 0, 0)
+        assert await read(3) == ids[:3]
+        more = await finish(group, redis, 2)
+        assert await entry_ids(redis) == [*ids[3:], *more]
+        assert await read() == [*ids[3:], *more]
+        await finish(group, redis, 1)
+        assert await redis.xlen(EVENTS) == 1
+        await redis.xgroup_destroy(EVENTS, "analytics")
+        await finish(group, redis, 1)
+        assert await redis.xlen(EVENTS) == 0
+        assert not await redis.exists(KEYS.events_retained)
+
+
+async def test_events_stay_for_a_group_that_does_not_read_no_longer_than_configured(
+    group: ConsumerGroup, redis: Redis
+) -> None:
+    async with analytics(redis):
+        await redis.xadd(EVENTS, {"n": "old"}, id="1000-0")
+        await redis.xadd(EVENTS, {"n": "unread"}, id="2000-0")
+        await group.read(">", 1)
+        await group.acknowledge(["1000-0"])
+        assert await entry_ids(redis) == ["2000-0"], "our own unread event stays"
+        assert not await redis.exists(KEYS.events_retained)
+
+
+# ---- the sweep ----
+
+
+async def test_events_that_are_read_keep_no_call_from_its_end(
+    world: LedgerWorld, group: ConsumerGroup
+) -> None:
+    await world.open_campaign(contacts=2, agents=2)
+    silent, other = await world.place_one(), await world.place_one()
+    async with analytics(world.client):
+        await finish(group, world.client, 3)
+        await world.event("call_ringing", other)
+        await world.client.zadd("sd:c:1:dialing", {silent.contact: 1, other.contact: 9e15})
+        assert (await world.sweep()).no_event == 1
+
+
+async def test_a_sweep_stays_fast_beside_large_unread_events(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=2, agents=2)
+    silent, other = await world.place_one(), await world.place_one()
+    await world.event("call_ringing", other)
+    for kind in ("callback_requested", "zzz"):
+        for _ in range(250):
+            await world.client.xadd(EVENTS, {"type": kind, "note": "x" * 300_000})
+    await world.client.zadd("sd:c:1:dialing", {silent.contact: 1, other.contact: 9e15})
+    await world.client.config_resetstat()
+    assert (await world.sweep()).stalled == 1
+    stats: Any = await world.client.info("commandstats")
+    assert stats["cmdstat_evalsha"]["usec"] < 100_000
+    await world.client.delete(EVENTS)
+
+
+# ---- a server that takes no writes ----
+
+
+async def test_the_server_says_why_it_takes_no_writes(redis: Redis) -> None:
+    assert await why_writes_are_refused(redis, KEYS) == ""
+    await redis.config_set("maxmemory", "1")
+    try:
+        assert "maxmemory" in await why_writes_are_refused(redis, KEYS)
+    finally:
+        await redis.config_set("maxmemory", "0")
+    await redis.config_set("min-replicas-to-write", "1")
+    try:
+        assert "Not enough good replicas" in await why_writes_are_refused(redis, KEYS)
+    finally:
+        await redis.config_set("min-replicas-to-write", "0")
+    assert not await redis.exists(KEYS.probe)
