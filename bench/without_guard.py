@@ -19,7 +19,17 @@ from streamdialer.cli import main
 from streamdialer.ledger.campaigns import CampaignLedger
 from streamdialer.model import Attempt
 
-Guard = Literal["begin-mark", "reservation", "send-deadline", "silence", "memory"]
+Guard = Literal[
+    "begin-mark",
+    "reservation",
+    "send-deadline",
+    "silence",
+    "memory",
+    "person-lock",
+    "shared-agents",
+    "update-order",
+    "refused-mark",
+]
 GUARDS: Final[tuple[Guard, ...]] = get_args(Guard)
 
 
@@ -63,6 +73,36 @@ def _memory() -> None:
     _patch_scripts("local function server_trouble(server, ledger_ms, hold_ms)", "if true then return nil end")
 
 
+def _person_lock() -> None:
+    """Contacts and campaigns call a number or a person that has a call already."""
+    _patch_scripts("local function other_call(contact, record)", "if true then return nil end")
+
+
+def _shared_agents() -> None:
+    """Every queue counts all its free agents, although a call of another queue may need them."""
+    _patch_scripts(
+        "local function usable_agents(first, queue, sharing, counts_listed)",
+        "if true then return redis.call('ZCARD', KEYS[first + (counts_listed and 1 or 2)]) end",
+    )
+
+
+def _update_order() -> None:
+    """After a data loss the ledger's state is sent although the backend shows a newer one."""
+
+    async def is_outdated(*_: object) -> bool:
+        return False
+
+    updates = import_module("streamdialer.consumers.updates")
+    updates.is_outdated = is_outdated  # type: ignore[attr-defined]
+
+
+def _refused_mark() -> None:
+    """A contact without a record is loaded again although it is finished and the backend refused its end."""
+    _patch_scripts(
+        "local function stays_finished(contact, shown, is_tried_again)", "if true then return false end"
+    )
+
+
 def _patch_scripts(head: str, first: str) -> None:
     """Adds a statement at the start of a Lua function in all scripts of the ledger; LookupError when none has it."""
     patched = 0
@@ -83,6 +123,10 @@ REMOVE: Final[dict[str, Callable[[], None]]] = {
     "send-deadline": _send_deadline,
     "silence": _silence,
     "memory": _memory,
+    "person-lock": _person_lock,
+    "shared-agents": _shared_agents,
+    "update-order": _update_order,
+    "refused-mark": _refused_mark,
 }
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import anyio
@@ -18,16 +19,19 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from bench.chaos.event_faults import EventFaults
-from bench.chaos.options import ChaosOptions, chaos_environment, chaos_world
+from bench.chaos.options import AGENT_LIST_LAG_S, ChaosOptions, chaos_environment
 from bench.chaos.processes import ROLES, ProcessPool
 from bench.chaos.proxy import Proxy
+from bench.chaos.world import chaos_world, refused_contacts
 from streamdialer.broker.connection import connect
 from streamdialer.errors import CannotBeDone
+from streamdialer.ledger.records import Attempt, decode_contact
 from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.demo.child_processes import ChildProcesses
 from streamdialer.simulation.demo.snapshot import take_snapshot
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.simulation.world.config import CentreConfig
 
 START_TIMEOUT_S: Final = 60.0
 REDIS_TIMEOUT_S: Final = 20.0
@@ -50,6 +54,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     backend_link: Proxy
     api_link: Proxy
     pool: ProcessPool
+    remembered_attempts: defaultdict[str, dict[str, Attempt]]
+    """By campaign and id: attempts of records that the ledger may forget, because their time was made to be over, or
+    because it loads contacts from the backend again after Redis was restarted."""
     malformed_injected: dict[str, int]
     """Malformed entries written to the events stream, by the expected reason of their dead letters."""
 
@@ -83,7 +90,18 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
                 if tries == RESTART_TRIES:
                     raise
             else:
+                await self.retry(self._remember_attempts)
                 return
+
+    async def _remember_attempts(self) -> None:
+        """Notes all attempts before the campaigns are rebuilt: no call is placed until then."""
+        for campaign in map(str, self.centre.world.campaigns):
+            stored: Any = await self.client.hgetall(self.centre.keys.records(campaign))
+            for raw in stored.values():
+                self.remember(campaign, decode_contact(raw).history)
+
+    def remember(self, campaign: str, attempts: Iterable[Attempt]) -> None:
+        self.remembered_attempts[campaign].update({attempt.id: attempt for attempt in attempts})
 
     async def heal(self) -> None:
         """Ends all faults: proxies, services and events are normal, and all processes run."""
@@ -104,9 +122,12 @@ async def open_environment(options: ChaosOptions, directory: Path) -> AsyncItera
     event_faults = EventFaults()
     async with AsyncExitStack() as stack:
         server = stack.enter_context(EmbeddedServer(*AOF_OPTIONS, tcp=True, appendonly=True))
+        world = chaos_world(options)
+        config = CentreConfig(agent_list_lag_s=AGENT_LIST_LAG_S * options.speed)
         centre = await stack.enter_async_context(
-            CallCentre(chaos_world(options), server.url, speed=options.speed, distort=event_faults)
+            CallCentre(world, server.url, speed=options.speed, config=config, distort=event_faults)
         )
+        centre.backend.refuses_updates_of = refused_contacts(world)
         links = []
         for url in (server.url, centre.backend.url, centre.dialer_api.url):
             address = urlsplit(url)
@@ -137,6 +158,7 @@ async def open_environment(options: ChaosOptions, directory: Path) -> AsyncItera
             backend_link=backend_link,
             api_link=api_link,
             pool=pool,
+            remembered_attempts=defaultdict(dict),
             malformed_injected={},
         )
         for role, number in zip(ROLES, (options.replicas, options.producers), strict=True):

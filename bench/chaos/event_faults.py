@@ -1,7 +1,8 @@
 """Faults of call events on their way to the stream: repeated, late, out of order, without call id.
 
-No event is lost or later than `MAX_DELAY_S`. An event later than the dialer's configured margin counts as one that did
-not come; its consequences are a limit of the contract, not a bug of the dialer.
+No event is later than `MAX_DELAY_S`, and none is lost but the beginnings of calls in `only_ends`. An event later than
+the dialer's configured margin counts as one that did not come; its consequences are a limit of the contract, not a bug
+of the dialer.
 """
 
 from __future__ import annotations
@@ -27,8 +28,6 @@ class EventFaults:
     def __init__(self) -> None:
         self._fault: EventFault | None = None
         self._held = 0
-        self._write: Write | None = None
-        self._last_end_event: SimEvent | None = None
 
     @property
     def held(self) -> int:
@@ -39,19 +38,7 @@ class EventFaults:
         """Applies the fault from now on; None ends it. Events that are delayed already still come when they are due."""
         self._fault = fault
 
-    def repeat_last_end(self) -> bool:
-        """Writes the last event of the call that ended last again; False when no call has ended yet."""
-        if self._write is None or self._last_end_event is None:
-            return False
-        self._write([self._last_end_event])
-        return True
-
     def __call__(self, events: list[SimEvent], write: Write) -> None:
-        self._write = write
-        ends = [
-            event for event in events if event.type in ("call_completed", "call_failed", "call_abandoned")
-        ]
-        self._last_end_event = ends[-1] if ends else self._last_end_event
         if self._fault is None:
             write(events)
             return
@@ -99,6 +86,12 @@ def drop_call_ids(random: Random) -> EventFault:
         return [(0.0, _without_call_id(event) if random.random() < 0.8 else event) for event in events]
 
     return fault
+
+
+def only_ends(delay_s: float) -> EventFault:
+    """The beginnings of calls are not seen; all other events are late, in order."""
+    unseen = ("call_ringing", "call_answered")
+    return lambda events: [(delay_s, event) for event in events if event.type not in unseen]
 
 
 def _without_call_id(event: SimEvent) -> SimEvent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Counted
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +14,7 @@ from bench.chaos.faults.events import MARK
 from bench.chaos.verdicts import Counter
 from bench.public_counters import expected_counters
 from streamdialer.ledger.records import Attempt, decode_contact
+from streamdialer.model import wire_id
 from streamdialer.simulation.demo.contact_audit import LedgerContacts, audit_contacts, read_ledger
 from streamdialer.simulation.world.entities import Contact
 
@@ -28,7 +29,7 @@ class ContactCounts(msgspec.Struct):
 
     final: int = 0
     lost: list[str] = []
-    retries_forgotten: int = 0
+    retries_forgotten: list[str] = []
     uncertain: int = 0
     unresolved: list[str] = []
 
@@ -52,7 +53,12 @@ async def read_ends(environment: Environment) -> dict[str, CampaignEnd]:
         public: Any = await client.hgetall(keys.campaign(campaign))
         ends[campaign] = CampaignEnd(
             view=await read_ledger(client, keys, campaign),
-            attempts=[attempt for record in records.values() for attempt in record.history],
+            attempts=list(
+                {
+                    **environment.remembered_attempts[campaign],
+                    **{attempt.id: attempt for record in records.values() for attempt in record.history},
+                }.values()
+            ),
             newest={contact: record.newest for contact, record in records.items()},
             public=public,
         )
@@ -75,17 +81,24 @@ def compare_counters(
             for attempt in end.attempts
             if forgot != "nothing" and _failed_by_deadline(attempt) and attempt.id in auditor.per_key
         ]
+        unseen_answers = sum(map(_lacks_its_answer, end.attempts))
         for field, expected in expected_counters(counts).items():
             public = int(end.public.get(field, 0))
             missing = sum(_counts_in(attempt, field) for attempt in unplaced)
-            silent = len(unheard) if field == "failed" else 0
+            silent = {"failed": len(unheard), "answered_calls": -unseen_answers}.get(field, 0)
             compared.append(Counter(campaign, field, public, expected, missing, silent))
     return compared
 
 
 def _failed_by_deadline(attempt: Attempt) -> bool:
     """Ended as failed because no event came."""
-    return bool(attempt.facts.silent) and attempt.disposition == "failed"
+    is_silent = bool(attempt.facts.silent) or attempt.facts.missing_at_ms is not None
+    return is_silent and attempt.disposition == "failed"
+
+
+def _lacks_its_answer(attempt: Attempt) -> bool:
+    """The event source has seen only how the call ended."""
+    return attempt.disposition in ("completed", "machine") and not attempt.facts.answered
 
 
 def _counts_in(attempt: Attempt, field: str) -> bool:
@@ -103,14 +116,18 @@ def count_contacts(
     placed = environment.centre.world.auditor.per_key
     counts = ContactCounts()
     for contact in environment.centre.world.contacts.values():
-        end = ends[str(contact.campaign_id)]
-        audit = audit_contacts([contact], views)
+        audit = audit_contacts([contact], views, environment.centre.backend.newest_update_refused)
         counts.final += audit.final
-        counts.retries_forgotten += bool(audit.final) and _misses_retries(contact, environment, forgot)
-        if audit.lost and not (forgot != "nothing" and _is_excused(contact, end, environment, counts)):
+        if audit.final and _misses_retries(contact, environment, forgot):
+            counts.retries_forgotten.append(_describe_end(contact, ends))
+        lists = [ends[str(campaign)] for campaign in contact.campaign_ids]
+        if audit.lost and not (forgot != "nothing" and _is_excused(contact, lists, environment, counts)):
             counts.lost += audit.lost
         state = next(iter(audit.in_ledger), "")
-        attempt = end.newest.get(str(contact.id))
+        name = str(contact.id)
+        attempt = next(
+            (end.newest.get(name) for end in lists if state in end.view.states.get(name, ())), None
+        )
         if state not in ("dialing", "connected", "orphaned") or attempt is None:
             continue
         if attempt.id in placed and not attempt.is_remembered and state != "orphaned":
@@ -121,23 +138,41 @@ def count_contacts(
 
 
 def _misses_retries(contact: Contact, environment: Environment, forgot: Forgets) -> bool:
-    """Whether the contact has attempts left that will never be made.
+    """Whether the contact has attempts left that will never be made. A backend that refused an update shows too few.
 
     After a data loss, a contact that the backend shows as no_answer or busy is loaded from its list again.
     """
     max_retries = environment.centre.world.campaigns[contact.campaign_id].max_retries
+    if contact.id in environment.centre.backend.newest_update_refused:
+        return False
     comes_back = forgot != "nothing" and contact.status in RETRY_LISTED
     return contact.status in RETRIED and contact.attempts < max_retries and not comes_back
 
 
-def _is_excused(contact: Contact, end: CampaignEnd, environment: Environment, counts: ContactCounts) -> bool:
+def _describe_end(contact: Contact, ends: Mapping[str, CampaignEnd]) -> str:
+    name = str(contact.id)
+    known = [
+        f"campaign {campaign} has it as {', '.join(end.view.states[name])}"
+        for campaign, end in ends.items()
+        if name in end.view.states
+    ]
+    return f"contact {contact.id} is {contact.status} after {contact.attempts} attempts; " + (
+        "; ".join(known) or "the ledger does not know it"
+    )
+
+
+def _is_excused(
+    contact: Contact, lists: Sequence[CampaignEnd], environment: Environment, counts: ContactCounts
+) -> bool:
     """Whether a contact that Redis has lost is loaded from the backend's lists again, or is final in the backend."""
-    if end.view.states.get(str(contact.id)) or str(contact.id) in end.view.recorded:
+    name = str(contact.id)
+    if any(end.view.states.get(name) or name in end.view.recorded for end in lists):
         return False
     max_retries = environment.centre.world.campaigns[contact.campaign_id].max_retries
     if contact.status in RETRIED and (contact.attempts >= max_retries or contact.status == "failed"):
         counts.final += 1
-        counts.retries_forgotten += _misses_retries(contact, environment, forgot="a second")
+        if _misses_retries(contact, environment, forgot="a second"):
+            counts.retries_forgotten.append(_describe_end(contact, {}))
         return True
     return contact.status in RETRY_LISTED
 
@@ -146,9 +181,11 @@ async def count_dead_letters(environment: Environment) -> tuple[dict[str, int], 
     """Dead letters by reason, and those not caused by our malformed entries, in words; raises RedisError."""
     letters: Any = await environment.client.xrange(environment.centre.keys.stream("dead"))
     reasons = Counted(fields["reason"] for _, fields in letters)
+    refused = environment.centre.backend.updates_refused
     unexplained = [
         f"{fields['reason']}: {fields['detail'][:120]} ({fields.get('=type') or fields['stream']})"
         for _, fields in letters
         if f"={MARK}" not in fields
+        and not (fields["reason"] == "refused_by_backend" and wire_id(fields["=contact"]) in refused)
     ]
     return dict(sorted(reasons.items())), unexplained

@@ -9,10 +9,12 @@ import msgspec
 
 from bench.without_guard import Guard
 from streamdialer.config.settings import NAMES
-from streamdialer.simulation.demo.options import DemoOptions, child_environment, demo_world
-from streamdialer.simulation.world.engine import World
+from streamdialer.simulation.demo.options import DemoOptions, child_environment
 
 CAMPAIGNS: Final = 2
+"""Those that share the queue of the demo; two progressive ones come on top (`bench/chaos/world.py`)."""
+AGENT_LIST_LAG_S: Final = 3.0
+"""The backend's lists of agents are this old."""
 CONTACTS_PER_AGENT: Final = 0.012
 """Contacts per agent and second of life: a few more than the agents can handle while faults are injected."""
 CLAIM_MIN_IDLE_S: Final = 2.0
@@ -45,7 +47,16 @@ class ChaosOptions(msgspec.Struct, frozen=True, kw_only=True):
     def contact_count(self) -> int:
         if self.contacts is not None:
             return self.contacts
-        return max(100, round(CONTACTS_PER_AGENT * self.agents * self.speed * self.seconds))
+        return max(100, round(CONTACTS_PER_AGENT * (self.agents + self.team) * self.speed * self.seconds))
+
+    @property
+    def team(self) -> int:
+        """Agents of the progressive campaigns, on top of `agents`."""
+        return max(2, self.agents // 2)
+
+    @property
+    def team_contacts(self) -> int:
+        return self.contact_count * self.team // (self.agents + self.team)
 
     @property
     def as_demo(self) -> DemoOptions:
@@ -53,22 +64,12 @@ class ChaosOptions(msgspec.Struct, frozen=True, kw_only=True):
         return DemoOptions(
             mode="predictive",
             agents=self.agents,
-            contacts=self.contact_count,
+            contacts=self.contact_count - self.team_contacts,
             campaigns=CAMPAIGNS,
             speed=self.speed,
             replicas=self.replicas,
             seed=self.seed,
         )
-
-
-def chaos_world(options: ChaosOptions) -> World:
-    """The world of a demo, with one adaptive campaign; every fifth number stands in two lists."""
-    world = demo_world(options.as_demo)
-    contacts = list(world.contacts.values())
-    for contact, housemate in zip(contacts[::5], contacts[1::5], strict=False):
-        housemate.phone_number, housemate.priority = contact.phone_number, contact.priority
-    list(world.campaigns.values())[-1].pacing = "adaptive"
-    return world
 
 
 def chaos_environment(

@@ -41,6 +41,14 @@ def _rows(figures: Figures) -> Iterator[tuple[str, str]]:
     yield "Faults", f"{sum(figures.faults.values())}: {_join_counts(figures.faults)}"
     yield "Contacts", f"{figures.contacts}, {figures.contacts_final} of them final"
     yield "Calls placed", f"{figures.calls_placed}; longest time without one {figures.longest_pause_s:g} s"
+    other = figures.refused_called_by_another_list
+    yield "Updates refused", f"{figures.updates_refused}; {other} contacts called by another list meanwhile"
+    yield "Finished contacts set back for a moment", str(figures.set_back_for_a_moment)
+    yield (
+        "Progressive calls",
+        f"{figures.progressive_calls}; without a free agent {len(figures.without_agent_s)}, "
+        f"abandoned {len(figures.abandoned_s)}",
+    )
     yield "Dead letters", _join_counts(figures.dead_letters) or "none"
     yield "Uncertain left", str(figures.uncertain_left)
     if figures.stalls:

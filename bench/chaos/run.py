@@ -20,6 +20,7 @@ from bench.chaos.schedule import PlannedFault, plan
 from bench.chaos.verdicts import Ending, Figures, InjectedFault
 from streamdialer.errors import Unreachable
 from streamdialer.simulation.demo.snapshot import Snapshot, take_snapshot
+from streamdialer.simulation.world.entities import Id
 
 POLL_INTERVAL_S: Final = 0.25
 RESUME_CALLS: Final = 10
@@ -52,6 +53,7 @@ class _Run:
         self._environment = environment
         self._print = print_line
         self._started_at = 0.0
+        self._started_life = 0.0
         self._timeline: list[InjectedFault] = []
         self._victim_locks: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
         self._longest_pause_s = 0.0
@@ -65,9 +67,13 @@ class _Run:
     def _seconds(self) -> float:
         return anyio.current_time() - self._started_at
 
+    def _wall_s(self, life_s: float) -> float:
+        """Seconds since the start of the campaigns."""
+        return round((life_s - self._started_life) / self._options.speed, 1)
+
     async def complete(self) -> Figures:
         environment = self._environment
-        self._started_at = anyio.current_time()
+        self._started_at, self._started_life = anyio.current_time(), environment.centre.now
         await environment.start_campaigns()
         async with anyio.create_task_group() as attack:
             attack.start_soon(self._watch, attack.cancel_scope)
@@ -108,7 +114,9 @@ class _Run:
             if fault.forgets != "nothing":
                 self._forgot_at = at_s
             details = await fault.inject(self._environment, Random(planned.seed))
-            self._timeline.append(InjectedFault(round(at_s, 1), planned.kind, details))
+            self._timeline.append(
+                InjectedFault(round(at_s, 1), round(self._seconds, 1), planned.kind, details)
+            )
             self._print(f"{self._seconds:6.1f} s  {planned.kind}: {details}; {self._placed} calls so far")
 
     async def _watch(self, attack: anyio.CancelScope) -> None:
@@ -126,7 +134,7 @@ class _Run:
                 attack.cancel()
 
     async def _is_over(self) -> bool:
-        """Whether no contact is left to call. A dialer that waits for any event from the event producer gets one."""
+        """Whether no contact is left to call. When the dialer waits for any call event, its source starts again."""
         snapshot = await self._snapshot()
         if snapshot is None:
             return False
@@ -137,10 +145,10 @@ class _Run:
             self._stuck_since = now
         elif now - self._stuck_since > STUCK_S and now - self._forgot_at > MAX_CALL_DURATION_S:
             self._stuck_since = None
-            if self._environment.event_faults.repeat_last_end():
-                self._stalls += 1
-                self._print(f"{now:6.1f} s  no call events: the last one is repeated")
-        if not _has_nothing_to_do(snapshot):
+            self._environment.centre.restart_event_source()
+            self._stalls += 1
+            self._print(f"{now:6.1f} s  no call events: the event source starts again")
+        if not self._has_nothing_to_do(snapshot):
             self._idle_since = None
             return False
         if snapshot.total("final") >= self._options.contact_count:
@@ -148,6 +156,15 @@ class _Run:
         # After a data loss the ledger lacks final contacts; contacts from the backend's lists need time to come back.
         self._idle_since = now if self._idle_since is None else self._idle_since
         return now - self._idle_since > IDLE_S
+
+    def _has_nothing_to_do(self, snapshot: Snapshot) -> bool:
+        """No contact is to be called or being called, neither in the ledger nor in the backend."""
+        refused = self._environment.centre.backend.newest_update_refused
+        is_unfinished = any(
+            contact.status in ("pending", "dialing", "answered") and contact.id not in refused
+            for contact in self._environment.centre.world.contacts.values()
+        )
+        return not snapshot.unfinished and not is_unfinished and not snapshot.audit.live_calls
 
     async def _snapshot(self) -> Snapshot | None:
         """None while Redis is down."""
@@ -199,7 +216,13 @@ class _Run:
         ends = await read_ends(environment)
         contacts = count_contacts(environment, ends, forgot)
         letters, unexplained = await count_dead_letters(environment)
-        audit = environment.centre.summary()
+        audit, auditor = environment.centre.summary(), environment.centre.world.auditor
+        refused = environment.centre.backend.updates_refused
+        after_final: defaultdict[bool, set[Id]] = defaultdict(set)
+        for contact, is_another_list in auditor.dialed_after_final:
+            after_final[is_another_list].add(contact)
+        campaigns = environment.centre.world.campaigns.values()
+        progressive = [campaign.id for campaign in campaigns if campaign.dial_mode == "progressive"]
         return Figures(
             seed=self._options.seed,
             without=self._options.without,
@@ -215,8 +238,18 @@ class _Run:
             longest_pause_s=round(self._longest_pause_s, 1),
             double_calls=audit.calls_to_live_phones,
             keys_repeated=len(audit.repeated_keys),
-            dialed_after_final=audit.dialed_after_final,
-            over_max_retries=audit.over_max_retries,
+            dialed_after_final=sum(
+                times for (contact, _), times in auditor.dialed_after_final.items() if contact not in refused
+            ),
+            over_max_retries=len(auditor.over_max_retries - refused.keys()),
+            refused_called_again=len(refused.keys() & (auditor.over_max_retries | after_final[False])),
+            refused_called_by_another_list=len(refused.keys() & after_final[True]),
+            updates_refused=refused.total(),
+            set_back=audit.set_back,
+            set_back_for_a_moment=audit.set_back_for_a_moment,
+            progressive_calls=sum(auditor.campaigns[campaign].originates for campaign in progressive),
+            without_agent_s=[self._wall_s(at) for at in auditor.calls_without_agent],
+            abandoned_s=[self._wall_s(at) for at, campaign in auditor.abandoned if campaign in progressive],
             contacts_lost=contacts.lost,
             retries_forgotten=contacts.retries_forgotten,
             counters=compare_counters(environment, ends, forgot),
@@ -231,13 +264,6 @@ class _Run:
             problems=environment.pool.problems,
             findings=audit.findings,
         )
-
-
-def _has_nothing_to_do(snapshot: Snapshot) -> bool:
-    """No contact is to be called or being called, neither in the ledger nor in the backend."""
-    shown = snapshot.audit.contacts
-    unfinished = sum(shown.get(status, 0) for status in ("pending", "dialing", "answered"))
-    return not snapshot.unfinished and not unfinished and not snapshot.audit.live_calls
 
 
 def _work_left(snapshot: Snapshot, events_held: int) -> list[str]:

@@ -7,9 +7,12 @@ from typing import Final, Literal
 
 import msgspec
 
-from bench.chaos.faults import Forgets
+from bench.chaos.faults import CATALOGUE, Forgets
 
 Ending = Literal["time over", "all contacts final"]
+MISLEADING: Final = frozenset(kind for kind, fault in CATALOGUE.items() if fault.misleads)
+MISLED_AFTER_S: Final = 5.0
+"""Longer than calls ring: until then what was placed by mistake has been answered or has ended."""
 LEVELS: Final = ("active_calls", "connected_calls")
 
 
@@ -23,7 +26,8 @@ class Counter(msgspec.Struct, frozen=True):
     unplaced: int
     """Attempts marked as sent whose request never arrived: the dialer cannot know, so it counts them."""
     unheard: int = 0
-    """Attempts whose events Redis lost: their deadline ended them as failed, whatever their result was."""
+    """What lost events change: attempts that count as failed because their end was not heard; below 0, answers that
+    were not heard before the end."""
 
     @property
     def drift(self) -> int:
@@ -34,6 +38,7 @@ class InjectedFault(msgspec.Struct, frozen=True):
     """One fault that was injected."""
 
     at_s: float
+    until_s: float
     kind: str
     details: str
 
@@ -63,10 +68,26 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Idempotency keys that placed more than one call, one after the other: Redis had lost the first."""
     dialed_after_final: int
     over_max_retries: int
+    """Both without contacts whose updates the backend refused."""
+    refused_called_again: int
+    """Contacts whose updates the backend refused, and that a campaign called after its final result or too often."""
+    refused_called_by_another_list: int
+    """Such contacts in two lists, called after a final result of the other list's call, of which the backend knows
+    nothing."""
+    updates_refused: int
+    set_back: int
+    """Contacts that the backend had as finished, and that an older update left unfinished at the end."""
+    set_back_for_a_moment: int
+    """A process that was stopped during a PATCH may do this: its newest update repairs it."""
+    progressive_calls: int
+    without_agent_s: list[float]
+    """When a progressive call was placed although fewer agents were free than phones rang."""
+    abandoned_s: list[float]
+    """When a person who answered a progressive call found no agent."""
     contacts_lost: list[str]
     """In words."""
-    retries_forgotten: int
-    """Contacts that the backend shows as failed, that have attempts left and will not be called again."""
+    retries_forgotten: list[str]
+    """Contacts that have attempts left and will not be called again, in words."""
     counters: list[Counter]
     dead_letters: dict[str, int]
     """By reason."""
@@ -116,15 +137,23 @@ def _verdicts(figures: Figures) -> Iterator[Verdict]:
         ("over max retries", figures.over_max_retries),
     ):
         yield Verdict(promise, forgot_all or number == 0, f"{number}{excuse}")
+    refused = figures.refused_called_again
+    yield Verdict("refused updates repeat no call", bool(forgot) or not refused, f"{refused}{forgot}")
+    yield _require_zero("no finished contact set back", figures.set_back)
+    for promise, times in (
+        ("an agent for each progressive call", figures.without_agent_s),
+        ("no progressive call abandoned", figures.abandoned_s),
+    ):
+        yield _require_empty(promise, [f"at {at:g} s" for at in times if not _is_misled(figures, at)])
     yield _require_empty("contacts lost", figures.contacts_lost)
-    yield _require_zero("retries forgotten", figures.retries_forgotten)
+    yield _require_empty("retries forgotten", figures.retries_forgotten)
     drifting = [counter for counter in figures.counters if _is_wrong(counter, figures.forgot)]
     yield _require_empty(
         "counters without drift",
         [
             f"campaign {counter.campaign} {counter.field} is {counter.public}, the auditor counts {counter.auditor}"
             + (f" and {counter.unplaced} never arrived" if counter.unplaced else "")
-            + (f" and the events of {counter.unheard} were lost" if counter.unheard else "")
+            + (f" and lost events change it by {counter.unheard}" if counter.unheard else "")
             for counter in drifting
         ],
     )
@@ -134,6 +163,15 @@ def _verdicts(figures: Figures) -> Iterator[Verdict]:
     yield _require_empty("processes well", figures.problems)
     resumed = figures.calls_after_healing > 0 or figures.ended == "all contacts final"
     yield Verdict("dialing went on", resumed, f"{figures.calls_after_healing} calls after the last fault")
+
+
+def _is_misled(figures: Figures, at_s: float) -> bool:
+    """Whether the dialer could not know then which agents were free."""
+    return any(
+        fault.at_s <= at_s <= fault.until_s + MISLED_AFTER_S
+        for fault in figures.timeline
+        if fault.kind in MISLEADING
+    )
 
 
 def _is_wrong(counter: Counter, forgot: Forgets) -> bool:

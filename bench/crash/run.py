@@ -78,10 +78,12 @@ async def run_scenario(
     try:
         await reset_server(client, Keys(), scenario)
         fixture = build_fixture(scenario, seed)
+        await plant_entries(
+            client, Keys()
+        )  # before the event source of the call centre writes its first entry
+        if scenario == "campaign":
+            await plant_withdrawn(client, Keys())
         async with CallCentre(fixture.world, server.url, speed=SPEED, config=centre_config()) as centre:
-            await plant_entries(client, centre.keys)
-            if scenario == "campaign":
-                await plant_withdrawn(client, centre.keys)
             environment = child_environment(scenario, centre.urls)
             with CrashProcesses(directory, environment, target=target, without=without) as children:
                 result = await _Run(client, centre, fixture, children).complete()

@@ -27,6 +27,9 @@ def is_newer(update: Update, doubt: Doubt, shown: Contact) -> bool:
     """Whether an update is newer than the contact that the backend shows: by last attempt, attempts and progress."""
     if shown.status == "do_not_call":
         return False
+    is_called_again = PROGRESS[update.status] == 0
+    if is_called_again and shown.status == doubt.disposition and update.attempts == (shown.attempts or 0):
+        return True  # after the end that the backend shows, which may have reached it after the loss
     is_end = shown.status in IN_CALL and update.status not in IN_CALL
     if is_end and update.attempts is not None and update.attempts >= (shown.attempts or 0):
         return True  # the backend waits for the end of this attempt: no list of its brings the contact back
@@ -37,7 +40,7 @@ def is_newer(update: Update, doubt: Doubt, shown: Contact) -> bool:
         return update.attempts > (shown.attempts or 0)
     if update.status == shown.status:
         return True
-    if PROGRESS[update.status] == 0:  # it is to be called again, after the end that the backend shows
+    if is_called_again:  # after the end that the backend shows
         return shown.status == doubt.disposition
     return PROGRESS[update.status] > PROGRESS.get(shown.status, 4)
 

@@ -13,7 +13,7 @@ import pytest
 from bench.chaos.event_faults import MAX_DELAY_S, EventFault, EventFaults, drop_call_ids, duplicate, reorder
 from bench.chaos.faults import KINDS
 from bench.chaos.schedule import plan
-from bench.chaos.verdicts import Counter, Figures, evaluate
+from bench.chaos.verdicts import Counter, Figures, InjectedFault, evaluate
 from streamdialer.simulation.world.entities import EventData, SimEvent
 from tests.support.eventually import eventually
 
@@ -73,8 +73,16 @@ def good(**changes: Any) -> Figures:
         keys_repeated=0,
         dialed_after_final=0,
         over_max_retries=0,
+        refused_called_again=0,
+        refused_called_by_another_list=0,
+        updates_refused=0,
+        set_back=0,
+        set_back_for_a_moment=0,
+        progressive_calls=5,
+        without_agent_s=[],
+        abandoned_s=[],
         contacts_lost=[],
-        retries_forgotten=0,
+        retries_forgotten=[],
         counters=[Counter("1", "total_calls", 21, 20, unplaced=1)],
         dead_letters={},
         dead_letters_unexplained=[],
@@ -104,8 +112,12 @@ def test_a_good_run_holds_and_uncertain_attempts_are_not_lost_contacts() -> None
         ({"double_calls": 1}, "double calls"),
         ({"dialed_after_final": 1}, "dialed after final"),
         ({"over_max_retries": 1}, "over max retries"),
+        ({"refused_called_again": 1}, "refused updates repeat no call"),
+        ({"set_back": 1}, "no finished contact set back"),
+        ({"without_agent_s": [9.0]}, "an agent for each progressive call"),
+        ({"abandoned_s": [9.0]}, "no progressive call abandoned"),
         ({"contacts_lost": ["contact 1"]}, "contacts lost"),
-        ({"retries_forgotten": 1}, "retries forgotten"),
+        ({"retries_forgotten": ["contact 1"]}, "retries forgotten"),
         ({"counters": [Counter("1", "busy", 3, 4, 0)]}, "counters without drift"),
         ({"dead_letters_unexplained": ["never_finished"]}, "dead letters explained"),
         ({"unresolved": ["contact 1"]}, "held calls resolved"),
@@ -128,3 +140,12 @@ def test_after_a_data_loss_counters_may_be_too_low_but_never_too_high() -> None:
     ]
     assert broken(good(forgot="everything", counters=too_much)) == ["counters without drift"]
     assert broken(good(forgot="everything", counters=still_up)) == ["counters without drift"]
+
+
+def test_a_call_without_an_agent_is_explained_only_while_news_of_agents_comes_in_another_order() -> None:
+    def with_fault(kind: str, until_s: float) -> Figures:
+        return good(without_agent_s=[9.0], timeline=[InjectedFault(3.0, until_s, kind, "")])
+
+    assert broken(with_fault("events_duplicated", 5.0)) == []
+    assert broken(with_fault("events_duplicated", 3.5)) == ["an agent for each progressive call"]
+    assert broken(with_fault("replica_killed", 5.0)) == ["an agent for each progressive call"]

@@ -40,6 +40,12 @@ SENT, ENDED = "2023-11-14T22:13:20Z", "2023-11-14T22:13:50.123Z"
         ("pending", 1, ENDED_MS, "no_answer", "no_answer", 1, ENDED, True),
         ("pending", 1, ENDED_MS, "no_answer", "completed", 1, ENDED, False),
         ("callback", 1, ENDED_MS, "completed", "completed", 1, ENDED, True),
+        # … also when that end reached the backend after the loss, or not before the retry was due
+        ("pending", 1, SENT_MS, "failed", "failed", 1, ENDED, True),
+        ("pending", 1, SENT_MS, "failed", "failed", 2, ENDED, False),
+        ("pending", 1, SENT_MS, "failed", "dialing", 1, SENT, True),
+        ("pending", 1, None, "failed", "answered", 1, SENT, True),
+        ("pending", 1, SENT_MS, "failed", "dialing", 2, ENDED, False),
         # of a call that the ledger had lost, it does not know when it was sent
         ("completed", None, None, "completed", "answered", 1, SENT, True),
         ("answered", None, None, None, "completed", 1, ENDED, False),

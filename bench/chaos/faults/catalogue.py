@@ -28,6 +28,8 @@ class Fault(msgspec.Struct, frozen=True):
     """No two faults have the same victim at the same time."""
     inject: Inject
     forgets: Forgets = "nothing"
+    misleads: bool = False
+    """Agents may seem free who are not: their news is lost or comes in another order."""
 
 
 CATALOGUE: Final[dict[str, Fault]] = {
@@ -37,11 +39,12 @@ CATALOGUE: Final[dict[str, Fault]] = {
     "producer_killed": Fault("producer", partial(processes.kill, role="producer")),
     "producer_terminated": Fault("producer", partial(processes.terminate, role="producer")),
     "producer_stopped": Fault("producer", partial(processes.stop, role="producer")),
+    "records_expired": Fault("redis", redis_server.end_final_ttl),
     "redis_killed": Fault("redis", redis_server.kill),
     "redis_stalled": Fault("redis", redis_server.stall),
-    "redis_lost_a_second": Fault("redis", redis_server.lose_a_second, "a second"),
-    "redis_lost_everything": Fault("redis", redis_server.lose_everything, "everything"),
-    "redis_flushed": Fault("redis", redis_server.flush, "everything"),
+    "redis_lost_a_second": Fault("redis", redis_server.lose_a_second, "a second", misleads=True),
+    "redis_lost_everything": Fault("redis", redis_server.lose_everything, "everything", misleads=True),
+    "redis_flushed": Fault("redis", redis_server.flush, "everything", misleads=True),
     # 0.3: enough replies get through that everything is tried again and again.
     "redis_replies_lost": Fault("redis link", partial(network.lose_replies, link="redis_link", share=0.3)),
     "redis_cut": Fault("redis link", partial(network.cut, link="redis_link")),
@@ -52,6 +55,7 @@ CATALOGUE: Final[dict[str, Fault]] = {
     "backend_refused": Fault("backend link", partial(network.refuse, link="backend_link")),
     "backend_500": Fault("backend", partial(services.fail_backend, status=500)),
     "backend_502": Fault("backend", partial(services.fail_backend, status=502)),
+    "backend_refuses_updates": Fault("backend", services.refuse_updates),
     "api_replies_lost": Fault("api link", partial(network.lose_replies, link="api_link", share=1.0)),
     "api_slow": Fault("api link", partial(network.slow, link="api_link")),
     "api_cut": Fault("api link", partial(network.cut, link="api_link")),
@@ -61,10 +65,15 @@ CATALOGUE: Final[dict[str, Fault]] = {
     "api_dropped_placed": Fault("api", services.place_and_drop),
     "api_503": Fault("api", partial(services.refuse_api, status=503)),
     "api_429": Fault("api", partial(services.refuse_api, status=429)),
-    "events_duplicated": Fault("events", partial(events.apply_fault, build=event_faults.duplicate)),
-    "events_reordered": Fault("events", partial(events.apply_fault, build=event_faults.reorder)),
-    "events_delayed": Fault("events", partial(events.apply_fault, build=event_faults.delay)),
+    "events_duplicated": Fault(
+        "events", partial(events.apply_fault, build=event_faults.duplicate), misleads=True
+    ),
+    "events_reordered": Fault(
+        "events", partial(events.apply_fault, build=event_faults.reorder), misleads=True
+    ),
+    "events_delayed": Fault("events", partial(events.apply_fault, build=event_faults.delay), misleads=True),
     "events_without_call_id": Fault("events", partial(events.apply_fault, build=event_faults.drop_call_ids)),
+    "event_source_restarted": Fault("events", events.restart_source),
     "events_malformed": Fault("events", events.write_malformed),
 }
 KINDS: Final[tuple[str, ...]] = tuple(CATALOGUE)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import anyio
 from redis.exceptions import RedisError
 
+from bench.chaos import event_faults
 from bench.chaos.environment import Environment
 from bench.chaos.event_faults import EventFault
 
@@ -37,6 +38,19 @@ async def apply_fault(environment: Environment, random: Random, build: Callable[
     while environment.event_faults.held:  # noqa: ASYNC110 - a matter of two seconds
         await anyio.sleep(0.05)
     return f"for {seconds:.1f} s"
+
+
+async def restart_source(environment: Environment, random: Random) -> str:
+    """The event source is away for a while. It has not seen calls begin, reads how they ended, and lists those up."""
+    seconds = random.uniform(2.0, 4.0)
+    faults = environment.event_faults
+    faults.apply(event_faults.only_ends(seconds))
+    await anyio.sleep(seconds)
+    faults.apply(None)
+    while faults.held:  # noqa: ASYNC110 - a matter of four seconds
+        await anyio.sleep(0.05)
+    environment.centre.restart_event_source()
+    return f"away for {seconds:.1f} s"
 
 
 async def write_malformed(environment: Environment, random: Random) -> str:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from bench.chaos.environment import Environment
 from bench.chaos.faults.network import DURATION_S
+from streamdialer.model import wire_id
 from streamdialer.simulation.servers.http import Responder, Service, drop_connection, json_reply
 
 
@@ -22,6 +23,21 @@ async def fail_backend(environment: Environment, random: Random, status: int) ->
         return json_reply({"detail": "something broke"}, status)
 
     return await _respond_for_a_while(backend, fail, random)
+
+
+async def refuse_updates(environment: Environment, random: Random) -> str:
+    """Every PATCH is refused for good; a contact's final state may never reach the backend."""
+    backend = environment.centre.backend
+    before = backend.updates_refused.total()
+
+    def refuse(request: web.Request) -> web.StreamResponse | None:
+        if request.method != "PATCH":
+            return None
+        contact = wire_id(request.path.rstrip("/").rpartition("/")[2])
+        return backend.refuse_update(contact, random.choice((400, 405)))
+
+    seconds = await _respond_for_a_while(backend, refuse, random)
+    return f"{backend.updates_refused.total() - before} updates {seconds}"
 
 
 async def place_and_answer_500(environment: Environment, random: Random) -> str:

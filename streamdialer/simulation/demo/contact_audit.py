@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -11,11 +11,14 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 from streamdialer.ledger.records import CONTACT_STATES, decode_contact, decode_update
-from streamdialer.simulation.world.entities import Contact
+from streamdialer.simulation.world.entities import Contact, Id
 
 FINAL: Final = frozenset({"completed", "machine", "abandoned", "invalid", "do_not_call"})
 ENDED: Final = FINAL | {"no_answer", "busy", "failed"}
 """Statuses in the backend of contacts that are not called any more; the last three once no retry is left."""
+
+IN_ORDER: Final = ("ready", "deferred", "previewing", "reserved", "dialing", "orphaned", "connected")
+"""States that are not final: of a contact in several lists, the last one tells most."""
 
 
 class LedgerContacts(msgspec.Struct, frozen=True):
@@ -30,6 +33,8 @@ class LedgerContacts(msgspec.Struct, frozen=True):
     """The backend has not confirmed their state, and an entry of `updates` will bring it."""
     never_updated: frozenset[str]
     """The backend has not confirmed their state, and no entry will bring it."""
+    kept_finished: frozenset[str] = frozenset()
+    """Without a record, and not called again while the backend shows them as it did when it refused their end."""
 
 
 class ContactAudit(msgspec.Struct):
@@ -51,9 +56,10 @@ async def read_ledger(client: Redis, keys: Keys, campaign: str) -> LedgerContact
         pipe.zrange(getattr(keys, state)(campaign), 0, -1)
     pipe.hgetall(keys.records(campaign))
     pipe.hgetall(keys.outbox(campaign))
+    pipe.hkeys(keys.refused(campaign))
     pipe.xrange(keys.stream("updates"))
     answers: list[Any] = await pipe.execute()
-    *members, records, outbox, updates = answers
+    *members, records, outbox, refused, updates = answers
     states: dict[str, tuple[str, ...]] = {}
     for state, contacts in zip(CONTACT_STATES, members, strict=True):
         for contact in contacts:
@@ -71,17 +77,24 @@ async def read_ledger(client: Redis, keys: Keys, campaign: str) -> LedgerContact
         dialing=frozenset(dialing),
         to_be_updated=frozenset(to_be_updated),
         never_updated=frozenset(outbox.keys() - to_be_updated),
+        kept_finished=frozenset(refused),
     )
 
 
-def audit_contacts(contacts: Iterable[Contact], ledgers: Mapping[str, LedgerContacts]) -> ContactAudit:
-    """Compares what the backend shows of each contact with the ledger of its campaign."""
+def audit_contacts(
+    contacts: Iterable[Contact], ledgers: Mapping[str, LedgerContacts], refused: Container[Id] = ()
+) -> ContactAudit:
+    """Compares what the backend shows of each contact with the ledgers of its campaigns.
+
+    `refused`: contacts whose newest update the backend has refused. It shows an older status of these.
+    """
     audit = ContactAudit()
     for contact in contacts:
-        ledger = ledgers[str(contact.campaign_id)]
-        state, why_lost = _audit(contact, ledger)
+        names = ", ".join(map(str, contact.campaign_ids))
+        lists = [ledgers[str(campaign)] for campaign in contact.campaign_ids]
+        state, why_lost = _audit(contact, lists, is_refused=contact.id in refused)
         if why_lost:
-            audit.lost.append(f"contact {contact.id} of campaign {contact.campaign_id}: {why_lost}")
+            audit.lost.append(f"contact {contact.id} of campaign {names}: {why_lost}")
         elif state == "final":
             audit.final += 1
         elif state == "not_loaded":
@@ -91,23 +104,29 @@ def audit_contacts(contacts: Iterable[Contact], ledgers: Mapping[str, LedgerCont
     return audit
 
 
-def _audit(contact: Contact, ledger: LedgerContacts) -> tuple[str, str]:
+def _audit(contact: Contact, ledgers: Sequence[LedgerContacts], *, is_refused: bool) -> tuple[str, str]:
     """The contact's state, and why it is lost ('' when it is not)."""
     name = str(contact.id)
-    states = ledger.states.get(name, ())
     shown = f"the backend shows {contact.status!r} after {contact.attempts} attempts"
-    if len(states) > 1:
-        return "", f"in several states: {', '.join(states)}; {shown}"
-    if name in ledger.never_updated:
-        return "", f"{shown}, its state is {states}, and no entry of `updates` will tell the backend"
-    if not states:
-        if name in ledger.recorded:
+    found: list[str] = []
+    for ledger in ledgers:
+        states = ledger.states.get(name, ())
+        if len(states) > 1:
+            return "", f"in several states: {', '.join(states)}; {shown}"
+        if name in ledger.never_updated:
+            return "", f"{shown}, its state is {states}, and no entry of `updates` will tell the backend"
+        if not states and name in ledger.recorded:
             return "", f"it has a record and no state; {shown}"
-        if contact.status == "pending" and contact.attempts == 0:
+        found += states
+    if not found and any(name in ledger.kept_finished for ledger in ledgers):
+        return "final", ""
+    if not found:
+        if contact.status == "pending" and (contact.attempts == 0 or is_refused):
             return "not_loaded", ""
         return ("final", "") if contact.status in FINAL else ("", f"the ledger does not know it; {shown}")
-    if states[0] != "final":
-        return states[0], ""
-    if name in ledger.to_be_updated:
+    if unfinished := [state for state in found if state != "final"]:
+        return max(unfinished, key=IN_ORDER.index), ""
+    if any(name in ledger.to_be_updated for ledger in ledgers):
         return "unconfirmed", ""
-    return ("final", "") if contact.status in ENDED else ("", f"it is final in the ledger, and {shown}")
+    is_shown = contact.status in ENDED or is_refused
+    return ("final", "") if is_shown else ("", f"it is final in the ledger, and {shown}")

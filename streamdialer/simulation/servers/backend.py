@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -55,6 +55,12 @@ class Backend(Service):
         super().__init__(clock)
         self.statistics: defaultdict[Id, list[Any]] = defaultdict(list)
         """Documents posted to `update_stats`, per campaign."""
+        self.refuses_updates_of: frozenset[Id] = frozenset()
+        """Contacts whose PATCH is answered 400."""
+        self.updates_refused: Counter[Id] = Counter()
+        """How often, by contact."""
+        self.newest_update_refused: set[Id] = set()
+        """Contacts whose newest PATCH was refused: they show an older status."""
         self._world = world
         self._config = config
         self._access: set[str] = set()
@@ -114,7 +120,8 @@ class Backend(Service):
         query = request.query
         contacts: Iterable[Contact] = self._world.contacts.values()
         if "campaign_id" in query:
-            contacts = self._world.contacts_of(wire_id(query["campaign_id"]))
+            campaign_id = wire_id(query["campaign_id"])
+            contacts = [_in_list(contact, campaign_id) for contact in self._world.contacts_of(campaign_id)]
         if "status" in query:
             statuses = frozenset(query["status"].split(","))
             contacts = [contact for contact in contacts if contact.status in statuses]
@@ -138,19 +145,35 @@ class Backend(Service):
 
     async def _show_contact(self, request: web.Request) -> web.Response:
         contact = self._contact(request)
-        return json_reply(contact) if contact else json_reply(NOT_FOUND, 404)
+        if contact is None:
+            return json_reply(NOT_FOUND, 404)
+        shown = msgspec.to_builtins(contact)
+        if contact.also_in:
+            del shown["campaign_id"]  # it belongs to no single campaign
+        return json_reply(shown)
 
     async def _patch_contact(self, request: web.Request) -> web.Response:
         contact = self._contact(request)
         if contact is None:
             return json_reply(NOT_FOUND, 404)
+        if contact.id in self.refuses_updates_of:
+            return self.refuse_update(contact.id, 400)
         change = msgspec.json.decode(await request.read(), type=ContactChange)
         if isinstance(change.last_attempt, str):
             _parse_time(change.last_attempt)  # raises ValueError: status 400
+        if isinstance(change.status, str):
+            self._world.auditor.status_written(contact.id, contact.status, change.status, self._clock())
+        self.newest_update_refused.discard(contact.id)
         for field in ContactChange.__struct_fields__:
             if (value := getattr(change, field)) is not msgspec.UNSET:
                 setattr(contact, field, value)
         return json_reply(contact)
+
+    def refuse_update(self, contact_id: Id, status: int) -> web.Response:
+        """The reply to a PATCH that changes nothing."""
+        self.updates_refused[contact_id] += 1
+        self.newest_update_refused.add(contact_id)
+        return json_reply({"detail": "This contact cannot be changed."}, status)
 
     async def _log_in(self, request: web.Request) -> web.Response:
         credentials = msgspec.json.decode(await request.read(), type=Credentials)
@@ -191,6 +214,11 @@ class Backend(Service):
                 "results": entries[offset : offset + limit],
             }
         )
+
+
+def _in_list(contact: Contact, campaign_id: Id) -> Contact:
+    """The contact as the list of the campaign shows it."""
+    return msgspec.structs.replace(contact, campaign_id=campaign_id) if contact.also_in else contact
 
 
 def _parse_time(text: str) -> datetime:

@@ -21,9 +21,10 @@ from streamdialer.simulation.servers.event_writer import Distort, EventWriter
 from streamdialer.simulation.world.auditor import Audit
 from streamdialer.simulation.world.config import CentreConfig
 from streamdialer.simulation.world.engine import World
-from streamdialer.simulation.world.entities import Call, Id
+from streamdialer.simulation.world.entities import Call, CallList, Id, SourceLive
 
 MAX_CONNECTIONS = 16
+EVENT_SOURCE = "call centre"
 MIN_STEP_S = 0.002
 """Shortest wall-clock time between two steps of the world: the events of one step go out as one batch."""
 
@@ -56,7 +57,8 @@ class CallCentre:
             retry=Retry(NoBackoff(), 0),
         )
         self._redis = Redis.from_pool(pool)
-        self._events = EventWriter(self._redis, self.keys.stream("events"))
+        self._watching_since = datetime.now(UTC)
+        self._events = EventWriter(self._redis, self.keys.stream("events"), self._list_calls)
         self._distort = distort
         self.backend = Backend(world, self.config, lambda: self.now)
         self.dialer_api = DialerApi(world, self.config, lambda: self.now, self._redis, self.keys, self._place)
@@ -109,6 +111,11 @@ class CallCentre:
         """Calls placed and not ended."""
         return list(self.world.live.values())
 
+    def restart_event_source(self) -> None:
+        """The event source begins to watch now; it writes which calls are up."""
+        self._watching_since = datetime.now(UTC)
+        self._events.list_calls()
+
     def summary(self) -> Audit:
         """The auditor's figures up to now."""
         audit = self.world.audit(self.now)
@@ -144,6 +151,11 @@ class CallCentre:
         )
         self._wake.set()
         return call
+
+    def _list_calls(self) -> SourceLive:
+        calls = [call.key or call.id for call in self.world.live.values()]
+        since = self._watching_since.isoformat()
+        return SourceLive(CallList(source=EVENT_SOURCE, since=since, calls=calls))
 
     def _deliver(self) -> None:
         events = self.world.advance(self.now)

@@ -11,7 +11,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from streamdialer.simulation.world.entities import SimEvent
+from streamdialer.simulation.world.entities import SimEvent, SourceLive
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +27,11 @@ any time and any number of times."""
 class EventWriter:
     """Keeps events until Redis has confirmed them. After a lost reply a batch may be written twice."""
 
-    def __init__(self, redis: Redis, stream: str) -> None:
+    def __init__(self, redis: Redis, stream: str, list_calls: Callable[[], SourceLive]) -> None:
         self._redis = redis
         self._stream = stream
-        self._waiting: deque[SimEvent] = deque()
+        self._list_calls = list_calls
+        self._waiting: deque[SimEvent | SourceLive] = deque()
         self._wake = anyio.Event()
         self._drained = anyio.Event()
 
@@ -46,13 +47,21 @@ class EventWriter:
             if self._drained.is_set():
                 self._drained = anyio.Event()
 
+    def list_calls(self) -> None:
+        """Writes which calls are up, after everything added so far."""
+        self._waiting.append(self._list_calls())
+        self._wake.set()
+        if self._drained.is_set():
+            self._drained = anyio.Event()
+
     async def drained(self) -> None:
         """Returns when everything added so far has been written."""
         while self._waiting:
             await self._drained.wait()
 
     async def run(self) -> None:
-        """Writes until cancelled."""
+        """Writes until cancelled; says which calls are up at the start and when Redis is back."""
+        self.list_calls()
         pause_s = MIN_PAUSE_S
         is_down = False
         while True:
@@ -72,11 +81,13 @@ class EventWriter:
                 continue
             if is_down:
                 logger.info("Redis can be written to again, %d events had been kept", len(self._waiting))
-            is_down, pause_s = False, MIN_PAUSE_S
             for _ in batch:
                 self._waiting.popleft()
+            if is_down:
+                self.list_calls()
+            is_down, pause_s = False, MIN_PAUSE_S
 
-    async def _write(self, batch: list[SimEvent]) -> None:
+    async def _write(self, batch: list[SimEvent | SourceLive]) -> None:
         # One transaction: either the whole batch is in the stream or none of it.
         async with self._redis.pipeline(transaction=True) as pipeline:
             for event in batch:

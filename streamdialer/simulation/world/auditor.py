@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 
@@ -11,8 +12,11 @@ from streamdialer.simulation.world.entities import Agent, Call, Campaign, Id
 
 MAX_FINDINGS = 50
 MAX_REACTIONS = 10_000
+MAX_TIMES = 10_000
 FINAL = frozenset({"completed", "machine"})
-"""Dispositions after which the contact must not be dialed again."""
+"""Dispositions after which the contact must not be dialed again, by whatever campaign."""
+FINISHED = FINAL | {"abandoned", "invalid", "do_not_call"}
+"""Statuses in the backend that only a later call may replace."""
 
 
 class CallCounts(msgspec.Struct, kw_only=True):
@@ -68,13 +72,19 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     double_dials: int
     """Originates to a phone with a live call, or with a key that was used before."""
     calls_to_live_phones: int
-    """Of those, to a phone that was ringing or talking because of an earlier call: a person was called twice."""
+    """Of those, to a phone or a contact with a ringing or talking earlier call: a person was called twice."""
     repeated_keys: dict[str, int]
     """Keys used more than once, and how often."""
     dialed_after_final: int
     """Originates to contacts whose earlier call had a final result."""
     over_max_retries: int
-    """Contacts with more originates than the campaign's `max_retries`."""
+    """Contacts with more originates of a campaign than its `max_retries`."""
+    calls_without_agent: int = 0
+    """Progressive calls placed while all unanswered ones were more than the free agents who could take them."""
+    set_back: int = 0
+    """Contacts that an update took from a finished status to another one, without a call in between."""
+    set_back_for_a_moment: int = 0
+    """Those that were shown as finished again later."""
     max_live_calls: dict[Id, int]
     """Per campaign, the most live calls at one time."""
     max_unanswered: dict[str, int]
@@ -103,49 +113,82 @@ class Auditor:
         self.per_key: Counter[str] = Counter()
         self.double_dials = 0
         self.calls_to_live_phones = 0
-        self.dialed_after_final = 0
+        self.dialed_after_final: Counter[tuple[Id, bool]] = Counter()
+        """By contact, and whether the campaign was another one than before."""
+        self.over_max_retries: set[Id] = set()
+        self.set_back: set[Id] = set()
+        self.set_back_for_a_moment = 0
+        self.unanswered: Counter[str] = Counter()
+        """By queue."""
+        self.calls_without_agent: deque[float] = deque(maxlen=MAX_TIMES)
+        """When they were placed."""
+        self.abandoned: deque[tuple[float, Id]] = deque(maxlen=MAX_TIMES)
+        """When, and of which campaign."""
         self.findings: list[str] = []
         self.reaction_s: deque[float] = deque(maxlen=MAX_REACTIONS)
-        self._final_contacts: set[Id] = set()
-        self._over_max_retries: set[Id] = set()
+        self._final_contacts: dict[Id, Id] = {}
+        """By whose call."""
+        self._finished_at_call: dict[Id, int] = {}
+        """Number of calls when the backend showed the contact as finished."""
+        self._per_list: Counter[tuple[Id, Id]] = Counter()
         self._live_phones: Counter[str] = Counter()
+        self._live_contacts: Counter[Id] = Counter()
         self._live: Counter[Id] = Counter()
-        self._unanswered: Counter[str] = Counter()
         self._max_live: Counter[Id] = Counter()
         self._max_unanswered: Counter[str] = Counter()
         self._freed: defaultdict[str, dict[Id, float]] = defaultdict(dict)
 
     def placed(self, call: Call, campaign: Campaign) -> None:
         """Counts an originate and records what is wrong with it."""
-        contact, is_live = call.contact_id, bool(self._live_phones[call.phone_number])
+        contact = call.contact_id
+        is_live = call.phone_number in self._live_phones or contact in self._live_contacts
         has_old_key = bool(call.key) and call.key in self.per_key
         self.double_dials += is_live or has_old_key
         self.calls_to_live_phones += is_live
         if is_live:
-            self._add_finding(call, "the phone has a live call")
+            self._add_finding(call, "the phone or the contact has a live call")
         if has_old_key:
             self._add_finding(call, "the key was used before")
         if contact in self._final_contacts:
-            self.dialed_after_final += 1
-            self._add_finding(call, "an earlier call had a final result")
+            by = self._final_contacts[contact]
+            self.dialed_after_final[contact, by != call.campaign_id] += 1
+            self._add_finding(call, f"an earlier call (campaign {by}) had a final result")
         self.per_contact[contact] += 1
-        if self.per_contact[contact] > campaign.max_retries:
-            self._over_max_retries.add(contact)
-            self._add_finding(call, f"call {self.per_contact[contact]} of at most {campaign.max_retries}")
+        self._per_list[call.campaign_id, contact] += 1
+        if (calls := self._per_list[call.campaign_id, contact]) > campaign.max_retries:
+            self.over_max_retries.add(contact)
+            self._add_finding(call, f"call {calls} of at most {campaign.max_retries}")
         if call.key:
             self.per_key[call.key] += 1
         self.campaigns[call.campaign_id].originates += 1
         self._live_phones[call.phone_number] += 1
+        self._live_contacts[contact] += 1
         self._live[call.campaign_id] += 1
-        self._unanswered[call.queue] += 1
+        self.unanswered[call.queue] += 1
         self._max_live[call.campaign_id] = max(self._max_live[call.campaign_id], self._live[call.campaign_id])
-        self._max_unanswered[call.queue] = max(self._max_unanswered[call.queue], self._unanswered[call.queue])
+        self._max_unanswered[call.queue] = max(self._max_unanswered[call.queue], self.unanswered[call.queue])
         freed = self._freed.pop(call.queue, {})
         self.reaction_s.extend(call.placed_at - at for at in freed.values())
 
+    def lacks_an_agent(self, call: Call) -> None:
+        """The progressive call was placed, and there are not enough free agents for all unanswered calls."""
+        self.calls_without_agent.append(call.placed_at)
+        self._add_finding(call, "more unanswered calls than free agents")
+
+    def status_written(self, contact: Id, old: str, new: str, now: float) -> None:
+        """The dialer changed the contact's status at the backend."""
+        if new in FINISHED:
+            self._finished_at_call[contact] = self.per_contact[contact]
+            if contact in self.set_back:
+                self.set_back.remove(contact)
+                self.set_back_for_a_moment += 1
+        elif old in FINISHED and self._finished_at_call.get(contact) == self.per_contact[contact]:
+            self.set_back.add(contact)
+            self._find(f"{now:.1f} s: contact {contact}: the backend had {old}, an update sets it to {new}")
+
     def picked_up(self, call: Call) -> None:
         """A person or a machine answered."""
-        self._unanswered[call.queue] -= 1
+        self.unanswered[call.queue] -= 1
         counts = self.campaigns[call.campaign_id]
         if call.plan.outcome == "machine":
             counts.machine += 1
@@ -164,6 +207,7 @@ class Auditor:
                 counts.talk_s += (call.ended_at or 0.0) - (call.connected_at or 0.0)
             case "abandoned":
                 counts.abandoned += 1
+                self.abandoned.append((call.ended_at or 0.0, call.campaign_id))
             case "busy":
                 counts.busy += 1
             case "failed":
@@ -171,13 +215,12 @@ class Auditor:
             case "no_answer":
                 counts.no_answer += 1
         if call.answered_at is None:
-            self._unanswered[call.queue] -= 1
+            self.unanswered[call.queue] -= 1
         self._live[call.campaign_id] -= 1
-        self._live_phones[call.phone_number] -= 1
-        if not self._live_phones[call.phone_number]:
-            del self._live_phones[call.phone_number]
+        _count_down(self._live_phones, call.phone_number)
+        _count_down(self._live_contacts, call.contact_id)
         if call.disposition in FINAL:
-            self._final_contacts.add(call.contact_id)
+            self._final_contacts[call.contact_id] = call.campaign_id
 
     def freed(self, agent: Agent, now: float) -> None:
         """The agent is free after wrap-up: the next originate for the queue is the reaction."""
@@ -206,12 +249,15 @@ class Auditor:
                 campaign: msgspec.structs.replace(counts) for campaign, counts in self.campaigns.items()
             },
             live_calls=self._live.total(),
-            unanswered=self._unanswered.total(),
+            unanswered=self.unanswered.total(),
             double_dials=self.double_dials,
             calls_to_live_phones=self.calls_to_live_phones,
             repeated_keys={key: times for key, times in self.per_key.items() if times > 1},
-            dialed_after_final=self.dialed_after_final,
-            over_max_retries=len(self._over_max_retries),
+            dialed_after_final=self.dialed_after_final.total(),
+            over_max_retries=len(self.over_max_retries),
+            calls_without_agent=len(self.calls_without_agent),
+            set_back=len(self.set_back),
+            set_back_for_a_moment=self.set_back_for_a_moment,
             max_live_calls=dict(self._max_live),
             max_unanswered=dict(self._max_unanswered),
             agents=times,
@@ -230,7 +276,17 @@ class Auditor:
         return total
 
     def _add_finding(self, call: Call, finding: str) -> None:
+        self._find(f"{call.placed_at:.1f} s: contact {call.contact_id}, key {call.key}: {finding}")
+
+    def _find(self, finding: str) -> None:
         if len(self.findings) < MAX_FINDINGS:
-            self.findings.append(
-                f"{call.placed_at:.1f} s: contact {call.contact_id}, key {call.key}: {finding}"
-            )
+            self.findings.append(finding)
+
+
+Name = TypeVar("Name")
+
+
+def _count_down(live: Counter[Name], name: Name) -> None:
+    live[name] -= 1
+    if not live[name]:
+        del live[name]

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from streamdialer.model import AgentEventType, CallEventType
+from streamdialer.simulation.world.agent_matching import served_calls
 from streamdialer.simulation.world.auditor import Audit, Auditor
 from streamdialer.simulation.world.config import WorldConfig
 from streamdialer.simulation.world.entities import (
@@ -64,7 +65,13 @@ class World:
     def add_contacts(self, contacts: Iterable[Contact]) -> None:
         for contact in contacts:
             self.contacts[contact.id] = contact
-            self._contacts_by_campaign.setdefault(contact.campaign_id, []).append(contact)
+            for campaign_id in contact.campaign_ids:
+                self._contacts_by_campaign.setdefault(campaign_id, []).append(contact)
+
+    def list_also_in(self, contact: Contact, campaign_id: Id) -> None:
+        """The contact stands in the list of a further campaign."""
+        contact.also_in += (campaign_id,)
+        self._contacts_by_campaign[campaign_id].append(contact)
 
     def add_agent(
         self, agent_id: Id, queue: str, *, also_in: Iterable[str] = (), is_logged_in: bool = True
@@ -113,9 +120,31 @@ class World:
         )
         self.live[call.id] = call
         self.auditor.placed(call, campaign)
+        if self._is_progressive(call.queue) and self._lacks_an_agent(call.queue):
+            self.auditor.lacks_an_agent(call)
         is_refused = call.plan.outcome in ("busy", "failed")
         self.schedule(self.now + call.plan.setup_s, self._refuse if is_refused else self._ring, call)
         return call
+
+    def _is_progressive(self, queue: str) -> bool:
+        """Whether every call of the queue must find a free agent."""
+        modes = {campaign.dial_mode for campaign in self.campaigns.values() if campaign.queue_name == queue}
+        return modes == {"progressive"}
+
+    def _lacks_an_agent(self, name: str) -> bool:
+        """Whether the queues that share agents with this one have more unanswered calls than free agents."""
+        names, unanswered = self._sharing_queues(name), self.auditor.unanswered
+        free = {agent.id: agent.queues for queue in names for agent in self.queue(queue).free}
+        calls = [queue for queue in names if self._is_progressive(queue) for _ in range(unanswered[queue])]
+        return (len(free) if len(names) == 1 else served_calls(calls, free)) < len(calls)
+
+    def _sharing_queues(self, name: str) -> list[str]:
+        """The queue, and those that share agents with it, directly or over further queues."""
+        names = [name]
+        for queue in names:
+            teams = {agent.queues for agent in self.queue(queue).agents if agent.also_in}
+            names += dict.fromkeys(other for team in teams for other in team if other not in names)
+        return names
 
     def _plan(self, campaign_id: Id, contact_id: Id, ordinal: int, timeout: float) -> CallOutcome:
         draws = self.draws.take(campaign_id, contact_id, ordinal)
@@ -205,7 +234,8 @@ class World:
             self.emit_call_event("call_answered", call, answered_by="machine")
             self.schedule(self.now + call.plan.talk_s, self._machine_hangs_up, call)
         elif queue.free:
-            agent = queue.free[0]
+            # agents of other queues, too, are left for these; `min` keeps the longest idle first
+            agent = min(queue.free, key=lambda agent: len(agent.also_in))
             self._take(agent)
             self.emit_call_event(
                 "call_answered", call, answered_by="human", agent_id=agent.id, queue=queue.name

@@ -53,6 +53,8 @@ class Contact(msgspec.Struct, kw_only=True):
     id: int
     campaign_id: Id
     phone_number: str
+    also_in: tuple[Id, ...] = ()
+    """Further campaigns in whose lists the contact stands."""
     phones: list[str] = []
     """When the contact has several numbers."""
     status: ContactStatus | str = "pending"
@@ -63,6 +65,10 @@ class Contact(msgspec.Struct, kw_only=True):
     timezone: str | None = None
     custom_data: dict[str, Any] = {}
     created_at: str = "2026-01-01T00:00:00Z"
+
+    @property
+    def campaign_ids(self) -> tuple[Id, ...]:
+        return (self.campaign_id, *self.also_in)
 
 
 class CallOutcome(msgspec.Struct, frozen=True, gc=False):
@@ -161,6 +167,16 @@ class EventData(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, g
     """Q.850."""
 
 
+class CallList(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The `data` of the event `source_live`."""
+
+    source: str
+    since: str
+    """ISO 8601: the source has watched without a gap since then."""
+    calls: list[str]
+    """Attempt ids (call ids where there are none) of all calls that are up."""
+
+
 class SimEvent(msgspec.Struct, frozen=True, gc=False):
     """Something that happened in the world, as the event that is written to the stream."""
 
@@ -168,3 +184,10 @@ class SimEvent(msgspec.Struct, frozen=True, gc=False):
     """Seconds of life."""
     type: CallEventType | AgentEventType
     data: EventData
+
+
+class SourceLive(msgspec.Struct, frozen=True, gc=False):
+    """The event source has started or is back, and lists all calls that are up."""
+
+    data: CallList
+    type: Literal["source_live"] = "source_live"
