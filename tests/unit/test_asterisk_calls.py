@@ -261,6 +261,14 @@ def test_a_list_shows_the_calls_that_are_up_and_who_talks() -> None:
     ]
 
 
+def test_a_list_brings_the_ids_of_a_call_whose_beginning_was_missed() -> None:
+    rows = read_rows((FOLDER / "30-sync-Status-Variables.txt").read_text())
+    calls = new_calls()
+    (event,) = calls.sync([row for row in rows if row.event == "Status"], 0, 0)
+    assert (event["type"], event["attempt_id"], event["contact_id"]) == ("call_ringing", "1:12:1", "12")
+    assert calls.up() == ["1:12:1"]
+
+
 def test_a_call_that_is_missing_in_a_list_is_up_no_longer_unless_it_is_newer() -> None:
     calls = new_calls()
     for at, number in enumerate("12"):
