@@ -26,12 +26,13 @@ class Counter(msgspec.Struct, frozen=True):
     unplaced: int
     """Attempts marked as sent whose request never arrived: the dialer cannot know, so it counts them."""
     unheard: int = 0
-    """What lost events change: attempts that count as failed because their end was not heard; below 0, answers that
-    were not heard before the end."""
+    """What lost events change: attempts that count as failed because their end was not heard; below 0, the most answers
+    that are missing, because they were not heard before the end (they count after all when they come late)."""
 
     @property
     def drift(self) -> int:
-        return self.public - self.auditor - self.unplaced - self.unheard
+        difference = self.public - self.auditor - self.unplaced
+        return 0 if self.unheard <= difference <= 0 else difference - self.unheard
 
 
 class InjectedFault(msgspec.Struct, frozen=True):

@@ -33,6 +33,7 @@ from streamdialer.producers.active_campaigns import ActiveCampaigns, CampaignSca
 from streamdialer.producers.ticks import DueTicks
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.dialer import SCHEDULE
+from tests.support.eventually import eventually
 
 TIMES: Final = 50
 WITHIN_S: Final = 30.0
@@ -159,7 +160,8 @@ async def test_it_starts_and_stops_fifty_times_at_once_and_leaves_nothing(
             async with anyio.create_task_group() as tasks:
                 for steps in range(TIMES):
                     tasks.start_soon(start_and_stop, steps)
-        assert asyncio.all_tasks() <= before
+        # A command cancelled while it was written ends a few steps of the event loop after its task.
+        await eventually(lambda: asyncio.all_tasks() <= before, within_s=WITHIN_S, what="no task is left")
 
         if state == "refuses":
             own_server.restart()

@@ -276,11 +276,12 @@ async def test_events_arrive_in_the_stream_in_order(opened: Open, redis: Redis) 
         await dialer_api.post("/calls/originate", json=body)
 
         async def is_over() -> bool:
-            return await redis.xlen("dialer:events") >= 6
+            return await redis.xlen("dialer:events") >= 7
 
         await eventually(is_over)
         await centre.drained()
-        emitted = await events(redis)
+        first, *emitted = await events(redis)
+        assert first[0] == "source_live"
         assert [kind for kind, _ in emitted] == [
             "call_ringing",
             "call_answered",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from streamdialer.config.settings import Settings
 from streamdialer.ledger.records import decode_contact
@@ -70,8 +69,7 @@ async def test_dialing_goes_on_by_itself_when_the_event_source_was_started_late(
         await eventually(lambda: not dialer.centre.summary().live_calls, within_s=30)
         await eventually(lambda: has_age(dialer, 5.2), within_s=10)
         source.is_on = True
-        since = datetime.now(UTC).isoformat()
-        await dialer.producer.event("source_live", source="pbx", since=since, calls=[])
+        dialer.centre.restart_event_source()
         await dialer.until(lambda audit: audit.total.originates > before, what="dialing goes on")
         await dialer.until_all_are_final(within_s=60)
         assert dialer.centre.summary().calls_to_live_phones == 0

@@ -470,3 +470,21 @@ async def test_late_news_takes_back_the_reservation_of_the_next_call(world: Ledg
     assert await world.state_of(silent.contact) == "connected"
     assert await world.mark_sent(again) == "stale"
     await world.check_invariants()
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_the_call_of_a_contact_in_two_lists_is_held_by_one_campaign(
+    world: LedgerWorld, is_lost: bool
+) -> None:
+    """The backend shows one row for both lists: the second campaign has no call of its own to remember."""
+    await world.open_campaign("1", contacts=1, agents=3)
+    await world.place_one()
+    if is_lost:
+        await world.client.flushall()
+        await world.open_campaign("1", contacts=0, agents=3)
+    await lose_data(world)
+    await world.open_campaign("2", contacts=0)
+    memory, row = world.services.memory, shown("1", attempts=1)
+    held = [await memory.hold_in_flight(campaign, [row], world.retry) for campaign in ("1", "2")]
+    assert held == ([1, 0] if is_lost else [0, 0])
+    assert not await world.client.hexists(Keys().records("2"), "1")

@@ -84,7 +84,10 @@ class RefillResult(msgspec.Struct):
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to call of what the backend lists."""
-        passed_over = self.unreadable or self.not_asked or self.used_up or self.final["max_attempts"]
+        kept_listed = (
+            self.final["max_attempts"] + self.final["finished"]
+        )  # the backend refuses to learn of their end
+        passed_over = self.unreadable or self.not_asked or self.used_up or kept_listed
         return self.is_whole and not (self.added or passed_over)
 
 

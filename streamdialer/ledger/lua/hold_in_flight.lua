@@ -30,10 +30,13 @@ for i = 6, #ARGV, 6 do
   local is_new = not record
   local order = format_number(ready_order(priority, ledger_ms, 0))
   record = record or { a = math.max(0, attempts - 1), pr = priority, o = order }
+  -- The backend has one row for the contact of several campaigns: the call is that of the campaign that holds the person.
+  local holder = redis.call('HGET', persons_up, contact)
+  local is_elsewhere = holder and holder ~= campaign and not redis.call('ZSCORE', persons_called, contact)
   local is_finished = is_new and redis.call('HEXISTS', refused, contact) == 1 -- the backend refused its end
   local is_idle = is_new and not is_finished or ({ ready = 1, deferred = 1, previewing = 1, reserved = 1 })[record.p]
   local has_update = redis.call('HEXISTS', outbox, contact) == 1
-  if is_idle and (is_new or attempts > record.a) then
+  if is_idle and not is_elsewhere and (is_new or attempts > record.a) then
     redis.call('HDEL', outbox, contact) -- what it says is older than what the backend shows
     store_call_data(contact, record, call)
     remember_attempt(contact, record, tonumber(stored[2] or ledger_ms), deadline_ms)
