@@ -19,6 +19,7 @@ from streamdialer.ledger.backlog import BacklogLedger
 from streamdialer.ledger.callbacks import CallbackLedger
 from streamdialer.ledger.campaigns import CampaignLedger
 from streamdialer.ledger.event_sources import EventSources
+from streamdialer.ledger.list_parts import ListParts
 from streamdialer.ledger.outbox import Outbox
 from streamdialer.ledger.previews import PreviewLedger
 from streamdialer.ledger.queues import QueueLedger
@@ -39,6 +40,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     campaigns: CampaignLedger
     backlog: BacklogLedger
     event_sources: EventSources
+    list_parts: ListParts
     callbacks: CallbackLedger
     previews: PreviewLedger
     queues: QueueLedger
@@ -75,6 +77,7 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 campaigns=CampaignLedger(scripts, keys, limits, agent_queues),
                 backlog=BacklogLedger(scripts, keys, limits),
                 event_sources=EventSources(scripts, keys, limits),
+                list_parts=ListParts(scripts, keys),
                 callbacks=CallbackLedger(scripts, keys, round(settings.callback_agent_window_s * 1000)),
                 previews=PreviewLedger(scripts, keys, limits, round(settings.preview_timeout_s * 1000)),
                 queues=QueueLedger(scripts, keys, agent_queues, round(settings.agents_distrust_s * 1000)),

@@ -160,6 +160,7 @@ ATTEMPTS_ENDED: Final = _counter(
         "busy",
         "callback",
         "completed",
+        "cancelled",
         "congestion",
         "do_not_call",
         "failed",

@@ -507,7 +507,7 @@ class LedgerModel:
         elif kind == "call_completed":
             facts.completed = stronger(facts.completed, disposition or "completed")
         else:
-            cause, says = CAUSES[said.get("cause", "")]
+            cause, says = CAUSES["" if disposition == "cancelled" else said.get("cause", "")]
             kind = says if says and disposition in ("", "failed") else disposition or "failed"
             heard = [(kind, cause), (facts.failed, facts.cause)]
             facts.failed, facts.cause = max(
@@ -537,7 +537,13 @@ class LedgerModel:
     def must_be_over(self, attempt: AttemptModel) -> bool:
         """Every source has listed its calls since its last sign of life, and none lists it."""
         oldest = min(at for at, _ in self.lists.values())
-        return not self.is_listed_as_up(attempt) and max(attempt.sent_at, attempt.last_sign_at) < oldest
+        is_listed = self.is_listed_as_up(attempt) or self.may_not_have_begun(attempt)
+        return not is_listed and max(attempt.sent_at, attempt.last_sign_at) < oldest
+
+    def may_not_have_begun(self, attempt: AttemptModel) -> bool:
+        """Its reply is open or unclear, and its deadline has not passed."""
+        has_no_news = attempt.outcome[0] == "sent" and attempt.verdict in (None, "unknown")
+        return has_no_news and self.now < attempt.sent_at + DEADLINE_S
 
     def forget(self, campaign: CampaignModel, contact: ContactModel) -> None:
         """The end of a tombstone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from typing import Any, Final
+from uuid import uuid4
 
 import anyio
 import msgspec
@@ -20,6 +21,9 @@ ADD_WHILE_FRESH: Final = Script("streamdialer.broker", "add_while_fresh")
 FRESH_MS: Final = 3000
 """The ledger ends calls sent 5 s before a list was written that are not on it: it must not be much older."""
 BATCH: Final = 500
+LISTS: Final = ("calls", "agents")
+MAX_LIST_BYTES: Final = 60_000
+"""Of the items in one entry; an entry takes 64 kB."""
 
 Event = dict[str, Any]
 
@@ -34,7 +38,7 @@ class EventWriter:
     async def write(self, events: Sequence[Event]) -> None:
         """Writes them all; while Redis is away it tries again, so that an event may be written twice."""
         for at in range(0, len(events), BATCH):
-            entries = [_entry(event) for event in events[at : at + BATCH]]
+            entries = [_entry(part) for event in events[at : at + BATCH] for part in parts_of(event)]
             failures = 0
             while True:
                 try:
@@ -53,13 +57,34 @@ class EventWriter:
         return await server_ms(self._client)
 
     async def write_fresh(self, event: Event, looked_at_ms: int) -> bool:
-        """Whether it was written: not when it says what was so too long ago."""
-        fields = [part for pair in _entry(event).items() for part in pair]
-        return bool(
-            await self._scripts.run(ADD_WHILE_FRESH, [self._stream], [looked_at_ms, FRESH_MS, *fields])
-        )
+        """Whether it was written, in all its parts: not when it says what was so too long ago."""
+        data = [_entry(part)["data"] for part in parts_of(event)]
+        args = [looked_at_ms, FRESH_MS, event["type"], *data]
+        return bool(await self._scripts.run(ADD_WHILE_FRESH, [self._stream], args))
+
+
+def parts_of(event: Event) -> list[Event]:
+    """The event, or a list that is too long for one entry in parts."""
+    name = next((each for each in LISTS if each in event), None)
+    items = event[name] if name else []
+    if not name or len(_encoded(items)) <= MAX_LIST_BYTES:
+        return [event]
+    chunks: list[list[Any]] = [[]]
+    size = 0
+    for item in items:
+        size += len(_encoded(item)) + 1
+        if size > MAX_LIST_BYTES:
+            chunks.append([])
+            size = len(_encoded(item)) + 1
+        chunks[-1].append(item)
+    about = {"list_id": uuid4().hex, "parts": len(chunks)}
+    return [{**event, name: chunk, **about, "part": part} for part, chunk in enumerate(chunks, 1)]
+
+
+def _encoded(value: object) -> bytes:
+    return msgspec.json.encode(value)
 
 
 def _entry(event: Event) -> dict[str, str]:
     data = {name: value for name, value in event.items() if name != "type"}
-    return {"type": event["type"], "data": msgspec.json.encode(data).decode()}
+    return {"type": event["type"], "data": _encoded(data).decode()}
