@@ -53,9 +53,8 @@ SEEN_IN_TEN_THOUSAND: Final = frozenset(
         "sweep": "released no_event promoted stalled",
         "take": "update busy",
         "telephones": "applied freed",
-        "list": "outranked",
         "confirm": "done",
-        "list": "ended",
+        "list": "ended outranked",
         "cleanup": "ok",
     }.items()
     for answer in answers.split()
