@@ -52,8 +52,11 @@ def _disposition(end: HowItEnded, sip: str, q850: str) -> str:
         return timed_out
     if end.cause == _NORMAL_CLEARING:
         return "cancelled"  # by us: the network says otherwise
-    if end.cause == _UNKNOWN and not sip:  # Asterisk shuts down, or an older one has timed out
-        return "failed" if end.reasons else timed_out
+    if (
+        end.cause == _UNKNOWN and not sip
+    ):  # it was hung up here, or Asterisk shuts down, or an older one has timed out
+        was_taken_back = end.rang and not end.by_far_end
+        return ("cancelled" if was_taken_back else "failed") if end.reasons else timed_out
     if end.cause == _NO_RESPONSE and not end.rang:
         return "congestion"
     if end.cause == _NO_ANSWER and not (end.reasons or end.by_far_end):
