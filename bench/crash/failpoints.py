@@ -44,6 +44,7 @@ def install_failpoints(probe: Probe) -> None:
     _set_duty(StreamConsumer, "_work_on", _entry_duty)
     for method, duty in (
         ("_read_until_stopped", "reader"),
+        ("_acknowledge_done", "acknowledging"),
         ("_extend_held_leases", "renewal"),
         ("_deregister", "leaving"),
     ):
