@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -124,6 +125,15 @@ class Written:
     async def of(self, attempt: str) -> list[dict[str, Any]]:
         return [each for each in await self.all() if each.get("attempt_id") == attempt]
 
+    async def lists_after(self, at: float) -> list[tuple[float, list[str]]]:
+        """When lists of calls were written, and the calls."""
+        entries: Any = await self.client.xrange("dialer:events", min=str(round(at * 1000)))
+        return [
+            (int(entry.partition("-")[0]) / 1000, json.loads(fields["data"])["calls"])
+            for entry, fields in entries
+            if fields["type"] == "source_live"
+        ]
+
     async def until_over(self, *attempts: str, within_s: float = 30) -> None:
         async def are_over() -> bool:
             ended = {
@@ -185,7 +195,7 @@ async def test_an_outcome_becomes_its_events(written: Written, asterisk: RealAst
     if "answered" in outcome.events and "disposition" not in outcome.end:
         assert events[-2]["agent_id"].startswith("Local/100")
         assert events[-2]["queue"] == "desk"
-    seen = [each.what for each in asterisk.seen() if each.number == outcome.number]
+    seen = asterisk.seen_by(outcome.number)
     assert (seen[-1:] or [""])[0] == outcome.truth or not outcome.truth
     assert ("ANSWER" in seen) is (outcome.events.split()[-1] in ("completed", "abandoned"))
 
@@ -275,3 +285,63 @@ async def watch_agents(
                 theirs = {each.get("Location") for each in members if each.get("Status") == "1"}
                 states.append((frozenset(map(plain_id, map(str, free))), frozenset(theirs)))
     return states
+
+
+async def test_a_value_sets_no_other_variable(asterisk: RealAsterisk) -> None:
+    attempt, note = "1:91:1:x", 'a,EVIL=1\\,"EVIL=2"'
+    async with calling(asterisk) as caller:
+        with pytest.raises(ValueError, match="line break"):
+            await caller.call(attempt, "573001234502", NOTE="a\r\nVariable: EVIL=1")
+        await caller.call(attempt, "573001234502", NOTE=note)
+        assert await caller.variable_of(attempt, "NOTE") == note
+        assert await caller.variable_of(attempt, "EVIL") == ""
+        await caller.hang_up(attempt)
+
+
+async def talk_and_ring(asterisk: RealAsterisk, written: Written, talking: str, ringing: str) -> None:
+    """One call is answered by an agent, one rings."""
+    async with calling(asterisk) as caller:
+        await caller.call(talking, "573001234605", SD_WAIT="20")
+        await caller.call(ringing, "573001234602", timeout_s=60)
+        for attempt, kind in ((talking, "call_answered"), (ringing, "call_ringing")):
+
+            async def is_there(attempt: str = attempt, kind: str = kind) -> bool:
+                return kind in [each["type"] for each in await written.of(attempt)]
+
+            await eventually(is_there, what=f"{kind} of {attempt}")
+
+
+async def test_a_restart_in_order_takes_ringing_calls_back(
+    asterisk: RealAsterisk, own_server: EmbeddedServer, written: Written, tmp_path: Path
+) -> None:
+    await written.client.flushall()
+    talking, ringing = "1:92:1:t", "1:93:1:r"
+    with process(own_server.url, tmp_path, "asterisk", ASTERISK_AMI_URL=asterisk.url):
+        await eventually(lambda: written.all("source_live"), what="a list of calls")
+        await talk_and_ring(asterisk, written, talking, ringing)
+        asterisk.command("core restart now")
+        await written.until_over(talking, ringing)
+    ends = [(await written.of(attempt))[-1] for attempt in (talking, ringing)]
+    assert [each["type"] for each in ends] == ["call_completed", "call_failed"]
+    assert ends[1]["disposition"] == "cancelled"
+    assert asterisk.seen_by("573001234602")[-1] == "END CANCEL"
+
+
+async def test_after_a_kill_telephones_may_ring_on_and_nothing_is_concluded_of_them(
+    asterisk: RealAsterisk, own_server: EmbeddedServer, written: Written, tmp_path: Path
+) -> None:
+    await written.client.flushall()
+    talking, ringing, ring_s = "1:94:1:t", "1:95:1:r", 8.0
+    changes = {"ASTERISK_AMI_URL": asterisk.url, "STREAMDIALER_RING_TIMEOUT_S": str(ring_s)}
+    with process(own_server.url, tmp_path, "asterisk", **changes):
+        await eventually(lambda: written.all("source_live"), what="a list of calls")
+        await talk_and_ring(asterisk, written, talking, ringing)
+        asterisk.kill()
+        killed_at = time.time()
+        await written.until_over(talking)
+        await eventually(partial(written.lists_after, killed_at), within_s=60, what="a list after the kill")
+        (listed_at, calls), *_ = await written.lists_after(killed_at)
+    assert (await written.of(talking))[-1]["type"] == "call_completed"
+    assert [each["type"] for each in await written.of(ringing)] == ["call_ringing"]
+    assert calls == []
+    assert listed_at - killed_at > ring_s, "until then the telephone may ring"

@@ -83,6 +83,9 @@ class RealAsterisk:
             msgspec.convert(json.loads(line), Seen) for line in docker("logs", self._container).splitlines()
         ]
 
+    def seen_by(self, number: str) -> list[str]:
+        return [each.what for each in self.seen() if each.number == number]
+
     def command(self, text: str) -> str:
         """What Asterisk's own console answers."""
         return docker("exec", self._container, "asterisk", "-C", "/etc/sd/asterisk.conf", "-rx", text)
@@ -121,6 +124,11 @@ class Caller:
             "Variable": [variable(f"__{name}", value) for name, value in given.items()],
         }
         await self._link.action("Originate", fields)
+
+    async def variable_of(self, attempt: str, name: str) -> str:
+        """The value of a variable of its call, '' when it is not set."""
+        answer = await self._link.action("Getvar", {"Channel": channel_id(attempt), "Variable": name})
+        return answer.get("Value")
 
     async def hang_up(self, attempt: str) -> None:
         await self._link.action("Hangup", {"Channel": channel_id(attempt)})
