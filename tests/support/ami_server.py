@@ -36,6 +36,8 @@ class AmiServer:
         self.is_stopped = False
         """It holds its links, and neither reads nor answers."""
         self._resumed = anyio.Event()
+        self._sending = anyio.Lock()
+        """An answer does not come in the middle of what a test sends."""
 
     def url(self, *, secret: str | None = None, ca_certs: str = "") -> AmiUrl:
         return AmiUrl(
@@ -52,8 +54,9 @@ class AmiServer:
 
     async def send(self, text: str | bytes) -> None:
         """To every client."""
-        for link in list(self.links):
-            await link.send(text.encode() if isinstance(text, str) else text)
+        async with self._sending:
+            for link in list(self.links):
+                await link.send(text.encode() if isinstance(text, str) else text)
 
     async def cut(self) -> None:
         for link in list(self.links):
@@ -108,7 +111,8 @@ class AmiServer:
         self.received.append(fields)
         answer = self._answer(fields)
         if answer:
-            await link.send(answer.encode())
+            async with self._sending:
+                await link.send(answer.encode())
 
     def _answer(self, fields: dict[str, str]) -> str:
         action, number = fields["Action"], fields["ActionID"]
