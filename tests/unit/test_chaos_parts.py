@@ -10,7 +10,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.chaos.event_faults import MAX_DELAY_S, EventFault, EventFaults, drop_call_ids, duplicate, reorder
+from bench.chaos.event_faults import (
+    MAX_DELAY_S,
+    EventFault,
+    EventFaults,
+    delay,
+    drop_call_ids,
+    duplicate,
+    only_ends,
+    reorder,
+)
 from bench.chaos.faults import KINDS
 from bench.chaos.schedule import plan
 from bench.chaos.verdicts import Counter, Figures, InjectedFault, evaluate
@@ -53,6 +62,22 @@ async def test_events_with_a_fault_are_never_lost() -> None:
     without_ids = await written_with(drop_call_ids)
     assert any(event.data.call_id is None for event in without_ids)
     assert [event.data.contact_id for event in without_ids] == list(range(20))
+
+
+@pytest.mark.parametrize("build", [delay, lambda _: only_ends(0.3)])
+async def test_a_source_that_is_late_writes_nothing_out_of_order_also_when_it_has_caught_up(
+    build: Callable[[Random], EventFault],
+) -> None:
+    written: list[SimEvent] = []
+    faults = EventFaults()
+    events = [SimEvent(float(at), "agent_busy", EventData(agent_id=at)) for at in range(30)]
+    faults.apply(build(Random(3)))
+    faults(events[:20], written.extend)
+    faults.apply(None)
+    faults(events[20:25], written.extend)
+    await eventually(lambda: not faults.held, within_s=MAX_DELAY_S + 1)
+    faults(events[25:], written.extend)
+    assert written == events
 
 
 def good(**changes: Any) -> Figures:

@@ -71,7 +71,7 @@ CATALOGUE: Final[dict[str, Fault]] = {
     "events_reordered": Fault(
         "events", partial(events.apply_fault, build=event_faults.reorder), misleads=True
     ),
-    "events_delayed": Fault("events", partial(events.apply_fault, build=event_faults.delay), misleads=True),
+    "events_delayed": Fault("events", partial(events.apply_fault, build=event_faults.delay)),
     "events_without_call_id": Fault("events", partial(events.apply_fault, build=event_faults.drop_call_ids)),
     "event_source_restarted": Fault("events", events.restart_source),
     "events_malformed": Fault("events", events.write_malformed),
