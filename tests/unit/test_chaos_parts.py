@@ -101,8 +101,8 @@ def good(**changes: Any) -> Figures:
         refused_called_again=0,
         refused_called_by_another_list=0,
         updates_refused=0,
-        set_back=0,
-        set_back_for_a_moment=0,
+        set_back_s=[],
+        set_back_for_a_moment_s=[],
         progressive_calls=5,
         without_agent_s=[],
         abandoned_s=[],
@@ -138,7 +138,8 @@ def test_a_good_run_holds_and_uncertain_attempts_are_not_lost_contacts() -> None
         ({"dialed_after_final": 1}, "dialed after final"),
         ({"over_max_retries": 1}, "over max retries"),
         ({"refused_called_again": 1}, "refused updates repeat no call"),
-        ({"set_back": 1}, "no finished contact set back"),
+        ({"set_back_s": [9.0]}, "no finished contact set back"),
+        ({"set_back_for_a_moment_s": [9.0]}, "no finished contact set back"),
         ({"without_agent_s": [9.0]}, "an agent for each progressive call"),
         ({"abandoned_s": [9.0]}, "no progressive call abandoned"),
         ({"contacts_lost": ["contact 1"]}, "contacts lost"),
@@ -177,3 +178,14 @@ def test_a_call_without_an_agent_is_explained_only_while_news_of_agents_comes_in
     assert broken(with_fault("events_duplicated", 5.0)) == []
     assert broken(with_fault("events_duplicated", 3.5)) == ["an agent for each progressive call"]
     assert broken(with_fault("replica_killed", 5.0)) == ["an agent for each progressive call"]
+
+
+def test_a_contact_set_back_for_a_moment_is_explained_only_by_a_process_that_was_stopped() -> None:
+    def with_fault(kind: str, until_s: float, **changes: Any) -> Figures:
+        figures = good(set_back_for_a_moment_s=[9.0], timeline=[InjectedFault(3.0, until_s, kind, "")])
+        return msgspec.structs.replace(figures, **changes)
+
+    assert broken(with_fault("replica_stopped", 8.5)) == []
+    assert broken(with_fault("replica_stopped", 3.5)) == ["no finished contact set back"]
+    assert broken(with_fault("redis_lost_a_second", 8.5)) == ["no finished contact set back"]
+    assert broken(with_fault("replica_stopped", 8.5, set_back_s=[9.0])) == ["no finished contact set back"]
