@@ -7,6 +7,7 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 
@@ -75,6 +76,8 @@ async def test_a_source_that_is_late_writes_nothing_out_of_order_also_when_it_ha
     faults(events[:20], written.extend)
     faults.apply(None)
     faults(events[20:25], written.extend)
+    await anyio.sleep(0.05)
+    assert written == [], "later events wait for those that are late"
     await eventually(lambda: not faults.held, within_s=MAX_DELAY_S + 1)
     faults(events[25:], written.extend)
     assert written == events
