@@ -51,6 +51,7 @@ class CrashResult(msgspec.Struct, kw_only=True):
     double_calls: int
     lost_contacts: int
     attempt_mismatches: int
+    calls_without_agent: int
     uncertain: int
     """Attempts that were never placed and were ended as failed by their deadline, as the contract says."""
     open_calls: int
@@ -161,6 +162,7 @@ def _row(plan: CrashPlan, occurrence: int, result: RunResult) -> CrashResult:
         double_calls=verdict.double_calls,
         lost_contacts=verdict.lost_contacts,
         attempt_mismatches=verdict.attempt_mismatches,
+        calls_without_agent=verdict.calls_without_agent,
         uncertain=verdict.uncertain,
         open_calls=crash.open_calls if crash else 0,
         findings=verdict.findings,
