@@ -134,7 +134,9 @@ if is_rebuilt then
   for_each_due(deferred, function(contact, record, due_ms)
     local keeps_order = is_deferred_by_rule(record) -- and the backend still shows it as pending
     if not keeps_order then
-      record.o, record.sn = format_number(ready_order(record.pr, due_ms, 0)), ledger_ms
+      record.o = format_number(ready_order(record.pr, due_ms, 0))
+      -- else the backend may show how another campaign's call ended (lease_update.lua)
+      if record.w.y ~= 'retry' or called_last(contact) then record.sn = ledger_ms end
     end
     make_ready(contact, record)
     save_record(contact, record)
