@@ -434,7 +434,10 @@ class LedgerModel:
                 kind not in one.tick_slots and kind != "cleanup"
             )  # what has just ended stays for one interval
             one.tick_slots.add(kind)
-        return is_wanted and not (kind == "dial" and one.queued_tick)
+        is_wanted = is_wanted and not (kind == "dial" and one.queued_tick)
+        if is_wanted and kind == "dial":
+            one.tick_slots.add(kind)  # a tick added at once stands for the periodic one
+        return is_wanted
 
     # --- replies and events -----------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ class DialTick:
         self._wakeups = wakeups
         self.agent_lists = AgentLists(services, wakeups)
         self.reader = InputReader(services, refill, self.agent_lists)
-        self.campaigns = CampaignCache(services)
+        self.campaigns = CampaignCache(services, wakeups)
         self._pending_check = PendingCheck(services)
         self._decision_lock = DecisionLock(LOCK_TTL_S)
 

@@ -14,13 +14,13 @@ from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.observability import tracing
 
-COALESCE_S = 0.01
+GATHER_S = 0.01
 DIRECTORY_MAX_AGE_S = 5.0
 REREAD_S = 1.0
 
 
 class WakeupScheduler(BackgroundDuty):
-    """Collects requests for ten milliseconds, then adds one dial tick per campaign that has none waiting."""
+    """Adds one dial tick per campaign that has none waiting: at once, then for what ten milliseconds have gathered."""
 
     name = "wake-ups"
 
@@ -29,6 +29,7 @@ class WakeupScheduler(BackgroundDuty):
         self._queues: dict[str, tracing.SpanLink | None] = {}
         self._timers: dict[str, float] = {}
         self._is_requested = anyio.Event()
+        self._turned_at_s = 0.0
         self._rereads: dict[str, float] = {}
         self._reread: TTLCache[float] = TTLCache()
         self._turns = QueueTurns(services)
@@ -77,7 +78,8 @@ class WakeupScheduler(BackgroundDuty):
         """Waits until a tick is requested or a timer ends, then adds the ticks."""
         with anyio.move_on_after(self._until_timer_s()):
             await self._is_requested.wait()
-            await anyio.sleep(COALESCE_S)
+        await anyio.sleep(max(0.0, self._turned_at_s + GATHER_S - anyio.current_time()))
+        self._turned_at_s = anyio.current_time()
         self._is_requested = anyio.Event()
         to_read = await self._invalidate_agents()
         queues, self._queues = self._queues, {}
