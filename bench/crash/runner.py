@@ -14,6 +14,7 @@ import msgspec
 from bench.crash.coverage import uncovered
 from bench.crash.run import RunResult, record_scenario, run_scenario
 from bench.crash.scenario import SCENARIOS, ScenarioName
+from streamdialer.broker.connection import TRANSIENT
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 MAX_STALL_S: Final = 1.0
@@ -136,9 +137,14 @@ async def _run_plan(
 ) -> CrashResult:
     row, occurrence = None, plan.occurrence
     for runs in range(1, MAX_RUNS + 1):
-        result = await run_scenario(
-            server, plan.scenario, seed, point=plan.point, occurrence=occurrence, without=without
-        )
+        try:
+            result = await run_scenario(
+                server, plan.scenario, seed, point=plan.point, occurrence=occurrence, without=without
+            )
+        except TRANSIENT:  # the harness stalled, and so its Redis did not answer in time
+            if runs == MAX_RUNS:
+                raise
+            continue
         row = _row(plan, occurrence, result)
         row.runs = runs
         if row.hit if row.is_clean else result.longest_stall_s < MAX_STALL_S:
