@@ -70,7 +70,7 @@ async def check_ledger(
         stored: Any = await client.hgetall(keys.records(campaign))
         records = {**kept, **{contact: decode_contact(raw) for contact, raw in stored.items()}}
         without_call = servers.refused | fixture.remembered
-        _check_attempts(verdict, campaign, records, fixture, without_call, not_taken)
+        check_attempts(verdict, campaign, records, fixture, without_call, not_taken)
     letters: Any = await client.xrange(keys.stream("dead"))
     reasons = Counter(
         str(fields["reason"])
@@ -82,7 +82,7 @@ async def check_ledger(
     return verdict
 
 
-def _check_attempts(
+def check_attempts(
     verdict: Verdict,
     campaign: str,
     records: Mapping[str, ContactRecord],
@@ -113,7 +113,10 @@ def _check_attempts(
         ]
         uncertain = [attempt for attempt in silent if attempt.facts.silent]
         verdict.uncertain += len(uncertain)
-        expected = fixture.attempts_before.get(contact.id, 0) + len(counted)
+        # a rebuild may have read how a remembered attempt ended from the backend, and that has its number only
+        on_record = {key.rpartition(":")[0] for key in counted}
+        unrecorded = {key for key in fixture.remembered - on_record if key.startswith(f"{campaign}:{name}:")}
+        expected = fixture.attempts_before.get(contact.id, 0) + len(counted) + len(unrecorded)
         mismatches = []
         if len(uncertain) < len(silent):
             ids = [attempt.id for attempt in silent]
@@ -123,7 +126,7 @@ def _check_attempts(
         if sum(calls.values()) > len(calls):
             mismatches.append(f"{sum(calls.values())} calls of {len(calls)} attempts")
         if attempts != expected and not contact.also_in:  # other lists have called it before it was loaded
-            mismatches.append(f"the ledger counts {attempts} attempts and has {expected} on record")
+            mismatches.append(f"the ledger counts {attempts} attempts, and {expected} are known")
         if contact.attempts != attempts and contact.id not in not_taken and not contact.also_in:
             mismatches.append(f"the backend has {contact.attempts} attempts, the ledger {attempts}")
         if mismatches:
