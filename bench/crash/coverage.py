@@ -22,7 +22,6 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "stream_metrics.lua": "writes nothing; run only by a scrape of the health port",
     "campaign_metrics.lua": "writes nothing; run only by a scrape of the health port",
     "abandon_metrics.lua": "writes nothing; run only by a scrape of the health port and by `top`",
-    "_BoundedBody.aclose": "sends no request, closes a reply",
     "Service.aclose": "sends no request, closes connections",
     "Gateway.aclose": "sends no request, closes connections",
     "Backend.unfinished": "called only after a data loss, of a backend that does not show single contacts",

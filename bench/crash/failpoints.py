@@ -14,7 +14,6 @@ from types import FrameType
 from typing import Any, Final
 
 import httpx
-from httpx_aiohttp import AiohttpTransport
 from redis.asyncio.client import Pipeline, PubSub, Redis
 
 from bench.crash.crash_points import Effect
@@ -23,9 +22,11 @@ from streamdialer.broker.background_duty import BackgroundDuty
 from streamdialer.broker.consumer import StreamConsumer
 from streamdialer.broker.entries import Entry
 from streamdialer.broker.scripts import Script, Scripts
+from streamdialer.gateways.body import BoundedTransport
 
 Call = Callable[..., Awaitable[Any]]
 GATEWAYS: Final = "streamdialer.gateways."
+TRANSPORT_CODE: Final = BoundedTransport.handle_async_request.__qualname__
 LOG_IN_PATH: Final = "/api/token/"
 LOG_IN_CODE: Final = "SimpleJWT.async_auth_flow"
 """Sends requests itself, and is not on the stack when they are sent."""
@@ -37,12 +38,13 @@ def install_failpoints(probe: Probe) -> None:
     _add_failpoints(probe, Pipeline, "execute", _pipeline)
     _add_failpoints(probe, Redis, "execute_command", _command)
     _add_failpoints(probe, PubSub, "execute_command", _command)
-    _add_failpoints(probe, AiohttpTransport, "handle_async_request", _request)
+    _add_failpoints(probe, BoundedTransport, "handle_async_request", _request)
     _track_open_calls(probe)
     _set_duty(Scripts, "_serve", lambda _: "scripts")
     _set_duty(StreamConsumer, "_work_on", _entry_duty)
     for method, duty in (
         ("_read_until_stopped", "reader"),
+        ("_acknowledge_done", "acknowledging"),
         ("_extend_held_leases", "renewal"),
         ("_deregister", "leaving"),
     ):
@@ -129,7 +131,9 @@ def _request(_transport: object, request: httpx.Request) -> Effect:
         frame.f_code.co_qualname for frame in _stack() if frame.f_globals["__name__"].startswith(GATEWAYS)
     ]
     outermost = methods[-1] if methods else ""  # the one that the handler called
-    return Effect(f"{request.method} {path} ({outermost.rpartition('.')[2]})", ",".join(methods))
+    return Effect(
+        f"{request.method} {path} ({outermost.rpartition('.')[2]})", ",".join([TRANSPORT_CODE, *methods])
+    )
 
 
 def _stack() -> Iterator[FrameType]:

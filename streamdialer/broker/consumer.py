@@ -72,6 +72,10 @@ class StreamConsumer:
         self._idle_consumer_ttl_s = idle_consumer_ttl_s
         self._held: dict[str, int] = {}
         """The size of each entry that is worked on."""
+        self._done: list[str] = []
+        """Held entries that are done and not acknowledged yet."""
+        self._is_done = anyio.Event()
+        self._acknowledging = anyio.Lock()
         self._own_after: str | None = "0"
         """Own pending entries after this id are still to be read again; None when that is done."""
         self._own_counts = True
@@ -92,10 +96,13 @@ class StreamConsumer:
         deadline = anyio.CancelScope()
         async with anyio.create_task_group() as meanwhile:
             meanwhile.start_soon(self._extend_held_leases)
+            meanwhile.start_soon(self._acknowledge_until_stopped)
             meanwhile.start_soon(self._end_after_stop, deadline, shutdown_timeout_s * DRAIN_FRACTION)
             with deadline:
                 async with anyio.create_task_group() as handling:
                     await self._read_until_stopped(handling)
+            with anyio.CancelScope(shield=True), anyio.move_on_after(FINISH_S):
+                await self._acknowledge_done()
             meanwhile.cancel_scope.cancel()
         await self._deregister()
 
@@ -217,21 +224,47 @@ class StreamConsumer:
             self._shutdown.activity.end(self._stage, entry, outcome)
             is_stopping = self._shutdown.stopping
             try:
-                with anyio.CancelScope(shield=True), anyio.move_on_after(FINISH_S):
-                    if outcome == "done":
-                        await self._group.acknowledge([entry.id])
-                    elif outcome != "dead" and (is_away or is_stopping):  # not the entry's fault: no delivery
-                        idle_ms = HANDED_BACK_IDLE_MS if is_stopping else 0
+                if outcome == "done":
+                    self._done.append(entry.id)
+                    self._is_done.set()
+                elif outcome != "dead" and (is_away or is_stopping):  # not the entry's fault: no delivery
+                    idle_ms = HANDED_BACK_IDLE_MS if is_stopping else 0
+                    with anyio.CancelScope(shield=True), anyio.move_on_after(FINISH_S):
                         await self._group.extend_lease([entry.id], idle_ms, entry.deliveries - 1)
             except RedisError as error:
                 log.warning(
-                    "entry could not be acknowledged, it is delivered again",
+                    "entry could not be handed back, it is delivered again later",
                     extra={"stream": self.stream, "entry": entry.id, "error": str(error)},
                 )
             finally:
-                del self._held[entry.id]
+                if outcome == "done":
+                    self._held[entry.id] = 0
+                else:
+                    self._held.pop(entry.id, None)
                 self._concurrency.release()
                 self._shutdown.count_entry()
+
+    async def _acknowledge_until_stopped(self) -> None:
+        while True:
+            await self._is_done.wait()
+            self._is_done = anyio.Event()
+            await self._acknowledge_done()
+
+    async def _acknowledge_done(self) -> None:
+        """Acknowledges at once all entries that became done while the ones before them were acknowledged."""
+        async with self._acknowledging:
+            while self._done:
+                done, self._done = self._done[:READ_BATCH], self._done[READ_BATCH:]
+                try:
+                    await self._group.acknowledge(done)
+                except RedisError as error:
+                    log.warning(
+                        "entries could not be acknowledged, they are delivered again",
+                        extra={"stream": self.stream, "entries": " ".join(done), "error": str(error)},
+                    )
+                finally:
+                    for entry in done:
+                        self._held.pop(entry, None)
 
     async def _try_to_handle(self, entry: Entry) -> tuple[Outcome, bool]:
         """What became of the entry, and whether a server was away; no entry raises an error here."""

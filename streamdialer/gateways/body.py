@@ -11,12 +11,15 @@ import json
 import math
 import re
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
+import aiohttp
 import httpx
 import msgspec
 from httpx_aiohttp import AiohttpTransport
+from httpx_aiohttp.transport import map_aiohttp_exceptions
+from yarl import URL
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """Of a decoded reply; a page of 500 contacts may have 32 kB each."""
@@ -33,43 +36,49 @@ _LATIN_1: Final = "streamdialer.latin_1"
 
 
 class BoundedTransport(AiohttpTransport):
-    """Decodes replies itself: httpx would decompress a small reply into any amount of memory."""
+    """Reads the whole reply and decodes it itself: httpx would decompress a small one into any amount of memory."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await super().handle_async_request(request)
-        limit = MAX_POST_BODY_BYTES if request.method == "POST" else MAX_BODY_BYTES
-        encoding = response.headers.pop("content-encoding", "").strip().lower()
-        response.headers.pop("content-length", None)
-        response.stream = _BoundedBody(response.stream, encoding, limit)
-        return response
-
-
-class _BoundedBody(httpx.AsyncByteStream):
-    def __init__(self, raw: Any, encoding: str, limit: int) -> None:
-        self._raw = raw
-        self._encoding = encoding
-        self._limit = limit
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
         """Raises httpx.DecodingError for a body that is too long or cannot be decompressed."""
-        if self._encoding not in (*_INFLATED, "identity", ""):
-            raise httpx.DecodingError(
-                f"the body has the encoding {self._encoding[:40]!r}, takes gzip or none"
-            )
-        inflater = zlib.decompressobj(_GZIP_OR_ZLIB) if self._encoding in _INFLATED else None
-        left = self._limit
-        async for chunk in self._raw:
-            try:
-                piece = inflater.decompress(chunk, left + 1) if inflater else chunk
-            except zlib.error as error:
-                raise httpx.DecodingError(f"the body cannot be decompressed: {error}") from error
-            left -= len(piece)
-            if left < 0:
-                raise httpx.DecodingError(f"the body is longer than {self._limit // 1024} kB")
-            yield piece
+        if not isinstance(self.client, aiohttp.ClientSession):
+            self.client = self.get_client()
+        timeout = request.extensions["timeout"]
+        with map_aiohttp_exceptions():
+            async with self.client.request(
+                request.method,
+                URL(str(request.url), encoded=True),
+                headers=request.headers,
+                data=request.content or None,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    sock_connect=timeout["connect"], sock_read=timeout["read"], connect=timeout["pool"]
+                ),
+            ) as reply:
+                headers = httpx.Headers(reply.raw_headers)
+                limit = MAX_POST_BODY_BYTES if request.method == "POST" else MAX_BODY_BYTES
+                encoding = headers.pop("content-encoding", "").strip().lower()
+                headers.pop("content-length", None)
+                headers.pop("transfer-encoding", None)
+                body = await _read_body(reply.content, encoding, limit)
+        return httpx.Response(reply.status, headers=headers, content=body, request=request)
 
-    async def aclose(self) -> None:
-        await self._raw.aclose()
+
+async def _read_body(raw: aiohttp.StreamReader, encoding: str, limit: int) -> bytes:
+    """Raises httpx.DecodingError for a body that is too long or cannot be decompressed."""
+    if encoding not in (*_INFLATED, "identity", ""):
+        raise httpx.DecodingError(f"the body has the encoding {encoding[:40]!r}, takes gzip or none")
+    inflater = zlib.decompressobj(_GZIP_OR_ZLIB) if encoding in _INFLATED else None
+    pieces, left = list[bytes](), limit
+    async for chunk in raw.iter_any():
+        try:
+            piece = inflater.decompress(chunk, left + 1) if inflater else chunk
+        except zlib.error as error:
+            raise httpx.DecodingError(f"the body cannot be decompressed: {error}") from error
+        left -= len(piece)
+        if left < 0:
+            raise httpx.DecodingError(f"the body is longer than {limit // 1024} kB")
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def read_json(response: httpx.Response) -> Any:

@@ -1,7 +1,8 @@
-"""One HTTP service: an httpx client on the aiohttp transport, its base URL, and its failures as errors.
+"""One HTTP service: httpx requests on the aiohttp transport, its base URL, and its failures as errors.
 
-httpx's own transport scans its whole pool on every request, and the dialer has hundreds of requests open at once.
-Neither layer sends a POST or PATCH twice: aiohttp repeats idempotent methods only, and redirects are not followed.
+httpx's own transport scans its whole pool on every request, and the dialer has hundreds of requests open at once. Its
+client, with cookies, redirects and hooks that no server of ours needs, takes as long as the request itself: requests
+go to the transport directly. It never sends a POST or PATCH twice: aiohttp repeats idempotent methods only.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ import logging
 import math
 import ssl
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib import metadata
 from typing import Final, Self
 
@@ -69,33 +69,29 @@ class Service:
         self.setting = setting
         self.timeout_s = timeout_s
         self.base = read_base_url(base_url, setting)
+        self._root = str(self.base).rstrip("/")
         self._connections = connections
         self._paused_until_s = 0.0
-        headers = {
+        self._headers = {
             "user-agent": f"streamdialer/{_version()}",
             "accept": "application/json",
             "accept-encoding": "gzip, deflate",
         }
         if token:
-            headers["authorization"] = f"Bearer {token}"
+            self._headers["authorization"] = f"Bearer {token}"
         elif auth is None and (userinfo := httpx.URL(base_url)).username:
             auth = httpx.BasicAuth(userinfo.username, userinfo.password)
+        self._auth = auth
         self._transport = BoundedTransport(verify=_tls_context(), client=self._open_session)
-        self._http = httpx.AsyncClient(
-            transport=self._transport,
-            headers=headers,
-            auth=auth,
-            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-            trust_env=False,
-            follow_redirects=False,
-        )
 
     def _open_session(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             limit=self._connections, keepalive_timeout=KEEP_ALIVE_S, ssl=self._transport.ssl_context
         )
         # with a session cookie, Django would demand a CSRF token
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        )
 
     @property
     def prefix(self) -> str:
@@ -103,11 +99,11 @@ class Service:
         return self.base.raw_path.decode("ascii").rstrip("/")
 
     async def aclose(self) -> None:
-        await self._http.aclose()
+        await self._transport.aclose()
 
     def url(self, path: str) -> str:
         """The full URL of a path that starts with a slash."""
-        return str(self.base.copy_with(raw_path=(self.prefix + path).encode()))
+        return self._root + path
 
     async def send(
         self,
@@ -120,7 +116,7 @@ class Service:
         timeout_s: float | None = None,
     ) -> httpx.Response:
         """Sends one request and reads the whole reply; raises TRANSPORT_ERRORS, or Unreachable from a log-in."""
-        content, all_headers = None, dict(headers or {})
+        content, all_headers = None, {**self._headers, **(headers or {})}
         if body is not msgspec.UNSET:
             content = msgspec.json.encode(body)
             all_headers["content-type"] = "application/json"
@@ -130,20 +126,35 @@ class Service:
             # every byte restarts the read time-out; this deadline ends a slow reply too
             host = self.base.host
             with tracing.request(self._label, method, host), anyio.fail_after(CONNECT_TIMEOUT_S + read_s):
-                response = await self._http.request(
+                request = httpx.Request(
                     method,
-                    self.url(path),
-                    params=query,
+                    self.url(f"{path}?{httpx.QueryParams(query)}" if query else path),
                     content=content,
-                    headers=all_headers | tracing.inject(),
-                    timeout=httpx.Timeout(read_s, connect=CONNECT_TIMEOUT_S, pool=CONNECT_TIMEOUT_S),
+                    headers={**all_headers, **tracing.inject()},
+                    extensions={
+                        "timeout": {"connect": CONNECT_TIMEOUT_S, "pool": CONNECT_TIMEOUT_S, "read": read_s}
+                    },
                 )
+                response = await self._exchange(request)
                 tracing.set_attributes(**{"http.response.status_code": response.status_code})
             outcome = f"{response.status_code // 100}xx"
             return response
         finally:
             HTTP_REQUESTS.labels(self._label, outcome).inc()
             HTTP_SECONDS.labels(self._label).observe(anyio.current_time() - started)
+
+    async def _exchange(self, request: httpx.Request) -> httpx.Response:
+        """Sends the request, and what the log-in needs before or after it."""
+        if self._auth is None:
+            return await self._transport.handle_async_request(request)
+        async with aclosing(self._auth.async_auth_flow(request)) as steps:
+            step = await anext(steps)
+            while True:
+                response = await self._transport.handle_async_request(step)
+                try:
+                    step = await steps.asend(response)
+                except StopAsyncIteration:
+                    return response
 
     async def ask(
         self, method: str, path: str, *, query: Query | None = None, body: object = msgspec.UNSET

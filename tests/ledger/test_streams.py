@@ -129,6 +129,29 @@ async def pending(redis: Redis) -> int:
     return int((await redis.xpending(STREAM, GROUP))["pending"])
 
 
+async def is_empty(redis: Redis) -> bool:
+    return await redis.xlen(STREAM) == 0
+
+
+async def scripts_run(redis: Redis) -> int:
+    return int((await redis.info("commandstats")).get("cmdstat_evalsha", {}).get("calls", 0))
+
+
+async def test_entries_that_end_together_are_acknowledged_together(
+    new_worker: NewWorker, redis: Redis
+) -> None:
+    worker = new_worker("a", concurrency=100, claim_min_idle_s=600)
+    async with worker.working():
+        gate = worker.close_gate()
+        await add(redis, 100)
+        await eventually(lambda: worker.running == 100)
+        before = await scripts_run(redis)
+        gate.set()
+        await eventually(lambda: len(worker.seen) == 100)
+        await eventually(lambda: is_empty(redis))
+        assert await scripts_run(redis) - before <= 5
+
+
 async def test_entries_from_before_the_start_are_handled(new_worker: NewWorker, redis: Redis) -> None:
     await add(redis, 300)
     worker = new_worker("a")

@@ -16,7 +16,7 @@ ALWAYS = (
     "calls: mark_sent.lua",
     "calls: POST calls/originate",
     "calls: settle_originate.lua",
-    "calls: ack_delete.lua",
+    "calls acknowledging: ack_delete.lua",
     "events: accept_preview.lua",
 )
 SAMPLE = 2
