@@ -67,7 +67,12 @@ def inputs(
 
 
 def test_a_fixed_mode_claims_its_level_within_the_campaigns_limits() -> None:
-    campaign = {"dial_mode": "predictive", "pacing_ratio": 1.5, "max_concurrent_calls": 7, "caller_id": "+57"}
+    campaign: dict[str, Any] = {
+        "dial_mode": "predictive",
+        "pacing_ratio": 1.5,
+        "max_concurrent_calls": 7,
+        "caller_id": "+57",
+    }
     decision = decide_claim(inputs(**campaign), "t.0")
     claim = decision.claim
     assert claim is not None
