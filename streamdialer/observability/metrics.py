@@ -149,7 +149,7 @@ UPDATES: Final = _counter(
     "streamdialer_updates_total",
     "States of contacts for the backend: taken, refused (a contact that is finished stays finished here), outdated "
     "(not sent, because the backend showed a newer state after a data loss).",
-    outcome=("taken", "refused", "outdated"),
+    outcome=("taken", "refused", "outdated", "over"),
 )
 ATTEMPTS_ENDED: Final = _counter(
     "streamdialer_attempts_ended_total",
