@@ -38,6 +38,7 @@ if is_idle and (verdict == 'over' or verdict == 'outdated' and not open_callback
   if record.cb then record.cb.had = true end
   set_state(contact, record, 'final', ledger_ms) -- removed at once: the backend lists it when it is to be called
   record.x = 1
+  write_public_hash()
 elseif record.p == 'final' then
   local removed_x = record.x
   set_state(contact, record, 'final', ledger_ms + final_ttl_ms)
