@@ -148,7 +148,8 @@ CONTACT_FIELDS_UNREAD: Final = _counter(
 UPDATES: Final = _counter(
     "streamdialer_updates_total",
     "States of contacts for the backend: taken, refused (a contact that is finished stays finished here), outdated "
-    "(not sent, because the backend showed a newer state after a data loss).",
+    "(not sent, because the backend showed a newer state after a data loss), over (not sent, because the backend has "
+    "finished the contact itself).",
     outcome=("taken", "refused", "outdated", "over"),
 )
 ATTEMPTS_ENDED: Final = _counter(
