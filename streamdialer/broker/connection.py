@@ -71,13 +71,17 @@ _PASSES: Final = re.compile(
 )
 """The server lacks the replicas it must have, or memory, or disk space for its log, is busy, or changes its role."""
 
+_EXHAUSTED: Final = "exhausted the last possible ID"
+"""Of a stream, until a consumer makes it anew."""
+
 
 def refuses_writes(error: object) -> bool:
     """Whether the server answers and takes no writes now."""
     if isinstance(error, OutOfMemoryError | ReadOnlyError):
         return True
     text = str(error).rpartition("of pipeline caused error: ")[2]
-    return isinstance(error, ResponseError) and _PASSES.match(text) is not None
+    is_refusal = _PASSES.match(text) is not None or _EXHAUSTED in text
+    return isinstance(error, ResponseError) and is_refusal
 
 
 def may_pass(error: object) -> bool:

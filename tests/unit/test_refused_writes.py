@@ -28,6 +28,7 @@ REFUSALS = (
     "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
     "TRYAGAIN Multiple keys request during rehashing of slot",
     "CLUSTERDOWN The cluster is down",
+    "ERR The stream has exhausted the last possible ID, unable to add more items",
 )
 
 

@@ -8,7 +8,7 @@
 --   (JSON object id -> 'available' | 'busy' | 'wrapup' | 'offline'), with the last part all ids of the list (JSON list;
 --   '' with the others), queues passed (JSON list)
 -- Returns {"ok"} · {"more"} more agents are to be taken out: the last part again · {"stale"} a list requested later is already here · {"queues", name…} their keys are needed, too
--- uses: observations agent_activity agents
+-- uses: bounded_stream observations agent_activity agents
 local queue, asked_ms, distrust_ms, all_ids = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[5]
 use_agents(1, ARGV[6])
 local sets = queue_sets[queue]
