@@ -8,12 +8,13 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo quick test browser check clean
+.PHONY: help demo quick test test-asterisk browser check clean
 
 help:
 	@echo "make demo    the whole dialer against a simulated call centre, nothing else needed"
 	@echo "make quick   the tests of unit/ and ledger/, in about a minute"
 	@echo "make test    all tests"
+	@echo "make test-asterisk  the tests with a real Asterisk in a container; needs a container engine"
 	@echo "make browser a Chromium from Debian's packages, for the tests of the dashboard"
 	@echo "make check   format, lint, types, layers"
 	@echo "make clean   removes .venv and everything built or cached"
@@ -27,6 +28,12 @@ quick: .venv/.dev
 
 test: .venv/.dev .venv/.promtool
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+# The image takes some minutes the first time. Its packages come from Debian, through the network of this machine.
+test-asterisk: .venv/.dev
+	@docker version >/dev/null || { echo "error: there is no container engine (docker) to run Asterisk in" >&2; exit 1; }
+	docker build --network host -t streamdialer-test-asterisk tests/support/asterisk_server
+	$(BIN)/pytest -m asterisk tests/processes/test_asterisk.py $(ARGS)
 
 browser:
 	@command -v chromium || command -v google-chrome || { test "$$(id -u)" = 0 \

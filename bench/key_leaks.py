@@ -23,6 +23,7 @@ SAMPLES_TTL_S: Final = 86_400.0
 PERSONS_TTL_S: Final = 86_400.0
 HEARTBEATS_TTL_S: Final = 600.0
 MAX_CALL_S: Final = 7200.0
+LIST_PARTS_TTL_S: Final = 60.0
 PENDING_DNC_TTL_S: Final = 400 * 86_400.0
 
 
@@ -65,7 +66,10 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
             KEYS.event_watermark, "the newest call events: shows whether a producer still writes them"
         ),
         AllowedKey(KEYS.sources, "the event sources that list calls", MAX_CALL_S),
-        AllowedKey(KEYS.source_calls("*"), "the calls that an event source lists", MAX_CALL_S),
+        AllowedKey(KEYS.source_calls("**"), "the calls that an event source lists", MAX_CALL_S),
+        AllowedKey(
+            KEYS.list_parts("**"), "a list of an event source of which parts are missing", LIST_PARTS_TTL_S
+        ),
         AllowedKey(KEYS.dnc, "the do-not-call list: for good, or until an operator takes a number from it"),
         AllowedKey(
             KEYS.call_history, "who was called lately, for caps; as many as were called in the longest window"
@@ -92,6 +96,7 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
                 KEYS.queue_freed,
                 KEYS.queue_guessed,
                 KEYS.queue_state,
+                KEYS.queue_lists,
                 KEYS.queue_agent_activity,
             )
         ),

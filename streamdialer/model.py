@@ -48,6 +48,7 @@ ContactEventType = Literal["do_not_call"]
 CALLBACK_EVENTS: Final[tuple[Literal["callback_requested"], ...]] = ("callback_requested",)
 CONTACT_EVENTS: Final[tuple[ContactEventType, ...]] = get_args(ContactEventType)
 SOURCE_EVENTS: Final[tuple[Literal["source_live"], ...]] = ("source_live",)
+QUEUE_EVENTS: Final[tuple[Literal["queue_agents"], ...]] = ("queue_agents",)
 PREVIEW_EVENTS: Final[tuple[PreviewEventType, ...]] = get_args(PreviewEventType)
 
 AGENT_STATES: Final[dict[str, AgentState]] = {
@@ -241,18 +242,37 @@ class CallEvent(msgspec.Struct, frozen=True, kw_only=True):
     """SIP or Q.850 cause, in the producer's spelling."""
 
 
-class SourceEvent(msgspec.Struct, frozen=True, kw_only=True):
+Word = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_WORD)]
+
+
+class ListEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole list of an event source, or a part of one that is too long for one entry."""
+
+    source: Word
+    """The same name after a restart."""
+    list_id: str = ""
+    """The same in all parts of a list, and in no other list of the source."""
+    part: Annotated[int, msgspec.Meta(ge=1)] = 1
+    parts: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+
+
+class SourceEvent(ListEvent, frozen=True, kw_only=True):
     """An event source says: these are all calls that are up."""
 
     type: Literal["source_live"]
-    source: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-    """The same name after a restart."""
     since: str
     """Since when it has watched without a gap, ISO 8601."""
-    calls: Annotated[
-        list[Annotated[str, msgspec.Meta(min_length=1, max_length=256)]], msgspec.Meta(max_length=10_000)
-    ]
+    calls: Annotated[list[Word], msgspec.Meta(max_length=10_000)]
     """Ids of attempts or of calls."""
+
+
+class QueueAgentsEvent(ListEvent, frozen=True, kw_only=True):
+    """The telephone system says: these are all agents of the queue."""
+
+    type: Literal["queue_agents"]
+    queue: Word
+    agents: dict[str, AgentState]
+    """Agent -> state."""
 
 
 class DoNotCallEvent(msgspec.Struct, frozen=True, kw_only=True):

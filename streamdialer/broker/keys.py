@@ -264,6 +264,10 @@ class Keys(msgspec.Struct, frozen=True):
         """set: ids of attempts and calls that the event source lists as up."""
         return f"{self.prefix}sd:source_calls:{source}"
 
+    def list_parts(self, name: str) -> str:
+        """hash part -> its entry and items: a list of an event source of which parts are missing."""
+        return f"{self.prefix}sd:list_parts:{name}"
+
     @property
     def server(self) -> str:
         """hash: the ledger's clock, and the server runs whose data it trusts (`lua/lib/clock.lua`, `data_loss.lua`)."""
@@ -297,8 +301,12 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}sd:q:{queue}:busy"
 
     def queue_state(self, queue: str) -> str:
-        """hash: when the agent list was last read from the backend."""
+        """hash: when the agent list was last read from the backend, and last written by the telephone system."""
         return f"{self.prefix}sd:q:{queue}:state"
+
+    def queue_lists(self, queue: str) -> str:
+        """hash event source -> when it last listed the queue's agents, and their ids (`lua/lib/agent_lists.lua`)."""
+        return f"{self.prefix}sd:q:{queue}:lists"
 
     def queue_campaigns(self, queue: str) -> str:
         """zset campaign -> when it last got calls, ms: the campaigns that share the queue."""

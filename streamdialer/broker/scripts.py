@@ -28,6 +28,8 @@ from streamdialer.observability.metrics import ROUND_TRIP_SECONDS, SCRIPT_SECOND
 log = logging.getLogger(__name__)
 Argument = str | int | float
 BATCH: Final = 256
+PIPELINES: Final = 2
+"""Sent at once: Redis runs one while Python handles the answers of the other."""
 FIRST_DELAY_S: Final = 0.05
 MAX_DELAY_S: Final = 5.0
 
@@ -74,21 +76,19 @@ class Scripts:
         self._patient = patient
         self._queue: deque[_Call] = deque()
         self._has_calls = asyncio.Event()
-        self._server: asyncio.Task[None] | None = None
+        self._servers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self._server = asyncio.create_task(self._serve(), name="scripts")
+        self._servers = [asyncio.create_task(self._serve(), name="scripts") for _ in range(PIPELINES)]
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._server is not None
-        while (
-            not self._server.done()
-        ):  # asyncio.wait_for, inside the client library, can swallow a cancellation
-            self._server.cancel()
-            await asyncio.wait([self._server], timeout=0.1)
+        while running := [server for server in self._servers if not server.done()]:
+            for server in running:  # again: asyncio.wait_for, inside the client library, can swallow one
+                server.cancel()
+            await asyncio.wait(running, timeout=0.1)
         for call in self._queue:
             call.result.cancel()
 

@@ -13,6 +13,7 @@ import typer
 
 from streamdialer import __version__
 from streamdialer.cli import (
+    asterisk,
     campaigns,
     config_doctor,
     consume_tick,
@@ -43,7 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for family in (
-    *(consume_tick, ticks, dashboard, events, purge, top, explain, config_doctor, demo, simulate),
+    *(consume_tick, asterisk, ticks, dashboard, events, purge, top, explain, config_doctor, demo, simulate),
     *(campaigns, contacts, dnc, dead, inspect, rules),
 ):
     app.add_typer(family.commands)

@@ -169,6 +169,8 @@ def _doing(replica: KnownProcess) -> str:
     """Entries in progress by stage, and the oldest of them."""
     if replica.state.role == "tick":
         return "writes ticks"
+    if replica.state.role == "asterisk":
+        return "watches Asterisk"
     busy = {stage: state for stage, state in replica.state.stages.items() if state.in_progress}
     counts = ", ".join(f"{stage} {state.in_progress}" for stage, state in busy.items())
     entries = [entry for state in busy.values() for entry in state.doing]

@@ -33,6 +33,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backend_username: Annotated[str, "backend user; logs in for a SimpleJWT token"] = ""
     backend_password: Annotated[str, "password of the backend user"] = ""
     dialer_api_token: Annotated[str, "bearer token for the Dialer API"] = ""
+    asterisk_ami_url: Annotated[
+        str, "Asterisk's manager interface: ami://user:secret@host:5038, amis:// for TLS, separated by commas"
+    ] = ""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], "lowest level that is logged"] = "INFO"
     log_format: Annotated[Literal["auto", "text", "json"], "auto: text on a terminal, else json"] = "auto"
 
@@ -70,6 +73,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, "country of numbers without a +, for campaigns that name none: an ISO 3166 code such as CO"
     ] = ""
     originate_context: Annotated[str, "dialplan context of placed calls"] = "dialer-outbound"
+
+    # Asterisk
+    asterisk_wrapup_s: Annotated[
+        str, "seconds agents have after a call; then of queues and agents: 10,sales=30,PJSIP/7=5"
+    ] = ""
+    asterisk_agent_id: Annotated[
+        Literal["interface", "name"], "what agents are called: a queue member's interface, or its name"
+    ] = "interface"
 
     # trunks
     trunk_channels: Annotated[
@@ -194,6 +205,7 @@ _SHARED: Final = {
     "backend_username",
     "backend_password",
     "dialer_api_token",
+    "asterisk_ami_url",
     "log_level",
     "log_format",
 }

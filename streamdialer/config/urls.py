@@ -80,7 +80,7 @@ class RedisUrl(msgspec.Struct, frozen=True, kw_only=True):
     """Of the client library, `db`, `username` and `password` among them; what is not set is missing."""
 
 
-def _split(text: str) -> dict[str, str]:
+def split_url(text: str) -> dict[str, str]:
     """The parts of a URL by the names in `_URL`; not decoded."""
     return cast("re.Match[str]", _URL.fullmatch(text)).groupdict("")
 
@@ -92,7 +92,7 @@ def _is_ambiguous(parts: dict[str, str]) -> bool:
 
 def mask_url(text: str) -> str:
     """`text` without its password, also when it is no URL; a user without a password counts as a password."""
-    parts = _split(text)
+    parts = split_url(text)
     start = parts["scheme"] and parts["scheme"] + "://"
     if _is_ambiguous(parts):
         return start + MASK
@@ -130,18 +130,18 @@ def validate_redis_url(text: str) -> str | None:
 
 def validate_http_url(text: str) -> str | None:
     """What a base URL takes, when `text` is not that; None when it is fine."""
-    parts = _split(text)
+    parts = split_url(text)
     is_fine = (
         parts["scheme"].lower() in ("http", "https")
         and not re.search(r"[\s?#]", text)
-        and _read_host(parts["hosts"], 80) is not None
+        and read_host(parts["hosts"], 80) is not None
     )
     return None if is_fine else HTTP_URL_FORMS
 
 
 def _parse(text: str) -> RedisUrl:
     """Raises ValueError with what would be right, and in brackets what is wrong; never with a part of `text`."""
-    parts = _split(text)
+    parts = split_url(text)
     if parts["scheme"].lower() not in _FORMS:
         raise ValueError(REDIS_URL_FORMS)
     scheme = cast("RedisScheme", parts["scheme"].lower())
@@ -174,7 +174,7 @@ def _read_hosts(parts: dict[str, str], scheme: RedisScheme) -> list[tuple[str, i
             raise ValueError("the path of the socket begins with the third /")
         return []
     names = parts["hosts"].split(",") if scheme in ("redis+sentinel", "redis+cluster") else [parts["hosts"]]
-    hosts = [_read_host(name, 26379 if scheme == "redis+sentinel" else 6379) for name in names]
+    hosts = [read_host(name, 26379 if scheme == "redis+sentinel" else 6379) for name in names]
     if None in hosts:
         raise ValueError("a host is missing, or a port is no number from 1 to 65535")
     return [host for host in hosts if host]
@@ -194,7 +194,7 @@ def _read_path(path: str, scheme: RedisScheme) -> tuple[str, int]:
     return unquote(service), int(database or 0)
 
 
-def _read_host(text: str, default_port: int) -> tuple[str, int] | None:
+def read_host(text: str, default_port: int) -> tuple[str, int] | None:
     """`host` or `host:port`; an IPv6 address stands in brackets."""
     match = _HOST.fullmatch(text)
     port = int(match["port"] or default_port) if match else 0

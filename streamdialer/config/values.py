@@ -9,9 +9,11 @@ from typing import Any, Final, Literal, cast, get_args, get_type_hints
 import msgspec
 from msgspec import inspect
 
+from streamdialer.config.ami_urls import mask_ami_urls, validate_ami_urls
 from streamdialer.config.dashboard_users import validate_users
 from streamdialer.config.settings import NAMES, SECRETS, Settings
 from streamdialer.config.urls import MASK, mask_url, validate_http_url, validate_redis_url
+from streamdialer.config.wrap_up import validate_wrap_up
 from streamdialer.errors import CampaignError, SettingsError
 from streamdialer.rules.rule_pack import pack_names
 from streamdialer.rules.zone_clock import read_zone
@@ -69,6 +71,8 @@ def display(name: str, value: object) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
     if name in SECRETS:
         return MASK if text else ""
+    if name == "asterisk_ami_url":
+        return mask_ami_urls(text)
     return mask_url(text) if name.endswith("_url") else text
 
 
@@ -111,6 +115,10 @@ def _expected_text(name: str, text: str) -> str | None:
             return validate_redis_url(text)
         case "backend_url" | "dialer_api_url":
             return validate_http_url(text)
+        case "asterisk_ami_url":
+            return validate_ami_urls(text)
+        case "asterisk_wrapup_s":
+            return validate_wrap_up(text)
         case "timezone":
             return None if _is_zone(text) else "an IANA time zone such as America/Bogota"
         case "rule_pack":

@@ -22,21 +22,29 @@ from streamdialer.model import (
     CONTACT_EVENTS,
     MAX_WORD,
     PREVIEW_EVENTS,
+    QUEUE_EVENTS,
     SOURCE_EVENTS,
+    Agent,
     AgentEvent,
+    AgentState,
     CallbackEvent,
     CallEvent,
     DoNotCallEvent,
+    ListEvent,
     PreviewEvent,
+    QueueAgentsEvent,
     SourceEvent,
     normalise_id,
 )
+from streamdialer.observability.metrics import EVENT_FIELDS_UNREAD
 from streamdialer.observability.redaction import mask_field
 from streamdialer.rules.any_json import decode_json
 from streamdialer.rules.dispositions import is_known_end, who_answered
 
 log = logging.getLogger(__name__)
-Event = CallEvent | AgentEvent | CallbackEvent | DoNotCallEvent | PreviewEvent | SourceEvent
+Event = (
+    CallEvent | AgentEvent | CallbackEvent | DoNotCallEvent | PreviewEvent | SourceEvent | QueueAgentsEvent
+)
 _EVENT_CLASSES: Final[dict[str, type[Event]]] = {
     **dict.fromkeys(CALL_EVENTS, CallEvent),
     **dict.fromkeys(AGENT_EVENTS, AgentEvent),
@@ -44,6 +52,7 @@ _EVENT_CLASSES: Final[dict[str, type[Event]]] = {
     **dict.fromkeys(CONTACT_EVENTS, DoNotCallEvent),
     **dict.fromkeys(PREVIEW_EVENTS, PreviewEvent),
     **dict.fromkeys(SOURCE_EVENTS, SourceEvent),
+    **dict.fromkeys(QUEUE_EVENTS, QueueAgentsEvent),
 }
 _BESIDE_THE_EFFECT: Final[dict[type[Event], frozenset[str]]] = {
     CallEvent: frozenset({"call_id", "agent_id", "queue", "answered_by", "duration", "disposition", "cause"}),
@@ -52,6 +61,7 @@ _BESIDE_THE_EFFECT: Final[dict[type[Event], frozenset[str]]] = {
     DoNotCallEvent: frozenset({"campaign_id", "contact_id", "phone_number", "reason"}),
     PreviewEvent: frozenset({"reason"}),
     SourceEvent: frozenset(),
+    QueueAgentsEvent: frozenset(),
 }
 """Fields that never cost the event. A request not to call must have one target that can be read."""
 
@@ -78,6 +88,10 @@ def read_event(entry: Entry, count_unread: Callable[[str], None] = lambda _name:
         raise BadEntry("wrong_type", str(error)[:500]) from error
     if isinstance(event, CallbackEvent):
         instant_ms(event)
+    if isinstance(event, ListEvent) and not (
+        event.part <= event.parts and (event.list_id or event.parts == 1)
+    ):
+        raise BadEntry("wrong_type", "a part of a list takes list_id, and part of 1 to parts")
     if isinstance(event, SourceEvent):
         _read_instant(event.since, "since")
     if isinstance(event, DoNotCallEvent) and not event.has_target:
@@ -180,16 +194,42 @@ def _read_duration(raw: object) -> float:
 
 
 def _read_calls(raw: object) -> list[str]:
-    """The ids of a list; among flat fields it is JSON text. Raises ValueError."""
-    try:
-        calls = decode_json(raw) if isinstance(raw, str) else raw
-    except ValueError as error:
-        raise ValueError(f"calls is {str(raw)[:100]!r}, takes a JSON list of ids") from error
-    if not isinstance(calls, list) or not all(
-        isinstance(each, str | int) and not isinstance(each, bool) for each in calls
-    ):
-        raise ValueError("calls takes a list of ids of attempts or calls")
+    """The ids of a list. Raises ValueError."""
+    calls = _read_list(raw, "a list of ids of attempts or calls")
+    if not all(isinstance(each, str | int) and not isinstance(each, bool) for each in calls):
+        raise ValueError("takes a list of ids of attempts or calls")
     return [str(each) for each in calls]
+
+
+def _read_agents(raw: object) -> dict[str, AgentState]:
+    """Agent -> state. A row that cannot be read is left out, an unknown state counts as offline. Raises ValueError."""
+    agents: dict[str, AgentState] = {}
+    for row in _read_list(raw, "a list of {agent_id, state}"):
+        try:
+            agent = Agent(_read_word(row["agent_id"]), _read_word(row["state"]))
+            agents[normalise_id(agent.id)] = agent.state
+            unread = "" if agent.has_known_status else "state"
+        except (ValueError, TypeError, KeyError):
+            unread = "agents"
+        if unread:
+            EVENT_FIELDS_UNREAD.labels(unread).inc()
+            log.warning("an agent of queue_agents cannot be read", extra={"value": str(row)[:100]})
+    return agents
+
+
+def _read_list(raw: object, takes: str) -> list[Any]:
+    """A list; among flat fields it is JSON text. Raises ValueError."""
+    try:
+        items = decode_json(raw) if isinstance(raw, str) else raw
+    except ValueError as error:
+        raise ValueError(f"got {str(raw)[:100]!r}, takes {takes} in JSON") from error
+    if not isinstance(items, list):
+        raise ValueError(f"takes {takes}")  # noqa: TRY004 - of another program
+    return items
+
+
+def _read_count(raw: object) -> int:
+    return int(_read_word(raw))
 
 
 _READERS: Final[dict[str, Callable[[object], object]]] = {
@@ -209,6 +249,10 @@ _READERS: Final[dict[str, Callable[[object], object]]] = {
     "source": _read_word,
     "since": _read_word,
     "calls": _read_calls,
+    "agents": _read_agents,
+    "list_id": _read_word,
+    "part": _read_count,
+    "parts": _read_count,
 }
 
 

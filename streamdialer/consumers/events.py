@@ -15,6 +15,7 @@ from streamdialer.consumers.handlers.do_not_call import add_to_dnc
 from streamdialer.consumers.handlers.event_sources import SourceLive
 from streamdialer.consumers.handlers.lost_calls import LostCalls
 from streamdialer.consumers.handlers.previews import Previews
+from streamdialer.consumers.handlers.queue_agents import QueueAgents
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.event_facts import CallFact, fact_of
 from streamdialer.ledger.types import EventResult
@@ -23,6 +24,7 @@ from streamdialer.model import (
     CallbackEvent,
     CallEvent,
     DoNotCallEvent,
+    ListEvent,
     PreviewEvent,
     SourceEvent,
 )
@@ -50,15 +52,19 @@ class EventsStage:
         self._previews = Previews(services)
         self._lost_calls = LostCalls(services)
         self._source_live = SourceLive(services, wakeups)
+        self._queue_agents = QueueAgents(services, wakeups)
 
     async def handle(self, entry: Entry) -> None:
         event = read_event(entry, lambda name: EVENT_FIELDS_UNREAD.labels(name).inc())
         if isinstance(event, CallEvent):
             await self._call(event, entry)
             return
-        if isinstance(event, SourceEvent):
+        if isinstance(event, ListEvent):
             with tracing.entry_span(event.type, entry.fields):
-                await self._source_live.handle(event, entry.id)
+                if isinstance(event, SourceEvent):
+                    await self._source_live.handle(event, entry.id)
+                else:
+                    await self._queue_agents.handle(event, entry.id)
             return
         with tracing.entry_span(event.type, entry.fields, campaign=event.campaign_id or None):
             if isinstance(event, DoNotCallEvent):

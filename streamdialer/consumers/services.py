@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import msgspec
 from redis.asyncio import Redis
@@ -19,6 +20,7 @@ from streamdialer.ledger.backlog import BacklogLedger
 from streamdialer.ledger.callbacks import CallbackLedger
 from streamdialer.ledger.campaigns import CampaignLedger
 from streamdialer.ledger.event_sources import EventSources
+from streamdialer.ledger.list_parts import ListParts
 from streamdialer.ledger.outbox import Outbox
 from streamdialer.ledger.previews import PreviewLedger
 from streamdialer.ledger.queues import QueueLedger
@@ -27,6 +29,9 @@ from streamdialer.ledger.samples import Samples
 from streamdialer.ledger.suppression import DncLedger
 from streamdialer.ledger.ticks import TickLedger
 from streamdialer.ledger.types import ledger_limits
+
+REBUILD_MARGIN_MS: Final = 1000
+"""A process that rebuilds a campaign may wait for the backend so much longer than a request may take."""
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +44,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     campaigns: CampaignLedger
     backlog: BacklogLedger
     event_sources: EventSources
+    list_parts: ListParts
     callbacks: CallbackLedger
     previews: PreviewLedger
     queues: QueueLedger
@@ -75,6 +81,7 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 campaigns=CampaignLedger(scripts, keys, limits, agent_queues),
                 backlog=BacklogLedger(scripts, keys, limits),
                 event_sources=EventSources(scripts, keys, limits),
+                list_parts=ListParts(scripts, keys),
                 callbacks=CallbackLedger(scripts, keys, round(settings.callback_agent_window_s * 1000)),
                 previews=PreviewLedger(scripts, keys, limits, round(settings.preview_timeout_s * 1000)),
                 queues=QueueLedger(scripts, keys, agent_queues, round(settings.agents_distrust_s * 1000)),
@@ -87,7 +94,13 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                     round(settings.claim_min_idle_s * 1000),
                     limits.deadline_ms,
                 ),
-                memory=DataLossRecovery(scripts, keys, limits.deadline_ms, limits.max_call_duration_ms),
+                memory=DataLossRecovery(
+                    scripts,
+                    keys,
+                    limits.deadline_ms,
+                    limits.max_call_duration_ms,
+                    round(settings.backend_timeout_s * 1000) + REBUILD_MARGIN_MS,
+                ),
                 suppression=DncLedger(scripts, keys),
                 backend=backend,
                 dialer_api=dialer_api,

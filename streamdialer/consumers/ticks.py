@@ -44,8 +44,8 @@ class TicksStage:
         self._services = services
         self._refill = Refill(services)
         self._dial_tick = DialTick(services, self._refill, wakeups)
-        self.duties = [self._dial_tick.agent_lists]
-        """What must run beside the stage for ticks that need not wait for an agent list."""
+        self.duties = [self._dial_tick.agent_lists, self._dial_tick.campaigns]
+        """What must run beside the stage for ticks that need not wait for an agent list or for settings."""
         self._last_reason: TTLCache[str] = TTLCache(REASONS_TTL_S)
 
     async def handle(self, entry: Entry) -> None:

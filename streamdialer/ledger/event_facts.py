@@ -42,4 +42,6 @@ def fact_of(event: CallEvent) -> CallFact:
             said = disposition_of(event.cause, "failed") if disposition == "failed" else ""
             if said in KINDS:  # the cause says more
                 disposition = said
+            if disposition == "cancelled":
+                return CallFact("x", disposition)  # how it was taken back is no cause of its own
             return CallFact("x", disposition, cause_of(event.cause) or cause_of(event.disposition))

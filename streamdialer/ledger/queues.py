@@ -13,13 +13,22 @@ from streamdialer.ledger.agent_queues import AgentQueues
 from streamdialer.model import Agent, AgentState, ObservationKind, normalise_id
 
 _PACKAGE: Final = "streamdialer.ledger"
-QUEUE_SNAPSHOT, QUEUE_GROUP, BEGIN_AGENT_POLL, REPLACE_AGENTS, APPLY_AGENT_EVENT, SAVE_LEARNING = (
+(
+    QUEUE_SNAPSHOT,
+    QUEUE_GROUP,
+    BEGIN_AGENT_POLL,
+    REPLACE_AGENTS,
+    NOTE_QUEUE_LIST,
+    APPLY_AGENT_EVENT,
+    SAVE_LEARNING,
+) = (
     Script(_PACKAGE, name)
     for name in (
         "queue_snapshot",
         "queue_group",
         "begin_agent_poll",
         "replace_agents",
+        "note_queue_list",
         "apply_agent_event",
         "save_learning",
     )
@@ -27,7 +36,12 @@ QUEUE_SNAPSHOT, QUEUE_GROUP, BEGIN_AGENT_POLL, REPLACE_AGENTS, APPLY_AGENT_EVENT
 
 LIST_PART: Final = 500
 """Agents taken over at once: Redis does nothing else meanwhile."""
+MAX_QUEUE_SOURCES: Final = 20
+"""Most telephone systems that list the agents of one queue."""
+QUEUE_LISTS_TTL_MS: Final = 86_400_000
 
+QueueListStatus = Literal["applied", "freed", "older", "no_campaign", "too_many"]
+"""What a list of the telephone system did; `freed`: an agent has become free."""
 AgentEventStatus = Literal["freed", "applied", "unchanged", "unknown"]
 
 
@@ -205,14 +219,52 @@ class QueueLedger:
             for key in (keys.queue_free(queue), keys.queue_busy(queue)):
                 known: list[Any] = await client.zrange(key, 0, -1)
                 states = {**dict.fromkeys(map(str, known), "offline"), **states}
-        ids, names = list(states), msgspec.json.encode(list(states)).decode()
-        at, answer = 0, "ok"
+        await self._take_over(queue, states, list(states), asked_ms)
+
+    async def replace_queue_agents(
+        self, queue: str, source: str, entry: str, agents: Mapping[str, AgentState]
+    ) -> QueueListStatus:
+        """Takes over a list of the telephone system, which its entry `entry` has brought.
+
+        Agents that another telephone system has listed lately stay; being offline here says nothing of them.
+        """
+        keys = self._keys
+        status, *rest = await self._scripts.run(
+            NOTE_QUEUE_LIST,
+            [keys.server, keys.queue_state(queue), keys.queue_campaigns(queue), keys.queue_lists(queue)],
+            [source, entry, _json(list(agents)), MAX_QUEUE_SOURCES, QUEUE_LISTS_TTL_MS],
+        )
+        if status != "ok":
+            refused: QueueListStatus = status
+            return refused
+        written_ms, *lists = rest
+        elsewhere = {agent for each in lists for agent in msgspec.json.decode(each, type=list[str])}
+        states = {
+            agent: state for agent, state in agents.items() if state != "offline" or agent not in elsewhere
+        }
+        freed = await self._take_over(queue, states, [*agents, *elsewhere], int(written_ms), source)
+        return "freed" if freed else "applied"
+
+    async def _take_over(
+        self,
+        queue: str,
+        states: Mapping[str, AgentState],
+        all_ids: Sequence[str],
+        asked_ms: int,
+        source: str = "",
+    ) -> int:
+        """How many agents became free."""
+        ids, at, answer, freed = list(states), 0, "ok", 0
         while answer == "more" or (answer == "ok" and at < max(1, len(ids))):
             part = {agent: states[agent] for agent in ids[at : at + LIST_PART]}
             at += LIST_PART
-            args: list[Argument] = [queue, asked_ms, self._distrust_ms]
-            args += [msgspec.json.encode(part).decode(), names if at >= len(ids) else ""]
-            answer, *_ = await self._agent_queues.run(REPLACE_AGENTS, [], args, queue, queue)
+            args: list[Argument] = [queue, asked_ms, self._distrust_ms, _json(part)]
+            args += [_json(all_ids) if at >= len(ids) else "", source]
+            answer, *rest = await self._agent_queues.run(
+                REPLACE_AGENTS, [self._keys.queue_lists(queue)], args, queue, queue
+            )
+            freed += int(rest[0]) if answer in ("ok", "more") else 0
+        return freed
 
     async def save_learning(self, queue: str, state: QueueState, learning: bytes) -> bool:
         """Stores what was learnt from `state`; False when another replica has stored something newer."""
@@ -232,3 +284,7 @@ class QueueLedger:
             APPLY_AGENT_EVENT, [self._keys.server], [agent, state, entry, queue], agent, queue
         )
         return msgspec.convert({"status": status, "queues": queues}, AgentEventResult)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

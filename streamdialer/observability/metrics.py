@@ -159,6 +159,7 @@ ATTEMPTS_ENDED: Final = _counter(
         "abandoned",
         "busy",
         "callback",
+        "cancelled",
         "completed",
         "congestion",
         "do_not_call",

@@ -24,6 +24,7 @@ from streamdialer.model import (
     CALLBACK_EVENTS,
     CONTACT_EVENTS,
     PREVIEW_EVENTS,
+    QUEUE_EVENTS,
     SOURCE_EVENTS,
     TICK_KINDS,
     PreviewAnswer,
@@ -40,6 +41,7 @@ EVENT_TYPES = (
     *CONTACT_EVENTS,
     *PREVIEW_EVENTS,
     *SOURCE_EVENTS,
+    *QUEUE_EVENTS,
 )
 
 

@@ -16,12 +16,13 @@ _WORDS: Final[dict[str, str]] = {
     "abandoned": "abandoned",
     "busy": "busy",
     "callback": "callback",
+    **dict.fromkeys(("canceled", "cancelled"), "cancelled"),
     **dict.fromkeys(("completed", "complete", "answer", "answered", "success", "ok"), "completed"),
     **dict.fromkeys(("congestion", "congested"), "congestion"),
     **dict.fromkeys(("do_not_call", "dnc"), "do_not_call"),
     **dict.fromkeys(("failed", "failure", "error", "chanunavail", "invalidargs", "rejected"), "failed"),
     **dict.fromkeys(("invalid", "invalid_number", "unallocated"), "invalid"),
-    **dict.fromkeys(("no_answer", "noanswer", "cancel", "canceled", "cancelled", "timeout"), "no_answer"),
+    **dict.fromkeys(("no_answer", "noanswer", "cancel", "timeout"), "no_answer"),
 }
 _ANSWERED_BY: Final[dict[str, AnsweredBy]] = {
     **dict.fromkeys(("human", "person", "human_residence", "human_business"), "human"),

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from streamdialer.rules.cause_words import CAUSE_OF_WORD, word_of
 
-Kind = Literal["no_answer", "busy", "failed", "congestion", "machine", "abandoned", "invalid"]
+Kind = Literal["no_answer", "busy", "failed", "congestion", "cancelled", "machine", "abandoned", "invalid"]
 """How an attempt can end without a conversation."""
 
 KIND_OF: Final[dict[str, Kind]] = {

@@ -2,7 +2,7 @@
 
 `lua/lib/retry.lua` applies the plan when an attempt ends. Without `retry_rules`, `no_answer`, `busy` and `failed` are
 tried again after `retry_delay`. Network congestion is tried again too: its delay doubles, and the attempt does not
-count. Everything else is final. docs/retries.md has the table.
+count; nor does a call that was taken back while it rang. Everything else is final. docs/retries.md has the table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_DELAY_S: Final = 31_536_000
 MAX_CONGESTION_DELAY_S: Final = 3600
 UNCOUNTED_IN_A_ROW: Final = 5
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-RETRIED: Final[tuple[Kind, ...]] = ("no_answer", "busy", "failed", "congestion")
+RETRIED: Final[tuple[Kind, ...]] = ("no_answer", "busy", "failed", "congestion", "cancelled")
 """Kinds that are tried again unless the campaign says otherwise."""
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_DELAY_S)]
@@ -127,6 +127,8 @@ def retry_plan(settings: CampaignSettings) -> RetryPlan:
 def _default(kind: Kind) -> RetryRuleInput:
     if kind == "congestion":
         return RetryRuleInput(counts=False, schedule="exponential", longest_delay=MAX_CONGESTION_DELAY_S)
+    if kind == "cancelled":
+        return RetryRuleInput(counts=False)
     return RetryRuleInput()
 
 

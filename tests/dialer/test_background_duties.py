@@ -22,6 +22,8 @@ from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.background import HealthFile, HealthServer, SystemdReporter
 from streamdialer.consumers.dialing.agent_lists import AgentLists
+from streamdialer.consumers.dialing.background_reads import BackgroundReads
+from streamdialer.consumers.dialing.campaign_cache import CampaignCache
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.invariant_check import InvariantCheck
 from streamdialer.consumers.services import Services, open_services
@@ -67,6 +69,17 @@ def _agent_lists(services: Services, _: Path) -> AgentLists:
     return duty
 
 
+def _campaign_cache(services: Services, _: Path) -> CampaignCache:
+    duty = CampaignCache(services)
+
+    async def read_from_a_backend_that_answers(name: str) -> None:
+        await services.client.exists(services.keys.campaign(name))
+
+    duty.read_requested = read_from_a_backend_that_answers  # type: ignore[method-assign]
+    duty.request("1")
+    return duty
+
+
 DUTIES: Final[dict[type[BackgroundDuty], Make]] = {
     Heartbeat: lambda services, _: Heartbeat(
         services.scripts, services.keys, ShutdownSignal(), os.urandom(4).hex(), "consume"
@@ -75,6 +88,7 @@ DUTIES: Final[dict[type[BackgroundDuty], Make]] = {
     InvariantCheck: lambda services, _: InvariantCheck(services),
     WakeupScheduler: _wakeups,
     AgentLists: _agent_lists,
+    CampaignCache: _campaign_cache,
     HealthFile: lambda _, folder: HealthFile(str(folder / "health")),
     HealthServer: lambda *_: HealthServer(HealthPort(_measured, lambda: False), ("127.0.0.1", 0)),
     SystemdReporter: lambda *_: SystemdReporter(ShutdownSignal().wait_stopping),
@@ -117,7 +131,10 @@ def service_manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 def test_each_duty_of_the_product_is_here() -> None:
     assert {
-        duty for duty in BackgroundDuty.__subclasses__() if duty.__module__.startswith("streamdialer.")
+        duty
+        for base in (BackgroundDuty, BackgroundReads)
+        for duty in base.__subclasses__()
+        if duty is not BackgroundReads and duty.__module__.startswith("streamdialer.")
     } == set(DUTIES)
 
 

@@ -70,6 +70,11 @@ ENDINGS: Final[dict[str, list[Said]]] = {
         ("call_failed", {"disposition": "busy", "cause": "SIP 486"}),
         ("call_failed", {"disposition": "congestion"}),
     ],
+    "taken back, or busy": [
+        ("call_ringing", {}),
+        ("call_failed", {"disposition": "cancelled", "cause": "16"}),
+        ("call_failed", {"cause": "17"}),
+    ],
     "a callback": [
         ("call_answered", {}),
         ("callback_requested", {"agent": "1"}),

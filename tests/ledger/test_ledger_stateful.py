@@ -52,8 +52,9 @@ SEEN_IN_TEN_THOUSAND: Final = frozenset(
         "event": "applied ended unchanged no_attempt",
         "sweep": "released no_event promoted stalled",
         "take": "update busy",
+        "telephones": "applied freed",
         "confirm": "done",
-        "list": "ended",
+        "list": "ended outranked",
         "cleanup": "ok",
     }.items()
     for answer in answers.split()
@@ -92,7 +93,7 @@ class LedgerMachine(CallRules, SuppressionRules):
     @precondition(lambda self: self._sent())
     @rule(
         at=few,
-        disposition=st.sampled_from(("no_answer", "busy", "failed", "congestion")),
+        disposition=st.sampled_from(("no_answer", "busy", "failed", "congestion", "cancelled")),
         cause=causes,
         call_id=call_ids,
         is_read=mostly,

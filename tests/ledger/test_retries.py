@@ -69,6 +69,18 @@ async def test_a_congested_network_counts_no_attempt_and_uses_its_number_up(worl
     assert await told(world) == ("busy", 1)
 
 
+async def test_a_call_that_was_taken_back_does_not_count(world: LedgerWorld) -> None:
+    await one_contact(world, {"q850:16": {"final": True}})
+    attempt = await world.place_one()
+    await world.event("call_ringing", attempt)
+    assert await world.event("call_failed", attempt, disposition="cancelled", cause="16") == "ended"
+    assert await told(world) == ("no_answer", 0)
+    assert (await world.state_of("1"), await delay_s(world)) == ("deferred", 300)
+    await wait_for_the_next(world)
+    assert await world.event("call_failed", await world.place_one(), disposition="no_answer") == "ended"
+    assert await told(world) == ("no_answer", 1)
+
+
 async def test_no_answer_after_congestion_still_has_all_its_attempts(world: LedgerWorld) -> None:
     await one_contact(world)
     for said in ({"cause": "503"}, {"cause": "19"}, {"cause": "44"}, {"cause": "19"}, {"cause": "19"}):

@@ -140,3 +140,17 @@ async def test_periodic_ticks_of_many_campaigns_come_one_after_the_other(service
     starts = sorted(int(slot) % 3_600_000 for slot in stored.values())
     gaps = [later - earlier for earlier, later in pairwise(starts)]
     assert max(gaps) < 3_600_000 / 4, "no quarter of the interval is without ticks"
+
+
+async def test_a_tick_that_an_event_adds_takes_the_place_of_the_periodic_one(services: Services) -> None:
+    client, keys, ticks = services.client, services.keys, services.ticks
+    await client.hset(keys.campaign("1"), "status", "active")
+    (first,) = await ticks.enqueue("dial", ["1"], interval_s=3600)
+    await ticks.start("1", first)
+    long_ago = int(await client.hget(keys.tick_slots, "dial:1") or 0) - 2 * 3_600_000
+    await client.hset(keys.tick_slots, "dial:1", str(long_ago))
+    (woken,) = await ticks.enqueue("dial", ["1"])
+    await ticks.start("1", woken)
+    assert await ticks.enqueue("dial", ["1"], interval_s=3600) == []
+    await client.hset(keys.tick_slots, "dial:1", str(long_ago))
+    assert len(await ticks.enqueue("dial", ["1"], interval_s=3600)) == 1

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from streamdialer.broker.entries import BadEntry, Entry
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
+from streamdialer.consumers.event_entry import read_event
+from streamdialer.consumers.events import EventsStage
 from streamdialer.model import Attempt
 from tests.support.ledger_fixture import LedgerWorld
 
 
-async def calls_sent_earlier(world: LedgerWorld, number: int, seconds: float = 10) -> list[Attempt]:
+async def calls_sent_earlier(
+    world: LedgerWorld, number: int, seconds: float = 10, *, replied: bool = True
+) -> list[Attempt]:
     await world.open_campaign(contacts=number + 2)
     await world.set_agents(number + 2)
     attempts = [await world.place_one() for _ in range(number)]
     for attempt in attempts:
+        if replied:
+            await world.settle(attempt, "placed")
         await world.send_earlier(attempt.contact, seconds)
     return attempts
 
@@ -70,7 +80,7 @@ async def test_a_sign_of_life_after_the_list_counts_whenever_it_is_read(world: L
 
 @pytest.mark.parametrize("listed", ["event", "reply", "other leg"])
 async def test_a_call_is_listed_by_any_of_its_ids(world: LedgerWorld, listed: str) -> None:
-    (attempt,) = await calls_sent_earlier(world, 1)
+    (attempt,) = await calls_sent_earlier(world, 1, replied=listed != "reply")
     if listed == "reply":
         settled = world.services.campaigns.settle_originate
         await settled(attempt, verdict="placed", call_id="reply", hold="", retry_after_s=0)
@@ -165,8 +175,61 @@ async def test_many_calls_end_in_batches(world: LedgerWorld) -> None:
     attempts = await world.reserved_calls()
     for attempt in attempts:
         assert await world.mark_sent(attempt) == "ok"
+        await world.settle(attempt, "placed")
         await world.send_earlier(attempt.contact, 10)
     up = [await id_of(world, each) for each in attempts[:220]]
     await world.list_calls(*up)
     assert (await world.count("1", "dialing"), await world.count("1", "deferred")) == (220, 230)
     await world.check_invariants()
+
+
+@pytest.mark.parametrize("verdict", ["", "unknown"])
+async def test_a_call_whose_reply_is_open_or_unclear_may_begin_until_its_deadline(
+    world: LedgerWorld, verdict: str
+) -> None:
+    (attempt,) = await calls_sent_earlier(world, 1, seconds=40, replied=False)
+    if verdict:
+        await world.settle(attempt, verdict)
+    await world.list_calls()
+    assert await states(world, [attempt]) == ["dialing"], "a serial Dialer API has not got to it"
+    await world.send_earlier(attempt.contact, 6)
+    await world.list_calls()
+    assert await states(world, [attempt]) == ["deferred"]
+
+
+async def test_an_unclear_call_that_has_rung_ends_when_it_is_not_listed(world: LedgerWorld) -> None:
+    (attempt,) = await calls_sent_earlier(world, 1, seconds=20, replied=False)
+    await world.settle(attempt, "unknown")
+    await world.event("call_ringing", attempt, call_id="r")
+    await world.age_signs(attempt.contact, 10)
+    await world.list_calls()
+    assert await states(world, [attempt]) == ["deferred"]
+
+
+async def test_a_list_in_parts_ends_nothing_until_all_have_come(world: LedgerWorld) -> None:
+    attempts = await calls_sent_earlier(world, 3)
+    ids = [await id_of(world, each) for each in attempts]
+    stage = EventsStage(world.services, WakeupScheduler(world.services))
+
+    async def write(part: int, *calls: str) -> None:
+        data = {"source": "pbx", "since": "2026-01-01T00:00:00Z", "calls": calls}
+        parts = {"list_id": "l", "part": part, "parts": 3}
+        fields = {"type": "source_live", "data": json.dumps({**data, **parts})}
+        await stage.handle(Entry(await world.write_entry(), fields))
+
+    await write(3, ids[0])
+    await write(3, ids[0])
+    await write(1)
+    assert await states(world, attempts) == ["dialing"] * 3
+    await write(2, ids[1])
+    assert await states(world, attempts) == ["dialing", "dialing", "deferred"]
+    assert await world.client.smembers("sd:source_calls:pbx") == {ids[0], ids[1]}
+
+
+@pytest.mark.parametrize(
+    "parts", [{"parts": 2}, {"list_id": "l", "part": 3, "parts": 2}, {"list_id": "l", "part": 0, "parts": 2}]
+)
+async def test_a_part_says_of_which_list_it_is(world: LedgerWorld, parts: dict[str, object]) -> None:
+    data = {"source": "pbx", "since": "2026-01-01T00:00:00Z", "calls": [], **parts}
+    with pytest.raises(BadEntry):
+        read_event(Entry("1-0", {"type": "source_live", "data": json.dumps(data)}))

@@ -166,3 +166,17 @@ def test_ctrl_c_while_waiting_is_exit_code_130_without_a_traceback(
     waiting.send_signal(signal.SIGINT)
     assert waiting.wait(10) == 130
     assert (tmp_path / "stderr-0").read_text() == ""
+
+
+def test_asterisk_watches_until_a_signal_however_long_its_server_is_away(
+    db: Any, run: Run, command: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused(run("asterisk"), 2, "ASTERISK_AMI_URL: not set; takes ami://user:secret@host:5038")
+    monkeypatch.setenv(
+        "ASTERISK_AMI_URL", "ami://dialer:hunter2@127.0.0.1:1,ami://dialer:hunter2@127.0.0.1:2"
+    )
+    producer = command("asterisk")
+    wait_until(lambda: "asterisk" in str(db.hvals(KEYS.replica_states)))
+    producer.terminate()
+    assert producer.wait(10) == 0
+    assert db.xlen("dialer:events") == 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import anyio
 import pytest
 
 import streamdialer.ledger.ticks
 from bench.crash.coverage import NOT_COVERED, effects_of_the_code, uncovered
 from bench.crash.runner import CrashPlan, Recorded, record, run_crashes, select_plans
+from bench.crash.scenario import NOT_TAKEN
 from streamdialer.broker.scripts import Script
 from streamdialer.gateways.backend import Backend
 
@@ -54,6 +57,19 @@ def test_without_the_begin_mark_a_crash_before_the_settlement_calls_a_contact_tw
     (row,) = anyio.run(lambda: run_crashes([plan], SEED, without=("begin-mark",)))
     assert row.hit
     assert row.double_calls > 0
+
+
+def test_without_their_guards_overlapping_lists_shared_agents_and_refused_updates_go_wrong() -> None:
+    def findings(*guards: str) -> str:
+        plan = CrashPlan("campaign", "calls: settle_originate.lua, before", 10)
+        (row,) = anyio.run(lambda: run_crashes([plan], SEED, without=guards))
+        return "\n".join(row.findings)
+
+    overlap = findings("person-lock", "shared-agents")
+    assert "the phone or the contact has a live call" in overlap
+    assert "more unanswered calls than free agents" in overlap
+    talked, refused = next(iter(NOT_TAKEN)), findings("refused-mark")
+    assert re.search(f"contact {talked}, .* an earlier call .* had a final result", refused), refused
 
 
 def test_a_recording_run_with_all_effects_leaves_nothing_uncovered(everything: set[str]) -> None:

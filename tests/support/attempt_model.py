@@ -18,6 +18,7 @@ CONTACT_STATE_OF_LIVE: Final = {
 }
 
 WEAKEST_FIRST: Final = (
+    "cancelled",
     "failed",
     "congestion",
     "no_answer",
@@ -30,7 +31,7 @@ WEAKEST_FIRST: Final = (
     "do_not_call",
 )
 """Of two contradicting dispositions the later in this list wins."""
-NO_PERSON_REACHED: Final = frozenset({"failed", "congestion", "no_answer", "busy"})
+NO_PERSON_REACHED: Final = frozenset({"cancelled", "failed", "congestion", "no_answer", "busy"})
 """Dispositions that an answered call cannot have."""
 HAS_CAUSE: Final = frozenset({*NO_PERSON_REACHED, "machine", "abandoned", "invalid"})
 COUNTED: Final = frozenset({"no_answer", "busy", "failed", "abandoned", "machine"})
@@ -94,7 +95,7 @@ def outcome_of(facts: Facts) -> tuple[State, str | None]:
     """State of a sent attempt and, when it has ended, its public disposition."""
     kind, _ = ending(facts)
     if kind is not None:
-        return "ended", "failed" if kind == "congestion" else kind
+        return "ended", {"congestion": "failed", "cancelled": "no_answer"}.get(kind, kind)
     if facts.answered:
         return "answered", None
     if facts.forgotten:

@@ -11,7 +11,7 @@ from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.handlers.event_sources import SourceLive
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.event_facts import fact_of
-from streamdialer.ledger.queues import AgentEventStatus
+from streamdialer.ledger.queues import AgentEventStatus, QueueListStatus
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.records import Update
 from streamdialer.ledger.types import ApplyStatus, ClaimRequest, ClaimResult, LoadRow, LostCall
@@ -234,6 +234,15 @@ class LedgerWorld:
         except BadEntry as error:
             return error.reason
         return ""
+
+    async def list_queue(
+        self, source: str = "pbx", *, entry: str | None = None, **agents: AgentState
+    ) -> QueueListStatus:
+        """A telephone system lists the queue's agents: `a7="available"`."""
+        states = {name.removeprefix("a"): state for name, state in agents.items()}
+        return await self.services.queues.replace_queue_agents(
+            self.queue, source, entry or await self.write_entry(), states
+        )
 
     async def sweep(self, campaign: str = "1") -> Any:
         return await self.services.campaigns.sweep(campaign, 200)

@@ -434,7 +434,10 @@ class LedgerModel:
                 kind not in one.tick_slots and kind != "cleanup"
             )  # what has just ended stays for one interval
             one.tick_slots.add(kind)
-        return is_wanted and not (kind == "dial" and one.queued_tick)
+        is_wanted = is_wanted and not (kind == "dial" and one.queued_tick)
+        if is_wanted and kind == "dial":
+            one.tick_slots.add(kind)  # a tick added at once stands for the periodic one
+        return is_wanted
 
     # --- replies and events -----------------------------------------------------------------------------------
 
@@ -507,7 +510,7 @@ class LedgerModel:
         elif kind == "call_completed":
             facts.completed = stronger(facts.completed, disposition or "completed")
         else:
-            cause, says = CAUSES[said.get("cause", "")]
+            cause, says = CAUSES["" if disposition == "cancelled" else said.get("cause", "")]
             kind = says if says and disposition in ("", "failed") else disposition or "failed"
             heard = [(kind, cause), (facts.failed, facts.cause)]
             facts.failed, facts.cause = max(
@@ -537,7 +540,13 @@ class LedgerModel:
     def must_be_over(self, attempt: AttemptModel) -> bool:
         """Every source has listed its calls since its last sign of life, and none lists it."""
         oldest = min(at for at, _ in self.lists.values())
-        return not self.is_listed_as_up(attempt) and max(attempt.sent_at, attempt.last_sign_at) < oldest
+        is_listed = self.is_listed_as_up(attempt) or self.may_not_have_begun(attempt)
+        return not is_listed and max(attempt.sent_at, attempt.last_sign_at) < oldest
+
+    def may_not_have_begun(self, attempt: AttemptModel) -> bool:
+        """Its reply is open or unclear, and its deadline has not passed."""
+        has_no_news = attempt.outcome[0] == "sent" and attempt.verdict in (None, "unknown")
+        return has_no_news and self.now < attempt.sent_at + DEADLINE_S
 
     def forget(self, campaign: CampaignModel, contact: ContactModel) -> None:
         """The end of a tombstone."""

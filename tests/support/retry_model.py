@@ -39,6 +39,7 @@ PLAIN: Final = {
     "busy": RuleModel(RETRY_S),
     "failed": RuleModel(RETRY_S),
     "congestion": RuleModel(RETRY_S, counts=False),
+    "cancelled": RuleModel(RETRY_S, counts=False),
 }
 WISHES: Final[dict[str, Any]] = {
     "uncounted_in_a_row": UNCOUNTED_IN_A_ROW,

@@ -63,7 +63,9 @@ def test_a_cause_is_read_as_producers_write_it(raw: str, cause: str) -> None:
         ({"disposition": "abandoned", "cause": "17"}, CallFact("b")),
         ({"disposition": "USER_BUSY"}, CallFact("x", "busy", "q850:17")),
         ({"disposition": "486"}, CallFact("x", "busy", "sip:486")),
-        ({"disposition": "canceled"}, CallFact("x", "no_answer")),
+        ({"disposition": "CANCEL"}, CallFact("x", "no_answer")),
+        ({"disposition": "canceled"}, CallFact("x", "cancelled")),
+        ({"disposition": "cancelled", "cause": "16"}, CallFact("x", "cancelled")),
         ({"disposition": "CHANUNAVAIL", "cause": "1"}, CallFact("x", "invalid", "q850:1")),
         ({"disposition": "CALL_REJECTED"}, CallFact("x", "failed", "q850:21")),
         ({"disposition": "machine_start"}, CallFact("x", "machine")),
@@ -86,7 +88,9 @@ def test_a_plain_campaign_tries_again_as_its_two_settings_say() -> None:
     congestion = got.rules["congestion"]
     assert congestion.is_uncounted
     assert [congestion.delay_after(nth) for nth in (1, 2, 7, 1000)] == [60_000, 120_000, 3_600_000, 3_600_000]
-    assert set(got.rules) == {"no_answer", "busy", "failed", "congestion"}, "everything else is final"
+    assert set(got.rules) == {"no_answer", "busy", "failed", "congestion", "cancelled"}, (
+        "everything else is final"
+    )
 
 
 def test_rules_change_what_they_name_and_nothing_else() -> None:
@@ -120,6 +124,7 @@ def test_the_minimum_gap_holds_for_every_rule() -> None:
         "busy": 600_000,
         "failed": 600_000,
         "congestion": 600_000,
+        "cancelled": 600_000,
         "machine": 3_600_000,
     }
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import ClassVar, Final
 
 import anyio
 
-from streamdialer.broker.background_duty import BackgroundDuty
+from streamdialer.consumers.dialing.background_reads import BackgroundReads
 from streamdialer.consumers.dialing.reasons import NOTICES
-from streamdialer.consumers.dialing.side_by_side import run_side_by_side
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
@@ -42,20 +40,17 @@ def _named(lines: list[str]) -> str:
     return ", ".join(lines[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-class AgentLists(BackgroundDuty):
+class AgentLists(BackgroundReads):
     """Reads lists for ticks that wait for them, and beside those that need not wait."""
 
     name: ClassVar[str] = "agent lists"
 
     def __init__(self, services: Services, wakeups: WakeupScheduler) -> None:
+        super().__init__()
         self._services = services
         self._wakeups = wakeups
         self._reading: TTLCache[anyio.Lock] = TTLCache()
         self._notices: TTLCache[dict[str, str]] = TTLCache()
-        self._requested: set[str] = set()
-        self._is_requested = anyio.Event()
-        self.is_running = False
-        """Whether `request` is of any use."""
 
     def is_fresh(self, age_ms: float) -> bool:
         return age_ms <= self._services.settings.agents_cache_ttl_s * 1000
@@ -84,25 +79,7 @@ class AgentLists(BackgroundDuty):
             log.warning(NOTICES[code].text, extra={"queue": queue, "detail": notices[code]})
         self._notices.put(queue, notices)
 
-    def request(self, queue: str) -> None:
-        """Reads the list in the background; then the queue's campaigns get a tick."""
-        self._requested.add(queue)
-        self._is_requested.set()
-
-    async def run(self) -> None:
-        self.is_running = True
-        try:
-            await super().run()
-        finally:
-            self.is_running = False
-
-    async def turn(self) -> float:
-        await self._is_requested.wait()
-        self._is_requested = anyio.Event()
-        queues, self._requested = self._requested, set()
-        await run_side_by_side([partial(self._read_and_wake, queue) for queue in queues])
-        return 0.0
-
-    async def _read_and_wake(self, queue: str) -> None:
-        await self.read(queue)
-        self._wakeups.queue(queue)
+    async def read_requested(self, name: str) -> None:
+        """Reads the list; then the queue's campaigns get a tick."""
+        await self.read(name)
+        self._wakeups.queue(name)

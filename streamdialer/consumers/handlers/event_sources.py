@@ -26,7 +26,11 @@ class SourceLive:
     async def handle(self, event: SourceEvent, entry: str) -> None:
         """Raises BadEntry; `entry` is the event's id."""
         sources = self._services.event_sources
-        lists = await sources.note(event.source, entry, event.calls)
+        parts = await self._services.list_parts.gather(event, event.type, entry, event.calls)
+        if not parts:
+            return
+        entry = parts[0][0]  # the first part was written first: later calls may be missing in it
+        lists = await sources.note(event.source, entry, [call for _, calls in parts for call in calls])
         if lists == "too_many":
             raise BadEntry("too_many_sources", f"takes {MAX_SOURCES} event sources at most")
         if isinstance(lists, str):

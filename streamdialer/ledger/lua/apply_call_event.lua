@@ -208,7 +208,7 @@ local function observe(what)
 end
 if totals_after.answered_calls and not totals_before.answered_calls then observe(f.m and 'machine' or 'human') end
 if totals_after.abandoned and not totals_before.abandoned then observe('abandoned') end
-if attempt.s == 'ended' and not was_ended and not totals_after.answered_calls then
+if attempt.s == 'ended' and not was_ended and not totals_after.answered_calls and f.x ~= 'cancelled' then
   observe((attempt.d == 'busy' or attempt.d == 'no_answer') and attempt.d or 'failed')
 end
 if is_over and sets then redis.call('ZREM', sets.answer_queue, attempt.id) end

@@ -31,6 +31,13 @@ local function listed_name(attempt)
   return nil, #names > 1
 end
 
+-- Whether the Dialer API may yet place the call: its reply is open or unclear. It may place its calls one after the
+-- other, and take longer than the ringing time. The deadline ends this.
+local function may_not_have_begun(attempt)
+  local is_placed = attempt.v and attempt.v ~= 'unknown'
+  return attempt.s == 'sent' and not is_placed and ledger_ms < attempt.sm + (attempt.dd or deadline_ms)
+end
+
 local examined = redis.call('ZRANGE', states[state], skip, skip + batch - 1, 'WITHSCORES')
 answer.examined = #examined / 2
 for i = 1, #examined, 2 do
@@ -47,6 +54,8 @@ for i = 1, #examined, 2 do
     end
   elseif math.max(attempt.sm, attempt.lm or 0) >= cutoff_ms then
     name = attempt.id -- too new for some list
+  elseif may_not_have_begun(attempt) then
+    name = attempt.id
   elseif not has_call_id and not judges_nameless then
     answer.nameless = answer.nameless + 1
     name = attempt.id

@@ -8,7 +8,7 @@
 --   KEYS: id, hours of its abandon rate's window
 -- Returns JSON: `QueueState` (`ledger/queues.py`) · "queue_changed" the queue has campaigns, or shares agents with
 --   queues or their campaigns, that were not passed
--- uses: clock agent_callback_order abandon_window shared_agents
+-- uses: clock agent_callback_order abandon_window shared_agents agent_lists
 local ledger_ms, server_ms = ledger_clock(KEYS[7])
 local is_adaptive, deadline_ms = ARGV[1] == '1', tonumber(ARGV[2])
 local members = redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES')
@@ -51,7 +51,7 @@ local answer = {
   free = redis.call('ZCARD', KEYS[1]),
   usable = usable,
   busy = redis.call('ZCARD', KEYS[2]),
-  polled = tonumber(redis.call('HGET', KEYS[3], 'polled') or 0),
+  polled = listed_ms(KEYS[3], ledger_ms),
   campaigns = campaigns,
 }
 if is_adaptive then

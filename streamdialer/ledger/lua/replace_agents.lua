@@ -1,19 +1,32 @@
--- Takes over the backend's list of a queue's agents: who stands in the queue, and their states as far as nothing
--- better is known. A list may lag. It does not change what an event has said of an agent, nor frees an agent whose
--- call is up, unless it has contradicted for longer than agents are distrusted.
+-- Takes over a list of a queue's agents: who stands in the queue, and their states as far as nothing better is known.
+-- The backend's list may lag. It does not change what an event has said of an agent, nor frees an agent whose call is
+-- up, unless it has contradicted for longer than agents are distrusted. While a list of the telephone system is fresh
+-- (note_queue_list.lua), the backend's changes nothing.
+-- The list of the telephone system says what was so when it was written, as an event does. It also frees an agent whose
+-- call the ledger thinks to be up.
 -- A long list comes in parts: the last one takes the agents out who are no longer listed, 500 at a time, and makes the
 -- list count as read. While a newer list comes, parts of an older one change nothing.
--- KEYS 1 agents, 2 agent calls, 3 shared agents, then per queue passed the keys of `Keys.of_agents_in`
--- ARGV queue, when the list was requested (ledger ms), how long the list is distrusted ms, the agents of this part
---   (JSON object id -> 'available' | 'busy' | 'wrapup' | 'offline'), with the last part all ids of the list (JSON list;
---   '' with the others), queues passed (JSON list)
--- Returns {"ok"} · {"more"} more agents are to be taken out: the last part again · {"stale"} a list requested later is already here · {"queues", name…} their keys are needed, too
--- uses: bounded_stream observations agent_activity agents
-local queue, asked_ms, distrust_ms, all_ids = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[5]
-use_agents(1, ARGV[6])
-local sets = queue_sets[queue]
-for _, field in ipairs({ 'polled', 'polling' }) do
-  if tonumber(redis.call('HGET', sets.state, field) or 0) > asked_ms then return { 'stale' } end
+-- KEYS 1 queue's lists, 2 agents, 3 agent calls, 4 shared agents, then per queue passed the keys of `Keys.of_agents_in`
+-- ARGV queue, when the backend's list was requested or the telephone system's was written (ledger ms), how long the
+--   backend's list is distrusted ms, the agents of this part (JSON object id -> 'available' | 'busy' | 'wrapup' |
+--   'offline'), with the last part all ids of the list (JSON list; '' with the others), the event source ('' = the
+--   backend's list), queues passed (JSON list)
+-- Returns {"ok", how many agents became free} · {"more"} more agents are to be taken out: the last part again ·
+--   {"stale"} a newer list is already here · {"outranked"} · {"queues", name…} their keys are needed, too
+-- uses: bounded_stream observations agent_activity agents agent_lists
+local queue, asked_ms, distrust_ms, all_ids, source = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[5], ARGV[6]
+use_agents(2, ARGV[7])
+local sets, is_backends = queue_sets[queue], source == ''
+if is_backends then
+  for _, field in ipairs({ 'polled', 'polling' }) do
+    if tonumber(redis.call('HGET', sets.state, field) or 0) > asked_ms then return { 'stale' } end
+  end
+  if is_telephones_fresh(sets.state, asked_ms) then
+    redis.call('HSET', sets.state, 'polled', ARGV[2])
+    return { 'outranked' }
+  end
+elseif (read_list(redis.call('HGET', KEYS[1], source)) or 0) > asked_ms then
+  return { 'stale' }
 end
 
 local listed, names, set_of = cjson.decode(ARGV[4]), {}, {}
@@ -41,8 +54,9 @@ local function is_settled(agent, raw)
   local state = listed[agent]
   if not raw or not state or string.find(raw, '"d":', 1, true) then return false end
   if set_of[agent] ~= (state == 'available' and sets.free or sets.busy) then return false end
-  return string.find(raw, '"s":"' .. state .. '"', 1, true) ~= nil
-    or string.find(raw, '"e":', 1, true) ~= nil or string.find(raw, '"c":', 1, true) ~= nil
+  local is_same, is_said = string.find(raw, '"s":"' .. state .. '"', 1, true), string.find(raw, '"e":', 1, true)
+  if not is_backends then return is_same and is_said and not string.find(raw, '"g":', 1, true) end
+  return is_same or is_said or string.find(raw, '"c":', 1, true)
 end
 
 local found, missing = {}, { 'queues' }
@@ -68,17 +82,24 @@ local function show_activity(agent, record)
       if stored then redis.call('HDEL', queue_sets[name].activity, agent) end
     elseif not stored or string.sub(stored, 1, 1) ~= code then
       redis.call('HSET', queue_sets[name].activity, agent, code .. ':' .. ARGV[2])
+      redis.call('PEXPIRE', queue_sets[name].activity, AGENT_TTL_MS)
     end
   end
+end
+
+-- When the list's word on the agent is outdated by what was heard.
+local function is_outdated(record)
+  if is_backends then return heard_ms(record) > asked_ms end
+  return (record.e or record.c) and record.t > asked_ms
 end
 
 -- A call whose agent was guessed is the call of an agent whom only the list shows as busy.
 local free_guesses, busy_others = {}, {}
 for agent, record in pairs(found) do
   local state = listed[agent]
-  if record.g and state == 'available' and heard_ms(record) <= asked_ms then
+  if record.g and state == 'available' and not is_outdated(record) then
     free_guesses[#free_guesses + 1] = agent
-  elseif record.s == 'available' and state == 'busy' and heard_ms(record) <= asked_ms then
+  elseif record.s == 'available' and state == 'busy' and not is_outdated(record) then
     busy_others[#busy_others + 1] = agent
   end
 end
@@ -91,8 +112,18 @@ for i = 1, math.min(#free_guesses, #busy_others) do
   changed[from], changed[to] = true, true
 end
 
+local freed = 0
+local function believe_telephones(agent, record, state)
+  if record.s == state and record.e and not (record.d or record.g) then return end
+  if record.s ~= 'available' and state == 'available' then freed = freed + 1 end
+  if state ~= 'busy' then drop_call(record) end
+  record.s, record.t, record.e, record.d, record.g = state, asked_ms, 1, nil, nil
+  changed[agent] = true
+end
+
 local function believe(agent, record, state)
-  if record.s and heard_ms(record) > asked_ms then return end
+  if record.s and is_outdated(record) then return end
+  if not is_backends then return believe_telephones(agent, record, state) end
   local is_known = record.e or record.c
   if record.s and (record.s == 'available') == (state == 'available') then
     changed[agent] = changed[agent] or record.d ~= nil or not is_known and record.s ~= state
@@ -119,7 +150,7 @@ for agent, record in pairs(found) do
       save_agent(agent, record)
       show_activity(agent, record)
     end
-  elseif heard_ms(record) <= asked_ms then
+  elseif not is_outdated(record) then
     change_queue(agent, record, queue, false)
     if #record.q > 0 then
       save_agent(agent, record)
@@ -130,9 +161,9 @@ for agent, record in pairs(found) do
   end
 end
 local is_whole = all_ids ~= '' and removed <= MOST_REMOVED
-redis.call('HSET', sets.state, is_whole and 'polled' or 'polling', ARGV[2])
-if not is_whole then return { removed > 0 and 'more' or 'ok' } end
+if is_backends then redis.call('HSET', sets.state, is_whole and 'polled' or 'polling', ARGV[2]) end
+if not is_whole then return { removed > 0 and 'more' or 'ok', freed } end
 for _, set in pairs({ sets.free, sets.busy, sets.freed, sets.state, sets.activity }) do
   redis.call('PEXPIRE', set, AGENT_TTL_MS)
 end
-return { 'ok' }
+return { 'ok', freed }

@@ -96,6 +96,8 @@ class DriverBase:
             scripts, self.keys, limits(events_required=events_required, is_idempotent=is_idempotent)
         )
         self.queue_ledger = QueueLedger(scripts, self.keys)
+        self.queue_lists: dict[str, dict[str, tuple[int, set[str]]]] = {queue: {} for queue in queues}
+        """When each telephone system last listed the agents of each queue, ledger ms, and whom."""
         self.outbox = Outbox(
             scripts, self.keys, FINAL_TTL_S * 1000, DELIVERY_RESERVATION_LEASE_S * 1000, DEADLINE_S * 1000
         )

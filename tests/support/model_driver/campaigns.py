@@ -9,13 +9,14 @@ import msgspec
 
 from streamdialer.ledger.records import AgentRecord
 from streamdialer.ledger.types import LoadRow
-from streamdialer.model import Agent, TickKind, TickResult
+from streamdialer.model import Agent, AgentState, TickKind, TickResult
 from tests.support.ledger_model import CampaignModel
 from tests.support.model_driver.base import DriverBase
 from tests.support.model_driver.suppression import said_of
 from tests.support.retry_model import MAX_ATTEMPTS
 
 DISTRUST_MS: Final = 10_000
+TELEPHONES_OUTRANK_MS: Final = 60_000
 
 
 class CampaignDriver(DriverBase):
@@ -103,9 +104,15 @@ class CampaignDriver(DriverBase):
         """A list of a queue's agents, asked for a while ago."""
         rows = [Agent(agent, "available" if is_free else "busy") for agent, is_free in agents.items()]
         asked = await self.queue_ledger.begin_agent_poll(queue)
-        before = await self._agent_records()
+        before, agents_before = await self._agent_records(), await self._agents(queue)
         await self.queue_ledger.replace_agents(queue, rows, asked.ledger_ms - asked_ago_s * 1000)
         free, busy = await self._agents(queue)
+        if any(
+            asked.ledger_ms - at_ms < TELEPHONES_OUTRANK_MS for at_ms, _ in self.queue_lists[queue].values()
+        ):
+            assert (free, busy) == agents_before, "the telephone system's list outranks the backend's"
+            self.seen["list: outranked"] += 1
+            return
         if asked_ago_s:
             return
         assert free | busy == set(agents)
@@ -123,14 +130,38 @@ class CampaignDriver(DriverBase):
             assert (agent in free) in expected, (agent, is_free, record)
             self.seen[f"list: {'believed' if (agent in free) is is_free else 'not believed'}"] += 1
 
+    async def list_telephones(self, queue: str, source: str, agents: dict[str, AgentState]) -> None:
+        """A telephone system's own list of a queue."""
+        now_ms = (await self.queue_ledger.begin_agent_poll(queue)).ledger_ms
+        status = await self.queue_ledger.replace_queue_agents(queue, source, await self._entry(0), agents)
+        self.seen[f"telephones: {status}"] += 1
+        if status == "no_campaign":
+            return
+        lists = self.queue_lists[queue]
+        lists[source] = (now_ms, set(agents))
+        fresh = [
+            ids
+            for name, (at_ms, ids) in lists.items()
+            if name != source and now_ms - at_ms < TELEPHONES_OUTRANK_MS
+        ]
+        elsewhere = set[str]().union(*fresh)
+        free, busy = await self._agents(queue)
+        assert free | busy == set(agents) | elsewhere
+        for agent, state in agents.items():
+            if state != "offline" or agent not in elsewhere:
+                assert (agent in free) is (state == "available")
+
+    async def _entry(self, ago_s: int) -> str:
+        """The id of an entry that was written a while ago."""
+        seconds, micros = await self.client.time()
+        return f"{seconds * 1000 + micros // 1000 - ago_s * 1000}-0"
+
     async def apply_agent_event(self, queue: str, agent: str, is_free: bool, ago_s: int) -> None:
         """News of one agent, written a while ago: it counts in each queue whose list names the agent."""
         before = {name: await self._agents(name) for name in self.queues}
         guessed = {name for name, record in (await self._agent_records()).items() if record.is_guess}
-        seconds, micros = await self.client.time()
-        entry = f"{seconds * 1000 + micros // 1000 - ago_s * 1000}-0"
         answer = await self.queue_ledger.apply_agent_event(
-            queue, agent, state="available" if is_free else "busy", entry=entry
+            queue, agent, state="available" if is_free else "busy", entry=await self._entry(ago_s)
         )
         after = {name: await self._agents(name) for name in self.queues}
         stands_in = {name for name, (free, busy) in before.items() if agent in free | busy}

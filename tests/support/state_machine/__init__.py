@@ -15,6 +15,7 @@ from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.ledger.recovery import mark_server_trusted
+from streamdialer.model import AgentState
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.attempt_model import LIVE
 from tests.support.caps_model import LONGEST_S
@@ -156,6 +157,19 @@ class LedgerStateMachine(RuleBasedStateMachine):
     def agents_are_listed(self, queue: str, free: list[bool], asked_ago: int) -> None:
         agents = dict(zip(AGENTS[queue], free, strict=False))
         self.do(lambda: self.trial.replace_agents(queue, agents, asked_ago))
+
+    @rule(
+        queue=st.sampled_from(QUEUES),
+        source=st.sampled_from("pq"),
+        states=st.lists(
+            st.sampled_from(("available", "available", "available", "busy", "wrapup", "offline")),
+            min_size=3,
+            max_size=6,
+        ),
+    )
+    def telephones_list_agents(self, queue: str, source: str, states: list[AgentState]) -> None:
+        agents = dict(zip(AGENTS[queue], states, strict=False))
+        self.do(lambda: self.trial.list_telephones(queue, source, agents))
 
     @rule(
         queue=st.sampled_from(QUEUES),

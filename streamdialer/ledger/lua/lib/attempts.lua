@@ -4,7 +4,7 @@
 
 -- Dispositions that contradict each other are settled by rank, so that the order of events does not matter.
 local RANK = {
-  failed = 1, congestion = 2, no_answer = 3, busy = 4, machine = 5, abandoned = 6, invalid = 7, callback = 8,
+  cancelled = 0, failed = 1, congestion = 2, no_answer = 3, busy = 4, machine = 5, abandoned = 6, invalid = 7, callback = 8,
   completed = 9, do_not_call = 10,
 }
 -- Returns the disposition that wins and its cause. Of two causes of one disposition, the one that sorts last
@@ -85,8 +85,10 @@ local function change_window(attempt, before, after)
   end
 end
 
--- Returns the disposition for other programs: to them a congested network is a failed call.
-local function public_disposition(kind) return kind == 'congestion' and 'failed' or kind end
+-- Returns the disposition for other programs: to them a congested network is a failed call, and a call that was taken
+-- back had no answer.
+local PUBLIC = { congestion = 'failed', cancelled = 'no_answer' }
+local function public_disposition(kind) return PUBLIC[kind] or kind end
 
 -- Applies an attempt's facts to its state, the totals, its contact and the outbox. `position` is the
 -- attempt's index in record.h, `totals_before` what it added to the totals before its facts changed. Returns
@@ -151,6 +153,7 @@ local function apply_facts(contact, record, position, totals_before, max_call_ms
   report(disposition, record.a, attempt.em)
   if delay_ms then
     defer(contact, record, attempt.em + delay_ms, 'retry', attempt.y)
+    note_retry(contact)
   else
     set_state(contact, record, 'final', math.huge)
   end

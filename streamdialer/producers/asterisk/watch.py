@@ -1,0 +1,190 @@
+"""Watches one Asterisk server: its events as they come, and the whole of it at connect and every 15 s."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+import anyio
+from redis.exceptions import RedisError
+
+from streamdialer.broker.connection import TRANSIENT
+from streamdialer.config.settings import Settings
+from streamdialer.config.wrap_up import parse_wrap_up
+from streamdialer.errors import RefusedByServer, Unreachable
+from streamdialer.gateways.ami.client import AmiClient, EventsLost, LinkDown, LinkUp, Received
+from streamdialer.gateways.ami.messages import Message
+from streamdialer.producers.asterisk.agents import QueueAgents
+from streamdialer.producers.asterisk.call_events import Event
+from streamdialer.producers.asterisk.calls import Calls
+from streamdialer.producers.asterisk.writing import EventWriter
+
+log = logging.getLogger(__name__)
+TURN_S: Final = 0.1
+MOST_AT_ONCE: Final = 1000
+SYNC_EVERY_S: Final = 15.0
+"""Calls that are listed at least every 20 s do not end by their deadline, and agents' lists hold for 60 s."""
+SYNC_AGAIN_S: Final = 2.0
+"""Pause after a look at the whole that failed."""
+VARIABLES: Final = "ATTEMPT_ID,CAMPAIGN_ID,CONTACT_ID"
+_WARN_EVERY_S: Final = 60.0
+
+
+class AsteriskWatch:
+    """Run `events` and `syncs` beside the client's `serve`."""
+
+    def __init__(self, client: AmiClient, writer: EventWriter, settings: Settings) -> None:
+        self._client = client
+        self._writer = writer
+        self._ring_s = settings.ring_timeout_s
+        self._agents = QueueAgents(
+            parse_wrap_up(settings.asterisk_wrapup_s), by_name=settings.asterisk_agent_id == "name"
+        )
+        self._calls = Calls(self._agents.id_of)
+        self._source = f"asterisk:{client.name}"
+        self._is_synced = False
+        self._sync_due = anyio.Event()
+        self._since = ""
+        self._started = ""
+        """When Asterisk was started, as it writes it."""
+        self._quiet_until_s = 0.0
+        """Asterisk was started shortly before: phones may still ring of calls it no longer knows."""
+        self._warned: dict[str, float] = {}
+
+    async def events(self) -> None:
+        """Handles events for ever, and what time alone brings."""
+        while True:
+            received: Received | None = None
+            with anyio.move_on_after(TURN_S):
+                received = await self._client.receive()
+            found: list[Event] = []
+            for _ in range(MOST_AT_ONCE):
+                if received is None:
+                    break
+                found += self._handle(received)
+                received = self._client.receive_nowait()
+            if self._is_synced:
+                now_s = anyio.current_time()
+                found += self._calls.settle(now_s) + self._agents.settle(now_s) + self._lists(now_s)
+            self._warn_of(found)
+            await self._writer.write(found)
+
+    async def syncs(self) -> None:
+        """Looks at the whole at once after a connect or a gap, and every 15 s."""
+        while True:
+            with anyio.move_on_after(SYNC_EVERY_S):
+                await self._sync_due.wait()
+            self._sync_due = anyio.Event()
+            while self._client.is_up:
+                try:
+                    if await self.sync():
+                        break
+                except Unreachable as error:
+                    log.warning("Asterisk's calls and queues cannot be read", extra={"error": str(error)})
+                except RefusedByServer as error:
+                    log.error(
+                        "Asterisk refuses to list its calls or queues: check write= of the AMI user in manager.conf "
+                        "(call, agent, reporting)",
+                        extra={"error": str(error)},
+                    )
+                except (RedisError, *TRANSIENT) as error:
+                    log.warning("Redis does not take the list of calls", extra={"error": str(error)})
+                await anyio.sleep(SYNC_AGAIN_S)
+
+    async def sync(self) -> bool:
+        """Whether the whole of Asterisk was read and written; raises Unreachable and RefusedByServer."""
+        looked_at_ms, asked_s = await self._writer.now_ms(), anyio.current_time()
+        found = await self._note_start()
+        rows = await self._client.list_answer("Status", {"Variables": VARIABLES})
+        members = await self._client.list_answer("QueueStatus")
+        now_s = anyio.current_time()
+        found += self._calls.sync(rows, asked_s, now_s)
+        found += self._agents.sync(members, now_s, time.time())
+        self._is_synced = True
+        await self._writer.write(found + self._lists(now_s))
+        if now_s < self._quiet_until_s:
+            return False
+        live = {
+            "type": "source_live",
+            "source": self._source,
+            "since": self._since,
+            "calls": self._calls.up(),
+        }
+        return await self._writer.write_fresh(live, looked_at_ms)
+
+    async def _note_start(self) -> list[Event]:
+        """What follows when Asterisk was started again since the last look."""
+        try:
+            core = await self._client.action("CoreStatus")
+        except RefusedByServer:  # its users may lack read=system and reporting; the uptime tells it as well
+            return []
+        started = f"{core.get('CoreStartupDate')} {core.get('CoreStartupTime')}"
+        before, self._started = self._started, started
+        if before in ("", started):
+            return []
+        log.warning("Asterisk was started again", extra={"server": self._client.name, "at": started})
+        now_s = anyio.current_time()
+        self._quiet_until_s = max(self._quiet_until_s, now_s + self._ring_s)
+        return self._calls.restart(now_s)
+
+    def _handle(self, received: Received) -> list[Event]:
+        now_s = anyio.current_time()
+        match received:
+            case Message():
+                return self._calls.observe(received, now_s) + self._agents.observe(received, now_s)
+            case LinkUp():
+                self._note_link(received, now_s)
+            case LinkDown():
+                self._is_synced = False
+                log.error("no link to Asterisk", extra={"error": received.reason})
+            case EventsLost():
+                self._note_gap()
+                log.error(
+                    "events of Asterisk were lost because they came too fast: everything is read again",
+                    extra={"server": self._client.name, "count": received.count},
+                )
+        return []
+
+    def _note_link(self, link: LinkUp, now_s: float) -> None:
+        if link.uptime_s is None:
+            self._quiet_until_s = now_s + self._ring_s if not self._started else self._quiet_until_s
+        else:
+            self._quiet_until_s = now_s - link.uptime_s + self._ring_s
+        self._note_gap()
+
+    def _note_gap(self) -> None:
+        self._since = datetime.now(UTC).isoformat(timespec="seconds")
+        self._sync_due.set()
+
+    def _lists(self, now_s: float) -> list[Event]:
+        return [{**each, "source": self._source} for each in self._agents.lists(now_s)]
+
+    def _warn_of(self, events: list[Event]) -> None:
+        """Says what an operator has to mend; once a minute for each trunk."""
+        for event in events:
+            is_codec = event.get("cause") == "sip:488"
+            if event.get("disposition") != "congestion" and not is_codec:
+                continue
+            trunk, now_s = self._calls.trunk_of(event["call_id"]), anyio.current_time()
+            if now_s - self._warned.get(trunk, -_WARN_EVERY_S) < _WARN_EVERY_S:
+                continue
+            if len(self._warned) > 1000:
+                self._warned.clear()
+            self._warned[trunk] = now_s
+            log.warning(
+                "the far end speaks no codec of this trunk: check allow= of its endpoint"
+                if is_codec
+                else "a trunk takes no calls: check the endpoint, its contact and the far end",
+                extra={"trunk": trunk, "attempt": event.get("attempt_id"), "cause": event.get("cause")},
+            )
+
+
+async def watch(client: AmiClient, writer: EventWriter, settings: Settings) -> None:
+    """Watches one server until it is cancelled."""
+    watch_ = AsteriskWatch(client, writer, settings)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.serve)
+        tasks.start_soon(watch_.events)
+        tasks.start_soon(watch_.syncs)

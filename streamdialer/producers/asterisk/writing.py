@@ -1,0 +1,90 @@
+"""Writes what Asterisk says to the stream `events`; waits for Redis, and loses nothing but lists that got old."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import uuid4
+
+import anyio
+import msgspec
+from redis.asyncio import Redis
+
+from streamdialer.broker.connection import may_pass, server_ms
+from streamdialer.broker.entries import StreamWriter
+from streamdialer.broker.keys import Keys
+from streamdialer.broker.scripts import Script, Scripts, backoff_s
+
+log = logging.getLogger(__name__)
+ADD_WHILE_FRESH: Final = Script("streamdialer.broker", "add_while_fresh")
+FRESH_MS: Final = 3000
+"""The ledger ends calls sent 5 s before a list was written that are not on it: it must not be much older."""
+BATCH: Final = 500
+LISTS: Final = ("calls", "agents")
+MAX_LIST_BYTES: Final = 60_000
+"""Of the items in one entry; an entry takes 64 kB."""
+
+Event = dict[str, Any]
+
+
+class EventWriter:
+    def __init__(self, scripts: Scripts, keys: Keys) -> None:
+        self._client: Redis = scripts.client
+        self._scripts = scripts
+        self._writer = StreamWriter(self._client, keys)
+        self._stream = keys.stream("events")
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """Writes them all; while Redis is away it tries again, so that an event may be written twice."""
+        for at in range(0, len(events), BATCH):
+            entries = [_entry(part) for event in events[at : at + BATCH] for part in parts_of(event)]
+            failures = 0
+            while True:
+                try:
+                    await self._writer.add_many("events", entries)
+                    break
+                except Exception as error:
+                    if not may_pass(error):
+                        raise
+                    if not failures:
+                        log.error("Redis takes no events, waiting for it", extra={"error": str(error)})
+                    await anyio.sleep(backoff_s(failures))
+                    failures += 1
+
+    async def now_ms(self) -> int:
+        """The server's clock; raises what the client raises."""
+        return await server_ms(self._client)
+
+    async def write_fresh(self, event: Event, looked_at_ms: int) -> bool:
+        """Whether it was written, in all its parts: not when it says what was so too long ago."""
+        data = [_entry(part)["data"] for part in parts_of(event)]
+        args = [looked_at_ms, FRESH_MS, event["type"], *data]
+        return bool(await self._scripts.run(ADD_WHILE_FRESH, [self._stream], args))
+
+
+def parts_of(event: Event) -> list[Event]:
+    """The event, or a list that is too long for one entry in parts."""
+    name = next((each for each in LISTS if each in event), None)
+    items = event[name] if name else []
+    if not name or len(_encoded(items)) <= MAX_LIST_BYTES:
+        return [event]
+    chunks: list[list[Any]] = [[]]
+    size = 0
+    for item in items:
+        size += len(_encoded(item)) + 1
+        if size > MAX_LIST_BYTES:
+            chunks.append([])
+            size = len(_encoded(item)) + 1
+        chunks[-1].append(item)
+    about = {"list_id": uuid4().hex, "parts": len(chunks)}
+    return [{**event, name: chunk, **about, "part": part} for part, chunk in enumerate(chunks, 1)]
+
+
+def _encoded(value: object) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def _entry(event: Event) -> dict[str, str]:
+    data = {name: value for name, value in event.items() if name != "type"}
+    return {"type": event["type"], "data": _encoded(data).decode()}
