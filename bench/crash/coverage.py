@@ -22,10 +22,7 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "stream_metrics.lua": "writes nothing; run only by a scrape of the health port",
     "campaign_metrics.lua": "writes nothing; run only by a scrape of the health port",
     "abandon_metrics.lua": "writes nothing; run only by a scrape of the health port and by `top`",
-    "gather_list.lua": "run only for lists that a telephone system sends in parts; the scenario's are short",
-    "note_queue_list.lua": "run only for lists of queues that a telephone system sends; the scenario has none",
     "add_while_fresh.lua": "run only by `asterisk`, which may write an event twice",
-    "read_entries.lua": "takes entries as XREADGROUP does; sent as text, so the recording knows it as EVAL",
     **dict.fromkeys(
         [f"AmiClient.{name}" for name in ("serve", "action", "list_answer", "receive")]
         + [f"Connection.{name}" for name in ("action", "list_answer", "read", "lose")],

@@ -19,6 +19,7 @@ from bench.crash.scenario import (
     NOT_TAKEN,
     PREVIEW_AGENT,
     PREVIEW_CAMPAIGN,
+    PREVIEW_QUEUE,
     QUEUE,
     REFUSED,
     SHOWN_TO_AGENTS,
@@ -191,6 +192,10 @@ async def trigger_events(client: Redis, keys: Keys, centre: CallCentre) -> None:
     await client.xadd(
         keys.stream("events"), {"type": "source_live", "data": msgspec.json.encode(seen).decode()}
     )
+    listed = {"source": "network", "queue": PREVIEW_QUEUE, "list_id": "1", "parts": 2}
+    for part, agents in enumerate(([{"agent_id": PREVIEW_AGENT, "state": "available"}], []), 1):
+        data = msgspec.json.encode({**listed, "part": part, "agents": agents}).decode()
+        await client.xadd(keys.stream("events"), {"type": "queue_agents", "data": data})
     while not await client.hexists(keys.agents, AGENT):  # noqa: ASYNC110 - then an agent event needs no queue
         await anyio.sleep(0.02)
     centre.backend.expire_access_tokens()
