@@ -52,11 +52,13 @@ class AmiServer:
     def actions(self, name: str) -> list[dict[str, str]]:
         return [each for each in self.received if each["Action"] == name]
 
-    async def send(self, text: str | bytes) -> None:
-        """To every client."""
+    async def send(self, text: str | bytes, *, piece: int | None = None) -> None:
+        """To every client, whole or in pieces of so many bytes."""
+        data = text.encode() if isinstance(text, str) else text
         async with self._sending:
             for link in list(self.links):
-                await link.send(text.encode() if isinstance(text, str) else text)
+                for at in range(0, len(data), piece or len(data)):
+                    await link.send(data[at : at + (piece or len(data))])
 
     async def cut(self) -> None:
         for link in list(self.links):
