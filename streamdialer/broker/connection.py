@@ -71,17 +71,19 @@ _PASSES: Final = re.compile(
 )
 """The server lacks the replicas it must have, or memory, or disk space for its log, is busy, or changes its role."""
 
-_EXHAUSTED: Final = "exhausted the last possible ID"
-"""Of a stream, until a consumer makes it anew."""
-
 
 def refuses_writes(error: object) -> bool:
     """Whether the server answers and takes no writes now."""
     if isinstance(error, OutOfMemoryError | ReadOnlyError):
         return True
     text = str(error).rpartition("of pipeline caused error: ")[2]
-    is_refusal = _PASSES.match(text) is not None or _EXHAUSTED in text
+    is_refusal = _PASSES.match(text) is not None or stream_is_exhausted(error)
     return isinstance(error, ResponseError) and is_refusal
+
+
+def stream_is_exhausted(error: object) -> bool:
+    """Whether a stream takes no entry any more, since its newest has the last possible id."""
+    return isinstance(error, ResponseError) and "exhausted the last possible ID" in str(error)
 
 
 def may_pass(error: object) -> bool:
