@@ -66,12 +66,13 @@ class Script:
 
 
 class _Call:
-    __slots__ = ("args", "keys", "result", "script")
+    __slots__ = ("args", "keys", "result", "script", "was_set_aside")
 
     def __init__(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> None:
         self.script = script
         self.keys = keys
         self.args = args
+        self.was_set_aside = False
         self.result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
 
@@ -121,13 +122,14 @@ class Scripts:
                     await self._deliver(batch)
                 finally:
                     for call in batch:
-                        if call not in self._set_aside:
+                        if not call.result.done():
                             call.result.cancel()
 
     def _repeat_later(self, call: _Call) -> None:
         """Apart from the other calls: the streams that they write to take entries."""
-        if not self._set_aside:
+        if not call.was_set_aside and not self._set_aside:
             log.error("a stream takes no entry until it is made anew; what it is to take waits")
+        call.was_set_aside = True
         self._set_aside.add(call)
         asyncio.get_running_loop().call_later(SET_ASIDE_S, self._repeat, call)
 
@@ -137,8 +139,9 @@ class Scripts:
         self._has_calls.set()
 
     async def _deliver(self, batch: list[_Call]) -> None:
+        """Takes out of the batch what is answered or is repeated later."""
         failures = 0
-        while batch := [call for call in batch if call not in self._set_aside and not call.result.done()]:
+        while batch:
             trouble: BaseException | None = None
             try:
                 with ROUND_TRIP_SECONDS.time():
@@ -146,12 +149,13 @@ class Scripts:
             except TRANSIENT as error:
                 trouble = error
             else:
-                missing = {}
+                missing, repeated_later = {}, set[_Call]()
                 for call, answer in zip(batch, answers, strict=True):
                     if isinstance(answer, NoScriptError):
                         missing[call.script.sha] = call.script
                     elif self._patient and stream_is_exhausted(answer):
                         self._repeat_later(call)
+                        repeated_later.add(call)
                     elif may_pass(answer):
                         trouble = answer  # of its batch, only this call is sent again
                     elif call.result.done():
@@ -160,7 +164,9 @@ class Scripts:
                         call.result.set_exception(answer)
                     else:
                         call.result.set_result(answer)
+                batch[:] = [call for call in batch if call not in repeated_later]
                 trouble = await self._load(missing.values(), batch) or trouble
+            batch[:] = [call for call in batch if not call.result.done()]
             if trouble is None:
                 if failures:
                     log.warning("Redis answers again", extra={"tries": failures})
