@@ -395,3 +395,15 @@ async def test_the_server_says_why_it_takes_no_writes(redis: Redis) -> None:
     finally:
         await redis.config_set("min-replicas-to-write", "0")
     assert not await redis.exists(KEYS.probe)
+
+
+@pytest.mark.parametrize("last", ["5-18446744073709551615", LAST_ID, f"{2**64 - 2}-{2**64 - 1}"])
+async def test_odd_ids_are_finished_beside_other_groups(
+    group: ConsumerGroup, redis: Redis, last: str
+) -> None:
+    async with analytics(redis) as other:
+        await redis.xadd(EVENTS, {"n": "last"}, id=last)
+        assert await other() == [last]
+        await read(group, 1)
+        await group.acknowledge([last])
+        assert (await redis.xpending(EVENTS, GROUP))["pending"] == 0
