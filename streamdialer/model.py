@@ -6,8 +6,6 @@ strings that are safe in a key name.
 
 from __future__ import annotations
 
-import codecs
-import json
 import re
 import unicodedata
 from typing import Annotated, Any, Final, Literal, get_args
@@ -106,31 +104,6 @@ def plain_id(internal: str) -> str:
 def wire_id(internal: str) -> int | str:
     """An id as other programs expect it: an integer if it is written as one ("007" is not 7)."""
     return int(internal) if _INTEGER.fullmatch(internal) else plain_id(internal)
-
-
-def decode_json(raw: str | bytes) -> Any:
-    """What other programs write as JSON: in UTF-8, else Latin-1; NaN and a byte-order mark are read as well.
-
-    Raises ValueError for everything that cannot be read, however it is nested.
-    """
-    data = raw.encode(errors="surrogateescape") if isinstance(raw, str) else raw
-    data = data.removeprefix(codecs.BOM_UTF8)
-    try:
-        return msgspec.json.decode(data)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-    except ValueError as problem:  # msgspec.DecodeError is one
-        try:
-            return json.loads(_decode_text(data))
-        except (ValueError, RecursionError):
-            raise problem from None
-
-
-def _decode_text(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
 
 
 class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -308,7 +281,7 @@ class DoNotCallEvent(msgspec.Struct, frozen=True, kw_only=True):
     type: ContactEventType
     campaign_id: str = ""
     contact_id: str = ""
-    phone_number: str = ""
+    phone_number: str | int | float = ""
     reason: str = ""
 
     @property
@@ -337,7 +310,7 @@ class CallbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     contact_id: str
     at: str
     """ISO 8601, with an offset or Z."""
-    phone_number: str = ""
+    phone_number: str | int | float = ""
     """'' means the contact's own."""
     agent_id: str = ""
     """The requested agent; '' means any."""

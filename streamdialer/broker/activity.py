@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from streamdialer.broker.entries import Entry
-from streamdialer.model import decode_json
+from streamdialer.rules.any_json import decode_json
 
 SHOWN_PER_STAGE: Final = 5
 """Entries shown one by one, the oldest first; the others are only counted."""

@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 Handler = Callable[[Entry], Awaitable[None]]
 Outcome = Literal["done", "dead", "again", "failed"]
 READ_BATCH: Final = 200
+EMPTY_FOR_S: Final = 0.1
+"""How long a stream that was read empty counts as having little to read."""
+HELD_BYTES: Final = 32 * 1024 * 1024
+"""A consumer that works on entries of that size in all reads no more."""
 DRAIN_FRACTION: Final = 0.7
 """Part of the shutdown timeout in which handlers may finish. In the rest, unfinished entries are handed back."""
 HANDED_BACK_IDLE_MS: Final = 86_400_000
@@ -66,7 +70,8 @@ class StreamConsumer:
         self._claim_min_idle_s = claim_min_idle_s
         self._max_deliveries = max_deliveries
         self._idle_consumer_ttl_s = idle_consumer_ttl_s
-        self._held: set[str] = set()
+        self._held: dict[str, int] = {}
+        """The size of each entry that is worked on."""
         self._done: list[str] = []
         """Held entries that are done and not acknowledged yet."""
         self._is_done = anyio.Event()
@@ -77,6 +82,7 @@ class StreamConsumer:
         """Reading own pending entries is a delivery: an earlier process of this name may have died of them."""
         self._take_over_at = 0.0
         self._take_over_from = "0-0"
+        self._was_empty_at = -EMPTY_FOR_S
         self._remove_idle_at = 0.0
         self.stream = group.stream
         self._stage = self.stream.rpartition(":")[2]
@@ -110,13 +116,14 @@ class StreamConsumer:
             free = self._concurrency.free
             if not free:
                 self._concurrency.scale_up()
+            if not free or sum(self._held.values()) >= HELD_BYTES:
                 await self._concurrency.wait_for_change(self._read_block_ms / 1000)
                 continue
             try:
                 entries = await self._next_entries(min(free, READ_BATCH))
             except (RedisError, *TRANSIENT) as error:
                 self._own_after, self._own_counts = "0", False
-                if str(error).startswith("NOGROUP") and await self._group.create():
+                if "NOGROUP" in str(error) and await self._group.create():
                     continue
                 if failures == 0:
                     log.error(
@@ -130,7 +137,7 @@ class StreamConsumer:
                 log.warning("reading the stream again", extra={"stream": self.stream, "tries": failures})
                 failures = 0
             for entry in entries:
-                self._held.add(entry.id)
+                self._held[entry.id] = sum(len(name) + len(value) for name, value in entry.fields.items())
                 self._concurrency.acquire()
                 handling.start_soon(self._work_on, entry)
 
@@ -148,7 +155,7 @@ class StreamConsumer:
         if now >= self._remove_idle_at:
             self._remove_idle_at = now + self._idle_consumer_ttl_s / 2
             await self._group.remove_idle_consumers(self._idle_consumer_ttl_s)
-        rows = await self._group.read(">", count, self._read_block_ms)
+        rows = await self._new(count)
         entries = [Entry(entry, fields) for entry, fields in rows if fields]
         if len(entries) == count:
             self._concurrency.scale_up()
@@ -156,16 +163,29 @@ class StreamConsumer:
             self._concurrency.scale_down()
         return entries
 
+    async def _new(self, count: int) -> list[Row]:
+        """Only a stream that was empty a moment ago is read without a bound on bytes: that takes one command."""
+        now = anyio.current_time()
+        rows: list[Row] = []
+        if now - self._was_empty_at > EMPTY_FOR_S:
+            is_empty, rows = await self._group.read_new(count)
+            if is_empty:
+                self._was_empty_at = now
+        if not rows:
+            rows = await self._group.wait_for_new(count, self._read_block_ms)
+            is_empty = len(rows) < count
+            self._was_empty_at = anyio.current_time() if is_empty else -EMPTY_FOR_S
+        return rows
+
     async def _own_pending(self, after: str, count: int) -> list[Entry]:
-        read = self._group.read if self._own_counts else self._group.own_pending
-        rows = await read(after, count)
-        self._own_after = rows[-1][0] if rows else None
-        self._own_counts = self._own_counts and bool(rows)
+        self._own_after, rows = await self._group.read_own(after, count, is_delivery=self._own_counts)
+        self._own_counts = self._own_counts and self._own_after is not None
         return await self._filter_redelivered(rows)
 
     async def _autoclaim(self, count: int) -> list[Entry]:
         min_idle_ms = round(self._claim_min_idle_s * 1000)
-        self._take_over_from, rows = await self._group.autoclaim(self._take_over_from, min_idle_ms, count)
+        more_after, rows = await self._group.autoclaim(self._take_over_from, min_idle_ms, count)
+        self._take_over_from = more_after or "0-0"
         entries = await self._filter_redelivered(rows)
         if entries:
             log.info(
@@ -217,8 +237,10 @@ class StreamConsumer:
                     extra={"stream": self.stream, "entry": entry.id, "error": str(error)},
                 )
             finally:
-                if outcome != "done":
-                    self._held.discard(entry.id)
+                if outcome == "done":
+                    self._held[entry.id] = 0
+                else:
+                    self._held.pop(entry.id, None)
                 self._concurrency.release()
                 self._shutdown.count_entry()
 
@@ -241,7 +263,8 @@ class StreamConsumer:
                         extra={"stream": self.stream, "entries": " ".join(done), "error": str(error)},
                     )
                 finally:
-                    self._held.difference_update(done)
+                    for entry in done:
+                        self._held.pop(entry, None)
 
     async def _try_to_handle(self, entry: Entry) -> tuple[Outcome, bool]:
         """What became of the entry, and whether a server was away; no entry raises an error here."""

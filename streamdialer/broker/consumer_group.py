@@ -25,7 +25,9 @@ REMOVE_CONSUMER: Final = Script(_PACKAGE, "remove_consumer")
 REPAIR_STREAM: Final = Script(_PACKAGE, "repair_stream")
 MOST_MOVED: Final = 1000
 """Entries that one script call moves to the new stream."""
-OWN_PENDING: Final = Script(_PACKAGE, "own_pending")
+READ_ENTRIES: Final = Script(_PACKAGE, "read_entries")
+READ_BYTES: Final = 8 * 1024 * 1024
+"""After so many bytes a read ends: as much as 128 entries of the largest size that others may write."""
 Row = tuple[str, dict[str, str] | None]
 """An entry's id and fields; no fields when the entry has been deleted."""
 
@@ -59,25 +61,37 @@ class ConsumerGroup(msgspec.Struct, frozen=True, kw_only=True):
         log.info("created the consumer group", extra={"stream": self.stream})
         return True
 
-    async def read(self, after: str, count: int, block_ms: int | None = None) -> list[Row]:
-        """New entries after ">"; own pending ones after an id, which counts as a delivery."""
+    async def wait_for_new(self, count: int, block_ms: int) -> list[Row]:
+        """New entries, as soon as there is one. Their size is not bounded: for a stream that was just read empty."""
         answer: Any = await self.reader.xreadgroup(
-            GROUP, self.consumer, {self.stream: after}, count=count, block=block_ms
+            GROUP, self.consumer, {self.stream: ">"}, count=count, block=block_ms
         )
         return [(entry, fields) for _, entries in answer or [] for entry, fields in entries]
 
-    async def own_pending(self, after: str, count: int) -> list[Row]:
-        """Own pending entries after an id; this does not count as a delivery."""
-        rows = await self.scripts.run(OWN_PENDING, [self.stream], [GROUP, self.consumer, after, count])
-        return [(entry, dict(zip(fields[::2], fields[1::2], strict=True))) for entry, fields in rows]
+    async def read_new(self, count: int) -> tuple[bool, list[Row]]:
+        """New entries, and whether these are all."""
+        more_after, rows = await self._read("new", "", count)
+        return not more_after, rows
 
-    async def autoclaim(self, start: str, min_idle_ms: int, count: int) -> tuple[str, list[Row]]:
-        """Entries that others have left idle, and the id from which to look next."""
+    async def read_own(self, after: str, count: int, *, is_delivery: bool) -> tuple[str | None, list[Row]]:
+        """Own pending entries after an id, and the id from which to go on, None after the last one."""
+        more_after, rows = await self._read("own" if is_delivery else "seen", after, count)
+        return more_after or None, rows
+
+    async def autoclaim(self, start: str, min_idle_ms: int, count: int) -> tuple[str | None, list[Row]]:
+        """Entries that others have left idle, and the id from which to look next, None after the last one."""
         await self.scripts.run(RESET_IDLE_TIME, [self.stream, self.keys.server], [GROUP])
-        answer: Any = await self.reader.xautoclaim(
-            self.stream, GROUP, self.consumer, min_idle_ms, start, count=count
-        )
-        return answer[0], [row for row in answer[1] if row[0] is not None]
+        more_after, rows = await self._read("idle", start, count, min_idle_ms)
+        return more_after or None, rows
+
+    async def _read(self, kind: str, after: str, count: int, min_idle_ms: int = 0) -> tuple[str, list[Row]]:
+        """It is not repeated when its reply is lost: that would deliver other entries."""
+        args = [GROUP, self.consumer, kind, after, count, READ_BYTES, min_idle_ms]
+        answer: Any = self.reader.eval(READ_ENTRIES.source, 1, self.stream, *map(str, args))
+        more_after, rows = await answer
+        return more_after, [
+            (entry, dict(zip(fields[::2], fields[1::2], strict=True))) for entry, fields in rows
+        ]
 
     async def deliveries(self, first: str, last: str, count: int) -> dict[str, int]:
         """How often each own pending entry between two ids was delivered."""

@@ -33,6 +33,8 @@ class Call(ContactData, frozen=True, kw_only=True):
 
     agent: str = ""
     """The agent the call is for; '' is any agent."""
+    trunk: str = ""
+    caller_id: str = ""
 
 
 def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
@@ -43,7 +45,7 @@ def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
         call = msgspec.json.decode(fields["call"], type=Call)
         overrides = {  # the contact may have several numbers, and a callback its own
             "phone_number": fields.get("phone_number") or call.phone_number,
-            "agent": fields.get("agent", ""),
+            **{name: fields.get(name, "") for name in ("agent", "trunk", "caller_id")},
         }
         return attempt, msgspec.structs.replace(call, **overrides), fields["until"]
     except (KeyError, ValueError, msgspec.MsgspecError) as error:
@@ -114,6 +116,8 @@ class CallsStage:
                 phone_number=call.phone_number,
                 campaign_wire_id=call.campaign_id,
                 variables=variables | agent,
+                trunk=call.trunk,
+                caller_id=call.caller_id,
             )
             may_be_up = may_be_up or reply.verdict == "unknown"
             if reply.verdict == "placed" or not may_be_up:

@@ -34,11 +34,11 @@ from streamdialer.model import (
     PreviewEvent,
     QueueAgentsEvent,
     SourceEvent,
-    decode_json,
     normalise_id,
 )
 from streamdialer.observability.metrics import EVENT_FIELDS_UNREAD
 from streamdialer.observability.redaction import mask_field
+from streamdialer.rules.any_json import decode_json
 from streamdialer.rules.dispositions import is_known_end, who_answered
 
 log = logging.getLogger(__name__)
@@ -154,6 +154,12 @@ def _read_word(raw: object) -> str:
     return text
 
 
+def _read_phone_number(raw: object) -> str | int | float:
+    """As it is written: a number in JSON may have lost digits."""
+    text = _read_word(raw)
+    return raw if isinstance(raw, int | float) else text
+
+
 def _read_call_id(raw: object) -> str:
     """A call id that is too long still tells calls apart."""
     if isinstance(raw, str) and len(raw) > MAX_WORD:
@@ -237,7 +243,7 @@ _READERS: Final[dict[str, Callable[[object], object]]] = {
     "duration": _read_duration,
     "disposition": _read_end,
     "cause": _read_end,
-    "phone_number": _read_word,
+    "phone_number": _read_phone_number,
     "reason": _read_word,
     "at": _read_word,
     "source": _read_word,

@@ -43,13 +43,15 @@ class DialerAPI(Gateway):
         campaign_wire_id: int | str | None = None,
         contact_wire_id: int | str | None = None,
         variables: Mapping[str, str] | None = None,
+        trunk: str = "",
+        caller_id: str = "",
     ) -> Reply:
         """Requests one call, once. Network and server errors become a Reply; cancellation passes through.
 
         A cancelled request may have been sent: the caller treats it as unknown.
         """
         ring_s = float(self._ring_timeout_s)
-        body = {
+        body: dict[str, Any] = {
             "campaign_id": wire_id(campaign) if campaign_wire_id is None else campaign_wire_id,
             "contact_id": wire_id(contact) if contact_wire_id is None else contact_wire_id,
             "phone_number": phone_number,
@@ -57,6 +59,8 @@ class DialerAPI(Gateway):
             "priority": 1,
             "timeout": int(ring_s) if ring_s.is_integer() else ring_s,
             "variables": {**(variables or {}), "ATTEMPT_ID": attempt_id},
+            **({"caller_id": caller_id} if caller_id else {}),
+            **({"trunk": trunk} if trunk else {}),
         }
         try:
             response = await self._service.send(

@@ -147,6 +147,7 @@ class CampaignLedger:
                 hours_fingerprint=request.hours_fingerprint,
                 caps=request.caps.encoded(),
                 rate_limits=request.rate_limits,
+                caller_id=request.caller_id,
                 others=list(request.others.items()),
                 queue=queue,
                 sharing=list(request.sharing.items()),

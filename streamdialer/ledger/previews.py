@@ -36,6 +36,7 @@ class PreviewLimits(msgspec.Struct, frozen=True):
     hours: Hours | None = None
     caps: Caps = NO_CAPS
     rate_limits: RateLimits = NO_RATE_LIMITS
+    caller_id: str | None = None
 
 
 class PreviewMissing(msgspec.Struct, frozen=True):
@@ -116,6 +117,7 @@ class PreviewLedger:
             hours=preview_limits.hours,
             caps=preview_limits.caps.encoded(),
             rate_limits=preview_limits.rate_limits,
+            caller_id=preview_limits.caller_id,
             trace=tracing.current_traceparent(),
         )
         what, answer = await self._scripts.run(ACCEPT_PREVIEW, names, [event.campaign_id, args])

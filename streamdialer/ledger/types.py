@@ -126,6 +126,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Of the campaign's calling hours; a new one makes deferred contacts be checked again."""
     caps: Caps = NO_CAPS
     rate_limits: RateLimits = NO_RATE_LIMITS
+    caller_id: str | None = None
+    """Of the calls, as the campaign has it."""
 
 
 class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):

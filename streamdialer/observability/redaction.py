@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from streamdialer.model import decode_json
+from streamdialer.rules.any_json import decode_json
 
 _HOLDS_NUMBER: Final = re.compile(r"phone|number|caller|msisdn|\A(n|to)\Z", re.IGNORECASE)
 """Names of fields that hold a phone number: ours, and those that other programs are known to send."""

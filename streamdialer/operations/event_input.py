@@ -10,8 +10,8 @@ import msgspec
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.consumers.event_entry import read_event
 from streamdialer.errors import SettingsError
-from streamdialer.model import decode_json
 from streamdialer.producers.events import EVENT_TYPES
+from streamdialer.rules.any_json import decode_json
 
 
 def read_value(text: str) -> int | float | bool | str | None:

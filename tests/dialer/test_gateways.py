@@ -102,7 +102,13 @@ async def test_an_originate_request_is_what_the_contract_says() -> None:
             attempt_id="7:abc:2", campaign="7", contact="abc", phone_number="+1555", variables={"lang": "de"}
         )
         await api.originate(
-            attempt_id="x:12:1", campaign="x", contact="12", contact_wire_id="012", phone_number="1"
+            attempt_id="x:12:1",
+            campaign="x",
+            contact="12",
+            contact_wire_id="012",
+            phone_number="1",
+            trunk="sip-co",
+            caller_id="+576015551234",
         )
         await api.originate(
             attempt_id="1:1:1", campaign="1", campaign_wire_id="1", contact="a%2Fb", phone_number="1"
@@ -125,6 +131,7 @@ async def test_an_originate_request_is_what_the_contract_says() -> None:
     assert first.headers["content-type"] == "application/json"
     assert first.headers["user-agent"].startswith("streamdialer/")
     assert (second.body["campaign_id"], second.body["contact_id"]) == ("x", "012")
+    assert (second.body["trunk"], second.body["caller_id"]) == ("sip-co", "+576015551234")
     assert (third.body["campaign_id"], third.body["contact_id"]) == ("1", "a/b")
 
 

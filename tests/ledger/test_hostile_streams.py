@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from streamdialer.broker.connection import connect, why_writes_are_refused
-from streamdialer.broker.consumer_group import MOST_MOVED, ConsumerGroup
+from streamdialer.broker.consumer_group import MOST_MOVED, READ_BYTES, ConsumerGroup, Row
 from streamdialer.broker.dead_letters import DeadLetters
 from streamdialer.broker.entries import Entry
 from streamdialer.broker.keys import GROUP, Keys
@@ -49,10 +50,14 @@ def letters(world: LedgerWorld) -> DeadLetters:
     return DeadLetters(world.client, world.services.scripts, KEYS)
 
 
+async def read(group: ConsumerGroup, count: int) -> list[Row]:
+    return (await group.read_new(count))[1]
+
+
 async def read_one(group: ConsumerGroup) -> Entry:
-    (row,) = await group.read(">", 1)
-    assert row[1] is not None
-    return Entry(row[0], row[1])
+    ((entry, fields),) = await read(group, 1)
+    assert fields
+    return Entry(entry, fields)
 
 
 async def bury(group: ConsumerGroup, redis: Redis, reason: str, **fields: str) -> None:
@@ -121,6 +126,41 @@ async def test_an_entry_that_cannot_be_buried_stays_pending(group: ConsumerGroup
     assert await redis.xlen(EVENTS) == 0
 
 
+# ---- reads ----
+
+
+@pytest.mark.parametrize("kind", ["new", "own", "seen", "idle"])
+async def test_a_read_ends_when_its_entries_are_large(group: ConsumerGroup, redis: Redis, kind: str) -> None:
+    large = "x" * (READ_BYTES // 2)
+    ids = [str(await redis.xadd(EVENTS, {"n": str(number), "note": large})) for number in range(5)]
+    ids += [str(await redis.xadd(EVENTS, {"n": str(number)})) for number in range(5)]
+    other = msgspec.structs.replace(group, consumer="other")
+    if kind != "new":
+        earlier: Any = await redis.xreadgroup(GROUP, group.consumer, {EVENTS: ">"}, count=100)
+        assert len(earlier[0][1]) == len(ids)
+
+    async def next_rows(after: str) -> tuple[str | None, list[Row]]:
+        if kind == "idle":
+            return await other.autoclaim(after, 0, 100)
+        if kind != "new":
+            return await group.read_own(after, 100, is_delivery=kind == "own")
+        is_all, rows = await group.read_new(100)
+        return None if is_all else "0-0", rows
+
+    after: str | None = "0-0"
+    reads: list[list[str]] = []
+    while after:
+        after, rows = await next_rows(after)
+        reads.append([entry for entry, _ in rows])
+        assert all(fields and fields["n"] for _, fields in rows)
+    assert [len(rows) for rows in reads] == [2, 2, 6]
+    assert [entry for rows in reads for entry in rows] == ids
+    consumer = other.consumer if kind == "idle" else group.consumer
+    deliveries: Any = await redis.xpending_range(EVENTS, GROUP, "-", "+", 100, consumer)
+    expected = 2 if kind in ("own", "idle") else 1
+    assert [each["times_delivered"] for each in deliveries] == [expected] * len(ids)
+
+
 # ---- dead letters ----
 
 
@@ -187,15 +227,18 @@ async def test_a_stream_is_made_anew_after_the_last_possible_id(
     await redis.xgroup_create(EVENTS, "analytics", id="0")
     for number in range(3):
         await redis.xadd(EVENTS, {"n": str(number)})
-    (held, _), (finished, _) = await group.read(">", 2)
+    (held, _), (finished, _) = await read(group, 2)
     await redis.xadd(EVENTS, {"n": "last"}, id=last)
     await group.acknowledge([finished])
     await group.repair()
     new = str(await redis.xadd(EVENTS, {"n": "after"}))
     assert len(new.partition("-")[0]) == 13
-    rest = await group.read(">", 10)
+    rest = await read(group, 10)
     assert [fields and fields["n"] for _, fields in rest] == ["2", "last", "after"]
-    assert [row[0] for row in await group.own_pending("0", 10)] == [held, *(entry for entry, _ in rest)]
+    assert [row[0] for row in (await group.read_own("0", 10, is_delivery=False))[1]] == [
+        held,
+        *(entry for entry, _ in rest),
+    ]
     others: Any = await redis.xreadgroup("analytics", "x", {EVENTS: ">"})
     assert {fields["n"] for _, fields in others[0][1]} >= {"0", "2", "last", "after"}
     await group.repair()
@@ -224,7 +267,7 @@ async def test_ids_of_a_stream_that_was_made_anew_prove_nothing(
     await world.client.xadd(EVENTS, {"type": "any"}, id=LAST_ID)
     late = await world.place_one()
     await world.event("call_ringing", other, entry=LAST_ID)
-    await group.read(">", 10)
+    await read(group, 10)
     await group.acknowledge([LAST_ID])
     await group.repair()
     await world.client.zadd("sd:c:1:dialing", {silent.contact: 1, other.contact: 9e15, late.contact: 9e15})
@@ -241,7 +284,7 @@ async def test_a_source_is_believed_again_after_its_stream_was_made_anew(
     attempt = await world.place_one()
     await world.client.xadd(EVENTS, {"type": "any"}, id=LAST_ID)
     assert await world.list_calls(attempt.id, entry=LAST_ID) == ""
-    await group.read(">", 10)
+    await read(group, 10)
     await group.acknowledge([LAST_ID])
     await group.repair()
     await world.send_earlier(attempt.contact, 60)
@@ -268,7 +311,7 @@ async def analytics(redis: Redis) -> AsyncIterator[Any]:
 
 async def finish(group: ConsumerGroup, redis: Redis, count: int) -> list[str]:
     ids = [str(await redis.xadd(EVENTS, {"n": str(number)})) for number in range(count)]
-    await group.read(">", count)
+    await read(group, count)
     await group.acknowledge(ids)
     return ids
 
@@ -296,7 +339,7 @@ async def test_events_stay_for_a_group_that_does_not_read_no_longer_than_configu
     async with analytics(redis):
         await redis.xadd(EVENTS, {"n": "old"}, id="1000-0")
         await redis.xadd(EVENTS, {"n": "unread"}, id="2000-0")
-        await group.read(">", 1)
+        await read(group, 1)
         await group.acknowledge(["1000-0"])
         assert await entry_ids(redis) == ["2000-0"], "our own unread event stays"
         assert not await redis.exists(KEYS.events_retained)

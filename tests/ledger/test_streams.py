@@ -195,24 +195,32 @@ async def test_a_restarted_consumer_of_the_same_name_finds_its_own_pending_entri
         await eventually(lambda: len(worker.seen) == 5)
 
 
+@pytest.mark.parametrize("command", ["xreadgroup", "eval"])
 async def test_lost_replies_to_reads_are_no_deliveries(
-    new_worker: NewWorker, reader: Redis, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    new_worker: NewWorker, reader: Redis, redis: Redis, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
+    """A stream that was just read empty is read with XREADGROUP, any other one with EVAL."""
     worker = new_worker("a", max_deliveries=3)
     lost = 0
 
-    async def deaf(*args: object, read: Any = reader.xreadgroup, **options: object) -> object:
+    read: Any = getattr(reader, command)
+
+    async def deaf(*args: object, **options: object) -> object:
         """The server delivers, the answer does not arrive: six times."""
         nonlocal lost
         answer = await read(*args, **options)
-        if lost < 6 and any(entries for _, entries in answer):
+        if lost < 6 and answer and answer[-1]:
             lost += 1
             raise RedisConnectionError("reply lost")
         return answer
 
-    monkeypatch.setattr(reader, "xreadgroup", deaf)
-    await add(redis, 10)
+    monkeypatch.setattr(reader, command, deaf)
+    if command == "eval":
+        await add(redis, 10)
     async with worker.working():
+        await eventually(lambda: worker.consumer._was_empty_at > 0)
+        if command == "xreadgroup":
+            await add(redis, 10)
         await eventually(lambda: len(worker.seen) == 10)
     assert lost
     assert sorted(worker.seen) == [str(number) for number in range(10)], "each once"
@@ -385,6 +393,23 @@ async def test_max_tasks_ends_the_run(new_worker: NewWorker, redis: Redis) -> No
     with anyio.fail_after(5):
         await worker.consumer.serve(1)
     assert 5 <= len(worker.seen) <= 6
+
+
+async def test_a_consumer_holds_few_large_entries(
+    new_worker: NewWorker, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamdialer.broker.consumer_group.READ_BYTES", 1)
+    monkeypatch.setattr("streamdialer.broker.consumer.HELD_BYTES", 2_000_000)
+    for number in range(12):
+        await redis.xadd(STREAM, {"n": str(number), "note": "x" * 999_990})
+    worker = new_worker("a")
+    gate = worker.close_gate()
+    async with worker.working():
+        await eventually(lambda: worker.running == 3)
+        await anyio.sleep(0.2)
+        assert worker.running == 3, "the third one made it too much"
+        gate.set()
+        await eventually(lambda: len(worker.seen) == 12)
 
 
 async def test_idle_consumers_without_entries_are_removed_and_those_with_entries_are_not(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any, cast
 
 import msgspec
 import pytest
 
+from streamdialer.broker.entries import Entry
 from streamdialer.config.loading import load as load_settings
 from streamdialer.config.settings import Settings
+from streamdialer.consumers.calls import CallsStage
 from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
 from streamdialer.errors import SettingsError
+from streamdialer.gateways.dialer_api import DialerAPI
+from streamdialer.gateways.originate_reply import Reply
 from streamdialer.ledger.previews import PreviewLimits, PreviewMissing
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.model import CampaignSettings, PreviewEvent
@@ -157,6 +162,35 @@ async def test_an_agent_who_accepts_needs_a_line_and_the_pace_as_well(services: 
     await move_clock(services.client, services.keys, 3)
     assert await world.says("accepted", "1002", preview_limits=slow) == "reserved"
     await world.check_invariants()
+
+
+@pytest.mark.parametrize("mode", ["claimed", "accepted"])
+@pytest.mark.parametrize(("trunk", "caller_id"), [("sip-co", "+576015551234"), ("3", None), ("", None)])
+async def test_a_call_carries_its_trunk_and_caller_id(
+    services: Services, monkeypatch: pytest.MonkeyPatch, mode: str, trunk: str, caller_id: str | None
+) -> None:
+    requests: list[dict[str, Any]] = []
+
+    async def originate(_self: DialerAPI, **request: Any) -> Reply:
+        requests.append(request)
+        return Reply(verdict="placed")
+
+    monkeypatch.setattr(DialerAPI, "originate", originate)
+    rate_limits = RateLimits(trunk=trunk)
+    if mode == "claimed":
+        world = await campaign(services, "1")
+        assert (await world.claim(level=1, rate_limits=rate_limits, caller_id=caller_id)).dialed == 1
+    else:
+        previews = PreviewWorld(services)
+        await previews.open_campaign(contacts=1)
+        assert await previews.says("requested", "1001") == "1"
+        preview_limits = PreviewLimits(
+            None, previews.retry, max_concurrent=10, rate_limits=rate_limits, caller_id=caller_id
+        )
+        assert await previews.says("accepted", "1001", preview_limits=preview_limits) == "reserved"
+    ((entry, fields),) = cast(Any, await services.client.xrange(services.keys.stream("calls")))
+    await CallsStage(services).handle(Entry(entry, fields))
+    assert [(each["trunk"], each["caller_id"]) for each in requests] == [(trunk, caller_id or "")]
 
 
 @pytest.mark.parametrize("seed", some_are_long(range(4), 1, 2, 3))

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamdialer.gateways.body import MAX_DEPTH, read_json
+from streamdialer.gateways.body import read_json
+from streamdialer.rules.any_json import MAX_DEPTH
 from tests.support.json_values import json_values
 
 ROW = {"id": 1, "name": "Ana María"}

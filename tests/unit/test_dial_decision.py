@@ -67,9 +67,16 @@ def inputs(
 
 
 def test_a_fixed_mode_claims_its_level_within_the_campaigns_limits() -> None:
-    decision = decide_claim(inputs(dial_mode="predictive", pacing_ratio=1.5, max_concurrent_calls=7), "t.0")
+    campaign: dict[str, Any] = {
+        "dial_mode": "predictive",
+        "pacing_ratio": 1.5,
+        "max_concurrent_calls": 7,
+        "caller_id": "+57",
+    }
+    decision = decide_claim(inputs(**campaign), "t.0")
     claim = decision.claim
     assert claim is not None
+    assert claim.caller_id == "+57"
     assert (claim.token, claim.level, claim.free_agents, claim.max_concurrent) == ("t.0", 6, 4, 7)
     assert (claim.open_until_ms, claim.queue_level, decision.is_new) == (60_000, None, False)
 

@@ -21,11 +21,12 @@ from streamdialer.model import (
     DoNotCallEvent,
     PreviewEvent,
     SourceEvent,
-    decode_json,
     normalise_id,
     plain_id,
 )
 from streamdialer.producers.events import EVENT_TYPES
+from streamdialer.rules.any_json import decode_json
+from streamdialer.rules.numbers import read_number
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -170,6 +171,17 @@ def test_an_agent_id_is_any_text(agent: object) -> None:
     event = read_event(write("agent_available", {"agent_id": agent, "campaign_id": ["?"]}))
     assert isinstance(event, AgentEvent)
     assert (event.agent_id, event.campaign_id) == (expected, "")
+
+
+@pytest.mark.parametrize("kind", ["do_not_call", "callback_requested"])
+@pytest.mark.parametrize(
+    ("number", "digits"), [(573001234567, "573001234567"), (573001234567.0, "573001234567"), (5.73001e11, "")]
+)
+def test_a_number_of_which_digits_may_be_lost_is_none(kind: str, number: float, digits: str) -> None:
+    data = {"campaign_id": 1, "contact_id": 2, "at": "2030-01-31T15:00:00Z", "phone_number": number}
+    event = read_event(write(kind, data))
+    assert isinstance(event, DoNotCallEvent | CallbackEvent)
+    assert read_number(event.phone_number, "CO").digits == digits
 
 
 def test_call_ids_that_are_too_long_still_tell_calls_apart() -> None:

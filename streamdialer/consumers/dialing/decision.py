@@ -76,6 +76,7 @@ def _claim(inputs: DialInputs, token: str, level: int) -> ClaimRequest:
         hours=inputs.zone_hours,
         hours_fingerprint=campaign.hours.fingerprint,
         rate_limits=inputs.rate_limits,
+        caller_id=settings.caller_id,
         sharing=inputs.sharing,
         counts_listed=inputs.counts_listed,
         others={

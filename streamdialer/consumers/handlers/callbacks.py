@@ -33,10 +33,10 @@ class Callbacks:
 
     async def schedule(self, event: CallbackEvent, entry: str) -> None:
         """Raises BadEntry for a request that cannot be kept, and Unreachable; `entry` is the event's id."""
-        number = event.phone_number.strip()
-        country = await self._services.country_of(event.campaign_id) if number else ""
-        number_read = read_number(number, country)
-        if number and number_read.problem:
+        has_number = event.phone_number != ""
+        country = await self._services.country_of(event.campaign_id) if has_number else ""
+        number_read = read_number(event.phone_number, country)
+        if has_number and number_read.problem:
             raise BadEntry("wrong_number", f"phone_number: {number_read.problem}")
 
         async def request(row: LoadRow | None = None) -> CallbackStatus:

@@ -26,7 +26,7 @@ async def add_to_dnc(event: DoNotCallEvent, services: Services, wakeups: WakeupS
         campaigns.add(event.campaign_id)
     elif not numbers:
         raise BadEntry(
-            "no_phone_number", f"phone_number is {mask_number(event.phone_number)!r}: {number.problem}"
+            "no_phone_number", f"phone_number is {mask_number(str(event.phone_number))!r}: {number.problem}"
         )
     for campaign in campaigns:  # a call may be possible instead
         wakeups.queue(await wakeups.queue_of(campaign))
@@ -35,7 +35,7 @@ async def add_to_dnc(event: DoNotCallEvent, services: Services, wakeups: WakeupS
         extra={
             "campaign": event.campaign_id,
             "contact": event.contact_id,
-            "number": mask_number(event.phone_number),
+            "number": mask_number(str(event.phone_number)),
             "campaigns": len(campaigns),
         },
     )

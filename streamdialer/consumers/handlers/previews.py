@@ -105,4 +105,5 @@ class Previews:
             hours=build_zone_hours(hours, contacts, zones, now_ms),
             caps=caps_of(hours.pack, settings),
             rate_limits=self._trunks.rate_limits_of(campaign, settings),
+            caller_id=settings.caller_id,
         )

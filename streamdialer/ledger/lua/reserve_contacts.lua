@@ -93,7 +93,10 @@ answer.steps = steps
 save_plan(request.retry_plan)
 local caps = save_caps(call_history, request.caps)
 answer.recheck = save_hours_fingerprint(request.hours_fingerprint)
-local terms = { calls = calls, lease_ms = request.lease_ms, deadline_ms = request.deadline_ms, trace = request.trace }
+local terms = {
+  calls = calls, lease_ms = request.lease_ms, deadline_ms = request.deadline_ms, trunk = request.rate_limits.trunk,
+  caller_id = request.caller_id, trace = request.trace,
+}
 
 -- The ready contacts in their order: each is reserved, moved out of `ready`, or left there for verification
 -- by the backend.
