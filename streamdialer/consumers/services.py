@@ -14,6 +14,7 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
+from streamdialer.gateways.originator import Originator, open_originator
 from streamdialer.ledger.agent_queues import AgentQueues
 from streamdialer.ledger.backlog import BacklogLedger
 from streamdialer.ledger.callbacks import CallbackLedger
@@ -50,7 +51,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     memory: DataLossRecovery
     suppression: DncLedger
     backend: Backend
-    dialer_api: DialerAPI
+    dialer_api: DialerAPI | None
+    """None when Asterisk places the calls."""
+    originator: Originator
 
     async def country_of(self, campaign: str) -> str:
         """The country of numbers without a calling code: the campaign's as it was last loaded, else the setting's."""
@@ -66,7 +69,7 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
         async with (
             Scripts(client, patient=patient) as scripts,
             Backend(settings) as backend,
-            DialerAPI(settings) as dialer_api,
+            open_originator(settings) as originator,
         ):
             agent_queues = AgentQueues(scripts, keys)
             yield Services(
@@ -93,7 +96,8 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 memory=DataLossRecovery(scripts, keys, limits.deadline_ms, limits.max_call_duration_ms),
                 suppression=DncLedger(scripts, keys),
                 backend=backend,
-                dialer_api=dialer_api,
+                dialer_api=originator if isinstance(originator, DialerAPI) else None,
+                originator=originator,
             )
     finally:
         await close(client)

@@ -218,7 +218,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     breaker_failure_threshold: int
     breaker_max_open_ms: int
     is_idempotent: bool
-    """The Dialer API places a call once, however often it gets the same idempotency key."""
+    """A request that is sent twice places one call."""
 
 
 def ledger_limits(settings: Settings) -> Limits:
@@ -233,5 +233,5 @@ def ledger_limits(settings: Settings) -> Limits:
         events_required=settings.events == "required",
         breaker_failure_threshold=settings.breaker_failure_threshold,
         breaker_max_open_ms=round(settings.breaker_max_open_s * 1000),
-        is_idempotent=settings.dialer_api_idempotent,
+        is_idempotent=settings.may_repeat_originate,
     )

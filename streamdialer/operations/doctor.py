@@ -15,10 +15,12 @@ from redis.exceptions import RedisError, ResponseError
 from streamdialer.broker.connection import TRANSIENT, connect, keys_for, ping, why_writes_are_refused
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Script
+from streamdialer.config.ami_urls import parse_ami_urls
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.agent_lists import agent_notices
 from streamdialer.consumers.dialing.reasons import NOTICES
 from streamdialer.errors import RefusedByServer, StreamdialerError
+from streamdialer.gateways.ami.link import connected
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.model import normalise_id
@@ -73,7 +75,10 @@ async def run_checks(settings: Settings) -> Diagnosis:
     finally:
         await client.aclose()
     findings += await _run_check("backend", lambda: _backend(settings, active))
-    findings += await _run_check("dialer api", lambda: _dialer_api(settings, active))
+    if settings.originate == "asterisk":
+        findings += await _run_check("asterisk", lambda: _asterisk(settings))
+    else:
+        findings += await _run_check("dialer api", lambda: _dialer_api(settings, active))
     return Diagnosis(reachable, findings)
 
 
@@ -303,3 +308,32 @@ async def _dialer_api(settings: Settings, active: list[str]) -> Findings:
     except StreamdialerError as error:
         text = str(error).removeprefix("Dialer API: ")
         yield Finding("dialer api", "fail", text, "check DIALER_API_URL and DIALER_API_TOKEN")
+
+
+async def _asterisk(settings: Settings) -> Findings:
+    """Whether each server lets us in, lets us place calls, and has the dialplan context of answered calls."""
+    for address in parse_ami_urls(settings.asterisk_ami_url):
+        try:
+            async with connected(address, lambda _: None, "system") as link:
+                commands = await link.action("ListCommands")
+                if not commands.get("Originate"):
+                    yield Finding(
+                        "asterisk",
+                        "fail",
+                        f"{address.name}: the user {address.username} may not place calls",
+                        "add originate and call to its write= in manager.conf, then `manager reload`",
+                    )
+                    continue
+                try:
+                    await link.list_answer("ShowDialPlan", {"Context": settings.asterisk_context})
+                except RefusedByServer as error:
+                    yield Finding(
+                        "asterisk",
+                        "fail",
+                        str(error),
+                        "include deploy/asterisk/extensions.conf, or correct STREAMDIALER_ASTERISK_CONTEXT",
+                    )
+                    continue
+                yield Finding("asterisk", "ok", f"{address.name} lets us place calls")
+        except StreamdialerError as error:
+            yield Finding("asterisk", "fail", str(error), "check ASTERISK_AMI_URL and manager.conf")

@@ -47,10 +47,17 @@ class AmiClient:
     """Run `serve` in a task; `receive` and the actions may be used from others."""
 
     def __init__(
-        self, address: AmiUrl, *, max_events: int = MAX_EVENTS, longest_pause_s: float = LONGEST_PAUSE_S
+        self,
+        address: AmiUrl,
+        *,
+        events: str = "on",
+        max_events: int = MAX_EVENTS,
+        longest_pause_s: float = LONGEST_PAUSE_S,
     ) -> None:
+        """`events` are the classes of events that Asterisk sends, "on" for all the user may read."""
         self.address = address
         self.lost_events = 0
+        self._events_mask = events
         self._max_events = max_events
         self._longest_pause_s = longest_pause_s
         self._link: Connection | None = None
@@ -71,7 +78,7 @@ class AmiClient:
         failures = 0
         while True:
             try:
-                async with connected(self.address, self._put) as link:
+                async with connected(self.address, self._put, self._events_mask) as link:
                     log.info("Asterisk is connected", extra={"server": self.name, "tries": failures})
                     failures = 0
                     self._link = link
