@@ -43,7 +43,7 @@ def _rows(figures: Figures) -> Iterator[tuple[str, str]]:
     yield "Calls placed", f"{figures.calls_placed}; longest time without one {figures.longest_pause_s:g} s"
     other = figures.refused_called_by_another_list
     yield "Updates refused", f"{figures.updates_refused}; {other} contacts called by another list meanwhile"
-    yield "Finished contacts set back for a moment", str(figures.set_back_for_a_moment)
+    yield "Finished contacts set back for a moment", str(len(figures.set_back_for_a_moment_s))
     yield (
         "Progressive calls",
         f"{figures.progressive_calls}; without a free agent {len(figures.without_agent_s)}, "

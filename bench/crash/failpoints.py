@@ -7,6 +7,7 @@ Scripts go through `Scripts.run` and, many at once, through its pipelines; other
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -118,8 +119,13 @@ def _pipeline(*_: object) -> Effect:
     return Effect(f"pipeline ({_calling_function()})")
 
 
-def _command(_client: object, command: str, *_: object) -> Effect:
-    return Effect(f"{command} ({_calling_function()})")
+def _command(_client: object, command: str, *args: object) -> Effect:
+    code = (
+        f"script:{hashlib.sha1(str(args[0]).encode(), usedforsecurity=False).hexdigest()}"
+        if command == "EVAL"
+        else ""
+    )
+    return Effect(f"{command} ({_calling_function()})", code)
 
 
 def _request(_transport: object, request: httpx.Request) -> Effect:

@@ -16,16 +16,20 @@ from bench.crash.scenario import (
     CUT,
     DNC_CONTACT,
     LATE_CAMPAIGN,
+    NOT_TAKEN,
     PREVIEW_AGENT,
     PREVIEW_CAMPAIGN,
+    PREVIEW_QUEUE,
     QUEUE,
     REFUSED,
     SHOWN_TO_AGENTS,
+    TEAM_CAMPAIGNS,
     TURNED_AWAY,
     WITHDRAWN,
     ScenarioName,
 )
 from streamdialer.broker.keys import GROUP, STAGES, Keys
+from streamdialer.ledger.records import ContactRecord, decode_contact
 from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.http import drop_connection, json_reply
@@ -92,6 +96,8 @@ class ServerFaults:
         self._slowed: set[tuple[str, str]] = set()
         self.refused: set[str] = set()
         """Keys of requests answered 404: attempts that count although no phone rang."""
+        self.lists_read = 0
+        """How often the contacts to dial were listed of the campaign whose updates are refused."""
         centre.dialer_api.set_responder(self._originate)
         centre.backend.set_responder(self._backend)
 
@@ -110,11 +116,29 @@ class ServerFaults:
             return drop_connection(request)
         return None
 
-    async def _backend(self, request: web.Request) -> None:
+    async def _backend(self, request: web.Request) -> web.StreamResponse | None:
+        query, name = request.query, request.path.strip("/").rpartition("/")[2]
+        is_list = query.get("status") == "pending" and query.get("campaign_id") == str(TEAM_CAMPAIGNS[0])
+        self.lists_read += is_list
+        if request.method == "PATCH" and name.isdecimal() and int(name) in NOT_TAKEN:
+            return self._centre.backend.refuse_update(int(name), NOT_TAKEN[int(name)])
         for kind in SLOW_REQUESTS - self._slowed:
             if request.method == kind[0] and kind[1] in request.path_qs:
                 self._slowed.add(kind)
                 await anyio.sleep(SLOW_S)
+        return None
+
+
+async def end_retention(client: Redis, keys: Keys) -> dict[str, ContactRecord]:
+    """The time for which the ledger keeps contacts whose updates are refused is over; their records, by contact."""
+    campaign = str(TEAM_CAMPAIGNS[0])
+    kept: dict[str, ContactRecord] = {}
+    for contact in map(str, NOT_TAKEN):
+        raw: Any = await client.hget(keys.records(campaign), contact)
+        kept[contact] = decode_contact(raw)
+        await client.zadd(keys.final(campaign), {contact: 1})
+    await client.zadd(keys.sweep_schedule, {campaign: 1})
+    return kept
 
 
 async def run_preview_agent(client: Redis, keys: Keys, scenario: ScenarioName) -> None:
@@ -168,6 +192,10 @@ async def trigger_events(client: Redis, keys: Keys, centre: CallCentre) -> None:
     await client.xadd(
         keys.stream("events"), {"type": "source_live", "data": msgspec.json.encode(seen).decode()}
     )
+    listed = {"source": "network", "queue": PREVIEW_QUEUE, "list_id": "1", "parts": 2}
+    for part, agents in enumerate(([{"agent_id": PREVIEW_AGENT, "state": "available"}], []), 1):
+        data = msgspec.json.encode({**listed, "part": part, "agents": agents}).decode()
+        await client.xadd(keys.stream("events"), {"type": "queue_agents", "data": data})
     while not await client.hexists(keys.agents, AGENT):  # noqa: ASYNC110 - then an agent event needs no queue
         await anyio.sleep(0.02)
     centre.backend.expire_access_tokens()

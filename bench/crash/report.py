@@ -20,6 +20,7 @@ COLUMNS = (
     "#double calls",
     "#lost contacts",
     "#attempt mismatches",
+    "#calls without agent",
     "#uncertain, ended by deadline",
 )
 
@@ -88,6 +89,7 @@ def _cells(row: CrashResult) -> Sequence[object]:
         row.double_calls,
         row.lost_contacts,
         row.attempt_mismatches,
+        row.calls_without_agent,
         row.uncertain,
     )
 
@@ -99,5 +101,6 @@ def summary(rows: Sequence[CrashResult], points: int) -> str:
         f"{sum(row.calls for row in rows)} calls placed: {sum(row.double_calls for row in rows)} double calls, "
         f"{sum(row.lost_contacts for row in rows)} lost contacts, "
         f"{sum(row.attempt_mismatches for row in rows)} attempt mismatches, "
+        f"{sum(row.calls_without_agent for row in rows)} calls without an agent, "
         f"{sum(row.uncertain for row in rows)} uncertain attempts ended by deadline"
     )

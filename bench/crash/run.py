@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from bench.crash.crash_points import Crash, RecordedPoints, Target, read_passages
 from bench.crash.fixtures import (
     ServerFaults,
+    end_retention,
     plant_entries,
     plant_withdrawn,
     reset_server,
@@ -23,7 +24,9 @@ from bench.crash.fixtures import (
 )
 from bench.crash.processes import CrashProcesses
 from bench.crash.scenario import (
+    NOT_TAKEN,
     SPEED,
+    TEAM_CAMPAIGNS,
     Fixture,
     ScenarioName,
     add_late_contacts,
@@ -31,10 +34,11 @@ from bench.crash.scenario import (
     centre_config,
     child_environment,
 )
-from bench.crash.verdict import Verdict, check_ledger, check_network
+from bench.crash.verdict import Verdict, audit_all_contacts, check_ledger, check_network
 from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import CHANNEL, Keys
 from streamdialer.errors import CannotBeDone
+from streamdialer.ledger.records import ContactRecord
 from streamdialer.simulation.demo.snapshot import take_snapshot
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from streamdialer.simulation.servers.call_centre import CallCentre
@@ -42,6 +46,7 @@ from streamdialer.simulation.servers.call_centre import CallCentre
 POLL_INTERVAL_S: Final = 0.02
 DIAL_TIMEOUT_S: Final = 120.0
 CLEANUP_TIMEOUT_S: Final = 60.0
+LISTS_READ_AGAIN: Final = 3
 Condition = Callable[[], Awaitable[bool]]
 
 
@@ -104,6 +109,10 @@ class _Run:
         self._servers = ServerFaults(centre)
         self._is_final = False
         """Whether all contacts have been checked."""
+        self._kept: dict[str, ContactRecord] = {}
+        """Last records of contacts that the ledger has forgotten."""
+        self._lists_read: int | None = None
+        """Until the ledger had forgotten them."""
         self._longest_stall_s = 0.0
         self._problems: list[str] = []
         """What stopped the run."""
@@ -117,7 +126,13 @@ class _Run:
                 await self._centre.start_campaign(campaign)
             await self._until(self._is_dialed, DIAL_TIMEOUT_S, "not all contacts were final")
             tasks.cancel_scope.cancel()
-        verdict = await check_ledger(self._client, self._centre.keys, self._fixture, self._servers)
+        if self._fixture.scenario == "campaign" and not self._problems:
+            self._kept = await end_retention(self._client, self._centre.keys)
+            await self._until(self._is_listed_again, DIAL_TIMEOUT_S, "no list was read after the retention")
+            await self._until(self._is_dialed, DIAL_TIMEOUT_S, "not all contacts were final again")
+        verdict = await check_ledger(
+            self._client, self._centre, self._fixture, self._servers, kept=self._kept
+        )
         self._is_final = True
         before = self._backend_contacts()
         await self._clean_up()
@@ -187,13 +202,31 @@ class _Run:
         """Whether every contact is final, also in the backend, no call is live and no entry is unread."""
         snapshot = await take_snapshot(self._client, self._centre)
         return (
-            snapshot.total("final") == len(self._fixture.world.contacts)
-            and not snapshot.unfinished
+            not snapshot.unfinished
             and not snapshot.total("unconfirmed")
             and not snapshot.audit.live_calls
             and not snapshot.audit.events_waiting
             and not any(stream.length for stream in snapshot.overview.streams if stream.stream != "ticks")
+            and await self._are_all_final()
         )
+
+    async def _are_all_final(self) -> bool:
+        audit = await audit_all_contacts(self._client, self._centre, self._fixture)
+        return audit.final == len(self._fixture.world.contacts)
+
+    async def _is_listed_again(self) -> bool:
+        """Whether the backend has listed contacts again that the ledger had forgotten."""
+        if self._lists_read is None:
+            calls, records = (
+                self._fixture.world.auditor.per_contact,
+                self._centre.keys.records(str(TEAM_CAMPAIGNS[0])),
+            )
+            for contact in NOT_TAKEN:
+                is_called_again = calls[contact] > len(self._kept[str(contact)].history)
+                if not is_called_again and await self._client.hexists(records, str(contact)):
+                    return False
+            self._lists_read = self._servers.lists_read
+        return self._servers.lists_read >= self._lists_read + LISTS_READ_AGAIN
 
     async def _is_cleaned(self) -> bool:
         return not await self._client.exists(self._centre.keys.directory)

@@ -14,6 +14,7 @@ import msgspec
 from bench.crash.coverage import uncovered
 from bench.crash.run import RunResult, record_scenario, run_scenario
 from bench.crash.scenario import SCENARIOS, ScenarioName
+from streamdialer.broker.connection import TRANSIENT
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 MAX_STALL_S: Final = 1.0
@@ -51,6 +52,7 @@ class CrashResult(msgspec.Struct, kw_only=True):
     double_calls: int
     lost_contacts: int
     attempt_mismatches: int
+    calls_without_agent: int
     uncertain: int
     """Attempts that were never placed and were ended as failed by their deadline, as the contract says."""
     open_calls: int
@@ -135,9 +137,14 @@ async def _run_plan(
 ) -> CrashResult:
     row, occurrence = None, plan.occurrence
     for runs in range(1, MAX_RUNS + 1):
-        result = await run_scenario(
-            server, plan.scenario, seed, point=plan.point, occurrence=occurrence, without=without
-        )
+        try:
+            result = await run_scenario(
+                server, plan.scenario, seed, point=plan.point, occurrence=occurrence, without=without
+            )
+        except TRANSIENT:  # the harness stalled, and so its Redis did not answer in time
+            if runs == MAX_RUNS:
+                raise
+            continue
         row = _row(plan, occurrence, result)
         row.runs = runs
         if row.hit if row.is_clean else result.longest_stall_s < MAX_STALL_S:
@@ -161,6 +168,7 @@ def _row(plan: CrashPlan, occurrence: int, result: RunResult) -> CrashResult:
         double_calls=verdict.double_calls,
         lost_contacts=verdict.lost_contacts,
         attempt_mismatches=verdict.attempt_mismatches,
+        calls_without_agent=verdict.calls_without_agent,
         uncertain=verdict.uncertain,
         open_calls=crash.open_calls if crash else 0,
         findings=verdict.findings,

@@ -46,11 +46,22 @@ LATE_CAMPAIGN: Final = 3
 """Has its own queue: its calls go on independently, and their events end attempts that got none."""
 PREVIEW_CAMPAIGN: Final = 4
 PREVIEW_AGENT: Final = 1009
-"""The last agent that `build_fixture` adds."""
+"""The last agent of one queue that `build_fixture` adds."""
+TEAM_QUEUES: Final = ("40", "50")
+"""Both have the same one agent, so of their progressive campaigns one call may be up."""
+TEAM_AGENT: Final = 1010
 FIRST_LATE: Final = 30
 LATE_CONTACTS: Final = 2
 
-CAMPAIGNS: Final = {1: QUEUE, 2: QUEUE, LATE_CAMPAIGN: LATE_QUEUE, PREVIEW_CAMPAIGN: PREVIEW_QUEUE}
+TEAM_CAMPAIGNS: Final = (5, 6)
+
+CAMPAIGNS: Final = {
+    1: QUEUE,
+    2: QUEUE,
+    LATE_CAMPAIGN: LATE_QUEUE,
+    PREVIEW_CAMPAIGN: PREVIEW_QUEUE,
+    **dict(zip(TEAM_CAMPAIGNS, TEAM_QUEUES, strict=True)),
+}
 MODES: Final[dict[int, DialMode]] = {ADAPTIVE_CAMPAIGN: "predictive", PREVIEW_CAMPAIGN: "preview"}
 
 NO_NUMBER: Final = 20
@@ -64,10 +75,20 @@ DUE: Final = 24
 """Due for a retry, but only the backend knows it."""
 WITHDRAWN: Final = 25
 """Ready in Redis since long, but no longer pending in the backend."""
-SHOWN_DIALING, SHOWN_ANSWERED = 40, 41
+IN_TWO_LISTS: Final = (26, 27)
+"""In the lists of campaigns 1 and 2, which call them first."""
+HOUSEMATES: Final = {28: 1, 29: 2}
+"""Contacts with one number, and their campaigns, which call them first."""
+SHOWN_DIALING, SHOWN_ANSWERED, SHOWN_IN_TWO_LISTS = 40, 41, 42
 """The backend shows a live call; Redis has lost it."""
 SHOWN_TO_AGENTS: Final = (50, 51, 52)
 """The contacts of the preview campaign; the last one asks for a callback before it is previewed."""
+TEAM_CONTACTS: Final = (60, 61, 62, 63)
+NOT_TAKEN: Final = {64: 405, 65: 400}
+"""Contacts of the first team campaign, and how the backend refuses each of their updates. The first one talks at once,
+the second one is never reached."""
+URGENT: Final = 9
+"""The priority of contacts that are called first."""
 DNC_CONTACT: Final = (2, 1)
 """Campaign and contact of a person who asks not to be called."""
 LOG_IN: Final = ("dialer", "secret")
@@ -81,7 +102,7 @@ class Fixture(msgspec.Struct, frozen=True):
     attempts_before: Mapping[int, int]
     """Attempts that the backend knew before the run, by contact; the ledger has no record of them."""
     remembered: frozenset[str]
-    """Earlier attempts that the ledger reconstructs, without the mark at the end of their ids."""
+    """Earlier attempts that the ledger may reconstruct, without the mark at the end of their ids."""
 
 
 def _ordinary_contacts(scenario: ScenarioName) -> dict[int, int]:
@@ -92,9 +113,15 @@ def _ordinary_contacts(scenario: ScenarioName) -> dict[int, int]:
 
 def _seed_with_all_outcomes(seed: int, people: Mapping[int, int]) -> int:
     """The first seed from `seed` on that gives the first calls of these people all five outcomes."""
+    talks, is_not_reached = NOT_TAKEN
     for candidate in count(seed):
-        outcomes = {draw_call(WORLD_CONFIG, candidate, contact, 0, RING_S).outcome for contact in people}
-        if len(outcomes) == 5:
+
+        def outcome(contact: int, ordinal: int = 0, seed: int = candidate) -> str:
+            return draw_call(WORLD_CONFIG, seed, contact, ordinal, RING_S).outcome
+
+        in_vain = {outcome(is_not_reached, ordinal) for ordinal in range(MAX_RETRIES)}
+        suits = outcome(talks) == "human" and in_vain <= {"busy", "failed", "no_answer"}
+        if suits and len({outcome(contact) for contact in people}) == 5:
             return candidate
     raise AssertionError("unreachable")
 
@@ -120,18 +147,31 @@ def build_fixture(scenario: ScenarioName, seed: int) -> Fixture:
         for _ in range(agents):
             world.add_agent(number, queue)
             number += 1
+    world.add_agent(TEAM_AGENT, TEAM_QUEUES[0], also_in=TEAM_QUEUES[1:])
     world.add_contacts(_contact(contact, campaign) for contact, campaign in people.items())
+    world.add_contacts(_contact(contact, TEAM_CAMPAIGNS[contact % 2]) for contact in TEAM_CONTACTS)
     if scenario == "data_loss":
         recently = datetime.now(UTC).isoformat()
-        for contact, status in ((SHOWN_DIALING, "dialing"), (SHOWN_ANSWERED, "answered")):
+        shown_in_call = {SHOWN_DIALING: "dialing", SHOWN_ANSWERED: "answered", SHOWN_IN_TWO_LISTS: "dialing"}
+        for contact, status in shown_in_call.items():
             shown = _contact(contact, 1)
             shown.status, shown.attempts, shown.last_attempt = status, 1, recently
             world.add_contacts([shown])
-        return Fixture(
-            scenario, world, {}, frozenset(f"1:{contact}:1" for contact in (SHOWN_DIALING, SHOWN_ANSWERED))
-        )
+        world.list_also_in(world.contacts[SHOWN_IN_TWO_LISTS], 2)
+        remembered = {f"1:{contact}:1" for contact in shown_in_call} | {f"2:{SHOWN_IN_TWO_LISTS}:1"}
+        return Fixture(scenario, world, {}, frozenset(remembered))
     world.add_contacts([_contact(REFUSED, 1), _contact(CUT, 2), _contact(TURNED_AWAY, 1)])
     world.add_contacts(_contact(contact, PREVIEW_CAMPAIGN) for contact in SHOWN_TO_AGENTS)
+    for contact in IN_TWO_LISTS:
+        shared = _contact(contact, 1)
+        shared.priority = URGENT
+        world.add_contacts([shared])
+        world.list_also_in(shared, 2)
+    for contact, campaign in HOUSEMATES.items():
+        housemate = _contact(contact, campaign)
+        housemate.priority, housemate.phone_number = URGENT, _contact(min(HOUSEMATES), 1).phone_number
+        world.add_contacts([housemate])
+    world.add_contacts(_contact(contact, TEAM_CAMPAIGNS[0]) for contact in NOT_TAKEN)
     no_number = _contact(NO_NUMBER, 1)
     no_number.phone_number = ""
     due = _contact(DUE, 2)

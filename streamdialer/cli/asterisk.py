@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 
-@commands.command(epilog="Example: ASTERISK_AMI_URL=ami://dialer:secret@127.0.0.1:5038 streamdialer asterisk")
+@commands.command(epilog="Example: streamdialer asterisk")
 def asterisk(
     ctx: typer.Context,
     health_port: Annotated[

@@ -36,7 +36,6 @@ from streamdialer.model import (
     SourceEvent,
     normalise_id,
 )
-from streamdialer.observability.metrics import EVENT_FIELDS_UNREAD
 from streamdialer.observability.redaction import mask_field
 from streamdialer.rules.any_json import decode_json
 from streamdialer.rules.dispositions import is_known_end, who_answered
@@ -110,7 +109,7 @@ def _read_fields(
         if raw == "" and name not in _REQUIRED[event_class]:
             continue
         try:
-            values[name] = read(raw)
+            values[name] = _read_agents(raw, count_unread) if name == "agents" else read(raw)
         except (ValueError, RecursionError) as error:
             if name not in _BESIDE_THE_EFFECT[event_class]:
                 raise BadEntry("wrong_type", f"{name}: {error}"[:500]) from error
@@ -201,7 +200,9 @@ def _read_calls(raw: object) -> list[str]:
     return [str(each) for each in calls]
 
 
-def _read_agents(raw: object) -> dict[str, AgentState]:
+def _read_agents(
+    raw: object, count_unread: Callable[[str], None] = lambda _name: None
+) -> dict[str, AgentState]:
     """Agent -> state. A row that cannot be read is left out, an unknown state counts as offline. Raises ValueError."""
     agents: dict[str, AgentState] = {}
     for row in _read_list(raw, "a list of {agent_id, state}"):
@@ -212,7 +213,7 @@ def _read_agents(raw: object) -> dict[str, AgentState]:
         except (ValueError, TypeError, KeyError):
             unread = "agents"
         if unread:
-            EVENT_FIELDS_UNREAD.labels(unread).inc()
+            count_unread(unread)
             log.warning("an agent of queue_agents cannot be read", extra={"value": str(row)[:100]})
     return agents
 

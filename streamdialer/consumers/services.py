@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import msgspec
 from redis.asyncio import Redis
@@ -29,6 +30,9 @@ from streamdialer.ledger.samples import Samples
 from streamdialer.ledger.suppression import DncLedger
 from streamdialer.ledger.ticks import TickLedger
 from streamdialer.ledger.types import ledger_limits
+
+REBUILD_MARGIN_MS: Final = 1000
+"""A process that rebuilds a campaign may wait for the backend so much longer than a request may take."""
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +97,13 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                     round(settings.claim_min_idle_s * 1000),
                     limits.deadline_ms,
                 ),
-                memory=DataLossRecovery(scripts, keys, limits.deadline_ms, limits.max_call_duration_ms),
+                memory=DataLossRecovery(
+                    scripts,
+                    keys,
+                    limits.deadline_ms,
+                    limits.max_call_duration_ms,
+                    round(settings.backend_timeout_s * 1000) + REBUILD_MARGIN_MS,
+                ),
                 suppression=DncLedger(scripts, keys),
                 backend=backend,
                 dialer_api=originator if isinstance(originator, DialerAPI) else None,

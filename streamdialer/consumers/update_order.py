@@ -1,4 +1,7 @@
-"""After a data loss the ledger may be older than the backend: which of the two is newer is found out before a PATCH."""
+"""After a data loss, or another campaign's call, the ledger may be older than the backend.
+
+Which of the two is newer is found out before a PATCH.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +63,8 @@ async def is_outdated(services: Services, campaign: str, contact: str, update: U
     if shown is None:
         if services.backend.shows_contacts:
             return False  # it has gone, and the backend will say so
+        if not update.doubt.is_lost:
+            return False  # without a loss nothing brings back a contact that is left out by mistake
         shown = await _listed(services, campaign, contact)
     return shown is None or not is_newer(update, update.doubt, shown)
 

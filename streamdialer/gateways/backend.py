@@ -23,6 +23,7 @@ from streamdialer.gateways.parsing import (
     Page,
     next_path,
     path_after,
+    path_with_overlap,
     read_campaign,
     read_contact,
     read_contacts,
@@ -128,7 +129,11 @@ class Backend(Gateway):
         return self._contacts(campaign, query, statuses)
 
     def in_flight(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:
-        """Contacts with the status dialing or answered; raises Unreachable."""
+        """Contacts with the status dialing or answered; raises Unreachable.
+
+        Each page begins with the last row of the page before, where the backend has an offset: else rows move past the
+        reader when others leave the list.
+        """
         query: Query = {
             "campaign_id": plain_id(campaign),
             "status": "dialing,answered",
@@ -136,7 +141,7 @@ class Backend(Gateway):
             "offset": 0,
             "ordering": "created_at",
         }
-        return self._contacts(campaign, query, {"dialing", "answered"})
+        return self._contacts(campaign, query, {"dialing", "answered"}, overlaps=True)
 
     async def unfinished(self, campaign: str, page_size: int) -> AsyncIterator[ContactPage]:
         """Contacts with the status pending, dialing or answered; raises Unreachable."""
@@ -203,9 +208,10 @@ class Backend(Gateway):
         start: str = "",
         *,
         skips_failed: bool = False,
+        overlaps: bool = False,
     ) -> AsyncIterator[ContactPage]:
-        rows_read = 0
-        async for page in self._pages("/api/contacts/", query, start, skips_failed=skips_failed):
+        rows_read, path = 0, "/api/contacts/"
+        async for page in self._pages(path, query, start, skips_failed=skips_failed, overlaps=overlaps):
             defaulted, not_asked = Counter[str](), list[str]()
             contacts, unreadable = read_contacts(
                 page.rows,
@@ -227,7 +233,13 @@ class Backend(Gateway):
             )
 
     async def _pages(
-        self, path: str, query: Query | None = None, start: str = "", *, skips_failed: bool = False
+        self,
+        path: str,
+        query: Query | None = None,
+        start: str = "",
+        *,
+        skips_failed: bool = False,
+        overlaps: bool = False,
     ) -> AsyncIterator[_ListedPage]:
         """Page by page; raises Unreachable, and with `skips_failed` only for two failing pages in a row."""
         step = start or (f"{path}?{httpx.QueryParams(query)}" if query else path)
@@ -260,6 +272,8 @@ class Backend(Gateway):
                         raise
                 elif page.is_bare and query and len(page.rows) == query.get("limit"):
                     following = path_after(step) or f"{step}&offset={len(page.rows)}"
+                if overlaps and following is not None:
+                    following = path_with_overlap(step, following)
                 yield _ListedPage(rows=page.rows, path=step, next=following, trouble=trouble)
                 trouble = ""
                 if following is None:

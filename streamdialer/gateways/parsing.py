@@ -32,6 +32,7 @@ RATIO_LIMITS: Final[dict[DialMode, float]] = {"predictive": 3.0, "power": 5.0}
 """Largest pacing_ratio per mode that uses one."""
 _WORD_FIELDS: Final = ("dial_mode", "pacing", "rule_pack")
 _DURATION: Final = re.compile(r"([0-9]{1,3}):([0-5][0-9]):([0-5][0-9])")
+_WHOLE: Final = re.compile(r"[0-9]{1,15}")
 _YES: Final = frozenset({"true", "yes", "y", "1", "on", "t", "si", "sí", "s"})
 _NO: Final = frozenset({"false", "no", "n", "0", "off", "f", ""})
 
@@ -97,10 +98,21 @@ def path_after(step: str) -> str | None:
     """Path and query of the page after one that cannot be read; None when the query does not tell."""
     params = httpx.URL(step).params
     for name, size in (("offset", params.get("limit", "")), ("page", "1")):
-        if name in params and params[name].isdecimal() and size.isdecimal() and int(size) > 0:
-            path = step.partition("?")[0]
-            return f"{path}?{params.set(name, int(params[name]) + int(size))}"
+        if _WHOLE.fullmatch(params.get(name, "")) and _WHOLE.fullmatch(size) and int(size) > 0:
+            return _with_param(step, name, int(params[name]) + int(size))
     return None
+
+
+def path_with_overlap(step: str, following: str) -> str:
+    """Path and query of the page after `step` with the last row of `step` before it; `following` without an offset."""
+    before, after = (httpx.URL(path).params.get("offset", "") for path in (step, following))
+    if _WHOLE.fullmatch(before) and _WHOLE.fullmatch(after) and int(after) > int(before) + 1:
+        return _with_param(following, "offset", int(after) - 1)
+    return following
+
+
+def _with_param(step: str, name: str, value: int) -> str:
+    return f"{step.partition('?')[0]}?{httpx.URL(step).params.set(name, value)}"
 
 
 def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:

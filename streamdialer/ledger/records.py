@@ -221,12 +221,14 @@ class ContactRecord(msgspec.Struct, frozen=True):
 
 
 class Doubt(msgspec.Struct, frozen=True):
-    """What the ledger knew of a contact before a data loss: the backend may know better."""
+    """What the ledger knows of a contact of which the backend may know better."""
 
     last_attempt_ms: float | None = field(default=None, name="at")
     """Server ms; None when the ledger does not know."""
     disposition: str | None = field(default=None, name="d")
     """How that attempt ended."""
+    is_lost: bool = field(default=True, name="l")
+    """Redis may have lost what came after it; else another campaign may have called the contact since."""
 
 
 class Update(msgspec.Struct, frozen=True):
@@ -242,6 +244,7 @@ class Update(msgspec.Struct, frozen=True):
     """Server ms."""
     lease_token: str | None = field(default=None, name="l")
     """Of the consumer that delivers it."""
+    lease_since_ms: float | None = field(default=None, name="ls")
     lease_until_ms: float | None = field(default=None, name="le")
     attempt: str = field(default="", name="id")
     """The contact's newest attempt; this and `trace` only in a lease that asked for them."""

@@ -59,37 +59,59 @@ async def mark_server_trusted(client: Redis, keys: Keys) -> None:
 class DataLossRecovery:
     """Rebuilds campaigns when Redis may have lost data."""
 
-    def __init__(self, scripts: Scripts, keys: Keys, deadline_ms: int, max_call_ms: int) -> None:
+    def __init__(
+        self, scripts: Scripts, keys: Keys, deadline_ms: int, max_call_ms: int, rebuild_lease_ms: int
+    ) -> None:
+        """While a process rebuilds a campaign, others wait until it has done nothing for `rebuild_lease_ms`."""
         self._scripts = scripts
         self._keys = keys
         self._deadline_ms = deadline_ms
         self._max_call_ms = max_call_ms
+        self._rebuild_lease_ms = rebuild_lease_ms
 
     async def state(self) -> DataLossState:
         fields = await self._scripts.client.hgetall(self._keys.server)
         return msgspec.convert(fields, DataLossState, strict=False)
 
-    async def drop_reloadable(self, campaign: str) -> None:
-        """Forgets ready, previewing, reserved and deferred contacts that the backend lists again."""
+    async def drop_reloadable(self, campaign: str, rebuilder: str = "") -> bool:
+        """Forgets ready, previewing, reserved and deferred contacts that the backend lists again.
+
+        False when the campaign has been rebuilt, or a process with another token `rebuilder` rebuilds it.
+        """
         names = [*self._keys.of_campaign(campaign), self._keys.contacts_by_number]
         for state in ("ready", "previewing", "reserved", "deferred"):
             stayed_before, examined = 0, DROP_BATCH
             while examined == DROP_BATCH:
                 examined, stayed = await self._scripts.run(
-                    DROP_RELOADABLE, names, [campaign, state, stayed_before, DROP_BATCH]
+                    DROP_RELOADABLE,
+                    names,
+                    [campaign, state, stayed_before, DROP_BATCH, rebuilder, self._rebuild_lease_ms],
                 )
+                if examined < 0:
+                    return False
                 stayed_before += stayed
+        return True
 
     async def hold_in_flight(
-        self, campaign: str, rows: Sequence[InFlightRow], retry: RetryPlan, caps: Caps = NO_CAPS
-    ) -> int:
-        """Holds contacts whose call the ledger has lost as orphaned; how many were not held before."""
+        self,
+        campaign: str,
+        rows: Sequence[InFlightRow],
+        retry: RetryPlan,
+        caps: Caps = NO_CAPS,
+        rebuilder: str = "",
+    ) -> int | None:
+        """Holds contacts whose call the ledger has lost as orphaned; how many were not held before.
+
+        None when the campaign has been rebuilt, or a process with another token `rebuilder` rebuilds it.
+        """
         args: list[Argument] = [
             campaign,
             retry.encoded(),
             caps.encoded(),
             self._deadline_ms,
             self._max_call_ms,
+            rebuilder,
+            self._rebuild_lease_ms,
         ]
         for in_flight in rows:
             args += [
@@ -102,13 +124,17 @@ class DataLossRecovery:
             ]
         keys = self._keys
         names = [*keys.of_contacts(campaign), *keys.of_call_history, keys.refused(campaign)]
-        return max(0, int(await self._scripts.run(HOLD_IN_FLIGHT, names, args)))
+        held = int(await self._scripts.run(HOLD_IN_FLIGHT, names, args))
+        return None if held < 0 else held
 
-    async def mark_rebuilt(self, campaign: str, epoch: str) -> bool:
-        """Lets the campaign be dialed again; False when data was lost once more meanwhile."""
+    async def mark_rebuilt(self, campaign: str, epoch: str, rebuilder: str = "") -> bool:
+        """Lets the campaign be dialed again; False when data was lost once more meanwhile.
+
+        Without an epoch the campaign is not rebuilt, and another process may begin.
+        """
         answer = await self._scripts.run(
             MARK_REBUILT,
             [*self._keys.of_campaign(campaign), self._keys.contacts_by_number],
-            [campaign, epoch],
+            [campaign, epoch, rebuilder],
         )
         return str(answer) == "ok"

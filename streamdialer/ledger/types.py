@@ -193,7 +193,7 @@ class SweepResult(msgspec.Struct, frozen=True):
     forgotten: int
     """Final contacts removed."""
     stalled: int
-    """Calls past their deadline that cannot be ended, because no call events arrive."""
+    """Calls past their deadline that stop the campaign, because no call events arrive that would let them end."""
     only_ends: int
     """Those of them that cannot be ended because only ends of other calls arrive."""
     wake: bool

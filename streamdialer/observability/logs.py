@@ -6,13 +6,12 @@ example. INFO lines are changes of state and are always written.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
-
-import msgspec
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _COLOURS: Final = {
@@ -46,7 +45,13 @@ def _quoted(value: object) -> str:
     text = str(value)
     if text.isprintable() and text and not any(character in text for character in ' "='):
         return text
-    return msgspec.json.encode(text.encode(errors="replace").decode()).decode()
+    return _as_json(text)
+
+
+def _as_json(value: object) -> str:
+    """On one line, without a character that a terminal obeys."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
 def _escaped(line: str) -> str:
@@ -86,7 +91,7 @@ class JsonFormatter(logging.Formatter):
             document[f"{name}_" if name in document else name] = value
         if record.exc_info:
             document["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(document, enc_hook=str).decode(errors="replace")
+        return _as_json(document)
 
 
 class _Flood:

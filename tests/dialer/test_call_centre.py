@@ -141,6 +141,20 @@ async def test_contacts_are_filtered_by_the_query(opened: Open) -> None:
         assert (await backend.get("/api/contacts/?limit=0")).status_code == 400
 
 
+async def test_each_list_shows_a_contact_of_several_lists_as_its_own(opened: Open) -> None:
+    world = build_world(campaigns=2, contacts=4)
+    world.list_also_in(world.contacts[1], 2)
+    async with opened(world) as (_, backend, _api):
+        assert (await backend.patch("/api/contacts/1/", json={"status": "busy"})).json()["status"] == "busy"
+        for campaign in (1, 2):
+            query = {"campaign_id": campaign, "status": "busy"}
+            rows = (await backend.get("/api/contacts/", params=query)).json()["results"]
+            assert [(row["id"], row["campaign_id"]) for row in rows] == [(1, campaign)]
+        assert "campaign_id" not in (await backend.get("/api/contacts/1/")).json(), "it belongs to both"
+        assert (await backend.get("/api/contacts/2/")).json()["campaign_id"] == 2
+    assert world.contacts[1].campaign_id == 1
+
+
 async def test_a_contact_that_cannot_be_changed_is_refused(opened: Open) -> None:
     async with opened(build_world(contacts=1)) as (centre, backend, _api):
         assert (await backend.patch("/api/contacts/9/", json={})).status_code == 404

@@ -142,3 +142,37 @@ async def test_after_a_data_loss_no_newer_state_is_overwritten(
         await UpdatesStage(services).handle(ENTRY)
         assert contact.status == ("no_answer" if is_overwritten else status)
         assert await services.client.hlen("sd:c:1:outbox") == 0
+
+
+@pytest.mark.parametrize(
+    ("shows_single_contacts", "status", "becomes"),
+    [
+        (True, "completed", "completed"),
+        (True, "no_answer", "pending"),
+        (False, "no_answer", "pending"),
+    ],
+)
+async def test_a_retry_is_made_pending_unless_another_campaigns_call_has_changed_the_contact(
+    settings: Settings, redis: object, shows_single_contacts: bool, status: str, becomes: str
+) -> None:
+    """A backend that shows no single contacts does not say; nothing would bring back a contact that is left out."""
+    async with open_centre(settings, build_world(agents=1, contacts=1)) as (centre, services):
+        world, contact = LedgerWorld(services), centre.world.contacts[1]
+        await world.open_campaign(contacts=1, agents=1)
+        await world.event("call_failed", await world.place_one(), disposition="no_answer")
+        await UpdatesStage(services).handle(ENTRY)
+        await services.client.hdel(services.keys.persons_up("1"), "retry 1")  # as the other call does
+        if status == "completed":
+            contact.status, contact.last_attempt = status, datetime.now(UTC).isoformat()
+        await world.age(301)
+        assert (await world.sweep()).promoted == 1
+
+        def without_single_contacts(request: web.Request) -> web.StreamResponse | None:
+            is_single = request.method == "GET" and request.path == "/api/contacts/1/"
+            return json_reply({}, 405) if is_single and not shows_single_contacts else None
+
+        centre.backend.set_responder(without_single_contacts)
+        await UpdatesStage(services).handle(ENTRY)
+        assert (contact.status, contact.attempts) == (becomes, 1)
+        assert await world.state_of("1") == ("final" if becomes == "completed" else "ready")
+        assert (await world.claim()).dialed == (becomes == "pending")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from streamdialer.broker.background_duty import running
 from streamdialer.config.settings import Settings
@@ -92,3 +93,50 @@ async def test_an_agent_too_many_gives_campaigns_without_contacts_a_tick_once_a_
     assert sorted(await queue.woken()) == CAMPAIGNS, "their lists may hold new contacts"
     queue.wakeups.queue("sales")
     assert await queue.woken() == ["1"]
+
+
+def fail_once(monkeypatch: pytest.MonkeyPatch, target: object, method: str) -> list[str]:
+    """The next call fails as when Redis is away; the list then holds the method's name."""
+    failed: list[str] = []
+    works = getattr(target, method)
+
+    async def call(*arguments: Any, **options: Any) -> Any:
+        if failed:
+            return await works(*arguments, **options)
+        failed.append(method)
+        raise RedisConnectionError("Redis is away")
+
+    monkeypatch.setattr(target, method, call)
+    return failed
+
+
+async def test_a_wakeup_whose_queue_cannot_be_read_is_tried_again_and_holds_up_no_timer(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await queue.lists(free=1)
+    failed = fail_once(monkeypatch, queue.services.queues, "campaigns")
+    queue.wakeups.campaign_within("5", 0)
+    queue.wakeups.queue("sales")
+    assert (await queue.woken(), failed) == (["5"], ["campaigns"])
+    assert await queue.woken() == ["1"]
+
+
+async def test_ticks_that_cannot_be_added_are_added_later(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await queue.lists(free=1)
+    failed = fail_once(monkeypatch, queue.services.ticks, "enqueue")
+    queue.wakeups.campaign_within("5", 0)
+    queue.wakeups.queue("sales")
+    assert (sorted(await queue.woken()), failed) == (["1", "5"], ["enqueue"])
+
+
+@pytest.mark.parametrize("step", ["invalidate_agents", "campaigns"])
+async def test_an_agent_list_that_cannot_be_marked_as_old_is_read_later(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    failed = fail_once(monkeypatch, queue.services.queues, step)
+    queue.wakeups.reread_agents("sales")
+    assert (await queue.woken(), failed) == (CAMPAIGNS, [step]), (
+        "every campaign may read it, though none can dial"
+    )

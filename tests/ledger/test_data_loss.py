@@ -38,6 +38,7 @@ async def rebuild(world: LedgerWorld, *rows: InFlightRow) -> int:
     mark = (await memory.state()).rebuild_epoch
     await memory.drop_reloadable("1")
     held = await memory.hold_in_flight("1", rows, world.retry)
+    assert held is not None
     assert await memory.mark_rebuilt("1", mark)
     return held
 
@@ -253,6 +254,18 @@ async def test_contacts_the_backend_shows_as_called_are_held_in_doubt(world: Led
         "it had been answered: the contact is not called again on a guess"
     )
     assert await world.backend_status("9") == "completed"
+
+
+async def test_calls_in_doubt_that_wait_for_events_do_not_stop_the_campaign(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=0, agents=1)
+    await lose_data(world)
+    await rebuild(world, shown("9", 1, last_ms=1_600_000_000_000))
+    swept = await world.sweep()
+    assert (swept.no_event, swept.stalled) == (0, 0)
+    assert await world.state_of("9") == "orphaned"
+    await world.services.campaigns.load("1", [world.row("1")], 3)
+    assert (await world.claim()).dialed == 1
+    await world.check_invariants()
 
 
 async def test_a_mark_older_than_the_longest_conversation_is_no_doubt(world: LedgerWorld) -> None:

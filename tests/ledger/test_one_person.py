@@ -7,9 +7,13 @@ import pytest
 
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services, open_services
+from streamdialer.ledger.outbox import Delivery
+from streamdialer.ledger.records import Update
 from streamdialer.ledger.types import LoadRow
 from streamdialer.model import Attempt
+from streamdialer.rules.numbers import read_number
 from tests.support.caps_fixture import CapsWorld
+from tests.support.ledger_invariants import check_ledger
 from tests.support.ledger_reader import move_clock
 
 pytestmark = pytest.mark.anyio
@@ -40,12 +44,13 @@ async def end(world: CapsWorld, attempt: Attempt, kind: str = "call_completed", 
     await world.event(kind, attempt, **data)
 
 
-async def confirm(world: CapsWorld, contact: str, campaign: str = "1") -> None:
-    """The backend has what the ledger told it of the contact."""
+async def confirm(world: CapsWorld, contact: str, campaign: str = "1", verdict: Delivery = "taken") -> Update:
+    """The backend has answered what the ledger told it of the contact."""
     outbox = world.services.outbox
     update = await outbox.lease(campaign, contact, "worker")
     assert not isinstance(update, str)
-    assert await outbox.acknowledge(campaign, contact, "worker", update.version) == "done"
+    assert await outbox.acknowledge(campaign, contact, "worker", update.version, verdict) == "done"
+    return update
 
 
 async def up(world: CapsWorld) -> set[str]:
@@ -137,6 +142,77 @@ async def test_after_another_campaigns_call_the_backend_is_asked_again(world: Ca
     assert (await world.claim("2", others=world.others["2"])).stale == ["7"], "a page from before that call"
     await world.services.campaigns.load("2", [row], 3, asked_ms=claimed.ledger_ms + 1)
     await world.call("2")
+
+
+async def retry_is_due(world: CapsWorld) -> None:
+    """The campaign 1 becomes due to call the contact 7 again."""
+    await move_clock(world.services.client, world.services.keys, 301)
+    assert (await world.sweep()).promoted == 1
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_a_retry_that_is_due_after_another_campaigns_call_does_not_set_its_end_back(
+    world: CapsWorld, is_taken: bool
+) -> None:
+    """The other campaign has it because the backend refused to learn of the first call, or by an earlier retry."""
+    await world.know("1", "7", HERS)
+    await world.know("2", "7", HERS)
+    await end(world, await world.call("1"), "call_failed", disposition="no_answer")
+    await confirm(world, "7", verdict="taken" if is_taken else "refused")
+    asked_ms = (await world.claim("2", others=world.others["2"])).ledger_ms + 1
+    await world.services.campaigns.load("2", [world.known["2"]["7"]], 3, asked_ms=asked_ms)
+    await end(world, await world.call("2"))
+    await confirm(world, "7", "2")
+    await retry_is_due(world)
+    claimed = await world.claim(others=world.others["1"])
+    assert (claimed.dialed, claimed.stale) == (0, []), "what the backend shows is not known yet"
+    update = await confirm(world, "7", verdict="outdated")
+    assert (update.status, update.attempts) == ("pending", 1)
+    assert update.doubt is not None
+    assert (update.doubt.disposition, update.doubt.is_lost) == ("no_answer", False)
+    assert await world.state_of("7") == "final"
+    assert await world.refused() == {}
+    assert await world.backend_status("7") is None
+    await check_ledger(world.services.client, world.services.keys, ["1", "2"])
+
+
+async def test_a_retry_that_the_backend_takes_is_called_without_asking_again(world: CapsWorld) -> None:
+    """The other campaign's call was in vain, too."""
+    await world.know("1", "7", HERS)
+    await world.know("2", "7", HERS)
+    await end(world, await world.call("1"), "call_failed", disposition="no_answer")
+    await confirm(world, "7", verdict="refused")
+    asked_ms = (await world.claim("2", others=world.others["2"])).ledger_ms + 1
+    await world.services.campaigns.load("2", [world.known["2"]["7"]], 3, asked_ms=asked_ms)
+    await end(world, await world.call("2"), "call_failed", disposition="no_answer")
+    await confirm(world, "7", "2")
+    await retry_is_due(world)
+    assert (await confirm(world, "7")).doubt is not None
+    await world.call("1")
+
+
+async def test_a_retry_after_the_campaigns_own_call_is_not_doubted(world: CapsWorld) -> None:
+    await world.know("1", "7", HERS)
+    for _ in range(2):
+        await end(world, await world.call("1"), "call_failed", disposition="no_answer")
+        await confirm(world, "7")
+        await retry_is_due(world)
+        assert (await confirm(world, "7")).doubt is None
+    await end(world, await world.call("1"))
+    await confirm(world, "7")
+    await move_clock(world.services.client, world.services.keys, 3600)
+    await world.sweep()
+    assert await world.services.client.hgetall(world.services.keys.persons_up("1")) == {}
+
+
+async def test_of_a_contact_that_is_not_to_be_called_again_no_retry_is_remembered(world: CapsWorld) -> None:
+    await world.know("1", "7", HERS)
+    await end(world, await world.call("1"), "call_failed", disposition="no_answer")
+    client, keys = world.services.client, world.services.keys
+    assert await client.hget(keys.persons_up("1"), "retry 7") == "1"
+    await world.services.suppression.suppress([read_number(HERS)], "by hand")
+    assert await world.state_of("7") == "final"
+    assert not await client.hexists(keys.persons_up("1"), "retry 7")
 
 
 async def test_a_campaigns_own_calls_do_not_make_it_ask(world: CapsWorld) -> None:

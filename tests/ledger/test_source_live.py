@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from streamdialer.broker.entries import BadEntry, Entry
+from streamdialer.consumers.dialing.wakeups import WakeupScheduler
+from streamdialer.consumers.event_entry import read_event
+from streamdialer.consumers.events import EventsStage
 from streamdialer.model import Attempt
 from tests.support.ledger_fixture import LedgerWorld
 
@@ -198,3 +204,32 @@ async def test_an_unclear_call_that_has_rung_ends_when_it_is_not_listed(world: L
     await world.age_signs(attempt.contact, 10)
     await world.list_calls()
     assert await states(world, [attempt]) == ["deferred"]
+
+
+async def test_a_list_in_parts_ends_nothing_until_all_have_come(world: LedgerWorld) -> None:
+    attempts = await calls_sent_earlier(world, 3)
+    ids = [await id_of(world, each) for each in attempts]
+    stage = EventsStage(world.services, WakeupScheduler(world.services))
+
+    async def write(part: int, *calls: str) -> None:
+        data = {"source": "pbx", "since": "2026-01-01T00:00:00Z", "calls": calls}
+        parts = {"list_id": "l", "part": part, "parts": 3}
+        fields = {"type": "source_live", "data": json.dumps({**data, **parts})}
+        await stage.handle(Entry(await world.write_entry(), fields))
+
+    await write(3, ids[0])
+    await write(3, ids[0])
+    await write(1)
+    assert await states(world, attempts) == ["dialing"] * 3
+    await write(2, ids[1])
+    assert await states(world, attempts) == ["dialing", "dialing", "deferred"]
+    assert await world.client.smembers("sd:source_calls:pbx") == {ids[0], ids[1]}
+
+
+@pytest.mark.parametrize(
+    "parts", [{"parts": 2}, {"list_id": "l", "part": 3, "parts": 2}, {"list_id": "l", "part": 0, "parts": 2}]
+)
+async def test_a_part_says_of_which_list_it_is(world: LedgerWorld, parts: dict[str, object]) -> None:
+    data = {"source": "pbx", "since": "2026-01-01T00:00:00Z", "calls": [], **parts}
+    with pytest.raises(BadEntry):
+        read_event(Entry("1-0", {"type": "source_live", "data": json.dumps(data)}))

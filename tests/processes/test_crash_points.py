@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import anyio
 import pytest
 
 import streamdialer.ledger.ticks
 from bench.crash.coverage import NOT_COVERED, effects_of_the_code, uncovered
 from bench.crash.runner import CrashPlan, Recorded, record, run_crashes, select_plans
+from bench.crash.scenario import NOT_TAKEN
 from streamdialer.broker.scripts import Script
 from streamdialer.gateways.backend import Backend
 
@@ -20,6 +23,7 @@ ALWAYS = (
     "events: accept_preview.lua",
 )
 SAMPLE = 2
+TRIES = 4
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +58,30 @@ def test_without_the_begin_mark_a_crash_before_the_settlement_calls_a_contact_tw
     (row,) = anyio.run(lambda: run_crashes([plan], SEED, without=("begin-mark",)))
     assert row.hit
     assert row.double_calls > 0
+
+
+def test_without_their_guards_overlapping_lists_shared_agents_and_refused_updates_go_wrong() -> None:
+    def findings(seed: int, *guards: str) -> str:
+        plan = CrashPlan("campaign", "calls: settle_originate.lua, before", 10)
+        (row,) = anyio.run(lambda: run_crashes([plan], seed, without=guards))
+        return "\n".join(row.findings)
+
+    def are_found(*wanted: str, without: tuple[str, ...]) -> bool:
+        """On a busy machine a single run may miss one of them."""
+        found = ""
+        for seed in range(SEED, SEED + TRIES):
+            found += findings(seed, *without)
+            if all(re.search(text, found) for text in wanted):
+                return True
+        return False
+
+    assert are_found(
+        "the phone or the contact has a live call",
+        "more unanswered calls than free agents",
+        without=("person-lock", "shared-agents"),
+    )
+    talked = next(iter(NOT_TAKEN))
+    assert are_found(f"contact {talked}, .* an earlier call .* had a final result", without=("refused-mark",))
 
 
 def test_a_recording_run_with_all_effects_leaves_nothing_uncovered(everything: set[str]) -> None:

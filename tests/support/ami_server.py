@@ -36,6 +36,8 @@ class AmiServer:
         self.is_stopped = False
         """It holds its links, and neither reads nor answers."""
         self._resumed = anyio.Event()
+        self._sending = anyio.Lock()
+        """An answer does not come in the middle of what a test sends."""
 
     def url(self, *, secret: str | None = None, ca_certs: str = "") -> AmiUrl:
         return AmiUrl(
@@ -50,10 +52,13 @@ class AmiServer:
     def actions(self, name: str) -> list[dict[str, str]]:
         return [each for each in self.received if each["Action"] == name]
 
-    async def send(self, text: str | bytes) -> None:
-        """To every client."""
-        for link in list(self.links):
-            await link.send(text.encode() if isinstance(text, str) else text)
+    async def send(self, text: str | bytes, *, piece: int | None = None) -> None:
+        """To every client, whole or in pieces of so many bytes."""
+        data = text.encode() if isinstance(text, str) else text
+        async with self._sending:
+            for link in list(self.links):
+                for at in range(0, len(data), piece or len(data)):
+                    await link.send(data[at : at + (piece or len(data))])
 
     async def cut(self) -> None:
         for link in list(self.links):
@@ -108,7 +113,8 @@ class AmiServer:
         self.received.append(fields)
         answer = self._answer(fields)
         if answer:
-            await link.send(answer.encode())
+            async with self._sending:
+                await link.send(answer.encode())
 
     def _answer(self, fields: dict[str, str]) -> str:
         action, number = fields["Action"], fields["ActionID"]

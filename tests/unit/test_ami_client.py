@@ -125,9 +125,7 @@ async def test_answers_find_their_actions_in_any_order_and_split_anywhere() -> N
         for number in range(50):
             tasks.start_soon(echo, number)
         await eventually(lambda: len(held) == 50)
-        text = "".join(reversed(held)).encode()
-        for at in range(0, len(text), 7):
-            await server.send(text[at : at + 7])
+        await server.send("".join(reversed(held)), piece=7)
         await eventually(lambda: len(answers) == 50)
     assert answers == {number: str(number) for number in range(50)}
 

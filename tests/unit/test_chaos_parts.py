@@ -7,10 +7,20 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 
-from bench.chaos.event_faults import MAX_DELAY_S, EventFault, EventFaults, drop_call_ids, duplicate, reorder
+from bench.chaos.event_faults import (
+    MAX_DELAY_S,
+    EventFault,
+    EventFaults,
+    delay,
+    drop_call_ids,
+    duplicate,
+    only_ends,
+    reorder,
+)
 from bench.chaos.faults import KINDS
 from bench.chaos.schedule import plan
 from bench.chaos.verdicts import Counter, Figures, InjectedFault, evaluate
@@ -55,6 +65,24 @@ async def test_events_with_a_fault_are_never_lost() -> None:
     assert [event.data.contact_id for event in without_ids] == list(range(20))
 
 
+@pytest.mark.parametrize("build", [delay, lambda _: only_ends(0.3)])
+async def test_a_source_that_is_late_writes_nothing_out_of_order_also_when_it_has_caught_up(
+    build: Callable[[Random], EventFault],
+) -> None:
+    written: list[SimEvent] = []
+    faults = EventFaults()
+    events = [SimEvent(float(at), "agent_busy", EventData(agent_id=at)) for at in range(30)]
+    faults.apply(build(Random(3)))
+    faults(events[:20], written.extend)
+    faults.apply(None)
+    faults(events[20:25], written.extend)
+    await anyio.sleep(0.05)
+    assert written == [], "later events wait for those that are late"
+    await eventually(lambda: not faults.held, within_s=MAX_DELAY_S + 1)
+    faults(events[25:], written.extend)
+    assert written == events
+
+
 def good(**changes: Any) -> Figures:
     figures = Figures(
         seed=1,
@@ -76,8 +104,8 @@ def good(**changes: Any) -> Figures:
         refused_called_again=0,
         refused_called_by_another_list=0,
         updates_refused=0,
-        set_back=0,
-        set_back_for_a_moment=0,
+        set_back_s=[],
+        set_back_for_a_moment_s=[],
         progressive_calls=5,
         without_agent_s=[],
         abandoned_s=[],
@@ -113,7 +141,8 @@ def test_a_good_run_holds_and_uncertain_attempts_are_not_lost_contacts() -> None
         ({"dialed_after_final": 1}, "dialed after final"),
         ({"over_max_retries": 1}, "over max retries"),
         ({"refused_called_again": 1}, "refused updates repeat no call"),
-        ({"set_back": 1}, "no finished contact set back"),
+        ({"set_back_s": [9.0]}, "no finished contact set back"),
+        ({"set_back_for_a_moment_s": [9.0]}, "no finished contact set back"),
         ({"without_agent_s": [9.0]}, "an agent for each progressive call"),
         ({"abandoned_s": [9.0]}, "no progressive call abandoned"),
         ({"contacts_lost": ["contact 1"]}, "contacts lost"),
@@ -152,3 +181,14 @@ def test_a_call_without_an_agent_is_explained_only_while_news_of_agents_comes_in
     assert broken(with_fault("events_duplicated", 5.0)) == []
     assert broken(with_fault("events_duplicated", 3.5)) == ["an agent for each progressive call"]
     assert broken(with_fault("replica_killed", 5.0)) == ["an agent for each progressive call"]
+
+
+def test_a_contact_set_back_for_a_moment_is_explained_only_by_a_process_that_was_stopped() -> None:
+    def with_fault(kind: str, until_s: float, **changes: Any) -> Figures:
+        figures = good(set_back_for_a_moment_s=[9.0], timeline=[InjectedFault(3.0, until_s, kind, "")])
+        return msgspec.structs.replace(figures, **changes)
+
+    assert broken(with_fault("replica_stopped", 8.5)) == []
+    assert broken(with_fault("replica_stopped", 3.5)) == ["no finished contact set back"]
+    assert broken(with_fault("redis_lost_a_second", 8.5)) == ["no finished contact set back"]
+    assert broken(with_fault("replica_stopped", 8.5, set_back_s=[9.0])) == ["no finished contact set back"]

@@ -14,8 +14,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from streamdialer.observability.logs import MAX_CAMPAIGNS_NAMED, FloodHandler, JsonFormatter
+from streamdialer.observability.logs import MAX_CAMPAIGNS_NAMED, FloodHandler, JsonFormatter, TextFormatter
 from tests.support.eventually import wait_until
 
 WINDOW_S = 0.3
@@ -137,3 +139,12 @@ def test_a_terminal_is_given_coloured_text() -> None:
     assert first.startswith("\033[33m")
     assert first.endswith("WARNING trial: no reply attempt=1:2:0\033[0m")
     assert "repeated=2" in second
+
+
+@given(st.text(st.characters()))
+def test_no_value_reaches_a_terminal_raw(text: str) -> None:
+    record = logging.makeLogRecord(
+        {"name": "streamdialer.a", "levelname": "INFO", "msg": "m", "reason": text}
+    )
+    for formatter in (JsonFormatter(), TextFormatter(colour=False)):
+        assert formatter.format(record).isprintable()

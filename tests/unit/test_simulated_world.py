@@ -265,6 +265,22 @@ def test_more_calls_than_max_retries_are_found_once_per_contact() -> None:
     assert world.audit(world.now).over_max_retries == 1
 
 
+def test_an_update_that_takes_a_finished_contact_back_is_found_until_another_one_repairs_it() -> None:
+    world = small_world(OUTCOMES["machine"])
+    auditor = world.auditor
+    dial(world, 1)
+    run_until_idle(world)
+    auditor.status_written(1, "dialing", "completed", 50)
+    auditor.status_written(1, "completed", "answered", 60)
+    assert (auditor.set_back, list(auditor.set_back_for_a_moment)) == ({1: 60}, [])
+    auditor.status_written(1, "answered", "completed", 70)
+    assert (auditor.set_back, list(auditor.set_back_for_a_moment)) == ({}, [60])
+    dial(world, 1, now=80)
+    auditor.status_written(1, "completed", "dialing", 90)
+    assert auditor.set_back == {}, "a new call may replace the status"
+    assert sum("an update sets it to" in finding for finding in world.audit(90).findings) == 1
+
+
 def test_the_most_calls_at_one_time_are_recorded() -> None:
     world = small_world(ALL_ANSWER, agents=1)
     for contact in range(5):

@@ -30,12 +30,14 @@ class Fault(msgspec.Struct, frozen=True):
     forgets: Forgets = "nothing"
     misleads: bool = False
     """Agents may seem free who are not: their news is lost or comes in another order."""
+    delays_updates: bool = False
+    """A process that goes on may send an update after a newer one. The newest update is sent again then."""
 
 
 CATALOGUE: Final[dict[str, Fault]] = {
     "replica_killed": Fault("replica", partial(processes.kill, role="replica")),
     "replica_terminated": Fault("replica", partial(processes.terminate, role="replica")),
-    "replica_stopped": Fault("replica", partial(processes.stop, role="replica")),
+    "replica_stopped": Fault("replica", partial(processes.stop, role="replica"), delays_updates=True),
     "producer_killed": Fault("producer", partial(processes.kill, role="producer")),
     "producer_terminated": Fault("producer", partial(processes.terminate, role="producer")),
     "producer_stopped": Fault("producer", partial(processes.stop, role="producer")),
@@ -71,7 +73,7 @@ CATALOGUE: Final[dict[str, Fault]] = {
     "events_reordered": Fault(
         "events", partial(events.apply_fault, build=event_faults.reorder), misleads=True
     ),
-    "events_delayed": Fault("events", partial(events.apply_fault, build=event_faults.delay), misleads=True),
+    "events_delayed": Fault("events", partial(events.apply_fault, build=event_faults.delay)),
     "events_without_call_id": Fault("events", partial(events.apply_fault, build=event_faults.drop_call_ids)),
     "event_source_restarted": Fault("events", events.restart_source),
     "events_malformed": Fault("events", events.write_malformed),

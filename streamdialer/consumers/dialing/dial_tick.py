@@ -37,7 +37,7 @@ MAX_CLAIMS: Final = 3
 MIN_RETRY_S: Final = 0.2
 """Shortest time after which a campaign dials again because of what its own claim said."""
 READ_ON_S: Final = 1.0
-"""When a campaign without ready contacts reads on a long list."""
+"""When a campaign without ready contacts reads on a long list, or looks whether it has been rebuilt."""
 LOCK_TTL_S: Final = 60.0
 
 
@@ -186,7 +186,7 @@ class DialTick:
         """Schedules the next tick where the claims showed that there is more to do."""
         claimed, soon_s = outcome.claimed, list[float]()
         if outcome.outdated is not None:
-            soon_s.append(MIN_RETRY_S)
+            soon_s.append(READ_ON_S if outcome.outdated == "not_rebuilt" else MIN_RETRY_S)
         if claimed and not claimed.ready and self._refill.last(campaign.id).goes_on_at:
             soon_s.append(READ_ON_S)
         if claimed and claimed.next_ms is not None:

@@ -145,9 +145,9 @@ class InputReader:
         refilled: list[RefillResult] = []
 
         async def rebuild() -> None:
-            await self._refill.rebuild(campaign.id, campaign.settings)
-            await self._read_contacts(campaign, 0, refilled)  # it has dropped those that were ready
-            await self._agent_lists.read(campaign.queue)
+            if await self._refill.rebuild(campaign.id, campaign.settings):
+                await self._read_contacts(campaign, 0, refilled)  # it has dropped those that were ready
+                await self._agent_lists.read(campaign.queue)
 
         refreshers: dict[Outdated, Callable[[], Awaitable[None]]] = {
             "agents": partial(self._agent_lists.read, campaign.queue),

@@ -62,7 +62,7 @@ REASONS: Final[dict[str, ReasonText]] = {
         "the campaigns of its queue keep changing; the next tick tries again", "look again if it stays so"
     ),
     "not_rebuilt": ReasonText(
-        "after a data loss the campaign is rebuilt from the backend first; the next tick tries again",
+        "after a data loss the campaign is rebuilt from the backend first; dialing goes on when that is done",
         "look again if it stays so",
     ),
     "no_agents": ReasonText(

@@ -69,7 +69,8 @@ def record_outcome(
         _record_empty_list(result, refilled)
     reason = _REASON_BY_OUTDATED.get(outcome.outdated) if outcome.outdated else None
     if reason and not result.dialed:
-        result.status, result.reason, result.detail = "error", reason, REASONS[reason].text
+        result.status = "skipped" if reason == "not_rebuilt" else "error"
+        result.reason, result.detail = reason, REASONS[reason].text
 
 
 def _record_empty_list(result: TickResult, refilled: RefillResult) -> None:

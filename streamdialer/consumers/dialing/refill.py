@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import Final
 
 import anyio
@@ -272,40 +273,63 @@ class Refill:
             )
         return total.waiting
 
-    async def rebuild(self, campaign: str, settings: CampaignSettings) -> None:
+    async def rebuild(self, campaign: str, settings: CampaignSettings) -> bool:
         """After a data loss: takes over from the backend which contacts are in a call and which are not.
 
-        Raises Unreachable; then it must be repeated.
+        False when another process does so or has done so. Raises Unreachable; then it must be repeated.
         """
-        services, memory, plan = self._services, self._services.memory, retry_plan(settings)
-        caps = caps_of(load_pack(settings.rule_pack or "none"), settings)
+        memory, rebuilder = self._services.memory, token_hex(8)
         mark = (await memory.state()).rebuild_epoch
-        await memory.drop_reloadable(campaign)
+        if not await memory.drop_reloadable(campaign, rebuilder):
+            return False
+        try:
+            orphaned = await self._hold_in_flight(campaign, settings, rebuilder)
+        except Unreachable:
+            await memory.mark_rebuilt(campaign, "", rebuilder)
+            raise
+        if orphaned is None:
+            return False
+        waiting = await self._load_waiting(campaign, settings)
+        self._reads.pop(campaign)
+        if await memory.mark_rebuilt(campaign, mark, rebuilder):
+            log.warning(
+                "campaign rebuilt from the backend: Redis may have lost calls",
+                extra={"campaign": campaign, "orphaned": orphaned, "waiting": waiting},
+            )
+        return True
+
+    async def _hold_in_flight(self, campaign: str, settings: CampaignSettings, rebuilder: str) -> int | None:
+        """Holds the contacts that the backend shows in a call; how many, None when another process rebuilds.
+
+        The list is read again, until it brings nothing new, only where rows may have moved past the reader. Raises
+        Unreachable.
+        """
+        services, plan = self._services, retry_plan(settings)
+        caps = caps_of(load_pack(settings.rule_pack or "none"), settings)
         is_preview = settings.dial_mode == "preview"
         orphaned = quiet_passes = 0
         for _ in range(REBUILD_PASSES):
-            newly_orphaned = pages = 0
+            newly_orphaned, is_whole, seen = 0, True, set[str]()
+            last: str | None = None
             async for page in services.backend.in_flight(campaign, services.settings.page_size):
-                pages += 1
                 _log_unreadable(campaign, page)  # no list can bring them to be called, either
                 rows = [
                     in_flight_row(contact, settings.country or "", for_preview=is_preview)
                     for contact in page.contacts
                 ]
-                newly_orphaned += await memory.hold_in_flight(campaign, rows, plan, caps)
+                names = [in_flight.row.contact for in_flight in rows]
+                goes_on = last is None or names[:1] == [last]
+                is_whole = is_whole and goes_on and seen.isdisjoint(names[1:])
+                held = await services.memory.hold_in_flight(campaign, rows, plan, caps, rebuilder)
+                if held is None:
+                    return None
+                seen.update(names)
+                newly_orphaned, last = newly_orphaned + held, names[-1] if names else ""
             orphaned += newly_orphaned
             quiet_passes = 0 if newly_orphaned else quiet_passes + 1
-            if quiet_passes == (2 if pages > 1 else 1):  # pages shift while the list changes under the reader
-                break
-        else:
-            raise Unreachable(f"backend: the contacts in a call of campaign {campaign} keep changing")
-        waiting = await self._load_waiting(campaign, settings)
-        self._reads.pop(campaign)
-        if await memory.mark_rebuilt(campaign, mark):
-            log.warning(
-                "campaign rebuilt from the backend: Redis may have lost calls",
-                extra={"campaign": campaign, "orphaned": orphaned, "waiting": waiting},
-            )
+            if is_whole or quiet_passes == 2:
+                return orphaned
+        raise Unreachable(f"backend: the contacts in a call of campaign {campaign} keep changing")
 
     async def _load(
         self,

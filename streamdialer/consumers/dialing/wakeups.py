@@ -75,18 +75,37 @@ class WakeupScheduler(BackgroundDuty):
         return found or (queue if queue and await self._turns.members(queue) else "")
 
     async def turn(self) -> float:
-        """Waits until a tick is requested or a timer ends, then adds the ticks."""
+        """Waits until a tick is requested or a timer ends, then adds the ticks. What fails is requested again."""
         with anyio.move_on_after(self._until_timer_s()):
             await self._is_requested.wait()
         await anyio.sleep(max(0.0, self._turned_at_s + GATHER_S - anyio.current_time()))
         self._turned_at_s = anyio.current_time()
         self._is_requested = anyio.Event()
-        to_read = await self._invalidate_agents()
-        queues, self._queues = self._queues, {}
-        traces = {name: "" for name, at in self._timers.items() if at <= anyio.current_time()}
-        for campaign in traces:
-            del self._timers[campaign]
+        to_read: set[str] = set()
+        timers: dict[str, float] = {}
+        queues: dict[str, tracing.SpanLink | None] = {}
+        try:
+            await self._invalidate_agents(to_read)
+            queues, self._queues = self._queues, {}
+            timers = {name: at for name, at in self._timers.items() if at <= anyio.current_time()}
+            for campaign in timers:
+                del self._timers[campaign]
+            await self._add_ticks(queues, timers, to_read)
+        except Exception:
+            self._queues = queues | self._queues
+            self._timers = timers | self._timers
+            self._rereads = dict.fromkeys(to_read & self._queues.keys(), anyio.current_time()) | self._rereads
+            self._is_requested.set()
+            raise
+        return 0.0
+
+    async def _add_ticks(
+        self, queues: dict[str, tracing.SpanLink | None], timers: dict[str, float], to_read: set[str]
+    ) -> None:
+        """Removes from `queues` and `timers` those whose ticks are added, also when other queues cannot be read."""
+        traces = dict.fromkeys(timers, "")
         served: dict[str, float] = {}
+        found: list[str] = []
 
         async def find(queue: str, cause: tracing.SpanLink | None) -> None:
             # The tick of any campaign reads the agent list, so all get one.
@@ -94,26 +113,30 @@ class WakeupScheduler(BackgroundDuty):
             campaigns = await read(queue)
             served.update(campaigns)
             traces.update(dict.fromkeys(campaigns, tracing.wakeup_traceparent(cause)))
+            found.append(queue)
 
-        await run_side_by_side(partial(find, queue, cause) for queue, cause in queues.items())
-        if traces:
-            # Of queues that share agents, the campaign that got calls longest ago comes first, too.
-            campaigns = sorted(traces, key=lambda name: served.get(name, 0.0))
-            woken = traces if any(traces.values()) else None
-            await self._services.ticks.enqueue("dial", campaigns, traces=woken)
-        return 0.0
+        try:
+            await run_side_by_side(partial(find, queue, cause) for queue, cause in queues.items())
+        finally:
+            if traces:
+                # Of queues that share agents, the campaign that got calls longest ago comes first, too.
+                campaigns = sorted(traces, key=lambda name: served.get(name, 0.0))
+                woken = traces if any(traces.values()) else None
+                await self._services.ticks.enqueue("dial", campaigns, traces=woken)
+            for queue in found:
+                del queues[queue]
+            timers.clear()
 
     def _until_timer_s(self) -> float | None:
         timers = [*self._timers.values(), *self._rereads.values()]
         return max(0.0, min(timers) - anyio.current_time()) if timers else None
 
-    async def _invalidate_agents(self) -> set[str]:
-        """The queues whose agent list must be read with the next tick."""
+    async def _invalidate_agents(self, queues: set[str]) -> None:
+        """Adds to `queues` those whose agent list must be read with the next tick."""
         now = anyio.current_time()
-        queues = {name for name, at in self._rereads.items() if at <= now}
-        for queue in queues:
+        for queue in [name for name, at in self._rereads.items() if at <= now]:
             await self._services.queues.invalidate_agents(queue)
             self._reread.put(queue, now)
             del self._rereads[queue]
+            queues.add(queue)
             self.queue(queue)
-        return queues

@@ -23,9 +23,12 @@ if verdict == 'refused' then
   redis.call('HSET', totals, 'refused_at', format_number(ledger_ms), 'refused_why', ARGV[7])
 end
 if not record then return 'done' end
-local was_refused, row = record.rf, record.rw
+local was_refused, row, seen_ms = record.rf, record.rw, record.sn
 record.rf = verdict == 'refused' and 1 or nil
-if verdict == 'taken' and document.s == 'pending' then record.rw = nil end -- its row is another now
+if verdict == 'taken' and document.s == 'pending' then
+  record.rw = nil -- its row is another now
+  if record.p == 'ready' then record.sn = math.max(seen_ms or 0, document.ls) end
+end
 local is_idle = record.p == 'ready' or record.p == 'deferred'
 if verdict == 'outdated' and is_idle and not open_callback(record) then
   set_state(contact, record, 'final', ledger_ms) -- removed at once: the backend lists it when it is to be called
@@ -36,5 +39,6 @@ elseif record.p == 'final' then
   record.x = removed_x
 end
 if record.p == 'final' then record.cf = ledger_ms end
-if record.p == 'final' or record.rf ~= was_refused or record.rw ~= row then save_record(contact, record) end
+local has_changed = record.rf ~= was_refused or record.rw ~= row or record.sn ~= seen_ms
+if record.p == 'final' or has_changed then save_record(contact, record) end
 return 'done'

@@ -4,14 +4,15 @@
 -- an end that the backend does not list as tried again.
 -- KEYS 1–23 of the campaign, 24 contacts by number
 -- ARGV campaign, state (ready | previewing | reserved | deferred), how many contacts of it to skip, most
---   contacts to examine
+--   contacts to examine, who rebuilds, for how long others wait for it ms
 -- Returns {examined, stayed} (fewer examined than asked for: the state is done) · {-1, 0} the campaign has
---   been rebuilt
--- uses: clock campaign outbox phone_rotation retry attempts suppression number_index
+--   been rebuilt, or another process rebuilds it
+-- uses: clock campaign rebuilding outbox phone_rotation retry attempts suppression number_index
 local state, from, batch = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local stored = redis.call('HMGET', server, 'rebuild_epoch', 'lost')
 local epoch = stored[1]
 if not epoch or redis.call('HGET', totals, 'rebuilt') == epoch then return { -1, 0 } end
+if not hold_rebuild(ARGV[5], tonumber(ARGV[6])) then return { -1, 0 } end
 local lost_ms = tonumber(stored[2] or 0)
 
 -- On the first call: of the calls that are up, which are few, the backend may know that they ended.

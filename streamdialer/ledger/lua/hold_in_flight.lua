@@ -4,16 +4,18 @@
 -- KEYS 1–23 of the campaign, 24 do-not-call list, 25 campaign's pending_dnc, 26 contacts by number, 27 call
 --   history, 28 its newest calls, 29 campaign's refused
 -- ARGV campaign, retry plan JSON, caps JSON ('' = none), deadline after sending ms, longest possible
---   conversation ms, then per contact: id, priority, attempts, JSON, the backend shows it as answered ('1'),
---   last attempt (server's ms, '' = not known)
--- Returns how many contacts are orphaned by this call · -1 the campaign has been rebuilt
--- uses: clock campaign outbox phone_rotation retry attempts evidence suppression number_index call_history
+--   conversation ms, who rebuilds, for how long others wait for it ms, then per contact: id, priority, attempts,
+--   JSON, the backend shows it as answered ('1'), last attempt (server's ms, '' = not known)
+-- Returns how many contacts are orphaned by this call · -1 the campaign has been rebuilt, or another process
+--   rebuilds it
+-- uses: clock campaign rebuilding outbox phone_rotation retry attempts evidence suppression number_index call_history
 local dnc_list, pending_dnc, contacts_by_number, call_history, newest_calls, refused = unpack(KEYS, 24, 29)
 local deadline_ms, max_call_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 local stored = redis.call('HMGET', server, 'rebuild_epoch', 'lost')
 local epoch = stored[1]
 if not epoch or redis.call('HGET', totals, 'rebuilt') == epoch then return -1 end
 if redis.call('HEXISTS', directory, campaign) == 0 then return -1 end -- it was deleted meanwhile
+if not hold_rebuild(ARGV[6], tonumber(ARGV[7])) then return -1 end
 save_plan(ARGV[2])
 save_caps(call_history, ARGV[3])
 
@@ -23,7 +25,7 @@ local function store_call_data(contact, record, call)
 end
 
 local added = 0
-for i = 6, #ARGV, 6 do
+for i = 8, #ARGV, 6 do
   local contact, priority, attempts, call = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), ARGV[i + 3]
   local is_answered, sent_ms = ARGV[i + 4] == '1', tonumber(ARGV[i + 5])
   local record = load_record(contact)

@@ -18,10 +18,10 @@ if document.s == 'pending' and epoch ~= '' and redis.call('HGET', totals, 'rebui
   return 'none'
 end
 if document.l and document.l ~= token and document.le > ledger_ms then return 'busy' end
-document.l, document.le = token, ledger_ms + lease_ms
+document.l, document.ls, document.le = token, ledger_ms, ledger_ms + lease_ms
 redis.call('HSET', outbox, contact, cjson.encode(document))
 local lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
-local record = (ARGV[6] or lost_ms > 0) and load_record(contact)
+local record = (ARGV[6] or lost_ms > 0 or document.s == 'pending') and load_record(contact)
 local newest = record and record.h and record.h[#record.h]
 if newest and ARGV[6] then document.id, document.tr = newest.id, newest.tr end
 
@@ -36,6 +36,8 @@ if record and known_ms <= lost_ms and document.s ~= 'do_not_call' then
   if sent and sent.t ~= 'remembered' then -- how a call ended after the loss says nothing of when it did
     at = (sent.em and sent.em < lost_ms and sent.em or sent.sm) - (ledger_ms - server_ms)
   end
-  document.ck = { at = at, d = sent and sent.d }
+  document.ck = { at = at, d = sent and sent.d, l = true }
+elseif document.s == 'pending' and sent and sent.em and (record.sn or 0) < sent.sm and not open_callback(record) then
+  document.ck = { at = sent.em - (ledger_ms - server_ms), d = sent.d, l = false } -- another campaign may have called since
 end
 return cjson.encode(document)

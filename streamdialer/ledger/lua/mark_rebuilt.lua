@@ -2,10 +2,12 @@
 -- lost once more. Forgets calls from before the loss whose state the backend knows and which it does not show
 -- as up: it knows how they ended.
 -- KEYS 1–23 of the campaign, 24 contacts by number
--- ARGV campaign, rebuild epoch of the loss it was rebuilt after (lib/data_loss.lua)
+-- ARGV campaign, rebuild epoch of the loss it was rebuilt after (lib/data_loss.lua; '' it could not be rebuilt), who
+--   rebuilt it
 -- Returns "ok" · "lost_again"
--- uses: clock campaign retry suppression number_index
+-- uses: clock campaign rebuilding retry suppression number_index
 local epoch = ARGV[2]
+if redis.call('HGET', totals, 'rebuilder') == ARGV[3] then end_rebuild() end
 if redis.call('HGET', server, 'rebuild_epoch') ~= epoch then return 'lost_again' end
 if redis.call('HGET', totals, 'rebuilt') == epoch then return 'ok' end
 if redis.call('HEXISTS', directory, campaign) == 0 then return 'ok' end
@@ -20,6 +22,7 @@ for _, set in ipairs({ dialing, connected, orphaned }) do
     end
   end
 end
+end_rebuild()
 redis.call('HSET', totals, 'rebuilt', epoch)
 write_public_hash()
 return 'ok'

@@ -48,24 +48,30 @@ if not redis.call('ZSCORE', queue_campaigns, campaign) then return refuse('queue
 -- The room: how many calls may be added. It begins with the campaign's level, and each limit may lower it.
 
 -- The level falls with every free agent that was counted when it was decided and may not be used any more.
-local sharing_keys = 3
-for _, other in ipairs(request.sharing) do sharing_keys = sharing_keys + 3 + 2 * #other[2] end
-local free_now = usable_agents(#KEYS - sharing_keys + 1, request.queue, request.sharing, request.counts_listed)
+local free_now
+do -- Lua takes 200 local names at once: those of no further use end here
+  local sharing_keys = 3
+  for _, other in ipairs(request.sharing) do sharing_keys = sharing_keys + 3 + 2 * #other[2] end
+  free_now = usable_agents(#KEYS - sharing_keys + 1, request.queue, request.sharing, request.counts_listed)
+end
 if not free_now then return refuse('queue_changed') end
 answer.usable = free_now
 local too_many = math.max(0, math.ceil((request.free_agents - free_now) * request.calls_per_agent - 1e-9))
 
 -- Calls of the queue's other campaigns use agents, too.
-local agents_left, others_placed, is_passed = free_now, 0, {}
-for i, other in ipairs(request.others) do
-  local name, calls_per_agent = other[1], other[2]
-  local its_placed = count(KEYS[32 + 2 * i]) + count(KEYS[33 + 2 * i])
-  is_passed[name] = true
-  others_placed = others_placed + its_placed
-  agents_left = agents_left - its_placed / calls_per_agent
-end
-for _, member in ipairs(redis.call('ZRANGE', queue_campaigns, 0, -1)) do
-  if member ~= campaign and not is_passed[member] then return refuse('queue_changed') end
+local agents_left, others_placed = free_now, 0
+do
+  local is_passed = {}
+  for i, other in ipairs(request.others) do
+    local name, calls_per_agent = other[1], other[2]
+    local its_placed = count(KEYS[32 + 2 * i]) + count(KEYS[33 + 2 * i])
+    is_passed[name] = true
+    others_placed = others_placed + its_placed
+    agents_left = agents_left - its_placed / calls_per_agent
+  end
+  for _, member in ipairs(redis.call('ZRANGE', queue_campaigns, 0, -1)) do
+    if member ~= campaign and not is_passed[member] then return refuse('queue_changed') end
+  end
 end
 
 local rate = check_rate(trunks, request.rate_limits, 34 + 2 * #request.others)
@@ -153,8 +159,7 @@ if limit == 'calls_per_second' then answer.next_ms = next_call_ms(rate) end
 if limit == 'trunk_channels' then answer.next_ms = 1000 end -- a call of another queue's campaign may have ended by then
 
 if unverified > 0 then skipped.needs_verification = unverified end
-local set_aside_count = count_set_aside()
-if set_aside_count > 0 then skipped.agent_not_free = set_aside_count end
+if count_set_aside() > 0 then skipped.agent_not_free = count_set_aside() end
 answer.limit = limit
 answer.skipped = next(skipped) and skipped or nil
 answer.why = next(why) and why or nil

@@ -6,7 +6,7 @@
 -- ARGV campaign, batch, events required ('1'), longest possible conversation ms, deadline after sending ms,
 --   max_age_ms (reserve_contacts.lua), the consumer group of events
 -- Returns JSON: `SweepResult` (`ledger/types.py`)
--- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression number_index ids preview call_history
+-- uses: clock data_loss campaign rebuilding outbox phone_rotation retry attempts suppression number_index ids preview call_history
 local contacts_by_number, previews, call_history, newest_calls, refused = unpack(KEYS, 24, 28)
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -100,11 +100,16 @@ local function silence_is_conclusive(contact, record, attempt)
   return not oldest or is_after(oldest, attempt.dp)
 end
 
+local waits_for_events = false
 local function end_by_deadline(set, deadline_fact, counter)
   for_each_due(set, function(contact, record)
     local attempt, fact, name = record.h[#record.h], deadline_fact, counter
     if set == dialing and attempt.sm < lost_ms then fact, name = 'u', 'orphaned' end -- its events may be lost
-    if fact ~= 'u' and not silence_is_conclusive(contact, record, attempt) then return tally('stalled') end
+    if fact ~= 'u' and not silence_is_conclusive(contact, record, attempt) then
+      waits_for_events = true
+      if set == dialing then tally('stalled') end -- only these stop the campaign (lib/campaign_gate.lua)
+      return
+    end
     local totals_before = totals_of(attempt)
     attempt.f[fact] = 1
     apply_facts(contact, record, #record.h, totals_before, max_call_ms)
@@ -118,7 +123,8 @@ end
 if not has_trouble then -- after a data loss, events that were lost may come once more: nothing is concluded meanwhile
   end_by_deadline(dialing, 'dl', 'no_event')
   end_by_deadline(connected, 'mx', 'too_long')
-  end_by_deadline(orphaned, 'dl', 'no_event')
+  -- else the backend's list would change while it is read
+  if not is_being_rebuilt() then end_by_deadline(orphaned, 'dl', 'no_event') end
 end
 
 -- Until the campaign is rebuilt, the backend may know a reason not to call the deferred contacts again.
@@ -128,7 +134,9 @@ if is_rebuilt then
   for_each_due(deferred, function(contact, record, due_ms)
     local keeps_order = is_deferred_by_rule(record) -- and the backend still shows it as pending
     if not keeps_order then
-      record.o, record.sn = format_number(ready_order(record.pr, due_ms, 0)), ledger_ms
+      record.o = format_number(ready_order(record.pr, due_ms, 0))
+      -- else the backend may show how another campaign's call ended (lease_update.lua)
+      if record.w.y ~= 'retry' or called_last(contact) then record.sn = ledger_ms end
     end
     make_ready(contact, record)
     save_record(contact, record)
@@ -159,7 +167,7 @@ for _, set in ipairs({ reserved, previewing, dialing, connected, orphaned, defer
   local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
   if first and first ~= 'inf' then next_ms = math.min(next_ms, tonumber(first)) end
 end
-if answer.stalled > 0 or not is_rebuilt then next_ms = math.max(next_ms, ledger_ms + 1000) end
+if waits_for_events or not is_rebuilt then next_ms = math.max(next_ms, ledger_ms + 1000) end
 if next_ms == math.huge then
   redis.call('ZREM', sweep_schedule, campaign)
 else

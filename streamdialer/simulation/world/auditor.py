@@ -81,10 +81,6 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """Contacts with more originates of a campaign than its `max_retries`."""
     calls_without_agent: int = 0
     """Progressive calls placed while all unanswered ones were more than the free agents who could take them."""
-    set_back: int = 0
-    """Contacts that an update took from a finished status to another one, without a call in between."""
-    set_back_for_a_moment: int = 0
-    """Those that were shown as finished again later."""
     max_live_calls: dict[Id, int]
     """Per campaign, the most live calls at one time."""
     max_unanswered: dict[str, int]
@@ -116,8 +112,10 @@ class Auditor:
         self.dialed_after_final: Counter[tuple[Id, bool]] = Counter()
         """By contact, and whether the campaign was another one than before."""
         self.over_max_retries: set[Id] = set()
-        self.set_back: set[Id] = set()
-        self.set_back_for_a_moment = 0
+        self.set_back: dict[Id, float] = {}
+        """Contacts that an update took from a finished status to another one without a call in between, and when."""
+        self.set_back_for_a_moment: deque[float] = deque(maxlen=MAX_TIMES)
+        """When those were set back that an update has shown as finished again."""
         self.unanswered: Counter[str] = Counter()
         """By queue."""
         self.calls_without_agent: deque[float] = deque(maxlen=MAX_TIMES)
@@ -180,10 +178,9 @@ class Auditor:
         if new in FINISHED:
             self._finished_at_call[contact] = self.per_contact[contact]
             if contact in self.set_back:
-                self.set_back.remove(contact)
-                self.set_back_for_a_moment += 1
+                self.set_back_for_a_moment.append(self.set_back.pop(contact))
         elif old in FINISHED and self._finished_at_call.get(contact) == self.per_contact[contact]:
-            self.set_back.add(contact)
+            self.set_back[contact] = now
             self._find(f"{now:.1f} s: contact {contact}: the backend had {old}, an update sets it to {new}")
 
     def picked_up(self, call: Call) -> None:
@@ -256,8 +253,6 @@ class Auditor:
             dialed_after_final=self.dialed_after_final.total(),
             over_max_retries=len(self.over_max_retries),
             calls_without_agent=len(self.calls_without_agent),
-            set_back=len(self.set_back),
-            set_back_for_a_moment=self.set_back_for_a_moment,
             max_live_calls=dict(self._max_live),
             max_unanswered=dict(self._max_unanswered),
             agents=times,

@@ -6,7 +6,8 @@ local TELEPHONES_OUTRANK_MS = 60000
 
 -- Whether a list of the telephone system outranks the backend's list.
 local function is_telephones_fresh(state, ledger_ms)
-  return tonumber(redis.call('HGET', state, 'telephones') or 0) > ledger_ms - TELEPHONES_OUTRANK_MS
+  local written_ms = redis.call('HGET', state, 'telephones')
+  return written_ms and tonumber(written_ms) > ledger_ms - TELEPHONES_OUTRANK_MS
 end
 
 -- Returns when the list was written, and its ids (JSON); nil when there is none.

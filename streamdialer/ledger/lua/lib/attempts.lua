@@ -153,6 +153,7 @@ local function apply_facts(contact, record, position, totals_before, max_call_ms
   report(disposition, record.a, attempt.em)
   if delay_ms then
     defer(contact, record, attempt.em + delay_ms, 'retry', attempt.y)
+    note_retry(contact)
   else
     set_state(contact, record, 'final', math.huge)
   end
