@@ -159,6 +159,8 @@ class CallsStage:
             call_id=reply.call_id,
             hold=reply.hold,
             retry_after_s=reply.retry_after_s,
+            service=self._services.originator.service,
+            detail=reply.detail,
         )
         ORIGINATES.labels(reply.verdict).inc()
         tracing.set_attributes(verdict=reply.verdict)

@@ -26,6 +26,7 @@ from streamdialer.gateways.originate_reply import (
     CREDENTIALS_PAUSE_S,
     RETRY_AFTER_S,
     UNSENT_PAUSE_S,
+    Hold,
     Reply,
     one_line,
 )
@@ -34,31 +35,34 @@ from streamdialer.model import plain_id
 
 ACTION_S: Final = 10.0
 """Longest wait for the answer to an Originate, which Asterisk gives at once."""
+MAX_CALLER_ID: Final = 128
 MAX_VARIABLE: Final = MAX_SENT_LINE - len("Variable: \r\n")
 _NUMBER: Final = re.compile(r"\+?\d{1,32}")
 _TRUNK: Final = re.compile(r"[\w.-]{1,80}", re.ASCII)
+_NO_EXTENSION: Final = "extension does not exist"
 _REFUSES_US: Final = re.compile(r"permission denied|access forbidden|authentication", re.IGNORECASE)
 
 
 def read_refusal(text: str) -> Reply:
     """What an immediate `Response: Error` means: no call was placed.
 
-    Such an error is about our log-in or the configuration, not about the person: the contact is kept, and the API
-    pauses. https://docs.asterisk.org/Latest_API/API_Documentation/AMI_Actions/Originate/
+    Such an error is about our log-in or the configuration, not about the person: the contact is kept, and all calls
+    pause. https://docs.asterisk.org/Latest_API/API_Documentation/AMI_Actions/Originate/
     """
-    detail = f"Asterisk refuses to place calls: {one_line(text)}"
     if _REFUSES_US.search(text):
-        detail += "; check write=call,originate of the user in manager.conf"
+        detail = one_line(f"{text}; check write=originate of the AMI user in manager.conf")
         return Reply(
             verdict="not_placed", hold="credentials", retry_after_s=CREDENTIALS_PAUSE_S, detail=detail
         )
-    if "extension does not exist" in text.lower():
-        detail += "; check STREAMDIALER_ASTERISK_CONTEXT and the dialplan"
-    return Reply(verdict="not_placed", hold="api", retry_after_s=RETRY_AFTER_S, detail=detail)
+    if _NO_EXTENSION in text.lower():
+        text += "; check STREAMDIALER_ASTERISK_CONTEXT and the dialplan"
+    return Reply(verdict="not_placed", hold="api", retry_after_s=RETRY_AFTER_S, detail=one_line(text))
 
 
 class Asterisk:
     """Async context manager; one link per server, for the life of the process."""
+
+    service: Final = "asterisk"
 
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError."""
@@ -67,6 +71,8 @@ class Asterisk:
         self._channel = settings.asterisk_channel
         self._context = settings.asterisk_context
         self._ring_timeout_s = settings.ring_timeout_s
+        self._accepting: set[str] = set()
+        """Servers whose dialplan has taken a number."""
         self._tasks: TaskGroup
 
     async def __aenter__(self) -> Self:
@@ -93,16 +99,9 @@ class Asterisk:
         """
         if not _NUMBER.fullmatch(call.phone_number):
             return Reply(verdict="never", detail="the number holds other characters than digits")
-        if problem := self._problem_of(call.trunk, call.caller_id):
-            return Reply(
-                verdict="not_placed", hold="campaign", retry_after_s=CREDENTIALS_PAUSE_S, detail=problem
-            )
+        if problem := self.problem_of(call.trunk, call.caller_id):  # changed since the tick that found none
+            return Reply(verdict="not_placed", hold="campaign", retry_after_s=RETRY_AFTER_S, detail=problem)
         client = self._server_for(call.trunk, call.attempt_id)
-        if client is None:
-            detail = f"no server in ASTERISK_AMI_URL takes calls of the trunk {one_line(call.trunk)!r}"
-            return Reply(
-                verdict="not_placed", hold="campaign", retry_after_s=CREDENTIALS_PAUSE_S, detail=detail
-            )
         try:
             fields = self._fields(call)
             encode("Originate", call.attempt_id, fields)
@@ -111,16 +110,32 @@ class Asterisk:
         try:
             await client.action("Originate", fields, action_id=call.attempt_id, timeout_s=ACTION_S)
         except RefusedByServer as error:
+            if _NO_EXTENSION in str(error).lower() and await self._takes_others(client):
+                return Reply(
+                    verdict="never", detail=f"{self._context} in the dialplan does not take the number"
+                )
             return read_refusal(str(error))
         except LinkLost as error:
             if error.was_sent:
                 return Reply(verdict="unknown", detail=one_line(str(error)))
+            hold: Hold = "credentials" if client.is_refused else "api"
             return Reply(
-                verdict="not_placed", hold="api", retry_after_s=UNSENT_PAUSE_S, detail=one_line(str(error))
+                verdict="not_placed", hold=hold, retry_after_s=UNSENT_PAUSE_S, detail=one_line(str(error))
             )
         except ValueError as error:  # the same attempt is being asked for
             return Reply(verdict="unknown", detail=one_line(str(error)))
+        self._accepting.add(client.name)
         return Reply(verdict="placed")
+
+    async def _takes_others(self, client: AmiClient) -> bool:
+        """Whether the dialplan has taken other numbers, and still has its context: one number stops no campaign."""
+        if client.name not in self._accepting:
+            return False
+        try:
+            await client.list_answer("ShowDialPlan", {"Context": self._context})
+        except (RefusedByServer, LinkLost):
+            return False
+        return True
 
     def _fields(self, call: OriginateRequest) -> dict[str, str | list[str]]:
         """Raises ValueError for an attempt id that no channel can have."""
@@ -148,22 +163,27 @@ class Asterisk:
             fields["CallerID"] = call.caller_id
         return fields
 
-    def _problem_of(self, trunk: str, caller_id: str) -> str:
-        """Why no call of the campaign can be placed, '' when it can."""
+    def problem_of(self, trunk: str, caller_id: str) -> str:
+        """Why no call of a campaign with these can be placed, '' when it can."""
         if "{trunk}" in self._channel and not trunk:
-            return "the campaign names no trunk, and STREAMDIALER_ASTERISK_CHANNEL needs one"
+            return "trunk is missing, and STREAMDIALER_ASTERISK_CHANNEL needs one"
         if trunk and not _TRUNK.fullmatch(trunk):
-            return f"the trunk {one_line(trunk)!r} is no name of an endpoint (letters, digits, - _ .)"
-        if not is_one_line(caller_id):
-            return "the caller id has a line break"
+            return f"trunk is {one_line(trunk)!r}, takes the name of an endpoint: letters, digits, - _ ."
+        if not self._servers_with(trunk):
+            return f"trunk is {one_line(trunk)!r}, and no server of ASTERISK_AMI_URL names it"
+        if not is_one_line(caller_id) or len(caller_id) > MAX_CALLER_ID:
+            return f"caller_id has a line break, or more than {MAX_CALLER_ID} characters"
         return ""
 
-    def _server_for(self, trunk: str, attempt_id: str) -> AmiClient | None:
-        """A server with the trunk, by the attempt: one that is up where there is one; None when none has it."""
+    def _servers_with(self, trunk: str) -> list[AmiClient]:
         named = [client for client in self._clients if trunk in client.address.trunks]
-        having = named or [client for client in self._clients if not client.address.trunks]
-        up = [client for client in having if client.is_up] or having
-        return up[crc32(attempt_id.encode()) % len(up)] if up else None
+        return named or [client for client in self._clients if not client.address.trunks]
+
+    def _server_for(self, trunk: str, attempt_id: str) -> AmiClient:
+        """A server with the trunk, by the attempt: one that is up where there is one."""
+        servers = self._servers_with(trunk)
+        up = [client for client in servers if client.is_up] or servers
+        return up[crc32(attempt_id.encode()) % len(up)]
 
 
 def _variables_of_contact(variables: Mapping[str, str]) -> list[str]:

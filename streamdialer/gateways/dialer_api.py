@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from streamdialer.config.settings import Settings
@@ -20,6 +20,8 @@ from streamdialer.model import plain_id, wire_id
 class DialerAPI(Gateway):
     """One client for the life of the process."""
 
+    service: Final = "dialer_api"
+
     def __init__(self, settings: Settings) -> None:
         self._context = settings.originate_context
         self._ring_timeout_s = settings.ring_timeout_s
@@ -32,6 +34,10 @@ class DialerAPI(Gateway):
             connections=settings.calls_concurrency + 16,  # all calls of the stage, and statistics
             token=settings.dialer_api_token,
         )
+
+    def problem_of(self, _trunk: str, _caller_id: str) -> str:
+        """'': the API says itself what it takes."""
+        return ""
 
     async def originate(self, call: OriginateRequest) -> Reply:
         """Requests one call, once. Network and server errors become a Reply; cancellation passes through.

@@ -152,6 +152,8 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     """Why no call may be placed. Try again after `queue_changed` with the queue's new campaigns, after
     `trunk_changed` with the trunk's new members, after `not_rebuilt` when the campaign has been rebuilt."""
+    detail: str = ""
+    """What the Dialer API, or Asterisk, said when it took no calls."""
     wait_ms: int | None = None
     """How long lost calls are still waited for."""
     limit: str | None = None

@@ -149,7 +149,7 @@ def test_an_immediate_error_never_costs_the_contact(text: str) -> None:
 @pytest.mark.parametrize(
     ("message", "hold", "hint"),
     [
-        ("Permission denied", "credentials", "write=call,originate"),
+        ("Permission denied", "credentials", "write=originate"),
         ("Originate Access Forbidden: app or data blacklisted", "credentials", "manager.conf"),
         ("Extension does not exist.", "api", "STREAMDIALER_ASTERISK_CONTEXT"),
         ("Invalid channel", "api", "Invalid channel"),

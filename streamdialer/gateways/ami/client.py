@@ -61,6 +61,7 @@ class AmiClient:
         self._max_events = max_events
         self._longest_pause_s = longest_pause_s
         self._link: Connection | None = None
+        self._trouble: Unreachable | None = None
         self._events: deque[Received] = deque()
         self._bytes = 0
         self._arrived = anyio.Event()
@@ -72,6 +73,11 @@ class AmiClient:
     @property
     def is_up(self) -> bool:
         return self._link is not None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether there is no link because Asterisk refuses the log-in."""
+        return not self.is_up and isinstance(self._trouble, CredentialsRefused)
 
     async def serve(self) -> None:
         """Connects, and again after every loss, until it is cancelled."""
@@ -85,6 +91,7 @@ class AmiClient:
                     self._put(LinkUp(link.uptime_s))
                     await anyio.sleep_forever()
             except Unreachable as error:
+                self._trouble = error
                 if self._link is not None:
                     self._link = None
                     self._put(LinkDown(str(error)))
@@ -126,7 +133,8 @@ class AmiClient:
 
     def _require_link(self, action: str) -> Connection:
         if self._link is None:
-            raise LinkLost(f"{self.name}: {action}: there is no link", was_sent=False)
+            text = str(self._trouble or f"{self.name}: {action}: there is no link yet")
+            raise LinkLost(text, was_sent=False)
         return self._link
 
     def _put(self, received: Received) -> None:
