@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -177,8 +178,6 @@ async def test_a_link_that_is_lost_leaves_the_call_unknown_and_it_is_never_asked
             await ami.cut()
 
         monkeypatch.setattr(streamdialer.gateways.asterisk, "ACTION_S", 30)
-        import anyio
-
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(cut_when_it_has_come)
             reply = await asterisk.originate(call(attempt_id="7:13:1:mark"))
@@ -194,6 +193,61 @@ async def test_without_a_link_nothing_is_sent_and_the_contact_is_kept(ami: AmiSe
     assert (reply.verdict, reply.hold, reply.retry_after_s) == ("not_placed", "api", 1.0)
 
 
+async def test_a_refused_log_in_is_said_and_waits_for_a_person(ami: AmiServer) -> None:
+    wrong = address(ami).replace(ami.secret, "wrong")
+    async with gateway(wrong) as asterisk:
+
+        async def is_refused() -> bool:
+            return (await asterisk.originate(call())).hold == "credentials"
+
+        await eventually(is_refused)
+        reply = await asterisk.originate(call())
+    assert reply.verdict == "not_placed"
+    assert "Authentication failed" in reply.detail
+    assert "ASTERISK_AMI_URL" in reply.detail
+
+
+def knows_contexts(*contexts: str) -> AmiServer:
+    """Takes numbers of more than three digits, and lists these contexts."""
+    server = AmiServer(secret="secret")
+
+    def originate(fields: dict[str, str]) -> str:
+        if len(fields["Exten"]) > 3:
+            return queued(fields)
+        return text_of(Response="Error", ActionID=fields["ActionID"], Message="Extension does not exist.")
+
+    def show(fields: dict[str, str]) -> str:
+        if fields["Context"] not in contexts:
+            return text_of(Response="Error", ActionID=fields["ActionID"], Message="Did not find context")
+        done = text_of(Event="ShowDialPlanComplete", ActionID=fields["ActionID"], EventList="Complete")
+        return text_of(Response="Success", ActionID=fields["ActionID"], EventList="start") + done
+
+    server.answers |= {"Originate": originate, "ShowDialPlan": show}
+    return server
+
+
+@pytest.mark.parametrize(
+    ("contexts", "takes_another", "verdict"),
+    [
+        (("sd-outbound",), True, "never"),
+        ((), True, "not_placed"),
+        (("sd-outbound",), False, "not_placed"),
+    ],
+    ids=["one number", "context gone", "no number"],
+)
+async def test_a_number_that_the_dialplan_does_not_take_stops_no_others(
+    contexts: tuple[str, ...], takes_another: bool, verdict: str
+) -> None:
+    """A context that is not there, or takes no number at all, costs no contact."""
+    server = knows_contexts(*contexts)
+    async with server.running(), connected(server) as asterisk:
+        if takes_another:
+            assert (await asterisk.originate(call())).verdict == "placed"
+        reply = await asterisk.originate(call(attempt_id="7:13:1:m", phone_number="112"))
+    assert (reply.verdict, reply.hold) == (verdict, "" if verdict == "never" else "api")
+    assert "sd-outbound" in reply.detail or "STREAMDIALER_ASTERISK_CONTEXT" in reply.detail
+
+
 async def test_a_trunk_has_its_servers(ami: AmiServer) -> None:
     other = AmiServer(secret="other")
     other.answers["Originate"] = queued
@@ -207,6 +261,7 @@ async def test_a_trunk_has_its_servers(ami: AmiServer) -> None:
         assert [sent["ActionID"] for sent in ami.actions("Originate")] == ["7:0:1:m", "7:1:1:m"]
         assert [sent["ActionID"] for sent in other.actions("Originate")] == ["7:2:1:m", "7:3:1:m"]
     async with gateway(address(ami, "?trunks=a")) as asterisk:
+        assert asterisk.problem_of("a", "") == ""
+        assert "'elsewhere', and no server" in asterisk.problem_of("elsewhere", "")
         reply = await asterisk.originate(call(trunk="elsewhere"))
     assert (reply.verdict, reply.hold) == ("not_placed", "campaign")
-    assert "elsewhere" in reply.detail
