@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from importlib import resources
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 from redis.asyncio import Redis
@@ -15,29 +15,21 @@ from redis.exceptions import RedisError, ResponseError
 from streamdialer.broker.connection import TRANSIENT, connect, keys_for, ping, why_writes_are_refused
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Script
-from streamdialer.config.ami_urls import parse_ami_urls
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.agent_lists import agent_notices
 from streamdialer.consumers.dialing.reasons import NOTICES
 from streamdialer.errors import RefusedByServer, StreamdialerError
-from streamdialer.gateways.ami.link import connected
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.model import normalise_id
+from streamdialer.operations.asterisk_doctor import check_asterisk
 from streamdialer.operations.campaigns import campaign_rows, campaigns_known
+from streamdialer.operations.finding import Finding
 from streamdialer.operations.streams import StreamState, stream_states
 
 MIN_VERSION: Final = (6, 2)
 CLOCK_TOLERANCE_S: Final = 1.0
 SAMPLE_SIZE: Final = 5
-
-
-class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    check: str
-    level: Literal["ok", "warn", "fail"]
-    text: str
-    remedy: str = ""
-    """What to do about it."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
@@ -75,9 +67,9 @@ async def run_checks(settings: Settings) -> Diagnosis:
     finally:
         await client.aclose()
     findings += await _run_check("backend", lambda: _backend(settings, active))
-    if settings.originate == "asterisk":
-        findings += await _run_check("asterisk", lambda: _asterisk(settings))
-    else:
+    if settings.asterisk_ami_url:
+        findings += await _run_check("asterisk", lambda: _asterisk(settings, active))
+    if settings.originate == "dialer-api":
         findings += await _run_check("dialer api", lambda: _dialer_api(settings, active))
     return Diagnosis(reachable, findings)
 
@@ -310,30 +302,12 @@ async def _dialer_api(settings: Settings, active: list[str]) -> Findings:
         yield Finding("dialer api", "fail", text, "check DIALER_API_URL and DIALER_API_TOKEN")
 
 
-async def _asterisk(settings: Settings) -> Findings:
-    """Whether each server lets us in, lets us place calls, and has the dialplan context of answered calls."""
-    for address in parse_ami_urls(settings.asterisk_ami_url):
-        try:
-            async with connected(address, lambda _: None, "system") as link:
-                commands = await link.action("ListCommands")
-                if not commands.get("Originate"):
-                    yield Finding(
-                        "asterisk",
-                        "fail",
-                        f"{address.name}: the user {address.username} may not place calls",
-                        "add originate and call to its write= in manager.conf, then `manager reload`",
-                    )
-                    continue
-                try:
-                    await link.list_answer("ShowDialPlan", {"Context": settings.asterisk_context})
-                except RefusedByServer as error:
-                    yield Finding(
-                        "asterisk",
-                        "fail",
-                        str(error),
-                        "include deploy/asterisk/extensions.conf, or correct STREAMDIALER_ASTERISK_CONTEXT",
-                    )
-                    continue
-                yield Finding("asterisk", "ok", f"{address.name} lets us place calls")
-        except StreamdialerError as error:
-            yield Finding("asterisk", "fail", str(error), "check ASTERISK_AMI_URL and manager.conf")
+async def _asterisk(settings: Settings, active: list[str]) -> Findings:
+    campaigns = []
+    with suppress(StreamdialerError):  # the check of the backend says it
+        async with Backend(settings) as backend:
+            for campaign in active[:SAMPLE_SIZE]:
+                with suppress(StreamdialerError):
+                    campaigns.append(await backend.campaign(campaign))
+    async for finding in check_asterisk(settings, campaigns):
+        yield finding
