@@ -162,7 +162,8 @@ async def test_only_a_call_that_may_ring_is_to_be_hung_up(world: DncWorld, state
         await world.event("call_failed", attempt, disposition="busy")
     for _ in range(2):
         await world.says(phone_number=HERS)
-    asked: Any = [fields for _, fields in await world.client.xrange(world.keys.hangups)]
+    rows: Any = await world.client.xrange(world.keys.hangups)
+    asked = [fields for _, fields in rows]
     wanted = {"attempt_id": attempt.id, "reason": "do_not_call"}
     assert asked == ([wanted] if state in ("sent", "ringing") else [])
 

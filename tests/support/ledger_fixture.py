@@ -183,11 +183,10 @@ class LedgerWorld:
         return LostCall(self.row(contact, attempts=attempts), is_in_call, self.retry, self.caps)
 
     async def write_entry(self) -> str:
-        """The id of a new entry of `events`, which is read and deleted at once."""
-        stream = self.keys.stream("events")
-        entry = str(await self.client.xadd(stream, {"type": "any"}))
-        await self.client.xdel(stream, entry)
-        return entry
+        """The id of a new entry of `events`, which is deleted before anybody can read it."""
+        add = "local id = redis.call('XADD', KEYS[1], '*', 'type', 'any') redis.call('XDEL', KEYS[1], id) return id"
+        client: Any = self.client
+        return str(await client.eval(add, 1, self.keys.stream("events")))
 
     async def settle(self, attempt: Attempt, verdict: str, hold: str = "", retry_after_s: float = 0) -> str:
         return await self.services.campaigns.settle_originate(
