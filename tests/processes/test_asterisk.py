@@ -203,7 +203,7 @@ async def test_a_list_for_the_contacts(
     assert {end for number, end in ends.items() if number[-1] in "5678"} <= {"completed", "abandoned"}
     wrong, looks = wrong_looks(states)
     assert wrong <= 0.02 * looks, (wrong, looks)
-    assert {theirs for _, theirs in states} > {frozenset()}, "agents were busy, and free"
+    assert {look.theirs for look in states} > {frozenset()}, "agents were busy, and free"
 
 
 WRAP_UP_UNSEEN: Final = {"STREAMDIALER_ASTERISK_WRAPUP_S": "0"}

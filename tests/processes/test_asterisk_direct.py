@@ -143,6 +143,10 @@ async def test_a_trunk_that_fails_ends_its_calls_and_is_named(
         found = await says(
             own_server.url, "doctor", ASTERISK_AMI_URL=asterisk.url, BACKEND_URL=platform.url, **DIRECT
         )
+        shown = await says(own_server.url, "contact", "show", "4", "573220005")
+        explained = await says(own_server.url, "explain", "4")
+    assert "retry (congestion)" in shown
+    assert "the trunk took no call; `streamdialer doctor` looks" in explained
     assert {contact["status"] for contact in platform.contacts.values()} == {"failed"}
     log = (tmp_path / "asterisk.log").read_text("utf-8")
     for name in FAILING:

@@ -46,6 +46,8 @@ ENDED_BY_DEADLINE: Final = re.compile(r"no event had come by their deadline.* co
 AGENTS: Final = range(3001, 3041)
 CONTACTS: Final = 300
 RETRY_S: Final = 5.0
+TAKEN_OVER_S: Final = 3.0
+"""Events that a killed replica was handling wait so long for another one."""
 MIXED: Final = "01" + "2" * 8 + "3" + "5555" + "7789"
 """Last digits of the numbers, over and over: near half do not answer. A full network (4) would not count."""
 
@@ -71,7 +73,7 @@ async def test_each_contact_is_called_as_often_as_we_say(asterisk: RealAsterisk,
         "STREAMDIALER_ORIGINATE": "asterisk",
         "STREAMDIALER_DIAL_INTERVAL_S": "1",
         "STREAMDIALER_RING_TIMEOUT_S": "10",
-        "STREAMDIALER_CLAIM_MIN_IDLE_S": "3",
+        "STREAMDIALER_CLAIM_MIN_IDLE_S": str(TAKEN_OVER_S),
         "ASTERISK_AMI_URL": asterisk.url,
         "LOG_LEVEL": "DEBUG",  # nothing is held back
     }
@@ -86,18 +88,19 @@ async def test_each_contact_is_called_as_often_as_we_say(asterisk: RealAsterisk,
             replicas = [running.enter_context(start("consume")) for _ in range(2)]
             running.enter_context(start("tick"))
             await eventually(lambda: client.exists("sd:sources"), what="a list of calls")
-            began = time.time()
+            began, killed_at = time.time(), list[float]()
             await client.hset("campaign:1", "status", "active")
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(kill_in_turn, replicas, running, start)
+                tasks.start_soon(kill_in_turn, replicas, running, start, killed_at)
                 looks = await watch_agents(asterisk, client, "crowd", partial(is_over, client, CONTACTS))
                 tasks.cancel_scope.cancel()
+            await eventually(lambda: not wrong_ends(platform), what="the backend knows all ends")
             total = int(str(await client.hget("campaign:1", "total_calls")))
             dead = await client.xlen("dialer:dead")
         await client.aclose()
     seen = [each for each in asterisk.seen() if each.number in wanted]
     times = called(asterisk, wanted)
-    wrong, looked = wrong_looks(looks)
+    wrong, looked = wrong_looks([look for look in looks if not is_excused(look.at, killed_at)])
     lost = sum(map(int, ENDED_BY_DEADLINE.findall((tmp_path / "consume.log").read_text("utf-8"))))
     first = sorted(each.at for each in seen if each.what == "INVITE")[:100]
     log.info(
@@ -110,24 +113,34 @@ async def test_each_contact_is_called_as_often_as_we_say(asterisk: RealAsterisk,
     assert total == times.total() + lost, "what a replica marked as sent before it was killed may ring"
     assert overlaps(seen) == []
     assert early_repeats(seen) == []
-    for number, contact in platform.contacts.items():
-        assert contact["status"] in STATUSES[number[-1]], contact
     assert dead == 0
     assert most_at_once(seen) >= 100
     assert wrong <= 0.02 * looked, (wrong, looked)
+
+
+def wrong_ends(platform: Platform) -> list[dict[str, Any]]:
+    """Contacts whose status is not what their telephone does."""
+    contacts = platform.contacts.items()
+    return [contact for number, contact in contacts if contact["status"] not in STATUSES[number[-1]]]
 
 
 async def kill_in_turn(
     replicas: list[subprocess.Popen[bytes]],
     running: ExitStack,
     start: Callable[[str], AbstractContextManager[subprocess.Popen[bytes]]],
+    killed_at: list[float],
 ) -> None:
     """One replica after the other dies without a word, and another takes its place."""
     for each in range(2):
         await anyio.sleep(5)
+        killed_at.append(time.time())
         os.kill(replicas[each].pid, signal.SIGKILL)
         await anyio.sleep(1)
         replicas[each] = running.enter_context(start("consume"))
+
+
+def is_excused(at: float, killed_at: list[float]) -> bool:
+    return any(0 <= at - killed < TAKEN_OVER_S + 2 for killed in killed_at)
 
 
 def most_at_once(seen: list[Seen]) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import anyio
 from redis.asyncio import Redis
@@ -16,8 +17,18 @@ from streamdialer.model import plain_id
 from tests.support.eventually import eventually
 from tests.support.real_asterisk import RealAsterisk, Seen
 
-Look = tuple[frozenset[str], frozenset[str]]
-"""The free agents that we know of, and those that Asterisk does."""
+LATE_LOOKS: Final = 5
+"""An event takes a moment to arrive: ours may be what Asterisk's was half a second before."""
+
+
+class Look(NamedTuple):
+    """The free agents that we know of, and those that Asterisk does."""
+
+    at: float
+    ours: frozenset[str]
+    theirs: frozenset[str]
+
+
 STATUSES: Final = {
     "0": {"busy"},
     "1": {"failed"},
@@ -81,19 +92,16 @@ async def watch_agents(
                 members = await link.list_answer("QueueStatus", {"Queue": queue})
                 free = await client.zrange(f"sd:q:{queue}:free", 0, -1)
                 theirs = {each.get("Location") for each in members if each.get("Status") == "1"}
-                looks.append((frozenset(map(plain_id, map(str, free))), frozenset(theirs)))
+                looks.append(Look(time.time(), frozenset(map(plain_id, map(str, free))), frozenset(theirs)))
     raise AssertionError("the calls do not end")
 
 
 def wrong_looks(looks: list[Look]) -> tuple[int, int]:
-    """How often an agent's state was wrong, and how often it was looked at.
-
-    An event takes a moment to arrive: ours may be what Asterisk's was up to 0.2 s before.
-    """
-    agents = frozenset[str]().union(*(theirs for _, theirs in looks))
+    """How often an agent's state was wrong, and how often it was looked at."""
+    agents = frozenset[str]().union(*(look.theirs for look in looks))
     wrong = 0
-    for at in range(2, len(looks)):
-        ours = looks[at][0]
+    for at in range(LATE_LOOKS, len(looks)):
         for agent in agents:
-            wrong += (agent in ours) not in {agent in theirs for _, theirs in looks[at - 2 : at + 1]}
-    return wrong, max(1, len(looks) - 2) * len(agents)
+            theirs = {agent in look.theirs for look in looks[at - LATE_LOOKS : at + 1]}
+            wrong += (agent in looks[at].ours) not in theirs
+    return wrong, max(1, len(looks) - LATE_LOOKS) * len(agents)
