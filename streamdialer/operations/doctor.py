@@ -30,6 +30,8 @@ from streamdialer.operations.streams import StreamState, stream_states
 MIN_VERSION: Final = (6, 2)
 CLOCK_TOLERANCE_S: Final = 1.0
 SAMPLE_SIZE: Final = 5
+QUEUES_AND_TRUNKS_OF: Final = 20
+"""Most active campaigns whose queues and trunks Asterisk is asked for."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
@@ -306,7 +308,7 @@ async def _asterisk(settings: Settings, active: list[str]) -> Findings:
     campaigns = []
     with suppress(StreamdialerError):  # the check of the backend says it
         async with Backend(settings) as backend:
-            for campaign in active[:SAMPLE_SIZE]:
+            for campaign in active[:QUEUES_AND_TRUNKS_OF]:
                 with suppress(StreamdialerError):
                     campaigns.append(await backend.campaign(campaign))
     async for finding in check_asterisk(settings, campaigns):
