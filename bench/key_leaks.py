@@ -65,6 +65,11 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
         AllowedKey(
             KEYS.event_watermark, "the newest call events: shows whether a producer still writes them"
         ),
+        AllowedKey(
+            KEYS.first_events,
+            "which attempts were seen lately: one number per second in which any were sent",
+            MAX_CALL_S,
+        ),
         AllowedKey(KEYS.sources, "the event sources that list calls", MAX_CALL_S),
         AllowedKey(KEYS.source_calls("**"), "the calls that an event source lists", MAX_CALL_S),
         AllowedKey(

@@ -63,7 +63,7 @@ def _send_deadline() -> None:
 def _silence() -> None:
     """A deadline ends an attempt although its events may still come."""
     _patch_scripts(
-        "local function silence_is_conclusive(contact, record, attempt)",
+        "local function silence_is_conclusive(contact, record, attempt, moved_ms)",
         "if true then return true end",
     )
 

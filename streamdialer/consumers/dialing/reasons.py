@@ -168,6 +168,12 @@ NOTICES: Final[dict[str, ReasonText]] = {
         "or the longest conversation",
         "let the program that writes `dialer:events` write `call_ringing` or `call_answered` as well",
     ),
+    "serial_api": ReasonText(
+        "the Dialer API places calls one after the other: its replies take as long as calls ring, "
+        "and each call waits for those before it",
+        "set STREAMDIALER_ORIGINATE=asterisk, which places all calls at once; "
+        "or lower `max_concurrent_calls`, so that fewer calls wait there",
+    ),
     "updates_refused": ReasonText(
         "the backend refuses updates of contacts",
         "let it take `PATCH /api/contacts/{id}/`; contacts that are finished here stay finished until it changes them",

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from streamdialer.broker.heartbeat import KnownProcess
+from streamdialer.consumers.dialing.reasons import NOTICES
+from streamdialer.ledger.serial_api import SerialApi
 from streamdialer.operations.overview.views import Alert, CampaignOverview
 
 ALARMING: Final = {
@@ -26,6 +28,7 @@ def alerts_of(
     now_ms: int,
     server: Mapping[str, str],
     api_pause: tuple[str | None, str | None],
+    serial_api: SerialApi | None = None,
     campaigns: Sequence[CampaignOverview],
     replicas: Sequence[KnownProcess],
     dead: int,
@@ -39,6 +42,9 @@ def alerts_of(
         *_of_campaigns(campaigns),
         *_of_replicas(campaigns, replicas),
     ]
+    if serial_api:
+        text = f"{NOTICES['serial_api'].text} ({serial_api.sentence()})"
+        alerts.append(Alert("warning", "serial_api", text))
     if dead:
         alerts.append(
             Alert("warning", "dead_letters", f"{dead} dead letters: `streamdialer dead list` shows them")
