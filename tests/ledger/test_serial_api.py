@@ -66,7 +66,7 @@ async def test_an_event_source_that_has_just_come_does_not_know_what_waits(world
     assert (await world.claim()).reason is None, "dialing goes on"
     assert (await world.sweep()).stalled == 0
     await world.event("call_ringing", attempts[0])
-    await world.let_ring(SILENT_S, *attempts)
+    await world.let_ring(RING_S, *attempts)
     await world.list_calls(since_s=SILENT_S)
     assert await states(world, attempts) == ["deferred", "dialing", "dialing"], (
         "the next one may be about to ring"

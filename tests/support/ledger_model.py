@@ -403,12 +403,9 @@ class LedgerModel:
         if not self.events_required:
             return True
         at, whose = max(self._proofs(contact, attempt), default=(0, ""))
-        if (
-            self.is_serial and contact.state == "dialing"
-        ):  # calls must have been reported since it can have begun
-            heard = max(self.heard)[0]
-            if self.written[heard - 1] <= self.waits_until(attempt) - DEADLINE_S:
-                return False
+        heard_at = self.written[max(self.heard)[0] - 1] if self.heard else 0
+        if self.is_serial and contact.state == "dialing" and heard_at <= self.now - DEADLINE_S + 60:
+            return False  # events must come now
         return at > attempt.sent_after and whose != attempt.id and not self.unread
 
     def forbids_claim(self, campaign: CampaignModel, open_until: float | None, others: set[str]) -> set[str]:

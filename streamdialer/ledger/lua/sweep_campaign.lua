@@ -85,7 +85,7 @@ end
 
 -- Whether an attempt may be ended by its deadline: other calls are seen to begin (after the longest possible
 -- conversation, events of any kind will do), and no event that was written before the deadline passed is still unread.
-local function silence_is_conclusive(contact, record, attempt, moved_ms)
+local function silence_is_conclusive(contact, record, attempt)
   if not events_required then return true end
   local is_ringing_over = record.p == 'dialing' and ledger_ms < attempt.sm + max_call_ms
   if is_ringing_over and not other_calls_begun(attempt) then
@@ -93,8 +93,8 @@ local function silence_is_conclusive(contact, record, attempt, moved_ms)
     return false
   end
   if not other_calls_reported(attempt) then return false end
-  -- A serial Dialer API may take minutes to get to it. Only events since then say that events still come.
-  if is_ringing_over and is_serial and not other_calls_reported(attempt, moved_ms) then return false end
+  -- A serial Dialer API may take minutes to get to it: only events of a moment ago say that events still come.
+  if is_ringing_over and is_serial and not other_calls_reported(attempt, ledger_ms - attempt.dd) then return false end
   if not attempt.dp or is_outdated(attempt.dp) then
     attempt.dp = newest_event_id()
     save_record(contact, record)
@@ -115,7 +115,7 @@ local function end_by_deadline(set, deadline_fact, counter)
       save_record(contact, record)
       return
     end
-    if fact ~= 'u' and not silence_is_conclusive(contact, record, attempt, moved_ms) then
+    if fact ~= 'u' and not silence_is_conclusive(contact, record, attempt) then
       waits_for_events = true
       if set == dialing then tally('stalled') end -- only these stop the campaign (lib/campaign_gate.lua)
       return

@@ -208,7 +208,7 @@ end
 -- Whether call events of other attempts have arrived since this one was sent, or since `ms` (ledger clock): some program
 -- writes events.
 local function other_calls_reported(attempt, ms)
-  local than = ms and string.format('%.0f-0', ms + 1 - (ledger_ms - server_ms)) or sent_after(attempt) or '0-0'
+  local than = ms and string.format('%.0f-0', ms - (ledger_ms - server_ms)) or sent_after(attempt) or '0-0'
   return is_newer(attempt, than, unpack(redis.call('HMGET', event_watermark, 'last', 'attempt', 'other')))
 end
 
