@@ -18,9 +18,11 @@ from streamdialer.broker.scripts import Script
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.agent_lists import agent_notices
 from streamdialer.consumers.dialing.reasons import NOTICES
-from streamdialer.errors import RefusedByServer, StreamdialerError
+from streamdialer.errors import CredentialsRefused, RefusedByServer, StreamdialerError, Throttled, Unreachable
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
+from streamdialer.ledger.serial_api import FIELDS as SERIAL_API
+from streamdialer.ledger.serial_api import read_serial_api
 from streamdialer.model import normalise_id
 from streamdialer.operations.campaigns import campaign_rows, campaigns_known
 from streamdialer.operations.streams import StreamState, stream_states
@@ -28,6 +30,8 @@ from streamdialer.operations.streams import StreamState, stream_states
 MIN_VERSION: Final = (6, 2)
 CLOCK_TOLERANCE_S: Final = 1.0
 SAMPLE_SIZE: Final = 5
+MIN_UNCLEAR: Final = 5
+"""Unclear replies that are no accident."""
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -87,6 +91,7 @@ def _redis_checks(client: Redis, keys: Keys, settings: Settings) -> dict[str, Ch
         "clock": lambda: _clock(client),
         "scripts": lambda: _scripts(client),
         "streams": lambda: _streams(client, keys, settings),
+        "dialer api calls": lambda: _dialer_api_calls(client, keys),
     }
 
 
@@ -291,15 +296,37 @@ async def _backend(settings: Settings, active: list[str]) -> Findings:
 
 
 async def _dialer_api(settings: Settings, active: list[str]) -> Findings:
+    """Reachable and authorised."""
     try:
         async with DialerAPI(settings) as dialer_api:
             health = await dialer_api.health()
+            accepts = "accepts our requests"
             try:  # /health needs no token: only a request about a campaign shows whether it accepts ours
                 await dialer_api.statistics(active[0] if active else "0")
             except RefusedByServer as refusal:
                 if refusal.status != 404:
                     raise
-            yield Finding("dialer api", "ok", f"{health} and accepts our requests")
+            except (CredentialsRefused, Throttled):
+                raise
+            except Unreachable as error:
+                if active:
+                    raise
+                # there is no campaign 0: whatever it says of it, it has not refused our credentials
+                accepts = f"does not refuse our credentials ({error})"
+            yield Finding("dialer api", "ok", f"{health} and {accepts}")
     except StreamdialerError as error:
         text = str(error).removeprefix("Dialer API: ")
         yield Finding("dialer api", "fail", text, "check DIALER_API_URL and DIALER_API_TOKEN")
+
+
+async def _dialer_api_calls(client: Redis, keys: Keys) -> Findings:
+    """How its calls have begun lately, and what its replies were worth."""
+    values = await client.hmget(keys.api, [*SERIAL_API, "replies", "unclear"])
+    *delays, replies, unclear = [None if value is None else str(value) for value in values]
+    if serial := read_serial_api(delays):
+        notice = NOTICES["serial_api"]
+        yield Finding("dialer api calls", "warn", f"{notice.text} ({serial.sentence()})", notice.remedy)
+    if int(unclear or 0) >= MIN_UNCLEAR and int(unclear or 0) * 2 > int(replies or 0):
+        text = f"{unclear} of its last {replies} replies do not say whether it has placed the call"
+        remedy = "events decide about these calls; look at the Dialer API's log for its errors 500"
+        yield Finding("dialer api calls", "warn", text, remedy)

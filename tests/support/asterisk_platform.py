@@ -27,8 +27,9 @@ OPEN: Final = ("pending", "dialing", "answered")
 class Platform:
     """One campaign whose contacts have their numbers for ids. All agents are always available, it says."""
 
-    def __init__(self, caller: Caller, numbers: list[str]) -> None:
+    def __init__(self, caller: Caller, numbers: list[str], **campaign: object) -> None:
         self._caller = caller
+        self._campaign = CAMPAIGN | campaign
         self.url = ""
         self.contacts: dict[str, dict[str, Any]] = {
             number: {
@@ -66,4 +67,4 @@ class Platform:
             wanted = request.query.get("status", "pending").split(",")
             rows = [each for each in self.contacts.values() if each["status"] in wanted]
             return web.json_response(rows if request.query.get("offset", "0") == "0" else [])
-        return web.json_response({"agents": AGENTS, "1": CAMPAIGN}.get(last, {}))
+        return web.json_response({"agents": AGENTS, "1": self._campaign}.get(last, {}))

@@ -60,8 +60,8 @@ class CentreConfig(msgspec.Struct, frozen=True, kw_only=True):
     reply: Literal["held", "immediate", "serial"] = "held"
     """`held`: the originate reply comes when the phone stops ringing, without a call id.
     `immediate`: the reply comes at once, with the call id.
-    `serial`: as the deployed API: a call is placed when the one before it has stopped ringing, and nearly every reply is
-    500; it comes when the phone stops ringing, or at once, before the call is placed."""
+    `serial`: as the deployed API: a call is placed when the one before it has stopped ringing, and nearly every reply
+    is 500; it comes when the phone stops ringing, or at once, before the call is placed."""
     serial_calls: int | None = None
     """After so many calls a serial API is logged off by Asterisk: it answers 500 and places nothing. None: never."""
     honours_key: bool = False
