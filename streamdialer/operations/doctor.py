@@ -12,12 +12,19 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from streamdialer.broker.connection import TRANSIENT, connect, keys_for, ping, why_writes_are_refused
+from streamdialer.broker.connection import (
+    TRANSIENT,
+    connect,
+    keys_for,
+    ping,
+    server_ms,
+    why_writes_are_refused,
+)
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Script
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.agent_lists import agent_notices
-from streamdialer.consumers.dialing.reasons import NOTICES
+from streamdialer.consumers.dialing.reasons import NOTICES, REASONS
 from streamdialer.errors import CredentialsRefused, RefusedByServer, StreamdialerError, Throttled, Unreachable
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
@@ -25,11 +32,13 @@ from streamdialer.ledger.serial_api import FIELDS as SERIAL_API
 from streamdialer.ledger.serial_api import read_serial_api
 from streamdialer.model import normalise_id
 from streamdialer.operations.campaigns import campaign_rows, campaigns_known
+from streamdialer.operations.decisions import decisions, dial_status
 from streamdialer.operations.streams import StreamState, stream_states
 
 MIN_VERSION: Final = (6, 2)
 CLOCK_TOLERANCE_S: Final = 1.0
 SAMPLE_SIZE: Final = 5
+NAMED_REASONS: Final = {"no_call_events", "dialer_api_down", "invalid_campaign"}
 MIN_UNCLEAR: Final = 5
 """Unclear replies that are no accident."""
 
@@ -74,6 +83,7 @@ async def run_checks(settings: Settings) -> Diagnosis:
             with suppress(RedisError):
                 rows = await campaign_rows(client, keys, await campaigns_known(client, keys))
                 active = [normalise_id(row.campaign_id) for row in rows if row.status == "active"]
+            findings += await _run_check("campaigns", lambda: _campaigns(client, keys, active))
     finally:
         await client.aclose()
     findings += await _run_check("backend", lambda: _backend(settings, active))
@@ -271,6 +281,17 @@ def _stream(state: StreamState, settings: Settings) -> Finding:
     return Finding(check, "ok", text)
 
 
+async def _campaigns(client: Redis, keys: Keys, active: list[str]) -> Findings:
+    """Active campaigns that are not dialed for a reason that no other check finds."""
+    now_ms = await server_ms(client)
+    for campaign in active[:SAMPLE_SIZE]:
+        for newest in await decisions(client, keys, campaign, 1):
+            status = dial_status(campaign, "active", newest, now_ms)
+            if status.reason in NAMED_REASONS:
+                remedy = REASONS[status.reason].remedy
+                yield Finding(f"dialing of campaign {campaign}", "fail", status.sentence, remedy)
+
+
 async def _backend(settings: Settings, active: list[str]) -> Findings:
     """Reachable, authorised and with readable lists; the same for some active campaigns."""
     advice = "check BACKEND_URL, BACKEND_TOKEN or BACKEND_USERNAME and BACKEND_PASSWORD"
@@ -304,7 +325,7 @@ async def _dialer_api(settings: Settings, active: list[str]) -> Findings:
             try:  # /health needs no token: only a request about a campaign shows whether it accepts ours
                 await dialer_api.statistics(active[0] if active else "0")
             except RefusedByServer as refusal:
-                if refusal.status != 404:
+                if active and refusal.status != 404:
                     raise
             except (CredentialsRefused, Throttled):
                 raise

@@ -16,6 +16,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
+import anyio
 import msgspec
 import pytest
 from redis.asyncio import Redis
@@ -115,9 +116,16 @@ class Run:
             child.terminate()
             child.wait(20)
 
-    def says(self, *args: str) -> str:
+    async def says(self, *args: str) -> str:
         command = [sys.executable, "-m", "streamdialer", *args]
-        return subprocess.run(command, env=self._environment, capture_output=True, text=True).stdout
+        done = await anyio.run_process(command, env=self._environment, check=False)
+        return done.stdout.decode()
+
+    async def until_says(self, text: str, *args: str, within_s: float = 60) -> None:
+        async def is_said() -> bool:
+            return text in await self.says(*args)
+
+        await eventually(is_said, within_s=within_s, what=f"{args} says {text!r}")
 
     async def until_over(self, within_s: float) -> None:
         async def is_over() -> bool:
@@ -126,7 +134,7 @@ class Run:
         await eventually(is_over, within_s=within_s, what="all contacts are final")
 
     async def total_calls(self) -> int:
-        return int(await self.client.hget("campaign:1", "total_calls") or 0)  # type: ignore[misc]
+        return int(await self.client.hget("campaign:1", "total_calls") or 0)
 
 
 @pytest.fixture(scope="module")
@@ -180,8 +188,9 @@ async def test_nobody_is_called_again_after_an_answer(
         for command in ("asterisk", "consume", "tick"):
             run.start(command)
         await run.client.hset("campaign:1", "status", "active")
-        await eventually(lambda: "one after the other" in run.says("explain", "1"), within_s=120)
-        assert "one after the other" in run.says("doctor")
+        await run.until_says("one after the other", "explain", "1", within_s=120)
+        for command in ("doctor", "top"):
+            assert "one after the other" in await run.says(command)
         await run.until_over(within_s=20 + 6 * contacts)
         found = audit(asterisk.seen(), numbers)
         took_s = time.monotonic() - started
@@ -201,10 +210,10 @@ async def test_an_event_producer_that_is_started_late_needs_nobodys_help(
         for command in ("consume", "tick"):
             run.start(command)
         await run.client.hset("campaign:1", "status", "active")
-        await eventually(lambda: "no call event has come since" in run.says("explain", "1"), within_s=60)
+        await run.until_says("no call event has come since", "explain", "1")
+        assert "no call event has come since" in await run.says("doctor")
         before = await run.total_calls()
         run.start("asterisk")
-        await eventually(lambda: run.total_calls(), within_s=5)
 
         async def goes_on() -> bool:
             return await run.total_calls() > before

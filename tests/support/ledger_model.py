@@ -153,7 +153,7 @@ class LedgerModel:
         self.lists: dict[str, tuple[float, frozenset[str]]] = {}
         """Event source -> when it listed its calls, and which."""
         self.first_seen: list[tuple[float, float]] = []
-        """Of each attempt with an event: when it was sent, and when its first event was written."""
+        """Of each attempt with an event: when it was sent, and when its first event was read."""
         self.counters = {"begun": (0, 0), "replies": (0, 0)}
         """Calls that rang, and of them those long after they were sent; replies, and of them unclear ones."""
         self.is_serial = False
@@ -403,9 +403,6 @@ class LedgerModel:
         if not self.events_required:
             return True
         at, whose = max(self._proofs(contact, attempt), default=(0, ""))
-        heard_at = self.written[max(self.heard)[0] - 1] if self.heard else 0
-        if self.is_serial and contact.state == "dialing" and heard_at <= self.now - DEADLINE_S + 60:
-            return False  # events must come now
         return at > attempt.sent_after and whose != attempt.id and not self.unread
 
     def forbids_claim(self, campaign: CampaignModel, open_until: float | None, others: set[str]) -> set[str]:
@@ -498,7 +495,7 @@ class LedgerModel:
         self.heard.append((position, attempt.id))
         if kind in ("call_ringing", "call_answered"):
             self.begun.append((position, attempt.id))
-            attempt.last_sign_at = max(attempt.last_sign_at, self.written[position - 1])
+            attempt.last_sign_at = self.now
         else:
             attempt.first_end = min(attempt.first_end or position, position)
         before, facts, call_id = attempt.outcome, attempt.facts, said.get("call_id", "")
@@ -533,7 +530,7 @@ class LedgerModel:
         if known == (*(getattr(facts, name) for name in Facts.__struct_fields__), *ids):
             return "unchanged"
         if not were_heard:
-            self._see_first(attempt, self.written[position - 1], rings=kind == "call_ringing")
+            self._see_first(attempt, rings=kind == "call_ringing")
         if attempt.verdict == "unknown":
             self.well()
         is_over = self.follow(contact, attempt, before)
@@ -547,10 +544,10 @@ class LedgerModel:
         self.counters[name] = (number // 2, those // 2) if number >= 20 else (number, those)
         return number, those
 
-    def _see_first(self, attempt: AttemptModel, written_at: float, *, rings: bool) -> None:
-        self.first_seen.append((attempt.sent_at, written_at))
+    def _see_first(self, attempt: AttemptModel, *, rings: bool) -> None:
+        self.first_seen.append((attempt.sent_at, self.now))
         if rings:
-            begun, late = self._count("begun", written_at - attempt.sent_at > DEADLINE_S / 3)
+            begun, late = self._count("begun", self.now - attempt.sent_at > DEADLINE_S / 3)
             self.is_serial = late >= 3 and late * 4 >= begun
 
     def moved_at(self, attempt: AttemptModel) -> float:

@@ -43,7 +43,7 @@ REASONS: Final[dict[str, ReasonText]] = {
         "wait, the Dialer API said for how long; place fewer calls if this happens often",
     ),
     "dialer_api_down": ReasonText(
-        "the Dialer API takes no calls; after each pause one call tries it",
+        "the Dialer API takes no calls, or does not say whether it does; after each pause one call tries it",
         "look at the Dialer API: `streamdialer doctor` asks it",
     ),
     "dialer_api_credentials": ReasonText(
@@ -52,7 +52,8 @@ REASONS: Final[dict[str, ReasonText]] = {
     ),
     "no_call_events": ReasonText(
         "calls were sent and no call event has come since",
-        "start the program that writes call events to `dialer:events`; dialing goes on when they come",
+        "start the program that writes call events to `dialer:events`, for Asterisk `streamdialer asterisk`; "
+        "dialing goes on by itself when they come",
     ),
     "throttled": ReasonText("adaptive pacing decides at most four times a second", ""),
     "trunk_changed": ReasonText(

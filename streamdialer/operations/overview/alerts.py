@@ -67,7 +67,8 @@ def _of_servers(
     pause_ms = int(float(until or 0)) - now_ms
     if pause_ms > 0:
         is_refused = reason == "dialer_api_credentials"
-        trouble = "refuses our credentials (DIALER_API_TOKEN)" if is_refused else "takes no calls"
+        unclear = "takes no calls, or does not say whether it does"
+        trouble = "refuses our credentials (DIALER_API_TOKEN)" if is_refused else unclear
         yield Alert(
             "error",
             reason or "dialer_api_down",
