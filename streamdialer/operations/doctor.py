@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from importlib import resources
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 from redis.asyncio import Redis
@@ -31,24 +31,18 @@ from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.ledger.serial_api import FIELDS as SERIAL_API
 from streamdialer.ledger.serial_api import read_serial_api
 from streamdialer.model import normalise_id
+from streamdialer.operations.asterisk_doctor import check_asterisk
 from streamdialer.operations.campaigns import campaign_rows, campaigns_known
 from streamdialer.operations.decisions import decisions, dial_status
+from streamdialer.operations.finding import Finding
 from streamdialer.operations.streams import StreamState, stream_states
 
 MIN_VERSION: Final = (6, 2)
 CLOCK_TOLERANCE_S: Final = 1.0
 SAMPLE_SIZE: Final = 5
-NAMED_REASONS: Final = {"no_call_events", "dialer_api_down", "invalid_campaign"}
+NAMED_REASONS: Final = {"no_call_events", "dialer_api_down", "asterisk_down", "invalid_campaign"}
 MIN_UNCLEAR: Final = 5
 """Unclear replies that are no accident."""
-
-
-class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    check: str
-    level: Literal["ok", "warn", "fail"]
-    text: str
-    remedy: str = ""
-    """What to do about it."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
@@ -87,7 +81,10 @@ async def run_checks(settings: Settings) -> Diagnosis:
     finally:
         await client.aclose()
     findings += await _run_check("backend", lambda: _backend(settings, active))
-    findings += await _run_check("dialer api", lambda: _dialer_api(settings, active))
+    if settings.asterisk_ami_url:
+        findings += await _run_check("asterisk", lambda: _asterisk(settings, active))
+    if settings.originate == "dialer-api":
+        findings += await _run_check("dialer api", lambda: _dialer_api(settings, active))
     return Diagnosis(reachable, findings)
 
 
@@ -351,3 +348,14 @@ async def _dialer_api_calls(client: Redis, keys: Keys) -> Findings:
         text = f"{unclear} of its last {replies} replies do not say whether it has placed the call"
         remedy = "events decide about these calls; look at the Dialer API's log for its errors 500"
         yield Finding("dialer api calls", "warn", text, remedy)
+
+
+async def _asterisk(settings: Settings, active: list[str]) -> Findings:
+    campaigns = []
+    with suppress(StreamdialerError):  # the check of the backend says it
+        async with Backend(settings) as backend:
+            for campaign in active[:SAMPLE_SIZE]:
+                with suppress(StreamdialerError):
+                    campaigns.append(await backend.campaign(campaign))
+    async for finding in check_asterisk(settings, campaigns):
+        yield finding

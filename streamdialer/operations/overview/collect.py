@@ -61,11 +61,11 @@ async def overview(scripts: Scripts, keys: Keys) -> Overview:
     pipe = client.pipeline(transaction=False)
     pipe.hkeys(keys.directory)
     pipe.hgetall(keys.server)
-    pipe.hmget(keys.api, ["until", "reason", *SERIAL_API])
+    pipe.hmget(keys.api, ["until", "reason", "detail", *SERIAL_API])
     pipe.zrange(keys.replicas, 0, -1, withscores=True)
     pipe.hgetall(keys.replica_states)
     answers: list[Any] = await pipe.execute()
-    known, server, (until, reason, *delays), heartbeats, states = answers
+    known, server, (until, reason, detail, *delays), heartbeats, states = answers
     ledger_ms = now_ms + int(server.get("clock_offset") or 0)
     replicas = read_replicas(heartbeats, states, now_ms)
     shown = sort_campaign_ids(known)[:MAX_CAMPAIGNS]
@@ -89,7 +89,7 @@ async def overview(scripts: Scripts, keys: Keys) -> Overview:
         alerts=alerts_of(
             now_ms=ledger_ms,
             server=server,
-            api_pause=(until, reason),
+            api_pause=(until, reason, detail),
             serial_api=read_serial_api(delays),
             campaigns=campaigns,
             replicas=replicas,
