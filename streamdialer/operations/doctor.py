@@ -89,7 +89,7 @@ async def run_checks(settings: Settings) -> Diagnosis:
 
 
 def _redis_checks(client: Redis, keys: Keys, settings: Settings) -> dict[str, Check]:
-    return {
+    checks: dict[str, Check] = {
         "version": lambda: _version(client),
         "persistence": lambda: _persistence(client),
         "eviction": lambda: _eviction(client),
@@ -98,8 +98,10 @@ def _redis_checks(client: Redis, keys: Keys, settings: Settings) -> dict[str, Ch
         "clock": lambda: _clock(client),
         "scripts": lambda: _scripts(client),
         "streams": lambda: _streams(client, keys, settings),
-        "dialer api calls": lambda: _dialer_api_calls(client, keys),
     }
+    if settings.originate == "dialer-api":
+        checks["dialer api calls"] = lambda: _dialer_api_calls(client, keys)
+    return checks
 
 
 async def _run_check(name: str, check: Check) -> list[Finding]:

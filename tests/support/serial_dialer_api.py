@@ -60,6 +60,8 @@ class SerialDialerApi:
         self._writer.write(f"{text}\r\n".encode())
 
     async def _answer(self, request: Request) -> web.StreamResponse:
+        if request.path == "/health":
+            return web.json_response({"status": "healthy"})
         if request.path != "/calls/originate":
             return web.json_response({"detail": "Internal Server Error"}, status=500)
         body = request.body

@@ -60,8 +60,8 @@ REASONS: Final[dict[str, ReasonText]] = {
     ),
     "no_call_events": ReasonText(
         "calls were sent and no call event has come since",
-        "start the program that writes call events to `dialer:events`, for Asterisk `streamdialer asterisk`; "
-        "dialing goes on when they come",
+        "start the program that writes call events to `dialer:events`, for Asterisk `streamdialer asterisk`, "
+        "or look at its log; dialing goes on when they come",
     ),
     "throttled": ReasonText("adaptive pacing decides at most four times a second", ""),
     "trunk_changed": ReasonText(

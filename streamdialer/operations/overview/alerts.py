@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from streamdialer.broker.heartbeat import KnownProcess
-from streamdialer.consumers.dialing.reasons import NOTICES
 from streamdialer.ledger.serial_api import SerialApi
 from streamdialer.operations.overview.views import Alert, CampaignOverview
 
@@ -51,7 +50,7 @@ def alerts_of(
         *_of_replicas(campaigns, replicas),
     ]
     if serial_api:
-        text = f"{NOTICES['serial_api'].text} ({serial_api.sentence()})"
+        text = f"the Dialer API places calls one after the other: {serial_api.sentence()}"
         alerts.append(Alert("warning", "serial_api", text))
     if dead:
         alerts.append(
