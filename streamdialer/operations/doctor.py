@@ -40,7 +40,7 @@ from streamdialer.operations.streams import StreamState, stream_states
 MIN_VERSION: Final = (6, 2)
 CLOCK_TOLERANCE_S: Final = 1.0
 SAMPLE_SIZE: Final = 5
-NAMED_REASONS: Final = {"no_call_events", "dialer_api_down", "asterisk_down", "invalid_campaign"}
+NAMED_REASONS: Final = {"no_call_events", "invalid_campaign"}
 MIN_UNCLEAR: Final = 5
 """Unclear replies that are no accident."""
 

@@ -41,6 +41,13 @@ async def test_a_call_that_may_stand_behind_others_is_not_over(world: LedgerWorl
     await world.check_invariants()
 
 
+async def test_a_call_that_begins_late_does_not_stop_its_campaign(world: LedgerWorld) -> None:
+    (only,) = await sent(world, 1, since_s=40)
+    await world.event("call_ringing", only)
+    await world.let_ring(10, only)
+    assert (await world.claim()).reason is None, "its deadline counts from its ringing"
+
+
 async def test_it_is_over_when_no_call_before_it_begins_any_more(world: LedgerWorld) -> None:
     attempts = await sent(world, 3)
     await world.event("call_failed", attempts[0], disposition="busy")
