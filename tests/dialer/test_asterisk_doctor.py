@@ -14,7 +14,7 @@ from streamdialer.operations.finding import Finding
 from tests.support.ami_server import AmiServer, text_of
 
 GOOD: dict[str, Any] = {
-    "actions": ["Status", "CoreStatus", "QueueStatus", "Originate"],
+    "actions": ["Status", "CoreStatus", "QueueStatus", "Originate", "Hangup"],
     "booted": True,
     "lines": {
         "manager.conf,general,enabled": "yes",
@@ -103,13 +103,19 @@ def without(*names: str) -> dict[str, Any]:
     ("changes", "level", "text", "remedy"),
     [
         (
-            {"actions": ["Status", "CoreStatus", "QueueStatus"]},
+            {"actions": ["Status", "CoreStatus", "QueueStatus", "Hangup"]},
             "fail",
             "may not place calls",
             "add originate to",
         ),
         (
-            {"actions": ["Originate", "QueueStatus"]},
+            {"actions": ["Status", "CoreStatus", "QueueStatus", "Originate"]},
+            "fail",
+            "may not hang up",
+            "add call to its write=",
+        ),
+        (
+            {"actions": ["Originate", "QueueStatus", "Hangup"]},
             "fail",
             "may not list the calls",
             "add reporting to its write=",

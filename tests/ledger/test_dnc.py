@@ -181,7 +181,7 @@ async def test_a_call_without_events_ends_as_do_not_call(world: DncWorld) -> Non
     silent, speaking = await world.place_one(), await world.place_one()
     await world.says(phone_number=HERS)
     await world.event("call_ringing", speaking)
-    await world.age(100)
+    await world.pass_deadlines(silent.contact, speaking.contact)
     swept = await world.sweep()
     assert swept.no_event >= 1
     assert silent.contact == "1"
