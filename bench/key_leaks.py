@@ -24,6 +24,7 @@ PERSONS_TTL_S: Final = 86_400.0
 HEARTBEATS_TTL_S: Final = 600.0
 MAX_CALL_S: Final = 7200.0
 LIST_PARTS_TTL_S: Final = 60.0
+HANGUPS_TTL_S: Final = 3600.0
 PENDING_DNC_TTL_S: Final = 400 * 86_400.0
 
 
@@ -61,9 +62,18 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
         ),
         AllowedKey(KEYS.events_retained, "number of events that stay for other consumer groups"),
         AllowedKey(KEYS.previews, "what agents were shown in preview; bounded in number"),
+        AllowedKey(KEYS.hangups, "calls to end while they ring; bounded in number", HANGUPS_TTL_S),
         AllowedKey(KEYS.server, "the ledger's clock, and which server's memory it has met"),
         AllowedKey(
             KEYS.event_watermark, "the newest call events: shows whether a producer still writes them"
+        ),
+        AllowedKey(
+            KEYS.api, "how the Dialer API placed and answered its last calls: some numbers; and its breaker"
+        ),
+        AllowedKey(
+            KEYS.first_events,
+            "which attempts were seen lately: one number per second in which any were sent",
+            MAX_CALL_S,
         ),
         AllowedKey(KEYS.sources, "the event sources that list calls", MAX_CALL_S),
         AllowedKey(KEYS.source_calls("**"), "the calls that an event source lists", MAX_CALL_S),
@@ -167,7 +177,6 @@ def allowed_for_contacts_in_progress() -> list[AllowedKey]:
         AllowedKey(KEYS.agent_callbacks("*"), "callbacks in `ready` that wait for their agent"),
         AllowedKey(KEYS.outbox("*"), "states of contacts that the backend has not confirmed"),
         AllowedKey(KEYS.calls_up, "the numbers to which a call may be up"),
-        AllowedKey(KEYS.api, "the breaker of the Dialer API, until a call succeeds"),
     ]
 
 

@@ -38,8 +38,8 @@ class Keys(msgspec.Struct, frozen=True):
         """The public hash that the Dialer API, the backend and operators read and write."""
         return f"{self.prefix}campaign:{plain_id(campaign)}"
 
-    def anew(self, stream: Stream) -> str:
-        """The stream while it is made anew (`broker/lua/repair_stream.lua`)."""
+    def anew(self, stream: str) -> str:
+        """A stream while it is made anew (`broker/lua/repair_stream.lua`)."""
         return f"{self.prefix}sd:anew:{stream}"
 
     @property
@@ -61,6 +61,11 @@ class Keys(msgspec.Struct, frozen=True):
     def previews(self) -> str:
         """Bounded stream of what agents are offered in preview mode, which their programs read."""
         return f"{self.prefix}dialer:previews"
+
+    @property
+    def hangups(self) -> str:
+        """Bounded stream of calls that the telephone system is to end while they ring."""
+        return f"{self.prefix}dialer:hangups"
 
     @property
     def campaign_pattern(self) -> str:
@@ -275,8 +280,13 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def api(self) -> str:
-        """hash: the Dialer API's breaker, shared by all replicas."""
+        """hash: the Dialer API's breaker, and how it answers (`lua/lib/api_queue.lua`); shared by all replicas."""
         return f"{self.prefix}sd:api"
+
+    @property
+    def first_events(self) -> str:
+        """zset second of sending -> when an attempt of that second was first seen (`lua/lib/api_queue.lua`)."""
+        return f"{self.prefix}sd:first_events"
 
     @property
     def replicas(self) -> str:

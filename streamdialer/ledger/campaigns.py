@@ -39,8 +39,10 @@ APPLY_CALL_EVENT: Final = Script(_PACKAGE, "apply_call_event")
 DUE_CAMPAIGNS: Final = Script(_PACKAGE, "due_campaigns")
 SWEEP_CAMPAIGN: Final = Script(_PACKAGE, "sweep_campaign")
 REGISTER_CAMPAIGN: Final = Script(_PACKAGE, "register_campaign")
+REQUEST_HANGUPS: Final = Script(_PACKAGE, "request_hangups")
 DELETE_CAMPAIGN: Final = Script(_PACKAGE, "delete_campaign")
 ANSWER_TTL_MS: Final = 300_000
+HANGUPS_BATCH: Final = 500
 DELETE_BATCH: Final = 1000
 """Contacts of an ended campaign that one script call removes: it blocks the server for some tens of milliseconds."""
 
@@ -71,6 +73,17 @@ class CampaignLedger:
             [campaign, queue, pacing, previous],
         )
         return str(answer) == "ok"
+
+    async def request_hangups(self, campaign: str, reason: str) -> int:
+        """Asks the telephone system to end the campaign's calls that ring; how many there are."""
+        names, asked, last = [*self._keys.of_campaign(campaign), self._keys.hangups], 0, -1
+        while True:
+            count, last = await self._scripts.run(
+                REQUEST_HANGUPS, names, [campaign, reason, last, HANGUPS_BATCH]
+            )
+            asked += int(count)
+            if int(last) < 0:
+                return asked
 
     async def load(
         self,
@@ -196,9 +209,17 @@ class CampaignLedger:
         return answer
 
     async def settle_originate(
-        self, attempt: Attempt, *, verdict: str, call_id: str, hold: str, retry_after_s: float
+        self,
+        attempt: Attempt,
+        *,
+        verdict: str,
+        call_id: str,
+        hold: str,
+        retry_after_s: float,
+        service: str = "dialer_api",
+        detail: str = "",
     ) -> SettleStatus:
-        """Applies the reply to an originate request."""
+        """Applies the reply to an originate request; `service`, dialer_api or asterisk, gave it."""
         limits = self._limits
         answer: SettleStatus = await self._scripts.run(
             SETTLE_ORIGINATE,
@@ -214,6 +235,8 @@ class CampaignLedger:
                 limits.breaker_failure_threshold,
                 limits.breaker_max_open_ms,
                 limits.max_call_duration_ms,
+                service,
+                detail,
             ],
         )
         return answer
@@ -247,6 +270,7 @@ class CampaignLedger:
                 keys.dnc,
                 keys.pending_dnc(event.campaign_id),
                 keys.contacts_by_number,
+                keys.first_events,
             ],
             [
                 event.campaign_id,
@@ -290,6 +314,8 @@ class CampaignLedger:
                 self._keys.previews,
                 *self._keys.of_call_history,
                 self._keys.refused(campaign),
+                self._keys.api,
+                self._keys.first_events,
             ],
             [
                 campaign,

@@ -58,7 +58,9 @@ def record_outcome(
     if outcome.inputs and outcome.decision and outcome.claimed:
         _record_inputs(result, outcome.inputs)
         _record_decision(result, campaign.settings, outcome.decision)
-        result.notices = outcome.inputs.notices or None
+        serial_api = outcome.claimed.serial_api
+        serial = {"serial_api": serial_api.sentence()} if serial_api else {}
+        result.notices = outcome.inputs.notices | serial or None
         _record_claim(result, outcome.inputs, outcome.claimed)
     if is_refilled or result.reason == "no_contacts":
         skipped = Counter(result.skipped or {}) + Counter(refilled.passed_over) + refilled.refused
@@ -126,6 +128,8 @@ def _record_claim(result: TickResult, inputs: DialInputs, claimed: ClaimResult) 
     result.detail = REASONS[result.reason].text
     if result.reason == "no_contacts" and claimed.deferred:
         result.detail += f"; {claimed.deferred} wait for a retry, a callback, their calling hours or a cap"
+    if claimed.detail:
+        result.detail += f" ({claimed.detail})"
     if claimed.wait_ms:
         result.detail += f"; {math.ceil(claimed.wait_ms / 1000)} s more"
 

@@ -1,8 +1,8 @@
 -- Adds what one call event says to the facts of the attempt it belongs to. Any order, repetition and delay of
 -- an attempt's events leads to the same ledger.
 -- KEYS 1–23 of the campaign, 24 api, 25 call history, 26 its newest calls, 27 do-not-call list, 28 campaign's
---   pending_dnc, 29 contacts by number, 30 agents, 31 agent calls, 32 shared agents, then per queue passed the keys of
---   `Keys.of_agents_in`
+--   pending_dnc, 29 contacts by number, 30 first events, 31 agents, 32 agent calls, 33 shared agents, then per queue
+--   passed the keys of `Keys.of_agents_in`
 -- ARGV campaign, contact, fact (r | a | c | x | b, lib/attempts.lua), disposition (for c and x), call id,
 --   agent, answered by a machine ('1'), id of the event's entry, longest possible conversation ms, deadline
 --   after sending ms, cause (for x; '' = not known), the campaign's queue ('' = not known), attempt id ('' = not given),
@@ -14,13 +14,13 @@
 --   attempt of this contact · "foreign_attempt" the attempt id belongs to none · "ask_backend" Redis may have lost
 --   this call: the backend must show the contact · "too_many_lost" no more lost calls are remembered · or
 --   {"queues", name…} the keys of these queues are needed, too
--- uses: clock data_loss campaign outbox phone_rotation retry attempts evidence observations agent_activity agents suppression number_index call_history
+-- uses: clock data_loss campaign api_queue outbox phone_rotation retry attempts evidence bounded_stream observations agent_activity agents suppression number_index call_history
 local api, call_history, newest_calls = unpack(KEYS, 24, 26)
-local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local by_machine, entry, max_call_ms = ARGV[7] == '1', ARGV[8], tonumber(ARGV[9])
+local contact, fact, call_id, agent = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
+local entry, max_call_ms = ARGV[8], tonumber(ARGV[9])
 local written_ms = written_at(entry, ledger_ms, server_ms)
 local is_ending, is_begin = fact == 'c' or fact == 'x' or fact == 'b', fact == 'r' or fact == 'a'
-use_agents(30, ARGV[20])
+use_agents(31, ARGV[20])
 local sets = queue_sets[ARGV[12]] -- nil: its queue is not known
 
 -- Part 0: who takes an answered call: the agent named, else a guess.
@@ -39,7 +39,7 @@ do -- Lua takes 200 local names at once: those of no further use end with their 
     return redis.call('ZREVRANGE', sets.free, 0, 0)[1]
   end
 
-  if fact == 'a' and not by_machine then
+  if fact == 'a' and ARGV[7] ~= '1' then -- not by a machine
     taker_record = agent ~= '' and load_agent(agent) or nil
     if not taker_record then -- not named, or by a name that no list has
       taker, is_guess = guess_taker(), true
@@ -160,7 +160,7 @@ note_event(entry, attempt.id, is_begin)
 local totals_before, f, is_changed = totals_of(attempt), attempt.f, false
 local was_answered, is_noted = f.a, false -- noted are times from which nothing else follows
 do
-  local cause = ARGV[11] ~= '' and ARGV[11] or nil
+  local disposition, cause = ARGV[4], ARGV[11] ~= '' and ARGV[11] or nil
   local function set_fact(name, value)
     if f[name] ~= value then
       f[name], is_changed = value, true
@@ -172,6 +172,7 @@ do
     attempt.cl, is_changed = attempt.cl or {}, true
     attempt.cl[#attempt.cl + 1] = call_id
   end
+  if not (f.r or f.a or f.b or f.c or f.x) then api_queue.note(KEYS[30], api, attempt, fact == 'r', written_ms) end
   if fact == 'c' then
     set_fact('c', (stronger(f.c, disposition)))
   elseif fact == 'x' then
@@ -182,7 +183,7 @@ do
     set_fact(fact, 1)
     if fact == 'b' then set_fact('a', 1) end
   end
-  if by_machine then set_fact('m', 1) end
+  if ARGV[7] == '1' then set_fact('m', 1) end
 
   if fact == 'a' and written_ms < (attempt.am or math.huge) then attempt.am, is_noted = written_ms, true end
   if is_begin and written_ms > (attempt.lm or 0) then
@@ -209,6 +210,10 @@ local is_over
 do
   local was_ended = attempt.s == 'ended'
   is_over = apply_facts(contact, record, position, totals_before, max_call_ms)
+  -- It may have waited in the Dialer API: its ringing time has begun only now.
+  if attempt.s == 'ringing' and attempt == record.h[#record.h] then
+    set_state(contact, record, 'dialing', attempt.lm + attempt.dd)
+  end
   count_call(call_history, newest_calls, contact, record, attempt)
   save_record(contact, record)
 

@@ -23,7 +23,7 @@ do
 end
 
 local gate = check_gate(api, request.open_until, request.events_required, request.deadline_ms)
-local answer = { dialed = 0, wait_ms = gate.wait_ms, only_ends = gate.only_ends }
+local answer = { dialed = 0, detail = gate.detail, wait_ms = gate.wait_ms, only_ends = gate.only_ends }
 local function count_placed() return count(reserved) + count(dialing) end
 
 local function reply()
@@ -31,6 +31,8 @@ local function reply()
   answer.free, answer.dialing, answer.live = count(free_agents), placed, placed + count(connected)
   answer.ready, answer.deferred, answer.orphaned = count(ready), count(deferred), count(orphaned)
   answer.ledger_ms, answer.server_ms = ledger_ms, server_ms
+  local delays = redis.call('HMGET', api, 'serial', 'late', 'begun', 'longest_ms')
+  if delays[1] then answer.serial_api = { tonumber(delays[2]), tonumber(delays[3]), tonumber(delays[4]) } end
   write_public_hash()
   if redis.call('HEXISTS', directory, campaign) == 1 then
     redis.call('HSET', campaign_key, 'available_agents', count(free_agents), 'busy_agents', count(busy_agents))
@@ -88,7 +90,7 @@ local function find_room()
   at_most(request.max_concurrent - in_flight - count(connected), 'concurrency')
   at_most(rate.channels, 'trunk_channels')
   at_most(rate.calls, 'calls_per_second')
-  if gate.is_probe then at_most(1, 'probe') end -- after a pause one call finds out whether the Dialer API works again
+  if gate.is_probe then at_most(1, 'probe') end -- after a pause one call finds out whether calls are placed again
   at_most(batch, 'batch')
   answer.steps = steps
   return room, limit, rate
