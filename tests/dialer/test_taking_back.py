@@ -116,7 +116,8 @@ async def test_do_not_call_ends_the_ringing(settings: Settings, ringing: World) 
         await dialer.producer.event("do_not_call", phone_number=first.phone_number)
         await eventually(lambda: first.disposition == "cancelled", within_s=15)
         await dialer.until(lambda audit: audit.contacts.get("do_not_call") == 1)
-        assert ringing.contacts[int(first.contact_id)].attempts == 0
+        contact = ringing.contacts[int(first.contact_id)]
+        await eventually(lambda: contact.attempts == 0, within_s=15)
 
 
 async def test_a_pause_that_hangs_up_costs_nobody_an_attempt(settings: Settings, ringing: World) -> None:
