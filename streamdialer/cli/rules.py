@@ -79,7 +79,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show every value of a pack, its statute, and whether it was verified against the official text."""
-    from streamdialer.rules.rule_pack import load_pack
+    from streamdialer.rules.rule_pack import load_pack, state_packs
 
     rules = _read(load_pack, pack)
     if as_json:
@@ -91,6 +91,10 @@ def show(
             ("title", rules.title),
             ("version", rules.version),
             ("inherits", rules.inherits or "nothing"),
+            (
+                "states",
+                ", ".join(each.name for each in state_packs(pack).values()) or "no rules of their own",
+            ),
         ]
     )
     print_table(["rule", "value", "statute", "verified"], _rows(rules))
@@ -107,9 +111,12 @@ def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
             yield day, ", ".join(getattr(hours, day)) or "closed", *_source(hours)
         if hours.holidays:
             yield "public holidays", f"closed ({hours.holidays})", *_source(hours)
+        if hours.eves:
+            yield "day before a holiday", ", ".join(hours.eves), *_source(hours)
     for name, caps in (("attempts", pack.attempt_caps), ("conversations", pack.contact_caps)):
         for cap in caps:
-            yield name, f"at most {cap.count} in {cap.window_h} h per {cap.scope}", *_source(cap)
+            window = "a day" if cap.calendar_day else f"in {cap.window_h} h"
+            yield name, f"at most {cap.count} {window} per {cap.scope}", *_source(cap)
     gaps = (
         ("gap between attempts", pack.min_gap),
         ("cool-off after an abandoned call", pack.abandon_cooloff),
@@ -117,6 +124,9 @@ def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
     for name, gap in gaps:
         if gap:
             yield name, f"{gap.hours} h per {gap.scope}", *_source(gap)
+    if consent := pack.consent_required:
+        days = consent.max_age_days
+        yield "consent", f"not older than {days} days" if days else "required", *_source(consent)
     if abandon := pack.abandon_cap:
         value = f"at most {abandon.share:.0%} of {abandon.of.replace('_', ' ')} in {abandon.window_h} h"
         yield "abandoned calls", value, *_source(abandon)

@@ -81,6 +81,7 @@ _STATES: Final = {
 }
 STATE_OF: Final = {code: state for state, codes in _STATES.items() for code in codes.split()}
 """Area code -> ISO 3166-2 code of its state or province."""
+AREA_CODES: Final = {state: tuple(codes.split()) for state, codes in _STATES.items()}
 
 _SAME_AREA: Final = {
     "208": "986",

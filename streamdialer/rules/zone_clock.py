@@ -53,6 +53,17 @@ def local(zone: ZoneInfo, instant_ms: int) -> tuple[int, int]:
     return divmod(instant_ms + offset_ms(zone, instant_ms), DAY_MS)
 
 
+def day_of(zone: ZoneInfo, now_ms: int) -> tuple[int, int]:
+    """When the day on the zone's clock began, and when it ends."""
+    day, time_ms = local(zone, now_ms)
+    began = now_ms - time_ms
+    began += offset_ms(zone, now_ms) - offset_ms(zone, began)
+    ends = now_ms
+    while local(zone, ends)[0] == day:
+        ends = next_boundary(zone, ends, (DAY_MS,))
+    return began, ends
+
+
 def weekday(day: int) -> int:
     """0=Monday … 6=Sunday, of a day counted from 1970."""
     return (day + _THURSDAY) % 7

@@ -1,18 +1,64 @@
-"""The zones in which a contact may be: the contact's own IANA zone, else the geography of its numbers."""
+"""Where a contact may be: its own IANA zone, else the zones of its numbers and its region; and the states it may be in.
+
+A *place* is a text, as scripts keep it: the zones, and after a `|` the names of the states' packs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from typing import Final
 
 from streamdialer.errors import CampaignError
-from streamdialer.rules.area_codes import MORE_ZONES, OVERLAID
+from streamdialer.rules.area_codes import AREA_CODES, MORE_ZONES, OVERLAID, STATE_OF
+from streamdialer.rules.rule_pack import Pack
 from streamdialer.rules.zone_clock import UTC_NAMES, read_zone
 
 OWN_ZONE: Final = ""
 """Zone set of a contact with no known zone: it uses the campaign's zone, else the setting's."""
+_REGION: Final = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}")
 _UNKNOWN_ZONE: Final = "Etc/Unknown"
+
+
+def read_region(text: str) -> str:
+    """An ISO 3166-2 code such as US-FL, '' for other text."""
+    region = text.strip().upper().replace("_", "-")
+    return region if _REGION.fullmatch(region) else ""
+
+
+def place(
+    timezone: str | None,
+    phone_numbers: Iterable[str],
+    region: str = "",
+    states: Mapping[str, Pack] | None = None,
+) -> str:
+    """The contact's zones and the packs of the `states` that may apply to it: by its region, and by its numbers.
+
+    Raises CampaignError for a `timezone` that names no place.
+    """
+    numbers = list(phone_numbers)
+    zones, regions = (
+        zone_set(timezone, numbers),
+        {state for number in numbers if (state := _state_of(number))},
+    )
+    if region and region not in regions:
+        regions.add(region)
+        if not (timezone and timezone.strip()):
+            away = {zone for code in AREA_CODES.get(region, ()) for zone in _zones_of_area(code)}
+            zones = ",".join(sorted({*filter(None, zones.split(",")), *away}))
+    packs = sorted(states[each].name for each in regions if each in states) if states else []
+    return f"{zones}|{','.join(packs)}" if packs else zones
+
+
+def split_place(place: str) -> tuple[list[str], list[str]]:
+    """Its zones and its states' packs; no zones for `OWN_ZONE`."""
+    zones, _, packs = place.partition("|")
+    return list(filter(None, zones.split(","))), list(filter(None, packs.split(",")))
+
+
+def _state_of(phone_number: str) -> str | None:
+    return STATE_OF.get(phone_number[2:5]) if phone_number.startswith("+1") else None
 
 
 def zone_set(timezone: str | None, phone_numbers: Iterable[str]) -> str:
