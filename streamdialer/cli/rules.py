@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
 from streamdialer.cli.common import AsJson, echo, print_fields, print_json, print_table
-from streamdialer.errors import CampaignError, SettingsError
+from streamdialer.errors import CampaignError, CannotBeDone, SettingsError
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -82,6 +83,28 @@ def show(
     from streamdialer.rules.rule_pack import load_pack, state_packs
 
     rules = _read(load_pack, pack)
+    states = ", ".join(each.name for each in state_packs(pack).values())
+    _print_pack(rules, states, as_json=as_json)
+
+
+@commands.command(epilog="Example: streamdialer rules check mine.toml")
+def check(
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Your own pack, TOML.", dir_okay=False, exists=True)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Read a pack of your own as a campaign would, and show its values; says what is wrong with it."""
+    from streamdialer.rules.rule_pack import read_pack
+
+    try:
+        rules = read_pack(path.stem, path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, CampaignError) as error:
+        raise CannotBeDone(str(error)) from None
+    _print_pack(rules, "", as_json=as_json)
+
+
+def _print_pack(rules: Pack, states: str, *, as_json: bool) -> None:
     if as_json:
         print_json(rules)
         return
@@ -91,10 +114,7 @@ def show(
             ("title", rules.title),
             ("version", rules.version),
             ("inherits", rules.inherits or "nothing"),
-            (
-                "states",
-                ", ".join(each.name for each in state_packs(pack).values()) or "no rules of their own",
-            ),
+            ("states", states or "no rules of their own"),
         ]
     )
     print_table(["rule", "value", "statute", "verified"], _rows(rules))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -292,6 +293,18 @@ def test_rules_show_prints_every_value_with_its_statute(run: Run) -> None:
     )
     assert re.search(r"public holidays +closed \(CO\)", ok(run("rules", "show", "co")))
     assert json.loads(ok(run("rules", "show", "uk", "--json")))["abandon_cooloff"]["hours"] == 72
+
+
+def test_a_pack_of_your_own_is_read_and_what_is_wrong_is_said(run: Run, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text('inherits = "it"\ntitle = "Mine"\nversion = "1"\n[consent_required]\nstatute = "Act 1"\n')
+    shown = ok(run("rules", "check", str(mine)))
+    assert re.search(r"consent +required +Act 1 +no", shown)
+    assert re.search(r"day before a holiday +10:00-19:00", shown)
+    mine.write_text('title = "Mine"\nversion = "1"\n[hours]\nstatute = "s"\nmonday = ["9-17"]\n')
+    result = run("rules", "check", str(mine))
+    assert result.exit_code == 1
+    assert "rule pack mine: hours '9-17' cannot be read: takes 08:00-21:00" in result.stderr
 
 
 def test_an_unknown_rule_pack_ends_the_start_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
