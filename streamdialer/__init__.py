@@ -3,8 +3,13 @@
 The public names are those of `__all__`; each is imported when it is first used.
 """
 
+import zoneinfo
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+# Zones are those of the package `tzdata`, on every machine: an operating system's own files may be years old.
+zoneinfo.reset_tzpath(())
+zoneinfo.ZoneInfo.clear_cache()
 
 if TYPE_CHECKING:
     from streamdialer.config.settings import Settings

@@ -188,6 +188,12 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     last_attempt: str | float | None = None
     """ISO 8601; anything else counts as unknown."""
     timezone: str | None = None
+    region: str | None = None
+    """ISO 3166-2 code such as `US-FL`."""
+    subject: str | None = None
+    """What its calls are about, such as a debt's number."""
+    consent: bool | str | float | None = None
+    """When it was given, ISO 8601, or true; anything else is none."""
     custom_data: Any = None
     do_not_call: bool = False
 
@@ -215,6 +221,10 @@ class ContactData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     n: list[str] = []
     """The same numbers in the spelling for comparison: E.164, or the digits if the country is unknown."""
     timezone: str = ""
+    region: str = ""
+    subject: str | None = None
+    consent_ms: int | None = None
+    """When it was given, Unix ms; 0 when the backend does not say when."""
     dnc: bool = False
     """The backend says: do not call."""
     variables: dict[str, str] = {}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
 from streamdialer.cli.common import AsJson, echo, print_fields, print_json, print_table
-from streamdialer.errors import CampaignError, SettingsError
+from streamdialer.errors import CampaignError, CannotBeDone, SettingsError
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -79,9 +80,31 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show every value of a pack, its statute, and whether it was verified against the official text."""
-    from streamdialer.rules.rule_pack import load_pack
+    from streamdialer.rules.rule_pack import load_pack, state_packs
 
     rules = _read(load_pack, pack)
+    states = ", ".join(each.name for each in state_packs(pack).values())
+    _print_pack(rules, states, as_json=as_json)
+
+
+@commands.command(epilog="Example: streamdialer rules check mine.toml")
+def check(
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Your own pack, TOML.", dir_okay=False, exists=True)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Read a pack of your own as a campaign would, and show its values; says what is wrong with it."""
+    from streamdialer.rules.rule_pack import read_pack
+
+    try:
+        rules = read_pack(path.stem, path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, CampaignError) as error:
+        raise CannotBeDone(str(error)) from None
+    _print_pack(rules, "", as_json=as_json)
+
+
+def _print_pack(rules: Pack, states: str, *, as_json: bool) -> None:
     if as_json:
         print_json(rules)
         return
@@ -91,6 +114,7 @@ def show(
             ("title", rules.title),
             ("version", rules.version),
             ("inherits", rules.inherits or "nothing"),
+            ("states", states or "no rules of their own"),
         ]
     )
     print_table(["rule", "value", "statute", "verified"], _rows(rules))
@@ -107,9 +131,12 @@ def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
             yield day, ", ".join(getattr(hours, day)) or "closed", *_source(hours)
         if hours.holidays:
             yield "public holidays", f"closed ({hours.holidays})", *_source(hours)
+        if hours.eves:
+            yield "day before a holiday", ", ".join(hours.eves), *_source(hours)
     for name, caps in (("attempts", pack.attempt_caps), ("conversations", pack.contact_caps)):
         for cap in caps:
-            yield name, f"at most {cap.count} in {cap.window_h} h per {cap.scope}", *_source(cap)
+            window = "a day" if cap.calendar_day else f"in {cap.window_h} h"
+            yield name, f"at most {cap.count} {window} per {cap.scope}", *_source(cap)
     gaps = (
         ("gap between attempts", pack.min_gap),
         ("cool-off after an abandoned call", pack.abandon_cooloff),
@@ -117,6 +144,9 @@ def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
     for name, gap in gaps:
         if gap:
             yield name, f"{gap.hours} h per {gap.scope}", *_source(gap)
+    if consent := pack.consent_required:
+        days = consent.max_age_days
+        yield "consent", f"not older than {days} days" if days else "required", *_source(consent)
     if abandon := pack.abandon_cap:
         value = f"at most {abandon.share:.0%} of {abandon.of.replace('_', ' ')} in {abandon.window_h} h"
         yield "abandoned calls", value, *_source(abandon)

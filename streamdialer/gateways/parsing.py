@@ -332,6 +332,11 @@ def _read_instant(raw: object) -> str | float:
     return raw  # type: ignore[return-value]  # is_short says what it is
 
 
+def _read_consent(raw: object) -> bool | str | float:
+    """Whether it is a time is decided where one is needed."""
+    return raw if isinstance(raw, bool) else _read_instant(raw)
+
+
 def _read_custom_data(raw: object) -> object:
     msgspec.json.encode(raw)  # halves of characters cannot be kept
     return raw
@@ -343,6 +348,9 @@ _OPTIONAL_FIELDS: Final[dict[str, Callable[[object], Any]]] = {
     "attempts": _read_whole,
     "last_attempt": _read_instant,
     "timezone": _read_zone,
+    "region": _read_zone,
+    "subject": _read_zone,
+    "consent": _read_consent,
     "custom_data": _read_custom_data,
 }
 

@@ -194,7 +194,13 @@ class ContactRecord(msgspec.Struct, frozen=True):
     shown_status: str | None = field(default=None, name="rs")
     """What the backend showed, or was last known to have taken; None: pending."""
     zones: str | None = field(default=None, name="z")
-    """Its set of time zones; `?` could not be read, None: not looked up yet."""
+    """Its place (`rules.zones`); `?` could not be read, None: not looked up yet."""
+    day: tuple[int, int] | None = field(default=None, name="dy")
+    """When the day on its clock began and when it ends, where a cap counts by it; server ms."""
+    consent_ms: float | None = field(default=None, name="cs")
+    """When it gave its consent, Unix ms; 0 when the backend does not say when."""
+    subject: str | None = field(default=None, name="su")
+    """What its calls are about."""
     numbers: list[str] = field(default_factory=list, name="e")
     """As numbers are compared: E.164, or the digits as given where no country was known."""
     other_spellings: list[str] = field(default_factory=list, name="ns")

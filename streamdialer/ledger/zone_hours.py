@@ -14,6 +14,8 @@ class ZoneOpening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     until_ms: int | None = None
     opens_ms: int | None = None
     rule: str | None = None
+    day: tuple[int, int] | None = None
+    """When the day on the person's clock began and when it ends, where a cap counts by it."""
 
 
 class Hours(msgspec.Struct, frozen=True, kw_only=True):

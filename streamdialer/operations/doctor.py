@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from importlib import resources
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ from streamdialer.operations.campaigns import campaign_rows, campaigns_known
 from streamdialer.operations.decisions import decisions, dial_status
 from streamdialer.operations.finding import Finding
 from streamdialer.operations.streams import StreamState, stream_states
+from streamdialer.operations.zone_data import check_zone_data
 
 MIN_VERSION: Final = (6, 2)
 CLOCK_TOLERANCE_S: Final = 1.0
@@ -62,7 +64,7 @@ Check = Callable[[], Findings]
 
 async def run_checks(settings: Settings) -> Diagnosis:
     """All findings. Changes nothing but the server's script cache."""
-    findings: list[Finding] = []
+    findings: list[Finding] = [check_zone_data(datetime.now(UTC).date())]
     client, keys = connect(settings.redis_url), keys_for(settings.redis_url)
     try:
         reachable = False

@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
-from streamdialer.rules.rule_pack import Pack, load_pack
+from streamdialer.rules.rule_pack import Pack, load_pack, state_packs
 from streamdialer.rules.statutory_hours import StatutoryHours, statutory_hours
 from streamdialer.rules.window import Opening, Window, campaign_window
-from streamdialer.rules.zone_clock import DAY_MS, read_zone
-from streamdialer.rules.zones import OWN_ZONE
+from streamdialer.rules.zone_clock import DAY_MS, day_of, read_zone
+from streamdialer.rules.zones import OWN_ZONE, split_place
 
 _HORIZON_MS: Final = 400 * DAY_MS
 """Hours that do not intersect within a year and a leap of holidays never do."""
@@ -48,7 +48,10 @@ def intersection(hours: Sequence[Hours], now_ms: int) -> Opening:
 
 
 class CallingHours:
-    """A campaign's hours under its rule pack, by zone set (`rules.zones`). An opening is cached until it ends."""
+    """A campaign's hours under its rule pack and its states' packs, by place (`rules.zones`).
+
+    An opening is cached until it ends.
+    """
 
     def __init__(self, pack: Pack, window: Window, own_zone: ZoneInfo, fingerprint: str = "") -> None:
         self.pack = pack
@@ -56,7 +59,10 @@ class CallingHours:
         self.fingerprint = fingerprint
         """Differs from that of other hours."""
         self._own_zone = own_zone
-        self._statutory: dict[str, list[StatutoryHours]] = {}
+        self.states = state_packs(pack.name)
+        self.counts_days = any(cap.calendar_day for cap in pack.attempt_caps + pack.contact_caps)
+        """A cap counts by the day on the person's clock."""
+        self._statutory: dict[str, list[tuple[Pack, StatutoryHours]]] = {}
         self._openings: dict[str, tuple[int, Opening]] = {}
         self._sentences: dict[str, tuple[Opening, str]] = {}
 
@@ -67,7 +73,8 @@ class CallingHours:
         """
         since, opening = self._openings.get(zones, (0, None))
         if opening is None or now_ms < since or (opening.until_ms is not None and now_ms >= opening.until_ms):
-            opening = intersection([self.window, *self._statutory_in(zones)], now_ms)
+            law = [hours for _, hours in self._statutory_in(zones)]
+            opening = intersection([self.window, *law], now_ms)
             self._openings[zones] = now_ms, opening
         return opening
 
@@ -79,13 +86,22 @@ class CallingHours:
             cached = self._sentences[zones] = opening, self._sentence(opening, law, now_ms)
         return cached[1]
 
-    def _sentence(self, opening: Opening, law: Sequence[StatutoryHours], now_ms: int) -> str:
-        is_legal = all(each.opening_at(now_ms).is_open for each in law)
-        rule = describe_pack(self.pack) if opening.is_open or not is_legal else "the campaign's own hours"
-        where = f"{rule}, {_zones_text(law) or self.window.zone.key}"
+    def day_at(self, zones: str, now_ms: int) -> tuple[int, int]:
+        """When the day on the person's clock began and when it ends; in several zones, the longest of all."""
+        names, _ = split_place(zones)
+        days = [day_of(zone, now_ms) for zone in map(read_zone, names)] or [day_of(self._own_zone, now_ms)]
+        return min(began for began, _ in days), max(ends for _, ends in days)
+
+    def _sentence(self, opening: Opening, law: Sequence[tuple[Pack, StatutoryHours]], now_ms: int) -> str:
+        closed = [pack for pack, hours in law if not hours.opening_at(now_ms).is_open]
+        rule = "the campaign's own hours"
+        if opening.is_open or closed:
+            rule = describe_pack(closed[-1] if closed else law[-1][0] if law else self.pack)
+        places = list(dict.fromkeys(hours.zone for _, hours in law))
+        where = f"{rule}, {_zones_text(places) or self.window.zone.key}"
         if opening.until_ms is None:
             return f"{where}: {'always open' if opening.is_open else 'never opens'}"
-        zone = law[0].zone if len(law) == 1 else UTC if law else self.window.zone
+        zone = places[0] if len(places) == 1 else UTC if places else self.window.zone
         until = datetime.fromtimestamp(opening.until_ms / 1000, zone).isoformat(timespec="seconds")
         return f"{where}: {'open until' if opening.is_open else 'opens'} {until}"
 
@@ -93,15 +109,17 @@ class CallingHours:
         """The zone sets seen so far."""
         yield from self._openings
 
-    def _statutory_in(self, zones: str) -> list[StatutoryHours]:
+    def _statutory_in(self, zones: str) -> list[tuple[Pack, StatutoryHours]]:
         if self.pack.hours is None:
             return []
         cached = self._statutory.get(zones)
         if cached is None:
-            members = (
-                [self._own_zone] if zones == OWN_ZONE else [read_zone(name) for name in zones.split(",")]
-            )
-            cached = self._statutory[zones] = [statutory_hours(self.pack.hours, zone) for zone in members]
+            names, states = split_place(zones)
+            members = [read_zone(name) for name in names] or [self._own_zone]
+            packs = [self.pack, *map(load_pack, states)]
+            cached = self._statutory[zones] = [
+                (pack, statutory_hours(pack.hours, zone)) for pack in packs if pack.hours for zone in members
+            ]
         return cached
 
 
@@ -112,10 +130,10 @@ def describe_pack(pack: Pack) -> str:
     return f"rule pack {pack.name} {pack.version} ({source})"
 
 
-def _zones_text(law: Sequence[StatutoryHours]) -> str:
-    if len(law) > 1:
-        return f"{len(law)} zones from {law[0].zone.key} to {law[-1].zone.key}"
-    return law[0].zone.key if law else ""
+def _zones_text(zones: Sequence[ZoneInfo]) -> str:
+    if len(zones) > 1:
+        return f"{len(zones)} zones from {zones[0].key} to {zones[-1].key}"
+    return zones[0].key if zones else ""
 
 
 def calling_hours(settings: CampaignSettings, default_zone: str, now_ms: int) -> CallingHours:
@@ -127,7 +145,8 @@ def calling_hours(settings: CampaignSettings, default_zone: str, now_ms: int) ->
     pack = load_pack(settings.rule_pack or "none")
     window = campaign_window(settings, default_zone)
     own = (settings.start_time, settings.end_time, settings.days_of_week, window.zone.key)
-    hours = CallingHours(pack, window, window.zone, f"{pack.name} {pack.version} {own}")
+    versions = " ".join([pack.version, *(state.version for state in state_packs(pack.name).values())])
+    hours = CallingHours(pack, window, window.zone, f"{pack.name} {versions} {own}")
     if pack.hours is not None:
         is_over = window.opening_at(now_ms) == Opening(False, None)
         if not is_over and hours.opening_at(OWN_ZONE, now_ms) == Opening(False, None):

@@ -12,9 +12,9 @@ import msgspec
 
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
-from streamdialer.rules.rule_pack import Cap, CoolOff, Pack, Scope
+from streamdialer.rules.rule_pack import Cap, Consent, CoolOff, Pack, Scope, state_packs
 
-CapReason = Literal["cap_attempts", "cap_conversations", "min_gap", "abandon_cooloff"]
+CapReason = Literal["cap_attempts", "cap_conversations", "min_gap", "abandon_cooloff", "no_consent"]
 Counted = Literal["a", "c", "b"]
 """Every attempt, conversations with a person, abandoned calls."""
 HOUR_MS: Final = 3_600_000
@@ -35,16 +35,28 @@ class CapRule(msgspec.Struct, frozen=True, omit_defaults=True):
     """The rule and its source, for people."""
     from_end: bool = False
     """A call counts from its end, or from its sending until it has ended."""
+    is_daily: bool = False
+    """Within the day on the person's clock."""
+    only: str = ""
+    """The state's pack whose people and numbers it is for; '' for all."""
 
 
-class Caps(msgspec.Struct, frozen=True):
+class ConsentRule(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Contacts without a consent, or with an older one, are not called."""
+
+    source: str
+    max_age_ms: int | None = None
+
+
+class Caps(msgspec.Struct, frozen=True, omit_defaults=True):
     longest_ms: int = 0
     """The longest window."""
     rules: list[CapRule] = msgspec.field(default_factory=list)
+    consent: ConsentRule | None = None
 
     def encoded(self) -> str:
         """The JSON for the ledger; '' without caps."""
-        return msgspec.json.encode(self).decode() if self.rules else ""
+        return msgspec.json.encode(self).decode() if self.rules or self.consent else ""
 
 
 NO_CAPS: Final = Caps()
@@ -52,12 +64,13 @@ NO_CAPS: Final = Caps()
 
 def caps_of(pack: Pack, settings: CampaignSettings) -> Caps:
     """The caps of a pack and of a campaign; raises CampaignError for settings that cannot be read."""
-    law = f"rule pack {pack.name} {pack.version}"
     rules = [
-        *(_attempts(cap, law) for cap in pack.attempt_caps),
-        *(_conversations(cap, law) for cap in pack.contact_caps),
-        *(_gap(pause, law) for pause in [pack.min_gap] if pause),
-        *(_abandoned(pause, law) for pause in [pack.abandon_cooloff] if pause),
+        *_caps_of_law(pack),
+        *(
+            msgspec.structs.replace(rule, only=state.name)
+            for state in state_packs(pack.name).values()
+            for rule in _caps_of_law(state)
+        ),
         *(_attempts(cap, OWN) for cap in _read_own_caps("attempt_caps", settings.attempt_caps)),
         *(_conversations(cap, OWN) for cap in _read_own_caps("contact_caps", settings.contact_caps)),
     ]
@@ -65,20 +78,45 @@ def caps_of(pack: Pack, settings: CampaignSettings) -> Caps:
         rules.append(_gap(_read_own("min_gap", settings.min_gap, CoolOff), OWN))
     if settings.abandon_cooloff is not None:
         rules.append(_abandoned(_read_own("abandon_cooloff", settings.abandon_cooloff, CoolOff), OWN))
-    return Caps(max((rule.window_ms for rule in rules), default=0), rules)
+    longest_ms = max((rule.window_ms * (2 if rule.is_daily else 1) for rule in rules), default=0)
+    consent, law = pack.consent_required, _law(pack)
+    if consent is None:
+        return Caps(longest_ms, rules)
+    days = consent.max_age_days
+    text = "the contact's consent" + (f", not older than {days} days" if days else "")
+    return Caps(longest_ms, rules, ConsentRule(_source(law, consent, text), days and days * 24 * HOUR_MS))
+
+
+def _law(pack: Pack) -> str:
+    return f"rule pack {pack.name} {pack.version}"
+
+
+def _caps_of_law(pack: Pack) -> list[CapRule]:
+    law = _law(pack)
+    return [
+        *(_attempts(cap, law) for cap in pack.attempt_caps),
+        *(_conversations(cap, law) for cap in pack.contact_caps),
+        *(_gap(pause, law) for pause in [pack.min_gap] if pause),
+        *(_abandoned(pause, law) for pause in [pack.abandon_cooloff] if pause),
+    ]
 
 
 def _attempts(cap: Cap, origin: str) -> CapRule:
-    source = _source(
-        origin, cap, f"at most {_plural(cap.count, 'attempt')} in {cap.window_h} h per {cap.scope}"
-    )
-    return CapRule("cap_attempts", "a", cap.count, cap.window_h * HOUR_MS, cap.scope, source)
+    text = f"at most {_plural(cap.count, 'attempt')} {_window(cap)} per {cap.scope}"
+    source, window_ms = _source(origin, cap, text), cap.window_h * HOUR_MS
+    return CapRule("cap_attempts", "a", cap.count, window_ms, cap.scope, source, is_daily=cap.calendar_day)
 
 
 def _conversations(cap: Cap, origin: str) -> CapRule:
-    text = f"at most {_plural(cap.count, 'conversation')} in {cap.window_h} h per {cap.scope}"
-    source = _source(origin, cap, text)
-    return CapRule("cap_conversations", "c", cap.count, cap.window_h * HOUR_MS, cap.scope, source, True)
+    text = f"at most {_plural(cap.count, 'conversation')} {_window(cap)} per {cap.scope}"
+    source, window_ms = _source(origin, cap, text), cap.window_h * HOUR_MS
+    return CapRule(
+        "cap_conversations", "c", cap.count, window_ms, cap.scope, source, True, is_daily=cap.calendar_day
+    )
+
+
+def _window(cap: Cap) -> str:
+    return "a day" if cap.calendar_day else f"in {cap.window_h} h"
 
 
 def _gap(pause: CoolOff, origin: str) -> CapRule:
@@ -91,7 +129,7 @@ def _abandoned(pause: CoolOff, origin: str) -> CapRule:
     return CapRule("abandon_cooloff", "b", 1, pause.hours * HOUR_MS, pause.scope, source, True)
 
 
-def _source(origin: str, value: Cap | CoolOff, text: str) -> str:
+def _source(origin: str, value: Cap | CoolOff | Consent, text: str) -> str:
     if origin == OWN:
         return f"{origin}: {text}"
     return f"{origin} ({value.statute}{'' if value.verified else ', not verified'}): {text}"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from functools import lru_cache
+from collections.abc import Iterable
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Annotated, Any, Final, Literal
 
@@ -18,14 +19,17 @@ from streamdialer.errors import CampaignError
 from streamdialer.rules.zone_clock import DAY_MS
 
 _PACKS: Final = resources.files("streamdialer.rules") / "packs"
-_NOT_INHERITED: Final = {"title", "version"}
+_NOT_INHERITED: Final = {"title", "version", "region", "adds_to"}
 _SPAN: Final = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
+
+_DAY_H: Final = 24
 
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 Count = Annotated[int, Meta(ge=1)]
 Hours = Annotated[int, Meta(ge=1)]
-Scope = Literal["contact", "number"]
-"""`contact`: within its campaign; `number`: all contacts with the number, in all campaigns."""
+Scope = Literal["contact", "number", "person", "subject"]
+"""`contact`: within its campaign; `number`: all contacts with the number, in all campaigns; `person`: the contact and
+all its numbers, in all campaigns; `subject`: the same, of calls about the contact's `subject`."""
 Span = tuple[int, int]
 """Start and end, in ms after midnight; no call may be placed from the end on."""
 
@@ -42,7 +46,9 @@ class WeeklyHours(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields
     """Opening hours ("08:00-21:00") on the called person's clock; a day without hours is closed."""
 
     holidays: str | None = None
-    """A country of the `holidays` library; its public holidays are closed."""
+    """A country of the `holidays` library, or a part of it (`US-AL`); its public holidays are closed."""
+    eves: tuple[str, ...] = ()
+    """Hours of a day before a public holiday, where they differ."""
     monday: tuple[str, ...] = ()
     tuesday: tuple[str, ...] = ()
     wednesday: tuple[str, ...] = ()
@@ -58,6 +64,10 @@ class WeeklyHours(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields
             raise ValueError("hours never open: takes at least one day with hours")
         return week
 
+    def eve(self) -> tuple[Span, ...] | None:
+        """The spans of a day before a public holiday; None where they do not differ. Raises ValueError."""
+        return _read_day(self.eves) or None
+
 
 class Cap(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """At most `count` calls within a rolling window."""
@@ -65,6 +75,8 @@ class Cap(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
     count: Count
     window_h: Hours
     scope: Scope
+    calendar_day: bool = False
+    """Within a day on the person's clock instead; the window holds where that clock is not known."""
 
 
 class CoolOff(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,6 +95,13 @@ class AbandonCap(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=
     """The denominator."""
 
 
+class Consent(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Only contacts with a `consent` are called."""
+
+    max_age_days: Annotated[int, Meta(ge=1)] | None = None
+    """An older consent is none."""
+
+
 class Pack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The rules of one jurisdiction; without a table there is no limit."""
 
@@ -90,6 +109,10 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     title: str
     version: str
     inherits: str | None = None
+    region: str | None = None
+    """ISO 3166-2 code of the state whose people and numbers the pack is for."""
+    adds_to: str | None = None
+    """The country's pack, which applies this one as well to the contacts of the `region`."""
     hours: WeeklyHours | None = None
     attempt_caps: tuple[Cap, ...] = ()
     contact_caps: tuple[Cap, ...] = ()
@@ -99,6 +122,7 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     abandon_cooloff: CoolOff | None = None
     """After an abandoned call."""
     abandon_cap: AbandonCap | None = None
+    consent_required: Consent | None = None
     duties: tuple[str, ...] = ()
     """Other duties of the law, which streamdialer does not enforce."""
 
@@ -130,10 +154,19 @@ def read_pack(name: str, text: str) -> Pack:
         pack = msgspec.convert(tables | {"name": name}, Pack)
         if pack.hours is not None:
             pack.hours.week()
+            pack.hours.eve()
             _check_country(pack.hours.holidays)
+        _check_days(pack.attempt_caps + pack.contact_caps)
     except (tomllib.TOMLDecodeError, ValueError, CampaignError) as error:  # ValidationError is a ValueError
         raise CampaignError(f"rule pack {name}: {error}") from None
     return pack
+
+
+@cache
+def state_packs(name: str) -> dict[str, Pack]:
+    """The packs that add to that one, by region."""
+    packs = [load_pack(each) for each in pack_names()]
+    return {pack.region: pack for pack in packs if pack.adds_to == name and pack.region}
 
 
 def _read_day(spans: tuple[str, ...]) -> tuple[Span, ...]:
@@ -154,10 +187,17 @@ def _read_day(spans: tuple[str, ...]) -> tuple[Span, ...]:
     return tuple(day)
 
 
+def _check_days(caps: Iterable[Cap]) -> None:
+    if any(cap.calendar_day and cap.window_h != _DAY_H for cap in caps):
+        raise ValueError("a cap per calendar_day takes window_h = 24")
+
+
 def _check_country(country: str | None) -> None:
     if country is None:
         return
     from holidays import list_supported_countries  # slow to import, and most packs have none
 
-    if country not in list_supported_countries():
+    name, _, part = country.partition("-")
+    parts = list_supported_countries().get(name)
+    if parts is None or (part and part not in parts):
         raise ValueError(f"holidays {country!r} is unknown: takes a country such as CO")

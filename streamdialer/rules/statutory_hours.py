@@ -24,6 +24,8 @@ class StatutoryHours(msgspec.Struct, frozen=True, kw_only=True):
     """Monday first."""
     country: str | None
     """Its public holidays are closed."""
+    eve: tuple[Span, ...] | None = None
+    """The hours of a day before a public holiday, where they differ."""
     boundaries: tuple[int, ...]
     """Times of day when a span begins or ends, and midnight; ms."""
 
@@ -38,26 +40,33 @@ class StatutoryHours(msgspec.Struct, frozen=True, kw_only=True):
 
     def _is_open(self, now_ms: int) -> bool:
         day, time_ms = local(self.zone, now_ms)
-        if not any(opens <= time_ms < closes for opens, closes in self.week[weekday(day)]):
-            return False
-        if self.country is None:
-            return True
-        today = date.fromordinal(_EPOCH_DAY + day)
-        return today not in public_holidays(self.country, today.year)
+        spans = self.week[weekday(day)]
+        if self.country is not None:
+            if _is_holiday(self.country, day):
+                return False
+            if self.eve and spans and _is_holiday(self.country, day + 1):
+                spans = self.eve
+        return any(opens <= time_ms < closes for opens, closes in spans)
 
 
 def statutory_hours(hours: WeeklyHours, zone: ZoneInfo) -> StatutoryHours:
     """A pack's hours on the clock of `zone`."""
-    week = hours.week()
-    edges = {edge for day in week for span in day for edge in span}
+    week, eve = hours.week(), hours.eve()
+    edges = {edge for day in (*week, eve or ()) for span in day for edge in span}
     return StatutoryHours(
-        zone=zone, week=week, country=hours.holidays, boundaries=tuple(sorted(edges | {DAY_MS}))
+        zone=zone, week=week, country=hours.holidays, eve=eve, boundaries=tuple(sorted(edges | {DAY_MS}))
     )
+
+
+def _is_holiday(country: str, day: int) -> bool:
+    today = date.fromordinal(_EPOCH_DAY + day)
+    return today in public_holidays(country, today.year)
 
 
 @lru_cache
 def public_holidays(country: str, year: int) -> frozenset[date]:
-    """The country's public holidays of a year, on the days they are observed."""
+    """The public holidays of a year in a country or a part of it, on the days they are observed."""
     from holidays import country_holidays  # slow to import, and most packs have none
 
-    return frozenset(country_holidays(country, years=year))
+    name, _, part = country.partition("-")
+    return frozenset(country_holidays(name, subdiv=part or None, years=year))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -16,8 +17,14 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _THURSDAY: Final = 3
 """Day of the week of the epoch; Monday is 0."""
 
-_NOT_A_PLACE: Final = {"localtime", "posixrules", "Factory"}
-"""Files of the zone database that name no place, or this machine's zone."""
+UTC_NAMES: Final = frozenset(
+    {"UTC", "UCT", "Zulu", "Universal", "Etc/UTC", "Etc/UCT", "Etc/Zulu", "Etc/Universal"}
+)
+"""For a campaign's own clock. No person lives there."""
+_NOT_A_PLACE: Final = re.compile(
+    r"localtime|posixrules|Factory|[ECMP]ST(\d[ECMP]DT)?|HST|CET|MET|EET|WET|GMT[+-]?0?|Greenwich|Etc/.*"
+)
+"""Zones of the database that follow an offset or a rule, and no place; this machine's zone."""
 
 
 @cache
@@ -27,20 +34,34 @@ def _zones() -> dict[str, str]:
 
 
 def read_zone(name: str) -> ZoneInfo:
-    """The zone of an IANA name in any case; raises CampaignError for other text, such as an offset."""
+    """The zone of an IANA name in any case; raises CampaignError for what follows no place, such as EST or an offset.
+
+    UTC is a zone here.
+    """
     key = name.strip()
     key = _zones().get(key.lower(), key)
     with suppress(KeyError, ValueError, OSError):  # unknown; not a zone name; a folder of zones
-        if key not in _NOT_A_PLACE:
+        if key in UTC_NAMES or not _NOT_A_PLACE.fullmatch(key):
             return ZoneInfo(key)
     raise CampaignError(
-        f"timezone {name!r} is unknown: takes an IANA name such as America/Bogota, not an offset"
+        f"timezone {name!r} names no place: takes an IANA name such as America/Bogota, not an offset"
     )
 
 
 def local(zone: ZoneInfo, instant_ms: int) -> tuple[int, int]:
     """Days since 1970 and milliseconds since midnight on the zone's wall clock."""
     return divmod(instant_ms + offset_ms(zone, instant_ms), DAY_MS)
+
+
+def day_of(zone: ZoneInfo, now_ms: int) -> tuple[int, int]:
+    """When the day on the zone's clock began, and when it ends."""
+    day, time_ms = local(zone, now_ms)
+    began = now_ms - time_ms
+    began += offset_ms(zone, now_ms) - offset_ms(zone, began)
+    ends = now_ms
+    while local(zone, ends)[0] == day:
+        ends = next_boundary(zone, ends, (DAY_MS,))
+    return began, ends
 
 
 def weekday(day: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -232,7 +233,7 @@ def test_config_needs_no_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     [
         (
             ("--pack", "co", "--timezone", "America/Bogota", "--at", "2026-01-10T15:00"),
-            "2026-01-13T07:00:00-05:00  not before: rule pack co 2023.1 (Ley 2300 de 2023, art. 3, not verified)",
+            "2026-01-13T07:00:00-05:00  not before: rule pack co 2026.1 (Ley 2300 de 2023, art. 3, not verified)",
         ),
         (
             ("--pack", "us-fl", "--timezone", "America/New_York", "--at", "2026-03-08T23:59:59.999Z"),
@@ -264,8 +265,8 @@ def test_rules_next_as_json_says_until_when_too(run: Run, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("next", "--pack", "xx"), "rule pack 'xx' is unknown: takes one of co, es, fr"),
-        (("show", "xx"), "rule pack 'xx' is unknown: takes one of co, es, fr"),
+        (("next", "--pack", "xx"), "rule pack 'xx' is unknown: takes one of au, br-rj, ca"),
+        (("show", "xx"), "rule pack 'xx' is unknown: takes one of au, br-rj, ca"),
         (("next", "--pack", "co", "--timezone", "UTC-5"), "takes an IANA name"),
         (("next", "--pack", "co", "--at", "tomorrow"), "at: got 'tomorrow', takes ISO 8601"),
         (("next", "--pack", "co", "--at", "9999-12-31T00:00"), "takes ISO 8601"),
@@ -282,20 +283,32 @@ def test_rules_show_prints_every_value_with_its_statute(run: Run) -> None:
     shown = ok(run("rules", "show", "us-regf"))
     for line in (
         r"sunday +08:00-21:00 +12 CFR 1006\.6\(b\)\(1\)\(i\) +no",
-        r"attempts +at most 7 in 168 h per contact +12 CFR 1006\.14\(b\)\(2\)\(i\)\(A\) +no",
+        r"attempts +at most 7 in 168 h per subject +12 CFR 1006\.14\(b\)\(2\)\(i\)\(A\) +no",
         r"abandoned calls +at most 3% of calls answered by a person in 720 h .+ no",
-        r"Not enforced here, your own duty: check the national do-not-call registry",
+        r"Not enforced here, your own duty: use a version of the national do-not-call registry",
     ):
         assert re.search(line, shown)
     assert re.search(
-        r"cool-off after an abandoned call +72 h per number +Ofcom.+ no", ok(run("rules", "show", "uk"))
+        r"cool-off after an abandoned call +72 h per person +house limit.+ no", ok(run("rules", "show", "uk"))
     )
     assert re.search(r"public holidays +closed \(CO\)", ok(run("rules", "show", "co")))
     assert json.loads(ok(run("rules", "show", "uk", "--json")))["abandon_cooloff"]["hours"] == 72
+
+
+def test_a_pack_of_your_own_is_read_and_what_is_wrong_is_said(run: Run, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text('inherits = "it"\ntitle = "Mine"\nversion = "1"\n[consent_required]\nstatute = "Act 1"\n')
+    shown = ok(run("rules", "check", str(mine)))
+    assert re.search(r"consent +required +Act 1 +no", shown)
+    assert re.search(r"day before a holiday +10:00-19:00", shown)
+    mine.write_text('title = "Mine"\nversion = "1"\n[hours]\nstatute = "s"\nmonday = ["9-17"]\n')
+    result = run("rules", "check", str(mine))
+    assert result.exit_code == 1
+    assert "rule pack mine: hours '9-17' cannot be read: takes 08:00-21:00" in result.stderr
 
 
 def test_an_unknown_rule_pack_ends_the_start_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMDIALER_RULE_PACK", "us-xx")
     result = run("consume")
     assert result.exit_code == 2
-    assert "STREAMDIALER_RULE_PACK: got 'us-xx', takes one of co, es, fr, none" in result.stderr
+    assert "STREAMDIALER_RULE_PACK: got 'us-xx', takes one of au, br-rj, ca, cl, co" in result.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ from streamdialer.simulation.world.entities import Contact
 from tests.support.callbacks import ask
 from tests.support.dialer import open_centre
 from tests.support.ticks_stage import StageWithBackend
+from tests.support.zones import zone_at
 
 HUGE = 1_890_123_456_789_012_345
 
@@ -36,14 +36,12 @@ async def open_stage(settings: Settings, world: World, **changes: Any) -> AsyncI
 
 def asleep() -> str:
     """A zone in which it is three o'clock at night, give or take."""
-    offset = (datetime.now(UTC).hour - 3) % 24  # hours that the zone is behind
-    return f"Etc/GMT+{offset}" if offset <= 12 else f"Etc/GMT-{24 - offset}"
+    return zone_at(3)
 
 
 def awake() -> str:
     """A zone in which it is noon, give or take."""
-    offset = (datetime.now(UTC).hour - 12) % 24
-    return f"Etc/GMT+{offset}" if offset <= 12 else f"Etc/GMT-{24 - offset}"
+    return zone_at(12)
 
 
 def said(result: TickResult) -> str:

@@ -147,7 +147,7 @@ async def test_the_dialer_calls_only_those_whose_day_it_is(settings: Settings) -
 @pytest.mark.usefixtures("redis")
 @pytest.mark.parametrize(
     ("pack", "said"),
-    [("us-xx", "rule pack 'us-xx' is unknown: takes one of co"), ("co", "never legal in America/Bogota")],
+    [("us-xx", "rule pack 'us-xx' is unknown: takes one of au"), ("co", "never legal in America/Bogota")],
 )
 async def test_a_campaign_whose_law_cannot_be_kept_is_not_dialed_and_says_so(
     settings: Settings, pack: str, said: str

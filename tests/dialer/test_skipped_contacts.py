@@ -22,6 +22,7 @@ from tests.support.reason_scenarios import (
     start,
     world,
 )
+from tests.support.zones import zone_at
 
 
 async def forbid(dialer: Dialer) -> None:
@@ -41,8 +42,7 @@ async def ask_back(dialer: Dialer) -> None:
 
 def asleep() -> str:
     """A zone in which it is three o'clock at night, give or take."""
-    offset = (datetime.now(UTC).hour - 3) % 24  # hours that the zone is behind
-    return f"Etc/GMT+{offset}" if offset <= 12 else f"Etc/GMT-{24 - offset}"
+    return zone_at(3)
 
 
 SKIP_SCENES = [

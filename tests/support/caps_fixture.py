@@ -28,12 +28,12 @@ class CapsWorld(LedgerWorld):
         """From now on the campaigns are dialed with these caps."""
         self.caps = caps_of(load_pack(pack), CampaignSettings(queue_name=self.queue, **settings))
 
-    async def know(self, campaign: str, contact: str, *numbers: str) -> None:
+    async def know(self, campaign: str, contact: str, *numbers: str, **more: Any) -> None:
         """Loads the contact; opens the campaign when it is new."""
         if campaign not in self.known:
             self.known[campaign] = {}
             await self.open_campaign(campaign, contacts=0)
-        call: dict[str, Any] = {"id": int(contact), "phone_number": numbers[0], "n": numbers}
+        call: dict[str, Any] = {"id": int(contact), "phone_number": numbers[0], "n": numbers, **more}
         if len(numbers) > 1:
             call["phones"] = numbers
         row = LoadRow(contact, 5, 0, msgspec.json.encode(call).decode())

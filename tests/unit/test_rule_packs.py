@@ -14,14 +14,17 @@ from streamdialer.rules.statutory_hours import public_holidays
 
 
 def test_every_jurisdiction_has_its_pack() -> None:
-    assert pack_names() == ["co", "es", "fr", "none", "uk", "us", "us-fl", "us-ok", "us-regf"]
+    countries = (
+        "au br-rj ca cl co de es fr it mx none pe uk us us-al us-ct us-fl us-la us-md us-ms us-nj us-ok"
+    )
+    assert pack_names() == [*countries.split(), "us-regf", "us-tx", "us-wa"]
 
 
 @pytest.mark.parametrize("name", pack_names())
 def test_every_value_of_a_pack_names_its_statute_and_is_not_called_verified(name: str) -> None:
     pack = load_pack(name)
     assert pack.name == name
-    singles = (pack.hours, pack.min_gap, pack.abandon_cooloff, pack.abandon_cap)
+    singles = (pack.hours, pack.min_gap, pack.abandon_cooloff, pack.abandon_cap, pack.consent_required)
     values: list[StatuteValue] = [
         *pack.attempt_caps,
         *pack.contact_caps,
@@ -36,14 +39,16 @@ def test_the_caps_are_those_of_the_statutes() -> None:
         return [(cap.count, cap.window_h, cap.scope) for cap in load_pack(name).attempt_caps]
 
     assert caps("us") == []
-    assert caps("us-fl") == caps("us-ok") == [(3, 24, "number")]
-    assert caps("us-regf") == [(7, 168, "contact")]
-    assert caps("fr") == [(4, 720, "number")]
+    assert caps("us-fl") == caps("us-ok") == [(3, 24, "person")]
+    assert caps("us-regf") == [(7, 168, "subject")]
+    assert caps("fr") == [(4, 720, "person")]
     assert load_pack("us-regf").contact_caps == (
-        Cap(count=1, window_h=168, scope="contact", statute="12 CFR 1006.14(b)(2)(i)(B)"),
+        Cap(count=1, window_h=168, scope="subject", statute="12 CFR 1006.14(b)(2)(i)(B)"),
     )
     assert load_pack("uk").abandon_cooloff == CoolOff(
-        hours=72, scope="number", statute="Ofcom, statement on persistent misuse, 2016"
+        hours=72,
+        scope="person",
+        statute="house limit: the guideline of Ofcom that had this value ended on 1 March 2017",
     )
 
 

@@ -32,7 +32,7 @@ def test_a_page_of_contacts_brings_the_hours_of_all_their_zones() -> None:
     opens = {name: ((zone.opens_ms or 0) - night) // HOUR_MS for name, zone in found.zones.items()}
     assert opens == {"": 5, "Atlantic/Canary": 6, "Atlantic/Canary,Europe/Madrid": 6}
     assert found.zones["Atlantic/Canary"].rule == (
-        "rule pack es 2022.1 (Real Decreto Legislativo 1/2007 (LGDCU), art. 96.2, not verified), "
+        "rule pack es 2026.1 (Real Decreto Legislativo 1/2007 (LGDCU), art. 96.2, not verified), "
         "Atlantic/Canary: opens 2026-03-03T09:00:00+00:00"
     )
 

@@ -14,7 +14,7 @@ from streamdialer.ledger.campaigns import CampaignLedger
 from streamdialer.ledger.zone_hours import UNREADABLE_ZONE, Hours, ZoneOpening
 from streamdialer.model import CampaignSettings
 from streamdialer.rules.calling_hours import CallingHours, calling_hours
-from streamdialer.rules.zones import OWN_ZONE, zone_set
+from streamdialer.rules.zones import OWN_ZONE, place
 
 log = logging.getLogger(__name__)
 RECHECK_BATCHES: Final = 10
@@ -49,7 +49,7 @@ def build_zone_hours(
     if hours.pack.hours is None:
         return None
     zones_of_contacts = {
-        contact: _zones_of(contact, msgspec.json.decode(call, type=_Whereabouts))
+        contact: _place_of(hours, contact, msgspec.json.decode(call, type=_Whereabouts))
         for contact, call in contacts.items()
     }
     zone_sets = {OWN_ZONE, *zones, *zones_of_contacts.values(), *hours.zones()} - {UNREADABLE_ZONE}
@@ -82,13 +82,14 @@ class _Whereabouts(msgspec.Struct):
     """What of `ContactData` tells where a contact is."""
 
     timezone: str = ""
+    region: str = ""
     phone_number: str = ""
     n: list[str] = []
 
 
-def _zones_of(contact: str, data: _Whereabouts) -> str:
+def _place_of(hours: CallingHours, contact: str, data: _Whereabouts) -> str:
     try:
-        return zone_set(data.timezone, data.n or [data.phone_number])
+        return place(data.timezone, data.n or [data.phone_number], data.region, hours.states)
     except CampaignError as error:
         log.warning(
             "contact is not dialed: its time zone is unknown", extra={"contact": contact, "error": str(error)}
@@ -99,9 +100,10 @@ def _zones_of(contact: str, data: _Whereabouts) -> str:
 def _opening(hours: CallingHours, zones: str, now_ms: int) -> ZoneOpening:
     try:
         opening = hours.opening_at(zones, now_ms)
+        day = hours.day_at(zones, now_ms) if hours.counts_days else None
     except CampaignError as error:  # another machine knows a zone that this one does not
         return ZoneOpening(opens_ms=now_ms + RECHECK_AFTER_MS, rule=str(error))
     if opening.is_open:
-        return ZoneOpening(until_ms=opening.until_ms)
+        return ZoneOpening(until_ms=opening.until_ms, day=day)
     opens_ms = now_ms + RECHECK_AFTER_MS if opening.until_ms is None else opening.until_ms
-    return ZoneOpening(opens_ms=opens_ms, rule=hours.describe(zones, now_ms))
+    return ZoneOpening(opens_ms=opens_ms, rule=hours.describe(zones, now_ms), day=day)

@@ -16,6 +16,7 @@ from streamdialer.ledger.types import LoadRow
 from streamdialer.model import Contact, ContactData, has_control, normalise_id, wire_id
 from streamdialer.rules.number_text import NO_NUMBER
 from streamdialer.rules.numbers import read_number
+from streamdialer.rules.zones import read_region
 
 log = logging.getLogger(__name__)
 MAX_VARIABLES: Final = 32
@@ -45,6 +46,9 @@ def load_row(
         phones=dialed if len(good) > 1 else [],
         n=list(good),
         timezone=contact.timezone or "",
+        region=read_region(contact.region or ""),
+        subject=contact.subject or None,
+        consent_ms=consent_ms(contact),
         dnc=contact.is_suppressed,
         variables={} if for_preview else variables_of(contact.custom_data),
         custom_data=(contact.custom_data or {}) if for_preview else None,
@@ -96,12 +100,23 @@ def in_flight_row(contact: Contact, country: str = "", *, for_preview: bool = Fa
 
 def last_attempt_ms(contact: Contact) -> int | None:
     """Time of the last attempt by the server's clock; None when the backend does not say."""
-    if not isinstance(contact.last_attempt, str):
+    return _instant_ms("last_attempt", contact.last_attempt, contact)
+
+
+def consent_ms(contact: Contact) -> int | None:
+    """When the contact gave its consent, 0 when the backend does not say when; None without a consent."""
+    if contact.consent is True or str(contact.consent).strip().lower() == "true":
+        return 0
+    return _instant_ms("consent", contact.consent, contact) if contact.consent else None
+
+
+def _instant_ms(field: str, raw: object, contact: Contact) -> int | None:
+    if not isinstance(raw, str):
         return None
     try:
-        instant = datetime.fromisoformat(contact.last_attempt)
+        instant = datetime.fromisoformat(raw.strip())
     except ValueError:
-        log.warning("last_attempt is no ISO 8601 time", extra={"contact": contact.id})
+        log.warning(f"{field} is no ISO 8601 time", extra={"contact": contact.id})
         return None
     instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
     return round(instant.timestamp() * 1000)

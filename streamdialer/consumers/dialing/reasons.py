@@ -202,6 +202,10 @@ SKIPPED: Final[dict[str, ReasonText]] = {
     "cap_conversations": ReasonText("over a cap on conversations", ""),
     "do_not_call": ReasonText("on the do-not-call list", ""),
     "min_gap": ReasonText("within the gap between two attempts", ""),
+    "no_consent": ReasonText(
+        "without the consent that the rule pack requires",
+        "give them a `consent` with its date in the backend; they are called as soon as it is read",
+    ),
     "no_phone_number": ReasonText("without a number that can be called", "correct them in the backend"),
     "not_asked": ReasonText(
         "of another campaign or with another status", "let the backend filter its list as the request says"

@@ -50,6 +50,8 @@ local function correct(contact, record, call, problem)
     record.why = problem
     set_state(contact, record, 'final', math.huge)
     enqueue_update(contact, 'invalid', nil, nil)
+  elseif record.w and record.w.y == 'no_consent' then
+    make_ready(contact, record)
   end
   save_record(contact, record)
 end

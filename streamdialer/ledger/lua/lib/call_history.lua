@@ -1,10 +1,10 @@
 -- How often a contact or a number was called lately, and whether its caps (`rules/caps.py`) allow another
 -- call. Calls of all campaigns are counted as soon as one campaign has had caps, for the longest window any
 -- of them has had.
---   call_history          hash: number (digits) or `campaign:contact` -> JSON list of calls; `longest` ->
---                         longest window, ms
+--   call_history          hash: number (digits) or `:contact`, of all campaigns -> JSON list of calls; `longest`
+--                         -> longest window, ms
 --   call_history:newest   sorted set: the same names by the end of their newest call, ms
--- A call is a list, short because there are many: {attempt id, sent ms, kind, ended ms?}. Kinds: 'c' a
+-- A call is a list, short because there are many: {attempt id, sent ms, kind, ended ms?, subject?}. Kinds: 'c' a
 --   conversation with a person, 'b' abandoned, 'a' any other attempt. It is a function of the attempt's
 --   facts, so events commute. An attempt that was not placed is no call.
 -- Caps are JSON in the totals, field `caps`: the struct `Caps`.
@@ -20,7 +20,7 @@ local function save_caps(call_history, encoded)
   end
   if stored ~= encoded then redis.call('HSET', totals, 'caps', encoded) end
   local caps = cjson.decode(encoded)
-  if tonumber(redis.call('HGET', call_history, 'longest') or 0) < caps.longest_ms then
+  if tonumber(redis.call('HGET', call_history, 'longest') or 0) < (caps.longest_ms or 0) then
     redis.call('HSET', call_history, 'longest', format_number(caps.longest_ms))
   end
   return caps
@@ -33,33 +33,76 @@ end
 
 local function recent_calls(call_history, name) return cjson.decode(redis.call('HGET', call_history, name) or '[]') end
 
--- Returns the number of the next call, or of the reserved one; the contact itself when no number is known.
-local function number_to_call(contact, record)
-  local callback = open_callback(record)
-  local number = callback and callback.nn or record.e and record.e[record.ni or 1]
-  return number and without_plus(number) or campaign .. ':' .. contact
-end
-
 -- Returns the refusal that lasts longest, or nil when the caps allow another call.
-local function cap_refusal(call_history, caps, contact, record)
-  local refusal
-  for _, cap in ipairs(caps and caps.rules or {}) do
-    local name = cap.scope == 'number' and number_to_call(contact, record) or campaign .. ':' .. contact
-    local counted = {} -- when the window of each counted call began
-    for _, call in ipairs(recent_calls(call_history, name)) do
-      local at = cap.from_end and call[4] or call[2]
-      if (cap.of == 'a' or cap.of == call[3]) and ledger_ms < at + cap.window_ms then counted[#counted + 1] = at end
+local cap_refusal
+do -- Lua takes 200 local names at once
+  -- Returns the number of the next call, or of the reserved one; the contact itself when no number is known.
+  local function number_to_call(contact, record)
+    local callback = open_callback(record)
+    local number = callback and callback.nn or record.e and record.e[record.ni or 1]
+    return number and without_plus(number) or ':' .. contact
+  end
+
+  -- Returns the calls that a cap of this scope looks at, each once.
+  local function calls_in_scope(call_history, scope, contact, record)
+    local names = { ':' .. contact }
+    if scope == 'number' then names = { number_to_call(contact, record) } end
+    if scope == 'person' or scope == 'subject' then
+      for _, number in ipairs(record.e or {}) do names[#names + 1] = without_plus(number) end
+      names[#names + 1] = number_to_call(contact, record)
     end
-    if #counted >= cap.count then
-      table.sort(counted)
-      local due_ms = counted[#counted - cap.count + 1] + cap.window_ms
-      if not refusal or due_ms > refusal.due then
-        local detail = cap.source .. '; ' .. #counted .. ' counted'
-        refusal = { reason = cap.reason, state = 'deferred', due = due_ms, detail = detail }
+    local calls, is_known, prefix = {}, {}, campaign .. ':'
+    for _, name in ipairs(names) do
+      for _, call in ipairs(recent_calls(call_history, name)) do
+        local key = call[1] .. ' ' .. call[2]
+        local is_other = scope == 'contact' and string.sub(call[1], 1, #prefix) ~= prefix
+          or scope == 'subject' and record.su and call[5] and call[5] ~= record.su -- one without a subject is about any
+        if not is_known[key] and not is_other then calls[#calls + 1] = call end
+        is_known[key] = true
       end
     end
+    return calls
   end
-  return refusal
+
+  -- Whether a cap of a state is for this contact; for one whose place is not known, it is.
+  local function is_for(cap, record)
+    if not cap.only or not record.z then return true end
+    local states = string.match(record.z, '|(.*)$') or ''
+    return string.find(',' .. states .. ',', ',' .. cap.only .. ',', 1, true) ~= nil
+  end
+
+  local CONSENT_PAUSE_MS = 86400000 -- the backend's correction is taken over at once
+  local function consent_refusal(consent, record)
+    local given_ms = record.cs
+    local is_given = given_ms and (given_ms > 0 or not consent.max_age_ms) and given_ms <= server_ms
+    if is_given and (not consent.max_age_ms or server_ms < given_ms + consent.max_age_ms) then return nil end
+    return { reason = 'no_consent', state = 'deferred', due = ledger_ms + CONSENT_PAUSE_MS, detail = consent.source }
+  end
+
+  function cap_refusal(call_history, caps, contact, record)
+    local refusal = caps and caps.consent and consent_refusal(caps.consent, record)
+    if refusal then return refusal end
+    for _, cap in ipairs(caps and caps.rules or {}) do
+      local counted, day = {}, cap.is_daily and record.dy -- when the window of each counted call began
+      if day and server_ms >= day[2] then day = nil end
+      for _, call in ipairs(is_for(cap, record) and calls_in_scope(call_history, cap.scope, contact, record) or {}) do
+        local at = cap.from_end and call[4] or call[2]
+        local is_in_window = ledger_ms < at + cap.window_ms
+        if day then is_in_window = at - (ledger_ms - server_ms) >= day[1] end
+        if (cap.of == 'a' or cap.of == call[3]) and is_in_window then counted[#counted + 1] = at end
+      end
+      if #counted >= cap.count then
+        table.sort(counted)
+        local due_ms = counted[#counted - cap.count + 1] + cap.window_ms
+        if day then due_ms = day[2] + (ledger_ms - server_ms) end
+        if not refusal or due_ms > refusal.due then
+          local detail = cap.source .. '; ' .. #counted .. ' counted'
+          refusal = { reason = cap.reason, state = 'deferred', due = due_ms, detail = detail }
+        end
+      end
+    end
+    return refusal
+  end
 end
 
 local SPOKEN = { completed = true, callback = true, do_not_call = true }
@@ -77,7 +120,7 @@ end
 -- that number, because the backend may correct the contact's. When a data loss left open which number it
 -- was, all numbers of the contact count.
 local function history_names(contact, record, attempt)
-  local names, numbers = { campaign .. ':' .. contact }, record.e or {}
+  local names, numbers = { ':' .. contact }, record.e or {}
   if attempt.to then
     numbers = { attempt.to }
   elseif attempt.ph then
@@ -103,7 +146,7 @@ local function count_call(call_history, newest_calls, contact, record, attempt)
       local is_this = call[1] == attempt.id and call[2] == attempt.sm
       if not is_this and ledger_ms < (call[4] or call[2]) + longest then add(call) end
     end
-    if kind then add({ attempt.id, attempt.sm, kind, attempt.em }) end
+    if kind then add({ attempt.id, attempt.sm, kind, attempt.em or record.su and false, record.su }) end
     if #calls == 0 then
       redis.call('HDEL', call_history, name)
       redis.call('ZREM', newest_calls, name)

@@ -14,6 +14,7 @@ local function opening_of(hours, contact, record)
   local opening = record.z and hours.zones[record.z]
   local change_ms = opening and (opening.until_ms or opening.opens_ms)
   if change_ms and server_ms >= change_ms then return nil end
+  record.dy = opening and opening.day
   return opening
 end
 
@@ -40,7 +41,7 @@ local function with_callback_number(record, call)
   local data = cjson.decode(call)
   local numbers = data.n or { data.phone_number }
   numbers[#numbers + 1] = callback.nn
-  return cjson.encode({ timezone = data.timezone, n = numbers })
+  return cjson.encode({ timezone = data.timezone, region = data.region, n = numbers })
 end
 
 -- Returns what `hours` lacks for these contacts: {zones = {zone set -> true}, contacts = {contact without a

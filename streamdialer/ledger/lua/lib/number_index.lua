@@ -21,6 +21,7 @@ end
 local function apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
   local data = cjson.decode(call)
   local since_and_why = redis.call('HGET', pending_dnc, contact)
+  record.cs, record.su = data.consent_ms, data.subject
   if data.n then
     record.e = data.n
     for i, number in ipairs(data.phones or { data.phone_number }) do
