@@ -29,7 +29,7 @@ SESSION_COOKIE_AGE = 43_200
 
 INSTALLED_APPS = [
     "streamdialer.backend",
-    "django.contrib.admin",
+    "streamdialer.backend.site.SiteConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -78,7 +78,7 @@ SQLITE: dict[str, Any] = {
     "OPTIONS": {
         "timeout": 8,  # seconds that a writer waits for another; less than the dialer waits for a reply
         "transaction_mode": "IMMEDIATE",  # a transaction that reads first cannot fail when it writes
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-32000;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-8000;",
     },
 }
 DATABASES = {
