@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -33,7 +32,8 @@ class ContactRow(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True)
     consent: bool | datetime = False
     subject: Text = ""
     caller_id: Annotated[str, msgspec.Meta(max_length=100)] = ""
-    custom_data: dict[str, Any] = {}
+    custom_data: msgspec.Raw = msgspec.Raw(b"{}")
+    """An object; it is stored as it is."""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -56,8 +56,9 @@ def insert_contacts(contact_list: ContactList, rows: list[ContactRow]) -> Insert
     created = adapt(now)
     for at, row in enumerate(rows):
         number = read_row_number(row, country)
-        if number.problem:
-            refused.append(Refused(at, number.problem))
+        problem = number.problem or ("" if _is_object(row.custom_data) else "custom_data is no object")
+        if problem:
+            refused.append(Refused(at, problem))
             continue
         consent_at = row.consent if isinstance(row.consent, datetime) else None
         values.append(
@@ -85,7 +86,7 @@ def insert_contacts(contact_list: ContactList, rows: list[ContactRow]) -> Insert
                     row.subject,
                     row.caller_id,
                 ),
-                *(json.dumps(row.custom_data, ensure_ascii=False), created, created),
+                *(bytes(row.custom_data).decode(), created, created),
             )
         )
     added = _insert(contact_list, values)
@@ -100,6 +101,10 @@ def read_row_number(row: ContactRow, country: str) -> Number:
         if is_same and row.phone_number.removeprefix("+").isascii() and row.phone_number[1:].isdigit():
             return msgspec.structs.replace(number, dialed=row.phone_number)
     return read_number(row.phone_number, country)
+
+
+def _is_object(raw: msgspec.Raw) -> bool:
+    return memoryview(raw)[:1] == b"{"
 
 
 _COLUMNS: Final = (

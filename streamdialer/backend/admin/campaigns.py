@@ -70,11 +70,11 @@ class ContactListAdmin(admin.ModelAdmin):
     search_fields = ("name",)
     list_select_related = ("campaign", "created_by")
 
-    def has_add_permission(self, _request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest) -> bool:
         """A list is made by an import."""
         return False
 
-    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     @admin.display(description=_("contacts"))

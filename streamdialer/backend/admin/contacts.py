@@ -30,7 +30,7 @@ class AttemptInline(admin.TabularInline):
     can_delete = False
     ordering = ("-sent_at",)
 
-    def has_add_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
 
@@ -59,17 +59,17 @@ class ContactAdmin(ImportMixin, ExportMixin, admin.ModelAdmin):
     actions = ("call_again", "never_call")
     has_export_permission = may_export
 
-    def get_export_resource_classes(self, _request: HttpRequest) -> list[Any]:
+    def get_export_resource_classes(self, request: HttpRequest) -> list[Any]:
         return [ContactResource]
 
-    def get_import_resource_classes(self, _request: HttpRequest) -> list[Any]:
+    def get_import_resource_classes(self, request: HttpRequest) -> list[Any]:
         return [ContactFileResource]
 
     def get_import_formats(self) -> list[Any]:
         return [GuessedFile]
 
     def get_import_resource_kwargs(
-        self, _request: HttpRequest, form: Any = None, **_more: Any
+        self, request: HttpRequest, form: Any = None, **more: Any
     ) -> dict[str, Any]:
         return {"campaign": getattr(form, "cleaned_data", {}).get("campaign")}
 

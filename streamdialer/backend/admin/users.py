@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.models import Group, User
 from django.utils.translation import gettext_lazy as _
 
@@ -23,6 +24,7 @@ class RoleUserAdmin(UserAdmin):
         return ", ".join(group.name for group in user.groups.all())
 
 
+admin.site.login_form = AuthenticationForm  # the admin's own asks for staff; here a role is enough
 admin.site.unregister(User)
 admin.site.unregister(Group)
 admin.site.register(User, RoleUserAdmin)

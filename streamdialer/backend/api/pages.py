@@ -47,14 +47,13 @@ class StablePages(BasePagination):
         self._limit = min(self._limit, MAX_PAGE_SIZE)
         self._offset = _read_whole(query.get("offset", ""), "offset", 0, least=0)
         self._fields = [str(name) for name in queryset.query.order_by]
-        self._count = queryset.count()
         wanted = self._limit + 1
         if "after" in query:
             self._offset = 0
-            rows = _rows_after(
-                queryset, self._fields, _read_mark(query["after"], self._fields, queryset), wanted
-            )
+            self._count, mark = _read_mark(query["after"], self._fields, queryset)
+            rows = _rows_after(queryset, self._fields, mark, wanted)
         else:
+            self._count = queryset.count()
             rows = list(queryset[self._offset : self._offset + wanted])
         self._has_more = len(rows) == wanted
         rows = rows[: self._limit]
@@ -64,7 +63,7 @@ class StablePages(BasePagination):
     def get_paginated_response(self, data: Any) -> Response:
         following = previous = None
         if self._has_more and self._last is not None:
-            mark = _mark(self._last, self._fields)
+            mark = _mark(self._count, self._last, self._fields)
             following = replace_query_param(remove_query_param(self._url, "offset"), "after", mark)
         if self._offset:
             previous = replace_query_param(self._url, "offset", max(0, self._offset - self._limit))
@@ -94,20 +93,20 @@ def _rows_after(queryset: QuerySet[Any], fields: list[str], mark: list[Any], wan
     return rows
 
 
-def _mark(row: Model, fields: list[str]) -> str:
+def _mark(count: int, row: Model, fields: list[str]) -> str:
+    """The count goes along: counting a long list takes longer than reading a page."""
     names = [name.removeprefix("-") for name in fields]
     columns = {field.name: field for field in row._meta.concrete_fields}
     values = [columns[name].value_to_string(row) for name in names]
-    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(json.dumps([count, *values]).encode()).decode().rstrip("=")
 
 
-def _read_mark(text: str, fields: list[str], queryset: QuerySet[Any]) -> list[Any]:
+def _read_mark(text: str, fields: list[str], queryset: QuerySet[Any]) -> tuple[int, list[Any]]:
     try:
-        values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        count, *values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         names = [name.removeprefix("-") for name in fields]
-        return [
-            queryset.model._meta.get_field(name).to_python(value)
-            for name, value in zip(names, values, strict=True)
-        ]
+        columns = {field.name: field for field in queryset.model._meta.concrete_fields}
+        mark = [columns[name].to_python(value) for name, value in zip(names, values, strict=True)]
+        return int(count), mark
     except Exception as error:  # whatever is wrong with it, somebody made it up
         raise ValidationError({"after": ["not from a `next` of this list"]}) from error
