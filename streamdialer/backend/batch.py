@@ -104,7 +104,7 @@ def read_row_number(row: ContactRow, country: str) -> Number:
 
 
 def _is_object(raw: msgspec.Raw) -> bool:
-    return memoryview(raw)[:1] == b"{"
+    return bytes(memoryview(raw)[:1]) == b"{"
 
 
 _COLUMNS: Final = (

@@ -25,10 +25,17 @@ THREADS: Final = 6
 MAX_BODY: Final = 64_000_000
 
 
-def serve(host: str, port: int, folder: Path, say: Callable[[str], None]) -> None:
+def serve(
+    host: str,
+    port: int,
+    folder: Path,
+    say: Callable[[str], None],
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
     """Serves until SIGTERM or SIGINT. Django's settings must be in the environment.
 
-    Raises CannotBeDone for a database of a newer version, and Unreachable for one that cannot be reached.
+    `on_ready` is called when the database is there. Raises CannotBeDone for a database of a newer version, and
+    Unreachable for one that cannot be reached.
     """
     os.environ["DJANGO_SETTINGS_MODULE"] = "streamdialer.backend.settings"
     os.umask(0o077)
@@ -46,6 +53,7 @@ def serve(host: str, port: int, folder: Path, say: Callable[[str], None]) -> Non
     if first is not None:
         say(f"log in as {first.name} with the password {first.password} (shown only now)")
         say(f"the dialer's log-in is in {folder / 'dialer.env'}: add it to the dialer's .env")
+    on_ready()
     signal.signal(signal.SIGTERM, _stop)
     server.run()
 

@@ -9,7 +9,7 @@ from rest_framework.routers import DefaultRouter
 
 from streamdialer.backend.api.imports import ContactListView
 from streamdialer.backend.api.login import LogIn, Refresh
-from streamdialer.backend.api.views import AgentView, CampaignView, ContactView, QueueView
+from streamdialer.backend.api.views import AgentView, AttemptView, CampaignView, ContactView, QueueView
 
 router = DefaultRouter()
 router.include_root_view = False
@@ -17,6 +17,7 @@ router.register("campaigns", CampaignView)
 router.register("queues", QueueView)
 router.register("agents", AgentView)
 router.register("contacts", ContactView)
+router.register("attempts", AttemptView)
 router.register("lists", ContactListView)
 
 urlpatterns = [

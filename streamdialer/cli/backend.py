@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import threading
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import anyio
 import typer
 
 from streamdialer.cli.common import echo
 from streamdialer.cli.extras import how_to_install_backend
 from streamdialer.errors import SettingsError
+
+if TYPE_CHECKING:
+    from streamdialer.config.settings import Settings
 
 commands = typer.Typer()
 
@@ -38,4 +44,14 @@ def backend(
     os.environ[NAMES["backend_data"]] = settings.backend_data  # where Django's settings read it
     from streamdialer.backend.server import serve
 
-    serve(host, port, Path(settings.backend_data).absolute(), echo)
+    serve(host, port, Path(settings.backend_data).absolute(), echo, lambda: _keep_outcomes(settings))
+
+
+def _keep_outcomes(settings: Settings) -> None:
+    """With a Redis server named, a thread stores each ended attempt as a row."""
+    from streamdialer.backend.attempts import GROUP, store_outcomes
+    from streamdialer.operations.outcome_reader import read_outcomes
+
+    if settings.redis_url:
+        work = partial(anyio.run, read_outcomes, settings, GROUP, store_outcomes)
+        threading.Thread(target=work, name="outcomes", daemon=True).start()

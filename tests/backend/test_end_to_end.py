@@ -76,16 +76,15 @@ async def test_a_list_from_a_file_is_called_to_its_end_while_access_tokens_expir
                 process(centre, server.url, tmp_path, "tick", **settings),
                 process(centre, server.url, tmp_path, "consume", "--name", "one", **settings),
             ):
-                messages = redis.pubsub(ignore_subscribe_messages=True)
-                await messages.subscribe(CHANNEL)
-                await centre.start_campaign(1)
+                async with redis.pubsub(ignore_subscribe_messages=True) as messages:
+                    await messages.subscribe(CHANNEL)
+                    await centre.start_campaign(1)
 
-                async def is_exhausted() -> bool:
-                    message = await messages.get_message(timeout=0.5)
-                    return bool(message and message["data"] == "campaign:exhausted:1")
+                    async def is_exhausted() -> bool:
+                        message = await messages.get_message(timeout=0.5)
+                        return bool(message and message["data"] == "campaign:exhausted:1")
 
-                await eventually(is_exhausted, within_s=150, what="the list has come to its end")
-                await messages.aclose()
+                    await eventually(is_exhausted, within_s=150, what="the list has come to its end")
 
                 async def is_over() -> bool:
                     await anyio.sleep(0.5)

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
-from streamdialer.backend.models import Contact
+from streamdialer.backend.models import Attempt, Contact
 
 ID = r"0|[1-9][0-9]{0,17}"
 """`007` is not 7."""
@@ -37,3 +37,17 @@ class ContactFilter(filters.FilterSet):
         if not re.fullmatch(ID, value):
             return queryset.none()
         return queryset.filter(**{"contact_list_id" if name == "list_id" else name: int(value)})
+
+
+class AttemptFilter(filters.FilterSet):
+    campaign_id = filters.CharFilter(method="of_id")
+    contact_id = filters.CharFilter(method="of_id")
+    disposition = Words(field_name="disposition")
+    sent_at__gte = filters.IsoDateTimeFilter(field_name="sent_at", lookup_expr="gte")
+    sent_at__lt = filters.IsoDateTimeFilter(field_name="sent_at", lookup_expr="lt")
+
+    class Meta:
+        model = Attempt
+        fields: list[str] = []
+
+    of_id = ContactFilter.of_id

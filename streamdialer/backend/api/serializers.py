@@ -7,7 +7,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from streamdialer.backend.models import Agent, Campaign, Contact, ContactList, Queue
+from streamdialer.backend.models import Agent, Attempt, Campaign, Contact, ContactList, Queue
 from streamdialer.backend.models.campaigns import check_campaign
 from streamdialer.rules.numbers import read_number
 
@@ -115,3 +115,12 @@ class ContactSerializer(serializers.ModelSerializer[Contact]):
         if attrs.get("status") == Contact.Status.DO_NOT_CALL:
             attrs["do_not_call"] = True
         return attrs
+
+
+class AttemptSerializer(serializers.ModelSerializer[Attempt]):
+    campaign_id = serializers.IntegerField()
+    contact_id = serializers.IntegerField()
+
+    class Meta:
+        model = Attempt
+        exclude = ("campaign", "contact", "entry_id")

@@ -14,15 +14,16 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from streamdialer.backend.api.filters import ID, ContactFilter
+from streamdialer.backend.api.filters import ID, AttemptFilter, ContactFilter
 from streamdialer.backend.api.permissions import MayReportStatistics
 from streamdialer.backend.api.serializers import (
     AgentSerializer,
+    AttemptSerializer,
     CampaignSerializer,
     ContactSerializer,
     QueueSerializer,
 )
-from streamdialer.backend.models import Agent, Campaign, Contact, Queue
+from streamdialer.backend.models import Agent, Attempt, Campaign, Contact, Queue
 from streamdialer.backend.newest_state import State, why_outdated
 
 
@@ -118,6 +119,14 @@ class ContactView(
                 )
             serializer.save(updated_at=timezone.now())
         return Response(serializer.data, headers={"ETag": _etag(contact)})
+
+
+class AttemptView(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Attempt]):
+    queryset = Attempt.objects.order_by("id")
+    serializer_class = AttemptSerializer
+    filterset_class = AttemptFilter
+    lookup_value_regex = ID
+    ordering_fields = ("id",)
 
 
 def _etag(contact: Contact) -> str:

@@ -1,7 +1,7 @@
 """What the columns of a sheet mean: the numbers by their values, the other fields by their headings (pure).
 
 A heading alone is not believed of a number: lists have ids of ten digits, and call them what they like. A column has
-the numbers when most of its values are telephone numbers; headings decide between several such columns.
+the numbers when half of its values or more are telephone numbers; headings decide between several such columns.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ _ID_WORDS: Final = frozenset(
         ),
     )
 )
-_MOST: Final = 0.5
+_LEAST_SHARE: Final = 0.5
 
 
 class Columns(msgspec.Struct, frozen=True):
@@ -146,7 +146,7 @@ def _number_columns(headings: list[str], sample: Sequence[Line], country: str, t
     found = [
         at
         for at in range(len(headings))
-        if at not in taken and _share_of_numbers(sample, at, country) > _MOST
+        if at not in taken and _share_of_numbers(sample, at, country) >= _LEAST_SHARE
     ]
     by_heading = [at for at in found if is_of_phones(headings[at])]
     by_heading = by_heading or [at for at in found if headings[at] in WEAK_HEADINGS][:1]
