@@ -2,63 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.support.backend_pages import contact_of
 from tests.support.contract_sides import next_number
 from tests.support.own_backend import OwnBackend, own_backend, post
-
-
-@pytest.fixture(scope="module")
-def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnBackend]:
-    with own_backend(tmp_path_factory.mktemp("backend") / "data") as running:
-        yield running
-
-
-@pytest.fixture
-def admin(backend: OwnBackend) -> Iterator[httpx.Client]:
-    with backend.client() as client:
-        yield client
-
-
-@pytest.fixture
-def dialer(backend: OwnBackend) -> Iterator[httpx.Client]:
-    headers = {"authorization": f"Bearer {backend.settings.backend_token}"}
-    with httpx.Client(base_url=backend.url, headers=headers, timeout=30) as client:
-        yield client
-
-
-@pytest.fixture
-def campaign(admin: httpx.Client) -> int:
-    name = f"queue{next_number()}"
-    post(admin, "/api/queues/", {"name": name})
-    return int(post(admin, "/api/campaigns/", {"name": name, "queue_name": name, "country": "CO"})["id"])
-
-
-def contact_of(client: httpx.Client, campaign: int, **fields: Any) -> Any:
-    return post(client, "/api/contacts/", {"campaign_id": campaign, "phone_number": next_number(), **fields})
-
-
-def log_in_pages(client: httpx.Client, name: str, password: str) -> httpx.Response:
-    """The pages' log-in, with the token against cross-site requests."""
-    page = client.get("/admin/login/")
-    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
-    assert token is not None
-    return client.post(
-        "/admin/login/?next=/admin/",
-        data={"username": name, "password": password, "csrfmiddlewaretoken": token[1]},
-        headers={"referer": f"{client.base_url}/admin/login/"},
-    )
 
 
 def test_the_data_folder_is_its_owners_and_has_a_key_and_the_dialers_log_in(backend: OwnBackend) -> None:
@@ -132,86 +89,6 @@ def test_the_pages_need_the_token_against_cross_site_requests(backend: OwnBacken
         client.get("/admin/login/")
         reply = client.post("/admin/login/", data={"username": name, "password": password})
         assert reply.status_code == 403
-
-
-@pytest.mark.parametrize(
-    ("language", "words"),
-    [("en", ("Campaigns", "Contacts", "Lists")), ("es", ("Campañas", "Contactos", "Listas"))],
-)
-def test_every_page_opens_in_the_language_of_the_browser(
-    backend: OwnBackend, admin: httpx.Client, campaign: int, language: str, words: tuple[str, ...]
-) -> None:
-    contact = contact_of(admin, campaign)["id"]
-    pages = [
-        f"/admin/backend/{model}/"
-        for model in ("campaign", "contact", "contactlist", "queue", "agent", "attempt")
-    ]
-    pages += [f"/admin/backend/{model}/add/" for model in ("campaign", "contact", "queue", "agent")]
-    pages += [f"/admin/backend/campaign/{campaign}/change/", f"/admin/backend/contact/{contact}/change/"]
-    pages += ["/admin/auth/user/", "/admin/auth/user/add/", "/admin/backend/contact/import/"]
-    pages += ["/admin/backend/contact/export/", "/admin/backend/attempt/export/"]
-    with httpx.Client(base_url=backend.url, headers={"accept-language": language}, timeout=30) as client:
-        assert log_in_pages(client, *backend.administrator).status_code == 302
-        index = client.get("/admin/").text
-        assert all(word in index for word in words)
-        for page in pages:
-            assert client.get(page).status_code == 200, page
-        style = re.search(r'href="(/static/admin/css/base[^"]*)"', index)
-        assert style is not None
-        assert client.get(style[1]).status_code == 200
-
-
-def add_user(backend: OwnBackend, name: str, role: str) -> tuple[str, str]:
-    """As an administrator does it in the pages."""
-    password = f"a password of {name} {next_number()}"
-    with httpx.Client(base_url=backend.url, timeout=30) as client:
-        log_in_pages(client, *backend.administrator)
-        page = client.get("/admin/auth/user/add/").text
-        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
-        group = re.search(rf'<option value="(\d+)">{role}</option>', page)
-        assert token is not None
-        assert group is not None
-        reply = client.post(
-            "/admin/auth/user/add/",
-            data={
-                "username": name,
-                "usable_password": "true",
-                "password1": password,
-                "password2": password,
-                "groups": group[1],
-                "csrfmiddlewaretoken": token[1],
-            },
-        )
-        assert reply.status_code == 302, reply.text
-    return name, password
-
-
-@pytest.mark.parametrize(
-    ("role", "may"),
-    [
-        ("viewer", set()),
-        ("supervisor", {"campaign", "contact", "list"}),
-        ("administrator", {"campaign", "contact", "list", "user"}),
-    ],
-)
-def test_a_role_may_do_what_it_is_for_and_nothing_more(
-    backend: OwnBackend, admin: httpx.Client, campaign: int, role: str, may: set[str]
-) -> None:
-    login = add_user(backend, f"{role}-{next_number()[1:]}", role)
-    contact = contact_of(admin, campaign)["id"]
-    with backend.client(*login) as client:
-        assert client.get(f"/api/contacts/{contact}/").status_code == 200
-        done = {
-            "campaign": client.patch(f"/api/campaigns/{campaign}/", json={"name": role}),
-            "contact": client.patch(f"/api/contacts/{contact}/", json={"priority": 9}),
-            "list": client.post("/api/lists/", json={"campaign_id": campaign, "name": "x"}),
-        }
-        assert {name for name, reply in done.items() if reply.is_success} == may - {"user"}
-        assert {reply.status_code for reply in done.values() if not reply.is_success} <= {403}
-    with httpx.Client(base_url=backend.url, timeout=30) as pages:
-        assert log_in_pages(pages, *login).status_code == 302
-        assert pages.get("/admin/backend/contact/").status_code == 200
-        assert (pages.get("/admin/auth/user/").status_code == 200) == ("user" in may)
 
 
 def test_the_dialer_may_write_contacts_and_statistics_and_no_campaign(

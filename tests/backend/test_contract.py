@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
@@ -20,22 +19,14 @@ from streamdialer.simulation.servers.backend import Backend as SimulatedService
 from streamdialer.simulation.world.config import CentreConfig
 from streamdialer.simulation.world.engine import World
 from tests.support.contract_sides import OwnSide, Side, SimulatedSide, bearer
-from tests.support.own_backend import OwnBackend, own_backend
 
 queues = (f"queue-{number}" for number in count(1))
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnBackend]:
-    folder: Path = tmp_path_factory.mktemp("backend")
-    with own_backend(folder) as backend:
-        yield backend
 
 
 @pytest.fixture(params=["simulated", "own"])
 async def side(request: pytest.FixtureRequest) -> AsyncIterator[Side]:
     if request.param == "own":
-        yield await run_sync(OwnSide, request.getfixturevalue("running"))
+        yield await run_sync(OwnSide, request.getfixturevalue("own_server"))
         return
     world = World()
     config = CentreConfig(backend_token="a token of the simulated backend", backend_username="dialer")

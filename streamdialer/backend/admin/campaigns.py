@@ -12,11 +12,13 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from streamdialer.backend.admin.campaign_form import CampaignForm
 from streamdialer.backend.models import Campaign, Contact, ContactList
 
 
 @admin.register(Campaign)
 class CampaignAdmin(admin.ModelAdmin):
+    form = CampaignForm
     list_display = ("id", "name", "queue", "dial_mode", "hours", "created_at")
     list_display_links = ("id", "name")
     list_filter = ("dial_mode", "queue")

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from import_export.admin import ExportMixin, ImportMixin
+from import_export.admin import ImportExportMixin
 
 from streamdialer.backend.admin.exports import FORMATS, ContactResource, may_export
 from streamdialer.backend.admin.imports import (
@@ -35,7 +35,7 @@ class AttemptInline(admin.TabularInline):
 
 
 @admin.register(Contact)
-class ContactAdmin(ImportMixin, ExportMixin, admin.ModelAdmin):
+class ContactAdmin(ImportExportMixin, admin.ModelAdmin):
     formats = FORMATS
     import_form_class = CampaignImportForm
     confirm_form_class = CampaignConfirmForm
@@ -92,6 +92,10 @@ class ContactAdmin(ImportMixin, ExportMixin, admin.ModelAdmin):
     def never_call(self, request: HttpRequest, contacts: QuerySet[Contact]) -> None:
         states = {"status": Contact.Status.DO_NOT_CALL, "do_not_call": True, "updated_at": now()}
         self._say(request, contacts.update(**states))
+
+    def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:
+        obj.updated_at = now()
+        super().save_model(request, obj, form, change)
 
     def _say(self, request: HttpRequest, count: int) -> None:
         text = ngettext("%(count)d contact changed.", "%(count)d contacts changed.", count)

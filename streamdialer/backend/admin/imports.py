@@ -87,7 +87,7 @@ class ContactFileResource(resources.ModelResource):
     class Meta:
         model = Contact
         fields = HEADERS
-        import_order = export_order = HEADERS
+        import_order = export_order = ("problem", *HEADERS[:-1])
         force_init_instance = True
         import_id_fields = ("number",)
 

@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from streamdialer.backend.models import Agent, Attempt, Campaign, Contact, ContactList, Queue
 from streamdialer.backend.models.campaigns import check_campaign
-from streamdialer.rules.numbers import read_number
+from streamdialer.backend.models.contacts import new_number
 
 
 class CampaignSerializer(serializers.ModelSerializer[Campaign]):
@@ -101,13 +101,8 @@ class ContactSerializer(serializers.ModelSerializer[Contact]):
         shown = self.instance
         campaign: Campaign = attrs["campaign"] if shown is None else attrs.get("campaign", shown.campaign)
         if "phone_number" in attrs:
-            number = read_number(attrs["phone_number"], campaign.country)
-            if number.problem:
-                raise serializers.ValidationError({"phone_number": [number.problem]})
+            number = new_number(campaign, attrs["phone_number"], None if shown is None else shown.pk)
             attrs |= {"phone_number": number.dialed, "number": str(number)}
-            same = Contact.objects.filter(campaign=campaign, number=attrs["number"])
-            if (same if shown is None else same.exclude(pk=shown.pk)).exists():
-                raise serializers.ValidationError({"phone_number": ["the campaign has this number already"]})
         if "consent" in attrs:
             consent = attrs.pop("consent")
             attrs["consent_at"] = consent if isinstance(consent, datetime) else None

@@ -107,10 +107,8 @@ class Campaign(models.Model):
         help_text=_("09:00 every day, or one instant: 2026-03-01T09:00."),
     )
     end_time = models.CharField(_("until"), max_length=40, blank=True)
-    days_of_week = models.JSONField(
-        _("days of the week"), null=True, blank=True, help_text=_("[0, 1, 2, 3, 4] is Monday to Friday.")
-    )
-    timezone = models.CharField(_("time zone"), max_length=60, blank=True, help_text="America/Bogota")
+    days_of_week = models.JSONField(_("days of the week"), null=True, blank=True)
+    timezone = models.CharField(_("time zone"), max_length=60, blank=True)
     rule_pack = models.CharField(_("rule pack"), max_length=40, blank=True, validators=[check_rule_pack])
     country = models.CharField(
         _("country of numbers without +"), max_length=2, blank=True, validators=[check_country]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.timezone import now
@@ -9,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from streamdialer.backend.models.campaigns import Campaign
 from streamdialer.backend.models.lists import ContactList
+from streamdialer.rules.numbers import Number, read_number
 
 
 class Contact(models.Model):
@@ -78,3 +80,23 @@ class Contact(models.Model):
 
     def __str__(self) -> str:
         return self.phone_number
+
+    def clean(self) -> None:
+        """Of a form: the number is one, and new in its campaign."""
+        if not isinstance(self.custom_data, dict):
+            raise ValidationError({"custom_data": _('An object: {"name": "Ana"}.')})
+        if self.campaign_id is not None:
+            number = new_number(self.campaign, self.phone_number, self.pk)
+            self.phone_number, self.number = number.dialed, str(number)
+            if self.status == self.Status.DO_NOT_CALL:
+                self.do_not_call = True
+
+
+def new_number(campaign: Campaign, text: str, contact_id: int | None) -> Number:
+    """The number of a contact; raises ValidationError when it is none, or another contact of the campaign has it."""
+    number = read_number(text, campaign.country)
+    if number.problem:
+        raise ValidationError({"phone_number": number.problem})
+    if Contact.objects.filter(campaign=campaign, number=str(number)).exclude(pk=contact_id or 0).exists():
+        raise ValidationError({"phone_number": _("the campaign has this number already")})
+    return number

@@ -1,0 +1,42 @@
+"""One backend for all tests of a process that do not stop it; each test has a campaign of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.support.contract_sides import next_number
+from tests.support.own_backend import OwnBackend, own_backend, post
+
+
+@pytest.fixture(scope="session")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnBackend]:
+    with own_backend(tmp_path_factory.mktemp("backend") / "data") as running:
+        yield running
+
+
+@pytest.fixture
+def backend(own_server: OwnBackend) -> OwnBackend:
+    return own_server
+
+
+@pytest.fixture
+def admin(backend: OwnBackend) -> Iterator[httpx.Client]:
+    with backend.client() as client:
+        yield client
+
+
+@pytest.fixture
+def dialer(backend: OwnBackend) -> Iterator[httpx.Client]:
+    headers = {"authorization": f"Bearer {backend.settings.backend_token}"}
+    with httpx.Client(base_url=backend.url, headers=headers, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def campaign(admin: httpx.Client) -> int:
+    name = f"queue{next_number()}"
+    post(admin, "/api/queues/", {"name": name})
+    return int(post(admin, "/api/campaigns/", {"name": name, "queue_name": name, "country": "CO"})["id"])
