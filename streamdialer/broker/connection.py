@@ -77,7 +77,13 @@ def refuses_writes(error: object) -> bool:
     if isinstance(error, OutOfMemoryError | ReadOnlyError):
         return True
     text = str(error).rpartition("of pipeline caused error: ")[2]
-    return isinstance(error, ResponseError) and _PASSES.match(text) is not None
+    is_refusal = _PASSES.match(text) is not None or stream_is_exhausted(error)
+    return isinstance(error, ResponseError) and is_refusal
+
+
+def stream_is_exhausted(error: object) -> bool:
+    """Whether a stream takes no entry any more, since its newest has the last possible id."""
+    return isinstance(error, ResponseError) and "exhausted the last possible ID" in str(error)
 
 
 def may_pass(error: object) -> bool:
@@ -199,6 +205,8 @@ class _Cluster(RedisCluster):
 
     seeds: Mapping[str, ClusterNode]
     """The nodes of the address, by name."""
+    slotless: dict[str, ClusterNode]
+    """Nodes that the cluster's table of slots does not name."""
 
     async def initialize(self, *args: Any, **kwargs: Any) -> Any:
         """Also asks the nodes of the address: in a failover, a node may only know nodes that no longer exist."""
@@ -210,6 +218,23 @@ class _Cluster(RedisCluster):
         make: Any = _ClusterPipeline
         pipeline: ClusterPipeline = make(self, transaction)
         return pipeline
+
+    def get_node(
+        self, host: str | None = None, port: int | None = None, node_name: str | None = None
+    ) -> ClusterNode | None:
+        """Also a node that has no slots yet, as one to which the first slot is being moved."""
+        node = super().get_node(host, port, node_name)
+        if node is None and node_name:
+            node = self.slotless.get(node_name)
+            if node is None:
+                host, _, text = node_name.rpartition(":")
+                node = self.slotless[node_name] = ClusterNode(host, int(text), **self.connection_kwargs)
+        return node
+
+    async def aclose(self) -> None:
+        for node in self.slotless.values():
+            await node.disconnect()
+        await super().aclose()
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
         """Finds the node for blocking reads: the library asks the first node it met, even if that no longer exists."""
@@ -226,7 +251,7 @@ def _cluster(address: RedisUrl, options: dict[str, Any]) -> Redis:
     cluster.connection_kwargs["connection_class"] = _ClusterConnection  # of nodes it finds later
     for node in cluster.startup_nodes:
         node.connection_class = _ClusterConnection
-    cluster.seeds = dict(cluster.nodes_manager.startup_nodes)
+    cluster.seeds, cluster.slotless = dict(cluster.nodes_manager.startup_nodes), {}
     client: Redis = cluster  # it has the commands we use, without being a subclass
     return client
 

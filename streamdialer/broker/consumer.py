@@ -41,6 +41,7 @@ HANDED_BACK_IDLE_MS: Final = 86_400_000
 """An entry marked as idle for this long is taken over by the next consumer that looks."""
 FINISH_S: Final = 2.0
 LEAVE_S: Final = 1.0
+REPAIR_EVERY_S: Final = 5.0
 
 
 class StreamConsumer:
@@ -97,6 +98,7 @@ class StreamConsumer:
         async with anyio.create_task_group() as meanwhile:
             meanwhile.start_soon(self._extend_held_leases)
             meanwhile.start_soon(self._acknowledge_until_stopped)
+            meanwhile.start_soon(self._repair_until_stopped)
             meanwhile.start_soon(self._end_after_stop, deadline, shutdown_timeout_s * DRAIN_FRACTION)
             with deadline:
                 async with anyio.create_task_group() as handling:
@@ -148,7 +150,6 @@ class StreamConsumer:
         if now >= self._take_over_at:
             entries = await self._autoclaim(count)
             if self._take_over_from == "0-0":
-                await self._group.repair()
                 self._take_over_at = now + self._claim_min_idle_s / 3
             if entries:
                 return entries
@@ -295,6 +296,18 @@ class StreamConsumer:
             )
             return "again"
         return "dead"
+
+    async def _repair_until_stopped(self) -> None:
+        """Apart from reading: all handlers may wait for the stream that takes no entry."""
+        while True:
+            await anyio.sleep(REPAIR_EVERY_S)
+            try:
+                await self._group.repair()
+            except RedisError as error:
+                log.warning(
+                    "could not look whether the streams take entries",
+                    extra={"stream": self.stream, "error": str(error)},
+                )
 
     async def _extend_held_leases(self) -> None:
         while True:

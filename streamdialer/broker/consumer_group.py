@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 
 from streamdialer.broker.connection import TRANSIENT
 from streamdialer.broker.entries import Entry, kept_fields
-from streamdialer.broker.keys import GROUP, Keys, Stage, Stream
+from streamdialer.broker.keys import GROUP, Keys, Stage
 from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.observability.redaction import mask_text
 
@@ -126,12 +126,12 @@ class ConsumerGroup(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     async def repair(self) -> None:
-        """Makes the stream and the dead letters anew when their newest id is near the last possible one."""
-        streams: tuple[Stream, ...] = (self.stage, "dead")
-        for stream in streams:
+        """Makes the streams anew whose newest id is near the last possible one."""
+        streams = {self.stage: self.stream, "dead": self.keys.stream("dead"), "previews": self.keys.previews}
+        for stream, name in streams.items():
             answer = "more"
             while answer == "more":
-                names = [self.keys.stream(stream), self.keys.anew(stream)]
+                names = [name, self.keys.anew(stream)]
                 answer = str(await self.scripts.run(REPAIR_STREAM, names, [MOST_MOVED]))
             if answer == "repaired":
                 log.error(

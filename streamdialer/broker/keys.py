@@ -43,8 +43,8 @@ class Keys(msgspec.Struct, frozen=True):
         """The public hash that the Dialer API, the backend and operators read and write."""
         return f"{self.prefix}campaign:{plain_id(campaign)}"
 
-    def anew(self, stream: Stream) -> str:
-        """The stream while it is made anew (`broker/lua/repair_stream.lua`)."""
+    def anew(self, stream: str) -> str:
+        """A stream while it is made anew (`broker/lua/repair_stream.lua`)."""
         return f"{self.prefix}sd:anew:{stream}"
 
     @property

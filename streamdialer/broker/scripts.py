@@ -21,7 +21,13 @@ import anyio
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from streamdialer.broker.connection import TRANSIENT, is_cluster, may_pass, refuses_writes
+from streamdialer.broker.connection import (
+    TRANSIENT,
+    is_cluster,
+    may_pass,
+    refuses_writes,
+    stream_is_exhausted,
+)
 from streamdialer.errors import Unreachable
 from streamdialer.observability.metrics import ROUND_TRIP_SECONDS, SCRIPT_SECONDS
 
@@ -30,6 +36,7 @@ Argument = str | int | float
 BATCH: Final = 256
 PIPELINES: Final = 2
 """Sent at once: Redis runs one while Python handles the answers of the other."""
+SET_ASIDE_S: Final = 0.5
 FIRST_DELAY_S: Final = 0.05
 MAX_DELAY_S: Final = 5.0
 
@@ -59,12 +66,13 @@ class Script:
 
 
 class _Call:
-    __slots__ = ("args", "keys", "result", "script")
+    __slots__ = ("args", "keys", "result", "script", "was_set_aside")
 
     def __init__(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> None:
         self.script = script
         self.keys = keys
         self.args = args
+        self.was_set_aside = False
         self.result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
 
@@ -75,6 +83,8 @@ class Scripts:
         self.client = client
         self._patient = patient
         self._queue: deque[_Call] = deque()
+        self._set_aside = set[_Call]()
+        """Calls that write to a stream which takes no entry now."""
         self._has_calls = asyncio.Event()
         self._servers: list[asyncio.Task[None]] = []
 
@@ -89,7 +99,7 @@ class Scripts:
             for server in running:  # again: asyncio.wait_for, inside the client library, can swallow one
                 server.cancel()
             await asyncio.wait(running, timeout=0.1)
-        for call in self._queue:
+        for call in (*self._queue, *self._set_aside):
             call.result.cancel()
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Argument] = ()) -> Any:
@@ -115,9 +125,23 @@ class Scripts:
                         if not call.result.done():
                             call.result.cancel()
 
+    def _repeat_later(self, call: _Call) -> None:
+        """Apart from the other calls: the streams that they write to take entries."""
+        if not call.was_set_aside and not self._set_aside:
+            log.error("a stream takes no entry until it is made anew; what it is to take waits")
+        call.was_set_aside = True
+        self._set_aside.add(call)
+        asyncio.get_running_loop().call_later(SET_ASIDE_S, self._repeat, call)
+
+    def _repeat(self, call: _Call) -> None:
+        self._set_aside.discard(call)
+        self._queue.append(call)
+        self._has_calls.set()
+
     async def _deliver(self, batch: list[_Call]) -> None:
+        """Takes out of the batch what is answered or is repeated later."""
         failures = 0
-        while batch := [call for call in batch if not call.result.done()]:
+        while batch:
             trouble: BaseException | None = None
             try:
                 with ROUND_TRIP_SECONDS.time():
@@ -125,10 +149,13 @@ class Scripts:
             except TRANSIENT as error:
                 trouble = error
             else:
-                missing = {}
+                missing, repeated_later = {}, set[_Call]()
                 for call, answer in zip(batch, answers, strict=True):
                     if isinstance(answer, NoScriptError):
                         missing[call.script.sha] = call.script
+                    elif self._patient and stream_is_exhausted(answer):
+                        self._repeat_later(call)
+                        repeated_later.add(call)
                     elif may_pass(answer):
                         trouble = answer  # of its batch, only this call is sent again
                     elif call.result.done():
@@ -137,7 +164,9 @@ class Scripts:
                         call.result.set_exception(answer)
                     else:
                         call.result.set_result(answer)
+                batch[:] = [call for call in batch if call not in repeated_later]
                 trouble = await self._load(missing.values(), batch) or trouble
+            batch[:] = [call for call in batch if not call.result.done()]
             if trouble is None:
                 if failures:
                     log.warning("Redis answers again", extra={"tries": failures})

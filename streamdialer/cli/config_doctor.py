@@ -22,7 +22,7 @@ def config(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 @commands.command(epilog="Example: streamdialer doctor")
 def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Check Redis, the backend and the Dialer API; each finding says what to do."""
+    """Check Redis, the backend, the Dialer API and Asterisk; each finding says what to do."""
     from streamdialer.operations.doctor import run_checks
 
     diagnosis = run_async(run_checks, load_settings(ctx))

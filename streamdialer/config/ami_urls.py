@@ -24,6 +24,8 @@ class AmiUrl(msgspec.Struct, frozen=True, kw_only=True):
     username: str
     secret: str
     uses_tls: bool = False
+    trunks: frozenset[str] = frozenset()
+    """The trunks whose calls it places; none: those of trunks that no server names."""
     ca_certs: str = ""
     """A file of certificates to trust, for a server that signs its own; '' means the system's."""
 
@@ -48,6 +50,12 @@ def validate_ami_urls(text: str) -> str | None:
     except ValueError as error:
         return str(error)
     return None
+
+
+def is_channel_template(text: str) -> bool:
+    """Whether STREAMDIALER_ASTERISK_CHANNEL holds `{number}`, and no other name but `{trunk}`."""
+    rest = text.replace("{number}", "").replace("{trunk}", "")
+    return "{number}" in text and "/" in rest and not re.search(r"[{}\s]", rest)
 
 
 def mask_ami_urls(text: str) -> str:
@@ -78,8 +86,8 @@ def _parse_one(text: str) -> AmiUrl:
         problem = "a user or a secret has a line break"
     elif host is None or parts["path"] not in ("", "/"):
         problem = "the host is missing, or the port is no number from 1 to 65535"
-    elif options.keys() - ({"ssl_ca_certs"} if scheme == "amis" else set()):
-        problem = "the only option is ssl_ca_certs, of amis://"
+    elif options.keys() - {"trunks", *(["ssl_ca_certs"] if scheme == "amis" else [])}:
+        problem = "the options are trunks and, of amis://, ssl_ca_certs"
     if problem or host is None:
         raise ValueError(f"{AMI_URL_FORMS} ({problem})")
     return AmiUrl(
@@ -88,5 +96,6 @@ def _parse_one(text: str) -> AmiUrl:
         username=unquote(user),
         secret=unquote(secret),
         uses_tls=scheme == "amis",
+        trunks=frozenset(filter(None, options.get("trunks", "").split(","))),
         ca_certs=options.get("ssl_ca_certs", ""),
     )

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 from dotenv import dotenv_values
 
+from streamdialer.config.ami_urls import AMI_URL_FORMS
 from streamdialer.config.settings import NAMES, Settings
 from streamdialer.config.urls import REDIS_URL_FORMS
 from streamdialer.config.values import FIELDS, Origin, convert, display
@@ -132,6 +133,10 @@ def _check_combinations(settings: Settings) -> None:
         missing, present = ("PASSWORD", "USERNAME") if has_user else ("USERNAME", "PASSWORD")
         raise SettingsError(
             f"BACKEND_{missing}: not set although BACKEND_{present} is; takes both or neither"
+        )
+    if settings.originate == "asterisk" and not settings.asterisk_ami_url:
+        raise SettingsError(
+            f"ASTERISK_AMI_URL: not set although {NAMES['originate']} is asterisk; takes {AMI_URL_FORMS}"
         )
     if settings.read_block_s >= settings.claim_min_idle_s:
         raise SettingsError(

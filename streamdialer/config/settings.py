@@ -75,9 +75,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     country: Annotated[
         str, "country of numbers without a +, for campaigns that name none: an ISO 3166 code such as CO"
     ] = ""
-    originate_context: Annotated[str, "dialplan context of placed calls"] = "dialer-outbound"
+    originate: Annotated[
+        Literal["dialer-api", "asterisk"], "who places calls: the Dialer API, or Asterisk directly, over AMI"
+    ] = "dialer-api"
+    originate_context: Annotated[str, "dialplan context that the Dialer API is given"] = "dialer-outbound"
 
     # Asterisk
+    asterisk_channel: Annotated[
+        str, "how Asterisk reaches a number: {number}, and {trunk} for the campaign's trunk"
+    ] = "PJSIP/{number}@{trunk}"
+    asterisk_context: Annotated[str, "dialplan context that an answered call goes to"] = "sd-outbound"
     asterisk_wrapup_s: Annotated[
         str, "seconds agents have after a call; then of queues and agents: 10,sales=30,PJSIP/7=5"
     ] = ""
@@ -212,6 +219,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_behind_proxy: Annotated[
         bool, "behind a reverse proxy: trust X-Forwarded-For and X-Forwarded-Proto"
     ] = False
+
+    @property
+    def may_repeat_originate(self) -> bool:
+        """Whether a request to place a call may be sent twice: the Dialer API then places it once."""
+        return self.dialer_api_idempotent and self.originate == "dialer-api"
 
 
 _SHARED: Final = {

@@ -14,7 +14,9 @@ from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.broker.scripts import backoff_s
 from streamdialer.consumers.dialing.contact_rows import variables_of
 from streamdialer.consumers.services import Services
+from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.gateways.originate_reply import Reply, Verdict
+from streamdialer.gateways.originate_request import OriginateRequest
 from streamdialer.model import Attempt, ContactData, plain_id
 from streamdialer.observability import tracing
 from streamdialer.observability.metrics import ORIGINATES
@@ -23,6 +25,7 @@ from streamdialer.rules.numbers import read_number
 
 log = logging.getLogger(__name__)
 
+QUEUE_MAX_AGE_S: Final = 5.0
 SEND_WITHIN_S: Final = 5.0
 """A process that was suspended for longer after it marked the attempt must not send it: the attempt's deadline may have
 passed, and another process may be calling the contact."""
@@ -64,11 +67,19 @@ class CallsStage:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._queues: TTLCache[str] = TTLCache(QUEUE_MAX_AGE_S)
 
     async def handle(self, entry: Entry) -> None:
         attempt, call, until = read_call(entry)
         with tracing.entry_span("call", entry.fields, **_attributes(attempt)):
+            await self._read_queue(attempt.campaign)
             await self._place(attempt, call, until)
+
+    async def _read_queue(self, campaign: str) -> None:
+        """The queue is known, where the call itself must name it."""
+        is_needed = self._services.dialer_api is None
+        if is_needed and self._queues.get(campaign, QUEUE_MAX_AGE_S) is None:
+            self._queues.put(campaign, await self._services.queues.queue_of(campaign))
 
     async def _place(self, attempt: Attempt, call: Call, until: str) -> None:
         started_s = anyio.current_time()
@@ -105,24 +116,26 @@ class CallsStage:
         settings, services = self._services.settings, self._services
         variables = call.variables or variables_of(call.custom_data)
         agent = {"AGENT_ID": plain_id(call.agent)} if call.agent else {}
+        request = OriginateRequest(
+            attempt_id=attempt.id,
+            campaign=attempt.campaign,
+            contact=attempt.contact,
+            contact_wire_id=call.id,
+            phone_number=call.phone_number,
+            campaign_wire_id=call.campaign_id,
+            variables=variables | agent,
+            trunk=call.trunk,
+            caller_id=call.caller_id,
+            queue=self._queues.get(attempt.campaign) or "",
+        )
         give_up_at = anyio.current_time() + settings.ring_timeout_s
         failures = 0
         while True:
-            reply = await services.dialer_api.originate(
-                attempt_id=attempt.id,
-                campaign=attempt.campaign,
-                contact=attempt.contact,
-                contact_wire_id=call.id,
-                phone_number=call.phone_number,
-                campaign_wire_id=call.campaign_id,
-                variables=variables | agent,
-                trunk=call.trunk,
-                caller_id=call.caller_id,
-            )
+            reply = await services.originator.originate(request)
             may_be_up = may_be_up or reply.verdict == "unknown"
             if reply.verdict == "placed" or not may_be_up:
                 return reply
-            if not settings.dialer_api_idempotent or anyio.current_time() >= give_up_at:
+            if not settings.may_repeat_originate or anyio.current_time() >= give_up_at:
                 return msgspec.structs.replace(reply, verdict="unknown")
             await anyio.sleep(backoff_s(failures))
             failures += 1
@@ -146,6 +159,8 @@ class CallsStage:
             call_id=reply.call_id,
             hold=reply.hold,
             retry_after_s=reply.retry_after_s,
+            service=self._services.originator.service,
+            detail=reply.detail,
         )
         ORIGINATES.labels(reply.verdict).inc()
         tracing.set_attributes(verdict=reply.verdict)

@@ -15,6 +15,7 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
+from streamdialer.gateways.originator import Originator, open_originator
 from streamdialer.ledger.agent_queues import AgentQueues
 from streamdialer.ledger.backlog import BacklogLedger
 from streamdialer.ledger.callbacks import CallbackLedger
@@ -54,7 +55,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     memory: DataLossRecovery
     suppression: DncLedger
     backend: Backend
-    dialer_api: DialerAPI
+    dialer_api: DialerAPI | None
+    """None when Asterisk places the calls."""
+    originator: Originator
 
     async def country_of(self, campaign: str) -> str:
         """The country of numbers without a calling code: the campaign's as it was last loaded, else the setting's."""
@@ -70,7 +73,7 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
         async with (
             Scripts(client, patient=patient) as scripts,
             Backend(settings) as backend,
-            DialerAPI(settings) as dialer_api,
+            open_originator(settings) as originator,
         ):
             agent_queues = AgentQueues(scripts, keys)
             yield Services(
@@ -103,7 +106,8 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 ),
                 suppression=DncLedger(scripts, keys),
                 backend=backend,
-                dialer_api=dialer_api,
+                dialer_api=originator if isinstance(originator, DialerAPI) else None,
+                originator=originator,
             )
     finally:
         await close(client)

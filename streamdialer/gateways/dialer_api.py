@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from streamdialer.config.settings import Settings
@@ -14,11 +13,14 @@ from streamdialer.errors import RefusedByServer
 from streamdialer.gateways.body import read_json
 from streamdialer.gateways.client import TRANSPORT_ERRORS, Gateway, Service
 from streamdialer.gateways.originate_reply import Reply, read_failure, read_reply
+from streamdialer.gateways.originate_request import OriginateRequest
 from streamdialer.model import plain_id, wire_id
 
 
 class DialerAPI(Gateway):
     """One client for the life of the process."""
+
+    service: Final = "dialer_api"
 
     def __init__(self, settings: Settings) -> None:
         self._context = settings.originate_context
@@ -33,41 +35,33 @@ class DialerAPI(Gateway):
             token=settings.dialer_api_token,
         )
 
-    async def originate(
-        self,
-        *,
-        attempt_id: str,
-        campaign: str,
-        contact: str,
-        phone_number: str,
-        campaign_wire_id: int | str | None = None,
-        contact_wire_id: int | str | None = None,
-        variables: Mapping[str, str] | None = None,
-        trunk: str = "",
-        caller_id: str = "",
-    ) -> Reply:
+    def problem_of(self, _trunk: str, _caller_id: str) -> str:
+        """'': the API says itself what it takes."""
+        return ""
+
+    async def originate(self, call: OriginateRequest) -> Reply:
         """Requests one call, once. Network and server errors become a Reply; cancellation passes through.
 
         A cancelled request may have been sent: the caller treats it as unknown.
         """
         ring_s = float(self._ring_timeout_s)
         body: dict[str, Any] = {
-            "campaign_id": wire_id(campaign) if campaign_wire_id is None else campaign_wire_id,
-            "contact_id": wire_id(contact) if contact_wire_id is None else contact_wire_id,
-            "phone_number": phone_number,
+            "campaign_id": wire_id(call.campaign) if call.campaign_wire_id is None else call.campaign_wire_id,
+            "contact_id": wire_id(call.contact) if call.contact_wire_id is None else call.contact_wire_id,
+            "phone_number": call.phone_number,
             "context": self._context,
             "priority": 1,
             "timeout": int(ring_s) if ring_s.is_integer() else ring_s,
-            "variables": {**(variables or {}), "ATTEMPT_ID": attempt_id},
-            **({"caller_id": caller_id} if caller_id else {}),
-            **({"trunk": trunk} if trunk else {}),
+            "variables": {**call.variables, "ATTEMPT_ID": call.attempt_id},
+            **({"caller_id": call.caller_id} if call.caller_id else {}),
+            **({"trunk": call.trunk} if call.trunk else {}),
         }
         try:
             response = await self._service.send(
                 "POST",
                 "/calls/originate",
                 body=body,
-                headers={"idempotency-key": attempt_id},
+                headers={"idempotency-key": call.attempt_id},
                 timeout_s=self._originate_timeout_s,
             )
         except TRANSPORT_ERRORS as exc:

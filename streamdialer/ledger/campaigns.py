@@ -196,9 +196,17 @@ class CampaignLedger:
         return answer
 
     async def settle_originate(
-        self, attempt: Attempt, *, verdict: str, call_id: str, hold: str, retry_after_s: float
+        self,
+        attempt: Attempt,
+        *,
+        verdict: str,
+        call_id: str,
+        hold: str,
+        retry_after_s: float,
+        service: str = "dialer_api",
+        detail: str = "",
     ) -> SettleStatus:
-        """Applies the reply to an originate request."""
+        """Applies the reply to an originate request; `service`, dialer_api or asterisk, gave it."""
         limits = self._limits
         answer: SettleStatus = await self._scripts.run(
             SETTLE_ORIGINATE,
@@ -214,6 +222,8 @@ class CampaignLedger:
                 limits.breaker_failure_threshold,
                 limits.breaker_max_open_ms,
                 limits.max_call_duration_ms,
+                service,
+                detail,
             ],
         )
         return answer

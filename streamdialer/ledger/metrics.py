@@ -128,7 +128,7 @@ def _show_streams(streams: _Streams) -> None:
         metrics.STREAM_LAG.labels(stage).set(max(0, length - pending))
         metrics.OLDEST_PENDING_SECONDS.labels(stage).set(oldest_ms / 1000)
     metrics.DEAD_LETTERS.set(streams.dead)
-    for reason in ("dialer_api_down", "dialer_api_credentials"):
+    for reason in metrics.PAUSES:
         metrics.API_PAUSED.labels(reason).set(streams.api_pause == reason)
 
 

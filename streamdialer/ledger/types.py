@@ -152,6 +152,8 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     """Why no call may be placed. Try again after `queue_changed` with the queue's new campaigns, after
     `trunk_changed` with the trunk's new members, after `not_rebuilt` when the campaign has been rebuilt."""
+    detail: str = ""
+    """What the Dialer API, or Asterisk, said when it took no calls."""
     wait_ms: int | None = None
     """How long lost calls are still waited for."""
     limit: str | None = None
@@ -218,7 +220,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     breaker_failure_threshold: int
     breaker_max_open_ms: int
     is_idempotent: bool
-    """The Dialer API places a call once, however often it gets the same idempotency key."""
+    """A request that is sent twice places one call."""
 
 
 def ledger_limits(settings: Settings) -> Limits:
@@ -233,5 +235,5 @@ def ledger_limits(settings: Settings) -> Limits:
         events_required=settings.events == "required",
         breaker_failure_threshold=settings.breaker_failure_threshold,
         breaker_max_open_ms=round(settings.breaker_max_open_s * 1000),
-        is_idempotent=settings.dialer_api_idempotent,
+        is_idempotent=settings.may_repeat_originate,
     )

@@ -261,10 +261,11 @@ ABANDON_WORST: Final = _gauge(
 OVER_CAP: Final = _gauge(
     "streamdialer_campaigns_over_abandon_cap", "Active campaigns whose abandon rate is above their cap."
 )
+PAUSES: Final = ("dialer_api_down", "dialer_api_credentials", "asterisk_down", "asterisk_credentials")
 API_PAUSED: Final = _gauge(
     "streamdialer_dialer_api_paused",
-    "1 while all calls wait, because the Dialer API is down or refuses our credentials.",
-    reason=("dialer_api_down", "dialer_api_credentials"),
+    "1 while all calls wait, because the Dialer API, or Asterisk in its place, is down or refuses our credentials.",
+    reason=PAUSES,
 )
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from importlib import resources
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 from redis.asyncio import Redis
@@ -22,20 +22,14 @@ from streamdialer.errors import RefusedByServer, StreamdialerError
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.model import normalise_id
+from streamdialer.operations.asterisk_doctor import check_asterisk
 from streamdialer.operations.campaigns import campaign_rows, campaigns_known
+from streamdialer.operations.finding import Finding
 from streamdialer.operations.streams import StreamState, stream_states
 
 MIN_VERSION: Final = (6, 2)
 CLOCK_TOLERANCE_S: Final = 1.0
 SAMPLE_SIZE: Final = 5
-
-
-class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    check: str
-    level: Literal["ok", "warn", "fail"]
-    text: str
-    remedy: str = ""
-    """What to do about it."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
@@ -73,7 +67,10 @@ async def run_checks(settings: Settings) -> Diagnosis:
     finally:
         await client.aclose()
     findings += await _run_check("backend", lambda: _backend(settings, active))
-    findings += await _run_check("dialer api", lambda: _dialer_api(settings, active))
+    if settings.asterisk_ami_url:
+        findings += await _run_check("asterisk", lambda: _asterisk(settings, active))
+    if settings.originate == "dialer-api":
+        findings += await _run_check("dialer api", lambda: _dialer_api(settings, active))
     return Diagnosis(reachable, findings)
 
 
@@ -303,3 +300,14 @@ async def _dialer_api(settings: Settings, active: list[str]) -> Findings:
     except StreamdialerError as error:
         text = str(error).removeprefix("Dialer API: ")
         yield Finding("dialer api", "fail", text, "check DIALER_API_URL and DIALER_API_TOKEN")
+
+
+async def _asterisk(settings: Settings, active: list[str]) -> Findings:
+    campaigns = []
+    with suppress(StreamdialerError):  # the check of the backend says it
+        async with Backend(settings) as backend:
+            for campaign in active[:SAMPLE_SIZE]:
+                with suppress(StreamdialerError):
+                    campaigns.append(await backend.campaign(campaign))
+    async for finding in check_asterisk(settings, campaigns):
+        yield finding

@@ -18,10 +18,12 @@ from streamdialer.errors import Throttled, Unreachable
 from streamdialer.gateways import body
 from streamdialer.gateways.backend import Backend, ContactPatch
 from streamdialer.gateways.dialer_api import DialerAPI
+from streamdialer.gateways.originate_request import OriginateRequest
 from tests.support.gateway_server import Request, always, backend_of, serving
 from tests.support.http_server import listening
 
 MEGABYTE = 1024 * 1024
+CALL = OriginateRequest(attempt_id="7:1:1", campaign="7", contact="1", phone_number="1")
 
 
 def bomb(megabytes: int) -> bytes:
@@ -59,7 +61,7 @@ async def test_a_small_reply_that_unpacks_to_much_is_not_unpacked(memory: Callab
         gc.collect()
         tracemalloc.reset_peak()
         before = memory()
-        reply = await api.originate(attempt_id="7:1:1", campaign="7", contact="1", phone_number="1")
+        reply = await api.originate(CALL)
         assert memory() - before < 8
     assert reply.verdict == "unknown"
     assert "longer than 256 kB" in reply.detail
@@ -142,5 +144,5 @@ async def test_a_pause_for_statistics_does_not_stop_calls() -> None:
         for _ in range(2):
             with pytest.raises(Throttled):
                 await api.statistics("7")
-        reply = await api.originate(attempt_id="7:1:1", campaign="7", contact="1", phone_number="1")
+        reply = await api.originate(CALL)
     assert (reply.verdict, len(server.requests)) == ("placed", 2)

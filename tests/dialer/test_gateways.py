@@ -23,6 +23,7 @@ from streamdialer.errors import CampaignError, RefusedByServer, SettingsError, U
 from streamdialer.gateways.backend import Backend, ContactPatch
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.gateways.originate_reply import Reply
+from streamdialer.gateways.originate_request import OriginateRequest
 from streamdialer.gateways.parsing import next_path
 from streamdialer.model import normalise_id, wire_id
 from tests.support.gateway_server import Answer, Request, Server, always, backend_of, html, serving
@@ -85,7 +86,8 @@ async def originate(url: str, **more: Any) -> Reply:
 
 
 async def place(api: DialerAPI, attempt: str = "7:12:1") -> Reply:
-    return await api.originate(attempt_id=attempt, campaign="7", contact="12", phone_number="+15550123")
+    request = OriginateRequest(attempt_id=attempt, campaign="7", contact="12", phone_number="+15550123")
+    return await api.originate(request)
 
 
 async def add_reply(api: DialerAPI, replies: list[Reply]) -> None:
@@ -99,19 +101,30 @@ async def test_an_originate_request_is_what_the_contract_says() -> None:
     answer = always({"status": "success", "call_id": 5})
     async with api_of(answer, below="/dialer/", dialer_api_token="t0ken") as (server, api):
         reply = await api.originate(
-            attempt_id="7:abc:2", campaign="7", contact="abc", phone_number="+1555", variables={"lang": "de"}
+            OriginateRequest(
+                attempt_id="7:abc:2",
+                campaign="7",
+                contact="abc",
+                phone_number="+1555",
+                variables={"lang": "de"},
+                queue="sales",
+            )
         )
         await api.originate(
-            attempt_id="x:12:1",
-            campaign="x",
-            contact="12",
-            contact_wire_id="012",
-            phone_number="1",
-            trunk="sip-co",
-            caller_id="+576015551234",
+            OriginateRequest(
+                attempt_id="x:12:1",
+                campaign="x",
+                contact="12",
+                contact_wire_id="012",
+                phone_number="1",
+                trunk="sip-co",
+                caller_id="+576015551234",
+            )
         )
         await api.originate(
-            attempt_id="1:1:1", campaign="1", campaign_wire_id="1", contact="a%2Fb", phone_number="1"
+            OriginateRequest(
+                attempt_id="1:1:1", campaign="1", campaign_wire_id="1", contact="a%2Fb", phone_number="1"
+            )
         )
     assert reply == Reply(verdict="placed", call_id="5", detail="HTTP 200")
     first, second, third = server.requests

@@ -83,6 +83,7 @@ async def start_second_first(dialer: Dialer) -> None:
     await dialer.centre.start_campaign(1)
 
 
+BY_ASTERISK: dict[str, Any] = {"originate": "asterisk", "asterisk_ami_url": "ami://u:s@127.0.0.1:1"}
 REASON_SCENES = [
     Scenario("unknown_campaign", "it has no status in Redis", act=nothing),
     Scenario("not_active", "its status is 'paused', not 'active'", act=pause),
@@ -109,6 +110,17 @@ REASON_SCENES = [
     ),
     Scenario("dialer_api_down", "the Dialer API takes no calls", act=api_says(503)),
     Scenario("dialer_api_credentials", "the Dialer API refuses our credentials", act=api_says(401)),
+    Scenario(
+        "asterisk_down",
+        "after each pause one call tries it (127.0.0.1:1: Asterisk cannot be reached",
+        running=BY_ASTERISK,
+    ),
+    Scenario(
+        "invalid_campaign",
+        "trunk is 'a/b', takes the name of an endpoint",
+        lambda: campaign_of(world(), trunk="a/b"),
+        running=BY_ASTERISK,
+    ),
     Scenario(
         "no_call_events",
         "calls were sent and no call event has come since",

@@ -14,6 +14,7 @@ from streamdialer.consumers.event_entry import read_event
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.gateways.originate_reply import Reply
+from streamdialer.gateways.originate_request import OriginateRequest
 from streamdialer.model import Attempt, CallEvent, Contact, PreviewEvent, normalise_id, plain_id
 from tests.support.callbacks import ask, newest_call
 from tests.support.ledger_fixture import LedgerWorld
@@ -78,9 +79,9 @@ async def test_every_contact_is_called_under_the_id_it_came_with(world: LedgerWo
 async def test_a_call_carries_its_attempt_its_agent_and_the_contacts_own_data(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requests: list[dict[str, Any]] = []
+    requests: list[OriginateRequest] = []
 
-    async def originate(self: DialerAPI, **request: Any) -> Reply:
+    async def originate(self: DialerAPI, request: OriginateRequest) -> Reply:
         requests.append(request)
         return Reply(verdict="placed")
 
@@ -90,11 +91,11 @@ async def test_a_call_carries_its_attempt_its_agent_and_the_contacts_own_data(
     of_others = Call(id=1, campaign_id="1", phone_number="+573001234567", variables={"name": "Ana"})
     for call in (of_preview, of_others):
         await stage._originate(attempt, call, may_be_up=False)
-    assert [request["variables"] for request in requests] == [
+    assert [request.variables for request in requests] == [
         {"name": "Ana", "AGENT_ID": "PJSIP/1001"},
         {"name": "Ana"},
     ]
-    assert [(each["campaign_wire_id"], each["contact_wire_id"]) for each in requests] == [
+    assert [(each.campaign_wire_id, each.contact_wire_id) for each in requests] == [
         (None, "1"),
         ("1", 1),
     ]

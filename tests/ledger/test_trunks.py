@@ -17,6 +17,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.errors import SettingsError
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.gateways.originate_reply import Reply
+from streamdialer.gateways.originate_request import OriginateRequest
 from streamdialer.ledger.previews import PreviewLimits, PreviewMissing
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.model import CampaignSettings, PreviewEvent
@@ -169,9 +170,9 @@ async def test_an_agent_who_accepts_needs_a_line_and_the_pace_as_well(services: 
 async def test_a_call_carries_its_trunk_and_caller_id(
     services: Services, monkeypatch: pytest.MonkeyPatch, mode: str, trunk: str, caller_id: str | None
 ) -> None:
-    requests: list[dict[str, Any]] = []
+    requests: list[OriginateRequest] = []
 
-    async def originate(_self: DialerAPI, **request: Any) -> Reply:
+    async def originate(_self: DialerAPI, request: OriginateRequest) -> Reply:
         requests.append(request)
         return Reply(verdict="placed")
 
@@ -190,7 +191,7 @@ async def test_a_call_carries_its_trunk_and_caller_id(
         assert await previews.says("accepted", "1001", preview_limits=preview_limits) == "reserved"
     ((entry, fields),) = cast(Any, await services.client.xrange(services.keys.stream("calls")))
     await CallsStage(services).handle(Entry(entry, fields))
-    assert [(each["trunk"], each["caller_id"]) for each in requests] == [(trunk, caller_id or "")]
+    assert [(each.trunk, each.caller_id) for each in requests] == [(trunk, caller_id or "")]
 
 
 @pytest.mark.parametrize("seed", some_are_long(range(4), 1, 2, 3))

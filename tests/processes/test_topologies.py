@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -69,7 +70,7 @@ async def dials_to_the_end(settings: Settings, url: str, plain_url: str) -> None
             tasks.start_soon(run_replica, here, ReplicaOptions(), run)
             await centre.start_campaign(1)
             await eventually(
-                lambda: not {"pending", "dialing", "answered"} & set(centre.summary().contacts), within_s=30
+                lambda: not {"pending", "dialing", "answered"} & set(centre.summary().contacts), within_s=60
             )
             assert centre.summary().double_dials == 0
             run.stop()
@@ -89,10 +90,18 @@ async def test_behind_sentinel(settings: Settings, plain: EmbeddedServer, sentin
     await dials_to_the_end(settings, sentinel_url, plain.url)
 
 
+@contextmanager
+def cluster_node() -> Iterator[tuple[EmbeddedServer, int]]:
+    """A node and the port that other nodes reach it at."""
+    port = free_port()
+    with EmbeddedServer("--cluster-enabled", "yes", "--cluster-port", str(port), tcp=True) as node:
+        yield node, port
+
+
 @pytest.fixture
 async def cluster() -> AsyncIterator[EmbeddedServer]:
     """A cluster of one node."""
-    with EmbeddedServer("--cluster-enabled", "yes", "--cluster-port", str(free_port()), tcp=True) as node:
+    with cluster_node() as (node, _):
         client: Any = connect(node.url)
         await client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
 
@@ -154,3 +163,51 @@ async def test_a_failed_pipeline_looks_for_the_nodes_of_the_cluster_anew(cluster
         await client.pipeline(transaction=False).get("a").execute()
     assert await client.pipeline(transaction=False).get("a").execute() == [None]
     await close(client)
+
+
+async def move_slowly(slot: int, old: Any, new: Any, target: str, *, pause_s: float) -> int:
+    """Moves a slot from node to node, a key at a time, with a pause after each; returns how many keys were moved."""
+    ids = [await node.execute_command("CLUSTER", "MYID") for node in (old, new)]
+    await new.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
+    await old.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
+    moved, port = 0, urlsplit(target).port
+    while keys := await old.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1):
+        await old.execute_command("MIGRATE", "127.0.0.1", port, keys[0], 0, 5000)
+        moved += 1
+        await anyio.sleep(pause_s)
+    for node in (new, old):
+        await node.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+    return moved
+
+
+async def test_a_slot_that_moves_slowly_is_waited_for(
+    settings: Settings, cluster: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with cluster_node() as (second, port):
+        async with (
+            aclosing(connect(cluster.url)) as first_client,
+            aclosing(connect(second.url)) as second_client,
+        ):
+            nodes: list[Any] = [first_client, second_client]
+            await nodes[0].execute_command("CLUSTER", "MEET", "127.0.0.1", urlsplit(second.url).port, port)
+
+            async def know_each_other() -> bool:
+                infos = [str(await node.execute_command("CLUSTER", "INFO")) for node in nodes]
+                return all("cluster_known_nodes:2" in info and "cluster_state:ok" in info for info in infos)
+
+            await eventually(know_each_other)
+            slot = await nodes[0].execute_command("CLUSTER", "KEYSLOT", "{d0}:x")
+            url, moved = cluster_url(cluster), []
+
+            async def holds_keys() -> bool:
+                return int(await nodes[0].execute_command("CLUSTER", "COUNTKEYSINSLOT", slot)) > 30
+
+            async def move() -> None:
+                await eventually(holds_keys)
+                moved.append(await move_slowly(slot, nodes[0], nodes[1], second.url, pause_s=0.02))
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(move)
+                await dials_to_the_end(settings, url, url)
+        assert moved[0] > 20, "keys were on both nodes while it dialed"
+        assert not [record for record in caplog.records if record.message == "handler failed"]

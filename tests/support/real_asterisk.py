@@ -15,8 +15,7 @@ import msgspec
 from streamdialer.config.ami_urls import AmiUrl
 from streamdialer.gateways.ami.connection import Connection
 from streamdialer.gateways.ami.link import connected
-from streamdialer.gateways.ami.messages import variable
-from streamdialer.producers.asterisk.call import channel_id
+from streamdialer.gateways.ami.messages import channel_id, variable
 from tests.support.eventually import wait_until
 
 IMAGE: Final = "streamdialer-test-asterisk"

@@ -38,7 +38,7 @@ def test_several_servers_are_read() -> None:
         ("ami://u:hunter/2@h", "write / ? # @ in a secret"),
         ("ami://u:hunter#2@h", "write / ? # @ in a secret"),
         ("ami://u:hunter2%0d%0aA@h", "has a line break"),
-        ("ami://u:hunter2@h?ssl_ca_certs=x", "the only option is ssl_ca_certs, of amis://"),
+        ("ami://u:hunter2@h?ssl_ca_certs=x", "the options are trunks and, of amis://, ssl_ca_certs"),
         ("ami://u:hunter2@h,ami://u:hunter2@h:5038", "a server stands in it twice"),
         ("ami://u:hunter2@h,ami://", "are missing"),
     ],

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamdialer.gateways.ami.messages import Message
-from streamdialer.producers.asterisk.call import channel_id
+from streamdialer.gateways.ami.messages import Message, channel_id
 from streamdialer.producers.asterisk.call_events import ANSWERED_AFTER_S
 from streamdialer.producers.asterisk.calls import KEPT_S, Calls
 from streamdialer.producers.asterisk.failures import HowItEnded, failure_of

@@ -8,6 +8,8 @@ from typing import get_args
 
 from streamdialer.consumers.dialing.reasons import LIMITS, REASONS, SKIPPED
 from streamdialer.consumers.dialing.record import _REASON_BY_OUTDATED
+from streamdialer.gateways.originator import Originator
+from streamdialer.observability.metrics import PAUSES
 from streamdialer.pacing.adaptive import Bound
 from streamdialer.pacing.decide import Limit
 from streamdialer.rules.caps import CapReason
@@ -24,13 +26,15 @@ def codes_in_scripts(pattern: str, *names: str) -> set[str]:
 def test_every_reason_in_the_code_has_words() -> None:
     gate = codes_in_scripts(r"closed = '(\w+)'", "lib/campaign_gate")
     gate |= codes_in_scripts(r"'(data_loss|server_unknown)'", "lib/data_loss")
-    holds = codes_in_scripts(r"'(dialer_api_\w+)'", "settle_originate")
+    ends = codes_in_scripts(r"'(_credentials|_down)'", "settle_originate")
+    holds = {f"{originator.service}{end}" for originator in get_args(Originator) for end in ends}
     claim = codes_in_scripts(r"refuse\('(\w+)'\)", "reserve_contacts")
     folder = ROOT / "streamdialer/consumers/dialing"
     python = "\n".join((folder / name).read_text("utf-8") for name in ("dial_tick.py", "record.py"))
     dialing = set(re.findall(r'REASONS\["(\w+)"\]', python)) | set(re.findall(r'"error", "(\w+)"', python))
     dialing |= set(re.findall(r'return "(\w+)"', python)) | set(_REASON_BY_OUTDATED.values())
     servers = {f"backend_{what}" for what in re.findall(r'server}_(\w+)"', python)}
+    assert holds == set(PAUSES)
     found = gate | holds | claim | dialing | servers
     assert {"data_loss", "no_call_events", "queue_changed", "invalid_campaign", "backend_refused"} <= found
     assert found | {"not_active", "no_decisions", "redis_refuses_writes"} == set(REASONS)

@@ -12,6 +12,7 @@ from streamdialer.consumers.dialing.background_reads import BackgroundReads
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
+from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
 
 WAITS_AFTER: Final = 3
@@ -67,6 +68,8 @@ class CampaignCache(BackgroundReads):
             read = await self._services.backend.campaign(campaign)
         finally:
             self._reading.discard(campaign)
+        if problem := self._services.originator.problem_of(read.trunk or "", read.caller_id or ""):
+            raise CampaignError(problem)
         return self._campaigns.put(campaign, with_defaults(read, self._services.settings))
 
     def age_s(self, campaign: str) -> float:

@@ -50,9 +50,18 @@ REASONS: Final[dict[str, ReasonText]] = {
         "the Dialer API refuses our credentials; after each pause one call tries it",
         "set DIALER_API_TOKEN to a token that the Dialer API accepts",
     ),
+    "asterisk_down": ReasonText(
+        "Asterisk takes no calls; after each pause one call tries it",
+        "correct what it says; `streamdialer doctor` looks at Asterisk, its dialplan and its queues",
+    ),
+    "asterisk_credentials": ReasonText(
+        "Asterisk does not let us place calls; after each pause one call tries it",
+        "let ASTERISK_AMI_URL and manager.conf agree: secret, permit, and write=originate",
+    ),
     "no_call_events": ReasonText(
         "calls were sent and no call event has come since",
-        "start the program that writes call events to `dialer:events`; dialing goes on when they come",
+        "start the program that writes call events to `dialer:events`, for Asterisk `streamdialer asterisk`; "
+        "dialing goes on when they come",
     ),
     "throttled": ReasonText("adaptive pacing decides at most four times a second", ""),
     "trunk_changed": ReasonText(
@@ -134,7 +143,7 @@ LIMITS: Final[dict[str, ReasonText]] = {
     "no_agents": ReasonText("no agent is free", ""),
     "no_contacts": ReasonText("no more contacts are ready", "add contacts"),
     "preview": ReasonText("in preview mode an agent requests each call", ""),
-    "probe": ReasonText("after a pause one call tries the Dialer API", ""),
+    "probe": ReasonText("after a pause one call finds out whether calls are placed again", ""),
     "queue": ReasonText("the queue lost agents or got calls while the tick decided", ""),
     "risk": ReasonText(
         "one more answered call might find no agent, and that risk is above the limit", "add agents"

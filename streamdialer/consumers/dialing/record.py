@@ -126,6 +126,8 @@ def _record_claim(result: TickResult, inputs: DialInputs, claimed: ClaimResult) 
     result.detail = REASONS[result.reason].text
     if result.reason == "no_contacts" and claimed.deferred:
         result.detail += f"; {claimed.deferred} wait for a retry, a callback, their calling hours or a cap"
+    if claimed.detail:
+        result.detail += f" ({claimed.detail})"
     if claimed.wait_ms:
         result.detail += f"; {math.ceil(claimed.wait_ms / 1000)} s more"
 

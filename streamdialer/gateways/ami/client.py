@@ -47,13 +47,21 @@ class AmiClient:
     """Run `serve` in a task; `receive` and the actions may be used from others."""
 
     def __init__(
-        self, address: AmiUrl, *, max_events: int = MAX_EVENTS, longest_pause_s: float = LONGEST_PAUSE_S
+        self,
+        address: AmiUrl,
+        *,
+        events: str = "on",
+        max_events: int = MAX_EVENTS,
+        longest_pause_s: float = LONGEST_PAUSE_S,
     ) -> None:
+        """`events` are the classes of events that Asterisk sends, "on" for all the user may read."""
         self.address = address
         self.lost_events = 0
+        self._events_mask = events
         self._max_events = max_events
         self._longest_pause_s = longest_pause_s
         self._link: Connection | None = None
+        self._trouble: Unreachable | None = None
         self._events: deque[Received] = deque()
         self._bytes = 0
         self._arrived = anyio.Event()
@@ -66,18 +74,24 @@ class AmiClient:
     def is_up(self) -> bool:
         return self._link is not None
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether there is no link because Asterisk refuses the log-in."""
+        return not self.is_up and isinstance(self._trouble, CredentialsRefused)
+
     async def serve(self) -> None:
         """Connects, and again after every loss, until it is cancelled."""
         failures = 0
         while True:
             try:
-                async with connected(self.address, self._put) as link:
+                async with connected(self.address, self._put, self._events_mask) as link:
                     log.info("Asterisk is connected", extra={"server": self.name, "tries": failures})
                     failures = 0
                     self._link = link
                     self._put(LinkUp(link.uptime_s))
                     await anyio.sleep_forever()
             except Unreachable as error:
+                self._trouble = error
                 if self._link is not None:
                     self._link = None
                     self._put(LinkDown(str(error)))
@@ -119,7 +133,8 @@ class AmiClient:
 
     def _require_link(self, action: str) -> Connection:
         if self._link is None:
-            raise LinkLost(f"{self.name}: {action}: there is no link", was_sent=False)
+            text = str(self._trouble or f"{self.name}: {action}: there is no link yet")
+            raise LinkLost(text, was_sent=False)
         return self._link
 
     def _put(self, received: Received) -> None:

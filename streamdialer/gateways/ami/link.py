@@ -25,14 +25,14 @@ PING_EVERY_S: Final = 10.0
 PING_S: Final = 5.0
 
 
-async def log_in(link: Connection, address: AmiUrl) -> None:
+async def log_in(link: Connection, address: AmiUrl, events: str = "on") -> None:
     """Raises CredentialsRefused, LinkLost or Unreachable."""
     try:
         challenge = await link.action("Challenge", {"AuthType": "MD5"}, timeout_s=CONNECT_S)
         key = hashlib.md5(
             (challenge.get("Challenge") + address.secret).encode(), usedforsecurity=False
         ).hexdigest()
-        fields = {"AuthType": "MD5", "Username": address.username, "Key": key, "Events": "on"}
+        fields = {"AuthType": "MD5", "Username": address.username, "Key": key, "Events": events}
         await link.action("Login", fields, timeout_s=CONNECT_S)
     except RefusedByServer as error:
         raise CredentialsRefused(
@@ -60,7 +60,9 @@ async def ping(link: Connection) -> None:
 
 
 @asynccontextmanager
-async def connected(address: AmiUrl, on_event: Callable[[Message], None]) -> AsyncIterator[Connection]:
+async def connected(
+    address: AmiUrl, on_event: Callable[[Message], None], events: str = "on"
+) -> AsyncIterator[Connection]:
     """A link that has logged in, read and pinged beside the block; raises Unreachable, CredentialsRefused.
 
     When the link is lost, the block is cancelled and LinkLost is raised.
@@ -86,7 +88,7 @@ async def connected(address: AmiUrl, on_event: Callable[[Message], None]) -> Asy
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(read, tasks.cancel_scope, name="AMI reader")
-            await log_in(link, address)
+            await log_in(link, address, events)
             tasks.start_soon(ping, link, name="AMI ping")
             yield link
             tasks.cancel_scope.cancel()

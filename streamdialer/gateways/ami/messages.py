@@ -14,6 +14,9 @@ MAX_SENT_LINE: Final = 1000
 MAX_SENT_FIELDS: Final = 120
 """Asterisk ignores the fields of an action after its 128th."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+MAX_CHANNEL_ID: Final = 149
+CHANNEL_ID_PREFIX: Final = "sd-"
+CHANNEL_ID_SUFFIX: Final = "."
 _ENDS_LINE: Final = re.compile(r"[\r\n\0]")
 _IN_LISTS: Final = re.compile(r'([\\",()\[\]])')
 
@@ -128,6 +131,22 @@ def encode(action: str, action_id: str, fields: Fields | None = None) -> bytes:
             )
         lines.append(line)
     return b"".join(lines) + b"\r\n"
+
+
+def is_one_line(value: str) -> bool:
+    """Whether AMI can carry the value: it holds no line break and no NUL."""
+    return _ENDS_LINE.search(value) is None
+
+
+def channel_id(attempt_id: str) -> str:
+    """The Uniqueid an attempt's channel is given. Asterisk tests ids as prefixes of each other: it ends in a dot.
+
+    Raises ValueError for an attempt whose id is too long.
+    """
+    found = f"{CHANNEL_ID_PREFIX}{attempt_id}{CHANNEL_ID_SUFFIX}"
+    if len(found.encode()) > MAX_CHANNEL_ID:
+        raise ValueError(f"the channel id has {len(found.encode())} bytes, Asterisk takes {MAX_CHANNEL_ID}")
+    return found
 
 
 def variable(name: str, value: str) -> str:

@@ -5,7 +5,7 @@
 --   none), queues passed (JSON list)
 -- Returns {what, the agent's queue…}: "freed" the agent has become free · "applied" · "unchanged" · "unknown" no list
 --   has named the agent: nothing is noted · "queues" the keys of these queues are needed, too
--- uses: clock observations agent_activity agents
+-- uses: clock bounded_stream observations agent_activity agents
 local agent, state, named_queue, written_ms = ARGV[1], ARGV[2], ARGV[4], written_at(ARGV[3], ledger_clock(KEYS[1]))
 use_agents(2, ARGV[5])
 local record = load_agent(agent)

@@ -14,7 +14,7 @@
 --   attempt of this contact · "foreign_attempt" the attempt id belongs to none · "ask_backend" Redis may have lost
 --   this call: the backend must show the contact · "too_many_lost" no more lost calls are remembered · or
 --   {"queues", name…} the keys of these queues are needed, too
--- uses: clock data_loss campaign outbox phone_rotation retry attempts evidence observations agent_activity agents suppression number_index call_history
+-- uses: clock data_loss campaign outbox phone_rotation retry attempts evidence bounded_stream observations agent_activity agents suppression number_index call_history
 local api, call_history, newest_calls, dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 24, 29)
 local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local by_machine, entry, max_call_ms, deadline_ms = ARGV[7] == '1', ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])

@@ -65,6 +65,7 @@ if is_adaptive then
   answer.waiting = redis.call('ZCOUNT', KEYS[9], ledger_ms - 30000, '+inf') -- who waits longer has hung up
   local learnt = redis.call('HMGET', KEYS[11], 'learning', 'version', 'read')
   answer.learning, answer.version, answer.read = learnt[1] or nil, tonumber(learnt[2] or 0), learnt[3] or '0-0'
+  if #string.match(answer.read, '^%d+') == 20 then answer.read = '0-0' end -- the stream begins anew
   local observations = {}
   for _, entry in ipairs(redis.call('XRANGE', KEYS[10], '(' .. answer.read, '+', 'COUNT', 1000)) do
     local f = entry[2]

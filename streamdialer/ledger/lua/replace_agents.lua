@@ -13,7 +13,7 @@
 --   backend's list), queues passed (JSON list)
 -- Returns {"ok", how many agents became free} · {"more"} more agents are to be taken out: the last part again ·
 --   {"stale"} a newer list is already here · {"outranked"} · {"queues", name…} their keys are needed, too
--- uses: observations agent_activity agents agent_lists
+-- uses: bounded_stream observations agent_activity agents agent_lists
 local queue, asked_ms, distrust_ms, all_ids, source = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[5], ARGV[6]
 use_agents(2, ARGV[7])
 local sets, is_backends = queue_sets[queue], source == ''

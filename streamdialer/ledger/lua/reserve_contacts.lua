@@ -22,7 +22,7 @@ local stored = redis.call('GET', stored_answer)
 if stored then return stored end
 
 local gate = check_gate(api, request.open_until, request.events_required, request.deadline_ms)
-local answer = { dialed = 0, wait_ms = gate.wait_ms, only_ends = gate.only_ends }
+local answer = { dialed = 0, detail = gate.detail, wait_ms = gate.wait_ms, only_ends = gate.only_ends }
 local function count_placed() return count(reserved) + count(dialing) end
 
 local function reply()
@@ -92,7 +92,7 @@ end
 at_most(request.max_concurrent - in_flight - count(connected), 'concurrency')
 at_most(rate.channels, 'trunk_channels')
 at_most(rate.calls, 'calls_per_second')
-if gate.is_probe then at_most(1, 'probe') end -- after a pause one call finds out whether the Dialer API works again
+if gate.is_probe then at_most(1, 'probe') end -- after a pause one call finds out whether calls are placed again
 at_most(batch, 'batch')
 answer.steps = steps
 

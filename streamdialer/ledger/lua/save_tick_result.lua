@@ -3,9 +3,10 @@
 -- ARGV campaign, tick id, result JSON, how long the result is kept ms, is it a decision ('1'), most decisions
 --   kept, how long they are kept after the last ms
 -- Returns "ok" · "stored" the tick already has a result
+-- uses: bounded_stream
 if not redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4], 'NX') then return 'stored' end
 if ARGV[5] == '1' and redis.call('EXISTS', KEYS[3]) == 1 then
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[6], '*', 'tick', ARGV[2], 'record', ARGV[3])
+  append_bounded(KEYS[2], ARGV[6], { 'tick', ARGV[2], 'record', ARGV[3] })
   redis.call('PEXPIRE', KEYS[2], ARGV[7])
 end
 return 'ok'

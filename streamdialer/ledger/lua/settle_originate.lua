@@ -1,15 +1,17 @@
--- Applies the reply to an originate request to its attempt, once per attempt, and to the breaker of the
--- Dialer API.
+-- Applies the reply to an originate request to its attempt, once per attempt, and to the breaker of who
+-- places calls.
 -- KEYS 1–23 of the campaign, 24 api, 25 call history, 26 its newest calls
 -- ARGV campaign, contact, reservation token, verdict (placed | not_placed | never | unknown), call id, hold
 --   ('' | campaign | api | credentials: who must wait), retry after ms, unclear replies in a row that open
---   the breaker, longest pause ms, longest possible conversation ms
+--   the breaker, longest pause ms, longest possible conversation ms, who places calls (dialer_api | asterisk),
+--   what it said
 -- Returns "ok" · "stale" the attempt is not known (any more) · "settled" a reply was applied before
 -- uses: clock campaign outbox phone_rotation retry attempts evidence suppression call_history
 local api, call_history, newest_calls = unpack(KEYS, 24, 26)
 local contact, token, verdict, call_id, hold = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local retry_after_ms, threshold, max_pause_ms, max_call_ms =
   tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local service, detail = ARGV[11], ARGV[12]
 
 local record = load_record(contact)
 local position
@@ -42,7 +44,7 @@ save_record(contact, record)
 local f = attempt.f
 local is_well = verdict == 'placed' or verdict == 'never' or f.r or f.a or f.c or f.x
 if is_well then
-  redis.call('HDEL', api, 'fails', 'until', 'reason', 'probed')
+  redis.call('HDEL', api, 'fails', 'until', 'reason', 'detail', 'probed')
 elseif hold == 'campaign' then
   redis.call('HSET', api, 'c:' .. campaign, format_number(ledger_ms + retry_after_ms))
 else
@@ -58,8 +60,8 @@ else
     pause_ms = math.min(max_pause_ms, 500 * 2 ^ math.min(fails - threshold + 1, 20))
   end
   if pause_ms and not is_paused then
-    local reason = hold == 'credentials' and 'dialer_api_credentials' or 'dialer_api_down'
-    redis.call('HSET', api, 'until', format_number(ledger_ms + pause_ms), 'reason', reason)
+    local reason = service .. (hold == 'credentials' and '_credentials' or '_down')
+    redis.call('HSET', api, 'until', format_number(ledger_ms + pause_ms), 'reason', reason, 'detail', detail)
     redis.call('HDEL', api, 'probed')
   end
 end

@@ -20,17 +20,25 @@ ALARMING: Final = {
 }
 """Reasons for which a campaign is not dialed until an operator corrects something."""
 
+API_TROUBLE: Final = {
+    "dialer_api_down": "the Dialer API takes no calls",
+    "dialer_api_credentials": "the Dialer API refuses our credentials (DIALER_API_TOKEN)",
+    "asterisk_down": "Asterisk takes no calls",
+    "asterisk_credentials": "Asterisk does not let us place calls (ASTERISK_AMI_URL, manager.conf)",
+}
+
 
 def alerts_of(
     *,
     now_ms: int,
     server: Mapping[str, str],
-    api_pause: tuple[str | None, str | None],
+    api_pause: tuple[str | None, str | None, str | None],
     campaigns: Sequence[CampaignOverview],
     replicas: Sequence[KnownProcess],
     dead: int,
 ) -> list[Alert]:
-    """Errors first. `server` is the hash of that name, `api_pause` when the Dialer API's pause ends and why.
+    """Errors first. `server` is the hash of that name, `api_pause` when the pause of who places
+    calls ends, the code of why, and what it said.
 
     Times are ledger ms.
     """
@@ -47,7 +55,7 @@ def alerts_of(
 
 
 def _of_servers(
-    now_ms: int, server: Mapping[str, str], api_pause: tuple[str | None, str | None]
+    now_ms: int, server: Mapping[str, str], api_pause: tuple[str | None, str | None, str | None]
 ) -> Iterable[Alert]:
     hold_ms = int(server.get("hold_until") or 0) - now_ms
     if hold_ms > 0:
@@ -57,16 +65,12 @@ def _of_servers(
             "Redis was restarted, emptied or replaced: nothing is dialed for "
             f"{math.ceil(hold_ms / 1000)} s, so that calls that it may have forgotten can end",
         )
-    until, reason = api_pause
+    until, reason, detail = api_pause
     pause_ms = int(float(until or 0)) - now_ms
     if pause_ms > 0:
-        is_refused = reason == "dialer_api_credentials"
-        trouble = "refuses our credentials (DIALER_API_TOKEN)" if is_refused else "takes no calls"
-        yield Alert(
-            "error",
-            reason or "dialer_api_down",
-            f"the Dialer API {trouble}: the next try is in {math.ceil(pause_ms / 1000)} s",
-        )
+        code = reason or "dialer_api_down"
+        next_try = f"the next try is in {math.ceil(pause_ms / 1000)} s"
+        yield Alert("error", code, f"{API_TROUBLE[code]}: {next_try}" + (f" ({detail})" if detail else ""))
 
 
 def _of_campaigns(campaigns: Sequence[CampaignOverview]) -> Iterable[Alert]:

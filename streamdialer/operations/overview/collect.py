@@ -59,7 +59,7 @@ async def overview(scripts: Scripts, keys: Keys) -> Overview:
     pipe = client.pipeline(transaction=False)
     pipe.hkeys(keys.directory)
     pipe.hgetall(keys.server)
-    pipe.hmget(keys.api, ["until", "reason"])
+    pipe.hmget(keys.api, ["until", "reason", "detail"])
     pipe.zrange(keys.replicas, 0, -1, withscores=True)
     pipe.hgetall(keys.replica_states)
     answers: list[Any] = await pipe.execute()

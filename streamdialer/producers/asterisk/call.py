@@ -5,17 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from streamdialer.gateways.ami.messages import Message
+from streamdialer.gateways.ami.messages import CHANNEL_ID_PREFIX, CHANNEL_ID_SUFFIX, Message
 from streamdialer.model import plain_id
 
-_PREFIX, _SUFFIX = "sd-", "."
 _NUMBER: Final = re.compile(r"\d{4,}")
 _IDS: Final = ("ATTEMPT_ID", "CAMPAIGN_ID", "CONTACT_ID")
-
-
-def channel_id(attempt_id: str) -> str:
-    """The Uniqueid an attempt's channel is given. Asterisk tests ids as prefixes of each other: it ends in a dot."""
-    return f"{_PREFIX}{attempt_id}{_SUFFIX}"
 
 
 def _trunk(channel: str) -> str:
@@ -56,8 +50,8 @@ class Call:
         self.is_laid_by = False
         """It is over, and waits to be forgotten."""
         self.said: set[str] = set()
-        if uniqueid.startswith(_PREFIX) and uniqueid.endswith(_SUFFIX):
-            self._note_ids({"ATTEMPT_ID": uniqueid[len(_PREFIX) : -len(_SUFFIX)]})
+        if uniqueid.startswith(CHANNEL_ID_PREFIX) and uniqueid.endswith(CHANNEL_ID_SUFFIX):
+            self._note_ids({"ATTEMPT_ID": uniqueid[len(CHANNEL_ID_PREFIX) : -len(CHANNEL_ID_SUFFIX)]})
 
     @property
     def is_ours(self) -> bool:

@@ -6,14 +6,12 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import anyio
 import msgspec
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
+from streamdialer.broker.connection import close, connect
 from streamdialer.broker.keys import CHANNEL, Keys
 from streamdialer.simulation.servers.backend import Backend
 from streamdialer.simulation.servers.dialer_api import DialerApi, OriginateRequest
@@ -23,7 +21,6 @@ from streamdialer.simulation.world.config import CentreConfig
 from streamdialer.simulation.world.engine import World
 from streamdialer.simulation.world.entities import Call, CallList, Id, SourceLive
 
-MAX_CONNECTIONS = 16
 EVENT_SOURCE = "call centre"
 MIN_STEP_S = 0.002
 """Shortest wall-clock time between two steps of the world: the events of one step go out as one batch."""
@@ -48,15 +45,7 @@ class CallCentre:
         self.redis_url = redis_url
         self.config = config or CentreConfig()
         self.keys = keys or Keys()
-        # Hundreds of originates may count at once: they wait for a connection instead of failing.
-        pool = BlockingConnectionPool.from_url(
-            redis_url,
-            max_connections=MAX_CONNECTIONS,
-            timeout=5,
-            decode_responses=True,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._redis = Redis.from_pool(pool)
+        self._redis = connect(redis_url)
         self._watching_since = datetime.now(UTC)
         self._events = EventWriter(self._redis, self.keys.stream("events"), self._list_calls)
         self._distort = distort
@@ -69,7 +58,7 @@ class CallCentre:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as opening:
-            opening.push_async_callback(self._redis.aclose)
+            opening.push_async_callback(close, self._redis)
             tasks = await opening.enter_async_context(anyio.create_task_group())
             opening.callback(tasks.cancel_scope.cancel)
             for service in (self.backend, self.dialer_api):
@@ -138,11 +127,9 @@ class CallCentre:
 
     async def _announce(self, campaign_id: Id, change: str, fields: dict[str, str]) -> None:
         self.world.campaigns[campaign_id].status = fields["status"]
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            for field, value in fields.items():
-                pipeline.hset(self.keys.campaign(str(campaign_id)), field, value)
-            pipeline.publish(CHANNEL, f"campaign:{change}:{campaign_id}")
-            await pipeline.execute()
+        client: Any = self._redis
+        await client.hset(self.keys.campaign(str(campaign_id)), mapping=fields)
+        await client.publish(CHANNEL, f"campaign:{change}:{campaign_id}")
 
     def _place(self, request: OriginateRequest, key: str | None) -> Call:
         timeout = request.timeout * self.speed

@@ -8,12 +8,18 @@ local function is_id_after(one, other)
   return ms > other_ms or ms == other_ms and tonumber(sequence) > tonumber(other_sequence)
 end
 
+-- Returns the id after this one; the id itself when it has no successor that a number can hold.
+local function next_id(id)
+  local ms, sequence = string.match(id, '^(%d+)%-(%d+)$')
+  if #sequence < 16 then return ms .. '-' .. string.format('%.0f', tonumber(sequence) + 1) end
+  if #ms < 16 then return string.format('%.0f-0', tonumber(ms) + 1) end
+  return id
+end
+
 -- Returns the id from which on a group still needs entries.
 local function needed_from(stream, name, last_delivered)
   local oldest_pending = redis.call('XPENDING', stream, name)[2]
-  if oldest_pending then return oldest_pending end
-  local ms, sequence = string.match(last_delivered, '^(%d+)%-(%d+)$')
-  return ms .. '-' .. string.format('%.0f', tonumber(sequence) + 1)
+  return oldest_pending or next_id(last_delivered)
 end
 
 -- Returns the id from which on our group needs entries, and that from which on any other does; nil where there is none.

@@ -1,7 +1,7 @@
 -- Whether a campaign may place any call now: its status, a loss of data, its calling window, what the Dialer
 -- API asked for, and whether call events still arrive.
 
--- Returns {closed = reason (nil = open), wait_ms = how long lost calls are still waited for?, is_probe = the
+-- Returns {closed = reason (nil = open), detail = what who places calls said?, wait_ms = how long lost calls are still waited for?, is_probe = the
 -- Dialer API was paused: one call finds out whether it works again, only_ends = calls past their deadline that count
 -- as up because only ends of other calls have come since?}.
 local function check_gate(api, open_until, events_required, deadline_ms)
@@ -16,10 +16,11 @@ local function check_gate(api, open_until, events_required, deadline_ms)
   end
   if open_until ~= '' and server_ms >= tonumber(open_until) then return { closed = 'window_closed' } end
 
-  local pause = redis.call('HMGET', api, 'until', 'reason', 'probed', 'c:' .. campaign)
+  local pause = redis.call('HMGET', api, 'until', 'reason', 'probed', 'c:' .. campaign, 'detail')
   local paused_until, probed = tonumber(pause[1] or 0), tonumber(pause[3] or 0)
-  if paused_until > ledger_ms then return { closed = pause[2] } end
-  if probed > paused_until and ledger_ms < probed + deadline_ms then return { closed = pause[2] } end
+  if paused_until > ledger_ms or (probed > paused_until and ledger_ms < probed + deadline_ms) then
+    return { closed = pause[2], detail = pause[5] or nil }
+  end
   if pause[4] then
     if tonumber(pause[4]) > ledger_ms then return { closed = 'rate_limited' } end
     redis.call('HDEL', api, 'c:' .. campaign)

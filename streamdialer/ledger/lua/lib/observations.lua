@@ -6,7 +6,7 @@ local OBSERVATIONS_MAXLEN = 5000
 -- activity.
 local function add_observation(observations, learning, what, at, took, campaign)
   if redis.call('EXISTS', learning) == 0 then return end
-  redis.call('XADD', observations, 'MAXLEN', '~', OBSERVATIONS_MAXLEN, '*', 'what', what,
-    'at', string.format('%.0f', at), 'took', string.format('%.0f', math.max(0, took)), 'campaign', campaign)
+  append_bounded(observations, OBSERVATIONS_MAXLEN, { 'what', what, 'at', string.format('%.0f', at),
+    'took', string.format('%.0f', math.max(0, took)), 'campaign', campaign })
   redis.call('PEXPIRE', observations, 86400000) -- a queue that is no longer dialed
 end

@@ -1,0 +1,15 @@
+"""What a check of `streamdialer doctor` found."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    check: str
+    level: Literal["ok", "warn", "fail"]
+    text: str
+    remedy: str = ""
+    """What to do about it."""
