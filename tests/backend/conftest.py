@@ -9,11 +9,29 @@ import pytest
 
 from tests.support.contract_sides import next_number
 from tests.support.own_backend import OwnBackend, own_backend, post
+from tests.support.postgresql import PostgreSQL, find_tool, postgresql
 
 
 @pytest.fixture(scope="session")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnBackend]:
     with own_backend(tmp_path_factory.mktemp("backend") / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQL]:
+    if find_tool("postgres") is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with postgresql() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def own_server_on_postgresql(
+    postgresql_server: PostgreSQL, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OwnBackend]:
+    folder = tmp_path_factory.mktemp("backend") / "data"
+    with own_backend(folder, DATABASE_URL=postgresql_server.url) as running:
         yield running
 
 

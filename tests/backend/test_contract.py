@@ -1,4 +1,4 @@
-"""What the dialer relies on, of the simulated backend and of our own: one suite, over real HTTP."""
+"""What the dialer relies on, of the simulated backend and of our own, on both databases: one suite, over real HTTP."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tests.support.contract_sides import OwnSide, Side, SimulatedSide, bearer
 queues = (f"queue-{number}" for number in count(1))
 
 
-@pytest.fixture(params=["simulated", "own"])
+@pytest.fixture(params=["simulated", "own_server", "own_server_on_postgresql"])
 async def side(request: pytest.FixtureRequest) -> AsyncIterator[Side]:
-    if request.param == "own":
-        yield await run_sync(OwnSide, request.getfixturevalue("own_server"))
+    if request.param != "simulated":
+        yield await run_sync(OwnSide, request.getfixturevalue(request.param))
         return
     world = World()
     config = CentreConfig(backend_token="a token of the simulated backend", backend_username="dialer")
