@@ -17,6 +17,7 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     "dialer": (
         *("view_campaign", "view_contact", "view_contactlist", "view_queue", "view_agent"),
         *("change_contact", "report_statistics", "add_contact", "add_contactlist", "change_contactlist"),
+        *("add_campaign", "add_queue"),
     ),
 }
 """Permissions by role; `*` stands for any ending. Administrators manage users too."""

@@ -21,7 +21,7 @@ from django.db.migrations.loader import MigrationLoader
 from streamdialer.backend.data_folder import prepared
 from streamdialer.errors import CannotBeDone, Unreachable
 
-THREADS: Final = 6
+THREADS: Final = 4
 MAX_BODY: Final = 64_000_000
 
 

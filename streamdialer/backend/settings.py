@@ -78,7 +78,7 @@ SQLITE: dict[str, Any] = {
     "OPTIONS": {
         "timeout": 8,  # seconds that a writer waits for another; less than the dialer waits for a reply
         "transaction_mode": "IMMEDIATE",  # a transaction that reads first cannot fail when it writes
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-8000;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-4000;",
     },
 }
 DATABASES = {

@@ -125,12 +125,12 @@ async def _run(
     told: Told,
     dry_run: bool,
 ) -> dict[str, Any]:
-    from streamdialer.gateways.contact_lists import ContactLists
+    from streamdialer.gateways.own_backend import OwnBackend
     from streamdialer.operations.contact_file.columns import find_columns
     from streamdialer.operations.contact_file.contacts import FileReader
     from streamdialer.operations.contact_import import import_contacts
 
-    async with ContactLists(settings) as backend:
+    async with OwnBackend(settings) as backend:
         of_campaign = await backend.campaign(campaign)
         country = country or of_campaign.country or settings.country
         found = find_columns(sheet.headings, sheet.sample, country, mapped, has_headings=sheet.has_headings)

@@ -11,12 +11,12 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from anyio.to_thread import run_sync
 
 from streamdialer.errors import StreamdialerError, Unreachable
-from streamdialer.gateways.contact_lists import BatchResult, ContactLists
+from streamdialer.gateways.own_backend import BatchResult, OwnBackend
 from streamdialer.operations.contact_file.contacts import FileContact, FileReader
 from streamdialer.operations.contact_file.sheet import Sheet
 from streamdialer.operations.number_file import BadLine
 
-BATCH: Final = 5000
+BATCH: Final = 2000
 TRIES: Final = 4
 PAUSE_S: Final = 2.0
 
@@ -39,7 +39,7 @@ class _Batch(msgspec.Struct):
 
 
 async def import_contacts(
-    backend: ContactLists,
+    backend: OwnBackend,
     campaign: str,
     name: str,
     sheet: Sheet,
@@ -97,7 +97,7 @@ async def _read(batches: Iterator[_Batch], send: MemoryObjectSendStream[_Batch])
 
 
 async def _deliver(
-    backend: ContactLists,
+    backend: OwnBackend,
     list_id: int,
     receive: MemoryObjectReceiveStream[_Batch],
     report: ImportReport,
@@ -117,7 +117,7 @@ async def _deliver(
             on_progress(batch.read)
 
 
-async def _patiently(backend: ContactLists, list_id: int, batch: bytes) -> BatchResult:
+async def _patiently(backend: OwnBackend, list_id: int, batch: bytes) -> BatchResult:
     """Sends a batch again that got no answer: what it had added by then counts as duplicates."""
     for left in reversed(range(TRIES)):
         try:

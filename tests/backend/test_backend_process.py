@@ -167,3 +167,16 @@ def test_ids_are_texts(dialer: httpx.Client, admin: httpx.Client, campaign: int)
     assert dialer.get(f"/api/contacts/0{contact}/").status_code == 404
     assert dialer.get(f"/api/contacts/?campaign_id=0{campaign}").json()["count"] == 0
     assert dialer.get(f"/api/contacts/?campaign_id={campaign}").json()["count"] == 1
+
+
+@pytest.mark.long
+def test_a_locked_database_is_503_and_the_update_can_come_again(tmp_path: Path) -> None:
+    with own_backend(tmp_path / "data") as backend, backend.client() as client:
+        post(client, "/api/queues/", {"name": "sales"})
+        locking = sqlite3.connect(tmp_path / "data/backend.sqlite3")
+        locking.execute("BEGIN IMMEDIATE")
+        assert client.post("/api/queues/", json={"name": "other"}).status_code == 503
+        assert client.get("/api/queues/").json()["count"] == 1  # readers do not wait for writers
+        locking.rollback()
+        locking.close()
+        assert client.post("/api/queues/", json={"name": "other"}).status_code == 201

@@ -22,11 +22,17 @@ from tests.support.contract_sides import next_number
 from tests.support.own_backend import OwnBackend
 
 
-def run(backend: OwnBackend, cwd: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+def run(
+    backend: OwnBackend,
+    cwd: Path,
+    *arguments: str,
+    command: tuple[str, ...] = ("contact", "import"),
+    **changes: str,
+) -> subprocess.CompletedProcess[str]:
     login = {name: value or "" for name, value in dotenv_values(backend.folder / "dialer.env").items()}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMDIALER_")}
     return subprocess.run(
-        [sys.executable, "-m", "streamdialer", "contact", "import", *arguments],
+        [sys.executable, "-m", "streamdialer", *command, *arguments],
         env={**environment, "BACKEND_URL": backend.url, **login, **changes},
         cwd=cwd,
         capture_output=True,
@@ -36,7 +42,7 @@ def run(backend: OwnBackend, cwd: Path, *arguments: str, **changes: str) -> subp
 
 
 def imported(backend: OwnBackend, cwd: Path, *arguments: str, **changes: str) -> Any:
-    ended = run(backend, cwd, *arguments, "--json", **changes)
+    ended = run(backend, cwd, *arguments, "--json", command=("contact", "import"), **changes)
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
 
@@ -52,6 +58,32 @@ def write_list(path: Path, lines: int, bad: int = 0) -> list[str]:
     rows += [f"{1_032_900_000 + at};Luis;falta" for at in range(bad)]
     path.write_text("\n".join(["cedula;nombre;celular", *rows]), "utf-8")
     return numbers
+
+
+def test_a_campaign_is_created_with_its_queue(backend: OwnBackend, tmp_path: Path) -> None:
+    queue = f"queue{next_number()}"
+    options = (
+        "--queue",
+        queue,
+        "--hours",
+        "9-18:30",
+        "--days",
+        "0-4",
+        "--timezone",
+        "America/Bogota",
+        "--json",
+    )
+    ended = run(backend, tmp_path, "--name", "Spring", *options, command=("campaign", "create"))
+    assert ended.returncode == 0, ended.stderr
+    with backend.client() as client:
+        shown = client.get(f"/api/campaigns/{json.loads(ended.stdout)['campaign_id']}/").json()
+    assert (shown["queue_name"], shown["start_time"], shown["end_time"]) == (queue, "09:00", "18:30")
+    assert (shown["days_of_week"], shown["timezone"]) == ([0, 1, 2, 3, 4], "America/Bogota")
+    named = ("--name", "x", "--queue", queue)
+    refused = run(backend, tmp_path, *named, "--mode", "fast", command=("campaign", "create"))
+    assert (refused.returncode, "dial_mode" in refused.stderr) == (1, True)
+    unclear = run(backend, tmp_path, *named, "--hours", "late", command=("campaign", "create"))
+    assert (unclear.returncode, "--hours" in unclear.stderr) == (2, True)
 
 
 def test_a_list_is_added_once_and_its_bad_lines_are_in_a_file(

@@ -1,8 +1,9 @@
-"""Lists of contacts in `streamdialer backend`: what the contract with other backends does not have."""
+"""What `streamdialer backend` has and the contract with other backends does not: making campaigns and lists."""
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
 
 import httpx
 import msgspec
@@ -28,17 +29,24 @@ class BatchResult(msgspec.Struct, frozen=True):
     refused: list[RefusedRow]
 
 
-class _NewList(msgspec.Struct, frozen=True):
+class _New(msgspec.Struct, frozen=True):
     id: int
 
 
-class ContactLists(Backend):
-    """The backend with its lists; all methods raise Unreachable, or CannotBeDone for what it refuses."""
+class OwnBackend(Backend):
+    """Its own methods raise Unreachable, or CannotBeDone for what it refuses."""
+
+    async def create_campaign(self, fields: Mapping[str, Any]) -> int:
+        """A new campaign; makes its queue, too, if that is not there."""
+        response = await self._service.ask("POST", "/api/queues/", body={"name": fields["queue_name"]})
+        if not response.is_success and response.status_code not in (*_NOT_SERVED, 400):  # 400: it is there
+            raise self._service.unusable_reply(response)
+        return self._read(await self._post("/api/campaigns/", dict(fields)), _New).id
 
     async def create_list(self, campaign: str, name: str) -> int:
         """A new list of the campaign."""
         reply = await self._post("/api/lists/", {"campaign_id": campaign, "name": name})
-        return self._read(reply, _NewList).id
+        return self._read(reply, _New).id
 
     async def add_contacts(self, list_id: int, batch: bytes) -> BatchResult:
         """Adds a batch, an array of JSON; a number that the campaign has already adds nothing."""
@@ -53,11 +61,11 @@ class ContactLists(Backend):
         response = await self._service.ask(method, path, body=body)
         if response.status_code in _NOT_SERVED:
             raise CannotBeDone(
-                f"the backend at {self._service.base} has no lists of contacts: contacts are imported into "
-                "`streamdialer backend`; check BACKEND_URL"
+                f"the backend at {self._service.base} makes no campaigns and lists: only `streamdialer backend` does; "
+                "check BACKEND_URL"
             )
         if response.status_code == 400:
-            raise CannotBeDone(f"the backend refuses the list: {response.text[:500]}")
+            raise CannotBeDone(f"the backend refuses it: {response.text[:500]}")
         if not response.is_success:
             raise self._service.unusable_reply(response)
         return response
