@@ -76,6 +76,38 @@ def test_a_campaign_and_a_contact_are_made_in_the_pages(
         )
 
 
+@pytest.mark.parametrize("data", [{"nombre": "Begoña", "deuda": 512}])
+@pytest.mark.parametrize("term", ["Begoña", "egoñ", "512", "number", "tail of the number"])
+def test_contacts_are_found_by_number_and_by_their_other_data(
+    backend: OwnBackend, admin: httpx.Client, campaign: int, term: str, data: dict[str, object]
+) -> None:
+    number = contact_of(admin, campaign, custom_data=data)["phone_number"]
+    other = contact_of(admin, campaign, custom_data={"nombre": "Luis"})["phone_number"]
+    words = {"number": number, "tail of the number": number[-6:]}.get(term, term)
+    with httpx.Client(base_url=backend.url, timeout=30) as client:
+        log_in_pages(client, *backend.administrator)
+        query = {"q": words, "campaign__id__exact": campaign}
+        page = client.get("/admin/backend/contact/", params=query).text
+    assert (f">{number}<" in page, f">{other}<" in page) == (True, False)
+
+
+@pytest.mark.parametrize("path", ["contact", "attempt"])
+@pytest.mark.parametrize("format_id", ["0", "1", "2"])
+def test_rows_are_exported_and_no_cell_is_a_formula(
+    backend: OwnBackend, admin: httpx.Client, campaign: int, path: str, format_id: str
+) -> None:
+    number = contact_of(admin, campaign, region="=1+1")["phone_number"]
+    with httpx.Client(base_url=backend.url, timeout=30) as client:
+        log_in_pages(client, *backend.administrator)
+        reply = submit(client, f"/admin/backend/{path}/export/", format=format_id, resource="0")
+    assert reply.status_code == 200
+    assert "attachment" in reply.headers["content-disposition"]
+    if path == "contact" and format_id != "1":
+        assert number in reply.text
+    if path == "contact" and format_id == "0":
+        assert ",=1+1," not in reply.text
+
+
 @pytest.mark.parametrize(
     ("role", "may"),
     [

@@ -35,6 +35,7 @@ def submit(client: httpx.Client, path: str, **fields: Any) -> httpx.Response:
     )
     for name, options in re.findall(r'<select name="([\w-]+)".*?>(.*?)</select>', page, re.DOTALL):
         found[name] = next(iter(re.findall(r'<option value="([^"]*)" selected', options)), "")
+    found |= dict.fromkeys(re.findall(r'<input type="checkbox" name="([\w-]+)"[^>]*\bchecked', page), "on")
     return client.post(path, data={**found, **fields})
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
 from django.http import HttpRequest
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
@@ -49,7 +50,7 @@ class ContactAdmin(ImportExportMixin, admin.ModelAdmin):
         "do_not_call",
     )
     list_filter = ("status", "do_not_call", "campaign", "contact_list")
-    search_fields = ("phone_number", "number", "phone_2", "phone_3", "custom_data")
+    search_fields = ("phone_number", "number", "phone_2", "phone_3", "data_text")
     search_help_text = _("A number, or any text of the other data.")
     list_select_related = ("campaign",)
     show_full_result_count = False
@@ -58,6 +59,10 @@ class ContactAdmin(ImportExportMixin, admin.ModelAdmin):
     inlines = (AttemptInline,)
     actions = ("call_again", "never_call")
     has_export_permission = may_export
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Contact]:
+        """With the other data as text, to search in it."""
+        return super().get_queryset(request).annotate(data_text=Cast("custom_data", TextField()))
 
     def get_export_resource_classes(self, request: HttpRequest) -> list[Any]:
         return [ContactResource]

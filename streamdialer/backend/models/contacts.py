@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.core.exceptions import ValidationError
+from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.timezone import now
@@ -11,6 +14,13 @@ from django.utils.translation import gettext_lazy as _
 from streamdialer.backend.models.campaigns import Campaign
 from streamdialer.backend.models.lists import ContactList
 from streamdialer.rules.numbers import Number, read_number
+
+
+class Utf8Encoder(DjangoJSONEncoder):
+    """Letters as they are: people search for them."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "ensure_ascii": False})
 
 
 class Contact(models.Model):
@@ -61,7 +71,7 @@ class Contact(models.Model):
     consent_at = models.DateTimeField(_("consented on"), null=True, blank=True)
     subject = models.CharField(_("subject"), max_length=200, blank=True)
     caller_id = models.CharField(_("caller id"), max_length=100, blank=True)
-    custom_data = models.JSONField(_("other data"), default=dict, blank=True)
+    custom_data = models.JSONField(_("other data"), default=dict, blank=True, encoder=Utf8Encoder)
     created_at = models.DateTimeField(_("created"), default=now, editable=False)
     updated_at = models.DateTimeField(_("changed"), default=now, editable=False)
 
