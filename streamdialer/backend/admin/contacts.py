@@ -62,7 +62,8 @@ class ContactAdmin(ImportExportMixin, admin.ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Contact]:
         """With the other data as text, to search in it."""
-        return super().get_queryset(request).annotate(data_text=Cast("custom_data", TextField()))
+        contacts: QuerySet[Contact] = super().get_queryset(request)
+        return contacts.annotate(data_text=Cast("custom_data", TextField()))
 
     def get_export_resource_classes(self, request: HttpRequest) -> list[Any]:
         return [ContactResource]
