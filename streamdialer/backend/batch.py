@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -15,6 +16,7 @@ from streamdialer.rules.numbers import Number, read_number
 
 Text = Annotated[str, msgspec.Meta(max_length=200)]
 _SAME_TAIL: Final = 6
+_DIALED: Final = re.compile(r"\+?[0-9]{7,20}")
 
 
 class ContactRow(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -54,6 +56,7 @@ def insert_contacts(contact_list: ContactList, rows: list[ContactRow]) -> Insert
     country = contact_list.campaign.country
     adapt = connection.ops.adapt_datetimefield_value
     created = adapt(now)
+    campaign_id, list_id = contact_list.campaign_id, contact_list.pk
     for at, row in enumerate(rows):
         number = read_row_number(row, country)
         problem = number.problem or ("" if _is_object(row.custom_data) else "custom_data is no object")
@@ -61,34 +64,12 @@ def insert_contacts(contact_list: ContactList, rows: list[ContactRow]) -> Insert
             refused.append(Refused(at, problem))
             continue
         consent_at = row.consent if isinstance(row.consent, datetime) else None
-        values.append(
-            (
-                *(
-                    contact_list.campaign_id,
-                    contact_list.pk,
-                    number.dialed,
-                    str(number),
-                    row.phone_2,
-                    row.phone_3,
-                ),
-                *(
-                    "do_not_call" if row.do_not_call else "pending",
-                    row.priority,
-                    0,
-                    None,
-                    row.timezone,
-                    row.region,
-                ),
-                *(
-                    row.do_not_call,
-                    bool(row.consent),
-                    consent_at and adapt(consent_at),
-                    row.subject,
-                    row.caller_id,
-                ),
-                *(bytes(row.custom_data).decode(), created, created),
-            )
-        )
+        who = (campaign_id, list_id, number.dialed, str(number), row.phone_2, row.phone_3)
+        status = "do_not_call" if row.do_not_call else "pending"
+        when = (status, row.priority, 0, None, row.timezone, row.region)
+        may = (row.do_not_call, bool(row.consent), consent_at and adapt(consent_at))
+        data = (row.subject, row.caller_id, bytes(row.custom_data).decode(), created, created)
+        values.append(who + when + may + data)
     added = _insert(contact_list, values)
     return Inserted(added, len(values) - added, refused)
 
@@ -98,8 +79,8 @@ def read_row_number(row: ContactRow, country: str) -> Number:
     if row.number:
         number = read_number(row.number)
         is_same = number.is_e164 and number.digits[-_SAME_TAIL:] == row.phone_number[-_SAME_TAIL:]
-        if is_same and row.phone_number.removeprefix("+").isascii() and row.phone_number[1:].isdigit():
-            return msgspec.structs.replace(number, dialed=row.phone_number)
+        if is_same and _DIALED.fullmatch(row.phone_number):
+            return Number(number.digits, is_e164=True, dialed=row.phone_number)
     return read_number(row.phone_number, country)
 
 

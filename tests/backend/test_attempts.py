@@ -78,6 +78,15 @@ def test_every_ended_attempt_is_a_row_and_later_news_corrects_it(
             assert len(rows(backend)) == len({row["attempt_id"] for row in rows(backend)}) <= 3
             wait_until(lambda: client.xpending(STREAM, "streamdialer-backend")["pending"] == 0)
 
+            older = next(entry for entry, fields in client.xrange(STREAM) if fields == outcome(2))
+            client.xtrim(STREAM, minid=older, approximate=False)
+            client.xdel(STREAM, *(entry for entry, _ in client.xrange(STREAM) if entry != older))
+            newest = client.xadd(STREAM, outcome(4))
+            client.xgroup_setid(STREAM, "streamdialer-backend", "0")  # it reads the older entry again
+            wait_until(lambda: 4 in {row["attempt"] for row in rows(backend)})
+            wait_until(lambda: client.xinfo_groups(STREAM)[0]["last-delivered-id"] == newest)
+            assert next(row for row in rows(backend) if row["attempt"] == 2)["disposition"] == "completed"
+
 
 @pytest.mark.leaves(STREAM)
 def test_what_a_killed_backend_had_taken_is_stored_by_the_next(
