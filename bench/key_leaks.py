@@ -24,6 +24,7 @@ PERSONS_TTL_S: Final = 86_400.0
 HEARTBEATS_TTL_S: Final = 600.0
 MAX_CALL_S: Final = 7200.0
 LIST_PARTS_TTL_S: Final = 60.0
+HANGUPS_TTL_S: Final = 3600.0
 PENDING_DNC_TTL_S: Final = 400 * 86_400.0
 
 
@@ -61,6 +62,7 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
         ),
         AllowedKey(KEYS.events_retained, "number of events that stay for other consumer groups"),
         AllowedKey(KEYS.previews, "what agents were shown in preview; bounded in number"),
+        AllowedKey(KEYS.hangups, "calls to end while they ring; bounded in number", HANGUPS_TTL_S),
         AllowedKey(KEYS.server, "the ledger's clock, and which server's memory it has met"),
         AllowedKey(
             KEYS.event_watermark, "the newest call events: shows whether a producer still writes them"

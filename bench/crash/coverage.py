@@ -22,6 +22,7 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "stream_metrics.lua": "writes nothing; run only by a scrape of the health port",
     "campaign_metrics.lua": "writes nothing; run only by a scrape of the health port",
     "abandon_metrics.lua": "writes nothing; run only by a scrape of the health port and by `top`",
+    "request_hangups.lua": "run only from the command line, by a person who pauses or stops a campaign",
     "add_while_fresh.lua": "run only by `asterisk`, which may write an event twice",
     **dict.fromkeys(
         [f"AmiClient.{name}" for name in ("serve", "action", "list_answer", "receive")]

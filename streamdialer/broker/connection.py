@@ -238,7 +238,7 @@ class _Cluster(RedisCluster):
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
         """Finds the node for blocking reads: the library asks the first node it met, even if that no longer exists."""
-        if args[0] == "XREADGROUP":
+        if args[0] in ("XREADGROUP", "XREAD"):
             await self.initialize()
             stream = args[args.index(b"STREAMS") + 1]
             kwargs["target_nodes"] = self.get_node_from_key(stream)

@@ -68,6 +68,11 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}dialer:previews"
 
     @property
+    def hangups(self) -> str:
+        """Bounded stream of calls that the telephone system is to end while they ring."""
+        return f"{self.prefix}dialer:hangups"
+
+    @property
     def campaign_pattern(self) -> str:
         return f"{self.prefix}campaign:*"
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_UNCERTAIN: Final = 5
 CampaignId = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
+HangUp = Annotated[bool, typer.Option("--hang-up", help="Also end the calls that still ring.")]
 commands = typer.Typer(
     name="campaign",
     no_args_is_help=True,
@@ -92,16 +93,16 @@ def start(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> 
     _command(ctx, campaign, "start", as_json=as_json)
 
 
-@commands.command(epilog="Example: streamdialer campaign pause 1")
-def pause(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> None:
+@commands.command(epilog="Example: streamdialer campaign pause 1 --hang-up")
+def pause(ctx: typer.Context, campaign: CampaignId, hang_up: HangUp = False, as_json: AsJson = False) -> None:
     """Set its status to paused: no new calls; live calls go on."""
-    _command(ctx, campaign, "pause", as_json=as_json)
+    _command(ctx, campaign, "pause", hang_up=hang_up, as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer campaign stop 1")
-def stop(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> None:
+def stop(ctx: typer.Context, campaign: CampaignId, hang_up: HangUp = False, as_json: AsJson = False) -> None:
     """Set its status to cancelled: no new calls, for good; live calls go on."""
-    _command(ctx, campaign, "stop", as_json=as_json)
+    _command(ctx, campaign, "stop", hang_up=hang_up, as_json=as_json)
 
 
 @commands.command(epilog="Example: streamdialer campaign cleanup 1")
@@ -115,13 +116,19 @@ def cleanup(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -
     print_text(done, f"campaign {done['campaign_id']}: removed", as_json=as_json)
 
 
-def _command(ctx: typer.Context, campaign: str, command: CampaignCommand, *, as_json: bool) -> None:
-    from streamdialer.operations.campaigns import read_campaign_id, set_campaign_status
+def _command(
+    ctx: typer.Context, campaign: str, command: CampaignCommand, *, hang_up: bool = False, as_json: bool
+) -> None:
+    from streamdialer.operations.campaigns import hang_up_ringing, read_campaign_id, set_campaign_status
 
-    campaign_id = read_campaign_id(campaign)
-    status = with_redis(load_settings(ctx), set_campaign_status, campaign_id, command)
+    campaign_id, settings = read_campaign_id(campaign), load_settings(ctx)
+    status = with_redis(settings, set_campaign_status, campaign_id, command)
     done = {"campaign_id": wire_id(campaign_id), "status": status}
-    print_text(done, f"campaign {done['campaign_id']}: {status}", as_json=as_json)
+    text = f"campaign {done['campaign_id']}: {status}"
+    if hang_up:
+        done["hung_up"] = count = with_redis(settings, hang_up_ringing, settings, campaign_id)
+        text += f"; {count} ringing calls are to be hung up"
+    print_text(done, text, as_json=as_json)
 
 
 def _uncertain(detail: CampaignDetail) -> str:

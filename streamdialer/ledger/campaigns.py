@@ -39,8 +39,10 @@ APPLY_CALL_EVENT: Final = Script(_PACKAGE, "apply_call_event")
 DUE_CAMPAIGNS: Final = Script(_PACKAGE, "due_campaigns")
 SWEEP_CAMPAIGN: Final = Script(_PACKAGE, "sweep_campaign")
 REGISTER_CAMPAIGN: Final = Script(_PACKAGE, "register_campaign")
+REQUEST_HANGUPS: Final = Script(_PACKAGE, "request_hangups")
 DELETE_CAMPAIGN: Final = Script(_PACKAGE, "delete_campaign")
 ANSWER_TTL_MS: Final = 300_000
+HANGUPS_BATCH: Final = 500
 DELETE_BATCH: Final = 1000
 """Contacts of an ended campaign that one script call removes: it blocks the server for some tens of milliseconds."""
 
@@ -71,6 +73,17 @@ class CampaignLedger:
             [campaign, queue, pacing, previous],
         )
         return str(answer) == "ok"
+
+    async def request_hangups(self, campaign: str, reason: str) -> int:
+        """Asks the telephone system to end the campaign's calls that ring; how many there are."""
+        names, asked, last = [*self._keys.of_campaign(campaign), self._keys.hangups], 0, -1
+        while True:
+            count, last = await self._scripts.run(
+                REQUEST_HANGUPS, names, [campaign, reason, last, HANGUPS_BATCH]
+            )
+            asked += int(count)
+            if int(last) < 0:
+                return asked
 
     async def load(
         self,

@@ -75,7 +75,8 @@ class DncLedger:
                 campaign, _, contact = last.partition(":")
                 contacts.setdefault(campaign, []).append(contact)
             for campaign, ids in contacts.items():
-                await self._scripts.run(DNC_CONTACTS, self._keys.of_campaign(campaign), [campaign, *ids])
+                touched = [*self._keys.of_campaign(campaign), self._keys.hangups]
+                await self._scripts.run(DNC_CONTACTS, touched, [campaign, *ids])
                 campaigns.add(campaign)
             if len(names) < CONTACTS_BATCH:
                 return campaigns

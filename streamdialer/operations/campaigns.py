@@ -160,6 +160,14 @@ async def set_campaign_status(client: Redis, keys: Keys, campaign: str, command:
     return status
 
 
+async def hang_up_ringing(client: Redis, keys: Keys, settings: Settings, campaign: str) -> int:
+    """Asks the telephone system to end the campaign's calls that ring; how many there are."""
+    async with Scripts(client, patient=False) as scripts:
+        return await CampaignLedger(scripts, keys, ledger_limits(settings)).request_hangups(
+            campaign, "campaign_paused"
+        )
+
+
 async def clean_up_campaign(client: Redis, keys: Keys, settings: Settings, campaign: str) -> None:
     """Removes every key of a finished campaign; raises CannotBeDone with the reason when that is refused."""
     queue: Any = await client.hget(keys.directory, campaign)

@@ -150,6 +150,23 @@ async def test_a_call_that_is_up_ends_as_do_not_call_whatever_is_said_of_it(
     await world.is_out()
 
 
+@pytest.mark.parametrize("state", ["reserved", "sent", "ringing", "answered", "ended"])
+async def test_only_a_call_that_may_ring_is_to_be_hung_up(world: DncWorld, state: str) -> None:
+    await world.open_with(HERS)
+    attempt = await world.reserve() if state == "reserved" else await world.place_one()
+    if state == "ringing":
+        await world.event("call_ringing", attempt)
+    if state == "answered":
+        await world.event("call_answered", attempt)
+    if state == "ended":
+        await world.event("call_failed", attempt, disposition="busy")
+    for _ in range(2):
+        await world.says(phone_number=HERS)
+    asked: Any = [fields for _, fields in await world.client.xrange(world.keys.hangups)]
+    wanted = {"attempt_id": attempt.id, "reason": "do_not_call"}
+    assert asked == ([wanted] if state in ("sent", "ringing") else [])
+
+
 async def test_a_call_that_the_api_did_not_place_is_not_placed_again(world: DncWorld) -> None:
     await world.open_with(HERS)
     attempt = await world.place_one()

@@ -24,6 +24,8 @@ class Calls:
         self._max_calls = max_calls
         self._calls: OrderedDict[str, Call] = OrderedDict()
         self._over: deque[tuple[float, str]] = deque()
+        self._uniqueids: dict[str, str] = {}
+        """Attempt -> its call."""
         self._looks: dict[str, float] = {}
         self.forgotten = 0
         """Calls that were dropped because there are too many."""
@@ -36,6 +38,8 @@ class Calls:
         if call is None:
             return []
         call.observe(message, now_s, self._agent_of(message))
+        if attempt := call.ids.get("ATTEMPT_ID"):
+            self._uniqueids[attempt] = call.uniqueid
         return self._due(call, now_s)
 
     def settle(self, now_s: float) -> list[Event]:
@@ -80,6 +84,10 @@ class Calls:
             if call.is_ours and call.has_channel and not call.is_over and call.missing_since is None
         )
 
+    def named(self, attempt: str) -> Call | None:
+        """The call of an attempt; None when there is none yet."""
+        return self._calls.get(self._uniqueids.get(attempt, ""))
+
     def trunk_of(self, uniqueid: str) -> str:
         """How Asterisk reaches the call, without its number."""
         call = self._calls.get(uniqueid)
@@ -112,5 +120,7 @@ class Calls:
         return found
 
     def _forget(self, uniqueid: str) -> None:
-        self._calls.pop(uniqueid, None)
+        call = self._calls.pop(uniqueid, None)
+        if call and self._uniqueids.get(call.ids.get("ATTEMPT_ID", "")) == uniqueid:
+            del self._uniqueids[call.ids["ATTEMPT_ID"]]
         self._looks.pop(uniqueid, None)

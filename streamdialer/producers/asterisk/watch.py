@@ -19,6 +19,7 @@ from streamdialer.gateways.ami.messages import Message
 from streamdialer.producers.asterisk.agents import QueueAgents
 from streamdialer.producers.asterisk.call_events import Event
 from streamdialer.producers.asterisk.calls import Calls
+from streamdialer.producers.asterisk.hangups import Hangups
 from streamdialer.producers.asterisk.writing import EventWriter
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class AsteriskWatch:
             parse_wrap_up(settings.asterisk_wrapup_s), by_name=settings.asterisk_agent_id == "name"
         )
         self._calls = Calls(self._agents.id_of)
+        self.hangups = Hangups(client, writer.hangup_requests(), self._calls)
         self._source = f"asterisk:{client.name}"
         self._is_synced = False
         self._sync_due = anyio.Event()
@@ -188,3 +190,4 @@ async def watch(client: AmiClient, writer: EventWriter, settings: Settings) -> N
         tasks.start_soon(client.serve)
         tasks.start_soon(watch_.events)
         tasks.start_soon(watch_.syncs)
+        tasks.start_soon(watch_.hangups.serve)

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.connection import may_pass, server_ms
 from streamdialer.broker.entries import StreamWriter
+from streamdialer.broker.hangups import HangupRequests
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts, backoff_s
 
@@ -33,7 +34,11 @@ class EventWriter:
         self._client: Redis = scripts.client
         self._scripts = scripts
         self._writer = StreamWriter(self._client, keys)
+        self._keys = keys
         self._stream = keys.stream("events")
+
+    def hangup_requests(self) -> HangupRequests:
+        return HangupRequests(self._client, self._keys)
 
     async def write(self, events: Sequence[Event]) -> None:
         """Writes them all; while Redis is away it tries again, so that an event may be written twice."""

@@ -10,8 +10,10 @@ from typing import Any, Self
 
 import anyio
 import msgspec
+from redis.exceptions import RedisError
 
-from streamdialer.broker.connection import close, connect
+from streamdialer.broker.connection import TRANSIENT, close, connect
+from streamdialer.broker.hangups import HangupRequests
 from streamdialer.broker.keys import CHANNEL, Keys
 from streamdialer.simulation.servers.backend import Backend
 from streamdialer.simulation.servers.dialer_api import DialerApi, OriginateRequest
@@ -22,6 +24,7 @@ from streamdialer.simulation.world.engine import World
 from streamdialer.simulation.world.entities import Call, CallList, Id, SourceLive
 
 EVENT_SOURCE = "call centre"
+RETRY_S = 0.2
 MIN_STEP_S = 0.002
 """Shortest wall-clock time between two steps of the world: the events of one step go out as one batch."""
 
@@ -67,6 +70,7 @@ class CallCentre:
             self._opened_at = monotonic()
             tasks.start_soon(self._live, name="call centre")
             tasks.start_soon(self._events.run, name="call centre events")
+            tasks.start_soon(self._take_calls_back, name="call centre hang-ups")
             self._open = opening.pop_all()
         return self
 
@@ -130,6 +134,20 @@ class CallCentre:
         client: Any = self._redis
         await client.hset(self.keys.campaign(str(campaign_id)), mapping=fields)
         await client.publish(CHANNEL, f"campaign:{change}:{campaign_id}")
+
+    async def _take_calls_back(self) -> None:
+        """Hangs up what the ledger wants no more, as the telephone system is asked to."""
+        requests = HangupRequests(self._redis, self.keys)
+        while True:
+            try:
+                attempts = await requests.read(1000)
+            except (RedisError, *TRANSIENT):  # Redis may be down in a test; the event writer says so
+                await anyio.sleep(RETRY_S)
+                continue
+            for attempt in attempts:
+                self.world.take_back(self.now, attempt)
+            if attempts:
+                self._wake.set()
 
     def _place(self, request: OriginateRequest, key: str | None) -> Call:
         timeout = request.timeout * self.speed

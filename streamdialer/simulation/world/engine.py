@@ -32,7 +32,7 @@ from streamdialer.simulation.world.entities import (
 from streamdialer.simulation.world.outcomes import DrawsByContact, DrawSource, plan_call
 
 Subject = TypeVar("Subject")
-Q850_CAUSE: dict[Disposition, int] = {"busy": 17, "failed": 27, "no_answer": 19}
+Q850_CAUSE: dict[Disposition, int] = {"busy": 17, "failed": 27, "no_answer": 19, "cancelled": 16}
 
 
 class World:
@@ -153,6 +153,13 @@ class World:
             return msgspec.structs.replace(plan, outcome="busy", ring_end_s=plan.setup_s)
         return plan
 
+    def take_back(self, now: float, key: str) -> None:
+        """Hangs up the call that was placed with the key, if it has not been answered."""
+        self._run_until(now)
+        for call in list(self.live.values()):
+            if call.key == key and call.state in ("placed", "ringing"):
+                self._end(call, "cancelled")
+
     def advance(self, now: float) -> list[SimEvent]:
         """The events up to `now` that were not returned before, in order."""
         self._run_until(now)
@@ -213,9 +220,12 @@ class World:
     # The steps of a call.
 
     def _refuse(self, call: Call) -> None:
-        self._end(call, "busy" if call.plan.outcome == "busy" else "failed")
+        if call.state != "ended":
+            self._end(call, "busy" if call.plan.outcome == "busy" else "failed")
 
     def _ring(self, call: Call) -> None:
+        if call.state == "ended":  # taken back
+            return
         call.state = "ringing"
         self.emit_call_event("call_ringing", call)
         is_unanswered = call.plan.outcome == "no_answer"
@@ -223,9 +233,12 @@ class World:
         self.schedule(at, self._ring_out if is_unanswered else self._answer, call)
 
     def _ring_out(self, call: Call) -> None:
-        self._end(call, "no_answer")
+        if call.state != "ended":
+            self._end(call, "no_answer")
 
     def _answer(self, call: Call) -> None:
+        if call.state == "ended":
+            return
         call.answered_at = self.now
         self.auditor.picked_up(call)
         queue = self.queues[call.queue]

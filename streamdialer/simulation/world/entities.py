@@ -11,7 +11,7 @@ from streamdialer.model import AgentEventType, CallEventType, ContactStatus, Dia
 
 Id = int | str
 Outcome = Literal["human", "machine", "busy", "failed", "no_answer"]
-Disposition = Literal["completed", "machine", "abandoned", "busy", "failed", "no_answer"]
+Disposition = Literal["completed", "machine", "abandoned", "busy", "failed", "no_answer", "cancelled"]
 CallState = Literal["placed", "ringing", "waiting", "talking", "machine", "ended"]
 AgentState = Literal["available", "busy", "wrapup", "offline"]
 

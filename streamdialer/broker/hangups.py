@@ -1,0 +1,34 @@
+"""Reads the stream of calls that are to end while they ring (`Keys.hangups`)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from streamdialer.broker.connection import server_ms
+from streamdialer.broker.keys import Keys
+
+KEPT_MS: Final = 60_000
+"""A request counts for that long: the call may not be there yet, or this program was started a moment ago."""
+_LAST_POSSIBLE: Final = 20
+"""Digits of the milliseconds of an id after which the stream begins anew."""
+
+
+class HangupRequests:
+    """Every reader gets all requests."""
+
+    def __init__(self, client: Redis, keys: Keys) -> None:
+        self._client = client
+        self._stream = keys.hangups
+        self._after = ""
+
+    async def read(self, block_ms: int) -> list[str]:
+        """The attempts of the next requests, none after `block_ms`; raises what the client raises."""
+        if not self._after:
+            self._after = f"{await server_ms(self._client) - KEPT_MS}-0"
+        answer: Any = await self._client.xread({self._stream: self._after}, count=1000, block=block_ms)
+        rows = answer[0][1] if answer else []
+        for entry, _ in rows:
+            self._after = "0-0" if len(entry.partition("-")[0]) >= _LAST_POSSIBLE else entry
+        return [fields["attempt_id"] for _, fields in rows if fields.get("attempt_id")]
