@@ -33,7 +33,7 @@ test: .venv/.dev .venv/.promtool
 test-asterisk: .venv/.dev
 	@docker version >/dev/null || { echo "error: there is no container engine (docker) to run Asterisk in" >&2; exit 1; }
 	docker build --network host -t streamdialer-test-asterisk tests/support/asterisk_server
-	$(BIN)/pytest -m asterisk tests/processes/test_asterisk.py $(ARGS)
+	$(BIN)/pytest -m asterisk tests/processes $(ARGS)
 
 browser:
 	@command -v chromium || command -v google-chrome || { test "$$(id -u)" = 0 \

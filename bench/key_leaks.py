@@ -67,6 +67,14 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
         AllowedKey(
             KEYS.event_watermark, "the newest call events: shows whether a producer still writes them"
         ),
+        AllowedKey(
+            KEYS.api, "how the Dialer API placed and answered its last calls: some numbers; and its breaker"
+        ),
+        AllowedKey(
+            KEYS.first_events,
+            "which attempts were seen lately: one number per second in which any were sent",
+            MAX_CALL_S,
+        ),
         AllowedKey(KEYS.sources, "the event sources that list calls", MAX_CALL_S),
         AllowedKey(KEYS.source_calls("**"), "the calls that an event source lists", MAX_CALL_S),
         AllowedKey(
@@ -169,7 +177,6 @@ def allowed_for_contacts_in_progress() -> list[AllowedKey]:
         AllowedKey(KEYS.agent_callbacks("*"), "callbacks in `ready` that wait for their agent"),
         AllowedKey(KEYS.outbox("*"), "states of contacts that the backend has not confirmed"),
         AllowedKey(KEYS.calls_up, "the numbers to which a call may be up"),
-        AllowedKey(KEYS.api, "the breaker of the Dialer API, until a call succeeds"),
     ]
 
 

@@ -24,6 +24,7 @@ Guard = Literal[
     "reservation",
     "send-deadline",
     "silence",
+    "api-queue",
     "memory",
     "person-lock",
     "shared-agents",
@@ -68,6 +69,11 @@ def _silence() -> None:
     )
 
 
+def _api_queue() -> None:
+    """An attempt counts as begun when it was sent, although it may wait in the Dialer API behind other calls."""
+    _patch_scripts("function api_queue.moved_at(first_events, attempt)", "if true then return attempt.sm end")
+
+
 def _memory() -> None:
     """A server that may have lost calls is trusted."""
     _patch_scripts("local function server_trouble(server, ledger_ms, hold_ms)", "if true then return nil end")
@@ -106,7 +112,7 @@ def _refused_mark() -> None:
 def _patch_scripts(head: str, first: str) -> None:
     """Adds a statement at the start of a Lua function in all scripts of the ledger; LookupError when none has it."""
     patched = 0
-    for name in ("campaigns", "queues", "ticks", "outbox", "recovery"):
+    for name in ("campaigns", "event_sources", "queues", "ticks", "outbox", "recovery"):
         module = import_module(f"streamdialer.ledger.{name}")
         for script in {value for value in vars(module).values() if isinstance(value, Script)}:
             if head in script.source and first not in script.source:
@@ -122,6 +128,7 @@ REMOVE: Final[dict[str, Callable[[], None]]] = {
     "reservation": _reservation,
     "send-deadline": _send_deadline,
     "silence": _silence,
+    "api-queue": _api_queue,
     "memory": _memory,
     "person-lock": _person_lock,
     "shared-agents": _shared_agents,

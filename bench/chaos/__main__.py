@@ -105,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--replicas", type=_count, default=3, help="consumer processes (3)")
     add("--producers", type=_count, default=2, help="tick producers (2)")
     add("--only", nargs="+", choices=KINDS, default=(), metavar="FAULT", help="only these kinds of faults")
+    add(
+        "--serial-api",
+        action="store_true",
+        help="the Dialer API places calls one after the other and answers 500 to placed calls",
+    )
     add("--without", choices=GUARDS, metavar="GUARD", help="remove this guard: the run should fail")
     add("--json", action="store_true", help="print one JSON document per seed, one per line")
     add("--keep-logs", type=Path, metavar="DIR", help="keep the logs of all processes in this directory")

@@ -123,7 +123,10 @@ async def open_environment(options: ChaosOptions, directory: Path) -> AsyncItera
     async with AsyncExitStack() as stack:
         server = stack.enter_context(EmbeddedServer(*AOF_OPTIONS, tcp=True, appendonly=True))
         world = chaos_world(options)
-        config = CentreConfig(agent_list_lag_s=AGENT_LIST_LAG_S * options.speed)
+        config = CentreConfig(
+            agent_list_lag_s=AGENT_LIST_LAG_S * options.speed,
+            reply="serial" if options.serial_api else "held",
+        )
         centre = await stack.enter_async_context(
             CallCentre(world, server.url, speed=options.speed, config=config, distort=event_faults)
         )

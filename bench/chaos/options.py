@@ -40,6 +40,8 @@ class ChaosOptions(msgspec.Struct, frozen=True, kw_only=True):
     producers: int = 2
     only: tuple[str, ...] = ()
     """Kinds of faults; empty: all."""
+    serial_api: bool = False
+    """The Dialer API places calls one after the other, and answers 500 to placed calls."""
     without: Guard | None = None
     """The guard of the design that is removed from the dialer."""
 

@@ -27,8 +27,9 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         [f"AmiClient.{name}" for name in ("serve", "action", "list_answer", "receive")]
         + [f"Connection.{name}" for name in ("action", "list_answer", "read", "lose")],
-        "run only by `asterisk`, which keeps no state and may be ended anywhere",
+        "run only with Asterisk, which the run has not: a link keeps no state and may end anywhere",
     ),
+    "Asterisk.originate": "run only where Asterisk places calls; between its scripts it is as `DialerAPI.originate`",
     "Service.aclose": "sends no request, closes connections",
     "Gateway.aclose": "sends no request, closes connections",
     "Backend.unfinished": "called only after a data loss, of a backend that does not show single contacts",

@@ -285,8 +285,13 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def api(self) -> str:
-        """hash: the Dialer API's breaker, shared by all replicas."""
+        """hash: the Dialer API's breaker, and how it answers (`lua/lib/api_queue.lua`); shared by all replicas."""
         return f"{self.prefix}sd:api"
+
+    @property
+    def first_events(self) -> str:
+        """zset second of sending -> when an attempt of that second was first seen (`lua/lib/api_queue.lua`)."""
+        return f"{self.prefix}sd:first_events"
 
     @property
     def replicas(self) -> str:

@@ -92,7 +92,7 @@ def read_event(entry: Entry, count_unread: Callable[[str], None] = lambda _name:
     ):
         raise BadEntry("wrong_type", "a part of a list takes list_id, and part of 1 to parts")
     if isinstance(event, SourceEvent):
-        _read_instant(event.since, "since")
+        since_ms(event)
     if isinstance(event, DoNotCallEvent) and not event.has_target:
         raise BadEntry("wrong_type", "takes a phone_number, or a campaign_id and a contact_id")
     return event
@@ -260,6 +260,11 @@ _READERS: Final[dict[str, Callable[[object], object]]] = {
 def instant_ms(event: CallbackEvent) -> int:
     """The requested time, ms since 1970; raises BadEntry."""
     return round(_read_instant(event.at, "at").timestamp() * 1000)
+
+
+def since_ms(event: SourceEvent) -> int:
+    """Since when the source has watched without a gap, ms since 1970; raises BadEntry."""
+    return round(_read_instant(event.since, "since").timestamp() * 1000)
 
 
 def _read_instant(text: str, name: str) -> datetime:

@@ -270,6 +270,7 @@ class CampaignLedger:
                 keys.dnc,
                 keys.pending_dnc(event.campaign_id),
                 keys.contacts_by_number,
+                keys.first_events,
             ],
             [
                 event.campaign_id,
@@ -313,6 +314,8 @@ class CampaignLedger:
                 self._keys.previews,
                 *self._keys.of_call_history,
                 self._keys.refused(campaign),
+                self._keys.api,
+                self._keys.first_events,
             ],
             [
                 campaign,

@@ -26,6 +26,8 @@ class SourceLists(msgspec.Struct, frozen=True):
 
     cutoff_ms: int
     """Calls with a later sign of life may be missing in some list, ledger ms."""
+    watched_since_ms: int
+    """Since when every source has watched without a gap, ledger ms."""
     sources: tuple[str, ...]
     ids: frozenset[str]
     """Of attempts and calls that some source lists."""
@@ -53,23 +55,23 @@ class EventSources:
         self._limits = limits
 
     async def note(
-        self, source: str, entry: str, ids: Iterable[str]
+        self, source: str, entry: str, ids: Iterable[str], since_ms: int
     ) -> SourceLists | Literal["older", "too_many"]:
-        """Stores the source's list; "older" when a newer one is known."""
+        """Stores the source's list; "older" when a newer one is known. `since_ms`: since when it has watched."""
         keys, max_call_ms = self._keys, self._limits.max_call_duration_ms
         status, *rest = await self._scripts.run(
             NOTE_SOURCE,
             [keys.server, keys.sources, keys.source_calls(source), keys.stream("events")],
-            [source, entry, max_call_ms, MAX_SOURCES, *ids],
+            [source, entry, max_call_ms, MAX_SOURCES, since_ms, *ids],
         )
         if status != "ok":
             return "older" if status == "older" else "too_many"
-        oldest_ms, *sources = rest
+        oldest_ms, watched_since_ms, *sources = rest
         pipe = self._scripts.client.pipeline(transaction=False)
         for name in sources:
             pipe.smembers(keys.source_calls(name))
         listed = frozenset().union(*await pipe.execute())
-        return SourceLists(int(oldest_ms) - TOO_NEW_MS, tuple(sources), listed)
+        return SourceLists(int(oldest_ms) - TOO_NEW_MS, int(watched_since_ms), tuple(sources), listed)
 
     async def campaigns(self) -> tuple[list[str], list[str]]:
         """All campaigns the ledger knows, and those with a call that is up."""
@@ -94,6 +96,8 @@ class EventSources:
         names = [
             *keys.of_campaign(campaign),
             *keys.of_call_history,
+            keys.api,
+            keys.first_events,
             keys.sources,
             *map(keys.source_calls, lists.sources),
         ]
@@ -110,6 +114,7 @@ class EventSources:
                     state,
                     stayed,
                     BATCH,
+                    lists.watched_since_ms,
                 ]
                 answer = await self._scripts.run(END_MISSING_CALLS, names, args)
                 if answer == "not_now":

@@ -9,6 +9,7 @@ import msgspec
 
 from streamdialer.config.settings import Settings
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
+from streamdialer.ledger.serial_api import SerialApi
 from streamdialer.ledger.zone_hours import Hours, MissingHours
 from streamdialer.rules.caps import NO_CAPS, CapReason, Caps
 from streamdialer.rules.retry import RetryPlan
@@ -166,6 +167,8 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     """What the rule says about the first skipped contact, by reason."""
     only_ends: int = 0
     """Calls past their deadline that count as up because only ends of other calls have come since."""
+    serial_api: SerialApi | None = None
+    """The Dialer API places calls one after the other."""
     stale: list[str] = []
     """Contacts skipped until the backend shows them as pending again."""
     server_ms: int = 0

@@ -23,7 +23,7 @@ _COLOURS: Final = {
 }
 
 WINDOW_S: Final = 10.0
-_SAME: Final = ("reason", "verdict", "stream", "duty")
+_SAME: Final = ("reason", "verdict", "stream", "duty", "trunk")
 """Fields that make two failures different; the other fields say where it happened."""
 MAX_CAMPAIGNS_NAMED: Final = 20
 

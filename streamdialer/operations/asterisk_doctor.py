@@ -22,6 +22,7 @@ WRITES: Final = {
     "Status": "reporting",
     "CoreStatus": "reporting",
     "QueueStatus": "reporting",
+    "Hangup": "call",
     "Originate": "originate",
 }
 """Action -> the word of `write=` that allows it."""
@@ -75,7 +76,9 @@ async def _privileges(link: Connection, address: AmiUrl, *, is_originating: bool
     needed = [name for name in WRITES if is_originating or name != "Originate"]
     missing = sorted({WRITES[name] for name in needed if not allowed.get(name)})
     for word in missing:
-        does = "place calls" if word == "originate" else "list the calls"
+        does = {"originate": "place calls", "call": "hang up calls that are not wanted any more"}.get(
+            word, "list the calls"
+        )
         yield Finding(CHECK, "fail", f"{user} may not {does}", f"add {word} to its write= {RELOAD}")
     if not link.booted.is_set():
         text = f"{link.server} does not say when it was started"

@@ -12,24 +12,39 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from streamdialer.broker.connection import TRANSIENT, connect, keys_for, ping, why_writes_are_refused
+from streamdialer.broker.connection import (
+    TRANSIENT,
+    connect,
+    keys_for,
+    ping,
+    server_ms,
+    why_writes_are_refused,
+)
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Script
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.agent_lists import agent_notices
-from streamdialer.consumers.dialing.reasons import NOTICES
-from streamdialer.errors import RefusedByServer, StreamdialerError
+from streamdialer.consumers.dialing.reasons import NOTICES, REASONS
+from streamdialer.errors import CredentialsRefused, RefusedByServer, StreamdialerError, Throttled, Unreachable
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
+from streamdialer.ledger.serial_api import FIELDS as SERIAL_API
+from streamdialer.ledger.serial_api import read_serial_api
 from streamdialer.model import normalise_id
 from streamdialer.operations.asterisk_doctor import check_asterisk
 from streamdialer.operations.campaigns import campaign_rows, campaigns_known
+from streamdialer.operations.decisions import decisions, dial_status
 from streamdialer.operations.finding import Finding
 from streamdialer.operations.streams import StreamState, stream_states
 
 MIN_VERSION: Final = (6, 2)
 CLOCK_TOLERANCE_S: Final = 1.0
 SAMPLE_SIZE: Final = 5
+QUEUES_AND_TRUNKS_OF: Final = 20
+"""Most active campaigns whose queues and trunks Asterisk is asked for."""
+NAMED_REASONS: Final = {"no_call_events", "invalid_campaign"}
+MIN_UNCLEAR: Final = 5
+"""Unclear replies that are no accident."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
@@ -64,6 +79,7 @@ async def run_checks(settings: Settings) -> Diagnosis:
             with suppress(RedisError):
                 rows = await campaign_rows(client, keys, await campaigns_known(client, keys))
                 active = [normalise_id(row.campaign_id) for row in rows if row.status == "active"]
+            findings += await _run_check("campaigns", lambda: _campaigns(client, keys, active))
     finally:
         await client.aclose()
     findings += await _run_check("backend", lambda: _backend(settings, active))
@@ -75,7 +91,7 @@ async def run_checks(settings: Settings) -> Diagnosis:
 
 
 def _redis_checks(client: Redis, keys: Keys, settings: Settings) -> dict[str, Check]:
-    return {
+    checks: dict[str, Check] = {
         "version": lambda: _version(client),
         "persistence": lambda: _persistence(client),
         "eviction": lambda: _eviction(client),
@@ -85,6 +101,9 @@ def _redis_checks(client: Redis, keys: Keys, settings: Settings) -> dict[str, Ch
         "scripts": lambda: _scripts(client),
         "streams": lambda: _streams(client, keys, settings),
     }
+    if settings.originate == "dialer-api":
+        checks["dialer api calls"] = lambda: _dialer_api_calls(client, keys)
+    return checks
 
 
 async def _run_check(name: str, check: Check) -> list[Finding]:
@@ -263,6 +282,17 @@ def _stream(state: StreamState, settings: Settings) -> Finding:
     return Finding(check, "ok", text)
 
 
+async def _campaigns(client: Redis, keys: Keys, active: list[str]) -> Findings:
+    """Active campaigns that are not dialed for a reason that no other check finds."""
+    now_ms = await server_ms(client)
+    for campaign in active[:SAMPLE_SIZE]:
+        for newest in await decisions(client, keys, campaign, 1):
+            status = dial_status(campaign, "active", newest, now_ms)
+            if status.reason in NAMED_REASONS:
+                remedy = REASONS[status.reason].remedy
+                yield Finding(f"dialing of campaign {campaign}", "fail", status.sentence, remedy)
+
+
 async def _backend(settings: Settings, active: list[str]) -> Findings:
     """Reachable, authorised and with readable lists; the same for some active campaigns."""
     advice = "check BACKEND_URL, BACKEND_TOKEN or BACKEND_USERNAME and BACKEND_PASSWORD"
@@ -288,25 +318,47 @@ async def _backend(settings: Settings, active: list[str]) -> Findings:
 
 
 async def _dialer_api(settings: Settings, active: list[str]) -> Findings:
+    """Reachable and authorised."""
     try:
         async with DialerAPI(settings) as dialer_api:
             health = await dialer_api.health()
+            accepts = "accepts our requests"
             try:  # /health needs no token: only a request about a campaign shows whether it accepts ours
                 await dialer_api.statistics(active[0] if active else "0")
             except RefusedByServer as refusal:
-                if refusal.status != 404:
+                if active and refusal.status != 404:
                     raise
-            yield Finding("dialer api", "ok", f"{health} and accepts our requests")
+            except (CredentialsRefused, Throttled):
+                raise
+            except Unreachable as error:
+                if active:
+                    raise
+                # there is no campaign 0: whatever it says of it, it has not refused our credentials
+                accepts = f"does not refuse our credentials ({error})"
+            yield Finding("dialer api", "ok", f"{health} and {accepts}")
     except StreamdialerError as error:
         text = str(error).removeprefix("Dialer API: ")
         yield Finding("dialer api", "fail", text, "check DIALER_API_URL and DIALER_API_TOKEN")
+
+
+async def _dialer_api_calls(client: Redis, keys: Keys) -> Findings:
+    """How its calls have begun lately, and what its replies were worth."""
+    values = await client.hmget(keys.api, [*SERIAL_API, "replies", "unclear"])
+    *delays, replies, unclear = [None if value is None else str(value) for value in values]
+    if serial := read_serial_api(delays):
+        notice = NOTICES["serial_api"]
+        yield Finding("dialer api calls", "warn", f"{notice.text} ({serial.sentence()})", notice.remedy)
+    if int(unclear or 0) >= MIN_UNCLEAR and int(unclear or 0) * 2 > int(replies or 0):
+        text = f"{unclear} of its last {replies} replies do not say whether it has placed the call"
+        remedy = "events decide about these calls; look at the Dialer API's log for its errors 500"
+        yield Finding("dialer api calls", "warn", text, remedy)
 
 
 async def _asterisk(settings: Settings, active: list[str]) -> Findings:
     campaigns = []
     with suppress(StreamdialerError):  # the check of the backend says it
         async with Backend(settings) as backend:
-            for campaign in active[:SAMPLE_SIZE]:
+            for campaign in active[:QUEUES_AND_TRUNKS_OF]:
                 with suppress(StreamdialerError):
                     campaigns.append(await backend.campaign(campaign))
     async for finding in check_asterisk(settings, campaigns):

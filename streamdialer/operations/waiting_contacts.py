@@ -57,12 +57,14 @@ async def waiting_for(client: Redis, keys: Keys, campaign: str, now_ms: int) -> 
 
 
 def describe(waiting: Iterable[Waiting]) -> str:
-    """A sentence; '' when no contact waits."""
-    parts = []
+    """A sentence or two; '' when no contact waits."""
+    parts, hint = [], ""
     for group in waiting:
+        if (group.reason, group.detail) == ("retry", "congestion"):
+            hint = " Congestion: the trunk took no call; `streamdialer doctor` looks at Asterisk's trunks."
         rule = f"; {group.detail}" if group.detail else ""
         parts.append(f"{group.contacts} {TEXTS[group.reason]} (the first in {_span(group.first_in_s)}{rule})")
-    return f"Deferred contacts due next: {', '.join(parts)}." if parts else ""
+    return f"Deferred contacts due next: {', '.join(parts)}.{hint}" if parts else ""
 
 
 def _span(seconds: float) -> str:

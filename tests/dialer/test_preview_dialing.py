@@ -18,6 +18,7 @@ from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.services import Services
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.gateways.originate_reply import Reply
+from streamdialer.gateways.originate_request import OriginateRequest
 from streamdialer.gateways.parsing import read_contacts
 from streamdialer.model import Contact, PreviewAnswer
 from streamdialer.producers.events import Producer, SyncProducer
@@ -198,12 +199,12 @@ async def test_whatever_is_done_at_once_the_ledger_stays_whole(world: PreviewWor
 async def test_a_callback_is_placed_on_the_number_and_for_the_agent_asked_for(
     redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked_of_the_api: list[dict[str, Any]] = []
+    asked_of_the_api: list[OriginateRequest] = []
     originate = DialerAPI.originate
 
-    async def watched(api: DialerAPI, **request: Any) -> Reply:
+    async def watched(api: DialerAPI, request: OriginateRequest) -> Reply:
         asked_of_the_api.append(request)
-        return await originate(api, **request)
+        return await originate(api, request)
 
     monkeypatch.setattr(DialerAPI, "originate", watched)
     world = build_world(agents=1, contacts=3, mode="progressive", speed=60, answer_rate=0.0)
@@ -219,8 +220,8 @@ async def test_a_callback_is_placed_on_the_number_and_for_the_agent_asked_for(
         }
         await dialer.producer.event("callback_requested", **asked)
         [request] = await eventually(
-            lambda: [each for each in asked_of_the_api if each["phone_number"] == "+15550009999"],
+            lambda: [each for each in asked_of_the_api if each.phone_number == "+15550009999"],
             what="it is called there",
         )
-        assert (request["contact"], request["variables"]) == ("3", {"AGENT_ID": "1001"})
+        assert (request.contact, request.variables) == ("3", {"AGENT_ID": "1001"})
         assert await dialer.dead.count() == 0

@@ -48,7 +48,7 @@ async def test_the_answer_of_another_leg_revives_a_call_that_only_silence_has_en
     silent, other = await world.place_one(), await world.place_one()
     await world.event("call_ringing", silent, call_id="x.1")
     await world.event("call_ringing", other, call_id="y.1")
-    await world.client.zadd("sd:c:1:dialing", {silent.contact: 1})
+    await world.pass_deadlines(silent.contact)
     assert (await world.sweep()).no_event == 1
     assert await world.event("call_answered", silent, call_id="x.2") == "applied"
     assert await world.state_of(silent.contact) == "connected"

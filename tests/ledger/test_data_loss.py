@@ -472,7 +472,7 @@ async def test_late_news_takes_back_the_reservation_of_the_next_call(world: Ledg
     silent, other = await world.place_one(), await world.place_one()
     await world.event("call_ringing", other)
     await world.client.zadd("sd:c:1:dialing", {other.contact: 9e15})
-    await world.age(46)
+    await world.pass_deadlines(silent.contact)
     await world.sweep()
     await world.age(301)
     await world.sweep()

@@ -201,14 +201,14 @@ async def test_a_silent_attempt_is_ended_only_while_other_calls_have_events(worl
     await world.open_campaign(contacts=3, agents=3)
     silent = await world.place_one()
     await world.settle(silent, "unknown")
-    await world.age(46)
+    await world.pass_deadlines(silent.contact)
     assert (await world.sweep()).stalled == 1
     assert (await world.claim(level=5)).reason == "no_call_events"
     assert await world.state_of(silent.contact) == "dialing"
     await world.client.zadd("sd:c:1:dialing", {silent.contact: 9e15})
     other = await world.place_one()
-    await world.age(1e13)
     await world.event("call_ringing", other)
+    await world.pass_deadlines(silent.contact, other.contact)
     swept = await world.sweep()
     assert (swept.no_event, swept.stalled) == (1, 1), "the other's own ringing proves nothing for itself"
     assert await world.state_of(silent.contact) == "deferred"
@@ -237,7 +237,7 @@ async def test_a_conversations_deadline_waits_for_unread_events_whatever_the_rin
     first, other = await world.place_one(), await world.place_one()
     await world.event("call_ringing", other)
     await world.client.xadd("dialer:events", {"type": "call_answered"})
-    await world.client.zadd("sd:c:1:dialing", {first.contact: 1})
+    await world.pass_deadlines(first.contact)
     await world.client.zadd("sd:c:1:dialing", {other.contact: 9e15})
     assert (await world.sweep()).stalled == 1, "the unread event may be its answer"
     await world.client.delete("dialer:events")
@@ -253,7 +253,7 @@ async def test_late_news_revives_an_attempt_the_deadline_ended(world: LedgerWorl
     await world.open_campaign(contacts=2, agents=2)
     silent, other = await world.place_one(), await world.place_one()
     await world.event("call_ringing", other)
-    await world.client.zadd("sd:c:1:dialing", {silent.contact: 1})
+    await world.pass_deadlines(silent.contact)
     await world.sweep()
     assert await world.state_of(silent.contact) == "deferred"
     assert (await world.public())["failed"] == "1"
@@ -422,7 +422,7 @@ async def test_cleanup_removes_all_of_an_ended_campaign_and_of_no_other(world: L
     left = {str(key) for key in await world.client.keys("*")}
     streams = {"dialer:calls", "dialer:updates", "dialer:ticks", "dialer:events"}
     agents = {"sd:agent_records", "sd:q:sales:free", "sd:q:sales:busy", "sd:q:sales:state"}
-    watermarks = {"sd:event_watermark", "sd:server", "sd:persons_up", "sd:persons_called"}
+    watermarks = {"sd:event_watermark", "sd:first_events", "sd:server", "sd:persons_up", "sd:persons_called"}
     answers = {key for key in left if ":answer:" in key}
     assert left - answers <= streams | agents | watermarks
     assert all([await world.client.pttl(key) > 0 for key in answers])

@@ -10,7 +10,7 @@ async def test_ends_of_other_calls_end_no_silent_call(world: LedgerWorld) -> Non
     await world.set_agents(4)
     silent, other, third = [await world.place_one() for _ in range(3)]
     await world.event("call_completed", other)
-    await world.client.zadd("sd:c:1:dialing", {silent.contact: 1})
+    await world.pass_deadlines(silent.contact)
     swept = await world.sweep()
     assert (swept.no_event, swept.only_ends) == (0, 1)
     assert await world.state_of(silent.contact) == "dialing"
@@ -26,8 +26,7 @@ async def test_its_own_end_or_the_longest_conversation_ends_it(world: LedgerWorl
     await world.set_agents(3)
     talks, never_ends, other = [await world.place_one() for _ in range(3)]
     await world.event("call_completed", other)
-    client = world.client
-    await client.zadd("sd:c:1:dialing", {talks.contact: 1, never_ends.contact: 1})
+    await world.pass_deadlines(talks.contact, never_ends.contact)
     await world.sweep()
     assert await world.event("call_completed", talks, duration=600) == "ended"
     assert await world.state_of(talks.contact) == "final"
@@ -40,7 +39,7 @@ async def test_no_event_at_all_is_still_no_evidence(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=2)
     await world.set_agents(2)
     silent = await world.place_one()
-    await world.client.zadd("sd:c:1:dialing", {silent.contact: 1})
+    await world.pass_deadlines(silent.contact)
     swept = await world.sweep()
     assert (swept.stalled, swept.only_ends) == (1, 0)
     assert (await world.claim()).reason == "no_call_events"

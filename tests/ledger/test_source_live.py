@@ -123,7 +123,7 @@ async def test_of_several_sources_none_may_list_it(world: LedgerWorld, lists_it:
 
 async def test_a_list_is_evidence_also_where_it_ends_nothing(world: LedgerWorld) -> None:
     (attempt,) = await calls_sent_earlier(world, 1)
-    await world.client.zadd("sd:c:1:dialing", {attempt.contact: 1})
+    await world.pass_deadlines(attempt.contact)
     await world.list_calls("whose?")
     assert await states(world, [attempt]) == ["dialing"]
     assert (await world.claim()).reason is None
@@ -136,12 +136,12 @@ async def test_a_source_that_has_written_no_list_since_the_call_was_sent_may_hav
     await world.list_calls(await id_of(world, attempt), source="away")
     seconds, _ = await world.client.time()
     written_ms = (seconds - 30) * 1000
-    await world.client.hset("sd:sources", "away", f"{written_ms} {written_ms}-0")
+    await world.client.hset("sd:sources", "away", f"{written_ms} {written_ms}-0 0")
     await world.client.delete("sd:source_calls:away")
     await world.list_calls(source="b")
     assert await states(world, [attempt]) == ["dialing"]
     gone_ms = (seconds - 8000) * 1000
-    await world.client.hset("sd:sources", "away", f"{gone_ms} {gone_ms}-0")
+    await world.client.hset("sd:sources", "away", f"{gone_ms} {gone_ms}-0 0")
     await world.list_calls(source="b")
     assert await states(world, [attempt]) == ["deferred"], "no call of it can be up any more"
 

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import anyio
 import msgspec
 import pytest
-from redis.asyncio import Redis
 
 from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import Keys
-from streamdialer.config.ami_urls import parse_ami_urls
 from streamdialer.errors import RefusedByServer
-from streamdialer.gateways.ami.link import connected
 from streamdialer.ledger.recovery import mark_server_trusted
-from streamdialer.model import plain_id
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from tests.support.asterisk_audit import watch_agents, wrong_looks
 from tests.support.asterisk_platform import Platform
+from tests.support.asterisk_processes import JUST_STARTED, Written, process
 from tests.support.eventually import eventually
 from tests.support.real_asterisk import (
     RealAsterisk,
@@ -95,58 +88,6 @@ OUTCOMES: Final = {
     ),
     "person": Outcome("185", "ringing answered completed", {}, {"SD_AMD": "1"}, truth="END BYE"),
 }
-
-
-JUST_STARTED: Final = {"STREAMDIALER_RING_TIMEOUT_S": "2"}
-"""Calls are listed only when Asterisk has been up for the ring time: telephones may ring on from before."""
-
-
-@contextmanager
-def process(redis_url: str, folder: Path, *args: str, **changes: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`streamdialer …` as a process of its own."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMDIALER_")}
-    environment |= {"REDIS_URL": redis_url, "LOG_FORMAT": "text", **changes}
-    with (folder / f"{args[0]}.log").open("ab") as log:
-        child = subprocess.Popen([sys.executable, "-m", "streamdialer", *args], env=environment, stderr=log)
-    try:
-        yield child
-    finally:
-        child.terminate()
-        child.wait(20)
-
-
-class Written:
-    """The events in the stream."""
-
-    def __init__(self, client: Redis) -> None:
-        self.client = client
-
-    async def all(self, *types: str) -> list[dict[str, Any]]:
-        entries: Any = await self.client.xrange("dialer:events")
-        read = [{"type": fields["type"], **json.loads(fields["data"])} for _, fields in entries]
-        return [each for each in read if not types or each["type"] in types]
-
-    async def of(self, attempt: str) -> list[dict[str, Any]]:
-        return [each for each in await self.all() if each.get("attempt_id") == attempt]
-
-    async def lists_after(self, at: float) -> list[tuple[float, list[str]]]:
-        """When lists of calls were written, and the calls."""
-        entries: Any = await self.client.xrange("dialer:events", min=str(round(at * 1000)))
-        return [
-            (int(entry.partition("-")[0]) / 1000, json.loads(fields["data"])["calls"])
-            for entry, fields in entries
-            if fields["type"] == "source_live"
-        ]
-
-    async def until_over(self, *attempts: str, within_s: float = 30) -> None:
-        async def are_over() -> bool:
-            ended = {
-                each.get("attempt_id")
-                for each in await self.all("call_failed", "call_completed", "call_abandoned")
-            }
-            return set(attempts) <= ended
-
-        await eventually(are_over, within_s=within_s, what=f"the ends of {attempts}")
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +170,7 @@ async def test_a_list_for_the_contacts(
     await written.client.flushall()
     await mark_server_trusted(written.client, Keys())
     numbers = [f"5730012345{number:02}{digit}" for number, digit in enumerate("025678" * 8)]
-    async with calling(asterisk) as caller, Platform(caller, numbers).serving() as platform:
+    async with calling(asterisk) as caller, Platform(numbers, caller=caller).serving() as platform:
         url, settings = own_server.url, {"BACKEND_URL": platform.url, "DIALER_API_URL": platform.url}
         settings |= {
             "STREAMDIALER_DIAL_INTERVAL_S": "1",
@@ -246,7 +187,7 @@ async def test_a_list_for_the_contacts(
                 running.enter_context(process(url, tmp_path, "consume", **settings))
             running.enter_context(process(url, tmp_path, "tick", **settings))
             await written.client.hset("campaign:1", "status", "active")
-            states = await watch_agents(asterisk, written.client, platform)
+            states = await watch_agents(asterisk, written.client, "desk", lambda: platform.is_over)
         totals: Any = await written.client.hgetall("campaign:1")
     seen = [each for each in asterisk.seen() if each.number in numbers]
     invited = Counter(each.number for each in seen if each.what == "INVITE")
@@ -260,37 +201,13 @@ async def test_a_list_for_the_contacts(
     assert {end for number, end in ends.items() if number[-1] == "0"} == {"busy"}
     assert {end for number, end in ends.items() if number[-1] == "2"} == {"no_answer"}
     assert {end for number, end in ends.items() if number[-1] in "5678"} <= {"completed", "abandoned"}
-    wrong = [
-        states[at]
-        for at in range(2, len(states))
-        if states[at][0] not in [theirs for _, theirs in states[at - 2 : at + 1]]
-    ]
-    assert len(wrong) <= 0.02 * len(states), (len(wrong), len(states), wrong)
-    assert {theirs for _, theirs in states} > {frozenset()}, "agents were busy, and free"
+    wrong, looks = wrong_looks(states)
+    assert wrong <= 0.02 * looks, (wrong, looks)
+    assert {look.theirs for look in states} > {frozenset()}, "agents were busy, and free"
 
 
 WRAP_UP_UNSEEN: Final = {"STREAMDIALER_ASTERISK_WRAPUP_S": "0"}
 """Asterisk's own list does not show it, either."""
-
-
-async def watch_agents(
-    asterisk: RealAsterisk, client: Redis, platform: Platform
-) -> list[tuple[frozenset[str], frozenset[str]]]:
-    """The free agents that we know of, and those that Asterisk does, ten times a second until all calls are over.
-
-    It begins with the first tick. An event takes a moment to arrive: ours may be what Asterisk's were 0.2 s before.
-    """
-    states = []
-    async with connected(parse_ami_urls(asterisk.url)[0], lambda _: None) as link:
-        await eventually(lambda: client.exists("sd:q:desk:state"), within_s=60, what="the first tick")
-        with anyio.fail_after(120):
-            while not platform.is_over:
-                await anyio.sleep(0.1)
-                members = await link.list_answer("QueueStatus", {"Queue": "desk"})
-                free = await client.zrange("sd:q:desk:free", 0, -1)
-                theirs = {each.get("Location") for each in members if each.get("Status") == "1"}
-                states.append((frozenset(map(plain_id, map(str, free))), frozenset(theirs)))
-    return states
 
 
 async def test_a_value_sets_no_other_variable(asterisk: RealAsterisk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -14,7 +15,14 @@ from streamdialer.ledger.event_facts import fact_of
 from streamdialer.ledger.queues import AgentEventStatus, QueueListStatus
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.records import Update
-from streamdialer.ledger.types import ApplyStatus, ClaimRequest, ClaimResult, LoadRow, LostCall
+from streamdialer.ledger.types import (
+    ApplyStatus,
+    ClaimRequest,
+    ClaimResult,
+    LoadRow,
+    LostCall,
+    ledger_limits,
+)
 from streamdialer.model import (
     Agent,
     AgentState,
@@ -183,11 +191,10 @@ class LedgerWorld:
         return LostCall(self.row(contact, attempts=attempts), is_in_call, self.retry, self.caps)
 
     async def write_entry(self) -> str:
-        """The id of a new entry of `events`, which is read and deleted at once."""
-        stream = self.keys.stream("events")
-        entry = str(await self.client.xadd(stream, {"type": "any"}))
-        await self.client.xdel(stream, entry)
-        return entry
+        """The id of a new entry of `events`, which is deleted before anybody can read it."""
+        add = "local id = redis.call('XADD', KEYS[1], '*', 'type', 'any') redis.call('XDEL', KEYS[1], id) return id"
+        client: Any = self.client
+        return str(await client.eval(add, 1, self.keys.stream("events")))
 
     async def settle(self, attempt: Attempt, verdict: str, hold: str = "", retry_after_s: float = 0) -> str:
         return await self.services.campaigns.settle_originate(
@@ -218,6 +225,45 @@ class LedgerWorld:
         raw = msgspec.json.encode(record).decode()
         await self.client.hset(self.keys.records("1"), contact, raw)
 
+    async def pass_deadlines(self, *contacts: str) -> None:
+        """The deadlines of these calls of campaign 1 have passed; what was seen of any call is older still."""
+        for contact in contacts:
+            record = await self.record(contact)
+            for name in {"sm", "lm"} & record["h"][-1].keys():
+                record["h"][-1][name] -= ledger_limits(self.services.settings).deadline_ms + 1000
+            await self.client.hset(self.keys.records("1"), contact, msgspec.json.encode(record).decode())
+            await self.client.zadd(self.keys.dialing("1"), {contact: 1})
+        await self.client.delete(self.keys.first_events)
+
+    async def let_ring(self, seconds: float, *attempts: Attempt) -> None:
+        """So much time passes for these calls of campaign 1, and for what was seen of any call."""
+        passed_ms = round(seconds * 1000)
+
+        def earlier(entry: str) -> str:
+            ms, _, sequence = entry.partition("-")
+            return f"{max(0, int(ms) - passed_ms)}-{sequence}"
+
+        for attempt in attempts:
+            record = await self.record(attempt.contact)
+            newest = record["h"][-1]
+            for name in {"sm", "lm"} & newest.keys():
+                newest[name] -= passed_ms
+            newest["ev"] = earlier(newest["ev"])
+            await self.client.hset(
+                self.keys.records("1"), attempt.contact, msgspec.json.encode(record).decode()
+            )
+            if record["p"] == "dialing":
+                await self.client.zincrby(self.keys.dialing("1"), -passed_ms, attempt.contact)
+        seen: Any = await self.client.zrange(self.keys.first_events, 0, -1, withscores=True)
+        await self.client.delete(self.keys.first_events)
+        for second, at_ms in seen:
+            name = str(int(second) - round(seconds))
+            await self.client.zadd(self.keys.first_events, {name: at_ms - passed_ms})
+        await self.client.expire(self.keys.first_events, 60)
+        newest_events: Any = await self.client.hgetall(self.keys.event_watermark)
+        for name in {"last", "other", "begun", "begun_other"} & newest_events.keys():
+            await self.client.hset(self.keys.event_watermark, name, earlier(newest_events[name]))
+
     async def age_signs(self, contact: str, seconds: float) -> None:
         """The newest event of the beginning or answer of its newest call was written that long before."""
         record = await self.record(contact)
@@ -225,10 +271,14 @@ class LedgerWorld:
         raw = msgspec.json.encode(record).decode()
         await self.client.hset(self.keys.records("1"), contact, raw)
 
-    async def list_calls(self, *ids: str, source: str = "pbx", entry: str | None = None) -> str:
-        """An event source lists its calls; the dead letter's reason, '' for none."""
+    async def list_calls(
+        self, *ids: str, source: str = "pbx", entry: str | None = None, since_s: float = 86_400
+    ) -> str:
+        """An event source that has watched for so long lists its calls; the dead letter's reason, '' for none."""
         stage = SourceLive(self.services, WakeupScheduler(self.services))
-        event = SourceEvent(type="source_live", source=source, since="2026-01-01T00:00:00Z", calls=list(ids))
+        seconds, _ = await self.client.time()
+        since = datetime.fromtimestamp(seconds - since_s, UTC).isoformat()
+        event = SourceEvent(type="source_live", source=source, since=since, calls=list(ids))
         try:
             await stage.handle(event, entry or await self.write_entry())
         except BadEntry as error:

@@ -152,6 +152,12 @@ class LedgerModel:
         """Those of them that showed a call ringing or answered."""
         self.lists: dict[str, tuple[float, frozenset[str]]] = {}
         """Event source -> when it listed its calls, and which."""
+        self.first_seen: list[tuple[float, float]] = []
+        """Of each attempt with an event: when it was sent, and when its first event was read."""
+        self.counters = {"begun": (0, 0), "replies": (0, 0)}
+        """Calls that rang, and of them those long after they were sent; replies, and of them unclear ones."""
+        self.is_serial = False
+        """The Dialer API seems to place calls one after the other."""
         self.rest_until: float | None = None
         self.probed: float | None = None
         self.listed: set[str] = set()
@@ -446,6 +452,7 @@ class LedgerModel:
     ) -> None:
         """The reply to a request."""
         before = attempt.outcome
+        self._count("replies", verdict == "unknown")
         attempt.verdict, attempt.reply_id = verdict, call_id
         attempt.facts.not_placed |= verdict == "not_placed"
         attempt.facts.impossible |= verdict == "never"
@@ -492,6 +499,7 @@ class LedgerModel:
         else:
             attempt.first_end = min(attempt.first_end or position, position)
         before, facts, call_id = attempt.outcome, attempt.facts, said.get("call_id", "")
+        were_heard = facts.are_heard
         ids = (attempt.call_id, *attempt.other_ids)
         known = (*(getattr(facts, name) for name in Facts.__struct_fields__), *ids)
         if kind in ("call_ringing", "call_answered"):
@@ -521,9 +529,40 @@ class LedgerModel:
         ids = (attempt.call_id, *attempt.other_ids)
         if known == (*(getattr(facts, name) for name in Facts.__struct_fields__), *ids):
             return "unchanged"
+        if not were_heard:
+            self._see_first(attempt, rings=kind == "call_ringing")
         if attempt.verdict == "unknown":
             self.well()
-        return "ended" if self.follow(contact, attempt, before) else "applied"
+        is_over = self.follow(contact, attempt, before)
+        if attempt.outcome[0] == "ringing" and attempt is contact.newest:
+            contact.state, contact.due = "dialing", attempt.last_sign_at + DEADLINE_S
+        return "ended" if is_over else "applied"
+
+    def _count(self, name: str, is_one: bool) -> tuple[int, int]:
+        number, those = self.counters[name]
+        number, those = number + 1, those + is_one
+        self.counters[name] = (number // 2, those // 2) if number >= 20 else (number, those)
+        return number, those
+
+    def _see_first(self, attempt: AttemptModel, *, rings: bool) -> None:
+        self.first_seen.append((attempt.sent_at, self.now))
+        if rings:
+            begun, late = self._count("begun", self.now - attempt.sent_at > DEADLINE_S / 3)
+            self.is_serial = late >= 3 and late * 4 >= begun
+
+    def moved_at(self, attempt: AttemptModel) -> float:
+        """When an attempt that may stand before it in the Dialer API was seen first."""
+        recent = [
+            seen
+            for sent, seen in self.first_seen
+            if seen >= self.now - DEADLINE_S and sent <= attempt.sent_at + 5
+        ]
+        return max([attempt.sent_at, *recent])
+
+    def waits_until(self, attempt: AttemptModel) -> float:
+        """Until then a deadline does not end it."""
+        rang = attempt.outcome[0] == "ringing"
+        return (attempt.last_sign_at if rang else self.moved_at(attempt)) + DEADLINE_S
 
     def list_calls(self, source: str, ids: frozenset[str], position: int) -> None:
         """An event source says which calls are up."""
@@ -544,9 +583,16 @@ class LedgerModel:
         return not is_listed and max(attempt.sent_at, attempt.last_sign_at) < oldest
 
     def may_not_have_begun(self, attempt: AttemptModel) -> bool:
-        """Its reply is open or unclear, and its deadline has not passed."""
-        has_no_news = attempt.outcome[0] == "sent" and attempt.verdict in (None, "unknown")
-        return has_no_news and self.now < attempt.sent_at + DEADLINE_S
+        """Nothing was seen of it, and the Dialer API may not have got to it yet."""
+        return self.now < self.begins_until(attempt)
+
+    def begins_until(self, attempt: AttemptModel) -> float:
+        """Until then the Dialer API may yet place it; 0: it has placed it."""
+        replies, unclear = self.counters["replies"]
+        is_believed = not self.is_serial and unclear * 2 <= replies
+        if attempt.outcome[0] != "sent" or (attempt.verdict not in (None, "unknown") and is_believed):
+            return 0
+        return min(self.moved_at(attempt) + DEADLINE_S, attempt.sent_at + MAX_CALL_DURATION_S)
 
     def forget(self, campaign: CampaignModel, contact: ContactModel) -> None:
         """The end of a tombstone."""

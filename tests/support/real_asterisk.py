@@ -26,6 +26,11 @@ CALLER: Final = """
 secret = caller
 read = system
 write = call,originate,command
+
+[platform]
+secret = platform
+read = all
+write = all
 """
 START: Final = (
     "mkdir -p /tmp/asterisk/cdr-csv; "

@@ -43,7 +43,7 @@ REASONS: Final[dict[str, ReasonText]] = {
         "wait, the Dialer API said for how long; place fewer calls if this happens often",
     ),
     "dialer_api_down": ReasonText(
-        "the Dialer API takes no calls; after each pause one call tries it",
+        "the Dialer API takes no calls, or does not say whether it does; after each pause one call tries it",
         "look at the Dialer API: `streamdialer doctor` asks it",
     ),
     "dialer_api_credentials": ReasonText(
@@ -60,8 +60,8 @@ REASONS: Final[dict[str, ReasonText]] = {
     ),
     "no_call_events": ReasonText(
         "calls were sent and no call event has come since",
-        "start the program that writes call events to `dialer:events`, for Asterisk `streamdialer asterisk`; "
-        "dialing goes on when they come",
+        "start the program that writes call events to `dialer:events`, for Asterisk `streamdialer asterisk`, "
+        "or look at its log; dialing goes on when they come",
     ),
     "throttled": ReasonText("adaptive pacing decides at most four times a second", ""),
     "trunk_changed": ReasonText(
@@ -176,6 +176,12 @@ NOTICES: Final[dict[str, ReasonText]] = {
         "the event source writes only ends: calls past their deadline count as up until their own end "
         "or the longest conversation",
         "let the program that writes `dialer:events` write `call_ringing` or `call_answered` as well",
+    ),
+    "serial_api": ReasonText(
+        "the Dialer API places calls one after the other: its replies take as long as calls ring, "
+        "and each call waits for those before it",
+        "set STREAMDIALER_ORIGINATE=asterisk, which places all calls at once; "
+        "or lower `max_concurrent_calls`, so that fewer calls wait there",
     ),
     "updates_refused": ReasonText(
         "the backend refuses updates of contacts",

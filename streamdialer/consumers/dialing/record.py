@@ -58,7 +58,9 @@ def record_outcome(
     if outcome.inputs and outcome.decision and outcome.claimed:
         _record_inputs(result, outcome.inputs)
         _record_decision(result, campaign.settings, outcome.decision)
-        result.notices = outcome.inputs.notices or None
+        serial_api = outcome.claimed.serial_api
+        serial = {"serial_api": serial_api.sentence()} if serial_api else {}
+        result.notices = outcome.inputs.notices | serial or None
         _record_claim(result, outcome.inputs, outcome.claimed)
     if is_refilled or result.reason == "no_contacts":
         skipped = Counter(result.skipped or {}) + Counter(refilled.passed_over) + refilled.refused

@@ -8,6 +8,7 @@ from functools import partial
 from streamdialer.broker.entries import BadEntry
 from streamdialer.consumers.dialing.side_by_side import run_side_by_side
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
+from streamdialer.consumers.event_entry import since_ms
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.event_sources import MAX_SOURCES, MissingCalls, SourceLists, unknown_calls
 from streamdialer.model import SourceEvent
@@ -30,7 +31,8 @@ class SourceLive:
         if not parts:
             return
         entry = parts[0][0]  # the first part was written first: later calls may be missing in it
-        lists = await sources.note(event.source, entry, [call for _, calls in parts for call in calls])
+        ids = [call for _, calls in parts for call in calls]
+        lists = await sources.note(event.source, entry, ids, since_ms(event))
         if lists == "too_many":
             raise BadEntry("too_many_sources", f"takes {MAX_SOURCES} event sources at most")
         if isinstance(lists, str):

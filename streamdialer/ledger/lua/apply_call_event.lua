@@ -1,8 +1,8 @@
 -- Adds what one call event says to the facts of the attempt it belongs to. Any order, repetition and delay of
 -- an attempt's events leads to the same ledger.
 -- KEYS 1–23 of the campaign, 24 api, 25 call history, 26 its newest calls, 27 do-not-call list, 28 campaign's
---   pending_dnc, 29 contacts by number, 30 agents, 31 agent calls, 32 shared agents, then per queue passed the keys of
---   `Keys.of_agents_in`
+--   pending_dnc, 29 contacts by number, 30 first events, 31 agents, 32 agent calls, 33 shared agents, then per queue
+--   passed the keys of `Keys.of_agents_in`
 -- ARGV campaign, contact, fact (r | a | c | x | b, lib/attempts.lua), disposition (for c and x), call id,
 --   agent, answered by a machine ('1'), id of the event's entry, longest possible conversation ms, deadline
 --   after sending ms, cause (for x; '' = not known), the campaign's queue ('' = not known), attempt id ('' = not given),
@@ -14,14 +14,14 @@
 --   attempt of this contact · "foreign_attempt" the attempt id belongs to none · "ask_backend" Redis may have lost
 --   this call: the backend must show the contact · "too_many_lost" no more lost calls are remembered · or
 --   {"queues", name…} the keys of these queues are needed, too
--- uses: clock data_loss campaign outbox phone_rotation retry attempts evidence bounded_stream observations agent_activity agents suppression number_index call_history
+-- uses: clock data_loss campaign api_queue outbox phone_rotation retry attempts evidence bounded_stream observations agent_activity agents suppression number_index call_history
 local api, call_history, newest_calls, dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 24, 29)
 local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local by_machine, entry, max_call_ms, deadline_ms = ARGV[7] == '1', ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 local cause, attempt_id = ARGV[11] ~= '' and ARGV[11] or nil, ARGV[13]
 local written_ms = written_at(entry, ledger_ms, server_ms)
 local is_ending, is_begin = fact == 'c' or fact == 'x' or fact == 'b', fact == 'r' or fact == 'a'
-use_agents(30, ARGV[20])
+use_agents(31, ARGV[20])
 local sets = queue_sets[ARGV[12]] -- nil: its queue is not known
 
 -- Part 0: who takes an answered call: the agent named, else a guess.
@@ -163,6 +163,7 @@ elseif call_id ~= '' and not has_call_id(attempt) and #(attempt.cl or {}) < 4 th
   attempt.cl[#attempt.cl + 1] = call_id
 end
 local was_answered = f.a
+if not (f.r or f.a or f.b or f.c or f.x) then api_queue.note(KEYS[30], api, attempt, fact == 'r', written_ms) end
 if fact == 'c' then
   set_fact('c', (stronger(f.c, disposition)))
 elseif fact == 'x' then
@@ -198,6 +199,10 @@ end
 
 local was_ended = attempt.s == 'ended'
 local is_over = apply_facts(contact, record, position, totals_before, max_call_ms)
+-- It may have waited in the Dialer API: its ringing time has begun only now.
+if attempt.s == 'ringing' and attempt == record.h[#record.h] then
+  set_state(contact, record, 'dialing', attempt.lm + attempt.dd)
+end
 count_call(call_history, newest_calls, contact, record, attempt)
 save_record(contact, record)
 

@@ -1,17 +1,19 @@
 -- Ends calls of a campaign that no event source lists as up (note_source.lua): as completed when they were answered,
 -- else as failed. A call that is listed gets another deadline.
--- KEYS 1–23 of the campaign, 24 call history, 25 its newest calls, 26 event sources, then the calls of each source
+-- KEYS 1–23 of the campaign, 24 call history, 25 its newest calls, 26 api, 27 first events, 28 event sources, then the
+--   calls of each source
 -- ARGV campaign, id of the newest list's entry, longest possible conversation ms, deadline after sending ms, cutoff
 --   (ledger ms: a call that was sent, seen to begin or answered later than that may be missing in a list), whether
 --   calls without any call id are ended ('1'), state (dialing | connected | orphaned), how many contacts of it to skip,
---   most contacts to examine
+--   most contacts to examine, since when all sources have watched (ledger ms)
 -- Returns JSON: `MissingCalls` (`ledger/event_sources.py`); fewer examined than asked for: the state is done · or
 --   "not_now" while lost calls are waited for, or when another source has come
--- uses: clock data_loss campaign outbox phone_rotation retry attempts evidence suppression call_history
-local call_history, newest_calls, sources = unpack(KEYS, 24, 26)
+-- uses: clock data_loss campaign api_queue outbox phone_rotation retry attempts evidence suppression call_history
+local call_history, newest_calls, api, first_events, sources = unpack(KEYS, 24, 28)
 local entry, max_call_ms, deadline_ms, cutoff_ms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local judges_nameless, state, skip, batch = ARGV[6] == '1', ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
-if server_trouble(server, ledger_ms, deadline_ms) or redis.call('HLEN', sources) ~= #KEYS - 26 then return 'not_now' end
+local watched_since_ms = tonumber(ARGV[10])
+if server_trouble(server, ledger_ms, deadline_ms) or redis.call('HLEN', sources) ~= #KEYS - 28 then return 'not_now' end
 note_event(entry, 'source_live', false)
 
 local answer = { examined = 0, stayed = 0, nameless = 0, ended = {}, listed = {} }
@@ -23,7 +25,7 @@ local function listed_name(attempt)
   if attempt.c then list(names, attempt.c) end
   if attempt.rc then list(names, attempt.rc) end
   for _, leg in ipairs(attempt.cl or {}) do list(names, leg) end
-  for i = 27, #KEYS do
+  for i = 29, #KEYS do
     for at, is_listed in ipairs(redis.call('SMISMEMBER', KEYS[i], unpack(names))) do
       if is_listed == 1 then return names[at], #names > 1 end
     end
@@ -31,11 +33,18 @@ local function listed_name(attempt)
   return nil, #names > 1
 end
 
--- Whether the Dialer API may yet place the call: its reply is open or unclear. It may place its calls one after the
--- other, and take longer than the ringing time. The deadline ends this.
-local function may_not_have_begun(attempt)
-  local is_placed = attempt.v and attempt.v ~= 'unknown'
-  return attempt.s == 'sent' and not is_placed and ledger_ms < attempt.sm + (attempt.dd or deadline_ms)
+-- Whether the replies of the Dialer API are believed: not those of one that places calls one after the other, or whose
+-- replies are mostly unclear.
+local replies = redis.call('HMGET', api, 'serial', 'replies', 'unclear')
+local are_replies_clear = replies[1] ~= '1' and tonumber(replies[3] or 0) * 2 <= tonumber(replies[2] or 0)
+
+-- Returns until when the Dialer API may yet place a call of which nothing was seen. Calls before it must have been watched
+-- for as long as one of them may ring.
+local function may_begin_until(attempt)
+  local is_placed = attempt.v and attempt.v ~= 'unknown' and are_replies_clear
+  if attempt.s ~= 'sent' or is_placed then return 0 end
+  local quiet_since_ms = math.max(api_queue.moved_at(first_events, attempt), watched_since_ms)
+  return math.min(quiet_since_ms + (attempt.dd or deadline_ms), attempt.sm + max_call_ms)
 end
 
 local examined = redis.call('ZRANGE', states[state], skip, skip + batch - 1, 'WITHSCORES')
@@ -54,8 +63,13 @@ for i = 1, #examined, 2 do
     end
   elseif math.max(attempt.sm, attempt.lm or 0) >= cutoff_ms then
     name = attempt.id -- too new for some list
-  elseif may_not_have_begun(attempt) then
+  elseif may_begin_until(attempt) > ledger_ms then
     name = attempt.id
+    if state == 'dialing' and due_ms < may_begin_until(attempt) then
+      attempt.dp = nil
+      set_state(contact, record, 'dialing', may_begin_until(attempt))
+      save_record(contact, record)
+    end
   elseif not has_call_id and not judges_nameless then
     answer.nameless = answer.nameless + 1
     name = attempt.id

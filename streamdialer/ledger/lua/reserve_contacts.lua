@@ -30,6 +30,8 @@ local function reply()
   answer.free, answer.dialing, answer.live = count(free_agents), placed, placed + count(connected)
   answer.ready, answer.deferred, answer.orphaned = count(ready), count(deferred), count(orphaned)
   answer.ledger_ms, answer.server_ms = ledger_ms, server_ms
+  local delays = redis.call('HMGET', api, 'serial', 'late', 'begun', 'longest_ms')
+  if delays[1] then answer.serial_api = { tonumber(delays[2]), tonumber(delays[3]), tonumber(delays[4]) } end
   write_public_hash()
   if redis.call('HEXISTS', directory, campaign) == 1 then
     redis.call('HSET', campaign_key, 'available_agents', count(free_agents), 'busy_agents', count(busy_agents))

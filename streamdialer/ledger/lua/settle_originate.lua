@@ -6,7 +6,7 @@
 --   the breaker, longest pause ms, longest possible conversation ms, who places calls (dialer_api | asterisk),
 --   what it said
 -- Returns "ok" · "stale" the attempt is not known (any more) · "settled" a reply was applied before
--- uses: clock campaign outbox phone_rotation retry attempts evidence suppression call_history
+-- uses: clock campaign api_queue outbox phone_rotation retry attempts evidence suppression call_history
 local api, call_history, newest_calls = unpack(KEYS, 24, 26)
 local contact, token, verdict, call_id, hold = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local retry_after_ms, threshold, max_pause_ms, max_call_ms =
@@ -38,6 +38,8 @@ end
 apply_facts(contact, record, position, totals_before, max_call_ms)
 count_call(call_history, newest_calls, contact, record, attempt)
 save_record(contact, record)
+
+api_queue.count(api, 'replies', 'unclear', verdict == 'unknown')
 
 -- The breaker, shared by all replicas: its pause grows with every failure in a row and ends with one good
 -- reply. An unclear reply to a call that has events is no failure: the Dialer API has placed the call.

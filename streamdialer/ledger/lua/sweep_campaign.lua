@@ -2,12 +2,12 @@
 -- and preview offers end, deadlines end calls, deferred contacts become ready, final contacts and old call
 -- history are removed.
 -- KEYS 1–23 of the campaign, 24 contacts by number, 25 previews, 26 call history, 27 its newest calls, 28 campaign's
---   refused
+--   refused, 29 api, 30 first events
 -- ARGV campaign, batch, events required ('1'), longest possible conversation ms, deadline after sending ms,
 --   max_age_ms (reserve_contacts.lua), the consumer group of events
 -- Returns JSON: `SweepResult` (`ledger/types.py`)
--- uses: clock data_loss campaign rebuilding outbox phone_rotation retry attempts suppression number_index ids preview call_history
-local contacts_by_number, previews, call_history, newest_calls, refused = unpack(KEYS, 24, 28)
+-- uses: clock data_loss campaign api_queue rebuilding outbox phone_rotation retry attempts suppression number_index ids preview call_history
+local contacts_by_number, previews, call_history, newest_calls, refused, api, first_events = unpack(KEYS, 24, 30)
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local group = ARGV[7]
@@ -16,6 +16,7 @@ local answer = {
 }
 local has_trouble = server_trouble(server, ledger_ms, deadline_ms) ~= nil
 local lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
+local is_serial = redis.call('HGET', api, 'serial') == '1'
 
 -- Calls `handle(contact, record, due_ms)` for the contacts of a state that are due, the longest overdue
 -- first.
@@ -92,6 +93,8 @@ local function silence_is_conclusive(contact, record, attempt)
     return false
   end
   if not other_calls_reported(attempt) then return false end
+  -- A serial Dialer API may take minutes to get to it: only events of a moment ago say that events still come.
+  if is_ringing_over and is_serial and not other_calls_reported(attempt, ledger_ms - attempt.dd) then return false end
   if not attempt.dp or is_outdated(attempt.dp) then
     attempt.dp = newest_event_id()
     save_record(contact, record)
@@ -105,6 +108,13 @@ local function end_by_deadline(set, deadline_fact, counter)
   for_each_due(set, function(contact, record)
     local attempt, fact, name = record.h[#record.h], deadline_fact, counter
     if set == dialing and attempt.sm < lost_ms then fact, name = 'u', 'orphaned' end -- its events may be lost
+    local moved_ms = attempt.s == 'sent' and api_queue.moved_at(first_events, attempt) or attempt.lm or attempt.sm
+    if fact == 'dl' and set == dialing and moved_ms + attempt.dd > ledger_ms and ledger_ms < attempt.sm + max_call_ms then
+      attempt.dp = nil -- calls before it began a moment ago: it may yet begin
+      set_state(contact, record, 'dialing', moved_ms + attempt.dd)
+      save_record(contact, record)
+      return
+    end
     if fact ~= 'u' and not silence_is_conclusive(contact, record, attempt) then
       waits_for_events = true
       if set == dialing then tally('stalled') end -- only these stop the campaign (lib/campaign_gate.lua)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from streamdialer.broker.heartbeat import KnownProcess
+from streamdialer.ledger.serial_api import SerialApi
 from streamdialer.operations.overview.views import Alert, CampaignOverview
 
 ALARMING: Final = {
@@ -21,7 +22,7 @@ ALARMING: Final = {
 """Reasons for which a campaign is not dialed until an operator corrects something."""
 
 API_TROUBLE: Final = {
-    "dialer_api_down": "the Dialer API takes no calls",
+    "dialer_api_down": "the Dialer API takes no calls, or does not say whether it does",
     "dialer_api_credentials": "the Dialer API refuses our credentials (DIALER_API_TOKEN)",
     "asterisk_down": "Asterisk takes no calls",
     "asterisk_credentials": "Asterisk does not let us place calls (ASTERISK_AMI_URL, manager.conf)",
@@ -33,6 +34,7 @@ def alerts_of(
     now_ms: int,
     server: Mapping[str, str],
     api_pause: tuple[str | None, str | None, str | None],
+    serial_api: SerialApi | None = None,
     campaigns: Sequence[CampaignOverview],
     replicas: Sequence[KnownProcess],
     dead: int,
@@ -47,6 +49,9 @@ def alerts_of(
         *_of_campaigns(campaigns),
         *_of_replicas(campaigns, replicas),
     ]
+    if serial_api:
+        text = f"the Dialer API places calls one after the other: {serial_api.sentence()}"
+        alerts.append(Alert("warning", "serial_api", text))
     if dead:
         alerts.append(
             Alert("warning", "dead_letters", f"{dead} dead letters: `streamdialer dead list` shows them")

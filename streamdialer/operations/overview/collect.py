@@ -15,6 +15,8 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
 from streamdialer.ledger.abandon_rates import AbandonCounts, read_abandon_counts
 from streamdialer.ledger.samples import Sample, read_samples
+from streamdialer.ledger.serial_api import FIELDS as SERIAL_API
+from streamdialer.ledger.serial_api import read_serial_api
 from streamdialer.model import TickResult
 from streamdialer.operations.campaigns import CampaignRow, campaign_rows, sort_campaign_ids
 from streamdialer.operations.decisions import dial_status
@@ -59,11 +61,11 @@ async def overview(scripts: Scripts, keys: Keys) -> Overview:
     pipe = client.pipeline(transaction=False)
     pipe.hkeys(keys.directory)
     pipe.hgetall(keys.server)
-    pipe.hmget(keys.api, ["until", "reason", "detail"])
+    pipe.hmget(keys.api, ["until", "reason", "detail", *SERIAL_API])
     pipe.zrange(keys.replicas, 0, -1, withscores=True)
     pipe.hgetall(keys.replica_states)
     answers: list[Any] = await pipe.execute()
-    known, server, api_pause, heartbeats, states = answers
+    known, server, (until, reason, detail, *delays), heartbeats, states = answers
     ledger_ms = now_ms + int(server.get("clock_offset") or 0)
     replicas = read_replicas(heartbeats, states, now_ms)
     shown = sort_campaign_ids(known)[:MAX_CAMPAIGNS]
@@ -87,7 +89,8 @@ async def overview(scripts: Scripts, keys: Keys) -> Overview:
         alerts=alerts_of(
             now_ms=ledger_ms,
             server=server,
-            api_pause=tuple(api_pause),
+            api_pause=(until, reason, detail),
+            serial_api=read_serial_api(delays),
             campaigns=campaigns,
             replicas=replicas,
             dead=dead,

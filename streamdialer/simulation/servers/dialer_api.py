@@ -1,13 +1,16 @@
 """The Dialer API of the call centre: places calls, and answers like the deployed API or a newer one.
 
 By default the reply has no call id and comes only when the phone stops ringing. Each call also increments two public
-counters in Redis. A dialer has to work with all three.
+counters in Redis. A serial API, as the deployed one, also makes calls wait for each other. A dialer has to work with
+all of this.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 import anyio
 import msgspec
@@ -22,6 +25,10 @@ from streamdialer.simulation.world.config import CentreConfig
 from streamdialer.simulation.world.engine import World
 from streamdialer.simulation.world.entities import Call, Id
 
+ANSWERED_AT_ONCE: Final = 4
+"""A serial API answers every so-manieth request before its call is placed: a line of another call was there to read."""
+ANSWERED_WELL: Final = 75
+"""It answers every so-manieth request with 200."""
 Place = Callable[["OriginateRequest", str | None], Call]
 
 
@@ -59,6 +66,10 @@ class DialerApi(Service):
         self._ringing: dict[str, anyio.Event] = {}
         self._call_by_key: dict[str, Call] = {}
         """Only with `honours_key`."""
+        self._turn = asyncio.Lock()
+        self._requests = 0
+        self._in_turn: set[asyncio.Task[None]] = set()
+        """The calls of a serial API that ring or wait; a client that gives up changes nothing."""
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -71,6 +82,11 @@ class DialerApi(Service):
         token = self._config.dialer_api_token
         is_open = token is None or request.path == "/health"
         return is_open or request.headers.get("Authorization") == f"Bearer {token}"
+
+    async def stop(self) -> None:
+        await super().stop()
+        for task in self._in_turn:
+            task.cancel()
 
     def stopped_ringing(self, call_id: str) -> None:
         """The call was answered or has ended: its held reply is sent."""
@@ -86,6 +102,8 @@ class DialerApi(Service):
         if body.campaign_id not in self._world.campaigns:
             return json_reply({"detail": f"Campaign {body.campaign_id} not found"}, 404)
         key = request.headers.get("Idempotency-Key")
+        if self._config.reply == "serial":
+            return await self._serve_in_turn(body, key)
         call = self._call_by_key.get(key) if key else None
         if call is None:
             call = self._place(body, key)
@@ -102,6 +120,28 @@ class DialerApi(Service):
             await ringing.wait()
         return json_reply({"status": "success", "message": "Call originated"})
 
+    async def _serve_in_turn(self, body: OriginateRequest, key: str | None) -> web.Response:
+        self._requests += 1
+        number, most = self._requests, self._config.serial_calls
+        is_answered_well = number % ANSWERED_WELL == 0
+        if most is None or number <= most:
+            task = asyncio.create_task(self._place_in_turn(body, key))
+            self._in_turn.add(task)
+            task.add_done_callback(self._in_turn.discard)
+            if number % ANSWERED_AT_ONCE:
+                await asyncio.shield(task)
+            if is_answered_well:
+                return json_reply({"status": "success", "message": "Call originated"})
+        return json_reply({"detail": "Failed to originate call: Event: VarSet"}, 500)
+
+    async def _place_in_turn(self, body: OriginateRequest, key: str | None) -> None:
+        async with self._turn:
+            call = self._place(body, key)
+            ringing = self._ringing[call.id] = anyio.Event()
+            with suppress(RedisError, OSError):
+                await self._count(body.campaign_id)
+            await ringing.wait()
+
     async def _count(self, campaign_id: Id) -> None:
         public = self._keys.campaign(str(campaign_id))
         async with self._redis.pipeline(transaction=False) as pipeline:
@@ -112,6 +152,8 @@ class DialerApi(Service):
     async def _stats(self, request: web.Request) -> web.Response:
         campaign_id = wire_id(request.match_info["id"])
         campaign = self._world.campaigns.get(campaign_id)
+        if campaign is None and self._config.reply == "serial":
+            return json_reply({"detail": "Internal Server Error"}, 500)
         if campaign is None:
             return json_reply({"detail": f"Campaign {campaign_id} not found"}, 404)
         counts = self._world.auditor.campaigns[campaign_id]

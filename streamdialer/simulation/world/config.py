@@ -57,9 +57,13 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
 class CentreConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How the backend and the Dialer API of the call centre answer."""
 
-    reply: Literal["held", "immediate"] = "held"
-    """`held`: the originate reply comes when the phone stops ringing, without a call id, as in the deployed API.
-    `immediate`: the reply comes at once, with the call id."""
+    reply: Literal["held", "immediate", "serial"] = "held"
+    """`held`: the originate reply comes when the phone stops ringing, without a call id.
+    `immediate`: the reply comes at once, with the call id.
+    `serial`: as the deployed API: a call is placed when the one before it has stopped ringing, and nearly every reply
+    is 500; it comes when the phone stops ringing, or at once, before the call is placed."""
+    serial_calls: int | None = None
+    """After so many calls a serial API is logged off by Asterisk: it answers 500 and places nothing. None: never."""
     honours_key: bool = False
     """A repeated Idempotency-Key gets the first reply again instead of a second call."""
     agent_list_lag_s: float = 0.0

@@ -128,13 +128,9 @@ async def talk(voice: asyncio.DatagramTransport, port: int, voice_s: float) -> N
     """Sends a tone for some seconds and then silence, as RTP with G.711 (µ-law)."""
     began = asyncio.get_running_loop().time()
     for packet in range(10_000):
-        is_voice = packet * 0.02 < voice_s
-        samples = [
-            round(8000 * math.sin(2 * math.pi * 400 * (packet * 160 + k) / 8000)) if is_voice else 0
-            for k in range(160)
-        ]
+        sound = VOICE if packet * 0.02 < voice_s else SILENCE
         head = bytes([0x80, 0]) + packet.to_bytes(2, "big") + (packet * 160).to_bytes(4, "big") + b"call"
-        voice.sendto(head + bytes(map(mu_law, samples)), (ADDRESS[0], port))
+        voice.sendto(head + sound, (ADDRESS[0], port))
         await asyncio.sleep(max(0.0, began + (packet + 1) * 0.02 - asyncio.get_running_loop().time()))
 
 
@@ -142,6 +138,11 @@ def mu_law(sample: int) -> int:
     sign, level = (0x80 if sample < 0 else 0), min(abs(sample), 32635) + 132
     exponent = level.bit_length() - 8
     return ~(sign | (exponent << 4) | ((level >> (exponent + 3)) & 0x0F)) & 0xFF
+
+
+VOICE = bytes(mu_law(round(8000 * math.sin(2 * math.pi * 400 * at / 8000))) for at in range(160))
+SILENCE = bytes(mu_law(0) for _ in range(160))
+"""20 ms of each; the tone has whole periods in it."""
 
 
 class Phones(asyncio.DatagramProtocol):

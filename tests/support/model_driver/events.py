@@ -15,6 +15,7 @@ from tests.support.ledger_model import (
     DEADLINE_S,
     DELIVERY_RESERVATION_LEASE_S,
     FINAL_TTL_S,
+    MAX_CALL_DURATION_S,
     ContactModel,
 )
 from tests.support.ledger_reader import move_clock
@@ -65,7 +66,7 @@ class EventDriver(DriverBase):
         model = self.model
         model.written.append(model.now)
         model.list_calls(source, ids, len(model.written))
-        lists = await self.event_sources.note(source, entry, ids)
+        lists = await self.event_sources.note(source, entry, ids, 0)
         assert not isinstance(lists, str)
         assert set(lists.sources) == set(model.lists)
         for one in model.campaigns.values():
@@ -88,6 +89,8 @@ class EventDriver(DriverBase):
                 is_near = contact.due is not None and contact.due < model.now + DEADLINE_S / 2
                 if model.is_listed_as_up(attempt) and contact.state == "dialing" and is_near:
                     contact.due = model.now + DEADLINE_S
+                elif contact.state == "dialing" and contact.due is not None:
+                    contact.due = max(contact.due, model.begins_until(attempt))
             assert not ended, "a call was ended that was not up"
 
     # --- time -------------------------------------------------------------------------------------------------
@@ -109,6 +112,11 @@ class EventDriver(DriverBase):
         for contact in [c for c in late if c.state == "final" and (campaign, c.id) in model.documents]:
             late.remove(contact)
             contact.due = None  # until the backend knows
+        for contact in [c for c in late if c.state == "dialing"]:
+            until = model.waits_until(contact.attempts[-1])
+            if model.now < min(until, contact.attempts[-1].sent_at + MAX_CALL_DURATION_S):
+                late.remove(contact)
+                contact.due = until
         late += await self._looked_at_again(campaign, late)
         places = {contact: contact.state for contact in late}
         tally = Counter(places.values())

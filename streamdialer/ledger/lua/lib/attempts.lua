@@ -200,19 +200,21 @@ local function sent_after(attempt)
   return string.format('%.0f-0', attempt.sm - (ledger_ms - server_ms))
 end
 
-local function is_newer_than_sending(attempt, last, its_attempt, other)
+local function is_newer(attempt, than, last, its_attempt, other)
   local newest = its_attempt ~= attempt.id and last or other
-  return newest and not is_outdated(newest) and is_after(newest, sent_after(attempt) or '0-0')
+  return newest and not is_outdated(newest) and is_after(newest, than)
 end
 
--- Whether call events of other attempts have arrived since this one was sent: some program writes events.
-local function other_calls_reported(attempt)
-  return is_newer_than_sending(attempt, unpack(redis.call('HMGET', event_watermark, 'last', 'attempt', 'other')))
+-- Whether call events of other attempts have arrived since this one was sent, or since `ms` (ledger clock): some program
+-- writes events.
+local function other_calls_reported(attempt, ms)
+  local than = ms and string.format('%.0f-0', ms - (ledger_ms - server_ms)) or sent_after(attempt) or '0-0'
+  return is_newer(attempt, than, unpack(redis.call('HMGET', event_watermark, 'last', 'attempt', 'other')))
 end
 
 -- Whether another attempt was seen to begin or to be answered since this one was sent. Only then does its silence
 -- prove something: to a program that writes only ends, every long conversation is silent.
 local function other_calls_begun(attempt)
   local stored = redis.call('HMGET', event_watermark, 'begun', 'begun_attempt', 'begun_other')
-  return is_newer_than_sending(attempt, unpack(stored))
+  return is_newer(attempt, sent_after(attempt) or '0-0', unpack(stored))
 end
