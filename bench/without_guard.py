@@ -93,13 +93,12 @@ def _shared_agents() -> None:
 
 
 def _update_order() -> None:
-    """After a data loss the ledger's state is sent although the backend shows a newer one."""
+    """The ledger's state is sent although the backend shows a newer one, or has finished the contact."""
 
-    async def is_outdated(*_: object) -> bool:
-        return False
+    async def verdict(*_: object) -> str:
+        return "taken"
 
-    updates = import_module("streamdialer.consumers.updates")
-    updates.is_outdated = is_outdated  # type: ignore[attr-defined]
+    import_module("streamdialer.consumers.update_order").UpdateOrder.verdict = verdict
 
 
 def _refused_mark() -> None:

@@ -24,6 +24,7 @@ from bench.chaos.processes import ROLES, ProcessPool
 from bench.chaos.proxy import Proxy
 from bench.chaos.world import chaos_world, refused_contacts
 from streamdialer.broker.connection import connect
+from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone
 from streamdialer.ledger.records import Attempt, decode_contact
 from streamdialer.ledger.recovery import mark_server_trusted
@@ -38,6 +39,10 @@ REDIS_TIMEOUT_S: Final = 20.0
 AOF_OPTIONS: Final = ("--appendfsync", "everysec", "--auto-aof-rewrite-min-size", "4mb")
 """The file is rewritten early: a short one is read back fast."""
 RESTART_TRIES: Final = 3
+READ_BEFORE_WRITE_S: Final = 1.0
+"""Between the read of a contact and the end of its PATCH, where nothing is slow."""
+PLACED_AFTER_S: Final = 10.0
+"""A reserved call is placed or taken back within this time."""
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +136,9 @@ async def open_environment(options: ChaosOptions, directory: Path) -> AsyncItera
             CallCentre(world, server.url, speed=options.speed, config=config, distort=event_faults)
         )
         centre.backend.refuses_updates_of = refused_contacts(world)
+        known_for_s = Settings().pending_check_after_s + PLACED_AFTER_S
+        world.auditor.may_overwrite_ended_for_s = READ_BEFORE_WRITE_S * options.speed
+        world.auditor.may_call_ended_for_s = known_for_s * options.speed
         links = []
         for url in (server.url, centre.backend.url, centre.dialer_api.url):
             address = urlsplit(url)

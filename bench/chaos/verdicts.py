@@ -12,6 +12,8 @@ from bench.chaos.faults import CATALOGUE, Forgets
 Ending = Literal["time over", "all contacts final"]
 MISLEADING: Final = frozenset(kind for kind, fault in CATALOGUE.items() if fault.misleads)
 DELAYING: Final = frozenset(kind for kind, fault in CATALOGUE.items() if fault.delays_updates)
+BETWEEN_READ_AND_WRITE: Final = DELAYING | {"backend_slow", "redis_stalled"}
+"""A process reads the contact, and sends its update much later."""
 EFFECT_AFTER_S: Final = 5.0
 """Longer than calls ring: until then what was placed by mistake has been answered or has ended."""
 LEVELS: Final = ("active_calls", "connected_calls")
@@ -81,6 +83,12 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """When an older update took contacts that the backend had as finished, and left them unfinished at the end."""
     set_back_for_a_moment_s: list[float]
     """When it took those that a later update has finished again."""
+    ended_by_backend: int
+    """Contacts that the backend itself has ended."""
+    calls_to_ended: int
+    """Calls placed to them later than the dialer may go by what the backend showed before."""
+    ends_overwritten_s: list[float]
+    """When an update gave one of them another status."""
     progressive_calls: int
     without_agent_s: list[float]
     """When a progressive call was placed although fewer agents were free than phones rang."""
@@ -145,6 +153,13 @@ def _verdicts(figures: Figures) -> Iterator[Verdict]:
         "no finished contact set back",
         not figures.set_back_s and not _unexplained(figures.set_back_for_a_moment_s, DELAYING, figures),
         f"{len(figures.set_back_s)}, and {len(figures.set_back_for_a_moment_s)} for a moment",
+    )
+    overwritten = _unexplained(figures.ends_overwritten_s, BETWEEN_READ_AND_WRITE, figures)
+    counts = f"{figures.calls_to_ended} called, {len(figures.ends_overwritten_s)} overwritten"
+    yield Verdict(
+        "contacts that the backend ends stay ended",
+        not figures.calls_to_ended and not overwritten,
+        f"{counts}, of {figures.ended_by_backend}",
     )
     for promise, times in (
         ("an agent for each progressive call", figures.without_agent_s),

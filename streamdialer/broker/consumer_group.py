@@ -25,6 +25,8 @@ REMOVE_CONSUMER: Final = Script(_PACKAGE, "remove_consumer")
 REPAIR_STREAM: Final = Script(_PACKAGE, "repair_stream")
 MOST_MOVED: Final = 1000
 """Entries that one script call moves to the new stream."""
+MOST_MOVED_BYTES: Final = 8_000_000
+"""After so many bytes it moves no more."""
 READ_ENTRIES: Final = Script(_PACKAGE, "read_entries")
 READ_BYTES: Final = 8 * 1024 * 1024
 """After so many bytes a read ends: as much as 128 entries of the largest size that others may write."""
@@ -132,7 +134,7 @@ class ConsumerGroup(msgspec.Struct, frozen=True, kw_only=True):
             answer = "more"
             while answer == "more":
                 names = [name, self.keys.anew(stream)]
-                answer = str(await self.scripts.run(REPAIR_STREAM, names, [MOST_MOVED]))
+                answer = str(await self.scripts.run(REPAIR_STREAM, names, [MOST_MOVED, MOST_MOVED_BYTES]))
             if answer == "repaired":
                 log.error(
                     "someone wrote an entry with the last possible id, after which a stream takes no other entry: "

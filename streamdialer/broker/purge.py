@@ -11,6 +11,8 @@ from streamdialer.errors import CannotBeDone
 
 PURGE: Final = Script("streamdialer.broker", "purge")
 EMPTY_BATCH: Final = 500
+EMPTY_BYTES: Final = 1_000_000
+"""Other programs may write large entries, and every script holds up everybody."""
 DEPENDS: Final = {
     "calls": "calls are reserved, and its entries place them or hand them back",
     "updates": "the backend has not confirmed every update, and its entries carry the missing ones",
@@ -35,7 +37,9 @@ class Purge:
         keys = [self._keys.stream(stream), *await self._guards(stream)]
         deleted = 0
         while True:
-            answer = int(await self._scripts.run(PURGE, keys, [GROUP, EMPTY_BATCH, newest[0][0]]))
+            answer = int(
+                await self._scripts.run(PURGE, keys, [GROUP, EMPTY_BATCH, newest[0][0], EMPTY_BYTES])
+            )
             if answer < 0:
                 raise CannotBeDone(f"stream {stream} is not purged: {DEPENDS[stream]}")
             if answer == 0:

@@ -1,20 +1,31 @@
-"""After a data loss, or another campaign's call, the ledger may be older than the backend.
+"""Whether an update of a contact may be sent: the backend's own word since its last known state may forbid it.
 
-Which of the two is newer is found out before a PATCH.
+The backend finishes contacts, marks them as not to be called, or gives them to other campaigns by itself. It is asked
+for the contact before each PATCH. After a data loss it is also found out which of the two is newer.
 """
 
 from __future__ import annotations
 
+import logging
+from datetime import UTC, datetime
 from typing import Final
 
+import anyio
+
+from streamdialer.broker.connection import server_ms
 from streamdialer.consumers.dialing.contact_rows import last_attempt_ms
 from streamdialer.consumers.services import Services
+from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import RefusedByServer, Unreachable
+from streamdialer.ledger.outbox import Delivery
 from streamdialer.ledger.records import Doubt, Update
 from streamdialer.model import Contact, normalise_id
 
+log = logging.getLogger(__name__)
 SAME_MS: Final = 1000
 """Backends may keep whole seconds."""
+LIST_TTL_S: Final = 2.0
+"""How long a list serves for all contacts on it."""
 IN_CALL: Final = ("dialing", "answered")
 PROGRESS: Final = {
     **dict.fromkeys(("pending", "callback"), 0),
@@ -26,12 +37,44 @@ PROGRESS: Final = {
 """How far one attempt has come by its status; an unknown status has come as far as it can."""
 
 
+def is_over(update: Update, shown: Contact) -> bool:
+    """Whether the backend has finished the contact itself since the state that the ledger knows it to have shown.
+
+    `pending` puts a contact back in the line: the backend must show what the ledger knows, or the contact's last call.
+    Any other update is news of a call or of a wish, which only a finished contact does not get.
+    """
+    if shown.status == "do_not_call":
+        return True
+    if update.status != "pending":
+        is_finished = PROGRESS.get(shown.status, 4) == 4
+        return (
+            is_finished
+            and shown.status not in (update.status, update.shown_status)
+            and update.status != "callback"
+        )
+    if shown.is_suppressed:
+        return True
+    known, attempts, shown_attempts = update.shown_status, update.attempts, shown.attempts or 0
+    if shown.status == "pending":
+        return False
+    if (
+        shown.status in IN_CALL
+    ):  # the backend has not had the end; an attempt that does not count was shown as one
+        is_ours = update.disposition is None or attempts is None or shown_attempts <= attempts + 1
+        return not is_ours
+    is_called_since = attempts is not None and shown_attempts > attempts
+    if known == "callback" and is_called_since and shown.status in ("no_answer", "busy", "failed"):
+        return False  # by another campaign, in vain
+    is_known = shown.status == known or (known in (None, *IN_CALL) and shown.status == update.disposition)
+    return not is_known or is_called_since
+
+
 def is_newer(update: Update, doubt: Doubt, shown: Contact) -> bool:
     """Whether an update is newer than the contact that the backend shows: by last attempt, attempts and progress."""
-    if shown.status == "do_not_call":
-        return False
     is_called_again = PROGRESS[update.status] == 0
-    if is_called_again and shown.status == doubt.disposition and update.attempts == (shown.attempts or 0):
+    if shown.status == "do_not_call" or (is_called_again and shown.is_suppressed):
+        return False
+    if is_called_again and shown.status == update.disposition and update.attempts == (shown.attempts or 0):
         return True  # after the end that the backend shows, which may have reached it after the loss
     is_end = shown.status in IN_CALL and update.status not in IN_CALL
     if is_end and update.attempts is not None and update.attempts >= (shown.attempts or 0):
@@ -44,35 +87,106 @@ def is_newer(update: Update, doubt: Doubt, shown: Contact) -> bool:
     if update.status == shown.status:
         return True
     if is_called_again:  # after the end that the backend shows
-        return shown.status == doubt.disposition
+        return shown.status == update.disposition
     return PROGRESS[update.status] > PROGRESS.get(shown.status, 4)
 
 
-async def is_outdated(services: Services, campaign: str, contact: str, update: Update) -> bool:
-    """Whether the backend shows a newer state; raises Unreachable, or RefusedByServer for a contact it cannot show."""
-    if update.doubt is None:
-        return False
-    try:
-        shown = await services.backend.contact(campaign, contact)
-    except ValueError as error:
-        raise RefusedByServer(f"backend: contact {contact} cannot be read: {error}", 200) from error
-    except Unreachable:
-        if services.backend.shows_contacts:
-            raise
-        shown = None
-    if shown is None:
-        if services.backend.shows_contacts:
-            return False  # it has gone, and the backend will say so
-        if not update.doubt.is_lost:
-            return False  # without a loss nothing brings back a contact that is left out by mistake
-        shown = await _listed(services, campaign, contact)
-    return shown is None or not is_newer(update, update.doubt, shown)
+class UpdateOrder:
+    """Compares updates with what the backend shows."""
 
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lists: TTLCache[dict[str, Contact] | None] = TTLCache(LIST_TTL_S)
+        self._reads_list = anyio.Lock()
 
-async def _listed(services: Services, campaign: str, contact: str) -> Contact | None:
-    """The contact in the backend's list of those that have not ended; None when it is not there."""
-    async for page in services.backend.unfinished(campaign, services.settings.page_size):
-        for shown in page.contacts:
-            if normalise_id(shown.id) == contact:
-                return shown
-    return None
+    async def verdict(self, campaign: str, contact: str, update: Update) -> Delivery:
+        """`taken` when the update may be sent; raises Unreachable, or RefusedByServer."""
+        if update.status == "do_not_call":
+            return "taken"
+        if update.doubt is not None:
+            is_sent = await self._is_newer(campaign, contact, update, update.doubt)
+            return "taken" if is_sent else "outdated"
+        return "over" if await self._is_over(campaign, contact, update) else "taken"
+
+    async def _is_over(self, campaign: str, contact: str, update: Update) -> bool:
+        backend, is_back = self._services.backend, update.status == "pending"
+        shown: Contact | None = None
+        if backend.may_show_contacts:
+            try:
+                shown = await backend.contact(campaign, contact)
+            except ValueError as error:
+                log.warning(
+                    "contact cannot be read" + (" and is not called again" if is_back else ""),
+                    extra={"campaign": campaign, "contact": contact, "error": str(error)},
+                )
+                return is_back
+            except Unreachable:
+                if backend.shows_contacts:
+                    raise
+        if shown is not None:
+            return is_over(update, shown)
+        if not is_back:
+            return False  # where the contact has gone, the backend will say so
+        return backend.shows_contacts or await self._is_gone(campaign, contact, update)
+
+    async def _is_gone(self, campaign: str, contact: str, update: Update) -> bool:
+        """Whether a backend that shows no single contacts has finished the contact; False when its list is too long."""
+        known = update.shown_status
+        if known is None:
+            return False  # it has taken nothing yet: the contact is not on a list of called ones
+        statuses = sorted({known, *IN_CALL, *((update.disposition,) if update.disposition else ())})
+        name = f"{campaign} {update.attempts} {statuses}"
+        async with self._reads_list:
+            listed = self._lists.get(name, LIST_TTL_S)
+            if listed is None:
+                listed = self._lists.put(name, await self._waiting(campaign, statuses, update.attempts))
+        if listed is None:
+            return False
+        shown = listed.get(contact)
+        return shown is None or is_over(update, shown)
+
+    async def _waiting(
+        self, campaign: str, statuses: list[str], attempts: int | None
+    ) -> dict[str, Contact] | None:
+        """Contacts of these statuses with at most one attempt more; None when that is more than a refill reads."""
+        services, found, pages = self._services, dict[str, Contact](), 0
+        now_ms = await server_ms(services.client) + SAME_MS
+        listed = services.backend.due_for_retry(
+            campaign,
+            datetime.fromtimestamp(now_ms / 1000, UTC),
+            10**6 if attempts is None else attempts + 2,
+            services.settings.page_size,
+            statuses,
+        )
+        async for page in listed:
+            found.update({normalise_id(shown.id): shown for shown in page.contacts})
+            pages += 1
+            if page.next is not None and pages == services.settings.refill_max_pages:
+                return None
+        return found
+
+    async def _is_newer(self, campaign: str, contact: str, update: Update, doubt: Doubt) -> bool:
+        """After a data loss."""
+        backend = self._services.backend
+        try:
+            shown = await backend.contact(campaign, contact)
+        except ValueError as error:
+            raise RefusedByServer(f"backend: contact {contact} cannot be read: {error}", 200) from error
+        except Unreachable:
+            if backend.shows_contacts:
+                raise
+            shown = None
+        if shown is None:
+            if backend.shows_contacts:
+                return update.status != "pending"  # it has gone, and the backend will say so
+            shown = await self._listed(campaign, contact)
+        return shown is not None and is_newer(update, doubt, shown)
+
+    async def _listed(self, campaign: str, contact: str) -> Contact | None:
+        """The contact in the backend's list of those that have not ended; None when it is not there."""
+        services = self._services
+        async for page in services.backend.unfinished(campaign, services.settings.page_size):
+            for shown in page.contacts:
+                if normalise_id(shown.id) == contact:
+                    return shown
+        return None

@@ -13,7 +13,7 @@ import msgspec
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.broker.scripts import backoff_s
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.update_order import is_outdated
+from streamdialer.consumers.update_order import UpdateOrder
 from streamdialer.errors import RefusedByServer, Unreachable
 from streamdialer.gateways.backend import ContactPatch
 from streamdialer.ledger.outbox import Delivery
@@ -45,6 +45,7 @@ class UpdatesStage:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._order = UpdateOrder(services)
         self._is_away = False
 
     async def handle(self, entry: Entry) -> None:
@@ -70,10 +71,8 @@ class UpdatesStage:
                     contact=contact,
                     status=update.status,
                 ):
-                    verdict: Delivery = "taken"
-                    if await is_outdated(self._services, campaign, contact, update):
-                        verdict = "outdated"
-                    else:
+                    verdict: Delivery = await self._order.verdict(campaign, contact, update)
+                    if verdict == "taken":
                         await self._services.backend.patch_contact(contact, patch_of(update))
                         if update.status == "do_not_call":
                             await self._add_numbers_to_dnc(campaign, contact)

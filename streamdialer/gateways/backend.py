@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -33,6 +34,8 @@ from streamdialer.model import CampaignSettings, Contact, ContactStatus, plain_i
 
 MAX_PAGES: Final = 1000
 """Of one list."""
+TRY_CONTACTS_AGAIN_S: Final = 60.0
+"""When a backend that did not show a contact is tried again."""
 _RETRYABLE: Final = frozenset({401, 403, 408, 425, 429})
 """Refusals after which the same request may succeed later."""
 _NO_CONTACT: Final = frozenset({404, 405, 410, 501})
@@ -70,6 +73,13 @@ class Backend(Gateway):
         )
         self.shows_contacts = False
         """Whether it has answered `GET /api/contacts/{id}/`, which the contract does not promise."""
+        self._asked_in_vain_s: float | None = None
+
+    @property
+    def may_show_contacts(self) -> bool:
+        """Whether it makes sense to request a contact: the backend shows contacts, or was not tried for a while."""
+        asked_s = self._asked_in_vain_s
+        return self.shows_contacts or asked_s is None or monotonic() - asked_s > TRY_CONTACTS_AGAIN_S
 
     async def campaign(self, campaign_id: str) -> CampaignSettings:
         """Settings of one campaign; raises CampaignError or Unreachable."""
@@ -164,6 +174,7 @@ class Backend(Gateway):
         """
         response = await self._service.ask("GET", f"/api/contacts/{_segment(plain_id(contact))}/")
         if response.status_code in _NO_CONTACT:
+            self._asked_in_vain_s = monotonic()
             return None
         document = self._document(response)
         self.shows_contacts = True

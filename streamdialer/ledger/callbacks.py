@@ -51,7 +51,7 @@ class CallbackLedger:
             compared,
         ]
         if row is not None:
-            args += [row.priority, row.attempts, row.call]
+            args += [row.priority, row.attempts, row.call, row.shown_status]
         answer: CallbackStatus = await self._scripts.run(
             SCHEDULE_CALLBACK, self._keys.of_contacts(campaign), args
         )

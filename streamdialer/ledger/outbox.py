@@ -11,8 +11,11 @@ from streamdialer.observability import tracing
 
 LEASE_UPDATE, ACK_UPDATE = (Script("streamdialer.ledger", name) for name in ("lease_update", "ack_update"))
 
-Delivery = Literal["taken", "refused", "outdated"]
-"""What became of an update; outdated: the backend shows a newer state, so it did not get this one."""
+Delivery = Literal["taken", "refused", "outdated", "over"]
+"""What became of an update.
+
+The backend did not get it when it was outdated (after a data loss, the backend shows a newer state), or when the
+contact was over (the backend has finished it, or given it to another campaign)."""
 MAX_WORDS: Final = 300
 
 

@@ -192,7 +192,7 @@ class ContactRecord(msgspec.Struct, frozen=True):
     problem: str | None = field(default=None, name="why")
     """Why it can never be called."""
     shown_status: str | None = field(default=None, name="rs")
-    """What the backend showed when it was loaded to wait for its retry: Redis had lost its attempts."""
+    """What the backend showed, or was last known to have taken; None: pending."""
     zones: str | None = field(default=None, name="z")
     """Its set of time zones; `?` could not be read, None: not looked up yet."""
     numbers: list[str] = field(default_factory=list, name="e")
@@ -221,14 +221,10 @@ class ContactRecord(msgspec.Struct, frozen=True):
 
 
 class Doubt(msgspec.Struct, frozen=True):
-    """What the ledger knows of a contact of which the backend may know better."""
+    """Redis may have lost what came after the last call that the ledger knows."""
 
     last_attempt_ms: float | None = field(default=None, name="at")
     """Server ms; None when the ledger does not know."""
-    disposition: str | None = field(default=None, name="d")
-    """How that attempt ended."""
-    is_lost: bool = field(default=True, name="l")
-    """Redis may have lost what came after it; else another campaign may have called the contact since."""
 
 
 class Update(msgspec.Struct, frozen=True):
@@ -249,8 +245,12 @@ class Update(msgspec.Struct, frozen=True):
     attempt: str = field(default="", name="id")
     """The contact's newest attempt; this and `trace` only in a lease that asked for them."""
     trace: str = field(default="", name="tr")
+    shown_status: str | None = field(default=None, name="rs")
+    """`shown_status` of the contact; this, `disposition` and `doubt` only in a lease."""
+    disposition: str | None = field(default=None, name="d")
+    """Of the contact's last call; None while it is up, and when it was not placed."""
     doubt: Doubt | None = field(default=None, name="ck")
-    """Only in a lease: whether this is newer than what the backend shows has to be found out."""
+    """Whether this is newer than what the backend shows has to be found out."""
 
 
 class AgentRecord(msgspec.Struct, frozen=True):

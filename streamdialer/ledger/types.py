@@ -67,8 +67,8 @@ class LoadRow(msgspec.Struct, frozen=True):
     """Mark of the row's status, attempts and last attempt: it changes when they do; '' when it is not known."""
     due_ms: int | None = None
     """It waits for its retry until then, server's ms; None: it is called now."""
-    shown_status: str = ""
-    """With `due_ms`: the status that the backend shows."""
+    shown_status: str = "pending"
+    """The status that the backend shows."""
 
 
 class LostCall(msgspec.Struct, frozen=True):

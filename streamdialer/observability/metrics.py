@@ -148,8 +148,9 @@ CONTACT_FIELDS_UNREAD: Final = _counter(
 UPDATES: Final = _counter(
     "streamdialer_updates_total",
     "States of contacts for the backend: taken, refused (a contact that is finished stays finished here), outdated "
-    "(not sent, because the backend showed a newer state after a data loss).",
-    outcome=("taken", "refused", "outdated"),
+    "(not sent, because the backend showed a newer state after a data loss), over (not sent, because the backend has "
+    "finished the contact itself).",
+    outcome=("taken", "refused", "outdated", "over"),
 )
 ATTEMPTS_ENDED: Final = _counter(
     "streamdialer_attempts_ended_total",

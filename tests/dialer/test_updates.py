@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,9 +17,12 @@ from streamdialer.operations.refused_updates import refused_updates_of
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.http import json_reply
 from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.entities import Contact
+from tests.support.callbacks import ask, pass_by
 from tests.support.dialer import open_centre
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
+from tests.support.ledger_reader import move_clock
 
 Opened = tuple[CallCentre, Services]
 ENTRY = Entry("1-0", {"campaign": "1", "contact": "1"})
@@ -63,7 +67,7 @@ async def test_an_outage_is_waited_for(opened: Opened) -> None:
 
     centre.backend.set_responder(away_at_first)
     await UpdatesStage(services).handle(ENTRY)
-    assert tries == ["PATCH"] * 4
+    assert tries == ["GET", "PATCH"] * 2, "whether it shows single contacts is not known yet"
     assert centre.world.contacts[1].status == "completed"
 
 
@@ -99,8 +103,9 @@ async def test_a_reply_that_shows_another_status_is_a_refusal(
     opened: Opened, reply: object, is_refused: bool
 ) -> None:
     centre, services = opened
-    empty = web.Response(status=204)
-    centre.backend.set_responder(lambda request: empty if reply is None else json_reply(reply))
+    centre.backend.set_responder(
+        lambda request: web.Response(status=204) if reply is None else json_reply(reply)
+    )
     if is_refused:
         with pytest.raises(BadEntry, match="'completed', the reply to PATCH shows 'pending'"):
             await UpdatesStage(services).handle(ENTRY)
@@ -144,35 +149,148 @@ async def test_after_a_data_loss_no_newer_state_is_overwritten(
         assert await services.client.hlen("sd:c:1:outbox") == 0
 
 
-@pytest.mark.parametrize(
-    ("shows_single_contacts", "status", "becomes"),
-    [
-        (True, "completed", "completed"),
-        (True, "no_answer", "pending"),
-        (False, "no_answer", "pending"),
-    ],
-)
-async def test_a_retry_is_made_pending_unless_another_campaigns_call_has_changed_the_contact(
-    settings: Settings, redis: object, shows_single_contacts: bool, status: str, becomes: str
-) -> None:
-    """A backend that shows no single contacts does not say; nothing would bring back a contact that is left out."""
+def hide_single_contacts(request: web.Request) -> web.StreamResponse | None:
+    """A backend that serves only what the contract names."""
+    is_single = request.method == "GET" and request.path.rstrip("/") != "/api/contacts"
+    return json_reply({}, 405) if is_single and request.path.startswith("/api/contacts/") else None
+
+
+def finish(contact: Contact, word: str) -> None:
+    """What a supervisor does with the contact in the backend."""
+    match word:
+        case "moved":
+            contact.campaign_id = 2
+        case "flagged":
+            contact.do_not_call = True
+        case "called":  # by another campaign that has the same contact
+            contact.attempts += 1
+            contact.last_attempt = datetime.now(UTC).isoformat()
+        case _:
+            contact.status = word
+
+
+WORDS = ("completed", "failed", "invalid", "do_not_call", "inactive", "moved", "flagged", "called", "pending")
+
+
+@asynccontextmanager
+async def waiting_contact(
+    settings: Settings, how: str, *, shows_single_contacts: bool = True
+) -> AsyncIterator[tuple[LedgerWorld, Contact, UpdatesStage]]:
+    """Contact 1 waits for a retry or a callback, and the backend knows."""
     async with open_centre(settings, build_world(agents=1, contacts=1)) as (centre, services):
-        world, contact = LedgerWorld(services), centre.world.contacts[1]
+        if not shows_single_contacts:
+            centre.backend.set_responder(hide_single_contacts)
+        world, stage = LedgerWorld(services), UpdatesStage(services)
+        await world.open_campaign(contacts=1, agents=1)
+        attempt = await world.place_one()
+        if how == "callback":
+            await world.event("call_answered", attempt)
+            await world.event("call_completed", attempt)
+            await stage.handle(ENTRY)
+            await ask(world, "1", 200)
+        else:
+            await world.event("call_failed", attempt, disposition=how)
+        await stage.handle(ENTRY)
+        assert centre.world.contacts[1].status == how
+        yield world, centre.world.contacts[1], stage
+
+
+async def fall_due(world: LedgerWorld, how: str) -> None:
+    await move_clock(world.client, world.keys, 301)
+    if how == "callback":
+        await pass_by(world, "1")
+    else:
+        await world.sweep()
+    await world.set_agents(1)
+    assert await world.state_of("1") == "ready"
+
+
+@pytest.mark.parametrize("shows_single_contacts", [True, False])
+@pytest.mark.parametrize("how", ["no_answer", "busy", "failed", "callback"])
+@pytest.mark.parametrize("word", WORDS)
+async def test_a_contact_that_the_backend_finished_while_it_waited_is_not_put_back_in_the_line(
+    settings: Settings, redis: object, word: str, how: str, shows_single_contacts: bool
+) -> None:
+    async with waiting_contact(settings, how, shows_single_contacts=shows_single_contacts) as opened:
+        world, contact, stage = opened
+        if word == how or (word == "called" and how == "callback"):
+            return
+        finish(contact, word)
+        was = (contact.status, contact.attempts)
+        await fall_due(world, how)
+        assert (await world.claim()).dialed == 0, "the backend may have changed its mind"
+        await stage.handle(ENTRY)
+        is_called = (
+            word == "pending" and shows_single_contacts
+        )  # else the list of pending contacts brings it back
+        assert (contact.status, contact.attempts) == was
+        assert await world.state_of("1") == ("ready" if is_called else "final")
+        assert (await world.claim()).dialed == is_called
+
+
+@pytest.mark.parametrize("shows_single_contacts", [True, False])
+@pytest.mark.parametrize("how", ["no_answer", "busy", "failed", "callback"])
+async def test_a_retry_is_put_back_when_nothing_has_changed(
+    settings: Settings, redis: object, how: str, shows_single_contacts: bool
+) -> None:
+    async with waiting_contact(settings, how, shows_single_contacts=shows_single_contacts) as opened:
+        world, contact, stage = opened
+        await fall_due(world, how)
+        await stage.handle(ENTRY)
+        assert (contact.status, contact.attempts) == ("pending", 1)
+        assert (await world.claim()).dialed == 1
+
+
+@pytest.mark.parametrize("word", ["completed", "do_not_call", "inactive", "invalid"])
+@pytest.mark.parametrize("when", ["before the call", "while it rings", "while they talk"])
+async def test_a_call_that_is_up_overwrites_no_end_that_the_backend_gave_the_contact(
+    settings: Settings, redis: object, word: str, when: str
+) -> None:
+    async with open_centre(settings, build_world(agents=1, contacts=1)) as (centre, services):
+        world, stage, contact = LedgerWorld(services), UpdatesStage(services), centre.world.contacts[1]
+        await world.open_campaign(contacts=1, agents=1)
+
+        async def reach(point: str) -> None:
+            if point == when:
+                contact.status = word
+            await stage.handle(ENTRY)
+
+        attempt = await world.place_one()
+        await reach("before the call")
+        await world.event("call_ringing", attempt)
+        await reach("while it rings")
+        await world.event("call_answered", attempt)
+        await reach("while they talk")
+        await world.event("call_failed", attempt, disposition="machine")
+        await stage.handle(ENTRY)
+        assert contact.status == word
+
+
+async def test_a_call_that_was_not_placed_is_put_back_though_the_backend_shows_its_attempt(
+    settings: Settings, redis: object
+) -> None:
+    async with open_centre(settings, build_world(agents=1, contacts=1)) as (centre, services):
+        world, stage = LedgerWorld(services), UpdatesStage(services)
+        await world.open_campaign(contacts=1, agents=1)
+        attempt = await world.place_one()
+        await stage.handle(ENTRY)
+        assert (centre.world.contacts[1].status, centre.world.contacts[1].attempts) == ("dialing", 1)
+        await world.settle(attempt, "not_placed")
+        await stage.handle(ENTRY)
+        assert (centre.world.contacts[1].status, centre.world.contacts[1].attempts) == ("pending", 0)
+        assert (await world.claim()).dialed == 1
+
+
+async def test_a_backend_that_refuses_all_updates_has_its_retries(settings: Settings, redis: object) -> None:
+    async with open_centre(settings, build_world(agents=1, contacts=1)) as (centre, services):
+        centre.backend.refuses_updates_of = frozenset({1})
+        world, stage = LedgerWorld(services), UpdatesStage(services)
         await world.open_campaign(contacts=1, agents=1)
         await world.event("call_failed", await world.place_one(), disposition="no_answer")
-        await UpdatesStage(services).handle(ENTRY)
-        await services.client.hdel(services.keys.persons_up("1"), "retry 1")  # as the other call does
-        if status == "completed":
-            contact.status, contact.last_attempt = status, datetime.now(UTC).isoformat()
-        await world.age(301)
-        assert (await world.sweep()).promoted == 1
-
-        def without_single_contacts(request: web.Request) -> web.StreamResponse | None:
-            is_single = request.method == "GET" and request.path == "/api/contacts/1/"
-            return json_reply({}, 405) if is_single and not shows_single_contacts else None
-
-        centre.backend.set_responder(without_single_contacts)
-        await UpdatesStage(services).handle(ENTRY)
-        assert (contact.status, contact.attempts) == (becomes, 1)
-        assert await world.state_of("1") == ("final" if becomes == "completed" else "ready")
-        assert (await world.claim()).dialed == (becomes == "pending")
+        with pytest.raises(BadEntry):
+            await stage.handle(ENTRY)
+        await move_clock(world.client, world.keys, 301)
+        await world.sweep()
+        with pytest.raises(BadEntry):
+            await stage.handle(ENTRY)
+        assert (await world.claim()).dialed == 1

@@ -157,6 +157,16 @@ class Orders:
         assert len(calls) == self.number
         self.attempts = sorted(calls, key=lambda attempt: int(attempt.contact))
 
+    async def confirm_all(self) -> None:
+        """The backend has taken the newest update of every contact."""
+        async with anyio.create_task_group() as group:
+            for attempt in self.attempts:
+                group.start_soon(self._confirm, attempt.contact)
+
+    async def _confirm(self, contact: str) -> None:
+        update = await self.world.lease_update(contact, "worker")
+        assert await self.services.outbox.acknowledge("1", contact, "worker", update.version) == "done"
+
     async def send_all(self) -> None:
         async with anyio.create_task_group() as group:
             for attempt in self.attempts:
@@ -328,6 +338,7 @@ async def _end_all_by_deadline(run: Orders) -> None:
     for _ in range(-(-run.number // 200)):
         await run.world.sweep()
     assert await run.world.count("1", "ready") == run.number
+    await run.confirm_all()
 
 
 @pytest.mark.parametrize("ending", ["talked", "no answer"])
@@ -355,6 +366,7 @@ async def test_repetitions_of_the_previous_attempts_events_change_nothing_wherev
     for _ in range(-(-len(orders) // 200)):
         await run.world.sweep()
     await repeat(1)
+    await run.confirm_all()
     await run.reserve_all()
     await repeat(2)
     await run.send_all()

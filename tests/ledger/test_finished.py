@@ -294,7 +294,7 @@ async def test_an_update_from_before_a_data_loss_is_doubted_and_one_of_a_later_c
     doubted = await outbox.lease("1", "1", "worker")
     assert isinstance(doubted, Update)
     assert doubted.doubt is not None
-    assert doubted.doubt.disposition == "completed"
+    assert doubted.disposition == "completed"
     assert doubted.doubt.last_attempt_ms is not None
     assert await outbox.acknowledge("1", "1", "worker", doubted.version) == "done"
     await anyio.sleep(0.2)

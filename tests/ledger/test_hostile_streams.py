@@ -10,13 +10,23 @@ import anyio
 import msgspec
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from streamdialer.broker.connection import connect, why_writes_are_refused
-from streamdialer.broker.consumer_group import MOST_MOVED, READ_BYTES, ConsumerGroup, Row
+from streamdialer.broker.consumer_group import (
+    MOST_MOVED,
+    MOST_MOVED_BYTES,
+    READ_BYTES,
+    REPAIR_STREAM,
+    ConsumerGroup,
+    Row,
+)
 from streamdialer.broker.dead_letters import DeadLetters
 from streamdialer.broker.entries import Entry
 from streamdialer.broker.keys import GROUP, Keys
+from streamdialer.broker.purge import Purge
 from streamdialer.broker.scripts import PIPELINES
+from streamdialer.consumers.services import Services
 from streamdialer.errors import CannotBeDone
 from streamdialer.operations.streams import stream_states
 from streamdialer.simulation.embedded_redis import EmbeddedServer
@@ -261,6 +271,37 @@ async def test_dead_letters_are_made_anew_with_all_that_are_there(
     assert await letters.count() == MOST_MOVED + 6
     assert (await letters.ids())[:-1] == ids[:-1]
     assert await redis.xadd(DEAD, {"reason": "junk"})
+
+
+async def test_large_entries_are_moved_and_purged_some_at_a_time(
+    group: ConsumerGroup, letters: DeadLetters, redis: Redis, services: Services
+) -> None:
+    """Each script holds up everybody, however large the entries are that others have written."""
+    for number in range(40):
+        await redis.xadd(DEAD, {"reason": "junk", "=n": f"{number} {'x' * 300_000}"})
+    await redis.xadd(DEAD, {"reason": "last"}, id=LAST_ID)
+    names = [services.keys.stream("dead"), services.keys.anew("dead")]
+    answers = [await services.scripts.run(REPAIR_STREAM, names, [MOST_MOVED, MOST_MOVED_BYTES]) for _ in "ab"]
+    assert answers == ["more", "repaired"]
+    assert await letters.count() == 41
+    reports: list[int] = []
+    assert await Purge(services.scripts, services.keys).empty("dead", reports.append) == 41
+    assert reports == [*range(4, 41, 4), 41]
+
+
+async def test_a_stream_with_large_entries_is_worked_off_before_it_is_made_anew(
+    group: ConsumerGroup, redis: Redis
+) -> None:
+    for _ in range(30):
+        await redis.xadd(EVENTS, {"n": "x" * 300_000})
+    await redis.xadd(EVENTS, {"n": "last"}, id=LAST_ID)
+    await group.repair()
+    with pytest.raises(ResponseError):
+        await redis.xadd(EVENTS, {"n": "no room"})
+    await group.acknowledge([entry for entry, _ in await read(group, 10)])
+    await group.repair()
+    assert await redis.xadd(EVENTS, {"n": "room"})
+    assert await redis.xlen(EVENTS) == 22
 
 
 async def test_ids_of_a_stream_that_was_made_anew_prove_nothing(

@@ -200,6 +200,24 @@ class LedgerMachine(CallRules, SuppressionRules):
         self.trial.deliveries.append(taker)
         self.do(lambda: self.trial.take(taker))
 
+    @precondition(lambda self: self.trial.backend)
+    @rule(at=which, status=st.sampled_from(("completed", "completed", "do_not_call", "inactive")))
+    def the_backend_ends_a_contact_itself(self, at: int, status: str) -> None:
+        known = sorted(self.trial.backend)
+        campaign, contact = known[at % len(known)]
+        self.trial.end_there(campaign, contact, status)
+
+    @precondition(lambda self: self.trial.calls)
+    @rule(campaign=campaigns, status=st.sampled_from(("completed", "do_not_call", "failed")))
+    def the_backend_ends_the_contacts_that_wait(self, campaign: str, status: str) -> None:
+        self.bench.run(self.trial.deliver_all(campaign))
+        for contact in self.trial.model.campaigns[campaign].within("deferred"):
+            if self.trial.backend[campaign, contact.id][0] != status:
+                self.trial.end_there(campaign, contact.id, status)
+        self.bench.run(self.trial.pass_time(31_000))
+        self.bench.run(self.trial.sweep(campaign))
+        self.bench.run(self.trial.deliver_all(campaign))
+
     @precondition(lambda self: self.trial.calls)
     @rule(campaign=campaigns)
     def the_backend_refuses_updates_until_the_finished_are_forgotten(self, campaign: str) -> None:
@@ -242,6 +260,7 @@ def test_the_ledger_does_what_the_model_allows_whatever_happens(bench: EventLoop
         stateful_step_count=STEPS_PER_EXAMPLE,
         deadline=None,
         print_blob=True,
+        phases=[__import__("hypothesis").Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(machine, settings=profile)

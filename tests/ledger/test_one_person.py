@@ -11,7 +11,6 @@ from streamdialer.ledger.outbox import Delivery
 from streamdialer.ledger.records import Update
 from streamdialer.ledger.types import LoadRow
 from streamdialer.model import Attempt
-from streamdialer.rules.numbers import read_number
 from tests.support.caps_fixture import CapsWorld
 from tests.support.ledger_invariants import check_ledger
 from tests.support.ledger_reader import move_clock
@@ -166,10 +165,9 @@ async def test_a_retry_that_is_due_after_another_campaigns_call_does_not_set_its
     await retry_is_due(world)
     claimed = await world.claim(others=world.others["1"])
     assert (claimed.dialed, claimed.stale) == (0, []), "what the backend shows is not known yet"
-    update = await confirm(world, "7", verdict="outdated")
-    assert (update.status, update.attempts) == ("pending", 1)
-    assert update.doubt is not None
-    assert (update.doubt.disposition, update.doubt.is_lost) == ("no_answer", False)
+    update = await confirm(world, "7", verdict="over")
+    assert (update.status, update.attempts, update.disposition) == ("pending", 1, "no_answer")
+    assert update.shown_status == ("no_answer" if is_taken else None)
     assert await world.state_of("7") == "final"
     assert await world.refused() == {}
     assert await world.backend_status("7") is None
@@ -187,32 +185,24 @@ async def test_a_retry_that_the_backend_takes_is_called_without_asking_again(wor
     await end(world, await world.call("2"), "call_failed", disposition="no_answer")
     await confirm(world, "7", "2")
     await retry_is_due(world)
-    assert (await confirm(world, "7")).doubt is not None
+    await confirm(world, "7")
     await world.call("1")
 
 
-async def test_a_retry_after_the_campaigns_own_call_is_not_doubted(world: CapsWorld) -> None:
+async def test_a_retry_is_called_when_the_backend_has_taken_it(world: CapsWorld) -> None:
     await world.know("1", "7", HERS)
     for _ in range(2):
         await end(world, await world.call("1"), "call_failed", disposition="no_answer")
         await confirm(world, "7")
         await retry_is_due(world)
-        assert (await confirm(world, "7")).doubt is None
+        claimed = await world.claim(others=world.others["1"])
+        assert (claimed.dialed, claimed.stale) == (0, [])
+        await confirm(world, "7")
     await end(world, await world.call("1"))
     await confirm(world, "7")
     await move_clock(world.services.client, world.services.keys, 3600)
     await world.sweep()
     assert await world.services.client.hgetall(world.services.keys.persons_up("1")) == {}
-
-
-async def test_of_a_contact_that_is_not_to_be_called_again_no_retry_is_remembered(world: CapsWorld) -> None:
-    await world.know("1", "7", HERS)
-    await end(world, await world.call("1"), "call_failed", disposition="no_answer")
-    client, keys = world.services.client, world.services.keys
-    assert await client.hget(keys.persons_up("1"), "retry 7") == "1"
-    await world.services.suppression.suppress([read_number(HERS)], "by hand")
-    assert await world.state_of("7") == "final"
-    assert not await client.hexists(keys.persons_up("1"), "retry 7")
 
 
 async def test_a_campaigns_own_calls_do_not_make_it_ask(world: CapsWorld) -> None:

@@ -18,6 +18,8 @@ from tests.support.retry_model import CAUSES, MAX_ATTEMPTS, After, History, Plan
 # not hang on how long the test itself takes.
 RESERVATION_LEASE_S, DEADLINE_S, MAX_CALL_DURATION_S, FINAL_TTL_S = 6500, 4500, 720_500, 60_500
 IN_CALL_PAUSE_S = 5
+CHECK_AFTER_S = 25_500
+"""How long a contact may be called after the backend has shown it as pending, or has taken that it is."""
 REST_S, RATE_LIMIT_S, DELIVERY_RESERVATION_LEASE_S, ANSWER_KEPT_S = 2500, 1500, 3500, 30_000
 
 
@@ -78,6 +80,8 @@ class ContactModel:
     """The backend refused its newest state."""
     has_problem: bool = False
     """Its number cannot be called."""
+    seen_at: float = 0.0
+    """When the backend last showed it as pending, or took that it is."""
 
     @property
     def order(self) -> tuple[int, float]:
@@ -207,6 +211,8 @@ class LedgerModel:
         if contact in contacts:
             if contacts[contact].state != "final":
                 contacts[contact].priority = priority  # it moves, and keeps its age
+            if contacts[contact].state == "ready" and not reset:
+                contacts[contact].seen_at = self.now
             if contacts[contact].state in ("ready", "deferred") and contacts[contact].said != (
                 number,
                 is_marked,
@@ -220,7 +226,7 @@ class LedgerModel:
                 return "finished"
             self.campaigns[campaign].refused.discard(contact)
         one = contacts[contact] = ContactModel(contact, priority, self.now, attempts, number=number)
-        one.said = number, is_marked
+        one.said, one.seen_at = (number, is_marked), self.now
         has_asked = (campaign, contact) in self.requests
         if has_asked and number:
             self.listed.add(number)
@@ -255,6 +261,10 @@ class LedgerModel:
             self._put(contact, "final")
             contact.has_problem = True
             self.tell(campaign, contact, "invalid", None)
+
+    def is_fresh(self, contact: ContactModel) -> bool:
+        """Whether the contact may be called without asking the backend."""
+        return self.now - contact.seen_at <= CHECK_AFTER_S
 
     def is_listed(self, contact: ContactModel) -> bool:
         return contact.is_suppressed or contact.number in self.listed

@@ -104,6 +104,9 @@ def good(**changes: Any) -> Figures:
         refused_called_again=0,
         refused_called_by_another_list=0,
         updates_refused=0,
+        ended_by_backend=9,
+        calls_to_ended=0,
+        ends_overwritten_s=[],
         set_back_s=[],
         set_back_for_a_moment_s=[],
         progressive_calls=5,
@@ -181,6 +184,14 @@ def test_a_call_without_an_agent_is_explained_only_while_news_of_agents_comes_in
     assert broken(with_fault("events_duplicated", 5.0)) == []
     assert broken(with_fault("events_duplicated", 3.5)) == ["an agent for each progressive call"]
     assert broken(with_fault("replica_killed", 5.0)) == ["an agent for each progressive call"]
+
+
+def test_a_contact_that_the_backend_ended_stays_ended() -> None:
+    promise = ["contacts that the backend ends stay ended"]
+    stopped = [InjectedFault(3.0, 8.5, "replica_stopped", "")]
+    assert broken(good(calls_to_ended=1)) == promise
+    assert broken(good(ends_overwritten_s=[9.0])) == promise
+    assert broken(good(ends_overwritten_s=[9.0], timeline=stopped)) == []
 
 
 def test_a_contact_set_back_for_a_moment_is_explained_only_by_a_process_that_was_stopped() -> None:

@@ -281,6 +281,20 @@ def test_an_update_that_takes_a_finished_contact_back_is_found_until_another_one
     assert sum("an update sets it to" in finding for finding in world.audit(90).findings) == 1
 
 
+def test_a_call_to_a_contact_that_the_backend_has_ended_is_found_when_it_comes_too_late() -> None:
+    world = small_world(OUTCOMES["no_answer"])
+    auditor = world.auditor
+    auditor.may_call_ended_for_s = 60
+    auditor.end_contact(1, 100)
+    dial(world, 1, now=150)
+    run_until_idle(world)
+    assert not auditor.calls_to_ended
+    dial(world, 1, now=world.now + 200, key="1:1:2")
+    assert len(auditor.calls_to_ended) == 1
+    auditor.status_written(1, "do_not_call", "pending", 500)
+    assert list(auditor.ends_overwritten) == [500]
+
+
 def test_the_most_calls_at_one_time_are_recorded() -> None:
     world = small_world(ALL_ANSWER, agents=1)
     for contact in range(5):

@@ -65,7 +65,7 @@ def test_which_is_newer(
     last_attempt: str | None,
     newer: bool,
 ) -> None:
-    update = Update(version=1, status=status, attempts=attempts)
-    doubt = Doubt(last_attempt_ms=known_ms, disposition=disposition)
+    update = Update(version=1, status=status, attempts=attempts, disposition=disposition)
+    doubt = Doubt(last_attempt_ms=known_ms)
     contact = Contact(id=1, status=shown, attempts=shown_attempts, last_attempt=last_attempt)
     assert is_newer(update, doubt, contact) is newer

@@ -58,6 +58,7 @@ CATALOGUE: Final[dict[str, Fault]] = {
     "backend_500": Fault("backend", partial(services.fail_backend, status=500)),
     "backend_502": Fault("backend", partial(services.fail_backend, status=502)),
     "backend_refuses_updates": Fault("backend", services.refuse_updates),
+    "backend_ends_contacts": Fault("backend", services.end_contacts),
     "api_replies_lost": Fault("api link", partial(network.lose_replies, link="api_link", share=1.0)),
     "api_slow": Fault("api link", partial(network.slow, link="api_link")),
     "api_cut": Fault("api link", partial(network.cut, link="api_link")),

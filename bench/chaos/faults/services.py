@@ -40,6 +40,18 @@ async def refuse_updates(environment: Environment, random: Random) -> str:
     return f"{backend.updates_refused.total() - before} updates {seconds}"
 
 
+async def end_contacts(environment: Environment, random: Random) -> str:
+    """A supervisor ends some contacts in the backend, whatever the dialer does with them."""
+    world, now = environment.centre.world, environment.centre.now
+    open_statuses = ("pending", "dialing", "answered", "no_answer", "busy")
+    contacts = [contact for contact in world.contacts.values() if contact.status in open_statuses]
+    chosen = random.sample(contacts, min(len(contacts), 20))
+    for contact in chosen:
+        contact.status = random.choice(("completed", "do_not_call", "invalid"))
+        world.auditor.end_contact(contact.id, now)
+    return f"{len(chosen)} contacts"
+
+
 async def place_and_answer_500(environment: Environment, random: Random) -> str:
     """Every call is placed and gets status 500."""
     api = environment.centre.dialer_api

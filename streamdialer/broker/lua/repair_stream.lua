@@ -1,10 +1,10 @@
 -- Makes a stream anew whose newest id is so near the last possible one that it soon takes no entry any more. Entries,
 -- groups and pending lists stay; entries with such ids get new ones.
 -- KEYS 1 stream, 2 where it is made anew
--- ARGV most entries to move
+-- ARGV most entries to move, bytes after which no more are moved
 -- Returns "ok" it needs no repair · "repaired" · "more" some entries have been moved: go on · "later" its consumers must
 --   first work it off
-local stream, anew, batch = KEYS[1], KEYS[2], tonumber(ARGV[1])
+local stream, anew, batch, most_bytes = KEYS[1], KEYS[2], tonumber(ARGV[1]), tonumber(ARGV[2])
 local MOST_VALUES = 7000 -- as many as one command takes from a script
 local function is_near_the_last(id) return #string.match(id, '^%d+') == 20 end
 
@@ -17,8 +17,20 @@ if not is_near_the_last(newest) then return 'ok' end
 local groups = redis.call('XINFO', 'GROUPS', stream)
 if #groups > 0 and redis.call('XLEN', stream) > batch then return 'later' end
 
+local LAST_ID = '18446744073709551615-18446744073709551615' -- nothing comes after it
+local entries, bytes, from = {}, 0, '-'
+while #entries < batch and bytes < most_bytes do -- read one by one: some may be large
+  local entry = redis.call('XRANGE', stream, from, '+', 'COUNT', 1)[1]
+  if not entry then break end
+  entries[#entries + 1], from = entry, '(' .. entry[1]
+  for _, text in ipairs(entry[2]) do bytes = bytes + #text end
+  if entry[1] == LAST_ID then break end
+end
+local is_whole = from == '(' .. LAST_ID or #redis.call('XRANGE', stream, from, '+', 'COUNT', 1) == 0
+if #groups > 0 and not is_whole then return 'later' end
+
 local to_rename, moved = {}, {}
-for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', batch)) do
+for _, entry in ipairs(entries) do
   moved[#moved + 1] = entry[1]
   if is_near_the_last(entry[1]) then
     to_rename[#to_rename + 1] = entry
@@ -41,7 +53,7 @@ end
 for _, entry in ipairs(to_rename) do
   redis.call('XADD', anew, '*', unpack(entry[2], 1, math.min(#entry[2], MOST_VALUES)))
 end
-if #groups == 0 and #moved == batch then
+if not is_whole then
   redis.call('XDEL', stream, unpack(moved))
   return 'more'
 end

@@ -58,6 +58,7 @@ def load_row(
         problem="" if good else read[0].problem if read else NO_NUMBER,
         reset=reset,
         shown=row_mark(contact),
+        shown_status=contact.status,
     )
 
 

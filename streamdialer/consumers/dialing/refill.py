@@ -357,8 +357,8 @@ class Refill:
         if plan is not None:
             due = [_due_ms(contact, plan, now_ms) for contact in page.contacts]
             rows = [
-                msgspec.structs.replace(row, due_ms=due_ms, shown_status=contact.status)
-                for row, contact, due_ms in zip(rows, page.contacts, due, strict=True)
+                msgspec.structs.replace(row, due_ms=due_ms)
+                for row, due_ms in zip(rows, due, strict=True)
                 if due_ms is not None
             ]
         loaded = LoadResult()

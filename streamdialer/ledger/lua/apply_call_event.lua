@@ -15,10 +15,9 @@
 --   this call: the backend must show the contact · "too_many_lost" no more lost calls are remembered · or
 --   {"queues", name…} the keys of these queues are needed, too
 -- uses: clock data_loss campaign api_queue outbox phone_rotation retry attempts evidence bounded_stream observations agent_activity agents suppression number_index call_history
-local api, call_history, newest_calls, dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 24, 29)
-local contact, fact, disposition, call_id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local by_machine, entry, max_call_ms, deadline_ms = ARGV[7] == '1', ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
-local cause, attempt_id = ARGV[11] ~= '' and ARGV[11] or nil, ARGV[13]
+local api, call_history, newest_calls = unpack(KEYS, 24, 26)
+local contact, fact, call_id, agent = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
+local entry, max_call_ms = ARGV[8], tonumber(ARGV[9])
 local written_ms = written_at(entry, ledger_ms, server_ms)
 local is_ending, is_begin = fact == 'c' or fact == 'x' or fact == 'b', fact == 'r' or fact == 'a'
 use_agents(31, ARGV[20])
@@ -26,75 +25,35 @@ local sets = queue_sets[ARGV[12]] -- nil: its queue is not known
 
 -- Part 0: who takes an answered call: the agent named, else a guess.
 
-local JUST_NOW_MS = 5000
--- Returns an agent who became busy just now by an event of their own, else the free agent that was heard of last. A
--- list or an event that shows another agent as busy corrects the guess.
-local function guess_taker()
-  if not sets then return nil end
-  for _, candidate in ipairs(redis.call('ZREVRANGE', sets.busy, 0, 2)) do
-    local its = load_agent(candidate)
-    if its and its.s == 'busy' and its.e and not its.c and its.t > written_ms - JUST_NOW_MS then return candidate end
-  end
-  return redis.call('ZREVRANGE', sets.free, 0, 0)[1]
-end
-
 local taker, taker_record, is_guess = agent, nil, false
-if fact == 'a' and not by_machine then
-  taker_record = agent ~= '' and load_agent(agent) or nil
-  if not taker_record then -- not named, or by a name that no list has
-    taker, is_guess = guess_taker(), true
-    taker_record = taker and load_agent(taker)
+do -- Lua takes 200 local names at once: those of no further use end with their part
+  local JUST_NOW_MS = 5000
+  -- Returns an agent who became busy just now by an event of their own, else the free agent that was heard of last. A
+  -- list or an event that shows another agent as busy corrects the guess.
+  local function guess_taker()
+    if not sets then return nil end
+    for _, candidate in ipairs(redis.call('ZREVRANGE', sets.busy, 0, 2)) do
+      local its = load_agent(candidate)
+      if its and its.s == 'busy' and its.e and not its.c and its.t > written_ms - JUST_NOW_MS then return candidate end
+    end
+    return redis.call('ZREVRANGE', sets.free, 0, 0)[1]
   end
-  local missing = { 'queues' }
-  note_missing(missing, taker_record)
-  if #missing > 1 then return missing end
+
+  if fact == 'a' and ARGV[7] ~= '1' then -- not by a machine
+    taker_record = agent ~= '' and load_agent(agent) or nil
+    if not taker_record then -- not named, or by a name that no list has
+      taker, is_guess = guess_taker(), true
+      taker_record = taker and load_agent(taker)
+    end
+    local missing = { 'queues' }
+    note_missing(missing, taker_record)
+    if #missing > 1 then return missing end
+  end
 end
 
 -- Part 1: the attempt the event belongs to.
 
--- After a data loss, an event that belongs to no known attempt belongs to a call the ledger has lost, unless
--- a later call of the contact is known, or the contact is final. Called only for such events.
-local lost_ms = 0
-local function may_be_lost_call(record)
-  server_trouble(server, ledger_ms, deadline_ms) -- perhaps no script has noticed the loss yet
-  lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
-  if lost_ms == 0 or ledger_ms >= lost_ms + max_call_ms then return false end
-  local last = record and record.h and record.h[#record.h]
-  if record and record.p == 'final' then return false end
-  return not (last and last.sm and last.sm >= lost_ms and last.t ~= 'remembered')
-end
-
--- Returns the record of a contact that only the backend knows.
-local function record_of_backend()
-  local priority, attempts, call, is_in_call = tonumber(ARGV[14]), tonumber(ARGV[15]), ARGV[16], ARGV[17] == '1'
-  if redis.call('HEXISTS', totals, 'retry') == 0 then save_plan(ARGV[18]) end
-  save_caps(call_history, ARGV[19])
-  local record = {
-    a = is_in_call and math.max(0, attempts - 1) or attempts, pr = priority,
-    o = format_number(ready_order(priority, ledger_ms, 0)),
-  }
-  redis.call('HSET', contacts, contact, call)
-  apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
-  return record
-end
-
--- Of contacts that Redis had lost with their calls. Each of them is in the backend, and none is final there.
-local MOST_REMEMBERED = 5000
-local record = load_record(contact)
-if not record then
-  local is_known = redis.call('HEXISTS', directory, campaign) == 1
-  local unknown = is_known and 'unknown_contact' or 'unknown_campaign'
-  if not may_be_lost_call(nil) then return { unknown, '' } end
-  local epoch = redis.call('HGET', server, 'rebuild_epoch') or ''
-  local is_rebuilt = epoch == '' or redis.call('HGET', totals, 'rebuilt') == epoch
-  if is_ending and is_rebuilt then return { unknown, '' } end -- late news of a contact that was removed long ago
-  if ARGV[14] == '' then return { 'ask_backend', '' } end
-  if tonumber(redis.call('HGET', server, 'remembered') or 0) >= MOST_REMEMBERED then return { 'too_many_lost', '' } end
-  redis.call('HINCRBY', server, 'remembered', 1)
-  record = record_of_backend()
-end
-
-local history, position, why_not = record.h or {}, nil, nil
+local record, position = load_record(contact), nil
 local function has_call_id(candidate)
   if candidate.c == call_id or candidate.rc == call_id then return true end
   for _, leg in ipairs(candidate.cl or {}) do
@@ -103,45 +62,93 @@ local function has_call_id(candidate)
   return false
 end
 
--- Whether an unknown call id may be that of another leg of the attempt's call: no other call of the contact is up,
--- and the event was written before this one ended.
-local function may_be_another_leg(of)
-  for i, other in ipairs(history) do
-    if i ~= of and IS_UP[other.s] then return false end
-  end
-  local ended_by = history[of].ee
-  return not ended_by or not is_after(entry, ended_by) and not is_outdated(ended_by)
-end
+do
+  local attempt_id, deadline_ms = ARGV[13], tonumber(ARGV[10])
 
-for i, candidate in ipairs(history) do
-  local is_named = attempt_id ~= '' and candidate.id == attempt_id
-    or attempt_id == '' and call_id ~= '' and has_call_id(candidate)
-  if is_named and candidate.ev then position = i end
-end
-if not position and attempt_id ~= '' then
-  why_not = 'foreign_attempt'
-elseif not position then -- no attempt has the call id: the newest attempt that was sent before the event was written
-  for i = #history, 1, -1 do
-    if history[i].ev and is_after(entry, sent_after(history[i])) then
-      position = i
-      break
+  -- After a data loss, an event that belongs to no known attempt belongs to a call the ledger has lost, unless
+  -- a later call of the contact is known, or the contact is final. Called only for such events.
+  local lost_ms = 0
+  local function may_be_lost_call(record)
+    server_trouble(server, ledger_ms, deadline_ms) -- perhaps no script has noticed the loss yet
+    lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
+    if lost_ms == 0 or ledger_ms >= lost_ms + max_call_ms then return false end
+    local last = record and record.h and record.h[#record.h]
+    if record and record.p == 'final' then return false end
+    return not (last and last.sm and last.sm >= lost_ms and last.t ~= 'remembered')
+  end
+
+  -- Returns the record of a contact that only the backend knows.
+  local function record_of_backend()
+    local priority, attempts, call, is_in_call = tonumber(ARGV[14]), tonumber(ARGV[15]), ARGV[16], ARGV[17] == '1'
+    if redis.call('HEXISTS', totals, 'retry') == 0 then save_plan(ARGV[18]) end
+    save_caps(call_history, ARGV[19])
+    local record = {
+      a = is_in_call and math.max(0, attempts - 1) or attempts, pr = priority,
+      o = format_number(ready_order(priority, ledger_ms, 0)),
+    }
+    redis.call('HSET', contacts, contact, call)
+    local dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 27, 29)
+    apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
+    return record
+  end
+
+  -- Of contacts that Redis had lost with their calls. Each of them is in the backend, and none is final there.
+  local MOST_REMEMBERED = 5000
+  if not record then
+    local is_known = redis.call('HEXISTS', directory, campaign) == 1
+    local unknown = is_known and 'unknown_contact' or 'unknown_campaign'
+    if not may_be_lost_call(nil) then return { unknown, '' } end
+    local epoch = redis.call('HGET', server, 'rebuild_epoch') or ''
+    local is_rebuilt = epoch == '' or redis.call('HGET', totals, 'rebuilt') == epoch
+    if is_ending and is_rebuilt then return { unknown, '' } end -- late news of a contact that was removed long ago
+    if ARGV[14] == '' then return { 'ask_backend', '' } end
+    if tonumber(redis.call('HGET', server, 'remembered') or 0) >= MOST_REMEMBERED then return { 'too_many_lost', '' } end
+    redis.call('HINCRBY', server, 'remembered', 1)
+    record = record_of_backend()
+  end
+
+  local history, why_not = record.h or {}, nil
+
+  -- Whether an unknown call id may be that of another leg of the attempt's call: no other call of the contact is up,
+  -- and the event was written before this one ended.
+  local function may_be_another_leg(of)
+    for i, other in ipairs(history) do
+      if i ~= of and IS_UP[other.s] then return false end
     end
+    local ended_by = history[of].ee
+    return not ended_by or not is_after(entry, ended_by) and not is_outdated(ended_by)
   end
-  local candidate = position and history[position]
-  if candidate and call_id == '' and not is_ending and candidate.s == 'ended' and not candidate.f[fact]
-    and candidate.t ~= 'remembered' and may_be_lost_call(record) and candidate.sm < lost_ms then
-    why_not = 'no_attempt' -- a call that has ended cannot ring again: this is another call
+
+  for i, candidate in ipairs(history) do
+    local is_named = attempt_id ~= '' and candidate.id == attempt_id
+      or attempt_id == '' and call_id ~= '' and has_call_id(candidate)
+    if is_named and candidate.ev then position = i end
   end
-  if candidate and call_id ~= '' and candidate.c and not may_be_another_leg(position) then why_not = 'foreign_call' end
-  if not position then why_not = 'no_attempt' end
-end
-if why_not then
-  local is_added = may_be_lost_call(record) and remember_attempt(contact, record, lost_ms, deadline_ms)
-  if not is_added then return { why_not, '' } end
-  redis.call('HSETNX', directory, campaign, '') -- its queue becomes known when the campaign is dialed again
-  position = #record.h
-  local its_prefix, added = campaign .. ':' .. contact .. ':', record.h[#record.h]
-  if added.t == 'remembered' and string.sub(attempt_id, 1, #its_prefix) == its_prefix then added.id = attempt_id end
+  if not position and attempt_id ~= '' then
+    why_not = 'foreign_attempt'
+  elseif not position then -- no attempt has the call id: the newest attempt that was sent before the event was written
+    for i = #history, 1, -1 do
+      if history[i].ev and is_after(entry, sent_after(history[i])) then
+        position = i
+        break
+      end
+    end
+    local candidate = position and history[position]
+    if candidate and call_id == '' and not is_ending and candidate.s == 'ended' and not candidate.f[fact]
+      and candidate.t ~= 'remembered' and may_be_lost_call(record) and candidate.sm < lost_ms then
+      why_not = 'no_attempt' -- a call that has ended cannot ring again: this is another call
+    end
+    if candidate and call_id ~= '' and candidate.c and not may_be_another_leg(position) then why_not = 'foreign_call' end
+    if not position then why_not = 'no_attempt' end
+  end
+  if why_not then
+    local is_added = may_be_lost_call(record) and remember_attempt(contact, record, lost_ms, deadline_ms)
+    if not is_added then return { why_not, '' } end
+    redis.call('HSETNX', directory, campaign, '') -- its queue becomes known when the campaign is dialed again
+    position = #record.h
+    local its_prefix, added = campaign .. ':' .. contact .. ':', record.h[#record.h]
+    if added.t == 'remembered' and string.sub(attempt_id, 1, #its_prefix) == its_prefix then added.id = attempt_id end
+  end
 end
 
 -- Part 2: its facts.
@@ -151,40 +158,42 @@ local function answer(outcome) return { outcome, attempt.id, attempt.tr or '' } 
 note_event(entry, attempt.id, is_begin)
 
 local totals_before, f, is_changed = totals_of(attempt), attempt.f, false
-local function set_fact(name, value)
-  if f[name] ~= value then
-    f[name], is_changed = value, true
+local was_answered, is_noted = f.a, false -- noted are times from which nothing else follows
+do
+  local disposition, cause = ARGV[4], ARGV[11] ~= '' and ARGV[11] or nil
+  local function set_fact(name, value)
+    if f[name] ~= value then
+      f[name], is_changed = value, true
+    end
   end
-end
-if call_id ~= '' and not attempt.c then
-  attempt.c, is_changed = call_id, true
-elseif call_id ~= '' and not has_call_id(attempt) and #(attempt.cl or {}) < 4 then
-  attempt.cl, is_changed = attempt.cl or {}, true
-  attempt.cl[#attempt.cl + 1] = call_id
-end
-local was_answered = f.a
-if not (f.r or f.a or f.b or f.c or f.x) then api_queue.note(KEYS[30], api, attempt, fact == 'r', written_ms) end
-if fact == 'c' then
-  set_fact('c', (stronger(f.c, disposition)))
-elseif fact == 'x' then
-  local strongest, its_cause = stronger(f.x, disposition, f.xc, cause)
-  set_fact('x', strongest)
-  set_fact('xc', its_cause)
-else
-  set_fact(fact, 1)
-  if fact == 'b' then set_fact('a', 1) end
-end
-if by_machine then set_fact('m', 1) end
+  if call_id ~= '' and not attempt.c then
+    attempt.c, is_changed = call_id, true
+  elseif call_id ~= '' and not has_call_id(attempt) and #(attempt.cl or {}) < 4 then
+    attempt.cl, is_changed = attempt.cl or {}, true
+    attempt.cl[#attempt.cl + 1] = call_id
+  end
+  if not (f.r or f.a or f.b or f.c or f.x) then api_queue.note(KEYS[30], api, attempt, fact == 'r', written_ms) end
+  if fact == 'c' then
+    set_fact('c', (stronger(f.c, disposition)))
+  elseif fact == 'x' then
+    local strongest, its_cause = stronger(f.x, disposition, f.xc, cause)
+    set_fact('x', strongest)
+    set_fact('xc', its_cause)
+  else
+    set_fact(fact, 1)
+    if fact == 'b' then set_fact('a', 1) end
+  end
+  if ARGV[7] == '1' then set_fact('m', 1) end
 
-local is_noted = false -- times from which nothing else follows
-if fact == 'a' and written_ms < (attempt.am or math.huge) then attempt.am, is_noted = written_ms, true end
-if is_begin and written_ms > (attempt.lm or 0) then
-  local was_missing = is_missing(attempt)
-  attempt.lm, is_noted = written_ms, true
-  is_changed = is_changed or was_missing and not is_missing(attempt) -- the sources had looked before
-end
-if is_ending and not (attempt.ee and is_after(entry, attempt.ee)) and attempt.ee ~= entry then
-  attempt.ee, is_noted = entry, true
+  if fact == 'a' and written_ms < (attempt.am or math.huge) then attempt.am, is_noted = written_ms, true end
+  if is_begin and written_ms > (attempt.lm or 0) then
+    local was_missing = is_missing(attempt)
+    attempt.lm, is_noted = written_ms, true
+    is_changed = is_changed or was_missing and not is_missing(attempt) -- the sources had looked before
+  end
+  if is_ending and not (attempt.ee and is_after(entry, attempt.ee)) and attempt.ee ~= entry then
+    attempt.ee, is_noted = entry, true
+  end
 end
 if not is_changed then
   if is_noted then save_record(contact, record) end
@@ -197,34 +206,39 @@ if attempt.v == 'unknown' then -- the reply counted as a failure of the Dialer A
   redis.call('HDEL', api, 'fails', 'until', 'reason', 'probed')
 end
 
-local was_ended = attempt.s == 'ended'
-local is_over = apply_facts(contact, record, position, totals_before, max_call_ms)
--- It may have waited in the Dialer API: its ringing time has begun only now.
-if attempt.s == 'ringing' and attempt == record.h[#record.h] then
-  set_state(contact, record, 'dialing', attempt.lm + attempt.dd)
-end
-count_call(call_history, newest_calls, contact, record, attempt)
-save_record(contact, record)
+local is_over
+do
+  local was_ended = attempt.s == 'ended'
+  is_over = apply_facts(contact, record, position, totals_before, max_call_ms)
+  -- It may have waited in the Dialer API: its ringing time has begun only now.
+  if attempt.s == 'ringing' and attempt == record.h[#record.h] then
+    set_state(contact, record, 'dialing', attempt.lm + attempt.dd)
+  end
+  count_call(call_history, newest_calls, contact, record, attempt)
+  save_record(contact, record)
 
-local totals_after = totals_of(attempt)
-local function observe(what)
-  if attempt.t == 'remembered' or not sets then return end
-  add_observation(sets.observations, sets.learning, what, written_ms, written_ms - attempt.sm, campaign)
+  local totals_after = totals_of(attempt)
+  local function observe(what)
+    if attempt.t == 'remembered' or not sets then return end
+    add_observation(sets.observations, sets.learning, what, written_ms, written_ms - attempt.sm, campaign)
+  end
+  if totals_after.answered_calls and not totals_before.answered_calls then observe(f.m and 'machine' or 'human') end
+  if totals_after.abandoned and not totals_before.abandoned then observe('abandoned') end
+  if attempt.s == 'ended' and not was_ended and not totals_after.answered_calls and f.x ~= 'cancelled' then
+    observe((attempt.d == 'busy' or attempt.d == 'no_answer') and attempt.d or 'failed')
+  end
+  if is_over and sets then redis.call('ZREM', sets.answer_queue, attempt.id) end
 end
-if totals_after.answered_calls and not totals_before.answered_calls then observe(f.m and 'machine' or 'human') end
-if totals_after.abandoned and not totals_before.abandoned then observe('abandoned') end
-if attempt.s == 'ended' and not was_ended and not totals_after.answered_calls and f.x ~= 'cancelled' then
-  observe((attempt.d == 'busy' or attempt.d == 'no_answer') and attempt.d or 'failed')
-end
-if is_over and sets then redis.call('ZREM', sets.answer_queue, attempt.id) end
 
 -- Part 4: a person who answers takes an agent; without a free agent the person waits in the answer queue. A call that
 -- has ended is no reason any more to disbelieve a list.
-local holder = attempt.s == 'ended' and redis.call('HGET', agent_calls, attempt.id)
-if holder then
-  local its_record = load_agent(holder)
-  drop_call(its_record)
-  redis.call('HSET', agents, holder, cjson.encode(its_record))
+do
+  local holder = attempt.s == 'ended' and redis.call('HGET', agent_calls, attempt.id)
+  if holder then
+    local its_record = load_agent(holder)
+    drop_call(its_record)
+    redis.call('HSET', agents, holder, cjson.encode(its_record))
+  end
 end
 if fact == 'a' and not was_answered and not f.m and attempt.s == 'answered' then
   if taker_record then

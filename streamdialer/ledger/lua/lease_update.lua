@@ -2,8 +2,9 @@
 -- KEYS 1–23 of the campaign
 -- ARGV campaign, contact, token of the worker, lease ms, deadline after sending ms, '1' when the newest attempt's trace
 --   is wanted (else left out)
--- Returns the document (lib/outbox.lua) as JSON, with id and tr (lib/attempts.lua) of the newest attempt when
---   they are wanted, and with ck when the backend may know better (`Doubt` in `ledger/records.py`) · "none" the backend knows everything · "busy" another worker delivers
+-- Returns the document (lib/outbox.lua) as JSON, with id and tr (lib/attempts.lua) of the newest attempt when they are
+--   wanted, with rs and d (`Update` in `ledger/records.py`), and after a data loss with ck (`Doubt`, there) · "none" the
+--   backend knows everything · "busy" another worker delivers
 -- uses: clock data_loss campaign
 local contact, token, lease_ms, deadline_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local raw = redis.call('HGET', outbox, contact)
@@ -20,24 +21,22 @@ end
 if document.l and document.l ~= token and document.le > ledger_ms then return 'busy' end
 document.l, document.ls, document.le = token, ledger_ms, ledger_ms + lease_ms
 redis.call('HSET', outbox, contact, cjson.encode(document))
-local lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
-local record = (ARGV[6] or lost_ms > 0 or document.s == 'pending') and load_record(contact)
-local newest = record and record.h and record.h[#record.h]
+local record = load_record(contact)
+if not record then return cjson.encode(document) end
+local newest = record.h and record.h[#record.h]
 if newest and ARGV[6] then document.id, document.tr = newest.id, newest.tr end
-
--- What was known of the contact before a data loss may be older than what the backend shows.
 local sent
-for _, attempt in ipairs(record and record.h or {}) do
+for _, attempt in ipairs(record.h or {}) do
   if attempt.sm then sent = attempt end
 end
-local known_ms = sent and sent.sm or record and record.sn or 0
-if record and known_ms <= lost_ms and document.s ~= 'do_not_call' then
-  local at
+document.rs, document.d = record.rs, sent and sent.d
+
+-- What was known of the contact before a data loss may be older than what the backend shows.
+local lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
+if (sent and sent.sm or record.sn or 0) <= lost_ms and document.s ~= 'do_not_call' then
+  document.ck = {}
   if sent and sent.t ~= 'remembered' then -- how a call ended after the loss says nothing of when it did
-    at = (sent.em and sent.em < lost_ms and sent.em or sent.sm) - (ledger_ms - server_ms)
+    document.ck.at = (sent.em and sent.em < lost_ms and sent.em or sent.sm) - (ledger_ms - server_ms)
   end
-  document.ck = { at = at, d = sent and sent.d, l = true }
-elseif document.s == 'pending' and sent and sent.em and (record.sn or 0) < sent.sm and not open_callback(record) then
-  document.ck = { at = sent.em - (ledger_ms - server_ms), d = sent.d, l = false } -- another campaign may have called since
 end
 return cjson.encode(document)

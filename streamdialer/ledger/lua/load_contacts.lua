@@ -9,7 +9,7 @@
 --   (ledger ms, '' = now), how long its lists may lag behind its confirmations ms, then per contact: id, priority,
 --   attempts, JSON, problem ('' = it can be called), reset ('1' = the backend shows another status than
 --   pending and must get that one), mark of the row ('' = not known; `LoadRow.shown`), due ('' = now; server's ms: it
---   waits for its retry until then), the status that the backend shows meanwhile
+--   waits for its retry until then), the status that the backend shows
 -- Returns JSON: `LoadResult` (`ledger/types.py`)
 -- uses: clock campaign outbox phone_rotation retry attempts suppression number_index hours call_history eligibility
 local dnc_list, pending_dnc, contacts_by_number, refused = unpack(KEYS, 24, 27)
@@ -97,7 +97,7 @@ for i = 8, #ARGV, 9 do
   local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local call, problem, is_reset = ARGV[i + 3], ARGV[i + 4], ARGV[i + 5] == '1'
   local shown = ARGV[i + 6] ~= '' and ARGV[i + 6] or nil
-  local due_ms, shown_status = tonumber(ARGV[i + 7]), ARGV[i + 8]
+  local due_ms, shown_status = tonumber(ARGV[i + 7]), ARGV[i + 8] ~= 'pending' and ARGV[i + 8] or nil
   local is_pending = not is_reset and not due_ms
   local known = load_record(contact)
   if known and is_pending and is_back(contact, known, shown) then
@@ -117,7 +117,7 @@ for i = 8, #ARGV, 9 do
   else
     local fraction = ((i - 8) / 9 % 512) / 512 -- keeps the backend's order within one millisecond
     local order = format_number(ready_order(priority, ledger_ms, fraction))
-    local record = { sn = asked_ms, a = attempts, o = order, pr = priority, rw = shown }
+    local record = { sn = asked_ms, a = attempts, o = order, pr = priority, rw = shown, rs = shown_status }
     apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
     if record.dnc then
       count_refused('do_not_call')
@@ -136,7 +136,6 @@ for i = 8, #ARGV, 9 do
     elseif due_ms then
       answer.waiting = answer.waiting + 1
       redis.call('HSET', contacts, contact, call)
-      record.rs = shown_status
       defer(contact, record, due_ms + (ledger_ms - server_ms), 'retry', shown_status)
     else
       redis.call('HSET', contacts, contact, call)

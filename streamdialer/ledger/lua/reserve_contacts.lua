@@ -16,10 +16,11 @@
 local stored_answer, calls, api, free_agents, queue_campaigns, busy_agents, dnc_list, call_history, trunks,
   agent_callbacks = unpack(KEYS, 24, 33)
 local request = cjson.decode(ARGV[2])
-local batch, hours = request.batch, request.hours
-
-local stored = redis.call('GET', stored_answer)
-if stored then return stored end
+local batch = request.batch
+do
+  local stored = redis.call('GET', stored_answer)
+  if stored then return stored end
+end
 
 local gate = check_gate(api, request.open_until, request.events_required, request.deadline_ms)
 local answer = { dialed = 0, detail = gate.detail, wait_ms = gate.wait_ms, only_ends = gate.only_ends }
@@ -47,23 +48,19 @@ end
 if gate.closed then return refuse(gate.closed) end
 if not redis.call('ZSCORE', queue_campaigns, campaign) then return refuse('queue_changed') end
 
--- The room: how many calls may be added. It begins with the campaign's level, and each limit may lower it.
-
--- The level falls with every free agent that was counted when it was decided and may not be used any more.
-local free_now
-do -- Lua takes 200 local names at once: those of no further use end here
+-- Returns the room (how many calls may be added), the name of the limit that bound it, and the rate; or the refusal alone.
+-- The room begins with the campaign's level, and each limit may lower it.
+local function find_room()
+  -- The level falls with every free agent that was counted when it was decided and may not be used any more.
   local sharing_keys = 3
   for _, other in ipairs(request.sharing) do sharing_keys = sharing_keys + 3 + 2 * #other[2] end
-  free_now = usable_agents(#KEYS - sharing_keys + 1, request.queue, request.sharing, request.counts_listed)
-end
-if not free_now then return refuse('queue_changed') end
-answer.usable = free_now
-local too_many = math.max(0, math.ceil((request.free_agents - free_now) * request.calls_per_agent - 1e-9))
+  local free_now = usable_agents(#KEYS - sharing_keys + 1, request.queue, request.sharing, request.counts_listed)
+  if not free_now then return 'queue_changed' end
+  answer.usable = free_now
+  local too_many = math.max(0, math.ceil((request.free_agents - free_now) * request.calls_per_agent - 1e-9))
 
--- Calls of the queue's other campaigns use agents, too.
-local agents_left, others_placed = free_now, 0
-do
-  local is_passed = {}
+  -- Calls of the queue's other campaigns use agents, too.
+  local agents_left, others_placed, is_passed = free_now, 0, {}
   for i, other in ipairs(request.others) do
     local name, calls_per_agent = other[1], other[2]
     local its_placed = count(KEYS[32 + 2 * i]) + count(KEYS[33 + 2 * i])
@@ -72,31 +69,34 @@ do
     agents_left = agents_left - its_placed / calls_per_agent
   end
   for _, member in ipairs(redis.call('ZRANGE', queue_campaigns, 0, -1)) do
-    if member ~= campaign and not is_passed[member] then return refuse('queue_changed') end
+    if member ~= campaign and not is_passed[member] then return 'queue_changed' end
   end
-end
 
-local rate = check_rate(trunks, request.rate_limits, 34 + 2 * #request.others)
-if rate.is_changed then return refuse('trunk_changed') end
+  local rate = check_rate(trunks, request.rate_limits, 34 + 2 * #request.others)
+  if rate.is_changed then return 'trunk_changed' end
 
-local in_flight = count_placed()
-local room, limit, steps = request.level - too_many - in_flight, 'level', {}
-local function at_most(number, name)
-  if number == math.huge then return end
-  steps[#steps + 1] = { name, room, math.min(number, room) }
-  if number < room then room, limit = number, name end
+  local in_flight = count_placed()
+  local room, limit, steps = request.level - too_many - in_flight, 'level', {}
+  local function at_most(number, name)
+    if number == math.huge then return end
+    steps[#steps + 1] = { name, room, math.min(number, room) }
+    if number < room then room, limit = number, name end
+  end
+  if request.queue_level then
+    at_most(request.queue_level - too_many - others_placed - in_flight, 'queue')
+  else
+    at_most(math.floor(agents_left * request.calls_per_agent + 1e-9) - in_flight, 'agents')
+  end
+  at_most(request.max_concurrent - in_flight - count(connected), 'concurrency')
+  at_most(rate.channels, 'trunk_channels')
+  at_most(rate.calls, 'calls_per_second')
+  if gate.is_probe then at_most(1, 'probe') end -- after a pause one call finds out whether calls are placed again
+  at_most(batch, 'batch')
+  answer.steps = steps
+  return room, limit, rate
 end
-if request.queue_level then
-  at_most(request.queue_level - too_many - others_placed - in_flight, 'queue')
-else
-  at_most(math.floor(agents_left * request.calls_per_agent + 1e-9) - in_flight, 'agents')
-end
-at_most(request.max_concurrent - in_flight - count(connected), 'concurrency')
-at_most(rate.channels, 'trunk_channels')
-at_most(rate.calls, 'calls_per_second')
-if gate.is_probe then at_most(1, 'probe') end -- after a pause one call finds out whether calls are placed again
-at_most(batch, 'batch')
-answer.steps = steps
+local room, limit, rate = find_room()
+if not limit then return refuse(room) end
 
 save_plan(request.retry_plan)
 local caps = save_caps(call_history, request.caps)
@@ -106,51 +106,61 @@ local terms = {
   caller_id = request.caller_id, trace = request.trace,
 }
 
--- The ready contacts in their order: each is reserved, moved out of `ready`, or left there for verification
--- by the backend.
-local MAX_UNVERIFIED, unverified, stale = 200, 0, {}
-local skipped, why, moved = {}, {}, 0
+-- Goes through the ready contacts in their order: each is reserved, moved out of `ready`, or left there for verification by
+-- the backend. Returns the limit that ended it.
+local MAX_UNVERIFIED = 200
+local function reserve_ready()
+  local unverified, stale, skipped, why, moved = 0, {}, {}, {}, 0
+  local function end_with(its_limit)
+    if unverified > 0 then skipped.needs_verification = unverified end
+    if count_set_aside() > 0 then skipped.agent_not_free = count_set_aside() end
+    answer.skipped = next(skipped) and skipped or nil
+    answer.why = next(why) and why or nil
+    answer.stale = #stale > 0 and stale or nil
+    return its_limit
+  end
+  while answer.dialed < room do
+    local contact, order = unpack(redis.call('ZRANGE', ready, unverified, unverified, 'WITHSCORES'))
+    if not contact or tonumber(order) >= SET_ASIDE_FROM or unverified == MAX_UNVERIFIED then
+      return end_with(unverified > 0 and 'needs_verification' or 'no_contacts')
+    end
+    local record = load_record(contact)
+    local opening = opening_of(request.hours, contact, record)
+    if not opening then
+      answer.missing = missing_hours_in_ready(request.hours, unverified, batch)
+      return end_with('hours')
+    end
+    local refusal = find_refusal(contact, record, request.max_attempts, dnc_list, opening, call_history, caps)
+    local agent = callback_agent(record)
+    if refusal then
+      local reason = refusal.reason
+      skipped[reason] = (skipped[reason] or 0) + 1
+      why[reason] = why[reason] or refusal.detail
+      moved = moved + 1
+      apply_refusal(contact, record, refusal)
+    elseif agent and not take_agent(agent, free_agents) then
+      moved = moved + 1
+      set_aside(agent_callbacks, contact, record)
+    elseif needs_verification(contact, record, request.max_age_ms) then
+      unverified = unverified + 1 -- it stays where it is; without an update on its way, the backend is asked
+      if redis.call('HEXISTS', outbox, contact) == 0 then stale[#stale + 1] = contact end
+    else
+      answer.dialed = answer.dialed + 1
+      local token = request.token .. '/' .. answer.dialed .. '/' .. format_number(ledger_ms)
+      reserve_contact(contact, record, terms, earlier_end(request.open_until, opening.until_ms), token, agent)
+    end
+    if moved >= batch then
+      answer.next_ms = 0
+      break
+    end
+  end
+  return end_with(limit)
+end
 if room > 0 and has_set_aside(agent_callbacks) then
   local function may_have(agent) return not has_call_coming(agent) end
   bring_back(agent_callbacks, redis.call('ZRANGE', free_agents, 0, -1), batch, may_have)
 end
-while answer.dialed < room do
-  local contact, order = unpack(redis.call('ZRANGE', ready, unverified, unverified, 'WITHSCORES'))
-  if not contact or tonumber(order) >= SET_ASIDE_FROM or unverified == MAX_UNVERIFIED then
-    limit = unverified > 0 and 'needs_verification' or 'no_contacts'
-    break
-  end
-  local record = load_record(contact)
-  local opening = opening_of(hours, contact, record)
-  if not opening then
-    limit = 'hours'
-    answer.missing = missing_hours_in_ready(hours, unverified, batch)
-    break
-  end
-  local refusal = find_refusal(contact, record, request.max_attempts, dnc_list, opening, call_history, caps)
-  local agent = callback_agent(record)
-  if refusal then
-    local reason = refusal.reason
-    skipped[reason] = (skipped[reason] or 0) + 1
-    why[reason] = why[reason] or refusal.detail
-    moved = moved + 1
-    apply_refusal(contact, record, refusal)
-  elseif agent and not take_agent(agent, free_agents) then
-    moved = moved + 1
-    set_aside(agent_callbacks, contact, record)
-  elseif needs_verification(contact, record, request.max_age_ms) then
-    unverified = unverified + 1 -- it stays where it is; without an update on its way, the backend is asked
-    if redis.call('HEXISTS', outbox, contact) == 0 then stale[#stale + 1] = contact end
-  else
-    answer.dialed = answer.dialed + 1
-    local token = request.token .. '/' .. answer.dialed .. '/' .. format_number(ledger_ms)
-    reserve_contact(contact, record, terms, earlier_end(request.open_until, opening.until_ms), token, agent)
-  end
-  if moved >= batch then
-    answer.next_ms = 0
-    break
-  end
-end
+limit = reserve_ready()
 
 if answer.dialed > 0 then
   redis.call('ZADD', queue_campaigns, ledger_ms, campaign)
@@ -160,12 +170,7 @@ end
 if limit == 'calls_per_second' then answer.next_ms = next_call_ms(rate) end
 if limit == 'trunk_channels' then answer.next_ms = 1000 end -- a call of another queue's campaign may have ended by then
 
-if unverified > 0 then skipped.needs_verification = unverified end
-if count_set_aside() > 0 then skipped.agent_not_free = count_set_aside() end
 answer.limit = limit
-answer.skipped = next(skipped) and skipped or nil
-answer.why = next(why) and why or nil
-answer.stale = #stale > 0 and stale or nil
 local encoded = reply()
 if answer.dialed > 0 or answer.missing then
   redis.call('SET', stored_answer, encoded, 'PX', request.answer_ttl_ms)

@@ -5,7 +5,7 @@
 -- KEYS 1–23 of the campaign, 24 do-not-call list, 25 campaign's pending_dnc, 26 contacts by number
 -- ARGV campaign, contact, due (server's ms), agent ('' = any), number ('' = the contact's own), id of the
 --   request's entry, grace ms, the number in the form in which numbers are compared, then, when the ledger
---   does not know the contact, what the backend says of it: priority, attempts, JSON
+--   does not know the contact, what the backend says of it: priority, attempts, JSON, status
 -- Returns "applied" · "unchanged" this request or a later one is known · "past" more than a day ago ·
 --   "distant" more than a year ahead · "final" the contact must not be called again · "unknown_campaign" ·
 --   "unknown_contact" the backend may know it
@@ -27,6 +27,7 @@ if redis.call('HEXISTS', contacts, contact) == 0 then
   local priority, attempts, call = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
   if not record then
     record = { sn = ledger_ms, a = attempts, o = format_number(ready_order(priority, ledger_ms, 0)), pr = priority }
+    if ARGV[12] ~= 'pending' then record.rs = ARGV[12] end
     set_state(contact, record, 'final', math.huge)
   end
   redis.call('HSET', contacts, contact, call)

@@ -143,13 +143,10 @@ local is_rebuilt = not has_trouble and (epoch == '' or redis.call('HGET', totals
 if is_rebuilt then
   for_each_due(deferred, function(contact, record, due_ms)
     local keeps_order = is_deferred_by_rule(record) -- and the backend still shows it as pending
-    if not keeps_order then
-      record.o = format_number(ready_order(record.pr, due_ms, 0))
-      -- else the backend may show how another campaign's call ended (lease_update.lua)
-      if record.w.y ~= 'retry' or called_last(contact) then record.sn = ledger_ms end
-    end
+    if not keeps_order then record.o = format_number(ready_order(record.pr, due_ms, 0)) end
     make_ready(contact, record)
     save_record(contact, record)
+    -- The backend may have finished the contact since: it is called when this update has been taken (ack_update.lua).
     if not keeps_order then enqueue_update(contact, backend_status(record), record.a, nil) end
     tally('promoted')
   end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from typing import TypeVar
@@ -116,6 +117,16 @@ class Auditor:
         """Contacts that an update took from a finished status to another one without a call in between, and when."""
         self.set_back_for_a_moment: deque[float] = deque(maxlen=MAX_TIMES)
         """When those were set back that an update has shown as finished again."""
+        self.ended_by_backend: dict[Id, float] = {}
+        """Contacts that the backend itself has ended, and when."""
+        self.may_call_ended_for_s = math.inf
+        """How long the dialer may go by what the backend showed before that; seconds of life."""
+        self.may_overwrite_ended_for_s = 0.0
+        """How long after that an update may come whose sender has read the contact before it; seconds of life."""
+        self.calls_to_ended: deque[float] = deque(maxlen=MAX_TIMES)
+        """When such contacts were called later than that."""
+        self.ends_overwritten: deque[float] = deque(maxlen=MAX_TIMES)
+        """When an update gave such a contact another status."""
         self.unanswered: Counter[str] = Counter()
         """By queue."""
         self.calls_without_agent: deque[float] = deque(maxlen=MAX_TIMES)
@@ -151,6 +162,10 @@ class Auditor:
             by = self._final_contacts[contact]
             self.dialed_after_final[contact, by != call.campaign_id] += 1
             self._add_finding(call, f"an earlier call (campaign {by}) had a final result")
+        ended_at = self.ended_by_backend.get(contact, math.inf)
+        if call.placed_at > ended_at + self.may_call_ended_for_s:
+            self.calls_to_ended.append(call.placed_at)
+            self._add_finding(call, f"the backend had ended the contact at {ended_at:.1f} s")
         self.per_contact[contact] += 1
         self._per_list[call.campaign_id, contact] += 1
         if (calls := self._per_list[call.campaign_id, contact]) > campaign.max_retries:
@@ -175,6 +190,12 @@ class Auditor:
 
     def status_written(self, contact: Id, old: str, new: str, now: float) -> None:
         """The dialer changed the contact's status at the backend."""
+        ended_at = self.ended_by_backend.pop(contact, None) if new != old else None
+        if ended_at is not None and now > ended_at + self.may_overwrite_ended_for_s:
+            self.ends_overwritten.append(now)
+            self._find(
+                f"{now:.1f} s: contact {contact}: the backend had ended it as {old}, an update sets it to {new}"
+            )
         if new in FINISHED:
             self._finished_at_call[contact] = self.per_contact[contact]
             if contact in self.set_back:
@@ -182,6 +203,10 @@ class Auditor:
         elif old in FINISHED and self._finished_at_call.get(contact) == self.per_contact[contact]:
             self.set_back[contact] = now
             self._find(f"{now:.1f} s: contact {contact}: the backend had {old}, an update sets it to {new}")
+
+    def end_contact(self, contact: Id, now: float) -> None:
+        """The backend itself has ended the contact: nobody calls it again."""
+        self.ended_by_backend.setdefault(contact, now)
 
     def picked_up(self, call: Call) -> None:
         """A person or a machine answered."""

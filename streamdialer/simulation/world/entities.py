@@ -64,6 +64,7 @@ class Contact(msgspec.Struct, kw_only=True):
     """ISO 8601, as the client wrote it."""
     timezone: str | None = None
     custom_data: dict[str, Any] = {}
+    do_not_call: bool = False
     created_at: str = "2026-01-01T00:00:00Z"
 
     @property

@@ -11,6 +11,7 @@ from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.ledger.campaigns import CampaignLedger
 from streamdialer.ledger.event_sources import EventSources
+from streamdialer.ledger.outbox import Delivery as Verdict
 from streamdialer.ledger.outbox import Outbox
 from streamdialer.ledger.queues import QueueLedger
 from streamdialer.ledger.records import Update
@@ -18,6 +19,7 @@ from streamdialer.ledger.ticks import TickLedger
 from streamdialer.ledger.types import ClaimResult, Limits
 from streamdialer.model import Attempt, TickKind
 from tests.support.ledger_model import (
+    CHECK_AFTER_S,
     DEADLINE_S,
     DELIVERY_RESERVATION_LEASE_S,
     FINAL_TTL_S,
@@ -53,6 +55,9 @@ class Delivery:
     document: object = None
     """The model's document that was taken."""
     has_patched: bool = False
+    verdict: Verdict = "taken"
+    """What the backend's own word allowed when it was asked, before the PATCH."""
+    leased_at: float = 0.0
 
 
 def limits(*, events_required: bool, is_idempotent: bool) -> Limits:
@@ -62,7 +67,7 @@ def limits(*, events_required: bool, is_idempotent: bool) -> Limits:
         deadline_ms=DEADLINE_S * 1000,
         max_call_duration_ms=MAX_CALL_DURATION_S * 1000,
         final_ttl_ms=FINAL_TTL_S * 1000,
-        pending_check_after_ms=10**15,
+        pending_check_after_ms=CHECK_AFTER_S * 1000,
         list_lag_ms=2000,
         events_required=events_required,
         breaker_failure_threshold=10**6,
@@ -103,6 +108,8 @@ class DriverBase:
         )
         self.model = LedgerModel(campaigns, events_required=events_required, is_idempotent=is_idempotent)
         self.backend: dict[tuple[str, str], tuple[str, int]] = {}
+        self.ended_there: dict[tuple[str, str], float] = {}
+        """Contacts that the backend has ended by itself, and when."""
         self.calls: list[tuple[Attempt, str]] = []
         """Every entry `calls` ever had, with its `until`."""
         self.requests: set[str] = set()

@@ -13,17 +13,18 @@ from streamdialer.model import Attempt
 from tests.support.caps_model import CappedModel, capped
 from tests.support.ledger_model import (
     ANSWER_KEPT_S,
+    CHECK_AFTER_S,
     IN_CALL_PAUSE_S,
     RATE_LIMIT_S,
     REST_S,
     CampaignModel,
     ContactModel,
 )
-from tests.support.model_driver.base import DriverBase
+from tests.support.model_driver.campaigns import CampaignDriver
 from tests.support.retry_model import PlanModel
 
 
-class CallDriver(DriverBase):
+class CallDriver(CampaignDriver):
     """Which contacts may be called, and which requests may leave."""
 
     async def claim(
@@ -36,6 +37,7 @@ class CallDriver(DriverBase):
         open_for_s: float | None,
     ) -> None:
         model, one = self.model, self.model.campaigns[campaign]
+        await self.verify(campaign)
         kept, kept_until = self.answers.get((campaign, wanted.token), (None, 0.0))
         wanted = msgspec.structs.replace(wanted, sharing=await self.queue_ledger.sharing(queue))
         usable = await self._usable(queue)
@@ -67,13 +69,25 @@ class CallDriver(DriverBase):
         taken = [one.contacts[attempt.contact] for attempt in new]
         assert all(contact in ready for contact in taken), "a contact that was not ready has been claimed"
         await self._use_up(one, ready, taken, wanted, got)
-        left = [contact for contact in ready if contact.state == "ready" and contact not in taken]
+        left = [
+            contact
+            for contact in ready
+            if contact.state == "ready" and contact not in taken and model.is_fresh(contact)
+        ]
+        for stale in got.stale:
+            assert not model.is_fresh(one.contacts[stale]), "a contact the backend has just shown"
+            assert (campaign, stale) not in model.documents, "its update is on its way"
         assert max((c.order for c in taken), default=(-99, 0.0)) <= min(
             (c.order for c in left), default=(99, 0.0)
         )
         for attempt, contact in zip(new, taken, strict=True):
             assert contact.used < plan.max_attempts
             assert not model.is_listed(contact), "a contact that must not be called has been reserved"
+            assert model.is_fresh(contact), (
+                "a contact that the backend has not shown lately has been reserved"
+            )
+            ended_at = self.ended_there.get((campaign, contact.id), model.now)
+            assert model.now - ended_at <= CHECK_AFTER_S, "a contact that the backend has ended is reserved"
             assert self._capped(one, contact) is None, "a contact over a cap has been reserved"
             assert not model.is_called_elsewhere(contact), "a number that may be in a call has been reserved"
             made = model.reserve(campaign, contact, attempt.token, attempt.id)
@@ -81,7 +95,9 @@ class CallDriver(DriverBase):
             self.calls.append((attempt, "" if open_for_s is None else str(wanted.open_until_ms)))
         assert got.usable == usable
         room = self._room(one, wanted, usable, before)
-        if sum((got.skipped or {}).values()) < wanted.batch:
+        skipped = Counter(got.skipped or {})
+        skipped.pop("needs_verification", None)
+        if skipped.total() < wanted.batch:
             assert got.dialed == min(room, got.dialed + len(left)), (got, room, left)
         if got.dialed:
             assert one.placed <= wanted.level
@@ -131,7 +147,11 @@ class CallDriver(DriverBase):
             assert is_taken or self.model.is_called_elsewhere(contact), "nothing keeps it from being called"
             tally["in_call"] += 1
             self.model.defer_by_rule(contact, self.model.now + IN_CALL_PAUSE_S)
-        assert got.skipped == {reason: number for reason, number in tally.items() if number}
+        skipped = dict(got.skipped)
+        unverified = skipped.pop("needs_verification", 0)
+        assert unverified <= len([contact for contact in ready if not self.model.is_fresh(contact)])
+        self.seen["claim: skipped needs_verification"] += unverified
+        assert skipped == {reason: number for reason, number in tally.items() if number}
         self.seen.update({f"claim: skipped {reason}": number for reason, number in tally.items()})
         for contact in met:
             if contact in listed:

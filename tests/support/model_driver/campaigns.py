@@ -42,6 +42,9 @@ class CampaignDriver(DriverBase):
             )
             expected["known" if became == "finished" else became] += 1
             self.seen[f"load: {became}"] += 1
+            about = (campaign, row.contact)
+            if self.ended_there.pop(about, None) is not None and before is not None:
+                self.backend[about] = ("pending", self.backend[about][1])  # the list says so
             if before is None and became not in ("ignored", "finished"):
                 shown = "no_answer" if row.reset else "pending"
                 self.backend[campaign, row.contact] = (shown, row.attempts)
@@ -50,6 +53,18 @@ class CampaignDriver(DriverBase):
         assert counts == {
             name: expected[name] for name in ("added", "known", "invalid", "used_up", "waiting")
         } | {"refused": {"do_not_call": refused} if (refused := expected["do_not_call"]) else {}}
+
+    async def verify(self, campaign: str) -> None:
+        """The backend shows those ready contacts as pending that it has not shown lately, and that are pending."""
+        rows = []
+        for contact in self.model.campaigns[campaign].within("ready"):
+            about = (campaign, contact.id)
+            is_listed = self.backend[about][0] == "pending" and about not in self.ended_there
+            if is_listed and not self.model.is_fresh(contact):
+                call = str(await self.client.hget(self.keys.contacts(campaign), contact.id))
+                rows.append(LoadRow(contact.id, contact.priority, contact.used, call))
+        if rows:
+            await self.load(campaign, tuple(rows))
 
     async def cleanup(self, campaign: str, queue: str) -> None:
         model, one = self.model, self.model.campaigns[campaign]

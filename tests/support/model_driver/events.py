@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
+from streamdialer.consumers.update_order import is_over
 from streamdialer.ledger.event_facts import fact_of
 from streamdialer.ledger.outbox import Delivery as Verdict
 from streamdialer.ledger.records import Update
-from streamdialer.model import CallEvent
+from streamdialer.model import CallEvent, Contact
 from tests.support.ledger_model import (
     DEADLINE_S,
     DELIVERY_RESERVATION_LEASE_S,
@@ -193,22 +194,38 @@ class EventDriver(DriverBase):
                 self.model.now + DELIVERY_RESERVATION_LEASE_S,
             )
             delivery.update, delivery.document, delivery.has_patched = answer, document, False
+            delivery.leased_at = self.model.now
+
+    def end_there(self, campaign: str, contact: str, status: str) -> None:
+        """The backend ends a contact by itself."""
+        self.backend[campaign, contact] = (status, self.backend[campaign, contact][1])
+        self.ended_there[campaign, contact] = self.model.now
 
     def patch(self, delivery: Delivery) -> None:
+        """The deliverer asks the backend for the contact, and sends the update if it may."""
         assert delivery.update is not None
-        attempts = delivery.update.attempts
-        known = self.backend.get((delivery.campaign, delivery.contact), ("", 0))[1]
-        self.backend[delivery.campaign, delivery.contact] = (
-            delivery.update.status,
-            known if attempts is None else attempts,
-        )
+        about = (delivery.campaign, delivery.contact)
         delivery.has_patched = True
+        status, known = self.backend.get(about, ("pending", 0))
+        is_wish = delivery.update.status == "do_not_call"
+        if not is_wish and is_over(delivery.update, Contact(id=1, status=status, attempts=known)):
+            is_ours = status == "do_not_call"  # of a request, and the contact is loaded anew since
+            assert is_ours or about in self.ended_there, (delivery.update, status, known)
+            self.seen[f"over: {delivery.update.status}"] += 1
+            delivery.verdict = "over"
+            return
+        delivery.verdict = "taken"
+        self.ended_there.pop(about, None)
+        attempts = delivery.update.attempts
+        self.backend[about] = (delivery.update.status, known if attempts is None else attempts)
 
     async def confirm(self, delivery: Delivery, verdict: Verdict = "taken") -> None:
         """`done` ends the delivery; after any other answer the deliverer takes the update again."""
         assert delivery.update is not None
         about = (delivery.campaign, delivery.contact)
-        document = self.model.documents.get(about)
+        if delivery.verdict == "over":
+            verdict = "over"
+        document, status = self.model.documents.get(about), delivery.update.status
         contact = self.model.campaigns[delivery.campaign].contacts.get(delivery.contact)
         answer = await self.outbox.acknowledge(*about, delivery.token, delivery.update.version, verdict)
         self.seen[f"confirm: {answer}"] += 1
@@ -223,9 +240,19 @@ class EventDriver(DriverBase):
             del self.model.documents[about]
             if contact is not None:
                 contact.is_refused = verdict == "refused"
-            if contact is not None and contact.state == "final":
+                if verdict == "over":
+                    self._give_up(contact)
+                elif status == "pending" and contact.state == "ready":
+                    contact.seen_at = max(contact.seen_at, delivery.leased_at)
+            if contact is not None and contact.state == "final" and contact.told is not None:
                 contact.due = self.model.now + FINAL_TTL_S
             await self._finish(delivery)
+
+    def _give_up(self, contact: ContactModel) -> None:
+        """The backend has ended a contact: one that waits leaves the ledger at once."""
+        if contact.state in ("ready", "deferred"):
+            contact.state, contact.due, contact.is_deferred_by_rule = "final", self.model.now, False
+            contact.told = None
 
     async def deliver_all(self, campaign: str, verdict: Verdict = "taken") -> None:
         """An undisturbed deliverer takes every update of the campaign that no other holds."""

@@ -31,7 +31,8 @@ def row_of(
         call["n"] = [number_of(contact)]
     if is_marked:
         call["dnc"] = True
-    return LoadRow(contact, priority, attempts, msgspec.json.encode(call).decode(), problem, reset)
+    encoded, shown_status = msgspec.json.encode(call).decode(), "no_answer" if reset else "pending"
+    return LoadRow(contact, priority, attempts, encoded, problem, reset, shown_status=shown_status)
 
 
 def said_of(row: LoadRow) -> tuple[str | None, bool]:

@@ -121,7 +121,7 @@ local function apply_facts(contact, record, position, totals_before, max_call_ms
   if not changed or position ~= #record.h then return false end
 
   if attempt.s == 'released' then
-    record.a, record.sn = attempt.p.a, ledger_ms
+    record.a = attempt.p.a
     make_ready(contact, record)
     enqueue_update(contact, backend_status(record), record.a, nil)
     return true
@@ -153,7 +153,6 @@ local function apply_facts(contact, record, position, totals_before, max_call_ms
   report(disposition, record.a, attempt.em)
   if delay_ms then
     defer(contact, record, attempt.em + delay_ms, 'retry', attempt.y)
-    note_retry(contact)
   else
     set_state(contact, record, 'final', math.huge)
   end

@@ -75,8 +75,7 @@ end
 -- person. No other contact with that number, and no other campaign's contact with that id, is called meanwhile.
 --   calls_up        number (digits) -> campaign:contact whose call it is; several, with blanks between them, when news
 --                   came late that a call was placed after all
---   persons_up      contact id -> the campaign that holds the person, or did a moment ago; 'retry ' and contact id ->
---                   the campaign that waits for its retry, and that no other campaign's call has come after
+--   persons_up      contact id -> the campaign that holds the person, or did a moment ago
 --   persons_called  sorted set contact id -> since when the backend knows how that call ended, ms; while a person is
 --                   held, it is not there. Kept for as long as a claim trusts the backend's list
 --                   (needs_verification in lib/eligibility.lua)
@@ -142,7 +141,6 @@ local function hold_line(contact, record)
   end
   record.lk = #held > 0 and held or nil
   if redis.call('ZREM', persons_called, contact) == 1 then redis.call('HDEL', persons_up, contact) end
-  redis.call('HDEL', persons_up, 'retry ' .. contact)
   redis.call('HSETNX', persons_up, contact, campaign)
   redis.call('PEXPIRE', persons_up, PERSONS_TTL_MS)
 end
@@ -152,19 +150,6 @@ local function release_person(contact)
   if redis.call('HGET', persons_up, contact) ~= campaign then return end
   redis.call('ZADD', persons_called, 'NX', format_number(ledger_ms), contact)
   redis.call('PEXPIRE', persons_called, PERSONS_TTL_MS)
-end
-
--- To be called when an attempt of ours has ended and the contact waits for the next one.
-local function note_retry(contact)
-  if redis.call('HGET', persons_up, contact) ~= campaign then return end
-  redis.call('HSET', persons_up, 'retry ' .. contact, campaign)
-end
-
--- Whether no other campaign is known to have called the person since our last attempt.
-local function called_last(contact) return redis.call('HGET', persons_up, 'retry ' .. contact) == campaign end
-
-local function forget_retry(contact)
-  if called_last(contact) then redis.call('HDEL', persons_up, 'retry ' .. contact) end
 end
 
 local function forget_persons_called_before(ms)
@@ -205,7 +190,6 @@ local function set_state(contact, record, state, score)
   elseif IN_CALL[old_state] then
     release_line(contact, record)
   end
-  if old_state == 'deferred' and state ~= 'deferred' then forget_retry(contact) end
   if state ~= 'ready' and score ~= math.huge then sweep_by(score) end
 end
 

@@ -28,6 +28,7 @@ local function contact_disposition(record, attempt)
 end
 
 -- Returns the status the backend should show for a record; nil when the backend already shows the right one.
+local WAITS_FOR_RETRY = { no_answer = true, busy = true, failed = true }
 local function backend_status(record)
   if record.dnc then return 'do_not_call' end
   if record.x then return nil end
@@ -38,7 +39,8 @@ local function backend_status(record)
   if record.p == 'connected' then return 'answered' end
   if is_deferred_by_rule(record) then return 'pending' end
   if record.p == 'deferred' or record.p == 'final' then
-    return record.why and 'invalid' or last and contact_disposition(record, last) or record.rs or 'failed'
+    local ended = last and contact_disposition(record, last) or WAITS_FOR_RETRY[record.rs] and record.rs or 'failed'
+    return record.why and 'invalid' or ended
   end
   return 'pending'
 end

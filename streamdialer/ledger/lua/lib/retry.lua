@@ -62,7 +62,6 @@ end
 -- Forgets a contact that is in no state any more.
 local function forget_contact(contact, record)
   if IN_CALL[record.p] then release_line(contact, record) end
-  if record.p == 'deferred' then forget_retry(contact) end
   redis.call('HDEL', records, contact)
   redis.call('HDEL', contacts, contact)
 end
