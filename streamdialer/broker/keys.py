@@ -34,6 +34,11 @@ class Keys(msgspec.Struct, frozen=True):
     def stream(self, stream: Stream) -> str:
         return f"{self.prefix}dialer:{stream}"
 
+    @property
+    def outcomes(self) -> str:
+        """The stream of ended attempts, for other services."""
+        return f"{self.prefix}dialer:outcomes"
+
     def campaign(self, campaign: str) -> str:
         """The public hash that the Dialer API, the backend and operators read and write."""
         return f"{self.prefix}campaign:{plain_id(campaign)}"

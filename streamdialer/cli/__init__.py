@@ -14,6 +14,7 @@ import typer
 from streamdialer import __version__
 from streamdialer.cli import (
     asterisk,
+    backend,
     campaigns,
     config_doctor,
     consume_tick,
@@ -44,7 +45,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for family in (
-    *(consume_tick, asterisk, ticks, dashboard, events, purge, top, explain, config_doctor, demo, simulate),
+    *(
+        consume_tick,
+        asterisk,
+        backend,
+        ticks,
+        dashboard,
+        events,
+        purge,
+        top,
+        explain,
+        config_doctor,
+        demo,
+        simulate,
+    ),
     *(campaigns, contacts, dnc, dead, inspect, rules),
 ):
     app.add_typer(family.commands)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
+from streamdialer.cli.campaign_create import create
 from streamdialer.cli.common import (
     AsJson,
     load_settings,
@@ -30,8 +31,11 @@ HangUp = Annotated[bool, typer.Option("--hang-up", help="Also end the calls that
 commands = typer.Typer(
     name="campaign",
     no_args_is_help=True,
-    help="List, show, start, pause or stop campaigns, or remove the keys of a finished one.",
+    help="List, show, create, start, pause or stop campaigns, or remove the keys of a finished one.",
     epilog="Example: streamdialer campaign list",
+)
+commands.command(epilog="Example: streamdialer campaign create --name Spring --queue sales --hours 9-18")(
+    create
 )
 
 

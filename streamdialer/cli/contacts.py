@@ -1,4 +1,4 @@
-"""`contact`: one contact as the ledger has it."""
+"""`contact`: one contact as the ledger has it, and contacts from a file."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from streamdialer.cli.common import (
     print_table,
     with_redis,
 )
+from streamdialer.cli.contact_import import import_file
 from streamdialer.errors import SettingsError
 from streamdialer.model import normalise_id
 
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 commands = typer.Typer(
     name="contact",
     no_args_is_help=True,
-    help="Show one contact: its state, its calls, when it may be called next. Changes nothing.",
+    help="Show one contact, or import contacts from a file.",
     epilog="Example: streamdialer contact show 7 123",
+)
+commands.command("import", epilog="Example: streamdialer contact import list.csv --campaign 7 --dry-run")(
+    import_file
 )
 
 

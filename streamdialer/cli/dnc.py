@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import os
-import re
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import msgspec
 import typer
 
+from streamdialer.cli.bad_lines import MAX_BAD_LINES, bad_line_writer
 from streamdialer.cli.common import (
     AsJson,
     echo,
@@ -30,10 +29,10 @@ from streamdialer.errors import CannotBeDone, SettingsError
 if TYPE_CHECKING:
     from streamdialer.config.settings import Settings
     from streamdialer.ledger.suppression import DncLedger
-    from streamdialer.operations.dnc_import import BadLine, ImportResult
+    from streamdialer.operations.dnc_import import ImportResult
+    from streamdialer.operations.number_file import BadLine
     from streamdialer.rules.numbers import Number
 
-MAX_BAD_LINES: Final = 10
 Numbers = Annotated[
     list[str], typer.Argument(metavar="NUMBER…", help="With +, or as people write it in --country.")
 ]
@@ -114,7 +113,7 @@ def import_file(
         try:
             source = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).open("rb"))
             size = 0 if file == "-" else os.fstat(source.fileno()).st_size
-            write_bad_line = stack.enter_context(_bad_line_writer(bad))
+            write_bad_line = stack.enter_context(bad_line_writer(bad))
         except OSError as error:
             raise SettingsError(f"{error.filename or file}: {error.strerror or error}") from error
 
@@ -166,22 +165,6 @@ def _print_statuses(statuses: list[NumberStatus], *, as_json: bool) -> None:
 
 def _instant(since_s: int | None) -> str:
     return "" if since_s is None else datetime.fromtimestamp(since_s, UTC).isoformat().replace("+00:00", "Z")
-
-
-def _harmless(cells: Iterable[object]) -> list[str]:
-    """Cells that no spreadsheet takes for a formula; a number stays as it is."""
-    return [f"'{cell}" if re.match(r"[=+@\t\r-](?![\d.]+\Z)", str(cell)) else str(cell) for cell in cells]
-
-
-@contextmanager
-def _bad_line_writer(path: Path | None) -> Iterator[Callable[[BadLine], None]]:
-    if path is None:
-        yield lambda _line: None
-        return
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        writer = csv.writer(file)
-        writer.writerow(("line", "problem", "text"))
-        yield lambda line: writer.writerow(_harmless((line.line, line.problem, line.text)))
 
 
 @asynccontextmanager

@@ -10,3 +10,10 @@ def how_to_install_dashboard() -> str | None:
     if find_spec("jinja2") and find_spec("itsdangerous"):
         return None
     return "the dashboard is not installed: pip install 'streamdialer[dashboard]'"
+
+
+def how_to_install_backend() -> str | None:
+    """The same of the backend's extra."""
+    if all(map(find_spec, ("django", "rest_framework", "django_filters", "import_export", "waitress"))):
+        return None
+    return "the backend is not installed: pip install 'streamdialer[backend]'"

@@ -33,6 +33,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backend_username: Annotated[str, "backend user; logs in for a SimpleJWT token"] = ""
     backend_password: Annotated[str, "password of the backend user"] = ""
     dialer_api_token: Annotated[str, "bearer token for the Dialer API"] = ""
+    database_url: Annotated[
+        str, "database of `streamdialer backend`, such as postgresql://user:secret@host/name; none: SQLite"
+    ] = ""
     asterisk_ami_url: Annotated[
         str, "Asterisk's manager interface: ami://user:secret@host:5038, amis:// for TLS, separated by commas"
     ] = ""
@@ -181,6 +184,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 10
     breaker_max_open_s: Annotated[Seconds, "longest pause of requests to the Dialer API"] = 30.0
 
+    # our own backend
+    backend_data: Annotated[str, "folder of `streamdialer backend` for its database and secret key"] = (
+        "streamdialer-data"
+    )
+    backend_hosts: Annotated[
+        str, "host names of `streamdialer backend` besides localhost, separated by commas"
+    ] = ""
+    backend_behind_proxy: Annotated[
+        bool, "a proxy with TLS stands before `streamdialer backend`: trust X-Forwarded-Proto"
+    ] = False
+    backend_token_ttl_s: Annotated[Seconds, "how long an access token of `streamdialer backend` is valid"] = (
+        300.0
+    )
+
     # health
     health_port: Annotated[int, Meta(ge=0, le=65535), "port of /metrics, /live and /ready; 0: no port"] = 0
     health_host: Annotated[str, "address the health port listens on"] = "127.0.0.1"
@@ -217,6 +234,7 @@ _SHARED: Final = {
     "backend_username",
     "backend_password",
     "dialer_api_token",
+    "database_url",
     "asterisk_ami_url",
     "log_level",
     "log_format",

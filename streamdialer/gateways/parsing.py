@@ -25,6 +25,7 @@ from streamdialer.model import (
     normalise_id,
     plain_id,
 )
+from streamdialer.rules.any_json import NO_WORDS, YES_WORDS
 from streamdialer.rules.numbers import is_country
 
 _STATUSES: Final = frozenset(get_args(ContactStatus))
@@ -33,8 +34,6 @@ RATIO_LIMITS: Final[dict[DialMode, float]] = {"predictive": 3.0, "power": 5.0}
 _WORD_FIELDS: Final = ("dial_mode", "pacing", "rule_pack")
 _DURATION: Final = re.compile(r"([0-9]{1,3}):([0-5][0-9]):([0-5][0-9])")
 _WHOLE: Final = re.compile(r"[0-9]{1,15}")
-_YES: Final = frozenset({"true", "yes", "y", "1", "on", "t", "si", "sí", "s"})
-_NO: Final = frozenset({"false", "no", "n", "0", "off", "f", ""})
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -305,9 +304,9 @@ def _read_status(row: dict[str, Any]) -> str | None:
 
 def _read_flag(raw: object) -> bool:
     word = str(raw if raw is not None else "").strip().lower()
-    if word not in _YES and word not in _NO and raw not in (0, 1):
+    if word not in YES_WORDS | NO_WORDS and raw not in (0, 1):
         raise ValueError(f"do_not_call is {_shown(raw)}, takes true or false")
-    return word in _YES or raw == 1
+    return word in YES_WORDS or raw == 1
 
 
 def _read_whole(raw: object) -> int:

@@ -9,21 +9,11 @@ import msgspec
 
 from streamdialer.errors import CannotBeDone, Unreachable
 from streamdialer.ledger.suppression import DncLedger
-from streamdialer.operations.number_file import Row
+from streamdialer.operations.number_file import TEXT_SHOWN, BadLine, Row
 from streamdialer.rules.number_text import NO_NUMBER
 from streamdialer.rules.numbers import Number, read_number
 
 BATCH: Final = 1000
-_TEXT_SHOWN: Final = 200
-
-
-class BadLine(msgspec.Struct, frozen=True):
-    """A line without a number that could be listed."""
-
-    line: int
-    """From 1."""
-    problem: str
-    text: str
 
 
 class ImportResult(msgspec.Struct, kw_only=True):
@@ -54,7 +44,7 @@ def read_numbers(rows: Iterable[Row | None], country: str = "") -> Iterator[list
         if not numbers:
             problems = [NO_NUMBER if cells else f"has no column {(columns or [0])[0] + 1}"]
         found: list[Number | BadLine] = [number for number in numbers if number.digits]
-        yield found + [BadLine(row.line, problem, row.text[:_TEXT_SHOWN]) for problem in problems[:1]]
+        yield found + [BadLine(row.line, problem, row.text[:TEXT_SHOWN]) for problem in problems[:1]]
 
 
 def _number_columns(row: Row, country: str) -> list[int]:
@@ -62,7 +52,7 @@ def _number_columns(row: Row, country: str) -> list[int]:
     layout = row.layout
     if layout.headings and not layout.number_columns:
         raise CannotBeDone(
-            f"no heading of the file names phone numbers ({', '.join(layout.headings)[:_TEXT_SHOWN]}): "
+            f"no heading of the file names phone numbers ({', '.join(layout.headings)[:TEXT_SHOWN]}): "
             "call their column phone_number"
         )
     if layout.headings:

@@ -78,7 +78,7 @@ _OTHER_WORDS: Final = frozenset(
     )
 )
 """With one of these words it is not."""
-_WEAK_HEADINGS: Final = frozenset(["number", "numbers", "numero", "numeros", "num", "contact", "contacto"])
+WEAK_HEADINGS: Final = frozenset(["number", "numbers", "numero", "numeros", "num", "contact", "contacto"])
 """Headings of the numbers in a file that has no better one."""
 MAX_LINE: Final = 65_536
 _MARK: Final = "\ufeff"
@@ -96,8 +96,8 @@ class Layout(msgspec.Struct, frozen=True):
     @property
     def number_columns(self) -> list[int]:
         """The columns whose headings say that they have phone numbers."""
-        named = [at for at, heading in enumerate(self.headings) if _is_of_phones(heading)]
-        return named or [at for at, heading in enumerate(self.headings) if heading in _WEAK_HEADINGS][:1]
+        named = [at for at, heading in enumerate(self.headings) if is_of_phones(heading)]
+        return named or [at for at, heading in enumerate(self.headings) if heading in WEAK_HEADINGS][:1]
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -110,6 +110,20 @@ class Row(msgspec.Struct, frozen=True):
     layout: Layout
 
 
+class BadLine(msgspec.Struct, frozen=True):
+    """A line without a number that can be used."""
+
+    line: int
+    """From 1."""
+    problem: str
+    text: str
+    """Its beginning."""
+
+
+TEXT_SHOWN: Final = 200
+"""Characters of a bad line."""
+
+
 def read_rows(source: BinaryIO) -> Iterator[Row | None]:
     """A row for each line of a file in UTF-8 or Latin-1, or UTF-16 with a byte-order mark; None for one without values.
 
@@ -119,9 +133,9 @@ def read_rows(source: BinaryIO) -> Iterator[Row | None]:
     for at, line in enumerate(_read_lines(source), 1):
         text = line.strip(f" \r\n{_MARK}")
         if text and layout is None:
-            layout, is_heading = _layout_of(text)
+            layout, is_heading = layout_of(text)
             text = "" if is_heading else text
-        yield Row(at, text, _cells_of(text, layout.separator), layout) if text and layout else None
+        yield Row(at, text, cells_of(text, layout.separator), layout) if text and layout else None
 
 
 def _read_lines(source: BinaryIO) -> Iterator[str]:
@@ -163,29 +177,29 @@ def _decode(line: bytes) -> str:
         return line.decode("latin-1")
 
 
-def _layout_of(text: str) -> tuple[Layout, bool]:
+def layout_of(text: str) -> tuple[Layout, bool]:
     """The layout, and whether the line is a heading: it has a known heading, or several cells and no digit."""
     counts = {separator: text.count(separator) for separator in SEPARATORS}
     separator = max(counts, key=lambda each: counts[each])
     separator = separator if counts[separator] else ""
-    layout = Layout(separator, [_heading(cell) for cell in _cells_of(text, separator)])
+    layout = Layout(separator, [normal_heading(cell) for cell in cells_of(text, separator)])
     is_named = bool(layout.number_columns) and not re.search(r"\d{5}", text)
     is_heading = is_named or (bool(separator) and not any(map(str.isdigit, text)))
     return layout if is_heading else Layout(separator), is_heading
 
 
-def _heading(cell: str) -> str:
+def normal_heading(cell: str) -> str:
     apart = unicodedata.normalize("NFKD", cell)
     plain = "".join(letter for letter in apart if not unicodedata.combining(letter))
     return " ".join(_WORD.findall(plain)).lower()
 
 
-def _is_of_phones(heading: str) -> bool:
+def is_of_phones(heading: str) -> bool:
     words = frozenset(heading.split())
     return bool(words & _PHONE_WORDS) and not words & _OTHER_WORDS
 
 
-def _cells_of(text: str, separator: str) -> list[str]:
+def cells_of(text: str, separator: str) -> list[str]:
     if not separator:
         return [text.strip('"')]
     if text.count('"') % 2:  # one of them belongs to another line: cells are as they stand

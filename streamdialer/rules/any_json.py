@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import msgspec
 
+YES_WORDS: Final = frozenset({"true", "yes", "y", "1", "on", "t", "si", "sí", "s"})
+NO_WORDS: Final = frozenset({"false", "no", "n", "0", "off", "f", ""})
 MAX_DEPTH: Final = 100
 """Of nested arrays and objects; the scripts of the ledger and the readers in Python take some hundreds."""
 _STRINGS_AND_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)

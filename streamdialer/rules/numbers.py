@@ -1,7 +1,8 @@
 """Phone numbers in one spelling, so that a person's number is the same number in every campaign (pure).
 
 The spelling is E.164, by the numbering plans of the `phonenumbers` library. Text that is E.164 already is compared with
-its plan directly: the result is the same, in a tenth of the time. `number_text.py` reads the digits of all other text.
+its plan directly, and so are the digits of a country's numbers (`national_numbers.py`): the result is the same, in a
+tenth of the time. `number_text.py` reads the digits of all other text.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumber, ValidationResult, shortnumberinfo
 
+from streamdialer.rules.national_numbers import e164_of_national
 from streamdialer.rules.number_text import TOO_LONG, Spelling, read_spelling
 
 _E164: Final = re.compile(r"\+[1-9][0-9]{7,14}")
@@ -69,7 +71,10 @@ def read_number(raw: object, country: str = "") -> Number:
     plain = _read_plain(raw) if isinstance(raw, str) else None
     if plain is not None:
         return plain
-    return _read_spelled(raw, country) if isinstance(raw, str) else _read_value(raw, country)
+    if isinstance(raw, str):
+        e164 = e164_of_national(raw, country.upper())
+        return Number(e164, is_e164=True, dialed=raw) if e164 else _read_spelled(raw, country)
+    return _read_value(raw, country)
 
 
 def _read_value(raw: object, country: str) -> Number:

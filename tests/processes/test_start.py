@@ -13,16 +13,20 @@ from tests.support.cli import KEYS
 
 HEAVY: Final = {
     "aiohttp",
+    "django",
     "holidays",
     "httpx",
     "itsdangerous",
     "jinja2",
     "matplotlib",
+    "openpyxl",
     "opentelemetry",
     "phonenumbers",
     "prometheus_client",
     "redis",
+    "rest_framework",
     "rich",
+    "waitress",
 }
 CLIENT: Final = {"redis", "opentelemetry"}
 """The client library looks for OpenTelemetry on its own account."""

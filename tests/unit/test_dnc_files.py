@@ -8,8 +8,8 @@ import io
 import pytest
 
 from streamdialer.errors import CannotBeDone
-from streamdialer.operations.dnc_import import BadLine, read_numbers
-from streamdialer.operations.number_file import read_rows
+from streamdialer.operations.dnc_import import read_numbers
+from streamdialer.operations.number_file import BadLine, read_rows
 from streamdialer.rules.numbers import Number
 
 LETTERS = "not a phone number: there are letters in it"

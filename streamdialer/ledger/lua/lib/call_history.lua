@@ -1,7 +1,7 @@
 -- How often a contact or a number was called lately, and whether its caps (`rules/caps.py`) allow another
 -- call. Calls of all campaigns are counted as soon as one campaign has had caps, for the longest window any
 -- of them has had.
---   call_history          hash: number (digits) or `:contact`, of all campaigns -> JSON list of calls; `longest`
+--   call_history          hash: number (digits), `:contact` of all campaigns, or `campaign:contact` -> JSON list of calls; `longest`
 --                         -> longest window, ms
 --   call_history:newest   sorted set: the same names by the end of their newest call, ms
 -- A call is a list, short because there are many: {attempt id, sent ms, kind, ended ms?, subject?}. Kinds: 'c' a
@@ -33,6 +33,12 @@ end
 
 local function recent_calls(call_history, name) return cjson.decode(redis.call('HGET', call_history, name) or '[]') end
 
+-- A contact id is the same person in all campaigns, unless campaigns have persons of their own (`Keys.persons_up`).
+local function person_name(contact)
+  local own = 'sd:c:' .. campaign .. ':persons_up'
+  return (string.sub(persons_up, -#own) == own and campaign or '') .. ':' .. contact
+end
+
 -- Returns the refusal that lasts longest, or nil when the caps allow another call.
 local cap_refusal
 do -- Lua takes 200 local names at once
@@ -40,12 +46,12 @@ do -- Lua takes 200 local names at once
   local function number_to_call(contact, record)
     local callback = open_callback(record)
     local number = callback and callback.nn or record.e and record.e[record.ni or 1]
-    return number and without_plus(number) or ':' .. contact
+    return number and without_plus(number) or person_name(contact)
   end
 
   -- Returns the calls that a cap of this scope looks at, each once.
   local function calls_in_scope(call_history, scope, contact, record)
-    local names = { ':' .. contact }
+    local names = { person_name(contact) }
     if scope == 'number' then names = { number_to_call(contact, record) } end
     if scope == 'person' or scope == 'subject' then
       for _, number in ipairs(record.e or {}) do names[#names + 1] = without_plus(number) end
@@ -120,7 +126,7 @@ end
 -- that number, because the backend may correct the contact's. When a data loss left open which number it
 -- was, all numbers of the contact count.
 local function history_names(contact, record, attempt)
-  local names, numbers = { ':' .. contact }, record.e or {}
+  local names, numbers = { person_name(contact) }, record.e or {}
   if attempt.to then
     numbers = { attempt.to }
   elseif attempt.ph then

@@ -1,0 +1,57 @@
+"""`backend`: campaigns, lists and contacts for those who have no backend of their own."""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+import typer
+
+from streamdialer.cli.common import echo
+from streamdialer.cli.extras import how_to_install_backend
+from streamdialer.errors import SettingsError
+
+if TYPE_CHECKING:
+    from streamdialer.config.settings import Settings
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: streamdialer backend --port 8000 --data /var/lib/streamdialer")
+def backend(
+    ctx: typer.Context,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any.")] = 8000,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the database and the secret key; wins over STREAMDIALER_BACKEND_DATA."),
+    ] = None,
+) -> None:
+    """Serve campaigns, lists and contacts, with pages to administer them. Needs the extra `backend`."""
+    from streamdialer.config import loading
+    from streamdialer.config.settings import NAMES
+    from streamdialer.observability.logs import set_up_logging
+
+    missing = how_to_install_backend()
+    if missing is not None:
+        raise SettingsError(missing)
+    settings = loading.load({**ctx.obj, "backend_data": data and str(data)}).settings
+    set_up_logging(settings.log_level, settings.log_format)
+    os.environ[NAMES["backend_data"]] = settings.backend_data  # where Django's settings read it
+    from streamdialer.backend.server import serve
+
+    serve(host, port, Path(settings.backend_data).absolute(), echo, lambda: _keep_outcomes(settings))
+
+
+def _keep_outcomes(settings: Settings) -> None:
+    """With a Redis server named, a thread stores each ended attempt as a row."""
+    from streamdialer.backend.attempts import GROUP, store_outcomes
+    from streamdialer.operations.outcome_reader import read_outcomes
+
+    if settings.redis_url:
+        work = partial(anyio.run, read_outcomes, settings, GROUP, store_outcomes)
+        threading.Thread(target=work, name="outcomes", daemon=True).start()

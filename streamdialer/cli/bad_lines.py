@@ -1,0 +1,32 @@
+"""The lines of an imported file that could not be used, as a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from streamdialer.operations.number_file import BadLine
+
+MAX_BAD_LINES: Final = 10
+"""Shown on the terminal."""
+
+
+def _harmless(cells: Iterable[object]) -> list[str]:
+    """Cells that no spreadsheet takes for a formula; a number stays as it is."""
+    return [f"'{cell}" if re.match(r"[=+@\t\r-](?![\d.]+\Z)", str(cell)) else str(cell) for cell in cells]
+
+
+@contextmanager
+def bad_line_writer(path: Path | None) -> Iterator[Callable[[BadLine], None]]:
+    if path is None:
+        yield lambda _line: None
+        return
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        writer = csv.writer(file)
+        writer.writerow(("line", "problem", "text"))
+        yield lambda line: writer.writerow(_harmless((line.line, line.problem, line.text)))

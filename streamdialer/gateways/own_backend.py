@@ -1,0 +1,77 @@
+"""What `streamdialer backend` has and the contract with other backends does not: making campaigns and lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import httpx
+import msgspec
+
+from streamdialer.errors import CannotBeDone
+from streamdialer.gateways.backend import Backend
+from streamdialer.gateways.body import read_json
+
+_NOT_SERVED: Final = frozenset({404, 405, 501})
+
+Answer = TypeVar("Answer")
+
+
+class RefusedRow(msgspec.Struct, frozen=True):
+    row: int
+    """From 0, in the batch."""
+    problem: str
+
+
+class BatchResult(msgspec.Struct, frozen=True):
+    added: int
+    duplicates: int
+    refused: list[RefusedRow]
+
+
+class _New(msgspec.Struct, frozen=True):
+    id: int
+
+
+class OwnBackend(Backend):
+    """Its own methods raise Unreachable, or CannotBeDone for what it refuses."""
+
+    async def create_campaign(self, fields: Mapping[str, Any]) -> int:
+        """A new campaign; makes its queue, too, if that is not there."""
+        response = await self._service.ask("POST", "/api/queues/", body={"name": fields["queue_name"]})
+        if not response.is_success and response.status_code not in (*_NOT_SERVED, 400):  # 400: it is there
+            raise self._service.unusable_reply(response)
+        return self._read(await self._post("/api/campaigns/", dict(fields)), _New).id
+
+    async def create_list(self, campaign: str, name: str) -> int:
+        """A new list of the campaign."""
+        reply = await self._post("/api/lists/", {"campaign_id": campaign, "name": name})
+        return self._read(reply, _New).id
+
+    async def add_contacts(self, list_id: int, batch: bytes) -> BatchResult:
+        """Adds a batch, an array of JSON; a number that the campaign has already adds nothing."""
+        return self._read(
+            await self._post(f"/api/lists/{list_id}/contacts/", msgspec.Raw(batch)), BatchResult
+        )
+
+    async def finish_list(self, list_id: int, *, lines: int, bad: int) -> None:
+        await self._post(f"/api/lists/{list_id}/", {"lines": lines, "bad": bad}, method="PATCH")
+
+    async def _post(self, path: str, body: object, *, method: str = "POST") -> httpx.Response:
+        response = await self._service.ask(method, path, body=body)
+        if response.status_code in _NOT_SERVED:
+            raise CannotBeDone(
+                f"the backend at {self._service.base} makes no campaigns and lists: only `streamdialer backend` does; "
+                "check BACKEND_URL"
+            )
+        if response.status_code == 400:
+            raise CannotBeDone(f"the backend refuses it: {response.text[:500]}")
+        if not response.is_success:
+            raise self._service.unusable_reply(response)
+        return response
+
+    def _read(self, response: httpx.Response, kind: type[Answer]) -> Answer:
+        try:
+            return msgspec.convert(read_json(response), kind)
+        except ValueError as error:
+            raise self._service.unusable_reply(response) from error
