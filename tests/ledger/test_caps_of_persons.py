@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from streamdialer.broker.connection import server_ms
-from streamdialer.consumers.services import Services
+from streamdialer.config.settings import Settings
+from streamdialer.consumers.services import Services, open_services
 from streamdialer.ledger.records import Update
 from streamdialer.ledger.zone_hours import Hours, ZoneOpening
 from tests.support.caps_fixture import HOUR_S, CapsWorld
@@ -46,6 +48,22 @@ async def test_a_person_in_two_campaigns_under_other_numbers_has_one_cap(world: 
     for campaign in ("1", "2", "1"):
         await missed(world, campaign)
     assert await world.refused("1") == await world.refused("2") == {"cap_attempts": 1}
+
+
+async def test_campaigns_with_contact_ids_of_their_own_have_persons_of_their_own(
+    settings: Settings, redis: object
+) -> None:
+    apart = msgspec.structs.replace(settings, contact_ids="per-campaign")
+    async with open_services(apart) as services:
+        world = CapsWorld(services)
+        await world.set_agents(9)
+        await world.know("1", "7", ONE)
+        await world.know("2", "7", TWO)
+        world.cap("us-fl")
+        for campaign in ("1", "1", "1"):
+            await missed(world, campaign)
+        assert await world.refused("1") == {"cap_attempts": 1}
+        await missed(world, "2")
 
 
 async def test_a_talk_on_one_number_rests_the_persons_other_numbers_and_who_shares_them(
