@@ -55,14 +55,14 @@ def is_over(update: Update, shown: Contact) -> bool:
     if shown.is_suppressed:
         return True
     known, attempts, shown_attempts = update.shown_status, update.attempts, shown.attempts or 0
-    if shown.status == "pending":
-        return False
+    is_called_since = attempts is not None and shown_attempts > attempts
+    if shown.status == "pending" or (shown.status == "callback" and not is_called_since):
+        return False  # it waits; `callback` may be ours, and its confirmation lost
     if (
         shown.status in IN_CALL
     ):  # the backend has not had the end; an attempt that does not count was shown as one
         is_ours = update.disposition is None or attempts is None or shown_attempts <= attempts + 1
         return not is_ours
-    is_called_since = attempts is not None and shown_attempts > attempts
     if known == "callback" and is_called_since and shown.status in ("no_answer", "busy", "failed"):
         return False  # by another campaign, in vain
     is_known = shown.status == known or (known in (None, *IN_CALL) and shown.status == update.disposition)

@@ -260,7 +260,6 @@ def test_the_ledger_does_what_the_model_allows_whatever_happens(bench: EventLoop
         stateful_step_count=STEPS_PER_EXAMPLE,
         deadline=None,
         print_blob=True,
-        phases=[__import__("hypothesis").Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(machine, settings=profile)

@@ -42,7 +42,7 @@ def test_every_reason_in_the_code_has_words() -> None:
 
 def test_every_limit_in_the_code_has_words() -> None:
     found = codes_in_scripts(r"at_most\([^\n]*'(\w+)'\)", "reserve_contacts")
-    found |= codes_in_scripts(r"limit = '(\w+)'", "reserve_contacts")
+    found |= codes_in_scripts(r"end_with\('(\w+)'\)", "reserve_contacts")
     found |= codes_in_scripts(r"and '(\w+)' or 'no_contacts'", "reserve_contacts") | {
         *get_args(Limit),
         *get_args(Bound),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamdialer.consumers.update_order import is_newer
+from streamdialer.consumers.update_order import is_newer, is_over
 from streamdialer.ledger.records import Doubt, Update
 from streamdialer.model import Contact
 
@@ -69,3 +69,11 @@ def test_which_is_newer(
     doubt = Doubt(last_attempt_ms=known_ms)
     contact = Contact(id=1, status=shown, attempts=shown_attempts, last_attempt=last_attempt)
     assert is_newer(update, doubt, contact) is newer
+
+
+@pytest.mark.parametrize(("attempts", "is_ended"), [(0, False), (1, True)])
+def test_a_callback_that_the_backend_took_unconfirmed_is_not_its_own_word(
+    attempts: int, is_ended: bool
+) -> None:
+    update = Update(status="pending", attempts=0, version=2)
+    assert is_over(update, Contact(id=1, status="callback", attempts=attempts)) is is_ended

@@ -43,8 +43,12 @@ class CampaignDriver(DriverBase):
             expected["known" if became == "finished" else became] += 1
             self.seen[f"load: {became}"] += 1
             about = (campaign, row.contact)
-            if self.ended_there.pop(about, None) is not None and before is not None:
+            if about in self.ended_there and before is not None:
                 self.backend[about] = ("pending", self.backend[about][1])  # the list says so
+            if (
+                before is None or before.told is None
+            ):  # else it was not told of a call that is up: the end will tell it
+                self.ended_there.pop(about, None)
             if before is None and became not in ("ignored", "finished"):
                 shown = "no_answer" if row.reset else "pending"
                 self.backend[campaign, row.contact] = (shown, row.attempts)
