@@ -11,6 +11,7 @@ from streamdialer.config.loading import describe, load, require_redis
 from streamdialer.config.settings import NAMES, Settings
 from streamdialer.config.urls import REDIS_URL_FORMS
 from streamdialer.errors import SettingsError
+from streamdialer.rules.rule_pack import pack_names
 
 ROOT = Path(__file__).parents[2]
 
@@ -110,7 +111,7 @@ _HTTP = "http://host:port or https://host:port"
         ("STREAMDIALER_PACING", "clever", "one of fixed, adaptive"),
         ("STREAMDIALER_COUNTRY", "Colombia", "an ISO 3166 code of two letters such as CO"),
         ("STREAMDIALER_TIMEZONE", "UTC-5", "an IANA time zone such as America/Bogota"),
-        ("STREAMDIALER_RULE_PACK", "us-xx", "one of co, es, fr, none, uk, us, us-fl, us-ok, us-regf"),
+        ("STREAMDIALER_RULE_PACK", "us-xx", f"one of {', '.join(pack_names())}"),
         ("STREAMDIALER_TIMEZONE", "Factory", "an IANA time zone such as America/Bogota"),
         ("STREAMDIALER_TIMEZONE", "America", "an IANA time zone such as America/Bogota"),
         ("STREAMDIALER_BACKEND_LOGIN_PATH", "api/token/", "a path that begins with /"),
