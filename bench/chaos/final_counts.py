@@ -11,7 +11,7 @@ import msgspec
 from bench.chaos.environment import Environment
 from bench.chaos.faults import Forgets
 from bench.chaos.faults.events import MARK
-from bench.chaos.verdicts import Counter
+from bench.chaos.verdicts import LEVELS, Counter
 from bench.public_counters import expected_counters
 from streamdialer.ledger.records import Attempt, decode_contact
 from streamdialer.model import wire_id
@@ -39,6 +39,8 @@ class CampaignEnd(msgspec.Struct, frozen=True):
 
     view: LedgerContacts
     attempts: list[Attempt]
+    present: frozenset[str]
+    """Attempts of contacts that the ledger still has; of the others it is not known how they went on."""
     newest: dict[str, Attempt | None]
     public: Mapping[str, str]
 
@@ -59,6 +61,7 @@ async def read_ends(environment: Environment) -> dict[str, CampaignEnd]:
                     **{attempt.id: attempt for record in records.values() for attempt in record.history},
                 }.values()
             ),
+            present=frozenset(attempt.id for record in records.values() for attempt in record.history),
             newest={contact: record.newest for contact, record in records.items()},
             public=public,
         )
@@ -84,7 +87,8 @@ def compare_counters(
         unseen_answers = sum(map(_lacks_its_answer, end.attempts))
         for field, expected in expected_counters(counts).items():
             public = int(end.public.get(field, 0))
-            missing = sum(_counts_in(attempt, field) for attempt in unplaced)
+            known = [attempt for attempt in unplaced if field not in LEVELS or attempt.id in end.present]
+            missing = sum(_counts_in(attempt, field) for attempt in known)
             silent = {"failed": len(unheard), "answered_calls": -unseen_answers}.get(field, 0)
             compared.append(Counter(campaign, field, public, expected, missing, silent))
     return compared

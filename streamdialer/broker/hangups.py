@@ -15,6 +15,10 @@ _LAST_POSSIBLE: Final = 20
 """Digits of the milliseconds of an id after which the stream begins anew."""
 
 
+def _is_last_possible(entry: str) -> bool:
+    return len(entry.partition("-")[0]) >= _LAST_POSSIBLE
+
+
 class HangupRequests:
     """Every reader gets all requests."""
 
@@ -29,6 +33,10 @@ class HangupRequests:
             self._after = f"{await server_ms(self._client) - KEPT_MS}-0"
         answer: Any = await self._client.xread({self._stream: self._after}, count=1000, block=block_ms)
         rows = answer[0][1] if answer else []
-        for entry, _ in rows:
-            self._after = "0-0" if len(entry.partition("-")[0]) >= _LAST_POSSIBLE else entry
+        if rows:
+            self._after = rows[-1][0]
+        elif _is_last_possible(self._after) and not await self._client.xrange(
+            self._stream, self._after, count=1
+        ):
+            self._after = "0-0"  # the stream was made anew
         return [fields["attempt_id"] for _, fields in rows if fields.get("attempt_id")]

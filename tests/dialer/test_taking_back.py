@@ -62,9 +62,10 @@ async def test_a_reader_gets_each_request_once_and_survives_the_last_possible_id
     await redis.xadd(KEYS.hangups, {"junk": "1"})
     await redis.xadd(KEYS.hangups, {"attempt_id": "last"}, id=f"{2**64 - 1}-{2**64 - 1}")
     assert await requests.read(100) == ["last"]
+    assert await requests.read(10) == [], "it is not read for ever"
     await redis.delete(KEYS.hangups)
     await redis.xadd(KEYS.hangups, {"attempt_id": "after"})
-    assert await requests.read(100) == ["after"]
+    assert [*await requests.read(10), *await requests.read(100)] == ["after"]
 
 
 async def test_the_producer_hangs_up_what_rings_and_nothing_else(redis: Redis) -> None:
