@@ -33,11 +33,13 @@ from streamdialer.simulation.demo.snapshot import take_snapshot
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.config import CentreConfig
+from streamdialer.simulation.world.entities import Id
 
 START_TIMEOUT_S: Final = 60.0
 REDIS_TIMEOUT_S: Final = 20.0
-AOF_OPTIONS: Final = ("--appendfsync", "everysec", "--auto-aof-rewrite-min-size", "4mb")
-"""The file is rewritten early: a short one is read back fast."""
+AOF_OPTIONS: Final = ("--appendfsync", "no", "--auto-aof-rewrite-min-size", "4mb")
+"""Every write is in the file before its reply, whatever the disk does: `everysec` postpones writes during an fsync. The
+file is rewritten early: a short one is read back fast."""
 RESTART_TRIES: Final = 3
 READ_BEFORE_WRITE_S: Final = 1.0
 """Between the read of a contact and the end of its PATCH, where nothing is slow."""
@@ -60,8 +62,10 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     api_link: Proxy
     pool: ProcessPool
     remembered_attempts: defaultdict[str, dict[str, Attempt]]
-    """By campaign and id: attempts of records that the ledger may forget, because their time was made to be over, or
-    because it loads contacts from the backend again after Redis was restarted."""
+    """By campaign and id: attempts of records that the ledger may forget, because their time was made to be over, the
+    backend has ended their contacts, or contacts are loaded from the backend again after Redis was restarted."""
+    ended_contacts: set[Id]
+    """By the backend itself."""
     malformed_injected: dict[str, int]
     """Malformed entries written to the events stream, by the expected reason of their dead letters."""
 
@@ -105,6 +109,16 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
             for raw in stored.values():
                 self.remember(campaign, decode_contact(raw).history)
 
+    async def remember_ended_contacts(self) -> None:
+        """Notes the attempts of contacts that the backend has ended; raises RedisError."""
+        contacts = list(map(str, self.ended_contacts))
+        for campaign in map(str, self.centre.world.campaigns):
+            stored: Any = (
+                await self.client.hmget(self.centre.keys.records(campaign), contacts) if contacts else []
+            )
+            for raw in filter(None, stored):
+                self.remember(campaign, decode_contact(raw).history)
+
     def remember(self, campaign: str, attempts: Iterable[Attempt]) -> None:
         self.remembered_attempts[campaign].update({attempt.id: attempt for attempt in attempts})
 
@@ -133,7 +147,14 @@ async def open_environment(options: ChaosOptions, directory: Path) -> AsyncItera
             reply="serial" if options.serial_api else "held",
         )
         centre = await stack.enter_async_context(
-            CallCentre(world, server.url, speed=options.speed, config=config, distort=event_faults)
+            CallCentre(
+                world,
+                server.url,
+                speed=options.speed,
+                config=config,
+                distort=event_faults,
+                is_late=lambda: event_faults.held > 0,
+            )
         )
         centre.backend.refuses_updates_of = refused_contacts(world)
         known_for_s = Settings().pending_check_after_s + PLACED_AFTER_S
@@ -170,6 +191,7 @@ async def open_environment(options: ChaosOptions, directory: Path) -> AsyncItera
             api_link=api_link,
             pool=pool,
             remembered_attempts=defaultdict(dict),
+            ended_contacts=set(),
             malformed_injected={},
         )
         for role, number in zip(ROLES, (options.replicas, options.producers), strict=True):

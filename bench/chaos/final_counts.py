@@ -11,12 +11,12 @@ import msgspec
 from bench.chaos.environment import Environment
 from bench.chaos.faults import Forgets
 from bench.chaos.faults.events import MARK
-from bench.chaos.verdicts import LEVELS, Counter
+from bench.chaos.verdicts import Counter
 from bench.public_counters import expected_counters
 from streamdialer.ledger.records import Attempt, decode_contact
 from streamdialer.model import wire_id
 from streamdialer.simulation.demo.contact_audit import LedgerContacts, audit_contacts, read_ledger
-from streamdialer.simulation.world.entities import Contact
+from streamdialer.simulation.world.entities import Contact, Id
 
 RETRIED: Final = frozenset({"no_answer", "busy", "failed"})
 """Dispositions after which another attempt is made while some are left."""
@@ -79,6 +79,7 @@ def compare_counters(
         unplaced = [
             attempt for attempt in end.attempts if attempt.was_sent and attempt.id not in auditor.per_key
         ]
+        unseen = [attempt for attempt in unplaced if _ended_unseen(attempt, end)]
         unheard = [
             attempt
             for attempt in end.attempts
@@ -87,10 +88,10 @@ def compare_counters(
         unseen_answers = sum(map(_lacks_its_answer, end.attempts))
         for field, expected in expected_counters(counts).items():
             public = int(end.public.get(field, 0))
-            known = [attempt for attempt in unplaced if field not in LEVELS or attempt.id in end.present]
-            missing = sum(_counts_in(attempt, field) for attempt in known)
+            missing = sum(_counts_in(attempt, field) for attempt in unplaced if attempt not in unseen)
             silent = {"failed": len(unheard), "answered_calls": -unseen_answers}.get(field, 0)
-            compared.append(Counter(campaign, field, public, expected, missing, silent))
+            unknown = len(unseen) if field in ("total_calls", "failed") else 0
+            compared.append(Counter(campaign, field, public, expected, missing, silent, unknown))
     return compared
 
 
@@ -98,6 +99,11 @@ def _failed_by_deadline(attempt: Attempt) -> bool:
     """Ended as failed because no event came."""
     is_silent = bool(attempt.facts.silent) or attempt.facts.missing_at_ms is not None
     return is_silent and attempt.disposition == "failed"
+
+
+def _ended_unseen(attempt: Attempt, end: CampaignEnd) -> bool:
+    """Up when last seen, before its contact left the ledger: it was taken back, or it counts as failed."""
+    return attempt.state != "ended" and attempt.id not in end.present
 
 
 def _lacks_its_answer(attempt: Attempt) -> bool:
@@ -191,5 +197,11 @@ async def count_dead_letters(environment: Environment) -> tuple[dict[str, int], 
         for _, fields in letters
         if f"={MARK}" not in fields
         and not (fields["reason"] == "refused_by_backend" and wire_id(fields["=contact"]) in refused)
+        and not (fields["reason"] == "final_contact" and _contact_of(fields) in environment.ended_contacts)
     ]
     return dict(sorted(reasons.items())), unexplained
+
+
+def _contact_of(letter: Mapping[str, str]) -> Id:
+    """The contact of a call event."""
+    return wire_id(msgspec.json.decode(letter["=data"])["contact_id"])

@@ -9,7 +9,6 @@ from typing import Final, Literal
 import anyio
 
 from streamdialer.simulation.demo.child_processes import (
-    STARTING_S,
     STOP_TIMEOUT_S,
     ChildProcess,
     ChildProcesses,
@@ -57,7 +56,7 @@ class ProcessPool:
         """Terminates one (SIGTERM), starts another, and checks how the first ends."""
         victim = self._pick(role, random)
         self._leaving.add(victim.name)
-        is_young = anyio.current_time() - victim.started < STARTING_S
+        may_be_starting = victim.may_be_starting
         victim.process.send_signal(signal.SIGTERM)
         another = self.start(role)
         with anyio.move_on_after(STOP_TIMEOUT_S):
@@ -67,7 +66,7 @@ class ProcessPool:
             self.problems.append(f"{victim.name} did not end within {STOP_TIMEOUT_S:g} s of SIGTERM")
             self._children.kill(victim)
         elif victim.process.returncode != 0 and not (
-            is_young and victim.process.returncode == -signal.SIGTERM
+            may_be_starting and victim.process.returncode == -signal.SIGTERM
         ):
             self.problems.append(f"{victim.name} ended with {victim.process.returncode} after SIGTERM")
         victim.was_killed = True  # its end is wanted and was checked

@@ -170,6 +170,7 @@ class _Run:
         """None while Redis is down."""
         try:
             with anyio.fail_after(2):
+                await self._environment.remember_ended_contacts()
                 return await take_snapshot(self._environment.client, self._environment.centre)
         except (RedisError, OSError, Unreachable):
             return None

@@ -31,11 +31,14 @@ class Counter(msgspec.Struct, frozen=True):
     unheard: int = 0
     """What lost events change: attempts that count as failed because their end was not heard; below 0, the most answers
     that are missing, because they were not heard before the end (they count after all when they come late)."""
+    unknown: int = 0
+    """The most attempts more whose end nobody saw before their contacts left the ledger."""
 
     @property
     def drift(self) -> int:
         difference = self.public - self.auditor - self.unplaced
-        return 0 if self.unheard <= difference <= 0 else difference - self.unheard
+        least, most = self.unheard, max(0, self.unheard) + self.unknown
+        return difference - min(max(difference, least), most)
 
 
 class InjectedFault(msgspec.Struct, frozen=True):

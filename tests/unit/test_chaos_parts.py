@@ -154,6 +154,8 @@ def test_a_good_run_holds_and_uncertain_attempts_are_not_lost_contacts() -> None
         ({"counters": [Counter("1", "answered_calls", 1, 4, 0, -2)]}, "counters without drift"),
         ({"counters": [Counter("1", "answered_calls", 5, 4, 0, -2)]}, "counters without drift"),
         ({"counters": [Counter("1", "failed", 4, 4, 0, 1)]}, "counters without drift"),
+        ({"counters": [Counter("1", "failed", 6, 4, 0, 0, 1)]}, "counters without drift"),
+        ({"counters": [Counter("1", "failed", 3, 4, 0, 0, 1)]}, "counters without drift"),
         ({"dead_letters_unexplained": ["never_finished"]}, "dead letters explained"),
         ({"unresolved": ["contact 1"]}, "held calls resolved"),
         ({"not_drained": ["1 entries in events"]}, "drained"),

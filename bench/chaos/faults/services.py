@@ -49,6 +49,7 @@ async def end_contacts(environment: Environment, random: Random) -> str:
     for contact in chosen:
         contact.status = random.choice(("completed", "do_not_call", "invalid"))
         world.auditor.end_contact(contact.id, now)
+    environment.ended_contacts.update(contact.id for contact in chosen)
     return f"{len(chosen)} contacts"
 
 

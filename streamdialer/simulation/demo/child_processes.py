@@ -22,7 +22,7 @@ from streamdialer.simulation.demo.options import SHUTDOWN_TIMEOUT_S
 LOG_LINES_SHOWN: Final = 20
 STOP_TIMEOUT_S: Final = SHUTDOWN_TIMEOUT_S + 4
 STARTING_S: Final = 5.0
-"""A process younger than this may not have got as far as handling SIGTERM."""
+"""A process younger than this, or one that has written nothing, may not have got as far as handling SIGTERM."""
 
 
 class ChildProcess:
@@ -43,6 +43,10 @@ class ChildProcess:
     @property
     def is_running(self) -> bool:
         return self.process.poll() is None
+
+    @property
+    def may_be_starting(self) -> bool:
+        return time.monotonic() - self.started < STARTING_S or self.log.stat().st_size == 0
 
     def log_end(self) -> str:
         lines = self.log.read_text("utf-8", errors="replace").splitlines()
@@ -116,7 +120,7 @@ class ChildProcesses:
         children = [
             child for child in self.all if not child.was_killed and (child.is_needed or child.is_running)
         ]
-        young = {child.name for child in children if time.monotonic() - child.started < STARTING_S}
+        starting = {child.name for child in children if child.may_be_starting}
         for child in reversed(children):
             if child.is_running:
                 child.process.send_signal(signal.SIGTERM)
@@ -128,7 +132,7 @@ class ChildProcesses:
             if child.is_running:
                 self.kill(child)
                 problems.append(f"{child.name} did not end within {STOP_TIMEOUT_S:g} s of SIGTERM")
-            elif child.process.returncode == -signal.SIGTERM and child.name in young:
+            elif child.process.returncode == -signal.SIGTERM and child.name in starting:
                 pass
             elif child.process.returncode != 0:
                 problems.append(f"{child.name} ended with exit code {child.process.returncode} after SIGTERM")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from time import monotonic
@@ -41,8 +42,12 @@ class CallCentre:
         config: CentreConfig | None = None,
         keys: Keys | None = None,
         distort: Distort | None = None,
+        is_late: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`speed`: seconds of life per wall-clock second. `distort` may change the events on their way to Redis."""
+        """`speed`: seconds of life per wall-clock second.
+
+        `distort` may change the events on their way to Redis; `is_late` says whether it holds some.
+        """
         self.world = world
         self.speed = speed
         self.redis_url = redis_url
@@ -52,6 +57,7 @@ class CallCentre:
         self._watching_since = datetime.now(UTC)
         self._events = EventWriter(self._redis, self.keys.stream("events"), self._list_calls)
         self._distort = distort
+        self._is_late = is_late
         self.backend = Backend(world, self.config, lambda: self.now)
         self.dialer_api = DialerApi(world, self.config, lambda: self.now, self._redis, self.keys, self._place)
         self._opened_at: float | None = None
@@ -157,7 +163,10 @@ class CallCentre:
         self._wake.set()
         return call
 
-    def _list_calls(self) -> SourceLive:
+    def _list_calls(self) -> SourceLive | None:
+        self._deliver()
+        if self._is_late():
+            return None
         calls = [call.key or call.id for call in self.world.live.values()]
         since = self._watching_since.isoformat()
         return SourceLive(CallList(source=EVENT_SOURCE, since=since, calls=calls))

@@ -27,10 +27,12 @@ any time and any number of times."""
 class EventWriter:
     """Keeps events until Redis has confirmed them. After a lost reply a batch may be written twice."""
 
-    def __init__(self, redis: Redis, stream: str, list_calls: Callable[[], SourceLive]) -> None:
+    def __init__(self, redis: Redis, stream: str, list_calls: Callable[[], SourceLive | None]) -> None:
+        """`list_calls` returns None while events that it is newer than have not been added."""
         self._redis = redis
         self._stream = stream
         self._list_calls = list_calls
+        self._is_list_due = False
         self._waiting: deque[SimEvent | SourceLive] = deque()
         self._wake = anyio.Event()
         self._drained = anyio.Event()
@@ -40,7 +42,7 @@ class EventWriter:
         """Events that Redis has not confirmed."""
         return len(self._waiting)
 
-    def add(self, events: Iterable[SimEvent]) -> None:
+    def add(self, events: Iterable[SimEvent | SourceLive]) -> None:
         self._waiting.extend(events)
         if self._waiting:
             self._wake.set()
@@ -48,11 +50,11 @@ class EventWriter:
                 self._drained = anyio.Event()
 
     def list_calls(self) -> None:
-        """Writes which calls are up, after everything added so far."""
-        self._waiting.append(self._list_calls())
-        self._wake.set()
-        if self._drained.is_set():
-            self._drained = anyio.Event()
+        """Writes which calls are up, after all that happened so far: a list ends the calls that it lacks."""
+        calls = self._list_calls()
+        self._is_list_due = calls is None
+        if calls is not None:
+            self.add([calls])
 
     async def drained(self) -> None:
         """Returns when everything added so far has been written."""
@@ -65,10 +67,13 @@ class EventWriter:
         pause_s = MIN_PAUSE_S
         is_down = False
         while True:
+            self._wake = anyio.Event()
+            if self._is_list_due:
+                self.list_calls()
             if not self._waiting:
                 self._drained.set()
                 await self._wake.wait()
-            self._wake = anyio.Event()
+                continue
             batch = [self._waiting[at] for at in range(min(BATCH, len(self._waiting)))]
             try:
                 await self._write(batch)
