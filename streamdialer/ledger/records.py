@@ -187,6 +187,8 @@ class ContactRecord(msgspec.Struct, frozen=True):
     """When the backend agreed, or refused to, that it is final. Only while final."""
     is_refused: int = field(default=0, name="rf")
     """1: the backend refused its newest state."""
+    late_worker: str | None = field(default=None, name="lw")
+    """Token of a worker that lost its lease of an update: its request may still reach the backend."""
     row_mark: str | None = field(default=None, name="rw")
     """Of the backend's row (`LoadRow.shown`) as it was last seen before the contact was called."""
     problem: str | None = field(default=None, name="why")

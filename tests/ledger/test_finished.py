@@ -265,6 +265,24 @@ async def test_a_contact_does_not_come_back_while_a_late_worker_may_have_overwri
     assert await world.state_of("1") == "final"
 
 
+async def test_a_late_update_that_has_reached_the_backend_before_its_worker_answers_brings_nobody_back(
+    world: LedgerWorld,
+) -> None:
+    await finish(world, None)
+    late = await world.services.outbox.lease("1", "1", "late")
+    assert isinstance(late, Update)
+    await pass_time(world, 3600)
+    await answer(world, "taken")
+    await pass_time(world)
+    await load(world, "as the late worker wrote it")
+    assert await world.state_of("1") == "final"
+    assert await world.services.outbox.acknowledge("1", "1", "late", late.version) == "lost"
+    await answer(world, "taken")
+    await pass_time(world)
+    await load(world, "recycled")
+    assert await world.state_of("1") == "ready"
+
+
 async def test_a_contact_without_attempts_left_comes_back_when_the_backend_gives_it_new_ones(
     world: LedgerWorld,
 ) -> None:

@@ -1,8 +1,8 @@
 -- Notes that the backend has version `version` of a contact's state, that it refused it, or that it did not get it, because
 -- it shows a newer state. A final contact is kept for a while from then on; one that waits and of which the backend shows
 -- a newer state is removed at once. A ready contact may be called for a while from then on (needs_verification in
--- lib/eligibility.lua). A worker that lost its lease may have overwritten a newer state in the backend: then the newest state is enqueued once
--- more.
+-- lib/eligibility.lua). A worker that lost its lease may have overwritten a newer state in the backend: then the newest
+-- state is enqueued once more.
 -- KEYS 1–23 of the campaign
 -- ARGV campaign, contact, token of the worker, version, how long a final contact is kept ms, verdict (taken | refused |
 --   outdated: after a data loss, the backend shows a newer state | over: the backend has finished the contact itself), the
@@ -15,6 +15,10 @@ local raw = redis.call('HGET', outbox, contact)
 local document = raw and cjson.decode(raw)
 local record = load_record(contact)
 if not document or document.l ~= token then
+  if record and record.lw == token then
+    record.lw = nil
+    save_record(contact, record)
+  end
   if record then enqueue_update(contact, backend_status(record), record.a, nil) end
   return 'lost'
 end

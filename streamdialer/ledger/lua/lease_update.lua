@@ -19,9 +19,13 @@ if document.s == 'pending' and epoch ~= '' and redis.call('HGET', totals, 'rebui
   return 'none'
 end
 if document.l and document.l ~= token and document.le > ledger_ms then return 'busy' end
+local record = load_record(contact)
+if record and document.l and document.l ~= token then -- its request may still reach the backend, after the newer one
+  record.lw = document.l
+  save_record(contact, record)
+end
 document.l, document.ls, document.le = token, ledger_ms, ledger_ms + lease_ms
 redis.call('HSET', outbox, contact, cjson.encode(document))
-local record = load_record(contact)
 if not record then return cjson.encode(document) end
 local newest = record.h and record.h[#record.h]
 if newest and ARGV[6] then document.id, document.tr = newest.id, newest.tr end

@@ -71,10 +71,11 @@ local function count_final(contact, record)
 end
 
 -- Whether a row shows that the backend has changed a finished contact since: it shows it as pending, was asked well after
--- it had the contact's end, and the row is not the one it showed before. A row that only lags behind may look like that one.
+-- it had the contact's end, and the row is not the one it showed before. A row that only lags behind may look like that
+-- one; while a worker that lost its lease has not answered, the row may show that worker's older state.
 local function is_back(contact, record, shown)
   local is_late = ARGV[6] ~= '' and record.cf and asked_ms > record.cf + lag_ms
-  if record.p ~= 'final' or record.dnc or not shown or not is_late then return false end
+  if record.p ~= 'final' or record.dnc or record.lw or not shown or not is_late then return false end
   if redis.call('HEXISTS', outbox, contact) == 1 then return false end
   if record.rf and not record.rw then -- of a refused state, the row may be as old as the contact
     record.rw = shown
