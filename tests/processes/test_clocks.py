@@ -299,4 +299,4 @@ async def test_what_a_dead_replica_held_when_the_clock_was_set_is_taken_over(
             pipe.xreadgroup(GROUP, "died", {events: ">"}, count=1)
             await pipe.execute()
         await step(client, clock, steps[-1])
-        await eventually(dialer.dead.count, within_s=6, what="taken over, then a dead letter")
+        await eventually(dialer.dead.count, within_s=15, what="taken over, then a dead letter")
