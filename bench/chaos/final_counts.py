@@ -18,6 +18,8 @@ from streamdialer.model import wire_id
 from streamdialer.simulation.demo.contact_audit import LedgerContacts, audit_contacts, read_ledger
 from streamdialer.simulation.world.entities import Contact, Id
 
+LEFT_THE_LEDGER: Final = ("final_contact", "unknown_contact")
+"""Reasons of late and repeated events of contacts that the backend has ended."""
 RETRIED: Final = frozenset({"no_answer", "busy", "failed"})
 """Dispositions after which another attempt is made while some are left."""
 RETRY_LISTED: Final = frozenset({"pending", "no_answer", "busy"})
@@ -197,7 +199,7 @@ async def count_dead_letters(environment: Environment) -> tuple[dict[str, int], 
         for _, fields in letters
         if f"={MARK}" not in fields
         and not (fields["reason"] == "refused_by_backend" and wire_id(fields["=contact"]) in refused)
-        and not (fields["reason"] == "final_contact" and _contact_of(fields) in environment.ended_contacts)
+        and not (fields["reason"] in LEFT_THE_LEDGER and _contact_of(fields) in environment.ended_contacts)
     ]
     return dict(sorted(reasons.items())), unexplained
 

@@ -165,7 +165,7 @@ def read_pack(name: str, text: str) -> Pack:
 @cache
 def state_packs(name: str) -> dict[str, Pack]:
     """The packs that add to that one, by region."""
-    packs = [load_pack(each) for each in pack_names()]
+    packs = [load_pack(each) for each in pack_names() if each.startswith(f"{name}-")]
     return {pack.region: pack for pack in packs if pack.adds_to == name and pack.region}
 
 

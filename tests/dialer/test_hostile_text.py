@@ -22,7 +22,7 @@ from tests.support.cli import Run, dead_letter_fields
 
 FORGED = "FORGED"
 HOSTILE = f"x\x1b[31m\x07\x9b2J\u202e\r\n{FORGED} all is well\n"
-SERVERS = {("consume",), ("dashboard",), ("demo",)}
+SERVERS = {("backend",), ("consume",), ("dashboard",), ("demo",)}
 """They print log lines only."""
 OPTIONS = {
     ("tick",): ["--once"],
@@ -34,10 +34,13 @@ VALUES = {
     "campaign": "1",
     "contact": "1",
     "kind": "dial",
+    "name": "Spring",
+    "queue": "sales",
     "tick_id": "1-1",
     "stream": "events",
     "numbers": "+573001234567",
     "file": "in.csv",
+    "path": "in.csv",
     "pack": "none",
     "letter_id": "1-1",
     "letter_ids": "1-1",
