@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.ledger.suppression import DncLedger
 from streamdialer.operations.dnc_import import ImportResult, import_numbers
-from streamdialer.operations.number_file import Layout, Row
+from streamdialer.operations.list_file.sheet import Sheet
+from streamdialer.operations.list_file.text import Line
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.cli import Run, ok, read, refused
 
@@ -33,7 +35,8 @@ def test_what_is_no_number_is_refused_whole(run: Run, db: Any, command: str) -> 
 def test_a_file_is_imported_and_again_adds_nothing(run: Run, db: Any) -> None:
     Path("list.csv").write_text("name;phone\nAna;300 123 4567\nLuis;+573001234568\nAna;3001234567\n", "utf-8")
     first = read(run("dnc", "import", "list.csv", "--country", "CO", "--json"))
-    assert first == {"lines": 4, "numbers": 3, "added": 2, "without_country": 0, "bad": 0, "first_bad": []}
+    counts = {"lines": 4, "numbers": 3, "added": 2, "removed": 0, "without_country": 0, "bad": 0}
+    assert first == {**counts, "first_bad": []}
     assert "0 new on the list" in ok(run("dnc", "import", "list.csv", "--country", "CO"))
     assert db.hkeys("sd:dnc") == ["573001234567", "573001234568"]
 
@@ -46,7 +49,7 @@ def test_bad_lines_are_reported_and_written(run: Run, db: Any) -> None:
     assert "1 have no + and no --country" in result.stdout
     assert result.stdout.count("line ") == 10
     assert "line 2: not a phone number: there are letters in it: nobody 0x" in result.stdout
-    assert "15 lines have no number: bad.csv" in result.stderr
+    assert "15 lines are refused: bad.csv" in result.stderr
     with Path("bad.csv").open(encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["line", "problem", "text"]
@@ -69,18 +72,29 @@ def test_a_long_list_is_listed_while_it_is_read(server: EmbeddedServer, db: Any)
     """No more than a batch of it is ever held."""
     waiting = []
 
-    def rows() -> Iterator[Row]:
+    def lines() -> Iterator[Line]:
         for at in range(20_000):
             if at % 1000 == 500:
                 waiting.append(at - db.hlen("sd:dnc"))
-            yield Row(at + 1, "", [f"+57300{at:07}"], Layout())
+            yield Line(at + 1, [f"+57300{at:07}"], "")
+
+    first = Line(1, ["+573000000000"], "")
+    sheet = Sheet(
+        kind="CSV",
+        headings=["column 1"],
+        has_headings=False,
+        sample=[first],
+        lines=lines(),
+        source=io.BytesIO(),
+        size=0,
+    )
 
     async def list_all() -> ImportResult:
         client = connect(server.url)
         async with Scripts(client) as scripts:
             result = await import_numbers(
                 DncLedger(scripts, Keys()),
-                rows(),
+                sheet,
                 country="",
                 on_bad_line=lambda line: pytest.fail(line.problem),
                 on_progress=seen.append,
