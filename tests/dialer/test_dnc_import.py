@@ -129,3 +129,37 @@ def test_numbers_are_added_checked_listed_and_removed(run: Run) -> None:
         ["+573001234567", "no"],
         ["+573001234568", "yes"],
     ]
+
+
+def test_a_change_file_takes_off_only_what_an_import_has_listed(run: Run, db: Any) -> None:
+    imported = [f"+57300123456{at}" for at in range(4)]
+    ok(run("dnc", "add", "+573001234569", "--reason", "asked"))
+    Path("list.txt").write_text("\n".join(imported), "utf-8")
+    ok(run("dnc", "import", "list.txt"))
+    ok(run("dnc", "add", imported[0], "--reason", "asked"))
+    changes = [
+        *(f"{imported[0]},2026-11-26,D", f"{imported[1]},2026-11-26,D", "+573001234569,2026-11-26,D"),
+        *(f"{imported[2]},2026-11-27,D", f"{imported[2]},2026-11-26,A"),
+        *(f"{imported[3]},2026-11-27,A", f"{imported[3]},2026-11-26,D"),
+        *("+573001234567,2026-11-26,D", "+573001234567,2026-11-26,A", "+573001234568,2026-11-26,A"),
+    ]
+    Path("changes.csv").write_text("\n".join(changes), "utf-8")
+    result = read(run("dnc", "import", "changes.csv", "--json"))
+    assert (result["numbers"], result["added"], result["removed"]) == (10, 2, 2)
+    assert sorted(db.hkeys("sd:dnc")) == [f"57300123456{at}" for at in (0, 3, 7, 8, 9)]
+
+
+def test_a_persons_request_outlasts_the_file_that_has_the_number_too(run: Run) -> None:
+    ok(run("dnc", "import", "-", stdin=b"+573001234567"))
+    ok(run("dnc", "add", "+573001234567", "--reason", "asked"))
+    ok(run("dnc", "import", "-", stdin=b"+573001234567"))
+    [entry] = read(run("dnc", "check", "+573001234567", "--json"))
+    assert entry["why"] == "by hand asked"
+
+
+def test_the_columns_can_be_named(run: Run, db: Any) -> None:
+    Path("list.csv").write_text("1000001,+573001234567\n", "utf-8")
+    refused(run("dnc", "import", "list.csv"), 1, "columns 1 and 2", "--column")
+    assert db.hlen("sd:dnc") == 0
+    ok(run("dnc", "import", "list.csv", "--column", "2"))
+    assert db.hkeys("sd:dnc") == ["573001234567"]
