@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from streamdialer.operations.number_file import BadLine
+    from streamdialer.operations.list_file.text import BadLine
 
 MAX_BAD_LINES: Final = 10
 """Shown on the terminal."""

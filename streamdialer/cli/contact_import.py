@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamdialer.config.settings import Settings
-    from streamdialer.operations.contact_file.contacts import FileReader
-    from streamdialer.operations.contact_file.sheet import Sheet
     from streamdialer.operations.contact_preview import Preview
-    from streamdialer.operations.number_file import BadLine
+    from streamdialer.operations.list_file.contacts import FileReader
+    from streamdialer.operations.list_file.sheet import Sheet
+    from streamdialer.operations.list_file.text import BadLine
 
 
 class Told(msgspec.Struct):
@@ -35,7 +34,10 @@ class Told(msgspec.Struct):
 
 def import_file(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, TSV, XLSX or NDJSON.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="CSV, TSV, XLSX, XML or NDJSON; also in a zip or gzip file."),
+    ],
     campaign: Annotated[str, typer.Option(help="The campaign's id.")],
     columns: Annotated[
         list[str] | None,
@@ -71,20 +73,17 @@ def import_file(
             write_bad_line = stack.enter_context(bad_line_writer(bad))
         except OSError as error:
             raise SettingsError(f"{error.filename or file}: {error.strerror or error}") from error
-        size = os.fstat(source.fileno()).st_size
 
         def on_bad_line(line: BadLine) -> None:
             write_bad_line(line)
             if len(first_bad) < MAX_BAD_LINES:
                 first_bad.append(line)
 
-        from streamdialer.operations.contact_file.sheet import open_sheet
+        from streamdialer.operations.list_file.sheet import open_sheet
 
-        sheet = open_sheet(source)
-        report = stack.enter_context(progress("reading contacts", size if sheet.kind != "XLSX" else None))
-        told = Told(
-            on_bad_line, lambda lines: report(lines if sheet.kind == "XLSX" else source.tell()), as_json
-        )
+        sheet = stack.enter_context(open_sheet(source))
+        report = stack.enter_context(progress("reading contacts", sheet.size or None))
+        told = Told(on_bad_line, lambda lines: report(sheet.position(lines)), as_json)
         document = run_async(_run, settings, campaign, sheet, file.name, mapped, country, told, dry_run)
     if as_json:
         print_json({**document, "first_bad": first_bad})
@@ -99,7 +98,7 @@ def import_file(
 
 
 def _split(text: str) -> tuple[str, str]:
-    from streamdialer.operations.contact_file.columns import FIELDS, PHONES
+    from streamdialer.operations.list_file.columns import FIELDS, PHONES
 
     field, equals, column = text.partition("=")
     if not equals or field not in (*PHONES, *FIELDS):
@@ -126,9 +125,9 @@ async def _run(
     dry_run: bool,
 ) -> dict[str, Any]:
     from streamdialer.gateways.own_backend import OwnBackend
-    from streamdialer.operations.contact_file.columns import find_columns
-    from streamdialer.operations.contact_file.contacts import FileReader
     from streamdialer.operations.contact_import import import_contacts
+    from streamdialer.operations.list_file.columns import find_columns
+    from streamdialer.operations.list_file.contacts import FileReader
 
     async with OwnBackend(settings) as backend:
         of_campaign = await backend.campaign(campaign)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
     from streamdialer.config.settings import Settings
     from streamdialer.ledger.suppression import DncLedger
     from streamdialer.operations.dnc_import import ImportResult
-    from streamdialer.operations.number_file import BadLine
+    from streamdialer.operations.list_file.sheet import Sheet
+    from streamdialer.operations.list_file.text import BadLine
     from streamdialer.rules.numbers import Number
 
 Numbers = Annotated[
@@ -97,22 +97,30 @@ def import_file(
         str,
         typer.Argument(
             metavar="FILE",
-            help="A number per line, or CSV with headings (phone_number, telefono …); - is standard input.",
+            help="A number per line, CSV, TSV, XLSX, XML or NDJSON, also in a zip or gzip file; - is standard input.",
         ),
     ],
     country: Country = None,
-    bad: Annotated[
-        Path | None, typer.Option(help="Write every line without a number to this CSV file.")
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column", metavar="COLUMN", help="A column with numbers: its heading, or its position from 1."
+        ),
     ] = None,
+    bad: Annotated[Path | None, typer.Option(help="Write every refused line to this CSV file.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add every number of a file; a second import adds nothing. Exit code 1 when a line has no number."""
+    """Add every number of a file; a second import adds nothing. Exit code 1 when a line is refused.
+
+    A change file (number, date, A or D) adds numbers and takes off those that an import has added.
+    """
+    from streamdialer.operations.list_file.sheet import open_sheet
+
     settings = load_settings(ctx, country=country)
     first_bad: list[BadLine] = []
     with ExitStack() as stack:
         try:
             source = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).open("rb"))
-            size = 0 if file == "-" else os.fstat(source.fileno()).st_size
             write_bad_line = stack.enter_context(bad_line_writer(bad))
         except OSError as error:
             raise SettingsError(f"{error.filename or file}: {error.strerror or error}") from error
@@ -122,14 +130,16 @@ def import_file(
             if len(first_bad) < MAX_BAD_LINES:
                 first_bad.append(line)
 
-        report = stack.enter_context(progress("importing numbers", size or None))
+        sheet = stack.enter_context(open_sheet(source))
+        report = stack.enter_context(progress("importing numbers", sheet.size or None))
         result = run_async(
-            _import, settings, source, on_bad_line, lambda lines: report(source.tell() if size else lines)
+            _import, settings, sheet, columns or [], on_bad_line, lambda line: report(sheet.position(line))
         )
     if as_json:
         print_json({**msgspec.to_builtins(result), "first_bad": first_bad})
     else:
-        echo(f"{result.lines} lines, {result.numbers} numbers, {result.added} new on the list")
+        removed = f", {result.removed} taken off" if result.removed else ""
+        echo(f"{result.lines} lines, {result.numbers} numbers, {result.added} new on the list{removed}")
         if result.without_country:
             echo(
                 f"{result.without_country} have no + and no --country: they match contacts with exactly these digits"
@@ -138,8 +148,7 @@ def import_file(
             echo(f"line {line.line}: {line.problem}: {line.text}")
     if result.bad:
         raise CannotBeDone(
-            f"{result.bad} lines have no number"
-            + (f": {bad}" if bad else " (--bad FILE writes them to a file)")
+            f"{result.bad} lines are refused" + (f": {bad}" if bad else " (--bad FILE writes them to a file)")
         )
 
 
@@ -201,15 +210,19 @@ async def _list(settings: Settings, as_json: bool) -> None:
 
 async def _import(
     settings: Settings,
-    source: BinaryIO,
+    sheet: Sheet,
+    columns: list[str],
     on_bad_line: Callable[[BadLine], None],
     on_progress: Callable[[int], None],
 ) -> ImportResult:
     from streamdialer.operations.dnc_import import import_numbers
-    from streamdialer.operations.number_file import read_rows
 
     async with _open_dnc(settings) as dnc:
-        rows, country = read_rows(source), settings.country
         return await import_numbers(
-            dnc, rows, country=country, on_bad_line=on_bad_line, on_progress=on_progress
+            dnc,
+            sheet,
+            country=settings.country,
+            named=columns,
+            on_bad_line=on_bad_line,
+            on_progress=on_progress,
         )

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from streamdialer.rules.numbers import Number  # loads every country's numbering plan
 
 _PACKAGE: Final = "streamdialer.ledger"
-DNC_ADD_NUMBERS, CONTACTS_BY_NUMBER, DNC_CONTACTS, DNC_CONTACT = (
+DNC_ADD_NUMBERS, DNC_REMOVE_NUMBERS, CONTACTS_BY_NUMBER, DNC_CONTACTS, DNC_CONTACT = (
     Script(_PACKAGE, name)
-    for name in ("dnc_add_numbers", "contacts_by_number", "dnc_contacts", "dnc_contact")
+    for name in ("dnc_add_numbers", "dnc_remove_numbers", "contacts_by_number", "dnc_contacts", "dnc_contact")
 )
+IMPORTED: Final = "import"
+"""Why a number of a file is listed; a change file takes off only these, never a person's own request."""
 BATCH: Final = 1000
 """Numbers per script call, which blocks the server for about a millisecond."""
 CONTACTS_BATCH: Final = 200
@@ -102,6 +104,14 @@ class DncLedger:
     async def remove(self, numbers: Sequence[Number]) -> None:
         """Takes numbers off the list: contacts loaded from now on may be called, final contacts stay final."""
         await self._scripts.client.hdel(self._keys.dnc, *(number.digits for number in numbers))
+
+    async def remove_imported(self, numbers: Sequence[Number], why: str) -> int:
+        """Takes off the numbers that are on the list for this reason alone; how many they were."""
+        removed = 0
+        for at in range(0, len(numbers), BATCH):
+            digits = [number.digits for number in numbers[at : at + BATCH]]
+            removed += int(await self._scripts.run(DNC_REMOVE_NUMBERS, [self._keys.dnc], [why, *digits]))
+        return removed
 
     async def on_dnc_list(self, numbers: Sequence[str]) -> bool:
         """Whether one of the numbers, in the form a record has, is on the list."""

@@ -12,9 +12,9 @@ from anyio.to_thread import run_sync
 
 from streamdialer.errors import StreamdialerError, Unreachable
 from streamdialer.gateways.own_backend import BatchResult, OwnBackend
-from streamdialer.operations.contact_file.contacts import FileContact, FileReader
-from streamdialer.operations.contact_file.sheet import Sheet
-from streamdialer.operations.number_file import BadLine
+from streamdialer.operations.list_file.contacts import FileContact, FileReader
+from streamdialer.operations.list_file.sheet import Sheet
+from streamdialer.operations.list_file.text import BadLine
 
 BATCH: Final = 2000
 TRIES: Final = 4

@@ -10,9 +10,9 @@ import msgspec
 
 from streamdialer.errors import CampaignError
 from streamdialer.ledger.suppression import DncEntry, DncLedger
-from streamdialer.operations.contact_file.contacts import FileContact, FileReader
-from streamdialer.operations.contact_file.sheet import Sheet
-from streamdialer.operations.number_file import BadLine
+from streamdialer.operations.list_file.contacts import FileContact, FileReader
+from streamdialer.operations.list_file.sheet import Sheet
+from streamdialer.operations.list_file.text import BadLine
 from streamdialer.rules.calling_hours import CallingHours
 from streamdialer.rules.numbers import Number, read_number
 from streamdialer.rules.zones import zone_set

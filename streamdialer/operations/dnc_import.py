@@ -1,15 +1,18 @@
-"""Reads a file of phone numbers into the do-not-call list."""
+"""Reads a file of phone numbers into the do-not-call list; a change file also takes numbers off it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from streamdialer.errors import CannotBeDone, Unreachable
-from streamdialer.ledger.suppression import DncLedger
-from streamdialer.operations.number_file import TEXT_SHOWN, BadLine, Row
+from streamdialer.errors import Unreachable
+from streamdialer.ledger.suppression import IMPORTED, DncLedger
+from streamdialer.operations.list_file.number_columns import NumberColumns, find_number_columns, read_date
+from streamdialer.operations.list_file.sheet import Sheet
+from streamdialer.operations.list_file.text import TEXT_SHOWN, BadLine, Line
 from streamdialer.rules.number_text import NO_NUMBER
 from streamdialer.rules.numbers import Number, read_number
 
@@ -18,72 +21,104 @@ BATCH: Final = 1000
 
 class ImportResult(msgspec.Struct, kw_only=True):
     lines: int = 0
+    """The number of the last line with values."""
     numbers: int = 0
     """A number that is there twice counts twice."""
     added: int = 0
     """Numbers that were not on the list before."""
+    removed: int = 0
+    """Numbers that a change file took off the list."""
     without_country: int = 0
     """Numbers without a calling code and without a country: they are compared by their digits."""
     bad: int = 0
 
 
-def read_numbers(rows: Iterable[Row | None], country: str = "") -> Iterator[list[Number | BadLine]]:
-    """The numbers of each row, and what is wrong with it; nothing for a heading and an empty line.
+class FileNumbers(msgspec.Struct, frozen=True):
+    """The numbers of a line."""
 
-    Raises CannotBeDone when it is not certain which column has the numbers.
+    line: int
+    numbers: list[Number]
+    is_removed: bool = False
+    at: datetime | None = None
+    """Of a line in a change file."""
+
+
+def read_numbers(
+    sheet: Sheet, country: str = "", named: Sequence[str] = ()
+) -> Iterator[FileNumbers | BadLine]:
+    """The numbers of each line, or why none of it is listed. `named`: columns that a person has named.
+
+    Raises CannotBeDone when it is not certain which columns have the numbers.
     """
-    columns: list[int] = []
-    for row in rows:
-        if row is None:
-            yield []
+    columns = find_number_columns(sheet, country, named)
+    for line in sheet.lines:
+        found = _read_line(line, columns, country, len(sheet.headings))
+        yield BadLine(line.line, found, line.text[:TEXT_SHOWN]) if isinstance(found, str) else found
+
+
+def _read_line(line: Line, columns: NumberColumns, country: str, width: int) -> FileNumbers | str:
+    if line.problem:
+        return line.problem
+    if len(line.cells) > width:
+        return f"has {len(line.cells)} columns, the lines before have {width}"
+    last = max(columns.area or 0, columns.date or 0, columns.flag or 0, min(columns.phones))
+    if last >= len(line.cells):
+        return f"has no column {last + 1}"
+    numbers: list[Number] = []
+    for at in columns.phones:
+        cell = line.cells[at] if at < len(line.cells) else None
+        if not any(map(str.isdecimal, str(cell))):
             continue
-        columns = columns or _number_columns(row, country)
-        cells = [row.cells[column] for column in columns or [0] if column < len(row.cells)]
-        numbers = [read_number(cell, country) for cell in cells if cell.strip()]
-        problems = [number.problem for number in numbers if not number.digits]
-        if not numbers:
-            problems = [NO_NUMBER if cells else f"has no column {(columns or [0])[0] + 1}"]
-        found: list[Number | BadLine] = [number for number in numbers if number.digits]
-        yield found + [BadLine(row.line, problem, row.text[:TEXT_SHOWN]) for problem in problems[:1]]
+        number = _read_certain(columns.number(line, at), country)
+        if columns.area is not None and not read_number(cell, country).problem:
+            return "its area code and number are not certainly one number"
+        if number.problem:
+            return number.problem
+        numbers.append(number)
+    if not numbers:
+        return NO_NUMBER
+    if columns.flag is None or columns.date is None:
+        return FileNumbers(line.line, numbers)
+    flag, at_date = str(line.cells[columns.flag]).strip().upper(), read_date(line.cells[columns.date])
+    if flag not in ("A", "D"):
+        return f"neither A (add) nor D (take off) but {flag[:20]!r}"
+    if at_date is None:
+        return f"its date is not as 2026-11-26: {str(line.cells[columns.date])[:40]!r}"
+    return FileNumbers(line.line, numbers, flag == "D", at_date)
 
 
-def _number_columns(row: Row, country: str) -> list[int]:
-    """The columns with numbers; none while no row has shown them. Raises CannotBeDone."""
-    layout = row.layout
-    if layout.headings and not layout.number_columns:
-        raise CannotBeDone(
-            f"no heading of the file names phone numbers ({', '.join(layout.headings)[:TEXT_SHOWN]}): "
-            "call their column phone_number"
-        )
-    if layout.headings:
-        return layout.number_columns
-    found = [at for at, cell in enumerate(row.cells) if read_number(cell, country).digits]
-    if len(found) > 1:
-        raise CannotBeDone(
-            f"line {row.line} has what may be phone numbers in columns {', '.join(str(at + 1) for at in found)}: "
-            "add a first line with headings, and call the column of the numbers phone_number"
-        )
-    return found
+def _read_certain(cell: object, country: str) -> Number:
+    """As `read_number`, but one number among words is read as well: it is no guess."""
+    number = read_number(cell, country)
+    if not number.problem or not number.digits:
+        return number
+    alone = read_number("".join(each for each in str(cell) if each.isdecimal() or each == "+"), country)
+    return alone if alone.digits == number.digits else number
 
 
 async def import_numbers(
     dnc: DncLedger,
-    rows: Iterable[Row | None],
+    sheet: Sheet,
     *,
     country: str,
+    named: Sequence[str] = (),
     on_bad_line: Callable[[BadLine], None],
     on_progress: Callable[[int], None],
 ) -> ImportResult:
     """Adds every number to the list; a second import adds nothing. `on_progress` gets the number of lines read.
 
+    A change file is read to its end first: of a number that is there several times, the newest date counts, and A where
+    dates are equal.
+
     Raises Unreachable, and says how many lines are listed; CannotBeDone for a file whose numbers cannot be found.
     """
     result, size_before, batch, lines_listed = ImportResult(), await dnc.size(), list[Number](), 0
+    changes: dict[str, tuple[datetime, bool, Number]] = {}
 
     async def list_batch() -> None:
         nonlocal lines_listed
         try:
-            await dnc.suppress(batch, "import")
+            await dnc.suppress(batch, IMPORTED)
         except Unreachable as error:
             raise Unreachable(
                 f"{error}; the first {lines_listed} lines are listed; you can import the whole file again"
@@ -92,18 +127,27 @@ async def import_numbers(
         lines_listed = result.lines
         on_progress(lines_listed)
 
-    for found in read_numbers(rows, country):
-        result.lines += 1
-        for number in found:
-            if isinstance(number, Number):
-                result.numbers += 1
-                result.without_country += not number.is_e164
+    for found in read_numbers(sheet, country, named):
+        result.lines = found.line
+        if isinstance(found, BadLine):
+            result.bad += 1
+            on_bad_line(found)
+            continue
+        for number in found.numbers:
+            result.numbers += 1
+            result.without_country += not number.is_e164
+            if found.at is None:
                 batch.append(number)
             else:
-                result.bad += 1
-                on_bad_line(number)
+                change = (found.at, not found.is_removed, number)
+                changes[number.digits] = max(
+                    changes.get(number.digits, change), change, key=lambda each: each[:2]
+                )
         if len(batch) >= BATCH:
             await list_batch()
+    batch += [number for _, is_added, number in changes.values() if is_added]
     await list_batch()
     result.added = max(0, await dnc.size() - size_before)
+    removed = [number for _, is_added, number in changes.values() if not is_added]
+    result.removed = await dnc.remove_imported(removed, IMPORTED)
     return result

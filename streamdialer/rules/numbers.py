@@ -24,6 +24,8 @@ _MIN_DIGITS: Final = 7
 extensions and row numbers."""
 _MAX_DIGITS: Final = 13
 """Of a number whose country is not known; longer ones may be two."""
+_OLD_MEXICAN_MOBILE: Final = re.compile(r"(00)?521([2-9][0-9]{9})")
+"""Until 2019 a 1 stood before mobile numbers from abroad; no Mexican number has eleven digits today."""
 _MAX_SHORT_DIGITS: Final = 6
 """Of a country's short codes."""
 _TOO_SHORT: Final = "not a phone number: too short"
@@ -92,6 +94,9 @@ _read_spelled = lru_cache(maxsize=8192)(_read_value)
 
 
 def _read_digits(spelling: Spelling, country: str) -> Number:
+    old_mexican = _OLD_MEXICAN_MOBILE.fullmatch(spelling.digits)
+    if old_mexican and (spelling.has_plus or old_mexican[1] or country == "MX"):
+        return _read_international(f"52{old_mexican[2]}")
     if spelling.has_plus and spelling.without_zero:  # dialed inside the country only; Italy's numbers keep it
         kept = _read_international(spelling.digits.lstrip("0"))
         is_kept = not kept.problem and phonenumbers.is_valid_number(phonenumbers.parse(str(kept)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.ledger.suppression import DncLedger
 from streamdialer.operations.dnc_import import ImportResult, import_numbers
-from streamdialer.operations.number_file import Layout, Row
+from streamdialer.operations.list_file.sheet import Sheet
+from streamdialer.operations.list_file.text import Line
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.cli import Run, ok, read, refused
 
@@ -33,7 +35,8 @@ def test_what_is_no_number_is_refused_whole(run: Run, db: Any, command: str) -> 
 def test_a_file_is_imported_and_again_adds_nothing(run: Run, db: Any) -> None:
     Path("list.csv").write_text("name;phone\nAna;300 123 4567\nLuis;+573001234568\nAna;3001234567\n", "utf-8")
     first = read(run("dnc", "import", "list.csv", "--country", "CO", "--json"))
-    assert first == {"lines": 4, "numbers": 3, "added": 2, "without_country": 0, "bad": 0, "first_bad": []}
+    counts = {"lines": 4, "numbers": 3, "added": 2, "removed": 0, "without_country": 0, "bad": 0}
+    assert first == {**counts, "first_bad": []}
     assert "0 new on the list" in ok(run("dnc", "import", "list.csv", "--country", "CO"))
     assert db.hkeys("sd:dnc") == ["573001234567", "573001234568"]
 
@@ -46,7 +49,7 @@ def test_bad_lines_are_reported_and_written(run: Run, db: Any) -> None:
     assert "1 have no + and no --country" in result.stdout
     assert result.stdout.count("line ") == 10
     assert "line 2: not a phone number: there are letters in it: nobody 0x" in result.stdout
-    assert "15 lines have no number: bad.csv" in result.stderr
+    assert "15 lines are refused: bad.csv" in result.stderr
     with Path("bad.csv").open(encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["line", "problem", "text"]
@@ -69,18 +72,29 @@ def test_a_long_list_is_listed_while_it_is_read(server: EmbeddedServer, db: Any)
     """No more than a batch of it is ever held."""
     waiting = []
 
-    def rows() -> Iterator[Row]:
+    def lines() -> Iterator[Line]:
         for at in range(20_000):
             if at % 1000 == 500:
                 waiting.append(at - db.hlen("sd:dnc"))
-            yield Row(at + 1, "", [f"+57300{at:07}"], Layout())
+            yield Line(at + 1, [f"+57300{at:07}"], "")
+
+    first = Line(1, ["+573000000000"], "")
+    sheet = Sheet(
+        kind="CSV",
+        headings=["column 1"],
+        has_headings=False,
+        sample=[first],
+        lines=lines(),
+        source=io.BytesIO(),
+        size=0,
+    )
 
     async def list_all() -> ImportResult:
         client = connect(server.url)
         async with Scripts(client) as scripts:
             result = await import_numbers(
                 DncLedger(scripts, Keys()),
-                rows(),
+                sheet,
                 country="",
                 on_bad_line=lambda line: pytest.fail(line.problem),
                 on_progress=seen.append,
@@ -115,3 +129,37 @@ def test_numbers_are_added_checked_listed_and_removed(run: Run) -> None:
         ["+573001234567", "no"],
         ["+573001234568", "yes"],
     ]
+
+
+def test_a_change_file_takes_off_only_what_an_import_has_listed(run: Run, db: Any) -> None:
+    imported = [f"+57300123456{at}" for at in range(4)]
+    ok(run("dnc", "add", "+573001234569", "--reason", "asked"))
+    Path("list.txt").write_text("\n".join(imported), "utf-8")
+    ok(run("dnc", "import", "list.txt"))
+    ok(run("dnc", "add", imported[0], "--reason", "asked"))
+    changes = [
+        *(f"{imported[0]},2026-11-26,D", f"{imported[1]},2026-11-26,D", "+573001234569,2026-11-26,D"),
+        *(f"{imported[2]},2026-11-27,D", f"{imported[2]},2026-11-26,A"),
+        *(f"{imported[3]},2026-11-27,A", f"{imported[3]},2026-11-26,D"),
+        *("+573001234567,2026-11-26,D", "+573001234567,2026-11-26,A", "+573001234568,2026-11-26,A"),
+    ]
+    Path("changes.csv").write_text("\n".join(changes), "utf-8")
+    result = read(run("dnc", "import", "changes.csv", "--json"))
+    assert (result["numbers"], result["added"], result["removed"]) == (10, 2, 2)
+    assert sorted(db.hkeys("sd:dnc")) == [f"57300123456{at}" for at in (0, 3, 7, 8, 9)]
+
+
+def test_a_persons_request_outlasts_the_file_that_has_the_number_too(run: Run) -> None:
+    ok(run("dnc", "import", "-", stdin=b"+573001234567"))
+    ok(run("dnc", "add", "+573001234567", "--reason", "asked"))
+    ok(run("dnc", "import", "-", stdin=b"+573001234567"))
+    [entry] = read(run("dnc", "check", "+573001234567", "--json"))
+    assert entry["why"] == "by hand asked"
+
+
+def test_the_columns_can_be_named(run: Run, db: Any) -> None:
+    Path("list.csv").write_text("1000001,+573001234567\n", "utf-8")
+    refused(run("dnc", "import", "list.csv"), 1, "columns 1 and 2", "--column")
+    assert db.hlen("sd:dnc") == 0
+    ok(run("dnc", "import", "list.csv", "--column", "2"))
+    assert db.hkeys("sd:dnc") == ["573001234567"]

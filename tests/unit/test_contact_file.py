@@ -11,19 +11,20 @@ import openpyxl
 import pytest
 
 from streamdialer.errors import CannotBeDone
-from streamdialer.operations.contact_file.columns import find_columns
-from streamdialer.operations.contact_file.contacts import FileContact, FileReader
-from streamdialer.operations.contact_file.sheet import open_sheet
-from streamdialer.operations.number_file import BadLine
+from streamdialer.operations.list_file.columns import find_columns
+from streamdialer.operations.list_file.contacts import FileContact, FileReader
+from streamdialer.operations.list_file.sheet import open_sheet
+from streamdialer.operations.list_file.text import BadLine
 
 
 def read(
     content: str | bytes, country: str = "CO", **named: str
 ) -> tuple[list[FileContact], list[BadLine], Any]:
-    sheet = open_sheet(io.BytesIO(content if isinstance(content, bytes) else content.encode()))
-    columns = find_columns(sheet.headings, sheet.sample, country, named, has_headings=sheet.has_headings)
-    reader = FileReader(columns, country)
-    found = [contact for _, contact in reader.contacts(sheet)]
+    source = io.BytesIO(content if isinstance(content, bytes) else content.encode())
+    with open_sheet(source) as sheet:
+        columns = find_columns(sheet.headings, sheet.sample, country, named, has_headings=sheet.has_headings)
+        reader = FileReader(columns, country)
+        found = [contact for _, contact in reader.contacts(sheet)]
     contacts = [each for each in found if isinstance(each, FileContact)]
     return contacts, [each for each in found if isinstance(each, BadLine)], reader
 
@@ -154,8 +155,8 @@ def test_encodings_and_separators_are_found(encoding: str, separator: str) -> No
         ("79456123", "3109876543", "José"),
     ]
     content = "\r\n".join(separator.join(row) for row in rows).encode(encoding)
-    sheet = open_sheet(io.BytesIO(content))
-    assert (sheet.kind, sheet.separator) == ("TSV" if separator == "\t" else "CSV", separator)
+    with open_sheet(io.BytesIO(content)) as sheet:
+        assert (sheet.kind, sheet.separator) == ("TSV" if separator == "\t" else "CSV", separator)
     assert sheet.encoding == {"latin-1": "Latin-1", "utf-16": "UTF-16"}.get(encoding, "UTF-8")
     assert [contact.custom_data["nombre"] for contact in read(content)[0]] == ["Ana Peña", "José"]
 
@@ -178,7 +179,7 @@ def test_a_workbook_is_read() -> None:
 
 
 def test_a_broken_workbook_is_refused() -> None:
-    with pytest.raises(CannotBeDone, match="workbook"):
+    with pytest.raises(CannotBeDone, match="cannot be unpacked"):
         read(b"PK\x03\x04 and nothing else")
 
 

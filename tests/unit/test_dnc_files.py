@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import codecs
+import gzip
 import io
+import zipfile
 
+import openpyxl
 import pytest
 
 from streamdialer.errors import CannotBeDone
-from streamdialer.operations.dnc_import import read_numbers
-from streamdialer.operations.number_file import BadLine, read_rows
-from streamdialer.rules.numbers import Number
+from streamdialer.operations.dnc_import import FileNumbers, read_numbers
+from streamdialer.operations.list_file.sheet import open_sheet
+from streamdialer.operations.list_file.text import BadLine
 
 LETTERS = "not a phone number: there are letters in it"
+NOT_ASSIGNED = "not a phone number: its country has no such numbers"
+NOT_ONE = "its area code and number are not certainly one number"
+NULL_AND_ARRAY = [(2, "no phone number"), (3, "no JSON object")]
 
 
-def read_text(text: str | bytes, country: str = "") -> tuple[list[str], list[tuple[int, str]]]:
-    """The numbers, and line number and problem of each bad line."""
+def read_text(text: str | bytes, country: str = "", *named: str) -> tuple[list[str], list[tuple[int, str]]]:
+    """The numbers, `-` before one that is taken off, and line number and problem of each refused line."""
     raw = text.encode() if isinstance(text, str) else text
-    found = [one for line in read_numbers(read_rows(io.BytesIO(raw)), country) for one in line]
-    numbers = [str(one) for one in found if isinstance(one, Number)]
+    with open_sheet(io.BytesIO(raw)) as sheet:
+        found = list(read_numbers(sheet, country, named))
+    lines = [one for one in found if isinstance(one, FileNumbers)]
+    numbers = [f"{'-' * one.is_removed}{number}" for one in lines for number in one.numbers]
     return numbers, [(one.line, one.problem) for one in found if isinstance(one, BadLine)]
 
 
@@ -83,23 +91,26 @@ def test_the_column_of_the_numbers_is_found_by_its_heading(heading: str) -> None
 
 
 def test_all_columns_with_numbers_are_listed() -> None:
-    text = "Ana;Teléfono fijo;Celular\n1;601 234 5678;3001234567\n2;;3109876543\n3;;\n4;?;3001234568\n"
+    text = "Ana;Teléfono fijo;Celular\n1;601 234 5678;3001234567\n2;;3109876543\n3;;\n4;?;3001234568\n5;12;3001234569\n"
     numbers, bad = read_text(text, "CO")
     assert numbers == ["+576012345678", "+573001234567", "+573109876543", "+573001234568"]
-    assert bad == [(4, "no phone number"), (5, "no phone number")]
+    assert bad == [
+        (4, "no phone number"),
+        (6, "not a phone number: too short"),
+    ], "nothing is listed of a line with a doubt"
 
 
 @pytest.mark.parametrize(
     ("text", "word"),
     [
         ("cedula;documento;nombre\n1032456789;3001234567;Ana\n", "cedula, documento, nombre"),
-        ("1032456789;3001234567;Ana\n", "columns 1, 2"),
+        ("1032456789;3001234567;Ana\n", "columns 1 and 2"),
     ],
 )
 def test_a_file_is_refused_when_ids_could_be_taken_for_numbers(text: str, word: str) -> None:
     with pytest.raises(CannotBeDone, match=word) as refused:
         read_text(text)
-    assert "phone_number" in str(refused.value), "what to do"
+    assert "--column" in str(refused.value), "what to do"
 
 
 def test_without_headings_the_one_column_with_numbers_counts() -> None:
@@ -183,3 +194,166 @@ def test_a_line_without_end_costs_no_memory_and_only_itself() -> None:
 
 def test_a_first_line_that_is_no_heading_is_a_bad_line() -> None:
     assert read_text("my list\n+573001234567\n") == (["+573001234567"], [(1, "no phone number")])
+
+
+def xlsx(*rows: tuple[object, ...], second: tuple[object, ...] = ()) -> bytes:
+    book, file = openpyxl.Workbook(), io.BytesIO()
+    for sheet, content in ((book.active, rows), (book.create_sheet(), [second] if second else [])):
+        assert sheet is not None
+        for row in content:
+            sheet.append(row)
+    book.save(file)
+    return file.getvalue()
+
+
+def zipped(**files: str | bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+ANA, LUIS, NY, NY2 = "+573001234567", "+573109876543", "+12015551234", "+12015551235"
+LIST = "telefono;nombre\n3001234567;Ana\n3109876543;Luis\n"
+REGISTRY_XML = '<list type="full"><ac val="201"><ph val="5551234"/><ph val="5551235"/></ac></list>'
+CONTACTS_XML = (
+    '<?xml version="1.0"?>\n<rows>\n<row><cedula>1032456789</cedula><celular>3001234567</celular></row>\n'
+    "<row><cedula>79456123</cedula><celular>12</celular></row>\n</rows>"
+)
+SHORT = "not a phone number: too short"
+
+
+@pytest.mark.parametrize(
+    ("content", "country", "numbers", "refused"),
+    [
+        # a column beside the numbers
+        ("2026-11-26,3001234567\n2026-11-27,3109876543\n", "CO", [ANA, LUIS], []),
+        ("2026-11-26,3001234567\n", "", ["3001234567"], []),
+        ("20261126,3001234567\n", "", ["3001234567"], []),
+        ("cedula;numero celular;fecha\n1032456789;3001234567;2026-11-26\n", "CO", [ANA], []),
+        ("cedula;numero celular;fecha\n1032456789;3001234567;2026-11-26\n", "", ["3001234567"], []),
+        ("1000001,3001234567\n1000002,3109876543\n", "CO", [ANA, LUIS], []),
+        ("1000001,3001234567\n1000002,1032456789\n", "CO", [ANA], [(2, NOT_ASSIGNED)]),
+        # several columns of numbers
+        ("celular;telefono fijo\n3001234567;6012345678\n", "CO", [ANA, "+576012345678"], []),
+        ("tel 1,tel 2,tel 3,tel 4\n3001234567,,,3109876543\n", "CO", [ANA, LUIS], []),
+        ("+573001234567,+573109876543\n", "", [ANA, LUIS], []),
+        ("celular;telefono fijo\n3001234567;12\n3109876543;\n", "CO", [LUIS], [(2, SHORT)]),
+        # area codes of their own
+        ("201,5551234\n201,5551235\n", "US", [NY, NY2], []),
+        ("201,5551234\r\n201,55512\r\n201,5551235\r\n", "US", [NY, NY2], [(2, SHORT)]),
+        ("Area Code,Phone\n201,5551234\n201,12015551235\n", "US", [NY], [(3, NOT_ONE)]),
+        ("indicativo;telefono\n601;2345678\n", "CO", ["+576012345678"], []),
+        # headings
+        ("Phone No.\n3001234567\n", "CO", [ANA], []),
+        ("ID,Phone No.\n1,3001234567\n", "CO", [ANA], []),
+        ("Name,Mobile\nAna,3001234567\n", "CO", [ANA], []),
+        ("tel\n3001234567\n", "CO", [ANA], []),
+        ("cedula;linea\n1032456789;3001234567\n", "CO", [ANA], []),
+        ("sep=;\ncedula;linea\n1032456789;3001234567\n", "CO", [ANA], []),
+        ('"sep=|"\n3001234567|a,b,c\n3109876543|d,e,f\n', "CO", [ANA, LUIS], []),
+        # line ends
+        ("telefono;nombre\r3001234567;Ana\r12;Luis\r", "CO", [ANA], [(3, SHORT)]),
+        ("3001234567\r\r\n3109876543\r\n".encode("utf-16"), "CO", [ANA, LUIS], []),
+        # numbers
+        ("+5215512345678\n005215512345678\n5215512345678\n", "MX", ["+525512345678"] * 3, []),
+        ("+5215512345678\n", "", ["+525512345678"], []),
+        ("300 123 4567 (Ana)\nCC 1032456789\n", "CO", [ANA], [(2, NOT_ASSIGNED)]),
+        # packed, and other programs
+        (gzip.compress(LIST.encode()), "CO", [ANA, LUIS], []),
+        (zipped(**{"list.csv": LIST}), "CO", [ANA, LUIS], []),
+        (zipped(**{"a/.DS_Store": "x", "__MACOSX/list.csv": "x", "a/list.csv": LIST}), "CO", [ANA, LUIS], []),
+        (zipped(**{"list.csv.gz": gzip.compress(LIST.encode())}), "CO", [ANA, LUIS], []),
+        (xlsx(("Cédula", "Celular"), (1032456789, 3001234567), (79456123, 12)), "CO", [ANA], [(3, SHORT)]),
+        (zipped(**{"list.xlsx": xlsx(("Celular",), (3001234567.0,))}), "CO", [ANA], []),
+        (REGISTRY_XML, "US", [NY, NY2], []),
+        (CONTACTS_XML, "CO", [ANA], [(4, SHORT)]),
+        ('\ufeff<numbers xmlns="urn:x"><phone>3001234567</phone></numbers>', "CO", [ANA], []),
+        ('{"id": 1032456789, "phone": 3001234567}\n{"phone": null}\n[]\n', "CO", [ANA], NULL_AND_ARRAY),
+        # change files
+        ("3001234567,2026-11-26,A\n3109876543,2026-11-26,D\n", "CO", [ANA, f"-{LUIS}"], []),
+        ("201,5551234,2026-11-26,A\n201,5551235,20261126,d\n", "US", [NY, f"-{NY2}"], []),
+        ("phone,date,action\n3001234567,2026-11-26T10:00:00,D\n", "CO", [f"-{ANA}"], []),
+    ],
+)
+def test_numbers_are_listed_where_they_are_certain(
+    content: str | bytes, country: str, numbers: list[str], refused: list[tuple[int, str]]
+) -> None:
+    assert read_text(content, country) == (numbers, refused)
+
+
+@pytest.mark.parametrize(
+    ("content", "country", "words"),
+    [
+        ("1000001,3001234567\n1000002,3109876543\n", "", ["columns 1 and 2", "'1000001,3001234567'"]),
+        ("3001234567,6012345678\n", "CO", ["columns 1 and 2"]),
+        ("celular;contacto 2\n3001234567;3109876543\n", "CO", ["column 2 (contacto 2)", "celular"]),
+        ("telefono id;celular\n3001234568;3001234567\n", "CO", ["column 1 (telefono id)"]),
+        ("nombre;dato\nAna;3001234567\n", "CO", ["no heading", "nombre, dato", "'Ana;3001234567'"]),
+        ("Ana;Cali\n1;2\n", "CO", ["no heading"]),
+        ("201,5551234\n", "", ["--country US"]),
+        ("201,5551234\n", "CO", ["--country US"]),
+        ("3001234567,A\n3109876543,D\n", "CO", ["column 2 has A or D", "change file"]),
+        ("3001234567,Ana,2026-11-26,D\n", "CO", ["change file"]),
+        (xlsx(("tel",), (3001234567,), second=("tel", 3109876543)), "CO", ["more sheets", "Sheet1"]),
+        (zipped(**{"a.csv": LIST, "b.csv": LIST}), "CO", ["2 files", "a.csv, b.csv"]),
+        (zipped(**{"list.csv": LIST})[:-30], "CO", ["cannot be unpacked"]),
+        (gzip.compress(LIST.encode())[:-9], "CO", ["cannot be unpacked"]),
+        (gzip.compress(gzip.compress(gzip.compress(LIST.encode()))), "CO", ["packed more than"]),
+        (b"%PDF-1.7\n3001234567\n", "CO", ["a PDF"]),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "CO", ["XLS"]),
+        (
+            "<Workbook><Row><Cell><Data>3001234567</Data></Cell></Row></Workbook>",
+            "CO",
+            ["no heading", "data"],
+        ),
+        ("\n\n", "CO", ["no row"]),
+    ],
+)
+def test_a_file_that_is_not_certain_is_refused_whole_with_what_was_seen(
+    content: str | bytes, country: str, words: list[str]
+) -> None:
+    with pytest.raises(CannotBeDone) as refused:
+        read_text(content, country)
+    assert [word for word in words if word not in str(refused.value)] == [], str(refused.value)
+
+
+def test_a_person_names_the_columns() -> None:
+    assert read_text("1000001,3001234567\n", "", "2") == (["3001234567"], [])
+    text = "celular;contacto 2\n3001234567;3109876543\n"
+    assert read_text(text, "CO", "Contacto 2") == ([LUIS], [])
+    assert read_text(text, "CO", "celular", "2") == ([ANA, LUIS], [])
+    with pytest.raises(CannotBeDone, match="no column correo: it has celular, contacto 2"):
+        read_text(text, "CO", "correo")
+    assert read_text("3001234567,D\n", "CO", "1") == ([ANA], []), "no change file: it has no date"
+
+
+def test_a_line_that_is_unlike_the_first_ones_is_refused() -> None:
+    many = [f"30{at:08d},2026-11-26,A" for at in range(600)]
+    lines = [
+        *many,
+        "3001234567,2026-11-26,X",
+        "3001234567,26/11/2026,D",
+        "3001234567,2026-11-26,A,3109876543",
+    ]
+    numbers, bad = read_text("\n".join(lines), "CO")
+    assert len(numbers) == 600
+    assert bad == [
+        (601, "neither A (add) nor D (take off) but 'X'"),
+        (602, "its date is not as 2026-11-26: '26/11/2026'"),
+        (603, "has 4 columns, the lines before have 3"),
+    ]
+
+
+@pytest.mark.parametrize("end", ["<row><tel>3109876543</t", '<!DOCTYPE a [<!ENTITY b "3109876543">]>'])
+def test_broken_xml_is_refused_from_its_line_on(end: str) -> None:
+    numbers, [(line, problem)] = read_text(f"<a>\n<row><tel>3001234567</tel></row>\n{end}", "CO")
+    assert (numbers, line) == ([ANA], 3)
+    assert problem.startswith("the XML is broken from here")
+
+
+def test_lines_end_the_same_wherever_the_file_is_cut() -> None:
+    for size in (65_533, 65_534, 65_535, 65_536):
+        text = "x" * size + "\r\n+573001234567\r\n"
+        assert read_text(text) == ([ANA], [(1, "no phone number")])

@@ -23,10 +23,10 @@ from import_export.forms import ConfirmImportForm, ImportForm
 
 from streamdialer.backend.models import Campaign, Contact, ContactList
 from streamdialer.errors import StreamdialerError
-from streamdialer.operations.contact_file.columns import find_columns
-from streamdialer.operations.contact_file.contacts import FileContact, FileReader
-from streamdialer.operations.contact_file.sheet import open_sheet
-from streamdialer.operations.number_file import BadLine
+from streamdialer.operations.list_file.columns import find_columns
+from streamdialer.operations.list_file.contacts import FileContact, FileReader
+from streamdialer.operations.list_file.sheet import open_sheet
+from streamdialer.operations.list_file.text import BadLine
 from streamdialer.rules.numbers import read_number
 
 MAX_ROWS: Final = 10_000
@@ -45,22 +45,22 @@ class FileDataset(tablib.Dataset):
 
 
 class GuessedFile(Format):
-    """CSV, TSV, XLSX or NDJSON, told apart by the content."""
+    """CSV, TSV, XLSX, XML or NDJSON, told apart by the content."""
 
     def __init__(self, encoding: str | None = None) -> None:
         self.encoding = encoding
 
     def get_title(self) -> str:
-        return "CSV, TSV, XLSX, NDJSON"
+        return "CSV, TSV, XLSX, XML, NDJSON"
 
     def can_import(self) -> bool:
         return True
 
     def create_dataset(self, in_stream: bytes) -> FileDataset:
-        sheet = open_sheet(io.BytesIO(in_stream))
         dataset = FileDataset(headers=["line"])
         dataset.source = in_stream
-        dataset.extend([line.line] for line in islice(sheet.lines, MAX_ROWS + 1))
+        with open_sheet(io.BytesIO(in_stream)) as sheet:
+            dataset.extend([line.line] for line in islice(sheet.lines, MAX_ROWS + 1))
         if len(dataset) > MAX_ROWS:
             raise ValidationError(
                 gettext("More than %(rows)d rows: use the command streamdialer contact import.")
@@ -101,11 +101,10 @@ class ContactFileResource(resources.ModelResource):
         """Puts the contacts of the file in the place of its lines."""
         if self._campaign is None:
             return
-        sheet = open_sheet(io.BytesIO(dataset.source))
-        columns = find_columns(
-            sheet.headings, sheet.sample, self._campaign.country, has_headings=sheet.has_headings
-        )
-        found = [contact for _, contact in FileReader(columns, self._campaign.country).contacts(sheet)]
+        country = self._campaign.country
+        with open_sheet(io.BytesIO(dataset.source)) as sheet:
+            columns = find_columns(sheet.headings, sheet.sample, country, has_headings=sheet.has_headings)
+            found = [contact for _, contact in FileReader(columns, country).contacts(sheet)]
         if not options.get("dry_run"):
             name = options.get("file_name") or "import"
             self._list = ContactList.objects.create(

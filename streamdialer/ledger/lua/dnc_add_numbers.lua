@@ -1,4 +1,4 @@
--- Puts numbers onto the do-not-call list. A number that is on it keeps its first reason.
+-- Puts numbers onto the do-not-call list.
 -- KEYS 1 do-not-call list, 2 contacts by number
 -- ARGV why, then the numbers, each E.164 or the digits where no country was known
 -- Returns those of the numbers, as digits, of which the ledger holds contacts

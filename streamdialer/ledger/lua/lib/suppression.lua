@@ -27,10 +27,16 @@ local function is_on_dnc_list(dnc_list, record)
   return false
 end
 
--- A number that is on the list keeps its first reason.
+-- `why` of a number that a file has brought begins with 'import'.
+local function is_imported(entry) return string.find(entry, '^%+?%d+ import') ~= nil end
+
+-- A number that is on the list keeps its first reason. But a person's own request replaces an import: a change file must
+-- not take the number off.
 local function add_to_dnc_list(dnc_list, number, since_and_why)
-  local sign = string.sub(number, 1, 1) == '+' and '+' or ''
-  redis.call('HSETNX', dnc_list, without_plus(number), sign .. since_and_why)
+  local digits = without_plus(number)
+  local entry = (digits == number and '' or '+') .. since_and_why
+  if redis.call('HSETNX', dnc_list, digits, entry) == 1 or is_imported(entry) then return end
+  if is_imported(redis.call('HGET', dnc_list, digits)) then redis.call('HSET', dnc_list, digits, entry) end
 end
 
 local function is_suppressed(dnc_list, record) return record.dnc or is_on_dnc_list(dnc_list, record) end

@@ -13,8 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from streamdialer.errors import CannotBeDone
-from streamdialer.operations.contact_file.sheet import Line
-from streamdialer.operations.number_file import WEAK_HEADINGS, is_of_phones, normal_heading
+from streamdialer.operations.list_file.headings import WEAK_HEADINGS, is_of_ids, is_of_phones, normal_heading
+from streamdialer.operations.list_file.text import Line
 from streamdialer.rules.numbers import read_number
 
 PHONES: Final = ("phone", "phone_2", "phone_3")
@@ -38,52 +38,6 @@ FIELDS: Final[dict[str, frozenset[str]]] = {
     "caller_id": frozenset({"caller id", "callerid"}),
 }
 """Headings of the other fields of a contact, in English and Spanish."""
-_ID_WORDS: Final = frozenset(
-    (
-        *(
-            "id",
-            "ids",
-            "uid",
-            "uuid",
-            "code",
-            "codigo",
-            "account",
-            "cuenta",
-            "ref",
-            "referencia",
-            "reference",
-            "folio",
-        ),
-        *(
-            "cedula",
-            "cc",
-            "documento",
-            "document",
-            "nit",
-            "dni",
-            "nie",
-            "rut",
-            "rfc",
-            "curp",
-            "cif",
-            "nif",
-            "ssn",
-        ),
-        *(
-            "factura",
-            "invoice",
-            "contrato",
-            "contract",
-            "pedido",
-            "order",
-            "fecha",
-            "date",
-            "zip",
-            "postal",
-            "obligacion",
-        ),
-    )
-)
 _LEAST_SHARE: Final = 0.5
 
 
@@ -115,7 +69,7 @@ def find_columns(
 
     Raises CannotBeDone when it is not certain which column has the numbers, or a named column is not there.
     """
-    fields = {field: _position(headings, heading) for field, heading in (named or {}).items()}
+    fields = {field: column_at(headings, heading) for field, heading in (named or {}).items()}
     phones = [fields.pop(field) for field in PHONES if field in fields]
     if has_headings:
         for at, heading in enumerate(headings):
@@ -133,7 +87,7 @@ def find_columns(
     return Columns(phones, fields, custom)
 
 
-def _position(headings: list[str], wanted: str) -> int:
+def column_at(headings: list[str], wanted: str) -> int:
     plain = normal_heading(wanted)
     if plain in headings:
         return headings.index(plain)
@@ -146,13 +100,13 @@ def _number_columns(headings: list[str], sample: Sequence[Line], country: str, t
     found = [
         at
         for at in range(len(headings))
-        if at not in taken and _share_of_numbers(sample, at, country) >= _LEAST_SHARE
+        if at not in taken and share_of_numbers(sample, at, country) >= _LEAST_SHARE
     ]
     by_heading = [at for at in found if is_of_phones(headings[at])]
     by_heading = by_heading or [at for at in found if headings[at] in WEAK_HEADINGS][:1]
     if by_heading:
         return by_heading[: len(PHONES)]
-    likely = [at for at in found if not _is_of_ids(headings[at]) and not _is_counted_up(sample, at)]
+    likely = [at for at in found if not is_of_ids(headings[at]) and not _is_counted_up(sample, at)]
     if len(likely) == 1:
         return likely
     if not likely:
@@ -164,17 +118,13 @@ def _number_columns(headings: list[str], sample: Sequence[Line], country: str, t
     raise CannotBeDone(f"several columns may have the telephone numbers: {names}; say --map phone=COLUMN")
 
 
-def _share_of_numbers(sample: Sequence[Line], at: int, country: str) -> float:
-    values = [line.cells[at] for line in sample if at < len(line.cells) and _has_text(line.cells[at])]
+def share_of_numbers(sample: Sequence[Line], at: int, country: str) -> float:
+    values = [line.cells[at] for line in sample if at < len(line.cells) and has_text(line.cells[at])]
     return sum(not read_number(value, country).problem for value in values) / len(values) if values else 0.0
 
 
-def _has_text(value: Any) -> bool:
+def has_text(value: Any) -> bool:
     return value is not None and str(value).strip() != ""
-
-
-def _is_of_ids(heading: str) -> bool:
-    return bool(_ID_WORDS & set(heading.split()))
 
 
 def _is_counted_up(sample: Sequence[Line], at: int) -> bool:

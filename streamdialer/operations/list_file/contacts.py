@@ -10,9 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from streamdialer.errors import CampaignError
-from streamdialer.operations.contact_file.columns import Columns
-from streamdialer.operations.contact_file.sheet import Line, Sheet
-from streamdialer.operations.number_file import TEXT_SHOWN, BadLine
+from streamdialer.operations.list_file.columns import Columns
+from streamdialer.operations.list_file.sheet import Sheet
+from streamdialer.operations.list_file.text import TEXT_SHOWN, BadLine, Line
 from streamdialer.rules.any_json import NO_WORDS, YES_WORDS
 from streamdialer.rules.number_text import NO_NUMBER
 from streamdialer.rules.numbers import Number, read_number

@@ -1,0 +1,1 @@
+"""Files of contacts and of numbers as people have them: a sheet of rows, what its columns mean, what its rows say."""
