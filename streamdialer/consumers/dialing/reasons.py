@@ -168,6 +168,9 @@ NOTICES: Final[dict[str, ReasonText]] = {
         "a page of the queue's agent list is missing, and its agents get no calls",
         "look at the backend's log for that page",
     ),
+    "campaign_field_unreadable": ReasonText(
+        "a field of the campaign cannot be read, and the setting counts instead", "correct it in the backend"
+    ),
     "contacts_incomplete": ReasonText(
         "a page of the contact list is missing, and its contacts wait",
         "look at the backend's log for that page",

@@ -203,7 +203,7 @@ end
 -- Part 3: what follows for the contact, the breaker and pacing.
 
 if attempt.v == 'unknown' then -- the reply counted as a failure of the Dialer API, but it has placed the call
-  redis.call('HDEL', api, 'fails', 'until', 'reason', 'probed')
+  redis.call('HDEL', api, 'fails', 'until', 'reason', 'probed_until')
 end
 
 local is_over
