@@ -196,7 +196,10 @@ do
   end
 end
 if not is_changed then
-  if is_noted then save_record(contact, record) end
+  if is_noted then
+    change_totals(totals_before, totals_of(attempt))
+    save_record(contact, record)
+  end
   return answer('unchanged')
 end
 
