@@ -85,6 +85,9 @@ REASONS: Final[dict[str, ReasonText]] = {
     "no_contacts": ReasonText(
         "no contact is ready to be dialed", "add contacts, or wait for the deferred ones"
     ),
+    "contacts_in_calls": ReasonText(
+        "all contacts that can be called now are being called", "wait until these calls end, or add contacts"
+    ),
     "contacts_passed_over": ReasonText(
         "the backend lists contacts, and none of them can be called",
         "correct in the backend what the numbers name, or the campaign",
