@@ -21,7 +21,7 @@ from streamdialer.consumers.dialing.queue_turns import QueueTurns
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.ledger.event_facts import fact_of
 from streamdialer.ledger.recovery import mark_server_trusted
-from streamdialer.ledger.types import ClaimRequest, LoadRow
+from streamdialer.ledger.types import ClaimRequest, LoadRow, ledger_limits
 from streamdialer.model import Agent, CallEvent, CampaignSettings
 from streamdialer.rules.retry import retry_plan
 from streamdialer.simulation.embedded_redis import EmbeddedServer
@@ -64,7 +64,9 @@ class Centre:
         services, sizes = self._services, self._sizes
         await mark_server_trusted(services.client, services.keys)
         memory = {"empty": await self._used_mb()}
-        pacing = msgspec.json.encode(campaign_pacing(SETTINGS, is_open=True)).decode()
+        pacing = msgspec.json.encode(
+            campaign_pacing(SETTINGS, ledger_limits(services.settings), is_open=True)
+        ).decode()
         for number in range(sizes.campaigns):
             campaign = str(number)
             await services.client.hset(services.keys.campaign(campaign), "status", "active")

@@ -63,6 +63,8 @@ AGENT_STATES: Final[dict[str, AgentState]] = {
 }
 """The backend's words for an agent's state; a word that is not here counts as offline, and is named."""
 
+MAX_RING_TIMEOUT_S: Final = 600
+"""Longest `ring_timeout` of a campaign."""
 MAX_WORD: Final = 256
 """Characters of an id or a word in an event."""
 
@@ -142,6 +144,10 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     country: str | None = None
     """Of numbers without a calling code, ISO 3166 alpha-2; None means the setting's."""
     weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    ring_timeout: Annotated[float, msgspec.Meta(gt=0, le=MAX_RING_TIMEOUT_S)] | None = None
+    """Seconds a call may ring; None means the setting's."""
+    defaulted: tuple[str, ...] = ()
+    """A line on each field that cannot be read and has its default; not a field of the backend."""
 
     @property
     def is_adaptive(self) -> bool:

@@ -51,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pacing_time_scale: Annotated[
         float, Meta(gt=0), "seconds of simulated time per real second, for a simulated call centre"
     ] = 1.0
-    ring_timeout_s: Annotated[Seconds, "how long a call may ring"] = 30.0
+    ring_timeout_s: Annotated[Seconds, "how long a call of a campaign without a ring_timeout may ring"] = 30.0
     uncertain_margin_s: Annotated[
         Seconds, "how long an attempt without news is waited for after the ring time-out"
     ] = 15.0

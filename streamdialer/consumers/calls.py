@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import anyio
@@ -38,6 +38,8 @@ class Call(ContactData, frozen=True, kw_only=True):
     """The agent the call is for; '' is any agent."""
     trunk: str = ""
     caller_id: str = ""
+    ring_timeout_s: float | None = None
+    """The campaign's; None: the setting's."""
 
 
 def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
@@ -46,9 +48,10 @@ def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
     try:
         attempt = Attempt(fields["attempt"], fields["campaign"], fields["contact"], fields["token"])
         call = msgspec.json.decode(fields["call"], type=Call)
-        overrides = {  # the contact may have several numbers, and a callback its own
+        overrides: dict[str, Any] = {  # the contact may have several numbers, and a callback its own
             "phone_number": fields.get("phone_number") or call.phone_number,
             **{name: fields.get(name, "") for name in ("agent", "trunk", "caller_id")},
+            "ring_timeout_s": int(fields["ring_ms"]) / 1000 if "ring_ms" in fields else None,
         }
         return attempt, msgspec.structs.replace(call, **overrides), fields["until"]
     except (KeyError, ValueError, msgspec.MsgspecError) as error:
@@ -114,6 +117,7 @@ class CallsStage:
         "placed" counts: a later refusal says nothing about the earlier request.
         """
         settings, services = self._services.settings, self._services
+        ring_timeout_s = call.ring_timeout_s or settings.ring_timeout_s
         variables = call.variables or variables_of(call.custom_data)
         agent = {"AGENT_ID": plain_id(call.agent)} if call.agent else {}
         request = OriginateRequest(
@@ -126,9 +130,10 @@ class CallsStage:
             variables=variables | agent,
             trunk=call.trunk,
             caller_id=call.caller_id,
+            ring_timeout_s=ring_timeout_s,
             queue=self._queues.get(attempt.campaign) or "",
         )
-        give_up_at = anyio.current_time() + settings.ring_timeout_s
+        give_up_at = anyio.current_time() + ring_timeout_s
         failures = 0
         while True:
             reply = await services.originator.originate(request)

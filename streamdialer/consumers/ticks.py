@@ -111,7 +111,7 @@ class TicksStage:
         if services.dialer_api is not None:
             return await services.dialer_api.statistics(campaign)
         public_hash: Any = await services.client.hgetall(services.keys.campaign(campaign))
-        return own_statistics(public_hash)
+        return own_statistics(public_hash, await services.samples.history(campaign))
 
     async def _cleanup(self, tick: Tick) -> TickResult:
         services = self._services

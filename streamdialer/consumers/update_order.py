@@ -1,7 +1,8 @@
 """Whether an update of a contact may be sent: the backend's own word since its last known state may forbid it.
 
 The backend finishes contacts, marks them as not to be called, or gives them to other campaigns by itself. It is asked
-for the contact before each PATCH. After a data loss it is also found out which of the two is newer.
+for the contact before each PATCH. What its answer means, `update_rules.py` says; after a data loss, which of the two is
+newer.
 """
 
 from __future__ import annotations
@@ -13,82 +14,17 @@ from typing import Final
 import anyio
 
 from streamdialer.broker.connection import server_ms
-from streamdialer.consumers.dialing.contact_rows import last_attempt_ms
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
+from streamdialer.consumers.update_rules import IN_CALL, SAME_MS, is_newer, is_over
 from streamdialer.errors import RefusedByServer, Unreachable
 from streamdialer.ledger.outbox import Delivery
 from streamdialer.ledger.records import Doubt, Update
 from streamdialer.model import Contact, normalise_id
 
 log = logging.getLogger(__name__)
-SAME_MS: Final = 1000
-"""Backends may keep whole seconds."""
 LIST_TTL_S: Final = 2.0
 """How long a list serves for all contacts on it."""
-IN_CALL: Final = ("dialing", "answered")
-PROGRESS: Final = {
-    **dict.fromkeys(("pending", "callback"), 0),
-    "dialing": 1,
-    "answered": 2,
-    **dict.fromkeys(("no_answer", "busy", "failed", "machine", "abandoned"), 3),
-    **dict.fromkeys(("completed", "invalid", "do_not_call"), 4),
-}
-"""How far one attempt has come by its status; an unknown status has come as far as it can."""
-
-
-def is_over(update: Update, shown: Contact) -> bool:
-    """Whether the backend has finished the contact itself since the state that the ledger knows it to have shown.
-
-    `pending` puts a contact back in the line: the backend must show what the ledger knows, or the contact's last call.
-    Any other update is news of a call or of a wish, which only a finished contact does not get.
-    """
-    if shown.status == "do_not_call":
-        return True
-    if update.status != "pending":
-        is_finished = PROGRESS.get(shown.status, 4) == 4
-        return (
-            is_finished
-            and shown.status not in (update.status, update.shown_status)
-            and update.status != "callback"
-        )
-    if shown.is_suppressed:
-        return True
-    known, attempts, shown_attempts = update.shown_status, update.attempts, shown.attempts or 0
-    is_called_since = attempts is not None and shown_attempts > attempts
-    if shown.status == "pending" or (shown.status == "callback" and not is_called_since):
-        return False  # it waits; `callback` may be ours, and its confirmation lost
-    if (
-        shown.status in IN_CALL
-    ):  # the backend has not had the end; an attempt that does not count was shown as one
-        is_ours = update.disposition is None or attempts is None or shown_attempts <= attempts + 1
-        return not is_ours
-    if known == "callback" and is_called_since and shown.status in ("no_answer", "busy", "failed"):
-        return False  # by another campaign, in vain
-    is_known = shown.status == known or (known in (None, *IN_CALL) and shown.status == update.disposition)
-    return not is_known or is_called_since
-
-
-def is_newer(update: Update, doubt: Doubt, shown: Contact) -> bool:
-    """Whether an update is newer than the contact that the backend shows: by last attempt, attempts and progress."""
-    is_called_again = PROGRESS[update.status] == 0
-    if shown.status == "do_not_call" or (is_called_again and shown.is_suppressed):
-        return False
-    if is_called_again and shown.status == update.disposition and update.attempts == (shown.attempts or 0):
-        return True  # after the end that the backend shows, which may have reached it after the loss
-    is_end = shown.status in IN_CALL and update.status not in IN_CALL
-    if is_end and update.attempts is not None and update.attempts >= (shown.attempts or 0):
-        return True  # the backend waits for the end of this attempt: no list of its brings the contact back
-    at_ms, shown_ms = doubt.last_attempt_ms, last_attempt_ms(shown)
-    if at_ms is not None and (shown_ms is None or abs(at_ms - shown_ms) >= SAME_MS):
-        return shown_ms is None or at_ms > shown_ms
-    if update.attempts is not None and update.attempts != (shown.attempts or 0):
-        return update.attempts > (shown.attempts or 0)
-    if update.status == shown.status:
-        return True
-    if is_called_again:  # after the end that the backend shows
-        return shown.status == update.disposition
-    return PROGRESS[update.status] > PROGRESS.get(shown.status, 4)
 
 
 class UpdateOrder:

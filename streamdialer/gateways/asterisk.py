@@ -70,7 +70,6 @@ class Asterisk:
         self._clients = [AmiClient(address, events="system") for address in addresses]
         self._channel = settings.asterisk_channel
         self._context = settings.asterisk_context
-        self._ring_timeout_s = settings.ring_timeout_s
         self._accepting: set[str] = set()
         """Servers whose dialplan has taken a number."""
         self._tasks: TaskGroup
@@ -150,7 +149,7 @@ class Asterisk:
             "Context": self._context,
             "Exten": call.phone_number,
             "Priority": "1",
-            "Timeout": str(round(self._ring_timeout_s * 1000)),
+            "Timeout": str(round(call.ring_timeout_s * 1000)),
             "Async": "true",
             "ChannelId": channel_id(call.attempt_id),
             "Account": plain_id(call.campaign)[:80],

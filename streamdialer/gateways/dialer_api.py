@@ -44,7 +44,7 @@ class DialerAPI(Gateway):
 
         A cancelled request may have been sent: the caller treats it as unknown.
         """
-        ring_s = float(self._ring_timeout_s)
+        ring_s = float(call.ring_timeout_s)
         body: dict[str, Any] = {
             "campaign_id": wire_id(call.campaign) if call.campaign_wire_id is None else call.campaign_wire_id,
             "contact_id": wire_id(call.contact) if call.contact_wire_id is None else call.contact_wire_id,
@@ -62,7 +62,8 @@ class DialerAPI(Gateway):
                 "/calls/originate",
                 body=body,
                 headers={"idempotency-key": call.attempt_id},
-                timeout_s=self._originate_timeout_s,
+                # the API may hold its reply for the ring time
+                timeout_s=self._originate_timeout_s + max(0.0, ring_s - self._ring_timeout_s),
             )
         except TRANSPORT_ERRORS as exc:
             return read_failure(exc)

@@ -18,5 +18,7 @@ class OriginateRequest(msgspec.Struct, frozen=True, kw_only=True):
     variables: Mapping[str, str] = {}
     trunk: str = ""
     caller_id: str = ""
+    ring_timeout_s: float
+    """How long it may ring."""
     queue: str = ""
     """Whose agents take the call."""

@@ -17,6 +17,7 @@ import msgspec
 
 from streamdialer.errors import CampaignError
 from streamdialer.model import (
+    MAX_RING_TIMEOUT_S,
     CampaignSettings,
     Contact,
     ContactStatus,
@@ -117,8 +118,9 @@ def _with_param(step: str, name: str, value: int) -> str:
 def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
     """Campaign settings; a field that is missing, null or blank has its default. Decimals may be texts.
 
-    A name, trunk or caller id that cannot be read has its default too: nothing depends on it. Every other field says
-    who may be called, when or how many, so it raises CampaignError with its value and what would be right.
+    A name, trunk or caller id that cannot be read has its default too: nothing depends on it. So has a ring time-out,
+    and `defaulted` says so. Every other field says who may be called, when or how many, so it raises CampaignError with
+    its value and what would be right.
     """
     fields = {name: value for name, value in document.items() if value is not None and value != ""}
     for name in ("trunk", "caller_id"):
@@ -126,10 +128,12 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
     for name in _WORD_FIELDS:
         if isinstance(fields.get(name), str):
             fields[name] = fields[name].strip().lower()
-    delay = fields.get("retry_delay")
-    if isinstance(delay, str) and (clock := _DURATION.fullmatch(delay.strip())):  # a DurationField
-        hours, minutes, seconds = map(int, clock.groups())
-        fields["retry_delay"] = 3600 * hours + 60 * minutes + seconds
+    for name in ("retry_delay", "ring_timeout"):
+        text = fields.get(name)
+        if isinstance(text, str) and (clock := _DURATION.fullmatch(text.strip())):  # a DurationField
+            hours, minutes, seconds = map(int, clock.groups())
+            fields[name] = 3600 * hours + 60 * minutes + seconds
+    fields["defaulted"] = _check_ring_timeout(fields)
     shown_id = fields.get("id", campaign)
     if not _is_id(shown_id, campaign):
         raise CampaignError(f"campaign {campaign}: the backend answers with campaign {shown_id!r}")
@@ -200,6 +204,21 @@ def _check_numbers(campaign: str, settings: CampaignSettings, fields: dict[str, 
             f"campaign {campaign}: pacing_ratio is {settings.pacing_ratio:g}, "
             f"a {settings.dial_mode} campaign takes at most {limit:g}"
         )
+
+
+def _check_ring_timeout(fields: dict[str, Any]) -> list[str]:
+    """Reads the ring time-out, and removes one that cannot be used; what to say about it."""
+    if (raw := fields.get("ring_timeout")) is None:
+        return []
+    try:
+        seconds = math.nan if isinstance(raw, bool) else float(raw)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if 0 < seconds <= MAX_RING_TIMEOUT_S:
+        fields["ring_timeout"] = seconds
+        return []
+    del fields["ring_timeout"]
+    return [f"ring_timeout is {_shown(raw)}, takes seconds above 0 and up to {MAX_RING_TIMEOUT_S}"]
 
 
 class _NotAskedError(ValueError):

@@ -11,7 +11,7 @@ from streamdialer.broker.keys import GROUP, Keys
 from streamdialer.broker.scripts import Argument, Script, Scripts
 from streamdialer.ledger.agent_queues import AgentQueues
 from streamdialer.ledger.event_facts import CallFact
-from streamdialer.ledger.script_args import json_args
+from streamdialer.ledger.script_args import json_args, ring_ms
 from streamdialer.ledger.types import (
     ClaimRequest,
     ClaimResult,
@@ -153,7 +153,8 @@ class CampaignLedger:
                 retry_plan=request.retry.encoded(),
                 events_required=limits.events_required,
                 answer_ttl_ms=ANSWER_TTL_MS,
-                deadline_ms=limits.deadline_ms,
+                deadline_ms=limits.deadline_after(request.ring_timeout_s),
+                ring_ms=ring_ms(request.ring_timeout_s),
                 queue_level=request.queue_level,
                 max_age_ms=limits.pending_check_after_ms,
                 hours=request.hours,
@@ -251,7 +252,9 @@ class CampaignLedger:
         """
         keys = self._keys
         shown: list[Argument] = [""] * 6
+        deadline_ms = self._limits.deadline_ms
         if lost is not None:
+            deadline_ms = self._limits.deadline_after(lost.ring_timeout_s)
             row, is_in_call = lost.row, "1" if lost.is_in_call else "0"
             shown = [
                 row.priority,
@@ -282,7 +285,7 @@ class CampaignLedger:
                 "1" if event.answered_by == "machine" else "0",
                 entry,
                 self._limits.max_call_duration_ms,
-                self._limits.deadline_ms,
+                deadline_ms,
                 fact.cause,
                 queue,
                 event.attempt_id,

@@ -9,7 +9,7 @@ import msgspec
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
-from streamdialer.ledger.script_args import json_args
+from streamdialer.ledger.script_args import json_args, ring_ms
 from streamdialer.ledger.types import Limits
 from streamdialer.ledger.zone_hours import Hours, MissingHours
 from streamdialer.model import PreviewEvent
@@ -37,6 +37,8 @@ class PreviewLimits(msgspec.Struct, frozen=True):
     caps: Caps = NO_CAPS
     rate_limits: RateLimits = NO_RATE_LIMITS
     caller_id: str | None = None
+    ring_timeout_s: float | None = None
+    """Of the call; None: the setting's."""
 
 
 class PreviewMissing(msgspec.Struct, frozen=True):
@@ -76,7 +78,7 @@ class PreviewLedger:
             open_until="" if preview_limits.open_until_ms is None else str(preview_limits.open_until_ms),
             max_attempts=preview_limits.retry.max_attempts,
             events_required=limits.events_required,
-            deadline_ms=limits.deadline_ms,
+            deadline_ms=limits.deadline_after(preview_limits.ring_timeout_s),
             offer_ms=self._offer_ms,
             batch=SCAN_BATCH,
             max_age_ms=limits.pending_check_after_ms,
@@ -113,7 +115,8 @@ class PreviewLedger:
             max_concurrent=preview_limits.max_concurrent,
             lease_ms=limits.lease_ms,
             events_required=limits.events_required,
-            deadline_ms=limits.deadline_ms,
+            deadline_ms=limits.deadline_after(preview_limits.ring_timeout_s),
+            ring_ms=ring_ms(preview_limits.ring_timeout_s),
             hours=preview_limits.hours,
             caps=preview_limits.caps.encoded(),
             rate_limits=preview_limits.rate_limits,

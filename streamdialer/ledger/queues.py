@@ -138,7 +138,7 @@ class QueueLedger:
         Without `counts_listed`, only agents whom an event has freed are usable.
 
         For adaptive pacing pass `windows_h`, the hours of each campaign's abandon rate (a day for campaigns not named),
-        and `deadline_ms`, from sending to the deadline of a silent attempt.
+        and `deadline_ms`, from sending to the deadline of a silent attempt of a campaign whose pacing names none.
         """
         keys = self._keys
         names = [

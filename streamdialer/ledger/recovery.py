@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Argument, Script, Scripts
 from streamdialer.errors import CannotBeDone
-from streamdialer.ledger.types import LoadRow
+from streamdialer.ledger.types import Limits, LoadRow
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan
 
@@ -59,14 +59,11 @@ async def mark_server_trusted(client: Redis, keys: Keys) -> None:
 class DataLossRecovery:
     """Rebuilds campaigns when Redis may have lost data."""
 
-    def __init__(
-        self, scripts: Scripts, keys: Keys, deadline_ms: int, max_call_ms: int, rebuild_lease_ms: int
-    ) -> None:
+    def __init__(self, scripts: Scripts, keys: Keys, limits: Limits, rebuild_lease_ms: int) -> None:
         """While a process rebuilds a campaign, others wait until it has done nothing for `rebuild_lease_ms`."""
         self._scripts = scripts
         self._keys = keys
-        self._deadline_ms = deadline_ms
-        self._max_call_ms = max_call_ms
+        self._limits = limits
         self._rebuild_lease_ms = rebuild_lease_ms
 
     async def state(self) -> DataLossState:
@@ -99,17 +96,19 @@ class DataLossRecovery:
         retry: RetryPlan,
         caps: Caps = NO_CAPS,
         rebuilder: str = "",
+        ring_timeout_s: float | None = None,
     ) -> int | None:
         """Holds contacts whose call the ledger has lost as orphaned; how many were not held before.
 
+        `ring_timeout_s` is the campaign's; None: the setting's.
         None when the campaign has been rebuilt, or a process with another token `rebuilder` rebuilds it.
         """
         args: list[Argument] = [
             campaign,
             retry.encoded(),
             caps.encoded(),
-            self._deadline_ms,
-            self._max_call_ms,
+            self._limits.deadline_after(ring_timeout_s),
+            self._limits.max_call_duration_ms,
             rebuilder,
             self._rebuild_lease_ms,
         ]

@@ -43,6 +43,25 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Contacts of the whole list still to be called, by the Dialer API's count; None when it has none."""
 
 
+class CampaignHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """What the statistics need beside the public hash."""
+
+    contacts: int
+    """Those that Redis holds, and those it has held."""
+    talks: int
+    """Answered calls that have ended."""
+    talk_ms: int
+    """How long they lasted together."""
+    oldest: Sample | None
+    server_ms: int
+
+    def calls_per_hour(self, calls: int) -> float:
+        """The pace since the oldest sample, now that `calls` were placed since the campaign began."""
+        if self.oldest is None or self.server_ms <= self.oldest.at:
+            return 0.0
+        return max(0, calls - self.oldest.calls) * 3_600_000 / (self.server_ms - self.oldest.at)
+
+
 class Samples:
     """Writes samples; `read_samples` reads a reply to LRANGE."""
 
@@ -50,6 +69,24 @@ class Samples:
         self._scripts = scripts
         self._keys = keys
         self._shortest_ms = round(every_ms * TOLERANCE)
+
+    async def history(self, campaign: str) -> CampaignHistory:
+        """Read in one round trip."""
+        keys = self._keys
+        async with self._scripts.client.pipeline(transaction=False) as pipe:
+            pipe.hlen(keys.records(campaign))
+            pipe.hmget(keys.totals(campaign), ["forgotten", "talks", "talk_ms"])
+            pipe.lindex(keys.samples(campaign), -1)
+            pipe.time()
+            held, totals, oldest, (seconds, micros) = await pipe.execute()
+        forgotten, talks, talk_ms = (int(each or 0) for each in totals)
+        return CampaignHistory(
+            contacts=held + forgotten,
+            talks=talks,
+            talk_ms=talk_ms,
+            oldest=msgspec.json.decode(oldest, type=Sample) if oldest else None,
+            server_ms=seconds * 1000 + micros // 1000,
+        )
 
     async def take(self, campaign: str, queue: str, pending: Any = None) -> None:
         """Takes a sample, unless one was taken a moment ago."""

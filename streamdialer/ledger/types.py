@@ -79,6 +79,8 @@ class LostCall(msgspec.Struct, frozen=True):
     """The backend shows the contact as dialing or answered."""
     retry: RetryPlan
     caps: Caps
+    ring_timeout_s: float | None = None
+    """Of the campaign's calls; None: the setting's."""
 
 
 class LoadResult(msgspec.Struct, frozen=True):
@@ -129,6 +131,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: RateLimits = NO_RATE_LIMITS
     caller_id: str | None = None
     """Of the calls, as the campaign has it."""
+    ring_timeout_s: float | None = None
+    """Of the calls; None: the setting's."""
 
 
 class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,7 +216,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     lease_ms: int
     deadline_ms: int
-    """From sending to the deadline of a silent attempt."""
+    """From sending to the deadline of a silent attempt whose campaign has no ring time-out of its own."""
+    uncertain_margin_ms: int
     max_call_duration_ms: int
     final_ttl_ms: int
     pending_check_after_ms: int
@@ -225,12 +230,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     is_idempotent: bool
     """A request that is sent twice places one call."""
 
+    def deadline_after(self, ring_timeout_s: float | None) -> int:
+        """From sending to the deadline of a silent attempt with this ring time-out, ms; None: the setting's."""
+        if ring_timeout_s is None:
+            return self.deadline_ms
+        return round(ring_timeout_s * 1000) + self.uncertain_margin_ms
+
 
 def ledger_limits(settings: Settings) -> Limits:
     """The settings in the units of the scripts."""
     return Limits(
         lease_ms=round(settings.reservation_lease_s * 1000),
-        deadline_ms=round((settings.ring_timeout_s + settings.uncertain_margin_s) * 1000),
+        deadline_ms=round(settings.ring_timeout_s * 1000) + round(settings.uncertain_margin_s * 1000),
+        uncertain_margin_ms=round(settings.uncertain_margin_s * 1000),
         max_call_duration_ms=round(settings.max_call_duration_s * 1000),
         final_ttl_ms=round(settings.final_ttl_s * 1000),
         pending_check_after_ms=round(settings.pending_check_after_s * 1000),

@@ -305,7 +305,8 @@ async def _backend(settings: Settings, active: list[str]) -> Findings:
             for campaign in active[:SAMPLE_SIZE]:
                 check = f"campaign {campaign}"
                 try:
-                    queue = (await backend.campaign(campaign)).queue_name
+                    read = await backend.campaign(campaign)
+                    queue = read.queue_name
                     listed = await backend.agents(queue)
                 except StreamdialerError as error:
                     yield Finding(check, "fail", str(error), advice)
@@ -315,6 +316,9 @@ async def _backend(settings: Settings, active: list[str]) -> Findings:
                 for code, detail in agent_notices(listed).items():
                     notice = NOTICES[code]
                     yield Finding(check, "warn", f"queue {queue}: {notice.text} ({detail})", notice.remedy)
+                notice = NOTICES["campaign_field_unreadable"]
+                for line in read.defaulted:
+                    yield Finding(check, "warn", f"{notice.text} ({line})", notice.remedy)
     except StreamdialerError as error:
         yield Finding("backend", "fail", str(error).removeprefix("backend: "), advice)
 

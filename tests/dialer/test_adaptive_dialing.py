@@ -15,6 +15,7 @@ from streamdialer.consumers.dialing.queue_pacing import campaign_pacing
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.ticks import TicksStage
 from streamdialer.ledger.queues import QueueState
+from streamdialer.ledger.types import ledger_limits
 from streamdialer.model import Agent, CampaignSettings, Tick, TickResult
 from streamdialer.pacing.learning import QueueLearning
 from streamdialer.simulation.world.build import build_world
@@ -174,7 +175,9 @@ async def test_learning_of_another_version_begins_anew(world: LedgerWorld) -> No
     await world.open_campaign(agents=3)
     assert await world.services.queues.save_learning("sales", await state_of(world, "1"), b'{"talk":[1,2]}')
     shared = campaign_pacing(
-        CampaignSettings(queue_name="sales", dial_mode="predictive", pacing="adaptive"), is_open=True
+        CampaignSettings(queue_name="sales", dial_mode="predictive", pacing="adaptive"),
+        ledger_limits(world.services.settings),
+        is_open=True,
     )
     adapted = adapt(await state_of(world, "1"), "1", {"1": shared}, 1.0)
     assert adapted is not None
@@ -184,7 +187,9 @@ async def test_learning_of_another_version_begins_anew(world: LedgerWorld) -> No
 async def test_decisions_of_a_campaign_keep_a_quarter_of_a_second_between_them(world: LedgerWorld) -> None:
     await world.open_campaign()
     shared = campaign_pacing(
-        CampaignSettings(queue_name="sales", dial_mode="predictive", pacing="adaptive"), is_open=True
+        CampaignSettings(queue_name="sales", dial_mode="predictive", pacing="adaptive"),
+        ledger_limits(world.services.settings),
+        is_open=True,
     )
     state = await state_of(world, "1")
     first = adapt(state, "1", {"1": shared}, 1.0)

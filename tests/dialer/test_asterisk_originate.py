@@ -29,6 +29,7 @@ def call(**changes: object) -> OriginateRequest:
         "phone_number": "+573001234567",
         "trunk": "trunk-out",
         "queue": "sales",
+        "ring_timeout_s": 30.0,
     }
     return OriginateRequest(**(fields | changes))  # type: ignore[arg-type]
 

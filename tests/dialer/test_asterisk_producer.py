@@ -156,6 +156,20 @@ async def test_a_producer_that_starts_just_after_asterisk_waits_as_well(
         assert anyio.current_time() - began > 1.0
 
 
+async def test_it_waits_as_long_as_a_call_of_any_campaign_may_ring(
+    asterisk: ScriptedAsterisk, redis: Redis, written: Events
+) -> None:
+    keys = Keys()
+    await redis.hset(keys.directory, mapping={"1": "sales", "2": "sales", "3": "support"})
+    await redis.hset(keys.queue_pacing("sales"), mapping={"1": '{"mode":"power"}', "2": ""})
+    await redis.hset(keys.queue_pacing("support"), "3", '{"deadline_ms":17500}')
+    asterisk.boot(0)
+    async with asterisk.running(), watching(asterisk, redis, ring_timeout_s=0.1):
+        began = anyio.current_time()
+        await written.until(1, "source_live")
+        assert anyio.current_time() - began > 1.5, "2.5 s less the second that the uptime is rounded by"
+
+
 async def test_lost_events_are_answered_by_a_look_at_the_whole(
     asterisk: ScriptedAsterisk, redis: Redis, written: Events, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -23,7 +23,7 @@ from tests.support.gateway_server import Request, always, backend_of, serving
 from tests.support.http_server import listening
 
 MEGABYTE = 1024 * 1024
-CALL = OriginateRequest(attempt_id="7:1:1", campaign="7", contact="1", phone_number="1")
+CALL = OriginateRequest(attempt_id="7:1:1", campaign="7", contact="1", phone_number="1", ring_timeout_s=30.0)
 
 
 def bomb(megabytes: int) -> bytes:

@@ -77,3 +77,12 @@ def test_a_campaign_without_call_events_is_named(run: Run, db: Any, centre: Call
     (finding,) = findings_of(run, 1)["dialing of campaign 1"]
     assert "no call event has come since" in finding["text"]
     assert "streamdialer asterisk" in finding["remedy"]
+
+
+def test_a_field_of_a_campaign_that_cannot_be_read_is_named(run: Run, db: Any, centre: CallCentre) -> None:
+    db.hset("campaign:1", "status", "active")
+    assert len(findings_of(run)["campaign 1"]) == 1
+    centre.world.campaigns[1].ring_timeout = 0
+    _, field = findings_of(run)["campaign 1"]
+    assert (field["level"], field["remedy"]) == ("warn", "correct it in the backend")
+    assert field["text"].endswith("(ring_timeout is 0, takes seconds above 0 and up to 600)")

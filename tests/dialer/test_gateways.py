@@ -86,7 +86,9 @@ async def originate(url: str, **more: Any) -> Reply:
 
 
 async def place(api: DialerAPI, attempt: str = "7:12:1") -> Reply:
-    request = OriginateRequest(attempt_id=attempt, campaign="7", contact="12", phone_number="+15550123")
+    request = OriginateRequest(
+        attempt_id=attempt, campaign="7", contact="12", phone_number="+15550123", ring_timeout_s=30.0
+    )
     return await api.originate(request)
 
 
@@ -108,6 +110,7 @@ async def test_an_originate_request_is_what_the_contract_says() -> None:
                 phone_number="+1555",
                 variables={"lang": "de"},
                 queue="sales",
+                ring_timeout_s=30.0,
             )
         )
         await api.originate(
@@ -119,11 +122,17 @@ async def test_an_originate_request_is_what_the_contract_says() -> None:
                 phone_number="1",
                 trunk="sip-co",
                 caller_id="+576015551234",
+                ring_timeout_s=12.5,
             )
         )
         await api.originate(
             OriginateRequest(
-                attempt_id="1:1:1", campaign="1", campaign_wire_id="1", contact="a%2Fb", phone_number="1"
+                attempt_id="1:1:1",
+                campaign="1",
+                campaign_wire_id="1",
+                contact="a%2Fb",
+                phone_number="1",
+                ring_timeout_s=60,
             )
         )
     assert reply == Reply(verdict="placed", call_id="5", detail="HTTP 200")
@@ -139,6 +148,7 @@ async def test_an_originate_request_is_what_the_contract_says() -> None:
         "variables": {"lang": "de", "ATTEMPT_ID": "7:abc:2"},
     }
     assert type(first.body["timeout"]) is int
+    assert (second.body["timeout"], third.body["timeout"]) == (12.5, 60)
     assert first.headers["idempotency-key"] == "7:abc:2"
     assert first.headers["authorization"] == "Bearer t0ken"
     assert first.headers["content-type"] == "application/json"

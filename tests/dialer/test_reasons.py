@@ -103,6 +103,11 @@ REASON_SCENES = [
         "agents_elsewhere", "the free agents stand in other queues, too", two_queues, start_second_first
     ),
     Scenario("no_contacts", "no contact is ready to be dialed", lambda: world(contacts=0)),
+    Scenario(
+        "contacts_in_calls",
+        "all contacts that can be called now are being called",
+        lambda: world(contacts=1, agents=3),
+    ),
     Scenario("data_loss", "calls that it may have forgotten get time to end; ", act=forget),
     Scenario("server_unknown", "Redis refuses the INFO command", act=hide_info),
     Scenario(

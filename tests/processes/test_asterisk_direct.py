@@ -94,6 +94,7 @@ def request(number: str, attempt: str = "", trunk: str = "trunk-out", **variable
         phone_number=number,
         trunk=trunk,
         queue="desk",
+        ring_timeout_s=RING_S,
         variables=variables,
     )
 

@@ -184,6 +184,10 @@ def test_a_contact_asked_for_by_its_id_is_read_as_in_a_list() -> None:
         ({"max_concurrent_calls": ""}, "max_concurrent_calls", 50),
         ({"pacing_ratio": ""}, "pacing_ratio", 1.2),
         ({"retry_delay": "00:05:00"}, "retry_delay", 300),
+        ({"ring_timeout": "20"}, "ring_timeout", 20),
+        ({"ring_timeout": " 0.5 "}, "ring_timeout", 0.5),
+        ({"ring_timeout": "00:00:45"}, "ring_timeout", 45),
+        ({"ring_timeout": ""}, "ring_timeout", None),
         ({"dial_mode": "Power"}, "dial_mode", "power"),
         ({"dial_mode": ""}, "dial_mode", "progressive"),
         ({"rule_pack": "CO"}, "rule_pack", "co"),
@@ -194,6 +198,15 @@ def test_a_campaign_is_read_where_its_meaning_is_clear(
     fields: dict[str, Any], name: str, value: object
 ) -> None:
     assert getattr(read_campaign("1", {"queue_name": "sales", **fields}), name) == value
+
+
+@pytest.mark.parametrize("raw", ["soon", 0, -5, 601, 30_000, True, [20], {"s": 20}, "nan", 10**400])
+def test_a_ring_timeout_that_cannot_be_read_costs_only_itself(raw: object) -> None:
+    read = read_campaign("1", {"queue_name": "sales", "ring_timeout": raw, "defaulted": ["theirs"]})
+    assert (read.queue_name, read.ring_timeout) == ("sales", None)
+    (line,) = read.defaulted
+    assert line.startswith(f"ring_timeout is {raw!r}"[:60])
+    assert line.endswith("takes seconds above 0 and up to 600")
 
 
 def test_a_queue_without_a_name_for_a_key_is_refused() -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 import msgspec
 
+from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.decision import decide_claim
 from streamdialer.consumers.dialing.inputs import DialedCampaign, DialInputs
 from streamdialer.consumers.dialing.queue_pacing import queue_pacing
 from streamdialer.ledger.queues import CampaignState, QueueState
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS
 from streamdialer.ledger.ticks import TickStart
+from streamdialer.ledger.types import ledger_limits
 from streamdialer.model import CampaignSettings
 from streamdialer.rules.calling_hours import calling_hours
 from streamdialer.rules.retry import retry_plan
@@ -54,7 +56,7 @@ def inputs(
             ),
         ),
         queue=queue,
-        pacing=queue_pacing(queue, "1", campaign),
+        pacing=queue_pacing(queue, "1", campaign, ledger_limits(Settings())),
         rate_limits=NO_RATE_LIMITS,
         zone_hours=None,
         time_scale=1.0,

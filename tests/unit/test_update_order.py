@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamdialer.consumers.update_order import is_newer, is_over
+from streamdialer.consumers.update_rules import is_newer, is_over
 from streamdialer.ledger.records import Doubt, Update
 from streamdialer.model import Contact
 

@@ -178,7 +178,10 @@ class Migration(migrations.Migration):
                     models.PositiveIntegerField(
                         blank=True,
                         null=True,
-                        validators=[django.core.validators.MinValueValidator(5)],
+                        validators=[
+                            django.core.validators.MinValueValidator(5),
+                            django.core.validators.MaxValueValidator(600),
+                        ],
                         verbose_name="seconds a call may ring",
                     ),
                 ),

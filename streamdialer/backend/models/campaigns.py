@@ -93,7 +93,10 @@ class Campaign(models.Model):
     caller_id = models.CharField(_("caller id"), max_length=100, blank=True)
     caller_ids = models.JSONField(_("caller ids to rotate through"), null=True, blank=True)
     ring_timeout = models.PositiveIntegerField(
-        _("seconds a call may ring"), null=True, blank=True, validators=[MinValueValidator(5)]
+        _("seconds a call may ring"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(5), MaxValueValidator(600)],
     )
     amd = models.BooleanField(_("detect answering machines"), default=False)
     on_machine = models.CharField(

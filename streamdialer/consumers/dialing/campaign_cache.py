@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import ClassVar, Final
 
 import msgspec
@@ -15,6 +16,7 @@ from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
 
+log = logging.getLogger(__name__)
 WAITS_AFTER: Final = 3
 """A tick waits for settings that are this many times too old."""
 
@@ -70,6 +72,12 @@ class CampaignCache(BackgroundReads):
             self._reading.discard(campaign)
         if problem := self._services.originator.problem_of(read.trunk or "", read.caller_id or ""):
             raise CampaignError(problem)
+        before = self._campaigns.get(campaign)
+        if read.defaulted and (before is None or read.defaulted != before.defaulted):
+            log.warning(
+                "fields of the campaign cannot be read: what the settings say counts instead",
+                extra={"campaign": campaign, "fields": "; ".join(read.defaulted)},
+            )
         return self._campaigns.put(campaign, with_defaults(read, self._services.settings))
 
     def age_s(self, campaign: str) -> float:
@@ -84,4 +92,5 @@ def with_defaults(campaign: CampaignSettings, defaults: Settings) -> CampaignSet
         pacing=campaign.pacing or defaults.pacing,
         rule_pack=campaign.rule_pack or defaults.rule_pack,
         country=campaign.country or defaults.country,
+        ring_timeout=campaign.ring_timeout or defaults.ring_timeout_s,
     )

@@ -79,6 +79,7 @@ class InputReader:
 
     def __init__(self, services: Services, refill: Refill, agent_lists: AgentLists) -> None:
         self._services = services
+        self._limits = ledger_limits(services.settings)
         self._refill = refill
         self._agent_lists = agent_lists
         self._trunks = Trunks(services)
@@ -94,7 +95,7 @@ class InputReader:
 
     async def register(self, campaign: DialedCampaign, *, before: str) -> bool:
         """Tells the queue's other campaigns how this one is paced; False when it is in another queue than `before`."""
-        pacing = campaign_pacing(campaign.settings, is_open=campaign.opening.is_open)
+        pacing = campaign_pacing(campaign.settings, self._limits, is_open=campaign.opening.is_open)
         registration = (campaign.queue, msgspec.json.encode(pacing).decode())
         if self._registered.get(campaign.id) == registration and before == campaign.queue:
             return True
@@ -185,11 +186,11 @@ class InputReader:
             sharing=sharing,
             counts_listed=counts_listed,
             windows_h={name: hours for name, hours in windows_h.items() if hours} if is_adaptive else None,
-            deadline_ms=ledger_limits(self._services.settings).deadline_ms,
+            deadline_ms=self._limits.deadline_ms,
         )
         if queue is None:
             return None
-        pacing = queue_pacing(queue, campaign.id, settings)
+        pacing = queue_pacing(queue, campaign.id, settings, self._limits)
         for name, member in pacing.items():
             self._abandon_windows_h.put(name, member.window_h)
         missing = claimed.missing if claimed else None
@@ -214,6 +215,8 @@ class InputReader:
 
     def _notices(self, campaign: DialedCampaign) -> dict[str, str]:
         notices = self._agent_lists.notices_of(campaign.queue)
+        if defaulted := campaign.settings.defaulted:
+            notices["campaign_field_unreadable"] = "; ".join(defaulted)
         trouble = self._refill.last(campaign.id).trouble
         return {**notices, "contacts_incomplete": trouble} if trouble else notices
 

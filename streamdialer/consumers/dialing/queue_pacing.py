@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from streamdialer.ledger.queues import QueueState
+from streamdialer.ledger.types import Limits
 from streamdialer.model import CampaignSettings, DialMode
 from streamdialer.pacing.decide import CampaignLoad, Snapshot
 from streamdialer.pacing.dial_modes import calls_per_agent
@@ -29,11 +30,13 @@ class CampaignPacing(msgspec.Struct, frozen=True, kw_only=True):
     window_h: int
     calls_per_agent: float = 1.0
     """How many unanswered calls one free agent stands for; `lua/lib/shared_agents.lua` reads it."""
+    deadline_ms: int | None = None
+    """From sending to the deadline of a silent attempt, None: the setting's; `lua/queue_snapshot.lua` reads it."""
     name: str = ""
     """The campaign's name, for `top` and the dashboard."""
 
 
-def campaign_pacing(settings: CampaignSettings, *, is_open: bool) -> CampaignPacing:
+def campaign_pacing(settings: CampaignSettings, limits: Limits, *, is_open: bool) -> CampaignPacing:
     """The pacing of one campaign."""
     cap, window_h = abandon_limit(settings)
     return CampaignPacing(
@@ -46,18 +49,21 @@ def campaign_pacing(settings: CampaignSettings, *, is_open: bool) -> CampaignPac
         cap=cap,
         window_h=window_h,
         calls_per_agent=calls_per_agent(settings.dial_mode, settings.pacing_ratio),
+        deadline_ms=limits.deadline_after(settings.ring_timeout),
         name=settings.name[:MAX_NAME_CHARS] if isinstance(settings.name, str) else "",
     )
 
 
-def queue_pacing(state: QueueState, campaign: str, settings: CampaignSettings) -> dict[str, CampaignPacing]:
+def queue_pacing(
+    state: QueueState, campaign: str, settings: CampaignSettings, limits: Limits
+) -> dict[str, CampaignPacing]:
     """The pacing of each campaign of the queue that is registered; of `campaign`, the newest."""
     shared = {
         member.id: msgspec.json.decode(member.pacing, type=CampaignPacing)
         for member in state.campaigns
         if member.pacing
     }
-    return shared | {campaign: campaign_pacing(settings, is_open=True)}
+    return shared | {campaign: campaign_pacing(settings, limits, is_open=True)}
 
 
 def snapshot_of(state: QueueState, shared: Mapping[str, CampaignPacing]) -> Snapshot:

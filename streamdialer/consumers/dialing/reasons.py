@@ -85,6 +85,9 @@ REASONS: Final[dict[str, ReasonText]] = {
     "no_contacts": ReasonText(
         "no contact is ready to be dialed", "add contacts, or wait for the deferred ones"
     ),
+    "contacts_in_calls": ReasonText(
+        "all contacts that can be called now are being called", "wait until these calls end, or add contacts"
+    ),
     "contacts_passed_over": ReasonText(
         "the backend lists contacts, and none of them can be called",
         "correct in the backend what the numbers name, or the campaign",
@@ -167,6 +170,9 @@ NOTICES: Final[dict[str, ReasonText]] = {
     "agents_incomplete": ReasonText(
         "a page of the queue's agent list is missing, and its agents get no calls",
         "look at the backend's log for that page",
+    ),
+    "campaign_field_unreadable": ReasonText(
+        "a field of the campaign cannot be read, and the setting counts instead", "correct it in the backend"
     ),
     "contacts_incomplete": ReasonText(
         "a page of the contact list is missing, and its contacts wait",

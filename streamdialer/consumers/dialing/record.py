@@ -77,12 +77,23 @@ def record_outcome(
 
 def _record_empty_list(result: TickResult, refilled: RefillResult) -> None:
     """Why no contact is ready, as far as the backend's list says more than that."""
+    code = None
     if refilled.passed_over and not result.deferred:
-        result.reason, result.detail = "contacts_passed_over", REASONS["contacts_passed_over"].text
+        code = "contacts_passed_over"
+    elif result.live_calls:
+        code = "contacts_in_calls"
+    if code:
+        result.reason, result.detail = code, REASONS[code].text
+        if result.deferred:
+            result.detail += f"; {_waiting(result.deferred)}"
     if refilled.trouble:
         result.detail = f"{result.detail}; a page of the list is missing: {refilled.trouble}"
     elif refilled.goes_on_at:
         result.detail = f"{result.detail}; the list is longer than one read, and is read on"
+
+
+def _waiting(deferred: int) -> str:
+    return f"{deferred} wait for a retry, a callback, their calling hours or a cap"
 
 
 def _record_inputs(result: TickResult, inputs: DialInputs) -> None:
@@ -127,7 +138,7 @@ def _record_claim(result: TickResult, inputs: DialInputs, claimed: ClaimResult) 
         return
     result.detail = REASONS[result.reason].text
     if result.reason == "no_contacts" and claimed.deferred:
-        result.detail += f"; {claimed.deferred} wait for a retry, a callback, their calling hours or a cap"
+        result.detail += f"; {_waiting(claimed.deferred)}"
     if claimed.detail:
         result.detail += f" ({claimed.detail})"
     if claimed.wait_ms:

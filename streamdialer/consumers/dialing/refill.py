@@ -320,7 +320,9 @@ class Refill:
                 names = [in_flight.row.contact for in_flight in rows]
                 goes_on = last is None or names[:1] == [last]
                 is_whole = is_whole and goes_on and seen.isdisjoint(names[1:])
-                held = await services.memory.hold_in_flight(campaign, rows, plan, caps, rebuilder)
+                held = await services.memory.hold_in_flight(
+                    campaign, rows, plan, caps, rebuilder, settings.ring_timeout
+                )
                 if held is None:
                     return None
                 seen.update(names)

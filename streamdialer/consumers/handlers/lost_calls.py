@@ -64,6 +64,7 @@ class LostCalls:
             is_in_call=contact.status in IN_CALL,
             retry=retry,
             caps=caps,
+            ring_timeout_s=campaign.ring_timeout,
         )
 
     async def _campaign(self, campaign: str) -> tuple[CampaignSettings, RetryPlan, Caps]:

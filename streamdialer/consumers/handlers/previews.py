@@ -106,4 +106,5 @@ class Previews:
             caps=caps_of(hours.pack, settings),
             rate_limits=self._trunks.rate_limits_of(campaign, settings),
             caller_id=settings.caller_id,
+            ring_timeout_s=settings.ring_timeout,
         )

@@ -196,14 +196,17 @@ do
   end
 end
 if not is_changed then
-  if is_noted then save_record(contact, record) end
+  if is_noted then
+    change_totals(totals_before, totals_of(attempt))
+    save_record(contact, record)
+  end
   return answer('unchanged')
 end
 
 -- Part 3: what follows for the contact, the breaker and pacing.
 
 if attempt.v == 'unknown' then -- the reply counted as a failure of the Dialer API, but it has placed the call
-  redis.call('HDEL', api, 'fails', 'until', 'reason', 'probed')
+  redis.call('HDEL', api, 'fails', 'until', 'reason', 'probed_until')
 end
 
 local is_over

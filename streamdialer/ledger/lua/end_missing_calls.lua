@@ -44,7 +44,7 @@ local function may_begin_until(attempt)
   local is_placed = attempt.v and attempt.v ~= 'unknown' and are_replies_clear
   if attempt.s ~= 'sent' or is_placed then return 0 end
   local quiet_since_ms = math.max(api_queue.moved_at(first_events, attempt), watched_since_ms)
-  return math.min(quiet_since_ms + (attempt.dd or deadline_ms), attempt.sm + max_call_ms)
+  return math.min(quiet_since_ms + attempt.dd, attempt.sm + max_call_ms)
 end
 
 local examined = redis.call('ZRANGE', states[state], skip, skip + batch - 1, 'WITHSCORES')
@@ -56,9 +56,9 @@ for i = 1, #examined, 2 do
   local name, has_call_id = listed_name(attempt)
   if name then
     list(answer.listed, name)
-    if state == 'dialing' and due_ms < ledger_ms + deadline_ms / 2 then
+    if state == 'dialing' and due_ms < ledger_ms + attempt.dd / 2 then
       attempt.dp = nil
-      set_state(contact, record, 'dialing', ledger_ms + deadline_ms)
+      set_state(contact, record, 'dialing', ledger_ms + attempt.dd)
       save_record(contact, record)
     end
   elseif math.max(attempt.sm, attempt.lm or 0) >= cutoff_ms then

@@ -3,14 +3,14 @@
 --   6 api, 7 server, 8 queue's agent activity, 9 queue's answer queue, 10 queue's observations, 11 queue's
 --   learning, then per campaign: public hash, ready, reserved, dialing, connected, totals, agent callbacks, at last
 --   the keys of `Keys.of_sharing`
--- ARGV with what adaptive pacing needs ('1'), deadline after sending ms, queue, queues that share agents with it (JSON
+-- ARGV with what adaptive pacing needs ('1'), deadline after sending ms (of campaigns whose pacing names none), queue, queues that share agents with it (JSON
 --   list {{queue, {campaign, …}}, …}), whether agents known from a list count ('1'), then per campaign, in the order of
 --   KEYS: id, hours of its abandon rate's window
 -- Returns JSON: `QueueState` (`ledger/queues.py`) · "queue_changed" the queue has campaigns, or shares agents with
 --   queues or their campaigns, that were not passed
 -- uses: clock agent_callback_order abandon_window shared_agents agent_lists
 local ledger_ms, server_ms = ledger_clock(KEYS[7])
-local is_adaptive, deadline_ms = ARGV[1] == '1', tonumber(ARGV[2])
+local is_adaptive = ARGV[1] == '1'
 local members = redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES')
 local served = {}
 for i = 1, #members, 2 do served[members[i]] = tonumber(members[i + 1]) end
@@ -39,6 +39,7 @@ for i = 6, #ARGV, 2 do
   }
   if is_adaptive then
     local ringing, sent = {}, redis.call('ZRANGE', KEYS[at + 3], 0, -1, 'WITHSCORES')
+    local deadline_ms = state.pacing ~= '' and cjson.decode(state.pacing).deadline_ms or tonumber(ARGV[2])
     for k = 2, #sent, 2 do ringing[#ringing + 1] = tonumber(sent[k]) - deadline_ms end
     for _ = 1, redis.call('ZCARD', KEYS[at + 2]) do ringing[#ringing + 1] = ledger_ms end -- reserved: about to ring
     state.ringing = list(ringing)

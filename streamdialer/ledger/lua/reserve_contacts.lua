@@ -8,8 +8,8 @@
 -- ARGV campaign, JSON: the fields of `ClaimRequest` (`ledger/types.py`), except that `retry` is retry_plan, encoded,
 --   and max_attempts, and `open_until_ms` is open_until ('' = none); caps is encoded, '' = none; others is a list
 --   {{campaign, its calls per agent}, …} and sharing a list {{queue, {campaign, …}}, …}, both in the order of KEYS;
---   queue; and of the settings lease_ms, deadline_ms (after
---   sending), max_age_ms (a ready contact the backend has not shown as pending for longer needs verification),
+--   queue; deadline_ms (after sending), and ring_ms (nil = the setting's) in place of `ring_timeout_s`; and of the
+--   settings lease_ms, max_age_ms (a ready contact the backend has not shown as pending for longer needs verification),
 --   events_required, answer_ttl_ms (how long the answer is stored), trace (`traceparent` of the caller, '' = none)
 -- Returns JSON: `ClaimResult` (`ledger/types.py`)
 -- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression hours call_history recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback shared_agents
@@ -103,7 +103,7 @@ local caps = save_caps(call_history, request.caps)
 answer.recheck = save_hours_fingerprint(request.hours_fingerprint)
 local terms = {
   calls = calls, lease_ms = request.lease_ms, deadline_ms = request.deadline_ms, trunk = request.rate_limits.trunk,
-  caller_id = request.caller_id, trace = request.trace,
+  caller_id = request.caller_id, ring_ms = request.ring_ms, trace = request.trace,
 }
 
 -- Goes through the ready contacts in their order: each is reserved, moved out of `ready`, or left there for verification by
@@ -164,7 +164,7 @@ limit = reserve_ready()
 
 if answer.dialed > 0 then
   redis.call('ZADD', queue_campaigns, ledger_ms, campaign)
-  if gate.is_probe then redis.call('HSET', api, 'probed', ledger_ms) end
+  if gate.is_probe then redis.call('HSET', api, 'probed_until', ledger_ms + request.deadline_ms) end
   use_rate(rate, answer.dialed)
 end
 if limit == 'calls_per_second' then answer.next_ms = next_call_ms(rate) end

@@ -46,7 +46,7 @@ api_queue.count(api, 'replies', 'unclear', verdict == 'unknown')
 local f = attempt.f
 local is_well = verdict == 'placed' or verdict == 'never' or f.r or f.a or f.c or f.x
 if is_well then
-  redis.call('HDEL', api, 'fails', 'until', 'reason', 'detail', 'probed')
+  redis.call('HDEL', api, 'fails', 'until', 'reason', 'detail', 'probed_until')
 elseif hold == 'campaign' then
   redis.call('HSET', api, 'c:' .. campaign, format_number(ledger_ms + retry_after_ms))
 else
@@ -64,7 +64,7 @@ else
   if pause_ms and not is_paused then
     local reason = service .. (hold == 'credentials' and '_credentials' or '_down')
     redis.call('HSET', api, 'until', format_number(ledger_ms + pause_ms), 'reason', reason, 'detail', detail)
-    redis.call('HDEL', api, 'probed')
+    redis.call('HDEL', api, 'probed_until')
   end
 end
 write_public_hash()

@@ -161,6 +161,7 @@ for_each_due(final, function(contact, record)
     unindex_numbers(contacts_by_number, contact, record)
     redis.call('ZREM', final, contact)
     forget_contact(contact, record)
+    redis.call('HINCRBY', totals, 'forgotten', 1)
     tally('forgotten')
   end
 end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from datetime import UTC, datetime
 from typing import Final
@@ -39,7 +40,8 @@ class AsteriskWatch:
     def __init__(self, client: AmiClient, writer: EventWriter, settings: Settings) -> None:
         self._client = client
         self._writer = writer
-        self._ring_s = settings.ring_timeout_s
+        self._ring_timeout_s = settings.ring_timeout_s
+        self._uncertain_margin_s = settings.uncertain_margin_s
         self._agents = QueueAgents(
             parse_wrap_up(settings.asterisk_wrapup_s), by_name=settings.asterisk_agent_id == "name"
         )
@@ -51,8 +53,8 @@ class AsteriskWatch:
         self._since = ""
         self._started = ""
         """When Asterisk was started, as it writes it."""
-        self._quiet_until_s = 0.0
-        """Asterisk was started shortly before: phones may still ring of calls it no longer knows."""
+        self._started_s = -math.inf
+        """The same, as far as it is known here: for the ring time, phones may ring of calls it no longer knows."""
         self._warned: dict[str, float] = {}
 
     async def events(self) -> None:
@@ -106,7 +108,7 @@ class AsteriskWatch:
         found += self._agents.sync(members, now_s, time.time())
         self._is_synced = True
         await self._writer.write(found + self._lists(now_s))
-        if now_s < self._quiet_until_s:
+        if now_s < self._started_s + await self._longest_ring_s():
             return False
         live = {
             "type": "source_live",
@@ -115,6 +117,11 @@ class AsteriskWatch:
             "calls": self._calls.up(),
         }
         return await self._writer.write_fresh(live, looked_at_ms)
+
+    async def _longest_ring_s(self) -> float:
+        """How long a call may ring, of the setting and all campaigns the longest."""
+        of_campaigns_s = await self._writer.longest_deadline_ms() / 1000 - self._uncertain_margin_s
+        return max(self._ring_timeout_s, of_campaigns_s)
 
     async def _note_start(self) -> list[Event]:
         """What follows when Asterisk was started again since the last look."""
@@ -128,7 +135,7 @@ class AsteriskWatch:
             return []
         log.warning("Asterisk was started again", extra={"server": self._client.name, "at": started})
         now_s = anyio.current_time()
-        self._quiet_until_s = max(self._quiet_until_s, now_s + self._ring_s)
+        self._started_s = max(self._started_s, now_s)
         return self._calls.restart(now_s)
 
     def _handle(self, received: Received) -> list[Event]:
@@ -151,9 +158,9 @@ class AsteriskWatch:
 
     def _note_link(self, link: LinkUp, now_s: float) -> None:
         if link.uptime_s is None:
-            self._quiet_until_s = now_s + self._ring_s if not self._started else self._quiet_until_s
+            self._started_s = now_s if not self._started else self._started_s
         else:
-            self._quiet_until_s = now_s - link.uptime_s + self._ring_s
+            self._started_s = now_s - link.uptime_s
         self._note_gap()
 
     def _note_gap(self) -> None:

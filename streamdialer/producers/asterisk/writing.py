@@ -16,6 +16,7 @@ from streamdialer.broker.entries import StreamWriter
 from streamdialer.broker.hangups import HangupRequests
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts, backoff_s
+from streamdialer.ledger.deadlines import longest_deadline_ms
 
 log = logging.getLogger(__name__)
 ADD_WHILE_FRESH: Final = Script("streamdialer.broker", "add_while_fresh")
@@ -60,6 +61,10 @@ class EventWriter:
     async def now_ms(self) -> int:
         """The server's clock; raises what the client raises."""
         return await server_ms(self._client)
+
+    async def longest_deadline_ms(self) -> int:
+        """From sending to the deadline of a silent attempt, of all campaigns the longest; 0 without any."""
+        return await longest_deadline_ms(self._client, self._keys)
 
     async def write_fresh(self, event: Event, looked_at_ms: int) -> bool:
         """Whether it was written, in all its parts: not when it says what was so too long ago."""

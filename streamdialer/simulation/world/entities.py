@@ -37,6 +37,8 @@ class Campaign(msgspec.Struct, kw_only=True):
     trunk: str | None = None
     calls_per_second: float | None = None
     caller_id: str | None = None
+    ring_timeout: float | None = None
+    """Wall-clock seconds, as the backend shows it."""
     start_time: str | None = None
     end_time: str | None = None
     days_of_week: list[int] | None = None

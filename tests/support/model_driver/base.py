@@ -65,6 +65,7 @@ def limits(*, events_required: bool, is_idempotent: bool) -> Limits:
     return Limits(
         lease_ms=RESERVATION_LEASE_S * 1000,
         deadline_ms=DEADLINE_S * 1000,
+        uncertain_margin_ms=0,
         max_call_duration_ms=MAX_CALL_DURATION_S * 1000,
         final_ttl_ms=FINAL_TTL_S * 1000,
         pending_check_after_ms=CHECK_AFTER_S * 1000,

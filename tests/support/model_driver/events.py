@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from streamdialer.consumers.update_order import is_over
+from streamdialer.consumers.update_rules import is_over
 from streamdialer.ledger.event_facts import fact_of
 from streamdialer.ledger.outbox import Delivery as Verdict
 from streamdialer.ledger.records import Update

@@ -43,7 +43,8 @@ local function attempt_state(attempt)
   return 'sent'
 end
 
--- Returns what an attempt adds to the totals, as {name = 1}.
+-- Returns what an attempt adds to the totals, as {name = number}. `talks` and `talk_ms` are calls that were answered and
+-- have ended, and how long they lasted.
 local function totals_of(attempt)
   local sums, counted = {}, { no_answer = true, busy = true, failed = true, abandoned = true, machine = true }
   if attempt.s == 'reserved' or attempt.s == 'released' then return sums end
@@ -53,16 +54,17 @@ local function totals_of(attempt)
   if attempt.s == 'ended' then
     if counted[attempt.d] then sums[attempt.d] = 1 end
     if attempt.f.m and attempt.d ~= 'abandoned' then sums.machine = 1 end
+    if attempt.am and attempt.em then sums.talks, sums.talk_ms = 1, math.max(0, math.floor(attempt.em - attempt.am)) end
   end
   return sums
 end
 
 local function change_totals(before, after)
-  for name in pairs(before) do
-    if not after[name] then redis.call('HINCRBY', totals, name, -1) end
-  end
-  for name in pairs(after) do
-    if not before[name] then redis.call('HINCRBY', totals, name, 1) end
+  for _, sums in ipairs({ before, after }) do
+    for name in pairs(sums) do
+      local change = (after[name] or 0) - (before[name] or 0)
+      if change ~= 0 and (sums == before or not before[name]) then redis.call('HINCRBY', totals, name, change) end
+    end
   end
 end
 

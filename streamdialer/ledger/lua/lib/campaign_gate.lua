@@ -16,9 +16,9 @@ local function check_gate(api, open_until, events_required, deadline_ms)
   end
   if open_until ~= '' and server_ms >= tonumber(open_until) then return { closed = 'window_closed' } end
 
-  local pause = redis.call('HMGET', api, 'until', 'reason', 'probed', 'c:' .. campaign, 'detail')
-  local paused_until, probed = tonumber(pause[1] or 0), tonumber(pause[3] or 0)
-  if paused_until > ledger_ms or (probed > paused_until and ledger_ms < probed + deadline_ms) then
+  local pause = redis.call('HMGET', api, 'until', 'reason', 'probed_until', 'c:' .. campaign, 'detail')
+  local paused_until = tonumber(pause[1] or 0)
+  if ledger_ms < math.max(paused_until, tonumber(pause[3] or 0)) then
     return { closed = pause[2], detail = pause[5] or nil }
   end
   if pause[4] then
