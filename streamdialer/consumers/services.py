@@ -100,8 +100,7 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 memory=DataLossRecovery(
                     scripts,
                     keys,
-                    limits.deadline_ms,
-                    limits.max_call_duration_ms,
+                    limits,
                     round(settings.backend_timeout_s * 1000) + REBUILD_MARGIN_MS,
                 ),
                 suppression=DncLedger(scripts, keys),

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Argument, Script, Scripts
 from streamdialer.errors import CannotBeDone
-from streamdialer.ledger.types import LoadRow
+from streamdialer.ledger.types import Limits, LoadRow
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan
 
@@ -59,14 +59,11 @@ async def mark_server_trusted(client: Redis, keys: Keys) -> None:
 class DataLossRecovery:
     """Rebuilds campaigns when Redis may have lost data."""
 
-    def __init__(
-        self, scripts: Scripts, keys: Keys, deadline_ms: int, max_call_ms: int, rebuild_lease_ms: int
-    ) -> None:
+    def __init__(self, scripts: Scripts, keys: Keys, limits: Limits, rebuild_lease_ms: int) -> None:
         """While a process rebuilds a campaign, others wait until it has done nothing for `rebuild_lease_ms`."""
         self._scripts = scripts
         self._keys = keys
-        self._deadline_ms = deadline_ms
-        self._max_call_ms = max_call_ms
+        self._limits = limits
         self._rebuild_lease_ms = rebuild_lease_ms
 
     async def state(self) -> DataLossState:
@@ -108,10 +105,11 @@ class DataLossRecovery:
             campaign,
             retry.encoded(),
             caps.encoded(),
-            self._deadline_ms,
-            self._max_call_ms,
+            self._limits.deadline_ms,
+            self._limits.max_call_duration_ms,
             rebuilder,
             self._rebuild_lease_ms,
+            self._limits.outcomes_maxlen,
         ]
         for in_flight in rows:
             args += [
@@ -123,7 +121,7 @@ class DataLossRecovery:
                 "" if in_flight.last_attempt_ms is None else in_flight.last_attempt_ms,
             ]
         keys = self._keys
-        names = [*keys.of_contacts(campaign), *keys.of_call_history, keys.refused(campaign)]
+        names = [*keys.of_contacts(campaign), *keys.of_call_history, keys.refused(campaign), keys.outcomes]
         held = int(await self._scripts.run(HOLD_IN_FLIGHT, names, args))
         return None if held < 0 else held
 
