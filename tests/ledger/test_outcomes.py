@@ -297,10 +297,11 @@ async def test_a_correction_of_an_older_attempt_says_nothing_of_the_next_call(
     await world.sweep()
     update = await world.lease_update(attempt.contact, "w")
     await world.services.outbox.acknowledge("1", attempt.contact, "w", update.version)
-    following = [await world.place_one() for _ in range(3)]
-    assert attempt.contact in {each.contact for each in following}
+    following = {each.contact: each for each in [await world.place_one() for _ in range(3)]}
+    await world.event("call_completed", following[attempt.contact], call_id="next")
     await world.event("call_failed", attempt, call_id="c", disposition="busy")
-    _, correction = await outcomes(world)
+    _, newest, correction = await outcomes(world)
+    assert newest["final"]
     assert (correction["attempt_id"], correction["disposition"]) == (attempt.id, "busy")
     assert (correction["next_at"], correction["final"]) == (None, False)
 
