@@ -168,6 +168,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     events_retention_s: Annotated[
         Seconds, "how long events stay for other consumer groups of dialer:events that have not read them"
     ] = 900.0
+    outcomes_maxlen: Annotated[
+        Count,
+        "ended attempts kept in dialer:outcomes, about 400 bytes each; a slower reader misses the oldest",
+    ] = 100_000
     shutdown_timeout_s: Annotated[Seconds, "how long a replica may take to stop"] = 8.0
 
     # http

@@ -224,7 +224,12 @@ class CampaignLedger:
         limits = self._limits
         answer: SettleStatus = await self._scripts.run(
             SETTLE_ORIGINATE,
-            [*self._keys.of_campaign(attempt.campaign), self._keys.api, *self._keys.of_call_history],
+            [
+                *self._keys.of_campaign(attempt.campaign),
+                self._keys.api,
+                *self._keys.of_call_history,
+                self._keys.outcomes,
+            ],
             [
                 attempt.campaign,
                 attempt.contact,
@@ -238,6 +243,7 @@ class CampaignLedger:
                 limits.max_call_duration_ms,
                 service,
                 detail,
+                limits.outcomes_maxlen,
             ],
         )
         return answer
@@ -274,6 +280,7 @@ class CampaignLedger:
                 keys.pending_dnc(event.campaign_id),
                 keys.contacts_by_number,
                 keys.first_events,
+                keys.outcomes,
             ],
             [
                 event.campaign_id,
@@ -290,6 +297,8 @@ class CampaignLedger:
                 queue,
                 event.attempt_id,
                 *shown,
+                "" if event.duration is None else event.duration,
+                self._limits.outcomes_maxlen,
             ],
             (event.agent_id or queue) if fact.fact == "a" else "",
             queue,
@@ -319,6 +328,7 @@ class CampaignLedger:
                 self._keys.refused(campaign),
                 self._keys.api,
                 self._keys.first_events,
+                self._keys.outcomes,
             ],
             [
                 campaign,
@@ -328,6 +338,7 @@ class CampaignLedger:
                 limits.deadline_ms,
                 limits.pending_check_after_ms,
                 GROUP,
+                limits.outcomes_maxlen,
             ],
         )
         return msgspec.json.decode(answer, type=SweepResult)

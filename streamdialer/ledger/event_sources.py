@@ -99,6 +99,7 @@ class EventSources:
             keys.api,
             keys.first_events,
             keys.sources,
+            keys.outcomes,
             *map(keys.source_calls, lists.sources),
         ]
         for state in STATES:
@@ -115,6 +116,7 @@ class EventSources:
                     stayed,
                     BATCH,
                     lists.watched_since_ms,
+                    limits.outcomes_maxlen,
                 ]
                 answer = await self._scripts.run(END_MISSING_CALLS, names, args)
                 if answer == "not_now":

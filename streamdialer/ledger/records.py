@@ -103,6 +103,14 @@ class Attempt(msgspec.Struct, frozen=True):
     """Of the callback it was made for."""
     agent: str | None = field(default=None, name="ag")
     """It was made for this agent."""
+    agent_at_answer: str | None = field(default=None, name="wa")
+    """Who took the call, as events of its answer name them."""
+    agent_at_end: str | None = field(default=None, name="we")
+    """As events of its end name them."""
+    duration_s: float | None = field(default=None, name="du")
+    """As events give it."""
+    outcome_mark: str | None = field(default=None, name="oc")
+    """Of what its newest entry in `dialer:outcomes` says; empty while the call goes on after all."""
     trace: str | None = field(default=None, name="tr")
     """The call's `traceparent`."""
     newest_event_when_sent: str | None = field(default=None, name="ev")

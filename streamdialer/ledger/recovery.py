@@ -111,6 +111,7 @@ class DataLossRecovery:
             self._limits.max_call_duration_ms,
             rebuilder,
             self._rebuild_lease_ms,
+            self._limits.outcomes_maxlen,
         ]
         for in_flight in rows:
             args += [
@@ -122,7 +123,7 @@ class DataLossRecovery:
                 "" if in_flight.last_attempt_ms is None else in_flight.last_attempt_ms,
             ]
         keys = self._keys
-        names = [*keys.of_contacts(campaign), *keys.of_call_history, keys.refused(campaign)]
+        names = [*keys.of_contacts(campaign), *keys.of_call_history, keys.refused(campaign), keys.outcomes]
         held = int(await self._scripts.run(HOLD_IN_FLIGHT, names, args))
         return None if held < 0 else held
 

@@ -227,6 +227,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     events_required: bool
     breaker_failure_threshold: int
     breaker_max_open_ms: int
+    outcomes_maxlen: int
+    """Entries kept in the stream of outcomes."""
     is_idempotent: bool
     """A request that is sent twice places one call."""
 
@@ -250,5 +252,6 @@ def ledger_limits(settings: Settings) -> Limits:
         events_required=settings.events == "required",
         breaker_failure_threshold=settings.breaker_failure_threshold,
         breaker_max_open_ms=round(settings.breaker_max_open_s * 1000),
+        outcomes_maxlen=settings.outcomes_maxlen,
         is_idempotent=settings.may_repeat_originate,
     )

@@ -49,7 +49,7 @@ def test_the_commands_are_all_there() -> None:
         "contact show",
         *(f"dead {verb}" for verb in ("list", "show", "replay", "drop")),
         *(f"inspect {what}" for what in ("active", "stats", "registered", "streams", "consumers", "pending")),
-        *("top", "purge", "explain"),
+        *("top", "purge", "explain", "outcomes"),
         *(f"rules {verb}" for verb in ("next", "show")),
     }
 

@@ -42,9 +42,9 @@ def table() -> dict[str, set[str]]:
 
 
 def functions_of(source: str) -> dict[str, str]:
-    """The local functions of a file, by name; each ends on its first line or with the first `end` at the margin."""
-    pattern = r"^local function (\w+)\((?:.*\bend$|.*\n(?:(?:[ \t].*)?\n)*end$)"
-    return {match[1]: match[0] for match in re.finditer(pattern, source, re.MULTILINE)}
+    """The functions of a file and its blocks, by name; each ends on its first line or with an `end` below its head."""
+    pattern = r"^((?:  )?)(?:local )?function (\w+)\((?:.*\bend$|.*\n(?:(?:\1[ \t].*)?\n)*\1end$)"
+    return {match[2]: match[0] for match in re.finditer(pattern, source, re.MULTILINE)}
 
 
 def without_comments(source: str) -> str:

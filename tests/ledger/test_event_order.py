@@ -209,14 +209,15 @@ class Orders:
         answer = await self.services.callbacks.schedule("1", attempt.contact, at_ms, entry=entry, agent=agent)
         assert answer in ("applied", "unchanged", "final")
 
-    async def look(self) -> CampaignView:
+    async def look(self, *, with_outcomes: bool = False) -> CampaignView:
         """The campaign, after every invariant has been checked; nothing is forgotten here, so totals must be exact."""
-        view = await check_ledger(self.services.client, self.services.keys, ["1"], past={})
+        client, keys = self.services.client, self.services.keys
+        view = await check_ledger(client, keys, ["1"], past={}, with_outcomes=with_outcomes)
         return view.campaigns["1"]
 
     async def outcomes(self) -> list[Any]:
         """The part of the ledger that events decide, for each contact; without times and tokens."""
-        view = await self.look()
+        view = await self.look(with_outcomes=True)
         found = []
         for attempt in self.attempts:
             record, told = view.records[attempt.contact], view.outbox.get(attempt.contact)

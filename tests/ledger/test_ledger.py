@@ -420,7 +420,7 @@ async def test_cleanup_removes_all_of_an_ended_campaign_and_of_no_other(world: L
     await world.services.outbox.acknowledge("1", attempt.contact, "me", update.version)
     assert await cleanup("1", "sales") == "ok"
     left = {str(key) for key in await world.client.keys("*")}
-    streams = {"dialer:calls", "dialer:updates", "dialer:ticks", "dialer:events"}
+    streams = {"dialer:calls", "dialer:updates", "dialer:ticks", "dialer:events", "dialer:outcomes"}
     agents = {"sd:agent_records", "sd:q:sales:free", "sd:q:sales:busy", "sd:q:sales:state"}
     watermarks = {"sd:event_watermark", "sd:first_events", "sd:server", "sd:persons_up", "sd:persons_called"}
     answers = {key for key in left if ":answer:" in key}

@@ -75,6 +75,7 @@ def test_help_imports_nothing_that_only_work_needs(clean_environment: None) -> N
         ("emit call_answered campaign_id=1 contact_id=1", CLIENT),
         ("result 1-0", CLIENT),
         ("inspect streams --json", CLIENT),
+        ("outcomes --json", CLIENT),
         ("campaign list --json", LEDGER),
         ("dnc check +573001234567 --json", {*LEDGER, "phonenumbers"}),
     ],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from itertools import pairwise
+from typing import Any, Final
 
 from redis.asyncio import Redis
 
@@ -35,13 +36,14 @@ async def check_ledger(
     queues: Iterable[str] = (),
     *,
     past: Mapping[str, Mapping[str, int]] | None = None,
+    with_outcomes: bool = True,
 ) -> LedgerView:
     """The ledger as it is; raises AssertionError that names everything wrong with it.
 
     `past` says, per campaign, what attempts no longer held in records have added to the totals; without it the totals
     may be larger than what the records show, never smaller.
     """
-    view = await read_ledger(client, keys, campaigns, queues)
+    view = await read_ledger(client, keys, campaigns, queues, with_outcomes=with_outcomes)
     wrong = list(violations(view, past))
     assert not wrong, "\n".join(wrong)
     return view
@@ -62,6 +64,8 @@ def violations(view: LedgerView, past: Mapping[str, Mapping[str, int]] | None = 
                 yield f"{where}the backend does not know all of {contact}, and no entry of `updates` says so"
     yield from _numbers_held(view)
     yield from _agents(view)
+    if view.outcomes is not None:
+        yield from _outcomes(view, view.outcomes)
     for queue, agents in view.queues.items():
         if twice := agents.free & agents.busy:
             yield f"queue {queue}: free and busy at once: {sorted(twice)}"
@@ -103,6 +107,23 @@ def _agents(view: LedgerView) -> Iterator[str]:
             yield f"agent {agent} is missing in {missing}"
         if record.call and record.state != "busy":
             yield f"agent {agent} has a call and is {record.state}"
+
+
+def _outcomes(view: LedgerView, outcomes: Mapping[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """Other programs know how every attempt ended, and nothing else; no entry repeats the one before it."""
+    for name, entries in outcomes.items():
+        if any(entry == following for entry, following in pairwise(entries)):
+            yield f"attempt {name}: two outcomes say the same: {entries}"
+    for campaign in view.campaigns.values():
+        for record in campaign.records.values():
+            for attempt in record.history:
+                said = outcomes.get(attempt.id, [])
+                if attempt.state == "ended" and not said:
+                    yield f"attempt {attempt.id} has ended as {attempt.disposition}, and no outcome says so"
+                elif attempt.state == "ended" and said[-1]["disposition"] != attempt.disposition:
+                    yield f"attempt {attempt.id} has ended as {attempt.disposition}, its outcome says {said[-1]}"
+                elif attempt.state != "ended" and said and attempt.outcome_mark is None:
+                    yield f"attempt {attempt.id} is {attempt.state}, its outcome says {said[-1]}"
 
 
 def _places(campaign: CampaignView) -> Iterator[str]:

@@ -88,6 +88,8 @@ class LedgerView(msgspec.Struct, frozen=True):
     agents: Mapping[str, AgentRecord]
     agent_calls: Mapping[str, str]
     """Attempt -> agent who has its call."""
+    outcomes: Mapping[str, list[dict[str, Any]]] | None
+    """Attempt -> what each of its entries in `dialer:outcomes` says, oldest first; None: not read."""
     queue_of: Mapping[str, str]
     due: Mapping[str, float]
     updates: Mapping[str, tuple[str, str]]
@@ -111,7 +113,12 @@ return cjson.encode(found)
 
 
 async def read_ledger(
-    client: Redis, keys: Keys, campaigns: Iterable[str], queues: Iterable[str] = ()
+    client: Redis,
+    keys: Keys,
+    campaigns: Iterable[str],
+    queues: Iterable[str] = (),
+    *,
+    with_outcomes: bool = True,
 ) -> LedgerView:
     """Reads it in one script, so that nothing changes in between."""
     campaigns, queues = list(campaigns), list(queues)
@@ -124,6 +131,7 @@ async def read_ledger(
         ("h", keys.calls_up),
         ("h", keys.agents),
         ("h", keys.agent_calls),
+        *([("x", keys.outcomes)] if with_outcomes else []),
     ]
     for campaign in campaigns:
         wanted += [("z", getattr(keys, place)(campaign)) for place in CONTACT_STATES]
@@ -168,6 +176,7 @@ async def read_ledger(
             agent: _checked(raw, msgspec.json.Decoder(AgentRecord).decode) for agent, raw in pairs().items()
         },
         agent_calls=pairs(),
+        outcomes=_by_attempt(fields for _, fields in entries()) if with_outcomes else None,
         campaigns={
             campaign: CampaignView(
                 states={place: scores() for place in CONTACT_STATES},
@@ -186,6 +195,14 @@ async def read_ledger(
             for queue in queues
         },
     )
+
+
+def _by_attempt(entries: Iterable[Mapping[str, str]]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for fields in entries:
+        data = msgspec.json.decode(fields["data"])
+        found.setdefault(data["attempt_id"], []).append(data)
+    return found
 
 
 def _checked(raw: str, decode: Callable[[str], Stored]) -> Stored:

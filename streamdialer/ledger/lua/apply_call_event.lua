@@ -1,26 +1,27 @@
 -- Adds what one call event says to the facts of the attempt it belongs to. Any order, repetition and delay of
 -- an attempt's events leads to the same ledger.
 -- KEYS 1–23 of the campaign, 24 api, 25 call history, 26 its newest calls, 27 do-not-call list, 28 campaign's
---   pending_dnc, 29 contacts by number, 30 first events, 31 agents, 32 agent calls, 33 shared agents, then per queue
---   passed the keys of `Keys.of_agents_in`
+--   pending_dnc, 29 contacts by number, 30 first events, 31 outcomes, 32 agents, 33 agent calls, 34 shared agents,
+--   then per queue passed the keys of `Keys.of_agents_in`
 -- ARGV campaign, contact, fact (r | a | c | x | b, lib/attempts.lua), disposition (for c and x), call id,
 --   agent, answered by a machine ('1'), id of the event's entry, longest possible conversation ms, deadline
 --   after sending ms, cause (for x; '' = not known), the campaign's queue ('' = not known), attempt id ('' = not given),
 --   what the backend says of the contact after "ask_backend" (else six times ''): priority, attempts, JSON, it is in a
---   call ('1'), and the campaign's retry plan JSON and caps JSON ('' = none), then queues passed (JSON list)
+--   call ('1'), and the campaign's retry plan JSON and caps JSON ('' = none), then the call's duration in seconds ('' =
+--   not known), most outcomes kept, queues passed (JSON list)
 -- Returns {outcome, attempt id ('' = none), the call's `traceparent` ('' = none)}. Outcomes: "applied" ·
 --   "unchanged" it was known · "ended" applied, and the call is over · "unknown_campaign" · "unknown_contact"
 --   · "no_attempt" no call was placed that the event can be about · "foreign_call" the call id belongs to no
 --   attempt of this contact · "foreign_attempt" the attempt id belongs to none · "ask_backend" Redis may have lost
 --   this call: the backend must show the contact · "too_many_lost" no more lost calls are remembered · or
 --   {"queues", name…} the keys of these queues are needed, too
--- uses: clock data_loss campaign api_queue outbox phone_rotation retry attempts evidence bounded_stream observations agent_activity agents suppression number_index call_history
+-- uses: clock data_loss campaign api_queue outbox phone_rotation retry attempts bounded_stream outcome apply_facts evidence observations agent_activity agents suppression number_index call_history
 local api, call_history, newest_calls = unpack(KEYS, 24, 26)
 local contact, fact, call_id, agent = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
 local entry, max_call_ms = ARGV[8], tonumber(ARGV[9])
 local written_ms = written_at(entry, ledger_ms, server_ms)
 local is_ending, is_begin = fact == 'c' or fact == 'x' or fact == 'b', fact == 'r' or fact == 'a'
-use_agents(31, ARGV[20])
+use_agents(32, ARGV[22])
 local sets = queue_sets[ARGV[12]] -- nil: its queue is not known
 
 -- Part 0: who takes an answered call: the agent named, else a guess.
@@ -194,10 +195,17 @@ do
   if is_ending and not (attempt.ee and is_after(entry, attempt.ee)) and attempt.ee ~= entry then
     attempt.ee, is_noted = entry, true
   end
+  -- Of several agents, and several durations, the one that sorts last counts, so that their order does not matter.
+  local its_agent = fact == 'a' and 'wa' or is_ending and 'we'
+  if its_agent and agent > (attempt[its_agent] or '') then attempt[its_agent], is_noted = agent, true end
+  local duration_s = tonumber(ARGV[20])
+  if duration_s and duration_s > (attempt.du or -1) then attempt.du, is_noted = duration_s, true end
 end
+local outcomes = { stream = KEYS[31], most = ARGV[21] }
 if not is_changed then
   if is_noted then
     change_totals(totals_before, totals_of(attempt))
+    report_outcome(outcomes, contact, record, attempt)
     save_record(contact, record)
   end
   return answer('unchanged')
@@ -212,7 +220,7 @@ end
 local is_over
 do
   local was_ended = attempt.s == 'ended'
-  is_over = apply_facts(contact, record, position, totals_before, max_call_ms)
+  is_over = apply_facts(contact, record, position, totals_before, max_call_ms, outcomes)
   -- It may have waited in the Dialer API: its ringing time has begun only now.
   if attempt.s == 'ringing' and attempt == record.h[#record.h] then
     set_state(contact, record, 'dialing', attempt.lm + attempt.dd)

@@ -1,19 +1,20 @@
 -- Ends calls of a campaign that no event source lists as up (note_source.lua): as completed when they were answered,
 -- else as failed. A call that is listed gets another deadline.
--- KEYS 1–23 of the campaign, 24 call history, 25 its newest calls, 26 api, 27 first events, 28 event sources, then the
---   calls of each source
+-- KEYS 1–23 of the campaign, 24 call history, 25 its newest calls, 26 api, 27 first events, 28 event sources,
+--   29 outcomes, then the calls of each source
 -- ARGV campaign, id of the newest list's entry, longest possible conversation ms, deadline after sending ms, cutoff
 --   (ledger ms: a call that was sent, seen to begin or answered later than that may be missing in a list), whether
 --   calls without any call id are ended ('1'), state (dialing | connected | orphaned), how many contacts of it to skip,
---   most contacts to examine, since when all sources have watched (ledger ms)
+--   most contacts to examine, since when all sources have watched (ledger ms), most
+--   outcomes kept
 -- Returns JSON: `MissingCalls` (`ledger/event_sources.py`); fewer examined than asked for: the state is done · or
 --   "not_now" while lost calls are waited for, or when another source has come
--- uses: clock data_loss campaign api_queue outbox phone_rotation retry attempts evidence suppression call_history
+-- uses: clock data_loss campaign api_queue outbox phone_rotation retry attempts bounded_stream outcome apply_facts evidence suppression call_history
 local call_history, newest_calls, api, first_events, sources = unpack(KEYS, 24, 28)
 local entry, max_call_ms, deadline_ms, cutoff_ms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local judges_nameless, state, skip, batch = ARGV[6] == '1', ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
-local watched_since_ms = tonumber(ARGV[10])
-if server_trouble(server, ledger_ms, deadline_ms) or redis.call('HLEN', sources) ~= #KEYS - 28 then return 'not_now' end
+local watched_since_ms, outcomes = tonumber(ARGV[10]), { stream = KEYS[29], most = ARGV[11] }
+if server_trouble(server, ledger_ms, deadline_ms) or redis.call('HLEN', sources) ~= #KEYS - 29 then return 'not_now' end
 note_event(entry, 'source_live', false)
 
 local answer = { examined = 0, stayed = 0, nameless = 0, ended = {}, listed = {} }
@@ -25,7 +26,7 @@ local function listed_name(attempt)
   if attempt.c then list(names, attempt.c) end
   if attempt.rc then list(names, attempt.rc) end
   for _, leg in ipairs(attempt.cl or {}) do list(names, leg) end
-  for i = 29, #KEYS do
+  for i = 30, #KEYS do
     for at, is_listed in ipairs(redis.call('SMISMEMBER', KEYS[i], unpack(names))) do
       if is_listed == 1 then return names[at], #names > 1 end
     end
@@ -79,7 +80,7 @@ for i = 1, #examined, 2 do
   else
     local totals_before = totals_of(attempt)
     attempt.f.sl = math.max(attempt.f.sl or 0, cutoff_ms)
-    apply_facts(contact, record, #record.h, totals_before, max_call_ms)
+    apply_facts(contact, record, #record.h, totals_before, max_call_ms, outcomes)
     count_call(call_history, newest_calls, contact, record, attempt)
     save_record(contact, record)
     list(answer.ended, attempt.id)

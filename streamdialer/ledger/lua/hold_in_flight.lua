@@ -2,15 +2,16 @@
 -- answered, and whose call the ledger has lost, are held as orphaned until their events arrive or the longest
 -- possible conversation is over.
 -- KEYS 1–23 of the campaign, 24 do-not-call list, 25 campaign's pending_dnc, 26 contacts by number, 27 call
---   history, 28 its newest calls, 29 campaign's refused
+--   history, 28 its newest calls, 29 campaign's refused, 30 outcomes
 -- ARGV campaign, retry plan JSON, caps JSON ('' = none), deadline after sending ms, longest possible
---   conversation ms, who rebuilds, for how long others wait for it ms, then per contact: id, priority, attempts,
---   JSON, the backend shows it as answered ('1'), last attempt (server's ms, '' = not known)
+--   conversation ms, who rebuilds, for how long others wait for it ms, most outcomes kept, then per contact: id,
+--   priority, attempts, JSON, the backend shows it as answered ('1'), last attempt (server's ms, '' = not known)
 -- Returns how many contacts are orphaned by this call · -1 the campaign has been rebuilt, or another process
 --   rebuilds it
--- uses: clock campaign rebuilding outbox phone_rotation retry attempts evidence suppression number_index call_history
+-- uses: clock campaign rebuilding outbox phone_rotation retry attempts bounded_stream outcome apply_facts evidence suppression number_index call_history
 local dnc_list, pending_dnc, contacts_by_number, call_history, newest_calls, refused = unpack(KEYS, 24, 29)
 local deadline_ms, max_call_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
+local outcomes = { stream = KEYS[30], most = ARGV[8] }
 local stored = redis.call('HMGET', server, 'rebuild_epoch', 'lost')
 local epoch = stored[1]
 if not epoch or redis.call('HGET', totals, 'rebuilt') == epoch then return -1 end
@@ -25,7 +26,7 @@ local function store_call_data(contact, record, call)
 end
 
 local added = 0
-for i = 8, #ARGV, 6 do
+for i = 9, #ARGV, 6 do
   local contact, priority, attempts, call = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), ARGV[i + 3]
   local is_answered, sent_ms = ARGV[i + 4] == '1', tonumber(ARGV[i + 5])
   local record = load_record(contact)
@@ -47,7 +48,7 @@ for i = 8, #ARGV, 6 do
     local totals_before = totals_of(attempt)
     attempt.f.u = 1
     if is_answered then attempt.f.w = 1 end
-    apply_facts(contact, record, #record.h, totals_before, max_call_ms)
+    apply_facts(contact, record, #record.h, totals_before, max_call_ms, outcomes)
     attempt.k = epoch
     count_call(call_history, newest_calls, contact, record, attempt)
     save_record(contact, record)

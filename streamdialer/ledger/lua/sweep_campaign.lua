@@ -2,15 +2,16 @@
 -- and preview offers end, deadlines end calls, deferred contacts become ready, final contacts and old call
 -- history are removed.
 -- KEYS 1–23 of the campaign, 24 contacts by number, 25 previews, 26 call history, 27 its newest calls, 28 campaign's
---   refused, 29 api, 30 first events
+--   refused, 29 api, 30 first events, 31 outcomes
 -- ARGV campaign, batch, events required ('1'), longest possible conversation ms, deadline after sending ms,
---   max_age_ms (reserve_contacts.lua), the consumer group of events
+--   max_age_ms (reserve_contacts.lua), the consumer group of events, most outcomes
+--   kept
 -- Returns JSON: `SweepResult` (`ledger/types.py`)
--- uses: clock data_loss campaign api_queue rebuilding outbox phone_rotation retry attempts suppression number_index ids preview call_history
+-- uses: clock data_loss campaign api_queue rebuilding outbox phone_rotation retry attempts bounded_stream outcome apply_facts suppression number_index ids preview call_history
 local contacts_by_number, previews, call_history, newest_calls, refused, api, first_events = unpack(KEYS, 24, 30)
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
-local group = ARGV[7]
+local group, outcomes = ARGV[7], { stream = KEYS[31], most = ARGV[8] }
 local answer = {
   released = 0, offers_expired = 0, no_event = 0, too_long = 0, orphaned = 0, promoted = 0, forgotten = 0, stalled = 0, only_ends = 0,
 }
@@ -122,7 +123,7 @@ local function end_by_deadline(set, deadline_fact, counter)
     end
     local totals_before = totals_of(attempt)
     attempt.f[fact] = 1
-    apply_facts(contact, record, #record.h, totals_before, max_call_ms)
+    apply_facts(contact, record, #record.h, totals_before, max_call_ms, outcomes)
     count_call(call_history, newest_calls, contact, record, attempt)
     save_record(contact, record)
     tally(name)

@@ -73,6 +73,7 @@ def limits(*, events_required: bool, is_idempotent: bool) -> Limits:
         events_required=events_required,
         breaker_failure_threshold=10**6,
         breaker_max_open_ms=REST_S * 1000,
+        outcomes_maxlen=10_000,
         is_idempotent=is_idempotent,
     )
 

@@ -1,0 +1,102 @@
+-- Applies an attempt's facts to its state, the totals, its contact, the outbox and the stream of outcomes (`outcomes`,
+-- lib/outcome.lua): every end of an attempt, and every change of one, comes through here. `position` is the attempt's
+-- index in record.h, `totals_before` what it added to the totals before its facts changed. Returns true when this took
+-- the contact out of `dialing` or `connected`. The caller has changed attempt.f and saves the record.
+local apply_facts
+do
+  -- Counts of the last 31 days by the hour of sending, for the abandon rate: fields `p0`–`p743` (answered by a
+  -- person) and `b0`–`b743` (abandoned), used in turn. A value is the hour since 1970 times a million, plus the
+  -- count.
+  local function change_window(attempt, before, after)
+    for name, letter in pairs({ answered_by_person = 'p', abandoned = 'b' }) do
+      local change = (after[name] or 0) - (before[name] or 0)
+      if change ~= 0 then
+        local hour = math.floor(attempt.sm / 3600000)
+        local field = letter .. hour % 744
+        local stored = tonumber(redis.call('HGET', totals, field) or 0)
+        if math.floor(stored / 1000000) == hour then
+          redis.call('HINCRBY', totals, field, change)
+        elseif change > 0 and stored < hour * 1000000 then
+          redis.call('HSET', totals, field, format_number(hour * 1000000 + change))
+        end
+      end
+    end
+  end
+
+  -- Returns the disposition for other programs: to them a congested network is a failed call, and a call that was taken
+  -- back had no answer.
+  local PUBLIC = { congestion = 'failed', cancelled = 'no_answer' }
+  local function public_disposition(kind) return PUBLIC[kind] or kind end
+
+  local function change_contact(contact, record, position, totals_before, max_call_ms)
+    local function report(status, attempts, at)
+      enqueue_update(contact, record.dnc and 'do_not_call' or status, attempts, at)
+    end
+    local attempt = record.h[position]
+    local old_state, old_disposition, old_rule = attempt.s, attempt.d, attempt.y
+    local kind, cause, delay_ms
+    attempt.s, kind, cause = attempt_state(attempt)
+    attempt.d, attempt.y, attempt.u = public_disposition(kind), nil, nil
+    if kind == 'invalid' and has_another_phone(contact, record, attempt) then kind, cause = 'failed', nil end
+    if attempt.s == 'ended' then delay_ms = apply_retry_plan(retry_plan(), attempt, kind, cause) end
+    local changed = attempt.s ~= old_state or attempt.d ~= old_disposition or attempt.y ~= old_rule
+    if attempt.s == 'ended' then
+      attempt.em = attempt.em or ledger_ms
+    elseif changed then
+      attempt.em, attempt.dp = nil, nil -- it has another deadline from now on
+    end
+    local totals_after = totals_of(attempt)
+    change_totals(totals_before, totals_after)
+    change_window(attempt, totals_before, totals_after)
+    local newest = record.h[#record.h]
+    if changed and position == #record.h - 1 and (newest.s == 'reserved' or newest.s == 'released') then
+      table.remove(record.h) -- nothing was sent for it, and the attempt before it has changed
+    end
+    if not changed or position ~= #record.h then return false end
+
+    if attempt.s == 'released' then
+      record.a = attempt.p.a
+      make_ready(contact, record)
+      enqueue_update(contact, backend_status(record), record.a, nil)
+      return true
+    end
+    record.a, attempt.g = attempt.p.a + (attempt.u and 0 or 1), nil
+    if attempt.s == 'answered' then
+      report('answered', record.a, attempt.sm)
+      set_state(contact, record, 'connected', ledger_ms + max_call_ms)
+      return false
+    end
+    if attempt.s == 'orphaned' then
+      set_state(contact, record, 'orphaned', attempt.sm + max_call_ms)
+      return true
+    end
+    if attempt.s ~= 'ended' then
+      if record.p ~= 'dialing' then -- the reply said "not placed", an event proves otherwise
+        report('dialing', record.a, attempt.sm)
+        set_state(contact, record, 'dialing', ledger_ms + attempt.dd)
+      end
+      return false
+    end
+    local disposition = rotate_phone(contact, record, attempt)
+    local may_have_callback = disposition ~= 'invalid' and disposition ~= 'do_not_call'
+    if open_callback(record) and not record.dnc and may_have_callback then
+      make_ready(contact, record)
+      enqueue_update(contact, backend_status(record), record.a, attempt.em)
+      return true
+    end
+    report(disposition, record.a, attempt.em)
+    if delay_ms then
+      defer(contact, record, attempt.em + delay_ms, 'retry', attempt.y)
+    else
+      set_state(contact, record, 'final', math.huge)
+    end
+    return true
+  end
+
+  function apply_facts(contact, record, position, totals_before, max_call_ms, outcomes)
+    local attempt = record.h[position]
+    local is_over = change_contact(contact, record, position, totals_before, max_call_ms)
+    report_outcome(outcomes, contact, record, attempt)
+    return is_over
+  end
+end
