@@ -206,4 +206,5 @@ async def count_dead_letters(environment: Environment) -> tuple[dict[str, int], 
 
 def _contact_of(letter: Mapping[str, str]) -> Id:
     """The contact of a call event."""
-    return wire_id(msgspec.json.decode(letter["=data"])["contact_id"])
+    contact: Id = msgspec.json.decode(letter["=data"])["contact_id"]
+    return contact
