@@ -6,6 +6,7 @@ import codecs
 import gzip
 import io
 import zipfile
+from itertools import count
 
 import openpyxl
 import pytest
@@ -276,6 +277,7 @@ SHORT = "not a phone number: too short"
         ("201,5551234,2026-11-26,A\n201,5551235,20261126,d\n", "US", [NY, f"-{NY2}"], []),
         ("phone,date,action\n3001234567,2026-11-26T10:00:00,D\n", "CO", [f"-{ANA}"], []),
     ],
+    ids=count(),  # archives hold the time of their making
 )
 def test_numbers_are_listed_where_they_are_certain(
     content: str | bytes, country: str, numbers: list[str], refused: list[tuple[int, str]]
@@ -310,6 +312,7 @@ def test_numbers_are_listed_where_they_are_certain(
         ),
         ("\n\n", "CO", ["no row"]),
     ],
+    ids=count(),  # archives hold the time of their making
 )
 def test_a_file_that_is_not_certain_is_refused_whole_with_what_was_seen(
     content: str | bytes, country: str, words: list[str]
