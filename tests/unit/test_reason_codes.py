@@ -32,7 +32,7 @@ def test_every_reason_in_the_code_has_words() -> None:
     folder = ROOT / "streamdialer/consumers/dialing"
     python = "\n".join((folder / name).read_text("utf-8") for name in ("dial_tick.py", "record.py"))
     dialing = set(re.findall(r'REASONS\["(\w+)"\]', python)) | set(re.findall(r'"error", "(\w+)"', python))
-    dialing |= set(re.findall(r'return "(\w+)"', python)) | set(_REASON_BY_OUTDATED.values())
+    dialing |= set(re.findall(r'(?:return|code =) "(\w+)"', python)) | set(_REASON_BY_OUTDATED.values())
     servers = {f"backend_{what}" for what in re.findall(r'server}_(\w+)"', python)}
     assert holds == set(PAUSES)
     found = gate | holds | claim | dialing | servers
