@@ -31,7 +31,7 @@ OURS_S = 25.0
 
 
 async def placed(services: Services, monkeypatch: pytest.MonkeyPatch) -> list[OriginateRequest]:
-    """What is asked for each reserved call."""
+    """The requests of the reserved calls."""
     requests: list[OriginateRequest] = []
 
     async def originate(_: DialerAPI, call: OriginateRequest) -> Reply:

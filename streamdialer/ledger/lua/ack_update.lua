@@ -1,8 +1,8 @@
--- Notes that the backend has version `version` of a contact's state, that it refused it, or that it did not get it, because
--- it shows a newer state. A final contact is kept for a while from then on; one that waits and of which the backend shows
--- a newer state is removed at once. A ready contact may be called for a while from then on (needs_verification in
+-- Notes that the backend has version `version` of a contact's state, refused it, or did not get it because it shows a
+-- newer state. A final contact is kept for a while from then on; one that waits and of which the backend shows a newer
+-- state is removed at once. A ready contact may be called for a while from then on (needs_verification in
 -- lib/eligibility.lua). A worker that lost its lease may have overwritten a newer state in the backend: then the newest
--- state is enqueued once more.
+-- state is enqueued once more, and a finished contact may come back again (`lw`, lease_update.lua).
 -- KEYS 1–23 of the campaign
 -- ARGV campaign, contact, token of the worker, version, how long a final contact is kept ms, verdict (taken | refused |
 --   outdated: after a data loss, the backend shows a newer state | over: the backend has finished the contact itself), the
