@@ -162,6 +162,7 @@ class CampaignLedger:
                 caps=request.caps.encoded(),
                 rate_limits=request.rate_limits,
                 caller_id=request.caller_id,
+                on_machine=request.on_machine,
                 others=list(request.others.items()),
                 queue=queue,
                 sharing=list(request.sharing.items()),

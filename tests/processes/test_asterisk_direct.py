@@ -157,6 +157,35 @@ async def test_a_trunk_that_fails_ends_its_calls_and_is_named(
     assert "shows no PJSIP/trunk-unheard-of" in found
 
 
+async def test_what_a_campaign_wants_of_machines_happens(
+    asterisk: RealAsterisk, own_server: EmbeddedServer, client: Redis, tmp_path: Path
+) -> None:
+    """Campaign 2 has a message of its own, campaign 3 has not."""
+    machines = {name: f"5739000{at}06" for at, name in enumerate(("hangup", "own", "any", "agent"))}
+    person = "573900005"
+    platform = Platform([machines["hangup"]], amd=True)
+    platform.add(2, [machines["own"]], amd=True, on_machine="message")
+    platform.add(3, [machines["any"]], amd=True, on_machine="message")
+    platform.add(4, [machines["agent"], person], amd=True, on_machine="agent")
+    async with platform.serving(), dialing(own_server.url, asterisk.url, platform, tmp_path):
+        await eventually(lambda: platform.is_over, within_s=90, what="the end of all calls")
+    ends = {name: platform.contacts[number]["status"] for name, number in machines.items()}
+    assert ends == {"hangup": "machine", "own": "machine", "any": "machine", "agent": "completed"}
+    assert platform.contacts[person]["status"] == "completed"
+    heard_s = {
+        name: float(what.partition(" ")[2])
+        for name, number in machines.items()
+        for what in asterisk.seen_by(number)
+        if what.startswith("HEARD")
+    }
+    assert heard_s["hangup"] < 0.2
+    assert heard_s["own"] == pytest.approx(2, abs=0.2)
+    assert heard_s["any"] == pytest.approx(1, abs=0.2)
+    counted = {str(each): await client.hget(f"campaign:{each}", "machine") for each in (1, 2, 3, 4)}
+    assert counted == dict.fromkeys("1234", "1")
+    assert await client.xlen("dialer:dead") == 0
+
+
 async def test_neither_a_number_nor_a_value_sets_a_variable(asterisk: RealAsterisk) -> None:
     number, note = "5733000002", "a,EVIL=1"
     async with gateway(asterisk.url) as direct, calling(asterisk) as caller:

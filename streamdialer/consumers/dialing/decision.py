@@ -78,6 +78,7 @@ def _claim(inputs: DialInputs, token: str, level: int) -> ClaimRequest:
         rate_limits=inputs.rate_limits,
         caller_id=settings.caller_id,
         ring_timeout_s=settings.ring_timeout,
+        on_machine=settings.machine_action,
         sharing=inputs.sharing,
         counts_listed=inputs.counts_listed,
         others={
