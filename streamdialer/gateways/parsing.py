@@ -120,8 +120,8 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
     """Campaign settings; a field that is missing, null or blank has its default. Decimals may be texts.
 
     A name, trunk or caller id that cannot be read has its default too: nothing depends on it. So have a ring time-out
-    and the detection of machines, and `defaulted` says so. Every other field says who may be called, when or how many, so it raises CampaignError with
-    its value and what would be right.
+    and the detection of machines, and `defaulted` says so. Every other field says who may be called, when or how many,
+    so it raises CampaignError with its value and what would be right.
     """
     fields = {name: value for name, value in document.items() if value is not None and value != ""}
     for name in ("trunk", "caller_id"):

@@ -40,6 +40,7 @@ DUE_CAMPAIGNS: Final = Script(_PACKAGE, "due_campaigns")
 SWEEP_CAMPAIGN: Final = Script(_PACKAGE, "sweep_campaign")
 REGISTER_CAMPAIGN: Final = Script(_PACKAGE, "register_campaign")
 REQUEST_HANGUPS: Final = Script(_PACKAGE, "request_hangups")
+TAKE_BACK_CALLS: Final = Script(_PACKAGE, "take_back_calls")
 DELETE_CAMPAIGN: Final = Script(_PACKAGE, "delete_campaign")
 ANSWER_TTL_MS: Final = 300_000
 HANGUPS_BATCH: Final = 500
@@ -84,6 +85,12 @@ class CampaignLedger:
             asked += int(count)
             if int(last) < 0:
                 return asked
+
+    async def take_back_calls(self, campaign: str, count: int, min_ring_s: float) -> int:
+        """Asks the telephone system to end calls that have rung longest, `min_ring_s` at least; how many."""
+        names = [*self._keys.of_campaign(campaign), self._keys.hangups]
+        args = [campaign, "no_agent_coming", count, round(min_ring_s * 1000), HANGUPS_BATCH]
+        return int(await self._scripts.run(TAKE_BACK_CALLS, names, args))
 
     async def load(
         self,

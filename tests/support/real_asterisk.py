@@ -96,6 +96,14 @@ class RealAsterisk:
         """What Asterisk's own console answers."""
         return docker("exec", self._container, "asterisk", "-C", "/etc/sd/asterisk.conf", "-rx", text)
 
+    def in_queues(self) -> dict[str, list[str]]:
+        """What became of calls in Asterisk's queues, by their channel ids: the words of its queue_log."""
+        found: dict[str, list[str]] = {}
+        for line in docker("exec", self._container, "cat", "/tmp/asterisk/queue_log").splitlines():
+            _, uniqueid, _, _, word, *_ = line.split("|")
+            found.setdefault(uniqueid, []).append(word)
+        return found
+
     def kill(self) -> None:
         """It ends without a word and is started again; the telephones ring on."""
         docker("exec", self._container, "sh", "-c", "kill -9 $(cat /tmp/asterisk/asterisk.pid)")

@@ -26,8 +26,8 @@ REFUSALS = {
 RINGS_FOR_EVER = "2"
 MACHINE = "6"
 TALK_S = {"5": 6.0, MACHINE: 12.0, "7": 0.8, "8": 0.1, "9": 6.0}
-"""Until the callee hangs up: 5 sounds like a person, 6 like a machine (it speaks for three seconds, then listens), 7 and 8
-are impatient, 9 does not ring first."""
+"""Until the callee hangs up: 5 sounds like a person, 6 like a machine (it speaks for three seconds, then listens), 7
+and 8 are impatient, 9 does not ring first."""
 RING_S = 0.3
 
 
