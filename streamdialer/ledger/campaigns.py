@@ -89,7 +89,7 @@ class CampaignLedger:
     async def take_back_calls(self, campaign: str, count: int, min_ring_s: float) -> int:
         """Asks the telephone system to end calls that have rung longest, `min_ring_s` at least; how many."""
         names = [*self._keys.of_campaign(campaign), self._keys.hangups]
-        args = [campaign, "no_agent_coming", count, round(min_ring_s * 1000), HANGUPS_BATCH]
+        args: list[Argument] = [campaign, "no_agent_coming", count, round(min_ring_s * 1000), HANGUPS_BATCH]
         return int(await self._scripts.run(TAKE_BACK_CALLS, names, args))
 
     async def load(

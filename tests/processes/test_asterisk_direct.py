@@ -283,6 +283,44 @@ async def test_when_asterisk_ends_nobody_is_called_again_too_early(
     assert await client.xlen("dialer:dead") == 0
 
 
+async def test_an_asterisk_that_stands_still_costs_no_call_and_repeats_none(
+    asterisk: RealAsterisk, own_server: EmbeddedServer, client: Redis, tmp_path: Path
+) -> None:
+    """Some ring, some talk. It stands for longer than a ping may take, and than a call may ring."""
+    wanted = numbers("57392", "2255" * 3)
+    async with (
+        Platform(wanted, max_retries=2, retry_delay=1).serving() as platform,
+        dialing(own_server.url, asterisk.url, platform, tmp_path),
+    ):
+        await eventually(lambda: {"2", "5"} <= {number[-1] for number in up(asterisk, wanted)})
+        with asterisk.standing_still():
+            await eventually(lambda: "no link to Asterisk" in (tmp_path / "asterisk.log").read_text("utf-8"))
+        await eventually(partial(is_over, client, len(wanted)), within_s=120, what="the end of all calls")
+    assert overlaps([each for each in asterisk.seen() if each.number in wanted]) == []
+    assert set(called(asterisk, wanted)) == set(wanted)
+    assert await client.xlen("dialer:dead") == 0
+
+
+async def test_calls_that_are_taken_back_stop_ringing_and_are_no_attempts(
+    asterisk: RealAsterisk, own_server: EmbeddedServer, client: Redis, tmp_path: Path
+) -> None:
+    """With the privileges of the shipped manager.conf."""
+    wanted = numbers("57393", "2222")
+    async with (
+        Platform(wanted, max_retries=1, retry_delay=1, ring_timeout=60).serving() as platform,
+        dialing(own_server.url, asterisk.url, platform, tmp_path),
+    ):
+        await eventually(lambda: up(asterisk, wanted) == set(wanted), within_s=30, what="all ring")
+        await says(own_server.url, "campaign", "pause", "1", "--hang-up")
+        await eventually(lambda: not up(asterisk, wanted), within_s=20, what="no telephone rings")
+        are_waiting = {"no_answer", "pending"}
+        await eventually(lambda: {each["status"] for each in platform.contacts.values()} <= are_waiting)
+        assert {asterisk.seen_by(number)[-1] for number in wanted} == {"END CANCEL"}
+        assert {each["attempts"] for each in platform.contacts.values()} == {0}
+        await says(own_server.url, "campaign", "start", "1")
+        await eventually(lambda: called(asterisk, wanted).total() == 8, within_s=30, what="all ring again")
+
+
 async def is_said(run: Callable[..., Awaitable[str]], command: str, text: str) -> bool:
     return text in await run(*command.split())
 

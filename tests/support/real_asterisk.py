@@ -104,6 +104,15 @@ class RealAsterisk:
             found.setdefault(uniqueid, []).append(word)
         return found
 
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """It runs on afterwards."""
+        docker("exec", self._container, "sh", "-c", "kill -STOP $(cat /tmp/asterisk/asterisk.pid)")
+        try:
+            yield
+        finally:
+            docker("exec", self._container, "sh", "-c", "kill -CONT $(cat /tmp/asterisk/asterisk.pid)")
+
     def kill(self) -> None:
         """It ends without a word and is started again; the telephones ring on."""
         docker("exec", self._container, "sh", "-c", "kill -9 $(cat /tmp/asterisk/asterisk.pid)")
