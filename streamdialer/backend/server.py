@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -43,6 +44,7 @@ def serve(
         django.setup()
         call_command("check", stdout=io.StringIO())
         first = _prepare_database(folder)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a busy backend is no news per request
     application = get_wsgi_application()
     server = waitress.create_server(
         application, host=host, port=port, threads=THREADS, max_request_body_size=MAX_BODY, ident=None

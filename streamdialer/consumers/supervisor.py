@@ -32,7 +32,7 @@ QUICK_EXIT_S: Final = 5.0
 MIN_PAUSE_S: Final = 0.5
 MAX_PAUSE_S: Final = 30.0
 MARGIN_S: Final = 3.0
-"""Beyond the shutdown timeout, before children are killed."""
+"""Beyond the shutdown timeout, before children of one rank are killed."""
 CHECK_INTERVAL_S: Final = BEAT_S
 STUCK_CHECKS: Final = 15
 """After so many checks without a change; not seconds, because this process may have been stopped as well."""
@@ -50,6 +50,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """`command[0]` is a path."""
     env: Mapping[str, str] = {}
     """Added to the supervisor's environment."""
+    folder: Path | None = None
+    """Where it runs; None: where the supervisor does."""
     files: Sequence[int] = ()
     """File descriptors that the program inherits."""
     rank: int = 0
@@ -95,7 +97,6 @@ class Supervisor:
             async with anyio.create_task_group() as listening:
                 listening.start_soon(self._stop_on, signals)
                 listening.start_soon(self._stop_in_order)
-                listening.start_soon(self._kill_late)
                 listening.start_soon(self._kill_stuck)
                 async with anyio.create_task_group() as keeping:
                     for rank in self._ranks():
@@ -135,17 +136,19 @@ class Supervisor:
         for rank in reversed(self._ranks()):
             names = {program.name for program in self._programs if program.rank == rank}
             self._signal_all(signal.SIGTERM, names)
-            for name in names & self._ended.keys():
-                await self._ended[name].wait()
+            with anyio.move_on_after(self._shutdown_timeout_s + MARGIN_S):
+                await self._wait_ended(names)
+            if late := sorted(names & self._children.keys()):
+                log.error(
+                    "processes did not stop in time and were killed; what replicas held is taken over by others",
+                    extra={"children": late},
+                )
+                self._signal_all(signal.SIGKILL, names)
+                await self._wait_ended(names)
 
-    async def _kill_late(self) -> None:
-        await self._stopping.wait()
-        await anyio.sleep(self._shutdown_timeout_s + MARGIN_S)
-        log.error(
-            "processes did not stop in time and were killed; what replicas held is taken over by others",
-            extra={"children": sorted(self._children)},
-        )
-        self._signal_all(signal.SIGKILL)
+    async def _wait_ended(self, names: set[str]) -> None:
+        for name in names & self._ended.keys():
+            await self._ended[name].wait()
 
     async def _kill_stuck(self) -> None:
         last_beats: dict[str, tuple[int, int]] = {}
@@ -206,6 +209,7 @@ class Supervisor:
             stdout=None,
             stderr=None,
             env={**os.environ, **program.env, NAMES["health_file"]: str(health_file)},
+            cwd=program.folder,
             start_new_session=True,
             pass_fds=program.files,
         ) as child:
