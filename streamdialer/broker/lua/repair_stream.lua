@@ -4,16 +4,13 @@
 -- ARGV most entries to move, bytes after which no more are moved
 -- Returns "ok" it needs no repair · "repaired" · "more" some entries have been moved: go on · "later" its consumers must
 --   first work it off
+-- uses: stream_ids
 local stream, anew, batch, most_bytes = KEYS[1], KEYS[2], tonumber(ARGV[1]), tonumber(ARGV[2])
 local MOST_VALUES = 7000 -- as many as one command takes from a script
 local function is_near_the_last(id) return #string.match(id, '^%d+') == 20 end
 
-local info, newest = redis.pcall('XINFO', 'STREAM', stream), nil
-if info.err then return 'ok' end -- there is no stream
-for i = 1, #info, 2 do
-  if info[i] == 'last-generated-id' then newest = info[i + 1] end
-end
-if not is_near_the_last(newest) then return 'ok' end
+local newest = last_generated_id(stream)
+if not newest or not is_near_the_last(newest) then return 'ok' end
 local groups = redis.call('XINFO', 'GROUPS', stream)
 if #groups > 0 and redis.call('XLEN', stream) > batch then return 'later' end
 
