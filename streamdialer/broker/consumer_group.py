@@ -134,7 +134,7 @@ class ConsumerGroup(msgspec.Struct, frozen=True, kw_only=True):
             answer = "more"
             while answer == "more":
                 names = [name, self.keys.anew(stream), self.keys.events_retained]
-                args = [MOST_MOVED, MOST_MOVED_BYTES, GROUP]
+                args: list[str | int] = [MOST_MOVED, MOST_MOVED_BYTES, GROUP]
                 answer = str(await self.scripts.run(REPAIR_STREAM, names, args))
             if answer == "repaired":
                 log.error(

@@ -299,8 +299,9 @@ async def test_large_entries_are_moved_and_purged_some_at_a_time(
 
 async def test_entries_of_many_fields_are_moved_few_at_a_time(redis: Redis, services: Services) -> None:
     """It takes Redis longer to move a thousand short texts than a long one."""
+    fields: dict[Any, Any] = {"reason": "junk"} | {f"=f{number}": "x" for number in range(999)}
     for _ in range(40):
-        await redis.xadd(DEAD, {"reason": "junk"} | {f"=f{number}": "x" for number in range(999)})
+        await redis.xadd(DEAD, fields)
     await redis.xadd(DEAD, {"reason": "last"}, id=LAST_ID)
     assert await repair_step(services, "dead") == "more"
     assert await redis.xlen(services.keys.anew("dead")) == 1 + MOST_MOVED_BYTES // (2000 * 102)
