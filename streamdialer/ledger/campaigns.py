@@ -40,6 +40,7 @@ DUE_CAMPAIGNS: Final = Script(_PACKAGE, "due_campaigns")
 SWEEP_CAMPAIGN: Final = Script(_PACKAGE, "sweep_campaign")
 REGISTER_CAMPAIGN: Final = Script(_PACKAGE, "register_campaign")
 REQUEST_HANGUPS: Final = Script(_PACKAGE, "request_hangups")
+TAKE_BACK_CALLS: Final = Script(_PACKAGE, "take_back_calls")
 DELETE_CAMPAIGN: Final = Script(_PACKAGE, "delete_campaign")
 ANSWER_TTL_MS: Final = 300_000
 LOAD_PART: Final = 200
@@ -86,6 +87,12 @@ class CampaignLedger:
             asked += int(count)
             if int(last) < 0:
                 return asked
+
+    async def take_back_calls(self, campaign: str, count: int, min_ring_s: float) -> int:
+        """Asks the telephone system to end calls that have rung longest, `min_ring_s` at least; how many."""
+        names = [*self._keys.of_campaign(campaign), self._keys.hangups]
+        args: list[Argument] = [campaign, "no_agent_coming", count, round(min_ring_s * 1000), HANGUPS_BATCH]
+        return int(await self._scripts.run(TAKE_BACK_CALLS, names, args))
 
     async def load(
         self,
@@ -181,6 +188,7 @@ class CampaignLedger:
                 caps=request.caps.encoded(),
                 rate_limits=request.rate_limits,
                 caller_id=request.caller_id,
+                on_machine=request.on_machine,
                 others=list(request.others.items()),
                 queue=queue,
                 sharing=list(request.sharing.items()),

@@ -12,6 +12,7 @@ from streamdialer.config.settings import Settings
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.serial_api import SerialApi
 from streamdialer.ledger.zone_hours import Hours, MissingHours
+from streamdialer.model import OnMachine
 from streamdialer.rules.caps import NO_CAPS, CapReason, Caps
 from streamdialer.rules.retry import RetryPlan
 
@@ -146,6 +147,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Of the calls, as the campaign has it."""
     ring_timeout_s: float | None = None
     """Of the calls; None: the setting's."""
+    on_machine: OnMachine | None = None
+    """Of the calls; None: nobody listens for a machine."""
 
 
 class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -118,6 +118,8 @@ async def test_an_originate_request_is_what_the_contract_says() -> None:
                 trunk="sip-co",
                 caller_id="+576015551234",
                 ring_timeout_s=12.5,
+                on_machine="agent",
+                variables={"SD_AMD": "0"},
             )
         )
         await api.originate(
@@ -150,6 +152,7 @@ async def test_an_originate_request_is_what_the_contract_says() -> None:
     assert first.headers["user-agent"].startswith("streamdialer/")
     assert (second.body["campaign_id"], second.body["contact_id"]) == ("x", "012")
     assert (second.body["trunk"], second.body["caller_id"]) == ("sip-co", "+576015551234")
+    assert second.body["variables"] == {"SD_AMD": "1", "SD_ON_MACHINE": "agent", "ATTEMPT_ID": "x:12:1"}
     assert (third.body["campaign_id"], third.body["contact_id"]) == ("1", "a/b")
 
 

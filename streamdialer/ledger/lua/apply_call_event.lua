@@ -40,9 +40,10 @@ do -- Lua takes 200 local names at once: those of no further use end with their 
     return redis.call('ZREVRANGE', sets.free, 0, 0)[1]
   end
 
-  if fact == 'a' and ARGV[7] ~= '1' then -- not by a machine
+  local by_machine = ARGV[7] == '1' -- it takes an agent only where one is named
+  if fact == 'a' and not (by_machine and agent == '') then
     taker_record = agent ~= '' and load_agent(agent) or nil
-    if not taker_record then -- not named, or by a name that no list has
+    if not taker_record and not by_machine then -- not named, or by a name that no list has
       taker, is_guess = guess_taker(), true
       taker_record = taker and load_agent(taker)
     end
@@ -251,8 +252,8 @@ do
     redis.call('HSET', agents, holder, cjson.encode(its_record))
   end
 end
-if fact == 'a' and not was_answered and not f.m and attempt.s == 'answered' then
-  if taker_record then
+if fact == 'a' and not was_answered and attempt.s == 'answered' then
+  if taker_record and (not is_guess or not f.m) then
     local is_newest = not taker_record.e or taker_record.t <= written_ms
     if is_newest or is_guess or taker_record.s ~= 'available' then
       give_call(taker, taker_record, attempt.id, is_guess)
@@ -260,7 +261,7 @@ if fact == 'a' and not was_answered and not f.m and attempt.s == 'answered' then
       save_agent(taker, taker_record)
       note_activity(taker, taker_record, written_ms)
     end
-  elseif sets then
+  elseif sets and not f.m then
     redis.call('ZREMRANGEBYSCORE', sets.answer_queue, '-inf', format_number(ledger_ms - 60000)) -- they have hung up
     redis.call('ZADD', sets.answer_queue, format_number(ledger_ms), attempt.id)
     redis.call('PEXPIRE', sets.answer_queue, 86400000)

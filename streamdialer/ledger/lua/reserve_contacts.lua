@@ -103,7 +103,7 @@ local caps = save_caps(call_history, request.caps)
 answer.recheck = save_hours_fingerprint(request.hours_fingerprint)
 local terms = {
   calls = calls, lease_ms = request.lease_ms, deadline_ms = request.deadline_ms, trunk = request.rate_limits.trunk,
-  caller_id = request.caller_id, ring_ms = request.ring_ms, trace = request.trace,
+  caller_id = request.caller_id, ring_ms = request.ring_ms, on_machine = request.on_machine, trace = request.trace,
 }
 
 -- Goes through the ready contacts in their order: each is reserved, moved out of `ready`, or left there for verification by
