@@ -43,6 +43,8 @@ REQUEST_HANGUPS: Final = Script(_PACKAGE, "request_hangups")
 TAKE_BACK_CALLS: Final = Script(_PACKAGE, "take_back_calls")
 DELETE_CAMPAIGN: Final = Script(_PACKAGE, "delete_campaign")
 ANSWER_TTL_MS: Final = 300_000
+LOAD_PART: Final = 200
+"""Contacts loaded at once: Redis does nothing else meanwhile."""
 HANGUPS_BATCH: Final = 500
 DELETE_BATCH: Final = 1000
 """Contacts of an ended campaign that one script call removes: it blocks the server for some tens of milliseconds."""
@@ -107,9 +109,26 @@ class CampaignLedger:
         `country` is the country of local numbers, '' when it is not known; `asked_ms` is when the backend was asked, by
         the ledger's clock (None: now).
         """
+        total = LoadResult()
+        for first in range(0, len(rows), LOAD_PART):
+            part = rows[first : first + LOAD_PART]
+            loaded = await self._load_part(campaign, part, first, max_attempts, country, hours, asked_ms)
+            total = total.plus(loaded)
+        return total
+
+    async def _load_part(
+        self,
+        campaign: str,
+        rows: Sequence[LoadRow],
+        first: int,
+        max_attempts: int,
+        country: str,
+        hours: Hours | None,
+        asked_ms: int | None,
+    ) -> LoadResult:
         ttl_ms = self._limits.final_ttl_ms
         args: list[Argument] = [campaign, max_attempts, ttl_ms, country, hours_argument(hours)]
-        args += ["" if asked_ms is None else asked_ms, self._limits.list_lag_ms]
+        args += ["" if asked_ms is None else asked_ms, self._limits.list_lag_ms, first]
         for row in rows:
             args += [
                 row.contact,

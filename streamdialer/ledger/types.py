@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
@@ -99,6 +100,18 @@ class LoadResult(msgspec.Struct, frozen=True):
     """Not to be called, or not now, by reason."""
     final: dict[str, int] = {}
     """Known ones that are final here and that the backend shows as pending nevertheless, by reason."""
+
+    def plus(self, other: LoadResult) -> LoadResult:
+        """Of both loads together."""
+        return LoadResult(
+            added=self.added + other.added,
+            known=self.known + other.known,
+            invalid=self.invalid + other.invalid,
+            used_up=self.used_up + other.used_up,
+            waiting=self.waiting + other.waiting,
+            refused=dict(Counter(self.refused) + Counter(other.refused)),
+            final=dict(Counter(self.final) + Counter(other.final)),
+        )
 
 
 class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):

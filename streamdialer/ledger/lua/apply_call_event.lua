@@ -15,7 +15,7 @@
 --   attempt of this contact · "foreign_attempt" the attempt id belongs to none · "ask_backend" Redis may have lost
 --   this call: the backend must show the contact · "too_many_lost" no more lost calls are remembered · or
 --   {"queues", name…} the keys of these queues are needed, too
--- uses: clock data_loss campaign api_queue outbox phone_rotation retry attempts bounded_stream outcome apply_facts evidence observations agent_activity agents suppression number_index call_history
+-- uses: clock data_loss campaign api_queue outbox phone_rotation retry stream_ids attempts bounded_stream outcome apply_facts evidence observations agent_activity agents suppression number_index call_history
 local api, call_history, newest_calls = unpack(KEYS, 24, 26)
 local contact, fact, call_id, agent = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
 local entry, max_call_ms = ARGV[8], tonumber(ARGV[9])
@@ -118,7 +118,7 @@ do
       if i ~= of and IS_UP[other.s] then return false end
     end
     local ended_by = history[of].ee
-    return not ended_by or not is_after(entry, ended_by) and not is_outdated(ended_by)
+    return not ended_by or not is_id_after(entry, ended_by) and not is_outdated(ended_by)
   end
 
   for i, candidate in ipairs(history) do
@@ -130,7 +130,7 @@ do
     why_not = 'foreign_attempt'
   elseif not position then -- no attempt has the call id: the newest attempt that was sent before the event was written
     for i = #history, 1, -1 do
-      if history[i].ev and is_after(entry, sent_after(history[i])) then
+      if history[i].ev and is_id_after(entry, sent_after(history[i])) then
         position = i
         break
       end
@@ -193,7 +193,7 @@ do
     attempt.lm, is_noted = written_ms, true
     is_changed = is_changed or was_missing and not is_missing(attempt) -- the sources had looked before
   end
-  if is_ending and not (attempt.ee and is_after(entry, attempt.ee)) and attempt.ee ~= entry then
+  if is_ending and not (attempt.ee and is_id_after(entry, attempt.ee)) and attempt.ee ~= entry then
     attempt.ee, is_noted = entry, true
   end
   -- Of several agents, and several durations, the one that sorts last counts, so that their order does not matter.

@@ -196,3 +196,23 @@ class SourceLive(msgspec.Struct, frozen=True, gc=False):
 
     data: CallList
     type: Literal["source_live"] = "source_live"
+
+
+class AgentRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    agent_id: Id
+    state: AgentState
+
+
+class AgentRows(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The `data` of the event `queue_agents`."""
+
+    queue: str
+    source: str
+    agents: list[AgentRow]
+
+
+class QueueAgents(msgspec.Struct, frozen=True, gc=False):
+    """The telephone system lists all agents of a queue."""
+
+    data: AgentRows
+    type: Literal["queue_agents"] = "queue_agents"
