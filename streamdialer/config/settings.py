@@ -260,3 +260,5 @@ SECRETS: Final = {
     "dashboard_viewer_token",
     "dashboard_secret",
 }
+MAY_BE_IN_FILES: Final = {*SECRETS, "redis_url", "backend_username", "database_url", "asterisk_ami_url"}
+"""Secrets, and what may contain one: `NAME_FILE` in the environment names a file with the value."""
