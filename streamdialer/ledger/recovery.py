@@ -24,7 +24,7 @@ MARK_SERVER_TRUSTED, DROP_RELOADABLE, HOLD_IN_FLIGHT, MARK_REBUILT = (
     for name in ("mark_server_trusted", "drop_reloadable", "hold_in_flight", "mark_rebuilt")
 )
 DROP_BATCH: Final = 500
-HOLD_PART: Final = 100
+HOLD_PART: Final = 50
 """Contacts held at once: Redis does nothing else meanwhile."""
 
 
