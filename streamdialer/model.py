@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-DialMode = Literal["preview", "progressive", "predictive", "power"]
+DialMode = Literal["preview", "progressive", "predictive", "power", "agentless"]
 Pacing = Literal["fixed", "adaptive"]
 TickKind = Literal["dial", "retry", "stats", "cleanup"]
 TICK_KINDS: Final[tuple[TickKind, ...]] = get_args(TickKind)
@@ -65,6 +65,8 @@ AGENT_STATES: Final[dict[str, AgentState]] = {
 
 MAX_RING_TIMEOUT_S: Final = 600
 """Longest `ring_timeout` of a campaign."""
+AGENTLESS_QUEUE: Final = "agentless/"
+"""An agentless campaign stands alone in a queue of this name and its id; no queue of agents is called so."""
 MAX_WORD: Final = 256
 """Characters of an id or a word in an event."""
 
@@ -108,16 +110,24 @@ def wire_id(internal: str) -> int | str:
     return int(internal) if _INTEGER.fullmatch(internal) else plain_id(internal)
 
 
+def has_agents(queue: str) -> bool:
+    """False for the queue in which an agentless campaign stands alone."""
+    return not queue.startswith(AGENTLESS_QUEUE)
+
+
 class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the backend says of a campaign (`GET /api/campaigns/{id}/`); unknown fields are ignored."""
 
     queue_name: str
+    """Of an agentless campaign: `AGENTLESS_QUEUE` and its id."""
     name: Any = None
     """For people; anything but text is ignored."""
     dial_mode: DialMode = "progressive"
     pacing_ratio: Annotated[float, msgspec.Meta(gt=0)] = 1.2
     """Calls per free agent, for predictive (up to 3.0) and power (up to 5.0)."""
     max_concurrent_calls: Annotated[int, msgspec.Meta(ge=0)] = 50
+    slots: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Most live calls of an agentless campaign, which must have it; other modes do not use it."""
     max_retries: Annotated[int, msgspec.Meta(ge=0)] = 3
     """Most attempts per contact."""
     retry_delay: Annotated[float, msgspec.Meta(ge=0)] = 300.0
@@ -152,6 +162,10 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_adaptive(self) -> bool:
         return self.dial_mode == "predictive" and self.pacing == "adaptive"
+
+    @property
+    def is_agentless(self) -> bool:
+        return self.dial_mode == "agentless"
 
 
 class Agent(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.gateways.originate_reply import Reply, Verdict
 from streamdialer.gateways.originate_request import OriginateRequest
-from streamdialer.model import Attempt, ContactData, plain_id
+from streamdialer.model import Attempt, ContactData, has_agents, plain_id
 from streamdialer.observability import tracing
 from streamdialer.observability.metrics import ORIGINATES
 from streamdialer.observability.redaction import mask_number
@@ -120,6 +120,7 @@ class CallsStage:
         ring_timeout_s = call.ring_timeout_s or settings.ring_timeout_s
         variables = call.variables or variables_of(call.custom_data)
         agent = {"AGENT_ID": plain_id(call.agent)} if call.agent else {}
+        queue = self._queues.get(attempt.campaign) or ""
         request = OriginateRequest(
             attempt_id=attempt.id,
             campaign=attempt.campaign,
@@ -131,7 +132,8 @@ class CallsStage:
             trunk=call.trunk,
             caller_id=call.caller_id,
             ring_timeout_s=ring_timeout_s,
-            queue=self._queues.get(attempt.campaign) or "",
+            queue=queue if has_agents(queue) else "",
+            is_agentless=not has_agents(queue),
         )
         give_up_at = anyio.current_time() + ring_timeout_s
         failures = 0

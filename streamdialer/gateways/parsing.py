@@ -17,11 +17,13 @@ import msgspec
 
 from streamdialer.errors import CampaignError
 from streamdialer.model import (
+    AGENTLESS_QUEUE,
     MAX_RING_TIMEOUT_S,
     CampaignSettings,
     Contact,
     ContactStatus,
     DialMode,
+    has_agents,
     has_control,
     normalise_id,
     plain_id,
@@ -137,25 +139,14 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
     shown_id = fields.get("id", campaign)
     if not _is_id(shown_id, campaign):
         raise CampaignError(f"campaign {campaign}: the backend answers with campaign {shown_id!r}")
-    queue = fields.get("queue_name")
-    if isinstance(queue, int) and not isinstance(queue, bool):
-        queue = str(queue)
-    if not isinstance(queue, str) or not queue.strip() or has_control(queue.strip()):
-        problem = "is missing" if queue is None else f"is {_shown(queue)}"
-        raise CampaignError(
-            f"campaign {campaign}: queue_name {problem}, takes the name of the queue of its agents"
-        )
-    if queue.strip() in (".", ".."):
-        raise CampaignError(
-            f"campaign {campaign}: queue_name is {_shown(queue.strip())}, which an address leaves out: "
-            "its agents cannot be asked for"
-        )
-    fields["queue_name"] = queue.strip()
     mode = fields.get("dial_mode", "progressive")
     if mode not in get_args(DialMode):
         raise CampaignError(
             f"campaign {campaign}: dial_mode is {mode!r}, takes {', '.join(get_args(DialMode))}"
         )
+    fields["queue_name"] = (
+        AGENTLESS_QUEUE + campaign if mode == "agentless" else _read_queue(campaign, fields.get("queue_name"))
+    )
     try:
         settings = msgspec.convert(fields, CampaignSettings, strict=False)
     except UnicodeEncodeError as exc:
@@ -174,6 +165,28 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
             f"campaign {campaign}: country is {settings.country!r}, takes an ISO 3166 code of two letters such as CO"
         )
     return settings
+
+
+def _read_queue(campaign: str, queue: object) -> str:
+    """Raises CampaignError."""
+    if isinstance(queue, int) and not isinstance(queue, bool):
+        queue = str(queue)
+    if not isinstance(queue, str) or not queue.strip() or has_control(queue.strip()):
+        problem = "is missing" if queue is None else f"is {_shown(queue)}"
+        raise CampaignError(
+            f"campaign {campaign}: queue_name {problem}, takes the name of the queue of its agents"
+        )
+    if queue.strip() in (".", ".."):
+        raise CampaignError(
+            f"campaign {campaign}: queue_name is {_shown(queue.strip())}, which an address leaves out: "
+            "its agents cannot be asked for"
+        )
+    if not has_agents(queue.strip()):
+        raise CampaignError(
+            f"campaign {campaign}: queue_name is {_shown(queue.strip())}, and names that begin with "
+            f"{AGENTLESS_QUEUE!r} belong to agentless campaigns"
+        )
+    return queue.strip()
 
 
 def read_label(raw: object) -> str | None:
@@ -198,6 +211,10 @@ def _check_numbers(campaign: str, settings: CampaignSettings, fields: dict[str, 
         value = getattr(settings, name)
         if value is not None and not math.isfinite(value):
             raise CampaignError(f"campaign {campaign}: {name} is {fields[name]!r}, takes a finite number")
+    if settings.is_agentless and settings.slots is None:
+        raise CampaignError(
+            f"campaign {campaign}: slots is missing, an agentless campaign takes its most calls at once"
+        )
     limit = RATIO_LIMITS.get(settings.dial_mode)
     if limit is not None and settings.pacing_ratio > limit:
         raise CampaignError(

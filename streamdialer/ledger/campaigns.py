@@ -156,6 +156,7 @@ class CampaignLedger:
                 deadline_ms=limits.deadline_after(request.ring_timeout_s),
                 ring_ms=ring_ms(request.ring_timeout_s),
                 queue_level=request.queue_level,
+                slots=request.slots,
                 max_age_ms=limits.pending_check_after_ms,
                 hours=request.hours,
                 hours_fingerprint=request.hours_fingerprint,

@@ -123,6 +123,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     queue_level: int | None = None
     """Most such calls of all campaigns of the queue, decided for `free_agents`; None: what the free agents and the
     calls per agent allow."""
+    slots: int | None = None
+    """Most live calls of an agentless campaign, whose calls need no agents; None: it has agents."""
     hours: Hours | None = None
     """None: contacts may be called at any time."""
     hours_fingerprint: str = ""

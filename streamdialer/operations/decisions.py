@@ -126,6 +126,8 @@ def _placed(record: TickResult) -> str:
     if record.adaptive is not None:
         return f"{sentence}. {_adaptive(msgspec.convert(record.adaptive, AdaptiveDecision))}"
     agents = _count(record.available_agents or 0, "free agent")
+    if record.mode == "agentless":
+        agents = _count(record.live_calls or 0, "live call")
     ringing = _count(record.active_calls or 0, "unanswered call")
     limit = LIMITS[record.limit].text if record.limit in LIMITS else record.limit
     return f"{sentence}: {agents}, {ringing} ({record.mode}); {limit}{_narrowed(record)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.decision import decide_claim
@@ -130,3 +131,21 @@ def test_when_another_process_has_decided_meanwhile_only_a_shadow_still_claims()
     shadow = decide_claim(inputs(wants_adaptive=True, dial_mode="predictive"), "t.0")
     assert shadow.without_adaptive().claim == shadow.claim
     assert shadow.without_adaptive().adaptive is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted", "limit"),
+    [
+        ({}, 7, "slots"),
+        ({"ready": 5}, 7, "no_contacts"),
+        ({"max_concurrent_calls": 4}, 4, "concurrency"),
+        ({"free": 0}, 7, "slots"),
+    ],
+)
+def test_an_agentless_campaign_claims_its_slots_whoever_is_free(
+    changes: dict[str, Any], wanted: int, limit: str
+) -> None:
+    decision = decide_claim(inputs(dial_mode="agentless", slots=7, **changes), "t.0")
+    assert decision.claim is not None
+    assert (decision.claim.slots, decision.claim.level, decision.adaptive) == (7, 7, None)
+    assert (decision.fixed.wanted, decision.fixed.limit, decision.fixed.share) == (wanted, limit, 0)

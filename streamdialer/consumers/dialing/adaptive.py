@@ -53,7 +53,7 @@ class AdaptiveResult(msgspec.Struct, frozen=True):
 
 def wants_adaptive(settings: CampaignSettings, ours: Settings) -> bool:
     """Whether adaptive pacing decides for the campaign, or shadows the pacing that does."""
-    has_shadow = ours.pacing_shadow == "adaptive" and settings.dial_mode != "preview"
+    has_shadow = ours.pacing_shadow == "adaptive" and settings.dial_mode not in ("preview", "agentless")
     return settings.is_adaptive or has_shadow
 
 

@@ -24,7 +24,7 @@ from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.ledger.ticks import TickStart
 from streamdialer.ledger.types import ClaimResult, ledger_limits
 from streamdialer.ledger.zone_hours import Hours
-from streamdialer.model import CampaignSettings
+from streamdialer.model import CampaignSettings, has_agents
 from streamdialer.rules.calling_hours import CallingHours
 from streamdialer.rules.retry import RetryPlan
 from streamdialer.rules.window import Opening
@@ -127,9 +127,8 @@ class InputReader:
         start, outdated = campaign.start, set[Outdated]()
         if self._members.get(campaign.queue) is None:
             outdated.add("queue")
-        if start.queue != campaign.queue or not self._agent_lists.is_fresh(
-            start.ledger_ms - start.agents_polled_ms
-        ):
+        is_listed = self._agent_lists.is_fresh(start.ledger_ms - start.agents_polled_ms)
+        if has_agents(campaign.queue) and (start.queue != campaign.queue or not is_listed):
             outdated.add("agents")
         if self._refill.is_due(campaign.id, start.ready):
             outdated.add("contacts")

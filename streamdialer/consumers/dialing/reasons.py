@@ -148,9 +148,11 @@ LIMITS: Final[dict[str, ReasonText]] = {
     "preview": ReasonText("in preview mode an agent requests each call", ""),
     "probe": ReasonText("after a pause one call finds out whether calls are placed again", ""),
     "queue": ReasonText("the queue lost agents or got calls while the tick decided", ""),
+    "ramp": ReasonText("the first calls are few: all slots are open after half a minute", ""),
     "risk": ReasonText(
         "one more answered call might find no agent, and that risk is above the limit", "add agents"
     ),
+    "slots": ReasonText("all slots of the agentless campaign are in use", "raise `slots`"),
     "trunk_down": ReasonText(
         "the trunk refuses nearly every call: only free agents get calls", "look at the trunk"
     ),

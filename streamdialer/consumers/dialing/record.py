@@ -151,9 +151,10 @@ def _why_nothing_was_dialed(
     """The reason of a claim that was not refused; None when it dialed, or when only its level allowed no more."""
     if claimed.dialed or settings.dial_mode == "preview":
         return None
-    if claimed.free == 0 and not settings.is_adaptive:
+    needs_free_agents = not (settings.is_adaptive or settings.is_agentless)
+    if claimed.free == 0 and needs_free_agents:
         return "no_agents"
-    if claimed.usable == 0 and counts_listed and not settings.is_adaptive:
+    if claimed.usable == 0 and counts_listed and needs_free_agents:
         return "agents_elsewhere"
     if claimed.ready == 0:
         return "no_contacts"

@@ -12,7 +12,7 @@
 --   settings lease_ms, max_age_ms (a ready contact the backend has not shown as pending for longer needs verification),
 --   events_required, answer_ttl_ms (how long the answer is stored), trace (`traceparent` of the caller, '' = none)
 -- Returns JSON: `ClaimResult` (`ledger/types.py`)
--- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression hours call_history recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback shared_agents
+-- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression hours call_history recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback shared_agents slots
 local stored_answer, calls, api, free_agents, queue_campaigns, busy_agents, dnc_list, call_history, trunks,
   agent_callbacks = unpack(KEYS, 24, 33)
 local request = cjson.decode(ARGV[2])
@@ -48,6 +48,8 @@ end
 if gate.closed then return refuse(gate.closed) end
 if not redis.call('ZSCORE', queue_campaigns, campaign) then return refuse('queue_changed') end
 
+local ramp -- of an agentless campaign
+
 -- Returns the room (how many calls may be added), the name of the limit that bound it, and the rate; or the refusal alone.
 -- The room begins with the campaign's level, and each limit may lower it.
 local function find_room()
@@ -82,7 +84,15 @@ local function find_room()
     steps[#steps + 1] = { name, room, math.min(number, room) }
     if number < room then room, limit = number, name end
   end
-  if request.queue_level then
+  if request.slots then
+    local live = in_flight + count(connected)
+    ramp = slots.open(request.slots, live)
+    if ramp.next_ms then
+      at_most(ramp.open - live, 'ramp')
+    else
+      at_most(ramp.open - live, 'slots')
+    end
+  elseif request.queue_level then
     at_most(request.queue_level - too_many - others_placed - in_flight, 'queue')
   else
     at_most(math.floor(agents_left * request.calls_per_agent + 1e-9) - in_flight, 'agents')
@@ -166,8 +176,10 @@ if answer.dialed > 0 then
   redis.call('ZADD', queue_campaigns, ledger_ms, campaign)
   if gate.is_probe then redis.call('HSET', api, 'probed_until', ledger_ms + request.deadline_ms) end
   use_rate(rate, answer.dialed)
+  if ramp then slots.note(ramp) end
 end
 if limit == 'calls_per_second' then answer.next_ms = next_call_ms(rate) end
+if limit == 'ramp' then answer.next_ms = ramp.next_ms end
 if limit == 'trunk_channels' then answer.next_ms = 1000 end -- a call of another queue's campaign may have ended by then
 
 answer.limit = limit

@@ -25,7 +25,9 @@ class Campaign(msgspec.Struct, kw_only=True):
     dial_mode: DialMode = "progressive"
     pacing_ratio: float = 1.2
     max_concurrent_calls: int = 50
+    slots: int | None = None
     queue_name: str = "sales"
+    """Without meaning in an agentless campaign."""
     max_retries: int = 3
     retry_delay: float = 300.0
     """Wall-clock seconds, as the backend shows it."""
@@ -47,6 +49,10 @@ class Campaign(msgspec.Struct, kw_only=True):
     abandon_cap: float = 0.03
     rule_pack: str | None = None
     weight: float = 1.0
+
+    @property
+    def is_agentless(self) -> bool:
+        return self.dial_mode == "agentless"
 
 
 class Contact(msgspec.Struct, kw_only=True):
@@ -94,6 +100,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     phone_number: str
     key: str | None
     queue: str
+    """Whose agents take it; '' when none do."""
     ordinal: int
     """Number of calls to the contact before this one."""
     placed_at: float
