@@ -15,6 +15,8 @@ import msgspec
 
 DialMode = Literal["preview", "progressive", "predictive", "power", "agentless"]
 Pacing = Literal["fixed", "adaptive"]
+CallerIdChoice = Literal["rotate", "area_code"]
+"""`rotate`: evenly; `area_code`: first those with the called number's area code."""
 TickKind = Literal["dial", "retry", "stats", "cleanup"]
 TICK_KINDS: Final[tuple[TickKind, ...]] = get_args(TickKind)
 
@@ -67,6 +69,8 @@ MAX_RING_TIMEOUT_S: Final = 600
 """Longest `ring_timeout` of a campaign."""
 AGENTLESS_QUEUE: Final = "agentless/"
 """An agentless campaign stands alone in a queue of this name and its id; no queue of agents is called so."""
+MAX_CALLER_IDS: Final = 200
+"""Most caller ids of one campaign."""
 MAX_WORD: Final = 256
 """Characters of an id or a word in an event."""
 
@@ -142,6 +146,11 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     calls_per_second: Annotated[float, msgspec.Meta(gt=0)] | None = None
     trunk: str | None = None
     caller_id: str | None = None
+    caller_ids: tuple[str, ...] = ()
+    """Its calls show one of these in turn, in place of `caller_id`."""
+    caller_id_choice: CallerIdChoice = "rotate"
+    caller_id_daily_cap: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Most calls per caller id of `caller_ids` and calendar day in the campaign's time zone."""
     start_time: str | None = None
     end_time: str | None = None
     days_of_week: tuple[Annotated[int, msgspec.Meta(ge=0, le=6)], ...] | None = None
@@ -212,6 +221,8 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     """ISO 3166-2 code such as `US-FL`."""
     subject: str | None = None
     """What its calls are about, such as a debt's number."""
+    caller_id: str | None = None
+    """Shown by its calls, in place of the campaign's."""
     consent: bool | str | float | None = None
     """When it was given, ISO 8601, or true; anything else is none."""
     custom_data: Any = None
@@ -243,6 +254,8 @@ class ContactData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     timezone: str = ""
     region: str = ""
     subject: str | None = None
+    caller_id: str = ""
+    """'' means the campaign's."""
     consent_ms: int | None = None
     """When it was given, Unix ms; 0 when the backend does not say when."""
     dnc: bool = False

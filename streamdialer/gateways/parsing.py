@@ -18,6 +18,7 @@ import msgspec
 from streamdialer.errors import CampaignError
 from streamdialer.model import (
     AGENTLESS_QUEUE,
+    MAX_CALLER_IDS,
     MAX_RING_TIMEOUT_S,
     CampaignSettings,
     Contact,
@@ -34,7 +35,7 @@ from streamdialer.rules.numbers import is_country
 _STATUSES: Final = frozenset(get_args(ContactStatus))
 RATIO_LIMITS: Final[dict[DialMode, float]] = {"predictive": 3.0, "power": 5.0}
 """Largest pacing_ratio per mode that uses one."""
-_WORD_FIELDS: Final = ("dial_mode", "pacing", "rule_pack")
+_WORD_FIELDS: Final = ("dial_mode", "pacing", "rule_pack", "caller_id_choice")
 _DURATION: Final = re.compile(r"([0-9]{1,3}):([0-5][0-9]):([0-5][0-9])")
 _WHOLE: Final = re.compile(r"[0-9]{1,15}")
 
@@ -135,6 +136,7 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
         if isinstance(text, str) and (clock := _DURATION.fullmatch(text.strip())):  # a DurationField
             hours, minutes, seconds = map(int, clock.groups())
             fields[name] = 3600 * hours + 60 * minutes + seconds
+    fields["caller_ids"] = _read_caller_ids(campaign, fields.get("caller_ids"))
     fields["defaulted"] = _check_ring_timeout(fields)
     shown_id = fields.get("id", campaign)
     if not _is_id(shown_id, campaign):
@@ -187,6 +189,23 @@ def _read_queue(campaign: str, queue: object) -> str:
             f"{AGENTLESS_QUEUE!r} belong to agentless campaigns"
         )
     return queue.strip()
+
+
+def _read_caller_ids(campaign: str, raw: object) -> list[str]:
+    """Each once; raises CampaignError."""
+    given = raw.split(",") if isinstance(raw, str) else [] if raw is None else raw
+    if not isinstance(given, list) or len(given) > MAX_CALLER_IDS:
+        raise CampaignError(
+            f"campaign {campaign}: caller_ids is {_shown(raw)}, takes a list of at most {MAX_CALLER_IDS} caller ids"
+        )
+    found: dict[str, None] = {}
+    for each in given:
+        if (label := read_label(each)) is None:
+            raise CampaignError(
+                f"campaign {campaign}: caller_ids has {_shown(each)}, takes telephone numbers such as +5716001111"
+            )
+        found[label] = None
+    return list(found)
 
 
 def read_label(raw: object) -> str | None:
@@ -372,6 +391,13 @@ def _read_consent(raw: object) -> bool | str | float:
     return raw if isinstance(raw, bool) else _read_instant(raw)
 
 
+def _read_caller_id(raw: object) -> str:
+    label = read_label(raw)
+    if label is None or len(label) > _MAX_SHOWN:
+        raise ValueError("not a short text")
+    return label
+
+
 def _read_custom_data(raw: object) -> object:
     msgspec.json.encode(raw)  # halves of characters cannot be kept
     return raw
@@ -385,6 +411,7 @@ _OPTIONAL_FIELDS: Final[dict[str, Callable[[object], Any]]] = {
     "timezone": _read_zone,
     "region": _read_zone,
     "subject": _read_zone,
+    "caller_id": _read_caller_id,
     "consent": _read_consent,
     "custom_data": _read_custom_data,
 }

@@ -8,6 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from streamdialer.config.settings import Settings
+from streamdialer.ledger.caller_ids import CallerIdPool
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.serial_api import SerialApi
 from streamdialer.ledger.zone_hours import Hours, MissingHours
@@ -15,7 +16,14 @@ from streamdialer.rules.caps import NO_CAPS, CapReason, Caps
 from streamdialer.rules.retry import RetryPlan
 
 NotSentReason = Literal[
-    "not_active", "window_closed", "api_paused", "data_loss", "server_unknown", "in_call", "do_not_call"
+    "not_active",
+    "window_closed",
+    "api_paused",
+    "data_loss",
+    "server_unknown",
+    "in_call",
+    "caller_ids",
+    "do_not_call",
 ]
 MarkSentStatus = Literal["ok", "again", "sent", "stale"] | NotSentReason | CapReason
 SettleStatus = Literal["ok", "stale", "settled"]
@@ -38,6 +46,14 @@ CLEANUP_TEXTS: Final = {
     "calls_live": "calls of the campaign are live; try again when they have ended",
     "updates_waiting": "the backend has not confirmed everything yet; try again later",
 }
+
+
+class MarkSent(msgspec.Struct, frozen=True, array_like=True):
+    """Whether the request of an attempt may be sent."""
+
+    status: MarkSentStatus
+    caller_id: str = ""
+    """Of the campaign's pool, the same for every request of the attempt; '' for none."""
 
 
 class EventResult(msgspec.Struct, frozen=True):
@@ -133,6 +149,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: RateLimits = NO_RATE_LIMITS
     caller_id: str | None = None
     """Of the calls, as the campaign has it."""
+    caller_ids: CallerIdPool | None = None
+    """The calls show one of these instead, chosen when they are sent."""
     ring_timeout_s: float | None = None
     """Of the calls; None: the setting's."""
 

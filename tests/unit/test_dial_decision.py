@@ -59,6 +59,7 @@ def inputs(
         queue=queue,
         pacing=queue_pacing(queue, "1", campaign, ledger_limits(Settings())),
         rate_limits=NO_RATE_LIMITS,
+        caller_ids=None,
         zone_hours=None,
         time_scale=1.0,
         notices={},

@@ -70,8 +70,9 @@ class CampaignCache(BackgroundReads):
             read = await self._services.backend.campaign(campaign)
         finally:
             self._reading.discard(campaign)
-        if problem := self._services.originator.problem_of(read.trunk or "", read.caller_id or ""):
-            raise CampaignError(problem)
+        for caller_id in (read.caller_id or "", *read.caller_ids):
+            if problem := self._services.originator.problem_of(read.trunk or "", caller_id):
+                raise CampaignError(problem)
         before = self._campaigns.get(campaign)
         if read.defaulted and (before is None or read.defaulted != before.defaulted):
             log.warning(

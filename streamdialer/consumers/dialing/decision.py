@@ -84,6 +84,7 @@ def _claim(inputs: DialInputs, token: str, level: int) -> ClaimRequest:
         hours_fingerprint=campaign.hours.fingerprint,
         rate_limits=inputs.rate_limits,
         caller_id=settings.caller_id,
+        caller_ids=inputs.caller_ids,
         ring_timeout_s=settings.ring_timeout,
         sharing=inputs.sharing,
         counts_listed=inputs.counts_listed,

@@ -19,6 +19,7 @@ from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import Unreachable
+from streamdialer.ledger.caller_ids import CallerIdPool, caller_id_pool
 from streamdialer.ledger.queues import QueueState
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.ledger.ticks import TickStart
@@ -61,6 +62,7 @@ class DialInputs(msgspec.Struct, frozen=True, kw_only=True):
     pacing: dict[str, CampaignPacing]
     """Of each campaign of the queue."""
     rate_limits: RateLimits
+    caller_ids: CallerIdPool | None
     zone_hours: Hours | None
     time_scale: float
     wants_adaptive: bool
@@ -203,6 +205,7 @@ class InputReader:
             queue=queue,
             pacing=pacing,
             rate_limits=self._trunks.rate_limits_of(campaign.id, settings),
+            caller_ids=caller_id_pool(settings, campaign.hours.window.zone, now_ms),
             zone_hours=build_zone_hours(campaign.hours, contacts, zones, now_ms),
             time_scale=self._services.settings.pacing_time_scale,
             wants_adaptive=is_adaptive,

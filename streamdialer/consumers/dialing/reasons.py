@@ -129,6 +129,10 @@ LIMITS: Final[dict[str, ReasonText]] = {
         "the other free agents belong to the other campaigns of the queue", "raise its `weight`"
     ),
     "batch": ReasonText("one tick places no more; the next one follows at once", ""),
+    "caller_ids": ReasonText(
+        "each of its caller ids has had its calls of the day",
+        "wait for the next day, add `caller_ids`, or raise `caller_id_daily_cap`",
+    ),
     "calls_per_second": ReasonText(
         "the campaign or its trunk has reached its calls per second",
         "raise `calls_per_second`, or STREAMDIALER_TRUNK_CALLS_PER_SECOND",

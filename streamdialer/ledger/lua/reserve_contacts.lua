@@ -3,16 +3,17 @@
 -- number of calls, and every contact.
 -- KEYS 1–23 of the campaign, 24 stored answer of this token, 25 calls, 26 api, 27 queue's free agents, 28
 --   queue's campaigns, 29 queue's busy agents, 30 do-not-call list, 31 call history, 32 trunks, 33 campaign's
---   agent callbacks, then reserved and dialing of each other campaign of the queue, then reserved, dialing
+--   agent callbacks, 34 caller ids, then reserved and dialing of each other campaign of the queue, then reserved, dialing
 --   and connected of each other campaign on the trunk, at last the keys of `Keys.of_sharing`
 -- ARGV campaign, JSON: the fields of `ClaimRequest` (`ledger/types.py`), except that `retry` is retry_plan, encoded,
---   and max_attempts, and `open_until_ms` is open_until ('' = none); caps is encoded, '' = none; others is a list
+--   and max_attempts, and `open_until_ms` is open_until ('' = none); caps is encoded, '' = none; caller_ids
+--   is encoded, nil = none, and caller_id_choice beside it; others is a list
 --   {{campaign, its calls per agent}, …} and sharing a list {{queue, {campaign, …}}, …}, both in the order of KEYS;
 --   queue; deadline_ms (after sending), and ring_ms (nil = the setting's) in place of `ring_timeout_s`; and of the
 --   settings lease_ms, max_age_ms (a ready contact the backend has not shown as pending for longer needs verification),
 --   events_required, answer_ttl_ms (how long the answer is stored), trace (`traceparent` of the caller, '' = none)
 -- Returns JSON: `ClaimResult` (`ledger/types.py`)
--- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression hours call_history recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback shared_agents slots
+-- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression hours call_history recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback shared_agents slots caller_ids
 local stored_answer, calls, api, free_agents, queue_campaigns, busy_agents, dnc_list, call_history, trunks,
   agent_callbacks = unpack(KEYS, 24, 33)
 local request = cjson.decode(ARGV[2])
@@ -65,7 +66,7 @@ local function find_room()
   local agents_left, others_placed, is_passed = free_now, 0, {}
   for i, other in ipairs(request.others) do
     local name, calls_per_agent = other[1], other[2]
-    local its_placed = count(KEYS[32 + 2 * i]) + count(KEYS[33 + 2 * i])
+    local its_placed = count(KEYS[33 + 2 * i]) + count(KEYS[34 + 2 * i])
     is_passed[name] = true
     others_placed = others_placed + its_placed
     agents_left = agents_left - its_placed / calls_per_agent
@@ -74,7 +75,7 @@ local function find_room()
     if member ~= campaign and not is_passed[member] then return 'queue_changed' end
   end
 
-  local rate = check_rate(trunks, request.rate_limits, 34 + 2 * #request.others)
+  local rate = check_rate(trunks, request.rate_limits, 35 + 2 * #request.others)
   if rate.is_changed then return 'trunk_changed' end
 
   local in_flight = count_placed()
@@ -100,11 +101,13 @@ local function find_room()
   at_most(request.max_concurrent - in_flight - count(connected), 'concurrency')
   at_most(rate.channels, 'trunk_channels')
   at_most(rate.calls, 'calls_per_second')
+  at_most(caller_ids.room(KEYS[34]), 'caller_ids')
   if gate.is_probe then at_most(1, 'probe') end -- after a pause one call finds out whether calls are placed again
   at_most(batch, 'batch')
   answer.steps = steps
   return room, limit, rate
 end
+caller_ids.save(request.caller_ids)
 local room, limit, rate = find_room()
 if not limit then return refuse(room) end
 
@@ -113,7 +116,7 @@ local caps = save_caps(call_history, request.caps)
 answer.recheck = save_hours_fingerprint(request.hours_fingerprint)
 local terms = {
   calls = calls, lease_ms = request.lease_ms, deadline_ms = request.deadline_ms, trunk = request.rate_limits.trunk,
-  caller_id = request.caller_id, ring_ms = request.ring_ms, trace = request.trace,
+  caller_id = request.caller_id, caller_ids = request.caller_id_choice, ring_ms = request.ring_ms, trace = request.trace,
 }
 
 -- Goes through the ready contacts in their order: each is reserved, moved out of `ready`, or left there for verification by

@@ -39,6 +39,9 @@ class Campaign(msgspec.Struct, kw_only=True):
     trunk: str | None = None
     calls_per_second: float | None = None
     caller_id: str | None = None
+    caller_ids: list[str] = []
+    caller_id_choice: str = "rotate"
+    caller_id_daily_cap: int | None = None
     ring_timeout: float | None = None
     """Wall-clock seconds, as the backend shows it."""
     start_time: str | None = None
@@ -71,6 +74,7 @@ class Contact(msgspec.Struct, kw_only=True):
     last_attempt: str | None = None
     """ISO 8601, as the client wrote it."""
     timezone: str | None = None
+    caller_id: str | None = None
     custom_data: dict[str, Any] = {}
     do_not_call: bool = False
     created_at: str = "2026-01-01T00:00:00Z"

@@ -4,7 +4,7 @@
 --                  stands in several: `team` are all their queues (JSON list), `state` is f (free) or b (other).
 -- The calls of all queues are assigned to agents as in a bipartite matching. It does not matter which call an agent
 -- gets in the end: only how many calls can get one. Nothing of it is stored.
-local usable_agents
+local sharing_queues, usable_agents
 do
   local EPSILON = 1e-9
 
@@ -31,7 +31,7 @@ do
   end
 
   -- Returns the queue and those that share agents with it, directly or over further queues; and the teams of each.
-  local function sharing_queues(shared_agents, queue)
+  function sharing_queues(shared_agents, queue)
     local queues, position, is_listed, teams, teams_of = { queue }, 1, { [queue] = true }, {}, {}
     while queues[position] do
       local name = queues[position]
