@@ -162,6 +162,8 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     rule_pack: str | None = None
     country: str | None = None
     """Of numbers without a calling code, ISO 3166 alpha-2; None means the setting's."""
+    auto_pause: bool | None = None
+    """It pauses itself when half of its calls fail within two minutes; None means the setting's."""
     weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     ring_timeout: Annotated[float, msgspec.Meta(gt=0, le=MAX_RING_TIMEOUT_S)] | None = None
     """Seconds a call may ring; None means the setting's."""

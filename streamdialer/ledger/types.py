@@ -141,6 +141,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     calls per agent allow."""
     slots: int | None = None
     """Most live calls of an agentless campaign, whose calls need no agents; None: it has agents."""
+    auto_pause: bool = False
+    """It pauses itself when half of its calls fail within two minutes."""
     hours: Hours | None = None
     """None: contacts may be called at any time."""
     hours_fingerprint: str = ""
@@ -178,7 +180,7 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     """Why no call may be placed. Try again after `queue_changed` with the queue's new campaigns, after
     `trunk_changed` with the trunk's new members, after `not_rebuilt` when the campaign has been rebuilt."""
     detail: str = ""
-    """What the Dialer API, or Asterisk, said when it took no calls."""
+    """What the Dialer API, or Asterisk, said when it took no calls; or why the campaign has paused itself."""
     wait_ms: int | None = None
     """How long lost calls are still waited for."""
     limit: str | None = None

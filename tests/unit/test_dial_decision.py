@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from streamdialer.config.settings import Settings
+from streamdialer.consumers.dialing.campaign_cache import with_defaults
 from streamdialer.consumers.dialing.decision import decide_claim
 from streamdialer.consumers.dialing.inputs import DialedCampaign, DialInputs
 from streamdialer.consumers.dialing.queue_pacing import queue_pacing
+from streamdialer.gateways.parsing import read_campaign
 from streamdialer.ledger.queues import CampaignState, QueueState
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS
 from streamdialer.ledger.ticks import TickStart
@@ -150,3 +152,17 @@ def test_an_agentless_campaign_claims_its_slots_whoever_is_free(
     assert decision.claim is not None
     assert (decision.claim.slots, decision.claim.level, decision.adaptive) == (7, 7, None)
     assert (decision.fixed.wanted, decision.fixed.limit, decision.fixed.share) == (wanted, limit, 0)
+
+
+@pytest.mark.parametrize(
+    ("shown", "setting", "pauses"),
+    [(None, True, True), (None, False, False), ("false", True, False), (True, False, True)],
+)
+def test_a_campaign_says_itself_whether_it_pauses_itself_or_the_setting_does(
+    shown: object, setting: bool, pauses: bool
+) -> None:
+    read = read_campaign("1", {"queue_name": "sales", "auto_pause": shown})
+    settings = with_defaults(read, Settings(auto_pause=setting))
+    claim = decide_claim(inputs(auto_pause=settings.auto_pause), "t.0").claim
+    assert claim is not None
+    assert claim.auto_pause is pauses

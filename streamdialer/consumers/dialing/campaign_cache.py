@@ -93,5 +93,6 @@ def with_defaults(campaign: CampaignSettings, defaults: Settings) -> CampaignSet
         pacing=campaign.pacing or defaults.pacing,
         rule_pack=campaign.rule_pack or defaults.rule_pack,
         country=campaign.country or defaults.country,
+        auto_pause=defaults.auto_pause if campaign.auto_pause is None else campaign.auto_pause,
         ring_timeout=campaign.ring_timeout or defaults.ring_timeout_s,
     )

@@ -75,6 +75,7 @@ def _claim(inputs: DialInputs, token: str, level: int) -> ClaimRequest:
         free_agents=queue.usable,
         calls_per_agent=calls_per_agent(settings.dial_mode, settings.pacing_ratio),
         max_concurrent=settings.max_concurrent_calls,
+        auto_pause=bool(settings.auto_pause),
         slots=settings.slots if settings.is_agentless else None,
         batch=CLAIM_BATCH,
         open_until_ms=campaign.opening.until_ms,

@@ -23,6 +23,10 @@ REASONS: Final[dict[str, ReasonText]] = {
     "not_active": ReasonText(
         "the campaign's status is not active", "run `streamdialer campaign start` to dial it"
     ),
+    "auto_paused": ReasonText(
+        "half of its calls failed within two minutes, so it has paused itself",
+        "look at the trunk and at who places the calls, then run `streamdialer campaign start`",
+    ),
     "data_loss": ReasonText(
         "Redis was restarted, emptied or replaced: calls that it may have forgotten get time to end",
         "wait, dialing goes on by itself; if no one restarted Redis on purpose, find out why it restarted",

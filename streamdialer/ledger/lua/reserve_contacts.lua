@@ -7,13 +7,14 @@
 --   and connected of each other campaign on the trunk, at last the keys of `Keys.of_sharing`
 -- ARGV campaign, JSON: the fields of `ClaimRequest` (`ledger/types.py`), except that `retry` is retry_plan, encoded,
 --   and max_attempts, and `open_until_ms` is open_until ('' = none); caps is encoded, '' = none; caller_ids
---   is encoded, nil = none, and caller_id_choice beside it; others is a list
+--   is encoded, nil = none, and caller_id_choice beside it; paused_channel
+--   (nil = it does not pause itself) in place of `auto_pause`; others is a list
 --   {{campaign, its calls per agent}, …} and sharing a list {{queue, {campaign, …}}, …}, both in the order of KEYS;
 --   queue; deadline_ms (after sending), and ring_ms (nil = the setting's) in place of `ring_timeout_s`; and of the
 --   settings lease_ms, max_age_ms (a ready contact the backend has not shown as pending for longer needs verification),
 --   events_required, answer_ttl_ms (how long the answer is stored), trace (`traceparent` of the caller, '' = none)
 -- Returns JSON: `ClaimResult` (`ledger/types.py`)
--- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression hours call_history recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback shared_agents slots caller_ids
+-- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression hours call_history recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback shared_agents slots caller_ids ids auto_pause
 local stored_answer, calls, api, free_agents, queue_campaigns, busy_agents, dnc_list, call_history, trunks,
   agent_callbacks = unpack(KEYS, 24, 33)
 local request = cjson.decode(ARGV[2])
@@ -47,6 +48,8 @@ local function refuse(reason)
 end
 
 if gate.closed then return refuse(gate.closed) end
+answer.detail = pauses_itself(request.paused_channel)
+if answer.detail then return refuse('auto_paused') end
 if not redis.call('ZSCORE', queue_campaigns, campaign) then return refuse('queue_changed') end
 
 local ramp -- of an agentless campaign

@@ -182,7 +182,9 @@ def _campaign(
 ) -> CampaignOverview:
     pacing = detail.pacing
     mode = "" if pacing is None else "adaptive" if pacing.is_adaptive else pacing.mode
-    status = dial_status(str(row.campaign_id), row.status or None, detail.newest, now_ms)
+    status = dial_status(
+        str(row.campaign_id), row.status or None, detail.newest, now_ms, auto_paused=row.auto_paused
+    )
     abandon_rate = None
     if pacing is not None and counts is not None:
         abandon_rate = AbandonRate(
