@@ -165,6 +165,8 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     auto_pause: bool | None = None
     """It pauses itself when half of its calls fail within two minutes; None means the setting's."""
     weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    reserve_agents: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Free agents of the queue that its calls leave free, for incoming calls."""
     ring_timeout: Annotated[float, msgspec.Meta(gt=0, le=MAX_RING_TIMEOUT_S)] | None = None
     """Seconds a call may ring; None means the setting's."""
     defaulted: tuple[str, ...] = ()

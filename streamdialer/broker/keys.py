@@ -401,5 +401,5 @@ class Keys(msgspec.Struct, frozen=True):
         for other, campaigns in others.items():
             names += [self.queue_free(other), self.queue_campaigns(other), self.queue_pacing(other)]
             for campaign in campaigns:
-                names += [self.reserved(campaign), self.dialing(campaign)]
+                names += [self.reserved(campaign), self.dialing(campaign), self.campaign(campaign)]
         return names

@@ -158,6 +158,7 @@ class CampaignLedger:
                 ring_ms=ring_ms(request.ring_timeout_s),
                 queue_level=request.queue_level,
                 slots=request.slots,
+                kept_agents=request.kept_agents,
                 paused_channel=CHANNEL if request.auto_pause else None,
                 max_age_ms=limits.pending_check_after_ms,
                 hours=request.hours,

@@ -141,6 +141,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     calls per agent allow."""
     slots: int | None = None
     """Most live calls of an agentless campaign, whose calls need no agents; None: it has agents."""
+    kept_agents: int = 0
+    """Free agents of the queue that stay free for incoming calls."""
     auto_pause: bool = False
     """It pauses itself when half of its calls fail within two minutes."""
     hours: Hours | None = None

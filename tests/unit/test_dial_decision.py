@@ -166,3 +166,33 @@ def test_a_campaign_says_itself_whether_it_pauses_itself_or_the_setting_does(
     claim = decide_claim(inputs(auto_pause=settings.auto_pause), "t.0").claim
     assert claim is not None
     assert claim.auto_pause is pauses
+
+
+def test_the_largest_reserve_of_the_queue_counts_for_all_its_campaigns() -> None:
+    plain = inputs(others=("2",), reserve_agents=1)
+    neighbour = msgspec.structs.replace(plain.pacing["1"], reserve_agents=3)
+    of_both = msgspec.structs.replace(plain, pacing={"1": plain.pacing["1"], "2": neighbour})
+    for given, kept, level in ((plain, 1, 3), (of_both, 3, 1)):
+        decision = decide_claim(given, "t.0")
+        assert decision.claim is not None
+        assert (decision.claim.kept_agents, decision.fixed.wanted) == (kept, level)
+        assert decision.claim.free_agents == 4, "what the claim finds is compared with all of them"
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_campaign_outside_its_hours_keeps_no_agents(is_open: bool) -> None:
+    plain = inputs(others=("2",))
+    neighbour = msgspec.structs.replace(plain.pacing["1"], reserve_agents=3, is_open=is_open)
+    given = msgspec.structs.replace(plain, pacing={"1": plain.pacing["1"], "2": neighbour})
+    claim = decide_claim(given, "t.0").claim
+    assert claim is not None
+    assert claim.kept_agents == (3 if is_open else 0)
+
+
+def test_adaptive_pacing_leaves_them_free_too() -> None:
+    for kept, most in ((0, 4), (4, 0), (9, 0)):
+        given = inputs(wants_adaptive=True, dial_mode="predictive", pacing="adaptive", reserve_agents=kept)
+        adaptive = decide_claim(given, "t.0").adaptive
+        assert adaptive is not None
+        assert (adaptive.decision.place > 0) == (most > 0)
+        assert adaptive.free_agents == 4

@@ -8,7 +8,7 @@ import msgspec
 
 from streamdialer.consumers.dialing.adaptive import AdaptiveResult, adapt
 from streamdialer.consumers.dialing.inputs import DialInputs
-from streamdialer.consumers.dialing.queue_pacing import snapshot_of
+from streamdialer.consumers.dialing.queue_pacing import kept_agents, snapshot_of
 from streamdialer.ledger.types import ClaimRequest
 from streamdialer.pacing.decide import Decision, decide, decide_agentless
 from streamdialer.pacing.dial_modes import calls_per_agent
@@ -75,6 +75,7 @@ def _claim(inputs: DialInputs, token: str, level: int) -> ClaimRequest:
         free_agents=queue.usable,
         calls_per_agent=calls_per_agent(settings.dial_mode, settings.pacing_ratio),
         max_concurrent=settings.max_concurrent_calls,
+        kept_agents=kept_agents(queue, pacing),
         auto_pause=bool(settings.auto_pause),
         slots=settings.slots if settings.is_agentless else None,
         batch=CLAIM_BATCH,

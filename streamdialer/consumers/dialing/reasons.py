@@ -86,6 +86,9 @@ REASONS: Final[dict[str, ReasonText]] = {
         "the free agents stand in other queues, too, and calls of those queues are on their way to them",
         "add agents; the queues get calls in turn",
     ),
+    "agents_reserved": ReasonText(
+        "the free agents of the queue are kept for incoming calls", "lower `reserve_agents`, or add agents"
+    ),
     "no_contacts": ReasonText(
         "no contact is ready to be dialed", "add contacts, or wait for the deferred ones"
     ),

@@ -59,14 +59,14 @@ local ramp -- of an agentless campaign
 local function find_room()
   -- The level falls with every free agent that was counted when it was decided and may not be used any more.
   local sharing_keys = 3
-  for _, other in ipairs(request.sharing) do sharing_keys = sharing_keys + 3 + 2 * #other[2] end
+  for _, other in ipairs(request.sharing) do sharing_keys = sharing_keys + 3 + 3 * #other[2] end
   local free_now = usable_agents(#KEYS - sharing_keys + 1, request.queue, request.sharing, request.counts_listed)
   if not free_now then return 'queue_changed' end
   answer.usable = free_now
   local too_many = math.max(0, math.ceil((request.free_agents - free_now) * request.calls_per_agent - 1e-9))
 
   -- Calls of the queue's other campaigns use agents, too.
-  local agents_left, others_placed, is_passed = free_now, 0, {}
+  local agents_left, others_placed, is_passed = free_now - request.kept_agents, 0, {}
   for i, other in ipairs(request.others) do
     local name, calls_per_agent = other[1], other[2]
     local its_placed = count(KEYS[33 + 2 * i]) + count(KEYS[34 + 2 * i])

@@ -26,6 +26,7 @@ class Campaign(msgspec.Struct, kw_only=True):
     pacing_ratio: float = 1.2
     max_concurrent_calls: int = 50
     slots: int | None = None
+    reserve_agents: int = 0
     queue_name: str = "sales"
     """Without meaning in an agentless campaign."""
     max_retries: int = 3

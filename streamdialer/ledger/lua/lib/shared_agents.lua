@@ -1,5 +1,5 @@
 -- How many of its free agents a queue may use. An agent who stands in several queues counts once: an unanswered call
--- of another queue may use the agent up.
+-- of another queue may use the agent up, and so may the agents that another queue keeps free for incoming calls.
 --   shared_agents  sorted set, all with one score, of `queue\nteam\nstate\nagent` for each queue of an agent who
 --                  stands in several: `team` are all their queues (JSON list), `state` is f (free) or b (other).
 -- The calls of all queues are assigned to agents as in a bipartite matching. It does not matter which call an agent
@@ -99,7 +99,7 @@ do
     local passed, at = {}, first + 3
     for _, other in ipairs(sharing) do
       passed[other[1]] = { at = at, campaigns = other[2] }
-      at = at + 3 + 2 * #other[2]
+      at = at + 3 + 3 * #other[2]
     end
     local queues, teams_of = sharing_queues(shared_agents, queue)
     local function own_agents(name, count)
@@ -110,19 +110,20 @@ do
     for i = 2, #queues do
       local other = passed[queues[i]]
       if not other then return nil end
-      local is_passed, needed, key = {}, 0, other.at
+      local is_passed, needed, kept, key = {}, 0, 0, other.at
       for k, campaign in ipairs(other.campaigns) do
         is_passed[campaign] = true
-        local placed = redis.call('ZCARD', KEYS[key + 1 + 2 * k]) + redis.call('ZCARD', KEYS[key + 2 + 2 * k])
-        if placed > 0 then
-          local pacing = redis.call('HGET', KEYS[key + 2], campaign)
-          needed = needed + placed / (pacing and pacing ~= '' and cjson.decode(pacing).calls_per_agent or 1)
-        end
+        local pacing = redis.call('HGET', KEYS[key + 2], campaign)
+        pacing = pacing and pacing ~= '' and cjson.decode(pacing) or {}
+        local placed = redis.call('ZCARD', KEYS[key + 3 * k]) + redis.call('ZCARD', KEYS[key + 1 + 3 * k])
+        needed = needed + placed / (pacing.calls_per_agent or 1)
+        local is_dialed = pacing.is_open and redis.call('HGET', KEYS[key + 2 + 3 * k], 'status') == 'active'
+        if is_dialed then kept = math.max(kept, pacing.reserve_agents or 0) end
       end
       for _, campaign in ipairs(redis.call('ZRANGE', KEYS[key + 1], 0, -1)) do
         if not is_passed[campaign] then return nil end
       end
-      needs[i] = needed - own_agents(queues[i], redis.call('ZCARD', KEYS[key]))
+      needs[i] = needed + kept - own_agents(queues[i], redis.call('ZCARD', KEYS[key]))
     end
     for i = 2, #queues do
       if needs[i] > EPSILON then assign_all(teams_of, queues[i], needs[i]) end
