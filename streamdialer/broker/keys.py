@@ -13,11 +13,12 @@ import msgspec
 
 from streamdialer.model import plain_id
 
-Stream = Literal["ticks", "calls", "events", "updates", "dead"]
-STREAMS: Final[tuple[Stream, ...]] = ("ticks", "calls", "events", "updates", "dead")
+Stream = Literal["ticks", "calls", "events", "updates", "dead", "outcomes"]
+STREAMS: Final[tuple[Stream, ...]] = ("ticks", "calls", "events", "updates", "dead", "outcomes")
 Stage = Literal["ticks", "calls", "events", "updates"]
 STAGES: Final[tuple[Stage, ...]] = ("ticks", "calls", "events", "updates")
 GROUP: Final = "streamdialer"
+PausingServer = Literal["backend", "dialer_api"]
 ContactIds = Literal["shared", "per-campaign"]
 """Whether contacts of different campaigns with one id are one person."""
 CHANNEL: Final = "dialer:events"
@@ -37,7 +38,7 @@ class Keys(msgspec.Struct, frozen=True):
     @property
     def outcomes(self) -> str:
         """The stream of ended attempts, for other services."""
-        return f"{self.prefix}dialer:outcomes"
+        return self.stream("outcomes")
 
     def campaign(self, campaign: str) -> str:
         """The public hash that the Dialer API, the backend and operators read and write."""
@@ -292,6 +293,10 @@ class Keys(msgspec.Struct, frozen=True):
     def api(self) -> str:
         """hash: the Dialer API's breaker, and how it answers (`lua/lib/api_queue.lua`); shared by all replicas."""
         return f"{self.prefix}sd:api"
+
+    def paused(self, server: PausingServer) -> str:
+        """There while the server asks for no requests, in whatever process it said so."""
+        return f"{self.prefix}sd:paused:{server}"
 
     @property
     def first_events(self) -> str:

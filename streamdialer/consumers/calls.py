@@ -17,7 +17,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.gateways.originate_reply import Reply, Verdict
 from streamdialer.gateways.originate_request import OriginateRequest
-from streamdialer.model import Attempt, ContactData, has_agents, plain_id
+from streamdialer.model import Attempt, ContactData, OnMachine, has_agents, plain_id
 from streamdialer.observability import tracing
 from streamdialer.observability.metrics import ORIGINATES
 from streamdialer.observability.redaction import mask_number
@@ -42,6 +42,7 @@ class Call(ContactData, frozen=True, kw_only=True):
     """How one of the campaign's pool is chosen: `rotate`, `area_code`; '' when it has none."""
     ring_timeout_s: float | None = None
     """The campaign's; None: the setting's."""
+    on_machine: OnMachine | None = None
 
 
 def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
@@ -56,6 +57,7 @@ def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
             "caller_id": call.caller_id or fields.get("caller_id", ""),
             "caller_ids": "" if call.caller_id else fields.get("caller_ids", ""),
             "ring_timeout_s": int(fields["ring_ms"]) / 1000 if "ring_ms" in fields else None,
+            "on_machine": msgspec.convert(fields.get("on_machine"), OnMachine | None),
         }
         return attempt, msgspec.structs.replace(call, **overrides), fields["until"]
     except (KeyError, ValueError, msgspec.MsgspecError) as error:
@@ -147,6 +149,7 @@ class CallsStage:
             trunk=call.trunk,
             caller_id=call.caller_id,
             ring_timeout_s=ring_timeout_s,
+            on_machine=call.on_machine,
             queue=queue if has_agents(queue) else "",
             is_agentless=not has_agents(queue),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
@@ -12,6 +13,7 @@ from streamdialer.ledger.caller_ids import CallerIdPool
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.serial_api import SerialApi
 from streamdialer.ledger.zone_hours import Hours, MissingHours
+from streamdialer.model import OnMachine
 from streamdialer.rules.caps import NO_CAPS, CapReason, Caps
 from streamdialer.rules.retry import RetryPlan
 
@@ -115,6 +117,18 @@ class LoadResult(msgspec.Struct, frozen=True):
     final: dict[str, int] = {}
     """Known ones that are final here and that the backend shows as pending nevertheless, by reason."""
 
+    def plus(self, other: LoadResult) -> LoadResult:
+        """Of both loads together."""
+        return LoadResult(
+            added=self.added + other.added,
+            known=self.known + other.known,
+            invalid=self.invalid + other.invalid,
+            used_up=self.used_up + other.used_up,
+            waiting=self.waiting + other.waiting,
+            refused=dict(Counter(self.refused) + Counter(other.refused)),
+            final=dict(Counter(self.final) + Counter(other.final)),
+        )
+
 
 class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a claim may reserve: decided outside, enforced by the script."""
@@ -157,6 +171,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The calls show one of these instead, chosen when they are sent."""
     ring_timeout_s: float | None = None
     """Of the calls; None: the setting's."""
+    on_machine: OnMachine | None = None
+    """Of the calls; None: nobody listens for a machine."""
 
 
 class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):

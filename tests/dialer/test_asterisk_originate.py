@@ -103,6 +103,14 @@ async def test_the_dialplan_knows_a_call_that_needs_no_agent(ami: AmiServer) -> 
     assert sent["Variable"] == f"{ids}|__SD_QUEUE=|__SD_AGENTLESS=1"
 
 
+async def test_a_call_says_what_follows_when_a_machine_answers(ami: AmiServer) -> None:
+    async with connected(ami) as asterisk:
+        await asterisk.originate(call(on_machine="message", variables={"SD_ON_MACHINE": "agent"}))
+    (sent,) = ami.actions("Originate")
+    assert sent["Variable"].endswith("|__SD_QUEUE=sales|__SD_AMD=1|__SD_ON_MACHINE=message")
+    assert "agent" not in sent["Variable"]
+
+
 async def test_values_that_try_to_be_more_than_values_set_nothing(ami: AmiServer) -> None:
     hostile = {
         "A": "1\r\nVariable: X=1",

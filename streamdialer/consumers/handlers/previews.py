@@ -109,4 +109,5 @@ class Previews:
             caller_id=settings.caller_id,
             caller_ids=caller_id_pool(settings, hours.window.zone, now_ms),
             ring_timeout_s=settings.ring_timeout,
+            on_machine=settings.machine_action,
         )
