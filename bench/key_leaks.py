@@ -101,6 +101,7 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
         AllowedKey(
             KEYS.trunks, "the trunk of each campaign until its cleanup, and the rate limits of trunks"
         ),
+        AllowedKey(KEYS.caller_ids, "calls per caller id of the last days", 3 * 86_400),
         AllowedKey(KEYS.agents, "the agents of all lists: as many as there are agents"),
         AllowedKey(KEYS.agent_calls, "who has which answered call: one per agent"),
         AllowedKey(KEYS.shared_agents, "the agents who stand in several queues"),

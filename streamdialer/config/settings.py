@@ -44,6 +44,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # pacing and attempts
     pacing: Annotated[Literal["fixed", "adaptive"], "pacing of predictive campaigns that name none"] = "fixed"
+    auto_pause: Annotated[
+        bool, "campaigns pause themselves when half of their calls fail within two minutes"
+    ] = True
     pacing_shadow: Annotated[
         Literal["none", "adaptive"],
         "adaptive: campaigns with another pacing also record what adaptive pacing would have placed",

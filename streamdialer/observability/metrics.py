@@ -31,7 +31,7 @@ ProcessCollector(registry=PROCESS)
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _SLOW: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _STAGES: Final = ("ticks", "calls", "events", "updates")
-_MODES: Final = ("preview", "progressive", "predictive", "power")
+_MODES: Final = ("preview", "progressive", "predictive", "power", "agentless")
 OPEN: Final = ()
 """A label whose values are names from the code (reasons, scripts), too many to list here."""
 
@@ -143,7 +143,7 @@ CONTACTS_UNREAD: Final = _counter(
 CONTACT_FIELDS_UNREAD: Final = _counter(
     "streamdialer_contact_fields_unread_total",
     "Optional fields of contacts that could not be read: they have their default. Each reading of the page counts.",
-    field=("attempts", "custom_data", "last_attempt", "priority", "timezone"),
+    field=("attempts", "caller_id", "custom_data", "last_attempt", "priority", "timezone"),
 )
 UPDATES: Final = _counter(
     "streamdialer_updates_total",
@@ -261,6 +261,10 @@ ABANDON_WORST: Final = _gauge(
 )
 OVER_CAP: Final = _gauge(
     "streamdialer_campaigns_over_abandon_cap", "Active campaigns whose abandon rate is above their cap."
+)
+AUTO_PAUSED: Final = _gauge(
+    "streamdialer_campaigns_auto_paused",
+    "Campaigns that have paused themselves because half of their calls failed, and that a person must start again.",
 )
 PAUSES: Final = ("dialer_api_down", "dialer_api_credentials", "asterisk_down", "asterisk_credentials")
 API_PAUSED: Final = _gauge(
