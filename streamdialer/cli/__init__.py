@@ -32,6 +32,7 @@ from streamdialer.cli import (
     simulate,
     ticks,
     top,
+    webhooks,
 )
 from streamdialer.cli.common import Commands
 
@@ -50,6 +51,7 @@ for family in (
         consume_tick,
         asterisk,
         backend,
+        webhooks,
         ticks,
         dashboard,
         events,
