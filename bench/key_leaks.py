@@ -6,12 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from redis.asyncio import Redis
 
-from streamdialer.broker.keys import Keys
+from streamdialer.broker.keys import Keys, PausingServer
 
 KEYS: Final = Keys()
 OWN_CONTACTS: Final = Keys(has_shared_contacts=False)
@@ -23,6 +23,7 @@ SAMPLES_TTL_S: Final = 86_400.0
 PERSONS_TTL_S: Final = 86_400.0
 HEARTBEATS_TTL_S: Final = 600.0
 MAX_CALL_S: Final = 7200.0
+MAX_SERVER_PAUSE_S: Final = 3600.0
 LIST_PARTS_TTL_S: Final = 60.0
 HANGUPS_TTL_S: Final = 3600.0
 WEBHOOKS_LEASE_S: Final = 30.0
@@ -72,6 +73,10 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
         ),
         AllowedKey(
             KEYS.api, "how the Dialer API placed and answered its last calls: some numbers; and its breaker"
+        ),
+        *(
+            AllowedKey(KEYS.paused(server), "how long a server asks for no requests", MAX_SERVER_PAUSE_S)
+            for server in get_args(PausingServer)
         ),
         AllowedKey(
             KEYS.first_events,

@@ -63,6 +63,8 @@ AGENT_STATES: Final[dict[str, AgentState]] = {
 }
 """The backend's words for an agent's state; a word that is not here counts as offline, and is named."""
 
+OnMachine = Literal["hangup", "message", "agent"]
+"""What follows when a machine answers: the end, a message, or an agent as for a person."""
 MAX_RING_TIMEOUT_S: Final = 600
 """Longest `ring_timeout` of a campaign."""
 MAX_WORD: Final = 256
@@ -146,12 +148,21 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     ring_timeout: Annotated[float, msgspec.Meta(gt=0, le=MAX_RING_TIMEOUT_S)] | None = None
     """Seconds a call may ring; None means the setting's."""
+    amd: bool = False
+    """Whether answered calls are listened to for a machine first (answering machine detection)."""
+    on_machine: OnMachine = "hangup"
+    """With `amd`."""
     defaulted: tuple[str, ...] = ()
     """A line on each field that cannot be read and has its default; not a field of the backend."""
 
     @property
     def is_adaptive(self) -> bool:
         return self.dial_mode == "predictive" and self.pacing == "adaptive"
+
+    @property
+    def machine_action(self) -> OnMachine | None:
+        """What follows when a machine answers; None: nobody listens for one."""
+        return self.on_machine if self.amd else None
 
 
 class Agent(msgspec.Struct, frozen=True):

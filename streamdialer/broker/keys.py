@@ -18,6 +18,7 @@ STREAMS: Final[tuple[Stream, ...]] = ("ticks", "calls", "events", "updates", "de
 Stage = Literal["ticks", "calls", "events", "updates"]
 STAGES: Final[tuple[Stage, ...]] = ("ticks", "calls", "events", "updates")
 GROUP: Final = "streamdialer"
+PausingServer = Literal["backend", "dialer_api"]
 ContactIds = Literal["shared", "per-campaign"]
 """Whether contacts of different campaigns with one id are one person."""
 CHANNEL: Final = "dialer:events"
@@ -291,6 +292,10 @@ class Keys(msgspec.Struct, frozen=True):
     def api(self) -> str:
         """hash: the Dialer API's breaker, and how it answers (`lua/lib/api_queue.lua`); shared by all replicas."""
         return f"{self.prefix}sd:api"
+
+    def paused(self, server: PausingServer) -> str:
+        """There while the server asks for no requests, in whatever process it said so."""
+        return f"{self.prefix}sd:paused:{server}"
 
     @property
     def first_events(self) -> str:

@@ -29,6 +29,7 @@ from streamdialer.cli import (
     outcomes,
     purge,
     rules,
+    serve,
     simulate,
     ticks,
     top,
@@ -49,6 +50,7 @@ app = typer.Typer(
 for family in (
     *(
         consume_tick,
+        serve,
         asterisk,
         backend,
         webhooks,

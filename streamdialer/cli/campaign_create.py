@@ -32,6 +32,8 @@ def create(
     trunk: Annotated[str | None, typer.Option(help="Trunk of its calls.")] = None,
     caller_id: Annotated[str | None, typer.Option(help="Number that is shown.")] = None,
     max_calls: Annotated[int | None, typer.Option(min=1, help="Most calls at once.")] = None,
+    max_retries: Annotated[int | None, typer.Option(min=0, help="Most attempts of each contact.")] = None,
+    retry_delay: Annotated[float | None, typer.Option(min=0, help="Seconds before the next attempt.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a campaign in the backend and print its id. It is not dialed before it is started."""
@@ -52,6 +54,8 @@ def create(
         "trunk": trunk,
         "caller_id": caller_id,
         "max_concurrent_calls": max_calls,
+        "max_retries": max_retries,
+        "retry_delay": retry_delay,
     }
     given = {field: value for field, value in fields.items() if value is not None}
     campaign = run_async(_create, load(ctx.obj).settings, given)

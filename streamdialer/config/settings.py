@@ -48,6 +48,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["none", "adaptive"],
         "adaptive: campaigns with another pacing also record what adaptive pacing would have placed",
     ] = "none"
+    pacing_take_back: Annotated[
+        bool,
+        "adaptive pacing hangs up ringing calls that no agent will be free for, after the min_ring of the rule pack",
+    ] = False
     pacing_time_scale: Annotated[
         float, Meta(gt=0), "seconds of simulated time per real second, for a simulated call centre"
     ] = 1.0

@@ -17,7 +17,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.gateways.originate_reply import Reply, Verdict
 from streamdialer.gateways.originate_request import OriginateRequest
-from streamdialer.model import Attempt, ContactData, plain_id
+from streamdialer.model import Attempt, ContactData, OnMachine, plain_id
 from streamdialer.observability import tracing
 from streamdialer.observability.metrics import ORIGINATES
 from streamdialer.observability.redaction import mask_number
@@ -40,6 +40,7 @@ class Call(ContactData, frozen=True, kw_only=True):
     caller_id: str = ""
     ring_timeout_s: float | None = None
     """The campaign's; None: the setting's."""
+    on_machine: OnMachine | None = None
 
 
 def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
@@ -52,6 +53,7 @@ def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
             "phone_number": fields.get("phone_number") or call.phone_number,
             **{name: fields.get(name, "") for name in ("agent", "trunk", "caller_id")},
             "ring_timeout_s": int(fields["ring_ms"]) / 1000 if "ring_ms" in fields else None,
+            "on_machine": msgspec.convert(fields.get("on_machine"), OnMachine | None),
         }
         return attempt, msgspec.structs.replace(call, **overrides), fields["until"]
     except (KeyError, ValueError, msgspec.MsgspecError) as error:
@@ -131,6 +133,7 @@ class CallsStage:
             trunk=call.trunk,
             caller_id=call.caller_id,
             ring_timeout_s=ring_timeout_s,
+            on_machine=call.on_machine,
             queue=self._queues.get(attempt.campaign) or "",
         )
         give_up_at = anyio.current_time() + ring_timeout_s

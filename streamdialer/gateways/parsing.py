@@ -22,6 +22,7 @@ from streamdialer.model import (
     Contact,
     ContactStatus,
     DialMode,
+    OnMachine,
     has_control,
     normalise_id,
     plain_id,
@@ -32,7 +33,7 @@ from streamdialer.rules.numbers import is_country
 _STATUSES: Final = frozenset(get_args(ContactStatus))
 RATIO_LIMITS: Final[dict[DialMode, float]] = {"predictive": 3.0, "power": 5.0}
 """Largest pacing_ratio per mode that uses one."""
-_WORD_FIELDS: Final = ("dial_mode", "pacing", "rule_pack")
+_WORD_FIELDS: Final = ("dial_mode", "pacing", "rule_pack", "on_machine")
 _DURATION: Final = re.compile(r"([0-9]{1,3}):([0-5][0-9]):([0-5][0-9])")
 _WHOLE: Final = re.compile(r"[0-9]{1,15}")
 
@@ -118,9 +119,9 @@ def _with_param(step: str, name: str, value: int) -> str:
 def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
     """Campaign settings; a field that is missing, null or blank has its default. Decimals may be texts.
 
-    A name, trunk or caller id that cannot be read has its default too: nothing depends on it. So has a ring time-out,
-    and `defaulted` says so. Every other field says who may be called, when or how many, so it raises CampaignError with
-    its value and what would be right.
+    A name, trunk or caller id that cannot be read has its default too: nothing depends on it. So have a ring time-out
+    and the detection of machines, and `defaulted` says so. Every other field says who may be called, when or how many,
+    so it raises CampaignError with its value and what would be right.
     """
     fields = {name: value for name, value in document.items() if value is not None and value != ""}
     for name in ("trunk", "caller_id"):
@@ -133,7 +134,7 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
         if isinstance(text, str) and (clock := _DURATION.fullmatch(text.strip())):  # a DurationField
             hours, minutes, seconds = map(int, clock.groups())
             fields[name] = 3600 * hours + 60 * minutes + seconds
-    fields["defaulted"] = _check_ring_timeout(fields)
+    fields["defaulted"] = _check_ring_timeout(fields) + _check_machines(fields)
     shown_id = fields.get("id", campaign)
     if not _is_id(shown_id, campaign):
         raise CampaignError(f"campaign {campaign}: the backend answers with campaign {shown_id!r}")
@@ -219,6 +220,20 @@ def _check_ring_timeout(fields: dict[str, Any]) -> list[str]:
         return []
     del fields["ring_timeout"]
     return [f"ring_timeout is {_shown(raw)}, takes seconds above 0 and up to {MAX_RING_TIMEOUT_S}"]
+
+
+def _check_machines(fields: dict[str, Any]) -> list[str]:
+    """Reads `amd`, and removes it or `on_machine` when it cannot be used; what to say about them."""
+    problems = []
+    if (raw := fields.get("amd")) is not None:
+        word = str(raw).strip().lower()
+        fields["amd"] = word in YES_WORDS
+        if word not in YES_WORDS | NO_WORDS:
+            problems.append(f"amd is {_shown(raw)}, takes true or false")
+    if (raw := fields.get("on_machine")) is not None and raw not in get_args(OnMachine):
+        del fields["on_machine"]
+        problems.append(f"on_machine is {_shown(raw)}, takes {', '.join(get_args(OnMachine))}")
+    return problems
 
 
 class _NotAskedError(ValueError):

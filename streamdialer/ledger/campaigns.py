@@ -40,8 +40,11 @@ DUE_CAMPAIGNS: Final = Script(_PACKAGE, "due_campaigns")
 SWEEP_CAMPAIGN: Final = Script(_PACKAGE, "sweep_campaign")
 REGISTER_CAMPAIGN: Final = Script(_PACKAGE, "register_campaign")
 REQUEST_HANGUPS: Final = Script(_PACKAGE, "request_hangups")
+TAKE_BACK_CALLS: Final = Script(_PACKAGE, "take_back_calls")
 DELETE_CAMPAIGN: Final = Script(_PACKAGE, "delete_campaign")
 ANSWER_TTL_MS: Final = 300_000
+LOAD_PART: Final = 200
+"""Contacts loaded at once: Redis does nothing else meanwhile."""
 HANGUPS_BATCH: Final = 500
 DELETE_BATCH: Final = 1000
 """Contacts of an ended campaign that one script call removes: it blocks the server for some tens of milliseconds."""
@@ -85,6 +88,12 @@ class CampaignLedger:
             if int(last) < 0:
                 return asked
 
+    async def take_back_calls(self, campaign: str, count: int, min_ring_s: float) -> int:
+        """Asks the telephone system to end calls that have rung longest, `min_ring_s` at least; how many."""
+        names = [*self._keys.of_campaign(campaign), self._keys.hangups]
+        args: list[Argument] = [campaign, "no_agent_coming", count, round(min_ring_s * 1000), HANGUPS_BATCH]
+        return int(await self._scripts.run(TAKE_BACK_CALLS, names, args))
+
     async def load(
         self,
         campaign: str,
@@ -100,9 +109,26 @@ class CampaignLedger:
         `country` is the country of local numbers, '' when it is not known; `asked_ms` is when the backend was asked, by
         the ledger's clock (None: now).
         """
+        total = LoadResult()
+        for first in range(0, len(rows), LOAD_PART):
+            part = rows[first : first + LOAD_PART]
+            loaded = await self._load_part(campaign, part, first, max_attempts, country, hours, asked_ms)
+            total = total.plus(loaded)
+        return total
+
+    async def _load_part(
+        self,
+        campaign: str,
+        rows: Sequence[LoadRow],
+        first: int,
+        max_attempts: int,
+        country: str,
+        hours: Hours | None,
+        asked_ms: int | None,
+    ) -> LoadResult:
         ttl_ms = self._limits.final_ttl_ms
         args: list[Argument] = [campaign, max_attempts, ttl_ms, country, hours_argument(hours)]
-        args += ["" if asked_ms is None else asked_ms, self._limits.list_lag_ms]
+        args += ["" if asked_ms is None else asked_ms, self._limits.list_lag_ms, first]
         for row in rows:
             args += [
                 row.contact,
@@ -162,6 +188,7 @@ class CampaignLedger:
                 caps=request.caps.encoded(),
                 rate_limits=request.rate_limits,
                 caller_id=request.caller_id,
+                on_machine=request.on_machine,
                 others=list(request.others.items()),
                 queue=queue,
                 sharing=list(request.sharing.items()),

@@ -12,7 +12,7 @@ from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.script_args import json_args, ring_ms
 from streamdialer.ledger.types import Limits
 from streamdialer.ledger.zone_hours import Hours, MissingHours
-from streamdialer.model import PreviewEvent
+from streamdialer.model import OnMachine, PreviewEvent
 from streamdialer.observability import tracing
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan
@@ -39,6 +39,7 @@ class PreviewLimits(msgspec.Struct, frozen=True):
     caller_id: str | None = None
     ring_timeout_s: float | None = None
     """Of the call; None: the setting's."""
+    on_machine: OnMachine | None = None
 
 
 class PreviewMissing(msgspec.Struct, frozen=True):
@@ -121,6 +122,7 @@ class PreviewLedger:
             caps=preview_limits.caps.encoded(),
             rate_limits=preview_limits.rate_limits,
             caller_id=preview_limits.caller_id,
+            on_machine=preview_limits.on_machine,
             trace=tracing.current_traceparent(),
         )
         what, answer = await self._scripts.run(ACCEPT_PREVIEW, names, [event.campaign_id, args])

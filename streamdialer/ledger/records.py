@@ -261,6 +261,8 @@ class Update(msgspec.Struct, frozen=True):
     attempt: str = field(default="", name="id")
     """The contact's newest attempt; this and `trace` only in a lease that asked for them."""
     trace: str = field(default="", name="tr")
+    backend_paused_ms: int = field(default=0, name="bp")
+    """How long the backend asks for no requests; only in a lease."""
     shown_status: str | None = field(default=None, name="rs")
     """`shown_status` of the contact; this, `disposition` and `doubt` only in a lease."""
     disposition: str | None = field(default=None, name="d")

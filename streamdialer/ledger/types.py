@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
@@ -11,6 +12,7 @@ from streamdialer.config.settings import Settings
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.serial_api import SerialApi
 from streamdialer.ledger.zone_hours import Hours, MissingHours
+from streamdialer.model import OnMachine
 from streamdialer.rules.caps import NO_CAPS, CapReason, Caps
 from streamdialer.rules.retry import RetryPlan
 
@@ -99,6 +101,18 @@ class LoadResult(msgspec.Struct, frozen=True):
     final: dict[str, int] = {}
     """Known ones that are final here and that the backend shows as pending nevertheless, by reason."""
 
+    def plus(self, other: LoadResult) -> LoadResult:
+        """Of both loads together."""
+        return LoadResult(
+            added=self.added + other.added,
+            known=self.known + other.known,
+            invalid=self.invalid + other.invalid,
+            used_up=self.used_up + other.used_up,
+            waiting=self.waiting + other.waiting,
+            refused=dict(Counter(self.refused) + Counter(other.refused)),
+            final=dict(Counter(self.final) + Counter(other.final)),
+        )
+
 
 class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a claim may reserve: decided outside, enforced by the script."""
@@ -133,6 +147,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Of the calls, as the campaign has it."""
     ring_timeout_s: float | None = None
     """Of the calls; None: the setting's."""
+    on_machine: OnMachine | None = None
+    """Of the calls; None: nobody listens for a machine."""
 
 
 class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -148,10 +148,11 @@ def _adaptive(decision: AdaptiveDecision) -> str:
         )
     else:
         why = LIMITS[decision.limit].text
+    unwanted = f"; {_count(decision.take_back, 'ringing call')} taken back" if decision.take_back else ""
     return (
         f"Within {decision.horizon_s} s, {decision.coming:.1f} agents become free besides the "
         f"{decision.available} free now, and {decision.answering:.1f} people answer "
-        f"({decision.p:.0%} of calls are answered); {why}"
+        f"({decision.p:.0%} of calls are answered); {why}{unwanted}"
     )
 
 

@@ -343,6 +343,22 @@ async def test_a_long_list_is_taken_over_whole_and_those_it_no_longer_names_leav
     assert await centre.services.client.hkeys(centre.services.keys.agents) == ["7"]
 
 
+async def test_a_list_that_says_nothing_new_writes_about_no_agent(centre: Centre) -> None:
+    await centre.open(c1="sales")
+    states = {f"a{number}": "available" if number % 2 else "busy" for number in range(1, 301)}
+    await centre.list_agents("sales", **states)
+
+    async def writes() -> int:
+        await centre.services.client.config_resetstat()
+        await centre.list_agents("sales", **states)
+        stats: Any = await centre.services.client.info("commandstats")
+        return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("zadd", "zrem", "hset"))
+
+    same = await writes()
+    states["a1"] = "busy"
+    assert same < 5 < await writes() < 20
+
+
 async def test_parts_of_an_older_list_change_nothing_while_a_newer_one_comes(
     centre: Centre, monkeypatch: pytest.MonkeyPatch
 ) -> None:

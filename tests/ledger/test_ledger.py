@@ -284,6 +284,16 @@ async def test_an_answering_machine_takes_no_agent(world: LedgerWorld) -> None:
     assert await world.client.zcard("sd:q:sales:free") == 2
 
 
+async def test_an_answering_machine_that_is_given_to_an_agent_takes_that_agent(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=3, agents=2)
+    for agent_id, free in (("unheard-of", ["1", "2"]), ("1", ["2"])):
+        attempt = await world.place_one()
+        await world.event("call_answered", attempt, answered_by="machine", agent_id=agent_id)
+        assert await world.client.zrange("sd:q:sales:free", 0, -1) == free
+    await world.event("call_completed", attempt)
+    assert not await world.client.hexists("sd:agent_calls", attempt.id)
+
+
 async def test_agent_news_is_ordered_by_when_it_was_written(world: LedgerWorld) -> None:
     await world.services.queues.replace_agents("sales", [Agent(7, "offline")], 1)
     assert await world.agent_event("7", "available", "2000-0") == "freed"

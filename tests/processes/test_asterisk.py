@@ -47,6 +47,7 @@ class Outcome(msgspec.Struct, frozen=True):
     hang_up: bool = False
     truth: str = ""
     """The last thing the callee saw."""
+    answered_by: str | None = None
 
 
 PATIENT: Final = {"SD_WAIT": "20"}
@@ -84,9 +85,21 @@ OUTCOMES: Final = {
         "162", "ringing failed", {"disposition": "cancelled"}, hang_up=True, truth="END CANCEL"
     ),
     "machine": Outcome(
-        "176", "ringing answered completed", {"disposition": "machine"}, {"SD_AMD": "1"}, truth="END BYE"
+        "176",
+        "ringing answered completed",
+        {"disposition": "machine"},
+        {"SD_AMD": "1"},
+        truth="END BYE",
+        answered_by="machine",
     ),
-    "person": Outcome("185", "ringing answered completed", {}, {"SD_AMD": "1"}, truth="END BYE"),
+    "person": Outcome(
+        "185",
+        "ringing answered completed",
+        {},
+        PATIENT | {"SD_AMD": "1"},
+        truth="END BYE",
+        answered_by="human",
+    ),
 }
 
 
@@ -139,6 +152,8 @@ async def test_an_outcome_becomes_its_events(written: Written, asterisk: RealAst
     events = await written.of(attempt_of(name))
     assert " ".join(each["type"].removeprefix("call_") for each in events) == outcome.events, events
     assert {key: events[-1].get(key) for key in outcome.end} == outcome.end
+    if "answered" in outcome.events:
+        assert events[-2].get("answered_by") == outcome.answered_by
     if "answered" in outcome.events and "disposition" not in outcome.end:
         assert events[-2]["agent_id"].startswith("Local/100")
         assert events[-2]["queue"] == outcome.variables.get("SD_QUEUE", "desk")

@@ -24,8 +24,9 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.background import background_duties, systemd_duties
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.observability import health
+from streamdialer.operations.session import free_port
 from streamdialer.producers.events import Producer
-from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
+from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.eventually import eventually, wait_until
 from tests.support.health_port import status_is
 from tests.support.service_manager import Manager

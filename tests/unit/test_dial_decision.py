@@ -62,6 +62,7 @@ def inputs(
         time_scale=1.0,
         notices={},
         wants_adaptive=wants_adaptive,
+        min_ring_s=None,
         ages_s={},
         sharing={},
         counts_listed=True,

@@ -24,7 +24,10 @@ def test_every_jurisdiction_has_its_pack() -> None:
 def test_every_value_of_a_pack_names_its_statute_and_is_not_called_verified(name: str) -> None:
     pack = load_pack(name)
     assert pack.name == name
-    singles = (pack.hours, pack.min_gap, pack.abandon_cooloff, pack.abandon_cap, pack.consent_required)
+    singles = (
+        *(pack.hours, pack.min_gap, pack.abandon_cooloff, pack.abandon_cap, pack.min_ring),
+        pack.consent_required,
+    )
     values: list[StatuteValue] = [
         *pack.attempt_caps,
         *pack.contact_caps,

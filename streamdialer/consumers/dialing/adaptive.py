@@ -16,6 +16,7 @@ from streamdialer.model import CampaignSettings
 from streamdialer.pacing.adaptive import AdaptiveDecision, decide_adaptively
 from streamdialer.pacing.learning import QueueLearning
 from streamdialer.pacing.types import CampaignView, Observation, QueueView
+from streamdialer.rules.rule_pack import load_pack
 
 log = logging.getLogger(__name__)
 MIN_INTERVAL_S: Final = 0.25
@@ -57,17 +58,30 @@ def wants_adaptive(settings: CampaignSettings, ours: Settings) -> bool:
     return settings.is_adaptive or has_shadow
 
 
+def min_ring_s(settings: CampaignSettings, ours: Settings) -> float | None:
+    """After how long adaptive pacing may take a call back, by the rule pack; None: never."""
+    if not (ours.pacing_take_back and settings.is_adaptive):
+        return None
+    ring = load_pack(settings.rule_pack or "none").min_ring
+    return ring.seconds if ring else None
+
+
 def next_decision_s(adaptive: AdaptiveResult | None, time_scale: float) -> float:
     """When the campaign needs another decision even without an event; None has decided a moment ago."""
     return max(MIN_INTERVAL_REAL_S, (MIN_INTERVAL_S if adaptive is None else MAX_INTERVAL_S) / time_scale)
 
 
 def adapt(
-    state: QueueState, campaign: str, pacing: Mapping[str, CampaignPacing], time_scale: float
+    state: QueueState,
+    campaign: str,
+    pacing: Mapping[str, CampaignPacing],
+    time_scale: float,
+    min_ring_s: float | None = None,
 ) -> AdaptiveResult | None:
     """Decides for one campaign of the queue; None when it decided a moment ago.
 
-    Other campaigns are not decided here; their current and likely calls still count.
+    Calls of it that have rung `min_ring_s` on pacing's clock may be taken back. Other campaigns are not decided here;
+    their current and likely calls still count.
     """
     learning = _learning_of(state)
     earlier = learning.campaigns.get(campaign)
@@ -76,9 +90,14 @@ def adapt(
     if earlier is not None and earlier.decided is not None and 0 <= now - earlier.decided < min_interval_s:
         return None
     dealt = {name: learnt.dealt for name, learnt in learning.campaigns.items() if name != campaign}
-    decisions = decide_adaptively(
-        learning, queue_view(state, campaign, pacing, time_scale), _observations(state, time_scale)
-    )
+    view = queue_view(state, campaign, pacing, time_scale)
+    if min_ring_s is not None:
+        campaigns = [
+            msgspec.structs.replace(each, min_ring_s=min_ring_s) if each.id == campaign else each
+            for each in view.campaigns
+        ]
+        view = msgspec.structs.replace(view, campaigns=campaigns)
+    decisions = decide_adaptively(learning, view, _observations(state, time_scale))
     for name, tag in dealt.items():
         if name in learning.campaigns:
             learning.campaigns[name].dealt = tag

@@ -31,6 +31,11 @@ class DialDecision(msgspec.Struct, frozen=True, kw_only=True):
     claim: ClaimRequest | None
     """None: adaptive pacing has decided a moment ago."""
 
+    @property
+    def take_back(self) -> int:
+        """How many ringing calls are unwanted by now."""
+        return self.adaptive.decision.take_back if self.adaptive and self.is_new else 0
+
     def without_adaptive(self) -> DialDecision:
         """The decision when another process has decided for the queue meanwhile."""
         claim = None if self.needs_timer else self.claim
@@ -52,7 +57,7 @@ def decide_claim(inputs: DialInputs, token: str, before: DialDecision | None = N
         # Nothing to decide, and no timer: the observations wait for the next decision.
         return DialDecision(fixed=fixed, claim=msgspec.structs.replace(claim, level=0))
     earlier = before.adaptive if before else None
-    adaptive = earlier or adapt(queue, campaign.id, inputs.pacing, inputs.time_scale)
+    adaptive = earlier or adapt(queue, campaign.id, inputs.pacing, inputs.time_scale, inputs.min_ring_s)
     is_new = adaptive is not None and earlier is None
     if not is_adaptive:  # a shadow: it decides for the record only
         return DialDecision(fixed=fixed, adaptive=adaptive, is_new=is_new, claim=claim)
@@ -78,6 +83,7 @@ def _claim(inputs: DialInputs, token: str, level: int) -> ClaimRequest:
         rate_limits=inputs.rate_limits,
         caller_id=settings.caller_id,
         ring_timeout_s=settings.ring_timeout,
+        on_machine=settings.machine_action,
         sharing=inputs.sharing,
         counts_listed=inputs.counts_listed,
         others={

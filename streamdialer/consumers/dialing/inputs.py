@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from streamdialer.consumers.dialing.adaptive import wants_adaptive
+from streamdialer.consumers.dialing.adaptive import min_ring_s, wants_adaptive
 from streamdialer.consumers.dialing.agent_lists import AgentLists
 from streamdialer.consumers.dialing.calling_hours import build_zone_hours
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, campaign_pacing, queue_pacing
@@ -64,6 +64,8 @@ class DialInputs(msgspec.Struct, frozen=True, kw_only=True):
     zone_hours: Hours | None
     time_scale: float
     wants_adaptive: bool
+    min_ring_s: float | None
+    """After how long adaptive pacing may take a call back, on pacing's clock; None: never."""
     ages_s: dict[str, float]
     """How old each input is."""
     sharing: dict[str, list[str]]
@@ -207,6 +209,7 @@ class InputReader:
             zone_hours=build_zone_hours(campaign.hours, contacts, zones, now_ms),
             time_scale=self._services.settings.pacing_time_scale,
             wants_adaptive=is_adaptive,
+            min_ring_s=min_ring_s(settings, self._services.settings),
             ages_s={name: round(age_s, 1) for name, age_s in ages_s.items()},
             sharing=sharing,
             notices=self._notices(campaign),

@@ -107,4 +107,5 @@ class Previews:
             rate_limits=self._trunks.rate_limits_of(campaign, settings),
             caller_id=settings.caller_id,
             ring_timeout_s=settings.ring_timeout,
+            on_machine=settings.machine_action,
         )

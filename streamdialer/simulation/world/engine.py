@@ -39,10 +39,17 @@ class World:
     """Campaigns, contacts, queues with agents, and the calls between them."""
 
     def __init__(
-        self, config: WorldConfig | None = None, seed: int = 0, draws: DrawSource | None = None
+        self,
+        config: WorldConfig | None = None,
+        seed: int = 0,
+        draws: DrawSource | None = None,
+        *,
+        call_ids: str = "call",
     ) -> None:
+        """`call_ids`: how the ids of calls begin; another world that the same dialer knows has others."""
         self.config = config or WorldConfig()
         self.seed = seed
+        self.call_ids = call_ids
         self.draws = draws or DrawsByContact(self.config, seed)
         self.now = 0.0
         self.campaigns: dict[Id, Campaign] = {}
@@ -108,7 +115,7 @@ class World:
         campaign = self.campaigns[campaign_id]
         ordinal = self.auditor.per_contact[contact_id]
         call = Call(
-            id=f"call-{contact_id}-{ordinal}",
+            id=f"{self.call_ids}-{contact_id}-{ordinal}",
             campaign_id=campaign_id,
             contact_id=contact_id,
             phone_number=phone_number,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from streamdialer.model import AgentEventType, CallEventType, ContactStatus, DialMode, Pacing
+from streamdialer.model import AgentEventType, CallEventType, ContactStatus, DialMode, OnMachine, Pacing
 
 Id = int | str
 Outcome = Literal["human", "machine", "busy", "failed", "no_answer"]
@@ -39,6 +39,8 @@ class Campaign(msgspec.Struct, kw_only=True):
     caller_id: str | None = None
     ring_timeout: float | None = None
     """Wall-clock seconds, as the backend shows it."""
+    amd: bool = False
+    on_machine: OnMachine = "hangup"
     start_time: str | None = None
     end_time: str | None = None
     days_of_week: list[int] | None = None
@@ -194,3 +196,23 @@ class SourceLive(msgspec.Struct, frozen=True, gc=False):
 
     data: CallList
     type: Literal["source_live"] = "source_live"
+
+
+class AgentRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    agent_id: Id
+    state: AgentState
+
+
+class AgentRows(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The `data` of the event `queue_agents`."""
+
+    queue: str
+    source: str
+    agents: list[AgentRow]
+
+
+class QueueAgents(msgspec.Struct, frozen=True, gc=False):
+    """The telephone system lists all agents of a queue."""
+
+    data: AgentRows
+    type: Literal["queue_agents"] = "queue_agents"
