@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from anyio.abc import TaskGroup
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError
 
-from streamdialer.broker.connection import TRANSIENT, server_ms
+from streamdialer.broker.connection import TRANSIENT
 from streamdialer.broker.outcome_group import OutcomeEntries, OutcomeGroup
 from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.gateways.webhook import Answer, WebhookEndpoint
@@ -47,8 +48,9 @@ class Outcome(msgspec.Struct, frozen=True):
     body: bytes
 
     @property
-    def written_ms(self) -> int:
-        return int(self.entry.partition("-")[0])
+    def age_s(self) -> float:
+        """Since it was written, by the clocks of Redis and of this machine."""
+        return max(0.0, time.time() - int(self.entry.partition("-")[0]) / 1000)
 
 
 def group_name(url: str) -> str:
@@ -99,10 +101,14 @@ class WebhookDelivery:
         self._group = group
         self._endpoint = endpoint
         self._shutdown = shutdown
-        self._retry_for_ms = retry_for_s * 1000
+        self._retry_for_s = retry_for_s
         self._stop_within_s = stop_within_s
         self._of_contact: dict[str, deque[Outcome]] = {}
         self._waiting: dict[str, Outcome] = {}
+        self._done: list[str] = []
+        """Entries to acknowledge."""
+        self._has_done = anyio.Event()
+        self._acknowledging = anyio.Lock()
         self._has_room = anyio.Event()
         self._places = anyio.Semaphore(CONNECTIONS)
         self._paused_until_s = 0.0
@@ -133,12 +139,14 @@ class WebhookDelivery:
 
     async def _post_while_leased(self, lease: Lock) -> None:
         """Until the stop, or until another process has the lease. The lease ends by itself if Redis goes away."""
-        self._of_contact, self._waiting = {}, {}
+        self._of_contact, self._waiting, self._done = {}, {}, []
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._renew, lease, tasks.cancel_scope.cancel)
+            tasks.start_soon(self._acknowledge)
             async with anyio.create_task_group() as posting:
                 await self._read(posting)
                 posting.cancel_scope.deadline = anyio.current_time() + self._stop_within_s
+            await self._acknowledge_done()
             await lease.release()
             tasks.cancel_scope.cancel()
 
@@ -150,9 +158,23 @@ class WebhookDelivery:
             except LockError:
                 log.warning("another process posts the outcomes now", extra={"group": self._group.name})
                 return lose()
-            now_ms = await server_ms(self._group.client)
-            oldest_ms = min((each.written_ms for each in self._waiting.values()), default=now_ms)
-            WEBHOOK_OLDEST.set(max(0, now_ms - oldest_ms) / 1000)
+            WEBHOOK_OLDEST.set(max((each.age_s for each in self._waiting.values()), default=0.0))
+
+    async def _acknowledge(self) -> None:
+        """All that is done at a time in one round trip: a process that is killed meanwhile has them posted again."""
+        while True:
+            await self._has_done.wait()
+            await self._acknowledge_done()
+
+    async def _acknowledge_done(self) -> None:
+        async with self._acknowledging:
+            done, self._done, self._has_done = self._done, [], anyio.Event()
+            if done:
+                await self._group.acknowledge(done)
+
+    def _finish(self, entry: str) -> None:
+        self._done.append(entry)
+        self._has_done.set()
 
     async def _read(self, posting: TaskGroup) -> None:
         after = "0"
@@ -169,7 +191,7 @@ class WebhookDelivery:
             if found is None:
                 log.warning("an entry is no outcome and is not posted", extra={"entry": entry})
                 WEBHOOK_OUTCOMES.labels("unreadable").inc()
-                await self._group.acknowledge([entry])
+                self._finish(entry)
                 continue
             contact, outcome = found
             self._waiting[entry] = outcome
@@ -190,8 +212,9 @@ class WebhookDelivery:
         while outcomes:
             if not await self._post(outcomes[0]):
                 return
-            await self._group.acknowledge([outcomes[0].entry])
-            del self._waiting[outcomes.popleft().entry]
+            entry = outcomes.popleft().entry
+            self._finish(entry)
+            del self._waiting[entry]
             WEBHOOK_WAITING.set(len(self._waiting))
             self._has_room.set()
         del self._of_contact[contact]
@@ -209,7 +232,7 @@ class WebhookDelivery:
             if answer.is_taken:
                 WEBHOOK_OUTCOMES.labels("delivered").inc()
                 return True
-            if await server_ms(self._group.client) - outcome.written_ms > self._retry_for_ms:
+            if outcome.age_s > self._retry_for_s:
                 self._given_up += 1
                 WEBHOOK_OUTCOMES.labels("dead").inc()
                 log.error(
