@@ -58,7 +58,8 @@ async def _post(settings: Settings) -> None:
     from streamdialer.broker.shutdown import ShutdownSignal
     from streamdialer.consumers.background import background_duties, systemd_duties
     from streamdialer.consumers.replica import replica_name
-    from streamdialer.consumers.webhooks import CONNECTIONS, WebhookDelivery, group_name
+    from streamdialer.consumers.webhook_posting import CONNECTIONS
+    from streamdialer.consumers.webhooks import WebhookDelivery, group_name
     from streamdialer.gateways.webhook import WebhookEndpoint
     from streamdialer.operations.session import open_client
 

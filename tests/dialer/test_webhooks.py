@@ -20,8 +20,9 @@ from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.outcome_group import CONSUMER, OutcomeGroup
 from streamdialer.broker.shutdown import ShutdownSignal
-from streamdialer.consumers import webhooks
-from streamdialer.consumers.webhooks import WebhookDelivery, backoff_s, group_name
+from streamdialer.consumers import webhook_posting, webhooks
+from streamdialer.consumers.webhook_posting import backoff_s
+from streamdialer.consumers.webhooks import WebhookDelivery, group_name
 from streamdialer.errors import SettingsError
 from streamdialer.gateways.webhook import (
     WebhookEndpoint,
@@ -42,7 +43,7 @@ pytestmark = pytest.mark.leaves(KEYS.outcomes)
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhooks, "MIN_BACKOFF_S", 0.02)
+    monkeypatch.setattr(webhook_posting, "MIN_BACKOFF_S", 0.02)
     monkeypatch.setattr(webhooks, "PAUSE_S", 0.05)
     monkeypatch.setattr(webhooks, "BLOCK_MS", 50)
 
