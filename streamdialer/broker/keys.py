@@ -40,6 +40,10 @@ class Keys(msgspec.Struct, frozen=True):
         """The stream of ended attempts, for other services."""
         return self.stream("outcomes")
 
+    def webhooks_lease(self, group: str) -> str:
+        """The process that posts outcomes for this consumer group; it expires when the process is killed."""
+        return f"{self.prefix}sd:webhooks:{group}"
+
     def campaign(self, campaign: str) -> str:
         """The public hash that the Dialer API, the backend and operators read and write."""
         return f"{self.prefix}campaign:{plain_id(campaign)}"
@@ -242,6 +246,11 @@ class Keys(msgspec.Struct, frozen=True):
         return [self.call_history, self.call_history_newest]
 
     @property
+    def caller_ids(self) -> str:
+        """hash `day caller id` -> calls sent on that day (`lua/lib/caller_ids.lua`)."""
+        return f"{self.prefix}sd:caller_ids"
+
+    @property
     def trunks(self) -> str:
         """hash: the trunk of each campaign, and the call rate of each trunk (`lua/lib/rate_limit.lua`)."""
         return f"{self.prefix}sd:trunks"
@@ -401,5 +410,5 @@ class Keys(msgspec.Struct, frozen=True):
         for other, campaigns in others.items():
             names += [self.queue_free(other), self.queue_campaigns(other), self.queue_pacing(other)]
             for campaign in campaigns:
-                names += [self.reserved(campaign), self.dialing(campaign)]
+                names += [self.reserved(campaign), self.dialing(campaign), self.campaign(campaign)]
         return names

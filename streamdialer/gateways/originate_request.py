@@ -24,6 +24,8 @@ class OriginateRequest(msgspec.Struct, frozen=True, kw_only=True):
     """How long it may ring."""
     queue: str = ""
     """Whose agents take the call."""
+    is_agentless: bool = False
+    """No agent takes it: a message or a voice bot does."""
     on_machine: OnMachine | None = None
     """None: nobody listens for a machine."""
 

@@ -17,12 +17,15 @@ import msgspec
 
 from streamdialer.errors import CampaignError
 from streamdialer.model import (
+    AGENTLESS_QUEUE,
+    MAX_CALLER_IDS,
     MAX_RING_TIMEOUT_S,
     CampaignSettings,
     Contact,
     ContactStatus,
     DialMode,
     OnMachine,
+    has_agents,
     has_control,
     normalise_id,
     plain_id,
@@ -33,7 +36,7 @@ from streamdialer.rules.numbers import is_country
 _STATUSES: Final = frozenset(get_args(ContactStatus))
 RATIO_LIMITS: Final[dict[DialMode, float]] = {"predictive": 3.0, "power": 5.0}
 """Largest pacing_ratio per mode that uses one."""
-_WORD_FIELDS: Final = ("dial_mode", "pacing", "rule_pack", "on_machine")
+_WORD_FIELDS: Final = ("dial_mode", "pacing", "rule_pack", "caller_id_choice", "on_machine")
 _DURATION: Final = re.compile(r"([0-9]{1,3}):([0-5][0-9]):([0-5][0-9])")
 _WHOLE: Final = re.compile(r"[0-9]{1,15}")
 
@@ -134,29 +137,19 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
         if isinstance(text, str) and (clock := _DURATION.fullmatch(text.strip())):  # a DurationField
             hours, minutes, seconds = map(int, clock.groups())
             fields[name] = 3600 * hours + 60 * minutes + seconds
+    fields["caller_ids"] = _read_caller_ids(campaign, fields.get("caller_ids"))
     fields["defaulted"] = _check_ring_timeout(fields) + _check_machines(fields)
     shown_id = fields.get("id", campaign)
     if not _is_id(shown_id, campaign):
         raise CampaignError(f"campaign {campaign}: the backend answers with campaign {shown_id!r}")
-    queue = fields.get("queue_name")
-    if isinstance(queue, int) and not isinstance(queue, bool):
-        queue = str(queue)
-    if not isinstance(queue, str) or not queue.strip() or has_control(queue.strip()):
-        problem = "is missing" if queue is None else f"is {_shown(queue)}"
-        raise CampaignError(
-            f"campaign {campaign}: queue_name {problem}, takes the name of the queue of its agents"
-        )
-    if queue.strip() in (".", ".."):
-        raise CampaignError(
-            f"campaign {campaign}: queue_name is {_shown(queue.strip())}, which an address leaves out: "
-            "its agents cannot be asked for"
-        )
-    fields["queue_name"] = queue.strip()
     mode = fields.get("dial_mode", "progressive")
     if mode not in get_args(DialMode):
         raise CampaignError(
             f"campaign {campaign}: dial_mode is {mode!r}, takes {', '.join(get_args(DialMode))}"
         )
+    fields["queue_name"] = (
+        AGENTLESS_QUEUE + campaign if mode == "agentless" else _read_queue(campaign, fields.get("queue_name"))
+    )
     try:
         settings = msgspec.convert(fields, CampaignSettings, strict=False)
     except UnicodeEncodeError as exc:
@@ -175,6 +168,45 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
             f"campaign {campaign}: country is {settings.country!r}, takes an ISO 3166 code of two letters such as CO"
         )
     return settings
+
+
+def _read_queue(campaign: str, queue: object) -> str:
+    """Raises CampaignError."""
+    if isinstance(queue, int) and not isinstance(queue, bool):
+        queue = str(queue)
+    if not isinstance(queue, str) or not queue.strip() or has_control(queue.strip()):
+        problem = "is missing" if queue is None else f"is {_shown(queue)}"
+        raise CampaignError(
+            f"campaign {campaign}: queue_name {problem}, takes the name of the queue of its agents"
+        )
+    if queue.strip() in (".", ".."):
+        raise CampaignError(
+            f"campaign {campaign}: queue_name is {_shown(queue.strip())}, which an address leaves out: "
+            "its agents cannot be asked for"
+        )
+    if not has_agents(queue.strip()):
+        raise CampaignError(
+            f"campaign {campaign}: queue_name is {_shown(queue.strip())}, and names that begin with "
+            f"{AGENTLESS_QUEUE!r} belong to agentless campaigns"
+        )
+    return queue.strip()
+
+
+def _read_caller_ids(campaign: str, raw: object) -> list[str]:
+    """Each once; raises CampaignError."""
+    given = raw.split(",") if isinstance(raw, str) else [] if raw is None else raw
+    if not isinstance(given, list) or len(given) > MAX_CALLER_IDS:
+        raise CampaignError(
+            f"campaign {campaign}: caller_ids is {_shown(raw)}, takes a list of at most {MAX_CALLER_IDS} caller ids"
+        )
+    found: dict[str, None] = {}
+    for each in given:
+        if (label := read_label(each)) is None:
+            raise CampaignError(
+                f"campaign {campaign}: caller_ids has {_shown(each)}, takes telephone numbers such as +5716001111"
+            )
+        found[label] = None
+    return list(found)
 
 
 def read_label(raw: object) -> str | None:
@@ -199,6 +231,10 @@ def _check_numbers(campaign: str, settings: CampaignSettings, fields: dict[str, 
         value = getattr(settings, name)
         if value is not None and not math.isfinite(value):
             raise CampaignError(f"campaign {campaign}: {name} is {fields[name]!r}, takes a finite number")
+    if settings.is_agentless and settings.slots is None:
+        raise CampaignError(
+            f"campaign {campaign}: slots is missing, an agentless campaign takes its most calls at once"
+        )
     limit = RATIO_LIMITS.get(settings.dial_mode)
     if limit is not None and settings.pacing_ratio > limit:
         raise CampaignError(
@@ -370,6 +406,13 @@ def _read_consent(raw: object) -> bool | str | float:
     return raw if isinstance(raw, bool) else _read_instant(raw)
 
 
+def _read_caller_id(raw: object) -> str:
+    label = read_label(raw)
+    if label is None or len(label) > _MAX_SHOWN:
+        raise ValueError("not a short text")
+    return label
+
+
 def _read_custom_data(raw: object) -> object:
     msgspec.json.encode(raw)  # halves of characters cannot be kept
     return raw
@@ -383,6 +426,7 @@ _OPTIONAL_FIELDS: Final[dict[str, Callable[[object], Any]]] = {
     "timezone": _read_zone,
     "region": _read_zone,
     "subject": _read_zone,
+    "caller_id": _read_caller_id,
     "consent": _read_consent,
     "custom_data": _read_custom_data,
 }

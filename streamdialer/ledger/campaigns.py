@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
-from streamdialer.broker.keys import GROUP, Keys
+from streamdialer.broker.keys import CHANNEL, GROUP, Keys
 from streamdialer.broker.scripts import Argument, Script, Scripts
 from streamdialer.ledger.agent_queues import AgentQueues
 from streamdialer.ledger.event_facts import CallFact
-from streamdialer.ledger.script_args import json_args, ring_ms
+from streamdialer.ledger.script_args import caller_id_args, json_args, ring_ms
 from streamdialer.ledger.types import (
     ClaimRequest,
     ClaimResult,
@@ -21,7 +21,7 @@ from streamdialer.ledger.types import (
     LoadResult,
     LoadRow,
     LostCall,
-    MarkSentStatus,
+    MarkSent,
     SettleStatus,
     SweepResult,
 )
@@ -46,7 +46,7 @@ ANSWER_TTL_MS: Final = 300_000
 LOAD_PART: Final = 200
 """Contacts loaded at once: Redis does nothing else meanwhile."""
 HANGUPS_BATCH: Final = 500
-DELETE_BATCH: Final = 1000
+DELETE_BATCH: Final = 500
 """Contacts of an ended campaign that one script call removes: it blocks the server for some tens of milliseconds."""
 
 
@@ -160,6 +160,7 @@ class CampaignLedger:
             keys.call_history,
             keys.trunks,
             keys.agent_callbacks(campaign),
+            keys.caller_ids,
         ]
         for other in request.others:
             names += [keys.reserved(other), keys.dialing(other)]
@@ -182,12 +183,16 @@ class CampaignLedger:
                 deadline_ms=limits.deadline_after(request.ring_timeout_s),
                 ring_ms=ring_ms(request.ring_timeout_s),
                 queue_level=request.queue_level,
+                slots=request.slots,
+                kept_agents=request.kept_agents,
+                paused_channel=CHANNEL if request.auto_pause else None,
                 max_age_ms=limits.pending_check_after_ms,
                 hours=request.hours,
                 hours_fingerprint=request.hours_fingerprint,
                 caps=request.caps.encoded(),
                 rate_limits=request.rate_limits,
                 caller_id=request.caller_id,
+                **caller_id_args(request.caller_ids),
                 on_machine=request.on_machine,
                 others=list(request.others.items()),
                 queue=queue,
@@ -209,19 +214,21 @@ class CampaignLedger:
         )
         return int(ready), bool(is_more)
 
-    async def mark_sent(self, attempt: Attempt, run: str, open_until: str) -> MarkSentStatus:
+    async def mark_sent(self, attempt: Attempt, run: str, open_until: str, caller_ids: str = "") -> MarkSent:
         """Marks the attempt as sent. Send its request only after "ok" and "again".
 
-        `run` names this try to send; `open_until` is the end of the calling window, '' for none.
+        `run` names this try to send; `open_until` is the end of the calling window, '' for none. `caller_ids`: '' the
+        call shows none of its campaign's pool; '*' the next one; digits: the next of those that begin so, if any.
         """
         trace = tracing.sampled_traceparent()
-        answer: MarkSentStatus = await self._scripts.run(
+        answer: Any = await self._scripts.run(
             MARK_SENT,
             [
                 *self._keys.of_campaign(attempt.campaign),
                 self._keys.api,
                 self._keys.dnc,
                 *self._keys.of_call_history,
+                self._keys.caller_ids,
             ],
             [
                 attempt.campaign,
@@ -231,10 +238,11 @@ class CampaignLedger:
                 open_until,
                 self._limits.deadline_ms,
                 "1" if self._limits.is_idempotent else "0",
+                caller_ids,
                 *([trace] if trace else []),
             ],
         )
-        return answer
+        return msgspec.convert([answer] if isinstance(answer, str) else answer, MarkSent)
 
     async def settle_originate(
         self,
@@ -256,6 +264,7 @@ class CampaignLedger:
                 self._keys.api,
                 *self._keys.of_call_history,
                 self._keys.outcomes,
+                self._keys.caller_ids,
             ],
             [
                 attempt.campaign,

@@ -9,6 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from streamdialer.config.settings import Settings
+from streamdialer.ledger.caller_ids import CallerIdPool
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.serial_api import SerialApi
 from streamdialer.ledger.zone_hours import Hours, MissingHours
@@ -17,7 +18,14 @@ from streamdialer.rules.caps import NO_CAPS, CapReason, Caps
 from streamdialer.rules.retry import RetryPlan
 
 NotSentReason = Literal[
-    "not_active", "window_closed", "api_paused", "data_loss", "server_unknown", "in_call", "do_not_call"
+    "not_active",
+    "window_closed",
+    "api_paused",
+    "data_loss",
+    "server_unknown",
+    "in_call",
+    "caller_ids",
+    "do_not_call",
 ]
 MarkSentStatus = Literal["ok", "again", "sent", "stale"] | NotSentReason | CapReason
 SettleStatus = Literal["ok", "stale", "settled"]
@@ -40,6 +48,14 @@ CLEANUP_TEXTS: Final = {
     "calls_live": "calls of the campaign are live; try again when they have ended",
     "updates_waiting": "the backend has not confirmed everything yet; try again later",
 }
+
+
+class MarkSent(msgspec.Struct, frozen=True, array_like=True):
+    """Whether the request of an attempt may be sent."""
+
+    status: MarkSentStatus
+    caller_id: str = ""
+    """Of the campaign's pool, the same for every request of the attempt; '' for none."""
 
 
 class EventResult(msgspec.Struct, frozen=True):
@@ -137,6 +153,12 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     queue_level: int | None = None
     """Most such calls of all campaigns of the queue, decided for `free_agents`; None: what the free agents and the
     calls per agent allow."""
+    slots: int | None = None
+    """Most live calls of an agentless campaign, whose calls need no agents; None: it has agents."""
+    kept_agents: int = 0
+    """Free agents of the queue that stay free for incoming calls."""
+    auto_pause: bool = False
+    """It pauses itself when half of its calls fail within two minutes."""
     hours: Hours | None = None
     """None: contacts may be called at any time."""
     hours_fingerprint: str = ""
@@ -145,6 +167,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: RateLimits = NO_RATE_LIMITS
     caller_id: str | None = None
     """Of the calls, as the campaign has it."""
+    caller_ids: CallerIdPool | None = None
+    """The calls show one of these instead, chosen when they are sent."""
     ring_timeout_s: float | None = None
     """Of the calls; None: the setting's."""
     on_machine: OnMachine | None = None
@@ -174,7 +198,7 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     """Why no call may be placed. Try again after `queue_changed` with the queue's new campaigns, after
     `trunk_changed` with the trunk's new members, after `not_rebuilt` when the campaign has been rebuilt."""
     detail: str = ""
-    """What the Dialer API, or Asterisk, said when it took no calls."""
+    """What the Dialer API, or Asterisk, said when it took no calls; or why the campaign has paused itself."""
     wait_ms: int | None = None
     """How long lost calls are still waited for."""
     limit: str | None = None

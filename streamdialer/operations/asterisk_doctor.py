@@ -68,7 +68,9 @@ async def _check_server(
             yield finding
         async for finding in _trunks(link, address, settings, campaigns):
             yield finding
-    async for finding in _queues(link, settings, {each.queue_name for each in campaigns}):
+    async for finding in _queues(
+        link, settings, {each.queue_name for each in campaigns if not each.is_agentless}
+    ):
         yield finding
 
 

@@ -88,9 +88,9 @@ async def test_only_one_run_may_send_an_attempt(world: LedgerWorld) -> None:
     await world.open_campaign(agents=1)
     attempt = await world.reserve()
     begin = world.services.campaigns.mark_sent
-    assert await begin(attempt, "first", "") == "ok"
-    assert await begin(attempt, "first", "") == "ok", "a lost reply is asked for again"
-    assert await begin(attempt, "second", "") == "sent"
+    assert (await begin(attempt, "first", "")).status == "ok"
+    assert (await begin(attempt, "first", "")).status == "ok", "a lost reply is asked for again"
+    assert (await begin(attempt, "second", "")).status == "sent"
 
 
 async def test_a_campaign_paused_after_the_claim_is_not_sent(world: LedgerWorld) -> None:

@@ -192,6 +192,8 @@ def test_a_contact_asked_for_by_its_id_is_read_as_in_a_list() -> None:
         ({"dial_mode": ""}, "dial_mode", "progressive"),
         ({"rule_pack": "CO"}, "rule_pack", "co"),
         ({"queue_name": 8001}, "queue_name", "8001"),
+        ({"dial_mode": "agentless", "slots": "7", "queue_name": None}, "queue_name", "agentless/1"),
+        ({"dial_mode": "Agentless", "slots": 7, "queue_name": "bots"}, "queue_name", "agentless/1"),
     ],
 )
 def test_a_campaign_is_read_where_its_meaning_is_clear(

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
+from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, kept_agents
 from streamdialer.ledger.queues import CampaignState, QueueState
 from streamdialer.ledger.types import ClaimRequest
 from streamdialer.model import CampaignSettings
@@ -54,7 +54,7 @@ class AdaptiveResult(msgspec.Struct, frozen=True):
 
 def wants_adaptive(settings: CampaignSettings, ours: Settings) -> bool:
     """Whether adaptive pacing decides for the campaign, or shadows the pacing that does."""
-    has_shadow = ours.pacing_shadow == "adaptive" and settings.dial_mode != "preview"
+    has_shadow = ours.pacing_shadow == "adaptive" and settings.dial_mode not in ("preview", "agentless")
     return settings.is_adaptive or has_shadow
 
 
@@ -144,7 +144,7 @@ def queue_view(
     return QueueView(
         now=state.ledger_ms / 1000 * time_scale,
         free=state.usable,
-        waiting=state.waiting,
+        waiting=state.waiting + kept_agents(state, pacing),  # as if an incoming call waited for each
         talking=clock(state.talking),
         wrapping=clock(state.wrapping),
         campaigns=[

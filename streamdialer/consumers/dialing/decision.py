@@ -8,9 +8,9 @@ import msgspec
 
 from streamdialer.consumers.dialing.adaptive import AdaptiveResult, adapt
 from streamdialer.consumers.dialing.inputs import DialInputs
-from streamdialer.consumers.dialing.queue_pacing import snapshot_of
+from streamdialer.consumers.dialing.queue_pacing import kept_agents, snapshot_of
 from streamdialer.ledger.types import ClaimRequest
-from streamdialer.pacing.decide import Decision, decide
+from streamdialer.pacing.decide import Decision, decide, decide_agentless
 from streamdialer.pacing.dial_modes import calls_per_agent
 from streamdialer.rules.caps import caps_of
 
@@ -49,7 +49,13 @@ def decide_claim(inputs: DialInputs, token: str, before: DialDecision | None = N
     """
     campaign, queue = inputs.campaign, inputs.queue
     is_adaptive = campaign.settings.is_adaptive
-    fixed = decide(snapshot_of(queue, inputs.pacing), campaign.id)
+    snapshot = snapshot_of(queue, inputs.pacing)
+    slots = campaign.settings.slots if campaign.settings.is_agentless else None
+    fixed = (
+        decide(snapshot, campaign.id)
+        if slots is None
+        else decide_agentless(snapshot.campaigns[campaign.id], slots)
+    )
     claim = _claim(inputs, token, fixed.level)
     if not inputs.wants_adaptive:
         return DialDecision(fixed=fixed, claim=claim)
@@ -74,6 +80,9 @@ def _claim(inputs: DialInputs, token: str, level: int) -> ClaimRequest:
         free_agents=queue.usable,
         calls_per_agent=calls_per_agent(settings.dial_mode, settings.pacing_ratio),
         max_concurrent=settings.max_concurrent_calls,
+        kept_agents=kept_agents(queue, pacing),
+        auto_pause=bool(settings.auto_pause),
+        slots=settings.slots if settings.is_agentless else None,
         batch=CLAIM_BATCH,
         open_until_ms=campaign.opening.until_ms,
         retry=campaign.retry,
@@ -82,6 +91,7 @@ def _claim(inputs: DialInputs, token: str, level: int) -> ClaimRequest:
         hours_fingerprint=campaign.hours.fingerprint,
         rate_limits=inputs.rate_limits,
         caller_id=settings.caller_id,
+        caller_ids=inputs.caller_ids,
         ring_timeout_s=settings.ring_timeout,
         on_machine=settings.machine_action,
         sharing=inputs.sharing,

@@ -19,12 +19,13 @@ from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import Unreachable
+from streamdialer.ledger.caller_ids import CallerIdPool, caller_id_pool
 from streamdialer.ledger.queues import QueueState
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.ledger.ticks import TickStart
 from streamdialer.ledger.types import ClaimResult, ledger_limits
 from streamdialer.ledger.zone_hours import Hours
-from streamdialer.model import CampaignSettings
+from streamdialer.model import CampaignSettings, has_agents
 from streamdialer.rules.calling_hours import CallingHours
 from streamdialer.rules.retry import RetryPlan
 from streamdialer.rules.window import Opening
@@ -61,6 +62,7 @@ class DialInputs(msgspec.Struct, frozen=True, kw_only=True):
     pacing: dict[str, CampaignPacing]
     """Of each campaign of the queue."""
     rate_limits: RateLimits
+    caller_ids: CallerIdPool | None
     zone_hours: Hours | None
     time_scale: float
     wants_adaptive: bool
@@ -129,9 +131,8 @@ class InputReader:
         start, outdated = campaign.start, set[Outdated]()
         if self._members.get(campaign.queue) is None:
             outdated.add("queue")
-        if start.queue != campaign.queue or not self._agent_lists.is_fresh(
-            start.ledger_ms - start.agents_polled_ms
-        ):
+        is_listed = self._agent_lists.is_fresh(start.ledger_ms - start.agents_polled_ms)
+        if has_agents(campaign.queue) and (start.queue != campaign.queue or not is_listed):
             outdated.add("agents")
         if self._refill.is_due(campaign.id, start.ready):
             outdated.add("contacts")
@@ -206,6 +207,7 @@ class InputReader:
             queue=queue,
             pacing=pacing,
             rate_limits=self._trunks.rate_limits_of(campaign.id, settings),
+            caller_ids=caller_id_pool(settings, campaign.hours.window.zone, now_ms),
             zone_hours=build_zone_hours(campaign.hours, contacts, zones, now_ms),
             time_scale=self._services.settings.pacing_time_scale,
             wants_adaptive=is_adaptive,

@@ -1,7 +1,7 @@
 -- Reserves a contact for one attempt and appends its call to the stream `calls`. Every call is placed from
 -- such an entry.
--- terms: {calls = the stream, lease_ms, deadline_ms, trunk, caller_id, ring_ms and on_machine of the calls (nil = none,
---   or the setting's), trace = `traceparent` of the caller ('' = none)}
+-- terms: {calls = the stream, lease_ms, deadline_ms, trunk, caller_id, caller_ids, ring_ms and on_machine of the calls
+--   (nil = none, or the setting's), trace = `traceparent` of the caller ('' = none)}
 
 -- `open_until` is the end of the calling window ('' = none), `token` names the reservation, `agent` is whom
 -- the call is for (nil = any agent). Saves the record.
@@ -41,6 +41,7 @@ local function reserve_contact(contact, record, terms, open_until, token, agent)
   add('agent', agent)
   add('trunk', terms.trunk)
   add('caller_id', terms.caller_id)
+  add('caller_ids', terms.caller_ids)
   add('ring_ms', terms.ring_ms)
   add('on_machine', terms.on_machine)
   add('traceparent', terms.trace ~= '' and terms.trace)
