@@ -49,8 +49,7 @@ def is_over(update: Update, shown: Contact) -> bool:
         return not is_ours
     if known == "callback" and is_called_since and shown.status in ("no_answer", "busy", "failed"):
         return False  # by another campaign, in vain
-    # the last end that the ledger knows to have been taken may be older than the one that was: a newer state, `pending`,
-    # was there before the backend had answered
+    # a newer state may have been there before the backend had answered to the end: only an older end is known as taken
     is_own_end = shown.status == update.disposition and PROGRESS.get(shown.status) == 3
     is_known = (
         shown.status == known
