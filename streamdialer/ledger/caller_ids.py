@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from streamdialer.model import CampaignSettings
-from streamdialer.rules.numbers import read_number
 
 
 class CallerIdPool(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,5 +55,9 @@ def _with_digits(ids: tuple[str, ...], country: str) -> tuple[tuple[str, str], .
 
 def _digits(caller_id: str, country: str) -> str:
     """Of `Shop <+5716001111>` those of the number."""
+    from streamdialer.rules.numbers import (
+        read_number,
+    )  # numbering plans take long to load, and most commands need none
+
     number = read_number(caller_id.rpartition("<")[2].rstrip("> "), country)
     return re.sub(r"\D", "", caller_id if number.problem else str(number))
