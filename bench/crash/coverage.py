@@ -34,8 +34,13 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     ),
     "Asterisk.originate": "run only where Asterisk places calls; between its scripts it is as `DialerAPI.originate`",
     **dict.fromkeys(
-        [f"OwnBackend.{name}" for name in ("create_campaign", "create_list", "add_contacts", "finish_list")],
+        [f"OwnBackend.{name}" for name in ("create_campaign", "create_list", "add_contacts", "finish_list")]
+        + [f"OwnBackend.{name}" for name in ("contact_rows", "attempt_rows")],
         "called only from the command line, which says what it has done",
+    ),
+    **dict.fromkeys(
+        ("WebhookEndpoint.send", "PublicAddresses.resolve", "PublicAddresses.close"),
+        "run only by `webhooks`, which may post an outcome twice",
     ),
     "Service.aclose": "sends no request, closes connections",
     "Gateway.aclose": "sends no request, closes connections",

@@ -40,6 +40,10 @@ class Keys(msgspec.Struct, frozen=True):
         """The stream of ended attempts, for other services."""
         return self.stream("outcomes")
 
+    def webhooks_lease(self, group: str) -> str:
+        """The process that posts outcomes for this consumer group; it expires when the process is killed."""
+        return f"{self.prefix}sd:webhooks:{group}"
+
     def campaign(self, campaign: str) -> str:
         """The public hash that the Dialer API, the backend and operators read and write."""
         return f"{self.prefix}campaign:{plain_id(campaign)}"

@@ -33,6 +33,7 @@ from streamdialer.cli import (
     simulate,
     ticks,
     top,
+    webhooks,
 )
 from streamdialer.cli.common import Commands
 
@@ -52,6 +53,7 @@ for family in (
         serve,
         asterisk,
         backend,
+        webhooks,
         ticks,
         dashboard,
         events,

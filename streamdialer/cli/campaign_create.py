@@ -43,6 +43,9 @@ def create(
     caller_id_daily_cap: Annotated[
         int | None, typer.Option(min=1, help="Most calls per number of --caller-ids and day.")
     ] = None,
+    ring_timeout: Annotated[
+        int | None, typer.Option(min=5, max=600, help="Seconds that a call may ring.")
+    ] = None,
     max_calls: Annotated[int | None, typer.Option(min=1, help="Most calls at once.")] = None,
     slots: Annotated[int | None, typer.Option(min=1, help="Calls at once of an agentless campaign.")] = None,
     calls_per_second: Annotated[float | None, typer.Option(min=0.01, help="Most new calls a second.")] = None,
@@ -78,6 +81,7 @@ def create(
         "caller_ids": [each.strip() for each in caller_ids.split(",")] if caller_ids else None,
         "caller_id_choice": caller_id_choice,
         "caller_id_daily_cap": caller_id_daily_cap,
+        "ring_timeout": ring_timeout,
         "max_concurrent_calls": max_calls,
         "slots": slots,
         "calls_per_second": calls_per_second,

@@ -49,7 +49,13 @@ def is_over(update: Update, shown: Contact) -> bool:
         return not is_ours
     if known == "callback" and is_called_since and shown.status in ("no_answer", "busy", "failed"):
         return False  # by another campaign, in vain
-    is_known = shown.status == known or (known in (None, *IN_CALL) and shown.status == update.disposition)
+    # a newer state may have been there before the backend had answered to the end: only an older end is known as taken
+    is_own_end = shown.status == update.disposition and PROGRESS.get(shown.status) == 3
+    is_known = (
+        shown.status == known
+        or is_own_end
+        or (known in (None, *IN_CALL) and shown.status == update.disposition)
+    )
     return not is_known or is_called_since
 
 

@@ -46,7 +46,7 @@ ANSWER_TTL_MS: Final = 300_000
 LOAD_PART: Final = 200
 """Contacts loaded at once: Redis does nothing else meanwhile."""
 HANGUPS_BATCH: Final = 500
-DELETE_BATCH: Final = 1000
+DELETE_BATCH: Final = 500
 """Contacts of an ended campaign that one script call removes: it blocks the server for some tens of milliseconds."""
 
 

@@ -207,6 +207,25 @@ HTTP_SECONDS: Final = _histogram(
     _SLOW,
     service=("backend", "dialer_api"),
 )
+WEBHOOK_REQUESTS: Final = _counter(
+    "streamdialer_webhook_requests_total",
+    "Requests of `webhooks` by outcome: the class of the status, no_reply (refused, timed out, cut off), or refused "
+    "(not sent, because the address is of a private network).",
+    outcome=("2xx", "3xx", "4xx", "5xx", "no_reply", "refused"),
+)
+WEBHOOK_OUTCOMES: Final = _counter(
+    "streamdialer_webhook_outcomes_total",
+    "Outcomes that `webhooks` is done with: delivered, dead (not taken for a day), unreadable (no outcome).",
+    result=("delivered", "dead", "unreadable"),
+)
+WEBHOOK_WAITING: Final = _gauge(
+    "streamdialer_webhook_waiting",
+    "Outcomes that `webhooks` has read and the address has not taken.",
+    PROCESS,
+)
+WEBHOOK_OLDEST: Final = _gauge(
+    "streamdialer_webhook_oldest_seconds", "Age of the oldest of those; 0 without one.", PROCESS
+)
 SCRIPT_SECONDS: Final = _summary(
     "streamdialer_script_seconds",
     "Time from calling a script to its answer, including the wait in the queue.",

@@ -10,7 +10,7 @@ from aiohttp import web
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CampaignError, Unreachable
 from streamdialer.gateways.backend import Backend
-from streamdialer.simulation.embedded_redis import free_port
+from streamdialer.operations.session import free_port
 from tests.support.gateway_server import always, backend_of, html
 
 

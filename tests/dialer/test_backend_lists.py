@@ -13,7 +13,7 @@ from streamdialer.errors import RefusedByServer, Unreachable
 from streamdialer.gateways.backend import Backend, ContactPatch
 from streamdialer.gateways.parsing import next_path
 from streamdialer.model import normalise_id, wire_id
-from streamdialer.simulation.embedded_redis import free_port
+from streamdialer.operations.session import free_port
 from tests.support.gateway_server import Answer, Request, always, backend_of, html
 
 

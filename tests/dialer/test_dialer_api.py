@@ -23,7 +23,7 @@ from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.gateways.originate_reply import Reply
 from streamdialer.gateways.originate_request import OriginateRequest
-from streamdialer.simulation.embedded_redis import free_port
+from streamdialer.operations.session import free_port
 from tests.support.gateway_server import Answer, Request, Server, always, html, serving
 
 

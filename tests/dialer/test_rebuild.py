@@ -68,7 +68,8 @@ async def test_rows_that_cannot_be_read_hold_nobody_up(loss: Loss) -> None:
             return None
         reply = await loss.centre.backend.handle_normally(request)
         assert isinstance(reply, web.Response)
-        page = msgspec.json.decode(reply.body or b"")
+        assert isinstance(reply.body, bytes)
+        page = msgspec.json.decode(reply.body)
         page["results"][1:1] = [{"id": {}, "status": "dialing"}, "dialing", None]
         return json_reply(page)
 

@@ -81,6 +81,13 @@ OUTCOMES: Final = {
     "deaf_agent": Outcome(
         "155", "ringing abandoned", {}, {"SD_QUEUE": "deaf", "SD_WAIT": "3"}, truth="END BYE"
     ),
+    "safe_harbour": Outcome(
+        "206",
+        "ringing abandoned",
+        {},
+        {"SD_QUEUE": "nobody", "SD_SAFE_HARBOUR": "sd/machine-2"},
+        truth="END BYE",
+    ),
     "taken_back": Outcome(
         "162", "ringing failed", {"disposition": "cancelled"}, hang_up=True, truth="END CANCEL"
     ),
@@ -176,6 +183,22 @@ async def test_the_shipped_queue_is_listed(asterisk: RealAsterisk, written: Writ
     assert {agent["agent_id"] for agent in lists["desk"]["agents"]} == {
         f"Local/{number}@agents/n" for number in (1001, 1002, 1003)
     }
+
+
+async def test_the_shipped_trunk_and_telephone_are_there(asterisk: RealAsterisk) -> None:
+    shown = asterisk.command("pjsip show endpoints")
+    for name in ("my-trunk", "1001"):
+        assert f" {name} " in shown, shown
+
+
+async def test_a_person_whom_no_agent_takes_hears_the_safe_harbour_message(
+    asterisk: RealAsterisk, written: Written
+) -> None:
+    """The default wait is two seconds; the message takes two."""
+    seen = {each.what.partition(" ")[0]: each for each in asterisk.seen() if each.number == "206"}
+    assert (await written.of(attempt_of("safe_harbour")))[-1]["type"] == "call_abandoned"
+    assert 3.5 < seen["END"].at - seen["ANSWER"].at < 6
+    assert float(seen["HEARD"].what.partition(" ")[2]) >= 1.9
 
 
 async def test_a_list_for_the_contacts(

@@ -226,7 +226,8 @@ async def test_an_attempt_that_is_asked_for_twice_rings_once_and_goes_on(
 async def test_a_link_that_is_cut_in_mid_action_and_in_mid_call_costs_no_call_and_repeats_none(
     asterisk: RealAsterisk, own_server: EmbeddedServer, client: Redis, tmp_path: Path
 ) -> None:
-    wanted, link = numbers("57350", "2577502255" * 2), CutLink(asterisk.url)
+    """Who answers stays for two seconds at least: of a call that is over before the link is back, no one tells us."""
+    wanted, link = numbers("57350", "2599502255" * 2), CutLink(asterisk.url)
     async with (
         link.running(),
         Platform(wanted, max_retries=3, retry_delay=1).serving() as platform,
@@ -247,7 +248,7 @@ async def test_a_link_that_is_cut_in_mid_action_and_in_mid_call_costs_no_call_an
     assert lost >= 3
     total = int(str(await client.hget("campaign:1", "total_calls")))
     assert times.total() <= total <= times.total() + lost, "a call counts that may have been placed"
-    assert {times[number] for number in wanted if number[-1] in "57"} == {1}
+    assert {times[number] for number in wanted if number[-1] in "59"} == {1}
     assert await client.xlen("dialer:dead") == 0
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from streamdialer.operations.session import free_port
 from tests.support.eventually import wait_until
@@ -29,14 +30,13 @@ CONTACTS = 40
 LIST = "\n".join(["telefono;nombre", *(f"300{number:07d};Ana {number}" for number in range(CONTACTS))])
 
 
-def run(folder: Path, *arguments: str) -> Any:
-    """What a command in the data folder prints, as JSON."""
+def run(folder: Path, *arguments: str) -> None:
+    """A command in the data folder."""
     command = [sys.executable, "-m", "streamdialer", *arguments]
     done = subprocess.run(
         command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @contextmanager
@@ -58,9 +58,16 @@ def serving(
         child.wait()
 
 
+def outcomes_in(data: Path) -> list[Any]:
+    """From the server of the folder."""
+    with redis.Redis.from_url(f"unix://{data}/redis/redis.sock", decode_responses=True) as client:
+        entries: Any = client.xrange("dialer:outcomes")
+        return [json.loads(fields["data"]) for _, fields in entries]
+
+
 def finished(data: Path) -> set[int]:
     """Contacts that are not called again."""
-    return {each["contact_id"] for each in run(data, "outcomes", "--json") if each["final"]}
+    return {each["contact_id"] for each in outcomes_in(data) if each["final"]}
 
 
 def pids_in(folder: Path) -> list[int]:
@@ -76,6 +83,7 @@ def pids_in(folder: Path) -> list[int]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties processes to their parent")
 def test_a_list_is_called_to_its_end_though_everything_is_killed_in_the_middle(tmp_path: Path) -> None:
     data, ports = tmp_path / "data", (free_port(), free_port())
@@ -83,17 +91,17 @@ def test_a_list_is_called_to_its_end_though_everything_is_killed_in_the_middle(t
     (tmp_path / "list.csv").write_text(LIST, "utf-8")
     with serving(tmp_path, ports, *simulated) as (child, printed):
         assert "log in as admin with the password " in printed
-        created = ("campaign", "create", "--name", "Spring", "--queue", "sales", "--country", "CO", "--json")
+        created = ("campaign", "create", "--name", "Spring", "--queue", "sales", "--country", "CO")
         run(data, *created, "--max-retries", "2", "--retry-delay", "1")
-        run(data, "contact", "import", str(tmp_path / "list.csv"), "--campaign", "1", "--json")
-        run(data, "campaign", "start", "1", "--json")
-        wait_until(lambda: len(run(data, "outcomes", "--json")) >= 5, within_s=60)
+        run(data, "contact", "import", str(tmp_path / "list.csv"), "--campaign", "1")
+        run(data, "campaign", "start", "1")
+        wait_until(lambda: len(outcomes_in(data)) >= 5, within_s=60)
         child.kill()
         child.wait()
     with serving(tmp_path, ports, *simulated) as (child, printed):
         assert "password" not in printed
         wait_until(lambda: len(finished(data)) == CONTACTS, within_s=150)
-        outcomes = {each["attempt_id"]: each for each in run(data, "outcomes", "--json")}
+        outcomes = {each["attempt_id"]: each for each in outcomes_in(data)}
         child.send_signal(signal.SIGTERM)
         assert child.wait(60) == 0
     talks = Counter(each["contact_id"] for each in outcomes.values() if each["disposition"] == "completed")

@@ -178,6 +178,8 @@ def running_asterisk(folder: Path) -> Iterator[RealAsterisk]:
         shutil.copy(each, folder)
     for name in ("extensions", "queues"):
         shutil.copy(DEPLOY / f"{name}.conf", folder / f"sd-{name}.conf")
+    pjsip = (DEPLOY / "pjsip.conf").read_text("utf-8").replace("bind = 0.0.0.0", "bind = 127.0.0.1")
+    (folder / "sd-pjsip.conf").write_text(pjsip, "utf-8")
     manager = (DEPLOY / "manager.conf").read_text("utf-8")
     opened = manager.replace("bindaddr = 127.0.0.1", "bindaddr = 0.0.0.0").replace(
         "permit = 127.0.0.1/255.255.255.255", "permit = 0.0.0.0/0.0.0.0"

@@ -71,8 +71,9 @@ def placed(view: QueueView) -> int:
 # ---- calls that are unwanted by now ----
 
 
-def unwanted(free: int, rung: Sequence[float], min_ring_s: float | None = 15.0) -> int:
-    decisions = decide(queue(free, campaign(rung=rung, min_ring_s=min_ring_s)), copy(LEARNT))
+def unwanted(free: int, rung: Sequence[float], min_ring_s: float | None = 15.0, abandoned: int = 20) -> int:
+    view = queue(free, campaign(rung=rung, min_ring_s=min_ring_s, abandoned=abandoned))
+    decisions = decide(view, copy(LEARNT))
     return decisions["sale"].take_back
 
 
@@ -85,6 +86,7 @@ def test_calls_that_nobody_will_be_free_for_are_taken_back_after_the_least_ring_
 
 def test_no_call_is_taken_back_that_an_agent_is_free_for() -> None:
     assert unwanted(4, [15.0, 16.0, 18.0, 20.0]) == 0
+    assert unwanted(1, [16.0], abandoned=500) == 0, "its own answer is no risk to itself"
     assert 1 <= unwanted(1, [16.0] * 12) <= 11
     assert unwanted(9, [16.0] * 12) == 0, "not all of them answer"
 

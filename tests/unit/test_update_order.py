@@ -77,3 +77,20 @@ def test_a_callback_that_the_backend_took_unconfirmed_is_not_its_own_word(
 ) -> None:
     update = Update(status="pending", attempts=0, version=2)
     assert is_over(update, Contact(id=1, status="callback", attempts=attempts)) is is_ended
+
+
+@pytest.mark.parametrize(
+    ("shown", "attempts", "is_ended"),
+    [
+        ("no_answer", 1, False),
+        ("busy", 2, False),  # its end was taken when the retry was due before the reply came
+        ("busy", 3, True),
+        ("failed", 2, True),
+        ("completed", 2, True),
+    ],
+)
+def test_a_retry_follows_the_end_of_its_call_also_where_only_an_older_end_was_confirmed(
+    shown: str, attempts: int, is_ended: bool
+) -> None:
+    update = Update(status="pending", attempts=2, version=9, shown_status="no_answer", disposition="busy")
+    assert is_over(update, Contact(id=1, status=shown, attempts=attempts)) is is_ended

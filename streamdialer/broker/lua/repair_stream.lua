@@ -1,7 +1,7 @@
 -- Makes a stream anew whose newest id is so near the last possible one that it soon takes no entry any more. Entries,
--- groups and pending lists (of each as many as one call moves) stay; entries with such ids get new ones. A stream of ours is made anew in one call: its
--- consumers must first work it off, and of entries that are done and stay for other groups those go for which there is no
--- room. Other streams are moved some entries at a time.
+-- groups and pending lists (of each as many as one call moves) stay; entries with such ids get new ones. A stream of ours
+-- is made anew in one call: its consumers must first work it off, and of entries that are done and stay for other groups
+-- those go for which there is no room. Other streams are moved some entries at a time.
 -- KEYS 1 stream, 2 where it is made anew, 3 the stream's entries retained for other groups
 -- ARGV most entries to move, bytes after which no more are moved, our group
 -- Returns "ok" it needs no repair · "repaired" · "more" some entries have been moved or have gone: go on · "later" its

@@ -90,13 +90,7 @@ def adapt(
     if earlier is not None and earlier.decided is not None and 0 <= now - earlier.decided < min_interval_s:
         return None
     dealt = {name: learnt.dealt for name, learnt in learning.campaigns.items() if name != campaign}
-    view = queue_view(state, campaign, pacing, time_scale)
-    if min_ring_s is not None:
-        campaigns = [
-            msgspec.structs.replace(each, min_ring_s=min_ring_s) if each.id == campaign else each
-            for each in view.campaigns
-        ]
-        view = msgspec.structs.replace(view, campaigns=campaigns)
+    view = queue_view(state, campaign, pacing, time_scale, min_ring_s)
     decisions = decide_adaptively(learning, view, _observations(state, time_scale))
     for name, tag in dealt.items():
         if name in learning.campaigns:
@@ -123,9 +117,16 @@ def _learning_of(state: QueueState) -> QueueLearning:
 
 
 def queue_view(
-    state: QueueState, campaign: str, pacing: Mapping[str, CampaignPacing], time_scale: float
+    state: QueueState,
+    campaign: str,
+    pacing: Mapping[str, CampaignPacing],
+    time_scale: float,
+    min_ring_s: float | None = None,
 ) -> QueueView:
-    """The queue on pacing's clock. Campaigns with another pacing keep their calls and get no new ones here."""
+    """The queue on pacing's clock. Campaigns with another pacing keep their calls and get no new ones here.
+
+    `min_ring_s`: how long calls of `campaign` must have rung to be taken back.
+    """
 
     def callable_by(member: CampaignState, member_pacing: CampaignPacing) -> int:
         if not (
@@ -156,6 +157,7 @@ def queue_view(
                 cap=pacing[member.id].cap,
                 answered_by_person=member.answered_by_person,
                 abandoned=member.abandoned,
+                min_ring_s=min_ring_s if member.id == campaign else None,
             )
             for member in state.campaigns
             if member.id in pacing

@@ -10,7 +10,7 @@ for _, contact in ipairs(redis.call('ZRANGE', dialing, 0, most - 1)) do
   if asked == wanted then break end
   local record = load_record(contact)
   local attempt = record and record.h and record.h[#record.h]
-  if attempt and attempt.s == 'ringing' and attempt.lm and ledger_ms - attempt.lm >= min_ring_ms then
+  if attempt and attempt.lm and ledger_ms - attempt.lm >= min_ring_ms then
     asked = asked + request_hangup(KEYS[24], record, why)
   end
 end
