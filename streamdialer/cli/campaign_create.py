@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 def create(
     ctx: typer.Context,
     name: Annotated[str, typer.Option(help="For people.")],
-    queue: Annotated[str, typer.Option(help="Its agents take the calls; made when it is not there.")],
+    queue: Annotated[
+        str | None,
+        typer.Option(
+            help="Its agents take the calls; made when it is not there. Only agentless campaigns need none."
+        ),
+    ] = None,
     mode: Annotated[
         str, typer.Option(help="preview, progressive, predictive, power or agentless.")
     ] = "progressive",
@@ -31,10 +36,25 @@ def create(
     rule_pack: Annotated[str | None, typer.Option(help="Rule pack, such as co.")] = None,
     trunk: Annotated[str | None, typer.Option(help="Trunk of its calls.")] = None,
     caller_id: Annotated[str | None, typer.Option(help="Number that is shown.")] = None,
+    caller_ids: Annotated[
+        str | None, typer.Option(help="Numbers that are shown in turn, with commas between them.")
+    ] = None,
+    caller_id_choice: Annotated[str | None, typer.Option(help="rotate or area_code.")] = None,
+    caller_id_daily_cap: Annotated[
+        int | None, typer.Option(min=1, help="Most calls per number of --caller-ids and day.")
+    ] = None,
     ring_timeout: Annotated[
         int | None, typer.Option(min=5, max=600, help="Seconds that a call may ring.")
     ] = None,
     max_calls: Annotated[int | None, typer.Option(min=1, help="Most calls at once.")] = None,
+    slots: Annotated[int | None, typer.Option(min=1, help="Calls at once of an agentless campaign.")] = None,
+    calls_per_second: Annotated[float | None, typer.Option(min=0.01, help="Most new calls a second.")] = None,
+    reserve_agents: Annotated[
+        int | None, typer.Option(min=0, help="Free agents that stay free for incoming calls.")
+    ] = None,
+    auto_pause: Annotated[
+        bool | None, typer.Option(help="It pauses itself when half of its calls fail.")
+    ] = None,
     max_retries: Annotated[int | None, typer.Option(min=0, help="Most attempts of each contact.")] = None,
     retry_delay: Annotated[float | None, typer.Option(min=0, help="Seconds before the next attempt.")] = None,
     as_json: AsJson = False,
@@ -42,6 +62,8 @@ def create(
     """Create a campaign in the backend and print its id. It is not dialed before it is started."""
     from streamdialer.config.loading import load
 
+    if queue is None and mode != "agentless":
+        raise SettingsError("--queue is missing: only an agentless campaign needs no agents")
     start_time, end_time = _hours(hours)
     fields = {
         "name": name,
@@ -56,8 +78,15 @@ def create(
         "rule_pack": rule_pack,
         "trunk": trunk,
         "caller_id": caller_id,
+        "caller_ids": [each.strip() for each in caller_ids.split(",")] if caller_ids else None,
+        "caller_id_choice": caller_id_choice,
+        "caller_id_daily_cap": caller_id_daily_cap,
         "ring_timeout": ring_timeout,
         "max_concurrent_calls": max_calls,
+        "slots": slots,
+        "calls_per_second": calls_per_second,
+        "reserve_agents": reserve_agents,
+        "auto_pause": auto_pause,
         "max_retries": max_retries,
         "retry_delay": retry_delay,
     }

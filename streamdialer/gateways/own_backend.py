@@ -41,10 +41,14 @@ class OwnBackend(Backend):
     """Its own methods raise Unreachable, or CannotBeDone for what it refuses."""
 
     async def create_campaign(self, fields: Mapping[str, Any]) -> int:
-        """A new campaign; makes its queue, too, if that is not there."""
-        response = await self._service.ask("POST", "/api/queues/", body={"name": fields["queue_name"]})
-        if not response.is_success and response.status_code not in (*_NOT_SERVED, 400):  # 400: it is there
-            raise self._service.unusable_reply(response)
+        """A new campaign; makes its queue, too, if it names one that is not there."""
+        if queue := fields.get("queue_name"):
+            response = await self._service.ask("POST", "/api/queues/", body={"name": queue})
+            if not response.is_success and response.status_code not in (
+                *_NOT_SERVED,
+                400,
+            ):  # 400: it is there
+                raise self._service.unusable_reply(response)
         return self._read(await self._post("/api/campaigns/", dict(fields)), _New).id
 
     async def create_list(self, campaign: str, name: str) -> int:

@@ -83,6 +83,20 @@ async def test_a_campaign_is_read_with_its_settings_and_an_unknown_one_is_a_camp
         await backend.campaign("999999")
 
 
+async def test_an_agentless_campaign_is_read_with_its_slots_and_caller_ids(
+    side: Side, backend: Backend
+) -> None:
+    agentless: dict[str, Any] = {"dial_mode": "agentless", "slots": 12, "calls_per_second": 2.5}
+    pool = {"caller_ids": ["+5716001111", "+5726002222"], "caller_id_choice": "area_code"}
+    campaign = await in_side(
+        side.add_campaign, next(queues), **agentless, **pool, caller_id_daily_cap=40, reserve_agents=3
+    )
+    read = await backend.campaign(str(campaign))
+    assert (read.is_agentless, read.slots, read.calls_per_second) == (True, 12, 2.5)
+    assert (read.caller_ids, read.caller_id_choice) == (("+5716001111", "+5726002222"), "area_code")
+    assert (read.caller_id_daily_cap, read.reserve_agents, read.auto_pause) == (40, 3, None)
+
+
 async def test_a_campaign_that_names_nothing_has_the_defaults_of_the_contract(
     side: Side, backend: Backend
 ) -> None:

@@ -27,7 +27,19 @@ class CampaignAdmin(admin.ModelAdmin):
     readonly_fields = ("contacts_by_status", "statistics_at")
     fieldsets = (
         (None, {"fields": ("name", "queue", "dial_mode", "contacts_by_status", "statistics_at")}),
-        (_("Pace"), {"fields": ("pacing_ratio", "max_concurrent_calls", "pacing", "abandon_cap", "slots")}),
+        (
+            _("Pace"),
+            {
+                "fields": (
+                    "pacing_ratio",
+                    "max_concurrent_calls",
+                    "pacing",
+                    "abandon_cap",
+                    "slots",
+                    "auto_pause",
+                )
+            },
+        ),
         (_("Hours"), {"fields": (("start_time", "end_time"), "days_of_week", "timezone", "rule_pack")}),
         (_("Attempts"), {"fields": ("max_retries", "retry_delay")}),
         (_("Calls"), {"fields": ("trunk", "caller_id", "country", "ring_timeout", "amd", "on_machine")}),
@@ -36,7 +48,8 @@ class CampaignAdmin(admin.ModelAdmin):
             {
                 "classes": ("collapse",),
                 "fields": (
-                    *("calls_per_second", "reserve_agents", "weight", "caller_ids", "retry_rules"),
+                    *("calls_per_second", "reserve_agents", "weight", "retry_rules"),
+                    *("caller_ids", "caller_id_choice", "caller_id_daily_cap"),
                     *("attempt_caps", "contact_caps", "min_gap", "abandon_cooloff"),
                 ),
             },

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from streamdialer.backend.models.queues import Queue
 from streamdialer.errors import CampaignError
-from streamdialer.model import CampaignSettings
+from streamdialer.model import MAX_CALLER_IDS, CampaignSettings, has_control
 from streamdialer.rules.numbers import is_country
 from streamdialer.rules.rule_pack import load_pack
 from streamdialer.rules.window import campaign_window
@@ -44,6 +44,10 @@ class Campaign(models.Model):
         FIXED = "fixed", _("fixed")
         ADAPTIVE = "adaptive", _("adaptive")
 
+    class CallerIdChoice(models.TextChoices):
+        ROTATE = "rotate", _("evenly")
+        AREA_CODE = "area_code", _("first those with the called number's area code")
+
     class OnMachine(models.TextChoices):
         HANGUP = "hangup", _("hang up")
         MESSAGE = "message", _("play the message")
@@ -73,7 +77,11 @@ class Campaign(models.Model):
     )
     max_concurrent_calls = models.PositiveIntegerField(_("most calls at once"), default=50)
     slots = models.PositiveIntegerField(
-        _("slots"), null=True, blank=True, help_text=_("Calls at once of an agentless campaign.")
+        _("slots"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("Calls at once of an agentless campaign."),
     )
     calls_per_second = models.FloatField(
         _("calls per second"), null=True, blank=True, validators=[MinValueValidator(0.01)]
@@ -92,6 +100,21 @@ class Campaign(models.Model):
     trunk = models.CharField(_("trunk"), max_length=200, blank=True)
     caller_id = models.CharField(_("caller id"), max_length=100, blank=True)
     caller_ids = models.JSONField(_("caller ids to rotate through"), null=True, blank=True)
+    caller_id_choice = models.CharField(
+        _("how one of them is chosen"),
+        max_length=20,
+        choices=CallerIdChoice.choices,
+        default=CallerIdChoice.ROTATE,
+    )
+    caller_id_daily_cap = models.PositiveIntegerField(
+        _("most calls per caller id and day"), null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+    auto_pause = models.BooleanField(
+        _("pauses itself"),
+        null=True,
+        blank=True,
+        help_text=_("When half of its calls fail within two minutes. Unknown: as the dialer is set."),
+    )
     ring_timeout = models.PositiveIntegerField(
         _("seconds a call may ring"),
         null=True,
@@ -134,6 +157,10 @@ class Campaign(models.Model):
         check_campaign({field.attname: getattr(self, field.attname) for field in self._meta.concrete_fields})
 
 
+def _is_caller_id(raw: object) -> bool:
+    return isinstance(raw, str) and 0 < len(raw.strip()) <= 100 and not has_control(raw)
+
+
 def check_campaign(values: dict[str, Any]) -> None:
     """What no single field shows; raises ValidationError that names the fields."""
     errors: dict[str, Any] = {}
@@ -142,11 +169,13 @@ def check_campaign(values: dict[str, Any]) -> None:
         errors["queue"] = _("Its agents take the calls. Only an agentless campaign needs none.")
     if values["pacing_ratio"] > RATIO_LIMITS.get(mode, 5.0):
         errors["pacing_ratio"] = _("At most %(limit)s in this mode.") % {"limit": RATIO_LIMITS[mode]}
-    caller_ids = values["caller_ids"]
-    if caller_ids is not None and not (
-        isinstance(caller_ids, list) and all(isinstance(each, str) for each in caller_ids)
-    ):
+    if mode == Campaign.DialMode.AGENTLESS and not values["slots"]:
+        errors["slots"] = _("An agentless campaign takes the calls it may have at once, 1 at least.")
+    caller_ids = [] if values["caller_ids"] is None else values["caller_ids"]
+    if not (isinstance(caller_ids, list) and all(map(_is_caller_id, caller_ids))):
         errors["caller_ids"] = _('A list of texts: ["+5716001111", "+5716002222"].')
+    elif len(caller_ids) > MAX_CALLER_IDS:
+        errors["caller_ids"] = _("At most %(limit)s.") % {"limit": MAX_CALLER_IDS}
     try:
         hours = {
             name: values[name] or None for name in ("start_time", "end_time", "days_of_week", "timezone")
