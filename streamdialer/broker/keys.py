@@ -280,7 +280,8 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def server(self) -> str:
-        """hash: the ledger's clock, and the server runs whose data it trusts (`lua/lib/clock.lua`, `data_loss.lua`)."""
+        """hash: the ledger's clock, the server runs whose data it trusts, and the calling codes of all numbers
+        (`lua/lib/clock.lua`, `data_loss.lua`, `spellings.lua`)."""
         return f"{self.prefix}sd:server"
 
     @property

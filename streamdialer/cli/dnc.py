@@ -142,7 +142,7 @@ def import_file(
         echo(f"{result.lines} lines, {result.numbers} numbers, {result.added} new on the list{removed}")
         if result.without_country:
             echo(
-                f"{result.without_country} have no + and no --country: they match contacts with exactly these digits"
+                f"{result.without_country} have no + and no --country: they match these digits in any country"
             )
         for line in first_bad:
             echo(f"line {line.line}: {line.problem}: {line.text}")

@@ -1,7 +1,7 @@
 """Typed stubs of the do-not-call list: its numbers are called in no campaign, nor are contacts who have one of them.
 
-A number is compared by its digits: those of E.164, or the digits as given where no country was known. The scripts that
-reserve and send calls check the list (`lua/lib/suppression.lua`).
+A number is compared by its digits: those of E.164, or the digits as given where no country was known
+(`lua/lib/spellings.lua`). The scripts that reserve and send calls check the list (`lua/lib/suppression.lua`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from streamdialer.rules.numbers import Number  # loads every country's numbering plan
 
 _PACKAGE: Final = "streamdialer.ledger"
-DNC_ADD_NUMBERS, DNC_REMOVE_NUMBERS, CONTACTS_BY_NUMBER, DNC_CONTACTS, DNC_CONTACT = (
+DNC_ADD_NUMBERS, DNC_FIND_NUMBERS, DNC_REMOVE_NUMBERS, CONTACTS_BY_NUMBER, DNC_CONTACTS, DNC_CONTACT = (
     Script(_PACKAGE, name)
-    for name in ("dnc_add_numbers", "dnc_remove_numbers", "contacts_by_number", "dnc_contacts", "dnc_contact")
+    for name in (
+        *("dnc_add_numbers", "dnc_find_numbers", "dnc_remove_numbers"),
+        *("contacts_by_number", "dnc_contacts", "dnc_contact"),
+    )
 )
 IMPORTED: Final = "import"
 """Why a number of a file is listed; a change file takes off only these, never a person's own request."""
@@ -58,7 +61,7 @@ class DncLedger:
             batch = [str(number) for number in numbers[at : at + BATCH]]
             numbers_with_contacts = await self._scripts.run(
                 DNC_ADD_NUMBERS,
-                [self._keys.dnc, self._keys.contacts_by_number],
+                [self._keys.dnc, self._keys.contacts_by_number, self._keys.server],
                 [why[:MAX_REASON_CHARS], *batch],
             )
             for number in numbers_with_contacts:
@@ -77,7 +80,7 @@ class DncLedger:
                 campaign, _, contact = last.partition(":")
                 contacts.setdefault(campaign, []).append(contact)
             for campaign, ids in contacts.items():
-                touched = [*self._keys.of_campaign(campaign), self._keys.hangups]
+                touched = [*self._keys.of_campaign(campaign), self._keys.hangups, self._keys.dnc]
                 await self._scripts.run(DNC_CONTACTS, touched, [campaign, *ids])
                 campaigns.add(campaign)
             if len(names) < CONTACTS_BATCH:
@@ -115,16 +118,20 @@ class DncLedger:
 
     async def on_dnc_list(self, numbers: Sequence[str]) -> bool:
         """Whether one of the numbers, in the form a record has, is on the list."""
-        digits = [number.removeprefix("+") for number in numbers]
-        return bool(digits) and any(await self._scripts.client.hmget(self._keys.dnc, digits))
+        return any(await self._find(numbers))
 
     async def check(self, numbers: Sequence[Number]) -> list[DncEntry | None]:
-        """Each number's entry on the list, None for a number that is not on it."""
-        digits = [number.digits for number in numbers]
-        values: Any = await self._scripts.client.hmget(self._keys.dnc, digits)
+        """Each number's entry on the list, in whatever spelling it is there; None for a number that is not on it."""
+        return await self._find([str(number) for number in numbers])
+
+    async def _find(self, numbers: Sequence[str]) -> list[DncEntry | None]:
+        found: list[str] = []
+        for at in range(0, len(numbers), BATCH):
+            names = [self._keys.dnc, self._keys.server]
+            found += await self._scripts.run(DNC_FIND_NUMBERS, names, numbers[at : at + BATCH])
         return [
-            None if value is None else _entry(number, value)
-            for number, value in zip(digits, values, strict=True)
+            _entry(str(digits), str(value)) if value else None
+            for digits, value in zip(found[::2], found[1::2], strict=True)
         ]
 
     async def entries(self) -> AsyncIterator[DncEntry]:

@@ -13,7 +13,7 @@
 -- Returns {"answered", "reserved" (also for the same entry again) or the reason why not} · {"ask", JSON
 --   {missing?, trunk_changed?, ledger_ms, server_ms}}: the contact needs hours that were not passed, or the
 --   trunk's members are out of date; ask again
--- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression hours call_history rate_limit campaign_gate eligibility reserve ids preview
+-- uses: clock data_loss spellings campaign outbox phone_rotation retry attempts suppression hours call_history rate_limit campaign_gate eligibility reserve ids preview
 local calls, previews, api, dnc_list, call_history, trunks = unpack(KEYS, 24, 29)
 local request = cjson.decode(ARGV[2])
 local agent, entry, hours = request.agent, request.entry, request.hours

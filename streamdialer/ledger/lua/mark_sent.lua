@@ -9,7 +9,7 @@
 --   after undoing the reservation: "not_active" · "window_closed" · "api_paused" · "data_loss" ·
 --   "server_unknown" · "in_call" · the cap that has been reached meanwhile (`rules/caps.py`) · "do_not_call", the contact
 --   is then final
--- uses: clock data_loss campaign outbox phone_rotation retry attempts suppression call_history
+-- uses: clock data_loss spellings campaign outbox phone_rotation retry attempts suppression call_history
 local api, dnc_list, call_history, newest_calls = unpack(KEYS, 24, 27)
 local contact, token, run, open_until, deadline_ms, is_idempotent =
   ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1'

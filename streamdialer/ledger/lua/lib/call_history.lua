@@ -42,20 +42,22 @@ end
 -- Returns the refusal that lasts longest, or nil when the caps allow another call.
 local cap_refusal
 do -- Lua takes 200 local names at once
-  -- Returns the number of the next call, or of the reserved one; the contact itself when no number is known.
-  local function number_to_call(contact, record)
+  -- Returns the number of the next call, or of the reserved one; nil when no number is known.
+  local function number_to_call(record)
     local callback = open_callback(record)
-    local number = callback and callback.nn or record.e and record.e[record.ni or 1]
-    return number and without_plus(number) or person_name(contact)
+    return callback and callback.nn or record.e and record.e[record.ni or 1]
   end
 
   -- Returns the calls that a cap of this scope looks at, each once.
   local function calls_in_scope(call_history, scope, contact, record)
-    local names = { person_name(contact) }
-    if scope == 'number' then names = { number_to_call(contact, record) } end
+    local names, next_number = { person_name(contact) }, number_to_call(record)
+    local function add(number)
+      for _, name in ipairs(spellings_of(server, number)) do names[#names + 1] = name end
+    end
+    if scope == 'number' and next_number then names = spellings_of(server, next_number) end
     if scope == 'person' or scope == 'subject' then
-      for _, number in ipairs(record.e or {}) do names[#names + 1] = without_plus(number) end
-      names[#names + 1] = number_to_call(contact, record)
+      for _, number in ipairs(record.e or {}) do add(number) end
+      if next_number then add(next_number) end
     end
     local calls, is_known, prefix = {}, {}, campaign .. ':'
     for _, name in ipairs(names) do
