@@ -280,8 +280,8 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def server(self) -> str:
-        """hash: the ledger's clock, the server runs whose data it trusts, and the calling codes of all numbers
-        (`lua/lib/clock.lua`, `data_loss.lua`, `spellings.lua`)."""
+        """hash: the ledger's clock, the server runs whose data it trusts, the calling codes of all numbers, and when
+        registries were asked (`lua/lib/clock.lua`, `data_loss.lua`, `spellings.lua`, `registries.lua`)."""
         return f"{self.prefix}sd:server"
 
     @property

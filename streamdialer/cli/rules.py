@@ -147,6 +147,12 @@ def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
     if consent := pack.consent_required:
         days = consent.max_age_days
         yield "consent", f"not older than {days} days" if days else "required", *_source(consent)
+    for registry in pack.registries:
+        yield (
+            f"registry {registry.name}",
+            f"asked at least every {registry.max_age_days} days",
+            *_source(registry),
+        )
     if abandon := pack.abandon_cap:
         value = f"at most {abandon.share:.0%} of {abandon.of.replace('_', ' ')} in {abandon.window_h} h"
         yield "abandoned calls", value, *_source(abandon)

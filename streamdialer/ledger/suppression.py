@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
@@ -18,10 +19,18 @@ if TYPE_CHECKING:
     from streamdialer.rules.numbers import Number  # loads every country's numbering plan
 
 _PACKAGE: Final = "streamdialer.ledger"
-DNC_ADD_NUMBERS, DNC_FIND_NUMBERS, DNC_REMOVE_NUMBERS, CONTACTS_BY_NUMBER, DNC_CONTACTS, DNC_CONTACT = (
+(
+    DNC_ADD_NUMBERS,
+    DNC_FIND_NUMBERS,
+    DNC_REMOVE_NUMBERS,
+    DNC_RECORD_QUERY,
+    CONTACTS_BY_NUMBER,
+    DNC_CONTACTS,
+    DNC_CONTACT,
+) = (
     Script(_PACKAGE, name)
     for name in (
-        *("dnc_add_numbers", "dnc_find_numbers", "dnc_remove_numbers"),
+        *("dnc_add_numbers", "dnc_find_numbers", "dnc_remove_numbers", "dnc_record_query"),
         *("contacts_by_number", "dnc_contacts", "dnc_contact"),
     )
 )
@@ -32,6 +41,7 @@ BATCH: Final = 1000
 CONTACTS_BATCH: Final = 200
 """Contacts of a number per script call, which blocks the server for some milliseconds."""
 MAX_REASON_CHARS: Final = 200
+_REGISTRY: Final = "registry:"
 
 
 class DncEntry(msgspec.Struct, frozen=True):
@@ -42,6 +52,17 @@ class DncEntry(msgspec.Struct, frozen=True):
     since_s: int
     """Seconds since 1970, by the server's clock."""
     why: str
+
+
+class RegistryQuery(msgspec.Struct, frozen=True):
+    """The newest query of a register of numbers that must not be called."""
+
+    registry: str
+    asked_s: int
+    """Seconds since 1970."""
+    imported_s: int
+    numbers: int
+    """In its answer."""
 
 
 class DncLedger:
@@ -116,6 +137,18 @@ class DncLedger:
             removed += int(await self._scripts.run(DNC_REMOVE_NUMBERS, [self._keys.dnc], [why, *digits]))
         return removed
 
+    async def record_query(self, registry: str, asked_s: int, numbers: int) -> bool:
+        """Notes that the registry was asked then; False when a newer query is known."""
+        return bool(
+            await self._scripts.run(
+                DNC_RECORD_QUERY, [self._keys.server], [registry, asked_s * 1000, numbers]
+            )
+        )
+
+    async def queries(self) -> list[RegistryQuery]:
+        """The newest query of each registry that was ever asked, by name."""
+        return await registry_queries(self._scripts.client, self._keys)
+
     async def on_dnc_list(self, numbers: Sequence[str]) -> bool:
         """Whether one of the numbers, in the form a record has, is on the list."""
         return any(await self._find(numbers))
@@ -145,6 +178,19 @@ class DncLedger:
     async def country_of(self, campaign: str) -> str:
         """The country of the campaign's local numbers at its last load, '' when it is not known."""
         return str(await self._scripts.client.hget(self._keys.totals(campaign), "country") or "")
+
+
+async def registry_queries(client: Redis, keys: Keys) -> list[RegistryQuery]:
+    """The newest query of each registry that was ever asked, by name."""
+    stored: Any = await client.hgetall(keys.server)
+    queries = []
+    for field in sorted(stored):
+        if field.startswith(_REGISTRY):
+            asked_ms, imported_ms, numbers = map(int, stored[field].split())
+            queries.append(
+                RegistryQuery(field.removeprefix(_REGISTRY), asked_ms // 1000, imported_ms // 1000, numbers)
+            )
+    return queries
 
 
 def _entry(digits: str, value: str) -> DncEntry:

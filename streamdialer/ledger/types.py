@@ -15,7 +15,14 @@ from streamdialer.rules.caps import NO_CAPS, CapReason, Caps
 from streamdialer.rules.retry import RetryPlan
 
 NotSentReason = Literal[
-    "not_active", "window_closed", "api_paused", "data_loss", "server_unknown", "in_call", "do_not_call"
+    "not_active",
+    "window_closed",
+    "api_paused",
+    "data_loss",
+    "server_unknown",
+    "in_call",
+    "registry_outdated",
+    "do_not_call",
 ]
 MarkSentStatus = Literal["ok", "again", "sent", "stale"] | NotSentReason | CapReason
 SettleStatus = Literal["ok", "stale", "settled"]

@@ -37,6 +37,7 @@ from streamdialer.operations.campaigns import campaign_rows, campaigns_known
 from streamdialer.operations.decisions import decisions, dial_status
 from streamdialer.operations.finding import Finding
 from streamdialer.operations.number_countries import check_number_countries
+from streamdialer.operations.registries import check_registries
 from streamdialer.operations.streams import StreamState, stream_states
 from streamdialer.operations.zone_data import check_zone_data
 
@@ -45,7 +46,7 @@ CLOCK_TOLERANCE_S: Final = 1.0
 SAMPLE_SIZE: Final = 5
 QUEUES_AND_TRUNKS_OF: Final = 20
 """Most active campaigns whose queues and trunks Asterisk is asked for."""
-NAMED_REASONS: Final = {"no_call_events", "invalid_campaign"}
+NAMED_REASONS: Final = {"no_call_events", "invalid_campaign", "registry_outdated"}
 MIN_UNCLEAR: Final = 5
 """Unclear replies that are no accident."""
 
@@ -103,6 +104,7 @@ def _redis_checks(client: Redis, keys: Keys, settings: Settings) -> dict[str, Ch
         "clock": lambda: _clock(client),
         "scripts": lambda: _scripts(client),
         "streams": lambda: _streams(client, keys, settings),
+        "registries": lambda: check_registries(client, keys),
     }
     if settings.originate == "dialer-api":
         checks["dialer api calls"] = lambda: _dialer_api_calls(client, keys)

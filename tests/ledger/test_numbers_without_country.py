@@ -1,4 +1,4 @@
-"""One person in two lists, of which only one says the country: one call, one count, one entry on the do-not-call list."""
+"""One person in two lists, of which only one says the country: one call, one count, one do-not-call list."""
 
 from __future__ import annotations
 

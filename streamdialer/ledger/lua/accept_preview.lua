@@ -13,7 +13,7 @@
 -- Returns {"answered", "reserved" (also for the same entry again) or the reason why not} · {"ask", JSON
 --   {missing?, trunk_changed?, ledger_ms, server_ms}}: the contact needs hours that were not passed, or the
 --   trunk's members are out of date; ask again
--- uses: clock data_loss spellings campaign outbox phone_rotation retry attempts suppression hours call_history rate_limit campaign_gate eligibility reserve ids preview
+-- uses: clock data_loss spellings campaign outbox phone_rotation retry attempts suppression hours call_history registries rate_limit campaign_gate eligibility reserve ids preview
 local calls, previews, api, dnc_list, call_history, trunks = unpack(KEYS, 24, 29)
 local request = cjson.decode(ARGV[2])
 local agent, entry, hours = request.agent, request.entry, request.hours
@@ -48,7 +48,7 @@ if not why_not then
     apply_refusal(contact, record, refusal)
   end
   local live = count(reserved) + count(dialing) + count(connected)
-  why_not = refusal and refusal.reason or gate.closed or live >= request.max_concurrent and 'concurrency'
+  why_not = refusal and refusal.reason or gate.closed or outdated_registry(caps) and 'registry_outdated' or live >= request.max_concurrent and 'concurrency'
     or rate.channels < 1 and 'trunk_channels' or rate.calls < 1 and 'calls_per_second' or nil
 end
 if why_not then

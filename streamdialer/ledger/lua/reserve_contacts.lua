@@ -12,7 +12,7 @@
 --   settings lease_ms, max_age_ms (a ready contact the backend has not shown as pending for longer needs verification),
 --   events_required, answer_ttl_ms (how long the answer is stored), trace (`traceparent` of the caller, '' = none)
 -- Returns JSON: `ClaimResult` (`ledger/types.py`)
--- uses: clock data_loss spellings campaign outbox phone_rotation retry attempts suppression hours call_history recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback shared_agents
+-- uses: clock data_loss spellings campaign outbox phone_rotation retry attempts suppression hours call_history registries recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback shared_agents
 local stored_answer, calls, api, free_agents, queue_campaigns, busy_agents, dnc_list, call_history, trunks,
   agent_callbacks = unpack(KEYS, 24, 33)
 local request = cjson.decode(ARGV[2])
@@ -100,6 +100,8 @@ if not limit then return refuse(room) end
 
 save_plan(request.retry_plan)
 local caps = save_caps(call_history, request.caps)
+answer.detail = outdated_registry(caps)
+if answer.detail then return refuse('registry_outdated') end
 answer.recheck = save_hours_fingerprint(request.hours_fingerprint)
 local terms = {
   calls = calls, lease_ms = request.lease_ms, deadline_ms = request.deadline_ms, trunk = request.rate_limits.trunk,
