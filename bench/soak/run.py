@@ -18,7 +18,7 @@ from bench.soak.options import RESULT_TTL_S, SoakOptions, child_environment
 from bench.soak.report import Report
 from bench.soak.sampling import shared_entries, take_sample
 from streamdialer.broker.connection import connect
-from streamdialer.broker.keys import GROUP, STREAMS, Keys
+from streamdialer.broker.keys import GROUP, STAGES, Keys
 from streamdialer.errors import CannotBeDone
 from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.demo.child_processes import ChildProcess, ChildProcesses
@@ -111,7 +111,7 @@ class Soak:
         )
 
     async def _left_keys(self) -> list[str]:
-        streams = [self._centre.keys.stream(stream) for stream in STREAMS if stream != "dead"]
+        streams = [self._centre.keys.stream(stream) for stream in STAGES]
         leaks = await find_leaks(self._client, allowed_after_cleanup(RESULT_TTL_S))
         return leaks + await find_unread(self._client, streams)
 

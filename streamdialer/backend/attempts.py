@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from django.db import DatabaseError, close_old_connections, transaction
+from django.db import DatabaseError, DataError, IntegrityError, close_old_connections, transaction
+from msgspec import Meta
 
 from streamdialer.backend.models import Attempt, Campaign, Contact
 
@@ -18,59 +19,80 @@ _FIELDS: Final = (
     *("contact_id", "phone_number", "call_id", "agent_id", "disposition", "cause", "sent_at", "answered_at"),
     *("ended_at", "duration", "attempt", "next_at", "final", "entry_id"),
 )
+Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Instant = Annotated[datetime, Meta(tz=True)]
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """One ended attempt, as the dialer writes it."""
 
-    attempt_id: str
-    campaign_id: int
-    contact_id: int | None = None
+    attempt_id: Annotated[str, Meta(min_length=1, max_length=600)]
+    campaign_id: Id
+    contact_id: Id | None = None
     phone_number: str | None = None
     call_id: str | None = None
     agent_id: str | int | None = None
     disposition: str | None = None
     cause: str | int | None = None
-    sent_at: datetime | None = None
-    answered_at: datetime | None = None
-    ended_at: datetime | None = None
+    sent_at: Instant | None = None
+    answered_at: Instant | None = None
+    ended_at: Instant | None = None
     duration: float | None = None
-    attempt: int | None = None
-    next_at: datetime | None = None
+    attempt: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
+    next_at: Instant | None = None
     final: bool = False
 
 
 def store_outcomes(entries: list[tuple[str, dict[str, str]]]) -> None:
     """A later entry of an attempt corrects an earlier one, in whatever order they come.
 
-    Raises OSError when the database cannot be written; the same entries may come again.
+    An entry that cannot be stored is logged and left out, and costs no other entry. Raises OSError when the database
+    takes nothing now: the same entries may come again.
     """
     newest: dict[str, tuple[str, Outcome]] = {}
-    for entry_id, fields in entries:
+    for entry_id, fields in sorted(entries, key=lambda entry: _order(entry[0])):
         outcome = _read(entry_id, fields)
         if outcome is not None:
             newest[outcome.attempt_id] = entry_id, outcome
-    try:
-        close_old_connections()
-        with transaction.atomic():
-            _store(newest)
-    except DatabaseError as error:
-        raise OSError(str(error).strip()) from error
+    close_old_connections()
+    _store_each(dict(sorted(newest.items())))  # sorted: two writers do not wait for each other's rows
 
 
 def _read(entry_id: str, fields: dict[str, str]) -> Outcome | None:
     if fields.get("type") != "attempt_ended":
         return None
     try:
-        return msgspec.convert(msgspec.json.decode(fields.get("data", "")), Outcome, strict=False)
-    except msgspec.MsgspecError as error:  # of a campaign that is not ours, or of another version
+        document = msgspec.json.decode(fields.get("data", ""))
+        return msgspec.convert(document, Outcome, strict=False)
+    except (
+        msgspec.MsgspecError,
+        UnicodeError,
+    ) as error:  # of a campaign that is not ours, or another program has written it
         log.warning(
             "an outcome cannot be read and is not stored", extra={"entry": entry_id, "error": str(error)}
         )
         return None
 
 
+def _store_each(newest: dict[str, tuple[str, Outcome]]) -> None:
+    try:
+        with transaction.atomic():
+            _store(newest)
+    except (DataError, IntegrityError, ValueError, OverflowError) as error:  # one of them is refused
+        if len(newest) > 1:
+            for name, entry in newest.items():
+                _store_each({name: entry})
+            return
+        log.error(
+            "the database refuses an outcome: it is not stored",
+            extra={"attempt": next(iter(newest)), "error": str(error).strip()},
+        )
+    except DatabaseError as error:
+        raise OSError(str(error).strip()) from error
+
+
 def _store(newest: dict[str, tuple[str, Outcome]]) -> None:
+    """Another process may store the same attempts now: a row is locked before its age is compared."""
     outcomes = [outcome for _, outcome in newest.values()]
     campaigns = set(
         Campaign.objects.filter(pk__in={each.campaign_id for each in outcomes}).values_list("pk", flat=True)
@@ -78,17 +100,25 @@ def _store(newest: dict[str, tuple[str, Outcome]]) -> None:
     contacts = set(
         Contact.objects.filter(pk__in={each.contact_id for each in outcomes}).values_list("pk", flat=True)
     )
-    stored = dict(Attempt.objects.filter(attempt_id__in=newest).values_list("attempt_id", "entry_id"))
     rows = [
         Attempt(
             attempt_id=name, campaign_id=outcome.campaign_id, entry_id=entry_id, **_values(outcome, contacts)
         )
         for name, (entry_id, outcome) in newest.items()
-        if outcome.campaign_id in campaigns and _order(entry_id) > _order(stored.get(name, "0-0"))
+        if outcome.campaign_id in campaigns
     ]
-    Attempt.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["attempt_id"], update_fields=_FIELDS
-    )
+    Attempt.objects.bulk_create(rows, ignore_conflicts=True)
+    stored = {
+        row.attempt_id: row
+        for row in Attempt.objects.select_for_update()
+        .filter(attempt_id__in=[row.attempt_id for row in rows])
+        .order_by("attempt_id")
+        .only("attempt_id", "entry_id")
+    }
+    corrected = [row for row in rows if _order(row.entry_id) > _order(stored[row.attempt_id].entry_id)]
+    for row in corrected:
+        row.pk = stored[row.attempt_id].pk
+    Attempt.objects.bulk_update(corrected, _FIELDS)
 
 
 def _values(outcome: Outcome, contacts: set[int]) -> dict[str, Any]:

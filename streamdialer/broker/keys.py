@@ -13,8 +13,8 @@ import msgspec
 
 from streamdialer.model import plain_id
 
-Stream = Literal["ticks", "calls", "events", "updates", "dead"]
-STREAMS: Final[tuple[Stream, ...]] = ("ticks", "calls", "events", "updates", "dead")
+Stream = Literal["ticks", "calls", "events", "updates", "dead", "outcomes"]
+STREAMS: Final[tuple[Stream, ...]] = ("ticks", "calls", "events", "updates", "dead", "outcomes")
 Stage = Literal["ticks", "calls", "events", "updates"]
 STAGES: Final[tuple[Stage, ...]] = ("ticks", "calls", "events", "updates")
 GROUP: Final = "streamdialer"
@@ -37,7 +37,7 @@ class Keys(msgspec.Struct, frozen=True):
     @property
     def outcomes(self) -> str:
         """The stream of ended attempts, for other services."""
-        return f"{self.prefix}dialer:outcomes"
+        return self.stream("outcomes")
 
     def campaign(self, campaign: str) -> str:
         """The public hash that the Dialer API, the backend and operators read and write."""

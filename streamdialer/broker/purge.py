@@ -34,6 +34,8 @@ class Purge:
         newest: Any = await self._scripts.client.xrevrange(self._keys.stream(stream), count=1)
         if not newest:
             return 0
+        if stream == "outcomes":
+            await self._require_read(newest[0][0])
         keys = [self._keys.stream(stream), *await self._guards(stream)]
         deleted = 0
         while True:
@@ -49,6 +51,17 @@ class Purge:
             deleted += answer
             report(deleted)
 
+    async def _require_read(self, newest: str) -> None:
+        """Raises CannotBeDone while a consumer group has not finished all entries up to this one."""
+        groups: Any = await self._scripts.client.xinfo_groups(self._keys.outcomes)
+        for group in groups:
+            is_read = _order(group["last-delivered-id"]) >= _order(newest)
+            if group["pending"] or not is_read:
+                raise CannotBeDone(
+                    f"stream outcomes is not purged: consumer group {group['name']} has not read or not acknowledged "
+                    f"all of it; start its program, or XGROUP DESTROY {self._keys.outcomes} {group['name']}"
+                )
+
     def _counts(self, stream: Stream) -> list[str]:
         """Keys that count the stream's entries."""
         if stream == "dead":
@@ -62,3 +75,7 @@ class Purge:
         campaigns: Any = await self._scripts.client.hkeys(self._keys.directory)
         name = self._keys.reserved if stream == "calls" else self._keys.outbox
         return [name(campaign) for campaign in campaigns]
+
+
+def _order(entry: str) -> tuple[int, ...]:
+    return tuple(map(int, entry.split("-")))

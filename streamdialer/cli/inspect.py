@@ -111,23 +111,23 @@ def registered(as_json: AsJson = False) -> None:
 
 @commands.command(epilog="Example: streamdialer inspect streams")
 def streams(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Show each stream's length, groups, consumers, lag, pending entries and the age of the oldest."""
+    """Show each stream's length, groups, consumers, lag, pending entries and the age of the oldest.
+
+    Groups of other programs follow their stream, a line each.
+    """
     from streamdialer.operations.streams import stream_states
 
     states = with_redis(load_settings(ctx), stream_states)
     columns = ["stream", "#length", "#groups", "#consumers", "#lag", "#pending", "#oldest pending s"]
-    rows = [
-        (
-            state.stream,
-            state.length,
-            state.groups,
-            len(state.consumers),
-            state.lag,
-            state.pending,
-            None if state.oldest_pending_s is None else f"{state.oldest_pending_s:.1f}",
-        )
-        for state in states
-    ]
+    rows: list[tuple[object, ...]] = []
+    for state in states:
+        oldest = None if state.oldest_pending_s is None else f"{state.oldest_pending_s:.1f}"
+        about = (state.stream, state.length, state.groups)
+        rows.append((*about, len(state.consumers), state.lag, state.pending, oldest))
+        rows += [
+            (f"  {group.name}", None, None, group.consumers, group.lag, group.pending, None)
+            for group in state.other_groups
+        ]
     print_rows(states, columns, rows, as_json=as_json)
 
 

@@ -66,8 +66,10 @@ def outcomes(
 
 async def _follow(settings: Settings, since_ms: int | None, campaign: str, as_json: bool) -> None:
     from streamdialer.broker.shutdown import ShutdownSignal
+    from streamdialer.observability.logs import set_up_logging
     from streamdialer.operations.session import open_client
 
+    set_up_logging(settings.log_level, settings.log_format)
     shutdown = ShutdownSignal()
     async with open_client(settings) as (client, keys), stopped_by_signals(shutdown):
         await _print(client, keys, since_ms, campaign, as_json=as_json, follow=shutdown)

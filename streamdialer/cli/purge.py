@@ -28,6 +28,7 @@ def purge(
     """Delete the entries of a stream; its consumers and the entries that are added meanwhile stay.
 
     Refused for `calls` while a call is reserved, and for `updates` while the backend has not confirmed all of them.
+    Refused for `outcomes` while a consumer group has not acknowledged all.
     If you purge `events`, calls whose events are lost stay uncertain until their deadline.
     """
     name = next((name for name in STREAMS if name == stream), None)

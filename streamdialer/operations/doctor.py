@@ -23,7 +23,7 @@ from streamdialer.broker.connection import (
 )
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Script
-from streamdialer.config.settings import Settings
+from streamdialer.config.settings import NAMES, Settings
 from streamdialer.consumers.dialing.agent_lists import agent_notices
 from streamdialer.consumers.dialing.reasons import NOTICES, REASONS
 from streamdialer.errors import CredentialsRefused, RefusedByServer, StreamdialerError, Throttled, Unreachable
@@ -47,6 +47,8 @@ SAMPLE_SIZE: Final = 5
 QUEUES_AND_TRUNKS_OF: Final = 20
 """Most active campaigns whose queues and trunks Asterisk is asked for."""
 NAMED_REASONS: Final = {"no_call_events", "invalid_campaign", "registry_outdated"}
+NEARLY_FULL: Final = 0.5
+"""Share of the outcomes that are kept; a group with more unread ones is in danger of missing some."""
 MIN_UNCLEAR: Final = 5
 """Unclear replies that are no accident."""
 
@@ -240,10 +242,14 @@ async def _scripts(client: Redis) -> Findings:
 
 async def _streams(client: Redis, keys: Keys, settings: Settings) -> Findings:
     for state in await stream_states(client, keys):
-        for finding in _foreign(state, settings):
-            yield finding
+        if state.stream != "outcomes":
+            for finding in _foreign(state, settings):
+                yield finding
         if state.stream in STAGES:
             yield _stream(state, settings)
+        elif state.stream == "outcomes":
+            for finding in _outcomes(state, settings):
+                yield finding
         elif state.length:
             remedy = "look at them with streamdialer dead list, then replay or drop them"
             yield Finding("dead letters", "warn", str(state.length), remedy)
@@ -260,7 +266,8 @@ def _foreign(state: StreamState, settings: Settings) -> Iterator[Finding]:
             f"start a replica, which makes it anew with its entries; without one, DEL {state.key} loses them"
         )
         yield Finding(check, "fail", text, remedy)
-    for group, unread in state.other_groups.items():
+    for each in state.other_groups:
+        group, unread = each.name, -1 if each.lag is None else each.lag + each.pending
         if state.stream == "events":
             left = "its entries" if unread < 0 else f"{unread} entries"
             text = f"consumer group {group} of another program: {left} stay for it at most "
@@ -272,6 +279,30 @@ def _foreign(state: StreamState, settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 check, "warn", text, f"XGROUP DESTROY {state.key} {group}; read dialer:events instead"
             )
+
+
+def _outcomes(state: StreamState, settings: Settings) -> Iterator[Finding]:
+    """Who reads how calls end, and who misses some of it."""
+    check = "stream outcomes"
+    text = f"{state.length} outcomes are kept, {settings.outcomes_maxlen} at most"
+    yield Finding(check, "ok", f"{text}; {state.groups} consumer groups")
+    if state.is_exhausted:
+        text = "someone wrote the last possible id: the next attempt that ends begins the stream anew"
+        yield Finding(check, "warn", text, "then create its consumer groups again")
+    for group in state.other_groups:
+        lag = group.lag or 0
+        waiting = "the server does not say how many outcomes it has not read"
+        if group.lag is not None:
+            waiting = f"{min(lag, state.length)} outcomes not read"
+        text = f"consumer group {group.name}: {waiting}, {group.pending} not acknowledged"
+        remedy = f"start its program; a group that nobody needs: XGROUP DESTROY {state.key} {group.name}"
+        if lag > state.length:
+            text += f"; {lag - state.length} have left the stream unread"
+            yield Finding(check, "warn", text, f"raise {NAMES['outcomes_maxlen']}, and {remedy}")
+        elif lag > settings.outcomes_maxlen * NEARLY_FULL:
+            yield Finding(check, "warn", f"{text}; it soon misses the oldest", remedy)
+        else:
+            yield Finding(check, "ok", text)
 
 
 def _stream(state: StreamState, settings: Settings) -> Finding:

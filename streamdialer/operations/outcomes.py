@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -9,12 +10,16 @@ from typing import Any, Final
 
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from streamdialer.broker.connection import TRANSIENT, may_pass
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.errors import SettingsError
 
+log = logging.getLogger(__name__)
 PAGE: Final = 500
+PAUSE_S: Final = 1.0
 BLOCK_MS: Final = 500
 _AGE: Final = re.compile(r"([0-9]{1,9})([smhd])")
 _UNIT_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -45,16 +50,28 @@ async def outcomes(
 ) -> AsyncIterator[dict[str, Any]]:
     """Each outcome that was written since then, and with `follow` new ones until it is stopped.
 
+    With `follow`, a server that goes away is waited for.
     Without `since_ms`: all that the stream holds, or with `follow` only new ones. `campaign` '' is all campaigns.
     """
     after = f"{since_ms - 1}-{2**64 - 1}" if since_ms else "0-0"
     if follow and since_ms is None:
         newest: Any = await client.xrevrange(keys.outcomes, count=1)
         after = newest[0][0] if newest else "0-0"
+    is_away = False
     while True:
-        reply: Any = await client.xread(
-            {keys.outcomes: after}, count=PAGE, block=BLOCK_MS if follow else None
-        )
+        try:
+            reply: Any = await client.xread(
+                {keys.outcomes: after}, count=PAGE, block=BLOCK_MS if follow else None
+            )
+        except (RedisError, *TRANSIENT) as error:
+            if follow is None or not may_pass(error):
+                raise
+            if not is_away:
+                log.warning("Redis is away: outcomes follow when it is back", extra={"error": str(error)})
+            is_away, reply = True, None
+            await follow.sleep(PAUSE_S)
+        else:
+            is_away = False
         entries: list[tuple[str, dict[str, str]]] = reply[0][1] if reply else []
         for _, fields in entries:
             outcome = _read(fields)

@@ -18,6 +18,19 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: float
 
 
+class GroupState(msgspec.Struct, frozen=True, kw_only=True):
+    """A consumer group of another program."""
+
+    name: str
+    consumers: int
+    lag: int | None
+    """Entries that no consumer of it has yet, those that have left the stream among them; None: the server does not
+    say."""
+    pending: int
+    last_delivered: str
+    """The id of the newest entry that one of its consumers has got."""
+
+
 class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
     key: str
@@ -33,8 +46,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     read: int
     """Entries the group has read since it was made; 0 before Redis 7, which does not count them."""
     has_group: bool
-    other_groups: dict[str, int]
-    """Entries that each other consumer group has not read or not acknowledged; -1: the server does not say."""
+    other_groups: list[GroupState]
     is_exhausted: bool
     """Its newest id is near the last possible one: it soon takes no entry any more."""
 
@@ -50,7 +62,7 @@ class PendingEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def stream_states(client: Redis, keys: Keys) -> list[StreamState]:
-    """Every stream, even one that does not exist yet; the dead letters have no group. Two round trips."""
+    """Every stream, even one that does not exist yet. The dead letters have no group, outcomes only those of others."""
     now_ms = await server_ms(client)
     pipe = client.pipeline(transaction=False)
     for stream in STREAMS:
@@ -111,11 +123,17 @@ def _stream_state(
         oldest_pending_s=oldest_s,
         read=int((ours or {}).get("entries-read") or 0),
         has_group=ours is not None,
-        other_groups={
-            group["name"]: -1 if group.get("lag") is None else int(group["lag"]) + int(group["pending"])
+        other_groups=[
+            GroupState(
+                name=group["name"],
+                consumers=int(group["consumers"]),
+                lag=None if group.get("lag") is None else int(group["lag"]),
+                pending=int(group["pending"]),
+                last_delivered=group["last-delivered-id"],
+            )
             for group in groups
             if group is not ours
-        },
+        ],
         is_exhausted=isinstance(info, dict) and len(info["last-generated-id"].partition("-")[0]) == 20,
     )
 

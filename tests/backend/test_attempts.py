@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 import redis as blocking
 
 from streamdialer.broker.keys import Keys
+from streamdialer.broker.outcome_group import CONSUMER
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.eventually import wait_until
 from tests.support.own_backend import OwnBackend, own_backend, post
+from tests.support.postgresql import PostgreSQL
 
 STREAM = Keys().outcomes
+GROUP = "streamdialer-backend"
 
 
 def outcome(number: int, **fields: Any) -> dict[str, str]:
@@ -76,31 +80,91 @@ def test_every_ended_attempt_is_a_row_and_later_news_corrects_it(
             assert (second["disposition"], second["duration"], second["final"]) == ("completed", 20.5, True)
             assert (second["contact_id"], third["contact_id"], third["cause"]) == (1, None, "19")
             assert len(rows(backend)) == len({row["attempt_id"] for row in rows(backend)}) <= 3
-            wait_until(lambda: client.xpending(STREAM, "streamdialer-backend")["pending"] == 0)
+            wait_until(lambda: client.xpending(STREAM, GROUP)["pending"] == 0)
 
             older = next(entry for entry, fields in client.xrange(STREAM) if fields == outcome(2))
             client.xtrim(STREAM, minid=older, approximate=False)
             client.xdel(STREAM, *(entry for entry, _ in client.xrange(STREAM) if entry != older))
             newest = client.xadd(STREAM, outcome(4))
-            client.xgroup_setid(STREAM, "streamdialer-backend", "0")  # it reads the older entry again
+            client.xgroup_setid(STREAM, GROUP, "0")  # it reads the older entry again
             wait_until(lambda: 4 in {row["attempt"] for row in rows(backend)})
             wait_until(lambda: client.xinfo_groups(STREAM)[0]["last-delivered-id"] == newest)
             assert next(row for row in rows(backend) if row["attempt"] == 2)["disposition"] == "completed"
 
 
+BROKEN = (
+    outcome(5, attempt=10**30),
+    outcome(5, contact_id=-(2**70)),
+    outcome(5, ended_at="2026-03-01T10:00:30"),
+    outcome(5, attempt_id="x" * 700),
+    {"type": "attempt_ended", "data": b"\xff\xfe"},
+    {"type": "attempt_ended"},
+    {"data": "{}"},
+)
+"""Each would be refused by one of the databases, or cannot be read."""
+
+
 @pytest.mark.leaves(STREAM)
-def test_what_a_killed_backend_had_taken_is_stored_by_the_next(
-    server: EmbeddedServer, tmp_path: Path
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_killed_before_it_acknowledged_it_stores_each_attempt_once(
+    server: EmbeddedServer, tmp_path: Path, database: str, request: pytest.FixtureRequest
 ) -> None:
-    with own_backend(tmp_path / "data") as backend, backend.client() as http:
+    """The same entries come again to the next process, and broken ones cost none of their neighbours."""
+    changes = {"REDIS_URL": server.url}
+    if database == "postgresql":
+        changes["DATABASE_URL"] = request.getfixturevalue("postgresql_server").new_database()
+    options: dict[str, Any] = {"decode_responses": True, "encoding_errors": "surrogateescape"}
+    with blocking.Redis.from_url(server.url, **options) as client:
+        with own_backend(tmp_path / "data", **changes) as backend, backend.client() as http:
+            post(http, "/api/queues/", {"name": "sales"})
+            post(http, "/api/campaigns/", {"name": "x", "queue_name": "sales"})
+            client.xadd(STREAM, outcome(1))
+            wait_until(lambda: client.xpending(STREAM, GROUP)["pending"] == 0 and rows(backend))
+            backend.process.kill()
+            backend.process.wait()
+        for fields in (*BROKEN[:3], outcome(2, call_id="a\0b"), outcome(3), *BROKEN[3:]):
+            client.xadd(STREAM, fields)
+        gone = client.xadd(STREAM, outcome(6))
+        client.xgroup_setid(STREAM, GROUP, "0")
+        client.xreadgroup(GROUP, CONSUMER, {STREAM: ">"})  # what the killed one held, stored or not
+        client.xdel(STREAM, gone)
+        client.xadd(STREAM, outcome(1, disposition="completed"))
+        client.xadd(STREAM, outcome(4))
+        with own_backend(tmp_path / "data", **changes) as backend:
+            wait_until(lambda: client.xpending(STREAM, GROUP)["pending"] == 0)
+            wait_until(lambda: 4 in {row["attempt"] for row in rows(backend)})
+            kept = [(row["attempt"], row["disposition"]) for row in rows(backend)]
+            second = [] if database == "postgresql" else [(2, "no_answer")]  # it takes no NUL
+            assert kept == [(1, "completed"), *second, (3, "no_answer"), (4, "no_answer")]
+
+
+@pytest.mark.leaves(STREAM)
+def test_of_two_backends_that_store_one_attempt_the_newer_entry_counts(
+    server: EmbeddedServer, tmp_path: Path, postgresql_server: PostgreSQL
+) -> None:
+    url = postgresql_server.new_database()
+    with (
+        blocking.Redis.from_url(server.url, decode_responses=True) as client,
+        own_backend(tmp_path / "data", REDIS_URL=server.url, DATABASE_URL=url) as backend,
+        backend.client() as http,
+        psycopg.connect(url) as other,
+    ):
         post(http, "/api/queues/", {"name": "sales"})
         post(http, "/api/campaigns/", {"name": "x", "queue_name": "sales"})
-    with blocking.Redis.from_url(server.url, decode_responses=True) as client:
-        client.xgroup_create(STREAM, "streamdialer-backend", id="0", mkstream=True)
+        other.execute(
+            "INSERT INTO backend_attempt (attempt_id, campaign_id, phone_number, call_id, agent_id, disposition, cause,"
+            " final, entry_id) VALUES (%s, 1, '', '', '', 'completed', '', true, %s)",
+            ["1:1:1", f"{2**62}-0"],
+        )
         client.xadd(STREAM, outcome(1))
-        client.xreadgroup("streamdialer-backend", "one", {STREAM: ">"})
-        with own_backend(tmp_path / "data", REDIS_URL=server.url) as backend:
-            wait_until(lambda: [row["attempt"] for row in rows(backend)] == [1])
+        waits = (
+            "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        with psycopg.connect(url, autocommit=True) as looking:
+            wait_until(lambda: looking.execute(waits).fetchone())
+        other.commit()
+        wait_until(lambda: client.xpending(STREAM, GROUP)["pending"] == 0)
+        assert [row["disposition"] for row in rows(backend)] == ["completed"]
 
 
 def test_without_redis_the_backend_serves_and_waits(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ import time
 from typing import Any
 
 import pytest
+import redis as blocking
 
+from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.cli import KEYS, UNREACHABLE, Run, ok, refused
 from tests.support.eventually import wait_until
 
@@ -105,6 +107,28 @@ def test_an_entry_of_another_program_is_left_out(run: Run, db: Any) -> None:
 def test_a_server_that_is_away_is_exit_code_3(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", UNREACHABLE)
     refused(run("outcomes"), 3)
+
+
+def test_followed_it_waits_for_a_server_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    with EmbeddedServer(tcp=True, appendonly=True) as server:
+        monkeypatch.setenv("REDIS_URL", server.url)
+        command = [sys.executable, "-m", "streamdialer", "outcomes", "--follow", "--json", "--since", "1h"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            try:
+                for number in (1, 2):
+                    with blocking.Redis.from_url(server.url, decode_responses=True) as db:
+                        added = add(db, number)
+                        assert json.loads(process.stdout.readline()) == added
+                    if number == 1:
+                        server.kill()
+                        assert "Redis is away" in process.stderr.readline()
+                        server.restart()
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(10) == 0
+            finally:
+                process.kill()
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

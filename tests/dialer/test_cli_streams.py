@@ -81,7 +81,7 @@ def test_streams_and_pending_entries_are_counted(run: Run, db: Any) -> None:
         db.xadd("dialer:events", {"type": str(number)})
     db.xreadgroup("streamdialer", "one", {"dialer:events": ">"}, count=2)
     states = {state["stream"]: state for state in read(run("inspect", "streams", "--json"))}
-    assert set(states) == {"ticks", "calls", "events", "updates", "dead"}
+    assert set(states) == {"ticks", "calls", "events", "updates", "dead", "outcomes"}
     events = states["events"]
     assert (events["length"], events["pending"], events["lag"], events["groups"]) == (3, 2, 1, 1)
     assert events["oldest_pending_s"] >= 0
@@ -93,6 +93,32 @@ def test_streams_and_pending_entries_are_counted(run: Run, db: Any) -> None:
         ("events", "one", 1)
     ] * 2
     assert "the first 1" in ok(run("inspect", "pending", "--count", "1"))
+
+
+def test_groups_of_outcomes_are_shown_and_doctor_warns_of_those_that_miss_some(
+    run: Run, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        db.xadd("dialer:outcomes", {"n": str(number)})
+    for name in ("crm", "slow", "idle"):
+        db.xgroup_create("dialer:outcomes", name, id="0")
+        count = {"crm": 30, "slow": 9, "idle": 1}[name]
+        read_now = db.xreadgroup(name, "one", {"dialer:outcomes": ">"}, count=count)[0][1]
+        if name == "crm":
+            db.xack("dialer:outcomes", "crm", *[entry for entry, _ in read_now])
+    db.xtrim("dialer:outcomes", minid=db.xrange("dialer:outcomes")[10][0], approximate=False)
+    shown = ok(run("inspect", "streams"))
+    assert re.search(r"^outcomes +20 +3 +0 +0 +0$", shown, re.MULTILINE)
+    assert re.search(r"^  crm +1 +0 +0$", shown, re.MULTILINE)
+    assert re.search(r"^  slow +1 +21 +9$", shown, re.MULTILINE)
+    monkeypatch.setenv("STREAMDIALER_OUTCOMES_MAXLEN", "20")
+    said = run("doctor").stdout
+    assert "ok   stream outcomes: 20 outcomes are kept, 20 at most; 3 consumer groups" in said
+    assert "ok   stream outcomes: consumer group crm: 0 outcomes not read, 0 not acknowledged" in said
+    assert "9 not acknowledged; 1 have left the stream unread" in said
+    db.xreadgroup("idle", "one", {"dialer:outcomes": ">"}, count=3)
+    said = run("doctor").stdout
+    assert re.search("warn stream outcomes: consumer group idle: 17 .* it soon misses the oldest", said)
 
 
 def doctor_findings(result: Result, code: int = 0) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamdialer.broker import consumer
-from streamdialer.broker.keys import STREAMS, Keys
+from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.config.settings import Settings
 from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
@@ -16,7 +16,8 @@ from tests.support.eventually import eventually
 pytestmark = pytest.mark.usefixtures("redis")
 KEYS = Keys()
 LAST_ID = f"{2**64 - 1}-{2**64 - 1}"
-WRITTEN = {stream: KEYS.stream(stream) for stream in STREAMS} | {
+WRITTEN = {stream: KEYS.stream(stream) for stream in STAGES} | {
+    "dead": KEYS.stream("dead"),
     "previews": KEYS.previews,
     "decisions": KEYS.decisions("1"),
     "observations": KEYS.queue_observations("sales"),

@@ -11,7 +11,7 @@ import pytest
 from streamdialer.broker.activity import HandlerInProgress, StageActivity
 from streamdialer.broker.heartbeat import ReplicaState
 from streamdialer.broker.keys import GROUP, Keys, Stream
-from tests.support.cli import Run, ok, read
+from tests.support.cli import Run, ok, read, refused
 
 KEYS = Keys()
 
@@ -129,7 +129,7 @@ def test_what_something_needs_is_not_purged(run: Run, db: Any, stream: Stream, k
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(("ticks",), "add --yes"), (("lunch", "--yes"), "takes ticks, calls, events, updates, dead")],
+    [(("ticks",), "add --yes"), (("lunch", "--yes"), "takes ticks, calls, events, updates, dead, outcomes")],
 )
 def test_a_purge_without_yes_or_of_no_stream_is_wrong_usage(
     run: Run, db: Any, arguments: tuple[str, ...], says: str
@@ -139,6 +139,17 @@ def test_a_purge_without_yes_or_of_no_stream_is_wrong_usage(
     assert result.exit_code == 2
     assert says in result.output
     assert db.xlen(KEYS.stream("ticks")) == 1
+
+
+def test_outcomes_are_purged_when_every_group_has_finished_them(run: Run, db: Any) -> None:
+    stream = KEYS.outcomes
+    fill(db, stream, 3)
+    db.xgroup_create(stream, "crm", id="0")
+    refused(run("purge", "outcomes", "--yes"), 1, "crm", "XGROUP DESTROY dialer:outcomes crm")
+    taken = [entry for entry, _ in db.xreadgroup("crm", "one", {stream: ">"})[0][1]]
+    refused(run("purge", "outcomes", "--yes"), 1, "crm")
+    db.xack(stream, "crm", *taken)
+    assert read(run("purge", "outcomes", "--yes", "--json"))["deleted"] == 3
 
 
 # progress

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from bench.key_leaks import allowed_after_cleanup, allowed_for_campaigns, find_leaks, find_unread
-from streamdialer.broker.keys import GROUP, STREAMS, Keys
+from streamdialer.broker.keys import GROUP, STAGES, Keys
 from streamdialer.config.settings import Settings
 from streamdialer.model import TICK_KINDS
 from streamdialer.simulation.world.build import build_world
@@ -20,7 +20,7 @@ from tests.support.eventually import eventually
 KEYS = Keys()
 CAMPAIGNS = ["1", "2"]
 RESULT_TTL_S = 120.0
-READ = [KEYS.stream(stream) for stream in STREAMS if stream != "dead"]
+READ = [KEYS.stream(stream) for stream in STAGES]
 AFTER_CLEANUP = allowed_after_cleanup(RESULT_TTL_S)
 DRAINED = [*AFTER_CLEANUP, *allowed_for_campaigns(CAMPAIGNS)]
 BROKEN_EVENTS: list[dict[Any, Any]] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -36,6 +37,13 @@ class PostgreSQL:
     @property
     def url(self) -> str:
         return f"postgresql://{USER}@127.0.0.1:{self._port}/postgres"
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        name = f"test_{secrets.token_hex(4)}"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return f"{self.url.removesuffix('/postgres')}/{name}"
 
     def start(self) -> None:
         tool = find_tool("postgres")
