@@ -149,6 +149,11 @@ class Keys(msgspec.Struct, frozen=True):
         """Bounded stream of decision records."""
         return self._own(campaign, "decisions")
 
+    @property
+    def blocks(self) -> str:
+        """Bounded stream of the contacts that ticks skipped because of a rule, of all campaigns (`ledger/ticks.py`)."""
+        return f"{self.prefix}sd:blocks"
+
     def samples(self, campaign: str) -> str:
         """list of samples of the campaign, newest first (JSON); bounded in number (`ledger/samples.py`)."""
         return self._own(campaign, "samples")

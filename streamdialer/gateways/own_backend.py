@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -11,8 +11,10 @@ import msgspec
 from streamdialer.errors import CannotBeDone
 from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.body import read_json
+from streamdialer.gateways.client import Query
 
 _NOT_SERVED: Final = frozenset({404, 405, 501})
+_PAGE_SIZE: Final = 500
 
 Answer = TypeVar("Answer")
 
@@ -31,6 +33,11 @@ class BatchResult(msgspec.Struct, frozen=True):
 
 class _New(msgspec.Struct, frozen=True):
     id: int
+
+
+class _AttemptPage(msgspec.Struct, frozen=True):
+    next: str | None
+    results: list[dict[str, Any]]
 
 
 class OwnBackend(Backend):
@@ -53,6 +60,30 @@ class OwnBackend(Backend):
         return self._read(
             await self._post(f"/api/lists/{list_id}/contacts/", msgspec.Raw(batch)), BatchResult
         )
+
+    async def attempts(self, campaign: str, since: str, before: str) -> AsyncIterator[dict[str, Any]]:
+        """The campaign's ended attempts that were sent in that time (ISO 8601), none from another backend."""
+        chosen: Query = {
+            "campaign_id": campaign,
+            "sent_at__gte": since,
+            "sent_at__lt": before,
+            "limit": _PAGE_SIZE,
+        }
+        offset = 0
+        while True:
+            response = await self._service.ask(
+                "GET", "/api/attempts/", query={**chosen, "offset": str(offset)}
+            )
+            if response.status_code in _NOT_SERVED:
+                return
+            if not response.is_success:
+                raise self._service.unusable_reply(response)
+            page = self._read(response, _AttemptPage)
+            for attempt in page.results:
+                yield attempt
+            if page.next is None or not page.results:
+                return
+            offset += len(page.results)
 
     async def finish_list(self, list_id: int, *, lines: int, bad: int) -> None:
         await self._post(f"/api/lists/{list_id}/", {"lines": lines, "bad": bad}, method="PATCH")

@@ -15,9 +15,11 @@ from streamdialer.model import CampaignSettings
 from streamdialer.rules.rule_pack import Cap, CoolOff, Pack, Scope, StatuteValue, state_packs
 from streamdialer.rules.zone_clock import DAY_MS
 
-CapReason = Literal["cap_attempts", "cap_conversations", "min_gap", "abandon_cooloff", "no_consent"]
-Counted = Literal["a", "c", "b"]
-"""Every attempt, conversations with a person, abandoned calls."""
+CapReason = Literal[
+    "cap_attempts", "cap_conversations", "min_gap", "abandon_cooloff", "machine_cooloff", "no_consent"
+]
+Counted = Literal["a", "c", "b", "m"]
+"""Every attempt, conversations with a person, abandoned calls, calls that a machine answered."""
 HOUR_MS: Final = 3_600_000
 MAX_WINDOW_H: Final = 24 * 366
 OWN: Final = "the campaign's own"
@@ -118,6 +120,7 @@ def _caps_of_law(pack: Pack) -> list[CapRule]:
         *(_conversations(cap, law) for cap in pack.contact_caps),
         *(_gap(pause, law) for pause in [pack.min_gap] if pause),
         *(_abandoned(pause, law) for pause in [pack.abandon_cooloff] if pause),
+        *(_machine(pause, law) for pause in [pack.machine_cooloff] if pause),
     ]
 
 
@@ -147,6 +150,11 @@ def _gap(pause: CoolOff, origin: str) -> CapRule:
 def _abandoned(pause: CoolOff, origin: str) -> CapRule:
     source = _source(origin, pause, f"{pause.hours} h after an abandoned call per {pause.scope}")
     return CapRule("abandon_cooloff", "b", 1, pause.hours * HOUR_MS, pause.scope, source, True)
+
+
+def _machine(pause: CoolOff, origin: str) -> CapRule:
+    source = _source(origin, pause, f"{pause.hours} h after a machine's answer per {pause.scope}")
+    return CapRule("machine_cooloff", "m", 1, pause.hours * HOUR_MS, pause.scope, source, True)
 
 
 def _source(origin: str, value: StatuteValue, text: str) -> str:

@@ -129,6 +129,8 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Between two attempts."""
     abandon_cooloff: CoolOff | None = None
     """After an abandoned call."""
+    machine_cooloff: CoolOff | None = None
+    """After a call that a machine answered: the machine may have been a person who was hung up on."""
     abandon_cap: AbandonCap | None = None
     consent_required: Consent | None = None
     registries: tuple[Registry, ...] = ()

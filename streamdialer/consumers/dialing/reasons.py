@@ -212,6 +212,7 @@ SKIPPED: Final[dict[str, ReasonText]] = {
     "cap_attempts": ReasonText("over a cap on attempts", ""),
     "cap_conversations": ReasonText("over a cap on conversations", ""),
     "do_not_call": ReasonText("on the do-not-call list", ""),
+    "machine_cooloff": ReasonText("in the cool-off after a machine's answer", ""),
     "min_gap": ReasonText("within the gap between two attempts", ""),
     "no_consent": ReasonText(
         "without the consent that the rule pack requires",

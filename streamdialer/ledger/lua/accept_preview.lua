@@ -8,7 +8,7 @@
 --   contact             the contact accepted, '' = the one offered
 --   entry               id of the answer's entry in `events`; also the token of the reservation
 --   max_concurrent      most live calls of the campaign
---   and as in reserve_contacts.lua: open_until, hours?, caps, retry_plan, max_attempts, rate_limits,
+--   and as in reserve_contacts.lua: open_until, hours?, caps, retry_plan, max_attempts, rate_limits, rules,
 --   caller_id?, ring_ms?, lease_ms, deadline_ms, events_required, trace
 -- Returns {"answered", "reserved" (also for the same entry again) or the reason why not} · {"ask", JSON
 --   {missing?, trunk_changed?, ledger_ms, server_ms}}: the contact needs hours that were not passed, or the
@@ -56,10 +56,11 @@ if why_not then
 else
   save_plan(request.retry_plan)
   local terms = {
+    open_until = request.open_until, rules = request.rules,
     calls = calls, lease_ms = request.lease_ms, deadline_ms = request.deadline_ms, trunk = request.rate_limits.trunk,
     caller_id = request.caller_id, ring_ms = request.ring_ms, trace = request.trace,
   }
-  reserve_contact(contact, record, terms, earlier_end(request.open_until, opening.until_ms), entry, agent)
+  reserve_contact(contact, record, terms, opening, entry, agent)
   if gate.is_probe then redis.call('HSET', api, 'probed_until', ledger_ms + request.deadline_ms) end
   use_rate(rate, 1)
 end

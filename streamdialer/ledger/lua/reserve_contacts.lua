@@ -104,6 +104,7 @@ answer.detail = outdated_registry(caps)
 if answer.detail then return refuse('registry_outdated') end
 answer.recheck = save_hours_fingerprint(request.hours_fingerprint)
 local terms = {
+  open_until = request.open_until, rules = request.rules,
   calls = calls, lease_ms = request.lease_ms, deadline_ms = request.deadline_ms, trunk = request.rate_limits.trunk,
   caller_id = request.caller_id, ring_ms = request.ring_ms, trace = request.trace,
 }
@@ -149,7 +150,7 @@ local function reserve_ready()
     else
       answer.dialed = answer.dialed + 1
       local token = request.token .. '/' .. answer.dialed .. '/' .. format_number(ledger_ms)
-      reserve_contact(contact, record, terms, earlier_end(request.open_until, opening.until_ms), token, agent)
+      reserve_contact(contact, record, terms, opening, token, agent)
     end
     if moved >= batch then
       answer.next_ms = 0

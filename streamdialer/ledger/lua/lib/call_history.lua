@@ -5,7 +5,7 @@
 --                         -> longest window, ms
 --   call_history:newest   sorted set: the same names by the end of their newest call, ms
 -- A call is a list, short because there are many: {attempt id, sent ms, kind, ended ms?, subject?}. Kinds: 'c' a
---   conversation with a person, 'b' abandoned, 'a' any other attempt. It is a function of the attempt's
+--   conversation with a person, 'b' abandoned, 'm' answered by a machine, 'a' any other attempt. It is a function of the attempt's
 --   facts, so events commute. An attempt that was not placed is no call.
 -- Caps are JSON in the totals, field `caps`: the struct `Caps`.
 
@@ -119,7 +119,7 @@ local function counted_kind(attempt)
   local f = attempt.f
   if attempt.s == 'reserved' or attempt.s == 'released' then return nil end
   if attempt.d == 'abandoned' then return 'b' end
-  if f.m or attempt.d == 'machine' then return 'a' end
+  if f.m or attempt.d == 'machine' then return 'm' end
   if f.a or f.w or SPOKEN[attempt.d] then return 'c' end
   return 'a'
 end

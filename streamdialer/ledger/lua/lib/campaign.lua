@@ -206,7 +206,7 @@ end
 -- Whether calling hours, a cap or another call to the person defer the contact: it was ready before, and the backend shows it as pending.
 local RULE_REASONS = {
   window_closed = true, cap_attempts = true, cap_conversations = true, min_gap = true, abandon_cooloff = true,
-  no_consent = true, in_call = true,
+  machine_cooloff = true, no_consent = true, in_call = true,
 }
 local function is_deferred_by_rule(record) return record.w ~= nil and RULE_REASONS[record.w.y] == true end
 
