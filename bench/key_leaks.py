@@ -6,12 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from redis.asyncio import Redis
 
-from streamdialer.broker.keys import Keys
+from streamdialer.broker.keys import Keys, PausingServer
 
 KEYS: Final = Keys()
 OWN_CONTACTS: Final = Keys(has_shared_contacts=False)
@@ -23,8 +23,10 @@ SAMPLES_TTL_S: Final = 86_400.0
 PERSONS_TTL_S: Final = 86_400.0
 HEARTBEATS_TTL_S: Final = 600.0
 MAX_CALL_S: Final = 7200.0
+MAX_SERVER_PAUSE_S: Final = 3600.0
 LIST_PARTS_TTL_S: Final = 60.0
 HANGUPS_TTL_S: Final = 3600.0
+WEBHOOKS_LEASE_S: Final = 30.0
 PENDING_DNC_TTL_S: Final = 400 * 86_400.0
 
 
@@ -64,6 +66,7 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
         AllowedKey(KEYS.previews, "what agents were shown in preview; bounded in number"),
         AllowedKey(KEYS.outcomes, "ended attempts, for other services; bounded in number"),
         AllowedKey(KEYS.blocks, "what rules have blocked, for auditors; bounded in number"),
+        AllowedKey(KEYS.webhooks_lease("*"), "which process posts outcomes to an address", WEBHOOKS_LEASE_S),
         AllowedKey(KEYS.hangups, "calls to end while they ring; bounded in number", HANGUPS_TTL_S),
         AllowedKey(KEYS.server, "the ledger's clock, and which server's memory it has met"),
         AllowedKey(
@@ -71,6 +74,10 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
         ),
         AllowedKey(
             KEYS.api, "how the Dialer API placed and answered its last calls: some numbers; and its breaker"
+        ),
+        *(
+            AllowedKey(KEYS.paused(server), "how long a server asks for no requests", MAX_SERVER_PAUSE_S)
+            for server in get_args(PausingServer)
         ),
         AllowedKey(
             KEYS.first_events,
@@ -97,6 +104,7 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
         AllowedKey(
             KEYS.trunks, "the trunk of each campaign until its cleanup, and the rate limits of trunks"
         ),
+        AllowedKey(KEYS.caller_ids, "calls per caller id of the last days", 3 * 86_400),
         AllowedKey(KEYS.agents, "the agents of all lists: as many as there are agents"),
         AllowedKey(KEYS.agent_calls, "who has which answered call: one per agent"),
         AllowedKey(KEYS.shared_agents, "the agents who stand in several queues"),

@@ -12,11 +12,12 @@ import math
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 from streamdialer.broker.scripts import Script
 from streamdialer.cli import main
 from streamdialer.ledger.campaigns import CampaignLedger
+from streamdialer.ledger.types import MarkSent
 from streamdialer.model import Attempt
 
 Guard = Literal[
@@ -38,9 +39,11 @@ def _allow(refusal: str) -> None:
     """`mark_sent` permits the request although the ledger answers with this refusal."""
     mark_sent = CampaignLedger.mark_sent
 
-    async def allowing(self: CampaignLedger, attempt: Attempt, run: str, open_until: str) -> Any:
-        answer = await mark_sent(self, attempt, run, open_until)
-        return "ok" if answer == refusal else answer
+    async def allowing(
+        self: CampaignLedger, attempt: Attempt, run: str, open_until: str, caller_ids: str = ""
+    ) -> MarkSent:
+        answer = await mark_sent(self, attempt, run, open_until, caller_ids)
+        return MarkSent("ok") if answer.status == refusal else answer
 
     CampaignLedger.mark_sent = allowing  # type: ignore[method-assign]
 

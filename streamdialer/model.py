@@ -13,8 +13,10 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-DialMode = Literal["preview", "progressive", "predictive", "power"]
+DialMode = Literal["preview", "progressive", "predictive", "power", "agentless"]
 Pacing = Literal["fixed", "adaptive"]
+CallerIdChoice = Literal["rotate", "area_code"]
+"""`rotate`: evenly; `area_code`: first those with the called number's area code."""
 TickKind = Literal["dial", "retry", "stats", "cleanup"]
 TICK_KINDS: Final[tuple[TickKind, ...]] = get_args(TickKind)
 
@@ -63,8 +65,14 @@ AGENT_STATES: Final[dict[str, AgentState]] = {
 }
 """The backend's words for an agent's state; a word that is not here counts as offline, and is named."""
 
+OnMachine = Literal["hangup", "message", "agent"]
+"""What follows when a machine answers: the end, a message, or an agent as for a person."""
 MAX_RING_TIMEOUT_S: Final = 600
 """Longest `ring_timeout` of a campaign."""
+AGENTLESS_QUEUE: Final = "agentless/"
+"""An agentless campaign stands alone in a queue of this name and its id; no queue of agents is called so."""
+MAX_CALLER_IDS: Final = 200
+"""Most caller ids of one campaign."""
 MAX_WORD: Final = 256
 """Characters of an id or a word in an event."""
 
@@ -108,16 +116,24 @@ def wire_id(internal: str) -> int | str:
     return int(internal) if _INTEGER.fullmatch(internal) else plain_id(internal)
 
 
+def has_agents(queue: str) -> bool:
+    """False for the queue in which an agentless campaign stands alone."""
+    return not queue.startswith(AGENTLESS_QUEUE)
+
+
 class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the backend says of a campaign (`GET /api/campaigns/{id}/`); unknown fields are ignored."""
 
     queue_name: str
+    """Of an agentless campaign: `AGENTLESS_QUEUE` and its id."""
     name: Any = None
     """For people; anything but text is ignored."""
     dial_mode: DialMode = "progressive"
     pacing_ratio: Annotated[float, msgspec.Meta(gt=0)] = 1.2
     """Calls per free agent, for predictive (up to 3.0) and power (up to 5.0)."""
     max_concurrent_calls: Annotated[int, msgspec.Meta(ge=0)] = 50
+    slots: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Most live calls of an agentless campaign, which must have it; other modes do not use it."""
     max_retries: Annotated[int, msgspec.Meta(ge=0)] = 3
     """Most attempts per contact."""
     retry_delay: Annotated[float, msgspec.Meta(ge=0)] = 300.0
@@ -132,6 +148,11 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     calls_per_second: Annotated[float, msgspec.Meta(gt=0)] | None = None
     trunk: str | None = None
     caller_id: str | None = None
+    caller_ids: tuple[str, ...] = ()
+    """Its calls show one of these in turn, in place of `caller_id`."""
+    caller_id_choice: CallerIdChoice = "rotate"
+    caller_id_daily_cap: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Most calls per caller id of `caller_ids` and calendar day in the campaign's time zone."""
     start_time: str | None = None
     end_time: str | None = None
     days_of_week: tuple[Annotated[int, msgspec.Meta(ge=0, le=6)], ...] | None = None
@@ -143,15 +164,32 @@ class CampaignSettings(msgspec.Struct, frozen=True, kw_only=True):
     rule_pack: str | None = None
     country: str | None = None
     """Of numbers without a calling code, ISO 3166 alpha-2; None means the setting's."""
+    auto_pause: bool | None = None
+    """It pauses itself when half of its calls fail within two minutes; None means the setting's."""
     weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    reserve_agents: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Free agents of the queue that its calls leave free, for incoming calls."""
     ring_timeout: Annotated[float, msgspec.Meta(gt=0, le=MAX_RING_TIMEOUT_S)] | None = None
     """Seconds a call may ring; None means the setting's."""
+    amd: bool = False
+    """Whether answered calls are listened to for a machine first (answering machine detection)."""
+    on_machine: OnMachine = "hangup"
+    """With `amd`."""
     defaulted: tuple[str, ...] = ()
     """A line on each field that cannot be read and has its default; not a field of the backend."""
 
     @property
     def is_adaptive(self) -> bool:
         return self.dial_mode == "predictive" and self.pacing == "adaptive"
+
+    @property
+    def is_agentless(self) -> bool:
+        return self.dial_mode == "agentless"
+
+    @property
+    def machine_action(self) -> OnMachine | None:
+        """What follows when a machine answers; None: nobody listens for one."""
+        return self.on_machine if self.amd else None
 
 
 class Agent(msgspec.Struct, frozen=True):
@@ -198,6 +236,8 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     """ISO 3166-2 code such as `US-FL`."""
     subject: str | None = None
     """What its calls are about, such as a debt's number."""
+    caller_id: str | None = None
+    """Shown by its calls, in place of the campaign's."""
     consent: bool | str | float | None = None
     """When it was given, ISO 8601, or true; anything else is none."""
     custom_data: Any = None
@@ -229,6 +269,8 @@ class ContactData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     timezone: str = ""
     region: str = ""
     subject: str | None = None
+    caller_id: str = ""
+    """'' means the campaign's."""
     consent_ms: int | None = None
     """When it was given, Unix ms; 0 when the backend does not say when."""
     dnc: bool = False

@@ -12,7 +12,7 @@ from streamdialer.config.settings import NAMES
 from streamdialer.simulation.demo.options import DemoOptions, child_environment
 
 CAMPAIGNS: Final = 2
-"""Those that share the queue of the demo; two progressive ones come on top (`bench/chaos/world.py`)."""
+"""Those that share the queue of the demo; two progressive and an agentless one come on top (`bench/chaos/world.py`)."""
 AGENT_LIST_LAG_S: Final = 3.0
 """The backend's lists of agents are this old."""
 CONTACTS_PER_AGENT: Final = 0.012

@@ -14,6 +14,7 @@ from streamdialer.simulation.world.entities import Contact, Id
 
 TEAM_QUEUES: Final = ("service", "support")
 """Of the progressive campaigns."""
+AGENTLESS: Final = CAMPAIGNS + len(TEAM_QUEUES) + 1
 HOUSEMATES: Final = 5
 """Every fifth contact has the number of the contact before it."""
 IN_TWO_LISTS: Final = 6
@@ -23,13 +24,18 @@ REFUSED: Final = 24
 
 
 def chaos_world(options: ChaosOptions) -> World:
-    """One campaign is predictive, one adaptive, and two are progressive, whose queues share agents."""
+    """One campaign is predictive, one adaptive, and two are progressive, whose queues share agents; one is agentless.
+
+    The agentless one names a queue of the progressive ones: its calls must not count there.
+    """
     world = demo_world(options.as_demo)
     world.campaigns[CAMPAIGNS].pacing = "adaptive"
     for campaign, queue in enumerate(TEAM_QUEUES, CAMPAIGNS + 1):
         changes = {"id": campaign, "name": f"Campaign {campaign}", "queue_name": queue}
         progressive = {"dial_mode": "progressive", "pacing_ratio": 1.0}
         world.add_campaign(msgspec.structs.replace(world.campaigns[1], **changes, **progressive))
+    agentless = {"id": AGENTLESS, "name": "Messages", "dial_mode": "agentless", "slots": options.team}
+    world.add_campaign(msgspec.structs.replace(world.campaigns[CAMPAIGNS + 1], **agentless))
     _add_team(world, options.team)
     contacts = list(world.contacts.values())
     contacts += _contacts_of_the_team(options, contacts)
@@ -57,7 +63,7 @@ def _contacts_of_the_team(options: ChaosOptions, known: Sequence[Contact]) -> li
         msgspec.structs.replace(
             known[at % len(known)],
             id=first + at,
-            campaign_id=CAMPAIGNS + 1 + at % len(TEAM_QUEUES),
+            campaign_id=CAMPAIGNS + 1 + at % (AGENTLESS - CAMPAIGNS),
             phone_number=f"+1555{first + at:07d}",
         )
         for at in range(options.team_contacts)

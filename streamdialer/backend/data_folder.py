@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from streamdialer.config.private_file import write_private
 from streamdialer.errors import CannotBeDone
 
 DATABASE: Final = "backend.sqlite3"
@@ -38,14 +38,3 @@ def prepared(folder: Path) -> Iterator[None]:
         if not (folder / _KEY).exists():
             write_private(folder / _KEY, secrets.token_urlsafe(64))
         yield
-
-
-def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner can read; the file is whole or not there."""
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.rename(path)

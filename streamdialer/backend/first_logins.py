@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from django.contrib.auth.models import Group, User
 
-from streamdialer.backend.data_folder import write_private
+from streamdialer.config.private_file import write_private
 
 ADMINISTRATOR: Final = "admin"
 DIALER: Final = "dialer"

@@ -15,7 +15,7 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     "administrator": ("*",),
     # the dialer's own account
     "dialer": (
-        *("view_campaign", "view_contact", "view_contactlist", "view_queue", "view_agent"),
+        *("view_campaign", "view_contact", "view_contactlist", "view_queue", "view_agent", "view_attempt"),
         *("change_contact", "report_statistics", "add_contact", "add_contactlist", "change_contactlist"),
         *("add_campaign", "add_queue"),
     ),

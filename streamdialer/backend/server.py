@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -23,6 +24,10 @@ from streamdialer.errors import CannotBeDone, Unreachable
 
 THREADS: Final = 4
 MAX_BODY: Final = 64_000_000
+MAX_CONNECTIONS: Final = 500
+IDLE_CONNECTION_S: Final = 10
+"""A connection that sends nothing for so long is closed, unless its request is being answered."""
+CLEANUP_INTERVAL_S: Final = 2
 
 
 def serve(
@@ -43,9 +48,19 @@ def serve(
         django.setup()
         call_command("check", stdout=io.StringIO())
         first = _prepare_database(folder)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a busy backend is no news per request
     application = get_wsgi_application()
     server = waitress.create_server(
-        application, host=host, port=port, threads=THREADS, max_request_body_size=MAX_BODY, ident=None
+        application,
+        host=host,
+        port=port,
+        threads=THREADS,
+        max_request_body_size=MAX_BODY,
+        connection_limit=MAX_CONNECTIONS,
+        channel_timeout=IDLE_CONNECTION_S,
+        cleanup_interval=CLEANUP_INTERVAL_S,
+        asyncore_use_poll=True,
+        ident=None,
     )
     url = f"http://{f'[{host}]' if ':' in host else host}:{server.effective_port}"
     say(f"backend: {url}/api/")

@@ -23,10 +23,10 @@ EXTEND_LEASE: Final = Script(_PACKAGE, "extend_lease")
 RESET_IDLE_TIME: Final = Script(_PACKAGE, "reset_idle_time")
 REMOVE_CONSUMER: Final = Script(_PACKAGE, "remove_consumer")
 REPAIR_STREAM: Final = Script(_PACKAGE, "repair_stream")
-MOST_MOVED: Final = 1000
+MOST_MOVED: Final = 500
 """Entries that one script call moves to the new stream."""
-MOST_MOVED_BYTES: Final = 8_000_000
-"""After so many bytes it moves no more."""
+MOST_MOVED_BYTES: Final = 2_000_000
+"""After so many bytes it moves no more; a text counts as a hundred more than it has."""
 READ_ENTRIES: Final = Script(_PACKAGE, "read_entries")
 READ_BYTES: Final = 8 * 1024 * 1024
 """After so many bytes a read ends: as much as 128 entries of the largest size that others may write."""
@@ -133,8 +133,9 @@ class ConsumerGroup(msgspec.Struct, frozen=True, kw_only=True):
         for stream, name in streams.items():
             answer = "more"
             while answer == "more":
-                names = [name, self.keys.anew(stream)]
-                answer = str(await self.scripts.run(REPAIR_STREAM, names, [MOST_MOVED, MOST_MOVED_BYTES]))
+                names = [name, self.keys.anew(stream), self.keys.events_retained]
+                args: list[str | int] = [MOST_MOVED, MOST_MOVED_BYTES, GROUP]
+                answer = str(await self.scripts.run(REPAIR_STREAM, names, args))
             if answer == "repaired":
                 log.error(
                     "someone wrote an entry with the last possible id, after which a stream takes no other entry: "

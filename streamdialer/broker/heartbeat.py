@@ -31,7 +31,7 @@ SILENT_AFTER_S: Final = 10.0
 TTL_S: Final = 600.0
 """A silent process is shown for this long, then forgotten."""
 DEREGISTER_TIMEOUT_S: Final = 1.0
-Role = Literal["consume", "tick", "asterisk"]
+Role = Literal["consume", "tick", "asterisk", "webhooks"]
 
 
 class ReplicaState(msgspec.Struct, frozen=True, kw_only=True):

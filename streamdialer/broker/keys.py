@@ -18,6 +18,7 @@ STREAMS: Final[tuple[Stream, ...]] = ("ticks", "calls", "events", "updates", "de
 Stage = Literal["ticks", "calls", "events", "updates"]
 STAGES: Final[tuple[Stage, ...]] = ("ticks", "calls", "events", "updates")
 GROUP: Final = "streamdialer"
+PausingServer = Literal["backend", "dialer_api"]
 ContactIds = Literal["shared", "per-campaign"]
 """Whether contacts of different campaigns with one id are one person."""
 CHANNEL: Final = "dialer:events"
@@ -38,6 +39,10 @@ class Keys(msgspec.Struct, frozen=True):
     def outcomes(self) -> str:
         """The stream of ended attempts, for other services."""
         return self.stream("outcomes")
+
+    def webhooks_lease(self, group: str) -> str:
+        """The process that posts outcomes for this consumer group; it expires when the process is killed."""
+        return f"{self.prefix}sd:webhooks:{group}"
 
     def campaign(self, campaign: str) -> str:
         """The public hash that the Dialer API, the backend and operators read and write."""
@@ -246,6 +251,11 @@ class Keys(msgspec.Struct, frozen=True):
         return [self.call_history, self.call_history_newest]
 
     @property
+    def caller_ids(self) -> str:
+        """hash `day caller id` -> calls sent on that day (`lua/lib/caller_ids.lua`)."""
+        return f"{self.prefix}sd:caller_ids"
+
+    @property
     def trunks(self) -> str:
         """hash: the trunk of each campaign, and the call rate of each trunk (`lua/lib/rate_limit.lua`)."""
         return f"{self.prefix}sd:trunks"
@@ -293,6 +303,10 @@ class Keys(msgspec.Struct, frozen=True):
     def api(self) -> str:
         """hash: the Dialer API's breaker, and how it answers (`lua/lib/api_queue.lua`); shared by all replicas."""
         return f"{self.prefix}sd:api"
+
+    def paused(self, server: PausingServer) -> str:
+        """There while the server asks for no requests, in whatever process it said so."""
+        return f"{self.prefix}sd:paused:{server}"
 
     @property
     def first_events(self) -> str:
@@ -402,5 +416,5 @@ class Keys(msgspec.Struct, frozen=True):
         for other, campaigns in others.items():
             names += [self.queue_free(other), self.queue_campaigns(other), self.queue_pacing(other)]
             for campaign in campaigns:
-                names += [self.reserved(campaign), self.dialing(campaign)]
+                names += [self.reserved(campaign), self.dialing(campaign), self.campaign(campaign)]
         return names

@@ -33,6 +33,7 @@ from streamdialer.observability.metrics import ROUND_TRIP_SECONDS, SCRIPT_SECOND
 
 log = logging.getLogger(__name__)
 Argument = str | int | float
+BROKER_PIECES: Final = resources.files("streamdialer.broker") / "lua" / "lib"
 BATCH: Final = 256
 PIPELINES: Final = 2
 """Sent at once: Redis runs one while Python handles the answers of the other."""
@@ -50,6 +51,12 @@ def _trouble_text(trouble: BaseException) -> str:
     return "Redis refuses writes" if refuses_writes(trouble) else "Redis does not answer"
 
 
+def _piece(package: str, name: str) -> str:
+    """Source of a shared piece: the package's own, or of Redis itself (`broker`)."""
+    own = resources.files(package) / "lua" / "lib" / f"{name}.lua"
+    return (own if own.is_file() else BROKER_PIECES / f"{name}.lua").read_text("utf-8")
+
+
 class Script:
     """One `.lua` file of a package, joined with the pieces named in its `-- uses:` line."""
 
@@ -58,7 +65,7 @@ class Script:
         body = (folder / f"{name}.lua").read_text("utf-8")
         uses = [line for line in body.splitlines() if line.startswith("-- uses:")]
         names = [name for line in uses for name in line.removeprefix("-- uses:").split()]
-        pieces = [(folder / "lib" / f"{name}.lua").read_text("utf-8") for name in names]
+        pieces = [_piece(package, name) for name in names]
         self.name = name
         self.source = "\n".join([*pieces, body])
         self.seconds = SCRIPT_SECONDS.labels(name)

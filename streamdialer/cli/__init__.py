@@ -29,9 +29,11 @@ from streamdialer.cli import (
     outcomes,
     purge,
     rules,
+    serve,
     simulate,
     ticks,
     top,
+    webhooks,
 )
 from streamdialer.cli.common import Commands
 
@@ -48,8 +50,10 @@ app = typer.Typer(
 for family in (
     *(
         consume_tick,
+        serve,
         asterisk,
         backend,
+        webhooks,
         ticks,
         dashboard,
         events,

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from streamdialer.cli.csv_cells import harmless
 
 if TYPE_CHECKING:
     from streamdialer.operations.list_file.text import BadLine
 
 MAX_BAD_LINES: Final = 10
 """Shown on the terminal."""
-
-
-def _harmless(cells: Iterable[object]) -> list[str]:
-    """Cells that no spreadsheet takes for a formula; a number stays as it is."""
-    return [f"'{cell}" if re.match(r"[=+@\t\r-](?![\d.]+\Z)", str(cell)) else str(cell) for cell in cells]
 
 
 @contextmanager
@@ -29,4 +25,4 @@ def bad_line_writer(path: Path | None) -> Iterator[Callable[[BadLine], None]]:
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(("line", "problem", "text"))
-        yield lambda line: writer.writerow(_harmless((line.line, line.problem, line.text)))
+        yield lambda line: writer.writerow(harmless((line.line, line.problem, line.text)))

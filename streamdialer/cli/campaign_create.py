@@ -31,7 +31,12 @@ def create(
     rule_pack: Annotated[str | None, typer.Option(help="Rule pack, such as co.")] = None,
     trunk: Annotated[str | None, typer.Option(help="Trunk of its calls.")] = None,
     caller_id: Annotated[str | None, typer.Option(help="Number that is shown.")] = None,
+    ring_timeout: Annotated[
+        int | None, typer.Option(min=5, max=600, help="Seconds that a call may ring.")
+    ] = None,
     max_calls: Annotated[int | None, typer.Option(min=1, help="Most calls at once.")] = None,
+    max_retries: Annotated[int | None, typer.Option(min=0, help="Most attempts of each contact.")] = None,
+    retry_delay: Annotated[float | None, typer.Option(min=0, help="Seconds before the next attempt.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a campaign in the backend and print its id. It is not dialed before it is started."""
@@ -51,7 +56,10 @@ def create(
         "rule_pack": rule_pack,
         "trunk": trunk,
         "caller_id": caller_id,
+        "ring_timeout": ring_timeout,
         "max_concurrent_calls": max_calls,
+        "max_retries": max_retries,
+        "retry_delay": retry_delay,
     }
     given = {field: value for field, value in fields.items() if value is not None}
     campaign = run_async(_create, load(ctx.obj).settings, given)

@@ -70,7 +70,7 @@ def show(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> N
     print_fields(
         [
             ("campaign", row.campaign_id),
-            ("status", row.status),
+            ("status", f"{row.status} (by itself: {row.auto_paused})" if row.auto_paused else row.status),
             ("started at", detail.public.get("started_at", "")),
             ("queue", row.queue),
             ("agents", f"{detail.agents_free} free, {detail.agents_busy} busy" if row.queue else ""),

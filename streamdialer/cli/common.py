@@ -149,7 +149,9 @@ def print_json(document: object) -> None:
     """Prints one JSON document on one line."""
     plain = _without_broken_bytes(msgspec.to_builtins(document))
     text = msgspec.json.encode(plain).decode()
-    typer.echo("".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text))
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+    typer.echo(text)
 
 
 def _without_broken_bytes(document: Any) -> Any:

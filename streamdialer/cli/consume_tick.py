@@ -17,6 +17,7 @@ from streamdialer.errors import SettingsError
 if TYPE_CHECKING:
     from streamdialer.config.settings import Settings
     from streamdialer.consumers.replica import ReplicaOptions
+    from streamdialer.consumers.supervisor import Program
 
 commands = typer.Typer()
 
@@ -61,6 +62,7 @@ def consume(
     """
     from streamdialer.config.settings import NAMES
     from streamdialer.consumers.replica import ReplicaOptions, replica_name
+    from streamdialer.consumers.supervisor import Program
     from streamdialer.observability import tracing
     from streamdialer.observability.logs import set_up_logging
 
@@ -78,9 +80,14 @@ def consume(
         with tracing.tracing(replica):
             anyio.run(_consume, settings, msgspec.structs.replace(options, name=replica), max_tasks)
         return
-    commands = [_command(options, max_tasks, number, port) for number, port in enumerate(ports, 1)]
     environment = {NAMES[option]: str(value) for option, value in ctx.obj.items() if value}
-    anyio.run(_supervise, settings, commands, environment)
+    # Only this process reports to the health file and systemd; it watches each child by a file of the child's own.
+    environment["NOTIFY_SOCKET"] = ""
+    programs = [
+        Program(name=str(number), command=_command(options, max_tasks, number, port), env=environment)
+        for number, port in enumerate(ports, 1)
+    ]
+    anyio.run(_supervise, settings, programs)
 
 
 @commands.command(epilog="Example: streamdialer tick --dial-every 5")
@@ -156,7 +163,7 @@ async def _consume(settings: Settings, options: ReplicaOptions, max_tasks: int |
             await run_replica(settings, options, shutdown)
 
 
-async def _supervise(settings: Settings, commands: list[list[str]], env: dict[str, str]) -> None:
+async def _supervise(settings: Settings, programs: list[Program]) -> None:
     from streamdialer.broker.background_duty import running
     from streamdialer.consumers.background import HealthFile, systemd_duties
     from streamdialer.consumers.supervisor import Supervisor
@@ -164,10 +171,7 @@ async def _supervise(settings: Settings, commands: list[list[str]], env: dict[st
 
     async with open_client(settings):
         pass  # fails at once when the server is unreachable
-    # Only this process reports to the health file and systemd; it watches each child by a file of the child's own.
-    supervisor = Supervisor(
-        commands, shutdown_timeout_s=settings.shutdown_timeout_s, env=env | {"NOTIFY_SOCKET": ""}
-    )
+    supervisor = Supervisor(programs, shutdown_timeout_s=settings.shutdown_timeout_s)
     files = [HealthFile(settings.health_file)] if settings.health_file else []
     async with running(*files, *systemd_duties(supervisor.wait_stopping)):
         await supervisor.serve()

@@ -16,6 +16,7 @@ from streamdialer.cli.common import (
     print_table,
     with_redis,
 )
+from streamdialer.cli.contact_export import export
 from streamdialer.cli.contact_import import import_file
 from streamdialer.errors import SettingsError
 from streamdialer.model import normalise_id
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
 commands = typer.Typer(
     name="contact",
     no_args_is_help=True,
-    help="Show one contact, or import contacts from a file.",
+    help="Show one contact, import contacts from a file, or export them.",
     epilog="Example: streamdialer contact show 7 123",
 )
 commands.command("import", epilog="Example: streamdialer contact import list.csv --campaign 7 --dry-run")(
     import_file
+)
+commands.command("export", epilog="Example: streamdialer contact export 7 --format ndjson > contacts.ndjson")(
+    export
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -34,10 +34,14 @@ def explain_campaign(
     from streamdialer.operations.waiting_contacts import describe
 
     campaign = read_campaign_id(campaign)
-    status, records, waiting, refused, refusal, now_ms = with_redis(load_settings(ctx), _read, campaign, last)
-    first, *lines = explain(campaign, status, records, now_ms, refusal)
+    settings = load_settings(ctx)
+    (status, auto_paused), records, waiting, refused, refusal, now_ms = with_redis(
+        settings, _read, campaign, last
+    )
+    first, *lines = explain(campaign, status, records, now_ms, refusal, auto_paused)
     if as_json:
-        reason = dial_status(campaign, status, records[0] if records else None, now_ms, refusal).reason
+        newest = records[0] if records else None
+        reason = dial_status(campaign, status, newest, now_ms, refusal, auto_paused).reason
         document = {"campaign": campaign, "status": status, "stands": first, "reason": reason}
         print_json({**document, "waiting": waiting, "refused_updates": refused, "decisions": records})
         return
@@ -47,19 +51,18 @@ def explain_campaign(
 
 async def _read(
     client: Redis, keys: Keys, campaign: str, last: int
-) -> tuple[str | None, list[TickResult], list[Waiting], RefusedUpdates | None, str, int]:
-    """The campaign's status, its newest decisions, what its contacts wait for, and what keeps Redis from writes."""
+) -> tuple[tuple[str | None, str], list[TickResult], list[Waiting], RefusedUpdates | None, str, int]:
+    """Its status and why it paused itself, its newest decisions, what its contacts and Redis wait for, the time."""
     from streamdialer.broker.connection import server_ms, why_writes_are_refused
     from streamdialer.operations.decisions import decisions
     from streamdialer.operations.refused_updates import refused_updates_of
     from streamdialer.operations.waiting_contacts import waiting_for
 
-    raw = await client.hget(keys.campaign(campaign), "status")
-    status = None if raw is None else str(raw)
+    public: Any = await client.hmget(keys.campaign(campaign), ["status", "auto_paused"])
     records, now_ms = await decisions(client, keys, campaign, last), await server_ms(client)
     waiting = await waiting_for(client, keys, campaign, now_ms)
     refused, refusal = (
         await refused_updates_of(client, keys, campaign, now_ms),
         await why_writes_are_refused(client, keys),
     )
-    return status, records, waiting, refused, refusal, now_ms
+    return (public[0], public[1] or ""), records, waiting, refused, refusal, now_ms

@@ -108,6 +108,6 @@ def _describe(outcome: dict[str, Any]) -> str:
         how,
         f"{get('duration')} s" if get("duration") is not None else "",
         f"agent {get('agent_id')}" if get("agent_id") else "",
-        "no further call" if get("final") else next_call,
+        next_call,
     ]
     return "  ".join(part for part in parts if part)

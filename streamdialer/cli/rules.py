@@ -232,6 +232,8 @@ def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
     if abandon := pack.abandon_cap:
         value = f"at most {abandon.share:.0%} of {abandon.of.replace('_', ' ')} in {abandon.window_h} h"
         yield "abandoned calls", value, *_source(abandon)
+    if ring := pack.min_ring:
+        yield "ringing", f"at least {ring.seconds:g} s before pacing takes a call back", *_source(ring)
 
 
 def _source(value: StatuteValue) -> tuple[str, str]:

@@ -171,6 +171,8 @@ def _doing(replica: KnownProcess) -> str:
         return "writes ticks"
     if replica.state.role == "asterisk":
         return "watches Asterisk"
+    if replica.state.role == "webhooks":
+        return "posts outcomes"
     busy = {stage: state for stage, state in replica.state.stages.items() if state.in_progress}
     counts = ", ".join(f"{stage} {state.in_progress}" for stage, state in busy.items())
     entries = [entry for state in busy.values() for entry in state.doing]

@@ -1,5 +1,7 @@
 """Where a setting comes from: an option, else the environment, else `.env` in the working directory, else its default.
 
+A setting that may be a secret may also be in a file that the environment names: `BACKEND_PASSWORD_FILE`.
+
 Every wrong value ends here, in one line that names the setting, the value it got and what it takes.
 """
 
@@ -7,7 +9,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,12 +18,17 @@ import msgspec
 from dotenv import dotenv_values
 
 from streamdialer.config.ami_urls import AMI_URL_FORMS
-from streamdialer.config.settings import NAMES, Settings
+from streamdialer.config.settings import MAY_BE_IN_FILES, NAMES, Settings
 from streamdialer.config.urls import REDIS_URL_FORMS
 from streamdialer.config.values import FIELDS, Origin, convert, display
 from streamdialer.errors import SettingsError
 
 _PREFIX: Final = "STREAMDIALER_"
+_FROM_FILE: Final = "_FILE"
+_SERVICE: Final = re.compile(
+    r"(_SERVICE_HOST|_SERVICE_PORT(_[A-Z0-9_]+)?|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$"
+)
+"""How the variables end that Kubernetes sets for each service of a namespace; also `_PORT` with a URL."""
 
 
 class LoadedSettings(msgspec.Struct, frozen=True):
@@ -53,6 +61,7 @@ def load(
     file = _read_dotenv((directory or Path.cwd()) / ".env")
     _refuse_unknown(environment, "the environment")
     _refuse_unknown(file, ".env")
+    secrets = _read_secret_files(environment)
 
     options = dict(overrides or {})
     if unknown := options.keys() - FIELDS.keys():
@@ -62,7 +71,7 @@ def load(
     for name, field in FIELDS.items():
         sources: tuple[tuple[Origin, object], ...] = (
             ("option", options.get(name)),
-            ("environment", environment.get(NAMES[name])),
+            ("environment", environment.get(NAMES[name]) or secrets.get(name)),
             (".env", file.get(NAMES[name])),
         )
         origins[name] = "default"
@@ -116,11 +125,29 @@ def _read_dotenv(path: Path) -> dict[str, str | None]:
         raise SettingsError(f"{path}: cannot be read ({error}); takes NAME=value lines in UTF-8") from error
 
 
-def _refuse_unknown(names: Iterable[str], where: str) -> None:
+def _read_secret_files(environment: Mapping[str, str]) -> dict[str, str]:
+    """Settings by field name, from the files that the environment names."""
+    found = {}
+    for field in MAY_BE_IN_FILES:
+        name = NAMES[field] + _FROM_FILE
+        if not (path := environment.get(name, "").strip()):
+            continue
+        if environment.get(NAMES[field]):
+            raise SettingsError(f"{name}: {NAMES[field]} is set, too; takes only one of them")
+        try:
+            found[field] = Path(path).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{name}: {path} cannot be read ({error}); takes a file in UTF-8") from error
+    return found
+
+
+def _refuse_unknown(variables: Mapping[str, str | None], where: str) -> None:
     known = [name.removeprefix(_PREFIX) for name in NAMES.values() if name.startswith(_PREFIX)]
-    for name in names:
+    files = {NAMES[field].removeprefix(_PREFIX) + _FROM_FILE for field in MAY_BE_IN_FILES}
+    for name, value in variables.items():
         tail = name.removeprefix(_PREFIX)  # with the prefix, any name would look close
-        if name.startswith(_PREFIX) and tail not in known:
+        is_service = _SERVICE.search(tail) or (tail.endswith("_PORT") and "://" in (value or ""))
+        if name.startswith(_PREFIX) and tail not in known and tail not in files and not is_service:
             close = difflib.get_close_matches(tail, known, n=1)
             hint = f"did you mean {_PREFIX}{close[0]}?" if close else "`streamdialer config` lists them all"
             raise SettingsError(f"{name}: no such setting (from {where}); {hint}")

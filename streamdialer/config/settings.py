@@ -44,10 +44,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # pacing and attempts
     pacing: Annotated[Literal["fixed", "adaptive"], "pacing of predictive campaigns that name none"] = "fixed"
+    auto_pause: Annotated[
+        bool, "campaigns pause themselves when half of their calls fail within two minutes"
+    ] = True
     pacing_shadow: Annotated[
         Literal["none", "adaptive"],
         "adaptive: campaigns with another pacing also record what adaptive pacing would have placed",
     ] = "none"
+    pacing_take_back: Annotated[
+        bool,
+        "adaptive pacing hangs up ringing calls that no agent will be free for, after the min_ring of the rule pack",
+    ] = False
     pacing_time_scale: Annotated[
         float, Meta(gt=0), "seconds of simulated time per real second, for a simulated call centre"
     ] = 1.0
@@ -202,6 +209,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         300.0
     )
 
+    # webhooks
+    webhooks_url: Annotated[str, "where `streamdialer webhooks` posts how calls ended"] = ""
+    webhooks_secrets: Annotated[
+        str, "secrets that sign what is posted, whsec_ and base64, separated by commas: each of them signs"
+    ] = ""
+    webhooks_private_addresses: Annotated[
+        bool, "webhooks may go to addresses of private networks and of this machine"
+    ] = False
+    webhooks_timeout_s: Annotated[Seconds, "time-out of a request of `streamdialer webhooks`"] = 15.0
+    webhooks_retry_for_s: Annotated[Seconds, "how long an outcome is posted again before it is given up"] = (
+        86400.0
+    )
+
     # health
     health_port: Annotated[int, Meta(ge=0, le=65535), "port of /metrics, /live and /ready; 0: no port"] = 0
     health_host: Annotated[str, "address the health port listens on"] = "127.0.0.1"
@@ -248,6 +268,8 @@ NAMES: Final[dict[str, str]] = {
     for field in Settings.__struct_fields__
 }
 SECRETS: Final = {
+    "webhooks_url",
+    "webhooks_secrets",
     "backend_token",
     "backend_password",
     "dialer_api_token",
@@ -256,3 +278,5 @@ SECRETS: Final = {
     "dashboard_viewer_token",
     "dashboard_secret",
 }
+MAY_BE_IN_FILES: Final = {*SECRETS, "redis_url", "backend_username", "database_url", "asterisk_ami_url"}
+"""Secrets, and what may contain one: `NAME_FILE` in the environment names a file with the value."""

@@ -17,10 +17,11 @@ from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.gateways.originate_reply import Reply, Verdict
 from streamdialer.gateways.originate_request import OriginateRequest
-from streamdialer.model import Attempt, ContactData, plain_id
+from streamdialer.model import Attempt, ContactData, OnMachine, has_agents, plain_id
 from streamdialer.observability import tracing
 from streamdialer.observability.metrics import ORIGINATES
 from streamdialer.observability.redaction import mask_number
+from streamdialer.rules.area_prefix import area_prefix
 from streamdialer.rules.numbers import read_number
 
 log = logging.getLogger(__name__)
@@ -37,9 +38,11 @@ class Call(ContactData, frozen=True, kw_only=True):
     agent: str = ""
     """The agent the call is for; '' is any agent."""
     trunk: str = ""
-    caller_id: str = ""
+    caller_ids: str = ""
+    """How one of the campaign's pool is chosen: `rotate`, `area_code`; '' when it has none."""
     ring_timeout_s: float | None = None
     """The campaign's; None: the setting's."""
+    on_machine: OnMachine | None = None
 
 
 def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
@@ -50,8 +53,11 @@ def read_call(entry: Entry) -> tuple[Attempt, Call, str]:
         call = msgspec.json.decode(fields["call"], type=Call)
         overrides: dict[str, Any] = {  # the contact may have several numbers, and a callback its own
             "phone_number": fields.get("phone_number") or call.phone_number,
-            **{name: fields.get(name, "") for name in ("agent", "trunk", "caller_id")},
+            **{name: fields.get(name, "") for name in ("agent", "trunk")},
+            "caller_id": call.caller_id or fields.get("caller_id", ""),
+            "caller_ids": "" if call.caller_id else fields.get("caller_ids", ""),
             "ring_timeout_s": int(fields["ring_ms"]) / 1000 if "ring_ms" in fields else None,
+            "on_machine": msgspec.convert(fields.get("on_machine"), OnMachine | None),
         }
         return attempt, msgspec.structs.replace(call, **overrides), fields["until"]
     except (KeyError, ValueError, msgspec.MsgspecError) as error:
@@ -86,13 +92,17 @@ class CallsStage:
 
     async def _place(self, attempt: Attempt, call: Call, until: str) -> None:
         started_s = anyio.current_time()
-        status = await self._services.campaigns.mark_sent(attempt, uuid4().hex, until)
+        caller_ids = await self._first_caller_ids(attempt, call)
+        marked = await self._services.campaigns.mark_sent(attempt, uuid4().hex, until, caller_ids)
+        status = marked.status
         if status not in ("ok", "again"):
             level = logging.WARNING if status == "sent" else logging.INFO
             log.log(level, "call is not placed", extra={"attempt": attempt.id, "reason": status})
             tracing.set_attributes(reason=status)
             return
         is_again = status == "again"
+        if marked.caller_id:
+            call = msgspec.structs.replace(call, caller_id=marked.caller_id)
         if anyio.current_time() - started_s > SEND_WITHIN_S:
             verdict: Verdict = "unknown" if is_again else "not_placed"
             reply = Reply(verdict=verdict, detail="this process was suspended before it could send the call")
@@ -110,6 +120,13 @@ class CallsStage:
         with anyio.CancelScope(shield=True), anyio.move_on_after(5):
             await self._settle(attempt, call, reply)
 
+    async def _first_caller_ids(self, attempt: Attempt, call: Call) -> str:
+        """Which of the campaign's caller ids come first, as `mark_sent` takes it."""
+        if call.caller_ids != "area_code":
+            return "*" if call.caller_ids else ""
+        country = await self._services.country_of(attempt.campaign)
+        return area_prefix(str(read_number(call.phone_number, country))) or "*"
+
     async def _originate(self, attempt: Attempt, call: Call, *, may_be_up: bool) -> Reply:
         """Sends the request; repeats it while its outcome is unknown, if the API honours the idempotency key.
 
@@ -120,6 +137,7 @@ class CallsStage:
         ring_timeout_s = call.ring_timeout_s or settings.ring_timeout_s
         variables = call.variables or variables_of(call.custom_data)
         agent = {"AGENT_ID": plain_id(call.agent)} if call.agent else {}
+        queue = self._queues.get(attempt.campaign) or ""
         request = OriginateRequest(
             attempt_id=attempt.id,
             campaign=attempt.campaign,
@@ -131,7 +149,9 @@ class CallsStage:
             trunk=call.trunk,
             caller_id=call.caller_id,
             ring_timeout_s=ring_timeout_s,
-            queue=self._queues.get(attempt.campaign) or "",
+            on_machine=call.on_machine,
+            queue=queue if has_agents(queue) else "",
+            is_agentless=not has_agents(queue),
         )
         give_up_at = anyio.current_time() + ring_timeout_s
         failures = 0

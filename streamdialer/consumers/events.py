@@ -27,6 +27,7 @@ from streamdialer.model import (
     ListEvent,
     PreviewEvent,
     SourceEvent,
+    has_agents,
 )
 from streamdialer.observability import tracing
 from streamdialer.observability.metrics import ATTEMPTS_ENDED, EVENT_FIELDS_UNREAD
@@ -80,7 +81,8 @@ class EventsStage:
         began_ns = time.time_ns()
         queue = await self._wakeups.queue_of(event.campaign_id)
         fact = fact_of(event)
-        apply = partial(self._services.campaigns.apply_call_event, event, fact, queue, entry.id)
+        queue_of_agents = queue if has_agents(queue) else ""
+        apply = partial(self._services.campaigns.apply_call_event, event, fact, queue_of_agents, entry.id)
         result = await apply()
         if result.outcome == "ask_backend" and fact.disposition == "do_not_call":
             result = EventResult("unknown_contact", "")  # not called again: nothing to remember

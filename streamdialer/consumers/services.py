@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -27,6 +28,7 @@ from streamdialer.ledger.previews import PreviewLedger
 from streamdialer.ledger.queues import QueueLedger
 from streamdialer.ledger.recovery import DataLossRecovery
 from streamdialer.ledger.samples import Samples
+from streamdialer.ledger.server_pauses import ServerPauses
 from streamdialer.ledger.suppression import DncLedger
 from streamdialer.ledger.ticks import TickLedger
 from streamdialer.ledger.types import ledger_limits
@@ -75,7 +77,11 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
             Backend(settings) as backend,
             open_originator(settings) as originator,
         ):
-            agent_queues = AgentQueues(scripts, keys)
+            agent_queues, pauses = AgentQueues(scripts, keys), ServerPauses(scripts, keys)
+            dialer_api = originator if isinstance(originator, DialerAPI) else None
+            backend.share_pauses(partial(pauses.note, "backend"))
+            if dialer_api is not None:
+                dialer_api.share_pauses(partial(pauses.note, "dialer_api"))
             yield Services(
                 settings=settings,
                 client=client,
@@ -105,7 +111,7 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 ),
                 suppression=DncLedger(scripts, keys),
                 backend=backend,
-                dialer_api=originator if isinstance(originator, DialerAPI) else None,
+                dialer_api=dialer_api,
                 originator=originator,
             )
     finally:

@@ -67,6 +67,9 @@ class TicksStage:
         start = await self._services.ticks.start(
             tick.campaign, tick.id, self._dial_tick.reader.queue_of(tick.campaign)
         )
+        self._services.backend.pause(start.backend_paused_ms / 1000)
+        if self._services.dialer_api is not None:
+            self._services.dialer_api.pause(start.dialer_api_paused_ms / 1000)
         try:
             match tick.kind:
                 case "dial":

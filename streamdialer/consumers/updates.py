@@ -62,6 +62,7 @@ class UpdatesStage:
                 continue
             if not isinstance(update, Update):
                 break
+            self._services.backend.pause(update.backend_paused_ms / 1000)
             try:
                 with tracing.call_span(
                     "update",

@@ -143,6 +143,8 @@ class Asterisk:
             "CAMPAIGN_ID": plain_id(call.campaign),
             "CONTACT_ID": plain_id(call.contact),
             "SD_QUEUE": call.queue,
+            **({"SD_AGENTLESS": "1"} if call.is_agentless else {}),
+            **call.machine_variables,
         }
         fields: dict[str, str | list[str]] = {
             "Channel": self._channel.format(number=call.phone_number, trunk=call.trunk),

@@ -251,6 +251,7 @@ class Backend(Gateway):
         *,
         skips_failed: bool = False,
         overlaps: bool = False,
+        max_pages: int = MAX_PAGES,
     ) -> AsyncIterator[_ListedPage]:
         """Page by page; raises Unreachable, and with `skips_failed` only for two failing pages in a row."""
         step = start or (f"{path}?{httpx.QueryParams(query)}" if query else path)
@@ -289,7 +290,7 @@ class Backend(Gateway):
                 trouble = ""
                 if following is None:
                     return
-            if following in visited or len(visited) >= MAX_PAGES:
+            if following in visited or len(visited) >= max_pages:
                 raise Unreachable(f"backend: the list {path} does not end ({len(visited)} pages read)")
             visited.add(following)
             step = following

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from functools import cache
 from importlib import metadata
@@ -72,6 +72,8 @@ class Service:
         self._root = str(self.base).rstrip("/")
         self._connections = connections
         self._paused_until_s = 0.0
+        self.note_pause: Callable[[float], Awaitable[None]] | None = None
+        """Called when the server asks for a pause, with its length in seconds: other processes keep it as well."""
         self._headers = {
             "user-agent": f"streamdialer/{_version()}",
             "accept": "application/json",
@@ -180,12 +182,18 @@ class Service:
         status, headers = response.status_code, response.headers
         if status == 429 or (status == 503 and "retry-after" in headers):
             wait_s = retry_after(headers, default_s=RETRY_AFTER_S)
-            self._paused_until_s = max(self._paused_until_s, anyio.current_time() + wait_s)
+            self.pause(wait_s)
             log.warning(
                 "a server asks for fewer requests and gets none for a while",
                 extra={"server": self.name, "status": status, "seconds": round(wait_s, 1)},
             )
+            if self.note_pause is not None:
+                await self.note_pause(wait_s)
         return response
+
+    def pause(self, wait_s: float) -> None:
+        """`ask` sends nothing for so long; a longer pause stays."""
+        self._paused_until_s = max(self._paused_until_s, anyio.current_time() + wait_s)
 
     def unusable_reply(self, response: httpx.Response) -> Unreachable:
         request = response.request
@@ -221,6 +229,14 @@ class Gateway:
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
+
+    def share_pauses(self, note: Callable[[float], Awaitable[None]]) -> None:
+        """`note` is called when the service asks for fewer requests, with the seconds for which it gets none."""
+        self._service.note_pause = note
+
+    def pause(self, wait_s: float) -> None:
+        """No request of `ask` for so long: another process was told so."""
+        self._service.pause(wait_s)
 
     async def aclose(self) -> None:
         """Closes all connections; an open request ends as unknown."""

@@ -52,7 +52,7 @@ class DialerAPI(Gateway):
             "context": self._context,
             "priority": 1,
             "timeout": int(ring_s) if ring_s.is_integer() else ring_s,
-            "variables": {**call.variables, "ATTEMPT_ID": call.attempt_id},
+            "variables": {**call.variables, **call.machine_variables, "ATTEMPT_ID": call.attempt_id},
             **({"caller_id": call.caller_id} if call.caller_id else {}),
             **({"trunk": call.trunk} if call.trunk else {}),
         }

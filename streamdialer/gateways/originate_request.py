@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from streamdialer.model import OnMachine
+
 
 class OriginateRequest(msgspec.Struct, frozen=True, kw_only=True):
     attempt_id: str
@@ -22,3 +24,12 @@ class OriginateRequest(msgspec.Struct, frozen=True, kw_only=True):
     """How long it may ring."""
     queue: str = ""
     """Whose agents take the call."""
+    is_agentless: bool = False
+    """No agent takes it: a message or a voice bot does."""
+    on_machine: OnMachine | None = None
+    """None: nobody listens for a machine."""
+
+    @property
+    def machine_variables(self) -> dict[str, str]:
+        """What makes the dialplan listen for a machine, and says what follows (deploy/asterisk/extensions.conf)."""
+        return {"SD_AMD": "1", "SD_ON_MACHINE": self.on_machine} if self.on_machine else {}

@@ -17,11 +17,15 @@ import msgspec
 
 from streamdialer.errors import CampaignError
 from streamdialer.model import (
+    AGENTLESS_QUEUE,
+    MAX_CALLER_IDS,
     MAX_RING_TIMEOUT_S,
     CampaignSettings,
     Contact,
     ContactStatus,
     DialMode,
+    OnMachine,
+    has_agents,
     has_control,
     normalise_id,
     plain_id,
@@ -32,7 +36,7 @@ from streamdialer.rules.numbers import is_country
 _STATUSES: Final = frozenset(get_args(ContactStatus))
 RATIO_LIMITS: Final[dict[DialMode, float]] = {"predictive": 3.0, "power": 5.0}
 """Largest pacing_ratio per mode that uses one."""
-_WORD_FIELDS: Final = ("dial_mode", "pacing", "rule_pack")
+_WORD_FIELDS: Final = ("dial_mode", "pacing", "rule_pack", "caller_id_choice", "on_machine")
 _DURATION: Final = re.compile(r"([0-9]{1,3}):([0-5][0-9]):([0-5][0-9])")
 _WHOLE: Final = re.compile(r"[0-9]{1,15}")
 
@@ -118,9 +122,9 @@ def _with_param(step: str, name: str, value: int) -> str:
 def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
     """Campaign settings; a field that is missing, null or blank has its default. Decimals may be texts.
 
-    A name, trunk or caller id that cannot be read has its default too: nothing depends on it. So has a ring time-out,
-    and `defaulted` says so. Every other field says who may be called, when or how many, so it raises CampaignError with
-    its value and what would be right.
+    A name, trunk or caller id that cannot be read has its default too: nothing depends on it. So have a ring time-out
+    and the detection of machines, and `defaulted` says so. Every other field says who may be called, when or how many,
+    so it raises CampaignError with its value and what would be right.
     """
     fields = {name: value for name, value in document.items() if value is not None and value != ""}
     for name in ("trunk", "caller_id"):
@@ -133,29 +137,19 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
         if isinstance(text, str) and (clock := _DURATION.fullmatch(text.strip())):  # a DurationField
             hours, minutes, seconds = map(int, clock.groups())
             fields[name] = 3600 * hours + 60 * minutes + seconds
-    fields["defaulted"] = _check_ring_timeout(fields)
+    fields["caller_ids"] = _read_caller_ids(campaign, fields.get("caller_ids"))
+    fields["defaulted"] = _check_ring_timeout(fields) + _check_machines(fields)
     shown_id = fields.get("id", campaign)
     if not _is_id(shown_id, campaign):
         raise CampaignError(f"campaign {campaign}: the backend answers with campaign {shown_id!r}")
-    queue = fields.get("queue_name")
-    if isinstance(queue, int) and not isinstance(queue, bool):
-        queue = str(queue)
-    if not isinstance(queue, str) or not queue.strip() or has_control(queue.strip()):
-        problem = "is missing" if queue is None else f"is {_shown(queue)}"
-        raise CampaignError(
-            f"campaign {campaign}: queue_name {problem}, takes the name of the queue of its agents"
-        )
-    if queue.strip() in (".", ".."):
-        raise CampaignError(
-            f"campaign {campaign}: queue_name is {_shown(queue.strip())}, which an address leaves out: "
-            "its agents cannot be asked for"
-        )
-    fields["queue_name"] = queue.strip()
     mode = fields.get("dial_mode", "progressive")
     if mode not in get_args(DialMode):
         raise CampaignError(
             f"campaign {campaign}: dial_mode is {mode!r}, takes {', '.join(get_args(DialMode))}"
         )
+    fields["queue_name"] = (
+        AGENTLESS_QUEUE + campaign if mode == "agentless" else _read_queue(campaign, fields.get("queue_name"))
+    )
     try:
         settings = msgspec.convert(fields, CampaignSettings, strict=False)
     except UnicodeEncodeError as exc:
@@ -174,6 +168,45 @@ def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:
             f"campaign {campaign}: country is {settings.country!r}, takes an ISO 3166 code of two letters such as CO"
         )
     return settings
+
+
+def _read_queue(campaign: str, queue: object) -> str:
+    """Raises CampaignError."""
+    if isinstance(queue, int) and not isinstance(queue, bool):
+        queue = str(queue)
+    if not isinstance(queue, str) or not queue.strip() or has_control(queue.strip()):
+        problem = "is missing" if queue is None else f"is {_shown(queue)}"
+        raise CampaignError(
+            f"campaign {campaign}: queue_name {problem}, takes the name of the queue of its agents"
+        )
+    if queue.strip() in (".", ".."):
+        raise CampaignError(
+            f"campaign {campaign}: queue_name is {_shown(queue.strip())}, which an address leaves out: "
+            "its agents cannot be asked for"
+        )
+    if not has_agents(queue.strip()):
+        raise CampaignError(
+            f"campaign {campaign}: queue_name is {_shown(queue.strip())}, and names that begin with "
+            f"{AGENTLESS_QUEUE!r} belong to agentless campaigns"
+        )
+    return queue.strip()
+
+
+def _read_caller_ids(campaign: str, raw: object) -> list[str]:
+    """Each once; raises CampaignError."""
+    given = raw.split(",") if isinstance(raw, str) else [] if raw is None else raw
+    if not isinstance(given, list) or len(given) > MAX_CALLER_IDS:
+        raise CampaignError(
+            f"campaign {campaign}: caller_ids is {_shown(raw)}, takes a list of at most {MAX_CALLER_IDS} caller ids"
+        )
+    found: dict[str, None] = {}
+    for each in given:
+        if (label := read_label(each)) is None:
+            raise CampaignError(
+                f"campaign {campaign}: caller_ids has {_shown(each)}, takes telephone numbers such as +5716001111"
+            )
+        found[label] = None
+    return list(found)
 
 
 def read_label(raw: object) -> str | None:
@@ -198,6 +231,10 @@ def _check_numbers(campaign: str, settings: CampaignSettings, fields: dict[str, 
         value = getattr(settings, name)
         if value is not None and not math.isfinite(value):
             raise CampaignError(f"campaign {campaign}: {name} is {fields[name]!r}, takes a finite number")
+    if settings.is_agentless and settings.slots is None:
+        raise CampaignError(
+            f"campaign {campaign}: slots is missing, an agentless campaign takes its most calls at once"
+        )
     limit = RATIO_LIMITS.get(settings.dial_mode)
     if limit is not None and settings.pacing_ratio > limit:
         raise CampaignError(
@@ -219,6 +256,20 @@ def _check_ring_timeout(fields: dict[str, Any]) -> list[str]:
         return []
     del fields["ring_timeout"]
     return [f"ring_timeout is {_shown(raw)}, takes seconds above 0 and up to {MAX_RING_TIMEOUT_S}"]
+
+
+def _check_machines(fields: dict[str, Any]) -> list[str]:
+    """Reads `amd`, and removes it or `on_machine` when it cannot be used; what to say about them."""
+    problems = []
+    if (raw := fields.get("amd")) is not None:
+        word = str(raw).strip().lower()
+        fields["amd"] = word in YES_WORDS
+        if word not in YES_WORDS | NO_WORDS:
+            problems.append(f"amd is {_shown(raw)}, takes true or false")
+    if (raw := fields.get("on_machine")) is not None and raw not in get_args(OnMachine):
+        del fields["on_machine"]
+        problems.append(f"on_machine is {_shown(raw)}, takes {', '.join(get_args(OnMachine))}")
+    return problems
 
 
 class _NotAskedError(ValueError):
@@ -355,6 +406,13 @@ def _read_consent(raw: object) -> bool | str | float:
     return raw if isinstance(raw, bool) else _read_instant(raw)
 
 
+def _read_caller_id(raw: object) -> str:
+    label = read_label(raw)
+    if label is None or len(label) > _MAX_SHOWN:
+        raise ValueError("not a short text")
+    return label
+
+
 def _read_custom_data(raw: object) -> object:
     msgspec.json.encode(raw)  # halves of characters cannot be kept
     return raw
@@ -368,6 +426,7 @@ _OPTIONAL_FIELDS: Final[dict[str, Callable[[object], Any]]] = {
     "timezone": _read_zone,
     "region": _read_zone,
     "subject": _read_zone,
+    "caller_id": _read_caller_id,
     "consent": _read_consent,
     "custom_data": _read_custom_data,
 }

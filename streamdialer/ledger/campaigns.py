@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
-from streamdialer.broker.keys import GROUP, Keys
+from streamdialer.broker.keys import CHANNEL, GROUP, Keys
 from streamdialer.broker.scripts import Argument, Script, Scripts
 from streamdialer.ledger.agent_queues import AgentQueues
 from streamdialer.ledger.event_facts import CallFact
-from streamdialer.ledger.script_args import json_args, ring_ms
+from streamdialer.ledger.script_args import caller_id_args, json_args, ring_ms
 from streamdialer.ledger.types import (
     ClaimRequest,
     ClaimResult,
@@ -21,7 +21,7 @@ from streamdialer.ledger.types import (
     LoadResult,
     LoadRow,
     LostCall,
-    MarkSentStatus,
+    MarkSent,
     SettleStatus,
     SweepResult,
 )
@@ -40,10 +40,13 @@ DUE_CAMPAIGNS: Final = Script(_PACKAGE, "due_campaigns")
 SWEEP_CAMPAIGN: Final = Script(_PACKAGE, "sweep_campaign")
 REGISTER_CAMPAIGN: Final = Script(_PACKAGE, "register_campaign")
 REQUEST_HANGUPS: Final = Script(_PACKAGE, "request_hangups")
+TAKE_BACK_CALLS: Final = Script(_PACKAGE, "take_back_calls")
 DELETE_CAMPAIGN: Final = Script(_PACKAGE, "delete_campaign")
 ANSWER_TTL_MS: Final = 300_000
+LOAD_PART: Final = 200
+"""Contacts loaded at once: Redis does nothing else meanwhile."""
 HANGUPS_BATCH: Final = 500
-DELETE_BATCH: Final = 1000
+DELETE_BATCH: Final = 500
 """Contacts of an ended campaign that one script call removes: it blocks the server for some tens of milliseconds."""
 
 
@@ -85,6 +88,12 @@ class CampaignLedger:
             if int(last) < 0:
                 return asked
 
+    async def take_back_calls(self, campaign: str, count: int, min_ring_s: float) -> int:
+        """Asks the telephone system to end calls that have rung longest, `min_ring_s` at least; how many."""
+        names = [*self._keys.of_campaign(campaign), self._keys.hangups]
+        args: list[Argument] = [campaign, "no_agent_coming", count, round(min_ring_s * 1000), HANGUPS_BATCH]
+        return int(await self._scripts.run(TAKE_BACK_CALLS, names, args))
+
     async def load(
         self,
         campaign: str,
@@ -100,9 +109,26 @@ class CampaignLedger:
         `country` is the country of local numbers, '' when it is not known; `asked_ms` is when the backend was asked, by
         the ledger's clock (None: now).
         """
+        total = LoadResult()
+        for first in range(0, len(rows), LOAD_PART):
+            part = rows[first : first + LOAD_PART]
+            loaded = await self._load_part(campaign, part, first, max_attempts, country, hours, asked_ms)
+            total = total.plus(loaded)
+        return total
+
+    async def _load_part(
+        self,
+        campaign: str,
+        rows: Sequence[LoadRow],
+        first: int,
+        max_attempts: int,
+        country: str,
+        hours: Hours | None,
+        asked_ms: int | None,
+    ) -> LoadResult:
         ttl_ms = self._limits.final_ttl_ms
         args: list[Argument] = [campaign, max_attempts, ttl_ms, country, hours_argument(hours)]
-        args += ["" if asked_ms is None else asked_ms, self._limits.list_lag_ms]
+        args += ["" if asked_ms is None else asked_ms, self._limits.list_lag_ms, first]
         for row in rows:
             args += [
                 row.contact,
@@ -134,6 +160,7 @@ class CampaignLedger:
             keys.call_history,
             keys.trunks,
             keys.agent_callbacks(campaign),
+            keys.caller_ids,
         ]
         for other in request.others:
             names += [keys.reserved(other), keys.dialing(other)]
@@ -156,6 +183,9 @@ class CampaignLedger:
                 deadline_ms=limits.deadline_after(request.ring_timeout_s),
                 ring_ms=ring_ms(request.ring_timeout_s),
                 queue_level=request.queue_level,
+                slots=request.slots,
+                kept_agents=request.kept_agents,
+                paused_channel=CHANNEL if request.auto_pause else None,
                 max_age_ms=limits.pending_check_after_ms,
                 hours=request.hours,
                 hours_fingerprint=request.hours_fingerprint,
@@ -163,6 +193,8 @@ class CampaignLedger:
                 caps=request.caps.encoded(),
                 rate_limits=request.rate_limits,
                 caller_id=request.caller_id,
+                **caller_id_args(request.caller_ids),
+                on_machine=request.on_machine,
                 others=list(request.others.items()),
                 queue=queue,
                 sharing=list(request.sharing.items()),
@@ -183,19 +215,21 @@ class CampaignLedger:
         )
         return int(ready), bool(is_more)
 
-    async def mark_sent(self, attempt: Attempt, run: str, open_until: str) -> MarkSentStatus:
+    async def mark_sent(self, attempt: Attempt, run: str, open_until: str, caller_ids: str = "") -> MarkSent:
         """Marks the attempt as sent. Send its request only after "ok" and "again".
 
-        `run` names this try to send; `open_until` is the end of the calling window, '' for none.
+        `run` names this try to send; `open_until` is the end of the calling window, '' for none. `caller_ids`: '' the
+        call shows none of its campaign's pool; '*' the next one; digits: the next of those that begin so, if any.
         """
         trace = tracing.sampled_traceparent()
-        answer: MarkSentStatus = await self._scripts.run(
+        answer: Any = await self._scripts.run(
             MARK_SENT,
             [
                 *self._keys.of_campaign(attempt.campaign),
                 self._keys.api,
                 self._keys.dnc,
                 *self._keys.of_call_history,
+                self._keys.caller_ids,
             ],
             [
                 attempt.campaign,
@@ -205,10 +239,11 @@ class CampaignLedger:
                 open_until,
                 self._limits.deadline_ms,
                 "1" if self._limits.is_idempotent else "0",
+                caller_ids,
                 *([trace] if trace else []),
             ],
         )
-        return answer
+        return msgspec.convert([answer] if isinstance(answer, str) else answer, MarkSent)
 
     async def settle_originate(
         self,
@@ -230,6 +265,7 @@ class CampaignLedger:
                 self._keys.api,
                 *self._keys.of_call_history,
                 self._keys.outcomes,
+                self._keys.caller_ids,
             ],
             [
                 attempt.campaign,

@@ -40,6 +40,7 @@ class _Sums(msgspec.Struct):
     orphaned: int = 0
     free: int = 0
     busy: int = 0
+    auto_paused: int = 0
     active: list[tuple[str, str]] = []
     """Campaigns with their pacing (JSON, '' when not dialed yet)."""
 
@@ -135,6 +136,7 @@ def _show_streams(streams: _Streams) -> None:
 def _show_campaigns(sums: _Sums, *, measured: int, known: int) -> None:
     metrics.CAMPAIGNS.labels("active").set(len(sums.active))
     metrics.CAMPAIGNS.labels("other").set(measured - len(sums.active))
+    metrics.AUTO_PAUSED.set(sums.auto_paused)
     metrics.CAMPAIGNS.labels("unmeasured").set(known - measured)
     for state in ("ready", "deferred"):
         metrics.CONTACTS.labels(state).set(getattr(sums, state))

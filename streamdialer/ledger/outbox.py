@@ -39,7 +39,7 @@ class Outbox:
         with_trace = ["1"] if tracing.is_enabled() else []
         answer = await self._scripts.run(
             LEASE_UPDATE,
-            self._keys.of_campaign(campaign),
+            [*self._keys.of_campaign(campaign), self._keys.paused("backend")],
             [campaign, contact, token, self._lease_ms, self._deadline_ms, *with_trace],
         )
         if answer == "none" or answer == "busy":

@@ -8,11 +8,12 @@ import msgspec
 
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
+from streamdialer.ledger.caller_ids import CallerIdPool
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
-from streamdialer.ledger.script_args import json_args, ring_ms
+from streamdialer.ledger.script_args import caller_id_args, json_args, ring_ms
 from streamdialer.ledger.types import Limits
 from streamdialer.ledger.zone_hours import Hours, MissingHours
-from streamdialer.model import PreviewEvent
+from streamdialer.model import OnMachine, PreviewEvent
 from streamdialer.observability import tracing
 from streamdialer.rules.caps import NO_CAPS, Caps
 from streamdialer.rules.retry import RetryPlan
@@ -39,8 +40,10 @@ class PreviewLimits(msgspec.Struct, frozen=True):
     caps: Caps = NO_CAPS
     rate_limits: RateLimits = NO_RATE_LIMITS
     caller_id: str | None = None
+    caller_ids: CallerIdPool | None = None
     ring_timeout_s: float | None = None
     """Of the call; None: the setting's."""
+    on_machine: OnMachine | None = None
 
 
 class PreviewMissing(msgspec.Struct, frozen=True):
@@ -124,6 +127,8 @@ class PreviewLedger:
             caps=preview_limits.caps.encoded(),
             rate_limits=preview_limits.rate_limits,
             caller_id=preview_limits.caller_id,
+            **caller_id_args(preview_limits.caller_ids),
+            on_machine=preview_limits.on_machine,
             trace=tracing.current_traceparent(),
         )
         what, answer = await self._scripts.run(ACCEPT_PREVIEW, names, [event.campaign_id, args])

@@ -34,7 +34,7 @@ _PACKAGE: Final = "streamdialer.ledger"
     )
 )
 
-LIST_PART: Final = 500
+LIST_PART: Final = 250
 """Agents taken over at once: Redis does nothing else meanwhile."""
 MAX_QUEUE_SOURCES: Final = 20
 """Most telephone systems that list the agents of one queue."""

@@ -101,6 +101,13 @@ class Attempt(msgspec.Struct, frozen=True):
     """As numbers are compared; kept where a callback asked for it or caps count it."""
     callback_entry: str | None = field(default=None, name="cb")
     """Of the callback it was made for."""
+    caller_id: str | None = field(default=None, name="ci")
+    """Of the campaign's pool."""
+    caller_id_day: str | None = field(default=None, name="cy")
+    """The day on which it counts, None after it was given back."""
+    counted_slot: int | None = field(default=None, name="fs")
+    """When it was counted among the recent calls (`lua/lib/auto_pause.lua`)."""
+    counted_as_failed: int | None = field(default=None, name="ff")
     agent: str | None = field(default=None, name="ag")
     """It was made for this agent."""
     agent_at_answer: str | None = field(default=None, name="wa")
@@ -263,6 +270,8 @@ class Update(msgspec.Struct, frozen=True):
     attempt: str = field(default="", name="id")
     """The contact's newest attempt; this and `trace` only in a lease that asked for them."""
     trace: str = field(default="", name="tr")
+    backend_paused_ms: int = field(default=0, name="bp")
+    """How long the backend asks for no requests; only in a lease."""
     shown_status: str | None = field(default=None, name="rs")
     """`shown_status` of the contact; this, `disposition` and `doubt` only in a lease."""
     disposition: str | None = field(default=None, name="d")

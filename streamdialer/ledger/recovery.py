@@ -24,6 +24,8 @@ MARK_SERVER_TRUSTED, DROP_RELOADABLE, HOLD_IN_FLIGHT, MARK_REBUILT = (
     for name in ("mark_server_trusted", "drop_reloadable", "hold_in_flight", "mark_rebuilt")
 )
 DROP_BATCH: Final = 500
+HOLD_PART: Final = 50
+"""Contacts held at once: Redis does nothing else meanwhile."""
 
 
 class InFlightRow(msgspec.Struct, frozen=True):
@@ -103,7 +105,9 @@ class DataLossRecovery:
         `ring_timeout_s` is the campaign's; None: the setting's.
         None when the campaign has been rebuilt, or a process with another token `rebuilder` rebuilds it.
         """
-        args: list[Argument] = [
+        keys = self._keys
+        names = [*keys.of_contacts(campaign), *keys.of_call_history, keys.refused(campaign), keys.outcomes]
+        terms: list[Argument] = [
             campaign,
             retry.encoded(),
             caps.encoded(),
@@ -113,19 +117,25 @@ class DataLossRecovery:
             self._rebuild_lease_ms,
             self._limits.outcomes_maxlen,
         ]
-        for in_flight in rows:
-            args += [
-                in_flight.row.contact,
-                in_flight.row.priority,
-                in_flight.row.attempts,
-                in_flight.row.call,
-                "1" if in_flight.is_answered else "0",
-                "" if in_flight.last_attempt_ms is None else in_flight.last_attempt_ms,
-            ]
-        keys = self._keys
-        names = [*keys.of_contacts(campaign), *keys.of_call_history, keys.refused(campaign), keys.outcomes]
-        held = int(await self._scripts.run(HOLD_IN_FLIGHT, names, args))
-        return None if held < 0 else held
+        total = 0
+        for first in range(
+            0, len(rows) or 1, HOLD_PART
+        ):  # without rows, too: it keeps the others from rebuilding
+            args: list[Argument] = []
+            for in_flight in rows[first : first + HOLD_PART]:
+                args += [
+                    in_flight.row.contact,
+                    in_flight.row.priority,
+                    in_flight.row.attempts,
+                    in_flight.row.call,
+                    "1" if in_flight.is_answered else "0",
+                    "" if in_flight.last_attempt_ms is None else in_flight.last_attempt_ms,
+                ]
+            held = int(await self._scripts.run(HOLD_IN_FLIGHT, names, terms + args))
+            if held < 0:
+                return None
+            total += held
+        return total
 
     async def mark_rebuilt(self, campaign: str, epoch: str, rebuilder: str = "") -> bool:
         """Lets the campaign be dialed again; False when data was lost once more meanwhile.

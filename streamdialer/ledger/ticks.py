@@ -46,6 +46,9 @@ class TickStart(msgspec.Struct, frozen=True):
     """When the queue's agent list was requested, ledger ms; 0: it must be read, or another queue was looked at."""
     freed: int = 0
     """Free agents of the queue whom an event has freed: they need no list; 0 when another queue was looked at."""
+    backend_paused_ms: int = 0
+    """How long the backend asks for no requests."""
+    dialer_api_paused_ms: int = 0
     status: str | None = None
     """The status in the public hash."""
 
@@ -92,6 +95,8 @@ class TickLedger:
             keys.agent_callbacks(campaign),
             keys.queue_free(queue),
             keys.queue_freed(queue),
+            keys.paused("backend"),
+            keys.paused("dialer_api"),
         ]
         answer = await self._scripts.run(START_TICK, names, [campaign, tick_id, queue])
         return msgspec.json.decode(answer, type=TickStart)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
 
 from streamdialer.config.settings import Settings
+from streamdialer.ledger.caller_ids import CallerIdPool
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.serial_api import SerialApi
 from streamdialer.ledger.zone_hours import Hours, MissingHours
+from streamdialer.model import OnMachine
 from streamdialer.rules.caps import NO_CAPS, CapReason, Caps
 from streamdialer.rules.retry import RetryPlan
 
@@ -22,6 +25,7 @@ NotSentReason = Literal[
     "server_unknown",
     "in_call",
     "registry_outdated",
+    "caller_ids",
     "do_not_call",
 ]
 MarkSentStatus = Literal["ok", "again", "sent", "stale"] | NotSentReason | CapReason
@@ -45,6 +49,14 @@ CLEANUP_TEXTS: Final = {
     "calls_live": "calls of the campaign are live; try again when they have ended",
     "updates_waiting": "the backend has not confirmed everything yet; try again later",
 }
+
+
+class MarkSent(msgspec.Struct, frozen=True, array_like=True):
+    """Whether the request of an attempt may be sent."""
+
+    status: MarkSentStatus
+    caller_id: str = ""
+    """Of the campaign's pool, the same for every request of the attempt; '' for none."""
 
 
 class EventResult(msgspec.Struct, frozen=True):
@@ -106,6 +118,18 @@ class LoadResult(msgspec.Struct, frozen=True):
     final: dict[str, int] = {}
     """Known ones that are final here and that the backend shows as pending nevertheless, by reason."""
 
+    def plus(self, other: LoadResult) -> LoadResult:
+        """Of both loads together."""
+        return LoadResult(
+            added=self.added + other.added,
+            known=self.known + other.known,
+            invalid=self.invalid + other.invalid,
+            used_up=self.used_up + other.used_up,
+            waiting=self.waiting + other.waiting,
+            refused=dict(Counter(self.refused) + Counter(other.refused)),
+            final=dict(Counter(self.final) + Counter(other.final)),
+        )
+
 
 class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a claim may reserve: decided outside, enforced by the script."""
@@ -130,6 +154,12 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     queue_level: int | None = None
     """Most such calls of all campaigns of the queue, decided for `free_agents`; None: what the free agents and the
     calls per agent allow."""
+    slots: int | None = None
+    """Most live calls of an agentless campaign, whose calls need no agents; None: it has agents."""
+    kept_agents: int = 0
+    """Free agents of the queue that stay free for incoming calls."""
+    auto_pause: bool = False
+    """It pauses itself when half of its calls fail within two minutes."""
     hours: Hours | None = None
     """None: contacts may be called at any time."""
     hours_fingerprint: str = ""
@@ -140,8 +170,12 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: RateLimits = NO_RATE_LIMITS
     caller_id: str | None = None
     """Of the calls, as the campaign has it."""
+    caller_ids: CallerIdPool | None = None
+    """The calls show one of these instead, chosen when they are sent."""
     ring_timeout_s: float | None = None
     """Of the calls; None: the setting's."""
+    on_machine: OnMachine | None = None
+    """Of the calls; None: nobody listens for a machine."""
 
 
 class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +201,7 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     """Why no call may be placed. Try again after `queue_changed` with the queue's new campaigns, after
     `trunk_changed` with the trunk's new members, after `not_rebuilt` when the campaign has been rebuilt."""
     detail: str = ""
-    """What the Dialer API, or Asterisk, said when it took no calls."""
+    """What the Dialer API, or Asterisk, said when it took no calls; or why the campaign has paused itself."""
     wait_ms: int | None = None
     """How long lost calls are still waited for."""
     limit: str | None = None

@@ -31,7 +31,7 @@ ProcessCollector(registry=PROCESS)
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _SLOW: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _STAGES: Final = ("ticks", "calls", "events", "updates")
-_MODES: Final = ("preview", "progressive", "predictive", "power")
+_MODES: Final = ("preview", "progressive", "predictive", "power", "agentless")
 OPEN: Final = ()
 """A label whose values are names from the code (reasons, scripts), too many to list here."""
 
@@ -143,7 +143,7 @@ CONTACTS_UNREAD: Final = _counter(
 CONTACT_FIELDS_UNREAD: Final = _counter(
     "streamdialer_contact_fields_unread_total",
     "Optional fields of contacts that could not be read: they have their default. Each reading of the page counts.",
-    field=("attempts", "custom_data", "last_attempt", "priority", "timezone"),
+    field=("attempts", "caller_id", "custom_data", "last_attempt", "priority", "timezone"),
 )
 UPDATES: Final = _counter(
     "streamdialer_updates_total",
@@ -207,6 +207,25 @@ HTTP_SECONDS: Final = _histogram(
     _SLOW,
     service=("backend", "dialer_api"),
 )
+WEBHOOK_REQUESTS: Final = _counter(
+    "streamdialer_webhook_requests_total",
+    "Requests of `webhooks` by outcome: the class of the status, no_reply (refused, timed out, cut off), or refused "
+    "(not sent, because the address is of a private network).",
+    outcome=("2xx", "3xx", "4xx", "5xx", "no_reply", "refused"),
+)
+WEBHOOK_OUTCOMES: Final = _counter(
+    "streamdialer_webhook_outcomes_total",
+    "Outcomes that `webhooks` is done with: delivered, dead (not taken for a day), unreadable (no outcome).",
+    result=("delivered", "dead", "unreadable"),
+)
+WEBHOOK_WAITING: Final = _gauge(
+    "streamdialer_webhook_waiting",
+    "Outcomes that `webhooks` has read and the address has not taken.",
+    PROCESS,
+)
+WEBHOOK_OLDEST: Final = _gauge(
+    "streamdialer_webhook_oldest_seconds", "Age of the oldest of those; 0 without one.", PROCESS
+)
 SCRIPT_SECONDS: Final = _summary(
     "streamdialer_script_seconds",
     "Time from calling a script to its answer, including the wait in the queue.",
@@ -261,6 +280,10 @@ ABANDON_WORST: Final = _gauge(
 )
 OVER_CAP: Final = _gauge(
     "streamdialer_campaigns_over_abandon_cap", "Active campaigns whose abandon rate is above their cap."
+)
+AUTO_PAUSED: Final = _gauge(
+    "streamdialer_campaigns_auto_paused",
+    "Campaigns that have paused themselves because half of their calls failed, and that a person must start again.",
 )
 PAUSES: Final = ("dialer_api_down", "dialer_api_credentials", "asterisk_down", "asterisk_credentials")
 API_PAUSED: Final = _gauge(

@@ -63,11 +63,14 @@ async def _check_server(
     async for finding in _privileges(link, address, is_originating=is_originating):
         yield finding
     if is_originating:
-        async for finding in _dialplan(link, settings.asterisk_context):
+        listens = any(each.amd for each in campaigns)
+        async for finding in _dialplan(link, settings.asterisk_context, listens=listens):
             yield finding
         async for finding in _trunks(link, address, settings, campaigns):
             yield finding
-    async for finding in _queues(link, settings, {each.queue_name for each in campaigns}):
+    async for finding in _queues(
+        link, settings, {each.queue_name for each in campaigns if not each.is_agentless}
+    ):
         yield finding
 
 
@@ -97,7 +100,8 @@ async def _privileges(link: Connection, address: AmiUrl, *, is_originating: bool
             yield Finding(CHECK, "warn" if is_originating else "fail", text, remedy)
 
 
-async def _dialplan(link: Connection, context: str) -> Findings:
+async def _dialplan(link: Connection, context: str, *, listens: bool) -> Findings:
+    """`listens`: for a machine, in some campaign."""
     remedy = "#include deploy/asterisk/extensions.conf in extensions.conf, or correct STREAMDIALER_ASTERISK_CONTEXT"
     try:
         rows = await link.list_answer("ShowDialPlan", {"Context": context})
@@ -106,6 +110,9 @@ async def _dialplan(link: Connection, context: str) -> Findings:
         return
     if not any("queue" in (row.get("Application") + row.get("AppData")).lower() for row in rows):
         text = f"{link.server}: the dialplan context {context} has no Queue(): answered calls reach no agent"
+        yield Finding(CHECK, "warn", text, remedy)
+    if listens and not any("amd" in row.get("Application").lower() for row in rows):
+        text = f"{link.server}: the dialplan context {context} has no AMD(), which a campaign's amd asks for"
         yield Finding(CHECK, "warn", text, remedy)
 
 

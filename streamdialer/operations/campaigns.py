@@ -37,6 +37,8 @@ class CampaignRow(msgspec.Struct, frozen=True, kw_only=True):
 
     campaign_id: int | str
     status: str
+    auto_paused: str
+    """Why it has paused itself, '' when it has not."""
     queue: str
     ready: int
     deferred: int
@@ -98,7 +100,7 @@ async def campaign_rows(client: Redis, keys: Keys, campaigns: list[str]) -> list
         batch = campaigns[at : at + ROWS_BATCH]
         pipe = client.pipeline(transaction=False)
         for campaign in batch:
-            pipe.hget(keys.campaign(campaign), "status")
+            pipe.hmget(keys.campaign(campaign), ["status", "auto_paused"])
             pipe.hget(keys.directory, campaign)
             pipe.hmget(keys.totals(campaign), list(TOTALS))
             for state in LIVE_STATES:
@@ -111,12 +113,14 @@ async def campaign_rows(client: Redis, keys: Keys, campaigns: list[str]) -> list
 
 
 def _row(
-    campaign: str, status: str | None, queue: str | None, totals: list[str | None], *state_counts: int
+    campaign: str, public: list[str | None], queue: str | None, totals: list[str | None], *state_counts: int
 ) -> CampaignRow:
     ready, deferred, previewing, reserved, dialing, connected, orphaned = state_counts
+    status, auto_paused = public
     return CampaignRow(
         campaign_id=wire_id(campaign),
         status=status or "",
+        auto_paused=(auto_paused or "") if status == "paused" else "",
         queue=queue or "",
         ready=ready,
         deferred=deferred,

@@ -29,11 +29,16 @@ class DialStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def dial_status(
-    campaign: str, status: str | None, newest: TickResult | None, now_ms: int, refusal: str = ""
+    campaign: str,
+    status: str | None,
+    newest: TickResult | None,
+    now_ms: int,
+    refusal: str = "",
+    auto_paused: str = "",
 ) -> DialStatus:
     """Its status at `now_ms`, server's time; `status` is the public hash's, None when it has none.
 
-    `refusal` is the server's answer when Redis takes no writes.
+    `refusal` is the server's answer when Redis takes no writes, `auto_paused` why the campaign has paused itself.
     """
 
     def not_dialed(reason: str, text: str) -> DialStatus:
@@ -41,6 +46,8 @@ def dial_status(
 
     if status is None:
         return not_dialed("unknown_campaign", "is not dialed: it has no status in Redis.")
+    if status == "paused" and auto_paused:
+        return not_dialed("auto_paused", f"has paused itself: {auto_paused}.")
     if status != "active":
         return not_dialed("not_active", f"is not dialed: its status is {status!r}, not 'active'.")
     if refusal:
@@ -90,10 +97,15 @@ async def decisions(client: Redis, keys: Keys, campaign: str, last: int) -> list
 
 
 def explain(
-    campaign: str, status: str | None, records: list[TickResult], now_ms: int, refusal: str = ""
+    campaign: str,
+    status: str | None,
+    records: list[TickResult],
+    now_ms: int,
+    refusal: str = "",
+    auto_paused: str = "",
 ) -> Iterator[str]:
     """Lines for people: first whether it is dialed at `now_ms` (server's time), then each decision, newest first."""
-    now = dial_status(campaign, status, records[0] if records else None, now_ms, refusal)
+    now = dial_status(campaign, status, records[0] if records else None, now_ms, refusal, auto_paused)
     yield now.sentence
     if now.reason in REASONS and REASONS[now.reason].remedy:
         yield f"What to do: {REASONS[now.reason].remedy}."
@@ -126,6 +138,8 @@ def _placed(record: TickResult) -> str:
     if record.adaptive is not None:
         return f"{sentence}. {_adaptive(msgspec.convert(record.adaptive, AdaptiveDecision))}"
     agents = _count(record.available_agents or 0, "free agent")
+    if record.mode == "agentless":
+        agents = _count(record.live_calls or 0, "live call")
     ringing = _count(record.active_calls or 0, "unanswered call")
     limit = LIMITS[record.limit].text if record.limit in LIMITS else record.limit
     return f"{sentence}: {agents}, {ringing} ({record.mode}); {limit}{_narrowed(record)}"
@@ -148,10 +162,11 @@ def _adaptive(decision: AdaptiveDecision) -> str:
         )
     else:
         why = LIMITS[decision.limit].text
+    unwanted = f"; {_count(decision.take_back, 'ringing call')} taken back" if decision.take_back else ""
     return (
         f"Within {decision.horizon_s} s, {decision.coming:.1f} agents become free besides the "
         f"{decision.available} free now, and {decision.answering:.1f} people answer "
-        f"({decision.p:.0%} of calls are answered); {why}"
+        f"({decision.p:.0%} of calls are answered); {why}{unwanted}"
     )
 
 

@@ -31,7 +31,7 @@ from streamdialer.gateways.backend import Backend
 from streamdialer.gateways.dialer_api import DialerAPI
 from streamdialer.ledger.serial_api import FIELDS as SERIAL_API
 from streamdialer.ledger.serial_api import read_serial_api
-from streamdialer.model import normalise_id
+from streamdialer.model import has_agents, normalise_id
 from streamdialer.operations.asterisk_doctor import check_asterisk
 from streamdialer.operations.campaigns import campaign_rows, campaigns_known
 from streamdialer.operations.decisions import decisions, dial_status
@@ -343,15 +343,19 @@ async def _backend(settings: Settings, active: list[str]) -> Findings:
                 try:
                     read = await backend.campaign(campaign)
                     queue = read.queue_name
-                    listed = await backend.agents(queue)
+                    listed = await backend.agents(queue) if has_agents(queue) else None
                 except StreamdialerError as error:
                     yield Finding(check, "fail", str(error), advice)
                     continue
-                free = sum(agent.is_free for agent in listed.agents)
-                yield Finding(check, "ok", f"queue {queue}: {len(listed.agents)} agents, {free} free")
-                for code, detail in agent_notices(listed).items():
-                    notice = NOTICES[code]
-                    yield Finding(check, "warn", f"queue {queue}: {notice.text} ({detail})", notice.remedy)
+                if listed is None:
+                    yield Finding(check, "ok", f"agentless: {read.slots} calls at once")
+                else:
+                    free = sum(agent.is_free for agent in listed.agents)
+                    yield Finding(check, "ok", f"queue {queue}: {len(listed.agents)} agents, {free} free")
+                    for code, detail in agent_notices(listed).items():
+                        notice = NOTICES[code]
+                        text = f"queue {queue}: {notice.text} ({detail})"
+                        yield Finding(check, "warn", text, notice.remedy)
                 notice = NOTICES["campaign_field_unreadable"]
                 for line in read.defaulted:
                     yield Finding(check, "warn", f"{notice.text} ({line})", notice.remedy)

@@ -19,6 +19,7 @@ from streamdialer.pacing.answer_rate import AnswerChances, count_by_age
 from streamdialer.pacing.durations import count_by_bin
 from streamdialer.pacing.learning import CampaignLearning, QueueLearning
 from streamdialer.pacing.risk import AgentBalance, Group, worst_risk
+from streamdialer.pacing.taking_back import RungLong, unwanted_calls
 from streamdialer.pacing.types import CampaignView, Observation, QueueView
 
 Bound = Literal["risk", "cap_reached", "trunk_down", "trunk_channels", "contacts"]
@@ -50,6 +51,8 @@ class AdaptiveDecision(msgspec.Struct, frozen=True, kw_only=True):
     risk: float
     """Chance that the person who answers one more call finds no agent."""
     limit: Bound
+    take_back: int = 0
+    """How many ringing calls are unwanted by now: those that have rung longest, and long enough."""
 
 
 class _Claim:
@@ -79,6 +82,11 @@ class AdaptivePolicy:
         self.decisions: Mapping[str, AdaptiveDecision] = {}
         """For the last view, by campaign."""
 
+    @property
+    def take_back(self) -> Mapping[str, int]:
+        """How many ringing calls to take back now, by campaign."""
+        return {name: decision.take_back for name, decision in self.decisions.items() if decision.take_back}
+
     def place(self, view: QueueView, observations: Sequence[Observation]) -> Mapping[str, int]:
         self.decisions = decide_adaptively(self.state, view, observations)
         return {name: decision.place for name, decision in self.decisions.items() if decision.place}
@@ -94,19 +102,25 @@ def decide_adaptively(
     wrapping = count_by_bin(view.now, view.wrapping)
     horizons = forecast.horizons_s
     answering: list[list[Group]] = [[] for _ in horizons]
+    rung_long: list[RungLong] = []
     for claim in claims:
         rate = claim.learning.rate
         chances = AnswerChances(min(0.98, rate.p + P_MARGIN_ERRORS * rate.error), claim.learning.ring)
         claim.chances = [chances.fresh(horizon) for horizon in horizons]
         for age, count in count_by_age(view.now, claim.view.ringing):
-            for groups, chance in zip(answering, chances.ringing(age, horizons), strict=True):
+            by_horizon = chances.ringing(age, horizons)
+            for groups, chance in zip(answering, by_horizon, strict=True):
                 groups.append((count, chance))
+            if claim.view.min_ring_s is not None and age >= claim.view.min_ring_s:
+                rung_long.append(RungLong(claim.view.id, (count, by_horizon[0]), claim.risk_limit))
     available = view.free - view.waiting
-    balances = []
-    for k in range(len(horizons)):
-        by_talk, by_wrapup = forecast.talking[k], forecast.wrapping[k]
-        coming = [(n, by_talk[b]) for b, n in talking] + [(n, by_wrapup[b]) for b, n in wrapping]
-        balances.append(AgentBalance(available, coming, answering[k]))
+    coming = [
+        [(n, by_talk[b]) for b, n in talking] + [(n, by_wrapup[b]) for b, n in wrapping]
+        for by_talk, by_wrapup in zip(forecast.talking, forecast.wrapping, strict=True)
+    ]
+    balances = [AgentBalance(available, *groups) for groups in zip(coming, answering, strict=True)]
+    rung_long.reverse()
+    unwanted = unwanted_calls(available, coming[0], answering[0], rung_long)
     risk = _deal(state, view, claims, balances, available)
     worst = max(range(len(balances)), key=lambda k: balances[k].estimate())
     return {
@@ -120,6 +134,7 @@ def decide_adaptively(
             answering=balances[worst].answering,
             risk=risk,
             limit=claim.limit,
+            take_back=unwanted.get(claim.view.id, 0),
         )
         for claim in claims
     }

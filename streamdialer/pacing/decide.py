@@ -15,10 +15,13 @@ from streamdialer.model import DialMode
 from streamdialer.pacing.dial_modes import calls_per_agent, level
 from streamdialer.pacing.sharing import ClaimShare, share_agents
 
-Limit = Literal["preview", "closed", "no_agents", "no_contacts", "concurrency", "agents_shared", "agents"]
+Limit = Literal[
+    "preview", "closed", "no_agents", "no_contacts", "concurrency", "agents_shared", "agents", "slots"
+]
 """What limits the calls. `preview`: the mode dials nothing by itself. `closed`: the campaign may not dial now.
 `no_agents`: no agent is free. `no_contacts`: fewer contacts are ready than could be called. `concurrency`: the cap of
-live calls. `agents_shared`: other campaigns use the agents. `agents`: the mode's formula over all free agents."""
+live calls. `agents_shared`: other campaigns use the agents. `agents`: the mode's formula over all free agents.
+`slots`: those of an agentless campaign."""
 
 
 class CampaignLoad(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +80,19 @@ def decide(snapshot: Snapshot, campaign: str) -> Decision:
         share=share,
         limit=_limit(snapshot.free_agents, load, share),
     )
+
+
+def decide_agentless(load: CampaignLoad, slots: int) -> Decision:
+    """How many calls an agentless campaign may have: no agent counts, its slots do. They ramp up in the claim."""
+    wanted = max(0, min(slots - load.live, load.room)) if load.is_open else 0
+    limit: Limit = "slots"
+    if not load.is_open:
+        limit = "closed"
+    elif wanted > load.ready:
+        limit = "no_contacts"
+    elif load.room < slots - load.live:
+        limit = "concurrency"
+    return Decision(level=slots, wanted=wanted, share=0, limit=limit)
 
 
 def calls_to_place(snapshot: Snapshot) -> tuple[dict[str, int], int]:

@@ -1,4 +1,4 @@
-"""The formulas of fixed pacing: how many calls each of the four dial modes allows for the free agents.
+"""The formulas of fixed pacing: how many calls each of the dial modes allows for the free agents.
 
 A level counts calls that are reserved or placed and not yet answered. The product of agents and ratio is truncated.
 """
@@ -15,8 +15,8 @@ _MAX_LEVEL: Final = 1_000_000_000
 
 
 def level(mode: DialMode, agents: int, ratio: float) -> int:
-    """Unanswered calls the mode allows for that many free agents."""
-    if agents <= 0 or mode == "preview":
+    """Unanswered calls the mode allows for that many free agents; 0 where agents do not decide."""
+    if agents <= 0 or mode in ("preview", "agentless"):
         return 0
     if mode == "progressive":
         return agents

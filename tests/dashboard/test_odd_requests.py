@@ -137,8 +137,9 @@ async def test_a_letter_of_bytes_and_a_strange_one_can_be_shown(redis: Redis, se
     bytes_in_it: Any = {"stream": "dialer:events", "detail": b"\xff", "=data": b"\xff\xfe"}
     first: Any = await redis.xadd(KEYS.stream("dead"), bytes_in_it)
     second: Any = await redis.xadd(KEYS.stream("dead"), {"deliveries": "many"})
+    third = await add_dead_letter(redis, data="[" * 600)
     async with visiting(settings) as visitor:
-        for path in ("/dead", f"/dead/{first}", f"/dead/{second}"):
+        for path in ("/dead", f"/dead/{first}", f"/dead/{second}", f"/dead/{third}"):
             assert (await visitor.get(path)).status_code == 200
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import configparser
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from streamdialer.broker.keys import GROUP, STAGES, Keys
 from streamdialer.cli import app
+from streamdialer.config.loading import load
 from streamdialer.config.settings import NAMES, Settings
 from streamdialer.observability.http_port import MAX_CONNECTIONS
 
@@ -44,22 +48,135 @@ def test_units_wait_for_ready_and_watch_the_loop(path: Path) -> None:
     arguments_are_known([one.replace("910%i", "9101") for one in arguments])
 
 
-def containers() -> list[dict[str, Any]]:
-    documents = yaml.safe_load_all((DEPLOY / "kubernetes" / "streamdialer.yaml").read_text("utf-8"))
-    return [one for document in documents for one in document["spec"]["template"]["spec"]["containers"]]
+KUBERNETES = DEPLOY / "kubernetes"
+OVERLAYS = ("base", "keda", "autoscaler")
+
+
+def resources(folder: str) -> list[dict[str, Any]]:
+    """The documents of a folder's resources, those of its base included."""
+    documents: list[dict[str, Any]] = []
+    for name in yaml.safe_load((KUBERNETES / folder / "kustomization.yaml").read_text("utf-8"))["resources"]:
+        path = (KUBERNETES / folder / name).resolve()
+        documents += resources(path.name) if path.is_dir() else yaml.safe_load_all(path.read_text("utf-8"))
+    return documents
+
+
+def pods() -> dict[str, dict[str, Any]]:
+    deployments = [each for each in resources("base") if each["kind"] == "Deployment"]
+    return {each["metadata"]["labels"]["component"]: each["spec"]["template"]["spec"] for each in deployments}
+
+
+def settings_of_pods() -> dict[str, str]:
+    lines = (KUBERNETES / "base" / "settings.env").read_text("utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines)
 
 
 def test_kubernetes_probes_ask_what_is_answered() -> None:
-    assert [one["name"] for one in containers()] == ["consume", "tick"]
-    for one in containers():
-        ports = {port["name"]: port["containerPort"] for port in one["ports"]}
-        environment = {variable["name"]: variable["value"] for variable in one["env"]}
-        assert set(environment) <= set(NAMES.values())
-        assert int(environment["STREAMDIALER_HEALTH_PORT"]) == ports["health"]
-        assert environment["STREAMDIALER_HEALTH_HOST"] == "0.0.0.0", "the kubelet asks from outside"
-        paths = {name: one[name]["httpGet"]["path"] for name in one if name.endswith("Probe")}
-        assert paths == {"startupProbe": "/live", "livenessProbe": "/live", "readinessProbe": "/ready"}
-        arguments_are_known(one["args"])
+    settings = settings_of_pods()
+    assert settings["STREAMDIALER_HEALTH_HOST"] == "0.0.0.0", "the kubelet asks from outside"
+    for name, pod in pods().items():
+        [container] = pod["containers"]
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        probes = {each: container[each]["httpGet"] for each in container if each.endswith("Probe")}
+        paths = {each: probe["path"] for each, probe in probes.items()}
+        if name == "dashboard":
+            assert (ports, set(paths.values())) == ({"http": 5555}, {"/live"})
+            assert set(paths) == {"livenessProbe", "readinessProbe"}
+        else:
+            assert ports == {"health": int(settings["STREAMDIALER_HEALTH_PORT"])}
+            assert paths == {"startupProbe": "/live", "livenessProbe": "/live", "readinessProbe": "/ready"}
+        assert {probe["port"] for probe in probes.values()} == set(ports)
+        arguments_are_known(container["args"])
+
+
+def test_pods_keep_to_the_restricted_standard_and_ask_nothing_of_kubernetes() -> None:
+    for pod in pods().values():
+        assert pod["automountServiceAccountToken"] is pod["enableServiceLinks"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        [container] = pod["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["limits"]["memory"]
+
+
+def test_settings_of_pods_are_settings_and_their_secrets_files(tmp_path: Path) -> None:
+    environment = settings_of_pods()
+    [container] = pods()["dashboard"]["containers"]
+    environment |= {one["name"]: one["value"] for one in container["env"]}
+    for name, value in environment.items():
+        if name.endswith("_FILE"):
+            assert Path(value).parent == Path("/run/secrets/streamdialer")
+            assert Path(value).name == name.removesuffix("_FILE")
+            (tmp_path / name).write_text(SECRETS_OF_PODS[name.removesuffix("_FILE")])
+            environment[name] = str(tmp_path / name)
+    loaded = load(environ=environment, directory=tmp_path)
+    assert {NAMES[field] for field, origin in loaded.origin.items() if origin == "environment"} == {
+        name.removesuffix("_FILE") for name in environment
+    }
+    secrets = {
+        "REDIS_URL",
+        "BACKEND_PASSWORD",
+        "STREAMDIALER_DASHBOARD_USERS",
+        "STREAMDIALER_DASHBOARD_SECRET",
+    }
+    assert not secrets & environment.keys(), "what is secret is not in the ConfigMap"
+
+
+SECRETS_OF_PODS = {
+    "REDIS_URL": "redis://:secret@redis:6379/0",
+    "BACKEND_PASSWORD": "secret",
+    "STREAMDIALER_DASHBOARD_USERS": "operator:ana:long enough",
+    "STREAMDIALER_DASHBOARD_SECRET": "0123456789abcdef0123456789abcdef",
+}
+
+
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_what_scales_protects_and_selects_names_what_there_is(folder: str) -> None:
+    documents = resources(folder)
+    deployments = {one["metadata"]["name"]: one for one in documents if one["kind"] == "Deployment"}
+    selected = {one["spec"]["selector"]["matchLabels"]["component"] for one in deployments.values()}
+    for one in documents:
+        if target := one.get("spec", {}).get("scaleTargetRef"):
+            assert target["name"] in deployments
+        if one["kind"] == "PodDisruptionBudget":
+            [component] = one["spec"]["selector"]["matchLabels"].values()
+            assert component in selected
+    kinds = {
+        "base": set(),
+        "keda": {"ScaledObject", "TriggerAuthentication"},
+        "autoscaler": {"HorizontalPodAutoscaler"},
+    }
+    assert {one["kind"] for one in documents} - {one["kind"] for one in resources("base")} == kinds[folder]
+
+
+def test_replicas_are_scaled_by_the_streams_that_they_read() -> None:
+    [scaled] = [one for one in resources("keda") if one["kind"] == "ScaledObject"]
+    triggers = [trigger["metadata"] for trigger in scaled["spec"]["triggers"]]
+    assert {trigger["stream"] for trigger in triggers} == {Keys().stream(stage) for stage in STAGES}
+    assert {trigger["consumerGroup"] for trigger in triggers} == {GROUP}
+
+
+@pytest.mark.skipif(
+    shutil.which("kubectl") is None, reason="needs kubectl, which works without a cluster here"
+)
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_kustomize_builds_each_folder(folder: str) -> None:
+    built = subprocess.run(
+        ["kubectl", "kustomize", str(KUBERNETES / folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    names = {(one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(built.stdout)}
+    for one in resources(folder):
+        assert (one["kind"], one["metadata"]["name"]) in names
+    [config] = [name for kind, name in names if kind == "ConfigMap"]
+    assert built.stdout.count(f"name: {config}") == 4, "a change of settings restarts the pods"
 
 
 def test_compose_hands_on_what_the_law_wants_and_leaves_the_watching_to_the_image() -> None:
@@ -80,8 +197,3 @@ def test_the_dashboard_is_started_with_what_it_knows_and_watched_where_it_answer
     assert compose["ports"] == ["127.0.0.1:5555:5555"], "not for the network: it speaks http"
     assert ":5555/live" in compose["healthcheck"]["test"][3]
     arguments_are_known(compose["command"])
-    deployment, service = yaml.safe_load_all((DEPLOY / "kubernetes" / "dashboard.yaml").read_text("utf-8"))
-    [container] = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["ports"] == [{"name": service["spec"]["ports"][0]["targetPort"], "containerPort": 5555}]
-    assert container["livenessProbe"]["httpGet"] == {"path": "/live", "port": "http"}
-    arguments_are_known(container["args"])

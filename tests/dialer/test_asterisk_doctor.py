@@ -164,6 +164,14 @@ async def test_trunks_that_cannot_take_calls_are_named() -> None:
     assert "the trunk PJSIP/trunk-down is UNAVAILABLE" in found[2].text
 
 
+async def test_a_campaign_that_listens_for_machines_needs_amd_in_the_dialplan() -> None:
+    campaign = CampaignSettings(queue_name="sales", trunk="trunk-out", amd=True)
+    (only,) = await findings(asterisk(), campaign)
+    assert (only.level, "has no AMD()" in only.text, "extensions.conf" in only.remedy) == ("warn", True, True)
+    (only,) = await findings(asterisk(dialplan={"sd-outbound": ["AMD", "Queue"]}), campaign)
+    assert only.level == "ok"
+
+
 async def test_options_that_cannot_be_seen_are_not_judged() -> None:
     """A queue in a database, and a user in another file."""
     (only,) = await findings(asterisk(lines={}))

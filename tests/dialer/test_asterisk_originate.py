@@ -95,6 +95,22 @@ async def test_a_call_is_asked_for_once_with_the_attempt_in_its_channels_id(ami:
     assert login["Events"] == "system", "the events of calls are for the event producer"
 
 
+async def test_the_dialplan_knows_a_call_that_needs_no_agent(ami: AmiServer) -> None:
+    async with connected(ami) as asterisk:
+        await asterisk.originate(call(queue="", is_agentless=True, variables={"SD_AGENTLESS": "0"}))
+    (sent,) = ami.actions("Originate")
+    ids = "__ATTEMPT_ID=7:12:1:mark|__CAMPAIGN_ID=7|__CONTACT_ID=12"
+    assert sent["Variable"] == f"{ids}|__SD_QUEUE=|__SD_AGENTLESS=1"
+
+
+async def test_a_call_says_what_follows_when_a_machine_answers(ami: AmiServer) -> None:
+    async with connected(ami) as asterisk:
+        await asterisk.originate(call(on_machine="message", variables={"SD_ON_MACHINE": "agent"}))
+    (sent,) = ami.actions("Originate")
+    assert sent["Variable"].endswith("|__SD_QUEUE=sales|__SD_AMD=1|__SD_ON_MACHINE=message")
+    assert "agent" not in sent["Variable"]
+
+
 async def test_values_that_try_to_be_more_than_values_set_nothing(ami: AmiServer) -> None:
     hostile = {
         "A": "1\r\nVariable: X=1",

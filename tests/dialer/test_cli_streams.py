@@ -38,6 +38,9 @@ def test_a_broken_dead_letter_can_be_shown(run: Run, db: Any) -> None:
     assert newest["original"]["data"].endswith("••••••••567")
     assert "\\udcff" in ok(run("dead", "show", newest["id"]))
     assert read(run("dead", "show", broken, "--json"))["original"] == {"data": ""}
+    nested = add_dead_letter(db, data="[" * 600 + "]" * 600)
+    ok(run("dead", "list"))
+    assert read(run("dead", "show", nested, "--json"))["original"]["data"]
 
 
 def test_replayed_letters_are_back_in_their_stream(run: Run, db: Any) -> None:

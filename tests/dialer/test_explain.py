@@ -119,6 +119,11 @@ def test_an_adaptive_decision_shows_its_outlook_and_the_risk_it_refused() -> Non
     )
 
 
+def test_a_decision_says_how_many_calls_it_took_back() -> None:
+    told = describe(record(adaptive=ADAPTIVE | {"take_back": 2}))
+    assert told.endswith("at most 2.8% is allowed now; 2 ringing calls taken back.")
+
+
 def test_a_reached_cap_says_that_it_dials_progressively() -> None:
     told = describe(record(adaptive=ADAPTIVE | {"limit": "cap_reached"}))
     assert "the abandon rate is above its cap: only free agents get calls (progressive)" in told

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from streamdialer.observability import http_port
 from streamdialer.observability.health import HealthPort
 from streamdialer.observability.http_port import host_of, may_be_asked_as
-from streamdialer.simulation.embedded_redis import free_port
+from streamdialer.operations.session import free_port
 
 HALF = b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
 

@@ -22,7 +22,7 @@ from tests.support.cli import Run, dead_letter_fields
 
 FORGED = "FORGED"
 HOSTILE = f"x\x1b[31m\x07\x9b2J\u202e\r\n{FORGED} all is well\n"
-SERVERS = {("backend",), ("consume",), ("dashboard",), ("demo",)}
+SERVERS = {("backend",), ("consume",), ("dashboard",), ("demo",), ("webhooks",)}
 """They print log lines only."""
 OPTIONS = {
     ("tick",): ["--once"],

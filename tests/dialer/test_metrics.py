@@ -19,7 +19,8 @@ from streamdialer.consumers.services import Services
 from streamdialer.ledger.metrics import BATCH, HOURS_PER_COLLECT, LedgerMetrics
 from streamdialer.observability import metrics
 from streamdialer.observability.health import HealthPort
-from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
+from streamdialer.operations.session import free_port
+from streamdialer.simulation.embedded_redis import EmbeddedServer
 from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually, wait_until

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -59,6 +60,23 @@ async def test_each_page_is_read_once(loss: Loss) -> None:
     assert (await loss.dial()).ready == CONTACTS - IN_CALL
     assert (offsets, await loss.orphaned()) == (OFFSETS, IN_CALL)
     await loss.world.check_invariants()
+
+
+async def test_rows_that_cannot_be_read_hold_nobody_up(loss: Loss) -> None:
+    async def with_odd_rows(request: web.Request) -> web.StreamResponse | None:
+        if request.query.get("status") != "dialing,answered":
+            return None
+        reply = await loss.centre.backend.handle_normally(request)
+        assert isinstance(reply, web.Response)
+        assert isinstance(reply.body, bytes)
+        page = msgspec.json.decode(reply.body)
+        page["results"][1:1] = [{"id": {}, "status": "dialing"}, "dialing", None]
+        return json_reply(page)
+
+    loss.centre.backend.set_responder(with_odd_rows)
+    result = await loss.dial()
+    assert (result.ready, await loss.orphaned()) == (CONTACTS - IN_CALL, IN_CALL)
+    assert (await loss.dial()).reason != "not_rebuilt"
 
 
 async def test_ticks_that_come_meanwhile_do_not_read_them_too(loss: Loss) -> None:

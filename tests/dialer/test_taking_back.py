@@ -24,6 +24,7 @@ from tests.support.ami_server import text_of
 from tests.support.dialer import Dialer, run_dialer
 from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
+from tests.support.ledger_reader import move_clock
 
 pytestmark = [pytest.mark.anyio, pytest.mark.leaves("dialer:events"), pytest.mark.leaves("dialer:hangups")]
 KEYS = Keys()
@@ -49,6 +50,26 @@ async def test_all_ringing_calls_of_a_campaign_are_asked_for(
     assert await hang_up_ringing(world.client, KEYS, world.services.settings, "1") == 4
     assert sorted(await asked(world.client)) == sorted((each.id, "campaign_paused") for each in attempts[1:])
     assert await hang_up_ringing(world.client, KEYS, world.services.settings, "unheard-of") == 0
+
+
+async def test_pacing_asks_for_calls_that_have_rung_longest_and_long_enough(world: LedgerWorld) -> None:
+    await world.open_campaign("1", contacts=5, agents=5)
+    first, second, late, silent, answered = [await world.place_one() for _ in range(5)]
+    for attempt in (first, second, answered):
+        await world.event("call_ringing", attempt)
+        await move_clock(world.client, world.keys, 1)
+    await world.event("call_answered", answered)
+    await move_clock(world.client, world.keys, 20)
+    await world.event("call_ringing", late)
+    campaign = world.services.campaigns
+    assert await campaign.take_back_calls("1", 1, 15.0) == 1
+    assert await campaign.take_back_calls("1", 5, 15.0) == 2, "the first is asked for again until it ends"
+    assert await campaign.take_back_calls("1", 5, 60.0) == 0
+    assert [attempt for attempt, _ in await asked(world.client)] == [first.id, first.id, second.id]
+    assert {reason for _, reason in await asked(world.client)} == {"no_agent_coming"}
+    assert silent.id not in {attempt for attempt, _ in await asked(world.client)}, (
+        "nobody knows that it rings"
+    )
 
 
 # ---- the readers of the requests ----
@@ -131,3 +152,35 @@ async def test_a_pause_that_hangs_up_costs_nobody_an_attempt(settings: Settings,
         await eventually(lambda: not dialer.centre.live_calls())
         await dialer.until(lambda audit: not audit.contacts.get("dialing"))
         assert [ringing.contacts[int(call.contact_id)].attempts for call in calls] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("rule_pack", "are_ended"), [("uk", True), ("none", False)])
+async def test_calls_whose_agents_have_left_are_taken_back_where_the_least_ring_time_is_known(
+    settings: Settings, rule_pack: str, are_ended: bool
+) -> None:
+    """Least ring time: half a second of the clock on the wall."""
+    config = WorldConfig(machine=0.0, busy=0.0, failed=0.0)
+    world = build_world(
+        agents=3, contacts=30, mode="predictive", pacing="adaptive", answer_rate=0, config=config
+    )
+    world.campaigns[1].rule_pack = rule_pack
+    async with run_dialer(
+        settings,
+        world,
+        speed=30,
+        ring_timeout_s=60.0,
+        pacing_time_scale=30.0,
+        pacing_take_back=True,
+        start=False,
+    ) as dialer:
+        calls = await until_ringing(dialer, 3)
+        for agent in list(world.agents):
+            world.log_out(dialer.centre.now, agent)
+        if not are_ended:
+            await anyio.sleep(1.5)
+            assert {call.disposition for call in calls} == {None}
+            return
+        await eventually(lambda: {call.disposition for call in calls} == {"cancelled"}, within_s=15)
+        await dialer.until(lambda audit: not audit.contacts.get("dialing"))
+        assert [world.contacts[int(call.contact_id)].attempts for call in calls] == [0, 0, 0]
+        assert all((call.ended_at or 0) - call.placed_at >= 15 for call in calls)

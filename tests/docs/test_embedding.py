@@ -23,7 +23,8 @@ from streamdialer import Replica, Settings
 from streamdialer.broker.keys import GROUP, Keys
 from streamdialer.consumers import embedding
 from streamdialer.errors import SettingsError, Unreachable
-from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
+from streamdialer.operations.session import free_port
+from streamdialer.simulation.embedded_redis import EmbeddedServer
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.build import build_world
 from tests.support.eventually import eventually

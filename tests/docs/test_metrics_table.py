@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 from streamdialer.observability import metrics
-from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
+from streamdialer.operations.session import free_port
+from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.eventually import eventually
 from tests.support.health_port import status_is
 

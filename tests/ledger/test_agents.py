@@ -43,13 +43,25 @@ class Centre:
         asked = await self.services.queues.begin_agent_poll(queue)
         await self.services.queues.replace_agents(queue, rows, asked.ledger_ms)
 
-    async def claim(self, campaign: str, queue: str, level: int = 100, ratio: float = 1.0) -> int:
+    async def keep(self, campaign: str, queue: str, agents: int) -> None:
+        """The campaign's queue keeps so many agents free for incoming calls."""
+        pacing = f'{{"calls_per_agent":1.0,"is_open":true,"reserve_agents":{agents}}}'
+        assert await self.services.campaigns.register(campaign, queue, pacing, previous=queue)
+
+    async def claim(
+        self, campaign: str, queue: str, level: int = 100, ratio: float = 1.0, kept: int = 0
+    ) -> int:
         """How many calls a claim without any other limit reserves."""
         world = self.worlds[queue]
         world.tokens += 1
         sharing = await self.services.queues.sharing(queue)
         request = world.claim_request(
-            f"t{campaign}.{world.tokens}", level, 0, calls_per_agent=ratio, sharing=sharing
+            f"t{campaign}.{world.tokens}",
+            level,
+            0,
+            calls_per_agent=ratio,
+            sharing=sharing,
+            kept_agents=kept,
         )
         claimed = await self.services.campaigns.reserve_contacts(campaign, queue, request)
         assert claimed.reason is None, claimed
@@ -155,6 +167,54 @@ async def test_every_unanswered_call_can_have_an_agent_of_its_own_and_none_is_ke
     for campaign, queue in enumerate(queues, 1):
         calls[queue] += await centre.claim(str(campaign), queue)
         assert not most_matched(agents, {**calls, queue: calls[queue] + 1}), "an agent is kept idle"
+
+
+async def test_a_queue_leaves_the_agents_free_that_it_keeps_for_incoming_calls(centre: Centre) -> None:
+    await centre.open(c1="sales")
+    await centre.list_agents("sales", **{f"a{number}": "available" for number in range(1, 6)})
+    assert await centre.claim("1", "sales", kept=2) == 3
+    assert await centre.claim("1", "sales", kept=5) == 0
+    assert await centre.claim("1", "sales", kept=0) == 2
+
+
+@pytest.mark.parametrize(("status", "left"), [("active", 1), ("paused", 3)])
+async def test_a_queue_leaves_free_what_another_keeps_of_the_agents_they_share(
+    centre: Centre, status: str, left: int
+) -> None:
+    await centre.open(c1="sales", c2="support")
+    agents = {f"a{number}": "available" for number in range(1, 4)}
+    await centre.list_agents("sales", **agents)
+    await centre.list_agents("support", **agents)
+    await centre.keep("2", "support", 2)
+    await centre.services.client.hset(centre.services.keys.campaign("2"), "status", status)
+    assert await centre.claim("1", "sales") == left
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_kept_agents_can_be_kept_whatever_the_queues_share_and_no_other_is_kept_idle(
+    centre: Centre, seed: int
+) -> None:
+    chance, queues = random.Random(seed), ["q1", "q2", "q3", "q4"]
+    await centre.open(c1="q1", c2="q2", c3="q3", c4="q4")
+    agents = {str(number): chance.sample(queues, chance.randint(1, 3)) for number in range(1, 11)}
+    for queue in queues:
+        here = {f"a{name}": "available" for name, stands_in in agents.items() if queue in stands_in}
+        await centre.list_agents(queue, **here)
+    needs = {queue: chance.randint(0, 2) for queue in queues}
+    while not most_matched(agents, needs):
+        needs = {queue: max(0, kept - 1) for queue, kept in needs.items()}
+    kept, calls = dict(needs), dict.fromkeys(queues, 0)
+    for campaign, queue in enumerate(queues, 1):
+        await centre.keep(str(campaign), queue, kept[queue])
+    for number in range(20):
+        campaign = chance.randint(1, 4) if number < 16 else number - 15
+        queue = queues[campaign - 1]
+        level = calls[queue] + chance.randint(1, 2) if number < 16 else 100
+        calls[queue] += await centre.claim(str(campaign), queue, level=level, kept=kept[queue])
+        needs[queue] = calls[queue] + kept[queue]
+        assert most_matched(agents, needs), (agents, calls, kept)
+        if number >= 16:
+            assert not most_matched(agents, {**needs, queue: needs[queue] + 1}), "an agent is kept idle"
 
 
 # ---- one state in all queues ----
@@ -341,6 +401,22 @@ async def test_a_long_list_is_taken_over_whole_and_those_it_no_longer_names_leav
     await centre.list_agents("sales", a7="available")
     assert await centre.free("sales") == {"7"}
     assert await centre.services.client.hkeys(centre.services.keys.agents) == ["7"]
+
+
+async def test_a_list_that_says_nothing_new_writes_about_no_agent(centre: Centre) -> None:
+    await centre.open(c1="sales")
+    states = {f"a{number}": "available" if number % 2 else "busy" for number in range(1, 301)}
+    await centre.list_agents("sales", **states)
+
+    async def writes() -> int:
+        await centre.services.client.config_resetstat()
+        await centre.list_agents("sales", **states)
+        stats: Any = await centre.services.client.info("commandstats")
+        return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("zadd", "zrem", "hset"))
+
+    same = await writes()
+    states["a1"] = "busy"
+    assert same < 5 < await writes() < 20
 
 
 async def test_parts_of_an_older_list_change_nothing_while_a_newer_one_comes(

@@ -236,7 +236,7 @@ async def test_a_window_that_closes_puts_a_callback_off_like_any_call(world: Led
     await ask(world, "1", -1)
     await world.sweep()
     attempt = await world.reserve()
-    assert await world.services.campaigns.mark_sent(attempt, "run", "1") == "window_closed"
+    assert (await world.services.campaigns.mark_sent(attempt, "run", "1")).status == "window_closed"
     assert await world.state_of("1") == "ready"
     assert (await world.claim(open_until_ms=1)).reason == "window_closed"
 

@@ -108,7 +108,7 @@ async def test_a_request_does_not_leave_after_the_contacts_hours(world: LedgerWo
     await world.open_campaign(contacts=1, agents=1)
     attempt = await world.reserve()
     now = await server_ms(world)
-    assert await world.services.campaigns.mark_sent(attempt, "run", str(now - 1)) == "window_closed"
+    assert (await world.services.campaigns.mark_sent(attempt, "run", str(now - 1))).status == "window_closed"
     assert await world.state_of("1") == "ready"
 
 

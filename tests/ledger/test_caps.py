@@ -162,8 +162,8 @@ async def test_a_cap_that_is_reached_after_the_reservation_forbids_sending(world
     second = await world.reserve("2")
     await world.event("call_failed", first, disposition="busy")  # it was placed, then
     begin = world.services.campaigns.mark_sent
-    assert await begin(second, "run", "") == "cap_attempts"
-    assert await begin(second, "run", "") == "stale"
+    assert (await begin(second, "run", "")).status == "cap_attempts"
+    assert (await begin(second, "run", "")).status == "stale"
     assert await world.counted(DIGITS) == ["a"]
     assert await world.state_of("2", "2") == "ready"
     assert await world.refused("2") == {"cap_attempts": 1}

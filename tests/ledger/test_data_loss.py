@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 from streamdialer.consumers.services import Services
-from streamdialer.ledger.recovery import InFlightRow, mark_server_trusted
+from streamdialer.ledger.recovery import HOLD_PART, InFlightRow, mark_server_trusted
 from streamdialer.model import Attempt
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.ledger_fixture import LedgerWorld
@@ -254,6 +254,19 @@ async def test_contacts_the_backend_shows_as_called_are_held_in_doubt(world: Led
         "it had been answered: the contact is not called again on a guess"
     )
     assert await world.backend_status("9") == "completed"
+
+
+async def test_a_long_page_of_contacts_in_a_call_is_held_in_parts(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=0)
+    await lose_data(world)
+    rows = [shown(str(contact), 1) for contact in range(2 * HOLD_PART + 1)]
+    await world.services.memory.hold_in_flight(
+        "1", [], world.retry
+    )  # the server knows the script from now on
+    await world.client.config_resetstat()
+    assert await world.services.memory.hold_in_flight("1", rows, world.retry) == len(rows)
+    assert (await world.client.info("commandstats"))["cmdstat_evalsha"]["calls"] == 3
+    assert await world.count("1", "orphaned") == len(rows)
 
 
 async def test_calls_in_doubt_that_wait_for_events_do_not_stop_the_campaign(world: LedgerWorld) -> None:

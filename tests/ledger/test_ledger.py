@@ -88,9 +88,9 @@ async def test_only_one_run_may_send_an_attempt(world: LedgerWorld) -> None:
     await world.open_campaign(agents=1)
     attempt = await world.reserve()
     begin = world.services.campaigns.mark_sent
-    assert await begin(attempt, "first", "") == "ok"
-    assert await begin(attempt, "first", "") == "ok", "a lost reply is asked for again"
-    assert await begin(attempt, "second", "") == "sent"
+    assert (await begin(attempt, "first", "")).status == "ok"
+    assert (await begin(attempt, "first", "")).status == "ok", "a lost reply is asked for again"
+    assert (await begin(attempt, "second", "")).status == "sent"
 
 
 async def test_a_campaign_paused_after_the_claim_is_not_sent(world: LedgerWorld) -> None:
@@ -282,6 +282,16 @@ async def test_an_answering_machine_takes_no_agent(world: LedgerWorld) -> None:
     attempt = await world.place_one()
     await world.event("call_answered", attempt, answered_by="machine")
     assert await world.client.zcard("sd:q:sales:free") == 2
+
+
+async def test_an_answering_machine_that_is_given_to_an_agent_takes_that_agent(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=3, agents=2)
+    for agent_id, free in (("unheard-of", ["1", "2"]), ("1", ["2"])):
+        attempt = await world.place_one()
+        await world.event("call_answered", attempt, answered_by="machine", agent_id=agent_id)
+        assert await world.client.zrange("sd:q:sales:free", 0, -1) == free
+    await world.event("call_completed", attempt)
+    assert not await world.client.hexists("sd:agent_calls", attempt.id)
 
 
 async def test_agent_news_is_ordered_by_when_it_was_written(world: LedgerWorld) -> None:

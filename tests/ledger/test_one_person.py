@@ -230,7 +230,7 @@ async def test_late_news_that_a_call_was_placed_keeps_the_next_from_being_sent(w
     await world.know("2", "2", HERS)
     second = await world.reserve("2")
     await world.event("call_ringing", first)
-    assert await world.services.campaigns.mark_sent(second, "run", "") == "in_call"
+    assert (await world.services.campaigns.mark_sent(second, "run", "")).status == "in_call"
     assert await in_call(world, "2")
     await end(world, first)
     assert await up(world) == set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from streamdialer.consumers.dialing.contact_rows import load_row
+from streamdialer.ledger.campaigns import LOAD_PART
 from streamdialer.model import Contact
 from streamdialer.rules.numbers import read_number
 from tests.support.ledger_fixture import LedgerWorld
@@ -25,6 +26,19 @@ async def test_a_contact_whose_priority_changes_moves_and_keeps_its_age(world: L
     await load("1", [world.row("4"), world.row("2")], 3)
     assert await ready_order(world) == ["1", "2", "3", "4"], "as if nothing had happened"
     await world.check_invariants()
+
+
+async def test_a_long_page_is_loaded_in_parts_and_in_its_order(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=0)
+    rows = [world.row(str(number)) for number in range(2 * LOAD_PART, -1, -1)]
+    rows[7] = msgspec.structs.replace(rows[7], problem="no_phone_number")
+    await world.services.campaigns.load("1", rows[:1], 3)  # the server knows the script from now on
+    await world.client.config_resetstat()
+    loaded = await world.services.campaigns.load("1", rows, 3)
+    assert (loaded.known, loaded.added, loaded.invalid) == (1, 2 * LOAD_PART - 1, 1)
+    assert (await world.client.info("commandstats"))["cmdstat_evalsha"]["calls"] == 3
+    assert await ready_order(world) == [row.contact for row in rows if not row.problem]
+    assert (await world.services.campaigns.load("1", rows, 3)).known == len(rows)
 
 
 async def test_a_number_corrected_in_the_backend_is_the_one_that_is_called(world: LedgerWorld) -> None:

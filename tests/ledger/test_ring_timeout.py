@@ -135,9 +135,10 @@ async def test_pacing_counts_the_age_of_a_call_from_its_campaigns_deadline(world
 async def test_an_accepted_preview_rings_as_long_as_its_campaign_says(services: Services) -> None:
     world = PreviewWorld(services)
     await world.open_campaign(contacts=1)
-    preview_limits = PreviewLimits(None, world.retry, 10, ring_timeout_s=90.0)
+    preview_limits = PreviewLimits(None, world.retry, 10, ring_timeout_s=90.0, on_machine="message")
     assert await world.says("requested", "1001", preview_limits=preview_limits) == "1"
     assert await world.says("accepted", "1001", preview_limits=preview_limits) == "reserved"
     entries: Any = await world.client.xrange(world.keys.stream("calls"))
     _, call, _ = read_call(Entry(*entries[0]))
+    assert call.on_machine == "message"
     assert (call.ring_timeout_s, (await world.record("1"))["h"][-1]["dd"]) == (90.0, 105_000)

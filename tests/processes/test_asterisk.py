@@ -47,6 +47,7 @@ class Outcome(msgspec.Struct, frozen=True):
     hang_up: bool = False
     truth: str = ""
     """The last thing the callee saw."""
+    answered_by: str | None = None
 
 
 PATIENT: Final = {"SD_WAIT": "20"}
@@ -80,13 +81,32 @@ OUTCOMES: Final = {
     "deaf_agent": Outcome(
         "155", "ringing abandoned", {}, {"SD_QUEUE": "deaf", "SD_WAIT": "3"}, truth="END BYE"
     ),
+    "safe_harbour": Outcome(
+        "206",
+        "ringing abandoned",
+        {},
+        {"SD_QUEUE": "nobody", "SD_SAFE_HARBOUR": "sd/machine-2"},
+        truth="END BYE",
+    ),
     "taken_back": Outcome(
         "162", "ringing failed", {"disposition": "cancelled"}, hang_up=True, truth="END CANCEL"
     ),
     "machine": Outcome(
-        "176", "ringing answered completed", {"disposition": "machine"}, {"SD_AMD": "1"}, truth="END BYE"
+        "176",
+        "ringing answered completed",
+        {"disposition": "machine"},
+        {"SD_AMD": "1"},
+        truth="END BYE",
+        answered_by="machine",
     ),
-    "person": Outcome("185", "ringing answered completed", {}, {"SD_AMD": "1"}, truth="END BYE"),
+    "person": Outcome(
+        "185",
+        "ringing answered completed",
+        {},
+        PATIENT | {"SD_AMD": "1"},
+        truth="END BYE",
+        answered_by="human",
+    ),
 }
 
 
@@ -139,6 +159,8 @@ async def test_an_outcome_becomes_its_events(written: Written, asterisk: RealAst
     events = await written.of(attempt_of(name))
     assert " ".join(each["type"].removeprefix("call_") for each in events) == outcome.events, events
     assert {key: events[-1].get(key) for key in outcome.end} == outcome.end
+    if "answered" in outcome.events:
+        assert events[-2].get("answered_by") == outcome.answered_by
     if "answered" in outcome.events and "disposition" not in outcome.end:
         assert events[-2]["agent_id"].startswith("Local/100")
         assert events[-2]["queue"] == outcome.variables.get("SD_QUEUE", "desk")
@@ -161,6 +183,22 @@ async def test_the_shipped_queue_is_listed(asterisk: RealAsterisk, written: Writ
     assert {agent["agent_id"] for agent in lists["desk"]["agents"]} == {
         f"Local/{number}@agents/n" for number in (1001, 1002, 1003)
     }
+
+
+async def test_the_shipped_trunk_and_telephone_are_there(asterisk: RealAsterisk) -> None:
+    shown = asterisk.command("pjsip show endpoints")
+    for name in ("my-trunk", "1001"):
+        assert f" {name} " in shown, shown
+
+
+async def test_a_person_whom_no_agent_takes_hears_the_safe_harbour_message(
+    asterisk: RealAsterisk, written: Written
+) -> None:
+    """The default wait is two seconds; the message takes two."""
+    seen = {each.what.partition(" ")[0]: each for each in asterisk.seen() if each.number == "206"}
+    assert (await written.of(attempt_of("safe_harbour")))[-1]["type"] == "call_abandoned"
+    assert 3.5 < seen["END"].at - seen["ANSWER"].at < 6
+    assert float(seen["HEARD"].what.partition(" ")[2]) >= 1.9
 
 
 async def test_a_list_for_the_contacts(

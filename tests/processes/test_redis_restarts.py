@@ -24,7 +24,9 @@ from streamdialer.consumers.services import open_services
 from streamdialer.consumers.updates import UpdatesStage
 from streamdialer.errors import Unreachable
 from streamdialer.ledger.recovery import mark_server_trusted
-from streamdialer.simulation.embedded_redis import EmbeddedServer, find_binary, free_port
+from streamdialer.operations.redis_server import find_binary
+from streamdialer.operations.session import free_port
+from streamdialer.simulation.embedded_redis import EmbeddedServer
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.auditor import Audit
 from streamdialer.simulation.world.build import build_world

@@ -24,8 +24,9 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.background import background_duties, systemd_duties
 from streamdialer.consumers.replica import ReplicaOptions, run_replica
 from streamdialer.observability import health
+from streamdialer.operations.session import free_port
 from streamdialer.producers.events import Producer
-from streamdialer.simulation.embedded_redis import EmbeddedServer, free_port
+from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.eventually import eventually, wait_until
 from tests.support.health_port import status_is
 from tests.support.service_manager import Manager
@@ -125,7 +126,8 @@ def test_the_images_health_check_wants_a_file_of_the_last_half_minute(tmp_path: 
 
 
 def test_kubernetes_does_without_the_file() -> None:
-    for document in yaml.safe_load_all((DEPLOY / "kubernetes" / "streamdialer.yaml").read_text("utf-8")):
+    for name in ("consume", "tick"):
+        document = yaml.safe_load((DEPLOY / "kubernetes" / "base" / f"{name}.yaml").read_text("utf-8"))
         (container,) = document["spec"]["template"]["spec"]["containers"]
         environment = {one["name"]: one["value"] for one in container["env"]}
         assert environment["STREAMDIALER_HEALTH_FILE"] == "", "its file system is read-only; it has the port"

@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from streamdialer.consumers import supervisor
-from streamdialer.consumers.supervisor import Supervisor, pause_s
+from streamdialer.consumers.supervisor import Program, Supervisor, pause_s
 from tests.support.eventually import eventually
 
 START = "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n')\n"
@@ -43,6 +43,13 @@ def python(code: str, *args: object) -> list[str]:
     return [sys.executable, "-S", "-c", code, *map(str, args)]
 
 
+def programs(*commands: Sequence[str], env: dict[str, str] | None = None) -> list[Program]:
+    return [
+        Program(name=str(number), command=command, env=env or {})
+        for number, command in enumerate(commands, 1)
+    ]
+
+
 @asynccontextmanager
 async def serving(
     *commands: Sequence[str], shutdown_timeout_s: float = 10.0, env: dict[str, str] | None = None
@@ -53,7 +60,7 @@ async def serving(
             ended = anyio.Event()
 
             async def serve() -> None:
-                await Supervisor(commands, shutdown_timeout_s=shutdown_timeout_s, env=env).serve()
+                await Supervisor(programs(*commands, env=env), shutdown_timeout_s=shutdown_timeout_s).serve()
                 ended.set()
 
             tasks.start_soon(serve)
@@ -101,7 +108,7 @@ async def test_a_child_whose_loop_is_stuck_is_killed_and_replaced(
         assert len(lines(well)) == len(lines(slow)) == 1
     told = [vars(record) for record in caplog.records if record.levelno == logging.ERROR]
     assert {(fields["message"], fields["child"]) for fields in told} == {
-        ("the event loop of a replica is stuck: killed, starting another", 1)
+        ("the event loop of a process is stuck: killed, starting another", "1")
     }
 
 
@@ -131,7 +138,7 @@ async def test_both_signals_reach_every_child_once_as_sigterm(tmp_path: Path, se
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(
-                Supervisor([python(TELLER, file) for file in files], shutdown_timeout_s=10).serve
+                Supervisor(programs(*(python(TELLER, file) for file in files)), shutdown_timeout_s=10).serve
             )
             await eventually(lambda: all(lines(file) for file in files))
             assert all(os.getsid(lines(file)[0]) == lines(file)[0] for file in files)
@@ -153,7 +160,7 @@ async def test_a_second_signal_kills_the_children_at_once(tmp_path: Path) -> Non
     file = tmp_path / "pid"
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
-            keeper = Supervisor([python(DEAF, file)], shutdown_timeout_s=60)
+            keeper = Supervisor(programs(python(DEAF, file)), shutdown_timeout_s=60)
             tasks.start_soon(keeper.serve)
             await eventually(lambda: lines(file))
             os.kill(os.getpid(), signal.SIGTERM)
@@ -166,8 +173,9 @@ async def test_a_second_signal_kills_the_children_at_once(tmp_path: Path) -> Non
 async def test_children_die_with_a_killed_supervisor(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     code = (
-        "import sys, anyio; from streamdialer.consumers.supervisor import Supervisor;"
-        "anyio.run(Supervisor([sys.argv[1:]], shutdown_timeout_s=60).serve)"
+        "import sys, anyio; from streamdialer.consumers.supervisor import Program, Supervisor;"
+        "child = Program(name='1', command=sys.argv[1:]);"
+        "anyio.run(Supervisor([child], shutdown_timeout_s=60).serve)"
     )
     async with await anyio.open_process(
         [sys.executable, "-c", code, *python(SLEEPER, file)], stdout=None, stderr=subprocess.DEVNULL
@@ -176,3 +184,45 @@ async def test_children_die_with_a_killed_supervisor(tmp_path: Path) -> None:
         parent.kill()
         await parent.wait()
     await eventually(lambda: not is_alive(lines(file)[0]))
+
+
+async def test_programs_start_from_the_lowest_rank_when_those_before_are_ready_and_stop_the_other_way(
+    tmp_path: Path,
+) -> None:
+    ready, told = tmp_path / "ready", tmp_path / "told"
+    code = (
+        "import signal, sys, time\n"
+        "def tell(what): open(sys.argv[1], 'a').write(f'{what}{sys.argv[2]}\\n')\n"
+        "def stop(*_): time.sleep(0.2); tell(-1); sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, stop); tell(1); time.sleep(60)"
+    )
+
+    async def wait_ready() -> None:
+        await eventually(ready.exists)
+
+    children = [
+        Program(name="second", command=python(code, told, 2), rank=1),
+        Program(name="first", command=python(code, told, 1), wait_ready=wait_ready),
+    ]
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Supervisor(children, shutdown_timeout_s=10).serve)
+            await eventually(lambda: lines(told))
+            await anyio.sleep(0.3)
+            assert lines(told) == [11]
+            ready.touch()
+            await eventually(lambda: len(lines(told)) == 2)
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert lines(told) == [11, 12, -12, -11]
+
+
+async def test_a_signal_ends_the_wait_for_a_program_that_never_gets_ready(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    child = Program(name="first", command=python(SLEEPER, file), wait_ready=anyio.sleep_forever)
+    never = Program(name="second", command=python(SLEEPER, tmp_path / "never"), rank=1)
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Supervisor([child, never], shutdown_timeout_s=10).serve)
+            await eventually(lambda: lines(file))
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert not (tmp_path / "never").exists()

@@ -23,8 +23,10 @@ from streamdialer.consumers.services import open_services
 from streamdialer.ledger.metrics import LedgerMetrics
 from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.observability import metrics
+from streamdialer.operations.redis_server import find_binary
+from streamdialer.operations.session import free_port
 from streamdialer.producers.ticks import TickProducer
-from streamdialer.simulation.embedded_redis import EmbeddedServer, find_binary, free_port
+from streamdialer.simulation.embedded_redis import EmbeddedServer
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import SCHEDULE

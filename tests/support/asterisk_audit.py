@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from streamdialer.config.ami_urls import parse_ami_urls
 from streamdialer.gateways.ami.link import connected
+from streamdialer.gateways.ami.messages import CHANNEL_ID_PREFIX
 from streamdialer.model import plain_id
 from tests.support.eventually import eventually
 from tests.support.real_asterisk import RealAsterisk, Seen
@@ -52,6 +53,16 @@ def up(asterisk: RealAsterisk, wanted: list[str]) -> set[str]:
     """Numbers ending in 2 that ring, and others that talk."""
     last = {each.number: each.what for each in asterisk.seen() if each.number in wanted}
     return {number for number, what in last.items() if what == ("INVITE" if number[-1] == "2" else "ANSWER")}
+
+
+def ends_by_queue_log(asterisk: RealAsterisk, campaign: int) -> dict[str, str]:
+    """What Asterisk's queues say became of the contacts that they had, by contact."""
+    found: dict[str, str] = {}
+    for uniqueid, words in asterisk.in_queues().items():
+        its_campaign, _, rest = uniqueid.removeprefix(CHANNEL_ID_PREFIX).partition(":")
+        if its_campaign == str(campaign):
+            found[rest.partition(":")[0]] = "completed" if "CONNECT" in words else "abandoned"
+    return found
 
 
 def overlaps(seen: list[Seen]) -> list[str]:

@@ -16,7 +16,7 @@ from streamdialer.broker.keys import Keys, Stream
 from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.dashboard import serve
-from streamdialer.simulation.embedded_redis import free_port
+from streamdialer.operations.session import free_port
 from tests.support.cli import dead_letter_fields
 
 ANNA, PASSWORD = "anna", "correct horse"

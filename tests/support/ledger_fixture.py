@@ -157,7 +157,7 @@ class LedgerWorld:
         return (await self.reserved_calls())[-1]
 
     async def mark_sent(self, attempt: Attempt, run: str = "run") -> str:
-        return await self.services.campaigns.mark_sent(attempt, run, "")
+        return (await self.services.campaigns.mark_sent(attempt, run, "")).status
 
     async def place_one(self, campaign: str = "1") -> Attempt:
         """Claims one more call and sends it."""

@@ -588,9 +588,13 @@ class LedgerModel:
 
     def must_be_over(self, attempt: AttemptModel) -> bool:
         """Every source has listed its calls since its last sign of life, and none lists it."""
-        oldest = min(at for at, _ in self.lists.values())
         is_listed = self.is_listed_as_up(attempt) or self.may_not_have_begun(attempt)
-        return not is_listed and max(attempt.sent_at, attempt.last_sign_at) < oldest
+        return not is_listed and self.is_older_than_lists(attempt)
+
+    def is_older_than_lists(self, attempt: AttemptModel) -> bool:
+        """Every source has listed its calls since its last sign of life."""
+        oldest = min(at for at, _ in self.lists.values())
+        return max(attempt.sent_at, attempt.last_sign_at) < oldest
 
     def may_not_have_begun(self, attempt: AttemptModel) -> bool:
         """Nothing was seen of it, and the Dialer API may not have got to it yet."""

@@ -85,7 +85,7 @@ def _answers(url: str) -> bool:
 
 @cache
 def access_token(url: str, name: str, password: str) -> str:
-    reply = httpx.post(f"{url}/api/token/", json={"username": name, "password": password})
+    reply = httpx.post(f"{url}/api/token/", json={"username": name, "password": password}, timeout=30)
     assert reply.status_code == 200, reply.text
     return str(reply.json()["access"])
 

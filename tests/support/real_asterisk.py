@@ -32,6 +32,8 @@ secret = platform
 read = all
 write = all
 """
+MESSAGES: Final = {"machine": 1.0, "machine-2": 2.0}
+"""Sound files of `sd/`, and their seconds."""
 START: Final = (
     "mkdir -p /tmp/asterisk/cdr-csv; "
     "(while true; do asterisk -f -C /etc/sd/asterisk.conf >>/tmp/asterisk.log 2>&1; done) & "
@@ -45,7 +47,7 @@ class Seen(msgspec.Struct, frozen=True):
     at: float
     number: str
     what: str
-    """INVITE, ANSWER or END and why."""
+    """INVITE, ANSWER, HEARD and the seconds of sound that a machine got, or END and why."""
 
 
 def why_there_is_none() -> str:
@@ -93,6 +95,23 @@ class RealAsterisk:
     def command(self, text: str) -> str:
         """What Asterisk's own console answers."""
         return docker("exec", self._container, "asterisk", "-C", "/etc/sd/asterisk.conf", "-rx", text)
+
+    def in_queues(self) -> dict[str, list[str]]:
+        """What became of calls in Asterisk's queues, by their channel ids: the words of its queue_log."""
+        found: dict[str, list[str]] = {}
+        for line in docker("exec", self._container, "cat", "/tmp/asterisk/queue_log").splitlines():
+            _, uniqueid, _, _, word, *_ = line.split("|")
+            found.setdefault(uniqueid, []).append(word)
+        return found
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """It runs on afterwards."""
+        docker("exec", self._container, "sh", "-c", "kill -STOP $(cat /tmp/asterisk/asterisk.pid)")
+        try:
+            yield
+        finally:
+            docker("exec", self._container, "sh", "-c", "kill -CONT $(cat /tmp/asterisk/asterisk.pid)")
 
     def kill(self) -> None:
         """It ends without a word and is started again; the telephones ring on."""
@@ -159,14 +178,20 @@ def running_asterisk(folder: Path) -> Iterator[RealAsterisk]:
         shutil.copy(each, folder)
     for name in ("extensions", "queues"):
         shutil.copy(DEPLOY / f"{name}.conf", folder / f"sd-{name}.conf")
+    pjsip = (DEPLOY / "pjsip.conf").read_text("utf-8").replace("bind = 0.0.0.0", "bind = 127.0.0.1")
+    (folder / "sd-pjsip.conf").write_text(pjsip, "utf-8")
     manager = (DEPLOY / "manager.conf").read_text("utf-8")
     opened = manager.replace("bindaddr = 127.0.0.1", "bindaddr = 0.0.0.0").replace(
         "permit = 127.0.0.1/255.255.255.255", "permit = 0.0.0.0/0.0.0.0"
     )
     assert opened.count("0.0.0.0/0.0.0.0") == 2
     (folder / "manager.conf").write_text(opened + CALLER, "utf-8")
+    (folder / "sounds").mkdir()
+    for name, seconds in MESSAGES.items():
+        (folder / "sounds" / f"{name}.ulaw").write_bytes(b"\x55" * round(8000 * seconds))
     container = docker(
         *("run", "-d", "--pull", "never", "-p", "127.0.0.1::5038"),
+        *("-v", f"{folder}/sounds:/usr/share/asterisk/sounds/sd:ro"),
         *("-v", f"{folder}:/etc/sd:ro", "-v", f"{SERVER / 'callees.py'}:/callees.py:ro"),
         *(IMAGE, "sh", "-c", START),
     )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import count
+from typing import Final
+
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ticks import TicksStage
-from streamdialer.model import Tick, TickResult
+from streamdialer.model import Tick, TickKind, TickResult
 from streamdialer.simulation.servers.call_centre import CallCentre
 from tests.support.ledger_fixture import LedgerWorld
+
+NUMBERS: Final = count(1)
+"""Of ticks: several stages may work on one ledger."""
 
 
 class StageWithBackend:
@@ -17,11 +23,12 @@ class StageWithBackend:
         self.centre = centre
         self.world = LedgerWorld(services)
         self._ticks = TicksStage(services, WakeupScheduler(services))
-        self._count = 0
 
     async def dial(self) -> TickResult:
-        self._count += 1
-        return await self._ticks.run(Tick(f"{self._count}-0", "dial", "1"))
+        return await self.run("dial")
+
+    async def run(self, kind: TickKind) -> TickResult:
+        return await self._ticks.run(Tick(f"{next(NUMBERS)}-0", kind, "1"))
 
     async def refill(self) -> TickResult:
         """A dial tick of a replica that has not read the list yet."""

@@ -68,6 +68,45 @@ def placed(view: QueueView) -> int:
     return sum(decision.place for decision in decide(view, copy(LEARNT)).values())
 
 
+# ---- calls that are unwanted by now ----
+
+
+def unwanted(free: int, rung: Sequence[float], min_ring_s: float | None = 15.0, abandoned: int = 20) -> int:
+    view = queue(free, campaign(rung=rung, min_ring_s=min_ring_s, abandoned=abandoned))
+    decisions = decide(view, copy(LEARNT))
+    return decisions["sale"].take_back
+
+
+def test_calls_that_nobody_will_be_free_for_are_taken_back_after_the_least_ring_time() -> None:
+    """There is no agent at all."""
+    assert unwanted(0, [15.0, 16.0, 18.0, 20.0]) == 4
+    assert unwanted(0, [3.0, 14.0, 16.0]) == 1
+    assert unwanted(0, [3.0, 14.0]) == 0
+
+
+def test_no_call_is_taken_back_that_an_agent_is_free_for() -> None:
+    assert unwanted(4, [15.0, 16.0, 18.0, 20.0]) == 0
+    assert unwanted(1, [16.0], abandoned=500) == 0, "its own answer is no risk to itself"
+    assert 1 <= unwanted(1, [16.0] * 12) <= 11
+    assert unwanted(9, [16.0] * 12) == 0, "not all of them answer"
+
+
+def test_no_call_is_taken_back_where_the_least_ring_time_is_not_known() -> None:
+    assert unwanted(0, [16.0] * 12, min_ring_s=None) == 0
+
+
+@given(free=st.integers(0, 20), rung=ages, abandoned=st.sampled_from([0, 20, 500]))
+@settings(max_examples=40, deadline=None)
+def test_what_may_be_taken_back_changes_no_placing(free: int, rung: list[int], abandoned: int) -> None:
+    plain = decide(queue(free, campaign(rung=rung, abandoned=abandoned)), copy(LEARNT))["sale"]
+    other = decide(queue(free, campaign(rung=rung, abandoned=abandoned, min_ring_s=15.0)), copy(LEARNT))[
+        "sale"
+    ]
+    assert msgspec.structs.replace(other, take_back=0) == plain
+    assert other.take_back <= sum(age >= 15 for age in rung)
+    assert not (other.place and other.take_back), "a call that is acceptable is not unwanted"
+
+
 # ---- without risk ----
 
 

@@ -129,7 +129,9 @@ def test_a_producer_that_starts_in_mid_call_says_the_same_end(name: str) -> None
     decisive = [
         at
         for at, each in enumerate(messages)
-        if each.event in ("QueueCallerAbandon", "UserEvent") or each.get("Variable") == "AMDSTATUS"
+        if each.event == "QueueCallerAbandon"
+        or each.get("UserEvent") == "SDAbandoned"
+        or each.get("Variable") == "AMDSTATUS"
     ]
     for at, message in enumerate(messages[:-1]):
         state = message.get("ChannelStateDesc", state)

@@ -192,12 +192,39 @@ def test_a_contact_asked_for_by_its_id_is_read_as_in_a_list() -> None:
         ({"dial_mode": ""}, "dial_mode", "progressive"),
         ({"rule_pack": "CO"}, "rule_pack", "co"),
         ({"queue_name": 8001}, "queue_name", "8001"),
+        ({"dial_mode": "agentless", "slots": "7", "queue_name": None}, "queue_name", "agentless/1"),
+        ({"dial_mode": "Agentless", "slots": 7, "queue_name": "bots"}, "queue_name", "agentless/1"),
     ],
 )
 def test_a_campaign_is_read_where_its_meaning_is_clear(
     fields: dict[str, Any], name: str, value: object
 ) -> None:
     assert getattr(read_campaign("1", {"queue_name": "sales", **fields}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("fields", "action"),
+    [
+        ({}, None),
+        ({"amd": False, "on_machine": "message"}, None),
+        ({"amd": True}, "hangup"),
+        ({"amd": "yes", "on_machine": "Message"}, "message"),
+        ({"amd": 1, "on_machine": " agent "}, "agent"),
+    ],
+)
+def test_what_follows_when_a_machine_answers_is_read(fields: dict[str, Any], action: str | None) -> None:
+    read = read_campaign("1", {"queue_name": "sales", **fields})
+    assert (read.machine_action, read.defaulted) == (action, ())
+
+
+def test_what_cannot_be_read_about_machines_costs_only_itself() -> None:
+    for raw in ("perhaps", 2, [True], {"on": 1}):
+        read = read_campaign("1", {"queue_name": "sales", "amd": raw})
+        assert (read.amd, *read.defaulted) == (False, f"amd is {raw!r}, takes true or false")
+    for other in ("hang_up", 3, ["agent"]):
+        read = read_campaign("1", {"queue_name": "sales", "amd": True, "on_machine": other})
+        assert read.machine_action == "hangup"
+        assert read.defaulted == (f"on_machine is {other!r}, takes hangup, message, agent",)
 
 
 @pytest.mark.parametrize("raw", ["soon", 0, -5, 601, 30_000, True, [20], {"s": 20}, "nan", 10**400])

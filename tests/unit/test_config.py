@@ -188,6 +188,43 @@ def test_an_unknown_name_is_refused_with_the_closest_known_one(tmp_path: Path) -
     )
 
 
+@pytest.mark.parametrize(
+    ("tail", "value"),
+    [
+        ("DASHBOARD_SERVICE_HOST", "10.0.0.7"),
+        ("DASHBOARD_SERVICE_PORT", "5555"),
+        ("DASHBOARD_SERVICE_PORT_HTTP", "5555"),
+        ("DASHBOARD_PORT", "tcp://10.0.0.7:5555"),
+        ("DASHBOARD_PORT_5555_TCP", "tcp://10.0.0.7:5555"),
+        ("DASHBOARD_PORT_5555_TCP_ADDR", "10.0.0.7"),
+    ],
+)
+def test_variables_of_kubernetes_services_are_no_settings(tmp_path: Path, tail: str, value: str) -> None:
+    load(environ={f"STREAMDIALER_{tail}": value}, directory=tmp_path)
+    assert "no such setting" in refusal(tmp_path, STREAMDIALER_DASHBOARD_PORT="5555")
+
+
+def test_a_secret_may_be_in_a_file_that_the_environment_names(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2-hunter2-hunter2\n")
+    (tmp_path / ".env").write_text("DIALER_API_TOKEN=of-the-file-in-the-folder\n")
+    names = {
+        "DIALER_API_TOKEN_FILE": "dialer_api_token",
+        "STREAMDIALER_DASHBOARD_TOKEN_FILE": "dashboard_token",
+    }
+    loaded = load(environ=dict.fromkeys(names, str(tmp_path / "secret")), directory=tmp_path)
+    for field in names.values():
+        assert getattr(loaded.settings, field) == "hunter2-hunter2-hunter2"
+        assert loaded.origin[field] == "environment"
+
+
+def test_a_file_of_a_secret_is_named_when_it_cannot_be_read_or_is_one_too_many(tmp_path: Path) -> None:
+    missing = refusal(tmp_path, BACKEND_TOKEN_FILE=str(tmp_path / "none"))
+    assert re.fullmatch(r"BACKEND_TOKEN_FILE: .*none cannot be read .*; takes a file in UTF-8", missing)
+    both = refusal(tmp_path, BACKEND_TOKEN_FILE=str(tmp_path), BACKEND_TOKEN="x" * 20)
+    assert both == "BACKEND_TOKEN_FILE: BACKEND_TOKEN is set, too; takes only one of them"
+    assert "no such setting" in refusal(tmp_path, STREAMDIALER_CONCURRENCY_FILE=str(tmp_path))
+
+
 def test_a_log_in_needs_both_halves(tmp_path: Path) -> None:
     user = refusal(tmp_path, BACKEND_USERNAME="dialer")
     assert user == "BACKEND_PASSWORD: not set although BACKEND_USERNAME is; takes both or neither"

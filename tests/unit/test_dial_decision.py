@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
 from streamdialer.config.settings import Settings
+from streamdialer.consumers.dialing.campaign_cache import with_defaults
 from streamdialer.consumers.dialing.decision import decide_claim
 from streamdialer.consumers.dialing.inputs import DialedCampaign, DialInputs
 from streamdialer.consumers.dialing.queue_pacing import queue_pacing
+from streamdialer.gateways.parsing import read_campaign
 from streamdialer.ledger.queues import CampaignState, QueueState
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS
 from streamdialer.ledger.ticks import TickStart
@@ -58,10 +61,12 @@ def inputs(
         queue=queue,
         pacing=queue_pacing(queue, "1", campaign, ledger_limits(Settings())),
         rate_limits=NO_RATE_LIMITS,
+        caller_ids=None,
         zone_hours=None,
         time_scale=1.0,
         notices={},
         wants_adaptive=wants_adaptive,
+        min_ring_s=None,
         ages_s={},
         sharing={},
         counts_listed=True,
@@ -130,3 +135,65 @@ def test_when_another_process_has_decided_meanwhile_only_a_shadow_still_claims()
     shadow = decide_claim(inputs(wants_adaptive=True, dial_mode="predictive"), "t.0")
     assert shadow.without_adaptive().claim == shadow.claim
     assert shadow.without_adaptive().adaptive is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted", "limit"),
+    [
+        ({}, 7, "slots"),
+        ({"ready": 5}, 7, "no_contacts"),
+        ({"max_concurrent_calls": 4}, 4, "concurrency"),
+        ({"free": 0}, 7, "slots"),
+    ],
+)
+def test_an_agentless_campaign_claims_its_slots_whoever_is_free(
+    changes: dict[str, Any], wanted: int, limit: str
+) -> None:
+    decision = decide_claim(inputs(dial_mode="agentless", slots=7, **changes), "t.0")
+    assert decision.claim is not None
+    assert (decision.claim.slots, decision.claim.level, decision.adaptive) == (7, 7, None)
+    assert (decision.fixed.wanted, decision.fixed.limit, decision.fixed.share) == (wanted, limit, 0)
+
+
+@pytest.mark.parametrize(
+    ("shown", "setting", "pauses"),
+    [(None, True, True), (None, False, False), ("false", True, False), (True, False, True)],
+)
+def test_a_campaign_says_itself_whether_it_pauses_itself_or_the_setting_does(
+    shown: object, setting: bool, pauses: bool
+) -> None:
+    read = read_campaign("1", {"queue_name": "sales", "auto_pause": shown})
+    settings = with_defaults(read, Settings(auto_pause=setting))
+    claim = decide_claim(inputs(auto_pause=settings.auto_pause), "t.0").claim
+    assert claim is not None
+    assert claim.auto_pause is pauses
+
+
+def test_the_largest_reserve_of_the_queue_counts_for_all_its_campaigns() -> None:
+    plain = inputs(others=("2",), reserve_agents=1)
+    neighbour = msgspec.structs.replace(plain.pacing["1"], reserve_agents=3)
+    of_both = msgspec.structs.replace(plain, pacing={"1": plain.pacing["1"], "2": neighbour})
+    for given, kept, level in ((plain, 1, 3), (of_both, 3, 1)):
+        decision = decide_claim(given, "t.0")
+        assert decision.claim is not None
+        assert (decision.claim.kept_agents, decision.fixed.wanted) == (kept, level)
+        assert decision.claim.free_agents == 4, "what the claim finds is compared with all of them"
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_campaign_outside_its_hours_keeps_no_agents(is_open: bool) -> None:
+    plain = inputs(others=("2",))
+    neighbour = msgspec.structs.replace(plain.pacing["1"], reserve_agents=3, is_open=is_open)
+    given = msgspec.structs.replace(plain, pacing={"1": plain.pacing["1"], "2": neighbour})
+    claim = decide_claim(given, "t.0").claim
+    assert claim is not None
+    assert claim.kept_agents == (3 if is_open else 0)
+
+
+def test_adaptive_pacing_leaves_them_free_too() -> None:
+    for kept, most in ((0, 4), (4, 0), (9, 0)):
+        given = inputs(wants_adaptive=True, dial_mode="predictive", pacing="adaptive", reserve_agents=kept)
+        adaptive = decide_claim(given, "t.0").adaptive
+        assert adaptive is not None
+        assert (adaptive.decision.place > 0) == (most > 0)
+        assert adaptive.free_agents == 4

@@ -84,7 +84,7 @@ def test_agents_for_is_the_smallest_number_whose_level_is_enough(calls: int, rat
 
 
 def test_a_progressive_call_needs_a_whole_agent_at_any_ratio() -> None:
-    assert [calls_per_agent(mode, 3.0) for mode in MODES] == [1.0, 1.0, 3.0, 3.0]
+    assert [calls_per_agent(mode, 3.0) for mode in MODES] == [1.0, 1.0, 3.0, 3.0, 1.0]
 
 
 # ---- sharing ----

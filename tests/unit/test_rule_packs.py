@@ -24,7 +24,14 @@ def test_every_value_of_a_pack_names_its_statute_and_is_not_called_verified(name
     pack = load_pack(name)
     assert pack.name == name
     cooloffs = (pack.min_gap, pack.abandon_cooloff, pack.machine_cooloff)
-    singles = (pack.hours, *cooloffs, pack.abandon_cap, pack.consent_required, *pack.registries)
+    singles = (
+        pack.hours,
+        *cooloffs,
+        pack.abandon_cap,
+        pack.min_ring,
+        pack.consent_required,
+        *pack.registries,
+    )
     values: list[StatuteValue] = [
         *pack.attempt_caps,
         *pack.contact_caps,

@@ -341,3 +341,19 @@ def test_a_world_is_built_with_the_given_numbers() -> None:
     config = world.config
     assert config.human + config.machine + config.busy + config.failed == pytest.approx(1)
     assert list(build_world(campaigns=3).queues) == ["sales"]
+
+
+def test_calls_of_an_agentless_campaign_need_no_agent_and_those_of_its_queue_still_do() -> None:
+    world = build_world(agents=1, contacts=4, campaigns=2, answer_rate=1)
+    world.campaigns[2].dial_mode = "agentless"
+    assert world.campaigns[1].queue_name == world.campaigns[2].queue_name
+    for contact in (1, 2, 4):
+        world.originate(0, world.contacts[contact].campaign_id, contact, f"+{contact}")
+    assert world.audit(0).calls_without_agent == 0
+    world.originate(0, 1, 3, "+3")
+    assert world.audit(0).calls_without_agent == 1, (
+        "the second call of the progressive campaign for one agent"
+    )
+    run_until_idle(world)
+    counts = world.audit(1e9).campaigns[2]
+    assert counts.completed == counts.answered_by_person == 2

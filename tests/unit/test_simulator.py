@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from streamdialer.errors import SettingsError
+from streamdialer.pacing.policies import build_policy
 from streamdialer.pacing.policies.fixed import Fixed
 from streamdialer.pacing.policies.ticks import Ticks
 from streamdialer.pacing.types import Observation, QueueView
@@ -159,6 +160,17 @@ def test_every_call_of_every_scenario_is_accounted_for(name: str) -> None:
     assert sum(minute.answered_by_person for minute in day.minutes) == total.answered_by_person
     assert len(day.minutes) == 30
     assert 0 < day.talk_share < day.occupancy <= 1
+
+
+def test_calls_that_are_taken_back_are_accounted_for_and_called_again() -> None:
+    scenario = Scenario(agents=10, hours=0.5, campaigns=(CampaignPart(contacts=400),))
+    world = VirtualWorld(scenario, build_policy("adaptive:min_ring_s=10"), seed=1)
+    day = world.run()
+    total = day.total
+    ended_unanswered = total.busy + total.failed + total.no_answer + total.cancelled
+    assert total.cancelled > 0
+    assert total.originates == total.answered_by_person + total.machine + ended_unanswered + day.unanswered
+    assert world.dialer.campaigns[1].contacts == 400 - total.originates + total.cancelled
 
 
 def test_the_same_seed_gives_the_same_day_and_another_seed_another() -> None:

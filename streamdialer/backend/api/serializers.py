@@ -70,6 +70,17 @@ _SHOWN = (
 )
 
 
+_ATTEMPT_SHOWN = (
+    *("id", "attempt_id", "campaign_id", "contact_id", "phone_number", "call_id", "agent_id", "disposition"),
+    *("cause", "sent_at", "answered_at", "ended_at", "duration", "attempt", "next_at", "final"),
+)
+
+
+def shown_attempt(attempt: Attempt) -> dict[str, Any]:
+    """Without a field object per value, too."""
+    return {name: getattr(attempt, name) for name in _ATTEMPT_SHOWN}
+
+
 class ConsentField(serializers.Field[Any, Any, Any, Any]):
     """A date-time, or true for one of unknown date."""
 
@@ -95,7 +106,12 @@ class ContactSerializer(serializers.ModelSerializer[Contact]):
         """Without a field object per value: a page has hundreds of rows."""
         shown = {name: getattr(instance, name) for name in _SHOWN}
         consent = instance.consent_at or instance.has_consent or None
-        return {**shown, "list_id": instance.contact_list_id, "consent": consent}
+        shown |= {"list_id": instance.contact_list_id, "consent": consent}
+        last_outcomes: dict[int, Attempt] | None = self.context.get("last_outcomes")
+        if last_outcomes is not None:
+            last = last_outcomes.get(instance.pk)
+            shown["last_outcome"] = last and shown_attempt(last)
+        return shown
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         shown = self.instance
@@ -112,10 +128,8 @@ class ContactSerializer(serializers.ModelSerializer[Contact]):
         return attrs
 
 
-class AttemptSerializer(serializers.ModelSerializer[Attempt]):
-    campaign_id = serializers.IntegerField()
-    contact_id = serializers.IntegerField()
+class AttemptSerializer(serializers.BaseSerializer[Attempt]):
+    """Reads only."""
 
-    class Meta:
-        model = Attempt
-        exclude = ("campaign", "contact", "entry_id")
+    def to_representation(self, instance: Attempt) -> dict[str, Any]:
+        return shown_attempt(instance)

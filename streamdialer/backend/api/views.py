@@ -91,11 +91,23 @@ class ContactView(
     serializer_class = ContactSerializer
     filterset_class = ContactFilter
     lookup_value_regex = ID
-    ordering_fields = ("id", "priority", "created_at", "updated_at", "attempts", "status")
+    ordering_fields = ("id", "number", "priority", "created_at", "updated_at", "attempts", "status")
     ordering = ("id",)
+    last_outcomes: dict[int, Attempt] | None = None
+    """Of the contacts of a page, with `last_outcome=true`."""
 
     def get_queryset(self) -> QuerySet[Contact]:
         return Contact.objects.all() if self.action == "list" else super().get_queryset()
+
+    def paginate_queryset(self, queryset: Any) -> list[Any] | None:
+        page = super().paginate_queryset(queryset)
+        if page is not None and self.request.query_params.get("last_outcome") == "true":
+            attempts = Attempt.objects.filter(contact_id__in=[contact.pk for contact in page])
+            self.last_outcomes = {each.contact_id or 0: each for each in attempts.order_by("sent_at", "id")}
+        return page
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "last_outcomes": self.last_outcomes}
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # noqa: ARG002 - of the base class
         contact = self.get_object()

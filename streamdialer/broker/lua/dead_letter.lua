@@ -4,7 +4,7 @@
 -- ARGV group, entry id, most dead letters kept, most bytes of them, ms for which entries are retained for other groups,
 --   reason, detail, deliveries, what was cut off ('' = nothing), then the fields that are kept: name, value, …
 -- Returns the dead letter's id · '' the entry is no longer pending
--- uses: finish letters
+-- uses: stream_ids finish letters
 local stream, dead, index, sizes, retained = unpack(KEYS)
 local group, entry, reason = ARGV[1], ARGV[2], ARGV[6]
 local pending = redis.pcall('XPENDING', stream, group, entry, entry, 1) -- an error where there is no group

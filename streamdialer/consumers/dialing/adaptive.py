@@ -9,13 +9,14 @@ from typing import Final
 import msgspec
 
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
+from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, kept_agents
 from streamdialer.ledger.queues import CampaignState, QueueState
 from streamdialer.ledger.types import ClaimRequest
 from streamdialer.model import CampaignSettings
 from streamdialer.pacing.adaptive import AdaptiveDecision, decide_adaptively
 from streamdialer.pacing.learning import QueueLearning
 from streamdialer.pacing.types import CampaignView, Observation, QueueView
+from streamdialer.rules.rule_pack import load_pack
 
 log = logging.getLogger(__name__)
 MIN_INTERVAL_S: Final = 0.25
@@ -53,8 +54,16 @@ class AdaptiveResult(msgspec.Struct, frozen=True):
 
 def wants_adaptive(settings: CampaignSettings, ours: Settings) -> bool:
     """Whether adaptive pacing decides for the campaign, or shadows the pacing that does."""
-    has_shadow = ours.pacing_shadow == "adaptive" and settings.dial_mode != "preview"
+    has_shadow = ours.pacing_shadow == "adaptive" and settings.dial_mode not in ("preview", "agentless")
     return settings.is_adaptive or has_shadow
+
+
+def min_ring_s(settings: CampaignSettings, ours: Settings) -> float | None:
+    """After how long adaptive pacing may take a call back, by the rule pack; None: never."""
+    if not (ours.pacing_take_back and settings.is_adaptive):
+        return None
+    ring = load_pack(settings.rule_pack or "none").min_ring
+    return ring.seconds if ring else None
 
 
 def next_decision_s(adaptive: AdaptiveResult | None, time_scale: float) -> float:
@@ -63,11 +72,16 @@ def next_decision_s(adaptive: AdaptiveResult | None, time_scale: float) -> float
 
 
 def adapt(
-    state: QueueState, campaign: str, pacing: Mapping[str, CampaignPacing], time_scale: float
+    state: QueueState,
+    campaign: str,
+    pacing: Mapping[str, CampaignPacing],
+    time_scale: float,
+    min_ring_s: float | None = None,
 ) -> AdaptiveResult | None:
     """Decides for one campaign of the queue; None when it decided a moment ago.
 
-    Other campaigns are not decided here; their current and likely calls still count.
+    Calls of it that have rung `min_ring_s` on pacing's clock may be taken back. Other campaigns are not decided here;
+    their current and likely calls still count.
     """
     learning = _learning_of(state)
     earlier = learning.campaigns.get(campaign)
@@ -76,9 +90,8 @@ def adapt(
     if earlier is not None and earlier.decided is not None and 0 <= now - earlier.decided < min_interval_s:
         return None
     dealt = {name: learnt.dealt for name, learnt in learning.campaigns.items() if name != campaign}
-    decisions = decide_adaptively(
-        learning, queue_view(state, campaign, pacing, time_scale), _observations(state, time_scale)
-    )
+    view = queue_view(state, campaign, pacing, time_scale, min_ring_s)
+    decisions = decide_adaptively(learning, view, _observations(state, time_scale))
     for name, tag in dealt.items():
         if name in learning.campaigns:
             learning.campaigns[name].dealt = tag
@@ -104,9 +117,16 @@ def _learning_of(state: QueueState) -> QueueLearning:
 
 
 def queue_view(
-    state: QueueState, campaign: str, pacing: Mapping[str, CampaignPacing], time_scale: float
+    state: QueueState,
+    campaign: str,
+    pacing: Mapping[str, CampaignPacing],
+    time_scale: float,
+    min_ring_s: float | None = None,
 ) -> QueueView:
-    """The queue on pacing's clock. Campaigns with another pacing keep their calls and get no new ones here."""
+    """The queue on pacing's clock. Campaigns with another pacing keep their calls and get no new ones here.
+
+    `min_ring_s`: how long calls of `campaign` must have rung to be taken back.
+    """
 
     def callable_by(member: CampaignState, member_pacing: CampaignPacing) -> int:
         if not (
@@ -124,7 +144,7 @@ def queue_view(
     return QueueView(
         now=state.ledger_ms / 1000 * time_scale,
         free=state.usable,
-        waiting=state.waiting,
+        waiting=state.waiting + kept_agents(state, pacing),  # as if an incoming call waited for each
         talking=clock(state.talking),
         wrapping=clock(state.wrapping),
         campaigns=[
@@ -137,6 +157,7 @@ def queue_view(
                 cap=pacing[member.id].cap,
                 answered_by_person=member.answered_by_person,
                 abandoned=member.abandoned,
+                min_ring_s=min_ring_s if member.id == campaign else None,
             )
             for member in state.campaigns
             if member.id in pacing

@@ -14,6 +14,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.gateways.agent_rows import AgentList
 from streamdialer.gateways.originate_reply import one_line
+from streamdialer.model import has_agents
 
 log = logging.getLogger(__name__)
 NAMED: Final = 3
@@ -57,6 +58,8 @@ class AgentLists(BackgroundReads):
 
     async def read(self, queue: str) -> None:
         """The queue's list is new enough; raises Unreachable, RefusedByServer, redis.RedisError."""
+        if not has_agents(queue):
+            return
         queues = self._services.queues
         seen = await queues.begin_agent_poll(queue)
         if self.is_fresh(seen.ledger_ms - seen.polled):

@@ -70,8 +70,9 @@ class CampaignCache(BackgroundReads):
             read = await self._services.backend.campaign(campaign)
         finally:
             self._reading.discard(campaign)
-        if problem := self._services.originator.problem_of(read.trunk or "", read.caller_id or ""):
-            raise CampaignError(problem)
+        for caller_id in (read.caller_id or "", *read.caller_ids):
+            if problem := self._services.originator.problem_of(read.trunk or "", caller_id):
+                raise CampaignError(problem)
         before = self._campaigns.get(campaign)
         if read.defaulted and (before is None or read.defaulted != before.defaulted):
             log.warning(
@@ -92,5 +93,6 @@ def with_defaults(campaign: CampaignSettings, defaults: Settings) -> CampaignSet
         pacing=campaign.pacing or defaults.pacing,
         rule_pack=campaign.rule_pack or defaults.rule_pack,
         country=campaign.country or defaults.country,
+        auto_pause=defaults.auto_pause if campaign.auto_pause is None else campaign.auto_pause,
         ring_timeout=campaign.ring_timeout or defaults.ring_timeout_s,
     )

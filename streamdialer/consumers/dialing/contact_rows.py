@@ -48,6 +48,7 @@ def load_row(
         timezone=contact.timezone or "",
         region=read_region(contact.region or ""),
         subject=contact.subject or None,
+        caller_id=contact.caller_id or "",
         consent_ms=consent_ms(contact),
         dnc=contact.is_suppressed,
         variables={} if for_preview else variables_of(contact.custom_data),

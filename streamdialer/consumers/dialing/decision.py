@@ -8,9 +8,9 @@ import msgspec
 
 from streamdialer.consumers.dialing.adaptive import AdaptiveResult, adapt
 from streamdialer.consumers.dialing.inputs import DialInputs
-from streamdialer.consumers.dialing.queue_pacing import snapshot_of
+from streamdialer.consumers.dialing.queue_pacing import kept_agents, snapshot_of
 from streamdialer.ledger.types import ClaimRequest
-from streamdialer.pacing.decide import Decision, decide
+from streamdialer.pacing.decide import Decision, decide, decide_agentless
 from streamdialer.pacing.dial_modes import calls_per_agent
 from streamdialer.rules.calling_hours import pack_version
 from streamdialer.rules.caps import caps_of
@@ -32,6 +32,11 @@ class DialDecision(msgspec.Struct, frozen=True, kw_only=True):
     claim: ClaimRequest | None
     """None: adaptive pacing has decided a moment ago."""
 
+    @property
+    def take_back(self) -> int:
+        """How many ringing calls are unwanted by now."""
+        return self.adaptive.decision.take_back if self.adaptive and self.is_new else 0
+
     def without_adaptive(self) -> DialDecision:
         """The decision when another process has decided for the queue meanwhile."""
         claim = None if self.needs_timer else self.claim
@@ -45,7 +50,13 @@ def decide_claim(inputs: DialInputs, token: str, before: DialDecision | None = N
     """
     campaign, queue = inputs.campaign, inputs.queue
     is_adaptive = campaign.settings.is_adaptive
-    fixed = decide(snapshot_of(queue, inputs.pacing), campaign.id)
+    snapshot = snapshot_of(queue, inputs.pacing)
+    slots = campaign.settings.slots if campaign.settings.is_agentless else None
+    fixed = (
+        decide(snapshot, campaign.id)
+        if slots is None
+        else decide_agentless(snapshot.campaigns[campaign.id], slots)
+    )
     claim = _claim(inputs, token, fixed.level)
     if not inputs.wants_adaptive:
         return DialDecision(fixed=fixed, claim=claim)
@@ -53,7 +64,7 @@ def decide_claim(inputs: DialInputs, token: str, before: DialDecision | None = N
         # Nothing to decide, and no timer: the observations wait for the next decision.
         return DialDecision(fixed=fixed, claim=msgspec.structs.replace(claim, level=0))
     earlier = before.adaptive if before else None
-    adaptive = earlier or adapt(queue, campaign.id, inputs.pacing, inputs.time_scale)
+    adaptive = earlier or adapt(queue, campaign.id, inputs.pacing, inputs.time_scale, inputs.min_ring_s)
     is_new = adaptive is not None and earlier is None
     if not is_adaptive:  # a shadow: it decides for the record only
         return DialDecision(fixed=fixed, adaptive=adaptive, is_new=is_new, claim=claim)
@@ -70,6 +81,9 @@ def _claim(inputs: DialInputs, token: str, level: int) -> ClaimRequest:
         free_agents=queue.usable,
         calls_per_agent=calls_per_agent(settings.dial_mode, settings.pacing_ratio),
         max_concurrent=settings.max_concurrent_calls,
+        kept_agents=kept_agents(queue, pacing),
+        auto_pause=bool(settings.auto_pause),
+        slots=settings.slots if settings.is_agentless else None,
         batch=CLAIM_BATCH,
         open_until_ms=campaign.opening.until_ms,
         retry=campaign.retry,
@@ -79,7 +93,9 @@ def _claim(inputs: DialInputs, token: str, level: int) -> ClaimRequest:
         hours_fingerprint=campaign.hours.fingerprint,
         rate_limits=inputs.rate_limits,
         caller_id=settings.caller_id,
+        caller_ids=inputs.caller_ids,
         ring_timeout_s=settings.ring_timeout,
+        on_machine=settings.machine_action,
         sharing=inputs.sharing,
         counts_listed=inputs.counts_listed,
         others={

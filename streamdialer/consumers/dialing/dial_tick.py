@@ -145,6 +145,9 @@ class DialTick:
             claimed = await self._services.campaigns.reserve_contacts(
                 campaign.id, campaign.queue, decision.claim
             )
+            if decision.take_back and inputs.min_ring_s is not None:
+                min_ring_s = inputs.min_ring_s / inputs.time_scale
+                await self._services.campaigns.take_back_calls(campaign.id, decision.take_back, min_ring_s)
         outdated = OUTDATED_BY_REASON.get(claimed.reason or "", "hours" if claimed.missing else None)
         merged = merge_claims(before.claimed, claimed)
         if claimed.stale and outdated is None and await self._verify_pending(campaign, merged):

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from streamdialer.consumers.dialing.adaptive import wants_adaptive
+from streamdialer.consumers.dialing.adaptive import min_ring_s, wants_adaptive
 from streamdialer.consumers.dialing.agent_lists import AgentLists
 from streamdialer.consumers.dialing.calling_hours import build_zone_hours
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, campaign_pacing, queue_pacing
@@ -19,12 +19,13 @@ from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import Unreachable
+from streamdialer.ledger.caller_ids import CallerIdPool, caller_id_pool
 from streamdialer.ledger.queues import QueueState
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.ledger.ticks import TickStart
 from streamdialer.ledger.types import ClaimResult, ledger_limits
 from streamdialer.ledger.zone_hours import Hours
-from streamdialer.model import CampaignSettings
+from streamdialer.model import CampaignSettings, has_agents
 from streamdialer.rules.calling_hours import CallingHours
 from streamdialer.rules.retry import RetryPlan
 from streamdialer.rules.window import Opening
@@ -61,9 +62,12 @@ class DialInputs(msgspec.Struct, frozen=True, kw_only=True):
     pacing: dict[str, CampaignPacing]
     """Of each campaign of the queue."""
     rate_limits: RateLimits
+    caller_ids: CallerIdPool | None
     zone_hours: Hours | None
     time_scale: float
     wants_adaptive: bool
+    min_ring_s: float | None
+    """After how long adaptive pacing may take a call back, on pacing's clock; None: never."""
     ages_s: dict[str, float]
     """How old each input is."""
     sharing: dict[str, list[str]]
@@ -127,9 +131,8 @@ class InputReader:
         start, outdated = campaign.start, set[Outdated]()
         if self._members.get(campaign.queue) is None:
             outdated.add("queue")
-        if start.queue != campaign.queue or not self._agent_lists.is_fresh(
-            start.ledger_ms - start.agents_polled_ms
-        ):
+        is_listed = self._agent_lists.is_fresh(start.ledger_ms - start.agents_polled_ms)
+        if has_agents(campaign.queue) and (start.queue != campaign.queue or not is_listed):
             outdated.add("agents")
         if self._refill.is_due(campaign.id, start.ready):
             outdated.add("contacts")
@@ -204,9 +207,11 @@ class InputReader:
             queue=queue,
             pacing=pacing,
             rate_limits=self._trunks.rate_limits_of(campaign.id, settings),
+            caller_ids=caller_id_pool(settings, campaign.hours.window.zone, now_ms),
             zone_hours=build_zone_hours(campaign.hours, contacts, zones, now_ms),
             time_scale=self._services.settings.pacing_time_scale,
             wants_adaptive=is_adaptive,
+            min_ring_s=min_ring_s(settings, self._services.settings),
             ages_s={name: round(age_s, 1) for name, age_s in ages_s.items()},
             sharing=sharing,
             notices=self._notices(campaign),

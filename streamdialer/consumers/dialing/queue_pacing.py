@@ -30,6 +30,8 @@ class CampaignPacing(msgspec.Struct, frozen=True, kw_only=True):
     window_h: int
     calls_per_agent: float = 1.0
     """How many unanswered calls one free agent stands for; `lua/lib/shared_agents.lua` reads it."""
+    reserve_agents: int = 0
+    """Free agents its queue keeps for incoming calls; `lua/lib/shared_agents.lua` reads it and `is_open`, too."""
     deadline_ms: int | None = None
     """From sending to the deadline of a silent attempt, None: the setting's; `lua/queue_snapshot.lua` reads it."""
     name: str = ""
@@ -49,6 +51,7 @@ def campaign_pacing(settings: CampaignSettings, limits: Limits, *, is_open: bool
         cap=cap,
         window_h=window_h,
         calls_per_agent=calls_per_agent(settings.dial_mode, settings.pacing_ratio),
+        reserve_agents=settings.reserve_agents,
         deadline_ms=limits.deadline_after(settings.ring_timeout),
         name=settings.name[:MAX_NAME_CHARS] if isinstance(settings.name, str) else "",
     )
@@ -66,10 +69,16 @@ def queue_pacing(
     return shared | {campaign: campaign_pacing(settings, limits, is_open=True)}
 
 
+def kept_agents(state: QueueState, shared: Mapping[str, CampaignPacing]) -> int:
+    """Free agents that all campaigns of the queue leave free: the most that one of those that are dialed asks for."""
+    dialed = [shared[each.id] for each in state.campaigns if each.id in shared and each.status == "active"]
+    return max((pacing.reserve_agents for pacing in dialed if pacing.is_open), default=0)
+
+
 def snapshot_of(state: QueueState, shared: Mapping[str, CampaignPacing]) -> Snapshot:
     """The queue as the fixed modes see it."""
     return Snapshot(
-        free_agents=state.usable,
+        free_agents=max(0, state.usable - kept_agents(state, shared)),
         campaigns={
             member.id: CampaignLoad(
                 mode=shared[member.id].mode,

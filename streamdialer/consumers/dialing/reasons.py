@@ -23,6 +23,10 @@ REASONS: Final[dict[str, ReasonText]] = {
     "not_active": ReasonText(
         "the campaign's status is not active", "run `streamdialer campaign start` to dial it"
     ),
+    "auto_paused": ReasonText(
+        "half of its calls failed within two minutes, so it has paused itself",
+        "look at the trunk and at who places the calls, then run `streamdialer campaign start`",
+    ),
     "data_loss": ReasonText(
         "Redis was restarted, emptied or replaced: calls that it may have forgotten get time to end",
         "wait, dialing goes on by itself; if no one restarted Redis on purpose, find out why it restarted",
@@ -87,6 +91,9 @@ REASONS: Final[dict[str, ReasonText]] = {
         "the free agents stand in other queues, too, and calls of those queues are on their way to them",
         "add agents; the queues get calls in turn",
     ),
+    "agents_reserved": ReasonText(
+        "the free agents of the queue are kept for incoming calls", "lower `reserve_agents`, or add agents"
+    ),
     "no_contacts": ReasonText(
         "no contact is ready to be dialed", "add contacts, or wait for the deferred ones"
     ),
@@ -134,6 +141,10 @@ LIMITS: Final[dict[str, ReasonText]] = {
         "the other free agents belong to the other campaigns of the queue", "raise its `weight`"
     ),
     "batch": ReasonText("one tick places no more; the next one follows at once", ""),
+    "caller_ids": ReasonText(
+        "each of its caller ids has had its calls of the day",
+        "wait for the next day, add `caller_ids`, or raise `caller_id_daily_cap`",
+    ),
     "calls_per_second": ReasonText(
         "the campaign or its trunk has reached its calls per second",
         "raise `calls_per_second`, or STREAMDIALER_TRUNK_CALLS_PER_SECOND",
@@ -153,9 +164,11 @@ LIMITS: Final[dict[str, ReasonText]] = {
     "preview": ReasonText("in preview mode an agent requests each call", ""),
     "probe": ReasonText("after a pause one call finds out whether calls are placed again", ""),
     "queue": ReasonText("the queue lost agents or got calls while the tick decided", ""),
+    "ramp": ReasonText("the first calls are few: all slots are open after half a minute", ""),
     "risk": ReasonText(
         "one more answered call might find no agent, and that risk is above the limit", "add agents"
     ),
+    "slots": ReasonText("all slots of the agentless campaign are in use", "raise `slots`"),
     "trunk_down": ReasonText(
         "the trunk refuses nearly every call: only free agents get calls", "look at the trunk"
     ),

@@ -13,6 +13,7 @@ import msgspec
 from streamdialer.consumers.dialing.decision import DialDecision
 from streamdialer.consumers.dialing.inputs import DialedCampaign, DialInputs, Outdated
 from streamdialer.consumers.dialing.outcome import OUTDATED_BY_REASON, DialOutcome
+from streamdialer.consumers.dialing.queue_pacing import kept_agents
 from streamdialer.consumers.dialing.reasons import REASONS
 from streamdialer.consumers.dialing.refill import RefillResult
 from streamdialer.ledger.types import ClaimResult
@@ -115,7 +116,6 @@ def _record_decision(result: TickResult, settings: CampaignSettings, decision: D
 
 
 def _record_claim(result: TickResult, inputs: DialInputs, claimed: ClaimResult) -> None:
-    settings = inputs.campaign.settings
     result.dialed = claimed.dialed
     result.available_agents = claimed.free
     result.active_calls = claimed.dialing
@@ -130,9 +130,7 @@ def _record_claim(result: TickResult, inputs: DialInputs, claimed: ClaimResult) 
     if claimed.skipped:
         result.skipped = dict(Counter(result.skipped or {}) + Counter(claimed.skipped))
     result.why = {**(result.why or {}), **(claimed.why or {})} or None
-    result.reason = claimed.reason or _why_nothing_was_dialed(
-        settings, claimed, counts_listed=inputs.counts_listed
-    )
+    result.reason = claimed.reason or _why_nothing_was_dialed(inputs, claimed)
     result.status = "skipped" if result.reason else "ok"
     if result.reason is None:
         return
@@ -145,16 +143,22 @@ def _record_claim(result: TickResult, inputs: DialInputs, claimed: ClaimResult) 
         result.detail += f"; {math.ceil(claimed.wait_ms / 1000)} s more"
 
 
-def _why_nothing_was_dialed(
-    settings: CampaignSettings, claimed: ClaimResult, *, counts_listed: bool
-) -> str | None:
+def _why_nothing_was_dialed(inputs: DialInputs, claimed: ClaimResult) -> str | None:
     """The reason of a claim that was not refused; None when it dialed, or when only its level allowed no more."""
+    settings = inputs.campaign.settings
     if claimed.dialed or settings.dial_mode == "preview":
         return None
-    if claimed.free == 0 and not settings.is_adaptive:
+    needs_free_agents = not (settings.is_adaptive or settings.is_agentless)
+    if claimed.free == 0 and needs_free_agents:
         return "no_agents"
-    if claimed.usable == 0 and counts_listed and not settings.is_adaptive:
+    if claimed.usable == 0 and inputs.counts_listed and needs_free_agents:
         return "agents_elsewhere"
+    if (
+        claimed.usable <= kept_agents(inputs.queue, inputs.pacing)
+        and inputs.counts_listed
+        and needs_free_agents
+    ):
+        return "agents_reserved"
     if claimed.ready == 0:
         return "no_contacts"
     return "needs_verification" if claimed.limit == "needs_verification" else None

@@ -12,6 +12,7 @@ from streamdialer.consumers.dialing.queue_turns import QueueTurns
 from streamdialer.consumers.dialing.side_by_side import run_side_by_side
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
+from streamdialer.model import has_agents
 from streamdialer.observability import tracing
 
 GATHER_S = 0.01
@@ -70,9 +71,11 @@ class WakeupScheduler(BackgroundDuty):
             return self._queue_of.put(campaign, await self._services.queues.queue_of(campaign))
 
     async def queue_named(self, queue: str, campaign: str) -> str:
-        """The queue an event means: that of its campaign, else the one it names; '' when no campaign is in it."""
+        """The queue of an agent's event: its campaign's, else the one it names; '' when no campaign is in it."""
         found = await self.queue_of(campaign) if campaign else ""
-        return found or (queue if queue and await self._turns.members(queue) else "")
+        if found and has_agents(found):
+            return found
+        return queue if queue and await self._turns.members(queue) else ""
 
     async def turn(self) -> float:
         """Waits until a tick is requested or a timer ends, then adds the ticks. What fails is requested again."""

@@ -14,6 +14,7 @@ from streamdialer.consumers.dialing.pending_check import PendingCheck
 from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CampaignError, Unreachable
+from streamdialer.ledger.caller_ids import caller_id_pool
 from streamdialer.ledger.previews import PreviewLimits, PreviewMissing
 from streamdialer.ledger.zone_hours import MissingHours
 from streamdialer.model import CampaignSettings, PreviewEvent
@@ -107,5 +108,7 @@ class Previews:
             caps=caps_of(hours.pack, settings),
             rate_limits=self._trunks.rate_limits_of(campaign, settings),
             caller_id=settings.caller_id,
+            caller_ids=caller_id_pool(settings, hours.window.zone, now_ms),
             ring_timeout_s=settings.ring_timeout,
+            on_machine=settings.machine_action,
         )

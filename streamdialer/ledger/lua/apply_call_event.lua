@@ -15,7 +15,7 @@
 --   attempt of this contact · "foreign_attempt" the attempt id belongs to none · "ask_backend" Redis may have lost
 --   this call: the backend must show the contact · "too_many_lost" no more lost calls are remembered · or
 --   {"queues", name…} the keys of these queues are needed, too
--- uses: clock data_loss spellings campaign api_queue outbox phone_rotation retry attempts bounded_stream outcome apply_facts evidence observations agent_activity agents suppression number_index call_history
+-- uses: clock data_loss spellings campaign api_queue outbox phone_rotation retry stream_ids attempts bounded_stream outcome apply_facts evidence observations agent_activity agents suppression number_index call_history
 local api, call_history, newest_calls = unpack(KEYS, 24, 26)
 local contact, fact, call_id, agent = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
 local entry, max_call_ms = ARGV[8], tonumber(ARGV[9])
@@ -40,9 +40,10 @@ do -- Lua takes 200 local names at once: those of no further use end with their 
     return redis.call('ZREVRANGE', sets.free, 0, 0)[1]
   end
 
-  if fact == 'a' and ARGV[7] ~= '1' then -- not by a machine
+  local by_machine = ARGV[7] == '1' -- it takes an agent only where one is named
+  if fact == 'a' and not (by_machine and agent == '') then
     taker_record = agent ~= '' and load_agent(agent) or nil
-    if not taker_record then -- not named, or by a name that no list has
+    if not taker_record and not by_machine then -- not named, or by a name that no list has
       taker, is_guess = guess_taker(), true
       taker_record = taker and load_agent(taker)
     end
@@ -117,7 +118,7 @@ do
       if i ~= of and IS_UP[other.s] then return false end
     end
     local ended_by = history[of].ee
-    return not ended_by or not is_after(entry, ended_by) and not is_outdated(ended_by)
+    return not ended_by or not is_id_after(entry, ended_by) and not is_outdated(ended_by)
   end
 
   for i, candidate in ipairs(history) do
@@ -129,7 +130,7 @@ do
     why_not = 'foreign_attempt'
   elseif not position then -- no attempt has the call id: the newest attempt that was sent before the event was written
     for i = #history, 1, -1 do
-      if history[i].ev and is_after(entry, sent_after(history[i])) then
+      if history[i].ev and is_id_after(entry, sent_after(history[i])) then
         position = i
         break
       end
@@ -192,7 +193,7 @@ do
     attempt.lm, is_noted = written_ms, true
     is_changed = is_changed or was_missing and not is_missing(attempt) -- the sources had looked before
   end
-  if is_ending and not (attempt.ee and is_after(entry, attempt.ee)) and attempt.ee ~= entry then
+  if is_ending and not (attempt.ee and is_id_after(entry, attempt.ee)) and attempt.ee ~= entry then
     attempt.ee, is_noted = entry, true
   end
   -- Of several agents, and several durations, the one that sorts last counts, so that their order does not matter.
@@ -251,8 +252,8 @@ do
     redis.call('HSET', agents, holder, cjson.encode(its_record))
   end
 end
-if fact == 'a' and not was_answered and not f.m and attempt.s == 'answered' then
-  if taker_record then
+if fact == 'a' and not was_answered and attempt.s == 'answered' then
+  if taker_record and (not is_guess or not f.m) then
     local is_newest = not taker_record.e or taker_record.t <= written_ms
     if is_newest or is_guess or taker_record.s ~= 'available' then
       give_call(taker, taker_record, attempt.id, is_guess)
@@ -260,7 +261,7 @@ if fact == 'a' and not was_answered and not f.m and attempt.s == 'answered' then
       save_agent(taker, taker_record)
       note_activity(taker, taker_record, written_ms)
     end
-  elseif sets then
+  elseif sets and not f.m then
     redis.call('ZREMRANGEBYSCORE', sets.answer_queue, '-inf', format_number(ledger_ms - 60000)) -- they have hung up
     redis.call('ZADD', sets.answer_queue, format_number(ledger_ms), attempt.id)
     redis.call('PEXPIRE', sets.answer_queue, 86400000)

@@ -3,7 +3,7 @@
 -- KEYS 1–23 of the campaign, 24 do-not-call list, 25 campaign's pending_dnc (lib/suppression.lua)
 -- ARGV campaign, contact, why
 -- Returns the contact's numbers, joined by spaces; '' when they are not known here
--- uses: clock spellings campaign outbox phone_rotation retry attempts suppression number_index
+-- uses: clock spellings campaign outbox phone_rotation retry stream_ids attempts suppression number_index
 local dnc_list, pending_dnc = KEYS[24], KEYS[25]
 local contact, since_and_why = ARGV[2], math.floor(server_ms / 1000) .. ' ' .. ARGV[3]
 local record = load_record(contact)

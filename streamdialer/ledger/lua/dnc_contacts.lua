@@ -3,7 +3,7 @@
 -- KEYS 1–23 of the campaign, 24 hang-ups, 25 do-not-call list
 -- ARGV campaign, then the contacts
 -- Returns how many they are
--- uses: clock spellings campaign outbox phone_rotation retry attempts suppression number_index bounded_stream hangups
+-- uses: clock spellings campaign outbox phone_rotation retry stream_ids attempts suppression number_index bounded_stream hangups
 local known = 0
 for i = 2, #ARGV do
   local record = load_record(ARGV[i])

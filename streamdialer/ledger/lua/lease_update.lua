@@ -1,11 +1,11 @@
 -- Takes the newest state of a contact for delivery to the backend, by one worker at a time.
--- KEYS 1–23 of the campaign
+-- KEYS 1–23 of the campaign, 24 the backend's pause
 -- ARGV campaign, contact, token of the worker, lease ms, deadline after sending ms, '1' when the newest attempt's trace
 --   is wanted (else left out)
 -- Returns the document (lib/outbox.lua) as JSON, with id and tr (lib/attempts.lua) of the newest attempt when they are
---   wanted, with rs and d (`Update` in `ledger/records.py`), and after a data loss with ck (`Doubt`, there) · "none" the
+--   wanted, with bp, rs and d (`Update` in `ledger/records.py`), and after a data loss with ck (`Doubt`, there) · "none" the
 --   backend knows everything · "busy" another worker delivers
--- uses: clock data_loss spellings campaign
+-- uses: clock data_loss spellings campaign server_pauses
 local contact, token, lease_ms, deadline_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local raw = redis.call('HGET', outbox, contact)
 if not raw then return 'none' end
@@ -26,6 +26,7 @@ if record and document.l and document.l ~= token then -- its request may still r
 end
 document.l, document.ls, document.le = token, ledger_ms, ledger_ms + lease_ms
 redis.call('HSET', outbox, contact, cjson.encode(document))
+document.bp = paused_ms(KEYS[24])
 if not record then return cjson.encode(document) end
 local newest = record.h and record.h[#record.h]
 if newest and ARGV[6] then document.id, document.tr = newest.id, newest.tr end

@@ -6,12 +6,12 @@
 --   refused (finished contacts whose state the backend refused)
 -- ARGV campaign, max attempts, how long a final contact is kept ms, country of local numbers ('' = not
 --   known), hours (lib/hours.lua; '' = contacts may be called at any time), when the backend was asked
---   (ledger ms, '' = now), how long its lists may lag behind its confirmations ms, then per contact: id, priority,
---   attempts, JSON, problem ('' = it can be called), reset ('1' = the backend shows another status than
+--   (ledger ms, '' = now), how long its lists may lag behind its confirmations ms, how many contacts of the
+--   same list were loaded before these, then per contact: id, priority, attempts, JSON, problem ('' = it can be called), reset ('1' = the backend shows another status than
 --   pending and must get that one), mark of the row ('' = not known; `LoadRow.shown`), due ('' = now; server's ms: it
 --   waits for its retry until then), the status that the backend shows
 -- Returns JSON: `LoadResult` (`ledger/types.py`)
--- uses: clock spellings campaign outbox phone_rotation retry attempts suppression number_index hours call_history eligibility
+-- uses: clock spellings campaign outbox phone_rotation retry stream_ids attempts suppression number_index hours call_history eligibility
 local dnc_list, pending_dnc, contacts_by_number, refused = unpack(KEYS, 24, 27)
 local max_attempts, final_ttl_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local hours, asked_ms, lag_ms = read_hours(ARGV[5]), tonumber(ARGV[6]) or ledger_ms, tonumber(ARGV[7])
@@ -96,7 +96,7 @@ end
 
 local function count_refused(reason) answer.refused[reason] = (answer.refused[reason] or 0) + 1 end
 
-for i = 8, #ARGV, 9 do
+for i = 9, #ARGV, 9 do
   local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local call, problem, is_reset = ARGV[i + 3], ARGV[i + 4], ARGV[i + 5] == '1'
   local shown = ARGV[i + 6] ~= '' and ARGV[i + 6] or nil
@@ -118,7 +118,7 @@ for i = 8, #ARGV, 9 do
     correct(contact, known, call, problem)
     if cjson.decode(call).dnc then suppress(contact, known) end
   else
-    local fraction = ((i - 8) / 9 % 512) / 512 -- keeps the backend's order within one millisecond
+    local fraction = ((ARGV[8] + (i - 9) / 9) % 512) / 512 -- keeps the backend's order within one millisecond
     local order = format_number(ready_order(priority, ledger_ms, fraction))
     local record = { sn = asked_ms, a = attempts, o = order, pr = priority, rw = shown, rs = shown_status }
     apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)

@@ -4,7 +4,7 @@
 --   newest list), most sources, since when the source has watched (server's ms), then the ids of attempts and calls
 -- Returns {"ok", when the oldest list of all sources was written (ledger ms), since when all sources have watched (ledger
 --   ms), the names of all sources, …} · {"older"} · {"too_many"}
--- uses: clock
+-- uses: clock stream_ids
 local server, sources, calls = KEYS[1], KEYS[2], KEYS[3]
 local source, entry, max_call_ms, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local ledger_ms, server_ms = ledger_clock(server)
@@ -20,23 +20,13 @@ for i = 1, #stored, 2 do
   end
 end
 
-local function is_before(one, other)
-  local ms, sequence = string.match(one, '^(%d+)%-(%d+)$')
-  local other_ms, other_sequence = string.match(other, '^(%d+)%-(%d+)$')
-  ms, other_ms = tonumber(ms), tonumber(other_ms)
-  return ms < other_ms or ms == other_ms and tonumber(sequence) < tonumber(other_sequence)
-end
-
 -- Whether an id is not of an earlier stream that was deleted or made anew since.
 local function is_of_this_stream(id)
-  local stream = redis.pcall('XINFO', 'STREAM', KEYS[4])
-  for i = 1, #stream, 2 do
-    if stream[i] == 'last-generated-id' then return not is_before(stream[i + 1], id) end
-  end
-  return false -- there is no stream
+  local newest = last_generated_id(KEYS[4])
+  return newest ~= nil and not is_id_after(id, newest)
 end
 local last = known[source]
-if last and is_before(entry, last.entry) and is_of_this_stream(last.entry) then return { 'older' } end
+if last and is_id_after(last.entry, entry) and is_of_this_stream(last.entry) then return { 'older' } end
 if not last and redis.call('HLEN', sources) >= most then return { 'too_many' } end
 
 local written_ms = written_at(entry, ledger_ms, server_ms)

@@ -12,7 +12,7 @@
 -- Returns {"offered", contact id ('' = none, and an entry in previews says why: "none" or what forbids
 --   calls)} · {"ask", JSON {missing?, stale?, ledger_ms, server_ms}}: the next contacts need hours that were
 --   not passed, or verification by the backend, or there are more contacts to examine; ask again
--- uses: clock data_loss spellings campaign outbox phone_rotation retry attempts suppression hours call_history registries campaign_gate eligibility agent_callback_order callback ids preview
+-- uses: clock data_loss spellings campaign outbox phone_rotation retry stream_ids attempts suppression hours call_history registries campaign_gate eligibility agent_callback_order callback ids preview
 local stored_answer, previews, api, dnc_list, call_history, agent_callbacks = unpack(KEYS, 24, 29)
 local request = cjson.decode(ARGV[2])
 local agent, entry, hours = request.agent, request.entry, request.hours

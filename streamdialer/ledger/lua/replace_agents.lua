@@ -4,7 +4,7 @@
 -- (note_queue_list.lua), the backend's changes nothing.
 -- The list of the telephone system says what was so when it was written, as an event does. It also frees an agent whose
 -- call the ledger thinks to be up.
--- A long list comes in parts: the last one takes the agents out who are no longer listed, 500 at a time, and makes the
+-- A long list comes in parts: the last one takes the agents out who are no longer listed, 250 at a time, and makes the
 -- list count as read. While a newer list comes, parts of an older one change nothing.
 -- KEYS 1 queue's lists, 2 agents, 3 agent calls, 4 shared agents, then per queue passed the keys of `Keys.of_agents_in`
 -- ARGV queue, when the backend's list was requested or the telephone system's was written (ledger ms), how long the
@@ -36,7 +36,7 @@ for _, set in ipairs(#names > 0 and { sets.free, sets.busy } or {}) do
     if score then set_of[names[i]] = set end
   end
 end
-local MOST_REMOVED, removed = 500, 0
+local MOST_REMOVED, removed = 250, 0
 if all_ids ~= '' then
   local is_listed = {}
   for _, agent in ipairs(cjson.decode(all_ids)) do is_listed[agent] = true end

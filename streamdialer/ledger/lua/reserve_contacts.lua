@@ -3,16 +3,18 @@
 -- number of calls, and every contact.
 -- KEYS 1–23 of the campaign, 24 stored answer of this token, 25 calls, 26 api, 27 queue's free agents, 28
 --   queue's campaigns, 29 queue's busy agents, 30 do-not-call list, 31 call history, 32 trunks, 33 campaign's
---   agent callbacks, then reserved and dialing of each other campaign of the queue, then reserved, dialing
+--   agent callbacks, 34 caller ids, then reserved and dialing of each other campaign of the queue, then reserved, dialing
 --   and connected of each other campaign on the trunk, at last the keys of `Keys.of_sharing`
 -- ARGV campaign, JSON: the fields of `ClaimRequest` (`ledger/types.py`), except that `retry` is retry_plan, encoded,
---   and max_attempts, and `open_until_ms` is open_until ('' = none); caps is encoded, '' = none; others is a list
+--   and max_attempts, and `open_until_ms` is open_until ('' = none); caps is encoded, '' = none; caller_ids
+--   is encoded, nil = none, and caller_id_choice beside it; paused_channel
+--   (nil = it does not pause itself) in place of `auto_pause`; others is a list
 --   {{campaign, its calls per agent}, …} and sharing a list {{queue, {campaign, …}}, …}, both in the order of KEYS;
 --   queue; deadline_ms (after sending), and ring_ms (nil = the setting's) in place of `ring_timeout_s`; and of the
 --   settings lease_ms, max_age_ms (a ready contact the backend has not shown as pending for longer needs verification),
 --   events_required, answer_ttl_ms (how long the answer is stored), trace (`traceparent` of the caller, '' = none)
 -- Returns JSON: `ClaimResult` (`ledger/types.py`)
--- uses: clock data_loss spellings campaign outbox phone_rotation retry attempts suppression hours call_history registries recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback shared_agents
+-- uses: clock data_loss spellings campaign outbox phone_rotation retry stream_ids attempts suppression hours call_history registries recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback shared_agents slots caller_ids ids auto_pause
 local stored_answer, calls, api, free_agents, queue_campaigns, busy_agents, dnc_list, call_history, trunks,
   agent_callbacks = unpack(KEYS, 24, 33)
 local request = cjson.decode(ARGV[2])
@@ -46,24 +48,28 @@ local function refuse(reason)
 end
 
 if gate.closed then return refuse(gate.closed) end
+answer.detail = pauses_itself(request.paused_channel)
+if answer.detail then return refuse('auto_paused') end
 if not redis.call('ZSCORE', queue_campaigns, campaign) then return refuse('queue_changed') end
+
+local ramp -- of an agentless campaign
 
 -- Returns the room (how many calls may be added), the name of the limit that bound it, and the rate; or the refusal alone.
 -- The room begins with the campaign's level, and each limit may lower it.
 local function find_room()
   -- The level falls with every free agent that was counted when it was decided and may not be used any more.
   local sharing_keys = 3
-  for _, other in ipairs(request.sharing) do sharing_keys = sharing_keys + 3 + 2 * #other[2] end
+  for _, other in ipairs(request.sharing) do sharing_keys = sharing_keys + 3 + 3 * #other[2] end
   local free_now = usable_agents(#KEYS - sharing_keys + 1, request.queue, request.sharing, request.counts_listed)
   if not free_now then return 'queue_changed' end
   answer.usable = free_now
   local too_many = math.max(0, math.ceil((request.free_agents - free_now) * request.calls_per_agent - 1e-9))
 
   -- Calls of the queue's other campaigns use agents, too.
-  local agents_left, others_placed, is_passed = free_now, 0, {}
+  local agents_left, others_placed, is_passed = free_now - request.kept_agents, 0, {}
   for i, other in ipairs(request.others) do
     local name, calls_per_agent = other[1], other[2]
-    local its_placed = count(KEYS[32 + 2 * i]) + count(KEYS[33 + 2 * i])
+    local its_placed = count(KEYS[33 + 2 * i]) + count(KEYS[34 + 2 * i])
     is_passed[name] = true
     others_placed = others_placed + its_placed
     agents_left = agents_left - its_placed / calls_per_agent
@@ -72,7 +78,7 @@ local function find_room()
     if member ~= campaign and not is_passed[member] then return 'queue_changed' end
   end
 
-  local rate = check_rate(trunks, request.rate_limits, 34 + 2 * #request.others)
+  local rate = check_rate(trunks, request.rate_limits, 35 + 2 * #request.others)
   if rate.is_changed then return 'trunk_changed' end
 
   local in_flight = count_placed()
@@ -82,7 +88,15 @@ local function find_room()
     steps[#steps + 1] = { name, room, math.min(number, room) }
     if number < room then room, limit = number, name end
   end
-  if request.queue_level then
+  if request.slots then
+    local live = in_flight + count(connected)
+    ramp = slots.open(request.slots, live)
+    if ramp.next_ms then
+      at_most(ramp.open - live, 'ramp')
+    else
+      at_most(ramp.open - live, 'slots')
+    end
+  elseif request.queue_level then
     at_most(request.queue_level - too_many - others_placed - in_flight, 'queue')
   else
     at_most(math.floor(agents_left * request.calls_per_agent + 1e-9) - in_flight, 'agents')
@@ -90,11 +104,13 @@ local function find_room()
   at_most(request.max_concurrent - in_flight - count(connected), 'concurrency')
   at_most(rate.channels, 'trunk_channels')
   at_most(rate.calls, 'calls_per_second')
+  at_most(caller_ids.room(KEYS[34]), 'caller_ids')
   if gate.is_probe then at_most(1, 'probe') end -- after a pause one call finds out whether calls are placed again
   at_most(batch, 'batch')
   answer.steps = steps
   return room, limit, rate
 end
+caller_ids.save(request.caller_ids)
 local room, limit, rate = find_room()
 if not limit then return refuse(room) end
 
@@ -106,7 +122,8 @@ answer.recheck = save_hours_fingerprint(request.hours_fingerprint)
 local terms = {
   open_until = request.open_until, rules = request.rules,
   calls = calls, lease_ms = request.lease_ms, deadline_ms = request.deadline_ms, trunk = request.rate_limits.trunk,
-  caller_id = request.caller_id, ring_ms = request.ring_ms, trace = request.trace,
+  caller_id = request.caller_id, caller_ids = request.caller_id_choice, ring_ms = request.ring_ms,
+  on_machine = request.on_machine, trace = request.trace,
 }
 
 -- Goes through the ready contacts in their order: each is reserved, moved out of `ready`, or left there for verification by
@@ -169,8 +186,10 @@ if answer.dialed > 0 then
   redis.call('ZADD', queue_campaigns, ledger_ms, campaign)
   if gate.is_probe then redis.call('HSET', api, 'probed_until', ledger_ms + request.deadline_ms) end
   use_rate(rate, answer.dialed)
+  if ramp then slots.note(ramp) end
 end
 if limit == 'calls_per_second' then answer.next_ms = next_call_ms(rate) end
+if limit == 'ramp' then answer.next_ms = ramp.next_ms end
 if limit == 'trunk_channels' then answer.next_ms = 1000 end -- a call of another queue's campaign may have ended by then
 
 answer.limit = limit

@@ -9,14 +9,14 @@
 -- Returns "applied" · "unchanged" this request or a later one is known · "past" more than a day ago ·
 --   "distant" more than a year ahead · "final" the contact must not be called again · "unknown_campaign" ·
 --   "unknown_contact" the backend may know it
--- uses: clock spellings campaign outbox phone_rotation retry attempts suppression number_index
+-- uses: clock spellings campaign outbox phone_rotation retry stream_ids attempts suppression number_index
 local DAY_MS = 86400000
 local dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 24, 26)
 local contact, at, agent, number, entry, grace_ms =
   ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 local record = load_record(contact)
 if not record and redis.call('HEXISTS', directory, campaign) == 0 then return 'unknown_campaign' end
-if record and record.cb and not is_after(entry, record.cb.e) and not is_outdated(record.cb.e) then
+if record and record.cb and not is_id_after(entry, record.cb.e) and not is_outdated(record.cb.e) then
   return entry == record.cb.e and record.cb.vain and 'final' or 'unchanged'
 end
 if at < server_ms - DAY_MS then return 'past' end

@@ -1,12 +1,12 @@
 -- Applies the reply to an originate request to its attempt, once per attempt, and to the breaker of who
 -- places calls.
--- KEYS 1–23 of the campaign, 24 api, 25 call history, 26 its newest calls, 27 outcomes
+-- KEYS 1–23 of the campaign, 24 api, 25 call history, 26 its newest calls, 27 outcomes, 28 caller ids
 -- ARGV campaign, contact, reservation token, verdict (placed | not_placed | never | unknown), call id, hold
 --   ('' | campaign | api | credentials: who must wait), retry after ms, unclear replies in a row that open
 --   the breaker, longest pause ms, longest possible conversation ms, who places calls (dialer_api | asterisk),
 --   what it said, most outcomes kept
 -- Returns "ok" · "stale" the attempt is not known (any more) · "settled" a reply was applied before
--- uses: clock spellings campaign api_queue outbox phone_rotation retry attempts bounded_stream outcome apply_facts evidence suppression call_history
+-- uses: clock spellings campaign api_queue outbox phone_rotation retry stream_ids attempts bounded_stream outcome apply_facts evidence suppression call_history caller_ids
 local api, call_history, newest_calls = unpack(KEYS, 24, 26)
 local contact, token, verdict, call_id, hold = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local retry_after_ms, threshold, max_pause_ms, max_call_ms =
@@ -37,6 +37,7 @@ elseif verdict == 'never' then
   attempt.f.i = 1
 end
 apply_facts(contact, record, position, totals_before, max_call_ms, outcomes)
+if attempt.s == 'released' then caller_ids.give_back(KEYS[28], attempt) end
 count_call(call_history, newest_calls, contact, record, attempt)
 save_record(contact, record)
 

@@ -7,7 +7,7 @@
 --   max_age_ms (reserve_contacts.lua), the consumer group of events, most outcomes
 --   kept
 -- Returns JSON: `SweepResult` (`ledger/types.py`)
--- uses: clock data_loss spellings campaign api_queue rebuilding outbox phone_rotation retry attempts bounded_stream outcome apply_facts suppression number_index ids preview call_history
+-- uses: clock data_loss spellings campaign api_queue rebuilding outbox phone_rotation retry stream_ids attempts bounded_stream outcome apply_facts suppression number_index ids preview call_history
 local contacts_by_number, previews, call_history, newest_calls, refused, api, first_events = unpack(KEYS, 24, 30)
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -101,7 +101,7 @@ local function silence_is_conclusive(contact, record, attempt)
     save_record(contact, record)
   end
   local oldest = oldest_unread_event()
-  return not oldest or is_after(oldest, attempt.dp)
+  return not oldest or is_id_after(oldest, attempt.dp)
 end
 
 local waits_for_events = false

@@ -87,6 +87,8 @@ def _of_campaigns(campaigns: Sequence[CampaignOverview]) -> Iterable[Alert]:
                 text=f"campaign {campaign.campaign_id}: {campaign.refused_updates.sentence()}",
                 campaign_id=campaign.campaign_id,
             )
+        if campaign.reason == "auto_paused":
+            yield Alert("error", "auto_paused", campaign.why, campaign_id=campaign.campaign_id)
         if campaign.status != "active":
             continue
         id_, rate = campaign.campaign_id, campaign.abandon_rate

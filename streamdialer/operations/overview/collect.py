@@ -17,7 +17,7 @@ from streamdialer.ledger.abandon_rates import AbandonCounts, read_abandon_counts
 from streamdialer.ledger.samples import Sample, read_samples
 from streamdialer.ledger.serial_api import FIELDS as SERIAL_API
 from streamdialer.ledger.serial_api import read_serial_api
-from streamdialer.model import TickResult
+from streamdialer.model import TickResult, has_agents
 from streamdialer.operations.campaigns import CampaignRow, campaign_rows, sort_campaign_ids
 from streamdialer.operations.decisions import dial_status
 from streamdialer.operations.overview.alerts import alerts_of
@@ -82,7 +82,7 @@ async def overview(scripts: Scripts, keys: Keys) -> Overview:
         at=now_ms,
         campaigns=campaigns,
         unshown=len(known) - len(shown),
-        queues=[queues[queue] for queue in sorted(queues) if queue],
+        queues=[queues[queue] for queue in sorted(queues) if queue and has_agents(queue)],
         streams=[_stream(stream, replicas) for stream in streams if stream.stream in STAGES],
         replicas=replicas,
         dead=dead,
@@ -182,7 +182,9 @@ def _campaign(
 ) -> CampaignOverview:
     pacing = detail.pacing
     mode = "" if pacing is None else "adaptive" if pacing.is_adaptive else pacing.mode
-    status = dial_status(str(row.campaign_id), row.status or None, detail.newest, now_ms)
+    status = dial_status(
+        str(row.campaign_id), row.status or None, detail.newest, now_ms, auto_paused=row.auto_paused
+    )
     abandon_rate = None
     if pacing is not None and counts is not None:
         abandon_rate = AbandonRate(

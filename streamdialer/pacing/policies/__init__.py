@@ -3,7 +3,8 @@
 To add one, write `policies/name.py` with a class that has `interval_s` and `place` (`pacing.types.Policy`). Its
 `__init__` takes only keyword arguments with plain defaults (numbers, words, yes or no). Add the class to `POLICIES`
 below: `simulate --policy name:argument=value`, the comparison, the plots and the tests of all policies then use it.
-A policy may have an attribute `risk_limit`, the risk it accepts now; the plots show it.
+A policy may have an attribute `risk_limit`, the risk it accepts now, which the plots show; and `take_back`, by
+campaign how many of the calls that have rung longest it wants to be hung up.
 """
 
 from __future__ import annotations

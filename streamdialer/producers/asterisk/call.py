@@ -34,6 +34,12 @@ class Call:
         self.has_agent = False
         self.was_abandoned = False
         self.amd = ""
+        """AMDSTATUS of the dialplan: MACHINE, HUMAN, NOTSURE or HANGUP."""
+        self.on_machine = ""
+        """What the dialplan does with a machine."""
+        self.listening_since: float | None = None
+        """Since when it has been listened to for a machine; its result is not known yet."""
+        self.listened_until: float | None = None
         self.by_far_end = False
         self.hangup_at: float | None = None
         self.cause = self.sip = 0
@@ -60,6 +66,16 @@ class Call:
     @property
     def is_over(self) -> bool:
         return self.hangup_at is not None
+
+    @property
+    def is_listened_to(self) -> bool:
+        """Whether a machine is being looked for."""
+        return self.listening_since is not None and self.listened_until is None
+
+    @property
+    def is_machine_alone(self) -> bool:
+        """Whether a machine has answered that no agent will get."""
+        return self.amd == "MACHINE" and self.on_machine != "agent"
 
     @property
     def name(self) -> str:
@@ -102,9 +118,12 @@ class Call:
                 name, value = message.get("Variable").lstrip("_"), message.get("Value")
                 self._note_ids({name: value})
                 if name == "AMDSTATUS":
-                    self.amd = value
-            case "UserEvent" if message.get("UserEvent") == "SDMachine":
-                self.amd = "MACHINE"
+                    self._note_detection(value, now_s)
+                elif name == "SD_ON_MACHINE":
+                    self.on_machine = value
+            case "UserEvent" if message.get("UserEvent") == "SDDetection":
+                self.on_machine = message.get("SD_ON_MACHINE") or self.on_machine
+                self._note_detection(message.get("AMDSTATUS"), now_s)
             case "UserEvent" if message.get("UserEvent") == "SDAbandoned":
                 self.was_abandoned = True
             case "Status":
@@ -130,7 +149,17 @@ class Call:
             self.failed_at = self.failed_at or now_s
             self.trunk = self.trunk or _trunk(message.get("Channel"))
 
+    def _note_detection(self, status: str, now_s: float) -> None:
+        """Its result, '' when it begins."""
+        if status:
+            self.amd = self.amd or status
+            self.listened_until = self.listened_until or now_s
+        elif self.listening_since is None:
+            self.listening_since = now_s
+
     def _note_row(self, message: Message, now_s: float) -> None:
+        if message.get("Application") == "AMD":
+            self._note_detection("", now_s)
         if message.get("Application") == "Queue" and self.up_at is not None:
             self.queue = self.queue or message.get("Data").partition(",")[0]
             if message.get("BridgeID") and self.bridged_at is None:

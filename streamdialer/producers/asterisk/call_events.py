@@ -13,7 +13,10 @@ SETTLE_S: Final = 0.5
 NO_CHANNEL_S: Final = 1.0
 """How long after a failed Originate its channel may still show: then the failure was another's of the same id."""
 ANSWERED_AFTER_S: Final = 5.0
-"""A call that is up for longer without an agent counts as answered; before, an agent or AMD may still tell more."""
+"""A call that is up for longer without an agent counts as answered; before, an agent may still tell more. While a
+machine is looked for, nobody waits for an agent yet."""
+LISTENS_S: Final = 15.0
+"""Longest time to look for a machine."""
 
 
 def next_look_s(call: Call) -> float | None:
@@ -26,7 +29,13 @@ def next_look_s(call: Call) -> float | None:
         return call.failed_at + NO_CHANNEL_S
     if call.up_at is None or "answered" in call.said:
         return None
-    after_s = call.up_at + ANSWERED_AFTER_S
+    return _answered_at_s(call, call.up_at)
+
+
+def _answered_at_s(call: Call, up_at: float) -> float:
+    """When a call that is up since `up_at` counts as answered, without another word of it."""
+    began_s = up_at + LISTENS_S if call.is_listened_to else max(up_at, call.listened_until or up_at)
+    after_s = began_s + ANSWERED_AFTER_S
     return after_s if call.bridged_at is None else min(after_s, call.bridged_at + SETTLE_S)
 
 
@@ -41,9 +50,10 @@ def due(call: Call, now_s: float) -> list[Event]:
     found: list[Event] = []
     if call.rang and call.up_at is None and not call.is_over:
         found += _say(call, "ringing", {"type": "call_ringing"})
-    if call.up_at is not None and (_is_told_of_answer(call) or _is_answered_at(call, now_s)):
-        found += _say(call, "answered", _answered(call))
     end = _end(call, now_s)
+    is_answered = call.up_at is not None and (_is_told_of_answer(call) or _is_answered_at(call, now_s))
+    if is_answered or (end and end.get("disposition") == "machine"):
+        found += _say(call, "answered", _answered(call))
     return found + (_say(call, "ended", end) if end else [])
 
 
@@ -57,14 +67,13 @@ def _say(call: Call, what: str, event: Event) -> list[Event]:
 
 
 def _is_told_of_answer(call: Call) -> bool:
-    return call.has_agent or call.amd == "MACHINE"
+    return call.has_agent or call.is_machine_alone
 
 
 def _is_answered_at(call: Call, now_s: float) -> bool:
     if call.up_at is None or call.is_over:
         return False  # the end says it, too
-    was_bridged = call.bridged_at is not None and now_s >= call.bridged_at + SETTLE_S
-    return was_bridged or now_s >= call.up_at + ANSWERED_AFTER_S
+    return now_s >= _answered_at_s(call, call.up_at)
 
 
 def _answered(call: Call) -> Event:
@@ -96,11 +105,11 @@ def _end(call: Call, now_s: float) -> Event | None:
         return {"type": "call_failed", "disposition": disposition, **({"cause": cause} if cause else {})}
     if not (_is_told_of_answer(call) or call.was_abandoned or is_settled):
         return None
-    if call.amd == "MACHINE":
+    had_agent = call.has_agent or call.bridged_at is not None
+    if call.amd == "MACHINE" and not had_agent:
         return {"type": "call_completed", "disposition": "machine"}
-    if not (call.has_agent or call.bridged_at is not None) and (
-        call.was_abandoned or call.queue or call.amd == "HANGUP"
-    ):
+    was_left = call.was_abandoned or call.queue or call.is_listened_to or call.amd == "HANGUP"
+    if was_left and not had_agent:
         return {"type": "call_abandoned"}
     duration = {} if call.began_before else {"duration": round(call.hangup_at - call.up_at)}
     return {"type": "call_completed", **duration}

@@ -22,7 +22,15 @@ from streamdialer.simulation.servers.event_writer import Distort, EventWriter
 from streamdialer.simulation.world.auditor import Audit
 from streamdialer.simulation.world.config import CentreConfig
 from streamdialer.simulation.world.engine import World
-from streamdialer.simulation.world.entities import Call, CallList, Id, SourceLive
+from streamdialer.simulation.world.entities import (
+    AgentRow,
+    AgentRows,
+    Call,
+    CallList,
+    Id,
+    QueueAgents,
+    SourceLive,
+)
 
 EVENT_SOURCE = "call centre"
 RETRY_S = 0.2
@@ -70,7 +78,8 @@ class CallCentre:
             opening.push_async_callback(close, self._redis)
             tasks = await opening.enter_async_context(anyio.create_task_group())
             opening.callback(tasks.cancel_scope.cancel)
-            for service in (self.backend, self.dialer_api):
+            services = (self.backend, self.dialer_api) if self.config.serves_backend else (self.dialer_api,)
+            for service in services:
                 opening.push_async_callback(service.stop)
                 await service.start()
             self._opened_at = monotonic()
@@ -110,10 +119,20 @@ class CallCentre:
         """Calls placed and not ended."""
         return list(self.world.live.values())
 
+    def list_calls(self) -> None:
+        """Writes which calls are up."""
+        self._events.list_calls()
+
+    def list_agents(self, queue: str) -> None:
+        """Writes what the agents of the queue do, after all that happened so far."""
+        self._deliver()
+        rows = [AgentRow(agent_id=agent.id, state=agent.state) for agent in self.world.queue(queue).agents]
+        self._events.add([QueueAgents(AgentRows(queue=queue, source=EVENT_SOURCE, agents=rows))])
+
     def restart_event_source(self) -> None:
         """The event source begins to watch now; it writes which calls are up."""
         self._watching_since = datetime.now(UTC)
-        self._events.list_calls()
+        self.list_calls()
 
     def summary(self) -> Audit:
         """The auditor's figures up to now."""

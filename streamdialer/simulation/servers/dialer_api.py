@@ -57,7 +57,7 @@ class DialerApi(Service):
         keys: Keys,
         place: Place,
     ) -> None:
-        super().__init__(clock)
+        super().__init__(clock, config.dialer_api_port)
         self._world = world
         self._config = config
         self._redis = redis

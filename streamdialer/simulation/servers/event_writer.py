@@ -11,13 +11,14 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from streamdialer.simulation.world.entities import SimEvent, SourceLive
+from streamdialer.simulation.world.entities import QueueAgents, SimEvent, SourceLive
 
 logger = logging.getLogger(__name__)
 
 BATCH = 500
 MIN_PAUSE_S = 0.05
 MAX_PAUSE_S = 1.0
+Written = SimEvent | SourceLive | QueueAgents
 Write = Callable[[Iterable[SimEvent]], None]
 Distort = Callable[[list[SimEvent], Write], None]
 """Stands between the world and the stream: gets the events, and calls the second argument with the events to write, at
@@ -33,7 +34,7 @@ class EventWriter:
         self._stream = stream
         self._list_calls = list_calls
         self._is_list_due = False
-        self._waiting: deque[SimEvent | SourceLive] = deque()
+        self._waiting: deque[Written] = deque()
         self._wake = anyio.Event()
         self._drained = anyio.Event()
 
@@ -42,7 +43,7 @@ class EventWriter:
         """Events that Redis has not confirmed."""
         return len(self._waiting)
 
-    def add(self, events: Iterable[SimEvent | SourceLive]) -> None:
+    def add(self, events: Iterable[Written]) -> None:
         self._waiting.extend(events)
         if self._waiting:
             self._wake.set()
@@ -92,7 +93,7 @@ class EventWriter:
                 self.list_calls()
             is_down, pause_s = False, MIN_PAUSE_S
 
-    async def _write(self, batch: list[SimEvent | SourceLive]) -> None:
+    async def _write(self, batch: list[Written]) -> None:
         # One transaction: either the whole batch is in the stream or none of it.
         async with self._redis.pipeline(transaction=True) as pipeline:
             for event in batch:

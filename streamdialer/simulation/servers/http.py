@@ -50,10 +50,11 @@ def drop_connection(request: web.Request) -> web.Response:
 class Service(ABC):
     """Base of both services; a subclass has the routes and checks the token."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], port: int = 0) -> None:
+        """`port` 0: any."""
         self.requests: deque[RecordedRequest] = deque(maxlen=MAX_REQUESTS)
         self._clock = clock
-        self._port = 0
+        self._port = port
         self._responder: Responder | None = None
         self._runner: web.AppRunner | None = None
 

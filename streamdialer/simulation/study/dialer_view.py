@@ -113,7 +113,10 @@ class DialerView:
             self.live -= 1
             if kind == "call_failed":
                 del tracker.ringing[call.id]
-                self.observations.append(Observation(at, call.plan.outcome, rang_s, campaign))
+                if call.disposition == "cancelled":  # that it would have been answered, or not, nobody learns
+                    tracker.contacts = None if tracker.contacts is None else tracker.contacts + 1
+                else:
+                    self.observations.append(Observation(at, call.plan.outcome, rang_s, campaign))
             elif kind == "call_abandoned":
                 self.waiting -= 1
                 tracker.abandoned += 1

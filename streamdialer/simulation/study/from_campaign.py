@@ -53,7 +53,7 @@ async def fit_campaign(settings: Settings, campaign: str, agents: int | None) ->
         wrapup=learning.wrapup if learning else None,
     )
     policy = "adaptive" if pacing.is_adaptive else f"fixed:mode={pacing.mode},ratio={pacing.ratio:g}"
-    return FittedScenario(fit=fitted, policy="fixed" if pacing.mode == "preview" else policy)
+    return FittedScenario(fit=fitted, policy="fixed" if pacing.mode in ("preview", "agentless") else policy)
 
 
 def _scale(call: PastCall, scale: float) -> PastCall:

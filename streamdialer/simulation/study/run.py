@@ -128,6 +128,8 @@ class VirtualWorld(World):
             campaign = self._by_id[name]
             for _ in range(min(calls, self.dialer.campaigns[campaign].callable)):
                 self.place(campaign)
+        for name, calls in getattr(self.policy, "take_back", {}).items():
+            self._take_back(self._by_id[name], calls)
         self._schedule_decision(self.now + (self.policy.interval_s or MAX_INTERVAL_S))
 
     def place(self, campaign: Id) -> Call:
@@ -137,6 +139,14 @@ class VirtualWorld(World):
         )
         self.dialer.add_call(call)
         return call
+
+    def _take_back(self, campaign: Id, calls: int) -> None:
+        """Hangs up those that ring and were placed first."""
+        ringing = [
+            call for call in self.live.values() if call.campaign_id == campaign and call.state == "ringing"
+        ]
+        for call in ringing[:calls]:
+            self._end(call, "cancelled")
 
     def _end_minute(self, _: object) -> None:
         self.recorder.end_minute(self.ringing, getattr(self.policy, "risk_limit", None))

@@ -23,7 +23,7 @@ FINISHED = FINAL | {"abandoned", "invalid", "do_not_call"}
 class CallCounts(msgspec.Struct, kw_only=True):
     """Calls by outcome.
 
-    originates = answered_by_person + machine + busy + failed + no_answer + calls still unanswered.
+    originates = answered_by_person + machine + busy + failed + no_answer + cancelled + calls still unanswered.
     """
 
     originates: int = 0
@@ -39,6 +39,8 @@ class CallCounts(msgspec.Struct, kw_only=True):
     busy: int = 0
     failed: int = 0
     no_answer: int = 0
+    cancelled: int = 0
+    """Taken back while they rang."""
     talk_s: float = 0.0
     """Of the completed calls."""
 
@@ -236,6 +238,8 @@ class Auditor:
                 counts.failed += 1
             case "no_answer":
                 counts.no_answer += 1
+            case "cancelled":
+                counts.cancelled += 1
         if call.answered_at is None:
             self.unanswered[call.queue] -= 1
         self._live[call.campaign_id] -= 1

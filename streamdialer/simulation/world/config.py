@@ -66,6 +66,10 @@ class CentreConfig(msgspec.Struct, frozen=True, kw_only=True):
     """After so many calls a serial API is logged off by Asterisk: it answers 500 and places nothing. None: never."""
     honours_key: bool = False
     """A repeated Idempotency-Key gets the first reply again instead of a second call."""
+    dialer_api_port: int = 0
+    """On loopback; 0: any."""
+    serves_backend: bool = True
+    """False: another program is the backend."""
     agent_list_lag_s: float = 0.0
     """How old the states in the lists of agents are, in seconds of life."""
     backend_token: str | None = None

@@ -39,10 +39,17 @@ class World:
     """Campaigns, contacts, queues with agents, and the calls between them."""
 
     def __init__(
-        self, config: WorldConfig | None = None, seed: int = 0, draws: DrawSource | None = None
+        self,
+        config: WorldConfig | None = None,
+        seed: int = 0,
+        draws: DrawSource | None = None,
+        *,
+        call_ids: str = "call",
     ) -> None:
+        """`call_ids`: how the ids of calls begin; another world that the same dialer knows has others."""
         self.config = config or WorldConfig()
         self.seed = seed
+        self.call_ids = call_ids
         self.draws = draws or DrawsByContact(self.config, seed)
         self.now = 0.0
         self.campaigns: dict[Id, Campaign] = {}
@@ -108,12 +115,12 @@ class World:
         campaign = self.campaigns[campaign_id]
         ordinal = self.auditor.per_contact[contact_id]
         call = Call(
-            id=f"call-{contact_id}-{ordinal}",
+            id=f"{self.call_ids}-{contact_id}-{ordinal}",
             campaign_id=campaign_id,
             contact_id=contact_id,
             phone_number=phone_number,
             key=key,
-            queue=campaign.queue_name,
+            queue="" if campaign.is_agentless else campaign.queue_name,
             ordinal=ordinal,
             placed_at=self.now,
             plan=self._plan(campaign_id, contact_id, ordinal, timeout),
@@ -128,8 +135,12 @@ class World:
 
     def _is_progressive(self, queue: str) -> bool:
         """Whether every call of the queue must find a free agent."""
-        modes = {campaign.dial_mode for campaign in self.campaigns.values() if campaign.queue_name == queue}
-        return modes == {"progressive"}
+        modes = {
+            campaign.dial_mode
+            for campaign in self.campaigns.values()
+            if campaign.queue_name == queue and not campaign.is_agentless
+        }
+        return bool(queue) and modes == {"progressive"}
 
     def _lacks_an_agent(self, name: str) -> bool:
         """Whether the queues that share agents with this one have more unanswered calls than free agents."""
@@ -241,11 +252,14 @@ class World:
             return
         call.answered_at = self.now
         self.auditor.picked_up(call)
-        queue = self.queues[call.queue]
+        queue = self.queue(call.queue)
         if call.plan.outcome == "machine":
             call.state = "machine"
             self.emit_call_event("call_answered", call, answered_by="machine")
             self.schedule(self.now + call.plan.talk_s, self._machine_hangs_up, call)
+        elif not call.queue:
+            self.emit_call_event("call_answered", call, answered_by="human")
+            self._talk(call)
         elif queue.free:
             # agents of other queues, too, are left for these; `min` keeps the longest idle first
             agent = min(queue.free, key=lambda agent: len(agent.also_in))
@@ -269,12 +283,17 @@ class World:
             self._end(call, "abandoned")
 
     def _connect(self, call: Call, agent: Agent) -> None:
-        call.state, call.agent_id, call.connected_at = "talking", agent.id, self.now
+        call.agent_id = agent.id
         agent.call = call
         agent.set_state("busy", self.now)
         self.auditor.taken(agent)
-        self.auditor.connected(call)
         self.emit_agent_event("agent_busy", agent, campaign_id=call.campaign_id)
+        self._talk(call)
+
+    def _talk(self, call: Call) -> None:
+        """To an agent, or of an agentless campaign to a message or a voice bot."""
+        call.state, call.connected_at = "talking", self.now
+        self.auditor.connected(call)
         self.schedule(self.now + call.plan.talk_s, self._hang_up, call)
 
     def _hang_up(self, call: Call) -> None:

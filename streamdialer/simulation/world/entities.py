@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from streamdialer.model import AgentEventType, CallEventType, ContactStatus, DialMode, Pacing
+from streamdialer.model import AgentEventType, CallEventType, ContactStatus, DialMode, OnMachine, Pacing
 
 Id = int | str
 Outcome = Literal["human", "machine", "busy", "failed", "no_answer"]
@@ -25,7 +25,10 @@ class Campaign(msgspec.Struct, kw_only=True):
     dial_mode: DialMode = "progressive"
     pacing_ratio: float = 1.2
     max_concurrent_calls: int = 50
+    slots: int | None = None
+    reserve_agents: int = 0
     queue_name: str = "sales"
+    """Without meaning in an agentless campaign."""
     max_retries: int = 3
     retry_delay: float = 300.0
     """Wall-clock seconds, as the backend shows it."""
@@ -37,8 +40,13 @@ class Campaign(msgspec.Struct, kw_only=True):
     trunk: str | None = None
     calls_per_second: float | None = None
     caller_id: str | None = None
+    caller_ids: list[str] = []
+    caller_id_choice: str = "rotate"
+    caller_id_daily_cap: int | None = None
     ring_timeout: float | None = None
     """Wall-clock seconds, as the backend shows it."""
+    amd: bool = False
+    on_machine: OnMachine = "hangup"
     start_time: str | None = None
     end_time: str | None = None
     days_of_week: list[int] | None = None
@@ -47,6 +55,10 @@ class Campaign(msgspec.Struct, kw_only=True):
     abandon_cap: float = 0.03
     rule_pack: str | None = None
     weight: float = 1.0
+
+    @property
+    def is_agentless(self) -> bool:
+        return self.dial_mode == "agentless"
 
 
 class Contact(msgspec.Struct, kw_only=True):
@@ -65,6 +77,7 @@ class Contact(msgspec.Struct, kw_only=True):
     last_attempt: str | None = None
     """ISO 8601, as the client wrote it."""
     timezone: str | None = None
+    caller_id: str | None = None
     custom_data: dict[str, Any] = {}
     do_not_call: bool = False
     created_at: str = "2026-01-01T00:00:00Z"
@@ -94,6 +107,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     phone_number: str
     key: str | None
     queue: str
+    """Whose agents take it; '' when none do."""
     ordinal: int
     """Number of calls to the contact before this one."""
     placed_at: float
@@ -194,3 +208,23 @@ class SourceLive(msgspec.Struct, frozen=True, gc=False):
 
     data: CallList
     type: Literal["source_live"] = "source_live"
+
+
+class AgentRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    agent_id: Id
+    state: AgentState
+
+
+class AgentRows(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The `data` of the event `queue_agents`."""
+
+    queue: str
+    source: str
+    agents: list[AgentRow]
+
+
+class QueueAgents(msgspec.Struct, frozen=True, gc=False):
+    """The telephone system lists all agents of a queue."""
+
+    data: AgentRows
+    type: Literal["queue_agents"] = "queue_agents"

@@ -24,8 +24,10 @@ REFUSALS = {
     "4": (503, "Service Unavailable"),
 }
 RINGS_FOR_EVER = "2"
-TALK_S = {"5": 6.0, "6": 6.0, "7": 0.8, "8": 0.1, "9": 6.0}
-"""Until the callee hangs up: 5 sounds like a person, 6 like a machine, 7 and 8 are impatient, 9 does not ring first."""
+MACHINE = "6"
+TALK_S = {"5": 6.0, MACHINE: 12.0, "7": 0.8, "8": 0.1, "9": 6.0}
+"""Until the callee hangs up: 5 sounds like a person, 6 like a machine (it speaks for three seconds, then listens), 7
+and 8 are impatient, 9 does not ring first."""
 RING_S = 0.3
 
 
@@ -51,6 +53,7 @@ class Callee:
         self.number = re.match(r"INVITE sip:([^@;> ]*)", invite)[1]  # type: ignore[index]
         self._tag = f"callee-{id(self):x}"
         self.is_up = self.is_over = False
+        self._ear = Ear()
 
     def answer(self, code: int, reason: str, *, request: str = "", sdp: str = "") -> None:
         request = request or self._invite
@@ -91,14 +94,14 @@ class Callee:
         if self.is_over:
             return
         loop = asyncio.get_running_loop()
-        voice, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=(ADDRESS[0], 0))
+        voice, _ = await loop.create_datagram_endpoint(lambda: self._ear, local_addr=(ADDRESS[0], 0))
         port = voice.get_extra_info("sockname")[1]
         sdp = f"v=0\r\no=- 1 1 IN IP4 {ADDRESS[0]}\r\ns=-\r\nc=IN IP4 {ADDRESS[0]}\r\nt=0 0\r\n"
         sdp += f"m=audio {port} RTP/AVP 0\r\n"
         self.is_up = True
         note(self.number, "ANSWER")
         self.answer(200, "OK", sdp=sdp)
-        talking = loop.create_task(talk(voice, int(media[1]), 6.0 if last == "6" else 0.5))
+        talking = loop.create_task(talk(voice, int(media[1]), 3.0 if last == MACHINE else 0.5))
         await asyncio.sleep(TALK_S[last])
         talking.cancel()
         voice.close()
@@ -119,9 +122,20 @@ class Callee:
         if self.is_over:
             return
         self.is_over = True
+        if self.number[-1] == MACHINE:
+            note(self.number, f"HEARD {self._ear.packets / 50:.1f}")
         note(self.number, f"END {method}")
         if method == "CANCEL":
             self.answer(487, "Request Terminated")
+
+
+class Ear(asyncio.DatagramProtocol):
+    """Counts packets of sound, 20 ms each."""
+
+    packets = 0
+
+    def datagram_received(self, _data: bytes, _peer: tuple[str, int]) -> None:
+        self.packets += 1
 
 
 async def talk(voice: asyncio.DatagramTransport, port: int, voice_s: float) -> None:

@@ -209,7 +209,7 @@ class CallDriver(CampaignDriver):
 
     async def begin(self, attempt: Attempt, until: str, run: str) -> None:
         model, one = self.model, self.model.campaigns[attempt.campaign]
-        answer = await self.ledger.mark_sent(attempt, run, until)
+        answer = (await self.ledger.mark_sent(attempt, run, until)).status
         self.seen[f"begin: {answer}"] += 1
         contact = one.contacts.get(attempt.contact)
         newest = contact.newest if contact else None

@@ -87,10 +87,12 @@ class EventDriver(DriverBase):
                     model.follow(contact, attempt, before)
                     continue
                 assert not model.must_be_over(attempt), "a call that no source lists is still up"
-                is_near = contact.due is not None and contact.due < model.now + DEADLINE_S / 2
-                if model.is_listed_as_up(attempt) and contact.state == "dialing" and is_near:
-                    contact.due = model.now + DEADLINE_S
-                elif contact.state == "dialing" and contact.due is not None:
+                if contact.state != "dialing" or contact.due is None:
+                    continue
+                if model.is_listed_as_up(attempt):
+                    if contact.due < model.now + DEADLINE_S / 2:
+                        contact.due = model.now + DEADLINE_S
+                elif model.is_older_than_lists(attempt):
                     contact.due = max(contact.due, model.begins_until(attempt))
             assert not ended, "a call was ended that was not up"
 

@@ -1,13 +1,6 @@
 -- What becomes of an entry that is done: it is acknowledged and deleted. While other consumer groups read the stream,
 -- it stays until each of them has read and acknowledged it, at most `retention_ms`; `retained` counts such entries.
 
-local function is_id_after(one, other)
-  local ms, sequence = string.match(one, '^(%d+)%-(%d+)$')
-  local other_ms, other_sequence = string.match(other, '^(%d+)%-(%d+)$')
-  ms, other_ms = tonumber(ms), tonumber(other_ms)
-  return ms > other_ms or ms == other_ms and tonumber(sequence) > tonumber(other_sequence)
-end
-
 -- Returns the id after this one; the id itself when it has no successor that a number can hold.
 local function next_id(id)
   local ms, sequence = string.match(id, '^(%d+)%-(%d+)$')

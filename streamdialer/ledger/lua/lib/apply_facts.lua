@@ -23,6 +23,41 @@ do
     end
   end
 
+  -- Whether the trunk, or who places the calls, failed: not a person who was busy, absent or declined, not a number that
+  -- does not exist, and not silence.
+  local DECLINED = { ['q850:21'] = true, ['sip:603'] = true, ['sip:607'] = true, ['sip:608'] = true }
+  local function has_failed(attempt, kind, cause)
+    if attempt.s ~= 'ended' then return false end
+    if kind == 'invalid' then return attempt.f.i ~= nil and not attempt.f.x end
+    return attempt.f.x ~= nil and (kind == 'congestion' or kind == 'failed' and not DECLINED[cause])
+  end
+
+  -- Counts the call when it is answered or ends, by the time of that (lib/auto_pause.lua); and again what has changed.
+  local CALLS_SLOT_MS, KEPT_SLOTS = 10000, 12
+  local function count_recent(attempt, kind, cause)
+    local is_known = attempt.s == 'answered' or attempt.s == 'ended' and kind ~= 'cancelled'
+    local was_failure, is_failure = attempt.ff ~= nil, has_failed(attempt, kind, cause)
+    local more_calls = (is_known and 1 or 0) - (attempt.fs and 1 or 0)
+    local more_failed = (is_failure and 1 or 0) - (was_failure and 1 or 0)
+    if more_calls == 0 and more_failed == 0 then return end
+    local now_slot = math.floor(ledger_ms / CALLS_SLOT_MS)
+    local its_slot, kept, is_counted = attempt.fs or now_slot, {}, false
+    local stored = redis.call('HGET', totals, 'recent_calls') or ''
+    for slot, calls, failed in string.gmatch(stored, '(%d+) (%d+) (%d+)') do
+      if tonumber(slot) == its_slot then
+        calls, failed, is_counted = calls + more_calls, failed + more_failed, true
+      end
+      if tonumber(slot) > now_slot - KEPT_SLOTS then
+        kept[#kept + 1] = string.format('%d %d %d', slot, math.max(0, calls), math.max(0, failed))
+      end
+    end
+    if not is_counted and not attempt.fs then
+      kept[#kept + 1] = string.format('%d %d %d', its_slot, more_calls, more_failed)
+    end
+    redis.call('HSET', totals, 'recent_calls', table.concat(kept, ' '))
+    attempt.fs, attempt.ff = is_known and its_slot or nil, is_failure and 1 or nil
+  end
+
   -- Returns the disposition for other programs: to them a congested network is a failed call, and a call that was taken
   -- back had no answer.
   local PUBLIC = { congestion = 'failed', cancelled = 'no_answer' }
@@ -37,6 +72,7 @@ do
     local kind, cause, delay_ms
     attempt.s, kind, cause = attempt_state(attempt)
     attempt.d, attempt.y, attempt.u = public_disposition(kind), nil, nil
+    count_recent(attempt, kind, cause)
     if kind == 'invalid' and has_another_phone(contact, record, attempt) then kind, cause = 'failed', nil end
     if attempt.s == 'ended' then delay_ms = apply_retry_plan(retry_plan(), attempt, kind, cause) end
     local changed = attempt.s ~= old_state or attempt.d ~= old_disposition or attempt.y ~= old_rule

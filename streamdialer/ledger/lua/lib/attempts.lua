@@ -76,30 +76,16 @@ local function unreserve(contact, record)
   save_record(contact, record)
 end
 
--- Returns the id of the newest entry of `events`. Entries are compared by their whole id: after the server's
--- clock was set back, the time in the ids stands still and only their sequence number grows.
+-- Returns the id of the newest entry of `events`.
 local newest_id -- read when first needed
 local function newest_event_id()
-  if newest_id then return newest_id end
-  local stream = redis.pcall('XINFO', 'STREAM', events)
-  if stream.err and not string.find(stream.err, 'no such key', 1, true) then error(stream.err) end
-  for i = 1, #stream, 2 do
-    if stream[i] == 'last-generated-id' then newest_id = stream[i + 1] end
-  end
-  newest_id = newest_id or '0-0' -- the stream does not exist yet
+  newest_id = newest_id or last_generated_id(events) or '0-0' -- the stream does not exist yet
   return newest_id
-end
-
-local function is_after(entry, other)
-  local ms, sequence = string.match(entry, '^(%d+)%-(%d+)$')
-  local other_ms, other_sequence = string.match(other, '^(%d+)%-(%d+)$')
-  ms, other_ms = tonumber(ms), tonumber(other_ms)
-  return ms > other_ms or ms == other_ms and tonumber(sequence) > tonumber(other_sequence)
 end
 
 -- Whether the id is of an earlier stream: `events` was deleted or made anew since, and its newest id is older.
 local function is_outdated(id)
-  return tonumber(string.match(id, '^%d+')) > server_ms and is_after(id, newest_event_id())
+  return tonumber(string.match(id, '^%d+')) > server_ms and is_id_after(id, newest_event_id())
 end
 
 -- Returns the id of the newest event when the attempt was sent; nil when it was not sent.
@@ -110,7 +96,7 @@ end
 
 local function is_newer(attempt, than, last, its_attempt, other)
   local newest = its_attempt ~= attempt.id and last or other
-  return newest and not is_outdated(newest) and is_after(newest, than)
+  return newest and not is_outdated(newest) and is_id_after(newest, than)
 end
 
 -- Whether call events of other attempts have arrived since this one was sent, or since `ms` (ledger clock): some program

@@ -113,54 +113,57 @@ do -- Lua takes 200 local names at once
   end
 end
 
-local SPOKEN = { completed = true, callback = true, do_not_call = true }
--- Returns the kind of call an attempt counts as, or nil when no call was placed.
-local function counted_kind(attempt)
-  local f = attempt.f
-  if attempt.s == 'reserved' or attempt.s == 'released' then return nil end
-  if attempt.d == 'abandoned' then return 'b' end
-  if f.m or attempt.d == 'machine' then return 'm' end
-  if f.a or f.w or SPOKEN[attempt.d] then return 'c' end
-  return 'a'
-end
-
--- Returns the names the attempt is counted under: its contact and the number it called. The attempt keeps
--- that number, because the backend may correct the contact's. When a data loss left open which number it
--- was, all numbers of the contact count.
-local function history_names(contact, record, attempt)
-  local names, numbers = { person_name(contact) }, record.e or {}
-  if attempt.to then
-    numbers = { attempt.to }
-  elseif attempt.ph then
-    numbers = { numbers[attempt.ph] }
+local count_call
+do
+  local SPOKEN = { completed = true, callback = true, do_not_call = true }
+  -- Returns the kind of call an attempt counts as, or nil when no call was placed.
+  local function counted_kind(attempt)
+    local f = attempt.f
+    if attempt.s == 'reserved' or attempt.s == 'released' then return nil end
+    if attempt.d == 'abandoned' then return 'b' end
+    if f.m or attempt.d == 'machine' then return 'm' end
+    if f.a or f.w or SPOKEN[attempt.d] then return 'c' end
+    return 'a'
   end
-  if #numbers == 1 then attempt.to = numbers[1] end
-  for _, number in ipairs(numbers) do names[#names + 1] = without_plus(number) end
-  return names
-end
 
--- Counts the attempt by its present facts; to be called whenever they change.
-local function count_call(call_history, newest_calls, contact, record, attempt)
-  local longest = tonumber(redis.call('HGET', call_history, 'longest') or nil)
-  if not longest then return end -- no campaign has had caps
-  local kind = counted_kind(attempt)
-  for _, name in ipairs(history_names(contact, record, attempt)) do
-    local calls, newest_ms = {}, 0
-    local function add(call)
-      calls[#calls + 1] = call
-      newest_ms = math.max(newest_ms, call[4] or call[2])
+  -- Returns the names the attempt is counted under: its contact and the number it called. The attempt keeps
+  -- that number, because the backend may correct the contact's. When a data loss left open which number it
+  -- was, all numbers of the contact count.
+  local function history_names(contact, record, attempt)
+    local names, numbers = { person_name(contact) }, record.e or {}
+    if attempt.to then
+      numbers = { attempt.to }
+    elseif attempt.ph then
+      numbers = { numbers[attempt.ph] }
     end
-    for _, call in ipairs(recent_calls(call_history, name)) do
-      local is_this = call[1] == attempt.id and call[2] == attempt.sm
-      if not is_this and ledger_ms < (call[4] or call[2]) + longest then add(call) end
-    end
-    if kind then add({ attempt.id, attempt.sm, kind, attempt.em or record.su and false, record.su }) end
-    if #calls == 0 then
-      redis.call('HDEL', call_history, name)
-      redis.call('ZREM', newest_calls, name)
-    else
-      redis.call('HSET', call_history, name, cjson.encode(calls))
-      redis.call('ZADD', newest_calls, format_number(newest_ms), name)
+    if #numbers == 1 then attempt.to = numbers[1] end
+    for _, number in ipairs(numbers) do names[#names + 1] = without_plus(number) end
+    return names
+  end
+
+  -- Counts the attempt by its present facts; to be called whenever they change.
+  function count_call(call_history, newest_calls, contact, record, attempt)
+    local longest = tonumber(redis.call('HGET', call_history, 'longest') or nil)
+    if not longest then return end -- no campaign has had caps
+    local kind = counted_kind(attempt)
+    for _, name in ipairs(history_names(contact, record, attempt)) do
+      local calls, newest_ms = {}, 0
+      local function add(call)
+        calls[#calls + 1] = call
+        newest_ms = math.max(newest_ms, call[4] or call[2])
+      end
+      for _, call in ipairs(recent_calls(call_history, name)) do
+        local is_this = call[1] == attempt.id and call[2] == attempt.sm
+        if not is_this and ledger_ms < (call[4] or call[2]) + longest then add(call) end
+      end
+      if kind then add({ attempt.id, attempt.sm, kind, attempt.em or record.su and false, record.su }) end
+      if #calls == 0 then
+        redis.call('HDEL', call_history, name)
+        redis.call('ZREM', newest_calls, name)
+      else
+        redis.call('HSET', call_history, name, cjson.encode(calls))
+        redis.call('ZADD', newest_calls, format_number(newest_ms), name)
+      end
     end
   end
 end

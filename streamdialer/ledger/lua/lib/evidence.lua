@@ -5,7 +5,7 @@
 local function note_event(entry, attempt_id, begins)
   local function note(last, attempt, other)
     local stored = redis.call('HMGET', event_watermark, last, attempt)
-    if stored[1] and not is_after(entry, stored[1]) then
+    if stored[1] and not is_id_after(entry, stored[1]) then
       if not is_outdated(stored[1]) then return end
       redis.call('HDEL', event_watermark, last, attempt, other)
       stored = {}

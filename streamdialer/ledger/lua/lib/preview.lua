@@ -34,6 +34,6 @@ local function answered_offer(agent, contact, entry)
   local offered, record = offer_of(agent)
   if not offered then return contact, nil, 'no_offer' end
   if contact ~= '' and contact ~= offered then return contact, nil, 'not_offered' end
-  if not is_after(entry, record.of.e) and not is_outdated(record.of.e) then return offered, nil, 'older_offer' end
+  if not is_id_after(entry, record.of.e) and not is_outdated(record.of.e) then return offered, nil, 'older_offer' end
   return offered, record, nil
 end

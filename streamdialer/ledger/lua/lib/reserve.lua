@@ -1,8 +1,8 @@
 -- Reserves a contact for one attempt and appends its call to the stream `calls`. Every call is placed from
 -- such an entry.
 -- terms: {open_until = end of the campaign's calling window, server's ms ('' = none), rules = the rule pack and its version,
---   for contacts whose opening names none, calls = the stream, lease_ms, deadline_ms, trunk, caller_id and ring_ms of the calls (nil = none, or the
---   setting's), trace = `traceparent` of the caller ('' = none)}
+--   for contacts whose opening names none, calls = the stream, lease_ms, deadline_ms, trunk, caller_id, caller_ids,
+--   ring_ms and on_machine of the calls (nil = none, or the setting's), trace = `traceparent` of the caller ('' = none)}
 
 -- `opening` is the contact's (lib/hours.lua), `token` names the reservation, `agent` is whom the call is for (nil = any
 -- agent). Saves the record.
@@ -45,7 +45,9 @@ local function reserve_contact(contact, record, terms, opening, token, agent)
   add('agent', agent)
   add('trunk', terms.trunk)
   add('caller_id', terms.caller_id)
+  add('caller_ids', terms.caller_ids)
   add('ring_ms', terms.ring_ms)
+  add('on_machine', terms.on_machine)
   add('traceparent', terms.trace ~= '' and terms.trace)
   redis.call('XADD', terms.calls, '*', unpack(entry))
 end

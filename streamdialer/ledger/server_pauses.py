@@ -1,0 +1,23 @@
+"""Servers that ask for fewer requests: all processes leave them alone, whichever of them was told."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streamdialer.broker.keys import Keys, PausingServer
+from streamdialer.broker.scripts import Script, Scripts
+
+PAUSE_REQUESTS: Final = Script("streamdialer.ledger", "pause_requests")
+
+
+class ServerPauses:
+    """Notes pauses; the scripts that start a tick and lease an update say how much of one is left."""
+
+    def __init__(self, scripts: Scripts, keys: Keys) -> None:
+        self._scripts = scripts
+        self._keys = keys
+
+    async def note(self, server: PausingServer, wait_s: float) -> None:
+        """No process sends the server a request for so long."""
+        if wait_s > 0:
+            await self._scripts.run(PAUSE_REQUESTS, [self._keys.paused(server)], [round(wait_s * 1000)])

@@ -1,0 +1,148 @@
+"""Everything on one machine under one supervisor: the programs, their settings, and the order of their starts."""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import httpx
+import msgspec
+from dotenv import dotenv_values
+
+from streamdialer.config.private_file import write_private
+from streamdialer.config.settings import NAMES
+from streamdialer.consumers.supervisor import Program
+from streamdialer.errors import CannotBeDone
+from streamdialer.operations.redis_server import lasting_server
+from streamdialer.operations.session import free_port, require_port
+
+HOST: Final = "127.0.0.1"
+PORT_TIMEOUT_S: Final = 15.0
+"""Processes of an earlier run that was killed may still hold theirs."""
+START_TIMEOUT_S: Final = 60.0
+CHECK_S: Final = 0.1
+MARK: Final = "# Written by `streamdialer serve` at each start, for commands that run in this folder."
+RING_S: Final = 30.0
+"""Seconds of life that a simulated telephone rings."""
+
+
+class OneMachine(msgspec.Struct, frozen=True, kw_only=True):
+    """What `streamdialer serve` starts."""
+
+    folder: Path
+    """Absolute."""
+    replicas: int
+    dashboard_port: int
+    backend_port: int
+    settings: Mapping[str, str]
+    """Of the user for every program, by name."""
+    say: Callable[[str], None]
+    """Prints one line when everything runs."""
+    asterisk_url: str = ""
+    """'': simulated telephones."""
+    simulated_agents: int = 10
+    """In each queue."""
+    speed: float = 1.0
+    """Of simulated telephones: seconds of life per second."""
+
+    def __post_init__(self) -> None:
+        if (existing := self.folder / ".env").exists() and MARK not in existing.read_text("utf-8", "replace"):
+            raise CannotBeDone(
+                f"{existing} was not written by `streamdialer serve`, which writes one there: name another folder"
+            )
+
+    @property
+    def backend_url(self) -> str:
+        return f"http://{HOST}:{self.backend_port}"
+
+    @property
+    def dashboard_url(self) -> str:
+        return f"http://{HOST}:{self.dashboard_port}"
+
+
+@contextmanager
+def prepared(machine: OneMachine) -> Iterator[list[Program]]:
+    """The programs in the folder, which no other run uses meanwhile. Raises CannotBeDone."""
+    machine.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (machine.folder / "serve.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotBeDone(f"another `streamdialer serve` uses the folder {machine.folder}") from None
+        with lasting_server(machine.folder / "redis") as (redis_url, redis):
+            for port in (machine.backend_port, machine.dashboard_port):
+                _wait_for_port(port)
+            yield [redis, *_programs(machine, redis_url)]
+
+
+def _wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + PORT_TIMEOUT_S
+    while True:
+        try:
+            return require_port(HOST, port)
+        except CannotBeDone:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(CHECK_S)
+
+
+def _programs(machine: OneMachine, redis_url: str) -> list[Program]:
+    telephones_port = free_port()
+    of_calls = {"dialer_api_url": f"http://{HOST}:{telephones_port}", "pacing_time_scale": str(machine.speed)}
+    of_calls["ring_timeout_s"] = f"{RING_S / machine.speed:g}"
+    if machine.asterisk_url:
+        of_calls = {"originate": "asterisk", "asterisk_ami_url": machine.asterisk_url}
+    fields = {"redis_url": redis_url, "backend_url": machine.backend_url, **of_calls}
+    settings = {NAMES[field]: value for field, value in fields.items()}
+    ours = dict.fromkeys((NAMES["backend_username"], NAMES["backend_password"], NAMES["backend_token"]), "")
+    environment = {**machine.settings, **settings, **ours}  # '' leaves the log-in to the folder's `.env`
+
+    def program(name: str, rank: int, *command: str, module: str = "streamdialer", **more: Any) -> Program:
+        line = [sys.executable, "-m", module, *command]
+        return Program(name=name, command=line, env=environment, folder=machine.folder, rank=rank, **more)
+
+    async def backend_is_ready() -> None:
+        await _wait_until_it_answers("the backend", f"{machine.backend_url}/admin/login/")
+        login = dotenv_values(machine.folder / "dialer.env", interpolate=False)
+        lines = [MARK, *(f"{name}={value}" for name, value in {**settings, **login}.items()), ""]
+        write_private(machine.folder / ".env", "\n".join(lines))
+
+    async def dashboard_is_ready() -> None:
+        await _wait_until_it_answers("the dashboard", machine.dashboard_url)
+        machine.say(f"commands: run them in {machine.folder}, such as `streamdialer top`")
+
+    backend = ("backend", "--host", HOST, "--port", str(machine.backend_port), "--data", str(machine.folder))
+    dashboard = ("dashboard", "--host", HOST, "--port", str(machine.dashboard_port))
+    if machine.asterisk_url:
+        telephones = program("asterisk", 2, "asterisk")
+    else:
+        options = {"port": telephones_port, "agents": machine.simulated_agents, "speed": machine.speed}
+        module = "streamdialer.simulation.servers.telephones"
+        telephones = program("telephones", 2, msgspec.json.encode(options).decode(), module=module)
+    return [
+        program("backend", 1, *backend, wait_ready=backend_is_ready),
+        telephones,
+        program("tick", 3, "tick"),
+        *(
+            program(f"replica-{number}", 3, "consume", "--name", f"replica-{number}")
+            for number in range(1, machine.replicas + 1)
+        ),
+        program("dashboard", 3, *dashboard, wait_ready=dashboard_is_ready),
+    ]
+
+
+async def _wait_until_it_answers(what: str, url: str) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        with anyio.move_on_after(START_TIMEOUT_S):
+            while True:
+                with suppress(httpx.TransportError):
+                    await client.get(url)
+                    return
+                await anyio.sleep(CHECK_S)
+    raise CannotBeDone(f"{what} does not answer at {url} after {START_TIMEOUT_S:g} s; its log says why")
