@@ -31,8 +31,8 @@ def add_attempt(backend: OwnBackend, contact: dict[str, Any], number: int, dispo
     with sqlite3.connect(backend.folder / "backend.sqlite3", timeout=10) as database:
         database.execute(
             "INSERT INTO backend_attempt (attempt_id, campaign_id, contact_id, phone_number, call_id, agent_id, "
-            "disposition, cause, sent_at, duration, attempt, final, entry_id) "
-            "VALUES (?, ?, ?, ?, 'c', '=cmd()', ?, 'q850:17', ?, 20.5, ?, 0, '1-0')",
+            "disposition, cause, sent_at, duration, attempt, final, entry_id, allowed_by) "
+            "VALUES (?, ?, ?, ?, 'c', '=cmd()', ?, 'q850:17', ?, 20.5, ?, 0, '1-0', '')",
             [
                 *(
                     f"{contact['id']}:{number}",
